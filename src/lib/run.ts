@@ -1,0 +1,86 @@
+/**
+ * The only place that starts host programs. Always an argument list, never a shell; always a time limit; output is
+ * bounded; the whole process group ends with the limit or the signal. Callers put `--` before untrusted operands
+ * where the program understands it.
+ */
+import { execa } from "execa";
+import { AppError } from "./errors.ts";
+
+export type RunLimits = {
+	/** RLIMIT_AS of the program. */
+	addressSpaceBytes?: number;
+	/** RLIMIT_CPU of the program. */
+	cpuSeconds?: number;
+	/** RLIMIT_FSIZE of the program: the largest file that it may write. */
+	fileSizeBytes?: number;
+};
+
+export type RunOptions = {
+	timeoutMs: number;
+	stdin?: string | Uint8Array;
+	cwd?: string;
+	environment?: Record<string, string>;
+	signal?: AbortSignal;
+	/** Bytes kept of each of stdout and stderr (default 4 MiB); more is an error. */
+	maxOutputBytes?: number;
+	limits?: RunLimits;
+	/** Exit codes that are not a failure (default [0]). */
+	okExitCodes?: number[];
+	/** Called with each line of standard output as it comes, for progress. */
+	onStdoutLine?: (line: string) => void;
+};
+
+export type RunResult = { exitCode: number; stdout: string; stderr: string };
+
+/** Fails with `unavailable` (program missing), `timeout`, `canceled` or `internal` (non-zero exit, stderr in context). */
+export async function run(program: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+	const [file, argv] = options.limits ? withLimits(program, args, options.limits) : [program, [...args]];
+	const subprocess = execa(file, argv, {
+		timeout: options.timeoutMs,
+		forceKillAfterDelay: 2000,
+		maxBuffer: options.maxOutputBytes ?? 4 * 1024 * 1024,
+		reject: false,
+		stripFinalNewline: false,
+		extendEnv: true,
+		env: { LC_ALL: "C", ...options.environment },
+		...(options.cwd ? { cwd: options.cwd } : {}),
+		...(options.signal ? { cancelSignal: options.signal } : {}),
+		...(options.stdin === undefined ? { stdin: "ignore" as const } : { input: options.stdin }),
+	});
+	if (options.onStdoutLine) forwardLines(subprocess.stdout, options.onStdoutLine);
+	const result = await subprocess;
+	const stdout = String(result.stdout ?? "");
+	const stderr = String(result.stderr ?? "");
+	const context = { program, args, exitCode: result.exitCode, stderr: stderr.slice(0, 4000) };
+	if (result.isCanceled) throw new AppError("canceled", `${program} was canceled.`, { context });
+	if (result.timedOut)
+		throw new AppError("timeout", `${program} did not finish within ${options.timeoutMs} ms.`, { context });
+	if (result.code === "ENOENT")
+		throw new AppError("unavailable", `The program ${program} is not installed on this node.`, { context });
+	const ok = options.okExitCodes ?? [0];
+	if (result.exitCode === undefined || !ok.includes(result.exitCode))
+		throw new AppError("internal", `${program} failed: ${lastLine(stderr) || result.shortMessage || "no message"}`, {
+			context,
+			cause: result.cause,
+		});
+	return { exitCode: result.exitCode, stdout, stderr };
+}
+
+function withLimits(program: string, args: readonly string[], limits: RunLimits): [string, string[]] {
+	const flags: string[] = [];
+	if (limits.addressSpaceBytes) flags.push(`--as=${limits.addressSpaceBytes}`);
+	if (limits.cpuSeconds) flags.push(`--cpu=${limits.cpuSeconds}`);
+	if (limits.fileSizeBytes) flags.push(`--fsize=${limits.fileSizeBytes}`);
+	return ["prlimit", [...flags, "--", program, ...args]];
+}
+
+function forwardLines(stream: NodeJS.ReadableStream | null | undefined, onLine: (line: string) => void): void {
+	let rest = "";
+	stream?.on("data", (chunk: Buffer | string) => {
+		const parts = (rest + chunk.toString()).split(/[\r\n]/);
+		rest = (parts.pop() ?? "").slice(-65536);
+		for (const part of parts) if (part !== "") onLine(part);
+	});
+}
+
+const lastLine = (text: string): string => text.trim().split("\n").at(-1)?.slice(0, 500) ?? "";
