@@ -28,6 +28,8 @@ export type RunOptions = {
 	okExitCodes?: number[];
 	/** Called with each line of standard output as it comes, for progress. */
 	onStdoutLine?: (line: string) => void;
+	/** Called once with the process id when the program was started, before anything is awaited. */
+	onStart?: (processId: number) => void;
 };
 
 export type RunResult = { exitCode: number; stdout: string; stderr: string };
@@ -47,6 +49,7 @@ export async function run(program: string, args: readonly string[], options: Run
 		...(options.signal ? { cancelSignal: options.signal } : {}),
 		...(options.stdin === undefined ? { stdin: "ignore" as const } : { input: options.stdin }),
 	});
+	if (subprocess.pid !== undefined) options.onStart?.(subprocess.pid);
 	if (options.onStdoutLine) forwardLines(subprocess.stdout, options.onStdoutLine);
 	const result = await subprocess;
 	const stdout = String(result.stdout ?? "");
