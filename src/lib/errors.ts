@@ -63,7 +63,9 @@ export const isAppError = (error: unknown, code?: ErrorCode): error is AppError 
 /** Any thrown value as an AppError; what is not one already becomes `internal` with the original as its cause. */
 export function toAppError(error: unknown): AppError {
 	if (error instanceof AppError) return error;
-	return new AppError("internal", "Something went wrong inside LimiQuantix; the log has the details.", { cause: error });
+	return new AppError("internal", "Something went wrong inside LimiQuantix; the log has the details.", {
+		cause: error,
+	});
 }
 
 /** What a task or an apply result keeps of an error: no private context. */

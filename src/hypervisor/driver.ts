@@ -1,0 +1,147 @@
+/**
+ * The hypervisor as the node sees it. Implementations: libvirt/ and fake.ts; both pass conformance.ts. Methods are
+ * idempotent where that is said, throw AppError (`hypervisor`, `not-found`, `wrong-state`, `unavailable`, `timeout`),
+ * and take an AbortSignal only where a call may take longer than a few seconds. The driver knows nothing of the store.
+ */
+import type { PowerState, VmSpec } from "../model/vm.ts";
+
+/** Everything that the driver needs to make a domain: the spec with its references resolved by the node. */
+export type DomainSpec = {
+	/** libvirt UUID = VM id. */
+	id: string;
+	name: string;
+	generation: number;
+	spec: VmSpec;
+	/** One for each of spec.disks, in that order. */
+	disks: DomainDisk[];
+	/** One for each of spec.cdroms: the file, or null for an empty drive. */
+	cdroms: { id: string; path: string | null }[];
+	/** One for each of spec.nics: the bridge or libvirt network. */
+	nics: { id: string; bridge: string }[];
+	/** NoCloud seed ISO; null without cloud-init. */
+	seedPath: string | null;
+	accelerator: "kvm" | "tcg";
+	/** Folder of this VM on the node (NVRAM, TPM state, serial log, sockets), owned by the daemon. */
+	folder: string;
+};
+
+/** A disk as QEMU opens it. Formats are always given; the chain is written out whole and ended. */
+export type DomainDisk = {
+	id: string;
+	source: { kind: "file"; path: string };
+	format: "qcow2" | "raw";
+	/** Backing files, nearest first. */
+	backing: { path: string; format: "qcow2" | "raw" }[];
+};
+
+/** What libvirt says of a domain. */
+export type DomainState = {
+	id: string;
+	name: string;
+	powerState: PowerState;
+	/** libvirt's reason in words: "crashed", "io-error", "shutdown", "destroyed" … */
+	reason: string;
+	persistent: boolean;
+	/** True when the domain carries our metadata. */
+	ours: boolean;
+	/** Generation in our metadata: of the persistent definition, and of what runs (null when stopped). */
+	definedGeneration: number | null;
+	runningGeneration: number | null;
+};
+
+export type DomainEvent =
+	| { kind: "lifecycle"; id: string; powerState: PowerState | null; detail: string }
+	| { kind: "reboot"; id: string }
+	| { kind: "tray"; id: string; alias: string; open: boolean }
+	| { kind: "device-removed"; id: string; alias: string }
+	| { kind: "io-error"; id: string; alias: string; reason: string }
+	/** The connection came (back) or went: everything must be read anew on "connected". */
+	| { kind: "connection"; state: "connected" | "connecting" | "disconnected"; reason: string };
+
+export type DomainStats = {
+	id: string;
+	powerState: PowerState;
+	cpuTimeNs: number;
+	vcpus: number;
+	memoryActualBytes: number | null;
+	memoryUsedBytes: number | null;
+	diskReadBytes: number;
+	diskWriteBytes: number;
+	netReceivedBytes: number;
+	netSentBytes: number;
+};
+
+export type HypervisorInfo = {
+	state: "connected" | "connecting" | "disconnected";
+	reason: string | null;
+	version: string | null;
+	cpuModel: string | null;
+	cpuCount: number;
+	memoryBytes: number;
+};
+
+/** One part of a live change, and whether it was done live or waits for the next start. */
+export type LiveChange = { field: string; applied: boolean; reason: string | null };
+
+export interface HypervisorDriver {
+	info(): HypervisorInfo;
+	listDomains(): Promise<DomainState[]>;
+	/** Null when there is no such domain. */
+	getDomain(id: string): Promise<DomainState | null>;
+	/** Defines or redefines the persistent domain. Idempotent. Does not touch a running one. */
+	define(domain: DomainSpec): Promise<void>;
+	/** Starts the defined domain (paused when asked). Already running is not an error. */
+	start(id: string, options: { paused: boolean }): Promise<void>;
+	/** Asks the guest to shut down (ACPI and agent where there is one); returns at once. */
+	requestShutdown(id: string): Promise<void>;
+	/** Ends it at once. Not running is not an error. */
+	destroy(id: string): Promise<void>;
+	reset(id: string): Promise<void>;
+	pause(id: string): Promise<void>;
+	resume(id: string): Promise<void>;
+	/** Removes the definition with NVRAM and TPM state. Missing is not an error; running is `wrong-state`. */
+	undefine(id: string): Promise<void>;
+	/** Brings a running domain to the spec as far as that can be done live. */
+	applyLive(domain: DomainSpec): Promise<LiveChange[]>;
+	/** How the running (or defined) domain differs from the spec, field by field; for adoption. */
+	compare(domain: DomainSpec): Promise<{ field: string; wanted: string; found: string }[]>;
+	changeMedia(id: string, cdromId: string, path: string | null): Promise<void>;
+	/** Grows an attached disk of a running domain to `sizeBytes`. */
+	resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void>;
+	domainXml(id: string): Promise<string>;
+	/** A foreign domain read as far as our model goes; `obstacles` says what it cannot express. */
+	inspectForeign(id: string): Promise<ForeignDomain>;
+	/** Figures of all running domains, without waiting for busy ones. */
+	stats(): Promise<DomainStats[]>;
+	/** PNG of the screen. */
+	screenshot(id: string): Promise<Uint8Array>;
+	/** Path of the VNC unix socket of a running domain; checked to be a socket inside this domain's own folder. */
+	vncSocket(id: string): Promise<string>;
+	/** Opens the serial console as a byte stream pair. */
+	openSerial(id: string): Promise<SerialStream>;
+	/** Guest addresses known to libvirt (leases, agent), best effort. */
+	addresses(id: string): Promise<{ mac: string; address: string }[]>;
+	onEvent(listener: (event: DomainEvent) => void): () => void;
+	close(): Promise<void>;
+}
+
+export interface SerialStream {
+	/** Bytes from the guest; ends when the domain stops. */
+	readonly output: ReadableStream<Uint8Array>;
+	write(data: Uint8Array): Promise<void>;
+	close(): Promise<void>;
+}
+
+export type ForeignDomain = {
+	id: string;
+	name: string;
+	powerState: PowerState;
+	vcpus: number;
+	maxVcpus: number;
+	memoryBytes: number;
+	maxMemoryBytes: number;
+	firmware: VmSpec["firmware"];
+	disks: { target: string; path: string; format: "qcow2" | "raw"; bus: "virtio" | "scsi" | "sata" }[];
+	nics: { mac: string; model: "virtio" | "e1000e"; bridge: string | null; network: string | null }[];
+	obstacles: string[];
+};

@@ -1,0 +1,57 @@
+/**
+ * What may be done with an object in which state: said once, used by API (409), CLI and UI (a disabled button with
+ * its reason). Pure; imported by the browser, so it must not import schemas at run time.
+ */
+import type { PowerState, Vm } from "./vm.ts";
+
+export const vmActions = [
+	"start",
+	"shutdown",
+	"stop",
+	"reset",
+	"pause",
+	"resume",
+	"update",
+	"update-hardware",
+	"change-media",
+	"console",
+	"delete",
+] as const;
+export type VmAction = (typeof vmActions)[number];
+
+const allowedIn: Record<VmAction, readonly PowerState[]> = {
+	start: ["stopped", "failed"],
+	shutdown: ["running"],
+	stop: ["starting", "running", "paused", "stopping", "failed"],
+	reset: ["running", "paused"],
+	pause: ["running"],
+	resume: ["paused"],
+	update: ["stopped", "starting", "running", "paused", "stopping", "failed"],
+	"update-hardware": ["stopped", "running", "paused", "failed"],
+	"change-media": ["stopped", "running", "paused", "failed"],
+	console: ["starting", "running", "paused", "stopping"],
+	delete: ["stopped", "running", "paused", "failed", "starting", "stopping"],
+};
+
+const verb: Record<VmAction, string> = {
+	start: "started",
+	shutdown: "shut down",
+	stop: "stopped",
+	reset: "reset",
+	pause: "paused",
+	resume: "resumed",
+	update: "changed",
+	"update-hardware": "reconfigured",
+	"change-media": "given another disc",
+	console: "shown",
+	delete: "deleted",
+};
+
+/** Why `action` is not possible for this VM now, as a sentence; null when it is possible. */
+export function vmActionObstacle(action: VmAction, vm: Pick<Vm, "status" | "deleting">): string | null {
+	if (vm.deleting && action !== "delete" && action !== "console") return "The VM is being deleted.";
+	const state = vm.status.powerState;
+	if (allowedIn[action].includes(state)) return null;
+	if (state === "unknown") return "The state of the VM is unknown: its node does not report.";
+	return `A VM that is ${state} cannot be ${verb[action]}.`;
+}

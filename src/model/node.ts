@@ -1,0 +1,62 @@
+/** The cluster and its nodes. */
+import { type Static, Type } from "@sinclair/typebox";
+import { Bytes, Metadata, Name, Nullable, PageOf, Strict, StringEnum, Timestamp } from "./schema.ts";
+
+export const Cluster = Strict({ ...Metadata, name: Name }, { $id: "Cluster" });
+export type Cluster = Static<typeof Cluster>;
+export const ClusterUpdate = Strict({ name: Name }, { $id: "ClusterUpdate" });
+
+export const NodeStatus = Strict(
+	{
+		phase: StringEnum(["joining", "ready", "not-ready", "maintenance", "draining", "left"] as const),
+		reason: Nullable(Type.String()),
+		version: Type.String(),
+		hypervisor: StringEnum(["connected", "connecting", "disconnected"] as const),
+		hypervisorVersion: Nullable(Type.String()),
+		accelerator: Nullable(StringEnum(["kvm", "tcg"] as const)),
+		/** Why this accelerator, for people ("KVM cannot run a guest here: …"). */
+		acceleratorReason: Nullable(Type.String()),
+		cpuModel: Nullable(Type.String()),
+		cpuCount: Type.Integer(),
+		memoryBytes: Bytes(),
+		bridges: Type.Array(Type.String(), { description: "Linux bridges found on the host" }),
+		bootedAt: Nullable(Timestamp),
+		updatedAt: Timestamp,
+	},
+	{ $id: "NodeStatus" },
+);
+export type NodeStatus = Static<typeof NodeStatus>;
+
+export const Node = Strict({ ...Metadata, name: Name, status: NodeStatus }, { $id: "Node" });
+export type Node = Static<typeof Node>;
+export const NodePage = PageOf(Type.Ref(Node), "NodePage");
+export const NodeUpdate = Strict({ name: Name }, { $id: "NodeUpdate" });
+
+/** Live figures of a node; never replicated. */
+export const NodeMetrics = Strict(
+	{
+		sampledAt: Timestamp,
+		cpuUsedRatio: Type.Number({ minimum: 0, maximum: 1 }),
+		memoryTotalBytes: Bytes(),
+		memoryUsedBytes: Bytes(),
+		load1: Type.Number(),
+		vmsRunning: Type.Integer(),
+	},
+	{ $id: "NodeMetrics" },
+);
+export type NodeMetrics = Static<typeof NodeMetrics>;
+
+/** Live figures of a VM; never replicated. Rates are over the time since the sample before. */
+export const VmMetrics = Strict(
+	{
+		sampledAt: Timestamp,
+		cpuUsedRatio: Type.Number({ minimum: 0, description: "1 is all of its vCPUs busy" }),
+		memoryUsedBytes: Nullable(Bytes()),
+		diskReadBytesPerSecond: Type.Number(),
+		diskWriteBytesPerSecond: Type.Number(),
+		netReceivedBytesPerSecond: Type.Number(),
+		netSentBytesPerSecond: Type.Number(),
+	},
+	{ $id: "VmMetrics" },
+);
+export type VmMetrics = Static<typeof VmMetrics>;

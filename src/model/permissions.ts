@@ -1,0 +1,111 @@
+/**
+ * THE table of permissions: every operation of the API and who may call it. `public` needs no credentials; the others
+ * name the lowest role (viewer < operator < admin). A route that is missing here does not start (api/), and a test
+ * compares the table with the routes. Pure; imported by the browser.
+ */
+import type { Role } from "./access.ts";
+
+export type Access = "public" | Role;
+
+export const permissions = {
+	// service
+	healthGet: "public",
+	metricsGet: "viewer",
+	openapiGet: "viewer",
+	eventsStream: "viewer",
+	// sessions and oneself
+	sessionCreate: "public",
+	sessionList: "viewer", // one's own; an admin sees all with ?all=true
+	sessionDelete: "viewer", // one's own; an admin any
+	sessionDeleteCurrent: "viewer",
+	meGet: "viewer",
+	mePasswordChange: "viewer",
+	tokenList: "viewer",
+	tokenCreate: "viewer", // a token's role is at most one's own
+	tokenDelete: "viewer",
+	// users
+	userList: "admin",
+	userCreate: "admin",
+	userGet: "admin",
+	userUpdate: "admin",
+	userDelete: "admin",
+	userPasswordReset: "admin",
+	auditList: "admin",
+	// cluster and nodes
+	clusterGet: "viewer",
+	clusterUpdate: "admin",
+	nodeList: "viewer",
+	nodeGet: "viewer",
+	nodeUpdate: "admin",
+	nodeMetricsGet: "viewer",
+	// tasks
+	taskList: "viewer",
+	taskGet: "viewer",
+	taskCancel: "operator",
+	// VMs
+	vmList: "viewer",
+	vmCreate: "operator",
+	vmGet: "viewer",
+	vmUpdate: "operator",
+	vmDelete: "operator",
+	vmStart: "operator",
+	vmShutdown: "operator",
+	vmStop: "operator",
+	vmReset: "operator",
+	vmPause: "operator",
+	vmResume: "operator",
+	vmMediaChange: "operator",
+	vmMetricsGet: "viewer",
+	vmScreenshotGet: "viewer",
+	vmSerialLogGet: "operator",
+	vmConsoleTicketCreate: "viewer", // a viewer's ticket is view-only
+	vmDomainXmlGet: "operator",
+	vmCreateDemo: "operator",
+	foreignVmList: "admin",
+	foreignVmAdopt: "admin",
+	// storage
+	poolList: "viewer",
+	poolCreate: "admin",
+	poolGet: "viewer",
+	poolUpdate: "admin",
+	poolDelete: "admin",
+	volumeList: "viewer",
+	volumeCreate: "operator",
+	volumeGet: "viewer",
+	volumeUpdate: "operator",
+	volumeDelete: "operator",
+	volumeResize: "operator",
+	volumeClone: "operator",
+	volumeContentGet: "operator", // export
+	// images
+	imageList: "viewer",
+	imageCreate: "operator", // source "path" asks for admin, in the handler
+	imageGet: "viewer",
+	imageUpdate: "operator",
+	imageDelete: "operator",
+	imageContentPut: "operator",
+	imageUploadStatus: "operator",
+	imageContentGet: "operator",
+	// networks
+	networkList: "viewer",
+	networkCreate: "admin",
+	networkGet: "viewer",
+	networkUpdate: "admin",
+	networkDelete: "admin",
+	networkLeaseList: "viewer",
+} as const satisfies Record<string, Access>;
+export type OperationId = keyof typeof permissions;
+
+const rank: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };
+
+export const roleAtLeast = (role: Role, needed: Role): boolean => rank[role] >= rank[needed];
+
+/** May `role` (null: nobody is signed in) call this operation? */
+export function isAllowed(operation: OperationId, role: Role | null): boolean {
+	const access: Access = permissions[operation];
+	if (access === "public") return true;
+	return role !== null && roleAtLeast(role, access);
+}
+
+export const operationsOf = (role: Role): OperationId[] =>
+	(Object.keys(permissions) as OperationId[]).filter((operation) => isAllowed(operation, role));

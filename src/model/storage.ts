@@ -1,0 +1,211 @@
+/** Storage pools, volumes and images. */
+import { type Static, Type } from "@sinclair/typebox";
+import { MiB, TiB } from "../lib/units.ts";
+import {
+	Bytes,
+	Description,
+	ErrorInfoSchema,
+	Id,
+	Metadata,
+	Name,
+	Nullable,
+	PageOf,
+	Strict,
+	StringEnum,
+	Tags,
+	Timestamp,
+} from "./schema.ts";
+
+export const PoolType = StringEnum(["local", "nfs", "ceph-rbd", "iscsi-lvm"] as const, { $id: "PoolType" });
+export type PoolType = Static<typeof PoolType>;
+export const PoolHealth = StringEnum(["healthy", "degraded", "error", "unmounted"] as const);
+
+/** What a driver can do, for API and UI to follow. `reasons` says why something is off, by capability name. */
+export const PoolCapabilities = Strict(
+	{
+		formats: Type.Array(StringEnum(["qcow2", "raw"] as const)),
+		copyOnWriteClone: Type.Boolean(),
+		fullClone: Type.Boolean(),
+		resizeOnline: Type.Boolean(),
+		shrink: Type.Boolean(),
+		snapshots: Type.Boolean(),
+		images: Type.Boolean(),
+		shared: Type.Boolean({ description: "The same volumes are reachable from every node" }),
+		reasons: Type.Record(Type.String(), Type.String()),
+	},
+	{ $id: "PoolCapabilities" },
+);
+export type PoolCapabilities = Static<typeof PoolCapabilities>;
+
+export const PoolNodeStatus = Strict(
+	{
+		nodeId: Id,
+		health: PoolHealth,
+		reason: Nullable(Type.String()),
+		totalBytes: Nullable(Bytes()),
+		usedBytes: Nullable(Bytes()),
+		availableBytes: Nullable(Bytes()),
+		capabilities: Nullable(Type.Ref(PoolCapabilities)),
+		updatedAt: Timestamp,
+	},
+	{ $id: "PoolNodeStatus" },
+);
+export type PoolNodeStatus = Static<typeof PoolNodeStatus>;
+
+export const Pool = Strict(
+	{
+		...Metadata,
+		name: Name,
+		description: Description,
+		type: PoolType,
+		/** Type-specific; for `local`: the folder. Credentials never appear here. */
+		config: Strict({ path: Type.Optional(Type.String({ maxLength: 512, pattern: "^/[^\\u0000-\\u001f]*$" })) }),
+		nodeIds: Type.Array(Id),
+		phase: StringEnum(["pending", "ready", "degraded", "error", "deleting"] as const),
+		nodes: Type.Array(Type.Ref(PoolNodeStatus)),
+	},
+	{ $id: "Pool" },
+);
+export type Pool = Static<typeof Pool>;
+export const PoolPage = PageOf(Type.Ref(Pool), "PoolPage");
+
+export const PoolCreate = Strict(
+	{
+		name: Name,
+		description: Type.Optional(Description),
+		type: Type.Literal("local"),
+		config: Strict({ path: Type.String({ maxLength: 512, pattern: "^/[^\\u0000-\\u001f]*$" }) }),
+		nodeIds: Type.Optional(Type.Array(Id, { maxItems: 64 })),
+	},
+	{ $id: "PoolCreate" },
+);
+export type PoolCreate = Static<typeof PoolCreate>;
+export const PoolUpdate = Strict(
+	{ name: Type.Optional(Name), description: Type.Optional(Description) },
+	{ $id: "PoolUpdate", minProperties: 1 },
+);
+export type PoolUpdate = Static<typeof PoolUpdate>;
+
+export const VolumeFormat = StringEnum(["qcow2", "raw"] as const);
+export type VolumeFormat = Static<typeof VolumeFormat>;
+
+export const VolumeSource = Type.Union(
+	[
+		Strict({ kind: Type.Literal("empty") }),
+		Strict({ kind: Type.Literal("image"), imageId: Id, fullCopy: Type.Boolean() }),
+		Strict({ kind: Type.Literal("clone"), volumeId: Id, fullCopy: Type.Boolean() }),
+		Strict({ kind: Type.Literal("snapshot"), snapshotId: Id }),
+	],
+	{ $id: "VolumeSource" },
+);
+export type VolumeSource = Static<typeof VolumeSource>;
+
+export const Volume = Strict(
+	{
+		...Metadata,
+		name: Name,
+		poolId: Id,
+		/** The node that holds it, for pools that are not shared; else null. */
+		nodeId: Nullable(Id),
+		format: VolumeFormat,
+		sizeBytes: Bytes({ minimum: MiB, maximum: 1024 * TiB, description: "What the guest sees" }),
+		allocatedBytes: Nullable(Bytes({ description: "What it takes in the pool; null while unknown" })),
+		source: VolumeSource,
+		phase: StringEnum(["pending", "creating", "ready", "resizing", "deleting", "error"] as const),
+		/** The VM that it is attached to. */
+		vmId: Nullable(Id),
+		error: Nullable(ErrorInfoSchema),
+	},
+	{ $id: "Volume" },
+);
+export type Volume = Static<typeof Volume>;
+export const VolumePage = PageOf(Type.Ref(Volume), "VolumePage");
+
+export const VolumeCreate = Strict(
+	{
+		name: Name,
+		poolId: Type.Optional(Id),
+		nodeId: Type.Optional(Id),
+		format: Type.Optional(VolumeFormat),
+		sizeBytes: Type.Optional(
+			Bytes({ minimum: MiB, maximum: 1024 * TiB, description: "Default: the size of the source" }),
+		),
+		source: Type.Optional(VolumeSource),
+	},
+	{ $id: "VolumeCreate" },
+);
+export type VolumeCreate = Static<typeof VolumeCreate>;
+export const VolumeUpdate = Strict({ name: Name }, { $id: "VolumeUpdate" });
+export const VolumeResize = Strict(
+	{ sizeBytes: Bytes({ minimum: MiB, maximum: 1024 * TiB }) },
+	{ $id: "VolumeResize" },
+);
+export const VolumeClone = Strict(
+	{ name: Name, fullCopy: Type.Optional(Type.Boolean()), poolId: Type.Optional(Id) },
+	{ $id: "VolumeClone" },
+);
+
+export const ImageFormat = StringEnum(["raw", "qcow2", "vmdk", "vhd", "iso", "ova"] as const);
+export type ImageFormat = Static<typeof ImageFormat>;
+
+export const ImageSource = Type.Union(
+	[
+		Strict({ kind: Type.Literal("upload") }),
+		Strict({ kind: Type.Literal("path"), path: Type.String({ maxLength: 4096, pattern: "^/[^\\u0000]*$" }) }),
+		Strict({ kind: Type.Literal("url"), url: Type.String({ maxLength: 4096, pattern: "^https?://[^\\s\\u0000]+$" }) }),
+		Strict({ kind: Type.Literal("volume"), volumeId: Id }),
+	],
+	{ $id: "ImageSource" },
+);
+export type ImageSource = Static<typeof ImageSource>;
+
+export const sha256Pattern = "^[0-9a-f]{64}$";
+export const Image = Strict(
+	{
+		...Metadata,
+		name: Name,
+		description: Description,
+		tags: Tags,
+		/** qcow2, raw or iso: what we store. */
+		format: ImageFormat,
+		poolId: Id,
+		nodeId: Nullable(Id),
+		source: ImageSource,
+		/** Bytes of the file; null until known. */
+		fileSizeBytes: Nullable(Bytes()),
+		/** Bytes of the disk that it holds (for iso: of the file); null until inspected. */
+		virtualSizeBytes: Nullable(Bytes()),
+		/** Given by whoever makes the image; import fails when it does not match. */
+		expectedSha256: Nullable(Type.String({ pattern: sha256Pattern })),
+		/** Of the file as it came; null until known. */
+		sha256: Nullable(Type.String({ pattern: sha256Pattern })),
+		phase: StringEnum(["uploading", "importing", "ready", "error", "deleting"] as const),
+		/** Bytes received so far while phase is uploading or importing. */
+		receivedBytes: Bytes(),
+		error: Nullable(ErrorInfoSchema),
+	},
+	{ $id: "Image" },
+);
+export type Image = Static<typeof Image>;
+export const ImagePage = PageOf(Type.Ref(Image), "ImagePage");
+
+export const ImageCreate = Strict(
+	{
+		name: Name,
+		description: Type.Optional(Description),
+		tags: Type.Optional(Tags),
+		format: StringEnum(["qcow2", "raw", "iso"] as const),
+		poolId: Type.Optional(Id),
+		source: ImageSource,
+		/** Required for uploads: the length of the file. */
+		fileSizeBytes: Type.Optional(Bytes({ minimum: 1 })),
+		sha256: Type.Optional(Type.String({ pattern: sha256Pattern })),
+	},
+	{ $id: "ImageCreate" },
+);
+export type ImageCreate = Static<typeof ImageCreate>;
+export const ImageUpdate = Strict(
+	{ name: Type.Optional(Name), description: Type.Optional(Description), tags: Type.Optional(Tags) },
+	{ $id: "ImageUpdate", minProperties: 1 },
+);
+export type ImageUpdate = Static<typeof ImageUpdate>;

@@ -1,0 +1,15 @@
+/** Networks on this node. Implementations: libvirt-network.ts (NAT networks by libvirt, bridges by the kernel), fake.ts. */
+import type { NetworkConfig } from "../model/network.ts";
+
+export type Lease = { mac: string; address: string; hostname: string | null; expiresAtMs: number | null };
+
+export interface NetworkDriver {
+	/** Makes the network exist and run here; returns the bridge that NICs join. Idempotent. */
+	ensure(network: { id: string; name: string; config: NetworkConfig }): Promise<{ bridge: string }>;
+	/** Missing is not an error. Bridges that we did not make stay. */
+	remove(network: { id: string; config: NetworkConfig }): Promise<void>;
+	/** DHCP leases of a NAT network; empty for bridges. */
+	leases(network: { id: string; config: NetworkConfig }): Promise<Lease[]>;
+	/** Linux bridges on this host, by name. */
+	hostBridges(): Promise<string[]>;
+}

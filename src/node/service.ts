@@ -1,0 +1,45 @@
+/**
+ * What the API and the console ask of a node directly, without going through the state: live figures, pictures, bytes.
+ * `node/node.ts` implements it for this node; the peer link will for the others.
+ */
+
+import type { Static } from "@sinclair/typebox";
+import type { SerialStream } from "../hypervisor/driver.ts";
+import type { NetworkLease } from "../model/network.ts";
+import type { NodeMetrics, VmMetrics } from "../model/node.ts";
+import type { Volume } from "../model/storage.ts";
+import type { ForeignVm, Vm } from "../model/vm.ts";
+
+export interface NodeService {
+	readonly nodeId: string;
+	nodeMetrics(): NodeMetrics | null;
+	/** Null while there is no sample (stopped, or just started). */
+	vmMetrics(vmId: string): VmMetrics | null;
+	/** PNG; `wrong-state` when it does not run. At most one capture a second for each VM; others get the last picture. */
+	screenshot(vmId: string): Promise<Uint8Array>;
+	/** The last `maxBytes` of the serial log. */
+	serialLog(vmId: string, maxBytes: number): Promise<Uint8Array>;
+	domainXml(vmId: string): Promise<string>;
+	vncSocket(vmId: string): Promise<string>;
+	openSerial(vmId: string): Promise<SerialStream>;
+	foreignVms(): Promise<ForeignVm[]>;
+	/** What adopting would make: the records for the command vmAdopt. */
+	planAdoption(domainId: string): Promise<{ vm: Vm; volumes: Volume[] }>;
+	networkLeases(networkId: string): Promise<Static<typeof NetworkLease>[]>;
+	/** Upload of an image: appends the body from `offset`; `wrong-state` (with receivedBytes in the message) when the offset is not what is there. */
+	writeImageContent(
+		imageId: string,
+		offset: number,
+		body: ReadableStream<Uint8Array>,
+	): Promise<{ receivedBytes: number }>;
+	imageUploadOffset(imageId: string): Promise<number>;
+	openImage(imageId: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
+	exportVolume(
+		volumeId: string,
+		format: "qcow2" | "raw",
+		signal: AbortSignal,
+	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
+	/** True when the demo image file is on this node. */
+	demoImagePath(): string | null;
+	hypervisorState(): "connected" | "connecting" | "disconnected";
+}

@@ -1,0 +1,92 @@
+/**
+ * A storage pool as the node sees it. One driver instance serves one pool on this node. Implementations: local/,
+ * fake.ts, later nfs/, ceph-rbd/, iscsi-lvm/; all pass conformance.ts. Volume and image ids are UUIDs and name the
+ * files: names that people choose never reach a path or a command line. Every method may be repeated after a crash.
+ */
+import type { DomainDisk } from "../hypervisor/driver.ts";
+import type { PoolCapabilities, PoolType, VolumeFormat } from "../model/storage.ts";
+
+export type PoolUsage = { totalBytes: number; usedBytes: number; availableBytes: number };
+
+export type VolumeInfo = {
+	id: string;
+	format: VolumeFormat;
+	sizeBytes: number;
+	allocatedBytes: number;
+	/** Ids of volume or image that it depends on, nearest first; empty when it stands alone. */
+	backing: { kind: "volume" | "image"; id: string; format: VolumeFormat }[];
+};
+
+export type ImageInfo = {
+	id: string;
+	format: "qcow2" | "raw" | "iso";
+	fileSizeBytes: number;
+	virtualSizeBytes: number;
+};
+
+/** 0 to 1, or null when it cannot be known. */
+export type Progress = (ratio: number | null, message?: string) => void;
+export type LongOptions = { signal?: AbortSignal; progress?: Progress };
+
+export type CreateSource =
+	| { kind: "empty" }
+	| { kind: "image"; id: string; fullCopy: boolean }
+	| { kind: "volume"; id: string; fullCopy: boolean };
+
+export interface StorageDriver {
+	readonly type: PoolType;
+	readonly capabilities: PoolCapabilities;
+	/** Makes the pool usable on this node (folders, mount, login); removes half-made leftovers. Idempotent. */
+	activate(): Promise<void>;
+	deactivate(): Promise<void>;
+	/** Fails with `storage` or `timeout` when the pool cannot be used; the message says why. */
+	check(): Promise<PoolUsage>;
+
+	/** Makes the volume whole, or nothing: an interrupted create leaves no volume. Existing with the same id and size: done already. */
+	createVolume(
+		id: string,
+		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions,
+	): Promise<VolumeInfo>;
+	/** Missing is not an error. `in-use` when other volumes depend on it (the message says which ids). */
+	deleteVolume(id: string): Promise<void>;
+	/** Grows the volume while no VM uses it; smaller than now is `invalid`. A running VM's disk is grown through QEMU instead. */
+	resizeVolume(id: string, sizeBytes: number): Promise<VolumeInfo>;
+	/** Null when there is none. Never probes the format: it is in the pool's own record beside the file. */
+	getVolume(id: string): Promise<VolumeInfo | null>;
+	listVolumes(): Promise<VolumeInfo[]>;
+	/** How QEMU opens it: source, format and whole backing chain. */
+	attachInfo(id: string): Promise<Pick<DomainDisk, "source" | "format" | "backing">>;
+	/** The volume's content as a stand-alone file in `format`, as a stream; sparse areas may come as zeroes. */
+	exportVolume(
+		id: string,
+		format: VolumeFormat,
+		options: LongOptions,
+	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
+	/** Takes over a file (adopted domains): moves nothing, refuses a file that refers to others. */
+	adoptVolume(id: string, options: { path: string; format: VolumeFormat }): Promise<VolumeInfo>;
+
+	/** Where an upload of this image grows; `received` is how much is there already (after a restart too). */
+	openUpload(id: string, totalBytes: number): Promise<UploadFile>;
+	/** Checks the received file (inspected in a limited qemu-img with the format given; references to other files are `invalid`) and makes it the image. */
+	finishImage(
+		id: string,
+		options: { format: "qcow2" | "raw" | "iso"; sha256: string | null } & LongOptions,
+	): Promise<ImageInfo & { sha256: string }>;
+	/** Copies a file of this node into the upload area of the image, sparse. */
+	importFile(id: string, path: string, options: LongOptions): Promise<void>;
+	/** Makes an image from a volume of this pool. */
+	imageFromVolume(id: string, volumeId: string, options: LongOptions): Promise<void>;
+	getImage(id: string): Promise<ImageInfo | null>;
+	imagePath(id: string): Promise<string>;
+	/** Also ends an upload. Missing is not an error. `in-use` when volumes are copy-on-write copies of it. */
+	deleteImage(id: string): Promise<void>;
+	openImage(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
+}
+
+export interface UploadFile {
+	readonly receivedBytes: number;
+	/** Appends at `receivedBytes`; a full disk is `no-space` and keeps what is there. */
+	write(chunk: Uint8Array): Promise<void>;
+	/** Flushes; the next openUpload sees what was written. */
+	close(): Promise<void>;
+}

@@ -1,0 +1,130 @@
+/**
+ * Commands: the only way in which cluster state changes. A command is decided on by whoever proposes it (ids, times,
+ * defaults, password hashes: all are in it), goes through the log, and is applied deterministically on every node,
+ * where it is checked again. On the wire and in the log it is `proto/command.proto` (see codec.ts).
+ */
+
+import type { ErrorInfo } from "../lib/errors.ts";
+import type { AuditRecord, Role, Session, Token, User } from "../model/access.ts";
+import type { Network, NetworkNodeStatus } from "../model/network.ts";
+import type { Cluster, Node, NodeStatus } from "../model/node.ts";
+import type { Image, Pool, PoolNodeStatus, Volume } from "../model/storage.ts";
+import type { Requester, Task, TaskState } from "../model/task.ts";
+import type { DesiredPower, Vm, VmSpec, VmStatus } from "../model/vm.ts";
+
+/** Fields of an update: what is undefined stays. `expectedGeneration` undefined means no If-Match. */
+type Expected = { id: string; expectedGeneration?: number };
+
+export type CommandBody =
+	// cluster
+	| {
+			kind: "clusterInit";
+			cluster: Cluster;
+			node: Node;
+			pools: Pool[];
+			networks: Network[];
+			admin: User;
+			adminPasswordHash: string;
+	  }
+	| ({ kind: "clusterUpdate"; name: string } & Expected)
+	| ({ kind: "nodeUpdate"; name: string } & Expected)
+	| { kind: "nodeStatus"; id: string; status: NodeStatus }
+	// access
+	| { kind: "userCreate"; user: User; passwordHash: string }
+	| ({ kind: "userUpdate"; displayName?: string; role?: Role; enabled?: boolean } & Expected)
+	/** Also ends all sessions of the user but `keepSessionId`. */
+	| { kind: "userPasswordSet"; id: string; passwordHash: string; mustChangePassword: boolean; keepSessionId?: string }
+	| { kind: "userDelete"; id: string }
+	| { kind: "sessionCreate"; session: Session; secretHash: string }
+	| { kind: "sessionDelete"; id: string }
+	| { kind: "tokenCreate"; token: Token; secretHash: string }
+	| { kind: "tokenDelete"; id: string }
+	/** A denial of somebody signed in; mutations write their own record as they apply. */
+	| { kind: "auditAppend"; record: AuditRecord }
+	// VMs. Each that asks for work carries the task that will do it.
+	| { kind: "vmCreate"; vm: Vm; volumes: Volume[]; task: Task }
+	| ({ kind: "vmUpdate"; name?: string; description?: string; tags?: string[]; spec?: VmSpec; task: Task } & Expected)
+	/** start, shutdown, stop, reset, pause, resume: sets the desired power where the action has one. */
+	| { kind: "vmAction"; id: string; desiredPower?: DesiredPower; task: Task }
+	| { kind: "vmDelete"; id: string; deleteVolumes: boolean; task: Task }
+	/** From the node; refused when the VM belongs to another node. */
+	| { kind: "vmStatus"; id: string; nodeId: string; status: VmStatus; desiredPower?: DesiredPower }
+	/** From the node, after the domain and the disks are gone. */
+	| { kind: "vmGone"; id: string; nodeId: string }
+	/** A foreign domain becomes ours, together with its volumes. */
+	| { kind: "vmAdopt"; vm: Vm; volumes: Volume[]; task: Task }
+	// storage
+	| { kind: "poolCreate"; pool: Pool; task: Task }
+	| ({ kind: "poolUpdate"; name?: string; description?: string } & Expected)
+	| { kind: "poolDelete"; id: string; task: Task }
+	| { kind: "poolNodeStatus"; id: string; status: PoolNodeStatus }
+	| { kind: "poolGone"; id: string }
+	| { kind: "volumeCreate"; volume: Volume; task: Task }
+	| ({ kind: "volumeUpdate"; name: string } & Expected)
+	| { kind: "volumeResize"; id: string; sizeBytes: number; task: Task }
+	| { kind: "volumeDelete"; id: string; task: Task }
+	| {
+			kind: "volumeStatus";
+			id: string;
+			phase: Volume["phase"];
+			sizeBytes?: number;
+			allocatedBytes?: number | null;
+			error?: ErrorInfo | null;
+	  }
+	| { kind: "volumeGone"; id: string }
+	// images
+	| { kind: "imageCreate"; image: Image; task: Task }
+	| ({ kind: "imageUpdate"; name?: string; description?: string; tags?: string[] } & Expected)
+	| { kind: "imageDelete"; id: string; task: Task }
+	| {
+			kind: "imageStatus";
+			id: string;
+			phase: Image["phase"];
+			receivedBytes?: number;
+			fileSizeBytes?: number;
+			virtualSizeBytes?: number;
+			sha256?: string;
+			error?: ErrorInfo | null;
+	  }
+	| { kind: "imageGone"; id: string }
+	// networks
+	| { kind: "networkCreate"; network: Network; task: Task }
+	| ({ kind: "networkUpdate"; name?: string; description?: string } & Expected)
+	| { kind: "networkDelete"; id: string; task: Task }
+	| { kind: "networkNodeStatus"; id: string; status: NetworkNodeStatus }
+	| { kind: "networkGone"; id: string }
+	// tasks
+	| {
+			kind: "taskUpdate";
+			id: string;
+			state: TaskState;
+			progress?: number | null;
+			message?: string | null;
+			cancelable?: boolean;
+			error?: ErrorInfo | null;
+	  }
+	| { kind: "taskCancel"; id: string }
+	/** Deletes finished tasks, expired sessions and audit records older than these times. */
+	| { kind: "prune"; tasksBefore: string; sessionsExpiredBefore: string; auditBefore: string };
+
+export type CommandKind = CommandBody["kind"];
+
+/** Who proposes, and when: the same for all commands. Mutations by people leave an audit record with these. */
+export type CommandMeta = {
+	/** UUID v7 of the command. A command whose id was applied already is not applied again. */
+	id: string;
+	timeMs: number;
+	requester: Requester;
+	remoteAddress: string | null;
+	/** operationId of the request, or "system" for reconcilers (which leave no audit record). */
+	operation: string;
+	/** From the header Idempotency-Key, scoped to the requester; null for none. */
+	idempotencyKey: string | null;
+	/**
+	 * The permission check is repeated at apply: for a session or token, its id; apply refuses when it is gone, expired
+	 * by `timeMs`, or its role no longer suffices for `operation`. Null for the system and the local socket.
+	 */
+	credential: { kind: "session" | "token"; id: string } | null;
+};
+
+export type Command = CommandMeta & { body: CommandBody };

@@ -1,0 +1,93 @@
+/**
+ * What the rest of the program sees of the replicated state. One voter today; Raft fills the same interface. Writes
+ * are commands (command.ts); reads are queries on this node's SQLite copy after `readIndex()`.
+ */
+import type { AuditRecord, Session, Token, User } from "../model/access.ts";
+import type { Event } from "../model/event.ts";
+import type { Network } from "../model/network.ts";
+import type { Cluster, Node } from "../model/node.ts";
+import type { Page } from "../model/schema.ts";
+import type { Image, Pool, Volume } from "../model/storage.ts";
+import type { Task } from "../model/task.ts";
+import type { Vm } from "../model/vm.ts";
+import type { Command, CommandBody } from "./command.ts";
+
+export type Tables = {
+	cluster: Cluster;
+	node: Node;
+	vm: Vm;
+	volume: Volume;
+	pool: Pool;
+	image: Image;
+	network: Network;
+	task: Task;
+	user: User;
+	session: Session;
+	token: Token;
+	audit: AuditRecord;
+};
+export type TableName = keyof Tables;
+
+/** `index` is the log index at which the command was applied; `replayed` when an idempotency key had been used. */
+export type Applied = {
+	index: number;
+	replayed: boolean;
+	targets: { kind: string; id: string }[];
+	taskId: string | null;
+};
+
+/** Equality filters (several values: any of them) and sort on the columns that queries.ts lists for each table. */
+export type ListQuery = {
+	filter?: Record<string, string | number | boolean | null | readonly (string | number)[]>;
+	/** Case-insensitive substring of the name. */
+	search?: string;
+	/** "name", "-createdAt"; the id breaks ties. */
+	sort?: string;
+	limit: number;
+	pageToken?: string | null;
+};
+
+export interface StoreReader {
+	get<T extends TableName>(table: T, id: string): Tables[T] | null;
+	/** Keyset paging: stable while rows come and go. An unknown column or a bad token is `invalid`. */
+	list<T extends TableName>(table: T, query: ListQuery): Page<Tables[T]>;
+	/** All rows, for reconcilers and counts; bounded by what a cluster holds. */
+	all<T extends TableName>(table: T, filter?: ListQuery["filter"]): Tables[T][];
+	count<T extends TableName>(table: T, filter?: ListQuery["filter"]): number;
+	/** Secrets: hashes only. */
+	userByName(name: string): { user: User; passwordHash: string } | null;
+	userSecret(id: string): { passwordHash: string } | null;
+	sessionBySecretHash(secretHash: string): { session: Session; user: User } | null;
+	tokenBySecretHash(secretHash: string): { token: Token; user: User } | null;
+	/** MAC addresses in use by NICs of all VMs. */
+	macInUse(mac: string): boolean;
+	/** Events after `id` (exclusive), oldest first; null when `id` is older than what is kept (read everything anew). */
+	eventsAfter(id: string, limit: number): Event[] | null;
+	lastEventId(): string;
+	/** The answer that an idempotency key of this requester got, if any. */
+	idempotent(requesterKey: string): { operation: string; applied: Applied } | null;
+	readonly appliedIndex: number;
+}
+
+export interface Store extends StoreReader {
+	/**
+	 * Appends the command durably, applies it, and resolves with the result. Rejects with the AppError that apply gave
+	 * (not-found, wrong-state, already-exists, in-use, stale-etag, forbidden, invalid …), with `unavailable` without a
+	 * leader, `no-space` when the log's disk is full. At most 4,096 proposals wait; more are `too-many-requests`.
+	 */
+	propose(command: Command): Promise<Applied>;
+	/** Resolves once this copy has everything that was acknowledged before the call. */
+	readIndex(): Promise<number>;
+	/** Called after each commit with its events, in order. Listeners must not throw and must be quick. */
+	subscribe(listener: (events: readonly Event[]) => void): () => void;
+	/** A consistent copy of the whole state into a new file, fsynced with its folder. */
+	snapshot(path: string): Promise<{ index: number; bytes: number }>;
+	status(): { leader: string | null; quorum: boolean; appliedIndex: number; commitIndex: number; term: number };
+	close(): Promise<void>;
+}
+
+/** Makes commands of this process: adds id and time. `proposeSystem` is for reconcilers. */
+export interface Proposer {
+	propose(body: CommandBody, meta: Omit<Command, "body" | "id" | "timeMs">): Promise<Applied>;
+	proposeSystem(body: CommandBody): Promise<Applied>;
+}
