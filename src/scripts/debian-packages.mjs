@@ -1,0 +1,50 @@
+/** The Debian packages that each command of package.json needs, with the reason for each group. Plain Node. */
+
+/** What a node needs to run VMs. The same list is the package's Depends. */
+export const runtimePackages = [
+	"qemu-system-x86", // the hypervisor
+	"qemu-utils", // qemu-img
+	"qemu-block-extra",
+	"libvirt-daemon-system", // libvirtd, virtlogd
+	"libvirt-clients",
+	"ovmf", // UEFI firmware
+	"swtpm", // TPM 2.0 emulator
+	"swtpm-tools",
+	"dnsmasq-base", // DHCP of NAT networks
+	"nftables",
+	"iptables",
+	"iproute2",
+	"util-linux", // prlimit, unshare
+	"xorriso",
+];
+
+/** What builds the small demo guest, which is also the guest of the tests. */
+export const demoPackages = ["busybox-static", "mtools", "dosfstools", "syslinux", "syslinux-common", "syslinux-efi", "binutils", "cpio"];
+
+/** What the tests use beside it. */
+export const testPackages = [
+	"chromium", // browser tests
+	"cloud-init", // cloud-init schema
+	"libxml2-utils", // virt-xml-validate
+	"prometheus", // promtool
+	"procps",
+	"openssl",
+];
+
+/** Peers that the benchmark measures against. */
+export const benchPackages = ["websockify", "procps"];
+
+/** @param {string} command one of package.json's scripts */
+export function packagesFor(command) {
+	switch (command) {
+		case "start":
+			return [...runtimePackages, ...demoPackages];
+		case "test":
+		case "test:lab":
+			return [...runtimePackages, ...demoPackages, ...testPackages];
+		case "bench":
+			return [...runtimePackages, ...demoPackages, ...benchPackages];
+		default:
+			return [];
+	}
+}
