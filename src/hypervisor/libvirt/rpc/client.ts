@@ -1,0 +1,93 @@
+/**
+ * libvirt's own RPC protocol in TypeScript: what the hypervisor driver builds on.
+ *
+ *   const client = createLibvirtClient({ uri: "qemu:///system", clock, random, logger });
+ *   client.onState((state) => …);        // "connecting" | "connected" | "disconnected", each with its reason
+ *   client.onDomainEvent((event) => …);  // typed, in order, never from inside a call; see events.ts
+ *   await client.open();                 // first connection; fails fast when there is none, and goes on trying all the same
+ *   await client.close();
+ *
+ * Calls, named as in libvirt's API, flags and enumerations in flags.ts, values in types.ts:
+ *   host-calls.ts     connectGetVersion, connectGetLibVersion, connectGetHostname, connectGetURI,
+ *                     connectGetCapabilities, connectGetDomainCapabilities, nodeGetInfo, nodeGetMemoryStats
+ *   domain-calls.ts   connectListAllDomains, domainLookupByUuid, domainLookupByName, domainDefineXMLFlags,
+ *                     domainUndefineFlags, domainCreateWithFlags, domainDestroyFlags, domainShutdownFlags, domainReboot,
+ *                     domainReset, domainSuspend, domainResume, domainGetState, domainGetInfo, domainGetXMLDesc,
+ *                     domainIsPersistent, domainSetAutostart, domainRename, domainGetJobInfo, domainAbortJob,
+ *                     connectGetAllDomainStats
+ *   device-calls.ts   domainAttachDeviceFlags, domainDetachDeviceFlags, domainDetachDeviceAlias, domainUpdateDeviceFlags,
+ *                     domainSetVcpusFlags, domainSetMemoryFlags, domainBlockResize, domainGetBlockInfo,
+ *                     domainInterfaceAddresses, domainSetMetadata, domainGetMetadata, domainSendKey, domainScreenshot,
+ *                     domainOpenConsole
+ *   network-calls.ts  connectListAllNetworks, networkLookupByName, networkLookupByUuid, networkDefineXML, networkCreate,
+ *                     networkDestroy, networkUndefine, networkSetAutostart, networkGetXMLDesc, networkIsActive,
+ *                     networkGetDHCPLeases
+ *   secret-calls.ts   connectListAllSecrets, secretLookupByUuid, secretDefineXML, secretSetValue, secretUndefine
+ *
+ * What the caller must know:
+ * - Domains are named by `{ uuid }` alone; nothing has to be looked up first.
+ * - Every call takes `{ timeoutMs, signal }` last and has a limit without it. libvirt cannot take a call back: after a
+ *   `timeout`, `canceled` or `unavailable` it may have been carried out (`context.callWasSent`); ask before repeating.
+ * - While there is no connection, calls fail at once with `unavailable` and `retryAfterMs`. Reconnecting never ends until
+ *   `close()`, with growing pauses. Events of the meantime are lost: on "connected", read everything anew.
+ * - Errors that libvirt gives are LibvirtError (errors.ts): `libvirtCode` has its number, `code` ours.
+ * - Figures, networks, secrets and each stream use connections of their own, opened when first needed.
+ */
+
+import type { Clock } from "../../../lib/clock.ts";
+import { AppError } from "../../../lib/errors.ts";
+import type { Logger } from "../../../lib/log.ts";
+import type { Random } from "../../../lib/random.ts";
+import type { Caller } from "./caller.ts";
+import { type DeviceCalls, deviceCalls } from "./device-calls.ts";
+import { type DomainCalls, domainCalls } from "./domain-calls.ts";
+import type { LibvirtDomainEvent } from "./events.ts";
+import { type HostCalls, hostCalls } from "./host-calls.ts";
+import { type NetworkCalls, networkCalls } from "./network-calls.ts";
+import { type SecretCalls, secretCalls } from "./secret-calls.ts";
+
+export type ConnectionState = {
+	state: "connecting" | "connected" | "disconnected";
+	/** For people: why it is so. Empty when connected. */
+	reason: string;
+};
+
+export type LibvirtClientOptions = {
+	/** `qemu:///system`, `test:///default`, `qemu+unix:///system?socket=PATH`, `test+unix:///default?socket=PATH`. */
+	uri: string;
+	clock: Clock;
+	random: Random;
+	logger: Logger;
+};
+
+export interface LibvirtConnection {
+	readonly state: ConnectionState;
+	/** Starts connecting. Resolves when connected; rejects with `unavailable` when the first try fails, and goes on trying. */
+	open(): Promise<void>;
+	/** Ends all connections; calls under way fail with `canceled`. */
+	close(): Promise<void>;
+	/** Called on every change. Returns the way to stop it. */
+	onState(listener: (state: ConnectionState) => void): () => void;
+	onDomainEvent(listener: (event: LibvirtDomainEvent) => void): () => void;
+}
+
+export type LibvirtClient = LibvirtConnection & HostCalls & DomainCalls & DeviceCalls & NetworkCalls & SecretCalls;
+
+export function createLibvirtClient(_options: LibvirtClientOptions): LibvirtClient {
+	const caller: Caller = {
+		call: () => Promise.reject(new AppError("unavailable", "Not connected to libvirt.")),
+		openStream: () => Promise.reject(new AppError("unavailable", "Not connected to libvirt.")),
+	};
+	return {
+		state: { state: "disconnected", reason: "not opened" },
+		open: () => Promise.reject(new AppError("unavailable", "Not connected to libvirt.")),
+		close: () => Promise.resolve(),
+		onState: () => () => {},
+		onDomainEvent: () => () => {},
+		...hostCalls(caller),
+		...domainCalls(caller),
+		...deviceCalls(caller),
+		...networkCalls(caller),
+		...secretCalls(caller),
+	};
+}
