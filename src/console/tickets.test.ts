@@ -8,8 +8,7 @@ const grant = (credentialId: string): TicketGrant => ({
 	type: "vnc",
 	kind: "browser",
 	viewOnly: false,
-	credentialId,
-	userId: "user-1",
+	credential: { kind: "session", id: credentialId },
 });
 
 function table() {

@@ -20,8 +20,7 @@ export type TicketGrant = {
 	kind: TicketKind;
 	viewOnly: boolean;
 	/** The session or token that asked; null on the local socket. The console closes when it is revoked. */
-	credentialId: string | null;
-	userId: string | null;
+	credential: { kind: "session" | "token"; id: string } | null;
 };
 
 type Entry = TicketGrant & { expiresAtMonotonicMs: number };
@@ -39,7 +38,7 @@ export class TicketTable {
 	/** @throws AppError `too-many-requests` when this owner, or everybody together, holds too many. */
 	issue(grant: TicketGrant): { ticket: string; expiresAtMs: number } {
 		this.#dropExpired();
-		const owned = [...this.#entries.values()].filter((entry) => entry.credentialId === grant.credentialId).length;
+		const owned = [...this.#entries.values()].filter((entry) => entry.credential?.id === grant.credential?.id).length;
 		if (owned >= maxTicketsPerOwner || this.#entries.size >= maxTickets)
 			throw new AppError("too-many-requests", "Too many console tickets are waiting to be used.", {
 				retryAfterMs: ticketLifetimeMs,
@@ -61,7 +60,7 @@ export class TicketTable {
 	}
 
 	revokeCredential(credentialId: string): void {
-		for (const [key, entry] of this.#entries) if (entry.credentialId === credentialId) this.#entries.delete(key);
+		for (const [key, entry] of this.#entries) if (entry.credential?.id === credentialId) this.#entries.delete(key);
 	}
 
 	#dropExpired(): void {

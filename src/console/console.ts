@@ -1,0 +1,185 @@
+/**
+ * Consoles of this node (architecture decision 6): a ticket is asked for over the API, redeemed once as a WebSocket
+ * subprotocol, and the socket then carries RFB or the serial console until the guest, the client or the session ends.
+ *
+ * A console belongs to one run of one VM: it is opened on the socket that the VM has at that moment and closed with
+ * it, so that another VM can never appear in it.
+ */
+import type { Credential } from "../auth/identity.ts";
+import type { Clock } from "../lib/clock.ts";
+import { toRfc3339 } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
+import type { NodeService } from "../node/service.ts";
+import { type ClientFilter, ConsoleBridge, closeCode, type OpenGuestStream } from "./bridge.ts";
+import { RfbClientFilter } from "./rfb-filter.ts";
+import type { ConsoleService } from "./service.ts";
+import { openSerialStream, openUnixSocket } from "./streams.ts";
+import { type TicketGrant, TicketTable, ticketLifetimeMs } from "./tickets.ts";
+
+const maxConsoles = 256;
+const maxConsolesPerVm = 16;
+/** The largest message that a client may send: a paste through the clipboard. */
+const maxMessageBytes = 1024 * 1024;
+/** Bytes towards the browser that Bun may hold before reading from the guest stops. */
+const browserBufferBytes = 4 * 1024 * 1024;
+
+const ticketProtocol = /^lqx\.ticket\.([A-Za-z0-9_-]{43})$/;
+
+export type ConsoleDependencies = {
+	node: Pick<NodeService, "vncSocket" | "openSerial">;
+	clock: Clock;
+	random: Random;
+	logger: Logger;
+	/** True when the request's Origin is this server's own. */
+	isOwnOrigin(request: Request): boolean;
+	/** Calls back once when the credential is revoked or ends; returns how to stop watching. */
+	watchCredential(credential: Credential, onRevoked: () => void): () => void;
+};
+
+export type ConsoleData = {
+	grant: TicketGrant;
+	open: OpenGuestStream;
+	bridge: ConsoleBridge | null;
+	unwatch: () => void;
+	openedAtMs: number;
+};
+
+export type Consoles = ConsoleService<ConsoleData> & {
+	/** Ends all consoles of a VM, because it leaves this node or is deleted. */
+	closeVm(vmId: string, reason: string): void;
+	stop(): void;
+};
+
+export function createConsoles(deps: ConsoleDependencies): Consoles {
+	const tickets = new TicketTable(deps.clock, deps.random);
+	const open = new Set<ConsoleData>();
+	/** Upgrades between ticket and open socket: they count against the limits too. */
+	let opening = 0;
+
+	const refuseAboveLimits = (vmId: string) => {
+		const ofVm = [...open].filter((data) => data.grant.vmId === vmId).length;
+		if (ofVm >= maxConsolesPerVm || open.size + opening >= maxConsoles)
+			throw new AppError("too-many-requests", "Too many consoles are open.", { retryAfterMs: 10_000 });
+	};
+
+	const redeem = (request: Request): TicketGrant => {
+		const asked = (request.headers.get("sec-websocket-protocol") ?? "").split(",").map((text) => text.trim());
+		const ticket = asked.map((text) => ticketProtocol.exec(text)?.[1]).find((text) => text !== undefined);
+		// The ticket is used up even when the rest of the request is refused.
+		const grant = ticket === undefined ? null : tickets.redeem(ticket);
+		if (!grant) throw new AppError("unauthenticated", "The console ticket is missing, used or too old.");
+		if (!asked.includes("binary")) throw new AppError("malformed", "The WebSocket must offer the subprotocol binary.");
+		if (grant.kind === "browser" && !deps.isOwnOrigin(request))
+			throw new AppError("forbidden", "A browser console can only be opened by a page of this server.");
+		return grant;
+	};
+
+	return {
+		async createTicket(request) {
+			refuseAboveLimits(request.vmId);
+			const credential = request.identity.credential;
+			const issued = tickets.issue({
+				vmId: request.vmId,
+				type: request.type,
+				kind: request.kind,
+				viewOnly: request.viewOnly,
+				credential,
+			});
+			if (credential) {
+				const unwatch = deps.watchCredential(credential, () => tickets.revokeCredential(credential.id));
+				deps.clock.schedule(ticketLifetimeMs, unwatch);
+			}
+			return {
+				ticket: issued.ticket,
+				expiresAt: toRfc3339(issued.expiresAtMs),
+				path: "/v1/console",
+				protocols: ["binary", `lqx.ticket.${issued.ticket}`],
+				viewOnly: request.viewOnly,
+			};
+		},
+
+		async handleUpgrade(request, server) {
+			if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
+				throw new AppError("malformed", "This address speaks WebSocket only.");
+			const grant = redeem(request);
+			refuseAboveLimits(grant.vmId);
+			opening += 1;
+			try {
+				const openStream: OpenGuestStream =
+					grant.type === "vnc"
+						? openUnixSocket(await deps.node.vncSocket(grant.vmId))
+						: openSerialStream(() => deps.node.openSerial(grant.vmId));
+				const data: ConsoleData = {
+					grant,
+					open: openStream,
+					bridge: null,
+					unwatch: () => {},
+					openedAtMs: deps.clock.monotonicMs(),
+				};
+				if (!server.upgrade(request, { data, headers: { "Sec-WebSocket-Protocol": "binary" } }))
+					throw new AppError("malformed", "The WebSocket handshake failed.");
+				return undefined;
+			} finally {
+				opening -= 1;
+			}
+		},
+
+		websocket: {
+			perMessageDeflate: false,
+			maxPayloadLength: maxMessageBytes,
+			backpressureLimit: browserBufferBytes,
+			idleTimeout: 120,
+			sendPings: true,
+			open(socket) {
+				const data = socket.data;
+				const filter: ClientFilter =
+					data.grant.type === "vnc" ? new RfbClientFilter(data.grant.viewOnly) : serialFilter(data.grant.viewOnly);
+				const bridge = new ConsoleBridge(socket, filter);
+				data.bridge = bridge;
+				open.add(data);
+				if (data.grant.credential)
+					data.unwatch = deps.watchCredential(data.grant.credential, () =>
+						bridge.close(closeCode.policy, "The session has ended."),
+					);
+				bridge.open(data.open);
+				deps.logger.info("console opened", {
+					vmId: data.grant.vmId,
+					type: data.grant.type,
+					viewOnly: data.grant.viewOnly,
+				});
+			},
+			message(socket, message) {
+				const bridge = socket.data.bridge;
+				if (typeof message === "string") bridge?.close(closeCode.policy, "Only binary messages are understood.");
+				else bridge?.fromClient(message);
+			},
+			drain(socket) {
+				socket.data.bridge?.drained();
+			},
+			close(socket) {
+				const data = socket.data;
+				open.delete(data);
+				data.unwatch();
+				data.bridge?.close(closeCode.normal, "");
+				const durationMs = Math.round(deps.clock.monotonicMs() - data.openedAtMs);
+				deps.logger.info("console closed", { vmId: data.grant.vmId, durationMs, ...data.bridge?.transferred });
+			},
+		},
+
+		openCount: () => open.size,
+
+		closeVm(vmId, reason) {
+			for (const data of open) if (data.grant.vmId === vmId) data.bridge?.close(closeCode.goingAway, reason);
+		},
+
+		stop() {
+			for (const data of open) data.bridge?.close(closeCode.goingAway, "The node is restarting.");
+		},
+	};
+}
+
+const serialFilter = (viewOnly: boolean): ClientFilter => ({
+	feed: (chunk) => ({ forward: viewOnly ? new Uint8Array(0) : chunk, error: null }),
+});
