@@ -49,7 +49,10 @@ function installDebianPackages(wanted) {
 	if (process.getuid?.() !== 0)
 		fail(1, `Run this as root, or install these Debian packages first: ${missing.join(" ")}`);
 	say(`Installing Debian packages: ${missing.join(" ")}`);
-	const options = { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
+	const options = {
+		stdio: ["ignore", "ignore", "inherit"],
+		env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+	};
 	if (spawnSync("apt-get", ["update", "-qq"], options).status !== 0) fail(1, "apt-get update failed.");
 	const install = ["install", "-y", "-qq", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", ...missing];
 	if (spawnSync("apt-get", install, options).status !== 0) fail(1, "apt-get install failed.");
@@ -84,7 +87,11 @@ function bunPath() {
 function handOver() {
 	const child = spawn(bunPath(), [script, ...(command === "test:lab" ? ["--lab", ...rest] : rest)], {
 		stdio: "inherit",
-		env: { ...process.env, PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}`, FORCE_COLOR: process.env.FORCE_COLOR ?? "0" },
+		env: {
+			...process.env,
+			PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}`,
+			FORCE_COLOR: process.env.FORCE_COLOR ?? "0",
+		},
 	});
 	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 	child.on("exit", (code, signal) => process.exit(code ?? (signal ? 1 : 0)));

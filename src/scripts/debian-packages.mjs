@@ -19,7 +19,16 @@ export const runtimePackages = [
 ];
 
 /** What builds the small demo guest, which is also the guest of the tests. */
-export const demoPackages = ["busybox-static", "mtools", "dosfstools", "syslinux", "syslinux-common", "syslinux-efi", "binutils", "cpio"];
+export const demoPackages = [
+	"busybox-static",
+	"mtools",
+	"dosfstools",
+	"syslinux",
+	"syslinux-common",
+	"syslinux-efi",
+	"binutils",
+	"cpio",
+];
 
 /** What the tests use beside it. */
 export const testPackages = [

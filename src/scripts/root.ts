@@ -1,0 +1,4 @@
+/** The checkout that the scripts work on. */
+import { join } from "node:path";
+
+export const root = join(import.meta.dir, "..", "..");

@@ -1,0 +1,96 @@
+/**
+ * Which tests there are, and how they are run and counted. By name: `x.test.ts` unit (fast, no root), `x.lab.test.ts`
+ * the real thing (libvirt, QEMU, disks), `x.e2e.test.ts` the browser, `x.long.test.ts` only in `npm run test:lab`.
+ * Lab and browser tests run a file at a time, each in a process of its own, so that one cannot disturb the next.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Glob } from "bun";
+import { root } from "./root.ts";
+
+export type SuiteKind = "unit" | "lab" | "e2e" | "long";
+export type Counts = { passed: number; failed: number; skipped: number };
+
+const results = join(root, ".cache", "test-results");
+
+export function findTests(kind: SuiteKind): string[] {
+	const all = ["src", "ui", "guest"]
+		.filter((folder) => existsSync(join(root, folder)))
+		.flatMap((folder) => [...new Glob(`${folder}/**/*.test.{ts,tsx}`).scanSync({ cwd: root })]);
+	return all.filter((path) => kindOf(path) === kind).sort();
+}
+
+export function kindOf(path: string): SuiteKind {
+	const match = /\.(lab|e2e|long)\.test\.tsx?$/.exec(path);
+	return (match?.[1] as SuiteKind | undefined) ?? "unit";
+}
+
+/**
+ * Runs the files in one `bun test` process and counts from its JUnit report. A process that dies without a report, or
+ * that ends with an error although no test failed, counts as one failure.
+ */
+export async function runTests(
+	name: string,
+	files: readonly string[],
+	options: { timeoutMs?: number } = {},
+): Promise<Counts> {
+	if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
+	mkdirSync(results, { recursive: true });
+	const report = join(results, `${name.replaceAll(/[^A-Za-z0-9]+/g, "-")}.xml`);
+	rmSync(report, { force: true });
+	const started = performance.now();
+	console.log(`\n── ${name}`);
+	const child = Bun.spawn(
+		[process.execPath, "test", "--reporter=junit", `--reporter-outfile=${report}`, ...files.map((file) => `./${file}`)],
+		{
+			cwd: root,
+			stdin: "ignore",
+			stdout: "pipe",
+			stderr: "pipe",
+			env: { ...process.env, NO_COLOR: "1" },
+			timeout: options.timeoutMs ?? 900_000,
+		},
+	);
+	const [output, errors] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+	const exitCode = await child.exited;
+	const counts = readReport(report);
+	const broken = counts === null || (exitCode !== 0 && counts.failed === 0);
+	const total = counts ?? { passed: 0, failed: 0, skipped: 0 };
+	if (broken) total.failed += 1;
+	if (total.failed > 0) console.log(trim(`${output}\n${errors}`));
+	for (const line of skips(errors)) console.log(line);
+	const seconds = ((performance.now() - started) / 1000).toFixed(1);
+	console.log(
+		`${total.failed > 0 ? "FAILED" : "ok    "} ${name}: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped (${seconds} s)`,
+	);
+	return total;
+}
+
+/** The totals of a JUnit file; null when it is missing or cut off. */
+function readReport(path: string): Counts | null {
+	if (!existsSync(path)) return null;
+	const text = readFileSync(path, "utf8");
+	const head = /<testsuites\b[^>]*>/.exec(text)?.[0];
+	if (!head || !text.includes("</testsuites>")) return null;
+	const number = (name: string): number => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
+	const failed = number("failures") + number("errors");
+	const skipped = number("skipped");
+	return { passed: number("tests") - failed - skipped, failed, skipped };
+}
+
+const skips = (text: string): string[] =>
+	text.split("\n").filter((line) => line.startsWith("(skip)") || line.startsWith("(todo)"));
+
+/** Long output: the failures and the end are what matters. */
+function trim(text: string): string {
+	const lines = text.split("\n").filter((line) => !line.startsWith("(pass)"));
+	return lines.length <= 400
+		? lines.join("\n")
+		: [...lines.slice(0, 150), `… ${lines.length - 400} lines …`, ...lines.slice(-250)].join("\n");
+}
+
+export const add = (a: Counts, b: Counts): Counts => ({
+	passed: a.passed + b.passed,
+	failed: a.failed + b.failed,
+	skipped: a.skipped + b.skipped,
+});

@@ -1,0 +1,52 @@
+/**
+ * `npm test`: build, check, then lab and browser tests, one file after the other; the last line is
+ * `N passed, N failed, N skipped`. `npm run test:lab` adds the long ones. `-- NAME…` runs only the suites whose path
+ * contains one of the names; `-- --resume` leaves out those that passed since the last full run.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "./build.ts";
+import { check } from "./check.ts";
+import { root } from "./root.ts";
+import { add, type Counts, findTests, runTests } from "./test-suites.ts";
+
+const args = process.argv.slice(2);
+const lab = args.includes("--lab");
+const resume = args.includes("--resume");
+const names = args.filter((argument) => !argument.startsWith("--"));
+const wanted = (path: string): boolean => names.length === 0 || names.some((name) => path.includes(name));
+
+const progressPath = join(root, ".cache", "test-lab-passed.json");
+const passedBefore = new Set<string>(
+	resume && existsSync(progressPath) ? (JSON.parse(readFileSync(progressPath, "utf8")) as string[]) : [],
+);
+
+let total: Counts = { passed: 0, failed: 0, skipped: 0 };
+try {
+	await build();
+} catch (error) {
+	console.error(error);
+	console.log("\n0 passed, 1 failed, 0 skipped");
+	process.exit(1);
+}
+if (names.length === 0 && !passedBefore.has("check")) {
+	const counts = await check();
+	total = add(total, counts);
+	remember("check", counts);
+}
+const files = [...findTests("lab"), ...findTests("e2e"), ...(lab ? findTests("long") : [])];
+for (const file of files.filter(wanted)) {
+	if (passedBefore.has(file)) continue;
+	const counts = await runTests(file, [file], { timeoutMs: lab ? 3_600_000 : 900_000 });
+	total = add(total, counts);
+	remember(file, counts);
+}
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed > 0 ? 1 : 0);
+
+function remember(suite: string, counts: Counts): void {
+	if (!lab || counts.failed > 0) return;
+	passedBefore.add(suite);
+	mkdirSync(join(root, ".cache"), { recursive: true });
+	writeFileSync(progressPath, JSON.stringify([...passedBefore]));
+}
