@@ -21,6 +21,7 @@ export function findTests(kind: SuiteKind): string[] {
 }
 
 export function kindOf(path: string): SuiteKind {
+	if (path.startsWith("ui/e2e/")) return "e2e";
 	const match = /\.(lab|e2e|long)\.test\.tsx?$/.exec(path);
 	return (match?.[1] as SuiteKind | undefined) ?? "unit";
 }
