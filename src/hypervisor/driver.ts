@@ -80,7 +80,26 @@ export type HypervisorInfo = {
 	memoryBytes: number;
 };
 
-/** One part of a live change, and whether it was done live or waits for the next start. */
+/**
+ * One difference between the spec and what libvirt has. `field` is a path in the spec: "name", "firmware", "tpm",
+ * "cpu.vcpus", "cpu.maxVcpus", "cpu.model", "accelerator", "memory.sizeBytes", "memory.maxSizeBytes", "bootOrder",
+ * "cloudInit", "disks[ID]" (there or not), "disks[ID].path" …, "cdroms[ID].path", "nics[ID].bridge" …; "device" is one
+ * that we did not make.
+ */
+export type DomainDifference = {
+	field: string;
+	wanted: string;
+	found: string;
+	/**
+	 * automatic: `applyLive` (running) or `define` (stopped) repairs it; next-start: `define` now, then a stop and start;
+	 * manual: the driver leaves it alone.
+	 */
+	repair: "automatic" | "next-start" | "manual";
+};
+
+/**
+ * One part of a live change, and whether it was done live or waits for the next start; `field` as in DomainDifference.
+ */
 export type LiveChange = { field: string; applied: boolean; reason: string | null };
 
 export interface HypervisorDriver {
@@ -101,10 +120,14 @@ export interface HypervisorDriver {
 	resume(id: string): Promise<void>;
 	/** Removes the definition with NVRAM and TPM state. Missing is not an error; running is `wrong-state`. */
 	undefine(id: string): Promise<void>;
-	/** Brings a running domain to the spec as far as that can be done live. */
+	/**
+	 * Brings a running domain to the spec as far as that can be done live, and redefines it. Empty when nothing differed.
+	 * A part that fails is reported with its reason, and the others are done all the same. `runningGeneration` becomes
+	 * that of `domain` only when all of it was applied. Not running is `wrong-state`.
+	 */
 	applyLive(domain: DomainSpec): Promise<LiveChange[]>;
 	/** How the running (or defined) domain differs from the spec, field by field; for adoption. */
-	compare(domain: DomainSpec): Promise<{ field: string; wanted: string; found: string }[]>;
+	compare(domain: DomainSpec): Promise<DomainDifference[]>;
 	changeMedia(id: string, cdromId: string, path: string | null): Promise<void>;
 	/** Grows an attached disk of a running domain to `sizeBytes`. */
 	resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void>;

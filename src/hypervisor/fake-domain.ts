@@ -1,0 +1,103 @@
+/** A simulated domain: its definition, and what runs of it. Pure state; fake.ts gives it methods and events. */
+import type { PowerState } from "../model/vm.ts";
+import { compareFacts, type Finding } from "./compare.ts";
+import type { DomainState, ForeignDomain, LiveChange } from "./driver.ts";
+import type { DomainFacts } from "./facts.ts";
+
+/** How the simulated guest behaves. */
+export type FakeGuest = {
+	/** What it does when asked to shut down: it obeys after `shutdownDelayMs`, or does nothing. */
+	shutdown: "obey" | "ignore";
+	/** 0: at once, without the clock. */
+	shutdownDelayMs: number;
+	/** Whether it lets go of devices and vCPUs. */
+	unplug: "obey" | "ignore";
+};
+
+export type Version = { facts: DomainFacts; generation: number; folder: string };
+
+export type FakeDomain = {
+	id: string;
+	/** Null for a domain that is not ours. */
+	defined: Version | null;
+	running: Version | null;
+	powerState: PowerState;
+	reason: string;
+	guest: FakeGuest;
+	startedAtMs: number;
+	foreign: ForeignDomain | null;
+	/** Sizes that disks were grown to, by device id. */
+	diskSizes: Map<string, number>;
+	/** Bytes that go to whoever has the serial console open. */
+	serialReaders: Set<ReadableStreamDefaultController<Uint8Array>>;
+};
+
+export const isActive = (domain: FakeDomain): boolean =>
+	domain.powerState !== "stopped" && domain.powerState !== "failed";
+
+export function stateOf(domain: FakeDomain): DomainState {
+	const version = domain.running ?? domain.defined;
+	return {
+		id: domain.id,
+		name: version?.facts.name ?? domain.foreign?.name ?? domain.id,
+		powerState: domain.powerState,
+		reason: domain.reason,
+		persistent: true,
+		ours: version !== null,
+		definedGeneration: domain.defined?.generation ?? null,
+		runningGeneration: domain.running?.generation ?? null,
+	};
+}
+
+/** What `applyLive` can and cannot do to the running facts; changes them. */
+export function applyToRunning(running: DomainFacts, wanted: DomainFacts, guest: FakeGuest): LiveChange[] {
+	const changes: LiveChange[] = [];
+	for (const finding of compareFacts(wanted, running)) {
+		if (finding.repair === "manual") continue;
+		const reason = refusal(finding, running, guest);
+		if (reason === null) perform(finding, running, wanted);
+		changes.push({ field: finding.field, applied: reason === null, reason });
+	}
+	return changes;
+}
+
+function refusal(finding: Finding, running: DomainFacts, guest: FakeGuest): string | null {
+	const { step } = finding;
+	if (step.kind === "none") return step.reason;
+	const removes = step.kind === "detach" || (step.kind === "set-vcpus" && step.count < running.vcpus);
+	if (removes && guest.unplug === "ignore") return "The guest did not let go of the device in time.";
+	return null;
+}
+
+function perform({ step }: Finding, running: DomainFacts, wanted: DomainFacts): void {
+	switch (step.kind) {
+		case "rename":
+			running.name = wanted.name;
+			break;
+		case "set-vcpus":
+			running.vcpus = step.count;
+			break;
+		case "set-memory":
+			running.memoryBytes = step.bytes;
+			break;
+		case "attach-disk":
+			running.disks.push(...structuredClone(wanted.disks.filter((disk) => disk.id === step.id)));
+			break;
+		case "attach-nic":
+			running.nics.push(...structuredClone(wanted.nics.filter((nic) => nic.id === step.id)));
+			break;
+		case "detach":
+			running.disks = running.disks.filter((disk) => disk.alias !== step.alias);
+			running.nics = running.nics.filter((nic) => nic.alias !== step.alias);
+			break;
+		case "change-media":
+			for (const drive of running.cdroms) if (drive.alias === step.alias) drive.path = step.path;
+			break;
+		case "update-nic": {
+			const nic = wanted.nics.find((candidate) => candidate.id === step.id);
+			for (const have of running.nics)
+				if (nic && have.alias === step.alias) Object.assign(have, { bridge: nic.bridge, linkUp: nic.linkUp });
+			break;
+		}
+	}
+}

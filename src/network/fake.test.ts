@@ -1,0 +1,12 @@
+import { systemClock } from "../lib/clock.ts";
+import { networkConformance } from "./conformance.ts";
+import { FakeNetworks } from "./fake.ts";
+
+networkConformance("fake", {
+	limitMs: 2000,
+	open: async () => {
+		const driver = new FakeNetworks({ clock: systemClock });
+		driver.bridges.add("br0");
+		return { driver, bridge: "br0", close: async () => {} };
+	},
+});

@@ -1,0 +1,58 @@
+/** Networks in memory, for tests above the driver; it passes the same conformance suite as the real one. */
+
+import { Faults } from "../hypervisor/fake-faults.ts";
+import type { Clock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { NetworkConfig } from "../model/network.ts";
+import { checkNatConfig, type NatConfig, overlaps, subnetOf } from "./address.ts";
+import type { Lease, NetworkDriver } from "./driver.ts";
+import { bridgeName } from "./names.ts";
+
+export class FakeNetworks implements NetworkDriver {
+	/** Failures and slowness of the next calls, by method name. */
+	readonly faults: Faults;
+	/** Bridges that exist on the host without us. */
+	readonly bridges = new Set<string>();
+	/** Leases by network id. */
+	readonly leaseTable = new Map<string, Lease[]>();
+	/** NAT networks that run, by id. */
+	readonly running = new Map<string, NatConfig>();
+
+	constructor(options: { clock: Clock }) {
+		this.faults = new Faults(options.clock);
+	}
+
+	ensure(network: { id: string; name: string; config: NetworkConfig }): Promise<{ bridge: string }> {
+		return this.faults.around("ensure", network.id, () => {
+			const { id, config } = network;
+			if (config.kind === "bridge") {
+				if (this.bridges.has(config.bridge)) return { bridge: config.bridge };
+				throw new AppError("network", `This node has no bridge named ${config.bridge}.`);
+			}
+			checkNatConfig(config);
+			for (const [otherId, other] of this.running)
+				if (otherId !== id && overlaps(subnetOf(config), subnetOf(other)))
+					throw new AppError("network", `${subnetOf(config).text} overlaps a network that this node has already.`);
+			this.running.set(id, config);
+			return { bridge: bridgeName(id) };
+		});
+	}
+
+	remove(network: { id: string; config: NetworkConfig }): Promise<void> {
+		return this.faults.around("remove", network.id, () => {
+			this.running.delete(network.id);
+		});
+	}
+
+	leases(network: { id: string; config: NetworkConfig }): Promise<Lease[]> {
+		return this.faults.around("leases", network.id, () =>
+			this.running.has(network.id) ? (this.leaseTable.get(network.id) ?? []) : [],
+		);
+	}
+
+	hostBridges(): Promise<string[]> {
+		return this.faults.around("hostBridges", undefined, () =>
+			[...this.bridges, ...[...this.running.keys()].map(bridgeName)].sort(),
+		);
+	}
+}
