@@ -35,22 +35,20 @@
  */
 
 import type { Clock } from "../../../lib/clock.ts";
-import { AppError } from "../../../lib/errors.ts";
 import type { Logger } from "../../../lib/log.ts";
 import type { Random } from "../../../lib/random.ts";
-import type { Caller } from "./caller.ts";
+import { Connections } from "./connections.ts";
 import { type DeviceCalls, deviceCalls } from "./device-calls.ts";
 import { type DomainCalls, domainCalls } from "./domain-calls.ts";
 import type { LibvirtDomainEvent } from "./events.ts";
 import { type HostCalls, hostCalls } from "./host-calls.ts";
+import type { KeepaliveOptions } from "./keepalive.ts";
+import type { Backoff, ConnectionState } from "./link.ts";
 import { type NetworkCalls, networkCalls } from "./network-calls.ts";
 import { type SecretCalls, secretCalls } from "./secret-calls.ts";
+import type { Connect } from "./transport.ts";
 
-export type ConnectionState = {
-	state: "connecting" | "connected" | "disconnected";
-	/** For people: why it is so. Empty when connected. */
-	reason: string;
-};
+export type { ConnectionState } from "./link.ts";
 
 export type LibvirtClientOptions = {
 	/** `qemu:///system`, `test:///default`, `qemu+unix:///system?socket=PATH`, `test+unix:///default?socket=PATH`. */
@@ -58,36 +56,45 @@ export type LibvirtClientOptions = {
 	clock: Clock;
 	random: Random;
 	logger: Logger;
+	/** For connecting and the first calls (default 10 s). */
+	openLimitMs?: number;
+	keepalive?: KeepaliveOptions;
+	backoff?: Backoff;
+	/** Streams open at the same time (default 256). */
+	maxStreams?: number;
+	/** Another folder for libvirt's sockets, and another way to connect: for tests. */
+	socketFolder?: string;
+	connect?: Connect;
 };
 
 export interface LibvirtConnection {
 	readonly state: ConnectionState;
 	/** Starts connecting. Resolves when connected; rejects with `unavailable` when the first try fails, and goes on trying. */
 	open(): Promise<void>;
-	/** Ends all connections; calls under way fail with `canceled`. */
+	/** Ends all connections and streams; calls under way fail with `unavailable`. */
 	close(): Promise<void>;
-	/** Called on every change. Returns the way to stop it. */
+	/** Called on every change of the main connection. Returns the way to stop it. */
 	onState(listener: (state: ConnectionState) => void): () => void;
 	onDomainEvent(listener: (event: LibvirtDomainEvent) => void): () => void;
 }
 
 export type LibvirtClient = LibvirtConnection & HostCalls & DomainCalls & DeviceCalls & NetworkCalls & SecretCalls;
 
-export function createLibvirtClient(_options: LibvirtClientOptions): LibvirtClient {
-	const caller: Caller = {
-		call: () => Promise.reject(new AppError("unavailable", "Not connected to libvirt.")),
-		openStream: () => Promise.reject(new AppError("unavailable", "Not connected to libvirt.")),
-	};
+/** Fails with `invalid` for a URI that is none of ours. Nothing is connected before `open()` or the first call. */
+export function createLibvirtClient(options: LibvirtClientOptions): LibvirtClient {
+	const connections = new Connections(options);
 	return {
-		state: { state: "disconnected", reason: "not opened" },
-		open: () => Promise.reject(new AppError("unavailable", "Not connected to libvirt.")),
-		close: () => Promise.resolve(),
-		onState: () => () => {},
-		onDomainEvent: () => () => {},
-		...hostCalls(caller),
-		...domainCalls(caller),
-		...deviceCalls(caller),
-		...networkCalls(caller),
-		...secretCalls(caller),
+		get state() {
+			return connections.state;
+		},
+		open: () => connections.open(),
+		close: () => connections.close(),
+		onState: (listener) => connections.states.listen(listener),
+		onDomainEvent: (listener) => connections.events.listen(listener),
+		...hostCalls(connections),
+		...domainCalls(connections),
+		...deviceCalls(connections),
+		...networkCalls(connections),
+		...secretCalls(connections),
 	};
 }

@@ -81,8 +81,13 @@ export const domainCalls = (caller: Caller) => {
 			act("domainUndefineFlags", domain, flags, slowMs, options),
 
 		/** Starts a defined domain. `flags`: `startFlags`. Running already is `wrong-state`. */
-		domainCreateWithFlags: (domain: DomainTarget, flags = 0, options?: CallOptions): Promise<DomainRef> =>
-			caller.call(domainCall("domainCreateWithFlags", domain, flags, slowMs, readDomain), options),
+		domainCreateWithFlags: (domain: DomainTarget, flags = 0, options?: CallOptions): Promise<void> =>
+			caller.call(
+				domainCall("domainCreateWithFlags", domain, flags, slowMs, (r) => {
+					readDomain(r); // what we sent, with the domain's new id
+				}),
+				options,
+			),
 
 		/** Ends it at once. `flags`: `destroyFlags`. Not running is `wrong-state`. */
 		domainDestroyFlags: (domain: DomainTarget, flags = 0, options?: CallOptions): Promise<void> =>

@@ -146,5 +146,5 @@ function readMetadataChange(r: XdrReader): LibvirtDomainEvent {
 
 function readMemorySize(r: XdrReader): LibvirtDomainEvent {
 	const domain = readDomain(r);
-	return { domain, kind: "memory-device-size-change", alias: r.string(), sizeBytes: r.uhyper() * 1024 };
+	return { domain, kind: "memory-device-size-change", alias: r.string(), sizeBytes: r.uhyper() };
 }

@@ -1,5 +1,5 @@
 /** Calls about the connection and the host. */
-import { type Caller, quickMs, slowMs } from "./caller.ts";
+import { type Call, type Caller, quickMs, slowMs } from "./caller.ts";
 import { maxNodeMemoryStats } from "./limits.ts";
 import type { CallOptions, NodeInfo, NodeMemoryStats, Version } from "./types.ts";
 
@@ -69,29 +69,31 @@ export const hostCalls = (caller: Caller) => ({
 			options,
 		),
 
-	/** Memory of the whole host. */
-	nodeGetMemoryStats: (options?: CallOptions): Promise<NodeMemoryStats> =>
-		caller.call(
-			{
-				procedure: "nodeGetMemoryStats",
-				route: "statistics",
-				write: (w) => {
-					w.int(maxNodeMemoryStats);
-					w.int(-1);
-					w.uint(0);
-				},
-				read: (r) => {
-					const pairs = r.array(maxNodeMemoryStats, () => [r.string(), r.uhyper() * 1024] as const);
-					r.int();
-					const value = (name: string) => pairs.find(([field]) => field === name)?.[1];
-					return memoryStats(value("total"), value("free"), value("buffers"), value("cached"));
-				},
-				timeoutMs: quickMs,
-			},
-			options,
-		),
+	/** Memory of the whole host; two calls, since libvirt insists on being asked for as many figures as it has. */
+	nodeGetMemoryStats: async (options?: CallOptions): Promise<NodeMemoryStats> => {
+		const { available } = await caller.call(memoryCall(0), options);
+		const { figures } = await caller.call(memoryCall(Math.min(available, maxNodeMemoryStats)), options);
+		const value = (name: string) => figures.find(([field]) => field === name)?.[1];
+		return memoryStats(value("total"), value("free"), value("buffers"), value("cached"));
+	},
 });
 export type HostCalls = ReturnType<typeof hostCalls>;
+
+/** `count` 0 asks only how many figures there are. */
+const memoryCall = (count: number): Call<{ figures: (readonly [string, number])[]; available: number }> => ({
+	procedure: "nodeGetMemoryStats",
+	route: "statistics",
+	write: (w) => {
+		w.int(count);
+		w.int(-1); // all NUMA nodes together
+		w.uint(0);
+	},
+	read: (r) => ({
+		figures: r.array(maxNodeMemoryStats, () => [r.string(), r.uhyper() * 1024] as const),
+		available: r.int(),
+	}),
+	timeoutMs: quickMs,
+});
 
 /** libvirt packs a version as 1,000,000 × major + 1,000 × minor + release. */
 const version = (packed: number): Version => ({
