@@ -1,7 +1,7 @@
 /** Bodies of the API that are no objects of the state: requests of actions, answers of queries. */
 import { type Static, Type } from "@sinclair/typebox";
-import { Cluster } from "./node.ts";
 import { NetworkLease } from "./network.ts";
+import { Cluster } from "./node.ts";
 import { Bytes, Id, Nullable, Strict, StringEnum, Timestamp } from "./schema.ts";
 import { DeviceId, ForeignVm } from "./vm.ts";
 

@@ -3,7 +3,7 @@
  * type, the API's validation and OpenAPI, and the check where a command applies all come from it. Schemas with a
  * `$id` become named components of the OpenAPI document.
  */
-import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
+import { Kind, type Static, type TObject, type TSchema, Type, TypeRegistry } from "@sinclair/typebox";
 import { uuidPattern } from "../lib/ids.ts";
 
 export const Id = Type.String({ pattern: uuidPattern, description: "UUID version 7" });
@@ -37,8 +37,10 @@ export const Tags = Type.Array(Type.String({ pattern: "^[a-z0-9][a-z0-9._:/-]{0,
 	uniqueItems: true,
 });
 
+// TypeBox has no string enum of this form, and compiles only kinds that are registered.
+TypeRegistry.Set<{ enum: readonly unknown[] }>("StringEnum", (schema, value) => schema.enum.includes(value));
 export const StringEnum = <const T extends readonly string[]>(values: T, options: Record<string, unknown> = {}) =>
-	Type.Unsafe<T[number]>({ type: "string", enum: [...values], ...options });
+	Type.Unsafe<T[number]>({ [Kind]: "StringEnum", type: "string", enum: [...values], ...options });
 
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 

@@ -1,0 +1,36 @@
+/** Rules of pools, volumes and images that need nothing but the object. */
+import type { Image, Pool, Volume } from "./storage.ts";
+
+/** The phase of a pool follows from what its nodes report: degraded while one of them is not healthy. */
+export function poolPhase(pool: Pick<Pool, "phase" | "nodeIds" | "nodes">): Pool["phase"] {
+	if (pool.phase === "deleting") return "deleting";
+	const reports = pool.nodes.filter((node) => pool.nodeIds.includes(node.nodeId));
+	if (reports.length === 0) return "pending";
+	if (reports.length === pool.nodeIds.length && reports.every((node) => node.health === "healthy")) return "ready";
+	return reports.every((node) => node.health === "error" || node.health === "unmounted") ? "error" : "degraded";
+}
+
+/** Whether a node may report that a volume went from one phase to another. Deleting is entered by a person only. */
+export function volumePhaseObstacle(from: Volume["phase"], to: Volume["phase"]): string | null {
+	if (from === to) return null;
+	if (to === "deleting") return "Only a request to delete it makes a volume deleting.";
+	if (from === "deleting" && to !== "error") return "The volume is being deleted.";
+	if (to === "pending") return "A volume does not become pending again.";
+	return null;
+}
+
+export function imagePhaseObstacle(from: Image["phase"], to: Image["phase"]): string | null {
+	if (from === to) return null;
+	if (to === "deleting") return "Only a request to delete it makes an image deleting.";
+	if (from === "deleting" && to !== "error") return "The image is being deleted.";
+	if (from === "ready" && to !== "error") return "The image is complete.";
+	return null;
+}
+
+/** True when the volume's file needs its source to stay where it is: copy-on-write, or a copy that is not finished. */
+export function needsSource(volume: Pick<Volume, "source" | "phase">): boolean {
+	const { source } = volume;
+	if (source.kind === "empty") return false;
+	if (source.kind === "snapshot") return true;
+	return !source.fullCopy || volume.phase === "pending" || volume.phase === "creating";
+}
