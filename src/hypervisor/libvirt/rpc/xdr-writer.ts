@@ -22,16 +22,19 @@ export class XdrWriter {
 	}
 
 	int(value: number): void {
-		this.#bytes.writeInt32BE(value, this.#reserve(4));
+		const at = this.#reserve(4);
+		this.#bytes.writeInt32BE(value, at);
 	}
 
 	uint(value: number): void {
-		this.#bytes.writeUInt32BE(value, this.#reserve(4));
+		const at = this.#reserve(4);
+		this.#bytes.writeUInt32BE(value, at);
 	}
 
 	/** Signed 64-bit; `value` must be a safe integer. */
 	hyper(value: number): void {
-		this.#bytes.writeBigInt64BE(BigInt(value), this.#reserve(8));
+		const at = this.#reserve(8);
+		this.#bytes.writeBigInt64BE(BigInt(value), at);
 	}
 
 	/** Unsigned 64-bit; `value` must be a safe integer. */
@@ -42,7 +45,8 @@ export class XdrWriter {
 	}
 
 	double(value: number): void {
-		this.#bytes.writeDoubleBE(value, this.#reserve(8));
+		const at = this.#reserve(8);
+		this.#bytes.writeDoubleBE(value, at);
 	}
 
 	bool(value: boolean): void {
@@ -97,6 +101,7 @@ export class XdrWriter {
 		this.#bytes.fill(0, at, at + padding);
 	}
 
+	/** Where the next `count` bytes go. May replace the buffer: use `#bytes` only afterwards. */
 	#reserve(count: number): number {
 		const at = this.#length;
 		const needed = at + count;
