@@ -62,7 +62,7 @@ export class MachineCode {
 		return this.#refer("relative8", label, 1);
 	}
 
-	/** Two bytes, as near jumps of 16-bit code take it. */
+	/** Two bytes, as near jumps of 16-bit code take it: the address wraps within its 64 KiB. */
 	jump16(label: string): this {
 		return this.#refer("relative16", label, 2);
 	}

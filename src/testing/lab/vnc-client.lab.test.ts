@@ -1,0 +1,94 @@
+/** The VNC client against QEMU's own server, over each kind of connection, and its pictures against QEMU's own. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { inflateSync } from "node:zlib";
+import { isAppError } from "../../lib/errors.ts";
+import { type QemuProcess, startQemu } from "./qemu-process.ts";
+import { VncClient, type VncTarget } from "./vnc-client.ts";
+
+let qemu: QemuProcess;
+const targets: Record<string, VncTarget> = {};
+
+beforeAll(async () => {
+	// No disk: the firmware writes that it found none, and the screen stays as it is.
+	qemu = await startQemu({
+		cpus: 1,
+		memoryMib: 64,
+		extraArgs: ["-name", "a name <b>", "-vnc", "127.0.0.1:100,to=199,websocket=on,id=net"],
+	});
+	const servers = (await qemu.qmp.command("query-vnc-servers")) as {
+		server: { host: string; service: string; websocket: boolean; family: string }[];
+	}[];
+	const listeners = servers.flatMap(({ server }) => server).filter(({ family }) => family !== "unix");
+	const port = (websocket: boolean) => Number(listeners.find((one) => one.websocket === websocket)?.service);
+	targets.unix = { unixPath: qemu.vncSocketPath };
+	targets.tcp = { host: "127.0.0.1", port: port(false) };
+	targets.websocket = { url: `ws://127.0.0.1:${port(true)}/`, protocols: ["binary"] };
+	const vnc = await VncClient.connect(targets.unix);
+	await vnc.waitForScreen((screen) => screen.countDistinctColours() > 1 && screen.width === 720, 30_000);
+	await vnc.close();
+}, 60_000);
+
+afterAll(() => qemu?.[Symbol.asyncDispose]());
+
+for (const kind of ["unix", "tcp", "websocket"])
+	test(`over ${kind}: name, size and picture of the screen`, async () => {
+		const target = targets[kind];
+		if (!target) throw new Error(`${kind} is not there`);
+		const vnc = await VncClient.connect(target);
+		expect(vnc.serverName).toBe("QEMU (a name <b>)");
+		expect([vnc.width, vnc.height]).toEqual([720, 400]);
+		expect(vnc.protocol).toBe(kind === "websocket" ? "binary" : "");
+		const screen = await vnc.screenshot();
+		expect(screen.countDistinctColours()).toBeGreaterThan(1);
+		// QEMU's own picture of the same screen, but for its blinking cursor.
+		const path = join(qemu.directory, `${kind}.ppm`);
+		await qemu.qmp.command("screendump", { filename: path });
+		const ppm = Buffer.from(await Bun.file(path).arrayBuffer());
+		const header = Buffer.from("P6\n720 400\n255\n");
+		expect(ppm.subarray(0, header.length)).toEqual(header);
+		let differing = 0;
+		for (let at = 0; at < screen.rgb.length; at += 3)
+			if (!ppm.subarray(header.length + at, header.length + at + 3).equals(screen.rgb.subarray(at, at + 3)))
+				differing += 1;
+		expect(differing).toBeLessThan(150);
+		await vnc.close();
+	});
+
+test("the PNG of a screen is one that others read", async () => {
+	const target = targets.unix;
+	if (!target) throw new Error("no target");
+	const vnc = await VncClient.connect(target);
+	const screen = await vnc.screenshot();
+	const png = Buffer.from(screen.toPng());
+	const dataAt = png.indexOf("IDAT") + 4;
+	const data = inflateSync(png.subarray(dataAt, dataAt + png.readUInt32BE(dataAt - 8)));
+	expect(data.length).toBe((720 * 3 + 1) * 400);
+	await vnc.close();
+});
+
+test("the pointer's buttons and keys are taken without the connection ending", async () => {
+	const target = targets.tcp;
+	if (!target) throw new Error("no target");
+	const vnc = await VncClient.connect(target);
+	vnc.sendPointer(10, 20, 1);
+	vnc.sendPointer(10, 20, 0);
+	vnc.press(0xff0d);
+	vnc.sendClipboard("text");
+	expect((await vnc.screenshot()).width).toBe(720);
+	await vnc.close();
+});
+
+test("a server with a password is said to be one", async () => {
+	await using guarded = await startQemu({
+		cpus: 1,
+		memoryMib: 64,
+		extraArgs: ["-S", "-vnc", "127.0.0.1:200,to=299,password=on,id=guarded"],
+	});
+	const servers = (await guarded.qmp.command("query-vnc-servers")) as {
+		server: { service: string; family: string }[];
+	}[];
+	const port = Number(servers.flatMap(({ server }) => server).find(({ family }) => family !== "unix")?.service);
+	const error = await VncClient.connect({ host: "127.0.0.1", port }).catch((e: unknown) => e);
+	expect(isAppError(error, "unsupported")).toBe(true);
+});
