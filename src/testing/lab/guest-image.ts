@@ -10,7 +10,7 @@
  * Callers treat the built files as read-only (make an overlay or a copy) and keep them in a git-ignored folder. Host
  * programs: apt-get, dpkg, mtools, mkfs.vfat, syslinux, mke2fs, qemu-img, xorriso.
  */
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { run } from "../../lib/run.ts";
@@ -44,7 +44,10 @@ export async function buildGuestImage(options: { cacheDir: string }): Promise<Gu
 	const { root, files } = await unpackedPackages(cache, packages, [kernelPackage]);
 	const final = join(cache, await keyOf(files));
 	const known = await describe(final).catch(() => undefined);
-	if (known) return known;
+	if (known) {
+		await utimes(final, new Date(), new Date());
+		return known;
+	}
 
 	await mkdir(cache, { recursive: true });
 	const work = await mkdtemp(join(cache, "build-"));
@@ -56,7 +59,19 @@ export async function buildGuestImage(options: { cacheDir: string }): Promise<Gu
 	} finally {
 		await rm(work, { recursive: true, force: true });
 	}
+	await removeUnused(cache);
 	return describe(final);
+}
+
+const keptUnusedMs = 7 * 24 * 3600 * 1000;
+
+/** Images of older sources that nobody asked for in a week, and what killed builds left. */
+async function removeUnused(cache: string): Promise<void> {
+	for (const name of await readdir(cache)) {
+		if (!/^([0-9a-f]{24}|build-.*|packages-.*)$/.test(name)) continue;
+		const usedMs = (await stat(join(cache, name)).catch(() => undefined))?.mtimeMs ?? Date.now();
+		if (Date.now() - usedMs > keptUnusedMs) await rm(join(cache, name), { recursive: true, force: true });
+	}
 }
 
 async function build(root: string, work: string, out: string): Promise<void> {
