@@ -65,8 +65,14 @@ export interface StorageDriver {
 	/** Takes over a file (adopted domains): moves nothing, refuses a file that refers to others. */
 	adoptVolume(id: string, options: { path: string; format: VolumeFormat }): Promise<VolumeInfo>;
 
-	/** Where an upload of this image grows; `received` is how much is there already (after a restart too). */
-	openUpload(id: string, totalBytes: number): Promise<UploadFile>;
+	/**
+	 * Where an upload of this image grows; `received` is how much is there already (after a restart too). `totalBytes` null:
+	 * not known yet; finishImage then takes what was received as the whole. One writer at a time: `in-use` while another
+	 * has not closed; `wrong-state` when it was begun with another length; `already-exists` when the image is complete.
+	 */
+	openUpload(id: string, totalBytes: number | null, options?: UploadOptions): Promise<UploadFile>;
+	/** How far an upload is, without opening it. Null when there is none (or the image is complete). */
+	getUpload(id: string): Promise<UploadStatus | null>;
 	/** Checks the received file (inspected in a limited qemu-img with the format given; references to other files are `invalid`) and makes it the image. */
 	finishImage(
 		id: string,
@@ -74,14 +80,25 @@ export interface StorageDriver {
 	): Promise<ImageInfo & { sha256: string }>;
 	/** Copies a file of this node into the upload area of the image, sparse. */
 	importFile(id: string, path: string, options: LongOptions): Promise<void>;
-	/** Makes an image from a volume of this pool. */
-	imageFromVolume(id: string, volumeId: string, options: LongOptions): Promise<void>;
+	/**
+	 * Copies a volume of this pool, as a file that stands alone, into the upload area of the image, as complete upload in
+	 * `format` (default qcow2); finishImage with the same format follows. `in-use` while a running VM has it open.
+	 */
+	imageFromVolume(id: string, volumeId: string, options: LongOptions & { format?: VolumeFormat }): Promise<void>;
 	getImage(id: string): Promise<ImageInfo | null>;
 	imagePath(id: string): Promise<string>;
 	/** Also ends an upload. Missing is not an error. `in-use` when volumes are copy-on-write copies of it. */
 	deleteImage(id: string): Promise<void>;
 	openImage(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
 }
+
+export type UploadOptions = {
+	/** Throws away what was received before. */
+	restart?: boolean;
+	/** Kept with the upload, for a sender that tells by it whether its file is still the same (an HTTP ETag). */
+	validator?: string;
+};
+export type UploadStatus = { receivedBytes: number; totalBytes: number | null; validator: string | null };
 
 export interface UploadFile {
 	readonly receivedBytes: number;

@@ -1,0 +1,80 @@
+/** Bytes of the fake driver's files: sparse, in memory, copied when written after a copy. Zeroes take no room. */
+
+const pageBytes = 4096;
+
+export class SparseBytes {
+	readonly #pages: Map<number, Uint8Array>;
+	#length: number;
+
+	constructor(length = 0, pages = new Map<number, Uint8Array>()) {
+		this.#length = length;
+		this.#pages = pages;
+	}
+
+	get length(): number {
+		return this.#length;
+	}
+
+	/** Bytes in memory. */
+	get allocatedBytes(): number {
+		return this.#pages.size * pageBytes;
+	}
+
+	copy(length = this.#length): SparseBytes {
+		return new SparseBytes(length, new Map(this.#pages));
+	}
+
+	grow(length: number): void {
+		this.#length = Math.max(this.#length, length);
+	}
+
+	write(position: number, bytes: Uint8Array): void {
+		for (let done = 0; done < bytes.length; ) {
+			const page = Math.floor((position + done) / pageBytes);
+			const offset = (position + done) % pageBytes;
+			const part = bytes.subarray(done, done + pageBytes - offset);
+			const old = this.#pages.get(page);
+			if (old || part.some((byte) => byte !== 0)) {
+				const fresh = old ? old.slice() : new Uint8Array(pageBytes);
+				fresh.set(part, offset);
+				this.#pages.set(page, fresh);
+			}
+			done += part.length;
+		}
+		this.grow(position + bytes.length);
+	}
+
+	read(position: number, length: number): Uint8Array {
+		const bytes = new Uint8Array(Math.max(0, Math.min(length, this.#length - position)));
+		for (let done = 0; done < bytes.length; ) {
+			const page = this.#pages.get(Math.floor((position + done) / pageBytes));
+			const offset = (position + done) % pageBytes;
+			const part = Math.min(pageBytes - offset, bytes.length - done);
+			if (page) bytes.set(page.subarray(offset, offset + part), done);
+			done += part;
+		}
+		return bytes;
+	}
+
+	/** All of it, 64 KiB at a time. */
+	stream(): ReadableStream<Uint8Array> {
+		let position = 0;
+		return new ReadableStream<Uint8Array>(
+			{
+				pull: (controller) => {
+					const part = this.read(position, 65_536);
+					position += part.length;
+					if (part.length > 0) controller.enqueue(part);
+					if (position >= this.#length) controller.close();
+				},
+			},
+			{ highWaterMark: 0 },
+		);
+	}
+
+	sha256(): string {
+		const hasher = new Bun.CryptoHasher("sha256");
+		for (let at = 0; at < this.#length; at += 65_536) hasher.update(this.read(at, 65_536));
+		return hasher.digest("hex");
+	}
+}

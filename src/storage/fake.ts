@@ -1,0 +1,400 @@
+/**
+ * A storage driver in memory, for tests of what stands above: same rules, same errors (conformance.ts runs on it). What
+ * it does not do: the content of qcow2 images is not decoded, a volume made of one reads as zeroes, and exports in
+ * qcow2 are an empty qcow2 file of the right size. Its paths exist nowhere.
+ */
+import { AppError } from "../lib/errors.ts";
+import { GiB } from "../lib/units.ts";
+import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
+import type {
+	CreateSource,
+	ImageInfo,
+	LongOptions,
+	PoolUsage,
+	StorageDriver,
+	UploadFile,
+	UploadOptions,
+	UploadStatus,
+	VolumeInfo,
+} from "./driver.ts";
+import { SparseBytes } from "./fake-content.ts";
+import { trailerBytes } from "./inspect/file-magic.ts";
+import { checkImageBytes } from "./inspect/image-rules.ts";
+import { qcow2HeaderBytes } from "./inspect/qcow2-header.ts";
+import { qcow2Sample } from "./inspect/qcow2-sample.ts";
+import { diskSize, requireId } from "./names.ts";
+
+type FakeVolume = { format: VolumeFormat; content: SparseBytes; backing: VolumeInfo["backing"]; path: string };
+type FakeImage = ImageInfo & { sha256: string; content: SparseBytes };
+type FakeUpload = { totalBytes: number | null; validator: string | null; content: SparseBytes; writer: object | null };
+
+/** What is stored, apart from the driver: two drivers on one world are one pool before and after a restart. */
+export class FakePool {
+	readonly volumes = new Map<string, FakeVolume>();
+	readonly images = new Map<string, FakeImage>();
+	readonly uploads = new Map<string, FakeUpload>();
+	/** Files of the node, for importFile and adoptVolume. */
+	readonly hostFiles = new Map<string, Uint8Array>();
+	totalBytes = 100 * GiB;
+}
+
+/** Methods that can be made to fail or to wait. */
+export type FakeMethod = Exclude<keyof StorageDriver, "type" | "capabilities">;
+
+export class FakeStorageDriver implements StorageDriver {
+	readonly type = "local";
+	readonly capabilities: PoolCapabilities = {
+		...{ formats: ["qcow2", "raw"], copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false },
+		...{ snapshots: false, images: true, shared: false },
+		reasons: { shrink: "The fake keeps to growing.", snapshots: "Not in the fake.", shared: "The fake is one node's." },
+	};
+	readonly pool: FakePool;
+	readonly calls: FakeMethod[] = [];
+	readonly #failures: { method: FakeMethod; error: AppError }[] = [];
+	readonly #gates = new Map<FakeMethod, Promise<void>>();
+
+	constructor(pool = new FakePool()) {
+		this.pool = pool;
+	}
+
+	/** The next call of `method` fails with `error` and changes nothing. */
+	failNext(method: FakeMethod, error: AppError): void {
+		this.#failures.push({ method, error });
+	}
+
+	/** Calls of `method` wait (abortably) until the returned function is called. */
+	hold(method: FakeMethod): () => void {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		this.#gates.set(method, promise);
+		return () => {
+			if (this.#gates.get(method) === promise) this.#gates.delete(method);
+			resolve();
+		};
+	}
+
+	/** What a guest would write to its disk. */
+	writeContent(id: string, position: number, bytes: Uint8Array): void {
+		this.#volume(id).content.write(position, bytes);
+	}
+
+	async activate(): Promise<void> {
+		await this.#enter("activate");
+	}
+
+	async deactivate(): Promise<void> {
+		await this.#enter("deactivate");
+	}
+
+	async check(): Promise<PoolUsage> {
+		await this.#enter("check");
+		const used = this.#usedBytes();
+		return {
+			totalBytes: this.pool.totalBytes,
+			usedBytes: used,
+			availableBytes: Math.max(0, this.pool.totalBytes - used),
+		};
+	}
+
+	async createVolume(
+		id: string,
+		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions,
+	): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		await this.#enter("createVolume", options.signal);
+		const sizeBytes = diskSize(options.sizeBytes);
+		const existing = this.pool.volumes.get(id);
+		if (existing) {
+			if (existing.format === options.format && existing.content.length === sizeBytes) return this.#info(id, existing);
+			throw new AppError("already-exists", `Volume ${id} exists already, with another size or format.`);
+		}
+		const made = this.#fromSource(options.source, options.format, sizeBytes);
+		options.progress?.(1);
+		const volume = { ...made, format: options.format, path: `/fake/volumes/${id}.${options.format}` };
+		this.pool.volumes.set(id, volume);
+		return this.#info(id, volume);
+	}
+
+	#fromSource(source: CreateSource, format: VolumeFormat, sizeBytes: number): Pick<FakeVolume, "content" | "backing"> {
+		if (source.kind === "empty") return { content: new SparseBytes(sizeBytes), backing: [] };
+		requireId(source.id, source.kind);
+		const from = source.kind === "image" ? this.#imageSource(source.id) : this.#volumeSource(source.id);
+		if (sizeBytes < from.content.length)
+			throw new AppError("invalid", "The volume would be smaller than what it is made of.");
+		const content = from.content.copy(sizeBytes);
+		if (source.fullCopy) return { content, backing: [] };
+		if (format === "raw") throw new AppError("invalid", "A copy-on-write copy is always qcow2.");
+		if (source.kind === "volume" && from.format === "raw")
+			throw new AppError("invalid", "A raw volume cannot be copied copy-on-write. Ask for a full copy.");
+		return { content, backing: [{ kind: source.kind, id: source.id, format: from.format }, ...from.backing] };
+	}
+
+	#imageSource(id: string): Pick<FakeVolume, "format" | "content" | "backing"> {
+		const image = this.#image(id);
+		if (image.format === "iso") throw new AppError("invalid", "An ISO image is for CD-ROM drives, not for volumes.");
+		const size = diskSize(image.virtualSizeBytes);
+		const content = image.format === "raw" ? image.content.copy(size) : new SparseBytes(size);
+		return { format: image.format, content, backing: [] };
+	}
+
+	#volumeSource = (id: string): Pick<FakeVolume, "format" | "content" | "backing"> => this.#volume(id);
+
+	async deleteVolume(id: string): Promise<void> {
+		requireId(id, "volume");
+		await this.#enter("deleteVolume");
+		this.#requireFree("volume", id);
+		const volume = this.pool.volumes.get(id);
+		if (volume) this.pool.hostFiles.delete(volume.path);
+		this.pool.volumes.delete(id);
+	}
+
+	async resizeVolume(id: string, wantedBytes: number): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		await this.#enter("resizeVolume");
+		const sizeBytes = diskSize(wantedBytes);
+		const volume = this.#volume(id);
+		if (sizeBytes < volume.content.length) throw new AppError("invalid", "A volume cannot shrink.");
+		volume.content.grow(sizeBytes);
+		return this.#info(id, volume);
+	}
+
+	async getVolume(id: string): Promise<VolumeInfo | null> {
+		requireId(id, "volume");
+		await this.#enter("getVolume");
+		const volume = this.pool.volumes.get(id);
+		return volume ? this.#info(id, volume) : null;
+	}
+
+	async listVolumes(): Promise<VolumeInfo[]> {
+		await this.#enter("listVolumes");
+		return [...this.pool.volumes].map(([id, volume]) => this.#info(id, volume)).sort((a, b) => (a.id < b.id ? -1 : 1));
+	}
+
+	async attachInfo(id: string): ReturnType<StorageDriver["attachInfo"]> {
+		requireId(id, "volume");
+		await this.#enter("attachInfo");
+		const { path, format, backing } = this.#volume(id);
+		return {
+			source: { kind: "file", path },
+			format,
+			backing: backing.map((file) => ({ path: `/fake/${file.kind}s/${file.id}.${file.format}`, format: file.format })),
+		};
+	}
+
+	async exportVolume(id: string, format: VolumeFormat, options: LongOptions) {
+		requireId(id, "volume");
+		await this.#enter("exportVolume", options.signal);
+		const content = this.#volume(id).content.copy();
+		const file = format === "raw" ? content : fileOf(qcow2Sample({ virtualSizeBytes: content.length }));
+		return { sizeBytes: file.length, stream: file.stream() };
+	}
+
+	async adoptVolume(id: string, options: { path: string; format: VolumeFormat }): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		await this.#enter("adoptVolume");
+		const bytes = this.#hostFile(options.path);
+		const existing = this.pool.volumes.get(id);
+		if (existing?.path === options.path && existing.format === options.format) return this.#info(id, existing);
+		if (existing) throw new AppError("already-exists", `Volume ${id} exists already and is another one.`);
+		if ([...this.pool.volumes.values()].some((other) => other.path === options.path))
+			throw new AppError("already-exists", `The file ${options.path} is a volume already.`);
+		const size = options.format === "raw" ? bytes.length : checkImageBytes("qcow2", bytesOf(fileOf(bytes)));
+		const content = options.format === "raw" ? fileOf(bytes) : new SparseBytes(diskSize(size));
+		const volume: FakeVolume = { format: options.format, content, backing: [], path: options.path };
+		this.pool.volumes.set(id, volume);
+		return this.#info(id, volume);
+	}
+
+	async openUpload(id: string, totalBytes: number | null, options: UploadOptions = {}): Promise<UploadFile> {
+		requireId(id, "image");
+		await this.#enter("openUpload");
+		if (this.pool.images.has(id)) throw new AppError("already-exists", `Image ${id} is complete already.`);
+		const found = options.restart ? undefined : this.pool.uploads.get(id);
+		if (found?.writer) throw new AppError("in-use", "This upload is busy with another operation.");
+		if (found && found.totalBytes !== null && totalBytes !== null && found.totalBytes !== totalBytes)
+			throw new AppError("wrong-state", `This upload was begun with a length of ${found.totalBytes} bytes.`);
+		const upload = found ?? { totalBytes, validator: null, content: new SparseBytes(), writer: null };
+		upload.totalBytes ??= totalBytes;
+		upload.validator = options.validator ?? upload.validator;
+		this.pool.uploads.set(id, upload);
+		return this.#writer(id, upload);
+	}
+
+	#writer(id: string, upload: FakeUpload): UploadFile {
+		const { pool } = this;
+		const full = () => this.#usedBytes() >= pool.totalBytes;
+		const self: UploadFile = {
+			get receivedBytes() {
+				return upload.content.length;
+			},
+			async write(chunk) {
+				if (pool.uploads.get(id) !== upload) throw new AppError("canceled", "The upload was ended.");
+				if (upload.writer !== self) throw new AppError("wrong-state", "The upload is closed.");
+				if (upload.totalBytes !== null && upload.content.length + chunk.length > upload.totalBytes)
+					throw new AppError("invalid", `More bytes than the ${upload.totalBytes} that were announced.`);
+				if (full()) throw new AppError("no-space", "There is no space left in the storage pool.");
+				upload.content.write(upload.content.length, chunk);
+			},
+			async close() {
+				if (upload.writer === self) upload.writer = null;
+			},
+		};
+		upload.writer = self;
+		return self;
+	}
+
+	async getUpload(id: string): Promise<UploadStatus | null> {
+		requireId(id, "image");
+		await this.#enter("getUpload");
+		const upload = this.pool.uploads.get(id);
+		if (!upload) return null;
+		return { receivedBytes: upload.content.length, totalBytes: upload.totalBytes, validator: upload.validator };
+	}
+
+	async finishImage(
+		id: string,
+		options: { format: "qcow2" | "raw" | "iso"; sha256: string | null } & LongOptions,
+	): Promise<ImageInfo & { sha256: string }> {
+		requireId(id, "image");
+		await this.#enter("finishImage", options.signal);
+		const done = this.pool.images.get(id);
+		if (done && done.format !== options.format)
+			throw new AppError("already-exists", `Image ${id} is complete already, as ${done.format}.`);
+		const sha256 = done?.sha256 ?? this.#complete(id).content.sha256();
+		if (options.sha256 !== null && options.sha256 !== sha256)
+			throw new AppError("invalid", `The checksum does not match: the file has sha256 ${sha256}.`);
+		if (done) return { ...imageInfo(done), sha256 };
+		const { content } = this.#complete(id);
+		const virtualSizeBytes = checkImageBytes(options.format, bytesOf(content));
+		const image = { id, format: options.format, fileSizeBytes: content.length, virtualSizeBytes, sha256, content };
+		this.pool.images.set(id, image);
+		this.pool.uploads.delete(id);
+		return { ...imageInfo(image), sha256 };
+	}
+
+	#complete(id: string): FakeUpload {
+		const upload = this.pool.uploads.get(id);
+		if (!upload) throw new AppError("not-found", `Nothing was received of image ${id}.`);
+		if (upload.writer) throw new AppError("in-use", "This upload is busy with another operation.");
+		if (upload.totalBytes !== null && upload.content.length !== upload.totalBytes)
+			throw new AppError("wrong-state", `${upload.content.length} of ${upload.totalBytes} bytes were received so far.`);
+		return upload;
+	}
+
+	async importFile(id: string, path: string, options: LongOptions): Promise<void> {
+		requireId(id, "image");
+		await this.#enter("importFile", options.signal);
+		const bytes = this.#hostFile(path);
+		const upload = await this.openUpload(id, bytes.length, { restart: true });
+		await upload.write(bytes);
+		await upload.close();
+		options.progress?.(1);
+	}
+
+	async imageFromVolume(id: string, volumeId: string, options: LongOptions & { format?: VolumeFormat }): Promise<void> {
+		requireId(id, "image");
+		requireId(volumeId, "volume");
+		await this.#enter("imageFromVolume", options.signal);
+		if (this.pool.images.has(id)) throw new AppError("already-exists", `Image ${id} is complete already.`);
+		const content = this.#volume(volumeId).content.copy();
+		const file = options.format === "raw" ? content : fileOf(qcow2Sample({ virtualSizeBytes: content.length }));
+		this.pool.uploads.set(id, { totalBytes: file.length, validator: null, content: file, writer: null });
+	}
+
+	async getImage(id: string): Promise<ImageInfo | null> {
+		requireId(id, "image");
+		await this.#enter("getImage");
+		const image = this.pool.images.get(id);
+		return image ? imageInfo(image) : null;
+	}
+
+	async imagePath(id: string): Promise<string> {
+		requireId(id, "image");
+		await this.#enter("imagePath");
+		return `/fake/images/${id}.${this.#image(id).format}`;
+	}
+
+	async deleteImage(id: string): Promise<void> {
+		requireId(id, "image");
+		await this.#enter("deleteImage");
+		this.pool.uploads.delete(id);
+		this.#requireFree("image", id);
+		this.pool.images.delete(id);
+	}
+
+	async openImage(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {
+		requireId(id, "image");
+		await this.#enter("openImage");
+		const { content } = this.#image(id);
+		return { sizeBytes: content.length, stream: content.stream() };
+	}
+
+	#image(id: string): FakeImage {
+		const image = this.pool.images.get(id);
+		if (!image) throw new AppError("not-found", `Image ${id} is not in this pool.`);
+		return image;
+	}
+
+	#volume(id: string): FakeVolume {
+		const volume = this.pool.volumes.get(id);
+		if (!volume) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
+		return volume;
+	}
+
+	#hostFile(path: string): Uint8Array {
+		const bytes = this.pool.hostFiles.get(path);
+		if (!bytes) throw new AppError("invalid", `The file ${path} cannot be taken: there is no such file.`);
+		return bytes;
+	}
+
+	#requireFree(kind: "volume" | "image", id: string): void {
+		const dependants = [...this.pool.volumes]
+			.filter(([, volume]) => volume.backing[0]?.kind === kind && volume.backing[0].id === id)
+			.map(([other]) => other);
+		if (dependants.length > 0)
+			throw new AppError("in-use", `Volumes are copy-on-write copies of ${kind} ${id}: ${dependants.join(", ")}.`);
+	}
+
+	#usedBytes(): number {
+		const all = [this.pool.volumes, this.pool.images, this.pool.uploads].flatMap((map) => [...map.values()]);
+		return all.reduce((sum, { content }) => sum + content.allocatedBytes, 0);
+	}
+
+	#info(id: string, { format, content, backing }: FakeVolume): VolumeInfo {
+		return { id, format, sizeBytes: content.length, allocatedBytes: content.allocatedBytes, backing: [...backing] };
+	}
+
+	async #enter(method: FakeMethod, signal?: AbortSignal): Promise<void> {
+		this.calls.push(method);
+		const gate = this.#gates.get(method);
+		if (gate) await abortable(gate, signal);
+		if (signal?.aborted) throw new AppError("canceled", "The operation was canceled.");
+		const failure = this.#failures.findIndex((one) => one.method === method);
+		if (failure >= 0) throw this.#failures.splice(failure, 1)[0]?.error;
+	}
+}
+
+function abortable(gate: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+	if (!signal) return gate;
+	const { promise, resolve, reject } = Promise.withResolvers<void>();
+	const onAbort = () => reject(new AppError("canceled", "The operation was canceled."));
+	signal.addEventListener("abort", onAbort, { once: true });
+	gate.then(resolve).finally(() => signal.removeEventListener("abort", onAbort));
+	if (signal.aborted) onAbort();
+	return promise;
+}
+
+function fileOf(bytes: Uint8Array): SparseBytes {
+	const content = new SparseBytes(bytes.length);
+	content.write(0, bytes);
+	return content;
+}
+
+const bytesOf = (content: SparseBytes) => ({
+	fileSizeBytes: content.length,
+	head: content.read(0, qcow2HeaderBytes),
+	tail: content.read(Math.max(0, content.length - trailerBytes), trailerBytes),
+});
+
+const imageInfo = ({ id, format, fileSizeBytes, virtualSizeBytes }: FakeImage): ImageInfo => ({
+	...{ id, format, fileSizeBytes, virtualSizeBytes },
+});

@@ -1,0 +1,142 @@
+/** Which files a disk consists of, from the pool's records: never from what the files say of themselves. */
+import { open, stat } from "node:fs/promises";
+import { isAbsolute, join, relative } from "node:path";
+import { AppError } from "../../lib/errors.ts";
+import type { VolumeFormat } from "../../model/storage.ts";
+import type { VolumeInfo } from "../driver.ts";
+import { errnoOf, fileError, withFileErrors } from "../file-errors.ts";
+import { readFully } from "../inspect/inspect-image.ts";
+import { parseQcow2Header, type Qcow2Header } from "../inspect/qcow2-header.ts";
+import { sectorBytes } from "../names.ts";
+import type { PoolFolder } from "./pool-folder.ts";
+import type { BackingRecord, VolumeRecord } from "./records.ts";
+
+export type ChainFile = { owner: { kind: "volume" | "image"; id: string }; path: string; format: VolumeFormat };
+export type Chain = [ChainFile, ...ChainFile[]];
+
+/** Files in one chain at most; QEMU opens all of them. */
+export const maxChainFiles = 32;
+/** Our own qcow2 files have clusters of this size, and their header fits into the first. */
+const ownHeaderBytes = 64 * 1024;
+
+const damaged = (id: string, why: string) => new AppError("corrupt", `Volume ${id} cannot be used: ${why}.`);
+
+/** The disk's files, the one that is written to first. `corrupt` when a record on the way is missing or damaged. */
+export async function chainOf(folder: PoolFolder, record: VolumeRecord): Promise<Chain> {
+	const own = (of: VolumeRecord, file: string, format: VolumeFormat): ChainFile => ({
+		owner: { kind: "volume", id: of.id },
+		path: volumeFile(folder, of.id, file),
+		format,
+	});
+	const chain: Chain = [own(record, record.file, record.format)];
+	for (const layer of record.layers) chain.push(own(record, layer.file, layer.format));
+	for (let backing = record.backing; backing !== null; ) {
+		if (chain.length > maxChainFiles) throw damaged(record.id, "its chain of backing files does not end");
+		if (backing.kind === "image") {
+			const image = await folder.readImage(backing.id);
+			if (image === null) throw damaged(record.id, `image ${backing.id}, which it rests on, is missing`);
+			const path = folder.imageFile(image.id, image.format);
+			chain.push({ owner: { kind: "image", id: image.id }, path, format: backing.format });
+			break;
+		}
+		const { id, file }: { id: string; file: string } = backing;
+		const base = await folder.readVolume(id);
+		const from = base?.layers.findIndex((layer) => layer.file === file) ?? -1;
+		if (base === null || from < 0) throw damaged(record.id, `volume ${id}, which it rests on, is missing`);
+		for (const layer of base.layers.slice(from)) chain.push(own(base, layer.file, layer.format));
+		backing = base.backing;
+	}
+	return chain;
+}
+
+export const volumeFile = (folder: PoolFolder, id: string, file: string): string =>
+	isAbsolute(file) ? file : join(folder.volume(id), file);
+
+/** How a chain's file names the next one: relative to its own folder, so that a pool can be moved as a whole. */
+export function backingName(folder: PoolFolder, fileInFolder: string, backingPath: string): string {
+	if (!backingPath.startsWith(`${folder.root}/`)) return backingPath;
+	const name = relative(fileInFolder, backingPath);
+	return name.startsWith("../") ? name : `./${name}`;
+}
+
+export function backingOf(chain: ChainFile[]): VolumeInfo["backing"] {
+	const backing: VolumeInfo["backing"] = [];
+	let last = chain[0]?.owner;
+	for (const { owner, format } of chain) {
+		if (owner.kind !== last?.kind || owner.id !== last.id) backing.push({ ...owner, format });
+		last = owner;
+	}
+	return backing;
+}
+
+/**
+ * Our own header of a qcow2 file, and what it must say of the next file in the chain. Before `qemu-img` follows a
+ * chain as root: a QEMU that was taken over from inside could have pointed its disk at any file of the host.
+ */
+export async function requireHeadersMatch(folder: PoolFolder, chain: Chain): Promise<void> {
+	for (const [index, file] of chain.entries()) {
+		if (file.owner.kind === "image" || file.format === "raw") continue;
+		const header = await readOwnHeader(file.path, file.owner.id);
+		const next = chain[index + 1];
+		const expected = next ? backingName(folder, folder.volume(file.owner.id), next.path) : null;
+		const format = next ? next.format : null;
+		if (header.backingFile !== expected || (next && header.backingFormat !== format) || header.externalDataFile)
+			throw damaged(file.owner.id, "its header refers to another file than the pool's record");
+		if (header.encrypted) throw damaged(file.owner.id, "its header says that it is encrypted");
+	}
+}
+
+export async function readOwnHeader(path: string, id: string): Promise<Qcow2Header> {
+	const bytes = await withFileErrors("reading a volume", async () => {
+		const file = await open(path, "r");
+		try {
+			const buffer = new Uint8Array(ownHeaderBytes);
+			return buffer.subarray(0, await readFully(file, buffer, 0));
+		} finally {
+			await file.close();
+		}
+	});
+	try {
+		return parseQcow2Header(bytes);
+	} catch (cause) {
+		throw new AppError("corrupt", `Volume ${id} cannot be used: its header is damaged.`, { cause });
+	}
+}
+
+/** Size of the disk in `file`, and what its owner's files take. `storage` when the file is gone. */
+export async function volumeInfo(folder: PoolFolder, record: VolumeRecord): Promise<VolumeInfo> {
+	const chain = await chainOf(folder, record);
+	const [active] = chain;
+	let allocatedBytes = 0;
+	let length = 0;
+	for (const file of chain) {
+		if (file.owner.kind !== "volume" || file.owner.id !== record.id) continue;
+		const found = await statFile(file.path, record.id);
+		allocatedBytes += found.blocks * 512;
+		if (file === active) length = found.size;
+	}
+	const sizeBytes = active.format === "raw" ? length : (await readOwnHeader(active.path, record.id)).virtualSizeBytes;
+	return {
+		id: record.id,
+		format: record.format,
+		sizeBytes: Math.ceil(sizeBytes / sectorBytes) * sectorBytes,
+		allocatedBytes,
+		backing: backingOf(chain),
+	};
+}
+
+export async function statFile(path: string, id: string) {
+	try {
+		const found = await stat(path);
+		if (!found.isFile()) throw new AppError("storage", `The file of volume ${id} (${path}) is not a regular file.`);
+		return found;
+	} catch (error) {
+		if (errnoOf(error) === "ENOENT")
+			throw new AppError("storage", `The file of volume ${id} (${path}) is missing.`, { cause: error });
+		throw fileError(error, "looking at a volume");
+	}
+}
+
+/** Does `record` rest directly on this image or volume? */
+export const restsOn = (record: VolumeRecord, kind: BackingRecord["kind"], id: string): boolean =>
+	record.backing?.kind === kind && record.backing.id === id;

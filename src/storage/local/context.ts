@@ -1,0 +1,14 @@
+/** What the parts of the local driver share. */
+import type { Logger } from "../../lib/log.ts";
+import type { InspectLimits } from "../inspect/inspect-image.ts";
+import type { OperationLocks } from "../operation-locks.ts";
+import type { PoolFolder } from "./pool-folder.ts";
+
+export type LocalContext = {
+	folder: PoolFolder;
+	locks: OperationLocks;
+	log: Logger;
+	inspectLimits: InspectLimits;
+	/** Files below these folders are never imported or taken over. */
+	protectedPaths: string[];
+};

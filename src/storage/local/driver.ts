@@ -1,0 +1,144 @@
+/**
+ * The `local` pool: a folder of this node. See pool-folder.ts for what is in it, records.ts for why formats are never
+ * guessed. One instance serves one pool; `activate()` comes first. Every change is made aside and appears in one rename,
+ * so an operation that is cut short leaves everything or nothing, and can be repeated.
+ */
+import { statfs } from "node:fs/promises";
+import { isAbsolute, normalize } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import { AppError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Random } from "../../lib/random.ts";
+import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
+import type { LongOptions, PoolUsage, StorageDriver, UploadOptions } from "../driver.ts";
+import { withFileErrors } from "../file-errors.ts";
+import { type InspectLimits, inspectLimits } from "../inspect/inspect-image.ts";
+import { requireId } from "../names.ts";
+import { OperationLocks } from "../operation-locks.ts";
+import { adoptVolume } from "./adopt-volume.ts";
+import type { LocalContext } from "./context.ts";
+import type { Step } from "./durable.ts";
+import { exportVolume } from "./export-volume.ts";
+import { LocalImages } from "./images.ts";
+import { PoolFolder } from "./pool-folder.ts";
+import { LocalUploads } from "./uploads.ts";
+import { LocalVolumes } from "./volumes.ts";
+
+export type LocalDriverOptions = {
+	poolId: string;
+	/** Absolute; made when missing. */
+	path: string;
+	random: Random;
+	clock: Clock;
+	log: Logger;
+	/** Folders of the daemon (its data, its keys): nothing below is imported or taken over. The pool itself always is one. */
+	protectedPaths: readonly string[];
+	/** False once the pool has been ready: then an empty folder is a disk that is not mounted, not a new pool. Default true. */
+	mayInitialize?: boolean;
+	inspectLimits?: Partial<InspectLimits>;
+	/** How long one operation waits for another on the same object (default 10 s). */
+	lockWaitMs?: number;
+	/** Called before each change on the disk; for tests that end the process there. */
+	onStep?: Step;
+};
+
+const capabilities: PoolCapabilities = {
+	formats: ["qcow2", "raw"],
+	copyOnWriteClone: true,
+	fullClone: true,
+	resizeOnline: true,
+	shrink: false,
+	snapshots: false,
+	images: true,
+	shared: false,
+	reasons: {
+		shrink: "Making a disk smaller would cut off what the guest has stored at its end.",
+		snapshots: "Snapshots are not made yet.",
+		shared: "A local folder is reachable from its own node only.",
+	},
+};
+
+export class LocalDriver implements StorageDriver {
+	readonly type = "local";
+	readonly capabilities = capabilities;
+	readonly #options: LocalDriverOptions;
+	readonly #context: LocalContext;
+	readonly #volumes: LocalVolumes;
+	readonly #uploads: LocalUploads;
+	readonly #images: LocalImages;
+	#tidied = false;
+
+	constructor(options: LocalDriverOptions) {
+		requireId(options.poolId, "pool");
+		this.#options = options;
+		this.#context = {
+			folder: new PoolFolder(checkedRoot(options.path), options.random, options.onStep),
+			locks: new OperationLocks(options.lockWaitMs, options.clock),
+			log: options.log.with({ poolId: options.poolId }),
+			inspectLimits: { ...inspectLimits, ...options.inspectLimits },
+			protectedPaths: [...options.protectedPaths],
+		};
+		this.#volumes = new LocalVolumes(this.#context);
+		this.#uploads = new LocalUploads(this.#context);
+		this.#images = new LocalImages(this.#context, this.#uploads, this.#volumes);
+	}
+
+	async activate(): Promise<void> {
+		const { folder } = this.#context;
+		await withFileErrors("preparing the pool's folder", async () => {
+			await folder.prepare(this.#options.poolId, this.#options.mayInitialize ?? true);
+			if (this.#tidied) return;
+			await folder.removeLeftovers();
+			await this.#uploads.removeLeftovers();
+			await this.#volumes.removeLeftovers();
+		});
+		this.#tidied = true;
+	}
+
+	async deactivate(): Promise<void> {}
+
+	async check(): Promise<PoolUsage> {
+		const { folder } = this.#context;
+		const marker = await folder.readMarker();
+		if (marker === null) throw new AppError("storage", `The folder ${folder.root} holds no pool. Is its disk mounted?`);
+		if (marker.poolId !== this.#options.poolId)
+			throw new AppError("storage", `The folder ${folder.root} belongs to another storage pool (${marker.poolId}).`);
+		const space = await withFileErrors("measuring the pool", () => statfs(folder.root));
+		return {
+			totalBytes: space.blocks * space.bsize,
+			usedBytes: (space.blocks - space.bfree) * space.bsize,
+			availableBytes: space.bavail * space.bsize,
+		};
+	}
+
+	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
+	deleteVolume = (id: string) => this.#volumes.delete(id);
+	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
+	getVolume = (id: string) => this.#volumes.get(id);
+	listVolumes = () => this.#volumes.list();
+	attachInfo = (id: string) => this.#volumes.attachInfo(id);
+	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) =>
+		exportVolume(this.#context, id, format, options);
+	adoptVolume = (id: string, options: { path: string; format: VolumeFormat }) =>
+		adoptVolume(this.#context, id, options);
+
+	openUpload = (id: string, totalBytes: number | null, options?: UploadOptions) =>
+		this.#uploads.open(id, totalBytes, options);
+	getUpload = (id: string) => this.#uploads.status(id);
+	finishImage: StorageDriver["finishImage"] = (id, options) => this.#images.finish(id, options);
+	importFile = (id: string, path: string, options: LongOptions) => this.#images.importFile(id, path, options);
+	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, options) =>
+		this.#images.fromVolume(id, volumeId, options);
+	getImage = (id: string) => this.#images.get(id);
+	imagePath = (id: string) => this.#images.path(id);
+	deleteImage = (id: string) => this.#images.delete(id);
+	openImage = (id: string) => this.#images.open(id);
+}
+
+function checkedRoot(path: string): string {
+	const root = normalize(path).replace(/\/+$/, "");
+	const unfit = !isAbsolute(path) || root === "" || /[\u0000-\u001f]/.test(path);
+	if (unfit || ["/proc", "/sys", "/dev"].some((kernel) => root === kernel || root.startsWith(`${kernel}/`)))
+		throw new AppError("invalid", `The folder ${path} cannot hold a storage pool.`);
+	return root;
+}

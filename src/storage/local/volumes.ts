@@ -1,0 +1,278 @@
+/** Volumes of a local pool: made aside and committed by one rename, found by their records. */
+import { chmod, lstat, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { formatBytes } from "../../lib/units.ts";
+import type { VolumeFormat } from "../../model/storage.ts";
+import type { CreateSource, LongOptions, StorageDriver, VolumeInfo } from "../driver.ts";
+import { errnoOf, withFileErrors } from "../file-errors.ts";
+import { diskSize, requireId } from "../names.ts";
+import { copyDisk, createDisk, createOverlay, growDisk, requireNotOpen } from "../qemu-img.ts";
+import { backingName, chainOf, requireHeadersMatch, restsOn, statFile, volumeFile, volumeInfo } from "./chain.ts";
+import type { LocalContext } from "./context.ts";
+import { commitFolder, removeFolder, syncFile } from "./durable.ts";
+import { diskMode, freezeVolume, frozenMode } from "./freeze.ts";
+import type { BackingRecord, VolumeRecord } from "./records.ts";
+
+type CreateOptions = { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions;
+type Made = { backing: BackingRecord | null };
+
+export class LocalVolumes {
+	readonly #context: LocalContext;
+
+	constructor(context: LocalContext) {
+		this.#context = context;
+	}
+
+	async create(id: string, options: CreateOptions): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		const sizeBytes = diskSize(options.sizeBytes);
+		using _own = await this.#lock(id);
+		const existing = await this.get(id);
+		if (existing !== null) {
+			if (existing.format === options.format && existing.sizeBytes === sizeBytes) return existing;
+			throw new AppError("already-exists", `Volume ${id} exists already, with another size or format.`);
+		}
+		const { folder } = this.#context;
+		await withFileErrors("making the volume", () =>
+			folder.withTemporary("volumes", async (path) => {
+				await folder.step("make the folder");
+				await mkdir(path, { mode: 0o700 });
+				const file = `disk-1.${options.format}`;
+				const disk = join(path, file);
+				const { signal } = options;
+				signal?.throwIfAborted();
+				await folder.step("make the disk");
+				using source = await this.#source(id, options.source, sizeBytes);
+				const made = await source.make(disk, sizeBytes, options);
+				signal?.throwIfAborted();
+				await folder.step("sync the disk");
+				await chmod(disk, diskMode);
+				await syncFile(disk);
+				const record: VolumeRecord = {
+					version: 1,
+					id,
+					format: options.format,
+					file,
+					layers: [],
+					backing: made.backing,
+				};
+				await folder.writeRecord(join(path, "record.json"), record);
+				await commitFolder(path, folder.volume(id), folder.step);
+			}),
+		).catch((error) => {
+			if (options.signal?.aborted) throw new AppError("canceled", "Making the volume was canceled.", { cause: error });
+			throw error;
+		});
+		return this.#present(id);
+	}
+
+	/** Checks the source, holds it, and says how a disk is made of it. */
+	async #source(id: string, source: CreateSource, sizeBytes: number) {
+		const { folder, locks } = this.#context;
+		const nothing = { [Symbol.dispose]() {} };
+		if (source.kind === "empty")
+			return {
+				...nothing,
+				make: async (disk: string, size: number, { format }: CreateOptions): Promise<Made> => {
+					await createDisk(disk, format, size);
+					return { backing: null };
+				},
+			};
+		requireId(source.id, source.kind);
+		const isVolume = source.kind === "volume";
+		const key = `${source.kind}:${source.id}`;
+		const busy = `The ${source.kind} ${source.id} is busy with another operation.`;
+		// A copy-on-write copy changes the volume that it is made of; everything else only reads.
+		const held = isVolume && !source.fullCopy ? await locks.exclusive(key, busy) : await locks.shared(key, busy);
+		try {
+			const from = isVolume ? await this.#volumeSource(source.id) : await this.#imageSource(source.id);
+			if (sizeBytes < from.sizeBytes)
+				throw new AppError(
+					"invalid",
+					`The volume would be smaller (${formatBytes(sizeBytes)}) than what it is made of (${formatBytes(from.sizeBytes)}).`,
+				);
+			const make = async (disk: string, size: number, options: CreateOptions): Promise<Made> => {
+				if (source.fullCopy) {
+					await copyDisk(from.file, { path: disk, format: options.format }, options);
+					if (size > from.sizeBytes) await growDisk(disk, options.format, size);
+					return { backing: null };
+				}
+				if (options.format === "raw")
+					throw new AppError("invalid", "A copy-on-write copy is always qcow2. Ask for qcow2 or for a full copy.");
+				const backing = await from.freeze();
+				const path = backing.kind === "image" ? from.file.path : volumeFile(folder, backing.id, backing.file);
+				const name = backingName(folder, folder.volume(id), path);
+				await createOverlay(disk, { name, format: backing.format }, size);
+				return { backing };
+			};
+			return { [Symbol.dispose]: () => held[Symbol.dispose](), make };
+		} catch (error) {
+			held[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	async #imageSource(id: string) {
+		const { folder } = this.#context;
+		const image = await folder.readImage(id);
+		if (image === null) throw new AppError("not-found", `Image ${id} is not in this pool.`);
+		if (image.format === "iso") throw new AppError("invalid", "An ISO image is for CD-ROM drives, not for volumes.");
+		const format = image.format;
+		const backing: BackingRecord = { kind: "image", id, format };
+		return {
+			file: { path: folder.imageFile(id, format), format },
+			sizeBytes: diskSize(image.virtualSizeBytes),
+			freeze: async () => backing,
+		};
+	}
+
+	async #volumeSource(id: string) {
+		const { folder } = this.#context;
+		const record = await folder.readVolume(id);
+		if (record === null) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
+		const chain = await chainOf(folder, record);
+		await requireHeadersMatch(folder, chain);
+		return {
+			file: chain[0],
+			sizeBytes: (await volumeInfo(folder, record)).sizeBytes,
+			freeze: () => freezeVolume(folder, record),
+		};
+	}
+
+	async delete(id: string): Promise<void> {
+		requireId(id, "volume");
+		using _own = await this.#lock(id);
+		const { folder } = this.#context;
+		const record = await folder.readVolume(id);
+		if (record === null) return;
+		const dependants = await this.dependants("volume", id);
+		if (dependants.length > 0)
+			throw new AppError("in-use", `Other volumes are copy-on-write copies of volume ${id}: ${dependants.join(", ")}.`);
+		const path = volumeFile(folder, id, record.file);
+		await withFileErrors("removing the volume", async () => {
+			if (await isThere(path)) await requireNotOpen(path, record.format);
+			for (const file of [record.file, ...record.layers.map((layer) => layer.file)])
+				if (isAbsolute(file)) {
+					await folder.step("remove a file that was taken over");
+					await rm(file, { force: true });
+				}
+			const trash = folder.temporary("volumes");
+			await removeFolder(folder.volume(id), trash.path, folder.step).finally(trash.done);
+		});
+	}
+
+	async resize(id: string, wantedBytes: number): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		const sizeBytes = diskSize(wantedBytes);
+		using _own = await this.#lock(id);
+		const { folder } = this.#context;
+		const info = await this.#present(id);
+		if (sizeBytes < info.sizeBytes)
+			throw new AppError("invalid", `A volume cannot shrink: it has ${formatBytes(info.sizeBytes)}.`);
+		if (sizeBytes === info.sizeBytes) return info;
+		const record = await folder.readVolume(id);
+		if (record === null) throw notFound(id);
+		const chain = await chainOf(folder, record);
+		await requireHeadersMatch(folder, chain);
+		await withFileErrors("growing the volume", async () => {
+			await folder.step("grow the disk");
+			await growDisk(chain[0].path, record.format, sizeBytes);
+			await folder.step("sync the disk");
+			await syncFile(chain[0].path);
+		});
+		return this.#present(id);
+	}
+
+	async get(id: string): Promise<VolumeInfo | null> {
+		const { folder } = this.#context;
+		const record = await folder.readVolume(id);
+		return record === null ? null : volumeInfo(folder, record);
+	}
+
+	async list(): Promise<VolumeInfo[]> {
+		const volumes: VolumeInfo[] = [];
+		for (const id of await this.#context.folder.ids("volumes")) {
+			try {
+				const volume = await this.get(id);
+				if (volume) volumes.push(volume);
+			} catch (error) {
+				this.#context.log.warn("A volume cannot be read and is left out of the list", { volumeId: id, error });
+			}
+		}
+		return volumes;
+	}
+
+	async attachInfo(id: string): ReturnType<StorageDriver["attachInfo"]> {
+		const { folder } = this.#context;
+		const record = await folder.readVolume(id);
+		if (record === null) throw notFound(id);
+		const [active, ...backing] = await chainOf(folder, record);
+		for (const file of [active, ...backing]) await statFile(file.path, id);
+		return {
+			source: { kind: "file", path: active.path },
+			format: active.format,
+			backing: backing.map(({ path, format }) => ({ path, format })),
+		};
+	}
+
+	/** Ids of the volumes that rest directly on it. A record that cannot be read is an error: it might be one of them. */
+	async dependants(kind: BackingRecord["kind"], id: string): Promise<string[]> {
+		const found: string[] = [];
+		for (const other of await this.#context.folder.ids("volumes")) {
+			const record = await this.#context.folder.readVolume(other);
+			if (record !== null && restsOn(record, kind, id)) found.push(other);
+		}
+		return found;
+	}
+
+	/** Removes what an interrupted operation left inside of a volume's folder, and repairs modes. */
+	async removeLeftovers(): Promise<void> {
+		const { folder, log } = this.#context;
+		for (const id of await folder.ids("volumes")) {
+			try {
+				using _own = await this.#lock(id);
+				const record = await folder.readVolume(id);
+				if (record === null) continue;
+				const layers = record.layers.map((layer) => layer.file);
+				const known = new Set(["record.json", record.file, ...layers]);
+				for (const name of await readdir(folder.volume(id)))
+					if (!known.has(name)) await rm(join(folder.volume(id), name), { force: true });
+				await setMode(volumeFile(folder, id, record.file), diskMode);
+				for (const layer of layers) await setMode(volumeFile(folder, id, layer), frozenMode);
+			} catch (error) {
+				log.warn("A volume could not be tidied", { volumeId: id, error });
+			}
+		}
+	}
+
+	async #present(id: string): Promise<VolumeInfo> {
+		const info = await this.get(id);
+		if (info === null) throw notFound(id);
+		return info;
+	}
+
+	#lock(id: string): Promise<Disposable> {
+		return this.#context.locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
+	}
+}
+
+const notFound = (id: string) => new AppError("not-found", `Volume ${id} is not in this pool.`);
+
+async function isThere(path: string): Promise<boolean> {
+	try {
+		await lstat(path);
+		return true;
+	} catch (error) {
+		if (errnoOf(error) === "ENOENT") return false;
+		throw error;
+	}
+}
+
+async function setMode(path: string, mode: number): Promise<void> {
+	try {
+		if (((await stat(path)).mode & 0o777) !== mode) await chmod(path, mode);
+	} catch (error) {
+		if (errnoOf(error) !== "ENOENT" && !isAppError(error)) throw error;
+	}
+}

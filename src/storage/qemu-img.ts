@@ -1,0 +1,97 @@
+/**
+ * The only user of `qemu-img`. Formats are always given, paths come after `--` and are absolute (so that QEMU cannot
+ * take one for a protocol or a "json:" name). Errors: `no-space`, `in-use` (a running QEMU holds the file),
+ * `canceled`, `timeout`, `unavailable` (not installed), otherwise `storage`.
+ */
+import { isAbsolute } from "node:path";
+import { assert } from "../lib/assert.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import { type RunOptions, type RunResult, run } from "../lib/run.ts";
+import type { VolumeFormat } from "../model/storage.ts";
+import type { LongOptions } from "./driver.ts";
+
+const shortLimitMs = 60_000;
+const copyLimitMs = 24 * 3600_000;
+
+const creationOptions = { qcow2: "preallocation=off,compat=1.1,lazy_refcounts=off", raw: "preallocation=off" } as const;
+
+/** Makes an empty, sparse disk file. */
+export async function createDisk(path: string, format: VolumeFormat, sizeBytes: number): Promise<void> {
+	await qemuImg(["create", "-q", "-f", format, "-o", creationOptions[format], "--", absolute(path), `${sizeBytes}`]);
+}
+
+/** Makes an empty qcow2 overlay. `backingName` is stored as written: relative names count from the overlay's folder. */
+export async function createOverlay(
+	path: string,
+	backing: { name: string; format: VolumeFormat },
+	sizeBytes: number,
+): Promise<void> {
+	// The name is made by us from ids, or was checked when it was adopted; "./" and "/" keep it from being a protocol.
+	assert(/^(\.{0,2}\/)/.test(backing.name), "a backing file's name begins with / or ./ or ../");
+	const options = ["-f", "qcow2", "-o", creationOptions.qcow2, "-F", backing.format, "-b", backing.name];
+	await qemuImg(["create", "-q", ...options, "--", absolute(path), `${sizeBytes}`]);
+}
+
+/** Copies the content with its whole backing chain into a new file that stands alone; zeroes become holes. */
+export async function copyDisk(
+	from: { path: string; format: VolumeFormat },
+	to: { path: string; format: VolumeFormat },
+	options: LongOptions,
+): Promise<void> {
+	const { progress, signal } = options;
+	const args = ["convert", "-p", "-f", from.format, "-O", to.format, "-o", creationOptions[to.format]];
+	await qemuImg([...args, "--", absolute(from.path), absolute(to.path)], {
+		timeoutMs: copyLimitMs,
+		...(signal ? { signal } : {}),
+		onStdoutLine(line) {
+			const match = /\((\d+(?:\.\d+)?)\/100%\)/.exec(line);
+			if (match) progress?.(Math.min(1, Number(match[1]) / 100));
+		},
+	});
+}
+
+export async function growDisk(path: string, format: VolumeFormat, sizeBytes: number): Promise<void> {
+	await qemuImg(["resize", "-q", "-f", format, "--preallocation=off", "--", absolute(path), `${sizeBytes}`]);
+}
+
+/** Fails with `in-use` when a running QEMU has the file open for writing. */
+export async function requireNotOpen(path: string, format: VolumeFormat): Promise<void> {
+	await qemuImg(["info", "--output=json", "-f", format, "--", absolute(path)]);
+}
+
+export async function qemuImg(args: string[], options: Partial<RunOptions> = {}): Promise<RunResult> {
+	try {
+		return await run("qemu-img", args, { timeoutMs: shortLimitMs, ...options });
+	} catch (error) {
+		throw qemuImgError(error);
+	}
+}
+
+/** What `qemu-img` wrote on standard error, without the paths that people need not see. */
+export function qemuImgMessage(error: unknown): string {
+	const stderr = isAppError(error) && typeof error.context.stderr === "string" ? error.context.stderr : "";
+	const line = stderr.trim().split("\n").at(-1) ?? "";
+	return line
+		.replace(/^qemu-img: /, "")
+		.replace(/'\/[^']*'/g, "the file")
+		.slice(0, 300);
+}
+
+function qemuImgError(error: unknown): AppError {
+	if (!isAppError(error)) return new AppError("internal", "qemu-img could not be run.", { cause: error });
+	if (error.code !== "internal") return error;
+	const stderr = typeof error.context.stderr === "string" ? error.context.stderr : "";
+	const options = { context: error.context, cause: error };
+	if (/No space left on device|Disk quota exceeded/.test(stderr))
+		return new AppError("no-space", "There is no space left in the storage pool.", options);
+	if (/File too large/.test(stderr))
+		return new AppError("no-space", "The pool's file system cannot hold a disk of this size.", options);
+	if (/Failed to get (shared )?"[a-z ]+" lock|Is another process using the image/.test(stderr))
+		return new AppError("in-use", "A running VM has this disk open.", options);
+	return new AppError("storage", `qemu-img failed: ${qemuImgMessage(error) || "no message"}.`, options);
+}
+
+function absolute(path: string): string {
+	assert(isAbsolute(path), "qemu-img gets absolute paths only");
+	return path;
+}

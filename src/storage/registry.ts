@@ -1,0 +1,34 @@
+/** Makes the driver of a pool by its type: the only place that knows which types this build has. */
+import type { Clock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
+import type { Pool } from "../model/storage.ts";
+import type { StorageDriver } from "./driver.ts";
+import { LocalDriver } from "./local/driver.ts";
+
+export type StorageContext = {
+	random: Random;
+	clock: Clock;
+	log: Logger;
+	/** Folders of the daemon: nothing below them is imported or taken over. */
+	protectedPaths: readonly string[];
+};
+
+export type PoolToOpen = Pick<Pool, "id" | "type" | "config"> & {
+	/** True when the pool has been ready before: an empty folder then is an error, not a new pool. Default false. */
+	wasReady?: boolean;
+};
+
+/** A driver that has done nothing yet: call `activate()`. Fails with `unsupported` (type) or `invalid` (config). */
+export function createStorageDriver(pool: PoolToOpen, context: StorageContext): StorageDriver {
+	switch (pool.type) {
+		case "local": {
+			const { path } = pool.config;
+			if (path === undefined) throw new AppError("invalid", "A local pool needs the path of its folder.");
+			return new LocalDriver({ poolId: pool.id, path, mayInitialize: !(pool.wasReady ?? false), ...context });
+		}
+		default:
+			throw new AppError("unsupported", `Storage pools of type "${pool.type}" are not supported yet.`);
+	}
+}
