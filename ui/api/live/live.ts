@@ -1,0 +1,178 @@
+/**
+ * The live store: what the pages read. Collections load on first use and are then kept fresh by the shared event
+ * stream; nothing polls. `startLive` at sign-in, `stopLive` at sign-out.
+ */
+import { type ReadonlySignal, signal } from "@preact/signals";
+import type { OperationId } from "../../../src/model/permissions.ts";
+import { call, read } from "../call.ts";
+import type { ClusterInfo, Event, LiveKind, LiveObjects, Page, Task } from "../types.ts";
+import { Collection } from "./collection.ts";
+import { SharedStream } from "./share.ts";
+import type { StreamState } from "./stream.ts";
+
+export type Connection = {
+	state: StreamState;
+	/** When the stream was last heard, heartbeats included. */
+	heardAtMs: number;
+	retryAtMs: number | null;
+};
+
+const pageSize = 1000;
+const keptTasks = 400;
+
+function collection<Kind extends LiveKind>(operation: OperationId) {
+	return new Collection<LiveObjects[Kind]>({
+		load: async (pageToken) => {
+			await streamOpen();
+			const page: unknown = await read(operation, { query: { limit: pageSize, pageToken } });
+			return page as Page<LiveObjects[Kind]>;
+		},
+	});
+}
+
+/** The newest tasks, and those still running however old they are. The whole history has a page of its own. */
+async function loadTasks(): Promise<Page<Task>> {
+	await streamOpen();
+	const [newest, running] = await Promise.all([
+		read("taskList", { query: { limit: 200, sort: "-createdAt" } }),
+		read("taskList", { query: { limit: 200, state: "running" } }),
+	]);
+	return { items: [...newest.items, ...running.items], nextPageToken: null };
+}
+
+const recentTasks = (tasks: Task[]): Task[] =>
+	tasks
+		.sort((a, b) => Number(isOver(a)) - Number(isOver(b)) || (a.createdAt < b.createdAt ? 1 : -1))
+		.slice(0, keptTasks);
+const isOver = ({ state }: Task): boolean => state !== "pending" && state !== "running";
+
+export const live: { readonly [Kind in LiveKind]: Collection<LiveObjects[Kind]> } = {
+	node: collection<"node">("nodeList"),
+	vm: collection<"vm">("vmList"),
+	volume: collection<"volume">("volumeList"),
+	pool: collection<"pool">("poolList"),
+	image: collection<"image">("imageList"),
+	network: collection<"network">("networkList"),
+	user: collection<"user">("userList"),
+	session: collection<"session">("sessionList"),
+	token: collection<"token">("tokenList"),
+	task: new Collection<Task>({
+		load: loadTasks,
+		limit: keptTasks,
+		prune: recentTasks,
+	}),
+};
+const kinds = Object.keys(live) as LiveKind[];
+
+export const connection = signal<Connection>({ state: "connecting", heardAtMs: Date.now(), retryAtMs: null });
+/** True in the tab that runs the stream for all. */
+export const leading = signal(false);
+
+const clusterSignal = signal<ClusterInfo | null>(null);
+export const cluster: ReadonlySignal<ClusterInfo | null> = clusterSignal;
+let clusterWanted = false;
+let clusterRead: Promise<void> | null = null;
+
+/** Reads the cluster's state anew; calls while one is under way share its answer. */
+export function refreshCluster(): Promise<void> {
+	clusterRead ??= read("clusterGet")
+		.then((value) => {
+			clusterSignal.value = value;
+		})
+		.catch(() => {})
+		.finally(() => {
+			clusterRead = null;
+		});
+	return clusterRead;
+}
+
+let shared: SharedStream | null = null;
+/** Lists read before the stream was open may lack changes made in between. */
+let readBeforeOpen = false;
+const streamOpenLimitMs = 2000;
+
+/** Resolves when the stream is open, so that no change falls between list and stream; not for ever, though. */
+function streamOpen(): Promise<void> {
+	if (connection.peek().state === "live") return Promise.resolve();
+	return new Promise((resolve) => {
+		const done = () => {
+			clearTimeout(timer);
+			unsubscribe();
+			resolve();
+		};
+		const timer = setTimeout(() => {
+			readBeforeOpen = true;
+			done();
+		}, streamOpenLimitMs);
+		const unsubscribe = connection.subscribe(({ state }) => {
+			if (state === "live") queueMicrotask(done);
+		});
+	});
+}
+
+function readAllAnew(): void {
+	readBeforeOpen = false;
+	void refreshCluster();
+	for (const kind of kinds) if (live[kind].state.peek() !== "idle") void live[kind].reload();
+}
+
+export function startLive(onSignedOut: () => void): void {
+	if (shared) return;
+	clusterWanted = true;
+	void refreshCluster();
+	shared = new SharedStream({
+		onState: (state, retryAtMs) => {
+			const before = connection.peek();
+			connection.value = { ...before, state, retryAtMs };
+			if (state === "live" && before.state !== "live") {
+				void refreshCluster();
+				if (readBeforeOpen) readAllAnew();
+				// Lists that failed while the node was away.
+				else for (const kind of kinds) if (live[kind].error.peek() !== null) void live[kind].reload();
+			}
+		},
+		onHeard: (heardAtMs) => {
+			connection.value = { ...connection.peek(), heardAtMs };
+		},
+		onEvents: applyEvents,
+		onReset: readAllAnew,
+		onSignedOut,
+		onLeader: (value) => {
+			leading.value = value;
+		},
+	});
+	shared.start();
+}
+
+export function stopLive(): void {
+	shared?.stop();
+	shared = null;
+	clusterWanted = false;
+	clusterSignal.value = null;
+	for (const kind of kinds) live[kind].clear();
+	connection.value = { state: "connecting", heardAtMs: Date.now(), retryAtMs: null };
+}
+
+export const retryConnection = (): void => shared?.retryNow();
+
+function applyEvents(events: readonly Event[]): void {
+	let refreshWanted = false;
+	for (const { type, target, object } of events) {
+		if (target.kind === "cluster") refreshWanted = true;
+		// The first VM or image ends the first run.
+		if (type === "created" && (target.kind === "vm" || target.kind === "image")) refreshWanted ||= firstRunShown();
+		if (!(target.kind in live)) continue;
+		const collection = live[target.kind as LiveKind] as unknown as Collection<{ id: string }>;
+		collection.apply([{ id: target.id, object: type === "deleted" ? null : (object as { id: string } | null) }]);
+	}
+	if (refreshWanted && clusterWanted) void refreshCluster();
+}
+
+const firstRunShown = (): boolean => clusterSignal.peek()?.firstRun === true;
+
+/** Makes sure that a task is in the store: answers name it before its event may have come. */
+export async function ensureTask(id: string): Promise<void> {
+	if (live.task.peek(id)) return;
+	const { data } = await call("taskGet", { id });
+	if (!live.task.peek(id)) live.task.upsert(data);
+}

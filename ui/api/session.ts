@@ -1,0 +1,74 @@
+/** Who is signed in. One cookie session per browser: signing in or out in one tab is followed by the others. */
+import { computed, signal } from "@preact/signals";
+import { isAllowed, type OperationId } from "../../src/model/permissions.ts";
+import { common } from "../strings/common.ts";
+import { call, read, setUnauthenticatedListener } from "./call.ts";
+import { ApiError, toApiError } from "./errors.ts";
+import { startLive, stopLive } from "./live/live.ts";
+import type { Me, Role } from "./types.ts";
+
+export type SessionState =
+	| { status: "unknown" }
+	/** The node could not be asked. */
+	| { status: "unreachable"; error: ApiError }
+	| { status: "signed-out"; reason: "none" | "expired" | "signed-out" }
+	| { status: "signed-in"; me: Me };
+
+export const session = signal<SessionState>({ status: "unknown" });
+export const me = computed<Me | null>(() => (session.value.status === "signed-in" ? session.value.me : null));
+export const role = computed<Role | null>(() => me.value?.role ?? null);
+
+const channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("lqx-session");
+
+export async function startSession(): Promise<void> {
+	setUnauthenticatedListener(() => end("expired"));
+	if (channel) {
+		channel.onmessage = ({ data }: MessageEvent<"signed-in" | "signed-out">) => {
+			if (data === "signed-out") end("signed-out", false);
+			else void refreshMe();
+		};
+	}
+	await refreshMe();
+}
+
+/** Asks the API who we are; also after a change of the password or of one's own role. */
+export async function refreshMe(): Promise<void> {
+	try {
+		const value = await read("meGet");
+		const before = me.peek();
+		if (before && before.requester.id !== value.requester.id) stopLive();
+		session.value = { status: "signed-in", me: value };
+		if (!value.user?.mustChangePassword) startLive(() => end("expired"));
+	} catch (error) {
+		if (error instanceof ApiError && error.status === 401) {
+			if (session.peek().status !== "signed-out") session.value = { status: "signed-out", reason: "none" };
+		} else if (session.peek().status !== "signed-in") {
+			session.value = { status: "unreachable", error: toApiError(error) };
+		}
+	}
+}
+
+export async function signIn(username: string, password: string): Promise<void> {
+	await call("sessionCreate", { body: { username, password, cookie: true } });
+	await refreshMe();
+	channel?.postMessage("signed-in");
+}
+
+export async function signOut(): Promise<void> {
+	await call("sessionDeleteCurrent");
+	end("signed-out");
+}
+
+function end(reason: "expired" | "signed-out", tellOthers = true): void {
+	if (session.peek().status === "signed-out") return;
+	const known = session.peek().status === "signed-in";
+	session.value = { status: "signed-out", reason: known ? reason : "none" };
+	stopLive();
+	if (tellOthers && reason === "signed-out") channel?.postMessage("signed-out");
+}
+
+/** Why the signed-in role may not call this operation, as a sentence; null when it may. */
+export function roleObstacle(operation: OperationId): string | null {
+	const current = role.value;
+	return isAllowed(operation, current) ? null : common.roleObstacle(current ?? "viewer");
+}

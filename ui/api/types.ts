@@ -1,0 +1,74 @@
+/** Shapes that the API adds to the model's, and the map from kind to object for the live store. */
+import type { Static } from "@sinclair/typebox";
+import type { AuditRecord, Me, Role, Session, Token, User } from "../../src/model/access.ts";
+import type { Event } from "../../src/model/event.ts";
+import type { Network, NetworkCreate, NetworkLease } from "../../src/model/network.ts";
+import type { Cluster, Node, NodeMetrics, VmMetrics } from "../../src/model/node.ts";
+import type { Page, ResourceRef } from "../../src/model/schema.ts";
+import type { Image, ImageCreate, Pool, PoolCreate, Volume, VolumeCreate } from "../../src/model/storage.ts";
+import type { Task } from "../../src/model/task.ts";
+import type { ForeignVm as ForeignVmSchema, Vm, VmCreate, VmUpdate } from "../../src/model/vm.ts";
+
+export type ForeignVm = Static<typeof ForeignVmSchema>;
+export type Lease = Static<typeof NetworkLease>;
+
+export type ClusterInfo = Cluster & {
+	version: string;
+	quorum: boolean;
+	leaderNodeId: string | null;
+	/** Is there an image for the demo VM on a node? */
+	demoAvailable: boolean;
+	/** True while there are neither VMs nor images. */
+	firstRun: boolean;
+};
+
+export type ConsoleTicket = {
+	ticket: string;
+	expiresAt: string;
+	path: string;
+	protocols: string[];
+	viewOnly: boolean;
+};
+
+/** The collections that events keep fresh. */
+export type LiveObjects = {
+	node: Node;
+	vm: Vm;
+	volume: Volume;
+	pool: Pool;
+	image: Image;
+	network: Network;
+	task: Task;
+	user: User;
+	session: Session;
+	token: Token;
+};
+export type LiveKind = keyof LiveObjects;
+
+export type {
+	AuditRecord,
+	Cluster,
+	Event,
+	Image,
+	ImageCreate,
+	Me,
+	Network,
+	NetworkCreate,
+	Node,
+	NodeMetrics,
+	Page,
+	Pool,
+	PoolCreate,
+	ResourceRef,
+	Role,
+	Session,
+	Task,
+	Token,
+	User,
+	Vm,
+	VmCreate,
+	VmMetrics,
+	VmUpdate,
+	Volume,
+	VolumeCreate,
+};

@@ -1,0 +1,73 @@
+/**
+ * One tooltip for the whole page, in the top layer so that nothing cuts it off. `tooltipProps` goes on the element
+ * that it explains; whoever cannot see it gets the same text by `aria-describedby` (Described) or by the label.
+ */
+import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef } from "preact/hooks";
+import "./tooltip.css";
+
+type Shown = { text: string; anchor: HTMLElement };
+const shown = signal<Shown | null>(null);
+const gap = 6;
+
+export function tooltipProps(text: string | null | undefined) {
+	if (!text) return {};
+	const show = (event: { currentTarget: EventTarget | null }) => {
+		if (event.currentTarget instanceof HTMLElement) shown.value = { text, anchor: event.currentTarget };
+	};
+	const hide = () => {
+		shown.value = null;
+	};
+	return { onMouseEnter: show, onMouseLeave: hide, onFocus: show, onBlur: hide };
+}
+
+/** Carries the text for `aria-describedby`; the child gets the id. */
+export function Described({ text, children }: { text: string | null; children: (id?: string) => ComponentChildren }) {
+	const id = useId();
+	return (
+		<>
+			{children(text === null ? undefined : id)}
+			{text !== null && (
+				<span id={id} class="visually-hidden">
+					{text}
+				</span>
+			)}
+		</>
+	);
+}
+
+export function TooltipHost() {
+	const ref = useRef<HTMLDivElement>(null);
+	const current = shown.value;
+	useEffect(() => {
+		const element = ref.current;
+		if (!element || !current) return;
+		if (!current.anchor.isConnected) {
+			shown.value = null;
+			return;
+		}
+		element.showPopover();
+		const anchor = current.anchor.getBoundingClientRect();
+		const own = element.getBoundingClientRect();
+		const below = anchor.bottom + gap + own.height < innerHeight;
+		const left = anchor.left + anchor.width / 2 - own.width / 2;
+		element.style.left = `${Math.max(gap, Math.min(left, innerWidth - own.width - gap))}px`;
+		element.style.top = `${below ? anchor.bottom + gap : anchor.top - gap - own.height}px`;
+		const hide = () => {
+			shown.value = null;
+		};
+		addEventListener("scroll", hide, { capture: true, passive: true });
+		addEventListener("keydown", hide);
+		return () => {
+			removeEventListener("scroll", hide, { capture: true });
+			removeEventListener("keydown", hide);
+			element.hidePopover();
+		};
+	}, [current]);
+	return (
+		<div ref={ref} popover="manual" class="tooltip" aria-hidden="true">
+			{current?.text}
+		</div>
+	);
+}

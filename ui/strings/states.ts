@@ -1,0 +1,35 @@
+/** States as people read them. */
+export const states = {
+	deleting: "Deleting",
+	power: {
+		stopped: "Stopped",
+		starting: "Starting",
+		running: "Running",
+		paused: "Paused",
+		stopping: "Stopping",
+		migrating: "Migrating",
+		failed: "Failed",
+		unknown: "Unknown",
+	},
+	task: { pending: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", canceled: "Canceled" },
+	image: { uploading: "Uploading", importing: "Importing", ready: "Ready", error: "Error", deleting: "Deleting" },
+	volume: {
+		pending: "Waiting",
+		creating: "Creating",
+		ready: "Ready",
+		resizing: "Resizing",
+		deleting: "Deleting",
+		error: "Error",
+	},
+	pool: { pending: "Preparing", ready: "Ready", degraded: "Degraded", error: "Error", deleting: "Deleting" },
+	poolHealth: { healthy: "Healthy", degraded: "Degraded", error: "Error", unmounted: "Not mounted" },
+	node: {
+		joining: "Joining",
+		ready: "Ready",
+		"not-ready": "Not ready",
+		maintenance: "Maintenance",
+		draining: "Draining",
+		left: "Left",
+	},
+	network: { healthy: "Healthy", error: "Error", pending: "Preparing" },
+} as const;
