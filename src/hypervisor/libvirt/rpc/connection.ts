@@ -4,7 +4,7 @@
  * and everything under way fails with `unavailable`. Anything that is no protocol closes it.
  *
  * A call whose caller gave up still occupies its place in flight until libvirt answers it, because libvirt, too, still
- * counts it. When all places are taken by such calls, the connection is of no use and is closed.
+ * counts it. When all places stay taken by such calls, the connection is of no use and is closed.
  */
 import type { Clock, Timer } from "../../../lib/clock.ts";
 import { AppError, toAppError } from "../../../lib/errors.ts";
@@ -30,6 +30,7 @@ import { XdrReader } from "./xdr-reader.ts";
 
 const defaultCallLimitMs = 30_000;
 const retryAfterMs = 1_000;
+const stuckGraceMs = 5_000;
 
 export type RpcConnectionOptions = {
 	clock: Clock;
@@ -63,6 +64,7 @@ export class RpcConnection {
 	#serial = 0;
 	#closeReason: string | null = null;
 	#keepalive: Keepalive | null = null;
+	#stuckTimer: Timer | null = null;
 
 	constructor(options: RpcConnectionOptions) {
 		this.#clock = options.clock;
@@ -176,9 +178,17 @@ export class RpcConnection {
 			return;
 		}
 		pending.abandoned = true;
+		this.#watchForStuck();
+	}
+
+	/** Gives libvirt a last chance when every place in flight is held by a call that nobody waits for any more. */
+	#watchForStuck(): void {
 		const waiting = [...this.#inFlight.values()];
-		if (waiting.length >= this.#options.maxInFlight && waiting.every((call) => call.abandoned))
-			this.#tearDown(`libvirt left ${waiting.length} calls unanswered`);
+		if (this.#stuckTimer || waiting.length < this.#options.maxInFlight) return;
+		if (!waiting.every((call) => call.abandoned)) return;
+		this.#stuckTimer = this.#clock.schedule(stuckGraceMs, () =>
+			this.#tearDown(`libvirt left ${waiting.length} calls unanswered`),
+		);
 	}
 
 	#receiveBytes(data: Uint8Array): void {
@@ -211,20 +221,20 @@ export class RpcConnection {
 			throw new ProtocolError(`an answer that nobody asked for (${frame.procedure}, serial ${frame.serial})`);
 		if (frame.status === messageStatus.continue) throw new ProtocolError("an answer that goes on");
 		this.#inFlight.delete(frame.serial);
-		const reader = new XdrReader(frame.payload);
-		if (frame.status === messageStatus.error) {
-			this.#streams.delete(frame.serial);
-			const error = new LibvirtError(readRemoteError(reader), pending.procedure);
-			if (!pending.abandoned) pending.settle(error, null);
-		} else if (!pending.abandoned) {
-			this.#settleWithAnswer(pending, reader);
-		}
+		this.#stuckTimer?.cancel();
+		this.#stuckTimer = null;
+		if (frame.status === messageStatus.error) this.#streams.delete(frame.serial);
+		if (!pending.abandoned) this.#settleWithAnswer(pending, frame);
 		this.#sendQueued();
 	}
 
-	#settleWithAnswer(pending: PendingCall, reader: XdrReader): void {
+	/** The caller hears of an answer that makes no sense before the connection goes for it. */
+	#settleWithAnswer(pending: PendingCall, frame: Frame): void {
+		const reader = new XdrReader(frame.payload);
 		try {
-			pending.settle(null, reader);
+			if (frame.status === messageStatus.error)
+				pending.settle(new LibvirtError(readRemoteError(reader), pending.procedure), null);
+			else pending.settle(null, reader);
 		} catch (error) {
 			pending.settle(toAppError(error), null);
 			throw error;
@@ -276,6 +286,7 @@ export class RpcConnection {
 		if (this.#closeReason !== null) return;
 		this.#closeReason = reason;
 		this.#keepalive?.stop();
+		this.#stuckTimer?.cancel();
 		const calls = [...this.#inFlight.values(), ...this.#queue];
 		const streams = [...this.#streams.values()];
 		this.#inFlight.clear();

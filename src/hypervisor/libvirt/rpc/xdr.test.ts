@@ -23,9 +23,11 @@ const value = fc.oneof(
 	fc
 		.string({ unit: "binary" })
 		.map((v) => ({ v, write: (w: XdrWriter) => w.string(v), read: (r: XdrReader): unknown => r.string() })),
-	fc
-		.option(fc.string())
-		.map((v) => ({ v, write: (w: XdrWriter) => w.optionalString(v), read: (r: XdrReader): unknown => r.optionalString() })),
+	fc.option(fc.string()).map((v) => ({
+		v,
+		write: (w: XdrWriter) => w.optionalString(v),
+		read: (r: XdrReader): unknown => r.optionalString(),
+	})),
 	fc.uint8Array({ maxLength: 300 }).map((bytes) => ({
 		v: Buffer.from(bytes),
 		write: (w: XdrWriter) => w.opaque(bytes, 300),
