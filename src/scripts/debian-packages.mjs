@@ -19,16 +19,7 @@ export const runtimePackages = [
 ];
 
 /** What builds the small demo guest, which is also the guest of the tests. */
-export const demoPackages = [
-	"busybox-static",
-	"mtools",
-	"dosfstools",
-	"syslinux",
-	"syslinux-common",
-	"syslinux-efi",
-	"binutils",
-	"cpio",
-];
+export const demoPackages = ["mtools", "dosfstools", "syslinux", "e2fsprogs"];
 
 /** What the tests use beside it. */
 export const testPackages = [
