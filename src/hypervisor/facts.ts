@@ -8,9 +8,17 @@ import { MiB } from "../lib/units.ts";
 import type { Firmware } from "../model/vm.ts";
 import type { DomainSpec } from "./driver.ts";
 
-export type DiskFacts = {
+/** Where a device sits: its target name ("vda"), and the attributes of libvirt's address element. */
+export type Placement = { target: string | null; address: Readonly<Record<string, string>> | null };
+
+type DeviceFacts = {
 	id: string | null;
 	alias: string;
+	/** Null in what is wanted: not compared, but kept over a new definition. */
+	placement: Placement | null;
+};
+
+export type DiskFacts = DeviceFacts & {
 	path: string;
 	format: string;
 	/** Paths of the backing files, nearest first. */
@@ -20,10 +28,8 @@ export type DiskFacts = {
 	discard: boolean;
 	readOnly: boolean;
 };
-export type CdromFacts = { id: string | null; alias: string; path: string | null };
-export type NicFacts = {
-	id: string | null;
-	alias: string;
+export type CdromFacts = DeviceFacts & { path: string | null };
+export type NicFacts = DeviceFacts & {
 	mac: string;
 	model: string;
 	/** The bridge, or the libvirt network when it names one. */
@@ -94,6 +100,7 @@ export function wantedFacts(domain: DomainSpec): DomainFacts {
 			return {
 				id: disk.id,
 				alias: aliasOf(disk.id),
+				placement: null,
 				path: resolved.source.path,
 				format: resolved.format,
 				backing: resolved.backing.map((file) => file.path),
@@ -106,7 +113,7 @@ export function wantedFacts(domain: DomainSpec): DomainFacts {
 		cdroms: spec.cdroms.map((cdrom, index) => {
 			const resolved = present(domain.cdroms[index], `medium of ${cdrom.id}`);
 			assert(resolved.id === cdrom.id, "CD-ROM drives and their media are in the same order");
-			return { id: cdrom.id, alias: aliasOf(cdrom.id), path: resolved.path };
+			return { id: cdrom.id, alias: aliasOf(cdrom.id), placement: null, path: resolved.path };
 		}),
 		nics: spec.nics.map((nic, index) => {
 			const resolved = present(domain.nics[index], `bridge of ${nic.id}`);
@@ -114,6 +121,7 @@ export function wantedFacts(domain: DomainSpec): DomainFacts {
 			return {
 				id: nic.id,
 				alias: aliasOf(nic.id),
+				placement: null,
 				mac: nic.mac,
 				model: nic.model,
 				bridge: resolved.bridge,

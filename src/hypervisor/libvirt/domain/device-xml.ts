@@ -1,0 +1,76 @@
+/** XML of the devices that come and go: disks, CD-ROM drives, NICs, memory modules. Pure. */
+import { element, textElement, type XmlElement } from "../../../lib/xml-writer.ts";
+import type { Address, CdromDevice, DiskDevice, NicDevice } from "./machine.ts";
+
+export const kibibytes = (bytes: number): number => bytes / 1024;
+
+export function diskElement(disk: DiskDevice): XmlElement {
+	return element("disk", { type: "file", device: "disk" }, [
+		element("driver", {
+			name: "qemu",
+			type: disk.format,
+			cache: disk.cache,
+			// Linux's own asynchronous IO needs files opened past the page cache.
+			io: disk.cache === "none" ? "native" : "threads",
+			discard: disk.discard ? "unmap" : "ignore",
+			// A pool that is full stops the guest, until there is room again; it never sees a broken disk for that.
+			error_policy: "stop",
+			rerror_policy: "report",
+		}),
+		element("source", { file: disk.path }),
+		backingChain(disk.backing),
+		element("target", { dev: disk.target, bus: disk.bus }),
+		disk.readOnly && element("readonly"),
+		textElement("serial", disk.serial),
+		...tail(disk),
+	]);
+}
+
+/** Written out whole and ended, so that QEMU never reads from an image what it is to open. */
+function backingChain(files: DiskDevice["backing"]): XmlElement {
+	const [nearest, ...rest] = files;
+	if (!nearest) return element("backingStore");
+	return element("backingStore", { type: "file" }, [
+		element("format", { type: nearest.format }),
+		element("source", { file: nearest.path }),
+		backingChain(rest),
+	]);
+}
+
+export function cdromElement(cdrom: CdromDevice): XmlElement {
+	return element("disk", { type: "file", device: "cdrom" }, [
+		element("driver", { name: "qemu", type: "raw" }),
+		cdrom.path !== null && element("source", { file: cdrom.path }),
+		cdrom.path !== null && element("backingStore"),
+		element("target", { dev: cdrom.target, bus: "sata" }),
+		element("readonly"),
+		...tail(cdrom),
+	]);
+}
+
+export function nicElement(nic: NicDevice): XmlElement {
+	return element("interface", { type: "bridge" }, [
+		element("mac", { address: nic.mac }),
+		element("source", { bridge: nic.bridge }),
+		element("model", { type: nic.model }),
+		element("link", { state: nic.linkUp ? "up" : "down" }),
+		...tail(nic),
+	]);
+}
+
+/** A memory module for the one NUMA node. */
+export const memoryModuleElement = (sizeBytes: number): XmlElement =>
+	element("memory", { model: "dimm" }, [
+		element("target", {}, [textElement("size", kibibytes(sizeBytes), { unit: "KiB" }), textElement("node", 0)]),
+	]);
+
+function tail(device: { bootOrder: number | null; alias: string; address: Address | null }): (XmlElement | null)[] {
+	return [
+		device.bootOrder === null ? null : element("boot", { order: device.bootOrder }),
+		element("alias", { name: device.alias }),
+		addressElement(device.address),
+	];
+}
+
+export const addressElement = (address: Address | null | undefined): XmlElement | null =>
+	address ? element("address", { ...address }) : null;
