@@ -39,6 +39,7 @@ export class Link {
 	#state: ConnectionState = { state: "disconnected", reason: "not opened yet" };
 	#connection: RpcConnection | null = null;
 	#first: Promise<void> | null = null;
+	#firstEnded = false;
 	#loop: Promise<void> | null = null;
 	#failures = 0;
 	#wakePause: AbortController | null = null;
@@ -55,6 +56,7 @@ export class Link {
 	/** Starts when it was not started. Resolves with the first attempt's success, rejects with its failure. */
 	start(): Promise<void> {
 		if (this.#first) return this.#first;
+		if (this.#closing.signal.aborted) return Promise.reject(this.#closing.signal.reason);
 		const { promise, resolve, reject } = Promise.withResolvers<void>();
 		promise.catch(() => {}); // also told by the state
 		this.#first = promise;
@@ -64,9 +66,8 @@ export class Link {
 
 	/** The connection. Fails with `unavailable` when there is none; waits only while the first attempt is under way. */
 	async connection(): Promise<RpcConnection> {
-		const connection = this.#connection;
-		if (connection) return connection;
-		await this.start();
+		if (this.#connection) return this.#connection;
+		if (!this.#firstEnded && !this.#closing.signal.aborted) await this.start();
 		if (this.#connection) return this.#connection;
 		const retryAfterMs = Math.max(100, Math.ceil(this.#retryAtMs - this.#options.clock.monotonicMs()));
 		throw new AppError("unavailable", `libvirt is not connected: ${this.#state.reason}`, { retryAfterMs });
@@ -96,12 +97,14 @@ export class Link {
 				this.#connection = connection;
 				if (this.#closing.signal.aborted) connection.close("closed by us");
 				else this.#set("connected", "");
+				this.#firstEnded = true;
 				resolveFirst();
 				reason = await connection.closed;
 				this.#connection = null;
 				if (clock.monotonicMs() - startedAtMs > this.#options.backoff.stableMs) this.#failures = 0;
 			} catch (error) {
 				reason = toAppError(error).message;
+				this.#firstEnded = true;
 				rejectFirst(asUnavailable(error));
 			}
 			if (!this.#closing.signal.aborted) await this.#pause(reason);
