@@ -1,0 +1,36 @@
+/** The real console proxy in a process of its own, for the benchmark: `bun console-server.ts VNC_SOCKET`. */
+import { localIdentity } from "../../auth/identity.ts";
+import { type ConsoleData, createConsoles } from "../../console/console.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { systemRandom } from "../../lib/random.ts";
+
+const socketPath = process.argv[2] ?? "";
+const consoles = createConsoles({
+	node: {
+		vncSocket: async () => socketPath,
+		openSerial: () => Promise.reject(new Error("there is no serial console here")),
+	},
+	clock: systemClock,
+	random: systemRandom,
+	logger: silentLogger,
+	isOwnOrigin: () => true,
+	watchCredential: () => () => {},
+});
+const server = Bun.serve<ConsoleData>({
+	port: 0,
+	hostname: "127.0.0.1",
+	websocket: consoles.websocket,
+	async fetch(request, self) {
+		if (new URL(request.url).pathname === "/v1/console") return consoles.handleUpgrade(request, self);
+		const ticket = await consoles.createTicket({
+			vmId: "vm",
+			kind: "native",
+			type: "vnc",
+			viewOnly: false,
+			identity: localIdentity,
+		});
+		return Response.json(ticket);
+	},
+});
+console.log(server.port);
