@@ -10,6 +10,8 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { run } from "../lib/run.ts";
+import { clientPath, generateClient } from "./generate-client.ts";
+import { generateOpenApi, openApiPath } from "./generate-openapi.ts";
 
 export type Generator = {
 	name: string;
@@ -32,7 +34,11 @@ const protobuf: Generator = {
 	},
 };
 
-export const generators: readonly Generator[] = [protobuf];
+export const generators: readonly Generator[] = [
+	protobuf,
+	{ name: "openapi", outputs: [openApiPath], generate: generateOpenApi },
+	{ name: "client", outputs: [clientPath], generate: generateClient },
+];
 
 /** Paths (from the repository's root) of generated files that are not up to date; with `write`, they are afterwards. */
 export async function generateAll(options: { write: boolean }): Promise<string[]> {

@@ -1,0 +1,96 @@
+/** The cluster and its nodes. */
+
+import { AppError } from "../../lib/errors.ts";
+import { ClusterInfo } from "../../model/api.ts";
+import { Cluster, ClusterUpdate, Node, NodeMetrics, NodePage, NodeUpdate } from "../../model/node.ts";
+import { idParams, listQuery } from "../parameters.ts";
+import { ok } from "../reply.ts";
+import { expected, find, listPage, nodeServiceFor, shown, theCluster } from "../resources.ts";
+import { type Route, route } from "../route.ts";
+
+const tag = "cluster" as const;
+
+export const clusterRoutes: Route[] = [
+	route({
+		operationId: "clusterGet",
+		method: "GET",
+		path: "/v1/cluster",
+		summary: "Get the cluster",
+		tag,
+		responses: { 200: ClusterInfo },
+		handler({ context }) {
+			const { store, node, version } = context.services;
+			const cluster = theCluster(context);
+			const { quorum, leader } = store.status();
+			const firstRun = store.count("vm") === 0 && store.count("image") === 0;
+			const demoAvailable = node.demoImagePath() !== null;
+			const body = { ...cluster, version, quorum, leaderNodeId: leader, demoAvailable, firstRun };
+			return ok(body, { etag: cluster.generation });
+		},
+	}),
+	route({
+		operationId: "clusterUpdate",
+		method: "PATCH",
+		path: "/v1/cluster",
+		summary: "Rename the cluster",
+		tag,
+		body: ClusterUpdate,
+		responses: { 200: Cluster },
+		ifMatch: true,
+		async handler({ context, body }) {
+			const { id } = theCluster(context);
+			await context.mutate(() => ({ kind: "clusterUpdate", id, name: body.name, ...expected(context) }));
+			return shown(theCluster(context));
+		},
+	}),
+	route({
+		operationId: "nodeList",
+		method: "GET",
+		path: "/v1/nodes",
+		summary: "List nodes",
+		tag,
+		query: listQuery(["name", "createdAt"] as const, {}),
+		responses: { 200: NodePage },
+		handler: ({ context, query }) => ok(listPage(context, "node", query)),
+	}),
+	route({
+		operationId: "nodeGet",
+		method: "GET",
+		path: "/v1/nodes/{id}",
+		summary: "Get a node",
+		tag,
+		params: idParams,
+		responses: { 200: Node },
+		handler: ({ context, params }) => shown(find(context, "node", params.id)),
+	}),
+	route({
+		operationId: "nodeUpdate",
+		method: "PATCH",
+		path: "/v1/nodes/{id}",
+		summary: "Rename a node",
+		tag,
+		params: idParams,
+		body: NodeUpdate,
+		responses: { 200: Node },
+		ifMatch: true,
+		async handler({ context, params, body }) {
+			await context.mutate(() => ({ kind: "nodeUpdate", id: params.id, name: body.name, ...expected(context) }));
+			return shown(find(context, "node", params.id));
+		},
+	}),
+	route({
+		operationId: "nodeMetricsGet",
+		method: "GET",
+		path: "/v1/nodes/{id}/metrics",
+		summary: "Live figures of a node",
+		tag,
+		params: idParams,
+		responses: { 200: NodeMetrics },
+		handler({ context, params }) {
+			const { id } = find(context, "node", params.id);
+			const metrics = nodeServiceFor(context, id).nodeMetrics();
+			if (!metrics) throw new AppError("unavailable", "There are no figures yet.", { retryAfterMs: 2000 });
+			return ok(metrics);
+		},
+	}),
+];

@@ -1,0 +1,114 @@
+/** Networks that NICs connect to. */
+
+import { NetworkLeaseList } from "../../model/api.ts";
+import { Network, NetworkCreate, NetworkPage, NetworkUpdate } from "../../model/network.ts";
+import { Task } from "../../model/task.ts";
+import { idParams, listQuery } from "../parameters.ts";
+import { refTo } from "../refs.ts";
+import { ok } from "../reply.ts";
+import {
+	accepted,
+	created,
+	expected,
+	find,
+	findForWrite,
+	listPage,
+	newMetadata,
+	newTask,
+	shown,
+} from "../resources.ts";
+import { type Route, route } from "../route.ts";
+
+const tag = "networks" as const;
+
+export const networkRoutes: Route[] = [
+	route({
+		operationId: "networkList",
+		method: "GET",
+		path: "/v1/networks",
+		summary: "List networks",
+		tag,
+		query: listQuery(["name", "createdAt"] as const, {}),
+		responses: { 200: NetworkPage },
+		handler: ({ context, query }) => ok(listPage(context, "network", query)),
+	}),
+	route({
+		operationId: "networkCreate",
+		method: "POST",
+		path: "/v1/networks",
+		summary: "Create a network",
+		description: "nat: a network of its own behind each node. bridge: a Linux bridge that is there already.",
+		tag,
+		body: NetworkCreate,
+		responses: { 201: Network },
+		idempotent: true,
+		handler: ({ context, body }) =>
+			created(context, "network", () => {
+				const network: Network = {
+					...newMetadata(context),
+					name: body.name,
+					description: body.description ?? "",
+					config: body.config,
+					nodes: [],
+					deleting: false,
+				};
+				const task = newTask(context, "network.create", refTo("network", network));
+				return { kind: "networkCreate", network, task };
+			}),
+	}),
+	route({
+		operationId: "networkGet",
+		method: "GET",
+		path: "/v1/networks/{id}",
+		summary: "Get a network",
+		tag,
+		params: idParams,
+		responses: { 200: Network },
+		handler: ({ context, params }) => shown(find(context, "network", params.id)),
+	}),
+	route({
+		operationId: "networkUpdate",
+		method: "PATCH",
+		path: "/v1/networks/{id}",
+		summary: "Change name or description of a network",
+		tag,
+		params: idParams,
+		body: NetworkUpdate,
+		responses: { 200: Network },
+		ifMatch: true,
+		async handler({ context, params, body }) {
+			await context.mutate(() => ({ kind: "networkUpdate", id: params.id, ...body, ...expected(context) }));
+			return shown(find(context, "network", params.id));
+		},
+	}),
+	route({
+		operationId: "networkDelete",
+		method: "DELETE",
+		path: "/v1/networks/{id}",
+		summary: "Delete a network",
+		description: "Refused while NICs use it.",
+		tag,
+		params: idParams,
+		responses: { 202: Task },
+		ifMatch: true,
+		handler: ({ context, params }) =>
+			accepted(context, () => {
+				const network = findForWrite(context, "network", params.id);
+				const task = newTask(context, "network.delete", refTo("network", network));
+				return { kind: "networkDelete", id: network.id, task };
+			}),
+	}),
+	route({
+		operationId: "networkLeaseList",
+		method: "GET",
+		path: "/v1/networks/{id}/leases",
+		summary: "Addresses that guests on a network got",
+		tag,
+		params: idParams,
+		responses: { 200: NetworkLeaseList },
+		async handler({ context, params }) {
+			const network = find(context, "network", params.id);
+			return ok({ items: await context.services.node.networkLeases(network.id) });
+		},
+	}),
+];

@@ -1,0 +1,181 @@
+/** What handlers of all resources do alike: find, list, create, start work. */
+
+import { toRfc3339 } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { ResourceRef } from "../model/schema.ts";
+import type { Task, TaskKind } from "../model/task.ts";
+import type { CommandBody } from "../store/command.ts";
+import type { Applied, ListQuery, TableName, Tables } from "../store/store.ts";
+import type { RequestContext } from "./context.ts";
+import { defaultPageSize } from "./parameters.ts";
+import { made, ok, taken } from "./reply.ts";
+
+const nouns: Record<TableName, string> = {
+	cluster: "cluster",
+	node: "node",
+	vm: "VM",
+	volume: "volume",
+	pool: "storage pool",
+	image: "image",
+	network: "network",
+	task: "task",
+	user: "user",
+	session: "session",
+	token: "token",
+	audit: "audit record",
+};
+
+/** The object, or `not-found`. */
+export function find<T extends TableName>(context: RequestContext, table: T, id: string): Tables[T] {
+	const object = context.services.store.get(table, id);
+	if (object === null) throw new AppError("not-found", `There is no ${nouns[table]} with the id ${id}.`);
+	return object;
+}
+
+/** As `find`, and its generation is the one that the request expects (If-Match). */
+export function findForWrite<T extends TableName>(context: RequestContext, table: T, id: string): Tables[T] {
+	const object = find(context, table, id);
+	const expected = context.expectedGeneration;
+	if (expected !== undefined && "generation" in object && object.generation !== expected)
+		throw new AppError("stale-etag", `The ${nouns[table]} has changed: its generation is ${object.generation}.`);
+	return object;
+}
+
+/** The one cluster; `unavailable` before it is made. */
+export function theCluster(context: RequestContext): Tables["cluster"] {
+	const [cluster] = context.services.store.all("cluster");
+	if (!cluster) throw new AppError("unavailable", "The cluster is not set up yet.", { retryAfterMs: 1000 });
+	return cluster;
+}
+
+type ListParameters = { limit?: number; pageToken?: string; sort?: string; search?: string };
+
+/** One page; whatever is no paging parameter is a filter. `fixed` filters cannot be overridden. */
+export function listPage<T extends TableName>(
+	context: RequestContext,
+	table: T,
+	query: ListParameters & Record<string, unknown>,
+	fixed: NonNullable<ListQuery["filter"]> = {},
+) {
+	const { limit, pageToken, sort, search, ...filters } = query;
+	return context.services.store.list(table, {
+		limit: limit ?? defaultPageSize,
+		filter: { ...(filters as NonNullable<ListQuery["filter"]>), ...fixed },
+		...(pageToken === undefined ? {} : { pageToken }),
+		...(sort === undefined ? {} : { sort }),
+		...(search === undefined ? {} : { search }),
+	});
+}
+
+/** 200 with the object and its ETag. */
+export const shown = <T extends { generation: number }>(object: T) => ok(object, { etag: object.generation });
+
+/**
+ * Runs a command that makes an object and reads the object back: the id is taken from what was applied, so that a
+ * repeated Idempotency-Key answers with the first object.
+ */
+export async function create<T extends TableName>(
+	context: RequestContext,
+	table: T,
+	plan: () => CommandBody | Promise<CommandBody>,
+): Promise<{ object: Tables[T]; applied: Applied; taskLocation?: string }> {
+	const applied = await context.mutate(plan);
+	const made = applied.targets.find((target) => target.kind === table);
+	if (!made) throw new AppError("internal", "The command applied without naming what it made.");
+	const object = find(context, table, made.id);
+	return { object, applied, ...(applied.taskId ? { taskLocation: `/v1/tasks/${applied.taskId}` } : {}) };
+}
+
+/** 201 for what `create` made; `plural` is the path segment. */
+export async function created<T extends Exclude<TableName, "task" | "audit" | "session">>(
+	context: RequestContext,
+	table: T,
+	plan: () => CommandBody | Promise<CommandBody>,
+) {
+	const { object, taskLocation } = await create(context, table, plan);
+	return made(object, {
+		etag: object.generation,
+		location: `/v1/${table}s/${object.id}`,
+		...(taskLocation ? { taskLocation } : {}),
+	});
+}
+
+/** 202 with the task that does the work. */
+export async function accepted(context: RequestContext, plan: () => CommandBody | Promise<CommandBody>) {
+	const applied = await context.mutate(plan);
+	if (applied.taskId === null) throw new AppError("internal", "The command applied without a task.");
+	const location = `/v1/tasks/${applied.taskId}`;
+	return taken(find(context, "task", applied.taskId), { location, taskLocation: location });
+}
+
+/** The record of a task that a command carries; `pending` until its node takes it up. */
+export function newTask(
+	context: RequestContext,
+	kind: TaskKind,
+	target: ResourceRef,
+	options: { nodeId?: string | null; input?: Record<string, unknown>; cancelable?: boolean; parentId?: string } = {},
+): Task {
+	const { clock, ids, node } = context.services;
+	return {
+		id: ids.newId(),
+		kind,
+		state: "pending",
+		progress: null,
+		message: null,
+		targets: [target],
+		requester: context.caller().requester,
+		nodeId: options.nodeId ?? node.nodeId,
+		parentId: options.parentId ?? null,
+		createdAt: toRfc3339(clock.nowMs()),
+		startedAt: null,
+		finishedAt: null,
+		cancelable: options.cancelable ?? false,
+		cancelRequested: false,
+		error: null,
+		input: options.input ?? {},
+	};
+}
+
+/** id, generation and times of a new object. */
+export function newMetadata(context: RequestContext) {
+	const now = toRfc3339(context.services.clock.nowMs());
+	return { id: context.services.ids.newId(), generation: 1, createdAt: now, updatedAt: now };
+}
+
+/** `expectedGeneration` for a command that takes it. */
+export const expected = (context: RequestContext): { expectedGeneration?: number } =>
+	context.expectedGeneration === undefined ? {} : { expectedGeneration: context.expectedGeneration };
+
+/** This node's service when the object lives here; other nodes are reached through the peer link, which is not there yet. */
+export function nodeServiceFor(context: RequestContext, nodeId: string | null) {
+	const { node } = context.services;
+	if (nodeId !== null && nodeId !== node.nodeId)
+		throw new AppError("unavailable", "The node that has it cannot be reached from here.", { retryAfterMs: 5000 });
+	return node;
+}
+
+/** A handler that had to wait for a task: resolves when it is finished, or with its present state after `limitMs`. */
+export async function waitForTask(context: RequestContext, id: string, limitMs: number): Promise<Task> {
+	const { store, clock } = context.services;
+	const signal = context.request.signal;
+	const finished = (task: Task): boolean => task.finishedAt !== null;
+	const first = find(context, "task", id);
+	if (finished(first) || limitMs <= 0) return first;
+	await new Promise<void>((resolve) => {
+		const done = () => {
+			unsubscribe();
+			timer.cancel();
+			signal.removeEventListener("abort", done);
+			resolve();
+		};
+		const unsubscribe = store.subscribe((events) => {
+			if (!events.some((event) => event.target.kind === "task" && event.target.id === id)) return;
+			const task = store.get("task", id);
+			if (task === null || finished(task)) done();
+		});
+		const timer = clock.schedule(limitMs, done);
+		signal.addEventListener("abort", done, { once: true });
+		if (signal.aborted) done();
+	});
+	return find(context, "task", id);
+}

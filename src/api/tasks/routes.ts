@@ -1,0 +1,69 @@
+/** Tasks: work that takes time. */
+
+import { Type } from "@sinclair/typebox";
+import { AppError } from "../../lib/errors.ts";
+import { Strict } from "../../model/schema.ts";
+import { isFinished, Task, TaskKind, TaskPage, TaskState } from "../../model/task.ts";
+import { anyOf, idParams, listQuery } from "../parameters.ts";
+import { ok, taken } from "../reply.ts";
+import { find, listPage, waitForTask } from "../resources.ts";
+import { type Route, route } from "../route.ts";
+
+const tag = "tasks" as const;
+
+export const taskRoutes: Route[] = [
+	route({
+		operationId: "taskList",
+		method: "GET",
+		path: "/v1/tasks",
+		summary: "List tasks, newest first",
+		tag,
+		query: listQuery(["createdAt"] as const, {
+			state: anyOf(TaskState),
+			kind: anyOf(TaskKind),
+			targetId: anyOf(Type.String({ maxLength: 64 }), "Tasks that work on these objects"),
+		}),
+		responses: { 200: TaskPage },
+		handler: ({ context, query }) => ok(listPage(context, "task", query)),
+	}),
+	route({
+		operationId: "taskGet",
+		method: "GET",
+		path: "/v1/tasks/{id}",
+		summary: "Get a task",
+		tag,
+		params: idParams,
+		query: Strict({
+			waitMs: Type.Optional(
+				Type.Integer({
+					minimum: 0,
+					maximum: 30_000,
+					description: "Answer when the task is finished, or after so long with its state then",
+				}),
+			),
+		}),
+		responses: { 200: Task },
+		handler: async ({ context, params, query }) => ok(await waitForTask(context, params.id, query.waitMs ?? 0)),
+	}),
+	route({
+		operationId: "taskCancel",
+		method: "POST",
+		path: "/v1/tasks/{id}/actions/cancel",
+		summary: "Ask a task to stop",
+		tag,
+		params: idParams,
+		responses: { 202: Task },
+		idempotent: true,
+		async handler({ context, params }) {
+			await context.mutate(() => {
+				const task = find(context, "task", params.id);
+				if (isFinished(task.state)) throw new AppError("wrong-state", `The task is ${task.state} already.`);
+				if (!task.cancelable) throw new AppError("wrong-state", "This task cannot be canceled now.");
+				return { kind: "taskCancel", id: task.id };
+			});
+			const location = `/v1/tasks/${params.id}`;
+			const headers = { location, taskLocation: location };
+			return taken(find(context, "task", params.id), headers);
+		},
+	}),
+];

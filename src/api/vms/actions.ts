@@ -1,0 +1,141 @@
+/** What can be done with a VM. Which action is possible in which state is decided where the command applies. */
+import type { TSchema } from "@sinclair/typebox";
+import { AppError } from "../../lib/errors.ts";
+import type { VmAction } from "../../model/actions.ts";
+import { VmMediaChange, VmShutdown, VmStart } from "../../model/api.ts";
+import type { OperationId } from "../../model/permissions.ts";
+import { Task, type TaskKind } from "../../model/task.ts";
+import type { DesiredPower } from "../../model/vm.ts";
+import { idParams } from "../parameters.ts";
+import { vmRef } from "../refs.ts";
+import { accepted, find, newTask } from "../resources.ts";
+import { type Route, route } from "../route.ts";
+import { planVmUpdate } from "./plan-update.ts";
+
+const tag = "vms" as const;
+
+type PowerAction = {
+	operationId: OperationId;
+	action: VmAction;
+	kind: TaskKind;
+	summary: string;
+	/** Null leaves what is wanted as it is. */
+	desiredPower: DesiredPower | null;
+};
+
+function powerRoute({ operationId, action, kind, summary, desiredPower }: PowerAction): Route {
+	return route({
+		operationId,
+		method: "POST",
+		path: `/v1/vms/{id}/actions/${action}`,
+		summary,
+		tag,
+		params: idParams,
+		responses: { 202: Task },
+		idempotent: true,
+		handler: ({ context, params }) =>
+			accepted(context, () => {
+				const vm = find(context, "vm", params.id);
+				const task = newTask(context, kind, vmRef(vm), { nodeId: vm.nodeId });
+				return { kind: "vmAction", id: vm.id, task, ...(desiredPower ? { desiredPower } : {}) };
+			}),
+	});
+}
+
+const optionalBody = <T extends TSchema>(body: T) => ({ body, bodyOptional: true }) as const;
+
+export const vmActionRoutes: Route[] = [
+	route({
+		operationId: "vmStart",
+		method: "POST",
+		path: "/v1/vms/{id}/actions/start",
+		summary: "Start a VM",
+		tag,
+		params: idParams,
+		...optionalBody(VmStart),
+		responses: { 202: Task },
+		idempotent: true,
+		handler: ({ context, params, body }) =>
+			accepted(context, () => {
+				const vm = find(context, "vm", params.id);
+				const paused = body?.paused ?? false;
+				const task = newTask(context, "vm.start", vmRef(vm), { nodeId: vm.nodeId, input: { paused } });
+				return { kind: "vmAction", id: vm.id, desiredPower: paused ? "paused" : "running", task };
+			}),
+	}),
+	route({
+		operationId: "vmShutdown",
+		method: "POST",
+		path: "/v1/vms/{id}/actions/shutdown",
+		summary: "Shut a VM down",
+		description: "Asks the guest; when it is not off within timeoutMs it is stopped.",
+		tag,
+		params: idParams,
+		...optionalBody(VmShutdown),
+		responses: { 202: Task },
+		idempotent: true,
+		handler: ({ context, params, body }) =>
+			accepted(context, () => {
+				const vm = find(context, "vm", params.id);
+				const timeoutMs = body?.timeoutMs ?? vm.spec.shutdownTimeoutMs;
+				const task = newTask(context, "vm.shutdown", vmRef(vm), { nodeId: vm.nodeId, input: { timeoutMs } });
+				return { kind: "vmAction", id: vm.id, desiredPower: "stopped", task };
+			}),
+	}),
+	powerRoute({
+		operationId: "vmStop",
+		action: "stop",
+		kind: "vm.stop",
+		summary: "Stop a VM at once, as if its power was cut",
+		desiredPower: "stopped",
+	}),
+	powerRoute({
+		operationId: "vmReset",
+		action: "reset",
+		kind: "vm.reset",
+		summary: "Reset a VM, as its reset button would",
+		desiredPower: null,
+	}),
+	powerRoute({
+		operationId: "vmPause",
+		action: "pause",
+		kind: "vm.pause",
+		summary: "Halt the CPUs of a VM",
+		desiredPower: "paused",
+	}),
+	powerRoute({
+		operationId: "vmResume",
+		action: "resume",
+		kind: "vm.resume",
+		summary: "Let the CPUs of a paused VM go on",
+		desiredPower: "running",
+	}),
+	route({
+		operationId: "vmMediaChange",
+		method: "POST",
+		path: "/v1/vms/{id}/actions/change-media",
+		summary: "Put a disc into a CD-ROM drive, or eject it",
+		tag,
+		params: idParams,
+		body: VmMediaChange,
+		responses: { 202: Task },
+		idempotent: true,
+		handler: ({ context, params, body }) =>
+			accepted(context, () => {
+				const vm = find(context, "vm", params.id);
+				if (!vm.spec.cdroms.some((drive) => drive.id === body.cdromId))
+					throw new AppError("invalid", "The VM has no such CD-ROM drive.", {
+						fields: [{ path: "/cdromId", message: `There is no drive ${body.cdromId}.` }],
+					});
+				const cdroms = vm.spec.cdroms.map((drive) =>
+					drive.id === body.cdromId ? { ...drive, imageId: body.imageId } : drive,
+				);
+				const { spec } = planVmUpdate(vm, { cdroms }, context.services.store);
+				const task = newTask(context, "vm.update", vmRef(vm), {
+					nodeId: vm.nodeId,
+					input: { cdromId: body.cdromId, imageId: body.imageId },
+				});
+				return { kind: "vmUpdate", id: vm.id, expectedGeneration: vm.generation, task, ...(spec ? { spec } : {}) };
+			}),
+	}),
+];

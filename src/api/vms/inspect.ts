@@ -1,0 +1,124 @@
+/** Looking at and into VMs: figures, screen, logs, the domain itself; and domains that are not ours. */
+
+import { Type } from "@sinclair/typebox";
+import { AppError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/units.ts";
+import { vmActionObstacle } from "../../model/actions.ts";
+import { ConsoleTicket, ConsoleTicketCreate, ForeignVmList } from "../../model/api.ts";
+import { VmMetrics } from "../../model/node.ts";
+import { Strict } from "../../model/schema.ts";
+import { Task } from "../../model/task.ts";
+import { idParams } from "../parameters.ts";
+import { vmRef } from "../refs.ts";
+import { made, ok } from "../reply.ts";
+import { accepted, find, newTask, nodeServiceFor } from "../resources.ts";
+import { type Route, route } from "../route.ts";
+
+const tag = "vms" as const;
+
+export const vmInspectRoutes: Route[] = [
+	route({
+		operationId: "vmMetricsGet",
+		method: "GET",
+		path: "/v1/vms/{id}/metrics",
+		summary: "Live figures of a VM",
+		tag,
+		params: idParams,
+		responses: { 200: VmMetrics },
+		handler({ context, params }) {
+			const vm = find(context, "vm", params.id);
+			const metrics = nodeServiceFor(context, vm.nodeId).vmMetrics(vm.id);
+			if (!metrics) throw new AppError("wrong-state", "There are no figures: the VM is off, or has just started.");
+			return ok(metrics);
+		},
+	}),
+	route({
+		operationId: "vmScreenshotGet",
+		method: "GET",
+		path: "/v1/vms/{id}/screenshot",
+		summary: "Picture of a VM's screen",
+		tag,
+		params: idParams,
+		responses: { 200: { contentType: "image/png", description: "The screen as it is now" } },
+		async handler({ context, params }) {
+			const vm = find(context, "vm", params.id);
+			return ok(await nodeServiceFor(context, vm.nodeId).screenshot(vm.id));
+		},
+	}),
+	route({
+		operationId: "vmSerialLogGet",
+		method: "GET",
+		path: "/v1/vms/{id}/serial-log",
+		summary: "End of a VM's serial log",
+		tag,
+		params: idParams,
+		query: Strict({
+			maxBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: 4 * MiB, description: "Default 65536" })),
+		}),
+		responses: { 200: { contentType: "text/plain; charset=utf-8", description: "As the guest wrote it" } },
+		async handler({ context, params, query }) {
+			const vm = find(context, "vm", params.id);
+			return ok(await nodeServiceFor(context, vm.nodeId).serialLog(vm.id, query.maxBytes ?? 65_536));
+		},
+	}),
+	route({
+		operationId: "vmDomainXmlGet",
+		method: "GET",
+		path: "/v1/vms/{id}/domain-xml",
+		summary: "libvirt's definition of a VM",
+		tag,
+		params: idParams,
+		responses: { 200: { contentType: "application/xml", description: "Domain XML, for support" } },
+		async handler({ context, params }) {
+			const vm = find(context, "vm", params.id);
+			return ok(await nodeServiceFor(context, vm.nodeId).domainXml(vm.id));
+		},
+	}),
+	route({
+		operationId: "vmConsoleTicketCreate",
+		method: "POST",
+		path: "/v1/vms/{id}/console-tickets",
+		summary: "Get a ticket for a console",
+		description:
+			"Good once, for 30 seconds, on this node: open a WebSocket on the path with the subprotocols given. A viewer's ticket is always view-only.",
+		tag,
+		params: idParams,
+		body: ConsoleTicketCreate,
+		responses: { 201: ConsoleTicket },
+		async handler({ context, params, body }) {
+			const identity = context.caller();
+			const vm = find(context, "vm", params.id);
+			const obstacle = vmActionObstacle("console", vm);
+			if (obstacle) throw new AppError("wrong-state", obstacle);
+			const viewOnly = identity.role === "viewer" || (body.viewOnly ?? false);
+			const { kind, type } = body;
+			const issued = await context.services.console.createTicket({ vmId: vm.id, kind, type, viewOnly, identity });
+			return made(issued);
+		},
+	}),
+	route({
+		operationId: "foreignVmList",
+		method: "GET",
+		path: "/v1/foreign-vms",
+		summary: "Domains on this node that were made outside LimiQuantix",
+		tag,
+		responses: { 200: ForeignVmList },
+		handler: async ({ context }) => ok({ items: await context.services.node.foreignVms() }),
+	}),
+	route({
+		operationId: "foreignVmAdopt",
+		method: "POST",
+		path: "/v1/foreign-vms/{id}/actions/adopt",
+		summary: "Make a foreign domain a VM of the cluster",
+		tag,
+		params: Strict({ id: Type.String({ pattern: "^[0-9A-Fa-f-]{36}$", description: "libvirt UUID" }) }),
+		responses: { 202: Task },
+		idempotent: true,
+		handler: ({ context, params }) =>
+			accepted(context, async () => {
+				const { vm, volumes } = await context.services.node.planAdoption(params.id.toLowerCase());
+				const task = newTask(context, "vm.adopt", vmRef(vm), { nodeId: vm.nodeId });
+				return { kind: "vmAdopt", vm, volumes, task };
+			}),
+	}),
+];

@@ -1,0 +1,80 @@
+/** Body of `POST /v1/volumes` (and of clone) + state → the record of the volume. */
+
+import type { Static } from "@sinclair/typebox";
+import { AppError } from "../../lib/errors.ts";
+import { formatBytes } from "../../lib/units.ts";
+import type { Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
+import type { RequestContext } from "../context.ts";
+import { newMetadata } from "../resources.ts";
+import { checkSectors, chooseImage, choosePool, FieldErrors } from "../vms/plan-state.ts";
+
+type Origin = { poolId: string; leastBytes: number; copies: boolean; fullCopy: boolean };
+
+export function planVolumeCreate(context: RequestContext, request: Static<typeof VolumeCreate>): Volume {
+	const { store, node } = context.services;
+	const errors = new FieldErrors();
+	const nodeId = request.nodeId ?? node.nodeId;
+	if (!store.get("node", nodeId)) errors.add("/nodeId", "There is no such node.");
+	const source = request.source ?? { kind: "empty" };
+	const origin = originOf(context, source, nodeId, errors);
+	const pool = choosePool(store, nodeId, request.poolId ?? origin?.poolId, "/poolId", errors);
+	if (origin && pool && origin.poolId !== pool.id)
+		errors.add("/poolId", "The copy must be in the pool that its source is in.");
+	const format = request.format ?? "qcow2";
+	if (origin?.copies && !origin.fullCopy && format === "raw")
+		errors.add("/source/fullCopy", "A copy-on-write volume must be qcow2; make a full copy for raw.");
+	const least = origin?.leastBytes ?? 0;
+	const sizeBytes = request.sizeBytes ?? least;
+	if (sizeBytes === 0) errors.add("/sizeBytes", "An empty volume needs a size.");
+	if (sizeBytes < least) errors.add("/sizeBytes", `The source needs at least ${formatBytes(least)}.`);
+	checkSectors(sizeBytes, "/sizeBytes", errors);
+	errors.check("The volume cannot be made");
+	if (!pool) throw new AppError("internal", "The pool is missing.");
+	return {
+		...newMetadata(context),
+		name: request.name,
+		poolId: pool.id,
+		nodeId: pool.type === "local" ? nodeId : null,
+		format,
+		sizeBytes,
+		allocatedBytes: null,
+		source,
+		phase: "pending",
+		vmId: null,
+		error: null,
+	};
+}
+
+function originOf(context: RequestContext, source: VolumeSource, nodeId: string, errors: FieldErrors): Origin | null {
+	const { store } = context.services;
+	if (source.kind === "empty") return null;
+	if (source.kind === "snapshot") return errors.add("/source/kind", "There are no snapshots yet.");
+	if (source.kind === "image") {
+		const image = chooseImage(store, nodeId, source.imageId, "disk", "/source/imageId", errors);
+		if (!image) return null;
+		const { poolId } = image;
+		return { poolId, leastBytes: image.virtualSizeBytes ?? 0, copies: true, fullCopy: source.fullCopy };
+	}
+	const volume = store.get("volume", source.volumeId);
+	if (!volume) return errors.add("/source/volumeId", "There is no such volume.");
+	if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);
+	if (volume.nodeId !== null && volume.nodeId !== nodeId)
+		return errors.add("/source/volumeId", "The volume is on another node.");
+	const vm = volume.vmId === null ? null : store.get("vm", volume.vmId);
+	// A copy-on-write copy freezes its source; of a disk in use neither kind of copy would be consistent.
+	if (vm && vm.status.powerState !== "stopped")
+		throw new AppError("in-use", `The VM ${vm.name} is using it. Shut it down first.`);
+	if (vm && !source.fullCopy)
+		throw new AppError("in-use", `The VM ${vm.name} writes to it: only a full copy can be made while it is attached.`);
+	return { poolId: volume.poolId, leastBytes: volume.sizeBytes, copies: true, fullCopy: source.fullCopy };
+}
+
+/** Volumes only grow. */
+export function checkResize(volume: Volume, sizeBytes: number): void {
+	const errors = new FieldErrors();
+	if (sizeBytes < volume.sizeBytes)
+		errors.add("/sizeBytes", `It cannot become smaller than it is (${formatBytes(volume.sizeBytes)}).`);
+	checkSectors(sizeBytes, "/sizeBytes", errors);
+	errors.check("The volume cannot be resized");
+	if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);
+}

@@ -1,0 +1,185 @@
+/** Volumes: the disks of VMs. */
+
+import { Type } from "@sinclair/typebox";
+import { AppError } from "../../lib/errors.ts";
+import { Id, Strict } from "../../model/schema.ts";
+import {
+	Volume,
+	VolumeClone,
+	VolumeCreate,
+	VolumeFormat,
+	VolumePage,
+	VolumeResize,
+	VolumeUpdate,
+} from "../../model/storage.ts";
+import { Task } from "../../model/task.ts";
+import { anyOf, idParams, listQuery } from "../parameters.ts";
+import { refTo } from "../refs.ts";
+import { ok } from "../reply.ts";
+import {
+	accepted,
+	created,
+	expected,
+	find,
+	findForWrite,
+	listPage,
+	newTask,
+	nodeServiceFor,
+	shown,
+} from "../resources.ts";
+import { type Route, route } from "../route.ts";
+import { checkResize, planVolumeCreate } from "./plan-create.ts";
+
+const tag = "volumes" as const;
+
+export const volumeRoutes: Route[] = [
+	route({
+		operationId: "volumeList",
+		method: "GET",
+		path: "/v1/volumes",
+		summary: "List volumes",
+		tag,
+		query: listQuery(["name", "createdAt", "sizeBytes"] as const, {
+			poolId: anyOf(Id),
+			vmId: anyOf(Id),
+			phase: anyOf(Volume.properties.phase),
+		}),
+		responses: { 200: VolumePage },
+		handler: ({ context, query }) => ok(listPage(context, "volume", query)),
+	}),
+	route({
+		operationId: "volumeCreate",
+		method: "POST",
+		path: "/v1/volumes",
+		summary: "Create a volume",
+		tag,
+		body: VolumeCreate,
+		responses: { 201: Volume },
+		idempotent: true,
+		handler: ({ context, body }) =>
+			created(context, "volume", () => {
+				const volume = planVolumeCreate(context, body);
+				const task = newTask(context, "volume.create", refTo("volume", volume), {
+					nodeId: volume.nodeId,
+					cancelable: true,
+				});
+				return { kind: "volumeCreate", volume, task };
+			}),
+	}),
+	route({
+		operationId: "volumeGet",
+		method: "GET",
+		path: "/v1/volumes/{id}",
+		summary: "Get a volume",
+		tag,
+		params: idParams,
+		responses: { 200: Volume },
+		handler: ({ context, params }) => shown(find(context, "volume", params.id)),
+	}),
+	route({
+		operationId: "volumeUpdate",
+		method: "PATCH",
+		path: "/v1/volumes/{id}",
+		summary: "Rename a volume",
+		tag,
+		params: idParams,
+		body: VolumeUpdate,
+		responses: { 200: Volume },
+		ifMatch: true,
+		async handler({ context, params, body }) {
+			await context.mutate(() => ({ kind: "volumeUpdate", id: params.id, name: body.name, ...expected(context) }));
+			return shown(find(context, "volume", params.id));
+		},
+	}),
+	route({
+		operationId: "volumeDelete",
+		method: "DELETE",
+		path: "/v1/volumes/{id}",
+		summary: "Delete a volume and what is on it",
+		description: "Refused while it is attached to a VM.",
+		tag,
+		params: idParams,
+		responses: { 202: Task },
+		ifMatch: true,
+		handler: ({ context, params }) =>
+			accepted(context, () => {
+				const volume = findForWrite(context, "volume", params.id);
+				const task = newTask(context, "volume.delete", refTo("volume", volume), { nodeId: volume.nodeId });
+				return { kind: "volumeDelete", id: volume.id, task };
+			}),
+	}),
+	route({
+		operationId: "volumeResize",
+		method: "POST",
+		path: "/v1/volumes/{id}/actions/resize",
+		summary: "Enlarge a volume",
+		tag,
+		params: idParams,
+		body: VolumeResize,
+		responses: { 202: Task },
+		idempotent: true,
+		handler: ({ context, params, body: { sizeBytes } }) =>
+			accepted(context, () => {
+				const volume = find(context, "volume", params.id);
+				checkResize(volume, sizeBytes);
+				const task = newTask(context, "volume.resize", refTo("volume", volume), {
+					nodeId: volume.nodeId,
+					input: { sizeBytes },
+				});
+				return { kind: "volumeResize", id: volume.id, sizeBytes, task };
+			}),
+	}),
+	route({
+		operationId: "volumeClone",
+		method: "POST",
+		path: "/v1/volumes/{id}/actions/clone",
+		summary: "Copy a volume",
+		description: "Copy-on-write unless fullCopy is true.",
+		tag,
+		params: idParams,
+		body: VolumeClone,
+		responses: { 201: Volume },
+		idempotent: true,
+		handler: ({ context, params, body }) =>
+			created(context, "volume", () => {
+				const { name, poolId } = body;
+				const original = find(context, "volume", params.id);
+				const fullCopy = body.fullCopy ?? original.format === "raw";
+				const volume = planVolumeCreate(context, {
+					name,
+					poolId: poolId ?? original.poolId,
+					format: original.format,
+					source: { kind: "clone", volumeId: original.id, fullCopy },
+				});
+				const task = newTask(context, "volume.create", refTo("volume", volume), {
+					nodeId: volume.nodeId,
+					cancelable: true,
+				});
+				return { kind: "volumeCreate", volume, task };
+			}),
+	}),
+	route({
+		operationId: "volumeContentGet",
+		method: "GET",
+		path: "/v1/volumes/{id}/content",
+		summary: "Download a volume",
+		description: "Only while no VM is using it.",
+		tag,
+		params: idParams,
+		query: Strict({ format: Type.Optional(VolumeFormat) }),
+		responses: { 200: { contentType: "application/octet-stream", description: "A stand-alone disk image" } },
+		longLived: true,
+		async handler({ context, params, query }) {
+			const volume = find(context, "volume", params.id);
+			if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);
+			const vm = volume.vmId === null ? null : context.services.store.get("vm", volume.vmId);
+			if (vm && vm.status.powerState !== "stopped")
+				throw new AppError("in-use", `The VM ${vm.name} is using it. Shut it down first.`);
+			const format = query.format ?? "qcow2";
+			const service = nodeServiceFor(context, volume.nodeId);
+			const { sizeBytes, stream } = await service.exportVolume(volume.id, format, context.request.signal);
+			const headers = { downloadName: `${volume.name}.${format}`, contentLength: sizeBytes };
+			return ok(stream, headers);
+		},
+	}),
+];

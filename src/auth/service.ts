@@ -1,0 +1,215 @@
+/**
+ * Authentication: who is asking, signing in, secrets. Which role may call what is model/permissions.ts; the API asks
+ * it for every route. Sessions last twelve hours from sign-in, whatever happens in between: they are replicated, and
+ * a sliding expiry would make a write of each request.
+ *
+ * Failed attempts of strangers are counted and slowed down in memory (failure-limiter.ts); they never become writes.
+ * The local socket is neither asked for a password nor ever locked out.
+ */
+
+import { type Clock, toRfc3339 } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { IdSource } from "../lib/ids.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
+import type { Session, User } from "../model/access.ts";
+import { type OperationId, roleAtLeast } from "../model/permissions.ts";
+import type { Proposer, Store } from "../store/store.ts";
+import { CredentialWatch } from "./credential-watch.ts";
+import { addressKey, FailureLimiter } from "./failure-limiter.ts";
+import type { Identity } from "./identity.ts";
+import type { PasswordHasher } from "./passwords.ts";
+import { hashSecret, type NewSecret, newSecret, secretKind } from "./secrets.ts";
+
+export const sessionLifetimeMs = 12 * 3_600_000;
+export const sessionCookie = "lqx_session";
+
+export type AuthDeps = {
+	store: Store;
+	proposer: Proposer;
+	clock: Clock;
+	random: Random;
+	ids: IdSource;
+	logger: Logger;
+	passwords: PasswordHasher;
+};
+
+export type AuthFigures = {
+	loginFailures: number;
+	loginsRefused: number;
+	badCredentials: number;
+	watched: number;
+	hashing: { running: number; waiting: number };
+};
+
+export type PresentedCredential = { secret: string; via: "cookie" | "bearer" };
+type From = { remoteAddress: string | null; userAgent: string | null };
+
+export class AuthService {
+	readonly #deps: AuthDeps;
+	readonly #watch: CredentialWatch;
+	readonly #byUser: FailureLimiter;
+	readonly #byAddress: FailureLimiter;
+	readonly #badSecrets: FailureLimiter;
+	#figures = { loginFailures: 0, loginsRefused: 0, badCredentials: 0 };
+
+	constructor(deps: AuthDeps) {
+		this.#deps = deps;
+		this.#watch = new CredentialWatch(deps.store, deps.clock);
+		const backOff = { firstDelayMs: 1000, maxDelayMs: 300_000, forgetAfterMs: 900_000, maxKeys: 10_000 };
+		this.#byUser = new FailureLimiter(deps.clock, { ...backOff, free: 5 });
+		this.#byAddress = new FailureLimiter(deps.clock, { ...backOff, free: 20 });
+		this.#badSecrets = new FailureLimiter(deps.clock, { ...backOff, free: 100, maxDelayMs: 10_000 });
+	}
+
+	/** The identity behind a session's or token's secret; `unauthenticated` (or `too-many-requests`) when it is no good. */
+	authenticate({ secret, via }: PresentedCredential, remoteAddress: string | null): Identity {
+		const identity = this.#resolve(secret, via);
+		if (identity) return identity;
+		this.#figures.badCredentials += 1;
+		const key = remoteAddress === null ? null : addressKey(remoteAddress);
+		const waitMs = key === null ? 0 : this.#badSecrets.waitMs(key);
+		if (key !== null) this.#badSecrets.fail(key);
+		if (waitMs > 0) throw tooMany(waitMs);
+		throw new AppError("unauthenticated", "The credentials are not valid, or not any more. Sign in again.");
+	}
+
+	#resolve(secret: string, via: Identity["via"]): Identity | null {
+		const { store, clock } = this.#deps;
+		const kind = secretKind(secret);
+		if (kind === null || (via === "cookie" && kind !== "session")) return null;
+		const nowMs = clock.nowMs();
+		if (kind === "session") {
+			const found = store.sessionBySecretHash(hashSecret(secret));
+			if (!found?.user.enabled) return null;
+			const expiresAtMs = Date.parse(found.session.expiresAt);
+			if (!(expiresAtMs > nowMs)) return null;
+			const { session, user } = found;
+			const requester = { kind: "user", id: user.id, name: user.name } as const;
+			const credential = { kind, id: session.id };
+			return { requester, role: user.role, user, credential, session, via, expiresAtMs };
+		}
+		const found = store.tokenBySecretHash(hashSecret(secret));
+		if (!found?.user.enabled) return null;
+		const { token, user } = found;
+		const expiresAtMs = token.expiresAt === null ? null : Date.parse(token.expiresAt);
+		if (expiresAtMs !== null && !(expiresAtMs > nowMs)) return null;
+		const role = roleAtLeast(user.role, token.role) ? token.role : user.role;
+		const requester = { kind: "token", id: token.id, name: `${user.name}/${token.name}` } as const;
+		return { requester, role, user, credential: { kind, id: token.id }, session: null, via, expiresAtMs };
+	}
+
+	/**
+	 * Checks the password and makes a session. Wrong name, wrong password and disabled user are told apart neither by
+	 * answer nor by time. `remoteAddress` null is the local socket.
+	 */
+	async signIn(
+		username: string,
+		password: string,
+		from: From,
+	): Promise<{ session: Session; user: User; secret: string }> {
+		const name = username.toLowerCase();
+		const found = this.#deps.store.userByName(name);
+		const stored = found?.user.enabled ? found.passwordHash : null;
+		const good = await this.#attempt(name, from.remoteAddress, password, stored);
+		if (!good || !found) throw new AppError("unauthenticated", "The user name or the password is wrong.");
+		const { secret, secretHash } = newSecret("session", this.#deps.random);
+		const nowMs = this.#deps.clock.nowMs();
+		const session: Session = {
+			id: this.#deps.ids.newId(),
+			userId: found.user.id,
+			userName: found.user.name,
+			createdAt: toRfc3339(nowMs),
+			expiresAt: toRfc3339(nowMs + sessionLifetimeMs),
+			remoteAddress: from.remoteAddress,
+			userAgent: from.userAgent === null ? null : printable(from.userAgent).slice(0, 256),
+		};
+		await this.#deps.proposer.propose(
+			{ kind: "sessionCreate", session, secretHash },
+			{
+				requester: { kind: "user", id: found.user.id, name: found.user.name },
+				remoteAddress: from.remoteAddress,
+				operation: "sessionCreate" satisfies OperationId,
+				idempotencyKey: null,
+				credential: null,
+			},
+		);
+		return { session, user: found.user, secret };
+	}
+
+	/** Is this the user's password? Guesses count as failed sign-ins. */
+	async checkPassword(user: User, password: string, remoteAddress: string | null): Promise<boolean> {
+		const stored = this.#deps.store.userSecret(user.id)?.passwordHash ?? null;
+		return this.#attempt(user.name, remoteAddress, password, stored);
+	}
+
+	hashPassword(password: string): Promise<string> {
+		return this.#deps.passwords.hash(password);
+	}
+
+	newTokenSecret(): NewSecret {
+		return newSecret("token", this.#deps.random);
+	}
+
+	/** See CredentialWatch.watch. */
+	watchCredential(identity: Identity, onRevoked: () => void): () => void {
+		return this.#watch.watch(identity, onRevoked);
+	}
+
+	/** Leaves an audit record of a denial. Waits for it; a failure to write it is logged and does not change the answer. */
+	async recordDenial(identity: Identity, operation: OperationId, remoteAddress: string | null): Promise<void> {
+		const { proposer, clock, ids, logger } = this.#deps;
+		const time = toRfc3339(clock.nowMs());
+		const { requester } = identity;
+		const record = { id: ids.newId(), time, requester, remoteAddress, operation, outcome: "denied" as const };
+		try {
+			await proposer.proposeSystem({
+				kind: "auditAppend",
+				record: { ...record, targets: [], errorCode: "forbidden" },
+			});
+		} catch (error) {
+			logger.warn("a denial could not be recorded", { operation, requester, error });
+		}
+	}
+
+	figures(): AuthFigures {
+		return { ...this.#figures, watched: this.#watch.size, hashing: this.#deps.passwords.load() };
+	}
+
+	close(): void {
+		this.#watch.close();
+	}
+
+	/** One guess, with the lock-outs around it. */
+	async #attempt(name: string, remoteAddress: string | null, password: string, stored: string | null) {
+		const address = remoteAddress === null ? null : addressKey(remoteAddress);
+		if (address === null) return this.#deps.passwords.verify(password, stored);
+		const waitMs = Math.max(this.#byUser.waitMs(name), this.#byAddress.waitMs(address));
+		if (waitMs > 0) {
+			this.#figures.loginsRefused += 1;
+			throw tooMany(waitMs);
+		}
+		this.#byUser.fail(name);
+		this.#byAddress.fail(address);
+		let good = false;
+		try {
+			good = await this.#deps.passwords.verify(password, stored);
+		} catch (error) {
+			// Not answered, so not a guess.
+			this.#byUser.takeBack(name);
+			this.#byAddress.takeBack(address);
+			throw error;
+		}
+		if (good) {
+			this.#byUser.succeed(name);
+			this.#byAddress.takeBack(address);
+		} else this.#figures.loginFailures += 1;
+		return good;
+	}
+}
+
+const tooMany = (retryAfterMs: number) =>
+	new AppError("too-many-requests", "Too many failed attempts. Wait before the next one.", { retryAfterMs });
+
+/** Header text from strangers, without what is no printable ASCII. */
+const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, "?");
