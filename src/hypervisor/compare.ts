@@ -5,7 +5,7 @@
  */
 import { formatBytes } from "../lib/units.ts";
 import type { DomainDifference } from "./driver.ts";
-import type { CdromFacts, DiskFacts, DomainFacts, NicFacts } from "./facts.ts";
+import { type CdromFacts, type DiskFacts, type DomainFacts, memoryBlockBytes, type NicFacts } from "./facts.ts";
 
 /** One thing to do on a running domain. `alias` names the device as it is now. */
 export type LiveStep =
@@ -42,9 +42,12 @@ export function compareFacts(wanted: DomainFacts, actual: DomainFacts): Finding[
 	later("cpu.model", wanted.cpuModel, found.cpuModel);
 	later("cpu.maxVcpus", wanted.maxVcpus, found.maxVcpus);
 	add("cpu.vcpus", wanted.vcpus, found.vcpus, vcpuStep(wanted, found));
-	later("memory.maxSizeBytes", wanted.maxMemoryBytes, found.maxMemoryBytes);
+	// The limit is rounded up to whole blocks above the size that the domain started with.
+	const spare = found.maxMemoryBytes - wanted.maxMemoryBytes;
+	if (spare < 0 || spare >= memoryBlockBytes) later("memory.maxSizeBytes", wanted.maxMemoryBytes, found.maxMemoryBytes);
 	add("memory.sizeBytes", wanted.memoryBytes, found.memoryBytes, memoryStep(wanted, found));
 
+	for (const other of found.others) add("device", "absent", other, { kind: "none", reason: manual }, "manual");
 	for (const disk of surplus(wanted.disks, found.disks)) addSurplus("disks", disk, add, removeDisk(disk));
 	for (const nic of surplus(wanted.nics, found.nics))
 		addSurplus("nics", nic, add, { kind: "detach", alias: nic.alias });

@@ -54,6 +54,8 @@ export type DomainFacts = {
 	seedPath: string | null;
 	/** Device ids, first boots first. */
 	bootOrder: string[];
+	/** Devices of kinds that we never make (a passed-through PCI device …), by alias or kind. */
+	others: string[];
 	/** False when nobody chose the order: then a device that came later need not be in it. */
 	bootOrderChosen: boolean;
 };
@@ -64,6 +66,9 @@ export const aliasOf = (deviceId: string): string => `ua-${deviceId}`;
 export const seedAlias = "ua-_seed";
 /** The device id in an alias of ours; null for any other alias. */
 export const deviceIdOf = (alias: string): string | null => /^ua-([a-z][a-z0-9-]{0,31})$/.exec(alias)?.[1] ?? null;
+
+/** Linux takes memory in blocks of this size, so memory is added in them and the limit is one of them above the size. */
+export const memoryBlockBytes = 128 * MiB;
 
 /** QEMU takes memory in whole MiB. */
 export const wholeMebibytes = (bytes: number): number => Math.ceil(bytes / MiB) * MiB;
@@ -131,5 +136,6 @@ export function wantedFacts(domain: DomainSpec): DomainFacts {
 		seedPath: domain.seedPath,
 		bootOrder: effectiveBootOrder(domain),
 		bootOrderChosen: spec.bootOrder.length > 0,
+		others: [],
 	};
 }

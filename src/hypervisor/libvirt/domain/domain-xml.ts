@@ -3,12 +3,12 @@
  * libvirt's default. Pure.
  */
 import { element, textElement, writeXml, type XmlElement } from "../../../lib/xml-writer.ts";
+import { memoryBlockBytes } from "../../facts.ts";
 import { controllers, fixedDevices } from "./controllers-xml.ts";
 import { cdromElement, diskElement, kibibytes, nicElement } from "./device-xml.ts";
 import {
 	type Machine,
 	machineType,
-	memoryBlockBytes,
 	memorySlots,
 	metadataPrefix,
 	metadataUri,

@@ -92,8 +92,6 @@ export const metadataPrefix = "limiquantix";
 export const agentChannelName = "org.limiquantix.agent.0";
 export const sparePorts = 16;
 export const memorySlots = 16;
-/** Linux takes memory in blocks of this size; QEMU places modules by it. */
-export const memoryBlockBytes = 128 * 1024 * 1024;
 
 export const fixedAliases = {
 	usb: "ua-_usb",

@@ -32,8 +32,7 @@ export class Places {
 	/** What of `placement` a device on that bus may keep; it is taken from now on. */
 	keep(bus: Bus, placement: Placement | null): Placement {
 		const target = placement?.target ?? null;
-		const fits = target?.startsWith(prefixes[bus]) && !this.#targets.has(target);
-		if (!fits) return { target: null, address: null };
+		if (!target?.startsWith(prefixes[bus]) || this.#targets.has(target)) return { target: null, address: null };
 		this.#targets.add(target);
 		return { target, address: bus === "virtio" ? this.keepPort(placement) : this.#keepDrive(bus, placement) };
 	}
