@@ -47,10 +47,14 @@ export type ListQuery = {
 	pageToken?: string | null;
 };
 
+export type JsonPage = { itemsJson: string; nextPageToken: string | null };
+
 export interface StoreReader {
 	get<T extends TableName>(table: T, id: string): Tables[T] | null;
 	/** Keyset paging: stable while rows come and go. An unknown column or a bad token is `invalid`. */
 	list<T extends TableName>(table: T, query: ListQuery): Page<Tables[T]>;
+	/** The same page with its items as one JSON array, as they are stored: nothing is parsed and written again. */
+	listJson(table: TableName, query: ListQuery): JsonPage;
 	/** All rows, for reconcilers and counts; bounded by what a cluster holds. */
 	all<T extends TableName>(table: T, filter?: ListQuery["filter"]): Tables[T][];
 	count<T extends TableName>(table: T, filter?: ListQuery["filter"]): number;

@@ -1,0 +1,89 @@
+/** Images. */
+import { AppError } from "../../lib/errors.ts";
+import { Image, ImageUpdate } from "../../model/storage.ts";
+import { imagePhaseObstacle, needsSource } from "../../model/storage-rules.ts";
+import { validated } from "../../model/validate.ts";
+import {
+	asCreated,
+	checkGeneration,
+	checkNameFree,
+	createTask,
+	describedChanges,
+	endTasksOf,
+	requestCancelOf,
+} from "./checks.ts";
+import type { ApplyContext } from "./context.ts";
+import type { Handlers } from "./handler.ts";
+import { checkPoolUsable } from "./pool.ts";
+
+export const imageHandlers: Handlers<"imageCreate" | "imageUpdate" | "imageDelete" | "imageStatus" | "imageGone"> = {
+	imageCreate(context, body) {
+		const image = validated(Image, body.image, "The image");
+		checkPoolUsable(context, image.poolId, image.nodeId);
+		checkNameFree(context, "image", image.name, null);
+		if (image.source.kind === "volume") checkSourceVolume(context, image.source.volumeId);
+		if (image.source.kind === "upload" && image.fileSizeBytes === null) {
+			const message = "An upload says how long the file is.";
+			throw new AppError("invalid", message, { fields: [{ path: "/fileSizeBytes", message }] });
+		}
+		const phase = image.source.kind === "upload" ? "uploading" : "importing";
+		context.insert("image", { ...asCreated(context, image), phase, receivedBytes: 0, sha256: null, error: null });
+		return createTask(context, body.task, ["image.import"]);
+	},
+
+	imageUpdate(context, { kind: _kind, id, expectedGeneration, ...changes }) {
+		const image = context.need("image", id);
+		checkGeneration(image, expectedGeneration, "image");
+		if (image.phase === "deleting") throw new AppError("wrong-state", `The image ${image.name} is being deleted.`);
+		validated(ImageUpdate, changes, "The change");
+		if (changes.name !== undefined) checkNameFree(context, "image", changes.name, id);
+		const tags = changes.tags === undefined ? {} : { tags: changes.tags };
+		context.updateSpec("image", image, { ...describedChanges<Image>(changes), ...tags });
+		return null;
+	},
+
+	imageDelete(context, body) {
+		const image = context.need("image", body.id);
+		if (
+			image.phase === "deleting" &&
+			context.state.unfinishedTasksOf(image.id).some((task) => task.kind === "image.delete")
+		)
+			throw new AppError("wrong-state", `The image ${image.name} is being deleted already.`);
+		checkUnused(context, image);
+		context.update("image", image, { ...image, phase: "deleting" });
+		const taskId = createTask(context, body.task, ["image.delete"]);
+		requestCancelOf(context, image.id, taskId);
+		return taskId;
+	},
+
+	imageStatus(context, body) {
+		const image = context.need("image", body.id);
+		const obstacle = imagePhaseObstacle(image.phase, body.phase);
+		if (obstacle !== null) throw new AppError("wrong-state", obstacle);
+		const { kind: _kind, id: _id, ...changes } = body;
+		context.update("image", image, validated(Image, { ...image, ...changes }, "The image"));
+		return null;
+	},
+
+	imageGone(context, body) {
+		const image = context.need("image", body.id);
+		if (image.phase !== "deleting") throw new AppError("wrong-state", "Nobody asked to delete this image.");
+		endTasksOf(context, image.id, "image.delete", "image");
+		context.remove("image", image);
+		return null;
+	},
+};
+
+function checkSourceVolume(context: ApplyContext, volumeId: string): void {
+	const volume = context.needReferenced("volume", volumeId, "/source/volumeId");
+	if (volume.phase !== "ready")
+		throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}; an image needs it ready.`);
+}
+
+/** An image stays while volumes share its data, are being copied from it, or a CD-ROM drive holds it. */
+function checkUnused(context: ApplyContext, image: Image): void {
+	const volume = context.state.linked("volume", "sourceImageId", image.id).find(needsSource);
+	if (volume) throw new AppError("in-use", `The volume ${volume.name} is made from the image ${image.name}.`);
+	const vm = context.state.linked("vm", "imageId", image.id, 1)[0];
+	if (vm) throw new AppError("in-use", `The image ${image.name} is in a CD-ROM drive of the VM ${vm.name}.`);
+}

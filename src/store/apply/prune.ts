@@ -1,0 +1,104 @@
+/**
+ * Keeps what grows within bounds. `prune` deletes by age, a limited number of rows at a time, so that it never holds
+ * the others up for long; `trim` enforces the bounds that do not depend on age and runs every few commands.
+ */
+import { AppError } from "../../lib/errors.ts";
+import { isTimestamp } from "../../model/validate.ts";
+import {
+	idempotencyKeptMs,
+	maxAuditRecords,
+	maxCommandResults,
+	maxEventBytes,
+	maxEvents,
+	maxFinishedTasks,
+	maxIdempotencyKeys,
+	maxPrunedRows,
+	trimInterval,
+} from "../limits.ts";
+import type { StateDatabase } from "../sqlite/state-database.ts";
+import { canonicalTime } from "./checks.ts";
+import type { ApplyContext } from "./context.ts";
+import type { Handlers } from "./handler.ts";
+import { removeSession } from "./sessions.ts";
+
+export const pruneHandlers: Handlers<"prune"> = {
+	prune(context, body) {
+		for (const member of ["tasksBefore", "sessionsExpiredBefore", "auditBefore"] as const)
+			if (!isTimestamp(body[member])) throw new AppError("invalid", `${member} is not a time.`);
+		pruneTasks(context, canonicalTime(body.tasksBefore));
+		pruneSessions(context, canonicalTime(body.sessionsExpiredBefore));
+		pruneAudit(context, canonicalTime(body.auditBefore));
+		context.state.run("DELETE FROM idempotency WHERE time_ms < ?", context.command.timeMs - idempotencyKeptMs);
+		return null;
+	},
+};
+
+type Ids = { id: string }[];
+
+function pruneTasks(context: ApplyContext, before: string): void {
+	const { state } = context;
+	const finished = state.row<{ count: number }>("SELECT count(finished_at) AS count FROM task")?.count ?? 0;
+	const old = state.rows<{ id: string; finishedAt: string }>(
+		"SELECT id, finished_at AS finishedAt FROM task WHERE finished_at IS NOT NULL ORDER BY finished_at, id LIMIT ?",
+		maxPrunedRows,
+	);
+	const excess = finished - maxFinishedTasks;
+	for (const [position, task] of old.entries())
+		if (task.finishedAt < before || position < excess) context.removeSilently("task", task.id);
+}
+
+function pruneSessions(context: ApplyContext, before: string): void {
+	const expired: Ids = context.state.rows(
+		"SELECT id FROM session WHERE expires_at < ? ORDER BY expires_at, id LIMIT ?",
+		before,
+		maxPrunedRows,
+	);
+	for (const { id } of expired) removeSession(context, context.need("session", id));
+}
+
+function pruneAudit(context: ApplyContext, before: string): void {
+	const { state } = context;
+	const count = state.row<{ count: number }>("SELECT count(*) AS count FROM audit")?.count ?? 0;
+	const old: Ids = state.rows("SELECT id FROM audit WHERE time < ? ORDER BY time, id LIMIT ?", before, maxPrunedRows);
+	for (const { id } of old) context.removeSilently("audit", id);
+	const excess = Math.min(count - old.length - maxAuditRecords, maxPrunedRows - old.length);
+	if (excess <= 0) return;
+	for (const { id } of state.rows<{ id: string }>("SELECT id FROM audit ORDER BY time, id LIMIT ?", excess))
+		context.removeSilently("audit", id);
+}
+
+/** Deletes the oldest events, results of commands and idempotency keys beyond their bounds. `index`: applied just now. */
+export function trim(state: StateDatabase, index: number): void {
+	trimEvents(state);
+	state.run("DELETE FROM command_result WHERE log_index <= ?", index - maxCommandResults);
+	if (index % keyTrimInterval === 0) trimIdempotencyKeys(state);
+}
+
+const keyTrimInterval = 64 * trimInterval;
+
+function trimEvents(state: StateDatabase): void {
+	const last = state.row<{ seq: number; total: number }>(
+		"SELECT seq, total_bytes AS total FROM event ORDER BY seq DESC LIMIT 1",
+	);
+	if (last === null) return;
+	const byBytes = state.row<{ seq: number }>(
+		"SELECT seq FROM event WHERE total_bytes > ? ORDER BY seq LIMIT 1",
+		last.total - maxEventBytes,
+	);
+	const firstKept = Math.max(last.seq - maxEvents + 1, byBytes?.seq ?? last.seq);
+	const dropped = state.row<{ logIndex: number; position: number }>(
+		"SELECT log_index AS logIndex, position FROM event WHERE seq < ? ORDER BY seq DESC LIMIT 1",
+		firstKept,
+	);
+	if (dropped === null) return;
+	state.run("DELETE FROM event WHERE seq < ?", firstKept);
+	state.setMeta("eventsDroppedTo", `${dropped.logIndex}.${dropped.position}`);
+}
+
+function trimIdempotencyKeys(state: StateDatabase): void {
+	const newestDropped = state.row<{ logIndex: number }>(
+		"SELECT log_index AS logIndex FROM idempotency ORDER BY log_index DESC LIMIT 1 OFFSET ?",
+		maxIdempotencyKeys,
+	);
+	if (newestDropped !== null) state.run("DELETE FROM idempotency WHERE log_index <= ?", newestDropped.logIndex);
+}

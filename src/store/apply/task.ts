@@ -1,0 +1,36 @@
+/** Tasks: pending → running → one of the ends. An end is final. */
+import { AppError } from "../../lib/errors.ts";
+import { isFinished, Task } from "../../model/task.ts";
+import { validated } from "../../model/validate.ts";
+import type { Handlers } from "./handler.ts";
+
+export const taskHandlers: Handlers<"taskUpdate" | "taskCancel"> = {
+	taskUpdate(context, { kind: _kind, id, ...changes }) {
+		const task = context.need("task", id);
+		if (isFinished(task.state)) throw new AppError("wrong-state", `The task has ended: it ${ended(task.state)}.`);
+		if (task.state === "running" && changes.state === "pending")
+			throw new AppError("wrong-state", "The task is running; it does not become pending again.");
+		const finished = isFinished(changes.state);
+		const after: Task = {
+			...task,
+			...changes,
+			startedAt: task.startedAt ?? (changes.state === "pending" ? null : context.time),
+			finishedAt: finished ? context.time : null,
+			...(finished ? { cancelable: false } : {}),
+			...(changes.state === "succeeded" ? { progress: 100, error: null } : {}),
+		};
+		if (after.state === "failed" && after.error === null) throw new AppError("invalid", "A task that failed says why.");
+		context.update("task", task, validated(Task, after, "The task"));
+		return null;
+	},
+
+	taskCancel(context, body) {
+		const task = context.need("task", body.id);
+		if (isFinished(task.state)) throw new AppError("wrong-state", `The task has ended: it ${ended(task.state)}.`);
+		if (!task.cancelable) throw new AppError("wrong-state", "This task cannot be canceled now.");
+		context.update("task", task, { ...task, cancelRequested: true });
+		return task.id;
+	},
+};
+
+const ended = (state: Task["state"]): string => (state === "canceled" ? "was canceled" : state);

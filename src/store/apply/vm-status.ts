@@ -1,0 +1,43 @@
+/** VMs as their nodes report them. A node that does not own the VM is refused: it acts on an old state. */
+import { AppError } from "../../lib/errors.ts";
+import { validated } from "../../model/validate.ts";
+import { type Vm, VmStatus } from "../../model/vm.ts";
+import { changesPower } from "../../model/vm-rules.ts";
+import { endTasksOf, unfinishedTasks } from "./checks.ts";
+import type { ApplyContext } from "./context.ts";
+import type { Handlers } from "./handler.ts";
+
+export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone"> = {
+	vmStatus(context, body) {
+		const vm = ownedBy(context, body.id, body.nodeId);
+		const status = validated(VmStatus, body.status, "The status");
+		if (status.observedGeneration > vm.generation)
+			throw new AppError("invalid", `The VM has no generation ${status.observedGeneration} yet.`);
+		const desiredPower = mayChangePower(context, vm) ? (body.desiredPower ?? vm.desiredPower) : vm.desiredPower;
+		context.update("vm", vm, { ...vm, status, desiredPower });
+		return null;
+	},
+
+	vmGone(context, body) {
+		const vm = ownedBy(context, body.id, body.nodeId);
+		if (!vm.deleting) throw new AppError("wrong-state", "Nobody asked to delete this VM.");
+		for (const volume of context.state.volumesOfVm(vm.id)) {
+			if (volume.phase === "deleting") context.remove("volume", volume);
+			else context.update("volume", volume, { ...volume, vmId: null });
+		}
+		endTasksOf(context, vm.id, "vm.delete", "VM");
+		context.remove("vm", vm);
+		return null;
+	},
+};
+
+function ownedBy(context: ApplyContext, id: string, nodeId: string): Vm {
+	const vm = context.need("vm", id);
+	if (vm.nodeId !== nodeId)
+		throw new AppError("wrong-state", "The VM belongs to another node.", { context: { owner: vm.nodeId, nodeId } });
+	return vm;
+}
+
+/** What a person asked for after the node looked wins over what the node concluded. */
+const mayChangePower = (context: ApplyContext, vm: Vm): boolean =>
+	!vm.deleting && !unfinishedTasks(context, vm.id).some((task) => task.state === "pending" && changesPower(task.kind));

@@ -1,0 +1,177 @@
+/** Volumes. */
+import { AppError } from "../../lib/errors.ts";
+import { Volume, VolumeResize, VolumeUpdate } from "../../model/storage.ts";
+import { needsSource, volumePhaseObstacle } from "../../model/storage-rules.ts";
+import { validated } from "../../model/validate.ts";
+import { asCreated, checkGeneration, createTask, endTasksOf, nameTaken } from "./checks.ts";
+import type { ApplyContext } from "./context.ts";
+import type { Handlers } from "./handler.ts";
+import { checkPoolUsable } from "./pool.ts";
+
+export const volumeHandlers: Handlers<
+	"volumeCreate" | "volumeUpdate" | "volumeResize" | "volumeDelete" | "volumeStatus" | "volumeGone"
+> = {
+	volumeCreate(context, body) {
+		insertVolume(context, body.volume, { vmId: null, phase: "pending" });
+		return createTask(context, body.task, ["volume.create"]);
+	},
+
+	volumeUpdate(context, body) {
+		const volume = context.need("volume", body.id);
+		checkGeneration(volume, body.expectedGeneration, "volume");
+		checkNotDeleting(volume);
+		validated(VolumeUpdate, { name: body.name }, "The change");
+		checkVolumeName(context, volume.poolId, body.name, volume.id);
+		context.updateSpec("volume", volume, { name: body.name });
+		return null;
+	},
+
+	volumeResize(context, body) {
+		const volume = context.need("volume", body.id);
+		validated(VolumeResize, { sizeBytes: body.sizeBytes }, "The size");
+		checkNotDeleting(volume);
+		if (volume.phase !== "ready")
+			throw new AppError(
+				"wrong-state",
+				`The volume ${volume.name} is ${volume.phase}; it can be resized when it is ready.`,
+			);
+		if (body.sizeBytes < volume.sizeBytes && !canShrink(context, volume)) {
+			const message = `The volume ${volume.name} cannot be made smaller: its end may hold data.`;
+			throw new AppError("invalid", message, { fields: [{ path: "/sizeBytes", message }] });
+		}
+		const dependent = dependentsOf(context, volume.id)[0];
+		if (dependent) throw new AppError("in-use", `${dependent} is a copy-on-write clone of this volume.`);
+		context.update("volume", volume, { ...volume, phase: "resizing" });
+		return createTask(context, body.task, ["volume.resize"]);
+	},
+
+	volumeDelete(context, body) {
+		const volume = context.need("volume", body.id);
+		if (
+			volume.phase === "deleting" &&
+			context.state.unfinishedTasksOf(volume.id).some((task) => task.kind === "volume.delete")
+		)
+			throw new AppError("wrong-state", `The volume ${volume.name} is being deleted already.`);
+		checkVolumeUnused(context, volume);
+		context.update("volume", volume, { ...volume, phase: "deleting" });
+		return createTask(context, body.task, ["volume.delete"]);
+	},
+
+	volumeStatus(context, body) {
+		const volume = context.need("volume", body.id);
+		const obstacle = volumePhaseObstacle(volume.phase, body.phase);
+		if (obstacle !== null) throw new AppError("wrong-state", obstacle);
+		const after: Volume = {
+			...volume,
+			phase: body.phase,
+			...(body.sizeBytes === undefined ? {} : { sizeBytes: body.sizeBytes }),
+			...(body.allocatedBytes === undefined ? {} : { allocatedBytes: body.allocatedBytes }),
+			...(body.error === undefined ? {} : { error: body.error }),
+		};
+		context.update("volume", volume, validated(Volume, after, "The volume"));
+		return null;
+	},
+
+	volumeGone(context, body) {
+		const volume = context.need("volume", body.id);
+		if (volume.phase !== "deleting") throw new AppError("wrong-state", "Nobody asked to delete this volume.");
+		endTasksOf(context, volume.id, "volume.delete", "volume");
+		context.remove("volume", volume);
+		return null;
+	},
+};
+
+/** Checks a new volume and adds it. */
+export function insertVolume(context: ApplyContext, given: unknown, fixed: Pick<Volume, "vmId" | "phase">): Volume {
+	const volume: Volume = { ...validated(Volume, given, "The volume"), ...fixed };
+	checkPoolUsable(context, volume.poolId, volume.nodeId);
+	if (volume.nodeId !== null) context.needReferenced("node", volume.nodeId, "/nodeId");
+	checkVolumeName(context, volume.poolId, volume.name, null);
+	checkSource(context, volume);
+	const created = { ...asCreated(context, volume), error: null };
+	context.insert("volume", created);
+	return created;
+}
+
+function checkVolumeName(context: ApplyContext, poolId: string, name: string, ownId: string | null): void {
+	const row = context.state.row<{ id: string }>("SELECT id FROM volume WHERE pool_id = ? AND name = ?", poolId, name);
+	if (row !== null && row.id !== ownId) throw nameTaken("volume", name);
+}
+
+function checkSource(context: ApplyContext, volume: Volume): void {
+	const { source } = volume;
+	if (source.kind === "empty") return;
+	if (source.kind === "snapshot") throw new AppError("unsupported", "Volumes cannot be made from snapshots yet.");
+	const [origin, noun, sizeBytes] =
+		source.kind === "image"
+			? imageOrigin(context, source.imageId)
+			: volumeOrigin(context, source.volumeId, source.fullCopy);
+	const refuse = (path: string, message: string): never => {
+		throw new AppError("invalid", message, { fields: [{ path, message }] });
+	};
+	if (!source.fullCopy && (origin.poolId !== volume.poolId || origin.nodeId !== volume.nodeId))
+		refuse(
+			"/source",
+			`A copy-on-write volume lies in the pool and on the node of its source, ${noun}. Ask for a full copy.`,
+		);
+	if (sizeBytes !== null && volume.sizeBytes < sizeBytes)
+		refuse("/sizeBytes", `The volume is smaller than its source, ${noun}.`);
+}
+
+type Origin = [{ poolId: string; nodeId: string | null }, string, number | null];
+
+function imageOrigin(context: ApplyContext, id: string): Origin {
+	const image = context.needReferenced("image", id, "/source/imageId");
+	if (image.phase !== "ready" && image.phase !== "importing")
+		throw new AppError("wrong-state", `The image ${image.name} is ${image.phase}; a volume needs it ready.`);
+	return [image, `the image ${image.name}`, image.virtualSizeBytes];
+}
+
+function volumeOrigin(context: ApplyContext, id: string, fullCopy: boolean): Origin {
+	const origin = context.needReferenced("volume", id, "/source/volumeId");
+	if (origin.phase !== "ready")
+		throw new AppError("wrong-state", `The volume ${origin.name} is ${origin.phase}; a clone needs it ready.`);
+	const vm = origin.vmId === null ? null : context.get("vm", origin.vmId);
+	// Whoever writes to the source of a copy-on-write clone damages the clone.
+	if (vm !== null && !fullCopy)
+		throw new AppError("in-use", `The volume ${origin.name} is attached to the VM ${vm.name}. Ask for a full copy.`);
+	if (vm !== null && vm.status.powerState !== "stopped" && vm.status.powerState !== "failed")
+		throw new AppError("wrong-state", `The VM ${vm.name} uses the volume ${origin.name}. Stop it first.`);
+	return [origin, `the volume ${origin.name}`, origin.sizeBytes];
+}
+
+export const hasCopyOnWriteClones = (context: ApplyContext, volumeId: string): boolean =>
+	context.state.linked("volume", "sourceVolumeId", volumeId).some(needsSource);
+
+/** Names of what needs this volume to stay as it is: clones that share its data, images being made from it. */
+function dependentsOf(context: ApplyContext, volumeId: string): string[] {
+	const { state } = context;
+	const clones = state.linked("volume", "sourceVolumeId", volumeId).filter(needsSource);
+	const images = state
+		.linked("image", "sourceVolumeId", volumeId)
+		.filter((image) => image.phase === "uploading" || image.phase === "importing");
+	return [...clones.map((clone) => `The volume ${clone.name}`), ...images.map((image) => `The image ${image.name}`)];
+}
+
+/** For deleting it, alone or with the VM that it is attached to. */
+export function checkNoDependents(context: ApplyContext, volume: Volume): void {
+	const dependent = dependentsOf(context, volume.id)[0];
+	if (dependent) throw new AppError("in-use", `${dependent} is made from the volume ${volume.name}.`);
+}
+
+function checkVolumeUnused(context: ApplyContext, volume: Volume): void {
+	if (volume.vmId !== null) {
+		const vm = context.get("vm", volume.vmId);
+		throw new AppError("in-use", `The volume ${volume.name} is attached to the VM ${vm?.name ?? volume.vmId}.`);
+	}
+	checkNoDependents(context, volume);
+}
+
+function checkNotDeleting(volume: Volume): void {
+	if (volume.phase === "deleting") throw new AppError("wrong-state", `The volume ${volume.name} is being deleted.`);
+}
+
+function canShrink(context: ApplyContext, volume: Volume): boolean {
+	const pool = context.get("pool", volume.poolId);
+	return pool?.nodes.some((node) => node.capabilities?.shrink === true) ?? false;
+}

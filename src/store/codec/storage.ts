@@ -1,0 +1,161 @@
+/** Pools, volumes, images, networks. */
+import type { ErrorInfo } from "../../lib/errors.ts";
+import type { Network, NetworkNodeStatus } from "../../model/network.ts";
+import type { Image, Pool, PoolNodeStatus, Volume } from "../../model/storage.ts";
+import type { Task } from "../../model/task.ts";
+import {
+	type BodyCodecs,
+	decodeExpected,
+	encodeExpected,
+	fromJson,
+	fromNullable,
+	fromOptionalJson,
+	fromOptionalUint64,
+	fromUint64,
+	onlyId,
+	optional,
+	toJson,
+	toNullable,
+	toOptionalJson,
+	toOptionalUint64,
+	toUint64,
+} from "./values.ts";
+
+const idAndTask = {
+	encode: (body: { id: string; task: Task }) => ({ id: body.id, taskJson: toJson(body.task) }),
+	decode: (message: { id: string; taskJson: string }) => ({
+		id: message.id,
+		task: fromJson<Task>(message.taskJson),
+	}),
+};
+
+type Described = { id: string; expectedGeneration?: number; name?: string; description?: string };
+const described = {
+	encode: (body: Described) => ({ ...encodeExpected(body), name: body.name, description: body.description }),
+	decode: (message: {
+		id: string;
+		expectedGeneration?: bigint | undefined;
+		name?: string | undefined;
+		description?: string | undefined;
+	}) => ({
+		...decodeExpected(message),
+		...optional("name", message.name),
+		...optional("description", message.description),
+	}),
+};
+
+export const storageCodecs: BodyCodecs<
+	| "poolCreate"
+	| "poolUpdate"
+	| "poolDelete"
+	| "poolNodeStatus"
+	| "poolGone"
+	| "volumeCreate"
+	| "volumeUpdate"
+	| "volumeResize"
+	| "volumeDelete"
+	| "volumeStatus"
+	| "volumeGone"
+	| "imageCreate"
+	| "imageUpdate"
+	| "imageDelete"
+	| "imageStatus"
+	| "imageGone"
+	| "networkCreate"
+	| "networkUpdate"
+	| "networkDelete"
+	| "networkNodeStatus"
+	| "networkGone"
+> = {
+	poolCreate: {
+		encode: (body) => ({ poolJson: toJson(body.pool), taskJson: toJson(body.task) }),
+		decode: (message) => ({ pool: fromJson<Pool>(message.poolJson), task: fromJson<Task>(message.taskJson) }),
+	},
+	poolUpdate: described,
+	poolDelete: idAndTask,
+	poolNodeStatus: {
+		encode: (body) => ({ id: body.id, statusJson: toJson(body.status) }),
+		decode: (message) => ({ id: message.id, status: fromJson<PoolNodeStatus>(message.statusJson) }),
+	},
+	poolGone: onlyId,
+	volumeCreate: {
+		encode: (body) => ({ volumeJson: toJson(body.volume), taskJson: toJson(body.task) }),
+		decode: (message) => ({ volume: fromJson<Volume>(message.volumeJson), task: fromJson<Task>(message.taskJson) }),
+	},
+	volumeUpdate: {
+		encode: (body) => ({ ...encodeExpected(body), name: body.name }),
+		decode: (message) => ({ ...decodeExpected(message), name: message.name }),
+	},
+	volumeResize: {
+		encode: (body) => ({ ...idAndTask.encode(body), sizeBytes: toUint64(body.sizeBytes) }),
+		decode: (message) => ({ ...idAndTask.decode(message), sizeBytes: fromUint64(message.sizeBytes) }),
+	},
+	volumeDelete: idAndTask,
+	volumeStatus: {
+		encode: (body) => ({
+			id: body.id,
+			phase: body.phase,
+			sizeBytes: toOptionalUint64(body.sizeBytes),
+			allocatedBytes: toNullable(body.allocatedBytes === null ? null : toOptionalUint64(body.allocatedBytes)),
+			errorJson: toOptionalJson(body.error),
+		}),
+		decode: (message) => {
+			const allocated = fromNullable(message.allocatedBytes);
+			return {
+				id: message.id,
+				phase: message.phase as Volume["phase"],
+				...optional("sizeBytes", fromOptionalUint64(message.sizeBytes)),
+				...optional("allocatedBytes", allocated === null ? null : fromOptionalUint64(allocated)),
+				...optional("error", fromOptionalJson<ErrorInfo | null>(message.errorJson)),
+			};
+		},
+	},
+	volumeGone: onlyId,
+	imageCreate: {
+		encode: (body) => ({ imageJson: toJson(body.image), taskJson: toJson(body.task) }),
+		decode: (message) => ({ image: fromJson<Image>(message.imageJson), task: fromJson<Task>(message.taskJson) }),
+	},
+	imageUpdate: {
+		encode: (body) => ({
+			...described.encode(body),
+			...(body.tags === undefined ? {} : { tags: { values: body.tags } }),
+		}),
+		decode: (message) => ({ ...described.decode(message), ...optional("tags", message.tags?.values) }),
+	},
+	imageDelete: idAndTask,
+	imageStatus: {
+		encode: (body) => ({
+			id: body.id,
+			phase: body.phase,
+			receivedBytes: toOptionalUint64(body.receivedBytes),
+			fileSizeBytes: toOptionalUint64(body.fileSizeBytes),
+			virtualSizeBytes: toOptionalUint64(body.virtualSizeBytes),
+			sha256: body.sha256,
+			errorJson: toOptionalJson(body.error),
+		}),
+		decode: (message) => ({
+			id: message.id,
+			phase: message.phase as Image["phase"],
+			...optional("receivedBytes", fromOptionalUint64(message.receivedBytes)),
+			...optional("fileSizeBytes", fromOptionalUint64(message.fileSizeBytes)),
+			...optional("virtualSizeBytes", fromOptionalUint64(message.virtualSizeBytes)),
+			...optional("sha256", message.sha256),
+			...optional("error", fromOptionalJson<ErrorInfo | null>(message.errorJson)),
+		}),
+	},
+	imageGone: onlyId,
+	networkCreate: {
+		encode: (body) => ({ networkJson: toJson(body.network), taskJson: toJson(body.task) }),
+		decode: (message) => ({
+			network: fromJson<Network>(message.networkJson),
+			task: fromJson<Task>(message.taskJson),
+		}),
+	},
+	networkUpdate: described,
+	networkDelete: idAndTask,
+	networkNodeStatus: {
+		encode: (body) => ({ id: body.id, statusJson: toJson(body.status) }),
+		decode: (message) => ({ id: message.id, status: fromJson<NetworkNodeStatus>(message.statusJson) }),
+	},
+	networkGone: onlyId,
+};

@@ -1,0 +1,128 @@
+/** VMs, tasks and pruning. */
+import type { ErrorInfo } from "../../lib/errors.ts";
+import type { Volume } from "../../model/storage.ts";
+import type { Task, TaskState } from "../../model/task.ts";
+import type { DesiredPower, Vm, VmSpec, VmStatus } from "../../model/vm.ts";
+import {
+	type BodyCodecs,
+	decodeExpected,
+	encodeExpected,
+	fromJson,
+	fromNullable,
+	fromOptionalJson,
+	onlyId,
+	optional,
+	toJson,
+	toNullable,
+	toOptionalJson,
+} from "./values.ts";
+
+const encodeVm = (body: { vm: Vm; volumes: Volume[]; task: Task }) => ({
+	vmJson: toJson(body.vm),
+	volumesJson: body.volumes.map(toJson),
+	taskJson: toJson(body.task),
+});
+const decodeVm = (message: { vmJson: string; volumesJson: string[]; taskJson: string }) => ({
+	vm: fromJson<Vm>(message.vmJson),
+	volumes: message.volumesJson.map((text) => fromJson<Volume>(text)),
+	task: fromJson<Task>(message.taskJson),
+});
+
+export const vmCodecs: BodyCodecs<
+	| "vmCreate"
+	| "vmUpdate"
+	| "vmAction"
+	| "vmDelete"
+	| "vmStatus"
+	| "vmGone"
+	| "vmAdopt"
+	| "taskUpdate"
+	| "taskCancel"
+	| "prune"
+> = {
+	vmCreate: { encode: encodeVm, decode: decodeVm },
+	vmAdopt: { encode: encodeVm, decode: decodeVm },
+	vmUpdate: {
+		encode: (body) => ({
+			...encodeExpected(body),
+			name: body.name,
+			description: body.description,
+			...(body.tags === undefined ? {} : { tags: { values: body.tags } }),
+			specJson: toOptionalJson(body.spec),
+			taskJson: toJson(body.task),
+		}),
+		decode: (message) => ({
+			...decodeExpected(message),
+			...optional("name", message.name),
+			...optional("description", message.description),
+			...optional("tags", message.tags?.values),
+			...optional("spec", fromOptionalJson<VmSpec>(message.specJson)),
+			task: fromJson<Task>(message.taskJson),
+		}),
+	},
+	vmAction: {
+		encode: (body) => ({ id: body.id, desiredPower: body.desiredPower, taskJson: toJson(body.task) }),
+		decode: (message) => ({
+			id: message.id,
+			...optional("desiredPower", message.desiredPower as DesiredPower | undefined),
+			task: fromJson<Task>(message.taskJson),
+		}),
+	},
+	vmDelete: {
+		encode: (body) => ({ id: body.id, deleteVolumes: body.deleteVolumes, taskJson: toJson(body.task) }),
+		decode: (message) => ({
+			id: message.id,
+			deleteVolumes: message.deleteVolumes,
+			task: fromJson<Task>(message.taskJson),
+		}),
+	},
+	vmStatus: {
+		encode: (body) => ({
+			id: body.id,
+			nodeId: body.nodeId,
+			statusJson: toJson(body.status),
+			desiredPower: body.desiredPower,
+		}),
+		decode: (message) => ({
+			id: message.id,
+			nodeId: message.nodeId,
+			status: fromJson<VmStatus>(message.statusJson),
+			...optional("desiredPower", message.desiredPower as DesiredPower | undefined),
+		}),
+	},
+	vmGone: {
+		encode: (body) => ({ id: body.id, nodeId: body.nodeId }),
+		decode: (message) => ({ id: message.id, nodeId: message.nodeId }),
+	},
+	taskUpdate: {
+		encode: (body) => ({
+			id: body.id,
+			state: body.state,
+			progress: toNullable(body.progress),
+			message: toNullable(body.message),
+			cancelable: body.cancelable,
+			errorJson: toOptionalJson(body.error),
+		}),
+		decode: (message) => ({
+			id: message.id,
+			state: message.state as TaskState,
+			...optional("progress", fromNullable(message.progress)),
+			...optional("message", fromNullable(message.message)),
+			...optional("cancelable", message.cancelable),
+			...optional("error", fromOptionalJson<ErrorInfo | null>(message.errorJson)),
+		}),
+	},
+	taskCancel: onlyId,
+	prune: {
+		encode: (body) => ({
+			tasksBefore: body.tasksBefore,
+			sessionsExpiredBefore: body.sessionsExpiredBefore,
+			auditBefore: body.auditBefore,
+		}),
+		decode: (message) => ({
+			tasksBefore: message.tasksBefore,
+			sessionsExpiredBefore: message.sessionsExpiredBefore,
+			auditBefore: message.auditBefore,
+		}),
+	},
+};

@@ -1,0 +1,27 @@
+/**
+ * What the store asks of whatever orders commands: a single voter today (single-voter.ts), Raft later. It knows
+ * bytes, not commands. Entries are handed over in order, each exactly once since `firstIndex` of its start, only when
+ * they are durable on a quorum.
+ */
+import type { LogEntry } from "./apply/apply.ts";
+
+export type ConsensusStatus = { leader: string | null; quorum: boolean; commitIndex: number; term: number };
+
+export interface Consensus {
+	/**
+	 * Resolves when the entry is committed; the entry itself comes through the handler, before this resolves or shortly
+	 * after. Rejects with `unavailable` (no leader, closing), `no-space` (the log's disk is full; nothing was
+	 * written) or `too-many-requests`.
+	 */
+	propose(data: Uint8Array): Promise<void>;
+	/** The index that a linearizable read, begun now, must have reached. */
+	readIndex(): Promise<number>;
+	status(): ConsensusStatus;
+	/** A durable snapshot holds everything up to `index`: the log before may go. */
+	compact(index: number): Promise<void>;
+	/** Bytes of the log that a compaction up to the last entry could free. */
+	logBytes(): number;
+	close(): Promise<void>;
+}
+
+export type CommittedHandler = (entries: readonly LogEntry[]) => void;

@@ -1,0 +1,25 @@
+/** Every bound of the store in one place. Apply uses the ones marked (*): to change one is a change of the format. */
+import { MiB } from "../lib/units.ts";
+
+/** Proposals that wait at a time. */
+export const maxPendingProposals = 4096;
+/** The largest command, encoded. */
+export const maxCommandBytes = 4 * MiB;
+/** (*) Events kept for those who resume: so many, and so many bytes of them. */
+export const maxEvents = 20_000;
+export const maxEventBytes = 64 * MiB;
+/** (*) Results of commands kept to recognize one that comes a second time. */
+export const maxCommandResults = 65_536;
+/** (*) Idempotency keys: kept for a day of command time, and never more than this many. */
+export const idempotencyKeptMs = 24 * 3_600_000;
+export const maxIdempotencyKeys = 50_000;
+export const maxIdempotencyKeyLength = 255;
+/** (*) Sessions of one user; the oldest end when more begin. */
+export const maxSessionsOfUser = 100;
+/** (*) Rows that one prune deletes of each table, and rows that stay at most whatever their age. */
+export const maxPrunedRows = 5_000;
+export const maxFinishedTasks = 50_000;
+export const maxAuditRecords = 500_000;
+/** Bounds are enforced every so many commands, not at each. (*) */
+export const trimInterval = 64;
+export const maxPageSize = 1000;

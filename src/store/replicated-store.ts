@@ -1,0 +1,215 @@
+/**
+ * The store: proposals to the consensus, committed entries to the state machine, results to those who wait, events to
+ * those who listen. Knows neither files nor disks; open-store.ts puts the parts together.
+ *
+ * When the disk of the database is full, committed entries wait and are tried again; meanwhile proposals are refused
+ * with `no-space`. Any other failure of the database is fatal: the log has everything, a restart replays it.
+ */
+import { SQLiteError } from "bun:sqlite";
+import type { Clock, Timer } from "../lib/clock.ts";
+import { AppError, fromErrorInfo, toAppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Event } from "../model/event.ts";
+import type { LogEntry, Outcome } from "./apply/apply.ts";
+import { encodeCommand } from "./codec.ts";
+import type { Command } from "./command.ts";
+import type { CommittedHandler, Consensus } from "./consensus.ts";
+import { maxCommandBytes } from "./limits.ts";
+import { SqliteReader } from "./sqlite/reader.ts";
+import type { StateDatabase } from "./sqlite/state-database.ts";
+import { StateMachine } from "./state-machine.ts";
+import type { Applied, Store } from "./store.ts";
+import { Waiters } from "./waiters.ts";
+
+export type ReplicatedStoreParts = {
+	state: StateDatabase;
+	clock: Clock;
+	logger: Logger;
+	/** Called when going on would risk what was acknowledged; the process should end. */
+	onFatal: (error: AppError) => void;
+	/** Starts the consensus; it hands over the entries after `appliedIndex`. */
+	connect: (onCommitted: CommittedHandler, appliedIndex: number) => Promise<Consensus>;
+	/** Makes a snapshot file; null: this store cannot (the error says why). */
+	takeSnapshot: (path: string) => Promise<{ index: number; bytes: number }>;
+	/** Called after entries were applied. */
+	onApplied?: (appliedIndex: number) => void;
+	/** Closes files and releases the lock, last of all. */
+	release: () => Promise<void>;
+};
+
+const retryFullMs = 1_000;
+
+export class ReplicatedStore extends SqliteReader implements Store {
+	readonly #parts: ReplicatedStoreParts;
+	readonly #machine: StateMachine;
+	readonly #waiters: Waiters;
+	readonly #listeners = new Set<(events: readonly Event[]) => void>();
+	/** Committed, not applied yet: empty but while the disk is full. */
+	#unapplied: LogEntry[] = [];
+	#indexWaiters: { index: number; resolve: () => void; reject: (error: AppError) => void }[] = [];
+	#retry: Timer | null = null;
+	#down: AppError | null = null;
+	#consensus: Consensus | null = null;
+	#closing: Promise<void> | null = null;
+
+	private constructor(parts: ReplicatedStoreParts) {
+		super(parts.state);
+		this.#parts = parts;
+		this.#machine = new StateMachine(parts.state, parts.logger);
+		this.#waiters = new Waiters(parts.clock);
+	}
+
+	static async open(parts: ReplicatedStoreParts): Promise<ReplicatedStore> {
+		const store = new ReplicatedStore(parts);
+		store.#consensus = await parts.connect((entries) => store.#onCommitted(entries), store.appliedIndex);
+		return store;
+	}
+
+	override get appliedIndex(): number {
+		return this.#machine.appliedIndex;
+	}
+
+	async propose(command: Command): Promise<Applied> {
+		const consensus = this.#running();
+		if (this.#retry !== null) throw diskFull();
+		const data = encodeCommand(command);
+		if (data.length > maxCommandBytes)
+			throw new AppError("too-large", `The change is too large: ${data.length} bytes of at most ${maxCommandBytes}.`);
+		const applied = this.#waiters.add(command.id);
+		consensus.propose(data).catch((error) => {
+			this.#waiters.settle(command.id, (waiter) => waiter.reject(toAppError(error)));
+		});
+		return applied;
+	}
+
+	async readIndex(): Promise<number> {
+		const index = await this.#running().readIndex();
+		if (index <= this.appliedIndex) return index;
+		await new Promise<void>((resolve, reject) => this.#indexWaiters.push({ index, resolve, reject }));
+		return index;
+	}
+
+	subscribe(listener: (events: readonly Event[]) => void): () => void {
+		this.#listeners.add(listener);
+		return () => this.#listeners.delete(listener);
+	}
+
+	snapshot(path: string): Promise<{ index: number; bytes: number }> {
+		this.#running();
+		return this.#parts.takeSnapshot(path);
+	}
+
+	status(): ReturnType<Store["status"]> {
+		const consensus = this.#consensus?.status() ?? { leader: null, quorum: false, commitIndex: 0, term: 0 };
+		const leader = consensus.leader ?? (consensus.quorum ? this.#onlyNodeId() : null);
+		return { ...consensus, leader, appliedIndex: this.appliedIndex };
+	}
+
+	close(): Promise<void> {
+		this.#closing ??= this.#close();
+		return this.#closing;
+	}
+
+	/** A single voter does not know its name before the cluster is set up; the state does afterwards. */
+	#onlyNodeId(): string | null {
+		return this.state.row<{ id: string }>("SELECT id FROM node ORDER BY id LIMIT 1")?.id ?? null;
+	}
+
+	#running(): Consensus {
+		if (this.#down !== null) throw this.#down;
+		if (this.#consensus === null) throw new AppError("unavailable", "The store is starting.", { retryAfterMs: 1000 });
+		return this.#consensus;
+	}
+
+	#onCommitted(entries: readonly LogEntry[]): void {
+		if (this.#down !== null) return;
+		this.#unapplied.push(...entries);
+		if (this.#retry === null) this.#applyAll();
+	}
+
+	#applyAll(): void {
+		try {
+			while (this.#unapplied.length > 0) {
+				const { outcomes, appliedCount } = this.#machine.apply(this.#unapplied);
+				this.#unapplied.splice(0, appliedCount);
+				this.#tell(outcomes);
+			}
+		} catch (error) {
+			this.#onDatabaseFailure(error);
+			return;
+		}
+		this.#parts.onApplied?.(this.appliedIndex);
+	}
+
+	#tell(outcomes: readonly Outcome[]): void {
+		const reached = this.#indexWaiters.filter((waiter) => waiter.index <= this.appliedIndex);
+		this.#indexWaiters = this.#indexWaiters.filter((waiter) => waiter.index > this.appliedIndex);
+		for (const waiter of reached) waiter.resolve();
+		const events = outcomes.flatMap((outcome) => outcome.events);
+		for (const { commandId, result } of outcomes) {
+			this.#waiters.settle(commandId, (waiter) => {
+				if ("applied" in result) waiter.resolve(result.applied);
+				else waiter.reject(fromErrorInfo(result.error));
+			});
+		}
+		if (events.length === 0) return;
+		for (const listener of this.#listeners) {
+			try {
+				listener(events);
+			} catch (error) {
+				this.#parts.logger.error("a listener for events threw", { error });
+			}
+		}
+	}
+
+	#onDatabaseFailure(error: unknown): void {
+		if (error instanceof SQLiteError && error.code === "SQLITE_FULL") {
+			this.#parts.logger.error("the disk is full: committed changes wait to be applied", { error });
+			this.#waiters.rejectAll(
+				new AppError(
+					"no-space",
+					"The disk of this node is full. The change is recorded and takes effect once there is space.",
+				),
+			);
+			this.#retry = this.#parts.clock.schedule(retryFullMs, () => {
+				this.#retry = null;
+				if (this.#down === null) this.#applyAll();
+			});
+			return;
+		}
+		const fatal =
+			error instanceof AppError
+				? error
+				: new AppError("corrupt", "The state database failed. Restart the node: the log has every change.", {
+						cause: error,
+					});
+		this.fail(fatal);
+	}
+
+	/** Stops for good: nothing is acknowledged any more. */
+	fail(error: AppError): void {
+		if (this.#down !== null) return;
+		this.#stop(new AppError("unavailable", "The store of this node has failed; its log says why.", { cause: error }));
+		this.#parts.onFatal(error);
+	}
+
+	#stop(reason: AppError): void {
+		this.#down = reason;
+		this.#retry?.cancel();
+		this.#waiters.rejectAll(reason);
+		for (const waiter of this.#indexWaiters.splice(0)) waiter.reject(reason);
+	}
+
+	async #close(): Promise<void> {
+		// Refuses new proposals; those under way are still written and answered.
+		await this.#consensus?.close();
+		this.#stop(new AppError("unavailable", "This node is shutting down.", { retryAfterMs: 1000 }));
+		this.#listeners.clear();
+		await this.#parts.release();
+	}
+}
+
+const diskFull = (): AppError =>
+	new AppError("no-space", "The disk of this node is full. Free some space; changes work again on their own.", {
+		retryAfterMs: 5000,
+	});

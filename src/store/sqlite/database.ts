@@ -1,0 +1,48 @@
+/**
+ * Opens the state database. The Raft log is what is durable, so the database may lose its newest transactions in a
+ * power cut (they are replayed), but must not become inconsistent: WAL with synchronous=NORMAL gives exactly that.
+ */
+import { Database } from "bun:sqlite";
+import { AppError } from "../../lib/errors.ts";
+import { migrate } from "./migrations.ts";
+import { StateDatabase } from "./state-database.ts";
+
+export function openMemoryState(): StateDatabase {
+	const database = new Database(":memory:", { strict: true });
+	migrate(database);
+	return new StateDatabase(database);
+}
+
+/** `corrupt` when the file is damaged, `unsupported` when a newer version wrote it. */
+export function openStateFile(path: string): StateDatabase {
+	let database: Database | null = null;
+	try {
+		database = new Database(path, { create: true, readwrite: true, strict: true });
+		database.run("PRAGMA journal_mode = WAL");
+		database.run("PRAGMA synchronous = NORMAL");
+		database.run("PRAGMA temp_store = MEMORY");
+		database.run("PRAGMA cache_size = -8000");
+		database.run("PRAGMA busy_timeout = 5000");
+		checkIntegrity(database, path);
+		migrate(database);
+		return new StateDatabase(database);
+	} catch (error) {
+		database?.close();
+		if (error instanceof AppError) throw error;
+		throw corrupt(path, error instanceof Error ? error.message : String(error), error);
+	}
+}
+
+/** Reads every page once. */
+export function checkIntegrity(database: Database, path: string): void {
+	const rows = database.query<{ quick_check: string }, []>("PRAGMA quick_check(5)").all();
+	const problems = rows.map((row) => row.quick_check).filter((text) => text !== "ok");
+	if (problems.length > 0) throw corrupt(path, problems.join("; "));
+}
+
+const corrupt = (path: string, found: string, cause?: unknown): AppError =>
+	new AppError(
+		"corrupt",
+		`The state database ${path} is damaged (${found}). Nothing was changed. Move the file and those that begin with its name (-wal, -shm) elsewhere and start again: the state is then rebuilt from the newest snapshot and the log.`,
+		{ cause },
+	);

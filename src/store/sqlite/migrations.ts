@@ -1,0 +1,32 @@
+/**
+ * Brings a database to the schema of this version: numbered steps, each in a transaction with its number
+ * (`user_version`). A database of a newer version is refused, since this one would misread it. A released step never
+ * changes; the next change is a new step.
+ */
+import type { Database } from "bun:sqlite";
+import { AppError } from "../../lib/errors.ts";
+import { schema1 } from "./schema-1.ts";
+
+export type Migration = { version: number; statements: readonly string[] };
+
+export const migrations: readonly Migration[] = [{ version: 1, statements: schema1 }];
+
+export const schemaVersion = migrations.at(-1)?.version ?? 0;
+
+export function migrate(database: Database, steps: readonly Migration[] = migrations): void {
+	const row = database.query<{ user_version: number }, []>("PRAGMA user_version").get();
+	const current = row?.user_version ?? 0;
+	const newest = steps.at(-1)?.version ?? 0;
+	if (current > newest)
+		throw new AppError(
+			"unsupported",
+			`The state database has schema version ${current}; this version of LimiQuantix knows ${newest}. Install a version at least as new as the one that ran here before.`,
+		);
+	for (const step of steps) {
+		if (step.version <= current) continue;
+		database.transaction(() => {
+			for (const statement of step.statements) database.run(statement);
+			database.run(`PRAGMA user_version = ${step.version}`);
+		})();
+	}
+}

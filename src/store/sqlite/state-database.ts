@@ -1,0 +1,271 @@
+/**
+ * The state of the cluster in SQLite: rows in and out, without any rule of what may be in them (that is apply/). One
+ * connection serves writes and reads; both are synchronous, so no read ever sees half a transaction.
+ */
+import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
+import { assert } from "../../lib/assert.ts";
+import type { AuditRecord, Session, Token } from "../../model/access.ts";
+import type { Volume } from "../../model/storage.ts";
+import type { Task } from "../../model/task.ts";
+import type { Applied, TableName, Tables } from "../store.ts";
+import { type Link, linksOf } from "./columns.ts";
+
+type Values = SQLQueryBindings[];
+export type SecretKind = "session" | "token";
+
+export class StateDatabase {
+	readonly database: Database;
+	/** Bun's own cache holds 20 statements. Texts are made from fixed parts, so there are some hundreds at most. */
+	readonly #statements = new Map<string, Statement>();
+
+	constructor(database: Database) {
+		this.database = database;
+	}
+
+	#statement(sql: string): Statement {
+		let statement = this.#statements.get(sql);
+		if (!statement) {
+			assert(this.#statements.size < 4096, "the texts of statements are made from fixed parts");
+			statement = this.database.prepare(sql);
+			this.#statements.set(sql, statement);
+		}
+		return statement;
+	}
+
+	run(sql: string, ...values: Values): number {
+		return this.#statement(sql).run(...values).changes;
+	}
+
+	row<Row>(sql: string, ...values: Values): Row | null {
+		return this.#statement(sql).get(...values) as Row | null;
+	}
+
+	rows<Row>(sql: string, ...values: Values): Row[] {
+		return this.#statement(sql).all(...values) as Row[];
+	}
+
+	getJson(table: TableName, id: string): string | null {
+		return this.row<{ doc: string }>(`SELECT doc FROM ${table} WHERE id = ?`, id)?.doc ?? null;
+	}
+
+	get<T extends TableName>(table: T, id: string): Tables[T] | null {
+		const json = this.getJson(table, id);
+		return json === null ? null : (JSON.parse(json) as Tables[T]);
+	}
+
+	insert<T extends TableName>(table: T, object: Tables[T]): string {
+		const json = JSON.stringify(object);
+		this.run(`INSERT INTO ${table} (id, doc) VALUES (?, ?)`, object.id, json);
+		this.#insertLinks(table, object.id, this.#links(table, object));
+		return json;
+	}
+
+	/** A record with an id that is there already is the same record. */
+	insertAudit(record: AuditRecord): void {
+		this.run("INSERT OR IGNORE INTO audit (id, doc) VALUES (?, ?)", record.id, JSON.stringify(record));
+	}
+
+	update<T extends TableName>(table: T, before: Tables[T], after: Tables[T]): string {
+		const json = JSON.stringify(after);
+		const changes = this.run(`UPDATE ${table} SET doc = ? WHERE id = ?`, json, after.id);
+		assert(changes === 1, `${table} ${after.id} is there to be updated`);
+		const links = this.#links(table, after);
+		if (JSON.stringify(links) !== JSON.stringify(this.#links(table, before))) {
+			this.#deleteLinks(table, after.id);
+			this.#insertLinks(table, after.id, links);
+		}
+		return json;
+	}
+
+	delete(table: TableName, id: string): void {
+		this.run(`DELETE FROM ${table} WHERE id = ?`, id);
+		if (linksOf[table]) this.#deleteLinks(table, id);
+	}
+
+	#links<T extends TableName>(table: T, object: Tables[T]): Link[] {
+		return linksOf[table]?.(object) ?? [];
+	}
+
+	#insertLinks(table: TableName, id: string, links: readonly Link[]): void {
+		for (const [kind, value] of links)
+			this.run(
+				"INSERT OR IGNORE INTO link (owner_table, kind, value, owner_id) VALUES (?, ?, ?, ?)",
+				table,
+				kind,
+				value,
+				id,
+			);
+	}
+
+	#deleteLinks(table: TableName, id: string): void {
+		this.run("DELETE FROM link WHERE owner_table = ? AND owner_id = ?", table, id);
+	}
+
+	/** Objects of `table` that refer to `value`, ordered by id. */
+	linked<T extends TableName>(table: T, kind: string, value: string, limit = -1): Tables[T][] {
+		return this.#documents(
+			`SELECT doc FROM link JOIN ${table} ON ${table}.id = link.owner_id
+				WHERE link.owner_table = '${table}' AND link.kind = ? AND link.value = ? ORDER BY link.owner_id LIMIT ?`,
+			kind,
+			value,
+			limit,
+		);
+	}
+
+	isLinked(table: TableName, kind: string, value: string): boolean {
+		const sql = "SELECT 1 AS found FROM link WHERE owner_table = ? AND kind = ? AND value = ? LIMIT 1";
+		return this.row(sql, table, kind, value) !== null;
+	}
+
+	unfinishedTasksOf(targetId: string): Task[] {
+		return this.#documents(
+			`SELECT doc FROM link CROSS JOIN task ON task.id = link.owner_id
+				WHERE link.owner_table = 'task' AND link.kind = 'targetId' AND link.value = ?
+				AND task.state IN ('pending', 'running') ORDER BY task.created_at, task.id`,
+			targetId,
+		);
+	}
+
+	/** Id of the object with this name, upper and lower case being the same. */
+	idByName(table: TableName, name: string): string | null {
+		return this.row<{ id: string }>(`SELECT id FROM ${table} WHERE name = ? ORDER BY id LIMIT 1`, name)?.id ?? null;
+	}
+
+	volumesOfVm(vmId: string): Volume[] {
+		return this.#documents("SELECT doc FROM volume WHERE vm_id = ? ORDER BY name, id", vmId);
+	}
+
+	all<T extends TableName>(table: T): Tables[T][] {
+		return this.#documents(`SELECT doc FROM ${table} ORDER BY id`);
+	}
+
+	sessionsOf(userId: string): Session[] {
+		return this.#documents("SELECT doc FROM session WHERE user_id = ? ORDER BY created_at, id", userId);
+	}
+
+	tokensOf(userId: string): Token[] {
+		return this.#documents("SELECT doc FROM token WHERE user_id = ? ORDER BY name, id", userId);
+	}
+
+	#documents<T>(sql: string, ...values: Values): T[] {
+		return this.rows<{ doc: string }>(sql, ...values).map((row) => JSON.parse(row.doc) as T);
+	}
+
+	// Hashes of secrets.
+
+	passwordHash(userId: string): string | null {
+		const row = this.row<{ hash: string }>("SELECT password_hash AS hash FROM user_secret WHERE id = ?", userId);
+		return row?.hash ?? null;
+	}
+
+	setPasswordHash(userId: string, hash: string): void {
+		this.run("INSERT OR REPLACE INTO user_secret (id, password_hash) VALUES (?, ?)", userId, hash);
+	}
+
+	deletePasswordHash(userId: string): void {
+		this.run("DELETE FROM user_secret WHERE id = ?", userId);
+	}
+
+	idBySecretHash(kind: SecretKind, hash: string): string | null {
+		return this.row<{ id: string }>(`SELECT id FROM ${kind}_secret WHERE secret_hash = ?`, hash)?.id ?? null;
+	}
+
+	setSecretHash(kind: SecretKind, id: string, hash: string): void {
+		this.run(`INSERT INTO ${kind}_secret (id, secret_hash) VALUES (?, ?)`, id, hash);
+	}
+
+	deleteSecretHash(kind: SecretKind, id: string): void {
+		this.run(`DELETE FROM ${kind}_secret WHERE id = ?`, id);
+	}
+
+	// The applied index and other single values.
+
+	meta(key: string): string | number | null {
+		return this.row<{ value: string | number }>("SELECT value FROM meta WHERE key = ?", key)?.value ?? null;
+	}
+
+	setMeta(key: string, value: string | number): void {
+		this.run(
+			"INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+			key,
+			value,
+		);
+	}
+
+	/** All or nothing; nothing when `work` throws. */
+	transaction(work: () => void): void {
+		this.run("BEGIN IMMEDIATE");
+		try {
+			work();
+			this.run("COMMIT");
+		} catch (error) {
+			// A full disk ends the transaction by itself.
+			if (this.database.inTransaction) this.run("ROLLBACK");
+			throw error;
+		}
+	}
+
+	setApplied(index: number, term: number): void {
+		this.setMeta("appliedIndex", index);
+		this.setMeta("appliedTerm", term);
+	}
+
+	get appliedIndex(): number {
+		return Number(this.meta("appliedIndex") ?? 0);
+	}
+
+	get appliedTerm(): number {
+		return Number(this.meta("appliedTerm") ?? 0);
+	}
+
+	// Results of commands.
+
+	commandResult(commandId: string): { logIndex: number; result: string } | null {
+		return this.row("SELECT log_index AS logIndex, result FROM command_result WHERE command_id = ?", commandId);
+	}
+
+	insertCommandResult(logIndex: number, commandId: string, result: string): void {
+		this.run(
+			"INSERT INTO command_result (log_index, command_id, result) VALUES (?, ?, ?)",
+			logIndex,
+			commandId,
+			result,
+		);
+	}
+
+	setIdempotencyRow(requesterKey: string, logIndex: number, row: IdempotencyRow): void {
+		this.run(
+			`INSERT OR REPLACE INTO idempotency (requester_key, log_index, time_ms, operation, subject, result)
+				VALUES (?, ?, ?, ?, ?, ?)`,
+			requesterKey,
+			logIndex,
+			row.timeMs,
+			row.operation,
+			row.subject,
+			row.result,
+		);
+	}
+
+	idempotencyRow(requesterKey: string): IdempotencyRow | null {
+		return this.row(
+			"SELECT operation, subject, time_ms AS timeMs, result FROM idempotency WHERE requester_key = ?",
+			requesterKey,
+		);
+	}
+
+	/** Appends an event, as JSON. */
+	insertEvent(logIndex: number, position: number, doc: string): void {
+		const last = this.row<{ total: number }>("SELECT total_bytes AS total FROM event ORDER BY seq DESC LIMIT 1");
+		this.run(
+			"INSERT INTO event (log_index, position, total_bytes, doc) VALUES (?, ?, ?, ?)",
+			logIndex,
+			position,
+			(last?.total ?? 0) + doc.length,
+			doc,
+		);
+	}
+}
+
+export type IdempotencyRow = { operation: string; subject: string; timeMs: number; result: string };
+/** What is kept of the result of a command: what was applied, or why it was refused. */
+export type StoredApplied = Omit<Applied, "replayed">;

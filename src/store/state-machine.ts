@@ -1,0 +1,49 @@
+/**
+ * Committed entries into the database: several in one transaction, together with the index of the last. Throws only
+ * when the database fails, and then nothing of the batch has happened.
+ */
+import { assert } from "../lib/assert.ts";
+import type { Logger } from "../lib/log.ts";
+import { applyEntry, type LogEntry, type Outcome } from "./apply/apply.ts";
+import type { StateDatabase } from "./sqlite/state-database.ts";
+
+const maxBatch = 256;
+
+export class StateMachine {
+	readonly #state: StateDatabase;
+	readonly #logger: Logger;
+	#appliedIndex: number;
+
+	constructor(state: StateDatabase, logger: Logger) {
+		this.#state = state;
+		this.#logger = logger;
+		this.#appliedIndex = state.appliedIndex;
+	}
+
+	get appliedIndex(): number {
+		return this.#appliedIndex;
+	}
+
+	/** Applies the first entries, at most 256, and says what came of them; call again with the rest. */
+	apply(entries: readonly LogEntry[]): { outcomes: Outcome[]; appliedCount: number } {
+		const batch = entries.slice(0, maxBatch);
+		const last = batch.at(-1);
+		if (!last) return { outcomes: [], appliedCount: 0 };
+		const outcomes: Outcome[] = [];
+		this.#state.transaction(() => {
+			let expected = this.#appliedIndex + 1;
+			for (const entry of batch) {
+				assert(entry.index === expected, `entry ${entry.index} follows ${expected - 1}`);
+				const outcome = applyEntry(this.#state, entry);
+				if (outcome !== null) outcomes.push(outcome);
+				else if (entry.data.length > 0) this.#logger.error("an entry of the log is no command", { index: entry.index });
+				expected += 1;
+			}
+			this.#state.setApplied(last.index, last.term);
+		});
+		this.#appliedIndex = last.index;
+		for (const { bug, commandId } of outcomes)
+			if (bug !== undefined) this.#logger.error("a command failed by a bug", { commandId, error: bug });
+		return { outcomes, appliedCount: batch.length };
+	}
+}

@@ -1,0 +1,81 @@
+/**
+ * Proposers that wait for their command to be applied, by the command's id. Bounded in number and in time: a command
+ * that was not confirmed in time may still take effect, and the error says so.
+ */
+import type { Clock, Timer } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import { maxPendingProposals } from "./limits.ts";
+import type { Applied } from "./store.ts";
+
+type Waiter = { resolve(applied: Applied): void; reject(error: AppError): void; deadlineMs: number };
+
+export const proposalTimeoutMs = 30_000;
+const sweepIntervalMs = 1_000;
+
+export class Waiters {
+	readonly #clock: Clock;
+	readonly #byCommand = new Map<string, Waiter[]>();
+	#count = 0;
+	#sweep: Timer | null = null;
+
+	constructor(clock: Clock) {
+		this.#clock = clock;
+	}
+
+	get count(): number {
+		return this.#count;
+	}
+
+	/** Rejects with `too-many-requests` when too many wait already. */
+	add(commandId: string): Promise<Applied> {
+		if (this.#count >= maxPendingProposals)
+			return Promise.reject(
+				new AppError("too-many-requests", "Too many changes are waiting. Try again in a moment.", {
+					retryAfterMs: 1000,
+				}),
+			);
+		const { promise, resolve, reject } = Promise.withResolvers<Applied>();
+		const waiter = { resolve, reject, deadlineMs: this.#clock.monotonicMs() + proposalTimeoutMs };
+		const others = this.#byCommand.get(commandId);
+		if (others) others.push(waiter);
+		else this.#byCommand.set(commandId, [waiter]);
+		this.#count += 1;
+		this.#sweep ??= this.#clock.schedule(sweepIntervalMs, () => this.#expire());
+		return promise;
+	}
+
+	/** Settles the longest-waiting proposer of this command, if there is one here. */
+	settle(commandId: string, settle: (waiter: Pick<Waiter, "resolve" | "reject">) => void): void {
+		const waiters = this.#byCommand.get(commandId);
+		const waiter = waiters?.shift();
+		if (!waiters || !waiter) return;
+		if (waiters.length === 0) this.#byCommand.delete(commandId);
+		this.#count -= 1;
+		settle(waiter);
+	}
+
+	rejectAll(error: AppError): void {
+		this.#sweep?.cancel();
+		this.#sweep = null;
+		const all = [...this.#byCommand.values()].flat();
+		this.#byCommand.clear();
+		this.#count = 0;
+		for (const waiter of all) waiter.reject(error);
+	}
+
+	#expire(): void {
+		this.#sweep = null;
+		const now = this.#clock.monotonicMs();
+		for (const [commandId, waiters] of [...this.#byCommand]) {
+			while ((waiters[0]?.deadlineMs ?? Number.POSITIVE_INFINITY) <= now)
+				this.settle(commandId, (waiter) => waiter.reject(notConfirmed()));
+		}
+		if (this.#count > 0) this.#sweep = this.#clock.schedule(sweepIntervalMs, () => this.#expire());
+	}
+}
+
+const notConfirmed = (): AppError =>
+	new AppError(
+		"timeout",
+		"The change was not confirmed in time; it may still take effect. Read again before retrying.",
+	);
