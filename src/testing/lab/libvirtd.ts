@@ -11,8 +11,13 @@
 import { randomUUID } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { createLibvirtClient } from "../../hypervisor/libvirt/rpc/client.ts";
+import { listNetworksFlags } from "../../hypervisor/libvirt/rpc/flags.ts";
 import { assert } from "../../lib/assert.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { systemRandom } from "../../lib/random.ts";
 import type { RunOptions, RunResult } from "../../lib/run.ts";
 import { type Namespace, type NamespaceOptions, startNamespace } from "./namespace.ts";
 import { waitUntil } from "./wait-until.ts";
@@ -69,11 +74,14 @@ export async function startLibvirtd(options: LibvirtdOptions): Promise<PrivateLi
 	const folder = options.folder ?? mkdtempSync(`/tmp/lqx-${options.name}-`);
 	const socketPath = join(folder, "run/libvirt-sock");
 	assert(Buffer.byteLength(socketPath) < 108, "the socket's path is too long");
+	if (await isListening(socketPath))
+		throw new AppError("in-use", `A private libvirtd runs in ${folder} already.`, { context: { folder } });
 	const keepCache = options.keepCapabilityCache ?? true;
 	await writeFolder(folder, options, keepCache);
 	const namespace = await startNamespace({ hostname: options.name, network: options.network ?? "private" });
 
 	const stop = async () => {
+		if (options.network !== undefined && options.network !== "private") await endNetworks();
 		await namespace.stop();
 		if (keepCache) saveCapabilities(folder);
 		if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
@@ -86,6 +94,22 @@ export async function startLibvirtd(options: LibvirtdOptions): Promise<PrivateLi
 		if (pid === undefined) return;
 		process.kill(pid, signal);
 		await waitUntil("libvirtd to end", stepLimitMs, () => libvirtdPid() !== pid);
+	};
+	/** Bridges of a network that is not ours would outlive us. */
+	const endNetworks = async () => {
+		if (!namespace.alive || !libvirtdPid()) return;
+		const client = createLibvirtClient({
+			uri: `qemu+unix:///system?socket=${socketPath}`,
+			clock: systemClock,
+			random: systemRandom,
+			logger: silentLogger,
+		});
+		try {
+			const active = await client.connectListAllNetworks(listNetworksFlags.active);
+			for (const network of active) await client.networkDestroy(network);
+		} finally {
+			await client.close();
+		}
 	};
 	try {
 		await mountAll(folder, runInNamespace, options.showKvm ?? false);
@@ -117,7 +141,18 @@ export async function startLibvirtd(options: LibvirtdOptions): Promise<PrivateLi
 	};
 }
 
+const isListening = (path: string): Promise<boolean> =>
+	Bun.connect({ unix: path, socket: { data() {} } }).then(
+		(socket) => {
+			socket.terminate();
+			return true;
+		},
+		() => false,
+	);
+
 async function writeFolder(folder: string, options: LibvirtdOptions, keepCache: boolean): Promise<void> {
+	// What a former libvirtd noted of running guests holds process numbers that are somebody else's by now.
+	rmSync(join(folder, "run"), { recursive: true, force: true });
 	for (const name of [...Object.keys(bindMounts), "dev"]) mkdirSync(join(folder, name), { recursive: true });
 	for (const target of Object.values(bindMounts)) mkdirSync(target, { recursive: true });
 	const uuidFile = join(folder, "host-uuid");
@@ -144,8 +179,10 @@ type RunInside = PrivateLibvirtd["runInNamespace"];
 async function mountAll(folder: string, inside: RunInside, showKvm: boolean): Promise<void> {
 	for (const [name, target] of Object.entries(bindMounts))
 		await inside("mount", ["--bind", join(folder, name), target]);
-	// Two libvirtd would name the control groups of their first guests alike. Without a mount libvirt uses none.
-	await inside("umount", ["--recursive", "/sys/fs/cgroup"], { okExitCodes: [0, 1, 32] });
+	// A new /sys shows this network's devices. It also lacks control groups: two libvirtd would name those of their first
+	// guests alike, and without any mounted libvirt uses none.
+	await inside("umount", ["--recursive", "--lazy", "/sys"]);
+	await inside("mount", ["-t", "sysfs", "sysfs", "/sys"]);
 	if (!showKvm) await replaceDev(folder, inside);
 }
 
@@ -165,8 +202,9 @@ async function replaceDev(folder: string, inside: RunInside): Promise<void> {
 }
 
 async function startDaemon(folder: string, program: "virtlogd" | "libvirtd", inside: RunInside): Promise<void> {
-	// With --daemon the program returns when its sockets are there.
-	await inside(program, ["--daemon", "--pid-file", join(folder, `${program}.pid`)], { cwd: "/" });
+	// With --daemon the program returns when its sockets are there. A machine's systemd must not hear of our guests.
+	const environment = { DBUS_SYSTEM_BUS_ADDRESS: "unix:path=/nonexistent" };
+	await inside(program, ["--daemon", "--pid-file", join(folder, `${program}.pid`)], { cwd: "/", environment });
 }
 
 function daemonPid(namespace: Namespace, folder: string, program: string): number | undefined {

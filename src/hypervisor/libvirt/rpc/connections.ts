@@ -93,10 +93,15 @@ export class Connections implements Caller {
 
 	#link(name: Route, open: (signal: AbortSignal) => Promise<RpcConnection>): Link {
 		const { clock, random, logger, backoff = defaultBackoff } = this.#options;
+		let told = "";
 		const onState = (state: ConnectionState) => {
 			if (state.state === "connected") logger.info("Connected to libvirt.", { connection: name });
-			if (state.state === "disconnected" && !this.#closing.signal.aborted)
-				logger.warn("Not connected to libvirt.", { connection: name, reason: state.reason });
+			if (state.state === "disconnected" && !this.#closing.signal.aborted) {
+				// Once for each reason, not once for each attempt.
+				const level = state.reason === told ? "debug" : "warn";
+				logger[level]("Not connected to libvirt.", { connection: name, reason: state.reason });
+			}
+			if (state.state !== "connecting") told = state.reason;
 			if (name !== "main") return;
 			this.states.push(state);
 			if (state.state === "connected")

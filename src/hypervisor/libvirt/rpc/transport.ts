@@ -40,7 +40,8 @@ export const connectUnix: Connect = async (path, events, signal) => {
 			(socket) => socket.terminate(),
 			() => {},
 		);
-		const why = cause instanceof Error ? cause.message : String(cause);
+		const code = cause instanceof Error && "code" in cause ? `${cause.code}: ` : "";
+		const why = `${code}${cause instanceof Error ? cause.message : String(cause)}`;
 		throw new AppError("unavailable", `The socket ${path} does not answer: ${why}`, { cause, context: { path } });
 	}
 };
