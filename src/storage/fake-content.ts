@@ -4,24 +4,32 @@ const pageBytes = 4096;
 
 export class SparseBytes {
 	readonly #pages: Map<number, Uint8Array>;
+	/** Pages that belong to what this was copied from. */
+	readonly #shared: Map<number, Uint8Array> | null;
 	#length: number;
 
-	constructor(length = 0, pages = new Map<number, Uint8Array>()) {
+	constructor(length = 0, shared: Map<number, Uint8Array> | null = null) {
 		this.#length = length;
-		this.#pages = pages;
+		this.#pages = new Map(shared);
+		this.#shared = shared;
 	}
 
 	get length(): number {
 		return this.#length;
 	}
 
-	/** Bytes in memory. */
+	/** Bytes of its own. */
 	get allocatedBytes(): number {
-		return this.#pages.size * pageBytes;
+		let own = 0;
+		for (const [page, bytes] of this.#pages) if (this.#shared?.get(page) !== bytes) own += 1;
+		return own * pageBytes;
 	}
 
-	copy(length = this.#length): SparseBytes {
-		return new SparseBytes(length, new Map(this.#pages));
+	/** `share`: what is the same counts for the original only. */
+	copy(length = this.#length, share = false): SparseBytes {
+		const copy = new SparseBytes(length, share ? new Map(this.#pages) : null);
+		if (!share) for (const [page, bytes] of this.#pages) copy.#pages.set(page, bytes);
+		return copy;
 	}
 
 	grow(length: number): void {

@@ -120,7 +120,7 @@ export class FakeStorageDriver implements StorageDriver {
 		const from = source.kind === "image" ? this.#imageSource(source.id) : this.#volumeSource(source.id);
 		if (sizeBytes < from.content.length)
 			throw new AppError("invalid", "The volume would be smaller than what it is made of.");
-		const content = from.content.copy(sizeBytes);
+		const content = from.content.copy(sizeBytes, !source.fullCopy);
 		if (source.fullCopy) return { content, backing: [] };
 		if (format === "raw") throw new AppError("invalid", "A copy-on-write copy is always qcow2.");
 		if (source.kind === "volume" && from.format === "raw")

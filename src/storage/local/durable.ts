@@ -59,13 +59,3 @@ export async function commitFolder(from: string, to: string, step: Step): Promis
 	await step("sync the parent of the new folder");
 	await syncFolder(dirname(to));
 }
-
-/** Makes the folder `path` disappear at once, then removes it; `trashPath` is beside it. */
-export async function removeFolder(path: string, trashPath: string, step: Step): Promise<void> {
-	await step("rename the folder to be removed");
-	await rename(path, trashPath);
-	await step("sync the parent of the folder to be removed");
-	await syncFolder(dirname(path));
-	await step("remove the folder");
-	await rm(trashPath, { recursive: true, force: true });
-}

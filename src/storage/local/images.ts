@@ -12,7 +12,7 @@ import { requireId } from "../names.ts";
 import { copyDisk } from "../qemu-img.ts";
 import { chainOf, requireHeadersMatch } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
-import { commitFolder, removeFolder, syncFile } from "./durable.ts";
+import { commitFolder, syncFile } from "./durable.ts";
 import { openHostFile } from "./host-file.ts";
 import type { ImageRecord } from "./records.ts";
 import type { LocalUploads } from "./uploads.ts";
@@ -149,10 +149,7 @@ export class LocalImages {
 		const dependants = await this.#volumes.dependants("image", id);
 		if (dependants.length > 0)
 			throw new AppError("in-use", `Volumes are copy-on-write copies of image ${id}: ${dependants.join(", ")}.`);
-		const trash = folder.temporary("images");
-		await withFileErrors("removing the image", () =>
-			removeFolder(folder.image(id), trash.path, folder.step).finally(trash.done),
-		);
+		await withFileErrors("removing the image", () => folder.discard("images", folder.image(id)));
 	}
 
 	async open(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {

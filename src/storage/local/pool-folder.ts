@@ -6,12 +6,13 @@
  *   images/<id>/record.json          ImageRecord; with image.qcow2, image.raw or image.iso, read-only
  *   uploads/<id>.part, <id>.json     what has been received of an image, UploadRecord
  *   …/.tmp-*                         work in progress; removed by activate()
+ *   …/.trash-*                       what was deleted; removed by activate(), with the file that the volume took over
  *
  * A volume or image is a folder so that file and record appear, and disappear, in one rename. Folders are 0711: QEMU's
  * user passes through to the files that libvirt gives it, and lists nothing.
  */
-import { chmod, mkdir, readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { type Random, randomHex } from "../../lib/random.ts";
@@ -21,6 +22,7 @@ import { type Step, syncFolder, writeFileDurably } from "./durable.ts";
 import { ImageRecord, PoolRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
 
 const temporaryPrefix = ".tmp-";
+const trashPrefix = ".trash-";
 export type PoolPart = "volumes" | "images" | "uploads";
 const parts: { name: PoolPart; mode: number }[] = [
 	{ name: "volumes", mode: 0o711 },
@@ -54,16 +56,15 @@ export class PoolFolder {
 		return join(this.root, part, id);
 	}
 
-	/** A new path for work in progress; call `done` when it was renamed or removed. */
-	temporary(part: PoolPart): { path: string; done: () => void } {
-		const name = `${temporaryPrefix}${randomHex(this.#random, 12)}`;
+	#temporary(part: PoolPart, prefix: string): { path: string; done: () => void } {
+		const name = `${prefix}${randomHex(this.#random, 12)}`;
 		this.#live.add(name);
 		return { path: join(this.root, part, name), done: () => this.#live.delete(name) };
 	}
 
 	/** Runs `work` with a temporary path; whatever is left there afterwards is removed. */
 	async withTemporary<T>(part: PoolPart, work: (path: string) => Promise<T>): Promise<T> {
-		const { path, done } = this.temporary(part);
+		const { path, done } = this.#temporary(part, temporaryPrefix);
 		try {
 			return await work(path);
 		} finally {
@@ -117,11 +118,44 @@ export class PoolFolder {
 		return readRecord(PoolRecord, this.marker());
 	}
 
+	/** Makes the folder of a volume or image disappear at once, then removes it and the files that the volume took over. */
+	async discard(part: "volumes" | "images", path: string): Promise<void> {
+		const trash = this.#temporary(part, trashPrefix);
+		try {
+			await this.step("rename the folder to the trash");
+			await rename(path, trash.path);
+			await this.step("sync the parent of the folder");
+			await syncFolder(this.part(part));
+			await this.#emptyTrash(trash.path);
+		} finally {
+			trash.done();
+		}
+	}
+
+	async #emptyTrash(path: string): Promise<void> {
+		const record = await readRecord(VolumeRecord, join(path, "record.json")).catch(() => null);
+		for (const { file } of record ? [record, ...record.layers] : [])
+			if (isAbsolute(file)) {
+				await this.step("remove a file that was taken over");
+				await rm(file, { force: true });
+			}
+		await this.step("remove the folder");
+		await rm(path, { recursive: true, force: true });
+	}
+
+	/** Finishes deletions that were cut short. */
+	async removeTrash(part: PoolPart): Promise<void> {
+		for (const entry of await readdir(this.part(part)))
+			if (entry.startsWith(trashPrefix) && !this.#live.has(entry)) await this.#emptyTrash(join(this.part(part), entry));
+	}
+
 	async removeLeftovers(): Promise<void> {
-		for (const { name } of parts)
+		for (const { name } of parts) {
+			await this.removeTrash(name);
 			for (const entry of await readdir(this.part(name)))
 				if (entry.startsWith(temporaryPrefix) && !this.#live.has(entry))
 					await rm(join(this.part(name), entry), { recursive: true, force: true });
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ export class LocalUploads {
 		requireId(id, "image");
 		const { folder } = this.#context;
 		const record = await folder.readUpload(id);
-		if (record === null) return null;
+		if (record === null || (await folder.readImage(id)) !== null) return null;
 		const { totalBytes, validator } = record;
 		const live = this.#open.get(id);
 		if (live) return { receivedBytes: live.receivedBytes, totalBytes, validator };

@@ -1,6 +1,6 @@
 /** Volumes of a local pool: made aside and committed by one rename, found by their records. */
 import { chmod, lstat, mkdir, readdir, rm, stat } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
@@ -10,7 +10,7 @@ import { diskSize, requireId } from "../names.ts";
 import { copyDisk, createDisk, createOverlay, growDisk, requireNotOpen } from "../qemu-img.ts";
 import { backingName, chainOf, requireHeadersMatch, restsOn, statFile, volumeFile, volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
-import { commitFolder, removeFolder, syncFile } from "./durable.ts";
+import { commitFolder, syncFile } from "./durable.ts";
 import { diskMode, freezeVolume, frozenMode } from "./freeze.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
@@ -145,20 +145,14 @@ export class LocalVolumes {
 		using _own = await this.#lock(id);
 		const { folder } = this.#context;
 		const record = await folder.readVolume(id);
-		if (record === null) return;
+		if (record === null) return withFileErrors("removing the volume", () => folder.removeTrash("volumes"));
 		const dependants = await this.dependants("volume", id);
 		if (dependants.length > 0)
 			throw new AppError("in-use", `Other volumes are copy-on-write copies of volume ${id}: ${dependants.join(", ")}.`);
 		const path = volumeFile(folder, id, record.file);
 		await withFileErrors("removing the volume", async () => {
 			if (await isThere(path)) await requireNotOpen(path, record.format);
-			for (const file of [record.file, ...record.layers.map((layer) => layer.file)])
-				if (isAbsolute(file)) {
-					await folder.step("remove a file that was taken over");
-					await rm(file, { force: true });
-				}
-			const trash = folder.temporary("volumes");
-			await removeFolder(folder.volume(id), trash.path, folder.step).finally(trash.done);
+			await folder.discard("volumes", folder.volume(id));
 		});
 	}
 

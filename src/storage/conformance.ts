@@ -1,0 +1,186 @@
+/**
+ * One suite for all storage drivers, the fake included: what the interface promises, seen from outside. A test that a
+ * driver's capabilities rule out is skipped with the reason that the driver itself gives.
+ */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { present } from "../lib/assert.ts";
+import { systemClock } from "../lib/clock.ts";
+import { type ErrorCode, isAppError } from "../lib/errors.ts";
+import { idSource } from "../lib/ids.ts";
+import { systemRandom } from "../lib/random.ts";
+import { MiB } from "../lib/units.ts";
+import type { PoolCapabilities } from "../model/storage.ts";
+import { imageConformance } from "./conformance-images.ts";
+import { volumeConformance } from "./conformance-volumes.ts";
+import type { StorageDriver } from "./driver.ts";
+
+/** One pool of one test. */
+export type StoragePoolUnderTest = {
+	/** Activated. */
+	driver: StorageDriver;
+	/** A new driver on the same pool, as after a restart of the daemon; activated. The old one is not used again. */
+	reopen(): Promise<StorageDriver>;
+	/** Writes into the disk as its guest would. */
+	writeDisk(driver: StorageDriver, id: string, position: number, bytes: Uint8Array): Promise<void>;
+	/** Makes a file on the node, outside of the pool; its path. */
+	hostFile(name: string, bytes: Uint8Array): Promise<string>;
+	hostFileExists(path: string): Promise<boolean>;
+	close(): Promise<void>;
+};
+
+export type StorageUnderTest = {
+	name: string;
+	capabilities: PoolCapabilities;
+	open(): Promise<StoragePoolUnderTest>;
+	/** True when the content of qcow2 files is real; else the reason why it is not. */
+	decodesQcow2: true | string;
+};
+
+export type Suite = {
+	pool(): StoragePoolUnderTest;
+	driver(): StorageDriver;
+	/** `needs`: true, or the reason why the test is skipped. */
+	check(name: string, needs: true | string, body: () => Promise<void>): void;
+	capability(name: keyof PoolCapabilities): true | string;
+	under: StorageUnderTest;
+};
+
+export const { newId } = idSource(systemClock, systemRandom);
+
+export const hostileIds = [
+	"",
+	"../../etc/passwd",
+	"-o preallocation=full",
+	"01890000-0000-7000-8000-00000000000g",
+	"01890000-0000-7000-8000-000000000000\n",
+	"01890000-0000-7000-8000-000000000000/../x",
+	"01890000-0000-7000-8000-00000000000\0",
+	"01890000-0000-7000-8000-00000000000A",
+	"@snapshot",
+	"a".repeat(4096),
+];
+
+export function storageConformance(under: StorageUnderTest): void {
+	describe(`storage conformance: ${under.name}`, () => {
+		let current: StoragePoolUnderTest | null = null;
+		beforeEach(async () => {
+			current = await under.open();
+		});
+		afterEach(async () => {
+			await current?.close();
+			current = null;
+		});
+		const suite: Suite = {
+			under,
+			pool: () => present(current, "the pool"),
+			driver: () => present(current, "the pool").driver,
+			check(name, needs, body) {
+				if (needs === true) test(name, body);
+				else test.skip(`${name} (skipped: ${needs})`, body);
+			},
+			capability(name) {
+				const value = under.capabilities[name];
+				return value === false ? (under.capabilities.reasons[name] ?? `no ${name}`) : true;
+			},
+		};
+		poolConformance(suite);
+		volumeConformance(suite);
+		imageConformance(suite);
+	});
+}
+
+function poolConformance({ pool, driver, under }: Suite): void {
+	test("says what it can do, with a reason for what it cannot", () => {
+		expect(driver().capabilities).toEqual(under.capabilities);
+		const { formats, reasons, ...flags } = driver().capabilities;
+		expect(formats.length).toBeGreaterThan(0);
+		for (const [name, value] of Object.entries(flags))
+			if (value === false) expect(reasons[name] ?? `no reason for ${name}`).toMatch(/\.$/);
+	});
+
+	test("activate may be repeated, with operations in between", async () => {
+		const id = newId();
+		await driver().createVolume(id, { format: "qcow2", sizeBytes: MiB, source: { kind: "empty" } });
+		await driver().activate();
+		await driver().activate();
+		expect((await driver().getVolume(id))?.sizeBytes).toBe(MiB);
+	});
+
+	test("check measures the pool", async () => {
+		const usage = await driver().check();
+		expect(usage.totalBytes).toBeGreaterThan(0);
+		expect(usage.availableBytes).toBeGreaterThan(0);
+		expect(usage.usedBytes + usage.availableBytes).toBeLessThanOrEqual(usage.totalBytes);
+	});
+
+	test("everything is there after a restart", async () => {
+		const [volume, upload] = [newId(), newId()];
+		await driver().createVolume(volume, { format: "raw", sizeBytes: 2 * MiB, source: { kind: "empty" } });
+		const image = await makeImage(driver(), pattern(64 * 1024));
+		const file = await driver().openUpload(upload, 100);
+		await file.write(pattern(40));
+		await file.close();
+		const reopened = await pool().reopen();
+		expect(await reopened.getVolume(volume)).toMatchObject({ format: "raw", sizeBytes: 2 * MiB, backing: [] });
+		expect((await reopened.listVolumes()).map(({ id }) => id)).toEqual([volume]);
+		expect(await reopened.getImage(image)).toMatchObject({ format: "raw", virtualSizeBytes: 64 * 1024 });
+		expect((await reopened.getUpload(upload))?.receivedBytes).toBe(40);
+	});
+}
+
+/** Expects the AppError `code`; its message, for more. */
+export async function fails(code: ErrorCode, work: Promise<unknown>): Promise<string> {
+	try {
+		await work;
+	} catch (error) {
+		if (!isAppError(error)) throw error;
+		expect(`${error.code}: ${error.message}`).toStartWith(`${code}:`);
+		return error.message;
+	}
+	throw new Error(`expected the error ${code}, but nothing failed`);
+}
+
+/** Bytes that are not zero and not the same on every page. */
+export function pattern(length: number, seed = 1): Uint8Array {
+	const bytes = new Uint8Array(length);
+	for (let at = 0; at < length; at++) bytes[at] = 1 + ((at * 7 + (at >> 12) * 13 + seed) % 255);
+	return bytes;
+}
+
+export const sha256 = (bytes: Uint8Array): string => new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+
+export async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+	return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+export async function upload(driver: StorageDriver, id: string, bytes: Uint8Array): Promise<void> {
+	const file = await driver.openUpload(id, bytes.length);
+	await file.write(bytes);
+	await file.close();
+}
+
+export async function makeImage(
+	driver: StorageDriver,
+	bytes: Uint8Array,
+	format: "raw" | "qcow2" | "iso" = "raw",
+): Promise<string> {
+	const id = newId();
+	await upload(driver, id, bytes);
+	await driver.finishImage(id, { format, sha256: null });
+	return id;
+}
+
+/** The disk as its guest sees it. */
+export async function diskContent(driver: StorageDriver, id: string): Promise<Uint8Array> {
+	const { sizeBytes, stream } = await driver.exportVolume(id, "raw", {});
+	const bytes = await readAll(stream);
+	expect(bytes.length).toBe(sizeBytes);
+	return bytes;
+}
+
+/** Same bytes, without printing megabytes when they are not. */
+export function expectSame(found: Uint8Array, wanted: Uint8Array): void {
+	expect(found.length).toBe(wanted.length);
+	const at = found.findIndex((byte, index) => byte !== wanted[index]);
+	expect(at === -1 ? "same" : `differs at ${at}`).toBe("same");
+}

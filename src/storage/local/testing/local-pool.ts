@@ -1,0 +1,81 @@
+/** For the tests of the local driver: drivers on temporary pools, and what is in a pool. */
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, relative } from "node:path";
+import { systemClock } from "../../../lib/clock.ts";
+import { silentLogger } from "../../../lib/log.ts";
+import { systemRandom } from "../../../lib/random.ts";
+import { run } from "../../../lib/run.ts";
+import { newId, readAll, sha256 } from "../../conformance.ts";
+import type { StorageDriver } from "../../driver.ts";
+import { LocalDriver, type LocalDriverOptions } from "../driver.ts";
+
+export const poolId = "01890000-0000-7000-8000-0000000000aa";
+
+export function localDriver(path: string, more: Partial<LocalDriverOptions> = {}): LocalDriver {
+	const base = { random: systemRandom, clock: systemClock, log: silentLogger, protectedPaths: [], lockWaitMs: 1000 };
+	return new LocalDriver({ ...base, poolId, ...more, path });
+}
+
+export async function openLocal(path: string, more: Partial<LocalDriverOptions> = {}): Promise<LocalDriver> {
+	const driver = localDriver(path, more);
+	await driver.activate();
+	return driver;
+}
+
+/** A folder that goes with the block: `await using folder = await temporaryFolder()`. */
+export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
+	const path = await mkdtemp(join(tmpdir(), "limiquantix-pool-"));
+	return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** Writes into a disk with QEMU's own code, as a guest would. */
+export async function writeDisk(driver: StorageDriver, id: string, position: number, bytes: Uint8Array): Promise<void> {
+	const { source, format } = await driver.attachInfo(id);
+	const file = join(tmpdir(), `limiquantix-content-${newId()}`);
+	await writeFile(file, bytes);
+	try {
+		const command = `write -s ${file} ${position} ${bytes.length}`;
+		await run("qemu-io", ["-f", format, "-c", command, "--", source.path], { timeoutMs: 20_000 });
+	} finally {
+		await rm(file);
+	}
+}
+
+/** All that the pool says it holds, with the content of the disks. */
+export async function describePool(driver: StorageDriver, imageIds: string[]) {
+	const volumes = [];
+	for (const { allocatedBytes: _, ...volume } of await driver.listVolumes()) {
+		const { stream } = await driver.exportVolume(volume.id, "raw", {});
+		volumes.push({ ...volume, content: sha256(await readAll(stream)) });
+	}
+	const images = [];
+	for (const id of imageIds) images.push({ id, image: await driver.getImage(id), upload: await driver.getUpload(id) });
+	return { volumes, images };
+}
+
+/** Files of the pool that no record speaks of, relative to its root. */
+export async function strayFiles(root: string, driver: StorageDriver, imageIds: string[]): Promise<string[]> {
+	const known = new Set(["limiquantix-pool.json"]);
+	const add = (path: string) => known.add(relative(root, path));
+	for (const { id } of await driver.listVolumes()) {
+		add(join(root, "volumes", id, "record.json"));
+		const { source, backing } = await driver.attachInfo(id);
+		for (const path of [source.path, ...backing.map((file) => file.path)]) add(path);
+	}
+	for (const id of imageIds) {
+		if (await driver.getImage(id)) {
+			const path = await driver.imagePath(id);
+			add(path);
+			add(join(dirname(path), "record.json"));
+		}
+		if (await driver.getUpload(id))
+			for (const ending of ["part", "json"]) add(join(root, "uploads", `${id}.${ending}`));
+	}
+	const entries = await readdir(root, { recursive: true, withFileTypes: true });
+	const files = entries.filter((entry) => !entry.isDirectory());
+	const folders = entries.filter((entry) => entry.isDirectory() && entry.name.startsWith("."));
+	return [...files, ...folders]
+		.map((entry) => relative(root, join(entry.parentPath, entry.name)))
+		.filter((path) => !known.has(path));
+}
