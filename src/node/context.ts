@@ -1,0 +1,108 @@
+/**
+ * What every part of the node is given: identity, the state, the drivers, time. Built once by node.ts; nothing in
+ * src/node reaches for a global. `stopping` is aborted by stop(): from then on nothing new begins, and what was not
+ * finished stays in the state for the next start.
+ */
+import type { HypervisorDriver } from "../hypervisor/driver.ts";
+import type { Clock } from "../lib/clock.ts";
+import { isAppError } from "../lib/errors.ts";
+import type { IdSource } from "../lib/ids.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Pool } from "../model/storage.ts";
+import type { Vm } from "../model/vm.ts";
+import type { NetworkDriver } from "../network/driver.ts";
+import type { Progress, StorageDriver } from "../storage/driver.ts";
+import type { CommandBody } from "../store/command.ts";
+import type { Applied, Proposer, Store } from "../store/store.ts";
+import { Connection } from "./connection.ts";
+import { KeyedMutex, Semaphore } from "./gates.ts";
+import type { HostFacts } from "./host.ts";
+import { bounds, limits } from "./limits.ts";
+import { Bell, withLimit } from "./wait.ts";
+
+/**
+ * Makes the driver of a pool on this node; called once for each pool. `wasReady`: the pool has held data here before, so
+ * that an empty folder is an error (its disk is not mounted), not a new pool.
+ */
+export type StorageRegistry = { open(pool: Pool & { wasReady: boolean }): StorageDriver };
+
+/** Writes the NoCloud seed of a VM to `path`, whole or not at all. Only called for a VM with cloud-init settings. */
+export type SeedWriter = (options: { path: string; vm: Vm; signal: AbortSignal }) => Promise<void>;
+
+/** Gets what `url` serves into the upload area of the image; see storage/fetch-url.ts for what is refused. */
+export type UrlFetcher = (options: {
+	url: string;
+	imageId: string;
+	driver: StorageDriver;
+	signal: AbortSignal;
+	progress: Progress;
+}) => Promise<void>;
+
+export type NodeDeps = {
+	nodeId: string;
+	version: string;
+	dataDir: string;
+	demoImage: string | null;
+	store: Store;
+	proposer: Proposer;
+	hypervisor: HypervisorDriver;
+	storage: StorageRegistry;
+	network: NetworkDriver;
+	seeds: SeedWriter;
+	fetchUrl: UrlFetcher;
+	host: HostFacts;
+	/** As probed, and why. */
+	accelerator: { kind: "kvm" | "tcg"; reason: string };
+	clock: Clock;
+	ids: IdSource;
+	logger: Logger;
+};
+
+export type NodeContext = NodeDeps & {
+	stopping: AbortSignal;
+	vmSteps: Semaphore;
+	heavyCopies: Semaphore;
+	/** "volume:<id>", "image:<id>": one at a time changes what is behind it. */
+	locks: KeyedMutex;
+	connection: Connection;
+	/** proposeSystem, repeated with back-off while the cluster cannot take writes. */
+	propose(body: CommandBody): Promise<Applied>;
+};
+
+export function createContext(deps: NodeDeps, stopping: AbortSignal): NodeContext {
+	return {
+		...deps,
+		stopping,
+		vmSteps: new Semaphore(bounds.vmSteps),
+		heavyCopies: new Semaphore(bounds.heavyCopies),
+		locks: new KeyedMutex(),
+		connection: new Connection(deps.hypervisor, deps.clock),
+		propose: (body) => proposeWithRetry(deps, stopping, body),
+	};
+}
+
+const isTransient = (error: unknown): boolean =>
+	isAppError(error, "unavailable") || isAppError(error, "too-many-requests") || isAppError(error, "timeout");
+
+async function proposeWithRetry(deps: NodeDeps, stopping: AbortSignal, body: CommandBody): Promise<Applied> {
+	const giveUpAtMs = deps.clock.monotonicMs() + limits.proposeRetryMs;
+	for (let delayMs = 250; ; delayMs = Math.min(delayMs * 2, 10_000)) {
+		stopping.throwIfAborted();
+		try {
+			return await deps.proposer.proposeSystem(body);
+		} catch (error) {
+			if (!isTransient(error) || deps.clock.monotonicMs() + delayMs > giveUpAtMs) throw error;
+			deps.logger.warn("the cluster does not take writes; trying again", { command: body.kind, error });
+			await new Bell().wait(deps.clock, delayMs, stopping);
+		}
+	}
+}
+
+/** A call of a driver with its limit. `what` begins the sentence of the time-out. */
+export const limited = <T>(
+	context: NodeContext,
+	what: string,
+	limitMs: number,
+	call: (signal: AbortSignal) => Promise<T>,
+	signal?: AbortSignal,
+): Promise<T> => withLimit(context.clock, { what, limitMs, signal }, call);

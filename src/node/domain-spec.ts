@@ -1,0 +1,83 @@
+/**
+ * A VM's record as the hypervisor driver wants it: references to volumes, images and networks turned into paths and
+ * bridges of this node. Fails with a message that names what is missing.
+ */
+import { stat } from "node:fs/promises";
+import type { DomainSpec } from "../hypervisor/driver.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Vm } from "../model/vm.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { limits } from "./limits.ts";
+import type { Networks } from "./networks.ts";
+import type { Pools } from "./pools.ts";
+import { seedPath, vmFolder } from "./vm-folder.ts";
+
+export type DomainParts = { context: NodeContext; pools: Pools; networks: Networks };
+
+/**
+ * `bridges`: by network id, when they were made ready just now; else the networks are made ready here, because a bridge's
+ * name is only known then.
+ */
+export async function buildDomainSpec(
+	{ context, pools, networks }: DomainParts,
+	vm: Vm,
+	bridges: ReadonlyMap<string, string> | null,
+): Promise<DomainSpec> {
+	const folder = vmFolder(context.dataDir, vm.id);
+	const known = bridges ?? (await prepareNetworks(networks, vm));
+	const disks = await Promise.all(
+		vm.spec.disks.map(async (disk) => {
+			const volume = context.store.get("volume", disk.volumeId);
+			if (!volume) throw new AppError("not-found", `The volume of disk "${disk.id}" does not exist.`);
+			const driver = await pools.driver(volume.poolId);
+			const attached = await limited(context, `Finding volume "${volume.name}"`, limits.quickStorageMs, () =>
+				driver.attachInfo(volume.id),
+			);
+			return { id: disk.id, ...attached };
+		}),
+	);
+	const cdroms = await Promise.all(
+		vm.spec.cdroms.map(async (cdrom) => ({
+			id: cdrom.id,
+			path: cdrom.imageId === null ? null : await imagePath(context, pools, cdrom.imageId),
+		})),
+	);
+	const nics = vm.spec.nics.map((nic) => {
+		const bridge = known.get(nic.networkId);
+		if (bridge === undefined) throw new AppError("not-found", `The network of NIC "${nic.id}" does not exist.`);
+		return { id: nic.id, bridge };
+	});
+	return {
+		id: vm.id,
+		name: vm.name,
+		generation: vm.generation,
+		spec: vm.spec,
+		disks,
+		cdroms,
+		nics,
+		seedPath: vm.spec.cloudInit === null ? null : seedPath(folder),
+		accelerator: context.accelerator.kind,
+		folder,
+	};
+}
+
+/** Makes the networks of all NICs exist; bridges by network id. */
+export async function prepareNetworks(networks: Networks, vm: Vm): Promise<Map<string, string>> {
+	const ids = [...new Set(vm.spec.nics.map((nic) => nic.networkId))];
+	return new Map(await Promise.all(ids.map(async (id) => [id, await networks.bridge(id)] as const)));
+}
+
+async function imagePath(context: NodeContext, pools: Pools, imageId: string): Promise<string> {
+	const image = context.store.get("image", imageId);
+	if (!image) throw new AppError("not-found", "The image in a CD-ROM drive does not exist any more.");
+	if (image.phase !== "ready")
+		throw new AppError("wrong-state", `Image "${image.name}" in a CD-ROM drive is ${image.phase}.`);
+	const driver = await pools.driver(image.poolId);
+	return limited(context, `Finding image "${image.name}"`, limits.quickStorageMs, () => driver.imagePath(imageId));
+}
+
+export const fileExists = async (path: string): Promise<boolean> =>
+	stat(path).then(
+		(found) => found.isFile(),
+		() => false,
+	);

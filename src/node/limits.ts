@@ -1,0 +1,78 @@
+/**
+ * How long things may take on this node, and how many may go on at once. Every in-between state of a VM, volume or
+ * image has an owner (a task, or the node's own loops) and a limit from here: when it is over, the task fails with
+ * `timeout` and the state is read anew, so that nothing is ever stuck. Times are milliseconds.
+ */
+
+export const limits = {
+	/** One read from libvirt (list, state, XML). */
+	readMs: 30_000,
+	defineMs: 60_000,
+	/** QEMU of a large VM on a busy host; libvirt itself gives up earlier on its monitor. */
+	startMs: 180_000,
+	requestShutdownMs: 30_000,
+	/** SIGTERM, then SIGKILL; a process in uninterruptible sleep outlives both. */
+	destroyMs: 60_000,
+	controlMs: 30_000,
+	liveChangeMs: 60_000,
+	screenshotMs: 15_000,
+	/** Making a network exist (libvirt starts dnsmasq). */
+	networkMs: 60_000,
+	seedMs: 30_000,
+	/** Deleting a large file on a slow disk. */
+	deleteVolumeMs: 600_000,
+	/** Making a volume without copying, growing one. */
+	quickStorageMs: 120_000,
+	/** Copying: as long as it makes progress, and never longer than this. */
+	copyMs: 24 * 3_600_000,
+	/** Copying without any progress. */
+	copyIdleMs: 600_000,
+	/** An upload to which nothing is added. */
+	uploadIdleMs: 24 * 3_600_000,
+	/** An upload request that sends nothing. */
+	uploadPartMs: 60_000,
+	poolActivateMs: 60_000,
+	poolCheckMs: 30_000,
+
+	/** How long a task waits for libvirt to come (back) before it fails with `unavailable`. */
+	hypervisorWaitMs: 60_000,
+	/** libvirt away for longer: VMs that ran are reported `unknown`. A restart of libvirtd stays below it. */
+	hypervisorAwayMs: 15_000,
+	/** How long a volume waits for the VM that it belongs to, to be left alone. */
+	exclusiveWaitMs: 600_000,
+	/** A reset that is older than this is not repeated after a restart of the daemon. */
+	staleResetMs: 600_000,
+	/** Between two requests of one shut-down: a guest that was still booting has missed the first. */
+	shutdownRepeatMs: 30_000,
+	/** How long proposals are repeated while the cluster has no leader. */
+	proposeRetryMs: 600_000,
+	/** How long stop() waits for steps in flight. */
+	stopMs: 10_000,
+} as const;
+
+export const intervals = {
+	resyncMs: 30_000,
+	addressesMs: 10_000,
+	poolCheckMs: 10_000,
+	/** Usage of a pool that changed by less than 1 % is reported at most this often. */
+	poolUsageMs: 60_000,
+	metricsMs: 5_000,
+	/** Between two progress reports of one task. */
+	progressMs: 1_000,
+	/** Between two pictures of one VM's screen. */
+	screenshotMs: 1_000,
+} as const;
+
+export const bounds = {
+	/** Steps of VM operations at once. */
+	vmSteps: 8,
+	/** Copies of whole disks and images at once. */
+	heavyCopies: 2,
+	/** Steps of one task: more means that the planner goes round in circles. */
+	stepsPerTask: 500,
+	/** Pictures kept for the screenshot cache. */
+	screenshots: 32,
+	serialLogBytes: 4 * 1024 * 1024,
+	/** Waits for libvirt within one task. */
+	hypervisorWaits: 5,
+} as const;

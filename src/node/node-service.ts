@@ -1,0 +1,154 @@
+/** NodeService for this node: checks the record, then asks the driver. See service.ts for what each promises. */
+import { existsSync } from "node:fs";
+import type { Static } from "@sinclair/typebox";
+import type { SerialStream } from "../hypervisor/driver.ts";
+import { toRfc3339 } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { NetworkLease } from "../model/network.ts";
+import type { NodeMetrics, VmMetrics } from "../model/node.ts";
+import type { Volume } from "../model/storage.ts";
+import type { ForeignVm, Vm } from "../model/vm.ts";
+import type { Adoption } from "./adoption.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { limits } from "./limits.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Pools } from "./pools.ts";
+import type { Screenshots } from "./screenshots.ts";
+import type { NodeService } from "./service.ts";
+import type { Uploads } from "./uploads.ts";
+import { readTail, serialLogPath, vmFolder } from "./vm-folder.ts";
+
+export type ServiceParts = {
+	context: NodeContext;
+	pools: Pools;
+	uploads: Uploads;
+	adoption: Adoption;
+	metrics: Metrics;
+	screenshots: Screenshots;
+};
+
+type Content = { sizeBytes: number; stream: ReadableStream<Uint8Array> };
+
+export class LocalNodeService implements NodeService {
+	readonly nodeId: string;
+	readonly #parts: ServiceParts;
+	readonly #context: NodeContext;
+
+	constructor(parts: ServiceParts) {
+		this.#parts = parts;
+		this.#context = parts.context;
+		this.nodeId = parts.context.nodeId;
+	}
+
+	nodeMetrics(): NodeMetrics | null {
+		return this.#parts.metrics.node();
+	}
+
+	vmMetrics(vmId: string): VmMetrics | null {
+		return this.#parts.metrics.vm(vmId);
+	}
+
+	async screenshot(vmId: string): Promise<Uint8Array> {
+		this.#alive(vmId);
+		return this.#parts.screenshots.take(vmId);
+	}
+
+	async serialLog(vmId: string, maxBytes: number): Promise<Uint8Array> {
+		const vm = this.#mine(vmId);
+		return readTail(serialLogPath(vmFolder(this.#context.dataDir, vm.id)), maxBytes);
+	}
+
+	async domainXml(vmId: string): Promise<string> {
+		const vm = this.#mine(vmId);
+		return this.#read("Reading the VM's definition", () => this.#context.hypervisor.domainXml(vm.id));
+	}
+
+	async vncSocket(vmId: string): Promise<string> {
+		this.#alive(vmId);
+		return this.#read("Finding the VM's screen", () => this.#context.hypervisor.vncSocket(vmId));
+	}
+
+	async openSerial(vmId: string): Promise<SerialStream> {
+		this.#alive(vmId);
+		return this.#read("Opening the serial console", () => this.#context.hypervisor.openSerial(vmId));
+	}
+
+	foreignVms(): Promise<ForeignVm[]> {
+		return this.#parts.adoption.foreignVms();
+	}
+
+	planAdoption(domainId: string): Promise<{ vm: Vm; volumes: Volume[] }> {
+		return this.#parts.adoption.plan(domainId);
+	}
+
+	async networkLeases(networkId: string): Promise<Static<typeof NetworkLease>[]> {
+		const { store } = this.#context;
+		const network = store.get("network", networkId);
+		if (!network) throw new AppError("not-found", "There is no such network.");
+		const leases = await this.#read("Reading leases", () => this.#context.network.leases(network));
+		return leases.map((lease) => ({
+			mac: lease.mac,
+			address: lease.address,
+			hostname: lease.hostname,
+			expiresAt: lease.expiresAtMs === null ? null : toRfc3339(lease.expiresAtMs),
+			vmId: store.all("vm", { mac: lease.mac.toLowerCase() })[0]?.id ?? null,
+		}));
+	}
+
+	writeImageContent(imageId: string, offset: number, body: ReadableStream<Uint8Array>) {
+		return this.#parts.uploads.write(imageId, offset, body);
+	}
+
+	imageUploadOffset(imageId: string): Promise<number> {
+		return this.#parts.uploads.offset(imageId);
+	}
+
+	async openImage(imageId: string): Promise<Content> {
+		const image = this.#context.store.get("image", imageId);
+		if (!image) throw new AppError("not-found", "There is no such image.");
+		if (image.phase !== "ready") throw new AppError("wrong-state", `The image is ${image.phase}.`);
+		const driver = await this.#parts.pools.driver(image.poolId);
+		return driver.openImage(imageId);
+	}
+
+	async exportVolume(volumeId: string, format: "qcow2" | "raw", signal: AbortSignal): Promise<Content> {
+		const { store } = this.#context;
+		const volume = store.get("volume", volumeId);
+		if (!volume) throw new AppError("not-found", "There is no such volume.");
+		if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}.`);
+		const vm = volume.vmId === null ? null : store.get("vm", volume.vmId);
+		if (vm && vm.status.powerState !== "stopped" && vm.status.powerState !== "failed")
+			throw new AppError("wrong-state", `The volume belongs to VM "${vm.name}", which runs: stop it first.`);
+		const driver = await this.#parts.pools.driver(volume.poolId);
+		return driver.exportVolume(volumeId, format, { signal });
+	}
+
+	demoImagePath(): string | null {
+		const path = this.#context.demoImage;
+		return path !== null && existsSync(path) ? path : null;
+	}
+
+	hypervisorState(): "connected" | "connecting" | "disconnected" {
+		return this.#context.hypervisor.info().state;
+	}
+
+	#read<T>(what: string, work: () => Promise<T>): Promise<T> {
+		return limited(this.#context, what, limits.readMs, work);
+	}
+
+	#mine(vmId: string): Vm {
+		const vm = this.#context.store.get("vm", vmId);
+		if (!vm) throw new AppError("not-found", "There is no such VM.");
+		if (vm.nodeId !== this.nodeId) throw new AppError("wrong-state", "The VM is on another node.");
+		return vm;
+	}
+
+	/** It must run, as far as is known. While libvirt is away the driver says so. */
+	#alive(vmId: string): Vm {
+		const vm = this.#mine(vmId);
+		const { powerState } = vm.status;
+		if (powerState === "stopped" || powerState === "failed")
+			throw new AppError("wrong-state", `The VM is ${powerState}: there is nothing to see.`);
+		return vm;
+	}
+}

@@ -1,0 +1,206 @@
+/**
+ * This host's part of the cluster: carries out the tasks of its VMs, volumes, images, networks and pools, adopts what
+ * runs, reports what it sees, samples figures. One mutator per VM (vm-queue.ts), reconcilers woken by events and by
+ * timers, planners that are pure (vm-plan.ts, vm-observe.ts, vm-settle.ts).
+ *
+ * The caller gives it everything that it touches, calls `startNode` once the cluster exists in the store, and `stop()`
+ * before the store and the drivers are closed. Neither starting nor stopping changes a VM: libvirt owns them. Starting
+ * does not wait for libvirt, which may be away; work that needs it waits, with a limit.
+ */
+import type { DomainEvent } from "../hypervisor/driver.ts";
+import type { Timer } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Event } from "../model/event.ts";
+import { AddressPoller } from "./addresses.ts";
+import { Adoption } from "./adoption.ts";
+import { Autostart } from "./autostart.ts";
+import { createContext, type NodeContext, type NodeDeps } from "./context.ts";
+import { Images } from "./images.ts";
+import { intervals, limits } from "./limits.ts";
+import { Metrics } from "./metrics.ts";
+import { Networks } from "./networks.ts";
+import { LocalNodeService } from "./node-service.ts";
+import { NodeStatusReporter } from "./node-status.ts";
+import { Pools } from "./pools.ts";
+import { Screenshots } from "./screenshots.ts";
+import type { NodeService } from "./service.ts";
+import { TaskBoard } from "./task-board.ts";
+import { type TaskHandlers, TaskRunner } from "./task-runner.ts";
+import { Uploads } from "./uploads.ts";
+import { VmQueues } from "./vm-queues.ts";
+import { Bell, withLimit } from "./wait.ts";
+
+export type { NodeDeps } from "./context.ts";
+
+export type RunningNode = {
+	service: NodeService;
+	/** Ends all loops; waits at most 10 s for steps in flight. VMs go on. Unfinished tasks stay for the next start. */
+	stop(): Promise<void>;
+};
+
+export async function startNode(deps: NodeDeps): Promise<RunningNode> {
+	const node = new LocalNode(deps);
+	await node.start();
+	return { service: node.service, stop: () => node.stop() };
+}
+
+class LocalNode {
+	readonly service: NodeService;
+	readonly #stopping = new AbortController();
+	readonly #context: NodeContext;
+	readonly #pools: Pools;
+	readonly #networks: Networks;
+	readonly #queues: VmQueues;
+	readonly #board: TaskBoard;
+	readonly #runner: TaskRunner;
+	readonly #status: NodeStatusReporter;
+	readonly #metrics: Metrics;
+	readonly #screenshots: Screenshots;
+	readonly #addresses: AddressPoller;
+	readonly #autostart: Autostart;
+	#ends: (() => void)[] = [];
+	#awayTimer: Timer | null = null;
+	/** Loops and the start sequence. */
+	readonly #background = new Set<Promise<void>>();
+
+	constructor(deps: NodeDeps) {
+		const context = createContext(deps, this.#stopping.signal);
+		this.#context = context;
+		this.#pools = new Pools(context);
+		this.#networks = new Networks(context);
+		this.#board = new TaskBoard(context, (task) => this.#runner.offer(task));
+		this.#queues = new VmQueues(context, this.#pools, this.#networks, this.#board);
+		const uploads = new Uploads(context, this.#pools);
+		const images = new Images(context, this.#pools, this.#queues.volumes, uploads, this.#queues);
+		const handlers = this.#handlers(images);
+		this.#runner = new TaskRunner(context, this.#board, handlers, (vmId) => this.#queues.get(vmId).wake());
+		this.#status = new NodeStatusReporter(context);
+		this.#metrics = new Metrics(context);
+		this.#screenshots = new Screenshots(context);
+		this.#addresses = new AddressPoller(context, (vmId, found) => this.#queues.get(vmId).setAddresses(found));
+		this.#autostart = new Autostart(context);
+		const adoption = new Adoption(context);
+		const [metrics, screenshots] = [this.#metrics, this.#screenshots];
+		this.service = new LocalNodeService({ context, pools: this.#pools, uploads, adoption, metrics, screenshots });
+	}
+
+	#handlers(images: Images): TaskHandlers {
+		const { volumes } = this.#queues;
+		return {
+			"volume.create": (id, run) => volumes.create(id, run),
+			"volume.resize": (id, run) => volumes.resize(id, run),
+			"volume.delete": (id) => volumes.delete(id),
+			"image.import": (id, run) => images.import(id, run),
+			"image.delete": (id) => images.delete(id),
+			"network.create": (id) => this.#networks.create(id),
+			"network.delete": (id) => this.#networks.delete(id),
+			"pool.create": (id) => this.#pools.create(id),
+			"pool.delete": (id) => this.#pools.delete(id),
+		};
+	}
+
+	async start(): Promise<void> {
+		const { store, hypervisor } = this.#context;
+		if (await this.#autostart.hostWasRestarted()) this.#queues.hostWasRestarted();
+		this.#ends.push(hypervisor.onEvent((event) => this.#onDomainEvent(event)));
+		this.#ends.push(store.subscribe((events) => this.#onStoreEvents(events)));
+		this.#board.load();
+		this.#run("the start of the node", () => this.#bringUp());
+		this.#every(intervals.poolCheckMs, "checking pools", () => this.#pools.checkAll());
+		this.#every(intervals.metricsMs, "sampling figures", () => this.#metrics.sample());
+		this.#every(intervals.addressesMs, "reading addresses", () => this.#addresses.poll());
+		this.#every(intervals.resyncMs, "comparing all VMs", () => this.#resync());
+	}
+
+	async stop(): Promise<void> {
+		const reason = new AppError("canceled", "The node's service is ending.");
+		for (const end of this.#ends.splice(0)) end();
+		this.#awayTimer?.cancel();
+		this.#stopping.abort(reason);
+		this.#board.abortAll(reason);
+		const inFlight = [...this.#queues.running(), ...this.#runner.running(), ...this.#background];
+		const options = { what: "Steps in flight", limitMs: limits.stopMs };
+		await withLimit(this.#context.clock, options, () => Promise.all(inFlight)).catch((error) =>
+			this.#context.logger.warn("the node ends although steps are in flight", { error }),
+		);
+	}
+
+	/** In the order in which things need each other. Nothing here fails the start: what does not work says so itself. */
+	async #bringUp(): Promise<void> {
+		const { connection, stopping } = this.#context;
+		await Promise.all([this.#pools.checkAll(), this.#status.refresh(), this.#metrics.sample()]);
+		while (!connection.connected) await connection.wait(limits.hypervisorWaitMs, stopping).catch(throwIf(stopping));
+		await this.#readAnew();
+		await withLimit(this.#context.clock, { what: "Looking at all VMs", limitMs: limits.readMs }, () =>
+			Promise.all(this.#queues.running()),
+		).catch(throwIf(stopping));
+		await this.#autostart.run();
+	}
+
+	/** libvirt is there (again): nothing that was read before counts. */
+	async #readAnew(): Promise<void> {
+		this.#queues.lookAtAll();
+		await this.#networks.ensureAll();
+		await this.#status.refresh();
+	}
+
+	async #resync(): Promise<void> {
+		this.#board.load();
+		this.#runner.offerAll();
+		await this.#queues.resync();
+		await this.#status.refresh();
+	}
+
+	#onStoreEvents(events: readonly Event[]): void {
+		for (const event of events) {
+			this.#board.onEvent(event);
+			this.#queues.onStoreEvent(event);
+			if (event.target.kind === "pool" && event.type === "deleted") this.#pools.forget(event.target.id);
+		}
+	}
+
+	#onDomainEvent(event: DomainEvent): void {
+		if (event.kind !== "connection") {
+			if (event.kind === "lifecycle") this.#screenshots.forget(event.id);
+			this.#queues.onDomainEvent(event);
+			return;
+		}
+		this.#context.connection.changed();
+		this.#run("reporting the node", () => this.#status.report());
+		if (this.#context.connection.connected) this.#run("reading anew", () => this.#readAnew());
+		else this.#lookWhenAway();
+	}
+
+	#run(what: string, work: () => Promise<unknown>): void {
+		if (this.#stopping.signal.aborted) return;
+		const running: Promise<void> = work().then(
+			() => {},
+			(error) => {
+				if (!this.#stopping.signal.aborted) this.#context.logger.warn(`failed: ${what}`, { error });
+			},
+		);
+		this.#background.add(running);
+		void running.then(() => this.#background.delete(running));
+	}
+
+	/** Not at once: a libvirtd that is restarted is back before anybody need hear of it. */
+	#lookWhenAway(): void {
+		this.#awayTimer?.cancel();
+		this.#awayTimer = this.#context.clock.schedule(limits.hypervisorAwayMs + 1, () => this.#queues.lookAtAlive());
+	}
+
+	/** Again and again, with `periodMs` between the end of one round and the beginning of the next. */
+	#every(periodMs: number, what: string, work: () => Promise<unknown>): void {
+		this.#run(what, async () => {
+			for (;;) {
+				await new Bell().wait(this.#context.clock, periodMs, this.#stopping.signal);
+				await work().catch((error) => {
+					if (!this.#stopping.signal.aborted) this.#context.logger.warn(`failed: ${what}`, { error });
+				});
+			}
+		});
+	}
+}
+
+/** Goes on, unless the node ends. */
+const throwIf = (stopping: AbortSignal) => () => stopping.throwIfAborted();

@@ -1,0 +1,171 @@
+/**
+ * Storage pools on this node: one driver each, activated at start and before use, checked every ten seconds. Health is
+ * written only when it changes; usage when it moved by more than 1 % of the pool, or changed at all a minute after the
+ * last report.
+ */
+import { toRfc3339 } from "../lib/clock.ts";
+import { AppError, toErrorInfo } from "../lib/errors.ts";
+import type { Pool, PoolNodeStatus } from "../model/storage.ts";
+import type { PoolUsage, StorageDriver } from "../storage/driver.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { intervals, limits } from "./limits.ts";
+
+type Entry = {
+	driver: StorageDriver;
+	/** Settled well: the pool can be used. Null: not tried, or failed. */
+	active: Promise<void> | null;
+	checking: boolean;
+	reportedMonotonicMs: number;
+};
+
+export class Pools {
+	readonly #context: NodeContext;
+	readonly #entries = new Map<string, Entry>();
+
+	constructor(context: NodeContext) {
+		this.#context = context;
+	}
+
+	/** The driver of a pool, activated. Fails with what activating it fails with. */
+	async driver(poolId: string): Promise<StorageDriver> {
+		const pool = this.#context.store.get("pool", poolId);
+		if (!pool) throw new AppError("not-found", "The storage pool does not exist any more.");
+		const entry = this.#entry(pool);
+		await this.#activate(pool, entry);
+		return entry.driver;
+	}
+
+	/** One round of checks over all pools of this node; never fails. A pool that is still being checked is left out. */
+	async checkAll(): Promise<void> {
+		await Promise.all(
+			this.#context.store
+				.all("pool")
+				.filter((pool) => isHere(pool, this.#context.nodeId) && pool.phase !== "deleting")
+				.map((pool) =>
+					this.#check(pool, false).catch((error) =>
+						this.#context.logger.debug("a pool was not checked", { poolId: pool.id, error }),
+					),
+				),
+		);
+	}
+
+	async create(poolId: string): Promise<string | null> {
+		const pool = this.#context.store.get("pool", poolId);
+		if (!pool) throw new AppError("not-found", "The storage pool does not exist any more.");
+		if (!isHere(pool, this.#context.nodeId)) return null;
+		await this.#check(pool, true);
+		return null;
+	}
+
+	async delete(poolId: string): Promise<string | null> {
+		const pool = this.#context.store.get("pool", poolId);
+		if (!pool) return null;
+		const volumes = this.#context.store.count("volume", { poolId });
+		const images = this.#context.store.count("image", { poolId });
+		if (volumes + images > 0)
+			throw new AppError("in-use", `Pool "${pool.name}" still holds ${volumes} volumes and ${images} images.`);
+		const entry = this.#entries.get(poolId);
+		if (entry) {
+			await limited(this.#context, "Deactivating the pool", limits.poolActivateMs, () => entry.driver.deactivate());
+			this.#entries.delete(poolId);
+		}
+		await this.#context.propose({ kind: "poolGone", id: poolId });
+		return null;
+	}
+
+	forget(poolId: string): void {
+		this.#entries.delete(poolId);
+	}
+
+	#entry(pool: Pool): Entry {
+		let entry = this.#entries.get(pool.id);
+		if (!entry) {
+			if (!isHere(pool, this.#context.nodeId))
+				throw new AppError("unsupported", `Storage pool "${pool.name}" is not on this node.`);
+			const known = pool.nodes.find((node) => node.nodeId === this.#context.nodeId);
+			const wasReady = known !== undefined && known.totalBytes !== null;
+			const driver = this.#context.storage.open({ ...pool, wasReady });
+			entry = { driver, active: null, checking: false, reportedMonotonicMs: Number.NEGATIVE_INFINITY };
+			this.#entries.set(pool.id, entry);
+		}
+		return entry;
+	}
+
+	async #activate(pool: Pool, entry: Entry): Promise<void> {
+		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, limits.poolActivateMs, () =>
+			entry.driver.activate(),
+		).catch((error) => {
+			entry.active = null;
+			throw error;
+		});
+		await entry.active;
+	}
+
+	/** `mustWork`: waits for a check of its own and fails when the pool does not work. */
+	async #check(pool: Pool, mustWork: boolean): Promise<void> {
+		const entry = this.#entry(pool);
+		if (entry.checking && !mustWork) return;
+		entry.checking = true;
+		try {
+			await this.#activate(pool, entry);
+			const usage = await limited(this.#context, `Checking pool "${pool.name}"`, limits.poolCheckMs, () =>
+				entry.driver.check(),
+			);
+			await this.#report(pool.id, entry, { health: "healthy", reason: null }, usage);
+		} catch (error) {
+			// An activation that worked once may be void by now (a disk unmounted): do it again next time.
+			entry.active = null;
+			if (!this.#context.stopping.aborted)
+				await this.#report(pool.id, entry, { health: "error", reason: toErrorInfo(error).message }, null);
+			throw error;
+		} finally {
+			entry.checking = false;
+		}
+	}
+
+	async #report(
+		id: string,
+		entry: Entry,
+		health: Pick<PoolNodeStatus, "health" | "reason">,
+		usage: PoolUsage | null,
+	): Promise<void> {
+		const { nodeId, clock, store } = this.#context;
+		const pool = store.get("pool", id);
+		if (!pool) return;
+		const known = pool.nodes.find((node) => node.nodeId === nodeId) ?? null;
+		const sinceMs = clock.monotonicMs() - entry.reportedMonotonicMs;
+		if (known && !isWorthReporting(known, health, usage, sinceMs)) return;
+		entry.reportedMonotonicMs = clock.monotonicMs();
+		await this.#context.propose({
+			kind: "poolNodeStatus",
+			id,
+			status: {
+				nodeId,
+				...health,
+				totalBytes: usage?.totalBytes ?? known?.totalBytes ?? null,
+				usedBytes: usage?.usedBytes ?? known?.usedBytes ?? null,
+				availableBytes: usage?.availableBytes ?? known?.availableBytes ?? null,
+				capabilities: entry.driver.capabilities,
+				updatedAt: toRfc3339(clock.nowMs()),
+			},
+		});
+	}
+}
+
+export const isHere = (pool: Pool, nodeId: string): boolean => pool.nodeIds.includes(nodeId);
+
+export function isWorthReporting(
+	known: PoolNodeStatus,
+	health: Pick<PoolNodeStatus, "health" | "reason">,
+	usage: PoolUsage | null,
+	sinceMs: number,
+): boolean {
+	if (known.health !== health.health || known.reason !== health.reason) return true;
+	if (!usage) return false;
+	if (known.totalBytes !== usage.totalBytes) return true;
+	const moved = Math.max(
+		Math.abs((known.usedBytes ?? 0) - usage.usedBytes),
+		Math.abs((known.availableBytes ?? 0) - usage.availableBytes),
+	);
+	return moved > usage.totalBytes / 100 || (moved > 0 && sinceMs >= intervals.poolUsageMs);
+}

@@ -1,0 +1,137 @@
+/**
+ * One task being carried out: its signal, its progress (coalesced: at most one report a second and one in flight) and
+ * its end. The state is the truth: a task that somebody else has finished meanwhile is not finished again.
+ */
+import { toRfc3339 } from "../lib/clock.ts";
+import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import type { Task } from "../model/task.ts";
+import type { Progress } from "../storage/driver.ts";
+import type { NodeContext } from "./context.ts";
+import { intervals } from "./limits.ts";
+
+type Report = { progress: number | null; message: string | null };
+
+export class TaskRun {
+	readonly task: Task;
+	/** Aborted with an AppError `canceled` when the task is canceled or superseded, or the node stops. */
+	readonly signal: AbortSignal;
+	readonly #context: NodeContext;
+	readonly #startedMonotonicMs: number;
+	#cancelable: boolean;
+	#last: Report;
+	#wanted: Report | null = null;
+	#lastReportMs = Number.NEGATIVE_INFINITY;
+	#reporting: Promise<void> | null = null;
+	#ended = false;
+
+	private constructor(context: NodeContext, task: Task, signal: AbortSignal, cancelable: boolean) {
+		this.#context = context;
+		this.task = task;
+		this.signal = signal;
+		this.#cancelable = cancelable;
+		this.#last = { progress: task.progress, message: task.message };
+		const startedAtMs = task.startedAt === null ? context.clock.nowMs() : Date.parse(task.startedAt);
+		const elapsedMs = Math.max(0, context.clock.nowMs() - startedAtMs);
+		this.#startedMonotonicMs = context.clock.monotonicMs() - elapsedMs;
+	}
+
+	/** Marks the task as running. Null when it is finished already (canceled while it waited). */
+	static async begin(
+		context: NodeContext,
+		task: Task,
+		signal: AbortSignal,
+		cancelable: boolean,
+	): Promise<TaskRun | null> {
+		if (task.state === "running" && task.cancelable === cancelable)
+			return new TaskRun(context, task, signal, cancelable);
+		try {
+			await context.propose({ kind: "taskUpdate", id: task.id, state: "running", cancelable });
+		} catch (error) {
+			if (isAppError(error, "wrong-state") || isAppError(error, "not-found")) return null;
+			throw error;
+		}
+		const startedAt = task.startedAt ?? toRfc3339(context.clock.nowMs());
+		return new TaskRun(context, { ...task, state: "running", startedAt }, signal, cancelable);
+	}
+
+	/** Milliseconds since the task began, a restart of the daemon in between included. */
+	elapsedMs(): number {
+		return this.#context.clock.monotonicMs() - this.#startedMonotonicMs;
+	}
+
+	/** Handed to long steps of drivers. */
+	readonly progress: Progress = (ratio, message) => {
+		const percent = ratio === null ? null : Math.round(Math.min(1, Math.max(0, ratio)) * 100);
+		this.report({ progress: percent, message: message ?? this.#last.message });
+	};
+
+	/** What it is doing now, for people. */
+	say(message: string): void {
+		this.report({ progress: this.#last.progress, message });
+	}
+
+	report(report: Report): void {
+		if (this.#ended || (report.progress === this.#last.progress && report.message === this.#last.message)) return;
+		this.#last = report;
+		this.#wanted = report;
+		const now = this.#context.clock.monotonicMs();
+		if (this.#reporting || now - this.#lastReportMs < intervals.progressMs) return;
+		this.#lastReportMs = now;
+		this.#reporting = this.#send().finally(() => {
+			this.#reporting = null;
+		});
+	}
+
+	async #send(): Promise<void> {
+		const wanted = this.#wanted;
+		this.#wanted = null;
+		if (!wanted) return;
+		try {
+			await this.#context.proposer.proposeSystem({
+				kind: "taskUpdate",
+				id: this.task.id,
+				state: "running",
+				...wanted,
+			});
+		} catch (error) {
+			this.#context.logger.debug("progress was not recorded", { taskId: this.task.id, error });
+		}
+	}
+
+	async setCancelable(cancelable: boolean): Promise<void> {
+		if (this.#cancelable === cancelable) return;
+		this.#cancelable = cancelable;
+		await this.#context.propose({ kind: "taskUpdate", id: this.task.id, state: "running", cancelable });
+	}
+
+	succeed(message: string | null): Promise<void> {
+		return this.#finish({ state: "succeeded", progress: 100, message });
+	}
+
+	/** `canceled` errors end the task as canceled, all others as failed. */
+	fail(error: unknown): Promise<void> {
+		const info = toErrorInfo(error);
+		if (info.code === "internal") this.#context.logger.error("a task failed", { taskId: this.task.id, error });
+		if (info.code === "canceled") return this.#finish({ state: "canceled", message: info.message });
+		return this.#finish({ state: "failed", error: info });
+	}
+
+	async #finish(end: {
+		state: "succeeded" | "failed" | "canceled";
+		progress?: number;
+		message?: string | null;
+		error?: ReturnType<typeof toErrorInfo>;
+	}): Promise<void> {
+		this.#ended = true;
+		this.#wanted = null;
+		await this.#reporting;
+		try {
+			await this.#context.propose({ kind: "taskUpdate", id: this.task.id, cancelable: false, ...end });
+		} catch (error) {
+			if (isAppError(error, "wrong-state") || isAppError(error, "not-found")) return;
+			throw error;
+		}
+	}
+}
+
+export const canceledByPerson = (): AppError => new AppError("canceled", "Canceled.");

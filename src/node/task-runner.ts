@@ -1,0 +1,89 @@
+/**
+ * Carries out the tasks that are not about VMs, each target's one after the other; VM tasks are handed to their queues.
+ * A task whose end could not be written stays unfinished and is tried again at the next round (node.ts, 30 s).
+ */
+import { AppError } from "../lib/errors.ts";
+import type { ResourceKind } from "../model/schema.ts";
+import type { Task, TaskKind } from "../model/task.ts";
+import type { NodeContext } from "./context.ts";
+import { type TaskBoard, targetOf } from "./task-board.ts";
+import type { TaskRun } from "./task-run.ts";
+
+/** Does the work; resolves with a message for people or null. */
+export type TaskHandler = (targetId: string, run: TaskRun) => Promise<string | null>;
+export type TaskHandlers = Partial<Record<TaskKind, TaskHandler>>;
+
+export class TaskRunner {
+	readonly #context: NodeContext;
+	readonly #board: TaskBoard;
+	readonly #handlers: TaskHandlers;
+	readonly #wakeVm: (vmId: string) => void;
+	/** Targets that are being worked on. */
+	readonly #busy = new Map<string, Promise<void>>();
+
+	constructor(context: NodeContext, board: TaskBoard, handlers: TaskHandlers, wakeVm: (vmId: string) => void) {
+		this.#context = context;
+		this.#board = board;
+		this.#handlers = handlers;
+		this.#wakeVm = wakeVm;
+	}
+
+	/** There is a task, or it changed. Returns at once. */
+	offer(task: Task): void {
+		if (this.#context.stopping.aborted) return;
+		const target = targetOf(task);
+		const key = `${target?.kind}:${target?.id}`;
+		if (!target) this.#context.logger.error("a task has no target", { taskId: task.id });
+		else if (target.kind === "vm") this.#wakeVm(target.id);
+		else if (this.#busy.has(key)) this.#overtake(target.kind, target.id);
+		else this.#busy.set(key, this.#work(key, target.kind, target.id));
+	}
+
+	/** Nobody wants what is being made of something that is to be deleted. */
+	#overtake(kind: ResourceKind, id: string): void {
+		const [current, ...others] = this.#board.ofTarget(kind, id);
+		if (current && others.some((task) => task.kind.endsWith(".delete")))
+			this.#board.abort(current.id, new AppError("canceled", "It is being deleted."));
+	}
+
+	/** Everything unfinished once more. */
+	offerAll(): void {
+		for (const task of this.#board.all()) this.offer(task);
+	}
+
+	running(): Promise<void>[] {
+		return [...this.#busy.values()];
+	}
+
+	async #work(key: string, kind: ResourceKind, id: string): Promise<void> {
+		await Promise.resolve();
+		try {
+			for (;;) {
+				const tasks = this.#board.ofTarget(kind, id);
+				const task = tasks[0];
+				if (!task || this.#context.stopping.aborted) break;
+				await this.#carryOut(task, id);
+			}
+		} catch (error) {
+			if (!this.#context.stopping.aborted)
+				this.#context.logger.error("a task could not be carried out; it is tried again later", { target: key, error });
+		}
+		this.#busy.delete(key);
+	}
+
+	async #carryOut(task: Task, targetId: string): Promise<void> {
+		const run = await this.#board.begin(task.id, false);
+		if (!run) return this.#board.forget(task.id);
+		const handler = this.#handlers[task.kind];
+		let message: string | null;
+		try {
+			run.signal.throwIfAborted();
+			if (!handler) throw new Error(`there is no handler for ${task.kind}`);
+			message = await handler(targetId, run);
+		} catch (error) {
+			if (this.#context.stopping.aborted) return;
+			return run.fail(error);
+		}
+		return run.succeed(message);
+	}
+}

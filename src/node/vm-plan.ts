@@ -1,0 +1,236 @@
+/**
+ * The next step of a VM's task, decided from what is: the spec, the task, what libvirt sees, the volumes, and what
+ * this run has done already. Pure: no IO, no clock. The executor (vm-steps.ts) does the step and asks again, so a run
+ * that was cut off anywhere continues by asking from the start: each step is skipped when reality shows its result,
+ * or is harmless to repeat.
+ */
+import type { DomainState } from "../hypervisor/driver.ts";
+import { type ErrorInfo, fromErrorInfo } from "../lib/errors.ts";
+import { formatDuration } from "../lib/units.ts";
+import type { Image, Volume } from "../model/storage.ts";
+import type { Task } from "../model/task.ts";
+import type { PowerState, Vm } from "../model/vm.ts";
+import { limits } from "./limits.ts";
+
+export type VmView = {
+	vm: Vm;
+	task: Task;
+	domain: DomainState | null;
+	/** One for each of spec.disks; null without a record. */
+	volumes: (Volume | null)[];
+	/** Images in spec.cdroms; null for an empty drive or without a record. */
+	discs: (Image | null)[];
+	/** All volumes that are attached to the VM; those in phase "deleting" go with it. Only looked at by vm.delete. */
+	attached: Volume[];
+	/** Volumes that a task of their own is making now. */
+	inTheMaking: ReadonlySet<string>;
+	/** What this run has done. */
+	done: ReadonlySet<VmStep["kind"]>;
+	/** Volumes whose files this run has deleted. */
+	deleted: ReadonlySet<string>;
+	/** Volumes that the driver would not delete, because others depend on them. */
+	kept: ReadonlySet<string>;
+	/** Parts of a live change that wait for the next start. */
+	notLive: readonly string[];
+	/** Since the task began, over restarts of the daemon. */
+	elapsedMs: number;
+	/** Since the task was accepted. */
+	ageMs: number;
+	/** Since the last request to shut down; null when this run has not asked yet. */
+	sinceRequestMs: number | null;
+};
+
+export type VmStep =
+	| { kind: "create-volume"; volumeId: string }
+	| { kind: "wait-for-volume"; volumeId: string }
+	| { kind: "wait-for-image"; imageId: string }
+	| { kind: "adopt-volumes" }
+	| { kind: "prepare-networks" }
+	| { kind: "prepare-seed" }
+	| { kind: "define" }
+	| { kind: "start"; paused: boolean }
+	| { kind: "request-shutdown"; escalateInMs: number }
+	| { kind: "wait"; ms: number }
+	| { kind: "destroy" }
+	| { kind: "reset" }
+	| { kind: "pause" }
+	| { kind: "resume" }
+	| { kind: "apply-live" }
+	| { kind: "undefine" }
+	| { kind: "delete-volume"; volumeId: string }
+	| { kind: "remove-folder" }
+	| { kind: "gone"; message: string | null }
+	/** The goal is reached. `reason` becomes that of the status. */
+	| { kind: "finish"; message: string | null; reason: string | null }
+	| { kind: "fail"; error: ErrorInfo };
+
+/** `showAs`: the in-between state that the VM is in while the step is done; null leaves what it shows. */
+export type Planned = { step: VmStep; showAs: PowerState | null };
+
+/** Does it exist as a process (of any state) in libvirt's eyes? */
+export const isActive = (domain: DomainState | null): boolean =>
+	domain !== null && domain.powerState !== "stopped" && domain.powerState !== "failed";
+
+export function planVm(view: VmView): Planned {
+	switch (view.task.kind) {
+		case "vm.create":
+			return view.task.input.start === true ? planStart(view) : (prepare(view) ?? finish("Created."));
+		case "vm.start":
+			return planStart(view);
+		case "vm.shutdown":
+			return planShutdown(view);
+		case "vm.stop":
+			return planStop(view);
+		case "vm.reset":
+			return planReset(view);
+		case "vm.pause":
+			return planPause(view);
+		case "vm.resume":
+			return planResume(view);
+		case "vm.update":
+			return planUpdate(view);
+		case "vm.adopt":
+			if (!view.done.has("adopt-volumes")) return quietly({ kind: "adopt-volumes" });
+			return prepare(view) ?? finish("Adopted.");
+		case "vm.delete":
+			return planDelete(view);
+		default:
+			return fail("internal", `A VM has no operation ${view.task.kind}.`);
+	}
+}
+
+const quietly = (step: VmStep): Planned => ({ step, showAs: null });
+const finish = (message: string | null, reason: string | null = null): Planned =>
+	quietly({ kind: "finish", message, reason });
+const fail = (code: ErrorInfo["code"], message: string): Planned => quietly({ kind: "fail", error: { code, message } });
+
+/** Everything that a definition needs, and the definition. Null when it is done. */
+function prepare(view: VmView): Planned | null {
+	for (const [index, disk] of view.vm.spec.disks.entries()) {
+		const volume = view.volumes[index] ?? null;
+		if (volume === null) return fail("not-found", `The volume of disk "${disk.id}" does not exist.`);
+		if (volume.phase === "deleting") return fail("wrong-state", `Volume "${volume.name}" is being deleted.`);
+		// A volume that is being resized is whole: waiting for it here would wait for a task that waits for this VM.
+		if (volume.phase === "ready" || volume.phase === "resizing") continue;
+		if (view.inTheMaking.has(volume.id)) return quietly({ kind: "wait-for-volume", volumeId: volume.id });
+		return quietly({ kind: "create-volume", volumeId: volume.id });
+	}
+	for (const image of view.discs)
+		if (image?.phase === "importing" || image?.phase === "uploading")
+			return quietly({ kind: "wait-for-image", imageId: image.id });
+	for (const kind of ["prepare-networks", "prepare-seed", "define"] as const)
+		if (!view.done.has(kind)) return quietly({ kind });
+	return null;
+}
+
+function planStart(view: VmView): Planned {
+	const { domain, done } = view;
+	const paused = view.task.input.paused === true;
+	if (domain && isActive(domain)) {
+		if (domain.powerState === "paused" && !paused && domain.reason !== "io-error" && !done.has("resume"))
+			return { step: { kind: "resume" }, showAs: "starting" };
+		return finish(null);
+	}
+	if (done.has("start")) {
+		// It ran, and ended before we looked again.
+		if (domain?.reason === "shutdown")
+			return finish("Started; the guest has shut itself down.", "Shut down by the guest.");
+		return fail("hypervisor", `The VM ended right after it was started (${domain?.reason ?? "it is gone"}).`);
+	}
+	// A crashed domain may still hold its QEMU.
+	if (domain?.powerState === "failed" && !done.has("destroy")) return { step: { kind: "destroy" }, showAs: "starting" };
+	const preparing = prepare(view);
+	if (!preparing) return { step: { kind: "start", paused }, showAs: "starting" };
+	// Making volumes may take hours: the VM is not "starting" before they are there.
+	const starting = preparing.step.kind.startsWith("prepare-") || preparing.step.kind === "define";
+	return view.task.kind === "vm.start" && starting ? { ...preparing, showAs: "starting" } : preparing;
+}
+
+function planShutdown(view: VmView): Planned {
+	const { domain } = view;
+	if (!isActive(domain)) return planStop(view);
+	if (domain?.powerState === "paused" && view.sinceRequestMs === null)
+		return fail("wrong-state", "A paused VM cannot be shut down: resume it, or stop it.");
+	const timeoutMs = shutdownTimeoutMs(view);
+	const remainingMs = timeoutMs - view.elapsedMs;
+	if (remainingMs <= 0) return planStop(view);
+	if (view.sinceRequestMs === null || view.sinceRequestMs >= limits.shutdownRepeatMs)
+		return { step: { kind: "request-shutdown", escalateInMs: remainingMs }, showAs: "stopping" };
+	const untilRepeatMs = limits.shutdownRepeatMs - view.sinceRequestMs;
+	return { step: { kind: "wait", ms: Math.min(remainingMs, untilRepeatMs) }, showAs: "stopping" };
+}
+
+export function shutdownTimeoutMs(view: Pick<VmView, "task" | "vm">): number {
+	const given = view.task.input.timeoutMs;
+	return typeof given === "number" && Number.isFinite(given) && given >= 0 ? given : view.vm.spec.shutdownTimeoutMs;
+}
+
+function planStop(view: VmView): Planned {
+	const { domain, done } = view;
+	// A crashed domain may still hold its QEMU: ending it is harmless when it does not.
+	const mustEnd = isActive(domain) || (domain?.powerState === "failed" && !done.has("destroy"));
+	if (mustEnd && done.has("destroy")) return fail("hypervisor", "The VM goes on although it was told to end at once.");
+	if (mustEnd) return { step: { kind: "destroy" }, showAs: "stopping" };
+	if (view.task.kind === "vm.shutdown" && done.has("destroy")) {
+		const said = `The guest did not shut down within ${formatDuration(shutdownTimeoutMs(view))}; it was stopped.`;
+		return finish(said, said);
+	}
+	return finish(null);
+}
+
+function planReset(view: VmView): Planned {
+	if (view.done.has("reset")) return finish(null);
+	if (!isActive(view.domain)) return fail("wrong-state", "The VM does not run any more, so it was not reset.");
+	// At least once: a daemon that ended in the middle cannot know whether QEMU had reset it. Long after, nobody wants it.
+	if (view.ageMs > limits.staleResetMs)
+		return fail("timeout", "The VM was not reset: the request is too old by now. Reset it again if it still needs it.");
+	return quietly({ kind: "reset" });
+}
+
+function planPause(view: VmView): Planned {
+	if (!isActive(view.domain)) return fail("wrong-state", "The VM does not run any more, so it was not paused.");
+	if (view.domain?.powerState === "paused") return finish(null);
+	if (view.done.has("pause")) return fail("hypervisor", "The VM goes on although it was told to pause.");
+	return quietly({ kind: "pause" });
+}
+
+function planResume(view: VmView): Planned {
+	if (!isActive(view.domain)) return fail("wrong-state", "The VM does not run any more, so it was not resumed.");
+	if (view.domain?.powerState !== "paused") return finish(null);
+	if (!view.done.has("resume")) return quietly({ kind: "resume" });
+	const why = view.domain.reason === "io-error" ? " A disk still gives errors." : "";
+	return fail("hypervisor", `The VM stays paused although it was told to resume.${why}`);
+}
+
+function planUpdate(view: VmView): Planned {
+	const preparing = prepare(view);
+	if (preparing) return preparing;
+	if (!isActive(view.domain)) return finish(null);
+	if (!view.done.has("apply-live")) return quietly({ kind: "apply-live" });
+	if (view.notLive.length === 0) return finish(null);
+	return finish(`Waits for the next start: ${view.notLive.join("; ")}`);
+}
+
+/** The domain first: nothing that it still uses may go. Then what it used, then the record. */
+function planDelete(view: VmView): Planned {
+	const { domain, done } = view;
+	if (domain !== null) {
+		if ((isActive(domain) || domain.powerState === "failed") && !done.has("destroy"))
+			return { step: { kind: "destroy" }, showAs: "stopping" };
+		if (isActive(domain)) return fail("hypervisor", "The VM goes on although it was told to end at once.");
+		if (done.has("undefine"))
+			return fail("hypervisor", "libvirt keeps the definition of the VM although it was removed.");
+		return quietly({ kind: "undefine" });
+	}
+	const next = view.attached.find((volume) => volume.phase === "deleting" && !view.deleted.has(volume.id));
+	if (next) return quietly({ kind: "delete-volume", volumeId: next.id });
+	if (!done.has("remove-folder")) return quietly({ kind: "remove-folder" });
+	const kept = view.attached.filter((volume) => view.kept.has(volume.id)).map((volume) => `"${volume.name}"`);
+	return quietly({
+		kind: "gone",
+		message: kept.length === 0 ? null : `Kept, because other volumes are copies of it: ${kept.join(", ")}.`,
+	});
+}
+
+/** A plan that cannot go on, as an error. */
+export const planError = (step: Extract<VmStep, { kind: "fail" }>) => fromErrorInfo(step.error);

@@ -1,0 +1,338 @@
+/**
+ * The one mutator of one VM on this node. Everything that changes the VM's domain, files or status runs here, one after
+ * the other: its tasks in the order of their acceptance, work of others that needs the VM to keep still, and looking at
+ * what libvirt says. What to do next is decided by vm-plan.ts (tasks), vm-observe.ts (no task) and vm-settle.ts (the
+ * end of a task); this file only drives.
+ *
+ *              create, adopt                start                          ┌──── pause ────┐
+ *   (nothing) ──────────────► stopped ──────────────► starting ──────► running           paused
+ *                 │            ▲  ▲ ▲                    │               │ ▲ └─── resume ──┘ │
+ *                 │ failed     │  │ └── guest shut down ─┼───────────────┤ └── (outside) ──┐ │
+ *                 ▼            │  │                      │ failed        │ shutdown, stop  │ │
+ *               failed ◄───────┼──┼──────────────────────┘               ▼                 │ │
+ *                 ▲ │    stop  │  └──────────────────────────────── stopping ◄─────────────┼─┘
+ *                 │ └──────────┘                                                           │
+ *                 └─ crash, lost by libvirt ─ (any that lives)    libvirt away ─► unknown ─┘ (read anew when it is back)
+ *
+ * | in between      | owner                | limit                                  | afterwards                        |
+ * | --------------- | -------------------- | -------------------------------------- | --------------------------------- |
+ * | starting        | vm.start, vm.create  | of each step, start itself 3 min       | failed, with the reason           |
+ * | stopping        | vm.shutdown          | the task's timeoutMs, over restarts    | stop                              |
+ * | stopping        | vm.stop, vm.delete   | 60 s                                   | what libvirt says, or unknown     |
+ * | making volumes  | vm.create            | 10 min without progress, 24 h          | failed; what was made stays known |
+ * | deleting        | vm.delete            | of each step                           | as libvirt says; delete again     |
+ * | unknown         | this queue           | none: until libvirt answers            | what libvirt says                 |
+ * | (any) no libvirt| the task             | 60 s, five times                       | the task fails                    |
+ *
+ * A stop overtakes what waits (a shut-down, volumes in the making), a delete overtakes everything: the overtaken task
+ * ends as canceled. After kill -9 the tasks are still in the state, pending or running; the next start carries them out
+ * from what it finds, and since each step is skipped or repeated without harm, they end as if nothing had happened.
+ */
+import type { DomainState } from "../hypervisor/driver.ts";
+import { toRfc3339 } from "../lib/clock.ts";
+import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import type { Task, TaskKind } from "../model/task.ts";
+import type { PowerState, VmStatus } from "../model/vm.ts";
+import { limited } from "./context.ts";
+import { bounds, limits } from "./limits.ts";
+import { patchVm, reportVm } from "./status.ts";
+import type { TaskBoard } from "./task-board.ts";
+import type { TaskRun } from "./task-run.ts";
+import { lookAtVm } from "./vm-look.ts";
+import { planError, planVm, type VmStep, type VmView } from "./vm-plan.ts";
+import { settleVm } from "./vm-settle.ts";
+import { type DoableStep, doStep, isUnslotted, newVmRun, type StepParts, type VmRun } from "./vm-steps.ts";
+import { Bell } from "./wait.ts";
+
+export type QueueParts = StepParts & {
+	board: TaskBoard;
+	/** True until the VM was looked at for the first time after the host was booted. */
+	hostRestarted(vmId: string): boolean;
+	seen(vmId: string): void;
+};
+
+type Exclusive = { run(): Promise<void> };
+type StepsEnd = { message: string | null; reason: string | null; gone: boolean };
+
+export class VmQueue {
+	readonly vmId: string;
+	readonly #parts: QueueParts;
+	readonly #bell = new Bell();
+	readonly #exclusive: Exclusive[] = [];
+	#running: Promise<void> | null = null;
+	#current: Task | null = null;
+	#look: { compare: boolean } | null = null;
+	#addresses: VmStatus["addresses"] | undefined;
+	#failures = 0;
+
+	constructor(parts: QueueParts, vmId: string) {
+		this.#parts = parts;
+		this.vmId = vmId;
+	}
+
+	/** Something may have changed: look at the tasks, and with `look` at the domain too. Returns at once. */
+	wake(look?: { compare: boolean }): void {
+		if (look) this.#look = { compare: look.compare || (this.#look?.compare ?? false) };
+		this.#overtake();
+		this.#bell.ring();
+		if (this.#parts.context.stopping.aborted || this.#running) return;
+		this.#running = this.#loop();
+	}
+
+	/** Null while nothing is done here. Never rejects. */
+	get running(): Promise<void> | null {
+		return this.#running;
+	}
+
+	get task(): Task | null {
+		return this.#current;
+	}
+
+	setAddresses(addresses: VmStatus["addresses"]): void {
+		this.#addresses = addresses;
+		this.wake({ compare: false });
+	}
+
+	/** Runs `work` in the queue, with nothing else happening to the VM. Fails with the signal's reason, or `timeout`. */
+	whileStill<T>(signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T> {
+		const { clock } = this.#parts.context;
+		return new Promise<T>((resolve, reject) => {
+			const entry: Exclusive = {
+				run: async () => {
+					stopWaiting();
+					try {
+						resolve(await work(await this.#isActive()));
+					} catch (error) {
+						reject(error);
+					}
+				},
+			};
+			const giveUp = (error: unknown) => {
+				stopWaiting();
+				const at = this.#exclusive.indexOf(entry);
+				if (at >= 0) this.#exclusive.splice(at, 1);
+				reject(error);
+			};
+			const onAbort = () => giveUp(signal.reason);
+			const timer = clock.schedule(limits.exclusiveWaitMs, () =>
+				giveUp(new AppError("timeout", "The VM that uses the volume was busy for too long.")),
+			);
+			const stopWaiting = () => {
+				timer.cancel();
+				signal.removeEventListener("abort", onAbort);
+			};
+			if (signal.aborted) return giveUp(signal.reason);
+			signal.addEventListener("abort", onAbort, { once: true });
+			this.#exclusive.push(entry);
+			this.wake();
+		});
+	}
+
+	async #isActive(): Promise<boolean> {
+		const domain = await this.#readDomain();
+		return domain !== null && domain.powerState !== "stopped" && domain.powerState !== "failed";
+	}
+
+	async #loop(): Promise<void> {
+		// The caller goes on first: a burst of events makes one round.
+		await Promise.resolve();
+		const { context, board } = this.#parts;
+		while (!context.stopping.aborted) {
+			try {
+				const exclusive = this.#exclusive.shift();
+				const task = board.ofTarget("vm", this.vmId)[0];
+				if (exclusive) await exclusive.run();
+				else if (task) await this.#carryOut(task);
+				else if (this.#look) await this.#lookNow();
+				else break;
+				this.#failures = 0;
+			} catch (error) {
+				if (context.stopping.aborted) break;
+				// The state cannot be written, or a bug: everything is still to be done, later.
+				this.#failures += 1;
+				const delayMs = Math.min(1_000 * 2 ** Math.min(this.#failures, 6), 60_000);
+				context.logger.error("a VM's queue failed; it goes on later", { vmId: this.vmId, delayMs, error });
+				await new Bell().wait(context.clock, delayMs, context.stopping).catch(() => {});
+			}
+		}
+		// In the same turn as the decision to end: a wake after it begins a new loop.
+		this.#running = null;
+	}
+
+	async #lookNow(): Promise<void> {
+		const { context } = this.#parts;
+		const look = this.#look;
+		this.#look = null;
+		await context.vmSteps.run(() =>
+			lookAtVm(this.#parts, this.vmId, { compare: look?.compare ?? false, addresses: this.#addresses }),
+		);
+		// Addresses are those of one life of the guest.
+		if (context.store.get("vm", this.vmId)?.status.startedAt === null) this.#addresses = undefined;
+	}
+
+	/** Ends the current task when a newer one makes it pointless. */
+	#overtake(): void {
+		const current = this.#current;
+		if (!current) return;
+		const by = this.#parts.board
+			.ofTarget("vm", this.vmId)
+			.find((task) => task.id !== current.id && overtakes(task.kind, current.kind));
+		if (by) this.#parts.board.abort(current.id, overtaken(by.kind));
+	}
+
+	async #carryOut(task: Task): Promise<void> {
+		const { board, context } = this.#parts;
+		const run = await board.begin(task.id, task.kind === "vm.shutdown");
+		if (!run) return board.forget(task.id);
+		this.#current = task;
+		try {
+			this.#overtake();
+			const memory = newVmRun();
+			try {
+				const end = await this.#takeSteps(run, memory);
+				if (!end.gone) await this.#settle(run, memory, { kind: "success", reason: end.reason });
+				await run.succeed(end.message);
+			} catch (error) {
+				if (context.stopping.aborted) throw error;
+				await this.#settle(run, memory, { kind: "failure", error: toErrorInfo(error) });
+				await run.fail(error);
+			}
+		} finally {
+			this.#current = null;
+		}
+	}
+
+	async #takeSteps(run: TaskRun, memory: VmRun): Promise<StepsEnd> {
+		const { context } = this.#parts;
+		let waits = 0;
+		for (let count = 0; count < bounds.stepsPerTask; count++) {
+			context.stopping.throwIfAborted();
+			run.signal.throwIfAborted();
+			const { epoch } = context.connection;
+			try {
+				const end = await this.#takeStep(run, memory);
+				if (end) return end;
+			} catch (error) {
+				const libvirtAway = !context.connection.connected || context.connection.epoch !== epoch;
+				if (!isAppError(error, "unavailable") || !libvirtAway || ++waits > bounds.hypervisorWaits) throw error;
+				run.say("Waits for libvirt, which does not answer");
+				await context.connection.wait(limits.hypervisorWaitMs, run.signal);
+			}
+		}
+		throw new AppError("internal", "The operation did not come to an end.");
+	}
+
+	/** One step. Null: there are more. */
+	async #takeStep(run: TaskRun, memory: VmRun): Promise<StepsEnd | null> {
+		const { context, board } = this.#parts;
+		const vm = context.store.get("vm", this.vmId);
+		if (!vm) {
+			if (run.task.kind === "vm.delete") return { message: null, reason: null, gone: true };
+			throw new AppError("canceled", "The VM does not exist any more.");
+		}
+		const domain = await this.#readDomain();
+		const now = context.clock.monotonicMs();
+		const volumes = vm.spec.disks.map((disk) => context.store.get("volume", disk.volumeId));
+		const making = vm.spec.disks.map((disk) => disk.volumeId).filter((id) => board.find("volume.create", id) !== null);
+		const view: VmView = {
+			vm,
+			task: run.task,
+			domain,
+			volumes,
+			discs: vm.spec.cdroms.map(({ imageId }) => (imageId === null ? null : context.store.get("image", imageId))),
+			attached: run.task.kind === "vm.delete" ? context.store.all("volume", { vmId: vm.id }) : [],
+			inTheMaking: new Set(making),
+			done: memory.done,
+			deleted: memory.deleted,
+			kept: memory.kept,
+			notLive: memory.notLive,
+			elapsedMs: run.elapsedMs(),
+			ageMs: context.clock.nowMs() - Date.parse(run.task.createdAt),
+			sinceRequestMs: memory.requestedMonotonicMs === null ? null : now - memory.requestedMonotonicMs,
+		};
+		const { step, showAs } = planVm(view);
+		if (step.kind === "finish") return { message: step.message, reason: step.reason, gone: false };
+		if (step.kind === "fail") throw planError(step);
+		if (showAs !== null || run.task.kind === "vm.create") await this.#show(showAs, run.task.id);
+		if (step.kind === "gone") {
+			await context.propose({ kind: "vmGone", id: vm.id, nodeId: context.nodeId });
+			return { message: step.message, reason: null, gone: true };
+		}
+		if (step.kind === "wait") {
+			await this.#bell.wait(context.clock, step.ms, run.signal);
+			return null;
+		}
+		if (step.kind === "wait-for-volume" || step.kind === "wait-for-image") {
+			await this.#waitForOther(step, run);
+			return null;
+		}
+		await this.#do(vm.id, step, run, memory);
+		return null;
+	}
+
+	async #do(vmId: string, step: Exclude<DoableStep, { kind: "gone" }>, run: TaskRun, memory: VmRun): Promise<void> {
+		const { context } = this.#parts;
+		const vm = context.store.get("vm", vmId);
+		if (!vm) return;
+		const work = () => doStep(this.#parts, vm, step, memory, run);
+		await (isUnslotted(step) ? work() : context.vmSteps.run(work));
+	}
+
+	/** What makes the volume or image is a task of its own, which has an end; the queue is woken by what it reports. */
+	async #waitForOther(step: Extract<VmStep, { kind: "wait-for-volume" | "wait-for-image" }>, run: TaskRun) {
+		const { context } = this.#parts;
+		const isVolume = step.kind === "wait-for-volume";
+		const other = isVolume ? context.store.get("volume", step.volumeId) : context.store.get("image", step.imageId);
+		run.say(`Waits for ${isVolume ? "volume" : "image"} "${other?.name ?? "?"}"`);
+		await run.setCancelable(true);
+		await this.#bell.wait(context.clock, limits.copyIdleMs, run.signal);
+	}
+
+	async #show(powerState: PowerState | null, taskId: string): Promise<void> {
+		const { context } = this.#parts;
+		await patchVm(context, this.vmId, { taskId, ...(powerState === null ? {} : { powerState, reason: null }) });
+	}
+
+	#readDomain(): Promise<DomainState | null> {
+		const { context } = this.#parts;
+		return limited(context, "Reading the VM's state", limits.readMs, () => context.hypervisor.getDomain(this.vmId));
+	}
+
+	async #settle(run: TaskRun, memory: VmRun, outcome: Parameters<typeof settleVm>[0]["outcome"]): Promise<void> {
+		const { context, board } = this.#parts;
+		const vm = context.store.get("vm", this.vmId);
+		if (!vm) return;
+		// The next task takes the VM over as it is: an in-between state would only flicker.
+		const next = board.ofTarget("vm", this.vmId).find((task) => task.id !== run.task.id);
+		if (outcome.kind === "failure" && outcome.error.code === "canceled" && next && overtakes(next.kind, run.task.kind))
+			return;
+		const domain = await this.#readDomain().catch(() => "unreachable" as const);
+		const settled = settleVm({
+			vm,
+			taskKind: run.task.kind,
+			domain,
+			outcome,
+			definedGeneration: memory.definedGeneration,
+			started: memory.done.has("start"),
+			differences: memory.differences,
+			notLive: memory.notLive,
+			accelerator: context.accelerator.kind,
+			now: toRfc3339(context.clock.nowMs()),
+		});
+		this.#parts.seen(this.vmId);
+		await reportVm(context, this.vmId, settled);
+		if (domain === "unreachable") this.#look = { compare: true };
+	}
+}
+
+const waits: readonly TaskKind[] = ["vm.create", "vm.start", "vm.shutdown"];
+
+function overtakes(newer: TaskKind, current: TaskKind): boolean {
+	if (newer === "vm.delete") return current !== "vm.delete";
+	return newer === "vm.stop" && waits.includes(current);
+}
+
+const overtaken = (by: TaskKind): AppError =>
+	new AppError("canceled", by === "vm.delete" ? "The VM is being deleted." : "Overtaken by a stop.");
+
+export type { VmStep };

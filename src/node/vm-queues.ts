@@ -1,0 +1,140 @@
+/**
+ * The queues of all VMs of this node: made when first needed, woken by tasks, by the hypervisor's events and by a full
+ * comparison every 30 seconds, which reads all domains at once and wakes only the VMs that differ from their record.
+ */
+import type { DomainEvent, DomainState } from "../hypervisor/driver.ts";
+import type { Event } from "../model/event.ts";
+import type { Volume } from "../model/storage.ts";
+import type { Vm } from "../model/vm.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { limits } from "./limits.ts";
+import type { Networks } from "./networks.ts";
+import type { Pools } from "./pools.ts";
+import type { TaskBoard } from "./task-board.ts";
+import { isActive } from "./vm-plan.ts";
+import { type QueueParts, VmQueue } from "./vm-queue.ts";
+import { Volumes, type VolumeUsers } from "./volumes.ts";
+
+export class VmQueues implements VolumeUsers {
+	readonly #context: NodeContext;
+	readonly #parts: QueueParts;
+	readonly #queues = new Map<string, VmQueue>();
+	readonly #seen = new Set<string>();
+	#hostRestarted = false;
+	readonly volumes: Volumes;
+
+	constructor(context: NodeContext, pools: Pools, networks: Networks, board: TaskBoard) {
+		this.#context = context;
+		this.volumes = new Volumes(context, pools, this);
+		this.#parts = {
+			context,
+			pools,
+			networks,
+			board,
+			volumes: this.volumes,
+			hostRestarted: (vmId) => this.#hostRestarted && !this.#seen.has(vmId),
+			seen: (vmId) => void this.#seen.add(vmId),
+		};
+	}
+
+	/** Call before the first look: whatever ran before has ended with the host. */
+	hostWasRestarted(): void {
+		this.#hostRestarted = true;
+	}
+
+	/** Has it been looked at since this process started? */
+	wasSeen(vmId: string): boolean {
+		return this.#seen.has(vmId);
+	}
+
+	get(vmId: string): VmQueue {
+		const queue = this.#queues.get(vmId) ?? new VmQueue(this.#parts, vmId);
+		this.#queues.set(vmId, queue);
+		return queue;
+	}
+
+	onStoreEvent(event: Event): void {
+		if (event.target.kind === "vm" && event.type === "deleted") this.#forget(event.target.id);
+		// A VM may wait for its volume.
+		const vmId = event.target.kind === "volume" ? ((event.object as Volume | null)?.vmId ?? null) : null;
+		if (vmId !== null) this.#queues.get(vmId)?.wake();
+		if (event.target.kind !== "image") return;
+		this.volumes.imageChanged();
+		for (const queue of this.#queues.values()) if (queue.task) queue.wake();
+	}
+
+	onDomainEvent(event: DomainEvent): void {
+		if (event.kind === "connection" || !this.#isMine(event.id)) return;
+		if (event.kind === "lifecycle" || event.kind === "io-error") this.get(event.id).wake({ compare: false });
+	}
+
+	/** At start, and when libvirt came back: looks at every VM and compares it with its spec. */
+	lookAtAll(): void {
+		for (const vm of this.#mine()) this.get(vm.id).wake({ compare: true });
+	}
+
+	/** libvirt is away: what ran is unknown after a while. */
+	lookAtAlive(): void {
+		for (const vm of this.#mine())
+			if (vm.status.powerState !== "stopped" && vm.status.powerState !== "failed")
+				this.get(vm.id).wake({ compare: false });
+	}
+
+	/** One comparison of everything with one call. */
+	async resync(): Promise<void> {
+		if (!this.#context.connection.connected) return this.lookAtAlive();
+		const domains = await limited(this.#context, "Listing the VMs", limits.readMs, () =>
+			this.#context.hypervisor.listDomains(),
+		);
+		const byId = new Map(domains.map((domain) => [domain.id, domain]));
+		for (const vm of this.#mine()) {
+			const task = this.#parts.board.ofTarget("vm", vm.id).length > 0;
+			if (task) this.get(vm.id).wake();
+			else if (differs(vm, byId.get(vm.id) ?? null)) this.get(vm.id).wake({ compare: false });
+		}
+	}
+
+	async whileStill<T>(vmId: string, signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T> {
+		if (!this.#isMine(vmId)) return work(false);
+		return this.get(vmId).whileStill(signal, work);
+	}
+
+	/** Only VMs that wait for a restart can hold what is not theirs any more; libvirt says what they have open. */
+	async heldBy(volumeId: string): Promise<string | null> {
+		for (const vm of this.#mine()) {
+			if (!vm.status.pendingRestart || vm.spec.disks.some((disk) => disk.volumeId === volumeId)) continue;
+			const xml = await limited(this.#context, "Reading the VM's definition", limits.readMs, () =>
+				this.#context.hypervisor.domainXml(vm.id),
+			).catch(() => "");
+			if (xml.includes(volumeId)) return vm.name;
+		}
+		return null;
+	}
+
+	/** Work in flight, to be waited for when the node stops. */
+	running(): Promise<void>[] {
+		return [...this.#queues.values()].flatMap((queue) => (queue.running ? [queue.running] : []));
+	}
+
+	#mine(): Vm[] {
+		return this.#context.store.all("vm", { nodeId: this.#context.nodeId });
+	}
+
+	#isMine(vmId: string): boolean {
+		return this.#context.store.get("vm", vmId)?.nodeId === this.#context.nodeId;
+	}
+
+	#forget(vmId: string): void {
+		this.#queues.delete(vmId);
+		this.#seen.delete(vmId);
+	}
+}
+
+/** Does the record need another look? Pure, cheap, and rather once too often than never. */
+export function differs(vm: Vm, domain: DomainState | null): boolean {
+	const { powerState, observedGeneration, taskId } = vm.status;
+	if (taskId !== null) return true;
+	if (observedGeneration > 0 && domain?.definedGeneration !== vm.generation && !vm.deleting) return true;
+	if (domain === null || !isActive(domain)) return powerState !== "stopped" && powerState !== "failed";
+	return powerState !== (domain.powerState === "paused" ? "paused" : "running");
+}

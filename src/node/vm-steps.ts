@@ -1,0 +1,218 @@
+/**
+ * Does one step of vm-plan.ts; decides nothing. What the run has to remember between steps is in `VmRun`, which lives
+ * as long as the task is carried out and is lost with the process: the planner then starts from what is.
+ */
+import { rm } from "node:fs/promises";
+import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import type { Vm, VmDifference } from "../model/vm.ts";
+import type { VolumeInfo } from "../storage/driver.ts";
+import { limited } from "./context.ts";
+import { buildDomainSpec, type DomainParts, prepareNetworks } from "./domain-spec.ts";
+import { limits } from "./limits.ts";
+import type { TaskRun } from "./task-run.ts";
+import { makeVmFolder, removeVmFolder, seedPath, vmFolder } from "./vm-folder.ts";
+import type { VmStep } from "./vm-plan.ts";
+import type { Volumes } from "./volumes.ts";
+
+export type VmRun = {
+	done: Set<VmStep["kind"]>;
+	deleted: Set<string>;
+	kept: Set<string>;
+	notLive: string[];
+	bridges: Map<string, string> | null;
+	/** Generation that the definition has now. */
+	definedGeneration: number | null;
+	/** What still differs from the spec after a live change. */
+	differences: VmDifference[] | null;
+	requestedMonotonicMs: number | null;
+};
+
+export const newVmRun = (): VmRun => ({
+	done: new Set(),
+	deleted: new Set(),
+	kept: new Set(),
+	notLive: [],
+	bridges: null,
+	definedGeneration: null,
+	differences: null,
+	requestedMonotonicMs: null,
+});
+
+export type StepParts = DomainParts & { volumes: Volumes };
+/** Steps that are done here: the others are waits and ends, which are the queue's. */
+export type DoableStep = Exclude<
+	VmStep,
+	{ kind: "wait" | "wait-for-volume" | "wait-for-image" | "finish" | "fail" | "gone" }
+>;
+
+/** Steps that take long or take slots of their own: they do not hold one of the node's VM slots. */
+export const isUnslotted = (step: VmStep): boolean =>
+	step.kind === "create-volume" || step.kind === "delete-volume" || step.kind === "adopt-volumes";
+
+export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: VmRun, task: TaskRun): Promise<void> {
+	const { context } = parts;
+	const { hypervisor } = context;
+	const call = (what: string, limitMs: number, work: () => Promise<void>) => limited(context, what, limitMs, work);
+	switch (step.kind) {
+		case "create-volume":
+			await parts.volumes.make(step.volumeId, task);
+			await task.setCancelable(false);
+			break;
+		case "adopt-volumes":
+			await adoptVolumes(parts, vm);
+			break;
+		case "prepare-networks":
+			run.bridges = await prepareNetworks(parts.networks, vm);
+			break;
+		case "prepare-seed":
+			await prepareSeed(parts, vm);
+			break;
+		case "define": {
+			await makeVmFolder(vmFolder(context.dataDir, vm.id));
+			const domain = await buildDomainSpec(parts, vm, run.bridges);
+			await call("Defining the VM", limits.defineMs, () => hypervisor.define(domain));
+			run.definedGeneration = vm.generation;
+			break;
+		}
+		case "start":
+			await call("Starting the VM", limits.startMs, () => hypervisor.start(vm.id, { paused: step.paused }));
+			break;
+		case "request-shutdown":
+			await requestShutdown(parts, vm, step.escalateInMs, run, task);
+			break;
+		case "destroy":
+			await call("Stopping the VM", limits.destroyMs, () => hypervisor.destroy(vm.id));
+			break;
+		case "reset":
+			await call("Resetting the VM", limits.controlMs, () => hypervisor.reset(vm.id));
+			break;
+		case "pause":
+			await call("Pausing the VM", limits.controlMs, () => hypervisor.pause(vm.id));
+			break;
+		case "resume":
+			await call("Resuming the VM", limits.controlMs, () => hypervisor.resume(vm.id));
+			break;
+		case "apply-live":
+			await applyLive(parts, vm, run);
+			break;
+		case "undefine":
+			await call("Removing the VM's definition", limits.controlMs, () => hypervisor.undefine(vm.id));
+			break;
+		case "delete-volume":
+			await deleteVolume(parts, step.volumeId, run);
+			break;
+		case "remove-folder":
+			await call("Removing the VM's folder", limits.deleteVolumeMs, () =>
+				removeVmFolder(vmFolder(context.dataDir, vm.id)),
+			);
+			break;
+	}
+	run.done.add(step.kind);
+}
+
+async function prepareSeed({ context }: StepParts, vm: Vm): Promise<void> {
+	const folder = vmFolder(context.dataDir, vm.id);
+	await makeVmFolder(folder);
+	const path = seedPath(folder);
+	if (vm.spec.cloudInit === null) return rm(path, { force: true });
+	await limited(context, "Writing the cloud-init seed", limits.seedMs, (signal) => context.seeds({ path, vm, signal }));
+}
+
+/** The clock of the time-out is the task's (see TaskRun.elapsedMs); this only asks, and says how long is left. */
+async function requestShutdown(
+	{ context }: StepParts,
+	vm: Vm,
+	escalateInMs: number,
+	run: VmRun,
+	task: TaskRun,
+): Promise<void> {
+	await task.setCancelable(true);
+	const at = new Date(context.clock.nowMs() + escalateInMs).toISOString().slice(11, 19);
+	task.say(`Asked the guest to shut down; if it does not, it is stopped at ${at} UTC.`);
+	run.requestedMonotonicMs = context.clock.monotonicMs();
+	try {
+		await limited(context, "Asking the guest to shut down", limits.requestShutdownMs, () =>
+			context.hypervisor.requestShutdown(vm.id),
+		);
+	} catch (error) {
+		// A guest that does not even take the request is stopped when the time is up; away is away.
+		if (isAppError(error, "unavailable")) throw error;
+		context.logger.info("a guest did not take the request to shut down", { vmId: vm.id, error });
+	}
+}
+
+async function applyLive(parts: StepParts, vm: Vm, run: VmRun): Promise<void> {
+	const { context } = parts;
+	const domain = await buildDomainSpec(parts, vm, run.bridges);
+	const changes = await limited(context, "Changing the running VM", limits.liveChangeMs, () =>
+		context.hypervisor.applyLive(domain),
+	);
+	run.definedGeneration = vm.generation;
+	run.notLive = changes
+		.filter((change) => !change.applied)
+		.map((change) => `${change.field}${change.reason === null ? "" : ` (${change.reason})`}`);
+	const left = await limited(context, "Comparing the VM with its spec", limits.readMs, () =>
+		context.hypervisor.compare(domain),
+	);
+	run.differences = left.map((difference) => ({ ...difference, repair: repairLater(difference.repair) }));
+}
+
+/** What a live change could not do is done by the next start. */
+export const repairLater = (repair: VmDifference["repair"]): VmDifference["repair"] =>
+	repair === "automatic" ? "next-start" : repair;
+
+/** The record goes with the VM's (vmGone), unless the volume has to stay. */
+async function deleteVolume({ context, volumes }: StepParts, volumeId: string, run: VmRun): Promise<void> {
+	try {
+		await volumes.deleteFile(volumeId);
+		run.deleted.add(volumeId);
+	} catch (error) {
+		if (!isAppError(error, "in-use")) throw error;
+		run.kept.add(volumeId);
+		await volumes.keep(volumeId, error);
+		context.logger.info("a volume stays although its VM goes: others depend on it", { volumeId });
+	}
+}
+
+/** Takes over the files of a domain that was made outside. Its disks come in the order of the spec's. */
+async function adoptVolumes({ context, pools }: StepParts, vm: Vm): Promise<void> {
+	const missing: { volumeId: string; index: number }[] = [];
+	for (const [index, disk] of vm.spec.disks.entries()) {
+		const volume = context.store.get("volume", disk.volumeId);
+		if (!volume) throw new AppError("not-found", `The volume of disk "${disk.id}" does not exist.`);
+		const driver = await pools.driver(volume.poolId);
+		const info = await limited(context, "Looking for the volume", limits.quickStorageMs, () =>
+			driver.getVolume(volume.id),
+		);
+		if (info) await reportAdopted(context, info);
+		else missing.push({ volumeId: volume.id, index });
+	}
+	if (missing.length === 0) return;
+	const foreign = await limited(context, "Reading the VM's definition", limits.readMs, () =>
+		context.hypervisor.inspectForeign(vm.id),
+	);
+	for (const { volumeId, index } of missing) {
+		const disk = foreign.disks[index];
+		const volume = context.store.get("volume", volumeId);
+		if (!disk || !volume)
+			throw new AppError("wrong-state", "The VM's disks have changed since it was asked to be adopted.");
+		const driver = await pools.driver(volume.poolId);
+		try {
+			const info = await limited(context, `Taking over ${disk.path}`, limits.quickStorageMs, () =>
+				driver.adoptVolume(volumeId, { path: disk.path, format: disk.format }),
+			);
+			await reportAdopted(context, info);
+		} catch (error) {
+			if (!context.stopping.aborted)
+				await context.propose({ kind: "volumeStatus", id: volumeId, phase: "error", error: toErrorInfo(error) });
+			throw error;
+		}
+	}
+}
+
+async function reportAdopted({ store, propose }: StepParts["context"], info: VolumeInfo): Promise<void> {
+	const volume = store.get("volume", info.id);
+	const { id, sizeBytes, allocatedBytes } = info;
+	if (!volume || (volume.phase === "ready" && volume.sizeBytes === sizeBytes)) return;
+	await propose({ kind: "volumeStatus", id, phase: "ready", sizeBytes, allocatedBytes, error: null });
+}

@@ -1,0 +1,265 @@
+/**
+ * Volumes on this node: made, grown, deleted. One operation at a time for each volume (`locks`), at most two copies of
+ * whole disks at once on the node. A record says `ready` only when the driver has the volume; a create that failed or
+ * was cut off leaves nothing in the pool (the driver's promise), so it can simply be done again.
+ */
+import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import { formatBytes } from "../lib/units.ts";
+import type { Volume } from "../model/storage.ts";
+import type { StorageDriver, VolumeInfo } from "../storage/driver.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { type CopySource, copyAcrossPools } from "./copy-across-pools.ts";
+import { limits } from "./limits.ts";
+import type { Pools } from "./pools.ts";
+import type { TaskRun } from "./task-run.ts";
+import { Bell, withLimit } from "./wait.ts";
+
+type Source = { kind: "empty" } | CopySource;
+
+/** What volumes need to know of VMs. The VM queues give it. */
+export interface VolumeUsers {
+	/** Runs `work` while nothing else happens to the VM; `active` says whether it runs. */
+	whileStill<T>(vmId: string, signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T>;
+	/** Name of a VM whose running process still has the disk open although it is no longer attached; null for none. */
+	heldBy(volumeId: string): Promise<string | null>;
+}
+
+export class Volumes {
+	readonly #context: NodeContext;
+	readonly #pools: Pools;
+	readonly #users: VolumeUsers;
+	readonly #imageBell = new Bell();
+
+	constructor(context: NodeContext, pools: Pools, users: VolumeUsers) {
+		this.#context = context;
+		this.#pools = pools;
+		this.#users = users;
+	}
+
+	/** The task volume.create. Canceled, the record stays in phase error: only a person deletes records. */
+	async create(volumeId: string, run: TaskRun): Promise<string | null> {
+		await this.make(volumeId, run);
+		return null;
+	}
+
+	/** An image has changed: those who wait for one look again. */
+	imageChanged(): void {
+		this.#imageBell.ring();
+	}
+
+	/** Makes the volume by its source. Done already is done. Failure is recorded with the volume, and thrown. */
+	async make(volumeId: string, run: TaskRun): Promise<void> {
+		const { store, locks } = this.#context;
+		const source = store.get("volume", volumeId)?.source;
+		const cloned = source?.kind === "clone" ? store.get("volume", source.volumeId) : null;
+		const work = () => locks.run(`volume:${volumeId}`, () => this.#makeLocked(volumeId, run), run.signal);
+		if (!cloned?.vmId) return work();
+		// Copying a disk that a guest writes to would give a torn copy.
+		run.say(`Waits until nothing happens to the VM that has "${cloned.name}"`);
+		return this.#users.whileStill(cloned.vmId, run.signal, (active) => {
+			if (!active) return work();
+			throw new AppError("wrong-state", `Volume "${cloned.name}" belongs to a running VM: stop it to copy the volume.`);
+		});
+	}
+
+	async #makeLocked(volumeId: string, run: TaskRun): Promise<void> {
+		const { store } = this.#context;
+		const volume = store.get("volume", volumeId);
+		if (!volume) throw new AppError("not-found", "The volume does not exist any more.");
+		if (volume.phase === "ready") return;
+		try {
+			const driver = await this.#pools.driver(volume.poolId);
+			const existing = await limited(this.#context, "Looking for the volume", limits.quickStorageMs, () =>
+				driver.getVolume(volumeId),
+			);
+			if (existing) return await this.#reportReady(existing);
+			// Once ready and now gone: its content is lost, and an empty disk in its place would hide that.
+			if (volume.allocatedBytes !== null)
+				throw new AppError("storage", `The content of volume "${volume.name}" is missing in its pool.`);
+			await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "creating", error: null });
+			// Read after our claim is in the state: a deletion of the source either sees the claim, or is seen here.
+			const source = await this.#sourceOf(volume, run);
+			await this.#reportReady(await this.#createByDriver(driver, volume, source, run));
+		} catch (error) {
+			const left = store.get("volume", volumeId);
+			// On its way out, an error would take it back.
+			if (!this.#context.stopping.aborted && left && left.phase !== "deleting")
+				await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "error", error: toErrorInfo(error) });
+			throw error;
+		}
+	}
+
+	/** What the volume is made of, there and ready; an image that is being imported is waited for. */
+	async #sourceOf(volume: Volume, run: TaskRun): Promise<Source> {
+		const { source } = volume;
+		if (source.kind === "empty") return { kind: "empty" };
+		if (source.kind === "snapshot")
+			throw new AppError("unsupported", "Volumes cannot be made from snapshots in this version.");
+		const isImage = source.kind === "image";
+		if (isImage) await this.#waitForImage(source.imageId, run);
+		const origin = isImage
+			? this.#context.store.get("image", source.imageId)
+			: this.#context.store.get("volume", source.volumeId);
+		const what = isImage ? "image" : "volume";
+		if (!origin) throw new AppError("not-found", `The ${what} that it is a copy of does not exist any more.`);
+		if (origin.phase !== "ready" && origin.phase !== "resizing")
+			throw new AppError("wrong-state", `The ${what} "${origin.name}" that it is a copy of is ${origin.phase}.`);
+		return { kind: isImage ? "image" : "volume", id: origin.id, fullCopy: source.fullCopy, poolId: origin.poolId };
+	}
+
+	async #waitForImage(imageId: string, run: TaskRun): Promise<void> {
+		for (;;) {
+			const image = this.#context.store.get("image", imageId);
+			if (image?.phase !== "importing" && image?.phase !== "uploading") return;
+			run.say(`Waits for image "${image.name}"`);
+			await run.setCancelable(true);
+			// The import is a task of its own, which has an end.
+			await this.#imageBell.wait(this.#context.clock, limits.copyIdleMs, run.signal);
+		}
+	}
+
+	async #createByDriver(driver: StorageDriver, volume: Volume, source: Source, run: TaskRun): Promise<VolumeInfo> {
+		const { id, format, sizeBytes } = volume;
+		const what = `Copying to volume "${volume.name}"`;
+		if (source.kind === "empty" || !source.fullCopy)
+			return limited(this.#context, `Making volume "${volume.name}"`, limits.quickStorageMs, (signal) =>
+				driver.createVolume(id, { format, sizeBytes, source, signal }),
+			);
+		if (source.poolId === volume.poolId)
+			return this.heavy(run, what, (signal, progress) =>
+				driver.createVolume(id, { format, sizeBytes, source, signal, progress }),
+			);
+		const from = await this.#pools.driver(source.poolId);
+		return this.heavy(run, what, (signal, progress) =>
+			copyAcrossPools({ from, to: driver, source, volume: { id, format, sizeBytes }, signal, progress }),
+		);
+	}
+
+	/** A copy of a whole disk: at most two at once, cancelable, with progress; ended when it stands still. */
+	async heavy<T>(
+		run: TaskRun,
+		what: string,
+		work: (signal: AbortSignal, progress: TaskRun["progress"]) => Promise<T>,
+	): Promise<T> {
+		await run.setCancelable(true);
+		run.say(`${what}: waits for its turn`);
+		return this.#context.heavyCopies.run(() => {
+			run.say(what);
+			const options = { what, limitMs: limits.copyMs, idleMs: limits.copyIdleMs, signal: run.signal };
+			return withLimit(this.#context.clock, options, (signal, touch) =>
+				work(signal, (ratio, message) => {
+					touch();
+					run.progress(ratio, message);
+				}),
+			);
+		}, run.signal);
+	}
+
+	async #reportReady(info: VolumeInfo): Promise<void> {
+		await this.#context.propose({
+			kind: "volumeStatus",
+			id: info.id,
+			phase: "ready",
+			sizeBytes: info.sizeBytes,
+			allocatedBytes: info.allocatedBytes,
+			error: null,
+		});
+	}
+
+	/** The task volume.resize: through QEMU while a VM runs with it, else in the pool. */
+	async resize(volumeId: string, run: TaskRun): Promise<string | null> {
+		const wanted = run.task.input.sizeBytes;
+		if (typeof wanted !== "number") throw new AppError("internal", "The task does not say the new size.");
+		const vmId = this.#context.store.get("volume", volumeId)?.vmId ?? null;
+		if (vmId === null) return this.#resizeLocked(volumeId, wanted, null);
+		return this.#users.whileStill(vmId, run.signal, (active) =>
+			this.#resizeLocked(volumeId, wanted, active ? vmId : null),
+		);
+	}
+
+	#resizeLocked(volumeId: string, wantedBytes: number, runningVmId: string | null): Promise<string | null> {
+		return this.#context.locks.run(`volume:${volumeId}`, async () => {
+			const volume = this.#context.store.get("volume", volumeId);
+			if (!volume) throw new AppError("not-found", "The volume does not exist any more.");
+			const driver = await this.#pools.driver(volume.poolId);
+			const get = () =>
+				limited(this.#context, "Looking for the volume", limits.quickStorageMs, () => driver.getVolume(volumeId));
+			const before = await get();
+			if (!before) throw new AppError("storage", `The content of volume "${volume.name}" is missing in its pool.`);
+			try {
+				await this.#grow(volume, driver, before.sizeBytes, wantedBytes, runningVmId);
+				await this.#reportReady((await get()) ?? before);
+				return null;
+			} catch (error) {
+				// The volume is whole, with the size that it has.
+				if (!this.#context.stopping.aborted) await this.#reportReady((await get().catch(() => null)) ?? before);
+				throw error;
+			}
+		});
+	}
+
+	async #grow(
+		volume: Volume,
+		driver: StorageDriver,
+		haveBytes: number,
+		wantedBytes: number,
+		runningVmId: string | null,
+	): Promise<void> {
+		if (haveBytes === wantedBytes) return;
+		if (haveBytes > wantedBytes)
+			throw new AppError("invalid", `Volume "${volume.name}" has ${formatBytes(haveBytes)}; volumes cannot shrink.`);
+		const what = `Growing volume "${volume.name}"`;
+		if (runningVmId === null) {
+			await limited(this.#context, what, limits.quickStorageMs, () => driver.resizeVolume(volume.id, wantedBytes));
+			return;
+		}
+		const vm = this.#context.store.get("vm", runningVmId);
+		const disk = vm?.spec.disks.find((candidate) => candidate.volumeId === volume.id);
+		if (!disk) throw new AppError("wrong-state", `Volume "${volume.name}" is not a disk of the running VM.`);
+		await limited(this.#context, what, limits.liveChangeMs, () =>
+			this.#context.hypervisor.resizeDisk(runningVmId, disk.id, wantedBytes),
+		);
+	}
+
+	/** The task volume.delete. Refused while anything uses it; then the volume is as before. */
+	async delete(volumeId: string): Promise<string | null> {
+		try {
+			const volume = this.#context.store.get("volume", volumeId);
+			const holder = await this.#users.heldBy(volumeId);
+			if (holder !== null)
+				throw new AppError(
+					"in-use",
+					`VM "${holder}" still has volume "${volume?.name}" open although it was detached: stop that VM first.`,
+				);
+			await this.deleteFile(volumeId);
+		} catch (error) {
+			if (!this.#context.stopping.aborted) await this.keep(volumeId, error);
+			throw error;
+		}
+		if (this.#context.store.get("volume", volumeId)) await this.#context.propose({ kind: "volumeGone", id: volumeId });
+		return null;
+	}
+
+	/** Deletes the volume in its pool, not its record. `in-use` when others depend on it. Gone already is done. */
+	async deleteFile(volumeId: string): Promise<void> {
+		await this.#context.locks.run(`volume:${volumeId}`, async () => {
+			const volume = this.#context.store.get("volume", volumeId);
+			if (!volume) return;
+			const driver = await this.#pools.driver(volume.poolId);
+			await limited(this.#context, `Deleting volume "${volume.name}"`, limits.deleteVolumeMs, () =>
+				driver.deleteVolume(volumeId),
+			);
+			// What a copy from another pool may have left, when it was cut off (copy-across-pools.ts).
+			if (volume.allocatedBytes === null && volume.source.kind !== "empty") await driver.deleteImage(volumeId);
+		});
+	}
+
+	/** A volume that was to be deleted is not: refused (`in-use`), it is as before; failed, it is in error. */
+	async keep(volumeId: string, error: unknown): Promise<void> {
+		const volume = this.#context.store.get("volume", volumeId);
+		if (!volume) return;
+		await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "error", error: toErrorInfo(error) });
+		if (isAppError(error, "in-use") && volume.allocatedBytes !== null)
+			await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "ready", error: null });
+	}
+}
