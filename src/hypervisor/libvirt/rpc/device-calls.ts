@@ -42,7 +42,10 @@ export const deviceCalls = (caller: Caller) => {
 		domainDetachDeviceFlags: (domain: DomainTarget, xml: string, flags: number, options?: CallOptions): Promise<void> =>
 			change("domainDetachDeviceFlags", domain, (w) => w.string(xml), flags, options),
 
-		/** As domainDetachDeviceFlags; the call returns once the guest was asked. */
+		/**
+		 * As domainDetachDeviceFlags; the call returns once the guest was asked. An alias that is not there is `hypervisor`
+		 * (libvirt 9 says "internal error"): look into the XML first.
+		 */
 		domainDetachDeviceAlias: (
 			domain: DomainTarget,
 			alias: string,
