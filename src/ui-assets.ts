@@ -20,17 +20,18 @@ export type UiManifest = Record<
 >;
 
 export type UiAsset = {
-	body: Uint8Array;
 	contentType: string;
-	/** Strong, with its quotes; differs between encodings as RFC 9110 asks. */
+	/** Strong, in quotes. */
 	etag: string;
-	contentEncoding: "br" | "gzip" | null;
 	immutable: boolean;
+	body: Uint8Array<ArrayBuffer>;
+	br?: Uint8Array<ArrayBuffer>;
+	gzip?: Uint8Array<ArrayBuffer>;
 };
 
 export interface UiAssets {
-	/** The asset in the best encoding that the request accepts; null when there is none at this path. */
-	get(path: string, acceptEncoding: string): UiAsset | null;
+	/** `path` as in the URL ("/assets/app-1a2b3c.js"); null when there is none. */
+	get(path: string): UiAsset | null;
 }
 
 type Embedded = { manifest: UiManifest /** file name → path that Bun can read */; files: Record<string, string> };
@@ -44,62 +45,46 @@ export function registerEmbeddedUi(ui: Embedded): void {
 export function openUiAssets(sourceFolder = join(import.meta.dir, "..", "dist", "ui")): UiAssets {
 	if (embedded) {
 		const { manifest, files } = embedded;
-		return assetsFrom(manifest, (name) => readFileSync(files[name] ?? ""));
+		return assetsFrom(manifest, (name) => bytes(files[name] ?? ""));
 	}
 	const manifestPath = join(sourceFolder, "manifest.json");
 	if (!existsSync(manifestPath)) return notBuilt;
 	const manifest = JSON.parse(readFileSync(manifestPath, "utf8")) as UiManifest;
-	return assetsFrom(manifest, (name) => readFileSync(join(sourceFolder, name)));
+	return assetsFrom(manifest, (name) => bytes(join(sourceFolder, name)));
 }
 
-function assetsFrom(manifest: UiManifest, read: (name: string) => Uint8Array): UiAssets {
+const bytes = (path: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(path));
+
+function assetsFrom(manifest: UiManifest, read: (name: string) => Uint8Array<ArrayBuffer>): UiAssets {
 	const entries = new Map(Object.entries(manifest));
-	const bodies = new Map<string, Uint8Array>();
-	const body = (name: string): Uint8Array => {
-		const known = bodies.get(name) ?? read(name);
-		bodies.set(name, known);
-		return known;
-	};
+	const known = new Map<string, UiAsset>();
 	return {
-		get(path, acceptEncoding) {
-			const entry = entries.get(path === "/" ? "/index.html" : path);
+		get(path) {
+			const entry = entries.get(path);
 			if (!entry) return null;
-			const encoding =
-				entry.br && accepts(acceptEncoding, "br")
-					? "br"
-					: entry.gzip && accepts(acceptEncoding, "gzip")
-						? "gzip"
-						: null;
-			const file = encoding === "br" ? entry.br : encoding === "gzip" ? entry.gzip : entry.file;
-			return {
-				body: body(file ?? entry.file),
+			const asset: UiAsset = known.get(path) ?? {
 				contentType: entry.contentType,
-				etag: `"${entry.sha256.slice(0, 32)}${encoding ? `-${encoding}` : ""}"`,
-				contentEncoding: encoding,
+				etag: `"${entry.sha256.slice(0, 32)}"`,
 				immutable: entry.immutable,
+				body: read(entry.file),
+				...(entry.br ? { br: read(entry.br) } : {}),
+				...(entry.gzip ? { gzip: read(entry.gzip) } : {}),
 			};
+			known.set(path, asset);
+			return asset;
 		},
 	};
 }
 
-/** RFC 9110, 12.5.3, as far as needed: the coding is named and not refused by q=0. */
-function accepts(acceptEncoding: string, coding: string): boolean {
-	return acceptEncoding.split(",").some((part) => {
-		const [name, ...parameters] = part.split(";").map((text) => text.trim().toLowerCase());
-		return name === coding && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
-	});
-}
-
 const notBuilt: UiAssets = {
 	get: (path) =>
-		path === "/" || path === "/index.html"
+		path === "/index.html"
 			? {
 					body: new TextEncoder().encode(
-						"<!doctype html><title>LimiQuantix</title><p>The UI is not built. Run: npm run build</p>",
+						"<!doctype html><title>LimiQuantix</title><p>The UI is not built: npm run build</p>",
 					),
 					contentType: "text/html; charset=utf-8",
 					etag: '"not-built"',
-					contentEncoding: null,
 					immutable: false,
 				}
 			: null,

@@ -5,7 +5,7 @@
  * A console belongs to one run of one VM: it is opened on the socket that the VM has at that moment and closed with
  * it, so that another VM can never appear in it.
  */
-import type { Credential } from "../auth/identity.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Clock } from "../lib/clock.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
@@ -34,8 +34,8 @@ export type ConsoleDependencies = {
 	logger: Logger;
 	/** True when the request's Origin is this server's own. */
 	isOwnOrigin(request: Request): boolean;
-	/** Calls back once when the credential is revoked or ends; returns how to stop watching. */
-	watchCredential(credential: Credential, onRevoked: () => void): () => void;
+	/** Calls back once when the identity's credential is revoked or ends; returns how to stop watching. */
+	watchCredential(identity: Identity, onRevoked: () => void): () => void;
 };
 
 export type ConsoleData = {
@@ -79,18 +79,16 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 	return {
 		async createTicket(request) {
 			refuseAboveLimits(request.vmId);
-			const credential = request.identity.credential;
+			const identity = request.identity;
 			const issued = tickets.issue({
 				vmId: request.vmId,
 				type: request.type,
 				kind: request.kind,
 				viewOnly: request.viewOnly,
-				credential,
+				identity,
 			});
-			if (credential) {
-				const unwatch = deps.watchCredential(credential, () => tickets.revokeCredential(credential.id));
-				deps.clock.schedule(ticketLifetimeMs, unwatch);
-			}
+			const unwatch = deps.watchCredential(identity, () => tickets.revoke(identity));
+			deps.clock.schedule(ticketLifetimeMs, unwatch);
 			return {
 				ticket: issued.ticket,
 				expiresAt: toRfc3339(issued.expiresAtMs),
@@ -139,10 +137,9 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 				const bridge = new ConsoleBridge(socket, filter);
 				data.bridge = bridge;
 				open.add(data);
-				if (data.grant.credential)
-					data.unwatch = deps.watchCredential(data.grant.credential, () =>
-						bridge.close(closeCode.policy, "The session has ended."),
-					);
+				data.unwatch = deps.watchCredential(data.grant.identity, () =>
+					bridge.close(closeCode.policy, "The session has ended."),
+				);
 				bridge.open(data.open);
 				deps.logger.info("console opened", {
 					vmId: data.grant.vmId,

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { localIdentity } from "../auth/identity.ts";
 import type { Clock } from "../lib/clock.ts";
 import { systemRandom } from "../lib/random.ts";
 import { type TicketGrant, TicketTable, ticketLifetimeMs } from "./tickets.ts";
@@ -8,7 +9,7 @@ const grant = (credentialId: string): TicketGrant => ({
 	type: "vnc",
 	kind: "browser",
 	viewOnly: false,
-	credential: { kind: "session", id: credentialId },
+	identity: { ...localIdentity, credential: { kind: "session", id: credentialId } },
 });
 
 function table() {
@@ -40,7 +41,7 @@ test("a revoked session takes its tickets along", () => {
 	const { tickets } = table();
 	const mine = tickets.issue(grant("a")).ticket;
 	const other = tickets.issue(grant("b")).ticket;
-	tickets.revokeCredential("a");
+	tickets.revoke(grant("a").identity);
 	expect(tickets.redeem(mine)).toBeNull();
 	expect(tickets.redeem(other)).not.toBeNull();
 });

@@ -2,6 +2,7 @@
  * One-use console tickets: good for 30 s, once, and on this node only. Kept in memory as hashes; bounded in total and
  * for each credential, so that nobody can fill the table.
  */
+import type { Identity } from "../auth/identity.ts";
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { type Random, randomSecret } from "../lib/random.ts";
@@ -19,8 +20,8 @@ export type TicketGrant = {
 	type: ConsoleType;
 	kind: TicketKind;
 	viewOnly: boolean;
-	/** The session or token that asked; null on the local socket. The console closes when it is revoked. */
-	credential: { kind: "session" | "token"; id: string } | null;
+	/** Who asked. The console closes when the credential is revoked. */
+	identity: Identity;
 };
 
 type Entry = TicketGrant & { expiresAtMonotonicMs: number };
@@ -38,7 +39,9 @@ export class TicketTable {
 	/** @throws AppError `too-many-requests` when this owner, or everybody together, holds too many. */
 	issue(grant: TicketGrant): { ticket: string; expiresAtMs: number } {
 		this.#dropExpired();
-		const owned = [...this.#entries.values()].filter((entry) => entry.credential?.id === grant.credential?.id).length;
+		const owned = [...this.#entries.values()].filter(
+			(entry) => entry.identity.credential?.id === grant.identity.credential?.id,
+		).length;
 		if (owned >= maxTicketsPerOwner || this.#entries.size >= maxTickets)
 			throw new AppError("too-many-requests", "Too many console tickets are waiting to be used.", {
 				retryAfterMs: ticketLifetimeMs,
@@ -59,8 +62,10 @@ export class TicketTable {
 		return grant;
 	}
 
-	revokeCredential(credentialId: string): void {
-		for (const [key, entry] of this.#entries) if (entry.credential?.id === credentialId) this.#entries.delete(key);
+	/** Drops what was issued with this identity's credential. */
+	revoke(identity: Identity): void {
+		for (const [key, entry] of this.#entries)
+			if (entry.identity.credential?.id === identity.credential?.id) this.#entries.delete(key);
 	}
 
 	#dropExpired(): void {

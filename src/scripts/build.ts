@@ -12,9 +12,6 @@ import { root } from "./root.ts";
 const dist = join(root, "dist");
 const embedFolder = join(root, ".cache", "embed");
 
-/** Programs that the executable starts as workers; each is embedded beside the entry. */
-const workers = ["src/store/log/worker.ts"];
-
 export async function build(options: { ui: boolean } = { ui: true }): Promise<string> {
 	mkdirSync(dist, { recursive: true });
 	if (options.ui) await buildUi();
@@ -22,7 +19,7 @@ export async function build(options: { ui: boolean } = { ui: true }): Promise<st
 	const output = join(dist, "limiquantix");
 	const started = performance.now();
 	const result = await Bun.build({
-		entrypoints: [entry, ...workers.map((worker) => join(root, worker))],
+		entrypoints: [entry],
 		root,
 		minify: { whitespace: true, syntax: true, identifiers: false },
 		sourcemap: "inline",
