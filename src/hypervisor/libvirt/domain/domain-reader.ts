@@ -36,6 +36,7 @@ export type ReadDomain = {
 	fixedPlacements: Placements;
 };
 
+/** Generation 0: ours, but it runs as nobody's spec says (adopted while running, for example). */
 export type OurMetadata = { name: string; generation: number };
 
 export function readDomain(xml: string): ReadDomain {
@@ -45,7 +46,7 @@ export function readDomain(xml: string): ReadDomain {
 	if (root.name !== "domain" || id === null || libvirtName === null)
 		throw new AppError("malformed", "libvirt's answer is not a domain.");
 	const devices = root.child("devices");
-	const ours = readOurMetadata(root.child("metadata", `${metadataPrefix}:vm`));
+	const ours = metadataIn(root);
 	const maxVcpus = wholeNumber(root.textOf("vcpu"), 1);
 	const memoryTotalBytes = readSize(root.child("memory")) ?? 0;
 	const [disks, cdroms, nics, seed] = [readDisks(devices), readCdroms(devices), readNics(devices), readSeed(devices)];
@@ -83,12 +84,17 @@ export function readDomain(xml: string): ReadDomain {
 	};
 }
 
-/** Our element, as it is in the domain or as libvirt gives it alone. Null when it is not ours after all. */
-export function readOurMetadata(node: XmlNode | null): OurMetadata | null {
-	if (!node || node.attribute(`xmlns:${metadataPrefix}`) !== metadataUri) return null;
+/** Our element as it is in a domain. Null when it is not ours after all. */
+function metadataIn(root: XmlNode): OurMetadata | null {
+	const node = root.child("metadata", `${metadataPrefix}:vm`);
+	return node?.attribute(`xmlns:${metadataPrefix}`) === metadataUri ? readMetadata(node) : null;
+}
+
+/** Our element as libvirt gives it when asked for our namespace: without any prefix. */
+export function readMetadata(node: XmlNode): OurMetadata | null {
 	const name = node.attribute("name");
-	const generation = Number(node.attribute("generation"));
-	return name !== null && Number.isSafeInteger(generation) && generation > 0 ? { name, generation } : null;
+	const generation = Number(node.attribute("generation") ?? Number.NaN);
+	return name !== null && Number.isSafeInteger(generation) && generation >= 0 ? { name, generation } : null;
 }
 
 /** Places of all devices by the alias that they have, or would have, as devices of ours. */

@@ -46,8 +46,12 @@ function domainElement(machine: Machine): XmlElement {
 }
 
 /** By this element we know our domains again; it also says which generation of the spec they were made from. */
-export const metadataElement = (name: string, generation: number): XmlElement =>
+const metadataElement = (name: string, generation: number): XmlElement =>
 	element(`${metadataPrefix}:vm`, { [`xmlns:${metadataPrefix}`]: metadataUri, name, generation });
+
+/** The same, as libvirt wants it when it is to change the element of a running domain: it adds the namespace. */
+export const bareMetadataXml = (name: string, generation: number): string =>
+	writeXml(element("vm", { name, generation }));
 
 /** Memory modules are plugged in whole blocks, so the limit is the size plus whole blocks. */
 export function memoryLimitBytes(machine: Pick<Machine, "memoryBytes" | "maxMemoryBytes">): number {

@@ -20,7 +20,7 @@ import {
 	portableCpuModel,
 	sparePorts,
 } from "./machine.ts";
-import { Places } from "./placement.ts";
+import { type Bus, Places } from "./placement.ts";
 
 /** Where devices were, by alias of ours. */
 export type Placements = ReadonlyMap<string, Placement>;
@@ -29,6 +29,8 @@ export type MachineContext = {
 	/** Name of the domain in libvirt, when there is one already. */
 	libvirtName?: string | null;
 	placements?: Placements;
+	/** Places that are taken by devices that the spec does not name. */
+	taken?: readonly { bus: Bus | "pci"; placement: Placement }[];
 };
 
 const maxVcpusOfMachineType = 288;
@@ -46,7 +48,11 @@ export function planMachine(domain: DomainSpec, context: MachineContext = {}): M
 	const places = new Places();
 	const bootOrder = new Map(facts.bootOrder.map((id, index) => [id, index + 1]));
 
-	// What stays is taken first, so that nothing new can get its place.
+	for (const { bus, placement } of context.taken ?? []) {
+		if (bus === "pci") places.keepPort(placement);
+		else places.keep(bus, placement);
+	}
+	// What stays is taken before what is new, so that nothing new can get its place.
 	const keptPorts = new Map<string, Address>();
 	for (const alias of [...Object.values(fixedAliases), ...facts.nics.map((nic) => nic.alias)]) {
 		const address = places.keepPort(placements.get(alias) ?? null);

@@ -1,0 +1,35 @@
+/** The folder of a domain on this node: made before its definition, with a part in which QEMU may make its socket. */
+import { existsSync } from "node:fs";
+import { chmod, chown, copyFile, lstat, mkdir } from "node:fs/promises";
+import { AppError } from "../../lib/errors.ts";
+import { domainFiles, type Machine } from "./domain/machine.ts";
+import type { QemuUser } from "./host.ts";
+
+/** Fails with `hypervisor` when something else is in the way. Safe to repeat. */
+export async function prepareFolder(folder: string, user: QemuUser): Promise<void> {
+	const { qemuFolder } = domainFiles(folder);
+	// Others may pass through, because QEMU runs as somebody else, but see no names.
+	await mkdir(folder, { recursive: true, mode: 0o711 });
+	await mkdir(qemuFolder, { recursive: true, mode: 0o700 });
+	const found = await lstat(qemuFolder);
+	if (!found.isDirectory()) throw new AppError("hypervisor", `${qemuFolder} is not a folder.`);
+	if (found.uid !== user.uid || found.gid !== user.gid) await chown(qemuFolder, user.uid, user.gid);
+	if ((found.mode & 0o777) !== 0o700) await chmod(qemuFolder, 0o700);
+}
+
+/** Fails with `unsupported` when the firmware is not installed here. */
+export function checkFirmware(machine: Machine): void {
+	const { firmware } = machine;
+	if (firmware.kind === "bios") return;
+	for (const path of [firmware.codePath, firmware.variablesTemplate])
+		if (!existsSync(path)) throw new AppError("unsupported", `UEFI needs the package ovmf on this node: no ${path}.`);
+}
+
+/** A domain that is adopted brings its UEFI variables along. */
+export async function takeVariables(machine: Machine, currentPath: string | null): Promise<void> {
+	const { firmware } = machine;
+	if (firmware.kind === "bios" || currentPath === null || currentPath === firmware.nvramPath) return;
+	if (existsSync(firmware.nvramPath) || !existsSync(currentPath)) return;
+	await copyFile(currentPath, firmware.nvramPath);
+	await chmod(firmware.nvramPath, 0o600);
+}

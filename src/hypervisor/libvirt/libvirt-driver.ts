@@ -1,0 +1,354 @@
+/**
+ * HypervisorDriver on libvirt's RPC client. The client belongs to the caller: who makes it opens and closes it, and may
+ * share it with the network driver. Domains are named `lqx-<VM id>` (see domain/machine.ts) and carry the VM's name
+ * and generation in an element of our own namespace.
+ *
+ * What the caller must do: keep one operation a domain at a time; make `folderOf` give the folder that it puts into
+ * DomainSpec; let QEMU's user pass through the folders above it, and above disks.
+ */
+import { availableParallelism, totalmem } from "node:os";
+import type { Clock } from "../../lib/clock.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import { compareFacts, withMatchedIds } from "../compare.ts";
+import type {
+	DomainDifference,
+	DomainEvent,
+	DomainSpec,
+	DomainState,
+	DomainStats,
+	ForeignDomain,
+	HypervisorDriver,
+	HypervisorInfo,
+	LiveChange,
+	SerialStream,
+} from "../driver.ts";
+import { aliasOf, wantedFacts } from "../facts.ts";
+import { decodePpm, encodePng, isPng } from "../png.ts";
+import { guestAddresses } from "./addresses.ts";
+import { placementsOf, type ReadDomain, readDomain } from "./domain/domain-reader.ts";
+import { domainXml } from "./domain/domain-xml.ts";
+import { foreignDomain } from "./domain/foreign.ts";
+import { planMachine } from "./domain/plan-machine.ts";
+import { describeAll, describeDomain } from "./domain-listing.ts";
+import { checkFirmware, prepareFolder, takeVariables } from "./folder.ts";
+import { type HostFacts, readHost } from "./host.ts";
+import { applyToLive, changeLiveMedia, mediaXml } from "./live-apply.ts";
+import type { LibvirtClient } from "./rpc/client.ts";
+import {
+	consoleFlags,
+	deviceFlags,
+	shutdownFlags,
+	startFlags,
+	statsFlags,
+	statsGroups,
+	undefineFlags,
+	xmlFlags,
+} from "./rpc/flags.ts";
+import type { DomainStateInfo } from "./rpc/types.ts";
+import { serialStream } from "./serial.ts";
+import { domainEventOf, isActive, powerStateOf } from "./states.ts";
+import { domainStatsOf } from "./stats.ts";
+import { checkVncSocket } from "./vnc-socket.ts";
+
+export type LibvirtDriverOptions = {
+	client: LibvirtClient;
+	clock: Clock;
+	logger: Logger;
+	/** Folder of the VM with that id: what DomainSpec.folder is. */
+	folderOf(id: string): string;
+	/** How long a guest may take to let go of a device or of memory (default 15 s). */
+	guestLimitMs?: number;
+};
+
+const defaultGuestLimitMs = 15_000;
+const agentShutdownLimitMs = 10_000;
+const maxPictureBytes = 64 * 1024 * 1024;
+
+export function createLibvirtDriver(options: LibvirtDriverOptions): HypervisorDriver {
+	return new LibvirtDriver(options);
+}
+
+class LibvirtDriver implements HypervisorDriver {
+	readonly #client: LibvirtClient;
+	readonly #options: LibvirtDriverOptions;
+	readonly #listeners = new Set<(event: DomainEvent) => void>();
+	readonly #stops: (() => void)[];
+	#host: HostFacts | null = null;
+	#hostReading: Promise<HostFacts> | null = null;
+
+	constructor(options: LibvirtDriverOptions) {
+		this.#client = options.client;
+		this.#options = options;
+		this.#stops = [
+			options.client.onDomainEvent((event) => {
+				const ours = domainEventOf(event);
+				if (ours) this.#emit(ours);
+			}),
+			options.client.onState((state) => {
+				this.#hostReading = null;
+				if (state.state === "connected") this.#readHost().catch(() => {});
+				this.#emit({ kind: "connection", ...state });
+			}),
+		];
+		if (options.client.state.state === "connected") this.#readHost().catch(() => {});
+	}
+
+	info(): HypervisorInfo {
+		const { state, reason } = this.#client.state;
+		return {
+			state,
+			reason: reason === "" ? null : reason,
+			version: this.#host?.version ?? null,
+			cpuModel: this.#host?.cpuModel ?? null,
+			cpuCount: this.#host?.cpuCount ?? availableParallelism(),
+			memoryBytes: this.#host?.memoryBytes ?? totalmem(),
+		};
+	}
+
+	listDomains(): Promise<DomainState[]> {
+		return describeAll(this.#client);
+	}
+
+	getDomain(id: string): Promise<DomainState | null> {
+		return describeDomain(this.#client, id);
+	}
+
+	async define(domain: DomainSpec): Promise<void> {
+		const existing = await this.#existing(domain.id);
+		const wanted = wantedFacts(domain);
+		const placements = new Map(
+			[existing.defined, existing.live].flatMap((read) =>
+				read ? [...placementsOf(read, withMatchedIds(wanted, read.facts))] : [],
+			),
+		);
+		const known = existing.defined ?? existing.live;
+		const machine = planMachine(domain, { libvirtName: known?.libvirtName ?? null, placements });
+		checkFirmware(machine);
+		const { qemuUser } = await this.#readHost();
+		await prepareFolder(domain.folder, qemuUser);
+		await takeVariables(machine, known?.nvramPath ?? null);
+		await this.#client.domainDefineXMLFlags(domainXml(machine));
+		// What starts when is ours to decide; a domain that was adopted may have been told otherwise.
+		if (known && !known.ours) await this.#client.domainSetAutostart({ uuid: domain.id }, false);
+	}
+
+	async start(id: string, { paused }: { paused: boolean }): Promise<void> {
+		if (isActive((await this.#state(id)).state)) return;
+		const flags = paused ? startFlags.paused : 0;
+		await this.#unlessAlready(id, true, () => this.#client.domainCreateWithFlags({ uuid: id }, flags));
+	}
+
+	async requestShutdown(id: string): Promise<void> {
+		const power = await this.#power(id);
+		if (power !== "running")
+			throw new AppError("wrong-state", `A VM that is ${power} cannot be shut down: it would not notice.`);
+		await this.#client.domainShutdownFlags({ uuid: id }, shutdownFlags.acpiPowerButton);
+		// A guest that does not heed its power button may heed its agent; without one libvirt refuses at once.
+		this.#client
+			.domainShutdownFlags({ uuid: id }, shutdownFlags.guestAgent, { timeoutMs: agentShutdownLimitMs })
+			.catch((error) => this.#options.logger.debug("no shutdown by the guest agent", { domain: id, error }));
+	}
+
+	async destroy(id: string): Promise<void> {
+		if (!isActive((await this.#state(id)).state)) return;
+		await this.#unlessAlready(id, false, () => this.#client.domainDestroyFlags({ uuid: id }));
+	}
+
+	async reset(id: string): Promise<void> {
+		await this.#active(id);
+		await this.#client.domainReset({ uuid: id });
+	}
+
+	async pause(id: string): Promise<void> {
+		if ((await this.#active(id)).state !== "paused") await this.#client.domainSuspend({ uuid: id });
+	}
+
+	async resume(id: string): Promise<void> {
+		if ((await this.#active(id)).state !== "running") await this.#client.domainResume({ uuid: id });
+	}
+
+	async undefine(id: string): Promise<void> {
+		try {
+			if (isActive((await this.#state(id)).state)) throw new AppError("wrong-state", "A running VM cannot be removed.");
+			const { managedSave, snapshotsMetadata, checkpointsMetadata, nvram, tpm } = undefineFlags;
+			const flags = managedSave | snapshotsMetadata | checkpointsMetadata | nvram | tpm;
+			await this.#client.domainUndefineFlags({ uuid: id }, flags);
+		} catch (error) {
+			if (!isAppError(error, "not-found")) throw error;
+		}
+	}
+
+	async applyLive(domain: DomainSpec): Promise<LiveChange[]> {
+		await this.#active(domain.id);
+		const { live, defined } = await this.#existing(domain.id);
+		if (!live) throw notRunning();
+		const { client, clock, guestLimitMs = defaultGuestLimitMs } = this.#options;
+		const changes = await applyToLive({ client, clock, guestLimitMs }, domain, live, defined);
+		await this.define(domain);
+		return changes;
+	}
+
+	async compare(domain: DomainSpec): Promise<DomainDifference[]> {
+		const active = isActive((await this.#state(domain.id)).state);
+		const found = await this.#read(domain.id, active ? 0 : xmlFlags.inactive);
+		return compareFacts(wantedFacts(domain), found.facts).map(({ step: _, ...difference }) =>
+			active ? difference : { ...difference, repair: "automatic" as const },
+		);
+	}
+
+	async changeMedia(id: string, cdromId: string, path: string | null): Promise<void> {
+		const { live, defined } = await this.#existing(id);
+		const drive = (live ?? defined)?.facts.cdroms.find((cdrom) => cdrom.id === cdromId);
+		if (!live && !defined) throw new AppError("not-found", "The hypervisor has no such VM.");
+		if (!drive) throw new AppError("not-found", `The VM has no CD-ROM drive ${cdromId}.`);
+		if (live && drive.path !== path) await changeLiveMedia(this.#client, live, drive.alias, path);
+		const kept = defined?.facts.cdroms.find((cdrom) => cdrom.id === cdromId);
+		if (defined && kept && kept.path !== path)
+			await this.#client.domainUpdateDeviceFlags({ uuid: id }, mediaXml(defined, kept.alias, path), deviceFlags.config);
+	}
+
+	async resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void> {
+		await this.#active(id);
+		const live = await this.#read(id, 0);
+		const disk = live.facts.disks.find((candidate) => candidate.alias === aliasOf(diskId));
+		const target = disk?.placement?.target;
+		if (!target) throw new AppError("not-found", `The VM has no disk ${diskId}.`);
+		const { capacityBytes } = await this.#client.domainGetBlockInfo({ uuid: id }, target);
+		if (capacityBytes > sizeBytes) throw new AppError("invalid", "A disk in use cannot be made smaller.");
+		if (capacityBytes < sizeBytes) await this.#client.domainBlockResize({ uuid: id }, target, sizeBytes);
+	}
+
+	async domainXml(id: string): Promise<string> {
+		return this.#client.domainGetXMLDesc({ uuid: id });
+	}
+
+	async inspectForeign(id: string): Promise<ForeignDomain> {
+		const { state, reason } = await this.#state(id);
+		const persistent = await this.#client.domainIsPersistent({ uuid: id });
+		const read = await this.#read(id, persistent ? xmlFlags.inactive : 0);
+		if (read.ours) throw new AppError("wrong-state", "This domain is one of ours.");
+		return foreignDomain(read, {
+			powerState: powerStateOf(state, reason),
+			persistent,
+			snapshots: null,
+			managedSave: false,
+		});
+	}
+
+	async stats(): Promise<DomainStats[]> {
+		const { state, cpuTotal, balloon, vcpu, interface: net, block } = statsGroups;
+		const groups = state | cpuTotal | balloon | vcpu | net | block;
+		const records = await this.#client.connectGetAllDomainStats(groups, statsFlags.active | statsFlags.noWait);
+		return records.map(domainStatsOf);
+	}
+
+	async screenshot(id: string): Promise<Uint8Array> {
+		await this.#active(id);
+		const { stream } = await this.#client.domainScreenshot({ uuid: id });
+		const picture = await stream.collect(maxPictureBytes);
+		return isPng(picture) ? picture : encodePng(decodePpm(picture));
+	}
+
+	async vncSocket(id: string): Promise<string> {
+		await this.#active(id);
+		const [live, { qemuUser }] = await Promise.all([this.#read(id, 0), this.#readHost()]);
+		return checkVncSocket(live.vncSocketPath, this.#options.folderOf(id), qemuUser);
+	}
+
+	/** Whoever opened it last has it: a connection that died unnoticed must not keep people out. */
+	async openSerial(id: string): Promise<SerialStream> {
+		await this.#active(id);
+		const stream = await this.#client.domainOpenConsole({ uuid: id }, null, consoleFlags.force);
+		return serialStream(stream, async () => !isActive((await this.#state(id)).state));
+	}
+
+	async addresses(id: string): Promise<{ mac: string; address: string }[]> {
+		if (!isActive((await this.#state(id)).state)) return [];
+		return guestAddresses(this.#client, id);
+	}
+
+	onEvent(listener: (event: DomainEvent) => void): () => void {
+		this.#listeners.add(listener);
+		return () => this.#listeners.delete(listener);
+	}
+
+	async close(): Promise<void> {
+		for (const stop of this.#stops) stop();
+		this.#listeners.clear();
+	}
+
+	#emit(event: DomainEvent): void {
+		for (const listener of [...this.#listeners]) {
+			try {
+				listener(event);
+			} catch (error) {
+				this.#options.logger.error("a listener for domain events failed", { error });
+			}
+		}
+	}
+
+	/** Read once a connection; a failed reading is tried again when next needed. */
+	#readHost(): Promise<HostFacts> {
+		this.#hostReading ??= readHost(this.#client).then(
+			(host) => {
+				this.#host = host;
+				return host;
+			},
+			(error) => {
+				this.#hostReading = null;
+				throw error;
+			},
+		);
+		return this.#hostReading;
+	}
+
+	#state(id: string): Promise<DomainStateInfo> {
+		return this.#client.domainGetState({ uuid: id });
+	}
+
+	async #power(id: string) {
+		const { state, reason } = await this.#state(id);
+		return powerStateOf(state, reason);
+	}
+
+	async #active(id: string): Promise<DomainStateInfo> {
+		const found = await this.#state(id);
+		if (!isActive(found.state)) throw notRunning();
+		return found;
+	}
+
+	async #read(id: string, flags: number): Promise<ReadDomain> {
+		return readDomain(await this.#client.domainGetXMLDesc({ uuid: id }, flags));
+	}
+
+	/** What there is of a domain: its definition, and what runs. */
+	async #existing(id: string): Promise<{ defined: ReadDomain | null; live: ReadDomain | null }> {
+		try {
+			const [{ state }, persistent] = await Promise.all([
+				this.#state(id),
+				this.#client.domainIsPersistent({ uuid: id }),
+			]);
+			const [defined, live] = await Promise.all([
+				persistent ? this.#read(id, xmlFlags.inactive) : null,
+				isActive(state) ? this.#read(id, 0) : null,
+			]);
+			return { defined, live };
+		} catch (error) {
+			if (isAppError(error, "not-found")) return { defined: null, live: null };
+			throw error;
+		}
+	}
+
+	/** For calls that fail when somebody, or the guest, was faster: then it is as wanted. */
+	async #unlessAlready(id: string, active: boolean, act: () => Promise<unknown>): Promise<void> {
+		try {
+			await act();
+		} catch (error) {
+			if (!isAppError(error, "wrong-state")) throw error;
+			if (isActive((await this.#state(id)).state) !== active) throw error;
+		}
+	}
+}
+
+const notRunning = () => new AppError("wrong-state", "The VM does not run.");
