@@ -82,6 +82,16 @@ export class FakeHypervisor implements HypervisorDriver {
 		this.#stop(this.#active(id), "failed", "crashed");
 	}
 
+	/** The host loses power and is booted: nothing runs, and libvirt cannot say why. */
+	hostRestarts(): void {
+		for (const domain of this.#domains.values()) if (isActive(domain)) this.#stop(domain, "stopped", "unknown");
+	}
+
+	/** libvirt loses the domain: no definition, no process that it knows of. */
+	lose(id: string): void {
+		this.#domains.delete(this.#get(id).id);
+	}
+
 	/** A disk fails or is full: the domain pauses. */
 	ioError(id: string, diskId: string, reason = "no-space"): void {
 		const domain = this.#active(id);
