@@ -1,5 +1,5 @@
 /**
- * The only user of `qemu-img`. Formats are always given, paths come after `--` and are absolute (so that QEMU cannot
+ * The only user of `qemu-img` and `qemu-io`. Formats are always given, paths come after `--` and are absolute (so that QEMU cannot
  * take one for a protocol or a "json:" name). Errors: `no-space`, `in-use` (a running QEMU holds the file),
  * `canceled`, `timeout`, `unavailable` (not installed), otherwise `storage`.
  */
@@ -54,14 +54,20 @@ export async function growDisk(path: string, format: VolumeFormat, sizeBytes: nu
 	await qemuImg(["resize", "-q", "-f", format, "--preallocation=off", "--", absolute(path), `${sizeBytes}`]);
 }
 
-/** Fails with `in-use` when a running QEMU has the file open for writing. */
+/** Fails with `in-use` when a running VM has the file open for writing. Changes nothing. */
 export async function requireNotOpen(path: string, format: VolumeFormat): Promise<void> {
-	await qemuImg(["info", "--output=json", "-f", format, "--", absolute(path)]);
+	// `info` reads a qcow2 file's tables, so it asks for QEMU's lock; of a raw file it reads nothing and asks for none.
+	if (format === "qcow2") await qemuImg(["info", "--output=json", "-f", format, "--", absolute(path)]);
+	else await qemuProgram("qemu-io", ["-f", format, "-c", "length", "--", absolute(path)], {});
 }
 
-export async function qemuImg(args: string[], options: Partial<RunOptions> = {}): Promise<RunResult> {
+export function qemuImg(args: string[], options: Partial<RunOptions> = {}): Promise<RunResult> {
+	return qemuProgram("qemu-img", args, options);
+}
+
+async function qemuProgram(program: string, args: string[], options: Partial<RunOptions>): Promise<RunResult> {
 	try {
-		return await run("qemu-img", args, { timeoutMs: shortLimitMs, ...options });
+		return await run(program, args, { timeoutMs: shortLimitMs, ...options });
 	} catch (error) {
 		throw qemuImgError(error);
 	}

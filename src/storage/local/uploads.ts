@@ -157,7 +157,12 @@ export class LocalUploads {
 		await file.close();
 		const bootId = await this.#currentBootId();
 		const record: UploadRecord = { version: 1, id, totalBytes, validator, syncedBytes: 0, bootId };
-		await folder.writeRecord(folder.uploadRecord(id), record);
+		try {
+			await folder.writeRecord(folder.uploadRecord(id), record);
+		} catch (error) {
+			if ((await folder.readUpload(id)) === null) await rm(folder.uploadFile(id), { force: true });
+			throw error;
+		}
 		return record;
 	}
 
