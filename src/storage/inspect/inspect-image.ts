@@ -45,11 +45,21 @@ export async function inspectImage(
 ): Promise<{ virtualSizeBytes: number }> {
 	const file = await readImageBytes(path);
 	const expected = checkImageBytes(format, file, limits.maxVirtualBytes);
-	const asDisk = format === "iso" ? "raw" : format;
-	const info = await limitedInfo(path, asDisk, options, limits);
-	requireSame(info, asDisk, Math.ceil(expected / sectorBytes) * sectorBytes);
+	await requireQemuAgrees(path, format === "iso" ? "raw" : format, expected, options, limits);
 	if (format === "qcow2") await checkTables(path, options, limits);
 	return { virtualSizeBytes: expected };
+}
+
+/** The second gate alone: QEMU finds this format, this size, and no other file. */
+export async function requireQemuAgrees(
+	path: string,
+	format: "qcow2" | "raw",
+	virtualSizeBytes: number,
+	options: LongOptions = {},
+	limits: InspectLimits = inspectLimits,
+): Promise<void> {
+	const info = await limitedInfo(path, format, options, limits);
+	requireSame(info, format, Math.ceil(virtualSizeBytes / sectorBytes) * sectorBytes);
 }
 
 export async function readImageBytes(path: string): Promise<ImageBytes> {
