@@ -8,9 +8,11 @@ import { errors as text } from "../strings/errors.ts";
 import { ApiError, type ProblemField } from "./errors.ts";
 import { type Answer, operations } from "./operations.ts";
 
+type QueryValue = string | number | boolean | null | undefined;
 export type CallOptions = {
 	id?: string;
-	query?: Record<string, string | number | boolean | null | undefined>;
+	/** Several values become several parameters. */
+	query?: Record<string, QueryValue | readonly QueryValue[]>;
 	body?: unknown;
 	/** Bytes instead of a JSON body. */
 	content?: Blob;
@@ -40,7 +42,9 @@ export function operationUrl(operation: OperationId, options: Pick<CallOptions, 
 	const path = operations[operation][1].replace("{id}", () => encodeURIComponent(options.id ?? ""));
 	const query = new URLSearchParams();
 	for (const [name, value] of Object.entries(options.query ?? {})) {
-		if (value !== undefined && value !== null && value !== "") query.set(name, String(value));
+		for (const one of Array.isArray(value) ? (value as readonly QueryValue[]) : [value as QueryValue]) {
+			if (one !== undefined && one !== null && one !== "") query.append(name, String(one));
+		}
 	}
 	const search = query.toString();
 	return search === "" ? path : `${path}?${search}`;

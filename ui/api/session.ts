@@ -38,7 +38,8 @@ export async function refreshMe(): Promise<void> {
 		const before = me.peek();
 		if (before && before.requester.id !== value.requester.id) stopLive();
 		session.value = { status: "signed-in", me: value };
-		if (!value.user?.mustChangePassword) startLive(() => end("expired"));
+		if (!value.user?.mustChangePassword)
+			startLive({ administrator: value.role === "admin", onSignedOut: () => end("expired") });
 	} catch (error) {
 		if (error instanceof ApiError && error.status === 401) {
 			if (session.peek().status !== "signed-out") session.value = { status: "signed-out", reason: "none" };

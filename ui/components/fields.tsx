@@ -10,7 +10,7 @@ type TextProps = FieldProps & {
 	value: string;
 	onInput: (value: string) => void;
 	onBlur?: () => void;
-	type?: "text" | "password" | "url" | "search" | "datetime-local";
+	type?: "text" | "password" | "url" | "date";
 	placeholder?: string;
 	autoComplete?: "off" | "username" | "current-password" | "new-password";
 	/** No spell check, no capitals: names, addresses, keys. */
@@ -29,7 +29,8 @@ export function TextField(props: TextProps) {
 					id={id}
 					name={props.name}
 					class={`input${mono ? " mono" : ""}`}
-					type={type}
+					// The types of JSX tie each input type to its roles; none is given here.
+					type={type as "text"}
 					value={value}
 					placeholder={placeholder}
 					autoComplete={autoComplete}

@@ -2,6 +2,7 @@
 import type { ResourceKind } from "../../src/model/schema.ts";
 import { live } from "../api/live/live.ts";
 import type { LiveKind, LiveObjects, ResourceRef } from "../api/types.ts";
+import { useCollection } from "../api/use.ts";
 import { href } from "../routes.ts";
 import { common as t } from "../strings/common.ts";
 import { resourceIcons } from "./icons.ts";
@@ -34,8 +35,8 @@ type NamedKind = { [Kind in LiveKind]: LiveObjects[Kind] extends { name: string 
 /** By id, from the live store: the name follows a rename. Plain text when the object is gone. */
 export function ResourceLink(props: { kind: NamedKind; id: string | null; name?: string | null; plain?: boolean }) {
 	const { kind, id, plain } = props;
+	useCollection(kind);
 	if (id === null) return <span class="muted">{t.none}</span>;
-	void live[kind].ensure();
 	const object = live[kind].one(id).value;
 	const name = object?.name ?? props.name ?? null;
 	const gone = object === undefined && live[kind].state.value === "ready";

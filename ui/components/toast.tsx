@@ -1,43 +1,11 @@
-/** Short messages in the corner: success goes by itself, failure stays until read and offers its details. */
-import { signal } from "@preact/signals";
+/** Short messages in the corner, from api/notify.ts. */
 import { CircleAlert, CircleCheck, X } from "lucide-preact";
-import { type ApiError, errorDetails, toApiError } from "../api/errors.ts";
+import { dismissToast, type Toast, toasts } from "../api/notify.ts";
 import { common as t } from "../strings/common.ts";
 import { errors } from "../strings/errors.ts";
 import { IconButton } from "./button.tsx";
 import { CopyButton } from "./copy.tsx";
 import "./toast.css";
-
-type Toast = { id: number; tone: "success" | "failure"; title: string; text: string | null; details: string | null };
-
-const shownForMs = 4000;
-const most = 5;
-const toasts = signal<readonly Toast[]>([]);
-let lastId = 0;
-
-function add(toast: Omit<Toast, "id">): void {
-	lastId += 1;
-	const id = lastId;
-	toasts.value = [...toasts.value, { ...toast, id }].slice(-most);
-	if (toast.tone === "success") setTimeout(() => dismiss(id), shownForMs);
-}
-
-const dismiss = (id: number): void => {
-	toasts.value = toasts.value.filter((toast) => toast.id !== id);
-};
-
-export const toastSuccess = (title: string): void => add({ tone: "success", title, text: null, details: null });
-
-/** `title` says what failed ("Start web-01"), the error says why. */
-export function toastFailure(title: string, error: unknown): void {
-	const known: ApiError = toApiError(error);
-	const text = [known.message, ...known.fields.map(({ path, message }) => `${path}: ${message}`)].join("\n");
-	add({ tone: "failure", title, text, details: `${title}\n${errorDetails(known)}` });
-}
-
-export function toastFailureText(title: string, text: string, details: string): void {
-	add({ tone: "failure", title, text, details });
-}
 
 export function ToastHost() {
 	return (
@@ -70,7 +38,7 @@ function ToastItem({ toast }: { toast: Toast }) {
 				{toast.text && <p>{toast.text}</p>}
 				{toast.details && <CopyButton text={toast.details} label={errors.copy} />}
 			</div>
-			<IconButton icon={X} label={t.dismiss} small onClick={() => dismiss(toast.id)} />
+			<IconButton icon={X} label={t.dismiss} small onClick={() => dismissToast(toast.id)} />
 		</div>
 	);
 }

@@ -20,11 +20,14 @@ export type Connection = {
 const pageSize = 1000;
 const keptTasks = 400;
 
-function collection<Kind extends LiveKind>(operation: OperationId) {
+/** `everybody`: an administrator sees those of all users. */
+function collection<Kind extends LiveKind>(operation: OperationId, everybody?: () => boolean) {
 	return new Collection<LiveObjects[Kind]>({
 		load: async (pageToken) => {
 			await streamOpen();
-			const page: unknown = await read(operation, { query: { limit: pageSize, pageToken } });
+			const page: unknown = await read(operation, {
+				query: { limit: pageSize, pageToken, all: everybody?.() || undefined },
+			});
 			return page as Page<LiveObjects[Kind]>;
 		},
 	});
@@ -35,7 +38,7 @@ async function loadTasks(): Promise<Page<Task>> {
 	await streamOpen();
 	const [newest, running] = await Promise.all([
 		read("taskList", { query: { limit: 200, sort: "-createdAt" } }),
-		read("taskList", { query: { limit: 200, state: "running" } }),
+		read("taskList", { query: { limit: 200, state: ["pending", "running"] } }),
 	]);
 	return { items: [...newest.items, ...running.items], nextPageToken: null };
 }
@@ -54,8 +57,8 @@ export const live: { readonly [Kind in LiveKind]: Collection<LiveObjects[Kind]> 
 	image: collection<"image">("imageList"),
 	network: collection<"network">("networkList"),
 	user: collection<"user">("userList"),
-	session: collection<"session">("sessionList"),
-	token: collection<"token">("tokenList"),
+	session: collection<"session">("sessionList", () => administrator),
+	token: collection<"token">("tokenList", () => administrator),
 	task: new Collection<Task>({
 		load: loadTasks,
 		limit: keptTasks,
@@ -116,7 +119,10 @@ function readAllAnew(): void {
 	for (const kind of kinds) if (live[kind].state.peek() !== "idle") void live[kind].reload();
 }
 
-export function startLive(onSignedOut: () => void): void {
+let administrator = false;
+
+export function startLive(options: { administrator: boolean; onSignedOut: () => void }): void {
+	administrator = options.administrator;
 	if (shared) return;
 	clusterWanted = true;
 	void refreshCluster();
@@ -136,7 +142,7 @@ export function startLive(onSignedOut: () => void): void {
 		},
 		onEvents: applyEvents,
 		onReset: readAllAnew,
-		onSignedOut,
+		onSignedOut: options.onSignedOut,
 		onLeader: (value) => {
 			leading.value = value;
 		},

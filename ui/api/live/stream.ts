@@ -119,8 +119,11 @@ export class EventStream {
 					this.handlers.onReset(message.id);
 				} else if (message.event === "change") {
 					events.push(JSON.parse(message.data) as Event);
+					if (message.id !== null) this.lastId = message.id;
+				} else if (message.id !== null) {
+					// `ready`: where the stream starts.
+					this.noteId(message.id);
 				}
-				if (message.id !== null) this.lastId = message.id;
 			},
 		});
 		const decoder = new TextDecoder();

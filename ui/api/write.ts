@@ -1,0 +1,64 @@
+/** Writes as the pages do them: the task shows at once and is followed; a failure is told with its details. */
+import type { OperationId } from "../../src/model/permissions.ts";
+import { type CallOptions, type CallResult, call } from "./call.ts";
+import { live } from "./live/live.ts";
+import { toastFailure, toastSuccess } from "./notify.ts";
+import { followTask } from "./tasks.ts";
+import type { LiveKind, Task } from "./types.ts";
+
+/** Calls, shows the task, and lets failures pass to the caller (forms show them in place). */
+export async function write<Operation extends OperationId>(
+	operation: Operation,
+	options: CallOptions = {},
+): Promise<CallResult<Operation>> {
+	const result = await call(operation, options);
+	remember(operation, result.data);
+	if (result.taskId !== null) void followTask(result.taskId);
+	return result;
+}
+
+/** As `write`, for buttons and menus: a failure becomes a message that stays. False when it failed. */
+export async function act(
+	what: string,
+	operation: OperationId,
+	options: CallOptions = {},
+	success?: string,
+): Promise<boolean> {
+	try {
+		await write(operation, options);
+		if (success) toastSuccess(success);
+		return true;
+	} catch (error) {
+		toastFailure(what, error);
+		return false;
+	}
+}
+
+const plurals: Partial<Record<string, LiveKind>> = {
+	vm: "vm",
+	volume: "volume",
+	pool: "pool",
+	image: "image",
+	network: "network",
+	node: "node",
+	user: "user",
+};
+
+/** Puts an answer into the store before its event arrives, so that the page that opens next has it. */
+function remember(operation: OperationId, data: unknown): void {
+	if (typeof data !== "object" || data === null || !("id" in data)) return;
+	if ("kind" in data && "requester" in data) {
+		if (!live.task.peek((data as Task).id)) live.task.upsert(data as Task);
+		return;
+	}
+	const kind = plurals[/^[a-z]+/.exec(operation)?.[0] ?? ""];
+	if (!kind || !("generation" in data)) return;
+	const collection = live[kind] as unknown as {
+		peek(id: string): { generation?: number } | undefined;
+		upsert(object: { id: string }): void;
+	};
+	const object = data as { id: string; generation: number };
+	const known = collection.peek(object.id);
+	// An answer of the same generation may carry an older status than the events since.
+	if (!known || (known.generation ?? 0) < object.generation) collection.upsert(object);
+}

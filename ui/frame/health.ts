@@ -1,0 +1,72 @@
+/** How the cluster is, in one word, and what needs somebody's attention. Pure over the objects. */
+import type { ClusterInfo, Image, Network, Node, Pool, Vm } from "../api/types.ts";
+import { attention as t } from "../strings/overview.ts";
+
+export type Problem = {
+	id: string;
+	severity: "warning" | "error";
+	kind: "vm" | "node" | "pool" | "image" | "network" | "cluster";
+	objectId: string;
+	name: string;
+	text: string;
+};
+
+export type HealthInput = {
+	cluster: ClusterInfo | null;
+	nodes: readonly Node[];
+	vms: readonly Vm[];
+	pools: readonly Pool[];
+	images: readonly Image[];
+	networks: readonly Network[];
+};
+
+export function findProblems(input: HealthInput): Problem[] {
+	const found: Problem[] = [];
+	const add = (problem: Omit<Problem, "id">) =>
+		found.push({ ...problem, id: `${problem.kind}-${problem.objectId}-${problem.text}` });
+	const { cluster } = input;
+	if (cluster && !cluster.quorum) {
+		add({ severity: "error", kind: "cluster", objectId: cluster.id, name: cluster.name, text: t.noQuorum });
+	}
+	for (const { id, name, status } of input.nodes) {
+		const base = { kind: "node", objectId: id, name } as const;
+		if (status.phase === "not-ready") add({ ...base, severity: "error", text: status.reason ?? t.nodeNotReady });
+		else if (status.hypervisor === "disconnected") add({ ...base, severity: "error", text: t.hypervisorAway });
+	}
+	for (const { id, name, phase, nodes } of input.pools) {
+		const base = { kind: "pool", objectId: id, name } as const;
+		const reason = nodes.find((node) => node.health !== "healthy")?.reason;
+		if (phase === "error") add({ ...base, severity: "error", text: reason ?? t.poolError });
+		else if (phase === "degraded") add({ ...base, severity: "warning", text: reason ?? t.poolDegraded });
+		else if (nodes.some(isNearlyFull)) add({ ...base, severity: "warning", text: t.poolFull });
+	}
+	for (const { id, name, status, deleting } of input.vms) {
+		const base = { kind: "vm", objectId: id, name } as const;
+		if (status.powerState === "failed") {
+			add({ ...base, severity: "error", text: status.error?.message ?? status.reason ?? t.vmFailed });
+		} else if (status.error && !deleting) add({ ...base, severity: "warning", text: status.error.message });
+		else if (status.powerState === "unknown") add({ ...base, severity: "warning", text: t.vmUnknown });
+	}
+	for (const { id, name, phase, error } of input.images) {
+		if (phase !== "error") continue;
+		add({ severity: "warning", kind: "image", objectId: id, name, text: error?.message ?? t.imageError });
+	}
+	for (const { id, name, nodes } of input.networks) {
+		const bad = nodes.find(({ health }) => health === "error");
+		if (!bad) continue;
+		add({ severity: "warning", kind: "network", objectId: id, name, text: bad.error?.message ?? t.networkError });
+	}
+	return found.sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));
+}
+
+const isNearlyFull = ({ totalBytes, usedBytes }: Pool["nodes"][number]): boolean =>
+	totalBytes !== null && usedBytes !== null && totalBytes > 0 && usedBytes / totalBytes >= 0.9;
+
+export type Health = "good" | "warning" | "bad" | "unknown";
+
+/** What the dot in the header says: problems of the platform, not of single VMs, turn it red. */
+export function healthOf(input: Pick<HealthInput, "cluster" | "nodes">, problems: readonly Problem[]): Health {
+	if (!input.cluster || input.nodes.length === 0) return "unknown";
+	if (problems.some(({ severity, kind }) => severity === "error" && kind !== "vm")) return "bad";
+	return problems.length > 0 ? "warning" : "good";
+}

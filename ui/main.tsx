@@ -1,0 +1,15 @@
+/** Entry of the web UI. */
+import { render } from "preact";
+import { startSession } from "./api/session.ts";
+import { startTaskStore } from "./api/tasks.ts";
+import { App } from "./app.tsx";
+import { startClock } from "./components/relative-time.tsx";
+import { startTheme } from "./lib/theme.ts";
+
+startTheme();
+startClock();
+startTaskStore();
+void startSession();
+
+const root = document.getElementById("app");
+if (root) render(<App />, root);

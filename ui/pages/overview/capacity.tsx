@@ -1,0 +1,67 @@
+/** What the cluster has and what running VMs take of it; how full the pools are. */
+import { useCollection } from "../../api/use.ts";
+import { Skeleton, UsageBar } from "../../components/feedback.tsx";
+import { Card } from "../../components/layout.tsx";
+import { ResourceLink } from "../../components/resource-link.tsx";
+import { formatBytes } from "../../lib/format.ts";
+import { overview as t } from "../../strings/overview.ts";
+import { poolUsage } from "../storage/usage.ts";
+
+const holdsMemory = new Set(["running", "paused", "starting", "stopping", "migrating"]);
+
+export function CapacityCard() {
+	const nodes = useCollection("node");
+	const vms = useCollection("vm").items.value.filter(({ status }) => holdsMemory.has(status.powerState));
+	const pools = useCollection("pool");
+	if (nodes.state.value !== "ready" || pools.state.value !== "ready") {
+		return (
+			<Card title={t.capacity}>
+				<Skeleton lines={5} />
+			</Card>
+		);
+	}
+	const cpus = sum(nodes.items.value.map(({ status }) => status.cpuCount));
+	const memory = sum(nodes.items.value.map(({ status }) => status.memoryBytes));
+	const usedCpus = sum(vms.map(({ spec }) => spec.cpu.vcpus));
+	const usedMemory = sum(vms.map(({ spec }) => spec.memory.sizeBytes));
+	return (
+		<Card title={t.capacity}>
+			<ul class="capacity">
+				<Line label={t.vcpus} text={t.vcpusOf(usedCpus, cpus)} used={usedCpus} total={cpus} />
+				<Line
+					label={t.memory}
+					text={`${formatBytes(usedMemory)} / ${formatBytes(memory)}`}
+					used={usedMemory}
+					total={memory}
+				/>
+				{pools.items.value.map((pool) => {
+					const usage = poolUsage(pool);
+					return (
+						<li key={pool.id}>
+							<div class="capacity__line">
+								<ResourceLink kind="pool" id={pool.id} />
+								<span>{usage ? `${formatBytes(usage.used)} / ${formatBytes(usage.total)}` : ""}</span>
+							</div>
+							{usage && <UsageBar used={usage.used} total={usage.total} label={t.poolLabel(pool.name)} />}
+						</li>
+					);
+				})}
+				{pools.count.value === 0 && <li class="muted">{t.noPools}</li>}
+			</ul>
+		</Card>
+	);
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+function Line(props: { label: string; text: string; used: number; total: number }) {
+	return (
+		<li>
+			<div class="capacity__line">
+				<span>{props.label}</span>
+				<span>{props.text}</span>
+			</div>
+			<UsageBar used={props.used} total={props.total} label={props.label} />
+		</li>
+	);
+}
