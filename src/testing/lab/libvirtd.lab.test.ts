@@ -81,6 +81,38 @@ test("stop ends everything that was started, and leaves nothing on the machine",
 	expect(bridges()).toEqual(bridgesBefore);
 });
 
+test("when the process that started it is killed, everything goes with it", async () => {
+	const script = `
+		const { startLibvirtd } = await import("${join(import.meta.dir, "libvirtd.ts")}");
+		const libvirtd = await startLibvirtd({ name: "orphan" });
+		console.log(JSON.stringify([libvirtd.folder, libvirtd.namespace.initPid, ...libvirtd.namespace.processIds()]));
+		await new Promise(() => setInterval(() => {}, 1000));`;
+	let started: [string, ...number[]] | undefined;
+	let pid = 0;
+	const running = run(process.execPath, ["-e", script], {
+		timeoutMs: 60_000,
+		onStart: (processId) => {
+			pid = processId;
+		},
+		onStdoutLine: (line) => {
+			started = JSON.parse(line);
+		},
+	}).catch(() => {});
+	const [folder, ...inside] = await waitUntil("the private libvirtd", 30_000, () => started);
+	cleanups.push(() => rm(folder, { recursive: true, force: true }));
+	expect(inside.length).toBeGreaterThanOrEqual(3);
+	process.kill(pid, "SIGKILL");
+	await running;
+	await waitUntil("all to be gone", 5_000, () => inside.every((one) => !existsSync(`/proc/${one}`)));
+}, 60_000);
+
+test("a network that is not there: nothing is started, nothing is left", async () => {
+	const folders = () => readdirSync("/tmp").filter((name) => name.startsWith("lqx-nowhere-"));
+	const failure = await startLibvirtd({ name: "nowhere", network: { netns: "lqx-none" } }).catch((e: unknown) => e);
+	expect(isAppError(failure, "unavailable")).toBe(true);
+	expect(folders()).toEqual([]);
+});
+
 test("/dev/kvm is hidden inside and untouched outside, and so libvirt answers quickly", async () => {
 	const outside = existsSync("/dev/kvm");
 	const libvirtd = await start("kvm");

@@ -59,7 +59,10 @@ export type PrivateLibvirtd = {
 	readonly namespace: Namespace;
 	/** Process id of libvirtd as this machine numbers it. Fails when it does not run. */
 	pid(): number;
-	/** Ends libvirtd in good order, or finds it ended, and starts it again; guests keep running. */
+	/**
+	 * Ends libvirtd in good order, or finds it ended, and starts it again; guests keep running. libvirtd takes them back in
+	 * the background: for a moment, to end one may answer that it is not there.
+	 */
 	restart(): Promise<void>;
 	/** Kills libvirtd (SIGKILL) and waits until it is gone; guests keep running. `restart()` brings it back. */
 	kill9(): Promise<void>;
@@ -77,14 +80,24 @@ export async function startLibvirtd(options: LibvirtdOptions): Promise<PrivateLi
 	if (await isListening(socketPath))
 		throw new AppError("in-use", `A private libvirtd runs in ${folder} already.`, { context: { folder } });
 	const keepCache = options.keepCapabilityCache ?? true;
+	const removeFolder = () => {
+		if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+	};
 	await writeFolder(folder, options, keepCache);
-	const namespace = await startNamespace({ hostname: options.name, network: options.network ?? "private" });
+	const network = options.network ?? "private";
+	const namespace = await startNamespace({ hostname: options.name, network }).catch((error: unknown) => {
+		removeFolder();
+		throw error;
+	});
 
 	const stop = async () => {
-		if (options.network !== undefined && options.network !== "private") await endNetworks();
-		await namespace.stop();
-		if (keepCache) saveCapabilities(folder);
-		if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+		try {
+			if (network !== "private") await endNetworks();
+		} finally {
+			await namespace.stop();
+			if (keepCache) saveCapabilities(folder);
+			removeFolder();
+		}
 	};
 	const runInNamespace: PrivateLibvirtd["runInNamespace"] = (program, args, runOptions) =>
 		namespace.run(program, args, { timeoutMs: stepLimitMs, ...runOptions });

@@ -43,6 +43,7 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
 	const network = options.network ?? "private";
 	const enterNetwork = typeof network === "object" ? ["nsenter", `--net=/run/netns/${network.netns}`, "--"] : [];
 	const flags = ["--mount", "--uts", "--ipc", "--pid", ...(network === "private" ? ["--net"] : [])];
+	const giveUp = new AbortController();
 	let parentPid: number | undefined;
 	let alive = true;
 	let failure: unknown;
@@ -56,6 +57,7 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
 		],
 		{
 			timeoutMs: longestMs,
+			signal: giveUp.signal,
 			onStart: (pid) => {
 				parentPid = pid;
 			},
@@ -72,6 +74,10 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
 	const initPid = await waitUntil("the namespaces to start", 10_000, () => {
 		if (!alive) throw new AppError("unavailable", "Private namespaces cannot be made here.", { cause: failure });
 		return parentPid === undefined ? undefined : sleepingChild(parentPid);
+	}).catch(async (error: unknown) => {
+		giveUp.abort();
+		await ended;
+		throw error;
 	});
 
 	const namespace: Namespace = {
@@ -89,9 +95,14 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
 			await ended;
 		},
 	};
-	await namespace.run("hostname", [options.hostname], { timeoutMs: 10_000 });
-	if (network === "private") await namespace.run("ip", ["link", "set", "lo", "up"], { timeoutMs: 10_000 });
-	return namespace;
+	try {
+		await namespace.run("hostname", [options.hostname], { timeoutMs: 10_000 });
+		if (network === "private") await namespace.run("ip", ["link", "set", "lo", "up"], { timeoutMs: 10_000 });
+		return namespace;
+	} catch (error) {
+		await namespace.stop();
+		throw error;
+	}
 }
 
 const nsenterFlags = (initPid: number, keepNetwork: boolean): string[] => [

@@ -115,8 +115,9 @@ class UnixTransport implements Transport {
 	}
 
 	#flush(): void {
-		while (!this.#closed && this.#queue.length > 0) {
-			const next = this.#queue[0] as Uint8Array;
+		while (!this.#closed) {
+			const next = this.#queue[0];
+			if (!next) break;
 			const written = this.#socket?.write(next) ?? 0;
 			if (written < 0) {
 				this.close("the other side closed the connection");
