@@ -3,7 +3,6 @@
  * libvirt, and leaves everything else to the test, including what libvirt would never do.
  */
 import { rmSync } from "node:fs";
-import { present } from "../lib/assert.ts";
 import { encodeFrame, encodeStreamFrame, FrameParser } from "../hypervisor/libvirt/rpc/frame.ts";
 import {
 	keepaliveProgram,
@@ -15,6 +14,7 @@ import {
 } from "../hypervisor/libvirt/rpc/protocol.ts";
 import { XdrReader } from "../hypervisor/libvirt/rpc/xdr-reader.ts";
 import type { XdrWriter } from "../hypervisor/libvirt/rpc/xdr-writer.ts";
+import { present } from "../lib/assert.ts";
 import { waitUntil } from "./lab/wait-until.ts";
 
 export type FakeHandler = (call: FakeCall) => void;
