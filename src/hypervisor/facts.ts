@@ -28,7 +28,8 @@ export type DiskFacts = DeviceFacts & {
 	discard: boolean;
 	readOnly: boolean;
 };
-export type CdromFacts = DeviceFacts & { path: string | null };
+/** The bus of a drive is not compared: ours are on SATA. */
+export type CdromFacts = DeviceFacts & { path: string | null; bus: string };
 export type NicFacts = DeviceFacts & {
 	mac: string;
 	model: string;
@@ -118,7 +119,7 @@ export function wantedFacts(domain: DomainSpec): DomainFacts {
 		cdroms: spec.cdroms.map((cdrom, index) => {
 			const resolved = present(domain.cdroms[index], `medium of ${cdrom.id}`);
 			assert(resolved.id === cdrom.id, "CD-ROM drives and their media are in the same order");
-			return { id: cdrom.id, alias: aliasOf(cdrom.id), placement: null, path: resolved.path };
+			return { id: cdrom.id, alias: aliasOf(cdrom.id), placement: null, bus: "sata", path: resolved.path };
 		}),
 		nics: spec.nics.map((nic, index) => {
 			const resolved = present(domain.nics[index], `bridge of ${nic.id}`);

@@ -209,6 +209,7 @@ export function mediaXml(domain: ReadDomain, alias: string, path: string | null)
 	);
 	const device: CdromDevice = {
 		alias,
+		bus: drive.bus === "scsi" ? "scsi" : "sata",
 		path,
 		target: drive.placement?.target ?? "",
 		address: drive.placement?.address ?? null,

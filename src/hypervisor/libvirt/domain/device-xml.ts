@@ -42,7 +42,7 @@ export function cdromElement(cdrom: CdromDevice): XmlElement {
 		element("driver", { name: "qemu", type: "raw" }),
 		cdrom.path !== null && element("source", { file: cdrom.path }),
 		cdrom.path !== null && element("backingStore"),
-		element("target", { dev: cdrom.target, bus: "sata" }),
+		element("target", { dev: cdrom.target, bus: cdrom.bus }),
 		element("readonly"),
 		...tail(cdrom),
 	]);

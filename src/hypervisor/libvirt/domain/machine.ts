@@ -27,6 +27,7 @@ export type DiskDevice = {
 
 export type CdromDevice = {
 	alias: string;
+	bus: "sata" | "scsi";
 	path: string | null;
 	bootOrder: number | null;
 	target: string;

@@ -33,6 +33,8 @@ export type MachineContext = {
 	taken?: readonly { bus: Bus | "pci"; placement: Placement }[];
 };
 
+/** Not SATA: the kernels of many cloud images have no driver for it. For discs to install from, SATA is what all know. */
+const seedBus = "scsi" as const;
 const maxVcpusOfMachineType = 288;
 /** Guest physical addresses of a named CPU model have 40 bits; half of them is left to devices. */
 const maxPortableMemoryBytes = 512 * GiB;
@@ -60,7 +62,7 @@ export function planMachine(domain: DomainSpec, context: MachineContext = {}): M
 	}
 	const drives = [
 		...spec.cdroms.map((cdrom) => ({ alias: aliasOf(cdrom.id), bus: "sata" as const })),
-		...(domain.seedPath === null ? [] : [{ alias: seedAlias, bus: "sata" as const }]),
+		...(domain.seedPath === null ? [] : [{ alias: seedAlias, bus: seedBus }]),
 		...spec.disks.map((disk) => ({ alias: aliasOf(disk.id), bus: disk.bus })),
 	].map((drive) => ({ ...drive, kept: places.keep(drive.bus, placements.get(drive.alias) ?? null) }));
 	const placed = new Map(drives.map((drive) => [drive.alias, places.drive(drive.bus, drive.kept)]));
@@ -69,13 +71,14 @@ export function planMachine(domain: DomainSpec, context: MachineContext = {}): M
 	const cdroms = facts.cdroms.map(
 		(cdrom): CdromDevice => ({
 			alias: cdrom.alias,
+			bus: "sata",
 			path: cdrom.path,
 			bootOrder: bootOrder.get(cdrom.id ?? "") ?? null,
 			...placeOf(cdrom.alias),
 		}),
 	);
 	if (domain.seedPath !== null)
-		cdroms.push({ alias: seedAlias, path: domain.seedPath, bootOrder: null, ...placeOf(seedAlias) });
+		cdroms.push({ alias: seedAlias, bus: seedBus, path: domain.seedPath, bootOrder: null, ...placeOf(seedAlias) });
 	const disks = spec.disks.map((disk, index): DiskDevice => {
 		const source = present(domain.disks[index], `source of disk ${disk.id}`);
 		const alias = aliasOf(disk.id);

@@ -28,11 +28,11 @@ export const readDisks = (devices: XmlNode | null): ReadDisk[] =>
 export const readCdroms = (devices: XmlNode | null): ReadCdrom[] =>
 	(devices?.all("disk") ?? [])
 		.filter((disk) => isCdrom(disk) && aliasIn(disk) !== seedAlias)
-		.map((disk) => ({ ...identity(disk), path: sourceOf(disk) }));
+		.map((disk) => ({ ...identity(disk), bus: disk.attributeOf("bus", "target") ?? "sata", path: sourceOf(disk) }));
 
 export function readSeed(devices: XmlNode | null): CdromFacts | null {
 	const seed = devices?.all("disk").find((disk) => isCdrom(disk) && aliasIn(disk) === seedAlias);
-	return seed ? { ...identity(seed), id: null, path: sourceOf(seed) } : null;
+	return seed ? { ...identity(seed), id: null, bus: "scsi", path: sourceOf(seed) } : null;
 }
 
 export const readNics = (devices: XmlNode | null): ReadNic[] =>
