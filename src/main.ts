@@ -1,0 +1,12 @@
+/** One executable: `limiquantix serve` is the daemon, everything else the command line. Each is loaded only when asked for. */
+const [command = "", ...rest] = process.argv.slice(2);
+
+if (command === "serve") {
+	const { runDaemon } = await import("./daemon.ts");
+	await runDaemon(rest, process.env);
+} else {
+	const { main } = await import("./cli/main.ts");
+	process.exitCode = await main(process.argv.slice(2), process.env);
+}
+
+export {};
