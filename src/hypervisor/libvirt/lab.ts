@@ -1,13 +1,16 @@
 /** The libvirt driver on a private libvirtd with QEMU (TCG), for lab tests. Imported by tests only. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
+import { MiB } from "../../lib/units.ts";
+import { buildGuestImage } from "../../testing/lab/guest-image.ts";
 import { type LibvirtdOptions, type PrivateLibvirtd, startLibvirtd } from "../../testing/lab/libvirtd.ts";
-import type { HypervisorDriver } from "../driver.ts";
-import { testUuid } from "../test-domain.ts";
+import { waitUntil } from "../../testing/lab/wait-until.ts";
+import type { DomainSpec, HypervisorDriver } from "../driver.ts";
+import { testUuid, withDisk } from "../test-domain.ts";
 import { createLibvirtDriver } from "./libvirt-driver.ts";
 import { createLibvirtClient, type LibvirtClient } from "./rpc/client.ts";
 
@@ -19,8 +22,15 @@ export type LibvirtLab = {
 	folder: string;
 	vmFolder(number: number): string;
 	makeDisk(name: string, format: "qcow2" | "raw", sizeBytes: number): Promise<string>;
+	/** Adds the small guest's disk, and memory for it. */
+	withGuest(domain: DomainSpec): Promise<DomainSpec>;
+	/** Waits until the guest has written `text` to its serial port; gives all that it wrote. */
+	guestSays(id: string, text: string): Promise<string>;
 	close(): Promise<void>;
 };
+
+const cacheDir = resolve(import.meta.dir, "../../../.cache");
+const guestLimitMs = 90_000;
 
 export type LabOptions = LibvirtdOptions & { guestLimitMs?: number; uri?: "qemu" | "test" };
 
@@ -47,6 +57,22 @@ export async function startLab(options: LabOptions): Promise<LibvirtLab> {
 			const path = join(folder, name);
 			await run("qemu-img", ["create", "-q", "-f", format, "--", path, String(sizeBytes)], { timeoutMs: 10_000 });
 			return path;
+		},
+		async withGuest(domain) {
+			const image = await buildGuestImage({ cacheDir });
+			const path = join(folder, `guest-${domain.id}.qcow2`);
+			const backing = ["-b", image.qcow2Path, "-F", "qcow2"];
+			await run("qemu-img", ["create", "-q", "-f", "qcow2", ...backing, "--", path], { timeoutMs: 10_000 });
+			const spec = { ...domain.spec, memory: { sizeBytes: 256 * MiB, maxSizeBytes: 512 * MiB } };
+			const chain = { backing: [{ path: image.qcow2Path, format: "qcow2" as const }] };
+			return withDisk({ ...domain, spec }, "disk-guest", path, {}, chain);
+		},
+		guestSays(id, text) {
+			const log = join(folder, "vms", id, "serial.log");
+			return waitUntil(`the guest to say "${text}"`, guestLimitMs, () => {
+				const said = existsSync(log) ? readFileSync(log, "utf8") : "";
+				return said.includes(text) ? said : undefined;
+			});
 		},
 		async close() {
 			await driver.close();
