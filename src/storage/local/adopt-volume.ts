@@ -8,13 +8,13 @@ import { isAbsolute, join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { VolumeInfo } from "../driver.ts";
+import { commitFolder } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { readFully } from "../inspect/inspect-image.ts";
 import { parseQcow2Header, qcow2HeaderBytes, requireStandAlone } from "../inspect/qcow2-header.ts";
 import { requireId } from "../names.ts";
 import { volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
-import { commitFolder } from "./durable.ts";
 import { openHostFile } from "./host-file.ts";
 import type { VolumeRecord } from "./records.ts";
 

@@ -6,11 +6,11 @@
 import { chmod, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
+import { syncFile, syncFolder } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { readFully } from "../inspect/inspect-image.ts";
 import { createOverlay, requireNotOpen } from "../qemu-img.ts";
 import { backingName, chainOf, maxChainFiles, readOwnHeader, requireHeadersMatch } from "./chain.ts";
-import { syncFile, syncFolder } from "./durable.ts";
 import type { PoolFolder } from "./pool-folder.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 

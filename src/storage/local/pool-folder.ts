@@ -16,9 +16,9 @@ import { isAbsolute, join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { type Random, randomHex } from "../../lib/random.ts";
+import { type Step, syncFolder, writeFileDurably } from "../durable.ts";
 import { errnoOf } from "../file-errors.ts";
 import { requireId } from "../names.ts";
-import { type Step, syncFolder, writeFileDurably } from "./durable.ts";
 import { ImageRecord, PoolRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
 
 const temporaryPrefix = ".tmp-";
@@ -73,7 +73,7 @@ export class PoolFolder {
 	}
 
 	writeRecord(path: string, record: VolumeRecord | ImageRecord | UploadRecord | PoolRecord): Promise<void> {
-		return writeFileDurably(path, `${path}.new`, recordText(record), this.step);
+		return writeFileDurably(path, recordText(record), this.step);
 	}
 
 	readVolume = (id: string): Promise<VolumeRecord | null> =>

@@ -8,10 +8,10 @@ import { AppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { MiB } from "../../lib/units.ts";
 import type { UploadFile, UploadOptions, UploadStatus } from "../driver.ts";
+import { syncFile, syncFolder } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { diskSize, requireId } from "../names.ts";
 import type { LocalContext } from "./context.ts";
-import { syncFile, syncFolder } from "./durable.ts";
 import type { UploadRecord } from "./records.ts";
 import { type RunningHash, SparseWriter } from "./sparse-writer.ts";
 

@@ -5,12 +5,12 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { CreateSource, LongOptions, StorageDriver, VolumeInfo } from "../driver.ts";
+import { commitFolder, syncFile } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { diskSize, requireId } from "../names.ts";
 import { copyDisk, createDisk, createOverlay, growDisk, requireNotOpen } from "../qemu-img.ts";
 import { backingName, chainOf, requireHeadersMatch, restsOn, statFile, volumeFile, volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
-import { commitFolder, syncFile } from "./durable.ts";
 import { diskMode, freezeVolume, frozenMode } from "./freeze.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 

@@ -26,13 +26,18 @@ export async function syncFile(path: string): Promise<void> {
 	}
 }
 
-/** Replaces or makes the small file `path`; `temporaryPath` is in the same folder. */
-export async function writeFileDurably(path: string, temporaryPath: string, text: string, step: Step): Promise<void> {
+/** Replaces or makes the small file `path` (mode 0600) by way of `path`.new, which a cut may leave and the next write replaces. */
+export async function writeFileDurably(
+	path: string,
+	content: string | Uint8Array,
+	step: Step = () => {},
+): Promise<void> {
+	const temporaryPath = `${path}.new`;
 	await step("write the record aside");
 	try {
 		const file = await open(temporaryPath, "w", 0o600);
 		try {
-			await file.writeFile(text);
+			await file.writeFile(content);
 			await step("sync the record");
 			await file.sync();
 		} finally {
