@@ -16,6 +16,10 @@ export function hasOwnOrigin(headers: Headers, secure: boolean): boolean {
 	return origin.toLowerCase() === `${secure ? "https" : "http"}://${host.toLowerCase()}`;
 }
 
+/** The same, for a request as the server got it. */
+export const isOwnOrigin = (request: Request): boolean =>
+	hasOwnOrigin(request.headers, request.url.startsWith("https:"));
+
 /** Throws `forbidden` when a request that is authenticated by cookie could come from another site. */
 export function checkCookieRequest(method: string, headers: Headers, secure: boolean): void {
 	const site = headers.get("sec-fetch-site");

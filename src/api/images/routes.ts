@@ -124,6 +124,7 @@ export const imageRoutes: Route[] = [
 		}),
 		body: { contentType: "application/octet-stream", description: "Bytes of the file", maxBytes: maxUploadPartBytes },
 		responses: { 200: UploadProgress },
+		longLived: true,
 		async handler({ context, params, headers, body }) {
 			const image = find(context, "image", params.id);
 			if (image.phase !== "uploading")

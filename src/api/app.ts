@@ -1,0 +1,97 @@
+/**
+ * The API as one function from Request to Response: all routes on Elysia's router, everything else as problem
+ * details. Elysia finds the route; reading, checking and answering is the pipeline's, by the same definitions that
+ * make the OpenAPI document.
+ *
+ * Whoever builds it calls `close` at the end: event streams and watches end with it.
+ */
+import { Elysia } from "elysia";
+import { AppError } from "../lib/errors.ts";
+import type { Connection } from "./connection.ts";
+import type { ApiDeps, ApiServices } from "./context.ts";
+import { EventHub } from "./events/hub.ts";
+import { ApiMetrics } from "./metrics/api-metrics.ts";
+import { openApiDocument } from "./openapi.ts";
+import { answer, failed, type PathParams } from "./pipeline.ts";
+import { problemResponse } from "./problem.ts";
+import { isBinary, type Route } from "./route.ts";
+import { routes } from "./routes.ts";
+import { prepare } from "./validation.ts";
+
+export type Api = {
+	/** Never rejects. Unknown paths and methods are answered too. */
+	handle(request: Request, connection: Connection): Promise<Response>;
+	/** Is there a route at this path, with whatever method? */
+	knows(pathname: string): boolean;
+	services: ApiServices;
+	close(): void;
+};
+
+type ElysiaContext = { request: Request; params?: PathParams };
+
+export function createApi(deps: ApiDeps): Api {
+	const events = new EventHub(deps);
+	const metrics = new ApiMetrics({ ...deps, eventStreams: () => events.size });
+	const services: ApiServices = { ...deps, events, metrics, openApi: openApiDocument(routes, deps.version) };
+	const connections = new WeakMap<Request, Connection>();
+	const paths = new PathTable(routes);
+	const app = new Elysia({ strictPath: true, handler: { standardHostname: false } });
+	for (const route of routes) {
+		for (const schema of [route.params, route.query, route.headers]) if (schema) prepare(schema);
+		if (route.body && !isBinary(route.body)) prepare(route.body);
+		const handler = ({ request, params }: ElysiaContext) => {
+			const connection = connections.get(request);
+			if (!connection) throw new AppError("internal", "The request came without its connection.");
+			return answer(services, route, request, params ?? {}, connection);
+		};
+		// "none": the body is read by the pipeline, within its limits.
+		app.route(route.method, route.path.replace(/\{(\w+)\}/g, ":$1"), handler, { parse: "none" });
+	}
+	app.onError(({ request, error, code }) => {
+		if (code !== "NOT_FOUND") return failed(services, "none", error);
+		return unknownRoute(paths, request);
+	});
+	async function handle(request: Request, connection: Connection): Promise<Response> {
+		// HEAD is GET without the body (RFC 9110, 9.3.2); Elysia does not know that of our routes.
+		const head = request.method === "HEAD";
+		const asked = head ? new Request(request.url, { headers: request.headers, signal: request.signal }) : request;
+		connections.set(asked, connection);
+		const response = await app.handle(asked);
+		if (!head) return response;
+		response.body?.cancel().catch(() => {});
+		return new Response(null, { status: response.status, headers: response.headers });
+	}
+	return {
+		handle,
+		knows: (pathname) => paths.methodsOf(pathname).length > 0,
+		services,
+		close() {
+			events.close();
+			metrics.close();
+		},
+	};
+}
+
+function unknownRoute(paths: PathTable, request: Request): Response {
+	const methods = paths.methodsOf(new URL(request.url).pathname);
+	if (methods.length === 0) return problemResponse(new AppError("not-found", "There is nothing at this path."));
+	const allow = methods.includes("GET") ? [...methods, "HEAD"].join(", ") : methods.join(", ");
+	return problemResponse(new AppError("method-not-allowed", `This path takes ${allow}.`), { allow });
+}
+
+/** Which methods a path takes, for 405. */
+class PathTable {
+	readonly #entries: { pattern: RegExp; method: string }[];
+
+	constructor(all: readonly Route[]) {
+		this.#entries = all.map(({ path, method }) => ({
+			pattern: new RegExp(`^${path.replace(/[.]/g, "\\.").replace(/\{\w+\}/g, "[^/]+")}$`),
+			method,
+		}));
+	}
+
+	methodsOf(pathname: string): string[] {
+		const methods = this.#entries.filter(({ pattern }) => pattern.test(pathname)).map(({ method }) => method);
+		return [...new Set(methods)].sort();
+	}
+}

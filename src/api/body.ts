@@ -1,0 +1,96 @@
+/**
+ * Request bodies, read within bounds: never more bytes than the limit, whatever Content-Length says or chunks bring,
+ * and never longer than the time limit.
+ */
+import type { Clock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import { formatBytes, MiB } from "../lib/units.ts";
+import { parseJson } from "./json.ts";
+import { type BodySpec, isBinary } from "./route.ts";
+import { boundedUpload } from "./stall.ts";
+
+export const maxJsonBytes = MiB;
+const bodyLimitMs = 30_000;
+
+const tooLarge = (maxBytes: number) =>
+	new AppError("too-large", `The body is over the limit of ${formatBytes(maxBytes)}.`);
+
+/** What Content-Length announces; null without it. */
+function announcedBytes(headers: Headers): number | null {
+	const text = headers.get("content-length");
+	if (text === null) return null;
+	if (!/^\d{1,16}$/.test(text)) throw new AppError("malformed", "The header Content-Length is no number.");
+	return Number(text);
+}
+
+/** Media type without its parameters, lower case; null without the header. */
+const mediaType = (headers: Headers): string | null =>
+	headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() || null;
+
+/** Does the request come with a body at all? */
+export const hasBody = (request: Request): boolean => request.body !== null && announcedBytes(request.headers) !== 0;
+
+function checkMediaType(headers: Headers, wanted: string): void {
+	const type = mediaType(headers);
+	if (type !== wanted) throw new AppError("unsupported-media-type", `The body must be ${wanted}.`);
+	const charset = /charset\s*=\s*"?([^\s;"]+)/i.exec(headers.get("content-type") ?? "")?.[1];
+	if (wanted === "application/json" && charset && charset.toLowerCase() !== "utf-8")
+		throw new AppError("unsupported-media-type", "JSON is sent as UTF-8.");
+}
+
+/** The body as the route wants it: parsed JSON, a stream for bytes, undefined for none. */
+export async function readBody(request: Request, spec: BodySpec, optional: boolean, clock: Clock): Promise<unknown> {
+	const present = hasBody(request);
+	if (spec === null) {
+		// Clients that always send "{}" are not wrong; anything else would be ignored, and is refused instead.
+		if (!present) return undefined;
+		const bytes = await readBytes(request, 64, clock);
+		if (bytes.length === 0 || new TextDecoder().decode(bytes).trim() === "{}") return undefined;
+		throw new AppError("malformed", "This request takes no body.");
+	}
+	if (!present && optional) return undefined;
+	if (isBinary(spec)) {
+		checkMediaType(request.headers, spec.contentType);
+		const maxBytes = spec.maxBytes ?? maxJsonBytes;
+		const announced = announcedBytes(request.headers);
+		if (announced !== null && announced > maxBytes) throw tooLarge(maxBytes);
+		const stream = request.body ?? new ReadableStream({ start: (controller) => controller.close() });
+		return boundedUpload(stream, { clock, maxBytes, tooLarge: () => tooLarge(maxBytes) });
+	}
+	if (!present) throw new AppError("malformed", "A body is needed.");
+	checkMediaType(request.headers, "application/json");
+	const bytes = await readBytes(request, maxJsonBytes, clock);
+	if (bytes.length === 0 && optional) return undefined;
+	return parseJson(bytes);
+}
+
+async function readBytes(request: Request, maxBytes: number, clock: Clock): Promise<Uint8Array> {
+	const announced = announcedBytes(request.headers);
+	if (announced !== null && announced > maxBytes) throw tooLarge(maxBytes);
+	if (request.body === null) return new Uint8Array(0);
+	const reader = request.body.getReader();
+	let timedOut = false;
+	const timer = clock.schedule(bodyLimitMs, () => {
+		timedOut = true;
+		reader.cancel().catch(() => {});
+	});
+	const chunks: Uint8Array[] = [];
+	let received = 0;
+	try {
+		while (true) {
+			const { done, value } = await reader.read();
+			if (done) break;
+			received += value.length;
+			if (received > maxBytes) throw tooLarge(maxBytes);
+			chunks.push(value);
+		}
+	} catch (error) {
+		reader.cancel().catch(() => {});
+		if (error instanceof AppError) throw error;
+		throw new AppError("malformed", "The body ended before it was complete.", { cause: error });
+	} finally {
+		timer.cancel();
+	}
+	if (timedOut) throw new AppError("malformed", "The body did not arrive in time.");
+	return Buffer.concat(chunks);
+}

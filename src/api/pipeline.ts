@@ -1,0 +1,194 @@
+/**
+ * One request, from headers to answer, in an order that gives nothing away: who is asking (401), may they (403, with
+ * an audit record), does the cookie's request come from us (403), is it well-formed (400, 413, 415, 422), then the
+ * handler. Everything thrown becomes problem details.
+ */
+
+import { type Identity, localIdentity } from "../auth/identity.ts";
+import { checkCookieRequest } from "../auth/origin.ts";
+import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import { isAllowed, type OperationId, permissions } from "../model/permissions.ts";
+import type { CommandBody } from "../store/command.ts";
+import { requesterKeyOf } from "../store/idempotency.ts";
+import { maxIdempotencyKeyLength } from "../store/limits.ts";
+import type { Applied } from "../store/store.ts";
+import { readBody } from "./body.ts";
+import type { Connection } from "./connection.ts";
+import type { ApiServices, RequestContext } from "./context.ts";
+import { presentedCredential } from "./credentials.ts";
+import { problemResponse } from "./problem.ts";
+import { responseOf } from "./response.ts";
+import { isBinary, type Route } from "./route.ts";
+import { checkBody, readHeaders, readParams, readQuery } from "./validation.ts";
+
+export type PathParams = Readonly<Record<string, string | null>>;
+
+export async function answer(
+	services: ApiServices,
+	route: Route,
+	request: Request,
+	params: PathParams,
+	connection: Connection,
+): Promise<Response> {
+	const startedMs = services.clock.monotonicMs();
+	const response = await carryOut(services, route, request, params, connection).catch((error: unknown) =>
+		failed(services, route.operationId, error),
+	);
+	services.metrics.observe(route.operationId, response.status, services.clock.monotonicMs() - startedMs);
+	return response;
+}
+
+/** The problem details of an error; what is a bug, or a lost part, is logged with an id that the client gets too. */
+export function failed(services: Pick<ApiServices, "logger" | "ids">, operation: string, error: unknown): Response {
+	const known = toAppError(error);
+	if (known.code !== "internal" && known.code !== "corrupt") {
+		if (known.cause !== undefined) services.logger.debug("a request was refused", { operation, error: known });
+		return problemResponse(known);
+	}
+	const instance = `urn:uuid:${services.ids.newId()}`;
+	services.logger.error("a request failed", { operation, instance, error: known });
+	return problemResponse(known, { instance });
+}
+
+async function carryOut(
+	services: ApiServices,
+	route: Route,
+	request: Request,
+	rawParams: PathParams,
+	connection: Connection,
+): Promise<Response> {
+	const identity = identify(services, route.operationId, request, connection);
+	if (!isAllowed(route.operationId, identity?.role ?? null)) {
+		if (!identity) throw new AppError("unauthenticated", "Sign in first.");
+		await services.auth.recordDenial(identity, route.operationId, connection.remoteAddress);
+		throw new AppError("forbidden", `Your role, ${identity.role}, does not allow this.`);
+	}
+	if (identity?.via === "cookie")
+		await asDenied(services, route.operationId, identity, connection, () =>
+			checkCookieRequest(request.method, request.headers, connection.secure),
+		);
+	const params = route.params ? readParams(route.params, rawParams) : {};
+	const search = new URL(request.url).searchParams;
+	const query = readQuery(route.query, search);
+	const headers = readHeaders(route.headers, request.headers);
+	const expectedGeneration = route.ifMatch ? readIfMatch(request.headers) : undefined;
+	const idempotencyKey = route.idempotent ? readIdempotencyKey(request.headers) : null;
+	if (route.longLived) connection.keepOpen();
+	const spec = route.body ?? null;
+	const body = await readBody(request, spec, route.bodyOptional ?? false, services.clock);
+	if (spec !== null && !isBinary(spec) && body !== undefined) checkBody(spec, body);
+	const context = requestContext(services, route, request, connection, identity, {
+		expectedGeneration,
+		idempotencyKey,
+		targetId: typeof (params as { id?: unknown }).id === "string" ? (params as { id: string }).id : null,
+	});
+	const stale = await syncReads(services, route, identity);
+	const reply = await asDenied(services, route.operationId, identity, connection, () =>
+		route.handler({ context, params, query, headers, body }),
+	);
+	return responseOf(route, reply, { stale, clock: services.clock });
+}
+
+/** Handlers refuse by role too (a file of the node, somebody else's token): a denial like any other. */
+async function asDenied<T>(
+	services: ApiServices,
+	operation: OperationId,
+	identity: Identity | null,
+	connection: Connection,
+	work: () => Promise<T> | T,
+): Promise<T> {
+	try {
+		return await work();
+	} catch (error) {
+		if (identity && isAppError(error, "forbidden"))
+			await services.auth.recordDenial(identity, operation, connection.remoteAddress);
+		throw error;
+	}
+}
+
+/** Public routes ask nobody: a browser that signs in may well hold an old cookie. */
+function identify(
+	{ auth }: ApiServices,
+	operation: OperationId,
+	request: Request,
+	{ local, remoteAddress }: Connection,
+): Identity | null {
+	if (permissions[operation] === "public") return null;
+	const presented = presentedCredential(request.headers);
+	if (presented) return auth.authenticate(presented, remoteAddress);
+	return local ? localIdentity : null;
+}
+
+/** Reads see what was acknowledged before; without a quorum they see what this node knows, and say so. */
+async function syncReads({ store }: ApiServices, route: Route, identity: Identity | null): Promise<boolean> {
+	if (route.method !== "GET" || identity === null) return false;
+	try {
+		await store.readIndex();
+		return false;
+	} catch (error) {
+		if (isAppError(error, "unavailable")) return true;
+		throw error;
+	}
+}
+
+function readIfMatch(headers: Headers): number | undefined {
+	const text = headers.get("if-match");
+	if (text === null || text.trim() === "*") return undefined;
+	const generation = /^\s*"(\d{1,15})"\s*$/.exec(text)?.[1];
+	if (generation === undefined)
+		throw new AppError("stale-etag", 'If-Match must be one ETag of this API: a generation in quotes, as "3".');
+	return Number(generation);
+}
+
+function readIdempotencyKey(headers: Headers): string | null {
+	const text = headers.get("idempotency-key");
+	if (text === null) return null;
+	if (text.length <= maxIdempotencyKeyLength && /^[\x21-\x7e]+$/.test(text)) return text;
+	const message = `Must be 1 to ${maxIdempotencyKeyLength} printable ASCII characters without spaces.`;
+	throw new AppError("invalid", `Idempotency-Key: ${message}`, { fields: [{ path: "idempotency-key", message }] });
+}
+
+type RequestFacts = {
+	expectedGeneration: number | undefined;
+	idempotencyKey: string | null;
+	targetId: string | null;
+};
+
+function requestContext(
+	services: ApiServices,
+	route: Route,
+	request: Request,
+	connection: Connection,
+	identity: Identity | null,
+	{ expectedGeneration, idempotencyKey, targetId }: RequestFacts,
+): RequestContext {
+	const { remoteAddress, secure } = connection;
+	const operation = route.operationId;
+	const caller = (): Identity => {
+		if (!identity) throw new AppError("unauthenticated", "Sign in first.");
+		return identity;
+	};
+	async function mutate(plan: () => CommandBody | Promise<CommandBody>): Promise<Applied> {
+		const { requester, credential } = caller();
+		if (idempotencyKey !== null) {
+			const first = firstAnswer(services, operation, requesterKeyOf(requester, idempotencyKey), targetId);
+			if (first) return first;
+		}
+		const meta = { requester, credential, remoteAddress, operation, idempotencyKey };
+		return services.proposer.propose(await plan(), meta);
+	}
+	return { services, operation, request, identity, caller, remoteAddress, secure, expectedGeneration, mutate };
+}
+
+/** What the same key was answered before; another use of the key is `invalid`. */
+function firstAnswer({ store }: ApiServices, operation: OperationId, key: string, targetId: string | null) {
+	const before = store.idempotent(key);
+	if (!before) return null;
+	const { targets } = before.applied;
+	const sameTarget = targetId === null || targets.length === 0 || targets.some((target) => target.id === targetId);
+	// A clone names its source in the path and what it made in the targets.
+	if (before.operation === operation && (sameTarget || operation === "volumeClone" || operation === "foreignVmAdopt"))
+		return { ...before.applied, replayed: true };
+	const message = "This key was used for another request.";
+	throw new AppError("invalid", `Idempotency-Key: ${message}`, { fields: [{ path: "idempotency-key", message }] });
+}

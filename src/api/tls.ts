@@ -1,0 +1,130 @@
+/**
+ * The certificate of UI and API: `D/tls/cert.pem` and `key.pem` (mode 0600). At the first start one is made and signed
+ * by itself (ECDSA P-256, for the names and addresses of this host); an administrator may put another in its place,
+ * which is then left alone. One of our own is renewed when less than 30 days are left. Its SHA-256 fingerprint is what
+ * the start banner shows and the command line pins (`--fingerprint`).
+ */
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
+import { join } from "node:path";
+import * as x509 from "@peculiar/x509";
+import type { Clock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import { type Random, randomHex } from "../lib/random.ts";
+
+const dayMs = 86_400_000;
+/** What browsers accept at most of a certificate that was added by hand. */
+const lifetimeMs = 825 * dayMs;
+const renewBeforeMs = 30 * dayMs;
+/** Marks certificates that are ours to renew. */
+const organization = "LimiQuantix node";
+const keyAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+
+export type TlsFiles = {
+	cert: string;
+	key: string;
+	/** SHA-256 of the first certificate, as AA:BB:… */
+	fingerprint: string;
+	selfSigned: boolean;
+	notAfterMs: number;
+	/** True when this call made or renewed it. */
+	made: boolean;
+};
+
+export type TlsOptions = {
+	folder: string;
+	clock: Clock;
+	random: Random;
+	/** Names and addresses beside localhost; default: those of this host. */
+	names?: readonly string[];
+};
+
+/** The certificate to serve with: the one that is there, or a new one. `corrupt` when what is there cannot be used. */
+export async function loadOrMakeCertificate(options: TlsOptions): Promise<TlsFiles> {
+	const { folder, clock } = options;
+	const certPath = join(folder, "cert.pem");
+	const keyPath = join(folder, "key.pem");
+	if (existsSync(certPath) || existsSync(keyPath)) {
+		const present = readFiles(certPath, keyPath);
+		const ends = present.notAfterMs - clock.nowMs() < renewBeforeMs;
+		if (!present.selfSigned || !ends) return present;
+	}
+	const { cert, key } = await selfSigned(options);
+	mkdirSync(folder, { recursive: true, mode: 0o700 });
+	// The key first: a certificate without its key would not start, a key without its certificate is replaced.
+	writeSecret(keyPath, key);
+	writeSecret(certPath, cert);
+	return { ...readFiles(certPath, keyPath), made: true };
+}
+
+function readFiles(certPath: string, keyPath: string): TlsFiles {
+	try {
+		const cert = readFileSync(certPath, "utf8");
+		const key = readFileSync(keyPath, "utf8");
+		const leaf = new x509.X509Certificate(firstPem(cert));
+		const own = leaf.subject.includes(`O=${organization}`) && leaf.subject === leaf.issuer;
+		const notAfterMs = leaf.notAfter.getTime();
+		return { cert, key, fingerprint: fingerprintOf(cert), selfSigned: own, notAfterMs, made: false };
+	} catch (cause) {
+		const message = `The TLS certificate cannot be read: ${certPath} and ${keyPath} must be PEM files that belong together. Remove both to get a new one.`;
+		throw new AppError("corrupt", message, { cause });
+	}
+}
+
+/** Written whole or not at all, and never readable by others. */
+function writeSecret(path: string, text: string): void {
+	const temporary = `${path}.new`;
+	writeFileSync(temporary, text, { mode: 0o600 });
+	chmodSync(temporary, 0o600);
+	renameSync(temporary, path);
+}
+
+async function selfSigned({ clock, random, names }: TlsOptions): Promise<{ cert: string; key: string }> {
+	x509.cryptoProvider.set(crypto);
+	const keys = await crypto.subtle.generateKey(keyAlgorithm, true, ["sign", "verify"]);
+	const alternatives = [...new Set(["localhost", "127.0.0.1", "::1", ...(names ?? hostNames())])];
+	const name = new x509.Name([{ CN: [hostname().slice(0, 64)], O: [organization] }]);
+	const nowMs = clock.nowMs();
+	const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+		// Positive, and 127 bits that nobody can guess.
+		serialNumber: `4${randomHex(random, 16).slice(1)}`,
+		name: name.toString(),
+		// A day back, for clients whose clock is behind.
+		notBefore: new Date(nowMs - dayMs),
+		notAfter: new Date(nowMs - dayMs + lifetimeMs),
+		signingAlgorithm: keyAlgorithm,
+		keys,
+		extensions: [
+			new x509.BasicConstraintsExtension(false, undefined, true),
+			new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+			new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+			new x509.SubjectAlternativeNameExtension(
+				alternatives.map((value) => ({ type: isIP(value) ? "ip" : "dns", value }) as const),
+			),
+			await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+		],
+	});
+	const key = x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", keys.privateKey), "PRIVATE KEY");
+	return { cert: `${certificate.toString("pem")}\n`, key: `${key}\n` };
+}
+
+/** The host's name and its addresses, without link-local ones (they mean nothing without an interface). */
+function hostNames(): string[] {
+	const addresses = Object.values(networkInterfaces())
+		.flatMap((list) => list ?? [])
+		.filter(({ internal, address }) => !internal && !address.startsWith("fe80:") && !address.startsWith("169.254."))
+		.map(({ address }) => address);
+	const name = hostname();
+	return [...(/^[A-Za-z0-9.-]{1,253}$/.test(name) ? [name] : []), ...addresses];
+}
+
+const firstPem = (text: string): string =>
+	/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/.exec(text)?.[0] ?? "";
+
+/** SHA-256 over the DER form of the first certificate, as AA:BB:…; what `openssl x509 -fingerprint -sha256` prints. */
+export function fingerprintOf(certPem: string): string {
+	const der = x509.PemConverter.decodeFirst(firstPem(certPem));
+	const hash = new Bun.CryptoHasher("sha256").update(new Uint8Array(der)).digest("hex");
+	return (hash.toUpperCase().match(/../g) ?? []).join(":");
+}

@@ -1,0 +1,198 @@
+/**
+ * The first start: everything that a working one-node cluster needs, as one command, and the first administrator's
+ * password, which is written to `D/initial-admin-password` (mode 0600), shown nowhere else, and removed as soon as the
+ * password was changed.
+ */
+import {
+	chmodSync,
+	closeSync,
+	existsSync,
+	fsyncSync,
+	openSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { type Clock, toRfc3339 } from "../lib/clock.ts";
+import type { IdSource } from "../lib/ids.ts";
+import type { Logger } from "../lib/log.ts";
+import { type Random, randomSecret } from "../lib/random.ts";
+import type { User } from "../model/access.ts";
+import type { Network } from "../model/network.ts";
+import { networksCollide } from "../model/network-rules.ts";
+import type { Node } from "../model/node.ts";
+import { namePattern } from "../model/schema.ts";
+import type { Pool } from "../model/storage.ts";
+import type { CommandBody } from "../store/command.ts";
+import type { Store } from "../store/store.ts";
+import type { PasswordHasher } from "./passwords.ts";
+
+export const initialPasswordFile = "initial-admin-password";
+
+export type FirstStart = {
+	/** Id of this node; the caller keeps it. */
+	nodeId: string;
+	/** What the host calls itself, or what the administrator chose. */
+	nodeName: string;
+	version: string;
+	/** Folder of the default pool. */
+	poolPath: string;
+	/** IPv4 subnets that the host is on: the NAT network keeps clear of them. */
+	hostSubnets: readonly { address: string; prefixLength: number }[];
+};
+type Tools = { clock: Clock; random: Random; ids: IdSource; passwords: PasswordHasher };
+type ClusterInit = Extract<CommandBody, { kind: "clusterInit" }>;
+
+/** The command that sets the cluster up, and the password that the administrator `admin` has in it. */
+export async function planClusterInit(
+	first: FirstStart,
+	{ clock, random, ids, passwords }: Tools,
+): Promise<{ command: ClusterInit; password: string }> {
+	const now = toRfc3339(clock.nowMs());
+	const metadata = () => ({ id: ids.newId(), generation: 1, createdAt: now, updatedAt: now });
+	// 24 characters, 144 bits.
+	const password = randomSecret(random, 18);
+	const node: Node = {
+		...metadata(),
+		id: first.nodeId,
+		name: asName(first.nodeName, "node-1"),
+		status: {
+			phase: "joining",
+			reason: null,
+			version: first.version,
+			hypervisor: "connecting",
+			hypervisorVersion: null,
+			accelerator: null,
+			acceleratorReason: null,
+			cpuModel: null,
+			cpuCount: 0,
+			memoryBytes: 0,
+			bridges: [],
+			bootedAt: null,
+			updatedAt: now,
+		},
+	};
+	const pool: Pool = {
+		...metadata(),
+		name: "local",
+		description: "The node's own disk.",
+		type: "local",
+		config: { path: first.poolPath },
+		nodeIds: [node.id],
+		phase: "pending",
+		nodes: [],
+	};
+	const network: Network = {
+		...metadata(),
+		name: "nat",
+		description: "A private network behind the node; guests reach out, nobody reaches in.",
+		config: chooseNatNetwork(first.hostSubnets),
+		nodes: [],
+		deleting: false,
+	};
+	const admin: User = {
+		...metadata(),
+		name: "admin",
+		displayName: "Administrator",
+		role: "admin",
+		enabled: true,
+		mustChangePassword: true,
+	};
+	const command: ClusterInit = {
+		kind: "clusterInit",
+		cluster: { ...metadata(), name: "cluster" },
+		node,
+		pools: [pool],
+		networks: [network],
+		admin,
+		adminPasswordHash: await passwords.hash(password),
+	};
+	return { command, password };
+}
+
+/** The first of 10.64.0.0/24, 10.65.0.0/24 … 10.127.0.0/24 that the host is not on. */
+export function chooseNatNetwork(hostSubnets: FirstStart["hostSubnets"]): Extract<Network["config"], { kind: "nat" }> {
+	const inUse = hostSubnets.map(({ address, prefixLength }) => natOf(address, prefixLength));
+	for (let second = 64; second < 128; second++) {
+		const candidate = natOf(`10.${second}.0.1`, 24);
+		if (!inUse.some((other) => networksCollide(candidate, other))) return candidate;
+	}
+	return natOf("192.168.250.1", 24);
+}
+
+const natOf = (gateway: string, prefixLength: number) => {
+	const start = gateway.replace(/\d+$/, "");
+	return { kind: "nat" as const, gateway, prefixLength, dhcpStart: `${start}10`, dhcpEnd: `${start}250` };
+};
+
+/** What a host calls itself, as a name of ours. */
+function asName(text: string, fallback: string): string {
+	const name = text.replace(/[^A-Za-z0-9._-]/g, "-").slice(0, 63);
+	return new RegExp(namePattern).test(name) ? name : fallback;
+}
+
+/** Writes the password where only root reads it, durable before the command is proposed: nobody else knows it. */
+export function writeInitialPassword(dataDir: string, password: string): string {
+	const path = join(dataDir, initialPasswordFile);
+	const temporary = `${path}.new`;
+	rmSync(temporary, { force: true });
+	const file = openSync(temporary, "wx", 0o600);
+	try {
+		writeSync(file, `${password}\n`);
+		fsyncSync(file);
+	} finally {
+		closeSync(file);
+	}
+	chmodSync(temporary, 0o600);
+	renameSync(temporary, path);
+	const folder = openSync(dirname(path), "r");
+	try {
+		fsyncSync(folder);
+	} finally {
+		closeSync(folder);
+	}
+	return path;
+}
+
+/** Sets the cluster up when it is not; resolves with the password's file, or null when nothing was to be done. */
+export async function setUpCluster(
+	dataDir: string,
+	first: FirstStart,
+	tools: Tools & { store: Store; proposeSystem: (body: CommandBody) => Promise<unknown> },
+): Promise<{ passwordFile: string } | null> {
+	if (tools.store.count("cluster") > 0) return null;
+	const { command, password } = await planClusterInit(first, tools);
+	const passwordFile = writeInitialPassword(dataDir, password);
+	await tools.proposeSystem(command);
+	return { passwordFile };
+}
+
+/**
+ * Removes the file as soon as `admin` has another password, now or later: nothing that lies about should open a door,
+ * or look as if it did. Returns the function that ends the watch.
+ */
+export function removeInitialPasswordWhenChanged(dataDir: string, store: Store, logger: Logger): () => void {
+	const path = join(dataDir, initialPasswordFile);
+	let unsubscribe = () => {};
+	const check = () => {
+		if (!existsSync(path)) return unsubscribe();
+		const admin = store.userByName("admin")?.user;
+		if (admin?.mustChangePassword) return;
+		rmSync(path, { force: true });
+		logger.info("the first password was changed; its file is removed", { path });
+		unsubscribe();
+	};
+	unsubscribe = store.subscribe((events) => {
+		if (events.some(({ target }) => target.kind === "user")) check();
+	});
+	if (store.count("cluster") > 0) check();
+	return unsubscribe;
+}
+
+/** The password in the file, for whoever starts the node; null when there is none. */
+export function readInitialPassword(dataDir: string): string | null {
+	const path = join(dataDir, initialPasswordFile);
+	return existsSync(path) ? readFileSync(path, "utf8").trim() : null;
+}
