@@ -45,6 +45,7 @@ export async function startLab(options: LabOptions): Promise<LibvirtLab> {
 		clock: systemClock,
 		logger: silentLogger,
 		folderOf: (id) => join(folder, "vms", id),
+		neighbourFile: `/proc/${libvirtd.namespace.initPid}/net/arp`,
 		...(options.guestLimitMs === undefined ? {} : { guestLimitMs: options.guestLimitMs }),
 	});
 	return {

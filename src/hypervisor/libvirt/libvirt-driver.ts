@@ -59,6 +59,8 @@ export type LibvirtDriverOptions = {
 	folderOf(id: string): string;
 	/** How long a guest may take to let go of a device or of memory (default 15 s). */
 	guestLimitMs?: number;
+	/** For tests whose libvirtd has a network namespace of its own (default /proc/net/arp). */
+	neighbourFile?: string;
 };
 
 const defaultGuestLimitMs = 15_000;
@@ -265,7 +267,8 @@ class LibvirtDriver implements HypervisorDriver {
 
 	async addresses(id: string): Promise<{ mac: string; address: string }[]> {
 		if (!isActive((await this.#state(id)).state)) return [];
-		return guestAddresses(this.#client, id);
+		const macs = (await this.#read(id, 0)).facts.nics.map((nic) => nic.mac);
+		return guestAddresses(this.#client, id, macs, this.#options.neighbourFile ?? "/proc/net/arp");
 	}
 
 	onEvent(listener: (event: DomainEvent) => void): () => void {
