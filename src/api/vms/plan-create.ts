@@ -144,10 +144,11 @@ function newVolume(vmName: string, wanted: DiskRequest, index: number, path: str
 	if (image === null) return null;
 	const pool = choosePool(state, node.id, wanted.poolId ?? image?.poolId, `${path}/poolId`, errors);
 	if (!pool) return null;
-	if (image && image.poolId !== pool.id)
-		return errors.add(`${path}/poolId`, "The disk must be in the pool that the image is in.");
 	const format = wanted.format ?? "qcow2";
-	const fullCopy = wanted.fullCopy ?? format === "raw";
+	const elsewhere = image !== undefined && image.poolId !== pool.id;
+	const fullCopy = wanted.fullCopy ?? (elsewhere || format === "raw");
+	if (elsewhere && !fullCopy)
+		errors.add(`${path}/fullCopy`, "In another pool than the image only a full copy can be made.");
 	if (wanted.fullCopy !== undefined && !image)
 		errors.add(`${path}/fullCopy`, "Only a disk made from an image can be a full copy.");
 	if (image && format === "raw" && !fullCopy)

@@ -1,4 +1,7 @@
-/** Body of `POST /v1/volumes` (and of clone) + state → the record of the volume. */
+/**
+ * Body of `POST /v1/volumes` (and of clone) + state → the record of the volume. Whether a source is at rest is decided
+ * where the command applies.
+ */
 
 import type { Static } from "@sinclair/typebox";
 import { AppError } from "../../lib/errors.ts";
@@ -8,7 +11,7 @@ import type { RequestContext } from "../context.ts";
 import { newMetadata } from "../resources.ts";
 import { checkSectors, chooseImage, choosePool, FieldErrors } from "../vms/plan-state.ts";
 
-type Origin = { poolId: string; leastBytes: number; copies: boolean; fullCopy: boolean };
+type Origin = { poolId: string; leastBytes: number; fullCopy: boolean };
 
 export function planVolumeCreate(context: RequestContext, request: Static<typeof VolumeCreate>): Volume {
 	const { store, node } = context.services;
@@ -18,10 +21,10 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	const source = request.source ?? { kind: "empty" };
 	const origin = originOf(context, source, nodeId, errors);
 	const pool = choosePool(store, nodeId, request.poolId ?? origin?.poolId, "/poolId", errors);
-	if (origin && pool && origin.poolId !== pool.id)
-		errors.add("/poolId", "The copy must be in the pool that its source is in.");
+	if (origin && !origin.fullCopy && pool && origin.poolId !== pool.id)
+		errors.add("/source/fullCopy", "In another pool than its source only a full copy can be made.");
 	const format = request.format ?? "qcow2";
-	if (origin?.copies && !origin.fullCopy && format === "raw")
+	if (origin && !origin.fullCopy && format === "raw")
 		errors.add("/source/fullCopy", "A copy-on-write volume must be qcow2; make a full copy for raw.");
 	const least = origin?.leastBytes ?? 0;
 	const sizeBytes = request.sizeBytes ?? least;
@@ -52,21 +55,13 @@ function originOf(context: RequestContext, source: VolumeSource, nodeId: string,
 	if (source.kind === "image") {
 		const image = chooseImage(store, nodeId, source.imageId, "disk", "/source/imageId", errors);
 		if (!image) return null;
-		const { poolId } = image;
-		return { poolId, leastBytes: image.virtualSizeBytes ?? 0, copies: true, fullCopy: source.fullCopy };
+		return { poolId: image.poolId, leastBytes: image.virtualSizeBytes ?? 0, fullCopy: source.fullCopy };
 	}
 	const volume = store.get("volume", source.volumeId);
 	if (!volume) return errors.add("/source/volumeId", "There is no such volume.");
-	if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);
 	if (volume.nodeId !== null && volume.nodeId !== nodeId)
 		return errors.add("/source/volumeId", "The volume is on another node.");
-	const vm = volume.vmId === null ? null : store.get("vm", volume.vmId);
-	// A copy-on-write copy freezes its source; of a disk in use neither kind of copy would be consistent.
-	if (vm && vm.status.powerState !== "stopped")
-		throw new AppError("in-use", `The VM ${vm.name} is using it. Shut it down first.`);
-	if (vm && !source.fullCopy)
-		throw new AppError("in-use", `The VM ${vm.name} writes to it: only a full copy can be made while it is attached.`);
-	return { poolId: volume.poolId, leastBytes: volume.sizeBytes, copies: true, fullCopy: source.fullCopy };
+	return { poolId: volume.poolId, leastBytes: volume.sizeBytes, fullCopy: source.fullCopy };
 }
 
 /** Volumes only grow. */

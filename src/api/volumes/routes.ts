@@ -134,7 +134,7 @@ export const volumeRoutes: Route[] = [
 		method: "POST",
 		path: "/v1/volumes/{id}/actions/clone",
 		summary: "Copy a volume",
-		description: "Copy-on-write unless fullCopy is true.",
+		description: "Copy-on-write, unless fullCopy is true, the volume is raw, or the copy is in another pool.",
 		tag,
 		params: idParams,
 		body: VolumeClone,
@@ -144,7 +144,8 @@ export const volumeRoutes: Route[] = [
 			created(context, "volume", () => {
 				const { name, poolId } = body;
 				const original = find(context, "volume", params.id);
-				const fullCopy = body.fullCopy ?? original.format === "raw";
+				const elsewhere = poolId !== undefined && poolId !== original.poolId;
+				const fullCopy = body.fullCopy ?? (elsewhere || original.format === "raw");
 				const volume = planVolumeCreate(context, {
 					name,
 					poolId: poolId ?? original.poolId,

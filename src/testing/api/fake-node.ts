@@ -1,0 +1,78 @@
+/** A node's service for tests of the API: answers what a test puts in, does nothing. */
+import { AppError } from "../../lib/errors.ts";
+import type { NodeMetrics, VmMetrics } from "../../model/node.ts";
+import type { Volume } from "../../model/storage.ts";
+import type { ForeignVm, Vm } from "../../model/vm.ts";
+import type { NodeService } from "../../node/service.ts";
+
+const streamOf = (bytes: Uint8Array): ReadableStream<Uint8Array> =>
+	new ReadableStream({
+		start(controller) {
+			controller.enqueue(bytes);
+			controller.close();
+		},
+	});
+
+export class FakeNode implements NodeService {
+	readonly nodeId: string;
+	metrics: NodeMetrics | null;
+	vmFigures: VmMetrics | null = null;
+	foreign: ForeignVm[] = [];
+	adoption: { vm: Vm; volumes: Volume[] } | null = null;
+	demoImage: string | null = null;
+	hypervisor: "connected" | "connecting" | "disconnected" = "connected";
+	/** Image id → bytes received. */
+	readonly uploads = new Map<string, number>();
+	/** Bytes of images and exports. */
+	content: Uint8Array = new Uint8Array([1, 2, 3, 4]);
+	/** Replaces `content` as the source of downloads. */
+	contentStream: (() => ReadableStream<Uint8Array>) | null = null;
+
+	constructor(nodeId: string) {
+		this.nodeId = nodeId;
+		this.metrics = {
+			sampledAt: "2026-01-02T03:04:05.000Z",
+			cpuUsedRatio: 0.25,
+			memoryTotalBytes: 4e9,
+			memoryUsedBytes: 1e9,
+			load1: 0.5,
+			vmsRunning: 0,
+		};
+	}
+
+	nodeMetrics = () => this.metrics;
+	vmMetrics = (_vmId: string) => this.vmFigures;
+	screenshot = async (_vmId: string) => new Uint8Array([0x89, 0x50, 0x4e, 0x47]);
+	serialLog = async (_vmId: string, maxBytes: number) => new TextEncoder().encode("login: ").slice(-maxBytes);
+	domainXml = async (vmId: string) => `<domain><uuid>${vmId}</uuid></domain>`;
+	vncSocket = async (_vmId: string) => "/nonexistent/vnc.sock";
+	async openSerial(): Promise<never> {
+		throw new AppError("wrong-state", "The VM does not run.");
+	}
+	foreignVms = async () => this.foreign;
+	async planAdoption(_domainId: string) {
+		if (!this.adoption) throw new AppError("not-found", "There is no such domain.");
+		return this.adoption;
+	}
+	networkLeases = async (_networkId: string) => [];
+
+	async writeImageContent(imageId: string, offset: number, body: ReadableStream<Uint8Array>) {
+		const received = this.uploads.get(imageId) ?? 0;
+		if (offset !== received) throw new AppError("wrong-state", `The upload is at ${received}.`);
+		let total = received;
+		for await (const chunk of body) {
+			total += chunk.length;
+			this.uploads.set(imageId, total);
+		}
+		return { receivedBytes: total };
+	}
+	imageUploadOffset = async (imageId: string) => this.uploads.get(imageId) ?? 0;
+	openImage = async (_imageId: string) => this.#download();
+	exportVolume = async (_volumeId: string, _format: "qcow2" | "raw", _signal: AbortSignal) => this.#download();
+	demoImagePath = () => this.demoImage;
+	hypervisorState = () => this.hypervisor;
+
+	#download() {
+		return { sizeBytes: this.content.length, stream: this.contentStream?.() ?? streamOf(this.content) };
+	}
+}
