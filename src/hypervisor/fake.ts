@@ -87,6 +87,14 @@ export class FakeHypervisor implements HypervisorDriver {
 		for (const domain of this.#domains.values()) if (isActive(domain)) this.#stop(domain, "stopped", "unknown");
 	}
 
+	/** Whatever happens in `change` is not told. */
+	muteEvents(change: () => void): void {
+		const listeners = [...this.#listeners];
+		this.#listeners.clear();
+		change();
+		for (const listener of listeners) this.#listeners.add(listener);
+	}
+
 	/** libvirt loses the domain: no definition, no process that it knows of. */
 	lose(id: string): void {
 		this.#domains.delete(this.#get(id).id);

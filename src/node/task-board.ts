@@ -29,7 +29,7 @@ export class TaskBoard {
 		const mine = known.filter((task) => task.nodeId === this.#context.nodeId);
 		const ids = new Set(mine.map((task) => task.id));
 		for (const id of [...this.#entries.keys()]) if (!ids.has(id)) this.#drop(id);
-		for (const task of mine) this.#put(task);
+		for (const task of mine.sort(byAge)) this.#put(task);
 	}
 
 	onEvent(event: Event): void {
@@ -43,11 +43,10 @@ export class TaskBoard {
 		return [...this.#entries.values()].map((entry) => entry.task);
 	}
 
-	/** Oldest first. */
+	/** In the order of their acceptance. */
 	ofTarget(kind: ResourceKind, id: string): Task[] {
-		return [...(this.#byTarget.get(`${kind}:${id}`) ?? [])]
-			.map((taskId) => present(this.#entries.get(taskId), "indexed task").task)
-			.sort((a, b) => compareText(a.createdAt, b.createdAt) || compareText(a.id, b.id));
+		const ids = this.#byTarget.get(`${kind}:${id}`) ?? [];
+		return [...ids].map((taskId) => present(this.#entries.get(taskId), "indexed task").task);
 	}
 
 	find(kind: TaskKind, targetId: string): Task | null {
@@ -99,6 +98,7 @@ export class TaskBoard {
 	}
 }
 
+const byAge = (a: Task, b: Task): number => compareText(a.createdAt, b.createdAt) || compareText(a.id, b.id);
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 const targetKey = (task: Task): string => {

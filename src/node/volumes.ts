@@ -122,8 +122,12 @@ export class Volumes {
 		const { id, format, sizeBytes } = volume;
 		const what = `Copying to volume "${volume.name}"`;
 		if (source.kind === "empty" || !source.fullCopy)
-			return limited(this.#context, `Making volume "${volume.name}"`, limits.quickStorageMs, (signal) =>
-				driver.createVolume(id, { format, sizeBytes, source, signal }),
+			return limited(
+				this.#context,
+				`Making volume "${volume.name}"`,
+				limits.quickStorageMs,
+				(signal) => driver.createVolume(id, { format, sizeBytes, source, signal }),
+				run.signal,
 			);
 		if (source.poolId === volume.poolId)
 			return this.heavy(run, what, (signal, progress) =>

@@ -1,0 +1,199 @@
+/**
+ * kill -9 at every step: each operation is run once to count what it does, then again and again with the process dying
+ * before each of these calls and after it took effect, with the answer lost. The next process must bring everything to an
+ * end: nothing unfinished, nothing orphaned, nothing claimed that is not so.
+ */
+import { expect, test } from "bun:test";
+import { MiB } from "../lib/units.ts";
+import type { TaskState } from "../model/task.ts";
+import type { Volume } from "../model/storage.ts";
+import type { Vm } from "../model/vm.ts";
+import type { KillPoint } from "../testing/node/life.ts";
+import { NodeWorld } from "../testing/node/node-world.ts";
+
+type Scenario = {
+	name: string;
+	/** Before the process that is killed. */
+	prepare?: (world: NodeWorld) => Promise<void>;
+	/** Asks for the operation; returns what `check` needs. */
+	ask: (world: NodeWorld) => Promise<string>;
+	/** How its task may end; "gone" when the record of the task is enough. */
+	ends?: TaskState[];
+	check?: (world: NodeWorld) => void | Promise<void>;
+};
+
+const vmId = "00000000-0000-7000-8000-0000000000aa";
+const volumeId = (world: NodeWorld): string => world.vm(vmId).spec.disks[0]?.volumeId ?? "";
+
+const made = (start: boolean) => async (world: NodeWorld) => {
+	await world.createVm({ id: vmId, name: "crash", volumes: [{}], start });
+};
+const power = (world: NodeWorld) => world.vm(vmId).status.powerState;
+let adoption: { vm: Vm; volumes: Volume[] } | null = null;
+const image = new Uint8Array(1 * MiB).fill(7);
+
+const scenarios: Scenario[] = [
+	{
+		name: "create",
+		ask: async (world) => (await world.createVm({ id: vmId, volumes: [{}, { format: "raw" }] })).taskId,
+		check: (world) => expect(power(world)).toBe("running"),
+	},
+	{
+		name: "start",
+		prepare: made(false),
+		ask: (world) => world.act("vm.start", vmId),
+		check: (world) => expect(power(world)).toBe("running"),
+	},
+	{
+		name: "shutdown",
+		prepare: made(true),
+		ask: (world) => world.act("vm.shutdown", vmId),
+		check: (world) => expect(power(world)).toBe("stopped"),
+	},
+	{
+		name: "shutdown that the guest ignores",
+		prepare: made(true),
+		ask: (world) => {
+			world.hypervisor.setGuest(vmId, { shutdown: "ignore" });
+			return world.act("vm.shutdown", vmId, { timeoutMs: 20_000 });
+		},
+		check: (world) => expect(power(world)).toBe("stopped"),
+	},
+	{
+		name: "stop",
+		prepare: made(true),
+		ask: (world) => world.act("vm.stop", vmId),
+		check: (world) => expect(power(world)).toBe("stopped"),
+	},
+	{
+		name: "reset",
+		prepare: made(true),
+		ask: (world) => world.act("vm.reset", vmId),
+		check: (world) => expect(power(world)).toBe("running"),
+	},
+	{
+		name: "pause",
+		prepare: made(true),
+		ask: (world) => world.act("vm.pause", vmId),
+		check: (world) => expect(power(world)).toBe("paused"),
+	},
+	{
+		name: "update of a running VM",
+		prepare: made(true),
+		ask: (world) =>
+			world.update(vmId, (spec) => ({ ...spec, cpu: { ...spec.cpu, vcpus: 3, maxVcpus: 8 }, firmware: "uefi" })),
+		check: (world) => expect(world.vm(vmId).status).toMatchObject({ pendingRestart: true, observedGeneration: 2 }),
+	},
+	{
+		name: "delete of a running VM",
+		prepare: made(true),
+		ask: (world) => world.deleteVm(vmId),
+		check: (world) => {
+			expect(world.store.get("vm", vmId)).toBeNull();
+			expect(world.pool.volumes.size).toBe(0);
+		},
+	},
+	{
+		name: "adoption",
+		prepare: async (world) => {
+			world.networks.bridges.add("br0");
+			world.pool.hostFiles.set("/old/disk.raw", image);
+			world.hypervisor.addForeign({
+				...{ id: vmId, name: "old", powerState: "stopped", vcpus: 2, maxVcpus: 2 },
+				...{ memoryBytes: 512 * MiB, maxMemoryBytes: 512 * MiB, firmware: "bios", nics: [], obstacles: [] },
+				disks: [{ target: "vda", path: "/old/disk.raw", format: "raw", bus: "virtio" }],
+			});
+			adoption = await world.service.planAdoption(vmId);
+		},
+		ask: async (world) => {
+			const task = world.task("vm.adopt", vmId);
+			if (adoption) await world.propose({ kind: "vmAdopt", ...adoption, task });
+			return task.id;
+		},
+		check: (world) => {
+			expect(world.volume(volumeId(world))).toMatchObject({ phase: "ready", sizeBytes: image.length });
+			expect(world.vm(vmId).status.observedGeneration).toBe(1);
+		},
+	},
+	{
+		name: "volume: create",
+		ask: async (world) => (await world.createVolume()).taskId,
+		check: (world) => expect(world.store.all("volume")[0]?.phase).toBe("ready"),
+	},
+	{
+		name: "volume: resize of a running VM's disk",
+		prepare: made(true),
+		ask: async (world) => {
+			const id = volumeId(world);
+			const task = world.task("volume.resize", id, { sizeBytes: 128 * MiB });
+			await world.propose({ kind: "volumeResize", id, sizeBytes: 128 * MiB, task });
+			return task.id;
+		},
+	},
+	{
+		name: "volume: delete",
+		prepare: async (world) => void (await world.createVolume()),
+		ask: async (world) => {
+			const id = world.store.all("volume")[0]?.id ?? "";
+			const task = world.task("volume.delete", id);
+			await world.propose({ kind: "volumeDelete", id, task });
+			return task.id;
+		},
+		check: (world) => expect(world.store.count("volume")).toBe(0),
+	},
+	{
+		name: "image: import from a path",
+		prepare: async (world) => void world.pool.hostFiles.set("/images/a.raw", image),
+		ask: async (world) => (await world.createImage({ source: { kind: "path", path: "/images/a.raw" } })).taskId,
+		check: (world) => expect(world.store.all("image")[0]).toMatchObject({ phase: "ready", fileSizeBytes: image.length }),
+	},
+	{
+		name: "image: delete",
+		prepare: async (world) => {
+			world.pool.hostFiles.set("/images/a.raw", image);
+			await world.createImage({ source: { kind: "path", path: "/images/a.raw" } });
+		},
+		ask: async (world) => {
+			const id = world.store.all("image")[0]?.id ?? "";
+			const task = world.task("image.delete", id);
+			await world.propose({ kind: "imageDelete", id, task });
+			return task.id;
+		},
+		check: (world) => expect(world.store.count("image")).toBe(0),
+	},
+];
+
+const timing = { stepMs: 5_000, limitMs: 200_000, quick: true };
+
+async function runOnce(scenario: Scenario, kill: KillPoint | null): Promise<number> {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await scenario.prepare?.(world);
+	await world.settle(timing);
+	const before = world.life.calls.length;
+	if (kill) world.life.killAt({ call: before + kill.call, when: kill.when });
+	const taskId = await scenario.ask(world);
+	await world.settle(timing);
+	const calls = world.life.calls.length - before;
+	if (kill) {
+		expect(world.life.dead).toBe(true);
+		await world.boot();
+		await world.settle(timing);
+	}
+	const task = world.taskOf(taskId);
+	expect(scenario.ends ?? ["succeeded"], `${task.error?.code} ${task.error?.message}`).toContain(task.state);
+	await scenario.check?.(world);
+	expect(await world.problems()).toEqual([]);
+	return calls;
+}
+
+for (const scenario of scenarios)
+	test(`killed at any step: ${scenario.name}`, async () => {
+		const calls = await runOnce(scenario, null);
+		expect(calls).toBeGreaterThan(3);
+		for (let call = 1; call <= calls; call++)
+			for (const when of ["before", "after"] as const)
+				await runOnce(scenario, { call, when }).catch((error) => {
+					throw new Error(`killed ${when} call ${call} of ${calls}: ${error instanceof Error ? error.message : error}`);
+				});
+	});

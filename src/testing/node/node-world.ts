@@ -1,0 +1,410 @@
+/**
+ * A node with everything around it simulated: the real store in memory, fake drivers, a clock that tests move. The
+ * world outlives the node: `kill()` ends the process at once, `boot()` starts the next one on what is left.
+ */
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FakeHypervisor } from "../../hypervisor/fake.ts";
+import type { HypervisorDriver } from "../../hypervisor/driver.ts";
+import { isAppError } from "../../lib/errors.ts";
+import { idSource } from "../../lib/ids.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { systemRandom } from "../../lib/random.ts";
+import { MiB } from "../../lib/units.ts";
+import type { Image, Volume } from "../../model/storage.ts";
+import { isFinished, type Task, type TaskKind } from "../../model/task.ts";
+import type { Vm, VmSpec } from "../../model/vm.ts";
+import { FakeNetworks } from "../../network/fake.ts";
+import type { HostFacts } from "../../node/host.ts";
+import { type NodeDeps, type RunningNode, startNode } from "../../node/node.ts";
+import type { StorageDriver } from "../../storage/driver.ts";
+import { FakePool, FakeStorageDriver } from "../../storage/fake.ts";
+import type { CommandBody } from "../../store/command.ts";
+import type { Store } from "../../store/store.ts";
+import {
+	clusterIds,
+	fixtureCluster,
+	fixtureImage,
+	fixtureTask,
+	fixtureVm,
+	fixtureVmSpec,
+	fixtureVolume,
+} from "../fixtures.ts";
+import { ManualClock } from "../manual-clock.ts";
+import { type MemoryStore, openMemoryStore } from "../memory-store.ts";
+import { type KillPoint, Life } from "./life.ts";
+
+export type VmPlan = {
+	id?: string;
+	name?: string;
+	spec?: Partial<VmSpec>;
+	/** New volumes, one disk each. */
+	volumes?: Partial<Volume>[];
+	start?: boolean;
+	paused?: boolean;
+};
+
+export class NodeWorld {
+	readonly clock = new ManualClock(Date.UTC(2030, 0, 1));
+	readonly hypervisor = new FakeHypervisor({ clock: this.clock });
+	readonly networks = new FakeNetworks({ clock: this.clock });
+	/** By pool id. */
+	readonly pools = new Map<string, FakePool>([[clusterIds.pool, new FakePool()]]);
+	/** The drivers of the present life, by pool id: for failNext and hold. */
+	readonly drivers = new Map<string, FakeStorageDriver>();
+	readonly ids = idSource(this.clock, systemRandom);
+	bootId = "boot-1";
+	node: RunningNode | null = null;
+	life = new Life();
+	readonly #store: MemoryStore;
+	readonly dataDir: string;
+
+	private constructor(store: MemoryStore, dataDir: string) {
+		this.#store = store;
+		this.dataDir = dataDir;
+	}
+
+	static async open(): Promise<NodeWorld> {
+		const dataDir = await mkdtemp(join(tmpdir(), "lqx-node-"));
+		const box: { world?: NodeWorld } = {};
+		const clock = { nowMs: () => box.world?.clock.nowMs() ?? Date.UTC(2030, 0, 1) };
+		const store = await openMemoryStore({
+			clock: { ...clock, monotonicMs: () => 0, schedule: () => ({ cancel() {} }) },
+			commands: [fixtureCluster()],
+		});
+		box.world = new NodeWorld(store, dataDir);
+		return box.world;
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.life.end();
+		await this.#store.close();
+		await rm(this.dataDir, { recursive: true, force: true });
+	}
+
+	get store(): Store {
+		return this.#store;
+	}
+
+	get service() {
+		if (!this.node) throw new Error("the node does not run");
+		return this.node.service;
+	}
+
+	get pool(): FakePool {
+		return this.pools.get(clusterIds.pool) as FakePool;
+	}
+
+	get driver(): FakeStorageDriver {
+		return this.drivers.get(clusterIds.pool) as FakeStorageDriver;
+	}
+
+	propose(body: CommandBody) {
+		return this.#store.proposer.proposeSystem(body);
+	}
+
+	/** Starts the node's next process, killed at `kill`. Resolves when it has started, or has died. */
+	async boot(kill: KillPoint | null = null, changes: Partial<NodeDeps> = {}): Promise<void> {
+		this.life.end();
+		const death = Promise.withResolvers<void>();
+		const life = new Life(kill, () => death.resolve());
+		this.life = life;
+		this.node = null;
+		const started = startNode({ ...this.#deps(life), ...changes }).then((node) => {
+			this.node = node;
+		});
+		await Promise.race([started, death.promise]);
+	}
+
+	kill(): void {
+		this.life.end();
+		this.node = null;
+	}
+
+	/** The host loses power and comes back: what ran is gone. */
+	powerCut(): void {
+		this.kill();
+		this.bootId = `${this.bootId}+`;
+		this.hypervisor.hostRestarts();
+	}
+
+	#deps(life: Life): NodeDeps {
+		this.drivers.clear();
+		const { hypervisor } = this;
+		const wrapped = life.wrap<HypervisorDriver>("hypervisor", hypervisor, ["info", "onEvent"]);
+		const host: HostFacts = {
+			bootId: async () => this.bootId,
+			bootedAtMs: async () => Date.UTC(2030, 0, 1),
+			cpuTimes: async () => ({ busy: this.clock.monotonicMs() / 20, total: this.clock.monotonicMs() / 10 }),
+			memory: async () => ({ totalBytes: 1000 * MiB, usedBytes: 400 * MiB }),
+			load1: async () => 0.5,
+		};
+		const store = new Proxy(this.#store, {
+			get: (target, key) => {
+				if (key === "subscribe")
+					return (listener: Parameters<Store["subscribe"]>[0]) => target.subscribe(life.listener(listener));
+				const value: unknown = Reflect.get(target, key, target);
+				return typeof value === "function" ? value.bind(target) : value;
+			},
+		});
+		return {
+			nodeId: clusterIds.node,
+			version: "test",
+			dataDir: this.dataDir,
+			demoImage: null,
+			store,
+			proposer: {
+				propose: (body, meta) => life.around(`propose.${body.kind}`, () => this.#store.proposer.propose(body, meta)),
+				proposeSystem: (body) => life.around(`propose.${body.kind}`, () => this.#store.proposer.proposeSystem(body)),
+			},
+			hypervisor: new Proxy(wrapped, {
+				get: (target, key) => {
+					if (key !== "onEvent") return Reflect.get(target, key, target);
+					return (listener: Parameters<HypervisorDriver["onEvent"]>[0]) =>
+						hypervisor.onEvent(life.listener(listener));
+				},
+			}),
+			storage: { open: (pool) => this.#openPool(life, pool.id) },
+			network: life.wrap("network", this.networks),
+			seeds: ({ path }) =>
+				life.around("seeds", async () => {
+					await Bun.write(path, "seed");
+				}),
+			fetchUrl: ({ url, imageId, driver }) =>
+				life.around("fetchUrl", async () => {
+					const bytes = this.pool.hostFiles.get(url) ?? new Uint8Array(512);
+					const file = await driver.openUpload(imageId, bytes.length, { restart: true });
+					await file.write(bytes);
+					await file.close();
+				}),
+			host,
+			accelerator: { kind: "tcg", reason: "simulated" },
+			clock: life.clock(this.clock),
+			ids: this.ids,
+			logger: silentLogger,
+		};
+	}
+
+	#openPool(life: Life, poolId: string): StorageDriver {
+		const pool = this.pools.get(poolId) ?? new FakePool();
+		this.pools.set(poolId, pool);
+		const driver = new FakeStorageDriver(pool);
+		this.drivers.set(poolId, driver);
+		// A process that died had its files closed.
+		for (const upload of pool.uploads.values()) upload.writer = null;
+		return life.wrap<StorageDriver>("storage", driver);
+	}
+
+	// What a person does.
+
+	task(kind: TaskKind, targetId: string, input: Task["input"] = {}, cancelable = true): Task {
+		const target = kind.slice(0, kind.indexOf(".")) as "vm" | "volume" | "image" | "network" | "pool";
+		return fixtureTask(kind, { kind: target, id: targetId }, { id: this.ids.newId(), input, cancelable });
+	}
+
+	/** Returns the VM's id and the task's. */
+	async createVm(plan: VmPlan = {}): Promise<{ id: string; taskId: string; volumeIds: string[] }> {
+		const id = plan.id ?? this.ids.newId();
+		const name = plan.name ?? `vm-${id.slice(-8)}`;
+		const volumes = (plan.volumes ?? []).map((volume, index) =>
+			fixtureVolume({ id: this.ids.newId(), name: `${name}-${index}`, sizeBytes: 64 * MiB, ...volume }),
+		);
+		const spec = fixtureVmSpec({
+			disks: volumes.map((volume, index) => diskOf(volume.id, index)),
+			nics: [{ id: "nic-0", networkId: clusterIds.network, mac: macOf(id), model: "virtio", linkUp: true }],
+			...plan.spec,
+		});
+		const task = this.task("vm.create", id, { start: plan.start ?? true });
+		const desiredPower = (plan.start ?? true) ? "running" : "stopped";
+		await this.propose({ kind: "vmCreate", vm: fixtureVm({ id, name, spec, desiredPower }), volumes, task });
+		return { id, taskId: task.id, volumeIds: volumes.map((volume) => volume.id) };
+	}
+
+	async act(kind: TaskKind, vmId: string, input: Task["input"] = {}): Promise<string> {
+		const task = this.task(kind, vmId, input);
+		await this.propose({ kind: "vmAction", id: vmId, task });
+		return task.id;
+	}
+
+	async update(vmId: string, change: (spec: VmSpec) => VmSpec, name?: string): Promise<string> {
+		const task = this.task("vm.update", vmId, {}, false);
+		const vm = this.vm(vmId);
+		await this.propose({
+			kind: "vmUpdate",
+			id: vmId,
+			spec: change(structuredClone(vm.spec)),
+			task,
+			...(name === undefined ? {} : { name }),
+		});
+		return task.id;
+	}
+
+	async deleteVm(vmId: string, deleteVolumes = true): Promise<string> {
+		const task = this.task("vm.delete", vmId, { deleteVolumes }, false);
+		await this.propose({ kind: "vmDelete", id: vmId, deleteVolumes, task });
+		return task.id;
+	}
+
+	async createVolume(changes: Partial<Volume> = {}): Promise<{ id: string; taskId: string }> {
+		const id = this.ids.newId();
+		const volume = fixtureVolume({ id, name: `volume-${id.slice(-8)}`, sizeBytes: 64 * MiB, ...changes });
+		const task = this.task("volume.create", id);
+		await this.propose({ kind: "volumeCreate", volume, task });
+		return { id, taskId: task.id };
+	}
+
+	async createImage(changes: Partial<Image> = {}): Promise<{ id: string; taskId: string }> {
+		const id = this.ids.newId();
+		const image = fixtureImage({ id, name: `image-${id.slice(-8)}`, format: "raw", ...changes });
+		const task = this.task("image.import", id);
+		await this.propose({ kind: "imageCreate", image, task });
+		return { id, taskId: task.id };
+	}
+
+	// What is.
+
+	vm(id: string): Vm {
+		const vm = this.#store.get("vm", id);
+		if (!vm) throw new Error("there is no such VM");
+		return vm;
+	}
+
+	volume(id: string): Volume {
+		const volume = this.#store.get("volume", id);
+		if (!volume) throw new Error("there is no such volume");
+		return volume;
+	}
+
+	taskOf(id: string): Task {
+		const task = this.#store.get("task", id);
+		if (!task) throw new Error("there is no such task");
+		return task;
+	}
+
+	unfinished(): Task[] {
+		return this.#store.all("task").filter((task) => !isFinished(task.state));
+	}
+
+	/**
+	 * Lets the node work until `until` holds. Time stands still while anything goes on, and moves by `stepMs` when
+	 * nothing does, at most `limitMs` in all. Fails when it does not come to pass.
+	 */
+	async until(until: () => boolean, options: { stepMs?: number; limitMs?: number } = {}): Promise<void> {
+		const stepMs = options.stepMs ?? 0;
+		const endsAtMs = this.clock.monotonicMs() + (options.limitMs ?? 0);
+		let quiet = 0;
+		let seen = -1;
+		while (!until()) {
+			if (this.life.dead) return;
+			await turn();
+			const progress = this.#progress();
+			quiet = progress === seen ? quiet + 1 : 0;
+			seen = progress;
+			if (quiet < 12) continue;
+			// Real files may be on their way.
+			await new Promise((resolve) => setTimeout(resolve, 1));
+			if (until()) return;
+			if (quiet < (stepMs === 0 ? 300 : 16)) continue;
+			if (stepMs === 0 || this.clock.monotonicMs() >= endsAtMs) throw new Error(`did not come to pass: ${until}`);
+			this.clock.advance(stepMs);
+			quiet = 0;
+		}
+	}
+
+	/**
+	 * Until nothing is unfinished and nothing moves. `quick` does not wait for what may still be under way on the real
+	 * file system (folders of VMs), for tests with thousands of rounds.
+	 */
+	async settle(options: { stepMs?: number; limitMs?: number; quick?: boolean } = {}): Promise<void> {
+		await this.until(() => this.unfinished().length === 0, options);
+		await this.settleLoops(options.quick);
+	}
+
+	/** Until nothing moves, whatever is unfinished. */
+	async settleLoops(quick = false): Promise<void> {
+		let seen = -1;
+		for (let quiet = 0; quiet < (quick ? 6 : 9); ) {
+			if (this.life.dead) return;
+			await (quiet < 6 ? turn() : new Promise((resolve) => setTimeout(resolve, 1)));
+			const progress = this.#progress();
+			quiet = progress === seen ? quiet + 1 : 0;
+			seen = progress;
+		}
+	}
+
+	#progress(): number {
+		return this.#store.appliedIndex + this.hypervisor.calls.length + this.life.calls.length;
+	}
+
+	/** What is orphaned, stuck or untrue, as sentences; empty when all is well. */
+	async problems(): Promise<string[]> {
+		const found: string[] = [];
+		for (const task of this.unfinished()) found.push(`task ${task.kind} is ${task.state}`);
+		const vms = new Map(this.#store.all("vm").map((vm) => [vm.id, vm]));
+		const domains = new Map((await this.hypervisor.listDomains()).map((domain) => [domain.id, domain]));
+		for (const domain of domains.values()) {
+			if (domain.ours && !vms.has(domain.id)) found.push(`domain ${domain.id} has no VM`);
+		}
+		for (const vm of vms.values()) {
+			const domain = domains.get(vm.id);
+			const { powerState, observedGeneration, taskId } = vm.status;
+			if (taskId !== null) found.push(`VM ${vm.name} says that task ${taskId} owns it`);
+			if (vm.deleting) found.push(`VM ${vm.name} is still being deleted`);
+			if (observedGeneration > 0 && domain?.definedGeneration !== vm.generation)
+				found.push(`VM ${vm.name} is defined as ${domain?.definedGeneration}, not ${vm.generation}`);
+			const alive = domain !== undefined && domain.powerState !== "stopped" && domain.powerState !== "failed";
+			const expected = alive ? [domain.powerState] : ["stopped", "failed"];
+			if (!expected.includes(powerState)) found.push(`VM ${vm.name} is ${expected}, and shown as ${powerState}`);
+			if (vm.desiredPower !== (alive ? domain.powerState : "stopped"))
+				found.push(`VM ${vm.name} is ${powerState}, and ${vm.desiredPower} is desired`);
+		}
+		for (const [poolId, pool] of this.pools) found.push(...this.#poolProblems(poolId, pool));
+		const folders = await readdir(join(this.dataDir, "vms")).catch(() => []);
+		for (const folder of folders) if (!vms.has(folder)) found.push(`folder ${folder} has no VM`);
+		return found;
+	}
+
+	#poolProblems(poolId: string, pool: FakePool): string[] {
+		const found: string[] = [];
+		const volumes = new Map(this.#store.all("volume", { poolId }).map((volume) => [volume.id, volume]));
+		for (const id of pool.volumes.keys()) if (!volumes.has(id)) found.push(`the file of volume ${id} has no record`);
+		for (const volume of volumes.values()) {
+			const here = pool.volumes.has(volume.id);
+			if (volume.phase === "ready" && !here) found.push(`volume ${volume.name} is ready and has no file`);
+			if (volume.phase !== "ready" && volume.phase !== "error") found.push(`volume ${volume.name} is ${volume.phase}`);
+			const size = pool.volumes.get(volume.id)?.content.length;
+			if (volume.phase === "ready" && size !== undefined && size > volume.sizeBytes)
+				found.push(`volume ${volume.name} has ${size} bytes, and its record says ${volume.sizeBytes}`);
+		}
+		const images = new Map(this.#store.all("image", { poolId }).map((image) => [image.id, image]));
+		for (const id of [...pool.images.keys(), ...pool.uploads.keys()])
+			if (!images.has(id)) found.push(`the file of image ${id} has no record`);
+		for (const image of images.values()) {
+			if (image.phase === "ready" && !pool.images.has(image.id)) found.push(`image ${image.name} is ready, without a file`);
+			if (image.phase === "error" && pool.uploads.has(image.id)) found.push(`image ${image.name} left its upload`);
+			if (image.phase !== "ready" && image.phase !== "error") found.push(`image ${image.name} is ${image.phase}`);
+		}
+		return found;
+	}
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export const diskOf = (volumeId: string, index: number): VmSpec["disks"][number] => ({
+	id: `disk-${index}`,
+	volumeId,
+	bus: "virtio",
+	cache: "none",
+	discard: true,
+	readOnly: false,
+});
+
+/** A MAC address that is as unique as the id. */
+export const macOf = (id: string): string => {
+	const hex = id.replaceAll("-", "").slice(-10);
+	return `52:${hex.match(/../g)?.join(":")}`;
+};
+
+export const isRefused = (error: unknown): boolean =>
+	isAppError(error, "wrong-state") || isAppError(error, "in-use") || isAppError(error, "not-found");
