@@ -1,0 +1,272 @@
+/**
+ * The composition root: the only file that builds real adapters. Order of the start: folders and lock, state, API (it
+ * answers from here on), accelerator, node. Order of the end: no new requests, node, state. VMs are never touched by
+ * either: they belong to libvirt.
+ */
+import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { createApi } from "./api/app.ts";
+import { type Listener, listen, listenLocally, type ServerDeps } from "./api/server.ts";
+import { loadOrMakeCertificate, type TlsFiles } from "./api/tls.ts";
+import { removeInitialPasswordWhenChanged, setUpCluster } from "./auth/bootstrap.ts";
+import { hasOwnOrigin } from "./auth/origin.ts";
+import { createPasswordHasher } from "./auth/passwords.ts";
+import { AuthService } from "./auth/service.ts";
+import { type Config, configHelp, loadConfig } from "./config.ts";
+import { createConsoles } from "./console/console.ts";
+import { startUpkeep } from "./control/upkeep.ts";
+import { probeAccelerator } from "./hypervisor/accelerator-probe.ts";
+import { createLibvirtDriver } from "./hypervisor/libvirt/libvirt-driver.ts";
+import { createLibvirtClient } from "./hypervisor/libvirt/rpc/client.ts";
+import { systemClock as clock } from "./lib/clock.ts";
+import { AppError, isAppError, toAppError } from "./lib/errors.ts";
+import { idSource } from "./lib/ids.ts";
+import { createLogger, type Logger } from "./lib/log.ts";
+import { systemRandom as random } from "./lib/random.ts";
+import { hostSubnets } from "./network/host-subnets.ts";
+import { createLibvirtNetworks } from "./network/libvirt-network.ts";
+import { procHost } from "./node/host.ts";
+import { type RunningNode, startNode } from "./node/node.ts";
+import { type StartingService, startingService } from "./node/starting-service.ts";
+import { seedDocuments } from "./storage/cloud-init/documents.ts";
+import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
+import { fetchImage } from "./storage/fetch/fetch-image.ts";
+import { createStorageDriver } from "./storage/registry.ts";
+import { openStore } from "./store/open-store.ts";
+import { proposer as createProposer } from "./store/proposer.ts";
+import type { Proposer, Store } from "./store/store.ts";
+import { openUiAssets } from "./ui-assets.ts";
+import { version } from "./version.ts";
+
+const certificateCheckMs = 12 * 3_600_000;
+const ids = idSource(clock, random);
+
+export type Daemon = { url: string; stop(): Promise<void> };
+
+/** `limiquantix serve`: runs until SIGTERM or SIGINT, and exits with 0 then, 1 after a failed start, 2 for bad settings. */
+export async function runDaemon(
+	argv: readonly string[],
+	environment: Record<string, string | undefined>,
+): Promise<void> {
+	if (argv.includes("--help") || argv.includes("-h")) {
+		process.stdout.write(`${configHelp()}\n`);
+		return;
+	}
+	const config = settingsOrExit(argv, environment);
+	const logger = createLogger((line) => process.stderr.write(line), config.logLevel, config.logFormat);
+	let daemon: Daemon;
+	try {
+		daemon = await startDaemon(config, logger);
+	} catch (error) {
+		logger.error("the node cannot start", { error });
+		process.stderr.write(`limiquantix: ${toAppError(error).message}\n`);
+		process.exit(1);
+	}
+	let stopping = false;
+	const stop = (signal: string) => {
+		if (stopping) return;
+		stopping = true;
+		logger.info("stopping; VMs go on running", { signal });
+		daemon.stop().then(
+			() => process.exit(0),
+			(error) => {
+				logger.error("the end was not clean", { error });
+				process.exit(1);
+			},
+		);
+	};
+	process.on("SIGTERM", stop);
+	process.on("SIGINT", stop);
+}
+
+function settingsOrExit(argv: readonly string[], environment: Record<string, string | undefined>): Config {
+	try {
+		return loadConfig(argv, environment);
+	} catch (error) {
+		process.stderr.write(`limiquantix serve: ${toAppError(error).message}\n`);
+		process.exit(2);
+	}
+}
+
+export async function startDaemon(config: Config, logger: Logger): Promise<Daemon> {
+	mkdirSync(config.dataDir, { recursive: true, mode: 0o711 });
+	mkdirSync(config.runDir, { recursive: true, mode: 0o711 });
+	const store = await openStore({
+		dataDir: config.dataDir,
+		clock,
+		logger,
+		fsync: config.fsync,
+		onFatal(error) {
+			logger.error("the state cannot be kept; the node ends so that nothing acknowledged is lost", { error });
+			process.exit(1);
+		},
+	});
+	const proposer = createProposer(store, clock, ids);
+	const passwords = createPasswordHasher();
+	const first = await setUpCluster(
+		config.dataDir,
+		{
+			nodeId: ids.newId(),
+			nodeName: config.nodeName ?? hostname(),
+			version,
+			poolPath: config.defaultPoolPath ?? join(config.dataDir, "pools", "local"),
+			hostSubnets: hostSubnets(),
+		},
+		{ clock, random, ids, passwords, store, proposeSystem: proposer.proposeSystem },
+	);
+	// One voter, one node: the only one in the state is this one.
+	const nodeId = store.all("node")[0]?.id;
+	if (nodeId === undefined) throw new AppError("corrupt", "The state has a cluster and no node.");
+	const stopPasswordWatch = removeInitialPasswordWhenChanged(config.dataDir, store, logger);
+
+	const auth = new AuthService({ store, proposer, clock, random, ids, logger, passwords });
+	const service = startingService(nodeId, config.demoImage);
+	const consoles = createConsoles({
+		node: service,
+		clock,
+		random,
+		logger,
+		isOwnOrigin: (request) => hasOwnOrigin(request.headers, !config.insecureHttp),
+		watchCredential: (identity, onRevoked) => auth.watchCredential(identity, onRevoked),
+	});
+	const stopConsoleWatch = store.subscribe((events) => {
+		for (const event of events)
+			if (event.target.kind === "vm" && event.type === "deleted")
+				consoles.closeVm(event.target.id, "The VM was deleted.");
+	});
+	const api = createApi({
+		...{ store, proposer, auth, node: service, console: consoles, clock, random, ids, logger, version },
+		dataDir: config.dataDir,
+	});
+	const server: ServerDeps = { api, console: consoles, ui: openUiAssets() };
+	const local = listenLocally(server, join(config.runDir, "limiquantix.sock"));
+	const outside = await openOutside(server, config, logger);
+
+	const node = startThisNode({ config, logger, store, proposer, nodeId, service });
+	const stopUpkeep = startUpkeep({ clock, proposer, logger });
+	logger.info("ready", {
+		...{ url: outside.url, socket: local.url, version, nodeId },
+		...(outside.fingerprint ? { fingerprint: outside.fingerprint } : {}),
+		...(first ? { initialAdminPassword: first.passwordFile } : {}),
+	});
+	return {
+		url: outside.url,
+		async stop() {
+			stopUpkeep();
+			stopPasswordWatch();
+			stopConsoleWatch();
+			consoles.stop();
+			api.close();
+			await Promise.all([outside.stop(), local.stop(true)]);
+			await node.stop();
+			await store.close();
+		},
+	};
+}
+
+type Outside = { url: string; fingerprint: string | null; stop(): Promise<void> };
+
+/** The listener for everybody. A certificate that is renewed takes over with a second listener on the same port. */
+async function openOutside(server: ServerDeps, config: Config, logger: Logger): Promise<Outside> {
+	const { host, port } = config.listen;
+	if (config.insecureHttp) {
+		const plain = listen(server, { host, port, tls: null });
+		return { url: plain.url, fingerprint: null, stop: () => plain.stop(true) };
+	}
+	const load = () => loadOrMakeCertificate({ folder: join(config.dataDir, "tls"), clock, random });
+	const open = (tls: TlsFiles, at: number): Listener => listen(server, { host, port: at, tls, reusePort: true });
+	let current = await load();
+	let listener = open(current, port);
+	const timer = setInterval(async () => {
+		try {
+			const next = await load();
+			if (next.fingerprint === current.fingerprint) return;
+			const before = listener;
+			listener = open(next, before.port ?? port);
+			current = next;
+			await before.stop(false);
+			logger.info("another certificate is in use", { fingerprint: next.fingerprint });
+		} catch (error) {
+			logger.warn("the certificate could not be renewed; the one before stays in use", { error });
+		}
+	}, certificateCheckMs);
+	timer.unref();
+	return {
+		url: listener.url,
+		fingerprint: current.fingerprint,
+		async stop() {
+			clearInterval(timer);
+			await listener.stop(true);
+		},
+	};
+}
+
+type NodeParts = {
+	config: Config;
+	logger: Logger;
+	store: Store;
+	proposer: Proposer;
+	nodeId: string;
+	service: StartingService;
+};
+
+/** Starts the node beside the API: probing the accelerator may take seconds where KVM is broken. */
+function startThisNode({ config, logger, store, proposer, nodeId, service }: NodeParts): { stop(): Promise<void> } {
+	const client = createLibvirtClient({ uri: config.libvirtUri, clock, random, logger });
+	const hypervisor = createLibvirtDriver({
+		client,
+		clock,
+		logger,
+		folderOf: (vmId) => join(config.dataDir, "vms", vmId),
+	});
+	// It goes on trying by itself; the node says meanwhile that libvirt is away.
+	client.open().catch((error) => logger.warn("libvirt does not answer", { error }));
+	const stopping = new AbortController();
+	const starting: Promise<RunningNode> = chooseAccelerator(config, stopping.signal).then((accelerator) => {
+		logger.info("accelerator", accelerator);
+		return startNode({
+			...{ nodeId, version, store, proposer, hypervisor, accelerator, clock, ids, logger },
+			dataDir: config.dataDir,
+			demoImage: config.demoImage,
+			storage: {
+				open: (pool) => createStorageDriver(pool, { random, clock, log: logger, protectedPaths: [config.dataDir] }),
+			},
+			network: createLibvirtNetworks({ client, logger }),
+			seeds: ({ path, vm }) => {
+				if (vm.spec.cloudInit === null) throw new AppError("internal", "This VM has no cloud-init settings.");
+				return writeSeedIso(
+					path,
+					seedDocuments(vm.spec.cloudInit, { instanceId: vm.id, hostname: vm.name, macAddress: vm.spec.nics[0]?.mac }),
+				);
+			},
+			fetchUrl: fetchImage,
+			host: procHost(),
+		});
+	});
+	starting.then(
+		(node) => service.started(node.service),
+		(error) => {
+			service.failed(error);
+			if (!isAppError(error, "canceled")) logger.error("the node's loops did not start", { error });
+		},
+	);
+	return {
+		async stop() {
+			stopping.abort(new AppError("canceled", "The node's service is ending."));
+			const node = await starting.catch(() => null);
+			await node?.stop();
+			await hypervisor.close();
+			await client.close();
+		},
+	};
+}
+
+async function chooseAccelerator(
+	config: Config,
+	signal: AbortSignal,
+): Promise<{ kind: "kvm" | "tcg"; reason: string }> {
+	if (config.accelerator !== null) return { kind: config.accelerator, reason: "Set in the configuration." };
+	const { accelerator, reason } = await probeAccelerator({ signal });
+	return { kind: accelerator === "kvm" ? "kvm" : "tcg", reason };
+}
