@@ -1,28 +1,34 @@
 /**
- * The only place that talks HTTP to the API. Cookie session; writes carry `X-LQX-CSRF`; every POST carries an
- * Idempotency-Key, so that a call whose answer was lost is safely sent once more. Every call has a time limit.
- * Throws ApiError.
+ * The only place that talks HTTP to the API, over the generated client. Cookie session; writes carry `X-LQX-CSRF`;
+ * what the API takes idempotently is safely sent once more when its answer was lost. Every call has a time limit.
+ * Throws ApiError; what was aborted by the caller's `signal` rejects with the code "canceled".
  */
-import type { OperationId } from "../../src/model/permissions.ts";
+import { type OperationName, type OperationTypes, operations } from "../../src/gen/api.ts";
+import { createApiClient, operationPath } from "../../src/lib/api-client.ts";
+import { isAppError } from "../../src/lib/errors.ts";
 import { errors as text } from "../strings/errors.ts";
-import { ApiError, type ProblemField } from "./errors.ts";
-import { type Answer, operations } from "./operations.ts";
+import { ApiError } from "./errors.ts";
 
-type QueryValue = string | number | boolean | null | undefined;
-export type CallOptions = {
+export type { OperationName };
+
+type Loose<Shape> = Shape extends undefined ? undefined : { [Key in keyof Shape]?: Shape[Key] | null | undefined };
+export type CallOptions<Operation extends OperationName = OperationName> = {
 	id?: string;
-	/** Several values become several parameters. */
-	query?: Record<string, QueryValue | readonly QueryValue[]>;
-	body?: unknown;
-	/** Bytes instead of a JSON body. */
-	content?: Blob;
-	headers?: Record<string, string>;
+	query?: Loose<OperationTypes[Operation]["query"]>;
+	headers?: OperationTypes[Operation]["headers"];
+	body?: OperationTypes[Operation]["body"];
 	/** If-Match: fail with 412 when the object's generation is another by now. */
 	generation?: number;
 	signal?: AbortSignal;
 	timeoutMs?: number;
 };
-export type CallResult<Operation extends OperationId> = {
+
+/** Pictures and texts are read whole; downloads are links (operationUrl). */
+type Read = { vmScreenshotGet: Blob; vmSerialLogGet: string; vmDomainXmlGet: string };
+export type Answer<Operation extends OperationName> = Operation extends keyof Read
+	? Read[Operation]
+	: OperationTypes[Operation]["response"];
+export type CallResult<Operation extends OperationName> = {
 	data: Answer<Operation>;
 	/** The task that does the work, for writes that take time. */
 	taskId: string | null;
@@ -31,114 +37,84 @@ export type CallResult<Operation extends OperationId> = {
 const defaultTimeoutMs = 30_000;
 const resendDelayMs = 400;
 
-type UnauthenticatedListener = () => void;
-let onUnauthenticated: UnauthenticatedListener = () => {};
+let onUnauthenticated: () => void = () => {};
 /** Called whenever an answer is 401 (except the sign-in's own). */
-export function setUnauthenticatedListener(listener: UnauthenticatedListener): void {
+export function setUnauthenticatedListener(listener: () => void): void {
 	onUnauthenticated = listener;
 }
 
-export function operationUrl(operation: OperationId, options: Pick<CallOptions, "id" | "query"> = {}): string {
-	const path = operations[operation][1].replace("{id}", () => encodeURIComponent(options.id ?? ""));
-	const query = new URLSearchParams();
-	for (const [name, value] of Object.entries(options.query ?? {})) {
-		for (const one of Array.isArray(value) ? (value as readonly QueryValue[]) : [value as QueryValue]) {
-			if (one !== undefined && one !== null && one !== "") query.append(name, String(one));
-		}
-	}
-	const search = query.toString();
-	return search === "" ? path : `${path}?${search}`;
-}
+/** For links and sockets. */
+export const operationUrl = (operation: OperationName, id: string, query: Record<string, string> = {}): string =>
+	operationPath(operations[operation].path, { id }, query);
 
-export async function call<Operation extends OperationId>(
-	operation: Operation,
-	options: CallOptions = {},
-): Promise<CallResult<Operation>> {
-	const [method] = operations[operation];
-	const headers = new Headers(options.headers);
-	headers.set("Accept", "application/json, application/problem+json, */*;q=0.5");
-	if (method !== "GET") headers.set("X-LQX-CSRF", "1");
-	if (method === "POST") headers.set("Idempotency-Key", randomKey());
-	if (options.generation !== undefined) headers.set("If-Match", `"${options.generation}"`);
-	let body: BodyInit | null = null;
-	if (options.content !== undefined) {
-		headers.set("Content-Type", "application/octet-stream");
-		body = options.content;
-	} else if (options.body !== undefined) {
-		headers.set("Content-Type", "application/json");
-		body = JSON.stringify(options.body);
-	}
-	const url = operationUrl(operation, options);
-	const send = () => {
-		const limit = AbortSignal.timeout(options.timeoutMs ?? defaultTimeoutMs);
-		const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
-		return fetch(url, { method, headers, body, signal, credentials: "same-origin", cache: "no-store" });
-	};
-	let response: Response;
-	try {
-		response = await send().catch(async (error: unknown) => {
-			const lost = error instanceof TypeError && (method === "GET" || method === "POST");
-			if (!lost || options.signal?.aborted) throw error;
+const client = createApiClient<OperationTypes>(operations, {
+	baseUrl: "",
+	headers: () => ({ "x-lqx-csrf": "1" }),
+	fetch: async (url, init) => {
+		const send = () => fetch(url, { ...init, credentials: "same-origin", cache: "no-store" });
+		const repeatable = init.method === "GET" || new Headers(init.headers).has("idempotency-key");
+		return send().catch(async (error: unknown) => {
+			if (!(error instanceof TypeError) || !repeatable || init.signal?.aborted) throw error;
 			await new Promise((resolve) => setTimeout(resolve, resendDelayMs));
 			return send();
 		});
-	} catch (error) {
-		if (options.signal?.aborted) throw error;
-		const timedOut = error instanceof DOMException && error.name === "TimeoutError";
-		throw new ApiError(timedOut ? text.timeout : text.offline, {
-			status: 0,
-			code: timedOut ? "timeout" : "offline",
-			operation,
-			cause: error,
+	},
+});
+
+type Untyped = (
+	operation: string,
+	options: object,
+) => Promise<{ body: unknown; status: number; location: string | null; taskLocation: string | null }>;
+
+export async function call<Operation extends OperationName>(
+	operation: Operation,
+	options: CallOptions<Operation> = {},
+): Promise<CallResult<Operation>> {
+	const { id, query, headers, body, generation, signal, timeoutMs = defaultTimeoutMs } = options;
+	const limit = AbortSignal.timeout(timeoutMs);
+	try {
+		// The options above are checked against the operation's types; the client's own are stricter about absence.
+		const answer = await (client.call as unknown as Untyped)(operation, {
+			...(id === undefined ? {} : { path: { id } }),
+			...(query ? { query } : {}),
+			...(headers ? { headers } : {}),
+			...(body === undefined ? {} : { body }),
+			...(generation === undefined ? {} : { ifMatch: generation }),
+			...(operations[operation].idempotent ? { idempotencyKey: randomKey() } : {}),
+			signal: signal ? AbortSignal.any([signal, limit]) : limit,
 		});
+		const data = answer.body instanceof Response ? await readRaw(answer.body) : answer.body;
+		const task = answer.taskLocation ?? (answer.status === 202 ? answer.location : null);
+		return { data: data as Answer<Operation>, taskId: /\/v1\/tasks\/([^/?]+)/.exec(task ?? "")?.[1] ?? null };
+	} catch (error) {
+		throw apiError(operation, error);
 	}
-	if (!response.ok) throw await problem(operation, response);
-	const data = (await readBody(response)) as Answer<Operation>;
-	return { data, taskId: taskIdOf(response) };
 }
 
 /** The data alone, for reads. */
-export async function read<Operation extends OperationId>(
+export async function read<Operation extends OperationName>(
 	operation: Operation,
-	options: CallOptions = {},
+	options: CallOptions<Operation> = {},
 ): Promise<Answer<Operation>> {
 	return (await call(operation, options)).data;
 }
 
-async function readBody(response: Response): Promise<unknown> {
-	if (response.status === 204) return undefined;
-	const type = response.headers.get("Content-Type") ?? "";
-	if (type.includes("json")) return response.json();
-	return type.startsWith("image/") ? response.blob() : response.text();
-}
+const readRaw = (response: Response): Promise<Blob | string> =>
+	response.headers.get("Content-Type")?.startsWith("image/") ? response.blob() : response.text();
 
-function taskIdOf(response: Response): string | null {
-	const header = response.headers.get("Task-Location");
-	const location = header ?? (response.status === 202 ? response.headers.get("Location") : null);
-	return location === null ? null : (/\/v1\/tasks\/([^/?]+)/.exec(location)?.[1] ?? null);
-}
-
-async function problem(operation: OperationId, response: Response): Promise<ApiError> {
-	if (response.status === 401 && operation !== "sessionCreate") onUnauthenticated();
-	const body: unknown = await response.json().catch(() => null);
-	const record = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
-	const string = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null);
-	const retryAfter = Number(response.headers.get("Retry-After"));
-	return new ApiError(string(record.detail) ?? string(record.title) ?? text.status(response.status), {
-		status: response.status,
-		code: string(record.code) ?? `http-${response.status}`,
+function apiError(operation: OperationName, error: unknown): ApiError {
+	if (!isAppError(error)) return new ApiError(String(error), { status: 0, code: "internal", operation, cause: error });
+	const status = typeof error.context.status === "number" ? error.context.status : 0;
+	if (status === 401 && operation !== "sessionCreate") onUnauthenticated();
+	const unanswered = status === 0 && (error.code === "timeout" || error.code === "unavailable");
+	return new ApiError(unanswered ? (error.code === "timeout" ? text.timeout : text.offline) : error.message, {
+		status,
+		code: unanswered && error.code === "unavailable" ? "offline" : error.code,
 		operation,
-		fields: fieldsOf(record.errors),
-		retryAfterMs: retryAfter > 0 ? retryAfter * 1000 : null,
-	});
-}
-
-function fieldsOf(value: unknown): ProblemField[] {
-	if (!Array.isArray(value)) return [];
-	return value.flatMap((entry: unknown) => {
-		if (typeof entry !== "object" || entry === null) return [];
-		const { path, message } = entry as { path?: unknown; message?: unknown };
-		return typeof path === "string" && typeof message === "string" ? [{ path, message }] : [];
+		fields: error.fields,
+		retryAfterMs: error.retryAfterMs ?? null,
+		instance: typeof error.context.instance === "string" ? error.context.instance : null,
+		cause: error,
 	});
 }
 

@@ -10,6 +10,8 @@ export class ApiError extends Error {
 	readonly code: string;
 	readonly fields: ProblemField[];
 	readonly retryAfterMs: number | null;
+	/** What to look for in the node's log. */
+	readonly instance: string | null;
 	/** What was asked, for the copied details. */
 	readonly operation: string;
 
@@ -21,6 +23,7 @@ export class ApiError extends Error {
 			operation: string;
 			fields?: ProblemField[];
 			retryAfterMs?: number | null;
+			instance?: string | null;
 			cause?: unknown;
 		},
 	) {
@@ -30,6 +33,7 @@ export class ApiError extends Error {
 		this.operation = details.operation;
 		this.fields = details.fields ?? [];
 		this.retryAfterMs = details.retryAfterMs ?? null;
+		this.instance = details.instance ?? null;
 	}
 }
 
@@ -44,6 +48,7 @@ export function toApiError(error: unknown, operation = "page"): ApiError {
 export function errorDetails(error: ApiError, at = new Date()): string {
 	const lines = [error.message, `code: ${error.code}`, `operation: ${error.operation}`];
 	if (error.status > 0) lines.push(`status: ${error.status}`);
+	if (error.instance) lines.push(`instance: ${error.instance}`);
 	for (const field of error.fields) lines.push(`field ${field.path}: ${field.message}`);
 	lines.push(`time: ${at.toISOString()}`, `page: ${location.pathname}`);
 	return lines.join("\n");

@@ -1,6 +1,7 @@
 /** Shapes that the API adds to the model's, and the map from kind to object for the live store. */
 import type { Static } from "@sinclair/typebox";
 import type { AuditRecord, Me, Role, Session, Token, User } from "../../src/model/access.ts";
+import type { ClusterInfo, ConsoleTicket as ConsoleTicketSchema } from "../../src/model/api.ts";
 import type { Event } from "../../src/model/event.ts";
 import type { Network, NetworkCreate, NetworkLease } from "../../src/model/network.ts";
 import type { Cluster, Node, NodeMetrics, VmMetrics } from "../../src/model/node.ts";
@@ -12,23 +13,7 @@ import type { ForeignVm as ForeignVmSchema, Vm, VmCreate, VmUpdate } from "../..
 export type ForeignVm = Static<typeof ForeignVmSchema>;
 export type Lease = Static<typeof NetworkLease>;
 
-export type ClusterInfo = Cluster & {
-	version: string;
-	quorum: boolean;
-	leaderNodeId: string | null;
-	/** Is there an image for the demo VM on a node? */
-	demoAvailable: boolean;
-	/** True while there are neither VMs nor images. */
-	firstRun: boolean;
-};
-
-export type ConsoleTicket = {
-	ticket: string;
-	expiresAt: string;
-	path: string;
-	protocols: string[];
-	viewOnly: boolean;
-};
+export type ConsoleTicket = Static<typeof ConsoleTicketSchema>;
 
 /** The collections that events keep fresh. */
 export type LiveObjects = {
@@ -48,6 +33,7 @@ export type LiveKind = keyof LiveObjects;
 export type {
 	AuditRecord,
 	Cluster,
+	ClusterInfo,
 	Event,
 	Image,
 	ImageCreate,

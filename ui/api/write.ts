@@ -1,15 +1,14 @@
 /** Writes as the pages do them: the task shows at once and is followed; a failure is told with its details. */
-import type { OperationId } from "../../src/model/permissions.ts";
-import { type CallOptions, type CallResult, call } from "./call.ts";
+import { type CallOptions, type CallResult, call, type OperationName } from "./call.ts";
 import { live } from "./live/live.ts";
 import { toastFailure, toastSuccess } from "./notify.ts";
 import { followTask } from "./tasks.ts";
 import type { LiveKind, Task } from "./types.ts";
 
 /** Calls, shows the task, and lets failures pass to the caller (forms show them in place). */
-export async function write<Operation extends OperationId>(
+export async function write<Operation extends OperationName>(
 	operation: Operation,
-	options: CallOptions = {},
+	options: CallOptions<Operation> = {},
 ): Promise<CallResult<Operation>> {
 	const result = await call(operation, options);
 	remember(operation, result.data);
@@ -18,10 +17,10 @@ export async function write<Operation extends OperationId>(
 }
 
 /** As `write`, for buttons and menus: a failure becomes a message that stays. False when it failed. */
-export async function act(
+export async function act<Operation extends OperationName>(
 	what: string,
-	operation: OperationId,
-	options: CallOptions = {},
+	operation: Operation,
+	options: CallOptions<Operation> = {},
 	success?: string,
 ): Promise<boolean> {
 	try {
@@ -45,7 +44,7 @@ const plurals: Partial<Record<string, LiveKind>> = {
 };
 
 /** Puts an answer into the store before its event arrives, so that the page that opens next has it. */
-function remember(operation: OperationId, data: unknown): void {
+function remember(operation: OperationName, data: unknown): void {
 	if (typeof data !== "object" || data === null || !("id" in data)) return;
 	if ("kind" in data && "requester" in data) {
 		if (!live.task.peek((data as Task).id)) live.task.upsert(data as Task);

@@ -94,10 +94,11 @@ export function ProgressBar({ percent, label }: { percent: number | null; label:
 	);
 }
 
-/** How full something is; turns amber at 80 and red at 92 percent. */
-export function UsageBar({ used, total, label }: { used: number; total: number; label: string }) {
+/** How full something is; turns amber at 80 and red at 92 percent unless `plain` (what may be overcommitted). */
+export function UsageBar(props: { used: number; total: number; label: string; plain?: boolean }) {
+	const { used, total, label, plain } = props;
 	const ratio = total > 0 ? Math.min(1, used / total) : 0;
-	const tone = ratio >= 0.92 ? "red" : ratio >= 0.8 ? "amber" : "accent";
+	const tone = plain ? "accent" : ratio >= 0.92 ? "red" : ratio >= 0.8 ? "amber" : "accent";
 	return (
 		// A <meter> cannot be styled the same in all browsers.
 		// biome-ignore lint/a11y/useSemanticElements: see above

@@ -3,8 +3,7 @@
  * stream; nothing polls. `startLive` at sign-in, `stopLive` at sign-out.
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
-import type { OperationId } from "../../../src/model/permissions.ts";
-import { call, read } from "../call.ts";
+import { call, type OperationName, read } from "../call.ts";
 import type { ClusterInfo, Event, LiveKind, LiveObjects, Page, Task } from "../types.ts";
 import { Collection } from "./collection.ts";
 import { SharedStream } from "./share.ts";
@@ -21,7 +20,7 @@ const pageSize = 1000;
 const keptTasks = 400;
 
 /** `everybody`: an administrator sees those of all users. */
-function collection<Kind extends LiveKind>(operation: OperationId, everybody?: () => boolean) {
+function collection<Kind extends LiveKind>(operation: OperationName, everybody?: () => boolean) {
 	return new Collection<LiveObjects[Kind]>({
 		load: async (pageToken) => {
 			await streamOpen();

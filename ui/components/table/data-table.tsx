@@ -65,7 +65,7 @@ function Toolbar<T extends { id: string }>({ table, view, columns, selection }: 
 	const { filters = [], bulkActions, searchText, rows, partial, tools } = table;
 	const count = selection.rows.length;
 	const hideable = columns.all.filter(({ fixed }) => !fixed);
-	if (!searchText && filters.length === 0 && !tools && hideable.length < 2 && count === 0) return null;
+	if (!searchText && filters.length === 0 && !tools && count === 0) return null;
 	if (bulkActions && count > 0) {
 		const actions = bulkActions(selection.rows, selection.clear);
 		return (

@@ -23,7 +23,11 @@ export function TableRows<T extends { id: string }>({ table, view, columns, sele
 	const span = columns.length + (selection.enabled ? 1 : 0) + (rowActions ? 1 : 0);
 	return (
 		<div class={fill ? "data-table__scroller" : "data-table__box"}>
-			<table class="data-table__table" aria-rowcount={view.rows.length + 1}>
+			<table
+				class="data-table__table"
+				aria-rowcount={view.rows.length + 1}
+				style={{ minWidth: `${leastWidth(columns)}px` }}
+			>
 				<caption class="visually-hidden">{caption}</caption>
 				<colgroup>
 					{selection.enabled && <col style={{ width: "40px" }} />}
@@ -77,6 +81,12 @@ export function TableRows<T extends { id: string }>({ table, view, columns, sele
 			</table>
 		</div>
 	);
+}
+
+/** Columns without a width keep room for a name; beyond that the table scrolls sideways. */
+function leastWidth<T>(columns: readonly Column<T>[]): number {
+	const width = ({ width: css }: Column<T>) => (css?.endsWith("px") ? Number.parseInt(css, 10) : css ? 110 : 170);
+	return columns.reduce((sum, column) => sum + width(column), 84);
 }
 
 const Spacer = ({ height, span }: { height: number; span: number }) => (

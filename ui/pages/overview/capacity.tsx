@@ -27,7 +27,7 @@ export function CapacityCard() {
 	return (
 		<Card title={t.capacity}>
 			<ul class="capacity">
-				<Line label={t.vcpus} text={t.vcpusOf(usedCpus, cpus)} used={usedCpus} total={cpus} />
+				<Line label={t.vcpus} text={t.vcpusOf(usedCpus, cpus)} used={usedCpus} total={cpus} plain />
 				<Line
 					label={t.memory}
 					text={`${formatBytes(usedMemory)} / ${formatBytes(memory)}`}
@@ -54,14 +54,14 @@ export function CapacityCard() {
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-function Line(props: { label: string; text: string; used: number; total: number }) {
+function Line(props: { label: string; text: string; used: number; total: number; plain?: boolean }) {
 	return (
 		<li>
 			<div class="capacity__line">
 				<span>{props.label}</span>
 				<span>{props.text}</span>
 			</div>
-			<UsageBar used={props.used} total={props.total} label={props.label} />
+			<UsageBar used={props.used} total={props.total} label={props.label} plain={props.plain} />
 		</li>
 	);
 }

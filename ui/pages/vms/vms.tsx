@@ -51,7 +51,7 @@ const columns: readonly Column<Vm>[] = [
 		header: t.node,
 		cell: ({ nodeId }) => <ResourceLink kind="node" id={nodeId} plain />,
 		sort: ({ nodeId }) => live.node.peek(nodeId)?.name,
-		width: "130px",
+		width: "120px",
 	},
 	{
 		id: "vcpus",
@@ -73,7 +73,7 @@ const columns: readonly Column<Vm>[] = [
 	{
 		id: "addresses",
 		header: t.addresses,
-		cell: (vm) => <span title={addressesOf(vm).join("\n")}>{addressesOf(vm).join(", ")}</span>,
+		cell: (vm) => <span title={addressesOf(vm).join("\n")}>{addressesOf(vm).join(", ") || "–"}</span>,
 		sort: (vm) => addressesOf(vm)[0],
 		width: "150px",
 	},
@@ -113,6 +113,9 @@ const columns: readonly Column<Vm>[] = [
 	},
 	{ id: "id", header: common.id, cell: ({ id }) => <span class="mono">{id}</span>, width: "310px", hidden: true },
 ];
+
+/** With a single node its name says nothing. */
+const oneNodeColumns = columns.map((column) => (column.id === "node" ? { ...column, hidden: true } : column));
 
 export function VmState({ vm }: { vm: Vm }) {
 	const { error, pendingRestart, reason } = vm.status;
@@ -174,7 +177,7 @@ export default function VmsPage() {
 				caption={t.caption}
 				fill
 				rows={rows}
-				columns={columns}
+				columns={nodes.count.value > 1 ? columns : oneNodeColumns}
 				filters={filters}
 				rowLabel={({ name }) => name}
 				searchText={(vm) => `${vm.name} ${vm.tags.join(" ")} ${addressesOf(vm).join(" ")} ${vm.description}`}

@@ -1,0 +1,162 @@
+/** The mock's pools, volumes and images. */
+import { GiB } from "../../../src/lib/units.ts";
+import { roleAtLeast } from "../../../src/model/permissions.ts";
+import type { Image, ImageCreate, VolumeCreate } from "../../api/types.ts";
+import { checkName, find, type Handler, type HandlerTable, MockProblem } from "./request.ts";
+import type { MockState } from "./state.ts";
+
+export function storage(state: MockState): HandlerTable {
+	const checkPart = (image: Image, offset: number) => {
+		if (image.phase !== "uploading")
+			throw new MockProblem(409, "wrong-state", `The image is ${image.phase}; it takes no upload.`);
+		if (offset !== image.receivedBytes) {
+			throw new MockProblem(409, "wrong-state", `The upload goes on at ${image.receivedBytes}.`);
+		}
+	};
+	const importSteps = (id: string) => ({
+		steps: 5,
+		messages: ["Receiving", "Receiving", "Checking the sum", "Inspecting", "Storing"],
+		cancelable: true,
+		onStep: () => {
+			if (state.tables.image.get(id)?.phase === "uploading") return;
+			state.change("image", id, { phase: "importing" });
+		},
+		onDone: () =>
+			state.change("image", id, {
+				phase: "ready",
+				virtualSizeBytes: 3 * GiB,
+				fileSizeBytes: state.tables.image.get(id)?.fileSizeBytes ?? GiB,
+				sha256: "a".repeat(64),
+			}),
+		onFailed: (message: string) => state.change("image", id, { phase: "error", error: { code: "invalid", message } }),
+	});
+	const deleting = (kind: "pool" | "volume" | "image"): Handler => {
+		return ({ id }) => {
+			find(state, kind, id);
+			if (kind === "pool" && [...state.tables.volume.values()].some(({ poolId }) => poolId === id)) {
+				throw new MockProblem(409, "in-use", "The pool holds volumes. Delete or move them first.");
+			}
+			state.change(kind, id, { phase: "deleting" } as never);
+			const task = state.startTask(`${kind}.delete`, [state.refOf(kind, id)], {
+				steps: 2,
+				onDone: () => state.remove(kind, id),
+			});
+			return { status: 202, body: task, task };
+		};
+	};
+	return {
+		poolCreate: ({ body }) => {
+			checkName(state, "pool", body.name);
+			const model = [...state.tables.pool.values()][0];
+			const pool = state.put("pool", {
+				...model,
+				...state.metadata(),
+				...body,
+				phase: "pending",
+				nodes: [],
+			} as never) as { id: string };
+			const task = state.startTask("pool.create", [state.refOf("pool", pool.id)], {
+				steps: 2,
+				onDone: () => state.change("pool", pool.id, { phase: "ready", nodes: model?.nodes ?? [] }),
+			});
+			return { status: 201, body: pool, task };
+		},
+		poolDelete: deleting("pool"),
+		volumeCreate: ({ body }) => {
+			const request = body as VolumeCreate;
+			checkName(state, "volume", request.name);
+			const volume = state.put("volume", {
+				...state.metadata(),
+				name: request.name,
+				poolId: request.poolId ?? [...state.tables.pool.keys()][0] ?? "",
+				nodeId: state.nodeId,
+				format: request.format ?? "qcow2",
+				sizeBytes: request.sizeBytes ?? 20 * GiB,
+				allocatedBytes: null,
+				source: request.source ?? { kind: "empty" },
+				phase: "creating",
+				vmId: null,
+				error: null,
+			});
+			const task = state.startTask("volume.create", [state.refOf("volume", volume.id)], {
+				steps: 2,
+				onDone: () => state.change("volume", volume.id, { phase: "ready", allocatedBytes: 200 * 1024 }),
+			});
+			return { status: 201, body: volume, task };
+		},
+		volumeClone: ({ id, body }) => {
+			checkName(state, "volume", body.name);
+			const source = state.tables.volume.get(id);
+			if (!source) throw new MockProblem(404, "not-found", "There is no such volume.");
+			const volume = state.put("volume", {
+				...source,
+				...state.metadata(),
+				name: String(body.name),
+				vmId: null,
+				phase: "creating",
+				source: { kind: "clone", volumeId: id, fullCopy: body.fullCopy === true },
+			});
+			const task = state.startTask("volume.create", [state.refOf("volume", volume.id)], {
+				steps: 3,
+				onDone: () => state.change("volume", volume.id, { phase: "ready" }),
+			});
+			return { status: 201, body: volume, task };
+		},
+		volumeResize: ({ id, body }) => {
+			find(state, "volume", id);
+			state.change("volume", id, { phase: "resizing" });
+			const task = state.startTask("volume.resize", [state.refOf("volume", id)], {
+				steps: 2,
+				onDone: () => state.change("volume", id, { phase: "ready", sizeBytes: Number(body.sizeBytes) }),
+			});
+			return { status: 202, body: task, task };
+		},
+		volumeDelete: deleting("volume"),
+		imageCreate: ({ body, user }) => {
+			const request = body as ImageCreate;
+			checkName(state, "image", request.name);
+			if (request.source.kind === "path" && !roleAtLeast(user?.role ?? "viewer", "admin")) {
+				throw new MockProblem(403, "forbidden", "Only an administrator may import files of the node.");
+			}
+			const upload = request.source.kind === "upload";
+			const image = state.put("image", {
+				...state.metadata(),
+				name: request.name,
+				description: request.description ?? "",
+				tags: request.tags ?? [],
+				format: request.format,
+				poolId: request.poolId ?? [...state.tables.pool.keys()][0] ?? "",
+				nodeId: state.nodeId,
+				source: request.source,
+				fileSizeBytes: request.fileSizeBytes ?? null,
+				virtualSizeBytes: null,
+				expectedSha256: request.sha256 ?? null,
+				sha256: null,
+				phase: upload ? "uploading" : "importing",
+				receivedBytes: 0,
+				error: null,
+			});
+			if (upload) return { status: 201, body: image };
+			const task = state.startTask("image.import", [state.refOf("image", image.id)], importSteps(image.id));
+			return { status: 201, body: image, task };
+		},
+		imageDelete: deleting("image"),
+		imageContentPut: async ({ id, headers, bytes }) => {
+			const image = find(state, "image", id) as Image;
+			const offset = Number(headers.get("upload-offset"));
+			checkPart(image, offset);
+			const length = (await bytes()).length;
+			const receivedBytes = offset + length;
+			state.change("image", id, { receivedBytes });
+			if (receivedBytes >= (image.fileSizeBytes ?? 0)) {
+				state.change("image", id, { phase: "importing" });
+				state.startTask("image.import", [state.refOf("image", id)], importSteps(id));
+			}
+			return { body: { receivedBytes } };
+		},
+		imageUploadStatus: ({ id }) => {
+			const { receivedBytes, fileSizeBytes } = find(state, "image", id) as Image;
+			return { body: { receivedBytes, fileSizeBytes } };
+		},
+	};
+}

@@ -1,0 +1,43 @@
+/** Every page of the UI with something on it: for the pictures and for the accessibility tests. */
+import type { Page } from "playwright-core";
+import { href } from "../routes.ts";
+import type { MockServer } from "./mock/server.ts";
+
+export type ShownPage = { name: string; path: string; prepare?: (page: Page) => Promise<void> };
+
+export function pagesToShow(server: MockServer): ShownPage[] {
+	const { tables } = server.state;
+	const first = <T>(values: Iterable<T>): T => {
+		for (const value of values) return value;
+		throw new Error("The mock is empty.");
+	};
+	const vmId = first([...tables.vm.values()].filter(({ status }) => status.powerState === "running")).id;
+	const poolId = first(tables.pool.keys());
+	return [
+		{ name: "overview", path: href("overview") },
+		{ name: "welcome", path: href("welcome") },
+		{ name: "vms", path: href("vms") },
+		{ name: "vm-create", path: href("vmCreate") },
+		...(["summary", "console", "disks", "network", "settings", "tasks", "log", "xml"] as const).map((tab) => ({
+			name: `vm-${tab}`,
+			path: href("vm", { vmId, tab: tab === "summary" ? undefined : tab }),
+		})),
+		{ name: "storage", path: href("storage") },
+		{ name: "volumes", path: href("volumes") },
+		{ name: "pool", path: href("pool", { poolId }) },
+		{ name: "volume", path: href("volume", { volumeId: first(tables.volume.keys()) }) },
+		{ name: "networks", path: href("networks") },
+		{ name: "network", path: href("network", { networkId: first(tables.network.keys()) }) },
+		{ name: "images", path: href("images") },
+		{ name: "image", path: href("image", { imageId: first(tables.image.keys()) }) },
+		{ name: "cluster", path: href("cluster") },
+		{ name: "node", path: href("node", { nodeId: first(tables.node.keys()) }) },
+		{ name: "node-foreign", path: href("node", { nodeId: first(tables.node.keys()), tab: "foreign" }) },
+		{ name: "tasks", path: href("tasks") },
+		...(["users", "tokens", "sessions", "audit"] as const).map((tab) => ({
+			name: `administration-${tab}`,
+			path: href("administration", { tab }),
+		})),
+		{ name: "account", path: href("account") },
+	];
+}
