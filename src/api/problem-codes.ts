@@ -35,7 +35,7 @@ export function codesOf(route: Route): number[] {
 		for (const code of more) codes.add(code);
 	};
 	if (permissions[route.operationId] !== "public" || route.operationId === "sessionCreate") add(401, 403);
-	if (route.params) add(404);
+	if (route.params || route.method === "DELETE") add(404);
 	if (route.params || route.query || route.headers || route.body || route.idempotent) add(422);
 	if (route.body) add(413, 415);
 	if (route.method !== "GET") add(409);
