@@ -4,11 +4,11 @@
  * which is then left alone. One of our own is renewed when less than 30 days are left. Its SHA-256 fingerprint is what
  * the start banner shows and the command line pins (`--fingerprint`).
  */
+import { X509Certificate } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
-import * as x509 from "@peculiar/x509";
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { type Random, randomHex } from "../lib/random.ts";
@@ -62,9 +62,9 @@ function readFiles(certPath: string, keyPath: string): TlsFiles {
 	try {
 		const cert = readFileSync(certPath, "utf8");
 		const key = readFileSync(keyPath, "utf8");
-		const leaf = new x509.X509Certificate(firstPem(cert));
+		const leaf = new X509Certificate(firstPem(cert));
 		const own = leaf.subject.includes(`O=${organization}`) && leaf.subject === leaf.issuer;
-		const notAfterMs = leaf.notAfter.getTime();
+		const notAfterMs = Date.parse(leaf.validTo);
 		return { cert, key, fingerprint: fingerprintOf(cert), selfSigned: own, notAfterMs, made: false };
 	} catch (cause) {
 		const message = `The TLS certificate cannot be read: ${certPath} and ${keyPath} must be PEM files that belong together. Remove both to get a new one.`;
@@ -80,7 +80,14 @@ function writeSecret(path: string, text: string): void {
 	renameSync(temporary, path);
 }
 
+/** Loaded only when a certificate is made: it is large, and starting a node is not the time for it. */
+async function loadX509(): Promise<typeof import("@peculiar/x509")> {
+	await import("reflect-metadata");
+	return import("@peculiar/x509");
+}
+
 async function selfSigned({ clock, random, names }: TlsOptions): Promise<{ cert: string; key: string }> {
+	const x509 = await loadX509();
 	x509.cryptoProvider.set(crypto);
 	const keys = await crypto.subtle.generateKey(keyAlgorithm, true, ["sign", "verify"]);
 	const alternatives = [...new Set(["localhost", "127.0.0.1", "::1", ...(names ?? hostNames())])];
@@ -124,7 +131,5 @@ const firstPem = (text: string): string =>
 
 /** SHA-256 over the DER form of the first certificate, as AA:BB:…; what `openssl x509 -fingerprint -sha256` prints. */
 export function fingerprintOf(certPem: string): string {
-	const der = x509.PemConverter.decodeFirst(firstPem(certPem));
-	const hash = new Bun.CryptoHasher("sha256").update(new Uint8Array(der)).digest("hex");
-	return (hash.toUpperCase().match(/../g) ?? []).join(":");
+	return new X509Certificate(firstPem(certPem)).fingerprint256;
 }
