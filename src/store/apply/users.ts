@@ -23,7 +23,8 @@ export const userHandlers: Handlers<"userCreate" | "userUpdate" | "userPasswordS
 		const after = { ...user, ...changes };
 		if (!isActiveAdmin(after)) checkNotLastAdmin(context, user);
 		context.updateSpec("user", user, changes);
-		if (!after.enabled) endSessions(context, id, null);
+		// Another role is another person to the API: no session outlives the rights that it began with.
+		if (!after.enabled || after.role !== user.role) endSessions(context, id, null);
 		return null;
 	},
 
