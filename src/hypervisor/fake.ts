@@ -335,7 +335,7 @@ export class FakeHypervisor implements HypervisorDriver {
 
 	// Inside.
 
-	#call<T>(method: string, id: string | undefined, effect: () => T): Promise<T> {
+	#call<T>(method: string, id: string | undefined, effect: () => T | Promise<T>): Promise<T> {
 		this.calls.push(id === undefined ? method : `${method} ${id}`);
 		if (this.#closed || this.#connection !== "connected") {
 			const why = this.#closed ? "The connection to libvirt was closed." : "libvirt does not answer on this node.";

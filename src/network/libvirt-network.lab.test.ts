@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { type LibvirtLab, startLab } from "../hypervisor/libvirt/lab.ts";
 import { smallDomain, withNic } from "../hypervisor/test-domain.ts";
 import { silentLogger } from "../lib/log.ts";
@@ -15,12 +13,8 @@ const limitMs = 60_000;
 
 async function openNetworks(name: string): Promise<{ lab: LibvirtLab; driver: NetworkDriver }> {
 	const lab = await startLab({ name });
-	// sysfs shows the network namespace of whoever mounted it.
-	const sys = join(lab.libvirtd.folder, "sys");
-	mkdirSync(sys);
-	await lab.libvirtd.runInNamespace("mount", ["-t", "sysfs", "sysfs", sys]);
 	const { initPid } = lab.libvirtd.namespace;
-	const host = hostNetwork({ sys: `/proc/${initPid}/root${sys}`, proc: `/proc/${initPid}` });
+	const host = hostNetwork({ sys: `/proc/${initPid}/root/sys`, proc: `/proc/${initPid}` });
 	return { lab, driver: createLibvirtNetworks({ client: lab.client, logger: silentLogger, host }) };
 }
 

@@ -233,8 +233,8 @@ class LibvirtDriver implements HypervisorDriver {
 		return foreignDomain(read, {
 			powerState: powerStateOf(state, reason),
 			persistent,
-			snapshots: null,
-			managedSave: false,
+			snapshots: await this.#client.domainSnapshotNum({ uuid: id }),
+			managedSave: reason === "saved",
 		});
 	}
 

@@ -12,8 +12,8 @@ import { readDisks, readNics } from "./read-devices.ts";
 export type ForeignContext = {
 	powerState: PowerState;
 	persistent: boolean;
-	/** Snapshots that libvirt keeps; null when it could not be asked. */
-	snapshots: number | null;
+	/** Snapshots that libvirt keeps. */
+	snapshots: number;
 	/** A saved state that the next start would go on from. */
 	managedSave: boolean;
 };
@@ -27,7 +27,7 @@ export function foreignDomain(domain: ReadDomain, context: ForeignContext): Fore
 	};
 
 	add(!context.persistent, "It is transient: libvirt forgets it when it stops.");
-	add((context.snapshots ?? 0) > 0, "It has snapshots that libvirt keeps; delete them first.");
+	add(context.snapshots > 0, "It has snapshots that libvirt keeps; delete them first.");
 	add(context.managedSave, "It has a saved state; start it or remove that first.");
 	platformObstacles(domain, add);
 	if (facts.firmware !== "bios") firmwareObstacles(domain, context.powerState, add);

@@ -13,7 +13,7 @@
  *   domain-calls.ts   connectListAllDomains, domainLookupByUuid, domainLookupByName, domainDefineXMLFlags,
  *                     domainUndefineFlags, domainCreateWithFlags, domainDestroyFlags, domainShutdownFlags, domainReboot,
  *                     domainReset, domainSuspend, domainResume, domainGetState, domainGetInfo, domainGetXMLDesc,
- *                     domainIsPersistent, domainSetAutostart, domainRename, domainGetJobInfo, domainAbortJob,
+ *                     domainIsPersistent, domainSnapshotNum, domainSetAutostart, domainRename, domainGetJobInfo, domainAbortJob,
  *                     connectGetAllDomainStats
  *   device-calls.ts   domainAttachDeviceFlags, domainDetachDeviceFlags, domainDetachDeviceAlias, domainUpdateDeviceFlags,
  *                     domainSetVcpusFlags, domainSetMemoryFlags, domainBlockResize, domainGetBlockInfo,

@@ -146,6 +146,13 @@ export const domainCalls = (caller: Caller) => {
 				options,
 			),
 
+		/** How many snapshots libvirt keeps of the domain. */
+		domainSnapshotNum: (domain: DomainTarget, options?: CallOptions): Promise<number> =>
+			caller.call(
+				domainCall("domainSnapshotNum", domain, 0, quickMs, (r) => r.int()),
+				options,
+			),
+
 		domainSetAutostart: (domain: DomainTarget, autostart: boolean, options?: CallOptions): Promise<void> =>
 			caller.call(
 				{

@@ -52,6 +52,7 @@ export const procedures = {
 	domainGetJobInfo: 163,
 	domainAbortJob: 164,
 	domainUpdateDeviceFlags: 174,
+	domainSnapshotNum: 187,
 	domainGetBlockInfo: 194,
 	domainCreateWithFlags: 196,
 	domainSetVcpusFlags: 199,
