@@ -1,0 +1,24 @@
+/** Drivers by pool type. */
+import { expect, test } from "bun:test";
+import { systemClock } from "../lib/clock.ts";
+import { silentLogger } from "../lib/log.ts";
+import { systemRandom } from "../lib/random.ts";
+import { fails, newId } from "./conformance.ts";
+import { createStorageDriver } from "./registry.ts";
+
+const context = { random: systemRandom, clock: systemClock, log: silentLogger, protectedPaths: [] };
+
+test("a local pool has a local driver", () => {
+	const driver = createStorageDriver({ id: newId(), type: "local", config: { path: "/srv/pool" } }, context);
+	expect(driver.type).toBe("local");
+});
+
+test("what this build has no driver for is unsupported; what makes no sense is invalid", async () => {
+	const make = async (type: "local" | "nfs" | "ceph-rbd" | "iscsi-lvm", config: { path?: string }, id = newId()) =>
+		createStorageDriver({ id, type, config }, context);
+	for (const type of ["nfs", "ceph-rbd", "iscsi-lvm"] as const)
+		await fails("unsupported", make(type, { path: "/srv/x" }));
+	await fails("invalid", make("local", {}));
+	await fails("invalid", make("local", { path: "/proc/1" }));
+	await fails("invalid", make("local", { path: "/srv/pool" }, "../x"));
+});
