@@ -35,7 +35,7 @@ export function createApi(deps: ApiDeps): Api {
 	const services: ApiServices = { ...deps, events, metrics, openApi: openApiDocument(routes, deps.version) };
 	const connections = new WeakMap<Request, Connection>();
 	const paths = new PathTable(routes);
-	const app = new Elysia({ strictPath: true, handler: { standardHostname: false } });
+	const app = new Elysia({ strictPath: true });
 	for (const route of routes) {
 		for (const schema of [route.params, route.query, route.headers]) if (schema) prepare(schema);
 		if (route.body && !isBinary(route.body)) prepare(route.body);
@@ -54,7 +54,9 @@ export function createApi(deps: ApiDeps): Api {
 	async function handle(request: Request, connection: Connection): Promise<Response> {
 		// HEAD is GET without the body (RFC 9110, 9.3.2); Elysia does not know that of our routes.
 		const head = request.method === "HEAD";
-		const asked = head ? new Request(request.url, { headers: request.headers, signal: request.signal }) : request;
+		const asked = head
+			? new Request(request.url, { headers: request.headers, signal: request.signal })
+			: routable(request);
 		connections.set(asked, connection);
 		const response = await app.handle(asked);
 		if (!head) return response;
@@ -70,6 +72,13 @@ export function createApi(deps: ApiDeps): Api {
 			metrics.close();
 		},
 	};
+}
+
+/** Elysia looks for the path from the eleventh character on; a URL with a shorter host gets a longer one for it. */
+function routable(request: Request): Request {
+	const { url } = request;
+	const start = url.indexOf("/", url.indexOf("//") + 2);
+	return start >= 11 ? request : new Request(`http://localhost${url.slice(start)}`, request);
 }
 
 function unknownRoute(paths: PathTable, request: Request): Response {
