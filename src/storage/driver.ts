@@ -42,27 +42,38 @@ export interface StorageDriver {
 	/** Fails with `storage` or `timeout` when the pool cannot be used; the message says why. */
 	check(): Promise<PoolUsage>;
 
-	/** Makes the volume whole, or nothing: an interrupted create leaves no volume. Existing with the same id and size: done already. */
+	/**
+	 * Makes the volume whole, or nothing: an interrupted create leaves no volume. Existing with the same id, format and size:
+	 * done already; with others: `already-exists`. Sizes are rounded up to 512 bytes; smaller than the source is `invalid`.
+	 * Copy-on-write (`fullCopy` false): the new volume is qcow2 (`raw` is `invalid`); the source stays writable, its disk
+	 * then is another file, so attachInfo must be read anew before its VM starts; of a raw volume it is `invalid`. A source
+	 * volume that a running VM has open is `in-use`. An ISO image is no source (`invalid`).
+	 */
 	createVolume(
 		id: string,
 		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions,
 	): Promise<VolumeInfo>;
-	/** Missing is not an error. `in-use` when other volumes depend on it (the message says which ids). */
+	/** Missing is not an error. `in-use` when other volumes depend on it (the message says which ids) or a running VM has it open. */
 	deleteVolume(id: string): Promise<void>;
 	/** Grows the volume while no VM uses it; smaller than now is `invalid`. A running VM's disk is grown through QEMU instead. */
 	resizeVolume(id: string, sizeBytes: number): Promise<VolumeInfo>;
 	/** Null when there is none. Never probes the format: it is in the pool's own record beside the file. */
 	getVolume(id: string): Promise<VolumeInfo | null>;
+	/** By id. A volume whose record is damaged is left out and logged; getVolume of it is `corrupt`. */
 	listVolumes(): Promise<VolumeInfo[]>;
 	/** How QEMU opens it: source, format and whole backing chain. */
 	attachInfo(id: string): Promise<Pick<DomainDisk, "source" | "format" | "backing">>;
-	/** The volume's content as a stand-alone file in `format`, as a stream; sparse areas may come as zeroes. */
+	/**
+	 * The volume's content as a stand-alone file in `format`, as a stream; sparse areas may come as zeroes. It is copied
+	 * first (`no-space` when the pool has no room for that), so a VM may start as soon as this returns; `in-use` while one
+	 * runs. The caller reads the stream to its end or cancels it.
+	 */
 	exportVolume(
 		id: string,
 		format: VolumeFormat,
 		options: LongOptions,
 	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
-	/** Takes over a file (adopted domains): moves nothing, refuses a file that refers to others. */
+	/** Takes over a file (adopted domains): moves nothing, refuses a file that refers to others. Deleting the volume removes the file. */
 	adoptVolume(id: string, options: { path: string; format: VolumeFormat }): Promise<VolumeInfo>;
 
 	/**
@@ -73,12 +84,16 @@ export interface StorageDriver {
 	openUpload(id: string, totalBytes: number | null, options?: UploadOptions): Promise<UploadFile>;
 	/** How far an upload is, without opening it. Null when there is none (or the image is complete). */
 	getUpload(id: string): Promise<UploadStatus | null>;
-	/** Checks the received file (inspected in a limited qemu-img with the format given; references to other files are `invalid`) and makes it the image. */
+	/**
+	 * Checks the received file (inspected in a limited qemu-img with the format given; references to other files are `invalid`)
+	 * and makes it the image, read-only. Done already: the same answer again. `wrong-state` while bytes are missing, `invalid`
+	 * (the message says why) when the file or its checksum is refused: the upload stays until deleteImage.
+	 */
 	finishImage(
 		id: string,
 		options: { format: "qcow2" | "raw" | "iso"; sha256: string | null } & LongOptions,
 	): Promise<ImageInfo & { sha256: string }>;
-	/** Copies a file of this node into the upload area of the image, sparse. */
+	/** Copies a regular file of this node into the upload area of the image, sparse, from the beginning; a failed import leaves no upload. */
 	importFile(id: string, path: string, options: LongOptions): Promise<void>;
 	/**
 	 * Copies a volume of this pool, as a file that stands alone, into the upload area of the image, as complete upload in
