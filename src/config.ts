@@ -29,6 +29,8 @@ export type Config = Readonly<{
 	defaultPoolPath: string | null;
 	/** fsync of the state's log. Only tests switch it off. */
 	fsync: boolean;
+	/** Images may be fetched from this machine's own addresses. Only tests switch it on. */
+	loopbackDownloads: boolean;
 }>;
 
 export type HostPort = Readonly<{ host: string; port: number }>;
@@ -65,6 +67,13 @@ export const settings = {
 	noFsync: {
 		flag: "no-fsync",
 		description: "do not flush the log (tests only)",
+		fallback: "false",
+		boolean: true,
+		hidden: true,
+	},
+	loopbackDownloads: {
+		flag: "loopback-downloads",
+		description: "images may come from this machine's own addresses (tests only)",
 		fallback: "false",
 		boolean: true,
 		hidden: true,
@@ -109,6 +118,7 @@ export function loadConfig(argv: readonly string[], environment: Record<string, 
 			value("accelerator") === null ? null : oneOf("accelerator", required("accelerator"), ["kvm", "tcg"] as const),
 		defaultPoolPath: value("defaultPoolPath"),
 		fsync: !parseBoolean("no-fsync", required("noFsync")),
+		loopbackDownloads: parseBoolean("loopback-downloads", required("loopbackDownloads")),
 	};
 	if (config.insecureHttp && !isLoopback(config.listen.host))
 		throw new AppError("invalid", `insecure-http is only accepted on loopback, not on ${config.listen.host}.`);

@@ -31,7 +31,7 @@ import { type RunningNode, startNode } from "./node/node.ts";
 import { type StartingService, startingService } from "./node/starting-service.ts";
 import { seedDocuments } from "./storage/cloud-init/documents.ts";
 import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
-import { fetchImage } from "./storage/fetch/fetch-image.ts";
+import { fetchToUpload } from "./storage/fetch-url.ts";
 import { createStorageDriver } from "./storage/registry.ts";
 import { openStore } from "./store/open-store.ts";
 import { proposer as createProposer } from "./store/proposer.ts";
@@ -240,7 +240,9 @@ function startThisNode({ config, logger, store, proposer, nodeId, service }: Nod
 					seedDocuments(vm.spec.cloudInit, { instanceId: vm.id, hostname: vm.name, macAddress: vm.spec.nics[0]?.mac }),
 				);
 			},
-			fetchUrl: fetchImage,
+			fetchUrl: async ({ url, imageId, driver, signal, progress }) => {
+				await fetchToUpload(driver, imageId, { url, signal, progress, allowLoopback: config.loopbackDownloads });
+			},
 			host: procHost(),
 		});
 	});
