@@ -1,34 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { inflateSync } from "node:zlib";
 import { decodePpm, encodePng, isPng } from "./png.ts";
+import { decodePng } from "./test-png.ts";
 
 const malformed = (bytes: Uint8Array) =>
 	expect(() => decodePpm(bytes)).toThrow(expect.objectContaining({ code: "malformed" }));
 const ppm = (header: string, ...pixels: number[]) => Buffer.concat([Buffer.from(header), Buffer.from(pixels)]);
-
-/** The pixels of a PNG as encodePng makes it: one IDAT, filter "up". */
-function decode(png: Uint8Array): number[] {
-	const view = Buffer.from(png);
-	const width = view.readUInt32BE(16);
-	const height = view.readUInt32BE(20);
-	const data = inflateSync(view.subarray(41, 41 + view.readUInt32BE(33)));
-	const pixels: number[] = [];
-	for (let y = 0; y < height; y++) {
-		expect(data[y * (width * 3 + 1)]).toBe(2);
-		for (let x = 0; x < width * 3; x++) {
-			const above = y === 0 ? 0 : (pixels[(y - 1) * width * 3 + x] ?? 0);
-			pixels.push(((data[y * (width * 3 + 1) + 1 + x] ?? 0) + above) % 256);
-		}
-	}
-	return pixels;
-}
 
 describe("PNG", () => {
 	test("holds the pixels that it was given", async () => {
 		const pixels = Uint8Array.from({ length: 5 * 4 * 3 }, (_, index) => (index * 37) % 256);
 		const png = await encodePng({ width: 5, height: 4, pixels });
 		expect(isPng(png)).toBe(true);
-		expect(decode(png)).toEqual([...pixels]);
+		expect(decodePng(png)).toEqual({ width: 5, height: 4, pixels });
 		expect(Buffer.from(png).subarray(-12).toString("hex")).toBe("0000000049454e44ae426082");
 	});
 

@@ -50,6 +50,7 @@ describe("events", () => {
 		expect(lifecycle("shutdown", "guest")).toMatchObject({ powerState: "stopping" });
 		expect(lifecycle("stopped", "destroyed")).toMatchObject({ powerState: "stopped", detail: "destroyed" });
 		expect(lifecycle("stopped", "crashed")).toMatchObject({ powerState: "failed", detail: "crashed" });
+		expect(lifecycle("stopped", "failed")).toMatchObject({ powerState: "failed", detail: "crashed" });
 		expect(lifecycle("crashed", "panicked")).toMatchObject({ powerState: "failed" });
 		expect(lifecycle("pmsuspended", "memory")).toMatchObject({ powerState: "paused" });
 		expect(lifecycle("defined", "updated")).toMatchObject({ powerState: null, detail: "defined" });

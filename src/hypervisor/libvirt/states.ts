@@ -72,7 +72,8 @@ function lifecycleOf(id: string, event: string, detail: string): DomainEvent | n
 		case "shutdown":
 			return became("stopping");
 		case "stopped":
-			return became(detail === "crashed" ? "failed" : "stopped");
+			// "failed": QEMU went without a word. As state of the domain libvirt calls the same "crashed".
+			return detail === "crashed" || detail === "failed" ? became("failed", "crashed") : became("stopped");
 		case "crashed":
 			return became("failed");
 		default:
