@@ -40,6 +40,7 @@ export const hostileImages: { name: string; format: "raw" | "qcow2" | "iso"; byt
 	{ name: "vhd said to be raw", format: "raw", bytes: padded(latin1("conectix"), MiB, MiB - 512) },
 	{ name: "vhdx said to be raw", format: "raw", bytes: padded(latin1("vhdxfile")) },
 	{ name: "vdi said to be raw", format: "raw", bytes: padded(Uint8Array.of(0x7f, 0x10, 0xda, 0xbe), MiB, 64) },
+	{ name: "luks said to be raw", format: "raw", bytes: padded(latin1("LUKS\xba\xbe\0\x02")) },
 	{ name: "gzip said to be raw", format: "raw", bytes: padded(Uint8Array.of(0x1f, 0x8b, 8)) },
 	{ name: "xz said to be raw", format: "raw", bytes: padded(latin1("\xfd7zXZ\0")) },
 	{ name: "raw cut short", format: "raw", bytes: pattern(1000) },

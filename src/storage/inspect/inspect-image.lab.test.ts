@@ -39,6 +39,7 @@ for (const { name, args } of good)
 		expect(await inspectImage(path(file), "qcow2")).toEqual({ virtualSizeBytes: info["virtual-size"] });
 	});
 
+/** Encrypted ones are made byte by byte in the conformance suite: making one takes seconds, and fails on a busy machine. */
 const bad: { name: string; file: string; args: string[] }[] = [
 	{
 		name: "a backing file",
@@ -49,21 +50,6 @@ const bad: { name: string; file: string; args: string[] }[] = [
 		name: "a data file",
 		file: "outside.qcow2",
 		args: ["create", "-f", "qcow2", "-o", "data_file=outside.data", "outside.qcow2", "1M"],
-	},
-	{
-		name: "encryption",
-		file: "luks.qcow2",
-		args: [
-			"create",
-			"--object",
-			"secret,id=s,data=x",
-			"-f",
-			"qcow2",
-			"-o",
-			"encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
-			"luks.qcow2",
-			"1M",
-		],
 	},
 	{ name: "another format (vmdk)", file: "x.vmdk", args: ["create", "-f", "vmdk", "x.vmdk", "1M"] },
 	{ name: "another format (vhd)", file: "x.vhd", args: ["create", "-f", "vpc", "x.vhd", "1M"] },
@@ -76,11 +62,6 @@ const bad: { name: string; file: string; args: string[] }[] = [
 	{ name: "another format (vdi)", file: "x.vdi", args: ["create", "-f", "vdi", "x.vdi", "1M"] },
 	{ name: "another format (qed)", file: "x.qed", args: ["create", "-f", "qed", "x.qed", "1M"] },
 	{ name: "another format (parallels)", file: "x.parallels", args: ["create", "-f", "parallels", "x.parallels", "1M"] },
-	{
-		name: "another format (luks)",
-		file: "x.luks",
-		args: ["create", "--object", "secret,id=s,data=x", "-f", "luks", "-o", "key-secret=s,iter-time=10", "x.luks", "1M"],
-	},
 ];
 for (const { name, file, args } of bad)
 	test(`refuses ${name}, as qcow2 and as raw`, async () => {
@@ -113,7 +94,7 @@ test("refuses damaged tables, sizes over the limit, and what takes too much", as
 });
 
 test("the second gate refuses by itself what the first one would have refused", async () => {
-	for (const { file, args } of bad.slice(0, 3)) {
+	for (const { file, args } of bad.slice(0, 2)) {
 		await qemuImg(...args);
 		await fails("invalid", requireQemuAgrees(path(file), "qcow2", MiB));
 	}
