@@ -13,10 +13,12 @@ export type HostFacts = {
 };
 
 export async function readHost(client: LibvirtClient): Promise<HostFacts> {
-	const [libvirt, hypervisor, node, capabilities] = await Promise.all([
+	const [libvirt, hypervisor, node, memory, capabilities] = await Promise.all([
 		client.connectGetLibVersion(),
 		client.connectGetVersion(),
 		client.nodeGetInfo(),
+		// nodeGetInfo counts the first NUMA node alone on some machines.
+		client.nodeGetMemoryStats(),
 		client.connectGetCapabilities(),
 	]);
 	const host = readXml(capabilities).child("host");
@@ -24,7 +26,7 @@ export async function readHost(client: LibvirtClient): Promise<HostFacts> {
 		version: `libvirt ${text(libvirt)}, QEMU ${text(hypervisor)}`,
 		cpuModel: host?.textOf("cpu", "model") ?? node.model,
 		cpuCount: node.cpus,
-		memoryBytes: node.memoryBytes,
+		memoryBytes: memory.totalBytes,
 		qemuUser: qemuUserOf(host),
 	};
 }
