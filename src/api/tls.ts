@@ -4,7 +4,7 @@
  * which is then left alone. One of our own is renewed when less than 30 days are left. Its SHA-256 fingerprint is what
  * the start banner shows and the command line pins (`--fingerprint`).
  */
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
@@ -45,27 +45,35 @@ export async function loadOrMakeCertificate(options: TlsOptions): Promise<TlsFil
 	const { folder, clock } = options;
 	const certPath = join(folder, "cert.pem");
 	const keyPath = join(folder, "key.pem");
-	if (existsSync(certPath) || existsSync(keyPath)) {
+	if (existsSync(certPath)) {
 		const present = readFiles(certPath, keyPath);
 		const ends = present.notAfterMs - clock.nowMs() < renewBeforeMs;
-		if (!present.selfSigned || !ends) return present;
+		if (!present.selfSigned || (!ends && present.matches)) return present.files;
+	} else if (existsSync(keyPath)) {
+		// Perhaps somebody's: out of the way, but not lost.
+		renameSync(keyPath, `${keyPath}.unused`);
 	}
 	const { cert, key } = await selfSigned(options);
 	mkdirSync(folder, { recursive: true, mode: 0o700 });
-	// The key first: a certificate without its key would not start, a key without its certificate is replaced.
+	// A crash between the two leaves a pair that does not match, of our own making: made anew at the next start.
 	writeSecret(keyPath, key);
 	writeSecret(certPath, cert);
-	return { ...readFiles(certPath, keyPath), made: true };
+	return { ...readFiles(certPath, keyPath).files, made: true };
 }
 
-function readFiles(certPath: string, keyPath: string): TlsFiles {
+type Present = { files: TlsFiles; selfSigned: boolean; notAfterMs: number; matches: boolean };
+
+function readFiles(certPath: string, keyPath: string): Present {
 	try {
 		const cert = readFileSync(certPath, "utf8");
 		const key = readFileSync(keyPath, "utf8");
 		const leaf = new X509Certificate(firstPem(cert));
 		const own = leaf.subject.includes(`O=${organization}`) && leaf.subject === leaf.issuer;
 		const notAfterMs = Date.parse(leaf.validTo);
-		return { cert, key, fingerprint: fingerprintOf(cert), selfSigned: own, notAfterMs, made: false };
+		const matches = leaf.checkPrivateKey(createPrivateKey(key));
+		if (!own && !matches) throw new Error("the key is not that of the certificate");
+		const files = { cert, key, fingerprint: leaf.fingerprint256, selfSigned: own, notAfterMs, made: false };
+		return { files, selfSigned: own, notAfterMs, matches };
 	} catch (cause) {
 		const message = `The TLS certificate cannot be read: ${certPath} and ${keyPath} must be PEM files that belong together. Remove both to get a new one.`;
 		throw new AppError("corrupt", message, { cause });
