@@ -10,6 +10,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { run } from "../lib/run.ts";
+import { cliDocsPath, generateCliDocs } from "./generate-cli-docs.ts";
 import { clientPath, generateClient } from "./generate-client.ts";
 import { generateOpenApi, openApiPath } from "./generate-openapi.ts";
 
@@ -38,6 +39,7 @@ export const generators: readonly Generator[] = [
 	protobuf,
 	{ name: "openapi", outputs: [openApiPath], generate: generateOpenApi },
 	{ name: "client", outputs: [clientPath], generate: generateClient },
+	{ name: "command line", outputs: [cliDocsPath], generate: generateCliDocs },
 ];
 
 /** Paths (from the repository's root) of generated files that are not up to date; with `write`, they are afterwards. */

@@ -1,0 +1,114 @@
+/**
+ * What the command line has of the world: streams, Ctrl-C, clock, randomness and the home folder. Given to it, so that
+ * tests run it in their own process. `processIo` is the real one.
+ */
+import { homedir } from "node:os";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { type Random, systemRandom } from "../lib/random.ts";
+
+export type CliWriter = {
+	/** Resolves when the bytes were taken, so that nothing is lost at the exit. */
+	write(data: string | Uint8Array): Promise<void>;
+	readonly isTTY: boolean;
+	readonly columns: number;
+};
+
+export type CliReader = {
+	readonly isTTY: boolean;
+	/** What comes in; ends at end of file. One reader at a time; leaving early keeps the rest for the next. */
+	read(): AsyncIterable<Uint8Array>;
+	/** Raw: no echo, no line editing, Ctrl-C comes as a byte. No effect when it is no terminal. */
+	setRaw(raw: boolean): void;
+};
+
+export type CliIo = {
+	stdout: CliWriter;
+	stderr: CliWriter;
+	stdin: CliReader;
+	/** Calls `handler` at SIGINT and SIGTERM instead of ending the process, until the returned function is called. */
+	onInterrupt(handler: () => void): () => void;
+	clock: Clock;
+	random: Random;
+	homeDir: string;
+};
+
+const defaultColumns = 80;
+
+export function processIo(): CliIo {
+	return {
+		stdout: writer(process.stdout),
+		stderr: writer(process.stderr),
+		stdin: {
+			isTTY: process.stdin.isTTY === true,
+			read: readStdin,
+			setRaw(raw) {
+				if (process.stdin.isTTY) process.stdin.setRawMode(raw);
+			},
+		},
+		onInterrupt(handler) {
+			process.on("SIGINT", handler);
+			process.on("SIGTERM", handler);
+			return () => {
+				process.off("SIGINT", handler);
+				process.off("SIGTERM", handler);
+			};
+		},
+		clock: systemClock,
+		random: systemRandom,
+		homeDir: homedir(),
+	};
+}
+
+function writer(stream: NodeJS.WriteStream): CliWriter {
+	let broken = false;
+	// A reader that went away (`| head`) is no error of ours; what else is written is dropped.
+	stream.on("error", () => {
+		broken = true;
+	});
+	return {
+		write: (data) =>
+			broken || data.length === 0 ? Promise.resolve() : new Promise((resolve) => stream.write(data, () => resolve())),
+		isTTY: stream.isTTY === true,
+		get columns() {
+			return stream.columns || defaultColumns;
+		},
+	};
+}
+
+async function* readStdin(): AsyncGenerator<Uint8Array> {
+	const stream = process.stdin;
+	const waiting: Uint8Array[] = [];
+	let ended = false;
+	let wake: () => void = () => {};
+	const onData = (chunk: Buffer | string) => {
+		waiting.push(typeof chunk === "string" ? Buffer.from(chunk) : chunk);
+		stream.pause();
+		wake();
+	};
+	const onEnd = () => {
+		ended = true;
+		wake();
+	};
+	stream.on("data", onData);
+	stream.on("end", onEnd);
+	stream.on("error", onEnd);
+	try {
+		while (true) {
+			const chunk = waiting.shift();
+			if (chunk) yield chunk;
+			else if (ended || stream.readableEnded) return;
+			else {
+				const next = new Promise<void>((resolve) => {
+					wake = resolve;
+				});
+				stream.resume();
+				await next;
+			}
+		}
+	} finally {
+		stream.off("data", onData);
+		stream.off("end", onEnd);
+		stream.off("error", onEnd);
+		stream.pause();
+	}
+}

@@ -1,0 +1,29 @@
+/** `limiquantix vm`: virtual machines. The verbs are in vm/. */
+import type { Noun } from "../verb.ts";
+import { actionVerbs } from "./vm/actions.ts";
+import { consoleVerb } from "./vm/console.ts";
+import { createDemoVerb, createVerb } from "./vm/create.ts";
+import { deleteVerb } from "./vm/delete.ts";
+import { editVerb } from "./vm/edit.ts";
+import { inspectVerbs } from "./vm/inspect.ts";
+import { listVerb, showVerb } from "./vm/list.ts";
+import { cdromVerb } from "./vm/media.ts";
+import { vncVerb } from "./vm/vnc.ts";
+
+export const vmNoun: Noun = {
+	name: "vm",
+	summary: "virtual machines",
+	verbs: [
+		listVerb,
+		createVerb,
+		createDemoVerb,
+		showVerb,
+		editVerb,
+		deleteVerb,
+		...actionVerbs,
+		cdromVerb,
+		consoleVerb,
+		vncVerb,
+		...inspectVerbs,
+	],
+};

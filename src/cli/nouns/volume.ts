@@ -1,0 +1,231 @@
+/** `limiquantix volume`: the disks of VMs. */
+import type { Volume } from "../../gen/api.ts";
+import { parseBytes } from "../../lib/units.ts";
+import type { Cli } from "../cli.ts";
+import { download, safeFileName } from "../download.ts";
+import { usageError } from "../failure.ts";
+import { bytes, fullTime, relativeTime } from "../format.ts";
+import { namesById, resolveId } from "../names.ts";
+import { choice, choices, flag, onOff, size, text } from "../options.ts";
+import type { Column, Field } from "../output.ts";
+import { allPages, given, listOptions } from "../pages.ts";
+import { confirm } from "../prompt.ts";
+import { finishObject, finishTask, waitOptions } from "../tasks.ts";
+import { type Noun, verb } from "../verb.ts";
+import { yes } from "./common-options.ts";
+
+const volumeArgument = { "<volume>": "name or id of the volume" } as const;
+const formats = ["qcow2", "raw"] as const;
+const phases = ["pending", "creating", "ready", "resizing", "deleting", "error"] as const;
+
+export const volumeNoun: Noun = {
+	name: "volume",
+	summary: "the disks of VMs",
+	verbs: [
+		verb({
+			name: "list",
+			summary: "List volumes",
+			examples: ["limiquantix volume list", "limiquantix volume list --pool fast --sort -sizeBytes"],
+			options: {
+				pool: text("--pool <pool>", "only those in this storage pool"),
+				vm: text("--vm <vm>", "only those of this VM"),
+				phase: choices("--phase <phase>", phases, "only these"),
+				...listOptions(["name", "createdAt", "sizeBytes"]),
+			},
+			async run(cli, _, { pool, vm, phase, limit, search, sort }) {
+				const poolId = pool === undefined ? undefined : [await resolveId(cli, "pool", pool)];
+				const vmId = vm === undefined ? undefined : [await resolveId(cli, "vm", vm)];
+				const volumes = await allPages(cli, "volumeList", given({ poolId, vmId, phase, search, sort }), limit);
+				await cli.output.list(volumes, await columns(cli), (volume) => volume.id);
+			},
+		}),
+		verb({
+			name: "create",
+			summary: "Create a volume",
+			description:
+				"Empty, or a copy of an image. A volume made from an image is as large as the image, unless --size says more.",
+			examples: [
+				"limiquantix volume create data --size 100GiB",
+				"limiquantix volume create web-root --image debian-13 --size 20GiB",
+			],
+			arguments: { "<name>": "name of the volume" },
+			options: {
+				size: size("--size <size>", "what the guest sees, for example 20GiB"),
+				image: text("--image <image>", "copy this image"),
+				fullCopy: onOff("--full-copy", "copy all of the image now", "copy blocks as they are written"),
+				pool: text("--pool <pool>", "storage pool (default: the image's, or the first)"),
+				node: text("--node <node>", "node that holds it, in a pool that is not shared"),
+				format: choice("--format <format>", formats, "file format (default qcow2)"),
+				...waitOptions,
+			},
+			async run(cli, { name }, { size: sizeBytes, image, fullCopy, pool, node, format, ...wait }) {
+				if (image === undefined && sizeBytes === undefined) throw usageError("--size is missing.");
+				if (image === undefined && fullCopy !== undefined) throw usageError("--full-copy goes together with --image.");
+				const poolId = pool === undefined ? undefined : await resolveId(cli, "pool", pool);
+				const nodeId = node === undefined ? undefined : await resolveId(cli, "node", node);
+				const source =
+					image === undefined
+						? undefined
+						: {
+								kind: "image" as const,
+								imageId: await resolveId(cli, "image", image),
+								fullCopy: fullCopy ?? format === "raw",
+							};
+				const body = { name, ...given({ sizeBytes, poolId, nodeId, format, source }) };
+				const result = await cli.call("volumeCreate", { body });
+				await showOne(cli, await finishObject(cli, result, wait, () => get(cli, result.body.id)));
+			},
+		}),
+		verb({
+			name: "show",
+			summary: "Show a volume",
+			examples: ["limiquantix volume show data"],
+			arguments: volumeArgument,
+			async run(cli, { volume }) {
+				await showOne(cli, (await get(cli, await resolveId(cli, "volume", volume))).body);
+			},
+		}),
+		verb({
+			name: "rename",
+			summary: "Give a volume another name",
+			examples: ["limiquantix volume rename data old-data"],
+			arguments: { ...volumeArgument, "<name>": "the new name" },
+			async run(cli, { volume, name }) {
+				const id = await resolveId(cli, "volume", volume);
+				await showOne(cli, (await cli.call("volumeUpdate", { path: { id }, body: { name } })).body);
+			},
+		}),
+		verb({
+			name: "resize",
+			summary: "Enlarge a volume",
+			description: "Volumes only grow. The guest enlarges its partitions and file systems itself.",
+			examples: ["limiquantix volume resize data 200GiB"],
+			arguments: { ...volumeArgument, "<size>": "the new size, for example 200GiB" },
+			options: waitOptions,
+			async run(cli, { volume, size: wanted }, wait) {
+				const sizeBytes = sizeArgument(wanted);
+				const id = await resolveId(cli, "volume", volume);
+				await finishTask(cli, (await cli.call("volumeResize", { path: { id }, body: { sizeBytes } })).body, wait);
+			},
+		}),
+		verb({
+			name: "clone",
+			summary: "Copy a volume",
+			description: "Blocks are copied as they are written, unless --full-copy is given.",
+			examples: [
+				"limiquantix volume clone data data-copy",
+				"limiquantix volume clone data backup --full-copy --pool slow",
+			],
+			arguments: { ...volumeArgument, "<name>": "name of the copy" },
+			options: {
+				fullCopy: onOff("--full-copy", "copy everything now", "copy blocks as they are written"),
+				pool: text("--pool <pool>", "storage pool of the copy (default: the same)"),
+				...waitOptions,
+			},
+			async run(cli, { volume, name }, { fullCopy, pool, ...wait }) {
+				const id = await resolveId(cli, "volume", volume);
+				const poolId = pool === undefined ? undefined : await resolveId(cli, "pool", pool);
+				const result = await cli.call("volumeClone", { path: { id }, body: { name, ...given({ fullCopy, poolId }) } });
+				await showOne(cli, await finishObject(cli, result, wait, () => get(cli, result.body.id)));
+			},
+		}),
+		verb({
+			name: "delete",
+			summary: "Delete a volume and what is on it",
+			description: "Refused while it is attached to a VM.",
+			examples: ["limiquantix volume delete old-data --yes"],
+			arguments: volumeArgument,
+			options: { yes, ...waitOptions },
+			async run(cli, { volume }, { yes: sure, ...wait }) {
+				const id = await resolveId(cli, "volume", volume);
+				await confirm(cli.io, `Delete the volume ${volume} and what is on it?`, sure);
+				await finishTask(cli, (await cli.call("volumeDelete", { path: { id } })).body, wait);
+			},
+		}),
+		verb({
+			name: "download",
+			summary: "Download a volume as a disk image",
+			description: "Only while no VM is using it. Empty parts of the disk take no space in the file.",
+			examples: [
+				"limiquantix volume download data",
+				"limiquantix volume download data /backup/data.img --format raw",
+				"limiquantix volume download data - | zstd > data.qcow2.zst",
+			],
+			arguments: { ...volumeArgument, "[file]": "where to (default: its name, in this folder); - is standard output" },
+			options: {
+				format: choice("--format <format>", formats, "format of the file (default qcow2)"),
+				force: flag("--force", "replace the file when it is there"),
+			},
+			async run(cli, { volume, file }, { format = "qcow2", force }) {
+				const id = await resolveId(cli, "volume", volume);
+				const { name } = (await get(cli, id)).body;
+				const path = file ?? safeFileName(`${name}.${format}`);
+				const received = await download(cli, { title: `download of ${name}`, path, force }, (signal) =>
+					cli.call("volumeContentGet", { path: { id }, query: { format }, signal, timeoutMs: null }),
+				);
+				if (path !== "-") await cli.output.say(`${path}: ${bytes(received)}`);
+			},
+		}),
+	],
+};
+
+const get = (cli: Cli, id: string) => cli.call("volumeGet", { path: { id } });
+
+function sizeArgument(wanted: string): number {
+	try {
+		return parseBytes(wanted);
+	} catch (error) {
+		throw usageError(error instanceof Error ? error.message : String(error));
+	}
+}
+
+async function columns(cli: Cli): Promise<Column<Volume>[]> {
+	const [poolName, vmName] = [await namesById(cli, "pool"), await namesById(cli, "vm")];
+	return [
+		{ header: "NAME", value: (volume) => volume.name },
+		{ header: "SIZE", value: (volume) => bytes(volume.sizeBytes), right: true },
+		{ header: "ALLOCATED", value: (volume) => bytes(volume.allocatedBytes), right: true },
+		{ header: "FORMAT", value: (volume) => volume.format },
+		{ header: "PHASE", value: (volume) => volume.phase, state: true },
+		{ header: "POOL", value: (volume) => poolName(volume.poolId) },
+		{ header: "VM", value: (volume) => vmName(volume.vmId) },
+		{ header: "CREATED", value: (volume) => relativeTime(volume.createdAt, cli.io.clock.nowMs()) },
+		{ header: "ID", value: (volume) => volume.id },
+	];
+}
+
+function sourceText({ source }: Volume): string {
+	switch (source.kind) {
+		case "empty":
+			return "empty";
+		case "image":
+			return `image ${source.imageId}${source.fullCopy ? " (full copy)" : ""}`;
+		case "clone":
+			return `volume ${source.volumeId}${source.fullCopy ? " (full copy)" : ""}`;
+		case "snapshot":
+			return `snapshot ${source.snapshotId}`;
+	}
+}
+
+async function showOne(cli: Cli, volume: Volume): Promise<void> {
+	const [poolName, nodeName, vmName] = [
+		await namesById(cli, "pool"),
+		await namesById(cli, "node"),
+		await namesById(cli, "vm"),
+	];
+	const fields: Field[] = [
+		["name", volume.name],
+		["id", volume.id],
+		["size", bytes(volume.sizeBytes)],
+		["allocated", bytes(volume.allocatedBytes)],
+		["format", volume.format],
+		["phase", volume.phase],
+		["error", volume.error?.message],
+		["source", sourceText(volume)],
+		["pool", poolName(volume.poolId)],
+		["node", nodeName(volume.nodeId)],
+		["VM", vmName(volume.vmId)],
+		["created", fullTime(volume.createdAt, cli.io.clock.nowMs())],
+	];
+	await cli.output.object(volume, fields, volume.id);
+}
