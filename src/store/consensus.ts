@@ -19,8 +19,8 @@ export interface Consensus {
 	status(): ConsensusStatus;
 	/** A durable snapshot holds everything up to `index`: the log before may go. */
 	compact(index: number): Promise<void>;
-	/** Bytes of the log that a compaction up to the last entry could free. */
-	logBytes(): number;
+	/** Bytes of the log after `index`, about: what a start would have to read again with a snapshot of that index. */
+	logBytesAfter(index: number): number;
 	close(): Promise<void>;
 }
 

@@ -33,6 +33,8 @@ export type ReplicatedStoreParts = {
 	takeSnapshot: (path: string) => Promise<{ index: number; bytes: number }>;
 	/** Called after entries were applied. */
 	onApplied?: (appliedIndex: number) => void;
+	/** Ends what runs beside, before the log is closed. */
+	stopUpkeep?: () => Promise<void>;
 	/** Closes files and releases the lock, last of all. */
 	release: () => Promise<void>;
 };
@@ -62,7 +64,10 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	static async open(parts: ReplicatedStoreParts): Promise<ReplicatedStore> {
 		const store = new ReplicatedStore(parts);
 		store.#consensus = await parts.connect((entries) => store.#onCommitted(entries), store.appliedIndex);
-		return store;
+		const failed = store.#down;
+		if (failed === null) return store;
+		await store.close();
+		throw failed.cause ?? failed;
 	}
 
 	override get appliedIndex(): number {
@@ -201,6 +206,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	}
 
 	async #close(): Promise<void> {
+		await this.#parts.stopUpkeep?.();
 		// Refuses new proposals; those under way are still written and answered.
 		await this.#consensus?.close();
 		this.#stop(new AppError("unavailable", "This node is shutting down.", { retryAfterMs: 1000 }));

@@ -31,7 +31,7 @@ export async function openMemoryStore(
 			state.run("VACUUM INTO ?", path);
 			return { index: state.appliedIndex, bytes: Bun.file(path).size };
 		},
-		release: async () => state.database.close(),
+		release: async () => state.close(),
 	});
 	const made = Object.assign(store, { proposer: proposer(store, clock, idSource(clock, systemRandom)) });
 	for (const body of options.commands ?? []) await made.proposer.proposeSystem(body);
@@ -51,7 +51,7 @@ function immediateConsensus(onCommitted: CommittedHandler, appliedIndex: number)
 		readIndex: async () => index,
 		status: () => ({ leader: null, quorum: true, commitIndex: index, term: 1 }),
 		compact: async () => {},
-		logBytes: () => 0,
+		logBytesAfter: () => 0,
 		async close() {
 			open = false;
 		},

@@ -4,7 +4,11 @@
  */
 import type { TableName, Tables } from "../store.ts";
 
-export type Filter = { column: string } | { link: string };
+/**
+ * `fine`: few rows have any one value, so its own index is the way to find them. A coarse filter is better checked row
+ * by row in the order of the sort, unless there is an index for both (`sortedWith`: that sort's column).
+ */
+export type Filter = ({ column: string } | { link: string }) & { fine?: true; sortedWith?: string };
 export type TableColumns = {
 	filters: Record<string, Filter>;
 	sorts: Record<string, string>;
@@ -12,26 +16,30 @@ export type TableColumns = {
 	search: string | null;
 };
 
-const columns = (...names: string[]): Record<string, Filter> =>
-	Object.fromEntries(names.map((name) => [name, { column: snakeCase(name) }]));
-const links = (...names: string[]): Record<string, Filter> =>
-	Object.fromEntries(names.map((name) => [name, { link: name }]));
+const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const columns = (names: readonly string[], more: { fine?: true; sortedWith?: string } = {}): Record<string, Filter> =>
+	Object.fromEntries(names.map((name) => [name, { column: snakeCase(name), ...more }]));
+const links = (names: readonly string[], more: { fine?: true } = {}): Record<string, Filter> =>
+	Object.fromEntries(names.map((name) => [name, { link: name, ...more }]));
 const sorts = (...names: string[]): Record<string, string> =>
 	Object.fromEntries(names.map((name) => [name, snakeCase(name)]));
-const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const fine = { fine: true } as const;
 
 export const tableColumns: Record<TableName, TableColumns> = {
-	cluster: { filters: columns("name"), sorts: sorts("name"), defaultSort: "name", search: "name" },
+	cluster: { filters: columns(["name"], fine), sorts: sorts("name"), defaultSort: "name", search: "name" },
 	node: {
-		filters: columns("name", "phase"),
+		filters: { ...columns(["name"], fine), ...columns(["phase"]) },
 		sorts: sorts("name", "createdAt"),
 		defaultSort: "name",
 		search: "name",
 	},
 	vm: {
 		filters: {
-			...columns("name", "powerState", "nodeId", "desiredPower", "deleting", "memoryBytes", "vcpus"),
-			...links("tag", "networkId", "imageId", "volumeId", "mac"),
+			...columns(["name"], fine),
+			...columns(["powerState", "nodeId"], { sortedWith: "name" }),
+			...columns(["desiredPower", "deleting", "memoryBytes", "vcpus"]),
+			...links(["tag", "networkId", "imageId"]),
+			...links(["volumeId", "mac"], fine),
 		},
 		sorts: sorts("name", "createdAt", "memoryBytes", "vcpus"),
 		defaultSort: "name",
@@ -39,52 +47,65 @@ export const tableColumns: Record<TableName, TableColumns> = {
 	},
 	volume: {
 		filters: {
-			...columns("name", "poolId", "vmId", "phase", "nodeId", "format"),
-			...links("sourceImageId", "sourceVolumeId"),
+			...columns(["name", "vmId"], fine),
+			...columns(["poolId", "phase"], { sortedWith: "name" }),
+			...columns(["nodeId", "format"]),
+			...links(["sourceImageId", "sourceVolumeId"]),
 		},
 		sorts: sorts("name", "createdAt", "sizeBytes"),
 		defaultSort: "name",
 		search: "name",
 	},
 	pool: {
-		filters: columns("name", "type", "phase"),
+		filters: { ...columns(["name"], fine), ...columns(["type", "phase"]) },
 		sorts: sorts("name", "createdAt"),
 		defaultSort: "name",
 		search: "name",
 	},
 	image: {
-		filters: { ...columns("name", "poolId", "phase", "format", "nodeId"), ...links("tag", "sourceVolumeId") },
+		filters: {
+			...columns(["name"], fine),
+			...columns(["poolId"], { sortedWith: "name" }),
+			...columns(["phase", "format", "nodeId"]),
+			...links(["tag"]),
+			...links(["sourceVolumeId"], fine),
+		},
 		sorts: sorts("name", "createdAt"),
 		defaultSort: "name",
 		search: "name",
 	},
 	network: {
-		filters: columns("name", "kind", "deleting"),
+		filters: { ...columns(["name"], fine), ...columns(["kind", "deleting"]) },
 		sorts: sorts("name", "createdAt"),
 		defaultSort: "name",
 		search: "name",
 	},
 	task: {
-		filters: { ...columns("state", "kind", "nodeId", "parentId"), ...links("targetId") },
+		filters: {
+			...columns(["state", "kind"], { sortedWith: "created_at" }),
+			...columns(["nodeId"]),
+			...columns(["parentId"], fine),
+			...links(["targetId"], fine),
+		},
 		sorts: sorts("createdAt"),
 		defaultSort: "-createdAt",
 		search: "kind",
 	},
 	user: {
-		filters: columns("name", "role", "enabled"),
+		filters: { ...columns(["name"], fine), ...columns(["role", "enabled"]) },
 		sorts: sorts("name", "createdAt"),
 		defaultSort: "name",
 		search: "name",
 	},
-	session: { filters: columns("userId"), sorts: sorts("createdAt"), defaultSort: "-createdAt", search: null },
+	session: { filters: columns(["userId"], fine), sorts: sorts("createdAt"), defaultSort: "-createdAt", search: null },
 	token: {
-		filters: columns("name", "userId", "role"),
+		filters: { ...columns(["name", "userId"], fine), ...columns(["role"]) },
 		sorts: sorts("name", "createdAt"),
 		defaultSort: "name",
 		search: "name",
 	},
 	audit: {
-		filters: columns("requesterName", "operation", "outcome"),
+		filters: columns(["requesterName", "operation", "outcome"], { sortedWith: "time" }),
 		sorts: sorts("time"),
 		defaultSort: "-time",
 		search: "operation",

@@ -3,7 +3,9 @@
  * power cut (they are replayed), but must not become inconsistent: WAL with synchronous=NORMAL gives exactly that.
  */
 import { Database } from "bun:sqlite";
+import { closeSync, openSync } from "node:fs";
 import { AppError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/units.ts";
 import { migrate } from "./migrations.ts";
 import { StateDatabase } from "./state-database.ts";
 
@@ -17,12 +19,17 @@ export function openMemoryState(): StateDatabase {
 export function openStateFile(path: string): StateDatabase {
 	let database: Database | null = null;
 	try {
+		// It holds hashes of secrets; SQLite gives the files beside it the same mode.
+		closeSync(openSync(path, "a", 0o600));
 		database = new Database(path, { create: true, readwrite: true, strict: true });
 		database.run("PRAGMA journal_mode = WAL");
 		database.run("PRAGMA synchronous = NORMAL");
 		database.run("PRAGMA temp_store = MEMORY");
 		database.run("PRAGMA cache_size = -8000");
 		database.run("PRAGMA busy_timeout = 5000");
+		// The write-ahead log goes into the database in a thread of its own (snapshots.ts).
+		database.run("PRAGMA wal_autocheckpoint = 0");
+		database.run(`PRAGMA journal_size_limit = ${4 * MiB}`);
 		checkIntegrity(database, path);
 		migrate(database);
 		return new StateDatabase(database);

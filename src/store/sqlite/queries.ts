@@ -23,8 +23,9 @@ export function listDocuments(
 	const { limit } = query;
 	if (!Number.isInteger(limit) || limit < 1 || limit > maxPageSize)
 		throw invalid("?limit", `is not a whole number from 1 to ${maxPageSize}`);
-	const where = whereOf(table, query.filter, query.search);
 	const { column, descending } = sortOf(table, query.sort);
+	const where = whereOf(table, query.filter, column);
+	addSearch(where, table, query.search);
 	const identity = JSON.stringify([table, query.sort ?? null, query.filter ?? null, query.search ?? null]);
 	if (query.pageToken !== undefined && query.pageToken !== null && query.pageToken !== "") {
 		const { value, id } = decodePageToken(identity, query.pageToken);
@@ -46,55 +47,59 @@ export function listDocuments(
 }
 
 export function allDocuments(state: StateDatabase, table: TableName, filter: ListQuery["filter"]): string[] {
-	const where = whereOf(table, filter, undefined);
+	const where = whereOf(table, filter, null);
 	return state
 		.rows<{ doc: string }>(`SELECT doc FROM ${table} ${textOf(where)} ORDER BY id`, ...where.values)
 		.map((row) => row.doc);
 }
 
 export function countRows(state: StateDatabase, table: TableName, filter: ListQuery["filter"]): number {
-	const where = whereOf(table, filter, undefined);
+	const where = whereOf(table, filter, null);
 	const row = state.row<{ count: number }>(`SELECT count(*) AS count FROM ${table} ${textOf(where)}`, ...where.values);
 	return row?.count ?? 0;
 }
 
 const textOf = ({ conditions }: Where): string => (conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`);
 
-function whereOf(table: TableName, filter: ListQuery["filter"] = {}, search: string | undefined): Where {
+/** `sortColumn`: the rows are wanted in this order, and not all of them. */
+function whereOf(table: TableName, filter: ListQuery["filter"] = {}, sortColumn: string | null): Where {
 	const where: Where = { conditions: [], values: [] };
 	// In one order, so that the same question has the same text and the same prepared statement.
 	for (const name of Object.keys(filter).sort()) {
 		const value = filter[name];
-		if (value !== undefined) addFilter(where, table, name, value);
+		if (value !== undefined) addFilter(where, table, name, value, sortColumn);
 	}
-	if (search !== undefined && search !== "") addSearch(where, table, search);
 	return where;
 }
 
 type FilterValue = NonNullable<ListQuery["filter"]>[string];
 
-function addFilter(where: Where, table: TableName, name: string, value: FilterValue): void {
+function addFilter(where: Where, table: TableName, name: string, value: FilterValue, sortColumn: string | null): void {
 	const { filters } = tableColumns[table];
 	const filter = Object.hasOwn(filters, name) ? filters[name] : undefined;
 	if (!filter) throw invalid(`?${name}`, `is no filter here; there are: ${Object.keys(filters).join(", ")}`);
+	const several = typeof value === "object" && value !== null;
+	// "+" keeps SQLite from beginning with an index on this column: the sort's index is the better one then.
+	const byIndex = filter.fine === true || sortColumn === null || (filter.sortedWith === sortColumn && !several);
+	const plus = byIndex ? "" : "+";
 	if ("link" in filter) {
 		where.conditions.push(
-			`id IN (SELECT owner_id FROM link WHERE owner_table = '${table}' AND kind = '${filter.link}' AND value IN (SELECT value FROM json_each(?)))`,
+			`${plus}id IN (SELECT owner_id FROM link WHERE owner_table = '${table}' AND kind = '${filter.link}' AND value IN (SELECT value FROM json_each(?)))`,
 		);
 		where.values.push(JSON.stringify([value].flat().map(String)));
 	} else if (value === null) {
-		where.conditions.push(`${filter.column} IS NULL`);
-	} else if (typeof value === "object") {
-		// With "+" the index of the sort is used, in order, instead of one for each value and a sort of all of them.
-		where.conditions.push(`+${filter.column} IN (SELECT value FROM json_each(?))`);
+		where.conditions.push(`${plus}${filter.column} IS NULL`);
+	} else if (several) {
+		where.conditions.push(`${plus}${filter.column} IN (SELECT value FROM json_each(?))`);
 		where.values.push(JSON.stringify(value));
 	} else {
-		where.conditions.push(`${filter.column} = ?`);
+		where.conditions.push(`${plus}${filter.column} = ?`);
 		where.values.push(typeof value === "boolean" ? Number(value) : value);
 	}
 }
 
-function addSearch(where: Where, table: TableName, search: string): void {
+function addSearch(where: Where, table: TableName, search: string | undefined): void {
+	if (search === undefined || search === "") return;
 	const column = tableColumns[table].search;
 	if (column === null) throw invalid("?search", "is not possible here");
 	where.conditions.push(`${column} LIKE ? ESCAPE '\\'`);

@@ -205,6 +205,18 @@ export class StateDatabase {
 		}
 	}
 
+	/** With statements left open, SQLite would keep the files open, too. */
+	close(): void {
+		for (const statement of this.#statements.values()) statement.finalize();
+		this.#statements.clear();
+		this.database.close();
+	}
+
+	/** Moves what it can of the write-ahead log into the database, here and now. */
+	checkpoint(): void {
+		this.database.run("PRAGMA wal_checkpoint(PASSIVE)");
+	}
+
 	setApplied(index: number, term: number): void {
 		this.setMeta("appliedIndex", index);
 		this.setMeta("appliedTerm", term);

@@ -1,0 +1,31 @@
+/**
+ * The files that the Raft log needs, and no more: real ones (disk-files.ts), or those of a simulator that loses what
+ * was not synced and fails when told to (testing/memory-files.ts). All names are in one folder.
+ *
+ * Errors: `no-space` when the disk is full or nearly so (a part of an append may have been written); anything else is
+ * `storage`. Whoever gets an error from `sync` must assume that what was not synced before is lost, and stop.
+ */
+
+export interface LogFile {
+	readonly sizeBytes: number;
+	/** Writes at the end. Not durable before `sync`. */
+	append(data: Uint8Array): Promise<void>;
+	/** fdatasync: data and size are durable. */
+	sync(): Promise<void>;
+	/** Fewer bytes than asked for only at the end of the file. */
+	read(offset: number, length: number): Promise<Uint8Array>;
+	/** Not durable before `sync`. */
+	truncate(sizeBytes: number): Promise<void>;
+	close(): Promise<void>;
+}
+
+export interface LogFiles {
+	list(): Promise<string[]>;
+	/** An existing file, or a new one with `create`, which fails when there is one. */
+	open(name: string, mode: "existing" | "create"): Promise<LogFile>;
+	/** Replaces the target. Durable after `syncDirectory`, as `create` and `remove` are. */
+	rename(from: string, to: string): Promise<void>;
+	remove(name: string): Promise<void>;
+	syncDirectory(): Promise<void>;
+	close(): Promise<void>;
+}

@@ -1,0 +1,163 @@
+/**
+ * The store of this node on its data folder:
+ *
+ *   lock            held while this process owns the folder (data-lock.ts)
+ *   raft/           the log's segments and `hard-state`: what is durable
+ *   state.db        the state, rebuilt from the newest snapshot and the log when it is missing
+ *   snapshots/      two copies of the state, by index; the log is cut below the older one
+ *
+ * Refuses to start, changing nothing, when something that was acknowledged cannot be read.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../lib/clock.ts";
+import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import { UndoStack } from "../lib/undo.ts";
+import { lockDataFolder } from "./data-lock.ts";
+import { openDiskFiles } from "./log/disk-files.ts";
+import { SegmentLog } from "./log/segment-log.ts";
+import { ReplicatedStore } from "./replicated-store.ts";
+import { SingleVoter } from "./single-voter.ts";
+import { openStateFile } from "./sqlite/database.ts";
+import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./sqlite/maintenance.ts";
+import { checkSnapshot, installSnapshot, listSnapshots, type SnapshotFile } from "./sqlite/snapshot-files.ts";
+import type { StateDatabase } from "./sqlite/state-database.ts";
+import type { Store } from "./store.ts";
+
+export type OpenStoreOptions = {
+	dataDir: string;
+	clock: Clock;
+	logger: Logger;
+	/** False leaves out fsync of the log: for tests only. */
+	fsync: boolean;
+	/** Something failed that must end the process: nothing more is acknowledged. */
+	onFatal: (error: AppError) => void;
+	policy?: Partial<MaintenancePolicy>;
+	/** Free bytes below which the log refuses to grow. */
+	reserveBytes?: number;
+	segmentBytes?: number;
+};
+
+export const pathsOf = (dataDir: string) => ({
+	log: join(dataDir, "raft"),
+	state: join(dataDir, "state.db"),
+	snapshots: join(dataDir, "snapshots"),
+});
+
+/** `in-use`: another process has the folder; `corrupt`: see the message; `unsupported`: a newer version was here. */
+export async function openStore(options: OpenStoreOptions): Promise<Store> {
+	const { dataDir, logger, clock } = options;
+	await using undo = new UndoStack((what, error) =>
+		logger.warn(`could not undo: ${what}`, { error: toAppError(error) }),
+	);
+	await mkdir(dataDir, { recursive: true, mode: 0o700 });
+	const lock = lockDataFolder(dataDir);
+	undo.add("lock of the data folder", () => lock.release());
+	const paths = pathsOf(dataDir);
+	const snapshots = await listSnapshots(paths.snapshots);
+	let state = await openState(paths.state, snapshots, logger);
+	undo.add("state database", () => state.close());
+	const files = await openDiskFiles({
+		directory: paths.log,
+		sync: options.fsync,
+		...(options.reserveBytes === undefined ? {} : { reserveBytes: options.reserveBytes }),
+	});
+	undo.add("files of the log", () => files.close());
+	const newest = snapshots[0]?.index ?? 0;
+	const knownIndex = Math.max(state.appliedIndex, newest);
+	const log = await SegmentLog.open(
+		{
+			files,
+			logger,
+			onFatal: options.onFatal,
+			knownIndex,
+			...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+		},
+		knownIndex === 0 ? 1 : null,
+	);
+	undo.add("the log", () => log.close());
+	if (state.appliedIndex + 1 < log.firstIndex) {
+		// A power cut can take the database back to before the snapshot that the log was cut behind.
+		state.close();
+		state = await rebuild(paths.state, snapshots, log.firstIndex, logger);
+	}
+	let maintenance: Maintenance | null = null;
+	const store = await ReplicatedStore.open({
+		state,
+		clock,
+		logger,
+		onFatal: options.onFatal,
+		async connect(onCommitted, appliedIndex) {
+			const consensus = await SingleVoter.start({ files, log, appliedIndex, onCommitted });
+			const policy = { ...defaultPolicy, ...options.policy };
+			maintenance = new Maintenance(
+				{
+					state,
+					statePath: paths.state,
+					snapshotDirectory: paths.snapshots,
+					policy,
+					clock,
+					logger,
+					logBytesAfter: (index) => consensus.logBytesAfter(index),
+					compact: (index) => consensus.compact(index),
+				},
+				newest,
+			);
+			return consensus;
+		},
+		onApplied: (appliedIndex) => maintenance?.onApplied(appliedIndex),
+		async takeSnapshot(path) {
+			if (maintenance === null) throw new AppError("unavailable", "The store is starting.");
+			return maintenance.snapshot(path);
+		},
+		stopUpkeep: async () => maintenance?.close(),
+		async release() {
+			await files.close();
+			state.close();
+			lock.release();
+		},
+	});
+	undo.clear();
+	return store;
+}
+
+/** The database, or, when there is none, one made from the newest snapshot (the log does the rest), or an empty one. */
+async function openState(path: string, snapshots: readonly SnapshotFile[], logger: Logger): Promise<StateDatabase> {
+	if (existsSync(path)) return openStateFile(path);
+	if (snapshots.length > 0) return rebuild(path, snapshots, 0, logger);
+	await setAsideStrayLog(path);
+	return openStateFile(path);
+}
+
+/** From the newest snapshot that is intact and reaches the log. */
+async function rebuild(
+	path: string,
+	snapshots: readonly SnapshotFile[],
+	firstLogIndex: number,
+	logger: Logger,
+): Promise<StateDatabase> {
+	for (const snapshot of snapshots) {
+		if (snapshot.index + 1 < firstLogIndex) break;
+		try {
+			const index = checkSnapshot(snapshot.path);
+			logger.warn("the state is rebuilt from a snapshot and the log", { snapshot: snapshot.path, index });
+			await installSnapshot(snapshot.path, path);
+			return openStateFile(path);
+		} catch (error) {
+			if (!isAppError(error, "corrupt")) throw error;
+			logger.error("a snapshot is damaged", { snapshot: snapshot.path, error });
+		}
+	}
+	throw new AppError(
+		"corrupt",
+		`The state database ${path} is missing or too old, and no intact snapshot reaches the log, which begins at ${firstLogIndex}. Put state.db or a file of snapshots/ back from a copy; or restore a backup into an empty data folder.`,
+	);
+}
+
+/** A write-ahead log without its database would be mixed into the new one. */
+async function setAsideStrayLog(path: string): Promise<void> {
+	for (const suffix of ["-wal", "-shm"])
+		if (existsSync(path + suffix)) await rename(path + suffix, `${path}${suffix}.unused`);
+}

@@ -1,0 +1,142 @@
+/**
+ * Upkeep of the state database in a thread of its own: snapshots when the log has grown enough, the log cut behind
+ * them, and the database's own write-ahead log moved into it. Two snapshots are kept, and the log since the older
+ * one, so that a snapshot that turns out to be damaged is no loss.
+ */
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import { AppError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import { MiB } from "../../lib/units.ts";
+import { WorkerClient, WorkerError } from "../worker-client.ts";
+import { listSnapshots } from "./snapshot-files.ts";
+import { type SnapshotWorkerCalls, snapshotWorker } from "./snapshot-worker.ts";
+import type { StateDatabase } from "./state-database.ts";
+
+export type MaintenancePolicy = {
+	/** A snapshot is made when so many entries, or so many bytes of log, came since the last. */
+	snapshotEntries: number;
+	snapshotLogBytes: number;
+	/** The write-ahead log is moved into the database when it is larger. */
+	checkpointBytes: number;
+};
+
+export const defaultPolicy: MaintenancePolicy = {
+	snapshotEntries: 50_000,
+	snapshotLogBytes: 32 * MiB,
+	checkpointBytes: 4 * MiB,
+};
+
+const kept = 2;
+const retryMs = 60_000;
+/** Looking at the size of a file for each command would cost more than the command. */
+const checkpointCheckInterval = 256;
+
+export type MaintenanceParts = {
+	state: StateDatabase;
+	statePath: string;
+	snapshotDirectory: string;
+	policy: MaintenancePolicy;
+	clock: Clock;
+	logger: Logger;
+	logBytesAfter: (index: number) => number;
+	compact: (index: number) => Promise<void>;
+};
+
+export class Maintenance {
+	readonly #parts: MaintenanceParts;
+	#worker: WorkerClient | null = null;
+	#lastSnapshot: number;
+	#running: Promise<void> | null = null;
+	#closed = false;
+	#nextAttemptMs = 0;
+	#lastCheckpointCheck = 0;
+
+	constructor(parts: MaintenanceParts, lastSnapshot: number) {
+		this.#parts = parts;
+		this.#lastSnapshot = lastSnapshot;
+	}
+
+	/** After entries were applied. Quick; the work itself goes on beside. */
+	onApplied(appliedIndex: number): void {
+		if (this.#closed || this.#running !== null || this.#parts.clock.monotonicMs() < this.#nextAttemptMs) return;
+		if (this.#snapshotIsDue(appliedIndex)) this.#start(() => this.#automaticSnapshot());
+		else if (appliedIndex - this.#lastCheckpointCheck >= checkpointCheckInterval) {
+			this.#lastCheckpointCheck = appliedIndex;
+			this.#start(() => this.#checkpoint());
+		}
+	}
+
+	/** A snapshot for a backup, to any path in a folder that exists. */
+	async snapshot(path: string): Promise<{ index: number; bytes: number }> {
+		try {
+			return await this.#snapshot(`${path}.tmp`, path);
+		} catch (error) {
+			throw snapshotError(error);
+		}
+	}
+
+	async #snapshot(temporary: string, target: string): Promise<{ index: number; bytes: number }> {
+		return (await this.#call("snapshot", { source: this.#parts.statePath, temporary, target })) as {
+			index: number;
+			bytes: number;
+		};
+	}
+
+	/** Waits for what is running; nothing begins any more. */
+	async close(): Promise<void> {
+		this.#closed = true;
+		await this.#running;
+		this.#worker?.close();
+	}
+
+	#snapshotIsDue(appliedIndex: number): boolean {
+		const { policy, logBytesAfter } = this.#parts;
+		if (appliedIndex - this.#lastSnapshot >= policy.snapshotEntries) return true;
+		return appliedIndex > this.#lastSnapshot && logBytesAfter(this.#lastSnapshot) >= policy.snapshotLogBytes;
+	}
+
+	#start(work: () => Promise<void>): void {
+		this.#running = work()
+			.catch((error) => {
+				this.#nextAttemptMs = this.#parts.clock.monotonicMs() + retryMs;
+				this.#parts.logger.warn("upkeep of the state failed; it is tried again", { error });
+			})
+			.finally(() => {
+				this.#running = null;
+			});
+	}
+
+	async #automaticSnapshot(): Promise<void> {
+		const { snapshotDirectory, compact, logger } = this.#parts;
+		const { index, bytes } = await this.#snapshot(join(snapshotDirectory, "new.tmp.db"), snapshotDirectory);
+		this.#lastSnapshot = index;
+		const [, ...older] = await listSnapshots(snapshotDirectory);
+		for (const { path } of older.slice(kept - 1)) await rm(path, { force: true });
+		const cutAt = older[kept - 2]?.index;
+		if (cutAt !== undefined) await compact(cutAt);
+		logger.info("snapshot of the state made", { index, bytes, logCutAt: cutAt ?? null });
+	}
+
+	async #checkpoint(): Promise<void> {
+		const { statePath, policy, state } = this.#parts;
+		const walBytes = async () => (await stat(`${statePath}-wal`).catch(() => null))?.size ?? 0;
+		if ((await walBytes()) < policy.checkpointBytes) return;
+		await this.#call("checkpoint", { source: statePath });
+		// Under steady writing the thread never gets to the end, and the file grows; the rest is little by now.
+		if ((await walBytes()) >= 4 * policy.checkpointBytes) state.checkpoint();
+	}
+
+	#call<K extends keyof SnapshotWorkerCalls>(operation: K, args: SnapshotWorkerCalls[K]): Promise<unknown> {
+		this.#worker ??= new WorkerClient(snapshotWorker);
+		return this.#worker.call(operation, args);
+	}
+}
+
+function snapshotError(cause: unknown): AppError {
+	const code = cause instanceof WorkerError ? cause.code : null;
+	if (code === "ENOSPC" || code === "SQLITE_FULL")
+		return new AppError("no-space", "There is not enough space for a snapshot.", { cause });
+	return new AppError("storage", `The snapshot could not be written (${code ?? "unknown error"}).`, { cause });
+}

@@ -1,0 +1,376 @@
+/**
+ * Random commands for property tests: every kind, on a small set of ids, so that they meet each other; valid often
+ * enough to change things, and wrong in every way that apply must refuse.
+ */
+import fc from "fast-check";
+import type { ErrorInfo } from "../lib/errors.ts";
+import { GiB } from "../lib/units.ts";
+import { roles } from "../model/access.ts";
+import { type TaskKind, taskKinds, taskStates } from "../model/task.ts";
+import { powerStates, type VmSpec } from "../model/vm.ts";
+import type { Command, CommandBody, CommandKind } from "../store/command.ts";
+import {
+	clusterIds,
+	fixtureCluster,
+	fixtureClusterObject,
+	fixtureId,
+	fixtureImage,
+	fixtureNetwork,
+	fixtureNode,
+	fixturePool,
+	fixtureSession,
+	fixtureTask,
+	fixtureTime,
+	fixtureToken,
+	fixtureUser,
+	fixtureVm,
+	fixtureVmSpec,
+	fixtureVmStatus,
+	fixtureVolume,
+} from "./fixtures.ts";
+
+type Arbitraries = { [K in CommandKind]: fc.Arbitrary<Extract<CommandBody, { kind: K }>> };
+
+const small = fc.integer({ min: 0, max: 3 });
+const idFrom = (base: number) => small.map((number) => fixtureId(base + number));
+const vmId = idFrom(0x100);
+const volumeId = idFrom(0x200);
+const imageId = idFrom(0x300);
+const poolId = fc.constantFrom(clusterIds.pool, fixtureId(0x500), fixtureId(0x501));
+const networkId = fc.constantFrom(clusterIds.network, fixtureId(0x520), fixtureId(0x521));
+const userId = fc.constantFrom(clusterIds.admin, fixtureId(0x540), fixtureId(0x541));
+const sessionId = idFrom(0x600);
+const tokenId = idFrom(0x700);
+const taskId = fc.integer({ min: 0, max: 40 }).map((number) => fixtureId(0x10000 + number));
+const nodeId = fc.oneof({ weight: 9, arbitrary: fc.constant(clusterIds.node) }, fc.constant(fixtureId(0x999)));
+const name = fc.constantFrom("alpha", "beta", "Gamma", "gamma", "delta", "a b");
+const text = fc.constantFrom("", "some text", "ünïcode\n", "\u0000");
+const tags = fc.subarray(["web", "db", "x:y", "BAD"]);
+const bytes = fc.constantFrom(0, 1, GiB, 10 * GiB, 20 * GiB, Number.MAX_SAFE_INTEGER);
+const errorInfo = fc.constantFrom<ErrorInfo | null>(null, { code: "storage", message: "broken" });
+const hash = fc.constantFrom("$argon2id$x", "plain");
+const secretHash = fc.integer({ min: 0, max: 5 }).map((number) => `sha256:${String(number).repeat(32)}`);
+const time = fc.constantFrom(fixtureTime, "2026-06-01T00:00:00.000Z", "2099-01-01T00:00:00+02:00", "soon");
+const expected = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined });
+
+/** Members that are undefined are left out, as commands of the API have them. */
+const record = <T extends object>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+	fc.record(model).map((made) => {
+		const kept = Object.entries(made).filter(([, value]) => value !== undefined);
+		return Object.fromEntries(kept) as T;
+	});
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+
+const task = (
+	kinds: readonly TaskKind[],
+	target: fc.Arbitrary<string>,
+	targetKind: "vm" | "volume" | "image" | "pool" | "network",
+) =>
+	fc
+		.record({
+			id: taskId,
+			kind: fc.oneof({ weight: 19, arbitrary: fc.constantFrom(...kinds) }, fc.constantFrom(...taskKinds)),
+			target,
+			cancelable: fc.boolean(),
+			nodeId,
+		})
+		.map(({ id, kind, target: targetId, cancelable, nodeId: node }) =>
+			fixtureTask(kind, { kind: targetKind, id: targetId }, { id, cancelable, nodeId: node }),
+		);
+
+const spec: fc.Arbitrary<VmSpec> = fc
+	.record({
+		disk: fc.option(volumeId),
+		image: fc.option(imageId),
+		nic: fc.option(fc.record({ networkId, mac: small.map((number) => `52:54:00:00:00:0${number}`) })),
+		vcpus: fc.constantFrom(1, 2, 8),
+	})
+	.map(({ disk, image, nic, vcpus }) =>
+		fixtureVmSpec({
+			cpu: { vcpus, maxVcpus: 4, model: "portable" },
+			disks:
+				disk === null
+					? []
+					: [{ id: "disk-0", volumeId: disk, bus: "virtio", cache: "none", discard: true, readOnly: false }],
+			cdroms: image === null ? [] : [{ id: "cd-0", imageId: image }],
+			nics: nic === null ? [] : [{ id: "nic-0", model: "virtio", linkUp: true, ...nic }],
+		}),
+	);
+
+const vm = fc.record({ id: vmId, name, tags, spec, nodeId }).map((changes) => fixtureVm(changes));
+const volume = fc
+	.record({
+		id: volumeId,
+		name,
+		poolId,
+		source: fc.oneof(
+			fc.constant({ kind: "empty" as const }),
+			fc.record({ kind: fc.constant("image" as const), imageId, fullCopy: fc.boolean() }),
+			fc.record({ kind: fc.constant("clone" as const), volumeId, fullCopy: fc.boolean() }),
+		),
+	})
+	.map((changes) => fixtureVolume(changes));
+const vmWithVolumes = fc.record({ vm, volumes: fc.array(volume, { maxLength: 1 }) });
+const vmTaskKinds = ["vm.start", "vm.shutdown", "vm.stop", "vm.reset", "vm.pause", "vm.resume"] as const;
+const vmStatus = fc
+	.record({ powerState: fc.constantFrom(...powerStates), observedGeneration: small })
+	.map((changes) => fixtureVmStatus(changes));
+const nodeStatus = fc.constantFrom("a", "b").map((reason) => ({ ...fixtureNode().status, reason }));
+
+const described = {
+	expectedGeneration: expected,
+	name: maybe(name),
+	description: maybe(text),
+};
+
+export const bodyArbitraries: Arbitraries = {
+	clusterInit: fc.constant(fixtureCluster()),
+	clusterUpdate: record({
+		kind: fc.constant("clusterUpdate"),
+		id: fc.constant(fixtureClusterObject().id),
+		expectedGeneration: expected,
+		name,
+	}),
+	nodeUpdate: record({ kind: fc.constant("nodeUpdate"), id: nodeId, expectedGeneration: expected, name }),
+	nodeStatus: record({ kind: fc.constant("nodeStatus"), id: nodeId, status: nodeStatus }),
+	userCreate: fc
+		.record({ id: userId, name, role: fc.constantFrom(...roles), passwordHash: hash })
+		.map(({ passwordHash, ...changes }) => ({ kind: "userCreate", user: fixtureUser(changes), passwordHash })),
+	userUpdate: record({
+		kind: fc.constant("userUpdate"),
+		id: userId,
+		expectedGeneration: expected,
+		displayName: maybe(text),
+		role: maybe(fc.constantFrom(...roles)),
+		enabled: maybe(fc.boolean()),
+	}),
+	userPasswordSet: record({
+		kind: fc.constant("userPasswordSet"),
+		id: userId,
+		passwordHash: hash,
+		mustChangePassword: fc.boolean(),
+		keepSessionId: maybe(sessionId),
+	}),
+	userDelete: record({ kind: fc.constant("userDelete"), id: userId }),
+	sessionCreate: fc
+		.record({ id: sessionId, userId, expiresAt: time, secretHash })
+		.map(({ secretHash: sent, ...changes }) => ({
+			kind: "sessionCreate",
+			session: fixtureSession(changes),
+			secretHash: sent,
+		})),
+	sessionDelete: record({ kind: fc.constant("sessionDelete"), id: sessionId }),
+	tokenCreate: fc
+		.record({ id: tokenId, userId, role: fc.constantFrom(...roles), expiresAt: fc.option(time), secretHash })
+		.map(({ secretHash: sent, ...changes }) => ({
+			kind: "tokenCreate",
+			token: fixtureToken(changes),
+			secretHash: sent,
+		})),
+	tokenDelete: record({ kind: fc.constant("tokenDelete"), id: tokenId }),
+	auditAppend: fc.constant({
+		kind: "auditAppend",
+		record: {
+			id: fixtureId(0x800),
+			time: fixtureTime,
+			requester: { kind: "user", id: clusterIds.admin, name: "admin" },
+			remoteAddress: null,
+			operation: "userList",
+			outcome: "denied",
+			targets: [],
+			errorCode: "forbidden",
+		},
+	}),
+	vmCreate: fc
+		.record({ made: vmWithVolumes, task: task(["vm.create"], vmId, "vm") })
+		.map(({ made, task: sent }) => ({ kind: "vmCreate", ...made, task: sent })),
+	vmUpdate: record({
+		kind: fc.constant("vmUpdate"),
+		id: vmId,
+		...described,
+		tags: maybe(tags),
+		spec: maybe(spec),
+		task: task(["vm.update"], vmId, "vm"),
+	}),
+	vmAction: record({
+		kind: fc.constant("vmAction"),
+		id: vmId,
+		desiredPower: maybe(fc.constantFrom("running", "paused", "stopped")),
+		task: task(vmTaskKinds, vmId, "vm"),
+	}),
+	vmDelete: record({
+		kind: fc.constant("vmDelete"),
+		id: vmId,
+		deleteVolumes: fc.boolean(),
+		task: task(["vm.delete"], vmId, "vm"),
+	}),
+	vmStatus: record({
+		kind: fc.constant("vmStatus"),
+		id: vmId,
+		nodeId,
+		status: vmStatus,
+		desiredPower: maybe(fc.constantFrom("running", "paused", "stopped")),
+	}),
+	vmGone: record({ kind: fc.constant("vmGone"), id: vmId, nodeId }),
+	vmAdopt: fc
+		.record({ made: vmWithVolumes, task: task(["vm.adopt"], vmId, "vm") })
+		.map(({ made, task: sent }) => ({ kind: "vmAdopt", ...made, task: sent })),
+	poolCreate: fc
+		.record({
+			id: poolId,
+			name,
+			path: fc.constantFrom("/a", "/b", "/a/c"),
+			task: task(["pool.create"], poolId, "pool"),
+		})
+		.map(({ path, task: sent, ...changes }) => ({
+			kind: "poolCreate",
+			pool: fixturePool({ ...changes, config: { path } }),
+			task: sent,
+		})),
+	poolUpdate: record({ kind: fc.constant("poolUpdate"), id: poolId, ...described }),
+	poolDelete: record({ kind: fc.constant("poolDelete"), id: poolId, task: task(["pool.delete"], poolId, "pool") }),
+	poolNodeStatus: fc
+		.record({ id: poolId, nodeId, health: fc.constantFrom("healthy", "error", "degraded") })
+		.map(({ id, ...status }) => ({
+			kind: "poolNodeStatus",
+			id,
+			status: {
+				...status,
+				reason: null,
+				totalBytes: GiB,
+				usedBytes: 0,
+				availableBytes: null,
+				capabilities: null,
+				updatedAt: fixtureTime,
+			},
+		})),
+	poolGone: record({ kind: fc.constant("poolGone"), id: poolId }),
+	volumeCreate: record({
+		kind: fc.constant("volumeCreate"),
+		volume,
+		task: task(["volume.create"], volumeId, "volume"),
+	}),
+	volumeUpdate: record({ kind: fc.constant("volumeUpdate"), id: volumeId, expectedGeneration: expected, name }),
+	volumeResize: record({
+		kind: fc.constant("volumeResize"),
+		id: volumeId,
+		sizeBytes: bytes,
+		task: task(["volume.resize"], volumeId, "volume"),
+	}),
+	volumeDelete: record({
+		kind: fc.constant("volumeDelete"),
+		id: volumeId,
+		task: task(["volume.delete"], volumeId, "volume"),
+	}),
+	volumeStatus: record({
+		kind: fc.constant("volumeStatus"),
+		id: volumeId,
+		phase: fc.constantFrom("pending", "creating", "ready", "resizing", "deleting", "error"),
+		sizeBytes: maybe(bytes),
+		allocatedBytes: maybe(fc.option(bytes)),
+		error: maybe(errorInfo),
+	}),
+	volumeGone: record({ kind: fc.constant("volumeGone"), id: volumeId }),
+	imageCreate: fc
+		.record({ id: imageId, name, poolId, task: task(["image.import"], imageId, "image") })
+		.map(({ task: sent, ...changes }) => ({ kind: "imageCreate", image: fixtureImage(changes), task: sent })),
+	imageUpdate: record({ kind: fc.constant("imageUpdate"), id: imageId, ...described, tags: maybe(tags) }),
+	imageDelete: record({
+		kind: fc.constant("imageDelete"),
+		id: imageId,
+		task: task(["image.delete"], imageId, "image"),
+	}),
+	imageStatus: record({
+		kind: fc.constant("imageStatus"),
+		id: imageId,
+		phase: fc.constantFrom("uploading", "importing", "ready", "error", "deleting"),
+		receivedBytes: maybe(bytes),
+		fileSizeBytes: maybe(bytes),
+		virtualSizeBytes: maybe(bytes),
+		sha256: maybe(fc.constant("0".repeat(64))),
+		error: maybe(errorInfo),
+	}),
+	imageGone: record({ kind: fc.constant("imageGone"), id: imageId }),
+	networkCreate: fc
+		.record({
+			id: networkId,
+			name,
+			bridge: fc.constantFrom("br0", "br1"),
+			task: task(["network.create"], networkId, "network"),
+		})
+		.map(({ bridge, task: sent, ...changes }) => ({
+			kind: "networkCreate",
+			network: fixtureNetwork({ ...changes, config: { kind: "bridge", bridge } }),
+			task: sent,
+		})),
+	networkUpdate: record({ kind: fc.constant("networkUpdate"), id: networkId, ...described }),
+	networkDelete: record({
+		kind: fc.constant("networkDelete"),
+		id: networkId,
+		task: task(["network.delete"], networkId, "network"),
+	}),
+	networkNodeStatus: fc
+		.record({ id: networkId, nodeId, health: fc.constantFrom("healthy", "error") })
+		.map(({ id, ...status }) => ({
+			kind: "networkNodeStatus",
+			id,
+			status: { ...status, bridge: "br0", error: null },
+		})),
+	networkGone: record({ kind: fc.constant("networkGone"), id: networkId }),
+	taskUpdate: record({
+		kind: fc.constant("taskUpdate"),
+		id: taskId,
+		state: fc.constantFrom(...taskStates),
+		progress: maybe(fc.option(fc.double({ min: -1, max: 101, noNaN: true }))),
+		message: maybe(fc.option(text)),
+		cancelable: maybe(fc.boolean()),
+		error: maybe(errorInfo),
+	}),
+	taskCancel: record({ kind: fc.constant("taskCancel"), id: taskId }),
+	prune: record({ kind: fc.constant("prune"), tasksBefore: time, sessionsExpiredBefore: time, auditBefore: time }),
+};
+
+export const bodyArbitrary: fc.Arbitrary<CommandBody> = fc.oneof(...Object.values(bodyArbitraries));
+
+const meta = fc.record({
+	timeMs: fc.integer({ min: Date.parse("2025-12-01T00:00:00Z"), max: Date.parse("2026-03-01T00:00:00Z") }),
+	remoteAddress: fc.option(fc.constantFrom("192.0.2.1", "2001:db8::1")),
+	idempotencyKey: fc.option(fc.constantFrom("key-1", "key-2", ""), { freq: 3 }),
+	who: fc.oneof(
+		{
+			weight: 6,
+			arbitrary: fc.constant({
+				requester: { kind: "system", id: null, name: "system" },
+				operation: "system",
+				credential: null,
+			} as const),
+		},
+		{
+			weight: 2,
+			arbitrary: fc.constant({
+				requester: { kind: "local", id: null, name: "root" },
+				operation: "vmCreate",
+				credential: null,
+			} as const),
+		},
+		fc
+			.record({
+				userId,
+				id: sessionId,
+				operation: fc.constantFrom("vmCreate", "userUpdate", "no-such", "sessionCreate"),
+			})
+			.map(
+				(made) =>
+					({
+						requester: { kind: "user", id: made.userId, name: "someone" },
+						operation: made.operation,
+						credential: { kind: "session", id: made.id },
+					}) as const,
+			),
+	),
+});
+
+/** A whole command; `number` makes its id, so that a sequence can hold the same command twice. */
+export const commandArbitrary: fc.Arbitrary<Command> = fc
+	.record({ number: fc.integer({ min: 0, max: 100_000 }), meta, body: bodyArbitrary })
+	.map(({ number, meta: { who, ...rest }, body }) => ({ id: fixtureId(0x20000000 + number), ...rest, ...who, body }));
