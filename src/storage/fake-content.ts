@@ -1,5 +1,9 @@
 /** Bytes of the fake driver's files: sparse, in memory, copied when written after a copy. Zeroes take no room. */
 
+import { AppError } from "../lib/errors.ts";
+import { trailerBytes } from "./inspect/file-magic.ts";
+import { qcow2HeaderBytes } from "./inspect/qcow2-header.ts";
+
 const pageBytes = 4096;
 
 export class SparseBytes {
@@ -86,3 +90,28 @@ export class SparseBytes {
 		return hasher.digest("hex");
 	}
 }
+
+/** Waits for the gate; `canceled` when the signal comes first. */
+export function abortable(gate: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+	if (!signal) return gate;
+	const { promise, resolve, reject } = Promise.withResolvers<void>();
+	const onAbort = () => reject(new AppError("canceled", "The operation was canceled."));
+	signal.addEventListener("abort", onAbort, { once: true });
+	gate.then(resolve).finally(() => signal.removeEventListener("abort", onAbort));
+	if (signal.aborted) onAbort();
+	return promise;
+}
+
+/** The bytes as a file. */
+export function fileOf(bytes: Uint8Array): SparseBytes {
+	const content = new SparseBytes(bytes.length);
+	content.write(0, bytes);
+	return content;
+}
+
+/** What the rules for images look at. */
+export const bytesOf = (content: SparseBytes) => ({
+	fileSizeBytes: content.length,
+	head: content.read(0, qcow2HeaderBytes),
+	tail: content.read(Math.max(0, content.length - trailerBytes), trailerBytes),
+});

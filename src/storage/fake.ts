@@ -17,10 +17,8 @@ import type {
 	UploadStatus,
 	VolumeInfo,
 } from "./driver.ts";
-import { SparseBytes } from "./fake-content.ts";
-import { trailerBytes } from "./inspect/file-magic.ts";
+import { abortable, bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
-import { qcow2HeaderBytes } from "./inspect/qcow2-header.ts";
 import { qcow2Sample } from "./inspect/qcow2-sample.ts";
 import { diskSize, requireId } from "./names.ts";
 
@@ -372,28 +370,6 @@ export class FakeStorageDriver implements StorageDriver {
 		if (failure >= 0) throw this.#failures.splice(failure, 1)[0]?.error;
 	}
 }
-
-function abortable(gate: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-	if (!signal) return gate;
-	const { promise, resolve, reject } = Promise.withResolvers<void>();
-	const onAbort = () => reject(new AppError("canceled", "The operation was canceled."));
-	signal.addEventListener("abort", onAbort, { once: true });
-	gate.then(resolve).finally(() => signal.removeEventListener("abort", onAbort));
-	if (signal.aborted) onAbort();
-	return promise;
-}
-
-function fileOf(bytes: Uint8Array): SparseBytes {
-	const content = new SparseBytes(bytes.length);
-	content.write(0, bytes);
-	return content;
-}
-
-const bytesOf = (content: SparseBytes) => ({
-	fileSizeBytes: content.length,
-	head: content.read(0, qcow2HeaderBytes),
-	tail: content.read(Math.max(0, content.length - trailerBytes), trailerBytes),
-});
 
 const imageInfo = ({ id, format, fileSizeBytes, virtualSizeBytes }: FakeImage): ImageInfo => ({
 	...{ id, format, fileSizeBytes, virtualSizeBytes },

@@ -2,6 +2,10 @@
 import { createServer as createPlainServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { present } from "../../lib/assert.ts";
+import { MiB } from "../../lib/units.ts";
+import { pattern, readAll } from "../conformance.ts";
+import type { FakeStorageDriver } from "../fake.ts";
+import { type FetchOptions, fetchToUpload } from "../fetch-url.ts";
 
 export type StrangerRequest = { path: string; headers: Record<string, string>; count: number };
 /** Writes the answer on the socket; the connection is closed by whoever wants to. */
@@ -74,3 +78,24 @@ export function fileServer(
 		socket.end(cut === undefined ? body : body.subarray(0, cut));
 	};
 }
+
+const quick = { allowLoopback: true, stallMs: 300, totalMs: 8000, retryDelayMs: 1, attempts: 3 };
+
+export async function download(
+	driver: FakeStorageDriver,
+	id: string,
+	server: Stranger | string,
+	more: Partial<FetchOptions> = {},
+) {
+	const url = typeof server === "string" ? server : `http://127.0.0.1:${server.port}/disk.raw`;
+	return fetchToUpload(driver, id, { url, ...quick, ...more });
+}
+
+/** What the finished image holds. */
+export async function contentOf(driver: FakeStorageDriver, id: string): Promise<Uint8Array> {
+	await driver.finishImage(id, { format: "raw", sha256: null });
+	return readAll((await driver.openImage(id)).stream);
+}
+
+/** The file that most servers here have. */
+export const content = pattern(2 * MiB);
