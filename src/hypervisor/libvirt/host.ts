@@ -26,7 +26,7 @@ export async function readHost(client: LibvirtClient): Promise<HostFacts> {
 		version: `libvirt ${text(libvirt)}, QEMU ${text(hypervisor)}`,
 		cpuModel: host?.textOf("cpu", "model") ?? node.model,
 		cpuCount: node.cpus,
-		memoryBytes: memory.totalBytes,
+		memoryBytes: memory.totalBytes ?? node.memoryBytes,
 		qemuUser: qemuUserOf(host),
 	};
 }
