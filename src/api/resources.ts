@@ -1,7 +1,7 @@
 /** What handlers of all resources do alike: find, list, create, start work. */
 
 import { toRfc3339 } from "../lib/clock.ts";
-import { AppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import type { ResourceRef } from "../model/schema.ts";
 import type { Task, TaskKind } from "../model/task.ts";
 import type { CommandBody } from "../store/command.ts";
@@ -70,6 +70,26 @@ export function listPage<T extends TableName>(
 /** 200 with the object and its ETag. */
 export const shown = <T extends { generation: number }>(object: T) => ok(object, { etag: object.generation });
 
+const maxRebases = 5;
+
+/**
+ * `mutate`, for plans that merge a change into the object as it is and insist on that generation: when somebody else
+ * was quicker, and the client did not ask for a certain generation itself, the change is planned again.
+ */
+async function mutateRebased(
+	context: RequestContext,
+	plan: () => CommandBody | Promise<CommandBody>,
+): Promise<Applied> {
+	for (let attempt = 1; ; attempt++) {
+		try {
+			return await context.mutate(plan);
+		} catch (error) {
+			const again = isAppError(error, "stale-etag") && context.expectedGeneration === undefined;
+			if (!again || attempt >= maxRebases) throw error;
+		}
+	}
+}
+
 /**
  * Runs a command that makes an object and reads the object back: the id is taken from what was applied, so that a
  * repeated Idempotency-Key answers with the first object.
@@ -79,7 +99,7 @@ export async function create<T extends TableName>(
 	table: T,
 	plan: () => CommandBody | Promise<CommandBody>,
 ): Promise<{ object: Tables[T]; applied: Applied; taskLocation?: string }> {
-	const applied = await context.mutate(plan);
+	const applied = await mutateRebased(context, plan);
 	const made = applied.targets.find((target) => target.kind === table);
 	if (!made) throw new AppError("internal", "The command applied without naming what it made.");
 	const object = find(context, table, made.id);
@@ -102,7 +122,7 @@ export async function created<T extends Exclude<TableName, "task" | "audit" | "s
 
 /** 202 with the task that does the work. */
 export async function accepted(context: RequestContext, plan: () => CommandBody | Promise<CommandBody>) {
-	const applied = await context.mutate(plan);
+	const applied = await mutateRebased(context, plan);
 	if (applied.taskId === null) throw new AppError("internal", "The command applied without a task.");
 	const location = `/v1/tasks/${applied.taskId}`;
 	return taken(find(context, "task", applied.taskId), { location, taskLocation: location });
