@@ -3,13 +3,14 @@
  * was updated, or is away) the page says so and offers to reload.
  */
 import { signal } from "@preact/signals";
-import type { ComponentType } from "preact";
+import type { ComponentChildren, ComponentType } from "preact";
 import { ApiError, toApiError } from "../api/errors.ts";
 import { ErrorState, PageSkeleton } from "../components/feedback.tsx";
 import { errors as t } from "../strings/errors.ts";
 
 export function lazyPage<Props extends object>(
 	load: () => Promise<{ default: ComponentType<Props> }>,
+	waiting: ComponentChildren = <PageSkeleton />,
 ): ComponentType<Props> & { preload: () => void } {
 	const loaded = signal<ComponentType<Props> | null>(null);
 	const failed = signal<ApiError | null>(null);
@@ -31,7 +32,7 @@ export function lazyPage<Props extends object>(
 		const Page = loaded.value;
 		if (!Page) {
 			start();
-			return <PageSkeleton />;
+			return waiting;
 		}
 		return <Page {...props} />;
 	}

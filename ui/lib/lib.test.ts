@@ -5,6 +5,7 @@ import { bestMatches, matchScore } from "./fuzzy.ts";
 import { sha512Crypt } from "./sha512-crypt.ts";
 import { sortedBy } from "./sort.ts";
 import { SseParser } from "./sse.ts";
+import { stripTerminalCodes } from "./terminal-text.ts";
 import { elapsed, relativeTime } from "./time.ts";
 
 describe("relativeTime", () => {
@@ -106,4 +107,15 @@ describe("sha512Crypt", () => {
 		test(`${password.slice(0, 12)} with ${salt}`, async () =>
 			expect(await sha512Crypt(password, salt, rounds)).toBe(hash));
 	}
+});
+
+describe("stripTerminalCodes", () => {
+	const cases: [string, string, string][] = [
+		["colours and cursor moves", "\u001b[1;32mok\u001b[0m\u001b[2J done", "ok done"],
+		["titles", "\u001b]0;title\u0007text", "text"],
+		["a line that overwrites itself", "10%\r50%\r100%\r\nnext", "100%\nnext"],
+		["bells and other controls", "a\u0007b\u0000c\td", "abc\td"],
+		["plain text", "login: ", "login: "],
+	];
+	for (const [name, raw, plain] of cases) test(name, () => expect(stripTerminalCodes(raw)).toBe(plain));
 });

@@ -1,0 +1,229 @@
+/** A new disk for a VM: empty, from an image, or a volume that is there already. */
+
+import { GiB, MiB } from "../../../src/lib/units.ts";
+import { call } from "../../api/call.ts";
+import { ApiError } from "../../api/errors.ts";
+import { followTask } from "../../api/tasks.ts";
+import type { Vm } from "../../api/types.ts";
+import { useCollection } from "../../api/use.ts";
+import { Button } from "../../components/button.tsx";
+import { Dialog } from "../../components/dialog.tsx";
+import { SegmentedField, SelectField, TextField } from "../../components/fields.tsx";
+import { type FieldErrors, useForm } from "../../components/form.ts";
+import { FormError } from "../../components/form-error.tsx";
+import { Notice } from "../../components/layout.tsx";
+import { SizeField } from "../../components/size-field.tsx";
+import { formatBytes } from "../../lib/format.ts";
+import { fits, namePattern } from "../../lib/patterns.ts";
+import { byName } from "../../lib/sort.ts";
+import { common } from "../../strings/common.ts";
+import { devices as t } from "../../strings/devices.ts";
+import { storage as storageText } from "../../strings/storage.ts";
+import { poolChoices } from "../storage/choices.ts";
+import { followVolumeReady } from "./release.ts";
+import { freeDeviceId, updateVm } from "./update.ts";
+
+type Values = {
+	kind: "new" | "image" | "existing";
+	name: string;
+	sizeBytes: number | null;
+	poolId: string;
+	imageId: string;
+	volumeId: string;
+	format: "qcow2" | "raw";
+	bus: "virtio" | "scsi" | "sata";
+};
+
+export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
+	const pools = useCollection("pool").items.value;
+	const images = useCollection("image").items.value;
+	const volumes = useCollection("volume").items.value;
+	const usable = images.filter(({ phase, format }) => phase === "ready" && format !== "iso").sort(byName);
+	const free = volumes.filter(
+		({ vmId, phase, nodeId }) => vmId === null && phase === "ready" && (nodeId ?? vm.nodeId) === vm.nodeId,
+	);
+	const id = freeDeviceId("disk", vm.spec.disks);
+	const form = useForm<Values>({
+		initial: {
+			kind: "new",
+			name: `${vm.name.slice(0, 48)}-${id}`,
+			sizeBytes: 20 * GiB,
+			poolId: volumes.find(({ vmId }) => vmId === vm.id)?.poolId ?? pools[0]?.id ?? "",
+			imageId: "",
+			volumeId: "",
+			format: "qcow2",
+			bus: "virtio",
+		},
+		validate(values): FieldErrors {
+			const errors: FieldErrors = {};
+			if (values.kind === "existing") {
+				if (values.volumeId === "") errors["/volumeId"] = common.required;
+				return errors;
+			}
+			if (!fits(namePattern, values.name)) errors["/name"] = common.nameInvalid;
+			if (values.sizeBytes === null || values.sizeBytes < MiB) errors["/sizeBytes"] = common.numberMin("1 MiB");
+			if (values.kind === "image") {
+				const image = images.find((other) => other.id === values.imageId);
+				const least = image?.virtualSizeBytes ?? 0;
+				if (!image) errors["/source/imageId"] = common.required;
+				else if (values.sizeBytes !== null && values.sizeBytes < least) {
+					errors["/sizeBytes"] = storageText.imageNeeds(formatBytes(least));
+				}
+			}
+			return errors;
+		},
+		async submit(values) {
+			const volumeId = values.kind === "existing" ? values.volumeId : await makeVolume(vm, values);
+			const disk = { id, volumeId, bus: values.bus, cache: "none", discard: true, readOnly: false } as const;
+			try {
+				await updateVm(vm, { disks: [...vm.spec.disks, disk] });
+			} catch (error) {
+				if (values.kind === "existing" || !(error instanceof ApiError)) throw error;
+				const { status, code, operation } = error;
+				throw new ApiError(`${t.diskAttached(values.name)} ${error.message}`, { status, code, operation });
+			}
+			onClose();
+		},
+	});
+	const values = form.values.value;
+	const source = values.kind;
+	return (
+		<Dialog
+			kind="panel"
+			title={t.addDiskTitle(vm.name)}
+			onClose={onClose}
+			dirty={form.dirty.value && !form.busy.value}
+			onSubmit={() => void form.submit()}
+			footer={
+				<>
+					<Button onClick={onClose}>{common.cancel}</Button>
+					<Button type="submit" kind="primary" busy={form.busy.value}>
+						{t.addDisk}
+					</Button>
+				</>
+			}
+		>
+			<FormError form={form} title={t.addDiskFailed} />
+			<SegmentedField
+				label={t.diskKind}
+				value={source}
+				choices={[
+					{ value: "new", label: t.newDisk },
+					{ value: "image", label: t.fromImage },
+					{ value: "existing", label: t.existing },
+				]}
+				onChange={(kind) => form.set({ kind })}
+			/>
+			{source === "existing" &&
+				(free.length === 0 ? (
+					<Notice>{t.noFreeVolumes}</Notice>
+				) : (
+					<SelectField
+						label={t.volume}
+						value={values.volumeId}
+						error={form.error("/volumeId")}
+						choices={[
+							{ value: "", label: "" },
+							...free.sort(byName).map((volume) => ({
+								value: volume.id,
+								label: `${volume.name} (${formatBytes(volume.sizeBytes)})`,
+							})),
+						]}
+						onChange={(volumeId) => form.set({ volumeId })}
+					/>
+				))}
+			{source === "image" &&
+				(usable.length === 0 ? (
+					<Notice>{t.noImages}</Notice>
+				) : (
+					<SelectField
+						label={t.image}
+						value={values.imageId}
+						error={form.error("/source/imageId")}
+						choices={[{ value: "", label: "" }, ...usable.map((image) => ({ value: image.id, label: image.name }))]}
+						onChange={(imageId) => {
+							const image = images.find((other) => other.id === imageId);
+							const sizeBytes = Math.max(values.sizeBytes ?? 0, image?.virtualSizeBytes ?? 0);
+							form.set({ imageId, sizeBytes, poolId: image?.poolId ?? values.poolId }, "/source/imageId");
+						}}
+					/>
+				))}
+			{source !== "existing" && (
+				<>
+					<TextField
+						label={t.diskName}
+						value={values.name}
+						plain
+						error={form.error("/name")}
+						onInput={(name) => form.set({ name })}
+					/>
+					<SizeField
+						label={t.size}
+						narrow
+						value={values.sizeBytes}
+						error={form.error("/sizeBytes")}
+						onInput={(sizeBytes) => form.set({ sizeBytes })}
+					/>
+					{source === "new" && (
+						<SelectField
+							label={t.pool}
+							value={values.poolId}
+							error={form.error("/poolId")}
+							choices={poolChoices(pools)}
+							onChange={(poolId) => form.set({ poolId })}
+						/>
+					)}
+					<SelectField
+						label={t.format}
+						narrow
+						value={values.format}
+						hint={storageText.formatHints[values.format]}
+						choices={[
+							{ value: "qcow2", label: "qcow2" },
+							{ value: "raw", label: "raw" },
+						]}
+						onChange={(format) => form.set({ format })}
+					/>
+				</>
+			)}
+			<SelectField
+				label={t.bus}
+				narrow
+				value={values.bus}
+				choices={[
+					{ value: "virtio", label: t.buses.virtio },
+					{ value: "scsi", label: t.buses.scsi },
+					{ value: "sata", label: t.buses.sata },
+				]}
+				onChange={(bus) => form.set({ bus })}
+			/>
+		</Dialog>
+	);
+}
+
+/** The id of a new volume that is ready to be attached. */
+async function makeVolume(vm: Vm, values: Values): Promise<string> {
+	const image = values.kind === "image";
+	const { data, taskId } = await call("volumeCreate", {
+		body: {
+			name: values.name,
+			poolId: values.poolId,
+			nodeId: vm.nodeId,
+			format: values.format,
+			...(values.sizeBytes === null ? {} : { sizeBytes: values.sizeBytes }),
+			source: image ? { kind: "image", imageId: values.imageId, fullCopy: values.format === "raw" } : { kind: "empty" },
+		},
+	});
+	if (taskId) {
+		const task = await followTask(taskId);
+		if (task?.state === "failed") {
+			throw new ApiError(task.error?.message ?? t.addDiskFailed, {
+				status: 0,
+				code: "storage",
+				operation: "volumeCreate",
+			});
+		}
+	}
+	await followVolumeReady(data.id);
+	return data.id;
+}

@@ -1,0 +1,167 @@
+/** The disks and CD-ROM drives of a VM. */
+import { Disc, HardDrive, Plus } from "lucide-preact";
+import { h } from "preact";
+import { useState } from "preact/hooks";
+import { useLocation } from "preact-iso";
+import { toastFailure } from "../../api/notify.ts";
+import type { Vm, Volume } from "../../api/types.ts";
+import { useCollection } from "../../api/use.ts";
+import { act } from "../../api/write.ts";
+import { StateBadge } from "../../components/badge.tsx";
+import { Button } from "../../components/button.tsx";
+import { confirm } from "../../components/confirm.tsx";
+import { EmptyState } from "../../components/feedback.tsx";
+import { Card, Notice, Stack } from "../../components/layout.tsx";
+import type { Action } from "../../components/menu.tsx";
+import { ResourceLink } from "../../components/resource-link.tsx";
+import { volumeLook } from "../../components/states.ts";
+import { DataTable } from "../../components/table/data-table.tsx";
+import type { Column } from "../../components/table/types.ts";
+import { formatBytes } from "../../lib/format.ts";
+import { href } from "../../routes.ts";
+import { common } from "../../strings/common.ts";
+import { devices as t } from "../../strings/devices.ts";
+import { ResizeDialog } from "../storage/resize-dialog.tsx";
+import { AddDiskPanel } from "./add-disk.tsx";
+import { CdromsCard } from "./cdroms.tsx";
+import { followVolumeRelease } from "./release.ts";
+import { updateVm } from "./update.ts";
+import { obstacleOf } from "./vm-actions.ts";
+
+type DiskRow = Vm["spec"]["disks"][number] & { boot: number; volume: Volume | undefined };
+
+const columns: readonly Column<DiskRow>[] = [
+	{ id: "id", header: t.device, cell: ({ id }) => id, width: "110px", fixed: true, card: "title" },
+	{ id: "volume", header: t.volume, cell: ({ volumeId }) => <ResourceLink kind="volume" id={volumeId} /> },
+	{
+		id: "size",
+		header: t.size,
+		cell: ({ volume }) => volume && formatBytes(volume.sizeBytes),
+		width: "100px",
+		align: "end",
+	},
+	{
+		id: "allocated",
+		header: t.allocated,
+		cell: ({ volume }) => (volume?.allocatedBytes == null ? "–" : formatBytes(volume.allocatedBytes)),
+		width: "110px",
+		align: "end",
+		card: "none",
+	},
+	{
+		id: "pool",
+		header: t.pool,
+		cell: ({ volume }) => volume && <ResourceLink kind="pool" id={volume.poolId} plain />,
+		width: "130px",
+	},
+	{
+		id: "bus",
+		header: t.bus,
+		cell: ({ bus, volume }) => `${t.buses[bus]}${volume ? `, ${volume.format}` : ""}`,
+		width: "130px",
+	},
+	{
+		id: "boot",
+		header: t.bootOrder,
+		cell: ({ boot }) => (boot < 0 ? "–" : boot + 1),
+		width: "104px",
+		align: "end",
+		card: "none",
+	},
+	{
+		id: "state",
+		header: t.state,
+		cell: ({ volume }) => volume && <StateBadge look={volumeLook(volume.phase)} note={volume.error?.message} />,
+		width: "120px",
+		card: "badge",
+	},
+];
+
+export function DisksTab({ vm }: { vm: Vm }) {
+	const { route } = useLocation();
+	const volumes = useCollection("volume");
+	useCollection("pool");
+	const [adding, setAdding] = useState(false);
+	const [resizing, setResizing] = useState<Volume | null>(null);
+	const obstacle = obstacleOf("update-hardware", "vmUpdate", vm);
+	const rows: DiskRow[] = vm.spec.disks.map((disk) => ({
+		...disk,
+		boot: vm.spec.bootOrder.indexOf(disk.id),
+		volume: volumes.one(disk.volumeId).value,
+	}));
+	const actions = ({ id, volume, volumeId }: DiskRow): Action[] => [
+		{
+			id: "resize",
+			label: t.resize,
+			obstacle: obstacleOf("update-hardware", "volumeResize", vm) ?? (volume ? null : common.notYetKnown),
+			onSelect: () => setResizing(volume ?? null),
+		},
+		{ id: "open", label: t.open, onSelect: () => route(href("volume", { volumeId })) },
+		{ id: "detach", label: t.detach, obstacle, divided: true, onSelect: () => void detach(vm, id, volume?.name ?? id) },
+		{
+			id: "delete",
+			label: t.deleteDisk,
+			danger: true,
+			obstacle,
+			onSelect: () => volume && void detachAndDelete(vm, id, volume),
+		},
+	];
+	return (
+		<Stack>
+			{vm.status.powerState === "running" && <Notice>{t.nextStart}</Notice>}
+			<Card
+				title={t.disks}
+				flush
+				actions={
+					<Button small icon={Plus} obstacle={obstacle} onClick={() => setAdding(true)}>
+						{t.addDisk}
+					</Button>
+				}
+			>
+				<DataTable
+					name="vm-disks"
+					caption={t.disksCaption}
+					rows={rows}
+					columns={columns}
+					rowLabel={({ id }) => id}
+					rowActions={actions}
+					defaultSort="id"
+					inAddress={false}
+					empty={<EmptyState icon={HardDrive} title={t.noDisks} text={t.noDisksText} />}
+				/>
+			</Card>
+			<CdromsCard vm={vm} icon={Disc} />
+			{adding && <AddDiskPanel vm={vm} onClose={() => setAdding(false)} />}
+			{resizing && <ResizeDialog volume={resizing} onClose={() => setResizing(null)} />}
+		</Stack>
+	);
+}
+
+async function detach(vm: Vm, diskId: string, name: string): Promise<boolean> {
+	const body = h("p", {}, t.detachText);
+	if (!(await confirm({ title: t.detachTitle(name), body, confirmLabel: t.detach }))) return false;
+	return removeDisk(vm, diskId, name);
+}
+
+async function removeDisk(vm: Vm, diskId: string, name: string): Promise<boolean> {
+	try {
+		await updateVm(vm, { disks: vm.spec.disks.filter(({ id }) => id !== diskId) });
+		return true;
+	} catch (error) {
+		toastFailure(t.detachFailed(name), error);
+		return false;
+	}
+}
+
+async function detachAndDelete(vm: Vm, diskId: string, volume: Volume): Promise<void> {
+	const answer = await confirm({
+		title: t.deleteDiskTitle(volume.name),
+		body: h("p", {}, t.deleteDiskText),
+		confirmLabel: t.deleteDisk,
+		danger: true,
+		typedName: volume.name,
+	});
+	if (!answer || !(await removeDisk(vm, diskId, volume.name))) return;
+	await followVolumeRelease(volume.id);
+	await act(t.deleteDiskTitle(volume.name), "volumeDelete", { id: volume.id });
+}
