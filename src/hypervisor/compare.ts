@@ -74,6 +74,9 @@ const repairOf = (step: LiveStep): DomainDifference["repair"] => (step.kind === 
 const media = (alias: string, path: string | null): LiveStep => ({ kind: "change-media", alias, path });
 
 function vcpuStep(wanted: DomainFacts, found: DomainFacts): LiveStep {
+	// QEMU takes an emulated CPU away without saying so (7.2), and libvirt then counts it for ever.
+	if (wanted.vcpus < found.vcpus && found.accelerator === "tcg")
+		return { kind: "none", reason: `Emulated CPUs cannot be taken away while the VM runs. ${nextStart}` };
 	if (wanted.vcpus <= found.maxVcpus) return { kind: "set-vcpus", count: wanted.vcpus };
 	return { kind: "none", reason: `The running VM can have ${found.maxVcpus} vCPUs at most. ${nextStart}` };
 }

@@ -12,13 +12,16 @@ import { smallDomain, withCdrom, withDisk, withNic } from "./test-domain.ts";
 /** Parts that not every hypervisor under test can show. */
 export type ConformancePart =
 	| "disks"
-	| "nics"
+	| "figures"
 	| "guest-shutdown"
+	| "hot-unplug"
+	| "memory"
+	| "nics"
+	| "paused-start"
 	| "screen"
 	| "serial"
-	| "vnc-socket"
-	| "hot-unplug"
-	| "memory";
+	| "vcpus"
+	| "vnc-socket";
 
 export type ConformanceHarness = {
 	driver: HypervisorDriver;
@@ -147,7 +150,7 @@ export function hypervisorConformance(name: string, options: Options): void {
 			await driver.undefine(id);
 		});
 
-		part(null, "starts paused", async () => {
+		part("paused-start", "starts paused", async () => {
 			const domain = fresh();
 			await driver.define(domain);
 			await driver.start(domain.id, { paused: true });
@@ -208,7 +211,7 @@ export function hypervisorConformance(name: string, options: Options): void {
 			await driver.undefine(domain.id);
 		});
 
-		part(null, "renames and adds a vCPU live; what needs a start waits for it", async () => {
+		part("vcpus", "renames and adds a vCPU live; what needs a start waits for it", async () => {
 			const domain = await running(fresh());
 			const wanted = { ...changed(domain, (spec) => Object.assign(spec.cpu, { vcpus: 2 })), name: "renamed" };
 			expect(await driver.applyLive({ ...wanted, generation: 2 })).toEqual([
@@ -328,7 +331,7 @@ export function hypervisorConformance(name: string, options: Options): void {
 			await driver.undefine(domain.id);
 		});
 
-		part(null, "gives figures of what runs, and no other", async () => {
+		part("figures", "gives figures of what runs, and no other", async () => {
 			const domain = await running(fresh());
 			const stopped = fresh();
 			await driver.define(stopped);

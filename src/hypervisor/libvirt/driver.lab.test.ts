@@ -55,6 +55,8 @@ const qemuPid = (id: string): number =>
 	);
 const readXmlOf = async (id: string, flags = 0) => readDomain(await lab.client.domainGetXMLDesc({ uuid: id }, flags));
 
+const virsh = (...args: string[]) => lab.libvirtd.runInNamespace("virsh", ["-c", lab.libvirtd.uri, ...args]);
+
 beforeAll(async () => {
 	lab = await startLab({ name: "driver", guestLimitMs: 4000 });
 	const bridge = (...args: string[]) => lab.libvirtd.runInNamespace("ip", ["link", ...args]);
@@ -153,6 +155,65 @@ describe("a domain and its libvirtd", () => {
 	});
 });
 
+describe("devices that somebody else plugged in", () => {
+	test(
+		"are reported, left alone, and not in the way of ours",
+		async () => {
+			await start(domain);
+			const stray = await lab.makeDisk(`stray-${number}.qcow2`, "qcow2", 16 * MiB);
+			const source = ["--subdriver", "qcow2", "--live"];
+			const name = `lqx-${domain.id}`;
+			for (const target of ["vda", "sda"]) {
+				const path = target === "vda" ? stray : await lab.makeDisk(`stray-s-${number}.qcow2`, "qcow2", 16 * MiB);
+				const bus = target === "vda" ? "virtio" : "scsi";
+				await virsh("attach-disk", name, path, target, "--targetbus", bus, ...source);
+			}
+			const manual = { field: "device", wanted: "absent", repair: "manual" };
+			expect(await lab.driver.compare(domain)).toMatchObject([manual, manual]);
+			const ours = withDisk(
+				withDisk(domain, "disk-v", await lab.makeDisk(`v-${number}.qcow2`, "qcow2", 16 * MiB)),
+				"disk-s",
+				await lab.makeDisk(`s-${number}.qcow2`, "qcow2", 16 * MiB),
+				{ bus: "scsi" },
+			);
+			expect((await lab.driver.applyLive(ours)).map(({ applied }) => applied)).toEqual([true, true]);
+			const live = await readXmlOf(domain.id);
+			expect(live.facts.disks.map(({ id, placement }) => [id, placement?.target]).sort()).toEqual([
+				[null, "sda"],
+				[null, "vda"],
+				["disk-s", "sdb"],
+				["disk-v", "vdb"],
+			]);
+			expect(await lab.driver.compare(ours)).toMatchObject([manual, manual]);
+		},
+		limitMs,
+	);
+});
+
+describe("a start that fails", () => {
+	test(
+		"says why, and leaves the domain stopped and startable",
+		async () => {
+			const path = await lab.makeDisk(`late-${number}.qcow2`, "qcow2", 16 * MiB);
+			renameSync(path, `${path}.away`);
+			await lab.driver.define(withDisk(domain, "disk-0", path));
+			await expect(lab.driver.start(domain.id, { paused: false })).rejects.toMatchObject({
+				code: "hypervisor",
+				message: expect.stringContaining(path),
+			});
+			expect((await lab.driver.getDomain(domain.id))?.powerState).toBe("stopped");
+			writeFileSync(path, "no qcow2");
+			await expect(lab.driver.start(domain.id, { paused: false })).rejects.toMatchObject({ code: "hypervisor" });
+			expect((await lab.driver.getDomain(domain.id))?.powerState).toBe("stopped");
+			expect(events.filter((event) => event.kind === "lifecycle" && event.powerState === "failed")).toEqual([]);
+			renameSync(`${path}.away`, path);
+			await lab.driver.start(domain.id, { paused: false });
+			expect((await lab.driver.getDomain(domain.id))?.powerState).toBe("running");
+		},
+		limitMs,
+	);
+});
+
 describe("the screen's socket", () => {
 	test(
 		"is not given when something else lies there",
@@ -230,13 +291,15 @@ describe("with a guest", () => {
 				disks: fewer.disks.slice(0, 1),
 				spec: { ...fewer.spec, disks: fewer.spec.disks.slice(0, 1) },
 			};
-			expect((await lab.driver.applyLive({ ...without, generation: 3 })).every(({ applied }) => applied)).toBe(true);
+			expect((await lab.driver.applyLive({ ...without, generation: 3 })).filter(({ applied }) => !applied)).toEqual([]);
 			for (const word of ["remove block sda", "remove nic eth0"]) await lab.guestSays(domain.id, word);
 			await lab.driver.destroy(domain.id);
 			await lab.driver.start(domain.id, { paused: true });
 			const again = await readXmlOf(domain.id);
 			expect(places(again)).toEqual([["nic-1", places(live)[1]?.[1]]]);
 			expect(await lab.driver.compare(without)).toEqual([]);
+			const single = change(without, (spec) => Object.assign(spec.cpu, { vcpus: 1 }));
+			expect(await lab.driver.compare(single)).toMatchObject([{ field: "cpu.vcpus", repair: "next-start" }]);
 		},
 		limitMs,
 	);
@@ -345,8 +408,6 @@ describe("with a guest", () => {
 });
 
 describe("domains that others made", () => {
-	const virsh = (...args: string[]) => lab.libvirtd.runInNamespace("virsh", ["-c", lab.libvirtd.uri, ...args]);
-
 	test(
 		"are described, adopted while they run, and keep their name",
 		async () => {

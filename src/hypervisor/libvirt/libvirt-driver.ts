@@ -35,6 +35,7 @@ import { checkFirmware, prepareFolder, takeVariables } from "./folder.ts";
 import { type HostFacts, readHost } from "./host.ts";
 import { applyToLive, changeLiveMedia, mediaXml } from "./live-apply.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
+import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import {
 	consoleFlags,
 	deviceFlags,
@@ -145,7 +146,9 @@ class LibvirtDriver implements HypervisorDriver {
 		const power = await this.#power(id);
 		if (power !== "running")
 			throw new AppError("wrong-state", `A VM that is ${power} cannot be shut down: it would not notice.`);
-		await this.#client.domainShutdownFlags({ uuid: id }, shutdownFlags.acpiPowerButton);
+		await this.#firstAccepted([shutdownFlags.acpiPowerButton, shutdownFlags.default], (flags) =>
+			this.#client.domainShutdownFlags({ uuid: id }, flags),
+		);
 		// A guest that does not heed its power button may heed its agent; without one libvirt refuses at once.
 		this.#client
 			.domainShutdownFlags({ uuid: id }, shutdownFlags.guestAgent, { timeoutMs: agentShutdownLimitMs })
@@ -174,8 +177,10 @@ class LibvirtDriver implements HypervisorDriver {
 		try {
 			if (isActive((await this.#state(id)).state)) throw new AppError("wrong-state", "A running VM cannot be removed.");
 			const { managedSave, snapshotsMetadata, checkpointsMetadata, nvram, tpm } = undefineFlags;
-			const flags = managedSave | snapshotsMetadata | checkpointsMetadata | nvram | tpm;
-			await this.#client.domainUndefineFlags({ uuid: id }, flags);
+			const basic = managedSave | snapshotsMetadata;
+			await this.#firstAccepted([basic | checkpointsMetadata | nvram | tpm, basic], (flags) =>
+				this.#client.domainUndefineFlags({ uuid: id }, flags),
+			);
 		} catch (error) {
 			if (!isAppError(error, "not-found")) throw error;
 		}
@@ -340,6 +345,18 @@ class LibvirtDriver implements HypervisorDriver {
 		} catch (error) {
 			if (isAppError(error, "not-found")) return { defined: null, live: null };
 			throw error;
+		}
+	}
+
+	/** libvirt's mock hypervisor refuses flags that QEMU's driver knows. */
+	async #firstAccepted(choices: readonly number[], act: (flags: number) => Promise<unknown>): Promise<void> {
+		for (const [index, flags] of choices.entries()) {
+			try {
+				await act(flags);
+				return;
+			} catch (error) {
+				if (index === choices.length - 1 || !isLibvirtError(error, libvirtErrors.invalidArgument)) throw error;
+			}
 		}
 	}
 

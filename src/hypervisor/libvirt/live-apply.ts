@@ -3,7 +3,7 @@
  * fails is reported and the next one is tried; only when libvirt itself is away does the whole end.
  */
 import { present } from "../../lib/assert.ts";
-import type { Clock } from "../../lib/clock.ts";
+import { type Clock, delay } from "../../lib/clock.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import { writeXml } from "../../lib/xml-writer.ts";
@@ -15,9 +15,11 @@ import { placementsOf, type ReadDomain } from "./domain/domain-reader.ts";
 import { bareMetadataXml } from "./domain/domain-xml.ts";
 import type { CdromDevice, Machine } from "./domain/machine.ts";
 import { metadataPrefix, metadataUri } from "./domain/machine.ts";
+import type { Bus } from "./domain/placement.ts";
 import { planMachine } from "./domain/plan-machine.ts";
 import { expectEvent } from "./expect-event.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
+import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import { affect, deviceFlags, memoryFlags, vcpuFlags } from "./rpc/flags.ts";
 
 export type LiveContext = {
@@ -26,6 +28,8 @@ export type LiveContext = {
 	/** How long a guest may take to let go of a device, or of memory. */
 	guestLimitMs: number;
 };
+
+const pollMs = 250;
 
 type Work = LiveContext & { domain: DomainSpec; uuid: string; live: ReadDomain; machine: Machine };
 
@@ -58,16 +62,16 @@ function planForLive(domain: DomainSpec, wanted: DomainFacts, live: ReadDomain, 
 	for (const [alias, placement] of placementsOf(live, facts)) placements.set(alias, placement);
 	const strangers = [...facts.disks, ...facts.cdroms].filter((device) => !placements.has(aliasOf(device.id ?? "")));
 	const taken = [
-		...strangers.map((device) => ({
-			bus: device.placement?.target?.startsWith("vd") ? ("virtio" as const) : ("sata" as const),
-			placement: device.placement ?? nowhere,
-		})),
+		...strangers.map(({ bus, placement }) => ({ bus: busOf(bus), placement: placement ?? nowhere })),
 		...facts.nics
 			.filter((nic) => nic.id === null)
 			.map((nic) => ({ bus: "pci" as const, placement: nic.placement ?? nowhere })),
 	];
 	return planMachine(domain, { libvirtName: live.libvirtName, placements, taken });
 }
+
+/** Drives on other buses share only their names with ours. */
+const busOf = (bus: string): Bus => (bus === "virtio" || bus === "scsi" ? bus : "sata");
 
 const nowhere: Placement = { target: null, address: null };
 
@@ -76,14 +80,14 @@ async function attempt(step: () => Promise<string | null>): Promise<string | nul
 	try {
 		return await step();
 	} catch (error) {
-		const beyond = ["unavailable", "timeout", "canceled"] as const;
-		if (!isAppError(error) || beyond.some((code) => code === error.code)) throw error;
-		return error.message;
+		// What libvirt itself says, it says of this step; that it is away concerns all of them.
+		if (isLibvirtError(error) || isAppError(error, "invalid") || isAppError(error, "unsupported")) return error.message;
+		throw error;
 	}
 }
 
 async function perform(work: Work, step: LiveStep): Promise<string | null> {
-	const { client, uuid, machine } = work;
+	const { client, machine } = work;
 	switch (step.kind) {
 		case "none":
 			return step.reason;
@@ -91,8 +95,7 @@ async function perform(work: Work, step: LiveStep): Promise<string | null> {
 			await setMetadata(work, work.live.ours?.generation ?? 0);
 			return null;
 		case "set-vcpus":
-			await client.domainSetVcpusFlags({ uuid }, step.count, vcpuFlags.live);
-			return null;
+			return setVcpus(work, step.count);
 		case "set-memory":
 			return setMemory(work, step.bytes);
 		case "attach-disk": {
@@ -117,6 +120,22 @@ async function perform(work: Work, step: LiveStep): Promise<string | null> {
 		case "update-nic":
 			return updateNic(work, step.id, step.alias);
 	}
+}
+
+/** Takes vCPUs away only if the guest agrees; libvirt waits for that for 5 s, which a slow guest may not keep. */
+async function setVcpus({ client, clock, uuid, guestLimitMs }: Work, count: number): Promise<string | null> {
+	try {
+		await client.domainSetVcpusFlags({ uuid }, count, vcpuFlags.live);
+		return null;
+	} catch (error) {
+		if (!isLibvirtError(error, libvirtErrors.operationTimeout)) throw error;
+	}
+	const deadline = clock.monotonicMs() + guestLimitMs;
+	while ((await client.domainGetInfo({ uuid })).vcpus !== count) {
+		if (clock.monotonicMs() > deadline) return "The guest did not let go of the vCPU in time.";
+		await delay(clock, pollMs);
+	}
+	return null;
 }
 
 async function attach({ client, uuid }: Work, xml: string): Promise<null> {

@@ -66,7 +66,7 @@ describe("comparing", () => {
 		expect(
 			fields((found) => {
 				found.name = "other";
-				found.accelerator = "kvm";
+				found.accelerator = "kvm"; // emulated CPUs do not go
 				found.firmware = "uefi";
 				found.tpm = true;
 				found.cpuModel = "host";
