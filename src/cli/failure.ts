@@ -57,7 +57,7 @@ const messageOf = (known: AppError, original: unknown): string =>
 	known === original || !(original instanceof Error) ? known.message : `${original.name}: ${original.message}`;
 
 function problemFor(error: AppError, detail: string) {
-	const { instance, taskId, status } = error.context;
+	const { instance, taskId, status, hint } = error.context;
 	return {
 		type: "about:blank",
 		title: error.code,
@@ -68,5 +68,6 @@ function problemFor(error: AppError, detail: string) {
 		errors: error.fields,
 		...(typeof instance === "string" ? { instance } : {}),
 		...(typeof taskId === "string" ? { taskId } : {}),
+		...(typeof hint === "string" ? { hint } : {}),
 	};
 }

@@ -118,7 +118,11 @@ export async function refusedCertificate(url: string, error: unknown, clock: Clo
 			cause: error,
 			context: {
 				fingerprint: shown.fingerprint,
-				hint: `Compare it with the node's own. When it is the same, add:\n  --fingerprint ${fingerprint}`,
+				hint: [
+					"Compare it with the node's own, which it prints when it starts, or on the node:",
+					"  openssl x509 -noout -fingerprint -sha256 -in /var/lib/limiquantix/tls/cert.pem",
+					`When they are the same, add --fingerprint ${fingerprint}`,
+				].join("\n"),
 			},
 		},
 	);
