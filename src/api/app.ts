@@ -49,7 +49,9 @@ export function createApi(deps: ApiDeps): Api {
 	}
 	app.onError(({ request, error, code }) => {
 		if (code !== "NOT_FOUND") return failed(services, "none", error);
-		return unknownRoute(paths, request);
+		const response = unknownRoute(paths, request);
+		metrics.observe("none", response.status, 0);
+		return response;
 	});
 	async function handle(request: Request, connection: Connection): Promise<Response> {
 		// HEAD is GET without the body (RFC 9110, 9.3.2); Elysia does not know that of our routes.

@@ -16,7 +16,7 @@ import { addSecurityHeaders } from "./security-headers.ts";
 import { type UiAssets, uiResponse } from "./ui-assets.ts";
 
 /** From the request to the end of its answer; longer ones take themselves off (stall.ts). */
-const idleTimeoutSeconds = 60;
+const defaultIdleTimeoutSeconds = 60;
 /** The API has limits of its own, which answer with problem details; Bun's would not. */
 const noBodyLimit = Number.MAX_SAFE_INTEGER;
 const maxSocketPathBytes = 107;
@@ -29,6 +29,8 @@ export type ListenOptions = {
 	tls: { cert: string; key: string } | null;
 	/** Another listener may be on the same port: how a new certificate takes over. */
 	reusePort?: boolean;
+	/** Seconds for a request and its answer (default 60); tests want fewer. */
+	idleTimeoutSeconds?: number;
 };
 export type ServerDeps = { api: Api; console: ConsoleService; ui: UiAssets };
 
@@ -43,7 +45,7 @@ export type Listener = {
 type BunServer = Bun.Server<unknown>;
 
 /** Opens the listener for everybody. `invalid` for plain HTTP elsewhere than on loopback; `unavailable` when the port is taken. */
-export function listen(deps: ServerDeps, { host, port, tls, reusePort }: ListenOptions): Listener {
+export function listen(deps: ServerDeps, { host, port, tls, reusePort, idleTimeoutSeconds }: ListenOptions): Listener {
 	if (!tls && !isLoopbackHost(host))
 		throw new AppError("invalid", `Plain HTTP is only served on loopback, not on ${host}.`);
 	const secure = tls !== null;
@@ -53,7 +55,7 @@ export function listen(deps: ServerDeps, { host, port, tls, reusePort }: ListenO
 			port,
 			...(tls ? { tls } : {}),
 			reusePort: reusePort ?? false,
-			idleTimeout: idleTimeoutSeconds,
+			idleTimeout: idleTimeoutSeconds ?? defaultIdleTimeoutSeconds,
 			...common(deps, (request, bunServer) => ({
 				remoteAddress: bunServer.requestIP(request)?.address ?? null,
 				secure,
@@ -79,6 +81,9 @@ export function listenLocally(deps: ServerDeps, path: string): Listener {
 		const server = start(path, () =>
 			Bun.serve<unknown>({
 				unix: path,
+				// No limit by default for who is root anyway: in Bun 1.4 it could not be taken off again here, and a
+				// console or an upload would end with it. (It works; the types do not know it.)
+				...({ idleTimeout: 0 } as object),
 				...common(deps, (request, bunServer) => ({
 					remoteAddress: null,
 					secure: false,
