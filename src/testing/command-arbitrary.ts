@@ -36,22 +36,31 @@ const idFrom = (base: number) => small.map((number) => fixtureId(base + number))
 const vmId = idFrom(0x100);
 const volumeId = idFrom(0x200);
 const imageId = idFrom(0x300);
-const poolId = fc.constantFrom(clusterIds.pool, fixtureId(0x500), fixtureId(0x501));
-const networkId = fc.constantFrom(clusterIds.network, fixtureId(0x520), fixtureId(0x521));
+/** Mostly the first, so that things work together; the others often enough to go wrong. */
+const mostly = <T>(usual: T, ...others: T[]): fc.Arbitrary<T> =>
+	fc.oneof({ weight: 8, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: fc.constantFrom(...others) });
+const poolId = mostly(clusterIds.pool, fixtureId(0x500), fixtureId(0x501));
+const networkId = mostly(clusterIds.network, fixtureId(0x520), fixtureId(0x521));
 const userId = fc.constantFrom(clusterIds.admin, fixtureId(0x540), fixtureId(0x541));
 const sessionId = idFrom(0x600);
 const tokenId = idFrom(0x700);
-const taskId = fc.integer({ min: 0, max: 40 }).map((number) => fixtureId(0x10000 + number));
+const taskId = fc.integer({ min: 0, max: 60 }).map((number) => fixtureId(0x10000 + number));
 const nodeId = fc.oneof({ weight: 9, arbitrary: fc.constant(clusterIds.node) }, fc.constant(fixtureId(0x999)));
-const name = fc.constantFrom("alpha", "beta", "Gamma", "gamma", "delta", "a b");
-const text = fc.constantFrom("", "some text", "ünïcode\n", "\u0000");
-const tags = fc.subarray(["web", "db", "x:y", "BAD"]);
+const name = fc.oneof(
+	{ weight: 19, arbitrary: fc.constantFrom("alpha", "beta", "Gamma", "gamma", "delta", "epsilon", "zeta", "eta") },
+	fc.constant("a b"),
+);
+const text = mostly("some text", "", "ünïcode\n", "\u0000");
+const tags: fc.Arbitrary<string[]> = fc.oneof(
+	{ weight: 9, arbitrary: fc.subarray<string>(["web", "db", "x:y"]) },
+	fc.constant<string[]>(["BAD"]),
+);
 const bytes = fc.constantFrom(0, 1, GiB, 10 * GiB, 20 * GiB, Number.MAX_SAFE_INTEGER);
 const errorInfo = fc.constantFrom<ErrorInfo | null>(null, { code: "storage", message: "broken" });
-const hash = fc.constantFrom("$argon2id$x", "plain");
-const secretHash = fc.integer({ min: 0, max: 5 }).map((number) => `sha256:${String(number).repeat(32)}`);
-const time = fc.constantFrom(fixtureTime, "2026-06-01T00:00:00.000Z", "2099-01-01T00:00:00+02:00", "soon");
-const expected = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined });
+const hash = mostly("$argon2id$x", "plain");
+const secretHash = fc.integer({ min: 0, max: 99 }).map((number) => `sha256:${String(number).repeat(16)}`);
+const time = mostly("2026-06-01T00:00:00.000Z", fixtureTime, "2099-01-01T00:00:00+02:00", "soon");
+const expected = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined, freq: 2 });
 
 /** Members that are undefined are left out, as commands of the API have them. */
 const record = <T extends object>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
@@ -69,7 +78,7 @@ const task = (
 	fc
 		.record({
 			id: taskId,
-			kind: fc.oneof({ weight: 19, arbitrary: fc.constantFrom(...kinds) }, fc.constantFrom(...taskKinds)),
+			kind: fc.oneof({ weight: 29, arbitrary: fc.constantFrom(...kinds) }, fc.constantFrom(...taskKinds)),
 			target,
 			cancelable: fc.boolean(),
 			nodeId,
@@ -81,9 +90,9 @@ const task = (
 const spec: fc.Arbitrary<VmSpec> = fc
 	.record({
 		disk: fc.option(volumeId),
-		image: fc.option(imageId),
+		image: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, imageId),
 		nic: fc.option(fc.record({ networkId, mac: small.map((number) => `52:54:00:00:00:0${number}`) })),
-		vcpus: fc.constantFrom(1, 2, 8),
+		vcpus: mostly(1, 2, 8),
 	})
 	.map(({ disk, image, nic, vcpus }) =>
 		fixtureVmSpec({
@@ -104,13 +113,20 @@ const volume = fc
 		name,
 		poolId,
 		source: fc.oneof(
-			fc.constant({ kind: "empty" as const }),
+			{ weight: 4, arbitrary: fc.constant({ kind: "empty" as const }) },
 			fc.record({ kind: fc.constant("image" as const), imageId, fullCopy: fc.boolean() }),
 			fc.record({ kind: fc.constant("clone" as const), volumeId, fullCopy: fc.boolean() }),
 		),
 	})
 	.map((changes) => fixtureVolume(changes));
-const vmWithVolumes = fc.record({ vm, volumes: fc.array(volume, { maxLength: 1 }) });
+/** A new volume is usually the disk of its VM. */
+const vmWithVolumes = fc
+	.record({ vm, volumes: fc.array(volume, { minLength: 1, maxLength: 1 }), fitting: mostly(true, false) })
+	.map(({ vm: made, volumes, fitting }) => {
+		const [disk] = made.spec.disks;
+		if (!fitting || !disk) return { vm: made, volumes: fitting ? [] : volumes };
+		return { vm: made, volumes: volumes.map((added) => ({ ...added, id: disk.volumeId })) };
+	});
 const vmTaskKinds = ["vm.start", "vm.shutdown", "vm.stop", "vm.reset", "vm.pause", "vm.resume"] as const;
 const vmStatus = fc
 	.record({ powerState: fc.constantFrom(...powerStates), observedGeneration: small })
@@ -330,12 +346,36 @@ export const bodyArbitraries: Arbitraries = {
 	prune: record({ kind: fc.constant("prune"), tasksBefore: time, sessionsExpiredBefore: time, auditBefore: time }),
 };
 
-export const bodyArbitrary: fc.Arbitrary<CommandBody> = fc.oneof(...Object.values(bodyArbitraries));
+/** What makes things comes often, what takes all away seldom. */
+const weights: Partial<Record<CommandKind, number>> = {
+	vmCreate: 24,
+	volumeCreate: 12,
+	imageCreate: 10,
+	vmAction: 8,
+	vmStatus: 8,
+	taskUpdate: 8,
+	imageStatus: 8,
+	volumeStatus: 8,
+	sessionCreate: 6,
+	vmUpdate: 6,
+	clusterInit: 1,
+	prune: 1,
+	poolDelete: 1,
+	networkDelete: 1,
+	auditAppend: 1,
+};
+
+export const bodyArbitrary: fc.Arbitrary<CommandBody> = fc.oneof(
+	...Object.entries(bodyArbitraries).map(([kind, arbitrary]) => ({
+		weight: weights[kind as CommandKind] ?? 3,
+		arbitrary: arbitrary as fc.Arbitrary<CommandBody>,
+	})),
+);
 
 const meta = fc.record({
 	timeMs: fc.integer({ min: Date.parse("2025-12-01T00:00:00Z"), max: Date.parse("2026-03-01T00:00:00Z") }),
 	remoteAddress: fc.option(fc.constantFrom("192.0.2.1", "2001:db8::1")),
-	idempotencyKey: fc.option(fc.constantFrom("key-1", "key-2", ""), { freq: 3 }),
+	idempotencyKey: fc.oneof({ weight: 9, arbitrary: fc.constant(null) }, fc.constantFrom("key-1", "key-2", "key-3", "")),
 	who: fc.oneof(
 		{
 			weight: 6,
