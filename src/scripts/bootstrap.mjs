@@ -25,6 +25,8 @@ const commands = {
 	generate: "src/scripts/generate.ts",
 };
 
+/** dpkg-query's own placeholders. */
+const packageFormat = ["-f=$", "{Package} $", "{db:Status-Status}\\n"].join("");
 const [command = "", ...rest] = process.argv.slice(2);
 const script = commands[command];
 if (!script) fail(2, `usage: node src/scripts/bootstrap.mjs ${Object.keys(commands).join("|")} [ARGUMENTS]`);
@@ -37,7 +39,7 @@ function installDebianPackages(wanted) {
 	if (wanted.length === 0) return;
 	if (!existsSync("/usr/bin/dpkg-query"))
 		fail(1, `This needs Debian 12 or 13 with these packages: ${wanted.join(" ")}`);
-	const query = spawnSync("dpkg-query", ["-W", "-f=${Package} ${db:Status-Status}\n", ...wanted], { encoding: "utf8" });
+	const query = spawnSync("dpkg-query", ["-W", packageFormat, ...wanted], { encoding: "utf8" });
 	const installed = new Set(
 		query.stdout
 			.split("\n")

@@ -46,7 +46,7 @@ const contentTypes: Record<string, string> = {
 	map: "application/json",
 };
 
-/** Throws AppError `invalid` when the bundle fails or is over its budget. */
+/** Throws AppError `invalid` when the bundle fails, `too-large` when a production build is over its budget. */
 export async function buildUi(options: { outDir?: string; development?: boolean } = {}): Promise<UiBuild> {
 	const { outDir = join(root, "dist/ui"), development = false } = options;
 	const working = `${outDir}.${process.pid}.new`;
@@ -68,10 +68,12 @@ export async function buildUi(options: { outDir?: string; development?: boolean 
 	const manifest: UiManifest = {};
 	for (const path of await filesIn(working)) manifest[`/${path}`] = await describe(working, path, development);
 	await Bun.write(join(working, "manifest.json"), `${JSON.stringify(manifest, null, "\t")}\n`);
+	const build = await measure(working, manifest);
+	if (!development) checkBudget(build);
 	await rm(outDir, { recursive: true, force: true });
 	await mkdir(join(outDir, ".."), { recursive: true });
 	await rename(working, outDir);
-	return measure(outDir, manifest);
+	return { ...build, outDir };
 }
 
 /** The page links one style sheet that has all styles in it; those that Bun writes beside lazy parts are not used. */
@@ -163,5 +165,4 @@ if (import.meta.main) {
 	console.log(
 		`${String(build.totalGzipBytes).padStart(8)} bytes gzip in all, ${Object.keys(build.manifest).length} files`,
 	);
-	if (!development) checkBudget(build);
 }

@@ -15,12 +15,12 @@ const logPath = join(folder, "libvirt.log");
 export type PrivateLibvirtRecord = { pid: number; uri: string };
 
 /** The one that runs, or a new one. */
-export async function ensurePrivateLibvirt(): Promise<PrivateLibvirtRecord> {
+export async function ensurePrivateLibvirt(options: { showKvm: boolean }): Promise<PrivateLibvirtRecord> {
 	const running = readRecord();
 	if (running) return running;
 	mkdirSync(folder, { recursive: true, mode: 0o711 });
 	const log = openSync(logPath, "w", 0o600);
-	const child = Bun.spawn([process.execPath, import.meta.path], {
+	const child = Bun.spawn([process.execPath, import.meta.path, ...(options.showKvm ? ["--show-kvm"] : [])], {
 		stdin: "ignore",
 		stdout: log,
 		stderr: log,
@@ -56,6 +56,7 @@ if (import.meta.main) {
 		name: "limiquantix-dev",
 		folder: join(folder, "libvirt"),
 		network: "machine",
+		showKvm: process.argv.includes("--show-kvm"),
 	});
 	writeFileSync(recordPath, JSON.stringify({ pid: process.pid, uri: libvirtd.uri }), { mode: 0o600 });
 	const keepAlive = setInterval(() => {}, 3_600_000);

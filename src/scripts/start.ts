@@ -4,11 +4,12 @@
  * `limiquantix serve`.
  */
 import { existsSync, mkdirSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
+import { fingerprintOf } from "../api/tls.ts";
 import { loadConfig } from "../config.ts";
 import { probeAccelerator } from "../hypervisor/accelerator-probe.ts";
 import { run } from "../lib/run.ts";
+import { hostSubnets } from "../network/host-subnets.ts";
 import { buildGuestImage } from "../testing/lab/guest-image.ts";
 import { waitUntil } from "../testing/lab/wait-until.ts";
 import { build } from "./build.ts";
@@ -44,7 +45,6 @@ const child = Bun.spawn(
 		executable,
 		"serve",
 		...["--libvirt", libvirt.uri, "--log-format", "text"],
-		...(libvirt.accelerator ? ["--accelerator", libvirt.accelerator] : []),
 		...(demoImage ? ["--demo-image", demoImage] : []),
 		...serveArgs,
 	],
@@ -55,14 +55,20 @@ child.exited.then((code) => {
 	if (libvirt.private) say("VMs go on running. End them with: npm start -- --stop");
 	process.exit(code);
 });
-await waitUntil("the node to answer", 60_000, async () => (await health()) ?? undefined);
-if (demo) await bootDemo();
-await report();
+try {
+	await waitUntil("the node to answer", 60_000, async () => (await health()) ?? undefined);
+	if (demo) await bootDemo();
+	await report();
+} catch (error) {
+	console.error(error instanceof Error ? error.message : error);
+	child.kill("SIGTERM");
+	await child.exited;
+	process.exit(1);
+}
 
-/** Where the VMs run: the system's libvirtd where it works, else a private one that sees no /dev/kvm. */
-async function chooseLibvirt(): Promise<{ uri: string; private: boolean; accelerator: "kvm" | "tcg" | null }> {
-	if (serveArgs.includes("--libvirt"))
-		return { uri: config.libvirtUri, private: false, accelerator: config.accelerator };
+/** Where the VMs run: the system's libvirtd where it works, else a private one, without /dev/kvm where that is broken. */
+async function chooseLibvirt(): Promise<{ uri: string; private: boolean }> {
+	if (serveArgs.includes("--libvirt")) return { uri: config.libvirtUri, private: false };
 	const systemd = existsSync("/run/systemd/system");
 	const probe = existsSync("/dev/kvm") ? await probeAccelerator() : null;
 	const kvmBroken = probe !== null && probe.accelerator !== "kvm";
@@ -70,12 +76,11 @@ async function chooseLibvirt(): Promise<{ uri: string; private: boolean; acceler
 		await run("systemctl", ["mask", "libvirt-guests.service"], { timeoutMs: 30_000 });
 		await run("systemctl", ["start", "libvirtd.service"], { timeoutMs: 60_000 });
 		say("libvirtd: the system's (libvirt-guests is masked: autostart is the node's own)");
-		return { uri: "qemu:///system", private: false, accelerator: null };
+		return { uri: "qemu:///system", private: false };
 	}
-	if (kvmBroken) say(`KVM is not used: ${probe.reason}`);
-	const record = await ensurePrivateLibvirt();
-	say(`libvirtd: a private one, process ${record.pid}${systemd ? "" : " (no systemd here)"}`);
-	return { uri: record.uri, private: true, accelerator: "tcg" };
+	const record = await ensurePrivateLibvirt({ showKvm: probe?.accelerator === "kvm" });
+	say(`libvirtd: a private one, process ${record.pid} (${systemd ? "KVM does not work here" : "no systemd here"})`);
+	return { uri: record.uri, private: true };
 }
 
 async function makeDemoImage(): Promise<string | null> {
@@ -113,6 +118,10 @@ async function local<T>(method: string, path: string, body?: unknown): Promise<T
 /** Makes the demo VM, or starts the one that there is, and waits until its system says that it is ready. */
 async function bootDemo(): Promise<void> {
 	type DemoVm = { id: string; name: string; status: { powerState: string; error: { message: string } | null } };
+	await waitUntil("the storage pool to be ready", 60_000, async () => {
+		const pools = await local<{ items: { phase: string }[] }>("GET", "/v1/pools");
+		return pools.items.some((pool) => pool.phase === "ready");
+	});
 	const existing = (await local<{ items: DemoVm[] }>("GET", "/v1/vms?limit=1000")).items.find(
 		(vm) => vm.name === "demo",
 	);
@@ -131,17 +140,24 @@ async function bootDemo(): Promise<void> {
 	say(`Demo VM ${vm.name}: booted. Its screen: ${address()}/vms/${vm.id}/console`);
 }
 
-function address(): string {
-	const host = ["::", "0.0.0.0"].includes(config.listen.host) ? hostname() : config.listen.host;
-	return `${config.insecureHttp ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${config.listen.port}`;
+function address(host = config.listen.host): string {
+	const shown = ["::", "0.0.0.0"].includes(host) ? "localhost" : host;
+	return `${config.insecureHttp ? "http" : "https"}://${shown.includes(":") ? `[${shown}]` : shown}:${config.listen.port}`;
+}
+
+/** For people at another machine; null when the node listens on one address only. */
+function addressFromElsewhere(): string | null {
+	if (!["::", "0.0.0.0"].includes(config.listen.host)) return null;
+	const first = hostSubnets()[0];
+	return first ? address(first.address) : null;
 }
 
 async function report(): Promise<void> {
+	const elsewhere = addressFromElsewhere();
+	say(`LimiQuantix is ready: ${address()}/${elsewhere ? ` (from another machine: ${elsewhere}/)` : ""}`);
 	const passwordPath = join(config.dataDir, "initial-admin-password");
-	say(`LimiQuantix is ready: ${address()}/`);
 	if (existsSync(passwordPath)) say(`Sign in as "admin"; the first password is in ${passwordPath}`);
-	if (!config.insecureHttp)
-		say(
-			"The certificate is self-signed; its fingerprint is in the log line above, and in: dist/limiquantix cluster show",
-		);
+	if (config.insecureHttp) return;
+	const certificate = await Bun.file(join(config.dataDir, "tls", "cert.pem")).text();
+	say(`The certificate is self-signed. Its SHA-256 fingerprint: ${fingerprintOf(certificate)}`);
 }
