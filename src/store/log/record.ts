@@ -2,7 +2,7 @@
  * The log's format on disk, all numbers little-endian.
  *
  *   segment  header, then records without gaps; the file's name is the index of its first record
- *   header   "LQXRLOG\n", version (u32), CRC-32C of what follows it (u32), first index (u64)
+ *   header   "LQXRLOG\n", version (u32), CRC-32C of version and first index (u32), first index (u64)
  *   record   length of the data (u32), CRC-32C of everything else in the record (u32), index (u64), term (u64),
  *            synced (u64), data
  *
@@ -30,15 +30,18 @@ export function encodeSegmentHeader(firstIndex: number): Uint8Array {
 	header.set(magic);
 	view(header).setUint32(8, version, true);
 	view(header).setBigUint64(16, BigInt(firstIndex), true);
-	view(header).setUint32(12, crc32c(header.subarray(16)), true);
+	view(header).setUint32(12, headerCrc(header), true);
 	return header;
 }
+
+const headerCrc = (header: Uint8Array): number =>
+	crc32c(header.subarray(16, segmentHeaderBytes), crc32c(header.subarray(8, 12)));
 
 /** The first index; null when these bytes are no header. `unsupported` for a version that this program cannot read. */
 export function decodeSegmentHeader(data: Uint8Array): number | null {
 	if (data.length < segmentHeaderBytes || !magic.every((byte, position) => data[position] === byte)) return null;
 	const found = view(data).getUint32(8, true);
-	const intact = crc32c(data.subarray(16, segmentHeaderBytes)) === view(data).getUint32(12, true);
+	const intact = headerCrc(data) === view(data).getUint32(12, true);
 	if (intact && found > version)
 		throw new AppError("unsupported", `The log has format ${found}; this version of LimiQuantix knows ${version}.`);
 	return intact && found === version ? Number(view(data).getBigUint64(16, true)) : null;
