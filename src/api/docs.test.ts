@@ -1,0 +1,23 @@
+/** docs/api.md and docs/metrics.md say what the code says. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { createApiHarness } from "../testing/api/api-harness.ts";
+import { statusOf } from "./problem-codes.ts";
+
+const read = (name: string) => Bun.file(join(import.meta.dir, "../../docs", name)).text();
+
+test("every error code has its status in docs/api.md", async () => {
+	const page = await read("api.md");
+	for (const [code, status] of Object.entries(statusOf))
+		expect(page.split("\n").find((line) => line.startsWith(`| ${status} `)) ?? "").toContain(`\`${code}\``);
+});
+
+test("every metric is in docs/metrics.md, and no other", async () => {
+	const harness = await createApiHarness();
+	await harness.request("GET", "/v1/me", { as: "viewer" });
+	const rendered = harness.api.services.metrics.render();
+	await harness.close();
+	const names = [...rendered.matchAll(/^# TYPE (\S+) /gm)].map((match) => match[1]).sort();
+	const documented = [...(await read("metrics.md")).matchAll(/^\| `(\w+)`/gm)].map((match) => match[1]).sort();
+	expect(documented).toEqual(names);
+});
