@@ -152,10 +152,18 @@ export function withMatchedIds(wanted: DomainFacts, found: DomainFacts): DomainF
 	};
 }
 
-/** Devices that are gone do not count; in an order that nobody chose, new ones do not either. */
+/**
+ * Devices that are gone do not count; in an order that nobody chose, new ones do not either. Disks that come last in a
+ * chosen order do not: a disk that was just plugged in is not worth a restart only to be tried after the others.
+ */
 function comparableOrders(wanted: DomainFacts, found: DomainFacts): [string[], string[]] {
 	const foundOrder = found.bootOrder.filter((id) => wanted.bootOrder.includes(id) || has(wanted, id));
-	if (wanted.bootOrderChosen) return [wanted.bootOrder, foundOrder];
+	if (wanted.bootOrderChosen) {
+		const isStart = foundOrder.length > 0 && foundOrder.every((id, index) => wanted.bootOrder[index] === id);
+		const rest = wanted.bootOrder.slice(foundOrder.length);
+		const onlyDisks = rest.every((id) => byId(wanted.disks, id));
+		return [isStart && onlyDisks ? foundOrder : wanted.bootOrder, foundOrder];
+	}
 	return [wanted.bootOrder.filter((id) => foundOrder.includes(id)), foundOrder];
 }
 

@@ -49,6 +49,12 @@ export function stateOf(domain: FakeDomain): DomainState {
 	};
 }
 
+/** Just enough XML to see which files it has open. */
+export function xmlOf(domain: FakeDomain): string {
+	const disks = (domain.running ?? domain.defined)?.facts.disks.map((disk) => `<source file="${disk.path}"/>`) ?? [];
+	return `<domain type="fake"><uuid>${domain.id}</uuid>${disks.join("")}</domain>\n`;
+}
+
 /** What `applyLive` can and cannot do to the running facts; changes them. */
 export function applyToRunning(running: DomainFacts, wanted: DomainFacts, guest: FakeGuest): LiveChange[] {
 	const changes: LiveChange[] = [];

@@ -19,7 +19,7 @@ import type {
 	SerialStream,
 } from "./driver.ts";
 import { wantedFacts } from "./facts.ts";
-import { applyToRunning, type FakeDomain, type FakeGuest, isActive, stateOf } from "./fake-domain.ts";
+import { applyToRunning, type FakeDomain, type FakeGuest, isActive, stateOf, xmlOf } from "./fake-domain.ts";
 import { Faults } from "./fake-faults.ts";
 import { encodePng } from "./png.ts";
 
@@ -254,7 +254,7 @@ export class FakeHypervisor implements HypervisorDriver {
 	}
 
 	domainXml(id: string): Promise<string> {
-		return this.#call("domainXml", id, () => `<domain type="fake"><uuid>${this.#get(id).id}</uuid></domain>\n`);
+		return this.#call("domainXml", id, () => xmlOf(this.#get(id)));
 	}
 
 	inspectForeign(id: string): Promise<ForeignDomain> {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type LibvirtLab, startLab } from "../hypervisor/libvirt/lab.ts";
 import { smallDomain, withNic } from "../hypervisor/test-domain.ts";
 import { silentLogger } from "../lib/log.ts";
+import { type LibvirtLab, startLab } from "../testing/lab/libvirt-lab.ts";
 import type { NatConfig } from "./address.ts";
 import { networkConformance } from "./conformance.ts";
 import type { NetworkDriver } from "./driver.ts";

@@ -1,6 +1,6 @@
 import { guestReadyLine } from "../../testing/lab/guest-image.ts";
+import { startLab } from "../../testing/lab/libvirt-lab.ts";
 import { hypervisorConformance } from "../conformance.ts";
-import { startLab } from "./lab.ts";
 
 hypervisorConformance("libvirt with QEMU (TCG)", {
 	limitMs: 30_000,

@@ -1,8 +1,8 @@
 /** libvirt's mock hypervisor: no QEMU, its own domain "test" running. What it can show of the driver, it shows fast. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { type LibvirtLab, startLab } from "../../testing/lab/libvirt-lab.ts";
 import { hypervisorConformance } from "../conformance.ts";
 import type { DomainEvent } from "../driver.ts";
-import { type LibvirtLab, startLab } from "./lab.ts";
 
 const limitMs = 60_000;
 const lacks = "libvirt's mock has no such thing";

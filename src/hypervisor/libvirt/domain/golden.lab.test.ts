@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../../lib/run.ts";
+import { type LibvirtLab, startLab } from "../../../testing/lab/libvirt-lab.ts";
 import { goldenCases } from "../golden/cases.ts";
-import { type LibvirtLab, startLab } from "../lab.ts";
 import { defineFlags, undefineFlags } from "../rpc/flags.ts";
 
 const limitMs = 60_000;

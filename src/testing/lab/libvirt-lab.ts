@@ -1,18 +1,18 @@
-/** The libvirt driver on a private libvirtd with QEMU (TCG), for lab tests. Imported by tests only. */
+/** The libvirt driver on a private libvirtd with QEMU (TCG), for lab tests. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
+import type { DomainSpec, HypervisorDriver } from "../../hypervisor/driver.ts";
+import { createLibvirtDriver } from "../../hypervisor/libvirt/libvirt-driver.ts";
+import { createLibvirtClient, type LibvirtClient } from "../../hypervisor/libvirt/rpc/client.ts";
+import { testUuid, withDisk } from "../../hypervisor/test-domain.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
-import { buildGuestImage } from "../../testing/lab/guest-image.ts";
-import { type LibvirtdOptions, type PrivateLibvirtd, startLibvirtd } from "../../testing/lab/libvirtd.ts";
-import { waitUntil } from "../../testing/lab/wait-until.ts";
-import type { DomainSpec, HypervisorDriver } from "../driver.ts";
-import { testUuid, withDisk } from "../test-domain.ts";
-import { createLibvirtDriver } from "./libvirt-driver.ts";
-import { createLibvirtClient, type LibvirtClient } from "./rpc/client.ts";
+import { buildGuestImage } from "./guest-image.ts";
+import { type LibvirtdOptions, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
+import { waitUntil } from "./wait-until.ts";
 
 export type LibvirtLab = {
 	libvirtd: PrivateLibvirtd;
@@ -34,12 +34,12 @@ const guestLimitMs = 90_000;
 
 export type LabOptions = LibvirtdOptions & { guestLimitMs?: number; uri?: "qemu" | "test" };
 
+/** Nothing is left behind when it fails. */
 export async function startLab(options: LabOptions): Promise<LibvirtLab> {
 	const libvirtd = await startLibvirtd(options);
 	const folder = mkdtempSync(`/tmp/lqx-${options.name}-vm-`);
 	const uri = options.uri === "test" ? libvirtd.testUri : libvirtd.uri;
 	const client = createLibvirtClient({ uri, clock: systemClock, random: systemRandom, logger: silentLogger });
-	await client.open();
 	const driver = createLibvirtDriver({
 		client,
 		clock: systemClock,
@@ -48,6 +48,18 @@ export async function startLab(options: LabOptions): Promise<LibvirtLab> {
 		neighbourFile: `/proc/${libvirtd.namespace.initPid}/net/arp`,
 		...(options.guestLimitMs === undefined ? {} : { guestLimitMs: options.guestLimitMs }),
 	});
+	const close = async () => {
+		await driver.close();
+		await client.close();
+		await libvirtd.stop();
+		rmSync(folder, { recursive: true, force: true });
+	};
+	try {
+		await client.open();
+	} catch (error) {
+		await close();
+		throw error;
+	}
 	return {
 		libvirtd,
 		client,
@@ -75,11 +87,6 @@ export async function startLab(options: LabOptions): Promise<LibvirtLab> {
 				return said.includes(text) ? said : undefined;
 			});
 		},
-		async close() {
-			await driver.close();
-			await client.close();
-			await libvirtd.stop();
-			rmSync(folder, { recursive: true, force: true });
-		},
+		close,
 	};
 }

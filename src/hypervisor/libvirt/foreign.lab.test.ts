@@ -1,0 +1,101 @@
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { MiB } from "../../lib/units.ts";
+import { testLimitMs, useLibvirtLab } from "../../testing/lab/libvirt-session.ts";
+import { withDisk, withNic } from "../test-domain.ts";
+import { xmlFlags } from "./rpc/flags.ts";
+
+const session = useLibvirtLab("foreign");
+
+describe("domains that others made", () => {
+	test(
+		"are described, adopted while they run, and keep their name",
+		async () => {
+			const disk = await session.lab.makeDisk(`foreign-${session.number}.qcow2`, "qcow2", 16 * MiB);
+			const file = join(session.lab.folder, "foreign.xml");
+			const mac = "52:54:00:aa:bb:01";
+			writeFileSync(
+				file,
+				`<domain type='qemu'><name>theirs</name><uuid>${session.domain.id}</uuid><memory unit='MiB'>128</memory><vcpu>1</vcpu>
+				<os><type arch='x86_64' machine='q35'>hvm</type></os><cpu mode='maximum'/><devices>
+				<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${disk}'/><target dev='vdb' bus='virtio'/></disk>
+				<interface type='bridge'><mac address='${mac}'/><source bridge='br-a'/><model type='virtio'/></interface>
+				<graphics type='vnc'/></devices></domain>`,
+			);
+			await session.virsh("define", file);
+			await session.virsh("autostart", "theirs");
+			expect(await session.lab.driver.getDomain(session.domain.id)).toMatchObject({
+				name: "theirs",
+				ours: false,
+				definedGeneration: null,
+			});
+			expect(await session.lab.driver.inspectForeign(session.domain.id)).toEqual({
+				id: session.domain.id,
+				name: "theirs",
+				powerState: "stopped",
+				vcpus: 1,
+				maxVcpus: 1,
+				memoryBytes: 128 * MiB,
+				maxMemoryBytes: 128 * MiB,
+				firmware: "bios",
+				disks: [{ target: "vdb", path: disk, format: "qcow2", bus: "virtio" }],
+				nics: [{ mac, model: "virtio", bridge: "br-a", network: null }],
+				obstacles: [],
+			});
+			await session.virsh("start", "theirs");
+			const live = await session.read(session.domain.id);
+
+			const ours = withNic(
+				withDisk({ ...session.domain, name: "adopted" }, "disk-0", disk, { discard: false }),
+				"nic-0",
+				"br-a",
+				{ mac },
+			);
+			await session.lab.driver.define(ours);
+			expect(await session.lab.driver.getDomain(session.domain.id)).toMatchObject({
+				...{ name: "adopted", ours: true, definedGeneration: 1, runningGeneration: null, powerState: "running" },
+			});
+			const differences = await session.lab.driver.compare(ours);
+			expect(differences.map(({ field }) => field)).toContain("name");
+			expect(differences.filter(({ repair }) => repair === "manual")).toEqual([]);
+			await expect(session.lab.driver.vncSocket(session.domain.id)).rejects.toMatchObject({ code: "wrong-state" });
+			await expect(session.lab.driver.inspectForeign(session.domain.id)).rejects.toMatchObject({ code: "wrong-state" });
+			const defined = await session.read(session.domain.id, xmlFlags.inactive);
+			expect(defined.libvirtName).toBe("theirs");
+			expect(defined.facts.disks[0]?.placement).toEqual(live.facts.disks[0]?.placement ?? null);
+			expect(defined.facts.nics[0]?.placement?.address).toEqual(live.facts.nics[0]?.placement?.address ?? {});
+			expect((await session.virsh("dominfo", "theirs")).stdout).toMatch(/Autostart:\s+disable/);
+
+			await session.lab.driver.destroy(session.domain.id);
+			await session.lab.driver.start(session.domain.id, { paused: true });
+			expect(await session.lab.driver.compare(ours)).toEqual([]);
+			expect(await session.lab.driver.vncSocket(session.domain.id)).toBe(join(session.domain.folder, "qemu/vnc.sock"));
+		},
+		testLimitMs,
+	);
+
+	test(
+		"with snapshots or a saved state are not to be adopted yet",
+		async () => {
+			const disk = await session.lab.makeDisk(`snap-${session.number}.qcow2`, "qcow2", 16 * MiB);
+			const file = join(session.lab.folder, "foreign.xml");
+			writeFileSync(
+				file,
+				`<domain type='qemu'><name>snap</name><uuid>${session.domain.id}</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+				<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>
+				<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${disk}'/><target dev='vda' bus='virtio'/></disk>
+				</devices></domain>`,
+			);
+			await session.virsh("define", file);
+			await session.virsh("snapshot-create-as", "snap", "one");
+			expect((await session.lab.driver.inspectForeign(session.domain.id)).obstacles.join()).toContain("snapshots");
+			await session.virsh("snapshot-delete", "snap", "one");
+			expect((await session.lab.driver.inspectForeign(session.domain.id)).obstacles).toEqual([]);
+			await session.virsh("start", "snap");
+			await session.virsh("managedsave", "snap");
+			expect((await session.lab.driver.inspectForeign(session.domain.id)).obstacles.join()).toContain("saved state");
+		},
+		testLimitMs,
+	);
+});
