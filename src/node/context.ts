@@ -18,6 +18,7 @@ import { Connection } from "./connection.ts";
 import { KeyedMutex, Semaphore } from "./gates.ts";
 import type { HostFacts } from "./host.ts";
 import { bounds, limits } from "./limits.ts";
+import type { VmFolders } from "./vm-folder.ts";
 import { Bell, withLimit } from "./wait.ts";
 
 /**
@@ -49,6 +50,8 @@ export type NodeDeps = {
 	storage: StorageRegistry;
 	network: NetworkDriver;
 	seeds: SeedWriter;
+	/** vmFolders of vm-folder.ts, but for tests. */
+	folders: VmFolders;
 	fetchUrl: UrlFetcher;
 	host: HostFacts;
 	/** As probed, and why. */

@@ -5,8 +5,8 @@
  */
 import { expect, test } from "bun:test";
 import { MiB } from "../lib/units.ts";
-import type { TaskState } from "../model/task.ts";
 import type { Volume } from "../model/storage.ts";
+import type { TaskState } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
 import type { KillPoint } from "../testing/node/life.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
@@ -145,7 +145,8 @@ const scenarios: Scenario[] = [
 		name: "image: import from a path",
 		prepare: async (world) => void world.pool.hostFiles.set("/images/a.raw", image),
 		ask: async (world) => (await world.createImage({ source: { kind: "path", path: "/images/a.raw" } })).taskId,
-		check: (world) => expect(world.store.all("image")[0]).toMatchObject({ phase: "ready", fileSizeBytes: image.length }),
+		check: (world) =>
+			expect(world.store.all("image")[0]).toMatchObject({ phase: "ready", fileSizeBytes: image.length }),
 	},
 	{
 		name: "image: delete",
@@ -163,7 +164,7 @@ const scenarios: Scenario[] = [
 	},
 ];
 
-const timing = { stepMs: 5_000, limitMs: 200_000, quick: true };
+const timing = { stepMs: 5_000, limitMs: 200_000 };
 
 async function runOnce(scenario: Scenario, kill: KillPoint | null): Promise<number> {
 	await using world = await NodeWorld.open();

@@ -15,7 +15,12 @@ const running = async (world: NodeWorld, plan: Parameters<NodeWorld["createVm"]>
 	return id;
 };
 const hypervisorError = (message: string) => new AppError("hypervisor", message);
-const cloudInit: Vm["spec"]["cloudInit"] = { kind: "raw", userData: "#cloud-config\n", metaData: null, networkConfig: null };
+const cloudInit: Vm["spec"]["cloudInit"] = {
+	kind: "raw",
+	userData: "#cloud-config\n",
+	metaData: null,
+	networkConfig: null,
+};
 
 test("create makes volumes, seed and definition, starts the VM and says so", async () => {
 	await using world = await NodeWorld.open();

@@ -89,7 +89,7 @@ class LocalNode {
 		return {
 			"volume.create": (id, run) => volumes.create(id, run),
 			"volume.resize": (id, run) => volumes.resize(id, run),
-			"volume.delete": (id) => volumes.delete(id),
+			"volume.delete": (id, run) => volumes.delete(id, run),
 			"image.import": (id, run) => images.import(id, run),
 			"image.delete": (id) => images.delete(id),
 			"network.create": (id) => this.#networks.create(id),
@@ -155,6 +155,7 @@ class LocalNode {
 		for (const event of events) {
 			this.#board.onEvent(event);
 			this.#queues.onStoreEvent(event);
+			if (event.target.kind === "task") this.#autostart.taskChanged();
 			if (event.target.kind === "pool" && event.type === "deleted") this.#pools.forget(event.target.id);
 		}
 	}

@@ -77,7 +77,6 @@ export class TaskRunner {
 		const handler = this.#handlers[task.kind];
 		let message: string | null;
 		try {
-			run.signal.throwIfAborted();
 			if (!handler) throw new Error(`there is no handler for ${task.kind}`);
 			message = await handler(targetId, run);
 		} catch (error) {

@@ -18,8 +18,17 @@ export function vmFolder(dataDir: string, vmId: string): string {
 export const seedPath = (folder: string): string => join(folder, "seed.iso");
 export const serialLogPath = (folder: string): string => join(folder, "serial.log");
 
+/** Changes of VMs' folders, as an argument: tests end the process between them. */
+export type VmFolders = {
+	make(folder: string): Promise<void>;
+	/** Missing is done. */
+	remove(folder: string): Promise<void>;
+	/** Missing is done. */
+	removeSeed(folder: string): Promise<void>;
+};
+
 /** QEMU runs as a user of its own and passes through to what is given to it, so others may enter, but not list. */
-export async function makeVmFolder(folder: string): Promise<void> {
+async function makeVmFolder(folder: string): Promise<void> {
 	await mkdir(join(folder, ".."), { recursive: true, mode: 0o711 });
 	await mkdir(folder, { recursive: true, mode: 0o711 });
 	// Whatever the umask took away.
@@ -27,9 +36,11 @@ export async function makeVmFolder(folder: string): Promise<void> {
 	await chmod(folder, 0o711);
 }
 
-export async function removeVmFolder(folder: string): Promise<void> {
-	await rm(folder, { recursive: true, force: true });
-}
+export const vmFolders: VmFolders = {
+	make: makeVmFolder,
+	remove: (folder) => rm(folder, { recursive: true, force: true }),
+	removeSeed: (folder) => rm(seedPath(folder), { force: true }),
+};
 
 /**
  * The last `maxBytes` (4 MiB at most) of a file that a guest fills. Never follows a symlink and never opens anything but

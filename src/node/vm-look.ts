@@ -12,7 +12,7 @@ import { limited } from "./context.ts";
 import { buildDomainSpec } from "./domain-spec.ts";
 import { limits } from "./limits.ts";
 import { reportVm } from "./status.ts";
-import { makeVmFolder, vmFolder } from "./vm-folder.ts";
+import { vmFolder } from "./vm-folder.ts";
 import { observeVm } from "./vm-observe.ts";
 import { isActive } from "./vm-plan.ts";
 import type { QueueParts } from "./vm-queue.ts";
@@ -75,7 +75,7 @@ async function repairAndCompare(
 		const spec = await buildDomainSpec(parts, vm, null);
 		const define = () =>
 			limited(context, "Defining the VM", limits.defineMs, async () => {
-				await makeVmFolder(vmFolder(context.dataDir, vm.id));
+				await context.folders.make(vmFolder(context.dataDir, vm.id));
 				await context.hypervisor.define(spec);
 			});
 		const differ = () =>

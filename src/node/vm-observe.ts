@@ -69,7 +69,7 @@ function observeActive(observation: Observation, before: Status, domain: DomainS
 	const status: Status = {
 		...before,
 		powerState,
-		reason: activeReason(domain, before, cameBack),
+		reason: activeReason(domain, before, cameBack, powerState),
 		pendingRestart: observation.differences ? differences.length > 0 : before.pendingRestart,
 		accelerator: before.accelerator ?? observation.accelerator,
 		startedAt: cameBack ? observation.now : (before.startedAt ?? observation.now),
@@ -82,12 +82,13 @@ function observeActive(observation: Observation, before: Status, domain: DomainS
 	return { status, desiredPower: vm.deleting ? vm.desiredPower : desiredPower };
 }
 
-function activeReason(domain: DomainState, before: Status, cameBack: boolean): string | null {
+const startedOutside = "Started from outside of LimiQuantix.";
+
+function activeReason(domain: DomainState, before: Status, cameBack: boolean, now: PowerState): string | null {
 	if (domain.powerState === "paused" && domain.reason === "io-error")
 		return "QEMU paused the VM because a disk gives errors. Repair or free the storage, then resume it.";
-	if (cameBack) return "Started from outside of LimiQuantix.";
-	const outside = before.reason === "Started from outside of LimiQuantix.";
-	return outside && before.powerState === domain.powerState ? before.reason : null;
+	if (cameBack) return startedOutside;
+	return before.reason === startedOutside && before.powerState === now ? startedOutside : null;
 }
 
 function whyOff(

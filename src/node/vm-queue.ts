@@ -93,7 +93,10 @@ export class VmQueue {
 		this.wake({ compare: false });
 	}
 
-	/** Runs `work` in the queue, with nothing else happening to the VM. Fails with the signal's reason, or `timeout`. */
+	/**
+	 * Runs `work` in the queue, after the tasks that are there, with nothing else happening to the VM. Fails with the
+	 * signal's reason, or `timeout`.
+	 */
 	whileStill<T>(signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T> {
 		const { clock } = this.#parts.context;
 		return new Promise<T>((resolve, reject) => {
@@ -139,10 +142,10 @@ export class VmQueue {
 		const { context, board } = this.#parts;
 		while (!context.stopping.aborted) {
 			try {
-				const exclusive = this.#exclusive.shift();
 				const task = board.ofTarget("vm", this.vmId)[0];
-				if (exclusive) await exclusive.run();
-				else if (task) await this.#carryOut(task);
+				const exclusive = task ? undefined : this.#exclusive.shift();
+				if (task) await this.#carryOut(task);
+				else if (exclusive) await exclusive.run();
 				else if (this.#look) await this.#lookNow();
 				else break;
 				this.#failures = 0;
@@ -278,14 +281,19 @@ export class VmQueue {
 		await (isUnslotted(step) ? work() : context.vmSteps.run(work));
 	}
 
-	/** What makes the volume or image is a task of its own, which has an end; the queue is woken by what it reports. */
+	/**
+	 * What makes the volume or image is a task of its own, which has an end; the queue is woken by what it reports. It may
+	 * itself need this VM to keep still (a copy of one of its disks): that is let in, or both would wait for ever.
+	 */
 	async #waitForOther(step: Extract<VmStep, { kind: "wait-for-volume" | "wait-for-image" }>, run: TaskRun) {
 		const { context } = this.#parts;
 		const isVolume = step.kind === "wait-for-volume";
 		const other = isVolume ? context.store.get("volume", step.volumeId) : context.store.get("image", step.imageId);
 		run.say(`Waits for ${isVolume ? "volume" : "image"} "${other?.name ?? "?"}"`);
 		await run.setCancelable(true);
-		await this.#bell.wait(context.clock, limits.copyIdleMs, run.signal);
+		const exclusive = this.#exclusive.shift();
+		if (exclusive) await exclusive.run();
+		else await this.#bell.wait(context.clock, limits.copyIdleMs, run.signal);
 	}
 
 	async #show(powerState: PowerState | null, taskId: string): Promise<void> {
@@ -302,6 +310,7 @@ export class VmQueue {
 		const { context, board } = this.#parts;
 		const vm = context.store.get("vm", this.vmId);
 		if (!vm) return;
+		if (outcome.kind === "failure") await this.#parts.volumes.giveUp(vm, outcome.error, board);
 		// The next task takes the VM over as it is: an in-between state would only flicker.
 		const next = board.ofTarget("vm", this.vmId).find((task) => task.id !== run.task.id);
 		if (outcome.kind === "failure" && outcome.error.code === "canceled" && next && overtakes(next.kind, run.task.kind))

@@ -3,6 +3,7 @@
  * comparison every 30 seconds, which reads all domains at once and wakes only the VMs that differ from their record.
  */
 import type { DomainEvent, DomainState } from "../hypervisor/driver.ts";
+import { isAppError } from "../lib/errors.ts";
 import type { Event } from "../model/event.ts";
 import type { Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
@@ -99,16 +100,31 @@ export class VmQueues implements VolumeUsers {
 		return this.get(vmId).whileStill(signal, work);
 	}
 
-	/** Only VMs that wait for a restart can hold what is not theirs any more; libvirt says what they have open. */
-	async heldBy(volumeId: string): Promise<string | null> {
-		for (const vm of this.#mine()) {
-			if (!vm.status.pendingRestart || vm.spec.disks.some((disk) => disk.volumeId === volumeId)) continue;
-			const xml = await limited(this.#context, "Reading the VM's definition", limits.readMs, () =>
-				this.#context.hypervisor.domainXml(vm.id),
-			).catch(() => "");
-			if (xml.includes(volumeId)) return vm.name;
+	/**
+	 * Only VMs with an update on its way, or with parts that wait for a restart, can hold what is not theirs any more.
+	 * libvirt says what they have open, once their queues are through with what was accepted before.
+	 */
+	async heldBy(volumeId: string, signal: AbortSignal): Promise<string | null> {
+		for (const { id, name, spec, status } of this.#mine()) {
+			if (spec.disks.some((disk) => disk.volumeId === volumeId)) continue;
+			const updating = this.#parts.board.find("vm.update", id) !== null;
+			if (!updating && !status.pendingRestart) continue;
+			await this.#context.connection.wait(limits.hypervisorWaitMs, signal);
+			const xml = await this.get(id).whileStill(signal, (active) => (active ? this.#xmlOf(id) : Promise.resolve("")));
+			if (xml.includes(volumeId)) return name;
 		}
 		return null;
+	}
+
+	async #xmlOf(vmId: string): Promise<string> {
+		try {
+			return await limited(this.#context, "Reading the VM's definition", limits.readMs, () =>
+				this.#context.hypervisor.domainXml(vmId),
+			);
+		} catch (error) {
+			if (isAppError(error, "not-found")) return "";
+			throw error;
+		}
 	}
 
 	/** Work in flight, to be waited for when the node stops. */

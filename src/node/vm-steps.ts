@@ -2,7 +2,6 @@
  * Does one step of vm-plan.ts; decides nothing. What the run has to remember between steps is in `VmRun`, which lives
  * as long as the task is carried out and is lost with the process: the planner then starts from what is.
  */
-import { rm } from "node:fs/promises";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Vm, VmDifference } from "../model/vm.ts";
 import type { VolumeInfo } from "../storage/driver.ts";
@@ -10,7 +9,7 @@ import { limited } from "./context.ts";
 import { buildDomainSpec, type DomainParts, prepareNetworks } from "./domain-spec.ts";
 import { limits } from "./limits.ts";
 import type { TaskRun } from "./task-run.ts";
-import { makeVmFolder, removeVmFolder, seedPath, vmFolder } from "./vm-folder.ts";
+import { seedPath, vmFolder } from "./vm-folder.ts";
 import type { VmStep } from "./vm-plan.ts";
 import type { Volumes } from "./volumes.ts";
 
@@ -68,7 +67,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			await prepareSeed(parts, vm);
 			break;
 		case "define": {
-			await makeVmFolder(vmFolder(context.dataDir, vm.id));
+			await context.folders.make(vmFolder(context.dataDir, vm.id));
 			const domain = await buildDomainSpec(parts, vm, run.bridges);
 			await call("Defining the VM", limits.defineMs, () => hypervisor.define(domain));
 			run.definedGeneration = vm.generation;
@@ -103,7 +102,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			break;
 		case "remove-folder":
 			await call("Removing the VM's folder", limits.deleteVolumeMs, () =>
-				removeVmFolder(vmFolder(context.dataDir, vm.id)),
+				context.folders.remove(vmFolder(context.dataDir, vm.id)),
 			);
 			break;
 	}
@@ -112,9 +111,9 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 
 async function prepareSeed({ context }: StepParts, vm: Vm): Promise<void> {
 	const folder = vmFolder(context.dataDir, vm.id);
-	await makeVmFolder(folder);
+	await context.folders.make(folder);
 	const path = seedPath(folder);
-	if (vm.spec.cloudInit === null) return rm(path, { force: true });
+	if (vm.spec.cloudInit === null) return context.folders.removeSeed(folder);
 	await limited(context, "Writing the cloud-init seed", limits.seedMs, (signal) => context.seeds({ path, vm, signal }));
 }
 

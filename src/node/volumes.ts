@@ -3,14 +3,16 @@
  * whole disks at once on the node. A record says `ready` only when the driver has the volume; a create that failed or
  * was cut off leaves nothing in the pool (the driver's promise), so it can simply be done again.
  */
-import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import { AppError, type ErrorInfo, isAppError, toErrorInfo } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Volume } from "../model/storage.ts";
+import type { Vm } from "../model/vm.ts";
 import type { StorageDriver, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { type CopySource, copyAcrossPools } from "./copy-across-pools.ts";
 import { limits } from "./limits.ts";
 import type { Pools } from "./pools.ts";
+import type { TaskBoard } from "./task-board.ts";
 import type { TaskRun } from "./task-run.ts";
 import { Bell, withLimit } from "./wait.ts";
 
@@ -21,7 +23,7 @@ export interface VolumeUsers {
 	/** Runs `work` while nothing else happens to the VM; `active` says whether it runs. */
 	whileStill<T>(vmId: string, signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T>;
 	/** Name of a VM whose running process still has the disk open although it is no longer attached; null for none. */
-	heldBy(volumeId: string): Promise<string | null>;
+	heldBy(volumeId: string, signal: AbortSignal): Promise<string | null>;
 }
 
 export class Volumes {
@@ -38,8 +40,16 @@ export class Volumes {
 
 	/** The task volume.create. Canceled, the record stays in phase error: only a person deletes records. */
 	async create(volumeId: string, run: TaskRun): Promise<string | null> {
-		await this.make(volumeId, run);
-		return null;
+		try {
+			await this.make(volumeId, run);
+			return null;
+		} catch (error) {
+			// Also when it was called off before anything began.
+			const phase = this.#context.store.get("volume", volumeId)?.phase;
+			if (!this.#context.stopping.aborted && (phase === "pending" || phase === "creating"))
+				await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "error", error: toErrorInfo(error) });
+			throw error;
+		}
 	}
 
 	/** An image has changed: those who wait for one look again. */
@@ -170,14 +180,44 @@ export class Volumes {
 		});
 	}
 
+	/** A VM could not be made: volumes of it that nobody else makes are not "pending" any more. */
+	async giveUp(vm: Vm, error: ErrorInfo, board: Pick<TaskBoard, "find">): Promise<void> {
+		for (const { volumeId } of vm.spec.disks) {
+			const volume = this.#context.store.get("volume", volumeId);
+			if (volume?.vmId !== vm.id || (volume.phase !== "pending" && volume.phase !== "creating")) continue;
+			if (board.find("volume.create", volumeId) === null)
+				await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "error", error });
+		}
+	}
+
 	/** The task volume.resize: through QEMU while a VM runs with it, else in the pool. */
 	async resize(volumeId: string, run: TaskRun): Promise<string | null> {
 		const wanted = run.task.input.sizeBytes;
-		if (typeof wanted !== "number") throw new AppError("internal", "The task does not say the new size.");
-		const vmId = this.#context.store.get("volume", volumeId)?.vmId ?? null;
-		if (vmId === null) return this.#resizeLocked(volumeId, wanted, null);
-		return this.#users.whileStill(vmId, run.signal, (active) =>
-			this.#resizeLocked(volumeId, wanted, active ? vmId : null),
+		try {
+			if (typeof wanted !== "number") throw new AppError("internal", "The task does not say the new size.");
+			const vmId = this.#context.store.get("volume", volumeId)?.vmId ?? null;
+			if (vmId !== null)
+				return await this.#users.whileStill(vmId, run.signal, (active) =>
+					this.#resizeLocked(volumeId, wanted, active ? vmId : null),
+				);
+			await this.#requireReleased(volumeId, run.signal);
+			return await this.#resizeLocked(volumeId, wanted, null);
+		} catch (error) {
+			// Not even tried: the volume is as it was.
+			if (!this.#context.stopping.aborted && this.#context.store.get("volume", volumeId)?.phase === "resizing")
+				await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "ready" });
+			throw error;
+		}
+	}
+
+	/** Detached from a VM in the record is not always detached in the process that runs. */
+	async #requireReleased(volumeId: string, signal: AbortSignal): Promise<void> {
+		const holder = await this.#users.heldBy(volumeId, signal);
+		if (holder === null) return;
+		const name = this.#context.store.get("volume", volumeId)?.name;
+		throw new AppError(
+			"in-use",
+			`VM "${holder}" still has volume "${name}" open although it was detached: stop that VM first.`,
 		);
 	}
 
@@ -226,15 +266,9 @@ export class Volumes {
 	}
 
 	/** The task volume.delete. Refused while anything uses it; then the volume is as before. */
-	async delete(volumeId: string): Promise<string | null> {
+	async delete(volumeId: string, run: TaskRun): Promise<string | null> {
 		try {
-			const volume = this.#context.store.get("volume", volumeId);
-			const holder = await this.#users.heldBy(volumeId);
-			if (holder !== null)
-				throw new AppError(
-					"in-use",
-					`VM "${holder}" still has volume "${volume?.name}" open although it was detached: stop that VM first.`,
-				);
+			await this.#requireReleased(volumeId, run.signal);
 			await this.deleteFile(volumeId);
 		} catch (error) {
 			if (!this.#context.stopping.aborted) await this.keep(volumeId, error);

@@ -5,8 +5,8 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FakeHypervisor } from "../../hypervisor/fake.ts";
 import type { HypervisorDriver } from "../../hypervisor/driver.ts";
+import { FakeHypervisor } from "../../hypervisor/fake.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { idSource } from "../../lib/ids.ts";
 import { silentLogger } from "../../lib/log.ts";
@@ -18,6 +18,7 @@ import type { Vm, VmSpec } from "../../model/vm.ts";
 import { FakeNetworks } from "../../network/fake.ts";
 import type { HostFacts } from "../../node/host.ts";
 import { type NodeDeps, type RunningNode, startNode } from "../../node/node.ts";
+import { vmFolders } from "../../node/vm-folder.ts";
 import type { StorageDriver } from "../../storage/driver.ts";
 import { FakePool, FakeStorageDriver } from "../../storage/fake.ts";
 import type { CommandBody } from "../../store/command.ts";
@@ -55,8 +56,11 @@ export class NodeWorld {
 	readonly drivers = new Map<string, FakeStorageDriver>();
 	readonly ids = idSource(this.clock, systemRandom);
 	bootId = "boot-1";
+	/** Called before the file of a volume is deleted. */
+	beforeDeleteVolume: (volumeId: string) => Promise<void> = async () => {};
 	node: RunningNode | null = null;
 	life = new Life();
+	readonly #files = new Set<Promise<void>>();
 	readonly #store: MemoryStore;
 	readonly dataDir: string;
 
@@ -107,6 +111,7 @@ export class NodeWorld {
 	/** Starts the node's next process, killed at `kill`. Resolves when it has started, or has died. */
 	async boot(kill: KillPoint | null = null, changes: Partial<NodeDeps> = {}): Promise<void> {
 		this.life.end();
+		await this.#onDisk();
 		const death = Promise.withResolvers<void>();
 		const life = new Life(kill, () => death.resolve());
 		this.life = life;
@@ -161,16 +166,17 @@ export class NodeWorld {
 			hypervisor: new Proxy(wrapped, {
 				get: (target, key) => {
 					if (key !== "onEvent") return Reflect.get(target, key, target);
-					return (listener: Parameters<HypervisorDriver["onEvent"]>[0]) =>
-						hypervisor.onEvent(life.listener(listener));
+					return (listener: Parameters<HypervisorDriver["onEvent"]>[0]) => hypervisor.onEvent(life.listener(listener));
 				},
 			}),
 			storage: { open: (pool) => this.#openPool(life, pool.id) },
 			network: life.wrap("network", this.networks),
-			seeds: ({ path }) =>
-				life.around("seeds", async () => {
-					await Bun.write(path, "seed");
-				}),
+			seeds: ({ path }) => life.around("seeds", () => this.#file(Bun.write(path, "seed").then(() => {}))),
+			folders: {
+				make: (folder) => life.around("folders.make", () => this.#file(vmFolders.make(folder))),
+				remove: (folder) => life.around("folders.remove", () => this.#file(vmFolders.remove(folder))),
+				removeSeed: (folder) => life.around("folders.removeSeed", () => this.#file(vmFolders.removeSeed(folder))),
+			},
 			fetchUrl: ({ url, imageId, driver }) =>
 				life.around("fetchUrl", async () => {
 					const bytes = this.pool.hostFiles.get(url) ?? new Uint8Array(512);
@@ -186,11 +192,26 @@ export class NodeWorld {
 		};
 	}
 
+	/** The real file system is slower than everything else here: what it was asked for is waited for. */
+	#file(work: Promise<void>): Promise<void> {
+		this.#files.add(work);
+		return work.finally(() => this.#files.delete(work));
+	}
+
+	async #onDisk(): Promise<void> {
+		while (this.#files.size > 0) await Promise.allSettled(this.#files);
+	}
+
 	#openPool(life: Life, poolId: string): StorageDriver {
 		const pool = this.pools.get(poolId) ?? new FakePool();
 		this.pools.set(poolId, pool);
 		const driver = new FakeStorageDriver(pool);
 		this.drivers.set(poolId, driver);
+		const deleteVolume = driver.deleteVolume.bind(driver);
+		driver.deleteVolume = async (id) => {
+			await this.beforeDeleteVolume(id);
+			await deleteVolume(id);
+		};
 		// A process that died had its files closed.
 		for (const upload of pool.uploads.values()) upload.writer = null;
 		return life.wrap<StorageDriver>("storage", driver);
@@ -293,40 +314,28 @@ export class NodeWorld {
 	async until(until: () => boolean, options: { stepMs?: number; limitMs?: number } = {}): Promise<void> {
 		const stepMs = options.stepMs ?? 0;
 		const endsAtMs = this.clock.monotonicMs() + (options.limitMs ?? 0);
-		let quiet = 0;
-		let seen = -1;
 		while (!until()) {
 			if (this.life.dead) return;
-			await turn();
-			const progress = this.#progress();
-			quiet = progress === seen ? quiet + 1 : 0;
-			seen = progress;
-			if (quiet < 12) continue;
-			// Real files may be on their way.
-			await new Promise((resolve) => setTimeout(resolve, 1));
-			if (until()) return;
-			if (quiet < (stepMs === 0 ? 300 : 16)) continue;
+			await this.settleLoops(until);
+			if (until() || this.life.dead) return;
 			if (stepMs === 0 || this.clock.monotonicMs() >= endsAtMs) throw new Error(`did not come to pass: ${until}`);
 			this.clock.advance(stepMs);
-			quiet = 0;
 		}
 	}
 
-	/**
-	 * Until nothing is unfinished and nothing moves. `quick` does not wait for what may still be under way on the real
-	 * file system (folders of VMs), for tests with thousands of rounds.
-	 */
-	async settle(options: { stepMs?: number; limitMs?: number; quick?: boolean } = {}): Promise<void> {
+	/** Until nothing is unfinished and nothing moves. */
+	async settle(options: { stepMs?: number; limitMs?: number } = {}): Promise<void> {
 		await this.until(() => this.unfinished().length === 0, options);
-		await this.settleLoops(options.quick);
+		await this.settleLoops();
 	}
 
-	/** Until nothing moves, whatever is unfinished. */
-	async settleLoops(quick = false): Promise<void> {
+	/** Until nothing moves, whatever is unfinished, or `until` holds. */
+	async settleLoops(until: () => boolean = () => false): Promise<void> {
 		let seen = -1;
-		for (let quiet = 0; quiet < (quick ? 6 : 9); ) {
-			if (this.life.dead) return;
-			await (quiet < 6 ? turn() : new Promise((resolve) => setTimeout(resolve, 1)));
+		for (let quiet = 0; quiet < 8; ) {
+			await this.#onDisk();
+			await turn();
+			if (this.life.dead || until()) return;
 			const progress = this.#progress();
 			quiet = progress === seen ? quiet + 1 : 0;
 			seen = progress;
@@ -356,8 +365,9 @@ export class NodeWorld {
 			const alive = domain !== undefined && domain.powerState !== "stopped" && domain.powerState !== "failed";
 			const expected = alive ? [domain.powerState] : ["stopped", "failed"];
 			if (!expected.includes(powerState)) found.push(`VM ${vm.name} is ${expected}, and shown as ${powerState}`);
-			if (vm.desiredPower !== (alive ? domain.powerState : "stopped"))
-				found.push(`VM ${vm.name} is ${powerState}, and ${vm.desiredPower} is desired`);
+			// A pause because of a disk error is nobody's wish.
+			const wished = alive ? (domain.reason === "io-error" ? "running" : domain.powerState) : "stopped";
+			if (vm.desiredPower !== wished) found.push(`VM ${vm.name} is ${powerState}, and ${vm.desiredPower} is desired`);
 		}
 		for (const [poolId, pool] of this.pools) found.push(...this.#poolProblems(poolId, pool));
 		const folders = await readdir(join(this.dataDir, "vms")).catch(() => []);
@@ -381,7 +391,8 @@ export class NodeWorld {
 		for (const id of [...pool.images.keys(), ...pool.uploads.keys()])
 			if (!images.has(id)) found.push(`the file of image ${id} has no record`);
 		for (const image of images.values()) {
-			if (image.phase === "ready" && !pool.images.has(image.id)) found.push(`image ${image.name} is ready, without a file`);
+			if (image.phase === "ready" && !pool.images.has(image.id))
+				found.push(`image ${image.name} is ready, without a file`);
 			if (image.phase === "error" && pool.uploads.has(image.id)) found.push(`image ${image.name} left its upload`);
 			if (image.phase !== "ready" && image.phase !== "error") found.push(`image ${image.name} is ${image.phase}`);
 		}
