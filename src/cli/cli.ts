@@ -11,6 +11,7 @@ import { interrupted } from "./failure.ts";
 import type { GlobalOptions } from "./global-options.ts";
 import type { CliIo } from "./io.ts";
 import { createOutput, type Output } from "./output.ts";
+import { Prompter } from "./prompt.ts";
 import { visibleLines } from "./terminal-text.ts";
 
 export type OperationName = keyof OperationTypes & string;
@@ -35,6 +36,8 @@ export type Cli = {
 		operation: Id,
 		...options: Arguments<Id>
 	): Promise<CallResult<OperationTypes[Id]["response"]>>;
+	/** Questions to the person at the terminal. One for all, as it may have read ahead. */
+	readonly prompter: Prompter;
 	/** A line for people on standard error: what is going on, warnings. Not with --quiet. */
 	note(text: string): Promise<void>;
 };
@@ -60,6 +63,7 @@ export function createCli(
 		environment,
 		globals,
 		interrupt,
+		prompter: new Prompter(io),
 		output: createOutput(io.stdout, { format, quiet: globals.quiet, color }),
 		loginsPath: path,
 		connection() {

@@ -5,7 +5,6 @@ import { MiB } from "../lib/units.ts";
 import type { Cli } from "./cli.ts";
 import { usageError } from "./failure.ts";
 import { file } from "./options.ts";
-import { Prompter } from "./prompt.ts";
 
 const maxStdinBytes = 16 * MiB;
 
@@ -37,7 +36,7 @@ export const passwordFile = file("--password-file <file>", "read the password fr
 
 /** From the file, or asked for without echo. Passwords are never arguments: others see those. */
 export async function readPassword(cli: Cli, path: string | undefined, question = "Password: "): Promise<string> {
-	if (path === undefined) return new Prompter(cli.io).secret(question);
+	if (path === undefined) return cli.prompter.secret(question);
 	const [password = ""] = (await readInput(cli, path)).split(/\r?\n/);
 	if (password === "") throw usageError("--password-file: the first line is empty.");
 	return password;
@@ -46,9 +45,8 @@ export async function readPassword(cli: Cli, path: string | undefined, question 
 /** As readPassword, asked for twice. */
 export async function readNewPassword(cli: Cli, path: string | undefined): Promise<string> {
 	if (path !== undefined) return readPassword(cli, path);
-	const prompter = new Prompter(cli.io);
-	const password = await prompter.secret("New password: ");
-	const again = await prompter.secret("The same again: ");
+	const password = await cli.prompter.secret("New password: ");
+	const again = await cli.prompter.secret("The same again: ");
 	if (password !== again) throw new AppError("canceled", "The two are not the same. Nothing was changed.");
 	return password;
 }

@@ -73,9 +73,13 @@ export class Prompter {
 }
 
 /** Asks before something cannot be undone. Without a terminal, only --yes is an answer. */
-export async function confirm(io: CliIo, question: string, yes: boolean): Promise<void> {
+export async function confirm(
+	{ io, prompter }: { io: CliIo; prompter: Prompter },
+	question: string,
+	yes: boolean,
+): Promise<void> {
 	if (yes) return;
 	if (!io.stdin.isTTY) throw usageError(`${question} Say so with --yes.`);
-	const answer = await new Prompter(io).line(`${question} [y/N] `);
+	const answer = await prompter.line(`${question} [y/N] `);
 	if (!/^y(es)?$/i.test(answer?.trim() ?? "")) throw new AppError("canceled", "Nothing was done.");
 }

@@ -26,7 +26,7 @@ const kinds = [
 
 const maxFailuresInARow = 8;
 const firstRetryMs = 500;
-const maxRetryMs = 15_000;
+const maxRetryMs = 8000;
 /** The node sends a comment every 15 s; when it does not, the connection is dead. */
 const silenceLimitMs = 60_000;
 

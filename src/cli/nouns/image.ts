@@ -78,7 +78,7 @@ export const imageNoun: Noun = {
 			options: { yes, ...waitOptions },
 			async run(cli, { image }, { yes: sure, ...wait }) {
 				const id = await resolveId(cli, "image", image);
-				await confirm(cli.io, `Delete the image ${image}?`, sure);
+				await confirm(cli, `Delete the image ${image}?`, sure);
 				await finishTask(cli, (await cli.call("imageDelete", { path: { id } })).body, wait);
 			},
 		}),

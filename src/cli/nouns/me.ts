@@ -2,7 +2,6 @@
 import { AppError } from "../../lib/errors.ts";
 import { passwordFile, readInput, readNewPassword } from "../input-files.ts";
 import { file } from "../options.ts";
-import { Prompter } from "../prompt.ts";
 import { type Noun, verb } from "../verb.ts";
 
 export const meNoun: Noun = {
@@ -42,7 +41,7 @@ export const meNoun: Noun = {
 			async run(cli, _, { currentFile, passwordFile: newFile }) {
 				const currentPassword =
 					currentFile === undefined
-						? await new Prompter(cli.io).secret("Current password: ")
+						? await cli.prompter.secret("Current password: ")
 						: ((await readInput(cli, currentFile)).split(/\r?\n/)[0] ?? "");
 				const newPassword = await readNewPassword(cli, newFile);
 				if (newPassword === currentPassword) throw new AppError("invalid", "The new password is the old one.");

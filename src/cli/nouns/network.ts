@@ -89,7 +89,7 @@ export const networkNoun: Noun = {
 			options: { yes, ...waitOptions },
 			async run(cli, { network }, { yes: sure, ...wait }) {
 				const id = await resolveId(cli, "network", network);
-				await confirm(cli.io, `Delete the network ${network}?`, sure);
+				await confirm(cli, `Delete the network ${network}?`, sure);
 				await finishTask(cli, (await cli.call("networkDelete", { path: { id } })).body, wait);
 			},
 		}),

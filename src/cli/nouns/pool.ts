@@ -83,7 +83,7 @@ export const poolNoun: Noun = {
 			options: { yes, ...waitOptions },
 			async run(cli, { pool }, { yes: sure, ...wait }) {
 				const id = await resolveId(cli, "pool", pool);
-				await confirm(cli.io, `Delete the storage pool ${pool}?`, sure);
+				await confirm(cli, `Delete the storage pool ${pool}?`, sure);
 				await finishTask(cli, (await cli.call("poolDelete", { path: { id } })).body, wait);
 			},
 		}),

@@ -82,7 +82,7 @@ export const tokenNoun: Noun = {
 			options: { yes },
 			async run(cli, { token }, { yes: sure }) {
 				const id = await resolveId(cli, "token", token);
-				await confirm(cli.io, `Delete the API token ${token}?`, sure);
+				await confirm(cli, `Delete the API token ${token}?`, sure);
 				await cli.call("tokenDelete", { path: { id } });
 				await cli.output.say(`The API token ${token} is deleted.`);
 			},

@@ -97,7 +97,7 @@ export const userNoun: Noun = {
 			options: { yes },
 			async run(cli, { user }, { yes: sure }) {
 				const id = await resolveId(cli, "user", user);
-				await confirm(cli.io, `Delete the user ${user}?`, sure);
+				await confirm(cli, `Delete the user ${user}?`, sure);
 				await cli.call("userDelete", { path: { id } });
 				await cli.output.say(`${user} is deleted.`);
 			},

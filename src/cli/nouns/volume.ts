@@ -138,7 +138,7 @@ export const volumeNoun: Noun = {
 			options: { yes, ...waitOptions },
 			async run(cli, { volume }, { yes: sure, ...wait }) {
 				const id = await resolveId(cli, "volume", volume);
-				await confirm(cli.io, `Delete the volume ${volume} and what is on it?`, sure);
+				await confirm(cli, `Delete the volume ${volume} and what is on it?`, sure);
 				await finishTask(cli, (await cli.call("volumeDelete", { path: { id } })).body, wait);
 			},
 		}),

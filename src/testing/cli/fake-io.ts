@@ -25,7 +25,7 @@ const untilLimitMs = 5000;
 const quickClock: Clock = {
 	nowMs: () => Date.parse(fixtureTime) + 3_600_000,
 	monotonicMs: systemClock.monotonicMs,
-	schedule: (delayMs, callback) => systemClock.schedule(delayMs < 5000 ? delayMs / 100 : delayMs, callback),
+	schedule: (delayMs, callback) => systemClock.schedule(delayMs < 9000 ? delayMs / 100 : delayMs, callback),
 };
 
 export function fakeIo(options: { tty?: boolean; columns?: number; homeDir?: string; clock?: Clock } = {}): FakeIo {

@@ -15,7 +15,7 @@ export const deleteVerb: Verb = verb({
 	options: { keepVolumes: flag("--keep-volumes", "keep its volumes, detached"), yes, ...waitOptions },
 	async run(cli, { vm }, { keepVolumes, yes: sure, ...wait }) {
 		const id = await resolveId(cli, "vm", vm);
-		await confirm(cli.io, `Delete the VM ${vm}${keepVolumes ? ", and keep its volumes?" : " and its volumes?"}`, sure);
+		await confirm(cli, `Delete the VM ${vm}${keepVolumes ? ", and keep its volumes?" : " and its volumes?"}`, sure);
 		const query = keepVolumes ? { query: { deleteVolumes: false } } : {};
 		await finishTask(cli, (await cli.call("vmDelete", { path: { id }, ...query })).body, wait);
 	},
