@@ -16,6 +16,7 @@ import { answer, failed, type PathParams } from "./pipeline.ts";
 import { problemResponse } from "./problem.ts";
 import { isBinary, type Route } from "./route.ts";
 import { routes } from "./routes.ts";
+import { TaskWaits } from "./tasks/task-waits.ts";
 import { prepare } from "./validation.ts";
 
 export type Api = {
@@ -32,7 +33,9 @@ type ElysiaContext = { request: Request; params?: PathParams };
 export function createApi(deps: ApiDeps): Api {
 	const events = new EventHub(deps);
 	const metrics = new ApiMetrics({ ...deps, eventStreams: () => events.size });
-	const services: ApiServices = { ...deps, events, metrics, openApi: openApiDocument(routes, deps.version) };
+	const taskWaits = new TaskWaits(deps.store, deps.clock);
+	const openApi = openApiDocument(routes, deps.version);
+	const services: ApiServices = { ...deps, events, metrics, taskWaits, openApi };
 	const connections = new WeakMap<Request, Connection>();
 	const paths = new PathTable(routes);
 	const app = new Elysia({ strictPath: true });
@@ -71,6 +74,7 @@ export function createApi(deps: ApiDeps): Api {
 		services,
 		close() {
 			events.close();
+			taskWaits.close();
 			metrics.close();
 		},
 	};

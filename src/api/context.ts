@@ -13,6 +13,7 @@ import type { CommandBody } from "../store/command.ts";
 import type { Applied, Proposer, Store } from "../store/store.ts";
 import type { EventHub } from "./events/hub.ts";
 import type { ApiMetrics } from "./metrics/api-metrics.ts";
+import type { TaskWaits } from "./tasks/task-waits.ts";
 
 export type ApiDeps = {
 	store: Store;
@@ -34,6 +35,7 @@ export type ApiDeps = {
 export type ApiServices = ApiDeps & {
 	events: EventHub;
 	metrics: ApiMetrics;
+	taskWaits: TaskWaits;
 	/** The OpenAPI document, as `GET /v1/openapi.json` answers it. */
 	openApi: { openapi: string };
 };

@@ -178,6 +178,22 @@ describe("tasks", () => {
 		const waiting = operator().call("taskGet", { path, query: { waitMs: 30_000 }, signal: abort.signal });
 		abort.abort();
 		expect((await waiting).body.state).toBe("pending");
+		expect(harness.api.services.taskWaits.size).toBe(0);
+	});
+
+	test("no more than a thousand requests wait; the others are told to come again", async () => {
+		const { taskLocation } = await operator().call("vmCreate", { body: minimal("a") });
+		const path = { id: taskLocation?.split("/").at(-1) ?? "" };
+		const { taskWaits } = harness.api.services;
+		const abort = new AbortController();
+		const waiting = Array.from({ length: 1000 }, () => taskWaits.wait(path.id, 30_000, abort.signal));
+		await expect(operator().call("taskGet", { path, query: { waitMs: 1 } })).rejects.toMatchObject({
+			code: "too-many-requests",
+		});
+		expect((await operator().call("taskGet", { path })).status).toBe(200);
+		abort.abort();
+		await Promise.all(waiting);
+		expect(taskWaits.size).toBe(0);
 	});
 
 	test("what is finished, or cannot be canceled, is not", async () => {

@@ -3,7 +3,7 @@
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { ResourceRef } from "../model/schema.ts";
-import type { Task, TaskKind } from "../model/task.ts";
+import { isFinished, type Task, type TaskKind } from "../model/task.ts";
 import type { CommandBody } from "../store/command.ts";
 import type { Applied, ListQuery, TableName, Tables } from "../store/store.ts";
 import type { RequestContext } from "./context.ts";
@@ -174,28 +174,10 @@ export function nodeServiceFor(context: RequestContext, nodeId: string | null) {
 	return node;
 }
 
-/** A handler that had to wait for a task: resolves when it is finished, or with its present state after `limitMs`. */
+/** The task when it is finished, or as it is after `limitMs`. */
 export async function waitForTask(context: RequestContext, id: string, limitMs: number): Promise<Task> {
-	const { store, clock } = context.services;
-	const signal = context.request.signal;
-	const finished = (task: Task): boolean => task.finishedAt !== null;
 	const first = find(context, "task", id);
-	if (finished(first) || limitMs <= 0) return first;
-	await new Promise<void>((resolve) => {
-		const done = () => {
-			unsubscribe();
-			timer.cancel();
-			signal.removeEventListener("abort", done);
-			resolve();
-		};
-		const unsubscribe = store.subscribe((events) => {
-			if (!events.some((event) => event.target.kind === "task" && event.target.id === id)) return;
-			const task = store.get("task", id);
-			if (task === null || finished(task)) done();
-		});
-		const timer = clock.schedule(limitMs, done);
-		signal.addEventListener("abort", done, { once: true });
-		if (signal.aborted) done();
-	});
+	if (isFinished(first.state) || limitMs <= 0) return first;
+	await context.services.taskWaits.wait(id, limitMs, context.request.signal);
 	return find(context, "task", id);
 }
