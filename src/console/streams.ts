@@ -1,28 +1,25 @@
 /** The guest's end of a console: QEMU's VNC socket, or the serial console through libvirt. */
-import { lstat } from "node:fs/promises";
 import type { SerialStream } from "../hypervisor/driver.ts";
-import { AppError } from "../lib/errors.ts";
+import { pinSocket } from "../lib/pinned-socket.ts";
 import type { OpenGuestStream } from "./bridge.ts";
 
 /**
- * Opens a unix socket. The path comes from the hypervisor driver, which has checked its folder; that it is a socket
- * and no link is checked again here, at the last moment.
+ * Opens a unix socket. The path comes from the hypervisor driver, which has checked its folder; that it is a socket and
+ * no link is checked again here, on the very thing that is connected to.
  */
 export const openUnixSocket =
 	(path: string): OpenGuestStream =>
 	async (handlers) => {
-		const found = await lstat(path);
-		if (!found.isSocket())
-			throw new AppError("hypervisor", "The VNC socket of the VM is not a socket.", { context: { path } });
+		const pinned = pinSocket(path);
 		const socket = await Bun.connect({
-			unix: path,
+			unix: pinned.path,
 			socket: {
 				data: (_socket, data) => handlers.onData(data),
 				drain: () => handlers.onWritable(),
 				close: () => handlers.onEnd(null),
 				error: (_socket, error) => handlers.onEnd(error.message),
 			},
-		});
+		}).finally(pinned.close);
 		return {
 			write: (data) => Math.max(0, socket.write(data)),
 			pause: () => socket.pause(),

@@ -109,14 +109,20 @@ export interface HypervisorDriver {
 	getDomain(id: string): Promise<DomainState | null>;
 	/** Defines or redefines the persistent domain. Idempotent. Does not touch a running one. */
 	define(domain: DomainSpec): Promise<void>;
-	/** Starts the defined domain (paused when asked). Already running is not an error. */
+	/** Starts the defined domain (paused when asked). Already running, or paused, is not an error and changes nothing. */
 	start(id: string, options: { paused: boolean }): Promise<void>;
-	/** Asks the guest to shut down (ACPI and agent where there is one); returns at once. */
+	/**
+	 * Asks the guest to shut down (ACPI and agent where there is one); returns at once. Not running, or paused, is
+	 * `wrong-state`.
+	 */
 	requestShutdown(id: string): Promise<void>;
 	/** Ends it at once. Not running is not an error. */
 	destroy(id: string): Promise<void>;
+	/** Like the reset button, paused or not. Not running is `wrong-state`, here and in the next two. */
 	reset(id: string): Promise<void>;
+	/** Paused already is not an error. */
 	pause(id: string): Promise<void>;
+	/** Running already is not an error. */
 	resume(id: string): Promise<void>;
 	/** Removes the definition with NVRAM and TPM state. Missing is not an error; running is `wrong-state`. */
 	undefine(id: string): Promise<void>;
@@ -128,21 +134,25 @@ export interface HypervisorDriver {
 	applyLive(domain: DomainSpec): Promise<LiveChange[]>;
 	/** How the running (or defined) domain differs from the spec, field by field; for adoption. */
 	compare(domain: DomainSpec): Promise<DomainDifference[]>;
+	/** Of what runs and of what is defined. A guest that has locked its drive is asked, then overruled. */
 	changeMedia(id: string, cdromId: string, path: string | null): Promise<void>;
-	/** Grows an attached disk of a running domain to `sizeBytes`. */
+	/** Grows an attached disk of a running domain to `sizeBytes`; that size already is not an error, less is `invalid`. */
 	resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void>;
 	domainXml(id: string): Promise<string>;
-	/** A foreign domain read as far as our model goes; `obstacles` says what it cannot express. */
+	/** A foreign domain read as far as our model goes; `obstacles` says what it cannot express. Ours is `wrong-state`. */
 	inspectForeign(id: string): Promise<ForeignDomain>;
 	/** Figures of all running domains, without waiting for busy ones. */
 	stats(): Promise<DomainStats[]>;
 	/** PNG of the screen. */
 	screenshot(id: string): Promise<Uint8Array>;
-	/** Path of the VNC unix socket of a running domain; checked to be a socket inside this domain's own folder. */
+	/**
+	 * Path of the VNC unix socket of a running domain; checked to be a socket inside this domain's own folder, made by
+	 * root or QEMU. Connect by way of `pinSocket` (lib/pinned-socket.ts), so that it is still that one.
+	 */
 	vncSocket(id: string): Promise<string>;
-	/** Opens the serial console as a byte stream pair. */
+	/** Opens the serial console as a byte stream pair; whoever had it open before loses it. */
 	openSerial(id: string): Promise<SerialStream>;
-	/** Guest addresses known to libvirt (leases, agent), best effort. */
+	/** Addresses that the host, libvirt or the guest agent knows of the domain's NICs, best effort; empty when stopped. */
 	addresses(id: string): Promise<{ mac: string; address: string }[]>;
 	onEvent(listener: (event: DomainEvent) => void): () => void;
 	close(): Promise<void>;

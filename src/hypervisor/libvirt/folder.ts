@@ -5,16 +5,21 @@ import { AppError } from "../../lib/errors.ts";
 import { domainFiles, type Machine } from "./domain/machine.ts";
 import type { QemuUser } from "./host.ts";
 
-/** Fails with `hypervisor` when something else is in the way. Safe to repeat. */
+/** Fails with `hypervisor` when something else is in the way, or the folder cannot be made. Safe to repeat. */
 export async function prepareFolder(folder: string, user: QemuUser): Promise<void> {
 	const { qemuFolder } = domainFiles(folder);
-	// Others may pass through, because QEMU runs as somebody else, but see no names.
-	await mkdir(folder, { recursive: true, mode: 0o711 });
-	await mkdir(qemuFolder, { recursive: true, mode: 0o700 });
-	const found = await lstat(qemuFolder);
-	if (!found.isDirectory()) throw new AppError("hypervisor", `${qemuFolder} is not a folder.`);
-	if (found.uid !== user.uid || found.gid !== user.gid) await chown(qemuFolder, user.uid, user.gid);
-	if ((found.mode & 0o777) !== 0o700) await chmod(qemuFolder, 0o700);
+	try {
+		// Others may pass through, because QEMU runs as somebody else, but see no names.
+		await mkdir(folder, { recursive: true, mode: 0o711 });
+		await mkdir(qemuFolder, { recursive: true, mode: 0o700 });
+		const found = await lstat(qemuFolder);
+		if (!found.isDirectory()) throw new AppError("hypervisor", `${qemuFolder} is not a folder.`);
+		if (found.uid !== user.uid || found.gid !== user.gid) await chown(qemuFolder, user.uid, user.gid);
+		if ((found.mode & 0o777) !== 0o700) await chmod(qemuFolder, 0o700);
+	} catch (error) {
+		if (error instanceof AppError) throw error;
+		throw new AppError("hypervisor", `The folder ${folder} of the VM cannot be made.`, { cause: error });
+	}
 }
 
 /** Fails with `unsupported` when the firmware is not installed here. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "../../lib/units.ts";
-import { testLimitMs, useLibvirtLab } from "../../testing/lab/libvirt-session.ts";
+import { changedSpec, testLimitMs, useLibvirtLab } from "../../testing/lab/libvirt-session.ts";
 import { withDisk, withNic } from "../test-domain.ts";
 import { xmlFlags } from "./rpc/flags.ts";
 
@@ -71,6 +71,36 @@ describe("domains that others made", () => {
 			await session.lab.driver.start(session.domain.id, { paused: true });
 			expect(await session.lab.driver.compare(ours)).toEqual([]);
 			expect(await session.lab.driver.vncSocket(session.domain.id)).toBe(join(session.domain.folder, "qemu/vnc.sock"));
+		},
+		testLimitMs,
+	);
+
+	test(
+		"bring their UEFI variables along",
+		async () => {
+			const file = join(session.lab.folder, "foreign.xml");
+			const nvram = join(session.lab.folder, "theirs_VARS.fd");
+			writeFileSync(
+				file,
+				`<domain type='qemu'><name>efi</name><uuid>${session.domain.id}</uuid><memory unit='MiB'>128</memory><vcpu>1</vcpu>
+				<os><type arch='x86_64' machine='q35'>hvm</type>
+				<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>
+				<nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>${nvram}</nvram></os><features><acpi/></features></domain>`,
+			);
+			await session.virsh("define", file);
+			await session.virsh("start", "efi", "--paused");
+			expect((await session.lab.driver.inspectForeign(session.domain.id)).obstacles.join()).toContain("stop it first");
+			await session.virsh("destroy", "efi");
+			expect((await session.lab.driver.inspectForeign(session.domain.id)).obstacles).toEqual([]);
+			const variables = readFileSync(nvram);
+			variables.writeUInt32BE(0x4c515821, variables.length - 4);
+			writeFileSync(nvram, variables);
+			const ours = changedSpec(session.domain, (spec) => Object.assign(spec, { firmware: "uefi" }));
+			await session.lab.driver.define(ours);
+			expect(readFileSync(join(session.domain.folder, "nvram.fd")).equals(variables)).toBe(true);
+			await session.lab.driver.define({ ...ours, generation: 2 });
+			await session.lab.driver.start(ours.id, { paused: true });
+			expect(await session.lab.driver.compare(ours)).toEqual([]);
 		},
 		testLimitMs,
 	);

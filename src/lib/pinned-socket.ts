@@ -3,7 +3,7 @@
  * its name meanwhile: connect to `path`, then `close()`.
  */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { AppError } from "../lib/errors.ts";
+import { AppError } from "./errors.ts";
 
 const openPathOnly = 0o10_000_000; // O_PATH of Linux; node:fs has no name for it
 
