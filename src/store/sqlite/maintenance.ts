@@ -51,6 +51,7 @@ export class Maintenance {
 	#running: Promise<void> | null = null;
 	#closed = false;
 	#nextAttemptMs = 0;
+	#appliedIndex = 0;
 	#lastCheckpointCheck = 0;
 
 	constructor(parts: MaintenanceParts, lastSnapshot: number) {
@@ -60,6 +61,7 @@ export class Maintenance {
 
 	/** After entries were applied. Quick; the work itself goes on beside. */
 	onApplied(appliedIndex: number): void {
+		this.#appliedIndex = appliedIndex;
 		if (this.#closed || this.#running !== null || this.#parts.clock.monotonicMs() < this.#nextAttemptMs) return;
 		if (this.#snapshotIsDue(appliedIndex)) this.#start(() => this.#automaticSnapshot());
 		else if (appliedIndex - this.#lastCheckpointCheck >= checkpointCheckInterval) {
@@ -105,6 +107,8 @@ export class Maintenance {
 			})
 			.finally(() => {
 				this.#running = null;
+				// What became due meanwhile must not wait for the next command.
+				this.onApplied(this.#appliedIndex);
 			});
 	}
 

@@ -1,0 +1,36 @@
+/** A store on simulated files: the real log and consensus, with the state in memory, so that each start replays. */
+import { type Clock, systemClock } from "../lib/clock.ts";
+import type { AppError } from "../lib/errors.ts";
+import { silentLogger } from "../lib/log.ts";
+import { SegmentLog } from "../store/log/segment-log.ts";
+import { ReplicatedStore } from "../store/replicated-store.ts";
+import { SingleVoter } from "../store/single-voter.ts";
+import { openMemoryState } from "../store/sqlite/database.ts";
+import type { StateDatabase } from "../store/sqlite/state-database.ts";
+import type { Store } from "../store/store.ts";
+import type { MemoryFiles } from "./memory-files.ts";
+
+export async function openSimulatedStore(
+	files: MemoryFiles,
+	options: { clock?: Clock; onFatal?: (error: AppError) => void; knownIndex?: number; segmentBytes?: number } = {},
+): Promise<Store & { database: StateDatabase }> {
+	const state = openMemoryState();
+	const onFatal = options.onFatal ?? (() => {});
+	const knownIndex = options.knownIndex ?? 0;
+	const store = await ReplicatedStore.open({
+		state,
+		clock: options.clock ?? systemClock,
+		logger: silentLogger,
+		onFatal,
+		async connect(onCommitted, appliedIndex) {
+			const log = await SegmentLog.open(
+				{ files, logger: silentLogger, onFatal, knownIndex, segmentBytes: options.segmentBytes ?? 64 * 1024 },
+				knownIndex === 0 ? 1 : null,
+			);
+			return SingleVoter.start({ files, log, appliedIndex, onCommitted });
+		},
+		takeSnapshot: () => Promise.reject(new Error("a simulated store makes no snapshots")),
+		release: async () => state.close(),
+	});
+	return Object.assign(store, { database: state });
+}
