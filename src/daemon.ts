@@ -29,6 +29,7 @@ import { createLibvirtNetworks } from "./network/libvirt-network.ts";
 import { procHost } from "./node/host.ts";
 import { type RunningNode, startNode } from "./node/node.ts";
 import { type StartingService, startingService } from "./node/starting-service.ts";
+import { vmFolders } from "./node/vm-folder.ts";
 import { seedDocuments } from "./storage/cloud-init/documents.ts";
 import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
 import { fetchToUpload } from "./storage/fetch-url.ts";
@@ -246,6 +247,7 @@ function startThisNode({ config, logger, store, proposer, nodeId, service }: Nod
 			fetchUrl: async ({ url, imageId, driver, signal, progress }) => {
 				await fetchToUpload(driver, imageId, { url, signal, progress, allowLoopback: config.loopbackDownloads });
 			},
+			folders: vmFolders,
 			host: procHost(),
 		});
 	});
