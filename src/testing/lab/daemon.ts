@@ -13,86 +13,125 @@ import { waitUntil } from "./wait-until.ts";
 
 export const executablePath = join(import.meta.dir, "../../../dist/limiquantix");
 const startLimitMs = 60_000;
+const endLimitMs = 30_000;
 
 export type LabDaemonOptions = {
 	libvirtUri: string;
 	demoImage?: string;
 	/** Keep state here and leave it at the end, instead of a temporary folder. */
 	folder?: string;
+	/** HTTPS with a certificate of its own, instead of plain HTTP. */
+	tls?: boolean;
 	arguments?: string[];
+	/** Program and arguments that become the daemon: `["nsenter", "--mount=…", "--"]`. Must not fork. */
+	prefix?: readonly string[];
 };
 
 export type LabDaemon = {
-	/** http://127.0.0.1:PORT */
+	/** http://127.0.0.1:PORT, or https:// with `tls`. Another port after each start. */
 	readonly url: string;
+	/** SHA-256 of the certificate, as AA:BB:…; empty without TLS. */
+	readonly fingerprint: string;
 	readonly pid: number;
 	readonly dataDir: string;
+	readonly runDir: string;
 	readonly socketPath: string;
 	/** As root over the local socket. */
 	readonly api: ApiClient<OperationTypes>;
 	/** Everything that it logged so far, over all starts. */
 	log(): string;
 	initialPassword(): string;
-	/** After kill9 or term: the same folder again. */
+	/** Null while it runs. */
+	exitCode(): number | null;
+	/** After kill9, term or an end of its own: the same folder again. */
 	start(): Promise<void>;
+	/** Starts it where it must not come up: resolves with how it ended and what it said, rejects when it serves. */
+	startRefused(): Promise<{ exitCode: number | null; said: string }>;
+	/** Does nothing when it does not run. */
 	kill9(): Promise<void>;
-	/** SIGTERM, and waits for the end. */
+	/** SIGTERM, and waits for the end. The exit code; null when it did not run, or had to be killed after 30 s. */
 	term(): Promise<number | null>;
 	stop(): Promise<void>;
 };
 
+type Ready = { url: string; fingerprint?: string };
+
 export async function startLabDaemon(options: LabDaemonOptions): Promise<LabDaemon> {
+	const daemon = prepareLabDaemon(options);
+	try {
+		await daemon.start();
+		return daemon;
+	} catch (error) {
+		await daemon.stop();
+		throw error;
+	}
+}
+
+/** As startLabDaemon, not started yet. */
+export function prepareLabDaemon(options: LabDaemonOptions): LabDaemon {
 	assert(existsSync(executablePath), "dist/limiquantix is missing: npm run build");
 	const folder = options.folder ?? mkdtempSync("/tmp/lqx-node-");
 	const dataDir = join(folder, "data");
 	const runDir = join(folder, "run");
 	const socketPath = join(runDir, "limiquantix.sock");
+	const command = [
+		...[...(options.prefix ?? []), executablePath, "serve"],
+		...["--data-dir", dataDir, "--run-dir", runDir, "--libvirt", options.libvirtUri],
+		...["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--accelerator", "tcg"],
+		...(options.tls ? [] : ["--insecure-http"]),
+		...(options.demoImage ? ["--demo-image", options.demoImage] : []),
+		...(options.arguments ?? []),
+	];
 	let child: Bun.Subprocess<"ignore", "ignore", "pipe"> | null = null;
-	let url = "";
+	let ready: Ready = { url: "" };
 	let log = "";
 
-	const start = async () => {
-		assert(child === null, "the daemon runs already");
-		const process = Bun.spawn(
-			[
-				...[executablePath, "serve", "--data-dir", dataDir, "--run-dir", runDir, "--libvirt", options.libvirtUri],
-				...["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--insecure-http", "--accelerator", "tcg"],
-				...(options.demoImage ? ["--demo-image", options.demoImage] : []),
-				...(options.arguments ?? []),
-			],
-			{ stdin: "ignore", stdout: "ignore", stderr: "pipe" },
-		);
+	const spawn = () => {
+		assert(child === null || child.exitCode !== null || child.signalCode !== null, "the daemon runs already");
+		const process = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
 		child = process;
 		const from = log.length;
-		void collect(process.stderr, (text) => {
+		const logged = collect(process.stderr, (text) => {
 			log += text;
 		});
-		url = await waitUntil("the daemon to be ready", startLimitMs, () => {
-			if (process.exitCode !== null) {
-				child = null;
-				throw new AppError("internal", `The daemon ended with ${process.exitCode}:\n${log.slice(from)}`);
+		return { process, logged, said: () => log.slice(from) };
+	};
+	const start = async () => {
+		const { process, logged, said } = spawn();
+		ready = await waitUntil("the daemon to be ready", startLimitMs, async () => {
+			if (process.exitCode !== null || process.signalCode !== null) {
+				await logged;
+				throw new AppError("internal", `The daemon ended with ${process.exitCode}:\n${said()}`);
 			}
-			return readyUrl(log.slice(from));
+			return readyLine(said());
 		});
 	};
 	const end = async (signal: "SIGKILL" | "SIGTERM"): Promise<number | null> => {
 		const process = child;
 		if (!process) return null;
 		process.kill(signal);
+		const late = setTimeout(() => {
+			log += "the daemon did not end in time and was killed\n";
+			process.kill("SIGKILL");
+		}, endLimitMs);
 		await process.exited;
+		clearTimeout(late);
 		child = null;
 		return process.exitCode;
 	};
-	await start();
 	return {
 		get url() {
-			return url;
+			return ready.url;
+		},
+		get fingerprint() {
+			return ready.fingerprint ?? "";
 		},
 		get pid() {
 			assert(child !== null, "the daemon does not run");
 			return child.pid;
 		},
 		dataDir,
+		runDir,
 		socketPath,
 		api: createApiClient<OperationTypes>(operations, {
 			baseUrl: "http://localhost",
@@ -100,7 +139,17 @@ export async function startLabDaemon(options: LabDaemonOptions): Promise<LabDaem
 		}),
 		log: () => log,
 		initialPassword: () => readFileSync(join(dataDir, "initial-admin-password"), "utf8").trim(),
+		exitCode: () => child?.exitCode ?? null,
 		start,
+		async startRefused() {
+			const { process, logged, said } = spawn();
+			await waitUntil("the daemon to end", startLimitMs, () => {
+				if (readyLine(said())) throw new AppError("internal", "The daemon serves although it must not.");
+				return process.exitCode !== null || process.signalCode !== null;
+			});
+			await logged;
+			return { exitCode: process.exitCode, said: said() };
+		},
 		kill9: async () => void (await end("SIGKILL")),
 		term: () => end("SIGTERM"),
 		async stop() {
@@ -111,11 +160,11 @@ export async function startLabDaemon(options: LabDaemonOptions): Promise<LabDaem
 }
 
 /** From the log line that says that the API answers. */
-function readyUrl(log: string): string | undefined {
+function readyLine(log: string): Ready | undefined {
 	for (const line of log.split("\n")) {
-		if (!line.includes('"message":"ready"')) continue;
-		const { url } = JSON.parse(line) as { url?: string };
-		if (url) return url;
+		if (!line.includes('"message":"ready"') || !line.endsWith("}")) continue;
+		const { url, fingerprint } = JSON.parse(line) as Partial<Ready>;
+		if (url) return { url, ...(fingerprint ? { fingerprint } : {}) };
 	}
 	return undefined;
 }

@@ -8,12 +8,14 @@ export async function waitUntil<T>(
 	what: string,
 	limitMs: number,
 	check: () => T | undefined | false | Promise<T | undefined | false>,
+	/** For checks that cost something: looks only so often (default 10 ms). */
+	{ everyMs = pollMs }: { everyMs?: number } = {},
 ): Promise<T> {
 	const deadline = performance.now() + limitMs;
 	while (true) {
 		const value = await check();
 		if (value !== undefined && value !== false) return value;
 		if (performance.now() > deadline) throw new AppError("timeout", `Waited ${limitMs} ms for ${what}.`);
-		await Bun.sleep(pollMs);
+		await Bun.sleep(everyMs);
 	}
 }

@@ -1,0 +1,80 @@
+/**
+ * Holds what is on the host against what the API says: files of the pool, VM folders, libvirt's domains. Used at the
+ * end of tests that delete, crash or fill disks. An empty list means that there is nothing left over and nothing missing.
+ */
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { isUuid } from "../../lib/ids.ts";
+import type { LabSystem } from "./lab-system.ts";
+
+/** One sentence for each thing that is too much or missing. All tasks must have finished. */
+export async function findLeftovers(system: LabSystem): Promise<string[]> {
+	const { api, daemon } = system;
+	const query = { limit: 1000 };
+	const [vms, volumes, images, pools, tasks] = await Promise.all([
+		api.call("vmList", { query }),
+		api.call("volumeList", { query }),
+		api.call("imageList", { query }),
+		api.call("poolList", { query }),
+		api.call("taskList", { query }),
+	]);
+	const found: string[] = [];
+	for (const task of tasks.body.items)
+		if (task.state === "pending" || task.state === "running") found.push(`task ${task.kind} is ${task.state}`);
+	for (const pool of pools.body.items) {
+		const root = pool.config.path ?? "";
+		const ofPool = <T extends { poolId: string }>(items: T[]) => items.filter((item) => item.poolId === pool.id);
+		found.push(...compare("volume", ofPool(volumes.body.items), list(join(root, "volumes"))));
+		found.push(
+			...compare(
+				"image",
+				ofPool(images.body.items).filter((image) => image.phase === "ready"),
+				list(join(root, "images")),
+			),
+		);
+		const uploading = images.body.items.filter((image) => image.phase === "uploading" || image.phase === "importing");
+		for (const name of list(join(root, "uploads")))
+			if (!uploading.some((image) => name.startsWith(image.id))) found.push(`upload ${name} belongs to no image`);
+	}
+	for (const volume of volumes.body.items)
+		if (volume.phase !== "ready") found.push(`volume ${volume.name} is ${volume.phase}`);
+	const vmIds = new Set(vms.body.items.map((vm) => vm.id));
+	for (const name of list(join(daemon.dataDir, "vms")))
+		if (!vmIds.has(name)) found.push(`folder vms/${name} belongs to no VM`);
+	const domains = await domainIds(system);
+	for (const id of domains) if (!vmIds.has(id)) found.push(`domain ${id} belongs to no VM`);
+	for (const vm of vms.body.items) {
+		if (!domains.includes(vm.id) && vm.status.powerState !== "failed") found.push(`VM ${vm.name} has no domain`);
+		if (vm.status.taskId !== null) found.push(`VM ${vm.name} still belongs to task ${vm.status.taskId}`);
+		if (vm.deleting) found.push(`VM ${vm.name} is still being deleted`);
+	}
+	for (const name of readdirSync(daemon.dataDir, { recursive: true, encoding: "utf8" }))
+		if (/(^|\/)\.(tmp|trash)-|\.new$/.test(name)) found.push(`temporary file ${name}`);
+	return found;
+}
+
+/** UUIDs of all domains in libvirt, running or only defined. */
+export async function domainIds({ libvirtd }: LabSystem): Promise<string[]> {
+	const { stdout } = await libvirtd.runInNamespace("virsh", ["--quiet", "list", "--all", "--uuid"]);
+	return stdout.split(/\s+/).filter(isUuid).sort();
+}
+
+/** Process numbers, as the machine counts, of the QEMU processes of this libvirtd. */
+export async function qemuPids({ libvirtd }: LabSystem): Promise<number[]> {
+	const { stdout } = await libvirtd.runInNamespace("pgrep", ["-f", "^[^ ]*qemu-system-x86_64 .*-name guest="], {
+		okExitCodes: [0, 1],
+	});
+	const inner = stdout.split(/\s+/).filter(Boolean).map(Number);
+	return inner.map((pid) => libvirtd.namespace.outerPid(pid)).filter((pid) => pid !== undefined);
+}
+
+function compare(what: string, records: { id: string; name: string }[], names: string[]): string[] {
+	return [
+		...names
+			.filter((name) => !records.some((record) => record.id === name))
+			.map((n) => `${what} file ${n} has no record`),
+		...records.filter((record) => !names.includes(record.id)).map((r) => `${what} ${r.name} (${r.id}) has no file`),
+	];
+}
+
+const list = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
