@@ -24,6 +24,7 @@ import { NodeStatusReporter } from "./node-status.ts";
 import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
+import { sweep } from "./sweep.ts";
 import { TaskBoard } from "./task-board.ts";
 import { type TaskHandlers, TaskRunner } from "./task-runner.ts";
 import { Uploads } from "./uploads.ts";
@@ -147,6 +148,7 @@ class LocalNode {
 	async #resync(): Promise<void> {
 		this.#board.load();
 		this.#runner.offerAll();
+		await sweep(this.#context);
 		await this.#queues.resync();
 		await this.#status.refresh();
 	}

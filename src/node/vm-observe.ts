@@ -59,6 +59,10 @@ export function withoutTime(status: Status & { updatedAt?: string }): Status {
 	return rest;
 }
 
+/** What runs is of an older generation than the definition: something of the spec waits for the next start. */
+export const isStale = (domain: DomainState, status: Status): boolean =>
+	domain.runningGeneration !== null && domain.runningGeneration < status.observedGeneration;
+
 const wasAlive = (state: PowerState): boolean => state !== "stopped" && state !== "failed";
 
 function observeActive(observation: Observation, before: Status, domain: DomainState): Observed {
@@ -70,7 +74,7 @@ function observeActive(observation: Observation, before: Status, domain: DomainS
 		...before,
 		powerState,
 		reason: activeReason(domain, before, cameBack, powerState),
-		pendingRestart: observation.differences ? differences.length > 0 : before.pendingRestart,
+		pendingRestart: observation.differences ? differences.length > 0 : before.pendingRestart || isStale(domain, before),
 		accelerator: before.accelerator ?? observation.accelerator,
 		startedAt: cameBack ? observation.now : (before.startedAt ?? observation.now),
 		addresses: observation.addresses ?? before.addresses,

@@ -101,14 +101,17 @@ export class VmQueues implements VolumeUsers {
 	}
 
 	/**
-	 * Only VMs with an update on its way, or with parts that wait for a restart, can hold what is not theirs any more.
-	 * libvirt says what they have open, once their queues are through with what was accepted before.
+	 * Only a VM whose process may be behind its record can hold what is not its own any more: work on it is under way, a
+	 * part waits for a restart, or its last update failed. libvirt says what such a VM has open, once its queue is through
+	 * with what was accepted before.
 	 */
 	async heldBy(volumeId: string, signal: AbortSignal): Promise<string | null> {
-		for (const { id, name, spec, status } of this.#mine()) {
+		for (const vm of this.#mine()) {
+			const { id, name, spec, status, generation } = vm;
 			if (spec.disks.some((disk) => disk.volumeId === volumeId)) continue;
-			const updating = this.#parts.board.find("vm.update", id) !== null;
-			if (!updating && !status.pendingRestart) continue;
+			const busy = this.#parts.board.ofTarget("vm", id).length > 0;
+			const behind = status.pendingRestart || status.observedGeneration !== generation;
+			if (!busy && !behind && status.powerState !== "unknown") continue;
 			await this.#context.connection.wait(limits.hypervisorWaitMs, signal);
 			const xml = await this.get(id).whileStill(signal, (active) => (active ? this.#xmlOf(id) : Promise.resolve("")));
 			if (xml.includes(volumeId)) return name;

@@ -7,7 +7,7 @@ import type { DomainState } from "../hypervisor/driver.ts";
 import type { ErrorInfo } from "../lib/errors.ts";
 import type { TaskKind } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
-import { type Observed, observeVm, type Status, withoutTime } from "./vm-observe.ts";
+import { isStale, type Observed, observeVm, type Status, withoutTime } from "./vm-observe.ts";
 import { isActive } from "./vm-plan.ts";
 
 export type Outcome =
@@ -46,7 +46,7 @@ export function settleVm(ending: Ending): Observed {
 function settleActive(ending: Ending, before: Status, domain: DomainState): Observed {
 	const { outcome, vm } = ending;
 	const powerState = domain.powerState === "paused" ? "paused" : "running";
-	const stale = domain.runningGeneration !== null && domain.runningGeneration < vm.generation;
+	const stale = isStale(domain, before);
 	const fresh = ending.started && !stale;
 	const differences = ending.differences ?? (fresh ? [] : before.differences);
 	const waits = differences.length > 0 || ending.notLive.length > 0;
@@ -54,7 +54,7 @@ function settleActive(ending: Ending, before: Status, domain: DomainState): Obse
 		...before,
 		powerState,
 		reason: outcome.kind === "success" ? outcome.reason : reasonOfFailure(ending),
-		pendingRestart: ending.differences ? waits : fresh ? false : before.pendingRestart,
+		pendingRestart: ending.differences ? waits : stale || (!fresh && before.pendingRestart),
 		differences,
 		accelerator: ending.started ? ending.accelerator : (before.accelerator ?? ending.accelerator),
 		startedAt: ending.started ? ending.now : (before.startedAt ?? ending.now),

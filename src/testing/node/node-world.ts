@@ -8,9 +8,8 @@ import { join } from "node:path";
 import type { HypervisorDriver } from "../../hypervisor/driver.ts";
 import { FakeHypervisor } from "../../hypervisor/fake.ts";
 import { isAppError } from "../../lib/errors.ts";
-import { idSource } from "../../lib/ids.ts";
+import { type IdSource, idSource } from "../../lib/ids.ts";
 import { silentLogger } from "../../lib/log.ts";
-import { systemRandom } from "../../lib/random.ts";
 import { MiB } from "../../lib/units.ts";
 import type { Image, Volume } from "../../model/storage.ts";
 import { isFinished, type Task, type TaskKind } from "../../model/task.ts";
@@ -54,7 +53,7 @@ export class NodeWorld {
 	readonly pools = new Map<string, FakePool>([[clusterIds.pool, new FakePool()]]);
 	/** The drivers of the present life, by pool id: for failNext and hold. */
 	readonly drivers = new Map<string, FakeStorageDriver>();
-	readonly ids = idSource(this.clock, systemRandom);
+	readonly ids: IdSource;
 	bootId = "boot-1";
 	/** Called before the file of a volume is deleted. */
 	beforeDeleteVolume: (volumeId: string) => Promise<void> = async () => {};
@@ -64,12 +63,17 @@ export class NodeWorld {
 	readonly #store: MemoryStore;
 	readonly dataDir: string;
 
-	private constructor(store: MemoryStore, dataDir: string) {
+	private constructor(store: MemoryStore, dataDir: string, seed: number) {
+		let number = seed;
+		// The same ids for the same seed.
+		this.ids = idSource(this.clock, {
+			bytes: (length) => sha256(`${seed} ${++number}`).slice(0, length),
+		});
 		this.#store = store;
 		this.dataDir = dataDir;
 	}
 
-	static async open(): Promise<NodeWorld> {
+	static async open(seed = 1): Promise<NodeWorld> {
 		const dataDir = await mkdtemp(join(tmpdir(), "lqx-node-"));
 		const box: { world?: NodeWorld } = {};
 		const clock = { nowMs: () => box.world?.clock.nowMs() ?? Date.UTC(2030, 0, 1) };
@@ -77,7 +81,7 @@ export class NodeWorld {
 			clock: { ...clock, monotonicMs: () => 0, schedule: () => ({ cancel() {} }) },
 			commands: [fixtureCluster()],
 		});
-		box.world = new NodeWorld(store, dataDir);
+		box.world = new NodeWorld(store, dataDir, seed);
 		return box.world;
 	}
 
@@ -360,7 +364,9 @@ export class NodeWorld {
 			const { powerState, observedGeneration, taskId } = vm.status;
 			if (taskId !== null) found.push(`VM ${vm.name} says that task ${taskId} owns it`);
 			if (vm.deleting) found.push(`VM ${vm.name} is still being deleted`);
-			if (observedGeneration > 0 && domain?.definedGeneration !== vm.generation)
+			// What cannot be defined (a disk of it is in error) is said to differ.
+			const told = vm.status.differences.some((difference) => difference.field === "definition");
+			if (observedGeneration > 0 && domain?.definedGeneration !== vm.generation && !told)
 				found.push(`VM ${vm.name} is defined as ${domain?.definedGeneration}, not ${vm.generation}`);
 			const alive = domain !== undefined && domain.powerState !== "stopped" && domain.powerState !== "failed";
 			const expected = alive ? [domain.powerState] : ["stopped", "failed"];
@@ -399,6 +405,8 @@ export class NodeWorld {
 		return found;
 	}
 }
+
+const sha256 = (text: string): Uint8Array => new Bun.CryptoHasher("sha256").update(text).digest();
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
