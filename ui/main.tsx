@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { startSession } from "./api/session.ts";
 import { startTaskStore } from "./api/tasks.ts";
+import { guardUploads } from "./api/uploads.ts";
 import { App } from "./app.tsx";
 import { startClock } from "./components/relative-time.tsx";
 import { startTheme } from "./lib/theme.ts";
@@ -9,6 +10,7 @@ import { startTheme } from "./lib/theme.ts";
 startTheme();
 startClock();
 startTaskStore();
+guardUploads();
 void startSession();
 
 const root = document.getElementById("app");

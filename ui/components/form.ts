@@ -111,6 +111,9 @@ export function useForm<Values>(options: FormOptions<Values>): Form<Values> {
 function focusFirstInvalid(): void {
 	requestAnimationFrame(() => {
 		const scope = document.querySelector("dialog[open]") ?? document;
-		scope.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
+		const field = scope.querySelector<HTMLElement>("[aria-invalid=true]");
+		const closed = field?.closest<HTMLDetailsElement>("details:not([open])");
+		if (closed) closed.open = true;
+		field?.focus();
 	});
 }

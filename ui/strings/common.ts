@@ -83,4 +83,5 @@ export const common = {
 	viewAll: "View all",
 	loadMore: "Load more",
 	back: "Back",
+	defaultChoice: "Default",
 } as const;

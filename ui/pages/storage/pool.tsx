@@ -1,3 +1,161 @@
-export default function Stub() {
-	return null;
+/** The page of one storage pool. */
+import { Database, Pencil } from "lucide-preact";
+import { useState } from "preact/hooks";
+import { useLocation } from "preact-iso";
+import { roleObstacle } from "../../api/session.ts";
+import type { Pool } from "../../api/types.ts";
+import { useCollection, useObject } from "../../api/use.ts";
+import { StateBadge } from "../../components/badge.tsx";
+import { Copyable } from "../../components/copy.tsx";
+import { EmptyState, ErrorState, PageSkeleton } from "../../components/feedback.tsx";
+import { resourceIcons } from "../../components/icons.ts";
+import { Card, Grid, Notice, Properties, Stack } from "../../components/layout.tsx";
+import { Page } from "../../components/page.tsx";
+import { RelativeTime } from "../../components/relative-time.tsx";
+import { RefLink, ResourceLink } from "../../components/resource-link.tsx";
+import { poolHealthLook, poolLook } from "../../components/states.ts";
+import { formatBytes } from "../../lib/format.ts";
+import { useParams } from "../../lib/params.ts";
+import { byName } from "../../lib/sort.ts";
+import { href } from "../../routes.ts";
+import { common } from "../../strings/common.ts";
+import { storage as t } from "../../strings/storage.ts";
+import { EditObjectPanel } from "../shared/edit-object.tsx";
+import { poolActions } from "./pool-actions.ts";
+import { PoolUsage } from "./pools.tsx";
+import { VolumesTable } from "./volumes-table.tsx";
+import "./storage.css";
+
+const tabIds = ["summary", "volumes", "images"] as const;
+
+export default function PoolPage() {
+	const { poolId } = useParams<"pool">();
+	const known = useObject("pool", poolId);
+	if (known.state === "loading") return <PageSkeleton />;
+	if (known.state === "error") return <ErrorState error={known.error} onRetry={known.retry} />;
+	if (known.state === "gone") return <EmptyState icon={Database} title={common.notFoundTitle} text={t.poolGone} />;
+	return <PoolView pool={known.object} />;
+}
+
+function PoolView({ pool }: { pool: Pool }) {
+	const { route } = useLocation();
+	const asked = useParams<"pool">().tab;
+	const tab = tabIds.find((id) => id === asked) ?? "summary";
+	const [editing, setEditing] = useState(false);
+	const volumes = useCollection("volume").items.value.filter(({ poolId }) => poolId === pool.id);
+	const images = useCollection("image").items.value.filter(({ poolId }) => poolId === pool.id);
+	const counts = { summary: undefined, volumes: volumes.length, images: images.length };
+	return (
+		<Page
+			title={pool.name}
+			icon={resourceIcons.pool}
+			parent={{ label: t.pools, href: href("storage") }}
+			badges={<StateBadge look={poolLook(pool.phase)} />}
+			menu={[
+				{
+					id: "edit",
+					label: t.editPool,
+					icon: Pencil,
+					obstacle: roleObstacle("poolUpdate"),
+					onSelect: () => setEditing(true),
+				},
+				...poolActions(pool, route).filter(({ id }) => id === "delete"),
+			]}
+			tabs={tabIds.map((id) => ({
+				id,
+				label: t.tabs[id],
+				href: href("pool", { poolId: pool.id, tab: id === "summary" ? undefined : id }),
+				count: counts[id],
+			}))}
+			currentTab={tab}
+			tabsLabel={t.tabsLabel}
+		>
+			{tab === "summary" && <Summary pool={pool} />}
+			{tab === "volumes" && <VolumesTable volumes={volumes} inPool />}
+			{tab === "images" && (
+				<Card title={t.tabs.images}>
+					{images.length === 0 ? (
+						<p class="muted">{common.none}</p>
+					) : (
+						<ul class="plain-list">
+							{[...images].sort(byName).map(({ id, name, fileSizeBytes }) => (
+								<li key={id}>
+									<RefLink kind="image" id={id} name={name} />
+									<span class="muted">{fileSizeBytes !== null && formatBytes(fileSizeBytes)}</span>
+								</li>
+							))}
+						</ul>
+					)}
+				</Card>
+			)}
+			{editing && (
+				<EditObjectPanel
+					title={t.editPoolTitle(pool.name)}
+					failed={t.editFailed}
+					operation="poolUpdate"
+					object={pool}
+					onClose={() => setEditing(false)}
+				/>
+			)}
+		</Page>
+	);
+}
+
+function Summary({ pool }: { pool: Pool }) {
+	const capabilities = pool.nodes.find((node) => node.capabilities !== null)?.capabilities ?? null;
+	return (
+		<Stack>
+			{pool.nodes
+				.filter(({ health, reason }) => health !== "healthy" && reason !== null)
+				.map(({ nodeId, reason, health }) => (
+					<Notice key={nodeId} tone={health === "degraded" ? "warning" : "error"} title={poolHealthLook(health).word}>
+						{reason}
+					</Notice>
+				))}
+			<Grid wide>
+				<Card title={t.details}>
+					<Properties
+						items={[
+							pool.description !== "" && [common.description, pool.description],
+							[t.usage, <PoolUsage key="usage" pool={pool} />],
+							[t.type, t.types[pool.type]],
+							pool.config.path !== undefined && [t.path, <Copyable key="path" text={pool.config.path} what={t.path} />],
+							[common.created, <RelativeTime key="created" time={pool.createdAt} />],
+							[common.id, <Copyable key="id" text={pool.id} what={common.id} />],
+						]}
+					/>
+				</Card>
+				{capabilities && (
+					<Card title={t.capabilities}>
+						<Properties
+							items={(Object.keys(t.capabilityNames) as (keyof typeof t.capabilityNames)[]).map((name) => [
+								t.capabilityNames[name],
+								capabilities[name] ? (
+									common.yes
+								) : (
+									<>
+										{common.no} <span class="muted">{capabilities.reasons[name]}</span>
+									</>
+								),
+							])}
+						/>
+					</Card>
+				)}
+			</Grid>
+			<Card title={t.nodes}>
+				<ul class="plain-list">
+					{pool.nodes.map((node) => (
+						<li key={node.nodeId} class="pool-node">
+							<ResourceLink kind="node" id={node.nodeId} />
+							<StateBadge look={poolHealthLook(node.health)} note={node.reason} />
+							<span class="muted">{node.availableBytes !== null && t.freeSpace(formatBytes(node.availableBytes))}</span>
+							<span class="muted">
+								{t.reported} <RelativeTime time={node.updatedAt} />
+							</span>
+						</li>
+					))}
+				</ul>
+			</Card>
+		</Stack>
+	);
 }

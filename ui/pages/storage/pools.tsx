@@ -1,3 +1,112 @@
-export default function Stub() {
-	return null;
+/** The list of storage pools. */
+import { Database, Plus } from "lucide-preact";
+import { useState } from "preact/hooks";
+import { useLocation } from "preact-iso";
+import { roleObstacle } from "../../api/session.ts";
+import type { Pool } from "../../api/types.ts";
+import { useCollection } from "../../api/use.ts";
+import { StateBadge } from "../../components/badge.tsx";
+import { Button } from "../../components/button.tsx";
+import { EmptyState, UsageBar } from "../../components/feedback.tsx";
+import { resourceIcons } from "../../components/icons.ts";
+import { Page } from "../../components/page.tsx";
+import { RefLink } from "../../components/resource-link.tsx";
+import { poolLook } from "../../components/states.ts";
+import { DataTable } from "../../components/table/data-table.tsx";
+import type { Column } from "../../components/table/types.ts";
+import { formatBytes } from "../../lib/format.ts";
+import { common } from "../../strings/common.ts";
+import { storage as t } from "../../strings/storage.ts";
+import { CreatePoolPanel } from "./create-pool.tsx";
+import { poolActions } from "./pool-actions.ts";
+import { storageTabs } from "./tabs.ts";
+import { poolUsage } from "./usage.ts";
+import "./storage.css";
+
+const columns: readonly Column<Pool>[] = [
+	{
+		id: "name",
+		header: common.name,
+		cell: ({ id, name }) => <RefLink kind="pool" id={id} name={name} />,
+		sort: ({ name }) => name,
+		fixed: true,
+		card: "title",
+	},
+	{
+		id: "state",
+		header: common.state,
+		cell: ({ phase, nodes }) => (
+			<StateBadge look={poolLook(phase)} note={nodes.find(({ reason }) => reason !== null)?.reason} />
+		),
+		sort: ({ phase }) => phase,
+		width: "124px",
+		fixed: true,
+		card: "badge",
+	},
+	{ id: "type", header: t.type, cell: ({ type }) => t.types[type], sort: ({ type }) => type, width: "130px" },
+	{
+		id: "usage",
+		header: t.usage,
+		cell: (pool) => <PoolUsage pool={pool} />,
+		sort: (pool) => {
+			const usage = poolUsage(pool);
+			return usage ? usage.used / usage.total : null;
+		},
+		width: "34%",
+	},
+	{
+		id: "path",
+		header: t.path,
+		cell: ({ config }) => <span class="mono">{config.path}</span>,
+		width: "24%",
+		card: "none",
+	},
+];
+
+export function PoolUsage({ pool }: { pool: Pool }) {
+	const usage = poolUsage(pool);
+	if (!usage) return <span class="muted">{common.notYetKnown}</span>;
+	return (
+		<span class="pool-usage">
+			<UsageBar used={usage.used} total={usage.total} label={t.usageOf(pool.name)} />
+			<span>{t.usedOf(formatBytes(usage.used), formatBytes(usage.total))}</span>
+		</span>
+	);
+}
+
+export default function PoolsPage() {
+	const { route } = useLocation();
+	const pools = useCollection("pool");
+	const [creating, setCreating] = useState(false);
+	const create = () => setCreating(true);
+	const obstacle = roleObstacle("poolCreate");
+	return (
+		<Page
+			title={t.title}
+			icon={resourceIcons.pool}
+			tabs={storageTabs}
+			currentTab="pools"
+			primary={[{ id: "create", label: t.createPool, icon: Plus, obstacle, onSelect: create }]}
+		>
+			<DataTable
+				name="pools"
+				caption={t.poolsCaption}
+				rows={pools.items.value}
+				columns={columns}
+				rowLabel={({ name }) => name}
+				state={pools.state.value}
+				error={pools.error.value}
+				onRetry={() => void pools.reload()}
+				rowActions={(pool) => poolActions(pool, route)}
+				empty={
+					<EmptyState icon={Database} title={t.noPools} text={t.noPoolsText}>
+						<Button kind="primary" icon={Plus} obstacle={obstacle} onClick={create}>
+							{t.createPool}
+						</Button>
+					</EmptyState>
+				}
+			/>
+			{creating && <CreatePoolPanel onClose={() => setCreating(false)} />}
+		</Page>
+	);
 }

@@ -1,3 +1,151 @@
-export default function Stub() {
-	return null;
+/** The page of one volume. */
+import { HardDrive, Pencil } from "lucide-preact";
+import { useState } from "preact/hooks";
+import { useLocation } from "preact-iso";
+import { roleObstacle } from "../../api/session.ts";
+import type { Volume } from "../../api/types.ts";
+import { useCollection, useObject } from "../../api/use.ts";
+import { StateBadge } from "../../components/badge.tsx";
+import { Copyable } from "../../components/copy.tsx";
+import { EmptyState, ErrorState, PageSkeleton, UsageBar } from "../../components/feedback.tsx";
+import { resourceIcons } from "../../components/icons.ts";
+import { Card, Grid, Notice, Properties, Stack, unknownValue } from "../../components/layout.tsx";
+import { Page } from "../../components/page.tsx";
+import { RelativeTime } from "../../components/relative-time.tsx";
+import { ResourceLink } from "../../components/resource-link.tsx";
+import { volumeLook } from "../../components/states.ts";
+import { formatBytes } from "../../lib/format.ts";
+import { useParams } from "../../lib/params.ts";
+import { href } from "../../routes.ts";
+import { common } from "../../strings/common.ts";
+import { storage as t } from "../../strings/storage.ts";
+import { EditObjectPanel } from "../shared/edit-object.tsx";
+import { CloneDialog } from "./clone-dialog.tsx";
+import { ResizeDialog } from "./resize-dialog.tsx";
+import { volumeActions } from "./volume-actions.ts";
+import "./storage.css";
+
+export default function VolumePage() {
+	const { volumeId } = useParams<"volume">();
+	const known = useObject("volume", volumeId);
+	if (known.state === "loading") return <PageSkeleton />;
+	if (known.state === "error") return <ErrorState error={known.error} onRetry={known.retry} />;
+	if (known.state === "gone") return <EmptyState icon={HardDrive} title={common.notFoundTitle} text={t.volumeGone} />;
+	return <VolumeView volume={known.object} />;
+}
+
+function VolumeView({ volume }: { volume: Volume }) {
+	const { route } = useLocation();
+	const [open, setOpen] = useState<"rename" | "clone" | "resize" | null>(null);
+	const close = () => setOpen(null);
+	// The state of the VM decides what may be done with its disk.
+	const vm = useCollection("vm").one(volume.vmId ?? "").value;
+	const actions = volumeActions(volume, {
+		onClone: () => setOpen("clone"),
+		onResize: () => setOpen("resize"),
+		route,
+		after: () => route(href("volumes")),
+	});
+	return (
+		<Page
+			key={vm?.status.powerState}
+			title={volume.name}
+			icon={resourceIcons.volume}
+			parent={{ label: t.volumes, href: href("volumes") }}
+			badges={<StateBadge look={volumeLook(volume.phase)} />}
+			primary={actions.filter(({ id }) => id === "resize").map((action) => ({ ...action, quiet: true }))}
+			menu={[
+				{
+					id: "rename",
+					label: t.rename,
+					icon: Pencil,
+					obstacle: roleObstacle("volumeUpdate"),
+					onSelect: () => setOpen("rename"),
+				},
+				...actions.filter(({ id }) => id !== "resize"),
+			]}
+		>
+			<Stack>
+				{volume.error && (
+					<Notice tone="error" title={t.error}>
+						{volume.error.message}
+					</Notice>
+				)}
+				<Grid wide>
+					<SizeCard volume={volume} />
+					<DetailsCard volume={volume} />
+				</Grid>
+			</Stack>
+			{open === "rename" && (
+				<EditObjectPanel
+					title={t.renameTitle(volume.name)}
+					failed={t.editFailed}
+					operation="volumeUpdate"
+					object={volume}
+					onClose={close}
+				/>
+			)}
+			{open === "clone" && <CloneDialog volume={volume} onClose={close} />}
+			{open === "resize" && <ResizeDialog volume={volume} onClose={close} />}
+		</Page>
+	);
+}
+
+function SizeCard({ volume }: { volume: Volume }) {
+	const { sizeBytes, allocatedBytes, format, poolId, vmId } = volume;
+	return (
+		<Card title={t.usage}>
+			<Properties
+				items={[
+					[t.size, formatBytes(sizeBytes)],
+					[
+						t.allocated,
+						allocatedBytes === null ? (
+							unknownValue
+						) : (
+							<span key="allocated" class="pool-usage">
+								<UsageBar used={allocatedBytes} total={sizeBytes} label={t.allocated} plain />
+								<span>{formatBytes(allocatedBytes)}</span>
+							</span>
+						),
+					],
+					[t.format, format],
+					[t.filterPool, <ResourceLink key="pool" kind="pool" id={poolId} />],
+					[
+						t.vm,
+						vmId === null ? <span class="muted">{t.notAttached}</span> : <ResourceLink key="vm" kind="vm" id={vmId} />,
+					],
+				]}
+			/>
+		</Card>
+	);
+}
+
+function DetailsCard({ volume }: { volume: Volume }) {
+	const { source } = volume;
+	const copy = "fullCopy" in source ? ` (${source.fullCopy ? t.fullCopy.toLowerCase() : t.copyOnWrite})` : "";
+	return (
+		<Card title={t.details}>
+			<Properties
+				items={[
+					[
+						t.source,
+						<>
+							{source.kind === "image" ? (
+								<ResourceLink kind="image" id={source.imageId} />
+							) : source.kind === "clone" ? (
+								<ResourceLink kind="volume" id={source.volumeId} />
+							) : (
+								t.sources[source.kind]
+							)}
+							{copy}
+						</>,
+					],
+					volume.nodeId !== null && [t.node, <ResourceLink key="node" kind="node" id={volume.nodeId} />],
+					[common.created, <RelativeTime key="created" time={volume.createdAt} />],
+					[common.id, <Copyable key="id" text={volume.id} what={common.id} />],
+				]}
+			/>
+		</Card>
+	);
 }

@@ -1,0 +1,57 @@
+/** A copy of a volume. */
+import { useLocation } from "preact-iso";
+import type { Volume } from "../../api/types.ts";
+import { write } from "../../api/write.ts";
+import { Button } from "../../components/button.tsx";
+import { Dialog } from "../../components/dialog.tsx";
+import { CheckboxField, TextField } from "../../components/fields.tsx";
+import { type FieldErrors, useForm } from "../../components/form.ts";
+import { FormError } from "../../components/form-error.tsx";
+import { fits, namePattern } from "../../lib/patterns.ts";
+import { href } from "../../routes.ts";
+import { common } from "../../strings/common.ts";
+import { storage as t } from "../../strings/storage.ts";
+
+export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () => void }) {
+	const { route } = useLocation();
+	const form = useForm({
+		initial: { name: t.cloneName(volume.name), fullCopy: volume.format === "raw" },
+		validate: ({ name }): FieldErrors => (fits(namePattern, name) ? {} : { "/name": common.nameInvalid }),
+		async submit(body) {
+			const { data } = await write("volumeClone", { id: volume.id, body });
+			onClose();
+			route(href("volume", { volumeId: data.id }));
+		},
+	});
+	const { name, fullCopy } = form.values.value;
+	return (
+		<Dialog
+			title={t.cloneTitle(volume.name)}
+			onClose={onClose}
+			onSubmit={() => void form.submit()}
+			footer={
+				<>
+					<Button onClick={onClose}>{common.cancel}</Button>
+					<Button type="submit" kind="primary" busy={form.busy.value}>
+						{t.clone}
+					</Button>
+				</>
+			}
+		>
+			<FormError form={form} title={t.cloneFailed} />
+			<TextField
+				label={common.name}
+				plain
+				value={name}
+				error={form.error("/name")}
+				onInput={(value) => form.set({ name: value })}
+			/>
+			<CheckboxField
+				label={t.fullCopy}
+				hint={t.fullCopyHint}
+				checked={fullCopy}
+				onChange={(value) => form.set({ fullCopy: value })}
+			/>
+		</Dialog>
+	);
+}

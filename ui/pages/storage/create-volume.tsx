@@ -1,0 +1,136 @@
+/** A volume by itself: empty or from an image. */
+import { useLocation } from "preact-iso";
+import { GiB, MiB } from "../../../src/lib/units.ts";
+import { useCollection } from "../../api/use.ts";
+import { write } from "../../api/write.ts";
+import { Button } from "../../components/button.tsx";
+import { Dialog } from "../../components/dialog.tsx";
+import { CheckboxField, SelectField, TextField } from "../../components/fields.tsx";
+import { type FieldErrors, useForm } from "../../components/form.ts";
+import { FormError } from "../../components/form-error.tsx";
+import { SizeField } from "../../components/size-field.tsx";
+import { formatBytes } from "../../lib/format.ts";
+import { fits, namePattern } from "../../lib/patterns.ts";
+import { href } from "../../routes.ts";
+import { common } from "../../strings/common.ts";
+import { storage as t } from "../../strings/storage.ts";
+import { poolChoices, readyImages } from "./choices.ts";
+
+type Values = {
+	name: string;
+	imageId: string;
+	sizeBytes: number | null;
+	poolId: string;
+	format: "qcow2" | "raw";
+	fullCopy: boolean;
+};
+
+export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
+	const { route } = useLocation();
+	const pools = useCollection("pool").items.value;
+	const images = readyImages(useCollection("image").items.value, "disk");
+	const form = useForm<Values>({
+		initial: { name: "", imageId: "", sizeBytes: 20 * GiB, poolId: "", format: "qcow2", fullCopy: false },
+		validate({ name, imageId, sizeBytes }): FieldErrors {
+			const errors: FieldErrors = {};
+			const least = images.find(({ id }) => id === imageId)?.virtualSizeBytes ?? 0;
+			if (!fits(namePattern, name)) errors["/name"] = name === "" ? common.required : common.nameInvalid;
+			if (sizeBytes === null || sizeBytes < MiB) errors["/sizeBytes"] = common.numberMin("1 MiB");
+			else if (sizeBytes < least) errors["/sizeBytes"] = t.imageNeeds(formatBytes(least));
+			return errors;
+		},
+		async submit({ name, imageId, sizeBytes, poolId, format, fullCopy }) {
+			const { data } = await write("volumeCreate", {
+				body: {
+					name,
+					sizeBytes: sizeBytes ?? GiB,
+					format,
+					...(poolId === "" || imageId !== "" ? {} : { poolId }),
+					...(imageId === ""
+						? {}
+						: { source: { kind: "image" as const, imageId, fullCopy: fullCopy || format === "raw" } }),
+				},
+			});
+			onClose();
+			route(href("volume", { volumeId: data.id }));
+		},
+	});
+	const values = form.values.value;
+	return (
+		<Dialog
+			kind="panel"
+			title={t.createVolume}
+			onClose={onClose}
+			dirty={form.dirty.value && !form.busy.value}
+			onSubmit={() => void form.submit()}
+			footer={
+				<>
+					<Button onClick={onClose}>{common.cancel}</Button>
+					<Button type="submit" kind="primary" busy={form.busy.value}>
+						{t.createVolume}
+					</Button>
+				</>
+			}
+		>
+			<FormError form={form} title={t.createVolumeFailed} />
+			<TextField
+				label={common.name}
+				hint={common.nameHint}
+				plain
+				value={values.name}
+				error={form.error("/name")}
+				onInput={(name) => form.set({ name })}
+			/>
+			<SelectField
+				label={t.source}
+				value={values.imageId}
+				error={form.error("/source/imageId")}
+				choices={[
+					{ value: "", label: t.sources.empty },
+					...images.map(({ id, name }) => ({ value: id, label: `${t.sources.image}: ${name}` })),
+				]}
+				onChange={(imageId) => {
+					const least = images.find(({ id }) => id === imageId)?.virtualSizeBytes ?? 0;
+					form.set({ imageId, sizeBytes: Math.max(values.sizeBytes ?? 0, least) });
+				}}
+			/>
+			<SizeField
+				label={t.size}
+				narrow
+				value={values.sizeBytes}
+				error={form.error("/sizeBytes")}
+				onInput={(sizeBytes) => form.set({ sizeBytes })}
+			/>
+			{values.imageId === "" && (
+				<SelectField
+					label={t.filterPool}
+					value={values.poolId}
+					error={form.error("/poolId")}
+					choices={[{ value: "", label: common.defaultChoice }, ...poolChoices(pools)]}
+					onChange={(poolId) => form.set({ poolId })}
+				/>
+			)}
+			<SelectField
+				label={t.format}
+				narrow
+				hint={t.formatHints[values.format]}
+				value={values.format}
+				error={form.error("/format")}
+				choices={[
+					{ value: "qcow2", label: "qcow2" },
+					{ value: "raw", label: "raw" },
+				]}
+				onChange={(format) => form.set({ format })}
+			/>
+			{values.imageId !== "" && (
+				<CheckboxField
+					label={t.fullCopy}
+					hint={t.fullCopyHint}
+					checked={values.fullCopy || values.format === "raw"}
+					disabled={values.format === "raw"}
+					onChange={(fullCopy) => form.set({ fullCopy })}
+				/>
+			)}
+		</Dialog>
+	);
+}

@@ -1,0 +1,35 @@
+/** What can be done with a pool. */
+import { Trash2 } from "lucide-preact";
+import { h } from "preact";
+import { roleObstacle } from "../../api/session.ts";
+import type { Pool } from "../../api/types.ts";
+import { act } from "../../api/write.ts";
+import { confirm } from "../../components/confirm.tsx";
+import type { Action } from "../../components/menu.tsx";
+import { href } from "../../routes.ts";
+import { states } from "../../strings/states.ts";
+import { storage as t } from "../../strings/storage.ts";
+
+export function poolActions(pool: Pool, route: (url: string) => void): Action[] {
+	return [
+		{
+			id: "volumes",
+			label: t.volumes,
+			onSelect: () => route(href("volumes", undefined, { pool: pool.id })),
+		},
+		{
+			id: "delete",
+			label: t.deletePool,
+			icon: Trash2,
+			danger: true,
+			divided: true,
+			obstacle: roleObstacle("poolDelete") ?? (pool.phase === "deleting" ? states.pool.deleting : null),
+			async onSelect() {
+				const body = h("p", {}, t.deletePoolText);
+				const title = t.deletePoolTitle(pool.name);
+				if (!(await confirm({ title, body, confirmLabel: t.deletePool, danger: true }))) return;
+				if (await act(title, "poolDelete", { id: pool.id })) route(href("storage"));
+			},
+		},
+	];
+}

@@ -1,0 +1,74 @@
+/** What can be done with a volume. */
+import { Copy, Download, Maximize2, Trash2 } from "lucide-preact";
+import { h } from "preact";
+import { operationUrl } from "../../api/call.ts";
+import { live } from "../../api/live/live.ts";
+import { roleObstacle } from "../../api/session.ts";
+import type { Volume } from "../../api/types.ts";
+import { act } from "../../api/write.ts";
+import { confirm } from "../../components/confirm.tsx";
+import type { Action } from "../../components/menu.tsx";
+import { states } from "../../strings/states.ts";
+import { storage as t } from "../../strings/storage.ts";
+
+type Handlers = {
+	onClone: (volume: Volume) => void;
+	onResize: (volume: Volume) => void;
+	route: (url: string) => void;
+	/** After it was deleted. */
+	after?: () => void;
+};
+
+const notReady = ({ phase }: Volume): string | null =>
+	phase === "ready" ? null : t.notReady(states.volume[phase].toLowerCase());
+
+/** A disk that a running guest writes to cannot be read consistently from outside. */
+function inUse({ vmId }: Volume): string | null {
+	const power = vmId === null ? "stopped" : live.vm.peek(vmId)?.status.powerState;
+	return power === "stopped" || power === "failed" ? null : t.cloneRunning;
+}
+
+export function volumeActions(volume: Volume, { onClone, onResize, after }: Handlers): Action[] {
+	const download = (format: "qcow2" | "raw"): Action => ({
+		id: `download-${format}`,
+		label: t.downloadAs(format),
+		icon: Download,
+		obstacle: roleObstacle("volumeContentGet") ?? notReady(volume) ?? inUse(volume),
+		onSelect: () => location.assign(operationUrl("volumeContentGet", volume.id, { format })),
+	});
+	return [
+		{
+			id: "resize",
+			label: t.resize,
+			icon: Maximize2,
+			obstacle: roleObstacle("volumeResize") ?? notReady(volume),
+			onSelect: () => onResize(volume),
+		},
+		{
+			id: "clone",
+			label: t.clone,
+			icon: Copy,
+			obstacle: roleObstacle("volumeClone") ?? notReady(volume) ?? inUse(volume),
+			onSelect: () => onClone(volume),
+		},
+		download("qcow2"),
+		download("raw"),
+		{
+			id: "delete",
+			label: t.deleteVolume,
+			icon: Trash2,
+			danger: true,
+			divided: true,
+			obstacle:
+				roleObstacle("volumeDelete") ??
+				(volume.vmId !== null ? t.inUse : volume.phase === "deleting" ? notReady(volume) : null),
+			async onSelect() {
+				const title = t.deleteVolumeTitle(volume.name);
+				const body = h("p", {}, t.deleteVolumeText);
+				const confirmLabel = t.deleteVolume;
+				if (!(await confirm({ title, body, confirmLabel, danger: true, typedName: volume.name }))) return;
+				if (await act(title, "volumeDelete", { id: volume.id })) after?.();
+			},
+		},
+	];
+}
