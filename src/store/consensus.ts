@@ -4,16 +4,18 @@
  * they are durable on a quorum.
  */
 import type { LogEntry } from "./apply/apply.ts";
+import type { Urgency } from "./disk-reserve.ts";
 
 export type ConsensusStatus = { leader: string | null; quorum: boolean; commitIndex: number; term: number };
 
 export interface Consensus {
 	/**
+	 * `urgency` "growing": refused earlier than others when the disk of the log fills up (disk-reserve.ts).
 	 * Resolves when the entry is committed; the entry itself comes through the handler, before this resolves or shortly
 	 * after. Rejects with `unavailable` (no leader, closing), `no-space` (the log's disk is full; nothing was
 	 * written) or `too-many-requests`.
 	 */
-	propose(data: Uint8Array): Promise<void>;
+	propose(data: Uint8Array, urgency: Urgency): Promise<void>;
 	/** The index that a linearizable read, begun now, must have reached. */
 	readIndex(): Promise<number>;
 	status(): ConsensusStatus;

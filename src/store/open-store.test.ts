@@ -1,6 +1,7 @@
 /** The store on a real folder: restarts, kill -9, a second daemon, damage, snapshots, restore. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
+	chmodSync,
 	cpSync,
 	existsSync,
 	mkdtempSync,
@@ -116,6 +117,9 @@ describe("a restart", () => {
 		);
 		expect(new Set(modes)).toEqual(new Set([0]));
 		expect(statSync(dataDir).mode & 0o077).toBe(0);
+		const { store } = await open();
+		await store.snapshot(join(folder, "backup.db"));
+		expect(statSync(join(folder, "backup.db")).mode & 0o077).toBe(0);
 	});
 
 	test("rebuilds a missing database from the log", async () => {
@@ -340,7 +344,9 @@ describe("restore", () => {
 		await addUsers(system, 7, 1);
 		await close(store);
 		dataDir = join(folder, "restored");
+		chmodSync(backup, 0o644);
 		expect(await restoreSnapshot({ snapshotPath: backup, dataDir, logger: silentLogger })).toEqual({ index: 8 });
+		expect(statSync(pathsOf(dataDir).state).mode & 0o077).toBe(0);
 		const again = await open();
 		expect(again.store.count("user")).toBe(8);
 		await addUsers(again.system, 7, 3);

@@ -16,6 +16,7 @@ import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { UndoStack } from "../lib/undo.ts";
 import { lockDataFolder } from "./data-lock.ts";
+import { defaultReserveBytes } from "./disk-reserve.ts";
 import { openDiskFiles } from "./log/disk-files.ts";
 import { SegmentLog } from "./log/segment-log.ts";
 import { ReplicatedStore } from "./replicated-store.ts";
@@ -35,7 +36,7 @@ export type OpenStoreOptions = {
 	/** Something failed that must end the process: nothing more is acknowledged. */
 	onFatal: (error: AppError) => void;
 	policy?: Partial<MaintenancePolicy>;
-	/** Free bytes below which the log refuses to grow. */
+	/** See disk-reserve.ts. */
 	reserveBytes?: number;
 	segmentBytes?: number;
 };
@@ -59,11 +60,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	const snapshots = await listSnapshots(paths.snapshots);
 	let state = await openState(paths.state, snapshots, logger);
 	undo.add("state database", () => state.close());
-	const files = await openDiskFiles({
-		directory: paths.log,
-		sync: options.fsync,
-		...(options.reserveBytes === undefined ? {} : { reserveBytes: options.reserveBytes }),
-	});
+	const files = await openDiskFiles({ directory: paths.log, sync: options.fsync });
 	undo.add("files of the log", () => files.close());
 	const newest = snapshots[0]?.index ?? 0;
 	const knownIndex = Math.max(state.appliedIndex, newest);
@@ -83,6 +80,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 		state.close();
 		state = await rebuild(paths.state, snapshots, log.firstIndex, logger);
 	}
+	const reserveBytes = options.reserveBytes ?? defaultReserveBytes;
 	let maintenance: Maintenance | null = null;
 	const store = await ReplicatedStore.open({
 		state,
@@ -90,7 +88,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 		logger,
 		onFatal: options.onFatal,
 		async connect(onCommitted, appliedIndex) {
-			const consensus = await SingleVoter.start({ files, log, appliedIndex, onCommitted });
+			const consensus = await SingleVoter.start({ files, log, appliedIndex, onCommitted, reserveBytes });
 			const policy = { ...defaultPolicy, ...options.policy };
 			maintenance = new Maintenance(
 				{

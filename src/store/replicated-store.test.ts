@@ -138,6 +138,30 @@ describe("a full disk", () => {
 		await store.close();
 	});
 
+	test("that fills up refuses what grows first, so that space can still be made", async () => {
+		const files = new MemoryFiles();
+		const store = await openSimulatedStore(files, { reserveBytes: 100_000 });
+		await store.propose(command(fixtureCluster()));
+		const admin = fixtureCluster().admin;
+		const grow = () =>
+			store.propose(
+				command({
+					kind: "userCreate",
+					user: { ...admin, id: fixtureId(next++), name: `u${next}` },
+					passwordHash: "$x",
+				}),
+			);
+		files.capacityBytes = files.usedBytes() + 50_000;
+		const [growing, essential] = await Promise.allSettled([grow(), store.propose(status("essential"))]);
+		expect(growing).toMatchObject({ status: "rejected", reason: { code: "no-space" } });
+		expect(essential).toMatchObject({ status: "fulfilled" });
+		files.capacityBytes = files.usedBytes() + 20_000;
+		await expect(store.propose(status("refused"))).rejects.toMatchObject({ code: "no-space" });
+		files.capacityBytes = files.usedBytes() + 200_000;
+		await grow();
+		await store.close();
+	});
+
 	test("of the database holds back what is committed, and applies it once there is space", async () => {
 		let retry: (() => void) | null = null;
 		const clock = {

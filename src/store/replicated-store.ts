@@ -5,7 +5,6 @@
  * When the disk of the database is full, committed entries wait and are tried again; meanwhile proposals are refused
  * with `no-space`. Any other failure of the database is fatal: the log has everything, a restart replays it.
  */
-import { SQLiteError } from "bun:sqlite";
 import type { Clock, Timer } from "../lib/clock.ts";
 import { AppError, fromErrorInfo, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
@@ -14,7 +13,9 @@ import type { LogEntry, Outcome } from "./apply/apply.ts";
 import { encodeCommand } from "./codec.ts";
 import type { Command } from "./command.ts";
 import type { CommittedHandler, Consensus } from "./consensus.ts";
+import { urgencyOf } from "./disk-reserve.ts";
 import { maxCommandBytes } from "./limits.ts";
+import { isFull } from "./sqlite/failures.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 import { StateMachine } from "./state-machine.ts";
@@ -81,7 +82,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		if (data.length > maxCommandBytes)
 			throw new AppError("too-large", `The change is too large: ${data.length} bytes of at most ${maxCommandBytes}.`);
 		const applied = this.#waiters.add(command.id);
-		consensus.propose(data).catch((error) => {
+		consensus.propose(data, urgencyOf(command.body)).catch((error) => {
 			this.#waiters.settle(command.id, (waiter) => waiter.reject(toAppError(error)));
 		});
 		return applied;
@@ -168,7 +169,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	}
 
 	#onDatabaseFailure(error: unknown): void {
-		if (error instanceof SQLiteError && error.code === "SQLITE_FULL") {
+		if (isFull(error)) {
 			this.#parts.logger.error("the disk is full: committed changes wait to be applied", { error });
 			this.#waiters.rejectAll(
 				new AppError(

@@ -8,12 +8,13 @@
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { LogEntry } from "./apply/apply.ts";
 import type { CommittedHandler, Consensus, ConsensusStatus } from "./consensus.ts";
+import { keptFreeBytes, type Urgency } from "./disk-reserve.ts";
 import { maxPendingProposals } from "./limits.ts";
 import type { LogFiles } from "./log/files.ts";
 import { readHardState, writeHardState } from "./log/hard-state.ts";
 import type { SegmentLog } from "./log/segment-log.ts";
 
-type Proposal = { data: Uint8Array; resolve: () => void; reject: (error: AppError) => void };
+type Proposal = { data: Uint8Array; urgency: Urgency; resolve: () => void; reject: (error: AppError) => void };
 
 const maxBatchBytes = 1024 * 1024;
 const replayBytes = 4 * 1024 * 1024;
@@ -24,11 +25,14 @@ export type SingleVoterOptions = {
 	/** The last entry that the state has; the ones after it are handed over before `start` returns. */
 	appliedIndex: number;
 	onCommitted: CommittedHandler;
+	/** Free bytes of the disk that the log leaves alone. */
+	reserveBytes: number;
 };
 
 export class SingleVoter implements Consensus {
 	readonly #log: SegmentLog;
 	readonly #onCommitted: CommittedHandler;
+	readonly #reserveBytes: number;
 	readonly #term: number;
 	#queue: Proposal[] = [];
 	#writing: Promise<void> | null = null;
@@ -36,9 +40,10 @@ export class SingleVoter implements Consensus {
 	#maintenance: Promise<void> = Promise.resolve();
 	#closed: AppError | null = null;
 
-	private constructor(log: SegmentLog, onCommitted: CommittedHandler, term: number) {
+	private constructor({ log, onCommitted, reserveBytes }: SingleVoterOptions, term: number) {
 		this.#log = log;
 		this.#onCommitted = onCommitted;
+		this.#reserveBytes = reserveBytes;
 		this.#term = term;
 	}
 
@@ -57,10 +62,10 @@ export class SingleVoter implements Consensus {
 			onCommitted(entries);
 			index += entries.length;
 		}
-		return new SingleVoter(log, onCommitted, term);
+		return new SingleVoter(options, term);
 	}
 
-	propose(data: Uint8Array): Promise<void> {
+	propose(data: Uint8Array, urgency: Urgency): Promise<void> {
 		if (this.#closed !== null) return Promise.reject(this.#closed);
 		if (this.#queue.length >= maxPendingProposals)
 			return Promise.reject(
@@ -69,7 +74,7 @@ export class SingleVoter implements Consensus {
 				}),
 			);
 		const { promise, resolve, reject } = Promise.withResolvers<void>();
-		this.#queue.push({ data, resolve, reject });
+		this.#queue.push({ data, urgency, resolve, reject });
 		this.#writing ??= this.#writeAll();
 		return promise;
 	}
@@ -115,12 +120,14 @@ export class SingleVoter implements Consensus {
 	#nextBatch(): Batch {
 		let bytes = 0;
 		let count = 0;
-		for (const { data } of this.#queue) {
-			if (count > 0 && bytes + data.length > maxBatchBytes) break;
+		const urgency = this.#queue[0]?.urgency ?? "essential";
+		for (const { data, urgency: other } of this.#queue) {
+			// One that is refused for lack of space must not take others along.
+			if (other !== urgency || (count > 0 && bytes + data.length > maxBatchBytes)) break;
 			bytes += data.length;
 			count += 1;
 		}
-		return { proposals: this.#queue.splice(0, count), entries: [] };
+		return { proposals: this.#queue.splice(0, count), entries: [], urgency };
 	}
 
 	/** True when the batch is durable; else its proposals have been refused. */
@@ -133,7 +140,7 @@ export class SingleVoter implements Consensus {
 					term: this.#term,
 					data,
 				}));
-				await this.#log.append(batch.entries);
+				await this.#log.append(batch.entries, keptFreeBytes(batch.urgency, this.#reserveBytes));
 			});
 			return true;
 		} catch (error) {
@@ -156,4 +163,4 @@ export class SingleVoter implements Consensus {
 	}
 }
 
-type Batch = { proposals: Proposal[]; entries: LogEntry[] };
+type Batch = { proposals: Proposal[]; entries: LogEntry[]; urgency: Urgency };

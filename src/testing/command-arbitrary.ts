@@ -3,12 +3,40 @@
  * enough to change things, and wrong in every way that apply must refuse.
  */
 import fc from "fast-check";
-import type { ErrorInfo } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
 import { roles } from "../model/access.ts";
-import { type TaskKind, taskKinds, taskStates } from "../model/task.ts";
-import { powerStates, type VmSpec } from "../model/vm.ts";
+import { taskStates } from "../model/task.ts";
 import type { Command, CommandBody, CommandKind } from "../store/command.ts";
+import {
+	bytes,
+	errorInfo,
+	expected,
+	hash,
+	imageId,
+	maybe,
+	name,
+	networkId,
+	nodeId,
+	nodeStatus,
+	poolId,
+	record,
+	secretHash,
+	sessionId,
+	spec,
+	tags,
+	task,
+	taskId,
+	text,
+	time,
+	tokenId,
+	userId,
+	vmId,
+	vmStatus,
+	vmTaskKinds,
+	vmWithVolumes,
+	volume,
+	volumeId,
+} from "./command-parts.ts";
 import {
 	clusterIds,
 	fixtureCluster,
@@ -16,122 +44,14 @@ import {
 	fixtureId,
 	fixtureImage,
 	fixtureNetwork,
-	fixtureNode,
 	fixturePool,
 	fixtureSession,
-	fixtureTask,
 	fixtureTime,
 	fixtureToken,
 	fixtureUser,
-	fixtureVm,
-	fixtureVmSpec,
-	fixtureVmStatus,
-	fixtureVolume,
 } from "./fixtures.ts";
 
 type Arbitraries = { [K in CommandKind]: fc.Arbitrary<Extract<CommandBody, { kind: K }>> };
-
-const small = fc.integer({ min: 0, max: 3 });
-const idFrom = (base: number) => small.map((number) => fixtureId(base + number));
-const vmId = idFrom(0x100);
-const volumeId = idFrom(0x200);
-const imageId = idFrom(0x300);
-/** Mostly the first, so that things work together; the others often enough to go wrong. */
-const mostly = <T>(usual: T, ...others: T[]): fc.Arbitrary<T> =>
-	fc.oneof({ weight: 8, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: fc.constantFrom(...others) });
-const poolId = mostly(clusterIds.pool, fixtureId(0x500), fixtureId(0x501));
-const networkId = mostly(clusterIds.network, fixtureId(0x520), fixtureId(0x521));
-const userId = fc.constantFrom(clusterIds.admin, fixtureId(0x540), fixtureId(0x541));
-const sessionId = idFrom(0x600);
-const tokenId = idFrom(0x700);
-const taskId = fc.integer({ min: 0, max: 60 }).map((number) => fixtureId(0x10000 + number));
-const nodeId = fc.oneof({ weight: 9, arbitrary: fc.constant(clusterIds.node) }, fc.constant(fixtureId(0x999)));
-const name = fc.oneof(
-	{ weight: 19, arbitrary: fc.constantFrom("alpha", "beta", "Gamma", "gamma", "delta", "epsilon", "zeta", "eta") },
-	fc.constant("a b"),
-);
-const text = mostly("some text", "", "ünïcode\n", "\u0000");
-const tags: fc.Arbitrary<string[]> = fc.oneof(
-	{ weight: 9, arbitrary: fc.subarray<string>(["web", "db", "x:y"]) },
-	fc.constant<string[]>(["BAD"]),
-);
-const bytes = fc.constantFrom(0, 1, GiB, 10 * GiB, 20 * GiB, Number.MAX_SAFE_INTEGER);
-const errorInfo = fc.constantFrom<ErrorInfo | null>(null, { code: "storage", message: "broken" });
-const hash = mostly("$argon2id$x", "plain");
-const secretHash = fc.integer({ min: 0, max: 99 }).map((number) => `sha256:${String(number).repeat(16)}`);
-const time = mostly("2026-06-01T00:00:00.000Z", fixtureTime, "2099-01-01T00:00:00+02:00", "soon");
-const expected = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined, freq: 2 });
-
-/** Members that are undefined are left out, as commands of the API have them. */
-const record = <T extends object>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
-	fc.record(model).map((made) => {
-		const kept = Object.entries(made).filter(([, value]) => value !== undefined);
-		return Object.fromEntries(kept) as T;
-	});
-const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
-
-const task = (
-	kinds: readonly TaskKind[],
-	target: fc.Arbitrary<string>,
-	targetKind: "vm" | "volume" | "image" | "pool" | "network",
-) =>
-	fc
-		.record({
-			id: taskId,
-			kind: fc.oneof({ weight: 29, arbitrary: fc.constantFrom(...kinds) }, fc.constantFrom(...taskKinds)),
-			target,
-			cancelable: fc.boolean(),
-			nodeId,
-		})
-		.map(({ id, kind, target: targetId, cancelable, nodeId: node }) =>
-			fixtureTask(kind, { kind: targetKind, id: targetId }, { id, cancelable, nodeId: node }),
-		);
-
-const spec: fc.Arbitrary<VmSpec> = fc
-	.record({
-		disk: fc.option(volumeId),
-		image: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, imageId),
-		nic: fc.option(fc.record({ networkId, mac: small.map((number) => `52:54:00:00:00:0${number}`) })),
-		vcpus: mostly(1, 2, 8),
-	})
-	.map(({ disk, image, nic, vcpus }) =>
-		fixtureVmSpec({
-			cpu: { vcpus, maxVcpus: 4, model: "portable" },
-			disks:
-				disk === null
-					? []
-					: [{ id: "disk-0", volumeId: disk, bus: "virtio", cache: "none", discard: true, readOnly: false }],
-			cdroms: image === null ? [] : [{ id: "cd-0", imageId: image }],
-			nics: nic === null ? [] : [{ id: "nic-0", model: "virtio", linkUp: true, ...nic }],
-		}),
-	);
-
-const vm = fc.record({ id: vmId, name, tags, spec, nodeId }).map((changes) => fixtureVm(changes));
-const volume = fc
-	.record({
-		id: volumeId,
-		name,
-		poolId,
-		source: fc.oneof(
-			{ weight: 4, arbitrary: fc.constant({ kind: "empty" as const }) },
-			fc.record({ kind: fc.constant("image" as const), imageId, fullCopy: fc.boolean() }),
-			fc.record({ kind: fc.constant("clone" as const), volumeId, fullCopy: fc.boolean() }),
-		),
-	})
-	.map((changes) => fixtureVolume(changes));
-/** A new volume is usually the disk of its VM. */
-const vmWithVolumes = fc
-	.record({ vm, volumes: fc.array(volume, { minLength: 1, maxLength: 1 }), fitting: mostly(true, false) })
-	.map(({ vm: made, volumes, fitting }) => {
-		const [disk] = made.spec.disks;
-		if (!fitting || !disk) return { vm: made, volumes: fitting ? [] : volumes };
-		return { vm: made, volumes: volumes.map((added) => ({ ...added, id: disk.volumeId })) };
-	});
-const vmTaskKinds = ["vm.start", "vm.shutdown", "vm.stop", "vm.reset", "vm.pause", "vm.resume"] as const;
-const vmStatus = fc
-	.record({ powerState: fc.constantFrom(...powerStates), observedGeneration: small })
-	.map((changes) => fixtureVmStatus(changes));
-const nodeStatus = fc.constantFrom("a", "b").map((reason) => ({ ...fixtureNode().status, reason }));
 
 const described = {
 	expectedGeneration: expected,

@@ -132,9 +132,11 @@ class MemoryFile implements LogFile {
 		return this.#content.current.length;
 	}
 
-	async append(data: Uint8Array): Promise<void> {
+	async append(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
 		this.#files.before("append");
 		const space = Math.max(0, this.#files.capacityBytes - this.#files.usedBytes());
+		if (space < data.length + keepFreeBytes && keepFreeBytes > 0)
+			throw new AppError("no-space", "The disk is nearly full.");
 		const written = data.subarray(0, Math.min(data.length, space));
 		this.#content.sizes.push(this.sizeBytes);
 		this.#content.current = new Uint8Array(Buffer.concat([this.#content.current, written]));

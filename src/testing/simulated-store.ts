@@ -12,7 +12,13 @@ import type { MemoryFiles } from "./memory-files.ts";
 
 export async function openSimulatedStore(
 	files: MemoryFiles,
-	options: { clock?: Clock; onFatal?: (error: AppError) => void; knownIndex?: number; segmentBytes?: number } = {},
+	options: {
+		clock?: Clock;
+		onFatal?: (error: AppError) => void;
+		knownIndex?: number;
+		segmentBytes?: number;
+		reserveBytes?: number;
+	} = {},
 ): Promise<Store & { database: StateDatabase }> {
 	const state = openMemoryState();
 	const onFatal = options.onFatal ?? (() => {});
@@ -27,7 +33,8 @@ export async function openSimulatedStore(
 				{ files, logger: silentLogger, onFatal, knownIndex, segmentBytes: options.segmentBytes ?? 64 * 1024 },
 				knownIndex === 0 ? 1 : null,
 			);
-			return SingleVoter.start({ files, log, appliedIndex, onCommitted });
+			const reserveBytes = options.reserveBytes ?? 0;
+			return SingleVoter.start({ files, log, appliedIndex, onCommitted, reserveBytes });
 		},
 		takeSnapshot: () => Promise.reject(new Error("a simulated store makes no snapshots")),
 		release: async () => state.close(),

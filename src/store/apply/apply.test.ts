@@ -14,7 +14,6 @@ import {
 import { type MemoryStore, openMemoryStore } from "../../testing/memory-store.ts";
 import type { Command, CommandBody } from "../command.ts";
 import { requesterKeyOf } from "../idempotency.ts";
-import { maxEvents } from "../limits.ts";
 
 let store: MemoryStore;
 let next = 1;
@@ -135,24 +134,6 @@ describe("events", () => {
 		const body = createVm();
 		await fails(store.propose(command({ ...body, task: { ...body.task, nodeId: freshId() } })), "invalid");
 		expect(store.lastEventId()).toBe(before);
-	});
-
-	test("are kept in a bounded number, and who comes too late is told so", async () => {
-		const first = store.lastEventId();
-		const node = store.get("node", clusterIds.node);
-		if (!node) throw new Error("the node is there");
-		for (let count = 0; count < maxEvents + 200; count++)
-			await store.proposer.proposeSystem({
-				kind: "nodeStatus",
-				id: node.id,
-				status: { ...node.status, reason: String(count) },
-			});
-		expect(store.eventsAfter(first, 1)).toBeNull();
-		expect(store.eventsAfter("0.0", 1)).toBeNull();
-		const [index] = store.lastEventId().split(".");
-		expect(store.eventsAfter(`${Number(index) - maxEvents + 100}.0`, maxEvents)).toHaveLength(maxEvents - 100);
-		expect(store.eventsAfter(`${Number(index) + 1}.0`, 1)).toBeNull();
-		expect(store.eventsAfter("nonsense", 1)).toBeNull();
 	});
 });
 

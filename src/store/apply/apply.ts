@@ -16,6 +16,7 @@ import { decodeCommand } from "../codec.ts";
 import type { Command, CommandKind } from "../command.ts";
 import { requesterKeyOf } from "../idempotency.ts";
 import { idempotencyKeptMs, maxIdempotencyKeyLength, trimInterval } from "../limits.ts";
+import { isConstraint } from "../sqlite/failures.ts";
 import type { StateDatabase, StoredApplied } from "../sqlite/state-database.ts";
 import type { Applied } from "../store.ts";
 import { writeAudit } from "./audit.ts";
@@ -180,5 +181,4 @@ function safeTargetsOf(state: StateDatabase, command: Command): ResourceRef[] {
 }
 
 /** The database failed, not the command: nothing may be concluded from it. */
-const isDatabaseFailure = (error: unknown): boolean =>
-	error instanceof SQLiteError && !(error.code ?? "").startsWith("SQLITE_CONSTRAINT");
+const isDatabaseFailure = (error: unknown): boolean => error instanceof SQLiteError && !isConstraint(error);

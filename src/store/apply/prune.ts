@@ -81,11 +81,12 @@ function trimEvents(state: StateDatabase): void {
 		"SELECT seq, total_bytes AS total FROM event ORDER BY seq DESC LIMIT 1",
 	);
 	if (last === null) return;
-	const byBytes = state.row<{ seq: number }>(
-		"SELECT seq FROM event WHERE total_bytes > ? ORDER BY seq LIMIT 1",
-		last.total - maxEventBytes,
-	);
-	const firstKept = Math.max(last.seq - maxEvents + 1, byBytes?.seq ?? last.seq);
+	const excessBytes = last.total - maxEventBytes;
+	const lastTooMuch =
+		excessBytes <= 0
+			? null
+			: state.row<{ seq: number }>("SELECT seq FROM event WHERE total_bytes >= ? ORDER BY seq LIMIT 1", excessBytes);
+	const firstKept = Math.min(last.seq, Math.max(last.seq - maxEvents, lastTooMuch?.seq ?? 0) + 1);
 	const dropped = state.row<{ logIndex: number; position: number }>(
 		"SELECT log_index AS logIndex, position FROM event WHERE seq < ? ORDER BY seq DESC LIMIT 1",
 		firstKept,

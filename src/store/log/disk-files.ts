@@ -1,31 +1,19 @@
 /** The log's files on a disk. Every operation runs in a worker, in the order in which it was asked for. */
 import { AppError } from "../../lib/errors.ts";
-import { MiB } from "../../lib/units.ts";
 import { WorkerClient, WorkerError } from "../worker-client.ts";
 import { type DiskWorkerCalls, diskWorker } from "./disk-worker.ts";
 import type { LogFile, LogFiles } from "./files.ts";
-
-/**
- * The log stops growing while there is still so much space: what it has acknowledged must go into the database, which
- * lies on the same disk.
- */
-export const defaultReserveBytes = 32 * MiB;
 
 export type DiskFilesOptions = {
 	/** Made if missing, mode 0700. */
 	directory: string;
 	/** False leaves out fsync: for tests only. */
 	sync: boolean;
-	reserveBytes?: number;
 };
 
 export async function openDiskFiles(options: DiskFilesOptions): Promise<LogFiles> {
 	const files = new DiskFiles();
-	await files.call("start", {
-		directory: options.directory,
-		sync: options.sync,
-		reserveBytes: options.reserveBytes ?? defaultReserveBytes,
-	});
+	await files.call("start", { directory: options.directory, sync: options.sync });
 	return files;
 }
 
@@ -82,11 +70,11 @@ class DiskFile implements LogFile {
 		return this.#sizeBytes;
 	}
 
-	async append(data: Uint8Array): Promise<void> {
+	async append(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
 		const offset = this.#sizeBytes;
 		// What is there after a failure is unknown: at most this. The caller truncates.
 		this.#sizeBytes += data.length;
-		await this.#files.call("append", { handle: this.#handle, offset, data });
+		await this.#files.call("append", { handle: this.#handle, offset, data, keepFreeBytes });
 	}
 
 	async sync(): Promise<void> {

@@ -4,10 +4,10 @@
  */
 
 export type DiskWorkerCalls = {
-	start: { directory: string; sync: boolean; reserveBytes: number };
+	start: { directory: string; sync: boolean };
 	list: Record<string, never>;
 	open: { name: string; create: boolean };
-	append: { handle: number; offset: number; data: Uint8Array };
+	append: { handle: number; offset: number; data: Uint8Array; keepFreeBytes: number };
 	sync: { handle: number };
 	read: { handle: number; offset: number; length: number };
 	truncate: { handle: number; sizeBytes: number };
@@ -25,14 +25,12 @@ export function diskWorker(): void {
 	};
 	let directory = "";
 	let durable = true;
-	let reserveBytes = 0;
 
 	const noSpace = () => Object.assign(new Error("the disk is nearly full"), { code: "ENOSPC" });
 	const calls: { [K in keyof DiskWorkerCalls]: (args: DiskWorkerCalls[K]) => unknown } = {
 		start(args) {
 			directory = args.directory;
 			durable = args.sync;
-			reserveBytes = args.reserveBytes;
 			fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
 		},
 		list: () => fs.readdirSync(directory),
@@ -41,9 +39,9 @@ export function diskWorker(): void {
 			const handle = fs.openSync(`${directory}/${name}`, create ? O_RDWR | O_CREAT | O_EXCL : O_RDWR, 0o600);
 			return { handle, sizeBytes: fs.fstatSync(handle).size };
 		},
-		append({ handle, offset, data }) {
+		append({ handle, offset, data, keepFreeBytes }) {
 			const space = fs.statfsSync(directory);
-			if (space.bavail * space.bsize < data.length + reserveBytes) throw noSpace();
+			if (space.bavail * space.bsize < data.length + keepFreeBytes) throw noSpace();
 			let written = 0;
 			while (written < data.length) {
 				const count = fs.writeSync(handle, data, written, data.length - written, offset + written);

@@ -8,8 +8,11 @@
 
 export interface LogFile {
 	readonly sizeBytes: number;
-	/** Writes at the end. Not durable before `sync`. */
-	append(data: Uint8Array): Promise<void>;
+	/**
+	 * Writes at the end. Not durable before `sync`. `keepFreeBytes`: `no-space`, with nothing written, when fewer bytes
+	 * of the disk would stay free (default 0).
+	 */
+	append(data: Uint8Array, keepFreeBytes?: number): Promise<void>;
 	/** fdatasync: data and size are durable. */
 	sync(): Promise<void>;
 	/** Fewer bytes than asked for only at the end of the file. */

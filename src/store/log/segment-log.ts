@@ -54,7 +54,7 @@ export class SegmentLog {
 				"corrupt",
 				`The log is missing, while the state holds changes up to ${options.knownIndex}. Nothing was changed. Put the log's folder back; or restore a backup into an empty data folder.`,
 			);
-		const active = await createSegment(options.files, createAt);
+		const active = await createSegment(options.files, createAt, 0);
 		return new SegmentLog(options, [emptySegment(createAt)], active);
 	}
 
@@ -80,16 +80,19 @@ export class SegmentLog {
 			.reduce((bytes, segment) => bytes + segment.sizeBytes, 0);
 	}
 
-	/** Durable when it resolves. Entries continue the log. `no-space` leaves the log as it was. */
-	async append(entries: readonly LogEntry[]): Promise<void> {
+	/**
+	 * Durable when it resolves. Entries continue the log. `no-space` leaves the log as it was; it also comes when fewer
+	 * than `keepFreeBytes` of the disk would stay free.
+	 */
+	async append(entries: readonly LogEntry[], keepFreeBytes = 0): Promise<void> {
 		const first = entries[0];
 		if (!first) return;
 		assert(first.index === this.lastIndex + 1, `entry ${first.index} follows ${this.lastIndex}`);
 		await this.#exclusively(async () => {
-			if (this.#last().sizeBytes >= this.#segmentBytes) await this.#rotate();
+			if (this.#last().sizeBytes >= this.#segmentBytes) await this.#rotate(keepFreeBytes);
 			const { data, offsets } = encodeRecords(entries, this.lastIndex);
 			const segment = this.#last();
-			await this.#write(data, segment.sizeBytes);
+			await this.#write(data, segment.sizeBytes, keepFreeBytes);
 			for (const offset of offsets) segment.offsets.push(segment.sizeBytes + offset);
 			segment.sizeBytes += data.length;
 			segment.lastTerm = entries.at(-1)?.term ?? segment.lastTerm;
@@ -154,9 +157,9 @@ export class SegmentLog {
 		this.#options.onFatal(this.#failure);
 	}
 
-	async #write(data: Uint8Array, sizeBefore: number): Promise<void> {
+	async #write(data: Uint8Array, sizeBefore: number, keepFreeBytes: number): Promise<void> {
 		try {
-			await this.#active.append(data);
+			await this.#active.append(data, keepFreeBytes);
 		} catch (error) {
 			if (!isAppError(error, "no-space")) throw error;
 			await notSpace(async () => {
@@ -168,9 +171,9 @@ export class SegmentLog {
 		await notSpace(() => this.#active.sync());
 	}
 
-	async #rotate(): Promise<void> {
+	async #rotate(keepFreeBytes: number): Promise<void> {
 		const firstIndex = this.lastIndex + 1;
-		const active = await createSegment(this.#options.files, firstIndex);
+		const active = await createSegment(this.#options.files, firstIndex, keepFreeBytes);
 		const full = this.#active;
 		this.#segments.push({ ...emptySegment(firstIndex), lastTerm: this.lastTerm });
 		this.#active = active;
@@ -206,11 +209,11 @@ async function notSpace(work: () => Promise<void>): Promise<void> {
 }
 
 /** With no space for it, no trace of the new segment stays. */
-async function createSegment(files: LogFiles, firstIndex: number): Promise<LogFile> {
+async function createSegment(files: LogFiles, firstIndex: number, keepFreeBytes: number): Promise<LogFile> {
 	const name = segmentName(firstIndex);
 	const file = await files.open(name, "create");
 	try {
-		await file.append(encodeSegmentHeader(firstIndex));
+		await file.append(encodeSegmentHeader(firstIndex), keepFreeBytes);
 	} catch (error) {
 		await file.close();
 		await notSpace(() => files.remove(name));

@@ -6,6 +6,7 @@ import { Database } from "bun:sqlite";
 import { closeSync, openSync } from "node:fs";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
+import { isDamage, isFull } from "./failures.ts";
 import { migrate } from "./migrations.ts";
 import { StateDatabase } from "./state-database.ts";
 
@@ -36,7 +37,11 @@ export function openStateFile(path: string): StateDatabase {
 	} catch (error) {
 		database?.close();
 		if (error instanceof AppError) throw error;
-		throw corrupt(path, error instanceof Error ? error.message : String(error), error);
+		const found = error instanceof Error ? error.message : String(error);
+		if (isDamage(error)) throw corrupt(path, found, error);
+		if (isFull(error))
+			throw new AppError("no-space", `The disk of ${path} is full. Make some space.`, { cause: error });
+		throw new AppError("storage", `The state database ${path} cannot be opened (${found}).`, { cause: error });
 	}
 }
 

@@ -3,11 +3,13 @@
  * A file under its final name is complete and durable; `.tmp` is what an interrupted copy leaves.
  */
 import { Database } from "bun:sqlite";
-import { constants } from "node:fs";
-import { copyFile, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { AppError } from "../../lib/errors.ts";
 import { checkIntegrity } from "./database.ts";
+import { isDamage } from "./failures.ts";
 
 export type SnapshotFile = { path: string; index: number };
 
@@ -38,7 +40,9 @@ export function checkSnapshot(path: string): number {
 	} catch (error) {
 		if (error instanceof AppError) throw error;
 		const found = error instanceof Error ? error.message : String(error);
-		throw new AppError("corrupt", `The file ${path} is no intact snapshot (${found}).`, { cause: error });
+		throw new AppError(isDamage(error) ? "corrupt" : "storage", `The file ${path} is no intact snapshot (${found}).`, {
+			cause: error,
+		});
 	} finally {
 		database?.close();
 	}
@@ -51,7 +55,8 @@ export function checkSnapshot(path: string): number {
 export async function installSnapshot(snapshotPath: string, statePath: string): Promise<void> {
 	const temporary = `${statePath}.tmp`;
 	await rm(temporary, { force: true });
-	await copyFile(snapshotPath, temporary, constants.COPYFILE_EXCL);
+	// Not copyFile: that gives the copy the mode of the source for a moment, and there are hashes of secrets in it.
+	await pipeline(createReadStream(snapshotPath), createWriteStream(temporary, { flags: "wx", mode: 0o600 }));
 	await syncPath(temporary);
 	await rm(`${statePath}-wal`, { force: true });
 	await rm(`${statePath}-shm`, { force: true });

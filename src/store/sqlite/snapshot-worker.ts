@@ -31,6 +31,8 @@ export function snapshotWorker(): void {
 	const calls: { [K in keyof SnapshotWorkerCalls]: (args: SnapshotWorkerCalls[K]) => unknown } = {
 		snapshot({ source, temporary, target }) {
 			fs.rmSync(temporary, { force: true });
+			// It holds hashes of secrets: never readable for others, not for a moment. SQLite fills an empty file.
+			fs.closeSync(fs.openSync(temporary, "wx", 0o600));
 			const database = new Database(source, { readonly: true });
 			try {
 				database.run("VACUUM INTO ?", [temporary]);
@@ -45,7 +47,6 @@ export function snapshotWorker(): void {
 			} finally {
 				copy.close();
 			}
-			fs.chmodSync(temporary, 0o600);
 			sync(temporary);
 			const isFolder = fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
 			const name = isFolder ? path.join(target, `${String(index).padStart(16, "0")}.db`) : target;

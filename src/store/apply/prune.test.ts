@@ -1,0 +1,66 @@
+/** The bounds that do not depend on age: events, results of commands, idempotency keys. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { fixtureId } from "../../testing/fixtures.ts";
+import { maxCommandResults, maxEventBytes, maxEvents, maxIdempotencyKeys, trimInterval } from "../limits.ts";
+import { openMemoryState } from "../sqlite/database.ts";
+import { SqliteReader } from "../sqlite/reader.ts";
+import type { StateDatabase } from "../sqlite/state-database.ts";
+import { trim } from "./prune.ts";
+
+let state: StateDatabase;
+let reader: SqliteReader;
+beforeEach(() => {
+	state = openMemoryState();
+	reader = new SqliteReader(state);
+});
+afterEach(() => state.close());
+
+function addEvents(count: number, bytes: number): void {
+	state.transaction(() => {
+		for (let index = 1; index <= count; index++)
+			state.insertEvent(index, 0, JSON.stringify({ id: `${index}.0`, object: "x".repeat(bytes) }));
+	});
+}
+
+test("events are kept up to a number, and who comes too late is told so", () => {
+	addEvents(maxEvents + 200, 1);
+	trim(state, maxEvents + 200);
+	expect(reader.eventsAfter("0.0", 1)).toBeNull();
+	expect(reader.eventsAfter("199.0", 1)).toBeNull();
+	expect(reader.eventsAfter("200.0", maxEvents + 1)).toHaveLength(maxEvents);
+	expect(reader.lastEventId()).toBe(`${maxEvents + 200}.0`);
+	expect(reader.eventsAfter(reader.lastEventId(), 1)).toEqual([]);
+	expect(reader.eventsAfter(`${maxEvents + 201}.0`, 1)).toBeNull();
+	for (const id of ["", "nonsense", "1", "-1.0", "1.0.0", "9999999999999999999.0"])
+		expect(reader.eventsAfter(id, 1)).toBeNull();
+});
+
+test("events are kept up to a size", () => {
+	const bytes = 1024 * 1024;
+	const count = Math.floor(maxEventBytes / bytes) + 10;
+	addEvents(count, bytes);
+	trim(state, count);
+	const kept = reader.eventsAfter(`${count - 20}.0`, 100);
+	expect(kept).toHaveLength(20);
+	expect(reader.eventsAfter("5.0", 1)).toBeNull();
+	const row = state.row<{ bytes: number }>("SELECT sum(length(doc)) AS bytes FROM event");
+	expect(row?.bytes).toBeLessThanOrEqual(maxEventBytes);
+});
+
+test("results of commands and idempotency keys are kept up to a number", () => {
+	const last = maxCommandResults + 64 * trimInterval;
+	const keys = maxIdempotencyKeys + 10;
+	state.transaction(() => {
+		for (let index = last - maxCommandResults - 100; index <= last; index++)
+			state.insertCommandResult(index, fixtureId(index), "{}");
+		for (let index = last - keys + 1; index <= last; index++)
+			state.setIdempotencyRow(`key-${index}`, index, { operation: "o", subject: "s", timeMs: 0, result: "{}" });
+	});
+	trim(state, last - (last % (64 * trimInterval)));
+	expect(state.commandResult(fixtureId(last))).not.toBeNull();
+	expect(state.row<{ count: number }>("SELECT count(*) AS count FROM command_result")?.count).toBeLessThanOrEqual(
+		maxCommandResults + 64 * trimInterval,
+	);
+	expect(state.row<{ count: number }>("SELECT count(*) AS count FROM idempotency")?.count).toBe(maxIdempotencyKeys);
+	expect(state.idempotencyRow(`key-${last}`)).not.toBeNull();
+});
