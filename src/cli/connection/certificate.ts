@@ -111,9 +111,10 @@ export async function refusedCertificate(url: string, error: unknown, clock: Clo
 	const shown = await lookAtCertificate(url, clock).catch(() => null);
 	if (shown === null) return new AppError("forbidden", `The certificate of ${url} is not trusted (${reason}).`);
 	const fingerprint = formatFingerprint(shown.fingerprint);
+	const why = shown.selfSigned ? "it is signed by itself" : reason;
 	return new AppError(
 		"forbidden",
-		`The certificate of ${url} is not trusted (${reason}). Nothing was sent. Its SHA-256 fingerprint is ${fingerprint}.`,
+		`The certificate of ${url} is not trusted: ${why}. Nothing was sent. Its SHA-256 fingerprint is ${fingerprint}.`,
 		{
 			cause: error,
 			context: {

@@ -6,6 +6,7 @@ import { isLoopback } from "../../config.ts";
 import type { FetchLike } from "../../lib/api-client.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
+import { version } from "../../version.ts";
 import { isCertificateError, pinnedTrust, refusedCertificate, type TlsTrust, unreachable } from "./certificate.ts";
 import type { Target } from "./target.ts";
 
@@ -41,7 +42,7 @@ export function createConnection(target: Target, clock: Clock): Connection {
 		async fetch(address, init) {
 			const tls = await trust();
 			try {
-				return await fetch(address, { ...init, redirect: "manual", ...(tls ? { tls } : {}) });
+				return await fetch(address, { ...named(init), ...(tls ? { tls } : {}) });
 			} catch (error) {
 				if (init.signal?.aborted) throw error;
 				if (isAppError(error)) throw error;
@@ -51,6 +52,13 @@ export function createConnection(target: Target, clock: Clock): Connection {
 			}
 		},
 	};
+}
+
+/** As which program we ask, and that redirects stay where they are. */
+function named(init: RequestInit): RequestInit {
+	const headers = new Headers(init.headers);
+	headers.set("user-agent", `limiquantix/${version}`);
+	return { ...init, headers, redirect: "manual" };
 }
 
 const pinnedButRefused = (url: string, error: unknown): AppError =>
@@ -86,7 +94,7 @@ function localConnection(socketPath: string): Connection {
 		headers: () => ({}),
 		async fetch(address, init) {
 			try {
-				return await fetch(address, { ...init, redirect: "manual", unix: socketPath });
+				return await fetch(address, { ...named(init), unix: socketPath });
 			} catch (error) {
 				if (init.signal?.aborted) throw error;
 				throw socketAway(socketPath, error);
