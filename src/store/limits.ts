@@ -16,6 +16,8 @@ export const maxIdempotencyKeys = 50_000;
 export const maxIdempotencyKeyLength = 255;
 /** (*) Sessions of one user; the oldest end when more begin. */
 export const maxSessionsOfUser = 100;
+/** (*) Tasks of one object that wait or run at a time. */
+export const maxUnfinishedTasks = 100;
 /** (*) Rows that one prune deletes of each table, and rows that stay at most whatever their age. */
 export const maxPrunedRows = 5_000;
 export const maxFinishedTasks = 50_000;

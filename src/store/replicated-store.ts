@@ -41,14 +41,16 @@ export type ReplicatedStoreParts = {
 };
 
 const retryFullMs = 1_000;
+const sliceMs = 8;
 
 export class ReplicatedStore extends SqliteReader implements Store {
 	readonly #parts: ReplicatedStoreParts;
 	readonly #machine: StateMachine;
 	readonly #waiters: Waiters;
 	readonly #listeners = new Set<(events: readonly Event[]) => void>();
-	/** Committed, not applied yet: empty but while the disk is full. */
+	/** Committed, not applied yet: between two slices of a large group, and while the disk is full. */
 	#unapplied: LogEntry[] = [];
+	#nextSlice: NodeJS.Immediate | null = null;
 	#indexWaiters: { index: number; resolve: () => void; reject: (error: AppError) => void }[] = [];
 	#retry: Timer | null = null;
 	#down: AppError | null = null;
@@ -130,12 +132,22 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#onCommitted(entries: readonly LogEntry[]): void {
 		if (this.#down !== null) return;
 		this.#unapplied.push(...entries);
-		if (this.#retry === null) this.#applyAll();
+		// Before the start is complete, nobody else needs the event loop.
+		if (this.#retry === null && this.#nextSlice === null) this.#apply(this.#consensus === null ? "all" : "slice");
 	}
 
-	#applyAll(): void {
+	/** Large groups are applied in slices, so that requests and heartbeats get their turn in between. */
+	#apply(how: "all" | "slice"): void {
+		const began = this.#parts.clock.monotonicMs();
 		try {
 			while (this.#unapplied.length > 0) {
+				if (how === "slice" && this.#parts.clock.monotonicMs() - began > sliceMs) {
+					this.#nextSlice = setImmediate(() => {
+						this.#nextSlice = null;
+						if (this.#down === null) this.#apply("slice");
+					});
+					break;
+				}
 				const { outcomes, appliedCount } = this.#machine.apply(this.#unapplied);
 				this.#unapplied.splice(0, appliedCount);
 				this.#tell(outcomes);
@@ -179,7 +191,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 			);
 			this.#retry = this.#parts.clock.schedule(retryFullMs, () => {
 				this.#retry = null;
-				if (this.#down === null) this.#applyAll();
+				if (this.#down === null) this.#apply("slice");
 			});
 			return;
 		}
@@ -210,6 +222,8 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		await this.#parts.stopUpkeep?.();
 		// Refuses new proposals; those under way are still written and answered.
 		await this.#consensus?.close();
+		if (this.#nextSlice !== null) clearImmediate(this.#nextSlice);
+		if (this.#down === null && this.#retry === null) this.#apply("all");
 		this.#stop(new AppError("unavailable", "This node is shutting down.", { retryAfterMs: 1000 }));
 		this.#listeners.clear();
 		await this.#parts.release();

@@ -7,7 +7,7 @@ import type { Logger } from "../lib/log.ts";
 import { applyEntry, type LogEntry, type Outcome } from "./apply/apply.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 
-const maxBatch = 256;
+const maxBatch = 32;
 
 export class StateMachine {
 	readonly #state: StateDatabase;
@@ -24,7 +24,7 @@ export class StateMachine {
 		return this.#appliedIndex;
 	}
 
-	/** Applies the first entries, at most 256, and says what came of them; call again with the rest. */
+	/** Applies the first entries, at most 32, and says what came of them; call again with the rest. */
 	apply(entries: readonly LogEntry[]): { outcomes: Outcome[]; appliedCount: number } {
 		const batch = entries.slice(0, maxBatch);
 		const last = batch.at(-1);

@@ -2,6 +2,7 @@
 import { AppError } from "../../lib/errors.ts";
 import { Task, type TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
+import { maxUnfinishedTasks } from "../limits.ts";
 import type { TableName, Tables } from "../store.ts";
 import { type ApplyContext, nouns } from "./context.ts";
 
@@ -46,6 +47,13 @@ export function createTask(context: ApplyContext, given: unknown, kinds: readonl
 	if (!kinds.includes(task.kind))
 		throw new AppError("invalid", `A task of kind ${task.kind} does not belong to this command.`);
 	context.needReferenced("node", task.nodeId, "/task/nodeId");
+	// Deleting is always possible: it is the way out.
+	for (const { id } of task.kind.endsWith(".delete") ? [] : task.targets)
+		if (unfinishedTasks(context, id).length >= maxUnfinishedTasks)
+			throw new AppError(
+				"too-many-requests",
+				"Too much work waits for this object. Wait for some of it, or cancel it.",
+			);
 	context.insert("task", {
 		...task,
 		state: "pending",

@@ -15,6 +15,7 @@ import {
 } from "../../testing/fixtures.ts";
 import { type MemoryStore, openMemoryStore } from "../../testing/memory-store.ts";
 import type { CommandBody } from "../command.ts";
+import { maxUnfinishedTasks } from "../limits.ts";
 
 let store: MemoryStore;
 let nextTask = 0x1000;
@@ -156,6 +157,14 @@ describe("actions", () => {
 		await apply(action("vm.stop"));
 		await refused(action("vm.reset"), "wrong-state");
 		await apply(action("vm.start"));
+	});
+
+	test("wait in a queue that has an end", async () => {
+		await finishTasks();
+		await apply(action("vm.start"));
+		for (let count = 1; count < maxUnfinishedTasks; count++) await apply(action(count % 2 ? "vm.pause" : "vm.resume"));
+		await refused(action("vm.stop"), "too-many-requests");
+		await apply({ kind: "vmDelete", id: vmId, deleteVolumes: true, task: task("vm.delete") });
 	});
 
 	test("stop is possible during a shut-down", async () => {

@@ -67,12 +67,18 @@ function whereOf(table: TableName, filter: ListQuery["filter"] = {}, sortColumn:
 	// In one order, so that the same question has the same text and the same prepared statement.
 	for (const name of Object.keys(filter).sort()) {
 		const value = filter[name];
-		if (value !== undefined) addFilter(where, table, name, value, sortColumn);
+		// A list of one, as the API gives it, is found by an index like a single value.
+		if (value !== undefined) addFilter(where, table, name, onlyOf(value), sortColumn);
 	}
 	return where;
 }
 
 type FilterValue = NonNullable<ListQuery["filter"]>[string];
+
+const onlyOf = (value: FilterValue): FilterValue => {
+	const [first, ...others] = [value].flat();
+	return first === undefined || others.length > 0 ? value : first;
+};
 
 function addFilter(where: Where, table: TableName, name: string, value: FilterValue, sortColumn: string | null): void {
 	const { filters } = tableColumns[table];

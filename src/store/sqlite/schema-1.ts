@@ -42,6 +42,8 @@ export const schema1: readonly string[] = [
 			"vcpus, id, power_state, node_id",
 			"power_state, name, id",
 			"node_id, name, id",
+			// What a node asks every few seconds: which of its VMs run, and how many.
+			"node_id, power_state, id",
 		],
 	),
 	...table(
