@@ -63,7 +63,7 @@ export function createCli(
 		environment,
 		globals,
 		interrupt,
-		prompter: new Prompter(io),
+		prompter: new Prompter(io, interrupt),
 		output: createOutput(io.stdout, { format, quiet: globals.quiet, color }),
 		loginsPath: path,
 		connection() {

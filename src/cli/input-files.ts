@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import type { Cli } from "./cli.ts";
-import { usageError } from "./failure.ts";
+import { interrupted, usageError } from "./failure.ts";
 import { file } from "./options.ts";
 
 const maxStdinBytes = 16 * MiB;
@@ -24,11 +24,12 @@ export async function readInput(cli: Cli, path: string): Promise<string> {
 	if (path !== "-") return readTextFile(path);
 	const chunks: Uint8Array[] = [];
 	let bytes = 0;
-	for await (const chunk of cli.io.stdin.read()) {
+	for await (const chunk of cli.io.stdin.read(cli.interrupt)) {
 		bytes += chunk.length;
 		if (bytes > maxStdinBytes) throw new AppError("too-large", "There is too much on standard input.");
 		chunks.push(chunk);
 	}
+	if (cli.interrupt.aborted) throw interrupted("Interrupted.");
 	return Buffer.concat(chunks).toString("utf8");
 }
 

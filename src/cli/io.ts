@@ -15,8 +15,11 @@ export type CliWriter = {
 
 export type CliReader = {
 	readonly isTTY: boolean;
-	/** What comes in; ends at end of file. One reader at a time; leaving early keeps the rest for the next. */
-	read(): AsyncIterable<Uint8Array>;
+	/**
+	 * What comes in; ends at end of file, or when `signal` is aborted. One reader at a time; what a reader did not take
+	 * is kept for the next.
+	 */
+	read(signal: AbortSignal): AsyncIterable<Uint8Array>;
 	/** Raw: no echo, no line editing, Ctrl-C comes as a byte. No effect when it is no terminal. */
 	setRaw(raw: boolean): void;
 };
@@ -75,7 +78,7 @@ function writer(stream: NodeJS.WriteStream): CliWriter {
 	};
 }
 
-async function* readStdin(): AsyncGenerator<Uint8Array> {
+async function* readStdin(signal: AbortSignal): AsyncGenerator<Uint8Array> {
 	const stream = process.stdin;
 	const waiting: Uint8Array[] = [];
 	let ended = false;
@@ -92,11 +95,13 @@ async function* readStdin(): AsyncGenerator<Uint8Array> {
 	stream.on("data", onData);
 	stream.on("end", onEnd);
 	stream.on("error", onEnd);
+	const onAbort = () => wake();
+	signal.addEventListener("abort", onAbort);
 	try {
 		while (true) {
 			const chunk = waiting.shift();
 			if (chunk) yield chunk;
-			else if (ended || stream.readableEnded) return;
+			else if (ended || stream.readableEnded || signal.aborted) return;
 			else {
 				const next = new Promise<void>((resolve) => {
 					wake = resolve;
@@ -109,6 +114,8 @@ async function* readStdin(): AsyncGenerator<Uint8Array> {
 		stream.off("data", onData);
 		stream.off("end", onEnd);
 		stream.off("error", onEnd);
+		signal.removeEventListener("abort", onAbort);
+		// A stream that flows would keep the process alive.
 		stream.pause();
 	}
 }

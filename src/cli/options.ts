@@ -59,6 +59,12 @@ export const onOff = (flags: string, description: string, opposite: string): Opt
 	read: (raw) => (typeof raw === "boolean" ? raw : undefined),
 });
 
+/** As onOff, where "on" is what happens anyway. */
+export const onUnlessOff = (flags: string, description: string, opposite: string): OptionSpec<boolean> => ({
+	...onOff(flags, description, opposite),
+	read: (raw) => raw !== false,
+});
+
 export function parsed<T>(flags: string, description: string, parse: (text: string) => T): OptionSpec<T | undefined> {
 	return {
 		flags,

@@ -15,10 +15,13 @@ const erase = /[\b\u007f]/;
 
 export class Prompter {
 	readonly #io: CliIo;
+	readonly #interrupt: AbortSignal;
 	#ahead = "";
 
-	constructor(io: CliIo) {
+	/** `interrupt` ends a question: Ctrl-C where the terminal is not raw, SIGTERM. */
+	constructor(io: CliIo, interrupt: AbortSignal) {
 		this.#io = io;
+		this.#interrupt = interrupt;
 	}
 
 	/** Fails with a usage error when there is no terminal, `canceled` at Ctrl-C. */
@@ -65,10 +68,11 @@ export class Prompter {
 			}
 		};
 		yield* take(this);
-		for await (const chunk of this.#io.stdin.read()) {
+		for await (const chunk of this.#io.stdin.read(this.#interrupt)) {
 			this.#ahead += decoder.decode(chunk, { stream: true });
 			yield* take(this);
 		}
+		if (this.#interrupt.aborted) throw interrupted("Interrupted.");
 	}
 }
 

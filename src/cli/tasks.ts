@@ -9,12 +9,12 @@ import { isFinished, type Task } from "../model/task.ts";
 import type { Cli } from "./cli.ts";
 import { interrupted } from "./failure.ts";
 import { fullTime } from "./format.ts";
-import { duration, off } from "./options.ts";
+import { duration, onUnlessOff } from "./options.ts";
 import type { Field } from "./output.ts";
 import { createProgress, drawsProgress } from "./progress.ts";
 
 export const waitOptions = {
-	wait: off("--no-wait", "do not wait until the work is done"),
+	wait: onUnlessOff("--wait", "wait until the work is done; this is the default", "do not wait until the work is done"),
 	timeout: duration("--timeout <time>", "wait so long at most, for example 5m; the work then goes on"),
 } as const;
 export type WaitOptions = { wait: boolean; timeout: number | undefined };

@@ -9,6 +9,8 @@ export type FakeIo = CliIo & {
 	out: string;
 	outBytes: Uint8Array;
 	err: string;
+	/** Who reads standard input now: a process with one does not end. */
+	readonly readers: number;
 	/** Each change of raw mode. */
 	rawModes: boolean[];
 	/** Typed or piped in; may come at any time. */
@@ -35,6 +37,7 @@ export function fakeIo(options: { tty?: boolean; columns?: number; homeDir?: str
 	const watchers = new Set<() => void>();
 	const written: Uint8Array[] = [];
 	let ended = false;
+	let readers = 0;
 	let wake: () => void = () => {};
 	const decoder = new TextDecoder();
 	const io: FakeIo = {
@@ -43,6 +46,9 @@ export function fakeIo(options: { tty?: boolean; columns?: number; homeDir?: str
 			return Buffer.concat(written);
 		},
 		err: "",
+		get readers() {
+			return readers;
+		},
 		rawModes: [],
 		stdout: {
 			async write(data) {
@@ -64,15 +70,23 @@ export function fakeIo(options: { tty?: boolean; columns?: number; homeDir?: str
 		},
 		stdin: {
 			isTTY: tty,
-			async *read() {
-				while (true) {
-					const chunk = input.shift();
-					if (chunk) yield chunk;
-					else if (ended) return;
-					else
-						await new Promise<void>((resolve) => {
-							wake = resolve;
-						});
+			async *read(signal) {
+				const onAbort = () => wake();
+				signal.addEventListener("abort", onAbort);
+				readers += 1;
+				try {
+					while (true) {
+						const chunk = input.shift();
+						if (chunk) yield chunk;
+						else if (ended || signal.aborted) return;
+						else
+							await new Promise<void>((resolve) => {
+								wake = resolve;
+							});
+					}
+				} finally {
+					readers -= 1;
+					signal.removeEventListener("abort", onAbort);
 				}
 			},
 			setRaw(raw) {

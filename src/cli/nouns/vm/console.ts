@@ -48,22 +48,28 @@ async function attended(cli: Cli, socket: ConsoleSocket, viewOnly: boolean): Pro
 		left = true;
 		socket.close();
 	};
+	const over = new AbortController();
 	cli.interrupt.addEventListener("abort", leave, { once: true });
 	stdin.setRaw(true);
 	try {
-		const typing = type(cli, socket, viewOnly, leave);
+		const typing = type(cli, socket, { viewOnly, leave, signal: over.signal });
 		const reason = await Promise.race([socket.closed, typing.then(() => socket.closed)]);
 		return left ? null : reason;
 	} finally {
+		over.abort();
 		stdin.setRaw(false);
 		cli.interrupt.removeEventListener("abort", leave);
 		await cli.io.stderr.write("\r\n");
 	}
 }
 
-async function type(cli: Cli, socket: ConsoleSocket, viewOnly: boolean, leave: () => void): Promise<void> {
+async function type(
+	cli: Cli,
+	socket: ConsoleSocket,
+	{ viewOnly, leave, signal }: { viewOnly: boolean; leave: () => void; signal: AbortSignal },
+): Promise<void> {
 	const { stdin } = cli.io;
-	for await (const chunk of stdin.read()) {
+	for await (const chunk of stdin.read(signal)) {
 		const at = stdin.isTTY ? chunk.indexOf(leaveByte) : -1;
 		const typed = at < 0 ? chunk : chunk.subarray(0, at);
 		if (typed.length > 0 && !viewOnly) socket.send(typed);

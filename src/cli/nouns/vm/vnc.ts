@@ -30,7 +30,7 @@ export const vncVerb: Verb = verb({
 	],
 	arguments: vmArgument,
 	options: {
-		port: integer("--port <port>", "port on 127.0.0.1 (default: any that is free)", { min: 0, max: 65_535 }),
+		port: integer("--port <port>", "port on 127.0.0.1 (default: a free one)", { min: 0, max: 65_535 }),
 		once: flag("--once", "end when the first viewer has gone"),
 		viewOnly: flag("--view-only", "show only; no keyboard, no mouse"),
 		ticket: flag("--ticket", "print a console ticket; open no port"),
