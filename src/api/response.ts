@@ -1,7 +1,7 @@
 /** What a handler answered, as a Response. Nothing of the API is cached by anybody. */
 import { assert } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type AnyReply, isBinary, type Route } from "./route.ts";
+import { type AnyReply, isBinary, JsonText, type Route } from "./route.ts";
 import { boundedDownload } from "./stall.ts";
 
 export function responseOf(route: Route, reply: AnyReply, options: { stale: boolean; clock: Clock }): Response {
@@ -26,5 +26,5 @@ export function responseOf(route: Route, reply: AnyReply, options: { stale: bool
 		return new Response(bounded ? boundedDownload(body, options.clock) : (body as BodyInit), { status, headers });
 	}
 	headers.set("content-type", "application/json");
-	return new Response(JSON.stringify(body), { status, headers });
+	return new Response(body instanceof JsonText ? body.text : JSON.stringify(body), { status, headers });
 }

@@ -23,8 +23,18 @@ type RequestBody<B extends BodySpec> = B extends TSchema
 	: B extends BinaryBody
 		? ReadableStream<Uint8Array>
 		: undefined;
+/** A body that is JSON text already: a page as the store keeps it. `T` is what it says; nothing checks it again. */
+export class JsonText<T> {
+	declare readonly says?: T;
+	readonly text: string;
+
+	constructor(text: string) {
+		this.text = text;
+	}
+}
+
 type ResponseBody<B> = B extends TSchema
-	? Static<B>
+	? Static<B> | JsonText<Static<B>>
 	: B extends BinaryBody
 		? string | Uint8Array | ReadableStream<Uint8Array>
 		: undefined;

@@ -3,8 +3,7 @@
 import { Type } from "@sinclair/typebox";
 import { AuditPage, AuditRecord } from "../../model/access.ts";
 import { anyOf, listQuery } from "../parameters.ts";
-import { ok } from "../reply.ts";
-import { listPage } from "../resources.ts";
+import { listed } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 export const auditRoutes: Route[] = [
@@ -20,6 +19,6 @@ export const auditRoutes: Route[] = [
 			outcome: anyOf(AuditRecord.properties.outcome),
 		}),
 		responses: { 200: AuditPage },
-		handler: ({ context, query }) => ok(listPage(context, "audit", query)),
+		handler: ({ context, query }) => listed(context, "audit", query),
 	}),
 ];

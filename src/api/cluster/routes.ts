@@ -5,7 +5,7 @@ import { ClusterInfo } from "../../model/api.ts";
 import { Cluster, ClusterUpdate, Node, NodeMetrics, NodePage, NodeUpdate } from "../../model/node.ts";
 import { idParams, listQuery } from "../parameters.ts";
 import { ok } from "../reply.ts";
-import { expected, find, listPage, nodeServiceFor, shown, theCluster } from "../resources.ts";
+import { expected, find, listed, nodeServiceFor, shown, theCluster } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "cluster" as const;
@@ -51,7 +51,7 @@ export const clusterRoutes: Route[] = [
 		tag,
 		query: listQuery(["name", "createdAt"] as const, {}),
 		responses: { 200: NodePage },
-		handler: ({ context, query }) => ok(listPage(context, "node", query)),
+		handler: ({ context, query }) => listed(context, "node", query),
 	}),
 	route({
 		operationId: "nodeGet",

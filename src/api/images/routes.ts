@@ -18,7 +18,7 @@ import {
 	expected,
 	find,
 	findForWrite,
-	listPage,
+	listed,
 	newTask,
 	nodeServiceFor,
 	shown,
@@ -43,7 +43,7 @@ export const imageRoutes: Route[] = [
 			poolId: anyOf(Image.properties.poolId),
 		}),
 		responses: { 200: ImagePage },
-		handler: ({ context, query }) => ok(listPage(context, "image", query)),
+		handler: ({ context, query }) => listed(context, "image", query),
 	}),
 	route({
 		operationId: "imageCreate",

@@ -6,17 +6,7 @@ import { Task } from "../../model/task.ts";
 import { idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
-import {
-	accepted,
-	created,
-	expected,
-	find,
-	findForWrite,
-	listPage,
-	newMetadata,
-	newTask,
-	shown,
-} from "../resources.ts";
+import { accepted, created, expected, find, findForWrite, listed, newMetadata, newTask, shown } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "networks" as const;
@@ -30,7 +20,7 @@ export const networkRoutes: Route[] = [
 		tag,
 		query: listQuery(["name", "createdAt"] as const, {}),
 		responses: { 200: NetworkPage },
-		handler: ({ context, query }) => ok(listPage(context, "network", query)),
+		handler: ({ context, query }) => listed(context, "network", query),
 	}),
 	route({
 		operationId: "networkCreate",

@@ -6,18 +6,7 @@ import { Task } from "../../model/task.ts";
 import { checkHostPath } from "../host-path.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
-import { ok } from "../reply.ts";
-import {
-	accepted,
-	created,
-	expected,
-	find,
-	findForWrite,
-	listPage,
-	newMetadata,
-	newTask,
-	shown,
-} from "../resources.ts";
+import { accepted, created, expected, find, findForWrite, listed, newMetadata, newTask, shown } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "pools" as const;
@@ -31,7 +20,7 @@ export const poolRoutes: Route[] = [
 		tag,
 		query: listQuery(["name", "createdAt"] as const, { phase: anyOf(Pool.properties.phase), type: anyOf(PoolType) }),
 		responses: { 200: PoolPage },
-		handler: ({ context, query }) => ok(listPage(context, "pool", query)),
+		handler: ({ context, query }) => listed(context, "pool", query),
 	}),
 	route({
 		operationId: "poolCreate",

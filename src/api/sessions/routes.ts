@@ -10,7 +10,7 @@ import { Id } from "../../model/schema.ts";
 import type { RequestContext } from "../context.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { made, nothing, ok } from "../reply.ts";
-import { find, listPage } from "../resources.ts";
+import { find, listed } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "sessions" as const;
@@ -76,7 +76,7 @@ export const sessionRoutes: Route[] = [
 		responses: { 200: SessionPage },
 		handler({ context, query: { all, ...query } }) {
 			const own = ownOrAll(context.caller(), all === undefined ? {} : { all });
-			return ok(listPage(context, "session", query, own));
+			return listed(context, "session", query, own);
 		},
 	}),
 	route({

@@ -6,7 +6,7 @@ import { Strict } from "../../model/schema.ts";
 import { isFinished, Task, TaskKind, TaskPage, TaskState } from "../../model/task.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { ok, taken } from "../reply.ts";
-import { find, listPage, waitForTask } from "../resources.ts";
+import { find, listed, waitForTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "tasks" as const;
@@ -24,7 +24,7 @@ export const taskRoutes: Route[] = [
 			targetId: anyOf(Type.String({ maxLength: 64 }), "Tasks that work on these objects"),
 		}),
 		responses: { 200: TaskPage },
-		handler: ({ context, query }) => ok(listPage(context, "task", query)),
+		handler: ({ context, query }) => listed(context, "task", query),
 	}),
 	route({
 		operationId: "taskGet",

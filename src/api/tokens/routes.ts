@@ -9,8 +9,8 @@ import { roleAtLeast } from "../../model/permissions.ts";
 import { Id } from "../../model/schema.ts";
 import type { RequestContext } from "../context.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
-import { made, nothing, ok } from "../reply.ts";
-import { create, find, findForWrite, listPage, newMetadata } from "../resources.ts";
+import { made, nothing } from "../reply.ts";
+import { create, find, findForWrite, listed, newMetadata } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 import { mustOwn, ownOrAll } from "../sessions/routes.ts";
 import { byAge } from "../vms/plan-state.ts";
@@ -31,7 +31,7 @@ export const tokenRoutes: Route[] = [
 		responses: { 200: TokenPage },
 		handler({ context, query: { all, ...query } }) {
 			const own = ownOrAll(context.caller(), all === undefined ? {} : { all });
-			return ok(listPage(context, "token", query, own));
+			return listed(context, "token", query, own);
 		},
 	}),
 	route({

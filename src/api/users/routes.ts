@@ -3,8 +3,8 @@
 import { User, UserCreate, UserPage, UserUpdate } from "../../model/access.ts";
 import { PasswordReset } from "../../model/api.ts";
 import { idParams, listQuery } from "../parameters.ts";
-import { nothing, ok } from "../reply.ts";
-import { created, expected, find, findForWrite, listPage, newMetadata, shown } from "../resources.ts";
+import { nothing } from "../reply.ts";
+import { created, expected, find, findForWrite, listed, newMetadata, shown } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "users" as const;
@@ -18,7 +18,7 @@ export const userRoutes: Route[] = [
 		tag,
 		query: listQuery(["name", "createdAt"] as const, {}),
 		responses: { 200: UserPage },
-		handler: ({ context, query }) => ok(listPage(context, "user", query)),
+		handler: ({ context, query }) => listed(context, "user", query),
 	}),
 	route({
 		operationId: "userCreate",

@@ -7,7 +7,7 @@ import { PowerState, Vm, VmCreate, VmPage, VmUpdate } from "../../model/vm.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
 import { ok } from "../reply.ts";
-import { accepted, create, created, expected, find, findForWrite, listPage, newTask } from "../resources.ts";
+import { accepted, create, created, expected, find, findForWrite, listed, listPage, newTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 import { vmActionRoutes } from "./actions.ts";
 import { planDemo } from "./demo.ts";
@@ -32,8 +32,9 @@ export const vmRoutes: Route[] = [
 		}),
 		responses: { 200: VmPage },
 		handler({ context, query }) {
-			const page = listPage(context, "vm", query);
 			const { role } = context.caller();
+			if (role !== "viewer") return listed(context, "vm", query);
+			const page = listPage(context, "vm", query);
 			return ok({ ...page, items: page.items.map((vm) => vmFor(role, vm)) });
 		},
 	}),

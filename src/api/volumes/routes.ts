@@ -22,7 +22,7 @@ import {
 	expected,
 	find,
 	findForWrite,
-	listPage,
+	listed,
 	newTask,
 	nodeServiceFor,
 	shown,
@@ -45,7 +45,7 @@ export const volumeRoutes: Route[] = [
 			phase: anyOf(Volume.properties.phase),
 		}),
 		responses: { 200: VolumePage },
-		handler: ({ context, query }) => ok(listPage(context, "volume", query)),
+		handler: ({ context, query }) => listed(context, "volume", query),
 	}),
 	route({
 		operationId: "volumeCreate",
