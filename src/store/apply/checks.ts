@@ -15,7 +15,7 @@ export function checkNameFree(context: ApplyContext, table: Named, name: string,
 }
 
 export function nameTaken(table: TableName, name: string): AppError {
-	const message = `There is a ${nouns[table]} with the name ${name} already.`;
+	const message = `Another ${nouns[table]} has the name ${name} already.`;
 	return new AppError("already-exists", message, { fields: [{ path: "/name", message }] });
 }
 

@@ -74,7 +74,7 @@ export class ApplyContext {
 
 	insert<T extends Exclude<TableName, "audit">>(table: T, object: Tables[T]): void {
 		if (this.state.getJson(table, object.id) !== null)
-			throw new AppError("already-exists", `There is a ${nouns[table]} with the id ${object.id} already.`);
+			throw new AppError("already-exists", `Another ${nouns[table]} has the id ${object.id} already.`);
 		const json = this.state.insert(table, object);
 		this.#emit("created", table, object, json);
 	}
