@@ -199,6 +199,23 @@ test("a stop overtakes a shutdown", async () => {
 	expect(await world.problems()).toEqual([]);
 });
 
+test("a libvirt that says it is done, and is not, is told again", async () => {
+	await using world = await NodeWorld.open();
+	const id = await running(world);
+	const destroy = world.hypervisor.destroy.bind(world.hypervisor);
+	let times = 0;
+	world.hypervisor.destroy = async (vmId) => {
+		times += 1;
+		if (times === 1) throw new AppError("not-found", "The hypervisor has no such VM.");
+		if (times === 3) await destroy(vmId);
+	};
+	const stop = await world.act("vm.stop", id);
+	await world.settle({ stepMs: 500, limitMs: 10_000 });
+	expect(world.taskOf(stop).state).toBe("succeeded");
+	expect(world.vm(id).status.powerState).toBe("stopped");
+	expect(times).toBe(3);
+});
+
 test("a shutdown can be canceled; the VM is running again", async () => {
 	await using world = await NodeWorld.open();
 	const id = await running(world);

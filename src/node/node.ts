@@ -170,8 +170,8 @@ class LocalNode {
 		}
 		this.#context.connection.changed();
 		this.#run("reporting the node", () => this.#status.report());
-		if (this.#context.connection.connected) this.#run("reading anew", () => this.#readAnew());
-		else this.#lookWhenAway();
+		if (!this.#context.connection.connected) this.#lookWhenAway();
+		else this.#run("reading anew", () => this.#readAnew());
 	}
 
 	#run(what: string, work: () => Promise<unknown>): void {
@@ -186,10 +186,12 @@ class LocalNode {
 		void running.then(() => this.#background.delete(running));
 	}
 
-	/** Not at once: a libvirtd that is restarted is back before anybody need hear of it. */
+	/** Not at once: a libvirtd that is restarted is back before anybody need hear of it. Counted from when it went. */
 	#lookWhenAway(): void {
+		const leftMs = limits.hypervisorAwayMs - this.#context.connection.awayMs();
 		this.#awayTimer?.cancel();
-		this.#awayTimer = this.#context.clock.schedule(limits.hypervisorAwayMs + 1, () => this.#queues.lookAtAlive());
+		if (leftMs < 0) return;
+		this.#awayTimer = this.#context.clock.schedule(leftMs + 1, () => this.#queues.lookAtAlive());
 	}
 
 	/** Again and again, with `periodMs` between the end of one round and the beginning of the next. */

@@ -96,6 +96,9 @@ async function repairAndCompare(
 			definedGeneration: vm.generation,
 		};
 	} catch (error) {
+		// libvirt went away meanwhile: all is read anew when it is back.
+		if (isAppError(error, "unavailable") && !context.connection.connected)
+			return { domain, differences: null, definedGeneration: null };
 		context.logger.warn("a VM could not be compared with its spec", { vmId: vm.id, error });
 		if (!stale) return { domain, differences: null, definedGeneration: null };
 		const reason = error instanceof AppError ? error.message : "see the node's log";

@@ -169,7 +169,14 @@ const rows: Row[] = [
 	{ is: "off", kind: "vm.stop", domain: domain("stopped"), next: { kind: "finish" } },
 	{ is: "crashed", kind: "vm.stop", domain: domain("failed"), next: { kind: "destroy" } },
 	{ is: "crashed, cleared", kind: "vm.stop", domain: domain("failed"), done: ["destroy"], next: { kind: "finish" } },
-	{ is: "will not die", kind: "vm.stop", domain: domain("running"), done: ["destroy"], next: { kind: "fail" } },
+	{
+		is: "lives on",
+		kind: "vm.stop",
+		domain: domain("running"),
+		done: ["destroy"],
+		next: { kind: "destroy", afterMs: 1_000 },
+	},
+	{ is: "will not die", kind: "vm.stop", domain: domain("running"), view: { destroys: 3 }, next: { kind: "fail" } },
 	// reset, pause, resume
 	{ is: "runs", kind: "vm.reset", domain: domain("running"), next: { kind: "reset" } },
 	{ is: "reset", kind: "vm.reset", domain: domain("running"), done: ["reset"], next: { kind: "finish" } },
@@ -212,7 +219,7 @@ const rows: Row[] = [
 	{ is: "defined", kind: "vm.adopt", done: ["adopt-volumes", ...prepared], next: { kind: "finish" } },
 	// delete
 	{ is: "runs", kind: "vm.delete", domain: domain("running"), next: { kind: "destroy" }, showAs: "stopping" },
-	{ is: "will not die", kind: "vm.delete", domain: domain("running"), done: ["destroy"], next: { kind: "fail" } },
+	{ is: "will not die", kind: "vm.delete", domain: domain("running"), view: { destroys: 3 }, next: { kind: "fail" } },
 	{ is: "off", kind: "vm.delete", domain: domain("stopped"), next: { kind: "undefine" } },
 	{ is: "crashed", kind: "vm.delete", domain: domain("failed"), next: { kind: "destroy" } },
 	{
@@ -255,6 +262,7 @@ for (const row of rows)
 			...{ elapsedMs: 0, ageMs: 0, sinceRequestMs: null },
 			task: fixtureTask(row.kind, { kind: "vm", id: vm.id }, { input: row.input ?? {} }),
 			done: new Set(row.done ?? []),
+			destroys: row.done?.includes("destroy") ? 1 : 0,
 			...row.view,
 		};
 		const planned = planVm(view);
@@ -275,8 +283,9 @@ test("a plan that is followed on a domain that obeys comes to an end, from any s
 			for (let count = 0; count < 50 && !["finish", "fail", "gone"].includes(last?.kind ?? ""); count++) {
 				const common = { volumes: [volume], discs: [], attached: [], inTheMaking: new Set<string>(), notLive: [] };
 				const sets = { deleted: new Set<string>(), kept: new Set<string>() };
+				const destroys = done.has("destroy") ? 1 : 0;
 				const times = { elapsedMs, ageMs: elapsedMs, sinceRequestMs: done.has("request-shutdown") ? 0 : null };
-				last = planVm({ vm, task, domain: now, done, ...common, ...sets, ...times }).step;
+				last = planVm({ vm, task, domain: now, done, ...common, ...sets, ...times, destroys }).step;
 				if (last.kind === "wait") elapsedMs += last.ms;
 				if (last.kind === "start" || last.kind === "resume") now = domain("running");
 				if (last.kind === "pause") now = domain("paused");

@@ -26,6 +26,8 @@ export type VmView = {
 	inTheMaking: ReadonlySet<string>;
 	/** What this run has done. */
 	done: ReadonlySet<VmStep["kind"]>;
+	/** How often this run has ended the domain. */
+	destroys: number;
 	/** Volumes whose files this run has deleted. */
 	deleted: ReadonlySet<string>;
 	/** Volumes that the driver would not delete, because others depend on them. */
@@ -51,7 +53,8 @@ export type VmStep =
 	| { kind: "start"; paused: boolean }
 	| { kind: "request-shutdown"; escalateInMs: number }
 	| { kind: "wait"; ms: number }
-	| { kind: "destroy" }
+	/** `afterMs`: libvirt said that it was done, and it was not; wait a little before it is told again. */
+	| { kind: "destroy"; afterMs: number }
 	| { kind: "reset" }
 	| { kind: "pause" }
 	| { kind: "resume" }
@@ -138,7 +141,7 @@ function planStart(view: VmView): Planned {
 		return fail("hypervisor", `The VM ended right after it was started (${domain?.reason ?? "it is gone"}).`);
 	}
 	// A crashed domain may still hold its QEMU.
-	if (domain?.powerState === "failed" && !done.has("destroy")) return { step: { kind: "destroy" }, showAs: "starting" };
+	if (domain?.powerState === "failed" && view.destroys === 0) return { step: destroy(view), showAs: "starting" };
 	const preparing = prepare(view);
 	if (!preparing) return { step: { kind: "start", paused }, showAs: "starting" };
 	// Making volumes may take hours: the VM is not "starting" before they are there.
@@ -165,13 +168,25 @@ export function shutdownTimeoutMs(view: Pick<VmView, "task" | "vm">): number {
 	return typeof given === "number" && Number.isFinite(given) && given >= 0 ? given : view.vm.spec.shutdownTimeoutMs;
 }
 
+/**
+ * Ends whatever process there is; null when there is none. A crashed domain may still hold its QEMU: ending it is
+ * harmless when it does not. A libvirtd that has just been restarted may not have taken the domain back yet and say that
+ * there is nothing to end: so what counts is what is seen afterwards, and it is told three times.
+ */
+function end(view: VmView): Planned | null {
+	const { domain, destroys } = view;
+	if (!isActive(domain) && (domain?.powerState !== "failed" || destroys > 0)) return null;
+	if (destroys >= maxDestroys) return fail("hypervisor", "The VM goes on although it was told to end at once.");
+	return { step: destroy(view), showAs: "stopping" };
+}
+
+const maxDestroys = 3;
+const destroy = (view: VmView): VmStep => ({ kind: "destroy", afterMs: view.destroys * 1_000 });
+
 function planStop(view: VmView): Planned {
-	const { domain, done } = view;
-	// A crashed domain may still hold its QEMU: ending it is harmless when it does not.
-	const mustEnd = isActive(domain) || (domain?.powerState === "failed" && !done.has("destroy"));
-	if (mustEnd && done.has("destroy")) return fail("hypervisor", "The VM goes on although it was told to end at once.");
-	if (mustEnd) return { step: { kind: "destroy" }, showAs: "stopping" };
-	if (view.task.kind === "vm.shutdown" && done.has("destroy")) {
+	const ending = end(view);
+	if (ending) return ending;
+	if (view.task.kind === "vm.shutdown" && view.destroys > 0) {
 		const said = `The guest did not shut down within ${formatDuration(shutdownTimeoutMs(view))}; it was stopped.`;
 		return finish(said, said);
 	}
@@ -215,9 +230,8 @@ function planUpdate(view: VmView): Planned {
 function planDelete(view: VmView): Planned {
 	const { domain, done } = view;
 	if (domain !== null) {
-		if ((isActive(domain) || domain.powerState === "failed") && !done.has("destroy"))
-			return { step: { kind: "destroy" }, showAs: "stopping" };
-		if (isActive(domain)) return fail("hypervisor", "The VM goes on although it was told to end at once.");
+		const ending = end(view);
+		if (ending) return ending;
 		if (done.has("undefine"))
 			return fail("hypervisor", "libvirt keeps the definition of the VM although it was removed.");
 		return quietly({ kind: "undefine" });

@@ -246,6 +246,7 @@ export class VmQueue {
 			attached: run.task.kind === "vm.delete" ? context.store.all("volume", { vmId: vm.id }) : [],
 			inTheMaking: new Set(making),
 			done: memory.done,
+			destroys: memory.destroys,
 			deleted: memory.deleted,
 			kept: memory.kept,
 			notLive: memory.notLive,

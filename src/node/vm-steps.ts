@@ -12,9 +12,11 @@ import type { TaskRun } from "./task-run.ts";
 import { seedPath, vmFolder } from "./vm-folder.ts";
 import type { VmStep } from "./vm-plan.ts";
 import type { Volumes } from "./volumes.ts";
+import { Bell } from "./wait.ts";
 
 export type VmRun = {
 	done: Set<VmStep["kind"]>;
+	destroys: number;
 	deleted: Set<string>;
 	kept: Set<string>;
 	notLive: string[];
@@ -28,6 +30,7 @@ export type VmRun = {
 
 export const newVmRun = (): VmRun => ({
 	done: new Set(),
+	destroys: 0,
 	deleted: new Set(),
 	kept: new Set(),
 	notLive: [],
@@ -80,7 +83,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			await requestShutdown(parts, vm, step.escalateInMs, run, task);
 			break;
 		case "destroy":
-			await call("Stopping the VM", limits.destroyMs, () => hypervisor.destroy(vm.id));
+			await endDomain(parts, vm, step.afterMs, run);
 			break;
 		case "reset":
 			await call("Resetting the VM", limits.controlMs, () => hypervisor.reset(vm.id));
@@ -115,6 +118,17 @@ async function prepareSeed({ context }: StepParts, vm: Vm): Promise<void> {
 	const path = seedPath(folder);
 	if (vm.spec.cloudInit === null) return context.folders.removeSeed(folder);
 	await limited(context, "Writing the cloud-init seed", limits.seedMs, (signal) => context.seeds({ path, vm, signal }));
+}
+
+async function endDomain({ context }: StepParts, vm: Vm, afterMs: number, run: VmRun): Promise<void> {
+	if (afterMs > 0) await new Bell().wait(context.clock, afterMs, context.stopping);
+	run.destroys += 1;
+	try {
+		await limited(context, "Stopping the VM", limits.destroyMs, () => context.hypervisor.destroy(vm.id));
+	} catch (error) {
+		// What counts is what is seen afterwards.
+		if (!isAppError(error, "not-found")) throw error;
+	}
 }
 
 /** The clock of the time-out is the task's (see TaskRun.elapsedMs); this only asks, and says how long is left. */
