@@ -24,7 +24,13 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 	for (const pool of pools.body.items) {
 		const root = pool.config.path ?? "";
 		const ofPool = <T extends { poolId: string }>(items: T[]) => items.filter((item) => item.poolId === pool.id);
-		found.push(...compare("volume", ofPool(volumes.body.items), list(join(root, "volumes"))));
+		found.push(
+			...compare(
+				"volume",
+				ofPool(volumes.body.items).filter((volume) => volume.phase !== "pending"),
+				list(join(root, "volumes")),
+			),
+		);
 		found.push(
 			...compare(
 				"image",
@@ -36,15 +42,18 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 		for (const name of list(join(root, "uploads")))
 			if (!uploading.some((image) => name.startsWith(image.id))) found.push(`upload ${name} belongs to no image`);
 	}
+	// A VM whose making was called off has volumes that its next start makes.
 	for (const volume of volumes.body.items)
-		if (volume.phase !== "ready") found.push(`volume ${volume.name} is ${volume.phase}`);
+		if (volume.phase !== "ready" && !(volume.phase === "pending" && volume.vmId !== null))
+			found.push(`volume ${volume.name} is ${volume.phase}`);
 	const vmIds = new Set(vms.body.items.map((vm) => vm.id));
 	for (const name of list(join(daemon.dataDir, "vms")))
 		if (!vmIds.has(name)) found.push(`folder vms/${name} belongs to no VM`);
 	const domains = await domainIds(system);
 	for (const id of domains) if (!vmIds.has(id)) found.push(`domain ${id} belongs to no VM`);
 	for (const vm of vms.body.items) {
-		if (!domains.includes(vm.id) && vm.status.powerState !== "failed") found.push(`VM ${vm.name} has no domain`);
+		if (!domains.includes(vm.id) && !["stopped", "failed"].includes(vm.status.powerState))
+			found.push(`VM ${vm.name} is ${vm.status.powerState} and has no domain`);
 		if (vm.status.taskId !== null) found.push(`VM ${vm.name} still belongs to task ${vm.status.taskId}`);
 		if (vm.deleting) found.push(`VM ${vm.name} is still being deleted`);
 	}

@@ -1,0 +1,11 @@
+/** Some crashes; many are in crash-points.long.test.ts. */
+import { expect, test } from "bun:test";
+import { chosenSeed, runCrashPoints } from "./crash-points.ts";
+
+test("kill -9 at 8 random moments leaves nothing half done", async () => {
+	const seed = chosenSeed();
+	console.log(`seed ${seed}`);
+	const report = await runCrashPoints({ seed, points: 8 });
+	console.log(JSON.stringify(report));
+	expect(report.points).toBe(8);
+}, 170_000);
