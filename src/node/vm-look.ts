@@ -32,7 +32,8 @@ export async function lookAtVm(
 	const observed = observeVm({
 		vm,
 		domain: found ? found.domain : "unreachable",
-		now: toRfc3339(context.clock.nowMs()),
+		// Of what cannot be seen, the time since when.
+		now: toRfc3339(context.clock.nowMs() - (found ? 0 : context.connection.awayMs())),
 		hostRestarted: parts.hostRestarted(vmId),
 		accelerator: context.accelerator.kind,
 		...(options.addresses && domain !== "unreachable" && isActive(domain) ? { addresses: options.addresses } : {}),
