@@ -1,5 +1,18 @@
 /** All benchmarks, in the order in which they run. */
+import { apiList } from "./api-list.ts";
+import { apiWrites } from "./api-writes.ts";
 import type { Bench } from "./bench.ts";
+import { eventLatency } from "./event-latency.ts";
+import { libvirtCall, libvirtStats } from "./libvirt-calls.ts";
+import { vmStart } from "./vm-start.ts";
 import { vncProxy } from "./vnc-proxy.ts";
 
-export const benches: readonly Bench[] = [vncProxy];
+export const benches: readonly Bench[] = [
+	libvirtCall,
+	libvirtStats,
+	apiList,
+	apiWrites,
+	eventLatency,
+	vmStart,
+	vncProxy,
+];
