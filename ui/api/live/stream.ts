@@ -53,7 +53,7 @@ export class EventStream {
 				this.handlers.onSignedOut();
 				return;
 			}
-			const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** failures) * (0.75 + Math.random() / 2);
+			const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** failures) * (0.75 + randomShare() / 2);
 			failures = Math.min(failures + 1, 10);
 			this.handlers.onState("reconnecting", Date.now() + delay);
 			await this.pause(delay);
@@ -157,4 +157,9 @@ export class EventStream {
 			this.wake = done;
 		});
 	}
+}
+
+/** From 0 to 1, so that not all browsers come back at once. */
+function randomShare(): number {
+	return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 2 ** 32;
 }
