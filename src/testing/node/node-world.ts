@@ -2,7 +2,7 @@
  * A node with everything around it simulated: the real store in memory, fake drivers, a clock that tests move. The
  * world outlives the node: `kill()` ends the process at once, `boot()` starts the next one on what is left.
  */
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HypervisorDriver } from "../../hypervisor/driver.ts";
@@ -34,6 +34,7 @@ import {
 import { ManualClock } from "../manual-clock.ts";
 import { type MemoryStore, openMemoryStore } from "../memory-store.ts";
 import { type KillPoint, Life } from "./life.ts";
+import { findProblems } from "./node-problems.ts";
 
 export type VmPlan = {
 	id?: string;
@@ -351,58 +352,8 @@ export class NodeWorld {
 	}
 
 	/** What is orphaned, stuck or untrue, as sentences; empty when all is well. */
-	async problems(): Promise<string[]> {
-		const found: string[] = [];
-		for (const task of this.unfinished()) found.push(`task ${task.kind} is ${task.state}`);
-		const vms = new Map(this.#store.all("vm").map((vm) => [vm.id, vm]));
-		const domains = new Map((await this.hypervisor.listDomains()).map((domain) => [domain.id, domain]));
-		for (const domain of domains.values()) {
-			if (domain.ours && !vms.has(domain.id)) found.push(`domain ${domain.id} has no VM`);
-		}
-		for (const vm of vms.values()) {
-			const domain = domains.get(vm.id);
-			const { powerState, observedGeneration, taskId } = vm.status;
-			if (taskId !== null) found.push(`VM ${vm.name} says that task ${taskId} owns it`);
-			if (vm.deleting) found.push(`VM ${vm.name} is still being deleted`);
-			// What cannot be defined (a disk of it is in error) is said to differ.
-			const told = vm.status.differences.some((difference) => difference.field === "definition");
-			if (observedGeneration > 0 && domain?.definedGeneration !== vm.generation && !told)
-				found.push(`VM ${vm.name} is defined as ${domain?.definedGeneration}, not ${vm.generation}`);
-			const alive = domain !== undefined && domain.powerState !== "stopped" && domain.powerState !== "failed";
-			const expected = alive ? [domain.powerState] : ["stopped", "failed"];
-			if (!expected.includes(powerState)) found.push(`VM ${vm.name} is ${expected}, and shown as ${powerState}`);
-			// A pause because of a disk error is nobody's wish.
-			const wished = alive ? (domain.reason === "io-error" ? "running" : domain.powerState) : "stopped";
-			if (vm.desiredPower !== wished) found.push(`VM ${vm.name} is ${powerState}, and ${vm.desiredPower} is desired`);
-		}
-		for (const [poolId, pool] of this.pools) found.push(...this.#poolProblems(poolId, pool));
-		const folders = await readdir(join(this.dataDir, "vms")).catch(() => []);
-		for (const folder of folders) if (!vms.has(folder)) found.push(`folder ${folder} has no VM`);
-		return found;
-	}
-
-	#poolProblems(poolId: string, pool: FakePool): string[] {
-		const found: string[] = [];
-		const volumes = new Map(this.#store.all("volume", { poolId }).map((volume) => [volume.id, volume]));
-		for (const id of pool.volumes.keys()) if (!volumes.has(id)) found.push(`the file of volume ${id} has no record`);
-		for (const volume of volumes.values()) {
-			const here = pool.volumes.has(volume.id);
-			if (volume.phase === "ready" && !here) found.push(`volume ${volume.name} is ready and has no file`);
-			if (volume.phase !== "ready" && volume.phase !== "error") found.push(`volume ${volume.name} is ${volume.phase}`);
-			const size = pool.volumes.get(volume.id)?.content.length;
-			if (volume.phase === "ready" && size !== undefined && size > volume.sizeBytes)
-				found.push(`volume ${volume.name} has ${size} bytes, and its record says ${volume.sizeBytes}`);
-		}
-		const images = new Map(this.#store.all("image", { poolId }).map((image) => [image.id, image]));
-		for (const id of [...pool.images.keys(), ...pool.uploads.keys()])
-			if (!images.has(id)) found.push(`the file of image ${id} has no record`);
-		for (const image of images.values()) {
-			if (image.phase === "ready" && !pool.images.has(image.id))
-				found.push(`image ${image.name} is ready, without a file`);
-			if (image.phase === "error" && pool.uploads.has(image.id)) found.push(`image ${image.name} left its upload`);
-			if (image.phase !== "ready" && image.phase !== "error") found.push(`image ${image.name} is ${image.phase}`);
-		}
-		return found;
+	problems(): Promise<string[]> {
+		return findProblems(this);
 	}
 }
 
