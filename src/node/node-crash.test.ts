@@ -197,4 +197,4 @@ for (const scenario of scenarios)
 				await runOnce(scenario, { call, when }).catch((error) => {
 					throw new Error(`killed ${when} call ${call} of ${calls}: ${error instanceof Error ? error.message : error}`);
 				});
-	});
+	}, 60_000);
