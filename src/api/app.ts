@@ -14,10 +14,9 @@ import { ApiMetrics } from "./metrics/api-metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { answer, failed, type PathParams } from "./pipeline.ts";
 import { problemResponse } from "./problem.ts";
-import { isBinary, type Route } from "./route.ts";
+import type { Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import { TaskWaits } from "./tasks/task-waits.ts";
-import { prepare } from "./validation.ts";
 
 export type Api = {
 	/** Never rejects. Unknown paths and methods are answered too. */
@@ -34,14 +33,20 @@ export function createApi(deps: ApiDeps): Api {
 	const events = new EventHub(deps);
 	const metrics = new ApiMetrics({ ...deps, eventStreams: () => events.size });
 	const taskWaits = new TaskWaits(deps.store, deps.clock);
-	const openApi = openApiDocument(routes, deps.version);
-	const services: ApiServices = { ...deps, events, metrics, taskWaits, openApi };
+	let document: ApiServices["openApi"] | null = null;
+	const services: ApiServices = {
+		...{ ...deps, events, metrics, taskWaits },
+		// Made when somebody asks for it, as validators are compiled when they are first used (validation.ts): the start
+		// of the node would wait for all of it, and most of it is not used in a day.
+		get openApi() {
+			document ??= openApiDocument(routes, deps.version);
+			return document;
+		},
+	};
 	const connections = new WeakMap<Request, Connection>();
 	const paths = new PathTable(routes);
 	const app = new Elysia({ strictPath: true });
 	for (const route of routes) {
-		for (const schema of [route.params, route.query, route.headers]) if (schema) prepare(schema);
-		if (route.body && !isBinary(route.body)) prepare(route.body);
 		const handler = ({ request, params }: ElysiaContext) => {
 			const connection = connections.get(request);
 			if (!connection) throw new AppError("internal", "The request came without its connection.");

@@ -1,7 +1,8 @@
 /**
- * Values of requests against the model's schemas, compiled once. Bad values become field errors that a person can act
- * on: a JSON pointer into the body ("/disks/0/sizeBytes"), "?name" for a query parameter, the name of a header; and a
- * sentence. Text from query and path is turned into the type that the schema asks for; bodies are taken as they are.
+ * Values of requests against the model's schemas, each compiled at its first use. Bad values become field errors that
+ * a person can act on: a JSON pointer into the body ("/disks/0/sizeBytes"), "?name" for a query parameter, the name of
+ * a header; and a sentence. Text from query and path is turned into the type that the schema asks for; bodies are
+ * taken as they are.
  */
 import type { TObject, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler, type ValueError, ValueErrorType } from "@sinclair/typebox/compiler";
@@ -22,9 +23,6 @@ function checkerOf(schema: TSchema): TypeCheck<TSchema> {
 	}
 	return checker;
 }
-
-/** Compiles ahead of the first request. */
-export const prepare = (schema: TSchema): void => void checkerOf(schema);
 
 /** What is wrong with the value: at most 20 fields, one message each; empty when it is valid. */
 export function fieldErrors(schema: TSchema, value: unknown): FieldError[] {
