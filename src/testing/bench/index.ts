@@ -2,6 +2,7 @@
 import { apiList } from "./api-list.ts";
 import { apiWrites } from "./api-writes.ts";
 import type { Bench } from "./bench.ts";
+import { daemonProcess } from "./daemon.ts";
 import { eventLatency } from "./event-latency.ts";
 import { libvirtCall, libvirtStats } from "./libvirt-calls.ts";
 import { vmStart } from "./vm-start.ts";
@@ -10,9 +11,10 @@ import { vncProxy } from "./vnc-proxy.ts";
 export const benches: readonly Bench[] = [
 	libvirtCall,
 	libvirtStats,
+	vmStart,
 	apiList,
 	apiWrites,
 	eventLatency,
-	vmStart,
 	vncProxy,
+	daemonProcess,
 ];
