@@ -12,16 +12,22 @@ export type ChartProps = {
 	times: readonly number[];
 	series: readonly Series[];
 	format: (value: number) => string;
+	/** Bytes are divided into powers of two. */
+	unit?: "bytes";
 	/** Upper end of the scale; else it follows the values. */
 	max?: number;
 	/** Seconds shown at least, so that the first samples do not fill the width. */
 	spanSeconds?: number;
 };
 
-const height = 150;
+const height = 140;
+/** 1, 2, 4 … 512 bytes, KiB, MiB … */
+const byteSteps = Array.from({ length: 52 }, (_, power) => 2 ** power);
+const timeLabel = (seconds: number): string =>
+	new Date(seconds * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export default function Chart(props: ChartProps) {
-	const { title, times, series, format, max, spanSeconds = 300 } = props;
+	const { title, times, series, format, unit, max, spanSeconds = 300 } = props;
 	const box = useRef<HTMLDivElement>(null);
 	const plot = useRef<uPlot | null>(null);
 	const shown = theme.value;
@@ -59,8 +65,20 @@ export default function Chart(props: ChartProps) {
 					y: { range: (_plot, _from, to) => [0, max ?? niceTop(to)] },
 				},
 				axes: [
-					{ ...axis, font, size: 28 },
-					{ ...axis, font, size: 74, values: (_plot, values) => values.map(format) },
+					{
+						...axis,
+						font,
+						size: 26,
+						values: (_plot, values) => values.map((value) => timeLabel(value)),
+						space: 60,
+					},
+					{
+						...axis,
+						font,
+						size: 70,
+						values: (_plot, values) => values.map(format),
+						...(unit === "bytes" ? { incrs: byteSteps } : {}),
+					},
 				],
 				series: [
 					{ value: (_plot, value) => (value === null ? "" : new Date(value * 1000).toLocaleTimeString()) },
@@ -69,7 +87,7 @@ export default function Chart(props: ChartProps) {
 						stroke: resolve(line.color),
 						width: 1.5,
 						points: { show: false },
-						value: (_plot: uPlot, value: number | null) => (value === null ? "–" : format(value)),
+						value: (_plot: uPlot, value: number | null) => (value === null ? "" : format(value)),
 					})),
 				],
 			},
@@ -97,7 +115,14 @@ export default function Chart(props: ChartProps) {
 	);
 }
 
-const dataOf = (times: readonly number[], series: readonly Series[]): uPlot.AlignedData =>
-	[times, ...series.map(({ values }) => values)] as unknown as uPlot.AlignedData;
+/** With a single sample uPlot would show some years around it: a second before it there was nothing. */
+function dataOf(times: readonly number[], series: readonly Series[]): uPlot.AlignedData {
+	const [first] = times;
+	const alone = times.length === 1 && first !== undefined;
+	const data = alone
+		? [[first - 1, first], ...series.map(({ values }) => [null, values[0] ?? null])]
+		: [times, ...series.map(({ values }) => values)];
+	return data as unknown as uPlot.AlignedData;
+}
 
 const niceTop = (value: number | null): number => (value === null || value <= 0 ? 1 : value * 1.15);

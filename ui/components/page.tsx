@@ -1,7 +1,7 @@
 /** The head of every page: icon, name, state, tags; the main action as a button, the rest in one menu; tabs. */
 import { Ellipsis } from "lucide-preact";
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { cluster } from "../api/live/live.ts";
 import { common as t } from "../strings/common.ts";
 import { Button } from "./button.tsx";
@@ -79,8 +79,13 @@ export function Tabs({
 	current: string | undefined;
 	label: string;
 }) {
+	const list = useRef<HTMLElement>(null);
+	useEffect(() => {
+		// In a narrow window the tabs scroll sideways.
+		list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+	}, [current]);
 	return (
-		<nav class="tabs" aria-label={label}>
+		<nav class="tabs" aria-label={label} ref={list}>
 			{tabs.map((tab) => (
 				<a key={tab.id} href={tab.href} class="tabs__tab" aria-current={tab.id === current ? "page" : undefined}>
 					{tab.label}

@@ -5,6 +5,15 @@ import type { MockServer } from "./mock/server.ts";
 
 export type ShownPage = { name: string; path: string; prepare?: (page: Page) => Promise<void> };
 
+/** Until the guest's picture is drawn. */
+async function screenShown(page: Page): Promise<void> {
+	await page.waitForFunction(() => {
+		const canvas = document.querySelector<HTMLCanvasElement>(".console__screen canvas");
+		const pixels = canvas?.width ? canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data : null;
+		return pixels?.some((value, index) => index % 4 !== 3 && value > 0) ?? false;
+	});
+}
+
 export function pagesToShow(server: MockServer): ShownPage[] {
 	const { tables } = server.state;
 	const first = <T>(values: Iterable<T>): T => {
@@ -21,6 +30,7 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		...(["summary", "console", "disks", "network", "settings", "tasks", "log", "xml"] as const).map((tab) => ({
 			name: `vm-${tab}`,
 			path: href("vm", { vmId, tab: tab === "summary" ? undefined : tab }),
+			...(tab === "console" ? { prepare: screenShown } : {}),
 		})),
 		{ name: "storage", path: href("storage") },
 		{ name: "volumes", path: href("volumes") },

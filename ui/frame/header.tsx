@@ -43,14 +43,15 @@ export function Header() {
 			<button
 				type="button"
 				class="header__search"
-				aria-label={t.searchLabel}
 				onClick={() => {
 					paletteOpen.value = true;
 				}}
 			>
 				<Search size={15} aria-hidden="true" />
 				<span class="header__search-text">{t.searchPlaceholder}</span>
-				<Kbd keys="Ctrl K" />
+				<span aria-hidden="true">
+					<Kbd keys="Ctrl K" />
+				</span>
 			</button>
 			<div class="header__end">
 				<a href={href("overview")} class={`header__health header__health--${health.value}`} title={t.healthTitle(word)}>

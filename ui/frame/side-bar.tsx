@@ -18,10 +18,10 @@ export function SideBar() {
 					</a>
 				))}
 			</nav>
-			<div class="side-bar__tree">
+			<nav class="side-bar__tree" aria-label={t.tree}>
 				<h2 class="side-bar__heading">{t.tree}</h2>
 				<Tree />
-			</div>
+			</nav>
 		</div>
 	);
 }

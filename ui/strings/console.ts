@@ -20,7 +20,6 @@ export const consoleText = {
 	viewOnlyRole: "Your role can watch, but keys and mouse are not sent.",
 	viewOnlyOn: "View only is on: keys and mouse are not sent.",
 	keys: "Keys",
-	keysLabel: "Send key combination",
 	ctrlAltDel: "Ctrl-Alt-Del",
 	scale: "Fit to window",
 	fullScreen: "Full screen",

@@ -19,6 +19,7 @@ export const networks = {
 	noBridges: "The node has no Linux bridge. Make one on the host first, for example br0.",
 	otherBridge: "Another one",
 	subnet: "Subnet",
+	place: "Subnet or bridge",
 	gateway: "Gateway",
 	gatewayHint: "The node's address on it.",
 	prefixLength: "Prefix length",

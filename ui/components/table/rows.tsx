@@ -102,8 +102,9 @@ function Header<T extends { id: string }>({ column, view }: { column: Column<T>;
 		<th scope="col" aria-sort={sorted} class={column.align === "end" ? "data-table__end" : undefined}>
 			{column.sort ? (
 				<button type="button" class="data-table__sort" onClick={() => view.toggleSort(column.id)}>
-					{column.header}
+					{column.align !== "end" && column.header}
 					<Arrow size={13} aria-hidden="true" class={sorted ? "" : "data-table__arrow"} />
+					{column.align === "end" && column.header}
 				</button>
 			) : (
 				column.header

@@ -27,9 +27,10 @@ export default function NodeMetricsCard({ node }: { node: Node }) {
 			</Card>
 		);
 	}
-	const span = formatDuration(Date.parse(last.sampledAt) - Date.parse(first.sampledAt));
+	const spanMs = Date.parse(last.sampledAt) - Date.parse(first.sampledAt);
+	const since = spanMs < 1000 ? null : vmText.metrics.since(formatDuration(spanMs));
 	return (
-		<Card title={t.metrics} actions={<span class="muted">{vmText.metrics.since(span)}</span>}>
+		<Card title={t.metrics} actions={since && <span class="muted">{since}</span>}>
 			<dl class="figures">
 				<Figure label={t.cpu} value={formatRatio(last.cpuUsedRatio)} />
 				<Figure
@@ -46,6 +47,7 @@ export default function NodeMetricsCard({ node }: { node: Node }) {
 					times={data.times}
 					series={data.memory}
 					format={formatBytes}
+					unit="bytes"
 					max={last.memoryTotalBytes}
 				/>
 			</div>

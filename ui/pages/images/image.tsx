@@ -142,7 +142,7 @@ function UseCard({ image }: { image: Image }) {
 		({ source }) => source.kind === "image" && source.imageId === image.id,
 	);
 	return (
-		<Card title={common.details}>
+		<Card title={t.use}>
 			<Properties
 				items={[
 					[t.pool, <ResourceLink key="pool" kind="pool" id={image.poolId} />],

@@ -57,7 +57,7 @@ const columns: readonly Column<Network>[] = [
 	},
 	{
 		id: "place",
-		header: `${t.subnet} / ${t.bridge}`,
+		header: t.place,
 		cell: (network) => <span class="mono">{networkPlace(network)}</span>,
 		sort: networkPlace,
 		width: "200px",

@@ -72,6 +72,7 @@ const columns: readonly Column<Volume>[] = [
 		sort: ({ format }) => format,
 		width: "90px",
 		card: "none",
+		hidden: true,
 	},
 	{
 		id: "pool",

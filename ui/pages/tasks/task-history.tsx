@@ -41,12 +41,14 @@ const columns: readonly Column<Task>[] = [
 			return target && <RefLink {...target} />;
 		},
 		sort: (task) => taskTarget(task)?.name,
+		width: "190px",
 	},
 	{
 		id: "message",
 		header: t.message,
-		cell: ({ error, message }) => <span title={error?.message ?? message ?? ""}>{error?.message ?? message}</span>,
-		width: "30%",
+		cell: ({ error, message }) => (
+			<span title={error?.message ?? message ?? ""}>{error?.message ?? message ?? "–"}</span>
+		),
 	},
 	{
 		id: "by",

@@ -31,20 +31,20 @@ import { obstacleOf } from "./vm-actions.ts";
 type DiskRow = Vm["spec"]["disks"][number] & { boot: number; volume: Volume | undefined };
 
 const columns: readonly Column<DiskRow>[] = [
-	{ id: "id", header: t.device, cell: ({ id }) => id, width: "110px", fixed: true, card: "title" },
+	{ id: "id", header: t.device, cell: ({ id }) => id, width: "84px", fixed: true, card: "title" },
 	{ id: "volume", header: t.volume, cell: ({ volumeId }) => <ResourceLink kind="volume" id={volumeId} /> },
 	{
 		id: "size",
 		header: t.size,
 		cell: ({ volume }) => volume && formatBytes(volume.sizeBytes),
-		width: "100px",
+		width: "90px",
 		align: "end",
 	},
 	{
 		id: "allocated",
 		header: t.allocated,
 		cell: ({ volume }) => (volume?.allocatedBytes == null ? "–" : formatBytes(volume.allocatedBytes)),
-		width: "110px",
+		width: "94px",
 		align: "end",
 		card: "none",
 	},
@@ -52,19 +52,19 @@ const columns: readonly Column<DiskRow>[] = [
 		id: "pool",
 		header: t.pool,
 		cell: ({ volume }) => volume && <ResourceLink kind="pool" id={volume.poolId} plain />,
-		width: "130px",
+		width: "100px",
 	},
 	{
 		id: "bus",
 		header: t.bus,
 		cell: ({ bus, volume }) => `${t.buses[bus]}${volume ? `, ${volume.format}` : ""}`,
-		width: "130px",
+		width: "120px",
 	},
 	{
 		id: "boot",
 		header: t.bootOrder,
 		cell: ({ boot }) => (boot < 0 ? "–" : boot + 1),
-		width: "104px",
+		width: "100px",
 		align: "end",
 		card: "none",
 	},
@@ -72,7 +72,7 @@ const columns: readonly Column<DiskRow>[] = [
 		id: "state",
 		header: t.state,
 		cell: ({ volume }) => volume && <StateBadge look={volumeLook(volume.phase)} note={volume.error?.message} />,
-		width: "120px",
+		width: "108px",
 		card: "badge",
 	},
 ];

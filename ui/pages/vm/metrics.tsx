@@ -21,9 +21,10 @@ export default function VmMetricsCard({ vm }: { vm: Vm }) {
 			</Card>
 		);
 	}
-	const span = formatDuration(Date.parse(last.sampledAt) - Date.parse(first.sampledAt));
+	const spanMs = Date.parse(last.sampledAt) - Date.parse(first.sampledAt);
+	const since = spanMs < 1000 ? null : m.since(formatDuration(spanMs));
 	return (
-		<Card title={m.title} actions={<span class="muted">{m.since(span)}</span>}>
+		<Card title={m.title} actions={since && <span class="muted">{since}</span>}>
 			<dl class="figures">
 				<Figure label={m.cpu} value={formatRatio(last.cpuUsedRatio)} />
 				<Figure label={m.memory} value={last.memoryUsedBytes === null ? "–" : formatBytes(last.memoryUsedBytes)} />
@@ -71,9 +72,16 @@ function Charts({ samples, memoryBytes }: { samples: readonly VmMetrics[]; memor
 	return (
 		<div class="charts">
 			<Chart title={m.chartCpu} times={data.times} series={data.cpu} format={formatRatio} max={1} />
-			<Chart title={m.chartMemory} times={data.times} series={data.memory} format={formatBytes} max={memoryBytes} />
-			<Chart title={m.chartDisk} times={data.times} series={data.disk} format={formatRate} />
-			<Chart title={m.chartNetwork} times={data.times} series={data.network} format={formatRate} />
+			<Chart
+				title={m.chartMemory}
+				times={data.times}
+				series={data.memory}
+				format={formatBytes}
+				unit="bytes"
+				max={memoryBytes}
+			/>
+			<Chart title={m.chartDisk} times={data.times} series={data.disk} format={formatRate} unit="bytes" />
+			<Chart title={m.chartNetwork} times={data.times} series={data.network} format={formatRate} unit="bytes" />
 		</div>
 	);
 }

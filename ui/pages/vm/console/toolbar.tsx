@@ -42,7 +42,7 @@ export function ConsoleToolbar(props: Props) {
 			</Button>
 			<Menu
 				small
-				label={t.keysLabel}
+				label={t.keys}
 				text={t.keys}
 				actions={combinations.map(({ id, label, keys }) => ({
 					id,

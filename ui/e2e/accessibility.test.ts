@@ -1,0 +1,170 @@
+/** axe-core finds nothing on any page, in either theme, wide and narrow, nor in what opens over the pages. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import AxeBuilder from "@axe-core/playwright";
+import type { Page } from "playwright-core";
+import { pagesToShow } from "../dev/pages.ts";
+import { type Opened, openStage, type Stage } from "./setup.ts";
+
+setDefaultTimeout(400_000);
+
+let stage: Stage;
+beforeAll(async () => {
+	stage = await openStage();
+});
+afterAll(() => stage.close());
+
+async function findings(page: Page): Promise<string[]> {
+	const { violations } = await new AxeBuilder({ page }).analyze();
+	return violations.flatMap(({ id, nodes }) =>
+		nodes
+			.slice(0, 3)
+			.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} | ${failureSummary?.slice(0, 240)}`),
+	);
+}
+
+async function ready(page: Page): Promise<void> {
+	await page.locator("h1").first().waitFor();
+	await page.locator(".skeleton").first().waitFor({ state: "detached" });
+}
+
+const variants = [
+	{ name: "light", context: { colorScheme: "light", viewport: { width: 1280, height: 800 } } },
+	{ name: "dark", context: { colorScheme: "dark", viewport: { width: 1280, height: 800 } } },
+	{ name: "phone", context: { colorScheme: "light", viewport: { width: 360, height: 740 } } },
+] as const;
+
+describe("axe-core", () => {
+	for (const variant of variants) {
+		test(`every page, ${variant.name}`, async () => {
+			const { page, server, problems, close } = await stage.open({ vms: 12, context: variant.context });
+			const found: string[] = [];
+			for (const { name, path, prepare } of pagesToShow(server)) {
+				await page.goto(server.url + path);
+				await ready(page);
+				await prepare?.(page);
+				found.push(...(await findings(page)).map((text) => `${name}: ${text}`));
+			}
+			expect(found).toEqual([]);
+			expect(problems).toEqual([]);
+			await close();
+		});
+	}
+
+	for (const colorScheme of ["light", "dark"] as const) {
+		test(`what opens over the pages, ${colorScheme}`, async () => {
+			const opened = await stage.open({ vms: 12, context: { colorScheme } });
+			const found: string[] = [];
+			for (const [name, open] of Object.entries(overlays)) {
+				await open(opened);
+				found.push(...(await findings(opened.page)).map((text) => `${name}: ${text}`));
+			}
+			expect(found).toEqual([]);
+			await opened.close();
+		});
+		test(`before signing in, ${colorScheme}`, async () => {
+			const { page, close } = await stage.open({ signedOut: true, mustChangePassword: true, context: { colorScheme } });
+			await page.getByRole("button", { name: "Sign in" }).waitFor();
+			expect(await findings(page)).toEqual([]);
+			await page.getByLabel("User name").fill("admin");
+			await page.getByLabel("Password").fill("wrong");
+			await page.getByRole("button", { name: "Sign in" }).click();
+			await page.getByText("User name or password is wrong.").waitFor();
+			expect(await findings(page)).toEqual([]);
+			await page.getByLabel("Password").fill("correct horse battery");
+			await page.getByRole("button", { name: "Sign in" }).click();
+			await page.getByRole("heading", { name: "Choose a new password" }).waitFor();
+			expect(await findings(page)).toEqual([]);
+			await close();
+		});
+	}
+});
+
+const vmOf = ({ server }: Opened, state: string) => {
+	const vm = [...server.state.tables.vm.values()].find(({ status }) => status.powerState === state);
+	if (!vm) throw new Error(`no VM is ${state}`);
+	return vm;
+};
+
+/** Each leaves something open. */
+const overlays: Record<string, (opened: Opened) => Promise<void>> = {
+	async palette({ page, server }) {
+		await page.goto(server.url);
+		await ready(page);
+		await page.keyboard.press("Control+k");
+		await page.getByRole("combobox").fill("web");
+	},
+	async shortcuts({ page, server }) {
+		await page.goto(server.url);
+		await ready(page);
+		await page.keyboard.press("?");
+		await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
+	},
+	async "user menu"({ page, server }) {
+		await page.goto(server.url);
+		await ready(page);
+		await page.getByRole("button", { name: "Signed in as admin" }).click();
+		await page.getByRole("menu").waitFor();
+	},
+	async "task drawer"({ page, server }) {
+		await page.goto(server.url);
+		await ready(page);
+		await page.getByRole("button", { name: /^Tasks/ }).click();
+		await page.locator("#task-drawer").waitFor();
+	},
+	async "row menu and selection"({ page, server }) {
+		await page.goto(`${server.url}/vms`);
+		await ready(page);
+		await page.getByLabel("Select build-01").check();
+		await page.getByRole("button", { name: "Actions: cache-01" }).click();
+	},
+	async "delete confirmation"(opened) {
+		const { page, server } = opened;
+		await page.goto(`${server.url}/vms/${vmOf(opened, "running").id}`);
+		await ready(page);
+		await page.getByRole("button", { name: "More actions" }).click();
+		await page.getByRole("menuitem", { name: "Delete" }).click();
+		await page.getByRole("dialog").waitFor();
+	},
+	async "create form with errors"({ page, server }) {
+		await page.goto(`${server.url}/vms/new`);
+		await ready(page);
+		for (const section of await page.locator("details > summary").all()) await section.click();
+		await page.getByRole("radio", { name: "Form", exact: true }).check();
+		await page.getByRole("button", { name: "Create VM" }).click();
+		await page.getByText("Enter a value.").first().waitFor();
+	},
+	async "add disk"(opened) {
+		const { page, server } = opened;
+		await page.goto(`${server.url}/vms/${vmOf(opened, "stopped").id}/disks`);
+		await ready(page);
+		await page.getByRole("button", { name: "Add disk" }).click();
+		await page.getByRole("dialog").waitFor();
+	},
+	async "add image"({ page, server }) {
+		await page.goto(`${server.url}/images?add=upload`);
+		await page.getByRole("dialog").waitFor();
+	},
+	async "create network"({ page, server }) {
+		await page.goto(`${server.url}/networks`);
+		await ready(page);
+		await page.getByRole("button", { name: "Create network" }).click();
+		await page.getByRole("dialog").waitFor();
+	},
+	async "add user"({ page, server }) {
+		await page.goto(`${server.url}/administration/users`);
+		await ready(page);
+		await page.getByRole("button", { name: "Add user" }).click();
+		await page.getByRole("dialog").waitFor();
+	},
+	async "failure message"({ page, server }) {
+		await page.goto(`${server.url}/networks`);
+		await ready(page);
+		await page.getByRole("button", { name: "Actions: office" }).click();
+		await page.getByRole("menuitem", { name: "Delete network" }).click();
+		server.settings.quorum = false;
+		const network = [...server.state.tables.network.values()].find(({ name }) => name === "office");
+		if (network) server.state.tables.network.delete(network.id);
+		await page.getByRole("button", { name: "Delete network" }).last().click();
+		await page.getByText("There is no such resource.").or(page.getByText("There is no such network.")).waitFor();
+	},
+};
