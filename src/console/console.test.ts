@@ -204,6 +204,44 @@ test("a guest that sends faster than the browser reads is made to wait, and noth
 	socket.close();
 });
 
+const personal = (id: string, role: "operator" | "viewer"): Identity => ({
+	...localIdentity,
+	role,
+	requester: { kind: "user", id, name: id },
+	user: { id } as unknown as Identity["user"],
+	credential: { kind: "session", id: `session-of-${id}` },
+});
+
+test("nobody takes all places, and who types goes before who watches", async () => {
+	const open = async (id: string, viewOnly: boolean) => {
+		const { protocols } = await consoles.createTicket({
+			...{ vmId: "vm-1", kind: "native", type: "vnc", viewOnly },
+			identity: personal(id, viewOnly ? "viewer" : "operator"),
+		});
+		const socket = connect(protocols);
+		const end = closed(socket);
+		await new Promise<void>((resolve) => {
+			socket.onopen = () => resolve();
+		});
+		return { socket, end };
+	};
+	const watchers = [];
+	for (const id of ["eve", "mallory"]) for (let i = 0; i < 8; i++) watchers.push(await open(id, true));
+	await expect(open("eve", true)).rejects.toThrow("You have too many consoles open");
+	await expect(open("trent", true)).rejects.toThrow("Too many consoles are open");
+	const working = await open("alice", false);
+	expect((await watchers[0]?.end)?.code).toBe(1001);
+	expect(consoles.openCount()).toBe(16);
+	for (const { socket } of [...watchers, working]) socket.close();
+	await Promise.all([...watchers, working].map(({ end }) => end));
+});
+
+test("a viewer gets no serial console", async () => {
+	const identity = personal("eve", "viewer");
+	const asked = consoles.createTicket({ vmId: "vm-1", kind: "native", type: "serial", viewOnly: true, identity });
+	await expect(asked).rejects.toThrow("role operator");
+});
+
 test("a client that floods a guest which does not read is cut off", async () => {
 	const guest = nextGuest();
 	const socket = connect((await ticket()).protocols);

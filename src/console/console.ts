@@ -11,15 +11,20 @@ import { toRfc3339 } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
+import { roleAtLeast } from "../model/permissions.ts";
 import type { NodeService } from "../node/service.ts";
 import { type ClientFilter, ConsoleBridge, closeCode, type OpenGuestStream } from "./bridge.ts";
 import { RfbClientFilter } from "./rfb-filter.ts";
+import { SerialHub } from "./serial-hub.ts";
 import type { ConsoleService } from "./service.ts";
-import { openSerialStream, openUnixSocket } from "./streams.ts";
+import { openUnixSocket } from "./streams.ts";
 import { type TicketGrant, TicketTable, ticketLifetimeMs } from "./tickets.ts";
 
 const maxConsoles = 256;
 const maxConsolesPerVm = 16;
+/** So that one person cannot take them all. */
+const maxConsolesPerUser = 32;
+const maxConsolesPerUserAndVm = 8;
 /** The largest message that a client may send: a paste through the clipboard. */
 const maxMessageBytes = 1024 * 1024;
 /** Bytes towards the browser that Bun may hold before reading from the guest stops. */
@@ -54,14 +59,26 @@ export type Consoles = ConsoleService<ConsoleData> & {
 
 export function createConsoles(deps: ConsoleDependencies): Consoles {
 	const tickets = new TicketTable(deps.clock, deps.random);
+	const serial = new SerialHub((vmId) => deps.node.openSerial(vmId));
+	/** In the order in which they were opened. */
 	const open = new Set<ConsoleData>();
 	/** Upgrades between ticket and open socket: they count against the limits too. */
 	let opening = 0;
 
-	const refuseAboveLimits = (vmId: string) => {
-		const ofVm = [...open].filter((data) => data.grant.vmId === vmId).length;
-		if (ofVm >= maxConsolesPerVm || open.size + opening >= maxConsoles)
-			throw new AppError("too-many-requests", "Too many consoles are open.", { retryAfterMs: 10_000 });
+	/** Refuses above the limits; whoever may type takes the place of the longest watcher when there is no other. */
+	const makeRoom = (wanted: Pick<TicketGrant, "vmId" | "viewOnly" | "identity">) => {
+		const all = [...open];
+		const mine = all.filter(({ grant }) => personOf(grant) === personOf(wanted));
+		const ofVm = all.filter(({ grant }) => grant.vmId === wanted.vmId);
+		const mineOfVm = mine.filter(({ grant }) => grant.vmId === wanted.vmId);
+		if (mine.length >= maxConsolesPerUser || mineOfVm.length >= maxConsolesPerUserAndVm)
+			throw new AppError("too-many-requests", "You have too many consoles open.", { retryAfterMs: 10_000 });
+		const full = ofVm.length >= maxConsolesPerVm ? ofVm : all.length + opening >= maxConsoles ? all : null;
+		if (!full) return;
+		const watcher = wanted.viewOnly ? undefined : full.find(({ grant }) => grant.viewOnly);
+		if (!watcher) throw new AppError("too-many-requests", "Too many consoles are open.", { retryAfterMs: 10_000 });
+		watcher.bridge?.close(closeCode.goingAway, "Somebody who works with the VM needed the place.");
+		open.delete(watcher);
 	};
 
 	const redeem = (request: Request): TicketGrant => {
@@ -78,7 +95,10 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 
 	return {
 		async createTicket(request) {
-			refuseAboveLimits(request.vmId);
+			// What the guest says on its serial line is as private as its log.
+			if (request.type === "serial" && !roleAtLeast(request.identity.role, "operator"))
+				throw new AppError("forbidden", "The serial console needs the role operator.");
+			makeRoom(request);
 			const identity = request.identity;
 			const issued = tickets.issue({
 				vmId: request.vmId,
@@ -102,13 +122,11 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 			if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
 				throw new AppError("malformed", "This address speaks WebSocket only.");
 			const grant = redeem(request);
-			refuseAboveLimits(grant.vmId);
+			makeRoom(grant);
 			opening += 1;
 			try {
 				const openStream: OpenGuestStream =
-					grant.type === "vnc"
-						? openUnixSocket(await deps.node.vncSocket(grant.vmId))
-						: openSerialStream(() => deps.node.openSerial(grant.vmId));
+					grant.type === "vnc" ? openUnixSocket(await deps.node.vncSocket(grant.vmId)) : serial.watch(grant.vmId);
 				const data: ConsoleData = {
 					grant,
 					open: openStream,
@@ -142,6 +160,7 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 				);
 				bridge.open(data.open);
 				deps.logger.info("console opened", {
+					requester: data.grant.identity.requester.name,
 					vmId: data.grant.vmId,
 					type: data.grant.type,
 					viewOnly: data.grant.viewOnly,
@@ -161,7 +180,12 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 				data.unwatch();
 				data.bridge?.close(closeCode.normal, "");
 				const durationMs = Math.round(deps.clock.monotonicMs() - data.openedAtMs);
-				deps.logger.info("console closed", { vmId: data.grant.vmId, durationMs, ...data.bridge?.transferred });
+				deps.logger.info("console closed", {
+					requester: data.grant.identity.requester.name,
+					vmId: data.grant.vmId,
+					durationMs,
+					...data.bridge?.transferred,
+				});
 			},
 		},
 
@@ -176,6 +200,9 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 		},
 	};
 }
+
+/** Sessions and tokens of one user count together. */
+const personOf = ({ identity }: Pick<TicketGrant, "identity">): string => identity.user?.id ?? identity.requester.kind;
 
 const serialFilter = (viewOnly: boolean): ClientFilter => ({
 	feed: (chunk) => ({ forward: viewOnly ? new Uint8Array(0) : chunk, error: null }),

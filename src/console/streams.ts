@@ -1,5 +1,4 @@
-/** The guest's end of a console: QEMU's VNC socket, or the serial console through libvirt. */
-import type { SerialStream } from "../hypervisor/driver.ts";
+/** The guest's end of a screen: QEMU's VNC socket. */
 import { pinSocket } from "../lib/pinned-socket.ts";
 import type { OpenGuestStream } from "./bridge.ts";
 
@@ -25,49 +24,5 @@ export const openUnixSocket =
 			pause: () => socket.pause(),
 			resume: () => socket.resume(),
 			end: () => socket.end(),
-		};
-	};
-
-export const openSerialStream =
-	(open: () => Promise<SerialStream>): OpenGuestStream =>
-	async (handlers) => {
-		const serial = await open();
-		const reader = serial.output.getReader();
-		let paused: PromiseWithResolvers<void> | null = null;
-		let writing = false;
-		const pump = async () => {
-			for (;;) {
-				await paused?.promise;
-				const { done, value } = await reader.read();
-				if (done) return handlers.onEnd(null);
-				handlers.onData(value);
-			}
-		};
-		pump().catch((error: unknown) => handlers.onEnd(error instanceof Error ? error.message : String(error)));
-		return {
-			write(data) {
-				if (writing) return 0;
-				writing = true;
-				serial.write(data).then(
-					() => {
-						writing = false;
-						handlers.onWritable();
-					},
-					() => handlers.onEnd("The serial console does not take input."),
-				);
-				return data.length;
-			},
-			pause() {
-				paused ??= Promise.withResolvers<void>();
-			},
-			resume() {
-				paused?.resolve();
-				paused = null;
-			},
-			end() {
-				paused?.resolve();
-				reader.cancel().catch(() => {});
-				serial.close().catch(() => {});
-			},
 		};
 	};
