@@ -141,8 +141,12 @@ export async function startDaemon(config: Config, logger: Logger): Promise<Daemo
 		dataDir: config.dataDir,
 	});
 	const server: ServerDeps = { api, console: consoles, ui: openUiAssets() };
-	const local = listenLocally(server, join(config.runDir, "limiquantix.sock"));
+	// The port first: a node that cannot have it leaves the run folder as it was.
 	const outside = await openOutside(server, config, logger);
+	const local = await listenLocally(server, join(config.runDir, "limiquantix.sock")).catch(async (error: unknown) => {
+		await outside.stop();
+		throw error;
+	});
 
 	const node = startThisNode({ config, logger, store, proposer, nodeId, service });
 	const stopUpkeep = startUpkeep({ clock, proposer, logger });

@@ -102,7 +102,7 @@ describe("connections that are long on purpose", () => {
 
 	test("so does waiting for a task on the local socket", async () => {
 		const path = join(folder, "local.sock");
-		const local = listenLocally({ api: harness.api, console: harness.console, ui: noUi }, path);
+		const local = await listenLocally({ api: harness.api, console: harness.console, ui: noUi }, path);
 		const { taskLocation } = await harness.client("operator").call("vmCreate", { body: { name: "slow", disks: [] } });
 		const began = performance.now();
 		const response = await fetch(`http://localhost${taskLocation}?waitMs=12000`, { unix: path });

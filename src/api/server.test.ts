@@ -1,6 +1,6 @@
 /** The listeners themselves: real sockets on loopback and in temporary folders. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -176,7 +176,7 @@ describe("the console's WebSocket", () => {
 describe("the socket for root", () => {
 	test("is for its owner alone, asks for no password, and knows who asked", async () => {
 		const path = join(folder, "run", "limiquantix.sock");
-		const local = listenLocally(deps(), path);
+		const local = await listenLocally(deps(), path);
 		expect(statSync(path).mode & 0o777).toBe(0o600);
 		const response = await fetch("http://localhost/v1/me", { unix: path });
 		expect(await response.json()).toMatchObject({ requester: { kind: "local" }, role: "admin" });
@@ -199,11 +199,37 @@ describe("the socket for root", () => {
 		const path = join(folder, "again.sock");
 		const first = Bun.listen({ unix: path, socket: { data() {} } });
 		first.stop(true);
-		const taken = listenLocally(deps(), path);
+		const taken = await listenLocally(deps(), path);
 		await taken.stop(true);
 		writeFileSync(path, "data");
-		expect(() => listenLocally(deps(), path)).toThrow("it is no socket");
-		expect(() => listenLocally(deps(), join(folder, "x".repeat(120)))).toThrow("longer than 107 bytes");
+		await expect(listenLocally(deps(), path)).rejects.toThrow("it is no socket");
+		const long = join(folder, "x".repeat(120));
+		await expect(listenLocally(deps(), long)).rejects.toThrow("longer than 103 bytes");
+	});
+
+	test("does not take the socket of a node that lives", async () => {
+		const path = join(folder, "mine.sock");
+		const first = await listenLocally(deps(), path);
+		const inode = statSync(path).ino;
+		await expect(listenLocally(deps(), path)).rejects.toMatchObject({
+			code: "in-use",
+			message: expect.stringContaining("Another node uses the run folder"),
+		});
+		expect(statSync(path).ino).toBe(inode);
+		expect((await fetch("http://localhost/v1/me", { unix: path })).status).toBe(200);
+		await first.stop(true);
+		expect(() => statSync(path)).toThrow();
+	});
+
+	test("takes away no socket but its own", async () => {
+		const path = join(folder, "moved.sock");
+		const first = await listenLocally(deps(), path);
+		renameSync(path, `${path}.away`);
+		const other = await listenLocally(deps(), path);
+		await first.stop(true);
+		expect((await fetch("http://localhost/v1/me", { unix: path })).status).toBe(200);
+		await other.stop(true);
+		expect(() => statSync(path)).toThrow();
 	});
 });
 

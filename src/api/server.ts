@@ -4,12 +4,13 @@
  *
  * `R/limiquantix.sock` has mode 0600: the right to open it is the credential.
  */
-import { chmodSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { chmodSync, mkdirSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
 import type { ConsoleService } from "../console/service.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Api } from "./app.ts";
 import type { Connection } from "./connection.ts";
+import { makeRoomForSocket, removeOwnSocket, socketFile } from "./local-socket.ts";
 import { failed } from "./pipeline.ts";
 import { problemResponse } from "./problem.ts";
 import { addSecurityHeaders } from "./security-headers.ts";
@@ -19,7 +20,7 @@ import { type UiAssets, uiResponse } from "./ui-assets.ts";
 const defaultIdleTimeoutSeconds = 60;
 /** The API has limits of its own, which answer with problem details; Bun's would not. */
 const noBodyLimit = Number.MAX_SAFE_INTEGER;
-const maxSocketPathBytes = 107;
+const maxSocketPathBytes = 107 - ".new".length;
 
 export type ListenOptions = {
 	host: string;
@@ -69,18 +70,24 @@ export function listen(deps: ServerDeps, { host, port, tls, reusePort, idleTimeo
 	return { url, port: server.port ?? null, stop: (closeNow) => server.stop(closeNow) };
 }
 
-/** Opens the unix socket; a socket file left over there is replaced (the caller holds the node's lock). */
-export function listenLocally(deps: ServerDeps, path: string): Listener {
+/**
+ * Opens the unix socket; a socket file left over there is replaced. `in-use` when somebody listens on it: two nodes
+ * with data folders of their own may have been given the same run folder.
+ */
+export async function listenLocally(deps: ServerDeps, path: string): Promise<Listener> {
 	if (Buffer.byteLength(path) > maxSocketPathBytes)
 		throw new AppError("invalid", `The socket path ${path} is longer than ${maxSocketPathBytes} bytes.`);
 	mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-	removeSocket(path);
+	// Bun takes a socket's file away by its name when it stops, whoever's it is by then: it gets a name of its own.
+	const born = `${path}.new`;
+	await makeRoomForSocket(born);
+	await makeRoomForSocket(path);
 	// The file must not be open to others even for a moment.
 	const before = process.umask(0o177);
 	try {
 		const server = start(path, () =>
 			Bun.serve<unknown>({
-				unix: path,
+				unix: born,
 				// No limit by default for who is root anyway: in Bun 1.4 it could not be taken off again here, and a
 				// console or an upload would end with it. (It works; the types do not know it.)
 				...({ idleTimeout: 0 } as object),
@@ -92,10 +99,12 @@ export function listenLocally(deps: ServerDeps, path: string): Listener {
 				})),
 			}),
 		);
-		chmodSync(path, 0o600);
+		chmodSync(born, 0o600);
+		renameSync(born, path);
+		const own = socketFile(path);
 		const stop = async (closeNow: boolean) => {
 			await server.stop(closeNow);
-			removeSocket(path);
+			removeOwnSocket(own);
 		};
 		return { url: `unix:${path}`, port: null, stop };
 	} finally {
@@ -109,13 +118,6 @@ function start(where: string, open: () => BunServer): BunServer {
 	} catch (cause) {
 		throw new AppError("unavailable", `Cannot listen on ${where}: it is in use, or not ours.`, { cause });
 	}
-}
-
-function removeSocket(path: string): void {
-	const found = lstatSync(path, { throwIfNoEntry: false });
-	if (!found) return;
-	if (!found.isSocket()) throw new AppError("invalid", `${path} is in the way: it is no socket.`);
-	unlinkSync(path);
 }
 
 export const isLoopbackHost = (host: string): boolean =>

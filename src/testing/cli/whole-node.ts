@@ -105,7 +105,7 @@ export async function startWholeNode(): Promise<WholeNode> {
 		operations,
 	);
 	const server: ServerDeps = { api, console: consoles, ui: noUi };
-	const local = listenLocally(server, join(folder, "limiquantix.sock"));
+	const local = await listenLocally(server, join(folder, "limiquantix.sock"));
 	const tls = await nodeCertificate();
 	const outside = listen(server, { host: "127.0.0.1", port: 0, tls });
 	const ends: (() => void)[] = [];

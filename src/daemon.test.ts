@@ -1,0 +1,61 @@
+/** Two daemons and what they could take from each other: the run folder and the port. No libvirt is needed. */
+import { afterEach, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Config, loadConfig } from "./config.ts";
+import { type Daemon, startDaemon } from "./daemon.ts";
+import { silentLogger } from "./lib/log.ts";
+
+const running: Daemon[] = [];
+const folders: string[] = [];
+afterEach(async () => {
+	await Promise.all(running.splice(0).map((daemon) => daemon.stop()));
+	for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+function newFolder(): string {
+	const folder = mkdtempSync(join(tmpdir(), "lqx-daemon-"));
+	folders.push(folder);
+	return folder;
+}
+
+function settings(runDir: string, port: number): Config {
+	const folder = newFolder();
+	const noLibvirt = `qemu+unix:///system?socket=${join(folder, "no-libvirt")}`;
+	return loadConfig(
+		[
+			...["--data-dir", join(folder, "data"), "--run-dir", runDir, "--listen", `127.0.0.1:${port}`],
+			...["--insecure-http", "--no-fsync", "--accelerator", "tcg", "--libvirt", noLibvirt],
+		],
+		{},
+	);
+}
+
+async function start(config: Config): Promise<Daemon> {
+	const daemon = await startDaemon(config, silentLogger);
+	running.push(daemon);
+	return daemon;
+}
+
+const statusAt = async (unix: string): Promise<number> => (await fetch("http://localhost/v1/me", { unix })).status;
+
+test("a node with another data folder does not take the root socket of the run folder", async () => {
+	const runDir = newFolder();
+	const socket = join(runDir, "limiquantix.sock");
+	await start(settings(runDir, 0));
+	const { ino } = statSync(socket);
+	await expect(start(settings(runDir, 0))).rejects.toMatchObject({
+		code: "in-use",
+		message: expect.stringContaining("Another node uses the run folder"),
+	});
+	expect(statSync(socket).ino).toBe(ino);
+	expect(await statusAt(socket)).toBe(200);
+});
+
+test("a node that cannot have its port leaves the run folder as it was", async () => {
+	const first = await start(settings(newFolder(), 0));
+	const runDir = newFolder();
+	await expect(start(settings(runDir, Number(new URL(first.url).port)))).rejects.toMatchObject({ code: "unavailable" });
+	expect(existsSync(join(runDir, "limiquantix.sock"))).toBe(false);
+});
