@@ -34,15 +34,20 @@ function urlOf(body: () => void): string {
 	return url;
 }
 
+/** What Bun adds to the browser's Worker. */
+type BunWorker = Worker & { ref(): void; unref(): void };
+
 export class WorkerClient {
-	readonly #worker: Worker;
+	readonly #worker: BunWorker;
 	readonly #pending = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
 	#nextId = 1;
 	#failure: Error | null = null;
 
 	/** `body` must be self-contained; it answers messages `{ id, operation, args }`, one at a time, in order. */
 	constructor(body: () => void) {
-		this.#worker = new Worker(urlOf(body));
+		this.#worker = new Worker(urlOf(body)) as BunWorker;
+		// An idle worker must not keep the process; one that works must.
+		this.#worker.unref();
 		this.#worker.onmessage = (event: MessageEvent<Reply>) => this.#onReply(event.data);
 		this.#worker.onerror = (event) => this.#fail(new WorkerError(`a worker failed: ${event.message}`, null));
 	}
@@ -52,6 +57,7 @@ export class WorkerClient {
 		if (this.#failure !== null) return Promise.reject(this.#failure);
 		const id = this.#nextId++;
 		const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+		if (this.#pending.size === 0) this.#worker.ref();
 		this.#pending.set(id, { resolve, reject });
 		this.#worker.postMessage({ id, operation, args });
 		return promise;
@@ -65,6 +71,7 @@ export class WorkerClient {
 	#onReply(reply: Reply): void {
 		const waiting = this.#pending.get(reply.id);
 		this.#pending.delete(reply.id);
+		if (this.#pending.size === 0) this.#worker.unref();
 		if (reply.error) waiting?.reject(new WorkerError(reply.error.message, reply.error.code));
 		else waiting?.resolve(reply.value);
 	}

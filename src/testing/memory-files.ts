@@ -144,6 +144,11 @@ class MemoryFile implements LogFile {
 		if (written.length < data.length) throw new AppError("no-space", "The disk is full.");
 	}
 
+	async appendDurably(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
+		await this.append(data, keepFreeBytes);
+		await this.sync();
+	}
+
 	async sync(): Promise<void> {
 		this.#files.before("sync");
 		this.#files.checkAlive();

@@ -70,11 +70,20 @@ class DiskFile implements LogFile {
 		return this.#sizeBytes;
 	}
 
-	async append(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
+	append(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
+		return this.#append(data, keepFreeBytes, false);
+	}
+
+	/** One message to the worker instead of two: at one change at a time, that is what the time goes into. */
+	appendDurably(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
+		return this.#append(data, keepFreeBytes, true);
+	}
+
+	async #append(data: Uint8Array, keepFreeBytes: number, sync: boolean): Promise<void> {
 		const offset = this.#sizeBytes;
 		// What is there after a failure is unknown: at most this. The caller truncates.
 		this.#sizeBytes += data.length;
-		await this.#files.call("append", { handle: this.#handle, offset, data, keepFreeBytes });
+		await this.#files.call("append", { handle: this.#handle, offset, data, keepFreeBytes, sync });
 	}
 
 	async sync(): Promise<void> {

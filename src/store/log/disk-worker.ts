@@ -7,7 +7,7 @@ export type DiskWorkerCalls = {
 	start: { directory: string; sync: boolean };
 	list: Record<string, never>;
 	open: { name: string; create: boolean };
-	append: { handle: number; offset: number; data: Uint8Array; keepFreeBytes: number };
+	append: { handle: number; offset: number; data: Uint8Array; keepFreeBytes: number; sync: boolean };
 	sync: { handle: number };
 	read: { handle: number; offset: number; length: number };
 	truncate: { handle: number; sizeBytes: number };
@@ -27,6 +27,15 @@ export function diskWorker(): void {
 	let durable = true;
 
 	const noSpace = () => Object.assign(new Error("the disk is nearly full"), { code: "ENOSPC" });
+	/** An error here has a code of its own: even "no space" means that what was written before may be lost. */
+	const datasync = (handle: number) => {
+		if (!durable) return;
+		try {
+			fs.fdatasyncSync(handle);
+		} catch (error) {
+			throw Object.assign(new Error(String(error)), { code: "ESYNC" });
+		}
+	};
 	const calls: { [K in keyof DiskWorkerCalls]: (args: DiskWorkerCalls[K]) => unknown } = {
 		start(args) {
 			directory = args.directory;
@@ -39,7 +48,7 @@ export function diskWorker(): void {
 			const handle = fs.openSync(`${directory}/${name}`, create ? O_RDWR | O_CREAT | O_EXCL : O_RDWR, 0o600);
 			return { handle, sizeBytes: fs.fstatSync(handle).size };
 		},
-		append({ handle, offset, data, keepFreeBytes }) {
+		append({ handle, offset, data, keepFreeBytes, sync }) {
 			const space = fs.statfsSync(directory);
 			if (space.bavail * space.bsize < data.length + keepFreeBytes) throw noSpace();
 			let written = 0;
@@ -48,10 +57,9 @@ export function diskWorker(): void {
 				if (count === 0) throw noSpace();
 				written += count;
 			}
+			if (sync) datasync(handle);
 		},
-		sync({ handle }) {
-			if (durable) fs.fdatasyncSync(handle);
-		},
+		sync: ({ handle }) => datasync(handle),
 		read({ handle, offset, length }) {
 			const data = new Uint8Array(length);
 			let done = 0;

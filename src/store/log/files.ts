@@ -13,6 +13,8 @@ export interface LogFile {
 	 * of the disk would stay free (default 0).
 	 */
 	append(data: Uint8Array, keepFreeBytes?: number): Promise<void>;
+	/** `append` and `sync` in one; `no-space` is only ever the append's. */
+	appendDurably(data: Uint8Array, keepFreeBytes?: number): Promise<void>;
 	/** fdatasync: data and size are durable. */
 	sync(): Promise<void>;
 	/** Fewer bytes than asked for only at the end of the file. */

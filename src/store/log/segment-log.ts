@@ -159,7 +159,7 @@ export class SegmentLog {
 
 	async #write(data: Uint8Array, sizeBefore: number, keepFreeBytes: number): Promise<void> {
 		try {
-			await this.#active.append(data, keepFreeBytes);
+			await this.#active.appendDurably(data, keepFreeBytes);
 		} catch (error) {
 			if (!isAppError(error, "no-space")) throw error;
 			await notSpace(async () => {
@@ -168,7 +168,6 @@ export class SegmentLog {
 			});
 			throw error;
 		}
-		await notSpace(() => this.#active.sync());
 	}
 
 	async #rotate(keepFreeBytes: number): Promise<void> {
