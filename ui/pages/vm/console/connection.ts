@@ -31,8 +31,9 @@ export class ConsoleConnection {
 
 	constructor(
 		private readonly openConsole: () => Promise<OpenConsole>,
-		private readonly nowMs: () => number = Date.now,
-		private readonly schedule: (run: () => void, ms: number) => ReturnType<typeof setTimeout> = setTimeout,
+		private readonly nowMs: () => number = () => Date.now(),
+		private readonly schedule: (run: () => void, ms: number) => ReturnType<typeof setTimeout> = (run, ms) =>
+			setTimeout(run, ms),
 	) {}
 
 	/** From closed, waiting or failed; the tries start counting anew. */
