@@ -4,26 +4,7 @@
  * system are. What the path turns out to be (a symlink, a device) is checked again by the node that opens it.
  */
 import { AppError } from "../lib/errors.ts";
-
-/** Folders that are never a pool, with everything in them. */
-const systemFolders = [
-	"/bin",
-	"/boot",
-	"/dev",
-	"/etc",
-	"/lib",
-	"/lib64",
-	"/proc",
-	"/root",
-	"/run",
-	"/sbin",
-	"/sys",
-	"/usr",
-];
-/** Never read as an image. */
-const secretFolders = ["/dev", "/etc", "/proc", "/run", "/sys"];
-
-const isInside = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
+import { imagePathRefusal, isInside, poolPathRefusal } from "../model/host-paths.ts";
 
 /** The path without a trailing slash; `invalid` with the field's path when it is not acceptable. */
 export function checkHostPath(
@@ -42,8 +23,8 @@ export function checkHostPath(
 	if (Buffer.byteLength(trimmed) > 4095) refuse("It is too long.");
 	const parts = trimmed.slice(1).split("/");
 	if (parts.some((part) => part === "" || part === "." || part === "..")) refuse("It contains '//', '/./' or '/../'.");
-	for (const folder of options.use === "pool" ? systemFolders : secretFolders)
-		if (isInside(trimmed, folder)) refuse(`It is inside ${folder}.`);
+	const refusal = options.use === "pool" ? poolPathRefusal(trimmed) : imagePathRefusal(trimmed);
+	if (refusal !== null) refuse(refusal);
 	const ownPools = `${options.dataDir}/pools`;
 	if (options.use === "pool" && isInside(trimmed, ownPools) && trimmed !== ownPools) return trimmed;
 	if (isInside(trimmed, options.dataDir)) refuse("It is inside the folder of LimiQuantix itself.");

@@ -1,15 +1,14 @@
 /**
  * Opening a file of this node that a person named. Refused: symbolic links in the last place, everything that is not a
- * regular file, the kernel's own file systems, and folders that are ours. The check is made on the open file, so
- * swapping the path meanwhile changes nothing.
+ * regular file, the system's folders of the model's list, and folders that are ours. The check is made on the open file
+ * and its real path, so links on the way and swapping the path meanwhile change nothing.
  */
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, readlink, realpath } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { AppError } from "../../lib/errors.ts";
+import { imagePathRefusal, isInside } from "../../model/host-paths.ts";
 import { errnoOf, fileError } from "../file-errors.ts";
-
-const kernelPaths = ["/proc", "/sys", "/dev"];
 
 export type HostFile = { file: FileHandle; realPath: string; sizeBytes: number };
 
@@ -36,8 +35,9 @@ export async function openHostFile(path: string, protectedPaths: readonly string
 		const found = await file.stat();
 		if (!found.isFile()) throw refuse("it is not a regular file");
 		const realPath = await readlink(`/proc/self/fd/${file.fd}`);
-		const forbidden = [...kernelPaths, ...(await resolved(protectedPaths))];
-		if (forbidden.some((folder) => isBelow(realPath, folder))) throw refuse("it is in a folder of the system");
+		const forbidden = await resolved(protectedPaths);
+		if (imagePathRefusal(realPath) !== null || forbidden.some((folder) => isInside(realPath, folder)))
+			throw refuse("it is in a folder of the system");
 		return { file, realPath, sizeBytes: found.size };
 	} catch (error) {
 		await file.close();
@@ -57,6 +57,3 @@ async function resolved(paths: readonly string[]): Promise<string[]> {
 	}
 	return all;
 }
-
-const isBelow = (path: string, folder: string): boolean =>
-	path === folder || path.startsWith(`${folder.replace(/\/+$/, "")}/`);

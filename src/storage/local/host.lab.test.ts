@@ -107,6 +107,7 @@ test("imports regular files from outside only", () =>
 		await writeFile(file, pattern(MiB));
 		await symlink(file, join(folder, "link.img"));
 		await symlink("/", join(folder, "everything"));
+		await symlink("/etc", join(folder, "configuration"));
 		await run("mkfifo", ["--", join(folder, "pipe")], { timeoutMs: 5000 });
 		const secrets = join(folder, "secrets");
 		await mkdir(secrets);
@@ -118,6 +119,7 @@ test("imports regular files from outside only", () =>
 			...["disk.img", "", "relative/path", "/nonexistent/file", "/proc/self/environ", "/sys/kernel/notes", "/dev/zero"],
 			...["/dev/null", folder, join(folder, "link.img"), join(folder, "pipe"), join(folder, "everything/dev/zero")],
 			...[join(folder, "everything/proc/self/maps"), join(secrets, "key"), join(secrets, "..", "secrets", "key")],
+			...[join(folder, "everything/etc/passwd"), join(folder, "configuration/passwd"), "/var/run/utmp"],
 			...[await guarded.imagePath(own), join(root, "limiquantix-pool.json"), `${file}\0.txt`, `/${"a".repeat(5000)}`],
 			'json:{"driver":"file","filename":"/etc/passwd"}',
 			"nbd://127.0.0.1/x",
