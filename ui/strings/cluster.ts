@@ -6,7 +6,6 @@ export const cluster = {
 	rename: "Rename cluster",
 	renameNode: "Rename node",
 	renameFailed: "The name was not changed",
-	renamed: "Renamed",
 	version: "Version",
 	quorum: "Quorum",
 	quorumYes: "Yes: changes are accepted",

@@ -26,7 +26,6 @@ export const devices = {
 	noImages: "There is no image ready to be used as a disk.",
 	diskName: "Volume name",
 	diskAttached: (created: string) => `The volume ${created} was made, but could not be attached. It is in its pool.`,
-	waitingForVolume: "Making the volume",
 	resize: "Resize",
 	resizeTitle: (name: string) => `Resize ${name}`,
 	resizeFailed: "The disk was not resized",

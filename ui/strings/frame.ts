@@ -16,9 +16,6 @@ export const frame = {
 	cluster: "Cluster",
 	administration: "Administration",
 	tree: "Nodes and VMs",
-	treeEmpty: "No VMs yet",
-	expand: (name: string) => `Show the VMs of ${name}`,
-	collapse: (name: string) => `Hide the VMs of ${name}`,
 	health: { good: "Healthy", warning: "Needs attention", bad: "Trouble", unknown: "State unknown" },
 	healthTitle: (word: string) => `Cluster: ${word}`,
 	user: (name: string) => `Signed in as ${name}`,
@@ -38,7 +35,6 @@ export const frame = {
 	noQuorum: "No quorum: read-only",
 	noQuorumText:
 		"Too few nodes of the cluster can reach each other, so nothing can be changed now. VMs and consoles keep working; what you see may be out of date.",
-	sessionOver: "Your session has ended. Sign in again.",
 	palette: {
 		title: "Search and commands",
 		none: "Nothing found",

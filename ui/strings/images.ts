@@ -70,7 +70,6 @@ export const images = {
 		resume: "Resume",
 		chooseSame: (file: string) => `Choose ${file} again to go on`,
 		chooseAny: "Choose the same file again to go on",
-		goOn: "Go on",
 		otherFile: (expected: string) => `This is another file. The upload began with ${expected}.`,
 		otherSize: (size: string) => `This file has another size. The upload is of ${size}.`,
 		cancel: "Cancel upload",

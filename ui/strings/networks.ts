@@ -29,7 +29,6 @@ export const networks = {
 	notInSubnet: "This address is not in the subnet of the gateway.",
 	dhcpOrder: "The last address comes before the first.",
 	gatewayInRange: "The gateway's own address is in this range.",
-	summaryNat: (subnet: string) => subnet,
 	dhcp: "DHCP",
 	dhcpRange: (start: string, end: string) => `${start} to ${end}`,
 	nodes: "Nodes",

@@ -37,7 +37,6 @@ export const overview = {
 	noPools: "There is no storage pool yet.",
 	tcgTitle: "VMs run without hardware virtualization",
 	tcgText: (nodes: string) => `${nodes}: QEMU emulates the CPU (TCG), which is many times slower.`,
-	tcgWhy: "Why",
 	welcomeLink: "First steps",
 	clusterLine: (version: string) => `LimiQuantix ${version}`,
 	quorum: "Quorum",

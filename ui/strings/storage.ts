@@ -3,8 +3,6 @@ export const storage = {
 	title: "Storage",
 	pools: "Pools",
 	volumes: "Volumes",
-	onePool: "pool",
-	oneVolume: "volume",
 	poolsCaption: "Storage pools",
 	volumesCaption: "Volumes",
 	freeSpace: (size: string) => `${size} free`,
@@ -90,5 +88,4 @@ export const storage = {
 	notReady: (state: string) => `The volume is not ready (${state}).`,
 	error: "What failed",
 	details: "Details",
-	makeImage: "Make an image of it",
 } as const;

@@ -53,6 +53,5 @@ export const tasks = {
 	stateFilter: "State",
 	details: "Details",
 	failure: (what: string, name: string) => (name === "" ? what : `${what} ${name}`),
-	pageText: "The history of what was done, newest first.",
 	uploads: "Uploads",
 } as const;

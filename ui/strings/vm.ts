@@ -41,7 +41,6 @@ export const vm = {
 		none: (action: string) => `None of the chosen VMs can be used with "${action}" now.`,
 		stopTitle: (count: number) => (count === 1 ? "Stop 1 VM" : `Stop ${count} VMs`),
 		deleteTitle: (count: number) => (count === 1 ? "Delete 1 VM" : `Delete ${count} VMs`),
-		skipped: (count: number, reason: string) => `${count} skipped: ${reason}`,
 		someFailed: (action: string, count: number) => `${action}: ${count} failed`,
 		typed: (count: number) => `delete ${count}`,
 	},

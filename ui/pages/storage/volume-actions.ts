@@ -8,6 +8,7 @@ import type { Volume } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
 import type { Action } from "../../components/menu.tsx";
+import { devices } from "../../strings/devices.ts";
 import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
 
@@ -28,6 +29,15 @@ function inUse({ vmId }: Volume): string | null {
 	return power === "stopped" || power === "failed" ? null : t.cloneRunning;
 }
 
+/** Pools differ in whether a disk can grow under a running guest. */
+export function resizeObstacle(volume: Volume): string | null {
+	const power = volume.vmId === null ? "stopped" : live.vm.peek(volume.vmId)?.status.powerState;
+	const offline = power === "stopped" || power === "failed";
+	const capabilities = live.pool.peek(volume.poolId)?.nodes.find((node) => node.capabilities !== null)?.capabilities;
+	if (!offline && capabilities?.resizeOnline === false) return devices.resizeOffline;
+	return roleObstacle("volumeResize") ?? notReady(volume);
+}
+
 export function volumeActions(volume: Volume, { onClone, onResize, after }: Handlers): Action[] {
 	const download = (format: "qcow2" | "raw"): Action => ({
 		id: `download-${format}`,
@@ -41,7 +51,7 @@ export function volumeActions(volume: Volume, { onClone, onResize, after }: Hand
 			id: "resize",
 			label: t.resize,
 			icon: Maximize2,
-			obstacle: roleObstacle("volumeResize") ?? notReady(volume),
+			obstacle: resizeObstacle(volume),
 			onSelect: () => onResize(volume),
 		},
 		{

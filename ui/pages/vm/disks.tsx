@@ -22,6 +22,7 @@ import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
 import { ResizeDialog } from "../storage/resize-dialog.tsx";
+import { resizeObstacle } from "../storage/volume-actions.ts";
 import { AddDiskPanel } from "./add-disk.tsx";
 import { CdromsCard } from "./cdroms.tsx";
 import { followVolumeRelease } from "./release.ts";
@@ -93,7 +94,8 @@ export function DisksTab({ vm }: { vm: Vm }) {
 		{
 			id: "resize",
 			label: t.resize,
-			obstacle: obstacleOf("update-hardware", "volumeResize", vm) ?? (volume ? null : common.notYetKnown),
+			obstacle:
+				obstacleOf("update-hardware", "volumeResize", vm) ?? (volume ? resizeObstacle(volume) : common.notYetKnown),
 			onSelect: () => setResizing(volume ?? null),
 		},
 		{ id: "open", label: t.open, onSelect: () => route(href("volume", { volumeId })) },

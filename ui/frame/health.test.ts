@@ -1,0 +1,58 @@
+import { expect, test } from "bun:test";
+import type { ClusterInfo } from "../api/types.ts";
+import { seed } from "../dev/mock/seed.ts";
+import { findProblems, type HealthInput, healthOf } from "./health.ts";
+
+const state = seed({ vms: 12 });
+state.stop();
+const cluster: ClusterInfo = {
+	id: "c",
+	generation: 1,
+	createdAt: "",
+	updatedAt: "",
+	name: "lab",
+	version: "0.1.0",
+	quorum: true,
+	leaderNodeId: null,
+	demoAvailable: false,
+	firstRun: false,
+};
+const input: HealthInput = {
+	cluster,
+	nodes: [...state.tables.node.values()],
+	vms: [...state.tables.vm.values()],
+	pools: [...state.tables.pool.values()],
+	images: [...state.tables.image.values()],
+	networks: [...state.tables.network.values()],
+};
+
+test("a failed VM and a bad image need attention, and do not make the cluster bad", () => {
+	const problems = findProblems(input);
+	expect(problems.map(({ kind, name }) => `${kind} ${name}`)).toEqual(["vm cache-02", "image old-appliance"]);
+	expect(problems[0]?.text).toContain("no space left");
+	expect(healthOf(input, problems)).toBe("warning");
+	expect(healthOf(input, [])).toBe("good");
+});
+
+test("no quorum, a node that is away and a pool in error are trouble, first in the list", () => {
+	const [node] = input.nodes;
+	const [pool] = input.pools;
+	if (!node || !pool) throw new Error("the seed is empty");
+	const bad: HealthInput = {
+		...input,
+		cluster: { ...cluster, quorum: false },
+		nodes: [{ ...node, status: { ...node.status, phase: "not-ready", reason: "no answer" } }],
+		pools: [{ ...pool, phase: "error" }],
+	};
+	const problems = findProblems(bad);
+	expect(problems.slice(0, 3).map(({ kind, severity }) => `${kind} ${severity}`)).toEqual([
+		"cluster error",
+		"node error",
+		"pool error",
+	]);
+	expect(healthOf(bad, problems)).toBe("bad");
+});
+
+test("nothing known yet is unknown, not healthy", () => {
+	expect(healthOf({ cluster: null, nodes: [] }, [])).toBe("unknown");
+});
