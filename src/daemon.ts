@@ -164,6 +164,7 @@ export async function startDaemon(config: Config, logger: Logger): Promise<Daemo
 			consoles.stop();
 			api.close();
 			await Promise.all([outside.stop(), local.stop(true)]);
+			await auth.close();
 			await node.stop();
 			await store.close();
 		},

@@ -131,7 +131,15 @@ test("images", async () => {
 	expect(first.body).toEqual({ receivedBytes: 3 });
 	const again = admin.call("imageContentPut", { path, headers: { "upload-offset": 0 }, body: new Uint8Array([1]) });
 	await expect(again).rejects.toMatchObject({ code: "wrong-state" });
-	expect((await admin.call("imageUploadStatus", { path })).body).toEqual({ receivedBytes: 3, fileSizeBytes: 6 });
+	await admin.call("imageContentPut", { path, headers: { "upload-offset": 3 }, body: new Uint8Array([4, 5]) });
+	const uploads = harness.store.all("audit", { operation: "imageContentPut" });
+	const outcomes = uploads.map(({ outcome, errorCode }) => [outcome, errorCode]).sort();
+	expect(outcomes).toEqual([
+		["accepted", null],
+		["rejected", "wrong-state"],
+	]);
+	expect(uploads[0]?.targets).toEqual([{ kind: "image", id: image.id, name: "debian" }]);
+	expect((await admin.call("imageUploadStatus", { path })).body).toEqual({ receivedBytes: 5, fileSizeBytes: 6 });
 	await harness.store.proposer.proposeSystem({ kind: "imageStatus", id: image.id, phase: "importing" });
 	await readyImage(image.id);
 	await finish(taskLocation);
@@ -262,6 +270,9 @@ test("VMs: inside", async () => {
 	});
 	expect(limited.body.viewOnly).toBe(true);
 	expect(harness.console.requests.map((request) => request.viewOnly)).toEqual([false, true]);
+	const tickets = harness.store.all("audit", { operation: "vmConsoleTicketCreate" });
+	expect(tickets.map(({ requester }) => requester.name).sort()).toEqual(["admin", "viewer"]);
+	expect(tickets[0]).toMatchObject({ outcome: "accepted", targets: [{ kind: "vm", id: vm.id, name: vm.name }] });
 });
 
 test("foreign VMs", async () => {

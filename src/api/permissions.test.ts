@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Role, roles } from "../model/access.ts";
 import { isAllowed, permissions } from "../model/permissions.ts";
-import { type ApiHarness, createApiHarness } from "../testing/api/api-harness.ts";
+import { type ApiHarness, createApiHarness, password } from "../testing/api/api-harness.ts";
 import { fixtureId } from "../testing/fixtures.ts";
 import { checkRoutes, routes } from "./routes.ts";
 
@@ -22,7 +22,7 @@ describe("who may call what", () => {
 			const path = unknownPath(route.path);
 			const statusFor = async (as: Role | "nobody" | "local"): Promise<number> => {
 				if (route.operationId === endsOwnSession && as !== "nobody" && as !== "local") {
-					const { secret } = await harness.auth.signIn(as, "correct horse battery", {
+					const { secret } = await harness.auth.signIn(as, password, {
 						remoteAddress: null,
 						userAgent: null,
 					});
@@ -65,7 +65,9 @@ test("a denial of somebody signed in is in the audit; one of a stranger is no wr
 	expect((await harness.request("GET", "/v1/users")).status).toBe(401);
 	expect((await harness.request("GET", "/v1/users", { as: { secret: "lqs_nothing" } })).status).toBe(401);
 	expect(harness.store.appliedIndex).toBe(before);
-	expect((await harness.request("GET", "/v1/users", { as: "operator" })).status).toBe(403);
+	// A session of its own: those above have had their share of records for this minute.
+	const { secret } = await harness.auth.signIn("operator", password, { remoteAddress: null, userAgent: null });
+	expect((await harness.request("GET", "/v1/users", { as: { secret } })).status).toBe(403);
 	const { body } = await harness
 		.client("admin")
 		.call("auditList", { query: { outcome: ["denied"], operation: ["userList"] } });
@@ -75,4 +77,14 @@ test("a denial of somebody signed in is in the audit; one of a stranger is no wr
 		remoteAddress: "192.0.2.1",
 		errorCode: "forbidden",
 	});
+});
+
+test("many denials at once are few writes", async () => {
+	const { secret } = await harness.auth.signIn("viewer", password, { remoteAddress: null, userAgent: null });
+	const before = harness.store.appliedIndex;
+	const answers = await Promise.all(
+		Array.from({ length: 64 }, () => harness.request("GET", "/v1/users", { as: { secret } })),
+	);
+	expect(answers.every(({ status }) => status === 403)).toBe(true);
+	expect(harness.store.appliedIndex - before).toBe(10);
 });

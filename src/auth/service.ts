@@ -15,11 +15,13 @@ import type { Random } from "../lib/random.ts";
 import type { Session, User } from "../model/access.ts";
 import { type OperationId, roleAtLeast } from "../model/permissions.ts";
 import type { Proposer, Store } from "../store/store.ts";
+import { type AuditEntry, AuditRecorder } from "./audit-recorder.ts";
 import { CredentialWatch } from "./credential-watch.ts";
 import { addressKey, FailureLimiter } from "./failure-limiter.ts";
 import type { Identity } from "./identity.ts";
 import type { PasswordHasher } from "./passwords.ts";
 import { hashSecret, type NewSecret, newSecret, secretKind } from "./secrets.ts";
+import { SignInLog } from "./sign-in-log.ts";
 
 export const sessionLifetimeMs = 12 * 3_600_000;
 export const sessionCookie = "lqx_session";
@@ -51,11 +53,15 @@ export class AuthService {
 	readonly #byUser: FailureLimiter;
 	readonly #byAddress: FailureLimiter;
 	readonly #badSecrets: FailureLimiter;
+	readonly #audit: AuditRecorder;
+	readonly #signInLog: SignInLog;
 	#figures = { loginFailures: 0, loginsRefused: 0, badCredentials: 0 };
 
 	constructor(deps: AuthDeps) {
 		this.#deps = deps;
 		this.#watch = new CredentialWatch(deps.store, deps.clock);
+		this.#audit = new AuditRecorder(deps);
+		this.#signInLog = new SignInLog(deps.clock, deps.logger);
 		const backOff = { firstDelayMs: 1000, maxDelayMs: 300_000, forgetAfterMs: 900_000, maxKeys: 10_000 };
 		this.#byUser = new FailureLimiter(deps.clock, { ...backOff, free: 5 });
 		this.#byAddress = new FailureLimiter(deps.clock, { ...backOff, free: 20 });
@@ -156,37 +162,42 @@ export class AuthService {
 		return this.#watch.watch(identity, onRevoked);
 	}
 
-	/** Leaves an audit record of a denial. Waits for it; a failure to write it is logged and does not change the answer. */
-	async recordDenial(identity: Identity, operation: OperationId, remoteAddress: string | null): Promise<void> {
-		const { proposer, clock, ids, logger } = this.#deps;
-		const time = toRfc3339(clock.nowMs());
-		const { requester } = identity;
-		const record = { id: ids.newId(), time, requester, remoteAddress, operation, outcome: "denied" as const };
-		try {
-			await proposer.proposeSystem({
-				kind: "auditAppend",
-				record: { ...record, targets: [], errorCode: "forbidden" },
-			});
-		} catch (error) {
-			logger.warn("a denial could not be recorded", { operation, requester, error });
-		}
+	/** Leaves an audit record of a denial: see AuditRecorder, which bounds how many there are. */
+	recordDenial(identity: Identity, operation: OperationId, remoteAddress: string | null): Promise<void> {
+		return this.recordUse({
+			...{ identity, operation, remoteAddress },
+			...{ outcome: "denied", errorCode: "forbidden", targets: [] },
+		});
+	}
+
+	/** Leaves an audit record of what is no command (an upload, a console), bounded in the same way. */
+	recordUse(entry: AuditEntry): Promise<void> {
+		return this.#audit.record(entry);
 	}
 
 	figures(): AuthFigures {
 		return { ...this.#figures, watched: this.#watch.size, hashing: this.#deps.passwords.load() };
 	}
 
-	close(): void {
+	/** Writes what is not written yet; the store is closed after it. */
+	async close(): Promise<void> {
 		this.#watch.close();
+		this.#signInLog.close();
+		await this.#audit.close();
 	}
 
 	/** One guess, with the lock-outs around it. */
 	async #attempt(name: string, remoteAddress: string | null, password: string, stored: string | null) {
 		const address = remoteAddress === null ? null : addressKey(remoteAddress);
-		if (address === null) return this.#deps.passwords.verify(password, stored);
+		if (address === null) {
+			const good = await this.#deps.passwords.verify(password, stored);
+			if (!good) this.#signInLog.failed({ remoteAddress, reason: "wrong" });
+			return good;
+		}
 		const waitMs = Math.max(this.#byUser.waitMs(name), this.#byAddress.waitMs(address));
 		if (waitMs > 0) {
 			this.#figures.loginsRefused += 1;
+			this.#signInLog.failed({ remoteAddress, reason: "locked" });
 			throw tooMany(waitMs);
 		}
 		this.#byUser.fail(name);
@@ -203,7 +214,10 @@ export class AuthService {
 		if (good) {
 			this.#byUser.succeed(name);
 			this.#byAddress.takeBack(address);
-		} else this.#figures.loginFailures += 1;
+		} else {
+			this.#figures.loginFailures += 1;
+			this.#signInLog.failed({ remoteAddress, reason: "wrong" });
+		}
 		return good;
 	}
 }

@@ -125,6 +125,9 @@ export const AuditRecord = Strict(
 		targets: Type.Array(ResourceRef),
 		/** For rejected and denied: the error code. */
 		errorCode: Nullable(Type.String()),
+		count: Type.Optional(
+			Type.Integer({ minimum: 1, description: "How many this record stands for, when it is more than one" }),
+		),
 	},
 	{ $id: "AuditRecord" },
 );

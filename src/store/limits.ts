@@ -21,7 +21,9 @@ export const maxUnfinishedTasks = 100;
 /** (*) Rows that one prune deletes of each table, and rows that stay at most whatever their age. */
 export const maxPrunedRows = 5_000;
 export const maxFinishedTasks = 50_000;
+/** Accepted and rejected mutations. Denials, which need no rights, have a bound of their own and never push these out. */
 export const maxAuditRecords = 500_000;
+export const maxAuditDenials = 50_000;
 /** Bounds are enforced every so many commands, not at each. (*) */
 export const trimInterval = 64;
 export const maxPageSize = 1000;

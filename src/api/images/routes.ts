@@ -1,13 +1,14 @@
 /** Images: disk images and ISO files. Uploads come in parts, so that they can go on after an interruption. */
 
 import { Type } from "@sinclair/typebox";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, toAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { UploadProgress, UploadStatus } from "../../model/api.ts";
 import { roleAtLeast } from "../../model/permissions.ts";
 import { Strict } from "../../model/schema.ts";
 import { Image, ImageCreate, ImageFormat, ImagePage, ImageUpdate } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
+import type { RequestContext } from "../context.ts";
 import { checkHostPath } from "../host-path.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
@@ -130,7 +131,9 @@ export const imageRoutes: Route[] = [
 			if (image.phase !== "uploading")
 				throw new AppError("wrong-state", `The image is ${image.phase}; it takes no upload.`);
 			const service = nodeServiceFor(context, image.nodeId);
-			return ok(await service.writeImageContent(image.id, headers["upload-offset"], body));
+			const offset = headers["upload-offset"];
+			const written = service.writeImageContent(image.id, offset, body);
+			return ok(await (offset === 0 ? withBeginRecorded(context, image, written) : written));
 		},
 	}),
 	route({
@@ -168,3 +171,21 @@ export const imageRoutes: Route[] = [
 		},
 	}),
 ];
+
+/** The parts of an upload are one change: its beginning, taken or not, is what the audit has of it. */
+async function withBeginRecorded<T>(context: RequestContext, image: Image, first: Promise<T>): Promise<T> {
+	const { operation, remoteAddress, services } = context;
+	const record = (errorCode: string | null) =>
+		services.auth.recordUse({
+			...{ identity: context.caller(), operation, remoteAddress, errorCode },
+			...{ outcome: errorCode === null ? "accepted" : "rejected", targets: [refTo("image", image)] },
+		});
+	try {
+		const result = await first;
+		await record(null);
+		return result;
+	} catch (error) {
+		await record(toAppError(error).code);
+		throw error;
+	}
+}

@@ -93,6 +93,11 @@ export const vmInspectRoutes: Route[] = [
 			const viewOnly = identity.role === "viewer" || (body.viewOnly ?? false);
 			const { kind, type } = body;
 			const issued = await context.services.console.createTicket({ vmId: vm.id, kind, type, viewOnly, identity });
+			const { operation, remoteAddress, services } = context;
+			await services.auth.recordUse({
+				...{ identity, operation, remoteAddress, outcome: "accepted", errorCode: null },
+				targets: [vmRef(vm)],
+			});
 			return made(issued);
 		},
 	}),

@@ -1,10 +1,20 @@
-/** The bounds that do not depend on age: events, results of commands, idempotency keys. */
+/** The bounds that do not depend on age: denials, events, results of commands, idempotency keys. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import type { AuditRecord } from "../../model/access.ts";
 import { fixtureId } from "../../testing/fixtures.ts";
-import { maxCommandResults, maxEventBytes, maxEvents, maxIdempotencyKeys, trimInterval } from "../limits.ts";
+import { encodeCommand } from "../codec.ts";
+import {
+	maxAuditDenials,
+	maxCommandResults,
+	maxEventBytes,
+	maxEvents,
+	maxIdempotencyKeys,
+	trimInterval,
+} from "../limits.ts";
 import { openMemoryState } from "../sqlite/database.ts";
 import { SqliteReader } from "../sqlite/reader.ts";
 import type { StateDatabase } from "../sqlite/state-database.ts";
+import { applyEntry } from "./apply.ts";
 import { trim } from "./prune.ts";
 
 let state: StateDatabase;
@@ -63,4 +73,32 @@ test("results of commands and idempotency keys are kept up to a number", () => {
 	);
 	expect(state.row<{ count: number }>("SELECT count(*) AS count FROM idempotency")?.count).toBe(maxIdempotencyKeys);
 	expect(state.idempotencyRow(`key-${last}`)).not.toBeNull();
+});
+
+test("denials push out older denials, never the records of mutations", () => {
+	const timeMs = Date.UTC(2026, 0, 2);
+	const requester = { kind: "system", id: null, name: "system" } as const;
+	const record = (position: number, outcome: AuditRecord["outcome"]): AuditRecord => ({
+		...{ id: fixtureId(position), time: new Date(timeMs + position).toISOString(), requester, remoteAddress: null },
+		...{ operation: "userList", outcome, targets: [], errorCode: outcome === "accepted" ? null : "forbidden" },
+	});
+	state.transaction(() => {
+		state.insertAudit(record(0, "accepted"));
+		state.insertAudit(record(1, "rejected"));
+		for (let position = 2; position < maxAuditDenials + 42; position++) state.insertAudit(record(position, "denied"));
+	});
+	const before = "2025-01-01T00:00:00.000Z";
+	const outcome = applyEntry(state, {
+		...{ index: 1, term: 1 },
+		data: encodeCommand({
+			...{ id: fixtureId(1), timeMs, requester, remoteAddress: null, operation: "system" },
+			...{ idempotencyKey: null, credential: null },
+			body: { kind: "prune", tasksBefore: before, sessionsExpiredBefore: before, auditBefore: before },
+		}),
+	});
+	expect(outcome?.result).toHaveProperty("applied");
+	expect(reader.count("audit", { outcome: "denied" })).toBe(maxAuditDenials);
+	expect(reader.get("audit", fixtureId(41))).toBeNull();
+	expect(reader.get("audit", fixtureId(42))).not.toBeNull();
+	expect(reader.count("audit", { outcome: ["accepted", "rejected"] })).toBe(2);
 });

@@ -6,6 +6,7 @@ import { AppError } from "../../lib/errors.ts";
 import { isTimestamp } from "../../model/validate.ts";
 import {
 	idempotencyKeptMs,
+	maxAuditDenials,
 	maxAuditRecords,
 	maxCommandResults,
 	maxEventBytes,
@@ -57,14 +58,24 @@ function pruneSessions(context: ApplyContext, before: string): void {
 }
 
 function pruneAudit(context: ApplyContext, before: string): void {
-	const { state } = context;
-	const count = state.row<{ count: number }>("SELECT count(*) AS count FROM audit")?.count ?? 0;
-	const old: Ids = state.rows("SELECT id FROM audit WHERE time < ? ORDER BY time, id LIMIT ?", before, maxPrunedRows);
+	const old: Ids = context.state.rows(
+		"SELECT id FROM audit WHERE time < ? ORDER BY time, id LIMIT ?",
+		before,
+		maxPrunedRows,
+	);
 	for (const { id } of old) context.removeSilently("audit", id);
-	const excess = Math.min(count - old.length - maxAuditRecords, maxPrunedRows - old.length);
+	pruneOutcomes(context, "outcome = 'denied'", maxAuditDenials);
+	pruneOutcomes(context, "outcome <> 'denied'", maxAuditRecords);
+}
+
+/** Whoever is denied decides how often: denials and the rest are counted apart. */
+function pruneOutcomes(context: ApplyContext, which: string, kept: number): void {
+	const { state } = context;
+	const count = state.row<{ count: number }>(`SELECT count(*) AS count FROM audit WHERE ${which}`)?.count ?? 0;
+	const excess = Math.min(count - kept, maxPrunedRows);
 	if (excess <= 0) return;
-	for (const { id } of state.rows<{ id: string }>("SELECT id FROM audit ORDER BY time, id LIMIT ?", excess))
-		context.removeSilently("audit", id);
+	const oldest: Ids = state.rows(`SELECT id FROM audit WHERE ${which} ORDER BY time, id LIMIT ?`, excess);
+	for (const { id } of oldest) context.removeSilently("audit", id);
 }
 
 /** Deletes the oldest events, results of commands and idempotency keys beyond their bounds. `index`: applied just now. */

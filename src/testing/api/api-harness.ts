@@ -121,7 +121,7 @@ export async function createApiHarness(options: { clock?: Clock; logger?: Logger
 		},
 		async close() {
 			api.close();
-			auth.close();
+			await auth.close();
 			await Promise.all(listeners.map((listener) => listener.stop(true)));
 			await store.close();
 		},

@@ -128,7 +128,7 @@ export async function startWholeNode(): Promise<WholeNode> {
 			api.close();
 			await Promise.all([local.stop(true), outside.stop(true)]);
 			await node.stop();
-			auth.close();
+			await auth.close();
 			await store.close();
 			rmSync(folder, { recursive: true, force: true });
 		},

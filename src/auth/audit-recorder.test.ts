@@ -1,0 +1,88 @@
+/** How many audit records somebody can cause, and what is left of the rest. */
+import { expect, test } from "bun:test";
+import { idSource } from "../lib/ids.ts";
+import { silentLogger } from "../lib/log.ts";
+import { systemRandom } from "../lib/random.ts";
+import type { AuditRecord } from "../model/access.ts";
+import { fixtureId } from "../testing/fixtures.ts";
+import { ManualClock } from "../testing/manual-clock.ts";
+import { type AuditEntry, AuditRecorder, recordedOneByOne } from "./audit-recorder.ts";
+import { type Identity, localIdentity } from "./identity.ts";
+
+const identityOf = (number: number): Identity => ({
+	...localIdentity,
+	role: "viewer",
+	credential: { kind: "session", id: fixtureId(number) },
+});
+
+function setUp() {
+	const clock = new ManualClock();
+	const records: AuditRecord[] = [];
+	const recorder = new AuditRecorder({
+		clock,
+		ids: idSource(clock, systemRandom),
+		logger: silentLogger,
+		proposer: {
+			propose: () => Promise.reject(new Error("not a system command")),
+			async proposeSystem(body) {
+				if (body.kind === "auditAppend") records.push(body.record);
+				return { index: 1, targets: [], taskId: null, replayed: false };
+			},
+		},
+	});
+	const denial = (number: number, changes: Partial<AuditEntry> = {}) =>
+		recorder.record({
+			...{ identity: identityOf(number), operation: "userList", remoteAddress: "192.0.2.1" },
+			...{ outcome: "denied", errorCode: "forbidden", targets: [], ...changes },
+		});
+	return { clock, records, recorder, denial };
+}
+
+test("the first in a minute one by one, the rest as one of each operation", async () => {
+	const { clock, records, recorder, denial } = setUp();
+	await Promise.all(Array.from({ length: 1000 }, () => denial(1)));
+	await denial(1, { operation: "auditList" });
+	expect(records).toHaveLength(recordedOneByOne);
+	expect(records.every((record) => !("count" in record))).toBe(true);
+	// Others are not hidden behind somebody's noise, nor is anything else that the same person does.
+	await denial(2);
+	await denial(1, { outcome: "accepted", errorCode: null, operation: "vmConsoleTicketCreate" });
+	expect(records).toHaveLength(recordedOneByOne + 2);
+	clock.advance(60_000);
+	await recorder.close();
+	expect(records.slice(recordedOneByOne + 2)).toEqual([
+		expect.objectContaining({ operation: "userList", outcome: "denied", count: 1000 - recordedOneByOne }),
+		expect.not.objectContaining({ count: expect.anything() }),
+	]);
+	expect(records.at(-1)).toMatchObject({ operation: "auditList", outcome: "denied" });
+	await denial(1);
+	expect(records).toHaveLength(recordedOneByOne + 5);
+});
+
+test("gathered records name all that was touched, up to a bound", async () => {
+	const { clock, records, recorder, denial } = setUp();
+	for (let number = 0; number < 500; number++)
+		await denial(1, { targets: [{ kind: "vm", id: fixtureId(number), name: `vm-${number}` }] });
+	clock.advance(60_000);
+	await recorder.close();
+	expect(records.at(-1)?.targets).toHaveLength(100);
+	expect(records.at(-1)?.count).toBe(500 - recordedOneByOne);
+});
+
+test("memory is bounded, and what is dropped from it is written first", async () => {
+	const { clock, records, recorder, denial } = setUp();
+	for (let times = 0; times <= recordedOneByOne; times++) await denial(0);
+	for (let number = 1; number <= 10_000; number++) await denial(number);
+	expect(recorder.size).toBe(10_000);
+	expect(clock.waiting).toBe(10_000);
+	expect(records).toHaveLength(recordedOneByOne + 1 + 10_000);
+	await recorder.close();
+	expect([recorder.size, clock.waiting]).toEqual([0, 0]);
+});
+
+test("the end writes what is gathered", async () => {
+	const { records, recorder, denial } = setUp();
+	for (let times = 0; times < recordedOneByOne + 3; times++) await denial(1);
+	await recorder.close();
+	expect(records.at(-1)).toMatchObject({ count: 3 });
+});
