@@ -39,6 +39,8 @@ export interface StorageDriver {
 	/** Makes the pool usable on this node (folders, mount, login); removes half-made leftovers. Idempotent. */
 	activate(): Promise<void>;
 	deactivate(): Promise<void>;
+	/** The pool is deleted for good: its marks go, so that its place can be used anew. What is stored in it stays. Idempotent. */
+	remove(): Promise<void>;
 	/** Fails with `storage` or `timeout` when the pool cannot be used; the message says why. */
 	check(): Promise<PoolUsage>;
 

@@ -83,6 +83,10 @@ export class FakeStorageDriver implements StorageDriver {
 		await this.#enter("deactivate");
 	}
 
+	async remove(): Promise<void> {
+		await this.#enter("remove");
+	}
+
 	async check(): Promise<PoolUsage> {
 		await this.#enter("check");
 		const used = this.#usedBytes();

@@ -38,6 +38,7 @@ export async function adoptVolume(
 	}
 	const record: VolumeRecord = {
 		...{ version: 1, id, format: options.format, file: host.realPath, layers: [], backing: null },
+		adopted: { path: host.realPath, inode: host.inode },
 	};
 	const existing = await folder.readVolume(id);
 	if (existing !== null) {

@@ -9,6 +9,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
+import { isInside } from "../../model/host-paths.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
 import type { LongOptions, PoolUsage, StorageDriver, UploadOptions } from "../driver.ts";
 import type { Step } from "../durable.ts";
@@ -26,7 +27,7 @@ import { LocalVolumes } from "./volumes.ts";
 
 export type LocalDriverOptions = {
 	poolId: string;
-	/** Absolute; made when missing. */
+	/** Absolute; made when missing. A new pool's must be empty and where pool-place.ts allows one. */
 	path: string;
 	random: Random;
 	clock: Clock;
@@ -85,8 +86,9 @@ export class LocalDriver implements StorageDriver {
 
 	async activate(): Promise<void> {
 		const { folder } = this.#context;
+		const { poolId, mayInitialize, protectedPaths } = this.#options;
 		await withFileErrors("preparing the pool's folder", async () => {
-			await folder.prepare(this.#options.poolId, this.#options.mayInitialize ?? true);
+			await folder.prepare(poolId, mayInitialize ?? true, protectedPaths);
 			if (this.#tidied) return;
 			await folder.removeLeftovers();
 			await this.#uploads.removeLeftovers();
@@ -96,6 +98,11 @@ export class LocalDriver implements StorageDriver {
 	}
 
 	async deactivate(): Promise<void> {}
+
+	async remove(): Promise<void> {
+		const { folder } = this.#context;
+		await withFileErrors("removing the pool's marks", () => folder.remove(this.#options.poolId));
+	}
 
 	async check(): Promise<PoolUsage> {
 		const { folder } = this.#context;
@@ -138,7 +145,7 @@ export class LocalDriver implements StorageDriver {
 function checkedRoot(path: string): string {
 	const root = normalize(path).replace(/\/+$/, "");
 	const unfit = !isAbsolute(path) || root === "" || /[\u0000-\u001f]/.test(path);
-	if (unfit || ["/proc", "/sys", "/dev"].some((kernel) => root === kernel || root.startsWith(`${kernel}/`)))
+	if (unfit || ["/proc", "/sys", "/dev"].some((kernel) => isInside(root, kernel)))
 		throw new AppError("invalid", `The folder ${path} cannot hold a storage pool.`);
 	return root;
 }

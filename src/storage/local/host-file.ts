@@ -10,7 +10,7 @@ import { AppError } from "../../lib/errors.ts";
 import { imagePathRefusal, isInside } from "../../model/host-paths.ts";
 import { errnoOf, fileError } from "../file-errors.ts";
 
-export type HostFile = { file: FileHandle; realPath: string; sizeBytes: number };
+export type HostFile = { file: FileHandle; realPath: string; sizeBytes: number; inode: string };
 
 /** The caller closes `file`. Fails with `invalid` (the message says why) or `storage`. */
 export async function openHostFile(path: string, protectedPaths: readonly string[]): Promise<HostFile> {
@@ -38,7 +38,8 @@ export async function openHostFile(path: string, protectedPaths: readonly string
 		const forbidden = await resolved(protectedPaths);
 		if (imagePathRefusal(realPath) !== null || forbidden.some((folder) => isInside(realPath, folder)))
 			throw refuse("it is in a folder of the system");
-		return { file, realPath, sizeBytes: found.size };
+		const { ino } = await file.stat({ bigint: true });
+		return { file, realPath, sizeBytes: found.size, inode: `${ino}` };
 	} catch (error) {
 		await file.close();
 		throw fileError(error, "opening the file");

@@ -4,7 +4,7 @@
  * what it holds afterwards, nothing else lies about, and repeating the operation finishes it.
  */
 import { expect, test } from "bun:test";
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
@@ -174,7 +174,9 @@ async function copyOfPool(from: string): Promise<{ path: string } & AsyncDisposa
 	await cp(from, to.path, { recursive: true });
 	for await (const name of new Bun.Glob("pool/volumes/*/record.json").scan(to.path)) {
 		const record = join(to.path, name);
-		await writeFile(record, (await readFile(record, "utf8")).replaceAll(from, to.path));
+		const volume = JSON.parse((await readFile(record, "utf8")).replaceAll(from, to.path));
+		if (volume.adopted) volume.adopted.inode = `${(await stat(volume.adopted.path)).ino}`;
+		await writeFile(record, JSON.stringify(volume));
 	}
 	return to;
 }

@@ -11,14 +11,16 @@
  * A volume or image is a folder so that file and record appear, and disappear, in one rename. Folders are 0711: QEMU's
  * user passes through to the files that libvirt gives it, and lists nothing.
  */
-import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { chmod, lstat, mkdir, readdir, realpath, rename, rm, rmdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { type Random, randomHex } from "../../lib/random.ts";
+import { poolPathRefusal } from "../../model/host-paths.ts";
 import { type Step, syncFolder, writeFileDurably } from "../durable.ts";
 import { errnoOf } from "../file-errors.ts";
 import { requireId } from "../names.ts";
+import { isOwnFile, makeFolders, requireAllowedPlace, requireEmpty, requireOwnFolder } from "./pool-place.ts";
 import { ImageRecord, PoolRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
 
 const temporaryPrefix = ".tmp-";
@@ -98,8 +100,11 @@ export class PoolFolder {
 		return (await readdir(this.part(part))).filter(isUuid).sort();
 	}
 
-	/** Makes the folders and the marker. `in-use` when the folder belongs to another pool. */
-	async prepare(poolId: string, mayInitialize: boolean): Promise<void> {
+	/**
+	 * Makes the folders and the marker. `in-use` when the folder belongs to another pool, `wrong-state` when a new pool's is
+	 * not empty, `invalid` for places and owners that pool-place.ts refuses. Places are judged for new pools only.
+	 */
+	async prepare(poolId: string, mayInitialize: boolean, protectedPaths: readonly string[]): Promise<void> {
 		const marker = await this.readMarker();
 		if (marker !== null && marker.poolId !== poolId)
 			throw new AppError(
@@ -108,10 +113,46 @@ export class PoolFolder {
 			);
 		if (marker === null && !mayInitialize)
 			throw new AppError("storage", `The folder ${this.root} holds no pool. Is its disk mounted?`);
-		if ((await mkdir(this.root, { recursive: true })) !== undefined) await chmod(this.root, 0o711);
-		for (const { name, mode } of parts) await makeFolder(this.part(name), mode);
+		if (marker === null) await this.#makeRoot(protectedPaths);
+		else await requireOwnFolder(this.root, true);
+		for (const { name, mode } of parts) {
+			await makeFolder(this.part(name), mode);
+			await requireOwnFolder(this.part(name));
+		}
 		if (marker === null) await this.writeRecord(this.marker(), { version: 1, poolId });
 		await syncFolder(this.root);
+	}
+
+	async #makeRoot(protectedPaths: readonly string[]): Promise<void> {
+		const real = await requireAllowedPlace(this.root, protectedPaths);
+		await makeFolders(real);
+		if ((await realpath(this.root)) !== real)
+			throw new AppError("invalid", `The folder ${this.root} became another one meanwhile.`);
+		await requireOwnFolder(this.root);
+		await requireEmpty(this.root, [...parts.map(({ name }) => name), `${basename(this.marker())}.new`]);
+	}
+
+	/**
+	 * Takes the pool's marks away: what was left half done, the folders that are empty, the marker, and the root when
+	 * nothing is left in it. Whatever else is there stays. Nothing to do when the folder does not bear this pool's marker.
+	 */
+	async remove(poolId: string): Promise<void> {
+		if ((await this.readMarker())?.poolId !== poolId) return;
+		await requireOwnFolder(this.root, true);
+		for (const { name, mode } of parts) {
+			await makeFolder(this.part(name), mode);
+			await requireOwnFolder(this.part(name));
+		}
+		await this.removeLeftovers();
+		for (const { name } of parts) {
+			await this.step("remove an empty folder of the pool");
+			await removeIfEmpty(this.part(name));
+		}
+		// Last: while it is there, a repetition goes on.
+		await this.step("remove the marker");
+		await rm(this.marker(), { force: true });
+		await syncFolder(this.root);
+		if (poolPathRefusal(await realpath(this.root)) === null) await removeIfEmpty(this.root);
 	}
 
 	readMarker(): Promise<PoolRecord | null> {
@@ -133,14 +174,32 @@ export class PoolFolder {
 	}
 
 	async #emptyTrash(path: string): Promise<void> {
-		const record = await readRecord(VolumeRecord, join(path, "record.json")).catch(() => null);
-		for (const { file } of record ? [record, ...record.layers] : [])
-			if (isAbsolute(file)) {
-				await this.step("remove a file that was taken over");
-				await rm(file, { force: true });
-			}
+		const adopted = await this.#adoptedFile(path);
+		if (adopted !== null) {
+			await this.step("remove a file that was taken over");
+			await rm(adopted, { force: true });
+		}
 		await this.step("remove the folder");
 		await rm(path, { recursive: true, force: true });
+	}
+
+	/**
+	 * The file outside of the pool that goes with a deleted volume. Null unless the record is ours alone and the file is
+	 * still the one that was taken over: a path on its own proves nothing.
+	 */
+	async #adoptedFile(trash: string): Promise<string | null> {
+		const path = join(trash, "record.json");
+		try {
+			await requireOwnFolder(trash);
+			if (!(await isOwnFile(path))) return null;
+			const { adopted } = (await readRecord(VolumeRecord, path)) ?? {};
+			if (!adopted || (await realpath(adopted.path)) !== adopted.path) return null;
+			const found = await lstat(adopted.path, { bigint: true });
+			return found.isFile() && `${found.ino}` === adopted.inode ? adopted.path : null;
+		} catch (error) {
+			if (error instanceof AppError || errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return null;
+			throw error;
+		}
 	}
 
 	/** Finishes deletions that were cut short. */
@@ -165,5 +224,14 @@ async function makeFolder(path: string, mode: number): Promise<void> {
 		await chmod(path, mode);
 	} catch (error) {
 		if (errnoOf(error) !== "EEXIST") throw error;
+	}
+}
+
+/** Leaves it when something is in it, when it is a mount point, or when it is a link. */
+async function removeIfEmpty(path: string): Promise<void> {
+	try {
+		await rmdir(path);
+	} catch (error) {
+		if (!["ENOTEMPTY", "EEXIST", "EBUSY", "ENOTDIR", "ENOENT"].includes(errnoOf(error) ?? "")) throw error;
 	}
 }

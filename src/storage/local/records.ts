@@ -35,6 +35,16 @@ export const VolumeRecord = Strict({
 	layers: Type.Array(Strict({ file: FileName, format: VolumeFormat }), { maxItems: 64 }),
 	/** What the last of its own files rests on. */
 	backing: Type.Union([BackingRecord, Type.Null()]),
+	/**
+	 * The file that was taken over, and proof that it is the same: only then it is removed with the volume. No device
+	 * number: it changes from boot to boot.
+	 */
+	adopted: Type.Optional(
+		Strict({
+			path: Type.String({ pattern: "^/[^\\u0000]{1,4095}$" }),
+			inode: Type.String({ pattern: "^[0-9]{1,20}$" }),
+		}),
+	),
 });
 export type VolumeRecord = Static<typeof VolumeRecord>;
 

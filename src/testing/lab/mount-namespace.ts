@@ -56,7 +56,7 @@ export async function startMountNamespace(): Promise<MountNamespace> {
 		prefix,
 		run: inside,
 		mountMemory: async (path, sizeBytes) =>
-			void (await inside("mount", ["-t", "tmpfs", "-o", `size=${sizeBytes}`, "tmpfs", path])),
+			void (await inside("mount", ["-t", "tmpfs", "-o", `size=${sizeBytes},mode=0755`, "tmpfs", path])),
 		bind: async (source, path) => void (await inside("mount", ["--bind", source, path])),
 		async stop() {
 			giveUp.abort();
