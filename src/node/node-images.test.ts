@@ -142,7 +142,17 @@ test("pool: created, checked, deleted; a folder that cannot be used is an error 
 	await world.until(() => world.store.get("pool", id)?.phase === "ready", { stepMs: 5_000, limitMs: 20_000 });
 	await remove(world, "pool", id);
 	expect(world.store.get("pool", id)).toBeNull();
-	expect(driver?.calls).toContain("deactivate");
+	expect(driver?.calls.slice(-2)).toEqual(["remove", "deactivate"]);
+});
+
+test("pool: one whose marks cannot be taken off is deleted all the same", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const id = await secondPool(world);
+	world.drivers.get(id)?.failNext("remove", new AppError("storage", "The disk is gone."));
+	await remove(world, "pool", id);
+	expect(world.store.get("pool", id)).toBeNull();
+	expect(world.drivers.get(id)?.calls.slice(-2)).toEqual(["remove", "deactivate"]);
 });
 
 test("pool: a check that finds nothing new writes nothing", async () => {

@@ -64,13 +64,24 @@ export class Pools {
 		const images = this.#context.store.count("image", { poolId });
 		if (volumes + images > 0)
 			throw new AppError("in-use", `Pool "${pool.name}" still holds ${volumes} volumes and ${images} images.`);
-		const entry = this.#entries.get(poolId);
-		if (entry) {
-			await limited(this.#context, "Deactivating the pool", limits.poolActivateMs, () => entry.driver.deactivate());
-			this.#entries.delete(poolId);
-		}
+		if (isHere(pool, this.#context.nodeId)) await this.#leave(pool);
+		this.#entries.delete(poolId);
 		await this.#context.propose({ kind: "poolGone", id: poolId });
 		return null;
+	}
+
+	/** Marks that cannot be taken off (the disk is gone, say) do not keep a pool from being deleted. */
+	async #leave(pool: Pool): Promise<void> {
+		const { logger } = this.#context;
+		try {
+			const { driver } = this.#entry(pool);
+			await limited(this.#context, "Removing the pool's marks", limits.poolActivateMs, () => driver.remove());
+		} catch (error) {
+			if (this.#context.stopping.aborted) throw error;
+			logger.warn("the marks of a deleted pool stay where it was", { poolId: pool.id, error });
+		}
+		const driver = this.#entries.get(pool.id)?.driver;
+		if (driver) await limited(this.#context, "Deactivating the pool", limits.poolActivateMs, () => driver.deactivate());
 	}
 
 	forget(poolId: string): void {
