@@ -142,7 +142,6 @@ function MenuList({ label, actions, anchor, onClose }: ListProps) {
 							? { role: "menuitem" as const }
 							: { role: "menuitemcheckbox" as const, "aria-checked": action.checked })}
 						aria-disabled={off || undefined}
-						aria-label={action.label}
 						aria-describedby={note ? noteId : undefined}
 						tabIndex={-1}
 						data-menu-item
@@ -158,7 +157,8 @@ function MenuList({ label, actions, anchor, onClose }: ListProps) {
 						<span class="menu__text">
 							{action.label}
 							{note && (
-								<span class="menu__note" id={noteId}>
+								// Described, not named by it.
+								<span class="menu__note" id={noteId} aria-hidden="true">
 									{note}
 								</span>
 							)}
