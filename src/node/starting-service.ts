@@ -24,7 +24,7 @@ export function startingService(nodeId: string, demoImage: string | null): Start
 		failed: (error) => ready.reject(error),
 		nodeMetrics: () => service?.nodeMetrics() ?? null,
 		vmMetrics: (vmId) => service?.vmMetrics(vmId) ?? null,
-		demoImagePath: () => service?.demoImagePath() ?? demoImage,
+		demoImagePath: () => (service ? service.demoImagePath() : demoImage),
 		hypervisorState: () => service?.hypervisorState() ?? "connecting",
 		screenshot: async (vmId) => (await ready.promise).screenshot(vmId),
 		serialLog: async (vmId, maxBytes) => (await ready.promise).serialLog(vmId, maxBytes),
