@@ -74,7 +74,12 @@ class CrashRun {
 		if (body.items.some((task) => !isFinished(task.state))) this.interrupted += 1;
 		await this.#untilSettled();
 		const found = await findLeftovers(this.#system);
-		if (found.length > 0) throw new AppError("internal", found.join("; "));
+		if (found.length === 0) return;
+		const { items } = (await api.call("taskList", { query: { limit: 20 } })).body;
+		const tasks = items.map(
+			(task) => `${task.kind} ${task.targets[0]?.name} ${task.state} ${task.error?.message ?? ""}`,
+		);
+		throw new AppError("internal", `${found.join("; ")}\nTasks, newest first:\n${tasks.join("\n")}`);
 	}
 
 	/** Chooses an operation and asks for it; gives what settles when it was answered or cut off. */

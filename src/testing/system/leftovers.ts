@@ -5,6 +5,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isUuid } from "../../lib/ids.ts";
+import type { Volume } from "../../model/storage.ts";
 import type { LabSystem } from "./lab-system.ts";
 
 /** One sentence for each thing that is too much or missing. All tasks must have finished. */
@@ -27,7 +28,7 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 		found.push(
 			...compare(
 				"volume",
-				ofPool(volumes.body.items).filter((volume) => volume.phase !== "pending"),
+				ofPool(volumes.body.items).filter((volume) => !isUnmade(volume)),
 				list(join(root, "volumes")),
 			),
 		);
@@ -42,10 +43,9 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 		for (const name of list(join(root, "uploads")))
 			if (!uploading.some((image) => name.startsWith(image.id))) found.push(`upload ${name} belongs to no image`);
 	}
-	// A VM whose making was called off has volumes that its next start makes.
 	for (const volume of volumes.body.items)
-		if (volume.phase !== "ready" && !(volume.phase === "pending" && volume.vmId !== null))
-			found.push(`volume ${volume.name} is ${volume.phase}`);
+		if (volume.phase !== "ready" && !isUnmade(volume))
+			found.push(`volume ${volume.name} is ${volume.phase} (${volume.error?.message})`);
 	const vmIds = new Set(vms.body.items.map((vm) => vm.id));
 	for (const name of list(join(daemon.dataDir, "vms")))
 		if (!vmIds.has(name)) found.push(`folder vms/${name} belongs to no VM`);
@@ -61,6 +61,9 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 		if (/(^|\/)\.(tmp|trash)-|\.new$/.test(name)) found.push(`temporary file ${name}`);
 	return found;
 }
+
+/** A VM whose making was called off has volumes that its next start makes. */
+const isUnmade = ({ phase, vmId }: Volume): boolean => vmId !== null && (phase === "pending" || phase === "error");
 
 /** UUIDs of all domains in libvirt, running or only defined. */
 export async function domainIds({ libvirtd }: LabSystem): Promise<string[]> {
