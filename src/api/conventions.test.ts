@@ -100,6 +100,18 @@ describe("Idempotency-Key", () => {
 		expect((await stop(other)).status).toBe(422);
 	});
 
+	test("another body with the same key is refused, now and when both come at once", async () => {
+		expect((await create("k7", minimal("a"))).status).toBe(201);
+		const other = await create("k7", minimal("b"));
+		expect(other.status).toBe(422);
+		expect(await other.json()).toMatchObject({ errors: [{ path: "idempotency-key" }] });
+		const reordered = Object.fromEntries(Object.entries(minimal("a")).reverse());
+		expect((await create("k7", reordered)).status).toBe(201);
+		const answers = await Promise.all([create("k8", minimal("c")), create("k8", minimal("d"))]);
+		expect(answers.map(({ status }) => status).sort()).toEqual([201, 422]);
+		expect(harness.store.count("vm")).toBe(2);
+	});
+
 	test("has a form", async () => {
 		for (const key of ["a b", "x".repeat(256), "é"])
 			expect(

@@ -17,6 +17,7 @@ import type { Connection } from "./connection.ts";
 import type { ApiServices, RequestContext } from "./context.ts";
 import { presentedCredential } from "./credentials.ts";
 import { problemResponse } from "./problem.ts";
+import { requestHash } from "./request-hash.ts";
 import { responseOf } from "./response.ts";
 import { isBinary, type Route } from "./route.ts";
 import { checkBody, readHeaders, readParams, readQuery } from "./validation.ts";
@@ -68,8 +69,8 @@ async function carryOut(
 			checkCookieRequest(request.method, request.headers, connection.secure),
 		);
 	const params = route.params ? readParams(route.params, rawParams) : {};
-	const search = new URL(request.url).searchParams;
-	const query = readQuery(route.query, search);
+	const url = new URL(request.url);
+	const query = readQuery(route.query, url.searchParams);
 	const headers = readHeaders(route.headers, request.headers);
 	const expectedGeneration = route.ifMatch ? readIfMatch(request.headers) : undefined;
 	const idempotencyKey = route.idempotent ? readIdempotencyKey(request.headers) : null;
@@ -79,8 +80,7 @@ async function carryOut(
 	if (spec !== null && !isBinary(spec) && body !== undefined) checkBody(spec, body);
 	const context = requestContext(services, route, request, connection, identity, {
 		expectedGeneration,
-		idempotencyKey,
-		targetId: typeof (params as { id?: unknown }).id === "string" ? (params as { id: string }).id : null,
+		idempotency: idempotencyKey === null ? null : { key: idempotencyKey, hash: requestHash(request.method, url, body) },
 	});
 	const stale = await syncReads(services, route, identity);
 	const reply = await asDenied(services, route.operationId, identity, connection, () =>
@@ -150,8 +150,7 @@ function readIdempotencyKey(headers: Headers): string | null {
 
 type RequestFacts = {
 	expectedGeneration: number | undefined;
-	idempotencyKey: string | null;
-	targetId: string | null;
+	idempotency: { key: string; hash: string } | null;
 };
 
 function requestContext(
@@ -160,7 +159,7 @@ function requestContext(
 	request: Request,
 	connection: Connection,
 	identity: Identity | null,
-	{ expectedGeneration, idempotencyKey, targetId }: RequestFacts,
+	{ expectedGeneration, idempotency }: RequestFacts,
 ): RequestContext {
 	const { remoteAddress, secure } = connection;
 	const operation = route.operationId;
@@ -170,25 +169,24 @@ function requestContext(
 	};
 	async function mutate(plan: () => CommandBody | Promise<CommandBody>): Promise<Applied> {
 		const { requester, credential } = caller();
-		if (idempotencyKey !== null) {
-			const first = firstAnswer(services, operation, requesterKeyOf(requester, idempotencyKey), targetId);
+		if (idempotency !== null) {
+			const first = firstAnswer(services, operation, requesterKeyOf(requester, idempotency.key), idempotency.hash);
 			if (first) return first;
 		}
-		const meta = { requester, credential, remoteAddress, operation, idempotencyKey };
+		const meta = {
+			...{ requester, credential, remoteAddress, operation },
+			...{ idempotencyKey: idempotency?.key ?? null, ...(idempotency ? { idempotencyHash: idempotency.hash } : {}) },
+		};
 		return services.proposer.propose(await plan(), meta);
 	}
 	return { services, operation, request, identity, caller, remoteAddress, secure, expectedGeneration, mutate };
 }
 
-/** What the same key was answered before; another use of the key is `invalid`. */
-function firstAnswer({ store }: ApiServices, operation: OperationId, key: string, targetId: string | null) {
+/** What the same request with the same key was answered before; another use of the key is `invalid`. */
+function firstAnswer({ store }: ApiServices, operation: OperationId, key: string, hash: string): Applied | null {
 	const before = store.idempotent(key);
 	if (!before) return null;
-	const { targets } = before.applied;
-	const sameTarget = targetId === null || targets.length === 0 || targets.some((target) => target.id === targetId);
-	// A clone names its source in the path and what it made in the targets.
-	if (before.operation === operation && (sameTarget || operation === "volumeClone" || operation === "foreignVmAdopt"))
-		return { ...before.applied, replayed: true };
-	const message = "This key was used for another request.";
+	if (before.operation === operation && before.requestHash === hash) return { ...before.applied, replayed: true };
+	const message = "This key was used with another request.";
 	throw new AppError("invalid", `Idempotency-Key: ${message}`, { fields: [{ path: "idempotency-key", message }] });
 }

@@ -49,7 +49,12 @@ export const ClusterInfo = Strict(
 export type ClusterInfo = Static<typeof ClusterInfo>;
 
 export const PasswordReset = Strict(
-	{ newPassword: Type.String({ minLength: 12, maxLength: 1024, description: "12 characters at least" }) },
+	{
+		newPassword: Type.String({ minLength: 12, maxLength: 1024, description: "12 characters at least" }),
+		endTokens: Type.Optional(
+			Type.Boolean({ default: true, description: "Also end the user's API tokens; false keeps them" }),
+		),
+	},
 	{ $id: "PasswordReset" },
 );
 

@@ -38,6 +38,7 @@ export function encodeCommand(command: Command): Uint8Array {
 		operation: command.operation,
 		...(command.remoteAddress === null ? {} : { remoteAddress: command.remoteAddress }),
 		...(command.idempotencyKey === null ? {} : { idempotencyKey: command.idempotencyKey }),
+		...(command.idempotencyHash === undefined ? {} : { idempotencyHash: command.idempotencyHash }),
 		...(credential === null ? {} : { credential }),
 		body: { case: body.kind, value: codecOf(body.kind).encode(body) } as NonNullable<ProtoCommand["body"]>,
 	});
@@ -66,6 +67,7 @@ export function decodeCommand(bytes: Uint8Array): Command {
 		remoteAddress: message.remoteAddress ?? null,
 		operation: message.operation,
 		idempotencyKey: message.idempotencyKey ?? null,
+		...(message.idempotencyHash === undefined ? {} : { idempotencyHash: message.idempotencyHash }),
 		credential: message.credential
 			? { kind: message.credential.kind as "session" | "token", id: message.credential.id }
 			: null,

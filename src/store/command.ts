@@ -32,8 +32,15 @@ export type CommandBody =
 	// access
 	| { kind: "userCreate"; user: User; passwordHash: string }
 	| ({ kind: "userUpdate"; displayName?: string; role?: Role; enabled?: boolean } & Expected)
-	/** Also ends all sessions of the user but `keepSessionId`. */
-	| { kind: "userPasswordSet"; id: string; passwordHash: string; mustChangePassword: boolean; keepSessionId?: string }
+	/** Also ends all sessions of the user but `keepSessionId`, and with `endTokens` the user's API tokens. */
+	| {
+			kind: "userPasswordSet";
+			id: string;
+			passwordHash: string;
+			mustChangePassword: boolean;
+			keepSessionId?: string;
+			endTokens?: boolean;
+	  }
 	| { kind: "userDelete"; id: string }
 	| { kind: "sessionCreate"; session: Session; secretHash: string }
 	| { kind: "sessionDelete"; id: string }
@@ -120,6 +127,8 @@ export type CommandMeta = {
 	operation: string;
 	/** From the header Idempotency-Key, scoped to the requester; null for none. */
 	idempotencyKey: string | null;
+	/** SHA-256 (hex) of what was asked for with the key, to tell a repeated request from another one; undefined without. */
+	idempotencyHash?: string;
 	/**
 	 * The permission check is repeated at apply: for a session or token, its id; apply refuses when it is gone, expired
 	 * by `timeMs`, or its role no longer suffices for `operation`. Null for the system and the local socket.

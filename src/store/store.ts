@@ -69,9 +69,12 @@ export interface StoreReader {
 	eventsAfter(id: string, limit: number): Event[] | null;
 	lastEventId(): string;
 	/** The answer that an idempotency key of this requester got, if any. */
-	idempotent(requesterKey: string): { operation: string; applied: Applied } | null;
+	idempotent(requesterKey: string): EarlierAnswer | null;
 	readonly appliedIndex: number;
 }
+
+/** `requestHash` is the command's `idempotencyHash`; null when it had none. */
+export type EarlierAnswer = { operation: string; requestHash: string | null; applied: Applied };
 
 export interface Store extends StoreReader {
 	/**

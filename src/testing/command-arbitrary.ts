@@ -86,6 +86,7 @@ export const bodyArbitraries: Arbitraries = {
 		passwordHash: hash,
 		mustChangePassword: fc.boolean(),
 		keepSessionId: maybe(sessionId),
+		endTokens: maybe(fc.boolean()),
 	}),
 	userDelete: record({ kind: fc.constant("userDelete"), id: userId }),
 	sessionCreate: fc
@@ -330,7 +331,12 @@ const meta = fc.record({
 	),
 });
 
+const idempotencyHash = fc.option(fc.constantFrom("0".repeat(64), "a".repeat(64), "no hash"), { freq: 2 });
+
 /** A whole command; `number` makes its id, so that a sequence can hold the same command twice. */
 export const commandArbitrary: fc.Arbitrary<Command> = fc
-	.record({ number: fc.integer({ min: 0, max: 100_000 }), meta, body: bodyArbitrary })
-	.map(({ number, meta: { who, ...rest }, body }) => ({ id: fixtureId(0x20000000 + number), ...rest, ...who, body }));
+	.record({ number: fc.integer({ min: 0, max: 100_000 }), meta, idempotencyHash, body: bodyArbitrary })
+	.map(({ number, meta: { who, ...rest }, idempotencyHash: hashed, body }) => ({
+		...{ id: fixtureId(0x20000000 + number), ...rest, ...who, body },
+		...(hashed === null ? {} : { idempotencyHash: hashed }),
+	}));

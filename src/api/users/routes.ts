@@ -92,7 +92,8 @@ export const userRoutes: Route[] = [
 		method: "POST",
 		path: "/v1/users/{id}/actions/reset-password",
 		summary: "Give a user a new password",
-		description: "Ends all sessions of the user, who is asked for another password at the next sign-in.",
+		description:
+			"Ends all sessions of the user, and the API tokens unless endTokens is false. The user is asked for another password at the next sign-in.",
 		tag,
 		params: idParams,
 		body: PasswordReset,
@@ -103,7 +104,8 @@ export const userRoutes: Route[] = [
 				const passwordHash = await context.services.auth.hashPassword(body.newPassword);
 				// Resetting one's own is a change of password by somebody who may do that anyway.
 				const mustChangePassword = context.caller().user?.id !== user.id;
-				return { kind: "userPasswordSet", id: user.id, passwordHash, mustChangePassword };
+				const endTokens = body.endTokens ?? true;
+				return { kind: "userPasswordSet", id: user.id, passwordHash, mustChangePassword, endTokens };
 			});
 			return nothing();
 		},

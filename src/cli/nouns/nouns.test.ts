@@ -188,7 +188,7 @@ describe("passwords", () => {
 		const io = fakeIo({ tty: true });
 		io.feed(`${secret}\r${secret}\r`);
 		expect((await here("user reset-password anna", { io })).code).toBe(0);
-		expect(sent("userPasswordReset")?.json).toEqual({ newPassword: secret });
+		expect(sent("userPasswordReset")?.json).toEqual({ newPassword: secret, endTokens: true });
 		expect(io.out + io.err).not.toContain(secret);
 		expect(io.rawModes).toEqual([true, false, true, false]);
 	});
@@ -209,7 +209,8 @@ describe("passwords", () => {
 		const io = fakeIo();
 		io.feed(`${secret}\n`);
 		io.endInput();
-		expect((await here("user reset-password anna --password-file -", { io })).code).toBe(0);
+		expect((await here("user reset-password anna --keep-tokens --password-file -", { io })).code).toBe(0);
+		expect(sent("userPasswordReset")?.json).toEqual({ newPassword: secret, endTokens: false });
 		expect((await here("user reset-password anna")).code).toBe(2);
 		expect((await here(`user reset-password anna --password ${secret}`)).code).toBe(2);
 	});

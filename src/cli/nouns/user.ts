@@ -6,7 +6,7 @@ import { usageError } from "../failure.ts";
 import { fullTime, relativeTime } from "../format.ts";
 import { passwordFile, readNewPassword } from "../input-files.ts";
 import { resolveId } from "../names.ts";
-import { choice, onOff, text } from "../options.ts";
+import { choice, flag, onOff, text } from "../options.ts";
 import { allPages, given, listOptions } from "../pages.ts";
 import { confirm } from "../prompt.ts";
 import { type Noun, verb } from "../verb.ts";
@@ -105,17 +105,18 @@ export const userNoun: Noun = {
 		verb({
 			name: "reset-password",
 			summary: "Give a user a new password",
-			description: "It is asked for. Ends all sessions of the user, who must choose another at the next sign-in.",
+			description:
+				"It is asked for. Ends all sessions and API tokens of the user, who must choose another password at the next sign-in.",
 			examples: [
 				"limiquantix user reset-password anna",
 				"limiquantix user reset-password anna --password-file - < new-password",
 			],
 			arguments: userArgument,
-			options: { passwordFile },
-			async run(cli, { user }, { passwordFile: path }) {
+			options: { passwordFile, keepTokens: flag("--keep-tokens", "leave the user's API tokens as they are") },
+			async run(cli, { user }, { passwordFile: path, keepTokens }) {
 				const id = await resolveId(cli, "user", user);
 				const newPassword = await readNewPassword(cli, path);
-				await cli.call("userPasswordReset", { path: { id }, body: { newPassword } });
+				await cli.call("userPasswordReset", { path: { id }, body: { newPassword, endTokens: !keepTokens } });
 				await cli.output.say(`${user} has a new password.`);
 			},
 		}),

@@ -1,6 +1,6 @@
 /** Who may do what, checked where the command applies; users, sessions, tokens. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { Role } from "../../model/access.ts";
+import type { Role, Token } from "../../model/access.ts";
 import {
 	clusterIds,
 	fixtureCluster,
@@ -184,6 +184,31 @@ describe("users", () => {
 		});
 		expect(store.userSecret(clusterIds.admin)).toEqual({ passwordHash: "$argon2id$new" });
 		expect([store.get("session", second), store.get("session", adminSession)?.id]).toEqual([null, adminSession]);
+	});
+
+	test("a new password ends API tokens when that is asked for, and only the user's own", async () => {
+		const tokens = [fixtureToken({ id: freshId() }), fixtureToken({ id: freshId(), name: "other" })];
+		await other("operator");
+		const [mine, others] = [
+			{ ...tokens[0], userId: clusterIds.admin },
+			{ ...tokens[1], userId: otherId },
+		] as [Token, Token];
+		for (const token of [mine, others]) await system({ kind: "tokenCreate", token, secretHash: secret() });
+		const set = (endTokens?: boolean) =>
+			as(clusterIds.admin, adminSession, "userPasswordReset", {
+				...{ kind: "userPasswordSet", id: clusterIds.admin, passwordHash: "$argon2id$new" },
+				...{
+					mustChangePassword: false,
+					keepSessionId: adminSession,
+					...(endTokens === undefined ? {} : { endTokens }),
+				},
+			});
+		await set();
+		await set(false);
+		expect(store.get("token", mine.id)).not.toBeNull();
+		await set(true);
+		expect(store.get("token", mine.id)).toBeNull();
+		expect(store.get("token", others.id)).not.toBeNull();
 	});
 
 	test("nobody but an administrator sets the password of somebody else", async () => {

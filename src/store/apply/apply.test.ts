@@ -76,6 +76,7 @@ describe("an idempotency key", () => {
 		expect(store.count("vm")).toBe(1);
 		expect(store.idempotent(requesterKeyOf(local, "k"))).toEqual({
 			operation: "vmCreate",
+			requestHash: null,
 			applied: { ...first, replayed: true },
 		});
 	});
@@ -83,6 +84,13 @@ describe("an idempotency key", () => {
 	test("is refused for another operation, another kind of command and another object", async () => {
 		const { targets } = await store.propose(command(createVm(), { idempotencyKey: "k" }));
 		await fails(store.propose(command(createVm(), { idempotencyKey: "k", operation: "vmCreateDemo" })), "invalid");
+		const hashed = (digit: string) =>
+			store.propose(command(createVm(), { idempotencyKey: "h", idempotencyHash: digit.repeat(64) }));
+		const first = await hashed("a");
+		expect(await hashed("a")).toEqual({ ...first, replayed: true });
+		await fails(hashed("b"), "invalid");
+		expect(store.idempotent(requesterKeyOf(local, "h"))?.requestHash).toBe("a".repeat(64));
+		await fails(store.propose(command(createVm(), { idempotencyKey: "i", idempotencyHash: "short" })), "invalid");
 		const vmId = targets[0]?.id ?? "";
 		await fails(store.propose(start(vmId, "k")), "invalid");
 		const other = await store.propose(command(createVm()));

@@ -14,7 +14,7 @@ import type { Event } from "../../model/event.ts";
 import type { ResourceRef } from "../../model/schema.ts";
 import { decodeCommand } from "../codec.ts";
 import type { Command, CommandKind } from "../command.ts";
-import { requesterKeyOf } from "../idempotency.ts";
+import { requesterKeyOf, subjectOf } from "../idempotency.ts";
 import { idempotencyKeptMs, maxIdempotencyKeyLength, trimInterval } from "../limits.ts";
 import { isConstraint } from "../sqlite/failures.ts";
 import type { StateDatabase, StoredApplied } from "../sqlite/state-database.ts";
@@ -150,6 +150,8 @@ function checkEnvelope(command: Command): void {
 	const key = command.idempotencyKey;
 	if (key !== null && (key.length === 0 || key.length > maxIdempotencyKeyLength))
 		throw new AppError("invalid", `An idempotency key has 1 to ${maxIdempotencyKeyLength} characters.`);
+	if (command.idempotencyHash !== undefined && !/^[0-9a-f]{64}$/.test(command.idempotencyHash))
+		throw new AppError("invalid", "The hash of a request is SHA-256, in hexadecimal.");
 }
 
 /** The result of the earlier use of the command's idempotency key; null for a key that is new or forgotten. */
@@ -158,12 +160,9 @@ function earlierUse(state: StateDatabase, command: Command): StoredApplied | nul
 	const row = state.idempotencyRow(requesterKeyOf(command.requester, command.idempotencyKey));
 	if (row === null || command.timeMs - row.timeMs > idempotencyKeptMs) return null;
 	if (row.operation !== command.operation || row.subject !== subjectOf(command))
-		throw new AppError("invalid", "This Idempotency-Key was used for another request.");
+		throw new AppError("invalid", "Idempotency-Key: This key was used with another request.");
 	return JSON.parse(row.result) as StoredApplied;
 }
-
-/** What a repeated request has in common with the first: new objects get new ids each time, existing ones keep theirs. */
-const subjectOf = ({ body }: Command): string => ("id" in body ? `${body.kind}/${body.id}` : body.kind);
 
 /** Times beyond what RFC 3339 can say would throw; such a command is refused by its own rules soon enough. */
 function timeOf(command: Command): string {

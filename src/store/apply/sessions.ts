@@ -69,12 +69,16 @@ export function endSessions(context: ApplyContext, userId: string, keepSessionId
 		if (session.id !== keepSessionId) removeSession(context, session);
 }
 
+export function endTokens(context: ApplyContext, userId: string): void {
+	for (const token of context.state.tokensOf(userId)) removeToken(context, token);
+}
+
 export function removeSession(context: ApplyContext, session: Session): void {
 	context.state.deleteSecretHash("session", session.id);
 	context.remove("session", session);
 }
 
-export function removeToken(context: ApplyContext, token: Token): void {
+function removeToken(context: ApplyContext, token: Token): void {
 	context.state.deleteSecretHash("token", token.id);
 	context.remove("token", token);
 }

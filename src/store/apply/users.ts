@@ -5,7 +5,7 @@ import { validated } from "../../model/validate.ts";
 import { asCreated, checkGeneration, checkNameFree } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
-import { endSessions, removeToken } from "./sessions.ts";
+import { endSessions, endTokens } from "./sessions.ts";
 
 export const userHandlers: Handlers<"userCreate" | "userUpdate" | "userPasswordSet" | "userDelete"> = {
 	userCreate(context, body) {
@@ -36,6 +36,7 @@ export const userHandlers: Handlers<"userCreate" | "userUpdate" | "userPasswordS
 		const after = { ...user, mustChangePassword: body.mustChangePassword, generation: user.generation + 1 };
 		context.update("user", user, after);
 		endSessions(context, user.id, body.keepSessionId ?? null);
+		if (body.endTokens) endTokens(context, user.id);
 		return null;
 	},
 
@@ -43,7 +44,7 @@ export const userHandlers: Handlers<"userCreate" | "userUpdate" | "userPasswordS
 		const user = context.need("user", body.id);
 		checkNotLastAdmin(context, user);
 		endSessions(context, user.id, null);
-		for (const token of context.state.tokensOf(user.id)) removeToken(context, token);
+		endTokens(context, user.id);
 		context.state.deletePasswordHash(user.id);
 		context.remove("user", user);
 		return null;

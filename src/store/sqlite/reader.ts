@@ -2,7 +2,8 @@
 import type { Session, Token, User } from "../../model/access.ts";
 import type { Event } from "../../model/event.ts";
 import type { Page } from "../../model/schema.ts";
-import type { Applied, JsonPage, ListQuery, StoreReader, TableName, Tables } from "../store.ts";
+import { hashOfSubject } from "../idempotency.ts";
+import type { EarlierAnswer, JsonPage, ListQuery, StoreReader, TableName, Tables } from "../store.ts";
 import { allDocuments, countRows, listDocuments } from "./queries.ts";
 import type { StateDatabase, StoredApplied } from "./state-database.ts";
 
@@ -87,10 +88,11 @@ export class SqliteReader implements StoreReader {
 		return last === null ? "0.0" : `${last.logIndex}.${last.position}`;
 	}
 
-	idempotent(requesterKey: string): { operation: string; applied: Applied } | null {
+	idempotent(requesterKey: string): EarlierAnswer | null {
 		const row = this.state.idempotencyRow(requesterKey);
 		if (row === null) return null;
-		return { operation: row.operation, applied: { ...(JSON.parse(row.result) as StoredApplied), replayed: true } };
+		const applied = { ...(JSON.parse(row.result) as StoredApplied), replayed: true };
+		return { operation: row.operation, requestHash: hashOfSubject(row.subject), applied };
 	}
 
 	get appliedIndex(): number {

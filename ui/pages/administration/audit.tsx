@@ -52,9 +52,12 @@ const columns: readonly Column<AuditRecord>[] = [
 	{
 		id: "outcome",
 		header: t.outcome,
-		cell: ({ outcome, errorCode }) => (
+		cell: ({ outcome, errorCode, count }) => (
 			<>
-				<Label tone={tones[outcome]}>{t.outcomes[outcome]}</Label> <span class="muted">{errorCode}</span>
+				<Label tone={tones[outcome]}>{t.outcomes[outcome]}</Label>{" "}
+				<span class="muted">
+					{errorCode} {count !== undefined && t.times(count)}
+				</span>
 			</>
 		),
 		sort: ({ outcome }) => outcome,
