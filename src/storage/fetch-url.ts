@@ -9,6 +9,7 @@ import { type Clock, delay, systemClock } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { formatBytes, TiB } from "../lib/units.ts";
 import type { LongOptions, StorageDriver, UploadFile } from "./driver.ts";
+import { isPrivate } from "./fetch/address-policy.ts";
 import { checkedUrl, type GetOptions, httpGet, lostConnection, mayRetry } from "./fetch/http-get.ts";
 
 export type FetchOptions = LongOptions & {
@@ -24,7 +25,7 @@ export type FetchOptions = LongOptions & {
 	/** First pause (default 1 s); it doubles up to 30 s. */
 	retryDelayMs?: number;
 	clock?: Clock;
-} & Partial<Pick<GetOptions, "allowLoopback" | "extraCertificates" | "resolve">>;
+} & Partial<Pick<GetOptions, "allowLoopback" | "ownAddresses" | "extraCertificates" | "resolve">>;
 
 export type UploadArea = Pick<StorageDriver, "openUpload" | "getUpload" | "check">;
 
@@ -127,15 +128,18 @@ async function followRedirects(
 	addressIndex: number,
 ): Promise<Answer> {
 	let url = start;
+	let publicOnly = false;
 	for (let count = 0; count <= maxRedirects; count++) {
 		const response = await httpGet(url, {
 			...{ headers, addressIndex, signal: limits.signal, headTimeoutMs: limits.stallMs, clock: limits.clock },
-			allowLoopback: options.allowLoopback ?? false,
+			...{ allowLoopback: options.allowLoopback ?? false, publicOnly },
+			...(options.ownAddresses ? { ownAddresses: options.ownAddresses } : {}),
 			...(options.extraCertificates ? { extraCertificates: options.extraCertificates } : {}),
 			...(options.resolve ? { resolve: options.resolve } : {}),
 		});
 		const { statusCode = 0 } = response;
 		if (![301, 302, 303, 307, 308].includes(statusCode)) return { response, url };
+		publicOnly ||= !isPrivate(response.socket.remoteAddress ?? "");
 		response.destroy();
 		const { location } = response.headers;
 		if (!location) throw new AppError("unavailable", `${url.host} redirects to nowhere.`);

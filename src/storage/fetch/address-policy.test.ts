@@ -1,6 +1,6 @@
 /** Which addresses a download may go to. */
 import { expect, test } from "bun:test";
-import { addressRefusal } from "./address-policy.ts";
+import { addressRefusal, isPrivate } from "./address-policy.ts";
 
 const strict = { allowLoopback: false };
 const lenient = { allowLoopback: true };
@@ -70,4 +70,27 @@ test("loopback is all that the allowance for tests allows", () => {
 	for (const address of ["127.0.0.1", "::1", "::ffff:127.0.0.1"]) expect(addressRefusal(address, lenient)).toBeNull();
 	for (const address of refused.filter((one) => !/127|7f00|^::1$/.test(one)))
 		expect(`${address} ${addressRefusal(address, lenient)}`).not.toBe(`${address} null`);
+});
+
+test("this node's own addresses are refused, however they are written", () => {
+	const ownAddresses = ["10.1.2.3", "2001:db8::7", "fe80::1%eth0", "198.51.100.9"];
+	for (const address of ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::a01:203", "2001:DB8:0::7", "198.51.100.9"]) {
+		expect(addressRefusal(address, { ...strict, ownAddresses })).toBe("it is an address of this node");
+		expect(addressRefusal(address, { ...lenient, ownAddresses })).toBeNull();
+	}
+	for (const address of ["10.1.2.4", "2001:db8::8"])
+		expect(addressRefusal(address, { ...strict, ownAddresses })).toBeNull();
+});
+
+test("private addresses are refused to whom a public server sent", () => {
+	const inside = ["10.0.0.1", "172.31.0.1", "192.168.1.1", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1", "2002:a00:1::"];
+	for (const address of inside) {
+		expect(isPrivate(address)).toBe(true);
+		expect(addressRefusal(address, { ...strict, publicOnly: true })).toContain("private");
+		expect(addressRefusal(address, strict)).toBeNull();
+	}
+	for (const address of ["8.8.8.8", "172.32.0.1", "192.169.0.1", "2606:4700::1111", "64:ff9b::8.8.8.8"]) {
+		expect(isPrivate(address)).toBe(false);
+		expect(addressRefusal(address, { ...strict, publicOnly: true })).toBeNull();
+	}
 });

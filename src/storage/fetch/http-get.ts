@@ -8,6 +8,7 @@ import { lookup as resolveName } from "node:dns/promises";
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
+import { networkInterfaces } from "node:os";
 import { getCACertificates } from "node:tls";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
@@ -53,6 +54,10 @@ export const lostConnection = (host: string, cause: unknown): AppError =>
 		context: { retry: true },
 	});
 
+/** The same for a port that is closed and for one behind a filter: nobody looks around in the network with downloads. */
+const noConnection = (host: string, cause?: unknown): AppError =>
+	new AppError("unavailable", `No connection to ${host} could be made.`, { cause, context: { retry: true } });
+
 /**
  * The answer, its body not yet read: the caller reads or destroys it. Fails with `invalid` (address refused),
  * `unavailable` (no such name, no connection, certificate not trusted), `timeout`, `canceled`.
@@ -79,13 +84,21 @@ export async function httpGet(url: URL, options: GetOptions): Promise<IncomingMe
 		url.protocol === "https:"
 			? httpsRequest({ ...requestOptions, ...trust }, resolve)
 			: httpRequest(requestOptions, resolve);
-	request.on("error", (error) => reject(requestFailure(url, error)));
+	let isConnected = false;
+	request.on("socket", (socket) => {
+		isConnected = !socket.connecting;
+		socket.once("connect", () => {
+			isConnected = true;
+		});
+	});
+	request.on("error", (error) => reject(requestFailure(url, error, isConnected)));
 	const onAbort = () => {
 		reject(new AppError("canceled", "The download was canceled.", { cause: options.signal.reason }));
 		request.destroy();
 	};
 	const timer = (options.clock ?? systemClock).schedule(options.headTimeoutMs, () => {
-		reject(new AppError("timeout", `${url.host} did not answer in time.`, { context: { retry: true } }));
+		const late = new AppError("timeout", `${url.host} did not answer in time.`, { context: { retry: true } });
+		reject(isConnected ? late : noConnection(url.host));
 		request.destroy();
 	});
 	options.signal.addEventListener("abort", onAbort, { once: true });
@@ -110,13 +123,17 @@ async function checkedAddresses(url: URL, options: GetOptions): Promise<string[]
 	const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
 	const addresses = isIP(hostname) ? [hostname] : await (options.resolve ?? systemResolve)(hostname);
 	if (addresses.length === 0) throw new AppError("unavailable", `The name ${hostname} has no address.`);
+	const policy = { ...options, ownAddresses: options.ownAddresses ?? interfaceAddresses() };
 	for (const address of addresses) {
-		const refusal = addressRefusal(address, options);
+		const refusal = addressRefusal(address, policy);
 		if (refusal !== null)
 			throw new AppError("invalid", `Nothing is downloaded from ${hostname} (${address}): ${refusal}.`);
 	}
 	return addresses;
 }
+
+const interfaceAddresses = (): string[] =>
+	Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address));
 
 async function systemResolve(hostname: string): Promise<string[]> {
 	try {
@@ -134,7 +151,7 @@ const trustedCertificates = (): string[] => [
 
 const sameAddress = (a: string, b: string): boolean => a.replace(/^::ffff:/, "") === b.replace(/^::ffff:/, "");
 
-function requestFailure(url: URL, error: unknown): AppError {
+function requestFailure(url: URL, error: unknown, isConnected: boolean): AppError {
 	if (error instanceof AppError) return error;
 	const code = errnoOf(error) ?? "";
 	const untrusted = /CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL|HOSTNAME_MISMATCH/.test(code);
@@ -142,18 +159,13 @@ function requestFailure(url: URL, error: unknown): AppError {
 		return new AppError("unavailable", `The certificate of ${url.host} is not trusted (${code}).`, { cause: error });
 	if (code.startsWith("HPE_"))
 		return new AppError("unavailable", `${url.host} does not speak proper HTTP (${code}).`, { cause: error });
-	return lostConnection(url.host, error);
+	return isConnected ? lostConnection(url.host, error) : noConnection(url.host, error);
 }
 
 function reasonOf(error: unknown): string {
 	switch (errnoOf(error)) {
-		case "ECONNREFUSED":
-			return "nothing listens there";
 		case "ECONNRESET":
 			return "it was cut";
-		case "EHOSTUNREACH":
-		case "ENETUNREACH":
-			return "the server cannot be reached";
 		case "ETIMEDOUT":
 			return "no answer";
 		default:

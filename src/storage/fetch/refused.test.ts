@@ -1,9 +1,12 @@
 /** Where downloads do not go: inside, by other protocols, through proxies, to whom no certificate vouches for. */
 import { describe, expect, test } from "bun:test";
 import "reflect-metadata";
+import { networkInterfaces } from "node:os";
 import * as x509 from "@peculiar/x509";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import { expectSame, fails, newId } from "../conformance.ts";
 import { FakeStorageDriver } from "../fake.ts";
+import { httpGet } from "./http-get.ts";
 import { content, contentOf, download, fileServer, head, stranger } from "./stranger.ts";
 
 describe("where it does not go", () => {
@@ -111,6 +114,60 @@ describe("where it does not go", () => {
 			await fails("invalid", download(new FakeStorageDriver(), newId(), server));
 			expect(server.requests).toHaveLength(1);
 		});
+
+	// The server on loopback stands for a public one: it has no address of a private network.
+	for (const target of [
+		"http://10.255.255.1/",
+		"http://[fd12::1]/",
+		"http://[::ffff:192.168.1.1]/",
+		"http://inside.test/",
+	])
+		test(`not by a redirect from a public server to ${target}`, async () => {
+			await using server = await stranger((socket, request) => {
+				const next = request.count === 1 ? "/again" : target;
+				socket.end(head("302 Found", { Location: next, "Content-Length": 0 }));
+			});
+			const resolve = async () => ["192.168.7.7"];
+			const message = await fails("invalid", download(new FakeStorageDriver(), newId(), server, { resolve }));
+			expect(message).toContain("a public server leads to a private address");
+			expect(server.requests).toHaveLength(2);
+		});
+
+	test("not to this node's own addresses", async () => {
+		const outer = Object.values(networkInterfaces())
+			.flatMap((addresses) => addresses ?? [])
+			.filter(({ internal, address }) => !internal && !address.startsWith("fe80:"))
+			.map(({ address, family }) => (family === "IPv6" ? `[${address}]` : address));
+		const strict = { allowLoopback: false };
+		for (const host of outer)
+			await fails("invalid", download(new FakeStorageDriver(), newId(), `http://${host}:1/`, strict));
+		const named = { ...strict, ownAddresses: ["198.51.100.7"], resolve: async () => ["198.51.100.7"] };
+		const message = await fails("invalid", download(new FakeStorageDriver(), newId(), "http://me.test/", named));
+		expect(message).toContain("an address of this node");
+	});
+
+	test("one message for a port that is closed and for one that lets nobody in", async () => {
+		const closed = await stranger(() => {});
+		await closed[Symbol.asyncDispose]();
+		const url = `http://127.0.0.1:${closed.port}/`;
+		const message = `No connection to 127.0.0.1:${closed.port} could be made.`;
+		const once = { attempts: 1 };
+		expect(await fails("unavailable", download(new FakeStorageDriver(), newId(), url, once))).toBe(message);
+		// The time is over before there is a connection, as behind a filter.
+		await using server = await stranger(() => {});
+		const clock: Clock = {
+			...systemClock,
+			schedule(_afterMs, work) {
+				work();
+				return { cancel() {} };
+			},
+		};
+		const filtered = httpGet(new URL(`http://127.0.0.1:${server.port}/`), {
+			...{ headers: {}, signal: new AbortController().signal, headTimeoutMs: 1, addressIndex: 0, clock },
+			allowLoopback: true,
+		});
+		expect(await fails("unavailable", filtered)).toBe(message.replace(`${closed.port}`, `${server.port}`));
+	});
 
 	test("not through a proxy of the environment", async () => {
 		await using server = await stranger(fileServer(content));
