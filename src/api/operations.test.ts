@@ -296,7 +296,10 @@ test("foreign VMs", async () => {
 });
 
 test("the demo VM: its image is imported once", async () => {
-	await expect(admin.call("vmCreateDemo")).rejects.toMatchObject({ code: "unavailable" });
+	expect((await admin.call("clusterGet")).body.demoAvailable).toBe(false);
+	const before = harness.store.appliedIndex;
+	await expect(admin.call("vmCreateDemo")).rejects.toMatchObject({ code: "unsupported" });
+	expect(harness.store.appliedIndex).toBe(before);
 	harness.node.demoImage = "/usr/share/limiquantix/demo.qcow2";
 	expect((await admin.call("clusterGet")).body.demoAvailable).toBe(true);
 	// Plays the node: an import is finished as soon as it is there.

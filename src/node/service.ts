@@ -39,7 +39,7 @@ export interface NodeService {
 		format: "qcow2" | "raw",
 		signal: AbortSignal,
 	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
-	/** True when the demo image file is on this node. */
+	/** Null when there is no demo image, or its file is not on this node. */
 	demoImagePath(): string | null;
 	hypervisorState(): "connected" | "connecting" | "disconnected";
 }

@@ -2,6 +2,7 @@
  * This node's service from the first moment of the daemon: until `started` is called (the accelerator is being probed,
  * which can take seconds where KVM is broken) figures are unknown, and everything else waits for the node.
  */
+import { existsSync } from "node:fs";
 import type { NodeService } from "./service.ts";
 
 export type StartingService = NodeService & {
@@ -24,7 +25,10 @@ export function startingService(nodeId: string, demoImage: string | null): Start
 		failed: (error) => ready.reject(error),
 		nodeMetrics: () => service?.nodeMetrics() ?? null,
 		vmMetrics: (vmId) => service?.vmMetrics(vmId) ?? null,
-		demoImagePath: () => (service ? service.demoImagePath() : demoImage),
+		demoImagePath() {
+			if (service) return service.demoImagePath();
+			return demoImage !== null && existsSync(demoImage) ? demoImage : null;
+		},
 		hypervisorState: () => service?.hypervisorState() ?? "connecting",
 		screenshot: async (vmId) => (await ready.promise).screenshot(vmId),
 		serialLog: async (vmId, maxBytes) => (await ready.promise).serialLog(vmId, maxBytes),

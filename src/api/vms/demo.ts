@@ -14,7 +14,7 @@ const importLimitMs = 60_000;
 
 /**
  * Imports the image when none has the name, waits for it (a few MB of this node's own disk: seconds), and plans the VM.
- * Fails with `unavailable` when this node has no demo image.
+ * Fails with `unsupported` when this node has no demo image, before anything is made.
  */
 export async function planDemo(context: RequestContext): Promise<CommandBody> {
 	const { store, clock, random, ids, node } = context.services;
@@ -43,7 +43,7 @@ async function demoImage(context: RequestContext): Promise<Image> {
 	const named = store.all("image", { name: demoImageName })[0];
 	if (named?.phase === "ready") return named;
 	if (path === null && !named)
-		throw new AppError("unavailable", "The demo image is not on this node. Install it or set demo-image.");
+		throw new AppError("unsupported", "The demo image is not on this node. Install it or set demo-image.");
 	if (named && named.phase !== "importing" && named.phase !== "uploading")
 		throw new AppError("wrong-state", `The image ${demoImageName} is ${named.phase}. Delete it and try again.`);
 	let taskId = named ? importTaskOf(context, named.id) : null;
