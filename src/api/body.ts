@@ -38,9 +38,17 @@ function checkMediaType(headers: Headers, wanted: string): void {
 		throw new AppError("unsupported-media-type", "JSON is sent as UTF-8.");
 }
 
+/** Nothing is unpacked here: a small body could become a large one. RFC 9110, 8.4: then it is 415. */
+function checkEncoding(headers: Headers): void {
+	const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
+	if (encoding !== "" && encoding !== "identity")
+		throw new AppError("unsupported-media-type", "Bodies are taken as they are, without Content-Encoding.");
+}
+
 /** The body as the route wants it: parsed JSON, a stream for bytes, undefined for none. */
 export async function readBody(request: Request, spec: BodySpec, optional: boolean, clock: Clock): Promise<unknown> {
 	const present = hasBody(request);
+	if (present) checkEncoding(request.headers);
 	if (spec === null) {
 		// Clients that always send "{}" are not wrong; anything else would be ignored, and is refused instead.
 		if (!present) return undefined;

@@ -70,6 +70,14 @@ describe("bodies", () => {
 		expect((await post('{"name":"\\ud800"}')).detail).toContain("half a character");
 	});
 
+	test("that is compressed", async () => {
+		const json = { "content-type": "application/json" };
+		for (const encoding of ["gzip", "deflate, gzip", "br", "unknown"]) {
+			expect((await post('{"name":"a"}', { ...json, "content-encoding": encoding })).status).toBe(415);
+		}
+		expect((await post("{", { ...json, "content-encoding": "identity" })).status).toBe(400);
+	});
+
 	test("of another media type", async () => {
 		for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx"])
 			expect((await post('{"name":"a"}', { "content-type": type })).status).toBe(415);
