@@ -234,18 +234,15 @@ describe("a session ends", () => {
 	test("API tokens end with a reset password unless it says otherwise, and stay with a change of one's own", async () => {
 		const admin = harness.client("admin");
 		const path = { id: harness.accounts.operator.user.id };
-		const token = async (name: string, as: { secret: string }) => {
-			const made = await harness.request("POST", "/v1/tokens", { as, body: { name, role: "viewer" } });
-			return ((await made.json()) as { secret: string }).secret;
-		};
-		const secret = await token("t", harness.accounts.operator);
+		const made = await harness.client("operator").call("tokenCreate", { body: { name: "t", role: "viewer" } });
+		const { secret } = made.body;
 		const own = { currentPassword: password, newPassword: "entirely different" };
 		expect(await statusOf(harness.request("POST", "/v1/me/password", { as: "operator", body: own }))).toBe(204);
 		expect(await me(secret)).toBe(200);
-		await admin.call("userPasswordReset", { path, body: { newPassword: "given by somebody", endTokens: false } });
-		expect(await me(secret)).toBe(200);
-		await admin.call("userPasswordReset", { path, body: { newPassword: "given by somebody" } });
-		expect(await me(secret)).toBe(401);
+		for (const [reset, status] of [[{ endTokens: false }, 200] as const, [{}, 401] as const]) {
+			await admin.call("userPasswordReset", { path, body: { newPassword: "given by somebody", ...reset } });
+			expect(await me(secret)).toBe(status);
+		}
 	});
 
 	test("a token loses its rights with its user's", async () => {
