@@ -5,9 +5,11 @@ import { startTaskStore } from "./api/tasks.ts";
 import { guardUploads } from "./api/uploads.ts";
 import { App } from "./app.tsx";
 import { startClock } from "./components/relative-time.tsx";
+import { startScrollMemory } from "./lib/scroll-memory.ts";
 import { startTheme } from "./lib/theme.ts";
 
 startTheme();
+startScrollMemory();
 startClock();
 startTaskStore();
 guardUploads();

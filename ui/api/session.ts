@@ -38,8 +38,15 @@ export async function refreshMe(): Promise<void> {
 		const before = me.peek();
 		if (before && before.requester.id !== value.requester.id) stopLive();
 		session.value = { status: "signed-in", me: value };
-		if (!value.user?.mustChangePassword)
-			startLive({ administrator: value.role === "admin", onSignedOut: () => end("expired") });
+		if (value.user?.mustChangePassword) return;
+		startLive({
+			administrator: value.role === "admin",
+			onSignedOut: () => end("expired"),
+			// The role may be another, or a new password may be wanted.
+			onUserChanged: (id) => {
+				if (id === me.peek()?.requester.id) void refreshMe();
+			},
+		});
 	} catch (error) {
 		if (error instanceof ApiError && error.status === 401) {
 			if (session.peek().status !== "signed-out") session.value = { status: "signed-out", reason: "none" };

@@ -10,6 +10,7 @@ import { readStored, writeStored } from "../lib/storage.ts";
 import { images as t } from "../strings/images.ts";
 import { call, read } from "./call.ts";
 import { ApiError, toApiError } from "./errors.ts";
+import { live } from "./live/live.ts";
 
 export type UploadState = "uploading" | "waiting" | "paused" | "failed";
 export type Upload = {
@@ -174,6 +175,12 @@ async function sendParts(imageId: string, file: File, from: number, signal: Abor
 
 /** Waits before the next try; false when there is none. */
 async function recover(imageId: string, error: ApiError, failures: number, signal: AbortSignal): Promise<boolean> {
+	// Deleted, or refused while it was received: there is nothing to go on with.
+	const image = live.image.peek(imageId);
+	if (error.code === "not-found" || (image && image.phase !== "uploading")) {
+		forget(imageId);
+		return false;
+	}
 	const passing = error.status === 0 || error.status === 429 || error.status >= 500 || error.code === "wrong-state";
 	const delay = delaysMs[failures];
 	if (!passing || delay === undefined || error.status === 507) {

@@ -27,7 +27,7 @@ const timeLabel = (seconds: number): string =>
 	new Date(seconds * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export default function Chart(props: ChartProps) {
-	const { title, times, series, format, unit, max, spanSeconds = 300 } = props;
+	const { title, times, series, format, unit, max, spanSeconds = 60 } = props;
 	const box = useRef<HTMLDivElement>(null);
 	const plot = useRef<uPlot | null>(null);
 	const shown = theme.value;

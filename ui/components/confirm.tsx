@@ -12,7 +12,8 @@ import { CheckboxField, TextField } from "./fields.tsx";
 
 export type ConfirmRequest = {
 	title: string;
-	body: ComponentChildren;
+	/** May depend on the option. */
+	body: ComponentChildren | ((option: boolean) => ComponentChildren);
 	/** The verb, on the button: "Delete VM". */
 	confirmLabel: string;
 	danger?: boolean;
@@ -73,7 +74,7 @@ function ConfirmDialog({ request, onAnswer }: { request: ConfirmRequest; onAnswe
 				</>
 			}
 		>
-			{body}
+			{typeof body === "function" ? body(chosen) : body}
 			{option && <CheckboxField label={option.label} hint={option.hint} checked={chosen} onChange={setChosen} />}
 			{typedName !== undefined && (
 				<TextField label={t.typeToConfirm(typedName)} value={typed} onInput={setTyped} plain autoFocus />

@@ -7,6 +7,7 @@ import { connection } from "../api/live/live.ts";
 import { IconButton } from "../components/button.tsx";
 import { ConfirmHost } from "../components/confirm.tsx";
 import { isNarrow } from "../lib/media.ts";
+import { pageShown } from "../lib/scroll-memory.ts";
 import { listenForShortcuts, type Shortcut } from "../lib/shortcuts.ts";
 import { frame as t } from "../strings/frame.ts";
 import { ensureFrameData } from "./attention.ts";
@@ -25,6 +26,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
 	useEffect(() => listenForShortcuts(() => shortcuts(route)), [route]);
 	useEffect(() => {
 		navigationOpen.value = false;
+		pageShown();
 	}, [path]);
 	return (
 		<div class={`frame${connection.value.state === "reconnecting" ? " frame--stale" : ""}`}>

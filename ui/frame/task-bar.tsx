@@ -22,11 +22,10 @@ import { StateBadge } from "../components/badge.tsx";
 import { Button, IconButton } from "../components/button.tsx";
 import { CopyButton } from "../components/copy.tsx";
 import { ProgressBar } from "../components/feedback.tsx";
-import { nowMs, RelativeTime } from "../components/relative-time.tsx";
+import { Elapsed, RelativeTime } from "../components/relative-time.tsx";
 import { RefLink } from "../components/resource-link.tsx";
 import { taskLook } from "../components/states.ts";
 import { isFinished } from "../lib/task-state.ts";
-import { elapsed } from "../lib/time.ts";
 import { href } from "../routes.ts";
 import { errors } from "../strings/errors.ts";
 import { frame as frameText } from "../strings/frame.ts";
@@ -157,11 +156,7 @@ function TaskRow({ task }: { task: Task }) {
 				{task.requester.name}
 			</span>
 			<span class="task-row__time">
-				{finished ? (
-					<RelativeTime time={task.finishedAt} />
-				) : (
-					elapsed(task.startedAt ?? task.createdAt, null, Math.max(nowMs.value, Date.now()))
-				)}
+				{finished ? <RelativeTime time={task.finishedAt} /> : <Elapsed since={task.startedAt ?? task.createdAt} />}
 			</span>
 			<span class="task-row__actions">
 				{task.state === "failed" && <CopyButton text={() => taskDetails(task)} label={errors.copy} />}

@@ -31,6 +31,7 @@ export const common = {
 	on: "On",
 	off: "Off",
 	more: "More actions",
+	moreFields: "More",
 	actions: "Actions",
 	search: "Search",
 	clear: "Clear",

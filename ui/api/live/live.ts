@@ -119,8 +119,17 @@ function readAllAnew(): void {
 }
 
 let administrator = false;
+let onUserChanged: (id: string) => void = () => {};
 
-export function startLive(options: { administrator: boolean; onSignedOut: () => void }): void {
+export type LiveOptions = {
+	administrator: boolean;
+	onSignedOut: () => void;
+	/** A user was changed: oneself, perhaps. */
+	onUserChanged: (id: string) => void;
+};
+
+export function startLive(options: LiveOptions): void {
+	onUserChanged = options.onUserChanged;
 	administrator = options.administrator;
 	if (shared) return;
 	clusterWanted = true;
@@ -164,6 +173,7 @@ function applyEvents(events: readonly Event[]): void {
 	let refreshWanted = false;
 	for (const { type, target, object } of events) {
 		if (target.kind === "cluster") refreshWanted = true;
+		if (target.kind === "user") onUserChanged(target.id);
 		// The first VM or image ends the first run.
 		if (type === "created" && (target.kind === "vm" || target.kind === "image")) refreshWanted ||= firstRunShown();
 		if (!(target.kind in live)) continue;

@@ -182,7 +182,7 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 			{detected !== null && values.source === "upload" && detected !== values.format && (
 				<Notice tone="warning">{t.formatDetected(detected)}</Notice>
 			)}
-			<Disclosure title={common.more} note={[t.sha256, t.pool, common.tags].join(", ")}>
+			<Disclosure title={common.moreFields} note={[t.sha256, t.pool, common.tags].join(", ")}>
 				<TextField
 					label={t.sha256}
 					optional

@@ -8,6 +8,7 @@ import { dropUpload } from "../../api/uploads.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
 import type { Action } from "../../components/menu.tsx";
+import { download } from "../../lib/download.ts";
 import { href } from "../../routes.ts";
 import { images as t } from "../../strings/images.ts";
 import { states } from "../../strings/states.ts";
@@ -29,7 +30,7 @@ export function imageActions(image: Image, route: (url: string) => void): Action
 			label: t.download,
 			icon: Download,
 			obstacle: roleObstacle("imageContentGet") ?? notReady(image),
-			onSelect: () => location.assign(operationUrl("imageContentGet", image.id)),
+			onSelect: () => download(operationUrl("imageContentGet", image.id)),
 		},
 		deleteImageAction(image),
 	];

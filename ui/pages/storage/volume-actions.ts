@@ -8,6 +8,7 @@ import type { Volume } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
 import type { Action } from "../../components/menu.tsx";
+import { download } from "../../lib/download.ts";
 import { devices } from "../../strings/devices.ts";
 import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
@@ -39,12 +40,12 @@ export function resizeObstacle(volume: Volume): string | null {
 }
 
 export function volumeActions(volume: Volume, { onClone, onResize, after }: Handlers): Action[] {
-	const download = (format: "qcow2" | "raw"): Action => ({
+	const downloadAs = (format: "qcow2" | "raw"): Action => ({
 		id: `download-${format}`,
 		label: t.downloadAs(format),
 		icon: Download,
 		obstacle: roleObstacle("volumeContentGet") ?? notReady(volume) ?? inUse(volume),
-		onSelect: () => location.assign(operationUrl("volumeContentGet", volume.id, { format })),
+		onSelect: () => download(operationUrl("volumeContentGet", volume.id, { format })),
 	});
 	return [
 		{
@@ -61,8 +62,8 @@ export function volumeActions(volume: Volume, { onClone, onResize, after }: Hand
 			obstacle: roleObstacle("volumeClone") ?? notReady(volume) ?? inUse(volume),
 			onSelect: () => onClone(volume),
 		},
-		download("qcow2"),
-		download("raw"),
+		downloadAs("qcow2"),
+		downloadAs("raw"),
 		{
 			id: "delete",
 			label: t.deleteVolume,

@@ -95,7 +95,7 @@ async function deleteVm(vm: Vm, after?: () => void): Promise<void> {
 	const total = formatBytes(volumes.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
 	const answer = await confirmWithOption({
 		title: t.deleteTitle(vm.name),
-		body: h(DeleteVmText, { vm, volumes }),
+		body: (withVolumes) => h(DeleteVmText, { vm, volumes: withVolumes ? volumes : [] }),
 		confirmLabel: t.deleteConfirm,
 		danger: true,
 		typedName: vm.name,
@@ -136,7 +136,7 @@ export function bulkActions(vms: readonly Vm[], clear: () => void): Action[] {
 		const able = vms.filter((vm) => vmActionObstacle(verb, vm) === null);
 		return {
 			id: verb,
-			label: able.length === vms.length ? label : `${label} (${able.length})`,
+			label: able.length === vms.length || able.length === 0 ? label : `${label} (${able.length})`,
 			icon,
 			obstacle: roleObstacle(operation) ?? (able.length === 0 ? t.bulk.none(label) : null),
 			async onSelect() {

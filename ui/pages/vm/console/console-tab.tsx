@@ -24,7 +24,9 @@ export function ConsoleTab({ vm }: { vm: Vm }) {
 	const [viewOnly, setViewOnly] = useState(false);
 	const wanted = useRef({ viewOnly });
 	wanted.current = { viewOnly };
-	const possible = vmActionObstacle("console", vm) === null;
+	// While it starts there is no screen yet.
+	const starting = vm.status.powerState === "starting";
+	const possible = !starting && vmActionObstacle("console", vm) === null;
 
 	const [connection] = useState(
 		() =>
@@ -88,9 +90,7 @@ export function ConsoleTab({ vm }: { vm: Vm }) {
 				{possible ? (
 					<Overlay state={state} onRetry={() => connection.start()} />
 				) : (
-					<div class="console__overlay">
-						<Off vm={vm} />
-					</div>
+					<div class="console__overlay">{starting ? <Spinner label={t.starting} /> : <Off vm={vm} />}</div>
 				)}
 			</div>
 		</div>
