@@ -42,7 +42,7 @@ export async function runTests(
 	const started = performance.now();
 	console.log(`\n── ${name}`);
 	const child = Bun.spawn(
-		[process.execPath, "test", "--reporter=junit", `--reporter-outfile=${report}`, ...files.map((file) => `./${file}`)],
+		[process.execPath, "test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`, ...files.map((file) => `./${file}`)],
 		{
 			cwd: root,
 			stdin: "ignore",
@@ -59,7 +59,7 @@ export async function runTests(
 	const total = counts ?? { passed: 0, failed: 0, skipped: 0 };
 	if (broken) total.failed += 1;
 	if (total.failed > 0) console.log(trim(`${output}\n${errors}`));
-	for (const line of skips(errors)) console.log(line);
+	for (const line of new Set(skips(errors))) console.log(line);
 	const seconds = ((performance.now() - started) / 1000).toFixed(1);
 	console.log(
 		`${total.failed > 0 ? "FAILED" : "ok    "} ${name}: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped (${seconds} s)`,
