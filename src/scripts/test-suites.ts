@@ -42,7 +42,14 @@ export async function runTests(
 	const started = performance.now();
 	console.log(`\n── ${name}`);
 	const child = Bun.spawn(
-		[process.execPath, "test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`, ...files.map((file) => `./${file}`)],
+		[
+			process.execPath,
+			"test",
+			"--timeout=60000",
+			"--reporter=junit",
+			`--reporter-outfile=${report}`,
+			...files.map((file) => `./${file}`),
+		],
 		{
 			cwd: root,
 			stdin: "ignore",
