@@ -57,7 +57,7 @@ class CrashRun {
 		const { daemon, api } = this.#system;
 		const count = 1 + Math.floor(this.#random() * 3);
 		const asked: Promise<unknown>[] = [];
-		for (let index = 0; index < count; index++) asked.push(await this.#ask());
+		for (let index = 0; index < count; index++) asked.push((await this.#ask()).answered);
 		await Bun.sleep(this.#random() ** 2 * longestDelayMs); // the point of the test is a moment that nobody chose
 		await daemon.kill9();
 		await Promise.all(asked);
@@ -82,8 +82,8 @@ class CrashRun {
 		throw new AppError("internal", `${found.join("; ")}\nTasks, newest first:\n${tasks.join("\n")}`);
 	}
 
-	/** Chooses an operation and asks for it; gives what settles when it was answered or cut off. */
-	async #ask(): Promise<Promise<unknown>> {
+	/** Chooses an operation and asks for it; `answered` settles when it was answered or cut off. */
+	async #ask(): Promise<{ answered: Promise<unknown> }> {
 		const { api } = this.#system;
 		const { body } = await api.call("vmList", { query: { limit: 100 } });
 		const vms = body.items.filter((vm) => !vm.deleting);
@@ -92,10 +92,11 @@ class CrashRun {
 		const called = (name: string, call: Promise<unknown>) => {
 			this.operations[name] = (this.operations[name] ?? 0) + 1;
 			// Refused in this state, or cut off: both are fine.
-			return call.catch((error: unknown) => {
+			const answered = call.catch((error: unknown) => {
 				if (!(error instanceof AppError)) throw error;
 				if (!["wrong-state", "not-found", "unavailable", "in-use"].includes(error.code)) throw error;
 			});
+			return { answered };
 		};
 		if (!vm || (vms.length < mostVms && choice < 0.4)) return called("create", this.#create());
 		const path = { id: vm.id };

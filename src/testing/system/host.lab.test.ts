@@ -146,7 +146,7 @@ test(
 					...{ powerState: "stopped", reason: "The host restarted while the VM ran.", error: null },
 				});
 			const starts = async (): Promise<Task[]> => {
-				const { body } = await api.call("taskList", { query: { kind: "vm.start", limit: 100 } });
+				const { body } = await api.call("taskList", { query: { kind: ["vm.start"], limit: 100 } });
 				return body.items.filter((task) => task.requester.kind === "system").sort(byCreation);
 			};
 			const tasks = await starts();

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { assert, present } from "../../lib/assert.ts";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
-import type { Network } from "../../model/network.ts";
+import type { Network, NetworkConfig } from "../../model/network.ts";
 import type { Image } from "../../model/storage.ts";
 import { isFinished, type Task } from "../../model/task.ts";
 import type { Vm, VmCreate } from "../../model/vm.ts";
@@ -21,9 +21,10 @@ export const cacheDir = join(import.meta.dir, "../../../.cache");
  * Not the network that a node has from its first start: the daemon chooses that by the machine's routes, where another
  * node may run, while libvirt's bridges are in a network namespace of their own. From the range for benchmarks (RFC 2544).
  */
-const labNetwork = {
-	...{ kind: "nat", gateway: "198.18.0.1", prefixLength: 24, dhcpStart: "198.18.0.10", dhcpEnd: "198.18.0.250" },
-} as const;
+const labNetwork: NetworkConfig = {
+	...{ kind: "nat", gateway: "198.18.0.1", prefixLength: 24 },
+	...{ dhcpStart: "198.18.0.10", dhcpEnd: "198.18.0.250" },
+};
 const readyLimitMs = 30_000;
 const taskLimitMs = 120_000;
 

@@ -131,15 +131,14 @@ test("ten thousand VMs: every one is listed once, found, and the page holds a fe
 		const names: string[] = [];
 		let pageToken: string | null = null;
 		do {
-			const query = { limit: 1000, sort: "name", ...(pageToken === null ? {} : { pageToken }) };
-			const { body } = await api.call("vmList", { query });
-			names.push(...body.items.map((vm) => vm.name));
-			pageToken = body.nextPageToken;
+			const page: VmPage = await listVms(api, pageToken);
+			names.push(...page.items.map((vm) => vm.name));
+			pageToken = page.nextPageToken;
 		} while (pageToken !== null);
 		expect(names).toHaveLength(count);
 		expect(new Set(names).size).toBe(count);
 		expect(names).toEqual([...names].sort());
-		const { body: failed } = await api.call("vmList", { query: { limit: 1000, powerState: "failed" } });
+		const { body: failed } = await api.call("vmList", { query: { limit: 1000, powerState: ["failed"] } });
 		expect(failed.items).toHaveLength(1000);
 		expect(new Set(failed.items.map((vm) => vm.status.powerState))).toEqual(new Set(["failed"]));
 
@@ -213,6 +212,13 @@ test("two GiB are uploaded in parts over TLS, stay sparse, and the daemon stays 
 		rmSync(folder, { recursive: true, force: true });
 	}
 }, 170_000);
+
+type VmPage = { items: Vm[]; nextPageToken: string | null };
+
+async function listVms(api: LabSystem["api"], pageToken: string | null): Promise<VmPage> {
+	const query = { limit: 1000, sort: "name" as const, ...(pageToken === null ? {} : { pageToken }) };
+	return (await api.call("vmList", { query })).body;
+}
 
 /** The most memory that the process ever had in use (VmHWM). */
 function peakBytes(pid: number): number {
