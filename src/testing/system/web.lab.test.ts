@@ -8,6 +8,7 @@ import { launchBrowser } from "../../../ui/e2e/browser.ts";
 import { present } from "../../lib/assert.ts";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
+import type { Vm } from "../../model/vm.ts";
 import { filledName, fillState } from "../bench/filled-state.ts";
 import { executablePath } from "../lab/daemon.ts";
 import { waitUntil } from "../lab/wait-until.ts";
