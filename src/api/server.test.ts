@@ -197,9 +197,13 @@ describe("the socket for root", () => {
 
 	test("takes over a socket that was left, but no file", async () => {
 		const path = join(folder, "again.sock");
-		const first = Bun.listen({ unix: path, socket: { data() {} } });
+		const first = Bun.listen({ unix: `${path}.before`, socket: { data() {} } });
+		// Under the name that it was made with, its end would take the file along.
+		renameSync(`${path}.before`, path);
 		first.stop(true);
+		expect(statSync(path).isSocket()).toBe(true);
 		const taken = await listenLocally(deps(), path);
+		expect((await fetch("http://localhost/v1/me", { unix: path })).status).toBe(200);
 		await taken.stop(true);
 		writeFileSync(path, "data");
 		await expect(listenLocally(deps(), path)).rejects.toThrow("it is no socket");
