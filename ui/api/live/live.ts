@@ -74,18 +74,26 @@ const clusterSignal = signal<ClusterInfo | null>(null);
 export const cluster: ReadonlySignal<ClusterInfo | null> = clusterSignal;
 let clusterWanted = false;
 let clusterRead: Promise<void> | null = null;
+let clusterReadAgain = false;
 
-/** Reads the cluster's state anew; calls while one is under way share its answer. */
+/** Reads the cluster's state anew. Asked for while an answer is under way, it reads once more: that one may be old. */
 export function refreshCluster(): Promise<void> {
-	clusterRead ??= read("clusterGet")
-		.then((value) => {
-			clusterSignal.value = value;
-		})
-		.catch(() => {})
-		.finally(() => {
-			clusterRead = null;
-		});
+	clusterReadAgain = clusterRead !== null;
+	clusterRead ??= readCluster().finally(() => {
+		clusterRead = null;
+	});
 	return clusterRead;
+}
+
+async function readCluster(): Promise<void> {
+	do {
+		clusterReadAgain = false;
+		try {
+			clusterSignal.value = await read("clusterGet");
+		} catch {
+			// The stream says that the node is away.
+		}
+	} while (clusterReadAgain && clusterWanted);
 }
 
 let shared: SharedStream | null = null;
