@@ -61,6 +61,8 @@ export class RpcConnection {
 	readonly #resolveClosed: (reason: string) => void;
 	#transport: Transport | null = null;
 	#queue: PendingCall[] = [];
+	/** Streams that were over before the call that opened them was answered, by serial: why the connection then goes. */
+	readonly #endedEarly = new Map<number, string>();
 	#serial = 0;
 	#closeReason: string | null = null;
 	#keepalive: Keepalive | null = null;
@@ -178,6 +180,8 @@ export class RpcConnection {
 			return;
 		}
 		pending.abandoned = true;
+		const ended = this.#endedEarly.get(pending.serial);
+		if (ended !== undefined) return this.#tearDown(ended);
 		this.#watchForStuck();
 	}
 
@@ -225,6 +229,8 @@ export class RpcConnection {
 		this.#stuckTimer = null;
 		if (frame.status === messageStatus.error) this.#streams.delete(frame.serial);
 		if (!pending.abandoned) this.#settleWithAnswer(pending, frame);
+		const ended = this.#endedEarly.get(frame.serial);
+		if (ended !== undefined) return this.#tearDown(ended);
 		this.#sendQueued();
 	}
 
@@ -270,9 +276,16 @@ export class RpcConnection {
 				return bufferedBytes();
 			},
 			drained: () => this.#transport?.drained() ?? Promise.resolve(),
-			pause: () => this.#transport?.pause(),
+			// libvirt may send the data, even all of it, before its answer to the call that opened the stream: until then
+			// reading must go on, and the connection must stay.
+			pause: () => {
+				if (!this.#inFlight.has(serial)) this.#transport?.pause();
+			},
 			resume: () => this.#transport?.resume(),
-			close: (reason: string) => this.#tearDown(reason),
+			close: (reason: string) => {
+				if (this.#inFlight.get(serial)?.abandoned === false) this.#endedEarly.set(serial, reason);
+				else this.#tearDown(reason);
+			},
 		};
 	}
 

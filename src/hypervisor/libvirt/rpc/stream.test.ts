@@ -71,6 +71,20 @@ test("a screenshot: type, data, end, confirmation; the stream's own connection g
 	await waitUntil("its connection to go", 5_000, () => server.peers.length === 1);
 });
 
+test("a screenshot whose data, and end, come before the answer to the call", async () => {
+	const data = Buffer.alloc(3 * 1024 * 1024, 7);
+	server.handle("domainScreenshot", (call) => {
+		for (let at = 0; at < data.length; at += 256 * 1024) call.streamData(data.subarray(at, at + 256 * 1024));
+		call.streamData(new Uint8Array(0));
+		call.streamEnd();
+		call.reply((w) => w.optionalString("image/png"));
+	});
+	const { mimeType, stream } = await client.domainScreenshot(domain);
+	expect(mimeType).toBe("image/png");
+	expect(await stream.collect(8 * 1024 * 1024)).toEqual(data);
+	await waitUntil("the stream's connection to close", 5_000, () => server.peers.length === 1);
+});
+
 test("the stream's connection never asks for keepalive, which it could not answer while its reader is slow", async () => {
 	const { call, stream } = await openConsole();
 	expect(call.peer.calls.map((one) => one.frame.procedure)).toEqual([66, 1, 201]);
