@@ -139,7 +139,14 @@ class LibvirtDriver implements HypervisorDriver {
 	async start(id: string, { paused }: { paused: boolean }): Promise<void> {
 		if (isActive((await this.#state(id)).state)) return;
 		const flags = paused ? startFlags.paused : 0;
-		await this.#unlessAlready(id, true, () => this.#client.domainCreateWithFlags({ uuid: id }, flags));
+		const create = () => this.#unlessAlready(id, true, () => this.#client.domainCreateWithFlags({ uuid: id }, flags));
+		try {
+			await create();
+		} catch (error) {
+			// libvirt may take the late end of a QEMU that failed just before for the end of this one.
+			if (!isLibvirtError(error, libvirtErrors.operationFailed)) throw error;
+			await create();
+		}
 	}
 
 	async requestShutdown(id: string): Promise<void> {

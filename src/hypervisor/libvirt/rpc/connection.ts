@@ -181,8 +181,8 @@ export class RpcConnection {
 		}
 		pending.abandoned = true;
 		const ended = this.#endedEarly.get(pending.serial);
-		if (ended !== undefined) return this.#tearDown(ended);
-		this.#watchForStuck();
+		if (ended === undefined) this.#watchForStuck();
+		else this.#tearDown(ended);
 	}
 
 	/** Gives libvirt a last chance when every place in flight is held by a call that nobody waits for any more. */
@@ -230,8 +230,8 @@ export class RpcConnection {
 		if (frame.status === messageStatus.error) this.#streams.delete(frame.serial);
 		if (!pending.abandoned) this.#settleWithAnswer(pending, frame);
 		const ended = this.#endedEarly.get(frame.serial);
-		if (ended !== undefined) return this.#tearDown(ended);
-		this.#sendQueued();
+		if (ended === undefined) this.#sendQueued();
+		else this.#tearDown(ended);
 	}
 
 	/** The caller hears of an answer that makes no sense before the connection goes for it. */
