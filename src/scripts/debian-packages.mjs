@@ -32,7 +32,7 @@ export const testPackages = [
 ];
 
 /** Peers that the benchmark measures against. */
-export const benchPackages = ["websockify", "procps"];
+export const benchPackages = ["websockify", "etcd-server", "procps"];
 
 /** @param {string} command one of package.json's scripts */
 export function packagesFor(command) {

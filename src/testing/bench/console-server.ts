@@ -6,6 +6,7 @@ import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 
 const socketPath = process.argv[2] ?? "";
+let vms = 0;
 const consoles = createConsoles({
 	node: {
 		vncSocket: async () => socketPath,
@@ -23,8 +24,10 @@ const server = Bun.serve<ConsoleData>({
 	websocket: consoles.websocket,
 	async fetch(request, self) {
 		if (new URL(request.url).pathname === "/v1/console") return consoles.handleUpgrade(request, self);
+		vms += 1;
 		const ticket = await consoles.createTicket({
-			vmId: "vm",
+			// Each its own, as on a node: one VM has few consoles.
+			vmId: `vm-${vms}`,
 			kind: "native",
 			type: "vnc",
 			viewOnly: false,

@@ -11,9 +11,13 @@ export function cpuSeconds(pid: number): number {
 	return [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0) / ticksPerSecond;
 }
 
-/** True while the process has children, ended ones that it has not waited for included. */
-export const hasChildren = (pid: number): boolean =>
-	readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim() !== "";
+/** As cpuSeconds, with the children that still run. */
+export const cpuSecondsWithChildren = (pid: number): number =>
+	[pid, ...childrenOf(pid)].reduce((sum, one) => sum + cpuSeconds(one), 0);
+
+/** Of the process's first thread, ended ones that it has not waited for included. */
+export const childrenOf = (pid: number): number[] =>
+	readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
 
 /** Resident set of the process. */
 export function residentBytes(pid: number): number {

@@ -1,32 +1,47 @@
-/** The console proxy against websockify: the same stream from the same unix socket, in turn, per CPU second of each. */
+/**
+ * The console proxy against websockify: the same streams from the same unix socket, in turn, per CPU second of each.
+ * websockify forks a process for each console; ours carries all of a node.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { waitUntil } from "../lab/wait-until.ts";
 import { type Bench, type Figures, median, round } from "./bench.ts";
-import { cpuSeconds, hasChildren } from "./process-figures.ts";
+import { childrenOf, cpuSecondsWithChildren } from "./process-figures.ts";
+import { startOurs, startWebsockify, type VncProxy } from "./vnc-proxies.ts";
 
 const rounds = 5;
 const handshake = Buffer.concat([Buffer.from("RFB 003.008\n"), Buffer.from([1, 1])]);
 /** FramebufferUpdateRequest (RFC 6143, 7.5.3). */
 const updateRequest = Buffer.from([3, 1, 0, 0, 0, 0, 4, 0, 3, 0]);
 
-/** What the source sends for each request, and how often the client asks. */
-const streams = {
-	/** A desktop in use: the client asks for each update, and gets a few kilobytes. */
-	interactive: { updateBytes: 8 * 1024, updates: 20_000 },
-	/** A film on the screen without compression: as fast as the sockets go. */
-	bulk: { updateBytes: 64 * 1024 * 1024, updates: 8 },
+type Stream = {
+	/** What the source sends for each request. */
+	updateBytes: number;
+	/** Of each console. */
+	updates: number;
+	consoles: number;
+	/** Mean time between an update and the next request, spread from half of it to one and a half; 0 asks at once. */
+	thinkMs: number;
 };
-type Stream = (typeof streams)[keyof typeof streams];
 
-type Proxy = { pid: number; connect(): Promise<WebSocket>; stop(): Promise<void> };
+const streams: Record<string, Stream> = {
+	/** As many desktops in use as a node must carry, each with 25 small updates a second. */
+	Desktops: { updateBytes: 8 * 1024, updates: 200, consoles: 20, thinkMs: 40 },
+	/** The same desktops, asking as fast as they are answered. */
+	BusyDesktops: { updateBytes: 8 * 1024, updates: 2_000, consoles: 20, thinkMs: 0 },
+	/** One of them alone: each request and each update wakes the proxy from sleep. */
+	OneDesktop: { updateBytes: 8 * 1024, updates: 20_000, consoles: 1, thinkMs: 0 },
+	/** One film on a screen without compression, as fast as the sockets go. */
+	Bulk: { updateBytes: 64 * 1024 * 1024, updates: 16, consoles: 1, thinkMs: 0 },
+};
+
 type Sample = { megabytesPerSecond: number; megabytesPerCpuSecond: number };
 
 export const vncProxy: Bench = {
 	name: "vnc-proxy",
-	what: "VNC proxy throughput and CPU, against websockify on the same stream",
+	what: "VNC proxy throughput and CPU, against websockify on the same streams",
 	async run(): Promise<Figures> {
 		const folder = mkdtempSync(join(tmpdir(), "lqx-bench-"));
 		const figures: Figures = {};
@@ -42,9 +57,11 @@ export const vncProxy: Bench = {
 async function compare(streamName: string, stream: Stream, folder: string): Promise<Figures> {
 	const socketPath = join(folder, `${streamName}.sock`);
 	const source = await startSource(socketPath, stream);
-	const proxies = { ours: await ours(socketPath), websockify: await websockify(socketPath, folder) };
+	const proxies: Partial<Record<"ours" | "websockify", VncProxy>> = {};
 	const samples = { ours: [] as Sample[], websockify: [] as Sample[] };
 	try {
+		proxies.ours = await startOurs(socketPath);
+		proxies.websockify = await startWebsockify(socketPath, folder);
 		for (let i = 0; i <= rounds; i++)
 			for (const name of ["ours", "websockify"] as const) {
 				const sample = await measure(proxies[name], stream);
@@ -57,13 +74,12 @@ async function compare(streamName: string, stream: Stream, folder: string): Prom
 	}
 	const of = (name: keyof typeof samples, figure: keyof Sample) =>
 		median(samples[name].map((sample) => sample[figure]));
-	const Name = streamName.charAt(0).toUpperCase() + streamName.slice(1);
 	return {
-		[`vncProxy${Name}MegabytesPerSecond`]: round(of("ours", "megabytesPerSecond")),
-		[`websockify${Name}MegabytesPerSecond`]: round(of("websockify", "megabytesPerSecond")),
-		[`vncProxy${Name}MegabytesPerCpuSecond`]: round(of("ours", "megabytesPerCpuSecond")),
-		[`websockify${Name}MegabytesPerCpuSecond`]: round(of("websockify", "megabytesPerCpuSecond")),
-		[`vncProxy${Name}PerCpuSecondRatio`]: round(
+		[`vncProxy${streamName}MegabytesPerSecond`]: round(of("ours", "megabytesPerSecond")),
+		[`websockify${streamName}MegabytesPerSecond`]: round(of("websockify", "megabytesPerSecond")),
+		[`vncProxy${streamName}MegabytesPerCpuSecond`]: round(of("ours", "megabytesPerCpuSecond")),
+		[`websockify${streamName}MegabytesPerCpuSecond`]: round(of("websockify", "megabytesPerCpuSecond")),
+		[`vncProxy${streamName}PerCpuSecondRatio`]: round(
 			of("ours", "megabytesPerCpuSecond") / of("websockify", "megabytesPerCpuSecond"),
 		),
 	};
@@ -96,12 +112,25 @@ async function startSource(socketPath: string, stream: Stream): Promise<Server> 
 	return source;
 }
 
-async function measure(proxy: Proxy, stream: Stream): Promise<Sample> {
-	const cpuBefore = cpuSeconds(proxy.pid);
+async function measure(proxy: VncProxy, stream: Stream): Promise<Sample> {
+	const sockets = await Promise.all(Array.from({ length: stream.consoles }, () => proxy.connect()));
+	// What a connection costs to make is not counted: websockify forks for each, and that would count against it.
+	const cpuBefore = cpuSecondsWithChildren(proxy.pid);
 	const started = performance.now();
-	const socket = await proxy.connect();
+	await Promise.all(sockets.map((socket) => watch(socket, stream)));
+	const seconds = (performance.now() - started) / 1000;
+	const cpu = Math.max(0.01, cpuSecondsWithChildren(proxy.pid) - cpuBefore);
+	for (const socket of sockets) socket.close();
+	await waitUntil("the proxy's children to end", 10_000, () => childrenOf(proxy.pid).length === 0);
+	const megabytes = (stream.updateBytes * stream.updates * stream.consoles) / 1024 / 1024;
+	return { megabytesPerSecond: megabytes / seconds, megabytesPerCpuSecond: megabytes / cpu };
+}
+
+/** One console, until it has had all of its updates. */
+async function watch(socket: WebSocket, stream: Stream): Promise<void> {
 	let updates = 0;
 	let missing = stream.updateBytes;
+	const ask = () => socket.send(updateRequest);
 	await new Promise<void>((resolve, reject) => {
 		socket.onmessage = (event: MessageEvent<ArrayBuffer>) => {
 			missing -= event.data.byteLength;
@@ -109,77 +138,11 @@ async function measure(proxy: Proxy, stream: Stream): Promise<Sample> {
 			updates += 1;
 			missing += stream.updateBytes;
 			if (updates === stream.updates) resolve();
-			else socket.send(updateRequest);
+			else if (stream.thinkMs > 0) setTimeout(ask, stream.thinkMs * (0.5 + Math.random()));
+			else ask();
 		};
 		socket.onclose = (event) => reject(new Error(`closed after ${updates} updates: ${event.code} ${event.reason}`));
 		socket.send(Buffer.concat([handshake, updateRequest]));
 	});
-	const seconds = (performance.now() - started) / 1000;
 	socket.onclose = null;
-	socket.close();
-	await waitUntil("the proxy's children to end", 10_000, () => !hasChildren(proxy.pid));
-	const cpu = Math.max(0.01, cpuSeconds(proxy.pid) - cpuBefore);
-	const megabytes = (stream.updateBytes * stream.updates) / 1024 / 1024;
-	return { megabytesPerSecond: megabytes / seconds, megabytesPerCpuSecond: megabytes / cpu };
-}
-
-function openSocket(url: string, protocols: string[]): Promise<WebSocket> {
-	const socket = new WebSocket(url, protocols);
-	socket.binaryType = "arraybuffer";
-	return new Promise((resolve, reject) => {
-		socket.onopen = () => resolve(socket);
-		socket.onerror = () => reject(new Error(`${url} does not open`));
-	});
-}
-
-async function ours(socketPath: string): Promise<Proxy> {
-	const child = Bun.spawn([process.execPath, join(import.meta.dir, "console-server.ts"), socketPath], {
-		stdin: "ignore",
-		stdout: "pipe",
-		stderr: "inherit",
-	});
-	const first = await child.stdout.getReader().read();
-	const port = new TextDecoder().decode(first.value).trim();
-	return {
-		pid: child.pid,
-		async connect() {
-			const ticket = (await (await fetch(`http://127.0.0.1:${port}/ticket`)).json()) as { protocols: string[] };
-			return openSocket(`ws://127.0.0.1:${port}/v1/console`, ticket.protocols);
-		},
-		async stop() {
-			child.kill();
-			await child.exited;
-		},
-	};
-}
-
-/** websockify forks a process for each connection; its time is the parent's once it has ended. */
-async function websockify(socketPath: string, folder: string): Promise<Proxy> {
-	const probe = createServer().listen(0, "127.0.0.1");
-	await new Promise<void>((resolve) => probe.once("listening", () => resolve()));
-	const address = probe.address();
-	const port = typeof address === "object" && address ? address.port : 0;
-	await new Promise<void>((resolve) => probe.close(() => resolve()));
-	const child = Bun.spawn(["/usr/bin/websockify", `--unix-target=${socketPath}`, `127.0.0.1:${port}`], {
-		stdin: "ignore",
-		stdout: "ignore",
-		stderr: Bun.file(join(folder, "websockify.log")),
-	});
-	await waitUntil("websockify to listen", 10_000, async () => {
-		try {
-			const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } });
-			socket.end();
-			return true;
-		} catch {
-			return undefined;
-		}
-	});
-	return {
-		pid: child.pid,
-		connect: () => openSocket(`ws://127.0.0.1:${port}/`, ["binary"]),
-		async stop() {
-			child.kill();
-			await child.exited;
-		},
-	};
 }
