@@ -19,7 +19,10 @@ export function tooltipProps(text: string | null | undefined) {
 	const hide = () => {
 		shown.value = null;
 	};
-	return { onMouseEnter: show, onMouseLeave: hide, onFocus: show, onBlur: hide };
+	const showForKeyboard = (event: { currentTarget: EventTarget | null }) => {
+		if (event.currentTarget instanceof HTMLElement && event.currentTarget.matches(":focus-visible")) show(event);
+	};
+	return { onMouseEnter: show, onMouseLeave: hide, onFocus: showForKeyboard, onBlur: hide };
 }
 
 /** Carries the text for `aria-describedby`; the child gets the id. */

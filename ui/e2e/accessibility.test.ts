@@ -13,8 +13,10 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-async function findings(page: Page): Promise<string[]> {
-	const { violations } = await new AxeBuilder({ page }).analyze();
+/** `within` leaves out the frame, which is the same on every page and looked at once. */
+async function findings(page: Page, within?: string): Promise<string[]> {
+	const axe = new AxeBuilder({ page });
+	const { violations } = await (within ? axe.include(within) : axe).analyze();
 	return violations.flatMap(({ id, nodes }) =>
 		nodes
 			.slice(0, 3)
@@ -42,7 +44,8 @@ describe("axe-core", () => {
 				await page.goto(server.url + path);
 				await ready(page);
 				await prepare?.(page);
-				found.push(...(await findings(page)).map((text) => `${name}: ${text}`));
+				const within = name === "overview" ? undefined : "#main";
+				found.push(...(await findings(page, within)).map((text) => `${name}: ${text}`));
 			}
 			expect(found).toEqual([]);
 			expect(problems).toEqual([]);

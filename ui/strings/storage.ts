@@ -88,4 +88,9 @@ export const storage = {
 	notReady: (state: string) => `The volume is not ready (${state}).`,
 	error: "What failed",
 	details: "Details",
+	makeImage: "Make image",
+	makeImageTitle: (name: string) => `Make an image of ${name}`,
+	makeImageText:
+		"The image is a copy. Take host names, keys and machine ids out of the guest first, else every VM made of it has the same.",
+	makeImageFailed: "The image was not made",
 } as const;

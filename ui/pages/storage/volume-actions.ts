@@ -1,5 +1,5 @@
 /** What can be done with a volume. */
-import { Copy, Download, Maximize2, Trash2 } from "lucide-preact";
+import { Copy, Disc3, Download, Maximize2, Trash2 } from "lucide-preact";
 import { h } from "preact";
 import { operationUrl } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
@@ -16,6 +16,7 @@ import { storage as t } from "../../strings/storage.ts";
 type Handlers = {
 	onClone: (volume: Volume) => void;
 	onResize: (volume: Volume) => void;
+	onMakeImage: (volume: Volume) => void;
 	route: (url: string) => void;
 	/** After it was deleted. */
 	after?: () => void;
@@ -39,7 +40,7 @@ export function resizeObstacle(volume: Volume): string | null {
 	return roleObstacle("volumeResize") ?? notReady(volume);
 }
 
-export function volumeActions(volume: Volume, { onClone, onResize, after }: Handlers): Action[] {
+export function volumeActions(volume: Volume, { onClone, onResize, onMakeImage, after }: Handlers): Action[] {
 	const downloadAs = (format: "qcow2" | "raw"): Action => ({
 		id: `download-${format}`,
 		label: t.downloadAs(format),
@@ -61,6 +62,13 @@ export function volumeActions(volume: Volume, { onClone, onResize, after }: Hand
 			icon: Copy,
 			obstacle: roleObstacle("volumeClone") ?? notReady(volume) ?? inUse(volume),
 			onSelect: () => onClone(volume),
+		},
+		{
+			id: "make-image",
+			label: t.makeImage,
+			icon: Disc3,
+			obstacle: roleObstacle("imageCreate") ?? notReady(volume) ?? inUse(volume),
+			onSelect: () => onMakeImage(volume),
 		},
 		downloadAs("qcow2"),
 		downloadAs("raw"),

@@ -21,6 +21,7 @@ import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { EditObjectPanel } from "../shared/edit-object.tsx";
 import { CloneDialog } from "./clone-dialog.tsx";
+import { MakeImageDialog } from "./make-image-dialog.tsx";
 import { ResizeDialog } from "./resize-dialog.tsx";
 import { volumeActions } from "./volume-actions.ts";
 import "./storage.css";
@@ -36,13 +37,14 @@ export default function VolumePage() {
 
 function VolumeView({ volume }: { volume: Volume }) {
 	const { route } = useLocation();
-	const [open, setOpen] = useState<"rename" | "clone" | "resize" | null>(null);
+	const [open, setOpen] = useState<"rename" | "clone" | "resize" | "image" | null>(null);
 	const close = () => setOpen(null);
 	// The state of the VM decides what may be done with its disk.
 	const vm = useCollection("vm").one(volume.vmId ?? "").value;
 	const actions = volumeActions(volume, {
 		onClone: () => setOpen("clone"),
 		onResize: () => setOpen("resize"),
+		onMakeImage: () => setOpen("image"),
 		route,
 		after: () => route(href("volumes")),
 	});
@@ -86,6 +88,7 @@ function VolumeView({ volume }: { volume: Volume }) {
 				/>
 			)}
 			{open === "clone" && <CloneDialog volume={volume} onClose={close} />}
+			{open === "image" && <MakeImageDialog volume={volume} onClose={close} />}
 			{open === "resize" && <ResizeDialog volume={volume} onClose={close} />}
 		</Page>
 	);

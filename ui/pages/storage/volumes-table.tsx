@@ -20,6 +20,7 @@ import { common } from "../../strings/common.ts";
 import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { CloneDialog } from "./clone-dialog.tsx";
+import { MakeImageDialog } from "./make-image-dialog.tsx";
 import { ResizeDialog } from "./resize-dialog.tsx";
 import { volumeActions } from "./volume-actions.ts";
 
@@ -106,6 +107,7 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 	const pools = useCollection("pool").items.value;
 	const [cloning, setCloning] = useState<Volume | null>(null);
 	const [resizing, setResizing] = useState<Volume | null>(null);
+	const [imaging, setImaging] = useState<Volume | null>(null);
 	const filters: Filter<Volume>[] = [
 		{
 			id: "state",
@@ -145,7 +147,9 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 				partial={collection?.partial.value}
 				onRetry={collection && (() => void collection.reload())}
 				dimmed={({ phase }) => phase === "deleting"}
-				rowActions={(volume) => volumeActions(volume, { onClone: setCloning, onResize: setResizing, route })}
+				rowActions={(volume) =>
+					volumeActions(volume, { onClone: setCloning, onResize: setResizing, onMakeImage: setImaging, route })
+				}
 				empty={
 					<EmptyState icon={HardDrive} title={t.noVolumes} text={t.noVolumesText}>
 						{onCreate && (
@@ -157,6 +161,7 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 				}
 			/>
 			{cloning && <CloneDialog volume={cloning} onClose={() => setCloning(null)} />}
+			{imaging && <MakeImageDialog volume={imaging} onClose={() => setImaging(null)} />}
 			{resizing && <ResizeDialog volume={resizing} onClose={() => setResizing(null)} />}
 		</>
 	);

@@ -1,0 +1,64 @@
+/** An image made of a volume, to make further VMs of. */
+import { useLocation } from "preact-iso";
+import type { Volume } from "../../api/types.ts";
+import { write } from "../../api/write.ts";
+import { Button } from "../../components/button.tsx";
+import { Dialog } from "../../components/dialog.tsx";
+import { SelectField, TextField } from "../../components/fields.tsx";
+import { type FieldErrors, useForm } from "../../components/form.ts";
+import { FormError } from "../../components/form-error.tsx";
+import { fits, namePattern } from "../../lib/patterns.ts";
+import { href } from "../../routes.ts";
+import { common } from "../../strings/common.ts";
+import { storage as t } from "../../strings/storage.ts";
+
+export function MakeImageDialog({ volume, onClose }: { volume: Volume; onClose: () => void }) {
+	const { route } = useLocation();
+	const form = useForm({
+		initial: { name: volume.name.replace(/-disk-\d+$/, ""), format: "qcow2" as "qcow2" | "raw" },
+		validate: ({ name }): FieldErrors => (fits(namePattern, name) ? {} : { "/name": common.nameInvalid }),
+		async submit({ name, format }) {
+			const source = { kind: "volume" as const, volumeId: volume.id };
+			const { data } = await write("imageCreate", { body: { name, format, source } });
+			onClose();
+			route(href("image", { imageId: data.id }));
+		},
+	});
+	const { name, format } = form.values.value;
+	return (
+		<Dialog
+			title={t.makeImageTitle(volume.name)}
+			onClose={onClose}
+			onSubmit={() => void form.submit()}
+			footer={
+				<>
+					<Button onClick={onClose}>{common.cancel}</Button>
+					<Button type="submit" kind="primary" busy={form.busy.value}>
+						{t.makeImage}
+					</Button>
+				</>
+			}
+		>
+			<p class="muted">{t.makeImageText}</p>
+			<FormError form={form} title={t.makeImageFailed} />
+			<TextField
+				label={common.name}
+				plain
+				value={name}
+				error={form.error("/name")}
+				onInput={(value) => form.set({ name: value })}
+			/>
+			<SelectField
+				label={t.format}
+				narrow
+				value={format}
+				error={form.error("/format")}
+				choices={[
+					{ value: "qcow2", label: "qcow2" },
+					{ value: "raw", label: "raw" },
+				]}
+				onChange={(value) => form.set({ format: value })}
+			/>
+		</Dialog>
+	);
+}
