@@ -77,7 +77,8 @@ const rows: Row[] = [
 		next: { kind: "start", paused: true },
 	},
 	{ is: "runs already", kind: "vm.start", domain: domain("running"), next: { kind: "finish" } },
-	{ is: "half started", kind: "vm.start", domain: domain("paused", "starting up"), next: { kind: "resume" } },
+	{ is: "half started", kind: "vm.start", domain: domain("starting", "starting-up"), next: { kind: "wait" } },
+	{ is: "started and paused", kind: "vm.start", domain: domain("paused", "user"), next: { kind: "resume" } },
 	{ is: "paused by a disk", kind: "vm.start", domain: domain("paused", "io-error"), next: { kind: "finish" } },
 	{
 		is: "paused as wished",

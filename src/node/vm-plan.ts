@@ -74,6 +74,9 @@ export type Planned = { step: VmStep; showAs: PowerState | null };
 export const isActive = (domain: DomainState | null): boolean =>
 	domain !== null && domain.powerState !== "stopped" && domain.powerState !== "failed";
 
+/** Between two looks at a domain that is being started. */
+const halfStartedMs = 500;
+
 export function planVm(view: VmView): Planned {
 	switch (view.task.kind) {
 		case "vm.create":
@@ -129,6 +132,8 @@ function prepare(view: VmView): Planned | null {
 function planStart(view: VmView): Planned {
 	const { domain, done } = view;
 	const paused = view.task.input.paused === true;
+	// libvirt is not done yet, for a daemon before us. It may still give up: a restarted libvirtd ends what was half started.
+	if (domain?.powerState === "starting") return { step: { kind: "wait", ms: halfStartedMs }, showAs: "starting" };
 	if (domain && isActive(domain)) {
 		if (domain.powerState === "paused" && !paused && domain.reason !== "io-error" && !done.has("resume"))
 			return { step: { kind: "resume" }, showAs: "starting" };
