@@ -7,7 +7,7 @@ import { readStored, writeStored } from "../lib/storage.ts";
 import { isFinished } from "../lib/task-state.ts";
 import { tasks as t } from "../strings/tasks.ts";
 import { ensureTask, live } from "./live/live.ts";
-import { toastFailureText } from "./notify.ts";
+import { toastFailureText, toastSuccess } from "./notify.ts";
 import type { Task } from "./types.ts";
 
 export const taskTitle = (task: Task): string => t.kinds[task.kind] ?? task.kind;
@@ -75,6 +75,10 @@ export async function followTask(id: string): Promise<Task | null> {
 	if (finished?.state === "failed") {
 		const title = t.failure(taskTitle(finished), taskTarget(finished)?.name ?? "");
 		toastFailureText(title, finished.error?.message ?? "", taskDetails(finished));
+	}
+	// What could not be done at once is said: "Waits for the next start: …".
+	if (finished?.state === "succeeded" && finished.kind === "vm.update" && finished.message) {
+		toastSuccess(`${taskTarget(finished)?.name ?? ""}: ${finished.message}`);
 	}
 	return finished;
 }

@@ -60,6 +60,7 @@ export const storage = {
 	sources: { empty: "Empty", image: "Image", clone: "Copy of a volume", snapshot: "Snapshot" },
 	fullCopy: "Full copy",
 	fullCopyHint: "Independent of its source, and takes as much space.",
+	fullCopyAttached: "The volume is attached to a VM, so the copy has to be independent of it.",
 	copyOnWrite: "copy-on-write",
 	vm: "VM",
 	notAttached: "not attached",

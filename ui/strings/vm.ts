@@ -16,6 +16,7 @@ export const vm = {
 	firmware: "Firmware",
 	firmwares: { bios: "BIOS", uefi: "UEFI", "uefi-secure-boot": "UEFI with Secure Boot" },
 	pendingRestart: "Changes wait for the next start.",
+	restartPending: "Restart pending",
 	hasError: (message: string) => `Last error: ${message}`,
 	filterState: "State",
 	filterNode: "Node",

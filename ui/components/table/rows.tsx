@@ -26,7 +26,7 @@ export function TableRows<T extends { id: string }>({ table, view, columns, sele
 			<table
 				class="data-table__table"
 				aria-rowcount={view.rows.length + 1}
-				style={{ minWidth: `${leastWidth(columns)}px` }}
+				style={{ minWidth: `${leastWidth(columns, (selection.enabled ? 40 : 0) + (rowActions ? 44 : 0))}px` }}
 			>
 				<caption class="visually-hidden">{caption}</caption>
 				<colgroup>
@@ -84,9 +84,9 @@ export function TableRows<T extends { id: string }>({ table, view, columns, sele
 }
 
 /** Columns without a width keep room for a name; beyond that the table scrolls sideways. */
-function leastWidth<T>(columns: readonly Column<T>[]): number {
+function leastWidth<T>(columns: readonly Column<T>[], beside: number): number {
 	const width = ({ width: css }: Column<T>) => (css?.endsWith("px") ? Number.parseInt(css, 10) : css ? 110 : 170);
-	return columns.reduce((sum, column) => sum + width(column), 84);
+	return columns.reduce((sum, column) => sum + width(column), beside);
 }
 
 const Spacer = ({ height, span }: { height: number; span: number }) => (

@@ -14,8 +14,10 @@ import { storage as t } from "../../strings/storage.ts";
 
 export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () => void }) {
 	const { route } = useLocation();
+	// What a VM writes to cannot be the base of another disk.
+	const mustBeFull = volume.format === "raw" || volume.vmId !== null;
 	const form = useForm({
-		initial: { name: t.cloneName(volume.name), fullCopy: volume.format === "raw" },
+		initial: { name: t.cloneName(volume.name), fullCopy: mustBeFull },
 		validate: ({ name }): FieldErrors => (fits(namePattern, name) ? {} : { "/name": common.nameInvalid }),
 		async submit(body) {
 			const { data } = await write("volumeClone", { id: volume.id, body });
@@ -48,8 +50,9 @@ export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () =
 			/>
 			<CheckboxField
 				label={t.fullCopy}
-				hint={t.fullCopyHint}
+				hint={volume.vmId === null ? t.fullCopyHint : t.fullCopyAttached}
 				checked={fullCopy}
+				disabled={mustBeFull}
 				onChange={(value) => form.set({ fullCopy: value })}
 			/>
 		</Dialog>

@@ -23,13 +23,13 @@ import { tasks as t } from "../../strings/tasks.ts";
 const pageSize = 200;
 
 const columns: readonly Column<Task>[] = [
-	{ id: "task", header: t.task, cell: taskTitle, sort: taskTitle, width: "150px", card: "title", fixed: true },
+	{ id: "task", header: t.task, cell: taskTitle, sort: taskTitle, width: "140px", card: "title", fixed: true },
 	{
 		id: "state",
 		header: t.state,
 		cell: ({ state }) => <StateBadge look={taskLook(state)} />,
 		sort: ({ state }) => state,
-		width: "118px",
+		width: "108px",
 		card: "badge",
 		fixed: true,
 	},
@@ -41,7 +41,7 @@ const columns: readonly Column<Task>[] = [
 			return target && <RefLink {...target} />;
 		},
 		sort: (task) => taskTarget(task)?.name,
-		width: "190px",
+		width: "170px",
 	},
 	{
 		id: "message",
@@ -55,20 +55,20 @@ const columns: readonly Column<Task>[] = [
 		header: t.by,
 		cell: ({ requester }) => requester.name,
 		sort: ({ requester }) => requester.name,
-		width: "110px",
+		width: "96px",
 	},
 	{
 		id: "createdAt",
 		header: t.started,
 		cell: ({ createdAt }) => <RelativeTime time={createdAt} />,
 		sort: ({ createdAt }) => createdAt,
-		width: "120px",
+		width: "112px",
 	},
 	{
 		id: "took",
 		header: t.took,
 		cell: ({ startedAt, finishedAt }) => startedAt && finishedAt && elapsed(startedAt, finishedAt, 0),
-		width: "100px",
+		width: "92px",
 		align: "end",
 		card: "none",
 	},

@@ -4,7 +4,7 @@ import { Monitor } from "lucide-preact";
 import { useLocation } from "preact-iso";
 import type { Vm } from "../../api/types.ts";
 import { useObject } from "../../api/use.ts";
-import { Tags } from "../../components/badge.tsx";
+import { Label, Tags } from "../../components/badge.tsx";
 import { Button } from "../../components/button.tsx";
 import { EmptyState, ErrorState, PageSkeleton } from "../../components/feedback.tsx";
 import { resourceIcons } from "../../components/icons.ts";
@@ -78,6 +78,7 @@ function VmView({ vm }: { vm: Vm }) {
 			badges={
 				<>
 					<VmState vm={vm} />
+					{vm.status.pendingRestart && <Label tone="amber">{t.restartPending}</Label>}
 					<Tags tags={vm.tags} />
 				</>
 			}

@@ -2,6 +2,7 @@
 import { ArrowDown, ArrowUp, Plus, X } from "lucide-preact";
 import { live } from "../../../api/live/live.ts";
 import type { Vm } from "../../../api/types.ts";
+import { useCollection } from "../../../api/use.ts";
 import { Button, IconButton } from "../../../components/button.tsx";
 import { devices } from "../../../strings/devices.ts";
 import { settings as t } from "../../../strings/settings.ts";
@@ -15,6 +16,8 @@ export function BootOrder({
 	value: readonly string[];
 	onChange: (order: string[]) => void;
 }) {
+	useCollection("volume").items.value;
+	useCollection("image").items.value;
 	const names = new Map<string, string>([
 		...vm.spec.disks.map(({ id, volumeId }): [string, string] => [id, live.volume.peek(volumeId)?.name ?? ""]),
 		...vm.spec.cdroms.map(({ id, imageId }): [string, string] => [
