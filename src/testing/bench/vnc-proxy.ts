@@ -2,10 +2,12 @@
  * The console proxy against websockify: the same streams from the same unix socket, in turn, per CPU second of each.
  * websockify forks a process for each console; ours carries all of a node.
  */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { present } from "../../lib/assert.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import { type Bench, type Figures, median, round } from "./bench.ts";
 import { childrenOf, cpuSecondsWithChildren } from "./process-figures.ts";
@@ -64,7 +66,7 @@ async function compare(streamName: string, stream: Stream, folder: string): Prom
 		proxies.websockify = await startWebsockify(socketPath, folder);
 		for (let i = 0; i <= rounds; i++)
 			for (const name of ["ours", "websockify"] as const) {
-				const sample = await measure(proxies[name], stream);
+				const sample = await measure(present(proxies[name], `the proxy ${name}`), stream);
 				// The first round warms up.
 				if (i > 0) samples[name].push(sample);
 			}
