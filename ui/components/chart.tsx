@@ -23,8 +23,12 @@ export type ChartProps = {
 const height = 140;
 /** 1, 2, 4 … 512 bytes, KiB, MiB … */
 const byteSteps = Array.from({ length: 52 }, (_, power) => 2 ** power);
-const timeLabel = (seconds: number): string =>
-	new Date(seconds * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+const timeLabel = (seconds: number, exact: boolean): string =>
+	new Date(seconds * 1000).toLocaleTimeString(undefined, {
+		hour: "2-digit",
+		minute: "2-digit",
+		...(exact ? { second: "2-digit" } : {}),
+	});
 
 export default function Chart(props: ChartProps) {
 	const { title, times, series, format, unit, max, spanSeconds = 60 } = props;
@@ -69,8 +73,8 @@ export default function Chart(props: ChartProps) {
 						...axis,
 						font,
 						size: 26,
-						values: (_plot, values) => values.map((value) => timeLabel(value)),
-						space: 60,
+						values: (_plot, values, _axis, _space, step) => values.map((value) => timeLabel(value, step < 60)),
+						space: 84,
 					},
 					{
 						...axis,
