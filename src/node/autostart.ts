@@ -10,7 +10,7 @@
  * What is still to be started is in `<dataDir>/autostart.json`, with the boot that it belongs to. After kill -9 in the
  * middle it goes on where it was, and does not start again what a person has stopped meanwhile.
  */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { toRfc3339 } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
@@ -132,10 +132,8 @@ export class Autostart {
 		}
 	}
 
-	async #write(): Promise<void> {
-		const aside = `${this.#path}.new`;
-		await writeFile(aside, `${JSON.stringify(this.#record)}\n`, { mode: 0o600 });
-		await rename(aside, this.#path);
+	#write(): Promise<void> {
+		return this.#context.folders.writeRecord(this.#path, `${JSON.stringify(this.#record)}\n`);
 	}
 }
 

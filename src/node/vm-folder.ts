@@ -3,7 +3,7 @@
  * there (NVRAM, TPM state, serial log, sockets). Every path is made from the id alone, which is checked to be a UUID.
  */
 import { constants } from "node:fs";
-import { chmod, lstat, mkdir, open, rm } from "node:fs/promises";
+import { chmod, lstat, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
 import { AppError } from "../lib/errors.ts";
@@ -25,6 +25,8 @@ export type VmFolders = {
 	remove(folder: string): Promise<void>;
 	/** Missing is done. */
 	removeSeed(folder: string): Promise<void>;
+	/** A small file of the node's own beside the VMs' folders, whole or not at all. */
+	writeRecord(path: string, text: string): Promise<void>;
 };
 
 /** QEMU runs as a user of its own and passes through to what is given to it, so others may enter, but not list. */
@@ -40,6 +42,11 @@ export const vmFolders: VmFolders = {
 	make: makeVmFolder,
 	remove: (folder) => rm(folder, { recursive: true, force: true }),
 	removeSeed: (folder) => rm(seedPath(folder), { force: true }),
+	async writeRecord(path, text) {
+		const aside = `${path}.new`;
+		await writeFile(aside, text, { mode: 0o600 });
+		await rename(aside, path);
+	},
 };
 
 /**

@@ -181,6 +181,7 @@ export class NodeWorld {
 				make: (folder) => life.around("folders.make", () => this.#file(vmFolders.make(folder))),
 				remove: (folder) => life.around("folders.remove", () => this.#file(vmFolders.remove(folder))),
 				removeSeed: (folder) => life.around("folders.removeSeed", () => this.#file(vmFolders.removeSeed(folder))),
+				writeRecord: (path, text) => this.#file(vmFolders.writeRecord(path, text)),
 			},
 			fetchUrl: ({ url, imageId, driver }) =>
 				life.around("fetchUrl", async () => {
