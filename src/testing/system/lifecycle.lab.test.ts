@@ -105,8 +105,9 @@ for (const firmware of ["bios", "uefi"] as const)
 
 			const again = await guest.mark();
 			await system.done(await api.call("vmStart", at(vm.id)));
-			await guest.says("LIMIQUANTIX-GUEST boot-count 2", { from: again, limitMs: 90_000 });
 			expect((await system.vm(vm.id)).status.startedAt).not.toBe(started);
+			// Once is enough: booting is most of this test.
+			if (firmware === "bios") await guest.says("LIMIQUANTIX-GUEST boot-count 2", { from: again, limitMs: 90_000 });
 			await deleteWhole(await system.vm(vm.id));
 			expect(await qemuPids(system)).toEqual([]);
 		},
