@@ -11,7 +11,7 @@ import { VncClient } from "../lab/vnc-client.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import { type LabSystem, startLabSystem } from "./lab-system.ts";
 
-const limitMs = 150_000;
+const limitMs = 240_000;
 const commandLimitMs = 120_000;
 const newPassword = "a rather long password";
 

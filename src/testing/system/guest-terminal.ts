@@ -9,7 +9,7 @@ import { guestReadyLine } from "../lab/guest-image.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import type { LabSystem } from "./lab-system.ts";
 
-const bootLimitMs = 90_000;
+const bootLimitMs = 120_000;
 const commandLimitMs = 30_000;
 
 export class GuestTerminal {

@@ -15,7 +15,7 @@ import { GuestTerminal } from "./guest-terminal.ts";
 import { cacheDir, labSystem, startLabSystem } from "./lab-system.ts";
 import { domainIds, findLeftovers, qemuPids } from "./leftovers.ts";
 
-const limitMs = 150_000;
+const limitMs = 240_000;
 const at = (id: string) => ({ path: { id } });
 
 test(

@@ -12,7 +12,7 @@ import { type LabSystem, startLabSystem } from "./lab-system.ts";
 import { domainIds, findLeftovers, qemuPids } from "./leftovers.ts";
 import { calmScreen, cursorPixels, openVnc, pictureOf } from "./picture.ts";
 
-const limitMs = 150_000;
+const limitMs = 240_000;
 
 let system: LabSystem;
 beforeAll(async () => {
@@ -107,7 +107,7 @@ for (const firmware of ["bios", "uefi"] as const)
 			await system.done(await api.call("vmStart", at(vm.id)));
 			expect((await system.vm(vm.id)).status.startedAt).not.toBe(started);
 			// Once is enough: booting is most of this test.
-			if (firmware === "bios") await guest.says("LIMIQUANTIX-GUEST boot-count 2", { from: again, limitMs: 90_000 });
+			if (firmware === "bios") await guest.says("LIMIQUANTIX-GUEST boot-count 2", { from: again, limitMs: 120_000 });
 			await deleteWhole(await system.vm(vm.id));
 			expect(await qemuPids(system)).toEqual([]);
 		},
@@ -195,7 +195,7 @@ test(
 		await system.done(await api.call("vmShutdown", at(vm.id)));
 		from = await guest.mark();
 		await system.done(await api.call("vmStart", at(vm.id)));
-		await guest.says("LIMIQUANTIX-GUEST firmware uefi", { from, limitMs: 90_000 });
+		await guest.says("LIMIQUANTIX-GUEST firmware uefi", { from, limitMs: 120_000 });
 		now = await system.vm(vm.id);
 		expect(now.status).toMatchObject({ powerState: "running", pendingRestart: false, differences: [] });
 		const { stdout } = await system.libvirtd.runInNamespace("virsh", ["--quiet", "desc", "--title", vm.id]);

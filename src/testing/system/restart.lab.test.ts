@@ -13,7 +13,7 @@ import { cacheDir, type LabSystem, labSystem, startLabSystem } from "./lab-syste
 import { domainIds, findLeftovers, qemuPids } from "./leftovers.ts";
 import { openVnc } from "./picture.ts";
 
-const limitMs = 150_000;
+const limitMs = 240_000;
 const at = (id: string) => ({ path: { id } });
 
 test(
