@@ -19,7 +19,7 @@ export const runtimePackages = [
 ];
 
 /** What builds the small demo guest, which is also the guest of the tests. */
-export const demoPackages = ["mtools", "dosfstools", "syslinux", "e2fsprogs"];
+export const demoPackages = ["mtools", "dosfstools", "syslinux", "e2fsprogs", "fdisk"];
 
 /** What the tests use beside it. */
 export const testPackages = [
@@ -27,8 +27,12 @@ export const testPackages = [
 	"cloud-init", // cloud-init schema
 	"libxml2-utils", // virt-xml-validate
 	"prometheus", // promtool
-	"procps",
+	"busybox-static",
+	"curl",
+	"file",
 	"openssl",
+	"procps",
+	"python3-yaml",
 ];
 
 /** Peers that the benchmark measures against. */
@@ -39,6 +43,7 @@ export function packagesFor(command) {
 	switch (command) {
 		case "start":
 			return [...runtimePackages, ...demoPackages];
+		case "check":
 		case "test":
 		case "test:lab":
 			return [...runtimePackages, ...demoPackages, ...testPackages];
