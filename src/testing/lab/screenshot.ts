@@ -2,6 +2,9 @@
 import { assert } from "../../lib/assert.ts";
 import { encodePng } from "./png.ts";
 
+/** A text cursor that blinks, as a block: the most in which two pictures of a calm text screen may differ. */
+export const cursorPixels = 9 * 16;
+
 export class Screenshot {
 	readonly width: number;
 	readonly height: number;

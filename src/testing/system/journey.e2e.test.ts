@@ -10,14 +10,14 @@ import AxeBuilder from "@axe-core/playwright";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { launchBrowser } from "../../../ui/e2e/browser.ts";
 import { present } from "../../lib/assert.ts";
-import { Screenshot } from "../lab/screenshot.ts";
+import { cursorPixels, Screenshot } from "../lab/screenshot.ts";
 import { isShiftedOnUsKeyboard } from "../lab/vnc-keys.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import { freePort } from "./free-port.ts";
 import { GuestTerminal } from "./guest-terminal.ts";
 import { type LabSystem, startLabSystem } from "./lab-system.ts";
 import { domainIds, findLeftovers, qemuPids } from "./leftovers.ts";
-import { cursorPixels, pictureOf } from "./picture.ts";
+import { pictureOf } from "./picture.ts";
 
 const pictures = join(import.meta.dir, "../../../test-results/journey");
 const ownPassword = "a horse in the stable";

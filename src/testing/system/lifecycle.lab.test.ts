@@ -7,10 +7,11 @@ import { MiB } from "../../lib/units.ts";
 import type { Vm, VmUpdate } from "../../model/vm.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import type { Screenshot } from "../lab/screenshot.ts";
+import { cursorPixels } from "../lab/screenshot.ts";
 import { GuestTerminal } from "./guest-terminal.ts";
 import { type LabSystem, startLabSystem } from "./lab-system.ts";
 import { domainIds, findLeftovers, qemuPids } from "./leftovers.ts";
-import { calmScreen, cursorPixels, openVnc, pictureOf } from "./picture.ts";
+import { calmScreen, openVnc, pictureOf } from "./picture.ts";
 
 const limitMs = 240_000;
 

@@ -1,12 +1,9 @@
 /** Screens of VMs for comparison: the API's picture, and the live screen through ticket and WebSocket. */
 import { decodePng } from "../../hypervisor/test-png.ts";
 import { AppError } from "../../lib/errors.ts";
-import { Screenshot } from "../lab/screenshot.ts";
+import { cursorPixels, Screenshot } from "../lab/screenshot.ts";
 import { VncClient } from "../lab/vnc-client.ts";
 import type { LabSystem } from "./lab-system.ts";
-
-/** A text cursor that blinks, as a block: the most in which two pictures of a calm text screen may differ. */
-export const cursorPixels = 9 * 16;
 
 export async function pictureOf({ api }: LabSystem, vmId: string): Promise<Screenshot> {
 	const { body } = await api.call("vmScreenshotGet", { path: { id: vmId } });
