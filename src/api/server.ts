@@ -8,6 +8,7 @@ import { chmodSync, mkdirSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
 import type { ConsoleService } from "../console/service.ts";
 import { AppError } from "../lib/errors.ts";
+import { consolePath } from "../model/permissions.ts";
 import type { Api } from "./app.ts";
 import type { Connection } from "./connection.ts";
 import { makeRoomForSocket, removeOwnSocket, socketFile } from "./local-socket.ts";
@@ -151,7 +152,7 @@ async function dispatch(
 ): Promise<Response | undefined> {
 	checkHost(request, connection);
 	const { pathname } = new URL(request.url);
-	if (pathname === "/v1/console") {
+	if (pathname === consolePath) {
 		if (request.method !== "GET" || request.headers.get("upgrade")?.toLowerCase() !== "websocket")
 			return problemResponse(new AppError("malformed", "The console is a WebSocket."));
 		return console.handleUpgrade(request, server);

@@ -2,6 +2,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { NetworkLease } from "./network.ts";
 import { Cluster } from "./node.ts";
+import { consolePath } from "./permissions.ts";
 import { Bytes, Id, Nullable, Strict, StringEnum, Timestamp } from "./schema.ts";
 import { DeviceId, ForeignVm } from "./vm.ts";
 
@@ -87,7 +88,7 @@ export const ConsoleTicket = Strict(
 	{
 		ticket: Type.String(),
 		expiresAt: Timestamp,
-		path: Type.Literal("/v1/console"),
+		path: Type.Literal(consolePath),
 		protocols: Type.Array(Type.String(), { description: "WebSocket subprotocols to ask for" }),
 		viewOnly: Type.Boolean(),
 	},

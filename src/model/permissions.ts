@@ -96,6 +96,9 @@ export const permissions = {
 } as const satisfies Record<string, Access>;
 export type OperationId = keyof typeof permissions;
 
+/** The one path that is a WebSocket and no operation: a ticket of vmConsoleTicketCreate opens it, nothing else does. */
+export const consolePath = "/v1/console";
+
 const rank: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };
 
 export const roleAtLeast = (role: Role, needed: Role): boolean => rank[role] >= rank[needed];

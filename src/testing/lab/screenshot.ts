@@ -1,6 +1,7 @@
 /** A picture of a screen and the comparisons that tests make. Pictures of different size always differ. */
+
+import { encodePng } from "../../hypervisor/png.ts";
 import { assert } from "../../lib/assert.ts";
-import { encodePng } from "./png.ts";
 
 /** A text cursor that blinks, as a block: the most in which two pictures of a calm text screen may differ. */
 export const cursorPixels = 9 * 16;
@@ -45,12 +46,12 @@ export class Screenshot {
 		return this.countDifferingPixels(other) >= minimumPixels;
 	}
 
-	toPng(): Uint8Array {
-		return encodePng(this.width, this.height, this.rgb);
+	toPng(): Promise<Uint8Array> {
+		return encodePng({ width: this.width, height: this.height, pixels: this.rgb });
 	}
 
 	async writePng(path: string): Promise<void> {
-		await Bun.write(path, this.toPng());
+		await Bun.write(path, await this.toPng());
 	}
 
 	#colourAt(index: number): number {

@@ -60,7 +60,7 @@ test("the PNG of a screen is one that others read", async () => {
 	if (!target) throw new Error("no target");
 	const vnc = await VncClient.connect(target);
 	const screen = await vnc.screenshot();
-	const png = Buffer.from(screen.toPng());
+	const png = Buffer.from(await screen.toPng());
 	const dataAt = png.indexOf("IDAT") + 4;
 	const data = inflateSync(png.subarray(dataAt, dataAt + png.readUInt32BE(dataAt - 8)));
 	expect(data.length).toBe((720 * 3 + 1) * 400);
