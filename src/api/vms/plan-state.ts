@@ -41,16 +41,24 @@ export function choosePool(
 		const pool = state.get("pool", poolId);
 		if (!pool) return errors.add(path, `There is no storage pool ${shortId(poolId)}.`);
 		if (!pool.nodeIds.includes(nodeId)) return errors.add(path, `The pool ${pool.name} is not on this node.`);
-		if (!usable(pool)) throw new AppError("wrong-state", `The storage pool ${pool.name} is ${pool.phase}.`);
+		if (!usable(pool)) throw notUsable(pool);
 		return pool;
 	}
 	const pools = state.all("pool").filter((pool) => pool.nodeIds.includes(nodeId) && pool.phase !== "deleting");
 	const oldest = pools.filter(usable).sort(byAge)[0];
 	if (oldest) return oldest;
 	const [waiting] = pools;
-	if (waiting) throw new AppError("wrong-state", `The storage pool ${waiting.name} is ${waiting.phase}.`);
+	if (waiting) throw notUsable(waiting);
 	return errors.add(path, "There is no storage pool on this node. Make one first.");
 }
+
+/** A pool that its node has not looked at yet (a node that has just started) will be there in a moment. */
+const notUsable = (pool: Pool): AppError =>
+	pool.phase === "pending"
+		? new AppError("unavailable", `The storage pool ${pool.name} is being set up. Try again in a moment.`, {
+				retryAfterMs: 1000,
+			})
+		: new AppError("wrong-state", `The storage pool ${pool.name} is ${pool.phase}.`);
 
 export const byAge = (a: { createdAt: string; id: string }, b: { createdAt: string; id: string }): number =>
 	a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : a.id < b.id ? -1 : 1;
