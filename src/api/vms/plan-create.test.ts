@@ -85,7 +85,9 @@ describe("a name is enough", () => {
 		expect(plan({}, { network: [] }).vm.spec.nics).toEqual([]);
 		expect(plan({}, { network: [fixtureNetwork({ deleting: true })] }).vm.spec.nics).toEqual([]);
 		expect(paths(() => plan({}, { pool: [] }))).toEqual(["/disks/0/poolId"]);
-		expect(() => plan({}, { pool: [fixturePool({ phase: "pending" })] })).toThrow("The storage pool local is being set up");
+		expect(() => plan({}, { pool: [fixturePool({ phase: "pending" })] })).toThrow(
+			"The storage pool local is being set up",
+		);
 		const { vm, volumes } = plan({ disks: [], nics: [], cdroms: [], start: false });
 		expect([vm.spec.disks, vm.spec.nics, vm.spec.cdroms, volumes, vm.desiredPower]).toEqual([
 			[],
