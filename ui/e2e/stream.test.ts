@@ -47,14 +47,20 @@ test("eight tabs share one stream; when its tab closes, another takes over and m
 	await close();
 });
 
+/** Presses "Reconnect now" once the node is back. The page's own next try may come first: the button is gone then. */
+async function comesBack(page: Page, server: MockServer): Promise<void> {
+	const button = await page.getByRole("button", { name: "Reconnect now" }).elementHandle();
+	server.setDown(false);
+	await button?.evaluate((element) => (element as HTMLElement).click());
+}
+
 test("while the node is away a banner says how old the page is; then it goes on where it was", async () => {
 	const { page, server, close, problems } = await stage.open({ vms: 5 });
 	await isLive(page);
 	server.setDown(true);
 	await page.getByText("The connection to the node is lost.").waitFor();
 	renameFirst(server, "changed-while-away");
-	server.setDown(false);
-	await page.getByRole("button", { name: "Reconnect now" }).click();
+	await comesBack(page, server);
 	await inTree(page, "changed-while-away").waitFor();
 	await page.getByText("The connection to the node is lost.").waitFor({ state: "detached" });
 	expect(problems).toEqual([]);
@@ -73,11 +79,7 @@ test("when the node cannot go on from the last event, everything is read anew", 
 	server.state.events.length = 0;
 	renameFirst(server, "read-anew");
 	server.state.events.length = 0;
-	const reconnect = page.getByRole("button", { name: "Reconnect now" });
-	await reconnect.waitFor();
-	server.setDown(false);
-	// The page's own next try may come first; then the button is gone.
-	await Promise.any([reconnect.click(), inTree(page, "read-anew").waitFor()]);
+	await comesBack(page, server);
 	await inTree(page, "read-anew").waitFor();
 	await inTree(page, "known").waitFor({ state: "detached" });
 	await close();
