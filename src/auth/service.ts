@@ -14,6 +14,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { Session, User } from "../model/access.ts";
 import { type OperationId, roleAtLeast } from "../model/permissions.ts";
+import { passwordFingerprint } from "../store/password-fingerprint.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { type AuditEntry, AuditRecorder } from "./audit-recorder.ts";
 import { CredentialWatch } from "./credential-watch.ts";
@@ -131,7 +132,7 @@ export class AuthService {
 			userAgent: from.userAgent === null ? null : printable(from.userAgent).slice(0, 256),
 		};
 		await this.#deps.proposer.propose(
-			{ kind: "sessionCreate", session, secretHash },
+			{ kind: "sessionCreate", session, secretHash, verifiedHash: passwordFingerprint(found.passwordHash) },
 			{
 				requester: { kind: "user", id: found.user.id, name: found.user.name },
 				remoteAddress: from.remoteAddress,
@@ -143,10 +144,14 @@ export class AuthService {
 		return { session, user: found.user, secret };
 	}
 
-	/** Is this the user's password? Guesses count as failed sign-ins. */
-	async checkPassword(user: User, password: string, remoteAddress: string | null): Promise<boolean> {
+	/**
+	 * Is this the user's password? Null when it is not; else what the command that relies on it carries (`verifiedHash`),
+	 * since the password may be another one when it applies. Guesses count as failed sign-ins.
+	 */
+	async checkPassword(user: User, password: string, remoteAddress: string | null): Promise<string | null> {
 		const stored = this.#deps.store.userSecret(user.id)?.passwordHash ?? null;
-		return this.#attempt(user.name, remoteAddress, password, stored);
+		const good = await this.#attempt(user.name, remoteAddress, password, stored);
+		return good && stored !== null ? passwordFingerprint(stored) : null;
 	}
 
 	hashPassword(password: string): Promise<string> {

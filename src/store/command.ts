@@ -32,7 +32,10 @@ export type CommandBody =
 	// access
 	| { kind: "userCreate"; user: User; passwordHash: string }
 	| ({ kind: "userUpdate"; displayName?: string; role?: Role; enabled?: boolean } & Expected)
-	/** Also ends all sessions of the user but `keepSessionId`, and with `endTokens` the user's API tokens. */
+	/**
+	 * Also ends all sessions of the user but `keepSessionId` (the session that changes it, no other), and with `endTokens`
+	 * the user's API tokens. `verifiedHash`: as in sessionCreate, for the current password; who changes their own needs it.
+	 */
 	| {
 			kind: "userPasswordSet";
 			id: string;
@@ -40,9 +43,14 @@ export type CommandBody =
 			mustChangePassword: boolean;
 			keepSessionId?: string;
 			endTokens?: boolean;
+			verifiedHash?: string;
 	  }
 	| { kind: "userDelete"; id: string }
-	| { kind: "sessionCreate"; session: Session; secretHash: string }
+	/**
+	 * `verifiedHash` (password-fingerprint.ts) says which stored hash the password was verified against: that takes tens
+	 * of milliseconds, in which the password may be changed. Only the system signs somebody in without.
+	 */
+	| { kind: "sessionCreate"; session: Session; secretHash: string; verifiedHash?: string }
 	| { kind: "sessionDelete"; id: string }
 	| { kind: "tokenCreate"; token: Token; secretHash: string }
 	| { kind: "tokenDelete"; id: string }

@@ -30,6 +30,7 @@ import {
 	time,
 	tokenId,
 	userId,
+	verifiedHash,
 	vmId,
 	vmStatus,
 	vmTaskKinds,
@@ -87,14 +88,16 @@ export const bodyArbitraries: Arbitraries = {
 		mustChangePassword: fc.boolean(),
 		keepSessionId: maybe(sessionId),
 		endTokens: maybe(fc.boolean()),
+		verifiedHash: maybe(verifiedHash),
 	}),
 	userDelete: record({ kind: fc.constant("userDelete"), id: userId }),
 	sessionCreate: fc
-		.record({ id: sessionId, userId, expiresAt: time, secretHash })
-		.map(({ secretHash: sent, ...changes }) => ({
+		.record({ id: sessionId, userId, expiresAt: time, secretHash, verified: maybe(verifiedHash) })
+		.map(({ secretHash: sent, verified, ...changes }) => ({
 			kind: "sessionCreate",
 			session: fixtureSession(changes),
 			secretHash: sent,
+			...(verified === undefined ? {} : { verifiedHash: verified }),
 		})),
 	sessionDelete: record({ kind: fc.constant("sessionDelete"), id: sessionId }),
 	tokenCreate: fc

@@ -4,6 +4,7 @@ import type { ErrorInfo } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
 import { type TaskKind, taskKinds } from "../model/task.ts";
 import { powerStates, type VmSpec } from "../model/vm.ts";
+import { passwordFingerprint } from "../store/password-fingerprint.ts";
 import {
 	clusterIds,
 	fixtureId,
@@ -43,6 +44,7 @@ export const tags: fc.Arbitrary<string[]> = fc.oneof(
 export const bytes = fc.constantFrom(0, 1, GiB, 10 * GiB, 20 * GiB, Number.MAX_SAFE_INTEGER);
 export const errorInfo = fc.constantFrom<ErrorInfo | null>(null, { code: "storage", message: "broken" });
 export const hash = mostly("$argon2id$x", "plain");
+export const verifiedHash = hash.map((stored) => passwordFingerprint(stored));
 export const secretHash = fc.integer({ min: 0, max: 99 }).map((number) => `sha256:${String(number).repeat(16)}`);
 export const time = mostly("2026-06-01T00:00:00.000Z", fixtureTime, "2099-01-01T00:00:00+02:00", "soon");
 export const expected = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined, freq: 2 });

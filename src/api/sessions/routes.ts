@@ -132,7 +132,7 @@ export const sessionRoutes: Route[] = [
 			const { user, session } = context.caller();
 			if (!user || !session)
 				throw new AppError("forbidden", "Only somebody signed in with a password has one to change.");
-			await checkChange(context, user.id, body.currentPassword, body.newPassword);
+			const verifiedHash = await checkChange(context, user.id, body.currentPassword, body.newPassword);
 			const passwordHash = await context.services.auth.hashPassword(body.newPassword);
 			await context.mutate(() => ({
 				kind: "userPasswordSet",
@@ -140,20 +140,28 @@ export const sessionRoutes: Route[] = [
 				passwordHash,
 				mustChangePassword: false,
 				keepSessionId: session.id,
+				verifiedHash,
 			}));
 			return nothing();
 		},
 	}),
 ];
 
-async function checkChange(context: RequestContext, userId: string, now: string | undefined, next: string) {
+/** What the command carries of the check: see AuthService.checkPassword. */
+async function checkChange(
+	context: RequestContext,
+	userId: string,
+	now: string | undefined,
+	next: string,
+): Promise<string> {
 	const user = find(context, "user", userId);
 	const bad = (path: string, message: string) =>
 		new AppError("invalid", `The password was not changed: ${message}`, { fields: [{ path, message }] });
 	if (now === undefined) throw bad("/currentPassword", "The current password is needed.");
-	if (!(await context.services.auth.checkPassword(user, now, context.remoteAddress)))
-		throw bad("/currentPassword", "This is not the current password.");
+	const verifiedHash = await context.services.auth.checkPassword(user, now, context.remoteAddress);
+	if (verifiedHash === null) throw bad("/currentPassword", "This is not the current password.");
 	if (now === next) throw bad("/newPassword", "The new password is the old one.");
 	if (next.toLowerCase().includes(user.name) && next.length < user.name.length + 8)
 		throw bad("/newPassword", "The new password is little more than the user name.");
+	return verifiedHash;
 }

@@ -14,6 +14,7 @@ import {
 import { type MemoryStore, openMemoryStore } from "../../testing/memory-store.ts";
 import type { Command, CommandBody } from "../command.ts";
 import { maxSessionsOfUser } from "../limits.ts";
+import { passwordFingerprint } from "../password-fingerprint.ts";
 
 let store: MemoryStore;
 let next = 1;
@@ -145,7 +146,13 @@ describe("the permission check at apply", () => {
 				credential: null,
 				body,
 			});
-		await anonymous("sessionCreate", { kind: "sessionCreate", session, secretHash: secret() });
+		const signedIn: CommandBody = {
+			...{ kind: "sessionCreate", session, secretHash: secret() },
+			verifiedHash: passwordFingerprint("$argon2id$test"),
+		};
+		const { verifiedHash: _, ...unverified } = signedIn;
+		await fails(anonymous("sessionCreate", unverified), "unauthenticated");
+		await anonymous("sessionCreate", signedIn);
 		await fails(anonymous("vmCreate", createVm()), "unauthenticated");
 		await fails(anonymous("sessionCreate", createVm()), "unauthenticated");
 	});
@@ -181,9 +188,52 @@ describe("users", () => {
 			passwordHash: "$argon2id$new",
 			mustChangePassword: false,
 			keepSessionId: adminSession,
+			verifiedHash: passwordFingerprint("$argon2id$test"),
 		});
 		expect(store.userSecret(clusterIds.admin)).toEqual({ passwordHash: "$argon2id$new" });
 		expect([store.get("session", second), store.get("session", adminSession)?.id]).toEqual([null, adminSession]);
+	});
+
+	test("a password that was verified against a hash that is gone signs nobody in and changes nothing", async () => {
+		const [before, now] = ["$argon2id$test", "$argon2id$second"].map(passwordFingerprint);
+		const reset = { kind: "userPasswordSet", id: clusterIds.admin, mustChangePassword: true } as const;
+		await system({ ...reset, passwordHash: "$argon2id$second" });
+		const attempt = (id: string, verifiedHash?: string) =>
+			store.propose({
+				...{ id: freshId(), timeMs: Date.now(), operation: "sessionCreate", remoteAddress: null },
+				...{ requester: { kind: "user", id: clusterIds.admin, name: "admin" }, idempotencyKey: null, credential: null },
+				body: {
+					...{ kind: "sessionCreate", session: fixtureSession({ id }), secretHash: secret() },
+					...(verifiedHash === undefined ? {} : { verifiedHash }),
+				},
+			});
+		for (const old of [before, undefined]) await fails(attempt(freshId(), old), "unauthenticated");
+		expect(store.count("session")).toBe(0);
+		await attempt(adminSession, now);
+		const change = (verifiedHash?: string) =>
+			as(clusterIds.admin, adminSession, "mePasswordChange", {
+				...{
+					kind: "userPasswordSet",
+					id: clusterIds.admin,
+					passwordHash: "$argon2id$third",
+					mustChangePassword: false,
+				},
+				...{ keepSessionId: adminSession, ...(verifiedHash === undefined ? {} : { verifiedHash }) },
+			});
+		for (const old of [before, undefined]) await fails(change(old), "invalid");
+		await change(now);
+		await fails(change(now), "invalid");
+		expect(store.userSecret(clusterIds.admin)).toEqual({ passwordHash: "$argon2id$third" });
+	});
+
+	test("no session but the one that changes the password is kept", async () => {
+		const second = freshId();
+		await signIn(clusterIds.admin, second);
+		await as(clusterIds.admin, adminSession, "userPasswordReset", {
+			...{ kind: "userPasswordSet", id: clusterIds.admin, passwordHash: "$argon2id$new" },
+			...{ mustChangePassword: false, keepSessionId: second },
+		});
+		expect([store.get("session", second), store.get("session", adminSession)]).toEqual([null, null]);
 	});
 
 	test("a new password ends API tokens when that is asked for, and only the user's own", async () => {

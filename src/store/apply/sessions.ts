@@ -4,6 +4,7 @@ import { AuditRecord, Session, Token } from "../../model/access.ts";
 import { roleAtLeast } from "../../model/permissions.ts";
 import { validated } from "../../model/validate.ts";
 import { maxSessionsOfUser } from "../limits.ts";
+import { passwordFingerprint } from "../password-fingerprint.ts";
 import { asCreated, canonicalTime } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
@@ -15,8 +16,9 @@ export const sessionHandlers: Handlers<
 > = {
 	sessionCreate(context, body) {
 		const given = validated(Session, body.session, "The session");
-		const user = context.need("user", given.userId);
-		if (!user.enabled) throw new AppError("unauthenticated", "Your account is disabled.");
+		const user = context.get("user", given.userId);
+		if (!user?.enabled || !isVerified(context, user.id, body.verifiedHash))
+			throw new AppError("unauthenticated", "The user name or the password is wrong.");
 		const older = context.state.sessionsOf(user.id);
 		for (const session of older.slice(0, Math.max(0, older.length - maxSessionsOfUser + 1)))
 			removeSession(context, session);
@@ -62,6 +64,13 @@ export const sessionHandlers: Handlers<
 		return null;
 	},
 };
+
+/** Is the hash that a password was verified against still the one that is stored? The system verifies none. */
+export function isVerified(context: ApplyContext, userId: string, verifiedHash: string | undefined): boolean {
+	if (verifiedHash === undefined) return context.command.requester.kind === "system";
+	const stored = context.state.passwordHash(userId);
+	return stored !== null && passwordFingerprint(stored) === verifiedHash;
+}
 
 /** Ends all sessions of a user but one. */
 export function endSessions(context: ApplyContext, userId: string, keepSessionId: string | null): void {

@@ -5,7 +5,7 @@ import { validated } from "../../model/validate.ts";
 import { asCreated, checkGeneration, checkNameFree } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
-import { endSessions, endTokens } from "./sessions.ts";
+import { endSessions, endTokens, isVerified } from "./sessions.ts";
 
 export const userHandlers: Handlers<"userCreate" | "userUpdate" | "userPasswordSet" | "userDelete"> = {
 	userCreate(context, body) {
@@ -30,12 +30,14 @@ export const userHandlers: Handlers<"userCreate" | "userUpdate" | "userPasswordS
 
 	userPasswordSet(context, body) {
 		const user = context.need("user", body.id);
-		checkMayChange(context, user);
+		checkMayChange(context, user, body.verifiedHash);
 		context.state.setPasswordHash(user.id, checkedHash(body.passwordHash));
 		// A new password is a change of the user, also when nothing that is shown differs.
 		const after = { ...user, mustChangePassword: body.mustChangePassword, generation: user.generation + 1 };
 		context.update("user", user, after);
-		endSessions(context, user.id, body.keepSessionId ?? null);
+		const { credential } = context.command;
+		const keep = credential?.kind === "session" && credential.id === body.keepSessionId ? credential.id : null;
+		endSessions(context, user.id, keep);
 		if (body.endTokens) endTokens(context, user.id);
 		return null;
 	},
@@ -63,12 +65,23 @@ function checkNotLastAdmin(context: ApplyContext, user: User): void {
 		throw new AppError("wrong-state", `${user.name} is the last enabled administrator. Make another one first.`);
 }
 
-/** One's own password, or anybody's for an administrator who resets it. */
-function checkMayChange(context: ApplyContext, user: User): void {
+/**
+ * One's own password for who is signed in with it and knows it, anybody's for an administrator who resets it. An API
+ * token is not signed in: with the password it would take over the person it belongs to.
+ */
+function checkMayChange(context: ApplyContext, user: User, verifiedHash: string | undefined): void {
 	const { actor, command } = context;
-	if (actor.user?.id === user.id) return;
-	if (actor.role === "admin" && command.operation !== "mePasswordChange") return;
-	throw new AppError("forbidden", "Only an administrator may set the password of somebody else.");
+	if (command.operation !== "mePasswordChange") {
+		if (actor.role === "admin") return;
+		throw new AppError("forbidden", "Only an administrator may set the password of somebody else.");
+	}
+	if (command.credential?.kind !== "session" || actor.user?.id !== user.id)
+		throw new AppError("forbidden", "Only somebody signed in with a password has one to change.");
+	if (isVerified(context, user.id, verifiedHash)) return;
+	const message = "This is not the current password.";
+	throw new AppError("invalid", `The password was not changed: ${message}`, {
+		fields: [{ path: "/currentPassword", message }],
+	});
 }
 
 function checkedHash(hash: string): string {

@@ -75,6 +75,7 @@ export const accessCodecs: BodyCodecs<
 			mustChangePassword: body.mustChangePassword,
 			keepSessionId: body.keepSessionId,
 			endTokens: body.endTokens,
+			verifiedHash: body.verifiedHash,
 		}),
 		decode: (message) => ({
 			id: message.id,
@@ -82,12 +83,21 @@ export const accessCodecs: BodyCodecs<
 			mustChangePassword: message.mustChangePassword,
 			...optional("keepSessionId", message.keepSessionId),
 			...optional("endTokens", message.endTokens),
+			...optional("verifiedHash", message.verifiedHash),
 		}),
 	},
 	userDelete: onlyId,
 	sessionCreate: {
-		encode: (body) => ({ sessionJson: toJson(body.session), secretHash: body.secretHash }),
-		decode: (message) => ({ session: fromJson<Session>(message.sessionJson), secretHash: message.secretHash }),
+		encode: (body) => ({
+			sessionJson: toJson(body.session),
+			secretHash: body.secretHash,
+			verifiedHash: body.verifiedHash,
+		}),
+		decode: (message) => ({
+			session: fromJson<Session>(message.sessionJson),
+			secretHash: message.secretHash,
+			...optional("verifiedHash", message.verifiedHash),
+		}),
 	},
 	sessionDelete: onlyId,
 	tokenCreate: {
