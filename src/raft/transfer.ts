@@ -1,0 +1,86 @@
+/**
+ * Handing over leadership (thesis, 3.10): no proposals are taken, the target gets what it lacks and is told to campaign
+ * at once. If it has not taken over after an election time-out, the leader goes on. A witness hands over by itself, and
+ * so does a leader that owes its election to a node with a damaged log (recovery.ts).
+ */
+import { type Core, hasCommittedInTerm, isWitness } from "./core.ts";
+import { campaign, mayCampaign } from "./election.ts";
+import { isActive } from "./membership.ts";
+import { planted } from "./mutants.ts";
+import { electedByRecovering } from "./recovery.ts";
+import { becomeLeader } from "./replication.ts";
+import type { NodeId } from "./types.ts";
+
+export type TransferResult = { to: NodeId } | { refused: "not-leader" | "transferring" | "not-a-voter" | "no-target" };
+
+/** Without `to`: to the voter that is best suited. */
+export function startTransfer(core: Core, to: NodeId | null): TransferResult {
+	if (core.role !== "leader") return { refused: "not-leader" };
+	if (core.transfer !== null) return { refused: "transferring" };
+	if (to !== null && (to === core.nodeId || !core.configuration.voters.includes(to))) return { refused: "not-a-voter" };
+	const target = to ?? bestTarget(core);
+	if (target === null || !isActive(core, target)) return { refused: "no-target" };
+	core.transfer = { to: target, since: core.now, asked: false };
+	continueTransfer(core);
+	return { to: target };
+}
+
+/** Once the target has the whole log. */
+export function continueTransfer(core: Core): void {
+	const { transfer } = core;
+	if (transfer === null || transfer.asked) return;
+	const progress = core.progress.get(transfer.to);
+	if (progress === undefined) core.transfer = null;
+	else if (progress.match === core.log.lastIndex) {
+		transfer.asked = true;
+		askToCampaign(core, transfer.to);
+	}
+}
+
+export function askToCampaign(core: Core, to: NodeId): void {
+	const { clusterId, nodeId: from, term } = core;
+	core.out.push({ type: "campaign-now", clusterId, from, to, term });
+}
+
+/** The active voter with most of the log; a witness only when there is nobody else. */
+export function bestTarget(core: Core): NodeId | null {
+	let best: NodeId | null = null;
+	let bestMatch = -1;
+	for (const id of core.configuration.voters) {
+		const progress = core.progress.get(id);
+		if (progress === undefined || !isActive(core, id)) continue;
+		const better =
+			best === null ||
+			(isWitness(core, best) === isWitness(core, id) ? progress.match > bestMatch : isWitness(core, best));
+		if (better) {
+			best = id;
+			bestMatch = progress.match;
+		}
+	}
+	return best;
+}
+
+/** Every tick of a leader. */
+export function tickTransfer(core: Core): void {
+	const { electionTicks } = core.limits;
+	if (core.transfer !== null) {
+		if (core.now - core.transfer.since >= electionTicks) core.transfer = null;
+		return;
+	}
+	const witness = isWitness(core, core.nodeId) && !planted(core, "witness-keeps-leading");
+	if (!witness && !electedByRecovering(core)) return;
+	if (!hasCommittedInTerm(core) || core.now - core.offeredAt < electionTicks) return;
+	const target = bestTarget(core);
+	if (target === null || (isWitness(core, target) && witness)) return;
+	if ((core.progress.get(target)?.match ?? 0) < core.commit) return;
+	core.offeredAt = core.now;
+	startTransfer(core, target);
+}
+
+/** The leader of this term wants this node to take over. */
+export function handleCampaignNow(core: Core): void {
+	if (core.role === "leader" || core.installing !== null) return;
+	if (!mayCampaign(core) && !planted(core, "transfer-to-anyone")) return;
+	campaign(core, true);
+	if (planted(core, "transfer-by-fiat")) becomeLeader(core);
+}
