@@ -29,8 +29,19 @@ export function becomeFollower(core: Core, term: number, leader: NodeId | null):
 export function mayCampaign(core: Core): boolean {
 	if (core.inert || core.installing !== null) return false;
 	if (core.recovering && !planted(core, "recovering-campaigns")) return false;
-	return isVoter(core) || (planted(core, "learner-campaigns") && core.configuration.learners.includes(core.nodeId));
+	return (
+		isVoter(core) ||
+		isLeaving(core) ||
+		(planted(core, "learner-campaigns") && core.configuration.learners.includes(core.nodeId))
+	);
 }
+
+/**
+ * Its removal is in its log and may not be committed: it may be the only one with that entry, and then the others cannot
+ * elect anybody before it has led once more (thesis, 4.2.2). Its own vote does not count.
+ */
+const isLeaving = (core: Core): boolean =>
+	core.configurationIndex > core.commit && core.committedConfiguration.configuration.voters.includes(core.nodeId);
 
 /** Asks whether an election could be won; no term is used up. */
 export function preCampaign(core: Core): void {
