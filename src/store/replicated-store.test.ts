@@ -197,9 +197,12 @@ describe("a full disk", () => {
 		expect(full).toMatchObject({ code: "no-space" });
 		await expect(store.propose(status("refused"))).rejects.toMatchObject({ code: "no-space" });
 		expect(store.get("user", fixtureId(0x700 + made))).toBeNull();
+		// Reads do not wait for somebody to make space.
+		await expect(store.readIndex()).rejects.toMatchObject({ code: "unavailable" });
 		store.database.database.run("PRAGMA max_page_count = 1000000");
 		(retry as (() => void) | null)?.();
 		expect(store.get("user", fixtureId(0x700 + made))?.name).toBe(`user-${made}`);
+		expect(await store.readIndex()).toBe(store.appliedIndex);
 		await store.propose(status("works again"));
 		await store.close();
 	});

@@ -14,6 +14,7 @@ import { encodeCommand } from "./codec.ts";
 import type { Command } from "./command.ts";
 import type { CommittedHandler, Consensus } from "./consensus.ts";
 import { urgencyOf } from "./disk-reserve.ts";
+import { IndexWaiters } from "./index-waiters.ts";
 import { maxCommandBytes } from "./limits.ts";
 import { isFull } from "./sqlite/failures.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
@@ -51,7 +52,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	/** Committed, not applied yet: between two slices of a large group, and while the disk is full. */
 	#unapplied: LogEntry[] = [];
 	#nextSlice: NodeJS.Immediate | null = null;
-	#indexWaiters: { index: number; resolve: () => void; reject: (error: AppError) => void }[] = [];
+	readonly #indexWaiters: IndexWaiters;
 	#retry: Timer | null = null;
 	#down: AppError | null = null;
 	#consensus: Consensus | null = null;
@@ -62,6 +63,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		this.#parts = parts;
 		this.#machine = new StateMachine(parts.state, parts.logger);
 		this.#waiters = new Waiters(parts.clock);
+		this.#indexWaiters = new IndexWaiters(parts.clock);
 	}
 
 	static async open(parts: ReplicatedStoreParts): Promise<ReplicatedStore> {
@@ -93,7 +95,8 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	async readIndex(): Promise<number> {
 		const index = await this.#running().readIndex();
 		if (index <= this.appliedIndex) return index;
-		await new Promise<void>((resolve, reject) => this.#indexWaiters.push({ index, resolve, reject }));
+		if (this.#retry !== null) throw heldBack();
+		await this.#indexWaiters.wait(index);
 		return index;
 	}
 
@@ -160,9 +163,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	}
 
 	#tell(outcomes: readonly Outcome[]): void {
-		const reached = this.#indexWaiters.filter((waiter) => waiter.index <= this.appliedIndex);
-		this.#indexWaiters = this.#indexWaiters.filter((waiter) => waiter.index > this.appliedIndex);
-		for (const waiter of reached) waiter.resolve();
+		this.#indexWaiters.reached(this.appliedIndex);
 		const events = outcomes.flatMap((outcome) => outcome.events);
 		for (const { commandId, result } of outcomes) {
 			this.#waiters.settle(commandId, (waiter) => {
@@ -189,6 +190,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 					"The disk of this node is full. The change is recorded and takes effect once there is space.",
 				),
 			);
+			this.#indexWaiters.rejectAll(heldBack());
 			this.#retry = this.#parts.clock.schedule(retryFullMs, () => {
 				this.#retry = null;
 				if (this.#down === null) this.#apply("slice");
@@ -215,7 +217,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		this.#down = reason;
 		this.#retry?.cancel();
 		this.#waiters.rejectAll(reason);
-		for (const waiter of this.#indexWaiters.splice(0)) waiter.reject(reason);
+		this.#indexWaiters.rejectAll(reason);
 	}
 
 	async #close(): Promise<void> {
@@ -229,6 +231,12 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		await this.#parts.release();
 	}
 }
+
+/** Reads do not wait for somebody to make space: they get what this copy has. */
+const heldBack = (): AppError =>
+	new AppError("unavailable", "The disk of this node is full: its copy of the state is behind.", {
+		retryAfterMs: 5000,
+	});
 
 const diskFull = (): AppError =>
 	new AppError("no-space", "The disk of this node is full. Free some space; changes work again on their own.", {

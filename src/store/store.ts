@@ -83,7 +83,10 @@ export interface Store extends StoreReader {
 	 * leader, `no-space` when the log's disk is full. At most 4,096 proposals wait; more are `too-many-requests`.
 	 */
 	propose(command: Command): Promise<Applied>;
-	/** Resolves once this copy has everything that was acknowledged before the call. */
+	/**
+	 * Resolves once this copy has everything that was acknowledged before the call. `unavailable` when it does not get
+	 * there soon: no quorum, or a full disk that holds changes back. What it has can be read nevertheless, as stale.
+	 */
 	readIndex(): Promise<number>;
 	/** Called after each commit with its events, in order. Listeners must not throw and must be quick. */
 	subscribe(listener: (events: readonly Event[]) => void): () => void;
