@@ -140,6 +140,14 @@ test("a browser ticket needs our own Origin, and is used up by a foreign one", a
 	socket.close();
 });
 
+test("a native ticket has no Origin: with any, even our own, it opens nothing and is used up", async () => {
+	for (const origin of [`http://127.0.0.1:${server.port}`, "http://evil.example", "null"]) {
+		const { protocols } = await ticket({ kind: "native" });
+		expect(await opened(connect(protocols, { Origin: origin }))).toBe(false);
+		expect(await opened(connect(protocols))).toBe(false);
+	}
+});
+
 test("without a ticket, or with one in the address, nothing opens", async () => {
 	expect(await opened(connect(["binary"]))).toBe(false);
 	expect(await opened(connect(["binary", `lqx.ticket.${"A".repeat(43)}`]))).toBe(false);

@@ -90,6 +90,9 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 		if (!asked.includes("binary")) throw new AppError("malformed", "The WebSocket must offer the subprotocol binary.");
 		if (grant.kind === "browser" && !deps.isOwnOrigin(request))
 			throw new AppError("forbidden", "A browser console can only be opened by a page of this server.");
+		// Browsers always send one: a native ticket that fell into a page's hands opens nothing there.
+		if (grant.kind === "native" && request.headers.has("origin"))
+			throw new AppError("forbidden", "A native console cannot be opened by a browser.");
 		return grant;
 	};
 

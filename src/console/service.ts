@@ -1,8 +1,8 @@
 /**
  * What the API asks of the console: tickets, and the WebSocket that they open (`GET /v1/console`, subprotocols
  * `binary` and `lqx.ticket.<ticket>`). The implementation keeps the tickets in memory (30 s, good once), checks the
- * Origin of `browser` tickets (auth/origin.ts), drops input of view-only ones, and closes sockets when the credential
- * is revoked (AuthService.watchCredential) or the VM leaves.
+ * Origin of `browser` tickets (auth/origin.ts) and refuses any Origin with `native` ones, drops input of view-only ones,
+ * and closes sockets when the credential is revoked (AuthService.watchCredential) or the VM leaves.
  */
 import type { Identity } from "../auth/identity.ts";
 
