@@ -16,6 +16,7 @@ import { readBody } from "./body.ts";
 import type { Connection } from "./connection.ts";
 import type { ApiServices, RequestContext } from "./context.ts";
 import { presentedCredential } from "./credentials.ts";
+import { HiddenDenial } from "./hidden-denial.ts";
 import { problemResponse } from "./problem.ts";
 import { requestHash } from "./request-hash.ts";
 import { responseOf } from "./response.ts";
@@ -89,7 +90,10 @@ async function carryOut(
 	return responseOf(route, reply, { stale, clock: services.clock });
 }
 
-/** Handlers refuse by role too (a file of the node, somebody else's token): a denial like any other. */
+/**
+ * Handlers refuse by role too (a file of the node, somebody else's token): a denial like any other. Those of a command
+ * have their record already: it was written where the command applied.
+ */
 async function asDenied<T>(
 	services: ApiServices,
 	operation: OperationId,
@@ -100,11 +104,14 @@ async function asDenied<T>(
 	try {
 		return await work();
 	} catch (error) {
-		if (identity && isAppError(error, "forbidden"))
-			await services.auth.recordDenial(identity, operation, connection.remoteAddress);
+		const hidden = error instanceof HiddenDenial;
+		if (identity && (hidden || (isAppError(error, "forbidden") && !refusedAtApply.has(error))))
+			await services.auth.recordDenial(identity, operation, connection.remoteAddress, hidden ? [error.target] : []);
 		throw error;
 	}
 }
+
+const refusedAtApply = new WeakSet<AppError>();
 
 /** Public routes ask nobody: a browser that signs in may well hold an old cookie. */
 function identify(
@@ -177,7 +184,11 @@ function requestContext(
 			...{ requester, credential, remoteAddress, operation },
 			...{ idempotencyKey: idempotency?.key ?? null, ...(idempotency ? { idempotencyHash: idempotency.hash } : {}) },
 		};
-		return services.proposer.propose(await plan(), meta);
+		const body = await plan();
+		return services.proposer.propose(body, meta).catch((error: unknown) => {
+			if (isAppError(error)) refusedAtApply.add(error);
+			throw error;
+		});
 	}
 	return { services, operation, request, identity, caller, remoteAddress, secure, expectedGeneration, mutate };
 }

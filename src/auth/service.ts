@@ -14,6 +14,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { Session, User } from "../model/access.ts";
 import { type OperationId, roleAtLeast } from "../model/permissions.ts";
+import type { ResourceRef } from "../model/schema.ts";
 import { passwordFingerprint } from "../store/password-fingerprint.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { type AuditEntry, AuditRecorder } from "./audit-recorder.ts";
@@ -168,10 +169,15 @@ export class AuthService {
 	}
 
 	/** Leaves an audit record of a denial: see AuditRecorder, which bounds how many there are. */
-	recordDenial(identity: Identity, operation: OperationId, remoteAddress: string | null): Promise<void> {
+	recordDenial(
+		identity: Identity,
+		operation: OperationId,
+		remoteAddress: string | null,
+		targets: ResourceRef[] = [],
+	): Promise<void> {
 		return this.recordUse({
 			...{ identity, operation, remoteAddress },
-			...{ outcome: "denied", errorCode: "forbidden", targets: [] },
+			...{ outcome: "denied", errorCode: "forbidden", targets },
 		});
 	}
 

@@ -16,6 +16,8 @@ export const maxIdempotencyKeys = 50_000;
 export const maxIdempotencyKeyLength = 255;
 /** (*) Sessions of one user; the oldest end when more begin. */
 export const maxSessionsOfUser = 100;
+/** (*) API tokens of one user; more are refused, since each may be in use somewhere. */
+export const maxTokensOfUser = 100;
 /** (*) Tasks of one object that wait or run at a time. */
 export const maxUnfinishedTasks = 100;
 /** (*) Rows that one prune deletes of each table, and rows that stay at most whatever their age. */

@@ -5,9 +5,11 @@ import type { Identity } from "../../auth/identity.ts";
 import { sessionCookie, sessionLifetimeMs } from "../../auth/service.ts";
 import { AppError } from "../../lib/errors.ts";
 import { Me, PasswordChange, SessionCreate, SessionCreated, SessionPage } from "../../model/access.ts";
+import { type Endable, endingObstacle, tooMuchToEnd } from "../../model/credential-rules.ts";
 import { operationsOf } from "../../model/permissions.ts";
 import { Id } from "../../model/schema.ts";
 import type { RequestContext } from "../context.ts";
+import { HiddenDenial } from "../hidden-denial.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { made, nothing, ok } from "../reply.ts";
 import { find, listed } from "../resources.ts";
@@ -29,10 +31,14 @@ export function ownOrAll(identity: Identity, query: { all?: boolean }): { userId
 	return identity.user === null ? {} : { userId: identity.user.id };
 }
 
-/** Others' objects are, for who is no administrator, as if they were not there. */
-export function mustOwn(identity: Identity, userId: string, what: string): void {
-	if (identity.role === "admin" || identity.user?.id === userId) return;
-	throw new AppError("not-found", `There is no such ${what}.`);
+/** May the caller end this session or token? See model/credential-rules.ts; apply asks again. */
+export function checkMayEnd(identity: Identity, target: Endable): void {
+	const { role, user, credential } = identity;
+	const obstacle = endingObstacle({ role, userId: user?.id ?? null, credential }, target);
+	const { kind, id } = target;
+	// The words of `find`: what is not one's own is as if it was not there.
+	if (obstacle === "hidden") throw new HiddenDenial(`There is no ${kind} with the id ${id}.`, { kind, id, name: null });
+	if (obstacle === "forbidden") throw new AppError("forbidden", tooMuchToEnd(kind));
 }
 
 async function endSession(context: RequestContext, id: string) {
@@ -97,13 +103,14 @@ export const sessionRoutes: Route[] = [
 		method: "DELETE",
 		path: "/v1/sessions/{id}",
 		summary: "End a session",
-		description: "One's own; an administrator may end any.",
+		description: "One's own; an administrator may end any, an API token only those whose user has no more rights.",
 		tag,
 		params: idParams,
 		responses: { 204: null },
 		handler({ context, params }) {
 			const session = find(context, "session", params.id);
-			mustOwn(context.caller(), session.userId, "session");
+			const { id, userId } = session;
+			checkMayEnd(context.caller(), { kind: "session", id, userId, role: find(context, "user", userId).role });
 			return endSession(context, session.id);
 		},
 	}),

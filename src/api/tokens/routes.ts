@@ -12,7 +12,7 @@ import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { made, nothing } from "../reply.ts";
 import { create, find, findForWrite, listed, newMetadata } from "../resources.ts";
 import { type Route, route } from "../route.ts";
-import { mustOwn, ownOrAll } from "../sessions/routes.ts";
+import { checkMayEnd, ownOrAll } from "../sessions/routes.ts";
 import { byAge } from "../vms/plan-state.ts";
 
 const tag = "tokens" as const;
@@ -40,7 +40,7 @@ export const tokenRoutes: Route[] = [
 		path: "/v1/tokens",
 		summary: "Create an API token",
 		description:
-			"The secret is in this answer and nowhere else, so the request takes no Idempotency-Key. The role is at most one's own.",
+			"The secret is in this answer and nowhere else, so the request takes no Idempotency-Key. The role is at most one's own. A user has at most 100.",
 		tag,
 		body: TokenCreate,
 		responses: { 201: TokenCreated },
@@ -66,16 +66,19 @@ export const tokenRoutes: Route[] = [
 		method: "DELETE",
 		path: "/v1/tokens/{id}",
 		summary: "Delete an API token",
-		description: "One's own; an administrator may delete any. It stops working at once.",
+		description:
+			"One's own; an administrator may delete any, an API token itself and those with no more rights. It stops working at once.",
 		tag,
 		params: idParams,
 		responses: { 204: null },
 		ifMatch: true,
 		async handler({ context, params }) {
 			await context.mutate(() => {
-				const token = findForWrite(context, "token", params.id);
-				mustOwn(context.caller(), token.userId, "token");
-				return { kind: "tokenDelete", id: token.id };
+				const { id, userId, role } = find(context, "token", params.id);
+				// Before the generation: an answer about it would say that there is such a token.
+				checkMayEnd(context.caller(), { kind: "token", id, userId, role });
+				findForWrite(context, "token", id);
+				return { kind: "tokenDelete", id };
 			});
 			return nothing();
 		},

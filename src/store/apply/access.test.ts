@@ -296,9 +296,42 @@ describe("sessions and tokens", () => {
 			secretHash: secret(),
 		});
 		await fails(as(otherId, otherSession, "tokenCreate", create("admin", otherId)), "forbidden");
-		await fails(as(otherId, otherSession, "tokenCreate", create("viewer", clusterIds.admin)), "not-found");
+		await fails(as(otherId, otherSession, "tokenCreate", create("viewer", clusterIds.admin)), "forbidden");
 		await fails(as(clusterIds.admin, adminSession, "tokenCreate", create("admin", otherId)), "forbidden");
 		await as(otherId, otherSession, "tokenCreate", create("operator", otherId));
+	});
+
+	test("a token ends nothing that can do more than it, and makes none that outlives it", async () => {
+		const expiresAt = "2100-01-01T00:00:00.000Z";
+		const made = (role: Role, changes: Partial<Token> = {}) => ({
+			kind: "tokenCreate" as const,
+			token: fixtureToken({ id: freshId(), role, userId: clusterIds.admin, ...changes }),
+			secretHash: secret(),
+		});
+		const [admin, viewer, asker] = [made("admin"), made("viewer"), made("viewer", { expiresAt })];
+		for (const body of [admin, viewer, asker]) await system(body);
+		const ask = (operation: string, body: CommandBody) =>
+			store.propose({
+				...{ id: freshId(), timeMs: Date.now(), operation, remoteAddress: null, idempotencyKey: null, body },
+				requester: { kind: "token", id: asker.token.id, name: "automation" },
+				credential: { kind: "token", id: asker.token.id },
+			});
+		await fails(ask("tokenDelete", { kind: "tokenDelete", id: admin.token.id }), "forbidden");
+		await fails(ask("sessionDelete", { kind: "sessionDelete", id: adminSession }), "forbidden");
+		await fails(ask("tokenCreate", made("viewer")), "invalid");
+		await fails(ask("tokenCreate", made("viewer", { expiresAt: "2100-01-01T00:00:01Z" })), "invalid");
+		await ask("tokenCreate", made("viewer", { expiresAt }));
+		const own = {
+			kind: "userPasswordSet",
+			id: clusterIds.admin,
+			passwordHash: "$new",
+			mustChangePassword: false,
+		} as const;
+		const verifiedHash = passwordFingerprint("$argon2id$test");
+		await fails(ask("mePasswordChange", { ...own, verifiedHash }), "forbidden");
+		await ask("tokenDelete", { kind: "tokenDelete", id: viewer.token.id });
+		await ask("tokenDelete", { kind: "tokenDelete", id: asker.token.id });
+		expect(store.get("token", admin.token.id)).not.toBeNull();
 	});
 
 	test("the oldest session ends when a user has too many", async () => {

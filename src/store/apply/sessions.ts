@@ -1,9 +1,10 @@
 /** Sessions, API tokens, and the audit's record of a denial. */
 import { AppError } from "../../lib/errors.ts";
-import { AuditRecord, Session, Token } from "../../model/access.ts";
+import { AuditRecord, Session, Token, type User } from "../../model/access.ts";
+import { type Endable, endingObstacle, tooMuchToEnd } from "../../model/credential-rules.ts";
 import { roleAtLeast } from "../../model/permissions.ts";
 import { validated } from "../../model/validate.ts";
-import { maxSessionsOfUser } from "../limits.ts";
+import { maxSessionsOfUser, maxTokensOfUser } from "../limits.ts";
 import { passwordFingerprint } from "../password-fingerprint.ts";
 import { asCreated, canonicalTime } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
@@ -34,7 +35,8 @@ export const sessionHandlers: Handlers<
 
 	sessionDelete(context, body) {
 		const session = context.need("session", body.id);
-		checkOwner(context, session.userId, "session");
+		const { id, userId } = session;
+		checkMayEnd(context, { kind: "session", id, userId, role: context.need("user", userId).role });
 		removeSession(context, session);
 		return null;
 	},
@@ -42,10 +44,12 @@ export const sessionHandlers: Handlers<
 	tokenCreate(context, body) {
 		const given = validated(Token, body.token, "The token");
 		const user = context.needReferenced("user", given.userId, "/userId");
-		checkOwner(context, user.id, "token");
+		checkMakesForSelf(context, user.id);
 		if (!roleAtLeast(user.role, given.role) || !roleAtLeast(context.actor.role, given.role))
 			throw new AppError("forbidden", "A token cannot have more rights than its user, or than who makes it.");
 		const expiresAt = given.expiresAt === null ? null : canonicalTime(given.expiresAt);
+		checkOutlivesNobody(context, expiresAt);
+		makeRoom(context, user);
 		context.insert("token", asCreated(context, { ...given, expiresAt }));
 		context.state.setSecretHash("token", given.id, checkedHash(context, "token", body.secretHash));
 		return null;
@@ -53,7 +57,8 @@ export const sessionHandlers: Handlers<
 
 	tokenDelete(context, body) {
 		const token = context.need("token", body.id);
-		checkOwner(context, token.userId, "token");
+		const { id, userId, role } = token;
+		checkMayEnd(context, { kind: "token", id, userId, role });
 		removeToken(context, token);
 		return null;
 	},
@@ -92,11 +97,41 @@ function removeToken(context: ApplyContext, token: Token): void {
 	context.remove("token", token);
 }
 
-/** Others' sessions and tokens are an administrator's business. To anybody else they do not exist. */
-function checkOwner(context: ApplyContext, userId: string, what: "session" | "token"): void {
+function checkMayEnd(context: ApplyContext, target: Endable): void {
+	const { user, role } = context.actor;
+	const { credential } = context.command;
+	const obstacle = endingObstacle({ role, userId: user?.id ?? null, credential }, target);
+	if (obstacle === "hidden") throw new AppError("not-found", `There is no such ${target.kind} of yours.`);
+	if (obstacle === "forbidden") throw new AppError("forbidden", tooMuchToEnd(target.kind));
+}
+
+/** Tokens for others are an administrator's to make. */
+function checkMakesForSelf(context: ApplyContext, userId: string): void {
 	const { user, role } = context.actor;
 	if (user === null || user.id === userId || role === "admin") return;
-	throw new AppError("not-found", `There is no such ${what} of yours.`);
+	throw new AppError("forbidden", "Only an administrator may make tokens for somebody else.");
+}
+
+/** Else a token that leaks could be made to last for ever by whoever found it. */
+function checkOutlivesNobody(context: ApplyContext, expiresAt: string | null): void {
+	const { credential } = context.command;
+	const maker = credential?.kind === "token" ? context.need("token", credential.id) : null;
+	if (maker === null || maker.expiresAt === null || (expiresAt !== null && expiresAt <= maker.expiresAt)) return;
+	const message = "A token made with a token cannot outlive it.";
+	throw new AppError("invalid", `The token cannot be made: ${message}`, { fields: [{ path: "/expiresAt", message }] });
+}
+
+/** Tokens that are over make room; those that are good do not: something may depend on each. */
+function makeRoom(context: ApplyContext, user: User): void {
+	const tokens = context.state.tokensOf(user.id);
+	if (tokens.length < maxTokensOfUser) return;
+	const over = tokens.filter(({ expiresAt }) => expiresAt !== null && expiresAt <= context.time);
+	for (const token of over) removeToken(context, token);
+	if (tokens.length - over.length < maxTokensOfUser) return;
+	throw new AppError(
+		"wrong-state",
+		`${user.name} has ${maxTokensOfUser} API tokens already, and may not have more. Delete one that is not used.`,
+	);
 }
 
 function checkedHash(context: ApplyContext, kind: "session" | "token", hash: string): string {
