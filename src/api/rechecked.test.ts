@@ -54,6 +54,50 @@ describe("a password that is reset while it is verified", () => {
 	});
 });
 
+describe("an API token whose owner loses the role meanwhile", () => {
+	const path = "/var/tmp/disk.raw";
+	const image = { name: "shadow", format: "raw", source: { kind: "path", path } };
+	let secret: string;
+	let demotion: Extract<CommandBody, { kind: "userUpdate" }>;
+	beforeEach(async () => {
+		const { proposer } = harness.store;
+		await proposer.proposeSystem({ kind: "userUpdate", id: harness.accounts.operator.user.id, role: "admin" });
+		const as = harness.auth.signIn("operator", password, { remoteAddress: null, userAgent: null });
+		const owner = harness.client({ secret: (await as).secret });
+		({ secret } = (await owner.call("tokenCreate", { body: { name: "t", role: "admin" } })).body);
+		demotion = { kind: "userUpdate", id: harness.accounts.operator.user.id, role: "operator" };
+	});
+
+	test("imports no file of the node, and the denial is recorded once", async () => {
+		inBetween(demotion);
+		const response = await harness.request("POST", "/v1/images", { as: { secret }, body: image });
+		expect(response.status).toBe(403);
+		expect(harness.store.count("image")).toBe(0);
+		const denials = harness.store.all("audit", { operation: "imageCreate", outcome: "denied" });
+		expect(denials).toMatchObject([{ requester: { kind: "token" }, errorCode: "forbidden" }]);
+	});
+
+	test("does not get the import by sending it again under its key", async () => {
+		const headers = { "idempotency-key": "import-1" };
+		inBetween(demotion);
+		for (let attempt = 0; attempt < 2; attempt++)
+			expect((await harness.request("POST", "/v1/images", { as: { secret }, body: image, headers })).status).toBe(403);
+		expect(harness.store.count("image")).toBe(0);
+	});
+
+	test("ends nobody else's session and makes no token with more rights", async () => {
+		inBetween(demotion);
+		const { sessionId } = harness.accounts.viewer;
+		expect((await harness.request("DELETE", `/v1/sessions/${sessionId}`, { as: { secret } })).status).toBe(404);
+		expect(harness.store.get("session", sessionId)).not.toBeNull();
+		await harness.store.proposer.proposeSystem({ ...demotion, role: "admin" });
+		inBetween(demotion);
+		const body = { name: "more", role: "admin" };
+		expect((await harness.request("POST", "/v1/tokens", { as: { secret }, body })).status).toBe(403);
+		expect(harness.store.count("token")).toBe(1);
+	});
+});
+
 test("of two changes of a password at once, by one session, one is made", async () => {
 	const change = (newPassword: string) =>
 		harness

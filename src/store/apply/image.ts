@@ -19,6 +19,7 @@ import { checkPoolUsable } from "./pool.ts";
 export const imageHandlers: Handlers<"imageCreate" | "imageUpdate" | "imageDelete" | "imageStatus" | "imageGone"> = {
 	imageCreate(context, body) {
 		const image = validated(Image, body.image, "The image");
+		checkMayRead(context, image);
 		checkPoolUsable(context, image.poolId, image.nodeId);
 		checkNameFree(context, "image", image.name, null);
 		if (image.source.kind === "volume") checkSourceVolume(context, image.source.volumeId);
@@ -73,6 +74,12 @@ export const imageHandlers: Handlers<"imageCreate" | "imageUpdate" | "imageDelet
 		return null;
 	},
 };
+
+/** Files of the node are an administrator's to import. The demo's is named by the node itself, not by who asks for it. */
+function checkMayRead({ actor, command }: ApplyContext, image: Image): void {
+	if (image.source.kind !== "path" || actor.role === "admin" || command.operation === "vmCreateDemo") return;
+	throw new AppError("forbidden", "Only an administrator may import files of the node.");
+}
 
 function checkSourceVolume(context: ApplyContext, volumeId: string): void {
 	const volume = context.needReferenced("volume", volumeId, "/source/volumeId");
