@@ -112,6 +112,10 @@ test("cluster and nodes", async () => {
 	expect((await admin.call("nodeGet", { path })).generation).toBe(1);
 	expect((await admin.call("nodeUpdate", { path, body: { name: "blade-1" } })).body.name).toBe("blade-1");
 	expect((await admin.call("nodeMetricsGet", { path })).body.load1).toBe(0.5);
+	const history = await admin.call("nodeMetricsHistoryGet", { path });
+	expect(history.body).toMatchObject({ intervalMs: 10_000, items: [{ load1: 0.5 }] });
+	const since = history.body.items[0]?.sampledAt ?? "";
+	expect((await admin.call("nodeMetricsHistoryGet", { path, query: { since } })).body.items).toEqual([]);
 });
 
 test("images", async () => {
@@ -258,6 +262,9 @@ test("VMs: inside", async () => {
 		netSentBytesPerSecond: 0,
 	};
 	expect((await admin.call("vmMetricsGet", { path })).body.cpuUsedRatio).toBe(0.5);
+	expect((await admin.call("vmMetricsHistoryGet", { path })).body.items).toHaveLength(1);
+	const query = { since: "2026-01-02T03:04:05.000Z" };
+	expect((await admin.call("vmMetricsHistoryGet", { path, query })).body.items).toEqual([]);
 	expect((await admin.call("vmScreenshotGet", { path })).body.headers.get("content-type")).toBe("image/png");
 	expect(await (await admin.call("vmSerialLogGet", { path, query: { maxBytes: 2 } })).body.text()).toBe(": ");
 	expect(await (await admin.call("vmDomainXmlGet", { path })).body.text()).toContain(vm.id);

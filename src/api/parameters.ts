@@ -1,6 +1,6 @@
 /** Parameters that many routes share, and the answers that go with them. */
 import { type TObject, type TSchema, Type } from "@sinclair/typebox";
-import { Id, Strict, StringEnum } from "../model/schema.ts";
+import { Id, Strict, StringEnum, Timestamp } from "../model/schema.ts";
 
 export const defaultPageSize = 100;
 export const maxPageSize = 1000;
@@ -27,5 +27,11 @@ export function listQuery<const S extends readonly string[], F extends Record<st
 		...filters,
 	});
 }
+
+export const historyQuery = Strict({
+	since: Type.Optional({ ...Timestamp, description: "Only samples that are newer; default: all that there are" }),
+});
+/** Of a historyQuery, as the node takes it. */
+export const afterMs = ({ since }: { since?: string }): number => (since === undefined ? 0 : Date.parse(since));
 
 export const noQuery: TObject = Strict({});

@@ -286,6 +286,9 @@ describe("later", () => {
 		const deadline = Date.now() + 20_000;
 		while ((await rootCode("vm metrics web")) !== 0) expect(Date.now()).toBeLessThan(deadline);
 		expect(await root("vm metrics web")).toContain("CPU");
+		expect(await root("node metrics-history rack1 --last 10m")).toContain("LOAD");
+		expect(await root("vm metrics-history web")).toContain("DISK READ");
+		expect((await json("node metrics-history rack1")).length).toBeGreaterThan(0);
 	}, 30_000);
 
 	test("the VM goes, with its disks", async () => {

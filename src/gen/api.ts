@@ -35,6 +35,7 @@ export const operations = {
 	nodeGet: { method: "GET", path: "/v1/nodes/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
 	nodeUpdate: { method: "PATCH", path: "/v1/nodes/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
 	nodeMetricsGet: { method: "GET", path: "/v1/nodes/{id}/metrics", body: null, answer: "json", idempotent: false, ifMatch: false },
+	nodeMetricsHistoryGet: { method: "GET", path: "/v1/nodes/{id}/metrics/history", body: null, answer: "json", idempotent: false, ifMatch: false },
 	taskList: { method: "GET", path: "/v1/tasks", body: null, answer: "json", idempotent: false, ifMatch: false },
 	taskGet: { method: "GET", path: "/v1/tasks/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
 	taskCancel: { method: "POST", path: "/v1/tasks/{id}/actions/cancel", body: null, answer: "json", idempotent: true, ifMatch: false },
@@ -52,6 +53,7 @@ export const operations = {
 	vmResume: { method: "POST", path: "/v1/vms/{id}/actions/resume", body: null, answer: "json", idempotent: true, ifMatch: false },
 	vmMediaChange: { method: "POST", path: "/v1/vms/{id}/actions/change-media", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	vmMetricsGet: { method: "GET", path: "/v1/vms/{id}/metrics", body: null, answer: "json", idempotent: false, ifMatch: false },
+	vmMetricsHistoryGet: { method: "GET", path: "/v1/vms/{id}/metrics/history", body: null, answer: "json", idempotent: false, ifMatch: false },
 	vmScreenshotGet: { method: "GET", path: "/v1/vms/{id}/screenshot", body: null, answer: "raw", idempotent: false, ifMatch: false },
 	vmSerialLogGet: { method: "GET", path: "/v1/vms/{id}/serial-log", body: null, answer: "raw", idempotent: false, ifMatch: false },
 	vmDomainXmlGet: { method: "GET", path: "/v1/vms/{id}/domain-xml", body: null, answer: "raw", idempotent: false, ifMatch: false },
@@ -116,6 +118,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	nodeGet: "Get a node",
 	nodeUpdate: "Rename a node",
 	nodeMetricsGet: "Live figures of a node",
+	nodeMetricsHistoryGet: "Figures of a node in the last hour",
 	taskList: "List tasks, newest first",
 	taskGet: "Get a task",
 	taskCancel: "Ask a task to stop",
@@ -133,6 +136,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	vmResume: "Let the CPUs of a paused VM go on",
 	vmMediaChange: "Put a disc into a CD-ROM drive, or eject it",
 	vmMetricsGet: "Live figures of a VM",
+	vmMetricsHistoryGet: "Figures of a VM in the last hour",
 	vmScreenshotGet: "Picture of a VM's screen",
 	vmSerialLogGet: "End of a VM's serial log",
 	vmDomainXmlGet: "libvirt's definition of a VM",
@@ -201,9 +205,11 @@ export type Cluster = Static<typeof node.Cluster>;
 export type ClusterUpdate = Static<typeof node.ClusterUpdate>;
 export type Node = Static<typeof node.Node>;
 export type NodeMetrics = Static<typeof node.NodeMetrics>;
+export type NodeMetricsHistory = Static<typeof node.NodeMetricsHistory>;
 export type NodePage = Static<typeof node.NodePage>;
 export type NodeUpdate = Static<typeof node.NodeUpdate>;
 export type VmMetrics = Static<typeof node.VmMetrics>;
+export type VmMetricsHistory = Static<typeof node.VmMetricsHistory>;
 export type Image = Static<typeof storage.Image>;
 export type ImageCreate = Static<typeof storage.ImageCreate>;
 export type ImagePage = Static<typeof storage.ImagePage>;
@@ -413,6 +419,13 @@ export type OperationTypes = {
 		body: undefined;
 		response: NodeMetrics;
 	};
+	nodeMetricsHistoryGet: {
+		path: { id: string };
+		query: { since?: string };
+		headers: undefined;
+		body: undefined;
+		response: NodeMetricsHistory;
+	};
 	taskList: {
 		path: undefined;
 		query: { limit?: number; pageToken?: string; sort?: "createdAt" | "-createdAt"; search?: string; state?: Array<TaskState>; kind?: Array<TaskKind>; targetId?: Array<string> };
@@ -531,6 +544,13 @@ export type OperationTypes = {
 		headers: undefined;
 		body: undefined;
 		response: VmMetrics;
+	};
+	vmMetricsHistoryGet: {
+		path: { id: string };
+		query: { since?: string };
+		headers: undefined;
+		body: undefined;
+		response: VmMetricsHistory;
 	};
 	vmScreenshotGet: {
 		path: { id: string };

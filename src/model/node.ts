@@ -60,3 +60,16 @@ export const VmMetrics = Strict(
 	{ $id: "VmMetrics" },
 );
 export type VmMetrics = Static<typeof VmMetrics>;
+
+const history = { intervalMs: Type.Integer({ description: "Time between two samples of this history" }) };
+const historyItems = "Oldest first. There are none for times without figures: off, or before the daemon started";
+export const NodeMetricsHistory = Strict(
+	{ ...history, items: Type.Array(Type.Ref(NodeMetrics), { description: historyItems }) },
+	{ $id: "NodeMetricsHistory" },
+);
+export type NodeMetricsHistory = Static<typeof NodeMetricsHistory>;
+export const VmMetricsHistory = Strict(
+	{ ...history, items: Type.Array(Type.Ref(VmMetrics), { description: historyItems }) },
+	{ $id: "VmMetricsHistory" },
+);
+export type VmMetricsHistory = Static<typeof VmMetricsHistory>;

@@ -38,6 +38,7 @@ export const permissions = {
 	nodeGet: "viewer",
 	nodeUpdate: "admin",
 	nodeMetricsGet: "viewer",
+	nodeMetricsHistoryGet: "viewer",
 	// tasks
 	taskList: "viewer",
 	taskGet: "viewer",
@@ -56,6 +57,7 @@ export const permissions = {
 	vmResume: "operator",
 	vmMediaChange: "operator",
 	vmMetricsGet: "viewer",
+	vmMetricsHistoryGet: "viewer",
 	vmScreenshotGet: "viewer",
 	vmSerialLogGet: "operator",
 	vmConsoleTicketCreate: "viewer", // a viewer's ticket is view-only

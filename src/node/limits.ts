@@ -57,6 +57,7 @@ export const intervals = {
 	/** Usage of a pool that changed by less than 1 % is reported at most this often. */
 	poolUsageMs: 60_000,
 	metricsMs: 5_000,
+	metricsHistoryMs: 10_000,
 	/** Between two progress reports of one task. */
 	progressMs: 1_000,
 	/** Between two pictures of one VM's screen. */
@@ -72,6 +73,8 @@ export const bounds = {
 	stepsPerTask: 500,
 	/** Pictures kept for the screenshot cache. */
 	screenshots: 32,
+	/** One hour of intervals.metricsHistoryMs. */
+	metricsHistorySamples: 360,
 	serialLogBytes: 4 * 1024 * 1024,
 	/** Waits for libvirt within one task. */
 	hypervisorWaits: 5,

@@ -1,13 +1,16 @@
 /**
  * Live figures of this node and its VMs: sampled every five seconds, never replicated. Rates are over the time between
  * two samples, so a VM has figures from its second sample on; a counter that went back (another QEMU) begins anew.
+ * Every ten seconds they also go into the history of the last hour (8.4 KiB for each VM); rates there are over those
+ * ten seconds.
  */
 import type { DomainStats } from "../hypervisor/driver.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
 import { limited, type NodeContext } from "./context.ts";
+import { FigureRings } from "./figure-rings.ts";
 import type { CpuTimes } from "./host.ts";
-import { limits } from "./limits.ts";
+import { bounds, intervals, limits } from "./limits.ts";
 
 type Sample = { stats: DomainStats; atMs: number };
 
@@ -18,6 +21,10 @@ export class Metrics {
 	#node: NodeMetrics | null = null;
 	#cpu: CpuTimes | null = null;
 	#busy = false;
+	readonly #vmHistory = new FigureRings(vmFields, bounds.metricsHistorySamples);
+	readonly #nodeHistory = new FigureRings(nodeFields, bounds.metricsHistorySamples);
+	/** As they were when the history was last written. */
+	#recorded: { atMs: number; samples: ReadonlyMap<string, Sample>; cpu: CpuTimes | null } | null = null;
 
 	constructor(context: NodeContext) {
 		this.#context = context;
@@ -31,6 +38,31 @@ export class Metrics {
 		return this.#vms.get(vmId) ?? null;
 	}
 
+	/** Of the last hour, behind `afterMs`, oldest first. */
+	nodeHistory(afterMs: number): NodeMetrics[] {
+		return this.#nodeHistory.read(this.#context.nodeId, afterMs).map(({ atMs, figures }) => ({
+			sampledAt: toRfc3339(atMs),
+			cpuUsedRatio: ratio(figures.cpuUsedRatio),
+			memoryTotalBytes: whole(figures.memoryTotalBytes),
+			memoryUsedBytes: whole(figures.memoryUsedBytes),
+			load1: ratio(figures.load1),
+			vmsRunning: whole(figures.vmsRunning),
+		}));
+	}
+
+	/** The same for a VM; what it was before it stopped stays for that hour. */
+	vmHistory(vmId: string, afterMs: number): VmMetrics[] {
+		return this.#vmHistory.read(vmId, afterMs).map(({ atMs, figures }) => ({
+			sampledAt: toRfc3339(atMs),
+			cpuUsedRatio: ratio(figures.cpuUsedRatio),
+			memoryUsedBytes: figures.memoryUsedBytes === null ? null : whole(figures.memoryUsedBytes),
+			diskReadBytesPerSecond: whole(figures.diskReadBytesPerSecond),
+			diskWriteBytesPerSecond: whole(figures.diskWriteBytesPerSecond),
+			netReceivedBytesPerSecond: whole(figures.netReceivedBytesPerSecond),
+			netSentBytesPerSecond: whole(figures.netSentBytesPerSecond),
+		}));
+	}
+
 	/** One sample of everything; left out while the one before still goes on. Never fails. */
 	async sample(): Promise<void> {
 		if (this.#busy) return;
@@ -38,6 +70,7 @@ export class Metrics {
 		try {
 			await this.#sampleVms();
 			await this.#sampleNode();
+			this.#record();
 		} catch (error) {
 			this.#context.logger.debug("no figures this time", { error });
 		} finally {
@@ -80,7 +113,49 @@ export class Metrics {
 			vmsRunning: store.count("vm", { nodeId, powerState: "running" }),
 		};
 	}
+
+	/** Writes the history when it is time; half a sampling interval early is in time too, timers are never exact. */
+	#record(): void {
+		const { clock, store, nodeId } = this.#context;
+		const atMs = clock.monotonicMs();
+		const before = this.#recorded;
+		if (before && atMs - before.atMs < intervals.metricsHistoryMs - intervals.metricsMs / 2) return;
+		this.#recorded = { atMs, samples: this.#samples, cpu: this.#cpu };
+		const node = this.#node;
+		if (!node) return;
+		const cpuUsedRatio = before?.cpu && this.#cpu ? cpuRatio(before.cpu, this.#cpu) : node.cpuUsedRatio;
+		this.#nodeHistory.record(Date.parse(node.sampledAt), new Map([[nodeId, { ...node, cpuUsedRatio }]]));
+		const figures = new Map<string, VmMetrics>();
+		for (const [id, now] of this.#vms) {
+			const from = before?.samples.get(id);
+			const to = this.#samples.get(id);
+			figures.set(id, (from && to && vmMetrics(from.stats, to.stats, to.atMs - from.atMs, now.sampledAt)) || now);
+		}
+		const [any] = figures.values();
+		const sampledAt = any?.sampledAt ?? node.sampledAt;
+		this.#vmHistory.record(Date.parse(sampledAt), figures, (id) => store.get("vm", id) !== null);
+	}
 }
+
+const vmFields = [
+	"cpuUsedRatio",
+	"memoryUsedBytes",
+	"diskReadBytesPerSecond",
+	"diskWriteBytesPerSecond",
+	"netReceivedBytesPerSecond",
+	"netSentBytesPerSecond",
+] as const satisfies readonly (keyof VmMetrics)[];
+const nodeFields = [
+	"cpuUsedRatio",
+	"memoryTotalBytes",
+	"memoryUsedBytes",
+	"load1",
+	"vmsRunning",
+] as const satisfies readonly (keyof NodeMetrics)[];
+
+/** 32-bit floats as people write them. */
+const ratio = (value: number | null): number => Math.round((value ?? 0) * 10_000) / 10_000;
+const whole = (value: number | null): number => Math.round(value ?? 0);
 
 export function cpuRatio(before: CpuTimes, now: CpuTimes): number {
 	const total = now.total - before.total;

@@ -48,6 +48,14 @@ export class LocalNodeService implements NodeService {
 		return this.#parts.metrics.vm(vmId);
 	}
 
+	nodeMetricsHistory(afterMs: number): NodeMetrics[] {
+		return this.#parts.metrics.nodeHistory(afterMs);
+	}
+
+	vmMetricsHistory(vmId: string, afterMs: number): VmMetrics[] {
+		return this.#parts.metrics.vmHistory(vmId, afterMs);
+	}
+
 	async screenshot(vmId: string): Promise<Uint8Array> {
 		this.#alive(vmId);
 		return this.#parts.screenshots.take(vmId);

@@ -15,6 +15,9 @@ export interface NodeService {
 	nodeMetrics(): NodeMetrics | null;
 	/** Null while there is no sample (stopped, or just started). */
 	vmMetrics(vmId: string): VmMetrics | null;
+	/** Figures of the last hour sampled later than `afterMs` (wall clock), oldest first. They end with the daemon. */
+	nodeMetricsHistory(afterMs: number): NodeMetrics[];
+	vmMetricsHistory(vmId: string, afterMs: number): VmMetrics[];
 	/** PNG; `wrong-state` when it does not run. At most one capture a second for each VM; others get the last picture. */
 	screenshot(vmId: string): Promise<Uint8Array>;
 	/** The last `maxBytes` of the serial log. */

@@ -25,6 +25,8 @@ export function startingService(nodeId: string, demoImage: string | null): Start
 		failed: (error) => ready.reject(error),
 		nodeMetrics: () => service?.nodeMetrics() ?? null,
 		vmMetrics: (vmId) => service?.vmMetrics(vmId) ?? null,
+		nodeMetricsHistory: (afterMs) => service?.nodeMetricsHistory(afterMs) ?? [],
+		vmMetricsHistory: (vmId, afterMs) => service?.vmMetricsHistory(vmId, afterMs) ?? [],
 		demoImagePath() {
 			if (service) return service.demoImagePath();
 			return demoImage !== null && existsSync(demoImage) ? demoImage : null;

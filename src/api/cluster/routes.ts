@@ -2,8 +2,17 @@
 
 import { AppError } from "../../lib/errors.ts";
 import { ClusterInfo } from "../../model/api.ts";
-import { Cluster, ClusterUpdate, Node, NodeMetrics, NodePage, NodeUpdate } from "../../model/node.ts";
-import { idParams, listQuery } from "../parameters.ts";
+import {
+	Cluster,
+	ClusterUpdate,
+	Node,
+	NodeMetrics,
+	NodeMetricsHistory,
+	NodePage,
+	NodeUpdate,
+} from "../../model/node.ts";
+import { intervals } from "../../node/limits.ts";
+import { afterMs, historyQuery, idParams, listQuery } from "../parameters.ts";
 import { ok } from "../reply.ts";
 import { expected, find, listed, nodeServiceFor, shown, theCluster } from "../resources.ts";
 import { type Route, route } from "../route.ts";
@@ -91,6 +100,22 @@ export const clusterRoutes: Route[] = [
 			const metrics = nodeServiceFor(context, id).nodeMetrics();
 			if (!metrics) throw new AppError("unavailable", "There are no figures yet.", { retryAfterMs: 2000 });
 			return ok(metrics);
+		},
+	}),
+	route({
+		operationId: "nodeMetricsHistoryGet",
+		method: "GET",
+		path: "/v1/nodes/{id}/metrics/history",
+		summary: "Figures of a node in the last hour",
+		description: "Kept in memory by the node itself: they begin anew when its service does.",
+		tag,
+		params: idParams,
+		query: historyQuery,
+		responses: { 200: NodeMetricsHistory },
+		handler({ context, params, query }) {
+			const { id } = find(context, "node", params.id);
+			const items = nodeServiceFor(context, id).nodeMetricsHistory(afterMs(query));
+			return ok({ intervalMs: intervals.metricsHistoryMs, items });
 		},
 	}),
 ];

@@ -5,10 +5,11 @@ import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { vmActionObstacle } from "../../model/actions.ts";
 import { ConsoleTicket, ConsoleTicketCreate, ForeignVmList } from "../../model/api.ts";
-import { VmMetrics } from "../../model/node.ts";
+import { VmMetrics, VmMetricsHistory } from "../../model/node.ts";
 import { Strict } from "../../model/schema.ts";
 import { Task } from "../../model/task.ts";
-import { idParams } from "../parameters.ts";
+import { intervals } from "../../node/limits.ts";
+import { afterMs, historyQuery, idParams } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
 import { made, ok } from "../reply.ts";
 import { accepted, find, newTask, nodeServiceFor } from "../resources.ts";
@@ -30,6 +31,23 @@ export const vmInspectRoutes: Route[] = [
 			const metrics = nodeServiceFor(context, vm.nodeId).vmMetrics(vm.id);
 			if (!metrics) throw new AppError("wrong-state", "There are no figures: the VM is off, or has just started.");
 			return ok(metrics);
+		},
+	}),
+	route({
+		operationId: "vmMetricsHistoryGet",
+		method: "GET",
+		path: "/v1/vms/{id}/metrics/history",
+		summary: "Figures of a VM in the last hour",
+		description:
+			"Kept in memory by the VM's node: they begin anew when its service does. A VM that was stopped keeps those of before.",
+		tag,
+		params: idParams,
+		query: historyQuery,
+		responses: { 200: VmMetricsHistory },
+		handler({ context, params, query }) {
+			const vm = find(context, "vm", params.id);
+			const items = nodeServiceFor(context, vm.nodeId).vmMetricsHistory(vm.id, afterMs(query));
+			return ok({ intervalMs: intervals.metricsHistoryMs, items });
 		},
 	}),
 	route({

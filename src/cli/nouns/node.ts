@@ -4,6 +4,7 @@ import { bytes, fullTime, percent, relativeTime, share } from "../format.ts";
 import { resolveId } from "../names.ts";
 import { allPages, given, listOptions } from "../pages.ts";
 import { type Noun, verb } from "../verb.ts";
+import { historyOption, historyQuery } from "./common-options.ts";
 
 const nodeArgument = { "<node>": "name or id of the node" } as const;
 
@@ -76,6 +77,29 @@ export const nodeNoun: Noun = {
 						["sampled", fullTime(body.sampledAt, cli.io.clock.nowMs())],
 					],
 					id,
+				);
+			},
+		}),
+		verb({
+			name: "metrics-history",
+			summary: "List figures of a node in the last hour",
+			examples: ["limiquantix node metrics-history node1", "limiquantix node metrics-history node1 --last 5m -o json"],
+			arguments: nodeArgument,
+			options: { last: historyOption },
+			async run(cli, { node }, { last }) {
+				const id = await resolveId(cli, "node", node);
+				const query = historyQuery(cli, last);
+				const { items } = (await cli.call("nodeMetricsHistoryGet", { path: { id }, query })).body;
+				await cli.output.list(
+					items,
+					[
+						{ header: "SAMPLED", value: (sample) => sample.sampledAt },
+						{ header: "CPU", value: (sample) => percent(sample.cpuUsedRatio), right: true },
+						{ header: "MEMORY", value: (sample) => bytes(sample.memoryUsedBytes), right: true },
+						{ header: "LOAD", value: (sample) => sample.load1.toFixed(2), right: true },
+						{ header: "RUNNING VMS", value: (sample) => sample.vmsRunning, right: true },
+					],
+					(sample) => sample.sampledAt,
 				);
 			},
 		}),

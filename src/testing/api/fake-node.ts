@@ -13,6 +13,9 @@ const streamOf = (bytes: Uint8Array): ReadableStream<Uint8Array> =>
 		},
 	});
 
+const later = <T extends { sampledAt: string }>(sample: T | null, afterMs: number): T[] =>
+	sample && Date.parse(sample.sampledAt) > afterMs ? [sample] : [];
+
 export class FakeNode implements NodeService {
 	readonly nodeId: string;
 	metrics: NodeMetrics | null;
@@ -42,6 +45,8 @@ export class FakeNode implements NodeService {
 
 	nodeMetrics = () => this.metrics;
 	vmMetrics = (_vmId: string) => this.vmFigures;
+	nodeMetricsHistory = (afterMs: number) => later(this.metrics, afterMs);
+	vmMetricsHistory = (_vmId: string, afterMs: number) => later(this.vmFigures, afterMs);
 	screenshot = async (_vmId: string) => new Uint8Array([0x89, 0x50, 0x4e, 0x47]);
 	serialLog = async (_vmId: string, maxBytes: number) => new TextEncoder().encode("login: ").slice(-maxBytes);
 	domainXml = async (vmId: string) => `<domain><uuid>${vmId}</uuid></domain>`;

@@ -8,6 +8,7 @@ import { bytes, fullTime, percent } from "../../format.ts";
 import { resolveId } from "../../names.ts";
 import { flag, parsed } from "../../options.ts";
 import { type Verb, verb } from "../../verb.ts";
+import { historyOption, historyQuery } from "../common-options.ts";
 import { getVm, vmArgument } from "./show.ts";
 
 const maxLogBytes = 4 * MiB;
@@ -34,6 +35,30 @@ export const inspectVerbs: readonly Verb[] = [
 					["sampled", fullTime(body.sampledAt, cli.io.clock.nowMs())],
 				],
 				id,
+			);
+		},
+	}),
+	verb({
+		name: "metrics-history",
+		summary: "List figures of a VM in the last hour",
+		examples: ["limiquantix vm metrics-history web", "limiquantix vm metrics-history web --last 5m -o json"],
+		arguments: vmArgument,
+		options: { last: historyOption },
+		async run(cli, { vm }, { last }) {
+			const id = await resolveId(cli, "vm", vm);
+			const { items } = (await cli.call("vmMetricsHistoryGet", { path: { id }, query: historyQuery(cli, last) })).body;
+			await cli.output.list(
+				items,
+				[
+					{ header: "SAMPLED", value: (sample) => sample.sampledAt },
+					{ header: "CPU", value: (sample) => percent(sample.cpuUsedRatio), right: true },
+					{ header: "MEMORY", value: (sample) => bytes(sample.memoryUsedBytes), right: true },
+					{ header: "DISK READ", value: (sample) => rate(sample.diskReadBytesPerSecond), right: true },
+					{ header: "DISK WRITTEN", value: (sample) => rate(sample.diskWriteBytesPerSecond), right: true },
+					{ header: "RECEIVED", value: (sample) => rate(sample.netReceivedBytesPerSecond), right: true },
+					{ header: "SENT", value: (sample) => rate(sample.netSentBytesPerSecond), right: true },
+				],
+				(sample) => sample.sampledAt,
 			);
 		},
 	}),
