@@ -23,6 +23,7 @@ const commands = {
 	build: "src/scripts/build.ts",
 	bench: "src/scripts/bench.ts",
 	generate: "src/scripts/generate.ts",
+	linearizable: "src/scripts/linearizable.ts",
 };
 
 /** dpkg-query's own placeholders. */
