@@ -5,6 +5,7 @@
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { formatBytes, MiB } from "../lib/units.ts";
+import type { CredentialEnd } from "./credential-end.ts";
 import { parseJson } from "./json.ts";
 import { type BodySpec, isBinary } from "./route.ts";
 import { boundedUpload } from "./stall.ts";
@@ -46,7 +47,11 @@ function checkEncoding(headers: Headers): void {
 }
 
 /** The body as the route wants it: parsed JSON, a stream for bytes, undefined for none. */
-export async function readBody(request: Request, spec: BodySpec, optional: boolean, clock: Clock): Promise<unknown> {
+export async function readBody(
+	request: Request,
+	spec: BodySpec,
+	{ optional, clock, credential }: { optional: boolean; clock: Clock; credential: CredentialEnd },
+): Promise<unknown> {
 	const present = hasBody(request);
 	if (present) checkEncoding(request.headers);
 	if (spec === null) {
@@ -63,7 +68,7 @@ export async function readBody(request: Request, spec: BodySpec, optional: boole
 		const announced = announcedBytes(request.headers);
 		if (announced !== null && announced > maxBytes) throw tooLarge(maxBytes);
 		const stream = request.body ?? new ReadableStream({ start: (controller) => controller.close() });
-		return boundedUpload(stream, { clock, maxBytes, tooLarge: () => tooLarge(maxBytes) });
+		return boundedUpload(stream, { clock, maxBytes, tooLarge: () => tooLarge(maxBytes), ended: credential.signal });
 	}
 	if (!present) throw new AppError("malformed", "A body is needed.");
 	checkMediaType(request.headers, "application/json");

@@ -48,6 +48,11 @@ export type RequestContext = {
 	readonly identity: Identity | null;
 	/** Who is asking; on a public route without credentials this is `unauthenticated`. */
 	caller(): Identity;
+	/**
+	 * Aborted, with `unauthenticated` as the reason, when the credential ends before the handler does: for whatever takes
+	 * long and is no command (those are checked again where they apply).
+	 */
+	readonly credentialEnded: AbortSignal;
 	/** Null for the local socket. */
 	readonly remoteAddress: string | null;
 	/** Did the request come over TLS? */

@@ -15,6 +15,7 @@ import type { Applied } from "../store/store.ts";
 import { readBody } from "./body.ts";
 import type { Connection } from "./connection.ts";
 import type { ApiServices, RequestContext } from "./context.ts";
+import { CredentialEnd } from "./credential-end.ts";
 import { presentedCredential } from "./credentials.ts";
 import { HiddenDenial } from "./hidden-denial.ts";
 import { problemResponse } from "./problem.ts";
@@ -77,17 +78,25 @@ async function carryOut(
 	const idempotencyKey = route.idempotent ? readIdempotencyKey(request.headers) : null;
 	if (route.longLived) connection.keepOpen();
 	const spec = route.body ?? null;
-	const body = await readBody(request, spec, route.bodyOptional ?? false, services.clock);
-	if (spec !== null && !isBinary(spec) && body !== undefined) checkBody(spec, body);
-	const context = requestContext(services, route, request, connection, identity, {
-		expectedGeneration,
-		idempotency: idempotencyKey === null ? null : { key: idempotencyKey, hash: requestHash(request.method, url, body) },
-	});
-	const stale = await syncReads(services, route, identity);
-	const reply = await asDenied(services, route.operationId, identity, connection, () =>
-		route.handler({ context, params, query, headers, body }),
-	);
-	return responseOf(route, reply, { stale, clock: services.clock });
+	const { auth, clock } = services;
+	const credential = new CredentialEnd(auth, identity);
+	try {
+		const body = await readBody(request, spec, { optional: route.bodyOptional ?? false, clock, credential });
+		if (spec !== null && !isBinary(spec) && body !== undefined) checkBody(spec, body);
+		const key = idempotencyKey;
+		const context = requestContext(services, route, request, connection, identity, {
+			...{ expectedGeneration, credential },
+			idempotency: key === null ? null : { key, hash: requestHash(request.method, url, body) },
+		});
+		const stale = await syncReads(services, route, identity);
+		const reply = await asDenied(services, route.operationId, identity, connection, () =>
+			route.handler({ context, params, query, headers, body }),
+		);
+		const watch = (onEnded: () => void) => (identity ? auth.watchCredential(identity, onEnded) : () => {});
+		return responseOf(route, reply, { stale, clock, watch });
+	} finally {
+		credential.close();
+	}
 }
 
 /**
@@ -156,6 +165,7 @@ function readIdempotencyKey(headers: Headers): string | null {
 }
 
 type RequestFacts = {
+	credential: CredentialEnd;
 	expectedGeneration: number | undefined;
 	idempotency: { key: string; hash: string } | null;
 };
@@ -166,7 +176,7 @@ function requestContext(
 	request: Request,
 	connection: Connection,
 	identity: Identity | null,
-	{ expectedGeneration, idempotency }: RequestFacts,
+	{ credential: credentialEnd, expectedGeneration, idempotency }: RequestFacts,
 ): RequestContext {
 	const { remoteAddress, secure } = connection;
 	const operation = route.operationId;
@@ -190,7 +200,12 @@ function requestContext(
 			throw error;
 		});
 	}
-	return { services, operation, request, identity, caller, remoteAddress, secure, expectedGeneration, mutate };
+	return {
+		...{ services, operation, request, identity, caller, remoteAddress, secure, expectedGeneration, mutate },
+		get credentialEnded() {
+			return credentialEnd.signal;
+		},
+	};
 }
 
 /** What the same request with the same key was answered before; another use of the key is `invalid`. */

@@ -197,6 +197,8 @@ export function nodeServiceFor(context: RequestContext, nodeId: string | null) {
 export async function waitForTask(context: RequestContext, id: string, limitMs: number): Promise<Task> {
 	const first = find(context, "task", id);
 	if (isFinished(first.state) || limitMs <= 0) return first;
-	await context.services.taskWaits.wait(id, limitMs, context.request.signal);
+	const { credentialEnded, request, services } = context;
+	await services.taskWaits.wait(id, limitMs, AbortSignal.any([request.signal, credentialEnded]));
+	credentialEnded.throwIfAborted();
 	return find(context, "task", id);
 }

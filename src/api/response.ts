@@ -4,7 +4,14 @@ import type { Clock } from "../lib/clock.ts";
 import { type AnyReply, isBinary, JsonText, type Route } from "./route.ts";
 import { boundedDownload } from "./stall.ts";
 
-export function responseOf(route: Route, reply: AnyReply, options: { stale: boolean; clock: Clock }): Response {
+export type ResponseOptions = {
+	stale: boolean;
+	clock: Clock;
+	/** See `boundedDownload`. */
+	watch: (onEnded: () => void) => () => void;
+};
+
+export function responseOf(route: Route, reply: AnyReply, options: ResponseOptions): Response {
 	const { status, body, headers: given = {} } = reply;
 	assert(status in route.responses, `${route.operationId} answered ${status}, which it does not define`);
 	const spec = route.responses[status] ?? null;
@@ -23,7 +30,7 @@ export function responseOf(route: Route, reply: AnyReply, options: { stale: bool
 		// The idle limit was taken off this connection: it is not used again.
 		if (route.longLived) headers.set("connection", "close");
 		const bounded = body instanceof ReadableStream && spec.contentType !== "text/event-stream";
-		return new Response(bounded ? boundedDownload(body, options.clock) : (body as BodyInit), { status, headers });
+		return new Response(bounded ? boundedDownload(body, options) : (body as BodyInit), { status, headers });
 	}
 	headers.set("content-type", "application/json");
 	return new Response(body instanceof JsonText ? body.text : JSON.stringify(body), { status, headers });

@@ -178,7 +178,13 @@ export const volumeRoutes: Route[] = [
 				throw new AppError("in-use", `The VM ${vm.name} is using it. Shut it down first.`);
 			const format = query.format ?? "qcow2";
 			const service = nodeServiceFor(context, volume.nodeId);
-			const { sizeBytes, stream } = await service.exportVolume(volume.id, format, context.request.signal);
+			// It is copied first, which takes minutes.
+			const signal = AbortSignal.any([context.request.signal, context.credentialEnded]);
+			const exporting = service.exportVolume(volume.id, format, signal).catch((error: unknown) => {
+				context.credentialEnded.throwIfAborted();
+				throw error;
+			});
+			const { sizeBytes, stream } = await exporting;
 			const headers = { downloadName: `${volume.name}.${format}`, contentLength: sizeBytes };
 			return ok(stream, headers);
 		},
