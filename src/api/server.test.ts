@@ -141,6 +141,17 @@ describe("requests that try something", () => {
 		expect(answer).toStartWith("HTTP/1.1 401");
 	});
 
+	test("what the HTTP server refuses by itself has no body, as docs/api.md says", async () => {
+		const large = `GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Large: ${"x".repeat(16_384)}\r\n\r\n`;
+		for (const [bytes, status] of [
+			["GARBAGE\r\n\r\n", 400],
+			["GET /healthz HTTP/1.1\r\n\r\n", 400],
+			[large, 431],
+			["GET /healthz HTTP/3.0\r\nHost: localhost\r\n\r\n", 505],
+		] as const)
+			expect(await raw(bytes)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [A-Za-z ]+\r\nConnection: close\r\n\r\n$`));
+	});
+
 	test("a length beside chunks, or two lengths", async () => {
 		const both = await raw(
 			"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
