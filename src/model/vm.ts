@@ -79,7 +79,8 @@ export const CdromSpec = Strict(
 );
 export type CdromSpec = Static<typeof CdromSpec>;
 
-export const macPattern = "^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$";
+/** Of one machine: neither a group's (IEEE 802, bit I/G) nor the one of zeroes, which libvirt refuses. */
+export const macPattern = "^(?!00(:00){5}$)[0-9a-f][02468ace](:[0-9a-f]{2}){5}$";
 export const NicSpec = Strict(
 	{
 		id: DeviceId,

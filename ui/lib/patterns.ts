@@ -4,7 +4,7 @@
  */
 export const namePattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
 export const tagPattern = "^[a-z0-9][a-z0-9._:/-]{0,62}$";
-export const macPattern = "^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$";
+export const macPattern = "^(?!00(:00){5}$)[0-9a-f][02468ace](:[0-9a-f]{2}){5}$";
 export const interfaceNamePattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$";
 export const userNamePattern = "^[a-z][a-z0-9._-]{0,31}$";
 export const tokenNamePattern = "^[A-Za-z0-9][A-Za-z0-9._ -]{0,62}$";

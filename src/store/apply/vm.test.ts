@@ -86,6 +86,27 @@ describe("create", () => {
 		expect(store.count("task")).toBe(1);
 	});
 
+	test("takes MAC addresses of one machine only", async () => {
+		for (const mac of ["00:00:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff"]) {
+			await refused(
+				{
+					kind: "vmCreate",
+					vm: fixtureVm({ spec: fixtureVmSpec({ nics: [nic(mac)] }) }),
+					volumes: [],
+					task: task("vm.create"),
+				},
+				"invalid",
+			);
+		}
+		await create({ spec: fixtureVmSpec({ nics: [nic("52:54:00:00:00:01")] }) }, []);
+		await finishTasks();
+		for (const mac of ["00:00:00:00:00:00", "01:00:5e:00:00:01"])
+			await refused(
+				{ kind: "vmUpdate", id: vmId, spec: fixtureVmSpec({ nics: [nic(mac)] }), task: task("vm.update") },
+				"invalid",
+			);
+	});
+
 	test("refuses a MAC address that another VM has", async () => {
 		const mac = "52:54:00:00:00:01";
 		await create({ spec: fixtureVmSpec({ nics: [nic(mac)] }) }, []);
