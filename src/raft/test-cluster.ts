@@ -93,6 +93,8 @@ export class TestCluster implements Listener {
 
 	tick(node: TestNode): void {
 		node.raft?.tick();
+		const status = node.raft?.status();
+		assert(status?.role !== "leader" || status.quorum, `check-quorum: ${node.id} leads without a quorum`);
 		this.settle(node);
 	}
 
@@ -142,6 +144,8 @@ export class TestCluster implements Listener {
 		);
 		if (known !== undefined) return;
 		this.#leaders.set(status.term, node.id);
+		const { voters, learners } = status.configuration;
+		assert(voters.includes(node.id) || !learners.includes(node.id), `${node.id} leads and is a learner`);
 		this.#event(node.id, `leads term ${status.term}`);
 		for (let index = node.disk.snapshot.index + 1; index < this.committed.length; index++) {
 			const term = this.committedTerms[index];

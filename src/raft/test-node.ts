@@ -4,6 +4,7 @@
  */
 import { assert, present } from "../lib/assert.ts";
 import { decodeConfiguration } from "./configuration.ts";
+import { entryBytes } from "./log-view.ts";
 import type { Message } from "./messages.ts";
 import type { MutantName } from "./mutants.ts";
 import { Raft } from "./raft.ts";
@@ -118,8 +119,8 @@ export class TestNode {
 			for (const answer of ready.reads) this.#options.listener.answered(this.id, answer);
 			if (ready.persist !== null) this.persisting = ready.persist;
 			if (ready.committed !== null) this.#apply(raft, ready.committed);
-			for (const { request, firstIndex } of ready.fetches)
-				raft.entriesRead(request, this.#read(firstIndex, firstIndex + 2));
+			for (const { request, firstIndex, maxBytes } of ready.fetches)
+				raft.entriesRead(request, this.#readBytes(firstIndex, maxBytes));
 			for (const { to, term } of ready.snapshots) this.#sendSnapshot(to, term);
 		}
 	}
@@ -128,6 +129,14 @@ export class TestNode {
 		const { snapshot, entries } = this.disk;
 		if (firstIndex <= snapshot.index) return [];
 		return entries.slice(firstIndex - snapshot.index - 1, lastIndex - snapshot.index);
+	}
+
+	#readBytes(firstIndex: number, maxBytes: number): Entry[] {
+		let bytes = 0;
+		return this.#read(firstIndex, this.lastIndex).filter((entry, at) => {
+			bytes += entryBytes(entry);
+			return at === 0 || bytes <= maxBytes;
+		});
 	}
 
 	#apply(raft: Raft, { firstIndex, lastIndex, entries }: Committed): void {

@@ -47,12 +47,15 @@ export class RandomCluster {
 	#proposed = 0;
 	#born = 0;
 	#cut: Set<NodeId> = new Set();
+	#oneWay = false;
+	readonly #archive: Message[] = [];
+	#archived = 0;
 	#changes = 0;
 
 	constructor({ seed, mutant }: RandomRun) {
 		const random = randomNumbers(seed);
 		this.#random = random;
-		const size = 1 + Math.floor(random() * 5);
+		const size = random() < 0.5 ? 3 : 1 + Math.floor(random() * 5);
 		const voters = ["a", "b", "c", "d", "e"].slice(0, size);
 		const witnesses = size >= 3 && random() < 0.4 ? [voters[0] as NodeId] : [];
 		this.#born = size;
@@ -60,24 +63,27 @@ export class RandomCluster {
 		// Each seed has its own mixture: some faults not at all, some all the time.
 		const some = (most: number): number => (random() < 0.35 ? 0 : random() * most);
 		this.#weights = [
-			[40, () => this.#deliver(0)],
-			[some(8), () => this.#deliver(this.#below(this.cluster.messages.length))],
-			[some(6), () => this.#lose()],
-			[some(5), () => this.#repeat()],
-			[10, () => this.cluster.tick(this.#node())],
-			[22, () => this.cluster.persist(this.#node())],
+			[15 + random() * 30, () => this.#deliver(0)],
+			[some(15), () => this.#deliver(this.#below(this.cluster.messages.length))],
+			[some(8), () => this.#lose()],
+			[some(6), () => this.#repeat()],
+			[some(2), () => this.#replay()],
+			[some(1), () => this.#forge()],
+			[6 + random() * 14, () => this.cluster.tick(this.#node())],
+			[some(0.6), () => this.#skipTicks(this.#node())],
+			[4 + random() * 18, () => this.cluster.persist(this.#node())],
 			[some(1), () => this.#node().refusePersist()],
-			[4 + some(4), () => this.#propose()],
+			[3 + some(4), () => this.#propose()],
 			[some(2), () => void this.cluster.read(this.#node())],
-			[some(0.6), () => this.#crash()],
-			[1.2, () => this.#restart()],
+			[some(1.5), () => this.#crash()],
+			[2, () => this.#restart()],
 			[some(0.4), () => this.#transfer()],
-			[some(0.8), () => this.#change()],
+			[some(1), () => this.#change()],
 			[some(0.7), () => this.#compact()],
 			[3, () => this.#snapshot()],
-			[some(0.3), () => this.#partition()],
-			[0.2, () => this.#cut.clear()],
-			[some(0.4), () => this.#damage()],
+			[some(1), () => this.#partition()],
+			[0.4, () => this.#cut.clear()],
+			[some(1), () => this.#damage()],
 		];
 		this.#total = this.#weights.reduce((sum, [weight]) => sum + weight, 0);
 	}
@@ -116,11 +122,34 @@ export class RandomCluster {
 			for (const node of cluster.nodes.values()) cluster.tick(node);
 			this.#quiet();
 			if (round > 20) cluster.leader()?.raft?.propose(bytesOf(name));
-			if (cluster.committed.some((text) => text?.endsWith(name))) return;
+			if (cluster.committed.some((text) => text?.endsWith(name))) {
+				this.#afterwards(round);
+				return;
+			}
 		}
 		if (!this.#hasIntactMajority()) return;
 		const state = [...cluster.nodes.values()].map((node) => JSON.stringify(node.raft?.status())).join("\n");
 		assert(false, `liveness: nothing is committed after healing\n${state}`);
+	}
+
+	/** What a cluster in peace comes to: a leader that should lead, and all members with the same log. */
+	#afterwards(rounds: number): void {
+		const { cluster } = this;
+		assert(rounds < 300, "liveness: it took long to heal");
+		for (let round = 0; round < 60; round++) {
+			for (const node of cluster.nodes.values()) cluster.tick(node);
+			this.#quiet();
+		}
+		const leader = cluster.leader()?.raft?.status();
+		assert(leader !== undefined, "liveness: there is a leader in peace");
+		const { voters, witnesses, learners } = leader.configuration;
+		const useful = voters.filter((id) => !witnesses.includes(id) && !cluster.node(id).raft?.status().recovering);
+		assert(voters.includes(leader.nodeId), "whoever is no voter does not lead");
+		assert(useful.length === 0 || !witnesses.includes(leader.nodeId), "a witness hands over leadership");
+		for (const id of [...voters, ...learners]) {
+			const { appliedIndex } = cluster.node(id).disk;
+			assert(appliedIndex === leader.commitIndex, `liveness: ${id} has ${appliedIndex}, not ${leader.commitIndex}`);
+		}
 	}
 
 	/** Of every configuration that is in force on some node. */
@@ -157,12 +186,36 @@ export class RandomCluster {
 
 	#deliver(at: number): void {
 		const [message] = this.cluster.messages.splice(at, 1);
-		if (message === undefined || this.#isCut(message)) return;
-		this.cluster.deliver(message);
+		if (message === undefined) return;
+		this.#archive[this.#archived++ % 500] = message;
+		if (!this.#isCut(message)) this.cluster.deliver(message);
 	}
 
+	/** Half of the partitions are one-way. */
 	#isCut(message: Message): boolean {
-		return this.#cut.has(message.from) !== this.#cut.has(message.to);
+		const from = this.#cut.has(message.from);
+		const to = this.#cut.has(message.to);
+		return this.#oneWay ? from && !to : from !== to;
+	}
+
+	/** Something from long ago. */
+	#replay(): void {
+		const message = this.#archive[this.#below(this.#archive.length)];
+		if (message !== undefined) this.cluster.messages.push(message);
+	}
+
+	/** Of another cluster, or nonsense: neither may have an effect. */
+	#forge(): void {
+		const message = this.cluster.messages[this.#below(this.cluster.messages.length)];
+		if (message === undefined) return;
+		const other = { ...message, clusterId: "other", term: message.term + 3 };
+		const nonsense = { ...message, term: [2 ** 32, -1, 0.5, Number.NaN][this.#below(4)] as number };
+		this.cluster.deliver(this.#random() < 0.7 ? other : nonsense);
+	}
+
+	/** Its clock jumps, or the network is slow for it: an election is due. */
+	#skipTicks(node: TestNode): void {
+		for (let tick = 0; tick < 12; tick++) this.cluster.tick(node);
 	}
 
 	#lose(): void {
@@ -247,6 +300,7 @@ export class RandomCluster {
 
 	#partition(): void {
 		this.#cut = new Set([...this.cluster.nodes.keys()].filter(() => this.#random() < 0.4));
+		this.#oneWay = this.#random() < 0.5;
 	}
 
 	/** One node at a time, of at least three voters: else the cluster cannot go on by itself, and should not. */
