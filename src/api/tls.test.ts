@@ -51,14 +51,29 @@ test("it stays, until 30 days before its end", async () => {
 	expect(renewed.notAfterMs).toBeGreaterThan(clock.nowMs() + 800 * dayMs);
 });
 
-test("an administrator's own is left alone, however old", async () => {
+test("one that was made while the clock was ahead is made again when the clock was put right", async () => {
+	const right = clock;
+	clock = new ManualClock(right.nowMs() + 3650 * dayMs);
+	const ahead = await load();
+	clock = right;
+	const again = await load();
+	expect(again.made).toBe(true);
+	expect(again.fingerprint).not.toBe(ahead.fingerprint);
+	expect(Date.parse(new X509Certificate(again.cert).validFrom)).toBeLessThanOrEqual(right.nowMs());
+	expect(await load()).toMatchObject({ made: false, fingerprint: again.fingerprint });
+});
+
+test.each([
+	["old", 0, dayMs],
+	["new", Date.UTC(2040, 0, 1), Date.UTC(2041, 0, 1)],
+])("an administrator's own is left alone, however %s", async (_age, notBefore, notAfter) => {
 	const x509 = await import("@peculiar/x509");
 	const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 	const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
 	const own = await x509.X509CertificateGenerator.createSelfSigned({
 		name: "CN=node.example.com, O=Example",
-		notBefore: new Date(0),
-		notAfter: new Date(dayMs),
+		notBefore: new Date(notBefore),
+		notAfter: new Date(notAfter),
 		signingAlgorithm: algorithm,
 		keys,
 	});

@@ -1,8 +1,8 @@
 /**
  * The certificate of UI and API: `D/tls/cert.pem` and `key.pem` (mode 0600). At the first start one is made and signed
  * by itself (ECDSA P-256, for the names and addresses of this host); an administrator may put another in its place,
- * which is then left alone. One of our own is renewed when less than 30 days are left. Its SHA-256 fingerprint is what
- * the start banner shows and the command line pins (`--fingerprint`).
+ * which is then left alone. One of our own is renewed when less than 30 days are left, or when it is not valid yet. Its
+ * SHA-256 fingerprint is what the start banner shows and the command line pins (`--fingerprint`).
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -47,8 +47,11 @@ export async function loadOrMakeCertificate(options: TlsOptions): Promise<TlsFil
 	const keyPath = join(folder, "key.pem");
 	if (existsSync(certPath)) {
 		const present = readFiles(certPath, keyPath);
-		const ends = present.notAfterMs - clock.nowMs() < renewBeforeMs;
-		if (!present.selfSigned || (!ends && present.matches)) return present.files;
+		const nowMs = clock.nowMs();
+		// Made while the clock was ahead, it is good for nobody until then.
+		const early = present.notBeforeMs > nowMs;
+		const ends = present.notAfterMs - nowMs < renewBeforeMs;
+		if (!present.selfSigned || (!early && !ends && present.matches)) return present.files;
 	} else if (existsSync(keyPath)) {
 		// Perhaps somebody's: out of the way, but not lost.
 		renameSync(keyPath, `${keyPath}.unused`);
@@ -61,7 +64,7 @@ export async function loadOrMakeCertificate(options: TlsOptions): Promise<TlsFil
 	return { ...readFiles(certPath, keyPath).files, made: true };
 }
 
-type Present = { files: TlsFiles; selfSigned: boolean; notAfterMs: number; matches: boolean };
+type Present = { files: TlsFiles; selfSigned: boolean; notBeforeMs: number; notAfterMs: number; matches: boolean };
 
 function readFiles(certPath: string, keyPath: string): Present {
 	try {
@@ -69,11 +72,12 @@ function readFiles(certPath: string, keyPath: string): Present {
 		const key = readFileSync(keyPath, "utf8");
 		const leaf = new X509Certificate(firstPem(cert));
 		const own = leaf.subject.includes(`O=${organization}`) && leaf.subject === leaf.issuer;
+		const notBeforeMs = Date.parse(leaf.validFrom);
 		const notAfterMs = Date.parse(leaf.validTo);
 		const matches = leaf.checkPrivateKey(createPrivateKey(key));
 		if (!own && !matches) throw new Error("the key is not that of the certificate");
 		const files = { cert, key, fingerprint: leaf.fingerprint256, selfSigned: own, notAfterMs, made: false };
-		return { files, selfSigned: own, notAfterMs, matches };
+		return { files, selfSigned: own, notBeforeMs, notAfterMs, matches };
 	} catch (cause) {
 		const message = `The TLS certificate cannot be read: ${certPath} and ${keyPath} must be PEM files that belong together. Remove both to get a new one.`;
 		throw new AppError("corrupt", message, { cause });
