@@ -119,7 +119,7 @@ export async function startDaemon(config: Config, logger: Logger): Promise<Daemo
 	// One voter, one node: the only one in the state is this one.
 	const nodeId = store.all("node")[0]?.id;
 	if (nodeId === undefined) throw new AppError("corrupt", "The state has a cluster and no node.");
-	const stopPasswordWatch = removeInitialPasswordWhenChanged(config.dataDir, store, logger);
+	const stopPasswordWatch = await removeInitialPasswordWhenChanged(config.dataDir, { store, passwords, logger });
 
 	const auth = new AuthService({ store, proposer, clock, random, ids, logger, passwords });
 	const service = startingService(nodeId, config.demoImage);

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,8 @@ import { systemClock } from "../lib/clock.ts";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
+import type { CommandBody } from "../store/command.ts";
+import { fixtureUser } from "../testing/fixtures.ts";
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
 import {
 	chooseNatNetwork,
@@ -71,30 +73,63 @@ test("a host name that is no name of ours", async () => {
 	expect(store.all("node")[0]?.name).toBe("node-1");
 });
 
-test("the file goes with the first change of the password", async () => {
-	await setUp();
-	const stop = removeInitialPasswordWhenChanged(folder, store, silentLogger);
-	const admin = store.userByName("admin")?.user;
-	const body = { kind: "userPasswordSet", id: admin?.id ?? "", passwordHash: await passwords.hash("x") } as const;
-	await store.proposer.proposeSystem({ kind: "userUpdate", id: body.id, displayName: "A" });
-	expect(existsSync(path())).toBe(true);
-	await store.proposer.proposeSystem({ ...body, mustChangePassword: false });
-	expect(existsSync(path())).toBe(false);
-	stop();
-});
+describe("the file with the first password", () => {
+	const watch = () => removeInitialPasswordWhenChanged(folder, { store, passwords, logger: silentLogger });
+	const admin = () => store.userByName("admin")?.user.id ?? "";
+	const propose = (body: CommandBody) => store.proposer.proposeSystem(body);
+	const setPassword = async (mustChangePassword: boolean) =>
+		propose({ kind: "userPasswordSet", id: admin(), passwordHash: await passwords.hash("x"), mustChangePassword });
+	const rename = () => propose({ kind: "userUpdate", id: admin(), displayName: "A" });
 
-test("a change while nobody looked is found at the next start", async () => {
-	await setUp();
-	const id = store.userByName("admin")?.user.id ?? "";
-	await store.proposer.proposeSystem({
-		kind: "userPasswordSet",
-		id,
-		passwordHash: await passwords.hash("x"),
-		mustChangePassword: false,
+	// True: reset by root, who wants another one at the next sign-in.
+	test.each([false, true])("goes when the password becomes another one (to be changed again: %p)", async (again) => {
+		await setUp();
+		const stop = await watch();
+		await rename();
+		expect(existsSync(path())).toBe(true);
+		await setPassword(again);
+		expect(existsSync(path())).toBe(false);
+		stop();
 	});
-	expect(existsSync(path())).toBe(true);
-	removeInitialPasswordWhenChanged(folder, store, silentLogger)();
-	expect(existsSync(path())).toBe(false);
+
+	test.each([false, true])("goes at the next start when nobody looked (to be changed again: %p)", async (again) => {
+		await setUp();
+		await setPassword(again);
+		expect(existsSync(path())).toBe(true);
+		(await watch())();
+		expect(existsSync(path())).toBe(false);
+	});
+
+	test("goes when the change comes while the start looks", async () => {
+		await setUp();
+		await rename();
+		const watching = watch();
+		await setPassword(true);
+		(await watching)();
+		expect(existsSync(path())).toBe(false);
+	});
+
+	test("goes with its user", async () => {
+		await setUp();
+		const stop = await watch();
+		const user = fixtureUser({ id: ids.newId(), name: "other", role: "admin" });
+		await propose({ kind: "userCreate", user, passwordHash: "$other" });
+		expect(existsSync(path())).toBe(true);
+		await propose({ kind: "userDelete", id: admin() });
+		expect(existsSync(path())).toBe(false);
+		stop();
+	});
+
+	test("stays over starts and other changes as long as the password works", async () => {
+		await setUp();
+		(await watch())();
+		await rename();
+		const stop = await watch();
+		expect(existsSync(path())).toBe(true);
+		await setPassword(true);
+		expect(existsSync(path())).toBe(false);
+		stop();
+	});
 });
 
 test("the NAT network keeps clear of where the host is", () => {

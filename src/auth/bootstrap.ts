@@ -1,7 +1,7 @@
 /**
  * The first start: everything that a working one-node cluster needs, as one command, and the first administrator's
  * password, which is written to `D/initial-admin-password` (mode 0600), shown nowhere else, and removed as soon as the
- * password was changed.
+ * password was changed or reset.
  */
 import {
 	chmodSync,
@@ -169,17 +169,22 @@ export async function setUpCluster(
 	return { passwordFile };
 }
 
+type Watched = { store: Store; passwords: PasswordHasher; logger: Logger };
+
 /**
- * Removes the file as soon as `admin` has another password, now or later: nothing that lies about should open a door,
- * or look as if it did. Returns the function that ends the watch.
+ * Removes the file as soon as `admin` has another password, now or later, whoever gave it: nothing that lies about
+ * should open a door, or look as if it did. Resolves, when what is there has been looked at, with the function that
+ * ends the watch.
  */
-export function removeInitialPasswordWhenChanged(dataDir: string, store: Store, logger: Logger): () => void {
+export async function removeInitialPasswordWhenChanged(dataDir: string, watched: Watched): Promise<() => void> {
+	const { store, logger } = watched;
 	const path = join(dataDir, initialPasswordFile);
+	if (!existsSync(path)) return () => {};
+	const firstHash = await hashOfFirstPassword(dataDir, watched);
 	let unsubscribe = () => {};
 	const check = () => {
-		if (!existsSync(path)) return unsubscribe();
-		const admin = store.userByName("admin")?.user;
-		if (admin?.mustChangePassword) return;
+		const admin = store.userByName("admin");
+		if (admin !== null && admin.passwordHash === firstHash) return;
 		rmSync(path, { force: true });
 		logger.info("the first password was changed; its file is removed", { path });
 		unsubscribe();
@@ -187,8 +192,23 @@ export function removeInitialPasswordWhenChanged(dataDir: string, store: Store, 
 	unsubscribe = store.subscribe((events) => {
 		if (events.some(({ target }) => target.kind === "user")) check();
 	});
-	if (store.count("cluster") > 0) check();
+	check();
 	return unsubscribe;
+}
+
+/** The hash that `admin` has, when the password in the file is the one that it is of; else null. */
+async function hashOfFirstPassword(dataDir: string, { store, passwords, logger }: Watched): Promise<string | null> {
+	const admin = store.userByName("admin");
+	if (!admin?.user.mustChangePassword) return null;
+	// A password counts as a change of its user: nothing was changed yet. (Verifying takes time, at each start.)
+	if (admin.user.generation === 1) return admin.passwordHash;
+	try {
+		const good = await passwords.verify(readInitialPassword(dataDir) ?? "", admin.passwordHash);
+		return good ? admin.passwordHash : null;
+	} catch (error) {
+		logger.warn("whether the first password still works could not be found out; its file stays", { error });
+		return admin.passwordHash;
+	}
 }
 
 /** The password in the file, for whoever starts the node; null when there is none. */
