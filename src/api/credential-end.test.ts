@@ -145,3 +145,26 @@ test("a client on the wire sees a download that is cut, not one that is complete
 	await expect(reader?.read() ?? Promise.resolve()).rejects.toThrow();
 	await file.canceled;
 });
+
+test("a client on the wire that goes on sending is answered, and its connection closed", async () => {
+	const listener = harness.listen();
+	const [id, { id: tokenId, secret }, body] = [await image("uploading"), await token(), unending()];
+	const begun = Promise.withResolvers<void>();
+	harness.node.writeImageContent = async (_id, _offset, parts) => {
+		for await (const _part of parts) begun.resolve();
+		return { receivedBytes: 10 };
+	};
+	const uploading = fetch(`${listener.url}/v1/images/${id}/content`, {
+		method: "PUT",
+		headers: {
+			authorization: `Bearer ${secret}`,
+			"upload-offset": "0",
+			"content-type": "application/octet-stream",
+		},
+		body: body.stream,
+	});
+	await begun.promise;
+	await harness.client("operator").call("tokenDelete", { path: { id: tokenId } });
+	const response = await uploading;
+	expect([response.status, response.headers.get("connection")]).toEqual([401, "close"]);
+});
