@@ -1,11 +1,17 @@
-/** A chart over time (uPlot, loaded when first shown): crosshair shared by the charts of a page, drag to zoom. */
-import { useEffect, useRef } from "preact/hooks";
+/**
+ * A chart over time (uPlot, loaded when first shown): crosshair shared by the charts of a page, drag to zoom, double
+ * click to see all again. Charts that are given the same `zoom` zoom together; it stays while samples come in.
+ */
+import { type Signal, useSignal } from "@preact/signals";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { theme } from "../lib/theme.ts";
+import { chart as t } from "../strings/chart.ts";
+import { type ChartData, chartData, type Series, shownTimes, shownValues, type TimeSpan } from "./chart-data.ts";
 import "uplot/dist/uPlot.min.css";
 import "./chart.css";
 
-export type Series = { label: string; values: readonly (number | null)[]; color: "accent" | "green" };
+export type { Series, TimeSpan } from "./chart-data.ts";
 export type ChartProps = {
 	title: string;
 	/** Seconds since 1970, ascending. */
@@ -18,9 +24,14 @@ export type ChartProps = {
 	max?: number;
 	/** Seconds shown at least, so that the first samples do not fill the width. */
 	spanSeconds?: number;
+	/** Between two samples; where it was longer, the line breaks. */
+	gapSeconds?: number;
+	zoom?: Signal<TimeSpan | null>;
 };
 
 const height = 140;
+/** A drag over fewer pixels was a click. */
+const leastDragPx = 4;
 /** 1, 2, 4 … 512 bytes, KiB, MiB … */
 const byteSteps = Array.from({ length: 52 }, (_, power) => 2 ** power);
 const timeLabel = (seconds: number, exact: boolean): string =>
@@ -31,17 +42,25 @@ const timeLabel = (seconds: number, exact: boolean): string =>
 	});
 
 export default function Chart(props: ChartProps) {
-	const { title, times, series, format, unit, max, spanSeconds = 60 } = props;
+	const { title, times, series, format, unit, spanSeconds = 60, gapSeconds = 30 } = props;
+	const ownZoom = useSignal<TimeSpan | null>(null);
+	const zoom = props.zoom ?? ownZoom;
 	const box = useRef<HTMLDivElement>(null);
 	const plot = useRef<uPlot | null>(null);
+	/** The sample under the crosshair. */
+	const [pointed, setPointed] = useState<number | null>(null);
 	const shown = theme.value;
+	const shownZoom = zoom.value;
 	const labels = series.map(({ label }) => label).join();
+	const data = useMemo(() => chartData(times, series, gapSeconds), [times, series, gapSeconds]);
+	// What is drawn later reads the props of then.
+	const now = useRef({ max: props.max, data });
+	now.current = { max: props.max, data };
 
 	useEffect(() => {
 		const element = box.current;
 		if (!element) return;
 		const style = getComputedStyle(element);
-		const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
 		// Custom properties with light-dark() are resolved by an element that uses them as a colour.
 		const resolve = (name: string): string => {
 			element.style.color = `var(--${name})`;
@@ -53,49 +72,64 @@ export default function Chart(props: ChartProps) {
 			stroke: resolve("text-muted"),
 			grid: { stroke: resolve("border"), width: 1 },
 			ticks: { show: false },
+			font: `11px ${style.getPropertyValue("--font").trim() || "sans-serif"}`,
 		};
-		const font = `11px ${color("font") || "sans-serif"}`;
 		const created = new uPlot(
 			{
 				width: element.clientWidth,
 				height,
-				cursor: { sync: { key: "page" }, drag: { x: true, y: false } },
-				legend: { show: true, live: true },
-				scales: {
-					x: {
-						time: true,
-						range: (_plot, from, to) => (to - from < spanSeconds ? [to - spanSeconds, to] : [from, to]),
+				cursor: {
+					sync: { key: "page" },
+					drag: { x: true, y: false, setScale: false },
+					bind: {
+						dblclick: () => () => {
+							zoom.value = null;
+							return null;
+						},
 					},
-					y: { range: (_plot, _from, to) => [0, max ?? niceTop(to)] },
+				},
+				legend: { show: false },
+				hooks: {
+					setCursor: [(self) => setPointed(self.cursor.idx ?? null)],
+					setSelect: [
+						(self) => {
+							const { left, width } = self.select;
+							if (width === 0) return;
+							self.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+							if (width < leastDragPx) return;
+							zoom.value = { from: self.posToVal(left, "x"), to: self.posToVal(left + width, "x") };
+						},
+					],
+				},
+				scales: {
+					x: { time: true, range: (_plot, from, to) => shownTimes({ from, to }, zoom.peek(), spanSeconds) },
+					y: { range: (_plot, _from, to) => shownValues(to, now.current.max) },
 				},
 				axes: [
 					{
 						...axis,
-						font,
 						size: 26,
 						values: (_plot, values, _axis, _space, step) => values.map((value) => timeLabel(value, step < 60)),
 						space: 84,
 					},
 					{
 						...axis,
-						font,
 						size: 70,
 						values: (_plot, values) => values.map(format),
 						...(unit === "bytes" ? { incrs: byteSteps } : {}),
 					},
 				],
 				series: [
-					{ value: (_plot, value) => (value === null ? "" : new Date(value * 1000).toLocaleTimeString()) },
+					{},
 					...series.map((line) => ({
 						label: line.label,
 						stroke: resolve(line.color),
 						width: 1.5,
 						points: { show: false },
-						value: (_plot: uPlot, value: number | null) => (value === null ? "" : format(value)),
 					})),
 				],
 			},
-			dataOf(times, series),
+			aligned(now.current.data),
 			element,
 		);
 		plot.current = created;
@@ -108,25 +142,33 @@ export default function Chart(props: ChartProps) {
 		};
 	}, [shown, labels]);
 	useEffect(() => {
-		plot.current?.setData(dataOf(times, series));
-	}, [times, series]);
+		// The scales are asked for anew, and keep to the zoom.
+		plot.current?.setData(aligned(now.current.data));
+	}, [times, series, shownZoom, props.max]);
 
+	const at = pointed !== null && pointed < data.times.length ? pointed : data.times.length - 1;
+	const time = data.times[at];
 	return (
 		<figure class="chart">
-			<figcaption>{title}</figcaption>
-			<div ref={box} />
+			<figcaption>
+				<span class="chart__title">{title}</span>
+				<span class="chart__time">{time === undefined ? "" : timeLabel(time, true)}</span>
+			</figcaption>
+			<div ref={box} class="chart__plot" />
+			<ul class="chart__legend" aria-label={t.legend}>
+				{series.map(({ label, color }, line) => {
+					const value = data.values[line]?.[at] ?? null;
+					return (
+						<li key={label}>
+							<span class={`chart__mark chart__mark--${color}`} aria-hidden="true" />
+							{label}
+							<span class="chart__value">{value === null ? "–" : format(value)}</span>
+						</li>
+					);
+				})}
+			</ul>
 		</figure>
 	);
 }
 
-/** With a single sample uPlot would show some years around it: a second before it there was nothing. */
-function dataOf(times: readonly number[], series: readonly Series[]): uPlot.AlignedData {
-	const [first] = times;
-	const alone = times.length === 1 && first !== undefined;
-	const data = alone
-		? [[first - 1, first], ...series.map(({ values }) => [null, values[0] ?? null])]
-		: [times, ...series.map(({ values }) => values)];
-	return data as unknown as uPlot.AlignedData;
-}
-
-const niceTop = (value: number | null): number => (value === null || value <= 0 ? 1 : value * 1.15);
+const aligned = ({ times, values }: ChartData): uPlot.AlignedData => [times, ...values] as uPlot.AlignedData;

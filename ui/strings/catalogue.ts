@@ -4,6 +4,7 @@
  */
 import { access } from "./access.ts";
 import { auth } from "./auth.ts";
+import { chart } from "./chart.ts";
 import { cluster } from "./cluster.ts";
 import { common } from "./common.ts";
 import { consoleText } from "./console.ts";
@@ -25,6 +26,7 @@ export const catalogue = {
 	attention,
 	auth,
 	cloudInit,
+	chart,
 	cluster,
 	common,
 	console: consoleText,

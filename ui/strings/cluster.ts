@@ -38,7 +38,7 @@ export const cluster = {
 	vmsCaption: "VMs on this node",
 	noVms: "There are no VMs on this node.",
 	noVmsText: "VMs that are created here show up at once.",
-	metrics: "Now",
+	metrics: "Usage",
 	chartCpu: "CPU, percent of all CPUs",
 	chartMemory: "Memory in use",
 	foreign: {

@@ -97,7 +97,7 @@ export const vm = {
 		reason: "Why",
 	},
 	metrics: {
-		title: "Now",
+		title: "Usage",
 		cpu: "CPU",
 		memory: "Memory",
 		diskRead: "Disk read",
@@ -105,8 +105,8 @@ export const vm = {
 		netReceived: "Network in",
 		netSent: "Network out",
 		notRunning: "Figures appear while the VM runs.",
+		stopped: "The VM does not run. This is how it was before.",
 		waiting: "Waiting for the first figures.",
-		since: (span: string) => `Measured since this page was opened (${span}).`,
 		chartCpu: "CPU, percent of its vCPUs",
 		chartMemory: "Memory in use",
 		chartDisk: "Disk",

@@ -1,9 +1,10 @@
 /** The mock's health, cluster, node and tasks. */
-import { GiB } from "../../../src/lib/units.ts";
+import { historyIntervalMs, historyOf, nodeFigures } from "./figures.ts";
 import { find, type HandlerTable, type MockSettings } from "./request.ts";
 import type { MockState } from "./state.ts";
 
 export function service(state: MockState, settings: MockSettings): HandlerTable {
+	const vmsRunning = () => [...state.tables.vm.values()].filter(({ status }) => status.powerState === "running").length;
 	const cluster = () => ({
 		id: "01980000-0000-7000-8000-0000000000ff",
 		generation: 1,
@@ -33,16 +34,11 @@ export function service(state: MockState, settings: MockSettings): HandlerTable 
 			state.emit("updated", "cluster", cluster().id, cluster());
 			return { body: cluster() };
 		},
-		nodeMetricsGet: () => ({
-			body: {
-				sampledAt: new Date().toISOString(),
-				cpuUsedRatio: 0.32 + 0.2 * Math.sin(Date.now() / 9000),
-				memoryTotalBytes: 128 * GiB,
-				memoryUsedBytes: Math.round((61 + 3 * Math.sin(Date.now() / 20_000)) * GiB),
-				load1: 6.4,
-				vmsRunning: [...state.tables.vm.values()].filter(({ status }) => status.powerState === "running").length,
-			},
-		}),
+		nodeMetricsGet: () => ({ body: { ...nodeFigures(Date.now()), vmsRunning: vmsRunning() } }),
+		nodeMetricsHistoryGet: ({ query }) => {
+			const items = historyOf(query, (atMs) => ({ ...nodeFigures(atMs), vmsRunning: vmsRunning() }));
+			return { body: { intervalMs: historyIntervalMs, items } };
+		},
 		taskCancel: ({ id }) => {
 			find(state, "task", id);
 			state.change("task", id, { cancelRequested: true });

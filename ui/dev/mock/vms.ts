@@ -3,6 +3,7 @@ import { GiB } from "../../../src/lib/units.ts";
 import { type VmAction, vmActionObstacle } from "../../../src/model/actions.ts";
 import type { Task } from "../../../src/model/task.ts";
 import type { PowerState, Vm, VmCreate, VmUpdate } from "../../../src/model/vm.ts";
+import { historyIntervalMs, historyOf, vmFigures } from "./figures.ts";
 import { checkMatch, checkName, find, type Handler, type HandlerTable, MockProblem } from "./request.ts";
 import type { MockState } from "./state.ts";
 
@@ -214,18 +215,11 @@ export function vms(state: MockState): HandlerTable {
 		},
 		vmMetricsGet: ({ id }) => {
 			if (get(id).status.powerState !== "running") throw new MockProblem(409, "wrong-state", "The VM does not run.");
-			const wave = Math.sin(Date.now() / 7000);
-			return {
-				body: {
-					sampledAt: new Date().toISOString(),
-					cpuUsedRatio: 0.34 + 0.25 * wave,
-					memoryUsedBytes: Math.round((1.1 + 0.1 * wave) * GiB),
-					diskReadBytesPerSecond: 2.2e6 * (1 + wave),
-					diskWriteBytesPerSecond: 0.9e6 * (1.2 - wave),
-					netReceivedBytesPerSecond: 310_000 * (1.3 + wave),
-					netSentBytesPerSecond: 120_000 * (1.1 - wave),
-				},
-			};
+			return { body: vmFigures(Date.now()) };
+		},
+		vmMetricsHistoryGet: ({ id, query }) => {
+			const running = get(id).status.powerState === "running";
+			return { body: { intervalMs: historyIntervalMs, items: running ? historyOf(query, vmFigures) : [] } };
 		},
 		foreignVmList: () => ({ body: { items: foreignVms(state) } }),
 		foreignVmAdopt: ({ id }) => {

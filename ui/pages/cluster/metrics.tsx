@@ -1,17 +1,20 @@
-/** The node's figures of the moment, and how they went since the page was opened. */
+/** The node's figures of the moment, and how they went in the last hour. */
+import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { useNodeSamples } from "../../api/metrics.ts";
 import type { Node } from "../../api/types.ts";
-import Chart, { type Series } from "../../components/chart.tsx";
+import Chart, { type Series, type TimeSpan } from "../../components/chart.tsx";
+import { ChartSpan } from "../../components/chart-span.tsx";
 import { Card } from "../../components/layout.tsx";
-import { formatBytes, formatDuration, formatRatio } from "../../lib/format.ts";
+import { formatBytes, formatRatio } from "../../lib/format.ts";
 import { cluster as t } from "../../strings/cluster.ts";
 import { vm as vmText } from "../../strings/vm.ts";
 import { Figure } from "../vm/metrics.tsx";
 
 export default function NodeMetricsCard({ node }: { node: Node }) {
 	const samples = useNodeSamples(node.id);
-	const data = useMemo(() => {
+	const zoom = useSignal<TimeSpan | null>(null);
+	const { times, cpu, memory } = useMemo(() => {
 		const cpu: Series[] = [{ label: t.cpu, color: "accent", values: samples.map(({ cpuUsedRatio }) => cpuUsedRatio) }];
 		const memory: Series[] = [
 			{ label: t.memory, color: "accent", values: samples.map(({ memoryUsedBytes }) => memoryUsedBytes) },
@@ -19,18 +22,15 @@ export default function NodeMetricsCard({ node }: { node: Node }) {
 		return { times: samples.map(({ sampledAt }) => Date.parse(sampledAt) / 1000), cpu, memory };
 	}, [samples]);
 	const last = samples.at(-1);
-	const first = samples[0];
-	if (!last || !first) {
+	if (!last) {
 		return (
 			<Card title={t.metrics}>
 				<p class="muted">{vmText.metrics.waiting}</p>
 			</Card>
 		);
 	}
-	const spanMs = Date.parse(last.sampledAt) - Date.parse(first.sampledAt);
-	const since = spanMs < 1000 ? null : vmText.metrics.since(formatDuration(spanMs));
 	return (
-		<Card title={t.metrics} actions={since && <span class="muted">{since}</span>}>
+		<Card title={t.metrics} actions={<ChartSpan times={times} zoom={zoom} />}>
 			<dl class="figures">
 				<Figure label={t.cpu} value={formatRatio(last.cpuUsedRatio)} />
 				<Figure
@@ -41,11 +41,12 @@ export default function NodeMetricsCard({ node }: { node: Node }) {
 				<Figure label={t.vmsRunning} value={String(last.vmsRunning)} />
 			</dl>
 			<div class="charts">
-				<Chart title={t.chartCpu} times={data.times} series={data.cpu} format={formatRatio} max={1} />
+				<Chart title={t.chartCpu} times={times} zoom={zoom} series={cpu} format={formatRatio} max={1} />
 				<Chart
 					title={t.chartMemory}
-					times={data.times}
-					series={data.memory}
+					times={times}
+					zoom={zoom}
+					series={memory}
 					format={formatBytes}
 					unit="bytes"
 					max={last.memoryTotalBytes}

@@ -1,39 +1,44 @@
-/** The VM's figures of the moment, and how they went since the page was opened. */
+/** The VM's figures of the moment, and how they went in the last hour. */
+import { type Signal, useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { useVmSamples } from "../../api/metrics.ts";
 import type { Vm, VmMetrics } from "../../api/types.ts";
-import Chart, { type Series } from "../../components/chart.tsx";
+import Chart, { type Series, type TimeSpan } from "../../components/chart.tsx";
+import { ChartSpan } from "../../components/chart-span.tsx";
 import { Card } from "../../components/layout.tsx";
-import { formatBytes, formatDuration, formatRate, formatRatio } from "../../lib/format.ts";
+import { formatBytes, formatRate, formatRatio } from "../../lib/format.ts";
 import { vm as t } from "../../strings/vm.ts";
 
 const m = t.metrics;
 
 export default function VmMetricsCard({ vm }: { vm: Vm }) {
 	const running = vm.status.powerState === "running" || vm.status.powerState === "paused";
-	const samples = useVmSamples(vm.id, running);
+	const { samples, loaded } = useVmSamples(vm.id, running);
+	const times = useMemo(() => samples.map(({ sampledAt }) => Date.parse(sampledAt) / 1000), [samples]);
+	const zoom = useSignal<TimeSpan | null>(null);
 	const last = samples.at(-1);
-	const first = samples[0];
-	if (!running || !last || !first) {
+	if (!last) {
 		return (
 			<Card title={m.title}>
-				<p class="muted">{running ? m.waiting : m.notRunning}</p>
+				<p class="muted">{running || !loaded ? m.waiting : m.notRunning}</p>
 			</Card>
 		);
 	}
-	const spanMs = Date.parse(last.sampledAt) - Date.parse(first.sampledAt);
-	const since = spanMs < 1000 ? null : m.since(formatDuration(spanMs));
 	return (
-		<Card title={m.title} actions={since && <span class="muted">{since}</span>}>
-			<dl class="figures">
-				<Figure label={m.cpu} value={formatRatio(last.cpuUsedRatio)} />
-				<Figure label={m.memory} value={last.memoryUsedBytes === null ? "–" : formatBytes(last.memoryUsedBytes)} />
-				<Figure label={m.diskRead} value={formatRate(last.diskReadBytesPerSecond)} />
-				<Figure label={m.diskWrite} value={formatRate(last.diskWriteBytesPerSecond)} />
-				<Figure label={m.netReceived} value={formatRate(last.netReceivedBytesPerSecond)} />
-				<Figure label={m.netSent} value={formatRate(last.netSentBytesPerSecond)} />
-			</dl>
-			<Charts samples={samples} memoryBytes={vm.spec.memory.sizeBytes} />
+		<Card title={m.title} actions={<ChartSpan times={times} zoom={zoom} />}>
+			{running ? (
+				<dl class="figures">
+					<Figure label={m.cpu} value={formatRatio(last.cpuUsedRatio)} />
+					<Figure label={m.memory} value={last.memoryUsedBytes === null ? "–" : formatBytes(last.memoryUsedBytes)} />
+					<Figure label={m.diskRead} value={formatRate(last.diskReadBytesPerSecond)} />
+					<Figure label={m.diskWrite} value={formatRate(last.diskWriteBytesPerSecond)} />
+					<Figure label={m.netReceived} value={formatRate(last.netReceivedBytesPerSecond)} />
+					<Figure label={m.netSent} value={formatRate(last.netSentBytesPerSecond)} />
+				</dl>
+			) : (
+				<p class="muted">{m.stopped}</p>
+			)}
+			<Charts samples={samples} times={times} zoom={zoom} memoryBytes={vm.spec.memory.sizeBytes} />
 		</Card>
 	);
 }
@@ -47,16 +52,21 @@ export function Figure({ label, value }: { label: string; value: string }) {
 	);
 }
 
-function Charts({ samples, memoryBytes }: { samples: readonly VmMetrics[]; memoryBytes: number }) {
+type ChartsProps = {
+	samples: readonly VmMetrics[];
+	times: readonly number[];
+	zoom: Signal<TimeSpan | null>;
+	memoryBytes: number;
+};
+
+function Charts({ samples, times, zoom, memoryBytes }: ChartsProps) {
 	const data = useMemo(() => {
-		const times = samples.map(({ sampledAt }) => Date.parse(sampledAt) / 1000);
 		const line = (label: string, color: Series["color"], value: (sample: VmMetrics) => number | null): Series => ({
 			label,
 			color,
 			values: samples.map(value),
 		});
 		return {
-			times,
 			cpu: [line(m.cpu, "accent", ({ cpuUsedRatio }) => cpuUsedRatio)],
 			memory: [line(m.memory, "accent", ({ memoryUsedBytes }) => memoryUsedBytes)],
 			disk: [
@@ -69,19 +79,20 @@ function Charts({ samples, memoryBytes }: { samples: readonly VmMetrics[]; memor
 			],
 		};
 	}, [samples]);
+	const shared = { times, zoom };
 	return (
 		<div class="charts">
-			<Chart title={m.chartCpu} times={data.times} series={data.cpu} format={formatRatio} max={1} />
+			<Chart {...shared} title={m.chartCpu} series={data.cpu} format={formatRatio} max={1} />
 			<Chart
+				{...shared}
 				title={m.chartMemory}
-				times={data.times}
 				series={data.memory}
 				format={formatBytes}
 				unit="bytes"
 				max={memoryBytes}
 			/>
-			<Chart title={m.chartDisk} times={data.times} series={data.disk} format={formatRate} unit="bytes" />
-			<Chart title={m.chartNetwork} times={data.times} series={data.network} format={formatRate} unit="bytes" />
+			<Chart {...shared} title={m.chartDisk} series={data.disk} format={formatRate} unit="bytes" />
+			<Chart {...shared} title={m.chartNetwork} series={data.network} format={formatRate} unit="bytes" />
 		</div>
 	);
 }
