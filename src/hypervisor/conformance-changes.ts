@@ -18,6 +18,7 @@ export type ConformancePart =
 	| "paused-start"
 	| "screen"
 	| "serial"
+	| "state-move"
 	| "vcpus"
 	| "vnc-socket";
 
@@ -54,6 +55,19 @@ export function changesConformance({ part, fresh, running, gone, driver, harness
 		await driver().start(domain.id, { paused: false });
 		expect(await driver().compare(domain)).toEqual([]);
 		expect(await driver().applyLive(domain)).toEqual([]);
+		await gone(domain);
+	});
+
+	part("state-move", "is made ready for a move of its state, and complete again, as often as one likes", async () => {
+		const domain = fresh();
+		await expect(driver().prepareStateMove(domain.id)).rejects.toMatchObject({ code: "not-found" });
+		await driver().define(domain);
+		await expect(driver().prepareStateMove(domain.id)).rejects.toMatchObject({ code: "wrong-state" });
+		await expect(driver().finishStateMove(domain.id)).rejects.toMatchObject({ code: "wrong-state" });
+		await driver().start(domain.id, { paused: false });
+		for (const step of ["prepareStateMove", "prepareStateMove", "finishStateMove", "finishStateMove"] as const)
+			await driver()[step](domain.id);
+		expect(await driver().compare(domain)).toEqual([]);
 		await gone(domain);
 	});
 

@@ -21,7 +21,7 @@ export type DomainSpec = {
 	/** NoCloud seed ISO; null without cloud-init. */
 	seedPath: string | null;
 	accelerator: "kvm" | "tcg";
-	/** Folder of this VM on the node (NVRAM, TPM state, serial log, sockets), owned by the daemon. */
+	/** Folder of this VM on the node (NVRAM, serial log, sockets), owned by the daemon. */
 	folder: string;
 };
 
@@ -138,6 +138,13 @@ export interface HypervisorDriver {
 	changeMedia(id: string, cdromId: string, path: string | null): Promise<void>;
 	/** Grows an attached disk of a running domain to `sizeBytes`; that size already is not an error, less is `invalid`. */
 	resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void>;
+	/**
+	 * Before the state of a running (or paused) domain is saved or migrated: takes away what cannot go with it, which is
+	 * the clipboard's channel. The guest goes on. As often as one likes; not running is `wrong-state`, here and below.
+	 */
+	prepareStateMove(id: string): Promise<void>;
+	/** After the move, wherever the domain runs now, and after one that failed: gives back what was taken away. */
+	finishStateMove(id: string): Promise<void>;
 	domainXml(id: string): Promise<string>;
 	/** A foreign domain read as far as our model goes; `obstacles` says what it cannot express. Ours is `wrong-state`. */
 	inspectForeign(id: string): Promise<ForeignDomain>;

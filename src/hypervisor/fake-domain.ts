@@ -49,6 +49,21 @@ export function stateOf(domain: FakeDomain): DomainState {
 	};
 }
 
+const obedient: FakeGuest = { shutdown: "obey", shutdownDelayMs: 0, unplug: "obey" };
+
+export const newDomain = (id: string): FakeDomain => ({
+	id,
+	defined: null,
+	running: null,
+	powerState: "stopped",
+	reason: "never started",
+	guest: { ...obedient },
+	startedAtMs: 0,
+	foreign: null,
+	diskSizes: new Map(),
+	serialReaders: new Set(),
+});
+
 /** Just enough XML to see which files it has open. */
 export function xmlOf(domain: FakeDomain): string {
 	const disks = (domain.running ?? domain.defined)?.facts.disks.map((disk) => `<source file="${disk.path}"/>`) ?? [];

@@ -19,11 +19,9 @@ import type {
 	SerialStream,
 } from "./driver.ts";
 import { wantedFacts } from "./facts.ts";
-import { applyToRunning, type FakeDomain, type FakeGuest, isActive, stateOf, xmlOf } from "./fake-domain.ts";
+import { applyToRunning, type FakeDomain, type FakeGuest, isActive, newDomain, stateOf, xmlOf } from "./fake-domain.ts";
 import { Faults } from "./fake-faults.ts";
 import { encodePng } from "./png.ts";
-
-const obedient: FakeGuest = { shutdown: "obey", shutdownDelayMs: 0, unplug: "obey" };
 
 export class FakeHypervisor implements HypervisorDriver {
 	/** Failures and slowness of the next calls, by method name. */
@@ -253,6 +251,15 @@ export class FakeHypervisor implements HypervisorDriver {
 		});
 	}
 
+	/** The fake moves no state, so there is nothing in its way. */
+	prepareStateMove(id: string): Promise<void> {
+		return this.#call("prepareStateMove", id, () => void this.#active(id));
+	}
+
+	finishStateMove(id: string): Promise<void> {
+		return this.#call("finishStateMove", id, () => void this.#active(id));
+	}
+
 	domainXml(id: string): Promise<string> {
 		return this.#call("domainXml", id, () => xmlOf(this.#get(id)));
 	}
@@ -382,19 +389,4 @@ export class FakeHypervisor implements HypervisorDriver {
 	#emit(event: DomainEvent): void {
 		for (const listener of [...this.#listeners]) listener(event);
 	}
-}
-
-function newDomain(id: string): FakeDomain {
-	return {
-		id,
-		defined: null,
-		running: null,
-		powerState: "stopped",
-		reason: "never started",
-		guest: { ...obedient },
-		startedAtMs: 0,
-		foreign: null,
-		diskSizes: new Map(),
-		serialReaders: new Set(),
-	};
 }

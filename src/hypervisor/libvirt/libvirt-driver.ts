@@ -33,7 +33,7 @@ import { planMachine } from "./domain/plan-machine.ts";
 import { describeAll, describeDomain } from "./domain-listing.ts";
 import { checkFirmware, prepareFolder, takeVariables } from "./folder.ts";
 import { type HostFacts, readHost } from "./host.ts";
-import { applyToLive, changeLiveMedia, mediaXml } from "./live-apply.ts";
+import { applyToLive, changeLiveMedia, type LiveContext, mediaXml } from "./live-apply.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import {
@@ -48,6 +48,7 @@ import {
 } from "./rpc/flags.ts";
 import type { DomainStateInfo } from "./rpc/types.ts";
 import { serialStream } from "./serial.ts";
+import { giveClipboardBack, takeClipboardAway } from "./state-move.ts";
 import { domainEventOf, isActive, powerStateOf } from "./states.ts";
 import { domainStatsOf } from "./stats.ts";
 import { checkVncSocket } from "./vnc-socket.ts";
@@ -197,8 +198,7 @@ class LibvirtDriver implements HypervisorDriver {
 		await this.#active(domain.id);
 		const { live, defined } = await this.#existing(domain.id);
 		if (!live) throw notRunning();
-		const { client, clock, guestLimitMs = defaultGuestLimitMs } = this.#options;
-		const changes = await applyToLive({ client, clock, guestLimitMs }, domain, live, defined);
+		const changes = await applyToLive(this.#liveContext, domain, live, defined);
 		await this.define(domain);
 		return changes;
 	}
@@ -231,6 +231,16 @@ class LibvirtDriver implements HypervisorDriver {
 		const { capacityBytes } = await this.#client.domainGetBlockInfo({ uuid: id }, target);
 		if (capacityBytes > sizeBytes) throw new AppError("invalid", "A disk in use cannot be made smaller.");
 		if (capacityBytes < sizeBytes) await this.#client.domainBlockResize({ uuid: id }, target, sizeBytes);
+	}
+
+	async prepareStateMove(id: string): Promise<void> {
+		await this.#active(id);
+		await takeClipboardAway(this.#liveContext, await this.#read(id, 0));
+	}
+
+	async finishStateMove(id: string): Promise<void> {
+		await this.#active(id);
+		await giveClipboardBack(this.#client, await this.#read(id, 0));
 	}
 
 	async domainXml(id: string): Promise<string> {
@@ -291,6 +301,11 @@ class LibvirtDriver implements HypervisorDriver {
 	async close(): Promise<void> {
 		for (const stop of this.#stops) stop();
 		this.#listeners.clear();
+	}
+
+	get #liveContext(): LiveContext {
+		const { client, clock, guestLimitMs = defaultGuestLimitMs } = this.#options;
+		return { client, clock, guestLimitMs };
 	}
 
 	#emit(event: DomainEvent): void {

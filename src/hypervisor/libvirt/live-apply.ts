@@ -143,8 +143,11 @@ async function attach({ client, uuid }: Work, xml: string): Promise<null> {
 	return null;
 }
 
-/** The guest decides when a device goes; libvirt says so by an event. */
-async function detach({ client, clock, uuid, guestLimitMs }: Work, alias: string): Promise<string | null> {
+/** The guest decides when a device goes; libvirt says so by an event. Null when it went, else why it did not. */
+export async function detach(
+	{ client, clock, guestLimitMs, uuid }: LiveContext & { uuid: string },
+	alias: string,
+): Promise<string | null> {
 	const answer = expectEvent(client, clock, guestLimitMs, (event) =>
 		event.domain.uuid === uuid &&
 		(event.kind === "device-removed" || event.kind === "device-removal-failed") &&

@@ -55,6 +55,7 @@ hypervisorConformance("libvirt's mock", {
 		"paused-start": lacks,
 		screen: lacks,
 		serial: lacks,
+		"state-move": lacks,
 		vcpus: lacks,
 		"vnc-socket": lacks,
 	},

@@ -1,7 +1,14 @@
 /** XML of what every machine has: controllers, channels, screen, serial port and the small virtio devices. Pure. */
 import { element, textElement, type XmlElement } from "../../../lib/xml-writer.ts";
 import { addressElement } from "./device-xml.ts";
-import { agentChannelName, fixedAliases, type Machine, needsLongInterruptIds } from "./machine.ts";
+import {
+	agentChannelName,
+	clipboardChannelName,
+	clipboardChannelType,
+	fixedAliases,
+	type Machine,
+	needsLongInterruptIds,
+} from "./machine.ts";
 
 const usbPorts = 15;
 const balloonStatsPeriodSeconds = 10;
@@ -53,10 +60,7 @@ export function fixedDevices(machine: Machine): (XmlElement | null)[] {
 		channel(agentChannelName, machine.agentSocketPath),
 		// libvirt itself is at the other end of this one, and knows a path.
 		channel("org.qemu.guest_agent.0", null),
-		element("channel", { type: "qemu-vdagent" }, [
-			element("source", {}, [element("clipboard", { copypaste: true }), element("mouse", { mode: "client" })]),
-			element("target", { type: "virtio", name: "com.redhat.spice.0" }),
-		]),
+		clipboardChannel(),
 		// Absolute positions: the pointer of a viewer and that of the guest are in the same place.
 		element("input", { type: "tablet", bus: "usb" }),
 		machine.tpm
@@ -81,6 +85,13 @@ export function fixedDevices(machine: Machine): (XmlElement | null)[] {
 			: null,
 	];
 }
+
+/** Carries the clipboard, and comes and goes with a move of the running machine's state (state-move.ts). */
+export const clipboardChannel = (): XmlElement =>
+	element("channel", { type: clipboardChannelType }, [
+		element("source", {}, [element("clipboard", { copypaste: true }), element("mouse", { mode: "client" })]),
+		element("target", { type: "virtio", name: clipboardChannelName }),
+	]);
 
 function channel(name: string, path: string | null): XmlElement {
 	return element("channel", { type: "unix" }, [

@@ -91,6 +91,9 @@ export const metadataUri = "urn:limiquantix:vm:1";
 export const metadataPrefix = "limiquantix";
 
 export const agentChannelName = "org.limiquantix.agent.0";
+/** QEMU itself is at the host's end of it; the name is what SPICE's agent in the guest looks for. */
+export const clipboardChannelType = "qemu-vdagent";
+export const clipboardChannelName = "com.redhat.spice.0";
 export const sparePorts = 16;
 export const memorySlots = 16;
 
