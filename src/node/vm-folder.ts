@@ -1,6 +1,6 @@
 /**
  * A VM's folder on this node: `<dataDir>/vms/<id>/` with the cloud-init seed, and what the hypervisor driver keeps
- * there (NVRAM, TPM state, serial log, sockets). Every path is made from the id alone, which is checked to be a UUID.
+ * there (NVRAM, serial log, sockets). Every path is made from the id alone, which is checked to be a UUID.
  */
 import { constants } from "node:fs";
 import { chmod, lstat, mkdir, open, rename, rm, writeFile } from "node:fs/promises";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import {
 	chmodSync,
+	cpSync,
 	existsSync,
 	readdirSync,
 	readFileSync,
@@ -89,6 +90,32 @@ describe("a domain and its libvirtd", () => {
 			await session.lab.driver.undefine(session.domain.id);
 			expect(existsSync(join(session.domain.folder, "nvram.fd"))).toBe(false);
 			expect(readdirSync(swtpm)).not.toContain(session.domain.id);
+		},
+		testLimitMs,
+	);
+
+	test(
+		"takes up the TPM state that a backup brings back (docs/operators-guide.md)",
+		async () => {
+			const { lab, domain } = session;
+			const state = join(lab.libvirtd.folder, "lib/swtpm", domain.id);
+			const permanent = () => readFileSync(join(state, "tpm2/tpm2-00.permall"));
+			const wanted = changedSpec(domain, (spec) => Object.assign(spec, { tpm: true }));
+			const oneLife = async () => {
+				await lab.driver.define(wanted);
+				await lab.driver.start(domain.id, { paused: true });
+				await lab.driver.destroy(domain.id);
+			};
+			await oneLife();
+			const before = permanent();
+			cpSync(state, join(lab.folder, "backup"), { recursive: true });
+			await lab.driver.undefine(domain.id);
+			await oneLife();
+			expect(permanent().equals(before)).toBe(false);
+			await lab.driver.undefine(domain.id);
+			cpSync(join(lab.folder, "backup"), state, { recursive: true });
+			await oneLife();
+			expect(permanent().equals(before)).toBe(true);
 		},
 		testLimitMs,
 	);
