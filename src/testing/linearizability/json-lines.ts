@@ -22,6 +22,9 @@
  * | `time` | number, ms on one clock for the whole history, never decreasing. For people: lines are in order |
  * | `note` | optional string for people |
  *
+ * Write a different value each time: then a read says which write it saw, and the check is sharp and fast. Where few
+ * values come back and a dozen or more operations stay open, refuting a history can take a minute or hit the bounds.
+ *
  * Nothing else is allowed, so that a misspelt field cannot weaken the check. Numbers are equal as JavaScript's
  * numbers; whole numbers beyond 2^53 are refused because two of them could look equal.
  */
