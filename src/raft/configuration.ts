@@ -27,12 +27,18 @@ export function decodeConfiguration(data: Uint8Array): Configuration | null {
 	} catch {
 		return null;
 	}
-	if (typeof value !== "object" || value === null) return null;
+	if (!isValidConfiguration(value)) return null;
+	const { voters, witnesses, learners, removed } = value;
+	return { voters, witnesses, learners, removed };
+}
+
+export function isValidConfiguration(value: unknown): value is Configuration {
+	if (typeof value !== "object" || value === null) return false;
 	const { voters, witnesses, learners, removed } = value as Configuration;
-	if (![voters, witnesses, learners, removed].every(areIds)) return null;
-	if (voters.length === 0 || !witnesses.every((id) => voters.includes(id))) return null;
+	if (![voters, witnesses, learners, removed].every(areIds)) return false;
+	if (voters.length === 0 || !witnesses.every((id) => voters.includes(id))) return false;
 	const all = [...voters, ...learners, ...removed];
-	return new Set(all).size === all.length ? { voters, witnesses, learners, removed } : null;
+	return new Set(all).size === all.length;
 }
 
 const areIds = (value: unknown): boolean =>

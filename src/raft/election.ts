@@ -3,7 +3,7 @@
  * leads, gives no vote to others unless the leader itself asked for the election.
  */
 import { type Core, drawTimeout, isVoter, setTerm } from "./core.ts";
-import type { PreVote, PreVoteAnswer, Vote, VoteAnswer } from "./messages.ts";
+import { maxTerm, type PreVote, type PreVoteAnswer, type Vote, type VoteAnswer } from "./messages.ts";
 import { planted } from "./mutants.ts";
 import { sendDurable } from "./persistence.ts";
 import { type VoteResult, voteResult } from "./quorum.ts";
@@ -27,7 +27,7 @@ export function becomeFollower(core: Core, term: number, leader: NodeId | null):
 }
 
 export function mayCampaign(core: Core): boolean {
-	if (core.inert || core.installing !== null) return false;
+	if (core.inert || core.installing !== null || core.term >= maxTerm) return false;
 	if (core.recovering && !planted(core, "recovering-campaigns")) return false;
 	return (
 		isVoter(core) ||

@@ -37,6 +37,8 @@ export function sendDurable(core: Core, message: Message, index = 0): void {
 		last.hardVersion = core.hardVersion;
 		return;
 	}
+	// A disk that hangs: what does not fit is lost, as on a network.
+	if (core.waiting.length >= core.limits.maxWaitingMessages) return;
 	core.waiting.push({ message, hardVersion: core.hardVersion, index });
 }
 

@@ -12,7 +12,7 @@ test(`${seeds.length} clusters with faults stay safe, and recover`, () => {
 	let changes = 0;
 	let recoveries = 0;
 	for (const seed of seeds) {
-		const run = new RandomCluster({ seed, steps });
+		const run = new RandomCluster({ seed });
 		try {
 			run.run(steps);
 			run.heal();

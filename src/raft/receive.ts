@@ -68,6 +68,7 @@ function raiseTerm(core: Core, message: Message): boolean {
 			return true;
 		case "append":
 		case "heartbeat":
+		case "campaign-now":
 			becomeFollower(core, message.term, message.from);
 			return true;
 		default:
@@ -138,7 +139,7 @@ function handle(core: Core, message: Message): void {
 			handleHeartbeatAnswer(core, message);
 			break;
 		case "campaign-now":
-			handleCampaignNow(core);
+			handleCampaignNow(core, message.from);
 			break;
 		case "read":
 			handleRead(core, message);

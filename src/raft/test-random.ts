@@ -36,7 +36,7 @@ const limits: Partial<Limits> = {
 	promoteLagEntries: 4,
 };
 
-export type RandomRun = { seed: number; steps: number; mutant?: MutantName };
+export type RandomRun = { seed: number; mutant?: MutantName };
 export type RandomResult = { committed: number; terms: number; changes: number; recoveries: number };
 
 export class RandomCluster {

@@ -1,11 +1,12 @@
 /**
  * Handing over leadership (thesis, 3.10): no proposals are taken, the target gets what it lacks and is told to campaign
- * at once. If it has not taken over after an election time-out, the leader goes on. A witness hands over by itself, and
- * so does a leader that owes its election to a node with a damaged log (recovery.ts).
+ * at once. If it has not taken over after an election time-out, the leader goes on. A witness hands over by itself; so
+ * does a leader whose disk is full, and one that owes its election to a node with a damaged log (recovery.ts).
  */
 import { type Core, hasCommittedInTerm, isWitness } from "./core.ts";
 import { campaign, mayCampaign } from "./election.ts";
 import { isActive } from "./membership.ts";
+import { maxTerm } from "./messages.ts";
 import { planted } from "./mutants.ts";
 import { electedByRecovering } from "./recovery.ts";
 import { becomeLeader } from "./replication.ts";
@@ -68,7 +69,8 @@ export function tickTransfer(core: Core): void {
 		return;
 	}
 	const witness = isWitness(core, core.nodeId) && !planted(core, "witness-keeps-leading");
-	if (!witness && !electedByRecovering(core)) return;
+	const full = core.noSpaceUntil !== null;
+	if (!witness && !full && !electedByRecovering(core)) return;
 	if (!hasCommittedInTerm(core) || core.now - core.offeredAt < electionTicks) return;
 	const target = bestTarget(core);
 	if (target === null || (isWitness(core, target) && witness)) return;
@@ -78,8 +80,9 @@ export function tickTransfer(core: Core): void {
 }
 
 /** The leader of this term wants this node to take over. */
-export function handleCampaignNow(core: Core): void {
-	if (core.role === "leader" || core.installing !== null) return;
+export function handleCampaignNow(core: Core, from: NodeId): void {
+	if (core.leader !== null && core.leader !== from) return;
+	if (core.installing !== null || core.term >= maxTerm) return;
 	if (!mayCampaign(core) && !planted(core, "transfer-to-anyone")) return;
 	campaign(core, true);
 	if (planted(core, "transfer-by-fiat")) becomeLeader(core);

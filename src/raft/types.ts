@@ -39,6 +39,8 @@ export type Limits = {
 	/** What a follower takes before its disk has caught up. */
 	maxUnpersistedBytes: number;
 	maxPersistBytes: number;
+	/** Messages that wait for the disk. */
+	maxWaitingMessages: number;
 	/** Handed over to be applied, and not reported as applied yet. */
 	maxApplyEntries: number;
 	maxApplyBytes: number;
@@ -64,6 +66,7 @@ export const defaultLimits: Limits = {
 	maxUncommittedBytes: 64 * 1024 * 1024,
 	maxUnpersistedBytes: 64 * 1024 * 1024,
 	maxPersistBytes: 4 * 1024 * 1024,
+	maxWaitingMessages: 1024,
 	maxApplyEntries: 4096,
 	maxApplyBytes: 4 * 1024 * 1024,
 	maxPendingReads: 4096,
