@@ -148,7 +148,7 @@ export interface HypervisorDriver {
 	domainXml(id: string): Promise<string>;
 	/** A foreign domain read as far as our model goes; `obstacles` says what it cannot express. Ours is `wrong-state`. */
 	inspectForeign(id: string): Promise<ForeignDomain>;
-	/** Figures of all running domains, without waiting for busy ones. */
+	/** Figures of all running domains. One that is busy or hangs is left out, and does not keep the others waiting. */
 	stats(): Promise<DomainStats[]>;
 	/** PNG of the screen. */
 	screenshot(id: string): Promise<Uint8Array>;

@@ -36,21 +36,12 @@ import { type HostFacts, readHost } from "./host.ts";
 import { applyToLive, changeLiveMedia, type LiveContext, mediaXml } from "./live-apply.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
-import {
-	consoleFlags,
-	deviceFlags,
-	shutdownFlags,
-	startFlags,
-	statsFlags,
-	statsGroups,
-	undefineFlags,
-	xmlFlags,
-} from "./rpc/flags.ts";
+import { consoleFlags, deviceFlags, shutdownFlags, startFlags, undefineFlags, xmlFlags } from "./rpc/flags.ts";
 import type { DomainStateInfo } from "./rpc/types.ts";
 import { serialStream } from "./serial.ts";
 import { giveClipboardBack, takeClipboardAway } from "./state-move.ts";
 import { domainEventOf, isActive, powerStateOf } from "./states.ts";
-import { domainStatsOf } from "./stats.ts";
+import { Statistics } from "./statistics.ts";
 import { checkVncSocket } from "./vnc-socket.ts";
 
 export type LibvirtDriverOptions = {
@@ -78,12 +69,14 @@ class LibvirtDriver implements HypervisorDriver {
 	readonly #options: LibvirtDriverOptions;
 	readonly #listeners = new Set<(event: DomainEvent) => void>();
 	readonly #stops: (() => void)[];
+	readonly #statistics: Statistics;
 	#host: HostFacts | null = null;
 	#hostReading: Promise<HostFacts> | null = null;
 
 	constructor(options: LibvirtDriverOptions) {
 		this.#client = options.client;
 		this.#options = options;
+		this.#statistics = new Statistics(options.client, options.clock);
 		this.#stops = [
 			options.client.onDomainEvent((event) => {
 				const ours = domainEventOf(event);
@@ -260,11 +253,8 @@ class LibvirtDriver implements HypervisorDriver {
 		});
 	}
 
-	async stats(): Promise<DomainStats[]> {
-		const { state, cpuTotal, balloon, vcpu, interface: net, block } = statsGroups;
-		const groups = state | cpuTotal | balloon | vcpu | net | block;
-		const records = await this.#client.connectGetAllDomainStats(groups, statsFlags.active | statsFlags.noWait);
-		return records.map(domainStatsOf);
+	stats(): Promise<DomainStats[]> {
+		return this.#statistics.read();
 	}
 
 	async screenshot(id: string): Promise<Uint8Array> {

@@ -26,11 +26,24 @@ export function domainStatsOf({ domain, stats }: DomainStatsRecord): DomainStats
 	};
 }
 
+/**
+ * False for a domain that libvirt could not ask without waiting: its record then lacks what only QEMU knows. Read as
+ * zeroes, that would be a drop of every counter and a leap at the next reading.
+ */
+export function hasAllFigures({ stats }: DomainStatsRecord): boolean {
+	const count = Math.min(Number(stats["block.count"] ?? 0), maxDevices);
+	return (
+		count === 0 || Array.from({ length: count }, (_, index) => index).some((at) => `block.${at}.rd.bytes` in stats)
+	);
+}
+
+const maxDevices = 4096;
+
 /** Of `group.0.field`, `group.1.field` …: a domain has as many as `group.count` (vCPUs: `vcpu.maximum`) says. */
 function sum(stats: TypedParameters, group: string, field: string): number {
 	const count = stats[`${group}.count`] ?? stats[`${group}.maximum`] ?? 0;
 	let total = 0;
-	for (let index = 0; index < Math.min(Number(count), 4096); index++) {
+	for (let index = 0; index < Math.min(Number(count), maxDevices); index++) {
 		const value = stats[`${group}.${index}.${field}`];
 		if (typeof value === "number") total += value;
 	}
