@@ -11,7 +11,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Pool } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import type { NetworkDriver } from "../network/driver.ts";
-import type { Progress, StorageDriver } from "../storage/driver.ts";
+import type { PoolPlace, Progress, StorageDriver } from "../storage/driver.ts";
 import type { CommandBody } from "../store/command.ts";
 import type { Applied, Proposer, Store } from "../store/store.ts";
 import { Connection } from "./connection.ts";
@@ -23,9 +23,12 @@ import { Bell, withLimit } from "./wait.ts";
 
 /**
  * Makes the driver of a pool on this node; called once for each pool. `wasReady`: the pool has held data here before, so
- * that an empty folder is an error (its disk is not mounted), not a new pool.
+ * that an empty folder is an error (its disk is not mounted), not a new pool. `otherPools`: those with a folder on this
+ * node, as they are when it is called.
  */
-export type StorageRegistry = { open(pool: Pool & { wasReady: boolean }): StorageDriver };
+export type StorageRegistry = {
+	open(pool: Pool & { wasReady: boolean; otherPools: () => PoolPlace[] }): StorageDriver;
+};
 
 /** Writes the NoCloud seed of a VM to `path`, whole or not at all. Only called for a VM with cloud-init settings. */
 export type SeedWriter = (options: { path: string; vm: Vm; signal: AbortSignal }) => Promise<void>;

@@ -6,9 +6,10 @@
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, toErrorInfo } from "../lib/errors.ts";
 import type { Pool, PoolNodeStatus } from "../model/storage.ts";
-import type { PoolUsage, StorageDriver } from "../storage/driver.ts";
+import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { intervals, limits } from "./limits.ts";
+import { checkVolumes } from "./volume-check.ts";
 
 type Entry = {
 	driver: StorageDriver;
@@ -42,18 +43,26 @@ export class Pools {
 				.all("pool")
 				.filter((pool) => isHere(pool, this.#context.nodeId) && pool.phase !== "deleting")
 				.map((pool) =>
-					this.#check(pool, false).catch((error) =>
+					this.#checkWhole(pool).catch((error) =>
 						this.#context.logger.debug("a pool was not checked", { poolId: pool.id, error }),
 					),
 				),
 		);
 	}
 
+	/** The pool, and then what its volumes' records claim of it. */
+	async #checkWhole(pool: Pool): Promise<void> {
+		const entry = this.#entry(pool);
+		if (entry.checking) return;
+		await this.#check(pool);
+		await checkVolumes(this.#context, pool.id, entry.driver);
+	}
+
 	async create(poolId: string): Promise<string | null> {
 		const pool = this.#context.store.get("pool", poolId);
 		if (!pool) throw new AppError("not-found", "The storage pool does not exist any more.");
 		if (!isHere(pool, this.#context.nodeId)) return null;
-		await this.#check(pool, true);
+		await this.#check(pool);
 		return null;
 	}
 
@@ -93,13 +102,26 @@ export class Pools {
 		if (!entry) {
 			if (!isHere(pool, this.#context.nodeId))
 				throw new AppError("unsupported", `Storage pool "${pool.name}" is not on this node.`);
-			const known = pool.nodes.find((node) => node.nodeId === this.#context.nodeId);
-			const wasReady = known !== undefined && known.totalBytes !== null;
-			const driver = this.#context.storage.open({ ...pool, wasReady });
+			const wasReady = this.#wasReady(pool);
+			const driver = this.#context.storage.open({ ...pool, wasReady, otherPools: () => this.#otherPools(pool.id) });
 			entry = { driver, active: null, checking: false, reportedMonotonicMs: Number.NEGATIVE_INFINITY };
 			this.#entries.set(pool.id, entry);
 		}
 		return entry;
+	}
+
+	#wasReady(pool: Pool): boolean {
+		const known = pool.nodes.find((node) => node.nodeId === this.#context.nodeId);
+		return known !== undefined && known.totalBytes !== null;
+	}
+
+	/** Those that are being deleted too: until they are gone, their files are theirs. */
+	#otherPools(poolId: string): PoolPlace[] {
+		return this.#context.store.all("pool").flatMap((pool): PoolPlace[] => {
+			const { path } = pool.config;
+			if (pool.id === poolId || path === undefined || !isHere(pool, this.#context.nodeId)) return [];
+			return [{ poolId: pool.id, name: pool.name, path, wasReady: this.#wasReady(pool) }];
+		});
 	}
 
 	async #activate(pool: Pool, entry: Entry): Promise<void> {
@@ -112,10 +134,9 @@ export class Pools {
 		await entry.active;
 	}
 
-	/** `mustWork`: waits for a check of its own and fails when the pool does not work. */
-	async #check(pool: Pool, mustWork: boolean): Promise<void> {
+	/** Fails when the pool does not work. */
+	async #check(pool: Pool): Promise<void> {
 		const entry = this.#entry(pool);
-		if (entry.checking && !mustWork) return;
 		entry.checking = true;
 		try {
 			await this.#activate(pool, entry);

@@ -286,5 +286,45 @@ export function volumeConformance(suite: Suite): void {
 		await fails("invalid", driver().adoptVolume(newId(), { path: bad, format: "qcow2" }));
 		await fails("invalid", driver().adoptVolume(newId(), { path: `${good}.missing`, format: "qcow2" }));
 		expect(await driver().listVolumes()).toHaveLength(1);
+		const files = [good, bad, `${good}.missing`].map((path) => ({ path, format: "qcow2" as const }));
+		const [held, ...others] = await driver().adoptableFiles(files);
+		expect(held).toMatchObject({ heldBy: (await driver().listVolumes())[0]?.id });
+		for (const refused of others) expect(refused).toMatchObject({ refusal: expect.any(String), heldBy: null });
+	});
+
+	test("says beforehand which files it would take, and gives one back as it was", async () => {
+		const { hostFile, hostFileExists, reopen } = suite.pool();
+		const path = await hostFile("old.img", pattern(2 * MiB));
+		const file = { path, format: "raw" } as const;
+		expect(await driver().adoptableFiles([])).toEqual([]);
+		expect(await driver().adoptableFiles([file])).toEqual([{ sizeBytes: 2 * MiB }]);
+		expect(await driver().listVolumes()).toEqual([]);
+		const id = newId();
+		await driver().releaseVolume(id);
+		await driver().adoptVolume(id, file);
+		await driver().releaseVolume(id);
+		await driver().releaseVolume(id);
+		const reopened = await reopen();
+		expect(await reopened.getVolume(id)).toBeNull();
+		expect(await hostFileExists(path)).toBe(true);
+		expect(await reopened.adoptableFiles([file])).toEqual([{ sizeBytes: 2 * MiB }]);
+		const made = await reopened.createVolume(newId(), { format: "raw", sizeBytes: MiB, source: { kind: "empty" } });
+		await fails("wrong-state", reopened.releaseVolume(made.id));
+		expect((await reopened.getVolume(made.id))?.sizeBytes).toBe(MiB);
+	});
+
+	test("tells volumes that are whole from those that are not", async () => {
+		const { hostFile, removeHostFile } = suite.pool();
+		const path = await hostFile("old.img", pattern(MiB));
+		const [whole, adopted] = [(await make()).id, newId()];
+		await driver().adoptVolume(adopted, { path, format: "raw" });
+		expect(await driver().damagedVolumes([whole, adopted])).toEqual([]);
+		await removeHostFile(path);
+		const missing = newId();
+		const damaged = await driver().damagedVolumes([whole, adopted, missing]);
+		expect(damaged.map(({ id }) => id)).toEqual([adopted, missing]);
+		expect(damaged[0]?.error).toMatchObject({ code: "storage", message: expect.stringContaining("missing") });
+		await hostFile("old.img", pattern(MiB));
+		expect(await driver().damagedVolumes([whole, adopted])).toEqual([]);
 	});
 }

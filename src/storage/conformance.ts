@@ -25,6 +25,7 @@ export type StoragePoolUnderTest = {
 	/** Makes a file on the node, outside of the pool; its path. */
 	hostFile(name: string, bytes: Uint8Array): Promise<string>;
 	hostFileExists(path: string): Promise<boolean>;
+	removeHostFile(path: string): Promise<void>;
 	close(): Promise<void>;
 };
 

@@ -4,7 +4,18 @@
  * files: names that people choose never reach a path or a command line. Every method may be repeated after a crash.
  */
 import type { DomainDisk } from "../hypervisor/driver.ts";
+import type { AppError } from "../lib/errors.ts";
 import type { PoolCapabilities, PoolType, VolumeFormat } from "../model/storage.ts";
+
+/** A pool with a folder on this node. `wasReady`: it has held data here. */
+export type PoolPlace = { poolId: string; name: string; path: string; wasReady: boolean };
+
+export type FileToAdopt = { path: string; format: VolumeFormat };
+/**
+ * Size of the disk in a file that can be taken over, or why it cannot, as a sentence. `heldBy`: it was taken over already,
+ * as that volume of this very pool.
+ */
+export type Adoptable = { sizeBytes: number } | { refusal: string; heldBy: string | null };
 
 export type PoolUsage = { totalBytes: number; usedBytes: number; availableBytes: number };
 
@@ -75,8 +86,23 @@ export interface StorageDriver {
 		format: VolumeFormat,
 		options: LongOptions,
 	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
-	/** Takes over a file (adopted domains): moves nothing, refuses a file that refers to others. Deleting the volume removes the file. */
-	adoptVolume(id: string, options: { path: string; format: VolumeFormat }): Promise<VolumeInfo>;
+	/**
+	 * Of these volumes, those that no VM could start from, and why: the record or one of the files is missing or damaged.
+	 * Looks only; reads no content.
+	 */
+	damagedVolumes(ids: readonly string[]): Promise<{ id: string; error: AppError }[]>;
+	/**
+	 * Takes over a file (adopted domains): moves nothing, refuses a file that refers to others, that is inside of any pool of
+	 * the node or a part of one. Deleting the volume removes the file.
+	 */
+	adoptVolume(id: string, options: FileToAdopt): Promise<VolumeInfo>;
+	/** Whether adoptVolume would take these files, one answer each. Changes nothing. */
+	adoptableFiles(files: readonly FileToAdopt[]): Promise<Adoptable[]>;
+	/**
+	 * Undoes adoptVolume: forgets the volume and leaves its file where it lies. Missing is not an error; `wrong-state` for a
+	 * volume that was made here, `in-use` when copies rest on it.
+	 */
+	releaseVolume(id: string): Promise<void>;
 
 	/**
 	 * Where an upload of this image grows; `received` is how much is there already (after a restart too). `totalBytes` null:

@@ -27,6 +27,7 @@ storageConformance({
 				return `/host/${name}`;
 			},
 			hostFileExists: async (path) => pool.hostFiles.has(path),
+			removeHostFile: async (path) => void pool.hostFiles.delete(path),
 			async close() {},
 		};
 	},

@@ -3,11 +3,12 @@
  * it does not do: the content of qcow2 images is not decoded, a volume made of one reads as zeroes, and exports in
  * qcow2 are an empty qcow2 file of the right size. Its paths exist nowhere.
  */
-import { AppError } from "../lib/errors.ts";
-import { GiB } from "../lib/units.ts";
+import { AppError, toAppError } from "../lib/errors.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import type {
+	Adoptable,
 	CreateSource,
+	FileToAdopt,
 	ImageInfo,
 	LongOptions,
 	PoolUsage,
@@ -18,23 +19,13 @@ import type {
 	VolumeInfo,
 } from "./driver.ts";
 import { abortable, bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
+import { type FakeImage, FakePool, type FakeVolume } from "./fake-pool.ts";
+import { type FakeUpload, uploadWriter } from "./fake-upload.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
 import { qcow2Sample } from "./inspect/qcow2-sample.ts";
 import { diskSize, requireId } from "./names.ts";
 
-type FakeVolume = { format: VolumeFormat; content: SparseBytes; backing: VolumeInfo["backing"]; path: string };
-type FakeImage = ImageInfo & { sha256: string; content: SparseBytes };
-type FakeUpload = { totalBytes: number | null; validator: string | null; content: SparseBytes; writer: object | null };
-
-/** What is stored, apart from the driver: two drivers on one world are one pool before and after a restart. */
-export class FakePool {
-	readonly volumes = new Map<string, FakeVolume>();
-	readonly images = new Map<string, FakeImage>();
-	readonly uploads = new Map<string, FakeUpload>();
-	/** Files of the node, for importFile and adoptVolume. */
-	readonly hostFiles = new Map<string, Uint8Array>();
-	totalBytes = 100 * GiB;
-}
+export { FakePool } from "./fake-pool.ts";
 
 /** Methods that can be made to fail or to wait. */
 export type FakeMethod = Exclude<keyof StorageDriver, "type" | "capabilities">;
@@ -111,7 +102,7 @@ export class FakeStorageDriver implements StorageDriver {
 		}
 		const made = this.#fromSource(options.source, options.format, sizeBytes);
 		options.progress?.(1);
-		const volume = { ...made, format: options.format, path: `/fake/volumes/${id}.${options.format}` };
+		const volume = { ...made, format: options.format, path: `/fake/volumes/${id}.${options.format}`, adopted: false };
 		this.pool.volumes.set(id, volume);
 		return this.#info(id, volume);
 	}
@@ -190,20 +181,48 @@ export class FakeStorageDriver implements StorageDriver {
 		return { sizeBytes: file.length, stream: file.stream() };
 	}
 
-	async adoptVolume(id: string, options: { path: string; format: VolumeFormat }): Promise<VolumeInfo> {
+	async adoptVolume(id: string, options: FileToAdopt): Promise<VolumeInfo> {
 		requireId(id, "volume");
 		await this.#enter("adoptVolume");
-		const bytes = this.#hostFile(options.path);
+		const content = this.#diskIn(options.path, options.format);
 		const existing = this.pool.volumes.get(id);
 		if (existing?.path === options.path && existing.format === options.format) return this.#info(id, existing);
 		if (existing) throw new AppError("already-exists", `Volume ${id} exists already and is another one.`);
 		if ([...this.pool.volumes.values()].some((other) => other.path === options.path))
 			throw new AppError("already-exists", `The file ${options.path} is a volume already.`);
-		const size = options.format === "raw" ? bytes.length : checkImageBytes("qcow2", bytesOf(fileOf(bytes)));
-		const content = options.format === "raw" ? fileOf(bytes) : new SparseBytes(diskSize(size));
-		const volume: FakeVolume = { format: options.format, content, backing: [], path: options.path };
+		const volume: FakeVolume = { format: options.format, content, backing: [], path: options.path, adopted: true };
 		this.pool.volumes.set(id, volume);
 		return this.#info(id, volume);
+	}
+
+	async damagedVolumes(ids: readonly string[]): Promise<{ id: string; error: AppError }[]> {
+		await this.#enter("damagedVolumes");
+		return ids
+			.filter((id) => !this.#isWhole(this.pool.volumes.get(id)))
+			.map((id) => ({ id, error: new AppError("storage", `The file of volume ${id} is missing.`) }));
+	}
+
+	async adoptableFiles(files: readonly FileToAdopt[]): Promise<Adoptable[]> {
+		await this.#enter("adoptableFiles");
+		return files.map(({ path, format }) => {
+			try {
+				const sizeBytes = this.#diskIn(path, format).length;
+				const held = [...this.pool.volumes].find(([, volume]) => volume.path === path);
+				return held ? { refusal: `The file ${path} is a volume already.`, heldBy: held[0] } : { sizeBytes };
+			} catch (error) {
+				return { refusal: toAppError(error).message, heldBy: null };
+			}
+		});
+	}
+
+	async releaseVolume(id: string): Promise<void> {
+		requireId(id, "volume");
+		await this.#enter("releaseVolume");
+		const volume = this.pool.volumes.get(id);
+		if (!volume) return;
+		if (!volume.adopted)
+			throw new AppError("wrong-state", `Volume ${id} was made in this pool: it can only be deleted.`);
+		this.pool.volumes.delete(id);
 	}
 
 	async openUpload(id: string, totalBytes: number | null, options: UploadOptions = {}): Promise<UploadFile> {
@@ -218,30 +237,10 @@ export class FakeStorageDriver implements StorageDriver {
 		upload.totalBytes ??= totalBytes;
 		upload.validator = options.validator ?? upload.validator;
 		this.pool.uploads.set(id, upload);
-		return this.#writer(id, upload);
-	}
-
-	#writer(id: string, upload: FakeUpload): UploadFile {
-		const { pool } = this;
-		const full = () => this.#usedBytes() >= pool.totalBytes;
-		const self: UploadFile = {
-			get receivedBytes() {
-				return upload.content.length;
-			},
-			async write(chunk) {
-				if (pool.uploads.get(id) !== upload) throw new AppError("canceled", "The upload was ended.");
-				if (upload.writer !== self) throw new AppError("wrong-state", "The upload is closed.");
-				if (upload.totalBytes !== null && upload.content.length + chunk.length > upload.totalBytes)
-					throw new AppError("invalid", `More bytes than the ${upload.totalBytes} that were announced.`);
-				if (full()) throw new AppError("no-space", "There is no space left in the storage pool.");
-				upload.content.write(upload.content.length, chunk);
-			},
-			async close() {
-				if (upload.writer === self) upload.writer = null;
-			},
-		};
-		upload.writer = self;
-		return self;
+		return uploadWriter(upload, {
+			isGone: () => this.pool.uploads.get(id) !== upload,
+			isFull: () => this.#usedBytes() >= this.pool.totalBytes,
+		});
 	}
 
 	async getUpload(id: string): Promise<UploadStatus | null> {
@@ -346,6 +345,17 @@ export class FakeStorageDriver implements StorageDriver {
 		const bytes = this.pool.hostFiles.get(path);
 		if (!bytes) throw new AppError("invalid", `The file ${path} cannot be taken: there is no such file.`);
 		return bytes;
+	}
+
+	/** A file that was taken over may be removed by others. */
+	#isWhole(volume: FakeVolume | undefined): boolean {
+		return volume !== undefined && (!volume.adopted || this.pool.hostFiles.has(volume.path));
+	}
+
+	#diskIn(path: string, format: VolumeFormat): SparseBytes {
+		const bytes = this.#hostFile(path);
+		if (format === "raw") return fileOf(bytes);
+		return new SparseBytes(diskSize(checkImageBytes("qcow2", bytesOf(fileOf(bytes)))));
 	}
 
 	#requireFree(kind: "volume" | "image", id: string): void {

@@ -4,7 +4,7 @@ import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { Pool } from "../model/storage.ts";
-import type { StorageDriver } from "./driver.ts";
+import type { PoolPlace, StorageDriver } from "./driver.ts";
 import { LocalDriver } from "./local/driver.ts";
 
 export type StorageContext = {
@@ -18,6 +18,8 @@ export type StorageContext = {
 export type PoolToOpen = Pick<Pool, "id" | "type" | "config"> & {
 	/** True when the pool has been ready before: an empty folder then is an error, not a new pool. Default false. */
 	wasReady?: boolean;
+	/** The other pools of this node, as they are now. Default none. */
+	otherPools?: () => readonly PoolPlace[];
 };
 
 /** A driver that has done nothing yet: call `activate()`. Fails with `unsupported` (type) or `invalid` (config). */
@@ -26,7 +28,11 @@ export function createStorageDriver(pool: PoolToOpen, context: StorageContext): 
 		case "local": {
 			const { path } = pool.config;
 			if (path === undefined) throw new AppError("invalid", "A local pool needs the path of its folder.");
-			return new LocalDriver({ poolId: pool.id, path, mayInitialize: !(pool.wasReady ?? false), ...context });
+			return new LocalDriver({
+				...{ poolId: pool.id, path, mayInitialize: !(pool.wasReady ?? false) },
+				...(pool.otherPools ? { otherPools: pool.otherPools } : {}),
+				...context,
+			});
 		}
 		default:
 			throw new AppError("unsupported", `Storage pools of type "${pool.type}" are not supported yet.`);

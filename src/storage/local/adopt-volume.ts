@@ -1,44 +1,39 @@
 /**
  * Takes over a disk file where it lies, for a VM that was made outside. The format is the one that its VM uses; only a
  * qcow2 file's header is read, to refuse one that refers to others. A raw file's content is not looked at: its guest
- * wrote it. The file is the volume's from then on: deleting the volume removes it.
+ * wrote it. The file is the volume's from then on: deleting the volume removes it. So nothing is taken that is inside of
+ * any pool of this node, or that a volume or image of any pool consists of under whatever name.
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
-import type { VolumeFormat } from "../../model/storage.ts";
-import type { VolumeInfo } from "../driver.ts";
+import { formatBytes, MiB } from "../../lib/units.ts";
+import type { Adoptable, FileToAdopt, VolumeInfo } from "../driver.ts";
 import { commitFolder } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { readFully } from "../inspect/inspect-image.ts";
 import { parseQcow2Header, qcow2HeaderBytes, requireStandAlone } from "../inspect/qcow2-header.ts";
-import { requireId } from "../names.ts";
+import { diskSize, requireId } from "../names.ts";
 import { volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
+import { fileKey, type HeldFiles, heldFiles } from "./held-files.ts";
 import { openHostFile } from "./host-file.ts";
 import type { VolumeRecord } from "./records.ts";
 
-/** Fails with `invalid` (refers to other files, not a regular file, not a path to take), `already-exists`. */
-export async function adoptVolume(
-	{ folder, locks, protectedPaths }: LocalContext,
-	id: string,
-	options: { path: string; format: VolumeFormat },
-): Promise<VolumeInfo> {
+/** The smallest disk that the model knows. */
+const minDiskBytes = MiB;
+
+/** Fails with `invalid` (refers to other files, not a regular file, not a path to take), `already-exists`, `storage`. */
+export async function adoptVolume(context: LocalContext, id: string, options: FileToAdopt): Promise<VolumeInfo> {
 	requireId(id, "volume");
+	const { folder, locks, otherPools } = context;
+	// Between looking whose a file is and recording it, nobody else may do the same.
+	using _all = await locks.exclusive("adopt", "Another file is being taken over.");
 	using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
-	const host = await openHostFile(options.path, [...protectedPaths, folder.root]);
-	try {
-		if (options.format === "qcow2") {
-			const head = new Uint8Array(Math.min(host.sizeBytes, qcow2HeaderBytes));
-			const length = await withFileErrors("reading the file", () => readFully(host.file, head, 0));
-			requireStandAlone(parseQcow2Header(head.subarray(0, length)));
-		}
-	} finally {
-		await host.file.close();
-	}
+	const found = await inspect(context, options);
 	const record: VolumeRecord = {
-		...{ version: 1, id, format: options.format, file: host.realPath, layers: [], backing: null },
-		adopted: { path: host.realPath, inode: host.inode },
+		...{ version: 1, id, format: options.format, file: found.realPath, layers: [], backing: null },
+		adopted: { path: found.realPath, inode: found.inode },
 	};
 	const existing = await folder.readVolume(id);
 	if (existing !== null) {
@@ -46,11 +41,8 @@ export async function adoptVolume(
 			throw new AppError("already-exists", `Volume ${id} exists already and is another one.`);
 		return volumeInfo(folder, existing);
 	}
-	for (const other of await folder.ids("volumes")) {
-		const taken = await folder.readVolume(other);
-		if (taken !== null && filesOf(taken).includes(record.file))
-			throw new AppError("already-exists", `The file ${record.file} is volume ${other} already.`);
-	}
+	const holder = (await heldFiles(folder, otherPools())).get(fileKey(found));
+	if (holder) throw new AppError("already-exists", heldMessage(options.path, holder));
 	await withFileErrors("taking over the file", () =>
 		folder.withTemporary("volumes", async (path) => {
 			await folder.step("make the folder");
@@ -61,6 +53,80 @@ export async function adoptVolume(
 	);
 	return volumeInfo(folder, record);
 }
+
+/** Whether `adoptVolume` would take these files, in their order. Changes nothing. */
+export async function adoptableFiles(context: LocalContext, files: readonly FileToAdopt[]): Promise<Adoptable[]> {
+	if (files.length === 0) return [];
+	const held = await heldFiles(context.folder, context.otherPools());
+	const answers: Adoptable[] = [];
+	for (const file of files) answers.push(await adoptable(context, file, held));
+	return answers;
+}
+
+async function adoptable(context: LocalContext, file: FileToAdopt, held: HeldFiles): Promise<Adoptable> {
+	try {
+		const found = await inspect(context, file);
+		const holder = held.get(fileKey(found));
+		if (!holder) return { sizeBytes: found.diskBytes };
+		const own = holder.kind === "volume" && holder.pool === null && holder.adopted;
+		return { refusal: heldMessage(file.path, holder), heldBy: own ? holder.id : null };
+	} catch (error) {
+		if (error instanceof AppError && error.code !== "storage") return { refusal: error.message, heldBy: null };
+		throw error;
+	}
+}
+
+/**
+ * Forgets a file that was taken over: it lies where it lay, and is nobody's. Missing is not an error. `wrong-state` for a
+ * volume that was made here, `in-use` when copies rest on it.
+ */
+export async function releaseVolume({ folder, locks }: LocalContext, id: string): Promise<void> {
+	requireId(id, "volume");
+	using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
+	const record = await folder.readVolume(id);
+	if (record === null) return;
+	if (record.adopted === undefined)
+		throw new AppError("wrong-state", `Volume ${id} was made in this pool: it can only be deleted.`);
+	if (record.layers.length > 0)
+		throw new AppError("in-use", `Volume ${id} has become the base of copies: its file cannot be given back.`);
+	await withFileErrors("giving back the file", () =>
+		// Not to the trash: what is in there takes the file along.
+		folder.withTemporary("volumes", async (path) => {
+			await folder.step("rename the folder away");
+			await rename(folder.volume(id), path);
+			await folder.step("sync the parent of the folder");
+			await folder.sync("volumes");
+		}),
+	);
+}
+
+type Inspected = { realPath: string; device: string; inode: string; diskBytes: number };
+
+/** The driver's own checks of a file: place, kind, header, size. */
+async function inspect(context: LocalContext, { path, format }: FileToAdopt): Promise<Inspected> {
+	const { folder, protectedPaths, otherPools } = context;
+	const pools = [folder.root, ...otherPools().map((place) => place.path)];
+	const host = await openHostFile(path, protectedPaths, pools);
+	try {
+		let diskBytes = host.sizeBytes;
+		if (format === "qcow2") {
+			const head = new Uint8Array(Math.min(host.sizeBytes, qcow2HeaderBytes));
+			const length = await withFileErrors("reading the file", () => readFully(host.file, head, 0));
+			const header = parseQcow2Header(head.subarray(0, length));
+			requireStandAlone(header);
+			diskBytes = header.virtualSizeBytes;
+		}
+		if (diskBytes < minDiskBytes)
+			throw new AppError("invalid", `The file ${path} holds a disk of less than ${formatBytes(minDiskBytes)}.`);
+		const { realPath, device, inode } = host;
+		return { realPath, device, inode, diskBytes: diskSize(diskBytes) };
+	} finally {
+		await host.file.close();
+	}
+}
+
+const heldMessage = (path: string, holder: { kind: string; id: string; pool: string | null }): string =>
+	`The file ${path} is ${holder.kind} ${holder.id}${holder.pool === null ? "" : ` of storage pool "${holder.pool}"`} already.`;
 
 const filesOf = (record: VolumeRecord): string[] =>
 	[record.file, ...record.layers.map((layer) => layer.file)].filter((file) => isAbsolute(file));

@@ -1,5 +1,6 @@
 /** What the parts of the local driver share. */
 import type { Logger } from "../../lib/log.ts";
+import type { PoolPlace } from "../driver.ts";
 import type { InspectLimits } from "../inspect/inspect-image.ts";
 import type { OperationLocks } from "../operation-locks.ts";
 import type { PoolFolder } from "./pool-folder.ts";
@@ -11,4 +12,6 @@ export type LocalContext = {
 	inspectLimits: InspectLimits;
 	/** Files below these folders are never imported or taken over. */
 	protectedPaths: string[];
+	/** The other pools of this node, as they are now: nothing of theirs is taken over, and none is inside another. */
+	otherPools: () => readonly PoolPlace[];
 };

@@ -3,7 +3,7 @@
  * guessed. One instance serves one pool; `activate()` comes first. Every change is made aside and appears in one rename,
  * so an operation that is cut short leaves everything or nothing, and can be repeated.
  */
-import { statfs } from "node:fs/promises";
+import { realpath, statfs } from "node:fs/promises";
 import { isAbsolute, normalize } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
@@ -11,17 +11,18 @@ import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
 import { isInside } from "../../model/host-paths.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
-import type { LongOptions, PoolUsage, StorageDriver, UploadOptions } from "../driver.ts";
+import type { FileToAdopt, LongOptions, PoolPlace, PoolUsage, StorageDriver, UploadOptions } from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { type InspectLimits, inspectLimits } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
-import { adoptVolume } from "./adopt-volume.ts";
+import { adoptableFiles, adoptVolume, releaseVolume } from "./adopt-volume.ts";
 import type { LocalContext } from "./context.ts";
 import { exportVolume } from "./export-volume.ts";
 import { LocalImages } from "./images.ts";
 import { PoolFolder } from "./pool-folder.ts";
+import { realPlace } from "./pool-place.ts";
 import { LocalUploads } from "./uploads.ts";
 import { LocalVolumes } from "./volumes.ts";
 
@@ -34,6 +35,8 @@ export type LocalDriverOptions = {
 	log: Logger;
 	/** Folders of the daemon (its data, its keys): nothing below is imported or taken over. The pool itself always is one. */
 	protectedPaths: readonly string[];
+	/** The other pools of this node, as they are now (default none). */
+	otherPools?: () => readonly PoolPlace[];
 	/** False once the pool has been ready: then an empty folder is a disk that is not mounted, not a new pool. Default true. */
 	mayInitialize?: boolean;
 	inspectLimits?: Partial<InspectLimits>;
@@ -78,6 +81,7 @@ export class LocalDriver implements StorageDriver {
 			log: options.log.with({ poolId: options.poolId }),
 			inspectLimits: { ...inspectLimits, ...options.inspectLimits },
 			protectedPaths: [...options.protectedPaths],
+			otherPools: options.otherPools ?? (() => []),
 		};
 		this.#volumes = new LocalVolumes(this.#context);
 		this.#uploads = new LocalUploads(this.#context);
@@ -85,16 +89,25 @@ export class LocalDriver implements StorageDriver {
 	}
 
 	async activate(): Promise<void> {
-		const { folder } = this.#context;
-		const { poolId, mayInitialize, protectedPaths } = this.#options;
+		const { folder, otherPools, protectedPaths, log } = this.#context;
+		const { poolId, mayInitialize } = this.#options;
 		await withFileErrors("preparing the pool's folder", async () => {
-			await folder.prepare(poolId, mayInitialize ?? true, protectedPaths);
+			await folder.prepare(poolId, mayInitialize ?? true, { protectedPaths, otherPools: otherPools() });
 			if (this.#tidied) return;
+			const guest = await this.#poolInside();
+			// Links may have been changed since the pools were made.
+			if (guest !== null) return log.warn("Another pool is inside this one: nothing is tidied up", { other: guest });
 			await folder.removeLeftovers();
 			await this.#uploads.removeLeftovers();
 			await this.#volumes.removeLeftovers();
 		});
 		this.#tidied = true;
+	}
+
+	async #poolInside(): Promise<string | null> {
+		const root = await realpath(this.#context.folder.root);
+		for (const place of this.#context.otherPools()) if (isInside(await realPlace(place), root)) return place.name;
+		return null;
 	}
 
 	async deactivate(): Promise<void> {}
@@ -126,8 +139,10 @@ export class LocalDriver implements StorageDriver {
 	attachInfo = (id: string) => this.#volumes.attachInfo(id);
 	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) =>
 		exportVolume(this.#context, id, format, options);
-	adoptVolume = (id: string, options: { path: string; format: VolumeFormat }) =>
-		adoptVolume(this.#context, id, options);
+	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
+	adoptVolume = (id: string, options: FileToAdopt) => adoptVolume(this.#context, id, options);
+	adoptableFiles = (files: readonly FileToAdopt[]) => adoptableFiles(this.#context, files);
+	releaseVolume = (id: string) => releaseVolume(this.#context, id);
 
 	openUpload = (id: string, totalBytes: number | null, options?: UploadOptions) =>
 		this.#uploads.open(id, totalBytes, options);

@@ -10,10 +10,17 @@ import { AppError } from "../../lib/errors.ts";
 import { imagePathRefusal, isInside } from "../../model/host-paths.ts";
 import { errnoOf, fileError } from "../file-errors.ts";
 
-export type HostFile = { file: FileHandle; realPath: string; sizeBytes: number; inode: string };
+export type HostFile = { file: FileHandle; realPath: string; sizeBytes: number; device: string; inode: string };
 
-/** The caller closes `file`. Fails with `invalid` (the message says why) or `storage`. */
-export async function openHostFile(path: string, protectedPaths: readonly string[]): Promise<HostFile> {
+/**
+ * The caller closes `file`. `pools`: folders whose files are somebody's already. Fails with `invalid` (the message says
+ * why) or `storage`.
+ */
+export async function openHostFile(
+	path: string,
+	protectedPaths: readonly string[],
+	pools: readonly string[] = [],
+): Promise<HostFile> {
 	if (!isAbsolute(path) || path.includes("\0")) throw new AppError("invalid", "The path must be absolute.");
 	const refuse = (why: string) => new AppError("invalid", `The file ${path} cannot be taken: ${why}.`);
 	let file: FileHandle;
@@ -35,11 +42,13 @@ export async function openHostFile(path: string, protectedPaths: readonly string
 		const found = await file.stat();
 		if (!found.isFile()) throw refuse("it is not a regular file");
 		const realPath = await readlink(`/proc/self/fd/${file.fd}`);
+		if ((await resolved(pools)).some((folder) => isInside(realPath, folder)))
+			throw refuse("it is in the folder of a storage pool");
 		const forbidden = await resolved(protectedPaths);
 		if (imagePathRefusal(realPath) !== null || forbidden.some((folder) => isInside(realPath, folder)))
 			throw refuse("it is in a folder of the system");
-		const { ino } = await file.stat({ bigint: true });
-		return { file, realPath, sizeBytes: found.size, inode: `${ino}` };
+		const { dev, ino } = await file.stat({ bigint: true });
+		return { file, realPath, sizeBytes: found.size, device: `${dev}`, inode: `${ino}` };
 	} catch (error) {
 		await file.close();
 		throw fileError(error, "opening the file");

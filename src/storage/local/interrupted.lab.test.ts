@@ -91,6 +91,14 @@ const operations: Operation[] = [
 		},
 	},
 	{
+		name: "give back a file that was taken over",
+		prepare: (driver, { volume, hostPath }) => driver.adoptVolume(volume, { path: hostPath, format: "raw" }),
+		async act(driver, { volume, hostPath }) {
+			await driver.releaseVolume(volume);
+			if (!(await Bun.file(hostPath).exists())) throw new Error("the file went with the volume");
+		},
+	},
+	{
 		name: "import a file",
 		partOfUpload: true,
 		prepare: nothing,

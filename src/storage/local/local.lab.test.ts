@@ -25,6 +25,7 @@ storageConformance({
 					() => true,
 					() => false,
 				),
+			removeHostFile: (path) => rm(path),
 			close: () => rm(folder, { recursive: true, force: true }),
 		};
 	},

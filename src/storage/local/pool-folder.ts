@@ -20,7 +20,14 @@ import { poolPathRefusal } from "../../model/host-paths.ts";
 import { type Step, syncFolder, writeFileDurably } from "../durable.ts";
 import { errnoOf } from "../file-errors.ts";
 import { requireId } from "../names.ts";
-import { isOwnFile, makeFolders, requireAllowedPlace, requireEmpty, requireOwnFolder } from "./pool-place.ts";
+import {
+	type ForbiddenPlaces,
+	isOwnFile,
+	makeFolders,
+	requireAllowedPlace,
+	requireEmpty,
+	requireOwnFolder,
+} from "./pool-place.ts";
 import { ImageRecord, PoolRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
 
 const temporaryPrefix = ".tmp-";
@@ -52,6 +59,10 @@ export class PoolFolder {
 	imageFile = (id: string, format: ImageRecord["format"]): string => join(this.image(id), `image.${format}`);
 	uploadFile = (id: string): string => `${this.#entry("uploads", id, "image")}.part`;
 	uploadRecord = (id: string): string => `${this.#entry("uploads", id, "image")}.json`;
+
+	/** Another pool's folder, to be read. */
+	sibling = (root: string): PoolFolder => new PoolFolder(root, this.#random);
+	sync = (part: PoolPart): Promise<void> => syncFolder(this.part(part));
 
 	#entry(part: PoolPart, id: string, what: "volume" | "image"): string {
 		requireId(id, what);
@@ -104,7 +115,7 @@ export class PoolFolder {
 	 * Makes the folders and the marker. `in-use` when the folder belongs to another pool, `wrong-state` when a new pool's is
 	 * not empty, `invalid` for places and owners that pool-place.ts refuses. Places are judged for new pools only.
 	 */
-	async prepare(poolId: string, mayInitialize: boolean, protectedPaths: readonly string[]): Promise<void> {
+	async prepare(poolId: string, mayInitialize: boolean, places: ForbiddenPlaces): Promise<void> {
 		const marker = await this.readMarker();
 		if (marker !== null && marker.poolId !== poolId)
 			throw new AppError(
@@ -113,7 +124,7 @@ export class PoolFolder {
 			);
 		if (marker === null && !mayInitialize)
 			throw new AppError("storage", `The folder ${this.root} holds no pool. Is its disk mounted?`);
-		if (marker === null) await this.#makeRoot(protectedPaths);
+		if (marker === null) await this.#makeRoot(places);
 		else await requireOwnFolder(this.root, true);
 		for (const { name, mode } of parts) {
 			await makeFolder(this.part(name), mode);
@@ -123,8 +134,8 @@ export class PoolFolder {
 		await syncFolder(this.root);
 	}
 
-	async #makeRoot(protectedPaths: readonly string[]): Promise<void> {
-		const real = await requireAllowedPlace(this.root, protectedPaths);
+	async #makeRoot(places: ForbiddenPlaces): Promise<void> {
+		const real = await requireAllowedPlace(this.root, places);
 		await makeFolders(real);
 		if ((await realpath(this.root)) !== real)
 			throw new AppError("invalid", `The folder ${this.root} became another one meanwhile.`);

@@ -7,13 +7,21 @@ import { chmod, lstat, mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import { isInside, poolPathRefusal } from "../../model/host-paths.ts";
+import type { PoolPlace } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
 
+/** Folders of the daemon, and the other pools of the node. */
+export type ForbiddenPlaces = { protectedPaths: readonly string[]; otherPools: readonly PoolPlace[] };
+
 /**
- * `invalid` when `root`, links followed, is in a folder of the system, in a protected one (its `pools` excepted), or
- * around one. Nothing of `root` need be there yet. Returns the real path.
+ * `invalid` when `root`, links followed, is in a folder of the system, in a protected one (its `pools` excepted), in
+ * another pool, or around one: a pool takes what it does not know in its folder for leftovers. Nothing of `root` need be
+ * there yet. Returns the real path.
  */
-export async function requireAllowedPlace(root: string, protectedPaths: readonly string[]): Promise<string> {
+export async function requireAllowedPlace(
+	root: string,
+	{ protectedPaths, otherPools }: ForbiddenPlaces,
+): Promise<string> {
 	const real = await resolved(root);
 	const refuse = (why: string) =>
 		new AppError(
@@ -29,8 +37,21 @@ export async function requireAllowedPlace(root: string, protectedPaths: readonly
 			throw refuse("It is inside the folder of LimiQuantix itself.");
 		if (isInside(folder, real)) throw refuse("The folder of LimiQuantix is inside it.");
 	}
+	for (const place of otherPools) {
+		const folder = await realPlace(place);
+		const named = `storage pool "${place.name}"`;
+		if (isInside(real, folder)) throw refuse(`It is inside the folder of ${named} (${folder}).`);
+		if (isInside(folder, real)) throw refuse(`The folder of ${named} (${folder}) is inside it.`);
+	}
 	return real;
 }
+
+/** Where a pool really is; as written, when its links lead nowhere now. */
+export const realPlace = (place: PoolPlace): Promise<string> =>
+	resolved(place.path).catch((error) => {
+		if (error instanceof AppError) return place.path;
+		throw error;
+	});
 
 /** Makes `path` and the missing folders above it, each 0711: QEMU's user passes through, nobody lists them. */
 export async function makeFolders(path: string): Promise<void> {

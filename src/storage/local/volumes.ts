@@ -210,6 +210,19 @@ export class LocalVolumes {
 		};
 	}
 
+	async damaged(ids: readonly string[]): Promise<{ id: string; error: AppError }[]> {
+		const found: { id: string; error: AppError }[] = [];
+		for (const id of ids) {
+			try {
+				await this.attachInfo(id);
+			} catch (error) {
+				if (!(error instanceof AppError)) throw error;
+				found.push({ id, error });
+			}
+		}
+		return found;
+	}
+
 	/** Ids of the volumes that rest directly on it. A record that cannot be read is an error: it might be one of them. */
 	async dependants(kind: BackingRecord["kind"], id: string): Promise<string[]> {
 		const found: string[] = [];

@@ -1,0 +1,130 @@
+/**
+ * Several pools on one node: none inside another, whatever links and mounts say, and no file of one is taken over by
+ * another. Real files and real names for them.
+ */
+import { expect, test } from "bun:test";
+import { link, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { MiB } from "../../lib/units.ts";
+import { fails, makeImage, newId, pattern } from "../conformance.ts";
+import type { PoolPlace, StorageDriver } from "../driver.ts";
+import { openLocal, temporaryFolder } from "./testing/local-pool.ts";
+
+const empty = { kind: "empty" } as const;
+const raw = "raw" as const;
+
+/** Pools that know of each other, as the node's do. */
+function node(folder: string) {
+	const places: PoolPlace[] = [];
+	return {
+		places,
+		async pool(name: string, path = join(folder, name)): Promise<StorageDriver> {
+			const place = { poolId: newId(), name, path, wasReady: false };
+			places.push(place);
+			const otherPools = () => places.filter((other) => other !== place);
+			const driver = await openLocal(path, { poolId: place.poolId, otherPools });
+			place.wasReady = true;
+			return driver;
+		},
+	};
+}
+
+async function refused(driver: StorageDriver, path: string): Promise<string> {
+	const [answer] = await driver.adoptableFiles([{ path, format: raw }]);
+	const refusal = answer && "refusal" in answer ? answer.refusal : "";
+	expect(refusal).not.toBe("");
+	const before = await driver.listVolumes();
+	await expect(driver.adoptVolume(newId(), { path, format: raw })).rejects.toMatchObject({ message: refusal });
+	expect(await driver.listVolumes()).toEqual(before);
+	return refusal;
+}
+
+test("no file is taken over that is in another pool, or a part of one under any name", async () => {
+	await using folder = await temporaryFolder();
+	const { pool } = node(folder.path);
+	const [first, second] = [await pool("first"), await pool("second")];
+	const { id } = await second.createVolume(newId(), { format: raw, sizeBytes: MiB, source: empty });
+	const { source } = await second.attachInfo(id);
+	expect(await refused(first, source.path)).toContain("folder of a storage pool");
+	// By way of a link to its folder.
+	await symlink(join(folder.path, "second"), join(folder.path, "alias"));
+	await refused(first, source.path.replace("/second/", "/alias/"));
+	// Not a volume, and all the same inside of the pool.
+	const stray = join(folder.path, "second", "stray.raw");
+	await writeFile(stray, pattern(MiB));
+	await refused(first, stray);
+	// Another name of the same file, outside of every pool.
+	await link(source.path, join(folder.path, "second-name.raw"));
+	expect(await refused(first, join(folder.path, "second-name.raw"))).toContain(`volume ${id} of storage pool "second"`);
+	expect(await refused(second, join(folder.path, "second-name.raw"))).toContain(`is volume ${id} already`);
+	const image = await makeImage(second, pattern(MiB));
+	await link(await second.imagePath(image), join(folder.path, "image.raw"));
+	expect(await refused(first, join(folder.path, "image.raw"))).toContain(`image ${image}`);
+	expect(await readFile(source.path)).toHaveLength(MiB);
+});
+
+test("a file that another pool has taken over is its volume, and stays when somebody else's is deleted", async () => {
+	await using folder = await temporaryFolder();
+	const { pool, places } = node(folder.path);
+	const [first, second] = [await pool("first"), await pool("second")];
+	const path = join(folder.path, "theirs.raw");
+	await writeFile(path, pattern(MiB));
+	const { id } = await second.adoptVolume(newId(), { path, format: raw });
+	expect(await refused(first, path)).toContain(`volume ${id} of storage pool "second"`);
+	// While the other pool's disk is away nobody knows which files are its.
+	await rename(join(folder.path, "second"), join(folder.path, "away"));
+	await fails("storage", first.adoptableFiles([{ path, format: raw }]));
+	await fails("storage", first.adoptVolume(newId(), { path, format: raw }));
+	// A pool that never came to be holds nothing.
+	places.splice(1, 1, { poolId: newId(), name: "never", path: join(folder.path, "never"), wasReady: false });
+	expect(await first.adoptableFiles([{ path, format: raw }])).toEqual([{ sizeBytes: MiB }]);
+});
+
+test("two at once: one file becomes one volume", async () => {
+	await using folder = await temporaryFolder();
+	const driver = await node(folder.path).pool("pool");
+	const path = join(folder.path, "theirs.raw");
+	await writeFile(path, pattern(MiB));
+	const ends = await Promise.allSettled([1, 2, 3].map(() => driver.adoptVolume(newId(), { path, format: raw })));
+	expect(ends.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+	expect(await driver.listVolumes()).toHaveLength(1);
+});
+
+test("no pool inside another or around one, also by way of links", async () => {
+	await using folder = await temporaryFolder();
+	const at = (name: string) => join(folder.path, name);
+	await mkdir(at("outer"));
+	await symlink(at("outer"), at("link"));
+	const { pool, places } = node(folder.path);
+	const outer = await pool("outer");
+	const { id } = await outer.createVolume(newId(), { format: raw, sizeBytes: MiB, source: empty });
+	for (const path of ["link/inner", "link/volumes/.tmp-1", `link/volumes/${id}/inner`, "outer/inner", "link"]) {
+		expect(await fails(path === "link" ? "in-use" : "invalid", pool("inner", at(path)))).toContain(
+			path === "link" ? "another storage pool" : 'inside the folder of storage pool "outer"',
+		);
+		places.splice(1);
+	}
+	await mkdir(at("above/below"), { recursive: true });
+	await symlink(at("above/below"), at("lower"));
+	await pool("lower", at("lower/pool"));
+	expect(await fails("invalid", pool("above", at("above")))).toContain('storage pool "lower"');
+	expect(await readdir(at("outer"))).not.toContain("inner");
+	expect((await outer.getVolume(id))?.sizeBytes).toBe(MiB);
+});
+
+test("a pool that came to be inside of another is not tidied away", async () => {
+	await using folder = await temporaryFolder();
+	const { pool, places } = node(folder.path);
+	await pool("outer");
+	await pool("inner");
+	const [outer, inner] = places;
+	if (!outer || !inner) throw new Error("two pools were made");
+	// Somebody moves it there, behind a link.
+	const hidden = join(folder.path, "outer", "volumes", ".tmp-hidden");
+	await rename(inner.path, hidden);
+	await symlink(hidden, inner.path);
+	await openLocal(outer.path, { poolId: outer.poolId, otherPools: () => [inner] });
+	expect((await stat(hidden)).isDirectory()).toBe(true);
+	await openLocal(outer.path, { poolId: outer.poolId, otherPools: () => [] });
+	expect(await readdir(join(outer.path, "volumes"))).toEqual([]);
+});
