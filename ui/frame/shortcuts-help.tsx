@@ -18,6 +18,7 @@ export function ShortcutsHelp() {
 		["t", t.shortcuts.tasks],
 		["?", t.shortcuts.help],
 		["Esc", t.shortcuts.escape],
+		["Ctrl Alt Esc", t.shortcuts.leaveConsole],
 	];
 	return (
 		<Dialog

@@ -15,3 +15,5 @@ function media(query: string): ReadonlySignal<boolean> {
 export const isPhone = media("(width <= 640px)");
 /** The side bar becomes a drawer. */
 export const isNarrow = media("(width <= 900px)");
+/** Fingers, beside whatever else there is. */
+export const hasTouch = media("(any-pointer: coarse)");

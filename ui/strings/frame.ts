@@ -59,5 +59,6 @@ export const frame = {
 		createVm: "Create a VM",
 		tasks: "Show or hide the tasks",
 		escape: "Close what is open",
+		leaveConsole: "In a console: get the keyboard back",
 	},
 } as const;

@@ -12,6 +12,8 @@ export class MockVnc {
 	private stage: "version" | "security" | "init" | "normal" = "version";
 	/** Keysyms of the keys that went down, for tests. */
 	readonly keys: number[] = [];
+	/** Each key event: "+ffe3" went down, "-ffe3" came up. */
+	readonly keyEvents: string[] = [];
 	clipboard = "";
 	private painted = 0;
 
@@ -81,6 +83,7 @@ export class MockVnc {
 		if (type === 4) {
 			const key = this.take(8);
 			if (!key) return false;
+			this.keyEvents.push(`${key.getUint8(1) === 1 ? "+" : "-"}${key.getUint32(4).toString(16)}`);
 			if (key.getUint8(1) === 1) {
 				this.keys.push(key.getUint32(4));
 				this.send(this.picture());

@@ -3,17 +3,20 @@
  * retries are tested without either.
  *
  *   closed → connecting → connected → waiting → connecting …
- *                 └── waiting (back-off) ── after the last try → failed
+ *                 ├── waiting (back-off) ── after the last try → failed (lost)
+ *                 └── the API says no (no right, no such VM, not running, too many): asking again by itself would
+ *                     change nothing → failed (refused)
  */
 import { type Signal, signal } from "@preact/signals";
-import { toApiError } from "../../../api/errors.ts";
+import { type ApiError, toApiError } from "../../../api/errors.ts";
 
 export type ConsoleState =
 	| { name: "closed" }
 	| { name: "connecting"; attempt: number }
 	| { name: "connected"; viewOnly: boolean }
-	| { name: "waiting"; attempt: number; untilMs: number; reason: string }
-	| { name: "failed"; reason: string };
+	/** `lost`: it had been open. */
+	| { name: "waiting"; attempt: number; untilMs: number; lost: boolean; reason: string }
+	| { name: "failed"; why: "refused" | "lost"; reason: string };
 
 /** An open console; `ended` resolves with why when it ends by itself. */
 export type OpenConsole = { viewOnly: boolean; ended: Promise<string>; close(): void };
@@ -27,6 +30,8 @@ export class ConsoleConnection {
 	private open: OpenConsole | null = null;
 	/** Changes with every start and stop; what belongs to an older one is dropped. */
 	private turn = 0;
+	/** Since `start`, it was open at least once. */
+	private wasOpen = false;
 	private timer: ReturnType<typeof setTimeout> | null = null;
 
 	constructor(
@@ -41,6 +46,7 @@ export class ConsoleConnection {
 		const { name } = this.state.peek();
 		if (name === "connecting" || name === "connected") return;
 		this.stop();
+		this.wasOpen = false;
 		void this.attempt(1, this.turn);
 	}
 
@@ -59,7 +65,10 @@ export class ConsoleConnection {
 		try {
 			open = await this.openConsole();
 		} catch (error) {
-			if (turn === this.turn) this.again(number, toApiError(error).message, turn);
+			if (turn !== this.turn) return;
+			const known = toApiError(error);
+			if (isFinal(known)) this.state.value = { name: "failed", why: "refused", reason: known.message };
+			else this.again(number, known.message, turn);
 			return;
 		}
 		if (turn !== this.turn) {
@@ -67,6 +76,7 @@ export class ConsoleConnection {
 			return;
 		}
 		this.open = open;
+		this.wasOpen = true;
 		this.state.value = { name: "connected", viewOnly: open.viewOnly };
 		const since = this.nowMs();
 		const reason = await open.ended;
@@ -78,12 +88,16 @@ export class ConsoleConnection {
 	private again(failed: number, reason: string, turn: number): void {
 		const delay = delaysMs[failed];
 		if (delay === undefined) {
-			this.state.value = { name: "failed", reason };
+			this.state.value = { name: "failed", why: "lost", reason };
 			return;
 		}
-		this.state.value = { name: "waiting", attempt: failed + 1, untilMs: this.nowMs() + delay, reason };
+		const [attempt, untilMs, lost] = [failed + 1, this.nowMs() + delay, this.wasOpen];
+		this.state.value = { name: "waiting", attempt, untilMs, lost, reason };
 		this.timer = this.schedule(() => {
 			if (turn === this.turn) void this.attempt(failed + 1, turn);
 		}, delay);
 	}
 }
+
+/** An answer of the API that another try does not change; a node that is away (5xx, none at all) comes back. */
+const isFinal = ({ status }: ApiError): boolean => status >= 400 && status < 500 && status !== 408;

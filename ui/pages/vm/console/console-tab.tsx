@@ -11,6 +11,7 @@ import { consoleText as t } from "../../../strings/console.ts";
 import { vm as vmText } from "../../../strings/vm.ts";
 import { obstacleOf } from "../vm-actions.ts";
 import { ConsoleConnection, type ConsoleState } from "./connection.ts";
+import { HeldKeys } from "./held-keys.ts";
 import type { Screen } from "./rfb.ts";
 import { ConsoleToolbar } from "./toolbar.tsx";
 import "./console.css";
@@ -22,6 +23,7 @@ export function ConsoleTab({ vm }: { vm: Vm }) {
 	const [clipboard, setClipboard] = useState("");
 	const [fit, setFit] = useState(() => readStored("local", "console.fit", true));
 	const [viewOnly, setViewOnly] = useState(false);
+	const [held] = useState(() => new HeldKeys());
 	const wanted = useRef({ viewOnly });
 	wanted.current = { viewOnly };
 	// While it starts there is no screen yet.
@@ -75,11 +77,17 @@ export function ConsoleTab({ vm }: { vm: Vm }) {
 				class="console__area"
 				data-captures-keys
 				onKeyDownCapture={(event) => {
-					if (event.key !== "Escape" || !event.ctrlKey || !event.altKey) return;
+					if (event.key !== "Escape" || !event.ctrlKey || !event.altKey) {
+						held.down(event);
+						return;
+					}
 					event.preventDefault();
 					event.stopPropagation();
+					held.releaseAll();
 					frame.current?.querySelector<HTMLElement>(".console__toolbar button")?.focus();
 				}}
+				onKeyUpCapture={(event) => held.up(event)}
+				onFocusOutCapture={() => held.releaseAll()}
 			>
 				<div
 					ref={target}
@@ -115,7 +123,7 @@ function Overlay({ state, onRetry }: { state: ConsoleState; onRetry: () => void 
 		case "waiting":
 			return (
 				<div class="console__overlay" role="status">
-					<p>{t.waiting(state.reason)}</p>
+					<p>{state.lost ? t.waiting(state.reason) : t.waitingFirst(state.reason)}</p>
 					<Countdown untilMs={state.untilMs} />
 					<Button onClick={onRetry}>{t.retryNow}</Button>
 				</div>
@@ -123,9 +131,9 @@ function Overlay({ state, onRetry }: { state: ConsoleState; onRetry: () => void 
 		case "failed":
 			return (
 				<div class="console__overlay" role="alert">
-					<EmptyState icon={PlugZap} title={t.failed} text={state.reason}>
+					<EmptyState icon={PlugZap} title={state.why === "refused" ? t.refusedTitle : t.failed} text={state.reason}>
 						<Button kind="primary" onClick={onRetry}>
-							{t.reconnect}
+							{state.why === "refused" ? t.tryAgain : t.reconnect}
 						</Button>
 					</EmptyState>
 				</div>

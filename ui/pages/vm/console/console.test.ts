@@ -1,6 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { ApiError } from "../../../api/errors.ts";
 import { ConsoleConnection, type OpenConsole } from "./connection.ts";
-import { combinations, typeText } from "./keys.ts";
+import { HeldKeys } from "./held-keys.ts";
+import { combinations, keys, typeText } from "./keys.ts";
+import { filler, keysOfChange, textChange } from "./touch-typing.ts";
 
 describe("typeText", () => {
 	test("letters, signs and lines as on a US keyboard", () => {
@@ -28,13 +31,14 @@ describe("typeText", () => {
 });
 
 describe("ConsoleConnection", () => {
-	function make(results: ("open" | "fail")[]) {
+	function make(results: ("open" | "fail" | Error)[]) {
 		let now = 0;
 		const timers: { run: () => void; ms: number }[] = [];
 		const opened: { end: (reason: string) => void; closed: boolean }[] = [];
 		const connection = new ConsoleConnection(
 			async (): Promise<OpenConsole> => {
-				if (results.shift() !== "open") throw new Error("no");
+				const result = results.shift();
+				if (result !== "open") throw result instanceof Error ? result : new Error("no");
 				const entry = { end: (_: string) => {}, closed: false };
 				const ended = new Promise<string>((resolve) => {
 					entry.end = resolve;
@@ -67,7 +71,7 @@ describe("ConsoleConnection", () => {
 		pass(60_000);
 		opened[0]?.end("gone");
 		await settle();
-		expect(connection.state.value).toMatchObject({ name: "waiting", attempt: 1, reason: "gone" });
+		expect(connection.state.value).toMatchObject({ name: "waiting", attempt: 1, lost: true, reason: "gone" });
 		expect(timers[0]?.ms).toBe(500);
 		await fire();
 		expect(connection.state.value.name).toBe("connected");
@@ -83,7 +87,34 @@ describe("ConsoleConnection", () => {
 			await fire();
 		}
 		expect(waits).toEqual([1000, 2000, 4000, 8000, 15_000, 30_000, 30_000]);
-		expect(connection.state.value).toEqual({ name: "failed", reason: "no" });
+		expect(connection.state.value).toEqual({ name: "failed", why: "lost", reason: "no" });
+	});
+
+	test("what the API refuses is not asked again by itself, but may be by hand", async () => {
+		for (const status of [403, 404, 409, 429]) {
+			const refusal = new ApiError("why", { status, code: "x", operation: "vmConsoleTicketCreate" });
+			const { connection, timers, settle } = make([refusal, "open"]);
+			connection.start();
+			await settle();
+			expect(connection.state.value).toEqual({ name: "failed", why: "refused", reason: "why" });
+			expect(timers).toEqual([]);
+			connection.start();
+			await settle();
+			expect(connection.state.value.name).toBe("connected");
+		}
+	});
+
+	test("a node that is away is asked again; what never opened was not lost", async () => {
+		const away = new ApiError("away", { status: 503, code: "unavailable", operation: "vmConsoleTicketCreate" });
+		const offline = new ApiError("offline", { status: 0, code: "offline", operation: "vmConsoleTicketCreate" });
+		const { connection, settle, fire } = make([away, offline, "open"]);
+		connection.start();
+		await settle();
+		expect(connection.state.value).toMatchObject({ name: "waiting", lost: false, reason: "away" });
+		await fire();
+		expect(connection.state.value).toMatchObject({ name: "waiting", lost: false, reason: "offline" });
+		await fire();
+		expect(connection.state.value.name).toBe("connected");
 	});
 
 	test("a stop while it opens closes what was opened", async () => {
@@ -103,4 +134,37 @@ describe("ConsoleConnection", () => {
 		await settle();
 		expect(opened.length).toBe(1);
 	});
+});
+
+describe("HeldKeys", () => {
+	test("what is still down is released once, the last first", () => {
+		const target = new EventTarget();
+		const released: string[] = [];
+		target.addEventListener("keyup", (event) => released.push((event as Event & { code: string }).code));
+		const held = new HeldKeys((code) => Object.assign(new Event("keyup"), { code }));
+		for (const code of ["ControlLeft", "KeyA", "AltLeft", "AltLeft", ""]) held.down({ code, key: "", target });
+		held.up({ code: "KeyA" });
+		held.releaseAll();
+		held.releaseAll();
+		expect(released).toEqual(["AltLeft", "ControlLeft"]);
+	});
+});
+
+describe("on-screen keyboards", () => {
+	const codes = (before: string, after: string) =>
+		keysOfChange(textChange(before, after)).map((stroke) => stroke.map(({ code, keysym }) => code || keysym).join("+"));
+
+	test("letters, corrections and deletions are keys", () => {
+		expect(codes(filler, `${filler}a`)).toEqual(["KeyA"]);
+		expect(codes(`${filler}a`, `${filler}aB`)).toEqual(["ShiftLeft+KeyB"]);
+		expect(codes(`${filler}teh`, `${filler}the `)).toEqual(["Backspace", "Backspace", "KeyH", "KeyE", "Space"]);
+		expect(codes(filler, filler.slice(2))).toEqual(["Backspace", "Backspace"]);
+		expect(codes(filler, filler)).toEqual([]);
+	});
+	test("what no US keyboard has goes by its keysym", () => {
+		expect(codes("", "é€")).toEqual([String(0xe9), String(0x010020ac)]);
+		expect(codes("😀", "😁")).toEqual(["Backspace", String(0x0101f601)]);
+	});
+	test("a line ends with Enter", () =>
+		expect(keysOfChange({ deleted: 0, typed: "\n" })[0]?.[0]?.keysym).toBe(keys.enter.keysym));
 });
