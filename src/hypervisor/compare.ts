@@ -25,6 +25,10 @@ export type Finding = DomainDifference & { step: LiveStep };
 const nextStart = "This takes effect when the VM is next started.";
 const manual = "LimiQuantix did not make this device and leaves it alone.";
 
+/** What starts when is decided by us: a domain that libvirt starts by itself runs although a person stopped it. */
+export const compareAutostart = (found: boolean): DomainDifference[] =>
+	found ? [{ field: "libvirt.autostart", wanted: "off", found: "on", repair: "automatic" }] : [];
+
 /** `found` gets the ids of `wanted` where a device without an id of ours is plainly the same (path, MAC address). */
 export function compareFacts(wanted: DomainFacts, actual: DomainFacts): Finding[] {
 	const found = withMatchedIds(wanted, actual);

@@ -42,6 +42,8 @@ export type DomainState = {
 	/** libvirt's reason in words: "crashed", "io-error", "shutdown", "destroyed" … */
 	reason: string;
 	persistent: boolean;
+	/** libvirt starts it with the host by itself. Of a domain of ours that is wrong: `define` takes it away. */
+	autostart: boolean;
 	/** True when the domain carries our metadata. */
 	ours: boolean;
 	/** Generation in our metadata: of the persistent definition, and of what runs (null when stopped). */
@@ -84,7 +86,7 @@ export type HypervisorInfo = {
  * One difference between the spec and what libvirt has. `field` is a path in the spec: "name", "firmware", "tpm",
  * "cpu.vcpus", "cpu.maxVcpus", "cpu.model", "accelerator", "memory.sizeBytes", "memory.maxSizeBytes", "bootOrder",
  * "cloudInit", "disks[ID]" (there or not), "disks[ID].path" …, "cdroms[ID].path", "nics[ID].bridge" …; "device" is one
- * that we did not make.
+ * that we did not make, "libvirt.autostart" that libvirt would start it by itself.
  */
 export type DomainDifference = {
 	field: string;
@@ -107,7 +109,10 @@ export interface HypervisorDriver {
 	listDomains(): Promise<DomainState[]>;
 	/** Null when there is no such domain. */
 	getDomain(id: string): Promise<DomainState | null>;
-	/** Defines or redefines the persistent domain. Idempotent. Does not touch a running one. */
+	/**
+	 * Defines or redefines the persistent domain, and sees to it that nobody but us starts it. Idempotent. Does not touch
+	 * a running one.
+	 */
 	define(domain: DomainSpec): Promise<void>;
 	/** Starts the defined domain (paused when asked). Already running, or paused, is not an error and changes nothing. */
 	start(id: string, options: { paused: boolean }): Promise<void>;

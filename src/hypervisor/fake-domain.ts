@@ -26,6 +26,8 @@ export type FakeDomain = {
 	guest: FakeGuest;
 	startedAtMs: number;
 	foreign: ForeignDomain | null;
+	/** libvirt starts it with the host. */
+	autostart: boolean;
 	/** Sizes that disks were grown to, by device id. */
 	diskSizes: Map<string, number>;
 	/** Bytes that go to whoever has the serial console open. */
@@ -43,6 +45,7 @@ export function stateOf(domain: FakeDomain): DomainState {
 		powerState: domain.powerState,
 		reason: domain.reason,
 		persistent: true,
+		autostart: domain.autostart,
 		ours: version !== null,
 		definedGeneration: domain.defined?.generation ?? null,
 		runningGeneration: domain.running?.generation ?? null,
@@ -60,6 +63,7 @@ export const newDomain = (id: string): FakeDomain => ({
 	guest: { ...obedient },
 	startedAtMs: 0,
 	foreign: null,
+	autostart: false,
 	diskSizes: new Map(),
 	serialReaders: new Set(),
 });

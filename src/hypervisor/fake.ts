@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
-import { compareFacts } from "./compare.ts";
+import { compareAutostart, compareFacts } from "./compare.ts";
 import type {
 	DomainDifference,
 	DomainEvent,
@@ -117,6 +117,11 @@ export class FakeHypervisor implements HypervisorDriver {
 		if (version) change(version);
 	}
 
+	/** As `virsh autostart` does. */
+	setAutostart(id: string): void {
+		this.#get(id).autostart = true;
+	}
+
 	/** Size that a disk was grown to, or undefined. */
 	diskSize(id: string, diskId: string): number | undefined {
 		return this.#get(id).diskSizes.get(diskId);
@@ -224,9 +229,10 @@ export class FakeHypervisor implements HypervisorDriver {
 			const domain = this.#get(wanted.id);
 			const version = domain.running ?? domain.defined;
 			if (!version) throw new AppError("wrong-state", "The fake has no XML of foreign domains.");
-			return compareFacts(wantedFacts(wanted), version.facts).map(({ step: _, ...difference }) =>
+			const differences = compareFacts(wantedFacts(wanted), version.facts).map(({ step: _, ...difference }) =>
 				domain.running ? difference : { ...difference, repair: "automatic" as const },
 			);
+			return [...differences, ...compareAutostart(domain.autostart)];
 		});
 	}
 
@@ -365,6 +371,7 @@ export class FakeHypervisor implements HypervisorDriver {
 
 	#define(wanted: DomainSpec): void {
 		const domain = this.#domains.get(wanted.id) ?? newDomain(wanted.id);
+		domain.autostart = false;
 		domain.defined = structuredClone({
 			facts: wantedFacts(wanted),
 			generation: wanted.generation,

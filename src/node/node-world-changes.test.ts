@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
 import { clusterIds } from "../testing/fixtures.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
+import { intervals } from "./limits.ts";
 
 const running = async (world: NodeWorld, plan: Parameters<NodeWorld["createVm"]>[0] = {}) => {
 	if (!world.node) await world.boot();
@@ -47,6 +48,26 @@ test("a pause because of a disk error says so; nobody wished for it", async () =
 	await world.act("vm.resume", id);
 	await world.settle();
 	expect(status(world, id)).toMatchObject({ powerState: "running", reason: null });
+});
+
+test("that libvirt starts a VM by itself is taken back, of running and stopped ones, over a restart too", async () => {
+	await using world = await NodeWorld.open();
+	const [on, off] = [await running(world), await running(world)];
+	await world.act("vm.stop", off);
+	await world.settle();
+	const flags = async () => Promise.all([on, off].map(async (id) => (await world.hypervisor.getDomain(id))?.autostart));
+	for (const after of ["resync", "restart"] as const) {
+		world.hypervisor.setAutostart(on);
+		world.hypervisor.setAutostart(off);
+		expect(await flags()).toEqual([true, true]);
+		if (after === "resync") world.clock.advance(intervals.resyncMs + 1);
+		else await world.boot();
+		await world.settleLoops();
+		expect(await flags()).toEqual([false, false]);
+	}
+	expect([status(world, on).powerState, status(world, off).powerState]).toEqual(["running", "stopped"]);
+	expect(world.hypervisor.calls.filter((call) => /^(start|destroy|reset) /.test(call))).toHaveLength(3);
+	expect(await world.problems()).toEqual([]);
 });
 
 test("started and stopped from outside: shown as it is, never undone", async () => {

@@ -1,7 +1,7 @@
 /**
  * Looking at a VM that no task owns: reads what libvirt has, repairs what is safe to repair, reports what differs.
- * Safe is making the definition anew (missing, or of an older generation, or changed behind our back while the VM is
- * off): that touches nothing that runs. A running VM is never changed from here: its differences are reported and go
+ * Safe is making the definition anew (missing, of an older generation, started by libvirt itself, or changed behind our
+ * back while the VM is off): that touches nothing that runs. A running VM is never changed from here: its differences are reported and go
  * away with the next start.
  */
 import type { DomainState } from "../hypervisor/driver.ts";
@@ -69,7 +69,7 @@ async function repairAndCompare(
 ): Promise<Found> {
 	// Never made (a create that failed), or on its way out: there is nothing to compare with.
 	const known = vm.status.observedGeneration > 0 && !vm.deleting;
-	const stale = known && (domain === null || domain.definedGeneration !== vm.generation);
+	const stale = known && (domain === null || domain.definedGeneration !== vm.generation || domain.autostart);
 	if (!known || (!stale && !compare)) return { domain, differences: null, definedGeneration: null };
 	const { context } = parts;
 	try {

@@ -10,7 +10,7 @@ import { settleVm } from "./vm-settle.ts";
 
 const now = "2030-01-01T00:00:00.000Z";
 const domain = (powerState: PowerState, reason = "unknown"): DomainState => ({
-	...{ id: "x", name: "x", powerState, reason, persistent: true, ours: true },
+	...{ id: "x", name: "x", powerState, reason, persistent: true, autostart: false, ours: true },
 	...{ definedGeneration: 1, runningGeneration: 1 },
 });
 

@@ -11,7 +11,7 @@ import { planVm, type VmStep, type VmView } from "./vm-plan.ts";
 const volume = fixtureVolume({ phase: "ready", allocatedBytes: 0 });
 const vm = fixtureVm({ spec: fixtureVmSpec({ disks: [diskOf(volume.id, 0)] }) });
 const domain = (powerState: PowerState, reason = "unknown"): DomainState => ({
-	...{ id: vm.id, name: vm.name, powerState, reason, persistent: true, ours: true },
+	...{ id: vm.id, name: vm.name, powerState, reason, persistent: true, autostart: false, ours: true },
 	...{ definedGeneration: 1, runningGeneration: null },
 });
 const prepared: VmStep["kind"][] = ["prepare-networks", "prepare-seed", "define"];

@@ -153,7 +153,8 @@ export class VmQueues implements VolumeUsers {
 export function differs(vm: Vm, domain: DomainState | null): boolean {
 	const { powerState, observedGeneration, taskId } = vm.status;
 	if (taskId !== null) return true;
-	if (observedGeneration > 0 && domain?.definedGeneration !== vm.generation && !vm.deleting) return true;
+	const isDefined = domain?.definedGeneration === vm.generation && !domain.autostart;
+	if (observedGeneration > 0 && !isDefined && !vm.deleting) return true;
 	if (domain === null || !isActive(domain)) return powerState !== "stopped" && powerState !== "failed";
 	return powerState !== (domain.powerState === "paused" ? "paused" : "running");
 }

@@ -16,8 +16,12 @@ const atOnce = 8;
 export async function describeDomain(client: LibvirtClient, id: string): Promise<DomainState | null> {
 	try {
 		const domain = await client.domainLookupByUuid(id);
-		const [state, persistent] = await Promise.all([client.domainGetState(domain), client.domainIsPersistent(domain)]);
-		return await describe(client, domain, state, persistent);
+		const [state, persistent, autostart] = await Promise.all([
+			client.domainGetState(domain),
+			client.domainIsPersistent(domain),
+			client.domainGetAutostart(domain),
+		]);
+		return await describe(client, domain, state, { persistent, autostart });
 	} catch (error) {
 		if (isAppError(error, "not-found")) return null;
 		throw error;
@@ -26,11 +30,13 @@ export async function describeDomain(client: LibvirtClient, id: string): Promise
 
 /** A domain that goes while we look is left out. */
 export async function describeAll(client: LibvirtClient): Promise<DomainState[]> {
-	const [domains, transient, figures] = await Promise.all([
+	const [domains, starting, transient, figures] = await Promise.all([
 		client.connectListAllDomains(),
+		client.connectListAllDomains(listDomainsFlags.autostart),
 		client.connectListAllDomains(listDomainsFlags.transient),
 		client.connectGetAllDomainStats(statsGroups.state, statsFlags.noWait),
 	]);
+	const automatic = new Set(starting.map((domain) => domain.uuid));
 	const passing = new Set(transient.map((domain) => domain.uuid));
 	const states = new Map(figures.map(({ domain, stats }) => [domain.uuid, stateFrom(stats)]));
 	const found: DomainState[] = [];
@@ -39,7 +45,10 @@ export async function describeAll(client: LibvirtClient): Promise<DomainState[]>
 		for (let domain = queue.shift(); domain; domain = queue.shift()) {
 			const state = states.get(domain.uuid);
 			const described = state
-				? await describe(client, domain, state, !passing.has(domain.uuid))
+				? await describe(client, domain, state, {
+						persistent: !passing.has(domain.uuid),
+						autostart: automatic.has(domain.uuid),
+					})
 				: await describeDomain(client, domain.uuid);
 			if (described) found.push(described);
 		}
@@ -57,7 +66,7 @@ async function describe(
 	client: LibvirtClient,
 	domain: DomainRef,
 	{ state, reason }: DomainStateInfo,
-	persistent: boolean,
+	{ persistent, autostart }: Pick<DomainState, "persistent" | "autostart">,
 ): Promise<DomainState> {
 	const active = isActive(state);
 	const [defined, running] = await Promise.all([
@@ -70,6 +79,7 @@ async function describe(
 		powerState: powerStateOf(state, reason),
 		reason,
 		persistent,
+		autostart,
 		ours: defined !== null || running !== null,
 		definedGeneration: defined?.generation || null,
 		runningGeneration: running?.generation || null,

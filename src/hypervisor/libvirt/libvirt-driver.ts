@@ -10,7 +10,7 @@ import { availableParallelism, totalmem } from "node:os";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import { compareFacts, withMatchedIds } from "../compare.ts";
+import { compareAutostart, compareFacts, withMatchedIds } from "../compare.ts";
 import type {
 	DomainDifference,
 	DomainEvent,
@@ -126,8 +126,9 @@ class LibvirtDriver implements HypervisorDriver {
 		await prepareFolder(domain.folder, qemuUser);
 		await takeVariables(machine, known?.nvramPath ?? null);
 		await this.#client.domainDefineXMLFlags(domainXml(machine));
-		// What starts when is ours to decide; a domain that was adopted may have been told otherwise.
-		if (known && !known.ours) await this.#client.domainSetAutostart({ uuid: domain.id }, false);
+		// Each time: one that was adopted, or that somebody changed with virsh, would start with the host by itself. A
+		// definition keeps this flag, so if the process ends right here, whoever looks next finds it and defines again.
+		await this.#client.domainSetAutostart({ uuid: domain.id }, false);
 	}
 
 	async start(id: string, { paused }: { paused: boolean }): Promise<void> {
@@ -198,10 +199,14 @@ class LibvirtDriver implements HypervisorDriver {
 
 	async compare(domain: DomainSpec): Promise<DomainDifference[]> {
 		const active = isActive((await this.#state(domain.id)).state);
-		const found = await this.#read(domain.id, active ? 0 : xmlFlags.inactive);
-		return compareFacts(wantedFacts(domain), found.facts).map(({ step: _, ...difference }) =>
+		const [found, autostart] = await Promise.all([
+			this.#read(domain.id, active ? 0 : xmlFlags.inactive),
+			this.#client.domainGetAutostart({ uuid: domain.id }),
+		]);
+		const differences = compareFacts(wantedFacts(domain), found.facts).map(({ step: _, ...difference }) =>
 			active ? difference : { ...difference, repair: "automatic" as const },
 		);
+		return [...differences, ...compareAutostart(autostart)];
 	}
 
 	async changeMedia(id: string, cdromId: string, path: string | null): Promise<void> {

@@ -21,7 +21,7 @@ afterAll(async () => {
 test("its domain is foreign, and cannot be adopted", async () => {
 	expect(await lab.driver.listDomains()).toEqual([
 		{
-			...{ id, name: "test", powerState: "running", reason: "unknown", persistent: true },
+			...{ id, name: "test", powerState: "running", reason: "unknown", persistent: true, autostart: false },
 			...{ ours: false, definedGeneration: null, runningGeneration: null },
 		},
 	]);

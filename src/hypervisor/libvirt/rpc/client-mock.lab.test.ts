@@ -82,7 +82,9 @@ describe("libvirt's mock hypervisor", () => {
 		await client.domainReboot(domain);
 		await client.domainShutdownFlags(domain);
 		expect(await client.domainGetState(domain)).toEqual({ state: "shutoff", reason: "shutdown" });
+		expect(await client.domainGetAutostart(domain)).toBe(false);
 		await client.domainSetAutostart(domain, true);
+		expect(await client.domainGetAutostart(domain)).toBe(true);
 		await client.domainRename(domain, "renamed");
 		await client.domainUndefineFlags(domain, 0);
 		expect((await failureOf(client.domainGetState(domain))).code).toBe("not-found");

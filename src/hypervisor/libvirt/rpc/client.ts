@@ -13,8 +13,8 @@
  *   domain-calls.ts   connectListAllDomains, domainLookupByUuid, domainLookupByName, domainDefineXMLFlags,
  *                     domainUndefineFlags, domainCreateWithFlags, domainDestroyFlags, domainShutdownFlags, domainReboot,
  *                     domainReset, domainSuspend, domainResume, domainGetState, domainGetInfo, domainGetXMLDesc,
- *                     domainIsPersistent, domainSnapshotNum, domainSetAutostart, domainRename, domainGetJobInfo, domainAbortJob,
- *                     connectGetAllDomainStats
+ *                     domainIsPersistent, domainSnapshotNum, domainGetAutostart, domainSetAutostart, domainRename,
+ *                     domainGetJobInfo, domainAbortJob, connectGetAllDomainStats
  *   device-calls.ts   domainAttachDeviceFlags, domainDetachDeviceFlags, domainDetachDeviceAlias, domainUpdateDeviceFlags,
  *                     domainSetVcpusFlags, domainSetMemoryFlags, domainBlockResize, domainGetBlockInfo,
  *                     domainInterfaceAddresses, domainSetMetadata, domainGetMetadata, domainSendKey, domainScreenshot,

@@ -153,6 +153,12 @@ export const domainCalls = (caller: Caller) => {
 				options,
 			),
 
+		domainGetAutostart: (domain: DomainTarget, options?: CallOptions): Promise<boolean> =>
+			caller.call(
+				domainCall("domainGetAutostart", domain, undefined, quickMs, (r) => r.int() !== 0),
+				options,
+			),
+
 		domainSetAutostart: (domain: DomainTarget, autostart: boolean, options?: CallOptions): Promise<void> =>
 			caller.call(
 				{

@@ -35,6 +35,7 @@ export const listDomainsFlags = {
 	paused: 32,
 	shutoff: 64,
 	other: 128,
+	autostart: 1024,
 } as const;
 export const listNetworksFlags = { inactive: 1, active: 2, persistent: 4, transient: 8 } as const;
 export const consoleFlags = { force: 1, safe: 2 } as const;

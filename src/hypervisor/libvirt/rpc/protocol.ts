@@ -21,6 +21,7 @@ export const procedures = {
 	nodeGetInfo: 6,
 	connectGetCapabilities: 7,
 	domainGetXMLDesc: 14,
+	domainGetAutostart: 15,
 	domainGetInfo: 16,
 	domainLookupByName: 23,
 	domainLookupByUuid: 24,
