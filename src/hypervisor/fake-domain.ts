@@ -68,10 +68,15 @@ export const newDomain = (id: string): FakeDomain => ({
 	serialReaders: new Set(),
 });
 
-/** Just enough XML to see which files it has open. */
+/** Just enough XML to see which files it has open, and which NICs are plugged in where. */
 export function xmlOf(domain: FakeDomain): string {
-	const disks = (domain.running ?? domain.defined)?.facts.disks.map((disk) => `<source file="${disk.path}"/>`) ?? [];
-	return `<domain type="fake"><uuid>${domain.id}</uuid>${disks.join("")}</domain>\n`;
+	const facts = (domain.running ?? domain.defined)?.facts;
+	const disks = facts?.disks.map((disk) => `<source file="${disk.path}"/>`) ?? [];
+	const nics = [
+		...(facts?.nics.map(({ mac, bridge }) => ({ mac, bridge })) ?? []),
+		...(domain.foreign?.nics.map(({ mac, bridge }) => ({ mac, bridge })) ?? []),
+	].map(({ mac, bridge }) => `<mac address="${mac}"/><source bridge="${bridge}"/>`);
+	return `<domain type="fake"><uuid>${domain.id}</uuid>${disks.join("")}${nics.join("")}</domain>\n`;
 }
 
 /** What `applyLive` can and cannot do to the running facts; changes them. */

@@ -7,6 +7,9 @@ export type NetworkHarness = {
 	driver: NetworkDriver;
 	/** A Linux bridge that exists on the host. */
 	bridge: string;
+	/** Plugs something into a bridge, or takes it out again. */
+	plug(bridge: string): Promise<void>;
+	unplug(bridge: string): Promise<void>;
 	close(): Promise<void>;
 };
 
@@ -45,6 +48,18 @@ export function networkConformance(name: string, options: { open(): Promise<Netw
 			await driver.remove(network);
 			expect(await driver.hostBridges()).not.toContain(bridge);
 			expect(await driver.leases(network)).toEqual([]);
+		});
+
+		check("does not pull a network away under what is plugged into it", async () => {
+			const network = { id: id(9), name: "used", config: nat(9) };
+			const { bridge } = await driver.ensure(network);
+			await harness.plug(bridge);
+			await expect(driver.remove(network)).rejects.toMatchObject({ code: "in-use" });
+			expect(await driver.hostBridges()).toContain(bridge);
+			expect(await driver.ensure(network)).toEqual({ bridge });
+			await harness.unplug(bridge);
+			await driver.remove(network);
+			expect(await driver.hostBridges()).not.toContain(bridge);
 		});
 
 		check("has two networks beside each other", async () => {

@@ -6,7 +6,10 @@ export type Lease = { mac: string; address: string; hostname: string | null; exp
 export interface NetworkDriver {
 	/** Makes the network exist and run here; returns the bridge that NICs join. Idempotent. */
 	ensure(network: { id: string; name: string; config: NetworkConfig }): Promise<{ bridge: string }>;
-	/** Missing is not an error. Bridges that we did not make stay. */
+	/**
+	 * Missing is not an error. Bridges that we did not make stay. One of ours into which anything is plugged is `in-use`, and
+	 * stays too.
+	 */
 	remove(network: { id: string; config: NetworkConfig }): Promise<void>;
 	/** DHCP leases of a NAT network; empty for bridges. */
 	leases(network: { id: string; config: NetworkConfig }): Promise<Lease[]>;

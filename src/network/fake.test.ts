@@ -7,6 +7,12 @@ networkConformance("fake", {
 	open: async () => {
 		const driver = new FakeNetworks({ clock: systemClock });
 		driver.bridges.add("br0");
-		return { driver, bridge: "br0", close: async () => {} };
+		return {
+			driver,
+			bridge: "br0",
+			plug: async (bridge) => void driver.plugged.add(bridge),
+			unplug: async (bridge) => void driver.plugged.delete(bridge),
+			close: async () => {},
+		};
 	},
 });

@@ -13,6 +13,8 @@ export class FakeNetworks implements NetworkDriver {
 	readonly faults: Faults;
 	/** Bridges that exist on the host without us. */
 	readonly bridges = new Set<string>();
+	/** Bridges into which something is plugged. */
+	readonly plugged = new Set<string>();
 	/** Leases by network id. */
 	readonly leaseTable = new Map<string, Lease[]>();
 	/** NAT networks that run, by id. */
@@ -40,6 +42,8 @@ export class FakeNetworks implements NetworkDriver {
 
 	remove(network: { id: string; config: NetworkConfig }): Promise<void> {
 		return this.faults.around("remove", network.id, () => {
+			if (this.running.has(network.id) && this.plugged.has(bridgeName(network.id)))
+				throw new AppError("in-use", "Something is still plugged into the network's bridge.");
 			this.running.delete(network.id);
 		});
 	}

@@ -22,8 +22,18 @@ networkConformance("libvirt", {
 	limitMs,
 	open: async () => {
 		const { lab, driver } = await openNetworks("net-conform");
-		await lab.libvirtd.runInNamespace("ip", ["link", "add", "br0", "type", "bridge"]);
-		return { driver, bridge: "br0", close: lab.close };
+		const ip = (...args: string[]) => lab.libvirtd.runInNamespace("ip", ["link", ...args]).then(() => {});
+		await ip("add", "br0", "type", "bridge");
+		return {
+			driver,
+			bridge: "br0",
+			async plug(bridge) {
+				await ip("add", "port0", "type", "veth", "peer", "name", "port1");
+				await ip("set", "port0", "master", bridge);
+			},
+			unplug: () => ip("del", "port0"),
+			close: lab.close,
+		};
 	},
 });
 
@@ -83,6 +93,7 @@ describe("NAT networks on libvirt", () => {
 			code: "network",
 			message: expect.stringContaining("use it"),
 		});
+		await expect(driver.remove(network)).rejects.toMatchObject({ code: "in-use" });
 		expect(await driver.ensure(network)).toEqual({ bridge });
 		await lab.driver.destroy(guest.id);
 		await driver.ensure(other);

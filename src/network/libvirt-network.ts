@@ -71,7 +71,15 @@ export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkD
 			if (config.kind === "bridge") return;
 			await asNetworkError(
 				ifThere(async () => {
-					if (await client.networkIsActive({ uuid: id })) await client.networkDestroy({ uuid: id });
+					if (await client.networkIsActive({ uuid: id })) {
+						// libvirt itself would pull the bridge away under a running VM.
+						const ports = await host.portsOf(bridgeName(id));
+						if (ports.length > 0)
+							throw new AppError("in-use", "Something is still plugged into the network's bridge.", {
+								context: { ports },
+							});
+						await client.networkDestroy({ uuid: id });
+					}
 					await client.networkUndefine({ uuid: id });
 				}, undefined),
 			);

@@ -2,10 +2,14 @@
  * Networks on this node: made at start and when a VM needs them, removed on request. A network's health is written only
  * when it changes.
  */
-import { AppError, toErrorInfo } from "../lib/errors.ts";
+import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Network, NetworkNodeStatus } from "../model/network.ts";
+import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
+import { isActive } from "./vm-plan.ts";
+import type { VolumeUsers } from "./volumes.ts";
 
 export class Networks {
 	readonly #context: NodeContext;
@@ -32,24 +36,85 @@ export class Networks {
 		}
 	}
 
-	async create(networkId: string): Promise<string | null> {
-		await this.bridge(networkId);
+	async create(networkId: string, run: TaskRun): Promise<string | null> {
+		await onceHypervisorAnswers(this.#context, run, () => this.bridge(networkId));
 		return null;
 	}
 
-	async delete(networkId: string): Promise<string | null> {
+	/** `in-use` while a VM has a NIC in it, by its record or only in the process that runs. */
+	async delete(networkId: string, run: TaskRun, users: Pick<VolumeUsers, "whileStill">): Promise<string | null> {
 		const network = this.#context.store.get("network", networkId);
 		if (!network) return null;
-		const users = this.#context.store
-			.all("vm", { nodeId: this.#context.nodeId })
-			.filter((vm) => vm.spec.nics.some((nic) => nic.networkId === networkId));
-		if (users.length > 0)
-			throw new AppError("in-use", `VM "${users[0]?.name}" has a NIC in network "${network.name}".`);
-		await this.#context.locks.run(`network:${networkId}`, () =>
-			limited(this.#context, "Removing the network", limits.networkMs, () => this.#context.network.remove(network)),
-		);
+		const vm = this.#mine().find(({ spec }) => spec.nics.some((nic) => nic.networkId === networkId));
+		if (vm) throw new AppError("in-use", `VM "${vm.name}" has a NIC in network "${network.name}".`);
+		const remove = async () => {
+			await this.#requireUnplugged(network, run.signal, users);
+			await this.#context.locks.run(`network:${networkId}`, () =>
+				limited(this.#context, "Removing the network", limits.networkMs, () => this.#context.network.remove(network)),
+			);
+		};
+		// A bridge that was there before us stays, with whatever is plugged into it.
+		if (network.config.kind === "bridge") await this.#context.network.remove(network);
+		else await onceHypervisorAnswers(this.#context, run, remove);
 		await this.#context.propose({ kind: "networkGone", id: networkId });
 		return null;
+	}
+
+	/** A guest may keep a NIC that was taken out of its VM's record. Domains that others made may use our bridge, too. */
+	async #requireUnplugged(
+		network: Network,
+		signal: AbortSignal,
+		users: Pick<VolumeUsers, "whileStill">,
+	): Promise<void> {
+		const bridge = this.#known(network.id)?.bridge;
+		if (!bridge) return;
+		const domains = await limited(this.#context, "Listing the VMs", limits.readMs, () =>
+			this.#context.hypervisor.listDomains(),
+		);
+		for (const domain of domains.filter(isActive)) {
+			if (!(await this.#hasPlugged(domain.id, [bridge]))) continue;
+			const vm = this.#context.store.get("vm", domain.id);
+			// Taking it out may be under way: what counts is how that ends.
+			const stays = !vm || (await users.whileStill(vm.id, signal, () => this.#hasPlugged(vm.id, [bridge])));
+			if (!stays) continue;
+			const kept = vm ? `VM "${vm.name}" has kept a NIC` : `VM "${domain.name}", which was made elsewhere, has a NIC`;
+			throw new AppError("in-use", `${kept} in network "${network.name}": stop that VM first.`);
+		}
+	}
+
+	/** `in-use` when another VM's guest has kept a NIC with a MAC address that is now this VM's. */
+	async requireFreeMacs(vm: Vm): Promise<void> {
+		const macs = vm.spec.nics.map((nic) => nic.mac);
+		if (macs.length === 0) return;
+		for (const other of this.#mine()) {
+			const { pendingRestart, observedGeneration, taskId, powerState } = other.status;
+			const behind = pendingRestart || observedGeneration !== other.generation || taskId !== null;
+			if (other.id === vm.id || (!behind && powerState !== "unknown")) continue;
+			const state = await limited(this.#context, "Reading a VM's state", limits.readMs, () =>
+				this.#context.hypervisor.getDomain(other.id),
+			);
+			if (!isActive(state) || !(await this.#hasPlugged(other.id, macs))) continue;
+			throw new AppError(
+				"in-use",
+				`VM "${other.name}" has kept a NIC with a MAC address that is now this VM's: stop that VM first.`,
+			);
+		}
+	}
+
+	async #hasPlugged(vmId: string, marks: readonly string[]): Promise<boolean> {
+		try {
+			const xml = await limited(this.#context, "Reading a VM's definition", limits.readMs, () =>
+				this.#context.hypervisor.domainXml(vmId),
+			);
+			return marks.some((mark) => xml.includes(mark));
+		} catch (error) {
+			if (isAppError(error, "not-found")) return false;
+			throw error;
+		}
+	}
+
+	#mine(): Vm[] {
+		return this.#context.store.all("vm", { nodeId: this.#context.nodeId });
 	}
 
 	async #ensure(network: Network): Promise<string> {

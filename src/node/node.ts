@@ -93,8 +93,8 @@ class LocalNode {
 			"volume.delete": (id, run) => volumes.delete(id, run),
 			"image.import": (id, run) => images.import(id, run),
 			"image.delete": (id) => images.delete(id),
-			"network.create": (id) => this.#networks.create(id),
-			"network.delete": (id) => this.#networks.delete(id),
+			"network.create": (id, run) => this.#networks.create(id, run),
+			"network.delete": (id, run) => this.#networks.delete(id, run, this.#queues),
 			"pool.create": (id) => this.#pools.create(id),
 			"pool.delete": (id) => this.#pools.delete(id),
 		};

@@ -7,7 +7,7 @@ import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Task } from "../model/task.ts";
 import type { Progress } from "../storage/driver.ts";
 import type { NodeContext } from "./context.ts";
-import { intervals } from "./limits.ts";
+import { bounds, intervals, limits } from "./limits.ts";
 
 type Report = { progress: number | null; message: string | null };
 
@@ -133,5 +133,26 @@ export class TaskRun {
 		}
 	}
 }
+
+/** Does `work`; where libvirt is away, waits for it and does it again, as often as limits.ts allows. */
+export async function onceHypervisorAnswers<T>(
+	{ connection }: NodeContext,
+	run: Pick<TaskRun, "say" | "signal">,
+	work: () => Promise<T>,
+): Promise<T> {
+	for (let waits = 1; ; waits++) {
+		const { epoch } = connection;
+		try {
+			return await work();
+		} catch (error) {
+			const away = !connection.connected || connection.epoch !== epoch;
+			if (!isAppError(error, "unavailable") || !away || waits > bounds.hypervisorWaits) throw error;
+			run.say(waitsForHypervisor);
+			await connection.wait(limits.hypervisorWaitMs, run.signal);
+		}
+	}
+}
+
+export const waitsForHypervisor = "Waits for libvirt, which does not answer";
 
 export const canceledByPerson = (): AppError => new AppError("canceled", "Canceled.");

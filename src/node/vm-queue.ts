@@ -37,7 +37,7 @@ import { limited } from "./context.ts";
 import { bounds, limits } from "./limits.ts";
 import { patchVm, reportVm } from "./status.ts";
 import type { TaskBoard } from "./task-board.ts";
-import type { TaskRun } from "./task-run.ts";
+import { type TaskRun, waitsForHypervisor } from "./task-run.ts";
 import { lookAtVm } from "./vm-look.ts";
 import { planError, planVm, type VmStep, type VmView } from "./vm-plan.ts";
 import { settleVm } from "./vm-settle.ts";
@@ -118,7 +118,7 @@ export class VmQueue {
 			};
 			const onAbort = () => giveUp(signal.reason);
 			const timer = clock.schedule(limits.exclusiveWaitMs, () =>
-				giveUp(new AppError("timeout", "The VM that uses the volume was busy for too long.")),
+				giveUp(new AppError("timeout", "The VM was busy for too long.")),
 			);
 			const stopWaiting = () => {
 				timer.cancel();
@@ -218,7 +218,7 @@ export class VmQueue {
 			} catch (error) {
 				const libvirtAway = !context.connection.connected || context.connection.epoch !== epoch;
 				if (!isAppError(error, "unavailable") || !libvirtAway || ++waits > bounds.hypervisorWaits) throw error;
-				run.say("Waits for libvirt, which does not answer");
+				run.say(waitsForHypervisor);
 				await context.connection.wait(limits.hypervisorWaitMs, run.signal);
 			}
 		}

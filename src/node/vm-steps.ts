@@ -65,6 +65,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			break;
 		case "prepare-networks":
 			run.bridges = await prepareNetworks(parts.networks, vm);
+			await parts.networks.requireFreeMacs(vm);
 			break;
 		case "prepare-seed":
 			await prepareSeed(parts, vm);
