@@ -136,8 +136,13 @@ export function checkCreate(values: CreateValues, refs: Refs): Record<string, st
 	if (node && (values.memoryBytes ?? 0) > node.status.memoryBytes) {
 		errors["/memoryBytes"] = settings.overMemory(formatBytes(node.status.memoryBytes));
 	}
-	if (values.maxVcpus !== null && values.maxVcpus < (values.vcpus ?? 0)) errors["/maxVcpus"] = settings.maxBelow;
+	// Said under both: each is shown once it was typed into. A size chosen from the list has no field of its own.
+	if (values.maxVcpus !== null && values.maxVcpus < (values.vcpus ?? 0)) {
+		if (values.size === "custom") errors["/vcpus"] ??= settings.aboveMax(String(values.maxVcpus));
+		errors["/maxVcpus"] = settings.maxBelow;
+	}
 	if (values.maxMemoryBytes !== null && values.maxMemoryBytes < (values.memoryBytes ?? 0)) {
+		if (values.size === "custom") errors["/memoryBytes"] ??= settings.aboveMax(formatBytes(values.maxMemoryBytes));
 		errors["/maxMemoryBytes"] = settings.maxBelow;
 	}
 	const image = imageOf(values, refs);
@@ -242,7 +247,7 @@ export function planOf(values: CreateValues, refs: Refs): Plan {
 	if (image && !iso) {
 		const say = values.fullCopy || values.format === "raw" ? t.plan.fullCopy : t.plan.copy;
 		steps.push(say(image.name, size, poolName(image.poolId)));
-	} else steps.push(t.plan.emptyDisk(size, poolName(values.poolId)));
+	} else if (values.imageId !== "") steps.push(t.plan.emptyDisk(size, poolName(values.poolId)));
 	for (const disk of values.extraDisks) {
 		const volume = refs.volumes.find(({ id }) => id === disk.volumeId);
 		if (disk.kind === "new") steps.push(t.plan.emptyDisk(formatBytes(disk.sizeBytes ?? 0), poolName(disk.poolId)));

@@ -83,6 +83,23 @@ describe("creating a VM", () => {
 		expect(empty.steps).toContain("It is not connected to any network.");
 	});
 
+	test("no disk is promised before an image, or none, is chosen", () => {
+		for (const values of [initialValues(networkId), { ...base, imageId: "" }])
+			expect(planOf(values, refs).steps.filter((step) => step.includes("disk"))).toEqual([]);
+		expect(planOf({ ...base, imageId: iso.id }, refs).steps[0]).toBe(
+			"An empty 20 GiB disk is made in the default pool.",
+		);
+	});
+
+	test("more than the maximum is said where it is typed", () => {
+		const over = { ...base, size: "custom" as const, vcpus: 8, maxVcpus: 4, memoryBytes: 8 * GiB, maxMemoryBytes: GiB };
+		const errors = checkCreate({ ...over, diskBytes: 20 * GiB }, refs);
+		expect(Object.keys(errors).sort()).toEqual(["/maxMemoryBytes", "/maxVcpus", "/memoryBytes", "/vcpus"]);
+		expect(errors["/vcpus"]).toBe("More than the maximum (4). Raise that first.");
+		const preset = checkCreate({ ...base, size: "xlarge", vcpus: 8, maxVcpus: 4 }, refs);
+		expect(Object.keys(preset)).toEqual(["/maxVcpus"]);
+	});
+
 	test("more memory than the node has left is a warning", () => {
 		expect(planOf({ ...base, memoryBytes: 127 * GiB }, refs).warnings[0]).toContain("128 GiB");
 	});

@@ -1,4 +1,5 @@
 /** What saving would do, and when; shown as soon as something differs. */
+import { useEffect } from "preact/hooks";
 import type { Vm } from "../../../api/types.ts";
 import { Button } from "../../../components/button.tsx";
 import type { Form } from "../../../components/form.ts";
@@ -34,7 +35,13 @@ type Props = {
 };
 
 export function SaveBar({ vm, form, before, obstacle, onRevert }: Props) {
-	if (!form.dirty.value) return null;
+	const shown = form.dirty.value;
+	useEffect(() => {
+		// It came up over what is being typed into: the field moves above it (scroll-margin in settings.css).
+		const field = document.activeElement;
+		if (shown && field?.closest(".settings")) field.scrollIntoView({ block: "nearest" });
+	}, [shown]);
+	if (!shown) return null;
 	const changes = changesByTime(before, form.values.value);
 	const stopped = vm.status.powerState === "stopped" || vm.status.powerState === "failed";
 	const line = (label: string, keys: readonly (keyof SettingsValues)[]) =>

@@ -1,6 +1,6 @@
 /** All settings of a VM in one form: what changes is said before it is saved. */
 import { Trash2 } from "lucide-preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { toastSuccess } from "../../../api/notify.ts";
 import type { Vm } from "../../../api/types.ts";
@@ -21,6 +21,7 @@ import { FormError } from "../../../components/form-error.tsx";
 import { Card, Notice, Stack } from "../../../components/layout.tsx";
 import { SizeField } from "../../../components/size-field.tsx";
 import { hashGuestPassword } from "../../../lib/cloud-init.ts";
+import { useUnloadGuard } from "../../../lib/unload-guard.ts";
 import { href } from "../../../routes.ts";
 import { common } from "../../../strings/common.ts";
 import { settings as t } from "../../../strings/settings.ts";
@@ -28,14 +29,21 @@ import { vm as vmText } from "../../../strings/vm.ts";
 import { updateVm } from "../update.ts";
 import { deleteAction, obstacleOf } from "../vm-actions.ts";
 import { BootOrder } from "./boot-order.tsx";
+import { changesOn, draftOf, keepDraft, readDraft } from "./draft.ts";
 import { SaveBar } from "./save-bar.tsx";
 import { checkSettings, type SettingsValues, settingsOf, settingsUpdate } from "./values.ts";
 import "./settings.css";
 
-/** The form starts from the VM as it was when it was opened, and anew after each save or when asked. */
+/**
+ * The form starts from the VM as it was when it was opened, with what was changed before and not saved, and anew after
+ * each save or when asked.
+ */
 export function SettingsTab({ vm }: { vm: Vm }) {
 	const [{ base, turn }, setBase] = useState({ base: vm, turn: 0 });
-	const restart = (from: Vm) => setBase({ base: from, turn: turn + 1 });
+	const restart = (from: Vm) => {
+		keepDraft(vm.id, null);
+		setBase({ base: from, turn: turn + 1 });
+	};
 	return <SettingsForm key={turn} vm={vm} base={base} onReset={() => restart(vm)} onSaved={restart} />;
 }
 
@@ -45,9 +53,10 @@ function SettingsForm({ vm, base, onReset, onSaved }: FormProps) {
 	const { route } = useLocation();
 	const node = useCollection("node").one(vm.nodeId).value;
 	const [before] = useState(() => settingsOf(base));
+	const [draft] = useState(() => readDraft(vm.id));
 	const form = useForm<SettingsValues>({
 		initial: before,
-		validate: (values) => checkSettings(values, node?.status.memoryBytes ?? null),
+		validate: (values) => checkSettings(before, values, node?.status.memoryBytes ?? null),
 		async submit(values) {
 			const update = await settingsUpdate(before, values, hashGuestPassword);
 			if (!update) return;
@@ -57,6 +66,15 @@ function SettingsForm({ vm, base, onReset, onSaved }: FormProps) {
 		},
 		fieldOf: (path) => path.replace(/^\/cloudInit\/users\/(\d+)\/sshKeys\/\d+$/, "/cloudInit/users/$1/sshKeys"),
 	});
+	const [restored] = useState(() => {
+		const changes = changesOn(before, draft);
+		if (changes) form.set(changes);
+		return changes !== null;
+	});
+	const values = form.values.value;
+	const dirty = form.dirty.value;
+	useEffect(() => keepDraft(vm.id, draftOf(base.generation, before, values)), [values]);
+	useUnloadGuard(dirty);
 	const obstacle = obstacleOf("update", "vmUpdate", vm);
 	const changedMeanwhile = vm.generation > base.generation && !form.busy.value;
 	const deletion = deleteAction(vm, () => route(href("vms")));
@@ -81,6 +99,11 @@ function SettingsForm({ vm, base, onReset, onSaved }: FormProps) {
 						}
 					>
 						{common.staleEdit}
+					</Notice>
+				)}
+				{restored && dirty && !changedMeanwhile && (
+					<Notice tone={draft && draft.generation < base.generation ? "warning" : "info"}>
+						{draft && draft.generation < base.generation ? t.draftOlder : t.draft}
 					</Notice>
 				)}
 				<FormError form={form} title={t.failed} />

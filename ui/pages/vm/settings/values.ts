@@ -2,6 +2,7 @@
 import { MiB } from "../../../../src/lib/units.ts";
 import type { Vm, VmUpdate } from "../../../api/types.ts";
 import { type CloudInitForm, checkCloudInit, cloudInitFormOf, cloudInitSpecOf } from "../../../lib/cloud-init.ts";
+import { formatBytes } from "../../../lib/format.ts";
 import { fits, namePattern } from "../../../lib/patterns.ts";
 import { common } from "../../../strings/common.ts";
 import { settings as t } from "../../../strings/settings.ts";
@@ -46,7 +47,12 @@ export const settingsOf = ({ name, description, tags, spec }: Vm): SettingsValue
 
 const maxVcpus = 512;
 
-export function checkSettings(values: SettingsValues, nodeMemoryBytes: number | null): Record<string, string> {
+/** What does not fit together is said under the field that was changed, or under both. */
+export function checkSettings(
+	before: SettingsValues,
+	values: SettingsValues,
+	nodeMemoryBytes: number | null,
+): Record<string, string> {
 	const errors: Record<string, string> = checkCloudInit(values.cloudInit);
 	const range = (path: string, value: number | null, min: number, max: number) => {
 		if (value === null || !Number.isInteger(value) || value < min || value > max) {
@@ -56,11 +62,18 @@ export function checkSettings(values: SettingsValues, nodeMemoryBytes: number | 
 	if (!fits(namePattern, values.name)) errors["/name"] = common.nameInvalid;
 	range("/vcpus", values.vcpus, 1, maxVcpus);
 	range("/maxVcpus", values.maxVcpus, 1, maxVcpus);
-	if ((values.maxVcpus ?? 0) < (values.vcpus ?? 0)) errors["/maxVcpus"] ??= t.maxBelow;
+	if ((values.maxVcpus ?? 0) < (values.vcpus ?? 0)) {
+		if (values.vcpus !== before.vcpus) errors["/vcpus"] ??= t.aboveMax(String(values.maxVcpus ?? 0));
+		if (values.maxVcpus !== before.maxVcpus) errors["/maxVcpus"] ??= t.maxBelow;
+	}
 	if ((values.memoryBytes ?? 0) < 32 * MiB) errors["/memoryBytes"] = t.memoryMin;
-	if ((values.maxMemoryBytes ?? 0) < (values.memoryBytes ?? 0)) errors["/maxMemoryBytes"] = t.maxBelow;
+	if ((values.maxMemoryBytes ?? 0) < (values.memoryBytes ?? 0)) {
+		const most = formatBytes(values.maxMemoryBytes ?? 0);
+		if (values.memoryBytes !== before.memoryBytes) errors["/memoryBytes"] ??= t.aboveMax(most);
+		if (values.maxMemoryBytes !== before.maxMemoryBytes) errors["/maxMemoryBytes"] ??= t.maxBelow;
+	}
 	if (nodeMemoryBytes !== null && (values.memoryBytes ?? 0) > nodeMemoryBytes) {
-		errors["/memoryBytes"] = t.overMemory(`${Math.floor(nodeMemoryBytes / MiB / 1024)} GiB`);
+		errors["/memoryBytes"] = t.overMemory(formatBytes(nodeMemoryBytes));
 	}
 	range("/autostart/order", values.autostartOrder, 0, 9999);
 	range("/autostart/delayMs", values.autostartDelaySeconds, 0, 3600);
