@@ -25,7 +25,7 @@ const bin = join(repository, "node_modules/.bin");
 
 const protobuf: Generator = {
 	name: "protobuf",
-	outputs: ["src/gen/command_pb.ts"],
+	outputs: ["src/gen/command_pb.ts", "src/gen/peer_pb.ts"],
 	async generate(outputRoot) {
 		await run(join(bin, "buf"), ["generate", "--template", "buf.gen.yaml", "--output", outputRoot], {
 			timeoutMs: 60_000,

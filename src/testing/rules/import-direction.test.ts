@@ -18,7 +18,7 @@ const allowed: Record<string, string[]> = {
 	"src/control": ["src/lib", "src/model", "src/store"],
 	"src/auth": ["src/lib", "src/model", "src/store"],
 	"src/node": ["src/lib", "src/model", "src/store", ...drivers],
-	"src/peer": ["src/lib", "src/model", "src/store", "src/node", "src/control", "src/auth", "src/gen"],
+	"src/peer": ["src/lib", "src/model", "src/raft", "src/store", "src/node", "src/control", "src/auth", "src/gen"],
 	"src/console": [
 		"src/lib",
 		"src/model",
