@@ -126,6 +126,8 @@ test("a report moves volumes and images only where a report may", () => {
 	expect(volumePhaseObstacle("deleting", "ready")).not.toBeNull();
 	expect(volumePhaseObstacle("deleting", "error")).toBeNull();
 	expect(volumePhaseObstacle("ready", "pending")).not.toBeNull();
+	expect(volumePhaseObstacle("error", "pending")).not.toBeNull();
+	expect(volumePhaseObstacle("creating", "pending")).toBeNull();
 	expect(imagePhaseObstacle("uploading", "importing")).toBeNull();
 	expect(imagePhaseObstacle("ready", "uploading")).not.toBeNull();
 	expect(imagePhaseObstacle("deleting", "ready")).not.toBeNull();

@@ -10,12 +10,15 @@ export function poolPhase(pool: Pick<Pool, "phase" | "nodeIds" | "nodes">): Pool
 	return reports.every((node) => node.health === "error" || node.health === "unmounted") ? "error" : "degraded";
 }
 
-/** Whether a node may report that a volume went from one phase to another. Deleting is entered by a person only. */
+/**
+ * Whether a node may report that a volume went from one phase to another. Deleting is entered by a person only; pending
+ * again is what was being made with a VM and was called off: the VM's next start makes it.
+ */
 export function volumePhaseObstacle(from: Volume["phase"], to: Volume["phase"]): string | null {
 	if (from === to) return null;
 	if (to === "deleting") return "Only a request to delete it makes a volume deleting.";
 	if (from === "deleting" && to !== "error") return "The volume is being deleted.";
-	if (to === "pending") return "A volume does not become pending again.";
+	if (to === "pending" && from !== "creating") return "A volume does not become pending again.";
 	return null;
 }
 

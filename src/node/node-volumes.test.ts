@@ -221,3 +221,71 @@ test("volume: a whole copy into another pool; nothing else is left there", async
 	expect(world.pools.get(poolId)?.images.size).toBe(0);
 	expect(await world.problems()).toEqual([]);
 });
+
+test("volume: the disk of a VM whose making was called off waits for the VM's start, and is no failure", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const imageId = await readyImage(world);
+	const release = world.driver.hold("createVolume");
+	const copy = { source: { kind: "image" as const, imageId, fullCopy: true } };
+	const { id, taskId, volumeIds } = await world.createVm({ volumes: [copy, {}] });
+	await world.until(() => world.driver.calls.includes("createVolume"));
+	await world.act("vm.stop", id);
+	await world.settle();
+	expect(world.taskOf(taskId)).toMatchObject({ state: "canceled", message: "Overtaken by a stop." });
+	const phases = () => volumeIds.map((volumeId) => world.volume(volumeId)).map(({ phase, error }) => [phase, error]);
+	expect(phases()).toEqual([
+		["pending", null],
+		["pending", null],
+	]);
+	release();
+	await world.settle();
+	world.clock.advance(60_000);
+	await world.settleLoops();
+	expect(phases()[0]).toEqual(["pending", null]);
+	expect(world.vm(id).status).toMatchObject({ powerState: "stopped", error: null });
+	expect(await world.problems()).toEqual([]);
+	await world.act("vm.start", id);
+	await world.settle();
+	expect(phases().map(([phase]) => phase)).toEqual(["ready", "ready"]);
+	expect(world.vm(id).status.powerState).toBe("running");
+});
+
+/** A VM is being made, and its second disk is detached before its turn. */
+async function detachedInTheMaking(world: NodeWorld): Promise<{ id: string; release: () => void }> {
+	await world.boot();
+	const imageId = await readyImage(world);
+	const release = world.driver.hold("createVolume");
+	const copy = { source: { kind: "image" as const, imageId, fullCopy: true } };
+	const { id, volumeIds } = await world.createVm({ volumes: [copy, copy], start: false });
+	await world.until(() => world.driver.calls.includes("createVolume"));
+	await world.update(id, (spec) => ({ ...spec, disks: spec.disks.slice(0, 1) }));
+	return { id: volumeIds[1] ?? "", release };
+}
+
+test("volume: a disk that is detached while its VM is made is made all the same", async () => {
+	await using world = await NodeWorld.open();
+	const { id, release } = await detachedInTheMaking(world);
+	release();
+	await world.settle();
+	world.clock.advance(30_000);
+	await world.settleLoops();
+	expect(world.volume(id)).toMatchObject({ phase: "ready", vmId: null, error: null });
+	expect(await world.problems()).toEqual([]);
+});
+
+test("volume: deleting a detached disk ends its making", async () => {
+	await using world = await NodeWorld.open();
+	const { id, release } = await detachedInTheMaking(world);
+	release();
+	await world.settle();
+	const held = world.driver.hold("createVolume");
+	world.clock.advance(30_000);
+	await world.until(() => world.volume(id).phase === "creating");
+	const task = await remove(world, "volume", id);
+	held();
+	await world.settle();
+	expect(world.taskOf(task).state).toBe("succeeded");
+	expect(world.store.get("volume", id)).toBeNull();
+	expect(await world.problems()).toEqual([]);
+});

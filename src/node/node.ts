@@ -148,7 +148,7 @@ class LocalNode {
 	async #resync(): Promise<void> {
 		this.#board.load();
 		this.#runner.offerAll();
-		await sweep(this.#context);
+		await sweep(this.#context, this.#queues.volumes);
 		await this.#queues.resync();
 		await this.#status.refresh();
 	}

@@ -18,6 +18,9 @@ import { Bell, withLimit } from "./wait.ts";
 
 type Source = { kind: "empty" } | CopySource;
 
+/** What the making of a volume needs of the task that it is part of. */
+export type MakingRun = Pick<TaskRun, "signal" | "say" | "setCancelable" | "progress">;
+
 /** What volumes need to know of VMs. The VM queues give it. */
 export interface VolumeUsers {
 	/** Runs `work` while nothing else happens to the VM; `active` says whether it runs. */
@@ -31,6 +34,8 @@ export class Volumes {
 	readonly #pools: Pools;
 	readonly #users: VolumeUsers;
 	readonly #imageBell = new Bell();
+	/** Being made without a task, by id. */
+	readonly #detached = new Map<string, AbortController>();
 
 	constructor(context: NodeContext, pools: Pools, users: VolumeUsers) {
 		this.#context = context;
@@ -57,8 +62,11 @@ export class Volumes {
 		this.#imageBell.ring();
 	}
 
-	/** Makes the volume by its source. Done already is done. Failure is recorded with the volume, and thrown. */
-	async make(volumeId: string, run: TaskRun): Promise<void> {
+	/**
+	 * Makes the volume by its source. Done already is done. Failure is recorded with the volume, and thrown. Called off is
+	 * no failure: the volume waits to be made, as before.
+	 */
+	async make(volumeId: string, run: MakingRun): Promise<void> {
 		const { store, locks } = this.#context;
 		const source = store.get("volume", volumeId)?.source;
 		const cloned = source?.kind === "clone" ? store.get("volume", source.volumeId) : null;
@@ -72,7 +80,7 @@ export class Volumes {
 		});
 	}
 
-	async #makeLocked(volumeId: string, run: TaskRun): Promise<void> {
+	async #makeLocked(volumeId: string, run: MakingRun): Promise<void> {
 		const { store } = this.#context;
 		const volume = store.get("volume", volumeId);
 		if (!volume) throw new AppError("not-found", "The volume does not exist any more.");
@@ -94,13 +102,34 @@ export class Volumes {
 			const left = store.get("volume", volumeId);
 			// On its way out, an error would take it back.
 			if (!this.#context.stopping.aborted && left && left.phase !== "deleting")
-				await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "error", error: toErrorInfo(error) });
+				await this.#notMade(left, toErrorInfo(error));
 			throw error;
 		}
 	}
 
+	async #notMade({ id, phase }: Volume, error: ErrorInfo): Promise<void> {
+		if (error.code !== "canceled") await this.#context.propose({ kind: "volumeStatus", id, phase: "error", error });
+		else if (phase === "creating")
+			await this.#context.propose({ kind: "volumeStatus", id, phase: "pending", error: null });
+	}
+
+	/**
+	 * Begins to make a volume that belongs to no task any more: it was detached from its VM before the VM's task had come to
+	 * it. Nobody waits for it, so its record says how it ends.
+	 */
+	makeDetached(volumeId: string): void {
+		if (this.#detached.has(volumeId)) return;
+		const abort = new AbortController();
+		const signal = AbortSignal.any([abort.signal, this.#context.stopping]);
+		const run: MakingRun = { signal, say() {}, setCancelable: async () => {}, progress() {} };
+		this.#detached.set(volumeId, abort);
+		this.make(volumeId, run)
+			.catch((error) => this.#context.logger.info("a detached volume was not made", { volumeId, error }))
+			.finally(() => this.#detached.delete(volumeId));
+	}
+
 	/** What the volume is made of, there and ready; an image that is being imported is waited for. */
-	async #sourceOf(volume: Volume, run: TaskRun): Promise<Source> {
+	async #sourceOf(volume: Volume, run: MakingRun): Promise<Source> {
 		const { source } = volume;
 		if (source.kind === "empty") return { kind: "empty" };
 		if (source.kind === "snapshot")
@@ -117,7 +146,7 @@ export class Volumes {
 		return { kind: isImage ? "image" : "volume", id: origin.id, fullCopy: source.fullCopy, poolId: origin.poolId };
 	}
 
-	async #waitForImage(imageId: string, run: TaskRun): Promise<void> {
+	async #waitForImage(imageId: string, run: MakingRun): Promise<void> {
 		for (;;) {
 			const image = this.#context.store.get("image", imageId);
 			if (image?.phase !== "importing" && image?.phase !== "uploading") return;
@@ -128,7 +157,7 @@ export class Volumes {
 		}
 	}
 
-	async #createByDriver(driver: StorageDriver, volume: Volume, source: Source, run: TaskRun): Promise<VolumeInfo> {
+	async #createByDriver(driver: StorageDriver, volume: Volume, source: Source, run: MakingRun): Promise<VolumeInfo> {
 		const { id, format, sizeBytes } = volume;
 		const what = `Copying to volume "${volume.name}"`;
 		if (source.kind === "empty" || !source.fullCopy)
@@ -151,7 +180,7 @@ export class Volumes {
 
 	/** A copy of a whole disk: at most two at once, cancelable, with progress; ended when it stands still. */
 	async heavy<T>(
-		run: TaskRun,
+		run: MakingRun,
 		what: string,
 		work: (signal: AbortSignal, progress: TaskRun["progress"]) => Promise<T>,
 	): Promise<T> {
@@ -180,13 +209,15 @@ export class Volumes {
 		});
 	}
 
-	/** A VM could not be made: volumes of it that nobody else makes are not "pending" any more. */
+	/**
+	 * A VM could not be made: volumes of it that nobody else makes are not "pending" any more. If it was called off they
+	 * are: the VM's next start makes them.
+	 */
 	async giveUp(vm: Vm, error: ErrorInfo, board: Pick<TaskBoard, "find">): Promise<void> {
 		for (const { volumeId } of vm.spec.disks) {
 			const volume = this.#context.store.get("volume", volumeId);
 			if (volume?.vmId !== vm.id || (volume.phase !== "pending" && volume.phase !== "creating")) continue;
-			if (board.find("volume.create", volumeId) === null)
-				await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "error", error });
+			if (board.find("volume.create", volumeId) === null) await this.#notMade(volume, error);
 		}
 	}
 
@@ -280,6 +311,7 @@ export class Volumes {
 
 	/** Deletes the volume in its pool, not its record. `in-use` when others depend on it. Gone already is done. */
 	async deleteFile(volumeId: string): Promise<void> {
+		this.#detached.get(volumeId)?.abort(new AppError("canceled", "It is being deleted."));
 		await this.#context.locks.run(`volume:${volumeId}`, async () => {
 			const volume = this.#context.store.get("volume", volumeId);
 			if (!volume) return;

@@ -42,7 +42,11 @@ function poolProblems(store: Store, poolId: string, pool: FakePool): string[] {
 	for (const volume of volumes.values()) {
 		const here = pool.volumes.has(volume.id);
 		if (volume.phase === "ready" && !here) found.push(`volume ${volume.name} is ready and has no file`);
-		if (volume.phase !== "ready" && volume.phase !== "error") found.push(`volume ${volume.name} is ${volume.phase}`);
+		const vm = volume.vmId === null ? null : store.get("vm", volume.vmId);
+		// A VM whose making was called off: its next start makes the volume.
+		const waits = volume.phase === "pending" && !here && vm?.status.observedGeneration === 0;
+		if (volume.phase !== "ready" && volume.phase !== "error" && !waits)
+			found.push(`volume ${volume.name} is ${volume.phase}`);
 		const size = pool.volumes.get(volume.id)?.content.length;
 		if (volume.phase === "ready" && size !== undefined && size > volume.sizeBytes)
 			found.push(`volume ${volume.name} has ${size} bytes, and its record says ${volume.sizeBytes}`);
