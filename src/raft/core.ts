@@ -24,7 +24,15 @@ import {
 
 /** A message that waits until the hard state of `hardVersion` and the entries up to `index` are durable. */
 export type Waiting = { message: Message; hardVersion: number; index: number };
-export type PersistUnderWay = { token: number; hardVersion: number; lastIndex: number; truncateAfter: number | null };
+export type PersistUnderWay = {
+	token: number;
+	hardVersion: number;
+	/** Where the durable log ends when it is done. */
+	lastIndex: number;
+	truncateAfter: number | null;
+	/** Nothing of the log is written. */
+	hardStateOnly: boolean;
+};
 /** Reads that were begun together. `from` null: this node's own, `request` is the caller's token. */
 export type PendingRead = { from: NodeId | null; request: number; askedAt: number };
 export type ReadRound = { round: number; index: number; reads: PendingRead[] };
@@ -103,6 +111,7 @@ export type Core = {
 	nextToken: number;
 	/** The last write found no space: no retry before this tick. */
 	noSpaceUntil: number | null;
+	noSpaceSince: number;
 	readonly dropped: { invalid: number; otherCluster: number; removed: number };
 };
 
@@ -169,6 +178,7 @@ export function createCore(options: RaftOptions): Core {
 		persisting: null,
 		nextToken: 1,
 		noSpaceUntil: null,
+		noSpaceSince: 0,
 		dropped: { invalid: 0, otherCluster: 0, removed: 0 },
 	};
 	core.inert = core.committedConfiguration.configuration.removed.includes(core.nodeId);

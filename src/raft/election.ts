@@ -29,6 +29,8 @@ export function becomeFollower(core: Core, term: number, leader: NodeId | null):
 export function mayCampaign(core: Core): boolean {
 	if (core.inert || core.installing !== null || core.term >= maxTerm) return false;
 	if (core.recovering && !planted(core, "recovering-campaigns")) return false;
+	// Its vote for itself cannot be written: terms would be used up for nothing.
+	if (core.noSpaceUntil !== null && core.hardVersion > core.durableHardVersion) return false;
 	return (
 		isVoter(core) ||
 		isLeaving(core) ||

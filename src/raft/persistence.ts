@@ -75,6 +75,7 @@ export function takePersist(core: Core): Persist | null {
 		hardVersion: core.hardVersion,
 		lastIndex: alone ? log.durableIndex : log.handedIndex,
 		truncateAfter,
+		hardStateOnly: alone,
 	};
 	const { term, vote, recoveries, recovering } = core;
 	return { token, hardState: hardState ? { term, vote, recoveries, recovering } : null, truncateAfter, entries };
@@ -100,6 +101,7 @@ export function refusePersist(core: Core, token: number): void {
 		return;
 	}
 	core.persisting = null;
+	if (core.noSpaceUntil === null) core.noSpaceSince = core.now;
 	core.noSpaceUntil = core.now + 1;
 	const { log } = core;
 	log.handedIndex = log.durableIndex;

@@ -24,7 +24,8 @@
  *       the index when it failed.
  *  3. When a snapshot has arrived in whole (snapshot-receiver.ts), ask `snapshotReceived`. On "install": wait for the
  *     persist under way, if any, and report it; make the snapshot the state, durably; begin the log anew after it; then
- *     `snapshotInstalled()`. Apply nothing of `committed` from before that afterwards. On failure `snapshotAbandoned()`.
+ *     `snapshotInstalled()`. What `committed` said before that is not applied any more. On failure `snapshotAbandoned()`.
+ *     Meanwhile a persist holds the hard state at most, and may go on at the same time.
  *  4. When a snapshot of this node's state is durable: `compacted(index)`, up to where the log may go.
  *  5. At a start, give what is durable. A log that was found damaged is cut before the damage, and `recovering` is true
  *     (recovery.ts); the first Ready then has a hard state to write.

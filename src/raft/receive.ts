@@ -88,7 +88,7 @@ function isForThisTerm(core: Core, message: Message): boolean {
 			return false;
 		}
 		case "append":
-			if (planted(core, "old-leader-heard")) return true;
+			if (planted(core, "old-leader-heard") || planted(core, "term-goes-back")) return true;
 			refuse(core, message.from, message.previousIndex, message.previousTerm);
 			return false;
 		case "heartbeat":
@@ -101,8 +101,8 @@ function isForThisTerm(core: Core, message: Message): boolean {
 
 /** Whoever sends entries leads in this term. False: somebody else does, which no honest node would say. */
 function follow(core: Core, message: Message): boolean {
-	const old = message.term < core.term || planted(core, "term-goes-back");
-	if (!old && (core.role === "leader" || (core.leader !== null && core.leader !== message.from))) {
+	const current = message.term === core.term;
+	if (current && (core.role === "leader" || (core.leader !== null && core.leader !== message.from))) {
 		core.dropped.invalid += 1;
 		return false;
 	}

@@ -47,12 +47,13 @@ const isSound = (term: number, { index, term: last, configuration }: SnapshotMet
 export function snapshotInstalled(core: Core): void {
 	const meta = core.installing;
 	assert(meta !== null, "a snapshot is being installed");
-	assert(core.persisting === null, "no write is under way while the log is replaced");
+	assert(core.persisting?.hardStateOnly ?? true, "nothing is written to the log while it is replaced");
 	assert(meta.index > core.commit || planted(core, "stale-snapshot-installed"), "a snapshot never goes back");
 	const { index, term, configuration } = meta;
 	core.installing = null;
 	core.waiting = core.waiting.filter((waiting) => waiting.index === 0);
 	core.log.reset(index, term);
+	if (core.persisting !== null) core.persisting.lastIndex = index;
 	core.commit = index;
 	core.applied = index;
 	core.applying = planted(core, "skips-entry-after-snapshot") ? index + 1 : index;

@@ -48,6 +48,7 @@ export class RandomCluster {
 	#born = 0;
 	#cut: Set<NodeId> = new Set();
 	#oneWay = false;
+	readonly #skew: number;
 	readonly #archive: Message[] = [];
 	#archived = 0;
 	#changes = 0;
@@ -59,31 +60,34 @@ export class RandomCluster {
 		const voters = ["a", "b", "c", "d", "e"].slice(0, size);
 		const witnesses = size >= 3 && random() < 0.4 ? [voters[0] as NodeId] : [];
 		this.#born = size;
+		this.#skew = random() < 0.5 ? 1 : 1 + random() * 2;
 		this.cluster = new TestCluster({ voters, witnesses, random, limits, ...(mutant ? { mutant } : {}) });
 		// Each seed has its own mixture: some faults not at all, some all the time.
 		const some = (most: number): number => (random() < 0.35 ? 0 : random() * most);
 		this.#weights = [
-			[15 + random() * 30, () => this.#deliver(0)],
+			[15 + random() * 30, () => this.#deliverOldest()],
 			[some(15), () => this.#deliver(this.#below(this.cluster.messages.length))],
 			[some(8), () => this.#lose()],
 			[some(6), () => this.#repeat()],
 			[some(2), () => this.#replay()],
 			[some(1), () => this.#forge()],
-			[6 + random() * 14, () => this.cluster.tick(this.#node())],
+			[10 + random() * 25, () => this.cluster.tick(this.#tickingNode())],
 			[some(0.6), () => this.#skipTicks(this.#node())],
-			[4 + random() * 18, () => this.cluster.persist(this.#node())],
+			[4 + random() * 18, () => this.#persist()],
 			[some(1), () => this.#node().refusePersist()],
 			[3 + some(4), () => this.#propose()],
-			[some(2), () => void this.cluster.read(this.#node())],
-			[some(1.5), () => this.#crash()],
-			[2, () => this.#restart()],
+			[some(2), () => this.#read()],
+			[some(1.5), () => this.#crash(this.#node())],
+			[some(0.4), () => this.#crash(this.cluster.leader() ?? this.#node())],
+			[some(0.3), () => this.#contest()],
+			[1.5, () => this.#restart()],
 			[some(0.4), () => this.#transfer()],
-			[some(1), () => this.#change()],
+			[some(1.5), () => this.#change()],
 			[some(0.7), () => this.#compact()],
-			[3, () => this.#snapshot()],
+			[0.3 + random() * 3, () => this.#snapshot()],
 			[some(1), () => this.#partition()],
 			[0.4, () => this.#cut.clear()],
-			[some(1), () => this.#damage()],
+			[some(0.5), () => this.#damage()],
 		];
 		this.#total = this.#weights.reduce((sum, [weight]) => sum + weight, 0);
 	}
@@ -184,6 +188,31 @@ export class RandomCluster {
 		return nodes[this.#below(nodes.length)] as TestNode;
 	}
 
+	/** More of them when many wait: else everything would be later than an election time-out. */
+	#deliverOldest(): void {
+		const count = 1 + Math.floor(this.cluster.messages.length / 10);
+		for (let each = 0; each < count; each++) this.#deliver(0);
+	}
+
+	#persist(): void {
+		const writing = [...this.cluster.nodes.values()].filter(({ persisting }) => persisting !== null);
+		const node = writing[this.#below(writing.length)];
+		if (node !== undefined) this.cluster.persist(node);
+	}
+
+	/** In some seeds the clocks of some nodes run much faster than those of others. */
+	#tickingNode(): TestNode {
+		const nodes = [...this.cluster.nodes.values()];
+		return nodes[Math.floor(this.#random() ** this.#skew * nodes.length)] as TestNode;
+	}
+
+	/** Of whoever believes to lead, mostly. */
+	#read(): void {
+		const leaders = [...this.cluster.nodes.values()].filter(({ raft }) => raft?.status().role === "leader");
+		const node = leaders[this.#below(leaders.length)];
+		this.cluster.read(node === undefined || this.#random() < 0.3 ? this.#node() : node);
+	}
+
 	#deliver(at: number): void {
 		const [message] = this.cluster.messages.splice(at, 1);
 		if (message === undefined) return;
@@ -235,16 +264,22 @@ export class RandomCluster {
 		this.cluster.settle(node);
 	}
 
-	#crash(): void {
-		const node = this.#node();
+	/** Two nodes campaign at about the same time. */
+	#contest(): void {
+		this.#skipTicks(this.#node());
+		this.#skipTicks(this.#node());
+	}
+
+	#crash(node: TestNode): void {
 		if (node.raft === null) return;
 		node.crash((["nothing", "hard-state", "cut", "half", "all"] as Left[])[this.#below(5)] ?? "nothing");
 		if (this.#random() < 0.3) node.disk.appliedIndex = node.disk.snapshot.index;
 	}
 
 	#restart(): void {
-		const node = this.#node();
-		if (node.raft !== null) return;
+		const down = [...this.cluster.nodes.values()].filter(({ raft }) => raft === null);
+		const node = down[this.#below(down.length)];
+		if (node === undefined) return;
 		node.start();
 		this.cluster.settle(node);
 	}
@@ -293,13 +328,15 @@ export class RandomCluster {
 	#snapshot(): void {
 		const [snapshot] = this.cluster.snapshots.splice(this.#below(this.cluster.snapshots.length), 1);
 		if (snapshot === undefined) return;
-		if (this.#random() < 0.1) this.cluster.snapshots.push(snapshot);
+		if (this.#random() < 0.3) this.cluster.snapshots.push(snapshot);
 		if (this.#random() < 0.8) this.cluster.deliverSnapshot(snapshot);
 		else this.cluster.failSnapshot(snapshot);
 	}
 
 	#partition(): void {
-		this.#cut = new Set([...this.cluster.nodes.keys()].filter(() => this.#random() < 0.4));
+		const leader = this.cluster.leader()?.id;
+		const chance = this.#random() < 0.5 ? 0.2 : 0.4;
+		this.#cut = new Set([...this.cluster.nodes.keys()].filter((id) => id === leader || this.#random() < chance));
 		this.#oneWay = this.#random() < 0.5;
 	}
 
@@ -308,9 +345,11 @@ export class RandomCluster {
 		const nodes = [...this.cluster.nodes.values()];
 		if (this.cluster.initial.voters.length < 3) return;
 		if (nodes.some(({ disk }) => disk.damaged || disk.hardState.recovering)) return;
-		const node = nodes.find(({ raft }) => raft === null);
-		if (node === undefined) return;
+		const node = this.#node();
+		this.#crash(node);
 		const { snapshot } = node.disk;
 		node.damage(snapshot.index + this.#below(node.lastIndex - snapshot.index + 1));
+		node.start();
+		this.cluster.settle(node);
 	}
 }

@@ -69,7 +69,7 @@ export function tickTransfer(core: Core): void {
 		return;
 	}
 	const witness = isWitness(core, core.nodeId) && !planted(core, "witness-keeps-leading");
-	const full = core.noSpaceUntil !== null;
+	const full = core.noSpaceUntil !== null && core.now - core.noSpaceSince >= electionTicks;
 	if (!witness && !full && !electedByRecovering(core)) return;
 	if (!hasCommittedInTerm(core) || core.now - core.offeredAt < electionTicks) return;
 	const target = bestTarget(core);
