@@ -130,6 +130,8 @@ export function VmState({ vm }: { vm: Vm }) {
 
 function useFilters(vms: readonly Vm[], nodeCount: number): Filter<Vm>[] {
 	const tags = useMemo(() => [...new Set(vms.flatMap((vm) => vm.tags))].sort(), [vms]);
+	const networks = useCollection("network").items.value;
+	const askedNetwork = useLocation().query.network;
 	const filters: Filter<Vm>[] = [
 		{
 			id: "state",
@@ -152,6 +154,15 @@ function useFilters(vms: readonly Vm[], nodeCount: number): Filter<Vm>[] {
 			label: t.filterTag,
 			choices: tags.map((tag) => ({ value: tag, label: tag })),
 			matches: (vm, chosen) => chosen.some((tag) => vm.tags.includes(tag)),
+		});
+	}
+	// Networks are asked for by their pages; one that all VMs have says nothing.
+	if (networks.length > 1 || askedNetwork !== undefined) {
+		filters.push({
+			id: "network",
+			label: t.tabs.network,
+			choices: networks.map(({ id, name }) => ({ value: id, label: name })),
+			matches: ({ spec }, chosen) => spec.nics.some(({ networkId }) => chosen.includes(networkId)),
 		});
 	}
 	return filters;
