@@ -1,7 +1,7 @@
 /** Cards, grids of properties, notices, code: the plain parts that pages are laid out with. */
 import { CircleAlert, Info, TriangleAlert } from "lucide-preact";
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { common as t } from "../strings/common.ts";
 import { CopyButton } from "./copy.tsx";
 import type { Icon } from "./icons.ts";
@@ -81,13 +81,30 @@ export function Notice(props: {
 	);
 }
 
-export function CodeBlock({ text, label, tall }: { text: string; label: string; tall?: boolean }) {
+type CodeBlockProps = {
+	text: string;
+	label: string;
+	tall?: boolean;
+	/** Opens at its end, and stays there while one looks at the end and the text grows. */
+	atEnd?: boolean;
+};
+
+export function CodeBlock({ text, label, tall, atEnd = false }: CodeBlockProps) {
+	const box = useRef<HTMLElement>(null);
+	const follows = useRef(true);
+	useLayoutEffect(() => {
+		if (atEnd && follows.current && box.current) box.current.scrollTop = box.current.scrollHeight;
+	}, [text, atEnd]);
 	return (
 		<div class="code-block">
-			<div class="code-block__copy">
+			<div class="code-block__bar">
 				<CopyButton text={text} />
 			</div>
 			<section
+				ref={box}
+				onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
+					follows.current = scrollHeight - scrollTop - clientHeight < 24;
+				}}
 				class={tall ? "code-block__text code-block__text--tall" : "code-block__text"}
 				aria-label={label}
 				// biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard

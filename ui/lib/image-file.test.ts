@@ -6,8 +6,14 @@ test("formats are known by their first bytes", async () => {
 	iso.set(new TextEncoder().encode("CD001"), 32_769);
 	expect(await sniffFormat(new Blob([Uint8Array.of(0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3)]))).toBe("qcow2");
 	expect(await sniffFormat(new Blob([iso]))).toBe("iso");
-	expect(await sniffFormat(new Blob([new Uint8Array(512)]))).toBe("raw");
-	expect(await sniffFormat(new Blob([]))).toBe("raw");
+	const disk = new Uint8Array(512);
+	disk.set([0x55, 0xaa], 510);
+	expect(await sniffFormat(new Blob([disk]))).toBe("raw");
+	// An ISO that also boots from a stick has both.
+	iso.set([0x55, 0xaa], 510);
+	expect(await sniffFormat(new Blob([iso]))).toBe("iso");
+	for (const unknown of ["notes\n".repeat(200), "", new Uint8Array(512)])
+		expect(await sniffFormat(new Blob([unknown]))).toBeNull();
 });
 
 test("names that the API takes are made of file names and addresses", () => {

@@ -3,13 +3,22 @@
 export type ImageFormat = "qcow2" | "raw" | "iso";
 
 const isoMagicAt = 32_769;
+const bootSignatureAt = 510;
 const headBytes = 1024 * 1024;
 
-/** qcow2 and ISO are known by their magic numbers; anything else is taken for a raw disk. */
-export async function sniffFormat(file: Blob): Promise<ImageFormat> {
-	const [start, iso] = await Promise.all([bytesOf(file, 0, 4), bytesOf(file, isoMagicAt, 5)]);
+/**
+ * qcow2 and ISO are known by their magic numbers, a raw disk by the signature of its boot sector (MBR; GPT has one too).
+ * Null: none of them is there. It may still be a disk, but nothing says so.
+ */
+export async function sniffFormat(file: Blob): Promise<ImageFormat | null> {
+	const [start, boot, iso] = await Promise.all([
+		bytesOf(file, 0, 4),
+		bytesOf(file, bootSignatureAt, 2),
+		bytesOf(file, isoMagicAt, 5),
+	]);
 	if (start === "QFI\u00fb") return "qcow2";
-	return iso === "CD001" ? "iso" : "raw";
+	if (iso === "CD001") return "iso";
+	return boot === "\u0055\u00aa" ? "raw" : null;
 }
 
 async function bytesOf(file: Blob, at: number, length: number): Promise<string> {

@@ -26,6 +26,8 @@ export const images = {
 	pathObstacle: "Only administrators may import files of the node.",
 	format: "Format",
 	formatDetected: (format: string) => `The file looks like ${format}.`,
+	formatUnknown:
+		"No known header was found in the file. As raw it becomes a disk as it is, and nothing may be able to boot from it.",
 	formatHint: "What the file is. It is checked; a file that is something else is refused.",
 	formats: { qcow2: "qcow2 (disk)", raw: "raw (disk)", iso: "ISO (disc)" },
 	sha256: "SHA-256",

@@ -46,6 +46,7 @@ export const networks = {
 	inUse: "NICs of VMs are connected to it.",
 	details: "Details",
 	connected: "Connected VMs",
+	allConnected: (count: string) => `All ${count} connected VMs`,
 	none: "none",
 	error: "It does not work on a node",
 	leasesCaption: "DHCP leases",

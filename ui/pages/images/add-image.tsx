@@ -11,7 +11,6 @@ import { SegmentedField, SelectField, TextAreaField, TextField, WordsField } fro
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { Disclosure, Notice } from "../../components/layout.tsx";
-import { formatBytes } from "../../lib/format.ts";
 import { formatFromName, type ImageFormat, nameFromFile, sniffFormat } from "../../lib/image-file.ts";
 import { fits, imageUrlPattern, namePattern, sha256Pattern } from "../../lib/patterns.ts";
 import { common } from "../../strings/common.ts";
@@ -71,7 +70,8 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 		nodes.some(({ capabilities }) => capabilities === null || capabilities.images),
 	);
 	const [file, setFile] = useState<File | null>(null);
-	const [detected, setDetected] = useState<ImageFormat | null>(null);
+	/** By the file's first bytes; null before there is one. */
+	const [detected, setDetected] = useState<ImageFormat | "unknown" | null>(null);
 	const current = useRef(file);
 	current.current = file;
 	const form = useForm<Values>({
@@ -100,8 +100,8 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 		if (!values.named) form.set({ name: nameFromFile(chosen.name) }, "/fileSizeBytes");
 		const format = await sniffFormat(chosen);
 		if (current.current !== chosen) return;
-		setDetected(format);
-		form.set({ format });
+		setDetected(format ?? "unknown");
+		form.set({ format: format ?? "raw" });
 	};
 	useEffect(() => {
 		if (dropped) void takeFile(dropped);
@@ -180,7 +180,7 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 				onChange={(format) => form.set({ format })}
 			/>
 			{detected !== null && values.source === "upload" && detected !== values.format && (
-				<Notice tone="warning">{t.formatDetected(detected)}</Notice>
+				<Notice tone="warning">{detected === "unknown" ? t.formatUnknown : t.formatDetected(detected)}</Notice>
 			)}
 			<Disclosure title={common.moreFields} note={[t.sha256, t.pool, common.tags].join(", ")}>
 				<TextField
@@ -216,7 +216,6 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 					onChange={(tags) => form.set({ tags })}
 				/>
 			</Disclosure>
-			{file && values.source === "upload" && <p class="muted">{t.fileChosen(file.name, formatBytes(file.size))}</p>}
 		</Dialog>
 	);
 }

@@ -19,6 +19,7 @@ import { RefLink, ResourceLink } from "../../components/resource-link.tsx";
 import { networkLook } from "../../components/states.ts";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column } from "../../components/table/types.ts";
+import { formatCount } from "../../lib/format.ts";
 import { useParams } from "../../lib/params.ts";
 import { byName } from "../../lib/sort.ts";
 import { href } from "../../routes.ts";
@@ -85,6 +86,9 @@ function NetworkView({ network }: { network: Network }) {
 	);
 }
 
+/** The rest is a list of its own. */
+const shownVms = 20;
+
 function Summary({ network }: { network: Network }) {
 	const { config, description, nodes } = network;
 	const connected = useCollection("vm")
@@ -130,12 +134,16 @@ function Summary({ network }: { network: Network }) {
 						<p class="muted">{t.none}</p>
 					) : (
 						<ul class="plain-list">
-							{connected.slice(0, 20).map(({ id, name }) => (
+							{connected.slice(0, shownVms).map(({ id, name }) => (
 								<li key={id}>
 									<RefLink kind="vm" id={id} name={name} />
 								</li>
 							))}
-							{connected.length > 20 && <li class="muted">+{connected.length - 20}</li>}
+							{connected.length > shownVms && (
+								<li>
+									<a href={`${href("vms")}?network=${network.id}`}>{t.allConnected(formatCount(connected.length))}</a>
+								</li>
+							)}
 						</ul>
 					)}
 				</Card>

@@ -25,7 +25,7 @@ export function LogTab({ vm }: { vm: Vm }) {
 	return (
 		<Stack>
 			<Bar text={`${t.log.text} ${t.log.tail(formatBytes(tailBytes))}`} query={log} />
-			<Answer query={log} empty={t.log.empty} label={t.log.label} />
+			<Answer query={log} empty={t.log.empty} label={t.log.label} atEnd />
 		</Stack>
 	);
 }
@@ -55,9 +55,11 @@ function Bar({ text, query }: { text: string; query: Query<string> }) {
 	);
 }
 
-function Answer({ query, empty, label }: { query: Query<string>; empty: string; label: string }) {
+type AnswerProps = { query: Query<string>; empty: string; label: string; atEnd?: boolean };
+
+function Answer({ query, empty, label, atEnd = false }: AnswerProps) {
 	if (query.error) return <ErrorState error={query.error} onRetry={query.reload} />;
 	if (query.data === undefined) return <Skeleton lines={8} />;
 	if (query.data.trim() === "") return <EmptyState icon={ScrollText} title={empty} />;
-	return <CodeBlock text={query.data} label={label} tall />;
+	return <CodeBlock text={query.data} label={label} tall atEnd={atEnd} />;
 }
