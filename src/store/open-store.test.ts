@@ -158,7 +158,7 @@ describe("damage", () => {
 		const path = pathsOf(dataDir).state;
 		const good = dump();
 		writeFileSync(path, readFileSync(path).fill(0x5a, 8192, 40_000));
-		await refuses("corrupt", /Move the file .* elsewhere and start again/);
+		await refuses("corrupt", /Move .*state\.db and the files .* elsewhere and start again/);
 		renameSync(path, join(folder, "damaged.db"));
 		await close((await open()).store);
 		expect(dump()).toBe(good);

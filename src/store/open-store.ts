@@ -15,15 +15,17 @@ import type { Clock } from "../lib/clock.ts";
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { UndoStack } from "../lib/undo.ts";
+import { rebuildAdvice, restoreAdvice } from "./advice.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { defaultReserveBytes } from "./disk-reserve.ts";
 import { openDiskFiles } from "./log/disk-files.ts";
 import { SegmentLog } from "./log/segment-log.ts";
 import { ReplicatedStore } from "./replicated-store.ts";
 import { SingleVoter } from "./single-voter.ts";
-import { openStateFile } from "./sqlite/database.ts";
+import { checkState, openStateFile } from "./sqlite/database.ts";
 import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./sqlite/maintenance.ts";
-import { checkSnapshot, installSnapshot, listSnapshots, type SnapshotFile } from "./sqlite/snapshot-files.ts";
+import { installSnapshot, listSnapshots, type SnapshotFile } from "./sqlite/snapshot-files.ts";
+import { sealStateFile } from "./sqlite/state-check.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 import type { Store } from "./store.ts";
 
@@ -114,6 +116,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 		async release() {
 			await files.close();
 			state.close();
+			await seal(paths.state, logger);
 			lock.release();
 		},
 	});
@@ -123,7 +126,10 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 
 /** The database, or, when there is none, one made from the newest snapshot (the log does the rest), or an empty one. */
 async function openState(path: string, snapshots: readonly SnapshotFile[], logger: Logger): Promise<StateDatabase> {
-	if (existsSync(path)) return openStateFile(path);
+	if (existsSync(path)) {
+		await checkState(path);
+		return openStateFile(path);
+	}
 	if (snapshots.length > 0) return rebuild(path, snapshots, 0, logger);
 	await setAsideStrayLog(path);
 	return openStateFile(path);
@@ -139,9 +145,8 @@ async function rebuild(
 	for (const snapshot of snapshots) {
 		if (snapshot.index + 1 < firstLogIndex) break;
 		try {
-			const index = checkSnapshot(snapshot.path);
+			const { index } = await installSnapshot(snapshot.path, path);
 			logger.warn("the state is rebuilt from a snapshot and the log", { snapshot: snapshot.path, index });
-			await installSnapshot(snapshot.path, path);
 			return openStateFile(path);
 		} catch (error) {
 			if (!isAppError(error, "corrupt")) throw error;
@@ -150,8 +155,19 @@ async function rebuild(
 	}
 	throw new AppError(
 		"corrupt",
-		`The state database ${path} is missing or too old, and no intact snapshot reaches the log, which begins at ${firstLogIndex}. Put state.db or a file of snapshots/ back from a copy; or restore a backup into an empty data folder.`,
+		`The state database ${path} is missing or too old, and no intact snapshot reaches the log, which begins at ${firstLogIndex}. Nothing was changed. Put state.db or a file of snapshots/ back from a copy of the data folder. ${restoreAdvice}`,
 	);
+}
+
+/** See state-check.ts. */
+async function seal(path: string, logger: Logger): Promise<void> {
+	try {
+		const checked = await sealStateFile(path);
+		if ("found" in checked)
+			logger.error("the state database is damaged", { found: checked.found, advice: rebuildAdvice(path) });
+	} catch (error) {
+		logger.warn("the state was not looked at; the next start does that", { error });
+	}
 }
 
 /** A write-ahead log without its database would be mixed into the new one. */

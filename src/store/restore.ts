@@ -24,7 +24,7 @@ export async function restoreSnapshot(options: {
 	logger: Logger;
 }): Promise<{ index: number }> {
 	const { snapshotPath, dataDir, logger } = options;
-	const index = checkSnapshot(snapshotPath);
+	const { index } = await checkSnapshot(snapshotPath);
 	await mkdir(dataDir, { recursive: true, mode: 0o700 });
 	await using cleanup = new UndoStack((what, error) =>
 		logger.warn(`could not close: ${what}`, { error: toAppError(error) }),

@@ -6,6 +6,7 @@
  * Each start is a term of its own, as after an election, made durable before anything is appended.
  */
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import { restoreAdvice } from "./advice.ts";
 import type { LogEntry } from "./apply/apply.ts";
 import type { CommittedHandler, Consensus, ConsensusStatus } from "./consensus.ts";
 import { keptFreeBytes, type Urgency } from "./disk-reserve.ts";
@@ -53,7 +54,7 @@ export class SingleVoter implements Consensus {
 		if (before === null && log.lastIndex >= log.firstIndex)
 			throw new AppError(
 				"corrupt",
-				"There is a log without the file hard-state beside it, which holds this node's vote. Nothing was changed. Put it back from a copy of the data folder.",
+				`There is a log without the file hard-state beside it, which holds this node's vote. Nothing was changed. Put it back from a copy of the data folder. ${restoreAdvice}`,
 			);
 		const term = Math.max(before?.term ?? 0, log.lastTerm) + 1;
 		await writeHardState(files, { term, vote: before?.vote ?? null });

@@ -23,12 +23,15 @@ export class WorkerError extends Error {
 	}
 }
 
-const urls = new Map<() => void, string>();
+type Helper = (...args: never[]) => unknown;
+type Body = (helper: never) => void;
+const urls = new Map<Body, string>();
 
-function urlOf(body: () => void): string {
+function urlOf(body: Body, helper: Helper | null): string {
 	let url = urls.get(body);
 	if (url === undefined) {
-		url = URL.createObjectURL(new Blob([`(${body.toString()})();`], { type: "application/javascript" }));
+		const text = `(${body.toString()})(${helper === null ? "" : helper.toString()});`;
+		url = URL.createObjectURL(new Blob([text], { type: "application/javascript" }));
 		urls.set(body, url);
 	}
 	return url;
@@ -43,9 +46,12 @@ export class WorkerClient {
 	#nextId = 1;
 	#failure: Error | null = null;
 
-	/** `body` must be self-contained; it answers messages `{ id, operation, args }`, one at a time, in order. */
-	constructor(body: () => void) {
-		this.#worker = new Worker(urlOf(body)) as BunWorker;
+	/**
+	 * `body` must be self-contained; it answers messages `{ id, operation, args }`, one at a time, in order. `helper`: what
+	 * it is called with, self-contained, too; always the same for one body.
+	 */
+	constructor(body: Body, helper: Helper | null = null) {
+		this.#worker = new Worker(urlOf(body, helper)) as BunWorker;
 		// An idle worker must not keep the process; one that works must.
 		this.#worker.unref();
 		this.#worker.onmessage = (event: MessageEvent<Reply>) => this.#onReply(event.data);

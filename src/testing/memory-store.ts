@@ -28,7 +28,7 @@ export async function openMemoryStore(
 		},
 		connect: async (onCommitted, appliedIndex) => immediateConsensus(onCommitted, appliedIndex),
 		takeSnapshot: async (path) => {
-			state.run("VACUUM INTO ?", path);
+			state.database.run("VACUUM INTO ?", [path]);
 			return { index: state.appliedIndex, bytes: Bun.file(path).size };
 		},
 		release: async () => state.close(),

@@ -6,7 +6,6 @@
  * Order for each command: seen before? → may it apply? → idempotency key used? → rules. A refused command leaves its
  * audit record and its result, nothing else.
  */
-import { SQLiteError } from "bun:sqlite";
 import { toRfc3339 } from "../../lib/clock.ts";
 import { AppError, type ErrorInfo, isAppError, toErrorInfo } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
@@ -16,7 +15,7 @@ import { decodeCommand } from "../codec.ts";
 import type { Command, CommandKind } from "../command.ts";
 import { requesterKeyOf, subjectOf } from "../idempotency.ts";
 import { idempotencyKeptMs, maxIdempotencyKeyLength, trimInterval } from "../limits.ts";
-import { isConstraint } from "../sqlite/failures.ts";
+import { isDatabaseFailure } from "../sqlite/failures.ts";
 import type { StateDatabase, StoredApplied } from "../sqlite/state-database.ts";
 import type { Applied } from "../store.ts";
 import { writeAudit } from "./audit.ts";
@@ -95,21 +94,19 @@ function seenBefore(state: StateDatabase, command: Command): Outcome | null {
 function applyCommand(state: StateDatabase, command: Command, index: number): Outcome {
 	const time = timeOf(command);
 	const targets = safeTargetsOf(state, command);
-	state.run("SAVEPOINT command");
 	try {
-		const { context, applied } = applyRules(state, command, index, time, targets);
-		if (!applied.replayed) writeAudit(state, command, time, targets, null);
-		context?.events.forEach(({ json }, position) => {
-			state.insertEvent(index, position, json);
+		return state.savepoint(() => {
+			const { context, applied } = applyRules(state, command, index, time, targets);
+			if (!applied.replayed) writeAudit(state, command, time, targets, null);
+			context?.events.forEach(({ json }, position) => {
+				state.insertEvent(index, position, json);
+			});
+			const { replayed: _replayed, ...stored } = applied;
+			state.insertCommandResult(index, command.id, JSON.stringify({ applied: stored }));
+			return { commandId: command.id, result: { applied }, events: context?.events.map(({ event }) => event) ?? [] };
 		});
-		const { replayed: _replayed, ...stored } = applied;
-		state.insertCommandResult(index, command.id, JSON.stringify({ applied: stored }));
-		state.run("RELEASE command");
-		return { commandId: command.id, result: { applied }, events: context?.events.map(({ event }) => event) ?? [] };
 	} catch (error) {
 		if (isDatabaseFailure(error)) throw error;
-		state.run("ROLLBACK TO command");
-		state.run("RELEASE command");
 		const info = toErrorInfo(error);
 		writeAudit(state, command, time, targets, info.code);
 		state.insertCommandResult(index, command.id, JSON.stringify({ error: info }));
@@ -178,6 +175,3 @@ function safeTargetsOf(state: StateDatabase, command: Command): ResourceRef[] {
 		return [];
 	}
 }
-
-/** The database failed, not the command: nothing may be concluded from it. */
-const isDatabaseFailure = (error: unknown): boolean => error instanceof SQLiteError && !isConstraint(error);

@@ -29,7 +29,7 @@ export const pruneHandlers: Handlers<"prune"> = {
 		pruneTasks(context, canonicalTime(body.tasksBefore));
 		pruneSessions(context, canonicalTime(body.sessionsExpiredBefore));
 		pruneAudit(context, canonicalTime(body.auditBefore));
-		context.state.run("DELETE FROM idempotency WHERE time_ms < ?", context.command.timeMs - idempotencyKeptMs);
+		context.state.deleteRows("idempotency", "time_ms < ?", context.command.timeMs - idempotencyKeptMs);
 		return null;
 	},
 };
@@ -81,7 +81,7 @@ function pruneOutcomes(context: ApplyContext, which: string, kept: number): void
 /** Deletes the oldest events, results of commands and idempotency keys beyond their bounds. `index`: applied just now. */
 export function trim(state: StateDatabase, index: number): void {
 	trimEvents(state);
-	state.run("DELETE FROM command_result WHERE log_index <= ?", index - maxCommandResults);
+	state.deleteRows("command_result", "log_index <= ?", index - maxCommandResults);
 	if (index % keyTrimInterval === 0) trimIdempotencyKeys(state);
 }
 
@@ -103,7 +103,7 @@ function trimEvents(state: StateDatabase): void {
 		firstKept,
 	);
 	if (dropped === null) return;
-	state.run("DELETE FROM event WHERE seq < ?", firstKept);
+	state.deleteRows("event", "seq < ?", firstKept);
 	state.setMeta("eventsDroppedTo", `${dropped.logIndex}.${dropped.position}`);
 }
 
@@ -112,5 +112,5 @@ function trimIdempotencyKeys(state: StateDatabase): void {
 		"SELECT log_index AS logIndex FROM idempotency ORDER BY log_index DESC LIMIT 1 OFFSET ?",
 		maxIdempotencyKeys,
 	);
-	if (newestDropped !== null) state.run("DELETE FROM idempotency WHERE log_index <= ?", newestDropped.logIndex);
+	if (newestDropped !== null) state.deleteRows("idempotency", "log_index <= ?", newestDropped.logIndex);
 }

@@ -3,6 +3,7 @@
  * is sent. `{"term":3,"vote":"<node id>"} <CRC-32C of the JSON in hex>`.
  */
 import { AppError } from "../../lib/errors.ts";
+import { restoreAdvice } from "../advice.ts";
 import { crc32c } from "./crc32c.ts";
 import type { LogFiles } from "./files.ts";
 
@@ -22,7 +23,7 @@ export async function readHardState(files: LogFiles): Promise<HardState | null> 
 		if (state === null)
 			throw new AppError(
 				"corrupt",
-				`The file ${fileName} beside the log is damaged; it holds the vote of this node. Nothing was changed. Put it back from a copy of the data folder.`,
+				`The file ${fileName} beside the log is damaged; it holds the vote of this node. Nothing was changed. Put it back from a copy of the data folder. ${restoreAdvice}`,
 			);
 		return state;
 	} finally {

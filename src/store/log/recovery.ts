@@ -1,6 +1,7 @@
 /** Opening a log that exists: find the segments, check all of them, cut off a torn tail, refuse what is damaged. */
 import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
+import { restoreAdvice } from "../advice.ts";
 import type { LogFile, LogFiles } from "./files.ts";
 import { decodeSegmentHeader, segmentHeaderBytes } from "./record.ts";
 import type { Segment } from "./segment-log.ts";
@@ -91,5 +92,5 @@ async function repairTail(
 const corrupt = (found: string): AppError =>
 	new AppError(
 		"corrupt",
-		`${found}. Changes that were acknowledged cannot be read, so this node does not start. Nothing was changed: keep a copy of the data folder, check the disk, then put the log back from a copy, or restore a backup into an empty data folder.`,
+		`${found}. Changes that were acknowledged cannot be read, so this node does not start. Nothing was changed: keep a copy of the data folder, check the disk, then put the log back from a copy. ${restoreAdvice}`,
 	);

@@ -204,7 +204,7 @@ describe("corruption", () => {
 		files.bytes(firstSegment)[100] = 0xff;
 		const message = await open(files).catch((error: Error) => error.message);
 		expect(message).toContain("Nothing was changed");
-		expect(message).toContain("restore a backup");
+		expect(message).toContain("limiquantix cluster restore FILE");
 	});
 
 	test("a newer format is not taken for damage", async () => {

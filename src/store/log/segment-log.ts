@@ -11,6 +11,7 @@ import { assert } from "../../lib/assert.ts";
 import { AppError, isAppError, toAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { MiB } from "../../lib/units.ts";
+import { restoreAdvice } from "../advice.ts";
 import type { LogEntry } from "../apply/apply.ts";
 import type { LogFile, LogFiles } from "./files.ts";
 import { decodeRecord, encodeRecords, encodeSegmentHeader, segmentHeaderBytes } from "./record.ts";
@@ -52,7 +53,7 @@ export class SegmentLog {
 		if (createAt === null)
 			throw new AppError(
 				"corrupt",
-				`The log is missing, while the state holds changes up to ${options.knownIndex}. Nothing was changed. Put the log's folder back; or restore a backup into an empty data folder.`,
+				`The log is missing, while the state holds changes up to ${options.knownIndex}. Nothing was changed. Put the log's folder, raft/, back from a copy. ${restoreAdvice}`,
 			);
 		const active = await createSegment(options.files, createAt, 0);
 		return new SegmentLog(options, [emptySegment(createAt)], active);

@@ -6,8 +6,10 @@ import { Database } from "bun:sqlite";
 import { closeSync, openSync } from "node:fs";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
+import { damagedState } from "../advice.ts";
 import { isDamage, isFull } from "./failures.ts";
 import { migrate } from "./migrations.ts";
+import { checkStateFile, isSealed } from "./state-check.ts";
 import { StateDatabase } from "./state-database.ts";
 
 export function openMemoryState(): StateDatabase {
@@ -16,7 +18,14 @@ export function openMemoryState(): StateDatabase {
 	return new StateDatabase(database);
 }
 
-/** `corrupt` when the file is damaged, `unsupported` when a newer version wrote it. */
+/** Reads all of the file: `corrupt` when it is damaged, `unsupported` when a newer version wrote it. */
+export async function checkState(path: string): Promise<void> {
+	if (isSealed(path)) return;
+	const file = await checkStateFile(path);
+	if ("found" in file) throw damagedState(path, file.found);
+}
+
+/** The file is not there yet, or `checkState` has found it intact. */
 export function openStateFile(path: string): StateDatabase {
 	let database: Database | null = null;
 	try {
@@ -31,30 +40,15 @@ export function openStateFile(path: string): StateDatabase {
 		// The write-ahead log goes into the database in a thread of its own (snapshots.ts).
 		database.run("PRAGMA wal_autocheckpoint = 0");
 		database.run(`PRAGMA journal_size_limit = ${4 * MiB}`);
-		checkIntegrity(database, path);
 		migrate(database);
 		return new StateDatabase(database);
 	} catch (error) {
 		database?.close();
 		if (error instanceof AppError) throw error;
 		const found = error instanceof Error ? error.message : String(error);
-		if (isDamage(error)) throw corrupt(path, found, error);
+		if (isDamage(error)) throw damagedState(path, found, error);
 		if (isFull(error))
 			throw new AppError("no-space", `The disk of ${path} is full. Make some space.`, { cause: error });
 		throw new AppError("storage", `The state database ${path} cannot be opened (${found}).`, { cause: error });
 	}
 }
-
-/** Reads every page once. */
-export function checkIntegrity(database: Database, path: string): void {
-	const rows = database.query<{ quick_check: string }, []>("PRAGMA quick_check(5)").all();
-	const problems = rows.map((row) => row.quick_check).filter((text) => text !== "ok");
-	if (problems.length > 0) throw corrupt(path, problems.join("; "));
-}
-
-const corrupt = (path: string, found: string, cause?: unknown): AppError =>
-	new AppError(
-		"corrupt",
-		`The state database ${path} is damaged (${found}). Nothing was changed. Move the file and those that begin with its name (-wal, -shm) elsewhere and start again: the state is then rebuilt from the newest snapshot and the log.`,
-		{ cause },
-	);

@@ -1,13 +1,21 @@
 /** What went wrong when SQLite failed: a full disk, a damaged file, or something else with the disk. */
 import { SQLiteError } from "bun:sqlite";
 
-const codeOf = (error: unknown): string => (error instanceof SQLiteError ? (error.code ?? "") : "");
+export const codeOf = (error: unknown): string => (error instanceof SQLiteError ? (error.code ?? "") : "");
 
 /** The write-ahead log's index needs space, too, and says so in its own way. */
-export const isFull = (error: unknown): boolean => ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"].includes(codeOf(error));
+export const isFullCode = (code: string): boolean => ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"].includes(code);
+export const isFull = (error: unknown): boolean => isFullCode(codeOf(error));
 
-export const isDamage = (error: unknown): boolean =>
-	codeOf(error).startsWith("SQLITE_CORRUPT") || codeOf(error) === "SQLITE_NOTADB";
+/** Of a statement that is right and asks for what every database of this program has. */
+const damageCodes = ["NOTADB", "ERROR", "FORMAT", "CONSTRAINT", "MISMATCH", "TOOBIG"];
+export const isDamageCode = (code: string): boolean =>
+	code.startsWith("SQLITE_CORRUPT") ||
+	damageCodes.some((one) => code === `SQLITE_${one}` || code.startsWith(`SQLITE_${one}_`));
+export const isDamage = (error: unknown): boolean => isDamageCode(codeOf(error));
 
 /** The command was at fault, not the database. */
 export const isConstraint = (error: unknown): boolean => codeOf(error).startsWith("SQLITE_CONSTRAINT");
+
+/** The database failed, not the command: nothing may be concluded from it. */
+export const isDatabaseFailure = (error: unknown): boolean => error instanceof SQLiteError && !isConstraint(error);

@@ -6,13 +6,17 @@
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { MiB } from "../../lib/units.ts";
+import { rebuildAdvice } from "../advice.ts";
 import { WorkerClient, WorkerError } from "../worker-client.ts";
+import { isDamageCode, isFullCode } from "./failures.ts";
+import { schemaVersion } from "./migrations.ts";
 import { listSnapshots } from "./snapshot-files.ts";
 import { type SnapshotWorkerCalls, snapshotWorker } from "./snapshot-worker.ts";
 import type { StateDatabase } from "./state-database.ts";
+import { makeStateDigest } from "./state-digest.ts";
 
 export type MaintenancePolicy = {
 	/** A snapshot is made when so many entries, or so many bytes of log, came since the last. */
@@ -30,6 +34,8 @@ export const defaultPolicy: MaintenancePolicy = {
 
 const kept = 2;
 const retryMs = 60_000;
+/** Damage does not heal; whoever reads the log is reminded. */
+const retryDamagedMs = 3_600_000;
 /** Looking at the size of a file for each command would cost more than the command. */
 const checkpointCheckInterval = 256;
 
@@ -75,15 +81,14 @@ export class Maintenance {
 		try {
 			return await this.#snapshot(`${path}.tmp`, path);
 		} catch (error) {
-			throw snapshotError(error);
+			throw snapshotError(error, this.#parts.statePath);
 		}
 	}
 
 	async #snapshot(temporary: string, target: string): Promise<{ index: number; bytes: number }> {
-		return (await this.#call("snapshot", { source: this.#parts.statePath, temporary, target })) as {
-			index: number;
-			bytes: number;
-		};
+		const source = this.#parts.statePath;
+		const made = await this.#call("snapshot", { source, temporary, target, newestVersion: schemaVersion });
+		return made as { index: number; bytes: number };
 	}
 
 	/** Waits for what is running; nothing begins any more. */
@@ -101,15 +106,21 @@ export class Maintenance {
 
 	#start(work: () => Promise<void>): void {
 		this.#running = work()
-			.catch((error) => {
-				this.#nextAttemptMs = this.#parts.clock.monotonicMs() + retryMs;
-				this.#parts.logger.warn("upkeep of the state failed; it is tried again", { error });
-			})
+			.catch((failure) => this.#onFailure(failure))
 			.finally(() => {
 				this.#running = null;
 				// What became due meanwhile must not wait for the next command.
 				this.onApplied(this.#appliedIndex);
 			});
+	}
+
+	#onFailure(failure: unknown): void {
+		const { clock, logger, statePath } = this.#parts;
+		const error = failure instanceof AppError ? failure : snapshotError(failure, statePath);
+		const damaged = isAppError(error, "corrupt");
+		this.#nextAttemptMs = clock.monotonicMs() + (damaged ? retryDamagedMs : retryMs);
+		if (damaged) logger.error("the state is damaged: no snapshot was made, and the log is kept", { error });
+		else logger.warn("upkeep of the state failed; it is tried again", { error });
 	}
 
 	async #automaticSnapshot(): Promise<void> {
@@ -133,14 +144,19 @@ export class Maintenance {
 	}
 
 	#call<K extends keyof SnapshotWorkerCalls>(operation: K, args: SnapshotWorkerCalls[K]): Promise<unknown> {
-		this.#worker ??= new WorkerClient(snapshotWorker);
+		this.#worker ??= new WorkerClient(snapshotWorker, makeStateDigest);
 		return this.#worker.call(operation, args);
 	}
 }
 
-function snapshotError(cause: unknown): AppError {
-	const code = cause instanceof WorkerError ? cause.code : null;
-	if (code === "ENOSPC" || code === "SQLITE_FULL")
+function snapshotError(cause: unknown, statePath: string): AppError {
+	const code = cause instanceof WorkerError ? (cause.code ?? "") : "";
+	if (code === "ENOSPC" || isFullCode(code))
 		return new AppError("no-space", "There is not enough space for a snapshot.", { cause });
-	return new AppError("storage", `The snapshot could not be written (${code ?? "unknown error"}).`, { cause });
+	if (code === "corrupt" || isDamageCode(code)) {
+		const found = cause instanceof Error ? cause.message : String(cause);
+		const advice = `Stop the node. ${rebuildAdvice(statePath)}`;
+		return new AppError("corrupt", `The state database ${statePath} is damaged (${found}). ${advice}`, { cause });
+	}
+	return new AppError("storage", `The snapshot could not be written (${code || "unknown error"}).`, { cause });
 }

@@ -2,6 +2,7 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { type Migration, migrate, migrations, schemaVersion } from "./migrations.ts";
+import { writeDigest } from "./state-digest.ts";
 
 const version = (database: Database) =>
 	database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version;
@@ -43,4 +44,6 @@ test("a database of a newer version is refused, untouched", () => {
 test("the steps of this version count up by one", () => {
 	expect(migrations.map((step) => step.version)).toEqual(migrations.map((_, position) => position + 1));
 	expect(schemaVersion).toBe(migrations.length);
+	// Else a database that was brought up to date would be taken for a damaged one.
+	for (const step of migrations.slice(1)) expect(step.after).toBe(writeDigest);
 });

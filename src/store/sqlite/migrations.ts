@@ -6,27 +6,42 @@
 import type { Database } from "bun:sqlite";
 import { AppError } from "../../lib/errors.ts";
 import { schema1 } from "./schema-1.ts";
+import { writeDigest } from "./state-digest.ts";
 
-export type Migration = { version: number; statements: readonly string[] };
+export type Migration = {
+	version: number;
+	statements: readonly string[];
+	/** What statements cannot do; in the same transaction. */
+	after?: (database: Database) => void;
+};
 
-export const migrations: readonly Migration[] = [{ version: 1, statements: schema1 }];
+export const migrations: readonly Migration[] = [
+	{ version: 1, statements: schema1 },
+	// The digest of the state covers the schema, so this is the end of each step from here on.
+	{ version: 2, statements: [], after: writeDigest },
+];
 
 export const schemaVersion = migrations.at(-1)?.version ?? 0;
 
 export function migrate(database: Database, steps: readonly Migration[] = migrations): void {
 	const row = database.query<{ user_version: number }, []>("PRAGMA user_version").get();
 	const current = row?.user_version ?? 0;
-	const newest = steps.at(-1)?.version ?? 0;
-	if (current > newest)
-		throw new AppError(
-			"unsupported",
-			`The state database has schema version ${current}; this version of LimiQuantix knows ${newest}. Install a version at least as new as the one that ran here before.`,
-		);
+	refuseNewer(current, steps.at(-1)?.version ?? 0);
 	for (const step of steps) {
 		if (step.version <= current) continue;
 		database.transaction(() => {
 			for (const statement of step.statements) database.run(statement);
 			database.run(`PRAGMA user_version = ${step.version}`);
+			step.after?.(database);
 		})();
 	}
+}
+
+/** `unsupported`. */
+export function refuseNewer(version: number, newest = schemaVersion): void {
+	if (version <= newest) return;
+	throw new AppError(
+		"unsupported",
+		`The state database has schema version ${version}; this version of LimiQuantix knows ${newest}. Install a version at least as new as the one that ran here before.`,
+	);
 }

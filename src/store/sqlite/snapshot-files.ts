@@ -2,14 +2,12 @@
  * Snapshot files: whole copies of the state database, one folder, named by the index up to which they hold the log.
  * A file under its final name is complete and durable; `.tmp` is what an interrupted copy leaves.
  */
-import { Database } from "bun:sqlite";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { AppError } from "../../lib/errors.ts";
-import { checkIntegrity } from "./database.ts";
-import { isDamage } from "./failures.ts";
+import { checkStateFile, type StateFile } from "./state-check.ts";
 
 export type SnapshotFile = { path: string; index: number };
 
@@ -29,40 +27,38 @@ export async function listSnapshots(directory: string): Promise<SnapshotFile[]> 
 		.sort((a, b) => b.index - a.index);
 }
 
-/** The index in it; `corrupt` when it is damaged or no snapshot. */
-export function checkSnapshot(path: string): number {
-	let database: Database | null = null;
-	try {
-		database = new Database(path, { readonly: true });
-		checkIntegrity(database, path);
-		const row = database.query<{ value: number }, []>("SELECT value FROM meta WHERE key = 'appliedIndex'").get();
-		return row?.value ?? 0;
-	} catch (error) {
-		if (error instanceof AppError) throw error;
-		const found = error instanceof Error ? error.message : String(error);
-		throw new AppError(isDamage(error) ? "corrupt" : "storage", `The file ${path} is no intact snapshot (${found}).`, {
-			cause: error,
-		});
-	} finally {
-		database?.close();
-	}
+/** What it holds; `corrupt` when it is damaged or no snapshot. `shownAs`: its name for people. */
+export async function checkSnapshot(path: string, shownAs = path): Promise<StateFile> {
+	const file = await checkStateFile(path);
+	if (!("found" in file) && file.index > 0) return file;
+	const found = "found" in file ? file.found : "there is nothing in it";
+	throw new AppError("corrupt", `The file ${shownAs} is no intact snapshot (${found}).`);
 }
 
 /**
  * Puts a copy of a snapshot in the place of the state database, durably. What was there, with its write-ahead log, is
- * replaced: a log of another database would be mixed into the new one.
+ * replaced: a log of another database would be mixed into the new one. `corrupt` when the copy is not intact; then nothing
+ * was changed.
  */
-export async function installSnapshot(snapshotPath: string, statePath: string): Promise<void> {
+export async function installSnapshot(snapshotPath: string, statePath: string): Promise<StateFile> {
 	const temporary = `${statePath}.tmp`;
 	await rm(temporary, { force: true });
 	// Not copyFile: that gives the copy the mode of the source for a moment, and there are hashes of secrets in it.
 	await pipeline(createReadStream(snapshotPath), createWriteStream(temporary, { flags: "wx", mode: 0o600 }));
 	await syncPath(temporary);
+	let held: StateFile;
+	try {
+		held = await checkSnapshot(temporary, snapshotPath);
+	} catch (error) {
+		await rm(temporary, { force: true });
+		throw error;
+	}
 	await rm(`${statePath}-wal`, { force: true });
 	await rm(`${statePath}-shm`, { force: true });
 	await syncPath(dirname(statePath));
 	await rename(temporary, statePath);
 	await syncPath(dirname(statePath));
+	return held;
 }
 
 export async function syncPath(path: string): Promise<void> {

@@ -2,16 +2,28 @@
  * The thread that copies the state database into snapshot files and moves its write-ahead log into it: both read and
  * fsync a lot. See worker-client.ts for why this function may refer to nothing outside it.
  */
+import type { Database } from "bun:sqlite";
+import type { StateDigest } from "./state-digest.ts";
+
 export type SnapshotWorkerCalls = {
 	/**
 	 * Durable when it answers. `target`: the file, or a folder in which it is named by its index (which is known only
-	 * when the copy is made). `temporary` lies in the same folder.
+	 * when the copy is made). `temporary` lies in the same folder. Fails with the code "corrupt", and leaves nothing, when
+	 * the copy is not what was written: then the source is not, either.
 	 */
-	snapshot: { source: string; temporary: string; target: string };
+	snapshot: { source: string; temporary: string; target: string; newestVersion: number };
+	/** Reads all of a file of the state and says what it is (FileReport). Changes nothing. */
+	check: { path: string; newestVersion: number };
+	/** The hash of a file, as stateDigest has it. */
+	hash: { path: string };
 	checkpoint: { source: string };
 };
 
-export function snapshotWorker(): void {
+/** `found`: what is wrong with it; null when nothing is, and when it is of a version that is newer than those known. */
+export type FileReport = { version: number; found: string | null; index: number; term: number };
+
+export function snapshotWorker(makeStateDigest: () => StateDigest): void {
+	const stateDigest = makeStateDigest();
 	const fs = process.getBuiltinModule("node:fs");
 	const path = process.getBuiltinModule("node:path");
 	const { Database } = process.getBuiltinModule("bun:sqlite") as typeof import("bun:sqlite");
@@ -28,32 +40,56 @@ export function snapshotWorker(): void {
 			fs.closeSync(handle);
 		}
 	};
+	const report = (database: Database, newestVersion: number): FileReport => {
+		const version = stateDigest.version(database);
+		const nothing = { version, found: null, index: 0, term: 0 };
+		if (version > newestVersion) return nothing;
+		if (version <= 0) {
+			const isEmpty = database.query("SELECT 1 FROM sqlite_schema").get() === null;
+			return isEmpty ? nothing : { ...nothing, found: "it does not say its version" };
+		}
+		const found = stateDigest.damageOfStructure(database) ?? stateDigest.damageOfRows(database);
+		const meta = (key: string) =>
+			(database.query("SELECT value FROM meta WHERE key = ?").get(key) as { value: number } | null)?.value ?? 0;
+		return { version, found, index: meta("appliedIndex"), term: meta("appliedTerm") };
+	};
+	const check = (name: string, newestVersion: number): FileReport => {
+		const database = new Database(name, { readonly: true });
+		try {
+			// Indices are looked up in any order; with little memory that means reading each page many times.
+			database.run("PRAGMA cache_size = -64000");
+			return report(database, newestVersion);
+		} finally {
+			database.close();
+		}
+	};
 	const calls: { [K in keyof SnapshotWorkerCalls]: (args: SnapshotWorkerCalls[K]) => unknown } = {
-		snapshot({ source, temporary, target }) {
+		snapshot({ source, temporary, target, newestVersion }) {
 			fs.rmSync(temporary, { force: true });
 			// It holds hashes of secrets: never readable for others, not for a moment. SQLite fills an empty file.
 			fs.closeSync(fs.openSync(temporary, "wx", 0o600));
-			const database = new Database(source, { readonly: true });
 			try {
-				database.run("VACUUM INTO ?", [temporary]);
-			} finally {
-				database.close();
+				const database = new Database(source, { readonly: true });
+				try {
+					database.run("VACUUM INTO ?", [temporary]);
+				} finally {
+					database.close();
+				}
+				const { found, index } = check(temporary, newestVersion);
+				if (found !== null) throw Object.assign(new Error(found), { code: "corrupt" });
+				sync(temporary);
+				const isFolder = fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
+				const name = isFolder ? path.join(target, `${String(index).padStart(16, "0")}.db`) : target;
+				fs.renameSync(temporary, name);
+				sync(path.dirname(name));
+				return { index, bytes: fs.statSync(name).size };
+			} catch (error) {
+				fs.rmSync(temporary, { force: true });
+				throw error;
 			}
-			const copy = new Database(temporary, { readonly: true });
-			let index = 0;
-			try {
-				const row = copy.query("SELECT value FROM meta WHERE key = 'appliedIndex'").get() as { value: number } | null;
-				index = row?.value ?? 0;
-			} finally {
-				copy.close();
-			}
-			sync(temporary);
-			const isFolder = fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
-			const name = isFolder ? path.join(target, `${String(index).padStart(16, "0")}.db`) : target;
-			fs.renameSync(temporary, name);
-			sync(path.dirname(name));
-			return { index, bytes: fs.statSync(name).size };
 		},
+		check: ({ path: name, newestVersion }) => check(name, newestVersion),
+		hash: ({ path: name }) => stateDigest.hashOfFile(name),
 		checkpoint({ source }) {
 			const database = new Database(source, { readwrite: true, create: false });
 			try {

@@ -2,48 +2,17 @@
  * The state of the cluster in SQLite: rows in and out, without any rule of what may be in them (that is apply/). One
  * connection serves writes and reads; both are synchronous, so no read ever sees half a transaction.
  */
-import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
 import { assert } from "../../lib/assert.ts";
 import type { AuditRecord, Session, Token } from "../../model/access.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";
 import type { Applied, TableName, Tables } from "../store.ts";
 import { type Link, linksOf } from "./columns.ts";
+import { StateRows, type Values } from "./state-rows.ts";
 
-type Values = SQLQueryBindings[];
 export type SecretKind = "session" | "token";
 
-export class StateDatabase {
-	readonly database: Database;
-	/** Bun's own cache holds 20 statements. Texts are made from fixed parts, so there are some hundreds at most. */
-	readonly #statements = new Map<string, Statement>();
-
-	constructor(database: Database) {
-		this.database = database;
-	}
-
-	#statement(sql: string): Statement {
-		let statement = this.#statements.get(sql);
-		if (!statement) {
-			assert(this.#statements.size < 4096, "the texts of statements are made from fixed parts");
-			statement = this.database.prepare(sql);
-			this.#statements.set(sql, statement);
-		}
-		return statement;
-	}
-
-	run(sql: string, ...values: Values): number {
-		return this.#statement(sql).run(...values).changes;
-	}
-
-	row<Row>(sql: string, ...values: Values): Row | null {
-		return this.#statement(sql).get(...values) as Row | null;
-	}
-
-	rows<Row>(sql: string, ...values: Values): Row[] {
-		return this.#statement(sql).all(...values) as Row[];
-	}
-
+export class StateDatabase extends StateRows {
 	getJson(table: TableName, id: string): string | null {
 		return this.row<{ doc: string }>(`SELECT doc FROM ${table} WHERE id = ?`, id)?.doc ?? null;
 	}
@@ -55,20 +24,20 @@ export class StateDatabase {
 
 	insert<T extends TableName>(table: T, object: Tables[T]): string {
 		const json = JSON.stringify(object);
-		this.run(`INSERT INTO ${table} (id, doc) VALUES (?, ?)`, object.id, json);
+		this.insertRow(table, { id: object.id, doc: json });
 		this.#insertLinks(table, object.id, this.#links(table, object));
 		return json;
 	}
 
 	/** A record with an id that is there already is the same record. */
 	insertAudit(record: AuditRecord): void {
-		this.run("INSERT OR IGNORE INTO audit (id, doc) VALUES (?, ?)", record.id, JSON.stringify(record));
+		this.insertNewRow("audit", { id: record.id, doc: JSON.stringify(record) });
 	}
 
 	update<T extends TableName>(table: T, before: Tables[T], after: Tables[T]): string {
 		const json = JSON.stringify(after);
-		const changes = this.run(`UPDATE ${table} SET doc = ? WHERE id = ?`, json, after.id);
-		assert(changes === 1, `${table} ${after.id} is there to be updated`);
+		const found = this.updateRow(table, { id: after.id }, { doc: json });
+		assert(found, `${table} ${after.id} is there to be updated`);
 		const links = this.#links(table, after);
 		if (JSON.stringify(links) !== JSON.stringify(this.#links(table, before))) {
 			this.#deleteLinks(table, after.id);
@@ -78,7 +47,7 @@ export class StateDatabase {
 	}
 
 	delete(table: TableName, id: string): void {
-		this.run(`DELETE FROM ${table} WHERE id = ?`, id);
+		this.deleteRows(table, "id = ?", id);
 		if (linksOf[table]) this.#deleteLinks(table, id);
 	}
 
@@ -87,18 +56,11 @@ export class StateDatabase {
 	}
 
 	#insertLinks(table: TableName, id: string, links: readonly Link[]): void {
-		for (const [kind, value] of links)
-			this.run(
-				"INSERT OR IGNORE INTO link (owner_table, kind, value, owner_id) VALUES (?, ?, ?, ?)",
-				table,
-				kind,
-				value,
-				id,
-			);
+		for (const [kind, value] of links) this.insertNewRow("link", { owner_table: table, kind, value, owner_id: id });
 	}
 
 	#deleteLinks(table: TableName, id: string): void {
-		this.run("DELETE FROM link WHERE owner_table = ? AND owner_id = ?", table, id);
+		this.deleteRows("link", "owner_table = ? AND owner_id = ?", table, id);
 	}
 
 	/** Objects of `table` that refer to `value`, ordered by id. */
@@ -159,11 +121,12 @@ export class StateDatabase {
 	}
 
 	setPasswordHash(userId: string, hash: string): void {
-		this.run("INSERT OR REPLACE INTO user_secret (id, password_hash) VALUES (?, ?)", userId, hash);
+		this.deletePasswordHash(userId);
+		this.insertRow("user_secret", { id: userId, password_hash: hash });
 	}
 
 	deletePasswordHash(userId: string): void {
-		this.run("DELETE FROM user_secret WHERE id = ?", userId);
+		this.deleteRows("user_secret", "id = ?", userId);
 	}
 
 	idBySecretHash(kind: SecretKind, hash: string): string | null {
@@ -171,11 +134,11 @@ export class StateDatabase {
 	}
 
 	setSecretHash(kind: SecretKind, id: string, hash: string): void {
-		this.run(`INSERT INTO ${kind}_secret (id, secret_hash) VALUES (?, ?)`, id, hash);
+		this.insertRow(`${kind}_secret`, { id, secret_hash: hash });
 	}
 
 	deleteSecretHash(kind: SecretKind, id: string): void {
-		this.run(`DELETE FROM ${kind}_secret WHERE id = ?`, id);
+		this.deleteRows(`${kind}_secret`, "id = ?", id);
 	}
 
 	// The applied index and other single values.
@@ -185,31 +148,7 @@ export class StateDatabase {
 	}
 
 	setMeta(key: string, value: string | number): void {
-		this.run(
-			"INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-			key,
-			value,
-		);
-	}
-
-	/** All or nothing; nothing when `work` throws. */
-	transaction(work: () => void): void {
-		this.run("BEGIN IMMEDIATE");
-		try {
-			work();
-			this.run("COMMIT");
-		} catch (error) {
-			// A full disk ends the transaction by itself.
-			if (this.database.inTransaction) this.run("ROLLBACK");
-			throw error;
-		}
-	}
-
-	/** With statements left open, SQLite would keep the files open, too. */
-	close(): void {
-		for (const statement of this.#statements.values()) statement.finalize();
-		this.#statements.clear();
-		this.database.close();
+		if (!this.updateRow("meta", { key }, { value })) this.insertRow("meta", { key, value });
 	}
 
 	/** Moves what it can of the write-ahead log into the database, here and now. */
@@ -237,25 +176,19 @@ export class StateDatabase {
 	}
 
 	insertCommandResult(logIndex: number, commandId: string, result: string): void {
-		this.run(
-			"INSERT INTO command_result (log_index, command_id, result) VALUES (?, ?, ?)",
-			logIndex,
-			commandId,
-			result,
-		);
+		this.insertRow("command_result", { log_index: logIndex, command_id: commandId, result });
 	}
 
 	setIdempotencyRow(requesterKey: string, logIndex: number, row: IdempotencyRow): void {
-		this.run(
-			`INSERT OR REPLACE INTO idempotency (requester_key, log_index, time_ms, operation, subject, result)
-				VALUES (?, ?, ?, ?, ?, ?)`,
-			requesterKey,
-			logIndex,
-			row.timeMs,
-			row.operation,
-			row.subject,
-			row.result,
-		);
+		this.deleteRows("idempotency", "requester_key = ?", requesterKey);
+		this.insertRow("idempotency", {
+			requester_key: requesterKey,
+			log_index: logIndex,
+			time_ms: row.timeMs,
+			operation: row.operation,
+			subject: row.subject,
+			result: row.result,
+		});
 	}
 
 	idempotencyRow(requesterKey: string): IdempotencyRow | null {
@@ -267,14 +200,16 @@ export class StateDatabase {
 
 	/** Appends an event, as JSON. */
 	insertEvent(logIndex: number, position: number, doc: string): void {
-		const last = this.row<{ total: number }>("SELECT total_bytes AS total FROM event ORDER BY seq DESC LIMIT 1");
-		this.run(
-			"INSERT INTO event (log_index, position, total_bytes, doc) VALUES (?, ?, ?, ?)",
-			logIndex,
-			position,
-			(last?.total ?? 0) + doc.length,
-			doc,
+		const last = this.row<{ seq: number; total: number }>(
+			"SELECT seq, total_bytes AS total FROM event ORDER BY seq DESC LIMIT 1",
 		);
+		this.insertRow("event", {
+			seq: (last?.seq ?? 0) + 1,
+			log_index: logIndex,
+			position,
+			total_bytes: (last?.total ?? 0) + doc.length,
+			doc,
+		});
 	}
 }
 

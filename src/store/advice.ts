@@ -1,0 +1,17 @@
+/** What to do about damage, in the same words wherever it is found. Each sentence is carried out by advice.test.ts. */
+import { AppError } from "../lib/errors.ts";
+
+/** For a state that is damaged while log and snapshots are not. */
+export const rebuildAdvice = (statePath: string): string =>
+	`Move ${statePath} and the files beside it that begin with its name (-wal, -shm) elsewhere and start again: the state is then rebuilt from the newest snapshot and the log.`;
+
+/** For what only a copy brings back. Changes made since the snapshot are lost. */
+export const restoreAdvice =
+	"Or go back to a snapshot (a file of the folder snapshots/, or what limiquantix cluster backup made): move raft/, snapshots/ and state.db* out of the data folder and run limiquantix cluster restore FILE --data-dir FOLDER; changes made after the snapshot are lost.";
+
+export const damagedState = (statePath: string, found: string, cause?: unknown): AppError =>
+	new AppError(
+		"corrupt",
+		`The state database ${statePath} is damaged (${found}). Nothing was changed. ${rebuildAdvice(statePath)}`,
+		{ cause },
+	);
