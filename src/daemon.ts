@@ -149,7 +149,7 @@ export async function startDaemon(config: Config, logger: Logger): Promise<Daemo
 	});
 
 	const node = startThisNode({ config, logger, store, proposer, nodeId, service });
-	const stopUpkeep = startUpkeep({ clock, proposer, logger });
+	const stopUpkeep = startUpkeep({ clock, store, proposer, logger });
 	logger.info("ready", {
 		...{ url: outside.url, socket: local.url, version, nodeId },
 		...(outside.fingerprint ? { fingerprint: outside.fingerprint } : {}),

@@ -8,6 +8,7 @@ export const taskRetentionMs = 14 * dayMs;
 /** The audit is what people are held to: a year. */
 export const auditRetentionMs = 365 * dayMs;
 
+/** `nowMs` is not just any clock's: see believed-time.ts. */
 export function planUpkeep(nowMs: number): Extract<CommandBody, { kind: "prune" }> {
 	return {
 		kind: "prune",

@@ -1,7 +1,10 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { toRfc3339 } from "../lib/clock.ts";
 import { silentLogger } from "../lib/log.ts";
 import type { CommandBody } from "../store/command.ts";
+import { clusterIds, fixtureCluster, fixtureId, fixtureSession } from "../testing/fixtures.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
+import { openMemoryStore } from "../testing/memory-store.ts";
 import { startUpkeep } from "./upkeep.ts";
 import { planUpkeep } from "./upkeep-plan.ts";
 
@@ -26,6 +29,7 @@ test("it runs every hour, also after a failure, until it is stopped", async () =
 	const stop = startUpkeep({
 		clock,
 		logger: silentLogger,
+		store: { upkeepTimeMs: () => null },
 		proposer: { proposeSystem, propose: proposeSystem },
 	});
 	const settle = async () => {
@@ -41,4 +45,76 @@ test("it runs every hour, also after a failure, until it is stopped", async () =
 	clock.advance(10 * 3_600_000);
 	await settle();
 	expect(proposed).toHaveLength(2);
+});
+
+describe("a wall clock that jumps", () => {
+	const hourMs = 3_600_000;
+	const yearMs = 400 * 24 * hourMs;
+
+	/** A store with an audit record, a session that lasts a day, and a finished task; upkeep runs on it. */
+	async function begin() {
+		const clock = new ManualClock();
+		const store = await openMemoryStore({ clock, commands: [fixtureCluster()] });
+		const { proposer } = store;
+		const expiresAt = toRfc3339(clock.nowMs() + 24 * hourMs);
+		await proposer.proposeSystem({
+			kind: "sessionCreate",
+			session: fixtureSession({ id: fixtureId(0x901), expiresAt }),
+			secretHash: "s".repeat(32),
+		});
+		await proposer.propose(
+			{ kind: "clusterUpdate", id: clusterIds.cluster, name: "renamed" },
+			{
+				...{ requester: { kind: "local", id: null, name: "local" }, remoteAddress: null, operation: "clusterUpdate" },
+				...{ idempotencyKey: null, credential: null },
+			},
+		);
+		const start = () => startUpkeep({ clock, store, proposer, logger: silentLogger });
+		const counts = () => [store.count("audit"), store.count("session")];
+		const hours = async (count: number) => {
+			for (let hour = 0; hour < count; hour++) {
+				clock.advance(hourMs);
+				for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+			}
+		};
+		return { clock, store, start, counts, hours };
+	}
+
+	test("forward deletes nothing at once, back neither; what is really old goes", async () => {
+		const { clock, store, start, counts, hours } = await begin();
+		const stop = start();
+		await hours(2);
+		expect(counts()).toEqual([1, 1]);
+		clock.jump(yearMs);
+		await hours(10);
+		expect(counts()).toEqual([1, 1]);
+		clock.jump(-2 * yearMs);
+		await hours(5);
+		expect(counts()).toEqual([1, 1]);
+		clock.jump(yearMs);
+		await hours(48);
+		// The session has expired; the audit is kept for a year.
+		expect(counts()).toEqual([1, 0]);
+		stop();
+		await store.close();
+	});
+
+	test("that is wrong at a start deletes nothing, however often the node starts", async () => {
+		const { clock, store, start, counts, hours } = await begin();
+		const first = start();
+		await hours(2);
+		first();
+		clock.jump(yearMs);
+		for (let round = 0; round < 5; round++) {
+			const stop = start();
+			await hours(10);
+			stop();
+		}
+		expect(counts()).toEqual([1, 0]);
+		const stop = start();
+		await hours(26);
+		expect(counts()).toEqual([0, 0]);
+		stop();
+		await store.close();
+	});
 });

@@ -1,14 +1,23 @@
 /** The leader's housekeeping: once at start and then every hour, what is old leaves the state. Ends with `stop`. */
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
-import type { Proposer } from "../store/store.ts";
+import type { Proposer, StoreReader } from "../store/store.ts";
+import { BelievedTime } from "./believed-time.ts";
 import { planUpkeep } from "./upkeep-plan.ts";
 
 const periodMs = 3_600_000;
 /** Not in the first minute, when nodes have better things to do. */
 const firstDelayMs = 60_000;
 
-export function startUpkeep(deps: { clock: Clock; proposer: Proposer; logger: Logger }): () => void {
+export type UpkeepDeps = {
+	clock: Clock;
+	store: Pick<StoreReader, "upkeepTimeMs">;
+	proposer: Proposer;
+	logger: Logger;
+};
+
+export function startUpkeep(deps: UpkeepDeps): () => void {
+	const time = new BelievedTime(deps.clock, deps.logger, deps.store.upkeepTimeMs());
 	let timer: Timer;
 	let stopped = false;
 	const arm = (delayMs: number) => {
@@ -16,7 +25,7 @@ export function startUpkeep(deps: { clock: Clock; proposer: Proposer; logger: Lo
 	};
 	const round = () => {
 		deps.proposer
-			.proposeSystem(planUpkeep(deps.clock.nowMs()))
+			.proposeSystem(planUpkeep(time.nowMs()))
 			.catch((error) => deps.logger.warn("housekeeping was not done; it is tried again in an hour", { error }))
 			.finally(() => arm(periodMs));
 	};

@@ -70,6 +70,8 @@ export interface StoreReader {
 	lastEventId(): string;
 	/** The answer that an idempotency key of this requester got, if any. */
 	idempotent(requesterKey: string): EarlierAnswer | null;
+	/** The time by which the last `prune` was planned; null before the first. */
+	upkeepTimeMs(): number | null;
 	readonly appliedIndex: number;
 }
 

@@ -46,6 +46,11 @@ export class ManualClock implements Clock {
 		this.#moveTo(until);
 	}
 
+	/** The wall clock is set, forward or back; no time passes. */
+	jump(ms: number): void {
+		this.#nowMs += ms;
+	}
+
 	#moveTo(monotonicMs: number): void {
 		this.#nowMs += monotonicMs - this.#monotonicMs;
 		this.#monotonicMs = monotonicMs;

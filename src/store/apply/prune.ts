@@ -26,10 +26,13 @@ export const pruneHandlers: Handlers<"prune"> = {
 	prune(context, body) {
 		for (const member of ["tasksBefore", "sessionsExpiredBefore", "auditBefore"] as const)
 			if (!isTimestamp(body[member])) throw new AppError("invalid", `${member} is not a time.`);
+		// The time by which this was planned, which is not always the wall clock's (control/believed-time.ts).
+		const now = canonicalTime(body.sessionsExpiredBefore);
 		pruneTasks(context, canonicalTime(body.tasksBefore));
-		pruneSessions(context, canonicalTime(body.sessionsExpiredBefore));
+		pruneSessions(context, now);
 		pruneAudit(context, canonicalTime(body.auditBefore));
-		context.state.deleteRows("idempotency", "time_ms < ?", context.command.timeMs - idempotencyKeptMs);
+		context.state.deleteRows("idempotency", "time_ms < ?", Date.parse(now) - idempotencyKeptMs);
+		context.state.setMeta("upkeepTime", now);
 		return null;
 	},
 };

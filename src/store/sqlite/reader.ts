@@ -95,6 +95,11 @@ export class SqliteReader implements StoreReader {
 		return { operation: row.operation, requestHash: hashOfSubject(row.subject), applied };
 	}
 
+	upkeepTimeMs(): number | null {
+		const time = this.state.meta("upkeepTime");
+		return time === null ? null : Date.parse(String(time));
+	}
+
 	get appliedIndex(): number {
 		return this.state.appliedIndex;
 	}
