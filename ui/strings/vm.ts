@@ -5,7 +5,8 @@ export const vm = {
 	caption: "Virtual machines",
 	create: "Create VM",
 	emptyTitle: "No VMs yet",
-	emptyText: "A VM is a computer made of software. Create one from an image, or start the demo VM to see one work.",
+	emptyText: "A VM is a computer made of software. Create one from an image.",
+	emptyTextDemo: "A VM is a computer made of software. Create one from an image, or start the demo VM to see one work.",
 	demo: "Start the demo VM",
 	node: "Node",
 	vcpus: "vCPUs",
@@ -43,7 +44,20 @@ export const vm = {
 		stopTitle: (count: number) => (count === 1 ? "Stop 1 VM" : `Stop ${count} VMs`),
 		deleteTitle: (count: number) => (count === 1 ? "Delete 1 VM" : `Delete ${count} VMs`),
 		someFailed: (action: string, count: number) => `${action}: ${count} failed`,
-		typed: (count: number) => `delete ${count}`,
+		stopText: "This cuts their power. The guests do not get to save anything; what they have not written is lost.",
+		cutOff: (count: number, total: number) =>
+			count === total
+				? `All ${total} of them run and are cut off at once.`
+				: count === 1
+					? `1 of the ${total} runs and is cut off at once.`
+					: `${count} of the ${total} run and are cut off at once.`,
+		runs: "running",
+		deleteVms: (count: string) => `${count} VMs with their settings, firmware variables and serial logs`,
+		deleteTheirVolumes: (count: string, size: string) => `${count} volumes, ${size}`,
+		more: (count: string) => `and ${count} more`,
+		deleteVolumes: (count: number, size: string) =>
+			count === 1 ? `Delete their 1 volume too (${size})` : `Delete their ${count} volumes too (${size})`,
+		deleteVolumesHint: "Off: the volumes stay in their pools and can be attached to other VMs.",
 	},
 	stopTitle: (name: string) => `Stop ${name}`,
 	stopText: "This cuts its power. The guest does not get to save anything; what it has not written is lost.",
@@ -56,6 +70,7 @@ export const vm = {
 	deleteVolumes: (count: number, size: string) =>
 		count === 1 ? `Delete its volume too (${size})` : `Delete its ${count} volumes too (${size})`,
 	deleteVolumesHint: "Off: the volumes stay in their pool and can be attached to another VM.",
+	volumesUnknown: "The volumes of the VM could not be listed, so nothing was deleted",
 	deleteConfirm: "Delete VM",
 	tabs: {
 		summary: "Summary",

@@ -1,24 +1,26 @@
 /** Name, description and tags of an object, in a side panel. */
 import type { OperationName } from "../../api/call.ts";
-import { ApiError } from "../../api/errors.ts";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
 import { TextAreaField, TextField, WordsField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
-import { FormError } from "../../components/form-error.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { fits, namePattern } from "../../lib/patterns.ts";
 import { common } from "../../strings/common.ts";
+import { type Captured, CapturedErrors, useCaptured } from "./captured.tsx";
 
 type Updates = Extract<
 	OperationName,
 	"imageUpdate" | "poolUpdate" | "networkUpdate" | "volumeUpdate" | "nodeUpdate" | "clusterUpdate"
 >;
+type Edited = { id: string; generation: number; name: string; description?: string; tags?: readonly string[] };
 type Props = {
 	title: string;
 	failed: string;
 	operation: Updates;
-	object: { id: string; generation: number; name: string; description?: string; tags?: readonly string[] };
+	/** As it is now; the form keeps to what it was when it was opened. */
+	object: Edited;
 	withTags?: boolean;
 	onClose: () => void;
 	/** The cluster has no id in its address. */
@@ -26,7 +28,14 @@ type Props = {
 	onSaved?: () => void;
 };
 
-export function EditObjectPanel({ title, failed, operation, object, withTags, onClose, withoutId, onSaved }: Props) {
+export function EditObjectPanel(props: Props) {
+	const captured = useCaptured(props.object);
+	return <EditForm key={captured.turn} {...props} captured={captured} />;
+}
+
+function EditForm(props: Omit<Props, "object"> & { captured: Captured<Edited> }) {
+	const { title, failed, operation, captured, withTags, onClose, withoutId, onSaved } = props;
+	const object = captured.base;
 	const form = useForm({
 		initial: { name: object.name, description: object.description ?? "", tags: [...(object.tags ?? [])] },
 		validate: ({ name }): FieldErrors => (fits(namePattern, name) ? {} : { "/name": common.nameInvalid }),
@@ -38,12 +47,7 @@ export function EditObjectPanel({ title, failed, operation, object, withTags, on
 			};
 			if (Object.keys(body).length > 0) {
 				const id = withoutId ? {} : { id: object.id };
-				await write(operation, { ...id, body: body as { name: string }, generation: object.generation }).catch(
-					(error) => {
-						if (!(error instanceof ApiError) || error.code !== "stale-etag") throw error;
-						throw new ApiError(common.staleEdit, { status: error.status, code: error.code, operation });
-					},
-				);
+				await write(operation, { ...id, body: body as { name: string }, generation: object.generation });
 				onSaved?.();
 			}
 			onClose();
@@ -60,13 +64,11 @@ export function EditObjectPanel({ title, failed, operation, object, withTags, on
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{common.saveChanges}
-					</Button>
+					<SubmitButton form={form}>{common.saveChanges}</SubmitButton>
 				</>
 			}
 		>
-			<FormError form={form} title={failed} />
+			<CapturedErrors form={form} title={failed} captured={captured} />
 			<TextField
 				label={common.name}
 				hint={common.nameHint}

@@ -6,10 +6,9 @@ import { CirclePause, CirclePlay, Monitor, Play, Power, PowerOff, RotateCcw, Tra
 import { h } from "preact";
 import { type VmAction, vmActionObstacle } from "../../../src/model/actions.ts";
 import type { OperationId } from "../../../src/model/permissions.ts";
-import { call } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
 import { toastFailure } from "../../api/notify.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Vm, Volume } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm, confirmWithOption } from "../../components/confirm.tsx";
@@ -22,7 +21,7 @@ import { DeleteVmText } from "./delete-text.tsx";
 
 export type PowerVerb = Extract<VmAction, "start" | "shutdown" | "stop" | "reset" | "pause" | "resume">;
 
-const verbs: Record<PowerVerb, { operation: OperationId; icon: Icon; note?: string }> = {
+export const verbs: Record<PowerVerb, { operation: OperationId; icon: Icon; note?: string }> = {
 	start: { operation: "vmStart", icon: Play },
 	shutdown: { operation: "vmShutdown", icon: Power, note: t.actions.notes.shutdown },
 	stop: { operation: "vmStop", icon: PowerOff, note: t.actions.notes.stop },
@@ -31,9 +30,9 @@ const verbs: Record<PowerVerb, { operation: OperationId; icon: Icon; note?: stri
 	resume: { operation: "vmResume", icon: CirclePlay },
 };
 
-/** Why not, or null. The state says more than the role, so the role comes first only when it forbids. */
+/** Why not, or null: what is in the way of the operation itself, then what the state of the VM says. */
 export function obstacleOf(action: VmAction, operation: OperationId, vm: Vm): string | null {
-	return roleObstacle(operation) ?? vmActionObstacle(action, vm);
+	return obstacleTo(operation) ?? vmActionObstacle(action, vm);
 }
 
 export function powerAction(verb: PowerVerb, vm: Vm): Action {
@@ -89,10 +88,22 @@ export const deleteAction = (vm: Vm, after?: () => void): Action => ({
 export const volumesOf = (vm: Vm): Volume[] =>
 	vm.spec.disks.flatMap(({ volumeId }) => live.volume.peek(volumeId) ?? []);
 
-async function deleteVm(vm: Vm, after?: () => void): Promise<void> {
+export const sizeOf = (volumes: readonly Volume[]): string =>
+	formatBytes(volumes.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+
+/** The volumes of these VMs. Null, and said, when they cannot be listed: nobody loses data without being told which. */
+export async function knownVolumes(vms: readonly Vm[]): Promise<Volume[] | null> {
 	await live.volume.ensure();
-	const volumes = volumesOf(vm);
-	const total = formatBytes(volumes.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+	const error = live.volume.error.peek();
+	if (error === null) return vms.flatMap(volumesOf);
+	toastFailure(t.volumesUnknown, error);
+	return null;
+}
+
+/** Whether the volumes go too; null when it is not to be done. */
+export async function askDeletion(vm: Vm): Promise<boolean | null> {
+	const volumes = await knownVolumes([vm]);
+	if (volumes === null) return null;
 	const answer = await confirmWithOption({
 		title: t.deleteTitle(vm.name),
 		body: (withVolumes) => h(DeleteVmText, { vm, volumes: withVolumes ? volumes : [] }),
@@ -102,84 +113,18 @@ async function deleteVm(vm: Vm, after?: () => void): Promise<void> {
 		...(volumes.length > 0
 			? {
 					option: {
-						label: t.deleteVolumes(volumes.length, total),
+						label: t.deleteVolumes(volumes.length, sizeOf(volumes)),
 						hint: t.deleteVolumesHint,
 						initial: true,
 					},
 				}
 			: {}),
 	});
-	if (!answer.confirmed) return;
-	const query = { deleteVolumes: volumes.length === 0 || answer.option };
-	if (await act(t.failed(t.actions.delete, vm.name), "vmDelete", { id: vm.id, query })) after?.();
+	return answer.confirmed ? answer.option : null;
 }
 
-const atOnce = 6;
-
-/** The chosen VMs, a few at a time; those that cannot be used with the action now are left out. */
-async function runOnMany(label: string, operation: OperationId, vms: readonly Vm[], query = {}): Promise<void> {
-	const waiting = [...vms];
-	const failures: unknown[] = [];
-	const worker = async () => {
-		for (let vm = waiting.shift(); vm; vm = waiting.shift()) {
-			await call(operation, { id: vm.id, query }).catch((error: unknown) => failures.push(error));
-		}
-	};
-	await Promise.all(Array.from({ length: atOnce }, worker));
-	if (failures.length > 0) toastFailure(t.bulk.someFailed(label, failures.length), failures[0]);
-}
-
-export function bulkActions(vms: readonly Vm[], clear: () => void): Action[] {
-	const bulk = (verb: PowerVerb): Action => {
-		const { operation, icon } = verbs[verb];
-		const label = t.actions[verb];
-		const able = vms.filter((vm) => vmActionObstacle(verb, vm) === null);
-		return {
-			id: verb,
-			label: able.length === vms.length || able.length === 0 ? label : `${label} (${able.length})`,
-			icon,
-			obstacle: roleObstacle(operation) ?? (able.length === 0 ? t.bulk.none(label) : null),
-			async onSelect() {
-				if (verb === "stop") {
-					const body = h("p", {}, t.stopText);
-					const title = t.bulk.stopTitle(able.length);
-					if (!(await confirm({ title, body, confirmLabel: label, danger: true }))) return;
-				}
-				clear();
-				await runOnMany(label, operation, able);
-			},
-		};
-	};
-	return [bulk("start"), bulk("shutdown"), bulk("stop"), bulkDelete(vms, clear)];
-}
-
-function bulkDelete(vms: readonly Vm[], clear: () => void): Action {
-	const able = vms.filter((vm) => !vm.deleting && vmActionObstacle("delete", vm) === null);
-	return {
-		id: "delete",
-		label: t.actions.delete,
-		icon: Trash2,
-		danger: true,
-		obstacle: roleObstacle("vmDelete") ?? (able.length === 0 ? t.bulk.none(t.actions.delete) : null),
-		async onSelect() {
-			await live.volume.ensure();
-			const volumes = able.flatMap(volumesOf);
-			const total = formatBytes(volumes.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
-			const answer = await confirmWithOption({
-				title: t.bulk.deleteTitle(able.length),
-				body: h(
-					"ul",
-					{ class: "bullets" },
-					able.slice(0, 20).map(({ id, name }) => h("li", { key: id }, name)),
-				),
-				confirmLabel: t.bulk.deleteTitle(able.length),
-				danger: true,
-				typedName: t.bulk.typed(able.length),
-				option: { label: t.deleteVolumes(volumes.length, total), hint: t.deleteVolumesHint, initial: true },
-			});
-			if (!answer.confirmed) return;
-			clear();
-			await runOnMany(t.actions.delete, "vmDelete", able, { deleteVolumes: answer.option });
-		},
-	};
+async function deleteVm(vm: Vm, after?: () => void): Promise<void> {
+	const deleteVolumes = await askDeletion(vm);
+	if (deleteVolumes === null) return;
+	if (await act(t.failed(t.actions.delete, vm.name), "vmDelete", { id: vm.id, query: { deleteVolumes } })) after?.();
 }

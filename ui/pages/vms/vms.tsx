@@ -23,7 +23,8 @@ import { common } from "../../strings/common.ts";
 import { states } from "../../strings/states.ts";
 import { vm as t } from "../../strings/vm.ts";
 import { startDemo } from "../overview/demo.ts";
-import { bulkActions, rowActions } from "../vm/vm-actions.ts";
+import { rowActions } from "../vm/vm-actions.ts";
+import { bulkActions } from "./bulk-actions.ts";
 import "./vms.css";
 
 const addressesOf = (vm: Vm): string[] => vm.status.addresses.map(({ address }) => address);
@@ -209,7 +210,7 @@ function NoVms() {
 	const { route } = useLocation();
 	const demo = cluster.value?.demoAvailable === true;
 	return (
-		<EmptyState icon={Monitor} title={t.emptyTitle} text={t.emptyText}>
+		<EmptyState icon={Monitor} title={t.emptyTitle} text={demo ? t.emptyTextDemo : t.emptyText}>
 			<Button kind="primary" icon={Plus} href={href("vmCreate")} obstacle={roleObstacle("vmCreate")}>
 				{t.create}
 			</Button>

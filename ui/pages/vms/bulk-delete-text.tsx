@@ -1,0 +1,36 @@
+/** What deleting many VMs loses. */
+import type { Vm } from "../../api/types.ts";
+import { Notice } from "../../components/layout.tsx";
+import { formatCount } from "../../lib/format.ts";
+import { vm as t } from "../../strings/vm.ts";
+
+const mostNamed = 20;
+/** States in which a VM is cut off. */
+const alive = new Set(["running", "paused", "starting", "stopping"]);
+
+type Props = { vms: readonly Vm[]; volumes: { count: number; size: string } | null };
+
+export function BulkDeleteText({ vms, volumes }: Props) {
+	const cutOff = vms.filter(({ status }) => alive.has(status.powerState)).length;
+	const unnamed = vms.length - mostNamed;
+	return (
+		<>
+			{cutOff > 0 && <Notice tone="warning">{t.bulk.cutOff(cutOff, vms.length)}</Notice>}
+			<div>
+				<p>{t.deleteLost}</p>
+				<ul class="bullets">
+					<li>{t.bulk.deleteVms(formatCount(vms.length))}</li>
+					{volumes && <li>{t.bulk.deleteTheirVolumes(formatCount(volumes.count), volumes.size)}</li>}
+				</ul>
+			</div>
+			<ul class="bullets" aria-label={t.caption}>
+				{vms.slice(0, mostNamed).map(({ id, name, status }) => (
+					<li key={id}>
+						{name} {alive.has(status.powerState) && <span class="muted">{t.bulk.runs}</span>}
+					</li>
+				))}
+				{unnamed > 0 && <li>{t.bulk.more(formatCount(unnamed))}</li>}
+			</ul>
+		</>
+	);
+}
