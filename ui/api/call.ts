@@ -5,7 +5,8 @@
  */
 import { type OperationName, type OperationTypes, operations } from "../../src/gen/api.ts";
 import { createApiClient, operationPath } from "../../src/lib/api-client.ts";
-import { isAppError } from "../../src/lib/errors.ts";
+import { AppError, isAppError } from "../../src/lib/errors.ts";
+import { common } from "../strings/common.ts";
 import { errors as text } from "../strings/errors.ts";
 import { ApiError } from "./errors.ts";
 
@@ -43,6 +44,15 @@ export function setUnauthenticatedListener(listener: () => void): void {
 	onUnauthenticated = listener;
 }
 
+let onAnswer: (stale: boolean) => void = () => {};
+/**
+ * Called with each answer to a read (of the cluster's state itself excepted, which is how a listener finds out more):
+ * was it from a state that no quorum vouches for? A write that is not available counts as one.
+ */
+export function setAnswerListener(listener: (stale: boolean) => void): void {
+	onAnswer = listener;
+}
+
 /** For links and sockets. */
 export const operationUrl = (operation: OperationName, id: string, query: Record<string, string> = {}): string =>
 	operationPath(operations[operation].path, { id }, query);
@@ -53,18 +63,33 @@ const client = createApiClient<OperationTypes>(operations, {
 	fetch: async (url, init) => {
 		const send = () => fetch(url, { ...init, credentials: "same-origin", cache: "no-store" });
 		const repeatable = init.method === "GET" || new Headers(init.headers).has("idempotency-key");
-		return send().catch(async (error: unknown) => {
+		const response = await send().catch(async (error: unknown) => {
 			if (!(error instanceof TypeError) || !repeatable || init.signal?.aborted) throw error;
 			await new Promise((resolve) => setTimeout(resolve, resendDelayMs));
 			return send();
 		});
+		if (!response.ok && !isProblem(response)) throw unexplained(response);
+		return response;
 	},
 });
+
+const isProblem = (response: Response): boolean =>
+	response.headers.get("content-type")?.startsWith("application/problem+json") ?? false;
+
+/** A failure that the API did not put into words: the node is on its way up or down, or something in between answered. */
+function unexplained({ status, headers }: Response): AppError {
+	const seconds = Number(headers.get("retry-after") ?? "");
+	const away = status === 502 || status === 503 || status === 504;
+	return new AppError(away ? "unavailable" : "internal", away ? text.away : text.status(status), {
+		...(seconds > 0 ? { retryAfterMs: seconds * 1000 } : {}),
+		context: { status },
+	});
+}
 
 type Untyped = (
 	operation: string,
 	options: object,
-) => Promise<{ body: unknown; status: number; location: string | null; taskLocation: string | null }>;
+) => Promise<{ body: unknown; status: number; location: string | null; taskLocation: string | null; stale: boolean }>;
 
 export async function call<Operation extends OperationName>(
 	operation: Operation,
@@ -83,6 +108,7 @@ export async function call<Operation extends OperationName>(
 			...(operations[operation].idempotent ? { idempotencyKey: randomKey() } : {}),
 			signal: signal ? AbortSignal.any([signal, limit]) : limit,
 		});
+		if (operations[operation].method === "GET" && operation !== "clusterGet") onAnswer(answer.stale);
 		const data = answer.body instanceof Response ? await readRaw(answer.body) : answer.body;
 		const task = answer.taskLocation ?? (answer.status === 202 ? answer.location : null);
 		return { data: data as Answer<Operation>, taskId: /\/v1\/tasks\/([^/?]+)/.exec(task ?? "")?.[1] ?? null };
@@ -106,8 +132,9 @@ function apiError(operation: OperationName, error: unknown): ApiError {
 	if (!isAppError(error)) return new ApiError(String(error), { status: 0, code: "internal", operation, cause: error });
 	const status = typeof error.context.status === "number" ? error.context.status : 0;
 	if (status === 401 && operation !== "sessionCreate") onUnauthenticated();
+	if (error.code === "unavailable" && status > 0) onAnswer(true);
 	const unanswered = status === 0 && (error.code === "timeout" || error.code === "unavailable");
-	return new ApiError(unanswered ? (error.code === "timeout" ? text.timeout : text.offline) : error.message, {
+	return new ApiError(unanswered ? (error.code === "timeout" ? text.timeout : text.offline) : wordsOf(error), {
 		status,
 		code: unanswered && error.code === "unavailable" ? "offline" : error.code,
 		operation,
@@ -117,6 +144,9 @@ function apiError(operation: OperationName, error: unknown): ApiError {
 		cause: error,
 	});
 }
+
+/** What the API's sentence leaves open in a form: that somebody else was faster, and what to do now. */
+const wordsOf = ({ code, message }: AppError): string => (code === "stale-etag" ? common.staleEdit : message);
 
 function randomKey(): string {
 	const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -1,10 +1,12 @@
 /** Who is signed in. One cookie session per browser: signing in or out in one tab is followed by the others. */
 import { computed, signal } from "@preact/signals";
+import { operations } from "../../src/gen/api.ts";
 import { isAllowed, type OperationId } from "../../src/model/permissions.ts";
 import { common } from "../strings/common.ts";
 import { call, read, setUnauthenticatedListener } from "./call.ts";
 import { ApiError, toApiError } from "./errors.ts";
 import { startLive, stopLive } from "./live/live.ts";
+import { readObstacle, writeObstacle } from "./staleness.ts";
 import type { Me, Role } from "./types.ts";
 
 export type SessionState =
@@ -75,8 +77,20 @@ function end(reason: "expired" | "signed-out", tellOthers = true): void {
 	if (tellOthers && reason === "signed-out") channel?.postMessage("signed-out");
 }
 
-/** Why the signed-in role may not call this operation, as a sentence; null when it may. */
-export function roleObstacle(operation: OperationId): string | null {
+/** Downloads are links: without the node they would lead to the browser's own error page. */
+const downloads: readonly OperationId[] = ["volumeContentGet", "imageContentGet"];
+/** What a node does by itself, without a change of the cluster's state. */
+const withoutQuorum: readonly OperationId[] = ["vmConsoleTicketCreate"];
+
+/**
+ * Why this operation cannot be called now, as a sentence; null when it can: the role, the connection, the quorum. Every
+ * control that calls an operation takes its obstacle from here, and adds what the state of its object says.
+ */
+export function obstacleTo(operation: OperationId): string | null {
 	const current = role.value;
-	return isAllowed(operation, current) ? null : common.roleObstacle(current ?? "viewer");
+	if (!isAllowed(operation, current)) return common.roleObstacle(current ?? "viewer");
+	if (downloads.includes(operation) || withoutQuorum.includes(operation)) return readObstacle();
+	return operations[operation].method === "GET" ? null : writeObstacle();
 }
+
+export { obstacleTo as roleObstacle };

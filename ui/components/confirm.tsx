@@ -5,6 +5,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
+import { writeObstacle } from "../api/staleness.ts";
 import { common as t } from "../strings/common.ts";
 import { Button } from "./button.tsx";
 import { Dialog } from "./dialog.tsx";
@@ -51,8 +52,10 @@ function ConfirmDialog({ request, onAnswer }: { request: ConfirmRequest; onAnswe
 	const [typed, setTyped] = useState("");
 	const [chosen, setChosen] = useState(option?.initial ?? false);
 	const matches = typedName === undefined || typed.trim() === typedName;
+	// What is asked about writes: the connection or the quorum may have gone meanwhile.
+	const obstacle = matches ? writeObstacle() : t.typeToConfirm(typedName ?? "");
 	const submit = () => {
-		if (matches) onAnswer({ confirmed: true, option: chosen });
+		if (obstacle === null) onAnswer({ confirmed: true, option: chosen });
 	};
 	return (
 		<Dialog
@@ -64,11 +67,7 @@ function ConfirmDialog({ request, onAnswer }: { request: ConfirmRequest; onAnswe
 					<Button onClick={() => onAnswer({ confirmed: false })} autoFocus={typedName === undefined}>
 						{t.cancel}
 					</Button>
-					<Button
-						type="submit"
-						kind={danger ? "danger" : "primary"}
-						obstacle={matches ? null : t.typeToConfirm(typedName ?? "")}
-					>
+					<Button type="submit" kind={danger ? "danger" : "primary"} obstacle={obstacle}>
 						{confirmLabel}
 					</Button>
 				</>

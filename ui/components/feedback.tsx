@@ -23,7 +23,9 @@ export function EmptyState(props: { icon: Icon; title: string; text?: string; ch
 	);
 }
 
-export function ErrorState(props: { error: ApiError; title?: string; onRetry?: () => void }) {
+type ErrorProps = { error: ApiError; title?: string; onRetry?: () => void; retryLabel?: string | undefined };
+
+export function ErrorState(props: ErrorProps) {
 	return (
 		<div class="empty-state" role="alert">
 			<span class="empty-state__icon empty-state__icon--error">
@@ -34,7 +36,7 @@ export function ErrorState(props: { error: ApiError; title?: string; onRetry?: (
 			<div class="empty-state__actions">
 				{props.onRetry && (
 					<Button kind="primary" onClick={props.onRetry}>
-						{errors.retry}
+						{props.retryLabel ?? errors.retry}
 					</Button>
 				)}
 				<CopyButton text={() => errorDetails(props.error)} label={errors.copy} />
@@ -94,11 +96,23 @@ export function ProgressBar({ percent, label }: { percent: number | null; label:
 	);
 }
 
-/** How full something is; turns amber at 80 and red at 92 percent unless `plain` (what may be overcommitted). */
-export function UsageBar(props: { used: number; total: number; label: string; plain?: boolean }) {
-	const { used, total, label, plain } = props;
+type UsageProps = {
+	used: number;
+	total: number;
+	label: string;
+	/** Being full is nothing to warn of. */
+	plain?: boolean;
+	/** What may be given out more than once (CPUs): beyond the total the bar shows how much of it is beyond. */
+	overcommit?: boolean;
+	/** What the bar says, for whoever does not see it; default: the percentage. */
+	text?: string;
+};
+
+/** How full something is; turns amber at 80 and red at 92 percent unless `plain` or `overcommit`. */
+export function UsageBar({ used, total, label, plain, overcommit, text }: UsageProps) {
 	const ratio = total > 0 ? Math.min(1, used / total) : 0;
-	const tone = plain ? "accent" : ratio >= 0.92 ? "red" : ratio >= 0.8 ? "amber" : "accent";
+	const tone = plain || overcommit ? "accent" : ratio >= 0.92 ? "red" : ratio >= 0.8 ? "amber" : "accent";
+	const over = overcommit && total > 0 && used > total ? 1 - total / used : 0;
 	return (
 		// A <meter> cannot be styled the same in all browsers.
 		// biome-ignore lint/a11y/useSemanticElements: see above
@@ -109,8 +123,10 @@ export function UsageBar(props: { used: number; total: number; label: string; pl
 			aria-valuemin={0}
 			aria-valuemax={100}
 			aria-valuenow={Math.round(ratio * 100)}
+			aria-valuetext={text}
 		>
-			<span style={{ width: `${ratio * 100}%` }} />
+			<span style={{ width: `${(ratio - over) * 100}%` }} />
+			{over > 0 && <span class="usage__over" style={{ width: `${over * 100}%` }} />}
 		</div>
 	);
 }

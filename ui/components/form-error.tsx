@@ -8,7 +8,10 @@ import { Notice } from "./layout.tsx";
 export function FormError<Values>({ form, title }: { form: Form<Values>; title: string }) {
 	const failure = form.failure.value;
 	const others = Object.entries(form.otherErrors);
-	if (!failure && others.length === 0) return null;
+	const obstacle = form.obstacle.value;
+	if (!failure && others.length === 0) {
+		return obstacle && <Notice tone="warning">{errors.typedIsKept(obstacle)}</Notice>;
+	}
 	return (
 		<Notice
 			tone="error"

@@ -6,6 +6,7 @@
 import { batch, computed, type Signal, signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { type ApiError, toApiError } from "../api/errors.ts";
+import { writeObstacle } from "../api/staleness.ts";
 
 export type FieldErrors = Record<string, string>;
 
@@ -21,6 +22,8 @@ export type FormOptions<Values> = {
 export class Form<Values> {
 	readonly values: Signal<Values>;
 	readonly busy = signal(false);
+	/** Why it cannot be sent now, whatever is in it. */
+	readonly obstacle = computed(writeObstacle);
 	/** What failed, apart from what is shown under a field. */
 	readonly failure: Signal<ApiError | null> = signal(null);
 	private readonly initial: string;
@@ -74,7 +77,7 @@ export class Form<Values> {
 	}
 
 	async submit(): Promise<boolean> {
-		if (this.busy.peek()) return false;
+		if (this.busy.peek() || this.obstacle.peek() !== null) return false;
 		batch(() => {
 			this.tried.value = true;
 			this.failure.value = null;

@@ -7,6 +7,7 @@ import { common as t } from "../strings/common.ts";
 import { Button } from "./button.tsx";
 import type { Icon } from "./icons.ts";
 import { type Action, Menu } from "./menu.tsx";
+import { usePageActions } from "./page-actions.ts";
 import "./page.css";
 
 export type TabLink = { id: string; label: string; href: string; count?: number };
@@ -33,6 +34,11 @@ export function Page(props: PageProps) {
 	const { title, icon: IconOf, parent, badges, primary = [], menu = [], tabs, currentTab, fill, children } = props;
 	const tabLabel = tabs?.find(({ id }) => id === currentTab)?.label;
 	usePageTitle(tabLabel ? `${title}: ${tabLabel}` : title);
+	// What is a link leads elsewhere: the palette knows the way there by itself.
+	usePageActions(title, [
+		...primary.flatMap(({ onSelect, ...action }) => (onSelect ? [{ ...action, onSelect }] : [])),
+		...menu,
+	]);
 	return (
 		<div class={`page${fill ? " page--fill" : ""}`}>
 			<header class={`page__header${tabs ? " page__header--tabs" : ""}`}>

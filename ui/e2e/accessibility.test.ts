@@ -164,7 +164,6 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 		await ready(page);
 		await page.getByRole("button", { name: "Actions: office" }).click();
 		await page.getByRole("menuitem", { name: "Delete network" }).click();
-		server.settings.quorum = false;
 		const network = [...server.state.tables.network.values()].find(({ name }) => name === "office");
 		if (network) server.state.tables.network.delete(network.id);
 		await page.getByRole("button", { name: "Delete network" }).last().click();

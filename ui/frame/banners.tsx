@@ -1,24 +1,28 @@
 /** What everybody must know before believing the page: the stream is lost, or the cluster has no quorum. */
 import { TriangleAlert, WifiOff } from "lucide-preact";
-import { useEffect, useState } from "preact/hooks";
-import { cluster, connection, retryConnection } from "../api/live/live.ts";
+import { cluster, retryConnection } from "../api/live/live.ts";
+import { staleness } from "../api/staleness.ts";
 import { Button } from "../components/button.tsx";
-import { nowMs, RelativeTime } from "../components/relative-time.tsx";
+import { RelativeTime } from "../components/relative-time.tsx";
 import { frame as t } from "../strings/frame.ts";
 import "./banners.css";
 
-/** A short break (a daemon that restarts) is not worth a banner. */
-const patienceMs = 3000;
-
 export function Banners() {
+	const stale = staleness.value;
 	return (
 		<div class="banners" role="status">
-			{useLost() && <LostBanner />}
+			{stale?.cause === "connection" && <LostBanner asOf={stale.asOf} />}
 			{cluster.value?.quorum === false && (
 				<div class="banner banner--error">
 					<TriangleAlert size={16} aria-hidden="true" />
 					<p>
 						<strong>{t.noQuorum}</strong> {t.noQuorumText}
+						{stale?.cause === "quorum" && stale.asOf !== null && (
+							<>
+								{" "}
+								{t.shownAsOf} <RelativeTime time={stale.asOf} />
+							</>
+						)}
 					</p>
 				</div>
 			)}
@@ -26,27 +30,12 @@ export function Banners() {
 	);
 }
 
-function useLost(): boolean {
-	const lost = connection.value.state === "reconnecting";
-	const [shown, setShown] = useState(false);
-	useEffect(() => {
-		if (!lost) {
-			setShown(false);
-			return;
-		}
-		const timer = setTimeout(() => setShown(true), patienceMs);
-		return () => clearTimeout(timer);
-	}, [lost]);
-	return shown;
-}
-
-function LostBanner() {
-	nowMs.value;
+function LostBanner({ asOf }: { asOf: string | null }) {
 	return (
 		<div class="banner banner--warning">
 			<WifiOff size={16} aria-hidden="true" />
 			<p>
-				{t.reconnecting} <RelativeTime time={new Date(connection.value.heardAtMs).toISOString()} />
+				{t.reconnecting} <RelativeTime time={asOf} />
 			</p>
 			<Button small onClick={retryConnection}>
 				{t.reconnectNow}

@@ -1,7 +1,7 @@
 /** What the palette and the keyboard can do: go to a section, create, switch the theme, sign out. */
 import { KeyRound, ListChecks, LogOut, Moon, Plus, Sun, SunMoon, Upload } from "lucide-preact";
 import { toastFailure } from "../api/notify.ts";
-import { roleObstacle, signOut } from "../api/session.ts";
+import { obstacleTo, signOut } from "../api/session.ts";
 import type { Icon } from "../components/icons.ts";
 import { setTheme, themes } from "../lib/theme.ts";
 import { href } from "../routes.ts";
@@ -15,12 +15,14 @@ export type Command = {
 	group: string;
 	icon: Icon;
 	keys?: string;
+	/** Why it cannot be done now. */
+	obstacle?: string | null;
 	run: (route: (url: string) => void) => void;
 };
 
 const themeIcons = { system: SunMoon, light: Sun, dark: Moon } as const;
 
-/** What the signed-in role may do; what it may not is left out here, and shown off on the pages. */
+/** What cannot be done now is there as well, with its reason, as on the pages. */
 export function commands(): Command[] {
 	const go = (address: string) => (route: (url: string) => void) => route(address);
 	const list: Command[] = sections.map(({ id, shortcut, address, icon, keys }) => ({
@@ -32,18 +34,24 @@ export function commands(): Command[] {
 		run: go(address),
 	}));
 	const group = t.palette.actions;
-	if (!roleObstacle("vmCreate")) {
-		list.push({
+	list.push(
+		{
 			id: "create-vm",
 			label: t.shortcuts.createVm,
 			group,
 			icon: Plus,
 			keys: "c",
+			obstacle: obstacleTo("vmCreate"),
 			run: go(href("vmCreate")),
-		});
-		list.push({ id: "add-image", label: t.addImage, group, icon: Upload, run: go(`${href("images")}?add=upload`) });
-	}
-	list.push(
+		},
+		{
+			id: "add-image",
+			label: t.addImage,
+			group,
+			icon: Upload,
+			obstacle: obstacleTo("imageCreate"),
+			run: go(`${href("images")}?add=upload`),
+		},
 		{ id: "tasks", label: t.shortcuts.tasks, group, icon: ListChecks, keys: "t", run: toggleTasks },
 		{ id: "account", label: t.changePassword, group, icon: KeyRound, run: go(href("account")) },
 		...themes.map((theme) => ({

@@ -3,7 +3,7 @@ import { X } from "lucide-preact";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { connection } from "../api/live/live.ts";
+import { staleness } from "../api/staleness.ts";
 import { IconButton } from "../components/button.tsx";
 import { ConfirmHost } from "../components/confirm.tsx";
 import { isNarrow } from "../lib/media.ts";
@@ -29,7 +29,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
 		pageShown();
 	}, [path]);
 	return (
-		<div class={`frame${connection.value.state === "reconnecting" ? " frame--stale" : ""}`}>
+		<div class={`frame${staleness.value ? " frame--stale" : ""}`}>
 			<a class="frame__skip" href="#main">
 				{t.skip}
 			</a>
@@ -104,6 +104,8 @@ function shortcuts(route: (url: string) => void): Shortcut[] {
 				helpOpen.value = true;
 			},
 		},
-		...commands().flatMap(({ keys, label, run }) => (keys ? [{ keys, label, run: () => run(route) }] : [])),
+		...commands().flatMap(({ keys, label, obstacle, run }) =>
+			keys && !obstacle ? [{ keys, label, run: () => run(route) }] : [],
+		),
 	];
 }

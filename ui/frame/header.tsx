@@ -1,20 +1,26 @@
-/** The header: cluster, search, health, help, user. */
+/** The header: cluster, search, health, tasks, help, user. */
 import { signal } from "@preact/signals";
-import { CircleHelp, KeyRound, LogOut, Menu as MenuIcon, Moon, Search, Sun, SunMoon, User } from "lucide-preact";
+import { CircleHelp, KeyRound, ListChecks, LogOut, MenuIcon, Moon, Search, Sun, SunMoon, User } from "lucide-preact";
 import { useLocation } from "preact-iso";
 import { cluster } from "../api/live/live.ts";
 import { me } from "../api/session.ts";
+import { runningTasks } from "../api/tasks.ts";
 import { IconButton } from "../components/button.tsx";
 import { Kbd } from "../components/layout.tsx";
 import { Menu } from "../components/menu.tsx";
+import { searchBoxes } from "../components/table/search-box.tsx";
+import { tooltipProps } from "../components/tooltip.tsx";
 import { setTheme, theme, themes } from "../lib/theme.ts";
 import { href } from "../routes.ts";
 import { common } from "../strings/common.ts";
 import { frame as t } from "../strings/frame.ts";
+import { tasks as tasksText } from "../strings/tasks.ts";
 import { health } from "./attention.ts";
-import { signOutNow } from "./commands.ts";
+import { signOutNow, toggleTasks } from "./commands.ts";
 import { paletteOpen } from "./palette.tsx";
 import { helpOpen } from "./shortcuts-help.tsx";
+import { StaleAge } from "./stale-age.tsx";
+import { tasksOpen } from "./task-bar.tsx";
 import "./header.css";
 
 export const navigationOpen = signal(false);
@@ -49,15 +55,20 @@ export function Header() {
 			>
 				<Search size={15} aria-hidden="true" />
 				<span class="header__search-text">{t.searchPlaceholder}</span>
-				<span aria-hidden="true">
+				<span class="header__search-keys" aria-hidden="true">
+					{/* On a page with a list, "/" leads to the list's own search box, which says so. */}
+					{searchBoxes.value === 0 && <Kbd keys="/" />}
 					<Kbd keys="Ctrl K" />
 				</span>
 			</button>
 			<div class="header__end">
 				<a href={href("overview")} class={`header__health header__health--${health.value}`} title={t.healthTitle(word)}>
 					<span class="header__health-dot" aria-hidden="true" />
-					<span class="header__health-word">{word}</span>
+					<span class="header__health-word">
+						{word} <StaleAge />
+					</span>
 				</a>
+				<TasksButton />
 				<IconButton
 					icon={CircleHelp}
 					label={t.help}
@@ -87,6 +98,32 @@ export function Header() {
 				/>
 			</div>
 		</header>
+	);
+}
+
+function TasksButton() {
+	const count = runningTasks.value.length;
+	const label = tasksText.inHeader(count);
+	return (
+		<button
+			type="button"
+			class="button button--ghost header__tasks"
+			aria-label={label}
+			aria-expanded={tasksOpen.value}
+			aria-controls="task-drawer"
+			onClick={toggleTasks}
+			{...tooltipProps(label)}
+		>
+			<ListChecks size={16} aria-hidden="true" />
+			<span class="header__tasks-word">{tasksText.title}</span>
+			{count > 0 && (
+				<span class="header__tasks-count">
+					<span class="header__tasks-word">(</span>
+					{count}
+					<span class="header__tasks-word"> {tasksText.runningWord})</span>
+				</span>
+			)}
+		</button>
 	);
 }
 

@@ -1,64 +1,22 @@
 /**
- * Search and commands (Ctrl-K or /): every object by name, every section, and the actions that the frame knows.
- * A combobox with a list (WAI-ARIA): arrows choose, Enter opens.
+ * Search and commands (Ctrl-K or /): every object by name, every section, what the page and the VMs can do.
+ * A combobox with a list (WAI-ARIA): arrows choose, Enter opens or does it, with the same confirmation as elsewhere.
  */
 import { signal } from "@preact/signals";
 import { CornerDownLeft, Search } from "lucide-preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { live } from "../api/live/live.ts";
-import type { LiveKind } from "../api/types.ts";
-import type { Icon } from "../components/icons.ts";
-import { resourceIcons } from "../components/icons.ts";
+import { writeObstacle } from "../api/staleness.ts";
 import { Kbd } from "../components/layout.tsx";
-import { resourceHref } from "../components/resource-link.tsx";
-import { matchScore } from "../lib/fuzzy.ts";
+import { pageActions } from "../components/page-actions.ts";
 import { common } from "../strings/common.ts";
 import { frame as t } from "../strings/frame.ts";
-import { type Command, commands } from "./commands.ts";
+import { commands } from "./commands.ts";
+import { type Entry, findEntries, searchedKinds } from "./palette-entries.ts";
 import "./palette.css";
 
 export const paletteOpen = signal(false);
-
-type Entry = {
-	id: string;
-	label: string;
-	note: string;
-	icon: Icon;
-	keys?: string;
-	run: (route: (url: string) => void) => void;
-};
-
-const searched: readonly LiveKind[] = ["vm", "node", "image", "volume", "pool", "network"];
-const mostShown = 30;
-
-/** Objects and commands that fit, best first; commands first while nothing is typed. */
-function find(query: string, all: readonly Command[]): Entry[] {
-	const found: { entry: Entry; score: number }[] = [];
-	for (const command of all) {
-		const score = query === "" ? 0 : matchScore(query, command.label);
-		if (score === null) continue;
-		const { id, label, icon, keys, run } = command;
-		found.push({ entry: { id, label, note: command.group, icon, run, ...(keys ? { keys } : {}) }, score: score + 5 });
-	}
-	if (query !== "") {
-		for (const kind of searched) {
-			for (const object of live[kind].items.peek() as readonly { id: string; name: string }[]) {
-				const score = matchScore(query, object.name);
-				const address = resourceHref(kind, object.id);
-				if (score === null || address === null) continue;
-				const entry = { id: object.id, label: object.name, note: kindWords[kind] ?? kind, icon: resourceIcons[kind] };
-				found.push({ entry: { ...entry, run: (route) => route(address) }, score });
-			}
-		}
-	}
-	return found
-		.sort((a, b) => b.score - a.score)
-		.slice(0, mostShown)
-		.map(({ entry }) => entry);
-}
-
-const kindWords: Partial<Record<LiveKind, string>> = t.kinds;
 
 export function Palette() {
 	if (!paletteOpen.value) return null;
@@ -70,12 +28,17 @@ function PaletteDialog() {
 	const dialog = useRef<HTMLDialogElement>(null);
 	const [query, setQuery] = useState("");
 	const [at, setAt] = useState(0);
-	const entries = useMemo(() => find(query.trim(), commands()), [query]);
+	const page = pageActions.value;
+	const blocked = writeObstacle();
+	const entries = useMemo(
+		() => findEntries(query.trim(), { commands: commands(), page, route }),
+		[query, page, blocked, route],
+	);
 	const close = () => {
 		paletteOpen.value = false;
 	};
 	useEffect(() => {
-		for (const kind of searched) void live[kind].ensure();
+		for (const kind of searchedKinds) void live[kind].ensure();
 		const before = document.activeElement;
 		const element = dialog.current;
 		element?.showModal();
@@ -85,10 +48,10 @@ function PaletteDialog() {
 		};
 	}, []);
 	const choose = (entry: Entry | undefined) => {
-		if (!entry) return;
+		if (!entry || entry.obstacle !== null) return;
 		close();
 		// After the dialog has given focus back.
-		setTimeout(() => entry.run(route));
+		setTimeout(entry.run);
 	};
 	const move = (to: number) => {
 		const next = (to + entries.length) % Math.max(1, entries.length);
@@ -143,13 +106,17 @@ function PaletteDialog() {
 							role="option"
 							tabIndex={-1}
 							aria-selected={index === at}
+							aria-disabled={entry.obstacle !== null || undefined}
 							data-at={index}
 							class="palette__entry"
 							onClick={() => choose(entry)}
 							onMouseMove={() => setAt(index)}
 						>
-							<IconOf size={16} aria-hidden="true" />
-							<span class="truncate">{entry.label}</span>
+							<span class="palette__icon">{IconOf && <IconOf size={16} aria-hidden="true" />}</span>
+							<span class="palette__label">
+								<span class="truncate">{entry.label}</span>
+								{entry.obstacle !== null && <span class="palette__obstacle">{entry.obstacle}</span>}
+							</span>
 							<span class="palette__note">{entry.keys ? <Kbd keys={entry.keys} /> : entry.note}</span>
 						</div>
 					);

@@ -2,6 +2,7 @@
 import { useLocation } from "preact-iso";
 import { frame as t } from "../strings/frame.ts";
 import { sectionOf, sections } from "./navigation.ts";
+import { StaleAge } from "./stale-age.tsx";
 import { Tree } from "./tree.tsx";
 import "./side-bar.css";
 
@@ -19,7 +20,9 @@ export function SideBar() {
 				))}
 			</nav>
 			<nav class="side-bar__tree" aria-label={t.tree}>
-				<h2 class="side-bar__heading">{t.tree}</h2>
+				<h2 class="side-bar__heading">
+					{t.tree} <StaleAge />
+				</h2>
 				<Tree />
 			</nav>
 		</div>

@@ -1,10 +1,10 @@
 /**
  * Nodes with their VMs beside every page (WAI-ARIA tree): arrows move, right and left open and close, Enter goes.
- * Virtual from some hundred entries on.
+ * Virtual from some hundred entries on: a row out of sight is scrolled to first, and has the focus once it is there.
  */
 import { computed, signal } from "@preact/signals";
 import { ChevronRight } from "lucide-preact";
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { live } from "../api/live/live.ts";
 import type { Node, Vm } from "../api/types.ts";
@@ -22,7 +22,11 @@ import "./tree.css";
 const rowHeight = 28;
 const closed = signal<readonly string[]>(readStored("local", "tree.closed", []));
 
-type Entry = { level: 1; node: Node; open: boolean; count: number } | { level: 2; vm: Vm };
+/** `place` of `siblings`: rows that are not rendered cannot be counted by a screen reader. */
+type Entry = { id: string; place: number; siblings: number } & (
+	| { level: 1; node: Node; open: boolean; count: number }
+	| { level: 2; vm: Vm }
+);
 
 const entries = computed<Entry[]>(() => {
 	const byNode = new Map<string, Vm[]>();
@@ -31,11 +35,14 @@ const entries = computed<Entry[]>(() => {
 		if (list) list.push(vm);
 		else byNode.set(vm.nodeId, [vm]);
 	}
-	return [...live.node.items.value].sort(byName).flatMap((node): Entry[] => {
+	const nodes = [...live.node.items.value].sort(byName);
+	return nodes.flatMap((node, index): Entry[] => {
 		const vms = (byNode.get(node.id) ?? []).sort(byName);
 		const open = !closed.value.includes(node.id);
-		const head: Entry = { level: 1, node, open, count: vms.length };
-		return open ? [head, ...vms.map((vm): Entry => ({ level: 2, vm }))] : [head];
+		const place = { id: node.id, place: index + 1, siblings: nodes.length };
+		const head: Entry = { ...place, level: 1, node, open, count: vms.length };
+		const below = (vm: Vm, at: number): Entry => ({ id: vm.id, place: at + 1, siblings: vms.length, level: 2, vm });
+		return open ? [head, ...vms.map(below)] : [head];
 	});
 });
 
@@ -47,27 +54,40 @@ function setOpen(nodeId: string, open: boolean): void {
 export function Tree() {
 	const { path } = useLocation();
 	const all = entries.value;
-	const { list, view } = useVirtualRows<HTMLDivElement>(all.length, rowHeight);
-	const active = useRef(0);
-	if (live.node.state.value === "loading" || live.node.state.value === "idle") return <Skeleton lines={4} />;
-	if (active.current >= all.length) active.current = 0;
-
-	const focus = (index: number) => {
-		active.current = Math.max(0, Math.min(all.length - 1, index));
-		const item = list.current?.querySelector<HTMLElement>(`[data-index="${active.current}"]`);
-		for (const other of list.current?.querySelectorAll<HTMLElement>("[tabindex='0']") ?? []) other.tabIndex = -1;
+	const { list, view, show } = useVirtualRows<HTMLDivElement>(all.length, rowHeight);
+	// Where the keyboard is, by id: live changes above it must not move it.
+	const [active, setActive] = useState<string | null>(null);
+	const toFocus = useRef<string | null>(null);
+	useLayoutEffect(() => {
+		if (toFocus.current === null) return;
+		// A row out of sight is rendered after the scrolling has been measured: then this runs again.
+		const item = list.current?.querySelector<HTMLElement>(`[data-id="${toFocus.current}"]`);
 		if (!item) return;
-		item.tabIndex = 0;
-		item.focus();
+		toFocus.current = null;
+		item.focus({ preventScroll: true });
+	});
+	if (live.node.state.value === "loading" || live.node.state.value === "idle") return <Skeleton lines={4} />;
+
+	const at = Math.max(
+		0,
+		all.findIndex(({ id }) => id === active),
+	);
+	/** Of the rows that are rendered one can be reached by Tab. */
+	const reached = Math.max(view.start, Math.min(at, view.end - 1));
+	const focus = (index: number) => {
+		const next = Math.max(0, Math.min(all.length - 1, index));
+		const id = all[next]?.id ?? null;
+		toFocus.current = id;
+		setActive(id);
+		show(next);
 	};
 	const onKeyDown = (event: KeyboardEvent) => {
-		const at = active.current;
 		const entry = all[at];
 		if (event.ctrlKey || event.metaKey || event.altKey || !entry) return;
 		if (event.key === "ArrowDown") focus(at + 1);
 		else if (event.key === "ArrowUp") focus(at - 1);
-		else if (event.key === "Home") focus(view.start);
-		else if (event.key === "End") focus(view.end - 1);
+		else if (event.key === "Home") focus(0);
+		else if (event.key === "End") focus(all.length - 1);
 		else if (event.key === "ArrowRight" && entry.level === 1) {
 			if (entry.open) focus(at + 1);
 			else setOpen(entry.node.id, true);
@@ -86,18 +106,17 @@ export function Tree() {
 			class="tree"
 			onKeyDown={onKeyDown}
 			onFocusIn={(event) => {
-				const index = (event.target as HTMLElement).dataset.index;
-				if (index) active.current = Number(index);
+				const { id } = (event.target as HTMLElement).dataset;
+				if (id) setActive(id);
 			}}
 		>
 			{view.before > 0 && <div role="none" style={{ height: `${view.before}px` }} />}
 			{all.slice(view.start, view.end).map((entry, offset) => {
-				const index = view.start + offset;
-				const tabIndex = index === active.current || (index === view.start && active.current < view.start) ? 0 : -1;
+				const tabIndex = view.start + offset === reached ? 0 : -1;
 				return entry.level === 1 ? (
-					<NodeItem key={entry.node.id} entry={entry} index={index} tabIndex={tabIndex} path={path} />
+					<NodeItem key={entry.id} entry={entry} tabIndex={tabIndex} path={path} />
 				) : (
-					<VmItem key={entry.vm.id} vm={entry.vm} index={index} tabIndex={tabIndex} path={path} />
+					<VmItem key={entry.id} entry={entry} tabIndex={tabIndex} path={path} />
 				);
 			})}
 			{view.after > 0 && <div role="none" style={{ height: `${view.after}px` }} />}
@@ -105,9 +124,9 @@ export function Tree() {
 	);
 }
 
-type ItemProps = { index: number; tabIndex: number; path: string };
+type ItemProps<Level> = { entry: Extract<Entry, { level: Level }>; tabIndex: number; path: string };
 
-function NodeItem({ entry, index, tabIndex, path }: ItemProps & { entry: Extract<Entry, { level: 1 }> }) {
+function NodeItem({ entry, tabIndex, path }: ItemProps<1>) {
 	const { node, open, count } = entry;
 	const address = href("node", { nodeId: node.id });
 	const IconOf = resourceIcons.node;
@@ -116,10 +135,12 @@ function NodeItem({ entry, index, tabIndex, path }: ItemProps & { entry: Extract
 			href={address}
 			role="treeitem"
 			aria-level={1}
+			aria-posinset={entry.place}
+			aria-setsize={entry.siblings}
 			aria-expanded={count > 0 ? open : undefined}
 			aria-current={path === address ? "page" : undefined}
 			class="tree__item"
-			data-index={index}
+			data-id={entry.id}
 			tabIndex={tabIndex}
 		>
 			<span
@@ -140,7 +161,8 @@ function NodeItem({ entry, index, tabIndex, path }: ItemProps & { entry: Extract
 	);
 }
 
-function VmItem({ vm, index, tabIndex, path }: ItemProps & { vm: Vm }) {
+function VmItem({ entry, tabIndex, path }: ItemProps<2>) {
+	const { vm } = entry;
 	const address = href("vm", { vmId: vm.id });
 	const current = path === address || path.startsWith(`${address}/`);
 	return (
@@ -148,9 +170,11 @@ function VmItem({ vm, index, tabIndex, path }: ItemProps & { vm: Vm }) {
 			href={address}
 			role="treeitem"
 			aria-level={2}
+			aria-posinset={entry.place}
+			aria-setsize={entry.siblings}
 			aria-current={current ? "page" : undefined}
 			class="tree__item tree__item--vm"
-			data-index={index}
+			data-id={entry.id}
 			tabIndex={tabIndex}
 		>
 			<StateDot look={vmLook(vm)} />

@@ -2,8 +2,13 @@
 export const errors = {
 	timeout: "The node did not answer in time. Whether the request was carried out is not known.",
 	offline: "The node cannot be reached. Check the network, then try again.",
-	status: (status: number) => `The node answered with status ${status} and no explanation.`,
-	chunk: "A part of this page could not be loaded. The node may have been updated: reload the page.",
+	away: "The node is not ready to answer: it may be starting, stopping or being updated. Try again in a moment.",
+	status: (status: number) =>
+		`What answered is not the node's API, perhaps a proxy on the way to it (HTTP status ${status}). Whether the request was carried out is not known.`,
+	typedIsKept: (obstacle: string) => `${obstacle} What you entered is kept.`,
+	chunk:
+		"A part of this page could not be loaded, although the node answers. It may have been updated: reload the page.",
+	chunkOffline: "The node cannot be reached, so this page could not be loaded. It opens as soon as the node is back.",
 	reload: "Reload the page",
 	retry: "Try again",
 	copy: "Copy details",

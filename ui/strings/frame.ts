@@ -31,17 +31,17 @@ export const frame = {
 	connecting: "Connecting",
 	live: "Live",
 	liveTitle: "Changes are shown as they happen.",
-	stale: (time: string) => `As of ${time}`,
 	noQuorum: "No quorum: read-only",
 	noQuorumText:
 		"Too few nodes of the cluster can reach each other, so nothing can be changed now. VMs and consoles keep working; what you see may be out of date.",
+	shownAsOf: "What you see is as of",
 	palette: {
 		title: "Search and commands",
 		none: "Nothing found",
 		goTo: "Go to",
 		actions: "Actions",
-		objects: "Objects",
-		hint: "Enter opens, Escape closes",
+		act: (action: string, name: string) => `${action} ${name}`,
+		hint: "Enter opens or does it, Escape closes",
 		results: (count: number) => (count === 1 ? "1 result" : `${count} results`),
 	},
 	shortcuts: {

@@ -22,6 +22,7 @@ export const overview = {
 	capacity: "Capacity",
 	vcpus: "vCPUs of running VMs",
 	vcpusOf: (used: number, total: number) => `${used} on ${total} CPUs`,
+	overcommitted: (ratio: string) => `Overcommitted: ${ratio} vCPUs for each CPU.`,
 	memory: "Memory of running VMs",
 	storage: "Storage",
 	poolLabel: (name: string) => `Space used in pool ${name}`,

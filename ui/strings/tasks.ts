@@ -27,6 +27,8 @@ export const tasks = {
 	kinds,
 	title: "Tasks",
 	running: (count: number) => (count === 0 ? "No running tasks" : count === 1 ? "1 running" : `${count} running`),
+	inHeader: (count: number) => (count === 0 ? "Show tasks" : `Show tasks (${count} running)`),
+	runningWord: "running",
 	failed: (count: number) => `${count} failed`,
 	open: "Show tasks",
 	close: "Hide tasks",

@@ -10,7 +10,8 @@ const frameHeight = 62;
 /** Lines on a card; what does not fit is on the object's page. */
 const mostLines = 4;
 
-export function TableCards<T extends { id: string }>({ table, view, columns, selection }: BodyProps<T>) {
+export function TableCards<T extends { id: string }>({ table, view, columns: chosen, selection }: BodyProps<T>) {
+	const columns = chosen.shown;
 	const title = columns.find(({ card }) => card === "title") ?? columns[0];
 	const badges = columns.filter(({ card }) => card === "badge");
 	const lines = columns.filter((column) => column !== title && column.card === undefined).slice(0, mostLines);

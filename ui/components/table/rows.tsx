@@ -2,6 +2,7 @@
 import { ArrowDown, ArrowUp, Ellipsis } from "lucide-preact";
 import { common as t } from "../../strings/common.ts";
 import { Menu } from "../menu.tsx";
+import { actionsWidth, type ChosenColumns, checkWidth, leastWidth } from "./columns.ts";
 import type { Selection } from "./data-table.tsx";
 import type { Column, TableProps } from "./types.ts";
 import type { TableView } from "./view.ts";
@@ -10,31 +11,33 @@ import { useVirtualRows } from "./virtual.ts";
 export type BodyProps<T extends { id: string }> = {
 	table: TableProps<T>;
 	view: TableView<T>;
-	columns: readonly Column<T>[];
+	columns: ChosenColumns<T>;
 	selection: Selection<T>;
 };
 
 /** Keep equal to --row-height. */
 const rowHeight = 37;
 
-export function TableRows<T extends { id: string }>({ table, view, columns, selection }: BodyProps<T>) {
+export function TableRows<T extends { id: string }>({ table, view, columns: chosen, selection }: BodyProps<T>) {
+	const columns = chosen.shown;
 	const { caption, rowActions, fill } = table;
 	const { list, view: seen } = useVirtualRows<HTMLTableSectionElement>(view.rows.length, rowHeight);
+	const beside = (selection.enabled ? checkWidth : 0) + (rowActions ? actionsWidth : 0);
 	const span = columns.length + (selection.enabled ? 1 : 0) + (rowActions ? 1 : 0);
 	return (
 		<div class={fill ? "data-table__scroller" : "data-table__box"}>
 			<table
-				class="data-table__table"
+				class={`data-table__table${chosen.scrolls ? " data-table__table--scrolls" : ""}`}
 				aria-rowcount={view.rows.length + 1}
-				style={{ minWidth: `${leastWidth(columns, (selection.enabled ? 40 : 0) + (rowActions ? 44 : 0))}px` }}
+				style={{ minWidth: `${leastWidth(columns, beside)}px` }}
 			>
 				<caption class="visually-hidden">{caption}</caption>
 				<colgroup>
-					{selection.enabled && <col style={{ width: "40px" }} />}
+					{selection.enabled && <col style={{ width: `${checkWidth}px` }} />}
 					{columns.map((column) => (
 						<col key={column.id} style={column.width ? { width: column.width } : {}} />
 					))}
-					{rowActions && <col style={{ width: "44px" }} />}
+					{rowActions && <col style={{ width: `${actionsWidth}px` }} />}
 				</colgroup>
 				<thead>
 					<tr>
@@ -57,7 +60,7 @@ export function TableRows<T extends { id: string }>({ table, view, columns, sele
 							<Header key={column.id} column={column} view={view} />
 						))}
 						{rowActions && (
-							<th scope="col">
+							<th scope="col" class="data-table__actions">
 								<span class="visually-hidden">{t.actions}</span>
 							</th>
 						)}
@@ -81,12 +84,6 @@ export function TableRows<T extends { id: string }>({ table, view, columns, sele
 			</table>
 		</div>
 	);
-}
-
-/** Columns without a width keep room for a name; beyond that the table scrolls sideways. */
-function leastWidth<T>(columns: readonly Column<T>[], beside: number): number {
-	const width = ({ width: css }: Column<T>) => (css?.endsWith("px") ? Number.parseInt(css, 10) : css ? 110 : 170);
-	return columns.reduce((sum, column) => sum + width(column), beside);
 }
 
 const Spacer = ({ height, span }: { height: number; span: number }) => (
@@ -113,7 +110,12 @@ function Header<T extends { id: string }>({ column, view }: { column: Column<T>;
 	);
 }
 
-type RowProps<T extends { id: string }> = Omit<BodyProps<T>, "view"> & { row: T; index: number; chosen: boolean };
+type RowProps<T extends { id: string }> = Omit<BodyProps<T>, "view" | "columns"> & {
+	columns: readonly Column<T>[];
+	row: T;
+	index: number;
+	chosen: boolean;
+};
 
 function Row<T extends { id: string }>({ row, index, table, columns, selection, chosen }: RowProps<T>) {
 	const { rowLabel, rowActions, dimmed } = table;

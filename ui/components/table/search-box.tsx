@@ -1,6 +1,12 @@
-/** A search box that narrows as one types; Escape empties it. */
+/** A search box that narrows as one types; Escape empties it, "/" leads to it. */
+import { signal } from "@preact/signals";
 import { Search, X } from "lucide-preact";
+import { useEffect } from "preact/hooks";
 import { common as t } from "../../strings/common.ts";
+import { Kbd } from "../layout.tsx";
+
+/** How many are on the page: with one, "/" is taken. */
+export const searchBoxes = signal(0);
 
 export function SearchBox({
 	value,
@@ -11,6 +17,12 @@ export function SearchBox({
 	onInput: (text: string) => void;
 	label: string;
 }) {
+	useEffect(() => {
+		searchBoxes.value += 1;
+		return () => {
+			searchBoxes.value -= 1;
+		};
+	}, []);
 	return (
 		<span class="search-box">
 			<Search size={14} class="search-box__icon" aria-hidden="true" />
@@ -30,6 +42,11 @@ export function SearchBox({
 					else onInput("");
 				}}
 			/>
+			{value === "" && (
+				<span class="search-box__key" aria-hidden="true">
+					<Kbd keys="/" />
+				</span>
+			)}
 			{value !== "" && (
 				<button type="button" class="search-box__clear" aria-label={t.clear} onClick={() => onInput("")}>
 					<X size={14} aria-hidden="true" />

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { columnsThatFit } from "./columns.ts";
 import type { Column, Filter } from "./types.ts";
 import { narrow } from "./view.ts";
-import { windowOf } from "./virtual.ts";
+import { scrollBy, windowOf } from "./virtual.ts";
 
 describe("windowOf", () => {
 	test("short lists are rendered whole", () => {
@@ -20,6 +21,43 @@ describe("windowOf", () => {
 			expect(end).toBeLessThanOrEqual(10_000);
 			expect(before + after + (end - start) * 37).toBe(10_000 * 37);
 		}
+	});
+});
+
+test("scrollBy brings a row into view with one beside it, and leaves what is seen", () => {
+	expect(scrollBy(100, 28, 400)).toBe(0);
+	expect(scrollBy(-280, 28, 400)).toBe(-308);
+	expect(scrollBy(2800, 28, 400)).toBe(2800 + 56 - 400);
+});
+
+describe("columnsThatFit", () => {
+	const column = (id: string, width: string | undefined, more: Partial<Column<Row>> = {}): Column<Row> => ({
+		...{ id, header: id, cell: () => null, ...more },
+		...(width ? { width } : {}),
+	});
+	const all = [
+		column("name", undefined, { fixed: true, card: "title" }),
+		column("state", "130px", { card: "badge" }),
+		column("memory", "100px"),
+		column("tags", "17%", { card: "none" }),
+		column("created", "110px"),
+		column("id", "300px", { hidden: true }),
+	];
+	const fit = (room: number | null, chosen: Record<string, boolean> = {}) =>
+		columnsThatFit(all, chosen, room).map(({ id }) => id);
+
+	test("all that are on, where there is room or none is known", () => {
+		expect(fit(null)).toEqual(["name", "state", "memory", "tags", "created"]);
+		expect(fit(620)).toEqual(["name", "state", "memory", "tags", "created"]);
+	});
+	test("whole columns go: first what cards do without, then from the end; the name and the state stay", () => {
+		expect(fit(600)).toEqual(["name", "state", "memory", "created"]);
+		expect(fit(450)).toEqual(["name", "state", "memory"]);
+		expect(fit(100)).toEqual(["name", "state"]);
+	});
+	test("what somebody chose stays, what they switched off is gone", () => {
+		expect(fit(600, { tags: true, memory: false })).toEqual(["name", "state", "tags", "created"]);
+		expect(fit(300, { id: true })).toEqual(["name", "state", "id"]);
 	});
 });
 

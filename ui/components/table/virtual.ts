@@ -27,8 +27,16 @@ export function windowOf(count: number, rowHeight: number, top: number, height: 
 	return { start, end, before: start * rowHeight, after: (count - end) * rowHeight };
 }
 
+/** Pure: how far to scroll so that a row is seen whole; 0 when it is. `margin`: rows beside it that are seen, too. */
+export function scrollBy(rowTop: number, rowHeight: number, height: number, margin = 1): number {
+	const room = margin * rowHeight;
+	if (rowTop < room) return rowTop - room;
+	return Math.max(0, rowTop + rowHeight + room - height);
+}
+
 export function useVirtualRows<E extends HTMLElement>(count: number, rowHeight: number) {
 	const list = useRef<E>(null);
+	const remeasure = useRef(() => {});
 	const [view, setView] = useState(() => windowOf(count, rowHeight, 0, globalThis.innerHeight ?? 800));
 	useLayoutEffect(() => {
 		const element = list.current;
@@ -46,6 +54,7 @@ export function useVirtualRows<E extends HTMLElement>(count: number, rowHeight: 
 			frame ||= requestAnimationFrame(measure);
 		};
 		measure();
+		remeasure.current = measure;
 		if (count < virtualFrom) return;
 		scroller.addEventListener("scroll", later, { passive: true });
 		const resized = new ResizeObserver(later);
@@ -58,7 +67,17 @@ export function useVirtualRows<E extends HTMLElement>(count: number, rowHeight: 
 	}, [count, rowHeight]);
 	// Between a change of the list and the measuring after it, the old window may reach beyond the end.
 	const end = Math.min(view.end, count);
-	return { list, view: count < virtualFrom ? windowOf(count, rowHeight, 0, 0) : { ...view, end } };
+	/** Scrolls a row into view; it is rendered after that, if it was not. */
+	const show = (index: number): void => {
+		const element = list.current;
+		if (!element) return;
+		const scroller = scrollParent(element);
+		const box = scroller === document.documentElement ? { top: 0 } : scroller.getBoundingClientRect();
+		const rowTop = element.getBoundingClientRect().top + index * rowHeight - box.top;
+		scroller.scrollTop += scrollBy(rowTop, rowHeight, scroller.clientHeight);
+		remeasure.current();
+	};
+	return { list, show, view: count < virtualFrom ? windowOf(count, rowHeight, 0, 0) : { ...view, end } };
 }
 
 function scrollParent(element: HTMLElement): HTMLElement {

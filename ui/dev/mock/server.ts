@@ -19,6 +19,8 @@ type Socket = ServerWebSocket<{ vnc: MockVnc | null; name: string; viewOnly: boo
 const policy =
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
+const withoutQuorum = new Set<OperationName>(["vmConsoleTicketCreate", "sessionCreate", "sessionDeleteCurrent"]);
+
 const patterns = (Object.keys(operations) as OperationName[])
 	.map((operation) => {
 		const { method, path } = operations[operation];
@@ -163,6 +165,9 @@ export class MockServer {
 		if (request.method !== "GET" && request.headers.get("x-lqx-csrf") !== "1") {
 			throw new MockProblem(403, "forbidden", "The request does not come from our page.");
 		}
+		if (!this.settings.quorum && request.method !== "GET" && !withoutQuorum.has(operation)) {
+			throw new MockProblem(503, "unavailable", "The cluster has no quorum: nothing can be changed now.");
+		}
 		this.state.requester.name = user?.name ?? "admin";
 		this.state.requester.id = user?.id ?? null;
 		const isJson = request.headers.get("content-type")?.includes("json") ?? false;
@@ -182,6 +187,7 @@ export class MockServer {
 		const { status = 200, body, task, headers } = await handler(mockRequest);
 		const response = body === undefined ? new Response(null, { status }) : Response.json(body, { status });
 		for (const [name, value] of Object.entries(headers ?? {})) response.headers.set(name, value);
+		if (!this.settings.quorum && request.method === "GET") response.headers.set("x-lqx-stale", "true");
 		if (task) response.headers.set(status === 202 ? "location" : "task-location", `/v1/tasks/${task.id}`);
 		return response;
 	}

@@ -2,10 +2,10 @@
 import { call } from "../../api/call.ts";
 import { toastSuccess } from "../../api/notify.ts";
 import { refreshMe } from "../../api/session.ts";
-import { Button } from "../../components/button.tsx";
 import { TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { minPasswordLength } from "../../lib/patterns.ts";
 import { auth as t } from "../../strings/auth.ts";
 import { common } from "../../strings/common.ts";
@@ -69,9 +69,7 @@ export function PasswordForm({ onDone, autoFocus }: { onDone?: () => void; autoF
 				error={repeat === "" ? null : form.error("/repeat")}
 				onInput={(value) => form.set({ repeat: value })}
 			/>
-			<Button kind="primary" type="submit" busy={form.busy.value}>
-				{t.changeSubmit}
-			</Button>
+			<SubmitButton form={form}>{t.changeSubmit}</SubmitButton>
 		</form>
 	);
 }

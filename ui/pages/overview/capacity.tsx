@@ -27,7 +27,14 @@ export function CapacityCard() {
 	return (
 		<Card title={t.capacity}>
 			<ul class="capacity">
-				<Line label={t.vcpus} text={t.vcpusOf(usedCpus, cpus)} used={usedCpus} total={cpus} plain />
+				<Line
+					label={t.vcpus}
+					text={t.vcpusOf(usedCpus, cpus)}
+					note={usedCpus > cpus && cpus > 0 ? t.overcommitted((usedCpus / cpus).toFixed(1)) : null}
+					used={usedCpus}
+					total={cpus}
+					overcommit
+				/>
 				<Line
 					label={t.memory}
 					text={`${formatBytes(usedMemory)} / ${formatBytes(memory)}`}
@@ -54,14 +61,30 @@ export function CapacityCard() {
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-function Line(props: { label: string; text: string; used: number; total: number; plain?: boolean }) {
+type LineProps = {
+	label: string;
+	text: string;
+	note?: string | null;
+	used: number;
+	total: number;
+	overcommit?: boolean;
+};
+
+function Line({ label, text, note = null, used, total, overcommit = false }: LineProps) {
 	return (
 		<li>
 			<div class="capacity__line">
-				<span>{props.label}</span>
-				<span>{props.text}</span>
+				<span>{label}</span>
+				<span>{text}</span>
 			</div>
-			<UsageBar used={props.used} total={props.total} label={props.label} plain={props.plain} />
+			<UsageBar
+				used={used}
+				total={total}
+				label={label}
+				overcommit={overcommit}
+				text={note ? `${text}, ${note}` : text}
+			/>
+			{note && <p class="capacity__note">{note}</p>}
 		</li>
 	);
 }

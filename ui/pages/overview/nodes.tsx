@@ -34,7 +34,7 @@ export const nodeColumns: readonly Column<Node>[] = [
 		fixed: true,
 	},
 	{ id: "cpu", header: clusterText.cpu, cell: (node) => <NodeCpu node={node} />, width: "170px" },
-	{ id: "memory", header: clusterText.memory, cell: (node) => <NodeMemory node={node} />, width: "220px" },
+	{ id: "memory", header: clusterText.memory, cell: (node) => <NodeMemory node={node} />, width: "260px" },
 	{
 		id: "accelerator",
 		header: t.accelerator,
@@ -83,14 +83,11 @@ function NodeCpu({ node }: { node: Node }) {
 
 function NodeMemory({ node }: { node: Node }) {
 	const metrics = useNodeSamples(node.id).at(-1);
+	const total = metrics?.memoryTotalBytes ?? node.status.memoryBytes;
 	return (
-		<span class="meter-cell">
-			<UsageBar
-				used={metrics?.memoryUsedBytes ?? 0}
-				total={metrics?.memoryTotalBytes ?? node.status.memoryBytes}
-				label={clusterText.memoryOf(node.name)}
-			/>
-			<span>{metrics ? formatBytes(metrics.memoryUsedBytes) : "–"}</span>
+		<span class="meter-cell meter-cell--wide">
+			<UsageBar used={metrics?.memoryUsedBytes ?? 0} total={total} label={clusterText.memoryOf(node.name)} />
+			<span>{`${metrics ? formatBytes(metrics.memoryUsedBytes) : "–"} / ${formatBytes(total)}`}</span>
 		</span>
 	);
 }

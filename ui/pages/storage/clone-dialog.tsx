@@ -7,6 +7,7 @@ import { Dialog } from "../../components/dialog.tsx";
 import { CheckboxField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { fits, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
@@ -34,9 +35,7 @@ export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () =
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.clone}
-					</Button>
+					<SubmitButton form={form}>{t.clone}</SubmitButton>
 				</>
 			}
 		>

@@ -6,6 +6,7 @@ import { Dialog } from "../../components/dialog.tsx";
 import { TextAreaField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { fits, namePattern, poolPathPattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
@@ -39,9 +40,7 @@ export function CreatePoolPanel({ onClose }: { onClose: () => void }) {
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.createPool}
-					</Button>
+					<SubmitButton form={form}>{t.createPool}</SubmitButton>
 				</>
 			}
 		>

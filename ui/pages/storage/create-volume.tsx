@@ -9,6 +9,7 @@ import { CheckboxField, SelectField, TextField } from "../../components/fields.t
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { SizeField } from "../../components/size-field.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { fits, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
@@ -66,9 +67,7 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.createVolume}
-					</Button>
+					<SubmitButton form={form}>{t.createVolume}</SubmitButton>
 				</>
 			}
 		>

@@ -7,6 +7,7 @@ import { Dialog } from "../../components/dialog.tsx";
 import { SelectField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { fits, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
@@ -33,9 +34,7 @@ export function MakeImageDialog({ volume, onClose }: { volume: Volume; onClose: 
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.makeImage}
-					</Button>
+					<SubmitButton form={form}>{t.makeImage}</SubmitButton>
 				</>
 			}
 		>

@@ -8,6 +8,7 @@ import { Dialog } from "../../components/dialog.tsx";
 import { useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { SizeField } from "../../components/size-field.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
@@ -31,9 +32,7 @@ export function ResizeDialog({ volume, onClose }: { volume: Volume; onClose: () 
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.resize}
-					</Button>
+					<SubmitButton form={form}>{t.resize}</SubmitButton>
 				</>
 			}
 		>
