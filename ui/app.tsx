@@ -33,6 +33,8 @@ const ClusterPage = lazyPage(() => import("./pages/cluster/cluster.tsx"));
 const NodePage = lazyPage(() => import("./pages/cluster/node.tsx"));
 const TasksPage = lazyPage(() => import("./pages/tasks/tasks.tsx"));
 const AdministrationPage = lazyPage(() => import("./pages/administration/administration.tsx"));
+const UserPage = lazyPage(() => import("./pages/administration/user.tsx"));
+const TokenPage = lazyPage(() => import("./pages/administration/token.tsx"));
 const AccountPage = lazyPage(() => import("./pages/account/account.tsx"));
 const ComponentsPage =
 	process.env.NODE_ENV === "production" ? NotFoundPage : lazyPage(() => import("./pages/dev/components.tsx"));
@@ -84,6 +86,8 @@ function Console() {
 					<Route path={routes.node} component={NodePage} />
 					<Route path={routes.tasks} component={TasksPage} />
 					<Route path={routes.administration} component={AdministrationPage} />
+					<Route path={routes.user} component={UserPage} />
+					<Route path={routes.token} component={TokenPage} />
 					<Route path={routes.account} component={AccountPage} />
 					<Route path={routes.components} component={ComponentsPage} />
 					<Route default component={NotFoundPage} />

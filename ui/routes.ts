@@ -20,6 +20,8 @@ export const routes = {
 	node: "/cluster/nodes/:nodeId/:tab?",
 	tasks: "/tasks",
 	administration: "/administration/:tab?",
+	user: "/administration/users/:userId",
+	token: "/administration/tokens/:tokenId",
 	account: "/account",
 	components: "/dev/components",
 } as const;

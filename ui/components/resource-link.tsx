@@ -25,6 +25,10 @@ export function resourceHref(kind: ResourceKind, id: string): string | null {
 			return href("node", { nodeId: id });
 		case "cluster":
 			return href("cluster");
+		case "user":
+			return href("user", { userId: id });
+		case "token":
+			return href("token", { tokenId: id });
 		default:
 			return null;
 	}

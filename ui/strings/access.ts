@@ -40,6 +40,9 @@ export const access = {
 		deleteText: "The user's sessions and API tokens end at once. What they did stays in the audit.",
 		deleteSelf: "You cannot delete yourself.",
 		state: "State",
+		profile: "Profile",
+		gone: "This user does not exist, or has been deleted.",
+		audit: (name: string) => `What ${name} did, and what was refused`,
 	},
 	tokens: {
 		caption: "API tokens",
@@ -64,6 +67,8 @@ export const access = {
 		emptyTitle: "No API tokens",
 		emptyText: "A token lets a program use the API, with a role and an end.",
 		expired: "expired",
+		details: "Details",
+		gone: "This token does not exist, has been deleted, or belongs to somebody else.",
 	},
 	sessions: {
 		caption: "Sessions",

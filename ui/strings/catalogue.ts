@@ -13,6 +13,7 @@ import { errors } from "./errors.ts";
 import { frame } from "./frame.ts";
 import { images } from "./images.ts";
 import { networks } from "./networks.ts";
+import { operations } from "./operations.ts";
 import { attention, overview, welcome } from "./overview.ts";
 import { cloudInit, settings } from "./settings.ts";
 import { states } from "./states.ts";
@@ -35,6 +36,7 @@ export const catalogue = {
 	frame,
 	images,
 	networks,
+	operations,
 	overview,
 	settings,
 	states,

@@ -95,4 +95,5 @@ const lookedUp = new Set([
 	"themes",
 	"capabilityNames",
 	"sources",
+	"operationNames",
 ]);

@@ -95,10 +95,14 @@ export function access(state: MockState, settings: MockSettings): HandlerTable {
 		auditList: ({ query }) => {
 			const operations = ["vmStart", "vmCreate", "imageCreate", "userUpdate", "vmDelete", "sessionCreate"];
 			const vms = [...state.tables.vm.values()];
+			const userNamed = (name: string) => {
+				const user = [...state.tables.user.values()].find((one) => one.name === name);
+				return { kind: "user", id: user?.id ?? null, name };
+			};
 			const items = Array.from({ length: 60 }, (_, number) => ({
 				id: `${1000 - number}.0`,
 				time: new Date(Date.now() - number * 7 * 60_000).toISOString(),
-				requester: { kind: "user", id: null, name: number % 3 ? "admin" : "operator" },
+				requester: userNamed(number % 3 ? "admin" : "operator"),
 				remoteAddress: "192.0.2.17",
 				operation: operations[number % operations.length],
 				outcome: number % 11 === 5 ? "denied" : number % 7 === 3 ? "rejected" : "accepted",
@@ -107,7 +111,7 @@ export function access(state: MockState, settings: MockSettings): HandlerTable {
 			})).filter(
 				({ outcome, requester, operation }) =>
 					(query.getAll("outcome").length === 0 || query.getAll("outcome").includes(outcome)) &&
-					(!query.get("requesterName") || query.get("requesterName") === requester.name) &&
+					(query.getAll("requesterName").length === 0 || query.getAll("requesterName").includes(requester.name)) &&
 					(!query.get("operation") || query.get("operation") === operation),
 			);
 			const start = Number(query.get("pageToken") ?? 0);

@@ -41,10 +41,10 @@ export default function AccountPage() {
 					</Card>
 				</Grid>
 				<Card title={t.sessions} flush>
-					<SessionsTable />
+					<SessionsTable of={who.requester.id} />
 				</Card>
 				<Card title={t.tokens} flush>
-					<TokensTable />
+					<TokensTable of={who.requester.id} />
 				</Card>
 			</Stack>
 		</Page>

@@ -1,6 +1,6 @@
 /** Users, tokens, sessions and audit. */
 import { ShieldCheck } from "lucide-preact";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import { EmptyState } from "../../components/feedback.tsx";
 import { Page } from "../../components/page.tsx";
 import { useParams } from "../../lib/params.ts";
@@ -16,7 +16,7 @@ const tabIds = ["users", "tokens", "sessions", "audit"] as const;
 export default function AdministrationPage() {
 	const asked = useParams<"administration">().tab;
 	const tab = tabIds.find((id) => id === asked) ?? "users";
-	const obstacle = tab === "users" ? roleObstacle("userList") : tab === "audit" ? roleObstacle("auditList") : null;
+	const obstacle = tab === "users" ? obstacleTo("userList") : tab === "audit" ? obstacleTo("auditList") : null;
 	return (
 		<Page
 			title={t.title}
@@ -35,9 +35,9 @@ export default function AdministrationPage() {
 			) : tab === "users" ? (
 				<UsersTab />
 			) : tab === "tokens" ? (
-				<TokensTable everybody />
+				<TokensTable />
 			) : tab === "sessions" ? (
-				<SessionsTable everybody />
+				<SessionsTable />
 			) : (
 				<AuditTab />
 			)}

@@ -3,7 +3,7 @@ import { ScrollText } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { read } from "../../api/call.ts";
 import type { AuditRecord } from "../../api/types.ts";
-import { useQuery } from "../../api/use.ts";
+import { useCollection, useQuery } from "../../api/use.ts";
 import { Label } from "../../components/badge.tsx";
 import { Button } from "../../components/button.tsx";
 import { EmptyState } from "../../components/feedback.tsx";
@@ -14,10 +14,17 @@ import type { Column, Filter } from "../../components/table/types.ts";
 import { useUrlState } from "../../lib/url-state.ts";
 import { access } from "../../strings/access.ts";
 import { common } from "../../strings/common.ts";
+import { operations } from "../../strings/operations.ts";
 
 const t = access.audit;
 const pageSize = 200;
 const tones = { accepted: "green", rejected: "amber", denied: "red" } as const;
+
+/** Records of an earlier version may name an operation that there is no more: then its id is all there is. */
+function operationName(operation: string): string {
+	if (operation === "system") return operations.system;
+	return (operations.operationNames as Record<string, string>)[operation] ?? operation;
+}
 
 const columns: readonly Column<AuditRecord>[] = [
 	{
@@ -30,15 +37,15 @@ const columns: readonly Column<AuditRecord>[] = [
 	{
 		id: "who",
 		header: t.who,
-		cell: ({ requester }) => requester.name,
+		cell: ({ requester }) => <Who requester={requester} />,
 		sort: ({ requester }) => requester.name,
 		width: "130px",
 	},
 	{
 		id: "what",
 		header: t.what,
-		cell: ({ operation }) => operation,
-		sort: ({ operation }) => operation,
+		cell: ({ operation }) => <span title={operation}>{operationName(operation)}</span>,
+		sort: ({ operation }) => operationName(operation),
 		width: "180px",
 		card: "title",
 		fixed: true,
@@ -73,23 +80,49 @@ const columns: readonly Column<AuditRecord>[] = [
 	},
 ];
 
-const filters: readonly Filter<AuditRecord>[] = [
-	{
-		id: "outcome",
-		label: t.filterOutcome,
-		choices: (["accepted", "rejected", "denied"] as const).map((value) => ({ value, label: t.outcomes[value] })),
-		matches: ({ outcome }, chosen) => chosen.includes(outcome),
-	},
-];
+/** Users and tokens have a page; root on the local socket and the system have none. */
+function Who({ requester: { kind, id, name } }: Pick<AuditRecord, "requester">) {
+	return id !== null && (kind === "user" || kind === "token") ? (
+		<RefLink kind={kind} id={id} name={name} />
+	) : (
+		<span>{name}</span>
+	);
+}
+
+/** Those who are users now, those who are met in the records, and those whom the address names. */
+function useFilters(records: readonly AuditRecord[], chosen: readonly string[]): Filter<AuditRecord>[] {
+	const users = useCollection("user").items.value;
+	const names = new Set([
+		...users.map(({ name }) => name),
+		...records.map(({ requester }) => requester.name),
+		...chosen,
+	]);
+	return [
+		{
+			id: "who",
+			label: t.who,
+			choices: [...names].sort().map((name) => ({ value: name, label: name })),
+			matches: ({ requester }, wanted) => wanted.includes(requester.name),
+		},
+		{
+			id: "outcome",
+			label: t.filterOutcome,
+			choices: (["accepted", "rejected", "denied"] as const).map((value) => ({ value, label: t.outcomes[value] })),
+			matches: ({ outcome }, wanted) => wanted.includes(outcome),
+		},
+	];
+}
 
 type Older = { items: AuditRecord[]; nextPageToken: string | null };
 
 export function AuditTab() {
-	const chosen = useUrlState().list("outcome") as AuditRecord["outcome"][];
-	const key = chosen.join();
+	const address = useUrlState();
+	const outcome = address.list("outcome") as AuditRecord["outcome"][];
+	const requesterName = address.list("who");
+	const key = JSON.stringify([outcome, requesterName]);
 	const [older, setOlder] = useState<Older & { key: string }>({ items: [], nextPageToken: null, key: "" });
-	// The filter is the API's, so that it looks through everything.
-	const query = { limit: pageSize, ...(chosen.length > 0 ? { outcome: chosen } : {}) };
+	// The filters are the API's, so that they look through everything.
+	const query = { limit: pageSize, outcome, requesterName };
 	const first = useQuery(key, (signal) => read("auditList", { query, signal }));
 	const more = older.key === key && older.items.length > 0 ? older : null;
 	const nextToken = more ? more.nextPageToken : (first.data?.nextPageToken ?? null);
@@ -97,17 +130,26 @@ export function AuditTab() {
 		const page = await read("auditList", { query: { ...query, pageToken: nextToken } });
 		setOlder({ items: [...(more?.items ?? []), ...page.items], nextPageToken: page.nextPageToken, key });
 	};
+	const rows = [...(first.data?.items ?? []), ...(more?.items ?? [])];
+	const filters = useFilters(rows, requesterName);
 	return (
 		<DataTable
 			name="audit"
 			caption={t.caption}
 			fill
-			rows={[...(first.data?.items ?? []), ...(more?.items ?? [])]}
+			rows={rows}
 			columns={columns}
 			filters={filters}
-			rowLabel={({ operation, time }) => `${operation} ${time}`}
+			rowLabel={({ operation, time }) => `${operationName(operation)} ${time}`}
 			searchText={({ operation, requester, targets, errorCode, remoteAddress }) =>
-				[operation, requester.name, errorCode, remoteAddress, ...targets.map(({ name }) => name)].join(" ")
+				[
+					operationName(operation),
+					operation,
+					requester.name,
+					errorCode,
+					remoteAddress,
+					...targets.map(({ name }) => name),
+				].join(" ")
 			}
 			defaultSort="-time"
 			state={first.data ? "ready" : first.error ? "error" : "loading"}
@@ -125,7 +167,11 @@ export function AuditTab() {
 					)}
 				</>
 			}
-			empty={chosen.length === 0 && <EmptyState icon={ScrollText} title={t.empty} text={t.emptyText} />}
+			empty={
+				outcome.length + requesterName.length === 0 && (
+					<EmptyState icon={ScrollText} title={t.empty} text={t.emptyText} />
+				)
+			}
 		/>
 	);
 }

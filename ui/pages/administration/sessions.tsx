@@ -1,13 +1,14 @@
 /** Who is signed in where: one's own sessions, or everybody's for administrators. */
 import { LogOut, Shield } from "lucide-preact";
 import { h } from "preact";
-import { me, roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Session } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
 import { EmptyState } from "../../components/feedback.tsx";
 import { RelativeTime } from "../../components/relative-time.tsx";
+import { RefLink } from "../../components/resource-link.tsx";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column } from "../../components/table/types.ts";
 import { browserName } from "../../lib/user-agent.ts";
@@ -19,7 +20,7 @@ const columns: readonly Column<Session>[] = [
 	{
 		id: "user",
 		header: t.user,
-		cell: ({ userName }) => userName,
+		cell: ({ userId, userName }) => <RefLink kind="user" id={userId} name={userName} />,
 		sort: ({ userName }) => userName,
 		fixed: true,
 		card: "title",
@@ -53,10 +54,11 @@ const columns: readonly Column<Session>[] = [
 	},
 ];
 
-export function SessionsTable({ everybody = false }: { everybody?: boolean }) {
+/** `of`: one user's; everybody's without. */
+export function SessionsTable({ of }: { of?: string | null }) {
 	const sessions = useCollection("session");
-	const own = me.value?.requester.id;
-	const rows = everybody ? sessions.items.value : sessions.items.value.filter(({ userId }) => userId === own);
+	const everybody = of === undefined;
+	const rows = everybody ? sessions.items.value : sessions.items.value.filter(({ userId }) => userId === of);
 	return (
 		<DataTable
 			name="sessions"
@@ -78,7 +80,7 @@ export function SessionsTable({ everybody = false }: { everybody?: boolean }) {
 					label: t.end,
 					icon: LogOut,
 					danger: true,
-					obstacle: roleObstacle("sessionDelete"),
+					obstacle: obstacleTo("sessionDelete"),
 					onSelect: () => void endSession(session),
 				},
 			]}

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { roleAtLeast } from "../../../src/model/permissions.ts";
 import { call } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
-import { me, role as ownRole, roleObstacle } from "../../api/session.ts";
+import { me, obstacleTo, role as ownRole } from "../../api/session.ts";
 import type { Role, Token } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { act } from "../../api/write.ts";
@@ -19,7 +19,10 @@ import { SelectField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { Notice } from "../../components/layout.tsx";
+import type { Action } from "../../components/menu.tsx";
 import { nowMs, RelativeTime } from "../../components/relative-time.tsx";
+import { RefLink } from "../../components/resource-link.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column } from "../../components/table/types.ts";
 import { fits, tokenNamePattern } from "../../lib/patterns.ts";
@@ -32,19 +35,30 @@ const ownerName = ({ userId }: Token): string =>
 		? (me.value?.requester.name ?? "")
 		: (live.user.one(userId).value?.name ?? `${userId.slice(0, 8)}…`);
 
+export const TokenOwner = ({ token }: { token: Token }) => (
+	<RefLink kind="user" id={token.userId} name={ownerName(token)} />
+);
+
+export function TokenExpiry({ token: { expiresAt } }: { token: Token }) {
+	if (expiresAt !== null && Date.parse(expiresAt) < nowMs.value) return <Label tone="red">{t.expired}</Label>;
+	return <RelativeTime time={expiresAt} fallback={t.never} />;
+}
+
 const columns: readonly Column<Token>[] = [
-	{ id: "name", header: common.name, cell: ({ name }) => name, sort: ({ name }) => name, fixed: true, card: "title" },
-	{ id: "owner", header: t.owner, cell: ownerName, sort: ownerName, width: "150px" },
+	{
+		id: "name",
+		header: common.name,
+		cell: ({ id, name }) => <RefLink kind="token" id={id} name={name} />,
+		sort: ({ name }) => name,
+		fixed: true,
+		card: "title",
+	},
+	{ id: "owner", header: t.owner, cell: (token) => <TokenOwner token={token} />, sort: ownerName, width: "150px" },
 	{ id: "role", header: access.role, cell: ({ role }) => access.roles[role], sort: ({ role }) => role, width: "140px" },
 	{
 		id: "expires",
 		header: t.expires,
-		cell: ({ expiresAt }) =>
-			expiresAt !== null && Date.parse(expiresAt) < nowMs.value ? (
-				<Label tone="red">{t.expired}</Label>
-			) : (
-				<RelativeTime time={expiresAt} fallback={t.never} />
-			),
+		cell: (token) => <TokenExpiry token={token} />,
 		sort: ({ expiresAt }) => expiresAt,
 		width: "130px",
 	},
@@ -57,13 +71,14 @@ const columns: readonly Column<Token>[] = [
 	},
 ];
 
-export function TokensTable({ everybody = false }: { everybody?: boolean }) {
+/** `of`: one user's; everybody's without. A token can be made for oneself only. */
+export function TokensTable({ of }: { of?: string | null }) {
 	const tokens = useCollection("token");
 	const [creating, setCreating] = useState(false);
-	const own = me.value?.requester.id;
-	const rows = everybody ? tokens.items.value : tokens.items.value.filter(({ userId }) => userId === own);
-	const create = (
-		<Button small kind="primary" icon={Plus} obstacle={roleObstacle("tokenCreate")} onClick={() => setCreating(true)}>
+	const everybody = of === undefined;
+	const rows = everybody ? tokens.items.value : tokens.items.value.filter(({ userId }) => userId === of);
+	const create = (everybody || of === me.value?.requester.id) && (
+		<Button small kind="primary" icon={Plus} obstacle={obstacleTo("tokenCreate")} onClick={() => setCreating(true)}>
 			{t.add}
 		</Button>
 	);
@@ -81,16 +96,7 @@ export function TokensTable({ everybody = false }: { everybody?: boolean }) {
 				error={tokens.error.value}
 				onRetry={() => void tokens.reload()}
 				tools={create}
-				rowActions={(token) => [
-					{
-						id: "delete",
-						label: t.delete,
-						icon: Trash2,
-						danger: true,
-						obstacle: roleObstacle("tokenDelete"),
-						onSelect: () => void deleteToken(token),
-					},
-				]}
+				rowActions={(token) => [deleteTokenAction(token)]}
 				empty={
 					<EmptyState icon={KeyRound} title={t.emptyTitle} text={t.emptyText}>
 						{create}
@@ -102,11 +108,20 @@ export function TokensTable({ everybody = false }: { everybody?: boolean }) {
 	);
 }
 
-async function deleteToken(token: Token): Promise<void> {
+export const deleteTokenAction = (token: Token, after?: () => void): Action => ({
+	id: "delete",
+	label: t.delete,
+	icon: Trash2,
+	danger: true,
+	obstacle: obstacleTo("tokenDelete"),
+	onSelect: () => void deleteToken(token, after),
+});
+
+async function deleteToken(token: Token, after?: () => void): Promise<void> {
 	const title = t.deleteTitle(token.name);
 	const body = h("p", {}, t.deleteText);
 	if (!(await confirm({ title, body, confirmLabel: t.delete, danger: true }))) return;
-	await act(title, "tokenDelete", { id: token.id });
+	if (await act(title, "tokenDelete", { id: token.id })) after?.();
 }
 
 type Expiry = keyof typeof t.expiries;
@@ -154,9 +169,7 @@ function CreateTokenDialog({ onClose }: { onClose: () => void }) {
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.add}
-					</Button>
+					<SubmitButton form={form}>{t.add}</SubmitButton>
 				</>
 			}
 		>

@@ -8,9 +8,11 @@ import { Dialog } from "../../components/dialog.tsx";
 import { CheckboxField, SelectField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { fits, minPasswordLength, userNamePattern } from "../../lib/patterns.ts";
 import { access } from "../../strings/access.ts";
 import { common } from "../../strings/common.ts";
+import { type Captured, CapturedErrors, useCaptured } from "../shared/captured.tsx";
 
 const t = access.users;
 const roleChoices = (["viewer", "operator", "admin"] as const).map((value) => ({ value, label: access.roles[value] }));
@@ -78,9 +80,7 @@ export function AddUserPanel({ onClose }: { onClose: () => void }) {
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.add}
-					</Button>
+					<SubmitButton form={form}>{t.add}</SubmitButton>
 				</>
 			}
 		>
@@ -117,7 +117,14 @@ export function AddUserPanel({ onClose }: { onClose: () => void }) {
 	);
 }
 
+/** `user` as it is now; the form keeps to what it was when it was opened. */
 export function EditUserPanel({ user, onClose }: { user: User; onClose: () => void }) {
+	const captured = useCaptured(user);
+	return <EditUserForm key={captured.turn} captured={captured} onClose={onClose} />;
+}
+
+function EditUserForm({ captured, onClose }: { captured: Captured<User>; onClose: () => void }) {
+	const user = captured.base;
 	const form = useForm({
 		initial: { displayName: user.displayName, role: user.role, enabled: user.enabled },
 		validate: () => ({}),
@@ -137,13 +144,11 @@ export function EditUserPanel({ user, onClose }: { user: User; onClose: () => vo
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{common.saveChanges}
-					</Button>
+					<SubmitButton form={form}>{common.saveChanges}</SubmitButton>
 				</>
 			}
 		>
-			<FormError form={form} title={t.editFailed} />
+			<CapturedErrors form={form} title={t.editFailed} captured={captured} />
 			<TextField
 				label={t.displayName}
 				optional
@@ -188,9 +193,7 @@ export function ResetPasswordDialog({ user, onClose }: { user: User; onClose: ()
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.reset}
-					</Button>
+					<SubmitButton form={form}>{t.reset}</SubmitButton>
 				</>
 			}
 		>

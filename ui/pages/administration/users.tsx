@@ -1,23 +1,21 @@
 /** The users. */
-import { Pencil, Plus, RotateCcwKey, Trash2 } from "lucide-preact";
-import { h } from "preact";
+import { Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
-import { me, roleObstacle } from "../../api/session.ts";
+import { me, obstacleTo } from "../../api/session.ts";
 import type { User } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
-import { act } from "../../api/write.ts";
 import { Label } from "../../components/badge.tsx";
 import { Button } from "../../components/button.tsx";
-import { confirm } from "../../components/confirm.tsx";
 import { EmptyState } from "../../components/feedback.tsx";
 import { resourceIcons } from "../../components/icons.ts";
-import type { Action } from "../../components/menu.tsx";
 import { RelativeTime } from "../../components/relative-time.tsx";
+import { RefLink } from "../../components/resource-link.tsx";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column } from "../../components/table/types.ts";
 import { access } from "../../strings/access.ts";
 import { common } from "../../strings/common.ts";
-import { AddUserPanel, EditUserPanel, ResetPasswordDialog } from "./user-forms.tsx";
+import { useUserActions } from "./user-actions.tsx";
+import { AddUserPanel } from "./user-forms.tsx";
 
 const t = access.users;
 
@@ -27,7 +25,8 @@ const columns: readonly Column<User>[] = [
 		header: t.name,
 		cell: ({ id, name }) => (
 			<>
-				{name} {me.value?.requester.id === id && <span class="muted">({access.you})</span>}
+				<RefLink kind="user" id={id} name={name} />{" "}
+				{me.value?.requester.id === id && <span class="muted">({access.you})</span>}
 			</>
 		),
 		sort: ({ name }) => name,
@@ -44,11 +43,7 @@ const columns: readonly Column<User>[] = [
 	{
 		id: "state",
 		header: t.state,
-		cell: ({ enabled, mustChangePassword }) => (
-			<Label tone={!enabled ? "grey" : mustChangePassword ? "amber" : "green"}>
-				{!enabled ? t.disabled : mustChangePassword ? t.mustChange : t.enabled}
-			</Label>
-		),
+		cell: (user) => <UserState user={user} />,
 		width: "200px",
 		card: "badge",
 	},
@@ -61,37 +56,18 @@ const columns: readonly Column<User>[] = [
 	},
 ];
 
-type Open = { kind: "add" } | { kind: "edit" | "reset"; user: User };
+export function UserState({ user: { enabled, mustChangePassword } }: { user: User }) {
+	return (
+		<Label tone={!enabled ? "grey" : mustChangePassword ? "amber" : "green"}>
+			{!enabled ? t.disabled : mustChangePassword ? t.mustChange : t.enabled}
+		</Label>
+	);
+}
 
 export function UsersTab() {
 	const users = useCollection("user");
-	const [open, setOpen] = useState<Open | null>(null);
-	const close = () => setOpen(null);
-	const actions = (user: User): Action[] => [
-		{
-			id: "edit",
-			label: t.edit,
-			icon: Pencil,
-			obstacle: roleObstacle("userUpdate"),
-			onSelect: () => setOpen({ kind: "edit", user }),
-		},
-		{
-			id: "reset",
-			label: t.reset,
-			icon: RotateCcwKey,
-			obstacle: roleObstacle("userPasswordReset"),
-			onSelect: () => setOpen({ kind: "reset", user }),
-		},
-		{
-			id: "delete",
-			label: t.delete,
-			icon: Trash2,
-			danger: true,
-			divided: true,
-			obstacle: roleObstacle("userDelete") ?? (me.value?.requester.id === user.id ? t.deleteSelf : null),
-			onSelect: () => void deleteUser(user),
-		},
-	];
+	const [adding, setAdding] = useState(false);
+	const { actions, dialog } = useUserActions();
 	return (
 		<>
 			<DataTable
@@ -106,28 +82,14 @@ export function UsersTab() {
 				onRetry={() => void users.reload()}
 				rowActions={actions}
 				tools={
-					<Button
-						small
-						kind="primary"
-						icon={Plus}
-						obstacle={roleObstacle("userCreate")}
-						onClick={() => setOpen({ kind: "add" })}
-					>
+					<Button small kind="primary" icon={Plus} obstacle={obstacleTo("userCreate")} onClick={() => setAdding(true)}>
 						{t.add}
 					</Button>
 				}
 				empty={<EmptyState icon={resourceIcons.user} title={access.tabs.users} />}
 			/>
-			{open?.kind === "add" && <AddUserPanel onClose={close} />}
-			{open?.kind === "edit" && <EditUserPanel user={open.user} onClose={close} />}
-			{open?.kind === "reset" && <ResetPasswordDialog user={open.user} onClose={close} />}
+			{adding && <AddUserPanel onClose={() => setAdding(false)} />}
+			{dialog}
 		</>
 	);
-}
-
-async function deleteUser(user: User): Promise<void> {
-	const title = t.deleteTitle(user.name);
-	const body = h("p", {}, t.deleteText);
-	if (!(await confirm({ title, body, confirmLabel: t.delete, danger: true, typedName: user.name }))) return;
-	await act(title, "userDelete", { id: user.id });
 }
