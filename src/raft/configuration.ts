@@ -100,6 +100,11 @@ export class ConfigurationHistory {
 		return this.#history.findLast((at) => at.index <= index) ?? (this.#history[0] as ConfigurationAt);
 	}
 
+	/** Whether it is a voter in the one of `index` or in a later one. */
+	isVoterSince(index: number, id: NodeId): boolean {
+		return this.#history.some((at) => at.index >= index && at.configuration.voters.includes(id));
+	}
+
 	append(at: ConfigurationAt): void {
 		assert(at.index > this.latest.index, "configurations ascend");
 		this.#history.push(at);

@@ -43,7 +43,8 @@ export function mayCampaign(core: Core): boolean {
  * elect anybody before it has led once more (thesis, 4.2.2). Its own vote does not count.
  */
 const isLeaving = (core: Core): boolean =>
-	core.configurationIndex > core.commit && core.committedConfiguration.configuration.voters.includes(core.nodeId);
+	core.configurationIndex > core.commit &&
+	core.configurations.isVoterSince(core.committedConfiguration.index, core.nodeId);
 
 /** Asks whether an election could be won; no term is used up. */
 export function preCampaign(core: Core): void {

@@ -175,7 +175,8 @@ export class RandomCluster {
 				node.pump();
 				cluster.persist(node);
 			}
-			if (cluster.messages.length === 0 && cluster.snapshots.length === 0) return;
+			const writing = [...cluster.nodes.values()].some(({ persisting }) => persisting !== null);
+			if (!writing && cluster.messages.length === 0 && cluster.snapshots.length === 0) return;
 		}
 	}
 
