@@ -56,6 +56,10 @@ const lasting: readonly CloseCode[] = [
 ];
 export const isLasting = (code: CloseCode): boolean => lasting.includes(code);
 
+/** To whoever knocks again and again. A new member is not known everywhere at once; a double may be a process that is ending. */
+export const mayChangeSoon = (code: CloseCode): boolean =>
+	!isLasting(code) || code === "unknown-node" || code === "duplicate-node";
+
 /**
  * What waits on a connection that is not there fails with this. `sent` false: the other node has seen nothing of it, so
  * it may be tried elsewhere without a thought; true: it may have been done.

@@ -1,0 +1,231 @@
+/**
+ * One TLS connection that speaks frames: reads them, writes them, keeps it alive, ends it. What kind of conversation it is,
+ * is for the handlers. Nothing that the other side sends makes it throw; nothing makes it hold more than its bounds.
+ *
+ * - A frame that is none, is too large, or may not come now ends it ("protocol").
+ * - More than `maxQueuedBytes` that the other side does not take ends it ("slow"). Whoever has much to send looks at
+ *   `writable` first and waits for `onWritable`.
+ * - Pings go out in even intervals; so many of these without a byte from there end it ("timeout"). Intervals are counted
+ *   and not time, so that a stall of this process is not taken for one of the other.
+ * - `end` says why, as the last frame, and lets what was written go out; `fail` cuts.
+ */
+import type { TLSSocket } from "node:tls";
+import { PingSchema, PongSchema, RefusalSchema } from "../gen/peer_pb.ts";
+import type { Clock, Timer } from "../lib/clock.ts";
+import type { Logger } from "../lib/log.ts";
+import { encodeFrame, type Frame, type FrameFault, type FrameName, FrameReader, preface } from "./frame.ts";
+import { type Close, toCloseCode } from "./peer-error.ts";
+import { decoded, encoded } from "./wire.ts";
+
+export type Pace = { pingIntervalMs: number; missedPings: number };
+/** Of the links that Raft depends on: a dead peer is noticed in about an election time-out. */
+export const raftPace: Pace = { pingIntervalMs: 250, missedPings: 4 };
+export const calmPace: Pace = { pingIntervalMs: 2000, missedPings: 5 };
+
+export type Handlers = {
+	onFrame(frame: Frame): void;
+	/** May be given more again. */
+	onWritable?(): void;
+	/** Once, whoever ended it. */
+	onClose(close: Close): void;
+};
+
+export type ConnectionOptions = {
+	socket: TLSSocket;
+	clock: Clock;
+	logger: Logger;
+	maxQueuedBytes: number;
+};
+
+/** How long the last words may take to arrive. */
+const lingerMs = 2000;
+const always: readonly FrameName[] = ["refusal", "ping", "pong"];
+
+export class Connection {
+	readonly #socket: TLSSocket;
+	readonly #clock: Clock;
+	readonly #logger: Logger;
+	#maxQueuedBytes: number;
+	readonly #reader = new FrameReader(always);
+	readonly #gone = Promise.withResolvers<void>();
+	readonly remoteAddress: string;
+	#handlers: Handlers | null = null;
+	#close: Close | null = null;
+	#destroyed = false;
+	#timer: Timer | null = null;
+	#heard = false;
+	#missed = 0;
+	#nonce = 0;
+	#pingedAtMs = 0;
+	#rttMs: number | null = null;
+
+	/** The handshake is over. Sends the preface. */
+	constructor({ socket, clock, logger, maxQueuedBytes }: ConnectionOptions) {
+		this.#socket = socket;
+		this.#clock = clock;
+		this.#logger = logger;
+		this.#maxQueuedBytes = maxQueuedBytes;
+		this.remoteAddress = socket.remoteAddress ?? "";
+		socket.setNoDelay(true);
+		socket.setKeepAlive(true, 15_000);
+		socket.on("data", (chunk: Uint8Array) => this.#received(chunk));
+		socket.on("drain", () => this.#guarded(() => this.#handlers?.onWritable?.()));
+		socket.on("error", (error: Error) => this.fail({ code: "unreachable", message: error.message }));
+		socket.on("end", () => this.fail(cutOff));
+		socket.on("close", () => {
+			this.fail(cutOff);
+			this.#gone.resolve();
+		});
+		socket.write(preface);
+	}
+
+	/** Who handles what comes from now on, and which frames may come (beside pings and the last words). */
+	handle(expected: readonly FrameName[], handlers: Handlers): void {
+		this.#reader.expect([...always, ...expected]);
+		this.#handlers = handlers;
+		// It may have ended between two handlers.
+		if (this.#close !== null) handlers.onClose(this.#close);
+	}
+
+	/** When it is known what the connection is for. */
+	setMaxQueuedBytes(bytes: number): void {
+		this.#maxQueuedBytes = bytes;
+	}
+
+	startPings(pace: Pace): void {
+		const tick = () => {
+			this.#timer = this.#clock.schedule(pace.pingIntervalMs, tick);
+			this.#missed = this.#heard ? 0 : this.#missed + 1;
+			this.#heard = false;
+			if (this.#missed >= pace.missedPings) {
+				this.fail({ code: "timeout", message: `Nothing was heard for ${pace.pingIntervalMs * pace.missedPings} ms.` });
+				return;
+			}
+			this.#ping();
+		};
+		this.#timer?.cancel();
+		this.#heard = true;
+		this.#timer = this.#clock.schedule(pace.pingIntervalMs, tick);
+		this.#ping();
+	}
+
+	/** False when it has ended; then nothing was sent. */
+	send(name: FrameName, payload: Uint8Array): boolean {
+		if (this.#close !== null) return false;
+		if (this.#socket.writableLength + payload.length > this.#maxQueuedBytes) {
+			this.fail({ code: "slow", message: "It does not take what it is sent." });
+			return false;
+		}
+		this.#write(encodeFrame(name, payload));
+		return true;
+	}
+
+	get writable(): boolean {
+		return this.#close === null && !this.#socket.writableNeedDrain;
+	}
+
+	get queuedBytes(): number {
+		return this.#socket.writableLength;
+	}
+
+	/** Smoothed; null before the first answer. */
+	get rttMs(): number | null {
+		return this.#rttMs;
+	}
+
+	get closed(): Close | null {
+		return this.#close;
+	}
+
+	/** Resolves when the socket is closed. */
+	get gone(): Promise<void> {
+		return this.#gone.promise;
+	}
+
+	end(close: Close): void {
+		if (this.#close !== null) return;
+		this.#write(encodeFrame("refusal", encoded(RefusalSchema, close)));
+		this.#socket.end();
+		this.#ended(close);
+		// What still comes is read and thrown away: bytes left unread would make the kernel throw the last words away.
+		this.#timer = this.#clock.schedule(lingerMs, () => this.#destroy());
+	}
+
+	fail(close: Close): void {
+		this.#ended(close);
+		this.#destroy();
+	}
+
+	#ended(close: Close): void {
+		this.#timer?.cancel();
+		if (this.#close !== null) return;
+		this.#close = close;
+		this.#guarded(() => this.#handlers?.onClose(close));
+	}
+
+	#destroy(): void {
+		if (this.#destroyed) return;
+		this.#destroyed = true;
+		this.#timer?.cancel();
+		this.#socket.destroy();
+	}
+
+	#write(bytes: Uint8Array): void {
+		this.#socket.write(bytes);
+	}
+
+	#received(chunk: Uint8Array): void {
+		if (this.#close !== null) return;
+		this.#heard = true;
+		const fault = this.#reader.push(chunk, (frame) => {
+			this.#guarded(() => this.#frame(frame));
+			return this.#close === null;
+		});
+		if (fault !== null && this.#close === null) this.end({ code: "protocol", message: faultTexts[fault] });
+	}
+
+	#frame(frame: Frame): void {
+		if (frame.name === "ping") {
+			this.send("pong", frame.payload);
+		} else if (frame.name === "pong") {
+			const nonce = decoded(PongSchema, frame.payload, (pong) => Number(pong.nonce));
+			if (nonce === this.#nonce) this.#measured(this.#clock.monotonicMs() - this.#pingedAtMs);
+		} else if (frame.name === "refusal") {
+			const close = decoded(RefusalSchema, frame.payload, ({ code, message }) => ({
+				code: toCloseCode(code),
+				message: message.slice(0, 1000),
+			}));
+			this.fail(close ?? { code: "protocol", message: "Its last words cannot be read." });
+		} else {
+			this.#handlers?.onFrame(frame);
+		}
+	}
+
+	#ping(): void {
+		this.#nonce += 1;
+		this.#pingedAtMs = this.#clock.monotonicMs();
+		this.send("ping", encoded(PingSchema, { nonce: BigInt(this.#nonce) }));
+	}
+
+	#measured(rttMs: number): void {
+		this.#rttMs = this.#rttMs === null ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
+	}
+
+	/** A bug of a handler ends this connection and not the process. */
+	#guarded(action: () => void): void {
+		try {
+			action();
+		} catch (error) {
+			this.#logger.error("a handler of a peer connection failed", { error });
+			this.fail({ code: "internal", message: "Something went wrong inside LimiQuantix." });
+		}
+	}
+}
+
+const cutOff: Close = { code: "unreachable", message: "The connection was cut off." };
+
+const faultTexts: Readonly<Record<FrameFault, string>> = {
+	"bad-preface": "This is not the protocol of LimiQuantix nodes.",
+	"unexpected-type": "A frame came that does not belong here.",
+	"too-large": "A frame is too large.",
+};

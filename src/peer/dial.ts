@@ -1,0 +1,107 @@
+/** Makes one connection to another node: TCP, TLS, its certificate checked, hello and welcome, all within a limit. */
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Address } from "./address.ts";
+import { Connection, type Pace } from "./connection.ts";
+import { encodeHello, isClose, judgeWelcome, type Peer, type Purpose, type Self } from "./hello.ts";
+import type { Identity } from "./identity.ts";
+import { type Close, PeerError } from "./peer-error.ts";
+import { connectTls, judgeCertificate, shownChain } from "./tls.ts";
+import { faultTexts } from "./trust.ts";
+
+export type DialOptions = {
+	address: Address;
+	self: Self;
+	clock: Clock;
+	logger: Logger;
+	timeoutMs: number;
+	maxQueuedBytes: number;
+	signal?: AbortSignal;
+} & (
+	| { purpose: Exclude<Purpose, "join">; identity: Identity; toNodeId: string; pace: Pace }
+	/** `judge` says whether the chain that the server shows (DER, its own first) is the one to talk to. */
+	| { purpose: "join"; judge: (chain: readonly Uint8Array[]) => Close | null; pace: Pace }
+);
+
+export type Dialled = { connection: Connection; peer: Peer };
+
+/** Nothing may come on it until the caller has called `connection.handle`. Rejects with a PeerError. */
+export function dial(options: DialOptions): Promise<Dialled> {
+	const { address, self, clock, logger, timeoutMs, maxQueuedBytes, signal } = options;
+	const toNodeId = options.purpose === "join" ? null : options.toNodeId;
+	return new Promise((resolve, reject) => {
+		if (signal?.aborted) return reject(new PeerError(stopped));
+		let connection: Connection | null = null;
+		const socket = connectTls(address, options.purpose === "join" ? null : options.identity, () => onSecure());
+		const settle = (result: Dialled | Close) => {
+			timer.cancel();
+			signal?.removeEventListener("abort", onAbort);
+			if (!isClose(result)) return resolve(result);
+			if (connection === null) socket.destroy();
+			else connection.fail(result);
+			reject(new PeerError(result));
+		};
+		const onAbort = () => settle(stopped);
+		const timer = clock.schedule(timeoutMs, () =>
+			settle({ code: "timeout", message: `No answer within ${timeoutMs} ms.` }),
+		);
+		signal?.addEventListener("abort", onAbort, { once: true });
+		socket.on("error", (error) => settle({ code: "unreachable", message: error.message }));
+		socket.on("close", () => settle({ code: "unreachable", message: "The connection was cut off." }));
+
+		function onSecure(): void {
+			const fault = judgeServer();
+			if (fault !== null) {
+				settle(fault);
+				return;
+			}
+			connection = new Connection({ socket, clock, logger, maxQueuedBytes });
+			connection.handle(["welcome"], {
+				onFrame: ({ payload }) => onWelcome(payload),
+				onClose: (close) => settle(close),
+			});
+			connection.send("hello", encodeHello(self, options.purpose, toNodeId ?? ""));
+		}
+
+		function judgeServer(): Close | null {
+			if (options.purpose === "join") return options.judge(shownChain(socket));
+			const certificate = judgeCertificate(socket, options.identity.trust, clock.nowMs());
+			if (typeof certificate === "string") return { code: "bad-certificate", message: faultTexts[certificate] };
+			if (certificate.nodeId === toNodeId) return null;
+			return { code: "other-node", message: "Another node is at this address now." };
+		}
+
+		function onWelcome(payload: Uint8Array): void {
+			if (connection === null || connection.closed !== null) return;
+			const peer = judgeWelcome(payload, self, toNodeId);
+			if (isClose(peer)) {
+				settle(peer);
+				return;
+			}
+			// The other side speaks when it is spoken to.
+			connection.handle([], { onFrame() {}, onClose() {} });
+			connection.startPings(options.pace);
+			settle({ connection, peer });
+		}
+	});
+}
+
+const stopped: Close = { code: "closing", message: "This node does not want it any more." };
+
+/** The first of a node's addresses that answers. Rejects with what the last one said, or the first lasting refusal. */
+export async function dialAny(
+	addresses: readonly Address[],
+	dialOne: (address: Address) => Promise<Dialled>,
+	goOn: (error: unknown) => boolean,
+): Promise<Dialled> {
+	let last: unknown = new PeerError({ code: "unreachable", message: "No address of that node is known." });
+	for (const address of addresses) {
+		try {
+			return await dialOne(address);
+		} catch (error) {
+			last = error;
+			if (!goOn(error)) break;
+		}
+	}
+	throw last;
+}
