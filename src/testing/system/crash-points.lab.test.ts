@@ -5,7 +5,8 @@ import { chosenSeed, runCrashPoints } from "./crash-points.ts";
 test("kill -9 at 8 random moments leaves nothing half done", async () => {
 	const seed = chosenSeed();
 	console.log(`seed ${seed}`);
-	const report = await runCrashPoints({ seed, points: 8 });
+	const report = await runCrashPoints({ seed, points: 8, interrupted: 3 });
 	console.log(JSON.stringify(report));
-	expect(report.points).toBe(8);
+	// Crashes that hit nothing would prove nothing.
+	expect(report.interrupted).toBeGreaterThanOrEqual(3);
 }, 170_000);

@@ -5,32 +5,50 @@
  */
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
-import { isFinished } from "../../model/task.ts";
+import { isFinished, type Task } from "../../model/task.ts";
 import type { VmCreate } from "../../model/vm.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import { GuestTerminal } from "./guest-terminal.ts";
 import { type LabSystem, startLabSystem } from "./lab-system.ts";
 import { domainIds, findLeftovers, qemuPids } from "./leftovers.ts";
+import { underWay, wrongEnds } from "./task-ends.ts";
 
 const mostVms = 5;
 /** Longer than most operations take on a busy machine; short delays are the likelier ones. */
 const longestDelayMs = 1500;
 const settleLimitMs = 120_000;
 
-export type CrashReport = { seed: number; points: number; operations: Record<string, number>; interrupted: number };
+export type CrashReport = {
+	seed: number;
+	points: number;
+	operations: Record<string, number>;
+	/** Crashes that met work under way. */
+	interrupted: number;
+	/** The operations that they met, by kind. */
+	met: Record<string, number>;
+};
+
+export type CrashOptions = {
+	seed: number;
+	points: number;
+	/** A crash that meets no work proves nothing: goes on until this many have, or three times `points` are made. */
+	interrupted: number;
+};
 
 /** Fails with everything that is wrong, and the seed in the message. */
-export async function runCrashPoints(options: { seed: number; points: number }): Promise<CrashReport> {
-	const { seed, points } = options;
+export async function runCrashPoints(options: CrashOptions): Promise<CrashReport> {
+	const { seed } = options;
 	const random = seededRandom(seed);
 	await using system = await startLabSystem({ name: "crash" });
 	const run = new CrashRun(system, random);
 	try {
 		await system.image();
 		await system.network();
-		for (let point = 0; point < points; point++) await run.point();
+		let points = 0;
+		for (; points < options.points || (run.interrupted < options.interrupted && points < options.points * 3); points++)
+			await run.point();
 		await run.checkAll();
-		return { seed, points, operations: run.operations, interrupted: run.interrupted };
+		return { seed, points, operations: run.operations, interrupted: run.interrupted, met: run.met };
 	} catch (error) {
 		const log = system.daemon.log().split("\n").slice(-40).join("\n");
 		throw new AppError("internal", `Seed ${seed}: ${error instanceof Error ? error.message : error}\n${log}`, {
@@ -41,8 +59,8 @@ export async function runCrashPoints(options: { seed: number; points: number }):
 
 class CrashRun {
 	readonly operations: Record<string, number> = {};
-	/** Crashes that met at least one task that was not finished. */
 	interrupted = 0;
+	readonly met: Record<string, number> = {};
 	#made = 0;
 	readonly #system: LabSystem;
 	readonly #random: () => number;
@@ -54,12 +72,13 @@ class CrashRun {
 
 	/** One to three operations, a crash in the middle of them, a start, and the end of all tasks. */
 	async point(): Promise<void> {
-		const { daemon, api } = this.#system;
+		const { daemon } = this.#system;
 		const count = 1 + Math.floor(this.#random() * 3);
 		const asked: Promise<unknown>[] = [];
 		for (let index = 0; index < count; index++) asked.push((await this.#ask()).answered);
 		await Bun.sleep(this.#random() ** 2 * longestDelayMs); // the point of the test is a moment that nobody chose
 		await daemon.kill9();
+		const killedAtMs = Date.now();
 		await Promise.all(asked);
 		if (this.#random() < 0.25) {
 			// Again, while it starts.
@@ -70,16 +89,23 @@ class CrashRun {
 		}
 		await daemon.start();
 		await this.#system.ready();
-		const { body } = await api.call("taskList", { query: { limit: 100 } });
-		if (body.items.some((task) => !isFinished(task.state))) this.interrupted += 1;
-		await this.#untilSettled();
-		const found = await findLeftovers(this.#system);
+		const tasks = await this.#untilSettled();
+		const met = underWay(tasks, killedAtMs);
+		if (met.length > 0) this.interrupted += 1;
+		for (const { kind } of met) this.met[kind] = (this.met[kind] ?? 0) + 1;
+		await this.#check(tasks);
+	}
+
+	/** Nothing left over, nothing missing, and every task ended as it should. */
+	async #check(tasks: readonly Task[]): Promise<void> {
+		const { body } = await this.#system.api.call("vmList", { query: { limit: 1000 } });
+		const vmIds = new Set(body.items.map((vm) => vm.id));
+		const found = [...(await findLeftovers(this.#system)), ...wrongEnds(tasks, vmIds)];
 		if (found.length === 0) return;
-		const { items } = (await api.call("taskList", { query: { limit: 20 } })).body;
-		const tasks = items.map(
-			(task) => `${task.kind} ${task.targets[0]?.name} ${task.state} ${task.error?.message ?? ""}`,
-		);
-		throw new AppError("internal", `${found.join("; ")}\nTasks, newest first:\n${tasks.join("\n")}`);
+		const newest = tasks
+			.slice(0, 20)
+			.map((task) => `${task.kind} ${task.targets[0]?.name} ${task.state} ${task.error?.message ?? ""}`);
+		throw new AppError("internal", `${found.join("; ")}\nTasks, newest first:\n${newest.join("\n")}`);
 	}
 
 	/** Chooses an operation and asks for it; `answered` settles when it was answered or cut off. */
@@ -126,14 +152,15 @@ class CrashRun {
 		return api.call("vmCreate", { body: { ...common, ...rest } });
 	}
 
-	async #untilSettled(): Promise<void> {
+	/** All tasks, newest first, once they have finished. */
+	#untilSettled(): Promise<Task[]> {
 		const { api } = this.#system;
-		await waitUntil(
+		return waitUntil(
 			"all tasks to finish",
 			settleLimitMs,
 			async () => {
 				const { body } = await api.call("taskList", { query: { limit: 1000 } });
-				return body.items.every((task) => isFinished(task.state));
+				return body.items.every((task) => isFinished(task.state)) ? body.items : undefined;
 			},
 			{ everyMs: 50 },
 		);

@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isUuid } from "../../lib/ids.ts";
 import type { Volume } from "../../model/storage.ts";
+import type { Task } from "../../model/task.ts";
 import type { LabSystem } from "./lab-system.ts";
 
 /** One sentence for each thing that is too much or missing. All tasks must have finished. */
@@ -20,6 +21,7 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 		api.call("taskList", { query }),
 	]);
 	const found: string[] = [];
+	const unmade = new Set(volumes.body.items.filter((volume) => isUnmade(volume, tasks.body.items)));
 	for (const task of tasks.body.items)
 		if (task.state === "pending" || task.state === "running") found.push(`task ${task.kind} is ${task.state}`);
 	for (const pool of pools.body.items) {
@@ -28,7 +30,7 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 		found.push(
 			...compare(
 				"volume",
-				ofPool(volumes.body.items).filter((volume) => !isUnmade(volume)),
+				ofPool(volumes.body.items).filter((volume) => !unmade.has(volume)),
 				list(join(root, "volumes")),
 			),
 		);
@@ -44,7 +46,7 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 			if (!uploading.some((image) => name.startsWith(image.id))) found.push(`upload ${name} belongs to no image`);
 	}
 	for (const volume of volumes.body.items)
-		if (volume.phase !== "ready" && !isUnmade(volume))
+		if (volume.phase !== "ready" && !unmade.has(volume))
 			found.push(`volume ${volume.name} is ${volume.phase} (${volume.error?.message})`);
 	const vmIds = new Set(vms.body.items.map((vm) => vm.id));
 	for (const name of list(join(daemon.dataDir, "vms")))
@@ -62,8 +64,16 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 	return found;
 }
 
-/** A VM whose making was called off has volumes that its next start makes. */
-const isUnmade = ({ phase, vmId }: Volume): boolean => vmId !== null && (phase === "pending" || phase === "error");
+/**
+ * A volume without a file is in order only when a task says why: its VM's making was called off, and the next start makes
+ * it; or its VM's task failed with the very error that the volume has.
+ */
+export function isUnmade({ phase, vmId, error }: Volume, tasks: readonly Task[]): boolean {
+	const ofVm = tasks.filter(({ targets }) => vmId !== null && targets.some(({ id }) => id === vmId));
+	if (phase === "pending") return ofVm.some(({ state }) => state === "canceled");
+	if (phase !== "error" || error === null) return false;
+	return ofVm.some((task) => task.state === "failed" && task.error?.message === error.message);
+}
 
 /** UUIDs of all domains in libvirt, running or only defined. */
 export async function domainIds({ libvirtd }: LabSystem): Promise<string[]> {
