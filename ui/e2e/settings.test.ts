@@ -81,6 +81,22 @@ test("more vCPUs or memory than the maximum is said under the field, while one t
 	await close();
 });
 
+test("when nothing can be changed, the buttons that send the forms say so", async () => {
+	const { page, server, close } = await openSettings();
+	await description(page).fill("kept");
+	server.settings.quorum = false;
+	server.state.emit("updated", "cluster", "x", {});
+	await page.getByText("No quorum: read-only").waitFor();
+	const off = async (name: string) =>
+		expect(await page.getByRole("button", { name, exact: true }).last().getAttribute("aria-disabled")).toBe("true");
+	await off("Save changes");
+	page.on("dialog", (dialog) => void dialog.accept());
+	await page.goto(`${server.url}/images?add=upload`);
+	await page.getByText("No quorum: read-only").waitFor();
+	await off("Upload");
+	await close();
+});
+
 for (const viewport of [
 	{ width: 1280, height: 700 },
 	{ width: 360, height: 640 },

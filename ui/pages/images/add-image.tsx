@@ -1,4 +1,5 @@
 /** Adding an image: upload, download by URL, or a file that is on the node. */
+
 import { useEffect, useRef, useState } from "preact/hooks";
 import { role, roleObstacle } from "../../api/session.ts";
 import type { ImageCreate } from "../../api/types.ts";
@@ -11,6 +12,7 @@ import { SegmentedField, SelectField, TextAreaField, TextField, WordsField } fro
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { Disclosure, Notice } from "../../components/layout.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { formatFromName, type ImageFormat, nameFromFile, sniffFormat } from "../../lib/image-file.ts";
 import { fits, imageUrlPattern, namePattern, sha256Pattern } from "../../lib/patterns.ts";
 import { common } from "../../strings/common.ts";
@@ -121,9 +123,9 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value} obstacle={roleObstacle("imageCreate")}>
+					<SubmitButton form={form} obstacle={roleObstacle("imageCreate")}>
 						{values.source === "upload" ? t.upload : t.add}
-					</Button>
+					</SubmitButton>
 				</>
 			}
 		>

@@ -1,4 +1,5 @@
 /** A new network: NAT, or an existing Linux bridge. */
+
 import { useLocation } from "preact-iso";
 import { useCollection } from "../../api/use.ts";
 import { write } from "../../api/write.ts";
@@ -9,6 +10,7 @@ import { NumberField, SegmentedField, SelectField, TextAreaField, TextField } fr
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { Notice } from "../../components/layout.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { ipv4ToNumber, subnetOf, suggestRange } from "../../lib/ipv4.ts";
 import { fits, interfaceNamePattern, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
@@ -99,9 +101,7 @@ export function CreateNetworkPanel({ onClose }: { onClose: () => void }) {
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.create}
-					</Button>
+					<SubmitButton form={form}>{t.create}</SubmitButton>
 				</>
 			}
 		>

@@ -1,4 +1,5 @@
 /** Creating a VM: three fields are enough; the rest has defaults and is one click away. */
+
 import { Monitor } from "lucide-preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { useLocation } from "preact-iso";
@@ -11,6 +12,7 @@ import { useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { Card, Notice, Stack } from "../../components/layout.tsx";
 import { Page } from "../../components/page.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { hashGuestPassword } from "../../lib/cloud-init.ts";
 import { readStored, writeStored } from "../../lib/storage.ts";
 import { href } from "../../routes.ts";
@@ -115,9 +117,9 @@ function VmCreateForm() {
 							))}
 							<FormError form={form} title={t.failed} />
 							<div class="vm-create__buttons">
-								<Button type="submit" kind="primary" busy={form.busy.value} obstacle={roleObstacle("vmCreate")}>
+								<SubmitButton form={form} obstacle={roleObstacle("vmCreate")}>
 									{t.submit}
-								</Button>
+								</SubmitButton>
 								<Button href={href("vms")}>{common.cancel}</Button>
 							</div>
 						</Stack>

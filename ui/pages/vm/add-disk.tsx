@@ -13,6 +13,7 @@ import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { Notice } from "../../components/layout.tsx";
 import { SizeField } from "../../components/size-field.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { fits, namePattern } from "../../lib/patterns.ts";
 import { byName } from "../../lib/sort.ts";
@@ -97,9 +98,7 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.addDisk}
-					</Button>
+					<SubmitButton form={form}>{t.addDisk}</SubmitButton>
 				</>
 			}
 		>

@@ -1,4 +1,5 @@
 /** The CD-ROM drives of a VM: discs in and out, also while it runs. */
+
 import { Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { toastFailure } from "../../api/notify.ts";
@@ -15,6 +16,7 @@ import type { Icon } from "../../components/icons.ts";
 import { Card, Notice } from "../../components/layout.tsx";
 import type { Action } from "../../components/menu.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column } from "../../components/table/types.ts";
 import { common } from "../../strings/common.ts";
@@ -110,9 +112,7 @@ function ChangeDiscDialog({ vm, drive, onClose }: { vm: Vm; drive: Drive; onClos
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{t.changeDisc}
-					</Button>
+					<SubmitButton form={form}>{t.changeDisc}</SubmitButton>
 				</>
 			}
 		>

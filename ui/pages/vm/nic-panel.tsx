@@ -1,4 +1,5 @@
 /** Adding a NIC to a VM, or changing one. */
+
 import type { Vm } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { Button } from "../../components/button.tsx";
@@ -6,6 +7,7 @@ import { Dialog } from "../../components/dialog.tsx";
 import { SelectField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
+import { SubmitButton } from "../../components/submit-button.tsx";
 import { fits, macPattern } from "../../lib/patterns.ts";
 import { byName } from "../../lib/sort.ts";
 import { common } from "../../strings/common.ts";
@@ -53,9 +55,7 @@ export function NicPanel({ vm, nic, onClose }: { vm: Vm; nic: Nic | null; onClos
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<Button type="submit" kind="primary" busy={form.busy.value}>
-						{nic ? common.saveChanges : t.addNic}
-					</Button>
+					<SubmitButton form={form}>{nic ? common.saveChanges : t.addNic}</SubmitButton>
 				</>
 			}
 		>

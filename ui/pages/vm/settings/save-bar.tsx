@@ -1,8 +1,10 @@
 /** What saving would do, and when; shown as soon as something differs. */
+
 import { useEffect } from "preact/hooks";
 import type { Vm } from "../../../api/types.ts";
 import { Button } from "../../../components/button.tsx";
 import type { Form } from "../../../components/form.ts";
+import { SubmitButton } from "../../../components/submit-button.tsx";
 import { common } from "../../../strings/common.ts";
 import { settings as t } from "../../../strings/settings.ts";
 import { changesByTime, type SettingsValues } from "./values.ts";
@@ -64,9 +66,9 @@ export function SaveBar({ vm, form, before, obstacle, onRevert }: Props) {
 				)}
 			</div>
 			<Button onClick={onRevert}>{t.revert}</Button>
-			<Button type="submit" kind="primary" busy={form.busy.value} obstacle={obstacle}>
+			<SubmitButton form={form} obstacle={obstacle}>
 				{t.save}
-			</Button>
+			</SubmitButton>
 		</section>
 	);
 }
