@@ -91,9 +91,9 @@ test("when nothing can be changed, the buttons that send the forms say so", asyn
 		expect(await page.getByRole("button", { name, exact: true }).last().getAttribute("aria-disabled")).toBe("true");
 	await off("Save changes");
 	page.on("dialog", (dialog) => void dialog.accept());
-	await page.goto(`${server.url}/images?add=upload`);
+	await page.goto(`${server.url}/vms/new`);
 	await page.getByText("No quorum: read-only").waitFor();
-	await off("Upload");
+	await off("Create VM");
 	await close();
 });
 
