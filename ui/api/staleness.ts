@@ -49,7 +49,7 @@ setAnswerListener((stale) => {
 /** A page that was opened without a quorum has no answer to go by: what was reported last is as new as it gets. */
 function newestReport(): string | null {
 	let newest: string | null = null;
-	for (const { status } of [...live.node.items.peek(), ...live.vm.items.peek()]) {
+	for (const { status } of [...live.node.items.value, ...live.vm.items.value]) {
 		if (newest === null || status.updatedAt > newest) newest = status.updatedAt;
 	}
 	return newest;

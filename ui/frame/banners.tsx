@@ -16,12 +16,13 @@ export function Banners() {
 				<div class="banner banner--error">
 					<TriangleAlert size={16} aria-hidden="true" />
 					<p>
-						<strong>{t.noQuorum}</strong> {t.noQuorumText}
-						{stale?.cause === "quorum" && stale.asOf !== null && (
+						<strong>{t.noQuorum}</strong> {t.noQuorumText}{" "}
+						{stale?.asOf ? (
 							<>
-								{" "}
 								{t.shownAsOf} <RelativeTime time={stale.asOf} />
 							</>
+						) : (
+							t.shownOld
 						)}
 					</p>
 				</div>

@@ -29,6 +29,8 @@ type Scored = { entry: Entry; score: number };
 export const searchedKinds: readonly LiveKind[] = ["vm", "node", "image", "volume", "pool", "network"];
 const kindWords: Partial<Record<LiveKind, string>> = t.kinds;
 const mostShown = 30;
+/** Of several that fit alike, those that can be done come first. */
+const offPenalty = 5;
 /** So many VMs are offered an action for one and the same query. */
 const mostVms = 6;
 
@@ -39,6 +41,7 @@ export function findEntries(query: string, { commands, page, route }: Sources): 
 	const found = [...pageEntries(query, page), ...commandEntries(query, commands, route)];
 	if (query !== "") found.push(...vmActionEntries(query, live.vm.items.peek(), route), ...objectEntries(query, route));
 	const seen = new Set<string>();
+	if (query !== "") for (const one of found) if (one.entry.obstacle !== null) one.score -= offPenalty;
 	return found
 		.sort((a, b) => b.score - a.score)
 		.filter(({ entry: { id } }) => !seen.has(id) && seen.add(id))

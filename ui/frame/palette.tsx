@@ -27,13 +27,15 @@ function PaletteDialog() {
 	const { route } = useLocation();
 	const dialog = useRef<HTMLDialogElement>(null);
 	const [query, setQuery] = useState("");
-	const [at, setAt] = useState(0);
+	const [chosenAt, setAt] = useState<number | null>(null);
 	const page = pageActions.value;
 	const blocked = writeObstacle();
 	const entries = useMemo(
 		() => findEntries(query.trim(), { commands: commands(), page, route }),
 		[query, page, blocked, route],
 	);
+	// Without a query Enter does the first that can be done; with one the first is what was asked for, or nothing.
+	const at = chosenAt ?? (query.trim() === "" ? entries.findIndex(({ obstacle }) => obstacle === null) : 0);
 	const close = () => {
 		paletteOpen.value = false;
 	};
@@ -91,7 +93,7 @@ function PaletteDialog() {
 					spellcheck={false}
 					onInput={(event) => {
 						setQuery(event.currentTarget.value);
-						setAt(0);
+						setAt(null);
 					}}
 				/>
 			</div>

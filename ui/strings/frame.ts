@@ -33,8 +33,9 @@ export const frame = {
 	liveTitle: "Changes are shown as they happen.",
 	noQuorum: "No quorum: read-only",
 	noQuorumText:
-		"Too few nodes of the cluster can reach each other, so nothing can be changed now. VMs and consoles keep working; what you see may be out of date.",
+		"Too few nodes of the cluster can reach each other, so nothing can be changed now. VMs and consoles keep working.",
 	shownAsOf: "What you see is as of",
+	shownOld: "What you see may be out of date.",
 	palette: {
 		title: "Search and commands",
 		none: "Nothing found",

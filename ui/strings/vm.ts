@@ -51,7 +51,6 @@ export const vm = {
 				: count === 1
 					? `1 of the ${total} runs and is cut off at once.`
 					: `${count} of the ${total} run and are cut off at once.`,
-		runs: "running",
 		deleteVms: (count: string) => `${count} VMs with their settings, firmware variables and serial logs`,
 		deleteTheirVolumes: (count: string, size: string) => `${count} volumes, ${size}`,
 		more: (count: string) => `and ${count} more`,

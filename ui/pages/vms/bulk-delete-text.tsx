@@ -1,8 +1,11 @@
 /** What deleting many VMs loses. */
 import type { Vm } from "../../api/types.ts";
+import { StateDot } from "../../components/badge.tsx";
 import { Notice } from "../../components/layout.tsx";
+import { vmLook } from "../../components/states.ts";
 import { formatCount } from "../../lib/format.ts";
 import { vm as t } from "../../strings/vm.ts";
+import "./vms.css";
 
 const mostNamed = 20;
 /** States in which a VM is cut off. */
@@ -23,14 +26,17 @@ export function BulkDeleteText({ vms, volumes }: Props) {
 					{volumes && <li>{t.bulk.deleteTheirVolumes(formatCount(volumes.count), volumes.size)}</li>}
 				</ul>
 			</div>
-			<ul class="bullets" aria-label={t.caption}>
-				{vms.slice(0, mostNamed).map(({ id, name, status }) => (
-					<li key={id}>
-						{name} {alive.has(status.powerState) && <span class="muted">{t.bulk.runs}</span>}
-					</li>
-				))}
-				{unnamed > 0 && <li>{t.bulk.more(formatCount(unnamed))}</li>}
-			</ul>
+			<div>
+				<ul class="bulk-names" aria-label={t.caption}>
+					{vms.slice(0, mostNamed).map((vm) => (
+						<li key={vm.id}>
+							<StateDot look={vmLook(vm)} />
+							<span>{vm.name}</span>
+						</li>
+					))}
+				</ul>
+				{unnamed > 0 && <p class="muted">{t.bulk.more(formatCount(unnamed))}</p>}
+			</div>
 		</>
 	);
 }
