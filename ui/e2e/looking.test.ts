@@ -54,8 +54,9 @@ test("the serial log opens at its end, and the copy button covers none of it", a
 		element.scrollTop = 0;
 		element.dispatchEvent(new Event("scroll"));
 	});
+	const answered = page.waitForResponse((response) => response.url().includes("serial-log"));
 	await page.getByRole("button", { name: "Reload" }).click();
-	await page.waitForResponse((response) => response.url().includes("serial-log"));
+	await answered;
 	expect(await log.evaluate(({ scrollTop }) => scrollTop)).toBe(0);
 	await close();
 });
