@@ -89,11 +89,11 @@ export function dial(options: DialOptions): Promise<Dialled> {
 const stopped: Close = { code: "closing", message: "This node does not want it any more." };
 
 /** The first of a node's addresses that answers. Rejects with what the last one said, or the first lasting refusal. */
-export async function dialAny(
+export async function dialAny<Result>(
 	addresses: readonly Address[],
-	dialOne: (address: Address) => Promise<Dialled>,
+	dialOne: (address: Address) => Promise<Result>,
 	goOn: (error: unknown) => boolean,
-): Promise<Dialled> {
+): Promise<Result> {
 	let last: unknown = new PeerError({ code: "unreachable", message: "No address of that node is known." });
 	for (const address of addresses) {
 		try {

@@ -2,8 +2,8 @@
  * This node's messages of Raft to one peer, on a connection of their own that carries nothing else. (What the peer sends comes on
  * a connection that the peer makes.) Messages may be lost, as the core expects; what is dropped when, is in send-queue.ts.
  *
- * The link connects by itself and goes on for ever: at once after a connection that worked was lost, then with growing pauses, at
- * once again when `wake` says that the peer has just been heard of. `renew` makes a new connection, with the identity that is
+ * The link connects by itself and goes on for ever: shortly after a connection that worked was lost, then with growing pauses; at
+ * once when `wake` says that the peer has just been heard of. `renew` makes a new connection, with the identity that is
  * current, before it lets go of the old one.
  */
 import type { Clock, Timer } from "../lib/clock.ts";
@@ -35,7 +35,7 @@ export type RaftLinkStatus = {
 	queuedBytes: number;
 	sent: number;
 	dropped: Dropped;
-	/** Attempts that failed since it was last connected. */
+	/** In a row: attempts that failed, connections that did not last. */
 	failures: number;
 	lastClose: Close | null;
 };
@@ -44,6 +44,7 @@ export type RaftLinkStatus = {
 const defaultQueue: QueueLimits = { maxMessages: 1024, maxBytes: 48 * 1024 * 1024, maxAgeMs: 1000 };
 const backoffOptions = { firstMs: 50, maxMs: 2000 };
 const lastingPauseMs = 5000;
+const settledMs = 2000;
 
 export class RaftLink {
 	readonly #options: RaftLinkOptions;
@@ -56,6 +57,7 @@ export class RaftLink {
 	#again = false;
 	#retry: Timer | null = null;
 	#connectedSinceMs: number | null = null;
+	#aliveFromMs = 0;
 	#lastClose: Close | null = null;
 	#sent = 0;
 
@@ -144,7 +146,7 @@ export class RaftLink {
 		const before = this.#current;
 		this.#current = dialled;
 		this.#connectedSinceMs = this.#options.clock.nowMs();
-		this.#backoff.reset();
+		this.#aliveFromMs = this.#options.clock.monotonicMs();
 		connection.handle([], {
 			onFrame() {},
 			onWritable: () => this.#pump(),
@@ -160,6 +162,8 @@ export class RaftLink {
 		this.#current = null;
 		this.#connectedSinceMs = null;
 		this.#lastClose = close;
+		// One that comes and goes is not connected at once each time.
+		if (this.#options.clock.monotonicMs() - this.#aliveFromMs >= settledMs) this.#backoff.reset();
 		this.#options.logger.info("the link to a peer is down", { peer: dialled.peer.nodeId, ...close });
 		this.#retryLater(close);
 	}
