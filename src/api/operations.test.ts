@@ -292,6 +292,7 @@ test("foreign VMs", async () => {
 			vcpus: 1,
 			memoryBytes: MiB,
 			obstacles: [],
+			changes: [],
 		},
 	];
 	expect((await admin.call("foreignVmList")).body.items).toHaveLength(1);

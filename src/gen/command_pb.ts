@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file command.proto.
  */
 export const file_command: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb21tYW5kLnByb3RvEhZsaW1pcXVhbnRpeC5jb21tYW5kLnYxIqsXCgdDb21tYW5kEgoKAmlkGAEgASgJEg8KB3RpbWVfbXMYAiABKAMSNAoJcmVxdWVzdGVyGAMgASgLMiEubGltaXF1YW50aXguY29tbWFuZC52MS5SZXF1ZXN0ZXISGwoOcmVtb3RlX2FkZHJlc3MYBCABKAlIAYgBARIRCglvcGVyYXRpb24YBSABKAkSHAoPaWRlbXBvdGVuY3lfa2V5GAYgASgJSAKIAQESNgoKY3JlZGVudGlhbBgHIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuQ3JlZGVudGlhbBIdChBpZGVtcG90ZW5jeV9oYXNoGAggASgJSAOIAQESOwoMY2x1c3Rlcl9pbml0GBQgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5DbHVzdGVySW5pdEgAEj8KDmNsdXN0ZXJfdXBkYXRlGBUgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5DbHVzdGVyVXBkYXRlSAASOQoLbm9kZV91cGRhdGUYFiABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5vZGVVcGRhdGVIABI5Cgtub2RlX3N0YXR1cxgXIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTm9kZVN0YXR1c0gAEjkKC3VzZXJfY3JlYXRlGB4gASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Vc2VyQ3JlYXRlSAASOQoLdXNlcl91cGRhdGUYHyABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlVzZXJVcGRhdGVIABJEChF1c2VyX3Bhc3N3b3JkX3NldBggIAEoCzInLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVXNlclBhc3N3b3JkU2V0SAASOQoLdXNlcl9kZWxldGUYISABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlVzZXJEZWxldGVIABI/Cg5zZXNzaW9uX2NyZWF0ZRgiIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuU2Vzc2lvbkNyZWF0ZUgAEj8KDnNlc3Npb25fZGVsZXRlGCMgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5TZXNzaW9uRGVsZXRlSAASOwoMdG9rZW5fY3JlYXRlGCQgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5Ub2tlbkNyZWF0ZUgAEjsKDHRva2VuX2RlbGV0ZRglIAEoCzIjLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVG9rZW5EZWxldGVIABI7CgxhdWRpdF9hcHBlbmQYJiABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkF1ZGl0QXBwZW5kSAASNQoJdm1fY3JlYXRlGDIgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5WbUNyZWF0ZUgAEjUKCXZtX3VwZGF0ZRgzIAEoCzIgLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1VcGRhdGVIABI1Cgl2bV9hY3Rpb24YNCABKAsyIC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZtQWN0aW9uSAASNQoJdm1fZGVsZXRlGDUgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5WbURlbGV0ZUgAEjUKCXZtX3N0YXR1cxg2IAEoCzIgLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1TdGF0dXNIABIxCgd2bV9nb25lGDcgASgLMh4ubGltaXF1YW50aXguY29tbWFuZC52MS5WbUdvbmVIABIzCgh2bV9hZG9wdBg4IAEoCzIfLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1BZG9wdEgAEjkKC3Bvb2xfY3JlYXRlGFAgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Qb29sQ3JlYXRlSAASOQoLcG9vbF91cGRhdGUYUSABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlBvb2xVcGRhdGVIABI5Cgtwb29sX2RlbGV0ZRhSIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuUG9vbERlbGV0ZUgAEkIKEHBvb2xfbm9kZV9zdGF0dXMYUyABKAsyJi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlBvb2xOb2RlU3RhdHVzSAASNQoJcG9vbF9nb25lGFQgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5Qb29sR29uZUgAEj0KDXZvbHVtZV9jcmVhdGUYVSABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZUNyZWF0ZUgAEj0KDXZvbHVtZV91cGRhdGUYViABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVVwZGF0ZUgAEj0KDXZvbHVtZV9yZXNpemUYVyABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVJlc2l6ZUgAEj0KDXZvbHVtZV9kZWxldGUYWCABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZURlbGV0ZUgAEj0KDXZvbHVtZV9zdGF0dXMYWSABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVN0YXR1c0gAEjkKC3ZvbHVtZV9nb25lGFogASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Wb2x1bWVHb25lSAASOwoMaW1hZ2VfY3JlYXRlGG4gASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5JbWFnZUNyZWF0ZUgAEjsKDGltYWdlX3VwZGF0ZRhvIAEoCzIjLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuSW1hZ2VVcGRhdGVIABI7CgxpbWFnZV9kZWxldGUYcCABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkltYWdlRGVsZXRlSAASOwoMaW1hZ2Vfc3RhdHVzGHEgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5JbWFnZVN0YXR1c0gAEjcKCmltYWdlX2dvbmUYciABKAsyIS5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkltYWdlR29uZUgAEkAKDm5ldHdvcmtfY3JlYXRlGIIBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya0NyZWF0ZUgAEkAKDm5ldHdvcmtfdXBkYXRlGIMBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya1VwZGF0ZUgAEkAKDm5ldHdvcmtfZGVsZXRlGIQBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya0RlbGV0ZUgAEkkKE25ldHdvcmtfbm9kZV9zdGF0dXMYhQEgASgLMikubGltaXF1YW50aXguY29tbWFuZC52MS5OZXR3b3JrTm9kZVN0YXR1c0gAEjwKDG5ldHdvcmtfZ29uZRiGASABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5ldHdvcmtHb25lSAASOgoLdGFza191cGRhdGUYlgEgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5UYXNrVXBkYXRlSAASOgoLdGFza19jYW5jZWwYlwEgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5UYXNrQ2FuY2VsSAASLwoFcHJ1bmUYmAEgASgLMh0ubGltaXF1YW50aXguY29tbWFuZC52MS5QcnVuZUgAQgYKBGJvZHlCEQoPX3JlbW90ZV9hZGRyZXNzQhIKEF9pZGVtcG90ZW5jeV9rZXlCEwoRX2lkZW1wb3RlbmN5X2hhc2giPwoJUmVxdWVzdGVyEgwKBGtpbmQYASABKAkSDwoCaWQYAiABKAlIAIgBARIMCgRuYW1lGAMgASgJQgUKA19pZCImCgpDcmVkZW50aWFsEgwKBGtpbmQYASABKAkSCgoCaWQYAiABKAkiLgoOTnVsbGFibGVVaW50NjQSEgoFdmFsdWUYASABKARIAIgBAUIICgZfdmFsdWUiLgoOTnVsbGFibGVEb3VibGUSEgoFdmFsdWUYASABKAFIAIgBAUIICgZfdmFsdWUiLgoOTnVsbGFibGVTdHJpbmcSEgoFdmFsdWUYASABKAlIAIgBAUIICgZfdmFsdWUiHAoKU3RyaW5nTGlzdBIOCgZ2YWx1ZXMYASADKAkikgEKC0NsdXN0ZXJJbml0EhQKDGNsdXN0ZXJfanNvbhgBIAEoCRIRCglub2RlX2pzb24YAiABKAkSEgoKcG9vbHNfanNvbhgDIAMoCRIVCg1uZXR3b3Jrc19qc29uGAQgAygJEhIKCmFkbWluX2pzb24YBSABKAkSGwoTYWRtaW5fcGFzc3dvcmRfaGFzaBgGIAEoCSJjCg1DbHVzdGVyVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIMCgRuYW1lGAMgASgJQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uImAKCk5vZGVVcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEgwKBG5hbWUYAyABKAlCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb24iLQoKTm9kZVN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdGF0dXNfanNvbhgCIAEoCSI2CgpVc2VyQ3JlYXRlEhEKCXVzZXJfanNvbhgBIAEoCRIVCg1wYXNzd29yZF9oYXNoGAIgASgJIrwBCgpVc2VyVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIZCgxkaXNwbGF5X25hbWUYAyABKAlIAYgBARIRCgRyb2xlGAQgASgJSAKIAQESFAoHZW5hYmxlZBgFIAEoCEgDiAEBQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uQg8KDV9kaXNwbGF5X25hbWVCBwoFX3JvbGVCCgoIX2VuYWJsZWQi2gEKD1VzZXJQYXNzd29yZFNldBIKCgJpZBgBIAEoCRIVCg1wYXNzd29yZF9oYXNoGAIgASgJEhwKFG11c3RfY2hhbmdlX3Bhc3N3b3JkGAMgASgIEhwKD2tlZXBfc2Vzc2lvbl9pZBgEIAEoCUgAiAEBEhcKCmVuZF90b2tlbnMYBSABKAhIAYgBARIaCg12ZXJpZmllZF9oYXNoGAYgASgJSAKIAQFCEgoQX2tlZXBfc2Vzc2lvbl9pZEINCgtfZW5kX3Rva2Vuc0IQCg5fdmVyaWZpZWRfaGFzaCIYCgpVc2VyRGVsZXRlEgoKAmlkGAEgASgJImgKDVNlc3Npb25DcmVhdGUSFAoMc2Vzc2lvbl9qc29uGAEgASgJEhMKC3NlY3JldF9oYXNoGAIgASgJEhoKDXZlcmlmaWVkX2hhc2gYAyABKAlIAIgBAUIQCg5fdmVyaWZpZWRfaGFzaCIbCg1TZXNzaW9uRGVsZXRlEgoKAmlkGAEgASgJIjYKC1Rva2VuQ3JlYXRlEhIKCnRva2VuX2pzb24YASABKAkSEwoLc2VjcmV0X2hhc2gYAiABKAkiGQoLVG9rZW5EZWxldGUSCgoCaWQYASABKAkiIgoLQXVkaXRBcHBlbmQSEwoLcmVjb3JkX2pzb24YASABKAkiRAoIVm1DcmVhdGUSDwoHdm1fanNvbhgBIAEoCRIUCgx2b2x1bWVzX2pzb24YAiADKAkSEQoJdGFza19qc29uGAMgASgJIoECCghWbVVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAKIAQESMAoEdGFncxgFIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuU3RyaW5nTGlzdBIWCglzcGVjX2pzb24YBiABKAlIA4gBARIRCgl0YXNrX2pzb24YByABKAlCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb25CBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uQgwKCl9zcGVjX2pzb24iVwoIVm1BY3Rpb24SCgoCaWQYASABKAkSGgoNZGVzaXJlZF9wb3dlchgCIAEoCUgAiAEBEhEKCXRhc2tfanNvbhgDIAEoCUIQCg5fZGVzaXJlZF9wb3dlciJBCghWbURlbGV0ZRIKCgJpZBgBIAEoCRIWCg5kZWxldGVfdm9sdW1lcxgCIAEoCBIRCgl0YXNrX2pzb24YAyABKAkiagoIVm1TdGF0dXMSCgoCaWQYASABKAkSDwoHbm9kZV9pZBgCIAEoCRITCgtzdGF0dXNfanNvbhgDIAEoCRIaCg1kZXNpcmVkX3Bvd2VyGAQgASgJSACIAQFCEAoOX2Rlc2lyZWRfcG93ZXIiJQoGVm1Hb25lEgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkiQwoHVm1BZG9wdBIPCgd2bV9qc29uGAEgASgJEhQKDHZvbHVtZXNfanNvbhgCIAMoCRIRCgl0YXNrX2pzb24YAyABKAkiMgoKUG9vbENyZWF0ZRIRCglwb29sX2pzb24YASABKAkSEQoJdGFza19qc29uGAIgASgJIpgBCgpQb29sVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIRCgRuYW1lGAMgASgJSAGIAQESGAoLZGVzY3JpcHRpb24YBCABKAlIAogBAUIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbkIHCgVfbmFtZUIOCgxfZGVzY3JpcHRpb24iKwoKUG9vbERlbGV0ZRIKCgJpZBgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkiMQoOUG9vbE5vZGVTdGF0dXMSCgoCaWQYASABKAkSEwoLc3RhdHVzX2pzb24YAiABKAkiFgoIUG9vbEdvbmUSCgoCaWQYASABKAkiNgoMVm9sdW1lQ3JlYXRlEhMKC3ZvbHVtZV9qc29uGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSJiCgxWb2x1bWVVcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEgwKBG5hbWUYAyABKAlCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb24iQQoMVm9sdW1lUmVzaXplEgoKAmlkGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQSEQoJdGFza19qc29uGAMgASgJIi0KDFZvbHVtZURlbGV0ZRIKCgJpZBgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkiugEKDFZvbHVtZVN0YXR1cxIKCgJpZBgBIAEoCRINCgVwaGFzZRgCIAEoCRIXCgpzaXplX2J5dGVzGAMgASgESACIAQESPwoPYWxsb2NhdGVkX2J5dGVzGAQgASgLMiYubGltaXF1YW50aXguY29tbWFuZC52MS5OdWxsYWJsZVVpbnQ2NBIXCgplcnJvcl9qc29uGAUgASgJSAGIAQFCDQoLX3NpemVfYnl0ZXNCDQoLX2Vycm9yX2pzb24iGAoKVm9sdW1lR29uZRIKCgJpZBgBIAEoCSI0CgtJbWFnZUNyZWF0ZRISCgppbWFnZV9qc29uGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSLLAQoLSW1hZ2VVcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEhEKBG5hbWUYAyABKAlIAYgBARIYCgtkZXNjcmlwdGlvbhgEIAEoCUgCiAEBEjAKBHRhZ3MYBSABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlN0cmluZ0xpc3RCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb25CBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uIiwKC0ltYWdlRGVsZXRlEgoKAmlkGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSKKAgoLSW1hZ2VTdGF0dXMSCgoCaWQYASABKAkSDQoFcGhhc2UYAiABKAkSGwoOcmVjZWl2ZWRfYnl0ZXMYAyABKARIAIgBARIcCg9maWxlX3NpemVfYnl0ZXMYBCABKARIAYgBARIfChJ2aXJ0dWFsX3NpemVfYnl0ZXMYBSABKARIAogBARITCgZzaGEyNTYYBiABKAlIA4gBARIXCgplcnJvcl9qc29uGAcgASgJSASIAQFCEQoPX3JlY2VpdmVkX2J5dGVzQhIKEF9maWxlX3NpemVfYnl0ZXNCFQoTX3ZpcnR1YWxfc2l6ZV9ieXRlc0IJCgdfc2hhMjU2Qg0KC19lcnJvcl9qc29uIhcKCUltYWdlR29uZRIKCgJpZBgBIAEoCSI4Cg1OZXR3b3JrQ3JlYXRlEhQKDG5ldHdvcmtfanNvbhgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkimwEKDU5ldHdvcmtVcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEhEKBG5hbWUYAyABKAlIAYgBARIYCgtkZXNjcmlwdGlvbhgEIAEoCUgCiAEBQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uQgcKBV9uYW1lQg4KDF9kZXNjcmlwdGlvbiIuCg1OZXR3b3JrRGVsZXRlEgoKAmlkGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSI0ChFOZXR3b3JrTm9kZVN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdGF0dXNfanNvbhgCIAEoCSIZCgtOZXR3b3JrR29uZRIKCgJpZBgBIAEoCSLqAQoKVGFza1VwZGF0ZRIKCgJpZBgBIAEoCRINCgVzdGF0ZRgCIAEoCRI4Cghwcm9ncmVzcxgDIAEoCzImLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTnVsbGFibGVEb3VibGUSNwoHbWVzc2FnZRgEIAEoCzImLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTnVsbGFibGVTdHJpbmcSFwoKY2FuY2VsYWJsZRgFIAEoCEgAiAEBEhcKCmVycm9yX2pzb24YBiABKAlIAYgBAUINCgtfY2FuY2VsYWJsZUINCgtfZXJyb3JfanNvbiIYCgpUYXNrQ2FuY2VsEgoKAmlkGAEgASgJIlQKBVBydW5lEhQKDHRhc2tzX2JlZm9yZRgBIAEoCRIfChdzZXNzaW9uc19leHBpcmVkX2JlZm9yZRgCIAEoCRIUCgxhdWRpdF9iZWZvcmUYAyABKAliBnByb3RvMw");
+  fileDesc("Cg1jb21tYW5kLnByb3RvEhZsaW1pcXVhbnRpeC5jb21tYW5kLnYxIuQXCgdDb21tYW5kEgoKAmlkGAEgASgJEg8KB3RpbWVfbXMYAiABKAMSNAoJcmVxdWVzdGVyGAMgASgLMiEubGltaXF1YW50aXguY29tbWFuZC52MS5SZXF1ZXN0ZXISGwoOcmVtb3RlX2FkZHJlc3MYBCABKAlIAYgBARIRCglvcGVyYXRpb24YBSABKAkSHAoPaWRlbXBvdGVuY3lfa2V5GAYgASgJSAKIAQESNgoKY3JlZGVudGlhbBgHIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuQ3JlZGVudGlhbBIdChBpZGVtcG90ZW5jeV9oYXNoGAggASgJSAOIAQESOwoMY2x1c3Rlcl9pbml0GBQgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5DbHVzdGVySW5pdEgAEj8KDmNsdXN0ZXJfdXBkYXRlGBUgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5DbHVzdGVyVXBkYXRlSAASOQoLbm9kZV91cGRhdGUYFiABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5vZGVVcGRhdGVIABI5Cgtub2RlX3N0YXR1cxgXIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTm9kZVN0YXR1c0gAEjkKC3VzZXJfY3JlYXRlGB4gASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Vc2VyQ3JlYXRlSAASOQoLdXNlcl91cGRhdGUYHyABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlVzZXJVcGRhdGVIABJEChF1c2VyX3Bhc3N3b3JkX3NldBggIAEoCzInLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVXNlclBhc3N3b3JkU2V0SAASOQoLdXNlcl9kZWxldGUYISABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlVzZXJEZWxldGVIABI/Cg5zZXNzaW9uX2NyZWF0ZRgiIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuU2Vzc2lvbkNyZWF0ZUgAEj8KDnNlc3Npb25fZGVsZXRlGCMgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5TZXNzaW9uRGVsZXRlSAASOwoMdG9rZW5fY3JlYXRlGCQgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5Ub2tlbkNyZWF0ZUgAEjsKDHRva2VuX2RlbGV0ZRglIAEoCzIjLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVG9rZW5EZWxldGVIABI7CgxhdWRpdF9hcHBlbmQYJiABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkF1ZGl0QXBwZW5kSAASNQoJdm1fY3JlYXRlGDIgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5WbUNyZWF0ZUgAEjUKCXZtX3VwZGF0ZRgzIAEoCzIgLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1VcGRhdGVIABI1Cgl2bV9hY3Rpb24YNCABKAsyIC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZtQWN0aW9uSAASNQoJdm1fZGVsZXRlGDUgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5WbURlbGV0ZUgAEjUKCXZtX3N0YXR1cxg2IAEoCzIgLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1TdGF0dXNIABIxCgd2bV9nb25lGDcgASgLMh4ubGltaXF1YW50aXguY29tbWFuZC52MS5WbUdvbmVIABIzCgh2bV9hZG9wdBg4IAEoCzIfLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1BZG9wdEgAEjcKCnZtX3VuYWRvcHQYOSABKAsyIS5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZtVW5hZG9wdEgAEjkKC3Bvb2xfY3JlYXRlGFAgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Qb29sQ3JlYXRlSAASOQoLcG9vbF91cGRhdGUYUSABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlBvb2xVcGRhdGVIABI5Cgtwb29sX2RlbGV0ZRhSIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuUG9vbERlbGV0ZUgAEkIKEHBvb2xfbm9kZV9zdGF0dXMYUyABKAsyJi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlBvb2xOb2RlU3RhdHVzSAASNQoJcG9vbF9nb25lGFQgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5Qb29sR29uZUgAEj0KDXZvbHVtZV9jcmVhdGUYVSABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZUNyZWF0ZUgAEj0KDXZvbHVtZV91cGRhdGUYViABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVVwZGF0ZUgAEj0KDXZvbHVtZV9yZXNpemUYVyABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVJlc2l6ZUgAEj0KDXZvbHVtZV9kZWxldGUYWCABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZURlbGV0ZUgAEj0KDXZvbHVtZV9zdGF0dXMYWSABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVN0YXR1c0gAEjkKC3ZvbHVtZV9nb25lGFogASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Wb2x1bWVHb25lSAASOwoMaW1hZ2VfY3JlYXRlGG4gASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5JbWFnZUNyZWF0ZUgAEjsKDGltYWdlX3VwZGF0ZRhvIAEoCzIjLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuSW1hZ2VVcGRhdGVIABI7CgxpbWFnZV9kZWxldGUYcCABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkltYWdlRGVsZXRlSAASOwoMaW1hZ2Vfc3RhdHVzGHEgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5JbWFnZVN0YXR1c0gAEjcKCmltYWdlX2dvbmUYciABKAsyIS5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkltYWdlR29uZUgAEkAKDm5ldHdvcmtfY3JlYXRlGIIBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya0NyZWF0ZUgAEkAKDm5ldHdvcmtfdXBkYXRlGIMBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya1VwZGF0ZUgAEkAKDm5ldHdvcmtfZGVsZXRlGIQBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya0RlbGV0ZUgAEkkKE25ldHdvcmtfbm9kZV9zdGF0dXMYhQEgASgLMikubGltaXF1YW50aXguY29tbWFuZC52MS5OZXR3b3JrTm9kZVN0YXR1c0gAEjwKDG5ldHdvcmtfZ29uZRiGASABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5ldHdvcmtHb25lSAASOgoLdGFza191cGRhdGUYlgEgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5UYXNrVXBkYXRlSAASOgoLdGFza19jYW5jZWwYlwEgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5UYXNrQ2FuY2VsSAASLwoFcHJ1bmUYmAEgASgLMh0ubGltaXF1YW50aXguY29tbWFuZC52MS5QcnVuZUgAQgYKBGJvZHlCEQoPX3JlbW90ZV9hZGRyZXNzQhIKEF9pZGVtcG90ZW5jeV9rZXlCEwoRX2lkZW1wb3RlbmN5X2hhc2giPwoJUmVxdWVzdGVyEgwKBGtpbmQYASABKAkSDwoCaWQYAiABKAlIAIgBARIMCgRuYW1lGAMgASgJQgUKA19pZCImCgpDcmVkZW50aWFsEgwKBGtpbmQYASABKAkSCgoCaWQYAiABKAkiLgoOTnVsbGFibGVVaW50NjQSEgoFdmFsdWUYASABKARIAIgBAUIICgZfdmFsdWUiLgoOTnVsbGFibGVEb3VibGUSEgoFdmFsdWUYASABKAFIAIgBAUIICgZfdmFsdWUiLgoOTnVsbGFibGVTdHJpbmcSEgoFdmFsdWUYASABKAlIAIgBAUIICgZfdmFsdWUiHAoKU3RyaW5nTGlzdBIOCgZ2YWx1ZXMYASADKAkikgEKC0NsdXN0ZXJJbml0EhQKDGNsdXN0ZXJfanNvbhgBIAEoCRIRCglub2RlX2pzb24YAiABKAkSEgoKcG9vbHNfanNvbhgDIAMoCRIVCg1uZXR3b3Jrc19qc29uGAQgAygJEhIKCmFkbWluX2pzb24YBSABKAkSGwoTYWRtaW5fcGFzc3dvcmRfaGFzaBgGIAEoCSJjCg1DbHVzdGVyVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIMCgRuYW1lGAMgASgJQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uImAKCk5vZGVVcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEgwKBG5hbWUYAyABKAlCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb24iLQoKTm9kZVN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdGF0dXNfanNvbhgCIAEoCSI2CgpVc2VyQ3JlYXRlEhEKCXVzZXJfanNvbhgBIAEoCRIVCg1wYXNzd29yZF9oYXNoGAIgASgJIrwBCgpVc2VyVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIZCgxkaXNwbGF5X25hbWUYAyABKAlIAYgBARIRCgRyb2xlGAQgASgJSAKIAQESFAoHZW5hYmxlZBgFIAEoCEgDiAEBQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uQg8KDV9kaXNwbGF5X25hbWVCBwoFX3JvbGVCCgoIX2VuYWJsZWQi2gEKD1VzZXJQYXNzd29yZFNldBIKCgJpZBgBIAEoCRIVCg1wYXNzd29yZF9oYXNoGAIgASgJEhwKFG11c3RfY2hhbmdlX3Bhc3N3b3JkGAMgASgIEhwKD2tlZXBfc2Vzc2lvbl9pZBgEIAEoCUgAiAEBEhcKCmVuZF90b2tlbnMYBSABKAhIAYgBARIaCg12ZXJpZmllZF9oYXNoGAYgASgJSAKIAQFCEgoQX2tlZXBfc2Vzc2lvbl9pZEINCgtfZW5kX3Rva2Vuc0IQCg5fdmVyaWZpZWRfaGFzaCIYCgpVc2VyRGVsZXRlEgoKAmlkGAEgASgJImgKDVNlc3Npb25DcmVhdGUSFAoMc2Vzc2lvbl9qc29uGAEgASgJEhMKC3NlY3JldF9oYXNoGAIgASgJEhoKDXZlcmlmaWVkX2hhc2gYAyABKAlIAIgBAUIQCg5fdmVyaWZpZWRfaGFzaCIbCg1TZXNzaW9uRGVsZXRlEgoKAmlkGAEgASgJIjYKC1Rva2VuQ3JlYXRlEhIKCnRva2VuX2pzb24YASABKAkSEwoLc2VjcmV0X2hhc2gYAiABKAkiGQoLVG9rZW5EZWxldGUSCgoCaWQYASABKAkiIgoLQXVkaXRBcHBlbmQSEwoLcmVjb3JkX2pzb24YASABKAkiRAoIVm1DcmVhdGUSDwoHdm1fanNvbhgBIAEoCRIUCgx2b2x1bWVzX2pzb24YAiADKAkSEQoJdGFza19qc29uGAMgASgJIoECCghWbVVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAKIAQESMAoEdGFncxgFIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuU3RyaW5nTGlzdBIWCglzcGVjX2pzb24YBiABKAlIA4gBARIRCgl0YXNrX2pzb24YByABKAlCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb25CBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uQgwKCl9zcGVjX2pzb24iVwoIVm1BY3Rpb24SCgoCaWQYASABKAkSGgoNZGVzaXJlZF9wb3dlchgCIAEoCUgAiAEBEhEKCXRhc2tfanNvbhgDIAEoCUIQCg5fZGVzaXJlZF9wb3dlciJBCghWbURlbGV0ZRIKCgJpZBgBIAEoCRIWCg5kZWxldGVfdm9sdW1lcxgCIAEoCBIRCgl0YXNrX2pzb24YAyABKAkiagoIVm1TdGF0dXMSCgoCaWQYASABKAkSDwoHbm9kZV9pZBgCIAEoCRITCgtzdGF0dXNfanNvbhgDIAEoCRIaCg1kZXNpcmVkX3Bvd2VyGAQgASgJSACIAQFCEAoOX2Rlc2lyZWRfcG93ZXIiJQoGVm1Hb25lEgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkiQwoHVm1BZG9wdBIPCgd2bV9qc29uGAEgASgJEhQKDHZvbHVtZXNfanNvbhgCIAMoCRIRCgl0YXNrX2pzb24YAyABKAkiPAoJVm1VbmFkb3B0EgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSEgoKZXJyb3JfanNvbhgDIAEoCSIyCgpQb29sQ3JlYXRlEhEKCXBvb2xfanNvbhgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkimAEKClBvb2xVcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEhEKBG5hbWUYAyABKAlIAYgBARIYCgtkZXNjcmlwdGlvbhgEIAEoCUgCiAEBQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uQgcKBV9uYW1lQg4KDF9kZXNjcmlwdGlvbiIrCgpQb29sRGVsZXRlEgoKAmlkGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSIxCg5Qb29sTm9kZVN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdGF0dXNfanNvbhgCIAEoCSIWCghQb29sR29uZRIKCgJpZBgBIAEoCSI2CgxWb2x1bWVDcmVhdGUSEwoLdm9sdW1lX2pzb24YASABKAkSEQoJdGFza19qc29uGAIgASgJImIKDFZvbHVtZVVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESDAoEbmFtZRgDIAEoCUIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbiJBCgxWb2x1bWVSZXNpemUSCgoCaWQYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoBBIRCgl0YXNrX2pzb24YAyABKAkiLQoMVm9sdW1lRGVsZXRlEgoKAmlkGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSK6AQoMVm9sdW1lU3RhdHVzEgoKAmlkGAEgASgJEg0KBXBoYXNlGAIgASgJEhcKCnNpemVfYnl0ZXMYAyABKARIAIgBARI/Cg9hbGxvY2F0ZWRfYnl0ZXMYBCABKAsyJi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk51bGxhYmxlVWludDY0EhcKCmVycm9yX2pzb24YBSABKAlIAYgBAUINCgtfc2l6ZV9ieXRlc0INCgtfZXJyb3JfanNvbiIYCgpWb2x1bWVHb25lEgoKAmlkGAEgASgJIjQKC0ltYWdlQ3JlYXRlEhIKCmltYWdlX2pzb24YASABKAkSEQoJdGFza19qc29uGAIgASgJIssBCgtJbWFnZVVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAKIAQESMAoEdGFncxgFIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuU3RyaW5nTGlzdEIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbkIHCgVfbmFtZUIOCgxfZGVzY3JpcHRpb24iLAoLSW1hZ2VEZWxldGUSCgoCaWQYASABKAkSEQoJdGFza19qc29uGAIgASgJIooCCgtJbWFnZVN0YXR1cxIKCgJpZBgBIAEoCRINCgVwaGFzZRgCIAEoCRIbCg5yZWNlaXZlZF9ieXRlcxgDIAEoBEgAiAEBEhwKD2ZpbGVfc2l6ZV9ieXRlcxgEIAEoBEgBiAEBEh8KEnZpcnR1YWxfc2l6ZV9ieXRlcxgFIAEoBEgCiAEBEhMKBnNoYTI1NhgGIAEoCUgDiAEBEhcKCmVycm9yX2pzb24YByABKAlIBIgBAUIRCg9fcmVjZWl2ZWRfYnl0ZXNCEgoQX2ZpbGVfc2l6ZV9ieXRlc0IVChNfdmlydHVhbF9zaXplX2J5dGVzQgkKB19zaGEyNTZCDQoLX2Vycm9yX2pzb24iFwoJSW1hZ2VHb25lEgoKAmlkGAEgASgJIjgKDU5ldHdvcmtDcmVhdGUSFAoMbmV0d29ya19qc29uGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSKbAQoNTmV0d29ya1VwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAKIAQFCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb25CBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uIi4KDU5ldHdvcmtEZWxldGUSCgoCaWQYASABKAkSEQoJdGFza19qc29uGAIgASgJIjQKEU5ldHdvcmtOb2RlU3RhdHVzEgoKAmlkGAEgASgJEhMKC3N0YXR1c19qc29uGAIgASgJIhkKC05ldHdvcmtHb25lEgoKAmlkGAEgASgJIuoBCgpUYXNrVXBkYXRlEgoKAmlkGAEgASgJEg0KBXN0YXRlGAIgASgJEjgKCHByb2dyZXNzGAMgASgLMiYubGltaXF1YW50aXguY29tbWFuZC52MS5OdWxsYWJsZURvdWJsZRI3CgdtZXNzYWdlGAQgASgLMiYubGltaXF1YW50aXguY29tbWFuZC52MS5OdWxsYWJsZVN0cmluZxIXCgpjYW5jZWxhYmxlGAUgASgISACIAQESFwoKZXJyb3JfanNvbhgGIAEoCUgBiAEBQg0KC19jYW5jZWxhYmxlQg0KC19lcnJvcl9qc29uIhgKClRhc2tDYW5jZWwSCgoCaWQYASABKAkiVAoFUHJ1bmUSFAoMdGFza3NfYmVmb3JlGAEgASgJEh8KF3Nlc3Npb25zX2V4cGlyZWRfYmVmb3JlGAIgASgJEhQKDGF1ZGl0X2JlZm9yZRgDIAEoCWIGcHJvdG8z");
 
 /**
  * @generated from message limiquantix.command.v1.Command
@@ -198,6 +198,12 @@ export type Command = Message<"limiquantix.command.v1.Command"> & {
      */
     value: VmAdopt;
     case: "vmAdopt";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.VmUnadopt vm_unadopt = 57;
+     */
+    value: VmUnadopt;
+    case: "vmUnadopt";
   } | {
     /**
      * @generated from field: limiquantix.command.v1.PoolCreate pool_create = 80;
@@ -1027,6 +1033,33 @@ export const VmAdoptSchema: GenMessage<VmAdopt> = /*@__PURE__*/
   messageDesc(file_command, 26);
 
 /**
+ * @generated from message limiquantix.command.v1.VmUnadopt
+ */
+export type VmUnadopt = Message<"limiquantix.command.v1.VmUnadopt"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string error_json = 3;
+   */
+  errorJson: string;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.VmUnadopt.
+ * Use `create(VmUnadoptSchema)` to create a new message.
+ */
+export const VmUnadoptSchema: GenMessage<VmUnadopt> = /*@__PURE__*/
+  messageDesc(file_command, 27);
+
+/**
  * @generated from message limiquantix.command.v1.PoolCreate
  */
 export type PoolCreate = Message<"limiquantix.command.v1.PoolCreate"> & {
@@ -1046,7 +1079,7 @@ export type PoolCreate = Message<"limiquantix.command.v1.PoolCreate"> & {
  * Use `create(PoolCreateSchema)` to create a new message.
  */
 export const PoolCreateSchema: GenMessage<PoolCreate> = /*@__PURE__*/
-  messageDesc(file_command, 27);
+  messageDesc(file_command, 28);
 
 /**
  * @generated from message limiquantix.command.v1.PoolUpdate
@@ -1078,7 +1111,7 @@ export type PoolUpdate = Message<"limiquantix.command.v1.PoolUpdate"> & {
  * Use `create(PoolUpdateSchema)` to create a new message.
  */
 export const PoolUpdateSchema: GenMessage<PoolUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 28);
+  messageDesc(file_command, 29);
 
 /**
  * @generated from message limiquantix.command.v1.PoolDelete
@@ -1100,7 +1133,7 @@ export type PoolDelete = Message<"limiquantix.command.v1.PoolDelete"> & {
  * Use `create(PoolDeleteSchema)` to create a new message.
  */
 export const PoolDeleteSchema: GenMessage<PoolDelete> = /*@__PURE__*/
-  messageDesc(file_command, 29);
+  messageDesc(file_command, 30);
 
 /**
  * @generated from message limiquantix.command.v1.PoolNodeStatus
@@ -1122,7 +1155,7 @@ export type PoolNodeStatus = Message<"limiquantix.command.v1.PoolNodeStatus"> & 
  * Use `create(PoolNodeStatusSchema)` to create a new message.
  */
 export const PoolNodeStatusSchema: GenMessage<PoolNodeStatus> = /*@__PURE__*/
-  messageDesc(file_command, 30);
+  messageDesc(file_command, 31);
 
 /**
  * @generated from message limiquantix.command.v1.PoolGone
@@ -1139,7 +1172,7 @@ export type PoolGone = Message<"limiquantix.command.v1.PoolGone"> & {
  * Use `create(PoolGoneSchema)` to create a new message.
  */
 export const PoolGoneSchema: GenMessage<PoolGone> = /*@__PURE__*/
-  messageDesc(file_command, 31);
+  messageDesc(file_command, 32);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeCreate
@@ -1161,7 +1194,7 @@ export type VolumeCreate = Message<"limiquantix.command.v1.VolumeCreate"> & {
  * Use `create(VolumeCreateSchema)` to create a new message.
  */
 export const VolumeCreateSchema: GenMessage<VolumeCreate> = /*@__PURE__*/
-  messageDesc(file_command, 32);
+  messageDesc(file_command, 33);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeUpdate
@@ -1188,7 +1221,7 @@ export type VolumeUpdate = Message<"limiquantix.command.v1.VolumeUpdate"> & {
  * Use `create(VolumeUpdateSchema)` to create a new message.
  */
 export const VolumeUpdateSchema: GenMessage<VolumeUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 33);
+  messageDesc(file_command, 34);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeResize
@@ -1215,7 +1248,7 @@ export type VolumeResize = Message<"limiquantix.command.v1.VolumeResize"> & {
  * Use `create(VolumeResizeSchema)` to create a new message.
  */
 export const VolumeResizeSchema: GenMessage<VolumeResize> = /*@__PURE__*/
-  messageDesc(file_command, 34);
+  messageDesc(file_command, 35);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeDelete
@@ -1237,7 +1270,7 @@ export type VolumeDelete = Message<"limiquantix.command.v1.VolumeDelete"> & {
  * Use `create(VolumeDeleteSchema)` to create a new message.
  */
 export const VolumeDeleteSchema: GenMessage<VolumeDelete> = /*@__PURE__*/
-  messageDesc(file_command, 35);
+  messageDesc(file_command, 36);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeStatus
@@ -1276,7 +1309,7 @@ export type VolumeStatus = Message<"limiquantix.command.v1.VolumeStatus"> & {
  * Use `create(VolumeStatusSchema)` to create a new message.
  */
 export const VolumeStatusSchema: GenMessage<VolumeStatus> = /*@__PURE__*/
-  messageDesc(file_command, 36);
+  messageDesc(file_command, 37);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeGone
@@ -1293,7 +1326,7 @@ export type VolumeGone = Message<"limiquantix.command.v1.VolumeGone"> & {
  * Use `create(VolumeGoneSchema)` to create a new message.
  */
 export const VolumeGoneSchema: GenMessage<VolumeGone> = /*@__PURE__*/
-  messageDesc(file_command, 37);
+  messageDesc(file_command, 38);
 
 /**
  * @generated from message limiquantix.command.v1.ImageCreate
@@ -1315,7 +1348,7 @@ export type ImageCreate = Message<"limiquantix.command.v1.ImageCreate"> & {
  * Use `create(ImageCreateSchema)` to create a new message.
  */
 export const ImageCreateSchema: GenMessage<ImageCreate> = /*@__PURE__*/
-  messageDesc(file_command, 38);
+  messageDesc(file_command, 39);
 
 /**
  * @generated from message limiquantix.command.v1.ImageUpdate
@@ -1352,7 +1385,7 @@ export type ImageUpdate = Message<"limiquantix.command.v1.ImageUpdate"> & {
  * Use `create(ImageUpdateSchema)` to create a new message.
  */
 export const ImageUpdateSchema: GenMessage<ImageUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 39);
+  messageDesc(file_command, 40);
 
 /**
  * @generated from message limiquantix.command.v1.ImageDelete
@@ -1374,7 +1407,7 @@ export type ImageDelete = Message<"limiquantix.command.v1.ImageDelete"> & {
  * Use `create(ImageDeleteSchema)` to create a new message.
  */
 export const ImageDeleteSchema: GenMessage<ImageDelete> = /*@__PURE__*/
-  messageDesc(file_command, 40);
+  messageDesc(file_command, 41);
 
 /**
  * @generated from message limiquantix.command.v1.ImageStatus
@@ -1421,7 +1454,7 @@ export type ImageStatus = Message<"limiquantix.command.v1.ImageStatus"> & {
  * Use `create(ImageStatusSchema)` to create a new message.
  */
 export const ImageStatusSchema: GenMessage<ImageStatus> = /*@__PURE__*/
-  messageDesc(file_command, 41);
+  messageDesc(file_command, 42);
 
 /**
  * @generated from message limiquantix.command.v1.ImageGone
@@ -1438,7 +1471,7 @@ export type ImageGone = Message<"limiquantix.command.v1.ImageGone"> & {
  * Use `create(ImageGoneSchema)` to create a new message.
  */
 export const ImageGoneSchema: GenMessage<ImageGone> = /*@__PURE__*/
-  messageDesc(file_command, 42);
+  messageDesc(file_command, 43);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkCreate
@@ -1460,7 +1493,7 @@ export type NetworkCreate = Message<"limiquantix.command.v1.NetworkCreate"> & {
  * Use `create(NetworkCreateSchema)` to create a new message.
  */
 export const NetworkCreateSchema: GenMessage<NetworkCreate> = /*@__PURE__*/
-  messageDesc(file_command, 43);
+  messageDesc(file_command, 44);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkUpdate
@@ -1492,7 +1525,7 @@ export type NetworkUpdate = Message<"limiquantix.command.v1.NetworkUpdate"> & {
  * Use `create(NetworkUpdateSchema)` to create a new message.
  */
 export const NetworkUpdateSchema: GenMessage<NetworkUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 44);
+  messageDesc(file_command, 45);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkDelete
@@ -1514,7 +1547,7 @@ export type NetworkDelete = Message<"limiquantix.command.v1.NetworkDelete"> & {
  * Use `create(NetworkDeleteSchema)` to create a new message.
  */
 export const NetworkDeleteSchema: GenMessage<NetworkDelete> = /*@__PURE__*/
-  messageDesc(file_command, 45);
+  messageDesc(file_command, 46);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkNodeStatus
@@ -1536,7 +1569,7 @@ export type NetworkNodeStatus = Message<"limiquantix.command.v1.NetworkNodeStatu
  * Use `create(NetworkNodeStatusSchema)` to create a new message.
  */
 export const NetworkNodeStatusSchema: GenMessage<NetworkNodeStatus> = /*@__PURE__*/
-  messageDesc(file_command, 46);
+  messageDesc(file_command, 47);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkGone
@@ -1553,7 +1586,7 @@ export type NetworkGone = Message<"limiquantix.command.v1.NetworkGone"> & {
  * Use `create(NetworkGoneSchema)` to create a new message.
  */
 export const NetworkGoneSchema: GenMessage<NetworkGone> = /*@__PURE__*/
-  messageDesc(file_command, 47);
+  messageDesc(file_command, 48);
 
 /**
  * @generated from message limiquantix.command.v1.TaskUpdate
@@ -1595,7 +1628,7 @@ export type TaskUpdate = Message<"limiquantix.command.v1.TaskUpdate"> & {
  * Use `create(TaskUpdateSchema)` to create a new message.
  */
 export const TaskUpdateSchema: GenMessage<TaskUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 48);
+  messageDesc(file_command, 49);
 
 /**
  * @generated from message limiquantix.command.v1.TaskCancel
@@ -1612,7 +1645,7 @@ export type TaskCancel = Message<"limiquantix.command.v1.TaskCancel"> & {
  * Use `create(TaskCancelSchema)` to create a new message.
  */
 export const TaskCancelSchema: GenMessage<TaskCancel> = /*@__PURE__*/
-  messageDesc(file_command, 49);
+  messageDesc(file_command, 50);
 
 /**
  * @generated from message limiquantix.command.v1.Prune
@@ -1639,5 +1672,5 @@ export type Prune = Message<"limiquantix.command.v1.Prune"> & {
  * Use `create(PruneSchema)` to create a new message.
  */
 export const PruneSchema: GenMessage<Prune> = /*@__PURE__*/
-  messageDesc(file_command, 50);
+  messageDesc(file_command, 51);
 

@@ -3,7 +3,7 @@
  * idempotent where that is said, throw AppError (`hypervisor`, `not-found`, `wrong-state`, `unavailable`, `timeout`),
  * and take an AbortSignal only where a call may take longer than a few seconds. The driver knows nothing of the store.
  */
-import type { PowerState, VmSpec } from "../model/vm.ts";
+import type { DiskSpec, NicSpec, PowerState, VmSpec } from "../model/vm.ts";
 
 /** Everything that the driver needs to make a domain: the spec with its references resolved by the node. */
 export type DomainSpec = {
@@ -177,16 +177,37 @@ export interface SerialStream {
 	close(): Promise<void>;
 }
 
+/** A place in one of the lists of a foreign domain. */
+export type ForeignDevice = { kind: "disk" | "cdrom" | "nic"; index: number };
+
 export type ForeignDomain = {
 	id: string;
 	name: string;
+	description: string;
 	powerState: PowerState;
+	/** libvirt starts it with the host. */
+	autostart: boolean;
+	/** "kvm", "tcg", or what libvirt calls it. */
+	accelerator: string;
 	vcpus: number;
 	maxVcpus: number;
+	/** What comes nearest of what the model knows. */
+	cpuModel: VmSpec["cpu"]["model"];
 	memoryBytes: number;
 	maxMemoryBytes: number;
 	firmware: VmSpec["firmware"];
-	disks: { target: string; path: string; format: "qcow2" | "raw"; bus: "virtio" | "scsi" | "sata" }[];
-	nics: { mac: string; model: "virtio" | "e1000e"; bridge: string | null; network: string | null }[];
+	tpm: boolean;
+	disks: ({ target: string; path: string; format: "qcow2" | "raw" } & Pick<
+		DiskSpec,
+		"bus" | "cache" | "discard" | "readOnly"
+	>)[];
+	/** Empty drives. */
+	cdroms: { target: string }[];
+	nics: ({ mac: string; bridge: string | null; network: string | null } & Pick<NicSpec, "model" | "linkUp">)[];
+	/** First boots first; what is not in it does not boot. Empty: nobody chose. */
+	bootOrder: ForeignDevice[];
+	/** Why it cannot be adopted, as sentences. */
 	obstacles: string[];
+	/** What adopting it changes about it, as sentences. */
+	changes: string[];
 };

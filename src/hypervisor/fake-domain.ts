@@ -1,8 +1,9 @@
 /** A simulated domain: its definition, and what runs of it. Pure state; fake.ts gives it methods and events. */
+import { AppError } from "../lib/errors.ts";
 import type { PowerState } from "../model/vm.ts";
-import { compareFacts, type Finding } from "./compare.ts";
-import type { DomainState, ForeignDomain, LiveChange } from "./driver.ts";
-import type { DomainFacts } from "./facts.ts";
+import { compareAutostart, compareFacts, type Finding } from "./compare.ts";
+import type { DomainDifference, DomainSpec, DomainState, DomainStats, ForeignDomain, LiveChange } from "./driver.ts";
+import { type DomainFacts, wantedFacts } from "./facts.ts";
 
 /** How the simulated guest behaves. */
 export type FakeGuest = {
@@ -66,6 +67,30 @@ export const newDomain = (id: string): FakeDomain => ({
 	autostart: false,
 	diskSizes: new Map(),
 	serialReaders: new Set(),
+});
+
+export const foreignDomainOf = (foreign: ForeignDomain): FakeDomain => {
+	const { id, powerState, autostart } = foreign;
+	return { ...newDomain(id), powerState, autostart, foreign };
+};
+
+export function differencesOf(domain: FakeDomain, wanted: DomainSpec): DomainDifference[] {
+	const version = domain.running ?? domain.defined;
+	if (!version) throw new AppError("wrong-state", "The fake has no XML of foreign domains.");
+	const differences = compareFacts(wantedFacts(wanted), version.facts).map(({ step: _, ...difference }) =>
+		domain.running ? difference : { ...difference, repair: "automatic" as const },
+	);
+	return [...differences, ...compareAutostart(domain.autostart)];
+}
+
+export const statsOf = (domain: FakeDomain, nowMonotonicMs: number): DomainStats => ({
+	id: domain.id,
+	powerState: domain.powerState,
+	cpuTimeNs: Math.round((nowMonotonicMs - domain.startedAtMs) * 100_000),
+	vcpus: domain.running?.facts.vcpus ?? domain.foreign?.vcpus ?? 1,
+	memoryActualBytes: domain.running?.facts.memoryBytes ?? domain.foreign?.memoryBytes ?? null,
+	memoryUsedBytes: null,
+	...{ diskReadBytes: 0, diskWriteBytes: 0, netReceivedBytes: 0, netSentBytes: 0 },
 });
 
 /** Just enough XML to see which files it has open, and which NICs are plugged in where. */

@@ -151,16 +151,7 @@ describe("the fake's own means", () => {
 	test("foreign domains are not ours until they are defined", async () => {
 		const { fake } = await open();
 		const other = smallDomain(9, "/fake/9");
-		const facts = { vcpus: 1, maxVcpus: 1, memoryBytes: 1, maxMemoryBytes: 1, firmware: "bios" as const };
-		fake.addForeign({
-			id: other.id,
-			name: "x",
-			powerState: "running",
-			...facts,
-			disks: [],
-			nics: [],
-			obstacles: ["o"],
-		});
+		fake.addForeign({ id: other.id, powerState: "running", obstacles: ["o"] });
 		expect(await fake.getDomain(other.id)).toMatchObject({ ours: false, definedGeneration: null });
 		expect((await fake.inspectForeign(other.id)).obstacles).toEqual(["o"]);
 		await fake.define(other);

@@ -5,7 +5,6 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
-import { compareAutostart, compareFacts } from "./compare.ts";
 import type {
 	DomainDifference,
 	DomainEvent,
@@ -19,9 +18,21 @@ import type {
 	SerialStream,
 } from "./driver.ts";
 import { wantedFacts } from "./facts.ts";
-import { applyToRunning, type FakeDomain, type FakeGuest, isActive, newDomain, stateOf, xmlOf } from "./fake-domain.ts";
+import {
+	applyToRunning,
+	differencesOf,
+	type FakeDomain,
+	type FakeGuest,
+	foreignDomainOf,
+	isActive,
+	newDomain,
+	stateOf,
+	statsOf,
+	xmlOf,
+} from "./fake-domain.ts";
 import { Faults } from "./fake-faults.ts";
 import { encodePng } from "./png.ts";
+import { type ForeignSketch, foreignFixture } from "./test-domain.ts";
 
 export class FakeHypervisor implements HypervisorDriver {
 	/** Failures and slowness of the next calls, by method name. */
@@ -65,8 +76,9 @@ export class FakeHypervisor implements HypervisorDriver {
 	}
 
 	/** A domain that somebody else made. */
-	addForeign(foreign: ForeignDomain): void {
-		this.#domains.set(foreign.id, { ...newDomain(foreign.id), powerState: foreign.powerState, foreign });
+	addForeign(changes: ForeignSketch): void {
+		const domain = foreignDomainOf(foreignFixture(changes));
+		this.#domains.set(domain.id, domain);
 	}
 
 	/** The guest switches itself off, or reboots, or QEMU dies. */
@@ -226,13 +238,7 @@ export class FakeHypervisor implements HypervisorDriver {
 
 	compare(wanted: DomainSpec): Promise<DomainDifference[]> {
 		return this.#call("compare", wanted.id, () => {
-			const domain = this.#get(wanted.id);
-			const version = domain.running ?? domain.defined;
-			if (!version) throw new AppError("wrong-state", "The fake has no XML of foreign domains.");
-			const differences = compareFacts(wantedFacts(wanted), version.facts).map(({ step: _, ...difference }) =>
-				domain.running ? difference : { ...difference, repair: "automatic" as const },
-			);
-			return [...differences, ...compareAutostart(domain.autostart)];
+			return differencesOf(this.#get(wanted.id), wanted);
 		});
 	}
 
@@ -281,13 +287,7 @@ export class FakeHypervisor implements HypervisorDriver {
 	stats(): Promise<DomainStats[]> {
 		return this.#call("stats", undefined, () =>
 			[...this.#domains.values()].filter(isActive).map((domain) => ({
-				id: domain.id,
-				powerState: domain.powerState,
-				cpuTimeNs: Math.round((this.#clock.monotonicMs() - domain.startedAtMs) * 100_000),
-				vcpus: domain.running?.facts.vcpus ?? domain.foreign?.vcpus ?? 1,
-				memoryActualBytes: domain.running?.facts.memoryBytes ?? domain.foreign?.memoryBytes ?? null,
-				memoryUsedBytes: null,
-				...{ diskReadBytes: 0, diskWriteBytes: 0, netReceivedBytes: 0, netSentBytes: 0 },
+				...statsOf(domain, this.#clock.monotonicMs()),
 				...this.statsOverrides.get(domain.id),
 			})),
 		);

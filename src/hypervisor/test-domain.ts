@@ -1,7 +1,7 @@
 /** Domain specs for tests: a small one, and changes to it. Imported by tests only. */
 import { MiB } from "../lib/units.ts";
 import type { DiskSpec, NicSpec, VmSpec } from "../model/vm.ts";
-import type { DomainDisk, DomainSpec } from "./driver.ts";
+import type { DomainDisk, DomainSpec, ForeignDomain } from "./driver.ts";
 
 export const testUuid = (number: number): string => `0190aaaa-0000-7000-8000-${String(number).padStart(12, "0")}`;
 
@@ -83,3 +83,22 @@ export function withCdrom(domain: DomainSpec, id: string, path: string | null): 
 		cdroms: [...domain.cdroms, { id, path }],
 	};
 }
+
+type Disk = ForeignDomain["disks"][number];
+type Nic = ForeignDomain["nics"][number];
+/** As much of it as a test cares for. */
+export type ForeignSketch = Partial<Omit<ForeignDomain, "disks" | "nics">> & {
+	disks?: (Pick<Disk, "target" | "path" | "format" | "bus"> & Partial<Disk>)[];
+	nics?: (Omit<Nic, "linkUp"> & Partial<Nic>)[];
+};
+
+/** A domain that somebody else made: stopped, no disk, no NIC. */
+export const foreignFixture = ({ disks = [], nics = [], ...changes }: ForeignSketch = {}): ForeignDomain => ({
+	...{ id: testUuid(900), name: "theirs", description: "", powerState: "stopped", autostart: false },
+	...{ accelerator: "tcg", vcpus: 1, maxVcpus: 1, cpuModel: "portable", firmware: "bios", tpm: false },
+	...{ memoryBytes: 128 * MiB, maxMemoryBytes: 128 * MiB },
+	...{ cdroms: [], bootOrder: [], obstacles: [], changes: [] },
+	...changes,
+	disks: disks.map((disk) => ({ cache: "writeback", discard: false, readOnly: false, ...disk })),
+	nics: nics.map((nic) => ({ linkUp: true, ...nic })),
+});

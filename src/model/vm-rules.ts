@@ -75,7 +75,7 @@ export const changesPower = (kind: TaskKind): boolean => powerTasks.includes(kin
 /**
  * Why an action cannot be asked for now, given the work on the VM that is not finished. Work is queued for each VM, so
  * an action is judged by what the VM will be when that work is done (its desired power); stop and delete are
- * possible during any work, since they are the way out of it.
+ * possible during any work but an adoption, since they are the way out of it.
  */
 export function vmRequestObstacle(
 	action: VmAction,
@@ -83,6 +83,8 @@ export function vmRequestObstacle(
 	tasks: readonly Pick<Task, "kind" | "state">[],
 ): string | null {
 	const unfinished = tasks.filter((task) => !isFinished(task.state));
+	// Until it is ours the domain belongs to whoever made it. This ends, one way or the other, without anybody's help.
+	if (unfinished.some((task) => task.kind === "vm.adopt")) return "The VM is being adopted.";
 	if (action === "delete" && vm.deleting && unfinished.some((task) => task.kind === "vm.delete"))
 		return "The VM is being deleted already.";
 	const powerWork = unfinished.some((task) => changesPower(task.kind));

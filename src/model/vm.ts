@@ -298,8 +298,10 @@ export const ForeignVm = Strict(
 		powerState: PowerState,
 		vcpus: Type.Integer(),
 		memoryBytes: Bytes(),
-		/** Why it cannot be adopted; empty when it can. */
-		obstacles: Type.Array(Type.String()),
+		obstacles: Type.Array(Type.String(), { description: "Why it cannot be adopted; empty when it can" }),
+		changes: Type.Array(Type.String(), {
+			description: "What adopting it makes different about it, most of it from its next start",
+		}),
 	},
 	{ $id: "ForeignVm" },
 );

@@ -1,42 +1,31 @@
 /**
- * Domains in libvirt that are no VM of ours: listed, with what stands against adopting each, and turned into the records
- * with which they become ours (command vmAdopt; the task vm.adopt then takes over the files and the definition).
+ * Domains in libvirt that are no VM of ours: listed, with what stands against adopting each and what would change about
+ * it, and turned into the records with which they become ours (command vmAdopt; the task vm.adopt then takes over the
+ * files and the definition, adoption-steps.ts).
  * Domains that are ours are adopted without asking: at start and at each reconnect the VM queues look at all of them
  * (vm-queues.ts, vm-look.ts).
  */
 import type { DomainState, ForeignDomain } from "../hypervisor/driver.ts";
 import { toRfc3339 } from "../lib/clock.ts";
-import { AppError } from "../lib/errors.ts";
+import { AppError, toErrorInfo } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
-import { MiB } from "../lib/units.ts";
-import type { Network } from "../model/network.ts";
-import { namePattern } from "../model/schema.ts";
 import type { Pool, Volume } from "../model/storage.ts";
-import { defaultShutdownTimeoutMs, type ForeignVm, macPattern, type Vm, type VmSpec } from "../model/vm.ts";
+import type { ForeignVm, Vm } from "../model/vm.ts";
+import type { Adoptable, FileToAdopt } from "../storage/driver.ts";
+import { type AdoptionView, changesOf, obstaclesOf, planAdoption } from "./adoption-plan.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { Semaphore } from "./gates.ts";
 import { limits } from "./limits.ts";
-import { isHere } from "./pools.ts";
-
-/** What a plan is made from, so that making it is pure. */
-export type AdoptionView = {
-	nodeId: string;
-	now: string;
-	newId: () => string;
-	networks: Network[];
-	/** Where adopted volumes are recorded; null: there is no pool on this node. */
-	pool: Pool | null;
-	nameTaken: (kind: "vm" | "volume", name: string) => boolean;
-	/** Length of the disk, when it is known; the driver corrects it when it takes the file over. */
-	sizeOf: (path: string) => number | null;
-};
+import { isHere, type Pools } from "./pools.ts";
 
 export class Adoption {
 	readonly #context: NodeContext;
+	readonly #pools: Pick<Pools, "driver">;
 	readonly #reads = new Semaphore(4);
 
-	constructor(context: NodeContext) {
+	constructor(context: NodeContext, pools: Pick<Pools, "driver">) {
 		this.#context = context;
+		this.#pools = pools;
 	}
 
 	/** `unavailable` while libvirt is away. */
@@ -45,7 +34,11 @@ export class Adoption {
 			this.#context.hypervisor.listDomains(),
 		);
 		const foreign = domains.filter((domain) => this.#context.store.get("vm", domain.id) === null);
-		return Promise.all(foreign.map((domain) => this.#reads.run(() => this.#describe(domain))));
+		const read = await Promise.all(
+			foreign.map((domain) => this.#reads.run(async () => ({ domain, found: await this.#inspect(domain) }))),
+		);
+		const view = await this.#view(read.flatMap(({ found }) => (typeof found === "string" ? [] : found.disks)));
+		return read.map(({ domain, found }) => this.#describe(domain, found, view));
 	}
 
 	/** Records for vmAdopt. `not-found`, or `wrong-state` with the obstacles. */
@@ -58,19 +51,19 @@ export class Adoption {
 		);
 		if (!domain) throw new AppError("not-found", "There is no such VM in libvirt.");
 		const foreign = await this.#inspect(domain);
-		const view = this.#view();
-		const obstacles = typeof foreign === "string" ? [foreign] : [...foreign.obstacles, ...obstaclesOf(foreign, view)];
-		if (typeof foreign === "string" || obstacles.length > 0)
-			throw new AppError("wrong-state", `The VM cannot be adopted: ${obstacles.join(" ")}`);
+		if (typeof foreign === "string") throw cannot([foreign]);
+		const view = await this.#view(foreign.disks);
+		const obstacles = [...foreign.obstacles, ...obstaclesOf(foreign, view)];
+		if (obstacles.length > 0) throw cannot(obstacles);
 		return planAdoption(foreign, view);
 	}
 
-	async #describe(domain: DomainState): Promise<ForeignVm> {
+	#describe(domain: DomainState, found: ForeignDomain | string, view: AdoptionView): ForeignVm {
 		const base = { id: domain.id, name: domain.name, nodeId: this.#context.nodeId, powerState: domain.powerState };
-		const foreign = await this.#inspect(domain);
-		if (typeof foreign === "string") return { ...base, vcpus: 0, memoryBytes: 0, obstacles: [foreign] };
-		const { vcpus, memoryBytes } = foreign;
-		return { ...base, vcpus, memoryBytes, obstacles: [...foreign.obstacles, ...obstaclesOf(foreign, this.#view())] };
+		if (typeof found === "string") return { ...base, vcpus: 0, memoryBytes: 0, obstacles: [found], changes: [] };
+		const { vcpus, memoryBytes } = found;
+		const obstacles = [...found.obstacles, ...obstaclesOf(found, view)];
+		return { ...base, vcpus, memoryBytes, obstacles, changes: changesOf(found, view) };
 	}
 
 	/** The domain, or why it cannot be read, as a sentence. */
@@ -86,144 +79,43 @@ export class Adoption {
 		}
 	}
 
-	#view(): AdoptionView {
-		const { store, nodeId, clock, ids } = this.#context;
+	async #view(disks: readonly FileToAdopt[]): Promise<AdoptionView> {
+		const { store, nodeId, clock, ids, accelerator } = this.#context;
 		const pools = store.all("pool").filter((pool) => isHere(pool, nodeId) && pool.phase !== "deleting");
 		const byAge = pools.sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+		const pool = byAge.find((one) => one.type === "local") ?? null;
+		const files = pool ? await this.#look(pool, disks) : new Map<string, Adoptable>();
 		return {
 			nodeId,
 			now: toRfc3339(clock.nowMs()),
 			newId: () => ids.newId(),
+			accelerator: accelerator.kind,
 			networks: store.all("network").filter((network) => !network.deleting),
-			pool: byAge.find((pool) => pool.type === "local") ?? null,
+			pool,
 			nameTaken: (kind, name) => store.count(kind, { name }) > 0,
-			sizeOf: () => null,
+			macHolder: (mac) => store.all("vm", { mac })[0]?.name ?? null,
+			fileOf: (path) => files.get(path) ?? { refusal: "Its file was not looked at.", heldBy: null },
+			knowsVolume: (id) => store.get("volume", id) !== null,
 		};
 	}
-}
 
-/** What our side has against it, as sentences. Pure. */
-export function obstaclesOf(foreign: ForeignDomain, view: AdoptionView): string[] {
-	const obstacles: string[] = [];
-	if (view.pool === null) obstacles.push("There is no local storage pool on this node to record its disks in.");
-	for (const nic of foreign.nics) {
-		if (networkOf(nic, view) !== null) {
-			if (!new RegExp(macPattern).test(nic.mac.toLowerCase()))
-				obstacles.push(`Its MAC address ${nic.mac} is not a unicast address.`);
-			continue;
+	/** The driver's own checks of the files, by path: what would make the adoption fail is said before it begins. */
+	async #look(pool: Pool, disks: readonly FileToAdopt[]): Promise<Map<string, Adoptable>> {
+		const byPath = new Map(disks.map(({ path, format }) => [path, { path, format }]));
+		const wanted = [...byPath.values()];
+		if (wanted.length === 0) return new Map();
+		try {
+			const driver = await this.#pools.driver(pool.id);
+			const found = await limited(this.#context, "Looking at the disks", limits.readMs, () =>
+				driver.adoptableFiles(wanted),
+			);
+			return new Map(wanted.flatMap(({ path }, index) => (found[index] ? [[path, found[index]]] : [])));
+		} catch (error) {
+			const refusal = toErrorInfo(error).message;
+			return new Map(wanted.map(({ path }) => [path, { refusal, heldBy: null }]));
 		}
-		const where = nic.bridge ?? nic.network ?? "nothing";
-		obstacles.push(
-			`Its NIC ${nic.mac} is on ${where}, which is no network of LimiQuantix: add a network for that bridge.`,
-		);
 	}
-	return obstacles;
 }
 
-function networkOf(nic: ForeignDomain["nics"][number], view: AdoptionView): Network | null {
-	if (nic.bridge === null) return null;
-	return (
-		view.networks.find(
-			(network) =>
-				(network.config.kind === "bridge" && network.config.bridge === nic.bridge) ||
-				network.nodes.some((node) => node.nodeId === view.nodeId && node.bridge === nic.bridge),
-		) ?? null
-	);
-}
-
-/** Only without obstacles. Pure but for the ids. The disks stay in their order: the task finds their files by it. */
-export function planAdoption(foreign: ForeignDomain, view: AdoptionView): { vm: Vm; volumes: Volume[] } {
-	const { now } = view;
-	const pool = view.pool;
-	if (!pool) throw new AppError("wrong-state", "There is no local storage pool on this node.");
-	const name = freeName(foreign.name, "vm", view);
-	const volumes = foreign.disks.map((disk): Volume => {
-		const id = view.newId();
-		return {
-			...{ id, generation: 1, createdAt: now, updatedAt: now },
-			name: freeName(`${name}-${disk.target}`, "volume", view),
-			poolId: pool.id,
-			nodeId: view.nodeId,
-			format: disk.format,
-			sizeBytes: Math.max(MiB, view.sizeOf(disk.path) ?? MiB),
-			// Not null: it has content, so nothing may ever put an empty disk in its place (see volumes.ts).
-			allocatedBytes: 0,
-			source: { kind: "empty" },
-			phase: "pending",
-			vmId: foreign.id,
-			error: null,
-		};
-	});
-	const alive = foreign.powerState !== "stopped" && foreign.powerState !== "failed";
-	const vm: Vm = {
-		...{ id: foreign.id, generation: 1, createdAt: now, updatedAt: now },
-		name,
-		description: "",
-		tags: [],
-		nodeId: view.nodeId,
-		spec: specOf(foreign, volumes, view),
-		desiredPower: !alive ? "stopped" : foreign.powerState === "paused" ? "paused" : "running",
-		deleting: false,
-		status: {
-			powerState: foreign.powerState,
-			reason: null,
-			observedGeneration: 0,
-			pendingRestart: false,
-			differences: [],
-			accelerator: null,
-			startedAt: null,
-			addresses: [],
-			taskId: null,
-			error: null,
-			updatedAt: now,
-		},
-	};
-	return { vm, volumes };
-}
-
-function specOf(foreign: ForeignDomain, volumes: readonly Volume[], view: AdoptionView): VmSpec {
-	const disks = foreign.disks.map((disk, index) => ({
-		id: `disk-${index}`,
-		volumeId: volumes[index]?.id ?? "",
-		bus: disk.bus,
-		cache: "none" as const,
-		discard: false,
-		readOnly: false,
-	}));
-	return {
-		firmware: foreign.firmware,
-		tpm: false,
-		cpu: { vcpus: foreign.vcpus, maxVcpus: Math.max(foreign.vcpus, foreign.maxVcpus), model: "portable" },
-		memory: {
-			sizeBytes: foreign.memoryBytes,
-			maxSizeBytes: Math.max(foreign.memoryBytes, foreign.maxMemoryBytes),
-		},
-		disks,
-		cdroms: [],
-		nics: foreign.nics.map((nic, index) => ({
-			id: `nic-${index}`,
-			networkId: networkOf(nic, view)?.id ?? "",
-			mac: nic.mac.toLowerCase(),
-			model: nic.model,
-			linkUp: true,
-		})),
-		bootOrder: disks.slice(0, 1).map((disk) => disk.id),
-		cloudInit: null,
-		autostart: { enabled: false, order: 0, delayMs: 0 },
-		shutdownTimeoutMs: defaultShutdownTimeoutMs,
-	};
-}
-
-/** The name, made to fit ours, with a number when it is taken. */
-export function freeName(wanted: string, kind: "vm" | "volume", view: Pick<AdoptionView, "nameTaken">): string {
-	const fitting =
-		wanted
-			.replaceAll(/[^A-Za-z0-9._-]/g, "-")
-			.replace(/^[^A-Za-z0-9]+/, "")
-			.slice(0, 58) || "adopted";
-	for (let count = 1; count < 1000; count++) {
-		const name = count === 1 ? fitting : `${fitting}-${count}`;
-		if (new RegExp(namePattern).test(name) && !view.nameTaken(kind, name)) return name;
-	}
-	throw new AppError("already-exists", `There are too many objects named ${fitting}.`);
-}
+const cannot = (obstacles: readonly string[]): AppError =>
+	new AppError("wrong-state", `The VM cannot be adopted: ${obstacles.join(" ")}`);

@@ -1,23 +1,24 @@
 /** Foreign domains: listed, planned, adopted. */
 import { expect, test } from "bun:test";
 import type { ForeignDomain } from "../hypervisor/driver.ts";
+import { type ForeignSketch, foreignFixture } from "../hypervisor/test-domain.ts";
+import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import { fixtureId, fixtureNetwork, fixtureVm } from "../testing/fixtures.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
-import { freeName } from "./adoption.ts";
+import { freeName } from "./adoption-plan.ts";
 
 const id = "6f3c1a52-0d0e-4b7e-9a51-0123456789ab";
-const foreign = (changes: Partial<ForeignDomain> = {}): ForeignDomain => ({
-	...{ id, name: "old server", powerState: "stopped", vcpus: 2, maxVcpus: 4 },
-	...{ memoryBytes: 512 * MiB, maxMemoryBytes: 1024 * MiB, firmware: "bios" },
-	disks: [
-		{ target: "vda", path: "/old/a.raw", format: "raw", bus: "virtio" },
-		{ target: "sda", path: "/old/b.raw", format: "raw", bus: "sata" },
-	],
-	nics: [{ mac: "52:54:00:AA:BB:CC", model: "virtio", bridge: "br0", network: null }],
-	obstacles: [],
-	...changes,
-});
+const foreign = (changes: ForeignSketch = {}): ForeignDomain =>
+	foreignFixture({
+		...{ id, name: "old server", vcpus: 2, maxVcpus: 4, memoryBytes: 512 * MiB, maxMemoryBytes: 1024 * MiB },
+		disks: [
+			{ target: "vda", path: "/old/a.raw", format: "raw", bus: "virtio" },
+			{ target: "sda", path: "/old/b.raw", format: "raw", bus: "sata" },
+		],
+		nics: [{ mac: "52:54:00:AA:BB:CC", model: "virtio", bridge: "br0", network: null }],
+		...changes,
+	});
 async function open(domain: ForeignDomain): Promise<NodeWorld> {
 	const world = await NodeWorld.open();
 	world.networks.bridges.add("br0");
@@ -40,14 +41,25 @@ async function adopt(world: NodeWorld): Promise<string> {
 
 test("a foreign domain is listed with what stands against it", async () => {
 	await using world = await open(
-		foreign({ nics: [{ mac: "52:54:00:00:00:01", model: "virtio", bridge: "br7", network: null }] }),
+		foreign({
+			nics: [
+				{ mac: "52:54:00:00:00:01", model: "virtio", bridge: "br7", network: null },
+				{ mac: "00:00:00:00:00:00", model: "virtio", bridge: "br0", network: null },
+				{ mac: "01:00:5E:00:00:01", model: "virtio", bridge: "br0", network: null },
+			],
+		}),
 	);
+	world.pool.hostFiles.delete("/old/b.raw");
 	const [listed, ...more] = await world.service.foreignVms();
 	expect(more).toEqual([]);
 	expect(listed).toMatchObject({ id, name: "old server", powerState: "stopped", vcpus: 2, memoryBytes: 512 * MiB });
 	expect(listed?.obstacles).toEqual([
+		"Disk sda: The file /old/b.raw cannot be taken: there is no such file.",
 		"Its NIC 52:54:00:00:00:01 is on br7, which is no network of LimiQuantix: add a network for that bridge.",
+		"Its MAC address 00:00:00:00:00:00 is not that of one machine.",
+		"Its MAC address 01:00:5E:00:00:01 is not that of one machine.",
 	]);
+	expect(listed?.changes).toEqual(['It is called "old-server" here.']);
 	await expect(world.service.planAdoption(id)).rejects.toMatchObject({ code: "wrong-state" });
 	await expect(world.service.planAdoption(fixtureId(999))).rejects.toMatchObject({ code: "not-found" });
 	await expect(world.service.planAdoption("../etc")).rejects.toMatchObject({ code: "not-found" });
@@ -83,17 +95,146 @@ test("a running domain is adopted as it runs", async () => {
 	expect(world.hypervisor.calls.some((call) => /^(start|destroy|reset) /.test(call))).toBe(false);
 });
 
-test("an adoption that fails leaves the domain as it is and a VM that never starts from empty disks", async () => {
+test("what the domain was said to be is what the VM is", async () => {
+	await using world = await open(
+		foreign({
+			...{
+				description: "tells\u0007a story",
+				autostart: true,
+				tpm: true,
+				cpuModel: "host",
+				cdroms: [{ target: "sdb" }],
+			},
+			disks: [
+				{ target: "vda", path: "/old/a.raw", format: "raw", bus: "virtio", cache: "none", discard: true },
+				{ target: "sda", path: "/old/b.raw", format: "raw", bus: "scsi", readOnly: true },
+			],
+			nics: [{ mac: "52:54:00:aa:bb:cc", model: "e1000e", bridge: "br0", network: null, linkUp: false }],
+			bootOrder: [
+				{ kind: "nic", index: 0 },
+				{ kind: "disk", index: 1 },
+				{ kind: "cdrom", index: 0 },
+			],
+			...{ accelerator: "kvm", changes: ["Its serial number goes."] },
+		}),
+	);
+	expect((await world.service.foreignVms())[0]?.changes).toEqual([
+		'It is called "old-server" here.',
+		"It runs by emulation on this node; it is defined to run with KVM.",
+		"Its serial number goes.",
+	]);
+	await adopt(world);
+	const vm = world.vm(id);
+	expect(vm).toMatchObject({
+		description: "tells a story",
+		spec: {
+			...{
+				tpm: true,
+				cpu: { model: "host" },
+				autostart: { enabled: true },
+				cdroms: [{ id: "cdrom-0", imageId: null }],
+			},
+			disks: [
+				{ bus: "virtio", cache: "none", discard: true, readOnly: false },
+				{ bus: "scsi", cache: "writeback", discard: false, readOnly: true },
+			],
+			nics: [{ model: "e1000e", linkUp: false }],
+			bootOrder: ["nic-0", "disk-1", "cdrom-0"],
+		},
+	});
+	expect((await world.hypervisor.getDomain(id))?.autostart).toBe(false);
+});
+
+test("nothing is asked of a VM that is being adopted", async () => {
 	await using world = await open(foreign());
-	world.pool.hostFiles.delete("/old/b.raw");
-	const task = await adopt(world);
-	expect(world.taskOf(task)).toMatchObject({ state: "failed", error: { code: "invalid" } });
-	expect(world.vm(id).status).toMatchObject({ powerState: "failed", observedGeneration: 0 });
-	const start = await world.act("vm.start", id);
+	const release = world.driver.hold("adoptVolume");
+	const plan = await world.service.planAdoption(id);
+	await world.propose({ kind: "vmAdopt", ...plan, task: world.task("vm.adopt", id) });
+	await world.settleLoops();
+	expect(plan.volumes.map((volume) => world.volume(volume.id).phase)).toEqual(["pending", "pending"]);
+	for (const attempt of [
+		() => world.act("vm.stop", id),
+		() => world.deleteVm(id),
+		() => world.update(id, (spec) => spec, "other"),
+	])
+		await expect(attempt()).rejects.toMatchObject({ code: "wrong-state", message: "The VM is being adopted." });
+	release();
 	await world.settle();
-	expect(world.taskOf(start).state).toBe("failed");
+	expect(plan.volumes.map((volume) => world.volume(volume.id).phase)).toEqual(["ready", "ready"]);
+	await world.deleteVm(id);
+	await world.settle();
+	expect(world.store.count("vm")).toBe(0);
+	expect(world.pool.hostFiles.size).toBe(0);
+});
+
+/** The domain is as it was, nothing of ours is left, and it can be adopted once the reason is gone. */
+async function expectForeignAgain(world: NodeWorld): Promise<void> {
+	expect([world.store.count("vm"), world.store.count("volume"), world.pool.volumes.size]).toEqual([0, 0, 0]);
+	expect(world.hypervisor.calls.some((call) => /^(start|destroy|undefine) /.test(call))).toBe(false);
+	expect((await world.hypervisor.getDomain(id))?.ours).toBe(false);
+	expect(await world.problems()).toEqual([]);
+	world.pool.hostFiles.set("/old/b.raw", new Uint8Array(3 * MiB));
+	expect(await world.service.foreignVms()).toMatchObject([{ id, obstacles: [] }]);
+	expect(world.taskOf(await adopt(world)).state).toBe("succeeded");
+	expect(await world.problems()).toEqual([]);
+}
+
+test("an adoption that fails in the middle is undone: the domain is foreign as before", async () => {
+	await using world = await open(foreign());
+	const plan = await world.service.planAdoption(id);
+	world.pool.hostFiles.delete("/old/b.raw");
+	const task = world.task("vm.adopt", id);
+	await world.propose({ kind: "vmAdopt", ...plan, task });
+	await world.settle();
+	expect(world.taskOf(task.id)).toMatchObject({ state: "failed", error: { code: "invalid" } });
+	expect(world.pool.hostFiles.has("/old/a.raw")).toBe(true);
+	await expectForeignAgain(world);
+});
+
+test("also when libvirt refuses the definition, and is away when that is to be taken back", async () => {
+	await using world = await open(foreign({ powerState: "running" }));
+	const define = world.hypervisor.faults.hold("define");
+	world.hypervisor.faults.fail("define", new AppError("hypervisor", "no such machine type"), { times: 3 });
+	const plan = await world.service.planAdoption(id);
+	const task = world.task("vm.adopt", id);
+	await world.propose({ kind: "vmAdopt", ...plan, task });
+	await world.settleLoops();
+	await define.reached;
+	// Nobody knows now whose the domain is.
+	world.hypervisor.faults.fail("getDomain", new AppError("hypervisor", "no answer"));
+	define.release();
+	await world.settleLoops();
+	expect(world.store.count("vm")).toBe(1);
+	await world.until(() => world.unfinished().length === 0, { stepMs: 1000, limitMs: 60_000 });
+	await world.settleLoops();
+	expect(world.taskOf(task.id)).toMatchObject({ state: "failed", error: { message: "no such machine type" } });
+	expect((await world.hypervisor.getDomain(id))?.powerState).toBe("running");
+	world.hypervisor.faults.clear();
+	await expectForeignAgain(world);
+});
+
+test("what a failed adoption could not give back, its pool being away, is no obstacle to the next", async () => {
+	await using world = await open(foreign());
+	world.hypervisor.faults.fail("define", new AppError("hypervisor", "no"));
+	world.driver.failNext("releaseVolume", new AppError("storage", "The disk is not mounted."));
+	await adopt(world);
+	expect(world.store.count("volume")).toBe(0);
 	expect(world.pool.volumes.size).toBe(1);
-	expect(world.hypervisor.calls.some((call) => /^(define|start|undefine) /.test(call))).toBe(false);
+	expect(await world.service.foreignVms()).toMatchObject([{ id, obstacles: [] }]);
+	expect(world.taskOf(await adopt(world)).state).toBe("succeeded");
+	expect(await world.problems()).toEqual([]);
+});
+
+test("once the domain is ours a failure takes nothing back", async () => {
+	await using world = await open(foreign());
+	world.hypervisor.faults.fail("define", new AppError("hypervisor", "no answer"), { when: "after" });
+	const task = await adopt(world);
+	expect(world.taskOf(task)).toMatchObject({ state: "failed", error: { message: "no answer" } });
+	expect(world.vm(id).status).toMatchObject({ powerState: "failed", observedGeneration: 1 });
+	await world.act("vm.start", id);
+	await world.settle();
+	expect(world.vm(id).status.powerState).toBe("running");
+	expect(await world.problems()).toEqual([]);
 });
 
 test("a domain of ours without a record is listed, and left alone", async () => {

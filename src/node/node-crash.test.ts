@@ -32,6 +32,21 @@ const power = (world: NodeWorld) => world.vm(vmId).status.powerState;
 let adoption: { vm: Vm; volumes: Volume[] } | null = null;
 const image = new Uint8Array(1 * MiB).fill(7);
 
+async function foreign(world: NodeWorld): Promise<void> {
+	const disks = ["one", "two"].map((name) => {
+		world.pool.hostFiles.set(`/old/${name}.raw`, image);
+		return { target: name, path: `/old/${name}.raw`, format: "raw", bus: "virtio" } as const;
+	});
+	world.hypervisor.addForeign({ id: vmId, name: "old", powerState: "running", autostart: true, disks });
+	adoption = await world.service.planAdoption(vmId);
+}
+
+async function adopt(world: NodeWorld): Promise<string> {
+	const task = world.task("vm.adopt", vmId);
+	if (adoption) await world.propose({ kind: "vmAdopt", ...adoption, task });
+	return task.id;
+}
+
 const scenarios: Scenario[] = [
 	{
 		name: "create",
@@ -95,24 +110,29 @@ const scenarios: Scenario[] = [
 	},
 	{
 		name: "adoption",
+		prepare: foreign,
+		ask: adopt,
+		check: async (world) => {
+			for (const { volumeId: id } of world.vm(vmId).spec.disks)
+				expect(world.volume(id)).toMatchObject({ phase: "ready", sizeBytes: image.length });
+			expect(world.vm(vmId)).toMatchObject({ status: { observedGeneration: 1, powerState: "running" } });
+			expect((await world.hypervisor.getDomain(vmId))?.autostart).toBe(false);
+		},
+	},
+	{
+		name: "adoption that fails at its second disk",
 		prepare: async (world) => {
-			world.networks.bridges.add("br0");
-			world.pool.hostFiles.set("/old/disk.raw", image);
-			world.hypervisor.addForeign({
-				...{ id: vmId, name: "old", powerState: "stopped", vcpus: 2, maxVcpus: 2 },
-				...{ memoryBytes: 512 * MiB, maxMemoryBytes: 512 * MiB, firmware: "bios", nics: [], obstacles: [] },
-				disks: [{ target: "vda", path: "/old/disk.raw", format: "raw", bus: "virtio" }],
-			});
-			adoption = await world.service.planAdoption(vmId);
+			await foreign(world);
+			world.pool.hostFiles.delete("/old/two.raw");
 		},
-		ask: async (world) => {
-			const task = world.task("vm.adopt", vmId);
-			if (adoption) await world.propose({ kind: "vmAdopt", ...adoption, task });
-			return task.id;
-		},
-		check: (world) => {
-			expect(world.volume(volumeId(world))).toMatchObject({ phase: "ready", sizeBytes: image.length });
-			expect(world.vm(vmId).status.observedGeneration).toBe(1);
+		ask: adopt,
+		ends: ["failed"],
+		check: async (world) => {
+			expect([world.store.count("vm"), world.store.count("volume"), world.pool.volumes.size]).toEqual([0, 0, 0]);
+			expect(world.pool.hostFiles.has("/old/one.raw")).toBe(true);
+			expect(await world.hypervisor.getDomain(vmId)).toMatchObject({ ours: false, powerState: "running" });
+			world.pool.hostFiles.set("/old/two.raw", image);
+			expect((await world.service.foreignVms())[0]?.obstacles).toEqual([]);
 		},
 	},
 	{

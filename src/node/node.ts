@@ -80,7 +80,7 @@ class LocalNode {
 		this.#screenshots = new Screenshots(context);
 		this.#addresses = new AddressPoller(context, (vmId, found) => this.#queues.get(vmId).setAddresses(found));
 		this.#autostart = new Autostart(context);
-		const adoption = new Adoption(context);
+		const adoption = new Adoption(context, this.#pools);
 		const [metrics, screenshots] = [this.#metrics, this.#screenshots];
 		this.service = new LocalNodeService({ context, pools: this.#pools, uploads, adoption, metrics, screenshots });
 	}

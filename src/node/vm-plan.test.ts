@@ -216,8 +216,28 @@ const rows: Row[] = [
 	},
 	// adopt
 	{ is: "foreign", kind: "vm.adopt", domain: domain("stopped"), next: { kind: "adopt-volumes" } },
-	{ is: "files taken over", kind: "vm.adopt", done: ["adopt-volumes"], next: { kind: "prepare-networks" } },
-	{ is: "defined", kind: "vm.adopt", done: ["adopt-volumes", ...prepared], next: { kind: "finish" } },
+	{ is: "gone meanwhile", kind: "vm.adopt", next: { kind: "fail" } },
+	{
+		is: "files taken over",
+		kind: "vm.adopt",
+		domain: domain("stopped"),
+		done: ["adopt-volumes"],
+		next: { kind: "prepare-networks" },
+	},
+	{
+		is: "defined",
+		kind: "vm.adopt",
+		domain: domain("stopped"),
+		done: ["adopt-volumes", ...prepared],
+		next: { kind: "report-volumes" },
+	},
+	{
+		is: "ours",
+		kind: "vm.adopt",
+		domain: domain("running"),
+		done: ["adopt-volumes", ...prepared, "report-volumes"],
+		next: { kind: "finish" },
+	},
 	// delete
 	{ is: "runs", kind: "vm.delete", domain: domain("running"), next: { kind: "destroy" }, showAs: "stopping" },
 	{ is: "will not die", kind: "vm.delete", domain: domain("running"), view: { destroys: 3 }, next: { kind: "fail" } },

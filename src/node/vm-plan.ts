@@ -47,6 +47,7 @@ export type VmStep =
 	| { kind: "wait-for-volume"; volumeId: string }
 	| { kind: "wait-for-image"; imageId: string }
 	| { kind: "adopt-volumes" }
+	| { kind: "report-volumes" }
 	| { kind: "prepare-networks" }
 	| { kind: "prepare-seed" }
 	| { kind: "define" }
@@ -96,8 +97,7 @@ export function planVm(view: VmView): Planned {
 		case "vm.update":
 			return planUpdate(view);
 		case "vm.adopt":
-			if (!view.done.has("adopt-volumes")) return quietly({ kind: "adopt-volumes" });
-			return prepare(view) ?? finish("Adopted.");
+			return planAdopt(view);
 		case "vm.delete":
 			return planDelete(view);
 		default:
@@ -127,6 +127,14 @@ function prepare(view: VmView): Planned | null {
 	for (const kind of ["prepare-networks", "prepare-seed", "define"] as const)
 		if (!view.done.has(kind)) return quietly({ kind });
 	return null;
+}
+
+/** The files, the definition, and then the records say so: until the domain is ours, all of it can be taken back. */
+function planAdopt({ domain, done }: VmView): Planned {
+	if (domain === null) return fail("not-found", "The VM is not in libvirt any more.");
+	for (const kind of ["adopt-volumes", "prepare-networks", "define", "report-volumes"] as const)
+		if (!done.has(kind)) return quietly({ kind });
+	return finish("Adopted.");
 }
 
 function planStart(view: VmView): Planned {

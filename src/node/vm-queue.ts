@@ -23,6 +23,8 @@
  * | deleting        | vm.delete            | of each step                           | as libvirt says; delete again     |
  * | unknown         | this queue           | none: until libvirt answers            | what libvirt says                 |
  * | (any) no libvirt| the task             | 60 s, five times                       | the task fails                    |
+ * | adopting        | vm.adopt             | of each step; failed: until it is known | adopted, or foreign as before    |
+ * |                 |                      | whose the domain is                     |                                  |
  *
  * A stop overtakes what waits (a shut-down, volumes in the making), a delete overtakes everything: the overtaken task
  * ends as canceled. After kill -9 the tasks are still in the state, pending or running; the next start carries them out
@@ -33,6 +35,7 @@ import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Task, TaskKind } from "../model/task.ts";
 import type { PowerState, VmStatus } from "../model/vm.ts";
+import { undoAdoption } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
 import { bounds, limits } from "./limits.ts";
 import { patchVm, reportVm } from "./status.ts";
@@ -197,7 +200,8 @@ export class VmQueue {
 				await run.succeed(end.message);
 			} catch (error) {
 				if (context.stopping.aborted) throw error;
-				await this.#settle(run, memory, { kind: "failure", error: toErrorInfo(error) });
+				const undone = task.kind === "vm.adopt" && (await undoAdoption(this.#parts, this.vmId, error));
+				if (!undone) await this.#settle(run, memory, { kind: "failure", error: toErrorInfo(error) });
 				await run.fail(error);
 			}
 		} finally {
@@ -322,7 +326,7 @@ export class VmQueue {
 			taskKind: run.task.kind,
 			domain,
 			outcome,
-			definedGeneration: memory.definedGeneration,
+			definedGeneration: memory.definedGeneration ?? definedBefore(run.task.kind, domain),
 			started: memory.done.has("start"),
 			differences: memory.differences,
 			notLive: memory.notLive,
@@ -334,6 +338,10 @@ export class VmQueue {
 		if (domain === "unreachable") this.#look = { compare: true };
 	}
 }
+
+/** An adoption that fails although the domain is ours: its definition was the last thing that worked. */
+const definedBefore = (kind: TaskKind, domain: DomainState | null | "unreachable"): number | null =>
+	kind === "vm.adopt" && domain !== "unreachable" ? (domain?.definedGeneration ?? null) : null;
 
 const waits: readonly TaskKind[] = ["vm.create", "vm.start", "vm.shutdown"];
 

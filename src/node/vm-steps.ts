@@ -2,9 +2,9 @@
  * Does one step of vm-plan.ts; decides nothing. What the run has to remember between steps is in `VmRun`, which lives
  * as long as the task is carried out and is lost with the process: the planner then starts from what is.
  */
-import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import { isAppError } from "../lib/errors.ts";
 import type { Vm, VmDifference } from "../model/vm.ts";
-import type { VolumeInfo } from "../storage/driver.ts";
+import { adoptVolumes, reportVolumes } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
 import { buildDomainSpec, type DomainParts, prepareNetworks } from "./domain-spec.ts";
 import { limits } from "./limits.ts";
@@ -62,6 +62,9 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			break;
 		case "adopt-volumes":
 			await adoptVolumes(parts, vm);
+			break;
+		case "report-volumes":
+			await reportVolumes(parts, vm);
 			break;
 		case "prepare-networks":
 			run.bridges = await prepareNetworks(parts.networks, vm);
@@ -186,47 +189,4 @@ async function deleteVolume({ context, volumes }: StepParts, volumeId: string, r
 		await volumes.keep(volumeId, error);
 		context.logger.info("a volume stays although its VM goes: others depend on it", { volumeId });
 	}
-}
-
-/** Takes over the files of a domain that was made outside. Its disks come in the order of the spec's. */
-async function adoptVolumes({ context, pools }: StepParts, vm: Vm): Promise<void> {
-	const missing: { volumeId: string; index: number }[] = [];
-	for (const [index, disk] of vm.spec.disks.entries()) {
-		const volume = context.store.get("volume", disk.volumeId);
-		if (!volume) throw new AppError("not-found", `The volume of disk "${disk.id}" does not exist.`);
-		const driver = await pools.driver(volume.poolId);
-		const info = await limited(context, "Looking for the volume", limits.quickStorageMs, () =>
-			driver.getVolume(volume.id),
-		);
-		if (info) await reportAdopted(context, info);
-		else missing.push({ volumeId: volume.id, index });
-	}
-	if (missing.length === 0) return;
-	const foreign = await limited(context, "Reading the VM's definition", limits.readMs, () =>
-		context.hypervisor.inspectForeign(vm.id),
-	);
-	for (const { volumeId, index } of missing) {
-		const disk = foreign.disks[index];
-		const volume = context.store.get("volume", volumeId);
-		if (!disk || !volume)
-			throw new AppError("wrong-state", "The VM's disks have changed since it was asked to be adopted.");
-		const driver = await pools.driver(volume.poolId);
-		try {
-			const info = await limited(context, `Taking over ${disk.path}`, limits.quickStorageMs, () =>
-				driver.adoptVolume(volumeId, { path: disk.path, format: disk.format }),
-			);
-			await reportAdopted(context, info);
-		} catch (error) {
-			if (!context.stopping.aborted)
-				await context.propose({ kind: "volumeStatus", id: volumeId, phase: "error", error: toErrorInfo(error) });
-			throw error;
-		}
-	}
-}
-
-async function reportAdopted({ store, propose }: StepParts["context"], info: VolumeInfo): Promise<void> {
-	const volume = store.get("volume", info.id);
-	const { id, sizeBytes, allocatedBytes } = info;
-	if (!volume || (volume.phase === "ready" && volume.sizeBytes === sizeBytes)) return;
-	await propose({ kind: "volumeStatus", id, phase: "ready", sizeBytes, allocatedBytes, error: null });
 }

@@ -68,6 +68,8 @@ export type CommandBody =
 	| { kind: "vmGone"; id: string; nodeId: string }
 	/** A foreign domain becomes ours, together with its volumes. */
 	| { kind: "vmAdopt"; vm: Vm; volumes: Volume[]; task: Task }
+	/** From the node: the adoption failed before the domain became ours, so it is foreign again. Ends its task with `error`. */
+	| { kind: "vmUnadopt"; id: string; nodeId: string; error: ErrorInfo }
 	// storage
 	| { kind: "poolCreate"; pool: Pool; task: Task }
 	| ({ kind: "poolUpdate"; name?: string; description?: string } & Expected)

@@ -3,6 +3,7 @@
  * enough to change things, and wrong in every way that apply must refuse.
  */
 import fc from "fast-check";
+import type { ErrorInfo } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
 import { roles } from "../model/access.ts";
 import { taskStates } from "../model/task.ts";
@@ -51,6 +52,9 @@ import {
 	fixtureToken,
 	fixtureUser,
 } from "./fixtures.ts";
+
+/** Where an error has to be said. */
+const orBroken = (error: ErrorInfo | null): ErrorInfo => error ?? { code: "invalid", message: "not to be taken" };
 
 type Arbitraries = { [K in CommandKind]: fc.Arbitrary<Extract<CommandBody, { kind: K }>> };
 
@@ -152,6 +156,7 @@ export const bodyArbitraries: Arbitraries = {
 		desiredPower: maybe(fc.constantFrom("running", "paused", "stopped")),
 	}),
 	vmGone: record({ kind: fc.constant("vmGone"), id: vmId, nodeId }),
+	vmUnadopt: record({ kind: fc.constant("vmUnadopt"), id: vmId, nodeId, error: errorInfo.map(orBroken) }),
 	vmAdopt: fc
 		.record({ made: vmWithVolumes, task: task(["vm.adopt"], vmId, "vm") })
 		.map(({ made, task: sent }) => ({ kind: "vmAdopt", ...made, task: sent })),

@@ -49,7 +49,9 @@ export const cluster = {
 		adopt: "Adopt",
 		adoptTitle: (name: string) => `Adopt ${name}`,
 		adoptText:
-			"It keeps running. From then on LimiQuantix starts, changes and deletes it; whatever managed it before should let go of it.",
+			"It keeps running. From then on LimiQuantix starts, changes and deletes it, its disks included; whatever managed it before should let go of it.",
+		adoptChanges: "What changes about it, most of it when it is next started:",
+		adoptSame: "Nothing about it changes.",
 		adoptFailed: (name: string) => `Adopt ${name}`,
 		obstacles: "Cannot be adopted",
 		ready: "Can be adopted",

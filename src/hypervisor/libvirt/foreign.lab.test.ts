@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { MiB } from "../../lib/units.ts";
 import { changedSpec, testLimitMs, useLibvirtLab } from "../../testing/lab/libvirt-session.ts";
-import { withDisk, withNic } from "../test-domain.ts";
+import { foreignFixture, withCdrom, withDisk, withNic } from "../test-domain.ts";
 import { xmlFlags } from "./rpc/flags.ts";
 
 const session = useLibvirtLab("foreign");
@@ -31,17 +31,13 @@ describe("domains that others made", () => {
 				definedGeneration: null,
 			});
 			expect(await session.lab.driver.inspectForeign(session.domain.id)).toEqual({
-				id: session.domain.id,
-				name: "theirs",
-				powerState: "stopped",
-				vcpus: 1,
-				maxVcpus: 1,
-				memoryBytes: 128 * MiB,
-				maxMemoryBytes: 128 * MiB,
-				firmware: "bios",
-				disks: [{ target: "vdb", path: disk, format: "qcow2", bus: "virtio" }],
-				nics: [{ mac, model: "virtio", bridge: "br-a", network: null }],
-				obstacles: [],
+				...foreignFixture({
+					...{ id: session.domain.id, autostart: true, cpuModel: "host" },
+					disks: [{ target: "vdb", path: disk, format: "qcow2", bus: "virtio" }],
+					nics: [{ mac, model: "virtio", bridge: "br-a", network: null }],
+					bootOrder: [{ kind: "disk", index: 0 }],
+				}),
+				changes: expect.arrayContaining([expect.stringContaining("screen"), expect.stringContaining("graphics card")]),
 			});
 			await session.virsh("start", "theirs");
 			const live = await session.read(session.domain.id);
@@ -71,6 +67,84 @@ describe("domains that others made", () => {
 			await session.lab.driver.start(session.domain.id, { paused: true });
 			expect(await session.lab.driver.compare(ours)).toEqual([]);
 			expect(await session.lab.driver.vncSocket(session.domain.id)).toBe(join(session.domain.folder, "qemu/vnc.sock"));
+		},
+		testLimitMs,
+	);
+
+	test(
+		"are what they were: media, links and the boot order are read, and a file behind a link keeps its place",
+		async () => {
+			const disk = await session.lab.makeDisk(`linked-${session.number}.qcow2`, "qcow2", 16 * MiB);
+			const data = await session.lab.makeDisk(`data-${session.number}.raw`, "raw", 16 * MiB);
+			const alias = join(session.lab.folder, "alias");
+			symlinkSync(session.lab.folder, alias);
+			const file = join(session.lab.folder, "foreign.xml");
+			const [first, second] = ["52:54:00:aa:bb:02", "52:54:00:aa:bb:03"];
+			writeFileSync(
+				file,
+				`<domain type='qemu'><name>rich</name><uuid>${session.domain.id}</uuid><memory unit='MiB'>128</memory><vcpu>1</vcpu>
+				<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><cpu mode='maximum'/><devices>
+				<disk type='file' device='disk'><driver name='qemu' type='raw' cache='writethrough'/><source file='${data}'/><target dev='vdf' bus='virtio'/><readonly/><serial>THEIRS</serial><boot order='3'/></disk>
+				<disk type='file' device='disk'><driver name='qemu' type='qcow2' discard='unmap'/><source file='${join(alias, basename(disk))}'/><target dev='vdd' bus='virtio'/><boot order='2'/></disk>
+				<disk type='file' device='cdrom'><target dev='sdc' bus='sata'/><readonly/></disk>
+				<interface type='bridge'><mac address='${first}'/><source bridge='br-a'/><model type='virtio'/><link state='down'/></interface>
+				<interface type='bridge'><mac address='${second}'/><source bridge='br-b'/><model type='e1000e'/><boot order='1'/></interface>
+				</devices></domain>`,
+			);
+			await session.virsh("define", file);
+			const foreign = await session.lab.driver.inspectForeign(session.domain.id);
+			expect(foreign).toMatchObject({
+				disks: [
+					{ target: "vdd", discard: true, readOnly: false, cache: "writeback" },
+					{ target: "vdf", discard: false, readOnly: true, cache: "writethrough" },
+				],
+				nics: [
+					{ mac: first, linkUp: false },
+					{ mac: second, linkUp: true, model: "e1000e" },
+				],
+				...{ cdroms: [{ target: "sdc" }], cpuModel: "host", obstacles: [] },
+				bootOrder: [
+					{ kind: "nic", index: 1 },
+					{ kind: "disk", index: 0 },
+					{ kind: "disk", index: 1 },
+				],
+			});
+			expect(foreign.changes.join("\n")).toContain("Disk vdf: its serial number becomes another one; it is THEIRS.");
+			await session.virsh("start", "rich", "--paused");
+			const live = await session.read(session.domain.id);
+
+			const cache = { cache: "writeback" } as const;
+			const base = withCdrom(
+				changedSpec(session.domain, (spec) => {
+					spec.cpu = { vcpus: 1, maxVcpus: 1, model: "host" };
+					spec.memory = { sizeBytes: 128 * MiB, maxSizeBytes: 128 * MiB };
+				}),
+				"cdrom-0",
+				null,
+			);
+			const disks = withDisk(withDisk(base, "disk-0", disk, cache), "disk-1", data, {
+				...{ cache: "writethrough", readOnly: true, discard: false },
+			});
+			const nics = withNic(
+				withNic(disks, "nic-0", "br-a", { mac: first, linkUp: false }),
+				...(["nic-1", "br-b", { mac: second, model: "e1000e" }] as const),
+			);
+			const raw = nics.disks.map((one) => (one.id === "disk-1" ? { ...one, format: "raw" as const } : one));
+			const ours = changedSpec({ ...nics, disks: raw }, (spec) => {
+				spec.bootOrder = ["nic-1", "disk-0", "disk-1"];
+			});
+			await session.lab.driver.define(ours);
+			// What runs is known again although it names the disk through a link.
+			expect((await session.lab.driver.compare(ours)).filter(({ repair }) => repair === "manual")).toEqual([]);
+			const defined = await session.read(session.domain.id, xmlFlags.inactive);
+			const places = ({ facts: { disks, cdroms, nics } }: typeof live) =>
+				[...[...disks, ...cdroms].map(({ placement }) => placement), ...nics.map((nic) => nic.placement?.address)]
+					.map((place) => JSON.stringify(place))
+					.sort();
+			expect(places(defined)).toEqual(places(live));
+			await session.lab.driver.destroy(session.domain.id);
+			await session.lab.driver.start(session.domain.id, { paused: true });
+			expect(await session.lab.driver.compare(ours)).toEqual([]);
 		},
 		testLimitMs,
 	);

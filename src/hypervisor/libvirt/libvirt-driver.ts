@@ -34,6 +34,7 @@ import { describeAll, describeDomain } from "./domain-listing.ts";
 import { checkFirmware, prepareFolder, takeVariables } from "./folder.ts";
 import { type HostFacts, readHost } from "./host.ts";
 import { applyToLive, changeLiveMedia, type LiveContext, mediaXml } from "./live-apply.ts";
+import { withRealPaths } from "./real-paths.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import { consoleFlags, deviceFlags, shutdownFlags, startFlags, undefineFlags, xmlFlags } from "./rpc/flags.ts";
@@ -200,7 +201,7 @@ class LibvirtDriver implements HypervisorDriver {
 	async compare(domain: DomainSpec): Promise<DomainDifference[]> {
 		const active = isActive((await this.#state(domain.id)).state);
 		const [found, autostart] = await Promise.all([
-			this.#read(domain.id, active ? 0 : xmlFlags.inactive),
+			this.#read(domain.id, active ? 0 : xmlFlags.inactive).then(withRealPaths),
 			this.#client.domainGetAutostart({ uuid: domain.id }),
 		]);
 		const differences = compareFacts(wantedFacts(domain), found.facts).map(({ step: _, ...difference }) =>
@@ -253,6 +254,7 @@ class LibvirtDriver implements HypervisorDriver {
 		return foreignDomain(read, {
 			powerState: powerStateOf(state, reason),
 			persistent,
+			autostart: await this.#client.domainGetAutostart({ uuid: id }),
 			snapshots: await this.#client.domainSnapshotNum({ uuid: id }),
 			managedSave: reason === "saved",
 		});
@@ -355,8 +357,8 @@ class LibvirtDriver implements HypervisorDriver {
 				this.#client.domainIsPersistent({ uuid: id }),
 			]);
 			const [defined, live] = await Promise.all([
-				persistent ? this.#read(id, xmlFlags.inactive) : null,
-				isActive(state) ? this.#read(id, 0) : null,
+				persistent ? this.#read(id, xmlFlags.inactive).then(withRealPaths) : null,
+				isActive(state) ? this.#read(id, 0).then(withRealPaths) : null,
 			]);
 			return { defined, live };
 		} catch (error) {

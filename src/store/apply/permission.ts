@@ -32,6 +32,7 @@ const leastRole: Record<CommandKind, Role | "system" | "public"> = {
 	vmStatus: "system",
 	vmGone: "system",
 	vmAdopt: "admin",
+	vmUnadopt: "system",
 	poolCreate: "admin",
 	poolUpdate: "admin",
 	poolDelete: "admin",

@@ -1,5 +1,7 @@
 /** VMs as their nodes report them. A node that does not own the VM is refused: it acts on an old state. */
 import { AppError } from "../../lib/errors.ts";
+import { ErrorInfoSchema } from "../../model/schema.ts";
+import { Task } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import { type Vm, VmStatus } from "../../model/vm.ts";
 import { changesPower } from "../../model/vm-rules.ts";
@@ -7,7 +9,7 @@ import { endTasksOf, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 
-export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone"> = {
+export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone" | "vmUnadopt"> = {
 	vmStatus(context, body) {
 		const vm = ownedBy(context, body.id, body.nodeId);
 		const status = validated(VmStatus, body.status, "The status");
@@ -26,6 +28,23 @@ export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone"> = {
 			else context.update("volume", volume, { ...volume, vmId: null });
 		}
 		endTasksOf(context, vm.id, "vm.delete", "VM");
+		context.remove("vm", vm);
+		return null;
+	},
+
+	vmUnadopt(context, body) {
+		const vm = ownedBy(context, body.id, body.nodeId);
+		const task = unfinishedTasks(context, vm.id).find(({ kind }) => kind === "vm.adopt");
+		if (!task) throw new AppError("wrong-state", "This VM is not being adopted.");
+		for (const volume of context.state.volumesOfVm(vm.id)) {
+			// What is ready was not made by the adoption: its volumes are pending until it has succeeded.
+			if (volume.phase === "ready") context.update("volume", volume, { ...volume, vmId: null });
+			else context.remove("volume", volume);
+		}
+		const error = validated(ErrorInfoSchema, body.error, "The error");
+		const end = { state: "failed" as const, finishedAt: context.time, cancelable: false, error };
+		context.update("task", task, validated(Task, { ...task, ...end }, "The task"));
+		endTasksOf(context, vm.id, "vm.adopt", "VM");
 		context.remove("vm", vm);
 		return null;
 	},

@@ -211,6 +211,43 @@ describe("actions", () => {
 	});
 });
 
+describe("adoption", () => {
+	const error = { code: "storage", message: "The disk is gone." } as const;
+	const undo: CommandBody = { kind: "vmUnadopt", id: vmId, nodeId: clusterIds.node, error };
+	const adopt = async () => {
+		const vm = fixtureVm({ spec: specWithDisk, status: fixtureVmStatus({ powerState: "running" }) });
+		const applied = await apply({ kind: "vmAdopt", vm, volumes: [fixtureVolume()], task: task("vm.adopt") });
+		return applied.taskId ?? "";
+	};
+
+	test("claims nothing before it is done, and nothing is asked of the VM meanwhile", async () => {
+		const taskId = await adopt();
+		expect(store.get("volume", volumeId)).toMatchObject({ phase: "pending", vmId });
+		await refused(action("vm.stop"), "wrong-state");
+		await refused({ kind: "vmDelete", id: vmId, deleteVolumes: true, task: task("vm.delete") }, "wrong-state");
+		await refused({ kind: "vmUpdate", id: vmId, name: "other", task: task("vm.update") }, "wrong-state");
+		await apply({ kind: "taskUpdate", id: taskId, state: "succeeded" });
+		await apply(action("vm.stop"));
+	});
+
+	test("is undone with all that it made, and its task says why", async () => {
+		const taskId = await adopt();
+		await refused({ ...undo, nodeId: fixtureId(0x77) }, "wrong-state");
+		await apply(undo);
+		expect([store.get("vm", vmId), store.get("volume", volumeId)]).toEqual([null, null]);
+		expect(store.get("task", taskId)).toMatchObject({ state: "failed", error, cancelable: false });
+		await refused(undo, "not-found");
+		await adopt();
+	});
+
+	test("is not undone once it is done, nor is anything else", async () => {
+		const taskId = await adopt();
+		await apply({ kind: "taskUpdate", id: taskId, state: "succeeded" });
+		await refused(undo, "wrong-state");
+		expect(vm().name).toBe("vm-1");
+	});
+});
+
 describe("delete", () => {
 	const remove = (deleteVolumes: boolean) =>
 		apply({ kind: "vmDelete", id: vmId, deleteVolumes, task: task("vm.delete") });

@@ -24,7 +24,7 @@ export const vmHandlers: Handlers<"vmCreate" | "vmAdopt" | "vmUpdate" | "vmActio
 	},
 
 	vmAdopt(context, body) {
-		insertVm(context, validated(Vm, body.vm, "The VM"), body.volumes, "ready");
+		insertVm(context, validated(Vm, body.vm, "The VM"), body.volumes, "pending");
 		return createTask(context, body.task, ["vm.adopt"]);
 	},
 

@@ -36,6 +36,7 @@ export const vmCodecs: BodyCodecs<
 	| "vmStatus"
 	| "vmGone"
 	| "vmAdopt"
+	| "vmUnadopt"
 	| "taskUpdate"
 	| "taskCancel"
 	| "prune"
@@ -93,6 +94,14 @@ export const vmCodecs: BodyCodecs<
 	vmGone: {
 		encode: (body) => ({ id: body.id, nodeId: body.nodeId }),
 		decode: (message) => ({ id: message.id, nodeId: message.nodeId }),
+	},
+	vmUnadopt: {
+		encode: (body) => ({ id: body.id, nodeId: body.nodeId, errorJson: toJson(body.error) }),
+		decode: (message) => ({
+			id: message.id,
+			nodeId: message.nodeId,
+			error: fromJson<ErrorInfo>(message.errorJson),
+		}),
 	},
 	taskUpdate: {
 		encode: (body) => ({

@@ -239,6 +239,10 @@ function foreignVms(state: MockState) {
 			vcpus: 4,
 			memoryBytes: 8 * GiB,
 			obstacles: [],
+			changes: [
+				"Its graphics card becomes a standard VGA; it is qxl.",
+				"Disk vda: its serial number becomes another one; it is WD-1234.",
+			],
 		},
 		{
 			id: "0f3a5a2e-0000-4000-8000-000000000002",
@@ -248,6 +252,7 @@ function foreignVms(state: MockState) {
 			vcpus: 16,
 			memoryBytes: 64 * GiB,
 			obstacles: ["It has a PCI device of the host (0000:41:00.0).", "Disk vda is an LVM volume."],
+			changes: [],
 		},
 	];
 }

@@ -1,6 +1,5 @@
 /** VMs that something else made on this node, and taking them over. */
 import { Import, Monitor } from "lucide-preact";
-import { h } from "preact";
 import { read } from "../../api/call.ts";
 import { roleObstacle } from "../../api/session.ts";
 import type { ForeignVm } from "../../api/types.ts";
@@ -50,13 +49,29 @@ const columns: readonly Column<ForeignVm>[] = [
 	},
 ];
 
+function AdoptText({ changes }: { changes: readonly string[] }) {
+	return (
+		<Stack>
+			<p>{t.adoptText}</p>
+			<p>{changes.length > 0 ? t.adoptChanges : t.adoptSame}</p>
+			{changes.length > 0 && (
+				<ul>
+					{changes.map((change) => (
+						<li key={change}>{change}</li>
+					))}
+				</ul>
+			)}
+		</Stack>
+	);
+}
+
 export function ForeignVms({ nodeId }: { nodeId: string }) {
 	const obstacle = roleObstacle("foreignVmList");
 	const query = useQuery(nodeId, async (signal) => (obstacle ? [] : (await read("foreignVmList", { signal })).items));
 	if (obstacle) return <EmptyState icon={Monitor} title={cluster.tabs.foreign} text={obstacle} />;
 	const rows = (query.data ?? []).filter((vm) => vm.nodeId === nodeId);
 	const adopt = async (vm: ForeignVm) => {
-		const body = h("p", {}, t.adoptText);
+		const body = <AdoptText changes={vm.changes} />;
 		if (!(await confirm({ title: t.adoptTitle(vm.name), body, confirmLabel: t.adopt }))) return;
 		if (await act(t.adoptFailed(vm.name), "foreignVmAdopt", { id: vm.id })) query.reload();
 	};

@@ -7,10 +7,16 @@ import { smallDomain, withDisk, withNic } from "../../test-domain.ts";
 import { goldenCases } from "../golden/cases.ts";
 import { placementsOf, readDomain } from "./domain-reader.ts";
 import { domainXml } from "./domain-xml.ts";
-import { foreignDomain } from "./foreign.ts";
+import { type ForeignContext, foreignDomain } from "./foreign.ts";
 import { planMachine } from "./plan-machine.ts";
 
-const stopped = { powerState: "stopped", persistent: true, snapshots: 0, managedSave: false } as const;
+const stopped: ForeignContext = {
+	powerState: "stopped",
+	persistent: true,
+	autostart: false,
+	snapshots: 0,
+	managedSave: false,
+};
 
 /** Facts without what is not compared. */
 function plain({ disks, cdroms, nics, ...facts }: DomainFacts): unknown {
@@ -125,18 +131,36 @@ describe("domains of others", () => {
 		expect(foreignDomain(read, stopped)).toEqual({
 			id: "0b6f0a1e-0000-4000-8000-000000000001",
 			name: "web <1>",
+			description: "",
 			powerState: "stopped",
+			autostart: false,
+			accelerator: "kvm",
 			vcpus: 2,
 			maxVcpus: 4,
+			cpuModel: "portable",
 			memoryBytes: 2 ** 30,
 			maxMemoryBytes: 2 ** 31,
 			firmware: "bios",
-			disks: [{ target: "vda", path: "/vm/a.qcow2", format: "qcow2", bus: "virtio" }],
-			nics: [
-				{ mac: "52:54:00:11:22:33", model: "virtio", bridge: null, network: "default" },
-				{ mac: "52:54:00:11:22:34", model: "e1000e", bridge: "br0", network: null },
+			tpm: false,
+			disks: [
+				{
+					...{ target: "vda", path: "/vm/a.qcow2", format: "qcow2", bus: "virtio" },
+					...{ cache: "writeback", discard: false, readOnly: false },
+				},
 			],
+			cdroms: [{ target: "sda" }],
+			nics: [
+				{ mac: "52:54:00:11:22:33", model: "virtio", bridge: null, network: "default", linkUp: true },
+				{ mac: "52:54:00:11:22:34", model: "e1000e", bridge: "br0", network: null, linkUp: true },
+			],
+			bootOrder: [],
 			obstacles: [],
+			changes: [
+				"Its machine type becomes pc-q35-7.2; it is pc-q35-6.2.",
+				"Its processor becomes the portable model (Westmere); it is QEMU's default.",
+				"Its 4 CPUs become the cores of one socket; they are 4 sockets × 1 cores × 1 threads.",
+				"It starts with 1 GiB of memory and can be given more; now it starts with 2 GiB and gives some back.",
+			],
 		});
 		expect(read.ours).toBeNull();
 	});
@@ -156,6 +180,7 @@ describe("domains of others", () => {
 		const { obstacles, disks, nics } = foreignDomain(read, {
 			powerState: "running",
 			persistent: false,
+			autostart: false,
 			snapshots: 2,
 			managedSave: true,
 		});

@@ -1,17 +1,21 @@
 /**
- * A domain that somebody else made, read as far as our model goes. What the model cannot say is an obstacle: a sentence
- * for the person who wants to adopt it. Pure.
+ * A domain that somebody else made, read as far as our model goes. What the model cannot say is an obstacle
+ * (foreign-obstacles.ts) when the guest or its data could not do with the loss, and else a change that the person who
+ * adopts it is told of (foreign-changes.ts). Pure.
  */
 import type { XmlNode } from "../../../lib/xml-reader.ts";
-import type { PowerState } from "../../../model/vm.ts";
-import type { ForeignDomain } from "../../driver.ts";
+import type { PowerState, VmSpec } from "../../../model/vm.ts";
+import type { ForeignDevice, ForeignDomain } from "../../driver.ts";
 import type { ReadDomain } from "./domain-reader.ts";
-import type { ReadDisk, ReadNic } from "./read-devices.ts";
-import { readDisks, readNics } from "./read-devices.ts";
+import { changesOf } from "./foreign-changes.ts";
+import { carriedBuses, carriedFormats, carriedNicModels, obstaclesIn, oneOf } from "./foreign-obstacles.ts";
+import { type ReadDisk, type ReadNic, readCdroms, readDisks, readNics } from "./read-devices.ts";
 
 export type ForeignContext = {
 	powerState: PowerState;
 	persistent: boolean;
+	/** libvirt starts it with the host. */
+	autostart: boolean;
 	/** Snapshots that libvirt keeps. */
 	snapshots: number;
 	/** A saved state that the next start would go on from. */
@@ -21,106 +25,81 @@ export type ForeignContext = {
 export function foreignDomain(domain: ReadDomain, context: ForeignContext): ForeignDomain {
 	const { facts, root } = domain;
 	const devices = root.child("devices");
-	const obstacles: string[] = [];
-	const add: Add = (condition, obstacle) => {
-		if (condition) obstacles.push(obstacle);
-	};
-
-	add(!context.persistent, "It is transient: libvirt forgets it when it stops.");
-	add(context.snapshots > 0, "It has snapshots that libvirt keeps; delete them first.");
-	add(context.managedSave, "It has a saved state; start it or remove that first.");
-	platformObstacles(domain, add);
-	if (facts.firmware !== "bios") firmwareObstacles(domain, context.powerState, add);
-	const tpm = devices?.attributeOf("type", "tpm", "backend") ?? "emulator";
-	add(tpm !== "emulator", `Its TPM is of the kind ${tpm}.`);
-	for (const other of facts.others) add(true, `It has a device that LimiQuantix does not know: ${other}.`);
-	for (const drive of facts.cdroms) add(drive.path !== null, `A disc is in its drive ${drive.alias}; eject it first.`);
-
-	const disks = (devices?.all("disk") ?? []).filter((disk) => disk.attribute("device") !== "cdrom");
-	disks.forEach((disk) => {
-		diskObstacles(disk, add);
-	});
-	(devices?.all("interface") ?? []).forEach((nic) => {
-		nicObstacles(nic, add);
-	});
+	const disks = readDisks(devices).filter(isCarriedDisk);
+	const cdroms = readCdroms(devices);
+	const nics = readNics(devices).filter(isCarriedNic);
 	return {
 		id: facts.id,
 		name: domain.libvirtName,
+		description: root.textOf("description") ?? "",
 		powerState: context.powerState,
+		autostart: context.autostart,
+		accelerator: facts.accelerator,
 		vcpus: facts.vcpus,
 		maxVcpus: facts.maxVcpus,
+		cpuModel: cpuModelOf(facts.cpuModel),
 		memoryBytes: facts.memoryBytes,
 		maxMemoryBytes: facts.maxMemoryBytes,
 		firmware: facts.firmware ?? "bios",
-		disks: readDisks(devices).flatMap(foreignDisk),
-		nics: readNics(devices).flatMap(foreignNic),
-		obstacles,
+		tpm: facts.tpm,
+		disks: disks.map(foreignDisk),
+		cdroms: cdroms.map((cdrom) => ({ target: cdrom.placement?.target ?? cdrom.alias })),
+		nics: nics.map(foreignNic),
+		bootOrder: bootOrderOf(root, { disk: disks, cdrom: cdroms, nic: nics }),
+		obstacles: obstaclesIn(domain, context),
+		changes: changesOf(domain),
 	};
 }
 
-type Add = (condition: boolean, obstacle: string) => void;
+const isCarriedDisk = (disk: ReadDisk): boolean =>
+	oneOf(carriedBuses, disk.bus) !== undefined &&
+	oneOf(carriedFormats, disk.format) !== undefined &&
+	disk.kind === "file" &&
+	disk.path !== "";
+const isCarriedNic = (nic: ReadNic): boolean => oneOf(carriedNicModels, nic.model) !== undefined;
 
-const buses = ["virtio", "scsi", "sata"] as const;
-const formats = ["qcow2", "raw"] as const;
-const nicModels = ["virtio", "e1000e"] as const;
-const oneOf = <T extends string>(values: readonly T[], text: string): T | undefined =>
-	values.find((value) => value === text);
-
-function foreignDisk(disk: ReadDisk): ForeignDomain["disks"] {
-	const [bus, format] = [oneOf(buses, disk.bus), oneOf(formats, disk.format)];
-	const target = disk.placement?.target ?? disk.alias;
-	return bus && format && disk.kind === "file" && disk.path !== "" ? [{ target, path: disk.path, format, bus }] : [];
+function foreignDisk(disk: ReadDisk): ForeignDomain["disks"][number] {
+	const { path, discard, readOnly } = disk;
+	return {
+		...{ target: disk.placement?.target ?? disk.alias, path, discard, readOnly },
+		format: oneOf(carriedFormats, disk.format) ?? "raw",
+		bus: oneOf(carriedBuses, disk.bus) ?? "virtio",
+		cache: cacheOf(disk.cache),
+	};
 }
 
-function foreignNic(nic: ReadNic): ForeignDomain["nics"] {
-	const model = oneOf(nicModels, nic.model);
-	return model ? [{ mac: nic.mac, model, bridge: nic.network === null ? nic.bridge : null, network: nic.network }] : [];
+/** What comes nearest without promising less than before: what was flushed stays flushed. */
+function cacheOf(cache: string): VmSpec["disks"][number]["cache"] {
+	if (cache === "none" || cache === "writethrough") return cache;
+	return cache === "directsync" ? "writethrough" : "writeback";
 }
 
-function platformObstacles({ root, facts }: ReadDomain, add: Add): void {
-	const type = root.child("os", "type");
-	const machine = type?.attribute("machine") ?? "unknown";
-	add(facts.accelerator !== "kvm" && facts.accelerator !== "tcg", `Its hypervisor type is ${facts.accelerator}.`);
-	add(type?.attribute("arch") !== "x86_64", `Its processor architecture is ${type?.attribute("arch") ?? "unknown"}.`);
-	add(
-		!/q35/.test(machine),
-		`Its machine type is ${machine}; LimiQuantix uses q35, which looks different to the guest.`,
-	);
-	add(root.child("os", "kernel") !== null, "It boots a kernel of the host.");
-	const unknown = ["cputune", "numatune", "blkiotune", "memoryBacking", "launchSecurity", "qemu:commandline"];
-	for (const name of unknown) add(root.child(name) !== null, `It has settings that would be lost: ${name}.`);
+function foreignNic(nic: ReadNic): ForeignDomain["nics"][number] {
+	const { mac, network, linkUp } = nic;
+	const model = oneOf(carriedNicModels, nic.model) ?? "virtio";
+	return { mac, model, bridge: network === null ? nic.bridge : null, network, linkUp };
 }
 
-/** The variables can be taken along only while nothing writes them, and only to firmware of the same build. */
-function firmwareObstacles(domain: ReadDomain, powerState: PowerState, add: Add): void {
-	const loader = domain.root.textOf("os", "loader") ?? "";
-	const known = /^\/usr\/share\/OVMF\/OVMF_CODE_4M(\.secboot|\.ms)?\.fd$/.test(loader);
-	add(!known, `Its firmware is ${loader || "chosen by libvirt"}.`);
-	add(known && powerState !== "stopped", "It uses UEFI; stop it first, so that its variables can be taken along.");
+/** A guest of "host-model" has found nearly all that the host has; every other name is less than that. */
+const cpuModelOf = (model: string): VmSpec["cpu"]["model"] =>
+	model === "host" || model === "host-model" ? "host" : "portable";
+
+type Bootable = { bootOrder: number | null };
+
+/**
+ * The order by device, or by kind of device (`<boot dev=…>` in `<os>`): then the first device of each kind boots, as
+ * libvirt gives it to QEMU.
+ */
+function bootOrderOf(root: XmlNode, devices: Record<ForeignDevice["kind"], readonly Bootable[]>): ForeignDevice[] {
+	const kinds = ["disk", "cdrom", "nic"] as const;
+	const all = kinds.flatMap((kind) => devices[kind].map(({ bootOrder }, index) => ({ kind, index, bootOrder })));
+	const numbered = all.filter((device) => device.bootOrder !== null);
+	const byKind = (root.child("os")?.all("boot") ?? []).flatMap((boot): ForeignDevice[] => {
+		const kind = kindOfBoot[boot.attribute("dev") ?? ""];
+		return kind && devices[kind].length > 0 ? [{ kind, index: 0 }] : [];
+	});
+	if (numbered.length === 0) return byKind;
+	return numbered.sort((a, b) => (a.bootOrder ?? 0) - (b.bootOrder ?? 0)).map(({ kind, index }) => ({ kind, index }));
 }
 
-function diskObstacles(disk: XmlNode, add: Add): void {
-	const name = disk.attributeOf("dev", "target") ?? "unknown";
-	const kind = disk.attribute("device") ?? "disk";
-	const type = disk.attribute("type") ?? "unknown";
-	const bus = disk.attributeOf("bus", "target") ?? "unknown";
-	const format = disk.attributeOf("type", "driver") ?? "unknown";
-	add(kind !== "disk", `Disk ${name} is a ${kind}.`);
-	add(type !== "file", `Disk ${name} is not a file, but of the kind ${type}.`);
-	add(!oneOf(buses, bus), `Disk ${name} is on a bus of the kind ${bus}.`);
-	add(!oneOf(formats, format), `Disk ${name} has the format ${format}.`);
-	add(disk.child("encryption") !== null || disk.child("source", "encryption") !== null, `Disk ${name} is encrypted.`);
-	add(disk.child("mirror") !== null, `Disk ${name} is being copied.`);
-	add(disk.child("shareable") !== null, `Disk ${name} is shared between domains.`);
-	add(disk.child("transient") !== null, `Disk ${name} throws away what is written to it.`);
-}
-
-function nicObstacles(nic: XmlNode, add: Add): void {
-	const mac = nic.attributeOf("address", "mac") ?? "unknown";
-	const type = nic.attribute("type") ?? "unknown";
-	const model = nic.attributeOf("type", "model") ?? "default";
-	add(type !== "bridge" && type !== "network", `NIC ${mac} is of the kind ${type}.`);
-	add(!oneOf(nicModels, model), `NIC ${mac} is a ${model}.`);
-	add(nic.child("vlan") !== null, `NIC ${mac} has a VLAN of its own.`);
-	add(nic.child("filterref") !== null, `NIC ${mac} has a filter.`);
-}
+const kindOfBoot: Record<string, ForeignDevice["kind"]> = { hd: "disk", cdrom: "cdrom", network: "nic" };
