@@ -6,7 +6,13 @@ if (command === "serve") {
 	await runDaemon(rest, process.env);
 } else {
 	const { main } = await import("./cli/main.ts");
-	process.exitCode = await main(process.argv.slice(2), process.env);
+	process.exitCode = await main(process.argv.slice(2), process.env, {
+		async restoreSnapshot(snapshotPath, dataDir) {
+			const { restoreSnapshot } = await import("./store/restore.ts");
+			const { silentLogger } = await import("./lib/log.ts");
+			return restoreSnapshot({ snapshotPath, dataDir, logger: silentLogger });
+		},
+	});
 }
 
 export {};

@@ -61,9 +61,11 @@ async function carryOut(
 	connection: Connection,
 ): Promise<Response> {
 	const identity = identify(services, route.operationId, request, connection);
-	if (!isAllowed(route.operationId, identity?.role ?? null)) {
+	if (!isAllowed(route.operationId, identity?.role ?? null, identity?.via === "local")) {
 		if (!identity) throw new AppError("unauthenticated", "Sign in first.");
 		await services.auth.recordDenial(identity, route.operationId, connection.remoteAddress);
+		if (permissions[route.operationId] === "root")
+			throw new AppError("forbidden", "Only root on a node may do this, over its local socket.");
 		throw new AppError("forbidden", `Your role, ${identity.role}, does not allow this.`);
 	}
 	if (identity?.via === "cookie")

@@ -33,11 +33,18 @@ export type CliIo = {
 	clock: Clock;
 	random: Random;
 	homeDir: string;
+	offline: OfflineWork;
+};
+
+/** What is done on this machine without a node, by parts of the program that the command line does not know. */
+export type OfflineWork = {
+	/** Makes a snapshot file the state of a data folder that has none; answers with the index that it holds. */
+	restoreSnapshot(file: string, dataDir: string): Promise<{ index: number }>;
 };
 
 const defaultColumns = 80;
 
-export function processIo(): CliIo {
+export function processIo(offline: OfflineWork): CliIo {
 	return {
 		stdout: writer(process.stdout),
 		stderr: writer(process.stderr),
@@ -59,6 +66,7 @@ export function processIo(): CliIo {
 		clock: systemClock,
 		random: systemRandom,
 		homeDir: homedir(),
+		offline,
 	};
 }
 

@@ -6,13 +6,16 @@
 import { type Command, CommanderError } from "commander";
 import { type Cli, createCli } from "./cli.ts";
 import { describeFailure, exitCode, exitCodeOf, isUsageError, usageError } from "./failure.ts";
-import { type CliIo, processIo } from "./io.ts";
+import { type CliIo, type OfflineWork, processIo } from "./io.ts";
 import { type OutputFormat, outputFormats } from "./output.ts";
 import { buildTree, type Invocation, programName } from "./tree.ts";
 
 /** For the entry point: on the streams of this process. */
-export const main = (argv: readonly string[], environment: Record<string, string | undefined>): Promise<number> =>
-	runCli(argv, environment, processIo());
+export const main = (
+	argv: readonly string[],
+	environment: Record<string, string | undefined>,
+	offline: OfflineWork,
+): Promise<number> => runCli(argv, environment, processIo(offline));
 
 export async function runCli(
 	argv: readonly string[],

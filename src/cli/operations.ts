@@ -29,6 +29,7 @@ export const commandOfOperation: Record<OperationId, CommandOfOperation> = {
 	auditList: "audit list",
 	clusterGet: "cluster show",
 	clusterUpdate: "cluster rename",
+	clusterBackupGet: "cluster backup",
 	nodeList: "node list",
 	nodeGet: "node show",
 	nodeUpdate: "node rename",

@@ -241,6 +241,15 @@ describe("later", () => {
 		expect(await root("user list -q")).toBe(`${fixtureId(5)}\n`);
 	});
 
+	test("a backup of the state, which is not written over", async () => {
+		const path = join(folder, "backup.db");
+		expect(await root(["cluster", "backup", path])).toStartWith(`${path}: `);
+		expect(await Bun.file(path).slice(0, 15).text()).toBe("SQLite format 3");
+		expect(statSync(path).mode & 0o077).toBe(0);
+		expect(await rootCode(`cluster backup ${path}`)).toBe(1);
+		await root(["cluster", "backup", path, "--force"]);
+	});
+
 	test("names of cluster and node; whatever else the API has", async () => {
 		await root("cluster rename berlin");
 		await root("node rename node-1 rack1");

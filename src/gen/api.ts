@@ -31,6 +31,7 @@ export const operations = {
 	auditList: { method: "GET", path: "/v1/audit", body: null, answer: "json", idempotent: false, ifMatch: false },
 	clusterGet: { method: "GET", path: "/v1/cluster", body: null, answer: "json", idempotent: false, ifMatch: false },
 	clusterUpdate: { method: "PATCH", path: "/v1/cluster", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
+	clusterBackupGet: { method: "GET", path: "/v1/cluster/backup", body: null, answer: "raw", idempotent: false, ifMatch: false },
 	nodeList: { method: "GET", path: "/v1/nodes", body: null, answer: "json", idempotent: false, ifMatch: false },
 	nodeGet: { method: "GET", path: "/v1/nodes/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
 	nodeUpdate: { method: "PATCH", path: "/v1/nodes/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
@@ -114,6 +115,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	auditList: "List audit records, newest first",
 	clusterGet: "Get the cluster",
 	clusterUpdate: "Rename the cluster",
+	clusterBackupGet: "Download the state of the cluster",
 	nodeList: "List nodes",
 	nodeGet: "Get a node",
 	nodeUpdate: "Rename a node",
@@ -390,6 +392,13 @@ export type OperationTypes = {
 		headers: undefined;
 		body: ClusterUpdate;
 		response: Cluster;
+	};
+	clusterBackupGet: {
+		path: undefined;
+		query: undefined;
+		headers: undefined;
+		body: undefined;
+		response: Response;
 	};
 	nodeList: {
 		path: undefined;

@@ -1,11 +1,11 @@
 /**
  * THE table of permissions: every operation of the API and who may call it. `public` needs no credentials; the others
- * name the lowest role (viewer < operator < admin). A route that is missing here does not start (api/), and a test
- * compares the table with the routes. Pure; imported by the browser.
+ * name the lowest role (viewer < operator < admin), or `root`: nobody but who has a node's local socket. A route that
+ * is missing here does not start (api/), and a test compares the table with the routes. Pure; imported by the browser.
  */
 import type { Role } from "./access.ts";
 
-export type Access = "public" | Role;
+export type Access = "public" | "root" | Role;
 
 export const permissions = {
 	// service
@@ -34,6 +34,7 @@ export const permissions = {
 	// cluster and nodes
 	clusterGet: "viewer",
 	clusterUpdate: "admin",
+	clusterBackupGet: "root", // the hashes of all secrets are in it
 	nodeList: "viewer",
 	nodeGet: "viewer",
 	nodeUpdate: "admin",
@@ -105,9 +106,10 @@ const rank: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };
 
 export const roleAtLeast = (role: Role, needed: Role): boolean => rank[role] >= rank[needed];
 
-/** May `role` (null: nobody is signed in) call this operation? */
-export function isAllowed(operation: OperationId, role: Role | null): boolean {
+/** May `role` (null: nobody is signed in) call this operation? `isRoot`: over a node's local socket. */
+export function isAllowed(operation: OperationId, role: Role | null, isRoot = false): boolean {
 	const access: Access = permissions[operation];
+	if (access === "root") return isRoot;
 	if (access === "public") return true;
 	return role !== null && roleAtLeast(role, access);
 }

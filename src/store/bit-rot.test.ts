@@ -1,5 +1,6 @@
 /** Bits that flip in state and snapshots: noticed, nothing is lost, and the advice that is given works. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { type Logger, silentLogger } from "../lib/log.ts";
 import { fixtureCluster } from "../testing/fixtures.ts";
@@ -94,11 +95,23 @@ test("in the newest snapshot: the older one and the log do", async () => {
 
 test("in all snapshots: refused, and nothing is put in the state's place", async () => {
 	await withSnapshots();
+	const good = folder.dump();
+	const [older = ""] = folder.snapshotNames();
+	const kept = join(folder.folder, older);
+	cpSync(join(folder.paths.snapshots, older), kept);
 	for (const name of folder.snapshotNames()) flipText(join(folder.paths.snapshots, name), '"name":"user-7"');
-	folder.moveAway("state.db");
+	const elsewhere = folder.moveAway("state.db");
 	const before = folder.contents();
 	await expect(folder.open()).rejects.toMatchObject({ code: "corrupt", message: expect.stringMatching(/no intact/) });
 	expect(folder.contents()).toEqual(before);
+	// "Put state.db or a file of snapshots/ back from a copy": either will do.
+	cpSync(join(elsewhere, "state.db"), folder.paths.state);
+	await folder.close((await folder.open()).store);
+	expect(folder.dump()).toBe(good);
+	folder.moveAway("state.db");
+	cpSync(kept, join(folder.paths.snapshots, older));
+	await folder.close((await folder.open()).store);
+	expect(folder.dump()).toBe(good);
 });
 
 test("a start after a crash looks at all of it, one after an orderly end at every byte", async () => {

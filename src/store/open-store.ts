@@ -16,6 +16,7 @@ import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { UndoStack } from "../lib/undo.ts";
 import { rebuildAdvice, restoreAdvice } from "./advice.ts";
+import { backups } from "./backup.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { defaultReserveBytes } from "./disk-reserve.ts";
 import { openDiskFiles } from "./log/disk-files.ts";
@@ -47,6 +48,8 @@ export const pathsOf = (dataDir: string) => ({
 	log: join(dataDir, "raft"),
 	state: join(dataDir, "state.db"),
 	snapshots: join(dataDir, "snapshots"),
+	/** There while a restore is not finished. */
+	restoring: join(dataDir, "restoring"),
 });
 
 /** `in-use`: another process has the folder; `corrupt`: see the message; `unsupported`: a newer version was here. */
@@ -59,13 +62,18 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	const lock = lockDataFolder(dataDir);
 	undo.add("lock of the data folder", () => lock.release());
 	const paths = pathsOf(dataDir);
+	if (existsSync(paths.restoring))
+		throw new AppError(
+			"corrupt",
+			`A restore into ${dataDir} was not finished (the file ${paths.restoring} is there). Run it again: limiquantix cluster restore FILE --data-dir ${dataDir}`,
+		);
 	const snapshots = await listSnapshots(paths.snapshots);
-	let state = await openState(paths.state, snapshots, logger);
-	undo.add("state database", () => state.close());
+	let found = await openState(paths.state, snapshots, logger);
+	undo.add("state database", () => found?.close());
 	const files = await openDiskFiles({ directory: paths.log, sync: options.fsync });
 	undo.add("files of the log", () => files.close());
 	const newest = snapshots[0]?.index ?? 0;
-	const knownIndex = Math.max(state.appliedIndex, newest);
+	const knownIndex = Math.max(found?.appliedIndex ?? 0, newest);
 	const log = await SegmentLog.open(
 		{
 			files,
@@ -77,13 +85,20 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 		knownIndex === 0 ? 1 : null,
 	);
 	undo.add("the log", () => log.close());
-	if (state.appliedIndex + 1 < log.firstIndex) {
+	if ((found?.appliedIndex ?? 0) + 1 < log.firstIndex) {
 		// A power cut can take the database back to before the snapshot that the log was cut behind.
-		state.close();
-		state = await rebuild(paths.state, snapshots, log.firstIndex, logger);
+		found?.close();
+		found = await rebuild(paths.state, snapshots, log.firstIndex, logger);
 	}
+	// An empty one only when the log begins at the beginning: it does the rest.
+	found ??= await openEmptyState(paths.state);
+	const state = found;
 	const reserveBytes = options.reserveBytes ?? defaultReserveBytes;
 	let maintenance: Maintenance | null = null;
+	const takeSnapshot = async (path: string) => {
+		if (maintenance === null) throw new AppError("unavailable", "The store is starting.");
+		return maintenance.snapshot(path);
+	};
 	const store = await ReplicatedStore.open({
 		state,
 		clock,
@@ -108,10 +123,8 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 			return consensus;
 		},
 		onApplied: (appliedIndex) => maintenance?.onApplied(appliedIndex),
-		async takeSnapshot(path) {
-			if (maintenance === null) throw new AppError("unavailable", "The store is starting.");
-			return maintenance.snapshot(path);
-		},
+		takeSnapshot,
+		takeBackup: backups(takeSnapshot, paths.snapshots),
 		stopUpkeep: async () => maintenance?.close(),
 		async release() {
 			await files.close();
@@ -124,13 +137,20 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	return store;
 }
 
-/** The database, or, when there is none, one made from the newest snapshot (the log does the rest), or an empty one. */
-async function openState(path: string, snapshots: readonly SnapshotFile[], logger: Logger): Promise<StateDatabase> {
+/** The database, or, when there is none, one made from the newest snapshot (the log does the rest); null without any. */
+async function openState(
+	path: string,
+	snapshots: readonly SnapshotFile[],
+	logger: Logger,
+): Promise<StateDatabase | null> {
 	if (existsSync(path)) {
 		await checkState(path);
 		return openStateFile(path);
 	}
-	if (snapshots.length > 0) return rebuild(path, snapshots, 0, logger);
+	return snapshots.length > 0 ? rebuild(path, snapshots, 0, logger) : null;
+}
+
+async function openEmptyState(path: string): Promise<StateDatabase> {
 	await setAsideStrayLog(path);
 	return openStateFile(path);
 }

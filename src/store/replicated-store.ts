@@ -20,7 +20,7 @@ import { isFull } from "./sqlite/failures.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 import { StateMachine } from "./state-machine.ts";
-import type { Applied, Store } from "./store.ts";
+import type { Applied, Backup, Store } from "./store.ts";
 import { Waiters } from "./waiters.ts";
 
 export type ReplicatedStoreParts = {
@@ -33,6 +33,8 @@ export type ReplicatedStoreParts = {
 	connect: (onCommitted: CommittedHandler, appliedIndex: number) => Promise<Consensus>;
 	/** Makes a snapshot file; null: this store cannot (the error says why). */
 	takeSnapshot: (path: string) => Promise<{ index: number; bytes: number }>;
+	/** Such a file as a stream. */
+	takeBackup: () => Promise<Backup>;
 	/** Called after entries were applied. */
 	onApplied?: (appliedIndex: number) => void;
 	/** Ends what runs beside, before the log is closed. */
@@ -108,6 +110,11 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	snapshot(path: string): Promise<{ index: number; bytes: number }> {
 		this.#running();
 		return this.#parts.takeSnapshot(path);
+	}
+
+	backup(): Promise<Backup> {
+		this.#running();
+		return this.#parts.takeBackup();
 	}
 
 	status(): ReturnType<Store["status"]> {

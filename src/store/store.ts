@@ -78,6 +78,9 @@ export interface StoreReader {
 /** `requestHash` is the command's `idempotencyHash`; null when it had none. */
 export type EarlierAnswer = { operation: string; requestHash: string | null; applied: Applied };
 
+/** Whoever does not read `stream` to its end cancels it. */
+export type Backup = { index: number; sizeBytes: number; stream: ReadableStream<Uint8Array> };
+
 export interface Store extends StoreReader {
 	/**
 	 * Appends the command durably, applies it, and resolves with the result. Rejects with the AppError that apply gave
@@ -94,6 +97,8 @@ export interface Store extends StoreReader {
 	subscribe(listener: (events: readonly Event[]) => void): () => void;
 	/** A consistent copy of the whole state into a new file, fsynced with its folder. */
 	snapshot(path: string): Promise<{ index: number; bytes: number }>;
+	/** Such a copy to send away. One is made at a time: `too-many-requests`. */
+	backup(): Promise<Backup>;
 	status(): { leader: string | null; quorum: boolean; appliedIndex: number; commitIndex: number; term: number };
 	close(): Promise<void>;
 }

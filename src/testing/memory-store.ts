@@ -1,9 +1,11 @@
 /** A store for tests: the real commands, rules and queries, in memory and without waiting for a disk. */
+import { tmpdir } from "node:os";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
+import { backups } from "../store/backup.ts";
 import type { CommandBody } from "../store/command.ts";
 import type { CommittedHandler, Consensus } from "../store/consensus.ts";
 import { proposer } from "../store/proposer.ts";
@@ -19,6 +21,10 @@ export async function openMemoryStore(
 ): Promise<MemoryStore> {
 	const clock = options.clock ?? systemClock;
 	const state = openMemoryState();
+	const takeSnapshot = async (path: string) => {
+		state.database.run("VACUUM INTO ?", [path]);
+		return { index: state.appliedIndex, bytes: Bun.file(path).size };
+	};
 	const store = await ReplicatedStore.open({
 		state,
 		clock,
@@ -27,10 +33,8 @@ export async function openMemoryStore(
 			throw error;
 		},
 		connect: async (onCommitted, appliedIndex) => immediateConsensus(onCommitted, appliedIndex),
-		takeSnapshot: async (path) => {
-			state.database.run("VACUUM INTO ?", [path]);
-			return { index: state.appliedIndex, bytes: Bun.file(path).size };
-		},
+		takeSnapshot,
+		takeBackup: backups(takeSnapshot, tmpdir()),
 		release: async () => state.close(),
 	});
 	const made = Object.assign(store, { proposer: proposer(store, clock, idSource(clock, systemRandom)) });

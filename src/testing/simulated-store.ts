@@ -37,6 +37,7 @@ export async function openSimulatedStore(
 			return SingleVoter.start({ files, log, appliedIndex, onCommitted, reserveBytes });
 		},
 		takeSnapshot: () => Promise.reject(new Error("a simulated store makes no snapshots")),
+		takeBackup: () => Promise.reject(new Error("a simulated store makes no backups")),
 		release: async () => state.close(),
 	});
 	return Object.assign(store, { database: state });

@@ -24,6 +24,7 @@ const operationNames: Record<OperationId, string> = {
 	auditList: "Read the audit",
 	clusterGet: "Read the cluster",
 	clusterUpdate: "Rename cluster",
+	clusterBackupGet: "Back up the cluster",
 	nodeList: "List nodes",
 	nodeGet: "Read node",
 	nodeUpdate: "Rename node",

@@ -53,6 +53,21 @@ export const clusterRoutes: Route[] = [
 		},
 	}),
 	route({
+		operationId: "clusterBackupGet",
+		method: "GET",
+		path: "/v1/cluster/backup",
+		summary: "Download the state of the cluster",
+		description:
+			"A snapshot of everything but the disks, for `limiquantix cluster restore`. Only over a node's local socket: the hashes of all passwords, sessions and tokens are in it.",
+		tag,
+		responses: { 200: { contentType: "application/octet-stream", description: "A snapshot of the state" } },
+		longLived: true,
+		async handler({ context }) {
+			const { sizeBytes, stream } = await context.services.store.backup();
+			return ok(stream, { downloadName: "limiquantix-state.db", contentLength: sizeBytes });
+		},
+	}),
+	route({
 		operationId: "nodeList",
 		method: "GET",
 		path: "/v1/nodes",

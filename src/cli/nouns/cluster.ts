@@ -1,5 +1,8 @@
 /** `limiquantix cluster`. */
-import { fullTime } from "../format.ts";
+import { download } from "../download.ts";
+import { usageError } from "../failure.ts";
+import { bytes, fullTime } from "../format.ts";
+import { flag, text } from "../options.ts";
 import { type Noun, verb } from "../verb.ts";
 
 export const clusterNoun: Noun = {
@@ -34,6 +37,35 @@ export const clusterNoun: Noun = {
 			async run(cli, { name }) {
 				const { body: cluster } = await cli.call("clusterUpdate", { body: { name } });
 				await cli.output.object(cluster, [["name", cluster.name]], cluster.id);
+			},
+		}),
+		verb({
+			name: "backup",
+			summary: "Save the state of the cluster to a file",
+			description:
+				"Everything but the disks of VMs and what lies beside them: VMs, networks, users, the audit. As root on a node; it goes on running. The file holds the hashes of all secrets. limiquantix cluster restore takes it.",
+			examples: ["limiquantix cluster backup /backup/limiquantix-monday.db"],
+			arguments: { "<file>": "where to; - is standard output" },
+			options: { force: flag("--force", "replace the file when it is there") },
+			async run(cli, { file }, { force }) {
+				const received = await download(cli, { title: "backup", path: file, force }, (signal) =>
+					cli.call("clusterBackupGet", { signal, timeoutMs: null }),
+				);
+				if (file !== "-") await cli.output.say(`${file}: ${bytes(received)}`);
+			},
+		}),
+		verb({
+			name: "restore",
+			summary: "Make a backup the state of a node that does not run",
+			description:
+				"On the node, as root, without its service. The file is what limiquantix cluster backup made, or one of the folder snapshots/ of a data folder. The data folder must hold no state: raft/, snapshots/ and state.db* are moved elsewhere before. What else is in it, such as pools/, vms/ and tls/, stays. Changes made after the backup are lost.",
+			examples: ["limiquantix cluster restore /backup/limiquantix-monday.db --data-dir /var/lib/limiquantix"],
+			arguments: { "<file>": "the backup" },
+			options: { dataDir: { ...text("--data-dir <folder>", "data folder of the node"), completes: "folder" } },
+			async run(cli, { file }, { dataDir }) {
+				if (dataDir === undefined) throw usageError("--data-dir is missing.");
+				const { index } = await cli.io.offline.restoreSnapshot(file, dataDir);
+				await cli.output.say(`${dataDir} holds the state of ${file} (up to change ${index}). The node can be started.`);
 			},
 		}),
 	],

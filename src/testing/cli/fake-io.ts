@@ -1,5 +1,5 @@
 /** Streams, clock and Ctrl-C for tests of the command line, in memory. */
-import type { CliIo } from "../../cli/io.ts";
+import type { CliIo, OfflineWork } from "../../cli/io.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { fixtureTime } from "../fixtures.ts";
@@ -30,7 +30,15 @@ const quickClock: Clock = {
 	schedule: (delayMs, callback) => systemClock.schedule(delayMs < 9000 ? delayMs / 100 : delayMs, callback),
 };
 
-export function fakeIo(options: { tty?: boolean; columns?: number; homeDir?: string; clock?: Clock } = {}): FakeIo {
+export type FakeIoOptions = {
+	tty?: boolean;
+	columns?: number;
+	homeDir?: string;
+	clock?: Clock;
+	offline?: Partial<OfflineWork>;
+};
+
+export function fakeIo(options: FakeIoOptions = {}): FakeIo {
 	const { tty = false, columns = 100 } = options;
 	const input: Uint8Array[] = [];
 	const interrupts = new Set<() => void>();
@@ -127,6 +135,10 @@ export function fakeIo(options: { tty?: boolean; columns?: number; homeDir?: str
 		clock: options.clock ?? quickClock,
 		random: systemRandom,
 		homeDir: options.homeDir ?? "/nonexistent",
+		offline: {
+			restoreSnapshot: () => Promise.reject(new Error("nothing is restored in this test")),
+			...options.offline,
+		},
 	};
 	return io;
 }
