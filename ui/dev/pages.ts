@@ -38,6 +38,10 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		{ name: "volume", path: href("volume", { volumeId: first(tables.volume.keys()) }) },
 		{ name: "networks", path: href("networks") },
 		{ name: "network", path: href("network", { networkId: first(tables.network.keys()) }) },
+		{
+			name: "network-leases",
+			path: href("network", { networkId: first(tables.network.keys()), tab: "leases" }),
+		},
 		{ name: "images", path: href("images") },
 		{ name: "image", path: href("image", { imageId: first(tables.image.keys()) }) },
 		{ name: "cluster", path: href("cluster") },
@@ -48,6 +52,8 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 			name: `administration-${tab}`,
 			path: href("administration", { tab }),
 		})),
+		{ name: "user", path: href("user", { userId: first(tables.user.keys()) }) },
+		{ name: "token", path: href("token", { tokenId: first(tables.token.keys()) }) },
 		{ name: "account", path: href("account") },
 	];
 }

@@ -96,6 +96,27 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 		await page.keyboard.press("Control+k");
 		await page.getByRole("combobox").fill("web");
 	},
+	async "palette with actions"({ page, server }) {
+		await page.goto(server.url);
+		await ready(page);
+		await page.keyboard.press("Control+k");
+		await page.getByRole("combobox").fill("start web-01");
+		await page.getByText("A VM that is running cannot be started.").waitFor();
+	},
+	async "deleting many"({ page, server }) {
+		await page.goto(`${server.url}/vms`);
+		await ready(page);
+		await page.getByLabel("Select all rows").check();
+		await page.getByRole("toolbar").getByRole("button", { name: "Delete" }).click();
+		await page.getByRole("dialog").waitFor();
+	},
+	async "no quorum"({ page, server }) {
+		server.settings.quorum = false;
+		await page.goto(server.url);
+		await ready(page);
+		await page.getByText("No quorum: read-only").waitFor();
+		server.settings.quorum = true;
+	},
 	async shortcuts({ page, server }) {
 		await page.goto(server.url);
 		await ready(page);
