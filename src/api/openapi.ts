@@ -120,7 +120,7 @@ function operation(route: Route): Json {
 	const access = permissions[route.operationId];
 	const all = parameters(route);
 	const body = route.body ?? null;
-	const who = access === "public" ? "Needs no credentials." : `Needs the role ${access}.`;
+	const who = `Needs ${{ public: "no credentials", root: "root on the node" }[access as string] ?? `the role ${access}`}.`;
 	return {
 		operationId: route.operationId,
 		summary: route.summary,

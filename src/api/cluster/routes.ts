@@ -58,7 +58,7 @@ export const clusterRoutes: Route[] = [
 		path: "/v1/cluster/backup",
 		summary: "Download the state of the cluster",
 		description:
-			"A snapshot of everything but the disks, for `limiquantix cluster restore`. Only over a node's local socket: the hashes of all passwords, sessions and tokens are in it.",
+			"A snapshot of everything but the disks, for `limiquantix cluster restore`. The hashes of all passwords, sessions and tokens are in it, so it is answered over the local socket only.",
 		tag,
 		responses: { 200: { contentType: "application/octet-stream", description: "A snapshot of the state" } },
 		longLived: true,
