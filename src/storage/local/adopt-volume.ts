@@ -4,7 +4,7 @@
  * wrote it. The file is the volume's from then on: deleting the volume removes it. So nothing is taken that is inside of
  * any pool of this node, or that a volume or image of any pool consists of under whatever name.
  */
-import { mkdir, rename } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes, MiB } from "../../lib/units.ts";
@@ -89,15 +89,7 @@ export async function releaseVolume({ folder, locks }: LocalContext, id: string)
 		throw new AppError("wrong-state", `Volume ${id} was made in this pool: it can only be deleted.`);
 	if (record.layers.length > 0)
 		throw new AppError("in-use", `Volume ${id} has become the base of copies: its file cannot be given back.`);
-	await withFileErrors("giving back the file", () =>
-		// Not to the trash: what is in there takes the file along.
-		folder.withTemporary("volumes", async (path) => {
-			await folder.step("rename the folder away");
-			await rename(folder.volume(id), path);
-			await folder.step("sync the parent of the folder");
-			await folder.sync("volumes");
-		}),
-	);
+	await withFileErrors("giving back the file", () => folder.forgetVolume(id));
 }
 
 type Inspected = { realPath: string; device: string; inode: string; diskBytes: number };

@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test";
 import { link, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
 import { fails, makeImage, newId, pattern } from "../conformance.ts";
 import type { PoolPlace, StorageDriver } from "../driver.ts";
@@ -78,6 +79,22 @@ test("a file that another pool has taken over is its volume, and stays when some
 	// A pool that never came to be holds nothing.
 	places.splice(1, 1, { poolId: newId(), name: "never", path: join(folder.path, "never"), wasReady: false });
 	expect(await first.adoptableFiles([{ path, format: raw }])).toEqual([{ sizeBytes: MiB }]);
+});
+
+test("a file of another pool that was recorded all the same stays when that record is deleted", async () => {
+	await using folder = await temporaryFolder();
+	const { pool, places } = node(folder.path);
+	const [first, second] = [await pool("first"), await pool("second")];
+	const { id } = await second.createVolume(newId(), { format: raw, sizeBytes: MiB, source: empty });
+	const { source } = await second.attachInfo(id);
+	// By a driver that knew of no other pool.
+	const path = join(folder.path, "first");
+	const unaware = await openLocal(path, { poolId: present(places[0], "the first pool").poolId });
+	const doubled = await unaware.adoptVolume(newId(), { path: source.path, format: raw });
+	await first.deleteVolume(doubled.id);
+	expect(await first.getVolume(doubled.id)).toBeNull();
+	expect(await readdir(join(path, "volumes"))).toEqual([]);
+	expect(await second.damagedVolumes([id])).toEqual([]);
 });
 
 test("two at once: one file becomes one volume", async () => {

@@ -62,7 +62,6 @@ export class PoolFolder {
 
 	/** Another pool's folder, to be read. */
 	sibling = (root: string): PoolFolder => new PoolFolder(root, this.#random);
-	sync = (part: PoolPart): Promise<void> => syncFolder(this.part(part));
 
 	#entry(part: PoolPart, id: string, what: "volume" | "image"): string {
 		requireId(id, what);
@@ -182,6 +181,17 @@ export class PoolFolder {
 		} finally {
 			trash.done();
 		}
+	}
+
+	/** Removes the folder of a volume, and not the file outside of the pool that it took over. */
+	forgetVolume(id: string): Promise<void> {
+		// Not to the trash: what is in there takes the file along.
+		return this.withTemporary("volumes", async (path) => {
+			await this.step("rename the folder away");
+			await rename(this.volume(id), path);
+			await this.step("sync the parent of the folder");
+			await syncFolder(this.part("volumes"));
+		});
 	}
 
 	async #emptyTrash(path: string): Promise<void> {

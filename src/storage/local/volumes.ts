@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
+import { isInside } from "../../model/host-paths.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { CreateSource, LongOptions, StorageDriver, VolumeInfo } from "../driver.ts";
 import { commitFolder, syncFile } from "../durable.ts";
@@ -12,6 +13,7 @@ import { copyDisk, createDisk, createOverlay, growDisk, requireNotOpen } from ".
 import { backingName, chainOf, requireHeadersMatch, restsOn, statFile, volumeFile, volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { diskMode, freezeVolume, frozenMode } from "./freeze.ts";
+import { realPlace } from "./pool-place.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
 type CreateOptions = { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions;
@@ -143,7 +145,7 @@ export class LocalVolumes {
 	async delete(id: string): Promise<void> {
 		requireId(id, "volume");
 		using _own = await this.#lock(id);
-		const { folder } = this.#context;
+		const { folder, log } = this.#context;
 		const record = await folder.readVolume(id);
 		if (record === null) return withFileErrors("removing the volume", () => folder.removeTrash("volumes"));
 		const dependants = await this.dependants("volume", id);
@@ -152,8 +154,18 @@ export class LocalVolumes {
 		const path = volumeFile(folder, id, record.file);
 		await withFileErrors("removing the volume", async () => {
 			if (await isThere(path)) await requireNotOpen(path, record.format);
+			if (record.adopted && (await this.#isOfAnotherPool(record.adopted.path))) {
+				// Recorded before pools knew of each other: it is not ours to delete.
+				log.warn("The file of a deleted volume stays: it is in another pool", { volumeId: id, path });
+				return folder.forgetVolume(id);
+			}
 			await folder.discard("volumes", folder.volume(id));
 		});
+	}
+
+	async #isOfAnotherPool(path: string): Promise<boolean> {
+		for (const place of this.#context.otherPools()) if (isInside(path, await realPlace(place))) return true;
+		return false;
 	}
 
 	async resize(id: string, wantedBytes: number): Promise<VolumeInfo> {
