@@ -106,13 +106,13 @@ export class StoreFolder {
 	}
 }
 
-/** Flips one bit in each place of a file where `text` stands, in its last letter. */
+/** Flips one bit in each place of a file where `text` stands, in its last letter or digit: it is another one then. */
 export function flipText(path: string, text: string): void {
 	const bytes = readFileSync(path);
+	const inside = text.search(/\w\W*$/);
 	let places = 0;
 	for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + text.length)) {
-		const last = at + text.length - 1;
-		bytes[last] = (bytes[last] ?? 0) ^ 1;
+		bytes[at + inside] = (bytes[at + inside] ?? 0) ^ 1;
 		places += 1;
 	}
 	assert(places > 0, `${text} stands in ${path}`);

@@ -13,10 +13,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { assert, present } from "../../lib/assert.ts";
+import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
-import { prepareLabDaemon } from "../lab/daemon.ts";
+import { executablePath, prepareLabDaemon } from "../lab/daemon.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { startMountNamespace } from "../lab/mount-namespace.ts";
+import { flipText } from "../store-folder.ts";
 import { type LabSystem, startLabSystem } from "./lab-system.ts";
 
 const limitMs = 120_000;
@@ -76,17 +78,22 @@ test(
 			{
 				what: "no log",
 				harm: () => rmSync(raft, { recursive: true }),
-				says: /log is missing.*Put the log's folder back/,
+				says: /log is missing.*Put the log's folder, raft\/, back/,
+			},
+			{
+				what: "a flipped bit in a row of the state",
+				harm: () => flipText(state, '"name":"vm-7"'),
+				says: /state\.db is damaged \((its rows are not those|a column of vm is not what its row).*Move .*state\.db and the files/,
 			},
 			{
 				what: "a page of zeros in the state",
 				harm: () => zero(state, 4096),
-				says: /state\.db is damaged.*Move the file/,
+				says: /state\.db is damaged.*Move .*state\.db and the files/,
 			},
 			{
 				what: "text instead of the state",
 				harm: () => writeFileSync(state, "not a database"),
-				says: /state\.db is damaged.*Move the file/,
+				says: /state\.db is damaged.*Move .*state\.db and the files/,
 			},
 		];
 		for (const { what, harm, says } of harms) {
@@ -106,11 +113,14 @@ test(
 			await daemon.term();
 		}
 
-		// The state is made again from the log; a record that was cut off while it was written was never acknowledged.
+		// As it is advised: the state is made again from the log.
+		flipText(state, '"name":"vm-7"');
+		expect((await daemon.startRefused()).exitCode).toBe(1);
 		for (const name of readdirSync(daemon.dataDir).filter((file) => file.startsWith("state.db")))
 			rmSync(join(daemon.dataDir, name));
 		await daemon.start();
 		expect(await names()).toEqual(before);
+		// A record that was cut off while it was written was never acknowledged.
 		await system.ready();
 		const { body: last } = await api.call("vmCreate", { body: { name: "last", start: false, nics: [] } });
 		await system.vm(last.id);
@@ -128,6 +138,39 @@ test(
 		writeFileSync(newest, Buffer.from("0000004a00", "hex"), { flag: "a" });
 		await daemon.start();
 		expect(await names()).toEqual([...before, "last"].sort());
+	},
+	limitMs,
+);
+
+test(
+	"a node whose log is lost goes back to a backup that was made while it ran",
+	async () => {
+		await using system = await startLabSystem({ name: "backup" });
+		const { api, daemon } = system;
+		const command = (...words: string[]) =>
+			run(executablePath, words, { timeoutMs: 30_000, okExitCodes: [0, 1], environment: { PATH: "/usr/bin:/bin" } });
+		const { body: kept } = await api.call("vmCreate", { body: { name: "kept", start: false, nics: [] } });
+		const folder = mkdtempSync("/tmp/lqx-backup-");
+		try {
+			const backup = join(folder, "state.db");
+			expect(await command("cluster", "backup", backup, "--run-dir", daemon.runDir)).toMatchObject({ exitCode: 0 });
+			await api.call("vmCreate", { body: { name: "lost", start: false, nics: [] } });
+			await daemon.kill9();
+			rmSync(join(daemon.dataDir, "raft"), { recursive: true });
+			expect((await daemon.startRefused()).said).toContain("limiquantix cluster restore FILE --data-dir FOLDER");
+
+			const restore = () => command("cluster", "restore", backup, "--data-dir", daemon.dataDir);
+			expect(await restore()).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("holds a state already") });
+			for (const name of stateNames(daemon.dataDir)) rmSync(join(daemon.dataDir, name), { recursive: true });
+			expect(await restore()).toMatchObject({ exitCode: 0 });
+			await daemon.start();
+			await system.ready();
+			const { items } = (await api.call("vmList", { query: {} })).body;
+			expect(items.map((vm) => vm.name)).toEqual(["kept"]);
+			await system.done(await api.call("vmDelete", at(kept.id)));
+		} finally {
+			rmSync(folder, { recursive: true });
+		}
 	},
 	limitMs,
 );
