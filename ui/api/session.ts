@@ -92,5 +92,3 @@ export function obstacleTo(operation: OperationId): string | null {
 	if (downloads.includes(operation) || withoutQuorum.includes(operation)) return readObstacle();
 	return operations[operation].method === "GET" ? null : writeObstacle();
 }
-
-export { obstacleTo as roleObstacle };

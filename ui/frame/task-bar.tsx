@@ -5,7 +5,7 @@
 import { signal } from "@preact/signals";
 import { ChevronDown, ChevronUp, X } from "lucide-preact";
 import { connection, live } from "../api/live/live.ts";
-import { roleObstacle } from "../api/session.ts";
+import { obstacleTo } from "../api/session.ts";
 import {
 	dismissFinished,
 	dismissTask,
@@ -164,7 +164,7 @@ function TaskRow({ task }: { task: Task }) {
 					<Button
 						small
 						label={t.cancelWhat(what)}
-						obstacle={roleObstacle("taskCancel") ?? (task.cancelRequested ? t.canceling : null)}
+						obstacle={obstacleTo("taskCancel") ?? (task.cancelRequested ? t.canceling : null)}
 						onClick={() => act(t.cancelFailed, "taskCancel", { id: task.id })}
 					>
 						{t.cancel}

@@ -2,7 +2,7 @@
 import { Boxes, Pencil } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { cluster, refreshCluster } from "../../api/live/live.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import { useCollection } from "../../api/use.ts";
 import { Label } from "../../components/badge.tsx";
 import { Copyable } from "../../components/copy.tsx";
@@ -31,7 +31,7 @@ export default function ClusterPage() {
 					id: "rename",
 					label: t.rename,
 					icon: Pencil,
-					obstacle: roleObstacle("clusterUpdate"),
+					obstacle: obstacleTo("clusterUpdate"),
 					onSelect: () => setEditing(true),
 				},
 			]}

@@ -1,7 +1,7 @@
 /** VMs that something else made on this node, and taking them over. */
 import { Import, Monitor } from "lucide-preact";
 import { read } from "../../api/call.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { ForeignVm } from "../../api/types.ts";
 import { useQuery } from "../../api/use.ts";
 import { act } from "../../api/write.ts";
@@ -66,7 +66,7 @@ function AdoptText({ changes }: { changes: readonly string[] }) {
 }
 
 export function ForeignVms({ nodeId }: { nodeId: string }) {
-	const obstacle = roleObstacle("foreignVmList");
+	const obstacle = obstacleTo("foreignVmList");
 	const query = useQuery(nodeId, async (signal) => (obstacle ? [] : (await read("foreignVmList", { signal })).items));
 	if (obstacle) return <EmptyState icon={Monitor} title={cluster.tabs.foreign} text={obstacle} />;
 	const rows = (query.data ?? []).filter((vm) => vm.nodeId === nodeId);
@@ -98,7 +98,7 @@ export function ForeignVms({ nodeId }: { nodeId: string }) {
 						id: "adopt",
 						label: t.adopt,
 						icon: Import,
-						obstacle: roleObstacle("foreignVmAdopt") ?? (vm.obstacles.length > 0 ? vm.obstacles.join("\n") : null),
+						obstacle: obstacleTo("foreignVmAdopt") ?? (vm.obstacles.length > 0 ? vm.obstacles.join("\n") : null),
 						onSelect: () => void adopt(vm),
 					},
 				]}

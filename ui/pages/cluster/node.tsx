@@ -2,7 +2,7 @@
 import { Pencil, Server } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Node, Vm } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
 import { StateBadge } from "../../components/badge.tsx";
@@ -63,7 +63,7 @@ function NodeView({ node }: { node: Node }) {
 					id: "rename",
 					label: t.renameNode,
 					icon: Pencil,
-					obstacle: roleObstacle("nodeUpdate"),
+					obstacle: obstacleTo("nodeUpdate"),
 					onSelect: () => setEditing(true),
 				},
 			]}

@@ -1,7 +1,7 @@
 /** Adding an image: upload, download by URL, or a file that is on the node. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { role, roleObstacle } from "../../api/session.ts";
+import { obstacleTo, role } from "../../api/session.ts";
 import type { ImageCreate } from "../../api/types.ts";
 import { startUpload } from "../../api/uploads.ts";
 import { useCollection } from "../../api/use.ts";
@@ -123,7 +123,7 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<SubmitButton form={form} obstacle={roleObstacle("imageCreate")}>
+					<SubmitButton form={form} obstacle={obstacleTo("imageCreate")}>
 						{values.source === "upload" ? t.upload : t.add}
 					</SubmitButton>
 				</>

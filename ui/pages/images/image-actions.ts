@@ -2,7 +2,7 @@
 import { Download, Monitor, Trash2 } from "lucide-preact";
 import { h } from "preact";
 import { operationUrl } from "../../api/call.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Image } from "../../api/types.ts";
 import { dropUpload } from "../../api/uploads.ts";
 import { act } from "../../api/write.ts";
@@ -22,14 +22,14 @@ export function imageActions(image: Image, route: (url: string) => void): Action
 			id: "create-vm",
 			label: t.createVm,
 			icon: Monitor,
-			obstacle: roleObstacle("vmCreate") ?? notReady(image),
+			obstacle: obstacleTo("vmCreate") ?? notReady(image),
 			onSelect: () => route(href("vmCreate", undefined, { image: image.id })),
 		},
 		{
 			id: "download",
 			label: t.download,
 			icon: Download,
-			obstacle: roleObstacle("imageContentGet") ?? notReady(image),
+			obstacle: obstacleTo("imageContentGet") ?? notReady(image),
 			onSelect: () => download(operationUrl("imageContentGet", image.id)),
 		},
 		deleteImageAction(image),
@@ -42,7 +42,7 @@ export const deleteImageAction = (image: Image, after?: () => void): Action => (
 	icon: Trash2,
 	danger: true,
 	divided: true,
-	obstacle: roleObstacle("imageDelete") ?? (image.phase === "deleting" ? notReady(image) : null),
+	obstacle: obstacleTo("imageDelete") ?? (image.phase === "deleting" ? notReady(image) : null),
 	async onSelect() {
 		const unfinished = image.phase === "uploading" || image.phase === "importing";
 		const confirmed = await confirm({

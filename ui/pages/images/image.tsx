@@ -2,7 +2,7 @@
 import { Disc3, Pencil } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Image } from "../../api/types.ts";
 import { uploads } from "../../api/uploads.ts";
 import { useCollection, useObject } from "../../api/use.ts";
@@ -55,7 +55,7 @@ function ImageView({ image }: { image: Image }) {
 					id: "edit",
 					label: t.edit,
 					icon: Pencil,
-					obstacle: roleObstacle("imageUpdate"),
+					obstacle: obstacleTo("imageUpdate"),
 					onSelect: () => setEditing(true),
 				},
 				...(download ? [download] : []),

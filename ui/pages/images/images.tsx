@@ -2,7 +2,7 @@
 import { Disc3, Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Image } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { StateBadge, Tags } from "../../components/badge.tsx";
@@ -100,7 +100,7 @@ export default function ImagesPage() {
 	useCollection("pool");
 	const address = useUrlState();
 	const [file, setFile] = useState<File | null>(null);
-	const obstacle = roleObstacle("imageCreate");
+	const obstacle = obstacleTo("imageCreate");
 	const adding = address.get("add");
 	const open = (source: string) => address.set({ add: source });
 	const uploading = images.items.value.some(({ phase }) => phase === "uploading" || phase === "importing");

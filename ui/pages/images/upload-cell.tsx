@@ -1,7 +1,7 @@
 /** How far an upload or import is, with its controls. */
 import { FolderOpen, Pause, Play } from "lucide-preact";
 import { toastFailure } from "../../api/notify.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Image } from "../../api/types.ts";
 import {
 	canResume,
@@ -85,7 +85,7 @@ export function UploadButton({ image, upload }: { image: Image; upload: Upload |
 			small
 			icon={FolderOpen}
 			label={rememberedFile(image.id) ? u.chooseSame(rememberedFile(image.id)?.fileName ?? "") : u.chooseAny}
-			obstacle={roleObstacle("imageContentPut")}
+			obstacle={obstacleTo("imageContentPut")}
 			onClick={() => chooseAndContinue(image)}
 		/>
 	);

@@ -2,7 +2,7 @@
 import { Trash2 } from "lucide-preact";
 import { h } from "preact";
 import { live } from "../../api/live/live.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Network } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
@@ -32,7 +32,7 @@ export function networkActions(network: Network, route: (url: string) => void): 
 			danger: true,
 			divided: true,
 			obstacle:
-				roleObstacle("networkDelete") ?? (network.deleting ? states.deleting : nicsOn(network.id) > 0 ? t.inUse : null),
+				obstacleTo("networkDelete") ?? (network.deleting ? states.deleting : nicsOn(network.id) > 0 ? t.inUse : null),
 			async onSelect() {
 				const title = t.deleteTitle(network.name);
 				const body = h("p", {}, t.deleteText);

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { read } from "../../api/call.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Lease, Network } from "../../api/types.ts";
 import { useCollection, useObject, useQuery } from "../../api/use.ts";
 import { Label, StateBadge } from "../../components/badge.tsx";
@@ -59,7 +59,7 @@ function NetworkView({ network }: { network: Network }) {
 					id: "edit",
 					label: t.edit,
 					icon: Pencil,
-					obstacle: roleObstacle("networkUpdate"),
+					obstacle: obstacleTo("networkUpdate"),
 					onSelect: () => setEditing(true),
 				},
 				...networkActions(network, route).filter(({ id }) => id === "delete"),

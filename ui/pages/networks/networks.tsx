@@ -3,7 +3,7 @@ import { Network as NetworkIcon, Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { live } from "../../api/live/live.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Network } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { Label, StateBadge } from "../../components/badge.tsx";
@@ -87,7 +87,7 @@ export default function NetworksPage() {
 	live.vm.items.value;
 	const [creating, setCreating] = useState(false);
 	const create = () => setCreating(true);
-	const obstacle = roleObstacle("networkCreate");
+	const obstacle = obstacleTo("networkCreate");
 	return (
 		<Page
 			title={t.title}

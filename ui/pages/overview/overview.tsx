@@ -4,7 +4,7 @@ import { CircleCheck, LayoutDashboard, Plus } from "lucide-preact";
 import { useEffect } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { cluster } from "../../api/live/live.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import { useCollection } from "../../api/use.ts";
 import { Skeleton } from "../../components/feedback.tsx";
 import { Card, Grid, Notice, Stack } from "../../components/layout.tsx";
@@ -35,7 +35,7 @@ export default function OverviewPage() {
 			icon={LayoutDashboard}
 			badges={info && <span class="muted overview__version">{t.clusterLine(info.version)}</span>}
 			primary={[
-				{ id: "create", label: t.createVm, icon: Plus, href: href("vmCreate"), obstacle: roleObstacle("vmCreate") },
+				{ id: "create", label: t.createVm, icon: Plus, href: href("vmCreate"), obstacle: obstacleTo("vmCreate") },
 			]}
 		>
 			<Stack>

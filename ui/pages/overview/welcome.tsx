@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { cluster } from "../../api/live/live.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import { useCollection } from "../../api/use.ts";
 import { Button } from "../../components/button.tsx";
 import type { Icon } from "../../components/icons.ts";
@@ -22,7 +22,7 @@ export default function WelcomePage() {
 	const images = useCollection("image");
 	const nodes = useCollection("node").items.value;
 	const demoObstacle =
-		roleObstacle("vmCreateDemo") ?? (cluster.value?.demoAvailable === false ? t.demoUnavailable : null);
+		obstacleTo("vmCreateDemo") ?? (cluster.value?.demoAvailable === false ? t.demoUnavailable : null);
 	return (
 		<Page title={t.title}>
 			<Stack>
@@ -45,17 +45,17 @@ export default function WelcomePage() {
 						</Button>
 					</Step>
 					<Step icon={Disc3} title={t.imageTitle} text={t.imageText} done={images.count.value > 0}>
-						<Button href={`${href("images")}?add=upload`} obstacle={roleObstacle("imageCreate")}>
+						<Button href={`${href("images")}?add=upload`} obstacle={obstacleTo("imageCreate")}>
 							{t.imageButton}
 						</Button>
 					</Step>
 					<Step icon={Monitor} title={t.vmTitle} text={t.vmText} done={vms.count.value > 0}>
-						<Button href={href("vmCreate")} obstacle={roleObstacle("vmCreate")}>
+						<Button href={href("vmCreate")} obstacle={obstacleTo("vmCreate")}>
 							{t.vmButton}
 						</Button>
 					</Step>
 					<Step icon={Users} title={t.usersTitle} text={t.usersText} done={false}>
-						<Button href={href("administration", { tab: "users" })} obstacle={roleObstacle("userCreate")}>
+						<Button href={href("administration", { tab: "users" })} obstacle={obstacleTo("userCreate")}>
 							{t.usersButton}
 						</Button>
 					</Step>

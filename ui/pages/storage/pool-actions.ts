@@ -1,7 +1,7 @@
 /** What can be done with a pool. */
 import { Trash2 } from "lucide-preact";
 import { h } from "preact";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
@@ -23,7 +23,7 @@ export function poolActions(pool: Pool, route: (url: string) => void): Action[] 
 			icon: Trash2,
 			danger: true,
 			divided: true,
-			obstacle: roleObstacle("poolDelete") ?? (pool.phase === "deleting" ? states.pool.deleting : null),
+			obstacle: obstacleTo("poolDelete") ?? (pool.phase === "deleting" ? states.pool.deleting : null),
 			async onSelect() {
 				const body = h("p", {}, t.deletePoolText);
 				const title = t.deletePoolTitle(pool.name);

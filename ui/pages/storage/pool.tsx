@@ -2,7 +2,7 @@
 import { Database, Pencil } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
 import { StateBadge } from "../../components/badge.tsx";
@@ -56,7 +56,7 @@ function PoolView({ pool }: { pool: Pool }) {
 					id: "edit",
 					label: t.editPool,
 					icon: Pencil,
-					obstacle: roleObstacle("poolUpdate"),
+					obstacle: obstacleTo("poolUpdate"),
 					onSelect: () => setEditing(true),
 				},
 				...poolActions(pool, route).filter(({ id }) => id === "delete"),

@@ -2,7 +2,7 @@
 import { Database, Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { StateBadge } from "../../components/badge.tsx";
@@ -79,7 +79,7 @@ export default function PoolsPage() {
 	const pools = useCollection("pool");
 	const [creating, setCreating] = useState(false);
 	const create = () => setCreating(true);
-	const obstacle = roleObstacle("poolCreate");
+	const obstacle = obstacleTo("poolCreate");
 	return (
 		<Page
 			title={t.title}

@@ -3,7 +3,7 @@ import { Copy, Disc3, Download, Maximize2, Trash2 } from "lucide-preact";
 import { h } from "preact";
 import { operationUrl } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Volume } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
@@ -37,7 +37,7 @@ export function resizeObstacle(volume: Volume): string | null {
 	const offline = power === "stopped" || power === "failed";
 	const capabilities = live.pool.peek(volume.poolId)?.nodes.find((node) => node.capabilities !== null)?.capabilities;
 	if (!offline && capabilities?.resizeOnline === false) return devices.resizeOffline;
-	return roleObstacle("volumeResize") ?? notReady(volume);
+	return obstacleTo("volumeResize") ?? notReady(volume);
 }
 
 export function volumeActions(volume: Volume, { onClone, onResize, onMakeImage, after }: Handlers): Action[] {
@@ -45,7 +45,7 @@ export function volumeActions(volume: Volume, { onClone, onResize, onMakeImage, 
 		id: `download-${format}`,
 		label: t.downloadAs(format),
 		icon: Download,
-		obstacle: roleObstacle("volumeContentGet") ?? notReady(volume) ?? inUse(volume),
+		obstacle: obstacleTo("volumeContentGet") ?? notReady(volume) ?? inUse(volume),
 		onSelect: () => download(operationUrl("volumeContentGet", volume.id, { format })),
 	});
 	return [
@@ -60,14 +60,14 @@ export function volumeActions(volume: Volume, { onClone, onResize, onMakeImage, 
 			id: "clone",
 			label: t.clone,
 			icon: Copy,
-			obstacle: roleObstacle("volumeClone") ?? notReady(volume) ?? inUse(volume),
+			obstacle: obstacleTo("volumeClone") ?? notReady(volume) ?? inUse(volume),
 			onSelect: () => onClone(volume),
 		},
 		{
 			id: "make-image",
 			label: t.makeImage,
 			icon: Disc3,
-			obstacle: roleObstacle("imageCreate") ?? notReady(volume) ?? inUse(volume),
+			obstacle: obstacleTo("imageCreate") ?? notReady(volume) ?? inUse(volume),
 			onSelect: () => onMakeImage(volume),
 		},
 		downloadAs("qcow2"),
@@ -79,7 +79,7 @@ export function volumeActions(volume: Volume, { onClone, onResize, onMakeImage, 
 			danger: true,
 			divided: true,
 			obstacle:
-				roleObstacle("volumeDelete") ??
+				obstacleTo("volumeDelete") ??
 				(volume.vmId !== null ? t.inUse : volume.phase === "deleting" ? notReady(volume) : null),
 			async onSelect() {
 				const title = t.deleteVolumeTitle(volume.name);

@@ -2,7 +2,7 @@
 import { HardDrive, Pencil } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Volume } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
 import { StateBadge } from "../../components/badge.tsx";
@@ -61,7 +61,7 @@ function VolumeView({ volume }: { volume: Volume }) {
 					id: "rename",
 					label: t.rename,
 					icon: Pencil,
-					obstacle: roleObstacle("volumeUpdate"),
+					obstacle: obstacleTo("volumeUpdate"),
 					onSelect: () => setOpen("rename"),
 				},
 				...actions.filter(({ id }) => id !== "resize"),

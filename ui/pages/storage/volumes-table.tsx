@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import type { Collection } from "../../api/live/collection.ts";
 import { live } from "../../api/live/live.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Volume } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { StateBadge } from "../../components/badge.tsx";
@@ -153,7 +153,7 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 				empty={
 					<EmptyState icon={HardDrive} title={t.noVolumes} text={t.noVolumesText}>
 						{onCreate && (
-							<Button kind="primary" icon={Plus} obstacle={roleObstacle("volumeCreate")} onClick={onCreate}>
+							<Button kind="primary" icon={Plus} obstacle={obstacleTo("volumeCreate")} onClick={onCreate}>
 								{t.createVolume}
 							</Button>
 						)}

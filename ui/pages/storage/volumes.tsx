@@ -1,7 +1,7 @@
 /** The list of volumes. */
 import { Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import { useCollection } from "../../api/use.ts";
 import { resourceIcons } from "../../components/icons.ts";
 import { Page } from "../../components/page.tsx";
@@ -23,7 +23,7 @@ export default function VolumesPage() {
 			tabs={storageTabs}
 			currentTab="volumes"
 			primary={[
-				{ id: "create", label: t.createVolume, icon: Plus, obstacle: roleObstacle("volumeCreate"), onSelect: create },
+				{ id: "create", label: t.createVolume, icon: Plus, obstacle: obstacleTo("volumeCreate"), onSelect: create },
 			]}
 		>
 			<VolumesTable volumes={volumes.items.value} collection={volumes} fill onCreate={create} />

@@ -3,7 +3,7 @@
 import { Monitor } from "lucide-preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import { useCollection } from "../../api/use.ts";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
@@ -117,7 +117,7 @@ function VmCreateForm() {
 							))}
 							<FormError form={form} title={t.failed} />
 							<div class="vm-create__buttons">
-								<SubmitButton form={form} obstacle={roleObstacle("vmCreate")}>
+								<SubmitButton form={form} obstacle={obstacleTo("vmCreate")}>
 									{t.submit}
 								</SubmitButton>
 								<Button href={href("vms")}>{common.cancel}</Button>

@@ -1,7 +1,7 @@
 /** Looking inside: the serial log and the domain as libvirt has it. */
 import { RefreshCw, ScrollText } from "lucide-preact";
 import { read } from "../../api/call.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Vm } from "../../api/types.ts";
 import { type Query, useQuery } from "../../api/use.ts";
 import { Button } from "../../components/button.tsx";
@@ -15,7 +15,7 @@ import { vm as t } from "../../strings/vm.ts";
 const tailBytes = 256 * 1024;
 
 export function LogTab({ vm }: { vm: Vm }) {
-	const obstacle = roleObstacle("vmSerialLogGet");
+	const obstacle = obstacleTo("vmSerialLogGet");
 	const log = useQuery(vm.id, async (signal) =>
 		obstacle
 			? ""
@@ -31,7 +31,7 @@ export function LogTab({ vm }: { vm: Vm }) {
 }
 
 export function XmlTab({ vm }: { vm: Vm }) {
-	const obstacle = roleObstacle("vmDomainXmlGet");
+	const obstacle = obstacleTo("vmDomainXmlGet");
 	const xml = useQuery(`${vm.id}-${vm.generation}`, async (signal) =>
 		obstacle ? "" : read("vmDomainXmlGet", { id: vm.id, signal }),
 	);

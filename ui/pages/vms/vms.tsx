@@ -4,7 +4,7 @@ import { Monitor, Play, Plus } from "lucide-preact";
 import { useMemo } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { cluster, live } from "../../api/live/live.ts";
-import { roleObstacle } from "../../api/session.ts";
+import { obstacleTo } from "../../api/session.ts";
 import type { Vm } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { StateBadge, Tags, WarningMark } from "../../components/badge.tsx";
@@ -181,7 +181,7 @@ export default function VmsPage() {
 			icon={resourceIcons.vm}
 			fill
 			primary={[
-				{ id: "create", label: t.create, icon: Plus, href: href("vmCreate"), obstacle: roleObstacle("vmCreate") },
+				{ id: "create", label: t.create, icon: Plus, href: href("vmCreate"), obstacle: obstacleTo("vmCreate") },
 			]}
 		>
 			<DataTable
@@ -211,11 +211,11 @@ function NoVms() {
 	const demo = cluster.value?.demoAvailable === true;
 	return (
 		<EmptyState icon={Monitor} title={t.emptyTitle} text={demo ? t.emptyTextDemo : t.emptyText}>
-			<Button kind="primary" icon={Plus} href={href("vmCreate")} obstacle={roleObstacle("vmCreate")}>
+			<Button kind="primary" icon={Plus} href={href("vmCreate")} obstacle={obstacleTo("vmCreate")}>
 				{t.create}
 			</Button>
 			{demo && (
-				<Button icon={Play} obstacle={roleObstacle("vmCreateDemo")} onClick={() => void startDemo(route)}>
+				<Button icon={Play} obstacle={obstacleTo("vmCreateDemo")} onClick={() => void startDemo(route)}>
 					{t.demo}
 				</Button>
 			)}
