@@ -55,7 +55,7 @@ function AdoptText({ changes }: { changes: readonly string[] }) {
 			<p>{t.adoptText}</p>
 			<p>{changes.length > 0 ? t.adoptChanges : t.adoptSame}</p>
 			{changes.length > 0 && (
-				<ul>
+				<ul class="bullets">
 					{changes.map((change) => (
 						<li key={change}>{change}</li>
 					))}
