@@ -95,9 +95,9 @@ function ask({ connection }: Dialled, csr: Uint8Array, options: JoinOptions): Pr
 	return new Promise((resolve, reject) => {
 		const settle = (result: Joined | Error) => {
 			timer.cancel();
-			connection.end({ code: "closing", message: "Done." });
 			if (result instanceof Error) reject(result);
 			else resolve(result);
+			connection.end({ code: "closing", message: "Done." });
 		};
 		const late: Close = { code: "timeout", message: `The cluster did not answer within ${limitMs} ms.` };
 		const timer = clock.schedule(limitMs, () => settle(new PeerError(late, true)));

@@ -35,8 +35,8 @@ export function openStream(
 	return new Promise((resolve, reject) => {
 		const fail = (error: Error) => {
 			timer.cancel();
-			connection.end(done);
 			reject(error);
+			connection.end(done);
 		};
 		const timer = clock.schedule(timeoutMs, () => fail(new AppError("timeout", "The other node did not answer.")));
 		connection.handle(["streamAccept", "streamAbort"], {

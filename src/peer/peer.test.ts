@@ -1,0 +1,218 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Message } from "../raft/messages.ts";
+import type { Close } from "./peer-error.ts";
+import type { RaftLinkStatus } from "./raft-link.ts";
+import {
+	authority,
+	closeAll,
+	clusterId,
+	heartbeat,
+	introduce,
+	strangeAuthority,
+	type TestNode,
+	testId,
+	testIdentity,
+	testNode,
+	until,
+} from "./test-peers.ts";
+
+afterEach(closeAll);
+
+const linkOf = ({ node }: TestNode, number: number): RaftLinkStatus | undefined =>
+	node.status().find(({ nodeId }) => nodeId === testId(number))?.link;
+const stateOf = (from: TestNode, to: number): string | undefined => linkOf(from, to)?.state;
+const lastClose = (from: TestNode, to: number): Close | null => linkOf(from, to)?.lastClose ?? null;
+const connected = (from: TestNode, to: number): Promise<void> => until(() => stateOf(from, to) === "connected");
+
+describe("messages of Raft", () => {
+	test("arrive at the node they are for, in order", async () => {
+		const [a, b] = [await testNode(1), await testNode(2)];
+		introduce(a, b);
+		for (let round = 0; round < 100; round++) a.node.sendRaft(heartbeat(1, 2, round));
+		b.node.sendRaft(heartbeat(2, 1, 7));
+		await Promise.all([b.heard(100), a.heard(1)]);
+		expect(b.messages.map((message) => (message as { round: number }).round)).toEqual([...Array(100).keys()]);
+		expect(a.messages).toEqual([heartbeat(2, 1, 7)]);
+		await connected(a, 2);
+		const [status] = a.node.status();
+		expect(status?.peer).toMatchObject({ nodeName: "node-2", build: "test", version: 1, features: ["base"] });
+		expect(status?.link).toMatchObject({ sent: 100, queuedMessages: 0, failures: 0 });
+		await until(() => a.node.status()[0]?.link.rttMs !== null);
+		expect(a.node.status()[0]?.incoming.raft).toBe(1);
+	});
+
+	test("an entry of 32 MiB passes", async () => {
+		const [a, b] = [await testNode(1), await testNode(2)];
+		introduce(a, b);
+		const data = new Uint8Array(32 * 1024 * 1024).fill(5);
+		const header = { clusterId, from: testId(1), to: testId(2), term: 3 };
+		const entries = [{ index: 9, term: 3, kind: "command" as const, data }];
+		a.node.sendRaft({ ...header, type: "append", previousIndex: 8, previousTerm: 3, commit: 8, entries });
+		await b.heard(1);
+		const [message] = b.messages as [Extract<Message, { type: "append" }>];
+		expect(Buffer.from(message.entries[0]?.data ?? []).equals(Buffer.from(data))).toBe(true);
+	});
+
+	for (const [what, forged] of [
+		["in the name of another node", heartbeat(3, 2, 1)],
+		["of another cluster", { ...heartbeat(1, 2, 1), clusterId: testId(9) }],
+	] as const)
+		test(`${what} end the connection and reach nobody`, async () => {
+			const [a, b] = [await testNode(1), await testNode(2)];
+			introduce(a, b);
+			a.node.sendRaft(forged);
+			await until(() => lastClose(a, 2)?.code === "protocol");
+			a.node.sendRaft(heartbeat(1, 2, 2));
+			await b.heard(1);
+			expect(b.messages).toEqual([heartbeat(1, 2, 2)]);
+		});
+});
+
+describe("a node is refused, and told why", () => {
+	const expectRefused = async (code: string, a: TestNode) => {
+		await until(() => lastClose(a, 2)?.code === code, code);
+		expect(stateOf(a, 2)).not.toBe("connected");
+	};
+
+	test("with a certificate of another CA", async () => {
+		const trusted = [authority, strangeAuthority];
+		const a = await testNode(1, { identity: await testIdentity(1, { by: strangeAuthority, trusted }) });
+		const b = await testNode(2);
+		introduce(a, b);
+		await expectRefused("bad-certificate", a);
+	});
+
+	test("when the other's certificate is of another CA, before it has said anything", async () => {
+		const a = await testNode(1);
+		const b = await testNode(2, { identity: await testIdentity(2, { by: strangeAuthority }) });
+		introduce(a, b);
+		await expectRefused("bad-certificate", a);
+		expect(b.node.status()[0]?.peer).toBeNull();
+	});
+
+	test("when another node is at the address", async () => {
+		const [a, b, c] = [await testNode(1), await testNode(2), await testNode(3)];
+		a.node.setMembership([{ nodeId: testId(2), addresses: [c.address] }], []);
+		await expectRefused("other-node", a);
+		// Its second address is tried, too.
+		b.node.setMembership([{ nodeId: testId(1), addresses: [a.address] }], []);
+		a.node.setMembership([{ nodeId: testId(2), addresses: [c.address, b.address] }], []);
+		await connected(a, 2);
+	});
+
+	test("when it was removed: whoever it asks says so", async () => {
+		const [a, b] = [await testNode(1), await testNode(2)];
+		introduce(a, b);
+		await connected(a, 2);
+		b.node.setMembership([{ nodeId: testId(2), addresses: [b.address] }], [testId(1)]);
+		await expectRefused("removed-node", a);
+		await expect(a.node.call(testId(2), "x", new Uint8Array(0), { timeoutMs: 2000 })).rejects.toMatchObject({
+			close: "removed-node",
+			sent: false,
+		});
+	});
+
+	test("when it is not known (yet), and connected once it is", async () => {
+		const [a, b] = [await testNode(1), await testNode(2)];
+		a.node.setMembership([{ nodeId: testId(2), addresses: [b.address] }], []);
+		await expectRefused("unknown-node", a);
+		introduce(a, b);
+		await connected(a, 2);
+	});
+
+	test("without a common version", async () => {
+		const [a, b] = [await testNode(1, { versions: { min: 2, max: 3 } }), await testNode(2)];
+		introduce(a, b);
+		await expectRefused("no-common-version", a);
+		expect(lastClose(a, 2)?.message).toContain("versions 1 to 1");
+	});
+
+	test("of another cluster whose CA it also has", async () => {
+		const a = await testNode(1, { identity: await testIdentity(1, { cluster: testId(0xd) }) });
+		const b = await testNode(2);
+		introduce(a, b);
+		await expectRefused("bad-certificate", a);
+	});
+});
+
+test("a second process with the same id is refused while the first is connected", async () => {
+	const b = await testNode(2);
+	const identity = await testIdentity(1);
+	const first = await testNode(1, { identity });
+	introduce(first, b);
+	await connected(first, 2);
+	const copy = await testNode(1, { identity });
+	copy.node.setMembership([{ nodeId: testId(2), addresses: [b.address] }], []);
+	await until(() => lastClose(copy, 2)?.code === "duplicate-node");
+	expect(stateOf(first, 2)).toBe("connected");
+	await first.node.close();
+	await connected(copy, 2);
+});
+
+test("the link comes back after the peer restarts on the same port", async () => {
+	const [a, b] = [await testNode(1), await testNode(2)];
+	introduce(a, b);
+	await connected(a, 2);
+	await b.node.close();
+	await until(() => stateOf(a, 2) !== "connected");
+	expect(lastClose(a, 2)).toMatchObject({ code: "closing" });
+	const again = await testNode(2, { port: b.address.port });
+	introduce(a, again);
+	await connected(a, 2);
+	a.node.sendRaft(heartbeat(1, 2, 5));
+	await again.heard(1);
+});
+
+test("what all members can do is known once all were heard of", async () => {
+	const [a, b, c] = [await testNode(1), await testNode(2), await testNode(3, { features: [] })];
+	introduce(a, b);
+	await until(() => a.node.everybodyHas("base"));
+	expect(a.node.everybodyHas("else")).toBe(false);
+	introduce(a, b, c);
+	expect(a.node.everybodyHas("base")).toBe(false);
+	await connected(a, 3);
+	expect(a.node.everybodyHas("base")).toBe(false);
+});
+
+describe("a new certificate", () => {
+	test("is used for new connections, and messages go on meanwhile", async () => {
+		const [a, b] = [await testNode(1), await testNode(2)];
+		introduce(a, b);
+		let round = 0;
+		const sending = setInterval(() => a.node.sendRaft(heartbeat(1, 2, round++)), 1);
+		await b.heard(50);
+		const before = a.node.identity.fingerprint;
+		a.node.setIdentity(await testIdentity(1));
+		b.node.setIdentity(await testIdentity(2));
+		expect(a.node.identity.fingerprint).not.toBe(before);
+		await b.heard(b.messages.length + 300);
+		clearInterval(sending);
+		await until(() => b.messages.length === round);
+		const rounds = b.messages.map((message) => (message as { round: number }).round);
+		expect(rounds.sort((x, y) => x - y)).toEqual([...Array(round).keys()]);
+		expect(stateOf(a, 2)).toBe("connected");
+	});
+
+	test("of a new CA, by way of trusting both", async () => {
+		const both = [authority, strangeAuthority];
+		const [a, b] = [await testNode(1), await testNode(2)];
+		introduce(a, b);
+		await until(() => stateOf(a, 2) === "connected" && stateOf(b, 1) === "connected");
+		const steps: Parameters<typeof testIdentity>[1][] = [
+			{ by: authority, trusted: both },
+			{ by: strangeAuthority, trusted: both },
+			{ by: strangeAuthority, trusted: [strangeAuthority] },
+		];
+		for (const step of steps)
+			for (const [number, one, other] of [
+				[1, a, b],
+				[2, b, a],
+			] as const) {
+				one.node.setIdentity(await testIdentity(number, step));
+				const seen = other.messages.length;
+				one.node.sendRaft(heartbeat(number, 3 - number, 1));
+				await other.heard(seen + 1);
+			}
+		expect(await a.node.call(testId(2), "echo", Uint8Array.of(1), { timeoutMs: 2000 })).toEqual(Uint8Array.of(1));
+	});
+});
