@@ -99,6 +99,16 @@ describe("a wall clock that jumps", () => {
 		await store.close();
 	});
 
+	test("that is wrong before there was any upkeep deletes nothing", async () => {
+		const { clock, store, start, counts, hours } = await begin();
+		clock.jump(yearMs);
+		const stop = start();
+		await hours(20);
+		expect(counts()).toEqual([1, 1]);
+		stop();
+		await store.close();
+	});
+
 	test("that is wrong at a start deletes nothing, however often the node starts", async () => {
 		const { clock, store, start, counts, hours } = await begin();
 		const first = start();

@@ -70,7 +70,7 @@ export interface StoreReader {
 	lastEventId(): string;
 	/** The answer that an idempotency key of this requester got, if any. */
 	idempotent(requesterKey: string): EarlierAnswer | null;
-	/** The time by which the last `prune` was planned; null before the first. */
+	/** The time by which the last `prune` was planned; before the first, that of the newest record; null without any. */
 	upkeepTimeMs(): number | null;
 	readonly appliedIndex: number;
 }

@@ -96,7 +96,9 @@ export class SqliteReader implements StoreReader {
 	}
 
 	upkeepTimeMs(): number | null {
-		const time = this.state.meta("upkeepTime");
+		const newest = (table: string, column: string) =>
+			this.state.row<{ time: string }>(`SELECT ${column} AS time FROM ${table} ORDER BY ${column} DESC LIMIT 1`)?.time;
+		const time = this.state.meta("upkeepTime") ?? newest("audit", "time") ?? newest("task", "created_at") ?? null;
 		return time === null ? null : Date.parse(String(time));
 	}
 
