@@ -1,7 +1,9 @@
 /** Bits that flip in state and snapshots: noticed, nothing is lost, and the advice that is given works. */
+import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { cpSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { toAppError } from "../lib/errors.ts";
 import { type Logger, silentLogger } from "../lib/log.ts";
 import { fixtureCluster } from "../testing/fixtures.ts";
 import { flipText, StoreFolder, until } from "../testing/store-folder.ts";
@@ -123,4 +125,47 @@ test("a start after a crash looks at all of it, one after an orderly end at ever
 	expect(await Bun.file(seal).exists()).toBe(true);
 	flipText(folder.paths.state, '"name":"user-7"');
 	await expectRefusal();
+});
+
+test("in SQLite's own write-ahead log after a crash: what it makes of old and new pages is refused, or made up for", async () => {
+	await folder.fill(300);
+	const { store, system } = await folder.open({ policy: { checkpointBytes: Number.MAX_SAFE_INTEGER } });
+	await folder.addUsers(system, 300, 60);
+	// A reader holds the checkpoint back: the first half of the log is in the database, and all of it is in the log.
+	const reader = new Database(folder.paths.state);
+	reader.run("BEGIN");
+	reader.query("SELECT count(*) FROM user").get();
+	await folder.addUsers(system, 360, 30);
+	const checkpointing = new Database(folder.paths.state);
+	checkpointing.run("PRAGMA wal_checkpoint(PASSIVE)");
+	const crashed = join(folder.folder, "crashed");
+	cpSync(folder.dataDir, crashed, { recursive: true });
+	for (const database of [reader, checkpointing]) database.close();
+	await folder.close(store);
+	const good = folder.dump();
+
+	const outcomes: string[] = [];
+	for (const place of [0.02, 0.1, 0.3, 0.6, 0.9]) {
+		folder.dataDir = join(folder.folder, `crash-${place}`);
+		cpSync(crashed, folder.dataDir, { recursive: true });
+		const wal = `${folder.paths.state}-wal`;
+		const bytes = readFileSync(wal);
+		const position = Math.floor(bytes.length * place);
+		bytes[position] = (bytes[position] ?? 0) ^ 1;
+		writeFileSync(wal, bytes);
+		const start = () => folder.open().then(({ store: opened }) => folder.close(opened));
+		const outcome = await start().then(
+			() => "made up for",
+			(error: unknown) => toAppError(error).code,
+		);
+		outcomes.push(outcome);
+		if (outcome === "corrupt") {
+			folder.moveAway("state.db");
+			await start();
+		}
+		expect(folder.dump()).toBe(good);
+	}
+	// The first places are before the pages that the database has by now.
+	expect(outcomes[0]).toBe("corrupt");
+	expect(outcomes.at(-1)).toBe("made up for");
 });
