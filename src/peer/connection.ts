@@ -110,13 +110,14 @@ export class Connection {
 	}
 
 	/** False when it has ended; then nothing was sent. */
-	send(name: FrameName, payload: Uint8Array): boolean {
+	send(name: FrameName, ...payload: readonly Uint8Array[]): boolean {
 		if (this.#close !== null) return false;
-		if (this.#socket.writableLength + payload.length > this.#maxQueuedBytes) {
+		const frame = encodeFrame(name, ...payload);
+		if (this.#socket.writableLength + frame.length > this.#maxQueuedBytes) {
 			this.fail({ code: "slow", message: "It does not take what it is sent." });
 			return false;
 		}
-		this.#write(encodeFrame(name, payload));
+		this.#write(frame);
 		return true;
 	}
 

@@ -61,11 +61,17 @@ export const maxPayloadBytes: Readonly<Record<FrameName, number>> = {
 export type Frame = { name: FrameName; payload: Uint8Array };
 export type FrameFault = "bad-preface" | "unexpected-type" | "too-large";
 
-export function encodeFrame(name: FrameName, payload: Uint8Array): Uint8Array {
-	const bytes = new Uint8Array(headerBytes + payload.length);
-	new DataView(bytes.buffer).setUint32(0, payload.length);
+/** The payload may be given in parts: what is large is copied once. */
+export function encodeFrame(name: FrameName, ...parts: readonly Uint8Array[]): Uint8Array {
+	const length = parts.reduce((sum, part) => sum + part.length, 0);
+	const bytes = Buffer.allocUnsafeSlow(headerBytes + length);
+	bytes.writeUInt32BE(length);
 	bytes[4] = frameTypes[name];
-	bytes.set(payload, headerBytes);
+	let at = headerBytes;
+	for (const part of parts) {
+		bytes.set(part, at);
+		at += part.length;
+	}
 	return bytes;
 }
 

@@ -216,3 +216,64 @@ describe("a new certificate", () => {
 		expect(await a.node.call(testId(2), "echo", Uint8Array.of(1), { timeoutMs: 2000 })).toEqual(Uint8Array.of(1));
 	});
 });
+
+test("a snapshot goes on a connection of its own, in small steps both ways", async () => {
+	const received: string[] = [];
+	const b = await testNode(2, {
+		handlers: {
+			onSnapshot: (channel) =>
+				channel.handle({
+					onMessage(message) {
+						received.push(message.type);
+						const { snapshot } = message;
+						if (message.type === "offer") channel.send({ type: "want", snapshot, offset: 0 });
+						else channel.send({ type: "have", snapshot, offset: message.data.length });
+					},
+					onClose: ({ code }) => received.push(code),
+				}),
+		},
+	});
+	const a = await testNode(1);
+	introduce(a, b);
+	const channel = await a.node.openSnapshot(testId(2));
+	const answers: string[] = [];
+	const had = Promise.withResolvers<void>();
+	const configuration = { voters: [testId(1)], witnesses: [], learners: [], removed: [] };
+	const meta = { index: 5, term: 1, configuration: { index: 0, configuration } };
+	const data = new Uint8Array(1024 * 1024).fill(1);
+	channel.handle({
+		onMessage(message) {
+			answers.push(message.type);
+			if (message.type === "want") channel.send({ type: "chunk", snapshot: "s", offset: 0, data, crc: 1 });
+			if (message.type === "have" && message.offset === data.length) had.resolve();
+		},
+		onClose() {},
+	});
+	const header = { clusterId, from: testId(1), to: testId(2), term: 1 };
+	channel.send({ type: "offer", snapshot: "s", ...header, meta, sizeBytes: data.length, crc: 1 });
+	await had.promise;
+	channel.end();
+	await until(() => received.length === 3);
+	expect([answers, received]).toEqual([
+		["want", "have"],
+		["offer", "chunk", "closing"],
+	]);
+});
+
+test("a bug of a handler costs one connection, which is made again", async () => {
+	let broken = true;
+	const heard: Message[] = [];
+	const onRaftMessage = (message: Message) => {
+		if (broken) throw new Error("bug");
+		heard.push(message);
+	};
+	const [a, b] = [await testNode(1), await testNode(2, { handlers: { onRaftMessage } })];
+	introduce(a, b);
+	await connected(a, 2);
+	a.node.sendRaft(heartbeat(1, 2, 1));
+	await until(() => lastClose(a, 2) !== null);
+	broken = false;
+	await connected(a, 2);
+	a.node.sendRaft(heartbeat(1, 2, 2));
+	await until(() => heard.length === 1);
+});

@@ -26,7 +26,7 @@ import type { Logger } from "../lib/log.ts";
 import { type Random, randomHex } from "../lib/random.ts";
 import { MiB } from "../lib/units.ts";
 import type { Message } from "../raft/messages.ts";
-import type { Address } from "./address.ts";
+import { type Address, formatAddress } from "./address.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import { type Connection, calmPace, raftPace } from "./connection.ts";
 import { type Dialled, dial, dialAny } from "./dial.ts";
@@ -164,7 +164,7 @@ export class PeerNode {
 		for (const member of others) {
 			const known = this.#remotes.get(member.nodeId);
 			if (known === undefined) this.#remotes.set(member.nodeId, this.#newRemote(member));
-			else {
+			else if (!sameAddresses(known.member, member)) {
 				known.member = member;
 				known.link.wake();
 				known.requests.wake();
@@ -331,6 +331,9 @@ export class PeerNode {
 		else serveJoin(accepted, { handler: handlers.join, clock, logger });
 	}
 }
+
+const sameAddresses = (a: PeerMember, b: PeerMember): boolean =>
+	a.addresses.map(formatAddress).join() === b.addresses.map(formatAddress).join();
 
 const closing: Close = { code: "closing", message: "The node is stopping." };
 const notNeeded: Close = { code: "closing", message: "The node is no member any more." };

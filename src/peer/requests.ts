@@ -188,8 +188,10 @@ export class RequestClient {
 	}
 
 	#lost(connection: Connection, close: Close): void {
-		if (this.#connection === connection) this.#connection = null;
-		this.#failAll(close, (pending) => pending.connection === connection);
+		const current = this.#connection === connection;
+		if (current) this.#connection = null;
+		// Those that were waiting for it, too; but not those that wait for one that replaces it.
+		this.#failAll(close, (pending) => pending.connection === connection || (current && pending.connection === null));
 	}
 
 	#failAll(close: Close, which: (pending: Pending) => boolean): void {

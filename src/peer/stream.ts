@@ -19,7 +19,6 @@ import type { Connection } from "./connection.ts";
 import type { Frame } from "./frame.ts";
 import type { Peer } from "./hello.ts";
 import { type Close, PeerError } from "./peer-error.ts";
-import { asBytes } from "./requests.ts";
 import { decoded, decodeError, encoded, encodeError } from "./wire.ts";
 
 export const windowBytes = MiB;
@@ -106,7 +105,7 @@ export class PeerStream {
 			const part = rest.subarray(0, Math.min(this.#credit, maxDataBytes));
 			this.#credit -= part.length;
 			rest = rest.subarray(part.length);
-			this.#connection.send("streamData", encoded(StreamDataSchema, { data: asBytes(part) }));
+			this.#connection.send("streamData", dataField(part.length), part);
 		}
 	}
 
@@ -226,6 +225,14 @@ export class PeerStream {
 		this.#wakeReader?.();
 		this.#wakeWriter?.();
 	}
+}
+
+/** StreamData{data} as protobuf writes it, up to where the data begins: it is large, and not copied for that. */
+function dataField(length: number): Uint8Array {
+	const bytes = [0x0a];
+	let rest = length;
+	for (; rest >= 0x80; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
+	return Uint8Array.from([...bytes, rest]);
 }
 
 export const done: Close = { code: "closing", message: "Done." };
