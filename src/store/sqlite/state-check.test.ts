@@ -4,18 +4,27 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { toAppError } from "../../lib/errors.ts";
-import { silentLogger } from "../../lib/log.ts";
-import { commandArbitrary } from "../../testing/command-arbitrary.ts";
 import { dumpState } from "../../testing/dump-state.ts";
-import { fixtureCluster, fixtureId, fixtureSession, fixtureToken, fixtureUser } from "../../testing/fixtures.ts";
-import { encodeCommand } from "../codec.ts";
-import type { Command, CommandBody } from "../command.ts";
-import { StateMachine } from "../state-machine.ts";
+import {
+	fixtureClusterObject,
+	fixtureId,
+	fixtureImage,
+	fixtureNetwork,
+	fixtureNode,
+	fixturePool,
+	fixtureSession,
+	fixtureTask,
+	fixtureTime,
+	fixtureToken,
+	fixtureUser,
+	fixtureVm,
+	fixtureVolume,
+} from "../../testing/fixtures.ts";
 import { openStateFile } from "./database.ts";
 import { migrate, migrations } from "./migrations.ts";
 import { checkStateFile, isSealed, sealStateFile } from "./state-check.ts";
+import type { StateDatabase } from "./state-database.ts";
 import { stateDigest } from "./state-digest.ts";
 
 let folder: string;
@@ -26,44 +35,56 @@ let snapshot: string;
 let path: string;
 let written: string;
 
-const system = (body: CommandBody, number: number): Command => ({
-	id: fixtureId(0x40000000 + number),
-	timeMs: Date.UTC(2026, 0, 1),
-	requester: { kind: "system", id: null, name: "system" },
-	remoteAddress: null,
-	operation: "system",
-	idempotencyKey: null,
-	credential: null,
-	body,
-});
+const count = 40;
 
-/** Something in every table. */
+/** Rows in every table, whatever the rules say: some of each, one of them called gamma. */
 function fill(file: string): void {
 	const database = openStateFile(file);
-	const userId = fixtureId(0x700);
-	const bodies: CommandBody[] = [
-		{ kind: "userCreate", user: fixtureUser({ id: userId, name: "delta", role: "admin" }), passwordHash: "$x" },
-		{ kind: "sessionCreate", session: fixtureSession({ id: fixtureId(0x701), userId }), secretHash: "s".repeat(32) },
-		{ kind: "tokenCreate", token: fixtureToken({ id: fixtureId(0x702), userId }), secretHash: "t".repeat(32) },
-		...["alpha", "beta", "gamma"].map(
-			(name, at): CommandBody => ({
-				kind: "userCreate",
-				user: fixtureUser({ id: fixtureId(0x800 + at), name }),
-				passwordHash: "$x",
-			}),
-		),
-	];
-	const commands = [
-		system(fixtureCluster(), 0),
-		...fc.sample(commandArbitrary, { numRuns: 400, seed: 20_260_101 }),
-		...bodies.map((body, at) => system(body, at + 1)),
-	];
-	const entries = commands.map((command, at) => ({ index: at + 1, term: 3, data: encodeCommand(command) }));
-	const machine = new StateMachine(database, silentLogger);
-	for (let at = 0; at < entries.length; ) at += machine.apply(entries.slice(at)).appliedCount;
+	database.transaction(() => {
+		database.insert("cluster", fixtureClusterObject());
+		database.insert("node", fixtureNode());
+		database.insert("pool", fixturePool());
+		database.insert("network", fixtureNetwork());
+		for (let number = 0; number < count; number++) insertSome(database, number);
+		database.setApplied(407, 3);
+	});
+	// Pages that are free, and rows that have moved.
+	database.transaction(() => {
+		for (let number = 0; number < count; number += 5) database.delete("image", idOf(6, number));
+	});
 	written = dumpState(database.database);
 	database.database.run("VACUUM INTO ?", [snapshot]);
 	database.close();
+}
+
+const idOf = (table: number, number: number): string => fixtureId(0x1000 * table + number);
+
+function insertSome(database: StateDatabase, number: number): void {
+	const id = (table: number) => idOf(table, number);
+	const name = number === 7 ? "gamma" : `name-${number}`;
+	const user = fixtureUser({ id: id(1), name });
+	database.insert("user", user);
+	database.setPasswordHash(user.id, `$argon2id$${number}`);
+	database.insert("session", fixtureSession({ id: id(2), userId: user.id }));
+	database.setSecretHash("session", id(2), `session-${number}`);
+	database.insert("token", fixtureToken({ id: id(3), userId: user.id, name }));
+	database.setSecretHash("token", id(3), `token-${number}`);
+	database.insert(
+		"vm",
+		fixtureVm({ id: id(4), name, tags: ["one", `tag-${number}`], description: "ä".repeat(number * 40) }),
+	);
+	database.insert("volume", fixtureVolume({ id: id(5), name, vmId: id(4) }));
+	database.insert("image", fixtureImage({ id: id(6), name, description: "x".repeat(3000) }));
+	database.insert("task", fixtureTask("vm.start", { kind: "vm", id: id(4), name }, { id: id(7) }));
+	const requester = { kind: "user", id: user.id, name } as const;
+	database.insertAudit({
+		...{ id: id(8), time: fixtureTime, requester, remoteAddress: null, operation: "vmStart", outcome: "accepted" },
+		...{ targets: [{ kind: "vm", id: id(4), name }], errorCode: null },
+	});
+	database.insertCommandResult(number + 1, id(9), "{}");
+	database.insertEvent(number + 1, 0, JSON.stringify({ id: `${number + 1}.0`, name }));
+	const key = { operation: "vmCreate", subject: "s", timeMs: number, result: "{}" };
+	database.setIdempotencyRow(`user/${number}`, number + 1, key);
 }
 
 beforeAll(() => {
