@@ -11,13 +11,55 @@ import type { LogFile, LogFiles } from "../store/log/files.ts";
 
 export type FileOperation = "append" | "sync" | "truncate" | "open" | "rename" | "remove" | "syncDirectory";
 
-type Content = { current: Uint8Array; durable: Uint8Array; sizes: number[] };
+/** `sizes`: those that the file had since the last sync. */
+type Content = { current: Bytes; durable: Bytes; sizes: number[] };
 type DirectoryChange = { name: string; content: Content | null };
 
 /** What an operation does instead of its work: fail with an I/O error, or the process is gone in the middle of it. */
 export type Fault = "io-error" | "crash";
 
 const sectorBytes = 512;
+
+/**
+ * Bytes that grow at their end. A copy shares the memory until what it holds would be written over, so that a log of
+ * megabytes is not copied at each write.
+ */
+class Bytes {
+	length: number;
+	#memory: Uint8Array;
+	/** What may not be written over: a copy has it. */
+	#shared = 0;
+
+	constructor(bytes: Uint8Array = new Uint8Array()) {
+		this.#memory = bytes;
+		this.length = bytes.length;
+	}
+
+	get view(): Uint8Array {
+		return this.#memory.subarray(0, this.length);
+	}
+
+	append(data: Uint8Array): void {
+		const end = this.length + data.length;
+		if (end > this.#memory.length || this.length < this.#shared) {
+			const memory = new Uint8Array(Math.max(end, 2 * this.length));
+			memory.set(this.view);
+			this.#memory = memory;
+			this.#shared = 0;
+		}
+		this.#memory.set(data, this.length);
+		this.length = end;
+	}
+
+	truncate(length: number): void {
+		this.length = Math.min(this.length, length);
+	}
+
+	share(): Bytes {
+		this.#shared = Math.max(this.#shared, this.length);
+		return new Bytes(this.view);
+	}
+}
 
 export class MemoryFiles implements LogFiles {
 	/** Called before each operation that changes something; counts them, too. */
@@ -38,7 +80,7 @@ export class MemoryFiles implements LogFiles {
 		if (mode === "create") {
 			this.before("open");
 			if (content) throw new AppError("storage", `${name} exists`);
-			content = { current: new Uint8Array(), durable: new Uint8Array(), sizes: [] };
+			content = { current: new Bytes(), durable: new Bytes(), sizes: [] };
 			this.#change({ name, content });
 		}
 		if (!content) throw new AppError("storage", `${name} does not exist`);
@@ -70,11 +112,13 @@ export class MemoryFiles implements LogFiles {
 	bytes(name: string): Uint8Array {
 		const content = this.#current.get(name);
 		if (!content) throw new Error(`${name} does not exist`);
-		return content.current;
+		return content.current.view;
 	}
 
 	usedBytes(): number {
-		return [...this.#current.values()].reduce((bytes, content) => bytes + content.current.length, 0);
+		let bytes = 0;
+		for (const content of this.#current.values()) bytes += content.current.length;
+		return bytes;
 	}
 
 	/** What the next start finds. `random` gives numbers in [0, 1); a power cut keeps less than the end of a process. */
@@ -88,11 +132,15 @@ export class MemoryFiles implements LogFiles {
 				else names.delete(name);
 			}
 		for (const [name, content] of names) {
-			const current = kind === "process-end" ? content.current.slice() : torn(content, random);
-			next.#current.set(name, { current, durable: current, sizes: [] });
+			const left = kind === "process-end" ? content.current.view.slice() : torn(content, random);
+			next.#current.set(name, { current: new Bytes(left), durable: new Bytes(left), sizes: [] });
 		}
 		next.#durable = new Map(next.#current);
 		return next;
+	}
+
+	freeBytes(): number {
+		return Math.max(0, this.capacityBytes - this.usedBytes());
 	}
 
 	#change(change: DirectoryChange): void {
@@ -134,12 +182,13 @@ class MemoryFile implements LogFile {
 
 	async append(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
 		this.#files.before("append");
-		const space = Math.max(0, this.#files.capacityBytes - this.#files.usedBytes());
+		const { capacityBytes } = this.#files;
+		const space = capacityBytes === Number.POSITIVE_INFINITY ? capacityBytes : this.#files.freeBytes();
 		if (space < data.length + keepFreeBytes && keepFreeBytes > 0)
 			throw new AppError("no-space", "The disk is nearly full.");
 		const written = data.subarray(0, Math.min(data.length, space));
 		this.#content.sizes.push(this.sizeBytes);
-		this.#content.current = new Uint8Array(Buffer.concat([this.#content.current, written]));
+		this.#content.current.append(written);
 		this.#files.checkAlive();
 		if (written.length < data.length) throw new AppError("no-space", "The disk is full.");
 	}
@@ -152,19 +201,19 @@ class MemoryFile implements LogFile {
 	async sync(): Promise<void> {
 		this.#files.before("sync");
 		this.#files.checkAlive();
-		this.#content.durable = this.#content.current.slice();
+		this.#content.durable = this.#content.current.share();
 		this.#content.sizes = [];
 	}
 
 	async read(offset: number, length: number): Promise<Uint8Array> {
 		this.#files.checkAlive();
-		return this.#content.current.slice(offset, offset + length);
+		return this.#content.current.view.slice(offset, offset + length);
 	}
 
 	async truncate(sizeBytes: number): Promise<void> {
 		this.#files.before("truncate");
 		this.#content.sizes.push(this.sizeBytes);
-		this.#content.current = this.#content.current.slice(0, sizeBytes);
+		this.#content.current.truncate(sizeBytes);
 		this.#files.checkAlive();
 	}
 
@@ -172,7 +221,10 @@ class MemoryFile implements LogFile {
 }
 
 /** What a power cut leaves of a file. */
-function torn({ current, durable, sizes }: Content, random: () => number): Uint8Array {
+function torn(content: Content, random: () => number): Uint8Array {
+	const { sizes } = content;
+	const current = content.current.view;
+	const durable = content.durable.view;
 	const candidates = [durable.length, current.length, ...sizes, Math.floor(random() * (current.length + 1))];
 	const size = candidates[Math.floor(random() * candidates.length)] ?? durable.length;
 	const result = new Uint8Array(Math.max(size, Math.min(durable.length, current.length)));

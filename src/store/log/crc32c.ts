@@ -20,8 +20,8 @@ function makeTables(): Uint32Array[] {
 	return all;
 }
 
-/** Of `data`, going on from `crc` of what came before (0 at the beginning). */
-export function crc32c(data: Uint8Array, crc = 0): number {
+/** Of `data` from `start` to `end`, going on from `crc` of what came before (0 at the beginning). */
+export function crc32c(data: Uint8Array, crc = 0, start = 0, end = data.length): number {
 	const [t0, t1, t2, t3, t4, t5, t6, t7] = tables as [
 		Uint32Array,
 		Uint32Array,
@@ -35,8 +35,8 @@ export function crc32c(data: Uint8Array, crc = 0): number {
 	const at = (table: Uint32Array, index: number): number => table[index] as number;
 	const byteAt = (position: number): number => data[position] as number;
 	let value = ~crc;
-	let position = 0;
-	const sliced = data.length - (data.length % 8);
+	let position = start;
+	const sliced = end - ((end - start) % 8);
 	while (position < sliced) {
 		const low =
 			value ^
@@ -52,7 +52,7 @@ export function crc32c(data: Uint8Array, crc = 0): number {
 			at(t0, byteAt(position + 7));
 		position += 8;
 	}
-	while (position < data.length) {
+	while (position < end) {
 		value = (value >>> 8) ^ at(t0, (value ^ byteAt(position)) & 0xff);
 		position += 1;
 	}

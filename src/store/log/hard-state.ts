@@ -1,16 +1,23 @@
 /**
- * Term and vote, which Raft must never forget: a file of one line, replaced as a whole and durable before anything
- * is sent. `{"term":3,"vote":"<node id>"} <CRC-32C of the JSON in hex>`.
+ * What Raft must never forget: term, vote, and how often this node's log was found damaged (raft/recovery.ts). A file of
+ * one line, replaced as a whole and durable before anything is sent:
+ * `{"term":3,"vote":"<node id>","recoveries":0,"recovering":false} <CRC-32C of the JSON in hex>`. The last two are missing
+ * in files of before there were clusters.
  */
 import { AppError } from "../../lib/errors.ts";
+import type { HardState } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
 import { crc32c } from "./crc32c.ts";
 import type { LogFiles } from "./files.ts";
 
-export type HardState = { term: number; vote: string | null };
+/** Recoveries and recovering are 0 and false when they are not given. */
+export type HardStateFields = Pick<HardState, "term" | "vote"> & Partial<HardState>;
 
 const fileName = "hard-state";
 const temporaryName = "hard-state.tmp";
+/** Terms and recoveries are counted one by one: more was made up. */
+const most = 2 ** 32 - 1;
+const maxIdLength = 64;
 
 /** Null when there is none; `corrupt` when it is damaged. */
 export async function readHardState(files: LogFiles): Promise<HardState | null> {
@@ -31,26 +38,35 @@ export async function readHardState(files: LogFiles): Promise<HardState | null> 
 	}
 }
 
-/** Durable when it resolves. */
-export async function writeHardState(files: LogFiles, state: HardState): Promise<void> {
-	const json = JSON.stringify({ term: state.term, vote: state.vote });
+/** Durable when it resolves. `no-space`: the old one is still there, and durable. */
+export async function writeHardState(files: LogFiles, state: HardStateFields): Promise<void> {
+	const { term, vote, recoveries = 0, recovering = false } = state;
+	const json = JSON.stringify({ term, vote, recoveries, recovering });
 	const file = await files.open(temporaryName, "create");
 	try {
 		await file.append(Buffer.from(`${json} ${checksum(json)}\n`));
 		await file.sync();
-	} finally {
+	} catch (error) {
 		await file.close();
+		if (error instanceof AppError && error.code === "no-space") await files.remove(temporaryName);
+		throw error;
 	}
+	await file.close();
 	await files.rename(temporaryName, fileName);
 	await files.syncDirectory();
 }
 
 const checksum = (json: string): string => crc32c(Buffer.from(json)).toString(16).padStart(8, "0");
 
+const isCount = (value: unknown): value is number =>
+	Number.isInteger(value) && Number(value) >= 0 && Number(value) <= most;
+
 function parse(text: string): HardState | null {
 	const match = /^(\{.*\}) ([0-9a-f]{8})\n$/.exec(text);
 	const json = match?.[1];
 	if (json === undefined || checksum(json) !== match?.[2]) return null;
-	const { term, vote } = JSON.parse(json) as HardState;
-	return Number.isSafeInteger(term) && term >= 0 && (vote === null || typeof vote === "string") ? { term, vote } : null;
+	const { term, vote, recoveries = 0, recovering = false } = JSON.parse(json) as HardStateFields;
+	if (!isCount(term) || !isCount(recoveries) || typeof recovering !== "boolean") return null;
+	if (vote !== null && (typeof vote !== "string" || vote.length === 0 || vote.length > maxIdLength)) return null;
+	return { term, vote, recoveries, recovering };
 }

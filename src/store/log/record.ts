@@ -1,65 +1,118 @@
 /**
  * The log's format on disk, all numbers little-endian.
  *
- *   segment  header, then records without gaps; the file's name is the index of its first record
- *   header   "LQXRLOG\n", version (u32), CRC-32C of version and first index (u32), first index (u64)
- *   record   length of the data (u32), CRC-32C of everything else in the record (u32), index (u64), term (u64),
- *            synced (u64), data
+ *   segment  header, then records without gaps
+ *   header   "LQXRLOG\n", version (u32), CRC-32C of version and all that follows (u32), first index (u64);
+ *            version 2 also: generation (u32), flags (u32; 1: begins anew), term of the entry before (u32), 0 (u32)
+ *   record   length of the data (u32), CRC-32C of everything else in the record (u32), index (u64), term (u32),
+ *            kind (u32; 0 command, 1 configuration), synced (u64), data
  *
  * `synced` is the last index that was durable when the record was written. It tells a torn tail from corruption: records
  * of one group commit may reach the disk in any order, so a bad one before a good one can be what a power cut leaves
  * of a commit that nobody was told of; but when a later record says that the bad one had been durable, data that was
- * acknowledged is damaged.
+ * acknowledged is damaged. That holds within one segment, which is why a log that is cut goes on in a new one
+ * (segment-log.ts): what a segment holds is never overwritten.
+ *
+ * Version 1 is what a log has that was never cut; its generation is 0. Kind was the upper half of the term, and 0.
  */
+import { assert } from "../../lib/assert.ts";
 import { AppError } from "../../lib/errors.ts";
+import type { Entry, EntryKind } from "../../raft/types.ts";
 import type { LogEntry } from "../apply/apply.ts";
 import { maxCommandBytes } from "../limits.ts";
 import { crc32c } from "./crc32c.ts";
 
+/** Of version 1, the shortest. */
 export const segmentHeaderBytes = 24;
+export const cutSegmentHeaderBytes = 40;
 export const recordHeaderBytes = 32;
 const magic = new TextEncoder().encode("LQXRLOG\n");
-const version = 1;
+const newestVersion = 2;
 /** More than any command; a length beyond it is damage. */
 export const maxRecordDataBytes = maxCommandBytes + 1024 * 1024;
+const kinds: readonly EntryKind[] = ["command", "configuration"];
+const highestTerm = 2 ** 32 - 1;
+const half = 2 ** 32;
+
+/**
+ * `generation`: how often the log had been cut. `anew`: nothing before this segment counts. `previousTerm`: of the entry
+ * before the first; null in version 1, which does not say it.
+ */
+export type SegmentHeader = { firstIndex: number; generation: number; anew: boolean; previousTerm: number | null };
+
+/** What goes into the log; without a kind it is a command. */
+export type NewEntry = LogEntry & { kind?: EntryKind };
 
 const view = (data: Uint8Array): DataView => new DataView(data.buffer, data.byteOffset, data.byteLength);
 
-export function encodeSegmentHeader(firstIndex: number): Uint8Array {
-	const header = new Uint8Array(segmentHeaderBytes);
+function setIndex(numbers: DataView, offset: number, value: number): void {
+	numbers.setUint32(offset, value % half, true);
+	numbers.setUint32(offset + 4, Math.floor(value / half), true);
+}
+
+const getIndex = (numbers: DataView, offset: number): number =>
+	numbers.getUint32(offset + 4, true) * half + numbers.getUint32(offset, true);
+
+export function encodeSegmentHeader({ firstIndex, generation, anew, previousTerm }: SegmentHeader): Uint8Array {
+	const header = new Uint8Array(generation === 0 ? segmentHeaderBytes : cutSegmentHeaderBytes);
+	const numbers = view(header);
 	header.set(magic);
-	view(header).setUint32(8, version, true);
-	view(header).setBigUint64(16, BigInt(firstIndex), true);
-	view(header).setUint32(12, headerCrc(header), true);
+	numbers.setUint32(8, generation === 0 ? 1 : 2, true);
+	setIndex(numbers, 16, firstIndex);
+	if (generation > 0) {
+		numbers.setUint32(24, generation, true);
+		numbers.setUint32(28, anew ? 1 : 0, true);
+		numbers.setUint32(32, previousTerm ?? 0, true);
+	}
+	numbers.setUint32(12, headerCrc(header, header.length), true);
 	return header;
 }
 
-const headerCrc = (header: Uint8Array): number =>
-	crc32c(header.subarray(16, segmentHeaderBytes), crc32c(header.subarray(8, 12)));
+const headerCrc = (header: Uint8Array, length: number): number => crc32c(header, crc32c(header, 0, 8, 12), 16, length);
 
-/** The first index; null when these bytes are no header. `unsupported` for a version that this program cannot read. */
-export function decodeSegmentHeader(data: Uint8Array): number | null {
+export const headerBytesOf = (generation: number): number =>
+	generation === 0 ? segmentHeaderBytes : cutSegmentHeaderBytes;
+
+/** Null when these bytes are no header. `unsupported` for a version that this program cannot read. */
+export function decodeSegmentHeader(data: Uint8Array): SegmentHeader | null {
 	if (data.length < segmentHeaderBytes || !magic.every((byte, position) => data[position] === byte)) return null;
-	const found = view(data).getUint32(8, true);
-	const intact = headerCrc(data) === view(data).getUint32(12, true);
-	if (intact && found > version)
-		throw new AppError("unsupported", `The log has format ${found}; this version of LimiQuantix knows ${version}.`);
-	return intact && found === version ? Number(view(data).getBigUint64(16, true)) : null;
+	const numbers = view(data);
+	const found = numbers.getUint32(8, true);
+	const intact = (length: number): boolean =>
+		data.length >= length && headerCrc(data, length) === numbers.getUint32(12, true);
+	if (found === 1 && intact(segmentHeaderBytes))
+		return { firstIndex: getIndex(numbers, 16), generation: 0, anew: false, previousTerm: null };
+	if (found === 2 && intact(cutSegmentHeaderBytes))
+		return {
+			firstIndex: getIndex(numbers, 16),
+			generation: numbers.getUint32(24, true),
+			anew: (numbers.getUint32(28, true) & 1) === 1,
+			previousTerm: numbers.getUint32(32, true),
+		};
+	if (found > newestVersion && (intact(segmentHeaderBytes) || intact(cutSegmentHeaderBytes)))
+		throw new AppError(
+			"unsupported",
+			`The log has format ${found}; this version of LimiQuantix knows ${newestVersion}.`,
+		);
+	return null;
 }
 
 /** All records in one piece, and where each begins. */
-export function encodeRecords(entries: readonly LogEntry[], synced: number): { data: Uint8Array; offsets: number[] } {
-	const total = entries.reduce((bytes, entry) => bytes + recordHeaderBytes + entry.data.length, 0);
+export function encodeRecords(entries: readonly NewEntry[], synced: number): { data: Uint8Array; offsets: number[] } {
+	let total = 0;
+	for (const entry of entries) total += recordHeaderBytes + entry.data.length;
 	const data = new Uint8Array(total);
 	const numbers = view(data);
 	const offsets: number[] = [];
 	let offset = 0;
 	for (const entry of entries) {
+		assert(entry.data.length <= maxRecordDataBytes && entry.term <= highestTerm, "an entry has the size of one");
 		offsets.push(offset);
 		numbers.setUint32(offset, entry.data.length, true);
-		numbers.setBigUint64(offset + 8, BigInt(entry.index), true);
-		numbers.setBigUint64(offset + 16, BigInt(entry.term), true);
-		numbers.setBigUint64(offset + 24, BigInt(synced), true);
+		setIndex(numbers, offset + 8, entry.index);
+		numbers.setUint32(offset + 16, entry.term, true);
+		numbers.setUint32(offset + 20, entry.kind === "configuration" ? 1 : 0, true);
+		setIndex(numbers, offset + 24, synced);
 		data.set(entry.data, offset + recordHeaderBytes);
 		const end = offset + recordHeaderBytes + entry.data.length;
 		numbers.setUint32(offset + 4, recordCrc(data, offset, end), true);
@@ -69,25 +122,28 @@ export function encodeRecords(entries: readonly LogEntry[], synced: number): { d
 }
 
 const recordCrc = (data: Uint8Array, offset: number, end: number): number =>
-	crc32c(data.subarray(offset + 8, end), crc32c(data.subarray(offset, offset + 4)));
+	crc32c(data, crc32c(data, 0, offset, offset + 4), offset + 8, end);
 
-export type DecodedRecord = { entry: LogEntry; synced: number; end: number };
+export type DecodedRecord = { entry: Entry; synced: number; end: number };
 
 /** The record at `offset`; null when what is there is not an intact one. The entry's data is a view, not a copy. */
-export function decodeRecord(data: Uint8Array, offset: number): DecodedRecord | null {
+export function decodeRecord(data: Uint8Array, offset: number, numbers = view(data)): DecodedRecord | null {
 	if (offset + recordHeaderBytes > data.length) return null;
-	const numbers = view(data);
 	const length = numbers.getUint32(offset, true);
 	const end = offset + recordHeaderBytes + length;
 	if (length > maxRecordDataBytes || end > data.length) return null;
 	if (numbers.getUint32(offset + 4, true) !== recordCrc(data, offset, end)) return null;
+	const kind = kinds[numbers.getUint32(offset + 20, true)];
+	if (kind === undefined)
+		throw new AppError("unsupported", "The log holds a kind of entry that this version of LimiQuantix does not know.");
 	return {
 		entry: {
-			index: Number(numbers.getBigUint64(offset + 8, true)),
-			term: Number(numbers.getBigUint64(offset + 16, true)),
+			index: getIndex(numbers, offset + 8),
+			term: numbers.getUint32(offset + 16, true),
+			kind,
 			data: data.subarray(offset + recordHeaderBytes, end),
 		},
-		synced: Number(numbers.getBigUint64(offset + 24, true)),
+		synced: getIndex(numbers, offset + 24),
 		end,
 	};
 }
@@ -98,8 +154,9 @@ export function couldBeRecord(numbers: DataView, offset: number, indexAfter: num
 	if (remaining < recordHeaderBytes) return false;
 	const length = numbers.getUint32(offset, true);
 	if (length > maxRecordDataBytes || recordHeaderBytes + length > remaining) return false;
-	// The upper halves of index, term and synced: small numbers in reality, noise otherwise.
-	if (numbers.getUint32(offset + 12, true) > 0x1fffff || numbers.getUint32(offset + 20, true) > 0x1fffff) return false;
-	const index = Number(numbers.getBigUint64(offset + 8, true));
+	// The upper half of the index, and the kind: small numbers in reality, noise otherwise.
+	if (numbers.getUint32(offset + 12, true) > 0x1fffff || numbers.getUint32(offset + 20, true) >= kinds.length)
+		return false;
+	const index = getIndex(numbers, offset + 8);
 	return index > indexAfter && index <= indexAfter + numbers.byteLength;
 }

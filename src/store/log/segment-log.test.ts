@@ -3,16 +3,21 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { AppError } from "../../lib/errors.ts";
 import { silentLogger } from "../../lib/log.ts";
+import type { Entry } from "../../raft/types.ts";
 import { MemoryFiles } from "../../testing/memory-files.ts";
-import type { LogEntry } from "../apply/apply.ts";
 import { crc32c } from "./crc32c.ts";
 import { readHardState, writeHardState } from "./hard-state.ts";
 import { encodeRecords, encodeSegmentHeader, recordHeaderBytes, segmentHeaderBytes } from "./record.ts";
 import { SegmentLog } from "./segment-log.ts";
 
 const data = (index: number, length = 40): Uint8Array => new Uint8Array(length).fill(index % 251);
-const entry = (index: number, length?: number): LogEntry => ({ index, term: 1, data: data(index, length) });
-const entries = (from: number, to: number, length?: number): LogEntry[] =>
+const entry = (index: number, length?: number): Entry => ({
+	index,
+	term: 1,
+	kind: "command",
+	data: data(index, length),
+});
+const entries = (from: number, to: number, length?: number): Entry[] =>
 	Array.from({ length: to - from + 1 }, (_, position) => entry(from + position, length));
 
 function open(
@@ -32,8 +37,8 @@ function open(
 	);
 }
 
-async function readAll(log: SegmentLog, from = log.firstIndex): Promise<LogEntry[]> {
-	const all: LogEntry[] = [];
+async function readAll(log: SegmentLog, from = log.firstIndex): Promise<Entry[]> {
+	const all: Entry[] = [];
 	for (let index = from; index <= log.lastIndex; ) {
 		const some = await log.read(index, 200);
 		all.push(...some);
@@ -60,7 +65,8 @@ test("CRC-32C has the published check values", () => {
 
 test("the bytes on disk stay what released versions wrote", () => {
 	const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
-	expect(hex(encodeSegmentHeader(7))).toBe("4c5158524c4f470a" + "01000000" + "696448e0" + "0700000000000000");
+	const header = { firstIndex: 7, generation: 0, anew: false, previousTerm: null };
+	expect(hex(encodeSegmentHeader(header))).toBe("4c5158524c4f470a" + "01000000" + "696448e0" + "0700000000000000");
 	const { data: record } = encodeRecords([{ index: 7, term: 3, data: Buffer.from("hello") }], 6);
 	const numbers = "0700000000000000" + "0300000000000000" + "0600000000000000";
 	expect(hex(record)).toBe(`0500000092e8450a${numbers}68656c6c6f`);
@@ -210,7 +216,7 @@ describe("corruption", () => {
 	test("a newer format is not taken for damage", async () => {
 		const files = await filled();
 		const bytes = files.bytes(firstSegment);
-		bytes[8] = 2;
+		bytes[8] = 3;
 		await expect(open(files)).rejects.toThrow(corrupt);
 		const crc = crc32c(bytes.subarray(16, segmentHeaderBytes), crc32c(bytes.subarray(8, 12)));
 		new DataView(bytes.buffer).setUint32(12, crc, true);
@@ -301,7 +307,7 @@ test("a power cut at any operation loses nothing that was acknowledged, and the 
 			const { acknowledged, cut } = await workload(files, batches);
 			const survived = files.afterCrash(randomNumbers(at * 1000 + seed), seed === 0 ? "process-end" : "power-cut");
 			const hardState = await readHardState(survived);
-			if (acknowledged > 0) expect(hardState).toEqual({ term: 1, vote: null });
+			if (acknowledged > 0) expect(hardState).toEqual({ term: 1, vote: null, recoveries: 0, recovering: false });
 			// What the state knows is anything up to what was acknowledged.
 			const knownIndex = seed % 2 === 0 ? acknowledged : 0;
 			const log = await open(survived, { knownIndex, segmentBytes: 2_000 });
@@ -316,9 +322,10 @@ describe("the hard state", () => {
 	test("comes back, and damage is found", async () => {
 		const files = new MemoryFiles();
 		expect(await readHardState(files)).toBeNull();
-		await writeHardState(files, { term: 7, vote: "node" });
+		await writeHardState(files, { term: 7, vote: "node", recoveries: 2, recovering: true });
+		const kept = { term: 8, vote: null, recoveries: 0, recovering: false };
 		await writeHardState(files, { term: 8, vote: null });
-		expect(await readHardState(files)).toEqual({ term: 8, vote: null });
+		expect(await readHardState(files)).toEqual(kept);
 		const bytes = files.bytes("hard-state");
 		for (let position = 0; position < bytes.length; position++) {
 			const before = bytes[position] ?? 0;

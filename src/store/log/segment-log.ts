@@ -1,37 +1,44 @@
 /**
- * The Raft log on disk: append-only segments in one folder (format: record.ts). One owner, one append at a time; an
+ * The Raft log on disk: append-only segments in one folder (format: record.ts). One owner, one change at a time; an
  * entry counts only after `append` has resolved, that is after fdatasync.
  *
  * - Disk full: the partial append is cut off again, the error is `no-space`, and a later append can succeed.
  * - Any other error of a write or sync: the log fails for good (`onFatal`). What the disk then holds is unknown, and a
  *   second fsync would say "ok" about pages that the first one lost.
- * - At open, a torn tail is cut off; damage of anything that was durable is `corrupt`, and nothing is changed.
+ * - At open, a torn tail is cut off; damage of anything that was durable is refused, or cut off and told (recovery.ts).
+ *
+ * Entries are cut off by one step that is durable or has not happened: a new segment of the next generation, empty, that
+ * begins where the cut is. From then on nothing from there on counts in segments of earlier generations, whatever lies
+ * in them; those of which nothing counts are then removed, in any order, at the latest by the next start. So bytes are
+ * never written over others: no entry of before can follow one of after the cut, and `synced` means the same in all of a
+ * segment. A log that begins anew after a snapshot is cut in the same way, by a segment before which nothing counts.
  */
 import { assert } from "../../lib/assert.ts";
 import { AppError, isAppError, toAppError } from "../../lib/errors.ts";
-import type { Logger } from "../../lib/log.ts";
 import { MiB } from "../../lib/units.ts";
+import type { MutantName } from "../../raft/mutants.ts";
+import type { Entry, TermRun } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
-import type { LogEntry } from "../apply/apply.ts";
-import type { LogFile, LogFiles } from "./files.ts";
-import { decodeRecord, encodeRecords, encodeSegmentHeader, segmentHeaderBytes } from "./record.ts";
-import { recoverSegments, segmentName } from "./recovery.ts";
+import type { LogFile } from "./files.ts";
+import { decodeRecord, encodeRecords, type NewEntry } from "./record.ts";
+import { type Recovered, type RecoveryOptions, recoverSegments, termAt } from "./recovery.ts";
+import { addRun, createSegment, cutSegment, endOf, lastTermOf, notSpace, type Segment } from "./segment.ts";
 
 export const defaultSegmentBytes = 8 * MiB;
+/** What even an empty file takes of a disk. */
+const blockBytes = 4096;
 
-/** A segment with where its records begin; `file` is open for the last one only. */
-export type Segment = { firstIndex: number; offsets: number[]; sizeBytes: number; lastTerm: number };
-
-export type SegmentLogOptions = {
-	files: LogFiles;
-	logger: Logger;
+export type SegmentLogOptions = RecoveryOptions & {
 	onFatal: (error: AppError) => void;
-	/** The highest index that is known, from elsewhere, to have been durable: the state's. 0 for none. */
-	knownIndex: number;
 	segmentBytes?: number;
+	/** For tests: plants one bug (raft/mutants.ts). */
+	mutant?: MutantName;
 };
 
 export class SegmentLog {
+	/** What opening it has found; empty for a log that was made. */
+	readonly found: Pick<Recovered, "configurations" | "damaged">;
+	readonly mutant: MutantName | null;
 	readonly #options: SegmentLogOptions;
 	readonly #segments: Segment[];
 	readonly #segmentBytes: number;
@@ -39,24 +46,33 @@ export class SegmentLog {
 	#failure: AppError | null = null;
 	#busy = false;
 
-	private constructor(options: SegmentLogOptions, segments: Segment[], active: LogFile) {
+	private constructor(options: SegmentLogOptions, { segments, active, configurations, damaged }: Recovered) {
 		this.#options = options;
 		this.#segments = segments;
 		this.#active = active;
 		this.#segmentBytes = options.segmentBytes ?? defaultSegmentBytes;
+		this.found = { configurations, damaged };
+		this.mutant = options.mutant ?? null;
 	}
 
-	/** `corrupt` when durable entries are damaged or missing. `createAt`: first index of a log that does not exist yet. */
+	/**
+	 * `corrupt` when durable entries are damaged or missing and that is to be refused. `createAt`: first index of a log
+	 * that does not exist yet; null when there has to be one.
+	 */
 	static async open(options: SegmentLogOptions, createAt: number | null): Promise<SegmentLog> {
-		const recovered = await recoverSegments(options.files, options.knownIndex, options.logger);
-		if (recovered !== null) return new SegmentLog(options, recovered.segments, recovered.active);
+		const recovered = await recoverSegments(options, createAt);
+		if (recovered !== null) return new SegmentLog(options, recovered);
 		if (createAt === null)
 			throw new AppError(
 				"corrupt",
 				`The log is missing, while the state holds changes up to ${options.knownIndex}. Nothing was changed. Put the log's folder, raft/, back from a copy. ${restoreAdvice}`,
 			);
-		const active = await createSegment(options.files, createAt, 0);
-		return new SegmentLog(options, [emptySegment(createAt)], active);
+		const { segment, file } = await createSegment(
+			options.files,
+			{ firstIndex: createAt, generation: 0, anew: false, previousTerm: 0 },
+			0,
+		);
+		return new SegmentLog(options, { segments: [segment], active: file, configurations: [], damaged: null });
 	}
 
 	/** Of the first entry; one more than `lastIndex` when there is none. */
@@ -65,67 +81,127 @@ export class SegmentLog {
 	}
 
 	get lastIndex(): number {
-		const last = this.#last();
-		return last.firstIndex + last.offsets.length - 1;
+		return endOf(this.#last());
 	}
 
-	/** Of the last entry; 0 when there is none. */
+	/** Of the last entry, or of the one before the log; 0 when that is not known. */
 	get lastTerm(): number {
-		return this.#last().lastTerm;
+		return lastTermOf(this.#last());
 	}
 
-	/** Bytes of the segments that hold entries after `index`. */
+	/** Of an entry of the log, or of the one before it; null for others, and when it is not known. */
+	termAt(index: number): number | null {
+		const first = this.#segments[0];
+		if (first !== undefined && index === first.firstIndex - 1)
+			return first.previousTerm > 0 || index === 0 ? first.previousTerm : null;
+		return termAt(this.#segments, index);
+	}
+
+	/** Of all entries. */
+	termRuns(): TermRun[] {
+		const runs: TermRun[] = [];
+		for (const segment of this.#segments)
+			for (const { firstIndex, term } of segment.runs) addRun(runs, firstIndex, term);
+		return runs;
+	}
+
+	/** Bytes on disk of the segments that hold entries after `index`. */
 	bytesAfter(index: number): number {
-		return this.#segments
-			.filter((segment) => segment.firstIndex + segment.offsets.length > index + 1)
-			.reduce((bytes, segment) => bytes + segment.sizeBytes, 0);
+		let bytes = 0;
+		for (const segment of this.#segments)
+			if (endOf(segment) > index) bytes += Math.max(segment.sizeBytes, segment.generation > 0 ? blockBytes : 0);
+		return bytes;
 	}
 
 	/**
 	 * Durable when it resolves. Entries continue the log. `no-space` leaves the log as it was; it also comes when fewer
 	 * than `keepFreeBytes` of the disk would stay free.
 	 */
-	async append(entries: readonly LogEntry[], keepFreeBytes = 0): Promise<void> {
+	async append(entries: readonly NewEntry[], keepFreeBytes = 0): Promise<void> {
 		const first = entries[0];
 		if (!first) return;
 		assert(first.index === this.lastIndex + 1, `entry ${first.index} follows ${this.lastIndex}`);
-		await this.#exclusively(async () => {
+		this.#begin();
+		try {
 			if (this.#last().sizeBytes >= this.#segmentBytes) await this.#rotate(keepFreeBytes);
 			const { data, offsets } = encodeRecords(entries, this.lastIndex);
 			const segment = this.#last();
 			await this.#write(data, segment.sizeBytes, keepFreeBytes);
 			for (const offset of offsets) segment.offsets.push(segment.sizeBytes + offset);
 			segment.sizeBytes += data.length;
-			segment.lastTerm = entries.at(-1)?.term ?? segment.lastTerm;
-		});
+			for (const entry of entries) addRun(segment.runs, entry.index, entry.term);
+		} catch (error) {
+			throw this.#failed(error);
+		} finally {
+			this.#busy = false;
+		}
 	}
 
-	/** Entries from `index` on, of one segment at most; empty beyond the end. */
-	async read(index: number, maxBytes = this.#segmentBytes): Promise<LogEntry[]> {
+	/**
+	 * Entries after `index` are gone, for good, when it resolves; a crash meanwhile leaves all of them or none. `no-space`
+	 * leaves the log as it was.
+	 */
+	async truncateAfter(index: number): Promise<void> {
+		if (index >= this.lastIndex) return;
+		assert(index >= this.firstIndex - 1, `entry ${index} is not before the log, which begins at ${this.firstIndex}`);
+		const kept = this.#segments.filter(({ firstIndex }) => firstIndex <= index);
+		await this.#cut(kept, index + 1, this.termAt(index) ?? 0);
+	}
+
+	/**
+	 * The log begins anew after the entry `index` of this term, that of a snapshot. Durable, in one step, as a cut is. The
+	 * snapshot is durable before it is called, and found by the next start.
+	 */
+	async resetTo(index: number, term: number): Promise<void> {
+		await this.#cut([], index + 1, term);
+	}
+
+	/** Entries from `index` on, of one segment at most; empty beyond the end. Larger than `maxBytes` only if it is one. */
+	async read(index: number, maxBytes = this.#segmentBytes): Promise<Entry[]> {
 		assert(index >= this.firstIndex, `entry ${index} is not before the log, which begins at ${this.firstIndex}`);
 		const segment = this.#segments.findLast((candidate) => candidate.firstIndex <= index);
-		const start = segment?.offsets[index - segment.firstIndex];
-		if (!segment || start === undefined) return [];
-		const upTo = segment.offsets.findLast((offset) => offset - start <= maxBytes) ?? start;
-		const endPosition = segment.offsets.indexOf(upTo) + 1;
-		const end = segment.offsets[endPosition] ?? segment.sizeBytes;
+		if (segment === undefined) return [];
+		const { offsets, sizeBytes } = segment;
+		let position = index - segment.firstIndex;
+		const start = offsets[position];
+		if (start === undefined) return [];
+		let end = start;
+		do {
+			position += 1;
+			end = offsets[position] ?? sizeBytes;
+		} while (position < offsets.length && (offsets[position + 1] ?? sizeBytes) - start <= maxBytes);
 		const data = await this.#readBytes(segment, start, end - start);
 		return decodeAll(data, index);
 	}
 
 	/** Removes segments whose entries are all below `index`. The caller has them in a durable snapshot. */
 	async cutBefore(index: number): Promise<void> {
-		await this.#exclusively(async () => {
+		this.#begin();
+		try {
 			for (;;) {
-				const second = this.#segments[1];
-				if (second === undefined || second.firstIndex > index) return;
-				const [oldest] = this.#segments;
+				const [oldest, second] = this.#segments;
+				if (oldest === undefined || second === undefined || second.firstIndex > index) return;
 				// Oldest first, each durable before the next: a crash leaves no gap.
-				await this.#options.files.remove(segmentName(oldest?.firstIndex ?? 0));
+				await this.#options.files.remove(oldest.name);
 				await this.#options.files.syncDirectory();
 				this.#segments.shift();
 			}
-		});
+		} catch (error) {
+			throw this.#failed(error);
+		} finally {
+			this.#busy = false;
+		}
+	}
+
+	/** Whether so much can be written and so much still stays free. */
+	async hasSpace(bytes: number, keepFreeBytes: number): Promise<boolean> {
+		try {
+			await this.#active.append(nothing, bytes + keepFreeBytes);
+			return true;
+		} catch (error) {
+			if (isAppError(error, "no-space")) return false;
+			throw error;
+		}
 	}
 
 	async close(): Promise<void> {
@@ -138,24 +214,18 @@ export class SegmentLog {
 		return last;
 	}
 
-	async #exclusively(work: () => Promise<void>): Promise<void> {
+	#begin(): void {
 		if (this.#failure !== null) throw this.#failure;
 		assert(!this.#busy, "the log has one writer");
 		this.#busy = true;
-		try {
-			await work();
-		} catch (error) {
-			if (!isAppError(error, "no-space")) this.#fail(error);
-			throw error;
-		} finally {
-			this.#busy = false;
-		}
 	}
 
-	#fail(error: unknown): void {
+	#failed(error: unknown): unknown {
+		if (isAppError(error, "no-space")) return error;
 		const message = "The disk of the log failed. This node stops, so that it acknowledges nothing that it cannot keep.";
 		this.#failure ??= new AppError("storage", message, { cause: toAppError(error) });
 		this.#options.onFatal(this.#failure);
+		return error;
 	}
 
 	async #write(data: Uint8Array, sizeBefore: number, keepFreeBytes: number): Promise<void> {
@@ -172,17 +242,41 @@ export class SegmentLog {
 	}
 
 	async #rotate(keepFreeBytes: number): Promise<void> {
-		const firstIndex = this.lastIndex + 1;
-		const active = await createSegment(this.#options.files, firstIndex, keepFreeBytes);
+		const { generation } = this.#last();
+		const header = { firstIndex: this.lastIndex + 1, generation, anew: false, previousTerm: this.lastTerm };
+		const { segment, file } = await createSegment(this.#options.files, header, keepFreeBytes);
 		const full = this.#active;
-		this.#segments.push({ ...emptySegment(firstIndex), lastTerm: this.lastTerm });
-		this.#active = active;
+		this.#segments.push(segment);
+		this.#active = file;
 		await full.close();
+	}
+
+	async #cut(kept: Segment[], firstIndex: number, previousTerm: number): Promise<void> {
+		this.#begin();
+		try {
+			const { files } = this.#options;
+			const generation = this.#last().generation + 1;
+			const header = { firstIndex, generation, anew: kept.length === 0, previousTerm };
+			const { segment, file } = await createSegment(files, header, 0);
+			const before = this.#active;
+			const gone = this.#segments.filter((one) => !kept.includes(one));
+			const last = kept.at(-1);
+			if (last !== undefined) cutSegment(last, firstIndex - 1);
+			this.#segments.splice(0, this.#segments.length, ...kept, segment);
+			this.#active = file;
+			await before.close();
+			for (const { name } of gone) await files.remove(name);
+			if (gone.length > 0) await files.syncDirectory();
+		} catch (error) {
+			throw this.#failed(error);
+		} finally {
+			this.#busy = false;
+		}
 	}
 
 	async #readBytes(segment: Segment, offset: number, length: number): Promise<Uint8Array> {
 		if (segment === this.#last()) return this.#active.read(offset, length);
-		const file = await this.#options.files.open(segmentName(segment.firstIndex), "existing");
+		const file = await this.#options.files.open(segment.name, "existing");
 		try {
 			return await file.read(offset, length);
 		} finally {
@@ -191,46 +285,14 @@ export class SegmentLog {
 	}
 }
 
-const emptySegment = (firstIndex: number): Segment => ({
-	firstIndex,
-	offsets: [],
-	sizeBytes: segmentHeaderBytes,
-	lastTerm: 0,
-});
+const nothing = new Uint8Array(0);
 
-/** A full disk is an answer only where nothing was promised yet; after that it is a failure like any other. */
-async function notSpace(work: () => Promise<void>): Promise<void> {
-	try {
-		await work();
-	} catch (error) {
-		if (!isAppError(error, "no-space")) throw error;
-		throw new AppError("storage", "The disk did not keep what was written.", { cause: error });
-	}
-}
-
-/** With no space for it, no trace of the new segment stays. */
-async function createSegment(files: LogFiles, firstIndex: number, keepFreeBytes: number): Promise<LogFile> {
-	const name = segmentName(firstIndex);
-	const file = await files.open(name, "create");
-	try {
-		await file.append(encodeSegmentHeader(firstIndex), keepFreeBytes);
-	} catch (error) {
-		await file.close();
-		await notSpace(() => files.remove(name));
-		throw error;
-	}
-	await notSpace(async () => {
-		await file.sync();
-		await files.syncDirectory();
-	});
-	return file;
-}
-
-function decodeAll(data: Uint8Array, firstIndex: number): LogEntry[] {
-	const entries: LogEntry[] = [];
+function decodeAll(data: Uint8Array, firstIndex: number): Entry[] {
+	const numbers = new DataView(data.buffer, data.byteOffset, data.byteLength);
+	const entries: Entry[] = [];
 	let offset = 0;
 	while (offset < data.length) {
-		const record = decodeRecord(data, offset);
+		const record = decodeRecord(data, offset, numbers);
 		if (record === null || record.entry.index !== firstIndex + entries.length)
 			throw new AppError("corrupt", `Entry ${firstIndex + entries.length} of the log was intact and is not any more.`);
 		entries.push(record.entry);

@@ -1,9 +1,9 @@
 /** Reads a segment and judges its damage. Pure: bytes in, findings out. */
-import type { LogEntry } from "../apply/apply.ts";
-import { couldBeRecord, decodeRecord, recordHeaderBytes, segmentHeaderBytes } from "./record.ts";
+import type { Entry } from "../../raft/types.ts";
+import { couldBeRecord, decodeRecord, maxRecordDataBytes, recordHeaderBytes } from "./record.ts";
 
 export type SegmentScan = {
-	entries: LogEntry[];
+	entries: Entry[];
 	/** Where each entry's record begins. */
 	offsets: number[];
 	/** Where the intact records end. */
@@ -12,14 +12,24 @@ export type SegmentScan = {
 	damaged: boolean;
 };
 
-/** `firstIndex`: of the segment; `minTerm`: the term of the entry before it. The header is checked by the caller. */
-export function scanSegment(data: Uint8Array, firstIndex: number, minTerm: number): SegmentScan {
-	const entries: LogEntry[] = [];
+/**
+ * `firstIndex`: of the segment; `minTerm`: the term of the entry before it; `lastIndex`: what comes after it in the file
+ * does not count. The header, which ends at `start`, is checked by the caller.
+ */
+export function scanSegment(
+	data: Uint8Array,
+	start: number,
+	firstIndex: number,
+	minTerm: number,
+	lastIndex = Number.POSITIVE_INFINITY,
+): SegmentScan {
+	const numbers = new DataView(data.buffer, data.byteOffset, data.byteLength);
+	const entries: Entry[] = [];
 	const offsets: number[] = [];
-	let end = segmentHeaderBytes;
+	let end = start;
 	let term = minTerm;
-	for (;;) {
-		const record = decodeRecord(data, end);
+	while (firstIndex + entries.length <= lastIndex) {
+		const record = decodeRecord(data, end, numbers);
 		if (record === null || record.entry.index !== firstIndex + entries.length || record.entry.term < term) break;
 		entries.push(record.entry);
 		offsets.push(end);
@@ -31,14 +41,41 @@ export function scanSegment(data: Uint8Array, firstIndex: number, minTerm: numbe
 
 /**
  * Looks for proof, in what comes after the damage, that the entry `badIndex` had been durable: an intact record that
- * was written when it was. Null when there is none: then the damage is the tail of a write that was never finished.
+ * was written when it was. Null when there is none: then the damage may be the tail of a write that was never finished.
  */
-export function findProofOfLoss(data: Uint8Array, damageOffset: number, badIndex: number): LogEntry | null {
+export function findProofOfLoss(data: Uint8Array, damageOffset: number, badIndex: number): Entry | null {
 	const numbers = new DataView(data.buffer, data.byteOffset, data.byteLength);
 	for (let offset = damageOffset; offset + recordHeaderBytes <= data.length; offset++) {
 		if (!couldBeRecord(numbers, offset, badIndex - 1)) continue;
-		const record = decodeRecord(data, offset);
+		const record = decodeRecord(data, offset, numbers);
 		if (record !== null && record.entry.index >= badIndex && record.synced >= badIndex) return record.entry;
 	}
 	return null;
+}
+
+const sectorBytes = 512;
+
+/**
+ * Whether the bad record at `offset` looks like one that was not written in whole: the file ends within it, or one of its
+ * sectors is as it was before, empty. (A disk writes a sector or it does not; a segment is only ever written at its
+ * end.) False: all of it was written, and is not any more what it was.
+ */
+export function looksUnwritten(data: Uint8Array, offset: number): boolean {
+	if (offset + recordHeaderBytes > data.length) return true;
+	const numbers = new DataView(data.buffer, data.byteOffset, data.byteLength);
+	const length = numbers.getUint32(offset, true);
+	// A length that cannot be: what follows is all that may belong to it.
+	const whole = length <= maxRecordDataBytes ? offset + recordHeaderBytes + length : data.length;
+	if (whole > data.length) return true;
+	for (let start = offset; start < whole; ) {
+		const end = Math.min(whole, start - (start % sectorBytes) + sectorBytes);
+		if (isEmpty(data, start, end)) return true;
+		start = end;
+	}
+	return false;
+}
+
+function isEmpty(data: Uint8Array, start: number, end: number): boolean {
+	for (let position = start; position < end; position++) if (data[position] !== 0) return false;
+	return true;
 }
