@@ -24,6 +24,7 @@ const commands = {
 	bench: "src/scripts/bench.ts",
 	generate: "src/scripts/generate.ts",
 	linearizable: "src/scripts/linearizable.ts",
+	sim: "src/scripts/simulate.ts",
 };
 
 /** dpkg-query's own placeholders. */

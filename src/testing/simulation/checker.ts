@@ -1,0 +1,222 @@
+/**
+ * What must hold whatever happens, checked as events come. It sees every message that is sent, every write that became
+ * durable and every entry that is applied, on all nodes, which no node ever does.
+ *
+ *   election safety       one leader a term
+ *   votes                 a node votes once a term, and never for an earlier term than before
+ *   log matching          entries of the same index and term are the same, and come after the same log
+ *   leader completeness   no leader has another entry where one of an earlier term was committed
+ *   commit rule           what a leader calls committed was made durable by a majority that counts
+ *   state machine safety  all nodes apply the same entries in the same order and come to the same state
+ *   members               change by one voter at a time, once the change before is committed
+ */
+import { decodeConfiguration } from "../../raft/configuration.ts";
+import type { Append, Message } from "../../raft/messages.ts";
+import { majority } from "../../raft/quorum.ts";
+import type { Configuration, Entry, EntryKind, NodeId } from "../../raft/types.ts";
+import type { SimulatedProcess } from "./process.ts";
+import { hashEntry } from "./register-machine.ts";
+import { unsafe } from "./violation.ts";
+
+type KnownEntry = { data: Uint8Array; previousTerm: number };
+type Applied = { term: number; data: Uint8Array; hash: number; stateHash: number };
+type TermOfLeader = { leader: NodeId; lastConfiguration: number };
+
+/** What is known of one node, whichever lives it had. */
+export class NodeRecord {
+	readonly id: NodeId;
+	readonly votes = new Map<number, NodeId>();
+	lastVotedTerm = 0;
+	/** By index: the term of the entry that was last made durable, when it counted. All up to `heldUpTo` is held. */
+	readonly durableTerms: number[] = [];
+	heldUpTo = 0;
+	/** False when durability is not observed. */
+	observed = true;
+
+	constructor(id: NodeId) {
+		this.id = id;
+	}
+
+	holds(index: number, term: number): boolean {
+		return !this.observed || index <= this.heldUpTo || this.durableTerms[index] === term;
+	}
+}
+
+export class Checker {
+	readonly records = new Map<NodeId, NodeRecord>();
+	/** By index. */
+	readonly applied: (Applied | undefined)[] = [];
+	maxApplied = 0;
+	maxTerm = 0;
+	maxClaimed = 0;
+	readonly #terms = new Map<number, TermOfLeader>();
+	readonly #entries = new Map<number, KnownEntry>();
+	readonly #everVoter = new Set<NodeId>();
+	readonly removed = new Set<NodeId>();
+	/** The last one that is known to be committed. */
+	committedConfiguration: Configuration;
+	committedConfigurationIndex = 0;
+
+	constructor(initial: Configuration) {
+		this.committedConfiguration = initial;
+		for (const id of initial.voters) this.#everVoter.add(id);
+	}
+
+	record(id: NodeId): NodeRecord {
+		let record = this.records.get(id);
+		if (record === undefined) {
+			record = new NodeRecord(id);
+			this.records.set(id, record);
+		}
+		return record;
+	}
+
+	sent(message: Message, process: SimulatedProcess): void {
+		switch (message.type) {
+			case "append":
+				this.#leads(message.term, message.from);
+				this.#append(message, process);
+				break;
+			case "heartbeat":
+				this.#leads(message.term, message.from);
+				this.#claimed(message.commit, message.from, process);
+				break;
+			case "vote":
+				if (!this.#everVoter.has(message.from)) unsafe(`members: ${message.from} campaigns and never was a voter`);
+				this.#voted(message.from, message.term, message.from, process);
+				break;
+			case "vote-answer":
+				if (message.granted) this.#voted(message.from, message.term, message.to, process);
+				break;
+			default:
+		}
+	}
+
+	#voted(id: NodeId, term: number, candidate: NodeId, process: SimulatedProcess): void {
+		const record = this.record(id);
+		const before = record.votes.get(term);
+		if (before === candidate) return;
+		if (before !== undefined) unsafe(`votes: ${id} votes for ${candidate} in term ${term} after ${before}`);
+		if (term < record.lastVotedTerm) unsafe(`votes: ${id} votes in term ${term} after ${record.lastVotedTerm}`);
+		record.votes.set(term, candidate);
+		record.lastVotedTerm = term;
+		if (process.status().recovering) unsafe(`votes: ${id} votes while its log is damaged`);
+	}
+
+	#leads(term: number, id: NodeId): void {
+		const known = this.#terms.get(term);
+		if (known === undefined) {
+			this.#terms.set(term, { leader: id, lastConfiguration: 0 });
+			if (term > this.maxTerm) this.maxTerm = term;
+		} else if (known.leader !== id) unsafe(`election safety: ${known.leader} and ${id} lead term ${term}`);
+	}
+
+	#append(message: Append, process: SimulatedProcess): void {
+		let { previousTerm } = message;
+		for (const entry of message.entries) {
+			this.#entry(entry, previousTerm, message, process);
+			previousTerm = entry.term;
+		}
+		this.#claimed(message.commit, message.from, process);
+	}
+
+	#entry(entry: Entry, previousTerm: number, message: Append, process: SimulatedProcess): void {
+		const key = entry.index * 2 ** 20 + entry.term;
+		const known = this.#entries.get(key);
+		if (known !== undefined) {
+			if (known.previousTerm !== previousTerm || (known.data !== entry.data && !isSame(known.data, entry.data)))
+				unsafe(`log matching: two entries ${entry.index} of term ${entry.term}`);
+			return;
+		}
+		this.#entries.set(key, { data: entry.data, previousTerm });
+		const applied = this.applied[entry.index];
+		if (applied !== undefined && applied.term < entry.term)
+			unsafe(
+				`leader completeness: ${message.from} has entry ${entry.index} of term ${entry.term}; that of ${applied.term} was applied`,
+			);
+		if (entry.kind === "configuration" && entry.term === message.term) this.#proposed(entry, message, process);
+	}
+
+	/** A change of the members, by the leader of this term. */
+	#proposed(entry: Entry, message: Append, process: SimulatedProcess): void {
+		const term = this.#terms.get(entry.term);
+		if (term === undefined) return;
+		if (process.termAt(message.commit) !== entry.term)
+			unsafe(`members: change ${entry.index} before an entry of term ${entry.term} was committed`);
+		if (term.lastConfiguration > message.commit)
+			unsafe(`members: change ${entry.index} while ${term.lastConfiguration} is not committed`);
+		term.lastConfiguration = entry.index;
+		for (const id of decodeConfiguration(entry.data)?.voters ?? []) this.#everVoter.add(id);
+	}
+
+	/** Of a leader, once for each index: it is on a majority, whatever its messages say. */
+	#claimed(index: number, id: NodeId, process: SimulatedProcess): void {
+		if (index <= this.maxClaimed) return;
+		this.maxClaimed = index;
+		this.checkHeld(index, id, process);
+	}
+
+	checkHeld(index: number, id: NodeId, process: SimulatedProcess): void {
+		const term = process.termAt(index);
+		if (term === null) return;
+		const { voters } = process.configuration().configuration;
+		let held = 0;
+		for (const voter of voters) if (this.record(voter).holds(index, term)) held += 1;
+		if (held < majority(voters.length))
+			unsafe(`commit rule: ${id} calls ${index} of term ${term} committed; ${held} of ${voters.length} voters hold it`);
+	}
+
+	/** In the order in which a node applies; with the state's hash after it. Returns the hash of the entry. */
+	entryHash(index: number, term: number, data: Uint8Array): number {
+		const known = this.applied[index];
+		return known !== undefined && known.data === data && known.term === term ? known.hash : hashEntry(term, data);
+	}
+
+	apply(
+		id: NodeId,
+		index: number,
+		term: number,
+		kind: EntryKind,
+		data: Uint8Array,
+		hash: number,
+		stateHash: number,
+	): void {
+		const known = this.applied[index];
+		if (known !== undefined) {
+			if (known.term !== term || known.hash !== hash || (known.data !== data && !isSame(known.data, data)))
+				unsafe(
+					`state machine safety: ${id} applies ${index} of term ${term}; another of term ${known.term} was applied`,
+				);
+			if (known.stateHash !== stateHash) unsafe(`state machine safety: the state of ${id} at ${index} is another`);
+			return;
+		}
+		this.applied[index] = { term, data, hash, stateHash };
+		if (index > this.maxApplied) this.maxApplied = index;
+		if (kind === "configuration") this.#committed(index, data);
+	}
+
+	#committed(index: number, data: Uint8Array): void {
+		const after = decodeConfiguration(data);
+		if (after === null || index <= this.committedConfigurationIndex) return;
+		const before = this.committedConfiguration;
+		const added = after.voters.filter((id) => !before.voters.includes(id)).length;
+		const gone = before.voters.filter((id) => !after.voters.includes(id)).length;
+		if (added + gone > 1) unsafe(`members: ${added} voters came and ${gone} went with entry ${index}`);
+		this.committedConfiguration = after;
+		this.committedConfigurationIndex = index;
+		for (const id of after.removed) this.removed.add(id);
+	}
+
+	installed(id: NodeId, index: number, stateHash: number): void {
+		const known = this.applied[index];
+		if (known === undefined) unsafe(`state machine safety: ${id} has a snapshot up to ${index}, which nobody applied`);
+		if (known?.stateHash !== stateHash)
+			unsafe(`state machine safety: the snapshot of ${id} at ${index} is another state`);
+	}
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+	if (a.length !== b.length) return false;
+	for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+	return true;
+}

@@ -1,0 +1,209 @@
+/**
+ * A whole cluster in one process on simulated time. What happens is decided by the seed alone: one queue of events, one
+ * source of randomness, no other clock.
+ */
+import type { Message } from "../../raft/messages.ts";
+import type { MutantName } from "../../raft/mutants.ts";
+import type { Configuration, NodeId } from "../../raft/types.ts";
+import { Checker } from "./checker.ts";
+import { EventQueue } from "./event-queue.ts";
+import { maxSlots, Network } from "./network.ts";
+import { SimulatedNode } from "./node.ts";
+import type { Plan } from "./plan.ts";
+import type { StreamMessage } from "./process.ts";
+import { Random } from "./random.ts";
+import { Trace } from "./trace.ts";
+import { watchDelivery, watchNode } from "./watch.ts";
+import { Workload } from "./workload.ts";
+
+export type ClusterOptions = {
+	seed: number;
+	plan: Plan;
+	mutant: MutantName | null;
+	/** Called with a line for each thing that happens. */
+	log: ((line: string) => void) | null;
+};
+
+const messageNumbers: Record<Message["type"], number> = {
+	"pre-vote": 1,
+	"pre-vote-answer": 2,
+	vote: 3,
+	"vote-answer": 4,
+	append: 5,
+	"append-answer": 6,
+	heartbeat: 7,
+	"heartbeat-answer": 8,
+	"campaign-now": 9,
+	read: 10,
+	"read-answer": 11,
+	removed: 12,
+};
+
+export class Cluster {
+	readonly plan: Plan;
+	readonly mutant: MutantName | null;
+	readonly random: Random;
+	readonly queue = new EventQueue();
+	readonly trace = new Trace();
+	readonly network: Network;
+	readonly checker: Checker;
+	readonly workload: Workload;
+	readonly initial: Configuration;
+	readonly nodes = new Map<NodeId, SimulatedNode>();
+	/** The node that is in each slot. */
+	readonly slots: (SimulatedNode | null)[] = Array.from({ length: maxSlots }, () => null);
+	#born = 0;
+	readonly #log: ClusterOptions["log"];
+	/** No more faults: what ends by itself is started again at once. */
+	healed = false;
+
+	constructor({ seed, plan, mutant, log }: ClusterOptions) {
+		this.plan = plan;
+		this.mutant = mutant;
+		this.#log = log;
+		this.random = new Random(seed ^ 0x5bd1e995);
+		this.network = new Network(this.queue, this.random.fork(), plan.network);
+		const voters = Array.from({ length: plan.nodes }, (_, at) => `n${at + 1}`);
+		this.initial = { voters, witnesses: plan.witness ? voters.slice(0, 1) : [], learners: [], removed: [] };
+		this.checker = new Checker(this.initial);
+		this.workload = new Workload(this, this.random.fork());
+		for (const _ of voters) this.add(true);
+		this.workload.begin();
+	}
+
+	/** A founder knows the first configuration; whoever joins later knows nothing. Null when all slots are in use. */
+	add(founder: boolean): SimulatedNode | null {
+		const slot = this.slots.indexOf(null);
+		if (slot < 0) return null;
+		const node = new SimulatedNode(this, `n${++this.#born}`, slot, founder);
+		this.nodes.set(node.id, node);
+		this.slots[slot] = node;
+		node.start();
+		return node;
+	}
+
+	/** For good: its machine is thrown away. */
+	discard(node: SimulatedNode): void {
+		node.crash("is thrown away");
+		this.nodes.delete(node.id);
+		this.slots[node.slot] = null;
+	}
+
+	drawTickMs(): number {
+		const { tickMs, clock } = this.plan;
+		if (this.healed) return tickMs;
+		return Math.max(5, Math.round(tickMs * (1 + clock.skew * (2 * this.random.next() - 1))));
+	}
+
+	send(from: SimulatedNode, message: Message): void {
+		if (from.process !== null) this.checker.sent(message, from.process);
+		const to = this.nodes.get(message.to);
+		if (to === undefined) return;
+		this.network.send(from.slot, to.slot, () => {
+			// A message outlives the process it was sent to, like one that a peer sends again; not the node.
+			if (this.slots[to.slot] !== to || this.network.isCut(from.slot, to.slot)) return;
+			to.arrive(() => this.#deliver(to, message));
+		});
+		if (this.random.chance(this.network.rates.forged)) this.#forge(from, to, message);
+	}
+
+	#deliver(to: SimulatedNode, message: Message): void {
+		const { process } = to;
+		if (process === null) return;
+		const { trace, queue } = this;
+		trace.add(queue.nowMs);
+		trace.add((messageNumbers[message.type] << 16) | (to.slot << 8) | message.term);
+		if (this.#log !== null) this.#log(`${queue.nowMs} ${message.from}→${message.to} ${describe(message)}`);
+		watchDelivery(this, to, process, message);
+	}
+
+	#forge(from: SimulatedNode, to: SimulatedNode, message: Message): void {
+		const foreign = { ...message, clusterId: "another", term: message.term + 3 };
+		const nonsense = { ...message, term: this.random.pick([2 ** 32, -1, 0.5, Number.NaN]) as number };
+		const forged = this.random.chance(0.7) ? foreign : nonsense;
+		this.network.send(from.slot, to.slot, () => {
+			if (this.slots[to.slot] === to) to.arrive(() => this.#deliver(to, forged));
+		});
+	}
+
+	sendStream(from: SimulatedNode, id: NodeId, message: StreamMessage): void {
+		const to = this.nodes.get(id);
+		if (to === undefined) return;
+		let sent = message;
+		if (message.type === "chunk" && this.random.chance(this.network.rates.flippedChunk)) {
+			const data = message.data.slice();
+			data[this.random.below(data.length)] = this.random.below(256);
+			sent = { ...message, data };
+		}
+		this.network.send(from.slot, to.slot, () => {
+			if (this.slots[to.slot] !== to || this.network.isCut(from.slot, to.slot)) return;
+			to.arrive(() => {
+				this.trace.add((20 << 16) | to.slot);
+				to.process?.receiveStream(from.id, sent);
+			});
+		});
+	}
+
+	/** What clients and nodes say to each other. */
+	fromClient(to: SimulatedNode, run: () => void): void {
+		if (this.random.chance(this.network.rates.loss / 4)) return;
+		this.queue.after(1 + this.random.below(this.network.rates.jitterMs + 2), () => to.arrive(run));
+	}
+
+	toClient(run: () => void): void {
+		if (this.random.chance(this.network.rates.loss / 4)) return;
+		this.queue.after(1 + this.random.below(this.network.rates.jitterMs + 2), run);
+	}
+
+	restartLater(node: SimulatedNode, delayMs = this.healed ? 50 : this.random.between(20, 3000)): void {
+		const { life } = node;
+		this.queue.after(delayMs, () => {
+			if (node.life === life && node.process === null && this.slots[node.slot] === node) node.start();
+		});
+	}
+
+	watch(node: SimulatedNode): void {
+		watchNode(this, node);
+	}
+
+	/** Of the highest term, that is up. */
+	leader(): SimulatedNode | null {
+		let best: SimulatedNode | null = null;
+		let bestTerm = -1;
+		for (const node of this.nodes.values()) {
+			const status = node.process?.status();
+			if (status?.role !== "leader" || status.term <= bestTerm) continue;
+			best = node;
+			bestTerm = status.term;
+		}
+		return best;
+	}
+
+	event(node: SimulatedNode | null, what: string): void {
+		this.trace.add(this.queue.nowMs);
+		this.trace.addText(what);
+		if (this.#log !== null) this.#log(`${this.queue.nowMs} ${node?.id ?? "—"} ${what}`);
+	}
+
+	get tracing(): boolean {
+		return this.#log !== null;
+	}
+
+	run(untilMs: number): void {
+		while (this.queue.step(untilMs));
+	}
+}
+
+function describe(message: Message): string {
+	const { clusterId, from, to, type, ...rest } = message;
+	const text = JSON.stringify(rest, (key, value) =>
+		key === "data"
+			? `${Object.keys(value as object).length} bytes`
+			: key === "entries"
+				? (value as { index: number; term: number; kind: string }[])
+						.map((entry) => `${entry.index}/${entry.term}${entry.kind === "configuration" ? "c" : ""}`)
+						.join(" ")
+				: value,
+	);
+	return `${type}${clusterId === "cluster" ? "" : ` of ${clusterId}`} ${text}`;
+}

@@ -1,0 +1,193 @@
+/**
+ * What goes wrong, when, by the plan; and what the operator does meanwhile.
+ *
+ * How far damage to disks goes. What a node can find out is that entries are missing which it had acknowledged; then it
+ * does not vote until it has recovered (raft/recovery.ts). So the bound is on nodes: before one is damaged, of every
+ * configuration in force on any node, a majority without it, and without those that have not recovered yet, must be left.
+ * Then whatever was acknowledged is on some intact node of each majority that can act, and nobody acts without one.
+ */
+
+import { majority } from "../../raft/quorum.ts";
+import type { Change, NodeId } from "../../raft/types.ts";
+import type { Cluster } from "./cluster.ts";
+import type { SimulatedNode } from "./node.ts";
+import type { Recurring } from "./plan.ts";
+import type { Random } from "./random.ts";
+
+const maxMembers = 7;
+
+export class Faults {
+	readonly #cluster: Cluster;
+	readonly #random: Random;
+	#stopped = false;
+	readonly counts = new Map<string, number>();
+
+	constructor(cluster: Cluster) {
+		this.#cluster = cluster;
+		this.#random = cluster.random.fork();
+		const { network, process, clock, disk, operator } = cluster.plan;
+		this.#recur("partition", network.partition, (ms) => this.#partition(ms));
+		this.#recur("clog", network.clog, (ms) => this.#clog(ms));
+		this.#recur("crash", process.crash, (ms) => this.#crash(this.#anyone(), ms));
+		this.#recur("crash of the leader", process.crashLeader, (ms) => this.#crash(cluster.leader(), ms));
+		this.#recur("blackout", process.blackout, (ms) => this.#blackout(ms));
+		this.#recur("pause", process.pause, (ms) => this.#anyone()?.pause(ms));
+		this.#recur("clock jump", clock.jump, (ticks) => this.#jump(ticks));
+		this.#recur("slow disk", disk.slow, (ms) => this.#slow(ms));
+		this.#recur("full disk", disk.full, (ms) => this.#full(ms));
+		this.#recur("damage", disk.damage, (ms) => this.#damage(ms));
+		this.#recur("change", operator.change, () => this.#change());
+		this.#recur("transfer", operator.transfer, () => this.#transfer());
+	}
+
+	#recur(name: string, recurring: Recurring, happen: (amount: number) => void): void {
+		if (recurring === null) return;
+		this.#cluster.queue.after(1 + this.#random.around(recurring.every), () => {
+			if (this.#stopped) return;
+			this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+			happen(this.#random.between(recurring.least, recurring.most));
+			this.#recur(name, recurring, happen);
+		});
+	}
+
+	#anyone(): SimulatedNode | null {
+		return this.#random.pick([...this.#cluster.nodes.values()]) ?? null;
+	}
+
+	#partition(ms: number): void {
+		const { network, queue } = this.#cluster;
+		const slots = [...this.#cluster.nodes.values()].map(({ slot }) => slot);
+		const shape = network.partition(slots, this.#cluster.leader()?.slot ?? null);
+		this.#cluster.event(null, `partition (${shape}) for ${ms} ms`);
+		queue.after(ms, () => {
+			network.cut.fill(0);
+			this.#cluster.event(null, "the partition is over");
+		});
+	}
+
+	#clog(ms: number): void {
+		const { network, queue } = this.#cluster;
+		const node = this.#anyone();
+		if (node === null) return;
+		this.#cluster.event(node, `its links are clogged for ${ms} ms`);
+		network.clog(node.slot, queue.nowMs + ms, this.#random);
+	}
+
+	#crash(node: SimulatedNode | null, ms: number): void {
+		if (node?.process == null) return;
+		node.crash("loses power");
+		this.#cluster.restartLater(node, ms);
+	}
+
+	#blackout(ms: number): void {
+		for (const node of this.#cluster.nodes.values()) this.#crash(node, ms + this.#random.below(500));
+	}
+
+	#jump(ticks: number): void {
+		const node = this.#anyone();
+		if (node?.process == null || node.pausedUntil > this.#cluster.queue.nowMs) return;
+		this.#cluster.event(node, `its clock jumps by ${ticks} ticks`);
+		const { life } = node;
+		for (let tick = 0; tick < ticks && node.life === life; tick++) node.tick();
+		node.tickMs = this.#cluster.drawTickMs();
+	}
+
+	#slow(ms: number): void {
+		const node = this.#anyone();
+		if (node !== null) node.slowUntil = this.#cluster.queue.nowMs + ms;
+	}
+
+	#full(ms: number): void {
+		const node = this.#anyone();
+		if (node !== null) node.fullUntil = this.#cluster.queue.nowMs + ms;
+	}
+
+	/** See the head of this file. */
+	#damage(ms: number): void {
+		const node = this.#anyone();
+		if (node === null || !this.#majorityWithout(node.id)) return;
+		node.crash("loses power, and a part of its log");
+		node.damage(this.#random);
+		this.#cluster.restartLater(node, ms);
+	}
+
+	#majorityWithout(id: NodeId): boolean {
+		const { nodes } = this.#cluster;
+		const intact = (voter: NodeId): boolean => voter !== id && nodes.get(voter)?.isIntact === true;
+		for (const node of nodes.values()) {
+			const configuration = node.newestConfiguration;
+			const { voters } = configuration;
+			if (voters.length > 0 && voters.filter(intact).length < majority(voters.length)) return false;
+		}
+		return true;
+	}
+
+	#transfer(): void {
+		const leader = this.#cluster.leader();
+		const to = this.#random.chance(0.5) ? (this.#anyone()?.id ?? null) : null;
+		leader?.guard(() => leader.process?.transfer(to));
+	}
+
+	/** Through whoever leads, or thinks so. */
+	#change(): void {
+		const random = this.#random;
+		const node = random.chance(0.2) ? this.#anyone() : this.#cluster.leader();
+		if (node?.process == null) return;
+		const change = this.#pickChange(node.process.configuration().configuration);
+		if (change === null) return;
+		node.guard(() => {
+			const refused = node.process?.change(change) ?? null;
+			if (this.#cluster.tracing)
+				this.#cluster.event(node, `${change.kind} ${change.node}: ${refused === null ? "taken" : refused}`);
+			if (refused === null && random.chance(0.3)) this.#change();
+		});
+		this.#tidy();
+	}
+
+	#pickChange({ voters, learners }: { voters: NodeId[]; learners: NodeId[] }): Change | null {
+		const random = this.#random;
+		const pick = random.next();
+		if (pick < 0.45 && learners.length > 0)
+			return { kind: "promote", node: random.pick(learners) as NodeId, witness: random.chance(0.2) };
+		if (pick < 0.75 && voters.length + learners.length < maxMembers) {
+			const { checker } = this.#cluster;
+			// One that was added and is no member, since its entry was lost, is tried again.
+			const spare = [...this.#cluster.nodes.keys()].find(
+				(id) => !voters.includes(id) && !learners.includes(id) && !checker.removed.has(id),
+			);
+			const node = spare ?? this.#cluster.add(false)?.id;
+			return node === undefined ? null : { kind: "add-learner", node };
+		}
+		const members = [...voters, ...learners];
+		return members.length < 2 ? null : { kind: "remove", node: random.pick(members) as NodeId };
+	}
+
+	/** Removed nodes go on for a while, since they may not know it, and are thrown away later. */
+	#tidy(): void {
+		const { checker, nodes } = this.#cluster;
+		for (const node of nodes.values())
+			if (checker.removed.has(node.id) && this.#random.chance(0.25)) this.#cluster.discard(node);
+	}
+
+	/** All faults end, and everybody is there. */
+	heal(): void {
+		const { network, nodes } = this.#cluster;
+		this.#stopped = true;
+		this.#cluster.healed = true;
+		this.#cluster.event(null, "all faults end");
+		network.heal();
+		network.rates = { ...network.rates, loss: 0, duplicates: 0, replay: 0, forged: 0, flippedChunk: 0, jitterMs: 1 };
+		for (const node of nodes.values()) {
+			node.slowUntil = 0;
+			node.fullUntil = 0;
+			node.tickMs = this.#cluster.plan.tickMs;
+			node.wake();
+			if (node.process === null) this.#cluster.restartLater(node, 1 + this.#random.below(100));
+		}
+	}
+
+	/** Whether a majority of every configuration in force is of nodes whose log is whole: else nobody may lead. */
+	get canRecover(): boolean {
+		return this.#majorityWithout("");
+	}
+}

@@ -1,0 +1,134 @@
+/**
+ * What a seed has in store: how large the cluster is, and which faults come how often. Each seed switches a random subset
+ * of the faults on ("swarm testing", Groce et al. 2012): some bugs only show when another fault does not get in their way.
+ */
+import type { Limits } from "../../raft/types.ts";
+import { Random } from "./random.ts";
+
+/** Times in ms; `every` is a mean, null for never. */
+export type Recurring = { every: number; least: number; most: number } | null;
+
+export type Plan = {
+	nodes: number;
+	witness: boolean;
+	tickMs: number;
+	limits: Partial<Limits>;
+	network: {
+		loss: number;
+		duplicates: number;
+		delayMs: number;
+		jitterMs: number;
+		/** Messages of one link come in the order in which they were sent. */
+		ordered: boolean;
+		/** Something from long ago comes once more; a message of another cluster or nonsense comes; a bit of a chunk flips. */
+		replay: number;
+		forged: number;
+		flippedChunk: number;
+		partition: Recurring;
+		clog: Recurring;
+	};
+	process: {
+		crash: Recurring;
+		/** Of the leader. */
+		crashLeader: Recurring;
+		/** All nodes at once. */
+		blackout: Recurring;
+		pause: Recurring;
+	};
+	clock: {
+		/** Ticks of a node are this much longer or shorter at most. */
+		skew: number;
+		jump: Recurring;
+	};
+	disk: {
+		writeMs: number;
+		jitterMs: number;
+		slow: Recurring;
+		full: Recurring;
+		/** For each write. */
+		writeError: number;
+		/** The process ends in the middle of a write. */
+		crashInWrite: number;
+		damage: Recurring;
+	};
+	operator: { change: Recurring; transfer: Recurring };
+	/** A snapshot after so many entries, and how many of them the log keeps. */
+	snapshotEntries: number;
+	keptEntries: number;
+	chunkBytes: number;
+	workload: { burstMs: number; operations: number; keys: number; paddingBytes: number };
+};
+
+export type PlanKind = "swarm" | "all" | "none";
+
+export function drawPlan(seed: number, kind: PlanKind): Plan {
+	const random = new Random(seed);
+	const on = (): boolean => (kind === "swarm" ? random.chance(0.55) : kind === "all");
+	const rate = (most: number): number => {
+		const value = random.next() * most;
+		return on() ? value : 0;
+	};
+	const recurring = (fastest: number, slowest: number, least: number, most: number): Recurring => {
+		const every = random.between(fastest, slowest);
+		return on() ? { every, least, most } : null;
+	};
+	const nodes = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]) as number;
+	return {
+		nodes,
+		witness: random.chance(0.3) && nodes >= 3,
+		tickMs: 50,
+		limits: drawLimits(random),
+		network: {
+			loss: rate(0.3),
+			duplicates: rate(0.5),
+			delayMs: random.between(1, 8),
+			jitterMs: on() ? random.between(2, 40) : 1,
+			ordered: random.chance(0.3),
+			replay: rate(0.02),
+			forged: rate(0.01),
+			flippedChunk: rate(0.2),
+			partition: recurring(3000, 15_000, 300, 8000),
+			clog: recurring(3000, 15_000, 200, 4000),
+		},
+		process: {
+			crash: recurring(3000, 20_000, 50, 6000),
+			crashLeader: recurring(4000, 20_000, 50, 4000),
+			blackout: recurring(8000, 40_000, 100, 3000),
+			pause: recurring(5000, 20_000, 100, 5000),
+		},
+		clock: { skew: on() ? random.next() * 0.4 : 0, jump: recurring(4000, 20_000, 5, 30) },
+		disk: {
+			writeMs: random.between(1, 6),
+			jitterMs: on() ? random.between(1, 25) : 0,
+			slow: recurring(5000, 25_000, 300, 5000),
+			full: recurring(5000, 25_000, 300, 5000),
+			writeError: rate(0.0005),
+			crashInWrite: rate(0.002),
+			damage: recurring(5000, 25_000, 100, 2000),
+		},
+		operator: { change: recurring(1500, 10_000, 0, 0), transfer: recurring(2500, 15_000, 0, 0) },
+		snapshotEntries: random.between(20, 400),
+		keptEntries: random.pick([0, 0, 5, 50]) as number,
+		chunkBytes: random.pick([64, 256, 1024, 4096]) as number,
+		workload: {
+			burstMs: 100,
+			operations: 6,
+			keys: random.between(2, 6),
+			paddingBytes: random.pick([0, 0, 20, 200]) as number,
+		},
+	};
+}
+
+/** As the daemon has them, or so small that every bound is met. */
+function drawLimits(random: Random): Partial<Limits> {
+	if (random.chance(0.4)) return {};
+	return {
+		maxAppendBytes: random.between(150, 2000),
+		maxInflightMessages: random.between(2, 16),
+		maxTailBytes: random.between(400, 8000),
+		maxUncommittedBytes: random.between(4000, 40_000),
+		maxPersistBytes: random.between(200, 4000),
+		maxApplyEntries: random.between(4, 64),
+		promoteLagEntries: random.between(4, 64),
+	};
+}

@@ -1,0 +1,41 @@
+/** What the simulation asks of a node's process, and what the process gets from it. */
+import type { Message } from "../../raft/messages.ts";
+import type { ReceiverMessage, SenderMessage } from "../../raft/snapshot-stream.ts";
+import type { Change, ConfigurationAt, EntryKind, NodeId, Status } from "../../raft/types.ts";
+import type { RegisterMachine } from "./register-machine.ts";
+
+export type StreamMessage = SenderMessage | ReceiverMessage;
+/** "committed": it is applied here. "unknown": it may be, some day. "refused": it never will be. */
+export type ProposalOutcome = "committed" | "unknown" | "refused";
+
+export interface ProcessHost {
+	send(message: Message): void;
+	sendStream(to: NodeId, message: StreamMessage): void;
+	/** Does not run when the process has ended by then. */
+	later(delayMs: number, run: () => void): void;
+	/** How long the next write takes; the end of the process in the middle of it; an error of the disk; no room. */
+	writeMs(): number;
+	writeFault(): "crash" | "error" | "full" | null;
+	/** The process ends by itself, as on an error of its disk. */
+	ended(why: string): void;
+	applied(machine: RegisterMachine, index: number, term: number, kind: EntryKind, data: Uint8Array): void;
+	installed(machine: RegisterMachine): void;
+}
+
+export interface SimulatedProcess {
+	tick(): void;
+	receive(message: Message): void;
+	receiveStream(from: NodeId, message: StreamMessage): void;
+	propose(data: Uint8Array, done: (outcome: ProposalOutcome) => void): void;
+	/** Done with the machine when it may be read, with null when nobody can confirm it. */
+	read(done: (machine: RegisterMachine | null, index: number) => void): void;
+	/** After any of the above: proposals and reads of one burst go together. */
+	flush(): void;
+	/** Null when it was taken, else the reason why not. */
+	change(change: Change): string | null;
+	transfer(to: NodeId | null): void;
+	status(): Status;
+	termAt(index: number): number | null;
+	configuration(): ConfigurationAt;
+	readonly machine: RegisterMachine;
+}

@@ -1,0 +1,137 @@
+/**
+ * The light state machine: registers, and what each client was answered last, so that a retry is applied once. Beside it
+ * a hash over everything that was applied, which must be the same on all nodes at the same index.
+ *
+ * Keys are numbered by epoch (key >>> 8): those of old epochs go, so that the state stays small in a long run.
+ */
+export type Operation = {
+	kind: "write" | "cas";
+	client: number;
+	sequence: number;
+	key: number;
+	value: number;
+	expected: number;
+};
+/** What a client is told: whether a compare-and-set found what it expected. */
+export type Outcome = { sequence: number; swapped: boolean };
+
+const operationBytes = 21;
+const maxSessions = 256;
+const keptEpochs = 3;
+
+/** `padding` bytes make entries of different sizes. */
+export function encodeOperation(operation: Operation, padding: number): Uint8Array {
+	const data = new Uint8Array(operationBytes + padding);
+	data[0] = operation.kind === "write" ? 1 : 2;
+	putWord(data, 1, operation.client);
+	putWord(data, 5, operation.sequence);
+	putWord(data, 9, operation.key);
+	putWord(data, 13, operation.value);
+	putWord(data, 17, operation.expected);
+	return data;
+}
+
+function putWord(data: Uint8Array, at: number, word: number): void {
+	data[at] = word;
+	data[at + 1] = word >>> 8;
+	data[at + 2] = word >>> 16;
+	data[at + 3] = word >>> 24;
+}
+
+const wordAt = (data: Uint8Array, at: number): number =>
+	((data[at] as number) |
+		((data[at + 1] as number) << 8) |
+		((data[at + 2] as number) << 16) |
+		((data[at + 3] as number) << 24)) >>>
+	0;
+
+/** Of an entry; what is beyond an operation's own bytes only counts by its length. */
+export function hashEntry(term: number, data: Uint8Array): number {
+	let hash = Math.imul(term ^ 0x811c9dc5, 0x01000193) ^ data.length;
+	for (let at = 0; at < data.length; at++) hash = Math.imul(hash ^ (data[at] as number), 0x01000193);
+	return hash;
+}
+
+export class RegisterMachine {
+	index = 0;
+	hash = 0x1234567;
+	readonly #registers = new Map<number, number>();
+	readonly #sessions = new Map<number, Outcome>();
+	#epoch = 0;
+
+	/** Of clients that this entry came from: the one whose operation it holds; 0 for none. */
+	apply(index: number, entryHash: number, data: Uint8Array | null): number {
+		this.index = index;
+		this.hash = (Math.imul(this.hash, 0x9e3779b1) ^ entryHash) | 0;
+		if (data === null || data.length < operationBytes) return 0;
+		const client = wordAt(data, 1);
+		const sequence = wordAt(data, 5);
+		const known = this.#sessions.get(client);
+		if (known === undefined || known.sequence < sequence)
+			this.#remember(client, { sequence, swapped: this.#execute(data) });
+		return client;
+	}
+
+	#execute(data: Uint8Array): boolean {
+		const key = wordAt(data, 9);
+		const epoch = key >>> 8;
+		if (epoch > this.#epoch) this.#turnTo(epoch);
+		if (data[0] === 2 && (this.#registers.get(key) ?? 0) !== wordAt(data, 17)) return false;
+		this.#registers.set(key, wordAt(data, 13));
+		return true;
+	}
+
+	#turnTo(epoch: number): void {
+		this.#epoch = epoch;
+		for (const key of this.#registers.keys()) if (key >>> 8 < epoch - keptEpochs) this.#registers.delete(key);
+	}
+
+	#remember(client: number, outcome: Outcome): void {
+		this.#sessions.delete(client);
+		this.#sessions.set(client, outcome);
+		if (this.#sessions.size <= maxSessions) return;
+		for (const oldest of this.#sessions.keys()) {
+			this.#sessions.delete(oldest);
+			return;
+		}
+	}
+
+	outcomeOf(client: number): Outcome | undefined {
+		return this.#sessions.get(client);
+	}
+
+	/** 0 for a register that was never written. */
+	read(key: number): number {
+		return this.#registers.get(key) ?? 0;
+	}
+
+	/** The whole state as a snapshot's file. */
+	save(): Uint8Array {
+		const words = [this.index, this.hash, this.#epoch, this.#registers.size, this.#sessions.size];
+		for (const [key, value] of this.#registers) words.push(key, value);
+		for (const [client, { sequence, swapped }] of this.#sessions) words.push(client, sequence, swapped ? 1 : 0);
+		const data = new Uint8Array(words.length * 4);
+		words.forEach((word, at) => {
+			putWord(data, at * 4, word);
+		});
+		return data;
+	}
+
+	static load(data: Uint8Array): RegisterMachine {
+		const machine = new RegisterMachine();
+		let at = 0;
+		const word = (): number => {
+			at += 4;
+			return at <= data.length ? wordAt(data, at - 4) : 0;
+		};
+		machine.index = word();
+		machine.hash = word() | 0;
+		machine.#epoch = word();
+		const registers = word();
+		const sessions = word();
+		for (let each = 0; each < registers && at < data.length; each++) machine.#registers.set(word(), word());
+		for (let each = 0; each < sessions && at < data.length; each++)
+			machine.#sessions.set(word(), { sequence: word(), swapped: word() === 1 });
+		return machine;
+	}
+}

@@ -1,0 +1,14 @@
+/** What a run found. `safety`: something happened that never may. `liveness`: something did not happen in time. */
+export class Violation extends Error {
+	override name = "Violation";
+	readonly kind: "safety" | "liveness";
+
+	constructor(kind: "safety" | "liveness", what: string) {
+		super(what);
+		this.kind = kind;
+	}
+}
+
+export function unsafe(what: string): never {
+	throw new Violation("safety", what);
+}

@@ -1,0 +1,264 @@
+/**
+ * Clients: they write, compare and set, and read a few registers, each value once; ask another node when there is no
+ * answer; retry under the same number, so that it is done once; and give up in the end, and then nobody knows.
+ */
+import { checkHistory, type Operation as HistoryOperation } from "../linearizability/check-history.ts";
+import type { Cluster } from "./cluster.ts";
+import type { SimulatedNode } from "./node.ts";
+import type { Random } from "./random.ts";
+import { encodeOperation } from "./register-machine.ts";
+import { unsafe, Violation } from "./violation.ts";
+
+const maxOpen = 400;
+const retryMs = 600;
+const giveUpMs = 4000;
+const epochMs = 4000;
+
+type Client = {
+	id: number;
+	sequence: number;
+	kind: "read" | "write" | "cas";
+	key: number;
+	value: number;
+	expected: number;
+	data: Uint8Array | null;
+	busy: boolean;
+	beganMs: number;
+	askedMs: number;
+	/** Nodes that were asked, and those that said that they will not do it. */
+	asked: number;
+	refusals: number;
+	invokedAt: number;
+	/** A read sees at least this. */
+	leastIndex: number;
+	target: SimulatedNode | null;
+};
+
+export class Workload {
+	readonly #cluster: Cluster;
+	readonly #random: Random;
+	readonly #clients: Client[] = [];
+	readonly #byId = new Map<number, Client>();
+	#nextId = 1;
+	#nextValue = 1;
+	/** Where the leader was last seen. */
+	#leader: SimulatedNode | null = null;
+	/** What a client last saw in a register, to compare with. */
+	readonly #seen = new Map<number, number>();
+	readonly history: HistoryOperation[] = [];
+	stopped = false;
+	begun = 0;
+	completed = 0;
+	#answers: (() => void)[] = [];
+
+	constructor(cluster: Cluster, random: Random) {
+		this.#cluster = cluster;
+		this.#random = random;
+	}
+
+	begin(): void {
+		this.#next();
+	}
+
+	#next(): void {
+		const { burstMs } = this.#cluster.plan.workload;
+		this.#cluster.queue.after(this.#random.between(Math.ceil(burstMs * 0.8), Math.ceil(burstMs * 1.2)), () => {
+			this.#burst();
+			this.#next();
+		});
+	}
+
+	#burst(): void {
+		const { operations } = this.#cluster.plan.workload;
+		const asking = new Map<SimulatedNode, Client[]>();
+		const now = this.#cluster.queue.nowMs;
+		let idle = 0;
+		for (const client of this.#clients) {
+			if (!client.busy) {
+				if (!this.stopped && idle++ < operations) this.#begin(client);
+				else continue;
+			} else if (now - client.beganMs > giveUpMs) {
+				this.#giveUp(client);
+				continue;
+			} else if (now - client.askedMs < retryMs) continue;
+			this.#ask(client, asking);
+		}
+		while (!this.stopped && idle++ < operations && this.#clients.length < maxOpen) {
+			const client = this.#newClient();
+			this.#begin(client);
+			this.#ask(client, asking);
+		}
+		for (const [node, clients] of asking) this.#send(node, clients);
+	}
+
+	#newClient(): Client {
+		const client: Client = {
+			id: this.#nextId++,
+			sequence: 0,
+			kind: "read",
+			key: 0,
+			value: 0,
+			expected: 0,
+			data: null,
+			busy: false,
+			beganMs: 0,
+			askedMs: 0,
+			asked: 0,
+			refusals: 0,
+			invokedAt: 0,
+			leastIndex: 0,
+			target: null,
+		};
+		this.#clients.push(client);
+		this.#byId.set(client.id, client);
+		return client;
+	}
+
+	#begin(client: Client): void {
+		const { queue, plan, checker } = this.#cluster;
+		const epoch = Math.floor(queue.nowMs / epochMs) + 1;
+		client.key = (epoch << 8) | this.#random.below(plan.workload.keys);
+		const which = this.#random.next();
+		client.kind = which < 0.4 ? "read" : which < 0.75 ? "write" : "cas";
+		client.busy = true;
+		client.sequence += 1;
+		client.beganMs = queue.nowMs;
+		client.askedMs = queue.nowMs;
+		client.asked = 0;
+		client.refusals = 0;
+		client.invokedAt = queue.steps;
+		client.leastIndex = checker.maxApplied;
+		client.target = null;
+		client.data = null;
+		this.begun += 1;
+		if (client.kind === "read") return;
+		client.value = this.#nextValue++;
+		client.expected = this.#seen.get(client.key) ?? 0;
+		const { kind, id, sequence, key, value, expected } = client;
+		const padding = this.#random.below(plan.workload.paddingBytes + 1);
+		client.data = encodeOperation({ kind, client: id, sequence, key, value, expected }, padding);
+	}
+
+	/** Nobody knows whether it was done, or will be: it stays open, and this client does nothing else any more. */
+	#giveUp(client: Client): void {
+		this.#byId.delete(client.id);
+		if (isOpen(client)) this.#record(client, null, false);
+		client.id = this.#nextId++;
+		client.sequence = 0;
+		client.busy = false;
+		this.#byId.set(client.id, client);
+	}
+
+	/** Writes go to the leader, for all that is known, and sometimes elsewhere; reads go anywhere. */
+	#ask(client: Client, asking: Map<SimulatedNode, Client[]>): void {
+		const random = this.#random;
+		const retry = client.target !== null;
+		client.askedMs = this.#cluster.queue.nowMs;
+		const anywhere = client.kind === "read" ? 0.5 : retry ? 0.7 : 0.03;
+		let node = random.chance(anywhere) ? null : this.#leader;
+		if (node === null || this.#cluster.slots[node.slot] !== node) {
+			node = this.#cluster.slots[random.below(8)] ?? null;
+			if (node === null) return;
+		}
+		client.target = node;
+		client.asked += 1;
+		const others = asking.get(node);
+		if (others === undefined) asking.set(node, [client]);
+		else others.push(client);
+	}
+
+	#send(node: SimulatedNode, clients: Client[]): void {
+		const asked = clients.map((client) => ({ client, id: client.id, sequence: client.sequence, data: client.data }));
+		this.#cluster.fromClient(node, () => {
+			const { process } = node;
+			if (process === null) return;
+			for (const { client, id, sequence, data } of asked) {
+				if (data === null) {
+					process.read((machine, index) => {
+						if (machine === null) {
+							this.#answer(() => this.#refused(client, id, sequence, node));
+							return;
+						}
+						if (client.id !== id || client.sequence !== sequence || !client.busy) return;
+						if (index < client.leastIndex)
+							unsafe(`reads: ${node.id} reads at ${index} what had to see ${client.leastIndex}`);
+						const value = machine.read(client.key);
+						this.#answer(() => this.#done(client, id, sequence, value, false));
+					});
+					continue;
+				}
+				process.propose(data, (outcome) => {
+					if (outcome === "refused") {
+						this.#answer(() => this.#refused(client, id, sequence, node));
+						return;
+					}
+					if (outcome !== "committed") return;
+					const result = process.machine.outcomeOf(id);
+					if (result === undefined || result.sequence < sequence)
+						unsafe(`acknowledged never lost: ${node.id} acknowledges ${id}/${sequence}, which it has not applied`);
+					this.#leader = node;
+					if (result?.sequence === sequence) {
+						const { swapped } = result;
+						this.#answer(() => this.#done(client, id, sequence, client.value, swapped));
+					}
+				});
+			}
+			process.flush();
+		});
+	}
+
+	/** Answers of one event travel together. */
+	#answer(run: () => void): void {
+		this.#answers.push(run);
+		if (this.#answers.length > 1) return;
+		this.#cluster.queue.after(0, () => {
+			const answers = this.#answers.splice(0);
+			this.#cluster.toClient(() => {
+				for (const answer of answers) answer();
+			});
+		});
+	}
+
+	#refused(client: Client, id: number, sequence: number, node: SimulatedNode): void {
+		if (client.id !== id || client.sequence !== sequence || !client.busy) return;
+		client.refusals += 1;
+		const leader = node.process?.status().leader ?? null;
+		this.#leader = leader === null ? null : (this.#cluster.nodes.get(leader) ?? null);
+		// Asked again in the next burst.
+		client.askedMs = this.#cluster.queue.nowMs - retryMs;
+	}
+
+	#done(client: Client, id: number, sequence: number, value: number, swapped: boolean): void {
+		if (client.id !== id || client.sequence !== sequence || !client.busy) return;
+		client.busy = false;
+		this.completed += 1;
+		this.#cluster.trace.add(value);
+		if (client.kind !== "cas" || swapped) this.#seen.set(client.key, value);
+		if (this.#seen.size > 64) this.#seen.clear();
+		if (client.kind === "read") client.value = value;
+		this.#record(client, this.#cluster.queue.steps, swapped);
+	}
+
+	#record(client: Client, completedAt: number | null, swapped: boolean): void {
+		const { id: process, key, kind, invokedAt } = client;
+		const base = { process, key: String(key), invokedAt, completedAt };
+		const value = client.value === 0 ? null : client.value;
+		const expected = client.expected === 0 ? null : client.expected;
+		if (kind === "cas") this.history.push({ ...base, kind, expected, value, swapped });
+		else this.history.push({ ...base, kind, value });
+	}
+
+	get open(): number {
+		return this.#clients.filter(({ busy }) => busy).length;
+	}
+
+	/** At the end. Operations without an answer by now are open. */
+	check(): void {
+		for (const client of this.#clients) if (client.busy && client.kind !== "read") this.#record(client, null, false);
+		const verdict = checkHistory(this.history);
+		if (!verdict.linearizable) throw new Violation("safety", `linearizability: ${verdict.explanation}`);
+	}
+}
+
+/** Nobody knows whether it was done. When all that were asked have refused, it was not; a read that failed saw nothing. */
+const isOpen = ({ kind, asked, refusals }: Client): boolean => kind !== "read" && refusals < asked;
