@@ -116,6 +116,9 @@ test("cluster and nodes", async () => {
 	expect(history.body).toMatchObject({ intervalMs: 10_000, items: [{ load1: 0.5 }] });
 	const since = history.body.items[0]?.sampledAt ?? "";
 	expect((await admin.call("nodeMetricsHistoryGet", { path, query: { since } })).body.items).toEqual([]);
+	await expect(admin.call("clusterBackupGet")).rejects.toMatchObject({ code: "forbidden" });
+	const { body: backup } = await harness.client("local").call("clusterBackupGet");
+	expect(Buffer.from(await backup.bytes()).toString("latin1", 0, 15)).toBe("SQLite format 3");
 });
 
 test("images", async () => {

@@ -63,6 +63,7 @@ export async function fillState(dataDir: string, vmCount: number): Promise<void>
 				numbers.map(async (number) => {
 					const { vm, volume, task } = filledVm(number, vmCount, place);
 					await proposeSystem({ kind: "vmAdopt", vm, volumes: [volume], task });
+					await proposeSystem({ kind: "volumeStatus", id: volume.id, phase: "ready", error: null });
 					await proposeSystem({ kind: "taskUpdate", id: task.id, state: "succeeded" });
 				}),
 			);
