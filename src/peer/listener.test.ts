@@ -1,12 +1,13 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls, type TLSSocket } from "node:tls";
-import { HelloSchema, RefusalSchema } from "../gen/peer_pb.ts";
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { HelloSchema, RefusalSchema, StreamDataSchema, StreamOpenSchema } from "../gen/peer_pb.ts";
 import { encodeFrame, type Frame, type FrameName, FrameReader, frameTypes, headerBytes, preface } from "./frame.ts";
-import { encodeHello, type Purpose, protocolVersions, type Self } from "./hello.ts";
+import { encodeHello, encodeWelcome, type Purpose, protocolVersions, type Self } from "./hello.ts";
 import type { Identity } from "./identity.ts";
 import type { PeerNodeOptions } from "./peer.ts";
+import type { IncomingStream } from "./stream-open.ts";
 import { closeAll, clusterId, introduce, type TestNode, testId, testIdentity, testNode, until } from "./test-peers.ts";
 import { decoded, encoded } from "./wire.ts";
 
@@ -207,6 +208,50 @@ test("a member that sends garbage on any kind of connection loses that connectio
 	expect(await member.node.call(testId(1), "echo", Uint8Array.of(1), { timeoutMs: 3000 })).toEqual(Uint8Array.of(1));
 });
 
+test("a stream's sender that does not wait for credit loses the stream", async () => {
+	const onStream = async ({ accept }: IncomingStream) => {
+		accept();
+		await new Promise(() => {});
+	};
+	const node = await target({ handlers: { ...noHandlers, onStream } });
+	const client = await tls(node);
+	client.hello("stream");
+	const request = encoded(StreamOpenSchema, { kind: "x", windowBytes: 1 });
+	client.write(encodeFrame("streamOpen", request));
+	await until(() => client.frames.some(({ name }) => name === "streamAccept"));
+	for (let i = 0; i < 20; i++)
+		client.write(encodeFrame("streamData", encoded(StreamDataSchema, { data: new Uint8Array(64 * 1024) })));
+	await until(() => client.closed);
+	expect(client.refusal?.code).toBe("protocol");
+});
+
+test("a member that says it is another one, at that one's address, is found out by its certificate", async () => {
+	const liar = await testIdentity(3);
+	let hellos = 0;
+	const server = createTlsServer({
+		cert: liar.chainPem,
+		key: liar.keyPem,
+		requestCert: true,
+		rejectUnauthorized: false,
+	});
+	server.on("secureConnection", (socket) => {
+		const client = new RawClient(socket);
+		const wait = setInterval(() => {
+			if (!client.frames.some(({ name }) => name === "hello")) return;
+			clearInterval(wait);
+			hellos += 1;
+			client.write(preface, encodeFrame("welcome", encodeWelcome(self, 1, "raft")));
+		}, 2);
+	});
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	const { port } = server.address() as { port: number };
+	const node = await testNode(1);
+	node.node.setMembership([{ nodeId: testId(2), addresses: [{ host: "127.0.0.1", port }] }], []);
+	await until(() => node.node.status()[0]?.link.lastClose?.code === "other-node");
+	expect([hellos, node.node.status()[0]?.peer]).toEqual([0, null]);
+	server.close();
+});
+
 test("one that does not read what it asked for costs a bounded amount", async () => {
 	const node = await target({ handlers: { ...noHandlers, onRequest: async () => new Uint8Array(4 * 1024 * 1024) } });
 	const client = await tls(node);
@@ -222,6 +267,12 @@ test("one that does not read what it asked for costs a bounded amount", async ()
 	await until(() => node.node.status()[0]?.incoming.request === 1);
 	await Bun.sleep(300);
 	expect((process.memoryUsage.rss() - before) / 2 ** 20).toBeLessThan(250);
+	// It is told that it is too much, and keeps its connection as long as it answers pings.
+	client.socket.resume();
+	await until(() => client.frames.filter(({ name }) => name === "answer").length === 200);
+	expect(
+		client.frames.filter(({ payload }) => Buffer.from(payload).includes("too-many-requests")).length,
+	).toBeGreaterThan(100);
 });
 
 const noHandlers: PeerNodeOptions["handlers"] = {

@@ -185,12 +185,14 @@ describe("a new certificate", () => {
 		a.node.setIdentity(await testIdentity(1));
 		b.node.setIdentity(await testIdentity(2));
 		expect(a.node.identity.fingerprint).not.toBe(before);
-		await b.heard(b.messages.length + 300);
+		await b.heard(b.messages.length + 100);
 		clearInterval(sending);
 		await until(() => b.messages.length === round);
 		const rounds = b.messages.map((message) => (message as { round: number }).round);
 		expect(rounds.sort((x, y) => x - y)).toEqual([...Array(round).keys()]);
 		expect(stateOf(a, 2)).toBe("connected");
+		// The old connections are gone.
+		await until(() => a.node.status()[0]?.incoming.raft === 1 && b.node.status()[0]?.incoming.raft === 1);
 	});
 
 	test("of a new CA, by way of trusting both", async () => {
