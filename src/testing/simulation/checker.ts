@@ -3,6 +3,7 @@
  * durable and every entry that is applied, on all nodes, which no node ever does.
  *
  *   election safety       one leader a term
+ *   durability            what a node says that it has, its disk has
  *   votes                 a node votes once a term, and never for an earlier term than before
  *   log matching          entries of the same index and term are the same, and come after the same log
  *   leader completeness   no leader has another entry where one of an earlier term was committed
@@ -13,7 +14,7 @@
 import { decodeConfiguration } from "../../raft/configuration.ts";
 import type { Append, Message } from "../../raft/messages.ts";
 import { majority } from "../../raft/quorum.ts";
-import type { Configuration, Entry, EntryKind, NodeId } from "../../raft/types.ts";
+import type { Configuration, Entry, EntryKind, HardState, NodeId } from "../../raft/types.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { hashEntry } from "./register-machine.ts";
 import { unsafe } from "./violation.ts";
@@ -41,6 +42,9 @@ export class NodeRecord {
 		return !this.observed || index <= this.heldUpTo || this.durableTerms[index] === term;
 	}
 }
+
+/** What is on a node's disk for good. */
+export type Durable = { readonly hardState: HardState; readonly lastIndex: number };
 
 export class Checker {
 	readonly records = new Map<NodeId, NodeRecord>();
@@ -71,8 +75,17 @@ export class Checker {
 		return record;
 	}
 
-	sent(message: Message, process: SimulatedProcess): void {
+	sent(message: Message, process: SimulatedProcess, durable: Durable): void {
+		const { hardState } = durable;
+		if (bindsToTerm(message) && hardState.term < message.term)
+			unsafe(
+				`durability: ${message.from} says ${message.type} of term ${message.term}; its disk has ${hardState.term}`,
+			);
 		switch (message.type) {
+			case "append-answer":
+				if (message.accepted && durable.lastIndex < message.index)
+					unsafe(`durability: ${message.from} acknowledges ${message.index}; its disk has ${durable.lastIndex}`);
+				break;
 			case "append":
 				this.#leads(message.term, message.from);
 				this.#append(message, process);
@@ -83,16 +96,18 @@ export class Checker {
 				break;
 			case "vote":
 				if (!this.#everVoter.has(message.from)) unsafe(`members: ${message.from} campaigns and never was a voter`);
-				this.#voted(message.from, message.term, message.from, process);
+				this.#voted(message.from, message.term, message.from, process, hardState);
 				break;
 			case "vote-answer":
-				if (message.granted) this.#voted(message.from, message.term, message.to, process);
+				if (message.granted) this.#voted(message.from, message.term, message.to, process, hardState);
 				break;
 			default:
 		}
 	}
 
-	#voted(id: NodeId, term: number, candidate: NodeId, process: SimulatedProcess): void {
+	#voted(id: NodeId, term: number, candidate: NodeId, process: SimulatedProcess, durable: HardState): void {
+		if (durable.term === term && durable.vote !== candidate)
+			unsafe(`durability: ${id} votes for ${candidate} in term ${term}; its disk has ${durable.vote}`);
 		const record = this.record(id);
 		const before = record.votes.get(term);
 		if (before === candidate) return;
@@ -219,4 +234,17 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
 	if (a.length !== b.length) return false;
 	for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
 	return true;
+}
+
+/** Says that this node takes part in this term; a pre-vote only asks, and so does a read. */
+function bindsToTerm({ type }: Message): boolean {
+	return (
+		type === "vote" ||
+		type === "vote-answer" ||
+		type === "append" ||
+		type === "append-answer" ||
+		type === "heartbeat" ||
+		type === "heartbeat-answer" ||
+		type === "campaign-now"
+	);
 }

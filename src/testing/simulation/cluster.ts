@@ -96,7 +96,7 @@ export class Cluster {
 	}
 
 	send(from: SimulatedNode, message: Message): void {
-		if (from.process !== null) this.checker.sent(message, from.process);
+		if (from.process !== null) this.checker.sent(message, from.process, from.disk);
 		const to = this.nodes.get(message.to);
 		if (to === undefined) return;
 		this.network.send(from.slot, to.slot, () => {

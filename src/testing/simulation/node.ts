@@ -179,10 +179,12 @@ export class SimulatedNode implements ProcessHost {
 	}
 
 	applied(machine: RegisterMachine, index: number, term: number, kind: EntryKind, data: Uint8Array): void {
-		const { checker, trace } = this.#cluster;
+		const { checker, trace, workload } = this.#cluster;
 		const hash = checker.entryHash(index, term, data);
-		machine.apply(index, hash, kind === "command" ? data : null);
+		const client = machine.apply(index, hash, kind === "command" ? data : null);
+		const first = index > checker.maxApplied;
 		checker.apply(this.id, index, term, kind, data, hash, machine.hash);
+		if (first && client !== 0) workload.tookEffect(client, machine.outcomeOf(client)?.sequence ?? 0, index);
 		trace.add(machine.hash);
 	}
 

@@ -59,7 +59,7 @@ export class RegisterMachine {
 	readonly #sessions = new Map<number, Outcome>();
 	#epoch = 0;
 
-	/** Of clients that this entry came from: the one whose operation it holds; 0 for none. */
+	/** Whose operation took effect by this entry; 0 when none did, or had already. */
 	apply(index: number, entryHash: number, data: Uint8Array | null): number {
 		this.index = index;
 		this.hash = (Math.imul(this.hash, 0x9e3779b1) ^ entryHash) | 0;
@@ -67,8 +67,8 @@ export class RegisterMachine {
 		const client = wordAt(data, 1);
 		const sequence = wordAt(data, 5);
 		const known = this.#sessions.get(client);
-		if (known === undefined || known.sequence < sequence)
-			this.#remember(client, { sequence, swapped: this.#execute(data) });
+		if (known !== undefined && known.sequence >= sequence) return 0;
+		this.#remember(client, { sequence, swapped: this.#execute(data) });
 		return client;
 	}
 
