@@ -130,6 +130,8 @@ export async function startDaemon(config: Config, logger: Logger): Promise<Daemo
 		logger,
 		isOwnOrigin: (request) => hasOwnOrigin(request.headers, !config.insecureHttp),
 		watchCredential: (identity, onRevoked) => auth.watchCredential(identity, onRevoked),
+		recordDenial: (identity, vmId, remoteAddress) =>
+			auth.recordDenial(identity, "vmConsoleTicketCreate", remoteAddress, [{ kind: "vm", id: vmId, name: null }]),
 	});
 	const stopConsoleWatch = store.subscribe((events) => {
 		for (const event of events)

@@ -23,6 +23,7 @@ let consoles: Consoles;
 let server: ReturnType<typeof Bun.serve<ConsoleData>>;
 let revoke: () => void = () => {};
 let socketPath = vncPath;
+let denials: string[] = [];
 
 beforeAll(async () => {
 	vnc = createServer((socket) => {
@@ -45,6 +46,9 @@ beforeAll(async () => {
 			revoke = onRevoked;
 			return () => {};
 		},
+		recordDenial: async ({ requester }, vmId, remoteAddress) => {
+			denials.push(`${requester.name} ${vmId} ${remoteAddress}`);
+		},
 	});
 	server = Bun.serve<ConsoleData>({
 		port: 0,
@@ -60,6 +64,7 @@ beforeAll(async () => {
 	});
 });
 afterEach(() => {
+	denials = [];
 	for (const socket of guestSockets) socket.destroy();
 	guestSockets = [];
 	onGuest = () => {};
@@ -134,9 +139,11 @@ test("a browser ticket needs our own Origin, and is used up by a foreign one", a
 		expect(await opened(connect(protocols, origin === null ? {} : { Origin: origin }))).toBe(false);
 		expect(await opened(connect(protocols, { Origin: `http://127.0.0.1:${server.port}` }))).toBe(false);
 	}
+	expect(denials).toEqual(Array.from({ length: 4 }, () => `${identity.requester.name} vm-1 127.0.0.1`));
 	const { protocols } = await ticket({ kind: "browser" });
 	const socket = connect(protocols, { Origin: `http://127.0.0.1:${server.port}` });
 	expect(await opened(socket)).toBe(true);
+	expect(denials).toHaveLength(4);
 	socket.close();
 });
 
@@ -146,6 +153,7 @@ test("a native ticket has no Origin: with any, even our own, it opens nothing an
 		expect(await opened(connect(protocols, { Origin: origin }))).toBe(false);
 		expect(await opened(connect(protocols))).toBe(false);
 	}
+	expect(denials).toHaveLength(3);
 });
 
 test("without a ticket, or with one in the address, nothing opens", async () => {

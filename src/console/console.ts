@@ -41,6 +41,8 @@ export type ConsoleDependencies = {
 	isOwnOrigin(request: Request): boolean;
 	/** Calls back once when the identity's credential is revoked or ends; returns how to stop watching. */
 	watchCredential(identity: Identity, onRevoked: () => void): () => void;
+	/** Records that a good ticket was refused for where it came from: whoever it was given to has a right to know. */
+	recordDenial(identity: Identity, vmId: string, remoteAddress: string | null): Promise<void>;
 };
 
 export type ConsoleData = {
@@ -81,19 +83,23 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 		open.delete(watcher);
 	};
 
-	const redeem = (request: Request): TicketGrant => {
+	const redeem = async (request: Request, remoteAddress: string | null): Promise<TicketGrant> => {
 		const asked = (request.headers.get("sec-websocket-protocol") ?? "").split(",").map((text) => text.trim());
 		const ticket = asked.map((text) => ticketProtocol.exec(text)?.[1]).find((text) => text !== undefined);
 		// The ticket is used up even when the rest of the request is refused.
 		const grant = ticket === undefined ? null : tickets.redeem(ticket);
 		if (!grant) throw new AppError("unauthenticated", "The console ticket is missing, used or too old.");
 		if (!asked.includes("binary")) throw new AppError("malformed", "The WebSocket must offer the subprotocol binary.");
-		if (grant.kind === "browser" && !deps.isOwnOrigin(request))
-			throw new AppError("forbidden", "A browser console can only be opened by a page of this server.");
-		// Browsers always send one: a native ticket that fell into a page's hands opens nothing there.
-		if (grant.kind === "native" && request.headers.has("origin"))
-			throw new AppError("forbidden", "A native console cannot be opened by a browser.");
-		return grant;
+		// Browsers always send an Origin: a native ticket that fell into a page's hands opens nothing there.
+		const mayOpen = grant.kind === "browser" ? deps.isOwnOrigin(request) : !request.headers.has("origin");
+		if (mayOpen) return grant;
+		await deps.recordDenial(grant.identity, grant.vmId, remoteAddress);
+		throw new AppError(
+			"forbidden",
+			grant.kind === "browser"
+				? "A browser console can only be opened by a page of this server."
+				: "A native console cannot be opened by a browser.",
+		);
 	};
 
 	return {
@@ -124,7 +130,7 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 		async handleUpgrade(request, server) {
 			if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
 				throw new AppError("malformed", "This address speaks WebSocket only.");
-			const grant = redeem(request);
+			const grant = await redeem(request, server.requestIP(request)?.address ?? null);
 			makeRoom(grant);
 			opening += 1;
 			try {

@@ -17,6 +17,7 @@ const consoles = createConsoles({
 	logger: silentLogger,
 	isOwnOrigin: () => true,
 	watchCredential: () => () => {},
+	recordDenial: async () => {},
 });
 const server = Bun.serve<ConsoleData>({
 	port: 0,

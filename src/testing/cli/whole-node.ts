@@ -95,6 +95,8 @@ export async function startWholeNode(): Promise<WholeNode> {
 	const consoles = createConsoles({
 		...{ node: node.service, clock, random, logger, isOwnOrigin },
 		watchCredential: (identity, onRevoked) => auth.watchCredential(identity, onRevoked),
+		recordDenial: (identity, vmId, remoteAddress) =>
+			auth.recordDenial(identity, "vmConsoleTicketCreate", remoteAddress, [{ kind: "vm", id: vmId, name: null }]),
 	});
 	const operations = new Set<string>();
 	const api = counted(
