@@ -185,6 +185,7 @@ async function openOutside(server: ServerDeps, config: Config, logger: Logger): 
 	const load = () => loadOrMakeCertificate({ folder: join(config.dataDir, "tls"), clock, random });
 	const open = (tls: TlsFiles, at: number): Listener => listen(server, { host, port: at, tls, reusePort: true });
 	let current = await load();
+	if (current.made) logger.info("a certificate was made", { fingerprint: current.fingerprint });
 	// With reusePort another process's listener would be shared in silence: one without it finds out first.
 	const alone = listen(server, { host, port, tls: current });
 	await alone.stop(true);

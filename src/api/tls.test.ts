@@ -63,6 +63,33 @@ test("one that was made while the clock was ahead is made again when the clock w
 	expect(await load()).toMatchObject({ made: false, fingerprint: again.fingerprint });
 });
 
+test("a clock that was wrong for a while takes no certificate away for good", async () => {
+	const right = clock;
+	const first = await load();
+	// Behind, but later than the program was made.
+	clock = new ManualClock(right.nowMs() - 900 * dayMs);
+	const behind = await load();
+	expect(behind.made).toBe(true);
+	clock = right;
+	expect(await load()).toMatchObject({ made: false, fingerprint: first.fingerprint });
+	clock = new ManualClock(right.nowMs() + 900 * dayMs);
+	expect((await load()).made).toBe(true);
+	clock = right;
+	expect(await load()).toMatchObject({ made: false, fingerprint: first.fingerprint, key: first.key });
+});
+
+test("with a clock that is surely behind nothing is replaced", async () => {
+	const first = await load();
+	const programMadeMs = clock.nowMs() - 30 * dayMs;
+	clock = new ManualClock(clock.nowMs() - 60 * dayMs);
+	const options = { folder: join(folder, "tls"), clock, random: systemRandom };
+	expect(await loadOrMakeCertificate({ ...options, notBeforeMs: programMadeMs })).toMatchObject({
+		made: false,
+		fingerprint: first.fingerprint,
+	});
+	expect(await loadOrMakeCertificate({ ...options, notBeforeMs: 0 })).toMatchObject({ made: true });
+});
+
 test.each([
 	["old", 0, dayMs],
 	["new", Date.UTC(2040, 0, 1), Date.UTC(2041, 0, 1)],

@@ -3,9 +3,13 @@
  * by itself (ECDSA P-256, for the names and addresses of this host); an administrator may put another in its place,
  * which is then left alone. One of our own is renewed when less than 30 days are left, or when it is not valid yet. Its
  * SHA-256 fingerprint is what the start banner shows and the command line pins (`--fingerprint`).
+ *
+ * People have accepted that fingerprint, so a wrong clock must not take it away for good: with a clock that is surely
+ * behind, nothing is renewed; and a pair that is replaced stays beside (`*.previous`) and is taken up again when the
+ * new one turns out to be the one that is out of its time.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -38,38 +42,69 @@ export type TlsOptions = {
 	random: Random;
 	/** Names and addresses beside localhost; default: those of this host. */
 	names?: readonly string[];
+	/** It is later than this, whatever the clock says; default: when this program was made. */
+	notBeforeMs?: number;
 };
 
 /** The certificate to serve with: the one that is there, or a new one. `corrupt` when what is there cannot be used. */
 export async function loadOrMakeCertificate(options: TlsOptions): Promise<TlsFiles> {
-	const { folder, clock } = options;
-	const certPath = join(folder, "cert.pem");
-	const keyPath = join(folder, "key.pem");
-	if (existsSync(certPath)) {
-		const present = readFiles(certPath, keyPath);
-		const nowMs = clock.nowMs();
-		// Made while the clock was ahead, it is good for nobody until then.
-		const early = present.notBeforeMs > nowMs;
-		const ends = present.notAfterMs - nowMs < renewBeforeMs;
-		if (!present.selfSigned || (!early && !ends && present.matches)) return present.files;
-	} else if (existsSync(keyPath)) {
+	const current = pairIn(options.folder, "");
+	if (existsSync(current.cert)) {
+		const present = readPair(current);
+		if (!present.files.selfSigned || fits(present, options)) return present.files;
+		const previous = usablePrevious(options);
+		if (previous !== null) {
+			writePair(current, previous);
+			return previous;
+		}
+		if (present.matches) writePair(pairIn(options.folder, previousSuffix), present.files);
+	} else if (existsSync(current.key)) {
 		// Perhaps somebody's: out of the way, but not lost.
-		renameSync(keyPath, `${keyPath}.unused`);
+		renameSync(current.key, `${current.key}.unused`);
 	}
-	const { cert, key } = await selfSigned(options);
-	mkdirSync(folder, { recursive: true, mode: 0o700 });
-	// A crash between the two leaves a pair that does not match, of our own making: made anew at the next start.
-	writeSecret(keyPath, key);
-	writeSecret(certPath, cert);
-	return { ...readFiles(certPath, keyPath).files, made: true };
+	const made = await selfSigned(options);
+	mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+	writePair(current, made);
+	return { ...readPair(current).files, made: true };
 }
 
-type Present = { files: TlsFiles; selfSigned: boolean; notBeforeMs: number; notAfterMs: number; matches: boolean };
+type PairPaths = { cert: string; key: string };
+const previousSuffix = ".previous";
+const pairIn = (folder: string, suffix: string): PairPaths => ({
+	cert: join(folder, `cert.pem${suffix}`),
+	key: join(folder, `key.pem${suffix}`),
+});
 
-function readFiles(certPath: string, keyPath: string): Present {
+type Present = { files: TlsFiles; notBeforeMs: number; matches: boolean };
+
+/** Whether this certificate of our own can go on being used. */
+function fits({ files, matches, notBeforeMs }: Present, options: TlsOptions): boolean {
+	const nowMs = options.clock.nowMs();
+	if (nowMs < (options.notBeforeMs ?? programMadeMs()) - dayMs) return matches;
+	// Made while the clock was ahead, it is good for nobody until then.
+	return matches && notBeforeMs <= nowMs && files.notAfterMs - nowMs >= renewBeforeMs;
+}
+
+/** A clock that says less is behind. Of a program run from its sources this is the runtime's date, which says little. */
+const programMadeMs = (): number => statSync(process.execPath).mtimeMs;
+
+/** The pair that was replaced last, if its time has come again. */
+function usablePrevious(options: TlsOptions): TlsFiles | null {
+	const paths = pairIn(options.folder, previousSuffix);
+	if (!existsSync(paths.cert)) return null;
 	try {
-		const cert = readFileSync(certPath, "utf8");
-		const key = readFileSync(keyPath, "utf8");
+		const previous = readPair(paths);
+		return previous.files.selfSigned && fits(previous, options) ? previous.files : null;
+	} catch {
+		// It was only kept for this; a new one does as well.
+		return null;
+	}
+}
+
+function readPair(paths: PairPaths): Present {
+	try {
+		const cert = readFileSync(paths.cert, "utf8");
+		const key = readFileSync(paths.key, "utf8");
 		const leaf = new X509Certificate(firstPem(cert));
 		const own = leaf.subject.includes(`O=${organization}`) && leaf.subject === leaf.issuer;
 		const notBeforeMs = Date.parse(leaf.validFrom);
@@ -77,11 +112,17 @@ function readFiles(certPath: string, keyPath: string): Present {
 		const matches = leaf.checkPrivateKey(createPrivateKey(key));
 		if (!own && !matches) throw new Error("the key is not that of the certificate");
 		const files = { cert, key, fingerprint: leaf.fingerprint256, selfSigned: own, notAfterMs, made: false };
-		return { files, selfSigned: own, notBeforeMs, notAfterMs, matches };
+		return { files, notBeforeMs, matches };
 	} catch (cause) {
-		const message = `The TLS certificate cannot be read: ${certPath} and ${keyPath} must be PEM files that belong together. Remove both to get a new one.`;
+		const message = `The TLS certificate cannot be read: ${paths.cert} and ${paths.key} must be PEM files that belong together. Remove both to get a new one.`;
 		throw new AppError("corrupt", message, { cause });
 	}
+}
+
+/** A crash between the two leaves a pair that does not match, of our own making: made anew at the next start. */
+function writePair(paths: PairPaths, { cert, key }: { cert: string; key: string }): void {
+	writeSecret(paths.key, key);
+	writeSecret(paths.cert, cert);
 }
 
 /** Written whole or not at all, and never readable by others. */

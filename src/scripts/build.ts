@@ -31,6 +31,8 @@ export async function build(options: { ui: boolean } = { ui: true }): Promise<st
 	});
 	if (!result.success) throw new AggregateError(result.logs, "The build failed.");
 	renameSync(`${output}.new`, output);
+	// The source map is inside the executable; Bun leaves a copy beside it.
+	rmSync(`${output}.new.map`, { force: true });
 	rmSync(join(dist, "lqx"), { force: true });
 	symlinkSync("limiquantix", join(dist, "lqx"));
 	const bytes = statSync(output).size;
