@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { run } from "../lib/run.ts";
 import { root } from "./root.ts";
-import { add, findTests, runTests } from "./test-suites.ts";
+import { findTests, runInHalves } from "./test-suites.ts";
 
 type Step = { name: string; passed: boolean; output: string };
 
@@ -25,11 +25,7 @@ export async function check(): Promise<{ passed: number; failed: number; skipped
 		console.log(`${step.passed ? "ok    " : "FAILED"} ${step.name}`);
 		if (!step.passed) console.log(step.output);
 	}
-	// Two processes, every other file each: the work is computing, and there are two cores at least.
-	const files = findTests("unit");
-	const halves = [0, 1].map((half) => files.filter((_, at) => at % 2 === half));
-	const units = await Promise.all(halves.map((half, at) => runTests(`unit tests ${at + 1} of 2`, half)));
-	const unit = units.reduce(add);
+	const unit = await runInHalves("unit tests", findTests("unit"));
 	return {
 		passed: unit.passed + steps.filter((step) => step.passed).length,
 		failed: unit.failed + steps.filter((step) => !step.passed).length,

@@ -1,6 +1,7 @@
 /**
- * Which tests there are, and how they are run and counted. By name: `x.test.ts` unit (fast, no root), `x.lab.test.ts`
- * the real thing (libvirt, QEMU, disks), `x.e2e.test.ts` the browser, `x.long.test.ts` only in `npm run test:lab`.
+ * Which tests there are, and how they are run and counted. By name: `x.test.ts` unit (fast, no root), `x.slow.test.ts`
+ * the same but exhaustive or random, for seconds each (not in `npm run check`), `x.lab.test.ts` the real thing (libvirt,
+ * QEMU, disks), `x.e2e.test.ts` the browser, `x.long.test.ts` only in `npm run test:lab`.
  * Lab and browser tests run a file at a time, each in a process of its own, so that one cannot disturb the next.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -8,7 +9,7 @@ import { join } from "node:path";
 import { Glob } from "bun";
 import { root } from "./root.ts";
 
-export type SuiteKind = "unit" | "lab" | "e2e" | "long";
+export type SuiteKind = "unit" | "slow" | "lab" | "e2e" | "long";
 export type Counts = { passed: number; failed: number; skipped: number };
 
 const results = join(root, ".cache", "test-results");
@@ -22,8 +23,15 @@ export function findTests(kind: SuiteKind): string[] {
 
 export function kindOf(path: string): SuiteKind {
 	if (path.startsWith("ui/e2e/")) return "e2e";
-	const match = /\.(lab|e2e|long)\.test\.tsx?$/.exec(path);
+	const match = /\.(slow|lab|e2e|long)\.test\.tsx?$/.exec(path);
 	return (match?.[1] as SuiteKind | undefined) ?? "unit";
+}
+
+/** Two processes, every other file each: the work is computing, and there are two cores at least. */
+export async function runInHalves(name: string, files: readonly string[]): Promise<Counts> {
+	const halves = [0, 1].map((half) => files.filter((_, at) => at % 2 === half));
+	const counts = await Promise.all(halves.map((half, at) => runTests(`${name} ${at + 1} of 2`, half)));
+	return counts.reduce(add);
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * `npm test`: build, check, then lab and browser tests, one file after the other; the last line is
+ * `npm test`: build, check, the slow unit tests, then lab and browser tests, one file after the other; the last line is
  * `N passed, N failed, N skipped`. `npm run test:lab` adds the long ones. `-- NAME…` runs only the suites whose path
  * contains one of the names; `-- --resume` leaves out those that passed since the last full run.
  */
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { build } from "./build.ts";
 import { check } from "./check.ts";
 import { root } from "./root.ts";
-import { add, type Counts, findTests, runTests } from "./test-suites.ts";
+import { add, type Counts, findTests, runInHalves, runTests } from "./test-suites.ts";
 
 const args = process.argv.slice(2);
 const lab = args.includes("--lab");
@@ -34,7 +34,14 @@ if (names.length === 0 && !passedBefore.has("check")) {
 	total = add(total, counts);
 	remember("check", counts);
 }
-const files = [...findTests("lab"), ...findTests("e2e"), ...(lab ? findTests("long") : [])];
+if (names.length === 0 && !passedBefore.has("slow")) {
+	const counts = await runInHalves("slow tests", findTests("slow"));
+	total = add(total, counts);
+	remember("slow", counts);
+}
+// By name, any file that is asked for; else those above ran all together.
+const together = names.length === 0 ? [] : [...findTests("unit"), ...findTests("slow")];
+const files = [...together, ...findTests("lab"), ...findTests("e2e"), ...(lab ? findTests("long") : [])];
 for (const file of files.filter(wanted)) {
 	if (passedBefore.has(file)) continue;
 	const counts = await runTests(file, [file], { timeoutMs: lab ? 3_600_000 : 900_000 });

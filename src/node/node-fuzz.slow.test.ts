@@ -3,7 +3,7 @@
  * the end everything must come to rest: nothing unfinished, orphaned or untrue, and all of it can be deleted. On the
  * way: never two changes of one VM at once, never a disk deleted under a process that has it open.
  *
- * `LQX_FUZZ_SEEDS=1-500 bun test src/node/node-fuzz.test.ts` runs more; one seed repeats one run.
+ * `LQX_FUZZ_SEEDS=1-500 bun test src/node/node-fuzz.slow.test.ts` runs more; one seed repeats one run.
  */
 import { expect, test } from "bun:test";
 import { AppError, type ErrorCode, isAppError } from "../lib/errors.ts";
