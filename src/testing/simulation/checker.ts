@@ -15,6 +15,7 @@ import { decodeConfiguration } from "../../raft/configuration.ts";
 import type { Append, Message } from "../../raft/messages.ts";
 import { majority } from "../../raft/quorum.ts";
 import type { Configuration, Entry, EntryKind, HardState, NodeId } from "../../raft/types.ts";
+import { Exchanges } from "./exchanges.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { hashEntry } from "./register-machine.ts";
 import { unsafe } from "./violation.ts";
@@ -50,6 +51,7 @@ export class Checker {
 	readonly records = new Map<NodeId, NodeRecord>();
 	/** By index. */
 	readonly applied: (Applied | undefined)[] = [];
+	readonly exchanges = new Exchanges();
 	maxApplied = 0;
 	maxTerm = 0;
 	maxClaimed = 0;
@@ -92,7 +94,8 @@ export class Checker {
 				break;
 			case "heartbeat":
 				this.#leads(message.term, message.from);
-				this.#claimed(message.commit, message.from, process);
+				this.#claimed(message.commit, message.from, null, process);
+				if (message.recovered !== null) this.#recovers(message, message.recovered.index, process);
 				break;
 			case "vote":
 				if (!this.#everVoter.has(message.from)) unsafe(`members: ${message.from} campaigns and never was a voter`);
@@ -118,6 +121,20 @@ export class Checker {
 		if (process.status().recovering) unsafe(`votes: ${id} votes while its log is damaged`);
 	}
 
+	/** The rule of raft/recovery.ts. */
+	#recovers({ from, to, term }: Message, index: number, process: SimulatedProcess): void {
+		if (this.exchanges.electedBy(from, term, to))
+			unsafe(`recovery: ${from} lets ${to} recover, whose vote made it the leader of term ${term}`);
+		if (process.termAt(process.status().commitIndex) !== term)
+			unsafe(`recovery: ${from} lets ${to} recover before it knows what is committed`);
+		const { voters } = process.configuration().configuration;
+		const indexTerm = process.termAt(index);
+		if (indexTerm === null) return;
+		const held = voters.filter((voter) => voter !== to && this.record(voter).holds(index, indexTerm)).length;
+		if (held < majority(voters.length))
+			unsafe(`recovery: ${from} lets ${to} recover at ${index}, which ${held} of ${voters.length} others hold`);
+	}
+
 	#leads(term: number, id: NodeId): void {
 		const known = this.#terms.get(term);
 		if (known === undefined) {
@@ -132,7 +149,7 @@ export class Checker {
 			this.#entry(entry, previousTerm, message, process);
 			previousTerm = entry.term;
 		}
-		this.#claimed(message.commit, message.from, process);
+		this.#claimed(message.commit, message.from, message.term, process);
 	}
 
 	#entry(entry: Entry, previousTerm: number, message: Append, process: SimulatedProcess): void {
@@ -164,10 +181,13 @@ export class Checker {
 		for (const id of decodeConfiguration(entry.data)?.voters ?? []) this.#everVoter.add(id);
 	}
 
-	/** Of a leader, once for each index: it is on a majority, whatever its messages say. */
-	#claimed(index: number, id: NodeId, process: SimulatedProcess): void {
+	/** Of a leader: it is on a majority, whatever its messages say. `term` null: it may be less than what it knows. */
+	#claimed(index: number, id: NodeId, term: number | null, process: SimulatedProcess): void {
 		if (index <= this.maxClaimed) return;
 		this.maxClaimed = index;
+		// What nobody knew to be committed before is committed by an entry of the leader's own term.
+		if (term !== null && index > this.maxApplied && process.termAt(index) !== term)
+			unsafe(`commit rule: ${id} calls ${index} of an earlier term committed in term ${term}`);
 		this.checkHeld(index, id, process);
 	}
 

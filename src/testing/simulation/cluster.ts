@@ -96,7 +96,11 @@ export class Cluster {
 	}
 
 	send(from: SimulatedNode, message: Message): void {
-		if (from.process !== null) this.checker.sent(message, from.process, from.disk);
+		const { process } = from;
+		if (process !== null) {
+			this.checker.sent(message, process, from.disk);
+			this.checker.exchanges.sent(message, this.queue.steps, () => process.configuration().configuration);
+		}
 		const to = this.nodes.get(message.to);
 		if (to === undefined) return;
 		this.network.send(from.slot, to.slot, () => {

@@ -35,7 +35,7 @@ export class CoreProcess implements SimulatedProcess {
 	#persisting: Persist | null = null;
 	#installing: { snapshot: Snapshot; done: () => void } | null = null;
 	readonly #proposals = new Map<number, Waiting>();
-	readonly #reads = new Map<number, Read["done"]>();
+	readonly #reads = new Map<number, { since: number; done: Read["done"] }>();
 	#confirmed: Read[] = [];
 	#token = 0;
 
@@ -60,8 +60,10 @@ export class CoreProcess implements SimulatedProcess {
 				this.flush();
 			},
 			received: (from, term, snapshot, finished) => {
+				const { term: ownTerm } = this.#raft.status();
 				const verdict = this.#raft.snapshotReceived(from, term, snapshot.meta);
 				if (verdict === "install") {
+					host.installing(term, ownTerm);
 					this.#installing = { snapshot, done: () => finished("installed") };
 					this.#install();
 				} else finished(verdict);
@@ -96,7 +98,7 @@ export class CoreProcess implements SimulatedProcess {
 
 	read(done: Read["done"]): void {
 		const token = ++this.#token;
-		this.#reads.set(token, done);
+		this.#reads.set(token, { since: this.#options.host.step(), done });
 		this.#raft.readIndex(token);
 	}
 
@@ -185,9 +187,11 @@ export class CoreProcess implements SimulatedProcess {
 	}
 
 	#answered(token: number, index: number | null): void {
-		const done = this.#reads.get(token);
+		const read = this.#reads.get(token);
 		this.#reads.delete(token);
-		if (done === undefined) return;
+		if (read === undefined) return;
+		const { done, since } = read;
+		if (index !== null) this.#options.host.readConfirmed(since);
 		if (index === null) done(null, 0);
 		else if (index <= this.machine.index) done(this.machine, index);
 		else this.#confirmed.push({ index, done });
@@ -219,9 +223,10 @@ export class CoreProcess implements SimulatedProcess {
 		if (this.#installing === null || this.#persisting !== null) return;
 		const { snapshot, done } = this.#installing;
 		this.#installing = null;
+		const before = disk.machine.index;
 		disk.install(snapshot);
 		this.#raft.snapshotInstalled();
-		host.installed(disk.machine);
+		host.installed(disk.machine, before);
 		for (const [index, { done: abandoned }] of this.#proposals) {
 			if (index > disk.machine.index) continue;
 			this.#proposals.delete(index);

@@ -8,7 +8,7 @@ import { ModelDisk } from "./model-disk.ts";
 import type { ProcessHost, SimulatedProcess, StreamMessage } from "./process.ts";
 import type { Random } from "./random.ts";
 import type { RegisterMachine } from "./register-machine.ts";
-import { Violation } from "./violation.ts";
+import { unsafe, Violation } from "./violation.ts";
 
 export class SimulatedNode implements ProcessHost {
 	readonly id: NodeId;
@@ -188,7 +188,23 @@ export class SimulatedNode implements ProcessHost {
 		trace.add(machine.hash);
 	}
 
-	installed(machine: RegisterMachine): void {
+	step(): number {
+		return this.#cluster.queue.steps;
+	}
+
+	/** Only of a leader; what it tells others is seen by them as soon as anything was committed since. */
+	readConfirmed(since: number): void {
+		if (this.process === null) return;
+		const { role, term, configuration } = this.process.status();
+		if (role === "leader") this.#cluster.checker.exchanges.readAnswered(this.id, term, since, configuration);
+	}
+
+	installing(term: number, ownTerm: number): void {
+		if (term < ownTerm) unsafe(`snapshots: ${this.id}, in term ${ownTerm}, installs one of a leader of term ${term}`);
+	}
+
+	installed(machine: RegisterMachine, before: number): void {
+		if (machine.index < before) unsafe(`snapshots: ${this.id} goes back from ${before} to ${machine.index}`);
 		this.#cluster.event(this, `installs a snapshot up to ${machine.index}`);
 		this.#cluster.checker.installed(this.id, machine.index, machine.hash);
 	}

@@ -19,7 +19,14 @@ export interface ProcessHost {
 	/** The process ends by itself, as on an error of its disk. */
 	ended(why: string): void;
 	applied(machine: RegisterMachine, index: number, term: number, kind: EntryKind, data: Uint8Array): void;
-	installed(machine: RegisterMachine): void;
+	/** `before`: how far the state was. */
+	installed(machine: RegisterMachine, before: number): void;
+	/** Events so far. */
+	step(): number;
+	/** A read that came at the step `since` was confirmed. */
+	readConfirmed(since: number): void;
+	/** A snapshot of a leader of this term is to be installed on a node of `ownTerm`. */
+	installing(term: number, ownTerm: number): void;
 }
 
 export interface SimulatedProcess {

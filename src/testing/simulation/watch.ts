@@ -2,7 +2,8 @@
  * What nodes may not do although no log is damaged by it: disturb a working leader, lead without a quorum, be moved by a
  * stranger. Looked at when a message is delivered that could make a node do so, and every few ticks.
  */
-import type { Message } from "../../raft/messages.ts";
+import type { AppendAnswer, Message } from "../../raft/messages.ts";
+import type { Configuration } from "../../raft/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { SimulatedProcess } from "./process.ts";
@@ -12,6 +13,11 @@ export function watchDelivery(cluster: Cluster, to: SimulatedNode, process: Simu
 	const stranger = message.clusterId !== "cluster";
 	const election = message.type === "vote" || message.type === "pre-vote";
 	const gone = cluster.checker.removed.size > 0 && cluster.checker.removed.has(message.from);
+	if (!stranger && !gone) cluster.checker.exchanges.delivered(message);
+	if (!stranger && message.type === "append-answer" && cluster.checker.exchanges.isLate(message)) {
+		watchLateAnswer(cluster, to, process, message);
+		return;
+	}
 	if (!stranger && !election && !gone) {
 		process.receive(message);
 		return;
@@ -48,6 +54,8 @@ export function watchNode(cluster: Cluster, node: SimulatedNode): void {
 	const status = process.status();
 	cluster.trace.add(status.term);
 	cluster.trace.add(status.commitIndex);
+	if (!sameMembers(status.configuration, process.configuration().configuration))
+		unsafe(`members: ${node.id} counts by another configuration than the last one in its log`);
 	if (status.role !== "leader") return;
 	if (!status.quorum) unsafe(`elections: ${node.id} leads term ${status.term} without hearing a quorum`);
 	const { voters } = status.configuration;
@@ -55,4 +63,18 @@ export function watchNode(cluster: Cluster, node: SimulatedNode): void {
 		unsafe(`members: ${node.id} leads term ${status.term} and is no voter any more`);
 	// Who sends nothing is seen here.
 	if (status.commitIndex > cluster.checker.maxClaimed) cluster.checker.checkHeld(status.commitIndex, node.id, process);
+}
+
+const sameMembers = (a: Configuration, b: Configuration): boolean =>
+	a === b || (a.voters.join() === b.voters.join() && a.learners.join() === b.learners.join());
+
+/** A late answer of a node whose log was damaged since: nothing follows from it. */
+function watchLateAnswer(cluster: Cluster, to: SimulatedNode, process: SimulatedProcess, message: AppendAnswer): void {
+	process.receive(message);
+	if (to.process !== process) return;
+	const { term, peers } = process.status();
+	const peer = peers.find(({ id }) => id === message.from);
+	const most = cluster.checker.exchanges.acknowledged(to.id, message.from, term);
+	if (peer !== undefined && most !== null && peer.match > most)
+		unsafe(`recovery: ${to.id} believes that ${message.from} has ${peer.match}, as before its log was damaged`);
 }

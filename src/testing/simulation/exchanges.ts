@@ -1,0 +1,150 @@
+/**
+ * What nodes have told each other, and what follows from it for what they may do next:
+ *
+ *   elections  whoever asks for votes was promised a majority of them before (pre-vote)
+ *   reads      are answered by a leader after a majority of voters has answered a heartbeat that was sent since
+ *   progress   nobody sends a follower again what it has acknowledged in this term
+ *
+ * No log is damaged by breaking these, or only when much else comes together; so they are looked at by themselves.
+ */
+import type { AppendAnswer, HeartbeatAnswer, Message } from "../../raft/messages.ts";
+import { majority } from "../../raft/quorum.ts";
+import type { Configuration, NodeId } from "../../raft/types.ts";
+import { unsafe } from "./violation.ts";
+
+type Heard = { term: number; index: number; recoveries: number; round: number };
+
+/** What one node has heard of the others, as a candidate and as a leader. */
+class Ears {
+	/** The last term in which it was promised votes, and by whom. */
+	promisedTerm = 0;
+	readonly promises = new Set<NodeId>();
+	votedTerm = 0;
+	readonly votes = new Set<NodeId>();
+	/** By follower, of the term that it says. */
+	readonly heard = new Map<NodeId, Heard>();
+	leadsTerm = 0;
+	/** When the first heartbeat of each round was sent, by round, in steps. */
+	readonly roundSentAt: number[] = [];
+}
+
+export class Exchanges {
+	readonly #ears = new Map<NodeId, Ears>();
+
+	#of(id: NodeId): Ears {
+		let ears = this.#ears.get(id);
+		if (ears === undefined) {
+			ears = new Ears();
+			this.#ears.set(id, ears);
+		}
+		return ears;
+	}
+
+	delivered(message: Message): void {
+		switch (message.type) {
+			case "pre-vote-answer": {
+				if (!message.granted) return;
+				const ears = this.#of(message.to);
+				if (message.term > ears.promisedTerm) {
+					ears.promisedTerm = message.term;
+					ears.promises.clear();
+				}
+				if (message.term === ears.promisedTerm) ears.promises.add(message.from);
+				return;
+			}
+			case "vote-answer": {
+				const ears = this.#of(message.to);
+				// What comes after the election was won did not win it.
+				if (!message.granted || ears.leadsTerm >= message.term) return;
+				if (message.term > ears.votedTerm) {
+					ears.votedTerm = message.term;
+					ears.votes.clear();
+				}
+				if (message.term === ears.votedTerm) ears.votes.add(message.from);
+				return;
+			}
+			case "append-answer": {
+				const heard = this.#answer(message);
+				if (heard !== null && message.accepted) heard.index = Math.max(heard.index, message.index);
+				return;
+			}
+			case "heartbeat-answer": {
+				const heard = this.#answer(message);
+				if (heard !== null) heard.round = Math.max(heard.round, message.round);
+				return;
+			}
+			default:
+		}
+	}
+
+	/** Null for one that says nothing about the log as it is. */
+	#answer({ from, to, term, recoveries }: AppendAnswer | HeartbeatAnswer): Heard | null {
+		const ears = this.#of(to);
+		if (term !== ears.leadsTerm) return null;
+		let heard = ears.heard.get(from);
+		if (heard === undefined || heard.term < term || heard.recoveries < recoveries) {
+			heard = { term, index: 0, recoveries, round: 0 };
+			ears.heard.set(from, heard);
+		}
+		return heard.recoveries === recoveries ? heard : null;
+	}
+
+	/** Whether this node's vote made that one the leader of the term. */
+	electedBy(leader: NodeId, term: number, voter: NodeId): boolean {
+		const ears = this.#ears.get(leader);
+		return ears?.votedTerm === term && ears.votes.has(voter);
+	}
+
+	/** From before its sender's log was last found damaged, as far as is known. */
+	isLate({ from, to, recoveries }: AppendAnswer): boolean {
+		const heard = this.#ears.get(to)?.heard.get(from);
+		return heard !== undefined && heard.recoveries > recoveries;
+	}
+
+	/** What a leader can know of a follower; null when it does not lead in this term. */
+	acknowledged(leader: NodeId, follower: NodeId, term: number): number | null {
+		const ears = this.#ears.get(leader);
+		return ears?.leadsTerm === term ? (ears.heard.get(follower)?.index ?? 0) : null;
+	}
+
+	sent(message: Message, step: number, configuration: () => Configuration): void {
+		if (message.type === "vote") {
+			if (!message.transfer) this.#asksForVotes(message.from, message.term, configuration());
+			return;
+		}
+		if (message.type !== "append" && message.type !== "heartbeat") return;
+		const ears = this.#of(message.from);
+		if (ears.leadsTerm !== message.term) {
+			ears.leadsTerm = message.term;
+			ears.heard.clear();
+			ears.roundSentAt.length = 0;
+		}
+		if (message.type === "heartbeat") ears.roundSentAt[message.round] ??= step;
+		else {
+			const heard = ears.heard.get(message.to);
+			if (heard !== undefined && message.previousIndex < heard.index)
+				unsafe(
+					`progress: ${message.from} sends ${message.to} what is after ${message.previousIndex}, which acknowledged ${heard.index}`,
+				);
+		}
+	}
+
+	#asksForVotes(id: NodeId, term: number, { voters }: Configuration): void {
+		const ears = this.#of(id);
+		let promised = voters.includes(id) ? 1 : 0;
+		if (ears.promisedTerm === term) for (const voter of voters) if (ears.promises.has(voter)) promised += 1;
+		if (promised < majority(voters.length))
+			unsafe(`elections: ${id} asks for votes in term ${term}; ${promised} of ${voters.length} promised theirs`);
+	}
+
+	/** This leader answers a read that came at the step `since`. */
+	readAnswered(id: NodeId, term: number, since: number, { voters }: Configuration): void {
+		const ears = this.#ears.get(id);
+		let confirmed = voters.includes(id) ? 1 : 0;
+		if (ears !== undefined && ears.leadsTerm === term)
+			for (const [from, { round }] of ears.heard)
+				if (voters.includes(from) && (ears.roundSentAt[round] ?? -1) >= since) confirmed += 1;
+		if (confirmed < majority(voters.length))
+			unsafe(`reads: ${id} answers in term ${term} what ${confirmed} of ${voters.length} voters have confirmed`);
+	}
+}
