@@ -1,0 +1,90 @@
+/** Proposals on their way: to the core of this node, or to the leader, until they are committed or cannot be any more. */
+import type { AppError } from "../../lib/errors.ts";
+import type { Raft } from "../../raft/raft.ts";
+import type { Change, Entry, Proposed, Refusal } from "../../raft/types.ts";
+import type { Urgency } from "../disk-reserve.ts";
+import { maxPendingProposals } from "../limits.ts";
+import { full, refusalError, removed } from "./refusals.ts";
+import type { SpaceToGrow } from "./space-to-grow.ts";
+import type { Forward } from "./transport.ts";
+import { WaitingProposals } from "./waiting.ts";
+
+export type ProposalsParts = {
+	raft: Raft;
+	space: SpaceToGrow;
+	/** How long one waits. */
+	ticks: number;
+	/** Why nothing is taken any more; null while it is. */
+	down: () => AppError | null;
+	onProposed: () => void;
+	onFailed: (error: unknown) => void;
+};
+
+export class Proposals {
+	readonly #parts: ProposalsParts;
+	readonly #waiting = new WaitingProposals();
+	#now = 0;
+
+	constructor(parts: ProposalsParts) {
+		this.#parts = parts;
+	}
+
+	/** `forward` null: only if this node leads. */
+	propose(data: Uint8Array, urgency: Urgency, forward: Forward | null): Promise<void> {
+		const { raft, space, down } = this.#parts;
+		const reason = down();
+		if (reason !== null) return Promise.reject(reason);
+		if (this.#waiting.count >= maxPendingProposals)
+			return Promise.reject(refusalError({ refused: "busy", leader: null }));
+		if (urgency === "growing" && !space.known && raft.status().role === "leader") return this.#proposeIfSpace(data);
+		const result = raft.propose(data);
+		if ("index" in result || result.refused !== "not-leader" || forward === null || result.leader === null)
+			return this.#await(result);
+		return this.#waiting.addForwarded(forward(result.leader, data, urgency), this.#now + this.#parts.ticks);
+	}
+
+	change(change: Change): Promise<void> {
+		const { raft, down } = this.#parts;
+		const reason = down();
+		return reason === null ? this.#await(raft.proposeConfiguration(change)) : Promise.reject(reason);
+	}
+
+	/** These are in the log for good. */
+	committed(entries: readonly Entry[]): void {
+		if (this.#waiting.count === 0) return;
+		for (const { index, term } of entries) this.#waiting.committed(index, term);
+	}
+
+	/** A snapshot took the place of the log up to `index`. */
+	skipped(index: number): void {
+		this.#waiting.skipped(index);
+	}
+
+	tick(): void {
+		this.#now += 1;
+		this.#waiting.expire(this.#now);
+	}
+
+	rejectAll(error: AppError): void {
+		this.#waiting.rejectAll(error);
+	}
+
+	async #proposeIfSpace(data: Uint8Array): Promise<void> {
+		const { raft, space, down, onFailed } = this.#parts;
+		const enough = await space.ask().catch((error) => {
+			onFailed(error);
+			throw error;
+		});
+		if (!enough) throw full();
+		const reason = down();
+		if (reason !== null) throw reason;
+		return this.#await(raft.propose(data));
+	}
+
+	#await(result: Proposed | Refusal): Promise<void> {
+		const { raft, ticks, onProposed } = this.#parts;
+		if ("refused" in result) return Promise.reject(raft.status().removed ? removed() : refusalError(result));
+		onProposed();
+		return this.#waiting.add(result.index, result.term, this.#now + ticks);
+	}
+}
