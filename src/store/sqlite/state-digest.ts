@@ -3,10 +3,11 @@
  * checksums of pages: a bit that flips inside a row reads as another value, and `PRAGMA integrity_check`, which knows
  * only whether the file makes sense, says "ok".
  *
- * It is the sum, modulo 2^64, of the xxHash64 of every row (and of the schema and its version), so it is kept by adding what a change writes and subtracting what it takes away (state-rows.ts), and does not depend on
- * the order of rows. `meta` holds it, in hexadecimal, written in the transaction that it belongs to. Copies of the
- * same state have the same digest, on whichever node. Indices are not in it; integrity_check compares them with their
- * rows. Why not a checksum in each row: docs/decisions/0021-digest-of-the-state.md.
+ * It is the sum, modulo 2^64, of the xxHash64 of every row (and of the schema and its version), so it is kept by adding
+ * what a change writes and subtracting what it takes away (state-rows.ts), and does not depend on the order of rows.
+ * `meta` holds it, in hexadecimal, written in the transaction that it belongs to. Copies of the same state have the same
+ * digest, on whichever node. Indices are not in it; integrity_check compares them with their rows. Why not a checksum in
+ * each row: docs/decisions/0021-digest-of-the-state.md.
  */
 import type { Database } from "bun:sqlite";
 

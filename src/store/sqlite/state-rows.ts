@@ -1,7 +1,7 @@
 /**
- * The one place that writes rows. Each change keeps the digest of the state (state-digest.ts): what is stored is added, what
- * was there is subtracted. The digest goes into the database with the
- * transaction; after a rollback it is what it was.
+ * The one place that writes rows. Each change keeps the digest of the state (state-digest.ts): what is stored is added,
+ * what was there is subtracted. The digest goes into the database with the transaction; after a rollback it is what it
+ * was.
  */
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
 import { assert, present } from "../../lib/assert.ts";
