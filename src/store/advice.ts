@@ -9,6 +9,14 @@ export const rebuildAdvice = (statePath: string): string =>
 export const restoreAdvice =
 	"Or go back to a snapshot (a file of the folder snapshots/, or what limiquantix cluster backup made): move raft/, snapshots/ and state.db* out of the data folder and run limiquantix cluster restore FILE --data-dir FOLDER; changes made after the snapshot are lost.";
 
+/** For a start beside the file `restoring`. "Elsewhere": one cannot tell from here what in the folder is whose. */
+export const unfinishedRestoreAdvice = (dataDir: string): string =>
+	`Run it again: limiquantix cluster restore FILE --data-dir ${dataDir}. Or give it up: move raft/, snapshots/ and state.db*, as far as they are there, elsewhere, put those of before back, and remove restore.tmp/ and the file restoring.`;
+
+/** For another restore that finds something there that the first did not put there. */
+export const otherStateAdvice =
+	"If it is the state of before, put back as a whole: remove restore.tmp/ and the file restoring, and start the node. If it is not needed: move raft/, snapshots/ and state.db* elsewhere and restore again.";
+
 export const damagedState = (statePath: string, found: string, cause?: unknown): AppError =>
 	new AppError(
 		"corrupt",

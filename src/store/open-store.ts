@@ -15,7 +15,7 @@ import type { Clock } from "../lib/clock.ts";
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { UndoStack } from "../lib/undo.ts";
-import { rebuildAdvice, restoreAdvice } from "./advice.ts";
+import { rebuildAdvice, restoreAdvice, unfinishedRestoreAdvice } from "./advice.ts";
 import { backups } from "./backup.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { defaultReserveBytes } from "./disk-reserve.ts";
@@ -48,8 +48,10 @@ export const pathsOf = (dataDir: string) => ({
 	log: join(dataDir, "raft"),
 	state: join(dataDir, "state.db"),
 	snapshots: join(dataDir, "snapshots"),
-	/** There while a restore is not finished. */
+	/** There while a restore is not finished; see restore-files.ts. */
 	restoring: join(dataDir, "restoring"),
+	/** What a restore makes, before it is moved to its places. */
+	restoreWork: join(dataDir, "restore.tmp"),
 });
 
 /** `in-use`: another process has the folder; `corrupt`: see the message; `unsupported`: a newer version was here. */
@@ -65,7 +67,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	if (existsSync(paths.restoring))
 		throw new AppError(
 			"corrupt",
-			`A restore into ${dataDir} was not finished (the file ${paths.restoring} is there). Run it again: limiquantix cluster restore FILE --data-dir ${dataDir}`,
+			`A restore into ${dataDir} was not finished (the file ${paths.restoring} is there). Nothing was changed. ${unfinishedRestoreAdvice(dataDir)}`,
 		);
 	const snapshots = await listSnapshots(paths.snapshots);
 	let found = await openState(paths.state, snapshots, logger);

@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statS
 import { join } from "node:path";
 import { AppError, toAppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
-import { fixtureCluster } from "../testing/fixtures.ts";
+import { fixtureCluster, fixtureSession, fixtureToken, fixtureUser } from "../testing/fixtures.ts";
 import { flipText, StoreFolder } from "../testing/store-folder.ts";
 import { restoreSnapshot } from "./restore.ts";
 
@@ -122,27 +122,51 @@ test("the folder that it makes is one that QEMU's user can pass", async () => {
 	expect(statSync(folder.dataDir).mode & 0o777).toBe(0o711);
 });
 
-test("interrupted anywhere: the node does not start, and another restore completes it", async () => {
+test("the state is damaged afterwards: the advice brings everything back", async () => {
 	await fill();
 	folder.moveAway("raft", "snapshots", "state.db");
 	await restore();
-	// What a power cut leaves, from the first file to the last but one.
-	const leftovers = ["state.db.tmp", "state.db", "raft/hard-state", "raft/0000000000000007.log"];
-	const whole = folder.moveAway("raft", "state.db");
-	cpSync(join(whole, "state.db"), join(whole, "state.db.tmp"));
-	for (let count = 0; count <= leftovers.length; count++) {
-		writeFileSync(folder.paths.restoring, "");
-		for (const name of leftovers.slice(0, count)) cpSync(join(whole, name), join(folder.dataDir, name));
-		await expect(folder.open()).rejects.toMatchObject({
-			code: "corrupt",
-			message: expect.stringMatching(/was not finished.*Run it again: limiquantix cluster restore FILE --data-dir/),
-		});
-		expect(await restore()).toEqual({ index: 6 });
-		expect(existsSync(folder.paths.restoring)).toBe(false);
-		const { store } = await folder.open();
-		expect(store.count("user")).toBe(6);
-		await folder.close(store);
-		folder.moveAway("raft", "snapshots", "state.db");
+	expect(folder.snapshotNames()).toEqual(["0000000000000006.db"]);
+	const { store, system } = await folder.open();
+	await folder.addUsers(system, 10, 3);
+	await folder.close(store);
+	const good = folder.dump();
+	flipText(folder.paths.state, '"name":"user-3"');
+	await expect(folder.open()).rejects.toMatchObject({
+		code: "corrupt",
+		message: expect.stringMatching(/Move .*state\.db and the files beside it/),
+	});
+	folder.moveAway("state.db");
+	await folder.close((await folder.open()).store);
+	expect(folder.dump()).toBe(good);
+});
+
+test("all sessions of the backup are ended; what else is in it is as it was", async () => {
+	const { store, system } = await folder.open();
+	await system(fixtureCluster());
+	const user = fixtureUser({ id: folder.ids.newId(), name: "user-0" });
+	await system({ kind: "userCreate", user, passwordHash: "$x" });
+	const [sessionHash, tokenHash] = ["5e".repeat(16), "70".repeat(16)];
+	const session = fixtureSession({ id: folder.ids.newId(), userId: user.id });
+	await system({ kind: "sessionCreate", session, secretHash: sessionHash });
+	const token = fixtureToken({ id: folder.ids.newId(), userId: user.id });
+	await system({ kind: "tokenCreate", token, secretHash: tokenHash });
+	expect(store.sessionBySecretHash(sessionHash)?.user.id).toBe(user.id);
+	await store.snapshot(backup);
+	await folder.close(store);
+	folder.dataDir = join(folder.folder, "restored");
+	await restore();
+	// Of the secret, not a byte is left.
+	const files = [folder.paths.state, join(folder.paths.snapshots, folder.snapshotNames()[0] ?? "")];
+	for (const file of files) expect(readFileSync(file).includes(sessionHash)).toBe(false);
+	for (const round of ["from the state", "from the snapshot"]) {
+		const again = await folder.open();
+		expect([round, again.store.count("session")]).toEqual([round, 0]);
+		expect(again.store.sessionBySecretHash(sessionHash)).toBe(null);
+		expect(again.store.tokenBySecretHash(tokenHash)?.user.id).toBe(user.id);
+		expect(again.store.userSecret(user.id)).toEqual({ passwordHash: "$x" });
+		await folder.close(again.store);
+		folder.moveAway("state.db");
 	}
 });
 

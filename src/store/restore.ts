@@ -1,14 +1,18 @@
 /**
  * A snapshot file becomes the state of a data folder that has none: how one goes back to a backup. The log begins anew
- * after the snapshot's index. A folder that holds any state is refused: it would be lost. What else is in it (disks,
- * certificates, what belongs to VMs) stays.
+ * after the snapshot's index, and the snapshot lies in `snapshots/`, where a damaged state is rebuilt from. A folder that
+ * holds any state is refused: it would be lost. What else is in it (disks, certificates, what belongs to VMs) stays.
  *
- * May be interrupted at any point: the file `restoring` is there until all is done, and a node does not start beside it
- * (open-store.ts); to restore again takes away what the first attempt left.
+ * All sessions of the backup end: whoever signed out since, or lost the cookie to somebody, would be signed in again.
+ * Tokens, users and passwords come back as they were; the operator is told to look at them.
+ *
+ * May be interrupted at any point. The file `restoring` is there until all is done, and a node does not start beside it
+ * (open-store.ts). Everything is made in `restore.tmp/` and moved to its places at the end; to restore again takes away
+ * what the first attempt made, and refuses when anything else is there (restore-files.ts).
  */
-import { existsSync, statSync } from "node:fs";
-import { mkdir, open, readdir, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { closeSync, openSync, statSync } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
 import { AppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { UndoStack } from "../lib/undo.ts";
@@ -17,19 +21,33 @@ import { openDiskFiles } from "./log/disk-files.ts";
 import { writeHardState } from "./log/hard-state.ts";
 import { SegmentLog } from "./log/segment-log.ts";
 import { pathsOf } from "./open-store.ts";
-import { checkSnapshot, installSnapshot, syncPath } from "./sqlite/snapshot-files.ts";
+import {
+	beginMarker,
+	checkHasNoState,
+	checkIsAllMade,
+	type Made,
+	readMade,
+	recordMade,
+	removeMade,
+} from "./restore-files.ts";
+import { openStateFile } from "./sqlite/database.ts";
+import { checkSnapshot, installSnapshot, snapshotName, syncPath } from "./sqlite/snapshot-files.ts";
 import type { StateFile } from "./sqlite/state-check.ts";
 
-/**
- * `not-found`: there is no such file; `corrupt`: it is no intact snapshot; `in-use`: a daemon runs on the folder;
- * `already-exists`: the folder holds a state.
- */
-export async function restoreSnapshot(options: {
+export type RestoreOptions = {
 	snapshotPath: string;
 	dataDir: string;
 	logger: Logger;
-}): Promise<{ index: number }> {
-	const { logger } = options;
+	/** For tests: called after each step, so that they see what a crash there leaves. */
+	afterStep?: (step: string) => void;
+};
+
+/**
+ * `not-found`: there is no such file; `corrupt`: it is no intact snapshot; `in-use`: a daemon runs on the folder;
+ * `already-exists`: the folder holds a state. After a failure the folder is as before.
+ */
+export async function restoreSnapshot(options: RestoreOptions): Promise<{ index: number }> {
+	const { logger, afterStep = () => {} } = options;
 	const [snapshotPath, dataDir] = [resolve(options.snapshotPath), resolve(options.dataDir)];
 	await checkIsWhole(snapshotPath);
 	// As `limiquantix serve` makes it: QEMU's user passes through it.
@@ -39,20 +57,25 @@ export async function restoreSnapshot(options: {
 	);
 	const lock = lockDataFolder(dataDir);
 	cleanup.add("lock of the data folder", () => lock.release());
-	const { restoring } = pathsOf(dataDir);
-	const again = existsSync(restoring);
-	if (!again) await checkHasNoState(dataDir);
-	await (await open(restoring, "w", 0o600)).close();
-	await syncPath(dataDir);
+	const interrupted = readMade(dataDir);
+	if (interrupted === null) {
+		await checkHasNoState(dataDir);
+		await beginMarker(dataDir);
+	} else await checkIsAllMade(dataDir, interrupted);
+	afterStep("begun");
+	let made: Made = interrupted ?? new Map();
 	try {
-		if (again) await removeState(dataDir);
-		const held = await build(snapshotPath, dataDir, logger);
-		await rm(restoring);
-		await syncPath(dataDir);
-		return { index: held.index };
+		await removeMade(dataDir, made);
+		afterStep("cleared");
+		const { index } = await build(snapshotPath, dataDir, logger, afterStep);
+		made = await recordMade(dataDir);
+		afterStep("recorded");
+		await moveIn(dataDir, afterStep);
+		return { index };
 	} catch (error) {
-		await removeState(dataDir);
-		await rm(restoring, { force: true });
+		await removeMade(dataDir, made);
+		// That of an interrupted restore stays: nothing of it has been put right.
+		if (interrupted === null) await rm(pathsOf(dataDir).restoring, { force: true });
 		throw error;
 	}
 }
@@ -66,28 +89,20 @@ async function checkIsWhole(snapshotPath: string): Promise<void> {
 	await checkSnapshot(snapshotPath);
 }
 
-/** The parts of a state, whole or not. */
-const isState = (name: string): boolean => name.startsWith("state.db") || name === "raft" || name === "snapshots";
-
-async function checkHasNoState(dataDir: string): Promise<void> {
-	for (const name of (await readdir(dataDir)).filter(isState)) {
-		const path = join(dataDir, name);
-		if (statSync(path).isDirectory() && (await readdir(path)).length === 0) continue;
-		throw new AppError(
-			"already-exists",
-			`The data folder ${dataDir} holds a state already (${name}). Nothing was changed. Move raft/, snapshots/ and state.db* out of it first.`,
-		);
-	}
-}
-
-async function removeState(dataDir: string): Promise<void> {
-	for (const name of (await readdir(dataDir)).filter(isState))
-		await rm(join(dataDir, name), { recursive: true, force: true });
-}
-
-async function build(snapshotPath: string, dataDir: string, logger: Logger): Promise<StateFile> {
-	const paths = pathsOf(dataDir);
-	const held = await installSnapshot(snapshotPath, paths.state);
+/** All of it, durable, in `restore.tmp/`. */
+async function build(
+	snapshotPath: string,
+	dataDir: string,
+	logger: Logger,
+	afterStep: (step: string) => void,
+): Promise<StateFile> {
+	const { restoreWork } = pathsOf(dataDir);
+	await mkdir(restoreWork, { mode: 0o700 });
+	const paths = pathsOf(restoreWork);
+	const held = await buildSnapshot(snapshotPath, paths.snapshots, join(restoreWork, "backup.db"));
+	afterStep("snapshot made");
+	await installSnapshot(join(paths.snapshots, snapshotName(held.index)), paths.state);
+	afterStep("state made");
 	const files = await openDiskFiles({ directory: paths.log, sync: true });
 	try {
 		// Terms go on from those of the log that made the snapshot; the vote of the old log is gone with it.
@@ -98,5 +113,44 @@ async function build(snapshotPath: string, dataDir: string, logger: Logger): Pro
 	} finally {
 		await files.close();
 	}
+	await syncPath(restoreWork);
+	afterStep("log made");
 	return held;
+}
+
+/** The backup without its sessions, in the schema of this version, in the folder of snapshots under the name that it has there. */
+async function buildSnapshot(snapshotPath: string, snapshots: string, copy: string): Promise<StateFile> {
+	await installSnapshot(snapshotPath, copy);
+	const state = openStateFile(copy);
+	try {
+		state.transaction(() => state.deleteAllSessions());
+		const { appliedIndex: index, appliedTerm: term } = state;
+		await mkdir(snapshots, { mode: 0o700 });
+		const path = join(snapshots, snapshotName(index));
+		// It holds hashes of secrets. SQLite fills an empty file.
+		closeSync(openSync(path, "wx", 0o600));
+		// And not those of the sessions: what was deleted is not copied.
+		state.database.run("VACUUM INTO ?", [path]);
+		await syncPath(path);
+		await syncPath(snapshots);
+		return { index, term };
+	} finally {
+		state.close();
+		for (const suffix of ["", "-wal", "-shm"]) await rm(copy + suffix, { force: true });
+	}
+}
+
+async function moveIn(dataDir: string, afterStep: (step: string) => void): Promise<void> {
+	const { restoring, restoreWork } = pathsOf(dataDir);
+	const [from, to] = [pathsOf(restoreWork), pathsOf(dataDir)];
+	for (const part of ["snapshots", "log", "state"] as const) {
+		await rename(from[part], to[part]);
+		await syncPath(dataDir);
+		afterStep(`${basename(to[part])} moved`);
+	}
+	await rm(restoreWork, { recursive: true });
+	await syncPath(dataDir);
+	afterStep("work removed");
+	await rm(restoring);
+	await syncPath(dataDir);
 }

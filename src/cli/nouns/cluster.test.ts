@@ -13,7 +13,11 @@ describe("cluster restore", () => {
 		const words = "cluster restore /backup/monday.db --data-dir /srv/lqx";
 		const { code, out } = await cli(words, { io: fakeIo({ offline: { restoreSnapshot } }) });
 		expect({ code, asked }).toEqual({ code: 0, asked: [["/backup/monday.db", "/srv/lqx"]] });
-		expect(out).toBe("/srv/lqx holds the state of /backup/monday.db (up to change 42). The node can be started.\n");
+		const [done, review] = out.split("\n");
+		expect(done).toBe("/srv/lqx holds the state of /backup/monday.db (up to change 42). The node can be started.");
+		expect(review).toMatch(
+			/^All sessions are ended\. Tokens, users and passwords are those of the backup.*Review them/,
+		);
 	});
 
 	test("chooses no folder by itself", async () => {

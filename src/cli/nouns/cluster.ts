@@ -58,7 +58,7 @@ export const clusterNoun: Noun = {
 			name: "restore",
 			summary: "Make a backup the state of a node that does not run",
 			description:
-				"On the node, as root, without its service. The file is what limiquantix cluster backup made, or one of the folder snapshots/ of a data folder. The data folder must hold no state: raft/, snapshots/ and state.db* are moved elsewhere before. What else is in it, such as pools/, vms/ and tls/, stays. Changes made after the backup are lost.",
+				"On the node, as root, without its service. The file is what limiquantix cluster backup made, or one of the folder snapshots/ of a data folder. The data folder must hold no state: raft/, snapshots/ and state.db* are moved elsewhere before. What else is in it, such as pools/, vms/ and tls/, stays. Changes made after the backup are lost. All sessions are ended; tokens, users and passwords are those of the backup, also those that were revoked or changed since: review them. Interrupted, it is run again.",
 			examples: ["limiquantix cluster restore /backup/limiquantix-monday.db --data-dir /var/lib/limiquantix"],
 			arguments: { "<file>": "the backup" },
 			options: { dataDir: { ...text("--data-dir <folder>", "data folder of the node"), completes: "folder" } },
@@ -66,6 +66,9 @@ export const clusterNoun: Noun = {
 				if (dataDir === undefined) throw usageError("--data-dir is missing.");
 				const { index } = await cli.io.offline.restoreSnapshot(file, dataDir);
 				await cli.output.say(`${dataDir} holds the state of ${file} (up to change ${index}). The node can be started.`);
+				await cli.output.say(
+					"All sessions are ended. Tokens, users and passwords are those of the backup: what was revoked, disabled or changed since is valid again. Review them first: limiquantix user list, limiquantix token list --all.",
+				);
 			},
 		}),
 	],

@@ -141,6 +141,12 @@ export class StateDatabase extends StateRows {
 		this.deleteRows(`${kind}_secret`, "id = ?", id);
 	}
 
+	/** Everybody has to sign in again. Unlike the command, it makes no events: for a state that nobody is served from. */
+	deleteAllSessions(): void {
+		this.deleteRows("session_secret", "true");
+		this.deleteRows("session", "true");
+	}
+
 	// The applied index and other single values.
 
 	meta(key: string): string | number | null {
