@@ -2,6 +2,7 @@
  * A whole cluster in one process on simulated time. What happens is decided by the seed alone: one queue of events, one
  * source of randomness, no other clock.
  */
+import { drainMicrotasks } from "bun:jsc";
 import type { Message } from "../../raft/messages.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import type { Configuration, NodeId } from "../../raft/types.ts";
@@ -13,6 +14,7 @@ import type { Plan } from "./plan.ts";
 import type { StreamMessage } from "./process.ts";
 import { Random } from "./random.ts";
 import { Trace } from "./trace.ts";
+import { asViolation, type Violation } from "./violation.ts";
 import { watchDelivery, watchNode } from "./watch.ts";
 import { Workload } from "./workload.ts";
 
@@ -54,6 +56,7 @@ export class Cluster {
 	readonly slots: (SimulatedNode | null)[] = Array.from({ length: maxSlots }, () => null);
 	#born = 0;
 	readonly #log: ClusterOptions["log"];
+	#found: Violation | null = null;
 	/** No more faults: what ends by itself is started again at once. */
 	healed = false;
 
@@ -68,6 +71,7 @@ export class Cluster {
 		this.checker = new Checker(this.initial);
 		this.workload = new Workload(this, this.random.fork());
 		for (const _ of voters) this.add(true);
+		drainMicrotasks();
 		this.workload.begin();
 	}
 
@@ -162,7 +166,7 @@ export class Cluster {
 	restartLater(node: SimulatedNode, delayMs = this.healed ? 50 : this.random.between(20, 3000)): void {
 		const { life } = node;
 		this.queue.after(delayMs, () => {
-			if (node.life === life && node.process === null && this.slots[node.slot] === node) node.start();
+			if (node.life === life && node.isDown && this.slots[node.slot] === node) node.start();
 		});
 	}
 
@@ -193,8 +197,18 @@ export class Cluster {
 		return this.#log !== null;
 	}
 
+	/** A finding that the code under test would have caught, or made a rejected promise of. */
+	found(error: unknown): void {
+		this.#found ??= asViolation(error);
+	}
+
+	/** Promises only resolve within a step: what they bring about belongs to the event that resolved them. */
 	run(untilMs: number): void {
-		while (this.queue.step(untilMs));
+		const asynchronous = this.plan.stack === "driver";
+		while (this.queue.step(untilMs)) {
+			if (asynchronous) drainMicrotasks();
+			if (this.#found !== null) throw this.#found;
+		}
 	}
 }
 

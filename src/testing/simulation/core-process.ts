@@ -7,7 +7,8 @@ import type { Message } from "../../raft/messages.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import { Raft } from "../../raft/raft.ts";
 import type { Change, Committed, ConfigurationAt, Limits, NodeId, Persist, Status } from "../../raft/types.ts";
-import type { ModelDisk, Snapshot } from "./model-disk.ts";
+import type { ModelDisk } from "./model-disk.ts";
+import type { Snapshot } from "./node-disk.ts";
 import type { ProcessHost, ProposalOutcome, SimulatedProcess, StreamMessage } from "./process.ts";
 import type { Random } from "./random.ts";
 import type { RegisterMachine } from "./register-machine.ts";
@@ -23,6 +24,7 @@ export type CoreProcessOptions = {
 	snapshotEntries: number;
 	keptEntries: number;
 	chunkBytes: number;
+	tickMs: () => number;
 };
 
 type Waiting = { term: number; done: (outcome: ProposalOutcome) => void };
@@ -72,13 +74,28 @@ export class CoreProcess implements SimulatedProcess {
 		});
 	}
 
+	/** Once the node has it. */
+	begin(): void {
+		this.#schedule();
+		this.flush();
+	}
+
 	get machine(): RegisterMachine {
 		return this.#options.disk.machine;
+	}
+
+	#schedule(): void {
+		const { host, tickMs } = this.#options;
+		host.later(tickMs(), () => {
+			this.tick();
+			this.#schedule();
+		});
 	}
 
 	tick(): void {
 		this.#raft.tick();
 		this.flush();
+		this.#options.host.ticked();
 	}
 
 	receive(message: Message): void {
@@ -102,10 +119,10 @@ export class CoreProcess implements SimulatedProcess {
 		this.#raft.readIndex(token);
 	}
 
-	change(change: Change): string | null {
+	change(change: Change, refused: (why: string) => void): void {
 		const result = this.#raft.proposeConfiguration(change);
 		this.flush();
-		return "refused" in result ? result.refused : null;
+		if ("refused" in result) refused(result.refused);
 	}
 
 	transfer(to: NodeId | null): void {
@@ -123,10 +140,6 @@ export class CoreProcess implements SimulatedProcess {
 
 	configuration(): ConfigurationAt {
 		return this.#raft.configurationAt(Number.MAX_SAFE_INTEGER);
-	}
-
-	get persisting(): Persist | null {
-		return this.#persisting;
 	}
 
 	flush(): void {
@@ -148,15 +161,17 @@ export class CoreProcess implements SimulatedProcess {
 	#persist(persist: Persist): void {
 		const { host, disk, random } = this.#options;
 		this.#persisting = persist;
+		disk.underWay = persist;
 		host.later(host.writeMs(), () => {
 			const fault = host.writeFault();
-			if (fault === "crash" || fault === "error") {
+			if (fault !== null) {
 				host.ended(fault === "crash" ? "crash in a write" : "the disk failed");
 				return;
 			}
 			this.#persisting = null;
+			disk.underWay = null;
 			// Room for a vote may be there when there is none for entries.
-			if (fault === "full" && (persist.entries.length > 0 || random.chance(0.5))) {
+			if (host.isFull() && (persist.entries.length > 0 || random.chance(0.5))) {
 				this.#raft.persistRefused(persist.token);
 			} else {
 				disk.write(persist);

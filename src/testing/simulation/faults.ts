@@ -44,10 +44,14 @@ export class Faults {
 		if (recurring === null) return;
 		this.#cluster.queue.after(1 + this.#random.around(recurring.every), () => {
 			if (this.#stopped) return;
-			this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+			this.#count(name);
 			happen(this.#random.between(recurring.least, recurring.most));
 			this.#recur(name, recurring, happen);
 		});
+	}
+
+	#count(name: string): void {
+		this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
 	}
 
 	#anyone(): SimulatedNode | null {
@@ -74,7 +78,7 @@ export class Faults {
 	}
 
 	#crash(node: SimulatedNode | null, ms: number): void {
-		if (node?.process == null) return;
+		if (node === null || node.isDown) return;
 		node.crash("loses power");
 		this.#cluster.restartLater(node, ms);
 	}
@@ -107,7 +111,7 @@ export class Faults {
 		const node = this.#anyone();
 		if (node === null || !this.#majorityWithout(node.id)) return;
 		node.crash("loses power, and a part of its log");
-		node.damage(this.#random);
+		if (node.disk.damage(this.#random)) this.#count("damage done");
 		this.#cluster.restartLater(node, ms);
 	}
 
@@ -115,8 +119,7 @@ export class Faults {
 		const { nodes } = this.#cluster;
 		const intact = (voter: NodeId): boolean => voter !== id && nodes.get(voter)?.isIntact === true;
 		for (const node of nodes.values()) {
-			const configuration = node.newestConfiguration;
-			const { voters } = configuration;
+			const { voters } = node.newestConfiguration;
 			if (voters.length > 0 && voters.filter(intact).length < majority(voters.length)) return false;
 		}
 		return true;
@@ -136,10 +139,10 @@ export class Faults {
 		const change = this.#pickChange(node.process.configuration().configuration);
 		if (change === null) return;
 		node.guard(() => {
-			const refused = node.process?.change(change) ?? null;
-			if (this.#cluster.tracing)
-				this.#cluster.event(node, `${change.kind} ${change.node}: ${refused === null ? "taken" : refused}`);
-			if (refused === null && random.chance(0.3)) this.#change();
+			this.#cluster.event(node, `${change.kind} ${change.node}`);
+			node.process?.change(change, (why) => this.#cluster.event(node, `${change.kind} ${change.node} refused: ${why}`));
+			// Another one at once, which has to wait.
+			if (random.chance(0.3)) this.#change();
 		});
 		this.#tidy();
 	}
@@ -182,7 +185,7 @@ export class Faults {
 			node.fullUntil = 0;
 			node.tickMs = this.#cluster.plan.tickMs;
 			node.wake();
-			if (node.process === null) this.#cluster.restartLater(node, 1 + this.#random.below(100));
+			if (node.isDown) this.#cluster.restartLater(node, 1 + this.#random.below(100));
 		}
 	}
 

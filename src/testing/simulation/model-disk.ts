@@ -16,13 +16,15 @@ import type {
 	TermRun,
 } from "../../raft/types.ts";
 import type { NodeRecord } from "./checker.ts";
+import type { NodeDisk, Snapshot } from "./node-disk.ts";
 import type { Random } from "./random.ts";
 import { RegisterMachine } from "./register-machine.ts";
 
-export type Snapshot = { meta: SnapshotMeta; data: Uint8Array };
 type Start = { index: number; term: number; configuration: ConfigurationAt };
 
-export class ModelDisk {
+export class ModelDisk implements NodeDisk {
+	/** What is being written. */
+	underWay: Persist | null = null;
 	hardState: HardState = { term: 0, vote: null, recoveries: 0, recovering: false };
 	snapshot: Snapshot | null = null;
 	/** The log begins after this. */
@@ -88,10 +90,11 @@ export class ModelDisk {
 		for (const entry of persist.entries) this.#append(entry);
 	}
 
-	/** The power went while this was being written. */
-	tear(persist: Persist, random: Random): void {
+	crash(random: Random, power: boolean): void {
+		const persist = this.underWay;
+		this.underWay = null;
 		const left = random.below(4);
-		if (left === 0) return;
+		if (persist === null || (left === 0 && power)) return;
 		this.#hardState(persist);
 		if (left === 1) return;
 		this.#cut(persist);
@@ -140,9 +143,10 @@ export class ModelDisk {
 		this.machine = this.snapshot === null ? new RegisterMachine() : RegisterMachine.load(this.snapshot.data);
 	}
 
-	/** Entries after `index` cannot be read any more; and the state, if it had seen them, is rebuilt. */
-	damage(index: number): void {
-		assert(index >= this.start.index && index < this.lastIndex, "there is something to damage");
+	/** Entries from some on cannot be read any more; and the state, if it had seen them, is rebuilt. */
+	damage(random: Random): boolean {
+		if (this.lastIndex === this.start.index) return false;
+		const index = this.start.index + random.below(this.lastIndex - this.start.index);
 		this.entries.length = index - this.start.index;
 		this.damaged = true;
 		if (this.machine.index > index) this.forgetState();
@@ -152,5 +156,6 @@ export class ModelDisk {
 			this.start = { index: meta.index, term: meta.term, configuration: meta.configuration };
 			this.entries = [];
 		}
+		return true;
 	}
 }

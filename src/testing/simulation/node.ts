@@ -1,13 +1,15 @@
 /** A node of the simulated cluster: a disk that stays, and processes that come and go on it. */
 import type { Message } from "../../raft/messages.ts";
-import type { Configuration, ConfigurationAt, EntryKind, NodeId } from "../../raft/types.ts";
+import type { Configuration, EntryKind, NodeId } from "../../raft/types.ts";
 import type { NodeRecord } from "./checker.ts";
 import type { Cluster } from "./cluster.ts";
 import { CoreProcess } from "./core-process.ts";
+import { DriverProcess } from "./driver-process.ts";
 import { ModelDisk } from "./model-disk.ts";
+import type { NodeDisk } from "./node-disk.ts";
 import type { ProcessHost, SimulatedProcess, StreamMessage } from "./process.ts";
-import type { Random } from "./random.ts";
 import type { RegisterMachine } from "./register-machine.ts";
+import { SimulatedDisk } from "./simulated-disk.ts";
 import { unsafe, Violation } from "./violation.ts";
 
 export class SimulatedNode implements ProcessHost {
@@ -15,8 +17,9 @@ export class SimulatedNode implements ProcessHost {
 	readonly slot: number;
 	readonly #cluster: Cluster;
 	readonly record: NodeRecord;
-	readonly disk: ModelDisk;
+	readonly disk: NodeDisk;
 	process: SimulatedProcess | null = null;
+	#starting = false;
 	/** Counts processes: what an earlier one wanted later does not happen. */
 	life = 0;
 	/** How long its ticks are. */
@@ -26,6 +29,7 @@ export class SimulatedNode implements ProcessHost {
 	slowUntil = 0;
 	fullUntil = 0;
 	#ticks = 0;
+	#newest: Configuration;
 
 	constructor(cluster: Cluster, id: NodeId, slot: number, founder: boolean) {
 		this.#cluster = cluster;
@@ -33,56 +37,105 @@ export class SimulatedNode implements ProcessHost {
 		this.slot = slot;
 		this.record = cluster.checker.record(id);
 		const configuration = founder ? cluster.initial : { voters: [], witnesses: [], learners: [], removed: [] };
-		this.disk = new ModelDisk(this.record, { index: 0, configuration });
+		this.#newest = configuration;
+		const Disk = cluster.plan.stack === "driver" ? SimulatedDisk : ModelDisk;
+		this.disk = new Disk(this.record, { index: 0, configuration });
 		this.tickMs = cluster.drawTickMs();
 	}
 
+	get isDown(): boolean {
+		return this.process === null && !this.#starting;
+	}
+
 	start(): void {
-		const { plan, random, mutant } = this.#cluster;
 		this.life += 1;
 		this.pausedUntil = 0;
 		this.#inbox = [];
 		this.#cluster.event(this, "starts");
-		this.guard(() => {
-			this.process = new CoreProcess({
-				id: this.id,
-				host: this,
-				disk: this.disk,
-				random: random.fork(),
-				limits: plan.limits,
-				mutant,
-				snapshotEntries: plan.snapshotEntries,
-				keptEntries: plan.keptEntries,
-				chunkBytes: plan.chunkBytes,
-			});
-			this.process.flush();
-		});
-		this.#scheduleTick();
+		if (this.disk instanceof SimulatedDisk) this.#startDriver(this.disk);
+		else if (this.disk instanceof ModelDisk) this.#startCore(this.disk);
 	}
 
-	#scheduleTick(): void {
-		this.later(this.tickMs, () => {
-			this.tick();
-			this.#scheduleTick();
+	#startCore(disk: ModelDisk): void {
+		const { plan, random, mutant } = this.#cluster;
+		const { limits, snapshotEntries, keptEntries, chunkBytes } = plan;
+		this.guard(() => {
+			const process = new CoreProcess({
+				id: this.id,
+				host: this,
+				disk,
+				random: random.fork(),
+				limits,
+				mutant,
+				snapshotEntries,
+				keptEntries,
+				chunkBytes,
+				tickMs: () => this.tickMs,
+			});
+			this.process = process;
+			process.begin();
 		});
+	}
+
+	#startDriver(disk: SimulatedDisk): void {
+		const { plan, random, mutant } = this.#cluster;
+		const { limits, snapshotEntries, keptEntries, chunkBytes, segmentBytes } = plan;
+		const { life } = this;
+		this.#starting = true;
+		DriverProcess.open({
+			id: this.id,
+			host: this,
+			disk,
+			random: random.fork(),
+			limits,
+			mutant,
+			snapshotEntries,
+			keptEntries,
+			chunkBytes,
+			segmentBytes,
+			alive: () => this.life === life,
+			clockRate: () => this.tickMs / plan.tickMs,
+		}).then(
+			(process) => {
+				if (this.life !== life) return;
+				this.#starting = false;
+				this.process = process;
+				const status = process.status();
+				disk.opened(status.durableIndex);
+				this.#cluster.event(this, `is up, log to ${status.lastIndex}${status.recovering ? ", recovering" : ""}`);
+			},
+			(error) => {
+				if (this.life === life) this.#notStarted(error);
+			},
+		);
+	}
+
+	/** A disk that fails while it starts is no finding; a start that is refused although nothing was damaged is one. */
+	#notStarted(error: unknown): void {
+		if (DriverProcess.isExpected(error, this.disk.damaged)) this.ended(`does not start: ${(error as Error).message}`);
+		else this.found(new Violation("safety", `${this.id} does not start: ${(error as Error).stack}`));
 	}
 
 	tick(): void {
 		this.guard(() => this.process?.tick());
+	}
+
+	ticked(): void {
 		if (++this.#ticks % 4 === 0) this.#cluster.watch(this);
 	}
 
-	/** Power is lost, or the process is killed: `power` says whether what was not durable is lost. */
+	/** Power is lost; or the process is killed, and then what it has written stays. */
 	crash(why: string): void {
-		if (this.process === null) return;
+		if (this.isDown) return;
 		this.#cluster.event(this, why);
 		const { random } = this.#cluster;
-		const { persisting } = this.process as CoreProcess;
-		if (persisting !== null) this.disk.tear(persisting, random);
-		if (random.chance(0.3)) this.disk.forgetState();
+		if (this.process !== null) this.#newest = this.process.configuration().configuration;
 		this.process = null;
+		this.#starting = false;
 		this.life += 1;
 		this.#inbox = [];
+		this.disk.crash(random, random.chance(0.75));
+		if (random.chance(0.3)) this.disk.forgetState();
 	}
 
 	/** What arrives while it is stopped waits. */
@@ -100,9 +153,7 @@ export class SimulatedNode implements ProcessHost {
 		this.#cluster.event(this, `stops for ${ms} ms`);
 		const { life } = this;
 		this.#cluster.queue.after(ms, () => {
-			if (this.life !== life || this.pausedUntil !== until) return;
-			this.pausedUntil = 0;
-			for (const run of this.#inbox.splice(0)) if (this.life === life) this.guard(run);
+			if (this.life === life && this.pausedUntil === until) this.wake();
 		});
 	}
 
@@ -113,22 +164,15 @@ export class SimulatedNode implements ProcessHost {
 		for (const run of this.#inbox.splice(0)) if (this.life === life) this.guard(run);
 	}
 
-	/** While it is down: an entry somewhere in its log cannot be read any more. */
-	damage(random: Random): void {
-		const { start, lastIndex } = this.disk;
-		if (lastIndex > start.index) this.disk.damage(start.index + random.below(lastIndex - start.index));
-	}
-
 	/** Its log is whole, and known to be. */
 	get isIntact(): boolean {
 		if (this.process !== null) return !this.process.status().recovering;
 		return !this.disk.damaged && !this.disk.hardState.recovering;
 	}
 
-	/** The last one in its log. */
+	/** The last one in its log, or that was when it was last up. */
 	get newestConfiguration(): Configuration {
-		return (this.process?.configuration() ?? (this.disk.forRaft().configurations.at(-1) as ConfigurationAt))
-			.configuration;
+		return this.process?.configuration().configuration ?? this.#newest;
 	}
 
 	/** Whatever a process throws is a finding. */
@@ -136,9 +180,12 @@ export class SimulatedNode implements ProcessHost {
 		try {
 			run();
 		} catch (error) {
-			if (error instanceof Violation) throw error;
-			throw new Violation("safety", `${this.id}: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
+			this.found(error);
 		}
+	}
+
+	found(error: unknown): void {
+		this.#cluster.found(error);
 	}
 
 	send(message: Message): void {
@@ -160,22 +207,41 @@ export class SimulatedNode implements ProcessHost {
 		});
 	}
 
+	nowMs(): number {
+		return this.#cluster.queue.nowMs;
+	}
+
+	step(): number {
+		return this.#cluster.queue.steps;
+	}
+
 	writeMs(): number {
 		const { plan, random, queue } = this.#cluster;
 		const ms = plan.disk.writeMs + (plan.disk.jitterMs > 0 ? random.below(plan.disk.jitterMs) : 0);
 		return queue.nowMs < this.slowUntil ? ms * 20 : ms;
 	}
 
-	writeFault(): "crash" | "error" | "full" | null {
-		const { plan, random, queue } = this.#cluster;
+	writeFault(): "crash" | "error" | null {
+		const { plan, random, healed } = this.#cluster;
+		if (healed) return null;
 		if (random.chance(plan.disk.crashInWrite)) return "crash";
-		if (random.chance(plan.disk.writeError)) return "error";
-		return queue.nowMs < this.fullUntil ? "full" : null;
+		return random.chance(plan.disk.writeError) ? "error" : null;
+	}
+
+	isFull(): boolean {
+		return this.#cluster.queue.nowMs < this.fullUntil;
 	}
 
 	ended(why: string): void {
 		this.crash(why);
 		this.#cluster.restartLater(this);
+	}
+
+	/** Only of a leader; what it tells others is seen by them as soon as anything was committed since. */
+	readConfirmed(since: number): void {
+		if (this.process === null) return;
+		const { role, term, configuration } = this.process.status();
+		if (role === "leader") this.#cluster.checker.exchanges.readAnswered(this.id, term, since, configuration);
 	}
 
 	applied(machine: RegisterMachine, index: number, term: number, kind: EntryKind, data: Uint8Array): void {
@@ -188,24 +254,13 @@ export class SimulatedNode implements ProcessHost {
 		trace.add(machine.hash);
 	}
 
-	step(): number {
-		return this.#cluster.queue.steps;
-	}
-
-	/** Only of a leader; what it tells others is seen by them as soon as anything was committed since. */
-	readConfirmed(since: number): void {
-		if (this.process === null) return;
-		const { role, term, configuration } = this.process.status();
-		if (role === "leader") this.#cluster.checker.exchanges.readAnswered(this.id, term, since, configuration);
-	}
-
 	installing(term: number, ownTerm: number): void {
 		if (term < ownTerm) unsafe(`snapshots: ${this.id}, in term ${ownTerm}, installs one of a leader of term ${term}`);
 	}
 
 	installed(machine: RegisterMachine, before: number): void {
-		if (machine.index < before) unsafe(`snapshots: ${this.id} goes back from ${before} to ${machine.index}`);
 		this.#cluster.event(this, `installs a snapshot up to ${machine.index}`);
+		if (machine.index < before) unsafe(`snapshots: ${this.id} goes back from ${before} to ${machine.index}`);
 		this.#cluster.checker.installed(this.id, machine.index, machine.hash);
 	}
 }

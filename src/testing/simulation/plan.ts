@@ -8,7 +8,11 @@ import { Random } from "./random.ts";
 /** Times in ms; `every` is a mean, null for never. */
 export type Recurring = { every: number; least: number; most: number } | null;
 
+/** What nodes run: the daemon's driver and log on simulated files, or the core alone with a modelled log. */
+export type Stack = "driver" | "core";
+
 export type Plan = {
+	stack: Stack;
 	nodes: number;
 	witness: boolean;
 	tickMs: number;
@@ -56,12 +60,13 @@ export type Plan = {
 	snapshotEntries: number;
 	keptEntries: number;
 	chunkBytes: number;
+	segmentBytes: number;
 	workload: { burstMs: number; operations: number; keys: number; paddingBytes: number };
 };
 
 export type PlanKind = "swarm" | "all" | "none";
 
-export function drawPlan(seed: number, kind: PlanKind): Plan {
+export function drawPlan(seed: number, kind: PlanKind, stack: Stack): Plan {
 	const random = new Random(seed);
 	const on = (): boolean => (kind === "swarm" ? random.chance(0.55) : kind === "all");
 	const rate = (most: number): number => {
@@ -74,6 +79,7 @@ export function drawPlan(seed: number, kind: PlanKind): Plan {
 	};
 	const nodes = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]) as number;
 	return {
+		stack,
 		nodes,
 		witness: random.chance(0.3) && nodes >= 3,
 		tickMs: 50,
@@ -109,6 +115,7 @@ export function drawPlan(seed: number, kind: PlanKind): Plan {
 		operator: { change: recurring(1500, 10_000, 0, 0), transfer: recurring(2500, 15_000, 0, 0) },
 		snapshotEntries: random.between(20, 400),
 		keptEntries: random.pick([0, 0, 5, 50]) as number,
+		segmentBytes: random.pick([1024, 4096, 16_384, 65_536]) as number,
 		chunkBytes: random.pick([64, 256, 1024, 4096]) as number,
 		workload: {
 			burstMs: 100,

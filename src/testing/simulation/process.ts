@@ -15,7 +15,13 @@ export interface ProcessHost {
 	later(delayMs: number, run: () => void): void;
 	/** How long the next write takes; the end of the process in the middle of it; an error of the disk; no room. */
 	writeMs(): number;
-	writeFault(): "crash" | "error" | "full" | null;
+	writeFault(): "crash" | "error" | null;
+	isFull(): boolean;
+	nowMs(): number;
+	/** A tick of this node's clock is over. */
+	ticked(): void;
+	/** What the code under test might catch. */
+	found(error: unknown): void;
 	/** The process ends by itself, as on an error of its disk. */
 	ended(why: string): void;
 	applied(machine: RegisterMachine, index: number, term: number, kind: EntryKind, data: Uint8Array): void;
@@ -38,8 +44,8 @@ export interface SimulatedProcess {
 	read(done: (machine: RegisterMachine | null, index: number) => void): void;
 	/** After any of the above: proposals and reads of one burst go together. */
 	flush(): void;
-	/** Null when it was taken, else the reason why not. */
-	change(change: Change): string | null;
+	/** `refused` when it was not taken, or is not known to be done. */
+	change(change: Change, refused: (why: string) => void): void;
 	transfer(to: NodeId | null): void;
 	status(): Status;
 	termAt(index: number): number | null;

@@ -3,7 +3,7 @@ import { AssertionError } from "../../lib/assert.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import { Cluster } from "./cluster.ts";
 import { Faults } from "./faults.ts";
-import { drawPlan, type PlanKind } from "./plan.ts";
+import { drawPlan, type PlanKind, type Stack } from "./plan.ts";
 import { Violation } from "./violation.ts";
 
 export type RunOptions = {
@@ -11,6 +11,7 @@ export type RunOptions = {
 	/** Simulated time with faults. */
 	ms: number;
 	kind?: PlanKind;
+	stack?: Stack;
 	mutant?: MutantName | null;
 	log?: (line: string) => void;
 };
@@ -36,8 +37,8 @@ export type RunResult = {
 /** The longest election time-out is (10 + 10) ticks. */
 const electionTimeoutMs = 20 * 50;
 
-export function simulate({ seed, ms, kind = "swarm", mutant = null, log }: RunOptions): RunResult {
-	const cluster = new Cluster({ seed, plan: drawPlan(seed, kind), mutant, log: log ?? null });
+export function simulate({ seed, ms, kind = "swarm", stack = "driver", mutant = null, log }: RunOptions): RunResult {
+	const cluster = new Cluster({ seed, plan: drawPlan(seed, kind, stack), mutant, log: log ?? null });
 	const faults = new Faults(cluster);
 	let failure: RunResult["failure"] = null;
 	let stuck = false;

@@ -5,7 +5,7 @@ import { SnapshotSender } from "../../raft/snapshot-sender.ts";
 import type { DoneReason, Offer, ReceiverMessage, SenderMessage } from "../../raft/snapshot-stream.ts";
 import type { NodeId, SnapshotVerdict } from "../../raft/types.ts";
 import { crc32c } from "../../store/log/crc32c.ts";
-import type { Snapshot } from "./model-disk.ts";
+import type { Snapshot } from "./node-disk.ts";
 import type { ProcessHost, StreamMessage } from "./process.ts";
 
 const reconnectMs = 300;

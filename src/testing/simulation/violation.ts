@@ -12,3 +12,9 @@ export class Violation extends Error {
 export function unsafe(what: string): never {
 	throw new Violation("safety", what);
 }
+
+/** Whatever a process throws is a finding. */
+export function asViolation(error: unknown): Violation {
+	if (error instanceof Violation) return error;
+	return new Violation("safety", error instanceof Error ? (error.stack ?? error.message) : String(error));
+}

@@ -1,0 +1,297 @@
+/** The daemon's driver and log (src/store/raft, src/store/log) as a process of the simulation. */
+import { AssertionError } from "../../lib/assert.ts";
+import type { Clock, Timer } from "../../lib/clock.ts";
+import { type AppError, isAppError } from "../../lib/errors.ts";
+import { silentLogger } from "../../lib/log.ts";
+import type { Message } from "../../raft/messages.ts";
+import type { MutantName } from "../../raft/mutants.ts";
+import type { Change, ConfigurationAt, Entry, Limits, NodeId, SnapshotMeta, Status } from "../../raft/types.ts";
+import { crc32c } from "../../store/log/crc32c.ts";
+import { openRaft } from "../../store/raft/open-raft.ts";
+import type { RaftConsensus } from "../../store/raft/raft-consensus.ts";
+import type { SnapshotStore, StoredSnapshot } from "../../store/raft/snapshot-store.ts";
+import type { ProcessHost, ProposalOutcome, SimulatedProcess, StreamMessage } from "./process.ts";
+import type { Random } from "./random.ts";
+import type { RegisterMachine } from "./register-machine.ts";
+import type { SimulatedDisk } from "./simulated-disk.ts";
+import { SimulatedFiles } from "./simulated-files.ts";
+import { Violation } from "./violation.ts";
+
+export type DriverProcessOptions = {
+	id: NodeId;
+	host: ProcessHost;
+	disk: SimulatedDisk;
+	random: Random;
+	limits: Partial<Limits>;
+	mutant: MutantName | null;
+	snapshotEntries: number;
+	keptEntries: number;
+	chunkBytes: number;
+	segmentBytes: number;
+	/** Whether this process is the one that runs on the node. */
+	alive: () => boolean;
+	/** How much slower or faster than others this node's clock is. */
+	clockRate: () => number;
+};
+
+type Read = { index: number; done: (machine: RegisterMachine | null, index: number) => void };
+
+export class DriverProcess implements SimulatedProcess {
+	readonly #options: DriverProcessOptions;
+	#consensus!: RaftConsensus;
+	#confirmed: Read[] = [];
+	#timer: { callback: () => void; cancelled: boolean } | null = null;
+	#compacting = false;
+	#fetched = new Uint8Array(0);
+
+	private constructor(options: DriverProcessOptions) {
+		this.#options = options;
+	}
+
+	/** Rejects with what the daemon would refuse to start with. */
+	static async open(options: DriverProcessOptions): Promise<DriverProcess> {
+		const process = new DriverProcess(options);
+		const { id: nodeId, disk, host, random, limits, mutant, chunkBytes, segmentBytes, alive } = options;
+		const files = new SimulatedFiles({ disk, host, alive, fits: () => random.chance(0.5), syncs: true });
+		process.#consensus = await openRaft({
+			clusterId: "cluster",
+			nodeId,
+			files,
+			base: disk.base,
+			reserveBytes: 0,
+			segmentBytes,
+			clock: process.#clock(),
+			logger: silentLogger,
+			random: random.next,
+			transport: {
+				send: (message) => process.#guarded(() => host.send(message)),
+				sendSnapshot: (to, message) => process.#guarded(() => host.sendStream(to, message)),
+			},
+			snapshots: process.#snapshots(),
+			onCommitted: (entries) => process.#guarded(() => process.#apply(entries)),
+			onFatal: (error) => process.#failed(error),
+			limits,
+			snapshotChunkBytes: chunkBytes,
+			...(mutant === null ? {} : { mutant }),
+		});
+		return process;
+	}
+
+	get machine(): RegisterMachine {
+		return this.#options.disk.machine;
+	}
+
+	/** A finding must not be caught by the code that is under test. */
+	#guarded(run: () => void): void {
+		if (!this.#options.alive()) return;
+		try {
+			run();
+		} catch (error) {
+			this.#options.host.found(error);
+		}
+	}
+
+	#failed(error: AppError): void {
+		if (!this.#options.alive()) return;
+		const { host, disk } = this.#options;
+		if (DriverProcess.isExpected(error, disk.damaged)) host.ended(`ends: ${error.message}`);
+		else host.found(new Violation("safety", `the driver fails: ${stackOf(error)}`));
+	}
+
+	/** Of a disk that has failed, or whose log was damaged. */
+	static isExpected(error: unknown, damaged: boolean): boolean {
+		if (isBug(error)) return false;
+		return isAppError(error, "storage") || isAppError(error, "no-space") || (damaged && isAppError(error, "corrupt"));
+	}
+
+	#clock(): Clock {
+		const { host, clockRate } = this.#options;
+		return {
+			nowMs: () => host.nowMs(),
+			monotonicMs: () => host.nowMs(),
+			schedule: (delayMs, callback): Timer => {
+				const timer = { callback, cancelled: false };
+				this.#timer = timer;
+				host.later(Math.max(1, Math.round(delayMs * clockRate())), () => {
+					if (!timer.cancelled) this.#fire(timer);
+				});
+				return {
+					cancel: () => {
+						timer.cancelled = true;
+					},
+				};
+			},
+		};
+	}
+
+	#fire(timer: { callback: () => void; cancelled: boolean }): void {
+		timer.cancelled = true;
+		timer.callback();
+		this.#options.host.ticked();
+	}
+
+	/** Its clock jumps: what was due later is due now. */
+	tick(): void {
+		if (this.#timer !== null && !this.#timer.cancelled) this.#fire(this.#timer);
+	}
+
+	receive(message: Message): void {
+		this.#consensus.receive(message);
+	}
+
+	receiveStream(from: NodeId, message: StreamMessage): void {
+		this.#consensus.receiveSnapshot(from, message);
+	}
+
+	propose(data: Uint8Array, done: (outcome: ProposalOutcome) => void): void {
+		this.#consensus.propose(data, "essential").then(
+			() => this.#guarded(() => done("committed")),
+			(error) => this.#guarded(() => done(outcomeOf(error))),
+		);
+	}
+
+	read(done: Read["done"]): void {
+		const { host } = this.#options;
+		const since = host.step();
+		this.#consensus.readIndex().then(
+			(index) =>
+				this.#guarded(() => {
+					host.readConfirmed(since);
+					if (index <= this.machine.index) done(this.machine, index);
+					else this.#confirmed.push({ index, done });
+				}),
+			() => this.#guarded(() => done(null, 0)),
+		);
+	}
+
+	flush(): void {}
+
+	change(change: Change, refused: (why: string) => void): void {
+		this.#consensus.changeMembers(change).catch((error: AppError) => refused(error.message));
+	}
+
+	transfer(to: NodeId | null): void {
+		this.#consensus.transferLeadership(to).catch(() => {});
+	}
+
+	status(): Status {
+		return this.#consensus.details();
+	}
+
+	termAt(index: number): number | null {
+		return this.#consensus.snapshotMeta(index)?.term ?? null;
+	}
+
+	configuration(): ConfigurationAt {
+		const { lastIndex, configuration, configurationIndex } = this.#consensus.details();
+		return this.#consensus.snapshotMeta(lastIndex)?.configuration ?? { index: configurationIndex, configuration };
+	}
+
+	#apply(entries: readonly Entry[]): void {
+		const { host, disk, snapshotEntries } = this.#options;
+		for (const entry of entries) host.applied(disk.machine, entry.index, entry.term, entry.kind, entry.data);
+		const last = entries.at(-1);
+		if (last === undefined) return;
+		disk.base = { ...disk.base, index: last.index, term: last.term };
+		for (const entry of entries)
+			if (entry.kind === "configuration")
+				disk.base.configuration = {
+					index: entry.index,
+					configuration: JSON.parse(new TextDecoder().decode(entry.data)),
+				};
+		this.#serveReads();
+		const due = last.index - (disk.snapshot?.meta.index ?? 0) >= snapshotEntries;
+		if (!due || this.#compacting) return;
+		this.#compacting = true;
+		queueMicrotask(() => this.#guarded(() => this.#compact()));
+	}
+
+	#serveReads(): void {
+		if (this.#confirmed.length === 0) return;
+		const { machine } = this;
+		const ready = this.#confirmed.filter(({ index }) => index <= machine.index);
+		this.#confirmed = this.#confirmed.filter(({ index }) => index > machine.index);
+		for (const { index, done } of ready) done(machine, index);
+	}
+
+	#compact(): void {
+		this.#compacting = false;
+		const { disk, keptEntries } = this.#options;
+		const meta = this.#consensus.snapshotMeta(disk.machine.index);
+		if (meta === null || meta.index <= (disk.snapshot?.meta.index ?? 0)) return;
+		disk.takeSnapshot(meta);
+		this.#consensus.compact(Math.max(0, meta.index - keptEntries)).catch(() => {});
+	}
+
+	#snapshots(): SnapshotStore {
+		const { disk, host, id } = this.#options;
+		const installed = (meta: SnapshotMeta): void => {
+			const { received } = disk;
+			if (received === null || received.meta.index !== meta.index) return;
+			const before = disk.machine.index;
+			disk.install(received);
+			this.#guarded(() => host.installed(disk.machine, before));
+			this.#guarded(() => this.#serveReads());
+		};
+		return {
+			newest: async (minIndex): Promise<StoredSnapshot | null> => {
+				if (disk.snapshot === null || disk.snapshot.meta.index < minIndex) {
+					const meta = this.#consensus.snapshotMeta(disk.machine.index);
+					if (meta === null || meta.index === 0) return null;
+					disk.takeSnapshot(meta);
+				}
+				const { snapshot } = disk;
+				if (snapshot === null) return null;
+				const { meta, data } = snapshot;
+				return {
+					name: `${id}-${meta.index}`,
+					meta,
+					sizeBytes: data.length,
+					crc: crc32c(data),
+					read: async (offset, length) => data.subarray(offset, offset + length),
+					release: () => {},
+				};
+			},
+			begin: async ({ sizeBytes }) => {
+				disk.received = null;
+				this.#fetched = new Uint8Array(sizeBytes);
+			},
+			write: async (offset, data) => {
+				this.#fetched.set(data.subarray(0, Math.max(0, this.#fetched.length - offset)), offset);
+			},
+			finish: ({ meta }) =>
+				new Promise((resolve) => {
+					host.later(host.writeMs(), () => {
+						disk.received = { meta, data: this.#fetched };
+						resolve();
+					});
+				}),
+			install: async (meta) => installed(meta),
+			discard: async () => {
+				disk.received = null;
+			},
+			completeInstall: async (index) => {
+				const { received } = disk;
+				if (received?.meta.index === index) installed(received.meta);
+				return disk.base;
+			},
+		};
+	}
+}
+
+function outcomeOf(error: unknown): ProposalOutcome {
+	if (!isAppError(error)) return "unknown";
+	const { outcome } = error.context;
+	return outcome === "not-proposed" || outcome === "lost" ? "refused" : "unknown";
+}
+
+/** Somewhere down the causes is a broken promise of our own code. */
+function isBug(error: unknown): boolean {
+	if (error instanceof AssertionError || error instanceof TypeError || error instanceof RangeError) return true;
+	return error instanceof Error && error.cause !== undefined && isBug(error.cause);
+}
+
+function stackOf(error: unknown): string {
+	if (!(error instanceof Error)) return String(error);
+	return error.cause === undefined ? (error.stack ?? error.message) : `${error.message}: ${stackOf(error.cause)}`;
+}

@@ -1,0 +1,228 @@
+/**
+ * A node's disk under the daemon's own log: files that survive the process, with what a disk does to them. What was not
+ * synced may be lost or torn, sector by sector, when the process ends; the folder's changes since the last sync of it are
+ * kept up to some point. It reads along what becomes durable, so that a checker knows better than the node.
+ *
+ * How far damage goes: never the last durable write of the log. Nothing on the disk tells that one from a write that was
+ * torn, except that no sector of it is empty; a log cannot know about a write that has vanished.
+ */
+
+import type { ConfigurationAt, HardState, SnapshotMeta } from "../../raft/types.ts";
+import { decodeRecord, decodeSegmentHeader, headerBytesOf } from "../../store/log/record.ts";
+import { segmentsOf } from "../../store/log/segment.ts";
+import type { NodeRecord } from "./checker.ts";
+import type { NodeDisk, Snapshot } from "./node-disk.ts";
+import type { Random } from "./random.ts";
+import { RegisterMachine } from "./register-machine.ts";
+
+export const sectorBytes = 512;
+
+export class Content {
+	data = new Uint8Array(1024);
+	size = 0;
+	/** Up to here it is durable as it is. */
+	stable = 0;
+	/** What is durable after `stable`, where it was cut and that is not durable. */
+	tail: Uint8Array | null = null;
+	/** Where the last durable write began. */
+	lastWrite = 0;
+
+	append(bytes: Uint8Array): void {
+		const size = this.size + bytes.length;
+		if (size > this.data.length) {
+			const grown = new Uint8Array(Math.max(size, this.data.length * 2));
+			grown.set(this.data.subarray(0, this.size));
+			this.data = grown;
+		}
+		this.data.set(bytes, this.size);
+		this.size = size;
+	}
+
+	truncate(size: number): void {
+		if (size >= this.size) return;
+		if (size < this.stable) {
+			this.tail ??= this.data.slice(size, this.stable);
+			this.stable = size;
+		}
+		this.data.fill(0, size, this.size);
+		this.size = size;
+	}
+
+	sync(): void {
+		this.lastWrite = Math.min(this.stable, this.size);
+		this.stable = this.size;
+		this.tail = null;
+	}
+
+	/** What the end of the power leaves. */
+	tear(random: Random): void {
+		const durable = this.stable + (this.tail?.length ?? 0);
+		const sizes = [durable, this.size, this.stable + random.below(Math.max(1, this.size - this.stable + 1))];
+		const size = Math.max(this.stable, random.pick(sizes) as number);
+		const left = new Uint8Array(Math.max(1024, size));
+		left.set(this.data.subarray(0, this.stable));
+		for (let start = this.stable; start < size; ) {
+			const end = Math.min(size, start - (start % sectorBytes) + sectorBytes);
+			const from = random.chance(0.5) ? this.data.subarray(0, this.size) : null;
+			for (let at = start; at < end; at++)
+				left[at] = from === null ? (this.tail?.[at - this.stable] ?? 0) : (from[at] ?? 0);
+			start = end;
+		}
+		this.data = left;
+		this.size = size;
+	}
+}
+
+export class SimulatedDisk implements NodeDisk {
+	names = new Map<string, Content>();
+	#durableNames = new Map<string, Content>();
+	#changes: { name: string; content: Content | null }[] = [];
+	/** As the durable file says. */
+	hardState: HardState = { term: 0, vote: null, recoveries: 0, recovering: false };
+	#hardStateFile: Content | null = null;
+	lastIndex = 0;
+	machine = new RegisterMachine();
+	/** What the machine holds, as a snapshot would say it. */
+	base: SnapshotMeta;
+	snapshot: Snapshot | null = null;
+	received: Snapshot | null = null;
+	damaged = false;
+	readonly #initial: ConfigurationAt;
+	readonly #record: NodeRecord;
+
+	constructor(record: NodeRecord, initial: ConfigurationAt) {
+		this.#record = record;
+		this.#initial = initial;
+		this.base = { index: 0, term: 0, configuration: initial };
+	}
+
+	change(name: string, content: Content | null): void {
+		this.#changes.push({ name, content });
+		if (content === null) this.names.delete(name);
+		else this.names.set(name, content);
+	}
+
+	syncDirectory(): void {
+		for (const { name, content } of this.#changes) {
+			if (content === null) this.#durableNames.delete(name);
+			else this.#durableNames.set(name, content);
+			if (content !== null && this.#durableNames.get(name) === content) this.#appeared(name, content);
+		}
+		this.#changes = [];
+		this.#readHardState();
+	}
+
+	sync(name: string, content: Content): void {
+		const from = content.stable;
+		content.sync();
+		this.#readRecords(name, content, from);
+	}
+
+	#readHardState(): void {
+		const file = this.#durableNames.get("hard-state");
+		if (file === undefined || file === this.#hardStateFile) return;
+		this.#hardStateFile = file;
+		const text = new TextDecoder().decode(file.data.subarray(0, file.size));
+		const recovering = this.hardState.recovering;
+		this.hardState = JSON.parse(text.slice(0, text.lastIndexOf("}") + 1)) as HardState;
+		if (!recovering || this.hardState.recovering) return;
+		for (const { name } of segmentsOf([...this.#durableNames.keys()])) {
+			const content = this.#durableNames.get(name);
+			if (content !== undefined) this.#readRecords(name, content, 0);
+		}
+	}
+
+	/** A segment whose name is durable: what it cuts off is gone. */
+	#appeared(name: string, content: Content): void {
+		const [segment] = segmentsOf([name]);
+		const header = segment === undefined ? null : decodeSegmentHeader(content.data.subarray(0, content.stable));
+		if (segment === undefined || header === null) return;
+		if (header.generation > 0) this.lastIndex = Math.min(this.lastIndex, segment.firstIndex - 1);
+		if (!header.anew) return;
+		this.lastIndex = segment.firstIndex - 1;
+		if (!this.hardState.recovering) this.#record.heldUpTo = Math.max(this.#record.heldUpTo, this.lastIndex);
+	}
+
+	#readRecords(name: string, content: Content, from: number): void {
+		const [segment] = segmentsOf([name]);
+		if (segment === undefined) return;
+		const bytes = content.data.subarray(0, content.stable);
+		let offset = Math.max(from, headerBytesOf(segment.generation));
+		if (offset >= bytes.length) return;
+		const numbers = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+		for (let record = decodeRecord(bytes, offset, numbers); record !== null; ) {
+			const { index, term } = record.entry;
+			this.lastIndex = index;
+			if (!this.hardState.recovering) this.#record.durableTerms[index] = term;
+			offset = record.end;
+			record = decodeRecord(bytes, offset, numbers);
+		}
+	}
+
+	/** `power`: what was not durable may be lost; else only the process is gone. */
+	crash(random: Random, power: boolean): void {
+		const kept = power ? random.below(this.#changes.length + 1) : this.#changes.length;
+		for (const { name, content } of this.#changes.slice(0, kept)) {
+			if (content === null) this.#durableNames.delete(name);
+			else this.#durableNames.set(name, content);
+		}
+		this.#changes = [];
+		this.names = new Map(this.#durableNames);
+		for (const [name, content] of this.names) {
+			const from = content.stable;
+			if (power) content.tear(random);
+			// What is there at the next start is there for good.
+			const { lastWrite } = content;
+			content.sync();
+			content.lastWrite = content.size > from ? from : lastWrite;
+			this.#readRecords(name, content, from);
+		}
+		this.#readHardState();
+	}
+
+	/** Of the machine as it is. */
+	takeSnapshot(meta: SnapshotMeta): void {
+		this.snapshot = { meta, data: this.machine.save() };
+	}
+
+	install(snapshot: Snapshot): void {
+		this.snapshot = snapshot;
+		this.received = null;
+		this.machine = RegisterMachine.load(snapshot.data);
+		this.base = snapshot.meta;
+	}
+
+	forgetState(): void {
+		this.machine = this.snapshot === null ? new RegisterMachine() : RegisterMachine.load(this.snapshot.data);
+		this.base = this.snapshot?.meta ?? { index: 0, term: 0, configuration: this.#initial };
+	}
+
+	/** By a process that has looked at all of it. */
+	opened(lastIndex: number): void {
+		this.lastIndex = lastIndex;
+		this.damaged = false;
+	}
+
+	/** A sector of the log is not what was written: see the head of this file. */
+	damage(random: Random): boolean {
+		const segments = segmentsOf([...this.#durableNames.keys()]);
+		const last = segments.at(-1);
+		const segment = random.pick(segments);
+		const content = segment === undefined ? undefined : this.#durableNames.get(segment.name);
+		if (segment === undefined || content === undefined) return false;
+		const most = segment === last ? Math.min(content.lastWrite, content.size) : content.size;
+		if (most <= headerBytesOf(segment.generation)) return false;
+		const start = Math.floor(random.below(most) / sectorBytes) * sectorBytes;
+		const end = Math.min(start + sectorBytes, most);
+		const which = random.below(3);
+		// A bit or some, a sector that was never written, and one that was written to the wrong place.
+		if (which === 0) for (let at = start; at < end; at++) if (random.chance(0.05)) content.data[at] = random.below(256);
+		if (which === 1) content.data.fill(0, start, end);
+		if (which === 2) {
+			const other = Math.floor(random.below(content.size) / sectorBytes) * sectorBytes;
+			content.data.copyWithin(start, other, Math.min(other + end - start, content.size));
+		}
+		this.damaged = true;
+		return true;
+	}
+}
