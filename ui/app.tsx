@@ -59,7 +59,12 @@ function Session() {
 		case "signed-out":
 			return <SignInPage />;
 		default:
-			return state.me.user?.mustChangePassword ? <MustChangePasswordPage /> : <Console />;
+			return state.me.user?.mustChangePassword ? (
+				<MustChangePasswordPage />
+			) : (
+				// Another user gets pages of their own: what was typed into an open form is not theirs.
+				<Console key={state.me.requester.id} />
+			);
 	}
 }
 

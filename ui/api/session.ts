@@ -2,6 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import { operations } from "../../src/gen/api.ts";
 import { isAllowed, type OperationId } from "../../src/model/permissions.ts";
+import { claimDrafts, dropDrafts } from "../lib/drafts.ts";
 import { common } from "../strings/common.ts";
 import { call, read, setUnauthenticatedListener } from "./call.ts";
 import { ApiError, toApiError } from "./errors.ts";
@@ -39,6 +40,7 @@ export async function refreshMe(): Promise<void> {
 		const value = await read("meGet");
 		const before = me.peek();
 		if (before && before.requester.id !== value.requester.id) stopLive();
+		claimDrafts(value.requester.id);
 		session.value = { status: "signed-in", me: value };
 		if (value.user?.mustChangePassword) return;
 		startLive({
@@ -65,16 +67,25 @@ export async function signIn(username: string, password: string): Promise<void> 
 }
 
 export async function signOut(): Promise<void> {
-	await call("sessionDeleteCurrent");
+	try {
+		await call("sessionDeleteCurrent");
+	} catch (error) {
+		// A session that is over already is what was wanted.
+		if (!(error instanceof ApiError && error.status === 401)) throw error;
+	}
 	end("signed-out");
 }
 
 function end(reason: "expired" | "signed-out", tellOthers = true): void {
+	if (reason === "signed-out") {
+		// Before anything else: also of a session that had expired, and in the other tabs.
+		dropDrafts();
+		if (tellOthers) channel?.postMessage("signed-out");
+	}
 	if (session.peek().status === "signed-out") return;
 	const known = session.peek().status === "signed-in";
 	session.value = { status: "signed-out", reason: known ? reason : "none" };
 	stopLive();
-	if (tellOthers && reason === "signed-out") channel?.postMessage("signed-out");
 }
 
 /** Downloads are links: without the node they would lead to the browser's own error page. */

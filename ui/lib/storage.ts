@@ -19,4 +19,18 @@ export function writeStored(area: "local" | "session", key: string, value: unkno
 	}
 }
 
+/** All whose key begins with `prefix`, but those that begin with `except`. */
+export function removeStored(area: "local" | "session", prefix: string, except?: string): void {
+	try {
+		const storage = areaOf(area);
+		const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? "");
+		for (const key of keys) {
+			const kept = except !== undefined && key.startsWith(`lqx.${except}`);
+			if (key.startsWith(`lqx.${prefix}`) && !kept) storage.removeItem(key);
+		}
+	} catch {
+		// Then nothing was kept either.
+	}
+}
+
 const areaOf = (area: "local" | "session"): Storage => (area === "local" ? localStorage : sessionStorage);

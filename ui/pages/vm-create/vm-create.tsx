@@ -14,7 +14,7 @@ import { Card, Notice, Stack } from "../../components/layout.tsx";
 import { Page } from "../../components/page.tsx";
 import { SubmitButton } from "../../components/submit-button.tsx";
 import { hashGuestPassword } from "../../lib/cloud-init.ts";
-import { readStored, writeStored } from "../../lib/storage.ts";
+import { keepDraft, readDraft, withoutPasswords } from "../../lib/drafts.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { vm as vmText } from "../../strings/vm.ts";
@@ -24,13 +24,8 @@ import { BasicsCard } from "./basics.tsx";
 import { type CreateValues, checkCreate, createBody, initialValues, planOf, type Refs } from "./values.ts";
 import "./vm-create.css";
 
+/** What is typed survives leaving the page and a reload, for who typed it; passwords do not. */
 const draftKey = "vm-create";
-
-/** What is typed survives leaving the page and a reload; passwords do not. */
-function keepDraft(values: CreateValues): void {
-	const users = values.cloudInit.users.map((user) => ({ ...user, password: "" }));
-	writeStored("session", draftKey, { ...values, cloudInit: { ...values.cloudInit, users } });
-}
 
 export default function VmCreatePage() {
 	const collections = [useCollection("network"), useCollection("image"), useCollection("pool"), useCollection("node")];
@@ -56,24 +51,24 @@ function VmCreateForm() {
 	const refs = useRefs();
 	const oldest = [...refs.networks].sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1))[0];
 	const fresh = useMemo(() => initialValues(oldest?.id ?? null), []);
-	const draft = useMemo(() => readStored<Partial<CreateValues> | null>("session", draftKey, null), []);
+	const draft = useMemo(() => readDraft<Partial<CreateValues>>(draftKey), []);
 	const form = useForm<CreateValues>({
 		initial: { ...fresh, ...draft, ...(query.image ? { imageId: query.image } : {}) },
 		validate: (values) => checkCreate(values, refs),
 		async submit(values) {
 			const body = await createBody(values, refs, hashGuestPassword);
 			const { data } = await write("vmCreate", { body });
-			writeStored("session", draftKey, undefined);
+			keepDraft(draftKey, null);
 			route(href("vm", { vmId: data.id }));
 		},
 		fieldOf: (path) => path.replace(/^\/cloudInit\/users\/(\d+)\/sshKeys\/\d+$/, "/cloudInit/users/$1/sshKeys"),
 	});
 	const values = form.values.value;
 	useEffect(() => {
-		if (form.dirty.value) keepDraft(values);
+		if (form.dirty.value) keepDraft(draftKey, { ...values, cloudInit: withoutPasswords(values.cloudInit) });
 	}, [values]);
 	const startOver = () => {
-		writeStored("session", draftKey, undefined);
+		keepDraft(draftKey, null);
 		form.set(fresh, "/reset");
 	};
 	const { steps, warnings } = planOf(values, refs);

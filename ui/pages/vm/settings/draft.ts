@@ -1,9 +1,9 @@
 /**
  * What was changed in a VM's settings and is not saved yet: it survives another tab of the page, another page and a
- * reload, in this window. Passwords do not. Only what was changed is kept, so that what somebody else changes in
- * between is not undone by it.
+ * reload, in this window and for whoever changed it. Passwords do not. Only what was changed is kept, so that what
+ * somebody else changes in between is not undone by it.
  */
-import { readStored, writeStored } from "../../../lib/storage.ts";
+import { keepDraft, readDraft, withoutPasswords } from "../../../lib/drafts.ts";
 import type { SettingsValues } from "./values.ts";
 
 export type SettingsDraft = {
@@ -17,8 +17,7 @@ const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.str
 
 /** Null when nothing of it is worth keeping. Pure. */
 export function draftOf(generation: number, before: SettingsValues, values: SettingsValues): SettingsDraft | null {
-	const users = values.cloudInit.users.map((user) => ({ ...user, password: "" }));
-	const kept: SettingsValues = { ...values, cloudInit: { ...values.cloudInit, users } };
+	const kept: SettingsValues = { ...values, cloudInit: withoutPasswords(values.cloudInit) };
 	const changed = (Object.keys(kept) as (keyof SettingsValues)[]).filter((key) => !same(kept[key], before[key]));
 	if (changed.length === 0) return null;
 	return { generation, changes: Object.fromEntries(changed.map((key) => [key, kept[key]])) };
@@ -32,9 +31,7 @@ export function changesOn(before: SettingsValues, draft: SettingsDraft | null): 
 	return changes.length === 0 ? null : Object.fromEntries(changes);
 }
 
-export const readDraft = (vmId: string): SettingsDraft | null =>
-	readStored<SettingsDraft | null>("session", keyOf(vmId), null);
+export const readSettingsDraft = (vmId: string): SettingsDraft | null => readDraft<SettingsDraft>(keyOf(vmId));
 
 /** Null removes it. */
-export const keepDraft = (vmId: string, draft: SettingsDraft | null): void =>
-	writeStored("session", keyOf(vmId), draft ?? undefined);
+export const keepSettingsDraft = (vmId: string, draft: SettingsDraft | null): void => keepDraft(keyOf(vmId), draft);

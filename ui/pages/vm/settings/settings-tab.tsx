@@ -29,7 +29,7 @@ import { vm as vmText } from "../../../strings/vm.ts";
 import { updateVm } from "../update.ts";
 import { deleteAction, obstacleOf } from "../vm-actions.ts";
 import { BootOrder } from "./boot-order.tsx";
-import { changesOn, draftOf, keepDraft, readDraft } from "./draft.ts";
+import { changesOn, draftOf, keepSettingsDraft, readSettingsDraft } from "./draft.ts";
 import { SaveBar } from "./save-bar.tsx";
 import { checkSettings, type SettingsValues, settingsOf, settingsUpdate } from "./values.ts";
 import "./settings.css";
@@ -41,7 +41,7 @@ import "./settings.css";
 export function SettingsTab({ vm }: { vm: Vm }) {
 	const [{ base, turn }, setBase] = useState({ base: vm, turn: 0 });
 	const restart = (from: Vm) => {
-		keepDraft(vm.id, null);
+		keepSettingsDraft(vm.id, null);
 		setBase({ base: from, turn: turn + 1 });
 	};
 	return <SettingsForm key={turn} vm={vm} base={base} onReset={() => restart(vm)} onSaved={restart} />;
@@ -53,7 +53,7 @@ function SettingsForm({ vm, base, onReset, onSaved }: FormProps) {
 	const { route } = useLocation();
 	const node = useCollection("node").one(vm.nodeId).value;
 	const [before] = useState(() => settingsOf(base));
-	const [draft] = useState(() => readDraft(vm.id));
+	const [draft] = useState(() => readSettingsDraft(vm.id));
 	const form = useForm<SettingsValues>({
 		initial: before,
 		validate: (values) => checkSettings(before, values, node?.status.memoryBytes ?? null),
@@ -73,7 +73,7 @@ function SettingsForm({ vm, base, onReset, onSaved }: FormProps) {
 	});
 	const values = form.values.value;
 	const dirty = form.dirty.value;
-	useEffect(() => keepDraft(vm.id, draftOf(base.generation, before, values)), [values]);
+	useEffect(() => keepSettingsDraft(vm.id, draftOf(base.generation, before, values)), [values]);
 	useUnloadGuard(dirty);
 	const obstacle = obstacleOf("update", "vmUpdate", vm);
 	const changedMeanwhile = vm.generation > base.generation && !form.busy.value;
