@@ -115,14 +115,14 @@ export class Cluster {
 		if (this.random.chance(this.network.rates.forged)) this.#forge(from, to, message);
 	}
 
-	#deliver(to: SimulatedNode, message: Message): void {
+	#deliver(to: SimulatedNode, message: Message, forged = false): void {
 		const { process } = to;
 		if (process === null) return;
 		const { trace, queue } = this;
 		trace.add(queue.nowMs);
 		trace.add((messageNumbers[message.type] << 16) | (to.slot << 8) | message.term);
 		if (this.#log !== null) this.#log(`${queue.nowMs} ${message.from}→${message.to} ${describe(message)}`);
-		watchDelivery(this, to, process, message);
+		watchDelivery(this, to, process, message, forged);
 	}
 
 	#forge(from: SimulatedNode, to: SimulatedNode, message: Message): void {
@@ -130,7 +130,7 @@ export class Cluster {
 		const nonsense = { ...message, term: this.random.pick([2 ** 32, -1, 0.5, Number.NaN]) as number };
 		const forged = this.random.chance(0.7) ? foreign : nonsense;
 		this.network.send(from.slot, to.slot, () => {
-			if (this.slots[to.slot] === to) to.arrive(() => this.#deliver(to, forged));
+			if (this.slots[to.slot] === to) to.arrive(() => this.#deliver(to, forged, true));
 		});
 	}
 

@@ -38,6 +38,7 @@ type Read = { index: number; done: (machine: RegisterMachine | null, index: numb
 
 export class DriverProcess implements SimulatedProcess {
 	readonly #options: DriverProcessOptions;
+	/** Undefined while it starts. */
 	#consensus!: RaftConsensus;
 	#confirmed: Read[] = [];
 	#timer: { callback: () => void; cancelled: boolean } | null = null;
@@ -201,7 +202,7 @@ export class DriverProcess implements SimulatedProcess {
 				};
 		this.#serveReads();
 		const due = last.index - (disk.snapshot?.meta.index ?? 0) >= snapshotEntries;
-		if (!due || this.#compacting) return;
+		if (!due || this.#compacting || this.#consensus === undefined) return;
 		this.#compacting = true;
 		queueMicrotask(() => this.#guarded(() => this.#compact()));
 	}
@@ -224,7 +225,7 @@ export class DriverProcess implements SimulatedProcess {
 	}
 
 	#snapshots(): SnapshotStore {
-		const { disk, host, id } = this.#options;
+		const { disk, host, id, alive } = this.#options;
 		const installed = (meta: SnapshotMeta): void => {
 			const { received } = disk;
 			if (received === null || received.meta.index !== meta.index) return;
@@ -253,6 +254,7 @@ export class DriverProcess implements SimulatedProcess {
 				};
 			},
 			begin: async ({ sizeBytes }) => {
+				if (!alive()) return;
 				disk.received = null;
 				this.#fetched = new Uint8Array(sizeBytes);
 			},
@@ -268,6 +270,7 @@ export class DriverProcess implements SimulatedProcess {
 				}),
 			install: async (meta) => installed(meta),
 			discard: async () => {
+				if (!alive()) return;
 				disk.received = null;
 			},
 			completeInstall: async (index) => {

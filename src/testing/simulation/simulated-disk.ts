@@ -81,6 +81,8 @@ export class SimulatedDisk implements NodeDisk {
 	hardState: HardState = { term: 0, vote: null, recoveries: 0, recovering: false };
 	#hardStateFile: Content | null = null;
 	lastIndex = 0;
+	/** Where the log was last begun anew. */
+	#beginsAfter = 0;
 	machine = new RegisterMachine();
 	/** What the machine holds, as a snapshot would say it. */
 	base: SnapshotMeta;
@@ -139,6 +141,7 @@ export class SimulatedDisk implements NodeDisk {
 		if (segment === undefined || header === null) return;
 		if (header.generation > 0) this.lastIndex = Math.min(this.lastIndex, segment.firstIndex - 1);
 		if (!header.anew) return;
+		this.#beginsAfter = segment.firstIndex - 1;
 		this.lastIndex = segment.firstIndex - 1;
 		if (!this.hardState.recovering) this.#record.heldUpTo = Math.max(this.#record.heldUpTo, this.lastIndex);
 	}
@@ -161,8 +164,9 @@ export class SimulatedDisk implements NodeDisk {
 
 	/** `power`: what was not durable may be lost; else only the process is gone. */
 	crash(random: Random, power: boolean): void {
-		const kept = power ? random.below(this.#changes.length + 1) : this.#changes.length;
-		for (const { name, content } of this.#changes.slice(0, kept)) {
+		this.#changes.length = power ? random.below(this.#changes.length + 1) : this.#changes.length;
+		const changes = this.#changes;
+		for (const { name, content } of changes) {
 			if (content === null) this.#durableNames.delete(name);
 			else this.#durableNames.set(name, content);
 		}
@@ -177,6 +181,8 @@ export class SimulatedDisk implements NodeDisk {
 			content.lastWrite = content.size > from ? from : lastWrite;
 			this.#readRecords(name, content, from);
 		}
+		for (const { name, content } of changes)
+			if (content !== null && this.#durableNames.get(name) === content) this.#appeared(name, content);
 		this.#readHardState();
 	}
 
@@ -192,7 +198,12 @@ export class SimulatedDisk implements NodeDisk {
 		this.base = snapshot.meta;
 	}
 
+	/**
+	 * Not when the log has begun anew after what only the state holds: the log relies on a state that is durable then
+	 * (docs/simulator.md).
+	 */
 	forgetState(): void {
+		if (this.#beginsAfter > (this.snapshot?.meta.index ?? 0)) return;
 		this.machine = this.snapshot === null ? new RegisterMachine() : RegisterMachine.load(this.snapshot.data);
 		this.base = this.snapshot?.meta ?? { index: 0, term: 0, configuration: this.#initial };
 	}

@@ -9,12 +9,18 @@ import type { SimulatedNode } from "./node.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { unsafe } from "./violation.ts";
 
-export function watchDelivery(cluster: Cluster, to: SimulatedNode, process: SimulatedProcess, message: Message): void {
+export function watchDelivery(
+	cluster: Cluster,
+	to: SimulatedNode,
+	process: SimulatedProcess,
+	message: Message,
+	forged: boolean,
+): void {
 	const stranger = message.clusterId !== "cluster";
 	const election = message.type === "vote" || message.type === "pre-vote";
 	const gone = cluster.checker.removed.size > 0 && cluster.checker.removed.has(message.from);
-	if (!stranger && !gone) cluster.checker.exchanges.delivered(message);
-	if (!stranger && message.type === "append-answer" && cluster.checker.exchanges.isLate(message)) {
+	if (!forged && !gone) cluster.checker.exchanges.delivered(message);
+	if (!forged && message.type === "append-answer" && cluster.checker.exchanges.isLate(message)) {
 		watchLateAnswer(cluster, to, process, message);
 		return;
 	}
