@@ -46,7 +46,7 @@ export function Button(props: ButtonProps) {
 			{children && <span class="button__text">{children}</span>}
 		</>
 	);
-	const tip = tooltipProps(obstacle ?? (children ? null : label));
+	const tip = tooltipProps(obstacle ?? (children ? null : label), obstacle !== null);
 	if (href !== undefined && !off) {
 		return (
 			<a class={classes} href={href} download={props.download} aria-label={label} {...tip}>

@@ -1,6 +1,7 @@
 /**
  * One tooltip for the whole page, in the top layer so that nothing cuts it off. `tooltipProps` goes on the element
- * that it explains; whoever cannot see it gets the same text by `aria-describedby` (Described) or by the label.
+ * that it explains; whoever cannot see it gets the same text by `aria-describedby` (Described) or by the label. A touch
+ * opens none, since nothing would close it over what it covers; only why something is off is said to a tap as well.
  */
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
@@ -10,8 +11,11 @@ import "./tooltip.css";
 type Shown = { text: string; anchor: HTMLElement };
 const shown = signal<Shown | null>(null);
 const gap = 6;
+/** The last thing pressed was a finger's: what gets the focus then was not reached by keyboard, however it looks. */
+let touched = false;
 
-export function tooltipProps(text: string | null | undefined) {
+/** `reason`: the text says why the element is off. */
+export function tooltipProps(text: string | null | undefined, reason = false) {
 	if (!text) return {};
 	const show = (event: { currentTarget: EventTarget | null }) => {
 		if (event.currentTarget instanceof HTMLElement) shown.value = { text, anchor: event.currentTarget };
@@ -19,10 +23,18 @@ export function tooltipProps(text: string | null | undefined) {
 	const hide = () => {
 		shown.value = null;
 	};
+	const enter = (event: { currentTarget: EventTarget | null; pointerType: string }) => {
+		if (event.pointerType !== "touch") show(event);
+	};
+	// After a tap browsers act as if a mouse had come; it leaves when something else is tapped.
+	const tap = (event: { currentTarget: EventTarget | null }) => {
+		if (touched && reason) show(event);
+	};
 	const showForKeyboard = (event: { currentTarget: EventTarget | null }) => {
+		if (touched) return;
 		if (event.currentTarget instanceof HTMLElement && event.currentTarget.matches(":focus-visible")) show(event);
 	};
-	return { onMouseEnter: show, onMouseLeave: hide, onFocus: showForKeyboard, onBlur: hide };
+	return { onPointerEnter: enter, onMouseEnter: tap, onMouseLeave: hide, onFocus: showForKeyboard, onBlur: hide };
 }
 
 /** Carries the text for `aria-describedby`; the child gets the id. */
@@ -43,6 +55,22 @@ export function Described({ text, children }: { text: string | null; children: (
 export function TooltipHost() {
 	const ref = useRef<HTMLDivElement>(null);
 	const current = shown.value;
+	useEffect(() => {
+		const onPointerDown = ({ pointerType }: PointerEvent) => {
+			touched = pointerType === "touch";
+			if (touched) shown.value = null;
+		};
+		// On-screen keyboards send keys too, but none of them moves the focus with Tab.
+		const onKeyDown = ({ key }: KeyboardEvent) => {
+			if (key === "Tab") touched = false;
+		};
+		addEventListener("pointerdown", onPointerDown, { capture: true, passive: true });
+		addEventListener("keydown", onKeyDown, { capture: true });
+		return () => {
+			removeEventListener("pointerdown", onPointerDown, { capture: true });
+			removeEventListener("keydown", onKeyDown, { capture: true });
+		};
+	}, []);
 	useEffect(() => {
 		const element = ref.current;
 		if (!element || !current) return;

@@ -109,6 +109,8 @@ test("a phone types: its keyboard's text, Ctrl with the next key, Esc, Tab, arro
 	const keyboard = page.getByRole("button", { name: "Keyboard", exact: true });
 	await keyboard.tap();
 	expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("TEXTAREA");
+	// Nothing lies over the guest's screen after it.
+	expect(await page.locator(".tooltip:popover-open").count()).toBe(0);
 	// As on-screen keyboards do: a text comes, without keys.
 	await page.keyboard.insertText("ls");
 	await until("-73");
@@ -141,6 +143,7 @@ test("a phone types: its keyboard's text, Ctrl with the next key, Esc, Tab, arro
 	expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("TEXTAREA");
 	await keyboard.tap();
 	expect(await page.evaluate(() => document.activeElement?.tagName)).not.toBe("TEXTAREA");
+	expect(await page.locator(".tooltip:popover-open").count()).toBe(0);
 	expect(held()).toEqual([]);
 	expect(problems).toEqual([]);
 	await opened.close();

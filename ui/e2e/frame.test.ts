@@ -161,6 +161,45 @@ test("cards on a phone can be ordered and chosen all at once", async () => {
 	await close();
 });
 
+test("on a phone the number of rows stands beside the search", async () => {
+	const { page, server, close } = await stage.open({ vms: 10, context: phone });
+	await page.goto(`${server.url}/vms`);
+	const [search, count] = [page.getByRole("searchbox"), page.locator(".data-table__count")];
+	await count.waitFor();
+	for (const typed of ["", "web"]) {
+		await search.fill(typed);
+		const [one, other] = [await search.boundingBox(), await count.boundingBox()];
+		if (!one || !other) throw new Error("not shown");
+		expect(other.y).toBeGreaterThanOrEqual(one.y);
+		expect(other.y + other.height).toBeLessThanOrEqual(one.y + one.height);
+		expect(other.x).toBeGreaterThan(one.x + one.width);
+	}
+	await close();
+});
+
+test("a tap opens no tooltip, but says why something is off; a mouse and the keyboard open them", async () => {
+	const { page, server, close } = await stage.open({ vms: 3, context: { ...phone, hasTouch: true } });
+	const vm = [...server.state.tables.vm.values()].find(({ status }) => status.powerState === "running");
+	await page.goto(`${server.url}/vms/${vm?.id}`);
+	const tooltip = page.locator(".tooltip:popover-open");
+	const tasks = page.locator(".header__tasks");
+	await page.getByRole("main").getByRole("button", { name: "Start", exact: true }).tap({ force: true });
+	await page.locator(".tooltip:popover-open", { hasText: "A VM that is running cannot be started." }).waitFor();
+	await tasks.tap();
+	await page.locator(".header__tasks[aria-expanded=true]").waitFor();
+	expect(await tooltip.count()).toBe(0);
+	await page.locator("h1").hover();
+	await tasks.hover();
+	await tooltip.waitFor();
+	await page.locator("h1").hover();
+	await tooltip.waitFor({ state: "hidden" });
+	await tasks.focus();
+	await page.keyboard.press("Shift+Tab");
+	await page.keyboard.press("Tab");
+	await tooltip.waitFor();
+	await close();
+});
+
 test("at 900 pixels no column is cut off: those without room are left out whole", async () => {
 	const { page, server, close } = await stage.open({ vms: 10, context: { viewport: { width: 900, height: 700 } } });
 	await page.goto(`${server.url}/vms`);

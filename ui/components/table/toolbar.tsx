@@ -57,9 +57,27 @@ export function Toolbar<T extends { id: string }>({ table, view, columns, select
 			</div>
 		);
 	}
+	const searchBox = searchText && (
+		<SearchBox value={view.search} onInput={view.setSearch} label={`${t.search}: ${table.caption}`} />
+	);
+	const shownCount = (
+		<span class="data-table__count" role="status">
+			{t.shown(formatCount(view.rows.length), formatCount(rows.length))}
+			{partial ? ` (${t.loadingMore})` : ""}
+		</span>
+	);
+	// Among buttons that wrap it would end up on a line of its own.
+	const countBesideSearch = phone && searchBox;
 	return (
 		<div class="data-table__toolbar">
-			{searchText && <SearchBox value={view.search} onInput={view.setSearch} label={`${t.search}: ${table.caption}`} />}
+			{countBesideSearch ? (
+				<div class="data-table__find">
+					{searchBox}
+					{shownCount}
+				</div>
+			) : (
+				searchBox
+			)}
 			{filters.map((filter) => {
 				const chosen = view.chosen(filter.id);
 				return (
@@ -91,10 +109,7 @@ export function Toolbar<T extends { id: string }>({ table, view, columns, select
 					{t.clearFilters}
 				</Button>
 			)}
-			<span class="data-table__count" role="status">
-				{t.shown(formatCount(view.rows.length), formatCount(rows.length))}
-				{partial ? ` (${t.loadingMore})` : ""}
-			</span>
+			{!countBesideSearch && shownCount}
 			{tools}
 			{hideable.length > 1 && !phone && (
 				<Menu
