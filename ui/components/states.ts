@@ -56,18 +56,21 @@ export const imageLook = (phase: Image["phase"]): StateLook => ({
 	moving: imageTones[phase] === "blue",
 });
 
-const volumeTones: Record<Volume["phase"], Tone> = {
+/** `unmade`: pending, and nothing is about to make it but the next start of its VM. */
+export type VolumeState = Volume["phase"] | "unmade";
+const volumeTones: Record<VolumeState, Tone> = {
 	pending: "blue",
+	unmade: "grey",
 	creating: "blue",
 	ready: "green",
 	resizing: "blue",
 	deleting: "blue",
 	error: "red",
 };
-export const volumeLook = (phase: Volume["phase"]): StateLook => ({
-	tone: volumeTones[phase],
-	word: t.volume[phase],
-	moving: volumeTones[phase] === "blue",
+export const volumeLook = (state: VolumeState): StateLook => ({
+	tone: volumeTones[state],
+	word: t.volume[state],
+	moving: volumeTones[state] === "blue",
 });
 
 const poolTones: Record<Pool["phase"], Tone> = {

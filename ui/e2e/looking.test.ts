@@ -37,6 +37,28 @@ test("a network with many VMs leads to the list of exactly these", async () => {
 	await close();
 });
 
+test("a disk whose making was called off is not made yet, rather than waiting for ever", async () => {
+	const { page, server, problems, close } = await stage.open({ vms: 3 });
+	const vm = [...server.state.tables.vm.values()].find(({ status }) => status.powerState === "stopped");
+	const volumeId = vm?.spec.disks[0]?.volumeId ?? "";
+	server.state.change("volume", volumeId, { phase: "pending", allocatedBytes: null });
+	const badge = (word: string) => page.getByRole("main").locator(".badge", { hasText: word });
+	await page.goto(`${server.url}/vms/${vm?.id}/disks`);
+	await badge("Not made yet").waitFor();
+	expect(await badge("Not made yet").locator(".spin").count()).toBe(0);
+	await page.goto(`${server.url}/storage/volumes?state=pending`);
+	await badge("Not made yet").waitFor();
+	await page.goto(`${server.url}/storage/volumes/${volumeId}`);
+	await page.getByText("Made when the VM starts").waitFor();
+
+	// Its VM starts.
+	server.state.startTask("vm.start", [server.state.refOf("vm", vm?.id ?? "")], { steps: 50 });
+	await badge("Waiting").locator(".spin").waitFor();
+	expect(await page.getByText("Made when the VM starts").count()).toBe(0);
+	expect(problems).toEqual([]);
+	await close();
+});
+
 test("the serial log opens at its end, and the copy button covers none of it", async () => {
 	const { page, server, close } = await stage.open({ vms: 3 });
 	const vm = [...server.state.tables.vm.values()].find(({ status }) => status.powerState === "running");

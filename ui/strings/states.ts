@@ -15,6 +15,7 @@ export const states = {
 	image: { uploading: "Uploading", importing: "Importing", ready: "Ready", error: "Error", deleting: "Deleting" },
 	volume: {
 		pending: "Waiting",
+		unmade: "Not made yet",
 		creating: "Creating",
 		ready: "Ready",
 		resizing: "Resizing",

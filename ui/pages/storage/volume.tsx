@@ -5,7 +5,6 @@ import { useLocation } from "preact-iso";
 import { obstacleTo } from "../../api/session.ts";
 import type { Volume } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
-import { StateBadge } from "../../components/badge.tsx";
 import { Copyable } from "../../components/copy.tsx";
 import { EmptyState, ErrorState, PageSkeleton, UsageBar } from "../../components/feedback.tsx";
 import { resourceIcons } from "../../components/icons.ts";
@@ -13,7 +12,6 @@ import { Card, Grid, Notice, Properties, Stack, unknownValue } from "../../compo
 import { Page } from "../../components/page.tsx";
 import { RelativeTime } from "../../components/relative-time.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
-import { volumeLook } from "../../components/states.ts";
 import { formatBytes } from "../../lib/format.ts";
 import { useParams } from "../../lib/params.ts";
 import { href } from "../../routes.ts";
@@ -24,6 +22,8 @@ import { CloneDialog } from "./clone-dialog.tsx";
 import { MakeImageDialog } from "./make-image-dialog.tsx";
 import { ResizeDialog } from "./resize-dialog.tsx";
 import { volumeActions } from "./volume-actions.ts";
+import { VolumeBadge } from "./volume-badge.tsx";
+import { volumeState } from "./volume-state.ts";
 import "./storage.css";
 
 export default function VolumePage() {
@@ -54,7 +54,7 @@ function VolumeView({ volume }: { volume: Volume }) {
 			title={volume.name}
 			icon={resourceIcons.volume}
 			parent={{ label: t.volumes, href: href("volumes") }}
-			badges={<StateBadge look={volumeLook(volume.phase)} />}
+			badges={<VolumeBadge volume={volume} />}
 			primary={actions.filter(({ id }) => id === "resize").map((action) => ({ ...action, quiet: true }))}
 			menu={[
 				{
@@ -73,6 +73,7 @@ function VolumeView({ volume }: { volume: Volume }) {
 						{volume.error.message}
 					</Notice>
 				)}
+				{volumeState(volume) === "unmade" && <Notice title={t.unmade}>{t.unmadeText}</Notice>}
 				<Grid wide>
 					<SizeCard volume={volume} />
 					<DetailsCard volume={volume} />

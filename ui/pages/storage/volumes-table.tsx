@@ -7,12 +7,10 @@ import { live } from "../../api/live/live.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Volume } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
-import { StateBadge } from "../../components/badge.tsx";
 import { Button } from "../../components/button.tsx";
 import { EmptyState } from "../../components/feedback.tsx";
 import { RelativeTime } from "../../components/relative-time.tsx";
 import { RefLink, ResourceLink } from "../../components/resource-link.tsx";
-import { volumeLook } from "../../components/states.ts";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column, Filter } from "../../components/table/types.ts";
 import { formatBytes } from "../../lib/format.ts";
@@ -23,6 +21,9 @@ import { CloneDialog } from "./clone-dialog.tsx";
 import { MakeImageDialog } from "./make-image-dialog.tsx";
 import { ResizeDialog } from "./resize-dialog.tsx";
 import { volumeActions } from "./volume-actions.ts";
+import { VolumeBadge } from "./volume-badge.tsx";
+
+const { unmade: _, ...phases } = states.volume;
 
 const columns: readonly Column<Volume>[] = [
 	{
@@ -36,9 +37,9 @@ const columns: readonly Column<Volume>[] = [
 	{
 		id: "state",
 		header: common.state,
-		cell: ({ phase, error }) => <StateBadge look={volumeLook(phase)} note={error?.message} />,
+		cell: (volume) => <VolumeBadge volume={volume} />,
 		sort: ({ phase }) => phase,
-		width: "120px",
+		width: "132px",
 		fixed: true,
 		card: "badge",
 	},
@@ -112,7 +113,7 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 		{
 			id: "state",
 			label: t.filterState,
-			choices: Object.entries(states.volume).map(([value, label]) => ({ value, label })),
+			choices: Object.entries({ ...phases, pending: t.pendingOrUnmade }).map(([value, label]) => ({ value, label })),
 			matches: ({ phase }, chosen) => chosen.includes(phase),
 		},
 		{

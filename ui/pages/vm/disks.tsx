@@ -7,14 +7,12 @@ import { toastFailure } from "../../api/notify.ts";
 import type { Vm, Volume } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { act } from "../../api/write.ts";
-import { StateBadge } from "../../components/badge.tsx";
 import { Button } from "../../components/button.tsx";
 import { confirm } from "../../components/confirm.tsx";
 import { EmptyState } from "../../components/feedback.tsx";
 import { Card, Notice, Stack } from "../../components/layout.tsx";
 import type { Action } from "../../components/menu.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
-import { volumeLook } from "../../components/states.ts";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column } from "../../components/table/types.ts";
 import { formatBytes } from "../../lib/format.ts";
@@ -23,6 +21,7 @@ import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
 import { ResizeDialog } from "../storage/resize-dialog.tsx";
 import { resizeObstacle } from "../storage/volume-actions.ts";
+import { VolumeBadge } from "../storage/volume-badge.tsx";
 import { AddDiskPanel } from "./add-disk.tsx";
 import { CdromsCard } from "./cdroms.tsx";
 import { followVolumeRelease } from "./release.ts";
@@ -72,8 +71,8 @@ const columns: readonly Column<DiskRow>[] = [
 	{
 		id: "state",
 		header: t.state,
-		cell: ({ volume }) => volume && <StateBadge look={volumeLook(volume.phase)} note={volume.error?.message} />,
-		width: "108px",
+		cell: ({ volume }) => volume && <VolumeBadge volume={volume} />,
+		width: "132px",
 		card: "badge",
 	},
 ];
