@@ -1,8 +1,11 @@
 /** A store on simulated files: the real log and consensus, with the state in memory, so that each start replays. */
+
 import { type Clock, systemClock } from "../lib/clock.ts";
 import type { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { SegmentLog } from "../store/log/segment-log.ts";
+import { openRaft } from "../store/raft/open-raft.ts";
+import { noSnapshots } from "../store/raft/snapshot-traffic.ts";
 import { ReplicatedStore } from "../store/replicated-store.ts";
 import { SingleVoter } from "../store/single-voter.ts";
 import { openMemoryState } from "../store/sqlite/database.ts";
@@ -18,6 +21,8 @@ export async function openSimulatedStore(
 		knownIndex?: number;
 		segmentBytes?: number;
 		reserveBytes?: number;
+		/** One node of Raft instead of the single voter. */
+		raft?: boolean;
 	} = {},
 ): Promise<Store & { database: StateDatabase }> {
 	const state = openMemoryState();
@@ -29,6 +34,24 @@ export async function openSimulatedStore(
 		logger: silentLogger,
 		onFatal,
 		async connect(onCommitted, appliedIndex) {
+			if (options.raft === true) {
+				const founders = { voters: ["node"], witnesses: [], learners: [], removed: [] };
+				return openRaft({
+					clusterId: "cluster",
+					nodeId: "node",
+					clock: options.clock ?? systemClock,
+					logger: silentLogger,
+					random: () => 0,
+					transport: { send() {}, sendSnapshot() {} },
+					snapshots: noSnapshots,
+					onCommitted,
+					onFatal,
+					files,
+					base: { index: 0, term: 0, configuration: { index: 0, configuration: founders } },
+					reserveBytes: options.reserveBytes ?? 0,
+					segmentBytes: options.segmentBytes ?? 64 * 1024,
+				});
+			}
 			const log = await SegmentLog.open(
 				{ files, logger: silentLogger, onFatal, knownIndex, segmentBytes: options.segmentBytes ?? 64 * 1024 },
 				knownIndex === 0 ? 1 : null,

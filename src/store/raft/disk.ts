@@ -9,6 +9,7 @@ import { keptFreeBytes } from "../disk-reserve.ts";
 import type { LogFiles } from "../log/files.ts";
 import { writeHardState } from "../log/hard-state.ts";
 import type { SegmentLog } from "../log/segment-log.ts";
+import type { Room } from "./space.ts";
 
 /** What entries always leave free: a vote must fit where they do not. */
 const hardStateRoomBytes = 16 * 1024;
@@ -55,10 +56,13 @@ export class RaftDisk {
 		return this.#next(() => unlessFull(this.#log.resetTo(index, term)));
 	}
 
-	/** Whether what makes the cluster larger may still be written (disk-reserve.ts). */
-	hasSpaceToGrow(): Promise<boolean> {
-		const kept = Math.max(keptFreeBytes("growing", this.#reserveBytes), this.#keptFree);
-		return this.#next(() => this.#log.hasSpace(0, kept));
+	/** What may still be written (disk-reserve.ts). */
+	room(): Promise<Room> {
+		const forGrowing = Math.max(keptFreeBytes("growing", this.#reserveBytes), this.#keptFree);
+		return this.#next(async () => {
+			if (await this.#log.hasSpace(0, forGrowing)) return "growing";
+			return forGrowing > this.#keptFree && (await this.#log.hasSpace(0, this.#keptFree)) ? "essential" : "none";
+		});
 	}
 
 	/** When what is under way is done, well or not. */

@@ -5,15 +5,16 @@ import type { Change, Entry, Proposed, Refusal } from "../../raft/types.ts";
 import type { Urgency } from "../disk-reserve.ts";
 import { maxPendingProposals } from "../limits.ts";
 import { full, refusalError, removed } from "./refusals.ts";
-import type { SpaceToGrow } from "./space-to-grow.ts";
+import type { Space } from "./space.ts";
 import type { Forward } from "./transport.ts";
 import { WaitingProposals } from "./waiting.ts";
 
 export type ProposalsParts = {
 	raft: Raft;
-	space: SpaceToGrow;
-	/** How long one waits. */
+	space: Space;
+	/** How long one waits, and how long when the disk is full. */
 	ticks: number;
+	fullTicks: number;
 	/** Why nothing is taken any more; null while it is. */
 	down: () => AppError | null;
 	onProposed: () => void;
@@ -36,7 +37,7 @@ export class Proposals {
 		if (reason !== null) return Promise.reject(reason);
 		if (this.#waiting.count >= maxPendingProposals)
 			return Promise.reject(refusalError({ refused: "busy", leader: null }));
-		if (urgency === "growing" && !space.known && raft.status().role === "leader") return this.#proposeIfSpace(data);
+		if (!space.knownFor(urgency) && raft.status().role === "leader") return this.#proposeIfSpace(data, urgency);
 		const result = raft.propose(data);
 		if ("index" in result || result.refused !== "not-leader" || forward === null || result.leader === null)
 			return this.#await(result);
@@ -55,6 +56,19 @@ export class Proposals {
 		for (const { index, term } of entries) this.#waiting.committed(index, term);
 	}
 
+	/**
+	 * The disk has refused entries, which the core keeps and tries again. Others may have them, so it is worth to wait for a
+	 * moment, unless there is nobody else.
+	 */
+	refused(): void {
+		const { raft, space, ticks, fullTicks } = this.#parts;
+		space.forget();
+		if (this.#waiting.count === 0) return;
+		const { durableIndex, configuration } = raft.status();
+		const since = configuration.voters.length === 1 ? this.#now : this.#now - fullTicks;
+		this.#waiting.refused(durableIndex, since + ticks);
+	}
+
 	/** A snapshot took the place of the log up to `index`. */
 	skipped(index: number): void {
 		this.#waiting.skipped(index);
@@ -69,9 +83,9 @@ export class Proposals {
 		this.#waiting.rejectAll(error);
 	}
 
-	async #proposeIfSpace(data: Uint8Array): Promise<void> {
+	async #proposeIfSpace(data: Uint8Array, urgency: Urgency): Promise<void> {
 		const { raft, space, down, onFailed } = this.#parts;
-		const enough = await space.ask().catch((error) => {
+		const enough = await space.askFor(urgency).catch((error) => {
 			onFailed(error);
 			throw error;
 		});

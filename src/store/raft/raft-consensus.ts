@@ -39,7 +39,7 @@ import type { RaftConsensusParts } from "./raft-options.ts";
 import { transferError, unconfirmedRead, unknownOutcome } from "./refusals.ts";
 import { takeSnapshot } from "./snapshot-install.ts";
 import { SnapshotTraffic } from "./snapshot-traffic.ts";
-import { SpaceToGrow } from "./space-to-grow.ts";
+import { Space } from "./space.ts";
 import type { SnapshotMessage } from "./transport.ts";
 import { WaitingReads } from "./waiting.ts";
 import { WaitingTransfer } from "./waiting-transfer.ts";
@@ -85,8 +85,9 @@ export class RaftConsensus implements Consensus {
 		this.#electionTicks = limits.electionTicks ?? defaultLimits.electionTicks;
 		this.#proposals = new Proposals({
 			raft: this.#raft,
-			space: new SpaceToGrow(disk, parts.clock),
+			space: new Space(disk, parts.clock),
 			ticks: parts.proposalTicks ?? Math.ceil(30_000 / tickMs),
+			fullTicks: this.#electionTicks,
 			down: () => this.#down,
 			onProposed: () => this.#wake(),
 			onFailed: (error) => this.#fail(error),
@@ -95,7 +96,10 @@ export class RaftConsensus implements Consensus {
 			raft: this.#raft,
 			disk,
 			durableTerm: start.hardState.term,
-			onReported: () => this.#pump(),
+			onReported: (durable) => {
+				if (!durable) this.#proposals.refused();
+				this.#pump();
+			},
 			onFailed: (error) => this.#fail(error),
 		});
 		this.#compactedTo = start.log.snapshotIndex;

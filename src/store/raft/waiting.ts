@@ -71,6 +71,17 @@ export class WaitingProposals {
 		}
 	}
 
+	/** The disk is full: those whose entry, after `index`, is not on it and whose time is over at `deadline`. */
+	refused(index: number, deadline: number): void {
+		for (let at = this.#head; at < this.#queue.length; at++) {
+			const proposal = this.#queue[at] as Proposal;
+			if (proposal.deadline > deadline) return;
+			if (proposal.index <= index || !this.#settle(proposal)) continue;
+			this.#forget(proposal);
+			proposal.reject(unknownOutcome("The disk of the leading node is full.", "no-space"));
+		}
+	}
+
 	expire(tick: number): void {
 		for (;;) {
 			const proposal = this.#queue[this.#head];

@@ -8,8 +8,8 @@ export type WriterParts = {
 	disk: RaftDisk;
 	/** Of the hard state on disk. */
 	durableTerm: number;
-	/** It was reported, and the core may have more to say. */
-	onReported: () => void;
+	/** It was reported, as durable or refused, and the core may have more to say. */
+	onReported: (durable: boolean) => void;
 	onFailed: (error: unknown) => void;
 };
 
@@ -48,7 +48,7 @@ export class Writer {
 			if (durable && hardState !== null) this.durableTerm = hardState.term;
 			if (durable) raft.persisted(token);
 			else raft.persistRefused(token);
-			onReported();
+			onReported(durable);
 		} catch (error) {
 			this.#underWay = null;
 			onFailed(error);

@@ -8,12 +8,12 @@ import type { AppError } from "../../lib/errors.ts";
 import { silentLogger } from "../../lib/log.ts";
 import type { Message } from "../../raft/messages.ts";
 import type { Configuration, ConfigurationAt, Entry, Limits, NodeId } from "../../raft/types.ts";
-import { ManualClock } from "../../testing/manual-clock.ts";
-import { MemoryFiles } from "../../testing/memory-files.ts";
-import { openRaft } from "./open-raft.ts";
-import type { RaftConsensus } from "./raft-consensus.ts";
-import { TestState } from "./test-state.ts";
-import type { SnapshotMessage, Transport } from "./transport.ts";
+import { openRaft } from "../../store/raft/open-raft.ts";
+import type { RaftConsensus } from "../../store/raft/raft-consensus.ts";
+import type { SnapshotMessage, Transport } from "../../store/raft/transport.ts";
+import { ManualClock } from "../manual-clock.ts";
+import { MemoryFiles } from "../memory-files.ts";
+import { TestState } from "./raft-state.ts";
 
 export const tickMs = 50;
 
@@ -196,16 +196,17 @@ export class TestCluster {
 		return best;
 	}
 
-	/** Waits for a leader that has committed something, and whom enough others know. */
+	/** A leader that has committed all it has, and whom enough others know. */
+	elected(among: (node: TestNode) => boolean = () => true): TestNode | null {
+		const leader = this.leader();
+		if (leader === null || !among(leader)) return null;
+		const { commitIndex, lastIndex, quorum } = leader.up.details();
+		return quorum && commitIndex === lastIndex ? leader : null;
+	}
+
 	async elect(among: (node: TestNode) => boolean = () => true): Promise<TestNode> {
-		const there = (): boolean => {
-			const leader = this.leader();
-			if (leader === null || !among(leader)) return false;
-			const { commitIndex, lastIndex, quorum } = leader.up.details();
-			return quorum && commitIndex === lastIndex;
-		};
-		assert(await this.run(20_000, there), "somebody leads");
-		return present(this.leader(), "a leader");
+		assert(await this.run(20_000, () => this.elected(among) !== null), "somebody leads");
+		return present(this.elected(among), "a leader");
 	}
 
 	/** Acknowledged or not: `acknowledged` says. */
@@ -219,6 +220,24 @@ export class TestCluster {
 			},
 			(error: AppError) => error,
 		);
+	}
+
+	/** Numbered values, one after the other, all of them acknowledged. */
+	async fill(id: NodeId, name: string, count: number): Promise<void> {
+		for (let number = 0; number < count; number++) {
+			const answer = this.propose(id, `${name}${number}`);
+			await this.drain();
+			const error = await answer;
+			if (error !== null) throw error;
+		}
+	}
+
+	others(id: NodeId): NodeId[] {
+		return [...this.nodes.keys()].filter((other) => other !== id);
+	}
+
+	async close(): Promise<void> {
+		for (const node of this.nodes.values()) await node.consensus?.close().catch(() => {});
 	}
 
 	/** Cut off from all the others. */

@@ -6,9 +6,9 @@ import { present } from "../../lib/assert.ts";
 import { decodeConfiguration } from "../../raft/configuration.ts";
 import type { Offer } from "../../raft/snapshot-stream.ts";
 import type { ConfigurationAt, Entry, SnapshotMeta } from "../../raft/types.ts";
-import { crc32c } from "../log/crc32c.ts";
-import type { LogFile, LogFiles } from "../log/files.ts";
-import type { SnapshotStore, StoredSnapshot } from "./snapshot-store.ts";
+import { crc32c } from "../../store/log/crc32c.ts";
+import type { LogFile, LogFiles } from "../../store/log/files.ts";
+import type { SnapshotStore, StoredSnapshot } from "../../store/raft/snapshot-store.ts";
 
 const stateName = "state";
 const temporaryName = "state.tmp";
