@@ -16,6 +16,10 @@ export const limits = {
 	controlMs: 30_000,
 	liveChangeMs: 60_000,
 	screenshotMs: 15_000,
+	/** How long a sample of the node's figures waits for those of its VMs. */
+	figuresWaitMs: 3_000,
+	/** Figures older than this are not given any more: three samples failed, or were missed. */
+	figuresAgeMs: 15_000,
 	/** Making a network exist (libvirt starts dnsmasq). */
 	networkMs: 60_000,
 	seedMs: 30_000,
@@ -67,6 +71,8 @@ export const intervals = {
 export const bounds = {
 	/** Steps of VM operations at once. */
 	vmSteps: 8,
+	/** Volumes of one pool whose files are looked at with one check of the pool: 10,000 are seen in 200 s. */
+	volumesPerCheck: 500,
 	/** Copies of whole disks and images at once. */
 	heavyCopies: 2,
 	/** Steps of one task: more means that the planner goes round in circles. */

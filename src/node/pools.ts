@@ -9,10 +9,11 @@ import type { Pool, PoolNodeStatus } from "../model/storage.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { intervals, limits } from "./limits.ts";
-import { checkVolumes } from "./volume-check.ts";
+import { VolumeCheck } from "./volume-check.ts";
 
 type Entry = {
 	driver: StorageDriver;
+	volumes: VolumeCheck;
 	/** Settled well: the pool can be used. Null: not tried, or failed. */
 	active: Promise<void> | null;
 	checking: boolean;
@@ -50,12 +51,12 @@ export class Pools {
 		);
 	}
 
-	/** The pool, and then what its volumes' records claim of it. */
+	/** The pool, and then what the records of some of its volumes claim of it. */
 	async #checkWhole(pool: Pool): Promise<void> {
 		const entry = this.#entry(pool);
 		if (entry.checking) return;
 		await this.#check(pool);
-		await checkVolumes(this.#context, pool.id, entry.driver);
+		await entry.volumes.next();
 	}
 
 	async create(poolId: string): Promise<string | null> {
@@ -104,7 +105,8 @@ export class Pools {
 				throw new AppError("unsupported", `Storage pool "${pool.name}" is not on this node.`);
 			const wasReady = this.#wasReady(pool);
 			const driver = this.#context.storage.open({ ...pool, wasReady, otherPools: () => this.#otherPools(pool.id) });
-			entry = { driver, active: null, checking: false, reportedMonotonicMs: Number.NEGATIVE_INFINITY };
+			const volumes = new VolumeCheck(this.#context, pool.id, driver);
+			entry = { driver, volumes, active: null, checking: false, reportedMonotonicMs: Number.NEGATIVE_INFINITY };
 			this.#entries.set(pool.id, entry);
 		}
 		return entry;

@@ -4,6 +4,7 @@
  * has an owner, or it is ended here. A volume that waits to be made and belongs to a VM has one: the VM's next start.
  */
 import type { ErrorInfo } from "../lib/errors.ts";
+import { isBusy, unfinishedTargets } from "./busy.ts";
 import type { NodeContext } from "./context.ts";
 import type { Volumes } from "./volumes.ts";
 
@@ -16,13 +17,26 @@ export async function sweep(
 	{ store, nodeId, propose }: NodeContext,
 	volumes: Pick<Volumes, "makeDetached">,
 ): Promise<void> {
-	const isBusy = (id: string) => store.count("task", { targetId: id, state: ["pending", "running"] }) > 0;
-	for (const { id, phase, vmId } of store.all("volume", { phase: ["pending", "creating", "resizing"], nodeId })) {
-		if (isBusy(id) || (vmId !== null && isBusy(vmId))) continue;
+	// A volume that waits to be made with its VM has an owner: there may be thousands, and they are not even read.
+	const volumesBetween = [
+		...store.all("volume", { phase: "pending", vmId: null, nodeId }),
+		...store.all("volume", { phase: ["creating", "resizing"], nodeId }),
+	];
+	const imagesBetween = store.all("image", { phase: ["uploading", "importing"], nodeId });
+	if (volumesBetween.length + imagesBetween.length === 0) return;
+	const busy = unfinishedTargets(store);
+	for (const seen of volumesBetween) {
+		if (busy.has(seen.id) || (seen.vmId !== null && busy.has(seen.vmId))) continue;
+		// Ending the one before took its time.
+		const now = store.get("volume", seen.id);
+		if (now?.phase !== seen.phase || isBusy(store, now.id) || (now.vmId !== null && isBusy(store, now.vmId))) continue;
+		const { id, phase, vmId } = now;
 		if (phase === "resizing") await propose({ kind: "volumeStatus", id, phase: "ready" });
 		else if (vmId === null) volumes.makeDetached(id);
 		else if (phase === "creating") await propose({ kind: "volumeStatus", id, phase: "pending", error: null });
 	}
-	for (const image of store.all("image", { phase: ["uploading", "importing"], nodeId }))
-		if (!isBusy(image.id)) await propose({ kind: "imageStatus", id: image.id, phase: "error", error: abandoned });
+	for (const { id, phase } of imagesBetween) {
+		if (busy.has(id) || isBusy(store, id) || store.get("image", id)?.phase !== phase) continue;
+		await propose({ kind: "imageStatus", id, phase: "error", error: abandoned });
+	}
 }
