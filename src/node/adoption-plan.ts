@@ -35,7 +35,12 @@ export function obstaclesOf(foreign: ForeignDomain, view: AdoptionView): string[
 	if (foreign.memoryBytes < minMemoryBytes)
 		obstacles.push(`It has less than ${formatBytes(minMemoryBytes)} of memory.`);
 	if (view.pool !== null)
-		for (const disk of foreign.disks) {
+		for (const [index, disk] of foreign.disks.entries()) {
+			const same = foreign.disks.slice(0, index).find((other) => isSameFile(other.path, disk.path, view));
+			if (same) {
+				obstacles.push(`Disk ${disk.target} has the same file as disk ${same.target}: a file can be one volume only.`);
+				continue;
+			}
 			const file = view.fileOf(disk.path);
 			if (!canBeTaken(file, view)) obstacles.push(`Disk ${disk.target}: ${"refusal" in file ? file.refusal : ""}`);
 		}
@@ -51,6 +56,14 @@ export function obstaclesOf(foreign: ForeignDomain, view: AdoptionView): string[
 		);
 	}
 	return obstacles;
+}
+
+/** By one path or by two. Each disk becomes a volume of its own, and a file can be that of one only. */
+function isSameFile(path: string, otherPath: string, view: AdoptionView): boolean {
+	if (path === otherPath) return true;
+	const [file, other] = [view.fileOf(path), view.fileOf(otherPath)];
+	if ("sizeBytes" in file) return "sizeBytes" in other && file.fileKey === other.fileKey;
+	return file.heldBy !== null && "heldBy" in other && file.heldBy === other.heldBy;
 }
 
 /** Also what an adoption that was undone has left in the pool's own records: nobody knows that volume any more. */

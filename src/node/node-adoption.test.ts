@@ -39,6 +39,25 @@ async function adopt(world: NodeWorld): Promise<string> {
 	return task.id;
 }
 
+test("one file as two disks stands against it, by one path and by two", async () => {
+	const disk = (target: string, path: string) => ({ target, path, format: "raw", bus: "virtio" }) as const;
+	await using world = await open(
+		foreign({ disks: [disk("vda", "/old/a.raw"), disk("vdb", "/old/b.raw"), disk("vdc", "/old/a.raw")] }),
+	);
+	const says = "Disk vdc has the same file as disk vda: a file can be one volume only.";
+	expect(await world.service.foreignVms()).toMatchObject([{ obstacles: [says] }]);
+	await expect(world.service.planAdoption(id)).rejects.toMatchObject({ code: "wrong-state" });
+	// Two links of one file have the same key.
+	const { adoptableFiles } = world.driver;
+	world.driver.adoptableFiles = async (files) => {
+		const found = await adoptableFiles.call(world.driver, files);
+		return found.map((file) => ("sizeBytes" in file ? { ...file, fileKey: "one" } : file));
+	};
+	expect((await world.service.foreignVms())[0]?.obstacles[0]).toBe(
+		"Disk vdb has the same file as disk vda: a file can be one volume only.",
+	);
+});
+
 test("a foreign domain is listed with what stands against it", async () => {
 	await using world = await open(
 		foreign({

@@ -297,7 +297,7 @@ export function volumeConformance(suite: Suite): void {
 		const path = await hostFile("old.img", pattern(2 * MiB));
 		const file = { path, format: "raw" } as const;
 		expect(await driver().adoptableFiles([])).toEqual([]);
-		expect(await driver().adoptableFiles([file])).toEqual([{ sizeBytes: 2 * MiB }]);
+		expect(await driver().adoptableFiles([file])).toMatchObject([{ sizeBytes: 2 * MiB }]);
 		expect(await driver().listVolumes()).toEqual([]);
 		const id = newId();
 		await driver().releaseVolume(id);
@@ -307,7 +307,7 @@ export function volumeConformance(suite: Suite): void {
 		const reopened = await reopen();
 		expect(await reopened.getVolume(id)).toBeNull();
 		expect(await hostFileExists(path)).toBe(true);
-		expect(await reopened.adoptableFiles([file])).toEqual([{ sizeBytes: 2 * MiB }]);
+		expect(await reopened.adoptableFiles([file])).toMatchObject([{ sizeBytes: 2 * MiB }]);
 		const made = await reopened.createVolume(newId(), { format: "raw", sizeBytes: MiB, source: { kind: "empty" } });
 		await fails("wrong-state", reopened.releaseVolume(made.id));
 		expect((await reopened.getVolume(made.id))?.sizeBytes).toBe(MiB);

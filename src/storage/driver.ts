@@ -13,9 +13,9 @@ export type PoolPlace = { poolId: string; name: string; path: string; wasReady: 
 export type FileToAdopt = { path: string; format: VolumeFormat };
 /**
  * Size of the disk in a file that can be taken over, or why it cannot, as a sentence. `heldBy`: it was taken over already,
- * as that volume of this very pool.
+ * as that volume of this very pool. `fileKey`: the same for each path that leads to this file.
  */
-export type Adoptable = { sizeBytes: number } | { refusal: string; heldBy: string | null };
+export type Adoptable = { sizeBytes: number; fileKey: string } | { refusal: string; heldBy: string | null };
 
 export type PoolUsage = { totalBytes: number; usedBytes: number; availableBytes: number };
 

@@ -208,7 +208,9 @@ export class FakeStorageDriver implements StorageDriver {
 			try {
 				const sizeBytes = this.#diskIn(path, format).length;
 				const held = [...this.pool.volumes].find(([, volume]) => volume.path === path);
-				return held ? { refusal: `The file ${path} is a volume already.`, heldBy: held[0] } : { sizeBytes };
+				return held
+					? { refusal: `The file ${path} is a volume already.`, heldBy: held[0] }
+					: { sizeBytes, fileKey: path };
 			} catch (error) {
 				return { refusal: toAppError(error).message, heldBy: null };
 			}

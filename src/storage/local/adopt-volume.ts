@@ -66,8 +66,9 @@ export async function adoptableFiles(context: LocalContext, files: readonly File
 async function adoptable(context: LocalContext, file: FileToAdopt, held: HeldFiles): Promise<Adoptable> {
 	try {
 		const found = await inspect(context, file);
-		const holder = held.get(fileKey(found));
-		if (!holder) return { sizeBytes: found.diskBytes };
+		const key = fileKey(found);
+		const holder = held.get(key);
+		if (!holder) return { sizeBytes: found.diskBytes, fileKey: key };
 		const own = holder.kind === "volume" && holder.pool === null && holder.adopted;
 		return { refusal: heldMessage(file.path, holder), heldBy: own ? holder.id : null };
 	} catch (error) {

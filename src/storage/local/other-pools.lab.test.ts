@@ -78,7 +78,7 @@ test("a file that another pool has taken over is its volume, and stays when some
 	await fails("storage", first.adoptVolume(newId(), { path, format: raw }));
 	// A pool that never came to be holds nothing.
 	places.splice(1, 1, { poolId: newId(), name: "never", path: join(folder.path, "never"), wasReady: false });
-	expect(await first.adoptableFiles([{ path, format: raw }])).toEqual([{ sizeBytes: MiB }]);
+	expect(await first.adoptableFiles([{ path, format: raw }])).toMatchObject([{ sizeBytes: MiB }]);
 });
 
 test("a file of another pool that was recorded all the same stays when that record is deleted", async () => {
