@@ -16,9 +16,8 @@ type Heard = { term: number; index: number; recoveries: number; round: number };
 
 /** What one node has heard of the others, as a candidate and as a leader. */
 class Ears {
-	/** The last term in which it was promised votes, and by whom. */
-	promisedTerm = 0;
-	readonly promises = new Set<NodeId>();
+	/** By term: who has promised votes. A candidate's request can wait for its disk while it already asks about the next. */
+	readonly promises = new Map<number, Set<NodeId>>();
 	votedTerm = 0;
 	readonly votes = new Set<NodeId>();
 	/** By follower, of the term that it says. */
@@ -45,11 +44,10 @@ export class Exchanges {
 			case "pre-vote-answer": {
 				if (!message.granted) return;
 				const ears = this.#of(message.to);
-				if (message.term > ears.promisedTerm) {
-					ears.promisedTerm = message.term;
-					ears.promises.clear();
-				}
-				if (message.term === ears.promisedTerm) ears.promises.add(message.from);
+				const known = ears.promises.get(message.term);
+				if (known !== undefined) known.add(message.from);
+				else ears.promises.set(message.term, new Set([message.from]));
+				for (const term of ears.promises.keys()) if (term < message.term - 16) ears.promises.delete(term);
 				return;
 			}
 			case "vote-answer": {
@@ -132,7 +130,8 @@ export class Exchanges {
 	#asksForVotes(id: NodeId, term: number, { voters }: Configuration): void {
 		const ears = this.#of(id);
 		let promised = voters.includes(id) ? 1 : 0;
-		if (ears.promisedTerm === term) for (const voter of voters) if (ears.promises.has(voter)) promised += 1;
+		const promises = ears.promises.get(term);
+		if (promises !== undefined) for (const voter of voters) if (promises.has(voter)) promised += 1;
 		if (promised < majority(voters.length))
 			unsafe(`elections: ${id} asks for votes in term ${term}; ${promised} of ${voters.length} promised theirs`);
 	}

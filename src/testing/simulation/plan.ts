@@ -113,7 +113,7 @@ export function drawPlan(seed: number, kind: PlanKind, stack: Stack): Plan {
 			damage: recurring(5000, 25_000, 100, 2000),
 		},
 		operator: { change: recurring(1500, 10_000, 0, 0), transfer: recurring(2500, 15_000, 0, 0) },
-		snapshotEntries: random.between(20, 400),
+		snapshotEntries: random.between(30, 600),
 		keptEntries: random.pick([0, 0, 5, 50]) as number,
 		segmentBytes: random.pick([1024, 4096, 16_384, 65_536]) as number,
 		chunkBytes: random.pick([64, 256, 1024, 4096]) as number,

@@ -16,7 +16,7 @@ export type Operation = {
 export type Outcome = { sequence: number; swapped: boolean };
 
 const operationBytes = 21;
-const maxSessions = 256;
+const maxSessions = 700;
 const keptEpochs = 3;
 
 /** `padding` bytes make entries of different sizes. */

@@ -8,7 +8,7 @@
  */
 
 import type { ConfigurationAt, HardState, SnapshotMeta } from "../../raft/types.ts";
-import { decodeRecord, decodeSegmentHeader, headerBytesOf } from "../../store/log/record.ts";
+import { decodeRecord, decodeSegmentHeader, headerBytesOf, recordHeaderBytes } from "../../store/log/record.ts";
 import { segmentsOf } from "../../store/log/segment.ts";
 import type { NodeRecord } from "./checker.ts";
 import type { NodeDisk, Snapshot } from "./node-disk.ts";
@@ -117,7 +117,7 @@ export class SimulatedDisk implements NodeDisk {
 	sync(name: string, content: Content): void {
 		const from = content.stable;
 		content.sync();
-		this.#readRecords(name, content, from);
+		this.#readRecords(name, content, from, false);
 	}
 
 	#readHardState(): void {
@@ -130,7 +130,7 @@ export class SimulatedDisk implements NodeDisk {
 		if (!recovering || this.hardState.recovering) return;
 		for (const { name } of segmentsOf([...this.#durableNames.keys()])) {
 			const content = this.#durableNames.get(name);
-			if (content !== undefined) this.#readRecords(name, content, 0);
+			if (content !== undefined) this.#readRecords(name, content, 0, true);
 		}
 	}
 
@@ -146,19 +146,21 @@ export class SimulatedDisk implements NodeDisk {
 		if (!this.hardState.recovering) this.#record.heldUpTo = Math.max(this.#record.heldUpTo, this.lastIndex);
 	}
 
-	#readRecords(name: string, content: Content, from: number): void {
+	#readRecords(name: string, content: Content, from: number, torn: boolean): void {
 		const [segment] = segmentsOf([name]);
 		if (segment === undefined) return;
 		const bytes = content.data.subarray(0, content.stable);
 		let offset = Math.max(from, headerBytesOf(segment.generation));
 		if (offset >= bytes.length) return;
 		const numbers = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-		for (let record = decodeRecord(bytes, offset, numbers); record !== null; ) {
-			const { index, term } = record.entry;
+		while (offset + recordHeaderBytes <= bytes.length) {
+			const end = offset + recordHeaderBytes + numbers.getUint32(offset, true);
+			// What was just synced is whole; what a crash or damage left is not always.
+			if (end > bytes.length || (torn && decodeRecord(bytes, offset, numbers) === null)) return;
+			const index = numbers.getUint32(offset + 12, true) * 2 ** 32 + numbers.getUint32(offset + 8, true);
 			this.lastIndex = index;
-			if (!this.hardState.recovering) this.#record.durableTerms[index] = term;
-			offset = record.end;
-			record = decodeRecord(bytes, offset, numbers);
+			if (!this.hardState.recovering) this.#record.durableTerms[index] = numbers.getUint32(offset + 16, true);
+			offset = end;
 		}
 	}
 
@@ -179,7 +181,7 @@ export class SimulatedDisk implements NodeDisk {
 			const { lastWrite } = content;
 			content.sync();
 			content.lastWrite = content.size > from ? from : lastWrite;
-			this.#readRecords(name, content, from);
+			this.#readRecords(name, content, from, true);
 		}
 		for (const { name, content } of changes)
 			if (content !== null && this.#durableNames.get(name) === content) this.#appeared(name, content);

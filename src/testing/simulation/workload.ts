@@ -10,13 +10,13 @@ import { encodeOperation } from "./register-machine.ts";
 import { unsafe, Violation } from "./violation.ts";
 import { isExplainedByLog, type Placed } from "./witness.ts";
 
-const maxOpen = 400;
+const maxOpen = 240;
 const retryMs = 600;
 const giveUpMs = 4000;
 const epochMs = 4000;
 /** Keys of a seed that are also given to the search, when few of their operations are open. */
-const maxKeysSearched = 8;
-const maxOpenSearched = 2;
+const maxKeysSearched = 3;
+const maxOpenSearched = 1;
 
 type Client = {
 	id: number;
