@@ -1,7 +1,8 @@
 /**
- * What the store asks of whatever orders commands: a single voter today (single-voter.ts), Raft later. It knows
- * bytes, not commands. Entries are handed over in order, each exactly once since `firstIndex` of its start, only when
- * they are durable on a quorum.
+ * What the store asks of whatever orders commands: a single voter (single-voter.ts), or Raft (raft/raft-consensus.ts, which
+ * has more for members and leaders). It knows bytes, not commands. Entries are handed over in order, each exactly once
+ * since what the state held at the start, only when they are durable on a quorum. Those of Raft that are no commands are
+ * among them: a leader's first, without data, and those that say who the members are (their `kind`).
  */
 import type { LogEntry } from "./apply/apply.ts";
 import type { Urgency } from "./disk-reserve.ts";
@@ -12,8 +13,8 @@ export interface Consensus {
 	/**
 	 * `urgency` "growing": refused earlier than others when the disk of the log fills up (disk-reserve.ts).
 	 * Resolves when the entry is committed; the entry itself comes through the handler, before this resolves or shortly
-	 * after. Rejects with `unavailable` (no leader, closing), `no-space` (the log's disk is full; nothing was
-	 * written) or `too-many-requests`.
+	 * after. Rejects with `unavailable` (no leader, closing), `no-space` (the log's disk is full) or `too-many-requests`;
+	 * nothing was written then, unless `context.outcome` says "unknown" (raft/refusals.ts).
 	 */
 	propose(data: Uint8Array, urgency: Urgency): Promise<void>;
 	/** The index that a linearizable read, begun now, must have reached. */

@@ -136,6 +136,20 @@ describe("reads", () => {
 	});
 });
 
+test("a state that says how far it is, is not handed more than it can hold", async () => {
+	const cluster = await start({ voters: ["a"], reportsApplied: true, limits: { maxApplyEntries: 10 } });
+	const { up, state } = cluster.node("a");
+	const answers = Array.from({ length: 40 }, (_, number) => cluster.propose("a", `x${number}`));
+	await cluster.drain();
+	expect(state?.meta.index).toBe(10);
+	for (let index = 10; index <= 41; index++) {
+		up.applied(index);
+		await cluster.drain();
+	}
+	expect(state?.meta.index).toBe(41);
+	expect(new Set(await Promise.all(answers))).toEqual(new Set([null]));
+});
+
 describe("a snapshot", () => {
 	/** One node is away while the others compact what it needs. */
 	const behind = async () => {

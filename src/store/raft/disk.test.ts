@@ -1,7 +1,10 @@
 /** Three nodes and their disks: full, failing, damaged. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { silentLogger } from "../../lib/log.ts";
 import { TestCluster, type TestClusterOptions, turn } from "../../testing/raft/raft-cluster.ts";
+import { TestState } from "../../testing/raft/raft-state.ts";
 import { writeHardState } from "../log/hard-state.ts";
+import { SegmentLog } from "../log/segment-log.ts";
 
 let opened: TestCluster[] = [];
 afterEach(async () => {
@@ -124,6 +127,36 @@ describe("a damaged log", () => {
 		expect(node.up.details()).toMatchObject({ recovering: false });
 	});
 
+	test("is not forgotten by a crash at any point of the cut", async () => {
+		const damaged = async () => {
+			const cluster = await start();
+			const leader = await cluster.elect();
+			await cluster.fill(leader.id, "x", 30);
+			await cluster.converge();
+			const [victim = ""] = cluster.others(leader.id);
+			cluster.crash(victim, "process-end");
+			const node = cluster.node(victim);
+			const [name = ""] = (await node.files.list()).filter((one) => one.endsWith(".log"));
+			node.files.bytes(name)[300] = 0xee;
+			return { cluster, victim, node };
+		};
+		const dry = await damaged();
+		await dry.cluster.open(dry.victim);
+		expect(dry.node.files.operations).toBeGreaterThan(6);
+		for (let at = 1; at <= dry.node.files.operations; at++) {
+			const { cluster, victim, node } = await damaged();
+			node.files.onOperation = (_, count) => (count === at ? "crash" : undefined);
+			await cluster.open(victim).catch((error) => {
+				if (!node.files.crashed) throw error;
+			});
+			cluster.crash(victim);
+			await cluster.open(victim);
+			expect([at, node.up.details().recovering, node.up.details().lastIndex < 20]).toEqual([at, true, true]);
+			expect((await cluster.converge()).length).toBe(30);
+			await cluster.close();
+		}
+	});
+
 	test("is refused where there is nobody else who has the data", async () => {
 		const cluster = await start({ voters: ["a"] });
 		await cluster.fill("a", "x", 5);
@@ -159,5 +192,56 @@ describe("a damaged log", () => {
 			code: "corrupt",
 			message: expect.stringMatching(/older than the log/),
 		});
+	});
+});
+
+describe("a log of a single voter", () => {
+	const silent = { logger: silentLogger, onFatal: () => {} };
+	const entries = (from: number, to: number) =>
+		Array.from({ length: to - from + 1 }, (_, at) => ({
+			index: from + at,
+			term: 1,
+			data: Buffer.from(`old${from + at}`),
+		}));
+
+	test("is gone on with, by a node alone and then by others", async () => {
+		const cluster = new TestCluster({ voters: ["a"] });
+		opened.push(cluster);
+		const { files } = cluster.node("a");
+		const log = await SegmentLog.open({ files, ...silent, knownIndex: 0, segmentBytes: 300 }, 1);
+		for (let index = 1; index <= 20; index++) await log.append(entries(index, index));
+		await writeHardState(files, { term: 1, vote: null });
+		await log.close();
+		await cluster.open("a");
+		expect(cluster.node("a").values.length).toBe(20);
+		await cluster.fill("a", "new", 3);
+		await cluster.join("b");
+		const added = cluster.node("a").up.changeMembers({ kind: "add-learner", node: "b" });
+		await cluster.drain();
+		await added;
+		expect((await cluster.converge()).length).toBe(23);
+	});
+
+	test("that was cut below a snapshot is, too, though it does not say the term before it", async () => {
+		const cluster = new TestCluster({ voters: ["a"] });
+		opened.push(cluster);
+		const { files } = cluster.node("a");
+		const log = await SegmentLog.open({ files, ...silent, knownIndex: 0, segmentBytes: 300 }, 1);
+		for (let index = 1; index <= 20; index++) await log.append(entries(index, index));
+		await writeHardState(files, { term: 1, vote: null });
+		const state = await TestState.open(files, { index: 0, configuration: cluster.founders });
+		state.apply(entries(1, 15).map((entry) => ({ ...entry, kind: "command" })));
+		await state.checkpoint();
+		await log.cutBefore(13);
+		await log.close();
+		await cluster.open("a");
+		expect(cluster.node("a").values.length).toBe(20);
+		await cluster.fill("a", "new", 3);
+		await cluster.join("b");
+		const added = cluster.node("a").up.changeMembers({ kind: "add-learner", node: "b" });
+		await cluster.drain();
+		await added;
+		expect((await cluster.converge()).length).toBe(23);
+		expect(cluster.node("b").state?.installs).toBe(1);
 	});
 });

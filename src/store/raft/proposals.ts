@@ -37,11 +37,12 @@ export class Proposals {
 		if (reason !== null) return Promise.reject(reason);
 		if (this.#waiting.count >= maxPendingProposals)
 			return Promise.reject(refusalError({ refused: "busy", leader: null }));
-		if (!space.knownFor(urgency) && raft.status().role === "leader") return this.#proposeIfSpace(data, urgency);
+		if (!space.knownFor(urgency) && raft.status().role === "leader")
+			return this.#waiting.addAnswered(this.#proposeIfSpace(data, urgency), this.#now + this.#parts.ticks);
 		const result = raft.propose(data);
 		if ("index" in result || result.refused !== "not-leader" || forward === null || result.leader === null)
 			return this.#await(result);
-		return this.#waiting.addForwarded(forward(result.leader, data, urgency), this.#now + this.#parts.ticks);
+		return this.#waiting.addAnswered(forward(result.leader, data, urgency), this.#now + this.#parts.ticks);
 	}
 
 	change(change: Change): Promise<void> {

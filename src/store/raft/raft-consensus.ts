@@ -148,7 +148,12 @@ export class RaftConsensus implements Consensus {
 		if (this.#down !== null) return;
 		// What the log could not hold is not from an honest leader.
 		if (message.type === "append" && Array.isArray(message.entries) && message.entries.some(isTooLarge)) return;
-		this.#step(() => this.#raft.step(message));
+		try {
+			this.#raft.step(message);
+			this.#wake();
+		} catch (error) {
+			this.#fail(error);
+		}
 	}
 
 	/** A message about a snapshot, from the node that it says. */

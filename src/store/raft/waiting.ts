@@ -37,7 +37,7 @@ export class WaitingProposals {
 	}
 
 	/** One that somebody else answers; it only must not wait for ever. */
-	addForwarded(answer: Promise<void>, deadline: number): Promise<void> {
+	addAnswered(answer: Promise<void>, deadline: number): Promise<void> {
 		const { promise, resolve, reject } = Promise.withResolvers<void>();
 		const proposal: Proposal = { index: 0, term: 0, deadline, settled: false, next: undefined, resolve, reject };
 		this.#enqueue(proposal);

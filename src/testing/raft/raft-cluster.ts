@@ -38,6 +38,7 @@ export type TestClusterOptions = {
 	segmentBytes?: number;
 	reserveBytes?: number;
 	forwards?: boolean;
+	reportsApplied?: boolean;
 	/** Small, so that a snapshot takes several. */
 	snapshotChunkBytes?: number;
 };
@@ -146,6 +147,7 @@ export class TestCluster {
 						},
 					}
 				: {}),
+			reportsApplied: this.#options.reportsApplied ?? false,
 			tickMs,
 			proposalTicks: 60,
 			...(limits === undefined ? {} : { limits }),
