@@ -1,5 +1,6 @@
 /** The history of figures: sampled by the node itself, whoever looks. */
 import { expect, test } from "bun:test";
+import { AppError } from "../lib/errors.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
 
 async function pass(world: NodeWorld, seconds: number, each: () => void = () => {}): Promise<void> {
@@ -55,4 +56,44 @@ test("a VM that stopped keeps what it was; one that is deleted does not", async 
 	await world.settle();
 	await pass(world, 10);
 	expect(world.service.vmMetricsHistory(id, 0)).toEqual([]);
+});
+
+test("without an answer of libvirt the node's figures go on; those of its VMs are gone after three rounds, not old", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { id } = await world.createVm({ volumes: [{}] });
+	await world.settle();
+	await pass(world, 20);
+	expect(world.service.vmMetrics(id)).not.toBeNull();
+	const history = world.service.vmMetricsHistory(id, 0).length;
+	const fail = () => world.hypervisor.faults.fail("stats", new AppError("timeout", "Too many VMs hang."));
+	await pass(world, 30, fail);
+	expect(world.service.vmMetrics(id)).toBeNull();
+	expect(world.service.vmMetricsHistory(id, 0).length).toBeLessThanOrEqual(history + 1);
+	const nodeAgeMs = () => world.clock.nowMs() - Date.parse(world.service.nodeMetrics()?.sampledAt ?? "");
+	expect(nodeAgeMs()).toBeLessThanOrEqual(5_000);
+	world.hypervisor.faults.clear();
+	await pass(world, 15);
+	expect(world.service.vmMetrics(id)).not.toBeNull();
+	// Not even when it never answers.
+	world.hypervisor.faults.hold("stats", { times: 10 });
+	await pass(world, 60);
+	expect(world.service.vmMetrics(id)).toBeNull();
+	expect(nodeAgeMs()).toBeLessThanOrEqual(8_000);
+});
+
+test("the node's own figures are gone, too, when its host does not give them any more", async () => {
+	await using world = await NodeWorld.open();
+	let answers = true;
+	const cpuTimes = async () => {
+		if (!answers) throw new AppError("internal", "The host does not say how busy its CPUs are.");
+		return { busy: 0, total: 1 };
+	};
+	const rest = { bootId: async () => "boot", bootedAtMs: async () => 0, load1: async () => 0 };
+	await world.boot(null, { host: { ...rest, cpuTimes, memory: async () => ({ totalBytes: 2, usedBytes: 1 }) } });
+	await pass(world, 10);
+	expect(world.service.nodeMetrics()).not.toBeNull();
+	answers = false;
+	await pass(world, 30);
+	expect(world.service.nodeMetrics()).toBeNull();
 });

@@ -1,6 +1,8 @@
 /**
  * Live figures of this node and its VMs: sampled every five seconds, never replicated. Rates are over the time between
  * two samples, so a VM has figures from its second sample on; a counter that went back (another QEMU) begins anew.
+ * The node's own do not wait for libvirt, and what could not be sampled anew is soon nobody's: old figures are never
+ * given as those of now.
  * Every ten seconds they also go into the history of the last hour (8.4 KiB for each VM); rates there are over those
  * ten seconds.
  */
@@ -20,22 +22,32 @@ export class Metrics {
 	#vms = new Map<string, VmMetrics>();
 	#node: NodeMetrics | null = null;
 	#cpu: CpuTimes | null = null;
+	#nodeAtMs = Number.NEGATIVE_INFINITY;
+	#vmsAtMs = Number.NEGATIVE_INFINITY;
 	#busy = false;
+	#vmsBusy = false;
 	readonly #vmHistory = new FigureRings(vmFields, bounds.metricsHistorySamples);
 	readonly #nodeHistory = new FigureRings(nodeFields, bounds.metricsHistorySamples);
 	/** As they were when the history was last written. */
-	#recorded: { atMs: number; samples: ReadonlyMap<string, Sample>; cpu: CpuTimes | null } | null = null;
+	#recorded: { atMs: number; vmsAtMs: number; samples: ReadonlyMap<string, Sample>; cpu: CpuTimes | null } | null =
+		null;
 
 	constructor(context: NodeContext) {
 		this.#context = context;
 	}
 
+	/** Null before the first sample, and when the last one is too old. */
 	node(): NodeMetrics | null {
-		return this.#node;
+		return this.#isFresh(this.#nodeAtMs) ? this.#node : null;
 	}
 
+	/** The same for a VM; null as well for one that is off, or that libvirt could not ask. */
 	vm(vmId: string): VmMetrics | null {
-		return this.#vms.get(vmId) ?? null;
+		return this.#isFresh(this.#vmsAtMs) ? (this.#vms.get(vmId) ?? null) : null;
+	}
+
+	#isFresh(atMs: number): boolean {
+		return this.#context.clock.monotonicMs() - atMs <= limits.figuresAgeMs;
 	}
 
 	/** Of the last hour, behind `afterMs`, oldest first. */
@@ -67,26 +79,39 @@ export class Metrics {
 	async sample(): Promise<void> {
 		if (this.#busy) return;
 		this.#busy = true;
+		// Each for itself: libvirt may take long, or fail.
+		const vms = this.#sampleVms();
+		await this.#sampleNode().catch((error) =>
+			this.#context.logger.debug("no figures of the node this time", { error }),
+		);
+		await limited(this.#context, "Reading figures of VMs", limits.figuresWaitMs, () => vms).catch(() => {});
+		this.#record();
+		this.#busy = false;
+	}
+
+	/** A reading that goes on is not begun again. */
+	async #sampleVms(): Promise<void> {
+		if (this.#vmsBusy) return;
+		this.#vmsBusy = true;
 		try {
-			await this.#sampleVms();
-			await this.#sampleNode();
-			this.#record();
+			this.#take(await this.#readStats());
 		} catch (error) {
-			this.#context.logger.debug("no figures this time", { error });
+			this.#context.logger.debug("no figures of VMs this time", { error });
 		} finally {
-			this.#busy = false;
+			this.#vmsBusy = false;
 		}
 	}
 
-	async #sampleVms(): Promise<void> {
-		const { store, nodeId, connection, hypervisor, clock } = this.#context;
+	async #readStats(): Promise<DomainStats[]> {
+		const { store, nodeId, connection, hypervisor } = this.#context;
 		const alive = store.count("vm", { nodeId, powerState: ["running", "paused", "starting", "stopping"] });
-		const stats =
-			alive === 0 || !connection.connected
-				? []
-				: await limited(this.#context, "Reading figures", limits.readMs, () => hypervisor.stats());
-		const atMs = clock.monotonicMs();
-		const sampledAt = toRfc3339(clock.nowMs());
+		if (alive === 0 || !connection.connected) return [];
+		return limited(this.#context, "Reading figures", limits.readMs, () => hypervisor.stats());
+	}
+
+	#take(stats: readonly DomainStats[]): void {
+		const atMs = this.#context.clock.monotonicMs();
+		const sampledAt = toRfc3339(this.#context.clock.nowMs());
 		const samples = new Map<string, Sample>();
 		const vms = new Map<string, VmMetrics>();
 		for (const one of stats) {
@@ -97,6 +122,7 @@ export class Metrics {
 		}
 		this.#samples = samples;
 		this.#vms = vms;
+		this.#vmsAtMs = atMs;
 	}
 
 	async #sampleNode(): Promise<void> {
@@ -104,6 +130,7 @@ export class Metrics {
 		const [cpu, memory, load1] = await Promise.all([host.cpuTimes(), host.memory(), host.load1()]);
 		const before = this.#cpu;
 		this.#cpu = cpu;
+		this.#nodeAtMs = clock.monotonicMs();
 		this.#node = {
 			sampledAt: toRfc3339(clock.nowMs()),
 			cpuUsedRatio: before ? cpuRatio(before, cpu) : 0,
@@ -120,13 +147,14 @@ export class Metrics {
 		const atMs = clock.monotonicMs();
 		const before = this.#recorded;
 		if (before && atMs - before.atMs < intervals.metricsHistoryMs - intervals.metricsMs / 2) return;
-		this.#recorded = { atMs, samples: this.#samples, cpu: this.#cpu };
-		const node = this.#node;
+		this.#recorded = { atMs, vmsAtMs: this.#vmsAtMs, samples: this.#samples, cpu: this.#cpu };
+		const node = this.node();
 		if (!node) return;
 		const cpuUsedRatio = before?.cpu && this.#cpu ? cpuRatio(before.cpu, this.#cpu) : node.cpuUsedRatio;
 		this.#nodeHistory.record(Date.parse(node.sampledAt), new Map([[nodeId, { ...node, cpuUsedRatio }]]));
 		const figures = new Map<string, VmMetrics>();
-		for (const [id, now] of this.#vms) {
+		// Figures that are in the history already are not those of this time.
+		for (const [id, now] of this.#vmsAtMs === before?.vmsAtMs ? [] : this.#vms) {
 			const from = before?.samples.get(id);
 			const to = this.#samples.get(id);
 			figures.set(id, (from && to && vmMetrics(from.stats, to.stats, to.atMs - from.atMs, now.sampledAt)) || now);
