@@ -11,13 +11,14 @@ const firstDelayMs = 60_000;
 
 export type UpkeepDeps = {
 	clock: Clock;
-	store: Pick<StoreReader, "upkeepTimeMs">;
+	store: Pick<StoreReader, "upkeepTimeMs" | "upkeepDoubts">;
 	proposer: Proposer;
 	logger: Logger;
 };
 
 export function startUpkeep(deps: UpkeepDeps): () => void {
-	const time = new BelievedTime(deps.clock, deps.logger, deps.store.upkeepTimeMs());
+	const { clock, logger, store } = deps;
+	const time = new BelievedTime(clock, logger, store.upkeepTimeMs(), store.upkeepDoubts());
 	let timer: Timer;
 	let stopped = false;
 	const arm = (delayMs: number) => {
@@ -25,7 +26,7 @@ export function startUpkeep(deps: UpkeepDeps): () => void {
 	};
 	const round = () => {
 		deps.proposer
-			.proposeSystem(planUpkeep(time.nowMs()))
+			.proposeSystem(planUpkeep(time.nowMs(), time.doubts))
 			.catch((error) => deps.logger.warn("housekeeping was not done; it is tried again in an hour", { error }))
 			.finally(() => arm(periodMs));
 	};

@@ -121,8 +121,17 @@ export type CommandBody =
 			error?: ErrorInfo | null;
 	  }
 	| { kind: "taskCancel"; id: string }
-	/** Deletes finished tasks, expired sessions and audit records older than these times. */
-	| { kind: "prune"; tasksBefore: string; sessionsExpiredBefore: string; auditBefore: string };
+	/** Deletes finished tasks, expired sessions and audit records older than these times. `doubts`: none without any. */
+	| {
+			kind: "prune";
+			tasksBefore: string;
+			sessionsExpiredBefore: string;
+			auditBefore: string;
+			doubts?: UpkeepDoubt[];
+	  };
+
+/** By how much the clock was ahead of the time of a `prune`, and for how long the node ran so (control/believed-time.ts). */
+export type UpkeepDoubt = { aheadMs: number; ranMs: number; since: string };
 
 export type CommandKind = CommandBody["kind"];
 

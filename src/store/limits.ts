@@ -29,3 +29,5 @@ export const maxAuditDenials = 50_000;
 /** Bounds are enforced every so many commands, not at each. (*) */
 export const trimInterval = 64;
 export const maxPageSize = 1000;
+/** (*) Of the clock, at one time: one for each night that a node was off, and they end after a day of running. */
+export const maxUpkeepDoubts = 32;

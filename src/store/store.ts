@@ -10,7 +10,7 @@ import type { Page } from "../model/schema.ts";
 import type { Image, Pool, Volume } from "../model/storage.ts";
 import type { Task } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
-import type { Command, CommandBody } from "./command.ts";
+import type { Command, CommandBody, UpkeepDoubt } from "./command.ts";
 
 export type Tables = {
 	cluster: Cluster;
@@ -72,6 +72,8 @@ export interface StoreReader {
 	idempotent(requesterKey: string): EarlierAnswer | null;
 	/** The time by which the last `prune` was planned; before the first, that of the newest record; null without any. */
 	upkeepTimeMs(): number | null;
+	/** What was held against the clock then. */
+	upkeepDoubts(): UpkeepDoubt[];
 	readonly appliedIndex: number;
 }
 

@@ -272,7 +272,10 @@ export const bodyArbitraries: Arbitraries = {
 		error: maybe(errorInfo),
 	}),
 	taskCancel: record({ kind: fc.constant("taskCancel"), id: taskId }),
-	prune: record({ kind: fc.constant("prune"), tasksBefore: time, sessionsExpiredBefore: time, auditBefore: time }),
+	prune: record({
+		...{ kind: fc.constant("prune"), tasksBefore: time, sessionsExpiredBefore: time, auditBefore: time },
+		doubts: maybe(fc.array(record({ aheadMs: fc.nat(), ranMs: fc.nat(), since: time }), { maxLength: 3 })),
+	}),
 };
 
 /** What makes things comes often, what takes all away seldom. */

@@ -3,17 +3,20 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { AuditRecord } from "../../model/access.ts";
 import { fixtureId } from "../../testing/fixtures.ts";
 import { encodeCommand } from "../codec.ts";
+import type { UpkeepDoubt } from "../command.ts";
 import {
 	maxAuditDenials,
 	maxCommandResults,
 	maxEventBytes,
 	maxEvents,
 	maxIdempotencyKeys,
+	maxUpkeepDoubts,
 	trimInterval,
 } from "../limits.ts";
 import { openMemoryState } from "../sqlite/database.ts";
 import { SqliteReader } from "../sqlite/reader.ts";
 import type { StateDatabase } from "../sqlite/state-database.ts";
+import { stateDigest } from "../sqlite/state-digest.ts";
 import { applyEntry } from "./apply.ts";
 import { trim } from "./prune.ts";
 
@@ -101,4 +104,44 @@ test("denials push out older denials, never the records of mutations", () => {
 	expect(reader.get("audit", fixtureId(41))).toBeNull();
 	expect(reader.get("audit", fixtureId(42))).not.toBeNull();
 	expect(reader.count("audit", { outcome: ["accepted", "rejected"] })).toBe(2);
+});
+
+test("the doubts of the clock are kept with the time of the upkeep, and go with a prune that has none", () => {
+	const before = "2025-01-01T00:00:00.000Z";
+	let index = 0;
+	const prune = (doubts?: UpkeepDoubt[]) => {
+		index += 1;
+		const entry = {
+			...{ index, term: 1 },
+			data: encodeCommand({
+				...{ id: fixtureId(index), timeMs: index, remoteAddress: null, operation: "system" },
+				requester: { kind: "system", id: null, name: "system" },
+				...{ idempotencyKey: null, credential: null },
+				body: {
+					...{ kind: "prune", tasksBefore: before, sessionsExpiredBefore: before, auditBefore: before },
+					...(doubts === undefined ? {} : { doubts }),
+				},
+			}),
+		};
+		let outcome: ReturnType<typeof applyEntry> = null;
+		state.transaction(() => {
+			outcome = applyEntry(state, entry);
+		});
+		return (outcome as ReturnType<typeof applyEntry>)?.result;
+	};
+	const doubt = { aheadMs: 8 * 3_600_000, ranMs: 3_600_000, since: before };
+	expect(prune([doubt, { ...doubt, aheadMs: 1e9 }])).toHaveProperty("applied");
+	expect(reader.upkeepDoubts()).toEqual([doubt, { ...doubt, aheadMs: 1e9 }]);
+	expect(reader.upkeepTimeMs()).toBe(Date.parse(before));
+	const wrong = [
+		{ ...doubt, ranMs: -1 },
+		{ ...doubt, since: "then" },
+		{ ...doubt, aheadMs: "1" as never },
+	];
+	for (const one of wrong) expect(prune([one])).not.toHaveProperty("applied");
+	expect(prune(Array.from({ length: maxUpkeepDoubts + 1 }, () => doubt))).not.toHaveProperty("applied");
+	expect(reader.upkeepDoubts()).toHaveLength(2);
+	expect(prune()).toHaveProperty("applied");
+	expect(reader.upkeepDoubts()).toEqual([]);
+	expect(stateDigest.damageOfRows(state.database)).toBe(null);
 });

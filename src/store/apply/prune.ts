@@ -4,6 +4,7 @@
  */
 import { AppError } from "../../lib/errors.ts";
 import { isTimestamp } from "../../model/validate.ts";
+import type { UpkeepDoubt } from "../command.ts";
 import {
 	idempotencyKeptMs,
 	maxAuditDenials,
@@ -14,6 +15,7 @@ import {
 	maxFinishedTasks,
 	maxIdempotencyKeys,
 	maxPrunedRows,
+	maxUpkeepDoubts,
 	trimInterval,
 } from "../limits.ts";
 import type { StateDatabase } from "../sqlite/state-database.ts";
@@ -27,15 +29,27 @@ export const pruneHandlers: Handlers<"prune"> = {
 		for (const member of ["tasksBefore", "sessionsExpiredBefore", "auditBefore"] as const)
 			if (!isTimestamp(body[member])) throw new AppError("invalid", `${member} is not a time.`);
 		// The time by which this was planned, which is not always the wall clock's (control/believed-time.ts).
+		const doubts = checkedDoubts(body.doubts ?? []);
 		const now = canonicalTime(body.sessionsExpiredBefore);
 		pruneTasks(context, canonicalTime(body.tasksBefore));
 		pruneSessions(context, now);
 		pruneAudit(context, canonicalTime(body.auditBefore));
 		context.state.deleteRows("idempotency", "time_ms < ?", Date.parse(now) - idempotencyKeptMs);
 		context.state.setMeta("upkeepTime", now);
+		if (doubts.length === 0) context.state.deleteRows("meta", "key = ?", "upkeepDoubts");
+		else context.state.setMeta("upkeepDoubts", JSON.stringify(doubts));
 		return null;
 	},
 };
+
+function checkedDoubts(doubts: readonly UpkeepDoubt[]): UpkeepDoubt[] {
+	const isDuration = (value: unknown) => Number.isFinite(value) && Number(value) >= 0;
+	if (doubts.length > maxUpkeepDoubts) throw new AppError("invalid", "There are too many doubts.");
+	for (const { aheadMs, ranMs, since } of doubts)
+		if (!isDuration(aheadMs) || !isDuration(ranMs) || !isTimestamp(since))
+			throw new AppError("invalid", "A doubt is not one of the clock.");
+	return doubts.map(({ aheadMs, ranMs, since }) => ({ aheadMs, ranMs, since }));
+}
 
 type Ids = { id: string }[];
 

@@ -3,6 +3,7 @@ import type { ErrorInfo } from "../../lib/errors.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Task, TaskState } from "../../model/task.ts";
 import type { DesiredPower, Vm, VmSpec, VmStatus } from "../../model/vm.ts";
+import type { UpkeepDoubt } from "../command.ts";
 import {
 	type BodyCodecs,
 	decodeExpected,
@@ -127,11 +128,13 @@ export const vmCodecs: BodyCodecs<
 			tasksBefore: body.tasksBefore,
 			sessionsExpiredBefore: body.sessionsExpiredBefore,
 			auditBefore: body.auditBefore,
+			doubtsJson: toOptionalJson(body.doubts),
 		}),
 		decode: (message) => ({
 			tasksBefore: message.tasksBefore,
 			sessionsExpiredBefore: message.sessionsExpiredBefore,
 			auditBefore: message.auditBefore,
+			...optional("doubts", fromOptionalJson<UpkeepDoubt[]>(message.doubtsJson)),
 		}),
 	},
 };

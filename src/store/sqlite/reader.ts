@@ -2,6 +2,7 @@
 import type { Session, Token, User } from "../../model/access.ts";
 import type { Event } from "../../model/event.ts";
 import type { Page } from "../../model/schema.ts";
+import type { UpkeepDoubt } from "../command.ts";
 import { hashOfSubject } from "../idempotency.ts";
 import type { EarlierAnswer, JsonPage, ListQuery, StoreReader, TableName, Tables } from "../store.ts";
 import { allDocuments, countRows, listDocuments } from "./queries.ts";
@@ -100,6 +101,11 @@ export class SqliteReader implements StoreReader {
 			this.state.row<{ time: string }>(`SELECT ${column} AS time FROM ${table} ORDER BY ${column} DESC LIMIT 1`)?.time;
 		const time = this.state.meta("upkeepTime") ?? newest("audit", "time") ?? newest("task", "created_at") ?? null;
 		return time === null ? null : Date.parse(String(time));
+	}
+
+	upkeepDoubts(): UpkeepDoubt[] {
+		const doubts = this.state.meta("upkeepDoubts");
+		return doubts === null ? [] : (JSON.parse(String(doubts)) as UpkeepDoubt[]);
 	}
 
 	get appliedIndex(): number {
