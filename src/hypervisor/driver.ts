@@ -67,8 +67,9 @@ export type DomainStats = {
 	vcpus: number;
 	memoryActualBytes: number | null;
 	memoryUsedBytes: number | null;
-	diskReadBytes: number;
-	diskWriteBytes: number;
+	/** Null while too many VMs hang for QEMU to be asked. */
+	diskReadBytes: number | null;
+	diskWriteBytes: number | null;
 	netReceivedBytes: number;
 	netSentBytes: number;
 };

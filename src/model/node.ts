@@ -46,14 +46,15 @@ export const NodeMetrics = Strict(
 );
 export type NodeMetrics = Static<typeof NodeMetrics>;
 
+const noDiskFigures = "Null while so many VMs of the node hang that QEMU cannot be asked";
 /** Live figures of a VM; never replicated. Rates are over the time since the sample before. */
 export const VmMetrics = Strict(
 	{
 		sampledAt: Timestamp,
 		cpuUsedRatio: Type.Number({ minimum: 0, description: "1 is all of its vCPUs busy" }),
 		memoryUsedBytes: Nullable(Bytes()),
-		diskReadBytesPerSecond: Type.Number(),
-		diskWriteBytesPerSecond: Type.Number(),
+		diskReadBytesPerSecond: Nullable(Type.Number({ description: noDiskFigures })),
+		diskWriteBytesPerSecond: Nullable(Type.Number({ description: noDiskFigures })),
 		netReceivedBytesPerSecond: Type.Number(),
 		netSentBytesPerSecond: Type.Number(),
 	},

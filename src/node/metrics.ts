@@ -67,9 +67,9 @@ export class Metrics {
 		return this.#vmHistory.read(vmId, afterMs).map(({ atMs, figures }) => ({
 			sampledAt: toRfc3339(atMs),
 			cpuUsedRatio: ratio(figures.cpuUsedRatio),
-			memoryUsedBytes: figures.memoryUsedBytes === null ? null : whole(figures.memoryUsedBytes),
-			diskReadBytesPerSecond: whole(figures.diskReadBytesPerSecond),
-			diskWriteBytesPerSecond: whole(figures.diskWriteBytesPerSecond),
+			memoryUsedBytes: wholeIfKnown(figures.memoryUsedBytes),
+			diskReadBytesPerSecond: wholeIfKnown(figures.diskReadBytesPerSecond),
+			diskWriteBytesPerSecond: wholeIfKnown(figures.diskWriteBytesPerSecond),
 			netReceivedBytesPerSecond: whole(figures.netReceivedBytesPerSecond),
 			netSentBytesPerSecond: whole(figures.netSentBytesPerSecond),
 		}));
@@ -184,6 +184,7 @@ const nodeFields = [
 /** 32-bit floats as people write them. */
 const ratio = (value: number | null): number => Math.round((value ?? 0) * 10_000) / 10_000;
 const whole = (value: number | null): number => Math.round(value ?? 0);
+const wholeIfKnown = (value: number | null): number | null => (value === null ? null : Math.round(value));
 
 export function cpuRatio(before: CpuTimes, now: CpuTimes): number {
 	const total = now.total - before.total;
@@ -200,12 +201,14 @@ export function vmMetrics(
 	if (elapsedMs <= 0 || now.cpuTimeNs < before.cpuTimeNs) return null;
 	const seconds = elapsedMs / 1000;
 	const rate = (from: number, to: number): number => Math.max(0, to - from) / seconds;
+	const rateIfKnown = (from: number | null, to: number | null): number | null =>
+		from === null || to === null ? null : rate(from, to);
 	return {
 		sampledAt,
 		cpuUsedRatio: (now.cpuTimeNs - before.cpuTimeNs) / 1e6 / elapsedMs / Math.max(1, now.vcpus),
 		memoryUsedBytes: now.memoryUsedBytes ?? now.memoryActualBytes,
-		diskReadBytesPerSecond: rate(before.diskReadBytes, now.diskReadBytes),
-		diskWriteBytesPerSecond: rate(before.diskWriteBytes, now.diskWriteBytes),
+		diskReadBytesPerSecond: rateIfKnown(before.diskReadBytes, now.diskReadBytes),
+		diskWriteBytesPerSecond: rateIfKnown(before.diskWriteBytes, now.diskWriteBytes),
 		netReceivedBytesPerSecond: rate(before.netReceivedBytes, now.netReceivedBytes),
 		netSentBytesPerSecond: rate(before.netSentBytes, now.netSentBytes),
 	};

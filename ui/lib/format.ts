@@ -9,7 +9,9 @@ export function formatRatio(ratio: number): string {
 	return `${percent > 0 && percent < 0.95 ? percent.toFixed(1) : Math.round(percent)} %`;
 }
 
-export const formatRate = (bytesPerSecond: number): string => `${formatBytes(Math.round(bytesPerSecond))}/s`;
+/** Null: not known now. */
+export const formatRate = (bytesPerSecond: number | null): string =>
+	bytesPerSecond === null ? "–" : `${formatBytes(Math.round(bytesPerSecond))}/s`;
 
 /** 12345 → "12,345" in the browser's own manner. */
 export const formatCount = (count: number): string => count.toLocaleString();

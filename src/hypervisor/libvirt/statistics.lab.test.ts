@@ -48,3 +48,47 @@ test(
 	},
 	testLimitMs,
 );
+
+test(
+	"with five of six hanging the sixth keeps figures, and libvirtd goes on answering",
+	async () => {
+		const { lab } = session;
+		const ids: string[] = [];
+		for (const number of [51, 52, 53, 54, 55, 56]) {
+			const { id } = await session.start(smallDomain(number, lab.vmFolder(number)));
+			ids.push(id);
+		}
+		const healthy = ids.at(-1) ?? "";
+		const figures = () => lab.driver.stats();
+		expect(await figures()).toHaveLength(ids.length);
+		const { folder, namespace } = lab.libvirtd;
+		const pids = ids.slice(0, -1).map((id) => {
+			const innerPid = Number(readFileSync(join(folder, `run/qemu/lqx-${id}.pid`), "utf8"));
+			return present(namespace.outerPid(innerPid), "the QEMU process");
+		});
+		for (const pid of pids) process.kill(pid, "SIGSTOP");
+		try {
+			for (let round = 0; round < 3; round++) {
+				await figures();
+				expect((await lab.driver.getDomain(healthy))?.powerState).toBe("running");
+			}
+			const beganMs = performance.now();
+			const before = (await figures()).find(({ id }) => id === healthy);
+			const after = (await figures()).find(({ id }) => id === healthy);
+			expect(performance.now() - beganMs).toBeLessThan(roundMs);
+			expect(present(after, "its figures").cpuTimeNs).toBeGreaterThanOrEqual(present(before, "its figures").cpuTimeNs);
+			expect(await lab.driver.listDomains()).toHaveLength(ids.length);
+		} finally {
+			for (const pid of pids) process.kill(pid, "SIGCONT");
+		}
+		await waitUntil("the figures of all", stepLimitMs, async () => {
+			const found = await figures();
+			return found.length === ids.length && found.every(({ diskReadBytes }) => diskReadBytes !== null);
+		});
+		for (const id of ids) {
+			await lab.driver.destroy(id);
+			await lab.driver.undefine(id);
+		}
+	},
+	testLimitMs,
+);

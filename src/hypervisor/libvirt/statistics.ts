@@ -4,15 +4,17 @@
  * domain taken and leaves it out: so a call that takes too long is left behind, and another one asks for the rest.
  *
  * A call left behind holds a thread of libvirtd and a place on the connection for statistics, until its QEMU goes on or
- * dies. Their number is bounded: with more VMs hanging at once there are no figures, and libvirtd stays usable.
+ * dies. Their number is bounded: with more VMs hanging at once, one more question would only find the next that hangs, and
+ * nobody can say which those are without asking them. Then libvirt is asked for what it knows without any QEMU (CPU time,
+ * traffic): that cannot hang, so those figures go on for all, with any number of VMs hanging, and libvirtd stays usable.
  */
 import type { Clock } from "../../lib/clock.ts";
-import { AppError } from "../../lib/errors.ts";
+import { isAppError } from "../../lib/errors.ts";
 import type { DomainStats } from "../driver.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { statsFlags, statsGroups } from "./rpc/flags.ts";
 import type { DomainStatsRecord } from "./rpc/types.ts";
-import { domainStatsOf, hasAllFigures } from "./stats.ts";
+import { domainStatsOf, hasAllFigures, outsideStatsOf } from "./stats.ts";
 
 /** A busy host needs some milliseconds for each domain. */
 const answerLimitMs = { base: 2_000, perDomain: 30, most: 12_000 } as const;
@@ -20,21 +22,24 @@ const answerLimitMs = { base: 2_000, perDomain: 30, most: 12_000 } as const;
 const readingLimitMs = 12_000;
 /** One less than the connection has places, which leaves one for other statistics. */
 const maxLeftBehind = 4;
+const outsideLimitMs = 5_000;
 const leftBehindLimitMs = 24 * 3_600_000;
 
+type Client = Pick<LibvirtClient, "connectGetAllDomainStats" | "domainGetInfo">;
+
 export class Statistics {
-	readonly #client: Pick<LibvirtClient, "connectGetAllDomainStats">;
+	readonly #client: Client;
 	readonly #clock: Clock;
 	#underWay = 0;
 	/** Domains in the answer before. */
 	#domains = 0;
 
-	constructor(client: Pick<LibvirtClient, "connectGetAllDomainStats">, clock: Clock) {
+	constructor(client: Client, clock: Clock) {
 		this.#client = client;
 		this.#clock = clock;
 	}
 
-	/** Domains that are busy or hang are left out. `timeout` when too many hang. */
+	/** Domains that are busy or hang are left out; when too many hang, none is, and those are the figures from outside. */
 	async read(): Promise<DomainStats[]> {
 		const endsAtMs = this.#clock.monotonicMs() + readingLimitMs;
 		while (this.#underWay < maxLeftBehind && this.#clock.monotonicMs() < endsAtMs) {
@@ -43,7 +48,25 @@ export class Statistics {
 			this.#domains = records.length;
 			return records.filter(hasAllFigures).map(domainStatsOf);
 		}
-		throw new AppError("timeout", "Too many VMs hang, or libvirt is too slow: there are no figures.");
+		return this.#readOutside();
+	}
+
+	/** Neither these groups nor domainGetInfo make libvirt ask a QEMU (the group of CPU times does). */
+	async #readOutside(): Promise<DomainStats[]> {
+		const flags = statsFlags.active | statsFlags.noWait;
+		const options = { timeoutMs: outsideLimitMs };
+		const groups = statsGroups.state | statsGroups.interface;
+		const records = await this.#client.connectGetAllDomainStats(groups, flags, [], options);
+		const figures: DomainStats[] = [];
+		for (const record of records) {
+			try {
+				figures.push(outsideStatsOf(record, await this.#client.domainGetInfo(record.domain, options)));
+			} catch (error) {
+				// It has ended meanwhile.
+				if (!isAppError(error, "not-found")) throw error;
+			}
+		}
+		return figures;
 	}
 
 	/** Null when it takes too long. */

@@ -1,7 +1,7 @@
 /** libvirt's statistics records → DomainStats. Pure. */
 import type { DomainStats } from "../driver.ts";
 import { reasonName, stateName } from "./rpc/flags.ts";
-import type { DomainStatsRecord, TypedParameters } from "./rpc/types.ts";
+import type { DomainInfo, DomainStatsRecord, TypedParameters } from "./rpc/types.ts";
 import { powerStateOf } from "./states.ts";
 
 export function domainStatsOf({ domain, stats }: DomainStatsRecord): DomainStats {
@@ -25,6 +25,16 @@ export function domainStatsOf({ domain, stats }: DomainStatsRecord): DomainStats
 		netSentBytes: sum(stats, "net", "tx.bytes"),
 	};
 }
+
+/** What libvirt knows of a domain without asking its QEMU. */
+export const outsideStatsOf = (
+	record: DomainStatsRecord,
+	{ cpuTimeNs, vcpus, memoryBytes }: Pick<DomainInfo, "cpuTimeNs" | "vcpus" | "memoryBytes">,
+): DomainStats => ({
+	...domainStatsOf(record),
+	...{ cpuTimeNs, vcpus, memoryActualBytes: memoryBytes, memoryUsedBytes: null },
+	...{ diskReadBytes: null, diskWriteBytes: null },
+});
 
 /**
  * False for a domain that libvirt could not ask without waiting: its record then lacks what only QEMU knows. Read as

@@ -12,7 +12,8 @@ import { historyOption, historyQuery } from "../common-options.ts";
 import { getVm, vmArgument } from "./show.ts";
 
 const maxLogBytes = 4 * MiB;
-const rate = (bytesPerSecond: number): string => `${formatBytes(Math.round(bytesPerSecond))}/s`;
+const rate = (bytesPerSecond: number | null): string =>
+	bytesPerSecond === null ? "-" : `${formatBytes(Math.round(bytesPerSecond))}/s`;
 
 export const inspectVerbs: readonly Verb[] = [
 	verb({
