@@ -67,8 +67,26 @@ export const mutants = {
 	"chunk-of-other-snapshot": "A chunk of one snapshot is appended to another.",
 } as const satisfies Record<string, string>;
 
-export type MutantName = keyof typeof mutants;
+/** Bugs of the driver and the log (src/store/raft, src/store/log); the scripts of this folder do not see them. */
+export const driverMutants = {
+	"log-not-synced": "Entries count as durable once they are written, without fdatasync.",
+	"log-not-awaited": "Entries count as durable while they are still being written.",
+	"log-cut-too-far": "Segments go that hold entries after the snapshot.",
+	"log-not-begun-anew": "A snapshot is installed, and the log on disk goes on with the entries of before.",
+	"cut-not-written": "Entries that contradict the leader's stay on the disk.",
+	"cut-entries-return": "A start takes entries of earlier generations that were cut off.",
+	"torn-tail-kept": "A start leaves the torn tail in the file, and what is written next comes after it.",
+	"proof-of-loss-ignored": "Damage of what was durable is taken for the torn tail of a write, and cut off in silence.",
+	"damage-not-told": "A node whose log was cut before damage goes on as if it had lost nothing.",
+	"hard-state-not-written": "Term and vote are never written.",
+	"no-space-acknowledged": "A write that the full disk refused is reported as durable.",
+	"hand-over-not-stopped": "Entries that were read for the old state are handed to the one of a snapshot.",
+	"read-shared-too-long": "Reads take the answer to one that was asked before them.",
+} as const satisfies Record<string, string>;
+
+export type MutantName = keyof typeof mutants | keyof typeof driverMutants;
 export const mutantNames = Object.keys(mutants) as MutantName[];
+export const driverMutantNames = Object.keys(driverMutants) as MutantName[];
 
 export const planted = (where: { readonly mutant: MutantName | null }, name: MutantName): boolean =>
 	where.mutant === name;

@@ -12,8 +12,7 @@
  *   --mutants         each mutant in turn, on seeds that follow from the commit: after how many is it caught?
  */
 import { parseArgs } from "node:util";
-import { mutantNames } from "../raft/mutants.ts";
-import { parseOptions, printMutants, printSeeds } from "../testing/simulation/campaign.ts";
+import { allMutants, parseOptions, printMutants, printSeeds } from "../testing/simulation/campaign.ts";
 
 const usage = "usage: npm run sim -- [--seeds A..B] [--hours H] [--all-faults] [--trace] [--mutant NAME] [--mutants]";
 
@@ -32,7 +31,7 @@ function options(): ReturnType<typeof parseOptions> {
 		return parseOptions(values);
 	} catch (error) {
 		console.error(`${error instanceof Error ? error.message : error}\n${usage}`);
-		console.error(`mutants: ${mutantNames.join(" ")}`);
+		console.error(`mutants: ${allMutants.join(" ")}`);
 		process.exit(64);
 	}
 }

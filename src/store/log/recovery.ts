@@ -6,6 +6,7 @@
  */
 import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
+import { type MutantName, planted } from "../../raft/mutants.ts";
 import type { Entry } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
 import type { LogFile, LogFiles } from "./files.ts";
@@ -37,6 +38,8 @@ export type RecoveryOptions = {
 	 * damage is older. Before that, this is awaited: the caller makes durable that this log has lost something, or throws.
 	 */
 	onDamage?: (damage: Damage) => Promise<void>;
+	/** For tests: plants one bug (raft/mutants.ts). */
+	mutant?: MutantName;
 };
 
 export type Recovered = {
@@ -66,7 +69,8 @@ export async function recoverSegments(options: RecoveryOptions, createAt: number
 	if (all.length === 0 && (createAt !== null || options.onDamage === undefined)) return null;
 	const newest = all.at(-1);
 	const unfinished = newest !== undefined && isUnfinished(newest, options.knownIndex) ? newest : null;
-	const live = liveSegments(unfinished === null ? all : all.slice(0, -1));
+	const finished = unfinished === null ? all : all.slice(0, -1);
+	const live = planted({ mutant: options.mutant ?? null }, "cut-entries-return") ? finished : liveSegments(finished);
 	const chain = await checkAll(options, live, unfinished);
 	if (chain.segments.length === 0 && createAt === null)
 		chain.finding ??= {
@@ -84,7 +88,7 @@ export async function recoverSegments(options: RecoveryOptions, createAt: number
 	if (gone.length > 0) await files.syncDirectory();
 	if (last === undefined) return null;
 	const active = await files.open(last.name, "existing");
-	if (chain.tail !== null) {
+	if (chain.tail !== null && !planted({ mutant: options.mutant ?? null }, "torn-tail-kept")) {
 		logger.warn("the log ends in a write that was not finished; it is cut off", {
 			name: last.name,
 			offset: chain.tail,
@@ -188,7 +192,7 @@ async function checkSegment(
 
 /** Null for the tail of a write that was not finished; else what speaks against that. */
 function judgeDamage(
-	{ knownIndex, onDamage }: RecoveryOptions,
+	{ knownIndex, onDamage, mutant }: RecoveryOptions,
 	data: Uint8Array,
 	offset: number,
 	badIndex: number,
@@ -196,6 +200,7 @@ function judgeDamage(
 ): string | null {
 	if (!mayBeTorn) return "";
 	if (badIndex <= knownIndex) return ", which the state has seen";
+	if (planted({ mutant: mutant ?? null }, "proof-of-loss-ignored")) return null;
 	const proof = findProofOfLoss(data, offset, badIndex);
 	if (proof !== null) return `: entry ${proof.index} after it is intact`;
 	// With others to ask, better once too often: a single node could only refuse to start.

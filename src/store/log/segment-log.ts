@@ -16,7 +16,7 @@
 import { assert } from "../../lib/assert.ts";
 import { AppError, isAppError, toAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
-import type { MutantName } from "../../raft/mutants.ts";
+import { type MutantName, planted } from "../../raft/mutants.ts";
 import type { Entry, TermRun } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
 import type { LogFile } from "./files.ts";
@@ -31,8 +31,6 @@ const blockBytes = 4096;
 export type SegmentLogOptions = RecoveryOptions & {
 	onFatal: (error: AppError) => void;
 	segmentBytes?: number;
-	/** For tests: plants one bug (raft/mutants.ts). */
-	mutant?: MutantName;
 };
 
 export class SegmentLog {
@@ -180,7 +178,8 @@ export class SegmentLog {
 		try {
 			for (;;) {
 				const [oldest, second] = this.#segments;
-				if (oldest === undefined || second === undefined || second.firstIndex > index) return;
+				if (oldest === undefined || second === undefined) return;
+				if (second.firstIndex > index && !planted(this, "log-cut-too-far")) return;
 				// Oldest first, each durable before the next: a crash leaves no gap.
 				await this.#options.files.remove(oldest.name);
 				await this.#options.files.syncDirectory();
@@ -230,7 +229,8 @@ export class SegmentLog {
 
 	async #write(data: Uint8Array, sizeBefore: number, keepFreeBytes: number): Promise<void> {
 		try {
-			await this.#active.appendDurably(data, keepFreeBytes);
+			if (planted(this, "log-not-synced")) await this.#active.append(data, keepFreeBytes);
+			else await this.#active.appendDurably(data, keepFreeBytes);
 		} catch (error) {
 			if (!isAppError(error, "no-space")) throw error;
 			await notSpace(async () => {

@@ -3,7 +3,7 @@
  * away meanwhile.
  */
 import { isAppError } from "../../lib/errors.ts";
-import type { MutantName } from "../../raft/mutants.ts";
+import { type MutantName, planted } from "../../raft/mutants.ts";
 import type { Entry, Persist } from "../../raft/types.ts";
 import { keptFreeBytes } from "../disk-reserve.ts";
 import type { LogFiles } from "../log/files.ts";
@@ -77,12 +77,13 @@ export class RaftDisk {
 
 	async #persist({ hardState, truncateAfter, entries }: Persist): Promise<boolean> {
 		try {
-			if (hardState !== null) await writeHardState(this.#files, hardState);
-			if (truncateAfter !== null) await this.#log.truncateAfter(truncateAfter);
-			if (entries.length > 0) await this.#log.append(entries, this.#keptFree);
+			if (hardState !== null && !planted(this, "hard-state-not-written")) await writeHardState(this.#files, hardState);
+			if (truncateAfter !== null && !planted(this, "cut-not-written")) await this.#log.truncateAfter(truncateAfter);
+			const written = entries.length > 0 ? this.#log.append(entries, this.#keptFree) : null;
+			if (!planted(this, "log-not-awaited")) await written;
 			return true;
 		} catch (error) {
-			if (isAppError(error, "no-space")) return false;
+			if (isAppError(error, "no-space")) return planted(this, "no-space-acknowledged");
 			throw error;
 		}
 	}

@@ -8,6 +8,7 @@
 import { present } from "../../lib/assert.ts";
 import { AppError } from "../../lib/errors.ts";
 import { decodeConfiguration } from "../../raft/configuration.ts";
+import { planted } from "../../raft/mutants.ts";
 import type { ConfigurationAt, Entry, HardState, RaftOptions, SnapshotMeta } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
 import type { LogFiles } from "../log/files.ts";
@@ -40,6 +41,7 @@ export async function openRaft(options: OpenRaftOptions): Promise<RaftConsensus>
 		const configuration = configurationsOf(options.base, damage.configurations).at(-1)?.configuration;
 		if (found === null || (configuration?.voters.length === 1 && configuration.voters[0] === nodeId))
 			throw refused(damage);
+		if (planted({ mutant: mutant ?? null }, "damage-not-told")) return;
 		hardState = { ...hardState, recoveries: hardState.recoveries + 1, recovering: true };
 		await writeHardState(files, hardState);
 	};

@@ -15,6 +15,7 @@
 import type { Timer } from "../../lib/clock.ts";
 import { AppError, toAppError } from "../../lib/errors.ts";
 import type { Message } from "../../raft/messages.ts";
+import { planted } from "../../raft/mutants.ts";
 import { Raft } from "../../raft/raft.ts";
 import type { DoneReason, Offer } from "../../raft/snapshot-stream.ts";
 import {
@@ -80,8 +81,8 @@ export class RaftConsensus implements Consensus {
 		this.#log = log;
 		this.#tickMs = tickMs;
 		const limits: Partial<Limits> = { maxEntryBytes: maxRecordDataBytes, ...parts.limits };
-		const planted = mutant === undefined ? {} : { mutant };
-		this.#raft = new Raft({ ...start, clusterId, nodeId, random, limits, recovering: false, ...planted });
+		const planting = mutant === undefined ? {} : { mutant };
+		this.#raft = new Raft({ ...start, clusterId, nodeId, random, limits, recovering: false, ...planting });
 		this.#electionTicks = limits.electionTicks ?? defaultLimits.electionTicks;
 		this.#proposals = new Proposals({
 			raft: this.#raft,
@@ -309,7 +310,7 @@ export class RaftConsensus implements Consensus {
 
 	#pump(): void {
 		if (this.#stopped || this.#pumping) return;
-		this.#newRead = null;
+		if (!planted(this.#disk, "read-shared-too-long")) this.#newRead = null;
 		this.#pumping = true;
 		try {
 			for (let ready = this.#raft.ready(); ready !== null; ready = this.#raft.ready()) {

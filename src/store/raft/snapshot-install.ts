@@ -1,4 +1,5 @@
 /** A snapshot that has arrived in whole becomes the state and the beginning of the log (snapshot-store.ts says the order). */
+import { planted } from "../../raft/mutants.ts";
 import type { Raft } from "../../raft/raft.ts";
 import type { DoneReason, Offer } from "../../raft/snapshot-stream.ts";
 import type { RaftDisk } from "./disk.ts";
@@ -27,7 +28,8 @@ export async function takeSnapshot(parts: InstallParts, { from, term, meta }: Of
 	if (verdict !== "install") return verdict;
 	if (parts.ending()) return "busy";
 	// The term is durable before a log of that term: a start relies on it.
-	if (parts.durableTerm() < meta.term || !(await disk.resetTo(meta.index, meta.term))) {
+	const begun = planted(disk, "log-not-begun-anew");
+	if (parts.durableTerm() < meta.term || !(begun || (await disk.resetTo(meta.index, meta.term)))) {
 		raft.snapshotAbandoned();
 		handOver.goOn();
 		return "no-space";

@@ -1,6 +1,6 @@
 /** Many seeds, and each mutant on many seeds: what `npm run sim` prints (scripts/simulate.ts). */
 import { spawnSync } from "node:child_process";
-import { type MutantName, mutantNames } from "../../raft/mutants.ts";
+import { driverMutantNames, type MutantName, mutantNames } from "../../raft/mutants.ts";
 import type { PlanKind } from "./plan.ts";
 import { type RunResult, simulate } from "./simulate.ts";
 
@@ -24,6 +24,7 @@ type Given = {
 	mutants: boolean;
 };
 
+export const allMutants = [...mutantNames, ...driverMutantNames];
 const hourMs = 3_600_000;
 /** Of a run that looks for a mutant: about a minute. */
 const mutantHours = 0.02;
@@ -37,7 +38,7 @@ export function parseOptions(given: Given): CampaignOptions {
 	const hours = Number(given.hours ?? mutantHours);
 	if (!(hours > 0 && hours <= 10_000)) throw new Error("--hours wants a number above 0");
 	const mutant = given.mutant as MutantName | undefined;
-	if (mutant !== undefined && !mutantNames.includes(mutant)) throw new Error(`there is no mutant ${mutant}`);
+	if (mutant !== undefined && !allMutants.includes(mutant)) throw new Error(`there is no mutant ${mutant}`);
 	return {
 		first,
 		last,
@@ -129,7 +130,7 @@ export function catchMutant(mutant: MutantName, commit: string, hours: number, k
 export function printMutants({ hours, kind, mutant }: CampaignOptions, print: (line: string) => void): 0 | 1 {
 	const commit = spawnSync("git", ["rev-parse", "HEAD"], { encoding: "utf8" }).stdout?.trim() ?? "";
 	let missed = 0;
-	const names = mutant === null ? mutantNames : [mutant];
+	const names = mutant === null ? allMutants : [mutant];
 	for (const name of names) {
 		const caught = catchMutant(name, commit, hours, kind, seedsForMutant);
 		if (caught === null) missed += 1;

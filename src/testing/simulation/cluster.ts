@@ -147,6 +147,7 @@ export class Cluster {
 			if (this.slots[to.slot] !== to || this.network.isCut(from.slot, to.slot)) return;
 			to.arrive(() => {
 				this.trace.add((20 << 16) | to.slot);
+				if (this.#log !== null) this.#log(`${this.queue.nowMs} ${from.id}→${id} ${describeStream(sent)}`);
 				to.process?.receiveStream(from.id, sent);
 			});
 		});
@@ -224,4 +225,11 @@ function describe(message: Message): string {
 				: value,
 	);
 	return `${type}${clusterId === "cluster" ? "" : ` of ${clusterId}`} ${text}`;
+}
+
+function describeStream(message: StreamMessage): string {
+	const { type, snapshot } = message;
+	if (type === "done") return `snapshot ${snapshot} done: ${message.reason}`;
+	if (type === "offer") return `snapshot ${snapshot} offered in term ${message.term}, ${message.sizeBytes} bytes`;
+	return `snapshot ${snapshot} ${type} ${message.offset}`;
 }
