@@ -37,8 +37,7 @@ export class Proposals {
 		if (reason !== null) return Promise.reject(reason);
 		if (this.#waiting.count >= maxPendingProposals)
 			return Promise.reject(refusalError({ refused: "busy", leader: null }));
-		if (!space.knownFor(urgency) && raft.status().role === "leader")
-			return this.#waiting.addAnswered(this.#proposeIfSpace(data, urgency), this.#now + this.#parts.ticks);
+		if (!space.knownFor(urgency) && raft.status().role === "leader") return this.#proposeIfSpace(data, urgency);
 		const result = raft.propose(data);
 		if ("index" in result || result.refused !== "not-leader" || forward === null || result.leader === null)
 			return this.#await(result);
@@ -86,10 +85,12 @@ export class Proposals {
 
 	async #proposeIfSpace(data: Uint8Array, urgency: Urgency): Promise<void> {
 		const { raft, space, down, onFailed } = this.#parts;
-		const enough = await space.askFor(urgency).catch((error) => {
+		const asked = space.askFor(urgency).catch((error) => {
 			onFailed(error);
 			throw error;
 		});
+		// Counted while it asks; from then on, only as what it proposes.
+		const enough = await this.#waiting.addAnswered(asked, this.#now + this.#parts.ticks);
 		if (!enough) throw full();
 		const reason = down();
 		if (reason !== null) throw reason;

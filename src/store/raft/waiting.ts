@@ -37,12 +37,13 @@ export class WaitingProposals {
 	}
 
 	/** One that somebody else answers; it only must not wait for ever. */
-	addAnswered(answer: Promise<void>, deadline: number): Promise<void> {
-		const { promise, resolve, reject } = Promise.withResolvers<void>();
-		const proposal: Proposal = { index: 0, term: 0, deadline, settled: false, next: undefined, resolve, reject };
+	addAnswered<T>(answer: Promise<T>, deadline: number): Promise<T> {
+		const { promise, resolve, reject } = Promise.withResolvers<T>();
+		const settled = { settled: false, next: undefined, resolve: () => {}, reject };
+		const proposal: Proposal = { index: 0, term: 0, deadline, ...settled };
 		this.#enqueue(proposal);
 		answer.then(
-			() => this.#settle(proposal) && resolve(),
+			(value) => this.#settle(proposal) && resolve(value),
 			(error) => this.#settle(proposal) && reject(error),
 		);
 		return promise;
