@@ -37,18 +37,21 @@ function samplerOf<Sample extends Sampled>(
 
 const since = (time: string | undefined): { since?: string } => (time === undefined ? {} : { since: time });
 
-/** The samples of the last hour, oldest first. */
-export function useNodeSamples(id: string): readonly NodeMetrics[] {
+/** The samples of the last hour, oldest first, and what holds now (null: the node does not know). */
+export function useNodeSamples(id: string): { samples: readonly NodeMetrics[]; current: NodeMetrics | null } {
 	const sampler = samplerOf(nodeSamplers, id, {
 		history: async (time) => (await read("nodeMetricsHistoryGet", { id, query: since(time) })).items,
 		newest: () => read("nodeMetricsGet", { id }),
 	});
 	useEffect(() => sampler.watch(), [sampler]);
-	return sampler.samples.value;
+	return { samples: sampler.samples.value, current: sampler.current.value };
 }
 
 /** The same of a VM. Not `running`: what was measured before, read once. `loaded`: the node has said what it knows. */
-export function useVmSamples(id: string, running: boolean): { samples: readonly VmMetrics[]; loaded: boolean } {
+export function useVmSamples(
+	id: string,
+	running: boolean,
+): { samples: readonly VmMetrics[]; current: VmMetrics | null; loaded: boolean } {
 	const sampler = samplerOf(vmSamplers, id, {
 		history: async (time) => (await read("vmMetricsHistoryGet", { id, query: since(time) })).items,
 		newest: () => read("vmMetricsGet", { id }),
@@ -58,5 +61,5 @@ export function useVmSamples(id: string, running: boolean): { samples: readonly 
 		void sampler.look();
 		return undefined;
 	}, [sampler, running]);
-	return { samples: sampler.samples.value, loaded: sampler.loaded.value };
+	return { samples: sampler.samples.value, current: sampler.current.value, loaded: sampler.loaded.value };
 }

@@ -77,6 +77,21 @@ test("a hole is filled from the node: after being hidden, and after coming back"
 	expect(timers.length).toBe(1);
 });
 
+test("what cannot be had now is not there, however much was measured before", async () => {
+	const { sampler, world, node, pass, values } = make();
+	node.push(at(10));
+	world.newest = at(12);
+	sampler.watch();
+	await settle();
+	expect(sampler.current.value).toEqual(at(12));
+	world.newest = null;
+	await pass(5000);
+	expect([sampler.current.value, values()]).toEqual([null, [10, 12]]);
+	world.newest = at(22);
+	await pass(5000);
+	expect([sampler.current.value, values()]).toEqual([at(22), [10, 12, 22]]);
+});
+
 test("leaving while an answer is on its way, and coming back, does not make two loops", async () => {
 	const { sampler, timers } = make();
 	sampler.watch()();

@@ -13,7 +13,7 @@ const holeMs = 3 * everyMs;
 export type Sampled = { sampledAt: string };
 export type Source<Sample extends Sampled> = {
 	history(since: string | undefined): Promise<readonly Sample[]>;
-	/** Null or a rejection: not there now (stopped, just started, node away); the charts show the gap. */
+	/** Null or a rejection: not there now (stopped, just started, hanging, node away); the charts show the gap. */
 	newest(): Promise<Sample | null>;
 };
 export type SamplerPage = {
@@ -25,6 +25,8 @@ export type SamplerPage = {
 
 export class Sampler<Sample extends Sampled> {
 	readonly samples: Signal<readonly Sample[]> = signal([]);
+	/** What holds now; null when the node has no figures of this moment, however many older ones there are. */
+	readonly current: Signal<Sample | null> = signal(null);
 	/** True once the node has said what it knows. */
 	readonly loaded = signal(false);
 	private watchers = 0;
@@ -49,12 +51,17 @@ export class Sampler<Sample extends Sampled> {
 		};
 	}
 
-	/** What there is now, once. */
-	async look(): Promise<void> {
+	/** What was measured until now, once. */
+	look(): Promise<void> {
+		this.current.value = null;
+		return this.readOnce(false);
+	}
+
+	private async readOnce(newest: boolean): Promise<void> {
 		if (this.busy) return;
 		this.busy = true;
 		try {
-			await this.read();
+			await this.read(newest);
 		} catch {
 			// The next look fills the hole.
 		} finally {
@@ -63,7 +70,7 @@ export class Sampler<Sample extends Sampled> {
 	}
 
 	private async tick(): Promise<void> {
-		if (!this.page.hidden()) await this.look();
+		if (!this.page.hidden()) await this.readOnce(true);
 		if (this.watchers > 0 && this.timer === null) {
 			this.timer = this.page.schedule(() => {
 				this.timer = null;
@@ -72,16 +79,19 @@ export class Sampler<Sample extends Sampled> {
 		}
 	}
 
-	private async read(): Promise<void> {
+	private async read(newest: boolean): Promise<void> {
 		const askedAtMs = this.page.nowMs();
-		if (this.loaded.peek() && askedAtMs - this.answeredAtMs < holeMs) {
-			const sample = await this.source.newest();
-			if (sample) this.take([sample]);
-		} else {
+		if (!this.loaded.peek() || askedAtMs - this.answeredAtMs >= holeMs) {
 			const found = await this.source.history(this.samples.peek().at(-1)?.sampledAt);
 			this.loaded.value = true;
 			this.take(found);
+			this.answeredAtMs = askedAtMs;
 		}
+		if (!newest) return;
+		const sample = await this.source.newest().catch(() => null);
+		this.current.value = sample;
+		if (sample === null) return;
+		this.take([sample]);
 		this.answeredAtMs = askedAtMs;
 	}
 

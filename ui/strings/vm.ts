@@ -112,6 +112,7 @@ export const vm = {
 	},
 	metrics: {
 		title: "Usage",
+		noneNow: "There are no figures of this moment. The charts end with the last that were measured.",
 		cpu: "CPU",
 		memory: "Memory",
 		diskRead: "Disk read",

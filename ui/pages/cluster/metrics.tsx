@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { useNodeSamples } from "../../api/metrics.ts";
-import type { Node } from "../../api/types.ts";
+import type { Node, NodeMetrics } from "../../api/types.ts";
 import Chart, { type Series, type TimeSpan } from "../../components/chart.tsx";
 import { ChartSpan } from "../../components/chart-span.tsx";
 import { Card } from "../../components/layout.tsx";
@@ -12,7 +12,7 @@ import { vm as vmText } from "../../strings/vm.ts";
 import { Figure } from "../vm/metrics.tsx";
 
 export default function NodeMetricsCard({ node }: { node: Node }) {
-	const samples = useNodeSamples(node.id);
+	const { samples, current } = useNodeSamples(node.id);
 	const zoom = useSignal<TimeSpan | null>(null);
 	const { times, cpu, memory } = useMemo(() => {
 		const cpu: Series[] = [{ label: t.cpu, color: "accent", values: samples.map(({ cpuUsedRatio }) => cpuUsedRatio) }];
@@ -31,15 +31,7 @@ export default function NodeMetricsCard({ node }: { node: Node }) {
 	}
 	return (
 		<Card title={t.metrics} actions={<ChartSpan times={times} zoom={zoom} />}>
-			<dl class="figures">
-				<Figure label={t.cpu} value={formatRatio(last.cpuUsedRatio)} />
-				<Figure
-					label={t.memory}
-					value={`${formatBytes(last.memoryUsedBytes)} / ${formatBytes(last.memoryTotalBytes)}`}
-				/>
-				<Figure label={t.load} value={last.load1.toFixed(2)} />
-				<Figure label={t.vmsRunning} value={String(last.vmsRunning)} />
-			</dl>
+			{current === null ? <p class="muted">{vmText.metrics.noneNow}</p> : <Figures current={current} />}
 			<div class="charts">
 				<Chart title={t.chartCpu} times={times} zoom={zoom} series={cpu} format={formatRatio} max={1} />
 				<Chart
@@ -53,5 +45,19 @@ export default function NodeMetricsCard({ node }: { node: Node }) {
 				/>
 			</div>
 		</Card>
+	);
+}
+
+function Figures({ current }: { current: NodeMetrics }) {
+	return (
+		<dl class="figures">
+			<Figure label={t.cpu} value={formatRatio(current.cpuUsedRatio)} />
+			<Figure
+				label={t.memory}
+				value={`${formatBytes(current.memoryUsedBytes)} / ${formatBytes(current.memoryTotalBytes)}`}
+			/>
+			<Figure label={t.load} value={current.load1.toFixed(2)} />
+			<Figure label={t.vmsRunning} value={String(current.vmsRunning)} />
+		</dl>
 	);
 }

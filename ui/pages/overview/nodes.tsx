@@ -72,7 +72,7 @@ export function NodesCard() {
 }
 
 function NodeCpu({ node }: { node: Node }) {
-	const metrics = useNodeSamples(node.id).at(-1);
+	const metrics = useNodeSamples(node.id).current;
 	return (
 		<span class="meter-cell">
 			<UsageBar used={metrics?.cpuUsedRatio ?? 0} total={1} label={clusterText.cpuOf(node.name)} />
@@ -82,7 +82,7 @@ function NodeCpu({ node }: { node: Node }) {
 }
 
 function NodeMemory({ node }: { node: Node }) {
-	const metrics = useNodeSamples(node.id).at(-1);
+	const metrics = useNodeSamples(node.id).current;
 	const total = metrics?.memoryTotalBytes ?? node.status.memoryBytes;
 	return (
 		<span class="meter-cell meter-cell--wide">

@@ -13,11 +13,10 @@ const m = t.metrics;
 
 export default function VmMetricsCard({ vm }: { vm: Vm }) {
 	const running = vm.status.powerState === "running" || vm.status.powerState === "paused";
-	const { samples, loaded } = useVmSamples(vm.id, running);
+	const { samples, current, loaded } = useVmSamples(vm.id, running);
 	const times = useMemo(() => samples.map(({ sampledAt }) => Date.parse(sampledAt) / 1000), [samples]);
 	const zoom = useSignal<TimeSpan | null>(null);
-	const last = samples.at(-1);
-	if (!last) {
+	if (samples.length === 0) {
 		return (
 			<Card title={m.title}>
 				<p class="muted">{running || !loaded ? m.waiting : m.notRunning}</p>
@@ -26,20 +25,24 @@ export default function VmMetricsCard({ vm }: { vm: Vm }) {
 	}
 	return (
 		<Card title={m.title} actions={<ChartSpan times={times} zoom={zoom} />}>
-			{running ? (
-				<dl class="figures">
-					<Figure label={m.cpu} value={formatRatio(last.cpuUsedRatio)} />
-					<Figure label={m.memory} value={last.memoryUsedBytes === null ? "–" : formatBytes(last.memoryUsedBytes)} />
-					<Figure label={m.diskRead} value={formatRate(last.diskReadBytesPerSecond)} />
-					<Figure label={m.diskWrite} value={formatRate(last.diskWriteBytesPerSecond)} />
-					<Figure label={m.netReceived} value={formatRate(last.netReceivedBytesPerSecond)} />
-					<Figure label={m.netSent} value={formatRate(last.netSentBytesPerSecond)} />
-				</dl>
-			) : (
-				<p class="muted">{m.stopped}</p>
-			)}
+			{running ? <Figures current={current} /> : <p class="muted">{m.stopped}</p>}
 			<Charts samples={samples} times={times} zoom={zoom} memoryBytes={vm.spec.memory.sizeBytes} />
 		</Card>
+	);
+}
+
+function Figures({ current }: { current: VmMetrics | null }) {
+	if (current === null) return <p class="muted">{m.noneNow}</p>;
+	const { memoryUsedBytes } = current;
+	return (
+		<dl class="figures">
+			<Figure label={m.cpu} value={formatRatio(current.cpuUsedRatio)} />
+			<Figure label={m.memory} value={memoryUsedBytes === null ? "–" : formatBytes(memoryUsedBytes)} />
+			<Figure label={m.diskRead} value={formatRate(current.diskReadBytesPerSecond)} />
+			<Figure label={m.diskWrite} value={formatRate(current.diskWriteBytesPerSecond)} />
+			<Figure label={m.netReceived} value={formatRate(current.netReceivedBytesPerSecond)} />
+			<Figure label={m.netSent} value={formatRate(current.netSentBytesPerSecond)} />
+		</dl>
 	);
 }
 
