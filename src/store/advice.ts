@@ -1,4 +1,4 @@
-/** What to do about damage, in the same words wherever it is found. restore.test.ts and bit-rot.test.ts follow it. */
+/** What to do about damage, in the same words wherever it is found. restore.test.ts and bit-rot.slow.test.ts follow it. */
 import { AppError } from "../lib/errors.ts";
 
 /** For a state that is damaged while log and snapshots are not. */
