@@ -101,6 +101,13 @@ export class SimulatedNode implements ProcessHost {
 				this.#starting = false;
 				this.process = process;
 				const status = process.status();
+				if (status.lastIndex < disk.lastIndex && !status.recovering)
+					this.found(
+						new Violation(
+							"safety",
+							`recovery: the log of ${this.id} ended at ${disk.lastIndex} and ends at ${status.lastIndex}, and it does not know`,
+						),
+					);
 				disk.opened(status.durableIndex);
 				this.#cluster.event(this, `is up, log to ${status.lastIndex}${status.recovering ? ", recovering" : ""}`);
 			},

@@ -2,7 +2,8 @@
  * The light state machine: registers, and what each client was answered last, so that a retry is applied once. Beside it
  * a hash over everything that was applied, which must be the same on all nodes at the same index.
  *
- * Keys are numbered by epoch (key >>> 8): those of old epochs go, so that the state stays small in a long run.
+ * Keys are numbered by epoch (key >>> 8): those of old epochs go, and so do clients that were last heard then, so that the
+ * state stays small in a long run.
  */
 export type Operation = {
 	kind: "write" | "cas";
@@ -13,10 +14,9 @@ export type Operation = {
 	expected: number;
 };
 /** What a client is told: whether a compare-and-set found what it expected. */
-export type Outcome = { sequence: number; swapped: boolean };
+export type Outcome = { sequence: number; swapped: boolean; epoch: number };
 
 const operationBytes = 21;
-const maxSessions = 700;
 const keptEpochs = 3;
 
 /** `padding` bytes make entries of different sizes. */
@@ -66,16 +66,20 @@ export class RegisterMachine {
 		if (data === null || data.length < operationBytes) return 0;
 		const client = wordAt(data, 1);
 		const sequence = wordAt(data, 5);
+		const key = wordAt(data, 9);
+		if (key >>> 8 > this.#epoch) this.#turnTo(key >>> 8);
 		const known = this.#sessions.get(client);
-		if (known !== undefined && known.sequence >= sequence) return 0;
-		this.#remember(client, { sequence, swapped: this.#execute(data) });
+		if (this.isExpired(key) || (known !== undefined && known.sequence >= sequence)) return 0;
+		this.#sessions.set(client, { sequence, swapped: this.#execute(key, data), epoch: key >>> 8 });
 		return client;
 	}
 
-	#execute(data: Uint8Array): boolean {
-		const key = wordAt(data, 9);
-		const epoch = key >>> 8;
-		if (epoch > this.#epoch) this.#turnTo(epoch);
+	/** Too old to be done: whoever asked for it has given up, and nobody knows any more whether it was done before. */
+	isExpired(key: number): boolean {
+		return key >>> 8 < this.#epoch - keptEpochs;
+	}
+
+	#execute(key: number, data: Uint8Array): boolean {
 		if (data[0] === 2 && (this.#registers.get(key) ?? 0) !== wordAt(data, 17)) return false;
 		this.#registers.set(key, wordAt(data, 13));
 		return true;
@@ -83,17 +87,9 @@ export class RegisterMachine {
 
 	#turnTo(epoch: number): void {
 		this.#epoch = epoch;
-		for (const key of this.#registers.keys()) if (key >>> 8 < epoch - keptEpochs) this.#registers.delete(key);
-	}
-
-	#remember(client: number, outcome: Outcome): void {
-		this.#sessions.delete(client);
-		this.#sessions.set(client, outcome);
-		if (this.#sessions.size <= maxSessions) return;
-		for (const oldest of this.#sessions.keys()) {
-			this.#sessions.delete(oldest);
-			return;
-		}
+		for (const key of this.#registers.keys()) if (this.isExpired(key)) this.#registers.delete(key);
+		for (const [client, session] of this.#sessions)
+			if (session.epoch < epoch - keptEpochs) this.#sessions.delete(client);
 	}
 
 	outcomeOf(client: number): Outcome | undefined {
@@ -109,7 +105,8 @@ export class RegisterMachine {
 	save(): Uint8Array {
 		const words = [this.index, this.hash, this.#epoch, this.#registers.size, this.#sessions.size];
 		for (const [key, value] of this.#registers) words.push(key, value);
-		for (const [client, { sequence, swapped }] of this.#sessions) words.push(client, sequence, swapped ? 1 : 0);
+		for (const [client, { sequence, swapped, epoch }] of this.#sessions)
+			words.push(client, sequence, swapped ? 1 : 0, epoch);
 		const data = new Uint8Array(words.length * 4);
 		words.forEach((word, at) => {
 			putWord(data, at * 4, word);
@@ -131,7 +128,7 @@ export class RegisterMachine {
 		const sessions = word();
 		for (let each = 0; each < registers && at < data.length; each++) machine.#registers.set(word(), word());
 		for (let each = 0; each < sessions && at < data.length; each++)
-			machine.#sessions.set(word(), { sequence: word(), swapped: word() === 1 });
+			machine.#sessions.set(word(), { sequence: word(), swapped: word() === 1, epoch: word() });
 		return machine;
 	}
 }

@@ -174,11 +174,17 @@ export class Workload {
 	}
 
 	#send(node: SimulatedNode, clients: Client[]): void {
-		const asked = clients.map((client) => ({ client, id: client.id, sequence: client.sequence, data: client.data }));
+		const asked = clients.map((client) => ({
+			client,
+			id: client.id,
+			sequence: client.sequence,
+			key: client.key,
+			data: client.data,
+		}));
 		this.#cluster.fromClient(node, () => {
 			const { process } = node;
 			if (process === null) return;
-			for (const { client, id, sequence, data } of asked) {
+			for (const { client, id, sequence, key, data } of asked) {
 				if (data === null) {
 					process.read((machine, index) => {
 						if (machine === null) {
@@ -202,6 +208,7 @@ export class Workload {
 					if (outcome !== "committed") return;
 					this.#leader = node;
 					const result = process.machine.outcomeOf(id);
+					if (process.machine.isExpired(key)) return;
 					if (result === undefined || result.sequence < sequence)
 						unsafe(`acknowledged never lost: ${node.id} acknowledges ${id}/${sequence}, which it has not applied`);
 					if (result?.sequence === sequence) {
