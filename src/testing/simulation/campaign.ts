@@ -109,6 +109,10 @@ class Totals {
 	}
 }
 
+/** Empty outside of a clone: then the seeds follow from the names alone. */
+export const currentCommit = (): string =>
+	spawnSync("git", ["rev-parse", "HEAD"], { encoding: "utf8" }).stdout?.trim() ?? "";
+
 /** A seed that nobody picked: it follows from the mutant's name and the commit. */
 function firstSeedFor(name: string, commit: string): number {
 	let hash = 0x811c9dc5;
@@ -128,7 +132,7 @@ export function catchMutant(mutant: MutantName, commit: string, hours: number, k
 }
 
 export function printMutants({ hours, kind, mutant }: CampaignOptions, print: (line: string) => void): 0 | 1 {
-	const commit = spawnSync("git", ["rev-parse", "HEAD"], { encoding: "utf8" }).stdout?.trim() ?? "";
+	const commit = currentCommit();
 	let missed = 0;
 	const names = mutant === null ? allMutants : [mutant];
 	for (const name of names) {
