@@ -7,6 +7,7 @@
  *
  *   --hours H         simulated hours of each seed (default 0.02)
  *   --all-faults      every fault in every seed, instead of a random subset
+ *   --core            the core with a modelled log, instead of the daemon's driver and log
  *   --trace           everything that happens, on standard output; for one seed
  *   --mutant NAME     with this bug planted (src/raft/mutants.ts)
  *   --mutants         each mutant in turn, on seeds that follow from the commit: after how many is it caught?
@@ -14,7 +15,8 @@
 import { parseArgs } from "node:util";
 import { allMutants, parseOptions, printMutants, printSeeds } from "../testing/simulation/campaign.ts";
 
-const usage = "usage: npm run sim -- [--seeds A..B] [--hours H] [--all-faults] [--trace] [--mutant NAME] [--mutants]";
+const usage =
+	"usage: npm run sim -- [--seeds A..B] [--hours H] [--all-faults] [--core] [--trace] [--mutant NAME] [--mutants]";
 
 function options(): ReturnType<typeof parseOptions> {
 	try {
@@ -23,6 +25,7 @@ function options(): ReturnType<typeof parseOptions> {
 				seeds: { type: "string" },
 				hours: { type: "string" },
 				"all-faults": { type: "boolean", default: false },
+				core: { type: "boolean", default: false },
 				trace: { type: "boolean", default: false },
 				mutant: { type: "string" },
 				mutants: { type: "boolean", default: false },
@@ -37,5 +40,7 @@ function options(): ReturnType<typeof parseOptions> {
 }
 
 const chosen = options();
+// Stacks of errors that nobody looks at cost time; a replay shows them.
+if (!chosen.trace) Error.stackTraceLimit = 0;
 const print = (line: string): void => console.log(line);
 process.exitCode = chosen.mutants ? printMutants(chosen, print) : printSeeds(chosen, print);

@@ -1,7 +1,7 @@
 /** Many seeds, and each mutant on many seeds: what `npm run sim` prints (scripts/simulate.ts). */
 import { spawnSync } from "node:child_process";
 import { driverMutantNames, type MutantName, mutantNames } from "../../raft/mutants.ts";
-import type { PlanKind } from "./plan.ts";
+import type { PlanKind, Stack } from "./plan.ts";
 import { type RunResult, simulate } from "./simulate.ts";
 
 export type CampaignOptions = {
@@ -10,6 +10,7 @@ export type CampaignOptions = {
 	last: number;
 	hours: number;
 	kind: PlanKind;
+	stack: Stack;
 	trace: boolean;
 	mutant: MutantName | null;
 	mutants: boolean;
@@ -19,6 +20,7 @@ type Given = {
 	seeds?: string | undefined;
 	hours?: string | undefined;
 	"all-faults": boolean;
+	core?: boolean;
 	trace: boolean;
 	mutant?: string | undefined;
 	mutants: boolean;
@@ -44,6 +46,7 @@ export function parseOptions(given: Given): CampaignOptions {
 		last,
 		hours,
 		kind: given["all-faults"] ? "all" : "swarm",
+		stack: given.core === true ? "core" : "driver",
 		trace: given.trace,
 		mutant: mutant ?? null,
 		mutants: given.mutants,
@@ -51,10 +54,10 @@ export function parseOptions(given: Given): CampaignOptions {
 }
 
 export function printSeeds(options: CampaignOptions, print: (line: string) => void): 0 | 1 | 2 {
-	const { first, last, hours, kind, mutant, trace } = options;
+	const { first, last, hours, kind, stack, mutant, trace } = options;
 	const totals = new Totals();
 	for (let seed = first; seed <= last; seed++) {
-		const result = simulate({ seed, ms: hours * hourMs, kind, mutant, ...(trace ? { log: print } : {}) });
+		const result = simulate({ seed, ms: hours * hourMs, kind, stack, mutant, ...(trace ? { log: print } : {}) });
 		totals.add(result);
 		if (result.failure !== null) print(failureLine(result, options));
 		else if (trace || first === last) print(`seed ${seed}: nothing found, trace ${result.traceHash}`);
@@ -63,8 +66,8 @@ export function printSeeds(options: CampaignOptions, print: (line: string) => vo
 	return totals.unsafe > 0 ? 1 : totals.late > 0 ? 2 : 0;
 }
 
-function failureLine({ seed, failure, traceHash }: RunResult, { hours, kind, mutant }: CampaignOptions): string {
-	const more = `${kind === "all" ? " --all-faults" : ""}${mutant === null ? "" : ` --mutant ${mutant}`}`;
+function failureLine({ seed, failure, traceHash }: RunResult, { hours, kind, stack, mutant }: CampaignOptions): string {
+	const more = `${stack === "core" ? " --core" : ""}${kind === "all" ? " --all-faults" : ""}${mutant === null ? "" : ` --mutant ${mutant}`}`;
 	return `seed ${seed}: ${failure?.kind} at step ${failure?.step} (${failure?.atMs} ms), trace ${traceHash}: ${failure?.what}
   replay: npm run sim -- --seeds ${seed}..${seed} --hours ${hours}${more} --trace`;
 }
