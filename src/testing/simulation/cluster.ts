@@ -134,6 +134,13 @@ export class Cluster {
 		});
 	}
 
+	/** As this leader would ask a node that it hands over to; whoever it is has to know whether it may. */
+	askToCampaign(leader: SimulatedNode, to: SimulatedNode | null): void {
+		const term = leader.process?.status().term;
+		if (term === undefined || to === null || to === leader) return;
+		this.send(leader, { type: "campaign-now", clusterId: "cluster", from: leader.id, to: to.id, term });
+	}
+
 	sendStream(from: SimulatedNode, id: NodeId, message: StreamMessage): void {
 		const to = this.nodes.get(id);
 		if (to === undefined) return;

@@ -44,6 +44,8 @@ export class DriverProcess implements SimulatedProcess {
 	#timer: { callback: () => void; cancelled: boolean } | null = null;
 	#compacting = false;
 	#fetched = new Uint8Array(0);
+	/** Terms of the sender and of this node when the last snapshot had arrived. */
+	#arrived = { term: 0, ownTerm: 0 };
 
 	private constructor(options: DriverProcessOptions) {
 		this.#options = options;
@@ -261,14 +263,20 @@ export class DriverProcess implements SimulatedProcess {
 			write: async (offset, data) => {
 				this.#fetched.set(data.subarray(0, Math.max(0, this.#fetched.length - offset)), offset);
 			},
-			finish: ({ meta }) =>
+			finish: ({ meta, term }) =>
 				new Promise((resolve) => {
-					host.later(host.writeMs(), () => {
+					// It is larger than other writes.
+					host.later(5 * host.writeMs(), () => {
 						disk.received = { meta, data: this.#fetched };
+						this.#arrived = { term, ownTerm: this.#consensus.details().term };
 						resolve();
 					});
 				}),
-			install: async (meta) => installed(meta),
+			install: async (meta) => {
+				if (!alive()) return;
+				this.#guarded(() => host.installing(this.#arrived.term, this.#arrived.ownTerm));
+				installed(meta);
+			},
 			discard: async () => {
 				if (!alive()) return;
 				disk.received = null;

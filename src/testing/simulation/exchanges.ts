@@ -18,6 +18,8 @@ type Heard = { term: number; index: number; recoveries: number; round: number };
 class Ears {
 	/** By term: who has promised votes. A candidate's request can wait for its disk while it already asks about the next. */
 	readonly promises = new Map<number, Set<NodeId>>();
+	/** Which of its recoveries a leader has confirmed something for. */
+	confirmed = -1;
 	votedTerm = 0;
 	readonly votes = new Set<NodeId>();
 	/** By follower, of the term that it says. */
@@ -48,6 +50,12 @@ export class Exchanges {
 				if (known !== undefined) known.add(message.from);
 				else ears.promises.set(message.term, new Set([message.from]));
 				for (const term of ears.promises.keys()) if (term < message.term - 16) ears.promises.delete(term);
+				return;
+			}
+			case "heartbeat": {
+				if (message.recovered === null) return;
+				const ears = this.#of(message.to);
+				ears.confirmed = Math.max(ears.confirmed, message.recovered.recoveries);
 				return;
 			}
 			case "vote-answer": {
@@ -85,6 +93,10 @@ export class Exchanges {
 			ears.heard.set(from, heard);
 		}
 		return heard.recoveries === recoveries ? heard : null;
+	}
+
+	mayRecover(id: NodeId, recoveries: number): boolean {
+		return (this.#ears.get(id)?.confirmed ?? -1) >= recoveries;
 	}
 
 	/** Whether this node's vote made that one the leader of the term. */

@@ -112,6 +112,7 @@ export class Faults {
 		if (node === null || !this.#majorityWithout(node.id)) return;
 		node.crash("loses power, and a part of its log");
 		if (node.disk.damage(this.#random)) this.#count("damage done");
+		this.#cluster.network.replayFrom(node.slot, ms + 2000);
 		this.#cluster.restartLater(node, ms);
 	}
 
@@ -127,6 +128,7 @@ export class Faults {
 
 	#transfer(): void {
 		const leader = this.#cluster.leader();
+		if (leader !== null && this.#random.chance(0.3)) this.#cluster.askToCampaign(leader, this.#anyone());
 		const to = this.#random.chance(0.5) ? (this.#anyone()?.id ?? null) : null;
 		leader?.guard(() => leader.process?.transfer(to));
 	}

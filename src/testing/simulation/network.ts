@@ -8,7 +8,8 @@ import type { Random } from "./random.ts";
 
 /** Nodes are numbered by slot here; a slot is used again when its node is gone. */
 export const maxSlots = 24;
-const archived = 512;
+/** Old enough to be from before a crash. */
+const archived = 4096;
 
 export class Network {
 	readonly cut = new Uint8Array(maxSlots * maxSlots);
@@ -16,7 +17,7 @@ export class Network {
 	readonly #lastAt = new Float64Array(maxSlots * maxSlots);
 	readonly #queue: EventQueue;
 	readonly #random: Random;
-	readonly #archive: (() => void)[] = [];
+	readonly #archive: { link: number; arrive: () => void }[] = [];
 	#sent = 0;
 	rates: Plan["network"];
 	messages = 0;
@@ -41,8 +42,24 @@ export class Network {
 		this.#deliver(link, arrive);
 		if (random.chance(rates.duplicates)) this.#deliver(link, arrive);
 		if (rates.replay === 0) return;
-		this.#archive[this.#sent++ % archived] = arrive;
-		if (random.chance(rates.replay)) this.#deliver(link, random.pick(this.#archive) as () => void);
+		this.#archive[this.#sent++ % archived] = { link, arrive };
+		if (random.chance(rates.replay)) this.#replay(random.below(this.#archive.length));
+	}
+
+	#replay(at: number): void {
+		const old = this.#archive[at];
+		if (old !== undefined) this.#deliver(old.link, old.arrive);
+	}
+
+	/** Some of what this node has sent comes once more, spread over the time given. */
+	replayFrom(slot: number, withinMs: number): void {
+		if (this.rates.replay === 0) return;
+		for (let tries = 0; tries < 300; tries++) {
+			const at = this.#random.below(archived);
+			const old = this.#archive[at];
+			if (old === undefined || Math.floor(old.link / maxSlots) !== slot) continue;
+			this.#queue.after(this.#random.below(withinMs), () => this.#deliver(old.link, old.arrive));
+		}
 	}
 
 	#deliver(link: number, arrive: () => void): void {

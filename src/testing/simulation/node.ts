@@ -29,6 +29,7 @@ export class SimulatedNode implements ProcessHost {
 	slowUntil = 0;
 	fullUntil = 0;
 	#ticks = 0;
+	#wasRecovering = false;
 	#newest: Configuration;
 
 	constructor(cluster: Cluster, id: NodeId, slot: number, founder: boolean) {
@@ -235,6 +236,10 @@ export class SimulatedNode implements ProcessHost {
 		return random.chance(plan.disk.writeError) ? "error" : null;
 	}
 
+	readMs(): number {
+		return this.#cluster.random.chance(0.2) ? this.writeMs() : 0;
+	}
+
 	isFull(): boolean {
 		return this.#cluster.queue.nowMs < this.fullUntil;
 	}
@@ -242,6 +247,14 @@ export class SimulatedNode implements ProcessHost {
 	ended(why: string): void {
 		this.crash(why);
 		this.#cluster.restartLater(this);
+	}
+
+	/** It recovers because a leader has said so, after the last damage that it knows of (raft/recovery.ts). */
+	watchRecovery(recovering: boolean): void {
+		const { recoveries } = this.disk.hardState;
+		if (this.#wasRecovering && !recovering && !this.#cluster.checker.exchanges.mayRecover(this.id, recoveries))
+			unsafe(`recovery: ${this.id} has recovered, and no leader has confirmed anything`);
+		this.#wasRecovering = recovering;
 	}
 
 	/** Only of a leader; what it tells others is seen by them as soon as anything was committed since. */

@@ -16,6 +16,8 @@ export interface ProcessHost {
 	/** How long the next write takes; the end of the process in the middle of it; an error of the disk; no room. */
 	writeMs(): number;
 	writeFault(): "crash" | "error" | null;
+	/** How long a read takes: most are answered from memory, at once. */
+	readMs(): number;
 	isFull(): boolean;
 	nowMs(): number;
 	/** A tick of this node's clock is over. */

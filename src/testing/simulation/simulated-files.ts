@@ -124,9 +124,15 @@ class SimulatedFile implements LogFile {
 	}
 
 	read(offset: number, length: number): Promise<Uint8Array> {
-		if (!this.#files.options.alive()) return never;
+		const { host, alive } = this.#files.options;
+		if (!alive()) return never;
 		const { data, size } = this.#content;
-		return Promise.resolve(data.slice(offset, Math.min(size, offset + length)));
+		const found = data.slice(offset, Math.min(size, offset + length));
+		const ms = host.readMs();
+		if (ms === 0) return Promise.resolve(found);
+		return new Promise((resolve) => {
+			host.later(ms, () => resolve(found));
+		});
 	}
 
 	truncate(sizeBytes: number): Promise<void> {

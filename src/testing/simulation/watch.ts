@@ -3,7 +3,7 @@
  * stranger. Looked at when a message is delivered that could make a node do so, and every few ticks.
  */
 import type { AppendAnswer, Message } from "../../raft/messages.ts";
-import type { Configuration } from "../../raft/types.ts";
+import type { Configuration, Status } from "../../raft/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { SimulatedProcess } from "./process.ts";
@@ -17,7 +17,7 @@ export function watchDelivery(
 	forged: boolean,
 ): void {
 	const stranger = message.clusterId !== "cluster";
-	const election = message.type === "vote" || message.type === "pre-vote";
+	const election = message.type === "vote" || message.type === "pre-vote" || message.type === "campaign-now";
 	const gone = cluster.checker.removed.size > 0 && cluster.checker.removed.has(message.from);
 	if (!forged && !gone) cluster.checker.exchanges.delivered(message);
 	if (!forged && message.type === "append-answer" && cluster.checker.exchanges.isLate(message)) {
@@ -47,6 +47,9 @@ export function watchDelivery(
 		after.dropped.removed + after.dropped.invalid === before.dropped.removed + before.dropped.invalid
 	)
 		unsafe(`strangers: ${to.id} heard a ${message.type} of ${message.from}, which was removed`);
+	const mayNot = before.recovering || isOutside(before);
+	if (message.type === "campaign-now" && mayNot && after.role === "candidate")
+		unsafe(`elections: ${to.id} campaigns when asked, and may not`);
 	if (message.type === "pre-vote" && after.term > before.term)
 		unsafe(`elections: a pre-vote raised the term of ${to.id}`);
 	const hears = before.role === "leader" || (before.role === "follower" && before.leader !== null && before.quorum);
@@ -62,6 +65,7 @@ export function watchNode(cluster: Cluster, node: SimulatedNode): void {
 	cluster.trace.add(status.commitIndex);
 	if (!sameMembers(status.configuration, process.configuration().configuration))
 		unsafe(`members: ${node.id} counts by another configuration than the last one in its log`);
+	node.watchRecovery(status.recovering);
 	if (status.role !== "leader") return;
 	if (!status.quorum) unsafe(`elections: ${node.id} leads term ${status.term} without hearing a quorum`);
 	const { voters } = status.configuration;
@@ -70,6 +74,10 @@ export function watchNode(cluster: Cluster, node: SimulatedNode): void {
 	// Who sends nothing is seen here.
 	if (status.commitIndex > cluster.checker.maxClaimed) cluster.checker.checkHeld(status.commitIndex, node.id, process);
 }
+
+/** No voter, for all that is committed; whoever is being removed may still campaign. */
+const isOutside = ({ nodeId, configuration, configurationIndex, commitIndex }: Status): boolean =>
+	configurationIndex <= commitIndex && !configuration.voters.includes(nodeId);
 
 const sameMembers = (a: Configuration, b: Configuration): boolean =>
 	a === b || (a.voters.join() === b.voters.join() && a.learners.join() === b.learners.join());
