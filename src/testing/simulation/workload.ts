@@ -14,9 +14,10 @@ const maxOpen = 240;
 const retryMs = 600;
 const giveUpMs = 4000;
 const epochMs = 4000;
-/** Keys of a seed that are also given to the search, when few of their operations are open. */
+/** Keys of a seed that are also given to the search, when they have few operations, and few that are open. */
 const maxKeysSearched = 3;
 const maxOpenSearched = 1;
+const maxSearched = 40;
 
 type Client = {
 	id: number;
@@ -281,7 +282,7 @@ export class Workload {
 			for (const placed of history)
 				if (placed.operation.kind !== "read") placed.point = this.#effects.get(placed.point ?? 0) ?? null;
 			const open = history.filter(({ operation }) => operation.completedAt === null).length;
-			const search = open <= maxOpenSearched && searched < maxKeysSearched;
+			const search = open <= maxOpenSearched && history.length <= maxSearched && searched < maxKeysSearched;
 			if (isExplainedByLog(history) && !search) continue;
 			searched += 1;
 			const verdict = checkHistory(history.map(({ operation }) => operation));
