@@ -30,6 +30,7 @@ class Ears {
 }
 
 export class Exchanges {
+	readonly #worthy = new Set<string>();
 	readonly #ears = new Map<NodeId, Ears>();
 
 	#of(id: NodeId): Ears {
@@ -117,7 +118,18 @@ export class Exchanges {
 		return ears?.leadsTerm === term ? (ears.heard.get(follower)?.index ?? 0) : null;
 	}
 
+	/** When it asked, its log was as new as that of this voter (thesis, 3.6.1). */
+	mayHaveVote(voter: NodeId, term: number, candidate: NodeId): void {
+		this.#worthy.add(`${voter} ${term} ${candidate}`);
+	}
+
 	sent(message: Message, step: number, configuration: () => Configuration): void {
+		if (message.type === "vote-answer") {
+			const { granted, from, to, term } = message;
+			if (granted && !this.#worthy.has(`${from} ${term} ${to}`))
+				unsafe(`elections: ${from} votes in term ${term} for ${to}, whose log is older`);
+			return;
+		}
 		if (message.type === "vote") {
 			if (!message.transfer) this.#asksForVotes(message.from, message.term, configuration());
 			return;

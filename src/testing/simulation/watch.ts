@@ -29,6 +29,11 @@ export function watchDelivery(
 		return;
 	}
 	const before = process.status();
+	if (message.type === "vote" && !forged) {
+		const own = process.termAt(before.lastIndex) ?? 0;
+		if (message.lastTerm > own || (message.lastTerm === own && message.lastIndex >= before.lastIndex))
+			cluster.checker.exchanges.mayHaveVote(to.id, message.term, message.from);
+	}
 	process.receive(message);
 	// A process that ended meanwhile has no opinion.
 	if (to.process !== process) return;
