@@ -71,7 +71,6 @@ export const mutants = {
 export const driverMutants = {
 	"log-not-synced": "Entries count as durable once they are written, without fdatasync.",
 	"log-not-awaited": "Entries count as durable while they are still being written.",
-	"log-cut-too-far": "Segments go that hold entries after the snapshot.",
 	"log-not-begun-anew": "A snapshot is installed, and the log on disk goes on with the entries of before.",
 	"cut-not-written": "Entries that contradict the leader's stay on the disk.",
 	"cut-entries-return": "A start takes entries of earlier generations that were cut off.",

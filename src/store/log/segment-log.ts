@@ -178,8 +178,7 @@ export class SegmentLog {
 		try {
 			for (;;) {
 				const [oldest, second] = this.#segments;
-				if (oldest === undefined || second === undefined) return;
-				if (second.firstIndex > index && !planted(this, "log-cut-too-far")) return;
+				if (oldest === undefined || second === undefined || second.firstIndex > index) return;
 				// Oldest first, each durable before the next: a crash leaves no gap.
 				await this.#options.files.remove(oldest.name);
 				await this.#options.files.syncDirectory();
