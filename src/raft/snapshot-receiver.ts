@@ -209,5 +209,8 @@ export class SnapshotReceiver {
 }
 
 /** By what it holds; between equals, by who leads now. */
-const isNewer = (a: Offer, b: Offer): boolean =>
-	a.meta.index > b.meta.index || (a.meta.index === b.meta.index && a.term > b.term);
+/**
+ * The later leader's, however short: one that was deposed may have left half of a longer one here, whose rest nobody
+ * sends any more.
+ */
+const isNewer = (a: Offer, b: Offer): boolean => a.term > b.term || (a.term === b.term && a.meta.index > b.meta.index);

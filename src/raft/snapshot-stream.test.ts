@@ -203,6 +203,19 @@ describe("faults", () => {
 });
 
 describe("two snapshots", () => {
+	test("the one of a later leader replaces that of an earlier one, however long; not the other way round", () => {
+		const transfer = new Transfer(snapshotOf("of-the-deposed", 100, 533));
+		for (let turn = 0; turn < 5; turn++) transfer.turn();
+		const later = { ...snapshotOf("of-the-leader", 40, 499).offer, term: 2 };
+		transfer.receiver.step(later);
+		expect(transfer.receiver.takeMessages()).toEqual([
+			{ type: "done", snapshot: "of-the-deposed", reason: "replaced" },
+			{ type: "want", snapshot: "of-the-leader", offset: 0 },
+		]);
+		transfer.receiver.step(snapshotOf("late", 100, 534).offer);
+		expect(transfer.receiver.takeMessages()).toEqual([{ type: "done", snapshot: "late", reason: "busy" }]);
+	});
+
 	test("a newer one replaces an older one; an older one waits", () => {
 		const transfer = new Transfer(snapshotOf("old", 100, 7));
 		for (let turn = 0; turn < 5; turn++) transfer.turn();
