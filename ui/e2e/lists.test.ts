@@ -81,6 +81,8 @@ test("the keyboard: going places, the palette, dialogs that give focus back and 
 	await page.keyboard.press("g");
 	await page.keyboard.press("v");
 	await page.getByRole("heading", { name: "VMs", exact: true }).waitFor();
+	// The list comes after its title; without one, "/" leads to the search of the header.
+	await page.getByRole("searchbox").waitFor();
 	await page.keyboard.press("/");
 	expect(await page.evaluate(() => document.activeElement?.getAttribute("type"))).toBe("search");
 	await page.keyboard.type("g v");
