@@ -2,7 +2,7 @@
 import type { FieldError } from "../lib/errors.ts";
 import { type VmAction, vmActionObstacle } from "./actions.ts";
 import { isFinished, type Task, type TaskKind } from "./task.ts";
-import type { DesiredPower, Vm, VmSpec } from "./vm.ts";
+import type { DesiredPower, Vm, VmSpec, VmStatus } from "./vm.ts";
 
 /** What the schema cannot say: unique device ids, references within the spec, limits between members. */
 export function vmSpecProblems(spec: VmSpec): FieldError[] {
@@ -96,6 +96,21 @@ export function vmRequestObstacle(
 	const obstacle = vmActionObstacle(action, { ...vm, status: { ...vm.status, powerState: vm.desiredPower } });
 	return obstacle && `Work on the VM is under way, after which it is ${vm.desiredPower}. ${obstacle}`;
 }
+
+/** The status of a VM that no node has reported on yet. */
+export const unreportedStatus = (powerState: VmStatus["powerState"], now: string): VmStatus => ({
+	powerState,
+	reason: null,
+	observedGeneration: 0,
+	pendingRestart: false,
+	differences: [],
+	accelerator: null,
+	startedAt: null,
+	addresses: [],
+	taskId: null,
+	error: null,
+	updatedAt: now,
+});
 
 /** Which desired power an action may set, the first being the default; empty: it sets none. */
 export const desiredPowerOf: Record<

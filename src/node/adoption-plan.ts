@@ -6,6 +6,7 @@ import type { Network } from "../model/network.ts";
 import { Description, namePattern } from "../model/schema.ts";
 import type { Pool, Volume } from "../model/storage.ts";
 import { defaultShutdownTimeoutMs, macPattern, type Vm, type VmSpec } from "../model/vm.ts";
+import { unreportedStatus } from "../model/vm-rules.ts";
 import type { Adoptable } from "../storage/driver.ts";
 
 /** What a plan is made from. */
@@ -128,19 +129,7 @@ export function planAdoption(foreign: ForeignDomain, view: AdoptionView): { vm: 
 		spec: specOf(foreign, volumes, view),
 		desiredPower: !alive ? "stopped" : foreign.powerState === "paused" ? "paused" : "running",
 		deleting: false,
-		status: {
-			powerState: foreign.powerState,
-			reason: null,
-			observedGeneration: 0,
-			pendingRestart: false,
-			differences: [],
-			accelerator: null,
-			startedAt: null,
-			addresses: [],
-			taskId: null,
-			error: null,
-			updatedAt: now,
-		},
+		status: unreportedStatus(foreign.powerState, now),
 	};
 	return { vm, volumes };
 }

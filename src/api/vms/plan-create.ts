@@ -13,6 +13,7 @@ import type { Node } from "../../model/node.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts";
 import { defaultMemoryBytes, defaultShutdownTimeoutMs, defaultVcpus } from "../../model/vm.ts";
+import { unreportedStatus } from "../../model/vm-rules.ts";
 import { defaultAutostart, defaultDiskBytes, defaultMaxMemoryBytes, defaultMaxVcpus } from "./defaults.ts";
 import { allocateMac } from "./mac.ts";
 import {
@@ -75,19 +76,7 @@ function newVm(request: VmCreate, spec: VmSpec, start: boolean, { vmId, node, no
 		spec,
 		desiredPower: start ? "running" : "stopped",
 		deleting: false,
-		status: {
-			powerState: "stopped",
-			reason: null,
-			observedGeneration: 0,
-			pendingRestart: false,
-			differences: [],
-			accelerator: null,
-			startedAt: null,
-			addresses: [],
-			taskId: null,
-			error: null,
-			updatedAt: now,
-		},
+		status: unreportedStatus("stopped", now),
 	};
 }
 
