@@ -1,5 +1,6 @@
 /** The cluster and its nodes. */
 import { type Static, Type } from "@sinclair/typebox";
+import { PeerAddresses } from "./cluster.ts";
 import { Bytes, Metadata, Name, Nullable, PageOf, Strict, StringEnum, Timestamp } from "./schema.ts";
 
 export const Cluster = Strict({ ...Metadata, name: Name }, { $id: "Cluster" });
@@ -27,10 +28,25 @@ export const NodeStatus = Strict(
 );
 export type NodeStatus = Static<typeof NodeStatus>;
 
-export const Node = Strict({ ...Metadata, name: Name, status: NodeStatus }, { $id: "Node" });
+export const Node = Strict(
+	{
+		...Metadata,
+		name: Name,
+		/** Where other nodes reach it. Empty until it is known. */
+		peerAddresses: PeerAddresses,
+		/** Votes, runs no VMs. */
+		witness: Type.Boolean(),
+		status: NodeStatus,
+	},
+	{ $id: "Node" },
+);
 export type Node = Static<typeof Node>;
 export const NodePage = PageOf(Type.Ref(Node), "NodePage");
-export const NodeUpdate = Strict({ name: Name }, { $id: "NodeUpdate" });
+export const NodeUpdate = Strict(
+	{ name: Type.Optional(Name), peerAddresses: Type.Optional(PeerAddresses) },
+	{ $id: "NodeUpdate", minProperties: 1 },
+);
+export type NodeUpdate = Static<typeof NodeUpdate>;
 
 /** Live figures of a node; never replicated. */
 export const NodeMetrics = Strict(

@@ -1,0 +1,27 @@
+/**
+ * What the API asks of this node's part in the cluster. `cluster.ts` implements it; tests have a fake. What only changes the
+ * state (tokens, addresses, removing a node) is a command and does not come through here.
+ */
+import type { ClusterJoin, ClusterStatus, JoinPreview } from "../model/cluster.ts";
+
+export type NewJoinToken = { word: string; secretHash: string };
+
+export interface ClusterService {
+	readonly nodeId: string;
+	status(): ClusterStatus;
+	/** Resolves to who leads afterwards. Goes to the leader, whoever it is. `wrong-state`, `unavailable`. */
+	transferLeadership(to: string | null): Promise<string>;
+	/** The word of a token with this id, with the CA's fingerprint and the members' addresses; its secret is in it only. */
+	makeJoinToken(tokenId: string): NewJoinToken;
+	/**
+	 * Looks at the cluster of the token and, unless it is a preview or something clashes, makes this node a member: it resolves
+	 * when that is durable, and the daemon begins anew right after. `wrong-state` when this cluster has other members.
+	 */
+	join(request: ClusterJoin): Promise<JoinPreview>;
+	/** This node becomes a cluster of its own again; resolves when the members have let it go. */
+	leave(): Promise<void>;
+	/** True when every member knows this feature. */
+	everybodyHas(feature: string): boolean;
+	/** Members that do not have it, or were not heard of yet, by name. */
+	lacking(feature: string): string[];
+}

@@ -1,0 +1,164 @@
+/** A cluster of several nodes: what joins them, who is a member and how far, and what a join would bring. */
+import { type Static, Type } from "@sinclair/typebox";
+import { Id, Metadata, Name, Nullable, NullableTimestamp, PageOf, Strict, StringEnum, Timestamp } from "./schema.ts";
+
+/** HOST:PORT of a node's peer listener. */
+export const PeerAddress = Type.String({
+	maxLength: 300,
+	pattern: "^(\\[[0-9a-fA-F:.]{2,45}\\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?):[0-9]{1,5}$",
+	description: "HOST:PORT of a node's listener for other nodes",
+});
+export const maxPeerAddresses = 8;
+export const PeerAddresses = Type.Array(PeerAddress, { maxItems: maxPeerAddresses });
+
+/** What the state keeps of a token; its secret is kept as a hash, apart. */
+export const JoinToken = Strict(
+	{
+		...Metadata,
+		/** Who made it. */
+		createdBy: Type.String(),
+		expiresAt: Timestamp,
+		usesLeft: Type.Integer({ minimum: 0, maximum: 64 }),
+		/** Nodes that came with it, by the fingerprint of their key: the same node may ask again. */
+		admitted: Type.Array(Strict({ nodeId: Id, keyFingerprint: Type.String({ pattern: "^[0-9a-f]{64}$" }) })),
+	},
+	{ $id: "JoinToken" },
+);
+export type JoinToken = Static<typeof JoinToken>;
+export const JoinTokenPage = PageOf(Type.Ref(JoinToken), "JoinTokenPage");
+export const joinTokenDefaultMs = 3_600_000;
+export const joinTokenMaxMs = 24 * 3_600_000;
+export const JoinTokenCreate = Strict(
+	{
+		uses: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, description: "Default 1" })),
+		expiresInMs: Type.Optional(
+			Type.Integer({ minimum: 60_000, maximum: joinTokenMaxMs, description: "Default an hour" }),
+		),
+	},
+	{ $id: "JoinTokenCreate" },
+);
+export const JoinTokenCreated = Strict(
+	{
+		token: Type.Ref(JoinToken),
+		word: Type.String({ description: "What the new node is given; shown this once" }),
+		command: Type.String({ description: "To paste on the new node" }),
+	},
+	{ $id: "JoinTokenCreated" },
+);
+export type JoinTokenCreated = Static<typeof JoinTokenCreated>;
+
+export const memberRoles = ["leader", "follower", "learner"] as const;
+export const ClusterMember = Strict(
+	{
+		nodeId: Id,
+		name: Name,
+		role: StringEnum(memberRoles, {
+			description: "learner: receives everything, does not vote yet",
+		}),
+		witness: Type.Boolean({ description: "Votes, runs no VMs" }),
+		peerAddresses: PeerAddresses,
+		/** As the leader sees it; as this node sees it when it knows no leader. */
+		reachable: Type.Boolean(),
+		/** Entries of the log that it does not have yet; null when that is not known here. */
+		lagEntries: Nullable(Type.Integer({ minimum: 0 })),
+		/** Its log was damaged: it does not vote before it has everything again. */
+		recovering: Type.Boolean(),
+		receivesSnapshot: Type.Boolean(),
+		version: Nullable(Type.String({ description: "Of its program; null before it was heard of" })),
+		features: Nullable(Type.Array(Type.String())),
+		/** Round trip of this node's link to it; null without one, and for this node itself. */
+		latencyMs: Nullable(Type.Number({ minimum: 0 })),
+		certificateExpiresAt: NullableTimestamp,
+	},
+	{ $id: "ClusterMember" },
+);
+export type ClusterMember = Static<typeof ClusterMember>;
+
+export const ClusterStatus = Strict(
+	{
+		/** Of the node that answers. */
+		nodeId: Id,
+		leaderNodeId: Nullable(Id),
+		quorum: Type.Boolean(),
+		/** Voters that have to agree, and voters that there are. */
+		quorumSize: Type.Integer(),
+		voterCount: Type.Integer(),
+		/** How many more voters may fail. */
+		failuresTolerated: Type.Integer(),
+		term: Type.Integer(),
+		commitIndex: Type.Integer(),
+		appliedIndex: Type.Integer(),
+		/** This node was removed from the cluster: it changes nothing any more. */
+		removed: Type.Boolean(),
+		/** Null when nothing is wrong; else what, for people. */
+		problem: Nullable(Type.String()),
+		members: Type.Array(Type.Ref(ClusterMember)),
+	},
+	{ $id: "ClusterStatus" },
+);
+export type ClusterStatus = Static<typeof ClusterStatus>;
+
+export const LeaderTransfer = Strict(
+	{ nodeId: Type.Optional(Id) },
+	{ $id: "LeaderTransfer", description: "Without nodeId: to the member best suited" },
+);
+
+/** Body of `POST /v1/cluster/actions/join`, on the node that joins. */
+export const ClusterJoin = Strict(
+	{
+		word: Type.String({ maxLength: 4096, description: "From `limiquantix cluster token create` on a member" }),
+		/** Asked instead of those in the token. */
+		addresses: Type.Optional(PeerAddresses),
+		/** Where the members reach this node; else its own addresses. */
+		ownAddresses: Type.Optional(PeerAddresses),
+		witness: Type.Optional(Type.Boolean()),
+		rename: Type.Optional(Type.Boolean({ description: "Rename what clashes by name to NAME-NODE" })),
+		/** Only say what would happen. */
+		preview: Type.Optional(Type.Boolean()),
+	},
+	{ $id: "ClusterJoin" },
+);
+export type ClusterJoin = Static<typeof ClusterJoin>;
+export const JoinClash = Strict({
+	kind: StringEnum(["node", "vm", "volume", "image", "network", "pool"] as const),
+	name: Type.String(),
+	message: Type.String(),
+	/** A new name would do. */
+	renamable: Type.Boolean(),
+});
+export type JoinClash = Static<typeof JoinClash>;
+export const JoinPreview = Strict(
+	{
+		clusterId: Id,
+		clusterName: Type.String(),
+		memberNames: Type.Array(Type.String()),
+		/** What comes along, by kind. */
+		brings: Strict({
+			vms: Type.Integer(),
+			volumes: Type.Integer(),
+			images: Type.Integer(),
+			networks: Type.Integer(),
+			pools: Type.Integer(),
+		}),
+		clashes: Type.Array(JoinClash),
+		/** The node begins anew as a member; false for a preview, and when something clashes. */
+		joining: Type.Boolean(),
+	},
+	{ $id: "JoinPreview" },
+);
+export type JoinPreview = Static<typeof JoinPreview>;
+
+export const NodeRemove = Strict(
+	{
+		confirmName: Type.String({ description: "The node's name, typed: that it is off and stays off is confirmed with it" }),
+	},
+	{ $id: "NodeRemove" },
+);
+export const VmMove = Strict(
+	{
+		nodeId: Id,
+		/** For a VM of a node that was removed or is not heard of: that node's name, typed: it is off. */
+		confirmNodeOff: Type.Optional(Type.String()),
+	},
+	{ $id: "VmMove" },
+);
