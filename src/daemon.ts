@@ -13,6 +13,7 @@ import { removeInitialPasswordWhenChanged, setUpCluster } from "./auth/bootstrap
 import { hasOwnOrigin } from "./auth/origin.ts";
 import { createPasswordHasher } from "./auth/passwords.ts";
 import { AuthService } from "./auth/service.ts";
+import { clusterOfOne } from "./cluster/alone.ts";
 import { type Config, configHelp, loadConfig } from "./config.ts";
 import { createConsoles } from "./console/console.ts";
 import { startUpkeep } from "./control/upkeep.ts";
@@ -140,6 +141,7 @@ export async function startDaemon(config: Config, logger: Logger): Promise<Daemo
 	});
 	const api = createApi({
 		...{ store, proposer, auth, node: service, console: consoles, clock, random, ids, logger, version },
+		cluster: clusterOfOne(nodeId, version, store),
 		dataDir: config.dataDir,
 	});
 	const server: ServerDeps = { api, console: consoles, ui: openUiAssets() };

@@ -3,6 +3,7 @@ import type { TSchema } from "@sinclair/typebox";
 import { assert } from "../lib/assert.ts";
 import * as access from "../model/access.ts";
 import * as api from "../model/api.ts";
+import * as cluster from "../model/cluster.ts";
 import * as event from "../model/event.ts";
 import * as network from "../model/network.ts";
 import * as node from "../model/node.ts";
@@ -15,6 +16,7 @@ import * as vm from "../model/vm.ts";
 export const modelModules: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 	access,
 	api,
+	cluster,
 	event,
 	network,
 	node,

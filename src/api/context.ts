@@ -2,6 +2,7 @@
 
 import type { Identity } from "../auth/identity.ts";
 import type { AuthService } from "../auth/service.ts";
+import type { ClusterService } from "../cluster/service.ts";
 import type { ConsoleService } from "../console/service.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { IdSource } from "../lib/ids.ts";
@@ -22,6 +23,8 @@ export type ApiDeps = {
 	/** This node. */
 	node: NodeService;
 	console: ConsoleService;
+	/** This node's part in the cluster. */
+	cluster: ClusterService;
 	clock: Clock;
 	random: Random;
 	ids: IdSource;

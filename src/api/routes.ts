@@ -2,6 +2,8 @@
 import { assert } from "../lib/assert.ts";
 import { permissions } from "../model/permissions.ts";
 import { auditRoutes } from "./audit/routes.ts";
+import { joinTokenRoutes } from "./cluster/join-token-routes.ts";
+import { memberRoutes } from "./cluster/member-routes.ts";
 import { clusterRoutes } from "./cluster/routes.ts";
 import { imageRoutes } from "./images/routes.ts";
 import { networkRoutes } from "./networks/routes.ts";
@@ -40,6 +42,8 @@ export const routes: readonly Route[] = checkRoutes(
 		...userRoutes,
 		...auditRoutes,
 		...clusterRoutes,
+		...memberRoutes,
+		...joinTokenRoutes,
 		...taskRoutes,
 		...vmRoutes,
 		...poolRoutes,

@@ -6,9 +6,19 @@ import type { ClusterJoin, ClusterStatus, JoinPreview } from "../model/cluster.t
 
 export type NewJoinToken = { word: string; secretHash: string };
 
+/** Counted since the daemon started. */
+export type ClusterFigures = {
+	/** How often this node saw another leader than before. */
+	leaderChanges: number;
+	/** Messages to other nodes that were dropped because a link was too slow or away. */
+	messagesDropped: number;
+};
+
 export interface ClusterService {
 	readonly nodeId: string;
 	status(): ClusterStatus;
+	/** For /metrics. */
+	figures(): ClusterFigures;
 	/** Resolves to who leads afterwards. Goes to the leader, whoever it is. `wrong-state`, `unavailable`. */
 	transferLeadership(to: string | null): Promise<string>;
 	/** The word of a token with this id, with the CA's fingerprint and the members' addresses; its secret is in it only. */

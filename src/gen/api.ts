@@ -2,6 +2,7 @@
 import type { Static } from "@sinclair/typebox";
 import type * as access from "../model/access.ts";
 import type * as api from "../model/api.ts";
+import type * as cluster from "../model/cluster.ts";
 import type * as network from "../model/network.ts";
 import type * as node from "../model/node.ts";
 import type * as storage from "../model/storage.ts";
@@ -37,6 +38,14 @@ export const operations = {
 	nodeUpdate: { method: "PATCH", path: "/v1/nodes/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
 	nodeMetricsGet: { method: "GET", path: "/v1/nodes/{id}/metrics", body: null, answer: "json", idempotent: false, ifMatch: false },
 	nodeMetricsHistoryGet: { method: "GET", path: "/v1/nodes/{id}/metrics/history", body: null, answer: "json", idempotent: false, ifMatch: false },
+	clusterStatusGet: { method: "GET", path: "/v1/cluster/status", body: null, answer: "json", idempotent: false, ifMatch: false },
+	clusterLeaderTransfer: { method: "POST", path: "/v1/cluster/actions/transfer-leader", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
+	clusterJoin: { method: "POST", path: "/v1/cluster/actions/join", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
+	nodeLeave: { method: "POST", path: "/v1/nodes/{id}/actions/leave", body: null, answer: "none", idempotent: false, ifMatch: false },
+	nodeRemove: { method: "POST", path: "/v1/nodes/{id}/actions/remove", body: "application/json", answer: "none", idempotent: false, ifMatch: false },
+	joinTokenList: { method: "GET", path: "/v1/cluster/tokens", body: null, answer: "json", idempotent: false, ifMatch: false },
+	joinTokenCreate: { method: "POST", path: "/v1/cluster/tokens", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
+	joinTokenDelete: { method: "DELETE", path: "/v1/cluster/tokens/{id}", body: null, answer: "none", idempotent: false, ifMatch: true },
 	taskList: { method: "GET", path: "/v1/tasks", body: null, answer: "json", idempotent: false, ifMatch: false },
 	taskGet: { method: "GET", path: "/v1/tasks/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
 	taskCancel: { method: "POST", path: "/v1/tasks/{id}/actions/cancel", body: null, answer: "json", idempotent: true, ifMatch: false },
@@ -53,6 +62,7 @@ export const operations = {
 	vmPause: { method: "POST", path: "/v1/vms/{id}/actions/pause", body: null, answer: "json", idempotent: true, ifMatch: false },
 	vmResume: { method: "POST", path: "/v1/vms/{id}/actions/resume", body: null, answer: "json", idempotent: true, ifMatch: false },
 	vmMediaChange: { method: "POST", path: "/v1/vms/{id}/actions/change-media", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
+	vmMove: { method: "POST", path: "/v1/vms/{id}/actions/move", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	vmMetricsGet: { method: "GET", path: "/v1/vms/{id}/metrics", body: null, answer: "json", idempotent: false, ifMatch: false },
 	vmMetricsHistoryGet: { method: "GET", path: "/v1/vms/{id}/metrics/history", body: null, answer: "json", idempotent: false, ifMatch: false },
 	vmScreenshotGet: { method: "GET", path: "/v1/vms/{id}/screenshot", body: null, answer: "raw", idempotent: false, ifMatch: false },
@@ -118,9 +128,17 @@ export const operationSummaries: Record<OperationName, string> = {
 	clusterBackupGet: "Download the state of the cluster",
 	nodeList: "List nodes",
 	nodeGet: "Get a node",
-	nodeUpdate: "Rename a node",
+	nodeUpdate: "Rename a node, or say where the others reach it",
 	nodeMetricsGet: "Live figures of a node",
 	nodeMetricsHistoryGet: "Figures of a node in the last hour",
+	clusterStatusGet: "The members of the cluster and how they are",
+	clusterLeaderTransfer: "Let another member lead",
+	clusterJoin: "Make this node a member of another cluster",
+	nodeLeave: "Take this node out of the cluster",
+	nodeRemove: "Remove a node that is gone",
+	joinTokenList: "List join tokens",
+	joinTokenCreate: "Create a join token",
+	joinTokenDelete: "Delete a join token",
 	taskList: "List tasks, newest first",
 	taskGet: "Get a task",
 	taskCancel: "Ask a task to stop",
@@ -137,6 +155,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	vmPause: "Halt the CPUs of a VM",
 	vmResume: "Let the CPUs of a paused VM go on",
 	vmMediaChange: "Put a disc into a CD-ROM drive, or eject it",
+	vmMove: "Move a VM that is off to another node",
 	vmMetricsGet: "Live figures of a VM",
 	vmMetricsHistoryGet: "Figures of a VM in the last hour",
 	vmScreenshotGet: "Picture of a VM's screen",
@@ -199,6 +218,15 @@ export type UploadStatus = Static<typeof api.UploadStatus>;
 export type VmMediaChange = Static<typeof api.VmMediaChange>;
 export type VmShutdown = Static<typeof api.VmShutdown>;
 export type VmStart = Static<typeof api.VmStart>;
+export type ClusterJoin = Static<typeof cluster.ClusterJoin>;
+export type ClusterStatus = Static<typeof cluster.ClusterStatus>;
+export type JoinPreview = Static<typeof cluster.JoinPreview>;
+export type JoinTokenCreate = Static<typeof cluster.JoinTokenCreate>;
+export type JoinTokenCreated = Static<typeof cluster.JoinTokenCreated>;
+export type JoinTokenPage = Static<typeof cluster.JoinTokenPage>;
+export type LeaderTransfer = Static<typeof cluster.LeaderTransfer>;
+export type NodeRemove = Static<typeof cluster.NodeRemove>;
+export type VmMove = Static<typeof cluster.VmMove>;
 export type Network = Static<typeof network.Network>;
 export type NetworkCreate = Static<typeof network.NetworkCreate>;
 export type NetworkPage = Static<typeof network.NetworkPage>;
@@ -435,6 +463,62 @@ export type OperationTypes = {
 		body: undefined;
 		response: NodeMetricsHistory;
 	};
+	clusterStatusGet: {
+		path: undefined;
+		query: undefined;
+		headers: undefined;
+		body: undefined;
+		response: ClusterStatus;
+	};
+	clusterLeaderTransfer: {
+		path: undefined;
+		query: undefined;
+		headers: undefined;
+		body: LeaderTransfer | undefined;
+		response: { leaderNodeId: string };
+	};
+	clusterJoin: {
+		path: undefined;
+		query: undefined;
+		headers: undefined;
+		body: ClusterJoin;
+		response: JoinPreview;
+	};
+	nodeLeave: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: undefined;
+		response: undefined;
+	};
+	nodeRemove: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: NodeRemove;
+		response: undefined;
+	};
+	joinTokenList: {
+		path: undefined;
+		query: { limit?: number; pageToken?: string; sort?: "createdAt" | "-createdAt"; search?: string };
+		headers: undefined;
+		body: undefined;
+		response: JoinTokenPage;
+	};
+	joinTokenCreate: {
+		path: undefined;
+		query: undefined;
+		headers: undefined;
+		body: JoinTokenCreate;
+		response: JoinTokenCreated;
+	};
+	joinTokenDelete: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: undefined;
+		response: undefined;
+	};
 	taskList: {
 		path: undefined;
 		query: { limit?: number; pageToken?: string; sort?: "createdAt" | "-createdAt"; search?: string; state?: Array<TaskState>; kind?: Array<TaskKind>; targetId?: Array<string> };
@@ -545,6 +629,13 @@ export type OperationTypes = {
 		query: undefined;
 		headers: undefined;
 		body: VmMediaChange;
+		response: Task;
+	};
+	vmMove: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: VmMove;
 		response: Task;
 	};
 	vmMetricsGet: {

@@ -35,9 +35,17 @@ export const permissions = {
 	clusterGet: "viewer",
 	clusterUpdate: "admin",
 	clusterBackupGet: "root", // the hashes of all secrets are in it
+	clusterStatusGet: "viewer",
+	clusterLeaderTransfer: "admin",
+	clusterJoin: "root", // this node gives up the cluster that it has, accounts and all
+	joinTokenList: "admin",
+	joinTokenCreate: "admin",
+	joinTokenDelete: "admin",
 	nodeList: "viewer",
 	nodeGet: "viewer",
 	nodeUpdate: "admin",
+	nodeLeave: "admin",
+	nodeRemove: "admin",
 	nodeMetricsGet: "viewer",
 	nodeMetricsHistoryGet: "viewer",
 	// tasks
@@ -57,6 +65,7 @@ export const permissions = {
 	vmPause: "operator",
 	vmResume: "operator",
 	vmMediaChange: "operator",
+	vmMove: "operator",
 	vmMetricsGet: "viewer",
 	vmMetricsHistoryGet: "viewer",
 	vmScreenshotGet: "viewer",

@@ -16,6 +16,7 @@ import { afterMs, historyQuery, idParams, listQuery } from "../parameters.ts";
 import { ok } from "../reply.ts";
 import { expected, find, listed, nodeServiceFor, shown, theCluster } from "../resources.ts";
 import { type Route, route } from "../route.ts";
+import { checkPeerAddresses } from "./peer-addresses.ts";
 
 const tag = "cluster" as const;
 
@@ -91,14 +92,24 @@ export const clusterRoutes: Route[] = [
 		operationId: "nodeUpdate",
 		method: "PATCH",
 		path: "/v1/nodes/{id}",
-		summary: "Rename a node",
+		summary: "Rename a node, or say where the others reach it",
+		description:
+			"The other nodes use new peerAddresses for their next links; the node's own listener is its setting `peer-listen`.",
 		tag,
 		params: idParams,
 		body: NodeUpdate,
 		responses: { 200: Node },
 		ifMatch: true,
 		async handler({ context, params, body }) {
-			await context.mutate(() => ({ kind: "nodeUpdate", id: params.id, name: body.name, ...expected(context) }));
+			const { name, peerAddresses } = body;
+			checkPeerAddresses(peerAddresses ?? [], "/peerAddresses");
+			await context.mutate(() => ({
+				kind: "nodeUpdate",
+				id: params.id,
+				...(name === undefined ? {} : { name }),
+				...(peerAddresses === undefined ? {} : { peerAddresses }),
+				...expected(context),
+			}));
 			return shown(find(context, "node", params.id));
 		},
 	}),

@@ -1,5 +1,6 @@
 /** What `GET /metrics` shows of this node. Docs: docs/metrics.md lists every name. */
 import type { AuthService } from "../../auth/service.ts";
+import type { ClusterService } from "../../cluster/service.ts";
 import type { ConsoleService } from "../../console/service.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { taskStates } from "../../model/task.ts";
@@ -13,6 +14,7 @@ export type MetricsDeps = {
 	node: NodeService;
 	auth: AuthService;
 	console: ConsoleService;
+	cluster: ClusterService;
 	clock: Clock;
 	version: string;
 	/** Open event streams. */
@@ -39,6 +41,7 @@ export class ApiMetrics {
 		this.#clock = deps.clock;
 		this.#startedAtSeconds = deps.clock.nowMs() / 1000;
 		this.#addState(deps);
+		this.#addCluster(deps);
 		this.#addNode(deps);
 		this.#addConnections(deps);
 		this.#addProcess(deps);
@@ -90,6 +93,38 @@ export class ApiMetrics {
 					),
 				),
 		);
+	}
+
+	#addCluster({ cluster }: MetricsDeps): void {
+		this.#gauge("limiquantix_cluster_term", "Term of the consensus, as this node knows it.", () => [
+			{ value: cluster.status().term },
+		]);
+		this.#gauge("limiquantix_cluster_commit_index", "Log index that is known to be committed.", () => [
+			{ value: cluster.status().commitIndex },
+		]);
+		this.#gauge("limiquantix_cluster_leader", "1 on the node that leads.", () => {
+			const { leaderNodeId, nodeId } = cluster.status();
+			return [{ value: leaderNodeId === nodeId ? 1 : 0 }];
+		});
+		this.#gauge("limiquantix_cluster_members", "Members of the cluster.", () => [
+			{ value: cluster.status().members.length },
+		]);
+		this.#gauge("limiquantix_cluster_members_reachable", "Members that are reachable, this node among them.", () => [
+			{ value: cluster.status().members.filter(({ reachable }) => reachable).length },
+		]);
+		this.#counter("limiquantix_cluster_leader_changes_total", "How often this node saw another leader.", () => [
+			{ value: cluster.figures().leaderChanges },
+		]);
+		this.#gauge("limiquantix_peer_round_trip_seconds", "Round trip of this node's link to another.", () =>
+			cluster
+				.status()
+				.members.flatMap(({ nodeId, latencyMs }) =>
+					latencyMs === null ? [] : [{ labels: { node: nodeId }, value: latencyMs / 1000 }],
+				),
+		);
+		this.#counter("limiquantix_peer_messages_dropped_total", "Messages to other nodes that were dropped.", () => [
+			{ value: cluster.figures().messagesDropped },
+		]);
 	}
 
 	#addNode({ node }: MetricsDeps): void {

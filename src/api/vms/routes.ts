@@ -12,6 +12,7 @@ import { type Route, route } from "../route.ts";
 import { vmActionRoutes } from "./actions.ts";
 import { planDemo } from "./demo.ts";
 import { vmInspectRoutes } from "./inspect.ts";
+import { vmMoveRoutes } from "./move.ts";
 import { planVmCreate } from "./plan-create.ts";
 import { planVmUpdate } from "./plan-update.ts";
 import { showVm, vmFor } from "./redact.ts";
@@ -130,5 +131,6 @@ export const vmRoutes: Route[] = [
 			}),
 	}),
 	...vmActionRoutes,
+	...vmMoveRoutes,
 	...vmInspectRoutes,
 ];

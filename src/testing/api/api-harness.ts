@@ -19,6 +19,7 @@ import { GiB } from "../../lib/units.ts";
 import { type Role, roles, type User } from "../../model/access.ts";
 import { clusterIds, fixtureCluster, fixtureUser } from "../fixtures.ts";
 import { type MemoryStore, openMemoryStore } from "../memory-store.ts";
+import { FakeCluster } from "./fake-cluster.ts";
 import { type FakeConsole, fakeConsole } from "./fake-console.ts";
 import { FakeNode } from "./fake-node.ts";
 import { documentedProblem, routeAt } from "./openapi-check.ts";
@@ -47,6 +48,7 @@ export type ApiHarness = {
 	auth: AuthService;
 	node: FakeNode;
 	console: FakeConsole;
+	cluster: FakeCluster;
 	clock: Clock;
 	ids: IdSource;
 	accounts: Record<Role, Account>;
@@ -74,12 +76,14 @@ export async function createApiHarness(options: { clock?: Clock; logger?: Logger
 	}
 	const node = new FakeNode(clusterIds.node);
 	const console = fakeConsole();
+	const cluster = new FakeCluster(clusterIds.node);
 	const api = createApi({
 		store,
 		proposer,
 		auth,
 		node,
 		console,
+		cluster,
 		clock,
 		random: systemRandom,
 		ids,
@@ -99,6 +103,7 @@ export async function createApiHarness(options: { clock?: Clock; logger?: Logger
 		auth,
 		node,
 		console,
+		cluster,
 		clock,
 		ids,
 		accounts,

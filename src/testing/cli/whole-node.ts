@@ -25,6 +25,7 @@ import { startNode } from "../../node/node.ts";
 import { vmFolders } from "../../node/vm-folder.ts";
 import { FakePool, FakeStorageDriver } from "../../storage/fake.ts";
 import { qcow2Sample } from "../../storage/inspect/qcow2-sample.ts";
+import { FakeCluster } from "../api/fake-cluster.ts";
 import { routeAt } from "../api/openapi-check.ts";
 import { clusterIds, fixtureCluster } from "../fixtures.ts";
 import { openMemoryStore } from "../memory-store.ts";
@@ -102,7 +103,7 @@ export async function startWholeNode(): Promise<WholeNode> {
 	const api = counted(
 		createApi({
 			...{ store, proposer, auth, node: node.service, console: consoles, clock, random, ids, logger },
-			...{ version: "0.0.0-test", dataDir: folder },
+			...{ version: "0.0.0-test", dataDir: folder, cluster: new FakeCluster(clusterIds.node) },
 		}),
 		operations,
 	);

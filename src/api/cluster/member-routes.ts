@@ -1,0 +1,129 @@
+/** Members of the cluster: how they are, who leads, joining, leaving, being removed. */
+import { AppError, toAppError } from "../../lib/errors.ts";
+import { ClusterJoin, ClusterStatus, JoinPreview, LeaderTransfer, NodeRemove } from "../../model/cluster.ts";
+import { Id, Strict } from "../../model/schema.ts";
+import type { RequestContext } from "../context.ts";
+import { idParams } from "../parameters.ts";
+import { refTo } from "../refs.ts";
+import { nothing, ok } from "../reply.ts";
+import { find } from "../resources.ts";
+import { type Route, route } from "../route.ts";
+import { checkPeerAddresses } from "./peer-addresses.ts";
+
+const tag = "cluster" as const;
+
+export const memberRoutes: Route[] = [
+	route({
+		operationId: "clusterStatusGet",
+		method: "GET",
+		path: "/v1/cluster/status",
+		summary: "The members of the cluster and how they are",
+		description:
+			"As the node that answers sees it. Who is reachable and how far they are is known to the leader; other nodes answer with what they see themselves.",
+		tag,
+		responses: { 200: ClusterStatus },
+		handler: ({ context }) => ok(context.services.cluster.status()),
+	}),
+	route({
+		operationId: "clusterLeaderTransfer",
+		method: "POST",
+		path: "/v1/cluster/actions/transfer-leader",
+		summary: "Let another member lead",
+		description: "Answers when it does. Requests that come meanwhile wait; nothing is lost.",
+		tag,
+		body: LeaderTransfer,
+		bodyOptional: true,
+		responses: { 200: Strict({ leaderNodeId: Id }) },
+		async handler({ context, body }) {
+			const to = body?.nodeId ?? null;
+			const targets = to === null ? [] : [refTo("node", find(context, "node", to))];
+			const work = () => context.services.cluster.transferLeadership(to);
+			return ok({ leaderNodeId: await recorded(context, targets, work) });
+		},
+	}),
+	route({
+		operationId: "clusterJoin",
+		method: "POST",
+		path: "/v1/cluster/actions/join",
+		summary: "Make this node a member of another cluster",
+		description:
+			"Over the local socket of the node that joins. What clashes is listed, and then nothing is done. When the answer says `joining`, the node begins anew as a member; its API is away for a moment, and users, passwords and API tokens are those of the cluster from then on.",
+		tag,
+		body: ClusterJoin,
+		responses: { 200: JoinPreview },
+		longLived: true,
+		async handler({ context, body }) {
+			checkPeerAddresses(body.ownAddresses ?? [], "/ownAddresses");
+			return ok(await context.services.cluster.join(body));
+		},
+	}),
+	route({
+		operationId: "nodeLeave",
+		method: "POST",
+		path: "/v1/nodes/{id}/actions/leave",
+		summary: "Take this node out of the cluster",
+		description:
+			"Answered by that node itself. Refused while VMs, volumes or images are on it. It is a cluster of its own afterwards, with nothing in it, and its API is away for a moment.",
+		tag,
+		params: idParams,
+		responses: { 204: null },
+		longLived: true,
+		async handler({ context, params }) {
+			const { cluster } = context.services;
+			const { id, name, status } = find(context, "node", params.id);
+			if (id !== cluster.nodeId)
+				throw new AppError("unavailable", `Only ${name} itself can do this: ask it.`, { retryAfterMs: 5000 });
+			// Also when it was interrupted between the two, or was removed by others: it cannot ask them any more.
+			if (!cluster.status().removed && status.phase !== "left")
+				await context.mutate(() => ({ kind: "nodeRemove", id, leaving: true, confirmName: null }));
+			await cluster.leave();
+			return nothing();
+		},
+	}),
+	route({
+		operationId: "nodeRemove",
+		method: "POST",
+		path: "/v1/nodes/{id}/actions/remove",
+		summary: "Remove a node that is gone",
+		description:
+			"For one that does not come back. Its VMs are `unknown` afterwards. Should it come back, it is told so and changes nothing. A node that works leaves by itself: actions/leave.",
+		tag,
+		params: idParams,
+		body: NodeRemove,
+		responses: { 204: null },
+		async handler({ context, params, body }) {
+			const { cluster } = context.services;
+			const { id, name } = find(context, "node", params.id);
+			if (id === cluster.nodeId)
+				throw new AppError("wrong-state", "This is the node that was asked. It leaves by itself: actions/leave.");
+			if (body.confirmName !== name) {
+				const message = `Type the name of the node, ${name}, to confirm that it is off and stays off.`;
+				throw new AppError("invalid", message, { fields: [{ path: "/confirmName", message }] });
+			}
+			await context.mutate(() => ({ kind: "nodeRemove", id, leaving: false, confirmName: body.confirmName }));
+			return nothing();
+		},
+	}),
+];
+
+/** Who leads is no part of the state: the audit learns of it here. */
+async function recorded<T>(
+	context: RequestContext,
+	targets: ReturnType<typeof refTo>[],
+	work: () => Promise<T>,
+): Promise<T> {
+	const { operation, remoteAddress, services } = context;
+	const record = (errorCode: string | null) =>
+		services.auth.recordUse({
+			...{ identity: context.caller(), operation, remoteAddress, errorCode, targets },
+			outcome: errorCode === null ? "accepted" : "rejected",
+		});
+	try {
+		const result = await work();
+		await record(null);
+		return result;
+	} catch (error) {
+		await record(toAppError(error).code);
+		throw error;
+	}
+}
