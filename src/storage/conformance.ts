@@ -11,6 +11,7 @@ import { systemRandom } from "../lib/random.ts";
 import { MiB } from "../lib/units.ts";
 import type { PoolCapabilities } from "../model/storage.ts";
 import { imageConformance } from "./conformance-images.ts";
+import { transferConformance } from "./conformance-transfer.ts";
 import { volumeConformance } from "./conformance-volumes.ts";
 import type { StorageDriver } from "./driver.ts";
 
@@ -86,6 +87,7 @@ export function storageConformance(under: StorageUnderTest): void {
 		};
 		poolConformance(suite);
 		volumeConformance(suite);
+		transferConformance(suite);
 		imageConformance(suite);
 	});
 }

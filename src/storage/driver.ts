@@ -39,6 +39,9 @@ export type ImageInfo = {
 export type Progress = (ratio: number | null, message?: string) => void;
 export type LongOptions = { signal?: AbortSignal; progress?: Progress };
 
+/** A volume as one file that stands alone; `sizeBytes` is the length of the stream. */
+export type VolumeContent = { format: VolumeFormat; sizeBytes: number; stream: ReadableStream<Uint8Array> };
+
 export type CreateSource =
 	| { kind: "empty" }
 	| { kind: "image"; id: string; fullCopy: boolean }
@@ -86,6 +89,17 @@ export interface StorageDriver {
 		format: VolumeFormat,
 		options: LongOptions,
 	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
+	/**
+	 * The volume in its own format, for `receiveVolume` on another node. One that stands alone is not copied first: it takes
+	 * no space, and the stream fails with `in-use` when somebody wrote to it meanwhile. Others as exportVolume. The caller
+	 * reads to the end or cancels; until then the volume is neither changed nor deleted.
+	 */
+	readVolume(id: string, options: LongOptions): Promise<VolumeContent>;
+	/**
+	 * Makes the volume of what `readVolume` gave elsewhere: whole, or nothing. `already-exists` when there is one, whatever is
+	 * in it; `invalid` when it refers to other files. Fails with the error of the stream, and takes the stream in any case.
+	 */
+	receiveVolume(id: string, content: VolumeContent, options: LongOptions): Promise<VolumeInfo>;
 	/**
 	 * Of these volumes, those that no VM could start from, and why: the record or one of the files is missing or damaged.
 	 * Looks only; reads no content.

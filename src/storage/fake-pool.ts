@@ -24,3 +24,7 @@ export class FakePool {
 	readonly hostFiles = new Map<string, Uint8Array>();
 	totalBytes = 100 * GiB;
 }
+
+export const imageInfo = ({ id, format, fileSizeBytes, virtualSizeBytes }: FakeImage): ImageInfo => ({
+	...{ id, format, fileSizeBytes, virtualSizeBytes },
+});

@@ -16,10 +16,12 @@ import type {
 	UploadFile,
 	UploadOptions,
 	UploadStatus,
+	VolumeContent,
 	VolumeInfo,
 } from "./driver.ts";
 import { abortable, bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
-import { type FakeImage, FakePool, type FakeVolume } from "./fake-pool.ts";
+import { type FakeImage, FakePool, type FakeVolume, imageInfo } from "./fake-pool.ts";
+import { contentOf, receive } from "./fake-transfer.ts";
 import { type FakeUpload, uploadWriter } from "./fake-upload.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
 import { qcow2Sample } from "./inspect/qcow2-sample.ts";
@@ -179,6 +181,16 @@ export class FakeStorageDriver implements StorageDriver {
 		const content = this.#volume(id).content.copy();
 		const file = format === "raw" ? content : fileOf(qcow2Sample({ virtualSizeBytes: content.length }));
 		return { sizeBytes: file.length, stream: file.stream() };
+	}
+
+	async readVolume(id: string, options: LongOptions): Promise<VolumeContent> {
+		requireId(id, "volume");
+		await this.#enter("readVolume", options.signal);
+		return contentOf(this.#volume(id));
+	}
+
+	async receiveVolume(id: string, content: VolumeContent, options: LongOptions): Promise<VolumeInfo> {
+		return this.#info(id, await receive(this.pool, id, content, options, this.#enter("receiveVolume", options.signal)));
 	}
 
 	async adoptVolume(id: string, options: FileToAdopt): Promise<VolumeInfo> {
@@ -386,7 +398,3 @@ export class FakeStorageDriver implements StorageDriver {
 		if (failure >= 0) throw this.#failures.splice(failure, 1)[0]?.error;
 	}
 }
-
-const imageInfo = ({ id, format, fileSizeBytes, virtualSizeBytes }: FakeImage): ImageInfo => ({
-	...{ id, format, fileSizeBytes, virtualSizeBytes },
-});

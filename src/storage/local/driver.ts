@@ -11,7 +11,15 @@ import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
 import { isInside } from "../../model/host-paths.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
-import type { FileToAdopt, LongOptions, PoolPlace, PoolUsage, StorageDriver, UploadOptions } from "../driver.ts";
+import type {
+	FileToAdopt,
+	LongOptions,
+	PoolPlace,
+	PoolUsage,
+	StorageDriver,
+	UploadOptions,
+	VolumeContent,
+} from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { type InspectLimits, inspectLimits } from "../inspect/inspect-image.ts";
@@ -23,6 +31,7 @@ import { exportVolume } from "./export-volume.ts";
 import { LocalImages } from "./images.ts";
 import { PoolFolder } from "./pool-folder.ts";
 import { realPlace } from "./pool-place.ts";
+import { readVolume, receiveVolume } from "./transfer.ts";
 import { LocalUploads } from "./uploads.ts";
 import { LocalVolumes } from "./volumes.ts";
 
@@ -139,6 +148,9 @@ export class LocalDriver implements StorageDriver {
 	attachInfo = (id: string) => this.#volumes.attachInfo(id);
 	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) =>
 		exportVolume(this.#context, id, format, options);
+	readVolume = (id: string, options: LongOptions) => readVolume(this.#context, id, options);
+	receiveVolume = (id: string, content: VolumeContent, options: LongOptions) =>
+		receiveVolume(this.#context, id, content, options);
 	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
 	adoptVolume = (id: string, options: FileToAdopt) => adoptVolume(this.#context, id, options);
 	adoptableFiles = (files: readonly FileToAdopt[]) => adoptableFiles(this.#context, files);

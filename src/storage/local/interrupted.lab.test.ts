@@ -77,6 +77,14 @@ const operations: Operation[] = [
 		act: (driver, { volume }) => driver.resizeVolume(volume, 2 * MiB),
 	},
 	{
+		name: "receive a volume",
+		prepare: (driver, { volume }) => makeVolume(driver, volume),
+		act: async (driver, { volume, fresh }) => {
+			if ((await driver.getVolume(fresh)) !== null) return;
+			await driver.receiveVolume(fresh, await driver.readVolume(volume, {}), {});
+		},
+	},
+	{
 		name: "take over a file",
 		prepare: nothing,
 		act: (driver, { fresh, hostPath }) => driver.adoptVolume(fresh, { path: hostPath, format: "raw" }),
