@@ -6,11 +6,21 @@
 /** Figure names end in their unit (`Ms`, `Bytes`, `PerSecond`) or in `Ratio`. */
 export type Figures = Record<string, number | string>;
 
+/** From the command line; each benchmark has its own defaults. */
+export type BenchOptions = {
+	/** How often something that is counted is repeated. */
+	runs?: number;
+	hours?: number;
+	writes?: number;
+};
+
 export type Bench = {
 	name: string;
 	/** One line: what is measured, against what. */
 	what: string;
-	run(): Promise<Figures>;
+	/** Takes an hour or so: only when it is asked for by name. */
+	long?: true;
+	run(options: BenchOptions): Promise<Figures>;
 };
 
 /** Value at the given share (0.5 is the median) of an unsorted list. */

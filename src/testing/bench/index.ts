@@ -2,6 +2,10 @@
 import { apiList } from "./api-list.ts";
 import { apiWrites } from "./api-writes.ts";
 import type { Bench } from "./bench.ts";
+import { clusterFailover } from "./cluster/cluster-failover.ts";
+import { clusterGrowth } from "./cluster/cluster-growth.ts";
+import { clusterLoad } from "./cluster/cluster-load.ts";
+import { clusterSoak } from "./cluster/cluster-soak.ts";
 import { daemonProcess } from "./daemon.ts";
 import { eventLatency } from "./event-latency.ts";
 import { libvirtCall, libvirtStats } from "./libvirt-calls.ts";
@@ -17,4 +21,8 @@ export const benches: readonly Bench[] = [
 	eventLatency,
 	vncProxy,
 	daemonProcess,
+	clusterLoad,
+	clusterFailover,
+	clusterGrowth,
+	clusterSoak,
 ];

@@ -1,0 +1,55 @@
+/** Ours and etcd's beside each other: one network, one load client, the same disk. */
+import type { Figures } from "../bench.ts";
+import { type Cluster, followerOf, settled } from "./cluster.ts";
+import { etcdProgram, startEtcdCluster } from "./etcd-cluster.ts";
+import { type LoadClient, startLoadClient } from "./load.ts";
+import { type Network, startNetwork } from "./network.ts";
+import { startOurCluster } from "./our-cluster.ts";
+
+export type Arena = { network: Network; load: LoadClient; clusters: Cluster[]; figures: Figures };
+
+export type Contender = "ours" | "etcd" | "etcdAtOurElection";
+
+/** Our election settings, as etcd's (src/raft/types.ts: ten ticks of 50 ms; a heartbeat every second one). */
+const ourElection = { heartbeatMs: 100, electionMs: 500 };
+
+export type ArenaOptions = {
+	members: number;
+	contenders: readonly Contender[];
+	/** VMs of ours, and keys of etcd's, that are there before. */
+	objects?: number;
+};
+
+/** Nothing stays behind, however `action` ends. Without etcd-server on this machine ours is measured alone. */
+export async function withArena<T>(options: ArenaOptions, action: (arena: Arena) => Promise<T>): Promise<T> {
+	const network = await startNetwork();
+	const load = startLoadClient(network.hubPrefix);
+	const clusters: Cluster[] = [];
+	try {
+		const common = { network, load, members: options.members };
+		const wanted = options.contenders.filter((name) => name === "ours" || etcdProgram() !== null);
+		for (const name of wanted) {
+			if (name === "ours") clusters.push(await startOurCluster({ ...common, name, vmCount: options.objects ?? 64 }));
+			else
+				clusters.push(
+					await startEtcdCluster({
+						...{ ...common, name, keys: options.objects ?? 0 },
+						...(name === "etcd" ? {} : ourElection),
+					}),
+				);
+		}
+		const etcd = clusters.find(({ name }) => name !== "ours");
+		const figures: Figures = { clusterMembers: options.members, ...(etcd ? { etcdVersion: etcd.version } : {}) };
+		return await action({ network, load, clusters, figures });
+	} finally {
+		for (const cluster of clusters) await cluster.stop();
+		await load.stop();
+		await network.stop();
+	}
+}
+
+/** What `clients` of one follower send; with one member alone, of that one. */
+export async function atFollower(cluster: Cluster, load: LoadClient, kind: "write" | "read", clients: number) {
+	const member = followerOf(cluster, await settled(cluster, load));
+	return Array.from({ length: clients }, (_, client) => cluster[kind](client, member));
+}
