@@ -110,6 +110,7 @@ export async function startDaemon(config: Config, logger: Logger): Promise<Daemo
 		config.dataDir,
 		{
 			nodeId: ids.newId(),
+			clusterId: ids.newId(),
 			nodeName: config.nodeName ?? hostname(),
 			version,
 			poolPath: config.defaultPoolPath ?? join(config.dataDir, "pools", "local"),

@@ -23,12 +23,17 @@ const nouns: Record<TableName, string> = {
 	user: "user",
 	session: "session",
 	token: "token",
+	joinToken: "join token",
 	audit: "audit record",
 };
 
 /** The object, or `not-found`. */
-export function find<T extends TableName>(context: RequestContext, table: T, id: string): Tables[T] {
-	const object = context.services.store.get(table, id);
+export function find<T extends TableName>(
+	{ services }: Pick<RequestContext, "services">,
+	table: T,
+	id: string,
+): Tables[T] {
+	const object = services.store.get(table, id);
 	if (object === null) throw new AppError("not-found", `There is no ${nouns[table]} with the id ${id}.`);
 	return object;
 }
@@ -185,11 +190,11 @@ export function newMetadata(context: RequestContext) {
 export const expected = (context: RequestContext): { expectedGeneration?: number } =>
 	context.expectedGeneration === undefined ? {} : { expectedGeneration: context.expectedGeneration };
 
-/** This node's service when the object lives here; other nodes are reached through the peer link, which is not there yet. */
+/** This node's service, for an object of this node: the route's `at` has seen to that. It may have moved a moment ago. */
 export function nodeServiceFor(context: RequestContext, nodeId: string | null) {
 	const { node } = context.services;
 	if (nodeId !== null && nodeId !== node.nodeId)
-		throw new AppError("unavailable", "The node that has it cannot be reached from here.", { retryAfterMs: 5000 });
+		throw new AppError("unavailable", "It is on another node now. Try again.", { retryAfterMs: 1000 });
 	return node;
 }
 

@@ -32,10 +32,11 @@ afterEach(async () => {
 });
 
 const nodeId = ids.newId();
+const clusterId = ids.newId();
 const setUp = (nodeName = "host-1.example.com") =>
 	setUpCluster(
 		folder,
-		{ nodeId, nodeName, version: "1", poolPath: "/var/lib/limiquantix/pools/local", hostSubnets: [] },
+		{ nodeId, clusterId, nodeName, version: "1", poolPath: "/var/lib/limiquantix/pools/local", hostSubnets: [] },
 		{ clock: systemClock, random: systemRandom, ids, passwords, store, proposeSystem: store.proposer.proposeSystem },
 	);
 const path = () => join(folder, initialPasswordFile);

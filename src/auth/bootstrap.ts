@@ -32,8 +32,9 @@ import type { PasswordHasher } from "./passwords.ts";
 export const initialPasswordFile = "initial-admin-password";
 
 export type FirstStart = {
-	/** Id of this node; the caller keeps it. */
+	/** Ids of this node and of its cluster; the caller keeps them. */
 	nodeId: string;
+	clusterId: string;
 	/** What the host calls itself, or what the administrator chose. */
 	nodeName: string;
 	version: string;
@@ -58,6 +59,8 @@ export async function planClusterInit(
 		...metadata(),
 		id: first.nodeId,
 		name: asName(first.nodeName, "node-1"),
+		peerAddresses: [],
+		witness: false,
 		status: {
 			phase: "joining",
 			reason: null,
@@ -102,7 +105,7 @@ export async function planClusterInit(
 	};
 	const command: ClusterInit = {
 		kind: "clusterInit",
-		cluster: { ...metadata(), name: "cluster" },
+		cluster: { ...metadata(), id: first.clusterId, name: "cluster" },
 		node,
 		pools: [pool],
 		networks: [network],

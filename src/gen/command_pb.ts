@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file command.proto.
  */
 export const file_command: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb21tYW5kLnByb3RvEhZsaW1pcXVhbnRpeC5jb21tYW5kLnYxIuQXCgdDb21tYW5kEgoKAmlkGAEgASgJEg8KB3RpbWVfbXMYAiABKAMSNAoJcmVxdWVzdGVyGAMgASgLMiEubGltaXF1YW50aXguY29tbWFuZC52MS5SZXF1ZXN0ZXISGwoOcmVtb3RlX2FkZHJlc3MYBCABKAlIAYgBARIRCglvcGVyYXRpb24YBSABKAkSHAoPaWRlbXBvdGVuY3lfa2V5GAYgASgJSAKIAQESNgoKY3JlZGVudGlhbBgHIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuQ3JlZGVudGlhbBIdChBpZGVtcG90ZW5jeV9oYXNoGAggASgJSAOIAQESOwoMY2x1c3Rlcl9pbml0GBQgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5DbHVzdGVySW5pdEgAEj8KDmNsdXN0ZXJfdXBkYXRlGBUgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5DbHVzdGVyVXBkYXRlSAASOQoLbm9kZV91cGRhdGUYFiABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5vZGVVcGRhdGVIABI5Cgtub2RlX3N0YXR1cxgXIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTm9kZVN0YXR1c0gAEjkKC3VzZXJfY3JlYXRlGB4gASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Vc2VyQ3JlYXRlSAASOQoLdXNlcl91cGRhdGUYHyABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlVzZXJVcGRhdGVIABJEChF1c2VyX3Bhc3N3b3JkX3NldBggIAEoCzInLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVXNlclBhc3N3b3JkU2V0SAASOQoLdXNlcl9kZWxldGUYISABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlVzZXJEZWxldGVIABI/Cg5zZXNzaW9uX2NyZWF0ZRgiIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuU2Vzc2lvbkNyZWF0ZUgAEj8KDnNlc3Npb25fZGVsZXRlGCMgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5TZXNzaW9uRGVsZXRlSAASOwoMdG9rZW5fY3JlYXRlGCQgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5Ub2tlbkNyZWF0ZUgAEjsKDHRva2VuX2RlbGV0ZRglIAEoCzIjLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVG9rZW5EZWxldGVIABI7CgxhdWRpdF9hcHBlbmQYJiABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkF1ZGl0QXBwZW5kSAASNQoJdm1fY3JlYXRlGDIgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5WbUNyZWF0ZUgAEjUKCXZtX3VwZGF0ZRgzIAEoCzIgLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1VcGRhdGVIABI1Cgl2bV9hY3Rpb24YNCABKAsyIC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZtQWN0aW9uSAASNQoJdm1fZGVsZXRlGDUgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5WbURlbGV0ZUgAEjUKCXZtX3N0YXR1cxg2IAEoCzIgLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1TdGF0dXNIABIxCgd2bV9nb25lGDcgASgLMh4ubGltaXF1YW50aXguY29tbWFuZC52MS5WbUdvbmVIABIzCgh2bV9hZG9wdBg4IAEoCzIfLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1BZG9wdEgAEjcKCnZtX3VuYWRvcHQYOSABKAsyIS5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZtVW5hZG9wdEgAEjkKC3Bvb2xfY3JlYXRlGFAgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Qb29sQ3JlYXRlSAASOQoLcG9vbF91cGRhdGUYUSABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlBvb2xVcGRhdGVIABI5Cgtwb29sX2RlbGV0ZRhSIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuUG9vbERlbGV0ZUgAEkIKEHBvb2xfbm9kZV9zdGF0dXMYUyABKAsyJi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlBvb2xOb2RlU3RhdHVzSAASNQoJcG9vbF9nb25lGFQgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5Qb29sR29uZUgAEj0KDXZvbHVtZV9jcmVhdGUYVSABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZUNyZWF0ZUgAEj0KDXZvbHVtZV91cGRhdGUYViABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVVwZGF0ZUgAEj0KDXZvbHVtZV9yZXNpemUYVyABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVJlc2l6ZUgAEj0KDXZvbHVtZV9kZWxldGUYWCABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZURlbGV0ZUgAEj0KDXZvbHVtZV9zdGF0dXMYWSABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVN0YXR1c0gAEjkKC3ZvbHVtZV9nb25lGFogASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Wb2x1bWVHb25lSAASOwoMaW1hZ2VfY3JlYXRlGG4gASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5JbWFnZUNyZWF0ZUgAEjsKDGltYWdlX3VwZGF0ZRhvIAEoCzIjLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuSW1hZ2VVcGRhdGVIABI7CgxpbWFnZV9kZWxldGUYcCABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkltYWdlRGVsZXRlSAASOwoMaW1hZ2Vfc3RhdHVzGHEgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5JbWFnZVN0YXR1c0gAEjcKCmltYWdlX2dvbmUYciABKAsyIS5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkltYWdlR29uZUgAEkAKDm5ldHdvcmtfY3JlYXRlGIIBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya0NyZWF0ZUgAEkAKDm5ldHdvcmtfdXBkYXRlGIMBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya1VwZGF0ZUgAEkAKDm5ldHdvcmtfZGVsZXRlGIQBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya0RlbGV0ZUgAEkkKE25ldHdvcmtfbm9kZV9zdGF0dXMYhQEgASgLMikubGltaXF1YW50aXguY29tbWFuZC52MS5OZXR3b3JrTm9kZVN0YXR1c0gAEjwKDG5ldHdvcmtfZ29uZRiGASABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5ldHdvcmtHb25lSAASOgoLdGFza191cGRhdGUYlgEgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5UYXNrVXBkYXRlSAASOgoLdGFza19jYW5jZWwYlwEgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5UYXNrQ2FuY2VsSAASLwoFcHJ1bmUYmAEgASgLMh0ubGltaXF1YW50aXguY29tbWFuZC52MS5QcnVuZUgAQgYKBGJvZHlCEQoPX3JlbW90ZV9hZGRyZXNzQhIKEF9pZGVtcG90ZW5jeV9rZXlCEwoRX2lkZW1wb3RlbmN5X2hhc2giPwoJUmVxdWVzdGVyEgwKBGtpbmQYASABKAkSDwoCaWQYAiABKAlIAIgBARIMCgRuYW1lGAMgASgJQgUKA19pZCImCgpDcmVkZW50aWFsEgwKBGtpbmQYASABKAkSCgoCaWQYAiABKAkiLgoOTnVsbGFibGVVaW50NjQSEgoFdmFsdWUYASABKARIAIgBAUIICgZfdmFsdWUiLgoOTnVsbGFibGVEb3VibGUSEgoFdmFsdWUYASABKAFIAIgBAUIICgZfdmFsdWUiLgoOTnVsbGFibGVTdHJpbmcSEgoFdmFsdWUYASABKAlIAIgBAUIICgZfdmFsdWUiHAoKU3RyaW5nTGlzdBIOCgZ2YWx1ZXMYASADKAkikgEKC0NsdXN0ZXJJbml0EhQKDGNsdXN0ZXJfanNvbhgBIAEoCRIRCglub2RlX2pzb24YAiABKAkSEgoKcG9vbHNfanNvbhgDIAMoCRIVCg1uZXR3b3Jrc19qc29uGAQgAygJEhIKCmFkbWluX2pzb24YBSABKAkSGwoTYWRtaW5fcGFzc3dvcmRfaGFzaBgGIAEoCSJjCg1DbHVzdGVyVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIMCgRuYW1lGAMgASgJQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uImAKCk5vZGVVcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEgwKBG5hbWUYAyABKAlCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb24iLQoKTm9kZVN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdGF0dXNfanNvbhgCIAEoCSI2CgpVc2VyQ3JlYXRlEhEKCXVzZXJfanNvbhgBIAEoCRIVCg1wYXNzd29yZF9oYXNoGAIgASgJIrwBCgpVc2VyVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIZCgxkaXNwbGF5X25hbWUYAyABKAlIAYgBARIRCgRyb2xlGAQgASgJSAKIAQESFAoHZW5hYmxlZBgFIAEoCEgDiAEBQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uQg8KDV9kaXNwbGF5X25hbWVCBwoFX3JvbGVCCgoIX2VuYWJsZWQi2gEKD1VzZXJQYXNzd29yZFNldBIKCgJpZBgBIAEoCRIVCg1wYXNzd29yZF9oYXNoGAIgASgJEhwKFG11c3RfY2hhbmdlX3Bhc3N3b3JkGAMgASgIEhwKD2tlZXBfc2Vzc2lvbl9pZBgEIAEoCUgAiAEBEhcKCmVuZF90b2tlbnMYBSABKAhIAYgBARIaCg12ZXJpZmllZF9oYXNoGAYgASgJSAKIAQFCEgoQX2tlZXBfc2Vzc2lvbl9pZEINCgtfZW5kX3Rva2Vuc0IQCg5fdmVyaWZpZWRfaGFzaCIYCgpVc2VyRGVsZXRlEgoKAmlkGAEgASgJImgKDVNlc3Npb25DcmVhdGUSFAoMc2Vzc2lvbl9qc29uGAEgASgJEhMKC3NlY3JldF9oYXNoGAIgASgJEhoKDXZlcmlmaWVkX2hhc2gYAyABKAlIAIgBAUIQCg5fdmVyaWZpZWRfaGFzaCIbCg1TZXNzaW9uRGVsZXRlEgoKAmlkGAEgASgJIjYKC1Rva2VuQ3JlYXRlEhIKCnRva2VuX2pzb24YASABKAkSEwoLc2VjcmV0X2hhc2gYAiABKAkiGQoLVG9rZW5EZWxldGUSCgoCaWQYASABKAkiIgoLQXVkaXRBcHBlbmQSEwoLcmVjb3JkX2pzb24YASABKAkiRAoIVm1DcmVhdGUSDwoHdm1fanNvbhgBIAEoCRIUCgx2b2x1bWVzX2pzb24YAiADKAkSEQoJdGFza19qc29uGAMgASgJIoECCghWbVVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAKIAQESMAoEdGFncxgFIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuU3RyaW5nTGlzdBIWCglzcGVjX2pzb24YBiABKAlIA4gBARIRCgl0YXNrX2pzb24YByABKAlCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb25CBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uQgwKCl9zcGVjX2pzb24iVwoIVm1BY3Rpb24SCgoCaWQYASABKAkSGgoNZGVzaXJlZF9wb3dlchgCIAEoCUgAiAEBEhEKCXRhc2tfanNvbhgDIAEoCUIQCg5fZGVzaXJlZF9wb3dlciJBCghWbURlbGV0ZRIKCgJpZBgBIAEoCRIWCg5kZWxldGVfdm9sdW1lcxgCIAEoCBIRCgl0YXNrX2pzb24YAyABKAkiagoIVm1TdGF0dXMSCgoCaWQYASABKAkSDwoHbm9kZV9pZBgCIAEoCRITCgtzdGF0dXNfanNvbhgDIAEoCRIaCg1kZXNpcmVkX3Bvd2VyGAQgASgJSACIAQFCEAoOX2Rlc2lyZWRfcG93ZXIiJQoGVm1Hb25lEgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkiQwoHVm1BZG9wdBIPCgd2bV9qc29uGAEgASgJEhQKDHZvbHVtZXNfanNvbhgCIAMoCRIRCgl0YXNrX2pzb24YAyABKAkiPAoJVm1VbmFkb3B0EgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSEgoKZXJyb3JfanNvbhgDIAEoCSIyCgpQb29sQ3JlYXRlEhEKCXBvb2xfanNvbhgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkimAEKClBvb2xVcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEhEKBG5hbWUYAyABKAlIAYgBARIYCgtkZXNjcmlwdGlvbhgEIAEoCUgCiAEBQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uQgcKBV9uYW1lQg4KDF9kZXNjcmlwdGlvbiIrCgpQb29sRGVsZXRlEgoKAmlkGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSIxCg5Qb29sTm9kZVN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdGF0dXNfanNvbhgCIAEoCSIWCghQb29sR29uZRIKCgJpZBgBIAEoCSI2CgxWb2x1bWVDcmVhdGUSEwoLdm9sdW1lX2pzb24YASABKAkSEQoJdGFza19qc29uGAIgASgJImIKDFZvbHVtZVVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESDAoEbmFtZRgDIAEoCUIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbiJBCgxWb2x1bWVSZXNpemUSCgoCaWQYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoBBIRCgl0YXNrX2pzb24YAyABKAkiLQoMVm9sdW1lRGVsZXRlEgoKAmlkGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSK6AQoMVm9sdW1lU3RhdHVzEgoKAmlkGAEgASgJEg0KBXBoYXNlGAIgASgJEhcKCnNpemVfYnl0ZXMYAyABKARIAIgBARI/Cg9hbGxvY2F0ZWRfYnl0ZXMYBCABKAsyJi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk51bGxhYmxlVWludDY0EhcKCmVycm9yX2pzb24YBSABKAlIAYgBAUINCgtfc2l6ZV9ieXRlc0INCgtfZXJyb3JfanNvbiIYCgpWb2x1bWVHb25lEgoKAmlkGAEgASgJIjQKC0ltYWdlQ3JlYXRlEhIKCmltYWdlX2pzb24YASABKAkSEQoJdGFza19qc29uGAIgASgJIssBCgtJbWFnZVVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAKIAQESMAoEdGFncxgFIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuU3RyaW5nTGlzdEIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbkIHCgVfbmFtZUIOCgxfZGVzY3JpcHRpb24iLAoLSW1hZ2VEZWxldGUSCgoCaWQYASABKAkSEQoJdGFza19qc29uGAIgASgJIooCCgtJbWFnZVN0YXR1cxIKCgJpZBgBIAEoCRINCgVwaGFzZRgCIAEoCRIbCg5yZWNlaXZlZF9ieXRlcxgDIAEoBEgAiAEBEhwKD2ZpbGVfc2l6ZV9ieXRlcxgEIAEoBEgBiAEBEh8KEnZpcnR1YWxfc2l6ZV9ieXRlcxgFIAEoBEgCiAEBEhMKBnNoYTI1NhgGIAEoCUgDiAEBEhcKCmVycm9yX2pzb24YByABKAlIBIgBAUIRCg9fcmVjZWl2ZWRfYnl0ZXNCEgoQX2ZpbGVfc2l6ZV9ieXRlc0IVChNfdmlydHVhbF9zaXplX2J5dGVzQgkKB19zaGEyNTZCDQoLX2Vycm9yX2pzb24iFwoJSW1hZ2VHb25lEgoKAmlkGAEgASgJIjgKDU5ldHdvcmtDcmVhdGUSFAoMbmV0d29ya19qc29uGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSKbAQoNTmV0d29ya1VwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAKIAQFCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb25CBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uIi4KDU5ldHdvcmtEZWxldGUSCgoCaWQYASABKAkSEQoJdGFza19qc29uGAIgASgJIjQKEU5ldHdvcmtOb2RlU3RhdHVzEgoKAmlkGAEgASgJEhMKC3N0YXR1c19qc29uGAIgASgJIhkKC05ldHdvcmtHb25lEgoKAmlkGAEgASgJIuoBCgpUYXNrVXBkYXRlEgoKAmlkGAEgASgJEg0KBXN0YXRlGAIgASgJEjgKCHByb2dyZXNzGAMgASgLMiYubGltaXF1YW50aXguY29tbWFuZC52MS5OdWxsYWJsZURvdWJsZRI3CgdtZXNzYWdlGAQgASgLMiYubGltaXF1YW50aXguY29tbWFuZC52MS5OdWxsYWJsZVN0cmluZxIXCgpjYW5jZWxhYmxlGAUgASgISACIAQESFwoKZXJyb3JfanNvbhgGIAEoCUgBiAEBQg0KC19jYW5jZWxhYmxlQg0KC19lcnJvcl9qc29uIhgKClRhc2tDYW5jZWwSCgoCaWQYASABKAkifgoFUHJ1bmUSFAoMdGFza3NfYmVmb3JlGAEgASgJEh8KF3Nlc3Npb25zX2V4cGlyZWRfYmVmb3JlGAIgASgJEhQKDGF1ZGl0X2JlZm9yZRgDIAEoCRIYCgtkb3VidHNfanNvbhgEIAEoCUgAiAEBQg4KDF9kb3VidHNfanNvbmIGcHJvdG8z");
+  fileDesc("Cg1jb21tYW5kLnByb3RvEhZsaW1pcXVhbnRpeC5jb21tYW5kLnYxIvUcCgdDb21tYW5kEgoKAmlkGAEgASgJEg8KB3RpbWVfbXMYAiABKAMSNAoJcmVxdWVzdGVyGAMgASgLMiEubGltaXF1YW50aXguY29tbWFuZC52MS5SZXF1ZXN0ZXISGwoOcmVtb3RlX2FkZHJlc3MYBCABKAlIAYgBARIRCglvcGVyYXRpb24YBSABKAkSHAoPaWRlbXBvdGVuY3lfa2V5GAYgASgJSAKIAQESNgoKY3JlZGVudGlhbBgHIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuQ3JlZGVudGlhbBIdChBpZGVtcG90ZW5jeV9oYXNoGAggASgJSAOIAQESOwoMY2x1c3Rlcl9pbml0GBQgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5DbHVzdGVySW5pdEgAEj8KDmNsdXN0ZXJfdXBkYXRlGBUgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5DbHVzdGVyVXBkYXRlSAASOQoLbm9kZV91cGRhdGUYFiABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5vZGVVcGRhdGVIABI5Cgtub2RlX3N0YXR1cxgXIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTm9kZVN0YXR1c0gAEjcKCm5vZGVfYWRtaXQYGCABKAsyIS5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5vZGVBZG1pdEgAEj8KDm5vZGVfYWRkcmVzc2VzGBkgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5Ob2RlQWRkcmVzc2VzSAASNQoJbm9kZV9sb3N0GBogASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5Ob2RlTG9zdEgAEjkKC25vZGVfaW1wb3J0GBsgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Ob2RlSW1wb3J0SAASOQoLbm9kZV9yZW1vdmUYHCABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5vZGVSZW1vdmVIABI1Cglub2RlX2dvbmUYHSABKAsyIC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5vZGVHb25lSAASOQoLdXNlcl9jcmVhdGUYHiABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlVzZXJDcmVhdGVIABI5Cgt1c2VyX3VwZGF0ZRgfIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVXNlclVwZGF0ZUgAEkQKEXVzZXJfcGFzc3dvcmRfc2V0GCAgASgLMicubGltaXF1YW50aXguY29tbWFuZC52MS5Vc2VyUGFzc3dvcmRTZXRIABI5Cgt1c2VyX2RlbGV0ZRghIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVXNlckRlbGV0ZUgAEj8KDnNlc3Npb25fY3JlYXRlGCIgASgLMiUubGltaXF1YW50aXguY29tbWFuZC52MS5TZXNzaW9uQ3JlYXRlSAASPwoOc2Vzc2lvbl9kZWxldGUYIyABKAsyJS5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlNlc3Npb25EZWxldGVIABI7Cgx0b2tlbl9jcmVhdGUYJCABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlRva2VuQ3JlYXRlSAASOwoMdG9rZW5fZGVsZXRlGCUgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5Ub2tlbkRlbGV0ZUgAEjsKDGF1ZGl0X2FwcGVuZBgmIAEoCzIjLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuQXVkaXRBcHBlbmRIABI9Cg1hdXRob3JpdHlfc2V0GCcgASgLMiQubGltaXF1YW50aXguY29tbWFuZC52MS5BdXRob3JpdHlTZXRIABJEChFqb2luX3Rva2VuX2NyZWF0ZRgoIAEoCzInLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuSm9pblRva2VuQ3JlYXRlSAASRAoRam9pbl90b2tlbl9kZWxldGUYKSABKAsyJy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkpvaW5Ub2tlbkRlbGV0ZUgAEjUKCXZtX2NyZWF0ZRgyIAEoCzIgLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1DcmVhdGVIABI1Cgl2bV91cGRhdGUYMyABKAsyIC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZtVXBkYXRlSAASNQoJdm1fYWN0aW9uGDQgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5WbUFjdGlvbkgAEjUKCXZtX2RlbGV0ZRg1IAEoCzIgLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1EZWxldGVIABI1Cgl2bV9zdGF0dXMYNiABKAsyIC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZtU3RhdHVzSAASMQoHdm1fZ29uZRg3IAEoCzIeLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1Hb25lSAASMwoIdm1fYWRvcHQYOCABKAsyHy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZtQWRvcHRIABI3Cgp2bV91bmFkb3B0GDkgASgLMiEubGltaXF1YW50aXguY29tbWFuZC52MS5WbVVuYWRvcHRIABIxCgd2bV9tb3ZlGDogASgLMh4ubGltaXF1YW50aXguY29tbWFuZC52MS5WbU1vdmVIABIzCgh2bV9tb3ZlZBg7IAEoCzIfLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuVm1Nb3ZlZEgAEjkKC3Bvb2xfY3JlYXRlGFAgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Qb29sQ3JlYXRlSAASOQoLcG9vbF91cGRhdGUYUSABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlBvb2xVcGRhdGVIABI5Cgtwb29sX2RlbGV0ZRhSIAEoCzIiLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuUG9vbERlbGV0ZUgAEkIKEHBvb2xfbm9kZV9zdGF0dXMYUyABKAsyJi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlBvb2xOb2RlU3RhdHVzSAASNQoJcG9vbF9nb25lGFQgASgLMiAubGltaXF1YW50aXguY29tbWFuZC52MS5Qb29sR29uZUgAEj0KDXZvbHVtZV9jcmVhdGUYVSABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZUNyZWF0ZUgAEj0KDXZvbHVtZV91cGRhdGUYViABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVVwZGF0ZUgAEj0KDXZvbHVtZV9yZXNpemUYVyABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVJlc2l6ZUgAEj0KDXZvbHVtZV9kZWxldGUYWCABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZURlbGV0ZUgAEj0KDXZvbHVtZV9zdGF0dXMYWSABKAsyJC5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlZvbHVtZVN0YXR1c0gAEjkKC3ZvbHVtZV9nb25lGFogASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5Wb2x1bWVHb25lSAASOwoMaW1hZ2VfY3JlYXRlGG4gASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5JbWFnZUNyZWF0ZUgAEjsKDGltYWdlX3VwZGF0ZRhvIAEoCzIjLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuSW1hZ2VVcGRhdGVIABI7CgxpbWFnZV9kZWxldGUYcCABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkltYWdlRGVsZXRlSAASOwoMaW1hZ2Vfc3RhdHVzGHEgASgLMiMubGltaXF1YW50aXguY29tbWFuZC52MS5JbWFnZVN0YXR1c0gAEjcKCmltYWdlX2dvbmUYciABKAsyIS5saW1pcXVhbnRpeC5jb21tYW5kLnYxLkltYWdlR29uZUgAEkAKDm5ldHdvcmtfY3JlYXRlGIIBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya0NyZWF0ZUgAEkAKDm5ldHdvcmtfdXBkYXRlGIMBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya1VwZGF0ZUgAEkAKDm5ldHdvcmtfZGVsZXRlGIQBIAEoCzIlLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTmV0d29ya0RlbGV0ZUgAEkkKE25ldHdvcmtfbm9kZV9zdGF0dXMYhQEgASgLMikubGltaXF1YW50aXguY29tbWFuZC52MS5OZXR3b3JrTm9kZVN0YXR1c0gAEjwKDG5ldHdvcmtfZ29uZRiGASABKAsyIy5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk5ldHdvcmtHb25lSAASOgoLdGFza191cGRhdGUYlgEgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5UYXNrVXBkYXRlSAASOgoLdGFza19jYW5jZWwYlwEgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5UYXNrQ2FuY2VsSAASLwoFcHJ1bmUYmAEgASgLMh0ubGltaXF1YW50aXguY29tbWFuZC52MS5QcnVuZUgAQgYKBGJvZHlCEQoPX3JlbW90ZV9hZGRyZXNzQhIKEF9pZGVtcG90ZW5jeV9rZXlCEwoRX2lkZW1wb3RlbmN5X2hhc2giPwoJUmVxdWVzdGVyEgwKBGtpbmQYASABKAkSDwoCaWQYAiABKAlIAIgBARIMCgRuYW1lGAMgASgJQgUKA19pZCImCgpDcmVkZW50aWFsEgwKBGtpbmQYASABKAkSCgoCaWQYAiABKAkiLgoOTnVsbGFibGVVaW50NjQSEgoFdmFsdWUYASABKARIAIgBAUIICgZfdmFsdWUiLgoOTnVsbGFibGVEb3VibGUSEgoFdmFsdWUYASABKAFIAIgBAUIICgZfdmFsdWUiLgoOTnVsbGFibGVTdHJpbmcSEgoFdmFsdWUYASABKAlIAIgBAUIICgZfdmFsdWUiHAoKU3RyaW5nTGlzdBIOCgZ2YWx1ZXMYASADKAkikgEKC0NsdXN0ZXJJbml0EhQKDGNsdXN0ZXJfanNvbhgBIAEoCRIRCglub2RlX2pzb24YAiABKAkSEgoKcG9vbHNfanNvbhgDIAMoCRIVCg1uZXR3b3Jrc19qc29uGAQgAygJEhIKCmFkbWluX2pzb24YBSABKAkSGwoTYWRtaW5fcGFzc3dvcmRfaGFzaBgGIAEoCSJjCg1DbHVzdGVyVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIMCgRuYW1lGAMgASgJQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uIqoBCgpOb2RlVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIRCgRuYW1lGAMgASgJSAGIAQESOgoOcGVlcl9hZGRyZXNzZXMYBCABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlN0cmluZ0xpc3RCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb25CBwoFX25hbWUiLQoKTm9kZVN0YXR1cxIKCgJpZBgBIAEoCRITCgtzdGF0dXNfanNvbhgCIAEoCSJeCglOb2RlQWRtaXQSEAoIdG9rZW5faWQYASABKAkSEwoLc2VjcmV0X2hhc2gYAiABKAkSFwoPa2V5X2ZpbmdlcnByaW50GAMgASgJEhEKCW5vZGVfanNvbhgEIAEoCSIzCg1Ob2RlQWRkcmVzc2VzEgoKAmlkGAEgASgJEhYKDnBlZXJfYWRkcmVzc2VzGAIgAygJIiYKCE5vZGVMb3N0EgoKAmlkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSLLAQoKTm9kZUltcG9ydBIPCgdub2RlX2lkGAEgASgJEhYKDmZvcm1lcl9ub2RlX2lkGAIgASgJEhIKCnBvb2xzX2pzb24YAyADKAkSFQoNbmV0d29ya3NfanNvbhgEIAMoCRITCgtpbWFnZXNfanNvbhgFIAMoCRIUCgx2b2x1bWVzX2pzb24YBiADKAkSEAoIdm1zX2pzb24YByADKAkSGgoNcmVuYW1lX3N1ZmZpeBgIIAEoCUgAiAEBQhAKDl9yZW5hbWVfc3VmZml4IlUKCk5vZGVSZW1vdmUSCgoCaWQYASABKAkSDwoHbGVhdmluZxgCIAEoCBIZCgxjb25maXJtX25hbWUYAyABKAlIAIgBAUIPCg1fY29uZmlybV9uYW1lIhYKCE5vZGVHb25lEgoKAmlkGAEgASgJIjgKDEF1dGhvcml0eVNldBIXCg9jZXJ0aWZpY2F0ZV9wZW0YASABKAkSDwoHa2V5X3BlbRgCIAEoCSI6Cg9Kb2luVG9rZW5DcmVhdGUSEgoKdG9rZW5fanNvbhgBIAEoCRITCgtzZWNyZXRfaGFzaBgCIAEoCSIdCg9Kb2luVG9rZW5EZWxldGUSCgoCaWQYASABKAkiNgoKVXNlckNyZWF0ZRIRCgl1c2VyX2pzb24YASABKAkSFQoNcGFzc3dvcmRfaGFzaBgCIAEoCSK8AQoKVXNlclVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESGQoMZGlzcGxheV9uYW1lGAMgASgJSAGIAQESEQoEcm9sZRgEIAEoCUgCiAEBEhQKB2VuYWJsZWQYBSABKAhIA4gBAUIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbkIPCg1fZGlzcGxheV9uYW1lQgcKBV9yb2xlQgoKCF9lbmFibGVkItoBCg9Vc2VyUGFzc3dvcmRTZXQSCgoCaWQYASABKAkSFQoNcGFzc3dvcmRfaGFzaBgCIAEoCRIcChRtdXN0X2NoYW5nZV9wYXNzd29yZBgDIAEoCBIcCg9rZWVwX3Nlc3Npb25faWQYBCABKAlIAIgBARIXCgplbmRfdG9rZW5zGAUgASgISAGIAQESGgoNdmVyaWZpZWRfaGFzaBgGIAEoCUgCiAEBQhIKEF9rZWVwX3Nlc3Npb25faWRCDQoLX2VuZF90b2tlbnNCEAoOX3ZlcmlmaWVkX2hhc2giGAoKVXNlckRlbGV0ZRIKCgJpZBgBIAEoCSJoCg1TZXNzaW9uQ3JlYXRlEhQKDHNlc3Npb25fanNvbhgBIAEoCRITCgtzZWNyZXRfaGFzaBgCIAEoCRIaCg12ZXJpZmllZF9oYXNoGAMgASgJSACIAQFCEAoOX3ZlcmlmaWVkX2hhc2giGwoNU2Vzc2lvbkRlbGV0ZRIKCgJpZBgBIAEoCSI2CgtUb2tlbkNyZWF0ZRISCgp0b2tlbl9qc29uGAEgASgJEhMKC3NlY3JldF9oYXNoGAIgASgJIhkKC1Rva2VuRGVsZXRlEgoKAmlkGAEgASgJIiIKC0F1ZGl0QXBwZW5kEhMKC3JlY29yZF9qc29uGAEgASgJIkQKCFZtQ3JlYXRlEg8KB3ZtX2pzb24YASABKAkSFAoMdm9sdW1lc19qc29uGAIgAygJEhEKCXRhc2tfanNvbhgDIAEoCSKBAgoIVm1VcGRhdGUSCgoCaWQYASABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgCIAEoBEgAiAEBEhEKBG5hbWUYAyABKAlIAYgBARIYCgtkZXNjcmlwdGlvbhgEIAEoCUgCiAEBEjAKBHRhZ3MYBSABKAsyIi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLlN0cmluZ0xpc3QSFgoJc3BlY19qc29uGAYgASgJSAOIAQESEQoJdGFza19qc29uGAcgASgJQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uQgcKBV9uYW1lQg4KDF9kZXNjcmlwdGlvbkIMCgpfc3BlY19qc29uIlcKCFZtQWN0aW9uEgoKAmlkGAEgASgJEhoKDWRlc2lyZWRfcG93ZXIYAiABKAlIAIgBARIRCgl0YXNrX2pzb24YAyABKAlCEAoOX2Rlc2lyZWRfcG93ZXIiQQoIVm1EZWxldGUSCgoCaWQYASABKAkSFgoOZGVsZXRlX3ZvbHVtZXMYAiABKAgSEQoJdGFza19qc29uGAMgASgJImoKCFZtU3RhdHVzEgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSEwoLc3RhdHVzX2pzb24YAyABKAkSGgoNZGVzaXJlZF9wb3dlchgEIAEoCUgAiAEBQhAKDl9kZXNpcmVkX3Bvd2VyIiUKBlZtR29uZRIKCgJpZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJIkMKB1ZtQWRvcHQSDwoHdm1fanNvbhgBIAEoCRIUCgx2b2x1bWVzX2pzb24YAiADKAkSEQoJdGFza19qc29uGAMgASgJIjwKCVZtVW5hZG9wdBIKCgJpZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEhIKCmVycm9yX2pzb24YAyABKAkibAoGVm1Nb3ZlEgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSEQoJdGFza19qc29uGAMgASgJEh0KEGNvbmZpcm1fbm9kZV9vZmYYBCABKAlIAIgBAUITChFfY29uZmlybV9ub2RlX29mZiK2AQoHVm1Nb3ZlZBIKCgJpZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEhQKDGZyb21fbm9kZV9pZBgDIAEoCRI3Cgd2b2x1bWVzGAQgAygLMiYubGltaXF1YW50aXguY29tbWFuZC52MS5WbU1vdmVkLlZvbHVtZRIYChBkaXNjYXJkX3Rhc2tfaWRzGAUgAygJGiUKBlZvbHVtZRIKCgJpZBgBIAEoCRIPCgdwb29sX2lkGAIgASgJIjIKClBvb2xDcmVhdGUSEQoJcG9vbF9qc29uGAEgASgJEhEKCXRhc2tfanNvbhgCIAEoCSKYAQoKUG9vbFVwZGF0ZRIKCgJpZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEQoEbmFtZRgDIAEoCUgBiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAKIAQFCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb25CBwoFX25hbWVCDgoMX2Rlc2NyaXB0aW9uIisKClBvb2xEZWxldGUSCgoCaWQYASABKAkSEQoJdGFza19qc29uGAIgASgJIjEKDlBvb2xOb2RlU3RhdHVzEgoKAmlkGAEgASgJEhMKC3N0YXR1c19qc29uGAIgASgJIhYKCFBvb2xHb25lEgoKAmlkGAEgASgJIjYKDFZvbHVtZUNyZWF0ZRITCgt2b2x1bWVfanNvbhgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkiYgoMVm9sdW1lVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIMCgRuYW1lGAMgASgJQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uIkEKDFZvbHVtZVJlc2l6ZRIKCgJpZBgBIAEoCRISCgpzaXplX2J5dGVzGAIgASgEEhEKCXRhc2tfanNvbhgDIAEoCSItCgxWb2x1bWVEZWxldGUSCgoCaWQYASABKAkSEQoJdGFza19qc29uGAIgASgJIroBCgxWb2x1bWVTdGF0dXMSCgoCaWQYASABKAkSDQoFcGhhc2UYAiABKAkSFwoKc2l6ZV9ieXRlcxgDIAEoBEgAiAEBEj8KD2FsbG9jYXRlZF9ieXRlcxgEIAEoCzImLmxpbWlxdWFudGl4LmNvbW1hbmQudjEuTnVsbGFibGVVaW50NjQSFwoKZXJyb3JfanNvbhgFIAEoCUgBiAEBQg0KC19zaXplX2J5dGVzQg0KC19lcnJvcl9qc29uIhgKClZvbHVtZUdvbmUSCgoCaWQYASABKAkiNAoLSW1hZ2VDcmVhdGUSEgoKaW1hZ2VfanNvbhgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkiywEKC0ltYWdlVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIRCgRuYW1lGAMgASgJSAGIAQESGAoLZGVzY3JpcHRpb24YBCABKAlIAogBARIwCgR0YWdzGAUgASgLMiIubGltaXF1YW50aXguY29tbWFuZC52MS5TdHJpbmdMaXN0QhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uQgcKBV9uYW1lQg4KDF9kZXNjcmlwdGlvbiIsCgtJbWFnZURlbGV0ZRIKCgJpZBgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkiigIKC0ltYWdlU3RhdHVzEgoKAmlkGAEgASgJEg0KBXBoYXNlGAIgASgJEhsKDnJlY2VpdmVkX2J5dGVzGAMgASgESACIAQESHAoPZmlsZV9zaXplX2J5dGVzGAQgASgESAGIAQESHwoSdmlydHVhbF9zaXplX2J5dGVzGAUgASgESAKIAQESEwoGc2hhMjU2GAYgASgJSAOIAQESFwoKZXJyb3JfanNvbhgHIAEoCUgEiAEBQhEKD19yZWNlaXZlZF9ieXRlc0ISChBfZmlsZV9zaXplX2J5dGVzQhUKE192aXJ0dWFsX3NpemVfYnl0ZXNCCQoHX3NoYTI1NkINCgtfZXJyb3JfanNvbiIXCglJbWFnZUdvbmUSCgoCaWQYASABKAkiOAoNTmV0d29ya0NyZWF0ZRIUCgxuZXR3b3JrX2pzb24YASABKAkSEQoJdGFza19qc29uGAIgASgJIpsBCg1OZXR3b3JrVXBkYXRlEgoKAmlkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARIRCgRuYW1lGAMgASgJSAGIAQESGAoLZGVzY3JpcHRpb24YBCABKAlIAogBAUIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbkIHCgVfbmFtZUIOCgxfZGVzY3JpcHRpb24iLgoNTmV0d29ya0RlbGV0ZRIKCgJpZBgBIAEoCRIRCgl0YXNrX2pzb24YAiABKAkiNAoRTmV0d29ya05vZGVTdGF0dXMSCgoCaWQYASABKAkSEwoLc3RhdHVzX2pzb24YAiABKAkiGQoLTmV0d29ya0dvbmUSCgoCaWQYASABKAki6gEKClRhc2tVcGRhdGUSCgoCaWQYASABKAkSDQoFc3RhdGUYAiABKAkSOAoIcHJvZ3Jlc3MYAyABKAsyJi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk51bGxhYmxlRG91YmxlEjcKB21lc3NhZ2UYBCABKAsyJi5saW1pcXVhbnRpeC5jb21tYW5kLnYxLk51bGxhYmxlU3RyaW5nEhcKCmNhbmNlbGFibGUYBSABKAhIAIgBARIXCgplcnJvcl9qc29uGAYgASgJSAGIAQFCDQoLX2NhbmNlbGFibGVCDQoLX2Vycm9yX2pzb24iGAoKVGFza0NhbmNlbBIKCgJpZBgBIAEoCSJ+CgVQcnVuZRIUCgx0YXNrc19iZWZvcmUYASABKAkSHwoXc2Vzc2lvbnNfZXhwaXJlZF9iZWZvcmUYAiABKAkSFAoMYXVkaXRfYmVmb3JlGAMgASgJEhgKC2RvdWJ0c19qc29uGAQgASgJSACIAQFCDgoMX2RvdWJ0c19qc29uYgZwcm90bzM");
 
 /**
  * @generated from message limiquantix.command.v1.Command
@@ -104,6 +104,42 @@ export type Command = Message<"limiquantix.command.v1.Command"> & {
     case: "nodeStatus";
   } | {
     /**
+     * @generated from field: limiquantix.command.v1.NodeAdmit node_admit = 24;
+     */
+    value: NodeAdmit;
+    case: "nodeAdmit";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.NodeAddresses node_addresses = 25;
+     */
+    value: NodeAddresses;
+    case: "nodeAddresses";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.NodeLost node_lost = 26;
+     */
+    value: NodeLost;
+    case: "nodeLost";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.NodeImport node_import = 27;
+     */
+    value: NodeImport;
+    case: "nodeImport";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.NodeRemove node_remove = 28;
+     */
+    value: NodeRemove;
+    case: "nodeRemove";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.NodeGone node_gone = 29;
+     */
+    value: NodeGone;
+    case: "nodeGone";
+  } | {
+    /**
      * @generated from field: limiquantix.command.v1.UserCreate user_create = 30;
      */
     value: UserCreate;
@@ -158,6 +194,24 @@ export type Command = Message<"limiquantix.command.v1.Command"> & {
     case: "auditAppend";
   } | {
     /**
+     * @generated from field: limiquantix.command.v1.AuthoritySet authority_set = 39;
+     */
+    value: AuthoritySet;
+    case: "authoritySet";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.JoinTokenCreate join_token_create = 40;
+     */
+    value: JoinTokenCreate;
+    case: "joinTokenCreate";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.JoinTokenDelete join_token_delete = 41;
+     */
+    value: JoinTokenDelete;
+    case: "joinTokenDelete";
+  } | {
+    /**
      * @generated from field: limiquantix.command.v1.VmCreate vm_create = 50;
      */
     value: VmCreate;
@@ -204,6 +258,18 @@ export type Command = Message<"limiquantix.command.v1.Command"> & {
      */
     value: VmUnadopt;
     case: "vmUnadopt";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.VmMove vm_move = 58;
+     */
+    value: VmMove;
+    case: "vmMove";
+  } | {
+    /**
+     * @generated from field: limiquantix.command.v1.VmMoved vm_moved = 59;
+     */
+    value: VmMoved;
+    case: "vmMoved";
   } | {
     /**
      * @generated from field: limiquantix.command.v1.PoolCreate pool_create = 80;
@@ -567,9 +633,14 @@ export type NodeUpdate = Message<"limiquantix.command.v1.NodeUpdate"> & {
   expectedGeneration?: bigint | undefined;
 
   /**
-   * @generated from field: string name = 3;
+   * @generated from field: optional string name = 3;
    */
-  name: string;
+  name?: string | undefined;
+
+  /**
+   * @generated from field: limiquantix.command.v1.StringList peer_addresses = 4;
+   */
+  peerAddresses?: StringList | undefined;
 };
 
 /**
@@ -602,6 +673,243 @@ export const NodeStatusSchema: GenMessage<NodeStatus> = /*@__PURE__*/
   messageDesc(file_command, 10);
 
 /**
+ * @generated from message limiquantix.command.v1.NodeAdmit
+ */
+export type NodeAdmit = Message<"limiquantix.command.v1.NodeAdmit"> & {
+  /**
+   * @generated from field: string token_id = 1;
+   */
+  tokenId: string;
+
+  /**
+   * Of the token's secret, as JoinTokenCreate has it.
+   *
+   * @generated from field: string secret_hash = 2;
+   */
+  secretHash: string;
+
+  /**
+   * SHA-256 (hex) of the node's public key.
+   *
+   * @generated from field: string key_fingerprint = 3;
+   */
+  keyFingerprint: string;
+
+  /**
+   * @generated from field: string node_json = 4;
+   */
+  nodeJson: string;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.NodeAdmit.
+ * Use `create(NodeAdmitSchema)` to create a new message.
+ */
+export const NodeAdmitSchema: GenMessage<NodeAdmit> = /*@__PURE__*/
+  messageDesc(file_command, 11);
+
+/**
+ * @generated from message limiquantix.command.v1.NodeAddresses
+ */
+export type NodeAddresses = Message<"limiquantix.command.v1.NodeAddresses"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: repeated string peer_addresses = 2;
+   */
+  peerAddresses: string[];
+};
+
+/**
+ * Describes the message limiquantix.command.v1.NodeAddresses.
+ * Use `create(NodeAddressesSchema)` to create a new message.
+ */
+export const NodeAddressesSchema: GenMessage<NodeAddresses> = /*@__PURE__*/
+  messageDesc(file_command, 12);
+
+/**
+ * @generated from message limiquantix.command.v1.NodeLost
+ */
+export type NodeLost = Message<"limiquantix.command.v1.NodeLost"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.NodeLost.
+ * Use `create(NodeLostSchema)` to create a new message.
+ */
+export const NodeLostSchema: GenMessage<NodeLost> = /*@__PURE__*/
+  messageDesc(file_command, 13);
+
+/**
+ * @generated from message limiquantix.command.v1.NodeImport
+ */
+export type NodeImport = Message<"limiquantix.command.v1.NodeImport"> & {
+  /**
+   * @generated from field: string node_id = 1;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string former_node_id = 2;
+   */
+  formerNodeId: string;
+
+  /**
+   * @generated from field: repeated string pools_json = 3;
+   */
+  poolsJson: string[];
+
+  /**
+   * @generated from field: repeated string networks_json = 4;
+   */
+  networksJson: string[];
+
+  /**
+   * @generated from field: repeated string images_json = 5;
+   */
+  imagesJson: string[];
+
+  /**
+   * @generated from field: repeated string volumes_json = 6;
+   */
+  volumesJson: string[];
+
+  /**
+   * @generated from field: repeated string vms_json = 7;
+   */
+  vmsJson: string[];
+
+  /**
+   * @generated from field: optional string rename_suffix = 8;
+   */
+  renameSuffix?: string | undefined;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.NodeImport.
+ * Use `create(NodeImportSchema)` to create a new message.
+ */
+export const NodeImportSchema: GenMessage<NodeImport> = /*@__PURE__*/
+  messageDesc(file_command, 14);
+
+/**
+ * @generated from message limiquantix.command.v1.NodeRemove
+ */
+export type NodeRemove = Message<"limiquantix.command.v1.NodeRemove"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: bool leaving = 2;
+   */
+  leaving: boolean;
+
+  /**
+   * @generated from field: optional string confirm_name = 3;
+   */
+  confirmName?: string | undefined;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.NodeRemove.
+ * Use `create(NodeRemoveSchema)` to create a new message.
+ */
+export const NodeRemoveSchema: GenMessage<NodeRemove> = /*@__PURE__*/
+  messageDesc(file_command, 15);
+
+/**
+ * @generated from message limiquantix.command.v1.NodeGone
+ */
+export type NodeGone = Message<"limiquantix.command.v1.NodeGone"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.NodeGone.
+ * Use `create(NodeGoneSchema)` to create a new message.
+ */
+export const NodeGoneSchema: GenMessage<NodeGone> = /*@__PURE__*/
+  messageDesc(file_command, 16);
+
+/**
+ * @generated from message limiquantix.command.v1.AuthoritySet
+ */
+export type AuthoritySet = Message<"limiquantix.command.v1.AuthoritySet"> & {
+  /**
+   * @generated from field: string certificate_pem = 1;
+   */
+  certificatePem: string;
+
+  /**
+   * @generated from field: string key_pem = 2;
+   */
+  keyPem: string;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.AuthoritySet.
+ * Use `create(AuthoritySetSchema)` to create a new message.
+ */
+export const AuthoritySetSchema: GenMessage<AuthoritySet> = /*@__PURE__*/
+  messageDesc(file_command, 17);
+
+/**
+ * @generated from message limiquantix.command.v1.JoinTokenCreate
+ */
+export type JoinTokenCreate = Message<"limiquantix.command.v1.JoinTokenCreate"> & {
+  /**
+   * @generated from field: string token_json = 1;
+   */
+  tokenJson: string;
+
+  /**
+   * @generated from field: string secret_hash = 2;
+   */
+  secretHash: string;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.JoinTokenCreate.
+ * Use `create(JoinTokenCreateSchema)` to create a new message.
+ */
+export const JoinTokenCreateSchema: GenMessage<JoinTokenCreate> = /*@__PURE__*/
+  messageDesc(file_command, 18);
+
+/**
+ * @generated from message limiquantix.command.v1.JoinTokenDelete
+ */
+export type JoinTokenDelete = Message<"limiquantix.command.v1.JoinTokenDelete"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.JoinTokenDelete.
+ * Use `create(JoinTokenDeleteSchema)` to create a new message.
+ */
+export const JoinTokenDeleteSchema: GenMessage<JoinTokenDelete> = /*@__PURE__*/
+  messageDesc(file_command, 19);
+
+/**
  * @generated from message limiquantix.command.v1.UserCreate
  */
 export type UserCreate = Message<"limiquantix.command.v1.UserCreate"> & {
@@ -621,7 +929,7 @@ export type UserCreate = Message<"limiquantix.command.v1.UserCreate"> & {
  * Use `create(UserCreateSchema)` to create a new message.
  */
 export const UserCreateSchema: GenMessage<UserCreate> = /*@__PURE__*/
-  messageDesc(file_command, 11);
+  messageDesc(file_command, 20);
 
 /**
  * @generated from message limiquantix.command.v1.UserUpdate
@@ -658,7 +966,7 @@ export type UserUpdate = Message<"limiquantix.command.v1.UserUpdate"> & {
  * Use `create(UserUpdateSchema)` to create a new message.
  */
 export const UserUpdateSchema: GenMessage<UserUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 12);
+  messageDesc(file_command, 21);
 
 /**
  * @generated from message limiquantix.command.v1.UserPasswordSet
@@ -702,7 +1010,7 @@ export type UserPasswordSet = Message<"limiquantix.command.v1.UserPasswordSet"> 
  * Use `create(UserPasswordSetSchema)` to create a new message.
  */
 export const UserPasswordSetSchema: GenMessage<UserPasswordSet> = /*@__PURE__*/
-  messageDesc(file_command, 13);
+  messageDesc(file_command, 22);
 
 /**
  * @generated from message limiquantix.command.v1.UserDelete
@@ -719,7 +1027,7 @@ export type UserDelete = Message<"limiquantix.command.v1.UserDelete"> & {
  * Use `create(UserDeleteSchema)` to create a new message.
  */
 export const UserDeleteSchema: GenMessage<UserDelete> = /*@__PURE__*/
-  messageDesc(file_command, 14);
+  messageDesc(file_command, 23);
 
 /**
  * @generated from message limiquantix.command.v1.SessionCreate
@@ -748,7 +1056,7 @@ export type SessionCreate = Message<"limiquantix.command.v1.SessionCreate"> & {
  * Use `create(SessionCreateSchema)` to create a new message.
  */
 export const SessionCreateSchema: GenMessage<SessionCreate> = /*@__PURE__*/
-  messageDesc(file_command, 15);
+  messageDesc(file_command, 24);
 
 /**
  * @generated from message limiquantix.command.v1.SessionDelete
@@ -765,7 +1073,7 @@ export type SessionDelete = Message<"limiquantix.command.v1.SessionDelete"> & {
  * Use `create(SessionDeleteSchema)` to create a new message.
  */
 export const SessionDeleteSchema: GenMessage<SessionDelete> = /*@__PURE__*/
-  messageDesc(file_command, 16);
+  messageDesc(file_command, 25);
 
 /**
  * @generated from message limiquantix.command.v1.TokenCreate
@@ -787,7 +1095,7 @@ export type TokenCreate = Message<"limiquantix.command.v1.TokenCreate"> & {
  * Use `create(TokenCreateSchema)` to create a new message.
  */
 export const TokenCreateSchema: GenMessage<TokenCreate> = /*@__PURE__*/
-  messageDesc(file_command, 17);
+  messageDesc(file_command, 26);
 
 /**
  * @generated from message limiquantix.command.v1.TokenDelete
@@ -804,7 +1112,7 @@ export type TokenDelete = Message<"limiquantix.command.v1.TokenDelete"> & {
  * Use `create(TokenDeleteSchema)` to create a new message.
  */
 export const TokenDeleteSchema: GenMessage<TokenDelete> = /*@__PURE__*/
-  messageDesc(file_command, 18);
+  messageDesc(file_command, 27);
 
 /**
  * @generated from message limiquantix.command.v1.AuditAppend
@@ -821,7 +1129,7 @@ export type AuditAppend = Message<"limiquantix.command.v1.AuditAppend"> & {
  * Use `create(AuditAppendSchema)` to create a new message.
  */
 export const AuditAppendSchema: GenMessage<AuditAppend> = /*@__PURE__*/
-  messageDesc(file_command, 19);
+  messageDesc(file_command, 28);
 
 /**
  * @generated from message limiquantix.command.v1.VmCreate
@@ -848,7 +1156,7 @@ export type VmCreate = Message<"limiquantix.command.v1.VmCreate"> & {
  * Use `create(VmCreateSchema)` to create a new message.
  */
 export const VmCreateSchema: GenMessage<VmCreate> = /*@__PURE__*/
-  messageDesc(file_command, 20);
+  messageDesc(file_command, 29);
 
 /**
  * @generated from message limiquantix.command.v1.VmUpdate
@@ -895,7 +1203,7 @@ export type VmUpdate = Message<"limiquantix.command.v1.VmUpdate"> & {
  * Use `create(VmUpdateSchema)` to create a new message.
  */
 export const VmUpdateSchema: GenMessage<VmUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 21);
+  messageDesc(file_command, 30);
 
 /**
  * @generated from message limiquantix.command.v1.VmAction
@@ -922,7 +1230,7 @@ export type VmAction = Message<"limiquantix.command.v1.VmAction"> & {
  * Use `create(VmActionSchema)` to create a new message.
  */
 export const VmActionSchema: GenMessage<VmAction> = /*@__PURE__*/
-  messageDesc(file_command, 22);
+  messageDesc(file_command, 31);
 
 /**
  * @generated from message limiquantix.command.v1.VmDelete
@@ -949,7 +1257,7 @@ export type VmDelete = Message<"limiquantix.command.v1.VmDelete"> & {
  * Use `create(VmDeleteSchema)` to create a new message.
  */
 export const VmDeleteSchema: GenMessage<VmDelete> = /*@__PURE__*/
-  messageDesc(file_command, 23);
+  messageDesc(file_command, 32);
 
 /**
  * @generated from message limiquantix.command.v1.VmStatus
@@ -981,7 +1289,7 @@ export type VmStatus = Message<"limiquantix.command.v1.VmStatus"> & {
  * Use `create(VmStatusSchema)` to create a new message.
  */
 export const VmStatusSchema: GenMessage<VmStatus> = /*@__PURE__*/
-  messageDesc(file_command, 24);
+  messageDesc(file_command, 33);
 
 /**
  * @generated from message limiquantix.command.v1.VmGone
@@ -1003,7 +1311,7 @@ export type VmGone = Message<"limiquantix.command.v1.VmGone"> & {
  * Use `create(VmGoneSchema)` to create a new message.
  */
 export const VmGoneSchema: GenMessage<VmGone> = /*@__PURE__*/
-  messageDesc(file_command, 25);
+  messageDesc(file_command, 34);
 
 /**
  * @generated from message limiquantix.command.v1.VmAdopt
@@ -1030,7 +1338,7 @@ export type VmAdopt = Message<"limiquantix.command.v1.VmAdopt"> & {
  * Use `create(VmAdoptSchema)` to create a new message.
  */
 export const VmAdoptSchema: GenMessage<VmAdopt> = /*@__PURE__*/
-  messageDesc(file_command, 26);
+  messageDesc(file_command, 35);
 
 /**
  * @generated from message limiquantix.command.v1.VmUnadopt
@@ -1057,7 +1365,98 @@ export type VmUnadopt = Message<"limiquantix.command.v1.VmUnadopt"> & {
  * Use `create(VmUnadoptSchema)` to create a new message.
  */
 export const VmUnadoptSchema: GenMessage<VmUnadopt> = /*@__PURE__*/
-  messageDesc(file_command, 27);
+  messageDesc(file_command, 36);
+
+/**
+ * @generated from message limiquantix.command.v1.VmMove
+ */
+export type VmMove = Message<"limiquantix.command.v1.VmMove"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string task_json = 3;
+   */
+  taskJson: string;
+
+  /**
+   * @generated from field: optional string confirm_node_off = 4;
+   */
+  confirmNodeOff?: string | undefined;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.VmMove.
+ * Use `create(VmMoveSchema)` to create a new message.
+ */
+export const VmMoveSchema: GenMessage<VmMove> = /*@__PURE__*/
+  messageDesc(file_command, 37);
+
+/**
+ * @generated from message limiquantix.command.v1.VmMoved
+ */
+export type VmMoved = Message<"limiquantix.command.v1.VmMoved"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string from_node_id = 3;
+   */
+  fromNodeId: string;
+
+  /**
+   * @generated from field: repeated limiquantix.command.v1.VmMoved.Volume volumes = 4;
+   */
+  volumes: VmMoved_Volume[];
+
+  /**
+   * @generated from field: repeated string discard_task_ids = 5;
+   */
+  discardTaskIds: string[];
+};
+
+/**
+ * Describes the message limiquantix.command.v1.VmMoved.
+ * Use `create(VmMovedSchema)` to create a new message.
+ */
+export const VmMovedSchema: GenMessage<VmMoved> = /*@__PURE__*/
+  messageDesc(file_command, 38);
+
+/**
+ * @generated from message limiquantix.command.v1.VmMoved.Volume
+ */
+export type VmMoved_Volume = Message<"limiquantix.command.v1.VmMoved.Volume"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string pool_id = 2;
+   */
+  poolId: string;
+};
+
+/**
+ * Describes the message limiquantix.command.v1.VmMoved.Volume.
+ * Use `create(VmMoved_VolumeSchema)` to create a new message.
+ */
+export const VmMoved_VolumeSchema: GenMessage<VmMoved_Volume> = /*@__PURE__*/
+  messageDesc(file_command, 38, 0);
 
 /**
  * @generated from message limiquantix.command.v1.PoolCreate
@@ -1079,7 +1478,7 @@ export type PoolCreate = Message<"limiquantix.command.v1.PoolCreate"> & {
  * Use `create(PoolCreateSchema)` to create a new message.
  */
 export const PoolCreateSchema: GenMessage<PoolCreate> = /*@__PURE__*/
-  messageDesc(file_command, 28);
+  messageDesc(file_command, 39);
 
 /**
  * @generated from message limiquantix.command.v1.PoolUpdate
@@ -1111,7 +1510,7 @@ export type PoolUpdate = Message<"limiquantix.command.v1.PoolUpdate"> & {
  * Use `create(PoolUpdateSchema)` to create a new message.
  */
 export const PoolUpdateSchema: GenMessage<PoolUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 29);
+  messageDesc(file_command, 40);
 
 /**
  * @generated from message limiquantix.command.v1.PoolDelete
@@ -1133,7 +1532,7 @@ export type PoolDelete = Message<"limiquantix.command.v1.PoolDelete"> & {
  * Use `create(PoolDeleteSchema)` to create a new message.
  */
 export const PoolDeleteSchema: GenMessage<PoolDelete> = /*@__PURE__*/
-  messageDesc(file_command, 30);
+  messageDesc(file_command, 41);
 
 /**
  * @generated from message limiquantix.command.v1.PoolNodeStatus
@@ -1155,7 +1554,7 @@ export type PoolNodeStatus = Message<"limiquantix.command.v1.PoolNodeStatus"> & 
  * Use `create(PoolNodeStatusSchema)` to create a new message.
  */
 export const PoolNodeStatusSchema: GenMessage<PoolNodeStatus> = /*@__PURE__*/
-  messageDesc(file_command, 31);
+  messageDesc(file_command, 42);
 
 /**
  * @generated from message limiquantix.command.v1.PoolGone
@@ -1172,7 +1571,7 @@ export type PoolGone = Message<"limiquantix.command.v1.PoolGone"> & {
  * Use `create(PoolGoneSchema)` to create a new message.
  */
 export const PoolGoneSchema: GenMessage<PoolGone> = /*@__PURE__*/
-  messageDesc(file_command, 32);
+  messageDesc(file_command, 43);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeCreate
@@ -1194,7 +1593,7 @@ export type VolumeCreate = Message<"limiquantix.command.v1.VolumeCreate"> & {
  * Use `create(VolumeCreateSchema)` to create a new message.
  */
 export const VolumeCreateSchema: GenMessage<VolumeCreate> = /*@__PURE__*/
-  messageDesc(file_command, 33);
+  messageDesc(file_command, 44);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeUpdate
@@ -1221,7 +1620,7 @@ export type VolumeUpdate = Message<"limiquantix.command.v1.VolumeUpdate"> & {
  * Use `create(VolumeUpdateSchema)` to create a new message.
  */
 export const VolumeUpdateSchema: GenMessage<VolumeUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 34);
+  messageDesc(file_command, 45);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeResize
@@ -1248,7 +1647,7 @@ export type VolumeResize = Message<"limiquantix.command.v1.VolumeResize"> & {
  * Use `create(VolumeResizeSchema)` to create a new message.
  */
 export const VolumeResizeSchema: GenMessage<VolumeResize> = /*@__PURE__*/
-  messageDesc(file_command, 35);
+  messageDesc(file_command, 46);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeDelete
@@ -1270,7 +1669,7 @@ export type VolumeDelete = Message<"limiquantix.command.v1.VolumeDelete"> & {
  * Use `create(VolumeDeleteSchema)` to create a new message.
  */
 export const VolumeDeleteSchema: GenMessage<VolumeDelete> = /*@__PURE__*/
-  messageDesc(file_command, 36);
+  messageDesc(file_command, 47);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeStatus
@@ -1309,7 +1708,7 @@ export type VolumeStatus = Message<"limiquantix.command.v1.VolumeStatus"> & {
  * Use `create(VolumeStatusSchema)` to create a new message.
  */
 export const VolumeStatusSchema: GenMessage<VolumeStatus> = /*@__PURE__*/
-  messageDesc(file_command, 37);
+  messageDesc(file_command, 48);
 
 /**
  * @generated from message limiquantix.command.v1.VolumeGone
@@ -1326,7 +1725,7 @@ export type VolumeGone = Message<"limiquantix.command.v1.VolumeGone"> & {
  * Use `create(VolumeGoneSchema)` to create a new message.
  */
 export const VolumeGoneSchema: GenMessage<VolumeGone> = /*@__PURE__*/
-  messageDesc(file_command, 38);
+  messageDesc(file_command, 49);
 
 /**
  * @generated from message limiquantix.command.v1.ImageCreate
@@ -1348,7 +1747,7 @@ export type ImageCreate = Message<"limiquantix.command.v1.ImageCreate"> & {
  * Use `create(ImageCreateSchema)` to create a new message.
  */
 export const ImageCreateSchema: GenMessage<ImageCreate> = /*@__PURE__*/
-  messageDesc(file_command, 39);
+  messageDesc(file_command, 50);
 
 /**
  * @generated from message limiquantix.command.v1.ImageUpdate
@@ -1385,7 +1784,7 @@ export type ImageUpdate = Message<"limiquantix.command.v1.ImageUpdate"> & {
  * Use `create(ImageUpdateSchema)` to create a new message.
  */
 export const ImageUpdateSchema: GenMessage<ImageUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 40);
+  messageDesc(file_command, 51);
 
 /**
  * @generated from message limiquantix.command.v1.ImageDelete
@@ -1407,7 +1806,7 @@ export type ImageDelete = Message<"limiquantix.command.v1.ImageDelete"> & {
  * Use `create(ImageDeleteSchema)` to create a new message.
  */
 export const ImageDeleteSchema: GenMessage<ImageDelete> = /*@__PURE__*/
-  messageDesc(file_command, 41);
+  messageDesc(file_command, 52);
 
 /**
  * @generated from message limiquantix.command.v1.ImageStatus
@@ -1454,7 +1853,7 @@ export type ImageStatus = Message<"limiquantix.command.v1.ImageStatus"> & {
  * Use `create(ImageStatusSchema)` to create a new message.
  */
 export const ImageStatusSchema: GenMessage<ImageStatus> = /*@__PURE__*/
-  messageDesc(file_command, 42);
+  messageDesc(file_command, 53);
 
 /**
  * @generated from message limiquantix.command.v1.ImageGone
@@ -1471,7 +1870,7 @@ export type ImageGone = Message<"limiquantix.command.v1.ImageGone"> & {
  * Use `create(ImageGoneSchema)` to create a new message.
  */
 export const ImageGoneSchema: GenMessage<ImageGone> = /*@__PURE__*/
-  messageDesc(file_command, 43);
+  messageDesc(file_command, 54);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkCreate
@@ -1493,7 +1892,7 @@ export type NetworkCreate = Message<"limiquantix.command.v1.NetworkCreate"> & {
  * Use `create(NetworkCreateSchema)` to create a new message.
  */
 export const NetworkCreateSchema: GenMessage<NetworkCreate> = /*@__PURE__*/
-  messageDesc(file_command, 44);
+  messageDesc(file_command, 55);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkUpdate
@@ -1525,7 +1924,7 @@ export type NetworkUpdate = Message<"limiquantix.command.v1.NetworkUpdate"> & {
  * Use `create(NetworkUpdateSchema)` to create a new message.
  */
 export const NetworkUpdateSchema: GenMessage<NetworkUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 45);
+  messageDesc(file_command, 56);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkDelete
@@ -1547,7 +1946,7 @@ export type NetworkDelete = Message<"limiquantix.command.v1.NetworkDelete"> & {
  * Use `create(NetworkDeleteSchema)` to create a new message.
  */
 export const NetworkDeleteSchema: GenMessage<NetworkDelete> = /*@__PURE__*/
-  messageDesc(file_command, 46);
+  messageDesc(file_command, 57);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkNodeStatus
@@ -1569,7 +1968,7 @@ export type NetworkNodeStatus = Message<"limiquantix.command.v1.NetworkNodeStatu
  * Use `create(NetworkNodeStatusSchema)` to create a new message.
  */
 export const NetworkNodeStatusSchema: GenMessage<NetworkNodeStatus> = /*@__PURE__*/
-  messageDesc(file_command, 47);
+  messageDesc(file_command, 58);
 
 /**
  * @generated from message limiquantix.command.v1.NetworkGone
@@ -1586,7 +1985,7 @@ export type NetworkGone = Message<"limiquantix.command.v1.NetworkGone"> & {
  * Use `create(NetworkGoneSchema)` to create a new message.
  */
 export const NetworkGoneSchema: GenMessage<NetworkGone> = /*@__PURE__*/
-  messageDesc(file_command, 48);
+  messageDesc(file_command, 59);
 
 /**
  * @generated from message limiquantix.command.v1.TaskUpdate
@@ -1628,7 +2027,7 @@ export type TaskUpdate = Message<"limiquantix.command.v1.TaskUpdate"> & {
  * Use `create(TaskUpdateSchema)` to create a new message.
  */
 export const TaskUpdateSchema: GenMessage<TaskUpdate> = /*@__PURE__*/
-  messageDesc(file_command, 49);
+  messageDesc(file_command, 60);
 
 /**
  * @generated from message limiquantix.command.v1.TaskCancel
@@ -1645,7 +2044,7 @@ export type TaskCancel = Message<"limiquantix.command.v1.TaskCancel"> & {
  * Use `create(TaskCancelSchema)` to create a new message.
  */
 export const TaskCancelSchema: GenMessage<TaskCancel> = /*@__PURE__*/
-  messageDesc(file_command, 50);
+  messageDesc(file_command, 61);
 
 /**
  * @generated from message limiquantix.command.v1.Prune
@@ -1677,5 +2076,5 @@ export type Prune = Message<"limiquantix.command.v1.Prune"> & {
  * Use `create(PruneSchema)` to create a new message.
  */
 export const PruneSchema: GenMessage<Prune> = /*@__PURE__*/
-  messageDesc(file_command, 51);
+  messageDesc(file_command, 62);
 

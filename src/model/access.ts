@@ -125,6 +125,7 @@ export const AuditRecord = Strict(
 		targets: Type.Array(ResourceRef),
 		/** For rejected and denied: the error code. */
 		errorCode: Nullable(Type.String()),
+		confirmation: Type.Optional(Type.String({ description: "What was typed to confirm it, where that is asked for" })),
 		count: Type.Optional(
 			Type.Integer({ minimum: 1, description: "How many this record stands for, when it is more than one" }),
 		),

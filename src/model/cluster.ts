@@ -150,7 +150,9 @@ export type JoinPreview = Static<typeof JoinPreview>;
 
 export const NodeRemove = Strict(
 	{
-		confirmName: Type.String({ description: "The node's name, typed: that it is off and stays off is confirmed with it" }),
+		confirmName: Type.String({
+			description: "The node's name, typed: that it is off and stays off is confirmed with it",
+		}),
 	},
 	{ $id: "NodeRemove" },
 );

@@ -2,10 +2,11 @@
 import type { Role } from "./access.ts";
 import type { Event } from "./event.ts";
 
-/** Events of users, sessions and tokens go to administrators, and to those whom they are about. */
+/** Events of users, sessions and tokens go to administrators, and to those whom they are about; join tokens have no owner. */
 export function mayReadEvent(event: Event, viewer: { role: Role; userId: string | null }): boolean {
 	if (viewer.role === "admin") return true;
 	const { kind, id } = event.target;
+	if (kind === "joinToken") return false;
 	if (kind === "user") return id === viewer.userId;
 	if (kind !== "session" && kind !== "token") return true;
 	return ownerOf(event.object) === viewer.userId && viewer.userId !== null;

@@ -70,6 +70,7 @@ export const ResourceRef = Strict(
 			"user",
 			"session",
 			"token",
+			"joinToken",
 			"foreign-vm",
 		] as const),
 		id: Type.String(),

@@ -6,6 +6,7 @@ import { FormatRegistry, type Static, type TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { AppError, type FieldError } from "../lib/errors.ts";
 import * as access from "./access.ts";
+import * as cluster from "./cluster.ts";
 import * as event from "./event.ts";
 import * as network from "./network.ts";
 import * as node from "./node.ts";
@@ -21,7 +22,7 @@ export const isTimestamp = (text: string): boolean => rfc3339Utc.test(text) && !
 // The registry is one for the process; "date-time" must mean the same whatever else was loaded before.
 FormatRegistry.Set("date-time", isTimestamp);
 
-const named: TSchema[] = [access, base, event, network, node, storage, task, vm]
+const named: TSchema[] = [access, base, cluster, event, network, node, storage, task, vm]
 	.flatMap((module) => Object.values(module) as unknown[])
 	.filter((value): value is TSchema => typeof value === "object" && value !== null && "$id" in value);
 

@@ -6,6 +6,7 @@
 
 import type { ErrorInfo } from "../lib/errors.ts";
 import type { AuditRecord, Role, Session, Token, User } from "../model/access.ts";
+import type { JoinToken } from "../model/cluster.ts";
 import type { Network, NetworkNodeStatus } from "../model/network.ts";
 import type { Cluster, Node, NodeStatus } from "../model/node.ts";
 import type { Image, Pool, PoolNodeStatus, Volume } from "../model/storage.ts";
@@ -27,8 +28,42 @@ export type CommandBody =
 			adminPasswordHash: string;
 	  }
 	| ({ kind: "clusterUpdate"; name: string } & Expected)
-	| ({ kind: "nodeUpdate"; name: string } & Expected)
+	| ({ kind: "nodeUpdate"; name?: string; peerAddresses?: string[] } & Expected)
+	/** From the node itself; refused once it has left. */
 	| { kind: "nodeStatus"; id: string; status: NodeStatus }
+	/** Certificate and key of the cluster's CA; once. */
+	| { kind: "authoritySet"; certificatePem: string; keyPem: string }
+	| { kind: "joinTokenCreate"; token: JoinToken; secretHash: string }
+	| { kind: "joinTokenDelete"; id: string }
+	/**
+	 * A node comes with a token. The result names the node: `node`, or the one that came with the same key before. Else
+	 * `unauthenticated`, with the field /token, whose message is "unknown", "expired" or "used". Its `operation` is
+	 * "nodeAdmit" and its requester the system with the name of the token, so that it leaves an audit record.
+	 */
+	| { kind: "nodeAdmit"; tokenId: string; secretHash: string; keyFingerprint: string; node: Node }
+	/** From the node itself, at its first start: nothing happens when it has addresses. */
+	| { kind: "nodeAddresses"; id: string; peerAddresses: string[] }
+	/** The leader hears nothing of it. Its next `nodeStatus` says otherwise. */
+	| { kind: "nodeLost"; id: string; reason: string }
+	/**
+	 * What a node that was admitted had been before, all or nothing; a second one changes nothing. `renameSuffix`: names that
+	 * are taken become NAME-SUFFIX; null: they are `already-exists`. Rules: model/join-clashes.ts.
+	 */
+	| {
+			kind: "nodeImport";
+			nodeId: string;
+			formerNodeId: string;
+			pools: Pool[];
+			networks: Network[];
+			images: Image[];
+			volumes: Volume[];
+			vms: Vm[];
+			renameSuffix: string | null;
+	  }
+	/** `leaving`: the node is empty and goes by itself; else it is gone, and `confirmName` is its name. */
+	| { kind: "nodeRemove"; id: string; leaving: boolean; confirmName: string | null }
+	/** Deletes the record of a node that has left and that nothing refers to. */
+	| { kind: "nodeGone"; id: string }
 	// access
 	| { kind: "userCreate"; user: User; passwordHash: string }
 	| ({ kind: "userUpdate"; displayName?: string; role?: Role; enabled?: boolean } & Expected)
@@ -70,6 +105,24 @@ export type CommandBody =
 	| { kind: "vmAdopt"; vm: Vm; volumes: Volume[]; task: Task }
 	/** From the node: the adoption failed before the domain became ours, so it is foreign again. Ends its task with `error`. */
 	| { kind: "vmUnadopt"; id: string; nodeId: string; error: ErrorInfo }
+	/**
+	 * To another node. The task is that node's. `confirmNodeOff`: the name of the VM's node, which is off: then the record moves
+	 * at once, and the task with it has succeeded.
+	 */
+	| { kind: "vmMove"; id: string; nodeId: string; task: Task; confirmNodeOff: string | null }
+	/**
+	 * From the node that has the VM's files now. `volumes`: all of them that lie on one node, and the pools where they are
+	 * now. Makes tasks "volume.discard" for the node that had them: one for each volume, in this order (input: poolId,
+	 * volumeId), and the last for the rest of the VM (input: vmId). Does not end the task of the move.
+	 */
+	| {
+			kind: "vmMoved";
+			id: string;
+			nodeId: string;
+			fromNodeId: string;
+			volumes: { id: string; poolId: string }[];
+			discardTaskIds: string[];
+	  }
 	// storage
 	| { kind: "poolCreate"; pool: Pool; task: Task }
 	| ({ kind: "poolUpdate"; name?: string; description?: string } & Expected)

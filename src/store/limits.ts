@@ -18,6 +18,9 @@ export const maxIdempotencyKeyLength = 255;
 export const maxSessionsOfUser = 100;
 /** (*) API tokens of one user; more are refused, since each may be in use somewhere. */
 export const maxTokensOfUser = 100;
+/** (*) Nodes, without those that have left, and tokens for more of them. */
+export const maxNodes = 64;
+export const maxJoinTokens = 100;
 /** (*) Tasks of one object that wait or run at a time. */
 export const maxUnfinishedTasks = 100;
 /** (*) Rows that one prune deletes of each table, and rows that stay at most whatever their age. */

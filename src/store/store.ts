@@ -3,6 +3,7 @@
  * are commands (command.ts); reads are queries on this node's SQLite copy after `readIndex()`.
  */
 import type { AuditRecord, Session, Token, User } from "../model/access.ts";
+import type { JoinToken } from "../model/cluster.ts";
 import type { Event } from "../model/event.ts";
 import type { Network } from "../model/network.ts";
 import type { Cluster, Node } from "../model/node.ts";
@@ -24,9 +25,12 @@ export type Tables = {
 	user: User;
 	session: Session;
 	token: Token;
+	joinToken: JoinToken;
 	audit: AuditRecord;
 };
 export type TableName = keyof Tables;
+
+export type Authority = { certificatePem: string; keyPem: string };
 
 /** `index` is the log index at which the command was applied; `replayed` when an idempotency key had been used. */
 export type Applied = {
@@ -63,6 +67,10 @@ export interface StoreReader {
 	userSecret(id: string): { passwordHash: string } | null;
 	sessionBySecretHash(secretHash: string): { session: Session; user: User } | null;
 	tokenBySecretHash(secretHash: string): { token: Token; user: User } | null;
+	/** The cluster's CA; null before there is one. The key is a secret: it goes into no answer. */
+	authority(): Authority | null;
+	/** The hash of a join token's secret; null when there is no such token. */
+	joinTokenSecret(id: string): string | null;
 	/** MAC addresses in use by NICs of all VMs. */
 	macInUse(mac: string): boolean;
 	/** Events after `id` (exclusive), oldest first; null when `id` is older than what is kept (read everything anew). */

@@ -8,6 +8,7 @@ import { GiB } from "../lib/units.ts";
 import { roles } from "../model/access.ts";
 import { taskStates } from "../model/task.ts";
 import type { Command, CommandBody, CommandKind } from "../store/command.ts";
+import { clusterArbitraries } from "./cluster-arbitrary.ts";
 import {
 	bytes,
 	errorInfo,
@@ -19,8 +20,10 @@ import {
 	networkId,
 	nodeId,
 	nodeStatus,
+	peerAddresses,
 	poolId,
 	record,
+	secondNodeId,
 	secretHash,
 	sessionId,
 	spec,
@@ -72,8 +75,15 @@ export const bodyArbitraries: Arbitraries = {
 		expectedGeneration: expected,
 		name,
 	}),
-	nodeUpdate: record({ kind: fc.constant("nodeUpdate"), id: nodeId, expectedGeneration: expected, name }),
+	nodeUpdate: record({
+		kind: fc.constant("nodeUpdate"),
+		id: nodeId,
+		expectedGeneration: expected,
+		name: maybe(name),
+		peerAddresses: maybe(peerAddresses),
+	}),
 	nodeStatus: record({ kind: fc.constant("nodeStatus"), id: nodeId, status: nodeStatus }),
+	...clusterArbitraries,
 	userCreate: fc
 		.record({ id: userId, name, role: fc.constantFrom(...roles), passwordHash: hash })
 		.map(({ passwordHash, ...changes }) => ({ kind: "userCreate", user: fixtureUser(changes), passwordHash })),
@@ -157,6 +167,21 @@ export const bodyArbitraries: Arbitraries = {
 	}),
 	vmGone: record({ kind: fc.constant("vmGone"), id: vmId, nodeId }),
 	vmUnadopt: record({ kind: fc.constant("vmUnadopt"), id: vmId, nodeId, error: errorInfo.map(orBroken) }),
+	vmMove: record({
+		kind: fc.constant("vmMove"),
+		id: vmId,
+		nodeId: fc.oneof(secondNodeId, nodeId),
+		task: task(["vm.move"], vmId, "vm", fc.oneof(secondNodeId, nodeId)),
+		confirmNodeOff: fc.option(fc.constantFrom("node-1", "node-2")),
+	}),
+	vmMoved: record({
+		kind: fc.constant("vmMoved"),
+		id: vmId,
+		nodeId: fc.oneof(secondNodeId, nodeId),
+		fromNodeId: nodeId,
+		volumes: fc.array(record({ id: volumeId, poolId }), { maxLength: 1 }),
+		discardTaskIds: fc.array(taskId, { minLength: 1, maxLength: 2 }),
+	}),
 	vmAdopt: fc
 		.record({ made: vmWithVolumes, task: task(["vm.adopt"], vmId, "vm") })
 		.map(({ made, task: sent }) => ({ kind: "vmAdopt", ...made, task: sent })),
@@ -295,6 +320,7 @@ const weights: Partial<Record<CommandKind, number>> = {
 	poolDelete: 1,
 	networkDelete: 1,
 	auditAppend: 1,
+	nodeRemove: 1,
 };
 
 export const bodyArbitrary: fc.Arbitrary<CommandBody> = fc.oneof(

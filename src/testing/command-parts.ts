@@ -32,6 +32,12 @@ export const sessionId = idFrom(0x600);
 export const tokenId = idFrom(0x700);
 export const taskId = fc.integer({ min: 0, max: 60 }).map((number) => fixtureId(0x10000 + number));
 export const nodeId = fc.oneof({ weight: 9, arbitrary: fc.constant(clusterIds.node) }, fc.constant(fixtureId(0x999)));
+/** Of a node that joins. */
+export const secondNodeId = fc.constant(fixtureId(0x998));
+export const peerAddresses = fc.oneof(
+	{ weight: 9, arbitrary: fc.subarray(["node-1.example.com:7443", "192.0.2.1:7443", "[2001:db8::1]:7443"]) },
+	fc.constant(["nowhere"]),
+);
 export const name = fc.oneof(
 	{ weight: 19, arbitrary: fc.constantFrom("alpha", "beta", "Gamma", "gamma", "delta", "epsilon", "zeta", "eta") },
 	fc.constant("a b"),
@@ -61,6 +67,7 @@ export const task = (
 	kinds: readonly TaskKind[],
 	target: fc.Arbitrary<string>,
 	targetKind: "vm" | "volume" | "image" | "pool" | "network",
+	node: fc.Arbitrary<string> = nodeId,
 ) =>
 	fc
 		.record({
@@ -68,10 +75,10 @@ export const task = (
 			kind: fc.oneof({ weight: 29, arbitrary: fc.constantFrom(...kinds) }, fc.constantFrom(...taskKinds)),
 			target,
 			cancelable: fc.boolean(),
-			nodeId,
+			nodeId: node,
 		})
-		.map(({ id, kind, target: targetId, cancelable, nodeId: node }) =>
-			fixtureTask(kind, { kind: targetKind, id: targetId }, { id, cancelable, nodeId: node }),
+		.map(({ id, kind, target: targetId, cancelable, nodeId: owner }) =>
+			fixtureTask(kind, { kind: targetKind, id: targetId }, { id, cancelable, nodeId: owner }),
 		);
 
 export const spec: fc.Arbitrary<VmSpec> = fc

@@ -1,6 +1,7 @@
 /** Objects of the model for tests: complete and valid, with the members that a test cares about replaced. */
 import { GiB } from "../lib/units.ts";
 import type { Session, Token, User } from "../model/access.ts";
+import type { JoinToken } from "../model/cluster.ts";
 import type { Network } from "../model/network.ts";
 import type { Cluster, Node } from "../model/node.ts";
 import type { ResourceKind } from "../model/schema.ts";
@@ -34,6 +35,8 @@ export const fixtureClusterObject = (changes: Partial<Cluster> = {}): Cluster =>
 export const fixtureNode = (changes: Partial<Node> = {}): Node => ({
 	...metadata(clusterIds.node),
 	name: "node-1",
+	peerAddresses: [],
+	witness: false,
 	status: {
 		phase: "ready",
 		reason: null,
@@ -107,6 +110,15 @@ export const fixtureToken = (changes: Partial<Token> = {}): Token => ({
 	userId: clusterIds.admin,
 	role: "operator",
 	expiresAt: null,
+	...changes,
+});
+
+export const fixtureJoinToken = (changes: Partial<JoinToken> = {}): JoinToken => ({
+	...metadata(fixtureId(0x780)),
+	createdBy: "admin",
+	expiresAt: "2026-01-02T04:04:05.000Z",
+	usesLeft: 1,
+	admitted: [],
 	...changes,
 });
 

@@ -29,5 +29,6 @@ export const resourceIcons: Record<ResourceKind, Icon> = {
 	user: User,
 	session: Shield,
 	token: KeyRound,
+	joinToken: KeyRound,
 	"foreign-vm": Monitor,
 };

@@ -11,6 +11,7 @@ import { AppError, type ErrorInfo, isAppError, toErrorInfo } from "../../lib/err
 import { isUuid } from "../../lib/ids.ts";
 import type { Event } from "../../model/event.ts";
 import type { ResourceRef } from "../../model/schema.ts";
+import type { EntryKind } from "../../raft/types.ts";
 import { decodeCommand } from "../codec.ts";
 import type { Command, CommandKind } from "../command.ts";
 import { requesterKeyOf, subjectOf } from "../idempotency.ts";
@@ -24,6 +25,9 @@ import { ApplyContext } from "./context.ts";
 import type { Handler, Handlers } from "./handler.ts";
 import { imageHandlers } from "./image.ts";
 import { networkHandlers } from "./network.ts";
+import { nodeHandlers } from "./node.ts";
+import { nodeImportHandlers } from "./node-import.ts";
+import { nodeLeaveHandlers } from "./node-leave.ts";
 import { authorize } from "./permission.ts";
 import { poolHandlers } from "./pool.ts";
 import { pruneHandlers, trim } from "./prune.ts";
@@ -32,15 +36,20 @@ import { targetsOf } from "./targets.ts";
 import { taskHandlers } from "./task.ts";
 import { userHandlers } from "./users.ts";
 import { vmHandlers } from "./vm.ts";
+import { vmMoveHandlers } from "./vm-move.ts";
 import { vmStatusHandlers } from "./vm-status.ts";
 import { volumeHandlers } from "./volume.ts";
 
 const handlers: Handlers<CommandKind> = {
 	...clusterHandlers,
+	...nodeHandlers,
+	...nodeImportHandlers,
+	...nodeLeaveHandlers,
 	...userHandlers,
 	...sessionHandlers,
 	...vmHandlers,
 	...vmStatusHandlers,
+	...vmMoveHandlers,
 	...poolHandlers,
 	...volumeHandlers,
 	...imageHandlers,
@@ -52,7 +61,8 @@ const handlers: Handlers<CommandKind> = {
 /** Which handler belongs to a kind is known to the table only; the one cast is here. */
 const handlerOf = (kind: CommandKind): Handler<CommandKind> => handlers[kind] as unknown as Handler<CommandKind>;
 
-export type LogEntry = { index: number; term: number; data: Uint8Array };
+/** `kind`: of Raft; none is a command. */
+export type LogEntry = { index: number; term: number; kind?: EntryKind; data: Uint8Array };
 
 /** `bug` is set when a rule broke down (not: refused); the command then counts as refused with `internal`. */
 export type Outcome = {

@@ -31,6 +31,7 @@ export const nouns: Record<TableName, string> = {
 	user: "user",
 	session: "session",
 	token: "token",
+	joinToken: "join token",
 	audit: "audit record",
 };
 

@@ -20,6 +20,7 @@ import {
 } from "../limits.ts";
 import type { StateDatabase } from "../sqlite/state-database.ts";
 import { canonicalTime } from "./checks.ts";
+import { removeJoinToken } from "./cluster.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { removeSession } from "./sessions.ts";
@@ -33,6 +34,7 @@ export const pruneHandlers: Handlers<"prune"> = {
 		const now = canonicalTime(body.sessionsExpiredBefore);
 		pruneTasks(context, canonicalTime(body.tasksBefore));
 		pruneSessions(context, now);
+		pruneJoinTokens(context, now);
 		pruneAudit(context, canonicalTime(body.auditBefore));
 		context.state.deleteRows("idempotency", "time_ms < ?", Date.parse(now) - idempotencyKeptMs);
 		context.state.setMeta("upkeepTime", now);
@@ -72,6 +74,11 @@ function pruneSessions(context: ApplyContext, before: string): void {
 		maxPrunedRows,
 	);
 	for (const { id } of expired) removeSession(context, context.need("session", id));
+}
+
+/** Those that admit nobody any more. Who came with a used one may ask again until it expires. */
+function pruneJoinTokens(context: ApplyContext, before: string): void {
+	for (const token of context.state.all("joinToken")) if (token.expiresAt < before) removeJoinToken(context, token);
 }
 
 function pruneAudit(context: ApplyContext, before: string): void {

@@ -6,6 +6,7 @@ import { roleAtLeast } from "../../model/permissions.ts";
 import { validated } from "../../model/validate.ts";
 import { maxSessionsOfUser, maxTokensOfUser } from "../limits.ts";
 import { passwordFingerprint } from "../password-fingerprint.ts";
+import type { SecretKind } from "../sqlite/state-database.ts";
 import { asCreated, canonicalTime } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
@@ -29,7 +30,7 @@ export const sessionHandlers: Handlers<
 			createdAt: context.time,
 			expiresAt: canonicalTime(given.expiresAt),
 		});
-		context.state.setSecretHash("session", given.id, checkedHash(context, "session", body.secretHash));
+		context.state.setSecretHash("session", given.id, checkedSecretHash(context, "session", body.secretHash));
 		return null;
 	},
 
@@ -51,7 +52,7 @@ export const sessionHandlers: Handlers<
 		checkOutlivesNobody(context, expiresAt);
 		makeRoom(context, user);
 		context.insert("token", asCreated(context, { ...given, expiresAt }));
-		context.state.setSecretHash("token", given.id, checkedHash(context, "token", body.secretHash));
+		context.state.setSecretHash("token", given.id, checkedSecretHash(context, "token", body.secretHash));
 		return null;
 	},
 
@@ -134,7 +135,7 @@ function makeRoom(context: ApplyContext, user: User): void {
 	);
 }
 
-function checkedHash(context: ApplyContext, kind: "session" | "token", hash: string): string {
+export function checkedSecretHash(context: ApplyContext, kind: SecretKind, hash: string): string {
 	if (!secretHashPattern.test(hash)) throw new AppError("invalid", "A secret is kept as a hash.");
 	if (context.state.idBySecretHash(kind, hash) !== null)
 		throw new AppError("already-exists", "This secret is in use already.");

@@ -1,15 +1,19 @@
 /** What a command is about: for the result, the audit, and to tell one use of an idempotency key from another. */
 import type { ResourceKind, ResourceRef } from "../../model/schema.ts";
+import type { BodyOf } from "../codec/values.ts";
 import type { CommandBody } from "../command.ts";
 import type { StateDatabase } from "../sqlite/state-database.ts";
 import type { TableName } from "../store.ts";
 import { publicName } from "./context.ts";
+import { admittedBefore } from "./node.ts";
 
 type Objects = { [K in ResourceKind]?: { id: unknown; name?: unknown } | { id: unknown; name?: unknown }[] };
 
 /** References with names as they are before the command. Documents are not checked yet when this runs. */
 export function targetsOf(state: StateDatabase, body: CommandBody): ResourceRef[] {
 	if (body.kind === "prune" || body.kind === "auditAppend") return [];
+	if (body.kind === "nodeAdmit") return [admittedNode(state, body)];
+	if (body.kind === "nodeImport") return [stored(state, "node", body.nodeId)];
 	const created = createdObjects(body);
 	if (created !== null) {
 		return Object.entries(created).flatMap(([kind, objects]) =>
@@ -18,8 +22,19 @@ export function targetsOf(state: StateDatabase, body: CommandBody): ResourceRef[
 	}
 	const table = tableOf(body);
 	if (table === null || !("id" in body)) return [];
-	const object = state.get(table, body.id);
-	return [{ kind: table as ResourceKind, id: body.id, name: object === null ? null : publicName(table, object) }];
+	return [stored(state, table, body.id)];
+}
+
+function stored(state: StateDatabase, table: TableName, id: string): ResourceRef {
+	const object = state.get(table, id);
+	return { kind: table as ResourceKind, id, name: object === null ? null : publicName(table, object) };
+}
+
+/** The one that it is already, or will be. */
+function admittedNode(state: StateDatabase, body: BodyOf<"nodeAdmit">): ResourceRef {
+	const token = state.get("joinToken", body.tokenId);
+	const known = token === null ? null : admittedBefore(state, token, body.keyFingerprint);
+	return reference("node", known ?? body.node);
 }
 
 function reference(kind: ResourceKind, object: { id: unknown; name?: unknown }): ResourceRef {
@@ -31,6 +46,8 @@ function createdObjects(body: CommandBody): Objects | null {
 	switch (body.kind) {
 		case "clusterInit":
 			return { cluster: body.cluster, node: body.node, pool: body.pools, network: body.networks, user: body.admin };
+		case "joinTokenCreate":
+			return { joinToken: body.token };
 		case "userCreate":
 			return { user: body.user };
 		case "sessionCreate":
@@ -59,6 +76,7 @@ const tables = [
 	"user",
 	"session",
 	"token",
+	"joinToken",
 	"vm",
 	"pool",
 	"volume",

@@ -1,15 +1,8 @@
-/** Cluster, nodes, users, sessions, tokens, audit. */
+/** Users, sessions, tokens, audit. */
 import type { AuditRecord, Role, Session, Token, User } from "../../model/access.ts";
-import type { Network } from "../../model/network.ts";
-import type { Cluster, Node, NodeStatus } from "../../model/node.ts";
-import type { Pool } from "../../model/storage.ts";
 import { type BodyCodecs, decodeExpected, encodeExpected, fromJson, onlyId, optional, toJson } from "./values.ts";
 
 export const accessCodecs: BodyCodecs<
-	| "clusterInit"
-	| "clusterUpdate"
-	| "nodeUpdate"
-	| "nodeStatus"
 	| "userCreate"
 	| "userUpdate"
 	| "userPasswordSet"
@@ -20,36 +13,6 @@ export const accessCodecs: BodyCodecs<
 	| "tokenDelete"
 	| "auditAppend"
 > = {
-	clusterInit: {
-		encode: (body) => ({
-			clusterJson: toJson(body.cluster),
-			nodeJson: toJson(body.node),
-			poolsJson: body.pools.map(toJson),
-			networksJson: body.networks.map(toJson),
-			adminJson: toJson(body.admin),
-			adminPasswordHash: body.adminPasswordHash,
-		}),
-		decode: (message) => ({
-			cluster: fromJson<Cluster>(message.clusterJson),
-			node: fromJson<Node>(message.nodeJson),
-			pools: message.poolsJson.map((text) => fromJson<Pool>(text)),
-			networks: message.networksJson.map((text) => fromJson<Network>(text)),
-			admin: fromJson<User>(message.adminJson),
-			adminPasswordHash: message.adminPasswordHash,
-		}),
-	},
-	clusterUpdate: {
-		encode: (body) => ({ ...encodeExpected(body), name: body.name }),
-		decode: (message) => ({ ...decodeExpected(message), name: message.name }),
-	},
-	nodeUpdate: {
-		encode: (body) => ({ ...encodeExpected(body), name: body.name }),
-		decode: (message) => ({ ...decodeExpected(message), name: message.name }),
-	},
-	nodeStatus: {
-		encode: (body) => ({ id: body.id, statusJson: toJson(body.status) }),
-		decode: (message) => ({ id: message.id, status: fromJson<NodeStatus>(message.statusJson) }),
-	},
 	userCreate: {
 		encode: (body) => ({ userJson: toJson(body.user), passwordHash: body.passwordHash }),
 		decode: (message) => ({ user: fromJson<User>(message.userJson), passwordHash: message.passwordHash }),

@@ -38,6 +38,8 @@ export const vmCodecs: BodyCodecs<
 	| "vmGone"
 	| "vmAdopt"
 	| "vmUnadopt"
+	| "vmMove"
+	| "vmMoved"
 	| "taskUpdate"
 	| "taskCancel"
 	| "prune"
@@ -102,6 +104,30 @@ export const vmCodecs: BodyCodecs<
 			id: message.id,
 			nodeId: message.nodeId,
 			error: fromJson<ErrorInfo>(message.errorJson),
+		}),
+	},
+	vmMove: {
+		encode: (body) => ({
+			id: body.id,
+			nodeId: body.nodeId,
+			taskJson: toJson(body.task),
+			...(body.confirmNodeOff === null ? {} : { confirmNodeOff: body.confirmNodeOff }),
+		}),
+		decode: (message) => ({
+			id: message.id,
+			nodeId: message.nodeId,
+			task: fromJson<Task>(message.taskJson),
+			confirmNodeOff: message.confirmNodeOff ?? null,
+		}),
+	},
+	vmMoved: {
+		encode: ({ kind: _kind, ...body }) => body,
+		decode: (message) => ({
+			id: message.id,
+			nodeId: message.nodeId,
+			fromNodeId: message.fromNodeId,
+			volumes: message.volumes.map(({ id, poolId }) => ({ id, poolId })),
+			discardTaskIds: message.discardTaskIds,
 		}),
 	},
 	taskUpdate: {

@@ -104,6 +104,7 @@ export const tableColumns: Record<TableName, TableColumns> = {
 		defaultSort: "name",
 		search: "name",
 	},
+	joinToken: { filters: {}, sorts: sorts("createdAt"), defaultSort: "-createdAt", search: null },
 	audit: {
 		filters: columns(["requesterName", "operation", "outcome"], { sortedWith: "time" }),
 		sorts: sorts("time"),

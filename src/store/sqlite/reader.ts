@@ -4,7 +4,7 @@ import type { Event } from "../../model/event.ts";
 import type { Page } from "../../model/schema.ts";
 import type { UpkeepDoubt } from "../command.ts";
 import { hashOfSubject } from "../idempotency.ts";
-import type { EarlierAnswer, JsonPage, ListQuery, StoreReader, TableName, Tables } from "../store.ts";
+import type { Authority, EarlierAnswer, JsonPage, ListQuery, StoreReader, TableName, Tables } from "../store.ts";
 import { allDocuments, countRows, listDocuments } from "./queries.ts";
 import type { StateDatabase, StoredApplied } from "./state-database.ts";
 
@@ -61,6 +61,14 @@ export class SqliteReader implements StoreReader {
 		const token = id === null ? null : this.get("token", id);
 		const user = token === null ? null : this.get("user", token.userId);
 		return token === null || user === null ? null : { token, user };
+	}
+
+	authority(): Authority | null {
+		return this.state.authority();
+	}
+
+	joinTokenSecret(id: string): string | null {
+		return this.state.secretHash("joinToken", id);
 	}
 
 	macInUse(mac: string): boolean {

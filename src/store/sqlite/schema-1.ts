@@ -5,13 +5,13 @@
  * address?) and for filters on lists (tags, targets of tasks). Secrets have tables of their own.
  */
 
-const text = (column: string, path: string, more = "") =>
+export const text = (column: string, path: string, more = "") =>
 	`${column} TEXT GENERATED ALWAYS AS (json_extract(doc, '$.${path}')) STORED${more}`;
 const integer = (column: string, path: string) =>
 	`${column} INTEGER GENERATED ALWAYS AS (json_extract(doc, '$.${path}')) STORED`;
 const name = text("name", "name", " COLLATE NOCASE");
 
-const table = (tableName: string, columns: readonly string[], indices: readonly string[]): string[] => [
+export const table = (tableName: string, columns: readonly string[], indices: readonly string[]): string[] => [
 	`CREATE TABLE ${tableName} (id TEXT PRIMARY KEY NOT NULL, ${[...columns, "doc TEXT NOT NULL"].join(", ")})`,
 	...indices.map(
 		(columnList) =>

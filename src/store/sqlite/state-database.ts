@@ -6,11 +6,12 @@ import { assert } from "../../lib/assert.ts";
 import type { AuditRecord, Session, Token } from "../../model/access.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";
-import type { Applied, TableName, Tables } from "../store.ts";
+import type { ConfigurationAt } from "../../raft/types.ts";
+import type { Applied, Authority, TableName, Tables } from "../store.ts";
 import { type Link, linksOf } from "./columns.ts";
 import { StateRows, type Values } from "./state-rows.ts";
 
-export type SecretKind = "session" | "token";
+export type SecretKind = "session" | "token" | "joinToken";
 
 export class StateDatabase extends StateRows {
 	getJson(table: TableName, id: string): string | null {
@@ -133,12 +134,25 @@ export class StateDatabase extends StateRows {
 		return this.row<{ id: string }>(`SELECT id FROM ${kind}_secret WHERE secret_hash = ?`, hash)?.id ?? null;
 	}
 
+	secretHash(kind: SecretKind, id: string): string | null {
+		return this.row<{ hash: string }>(`SELECT secret_hash AS hash FROM ${kind}_secret WHERE id = ?`, id)?.hash ?? null;
+	}
+
 	setSecretHash(kind: SecretKind, id: string, hash: string): void {
 		this.insertRow(`${kind}_secret`, { id, secret_hash: hash });
 	}
 
 	deleteSecretHash(kind: SecretKind, id: string): void {
 		this.deleteRows(`${kind}_secret`, "id = ?", id);
+	}
+
+	authority(): Authority | null {
+		const row = this.row<{ value: string }>("SELECT value FROM cluster_secret WHERE key = 'authority'");
+		return row === null ? null : (JSON.parse(row.value) as Authority);
+	}
+
+	setAuthority({ certificatePem, keyPem }: Authority): void {
+		this.insertRow("cluster_secret", { key: "authority", value: JSON.stringify({ certificatePem, keyPem }) });
 	}
 
 	/** Everybody has to sign in again. Unlike the command, it makes no events: for a state that nobody is served from. */
@@ -165,6 +179,21 @@ export class StateDatabase extends StateRows {
 	setApplied(index: number, term: number): void {
 		this.setMeta("appliedIndex", index);
 		this.setMeta("appliedTerm", term);
+	}
+
+	/** Who the members are, since which entry; null before the first change of them. */
+	get configuration(): ConfigurationAt | null {
+		const text = this.meta("configuration");
+		return text === null ? null : (JSON.parse(String(text)) as ConfigurationAt);
+	}
+
+	setConfiguration({ index, configuration }: ConfigurationAt): void {
+		this.setMeta("configuration", JSON.stringify({ index, configuration }));
+	}
+
+	/** All that was committed is on the disk: a power cut takes nothing of it. */
+	makeDurable(): void {
+		this.database.run("PRAGMA wal_checkpoint(FULL)");
 	}
 
 	get appliedIndex(): number {

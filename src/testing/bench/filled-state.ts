@@ -9,7 +9,7 @@ import { present } from "../../lib/assert.ts";
 import { systemClock as clock, toRfc3339 } from "../../lib/clock.ts";
 import { idSource } from "../../lib/ids.ts";
 import { silentLogger } from "../../lib/log.ts";
-import { systemRandom as random } from "../../lib/random.ts";
+import { systemRandom as random, randomRatio } from "../../lib/random.ts";
 import { GiB } from "../../lib/units.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";
@@ -33,7 +33,10 @@ type Place = { nodeId: string; poolId: string; networkId: string };
 
 /** One cluster with one node, its pool and network, and `vmCount` VMs with a disk and a NIC each. */
 export async function fillState(dataDir: string, vmCount: number): Promise<void> {
+	const identity = { clusterId: ids.newId(), nodeId: ids.newId(), founder: true };
 	const store = await openStore({
+		identity,
+		random: () => randomRatio(random),
 		dataDir,
 		clock,
 		logger: silentLogger,
@@ -47,7 +50,8 @@ export async function fillState(dataDir: string, vmCount: number): Promise<void>
 		await setUpCluster(
 			dataDir,
 			{
-				nodeId: ids.newId(),
+				nodeId: identity.nodeId,
+				clusterId: identity.clusterId,
 				nodeName: "bench",
 				version,
 				poolPath: join(dataDir, "pools", "local"),

@@ -51,6 +51,8 @@ function seedNode(state: MockState, accelerator: "kvm" | "tcg"): void {
 		createdAt: ago(60 * 24 * 9),
 		updatedAt: ago(2),
 		name: "node-1",
+		peerAddresses: [],
+		witness: false,
 		status: {
 			phase: "ready",
 			reason: null,

@@ -1,0 +1,113 @@
+/** Random commands about nodes that come and go; part of command-arbitrary.ts. */
+import fc from "fast-check";
+import type { CommandBody, CommandKind } from "../store/command.ts";
+import {
+	errorInfo,
+	idFrom,
+	imageId,
+	maybe,
+	mostly,
+	name,
+	networkId,
+	nodeId,
+	peerAddresses,
+	poolId,
+	record,
+	secondNodeId,
+	secretHash,
+	small,
+	spec,
+	time,
+	vmId,
+	volumeId,
+} from "./command-parts.ts";
+import {
+	clusterIds,
+	fixtureId,
+	fixtureImage,
+	fixtureJoinToken,
+	fixtureNetwork,
+	fixtureNode,
+	fixturePool,
+	fixtureVm,
+	fixtureVolume,
+} from "./fixtures.ts";
+
+type Arbitraries<K extends CommandKind> = { [Kind in K]: fc.Arbitrary<Extract<CommandBody, { kind: Kind }>> };
+
+const joinTokenId = idFrom(0x780);
+const anyNodeId = fc.oneof(secondNodeId, nodeId);
+const keyFingerprint = fc.constantFrom("a".repeat(64), "b".repeat(64));
+
+const images = fc.array(
+	fc.record({ id: imageId, name, poolId }).map((changes) => fixtureImage({ ...changes, phase: "ready" })),
+	{ maxLength: 1 },
+);
+const volumes = fc.array(
+	fc.record({ id: volumeId, name, poolId, error: errorInfo }).map((changes) => fixtureVolume(changes)),
+	{ maxLength: 2 },
+);
+const vms = fc.array(
+	fc.record({ id: vmId, name, spec }).map((changes) => fixtureVm(changes)),
+	{ maxLength: 2 },
+);
+
+export const clusterArbitraries: Arbitraries<
+	| "authoritySet"
+	| "joinTokenCreate"
+	| "joinTokenDelete"
+	| "nodeAdmit"
+	| "nodeAddresses"
+	| "nodeLost"
+	| "nodeImport"
+	| "nodeRemove"
+	| "nodeGone"
+> = {
+	authoritySet: record({
+		kind: fc.constant("authoritySet"),
+		certificatePem: mostly("-----BEGIN CERTIFICATE-----\n", "certificate"),
+		keyPem: fc.constant("-----BEGIN PRIVATE KEY-----\n"),
+	}),
+	joinTokenCreate: fc
+		.record({ id: joinTokenId, usesLeft: small, expiresAt: time, hash: secretHash })
+		.map(({ hash, ...changes }) => ({
+			kind: "joinTokenCreate",
+			token: fixtureJoinToken(changes),
+			secretHash: hash,
+		})),
+	joinTokenDelete: record({ kind: fc.constant("joinTokenDelete"), id: joinTokenId }),
+	nodeAdmit: fc
+		.record({ tokenId: joinTokenId, secretHash, keyFingerprint, id: anyNodeId, name, witness: fc.boolean() })
+		.map(({ id, name: named, witness, ...rest }) => ({
+			kind: "nodeAdmit",
+			...rest,
+			node: fixtureNode({ id, name: named, witness }),
+		})),
+	nodeAddresses: record({ kind: fc.constant("nodeAddresses"), id: anyNodeId, peerAddresses }),
+	nodeLost: record({ kind: fc.constant("nodeLost"), id: anyNodeId, reason: fc.constant("not heard of") }),
+	nodeImport: fc
+		.record({
+			nodeId: anyNodeId,
+			poolPath: fc.constantFrom("/a", "/var/lib/limiquantix/pools/local"),
+			pools: fc.array(fc.record({ id: poolId, name }), { maxLength: 1 }),
+			networks: fc.array(fc.record({ id: networkId, name }), { maxLength: 1 }),
+			images,
+			volumes,
+			vms,
+			renameSuffix: fc.option(fc.constant("node-2")),
+		})
+		.map(({ poolPath, pools, networks, ...body }) => ({
+			kind: "nodeImport",
+			formerNodeId: clusterIds.node,
+			...body,
+			pools: pools.map((changes) => fixturePool({ ...changes, config: { path: poolPath } })),
+			networks: networks.map((changes) => fixtureNetwork({ ...changes, config: { kind: "bridge", bridge: "br0" } })),
+		})),
+	nodeRemove: record({
+		kind: fc.constant("nodeRemove"),
+		id: anyNodeId,
+		leaving: fc.boolean(),
+		confirmName: maybe(name).map((typed) => typed ?? null),
+	}),
+	nodeGone: record({ kind: fc.constant("nodeGone"), id: fc.oneof(secondNodeId, fc.constant(fixtureId(0x999))) }),
+};
