@@ -1,4 +1,5 @@
 /** A data folder on a disk that is really full: a small tmpfs. Needs root, to mount it. */
+
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +12,7 @@ import { systemRandom } from "../lib/random.ts";
 import { run } from "../lib/run.ts";
 import { KiB, MiB } from "../lib/units.ts";
 import { fixtureCluster, fixtureId, fixtureUser } from "../testing/fixtures.ts";
+import { loneNode } from "../testing/store-identity.ts";
 import { openStore } from "./open-store.ts";
 import { proposer } from "./proposer.ts";
 import type { Store } from "./store.ts";
@@ -29,6 +31,7 @@ afterEach(async () => {
 
 async function open(reserveBytes: number): Promise<Store> {
 	opened = await openStore({
+		...loneNode,
 		dataDir: join(folder, "data"),
 		clock: systemClock,
 		logger: silentLogger,

@@ -1,4 +1,5 @@
 /** The store on a real folder: restarts, kill -9, a second daemon, damage, snapshots, restore. */
+
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
 	chmodSync,
@@ -21,6 +22,7 @@ import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import { dumpState } from "../testing/dump-state.ts";
 import { fixtureCluster, fixtureNode, fixtureUser } from "../testing/fixtures.ts";
+import { loneNode } from "../testing/store-identity.ts";
 import { type OpenStoreOptions, openStore, pathsOf } from "./open-store.ts";
 import { proposer } from "./proposer.ts";
 import { restoreSnapshot } from "./restore.ts";
@@ -45,6 +47,7 @@ const ids = idSource(systemClock, systemRandom);
 
 async function open(options: Partial<OpenStoreOptions> = {}): Promise<Opened> {
 	const store = await openStore({
+		...loneNode,
 		dataDir,
 		clock: systemClock,
 		logger: silentLogger,

@@ -15,25 +15,46 @@ import type { Clock } from "../lib/clock.ts";
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { UndoStack } from "../lib/undo.ts";
-import { rebuildAdvice, restoreAdvice, unfinishedRestoreAdvice } from "./advice.ts";
+import { emptyConfiguration } from "../raft/configuration.ts";
+import type { ConfigurationAt } from "../raft/types.ts";
+import { rebuildAdvice, unfinishedRestoreAdvice } from "./advice.ts";
 import { backups } from "./backup.ts";
+import type { CommittedHandler } from "./consensus.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { defaultReserveBytes } from "./disk-reserve.ts";
 import { openDiskFiles } from "./log/disk-files.ts";
-import { SegmentLog } from "./log/segment-log.ts";
+import type { LogFiles } from "./log/files.ts";
+import { openRaft } from "./raft/open-raft.ts";
+import type { RaftConsensus } from "./raft/raft-consensus.ts";
+import type { RaftConsensusOptions } from "./raft/raft-options.ts";
 import { ReplicatedStore } from "./replicated-store.ts";
-import { SingleVoter } from "./single-voter.ts";
 import { checkState, openStateFile } from "./sqlite/database.ts";
 import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./sqlite/maintenance.ts";
+import { metaOf, SnapshotExchange } from "./sqlite/snapshot-exchange.ts";
 import { installSnapshot, listSnapshots, type SnapshotFile } from "./sqlite/snapshot-files.ts";
 import { sealStateFile } from "./sqlite/state-check.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 import type { Store } from "./store.ts";
 
+/** Who this node is. `founder`: its cluster began with it alone; a node that joined one is told who the members are. */
+export type StoreIdentity = { clusterId: string; nodeId: string; founder: boolean };
+
+/** How this node reaches the others. */
+export type StoreLinks = Pick<RaftConsensusOptions, "transport" | "forward">;
+
 export type OpenStoreOptions = {
 	dataDir: string;
+	identity: StoreIdentity;
 	clock: Clock;
 	logger: Logger;
+	/** In [0, 1): spreads elections. */
+	random: () => number;
+	/** Left out: it is alone. */
+	links?: StoreLinks;
+	/** Before anything is handed over to the state: what the links give what they receive to. */
+	onConsensus?: (consensus: RaftConsensus) => void;
+	/** A snapshot of another node took the place of the whole state. */
+	onReplaced?: () => void;
 	/** False leaves out fsync of the log: for tests only. */
 	fsync: boolean;
 	/** Something failed that must end the process: nothing more is acknowledged. */
@@ -42,7 +63,11 @@ export type OpenStoreOptions = {
 	/** See disk-reserve.ts. */
 	reserveBytes?: number;
 	segmentBytes?: number;
+	/** Ticks, elections and waits; see RaftConsensusOptions. */
+	timing?: Pick<RaftConsensusOptions, "tickMs" | "tickJitterMs" | "limits">;
 };
+
+const alone: StoreLinks = { transport: { send() {}, sendSnapshot() {} } };
 
 export const pathsOf = (dataDir: string) => ({
 	log: join(dataDir, "raft"),
@@ -56,7 +81,7 @@ export const pathsOf = (dataDir: string) => ({
 
 /** `in-use`: another process has the folder; `corrupt`: see the message; `unsupported`: a newer version was here. */
 export async function openStore(options: OpenStoreOptions): Promise<Store> {
-	const { dataDir, logger, clock } = options;
+	const { dataDir, logger } = options;
 	await using undo = new UndoStack((what, error) =>
 		logger.warn(`could not undo: ${what}`, { error: toAppError(error) }),
 	);
@@ -69,103 +94,100 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 			"corrupt",
 			`A restore into ${dataDir} was not finished (the file ${paths.restoring} is there). Nothing was changed. ${unfinishedRestoreAdvice(dataDir)}`,
 		);
-	const snapshots = await listSnapshots(paths.snapshots);
-	let found = await openState(paths.state, snapshots, logger);
-	undo.add("state database", () => found?.close());
+	const state = await openState(paths.state, await listSnapshots(paths.snapshots), logger);
+	undo.add("state database", () => state.close());
 	const files = await openDiskFiles({ directory: paths.log, sync: options.fsync });
 	undo.add("files of the log", () => files.close());
-	const newest = snapshots[0]?.index ?? 0;
-	const knownIndex = Math.max(found?.appliedIndex ?? 0, newest);
-	const log = await SegmentLog.open(
-		{
-			files,
-			logger,
-			onFatal: options.onFatal,
-			knownIndex,
-			...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
-		},
-		knownIndex === 0 ? 1 : null,
-	);
-	undo.add("the log", () => log.close());
-	if ((found?.appliedIndex ?? 0) + 1 < log.firstIndex) {
-		// A power cut can take the database back to before the snapshot that the log was cut behind.
-		found?.close();
-		found = await rebuild(paths.state, snapshots, log.firstIndex, logger);
-	}
-	// An empty one only when the log begins at the beginning: it does the rest.
-	found ??= await openEmptyState(paths.state);
-	const state = found;
-	const reserveBytes = options.reserveBytes ?? defaultReserveBytes;
-	let maintenance: Maintenance | null = null;
-	const takeSnapshot = async (path: string) => {
-		if (maintenance === null) throw new AppError("unavailable", "The store is starting.");
-		return maintenance.snapshot(path);
-	};
-	const store = await ReplicatedStore.open({
-		state,
-		clock,
-		logger,
-		onFatal: options.onFatal,
-		async connect(onCommitted, appliedIndex) {
-			const consensus = await SingleVoter.start({ files, log, appliedIndex, onCommitted, reserveBytes });
-			const policy = { ...defaultPolicy, ...options.policy };
-			maintenance = new Maintenance(
-				{
-					state,
-					statePath: paths.state,
-					snapshotDirectory: paths.snapshots,
-					policy,
-					clock,
-					logger,
-					logBytesAfter: (index) => consensus.logBytesAfter(index),
-					compact: (index) => consensus.compact(index),
-				},
-				newest,
-			);
-			return consensus;
-		},
-		onApplied: (appliedIndex) => maintenance?.onApplied(appliedIndex),
-		takeSnapshot,
-		takeBackup: backups(takeSnapshot, paths.snapshots),
-		stopUpkeep: async () => maintenance?.close(),
-		async release() {
-			await files.close();
-			state.close();
-			await seal(paths.state, logger);
-			lock.release();
-		},
+	const store = await openReplicated(options, state, files, async () => {
+		await files.close();
+		state.close();
+		await seal(paths.state, logger);
+		lock.release();
 	});
 	undo.clear();
 	return store;
 }
 
-/** The database, or, when there is none, one made from the newest snapshot (the log does the rest); null without any. */
-async function openState(
-	path: string,
-	snapshots: readonly SnapshotFile[],
-	logger: Logger,
-): Promise<StateDatabase | null> {
+async function openReplicated(
+	options: OpenStoreOptions,
+	state: StateDatabase,
+	files: LogFiles,
+	release: () => Promise<void>,
+): Promise<Store> {
+	const { dataDir, logger, clock } = options;
+	const paths = pathsOf(dataDir);
+	const founders = foundersOf(options.identity);
+	let consensus: RaftConsensus | null = null;
+	const maintenance = new Maintenance(
+		{
+			state,
+			statePath: paths.state,
+			snapshotDirectory: paths.snapshots,
+			policy: { ...defaultPolicy, ...options.policy },
+			clock,
+			logger,
+			logBytesAfter: (index) => consensus?.logBytesAfter(index) ?? 0,
+			compact: async (index) => consensus?.compact(index),
+		},
+		(await listSnapshots(paths.snapshots))[0]?.index ?? 0,
+	);
+	const exchange = new SnapshotExchange({
+		...{ directory: paths.snapshots, statePath: paths.state, state, founders },
+		make: () => maintenance.snapshotNow(),
+		exclusively: (work) => maintenance.exclusively(work),
+		onReplaced() {
+			onStateReplaced();
+			options.onReplaced?.();
+		},
+	});
+	let onStateReplaced = () => {};
+	const connect = (onCommitted: CommittedHandler, _appliedIndex: number, onReplaced: () => void) => {
+		onStateReplaced = onReplaced;
+		const { clusterId, nodeId } = options.identity;
+		return openRaft({
+			...{ clusterId, nodeId, clock, logger, files, onCommitted },
+			...(options.links ?? alone),
+			...options.timing,
+			random: options.random,
+			snapshots: exchange,
+			base: metaOf(state, founders),
+			reportsApplied: true,
+			makeStateDurable: () => state.makeDurable(),
+			onStarting: (starting) => {
+				consensus = starting;
+				options.onConsensus?.(starting);
+			},
+			onFatal: options.onFatal,
+			reserveBytes: options.reserveBytes ?? defaultReserveBytes,
+			...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+		});
+	};
+	const takeSnapshot = (path: string) => maintenance.snapshot(path);
+	return ReplicatedStore.open({
+		...{ state, clock, logger, release, takeSnapshot, connect },
+		onFatal: options.onFatal,
+		onApplied(appliedIndex) {
+			consensus?.applied(appliedIndex);
+			maintenance.onApplied(appliedIndex);
+		},
+		takeBackup: backups(takeSnapshot, paths.snapshots),
+		stopUpkeep: () => maintenance.close(),
+	});
+}
+
+/** Before the log says anything about members. */
+const foundersOf = ({ nodeId, founder }: StoreIdentity): ConfigurationAt => ({
+	index: 0,
+	configuration: founder ? { ...emptyConfiguration, voters: [nodeId] } : emptyConfiguration,
+});
+
+/** The database, or, when there is none, one made from the newest intact snapshot, or an empty one: the log does the rest. */
+async function openState(path: string, snapshots: readonly SnapshotFile[], logger: Logger): Promise<StateDatabase> {
 	if (existsSync(path)) {
 		await checkState(path);
 		return openStateFile(path);
 	}
-	return snapshots.length > 0 ? rebuild(path, snapshots, 0, logger) : null;
-}
-
-async function openEmptyState(path: string): Promise<StateDatabase> {
-	await setAsideStrayLog(path);
-	return openStateFile(path);
-}
-
-/** From the newest snapshot that is intact and reaches the log. */
-async function rebuild(
-	path: string,
-	snapshots: readonly SnapshotFile[],
-	firstLogIndex: number,
-	logger: Logger,
-): Promise<StateDatabase> {
 	for (const snapshot of snapshots) {
-		if (snapshot.index + 1 < firstLogIndex) break;
 		try {
 			const { index } = await installSnapshot(snapshot.path, path);
 			logger.warn("the state is rebuilt from a snapshot and the log", { snapshot: snapshot.path, index });
@@ -175,10 +197,8 @@ async function rebuild(
 			logger.error("a snapshot is damaged", { snapshot: snapshot.path, error });
 		}
 	}
-	throw new AppError(
-		"corrupt",
-		`The state database ${path} is missing or too old, and no intact snapshot reaches the log, which begins at ${firstLogIndex}. Nothing was changed. Put state.db or a file of snapshots/ back from a copy of the data folder. ${restoreAdvice}`,
-	);
+	await setAsideStrayLog(path);
+	return openStateFile(path);
 }
 
 /** See state-check.ts. */

@@ -6,14 +6,14 @@
  * with `no-space`. Any other failure of the database is fatal: the log has everything, a restart replays it.
  */
 import type { Clock, Timer } from "../lib/clock.ts";
-import { AppError, fromErrorInfo, toAppError } from "../lib/errors.ts";
+import { AppError, fromErrorInfo, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Event } from "../model/event.ts";
 import type { LogEntry, Outcome } from "./apply/apply.ts";
 import { encodeCommand } from "./codec.ts";
 import type { Command } from "./command.ts";
 import type { CommittedHandler, Consensus } from "./consensus.ts";
-import { urgencyOf } from "./disk-reserve.ts";
+import { type Urgency, urgencyOf } from "./disk-reserve.ts";
 import { IndexWaiters } from "./index-waiters.ts";
 import { maxCommandBytes } from "./limits.ts";
 import { isFull } from "./sqlite/failures.ts";
@@ -29,8 +29,11 @@ export type ReplicatedStoreParts = {
 	logger: Logger;
 	/** Called when going on would risk what was acknowledged; the process should end. */
 	onFatal: (error: AppError) => void;
-	/** Starts the consensus; it hands over the entries after `appliedIndex`. */
-	connect: (onCommitted: CommittedHandler, appliedIndex: number) => Promise<Consensus>;
+	/**
+	 * Starts the consensus; it hands over the entries after `appliedIndex`. `onReplaced` is to be called whenever the state
+	 * has become another one (a snapshot): what was handed over before is not applied any more.
+	 */
+	connect: (onCommitted: CommittedHandler, appliedIndex: number, onReplaced: () => void) => Promise<Consensus>;
 	/** Makes a snapshot file; null: this store cannot (the error says why). */
 	takeSnapshot: (path: string) => Promise<{ index: number; bytes: number }>;
 	/** Such a file as a stream. */
@@ -44,6 +47,11 @@ export type ReplicatedStoreParts = {
 };
 
 const retryFullMs = 1_000;
+/** A proposal is repeated for so long while there is no leader; and while there is one that cannot take it just now. */
+const leaderlessMs = 4_000;
+const changingMs = 10_000;
+const firstPauseMs = 20;
+const maxPauseMs = 250;
 const sliceMs = 8;
 
 export class ReplicatedStore extends SqliteReader implements Store {
@@ -70,7 +78,11 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	static async open(parts: ReplicatedStoreParts): Promise<ReplicatedStore> {
 		const store = new ReplicatedStore(parts);
-		store.#consensus = await parts.connect((entries) => store.#onCommitted(entries), store.appliedIndex);
+		store.#consensus = await parts.connect(
+			(entries) => store.#onCommitted(entries),
+			store.appliedIndex,
+			() => store.#replaced(),
+		);
 		const failed = store.#down;
 		if (failed === null) return store;
 		await store.close();
@@ -88,10 +100,29 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		if (data.length > maxCommandBytes)
 			throw new AppError("too-large", `The change is too large: ${data.length} bytes of at most ${maxCommandBytes}.`);
 		const applied = this.#waiters.add(command.id);
-		consensus.propose(data, urgencyOf(command.body)).catch((error) => {
+		this.#proposeUntilTaken(consensus, data, urgencyOf(command.body)).catch((error) => {
 			this.#waiters.settle(command.id, (waiter) => waiter.reject(toAppError(error)));
 		});
 		return applied;
+	}
+
+	/**
+	 * While leadership changes, the same command is proposed again: it has an id, and is applied once, however often it comes.
+	 * The applied command is what answers whoever waits; this ends earlier, or with the reason why there is no answer.
+	 */
+	async #proposeUntilTaken(consensus: Consensus, data: Uint8Array, urgency: Urgency): Promise<void> {
+		const { clock } = this.#parts;
+		const beganMs = clock.monotonicMs();
+		for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
+			try {
+				return await consensus.propose(data, urgency);
+			} catch (error) {
+				const limitMs = consensus.status().leader === null ? leaderlessMs : changingMs;
+				if (!mayHelpAgain(error) || this.#closing !== null || this.#down !== null) throw error;
+				if (clock.monotonicMs() - beganMs + pauseMs > limitMs) throw error;
+				await new Promise<void>((resolve) => clock.schedule(pauseMs, resolve));
+			}
+		}
 	}
 
 	async readIndex(): Promise<number> {
@@ -119,18 +150,12 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	status(): ReturnType<Store["status"]> {
 		const consensus = this.#consensus?.status() ?? { leader: null, quorum: false, commitIndex: 0, term: 0 };
-		const leader = consensus.leader ?? (consensus.quorum ? this.#onlyNodeId() : null);
-		return { ...consensus, leader, appliedIndex: this.appliedIndex };
+		return { ...consensus, appliedIndex: this.appliedIndex };
 	}
 
 	close(): Promise<void> {
 		this.#closing ??= this.#close();
 		return this.#closing;
-	}
-
-	/** A single voter does not know its name before the cluster is set up; the state does afterwards. */
-	#onlyNodeId(): string | null {
-		return this.state.row<{ id: string }>("SELECT id FROM node ORDER BY id LIMIT 1")?.id ?? null;
 	}
 
 	#running(): Consensus {
@@ -144,6 +169,14 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		this.#unapplied.push(...entries);
 		// Before the start is complete, nobody else needs the event loop.
 		if (this.#retry === null && this.#nextSlice === null) this.#apply(this.#consensus === null ? "all" : "slice");
+	}
+
+	#replaced(): void {
+		this.#machine.replaced();
+		this.#unapplied = [];
+		this.#retry?.cancel();
+		this.#retry = null;
+		this.#indexWaiters.reached(this.appliedIndex);
 	}
 
 	/** Large groups are applied in slices, so that requests and heartbeats get their turn in between. */
@@ -238,6 +271,10 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		await this.#parts.release();
 	}
 }
+
+/** Nothing says that it was refused for good, or that it was taken. */
+const mayHelpAgain = (error: unknown): boolean =>
+	isAppError(error) && ["unavailable", "timeout"].includes(error.code) && error.context?.outcome !== undefined;
 
 /** Reads do not wait for somebody to make space: they get what this copy has. */
 const heldBack = (): AppError =>

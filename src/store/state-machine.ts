@@ -4,6 +4,7 @@
  */
 import { assert } from "../lib/assert.ts";
 import type { Logger } from "../lib/log.ts";
+import { decodeConfiguration } from "../raft/configuration.ts";
 import { applyEntry, type LogEntry, type Outcome } from "./apply/apply.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 
@@ -24,6 +25,11 @@ export class StateMachine {
 		return this.#appliedIndex;
 	}
 
+	/** Another state took the place of this one. */
+	replaced(): void {
+		this.#appliedIndex = this.#state.appliedIndex;
+	}
+
 	/** Applies the first entries, at most 32, and says what came of them; call again with the rest. */
 	apply(entries: readonly LogEntry[]): { outcomes: Outcome[]; appliedCount: number } {
 		const batch = entries.slice(0, maxBatch);
@@ -34,9 +40,13 @@ export class StateMachine {
 			let expected = this.#appliedIndex + 1;
 			for (const entry of batch) {
 				assert(entry.index === expected, `entry ${entry.index} follows ${expected - 1}`);
-				const outcome = applyEntry(this.#state, entry);
-				if (outcome !== null) outcomes.push(outcome);
-				else if (entry.data.length > 0) this.#logger.error("an entry of the log is no command", { index: entry.index });
+				if (entry.kind === "configuration") this.#applyConfiguration(entry);
+				else {
+					const outcome = applyEntry(this.#state, entry);
+					if (outcome !== null) outcomes.push(outcome);
+					else if (entry.data.length > 0)
+						this.#logger.error("an entry of the log is no command", { index: entry.index });
+				}
 				expected += 1;
 			}
 			this.#state.setApplied(last.index, last.term);
@@ -45,5 +55,12 @@ export class StateMachine {
 		for (const { bug, commandId } of outcomes)
 			if (bug !== undefined) this.#logger.error("a command failed by a bug", { commandId, error: bug });
 		return { outcomes, appliedCount: batch.length };
+	}
+
+	/** The consensus knows it already; it is kept so that a snapshot, and the next start, say who the members are. */
+	#applyConfiguration({ index, data }: LogEntry): void {
+		const configuration = decodeConfiguration(data);
+		if (configuration !== null) this.#state.setConfiguration({ index, configuration });
+		else this.#logger.error("an entry of the log does not say who the members are", { index });
 	}
 }

@@ -18,7 +18,8 @@ test("a compiled, minified executable has its workers in it", async () => {
 			import { silentLogger } from ${JSON.stringify(join(import.meta.dir, "../lib/log.ts"))};
 			import { proposer } from ${JSON.stringify(join(import.meta.dir, "proposer.ts"))};
 			import { fixtureCluster } from ${JSON.stringify(join(import.meta.dir, "../testing/fixtures.ts"))};
-			const store = await openStore({ dataDir: process.argv[2], clock: systemClock, logger: silentLogger, fsync: true, onFatal: () => process.exit(3) });
+			import { loneNode } from ${JSON.stringify(join(import.meta.dir, "../testing/store-identity.ts"))};
+			const store = await openStore({ ...loneNode, dataDir: process.argv[2], clock: systemClock, logger: silentLogger, fsync: true, onFatal: () => process.exit(3) });
 			await proposer(store, systemClock, { newId: () => "00000000-0000-7000-8000-0000000000ff" }).proposeSystem(fixtureCluster());
 			const { index } = await store.snapshot(process.argv[2] + "/backup.db");
 			await store.close();
@@ -31,7 +32,7 @@ test("a compiled, minified executable has its workers in it", async () => {
 			cwd: folder,
 		});
 		const { stdout } = await run(binary, [join(folder, "data")], { ...limit, cwd: "/" });
-		expect(stdout).toBe("snapshot 1\n");
+		expect(stdout).toBe("snapshot 2\n");
 	} finally {
 		rmSync(folder, { recursive: true });
 	}

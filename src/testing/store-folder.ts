@@ -1,4 +1,5 @@
 /** A data folder of its own for a test of the store: opens it, changes it, damages it, and removes it at the end. */
+
 import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +14,7 @@ import { openStateFile } from "../store/sqlite/database.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { dumpState } from "./dump-state.ts";
 import { fixtureCluster, fixtureUser } from "./fixtures.ts";
+import { loneNode } from "./store-identity.ts";
 
 export type OpenedStore = { store: Store; system: Proposer["proposeSystem"] };
 
@@ -29,6 +31,7 @@ export class StoreFolder {
 
 	async open(options: Partial<OpenStoreOptions> = {}): Promise<OpenedStore> {
 		const store = await openStore({
+			...loneNode,
 			dataDir: this.dataDir,
 			clock: systemClock,
 			logger: silentLogger,

@@ -2,6 +2,7 @@
  * A process that owns a store and changes it until it is killed: `bun store-process.ts DATA_DIR`. Prints "ready", then
  * the name of each user that was acknowledged, one a line; prints an error's code and exits with 1 when it cannot start.
  */
+
 import { writeSync } from "node:fs";
 import { systemClock } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
@@ -11,11 +12,13 @@ import { systemRandom } from "../lib/random.ts";
 import { openStore } from "../store/open-store.ts";
 import { proposer } from "../store/proposer.ts";
 import { fixtureCluster, fixtureUser } from "./fixtures.ts";
+import { loneNode } from "./store-identity.ts";
 
 const print = (line: string) => writeSync(1, `${line}\n`);
 
 try {
 	const store = await openStore({
+		...loneNode,
 		dataDir: process.argv[2] ?? "",
 		clock: systemClock,
 		logger: silentLogger,

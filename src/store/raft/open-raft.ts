@@ -26,6 +26,8 @@ export type OpenRaftOptions = RaftConsensusOptions & {
 	 * the first configuration, the same on each of its nodes; of a node that joins one: an empty configuration.
 	 */
 	base: SnapshotMeta;
+	/** Before a damaged log is cut: what the state holds must survive a power cut by itself from then on. */
+	makeStateDurable?: () => void;
 	/** Free bytes of the disk that the log leaves alone (disk-reserve.ts). */
 	reserveBytes: number;
 	segmentBytes?: number;
@@ -42,6 +44,7 @@ export async function openRaft(options: OpenRaftOptions): Promise<RaftConsensus>
 		if (found === null || (configuration?.voters.length === 1 && configuration.voters[0] === nodeId))
 			throw refused(damage);
 		if (planted({ mutant: mutant ?? null }, "damage-not-told")) return;
+		options.makeStateDurable?.();
 		hardState = { ...hardState, recoveries: hardState.recoveries + 1, recovering: true };
 		await writeHardState(files, hardState);
 	};

@@ -6,6 +6,7 @@ import type { MutantName } from "../../raft/mutants.ts";
 import type { Entry, Limits, NodeId, RaftOptions } from "../../raft/types.ts";
 import type { SegmentLog } from "../log/segment-log.ts";
 import type { RaftDisk } from "./disk.ts";
+import type { RaftConsensus } from "./raft-consensus.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 import type { Forward, Transport } from "./transport.ts";
 
@@ -25,6 +26,8 @@ export type RaftConsensusOptions = {
 	 * was handed over counts as applied.
 	 */
 	reportsApplied?: boolean;
+	/** Called before anything is handed over, and before anything is sent. */
+	onStarting?: (consensus: RaftConsensus) => void;
 	/** Called once; the process should end. */
 	onFatal: (error: AppError) => void;
 	forward?: Forward;

@@ -26,7 +26,10 @@ export async function checkState(path: string): Promise<void> {
 }
 
 /** The file is not there yet, or `checkState` has found it intact. */
-export function openStateFile(path: string): StateDatabase {
+export const openStateFile = (path: string): StateDatabase => new StateDatabase(openDatabase(path));
+
+/** As openStateFile, without what reads and writes its rows. */
+export function openDatabase(path: string): Database {
 	let database: Database | null = null;
 	try {
 		// It holds hashes of secrets; SQLite gives the files beside it the same mode.
@@ -41,7 +44,7 @@ export function openStateFile(path: string): StateDatabase {
 		database.run("PRAGMA wal_autocheckpoint = 0");
 		database.run(`PRAGMA journal_size_limit = ${4 * MiB}`);
 		migrate(database);
-		return new StateDatabase(database);
+		return database;
 	} catch (error) {
 		database?.close();
 		if (error instanceof AppError) throw error;

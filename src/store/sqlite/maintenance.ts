@@ -55,6 +55,8 @@ export class Maintenance {
 	#worker: WorkerClient | null = null;
 	#lastSnapshot: number;
 	#running: Promise<void> | null = null;
+	/** Settles when no call to the thread is under way, of those made so far. */
+	#calls: Promise<unknown> = Promise.resolve();
 	#closed = false;
 	#nextAttemptMs = 0;
 	#appliedIndex = 0;
@@ -74,6 +76,29 @@ export class Maintenance {
 			this.#lastCheckpointCheck = appliedIndex;
 			this.#start(() => this.#checkpoint());
 		}
+	}
+
+	/** One of this node's own now, whether it is due or not; the log is cut behind the one before. */
+	async snapshotNow(): Promise<void> {
+		await this.#running;
+		if (this.#closed) throw new AppError("unavailable", "The store is closing.");
+		const before = this.#lastSnapshot;
+		this.#start(() => this.#automaticSnapshot());
+		await this.#running;
+		if (this.#lastSnapshot === before && before < this.#appliedIndex)
+			throw new AppError("storage", "A snapshot of the state could not be made; the log says why.");
+	}
+
+	/** Runs `work` when no snapshot and no checkpoint is under way, and lets none begin before it is done. */
+	async exclusively(work: () => void): Promise<void> {
+		for (let calls: Promise<unknown> | null = null; calls !== this.#calls; ) {
+			calls = this.#calls;
+			await calls;
+		}
+		// The thread closes its files at the end of each call, and nothing runs before the end of `work`.
+		work();
+		this.#appliedIndex = this.#parts.state.appliedIndex;
+		this.#lastSnapshot = this.#appliedIndex;
 	}
 
 	/** A snapshot for a backup, to any path in a folder that exists. */
@@ -145,7 +170,9 @@ export class Maintenance {
 
 	#call<K extends keyof SnapshotWorkerCalls>(operation: K, args: SnapshotWorkerCalls[K]): Promise<unknown> {
 		this.#worker ??= new WorkerClient(snapshotWorker, makeStateDigest);
-		return this.#worker.call(operation, args);
+		const result = this.#worker.call(operation, args);
+		this.#calls = Promise.allSettled([this.#calls, result]);
+		return result;
 	}
 }
 

@@ -42,10 +42,7 @@ export async function checkSnapshot(path: string, shownAs = path): Promise<State
  */
 export async function installSnapshot(snapshotPath: string, statePath: string): Promise<StateFile> {
 	const temporary = `${statePath}.tmp`;
-	await rm(temporary, { force: true });
-	// Not copyFile: that gives the copy the mode of the source for a moment, and there are hashes of secrets in it.
-	await pipeline(createReadStream(snapshotPath), createWriteStream(temporary, { flags: "wx", mode: 0o600 }));
-	await syncPath(temporary);
+	await copyDurably(snapshotPath, temporary);
 	let held: StateFile;
 	try {
 		held = await checkSnapshot(temporary, snapshotPath);
@@ -59,6 +56,14 @@ export async function installSnapshot(snapshotPath: string, statePath: string): 
 	await rename(temporary, statePath);
 	await syncPath(dirname(statePath));
 	return held;
+}
+
+/** The file is durable, its name is not. */
+export async function copyDurably(from: string, to: string): Promise<void> {
+	await rm(to, { force: true });
+	// Not copyFile: that gives the copy the mode of the source for a moment, and there are hashes of secrets in it.
+	await pipeline(createReadStream(from), createWriteStream(to, { flags: "wx", mode: 0o600 }));
+	await syncPath(to);
 }
 
 export async function syncPath(path: string): Promise<void> {

@@ -13,17 +13,29 @@ type Columns = Record<string, string | number>;
 type RowText = { text: string };
 
 export class StateRows {
-	readonly database: Database;
+	#database: Database;
 	/** Bun's own cache holds 20 statements. Texts are made from fixed parts, so there are some hundreds at most. */
 	readonly #statements = new Map<string, Statement>();
-	readonly #forms: Map<string, RowForm>;
+	#forms: Map<string, RowForm>;
 	#digest: bigint;
 
 	/** The database has the schema of this version, and a digest. */
 	constructor(database: Database) {
-		this.database = database;
+		this.#database = database;
 		this.#forms = stateDigest.rowForms(database);
 		this.#digest = present(stateDigest.storedDigest(database), "the digest of the state");
+	}
+
+	get database(): Database {
+		return this.#database;
+	}
+
+	/** Another state takes the place of this one, which is closed: `open` moves the file and opens it. Nothing happens between. */
+	replace(open: () => Database): void {
+		this.close();
+		this.#database = open();
+		this.#forms = stateDigest.rowForms(this.#database);
+		this.#digest = present(stateDigest.storedDigest(this.#database), "the digest of the state");
 	}
 
 	#statement(sql: string): Statement {

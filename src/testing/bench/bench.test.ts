@@ -1,4 +1,5 @@
 /** The helpers of the benchmarks: a figure is only as good as they are. */
+
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { systemClock as clock } from "../../lib/clock.ts";
 import type { AppError } from "../../lib/errors.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { openStore } from "../../store/open-store.ts";
+import { loneNode } from "../store-identity.ts";
 import { tokenOf } from "./api-list.ts";
 import { median, percentile, round } from "./bench.ts";
 import { closedLoop } from "./closed-loop.ts";
@@ -58,7 +60,7 @@ test("a filled state has the VMs, finished tasks and nothing that a node must do
 		const onFatal = (error: AppError) => {
 			throw error;
 		};
-		const store = await openStore({ dataDir, clock, logger: silentLogger, fsync: false, onFatal });
+		const store = await openStore({ ...loneNode, dataDir, clock, logger: silentLogger, fsync: false, onFatal });
 		try {
 			expect(store.count("vm")).toBe(100);
 			expect(store.count("vm", { powerState: "failed" })).toBe(25);
