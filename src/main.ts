@@ -12,6 +12,10 @@ if (command === "serve") {
 			const { silentLogger } = await import("./lib/log.ts");
 			return restoreSnapshot({ snapshotPath, dataDir, logger: silentLogger });
 		},
+		async recoverCluster() {
+			const { AppError } = await import("./lib/errors.ts");
+			throw new AppError("unsupported", "This build cannot recover a cluster.");
+		},
 	});
 }
 

@@ -40,7 +40,18 @@ export type CliIo = {
 export type OfflineWork = {
 	/** Makes a snapshot file the state of a data folder that has none; answers with the index that it holds. */
 	restoreSnapshot(file: string, dataDir: string): Promise<{ index: number }>;
+	/**
+	 * Makes a cluster of one node, with a new cluster id, of what a data folder has. Before anything changes `confirm` is
+	 * told what was found; it resolves to the node's name as a person typed it (the audit keeps it), or rejects, and
+	 * nothing is done. Another name than the node's is `invalid`.
+	 */
+	recoverCluster(dataDir: string, confirm: (found: Recoverable) => Promise<string>): Promise<Recovered>;
 };
+
+/** `index`: the last change of the state that is there. */
+export type Recoverable = { clusterName: string; nodeName: string; index: number; otherMembers: string[] };
+/** `membersLeft`: names of those that are no members any more. */
+export type Recovered = { index: number; clusterId: string; membersLeft: string[] };
 
 const defaultColumns = 80;
 

@@ -87,3 +87,13 @@ export async function confirm(
 	const answer = await prompter.line(`${question} [y/N] `);
 	if (!/^y(es)?$/i.test(answer?.trim() ?? "")) throw new AppError("canceled", "Nothing was done.");
 }
+
+/** A name typed by hand, where a "y" would be typed too easily. Without a terminal only the option is an answer. */
+export async function typed(
+	{ io, prompter }: { io: CliIo; prompter: Prompter },
+	name: string,
+	option: string,
+): Promise<string> {
+	if (!io.stdin.isTTY) throw usageError(`This wants to be confirmed: ${option} ${name}`);
+	return (await prompter.line(`Type ${name} to go on: `))?.trim() ?? "";
+}

@@ -26,6 +26,7 @@ type ArgumentValue<S> = S extends `<${string}...>` | `[${string}...]`
 export type ArgumentValues<A extends ArgumentSpecs> = { [K in keyof A as ArgumentName<K>]: ArgumentValue<K> };
 
 type VerbParts = {
+	/** One word, or two when the noun has things of its own: "token create" of cluster. Such verbs stand together. */
 	readonly name: string;
 	readonly aliases?: readonly string[];
 	/** One line, imperative, without a full stop. */
@@ -53,7 +54,13 @@ export type Verb = VerbParts & {
 	run(cli: Cli, given: Record<string, unknown>, options: Record<string, unknown>): Promise<ExitCode> | Promise<void>;
 };
 
-export type Noun = { readonly name: string; readonly summary: string; readonly verbs: readonly Verb[] };
+export type Noun = {
+	readonly name: string;
+	readonly summary: string;
+	/** First words of verbs of two words, with what they are. */
+	readonly groups?: Readonly<Record<string, string>>;
+	readonly verbs: readonly Verb[];
+};
 
 export function verb<
 	const A extends ArgumentSpecs = Record<never, string>,

@@ -8,6 +8,8 @@ export const PeerAddress = Type.String({
 	pattern: "^(\\[[0-9a-fA-F:.]{2,45}\\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?):[0-9]{1,5}$",
 	description: "HOST:PORT of a node's listener for other nodes",
 });
+/** Of `peer-listen`. */
+export const defaultPeerPort = 8444;
 export const maxPeerAddresses = 8;
 export const PeerAddresses = Type.Array(PeerAddress, { maxItems: maxPeerAddresses });
 

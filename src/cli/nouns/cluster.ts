@@ -1,13 +1,19 @@
-/** `limiquantix cluster`. */
+/** `limiquantix cluster`. What has to do with its members is in cluster/. */
 import { download } from "../download.ts";
 import { usageError } from "../failure.ts";
 import { bytes, fullTime } from "../format.ts";
 import { flag, text } from "../options.ts";
 import { type Noun, verb } from "../verb.ts";
+import { joinVerb } from "./cluster/join.ts";
+import { joinTokenVerbs } from "./cluster/join-token.ts";
+import { initVerb, memberVerbs, renameVerb } from "./cluster/members.ts";
+import { recoverVerb } from "./cluster/recover.ts";
+import { statusVerb } from "./cluster/status.ts";
 
 export const clusterNoun: Noun = {
 	name: "cluster",
 	summary: "the cluster as a whole",
+	groups: { token: "tokens with which new nodes join" },
 	verbs: [
 		verb({
 			name: "show",
@@ -29,16 +35,12 @@ export const clusterNoun: Noun = {
 				);
 			},
 		}),
-		verb({
-			name: "rename",
-			summary: "Give the cluster another name",
-			examples: ["limiquantix cluster rename berlin"],
-			arguments: { "<name>": "the new name" },
-			async run(cli, { name }) {
-				const { body: cluster } = await cli.call("clusterUpdate", { body: { name } });
-				await cli.output.object(cluster, [["name", cluster.name]], cluster.id);
-			},
-		}),
+		statusVerb,
+		initVerb,
+		...joinTokenVerbs,
+		joinVerb,
+		...memberVerbs,
+		renameVerb,
 		verb({
 			name: "backup",
 			summary: "Save the state of the cluster to a file",
@@ -71,5 +73,6 @@ export const clusterNoun: Noun = {
 				);
 			},
 		}),
+		recoverVerb,
 	],
 };

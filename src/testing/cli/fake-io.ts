@@ -137,6 +137,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
 		homeDir: options.homeDir ?? "/nonexistent",
 		offline: {
 			restoreSnapshot: () => Promise.reject(new Error("nothing is restored in this test")),
+			recoverCluster: () => Promise.reject(new Error("nothing is recovered in this test")),
 			...options.offline,
 		},
 	};

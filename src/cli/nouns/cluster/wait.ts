@@ -1,0 +1,78 @@
+/**
+ * Waiting for a node that begins anew under another id: it joined a cluster, or left one. Its socket goes away for a
+ * moment and comes back.
+ */
+import { delay } from "../../../lib/clock.ts";
+import { AppError, isAppError } from "../../../lib/errors.ts";
+import { formatDuration } from "../../../lib/units.ts";
+import type { Cli } from "../../cli.ts";
+import { interrupted } from "../../failure.ts";
+import { createProgress } from "../../progress.ts";
+
+/** A state of some gigabytes over a slow link has arrived by then. */
+const defaultLimitMs = 15 * 60_000;
+const pauseMs = 500;
+const answerMs = 5000;
+
+type Wait = {
+	/** The id that it had before. */
+	formerId: string;
+	title: string;
+	timeoutMs: number | undefined;
+	/** `started` may be seen without credentials; `ready` is what its record says. */
+	until: "started" | "ready";
+};
+type Look = { id: string } | { waitsFor: string };
+
+/** The node's new id. Fails with `timeout` and what it waited for; the node goes on by itself. */
+export async function awaitNewNode(cli: Cli, wait: Wait): Promise<string> {
+	const { title, timeoutMs = defaultLimitMs } = wait;
+	const { clock } = cli.io;
+	const endMs = clock.monotonicMs() + timeoutMs;
+	const progress = createProgress(cli, title);
+	try {
+		while (true) {
+			const seen = await look(cli, wait);
+			if ("id" in seen) return seen.id;
+			await progress.show(null, seen.waitsFor);
+			if (clock.monotonicMs() >= endMs)
+				throw new AppError("timeout", `The node is not ready after ${formatDuration(timeoutMs)}: ${seen.waitsFor}.`, {
+					context: { hint: "It goes on by itself. To see how far it is: limiquantix cluster status" },
+				});
+			await delay(clock, pauseMs, cli.interrupt);
+		}
+	} catch (error) {
+		if (cli.interrupt.aborted) throw interrupted("Interrupted. The node goes on by itself: limiquantix cluster status");
+		throw error;
+	} finally {
+		await progress.clear();
+	}
+}
+
+async function look(cli: Cli, { formerId, until }: Wait): Promise<Look> {
+	try {
+		// Health asks nobody: it answers before the node has heard of a leader.
+		const { nodeId: id, quorum } = (await cli.call("healthGet", { timeoutMs: answerMs })).body;
+		if (id === formerId) return { waitsFor: "it ends what it was" };
+		if (!quorum) return { waitsFor: "it looks for the others" };
+		if (until === "started") return { id };
+		const { phase, reason } = (await cli.call("nodeGet", { path: { id }, timeoutMs: answerMs })).body.status;
+		if (phase === "ready") return { id };
+		return { waitsFor: reason === null ? `it is ${phase}` : `it is ${phase}: ${reason}` };
+	} catch (error) {
+		if (cli.interrupt.aborted) throw error;
+		if (isAppError(error, "not-found")) return { waitsFor: "it receives the state" };
+		if (isAppError(error, "unavailable") || isAppError(error, "timeout")) return { waitsFor: "it begins anew" };
+		throw error;
+	}
+}
+
+/** The node begins anew right after its answer, which may be lost over it: waiting then finds out what became of it. */
+export async function mayBeLost(cli: Cli, work: () => Promise<void>): Promise<void> {
+	try {
+		await work();
+	} catch (error) {
+		if (!isAppError(error, "unavailable") || error.context.lost !== true) throw error;
+		await cli.note("The answer was lost. Looking what became of the node …");
+	}
+}
