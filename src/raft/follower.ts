@@ -18,7 +18,7 @@ export function handleAppend(core: Core, append: Append): void {
 	if (previousIndex < core.commit && !planted(core, "truncates-always")) {
 		// What is committed is the leader's, too: the part that is new goes on from there.
 		if (previousIndex + append.entries.length <= core.commit) {
-			acknowledge(core, core.commit);
+			if (wantsAnswer(append)) acknowledge(core, core.commit);
 			return;
 		}
 		take(core, append, append.entries.slice(core.commit - previousIndex));
@@ -51,8 +51,11 @@ function take(core: Core, append: Append, entries: readonly Entry[]): void {
 	}
 	const known = planted(core, "commits-beyond-match") ? log.lastIndex : lastNew;
 	advanceCommit(core, Math.min(append.commit, known));
-	acknowledge(core, planted(core, "acks-beyond-match") ? log.lastIndex : lastNew);
+	if (wantsAnswer(append)) acknowledge(core, planted(core, "acks-beyond-match") ? log.lastIndex : lastNew);
 }
+
+/** News of the commit index alone needs none: a heartbeat says it again. */
+const wantsAnswer = ({ entries, commit }: Append): boolean => entries.length > 0 || commit === 0;
 
 /** Once it is durable. */
 export function acknowledge(core: Core, index: number): void {

@@ -17,6 +17,7 @@ export type PreVoteAnswer = Header & { type: "pre-vote-answer"; granted: boolean
 /** `transfer`: the leader itself wants this election. */
 export type Vote = Header & { type: "vote"; lastIndex: number; lastTerm: number; transfer: boolean };
 export type VoteAnswer = Header & { type: "vote-answer"; granted: boolean };
+/** Without entries, a `commit` above 0 is all it says: it is answered only when it does not fit. */
 export type Append = Header & {
 	type: "append";
 	previousIndex: number;

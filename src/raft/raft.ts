@@ -54,6 +54,7 @@ import type {
 	Ready,
 	Refusal,
 	RefusalReason,
+	Role,
 	SnapshotMeta,
 	SnapshotVerdict,
 	Status,
@@ -181,6 +182,24 @@ export class Raft {
 		return this.#core.log.termAt(index);
 	}
 
+	/** The parts of `status` that are asked for all the time. */
+	get role(): Role {
+		return this.#core.role;
+	}
+
+	get term(): number {
+		return this.#core.term;
+	}
+
+	get leader(): NodeId | null {
+		return this.#core.leader;
+	}
+
+	/** It was removed from the cluster. */
+	get removed(): boolean {
+		return this.#core.inert;
+	}
+
 	status(): Status {
 		const core = this.#core;
 		const { log } = core;
@@ -220,10 +239,7 @@ function tickLeader(core: Core): void {
 		return;
 	}
 	core.heartbeatElapsed += 1;
-	if (core.heartbeatElapsed >= core.limits.heartbeatTicks) {
-		core.heartbeatElapsed = 0;
-		broadcastHeartbeat(core);
-	}
+	if (core.heartbeatElapsed >= core.limits.heartbeatTicks) broadcastHeartbeat(core);
 	tickTransfer(core);
 }
 

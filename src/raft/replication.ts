@@ -48,10 +48,13 @@ function sendAppends(core: Core, progress: Progress): void {
 			return;
 		}
 		const entries = entriesFor(core, progress);
-		const due = progress.mode === "probe" || progress.poke || progress.sentCommit < core.commit;
-		if (entries.length === 0 && !due) return;
-		sendAppend(core, progress, previousTerm, entries);
-		if (entries.length === 0) return;
+		if (entries.length > 0) {
+			sendAppend(core, progress, previousTerm, entries, core.commit);
+			continue;
+		}
+		if (progress.mode === "probe" || progress.poke) sendAppend(core, progress, previousTerm, none, 0);
+		else if (progress.sentCommit < core.commit) sendAppend(core, progress, previousTerm, none, core.commit);
+		return;
 	}
 }
 
@@ -70,8 +73,15 @@ function entriesFor(core: Core, progress: Progress): readonly Entry[] {
 	return none;
 }
 
-function sendAppend(core: Core, progress: Progress, previousTerm: number, entries: readonly Entry[]): void {
-	const { clusterId, nodeId: from, term, commit } = core;
+/** `commit` 0: an answer is wanted, even without entries. */
+function sendAppend(
+	core: Core,
+	progress: Progress,
+	previousTerm: number,
+	entries: readonly Entry[],
+	commit: number,
+): void {
+	const { clusterId, nodeId: from, term } = core;
 	const previousIndex = progress.next - 1;
 	core.out.push({
 		type: "append",
@@ -84,8 +94,8 @@ function sendAppend(core: Core, progress: Progress, previousTerm: number, entrie
 		entries,
 		commit,
 	});
-	progress.sentCommit = commit;
-	progress.poke = false;
+	progress.sentCommit = Math.max(progress.sentCommit, commit);
+	if (commit === 0 || entries.length > 0) progress.poke = false;
 	if (progress.mode === "probe") progress.paused = true;
 	else if (entries.length > 0) {
 		progress.next += entries.length;
@@ -106,7 +116,7 @@ export function entriesRead(core: Core, request: number, entries: readonly Entry
 	const first = entries[0];
 	if (first === undefined || previousTerm === null || first.index !== progress.next) return;
 	if (progress.mode !== "replicate" || progress.window.full) return;
-	sendAppend(core, progress, previousTerm, entries);
+	sendAppend(core, progress, previousTerm, entries, core.commit);
 }
 
 function wantSnapshot(core: Core, progress: Progress): void {
@@ -130,6 +140,7 @@ export function snapshotSent(core: Core, to: string, index: number | null): void
 
 export function broadcastHeartbeat(core: Core): void {
 	const { clusterId, nodeId: from, term, round } = core;
+	core.heartbeatElapsed = 0;
 	for (const progress of core.progress.values()) {
 		const commit = planted(core, "heartbeat-commits-all") ? core.commit : Math.min(progress.match, core.commit);
 		const recovered = progress.recovering ? recoveredFor(core, progress) : null;
