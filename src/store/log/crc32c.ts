@@ -5,55 +5,50 @@
 
 const tables = makeTables();
 
-function makeTables(): Uint32Array[] {
-	const first = new Uint32Array(256);
+/** One after the other: table `slice` begins at 256 * slice. */
+function makeTables(): Int32Array {
+	const all = new Int32Array(8 * 256);
 	for (let byte = 0; byte < 256; byte++) {
 		let crc = byte;
 		for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
-		first[byte] = crc >>> 0;
+		all[byte] = crc;
 	}
-	const all = [first];
-	for (let slice = 1; slice < 8; slice++) {
-		const before = all[slice - 1] ?? first;
-		all.push(before.map((crc) => (crc >>> 8) ^ (first[crc & 0xff] ?? 0)));
+	for (let at = 256; at < all.length; at++) {
+		const before = all[at - 256] as number;
+		all[at] = (before >>> 8) ^ (all[before & 0xff] as number);
 	}
 	return all;
 }
 
-/** Of `data` from `start` to `end`, going on from `crc` of what came before (0 at the beginning). */
+/**
+ * Of `data` from `start` to `end`, going on from `crc` of what came before (0 at the beginning). Every byte that is written
+ * or read goes through it: no helper functions, which are not always inlined.
+ */
 export function crc32c(data: Uint8Array, crc = 0, start = 0, end = data.length): number {
-	const [t0, t1, t2, t3, t4, t5, t6, t7] = tables as [
-		Uint32Array,
-		Uint32Array,
-		Uint32Array,
-		Uint32Array,
-		Uint32Array,
-		Uint32Array,
-		Uint32Array,
-		Uint32Array,
-	];
-	const at = (table: Uint32Array, index: number): number => table[index] as number;
-	const byteAt = (position: number): number => data[position] as number;
+	const table = tables;
 	let value = ~crc;
 	let position = start;
-	const sliced = end - ((end - start) % 8);
+	const sliced = end - ((end - start) & 7);
 	while (position < sliced) {
 		const low =
 			value ^
-			(byteAt(position) | (byteAt(position + 1) << 8) | (byteAt(position + 2) << 16) | (byteAt(position + 3) << 24));
+			((data[position] as number) |
+				((data[position + 1] as number) << 8) |
+				((data[position + 2] as number) << 16) |
+				((data[position + 3] as number) << 24));
 		value =
-			at(t7, low & 0xff) ^
-			at(t6, (low >>> 8) & 0xff) ^
-			at(t5, (low >>> 16) & 0xff) ^
-			at(t4, low >>> 24) ^
-			at(t3, byteAt(position + 4)) ^
-			at(t2, byteAt(position + 5)) ^
-			at(t1, byteAt(position + 6)) ^
-			at(t0, byteAt(position + 7));
+			(table[1792 + (low & 0xff)] as number) ^
+			(table[1536 + ((low >>> 8) & 0xff)] as number) ^
+			(table[1280 + ((low >>> 16) & 0xff)] as number) ^
+			(table[1024 + (low >>> 24)] as number) ^
+			(table[768 + (data[position + 4] as number)] as number) ^
+			(table[512 + (data[position + 5] as number)] as number) ^
+			(table[256 + (data[position + 6] as number)] as number) ^
+			(table[data[position + 7] as number] as number);
 		position += 8;
 	}
 	while (position < end) {
-		value = (value >>> 8) ^ at(t0, (value ^ byteAt(position)) & 0xff);
+		value = (value >>> 8) ^ (table[(value ^ (data[position] as number)) & 0xff] as number);
 		position += 1;
 	}
 	return ~value >>> 0;

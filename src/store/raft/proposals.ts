@@ -37,7 +37,7 @@ export class Proposals {
 		if (reason !== null) return Promise.reject(reason);
 		if (this.#waiting.count >= maxPendingProposals)
 			return Promise.reject(refusalError({ refused: "busy", leader: null }));
-		if (!space.knownFor(urgency) && raft.status().role === "leader") return this.#proposeIfSpace(data, urgency);
+		if (!space.knownFor(urgency) && raft.role === "leader") return this.#proposeIfSpace(data, urgency);
 		const result = raft.propose(data);
 		if ("index" in result || result.refused !== "not-leader" || forward === null || result.leader === null)
 			return this.#await(result);
@@ -99,7 +99,7 @@ export class Proposals {
 
 	#await(result: Proposed | Refusal): Promise<void> {
 		const { raft, ticks, onProposed } = this.#parts;
-		if ("refused" in result) return Promise.reject(raft.status().removed ? removed() : refusalError(result));
+		if ("refused" in result) return Promise.reject(raft.removed ? removed() : refusalError(result));
 		onProposed();
 		return this.#waiting.add(result.index, result.term, this.#now + ticks);
 	}

@@ -119,10 +119,7 @@ export class RaftConsensus implements Consensus {
 			logger: parts.logger,
 			chunkBytes: parts.snapshotChunkBytes ?? 256 * 1024,
 			retryTicks: this.#electionTicks,
-			current: () => {
-				const { term, role } = this.#raft.status();
-				return { term, leads: role === "leader" };
-			},
+			current: () => ({ term: this.#raft.term, leads: this.#raft.role === "leader" }),
 			minIndex: () => this.#compactedTo,
 			onSent: (to, index) => {
 				this.#raft.snapshotSent(to, index);
@@ -137,6 +134,7 @@ export class RaftConsensus implements Consensus {
 	/** A node that alone decides leads, and has handed over all it has, when it resolves. */
 	static async start(parts: RaftConsensusParts): Promise<RaftConsensus> {
 		const consensus = new RaftConsensus(parts);
+		parts.onStarting?.(consensus);
 		const { voters } = consensus.#raft.status().configuration;
 		if (voters.length === 1 && voters[0] === parts.nodeId) await consensus.#leadAlone();
 		consensus.#schedule(parts.random());
@@ -202,6 +200,10 @@ export class RaftConsensus implements Consensus {
 		return { leader, quorum: quorum && this.#down === null, commitIndex, term };
 	}
 
+	get leader(): NodeId | null {
+		return this.#raft.leader;
+	}
+
 	/** Everything: role, members, how far each of them is, and what was dropped. */
 	details(): Status {
 		return this.#raft.status();
@@ -253,7 +255,7 @@ export class RaftConsensus implements Consensus {
 	}
 
 	async #leadAlone(): Promise<void> {
-		for (let ticks = 0; ticks < 1000 && this.#raft.status().role === "follower"; ticks++) this.#raft.tick();
+		for (let ticks = 0; ticks < 1000 && this.#raft.role === "follower"; ticks++) this.#raft.tick();
 		await this.#settle();
 	}
 
