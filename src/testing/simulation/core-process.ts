@@ -134,6 +134,10 @@ export class CoreProcess implements SimulatedProcess {
 		return this.#raft.status();
 	}
 
+	get leader(): NodeId | null {
+		return this.#raft.leader;
+	}
+
 	termAt(index: number): number | null {
 		return this.#raft.termAt(index);
 	}

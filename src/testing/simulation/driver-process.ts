@@ -181,6 +181,10 @@ export class DriverProcess implements SimulatedProcess {
 		return this.#consensus.details();
 	}
 
+	get leader(): NodeId | null {
+		return this.#consensus.leader;
+	}
+
 	termAt(index: number): number | null {
 		return this.#consensus.snapshotMeta(index)?.term ?? null;
 	}

@@ -50,6 +50,8 @@ export interface SimulatedProcess {
 	change(change: Change, refused: (why: string) => void): void;
 	transfer(to: NodeId | null): void;
 	status(): Status;
+	/** Whom it takes for the leader. */
+	readonly leader: NodeId | null;
 	termAt(index: number): number | null;
 	configuration(): ConfigurationAt;
 	readonly machine: RegisterMachine;

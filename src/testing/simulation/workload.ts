@@ -12,6 +12,8 @@ import { isExplainedByLog, type Placed } from "./witness.ts";
 
 const maxOpen = 240;
 const retryMs = 600;
+/** After a refusal. */
+const maxBackOffMs = 300;
 const giveUpMs = 4000;
 const epochMs = 4000;
 /** Keys of a seed that are also given to the search, when they have few operations, and few that are open. */
@@ -242,10 +244,10 @@ export class Workload {
 	#refused(client: Client, id: number, sequence: number, node: SimulatedNode): void {
 		if (client.id !== id || client.sequence !== sequence || !client.busy) return;
 		client.refusals += 1;
-		const leader = node.process?.status().leader ?? null;
+		const leader = node.process?.leader ?? null;
 		this.#leader = leader === null ? null : (this.#cluster.nodes.get(leader) ?? null);
-		// Asked again in the next burst.
-		client.askedMs = this.#cluster.queue.nowMs - retryMs;
+		// Not all of them at once.
+		client.askedMs = this.#cluster.queue.nowMs - retryMs + this.#random.below(maxBackOffMs);
 	}
 
 	/** `seen`: of a read, the index of the state that it was read from. */
