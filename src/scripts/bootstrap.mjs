@@ -25,6 +25,7 @@ const commands = {
 	generate: "src/scripts/generate.ts",
 	linearizable: "src/scripts/linearizable.ts",
 	sim: "src/scripts/simulate.ts",
+	soak: "src/scripts/soak.ts",
 };
 
 /** dpkg-query's own placeholders. */

@@ -47,6 +47,8 @@ export function packagesFor(command) {
 		case "test":
 		case "test:lab":
 			return [...runtimePackages, ...demoPackages, ...testPackages];
+		case "soak":
+			return runtimePackages;
 		case "bench":
 			return [...runtimePackages, ...demoPackages, ...benchPackages];
 		default:

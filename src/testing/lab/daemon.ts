@@ -11,7 +11,9 @@ import { assert } from "../../lib/assert.ts";
 import { AppError } from "../../lib/errors.ts";
 import { waitUntil } from "./wait-until.ts";
 
-export const executablePath = join(import.meta.dir, "../../../dist/limiquantix");
+/** LIMIQUANTIX_TEST_EXECUTABLE: another build than that of this folder. */
+export const executablePath =
+	process.env.LIMIQUANTIX_TEST_EXECUTABLE ?? join(import.meta.dir, "../../../dist/limiquantix");
 const startLimitMs = 60_000;
 const endLimitMs = 30_000;
 
@@ -41,8 +43,10 @@ export type LabDaemon = {
 	/** Everything that it logged so far, over all starts. */
 	log(): string;
 	initialPassword(): string;
-	/** Null while it runs. */
+	/** Null while it runs, and after a signal. */
 	exitCode(): number | null;
+	/** False before the first start, and after any end. */
+	alive(): boolean;
 	/** After kill9, term or an end of its own: the same folder again. */
 	start(): Promise<void>;
 	/** Starts it where it must not come up: resolves with how it ended and what it said, rejects when it serves. */
@@ -140,6 +144,7 @@ export function prepareLabDaemon(options: LabDaemonOptions): LabDaemon {
 		log: () => log,
 		initialPassword: () => readFileSync(join(dataDir, "initial-admin-password"), "utf8").trim(),
 		exitCode: () => child?.exitCode ?? null,
+		alive: () => child !== null && child.exitCode === null && child.signalCode === null,
 		start,
 		async startRefused() {
 			const { process, logged, said } = spawn();

@@ -1,0 +1,165 @@
+/**
+ * One node of a cluster of real processes: the built executable with a network namespace of its own and, for its data, a
+ * file system in memory that can be filled up. Every fault that a node can suffer is a method here; those of the links between
+ * nodes are in cluster-network.ts. All of it ends with this process, however that ends.
+ *
+ * There is no libvirt: what a cluster does does not depend on it, and a node without it says so and goes on.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { present } from "../../lib/assert.ts";
+import { type RunOptions, run } from "../../lib/run.ts";
+import { MiB } from "../../lib/units.ts";
+import type { Host } from "../bench/cluster/network.ts";
+import { executablePath, type LabDaemon, prepareLabDaemon } from "../lab/daemon.ts";
+import { type MountNamespace, startMountNamespace } from "../lab/mount-namespace.ts";
+
+export const peerPort = 8444;
+/** Of a node without VMs, and above what the log keeps free for itself. */
+const diskBytes = 192 * MiB;
+const commandLimitMs = 60_000;
+
+export class ClusterNode {
+	readonly name: string;
+	readonly host: Host;
+	readonly daemon: LabDaemon;
+	readonly #folder: string;
+	readonly #mounts: MountNamespace;
+	#nodeId: string | null = null;
+	#paused = false;
+	#started = false;
+
+	private constructor(name: string, folder: string, host: Host, mounts: MountNamespace) {
+		this.name = name;
+		this.host = host;
+		this.#folder = folder;
+		this.#mounts = mounts;
+		this.daemon = prepareLabDaemon({
+			libvirtUri: "qemu+unix:///system?socket=/nonexistent/libvirt-sock",
+			folder,
+			prefix: [...host.prefix, ...mounts.prefix],
+			arguments: ["--peer-listen", `0.0.0.0:${peerPort}`, "--node-name", name],
+		});
+	}
+
+	/** Not started yet. `folder` is made; whoever gives it removes it. */
+	static async make(name: string, folder: string, host: Host): Promise<ClusterNode> {
+		const mounts = await startMountNamespace();
+		try {
+			const data = join(folder, "data");
+			mkdirSync(data, { recursive: true });
+			await mounts.mountMemory(data, diskBytes);
+			return new ClusterNode(name, folder, host, mounts);
+		} catch (error) {
+			await mounts.stop();
+			throw error;
+		}
+	}
+
+	get api(): LabDaemon["api"] {
+		return this.daemon.api;
+	}
+
+	/** Where the others reach it. */
+	get peerAddress(): string {
+		return `${this.host.address}:${peerPort}`;
+	}
+
+	get runs(): boolean {
+		return this.daemon.alive();
+	}
+
+	/** It ended, and nobody asked it to. */
+	get died(): boolean {
+		return this.#started && !this.daemon.alive();
+	}
+
+	get paused(): boolean {
+		return this.#paused;
+	}
+
+	/** A program with this node's network and files; what it printed. */
+	async run(program: string, args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+		const [first = "", ...rest] = [...this.host.prefix, ...this.#mounts.prefix, program, ...args];
+		return (await run(first, rest, { timeoutMs: commandLimitMs, ...options })).stdout;
+	}
+
+	/** The command line as root on this node; what it printed. Fails when it does. */
+	async cli(limitMs: number, ...words: string[]): Promise<string> {
+		const { stdout } = await run(executablePath, [...words, "--run-dir", this.daemon.runDir], { timeoutMs: limitMs });
+		return stdout;
+	}
+
+	/** Its id, as it said last. */
+	get nodeId(): string {
+		return present(this.#nodeId, `the id of ${this.name}`);
+	}
+
+	/** Asks it who it is: another one after it has joined. */
+	async identify(): Promise<void> {
+		this.#nodeId = (await this.api.call("healthGet")).body.nodeId;
+	}
+
+	/** `kill -9`, also of a process that is stopped. */
+	async kill9(): Promise<void> {
+		await this.daemon.kill9();
+		this.#paused = false;
+		this.#started = false;
+	}
+
+	async start(): Promise<void> {
+		await this.daemon.start();
+		this.#started = true;
+	}
+
+	/** SIGTERM and its end in good order. */
+	async term(): Promise<number | null> {
+		this.resume();
+		this.#started = false;
+		return this.daemon.term();
+	}
+
+	/** SIGSTOP: it is there, and does nothing. */
+	pause(): void {
+		process.kill(this.daemon.pid, "SIGSTOP");
+		this.#paused = true;
+	}
+
+	resume(): void {
+		if (this.#paused) process.kill(this.daemon.pid, "SIGCONT");
+		this.#paused = false;
+	}
+
+	/** Not a byte is left for it. */
+	async fillDisk(): Promise<void> {
+		const ballast = join(this.daemon.dataDir, "ballast");
+		await this.run("dd", ["if=/dev/zero", `of=${ballast}`, "bs=256K", "status=none"], { okExitCodes: [1] });
+	}
+
+	async freeDisk(): Promise<void> {
+		await this.run("rm", ["--force", join(this.daemon.dataDir, "ballast")]);
+	}
+
+	/** What is in the data folder goes. The process must not run. */
+	async wipeDisk(): Promise<void> {
+		await this.run("find", [this.daemon.dataDir, "-mindepth", "1", "-delete"]);
+	}
+
+	/** The whole data folder as it is now; where the copy is. */
+	async copyDisk(name: string): Promise<string> {
+		const copy = join(this.#folder, `copy-${name}`);
+		await this.run("cp", ["--archive", "--no-target-directory", this.daemon.dataDir, copy]);
+		return copy;
+	}
+
+	/** The data folder becomes that copy, of this or of another node. The process must not run. */
+	async putDiskBack(copy: string): Promise<void> {
+		await this.wipeDisk();
+		await this.run("cp", ["--archive", "--no-target-directory", copy, this.daemon.dataDir]);
+	}
+
+	async stop(): Promise<void> {
+		await this.kill9();
+		await this.#mounts.stop();
+	}
+}

@@ -1,0 +1,56 @@
+/** Do copies of the state become the same? Asked of the nodes themselves, by a backup of each. */
+import { Database } from "bun:sqlite";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { digestText, stateDigest } from "../../store/sqlite/state-digest.ts";
+import { waitUntil } from "../lab/wait-until.ts";
+import type { ClusterNode } from "./cluster-node.ts";
+
+export type Copy = { node: string; index: number; digest: string };
+
+/** What this node has now. Fails when its rows are not those that were written. */
+export async function copyOf(node: ClusterNode, folder: string): Promise<Copy> {
+	const path = join(folder, `${node.name}-${crypto.randomUUID()}.db`);
+	try {
+		const { body } = await node.api.call("clusterBackupGet");
+		await Bun.write(path, body);
+		const database = new Database(path, { readonly: true });
+		try {
+			const found = database.query("SELECT value FROM meta WHERE key = 'appliedIndex'").get() as { value: number };
+			const digest = stateDigest.digestOf(database);
+			if (digest !== stateDigest.storedDigest(database))
+				throw new Error(`${node.name}: the digest of its state is not that of its rows`);
+			return { node: node.name, index: found.value, digest: digestText(digest) };
+		} finally {
+			database.close();
+		}
+	} finally {
+		rmSync(path, { force: true });
+	}
+}
+
+/**
+ * Waits until all have applied the same entries and hold the same. Two that hold something different after the same entry
+ * are an error at once: that never mends itself.
+ */
+export async function untilSame(nodes: readonly ClusterNode[], folder: string, limitMs: number): Promise<Copy> {
+	const known = new Map<number, Copy>();
+	return waitUntil(
+		`the same state on ${nodes.map((node) => node.name).join(", ")}`,
+		limitMs,
+		async () => {
+			const copies = await Promise.all(nodes.map((node) => copyOf(node, folder)));
+			for (const copy of copies) {
+				const other = known.get(copy.index) ?? copy;
+				known.set(copy.index, other);
+				if (other.digest !== copy.digest)
+					throw new Error(
+						`After entry ${copy.index}, ${other.node} holds ${other.digest} and ${copy.node} holds ${copy.digest}`,
+					);
+			}
+			const [first] = copies;
+			return first !== undefined && copies.every(({ index }) => index === first.index) ? first : undefined;
+		},
+		{ everyMs: 100 },
+	);
+}

@@ -1,0 +1,140 @@
+/**
+ * A cluster of real daemons for tests: each node in its own network namespace, made members with the commands that a person
+ * types. Everything ends with `stop()`, or with this process.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { present } from "../../lib/assert.ts";
+import type { ClusterStatus } from "../../model/cluster.ts";
+import { type Network, startNetwork } from "../bench/cluster/network.ts";
+import { waitUntil } from "../lab/wait-until.ts";
+import { Partitions } from "./cluster-network.ts";
+import { ClusterNode } from "./cluster-node.ts";
+
+const joinLimitMs = 60_000;
+/** What an election may take on a machine that has other work, and the way there. */
+export const healLimitMs = 60_000;
+
+export class LabCluster implements AsyncDisposable {
+	readonly folder: string;
+	readonly partitions = new Partitions();
+	readonly #network: Network;
+	/** All that were ever made; a node that left is one of them. */
+	readonly nodes: ClusterNode[] = [];
+
+	private constructor(network: Network) {
+		this.folder = mkdtempSync("/tmp/lqx-cluster-");
+		this.#network = network;
+	}
+
+	/** A cluster of `count` members that all have caught up. */
+	static async start(count: number): Promise<LabCluster> {
+		const cluster = new LabCluster(await startNetwork());
+		try {
+			const first = await cluster.addNode();
+			if (count > 1) {
+				await first.cli(joinLimitMs, "cluster", "init", "--name", "lab", "--address", first.peerAddress);
+				for (let number = 1; number < count; number++) await cluster.join(await cluster.addNode(), first);
+				await waitUntil(`${count} members`, healLimitMs, () => cluster.haveVotes(cluster.nodes));
+			}
+			return cluster;
+		} catch (error) {
+			cluster.#tellLogs();
+			await cluster.stop();
+			throw error;
+		}
+	}
+
+	node(number: number): ClusterNode {
+		return present(this.nodes[number], `node ${number}`);
+	}
+
+	/** A node of its own, started, and no member yet. */
+	async addNode(): Promise<ClusterNode> {
+		const name = `node-${this.nodes.length + 1}`;
+		const node = await ClusterNode.make(name, join(this.folder, name), await this.#network.addHost());
+		this.nodes.push(node);
+		await node.start();
+		await node.identify();
+		return node;
+	}
+
+	/** `addNode`'s place in the network for something that is no node: a stranger. */
+	addHost(): ReturnType<Network["addHost"]> {
+		return this.#network.addHost();
+	}
+
+	/** A token's word. */
+	async token(member: ClusterNode, uses = 1): Promise<string> {
+		return (await member.api.call("joinTokenCreate", { body: { uses } })).body.word;
+	}
+
+	/** The commands `token create` and `join`; resolves when the member says that the node votes. */
+	async join(node: ClusterNode, member: ClusterNode, limitMs = joinLimitMs): Promise<void> {
+		const word = await this.token(member);
+		const given = ["--token", word, "--address", node.peerAddress, "--yes"];
+		await node.cli(limitMs, "cluster", "join", member.peerAddress, ...given);
+		await node.identify();
+		await waitUntil(`${node.name} to be a voter`, limitMs, async () =>
+			(await statusOf(member))?.members.some(({ nodeId, role }) => nodeId === node.nodeId && role !== "learner"),
+		);
+	}
+
+	/** Does each of these see all of them as members that vote, nobody else, and a leader? */
+	async haveVotes(members: readonly ClusterNode[]): Promise<boolean> {
+		const wanted = members.map(({ nodeId }) => nodeId).sort();
+		const all = await Promise.all(members.map((node) => statusOf(node)));
+		return all.every((status) => {
+			if (!status?.quorum || status.leaderNodeId === null) return false;
+			const voters = status.members.filter(({ role }) => role !== "learner").map(({ nodeId }) => nodeId);
+			return status.members.length === wanted.length && voters.sort().join() === wanted.join();
+		});
+	}
+
+	/** The member that the others follow. */
+	async leader(limitMs = healLimitMs): Promise<ClusterNode> {
+		return waitUntil("a leader", limitMs, async () => {
+			for (const node of this.nodes) {
+				const status = node.paused ? undefined : await statusOf(node);
+				if (status && status.leaderNodeId === status.nodeId && status.quorum) return node;
+			}
+			return undefined;
+		});
+	}
+
+	/** All faults of links, pauses and full disks end, and what was killed is started. */
+	async heal(nodes: readonly ClusterNode[] = this.nodes): Promise<void> {
+		await this.partitions.healAll();
+		await Promise.all(
+			nodes.map(async (node) => {
+				node.resume();
+				await node.freeDisk();
+				if (!node.runs) await node.start();
+			}),
+		);
+	}
+
+	async stop(): Promise<void> {
+		await Promise.all(this.nodes.map((node) => node.stop()));
+		await this.#network.stop();
+		rmSync(this.folder, { recursive: true, force: true });
+	}
+
+	[Symbol.asyncDispose](): Promise<void> {
+		if (process.env.LIMIQUANTIX_TEST_LOG === "1") this.#tellLogs();
+		return this.stop();
+	}
+
+	#tellLogs(): void {
+		for (const node of this.nodes) console.error(`── ${node.name}\n${node.daemon.log().slice(-8000)}`);
+	}
+}
+
+/** What this node says of the cluster; undefined when it does not answer. */
+export async function statusOf(node: ClusterNode): Promise<ClusterStatus | undefined> {
+	try {
+		return (await node.api.call("clusterStatusGet", { signal: AbortSignal.timeout(2_000) })).body;
+	} catch {
+		return undefined;
+	}
+}

@@ -1,0 +1,88 @@
+/**
+ * Lets faults happen while clients work, by a seed: those of processes, those of links and changes of the membership each in
+ * their own turn, so that they overlap. `stop` ends them all; what it leaves is a cluster whose nodes run and hear each other.
+ */
+import type { Random } from "../simulation/random.ts";
+import type { ClusterNode } from "./cluster-node.ts";
+import { type Fault, linkFaults, processFaults } from "./faults.ts";
+import type { LabCluster } from "./lab-cluster.ts";
+import { Membership } from "./membership.ts";
+
+export type NemesisParts = {
+	cluster: LabCluster;
+	/** Who is a member; changed by the changes of the membership. */
+	members: ClusterNode[];
+	random: Random;
+	/** Also change who the members are. */
+	membership: boolean;
+	/** What happens, a line each. */
+	say(line: string): void;
+	/** A node ended by itself. */
+	onWrong(what: string): void;
+};
+
+const pauseMs = 1_200;
+const betweenChangesMs = 3_000;
+
+export class Nemesis {
+	readonly #parts: NemesisParts;
+	readonly #stop = Promise.withResolvers<void>();
+	readonly #running: Promise<void>[];
+	readonly #membership: Membership;
+	#stopping = false;
+	readonly counts: Record<string, number> = {};
+
+	constructor(parts: NemesisParts) {
+		this.#parts = parts;
+		this.#membership = new Membership({ ...parts, random: parts.random.fork() });
+		this.#running = [
+			this.#runFaults(processFaults, parts.random.fork()),
+			this.#runFaults(linkFaults, parts.random.fork()),
+			...(parts.membership ? [this.#runMembership(parts.random.fork())] : []),
+		];
+	}
+
+	/** No more faults; those that last end now. Then the cluster is healed, and changes that were interrupted are completed. */
+	async stop(): Promise<void> {
+		this.#stopping = true;
+		this.#stop.resolve();
+		await Promise.all(this.#running);
+		await this.#parts.cluster.heal(this.#parts.members);
+		if (this.#parts.membership) await this.#membership.complete();
+	}
+
+	async #runFaults(faults: readonly Fault[], random: Random): Promise<void> {
+		const { cluster, members, say } = this.#parts;
+		while (!this.#stopping) {
+			await this.#pause(random.around(pauseMs));
+			const fault = random.pick(faults);
+			if (this.#stopping || !fault) continue;
+			this.#noteDead();
+			const begun = await fault.begin({ cluster, members: [...members], random });
+			if (!begun) continue;
+			this.counts[fault.name] = (this.counts[fault.name] ?? 0) + 1;
+			say(begun.what);
+			await this.#pause(random.around(fault.lastsMs));
+			await begun.end();
+			say(`end of: ${begun.what}`);
+		}
+	}
+
+	async #runMembership(random: Random): Promise<void> {
+		while (!this.#stopping) {
+			await this.#pause(random.around(betweenChangesMs));
+			if (this.#stopping) break;
+			const done = await this.#membership.change();
+			if (done !== null) this.counts[done] = (this.counts[done] ?? 0) + 1;
+		}
+	}
+
+	#noteDead(): void {
+		for (const node of this.#parts.members)
+			if (node.died) this.#parts.onWrong(`${node.name} ended by itself: ${node.daemon.log().slice(-2000)}`);
+	}
+
+	#pause(ms: number): Promise<void> {
+		return Promise.race([Bun.sleep(ms), this.#stop.promise]);
+	}
+}
