@@ -1,7 +1,12 @@
-/** `cluster restore`, which needs no node. (`cluster backup`: whole-node.test.ts; both, for real: daemon.test.ts.) */
+/** `cluster restore` and `recover`, which need no node. (`cluster backup`: whole-node.test.ts; both, for real: daemon.test.ts.) */
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { AppError } from "../../lib/errors.ts";
 import { fakeIo } from "../../testing/cli/fake-io.ts";
+import { expectGolden } from "../../testing/cli/golden.ts";
 import { cli } from "../../testing/cli/run-cli.ts";
+import { fixtureId } from "../../testing/fixtures.ts";
+import type { OfflineWork } from "../io.ts";
 
 describe("cluster restore", () => {
 	test("works without a node, on the folder that is named", async () => {
@@ -25,5 +30,41 @@ describe("cluster restore", () => {
 			code: 2,
 			err: expect.stringContaining("--data-dir is missing"),
 		});
+	});
+});
+
+describe("cluster recover", () => {
+	const found = { clusterName: "berlin", nodeName: "node1", index: 42, otherMembers: ["node2", "node3"] };
+	const setUp = (options: { tty?: boolean } = {}) => {
+		const names: string[] = [];
+		const recoverCluster: OfflineWork["recoverCluster"] = async (dataDir, confirm) => {
+			expect(dataDir).toBe("/srv/lqx");
+			names.push(await confirm(found));
+			if (names.at(-1) !== "node1") throw new AppError("invalid", "The name of the node is node1.");
+			return { index: 42, clusterId: fixtureId(7), membersLeft: ["node2", "node3"] };
+		};
+		return { names, io: fakeIo({ ...options, offline: { recoverCluster } }) };
+	};
+
+	test("says what may be lost, has the name typed, and says what became of the others", async () => {
+		const { io, names } = setUp({ tty: true });
+		io.feed("node1\n");
+		const { code, out, err } = await cli("cluster recover --data-dir /srv/lqx", { io });
+		expect({ code, names }).toEqual({ code: 0, names: ["node1"] });
+		expectGolden(join(import.meta.dir, "golden/cluster-recover.txt"), `${err}\n${out}`);
+	});
+
+	test("takes the name as an option, for programs", async () => {
+		const { io, names } = setUp();
+		const { code, out } = await cli("cluster recover --data-dir /srv/lqx --confirm node1 -o json", { io });
+		expect({ code, names, id: JSON.parse(out).clusterId }).toEqual({ code: 0, names: ["node1"], id: fixtureId(7) });
+	});
+
+	test("does nothing without the name", async () => {
+		const wrong = setUp({ tty: true });
+		wrong.io.feed("node2\n");
+		expect((await cli("cluster recover --data-dir /srv/lqx", { io: wrong.io })).code).toBe(1);
+		expect((await cli("cluster recover --data-dir /srv/lqx", { io: setUp().io })).code).toBe(2);
+		expect((await cli("cluster recover --confirm node1")).code).toBe(2);
 	});
 });

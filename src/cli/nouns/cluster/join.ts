@@ -75,12 +75,12 @@ async function readToken(cli: Cli, typed: string | undefined): Promise<string> {
 	return (token === "-" ? await readInput(cli, "-") : token).trim();
 }
 
-const plurals = { vms: "VMs", volumes: "volumes", images: "images", networks: "networks", pools: "pools" } as const;
+const kinds = { vms: "VM", volumes: "volume", images: "image", networks: "network", pools: "pool" } as const;
 
 function whatComes({ clusterName, memberNames, brings }: JoinPreview): string {
-	const things = Object.entries(plurals)
-		.filter(([kind]) => brings[kind as keyof typeof plurals] > 0)
-		.map(([kind, plural]) => `${brings[kind as keyof typeof plurals]} ${plural}`);
+	const things = (Object.keys(kinds) as (keyof typeof kinds)[])
+		.filter((kind) => brings[kind] > 0)
+		.map((kind) => `${brings[kind]} ${kinds[kind]}${brings[kind] === 1 ? "" : "s"}`);
 	return [
 		`Cluster ${clusterName}, with ${memberNames.join(", ")}.`,
 		`Comes along: ${things.join(", ") || "nothing"}.`,

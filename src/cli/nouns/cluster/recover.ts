@@ -36,6 +36,6 @@ const consequences = ({ clusterName, nodeName, index, otherMembers }: Recoverabl
 	[
 		`${nodeName} of the cluster ${clusterName} has the state up to change ${index}. Later changes, if there are any, are lost.`,
 		otherMembers.length > 0
-			? `Off they must be, and stay off: ${otherMembers.join(", ")}. Their VMs become unknown.`
+			? `${otherMembers.join(", ")} must be off, and stay off. Their VMs become unknown.`
 			: "It is its only member.",
 	].join("\n");

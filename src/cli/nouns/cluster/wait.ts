@@ -53,7 +53,7 @@ async function look(cli: Cli, { formerId, until }: Wait): Promise<Look> {
 	try {
 		// Health asks nobody: it answers before the node has heard of a leader.
 		const { nodeId: id, quorum } = (await cli.call("healthGet", { timeoutMs: answerMs })).body;
-		if (id === formerId) return { waitsFor: "it ends what it was" };
+		if (id === formerId) return { waitsFor: "it begins anew" };
 		if (!quorum) return { waitsFor: "it looks for the others" };
 		if (until === "started") return { id };
 		const { phase, reason } = (await cli.call("nodeGet", { path: { id }, timeoutMs: answerMs })).body.status;
