@@ -14,6 +14,8 @@ import { ApiMetrics } from "./metrics/api-metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { answer, failed, type PathParams } from "./pipeline.ts";
 import { problemResponse } from "./problem.ts";
+import { noOtherNodes } from "./relay.ts";
+import { type IncomingRequest, serveRelayed } from "./relay-serve.ts";
 import type { Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import { TaskWaits } from "./tasks/task-waits.ts";
@@ -23,6 +25,8 @@ export type Api = {
 	handle(request: Request, connection: Connection): Promise<Response>;
 	/** Is there a route at this path, with whatever method? */
 	knows(pathname: string): boolean;
+	/** Answers what another node passes on. Rejects before `accept` when it is not for this node to answer. */
+	handleRelayed(incoming: IncomingRequest): Promise<void>;
 	services: ApiServices;
 	close(): void;
 };
@@ -35,7 +39,7 @@ export function createApi(deps: ApiDeps): Api {
 	const taskWaits = new TaskWaits(deps.store, deps.clock);
 	let document: ApiServices["openApi"] | null = null;
 	const services: ApiServices = {
-		...{ ...deps, events, metrics, taskWaits },
+		...{ relay: noOtherNodes, ...deps, events, metrics, taskWaits },
 		// Made when somebody asks for it, as validators are compiled when they are first used (validation.ts): the start
 		// of the node would wait for all of it, and most of it is not used in a day.
 		get openApi() {
@@ -75,6 +79,7 @@ export function createApi(deps: ApiDeps): Api {
 	}
 	return {
 		handle,
+		handleRelayed: (incoming) => serveRelayed(services, routes, incoming),
 		knows: (pathname) => paths.methodsOf(pathname).length > 0,
 		services,
 		close() {

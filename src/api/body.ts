@@ -7,7 +7,7 @@ import { AppError } from "../lib/errors.ts";
 import { formatBytes, MiB } from "../lib/units.ts";
 import type { CredentialEnd } from "./credential-end.ts";
 import { parseJson } from "./json.ts";
-import { type BodySpec, isBinary } from "./route.ts";
+import { type BinaryBody, type BodySpec, isBinary } from "./route.ts";
 import { boundedUpload } from "./stall.ts";
 
 export const maxJsonBytes = MiB;
@@ -46,6 +46,15 @@ function checkEncoding(headers: Headers): void {
 		throw new AppError("unsupported-media-type", "Bodies are taken as they are, without Content-Encoding.");
 }
 
+/** What can be said of an upload before it is read; returns how much of it may come. */
+export function checkUpload(headers: Headers, { contentType, maxBytes = maxJsonBytes }: BinaryBody): number {
+	checkEncoding(headers);
+	checkMediaType(headers, contentType);
+	const announced = announcedBytes(headers);
+	if (announced !== null && announced > maxBytes) throw tooLarge(maxBytes);
+	return maxBytes;
+}
+
 /** The body as the route wants it: parsed JSON, a stream for bytes, undefined for none. */
 export async function readBody(
 	request: Request,
@@ -63,10 +72,7 @@ export async function readBody(
 	}
 	if (!present && optional) return undefined;
 	if (isBinary(spec)) {
-		checkMediaType(request.headers, spec.contentType);
-		const maxBytes = spec.maxBytes ?? maxJsonBytes;
-		const announced = announcedBytes(request.headers);
-		if (announced !== null && announced > maxBytes) throw tooLarge(maxBytes);
+		const maxBytes = checkUpload(request.headers, spec);
 		const stream = request.body ?? new ReadableStream({ start: (controller) => controller.close() });
 		return boundedUpload(stream, { clock, maxBytes, tooLarge: () => tooLarge(maxBytes), ended: credential.signal });
 	}

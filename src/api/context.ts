@@ -14,6 +14,7 @@ import type { CommandBody } from "../store/command.ts";
 import type { Applied, Proposer, Store } from "../store/store.ts";
 import type { EventHub } from "./events/hub.ts";
 import type { ApiMetrics } from "./metrics/api-metrics.ts";
+import type { NodeRelay } from "./relay.ts";
 import type { TaskWaits } from "./tasks/task-waits.ts";
 
 export type ApiDeps = {
@@ -25,6 +26,8 @@ export type ApiDeps = {
 	console: ConsoleService;
 	/** This node's part in the cluster. */
 	cluster: ClusterService;
+	/** The way to the other nodes; without it there are none. */
+	relay?: NodeRelay;
 	clock: Clock;
 	random: Random;
 	ids: IdSource;
@@ -36,6 +39,7 @@ export type ApiDeps = {
 
 /** What the app makes of them once and every request shares. */
 export type ApiServices = ApiDeps & {
+	relay: NodeRelay;
 	events: EventHub;
 	metrics: ApiMetrics;
 	taskWaits: TaskWaits;

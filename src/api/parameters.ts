@@ -34,4 +34,6 @@ export const historyQuery = Strict({
 /** Of a historyQuery, as the node takes it. */
 export const afterMs = ({ since }: { since?: string }): number => (since === undefined ? 0 : Date.parse(since));
 
+/** For what every node has its own of. */
+export const nodeQuery = (description: string) => Strict({ nodeId: Type.Optional({ ...Id, description }) });
 export const noQuery: TObject = Strict({});

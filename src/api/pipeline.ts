@@ -1,7 +1,7 @@
 /**
  * One request, from headers to answer, in an order that gives nothing away: who is asking (401), may they (403, with
- * an audit record), does the cookie's request come from us (403), is it well-formed (400, 413, 415, 422), then the
- * handler. Everything thrown becomes problem details.
+ * an audit record), does the cookie's request come from us (403), is it well-formed (400, 413, 415, 422), which node has to
+ * answer (relay.ts), then the handler. Everything thrown becomes problem details.
  */
 
 import { type Identity, localIdentity } from "../auth/identity.ts";
@@ -12,13 +12,15 @@ import type { CommandBody } from "../store/command.ts";
 import { requesterKeyOf } from "../store/idempotency.ts";
 import { maxIdempotencyKeyLength } from "../store/limits.ts";
 import type { Applied } from "../store/store.ts";
-import { readBody } from "./body.ts";
+import { checkUpload, readBody } from "./body.ts";
 import type { Connection } from "./connection.ts";
 import type { ApiServices, RequestContext } from "./context.ts";
 import { CredentialEnd } from "./credential-end.ts";
 import { presentedCredential } from "./credentials.ts";
 import { HiddenDenial } from "./hidden-denial.ts";
 import { problemResponse } from "./problem.ts";
+import { answerOfOther } from "./relay.ts";
+import { takeIfHere } from "./relay-serve.ts";
 import { requestHash } from "./request-hash.ts";
 import { responseOf } from "./response.ts";
 import { isBinary, type Route } from "./route.ts";
@@ -60,15 +62,17 @@ async function carryOut(
 	rawParams: PathParams,
 	connection: Connection,
 ): Promise<Response> {
+	const { relayed } = connection;
 	const identity = identify(services, route.operationId, request, connection);
-	if (!isAllowed(route.operationId, identity?.role ?? null, identity?.via === "local")) {
+	if (!isAllowed(route.operationId, identity?.role ?? null, identity?.via === "local" && !relayed)) {
 		if (!identity) throw new AppError("unauthenticated", "Sign in first.");
 		await services.auth.recordDenial(identity, route.operationId, connection.remoteAddress);
 		if (permissions[route.operationId] === "root")
 			throw new AppError("forbidden", "Only root on a node may do this, over its local socket.");
 		throw new AppError("forbidden", `Your role, ${identity.role}, does not allow this.`);
 	}
-	if (identity?.via === "cookie")
+	// The node that the browser asked has checked where the request comes from.
+	if (identity?.via === "cookie" && !relayed)
 		await asDenied(services, route.operationId, identity, connection, () =>
 			checkCookieRequest(request.method, request.headers, connection.secure),
 		);
@@ -82,23 +86,44 @@ async function carryOut(
 	const spec = route.body ?? null;
 	const { auth, clock } = services;
 	const credential = new CredentialEnd(auth, identity);
+	const watch = (onEnded: () => void) => (identity ? auth.watchCredential(identity, onEnded) : () => {});
 	try {
-		const body = await readBody(request, spec, { optional: route.bodyOptional ?? false, clock, credential });
+		const readIt = () => readBody(request, spec, { optional: route.bodyOptional ?? false, clock, credential });
+		if (spec === null) await readIt();
+		else if (isBinary(spec)) checkUpload(request.headers, spec);
+		const at = route.at ? () => route.at?.({ services, params, query }) ?? null : null;
+		if (at && relayed) takeIfHere(services, at, relayed);
+		else if (at) {
+			const other = await answerOfOther(services, at, {
+				...{ route, params: givenParams(route, rawParams), query: url.searchParams, headers: request.headers },
+				body: spec === null ? null : request.body,
+				credential: presentedCredential(request.headers),
+				...{ remoteAddress: connection.remoteAddress, secure: connection.secure, watch },
+				signal: AbortSignal.any([request.signal, credential.signal]),
+			});
+			if (other !== null) return other;
+		}
+		const body = spec === null ? undefined : await readIt();
 		if (spec !== null && !isBinary(spec) && body !== undefined) checkBody(spec, body);
 		const key = idempotencyKey;
 		const context = requestContext(services, route, request, connection, identity, {
 			...{ expectedGeneration, credential },
 			idempotency: key === null ? null : { key, hash: requestHash(request.method, url, body) },
 		});
-		const stale = await syncReads(services, route, identity);
+		const stale = relayed?.stale ?? (await syncReads(services, route, identity));
 		const reply = await asDenied(services, route.operationId, identity, connection, () =>
 			route.handler({ context, params, query, headers, body }),
 		);
-		const watch = (onEnded: () => void) => (identity ? auth.watchCredential(identity, onEnded) : () => {});
 		return responseOf(route, reply, { stale, clock, watch });
 	} finally {
 		credential.close();
 	}
+}
+
+/** The path parameters as they came, for another node to read by the same schema. */
+function givenParams({ params }: Route, raw: PathParams): Record<string, string> {
+	const names = Object.keys(params?.properties ?? {});
+	return Object.fromEntries(names.flatMap((name) => (typeof raw[name] === "string" ? [[name, raw[name]]] : [])));
 }
 
 /**
@@ -129,10 +154,10 @@ function identify(
 	{ auth }: ApiServices,
 	operation: OperationId,
 	request: Request,
-	{ local, remoteAddress }: Connection,
+	{ local, remoteAddress, relayed }: Connection,
 ): Identity | null {
 	if (permissions[operation] === "public") return null;
-	const presented = presentedCredential(request.headers);
+	const presented = relayed ? relayed.credential : presentedCredential(request.headers);
 	if (presented) return auth.authenticate(presented, remoteAddress);
 	return local ? localIdentity : null;
 }

@@ -190,6 +190,15 @@ export function newMetadata(context: RequestContext) {
 export const expected = (context: RequestContext): { expectedGeneration?: number } =>
 	context.expectedGeneration === undefined ? {} : { expectedGeneration: context.expectedGeneration };
 
+/** The node of a nodeQuery, as a route's `at`; `not-found` for one that is not there. */
+export const nodeOfQuery = ({
+	services,
+	query,
+}: {
+	services: RequestContext["services"];
+	query: { nodeId?: string };
+}) => (query.nodeId === undefined ? null : find({ services }, "node", query.nodeId).id);
+
 /** This node's service, for an object of this node: the route's `at` has seen to that. It may have moved a moment ago. */
 export function nodeServiceFor(context: RequestContext, nodeId: string | null) {
 	const { node } = context.services;

@@ -5,7 +5,7 @@
  */
 import type { Static, TObject, TSchema } from "@sinclair/typebox";
 import type { OperationId } from "../model/permissions.ts";
-import type { RequestContext } from "./context.ts";
+import type { ApiServices, RequestContext } from "./context.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
@@ -69,6 +69,9 @@ export type RouteInput<P, Q, H, B extends BodySpec> = {
 	body: RequestBody<B>;
 };
 
+/** What tells which node has to answer. */
+export type PlaceInput<P, Q> = { services: ApiServices; params: Inferred<P>; query: Inferred<Q> };
+
 export type RouteDefinition<
 	P extends TObject | undefined,
 	Q extends TObject | undefined,
@@ -98,18 +101,24 @@ export type RouteDefinition<
 	idempotent?: boolean;
 	/** The connection may be silent for longer than the server's idle limit. */
 	longLived?: boolean;
+	/**
+	 * The id of the node that alone can answer, when there is one: asked after everything but the body was checked, and the
+	 * request is passed on to that node's API (relay.ts), which asks again. Null: any node can.
+	 */
+	at?(input: PlaceInput<P, Q>): string | null;
 	handler(input: RouteInput<P, Q, H, B>): Promise<Reply<R>> | Reply<R>;
 };
 
 /** A route without its types, as the app and the generators see it. */
 export type Route = Omit<
 	RouteDefinition<undefined, undefined, undefined, null, ResponseSpecs>,
-	"params" | "query" | "headers" | "body" | "handler"
+	"params" | "query" | "headers" | "body" | "at" | "handler"
 > & {
 	params?: TObject;
 	query?: TObject;
 	headers?: TObject;
 	body?: BodySpec;
+	at?(input: { services: ApiServices; params: unknown; query: unknown }): string | null;
 	handler(input: {
 		context: RequestContext;
 		params: unknown;

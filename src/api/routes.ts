@@ -21,8 +21,10 @@ import { volumeRoutes } from "./volumes/routes.ts";
 export function checkRoutes(routes: readonly Route[], table: Readonly<Record<string, unknown>>): readonly Route[] {
 	const ids = new Set<string>();
 	const places = new Set<string>();
-	for (const { operationId, method, path } of routes) {
+	for (const { operationId, method, path, at } of routes) {
 		assert(Object.hasOwn(table, operationId), `the route ${operationId} is not in the table of permissions`);
+		const passedOn = at !== undefined && ["root", "public"].includes(String(table[operationId]));
+		assert(!passedOn, `${operationId} asks for no role, and is not passed on to another node`);
 		assert(!ids.has(operationId), `the route ${operationId} is defined twice`);
 		const place = `${method} ${path}`;
 		assert(!places.has(place), `${place} is defined twice`);

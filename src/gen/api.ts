@@ -162,7 +162,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	vmSerialLogGet: "End of a VM's serial log",
 	vmDomainXmlGet: "libvirt's definition of a VM",
 	vmConsoleTicketCreate: "Get a ticket for a console",
-	foreignVmList: "Domains on this node that were made outside LimiQuantix",
+	foreignVmList: "Domains that were made outside LimiQuantix",
 	foreignVmAdopt: "Make a foreign domain a VM of the cluster",
 	poolList: "List storage pools",
 	poolCreate: "Create a storage pool",
@@ -682,14 +682,14 @@ export type OperationTypes = {
 	};
 	foreignVmList: {
 		path: undefined;
-		query: undefined;
+		query: { nodeId?: string };
 		headers: undefined;
 		body: undefined;
 		response: ForeignVmList;
 	};
 	foreignVmAdopt: {
 		path: { id: string };
-		query: undefined;
+		query: { nodeId?: string };
 		headers: undefined;
 		body: undefined;
 		response: Task;
@@ -878,7 +878,7 @@ export type OperationTypes = {
 	};
 	networkLeaseList: {
 		path: { id: string };
-		query: undefined;
+		query: { nodeId?: string };
 		headers: undefined;
 		body: undefined;
 		response: NetworkLeaseList;

@@ -101,4 +101,15 @@ export const UploadStatus = Strict(
 	{ $id: "UploadStatus" },
 );
 export const NetworkLeaseList = Strict({ items: Type.Array(Type.Ref(NetworkLease)) }, { $id: "NetworkLeaseList" });
-export const ForeignVmList = Strict({ items: Type.Array(Type.Ref(ForeignVm)) }, { $id: "ForeignVmList" });
+export const ForeignVmList = Strict(
+	{
+		items: Type.Array(Type.Ref(ForeignVm)),
+		unanswered: Type.Optional(
+			Type.Array(Strict({ nodeId: Id, nodeName: Type.String(), message: Type.String() }), {
+				description: "Nodes that did not answer, and why; left out when all did",
+			}),
+		),
+	},
+	{ $id: "ForeignVmList" },
+);
+export type ForeignVmList = Static<typeof ForeignVmList>;

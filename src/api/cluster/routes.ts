@@ -121,6 +121,7 @@ export const clusterRoutes: Route[] = [
 		tag,
 		params: idParams,
 		responses: { 200: NodeMetrics },
+		at: ({ services, params }) => find({ services }, "node", params.id).id,
 		handler({ context, params }) {
 			const { id } = find(context, "node", params.id);
 			const metrics = nodeServiceFor(context, id).nodeMetrics();
@@ -138,6 +139,7 @@ export const clusterRoutes: Route[] = [
 		params: idParams,
 		query: historyQuery,
 		responses: { 200: NodeMetricsHistory },
+		at: ({ services, params }) => find({ services }, "node", params.id).id,
 		handler({ context, params, query }) {
 			const { id } = find(context, "node", params.id);
 			const items = nodeServiceFor(context, id).nodeMetricsHistory(afterMs(query));

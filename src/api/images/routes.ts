@@ -8,7 +8,7 @@ import { roleAtLeast } from "../../model/permissions.ts";
 import { Strict } from "../../model/schema.ts";
 import { Image, ImageCreate, ImageFormat, ImagePage, ImageUpdate } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
-import type { RequestContext } from "../context.ts";
+import type { ApiServices, RequestContext } from "../context.ts";
 import { checkHostPath } from "../host-path.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
@@ -30,6 +30,10 @@ import { planImageCreate } from "./plan-create.ts";
 const tag = "images" as const;
 /** A part of an upload; bounds what a connection can make the node hold. */
 export const maxUploadPartBytes = 64 * MiB;
+
+/** Null where the pool is shared. */
+const nodeOfImage = ({ services, params }: { services: ApiServices; params: { id: string } }) =>
+	find({ services }, "image", params.id).nodeId;
 
 export const imageRoutes: Route[] = [
 	route({
@@ -126,6 +130,7 @@ export const imageRoutes: Route[] = [
 		body: { contentType: "application/octet-stream", description: "Bytes of the file", maxBytes: maxUploadPartBytes },
 		responses: { 200: UploadProgress },
 		longLived: true,
+		at: nodeOfImage,
 		async handler({ context, params, headers, body }) {
 			const image = find(context, "image", params.id);
 			if (image.phase !== "uploading")
@@ -144,6 +149,10 @@ export const imageRoutes: Route[] = [
 		tag,
 		params: idParams,
 		responses: { 200: UploadStatus },
+		at({ services, params }) {
+			const image = find({ services }, "image", params.id);
+			return image.phase === "uploading" ? image.nodeId : null;
+		},
 		async handler({ context, params }) {
 			const image = find(context, "image", params.id);
 			const receivedBytes =
@@ -162,6 +171,7 @@ export const imageRoutes: Route[] = [
 		params: idParams,
 		responses: { 200: { contentType: "application/octet-stream", description: "The file as it is stored" } },
 		longLived: true,
+		at: nodeOfImage,
 		async handler({ context, params }) {
 			const image = find(context, "image", params.id);
 			if (image.phase !== "ready") throw new AppError("wrong-state", `The image is ${image.phase}, not ready.`);

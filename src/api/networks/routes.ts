@@ -3,10 +3,21 @@
 import { NetworkLeaseList } from "../../model/api.ts";
 import { Network, NetworkCreate, NetworkPage, NetworkUpdate } from "../../model/network.ts";
 import { Task } from "../../model/task.ts";
-import { idParams, listQuery } from "../parameters.ts";
+import { idParams, listQuery, nodeQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
-import { accepted, created, expected, find, findForWrite, listed, newMetadata, newTask, shown } from "../resources.ts";
+import {
+	accepted,
+	created,
+	expected,
+	find,
+	findForWrite,
+	listed,
+	newMetadata,
+	newTask,
+	nodeOfQuery,
+	shown,
+} from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "networks" as const;
@@ -94,8 +105,11 @@ export const networkRoutes: Route[] = [
 		path: "/v1/networks/{id}/leases",
 		summary: "Addresses that guests on a network got",
 		tag,
+		description: "A network has its own DHCP server on each node.",
 		params: idParams,
+		query: nodeQuery("Whose; default: the node that is asked"),
 		responses: { 200: NetworkLeaseList },
+		at: nodeOfQuery,
 		async handler({ context, params }) {
 			const network = find(context, "network", params.id);
 			return ok({ items: await context.services.node.networkLeases(network.id) });

@@ -1,21 +1,24 @@
-/** Looking at and into VMs: figures, screen, logs, the domain itself; and domains that are not ours. */
+/** Looking at and into VMs: figures, screen, logs, the domain itself. */
 
 import { Type } from "@sinclair/typebox";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { vmActionObstacle } from "../../model/actions.ts";
-import { ConsoleTicket, ConsoleTicketCreate, ForeignVmList } from "../../model/api.ts";
+import { ConsoleTicket, ConsoleTicketCreate } from "../../model/api.ts";
 import { VmMetrics, VmMetricsHistory } from "../../model/node.ts";
 import { Strict } from "../../model/schema.ts";
-import { Task } from "../../model/task.ts";
 import { intervals } from "../../node/limits.ts";
+import type { ApiServices } from "../context.ts";
 import { afterMs, historyQuery, idParams } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
 import { made, ok } from "../reply.ts";
-import { accepted, find, newTask, nodeServiceFor } from "../resources.ts";
+import { find, nodeServiceFor } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "vms" as const;
+
+const nodeOfVm = ({ services, params }: { services: ApiServices; params: { id: string } }) =>
+	find({ services }, "vm", params.id).nodeId;
 
 export const vmInspectRoutes: Route[] = [
 	route({
@@ -26,6 +29,7 @@ export const vmInspectRoutes: Route[] = [
 		tag,
 		params: idParams,
 		responses: { 200: VmMetrics },
+		at: nodeOfVm,
 		handler({ context, params }) {
 			const vm = find(context, "vm", params.id);
 			const metrics = nodeServiceFor(context, vm.nodeId).vmMetrics(vm.id);
@@ -44,6 +48,7 @@ export const vmInspectRoutes: Route[] = [
 		params: idParams,
 		query: historyQuery,
 		responses: { 200: VmMetricsHistory },
+		at: nodeOfVm,
 		handler({ context, params, query }) {
 			const vm = find(context, "vm", params.id);
 			const items = nodeServiceFor(context, vm.nodeId).vmMetricsHistory(vm.id, afterMs(query));
@@ -58,6 +63,7 @@ export const vmInspectRoutes: Route[] = [
 		tag,
 		params: idParams,
 		responses: { 200: { contentType: "image/png", description: "The screen as it is now" } },
+		at: nodeOfVm,
 		async handler({ context, params }) {
 			const vm = find(context, "vm", params.id);
 			return ok(await nodeServiceFor(context, vm.nodeId).screenshot(vm.id));
@@ -74,6 +80,7 @@ export const vmInspectRoutes: Route[] = [
 			maxBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: 4 * MiB, description: "Default 65536" })),
 		}),
 		responses: { 200: { contentType: "text/plain; charset=utf-8", description: "As the guest wrote it" } },
+		at: nodeOfVm,
 		async handler({ context, params, query }) {
 			const vm = find(context, "vm", params.id);
 			return ok(await nodeServiceFor(context, vm.nodeId).serialLog(vm.id, query.maxBytes ?? 65_536));
@@ -87,6 +94,7 @@ export const vmInspectRoutes: Route[] = [
 		tag,
 		params: idParams,
 		responses: { 200: { contentType: "application/xml", description: "Domain XML, for support" } },
+		at: nodeOfVm,
 		async handler({ context, params }) {
 			const vm = find(context, "vm", params.id);
 			return ok(await nodeServiceFor(context, vm.nodeId).domainXml(vm.id));
@@ -118,30 +126,5 @@ export const vmInspectRoutes: Route[] = [
 			});
 			return made(issued);
 		},
-	}),
-	route({
-		operationId: "foreignVmList",
-		method: "GET",
-		path: "/v1/foreign-vms",
-		summary: "Domains on this node that were made outside LimiQuantix",
-		tag,
-		responses: { 200: ForeignVmList },
-		handler: async ({ context }) => ok({ items: await context.services.node.foreignVms() }),
-	}),
-	route({
-		operationId: "foreignVmAdopt",
-		method: "POST",
-		path: "/v1/foreign-vms/{id}/actions/adopt",
-		summary: "Make a foreign domain a VM of the cluster",
-		tag,
-		params: Strict({ id: Type.String({ pattern: "^[0-9A-Fa-f-]{36}$", description: "libvirt UUID" }) }),
-		responses: { 202: Task },
-		idempotent: true,
-		handler: ({ context, params }) =>
-			accepted(context, async () => {
-				const { vm, volumes } = await context.services.node.planAdoption(params.id.toLowerCase());
-				const task = newTask(context, "vm.adopt", vmRef(vm), { nodeId: vm.nodeId });
-				return { kind: "vmAdopt", vm, volumes, task };
-			}),
 	}),
 ];

@@ -11,6 +11,7 @@ import { accepted, create, created, expected, find, findForWrite, listed, listPa
 import { type Route, route } from "../route.ts";
 import { vmActionRoutes } from "./actions.ts";
 import { planDemo } from "./demo.ts";
+import { foreignVmRoutes } from "./foreign.ts";
 import { vmInspectRoutes } from "./inspect.ts";
 import { vmMoveRoutes } from "./move.ts";
 import { planVmCreate } from "./plan-create.ts";
@@ -133,4 +134,5 @@ export const vmRoutes: Route[] = [
 	...vmActionRoutes,
 	...vmMoveRoutes,
 	...vmInspectRoutes,
+	...foreignVmRoutes,
 ];

@@ -170,6 +170,7 @@ export const volumeRoutes: Route[] = [
 		query: Strict({ format: Type.Optional(VolumeFormat) }),
 		responses: { 200: { contentType: "application/octet-stream", description: "A stand-alone disk image" } },
 		longLived: true,
+		at: ({ services, params }) => find({ services }, "volume", params.id).nodeId,
 		async handler({ context, params, query }) {
 			const volume = find(context, "volume", params.id);
 			if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);

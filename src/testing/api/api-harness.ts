@@ -4,6 +4,7 @@
  */
 import { type Api, createApi } from "../../api/app.ts";
 import type { Connection } from "../../api/connection.ts";
+import type { NodeRelay } from "../../api/relay.ts";
 import { type Listener, listen } from "../../api/server.ts";
 import { noUi, type UiAssets } from "../../api/ui-assets.ts";
 import { createPasswordHasher } from "../../auth/passwords.ts";
@@ -60,7 +61,9 @@ export type ApiHarness = {
 	close(): Promise<void>;
 };
 
-export async function createApiHarness(options: { clock?: Clock; logger?: Logger } = {}): Promise<ApiHarness> {
+export async function createApiHarness(
+	options: { clock?: Clock; logger?: Logger; relay?: NodeRelay } = {},
+): Promise<ApiHarness> {
 	const clock = options.clock ?? systemClock;
 	const ids = idSource(clock, systemRandom);
 	const passwords = createPasswordHasher({ memoryCost: 8, timeCost: 1 });
@@ -84,6 +87,7 @@ export async function createApiHarness(options: { clock?: Clock; logger?: Logger
 		node,
 		console,
 		cluster,
+		...(options.relay ? { relay: options.relay } : {}),
 		clock,
 		random: systemRandom,
 		ids,
