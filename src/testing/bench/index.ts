@@ -4,7 +4,9 @@ import { apiWrites } from "./api-writes.ts";
 import type { Bench } from "./bench.ts";
 import { clusterFailover } from "./cluster/cluster-failover.ts";
 import { clusterGrowth } from "./cluster/cluster-growth.ts";
+import { clusterJoin } from "./cluster/cluster-join.ts";
 import { clusterLoad } from "./cluster/cluster-load.ts";
+import { clusterSnapshot } from "./cluster/cluster-snapshot.ts";
 import { clusterSoak } from "./cluster/cluster-soak.ts";
 import { daemonProcess } from "./daemon.ts";
 import { eventLatency } from "./event-latency.ts";
@@ -23,6 +25,8 @@ export const benches: readonly Bench[] = [
 	daemonProcess,
 	clusterLoad,
 	clusterFailover,
+	clusterJoin,
+	clusterSnapshot,
 	clusterGrowth,
 	clusterSoak,
 ];

@@ -16,33 +16,38 @@ const ourElection = { heartbeatMs: 100, electionMs: 500 };
 export type ArenaOptions = {
 	members: number;
 	contenders: readonly Contender[];
-	/** VMs of ours, and keys of etcd's, that are there before. */
-	objects?: number;
 };
 
+/** Enough for a volume for each client. */
+export const fewVms = 64;
+
 /** Nothing stays behind, however `action` ends. Without etcd-server on this machine ours is measured alone. */
-export async function withArena<T>(options: ArenaOptions, action: (arena: Arena) => Promise<T>): Promise<T> {
+export function withArena<T>(options: ArenaOptions, action: (arena: Arena) => Promise<T>): Promise<T> {
+	const { members, contenders } = options;
+	return withNetwork(async ({ network, load }) => {
+		const clusters: Cluster[] = [];
+		try {
+			const common = { network, load, members };
+			for (const name of contenders) {
+				if (name === "ours") clusters.push(await startOurCluster({ ...common, name, vmCount: fewVms }));
+				else if (etcdProgram() !== null)
+					clusters.push(await startEtcdCluster({ ...common, name, ...(name === "etcd" ? {} : ourElection) }));
+			}
+			const etcd = clusters.find(({ name }) => name !== "ours");
+			const figures: Figures = { clusterMembers: members, ...(etcd ? { etcdVersion: etcd.version } : {}) };
+			return await action({ network, load, clusters, figures });
+		} finally {
+			for (const cluster of clusters) await cluster.stop();
+		}
+	});
+}
+
+export async function withNetwork<T>(action: (place: Pick<Arena, "network" | "load">) => Promise<T>): Promise<T> {
 	const network = await startNetwork();
 	const load = startLoadClient(network.hubPrefix);
-	const clusters: Cluster[] = [];
 	try {
-		const common = { network, load, members: options.members };
-		const wanted = options.contenders.filter((name) => name === "ours" || etcdProgram() !== null);
-		for (const name of wanted) {
-			if (name === "ours") clusters.push(await startOurCluster({ ...common, name, vmCount: options.objects ?? 64 }));
-			else
-				clusters.push(
-					await startEtcdCluster({
-						...{ ...common, name, keys: options.objects ?? 0 },
-						...(name === "etcd" ? {} : ourElection),
-					}),
-				);
-		}
-		const etcd = clusters.find(({ name }) => name !== "ours");
-		const figures: Figures = { clusterMembers: options.members, ...(etcd ? { etcdVersion: etcd.version } : {}) };
-		return await action({ network, load, clusters, figures });
+		return await action({ network, load });
 	} finally {
-		for (const cluster of clusters) await cluster.stop();
 		await load.stop();
 		await network.stop();
 	}

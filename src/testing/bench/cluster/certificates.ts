@@ -30,7 +30,7 @@ export async function writeCertificates(folder: string, addresses: readonly stri
 		publicKey: keys.publicKey,
 		signingKey: authorityKeys.privateKey,
 		extensions: [
-			new x509.SubjectAlternativeNameExtension(addresses.map((value) => ({ type: "ip", value }))),
+			new x509.SubjectAlternativeNameExtension(addresses.map((value) => ({ type: "ip" as const, value }))),
 			new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
 		],
 	});

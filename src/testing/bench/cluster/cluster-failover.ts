@@ -48,7 +48,7 @@ export async function loseLeader(cluster: Cluster, load: LoadClient, loss: Loss,
 	await settled(cluster, load);
 	await Bun.sleep(restMs + phase * 100);
 	const leader = await settled(cluster, load);
-	const { process, host } = present(cluster.members[leader]);
+	const { process, host } = present(cluster.members[leader], "the leader");
 	const others = cluster.members.map((_, member) => member).filter((member) => member !== leader);
 	const clients = others.map((member) => cluster.write(member, member));
 	await load.order({ kind: "warm", clients });

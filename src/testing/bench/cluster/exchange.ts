@@ -15,11 +15,11 @@ export type Order =
 	/** One request; its status and body. */
 	| { kind: "call"; exchange: Exchange; timeoutMs: number }
 	/** Each client sends its request, waits for the answer, sends the next. */
-	| { kind: "load"; clients: Exchange[]; durationMs: number; failures: "refused" | "counted" }
+	| { kind: "load"; clients: readonly Exchange[]; durationMs: number; failures: "refused" | "counted" }
 	/** Writes through each of them, until one after the other was acknowledged: connections are open then. */
-	| { kind: "warm"; clients: Exchange[] }
+	| { kind: "warm"; clients: readonly Exchange[] }
 	/** New writes through all of these, until the first one that was sent after the order is acknowledged. */
-	| { kind: "next-acknowledged"; clients: Exchange[]; limitMs: number };
+	| { kind: "next-acknowledged"; clients: readonly Exchange[]; limitMs: number };
 
 export type CallAnswer = { status: number; body: string };
 export type LoadAnswer = {

@@ -24,10 +24,12 @@ export type OurOptions = ClusterOptions & {
 };
 
 export type OurCluster = Cluster & {
-	/** One more node that nobody knows yet, started. */
-	addNode(): Promise<OurNode>;
-	/** Until it is a voter that has everything; from the request on. */
-	join(node: OurNode): Promise<void>;
+	readonly members: readonly OurNode[];
+	/**
+	 * One more node, with `vmCount` VMs of its own, joins. Resolves when it votes, to the milliseconds since it was asked
+	 * to.
+	 */
+	grow(vmCount?: number): Promise<number>;
 };
 
 export type OurNode = Member & {
@@ -52,29 +54,35 @@ export async function startOurCluster(options: OurOptions): Promise<OurCluster> 
 		await Promise.all(nodes.map(({ process }) => process.end()));
 		rmSync(folder, { recursive: true, force: true });
 	};
-	const addNode = async (): Promise<OurNode> => {
+	const addNode = async (vmCount: number): Promise<OurNode> => {
 		const node = prepareNode(join(folder, `node-${nodes.length}`), await network.addHost(), nodes.length);
-		if (nodes.length === 0) await fillState(node.dataDir, options.vmCount);
+		if (vmCount > 0) await fillState(node.dataDir, vmCount);
 		nodes.push(node);
 		node.process.start();
 		await waitUntil(`node ${nodes.length - 1} to answer`, startLimitMs, () => answers(node));
 		return node;
 	};
+	const ids: string[] = [];
 	try {
-		const first = await addNode();
+		const first = await addNode(options.vmCount);
+		ids.push((await statusOf(first)).nodeId);
 		const session = await signIn(load, first);
-		const joining = async (node: OurNode): Promise<void> => {
+		const grow = async (vmCount = 0): Promise<number> => {
+			const node = await addNode(vmCount);
 			const { body } = await first.api.call("joinTokenCreate", { body: {} });
-			const { joining: accepted, clashes } = (await node.api.call("clusterJoin", { body: { word: body.word } })).body;
-			if (!accepted) throw new Error(`The node does not join: ${JSON.stringify(clashes)}`);
+			const began = performance.now();
+			const { body: join } = await node.api.call("clusterJoin", { body: { word: body.word, rename: true } });
+			if (!join.joining) throw new Error(`The node does not join: ${JSON.stringify(join.clashes)}`);
 			await waitUntil("the node to be a voter", startLimitMs, () => isVoter(node, first), { everyMs: 20 });
+			const tookMs = performance.now() - began;
+			ids.push((await statusOf(node)).nodeId);
+			return tookMs;
 		};
-		for (let at = 1; at < options.members; at++) await joining(await addNode());
+		while (nodes.length < options.members) await grow();
 		const volumes = await listVolumes(load, first, session.headers);
-		const ids = await Promise.all(nodes.map(async (node) => (await statusOf(node)).nodeId));
 		const volumeAt = (client: number): string => `/v1/volumes/${present(volumes[client], "a volume for each client")}`;
 		const cluster: OurCluster = {
-			...{ name, version: session.version, members: nodes, addNode, join: joining, stop },
+			...{ name, version: session.version, members: nodes, grow, stop },
 			view: (member) => view(present(nodes[member], "the node"), ids),
 			write: (client, member) => ({
 				...request(present(nodes[member], "the node"), "PATCH", volumeAt(client), session.headers),
