@@ -9,11 +9,12 @@
  * new one turns out to be the one that is out of its time.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
+import { syncFolder, writeSecretDurably } from "../lib/durable-file.ts";
 import { AppError } from "../lib/errors.ts";
 import { type Random, randomHex } from "../lib/random.ts";
 
@@ -64,6 +65,7 @@ export async function loadOrMakeCertificate(options: TlsOptions): Promise<TlsFil
 	}
 	const made = await selfSigned(options);
 	mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+	syncFolder(dirname(options.folder));
 	writePair(current, made);
 	return { ...readPair(current).files, made: true };
 }
@@ -119,18 +121,13 @@ function readPair(paths: PairPaths): Present {
 	}
 }
 
-/** A crash between the two leaves a pair that does not match, of our own making: made anew at the next start. */
+/**
+ * A crash between the two leaves a pair that does not match, of our own making: made anew at the next start. Durable, or a
+ * power cut would leave empty files, which are nobody's and stop the start.
+ */
 function writePair(paths: PairPaths, { cert, key }: { cert: string; key: string }): void {
-	writeSecret(paths.key, key);
-	writeSecret(paths.cert, cert);
-}
-
-/** Written whole or not at all, and never readable by others. */
-function writeSecret(path: string, text: string): void {
-	const temporary = `${path}.new`;
-	writeFileSync(temporary, text, { mode: 0o600 });
-	chmodSync(temporary, 0o600);
-	renameSync(temporary, path);
+	writeSecretDurably(paths.key, key);
+	writeSecretDurably(paths.cert, cert);
 }
 
 /** Loaded only when a certificate is made: it is large, and starting a node is not the time for it. */

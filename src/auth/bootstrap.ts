@@ -3,19 +3,10 @@
  * password, which is written to `D/initial-admin-password` (mode 0600), shown nowhere else, and removed as soon as the
  * password was changed or reset.
  */
-import {
-	chmodSync,
-	closeSync,
-	existsSync,
-	fsyncSync,
-	openSync,
-	readFileSync,
-	renameSync,
-	rmSync,
-	writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { type Clock, toRfc3339 } from "../lib/clock.ts";
+import { writeSecretDurably } from "../lib/durable-file.ts";
 import type { IdSource } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Random, randomSecret } from "../lib/random.ts";
@@ -139,23 +130,7 @@ function asName(text: string, fallback: string): string {
 /** Writes the password where only root reads it, durable before the command is proposed: nobody else knows it. */
 export function writeInitialPassword(dataDir: string, password: string): string {
 	const path = join(dataDir, initialPasswordFile);
-	const temporary = `${path}.new`;
-	rmSync(temporary, { force: true });
-	const file = openSync(temporary, "wx", 0o600);
-	try {
-		writeSync(file, `${password}\n`);
-		fsyncSync(file);
-	} finally {
-		closeSync(file);
-	}
-	chmodSync(temporary, 0o600);
-	renameSync(temporary, path);
-	const folder = openSync(dirname(path), "r");
-	try {
-		fsyncSync(folder);
-	} finally {
-		closeSync(folder);
-	}
+	writeSecretDurably(path, `${password}\n`);
 	return path;
 }
 
