@@ -15,6 +15,7 @@ export const vmActions = [
 	"update-hardware",
 	"change-media",
 	"console",
+	"move",
 	"delete",
 ] as const;
 export type VmAction = (typeof vmActions)[number];
@@ -30,7 +31,9 @@ const allowedIn: Record<VmAction, readonly PowerState[]> = {
 	"update-hardware": ["stopped", "running", "paused", "failed"],
 	"change-media": ["stopped", "running", "paused", "failed"],
 	console: ["starting", "running", "paused", "stopping"],
-	delete: ["stopped", "running", "paused", "failed", "starting", "stopping"],
+	move: ["stopped"],
+	// Unknown: a node that is gone does not report any more.
+	delete: ["stopped", "running", "paused", "failed", "starting", "stopping", "unknown"],
 };
 
 const verb: Record<VmAction, string> = {
@@ -44,6 +47,7 @@ const verb: Record<VmAction, string> = {
 	"update-hardware": "reconfigured",
 	"change-media": "given another disc",
 	console: "shown",
+	move: "moved",
 	delete: "deleted",
 };
 

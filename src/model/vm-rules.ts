@@ -87,6 +87,9 @@ export function vmRequestObstacle(
 	if (unfinished.some((task) => task.kind === "vm.adopt")) return "The VM is being adopted.";
 	if (action === "delete" && vm.deleting && unfinished.some((task) => task.kind === "vm.delete"))
 		return "The VM is being deleted already.";
+	if (moveTaskOf(unfinished) && !possibleDuringMove.includes(action)) return "The VM is being moved to another node.";
+	if (action === "move" && unfinished.some((task) => task.kind !== "volume.discard"))
+		return "Work on the VM is under way.";
 	const powerWork = unfinished.some((task) => changesPower(task.kind));
 	const known = vm.status.powerState !== "unknown" && vm.status.powerState !== "migrating";
 	if (!powerWork || !known || vm.deleting) return vmActionObstacle(action, vm);
@@ -96,6 +99,13 @@ export function vmRequestObstacle(
 	const obstacle = vmActionObstacle(action, { ...vm, status: { ...vm.status, powerState: vm.desiredPower } });
 	return obstacle && `Work on the VM is under way, after which it is ${vm.desiredPower}. ${obstacle}`;
 }
+
+/** Deleting it calls the move off. */
+const possibleDuringMove: readonly VmAction[] = ["update", "console", "delete"];
+
+/** The move that is under way; undefined without one. */
+export const moveTaskOf = <T extends Pick<Task, "kind" | "state">>(tasks: readonly T[]): T | undefined =>
+	tasks.find((task) => task.kind === "vm.move" && !isFinished(task.state));
 
 /** The status of a VM that no node has reported on yet. */
 export const unreportedStatus = (powerState: VmStatus["powerState"], now: string): VmStatus => ({

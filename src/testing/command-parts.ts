@@ -35,8 +35,8 @@ export const nodeId = fc.oneof({ weight: 9, arbitrary: fc.constant(clusterIds.no
 /** Of a node that joins. */
 export const secondNodeId = fc.constant(fixtureId(0x998));
 export const peerAddresses = fc.oneof(
-	{ weight: 9, arbitrary: fc.subarray(["node-1.example.com:7443", "192.0.2.1:7443", "[2001:db8::1]:7443"]) },
-	fc.constant(["nowhere"]),
+	{ weight: 9, arbitrary: fc.subarray<string>(["node-1.example.com:7443", "192.0.2.1:7443", "[2001:db8::1]:7443"]) },
+	fc.constant<string[]>(["nowhere"]),
 );
 export const name = fc.oneof(
 	{ weight: 19, arbitrary: fc.constantFrom("alpha", "beta", "Gamma", "gamma", "delta", "epsilon", "zeta", "eta") },

@@ -1,5 +1,6 @@
 /** Checks that several groups of commands share. Each throws the AppError that the proposer gets. */
 import { AppError } from "../../lib/errors.ts";
+import type { Node } from "../../model/node.ts";
 import { Task, type TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import { maxUnfinishedTasks } from "../limits.ts";
@@ -46,7 +47,8 @@ export function createTask(context: ApplyContext, given: unknown, kinds: readonl
 	const task = validated(Task, given, "The task");
 	if (!kinds.includes(task.kind))
 		throw new AppError("invalid", `A task of kind ${task.kind} does not belong to this command.`);
-	context.needReferenced("node", task.nodeId, "/task/nodeId");
+	const node = context.needReferenced("node", task.nodeId, "/task/nodeId");
+	if (node.status.phase === "left") throw nodeHasLeft(node);
 	// Deleting is always possible: it is the way out.
 	for (const { id } of task.kind.endsWith(".delete") ? [] : task.targets)
 		if (unfinishedTasks(context, id).length >= maxUnfinishedTasks)
@@ -67,6 +69,32 @@ export function createTask(context: ApplyContext, given: unknown, kinds: readonl
 	return task.id;
 }
 
+/** For what was done where the command applied. */
+export function createFinishedTask(context: ApplyContext, given: Task, kinds: readonly TaskKind[]): string {
+	const task = validated(Task, given, "The task");
+	if (!kinds.includes(task.kind))
+		throw new AppError("invalid", `A task of kind ${task.kind} does not belong to this command.`);
+	const { time } = context;
+	context.insert("task", {
+		...{ ...task, state: "succeeded", progress: 100, requester: context.command.requester, error: null },
+		...{ createdAt: time, startedAt: time, finishedAt: time, cancelable: false, cancelRequested: false },
+	});
+	return task.id;
+}
+
+export const nodeHasLeft = (node: Node): AppError =>
+	new AppError("wrong-state", `The node ${node.name} was removed from the cluster.`);
+
+/** Nothing is made on a node that has left, or only votes. */
+export function checkWorks(node: Node): void {
+	if (node.status.phase === "left") throw nodeHasLeft(node);
+	if (node.witness) throw new AppError("wrong-state", `The node ${node.name} is a witness: it only votes.`);
+}
+
+/** What lies on a node that was removed is gone with it: nobody is there to delete it. */
+export const isOnLostNode = (context: ApplyContext, { nodeId }: { nodeId: string | null }): boolean =>
+	nodeId !== null && context.get("node", nodeId)?.status.phase === "left";
+
 /** Tasks on an object that are not finished, oldest first. */
 export const unfinishedTasks = (context: ApplyContext, targetId: string): Task[] =>
 	context.state.unfinishedTasksOf(targetId);
@@ -82,7 +110,8 @@ export function requestCancelOf(context: ApplyContext, targetId: string, exceptT
 /** The object is gone: its tasks that nobody will carry out any more end. `exceptKind` is the task that removed it. */
 export function endTasksOf(context: ApplyContext, targetId: string, exceptKind: TaskKind, noun: string): void {
 	for (const task of unfinishedTasks(context, targetId)) {
-		if (task.kind === exceptKind) continue;
+		// What a move left on another node has to go all the same.
+		if (task.kind === exceptKind || task.kind === "volume.discard") continue;
 		const error = { code: "canceled", message: `The ${noun} was deleted.` };
 		context.update("task", task, { ...task, state: "canceled", finishedAt: context.time, cancelable: false, error });
 	}

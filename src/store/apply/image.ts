@@ -7,14 +7,17 @@ import {
 	asCreated,
 	checkGeneration,
 	checkNameFree,
+	createFinishedTask,
 	createTask,
 	describedChanges,
 	endTasksOf,
+	isOnLostNode,
 	requestCancelOf,
 } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { checkPoolUsable } from "./pool.ts";
+import { checkNotMoving } from "./volume.ts";
 
 export const imageHandlers: Handlers<"imageCreate" | "imageUpdate" | "imageDelete" | "imageStatus" | "imageGone"> = {
 	imageCreate(context, body) {
@@ -22,7 +25,7 @@ export const imageHandlers: Handlers<"imageCreate" | "imageUpdate" | "imageDelet
 		checkMayRead(context, image);
 		checkPoolUsable(context, image.poolId, image.nodeId);
 		checkNameFree(context, "image", image.name, null);
-		if (image.source.kind === "volume") checkSourceVolume(context, image.source.volumeId);
+		if (image.source.kind === "volume") checkSourceVolume(context, image, image.source.volumeId);
 		if (image.source.kind === "upload" && image.fileSizeBytes === null) {
 			const message = "An upload says how long the file is.";
 			throw new AppError("invalid", message, { fields: [{ path: "/fileSizeBytes", message }] });
@@ -51,6 +54,11 @@ export const imageHandlers: Handlers<"imageCreate" | "imageUpdate" | "imageDelet
 		)
 			throw new AppError("wrong-state", `The image ${image.name} is being deleted already.`);
 		checkUnused(context, image);
+		if (isOnLostNode(context, image)) {
+			endTasksOf(context, image.id, "image.delete", "image");
+			context.remove("image", image);
+			return createFinishedTask(context, body.task, ["image.delete"]);
+		}
 		context.update("image", image, { ...image, phase: "deleting" });
 		const taskId = createTask(context, body.task, ["image.delete"]);
 		requestCancelOf(context, image.id, taskId);
@@ -81,10 +89,15 @@ function checkMayRead({ actor, command }: ApplyContext, image: Image): void {
 	throw new AppError("forbidden", "Only an administrator may import files of the node.");
 }
 
-function checkSourceVolume(context: ApplyContext, volumeId: string): void {
+function checkSourceVolume(context: ApplyContext, image: Image, volumeId: string): void {
 	const volume = context.needReferenced("volume", volumeId, "/source/volumeId");
 	if (volume.phase !== "ready")
 		throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}; an image needs it ready.`);
+	checkNotMoving(context, volume);
+	if (volume.nodeId !== null && volume.nodeId !== image.nodeId) {
+		const message = `An image lies on the node of its source, the volume ${volume.name}.`;
+		throw new AppError("invalid", message, { fields: [{ path: "/nodeId", message }] });
+	}
 }
 
 /** An image stays while volumes share its data, are being copied from it, or a CD-ROM drive holds it. */

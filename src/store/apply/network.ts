@@ -6,6 +6,7 @@ import { validated } from "../../model/validate.ts";
 import { asCreated, checkGeneration, checkNameFree, createTask, describedChanges, endTasksOf } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
+import { memberOf } from "./node.ts";
 
 export const networkHandlers: Handlers<
 	"networkCreate" | "networkUpdate" | "networkDelete" | "networkNodeStatus" | "networkGone"
@@ -41,7 +42,8 @@ export const networkHandlers: Handlers<
 		const nodes = [...network.nodes.filter((node) => node.nodeId !== body.status.nodeId), body.status];
 		nodes.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
 		const after = validated(Network, { ...network, nodes }, "The network");
-		context.needReferenced("node", body.status.nodeId, "/status/nodeId");
+		const node = context.needReferenced("node", body.status.nodeId, "/status/nodeId");
+		memberOf(context, node.id);
 		context.update("network", network, after);
 		return null;
 	},

@@ -6,7 +6,7 @@ import { validated } from "../../model/validate.ts";
 import type { BodyOf } from "../codec/values.ts";
 import { maxNodes } from "../limits.ts";
 import type { StateDatabase } from "../sqlite/state-database.ts";
-import { asCreated, checkGeneration, checkNameFree } from "./checks.ts";
+import { asCreated, checkGeneration, checkNameFree, nodeHasLeft } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 
@@ -66,11 +66,10 @@ export const nodeHandlers: Handlers<"nodeUpdate" | "nodeStatus" | "nodeAdmit" | 
 	},
 };
 
-/** The node, or why a node that is gone for good cannot do this. */
+/** The node, unless it is gone for good. */
 export function memberOf(context: ApplyContext, id: string): Node {
 	const node = context.need("node", id);
-	if (node.status.phase === "left")
-		throw new AppError("wrong-state", `The node ${node.name} was removed from the cluster.`);
+	if (node.status.phase === "left") throw nodeHasLeft(node);
 	return node;
 }
 

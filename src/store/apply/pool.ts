@@ -3,7 +3,15 @@ import { AppError } from "../../lib/errors.ts";
 import { Pool, PoolNodeStatus, PoolUpdate } from "../../model/storage.ts";
 import { poolPhase } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
-import { asCreated, checkGeneration, checkNameFree, createTask, describedChanges, endTasksOf } from "./checks.ts";
+import {
+	asCreated,
+	checkGeneration,
+	checkNameFree,
+	checkWorks,
+	createTask,
+	describedChanges,
+	endTasksOf,
+} from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 
@@ -62,7 +70,7 @@ const byNodeId = (a: { nodeId: string }, b: { nodeId: string }): number => (a.no
 export function checkPool(context: ApplyContext, pool: Pool): void {
 	checkNameFree(context, "pool", pool.name, null);
 	pool.nodeIds.forEach((nodeId, position) => {
-		context.needReferenced("node", nodeId, `/nodeIds/${position}`);
+		checkWorks(context.needReferenced("node", nodeId, `/nodeIds/${position}`));
 	});
 	if (new Set(pool.nodeIds).size !== pool.nodeIds.length)
 		throw new AppError("invalid", "A node is named twice.", { fields: [{ path: "/nodeIds", message: "is repeated" }] });
@@ -70,11 +78,12 @@ export function checkPool(context: ApplyContext, pool: Pool): void {
 }
 
 /** Two pools in one folder would each delete the other's files. */
-function checkPathFree(context: ApplyContext, pool: Pool): void {
+export function checkPathFree(context: ApplyContext, pool: Pool): void {
 	const path = pool.config.path;
 	if (path === undefined) return;
 	const normal = normalPath(path);
 	for (const other of context.state.all("pool")) {
+		if (other.id === pool.id) continue;
 		const otherPath = other.config.path;
 		if (otherPath === undefined || other.type !== pool.type) continue;
 		if (!other.nodeIds.some((nodeId) => pool.nodeIds.includes(nodeId))) continue;

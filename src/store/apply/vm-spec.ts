@@ -54,8 +54,10 @@ function checkDisc(context: ApplyContext, owner: Owner, imageId: string, path: s
 	const image = context.needReferenced("image", imageId, path);
 	if (image.phase !== "ready" && image.phase !== "importing")
 		throw new AppError("wrong-state", `The image ${image.name} is ${image.phase}.`);
-	if (image.nodeId !== null && image.nodeId !== owner.nodeId) {
-		const message = `The image ${image.name} lies on another node than the VM.`;
+	// Its node fetches it from another one, into its own part of the pool.
+	const pool = image.nodeId === owner.nodeId ? null : context.get("pool", image.poolId);
+	if (pool !== null && !pool.nodeIds.includes(owner.nodeId)) {
+		const message = `The image ${image.name} lies in a storage pool that is not on the node of the VM.`;
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
 	}
 }

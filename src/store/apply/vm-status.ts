@@ -8,10 +8,12 @@ import { changesPower } from "../../model/vm-rules.ts";
 import { endTasksOf, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
+import { memberOf } from "./node.ts";
 
 export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone" | "vmUnadopt"> = {
 	vmStatus(context, body) {
 		const vm = ownedBy(context, body.id, body.nodeId);
+		memberOf(context, body.nodeId);
 		const status = validated(VmStatus, body.status, "The status");
 		if (status.observedGeneration > vm.generation)
 			throw new AppError("invalid", `The VM has no generation ${status.observedGeneration} yet.`);
@@ -50,7 +52,7 @@ export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone" | "vmUnadopt"> = {
 	},
 };
 
-function ownedBy(context: ApplyContext, id: string, nodeId: string): Vm {
+export function ownedBy(context: ApplyContext, id: string, nodeId: string): Vm {
 	const vm = context.need("vm", id);
 	if (vm.nodeId !== nodeId)
 		throw new AppError("wrong-state", "The VM belongs to another node.", { context: { owner: vm.nodeId, nodeId } });

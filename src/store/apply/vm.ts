@@ -6,7 +6,19 @@ import type { TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import { Vm } from "../../model/vm.ts";
 import { desiredPowerOf, updateActionOf, vmRequestObstacle } from "../../model/vm-rules.ts";
-import { asCreated, checkGeneration, checkNameFree, createTask, requestCancelOf, unfinishedTasks } from "./checks.ts";
+import type { BodyOf } from "../codec/values.ts";
+import {
+	asCreated,
+	checkGeneration,
+	checkNameFree,
+	checkWorks,
+	createFinishedTask,
+	createTask,
+	endTasksOf,
+	isOnLostNode,
+	requestCancelOf,
+	unfinishedTasks,
+} from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { attachVolumes, checkVmSpec } from "./vm-spec.ts";
@@ -58,6 +70,7 @@ export const vmHandlers: Handlers<"vmCreate" | "vmAdopt" | "vmUpdate" | "vmActio
 	vmDelete(context, body) {
 		const vm = context.need("vm", body.id);
 		checkAction(context, "delete", vm);
+		if (isOnLostNode(context, vm)) return deleteLost(context, vm, body);
 		if (body.deleteVolumes) for (const volume of context.state.volumesOfVm(vm.id)) deleteWithVm(context, volume);
 		context.update("vm", vm, { ...vm, deleting: true, desiredPower: "stopped" });
 		const taskId = createTask(context, body.task, ["vm.delete"]);
@@ -76,7 +89,7 @@ const actionOf: { [K in TaskKind]?: keyof typeof desiredPowerOf } = {
 };
 
 function insertVm(context: ApplyContext, vm: Vm, volumes: readonly unknown[], phase: Volume["phase"]): void {
-	context.needReferenced("node", vm.nodeId, "/nodeId");
+	checkWorks(context.needReferenced("node", vm.nodeId, "/nodeId"));
 	checkNameFree(context, "vm", vm.name, null);
 	const attached = new Set(vm.spec.disks.map((disk) => disk.volumeId));
 	for (const given of volumes) {
@@ -91,6 +104,20 @@ function insertVm(context: ApplyContext, vm: Vm, volumes: readonly unknown[], ph
 function checkAction(context: ApplyContext, action: VmAction, vm: Vm): void {
 	const obstacle = vmRequestObstacle(action, vm, unfinishedTasks(context, vm.id));
 	if (obstacle !== null) throw new AppError("wrong-state", obstacle);
+}
+
+/** At once: nobody is there to do it. What was there is gone, or comes back with its node, which brings it as it was. */
+function deleteLost(context: ApplyContext, vm: Vm, body: BodyOf<"vmDelete">): string {
+	for (const volume of context.state.volumesOfVm(vm.id)) {
+		if (volume.nodeId === null || !body.deleteVolumes) context.update("volume", volume, { ...volume, vmId: null });
+		else {
+			endTasksOf(context, volume.id, "volume.delete", "volume");
+			context.remove("volume", volume);
+		}
+	}
+	endTasksOf(context, vm.id, "vm.delete", "VM");
+	context.remove("vm", vm);
+	return createFinishedTask(context, body.task, ["vm.delete"]);
 }
 
 /** Its node deletes the volume's file after the domain is gone, and reports vmGone. */

@@ -3,7 +3,16 @@ import { AppError } from "../../lib/errors.ts";
 import { Volume, VolumeResize, VolumeUpdate } from "../../model/storage.ts";
 import { needsSource, volumePhaseObstacle } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
-import { asCreated, checkGeneration, createTask, endTasksOf, nameTaken } from "./checks.ts";
+import { moveTaskOf } from "../../model/vm-rules.ts";
+import {
+	asCreated,
+	checkGeneration,
+	createFinishedTask,
+	createTask,
+	endTasksOf,
+	isOnLostNode,
+	nameTaken,
+} from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { checkPoolUsable } from "./pool.ts";
@@ -39,6 +48,7 @@ export const volumeHandlers: Handlers<
 			const message = `The volume ${volume.name} cannot be made smaller: its end may hold data.`;
 			throw new AppError("invalid", message, { fields: [{ path: "/sizeBytes", message }] });
 		}
+		checkNotMoving(context, volume);
 		const dependent = dependentsOf(context, volume.id)[0];
 		if (dependent) throw new AppError("in-use", `${dependent} is a copy-on-write clone of this volume.`);
 		context.update("volume", volume, { ...volume, phase: "resizing" });
@@ -53,6 +63,11 @@ export const volumeHandlers: Handlers<
 		)
 			throw new AppError("wrong-state", `The volume ${volume.name} is being deleted already.`);
 		checkVolumeUnused(context, volume);
+		if (isOnLostNode(context, volume)) {
+			endTasksOf(context, volume.id, "volume.delete", "volume");
+			context.remove("volume", volume);
+			return createFinishedTask(context, body.task, ["volume.delete"]);
+		}
 		context.update("volume", volume, { ...volume, phase: "deleting" });
 		return createTask(context, body.task, ["volume.delete"]);
 	},
@@ -93,7 +108,7 @@ export function insertVolume(context: ApplyContext, given: unknown, fixed: Pick<
 	return created;
 }
 
-function checkVolumeName(context: ApplyContext, poolId: string, name: string, ownId: string | null): void {
+export function checkVolumeName(context: ApplyContext, poolId: string, name: string, ownId: string | null): void {
 	const row = context.state.row<{ id: string }>("SELECT id FROM volume WHERE pool_id = ? AND name = ?", poolId, name);
 	if (row !== null && row.id !== ownId) throw nameTaken("volume", name);
 }
@@ -109,11 +124,11 @@ function checkSource(context: ApplyContext, volume: Volume): void {
 	const refuse = (path: string, message: string): never => {
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
 	};
-	if (!source.fullCopy && (origin.poolId !== volume.poolId || origin.nodeId !== volume.nodeId))
-		refuse(
-			"/source",
-			`A copy-on-write volume lies in the pool and on the node of its source, ${noun}. Ask for a full copy.`,
-		);
+	if (!source.fullCopy && origin.poolId !== volume.poolId)
+		refuse("/source", `A copy-on-write volume lies in the pool of its source, ${noun}. Ask for a full copy.`);
+	// Images are fetched from the node that has them.
+	if (source.kind === "clone" && origin.nodeId !== volume.nodeId)
+		refuse("/nodeId", `A clone lies on the node of its source, ${noun}.`);
 	if (sizeBytes !== null && volume.sizeBytes < sizeBytes)
 		refuse("/sizeBytes", `The volume is smaller than its source, ${noun}.`);
 }
@@ -132,12 +147,19 @@ function volumeOrigin(context: ApplyContext, id: string, fullCopy: boolean): Ori
 	if (origin.phase !== "ready")
 		throw new AppError("wrong-state", `The volume ${origin.name} is ${origin.phase}; a clone needs it ready.`);
 	const vm = origin.vmId === null ? null : context.get("vm", origin.vmId);
+	checkNotMoving(context, origin);
 	// Whoever writes to the source of a copy-on-write clone damages the clone.
 	if (vm !== null && !fullCopy)
 		throw new AppError("in-use", `The volume ${origin.name} is attached to the VM ${vm.name}. Ask for a full copy.`);
 	if (vm !== null && vm.status.powerState !== "stopped" && vm.status.powerState !== "failed")
 		throw new AppError("wrong-state", `The VM ${vm.name} uses the volume ${origin.name}. Stop it first.`);
 	return [origin, `the volume ${origin.name}`, origin.sizeBytes];
+}
+
+/** What is being copied to another node stays as it is, and where it is, until that is done. */
+export function checkNotMoving(context: ApplyContext, volume: Volume): void {
+	if (volume.vmId !== null && moveTaskOf(context.state.unfinishedTasksOf(volume.vmId)))
+		throw new AppError("wrong-state", `The VM of the volume ${volume.name} is being moved to another node.`);
 }
 
 export const hasCopyOnWriteClones = (context: ApplyContext, volumeId: string): boolean =>
