@@ -68,6 +68,7 @@ export const memberRoutes: Route[] = [
 		params: idParams,
 		responses: { 204: null },
 		longLived: true,
+		at: ({ services, params }) => find({ services }, "node", params.id).id,
 		async handler({ context, params }) {
 			const { cluster } = context.services;
 			const { id, name, status } = find(context, "node", params.id);

@@ -47,6 +47,9 @@ export const fixtureJoinPreview = (changes: Partial<JoinPreview> = {}): JoinPrev
 	...changes,
 });
 
+/** Of the token that the fake makes: hexadecimal, another for each. */
+export const fakeSecretHash = (tokenId: string): string => tokenId.replaceAll("-", "").repeat(2);
+
 export class FakeCluster implements ClusterService {
 	readonly nodeId: string;
 	current: ClusterStatus;
@@ -70,7 +73,7 @@ export class FakeCluster implements ClusterService {
 	figures = () => this.counted;
 	everybodyHas = (feature: string) => this.lacking(feature).length === 0;
 	lacking = (feature: string) => this.missing.get(feature) ?? [];
-	makeJoinToken = (tokenId: string) => ({ word: `lqxjoin1_${tokenId}`, secretHash: "5".repeat(64) });
+	makeJoinToken = (tokenId: string) => ({ word: `lqxjoin1_${tokenId}`, secretHash: fakeSecretHash(tokenId) });
 
 	async transferLeadership(to: string | null) {
 		this.#maybeFail();
