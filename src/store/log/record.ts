@@ -97,25 +97,46 @@ export function decodeSegmentHeader(data: Uint8Array): SegmentHeader | null {
 	return null;
 }
 
+// Not a DataView: to make one costs more than all that is done with it for a few records.
+const wordAt = (data: Uint8Array, at: number): number =>
+	((data[at] as number) |
+		((data[at + 1] as number) << 8) |
+		((data[at + 2] as number) << 16) |
+		((data[at + 3] as number) << 24)) >>>
+	0;
+
+function putWord(data: Uint8Array, at: number, word: number): void {
+	data[at] = word;
+	data[at + 1] = word >>> 8;
+	data[at + 2] = word >>> 16;
+	data[at + 3] = word >>> 24;
+}
+
+const indexAt = (data: Uint8Array, at: number): number => wordAt(data, at + 4) * half + wordAt(data, at);
+
+function putIndex(data: Uint8Array, at: number, index: number): void {
+	putWord(data, at, index % half);
+	putWord(data, at + 4, Math.floor(index / half));
+}
+
 /** All records in one piece, and where each begins. */
 export function encodeRecords(entries: readonly NewEntry[], synced: number): { data: Uint8Array; offsets: number[] } {
 	let total = 0;
 	for (const entry of entries) total += recordHeaderBytes + entry.data.length;
 	const data = new Uint8Array(total);
-	const numbers = view(data);
 	const offsets: number[] = [];
 	let offset = 0;
 	for (const entry of entries) {
 		assert(entry.data.length <= maxRecordDataBytes && entry.term <= highestTerm, "an entry has the size of one");
 		offsets.push(offset);
-		numbers.setUint32(offset, entry.data.length, true);
-		setIndex(numbers, offset + 8, entry.index);
-		numbers.setUint32(offset + 16, entry.term, true);
-		numbers.setUint32(offset + 20, entry.kind === "configuration" ? 1 : 0, true);
-		setIndex(numbers, offset + 24, synced);
+		putWord(data, offset, entry.data.length);
+		putIndex(data, offset + 8, entry.index);
+		putWord(data, offset + 16, entry.term);
+		putWord(data, offset + 20, entry.kind === "configuration" ? 1 : 0);
+		putIndex(data, offset + 24, synced);
 		data.set(entry.data, offset + recordHeaderBytes);
 		const end = offset + recordHeaderBytes + entry.data.length;
-		numbers.setUint32(offset + 4, recordCrc(data, offset, end), true);
+		putWord(data, offset + 4, recordCrc(data, offset, end));
 		offset = end;
 	}
 	return { data, offsets };
@@ -124,26 +145,33 @@ export function encodeRecords(entries: readonly NewEntry[], synced: number): { d
 const recordCrc = (data: Uint8Array, offset: number, end: number): number =>
 	crc32c(data, crc32c(data, 0, offset, offset + 4), offset + 8, end);
 
+/** What a record says of itself, whether it is intact or not. Null where none can begin. */
+export function recordHeaderAt(data: Uint8Array, offset: number): { index: number; term: number; end: number } | null {
+	if (offset + recordHeaderBytes > data.length) return null;
+	const end = offset + recordHeaderBytes + wordAt(data, offset);
+	return end > data.length ? null : { index: indexAt(data, offset + 8), term: wordAt(data, offset + 16), end };
+}
+
 export type DecodedRecord = { entry: Entry; synced: number; end: number };
 
 /** The record at `offset`; null when what is there is not an intact one. The entry's data is a view, not a copy. */
-export function decodeRecord(data: Uint8Array, offset: number, numbers = view(data)): DecodedRecord | null {
+export function decodeRecord(data: Uint8Array, offset: number): DecodedRecord | null {
 	if (offset + recordHeaderBytes > data.length) return null;
-	const length = numbers.getUint32(offset, true);
+	const length = wordAt(data, offset);
 	const end = offset + recordHeaderBytes + length;
 	if (length > maxRecordDataBytes || end > data.length) return null;
-	if (numbers.getUint32(offset + 4, true) !== recordCrc(data, offset, end)) return null;
-	const kind = kinds[numbers.getUint32(offset + 20, true)];
+	if (wordAt(data, offset + 4) !== recordCrc(data, offset, end)) return null;
+	const kind = kinds[wordAt(data, offset + 20)];
 	if (kind === undefined)
 		throw new AppError("unsupported", "The log holds a kind of entry that this version of LimiQuantix does not know.");
 	return {
 		entry: {
-			index: getIndex(numbers, offset + 8),
-			term: numbers.getUint32(offset + 16, true),
+			index: indexAt(data, offset + 8),
+			term: wordAt(data, offset + 16),
 			kind,
 			data: data.subarray(offset + recordHeaderBytes, end),
 		},
-		synced: getIndex(numbers, offset + 24),
+		synced: indexAt(data, offset + 24),
 		end,
 	};
 }

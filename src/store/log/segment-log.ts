@@ -287,11 +287,10 @@ export class SegmentLog {
 const nothing = new Uint8Array(0);
 
 function decodeAll(data: Uint8Array, firstIndex: number): Entry[] {
-	const numbers = new DataView(data.buffer, data.byteOffset, data.byteLength);
 	const entries: Entry[] = [];
 	let offset = 0;
 	while (offset < data.length) {
-		const record = decodeRecord(data, offset, numbers);
+		const record = decodeRecord(data, offset);
 		if (record === null || record.entry.index !== firstIndex + entries.length)
 			throw new AppError("corrupt", `Entry ${firstIndex + entries.length} of the log was intact and is not any more.`);
 		entries.push(record.entry);

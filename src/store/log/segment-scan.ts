@@ -23,13 +23,12 @@ export function scanSegment(
 	minTerm: number,
 	lastIndex = Number.POSITIVE_INFINITY,
 ): SegmentScan {
-	const numbers = new DataView(data.buffer, data.byteOffset, data.byteLength);
 	const entries: Entry[] = [];
 	const offsets: number[] = [];
 	let end = start;
 	let term = minTerm;
 	while (firstIndex + entries.length <= lastIndex) {
-		const record = decodeRecord(data, end, numbers);
+		const record = decodeRecord(data, end);
 		if (record === null || record.entry.index !== firstIndex + entries.length || record.entry.term < term) break;
 		entries.push(record.entry);
 		offsets.push(end);
@@ -47,7 +46,7 @@ export function findProofOfLoss(data: Uint8Array, damageOffset: number, badIndex
 	const numbers = new DataView(data.buffer, data.byteOffset, data.byteLength);
 	for (let offset = damageOffset; offset + recordHeaderBytes <= data.length; offset++) {
 		if (!couldBeRecord(numbers, offset, badIndex - 1)) continue;
-		const record = decodeRecord(data, offset, numbers);
+		const record = decodeRecord(data, offset);
 		if (record !== null && record.entry.index >= badIndex && record.synced >= badIndex) return record.entry;
 	}
 	return null;

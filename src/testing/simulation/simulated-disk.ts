@@ -8,8 +8,8 @@
  */
 
 import type { ConfigurationAt, HardState, SnapshotMeta } from "../../raft/types.ts";
-import { decodeRecord, decodeSegmentHeader, headerBytesOf, recordHeaderBytes } from "../../store/log/record.ts";
-import { segmentsOf } from "../../store/log/segment.ts";
+import { decodeRecord, decodeSegmentHeader, headerBytesOf, recordHeaderAt } from "../../store/log/record.ts";
+import { type SegmentName, segmentsOf } from "../../store/log/segment.ts";
 import type { NodeRecord } from "./checker.ts";
 import type { NodeDisk, Snapshot } from "./node-disk.ts";
 import type { Random } from "./random.ts";
@@ -26,6 +26,13 @@ export class Content {
 	tail: Uint8Array | null = null;
 	/** Where the last durable write began. */
 	lastWrite = 0;
+	#segment: SegmentName | null | undefined = undefined;
+
+	/** Which segment of the log it is by its name, which no segment ever changes; null for another file. */
+	segmentOf(name: string): SegmentName | null {
+		if (this.#segment === undefined) this.#segment = segmentsOf([name])[0] ?? null;
+		return this.#segment;
+	}
 
 	append(bytes: Uint8Array): void {
 		const size = this.size + bytes.length;
@@ -136,9 +143,9 @@ export class SimulatedDisk implements NodeDisk {
 
 	/** A segment whose name is durable: what it cuts off is gone. */
 	#appeared(name: string, content: Content): void {
-		const [segment] = segmentsOf([name]);
-		const header = segment === undefined ? null : decodeSegmentHeader(content.data.subarray(0, content.stable));
-		if (segment === undefined || header === null) return;
+		const segment = content.segmentOf(name);
+		const header = segment === null ? null : decodeSegmentHeader(content.data.subarray(0, content.stable));
+		if (segment === null || header === null) return;
 		if (header.generation > 0) this.lastIndex = Math.min(this.lastIndex, segment.firstIndex - 1);
 		if (!header.anew) return;
 		this.#beginsAfter = segment.firstIndex - 1;
@@ -147,20 +154,16 @@ export class SimulatedDisk implements NodeDisk {
 	}
 
 	#readRecords(name: string, content: Content, from: number, torn: boolean): void {
-		const [segment] = segmentsOf([name]);
-		if (segment === undefined) return;
-		const bytes = content.data.subarray(0, content.stable);
-		let offset = Math.max(from, headerBytesOf(segment.generation));
-		if (offset >= bytes.length) return;
-		const numbers = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-		while (offset + recordHeaderBytes <= bytes.length) {
-			const end = offset + recordHeaderBytes + numbers.getUint32(offset, true);
+		const segment = content.segmentOf(name);
+		if (segment === null) return;
+		const { data, stable } = content;
+		for (let offset = Math.max(from, headerBytesOf(segment.generation)); offset < stable; ) {
+			const header = recordHeaderAt(data, offset);
 			// What was just synced is whole; what a crash or damage left is not always.
-			if (end > bytes.length || (torn && decodeRecord(bytes, offset, numbers) === null)) return;
-			const index = numbers.getUint32(offset + 12, true) * 2 ** 32 + numbers.getUint32(offset + 8, true);
-			this.lastIndex = index;
-			if (!this.hardState.recovering) this.#record.durableTerms[index] = numbers.getUint32(offset + 16, true);
-			offset = end;
+			if (header === null || header.end > stable || (torn && decodeRecord(data, offset) === null)) return;
+			this.lastIndex = header.index;
+			if (!this.hardState.recovering) this.#record.durableTerms[header.index] = header.term;
+			offset = header.end;
 		}
 	}
 
