@@ -5,7 +5,8 @@ import { type OperationName, operations } from "../gen/api.ts";
 import type { ApiClient } from "../lib/api-client.ts";
 import { MiB } from "../lib/units.ts";
 import { type ApiHarness, createApiHarness, password } from "../testing/api/api-harness.ts";
-import { clusterIds, fixtureId, fixtureVm, fixtureVmStatus } from "../testing/fixtures.ts";
+import { fakeSecretHash } from "../testing/api/fake-cluster.ts";
+import { clusterIds, fixtureId, fixtureNode, fixtureVm, fixtureVmStatus } from "../testing/fixtures.ts";
 
 let harness: ApiHarness;
 let admin: ApiClient<OperationTypes>;
@@ -116,9 +117,33 @@ test("cluster and nodes", async () => {
 	expect(history.body).toMatchObject({ intervalMs: 10_000, items: [{ load1: 0.5 }] });
 	const since = history.body.items[0]?.sampledAt ?? "";
 	expect((await admin.call("nodeMetricsHistoryGet", { path, query: { since } })).body.items).toEqual([]);
+	expect((await admin.call("clusterStatusGet")).body).toEqual(harness.cluster.current);
+	expect((await admin.call("clusterLeaderTransfer", { body: { nodeId: clusterIds.node } })).body.leaderNodeId).toBe(
+		clusterIds.node,
+	);
 	await expect(admin.call("clusterBackupGet")).rejects.toMatchObject({ code: "forbidden" });
 	const { body: backup } = await harness.client("local").call("clusterBackupGet");
 	expect(Buffer.from(await backup.bytes()).toString("latin1", 0, 15)).toBe("SQLite format 3");
+});
+
+test("nodes that come and go", async () => {
+	const { body } = await admin.call("joinTokenCreate", { body: { uses: 2 } });
+	expect((await admin.call("joinTokenList")).body.items).toEqual([body.token]);
+	const id = fixtureId(0x44);
+	await harness.store.proposer.proposeSystem({
+		kind: "nodeAdmit",
+		...{ tokenId: body.token.id, secretHash: fakeSecretHash(body.token.id), keyFingerprint: "7".repeat(64) },
+		node: fixtureNode({ id, name: "node-2" }),
+	});
+	await admin.call("joinTokenDelete", { path: { id: body.token.id } });
+	await admin.call("nodeRemove", { path: { id }, body: { confirmName: "node-2" } });
+	expect((await admin.call("nodeGet", { path: { id } })).body.status.phase).toBe("left");
+	const request = { body: { word: "x", preview: true } };
+	await expect(admin.call("clusterJoin", request)).rejects.toMatchObject({ code: "forbidden" });
+	expect((await harness.client("local").call("clusterJoin", request)).body.clusterName).toBe("berlin");
+	// The only node stays.
+	const leave = admin.call("nodeLeave", { path: { id: clusterIds.node } });
+	await expect(leave).rejects.toMatchObject({ code: "wrong-state" });
 });
 
 test("images", async () => {

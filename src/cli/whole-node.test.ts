@@ -312,6 +312,28 @@ describe("later", () => {
 	});
 });
 
+describe("several nodes", () => {
+	test("come with a token, lead, and go", async () => {
+		expect(await root("cluster init --name lab --address 10.0.0.1")).toContain("10.0.0.1:8444");
+		const { token, word } = await json("cluster token create --uses 2");
+		expect(await root("cluster token list")).toContain(token.id);
+		await node.admit(token.id, "node-2");
+		await node.admit(token.id, "node-3");
+		await root(`cluster token delete ${token.id} --yes`);
+		expect(await root("cluster status")).toContain("This is the only voter");
+		expect(await root("cluster transfer-leader")).toContain("leads.");
+		await root("cluster readdress node-2 10.0.0.2:8444");
+		expect(await json("node show node-2")).toMatchObject({ peerAddresses: ["10.0.0.2:8444"] });
+		await root("cluster remove node-3 --confirm node-3");
+		expect(await root(`cluster join --token ${word} --preview`)).toContain("Cluster berlin, with node-1.");
+	});
+
+	test("and this one leaves", async () => {
+		expect(await rootCode("cluster leave")).toBe(2);
+		expect(await root("cluster leave --yes --no-wait")).toContain("has left lab");
+	});
+});
+
 test("every operation of the API was used by a command above", async () => {
 	const exceptions = Object.entries(commandOfOperation).flatMap(([id, command]) =>
 		typeof command === "string" ? [] : id,

@@ -113,6 +113,8 @@ function nodeFields(node: Node, nowMs: number) {
 		["id", node.id],
 		["phase", status.phase],
 		["reason", status.reason],
+		["witness", node.witness],
+		["addresses for nodes", node.peerAddresses.join(", ")],
 		["version", status.version],
 		["hypervisor", `${status.hypervisor}${status.hypervisorVersion ? ` (${status.hypervisorVersion})` : ""}`],
 		["accelerator", status.accelerator],

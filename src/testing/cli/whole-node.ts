@@ -22,12 +22,14 @@ import { MiB } from "../../lib/units.ts";
 import { FakeNetworks } from "../../network/fake.ts";
 import type { HostFacts } from "../../node/host.ts";
 import { startNode } from "../../node/node.ts";
+import { noRemoteNodes } from "../../node/remote.ts";
 import { vmFolders } from "../../node/vm-folder.ts";
+import { vmStateFiles } from "../../node/vm-state.ts";
 import { FakePool, FakeStorageDriver } from "../../storage/fake.ts";
 import { qcow2Sample } from "../../storage/inspect/qcow2-sample.ts";
-import { FakeCluster } from "../api/fake-cluster.ts";
+import { FakeCluster, fakeSecretHash } from "../api/fake-cluster.ts";
 import { routeAt } from "../api/openapi-check.ts";
-import { clusterIds, fixtureCluster } from "../fixtures.ts";
+import { clusterIds, fixtureCluster, fixtureNode } from "../fixtures.ts";
 import { openMemoryStore } from "../memory-store.ts";
 import { nodeCertificate } from "./certificates.ts";
 
@@ -43,6 +45,8 @@ export type WholeNode = {
 	pool: FakePool;
 	/** Operations that were answered with success. */
 	operations: Set<string>;
+	/** Another machine becomes a member with this join token. Nothing runs there. */
+	admit(tokenId: string, name: string): Promise<void>;
 	/** Makes `vm vnc` find a VNC server that says "RFB" and then echoes. */
 	serveVnc(vmId: string): Promise<void>;
 	close(): Promise<void>;
@@ -91,6 +95,8 @@ export async function startWholeNode(): Promise<WholeNode> {
 			await file.close();
 		},
 		folders: vmFolders,
+		vmState: vmStateFiles(folder, join(folder, "tpm")),
+		remote: noRemoteNodes,
 		...{ host, accelerator: { kind: "tcg", reason: "simulated" } as const, clock, ids, logger },
 	});
 	const consoles = createConsoles({
@@ -114,6 +120,17 @@ export async function startWholeNode(): Promise<WholeNode> {
 	const ends: (() => void)[] = [];
 	return {
 		...{ runDir: folder, url: outside.url, fingerprint: tls.fingerprint, hypervisor, pool, operations },
+		async admit(tokenId, name) {
+			await proposer.proposeSystem({
+				...{
+					kind: "nodeAdmit",
+					tokenId,
+					secretHash: fakeSecretHash(tokenId),
+					keyFingerprint: random.bytes(32).toHex(),
+				},
+				node: fixtureNode({ id: ids.newId(), name }),
+			});
+		},
 		async serveVnc(vmId) {
 			const path = join(folder, `vnc-${vmId.slice(-12)}.sock`);
 			const vnc = createServer((socket) => {
