@@ -29,8 +29,10 @@ import { hostSubnets } from "./network/host-subnets.ts";
 import { createLibvirtNetworks } from "./network/libvirt-network.ts";
 import { procHost } from "./node/host.ts";
 import { type RunningNode, startNode } from "./node/node.ts";
+import { noRemoteNodes } from "./node/remote.ts";
 import { type StartingService, startingService } from "./node/starting-service.ts";
 import { vmFolders } from "./node/vm-folder.ts";
+import { vmStateFiles } from "./node/vm-state.ts";
 import { seedDocuments } from "./storage/cloud-init/documents.ts";
 import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
 import { fetchToUpload } from "./storage/fetch-url.ts";
@@ -44,7 +46,12 @@ import { version } from "./version.ts";
 const certificateCheckMs = 12 * 3_600_000;
 const ids = idSource(clock, random);
 
-export type Daemon = { url: string; stop(): Promise<void> };
+export type Daemon = {
+	url: string;
+	/** The ports that it has, where any would do. */
+	bound: Pick<Config, "listen" | "peerListen">;
+	stop(): Promise<void>;
+};
 
 /** `limiquantix serve`: runs until SIGTERM or SIGINT, and exits with 0 then, 1 after a failed start, 2 for bad settings. */
 export async function runDaemon(
@@ -57,29 +64,48 @@ export async function runDaemon(
 	}
 	const config = settingsOrExit(argv, environment);
 	const logger = createLogger((line) => process.stderr.write(line), config.logLevel, config.logFormat);
-	let daemon: Daemon;
+	let stopping = false;
+	let daemon = startOrExit(config, logger, beginAnew);
+	/** This node has become another one (it joined a cluster, or left it), or has another state: all but the process begins anew. */
+	function beginAnew(): void {
+		if (stopping) return;
+		daemon = daemon.then(async (running) => {
+			logger.info("beginning anew; VMs go on running", {});
+			await running.stop();
+			// Others know its ports by now.
+			return startOrExit({ ...config, ...running.bound }, logger, beginAnew);
+		});
+		daemon.catch((error) => endBadly(logger, error));
+	}
+	await daemon;
+	const stop = (signal: string) => {
+		if (stopping) return;
+		stopping = true;
+		logger.info("stopping; VMs go on running", { signal });
+		daemon
+			.then((running) => running.stop())
+			.then(
+				() => process.exit(0),
+				(error) => endBadly(logger, error),
+			);
+	};
+	process.on("SIGTERM", stop);
+	process.on("SIGINT", stop);
+}
+
+function endBadly(logger: Logger, error: unknown): never {
+	logger.error("the end was not clean", { error });
+	process.exit(1);
+}
+
+async function startOrExit(config: Config, logger: Logger, beginAnew: () => void): Promise<Daemon> {
 	try {
-		daemon = await startDaemon(config, logger);
+		return await startDaemon(config, logger, beginAnew);
 	} catch (error) {
 		logger.error("the node cannot start", { error });
 		process.stderr.write(`limiquantix: ${toAppError(error).message}\n`);
 		process.exit(1);
 	}
-	let stopping = false;
-	const stop = (signal: string) => {
-		if (stopping) return;
-		stopping = true;
-		logger.info("stopping; VMs go on running", { signal });
-		daemon.stop().then(
-			() => process.exit(0),
-			(error) => {
-				logger.error("the end was not clean", { error });
-				process.exit(1);
-			},
-		);
-	};
-	process.on("SIGTERM", stop);
-	process.on("SIGINT", stop);
 }
 
 function settingsOrExit(argv: readonly string[], environment: Record<string, string | undefined>): Config {
@@ -91,37 +117,52 @@ function settingsOrExit(argv: readonly string[], environment: Record<string, str
 	}
 }
 
-export async function startDaemon(config: Config, logger: Logger): Promise<Daemon> {
-	mkdirSync(config.dataDir, { recursive: true, mode: 0o711 });
+/** `beginAnew` is called when this daemon has to be stopped and started again. */
+export async function startDaemon(config: Config, logger: Logger, beginAnew: () => void): Promise<Daemon> {
+	const { dataDir } = config;
+	mkdirSync(dataDir, { recursive: true, mode: 0o711 });
 	mkdirSync(config.runDir, { recursive: true, mode: 0o711 });
+	await completeSwitch(dataDir, logger);
+	const me = await openNodeFile(dataDir, () => ids.newId());
+	const hints = await readHints(dataDir);
+	const { nodeId, clusterId } = me;
+	const links = new ClusterLinks(logger);
+	let opened: RaftConsensus | null = null;
 	const store = await openStore({
-		dataDir: config.dataDir,
-		clock,
-		logger,
-		fsync: config.fsync,
+		...{ dataDir, identity: me, clock, logger, links, fsync: config.fsync },
+		random: () => randomRatio(random),
+		timing: raftTiming,
+		onConsensus(consensus) {
+			opened = consensus;
+			links.useConsensus(consensus);
+		},
+		onReplaced() {
+			// What was read before is not true any more; a node that joins has read nothing yet.
+			if (cluster !== null && hints === null) beginAnew();
+			else if (nodeIsUp) beginAnew();
+		},
 		onFatal(error) {
 			logger.error("the state cannot be kept; the node ends so that nothing acknowledged is lost", { error });
 			process.exit(1);
 		},
 	});
+	const consensus = present(opened as RaftConsensus | null, "the consensus of an open store");
+	let nodeIsUp = false;
+	let cluster: Cluster | null = null;
 	const proposer = createProposer(store, clock, ids);
 	const passwords = createPasswordHasher();
-	const first = await setUpCluster(
-		config.dataDir,
-		{
-			nodeId: ids.newId(),
-			clusterId: ids.newId(),
-			nodeName: config.nodeName ?? hostname(),
-			version,
-			poolPath: config.defaultPoolPath ?? join(config.dataDir, "pools", "local"),
-			hostSubnets: hostSubnets(),
-		},
-		{ clock, random, ids, passwords, store, proposeSystem: proposer.proposeSystem },
-	);
-	// One voter, one node: the only one in the state is this one.
-	const nodeId = store.all("node")[0]?.id;
-	if (nodeId === undefined) throw new AppError("corrupt", "The state has a cluster and no node.");
-	const stopPasswordWatch = await removeInitialPasswordWhenChanged(config.dataDir, { store, passwords, logger });
+	const nodeName = config.nodeName ?? hostname();
+	const first = me.founder
+		? await setUpCluster(
+				dataDir,
+				{
+					...{ nodeId, clusterId, nodeName, version, hostSubnets: hostSubnets() },
+					poolPath: config.defaultPoolPath ?? join(dataDir, "pools", "local"),
+				},
+				{ clock, random, ids, passwords, store, proposeSystem: proposer.proposeSystem },
+			)
+		: null;
+	const stopPasswordWatch = await removeInitialPasswordWhenChanged(dataDir, { store, passwords, logger });
 
 	const auth = new AuthService({ store, proposer, clock, random, ids, logger, passwords });
 	const service = startingService(nodeId, config.demoImage);
@@ -259,6 +300,8 @@ function startThisNode({ config, logger, store, proposer, nodeId, service }: Nod
 				await fetchToUpload(driver, imageId, { url, signal, progress, allowLoopback: config.loopbackDownloads });
 			},
 			folders: vmFolders,
+			vmState: vmStateFiles(config.dataDir),
+			remote: noRemoteNodes,
 			host: procHost(),
 		});
 	});

@@ -18,7 +18,9 @@ import { Connection } from "./connection.ts";
 import { KeyedMutex, Semaphore } from "./gates.ts";
 import type { HostFacts } from "./host.ts";
 import { bounds, limits } from "./limits.ts";
+import type { RemoteNodes } from "./remote.ts";
 import type { VmFolders } from "./vm-folder.ts";
+import type { VmStateFiles } from "./vm-state.ts";
 import { Bell, withLimit } from "./wait.ts";
 
 /**
@@ -55,6 +57,10 @@ export type NodeDeps = {
 	seeds: SeedWriter;
 	/** vmFolders of vm-folder.ts, but for tests. */
 	folders: VmFolders;
+	/** vmStateFiles of vm-state.ts, but for tests. */
+	vmState: VmStateFiles;
+	/** The other nodes of the cluster; noRemoteNodes of remote.ts when there are none. */
+	remote: RemoteNodes;
 	fetchUrl: UrlFetcher;
 	host: HostFacts;
 	/** As probed, and why. */

@@ -9,23 +9,22 @@ import { needsSource } from "../model/storage-rules.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { streamToUpload } from "./copy-across-pools.ts";
+import { heavyCopy } from "./heavy-copy.ts";
 import { limits } from "./limits.ts";
 import type { Pools } from "./pools.ts";
 import type { TaskRun } from "./task-run.ts";
 import type { Uploads } from "./uploads.ts";
-import type { Volumes, VolumeUsers } from "./volumes.ts";
+import type { VolumeUsers } from "./volumes.ts";
 
 export class Images {
 	readonly #context: NodeContext;
 	readonly #pools: Pools;
-	readonly #volumes: Volumes;
 	readonly #uploads: Uploads;
 	readonly #users: VolumeUsers;
 
-	constructor(context: NodeContext, pools: Pools, volumes: Volumes, uploads: Uploads, users: VolumeUsers) {
+	constructor(context: NodeContext, pools: Pools, uploads: Uploads, users: VolumeUsers) {
 		this.#context = context;
 		this.#pools = pools;
-		this.#volumes = volumes;
 		this.#uploads = uploads;
 		this.#users = users;
 	}
@@ -54,7 +53,7 @@ export class Images {
 		run.signal.throwIfAborted();
 		const { phase } = this.#context.store.get("image", imageId) ?? image;
 		if (phase !== "importing") await this.#context.propose({ kind: "imageStatus", id: imageId, phase: "importing" });
-		const info = await this.#volumes.heavy(run, "Checking the image", (signal, progress) =>
+		const info = await heavyCopy(this.#context, run, "Checking the image", (signal, progress) =>
 			driver.finishImage(imageId, { format, sha256: image.expectedSha256, signal, progress }),
 		);
 		await this.#context.propose({
@@ -82,11 +81,11 @@ export class Images {
 					run.progress(image.fileSizeBytes ? receivedBytes / image.fileSizeBytes : null),
 				);
 			case "path":
-				return this.#volumes.heavy(run, "Copying the file", (signal, progress) =>
+				return heavyCopy(this.#context, run, "Copying the file", (signal, progress) =>
 					driver.importFile(id, source.path, { signal, progress }),
 				);
 			case "url":
-				return this.#volumes.heavy(run, "Downloading", (signal, progress) =>
+				return heavyCopy(this.#context, run, "Downloading", (signal, progress) =>
 					this.#context.fetchUrl({ url: source.url, imageId: id, driver, signal, progress }),
 				);
 			case "volume":
@@ -101,7 +100,7 @@ export class Images {
 		const format = image.format === "raw" ? "raw" : "qcow2";
 		const from = await this.#pools.driver(volume.poolId);
 		const copy = () =>
-			this.#volumes.heavy(run, `Copying volume "${volume.name}"`, async (signal, progress) => {
+			heavyCopy(this.#context, run, `Copying volume "${volume.name}"`, async (signal, progress) => {
 				if (volume.poolId === image.poolId)
 					return driver.imageFromVolume(image.id, volumeId, { format, signal, progress });
 				await streamToUpload(await from.exportVolume(volumeId, format, { signal }), driver, image.id, signal, progress);

@@ -15,15 +15,19 @@ import { AddressPoller } from "./addresses.ts";
 import { Adoption } from "./adoption.ts";
 import { Autostart } from "./autostart.ts";
 import { createContext, type NodeContext, type NodeDeps } from "./context.ts";
+import { discardVolume } from "./discard.ts";
+import { ImageCopies } from "./image-copies.ts";
 import { Images } from "./images.ts";
 import { intervals, limits } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
+import { Moves } from "./moves.ts";
 import { Networks } from "./networks.ts";
 import { LocalNodeService } from "./node-service.ts";
 import { NodeStatusReporter } from "./node-status.ts";
 import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
+import { LocalSources, type NodeSources } from "./sources.ts";
 import { sweep } from "./sweep.ts";
 import { TaskBoard } from "./task-board.ts";
 import { type TaskHandlers, TaskRunner } from "./task-runner.ts";
@@ -35,6 +39,8 @@ export type { NodeDeps } from "./context.ts";
 
 export type RunningNode = {
 	service: NodeService;
+	/** What other nodes may have of this one. */
+	sources: NodeSources;
 	/** Ends all loops; waits at most 10 s for steps in flight. VMs go on. Unfinished tasks stay for the next start. */
 	stop(): Promise<void>;
 };
@@ -42,15 +48,18 @@ export type RunningNode = {
 export async function startNode(deps: NodeDeps): Promise<RunningNode> {
 	const node = new LocalNode(deps);
 	await node.start();
-	return { service: node.service, stop: () => node.stop() };
+	return { service: node.service, sources: node.sources, stop: () => node.stop() };
 }
 
 class LocalNode {
 	readonly service: NodeService;
+	readonly sources: NodeSources;
 	readonly #stopping = new AbortController();
 	readonly #context: NodeContext;
 	readonly #pools: Pools;
 	readonly #networks: Networks;
+	readonly #copies: ImageCopies;
+	readonly #moves: Moves;
 	readonly #queues: VmQueues;
 	readonly #board: TaskBoard;
 	readonly #runner: TaskRunner;
@@ -70,9 +79,15 @@ class LocalNode {
 		this.#pools = new Pools(context);
 		this.#networks = new Networks(context);
 		this.#board = new TaskBoard(context, (task) => this.#runner.offer(task));
-		this.#queues = new VmQueues(context, this.#pools, this.#networks, this.#board);
+		this.#copies = new ImageCopies(context, this.#pools);
+		this.#moves = new Moves(context, this.#pools);
+		const pools = this.#pools;
+		this.#queues = new VmQueues(context, {
+			...{ pools, networks: this.#networks, board: this.#board, copies: this.#copies, moves: this.#moves },
+		});
+		this.sources = new LocalSources(context, pools);
 		const uploads = new Uploads(context, this.#pools);
-		const images = new Images(context, this.#pools, this.#queues.volumes, uploads, this.#queues);
+		const images = new Images(context, this.#pools, uploads, this.#queues);
 		const handlers = this.#handlers(images);
 		this.#runner = new TaskRunner(context, this.#board, handlers, (vmId) => this.#queues.get(vmId).wake());
 		this.#status = new NodeStatusReporter(context);
@@ -91,6 +106,7 @@ class LocalNode {
 			"volume.create": (id, run) => volumes.create(id, run),
 			"volume.resize": (id, run) => volumes.resize(id, run),
 			"volume.delete": (id, run) => volumes.delete(id, run),
+			"volume.discard": (_id, run) => discardVolume({ context: this.#context, pools: this.#pools }, run),
 			"image.import": (id, run) => images.import(id, run),
 			"image.delete": (id) => images.delete(id),
 			"network.create": (id, run) => this.#networks.create(id, run),
@@ -135,7 +151,14 @@ class LocalNode {
 		await withLimit(this.#context.clock, { what: "Looking at all VMs", limitMs: limits.readMs }, () =>
 			Promise.all(this.#queues.running()),
 		).catch(throwIf(stopping));
+		await this.#removeForgotten();
 		await this.#autostart.run();
+	}
+
+	/** Of VMs that did not come here after all, and of images that are gone. */
+	async #removeForgotten(): Promise<void> {
+		await this.#moves.sweep();
+		await this.#copies.sweep();
 	}
 
 	/** libvirt is there (again): nothing that was read before counts. */
@@ -149,6 +172,7 @@ class LocalNode {
 		this.#board.load();
 		this.#runner.offerAll();
 		await sweep(this.#context, this.#queues.volumes);
+		await this.#removeForgotten();
 		await this.#queues.resync();
 		await this.#status.refresh();
 	}
@@ -159,6 +183,8 @@ class LocalNode {
 			this.#queues.onStoreEvent(event);
 			if (event.target.kind === "task") this.#autostart.taskChanged();
 			if (event.target.kind === "pool" && event.type === "deleted") this.#pools.forget(event.target.id);
+			if (event.target.kind === "image" && event.type === "deleted")
+				this.#run("removing the copy of an image", () => this.#copies.sweep());
 		}
 	}
 

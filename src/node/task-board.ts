@@ -7,6 +7,7 @@ import type { Event } from "../model/event.ts";
 import type { ResourceKind } from "../model/schema.ts";
 import { isFinished, type Task, type TaskKind } from "../model/task.ts";
 import type { NodeContext } from "./context.ts";
+import { discardOf } from "./discard.ts";
 import { canceledByPerson, TaskRun } from "./task-run.ts";
 
 type Entry = { task: Task; abort: AbortController };
@@ -106,8 +107,11 @@ const targetKey = (task: Task): string => {
 	return target ? `${target.kind}:${target.id}` : "none";
 };
 
-/** What the task is about: the first target of the kind that its own kind begins with. */
+/** What the task is about: the first target of the kind that its own kind begins with; of a discard, what it removes. */
 export function targetOf(task: Task): { kind: ResourceKind; id: string } | null {
+	const discard = discardOf(task);
+	if (discard?.kind === "vm") return { kind: "vm", id: discard.vmId };
+	if (discard?.kind === "volume") return { kind: "volume", id: discard.volumeId };
 	const kind = task.kind.slice(0, task.kind.indexOf("."));
 	return task.targets.find((target) => target.kind === kind) ?? null;
 }

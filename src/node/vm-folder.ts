@@ -3,11 +3,13 @@
  * there (NVRAM, serial log, sockets). Every path is made from the id alone, which is checked to be a UUID.
  */
 import { constants } from "node:fs";
-import { chmod, lstat, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
 import { AppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
+import { writeFileDurably } from "../storage/durable.ts";
+import { errnoOf, fileError } from "../storage/file-errors.ts";
 import { bounds } from "./limits.ts";
 
 export function vmFolder(dataDir: string, vmId: string): string {
@@ -25,8 +27,10 @@ export type VmFolders = {
 	remove(folder: string): Promise<void>;
 	/** Missing is done. */
 	removeSeed(folder: string): Promise<void>;
-	/** A small file of the node's own beside the VMs' folders, whole or not at all. */
+	/** A small file of the node's own, whole or not at all, and flushed. */
 	writeRecord(path: string, text: string): Promise<void>;
+	/** Null when there is none. */
+	readRecord(path: string): Promise<string | null>;
 };
 
 /** QEMU runs as a user of its own and passes through to what is given to it, so others may enter, but not list. */
@@ -42,11 +46,12 @@ export const vmFolders: VmFolders = {
 	make: makeVmFolder,
 	remove: (folder) => rm(folder, { recursive: true, force: true }),
 	removeSeed: (folder) => rm(seedPath(folder), { force: true }),
-	async writeRecord(path, text) {
-		const aside = `${path}.new`;
-		await writeFile(aside, text, { mode: 0o600 });
-		await rename(aside, path);
-	},
+	writeRecord: (path, text) => writeFileDurably(path, text),
+	readRecord: (path) =>
+		readFile(path, "utf8").catch((error) => {
+			if (errnoOf(error) === "ENOENT") return null;
+			throw fileError(error, "reading a record of the node");
+		}),
 };
 
 /**

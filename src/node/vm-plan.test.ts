@@ -279,7 +279,7 @@ for (const row of rows)
 	test(`${row.kind}: ${row.is}${row.done ? ` after ${row.done.at(-1)}` : ""} → ${row.next.kind}`, () => {
 		const view: VmView = {
 			...{ vm, domain: row.domain ?? null, volumes: [volume], discs: [], attached: [], inTheMaking: new Set<string>() },
-			...{ deleted: new Set<string>(), kept: new Set<string>(), notLive: [] },
+			...{ deleted: new Set<string>(), kept: new Set<string>(), fetched: new Set<string>(), notLive: [] },
 			...{ elapsedMs: 0, ageMs: 0, sinceRequestMs: null },
 			task: fixtureTask(row.kind, { kind: "vm", id: vm.id }, { input: row.input ?? {} }),
 			done: new Set(row.done ?? []),
@@ -303,7 +303,7 @@ test("a plan that is followed on a domain that obeys comes to an end, from any s
 			let elapsedMs = 0;
 			for (let count = 0; count < 50 && !["finish", "fail", "gone"].includes(last?.kind ?? ""); count++) {
 				const common = { volumes: [volume], discs: [], attached: [], inTheMaking: new Set<string>(), notLive: [] };
-				const sets = { deleted: new Set<string>(), kept: new Set<string>() };
+				const sets = { deleted: new Set<string>(), kept: new Set<string>(), fetched: new Set<string>() };
 				const destroys = done.has("destroy") ? 1 : 0;
 				const times = { elapsedMs, ageMs: elapsedMs, sinceRequestMs: done.has("request-shutdown") ? 0 : null };
 				last = planVm({ vm, task, domain: now, done, ...common, ...sets, ...times, destroys }).step;

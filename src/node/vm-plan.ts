@@ -32,6 +32,8 @@ export type VmView = {
 	deleted: ReadonlySet<string>;
 	/** Volumes that the driver would not delete, because others depend on them. */
 	kept: ReadonlySet<string>;
+	/** Images that this run has got from other nodes. */
+	fetched: ReadonlySet<string>;
 	/** Parts of a live change that wait for the next start. */
 	notLive: readonly string[];
 	/** Since the task began, over restarts of the daemon. */
@@ -46,6 +48,7 @@ export type VmStep =
 	| { kind: "create-volume"; volumeId: string }
 	| { kind: "wait-for-volume"; volumeId: string }
 	| { kind: "wait-for-image"; imageId: string }
+	| { kind: "fetch-image"; imageId: string }
 	| { kind: "adopt-volumes" }
 	| { kind: "report-volumes" }
 	| { kind: "prepare-networks" }
@@ -124,6 +127,9 @@ function prepare(view: VmView): Planned | null {
 	for (const image of view.discs)
 		if (image?.phase === "importing" || image?.phase === "uploading")
 			return quietly({ kind: "wait-for-image", imageId: image.id });
+	for (const image of view.discs)
+		if (image !== null && image.nodeId !== null && image.nodeId !== view.vm.nodeId && !view.fetched.has(image.id))
+			return quietly({ kind: "fetch-image", imageId: image.id });
 	for (const kind of ["prepare-networks", "prepare-seed", "define"] as const)
 		if (!view.done.has(kind)) return quietly({ kind });
 	return null;

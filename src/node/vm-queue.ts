@@ -23,6 +23,7 @@
  * | deleting        | vm.delete            | of each step                           | as libvirt says; delete again     |
  * | unknown         | this queue           | none: until libvirt answers            | what libvirt says                 |
  * | (any) no libvirt| the task             | 60 s, five times                       | the task fails                    |
+ * | moving here     | vm.move              | 10 min without progress, 24 h          | here, or where it was             |
  * | adopting        | vm.adopt             | of each step; failed: until it is known | adopted, or foreign as before    |
  * |                 |                      | whose the domain is                     |                                  |
  *
@@ -38,6 +39,7 @@ import type { PowerState, VmStatus } from "../model/vm.ts";
 import { undoAdoption } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
 import { bounds, limits } from "./limits.ts";
+import { type RelocationParts, relocate } from "./relocation.ts";
 import { patchVm, reportVm } from "./status.ts";
 import type { TaskBoard } from "./task-board.ts";
 import { type TaskRun, waitsForHypervisor } from "./task-run.ts";
@@ -47,12 +49,13 @@ import { settleVm } from "./vm-settle.ts";
 import { type DoableStep, doStep, isUnslotted, newVmRun, type StepParts, type VmRun } from "./vm-steps.ts";
 import { Bell } from "./wait.ts";
 
-export type QueueParts = StepParts & {
-	board: TaskBoard;
-	/** True until the VM was looked at for the first time after the host was booted. */
-	hostRestarted(vmId: string): boolean;
-	seen(vmId: string): void;
-};
+export type QueueParts = StepParts &
+	RelocationParts & {
+		board: TaskBoard;
+		/** True until the VM was looked at for the first time after the host was booted. */
+		hostRestarted(vmId: string): boolean;
+		seen(vmId: string): void;
+	};
 
 type Exclusive = { run(): Promise<void> };
 type StepsEnd = { message: string | null; reason: string | null; gone: boolean };
@@ -188,16 +191,21 @@ export class VmQueue {
 
 	async #carryOut(task: Task): Promise<void> {
 		const { board, context } = this.#parts;
-		const run = await board.begin(task.id, task.kind === "vm.shutdown");
+		const run = await board.begin(task.id, task.kind === "vm.shutdown" || task.kind === "vm.move");
 		if (!run) return board.forget(task.id);
 		this.#current = task;
 		try {
+			if (task.kind === "vm.move" || task.kind === "volume.discard") {
+				await relocate(this.#parts, this.vmId, run);
+				this.#look = { compare: true };
+				return;
+			}
 			this.#overtake();
 			const memory = newVmRun();
 			try {
 				const end = await this.#takeSteps(run, memory);
 				if (!end.gone) await this.#settle(run, memory, { kind: "success", reason: end.reason });
-				await run.succeed(end.message);
+				await run.succeed(withPlacement(task, end.message));
 			} catch (error) {
 				if (context.stopping.aborted) throw error;
 				const undone = task.kind === "vm.adopt" && (await undoAdoption(this.#parts, this.vmId, error));
@@ -253,6 +261,7 @@ export class VmQueue {
 			destroys: memory.destroys,
 			deleted: memory.deleted,
 			kept: memory.kept,
+			fetched: memory.fetched,
 			notLive: memory.notLive,
 			elapsedMs: run.elapsedMs(),
 			ageMs: context.clock.nowMs() - Date.parse(run.task.createdAt),
@@ -348,6 +357,12 @@ const waits: readonly TaskKind[] = ["vm.create", "vm.start", "vm.shutdown"];
 function overtakes(newer: TaskKind, current: TaskKind): boolean {
 	if (newer === "vm.delete") return current !== "vm.delete";
 	return newer === "vm.stop" && waits.includes(current);
+}
+
+/** Why a new VM is on this node, when that was chosen for whoever made it. */
+function withPlacement({ kind, input }: Task, message: string | null): string | null {
+	if (kind !== "vm.create" || typeof input.placement !== "string") return message;
+	return message === null ? input.placement : `${message} ${input.placement}`;
 }
 
 const overtaken = (by: TaskKind): AppError =>

@@ -9,9 +9,6 @@ import type { Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
-import type { Networks } from "./networks.ts";
-import type { Pools } from "./pools.ts";
-import type { TaskBoard } from "./task-board.ts";
 import { isActive } from "./vm-plan.ts";
 import { type QueueParts, VmQueue } from "./vm-queue.ts";
 import { Volumes, type VolumeUsers } from "./volumes.ts";
@@ -24,14 +21,12 @@ export class VmQueues implements VolumeUsers {
 	#hostRestarted = false;
 	readonly volumes: Volumes;
 
-	constructor(context: NodeContext, pools: Pools, networks: Networks, board: TaskBoard) {
+	constructor(context: NodeContext, given: Omit<QueueParts, "context" | "volumes" | "hostRestarted" | "seen">) {
 		this.#context = context;
-		this.volumes = new Volumes(context, pools, this);
+		this.volumes = new Volumes(context, given.pools, this, given.copies);
 		this.#parts = {
+			...given,
 			context,
-			pools,
-			networks,
-			board,
 			volumes: this.volumes,
 			hostRestarted: (vmId) => this.#hostRestarted && !this.#seen.has(vmId),
 			seen: (vmId) => void this.#seen.add(vmId),

@@ -2,11 +2,12 @@
  * Does one step of vm-plan.ts; decides nothing. What the run has to remember between steps is in `VmRun`, which lives
  * as long as the task is carried out and is lost with the process: the planner then starts from what is.
  */
-import { isAppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import type { Vm, VmDifference } from "../model/vm.ts";
 import { adoptVolumes, reportVolumes } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
 import { buildDomainSpec, type DomainParts, prepareNetworks } from "./domain-spec.ts";
+import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
 import type { TaskRun } from "./task-run.ts";
 import { seedPath, vmFolder } from "./vm-folder.ts";
@@ -19,6 +20,7 @@ export type VmRun = {
 	destroys: number;
 	deleted: Set<string>;
 	kept: Set<string>;
+	fetched: Set<string>;
 	notLive: string[];
 	bridges: Map<string, string> | null;
 	/** Generation that the definition has now. */
@@ -33,6 +35,7 @@ export const newVmRun = (): VmRun => ({
 	destroys: 0,
 	deleted: new Set(),
 	kept: new Set(),
+	fetched: new Set(),
 	notLive: [],
 	bridges: null,
 	definedGeneration: null,
@@ -40,7 +43,7 @@ export const newVmRun = (): VmRun => ({
 	requestedMonotonicMs: null,
 });
 
-export type StepParts = DomainParts & { volumes: Volumes };
+export type StepParts = DomainParts & { volumes: Volumes; copies: ImageCopies };
 /** Steps that are done here: the others are waits and ends, which are the queue's. */
 export type DoableStep = Exclude<
 	VmStep,
@@ -49,7 +52,10 @@ export type DoableStep = Exclude<
 
 /** Steps that take long or take slots of their own: they do not hold one of the node's VM slots. */
 export const isUnslotted = (step: VmStep): boolean =>
-	step.kind === "create-volume" || step.kind === "delete-volume" || step.kind === "adopt-volumes";
+	step.kind === "create-volume" ||
+	step.kind === "fetch-image" ||
+	step.kind === "delete-volume" ||
+	step.kind === "adopt-volumes";
 
 export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: VmRun, task: TaskRun): Promise<void> {
 	const { context } = parts;
@@ -60,6 +66,14 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			await parts.volumes.make(step.volumeId, task);
 			await task.setCancelable(false);
 			break;
+		case "fetch-image": {
+			const image = context.store.get("image", step.imageId);
+			if (!image) throw new AppError("not-found", "The image in a CD-ROM drive does not exist any more.");
+			await parts.copies.ensure(image, task);
+			await task.setCancelable(false);
+			run.fetched.add(image.id);
+			break;
+		}
 		case "adopt-volumes":
 			await adoptVolumes(parts, vm);
 			break;

@@ -5,21 +5,20 @@
  */
 import { AppError, type ErrorInfo, isAppError, toErrorInfo } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
-import type { Volume } from "../model/storage.ts";
+import type { Image, Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StorageDriver, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { type CopySource, copyAcrossPools } from "./copy-across-pools.ts";
+import { heavyCopy, type MakingRun } from "./heavy-copy.ts";
+import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
 import type { Pools } from "./pools.ts";
 import type { TaskBoard } from "./task-board.ts";
 import type { TaskRun } from "./task-run.ts";
-import { Bell, withLimit } from "./wait.ts";
+import { Bell } from "./wait.ts";
 
 type Source = { kind: "empty" } | CopySource;
-
-/** What the making of a volume needs of the task that it is part of. */
-export type MakingRun = Pick<TaskRun, "signal" | "say" | "setCancelable" | "progress">;
 
 /** What volumes need to know of VMs. The VM queues give it. */
 export interface VolumeUsers {
@@ -33,14 +32,16 @@ export class Volumes {
 	readonly #context: NodeContext;
 	readonly #pools: Pools;
 	readonly #users: VolumeUsers;
+	readonly #copies: ImageCopies;
 	readonly #imageBell = new Bell();
 	/** Being made without a task, by id. */
 	readonly #detached = new Map<string, AbortController>();
 
-	constructor(context: NodeContext, pools: Pools, users: VolumeUsers) {
+	constructor(context: NodeContext, pools: Pools, users: VolumeUsers, copies: ImageCopies) {
 		this.#context = context;
 		this.#pools = pools;
 		this.#users = users;
+		this.#copies = copies;
 	}
 
 	/** The task volume.create. Canceled, the record stays in phase error: only a person deletes records. */
@@ -134,16 +135,17 @@ export class Volumes {
 		if (source.kind === "empty") return { kind: "empty" };
 		if (source.kind === "snapshot")
 			throw new AppError("unsupported", "Volumes cannot be made from snapshots in this version.");
-		const isImage = source.kind === "image";
-		if (isImage) await this.#waitForImage(source.imageId, run);
-		const origin = isImage
-			? this.#context.store.get("image", source.imageId)
-			: this.#context.store.get("volume", source.volumeId);
-		const what = isImage ? "image" : "volume";
-		if (!origin) throw new AppError("not-found", `The ${what} that it is a copy of does not exist any more.`);
-		if (origin.phase !== "ready" && origin.phase !== "resizing")
-			throw new AppError("wrong-state", `The ${what} "${origin.name}" that it is a copy of is ${origin.phase}.`);
-		return { kind: isImage ? "image" : "volume", id: origin.id, fullCopy: source.fullCopy, poolId: origin.poolId };
+		const { fullCopy } = source;
+		if (source.kind === "clone") {
+			const origin = this.#context.store.get("volume", source.volumeId);
+			requireReady("volume", origin);
+			return { kind: "volume", id: origin.id, fullCopy, poolId: origin.poolId };
+		}
+		await this.#waitForImage(source.imageId, run);
+		const image = this.#context.store.get("image", source.imageId);
+		requireReady("image", image);
+		await this.#copies.ensure(image, run);
+		return { kind: "image", id: image.id, fullCopy, poolId: image.poolId };
 	}
 
 	async #waitForImage(imageId: string, run: MakingRun): Promise<void> {
@@ -169,33 +171,13 @@ export class Volumes {
 				run.signal,
 			);
 		if (source.poolId === volume.poolId)
-			return this.heavy(run, what, (signal, progress) =>
+			return heavyCopy(this.#context, run, what, (signal, progress) =>
 				driver.createVolume(id, { format, sizeBytes, source, signal, progress }),
 			);
 		const from = await this.#pools.driver(source.poolId);
-		return this.heavy(run, what, (signal, progress) =>
+		return heavyCopy(this.#context, run, what, (signal, progress) =>
 			copyAcrossPools({ from, to: driver, source, volume: { id, format, sizeBytes }, signal, progress }),
 		);
-	}
-
-	/** A copy of a whole disk: at most two at once, cancelable, with progress; ended when it stands still. */
-	async heavy<T>(
-		run: MakingRun,
-		what: string,
-		work: (signal: AbortSignal, progress: TaskRun["progress"]) => Promise<T>,
-	): Promise<T> {
-		await run.setCancelable(true);
-		run.say(`${what}: waits for its turn`);
-		return this.#context.heavyCopies.run(() => {
-			run.say(what);
-			const options = { what, limitMs: limits.copyMs, idleMs: limits.copyIdleMs, signal: run.signal };
-			return withLimit(this.#context.clock, options, (signal, touch) =>
-				work(signal, (ratio, message) => {
-					touch();
-					run.progress(ratio, message);
-				}),
-			);
-		}, run.signal);
 	}
 
 	async #reportReady(info: VolumeInfo): Promise<void> {
@@ -332,4 +314,10 @@ export class Volumes {
 		if (isAppError(error, "in-use") && volume.allocatedBytes !== null)
 			await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "ready", error: null });
 	}
+}
+
+function requireReady<T extends Image | Volume>(what: "image" | "volume", origin: T | null): asserts origin is T {
+	if (!origin) throw new AppError("not-found", `The ${what} that it is a copy of does not exist any more.`);
+	if (origin.phase !== "ready" && origin.phase !== "resizing")
+		throw new AppError("wrong-state", `The ${what} "${origin.name}" that it is a copy of is ${origin.phase}.`);
 }

@@ -15,9 +15,7 @@ import type { Image, Volume } from "../../model/storage.ts";
 import { isFinished, type Task, type TaskKind } from "../../model/task.ts";
 import type { Vm, VmSpec } from "../../model/vm.ts";
 import { FakeNetworks } from "../../network/fake.ts";
-import type { HostFacts } from "../../node/host.ts";
 import { type NodeDeps, type RunningNode, startNode } from "../../node/node.ts";
-import { vmFolders } from "../../node/vm-folder.ts";
 import type { StorageDriver } from "../../storage/driver.ts";
 import { FakePool, FakeStorageDriver } from "../../storage/fake.ts";
 import type { CommandBody } from "../../store/command.ts";
@@ -35,6 +33,7 @@ import { ManualClock } from "../manual-clock.ts";
 import { type MemoryStore, openMemoryStore } from "../memory-store.ts";
 import { type KillPoint, Life } from "./life.ts";
 import { findProblems } from "./node-problems.ts";
+import { fileDeps, remoteDeps, simulatedHost } from "./world-deps.ts";
 
 export type VmPlan = {
 	id?: string;
@@ -47,9 +46,12 @@ export type VmPlan = {
 };
 
 export class NodeWorld {
-	readonly clock = new ManualClock(Date.UTC(2030, 0, 1));
-	readonly hypervisor = new FakeHypervisor({ clock: this.clock });
-	readonly networks = new FakeNetworks({ clock: this.clock });
+	readonly nodeId: string;
+	readonly clock: ManualClock;
+	readonly hypervisor: FakeHypervisor;
+	readonly networks: FakeNetworks;
+	/** Other nodes of the cluster, by id: see second-node.ts. */
+	readonly others = new Map<string, NodeWorld>();
 	/** By pool id. */
 	readonly pools = new Map<string, FakePool>([[clusterIds.pool, new FakePool()]]);
 	/** The drivers of the present life, by pool id: for failNext and hold. */
@@ -60,11 +62,15 @@ export class NodeWorld {
 	beforeDeleteVolume: (volumeId: string) => Promise<void> = async () => {};
 	node: RunningNode | null = null;
 	life = new Life();
-	readonly #files = new Set<Promise<void>>();
+	readonly #files = new Set<Promise<unknown>>();
 	readonly #store: MemoryStore;
 	readonly dataDir: string;
 
-	private constructor(store: MemoryStore, dataDir: string, seed: number) {
+	private constructor(store: MemoryStore, dataDir: string, seed: number, nodeId: string, clock: ManualClock) {
+		this.nodeId = nodeId;
+		this.clock = clock;
+		this.hypervisor = new FakeHypervisor({ clock });
+		this.networks = new FakeNetworks({ clock });
 		let number = seed;
 		// The same ids for the same seed.
 		this.ids = idSource(this.clock, {
@@ -76,19 +82,26 @@ export class NodeWorld {
 
 	static async open(seed = 1): Promise<NodeWorld> {
 		const dataDir = await mkdtemp(join(tmpdir(), "lqx-node-"));
-		const box: { world?: NodeWorld } = {};
-		const clock = { nowMs: () => box.world?.clock.nowMs() ?? Date.UTC(2030, 0, 1) };
+		const clock = new ManualClock(Date.UTC(2030, 0, 1));
 		const store = await openMemoryStore({
-			clock: { ...clock, monotonicMs: () => 0, schedule: () => ({ cancel() {} }) },
+			clock: { nowMs: () => clock.nowMs(), monotonicMs: () => 0, schedule: () => ({ cancel() {} }) },
 			commands: [fixtureCluster()],
 		});
-		box.world = new NodeWorld(store, dataDir, seed);
-		return box.world;
+		return new NodeWorld(store, dataDir, seed, clusterIds.node, clock);
+	}
+
+	/** Another node of the same cluster; the state has to know it already. Disposed of before this one. */
+	async beside(nodeId: string): Promise<NodeWorld> {
+		const dataDir = await mkdtemp(join(tmpdir(), "lqx-node-"));
+		const other = new NodeWorld(this.#store, dataDir, 1_000_000, nodeId, this.clock);
+		this.others.set(nodeId, other);
+		other.others.set(this.nodeId, this);
+		return other;
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.life.end();
-		await this.#store.close();
+		if (this.nodeId === clusterIds.node) await this.#store.close();
 		await rm(this.dataDir, { recursive: true, force: true });
 	}
 
@@ -143,13 +156,6 @@ export class NodeWorld {
 		this.drivers.clear();
 		const { hypervisor } = this;
 		const wrapped = life.wrap<HypervisorDriver>("hypervisor", hypervisor, ["info", "onEvent"]);
-		const host: HostFacts = {
-			bootId: async () => this.bootId,
-			bootedAtMs: async () => Date.UTC(2030, 0, 1),
-			cpuTimes: async () => ({ busy: this.clock.monotonicMs() / 20, total: this.clock.monotonicMs() / 10 }),
-			memory: async () => ({ totalBytes: 1000 * MiB, usedBytes: 400 * MiB }),
-			load1: async () => 0.5,
-		};
 		const store = new Proxy(this.#store, {
 			get: (target, key) => {
 				if (key === "subscribe")
@@ -159,7 +165,7 @@ export class NodeWorld {
 			},
 		});
 		return {
-			nodeId: clusterIds.node,
+			nodeId: this.nodeId,
 			version: "test",
 			dataDir: this.dataDir,
 			demoImage: null,
@@ -176,13 +182,8 @@ export class NodeWorld {
 			}),
 			storage: { open: (pool) => this.#openPool(life, pool.id) },
 			network: life.wrap("network", this.networks),
-			seeds: ({ path }) => life.around("seeds", () => this.#file(Bun.write(path, "seed").then(() => {}))),
-			folders: {
-				make: (folder) => life.around("folders.make", () => this.#file(vmFolders.make(folder))),
-				remove: (folder) => life.around("folders.remove", () => this.#file(vmFolders.remove(folder))),
-				removeSeed: (folder) => life.around("folders.removeSeed", () => this.#file(vmFolders.removeSeed(folder))),
-				writeRecord: (path, text) => this.#file(vmFolders.writeRecord(path, text)),
-			},
+			...fileDeps(life, this.dataDir, (work) => this.#file(work)),
+			remote: remoteDeps(life, this.nodeId, (nodeId) => this.others.get(nodeId)?.node?.sources),
 			fetchUrl: ({ url, imageId, driver }) =>
 				life.around("fetchUrl", async () => {
 					const bytes = this.pool.hostFiles.get(url) ?? new Uint8Array(512);
@@ -190,7 +191,7 @@ export class NodeWorld {
 					await file.write(bytes);
 					await file.close();
 				}),
-			host,
+			host: simulatedHost(this.clock, () => this.bootId),
 			accelerator: { kind: "tcg", reason: "simulated" },
 			clock: life.clock(this.clock),
 			ids: this.ids,
@@ -199,7 +200,7 @@ export class NodeWorld {
 	}
 
 	/** The real file system is slower than everything else here: what it was asked for is waited for. */
-	#file(work: Promise<void>): Promise<void> {
+	#file<T>(work: Promise<T>): Promise<T> {
 		this.#files.add(work);
 		return work.finally(() => this.#files.delete(work));
 	}
@@ -227,7 +228,11 @@ export class NodeWorld {
 
 	task(kind: TaskKind, targetId: string, input: Task["input"] = {}, cancelable = true): Task {
 		const target = kind.slice(0, kind.indexOf(".")) as "vm" | "volume" | "image" | "network" | "pool";
-		return fixtureTask(kind, { kind: target, id: targetId }, { id: this.ids.newId(), input, cancelable });
+		return fixtureTask(
+			kind,
+			{ kind: target, id: targetId },
+			{ id: this.ids.newId(), input, cancelable, nodeId: this.nodeId },
+		);
 	}
 
 	/** Returns the VM's id and the task's. */
@@ -235,7 +240,10 @@ export class NodeWorld {
 		const id = plan.id ?? this.ids.newId();
 		const name = plan.name ?? `vm-${id.slice(-8)}`;
 		const volumes = (plan.volumes ?? []).map((volume, index) =>
-			fixtureVolume({ id: this.ids.newId(), name: `${name}-${index}`, sizeBytes: 64 * MiB, ...volume }),
+			fixtureVolume({
+				...{ id: this.ids.newId(), name: `${name}-${index}`, sizeBytes: 64 * MiB, nodeId: this.nodeId },
+				...volume,
+			}),
 		);
 		const spec = fixtureVmSpec({
 			disks: volumes.map((volume, index) => diskOf(volume.id, index)),
@@ -244,7 +252,12 @@ export class NodeWorld {
 		});
 		const task = this.task("vm.create", id, { start: plan.start ?? true });
 		const desiredPower = (plan.start ?? true) ? "running" : "stopped";
-		await this.propose({ kind: "vmCreate", vm: fixtureVm({ id, name, spec, desiredPower }), volumes, task });
+		await this.propose({
+			kind: "vmCreate",
+			vm: fixtureVm({ id, name, spec, desiredPower, nodeId: this.nodeId }),
+			volumes,
+			task,
+		});
 		return { id, taskId: task.id, volumeIds: volumes.map((volume) => volume.id) };
 	}
 
@@ -339,7 +352,7 @@ export class NodeWorld {
 	async settleLoops(until: () => boolean = () => false): Promise<void> {
 		let seen = -1;
 		for (let quiet = 0; quiet < 8; ) {
-			await this.#onDisk();
+			for (const world of [this, ...this.others.values()]) await world.#onDisk();
 			await turn();
 			if (this.life.dead || until()) return;
 			const progress = this.#progress();
@@ -349,7 +362,10 @@ export class NodeWorld {
 	}
 
 	#progress(): number {
-		return this.#store.appliedIndex + this.hypervisor.calls.length + this.life.calls.length;
+		const calls = [this, ...this.others.values()].map(
+			({ hypervisor, life }) => hypervisor.calls.length + life.calls.length,
+		);
+		return calls.reduce((sum, count) => sum + count, this.#store.appliedIndex);
 	}
 
 	/** What is orphaned, stuck or untrue, as sentences; empty when all is well. */

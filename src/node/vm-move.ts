@@ -1,0 +1,235 @@
+/**
+ * The task vm.move, on the node that gets the VM: its disks and its state are copied here while the VM is still the other
+ * node's, then one command makes all of it this node's. Before that command everything here can be removed, after it
+ * everything there; so the VM is whole on exactly one node, wherever the work is cut off.
+ *
+ *   record of the move (moves.ts) → room? → each disk → images in its drives → UEFI, TPM → vmMoved → record away
+ *
+ * A run that is cut off goes on with the disks that are not complete. Whether vmMoved was applied is asked of the state, never
+ * guessed: while that cannot be known, the task stays and is tried again.
+ */
+import { AppError, isAppError } from "../lib/errors.ts";
+import { formatBytes } from "../lib/units.ts";
+import type { Pool, Volume } from "../model/storage.ts";
+import { needsSource } from "../model/storage-rules.ts";
+import type { Vm } from "../model/vm.ts";
+import type { StorageDriver } from "../storage/driver.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { heavyCopy } from "./heavy-copy.ts";
+import type { ImageCopies } from "./image-copies.ts";
+import { limits } from "./limits.ts";
+import type { Move, Moves } from "./moves.ts";
+import { isHere, type Pools } from "./pools.ts";
+import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
+import { isActive } from "./vm-plan.ts";
+
+type MoveParts = { context: NodeContext; pools: Pick<Pools, "driver">; copies: ImageCopies; moves: Moves };
+type Disk = { volume: Volume; pool: Pool; driver: StorageDriver; expectedBytes: number };
+
+/** Not known whether the VM is this node's now: neither a success nor a failure. */
+export class Undecided extends Error {
+	override name = "Undecided";
+}
+
+/** Resolves with a message for people. Leaves what it made to `Moves.sweep` when it fails. */
+export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Promise<string> {
+	const { context, moves } = parts;
+	const { store, nodeId } = context;
+	await upToDate(context);
+	const vm = store.get("vm", vmId);
+	if (!vm) throw new AppError("canceled", "The VM does not exist any more.");
+	const from = fromNode(run, vm);
+	const said = `Moved from ${store.get("node", from)?.name ?? "its node"} to ${store.get("node", nodeId)?.name ?? "this node"}.`;
+	if (vm.nodeId === nodeId) {
+		await moves.finish(vmId);
+		return said;
+	}
+	requireMovable(context, vm, from);
+	const disks = await disksOf(parts, vm, from);
+	const move = await moves.begin(vmId, run.task.id, disks, () => clear(parts, vm, disks, run));
+	await requireRoom(disks.filter(({ volume }) => !move.done.includes(volume.id)));
+	await copyDisks(parts, vm, from, disks, move, run);
+	for (const { imageId } of vm.spec.cdroms) {
+		const image = imageId === null ? null : store.get("image", imageId);
+		if (image) await parts.copies.ensure(image, run);
+	}
+	run.say("Copying the VM's firmware and TPM state");
+	await limited(
+		context,
+		"Copying the VM's state",
+		limits.quickStorageMs,
+		async (signal) => context.vmState.write(vmId, await context.remote.readVmState(from, vmId, signal)),
+		run.signal,
+	);
+	await run.setCancelable(false);
+	run.signal.throwIfAborted();
+	await take(context, vmId, from, disks);
+	await moves.finish(vmId);
+	return said;
+}
+
+/** A copy of the state that is behind may say that the VM is not here yet, when its disks are those of a running VM. */
+async function upToDate({ store }: NodeContext): Promise<void> {
+	await store.readIndex().catch((cause) => {
+		throw new Undecided("It is not known where the VM is now.", { cause });
+	});
+}
+
+/** Who had it when it was asked for: the state of now may say that it is here already. */
+function fromNode({ task }: TaskRun, vm: Vm): string {
+	const from = task.input.fromNodeId;
+	return typeof from === "string" ? from : vm.nodeId;
+}
+
+function requireMovable({ store }: NodeContext, vm: Vm, from: string): void {
+	if (vm.nodeId !== from) throw new AppError("wrong-state", "The VM went to another node meanwhile.");
+	if (vm.deleting) throw new AppError("canceled", "The VM is being deleted.");
+	const { powerState } = vm.status;
+	if (powerState !== "stopped" && powerState !== "failed")
+		throw new AppError("wrong-state", `The VM is ${powerState}: only one that is off can be moved.`);
+	for (const { volumeId } of vm.spec.disks) {
+		const copy = store.all("volume", { sourceVolumeId: volumeId }).find(needsSource);
+		if (copy)
+			throw new AppError("in-use", `Volume "${copy.name}" shares data with a disk of the VM: it would be cut off.`);
+	}
+}
+
+/** The disks that lie on the other node, and where they come to here. */
+async function disksOf({ context, pools }: MoveParts, vm: Vm, from: string): Promise<Disk[]> {
+	const { store, nodeId } = context;
+	const disks: Disk[] = [];
+	for (const disk of vm.spec.disks) {
+		const volume = store.get("volume", disk.volumeId);
+		if (!volume) throw new AppError("not-found", `The volume of disk "${disk.id}" does not exist.`);
+		if (volume.nodeId === null) continue;
+		// Never made: the next start makes it, wherever the VM is then.
+		if (volume.phase !== "ready")
+			throw new AppError(
+				"wrong-state",
+				`Volume "${volume.name}" is ${volume.phase}; it can be moved when it is ready.`,
+			);
+		if (volume.nodeId !== from)
+			throw new AppError("wrong-state", `Volume "${volume.name}" is on another node than the VM.`);
+		const pool = store.get("pool", volume.poolId);
+		if (!pool || !isHere(pool, nodeId))
+			throw new AppError(
+				"wrong-state",
+				`Volume "${volume.name}" is in pool "${pool?.name ?? "?"}", which has no part on this node.`,
+			);
+		disks.push({ volume, pool, driver: await pools.driver(pool.id), expectedBytes: expectedBytes(context, volume) });
+	}
+	return disks;
+}
+
+/** What the disk takes when it stands alone: no more than it is large, and about what it and its source take now. */
+function expectedBytes({ store }: NodeContext, { allocatedBytes, sizeBytes, source }: Volume): number {
+	let sharedBytes = 0;
+	if (source.kind === "image" && !source.fullCopy) sharedBytes = store.get("image", source.imageId)?.fileSizeBytes ?? 0;
+	if (source.kind === "clone" && !source.fullCopy)
+		sharedBytes = store.get("volume", source.volumeId)?.allocatedBytes ?? 0;
+	return Math.min(sizeBytes, (allocatedBytes ?? sizeBytes) + sharedBytes);
+}
+
+/** Before the first byte: nothing of an earlier stay of this VM may be taken for what comes now. */
+async function clear({ context, pools }: MoveParts, vm: Vm, disks: readonly Disk[], run: TaskRun): Promise<void> {
+	const { hypervisor, vmState } = context;
+	await onceHypervisorAnswers(context, run, async () => {
+		const domain = await limited(context, "Reading the VM's state", limits.readMs, () => hypervisor.getDomain(vm.id));
+		if (domain === null) return;
+		if (isActive(domain) || !domain.ours)
+			throw new AppError(
+				"wrong-state",
+				"This node has a domain of the VM, which is not off or not known to LimiQuantix.",
+			);
+		await limited(context, "Removing an old definition", limits.controlMs, () => hypervisor.undefine(vm.id));
+	});
+	await limited(context, "Removing the VM's folder", limits.deleteVolumeMs, () => vmState.remove(vm.id));
+	for (const { volume } of disks) await removeVolume({ context, pools }, volume);
+}
+
+async function removeVolume(
+	{ context, pools }: Pick<MoveParts, "context" | "pools">,
+	{ id, poolId }: Volume,
+): Promise<void> {
+	const driver = await pools.driver(poolId);
+	await context.locks.run(`volume:${id}`, () =>
+		limited(context, "Deleting a volume", limits.deleteVolumeMs, () => driver.deleteVolume(id)),
+	);
+}
+
+async function requireRoom(disks: readonly Disk[]): Promise<void> {
+	const needed = new Map<string, { disk: Disk; bytes: number }>();
+	for (const disk of disks) {
+		const entry = needed.get(disk.pool.id) ?? { disk, bytes: 0 };
+		needed.set(disk.pool.id, { disk, bytes: entry.bytes + disk.expectedBytes });
+	}
+	for (const { disk, bytes } of needed.values()) {
+		const { availableBytes } = await disk.driver.check();
+		if (availableBytes < bytes)
+			throw new AppError(
+				"no-space",
+				`Pool "${disk.pool.name}" has ${formatBytes(availableBytes)} left on this node; the VM's disks need ${formatBytes(bytes)}.`,
+			);
+	}
+}
+
+async function copyDisks(
+	parts: MoveParts,
+	{ id: vmId }: Vm,
+	from: string,
+	disks: readonly Disk[],
+	move: Move,
+	run: TaskRun,
+): Promise<void> {
+	const { context, moves } = parts;
+	const totalBytes = Math.max(
+		1,
+		disks.reduce((sum, disk) => sum + disk.expectedBytes, 0),
+	);
+	let doneBytes = 0;
+	for (const disk of disks) {
+		const { volume, driver } = disk;
+		const share = disk.expectedBytes;
+		const base = doneBytes;
+		doneBytes += share;
+		if (move.done.includes(volume.id) && (await driver.getVolume(volume.id)) !== null) continue;
+		await removeVolume(parts, volume);
+		await context.locks.run(
+			`volume:${volume.id}`,
+			() =>
+				heavyCopy(context, run, `Copying disk "${volume.name}"`, async (signal, progress) => {
+					const at = (ratio: number | null) => progress(ratio === null ? null : (base + ratio * share) / totalBytes);
+					const content = await context.remote.openVolume(from, volume.id, { signal, progress: () => at(0) });
+					const info = await driver.receiveVolume(volume.id, content, { signal, progress: at });
+					if (info.sizeBytes !== volume.sizeBytes)
+						throw new AppError("corrupt", `Volume "${volume.name}" arrived with another size than its record says.`);
+				}),
+			run.signal,
+		);
+		await moves.diskDone(vmId, volume.id);
+	}
+}
+
+/** From here on the VM is this node's. Fails with Undecided while nobody can say whether it is. */
+async function take(context: NodeContext, vmId: string, from: string, disks: readonly Disk[]): Promise<void> {
+	const { nodeId, ids, store, stopping } = context;
+	try {
+		await context.propose({
+			kind: "vmMoved",
+			id: vmId,
+			nodeId,
+			fromNodeId: from,
+			volumes: disks.map(({ volume }) => ({ id: volume.id, poolId: volume.poolId })),
+			// For each volume, and for what else the other node has of the VM.
+			discardTaskIds: [...disks, null].map(() => ids.newId()),
+		});
+	} catch (error) {
+		stopping.throwIfAborted();
+		// An answer that was lost may have been a yes.
+		await upToDate(context);
+		if (store.get("vm", vmId)?.nodeId === nodeId) return;
+		const refused = isAppError(error) && !["unavailable", "timeout", "too-many-requests"].includes(error.code);
+		if (!refused) throw new Undecided("It is not known whether the VM has moved.", { cause: error });
+		throw error;
+	}
+}
