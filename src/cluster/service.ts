@@ -28,8 +28,11 @@ export interface ClusterService {
 	 * when that is durable, and the daemon begins anew right after. `wrong-state` when this cluster has other members.
 	 */
 	join(request: ClusterJoin): Promise<JoinPreview>;
-	/** This node becomes a cluster of its own again; resolves when the members have let it go. */
-	leave(): Promise<void>;
+	/**
+	 * This node becomes a cluster of its own again; resolves when the members have let it go. `remove` proposes the command
+	 * that says so, in the name of who asked for it; it is not called when this node has been removed already.
+	 */
+	leave(remove: () => Promise<unknown>): Promise<void>;
 	/** True when every member knows this feature. */
 	everybodyHas(feature: string): boolean;
 	/** Members that do not have it, or were not heard of yet, by name. */

@@ -71,13 +71,10 @@ export const memberRoutes: Route[] = [
 		at: ({ services, params }) => find({ services }, "node", params.id).id,
 		async handler({ context, params }) {
 			const { cluster } = context.services;
-			const { id, name, status } = find(context, "node", params.id);
+			const { id, name } = find(context, "node", params.id);
 			if (id !== cluster.nodeId)
 				throw new AppError("unavailable", `Only ${name} itself can do this: ask it.`, { retryAfterMs: 5000 });
-			// Also when it was interrupted between the two, or was removed by others: it cannot ask them any more.
-			if (!cluster.status().removed && status.phase !== "left")
-				await context.mutate(() => ({ kind: "nodeRemove", id, leaving: true, confirmName: null }));
-			await cluster.leave();
+			await cluster.leave(() => context.mutate(() => ({ kind: "nodeRemove", id, leaving: true, confirmName: null })));
 			return nothing();
 		},
 	}),

@@ -88,8 +88,9 @@ export class FakeCluster implements ClusterService {
 		return { ...this.preview, joining };
 	}
 
-	async leave() {
+	async leave(remove: () => Promise<unknown>) {
 		this.#maybeFail();
+		if (!this.current.removed) await remove();
 		this.left += 1;
 	}
 
