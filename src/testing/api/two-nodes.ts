@@ -45,6 +45,8 @@ export type TwoNodes = ApiHarness & {
 	peer: TestNode;
 	/** Lines of the other node's copy that are not there: until it is asked for the index, or while `quorum` is false. */
 	hide(what: keyof StoreReader, id: string): void;
+	/** What the other node's copy has under this id, always. */
+	pretend(id: string, object: unknown): void;
 	/** False: neither node can ask for the index. */
 	quorum(there: boolean): void;
 };
@@ -56,6 +58,7 @@ export async function createTwoNodes(): Promise<TwoNodes> {
 	const { store } = harness;
 	await addOtherNode(store);
 	const hidden = new Set<string>();
+	const pretended = new Map<string, unknown>();
 	let quorum = true;
 	const readIndex = store.readIndex.bind(store);
 	const index = async () => {
@@ -73,8 +76,10 @@ export async function createTwoNodes(): Promise<TwoNodes> {
 				};
 			const value: unknown = Reflect.get(target, name);
 			if (typeof value !== "function") return value;
-			return (...given: unknown[]) =>
-				given.some((one) => hidden.has(`${String(name)} ${String(one)}`)) ? null : value.apply(target, given);
+			return (...given: unknown[]) => {
+				if (given.some((one) => hidden.has(`${String(name)} ${String(one)}`))) return null;
+				return (name === "get" && pretended.get(String(given[1]))) || value.apply(target, given);
+			};
 		},
 	});
 	const { proposer } = store;
@@ -108,6 +113,7 @@ export async function createTwoNodes(): Promise<TwoNodes> {
 		...harness,
 		...{ peer, other },
 		hide: (what, id) => hidden.add(`${what} ${id}`),
+		pretend: (id, object) => pretended.set(id, object),
 		quorum(there) {
 			quorum = there;
 		},
