@@ -13,6 +13,7 @@ import { MiB } from "../../lib/units.ts";
 import type { Host } from "../bench/cluster/network.ts";
 import { executablePath, type LabDaemon, prepareLabDaemon } from "../lab/daemon.ts";
 import { type MountNamespace, startMountNamespace } from "../lab/mount-namespace.ts";
+import { waitUntil } from "../lab/wait-until.ts";
 
 export const peerPort = 8444;
 /** Of a node without VMs, and above what the log keeps free for itself. */
@@ -95,9 +96,20 @@ export class ClusterNode {
 		return present(this.#nodeId, `the id of ${this.name}`);
 	}
 
-	/** Asks it who it is: another one after it has joined. */
+	/** Asks it who it is. */
 	async identify(): Promise<void> {
 		this.#nodeId = (await this.api.call("healthGet")).body.nodeId;
+	}
+
+	/** The command `join`; resolves when the node has begun anew as a member. */
+	async joinWith(token: string, addresses: readonly string[], limitMs: number): Promise<void> {
+		const given = ["--token", token, "--address", this.peerAddress, "--yes", "--no-wait"];
+		const before = this.nodeId;
+		await this.cli(limitMs, "cluster", "join", ...addresses, ...given);
+		await waitUntil(`${this.name} to begin anew`, limitMs, async () => {
+			await this.identify().catch(() => {});
+			return this.nodeId !== before;
+		});
 	}
 
 	/** `kill -9`, also of a process that is stopped. */

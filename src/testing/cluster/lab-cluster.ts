@@ -71,10 +71,11 @@ export class LabCluster implements AsyncDisposable {
 
 	/** The commands `token create` and `join`; resolves when the member says that the node votes. */
 	async join(node: ClusterNode, member: ClusterNode, limitMs = joinLimitMs): Promise<void> {
-		const word = await this.token(member);
-		const given = ["--token", word, "--address", node.peerAddress, "--yes"];
-		await node.cli(limitMs, "cluster", "join", member.peerAddress, ...given);
-		await node.identify();
+		await node.joinWith(await this.token(member), [member.peerAddress], limitMs);
+		await this.untilVotes(node, member, limitMs);
+	}
+
+	async untilVotes(node: ClusterNode, member: ClusterNode, limitMs = joinLimitMs): Promise<void> {
 		await waitUntil(`${node.name} to be a voter`, limitMs, async () =>
 			(await statusOf(member))?.members.some(({ nodeId, role }) => nodeId === node.nodeId && role !== "learner"),
 		);
