@@ -63,6 +63,8 @@ export function summary({
 	removed,
 	problem,
 }: ClusterStatus): string {
+	// The node says it itself.
+	if (problem !== null && (removed || !quorum)) return problem;
 	const lines: string[] = [];
 	if (removed)
 		lines.push(
