@@ -23,10 +23,14 @@ export interface RemoteNodes {
 	openImage(nodeId: string, imageId: string, options: LongOptions): Promise<RemoteContent<"qcow2" | "raw" | "iso">>;
 	/** The other node may have to copy the disk first, which takes long: `progress` says that it lives. */
 	openVolume(nodeId: string, volumeId: string, options: LongOptions): Promise<RemoteContent<VolumeFormat>>;
+	/** What the disks of a VM take there now, each as one that stands alone: the state knows what they took once. */
+	diskSizes(nodeId: string, vmId: string, signal: AbortSignal): Promise<DiskSize[]>;
 	readVmState(nodeId: string, vmId: string, signal: AbortSignal): Promise<VmStateFile[]>;
 }
+
+export type DiskSize = { volumeId: string; bytes: number };
 
 const alone = async (): Promise<never> => {
 	throw new AppError("unavailable", "This node is alone: there is no other one to get it from.");
 };
-export const noRemoteNodes: RemoteNodes = { openImage: alone, openVolume: alone, readVmState: alone };
+export const noRemoteNodes: RemoteNodes = { openImage: alone, openVolume: alone, diskSizes: alone, readVmState: alone };

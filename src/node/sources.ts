@@ -6,11 +6,11 @@
 import { AppError } from "../lib/errors.ts";
 import { isFinished } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
-import type { LongOptions, VolumeContent } from "../storage/driver.ts";
+import type { LongOptions, StorageDriver, VolumeContent } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
 import type { Pools } from "./pools.ts";
-import type { RemoteContent } from "./remote.ts";
+import type { DiskSize, RemoteContent } from "./remote.ts";
 import { isActive } from "./vm-plan.ts";
 import type { VmStateFile } from "./vm-state.ts";
 
@@ -18,6 +18,7 @@ import type { VmStateFile } from "./vm-state.ts";
 export interface NodeSources {
 	image(asking: string, imageId: string): Promise<RemoteContent<"qcow2" | "raw" | "iso">>;
 	volume(asking: string, volumeId: string, options: LongOptions): Promise<VolumeContent>;
+	diskSizes(asking: string, vmId: string): Promise<DiskSize[]>;
 	vmState(asking: string, vmId: string): Promise<VmStateFile[]>;
 }
 
@@ -61,6 +62,23 @@ export class LocalSources implements NodeSources {
 		return driver.readVolume(volumeId, options);
 	}
 
+	async diskSizes(asking: string, vmId: string): Promise<DiskSize[]> {
+		await this.#upToDate();
+		const { spec } = await this.#requireMoving(asking, vmId);
+		const { store, nodeId } = this.#context;
+		const sizes: DiskSize[] = [];
+		for (const { volumeId } of spec.disks) {
+			const volume = store.get("volume", volumeId);
+			if (volume?.nodeId !== nodeId || volume.phase !== "ready") continue;
+			const driver = await this.#pools.driver(volume.poolId);
+			const bytes = await limited(this.#context, "Measuring a volume", limits.quickStorageMs, () =>
+				bytesAlone(driver, volumeId),
+			);
+			sizes.push({ volumeId, bytes });
+		}
+		return sizes;
+	}
+
 	async vmState(asking: string, vmId: string): Promise<VmStateFile[]> {
 		await this.#upToDate();
 		const vm = await this.#requireMoving(asking, vmId);
@@ -90,4 +108,16 @@ export class LocalSources implements NodeSources {
 			throw new AppError("wrong-state", `The VM "${vm.name}" is not off.`);
 		return vm;
 	}
+}
+
+/** Of the volume and of all that it rests on; no more than the disk is large. */
+async function bytesAlone(driver: StorageDriver, volumeId: string): Promise<number> {
+	const info = await driver.getVolume(volumeId);
+	if (info === null) throw new AppError("storage", "The content of a volume is missing in its pool.");
+	let bytes = info.allocatedBytes;
+	for (const { kind, id } of info.backing)
+		bytes +=
+			(kind === "image" ? (await driver.getImage(id))?.fileSizeBytes : (await driver.getVolume(id))?.allocatedBytes) ??
+			0;
+	return Math.min(bytes, info.sizeBytes);
 }

@@ -24,7 +24,8 @@ import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
 import { isActive } from "./vm-plan.ts";
 
 type MoveParts = { context: NodeContext; pools: Pick<Pools, "driver">; copies: ImageCopies; moves: Moves };
-type Disk = { volume: Volume; pool: Pool; driver: StorageDriver; expectedBytes: number };
+/** `bytes`: what there is to copy; 0 for one that was never made, which the next start makes. */
+type Disk = { volume: Volume; pool: Pool; driver: StorageDriver; bytes: number };
 
 /** Not known whether the VM is this node's now: neither a success nor a failure. */
 export class Undecided extends Error {
@@ -45,7 +46,7 @@ export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Prom
 		return said;
 	}
 	requireMovable(context, vm, from);
-	const disks = await disksOf(parts, vm, from);
+	const disks = await disksOf(parts, vm, from, run.signal);
 	const move = await moves.begin(vmId, run.task.id, disks, () => clear(parts, vm, disks, run));
 	await requireRoom(disks.filter(({ volume }) => !move.done.includes(volume.id)));
 	await copyDisks(parts, vm, from, disks, move, run);
@@ -95,39 +96,42 @@ function requireMovable({ store }: NodeContext, vm: Vm, from: string): void {
 }
 
 /** The disks that lie on the other node, and where they come to here. */
-async function disksOf({ context, pools }: MoveParts, vm: Vm, from: string): Promise<Disk[]> {
-	const { store, nodeId } = context;
+async function disksOf({ context, pools }: MoveParts, vm: Vm, from: string, signal: AbortSignal): Promise<Disk[]> {
+	const { store, remote } = context;
+	const measured = await limited(
+		context,
+		"Measuring the VM's disks",
+		limits.quickStorageMs,
+		(limit) => remote.diskSizes(from, vm.id, limit),
+		signal,
+	);
+	const sizes = new Map(measured.map(({ volumeId, bytes }) => [volumeId, bytes]));
 	const disks: Disk[] = [];
-	for (const disk of vm.spec.disks) {
-		const volume = store.get("volume", disk.volumeId);
-		if (!volume) throw new AppError("not-found", `The volume of disk "${disk.id}" does not exist.`);
+	for (const { id, volumeId } of vm.spec.disks) {
+		const volume = store.get("volume", volumeId);
+		if (!volume) throw new AppError("not-found", `The volume of disk "${id}" does not exist.`);
 		if (volume.nodeId === null) continue;
-		// Never made: the next start makes it, wherever the VM is then.
-		if (volume.phase !== "ready")
-			throw new AppError(
-				"wrong-state",
-				`Volume "${volume.name}" is ${volume.phase}; it can be moved when it is ready.`,
-			);
-		if (volume.nodeId !== from)
-			throw new AppError("wrong-state", `Volume "${volume.name}" is on another node than the VM.`);
-		const pool = store.get("pool", volume.poolId);
-		if (!pool || !isHere(pool, nodeId))
-			throw new AppError(
-				"wrong-state",
-				`Volume "${volume.name}" is in pool "${pool?.name ?? "?"}", which has no part on this node.`,
-			);
-		disks.push({ volume, pool, driver: await pools.driver(pool.id), expectedBytes: expectedBytes(context, volume) });
+		requireTransferable(volume, from);
+		const pool = poolHere(context, volume);
+		const bytes = volume.phase === "pending" ? 0 : (sizes.get(volumeId) ?? volume.sizeBytes);
+		disks.push({ volume, pool, driver: await pools.driver(pool.id), bytes });
 	}
 	return disks;
 }
 
-/** What the disk takes when it stands alone: no more than it is large, and about what it and its source take now. */
-function expectedBytes({ store }: NodeContext, { allocatedBytes, sizeBytes, source }: Volume): number {
-	let sharedBytes = 0;
-	if (source.kind === "image" && !source.fullCopy) sharedBytes = store.get("image", source.imageId)?.fileSizeBytes ?? 0;
-	if (source.kind === "clone" && !source.fullCopy)
-		sharedBytes = store.get("volume", source.volumeId)?.allocatedBytes ?? 0;
-	return Math.min(sizeBytes, (allocatedBytes ?? sizeBytes) + sharedBytes);
+function requireTransferable({ name, nodeId, phase, source }: Volume, from: string): void {
+	if (nodeId !== from) throw new AppError("wrong-state", `Volume "${name}" is on another node than the VM.`);
+	if (phase === "ready" || (phase === "pending" && source.kind !== "clone")) return;
+	throw new AppError("wrong-state", `Volume "${name}" is ${phase}; it can be moved when it is ready.`);
+}
+
+function poolHere({ store, nodeId }: NodeContext, { name, poolId }: Volume): Pool {
+	const pool = store.get("pool", poolId);
+	if (pool && isHere(pool, nodeId)) return pool;
+	throw new AppError(
+		"wrong-state",
+		`Volume "${name}" is in pool "${pool?.name ?? "?"}", which has no part on this node.`,
+	);
 }
 
 /** Before the first byte: nothing of an earlier stay of this VM may be taken for what comes now. */
@@ -161,7 +165,7 @@ async function requireRoom(disks: readonly Disk[]): Promise<void> {
 	const needed = new Map<string, { disk: Disk; bytes: number }>();
 	for (const disk of disks) {
 		const entry = needed.get(disk.pool.id) ?? { disk, bytes: 0 };
-		needed.set(disk.pool.id, { disk, bytes: entry.bytes + disk.expectedBytes });
+		needed.set(disk.pool.id, { disk, bytes: entry.bytes + disk.bytes });
 	}
 	for (const { disk, bytes } of needed.values()) {
 		const { availableBytes } = await disk.driver.check();
@@ -184,14 +188,15 @@ async function copyDisks(
 	const { context, moves } = parts;
 	const totalBytes = Math.max(
 		1,
-		disks.reduce((sum, disk) => sum + disk.expectedBytes, 0),
+		disks.reduce((sum, disk) => sum + disk.bytes, 0),
 	);
 	let doneBytes = 0;
 	for (const disk of disks) {
 		const { volume, driver } = disk;
-		const share = disk.expectedBytes;
+		const share = disk.bytes;
 		const base = doneBytes;
 		doneBytes += share;
+		if (volume.phase === "pending") continue;
 		if (move.done.includes(volume.id) && (await driver.getVolume(volume.id)) !== null) continue;
 		await removeVolume(parts, volume);
 		await context.locks.run(

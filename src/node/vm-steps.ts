@@ -122,9 +122,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			await deleteVolume(parts, step.volumeId, run);
 			break;
 		case "remove-folder":
-			await call("Removing the VM's folder", limits.deleteVolumeMs, () =>
-				context.folders.remove(vmFolder(context.dataDir, vm.id)),
-			);
+			await call("Removing the VM's folder", limits.deleteVolumeMs, () => context.vmState.remove(vm.id));
 			break;
 	}
 	run.done.add(step.kind);

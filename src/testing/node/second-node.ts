@@ -5,6 +5,9 @@ import type { NodeWorld } from "./node-world.ts";
 
 export const secondNodeId = fixtureId(0x22);
 
+/** What it was as a cluster of its own. */
+const formerId = fixtureId(0x21);
+
 /** The state knows it, with its part of the pool; it does not run yet. */
 export async function joinSecond(first: NodeWorld, changes: Partial<Node> = {}): Promise<NodeWorld> {
 	const node = fixtureNode({ id: secondNodeId, name: "node-2", peerAddresses: ["192.0.2.2:7443"], ...changes });
@@ -17,8 +20,8 @@ export async function joinSecond(first: NodeWorld, changes: Partial<Node> = {}):
 	await first.propose({ kind: "joinTokenCreate", token, secretHash });
 	await first.propose({ kind: "nodeAdmit", tokenId: token.id, secretHash, keyFingerprint, node });
 	await first.propose({
-		...{ kind: "nodeImport", nodeId: node.id, formerNodeId: node.id, networks: [], images: [], volumes: [], vms: [] },
-		pools: [fixturePool({ id: fixtureId(0x23), nodeIds: [node.id], phase: "ready" })],
+		...{ kind: "nodeImport", nodeId: node.id, formerNodeId: formerId, networks: [], images: [], volumes: [], vms: [] },
+		pools: [fixturePool({ id: fixtureId(0x23), nodeIds: [formerId], phase: "ready" })],
 		renameSuffix: null,
 	});
 	await first.propose({ kind: "nodeStatus", id: node.id, status: node.status });

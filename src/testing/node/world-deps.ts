@@ -51,6 +51,7 @@ export function remoteDeps(
 	return life.wrap<RemoteNodes>("remote", {
 		openImage: async (id, imageId) => from(id).image(nodeId, imageId),
 		openVolume: async (id, volumeId, options) => from(id).volume(nodeId, volumeId, options),
+		diskSizes: async (id, vmId) => from(id).diskSizes(nodeId, vmId),
 		readVmState: async (id, vmId) => from(id).vmState(nodeId, vmId),
 	});
 }
