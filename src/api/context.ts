@@ -62,6 +62,8 @@ export type RequestContext = {
 	readonly credentialEnded: AbortSignal;
 	/** Null for the local socket. */
 	readonly remoteAddress: string | null;
+	/** Another node passes it on: it is not passed on again. */
+	readonly passedOn: boolean;
 	/** Did the request come over TLS? */
 	readonly secure: boolean;
 	/** From If-Match; undefined without. */

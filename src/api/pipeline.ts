@@ -19,7 +19,7 @@ import { CredentialEnd } from "./credential-end.ts";
 import { presentedCredential } from "./credentials.ts";
 import { HiddenDenial } from "./hidden-denial.ts";
 import { problemResponse } from "./problem.ts";
-import { answerOfOther } from "./relay.ts";
+import { answerOfOther, type Place } from "./relay.ts";
 import { takeIfHere } from "./relay-serve.ts";
 import { requestHash } from "./request-hash.ts";
 import { responseOf } from "./response.ts";
@@ -91,10 +91,10 @@ async function carryOut(
 		const readIt = () => readBody(request, spec, { optional: route.bodyOptional ?? false, clock, credential });
 		if (spec === null) await readIt();
 		else if (isBinary(spec)) checkUpload(request.headers, spec);
-		const at = route.at ? () => route.at?.({ services, params, query }) ?? null : null;
-		if (at && relayed) takeIfHere(services, at, relayed);
-		else if (at) {
-			const other = await answerOfOther(services, at, {
+		const place = placeOf(services, route, params, query);
+		if (place && relayed) takeIfHere(services, place.at, relayed);
+		else if (place) {
+			const other = await answerOfOther(services, place, {
 				...{ route, params: givenParams(route, rawParams), query: url.searchParams, headers: request.headers },
 				body: spec === null ? null : request.body,
 				credential: presentedCredential(request.headers),
@@ -118,6 +118,11 @@ async function carryOut(
 	} finally {
 		credential.close();
 	}
+}
+
+function placeOf(services: ApiServices, { at, whenLost }: Route, params: unknown, query: unknown): Place | null {
+	const input = { services, params, query };
+	return at ? { at: () => at(input), whenLost: () => whenLost?.(input) ?? null } : null;
 }
 
 /** The path parameters as they came, for another node to read by the same schema. */
@@ -205,7 +210,7 @@ function requestContext(
 	identity: Identity | null,
 	{ credential: credentialEnd, expectedGeneration, idempotency }: RequestFacts,
 ): RequestContext {
-	const { remoteAddress, secure } = connection;
+	const { remoteAddress, secure, relayed } = connection;
 	const operation = route.operationId;
 	const caller = (): Identity => {
 		if (!identity) throw new AppError("unauthenticated", "Sign in first.");
@@ -229,6 +234,7 @@ function requestContext(
 	}
 	return {
 		...{ services, operation, request, identity, caller, remoteAddress, secure, expectedGeneration, mutate },
+		passedOn: relayed !== undefined,
 		get credentialEnded() {
 			return credentialEnd.signal;
 		},

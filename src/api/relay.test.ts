@@ -316,6 +316,26 @@ test("a node that cannot be reached is named", async () => {
 	});
 });
 
+test("a node that has left did so, though its answer is lost with its links; one that broke off did not", async () => {
+	const leave = () => nodes.request("POST", `/v1/nodes/${otherId}/actions/leave`, { as: "admin" });
+	nodes.other.cluster.leave = async () => {
+		await nodes.other.peer.node.close();
+	};
+	expect(await problem(leave())).toMatchObject({
+		status: 503,
+		detail: expect.stringContaining("broke before it answered"),
+	});
+	await nodes.close();
+	nodes = await createTwoNodes();
+	nodes.other.cluster.leave = async () => {
+		await nodes.store.proposer.proposeSystem({
+			...{ kind: "nodeRemove", id: otherId, leaving: false, confirmName: "node-2" },
+		});
+		await nodes.other.peer.node.close();
+	};
+	expect((await leave()).status).toBe(204);
+});
+
 describe("foreign VMs", () => {
 	const foreign = (id: number, nodeId: string) => ({
 		...{ id: fixtureId(id), name: `old-${id}`, nodeId, powerState: "running" as const, vcpus: 1, memoryBytes: MiB },

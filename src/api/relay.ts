@@ -13,7 +13,8 @@ import { presentedCredential } from "./credentials.ts";
 import { parseJson } from "./json.ts";
 import { statusOf } from "./problem-codes.ts";
 import { encodeRequestHead, passedRequestHeaders, pick, type RelayStream, readAnswerHead } from "./relay-wire.ts";
-import { isBinary, type Route } from "./route.ts";
+import { responseOf } from "./response.ts";
+import { type AnyReply, isBinary, type Route } from "./route.ts";
 import { boundedDownload } from "./stall.ts";
 
 export interface NodeRelay {
@@ -64,10 +65,13 @@ async function whereTo(services: Services, at: () => string | null): Promise<str
 	}
 }
 
+/** Of a route, for one request. */
+export type Place = { at(): string | null; whenLost(): AnyReply | null };
+
 /** The answer of the node that has to give it; null when that is this node. Nothing of the body is read then. */
 export async function answerOfOther(
 	services: Services,
-	at: () => string | null,
+	{ at, whenLost }: Place,
 	question: Question,
 ): Promise<Response | null> {
 	const first = await whereTo(services, at);
@@ -75,6 +79,11 @@ export async function answerOfOther(
 	try {
 		return await passOn(services, first, question);
 	} catch (error) {
+		if (error instanceof AnswerLost) {
+			await services.store.readIndex().catch(() => {});
+			const reply = whenLost();
+			if (reply !== null) return responseOf(question.route, reply, { ...services, ...question, stale: false });
+		}
 		if (!(error instanceof NotThere)) throw error;
 		await services.store.readIndex();
 		const second = await whereTo(services, at);
@@ -87,6 +96,8 @@ class NotThere extends AppError {
 		super("unavailable", `The node ${nodeName} does not have it, or not yet. Try again.`, { retryAfterMs: 2000 });
 	}
 }
+
+class AnswerLost extends AppError {}
 
 const nameOf = ({ store }: Services, nodeId: string): string => store.get("node", nodeId)?.name ?? nodeId;
 
@@ -115,14 +126,16 @@ async function passOn(services: Services, nodeId: string, question: Question): P
 	try {
 		const answer = await readAnswerHead(stream);
 		upload?.stop();
-		return responseOf(services, question, name, stream, answer);
+		return responseFrom(services, question, name, stream, answer);
 	} catch (error) {
 		upload?.stop();
 		stream.abort(new AppError("canceled", "The answer is of no use."));
 		throwIfOver(signal);
 		if (error instanceof Refused) throw error;
 		if (upload?.broken) throw new AppError("malformed", "The body ended before it was complete.");
-		throw new AppError("unavailable", `The connection to the node ${name} broke before it answered.`, { cause: error });
+		throw new AnswerLost("unavailable", `The connection to the node ${name} broke before it answered.`, {
+			cause: error,
+		});
 	} finally {
 		signal.removeEventListener("abort", onAbort);
 	}
@@ -182,7 +195,7 @@ class Upload {
 }
 
 /** Only what the operation may answer, with the media type that it defines: nothing else of another node reaches a browser. */
-function responseOf(
+function responseFrom(
 	{ clock }: Services,
 	{ route, watch }: Question,
 	name: string,
@@ -238,6 +251,7 @@ export async function askNode(
 	query: Record<string, string>,
 ): Promise<unknown> {
 	assert(route.method === "GET" && context.operation === route.operationId, "only the same question is passed on");
+	assert(!context.passedOn, "a request is passed on once");
 	const { services, request, identity, remoteAddress, secure, credentialEnded } = context;
 	const late = new AbortController();
 	const timer = services.clock.schedule(askLimitMs, () =>

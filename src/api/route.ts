@@ -106,19 +106,22 @@ export type RouteDefinition<
 	 * request is passed on to that node's API (relay.ts), which asks again. Null: any node can.
 	 */
 	at?(input: PlaceInput<P, Q>): string | null;
+	/** When that node's answer was lost: what the state says of it, as it is agreed on; null when it says nothing. */
+	whenLost?(input: PlaceInput<P, Q>): Reply<R> | null;
 	handler(input: RouteInput<P, Q, H, B>): Promise<Reply<R>> | Reply<R>;
 };
 
 /** A route without its types, as the app and the generators see it. */
 export type Route = Omit<
 	RouteDefinition<undefined, undefined, undefined, null, ResponseSpecs>,
-	"params" | "query" | "headers" | "body" | "at" | "handler"
+	"params" | "query" | "headers" | "body" | "at" | "whenLost" | "handler"
 > & {
 	params?: TObject;
 	query?: TObject;
 	headers?: TObject;
 	body?: BodySpec;
 	at?(input: { services: ApiServices; params: unknown; query: unknown }): string | null;
+	whenLost?(input: { services: ApiServices; params: unknown; query: unknown }): AnyReply | null;
 	handler(input: {
 		context: RequestContext;
 		params: unknown;

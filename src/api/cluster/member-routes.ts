@@ -69,6 +69,11 @@ export const memberRoutes: Route[] = [
 		responses: { 204: null },
 		longLived: true,
 		at: ({ services, params }) => find({ services }, "node", params.id).id,
+		// The others end their links to it once it has left, with its answer on the way.
+		whenLost({ services, params }) {
+			const node = services.store.get("node", params.id);
+			return node === null || node.status.phase === "left" ? nothing() : null;
+		},
 		async handler({ context, params }) {
 			const { cluster } = context.services;
 			const { id, name } = find(context, "node", params.id);

@@ -3,6 +3,7 @@
 import { Type } from "@sinclair/typebox";
 import { AppError, toAppError } from "../../lib/errors.ts";
 import { ForeignVmList } from "../../model/api.ts";
+import type { Node } from "../../model/node.ts";
 import { Strict } from "../../model/schema.ts";
 import { Task } from "../../model/task.ts";
 import type { RequestContext } from "../context.ts";
@@ -26,8 +27,10 @@ const listRoute: Route = route({
 	query: nodeQuery("Default: all nodes"),
 	responses: { 200: ForeignVmList },
 	at: nodeOfQuery,
-	handler: async ({ context, query }) =>
-		ok(query.nodeId === undefined ? await ofAllNodes(context) : { items: await context.services.node.foreignVms() }),
+	async handler({ context, query }) {
+		if (query.nodeId === undefined && !context.passedOn) return ok(await ofAllNodes(context));
+		return ok({ items: await context.services.node.foreignVms() });
+	},
 });
 
 export const foreignVmRoutes: Route[] = [
@@ -52,10 +55,13 @@ export const foreignVmRoutes: Route[] = [
 	}),
 ];
 
+const runsVms = ({ status, witness }: Node): boolean =>
+	!witness && status.phase !== "left" && status.phase !== "joining";
+
 /** One node that is away does not hide what the others have; when nobody answers, this node's own error is the answer. */
 async function ofAllNodes(context: RequestContext): Promise<ForeignVmList> {
 	const { node, store } = context.services;
-	const nodes = store.all("node").filter(({ status, witness }) => status.phase !== "left" && !witness);
+	const nodes = store.all("node").filter(runsVms);
 	const answers = await Promise.allSettled(
 		nodes.map(({ id }) => (id === node.nodeId ? node.foreignVms() : ofOther(context, id))),
 	);

@@ -28,6 +28,7 @@ import {
 } from "../fixtures.ts";
 import type { MemoryStore } from "../memory-store.ts";
 import { type ApiHarness, createApiHarness } from "./api-harness.ts";
+import { FakeCluster } from "./fake-cluster.ts";
 import { FakeNode } from "./fake-node.ts";
 
 export const otherId = testId(0x20);
@@ -41,7 +42,7 @@ export const remote = {
 };
 
 export type TwoNodes = ApiHarness & {
-	other: { api: Api; node: FakeNode; peer: TestNode };
+	other: { api: Api; node: FakeNode; cluster: FakeCluster; peer: TestNode };
 	peer: TestNode;
 	/** Lines of the other node's copy that are not there: until it is asked for the index, or while `quorum` is false. */
 	hide(what: keyof StoreReader, id: string): void;
@@ -102,13 +103,14 @@ export async function createTwoNodes(): Promise<TwoNodes> {
 			}),
 		},
 	});
-	const { console, cluster } = harness;
+	const { console } = harness;
+	const cluster = new FakeCluster(otherId);
 	api = createApi({
 		...{ ...deps, auth, node, console, cluster, version: "0.0.0-test", dataDir: "/var/lib/limiquantix" },
 		relay: createApiRelay(otherPeer.node),
 	});
 	introduce(peer, otherPeer);
-	const other = { api, node, peer: otherPeer };
+	const other = { api, node, cluster, peer: otherPeer };
 	return {
 		...harness,
 		...{ peer, other },
