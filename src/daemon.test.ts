@@ -26,7 +26,7 @@ function settings(runDir: string, port: number): Config {
 	const noLibvirt = `qemu+unix:///system?socket=${join(folder, "no-libvirt")}`;
 	return loadConfig(
 		[
-			...["--data-dir", join(folder, "data"), "--run-dir", runDir, "--listen", `127.0.0.1:${port}`],
+			...["--data-dir", join(folder, "data"), "--run-dir", runDir, "--listen", `127.0.0.1:${port}`, "--peer-listen", "127.0.0.1:0"],
 			...["--insecure-http", "--no-fsync", "--accelerator", "tcg", "--libvirt", noLibvirt],
 		],
 		{},
@@ -34,7 +34,9 @@ function settings(runDir: string, port: number): Config {
 }
 
 async function start(config: Config): Promise<Daemon> {
-	const daemon = await startDaemon(config, silentLogger);
+	const daemon = await startDaemon(config, silentLogger, () => {
+		throw new Error("nothing here begins anew");
+	});
 	running.push(daemon);
 	return daemon;
 }

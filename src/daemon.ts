@@ -13,18 +13,24 @@ import { removeInitialPasswordWhenChanged, setUpCluster } from "./auth/bootstrap
 import { hasOwnOrigin } from "./auth/origin.ts";
 import { createPasswordHasher } from "./auth/passwords.ts";
 import { AuthService } from "./auth/service.ts";
-import { clusterOfOne } from "./cluster/alone.ts";
+import { apiStreamKind, createApiRelay, serveRelayedRequests } from "./cluster/api-relay.ts";
+import { Cluster } from "./cluster/cluster.ts";
+import { importFormer } from "./cluster/importing.ts";
+import { ClusterLinks } from "./cluster/links.ts";
+import { openNodeFile } from "./cluster/node-file.ts";
+import { completeSwitch, type JoinHints, readHints } from "./cluster/switch.ts";
 import { type Config, configHelp, loadConfig } from "./config.ts";
 import { createConsoles } from "./console/console.ts";
 import { startUpkeep } from "./control/upkeep.ts";
 import { probeAccelerator } from "./hypervisor/accelerator-probe.ts";
 import { createLibvirtDriver } from "./hypervisor/libvirt/libvirt-driver.ts";
 import { createLibvirtClient } from "./hypervisor/libvirt/rpc/client.ts";
+import { present } from "./lib/assert.ts";
 import { systemClock as clock } from "./lib/clock.ts";
 import { AppError, isAppError, toAppError } from "./lib/errors.ts";
 import { idSource } from "./lib/ids.ts";
 import { createLogger, type Logger } from "./lib/log.ts";
-import { systemRandom as random } from "./lib/random.ts";
+import { systemRandom as random, randomRatio } from "./lib/random.ts";
 import { hostSubnets } from "./network/host-subnets.ts";
 import { createLibvirtNetworks } from "./network/libvirt-network.ts";
 import { procHost } from "./node/host.ts";
@@ -33,17 +39,27 @@ import { noRemoteNodes } from "./node/remote.ts";
 import { type StartingService, startingService } from "./node/starting-service.ts";
 import { vmFolders } from "./node/vm-folder.ts";
 import { vmStateFiles } from "./node/vm-state.ts";
+import type { PeerNode } from "./peer/peer.ts";
+import type { StreamHandler } from "./peer/stream-open.ts";
 import { seedDocuments } from "./storage/cloud-init/documents.ts";
 import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
 import { fetchToUpload } from "./storage/fetch-url.ts";
 import { createStorageDriver } from "./storage/registry.ts";
 import { openStore } from "./store/open-store.ts";
 import { proposer as createProposer } from "./store/proposer.ts";
+import type { RaftConsensus } from "./store/raft/raft-consensus.ts";
 import type { Proposer, Store } from "./store/store.ts";
 import { openUiAssets } from "./ui-assets.ts";
 import { version } from "./version.ts";
 
 const certificateCheckMs = 12 * 3_600_000;
+const confirmLimitMs = 10_000;
+/** Heartbeats every 100 ms; without a leader for 500 to 800 ms, an election. */
+const raftTiming = {
+	tickMs: 50,
+	tickJitterMs: 2,
+	limits: { electionTicks: 10, electionJitterTicks: 6, heartbeatTicks: 2 },
+};
 const ids = idSource(clock, random);
 
 export type Daemon = {
@@ -128,6 +144,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const { nodeId, clusterId } = me;
 	const links = new ClusterLinks(logger);
 	let opened: RaftConsensus | null = null;
+	let nodeIsUp = false;
 	const store = await openStore({
 		...{ dataDir, identity: me, clock, logger, links, fsync: config.fsync },
 		random: () => randomRatio(random),
@@ -137,9 +154,8 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			links.useConsensus(consensus);
 		},
 		onReplaced() {
-			// What was read before is not true any more; a node that joins has read nothing yet.
-			if (cluster !== null && hints === null) beginAnew();
-			else if (nodeIsUp) beginAnew();
+			// What was read before is not true any more; a node that is joining has read nothing yet.
+			if (nodeIsUp) beginAnew();
 		},
 		onFatal(error) {
 			logger.error("the state cannot be kept; the node ends so that nothing acknowledged is lost", { error });
@@ -147,8 +163,6 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		},
 	});
 	const consensus = present(opened as RaftConsensus | null, "the consensus of an open store");
-	let nodeIsUp = false;
-	let cluster: Cluster | null = null;
 	const proposer = createProposer(store, clock, ids);
 	const passwords = createPasswordHasher();
 	const nodeName = config.nodeName ?? hostname();
@@ -181,21 +195,33 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			if (event.target.kind === "vm" && event.type === "deleted")
 				consoles.closeVm(event.target.id, "The VM was deleted.");
 	});
+	const streams: Record<string, StreamHandler> = {};
+	const cluster = new Cluster({
+		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
+		...{ peerListen: config.peerListen, clock, random, ids, logger },
+		onRestart: beginAnew,
+		onRemoved: () => void node.stop(),
+	});
+	const openStream: PeerNode["openStream"] = (...args) => cluster.peers.openStream(...args);
 	const api = createApi({
 		...{ store, proposer, auth, node: service, console: consoles, clock, random, ids, logger, version },
-		cluster: clusterOfOne(nodeId, version, store),
-		dataDir: config.dataDir,
+		...{ cluster, relay: createApiRelay({ openStream }), dataDir },
 	});
+	streams[apiStreamKind] = serveRelayedRequests((incoming) => api.handleRelayed(incoming));
 	const server: ServerDeps = { api, console: consoles, ui: openUiAssets() };
-	// The port first: a node that cannot have it leaves the run folder as it was.
+	// The ports first: a node that cannot have them leaves the run folder as it was.
+	await cluster.start();
 	const outside = await openOutside(server, config, logger);
 	const local = await listenLocally(server, join(config.runDir, "limiquantix.sock")).catch(async (error: unknown) => {
 		await outside.stop();
 		throw error;
 	});
 
-	const node = startThisNode({ config, logger, store, proposer, nodeId, service });
-	const stopUpkeep = startUpkeep({ clock, store, proposer, logger });
+	const node = startWhenMember({ config, logger, store, proposer, nodeId, service, cluster, hints }, () => {
+		nodeIsUp = true;
+	});
+	const leads = () => store.status().leader === nodeId;
+	const stopUpkeep = startUpkeep({ clock, store, proposer, logger, leads });
 	logger.info("ready", {
 		...{ url: outside.url, socket: local.url, version, nodeId },
 		...(outside.fingerprint ? { fingerprint: outside.fingerprint } : {}),
@@ -203,6 +229,10 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	});
 	return {
 		url: outside.url,
+		bound: {
+			listen: { host: config.listen.host, port: outside.port },
+			peerListen: { host: config.peerListen.host, port: cluster.peers.port },
+		},
 		async stop() {
 			stopUpkeep();
 			stopPasswordWatch();
@@ -212,19 +242,21 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			await Promise.all([outside.stop(), local.stop(true)]);
 			await auth.close();
 			await node.stop();
+			await cluster.handOver();
 			await store.close();
+			await cluster.stop();
 		},
 	};
 }
 
-type Outside = { url: string; fingerprint: string | null; stop(): Promise<void> };
+type Outside = { url: string; port: number; fingerprint: string | null; stop(): Promise<void> };
 
 /** The listener for everybody. A certificate that is renewed takes over with a second listener on the same port. */
 async function openOutside(server: ServerDeps, config: Config, logger: Logger): Promise<Outside> {
 	const { host, port } = config.listen;
 	if (config.insecureHttp) {
 		const plain = listen(server, { host, port, tls: null });
-		return { url: plain.url, fingerprint: null, stop: () => plain.stop(true) };
+		return { url: plain.url, port: plain.port ?? port, fingerprint: null, stop: () => plain.stop(true) };
 	}
 	const load = () => loadOrMakeCertificate({ folder: join(config.dataDir, "tls"), clock, random });
 	const open = (tls: TlsFiles, at: number): Listener => listen(server, { host, port: at, tls, reusePort: true });
@@ -250,6 +282,7 @@ async function openOutside(server: ServerDeps, config: Config, logger: Logger): 
 	timer.unref();
 	return {
 		url: listener.url,
+		port: listener.port ?? port,
 		fingerprint: current.fingerprint,
 		async stop() {
 			clearInterval(timer);
@@ -266,6 +299,40 @@ type NodeParts = {
 	nodeId: string;
 	service: StartingService;
 };
+
+type MemberParts = NodeParts & { cluster: Cluster; hints: JoinHints | null };
+
+/**
+ * Nothing on this host is touched before this node knows that it is a member, and has told the cluster what it brings. A
+ * member that nobody answers goes on alone after a while: its VMs run, and their consoles work.
+ */
+function startWhenMember(parts: MemberParts, onUp: () => void): { stop(): Promise<void> } {
+	const { config, logger, store, proposer, nodeId, service, cluster, hints } = parts;
+	const stopping = new AbortController();
+	const { signal } = stopping;
+	let running: { stop(): Promise<void> } | null = null;
+	const start = async () => {
+		if (cluster.removed) throw new AppError("wrong-state", "This node was removed from the cluster.");
+		if (store.count("node") > 1 || hints !== null)
+			await cluster.confirmed(AbortSignal.any([signal, AbortSignal.timeout(confirmLimitMs)])).catch(() => {});
+		signal.throwIfAborted();
+		if (hints !== null)
+			await importFormer({ dataDir: config.dataDir, nodeId, hints, store, proposer, clock, logger }, signal);
+		if (store.get("node", nodeId)?.witness) return cluster.reportWitness();
+		running = startThisNode(parts);
+	};
+	const starting = start().then(onUp, (error) => {
+		service.failed(error);
+		if (!signal.aborted) logger.error("the node's loops did not start", { error });
+	});
+	return {
+		async stop() {
+			stopping.abort(new AppError("canceled", "The node's service is ending."));
+			await starting;
+			await running?.stop();
+		},
+	};
+}
 
 /** Starts the node beside the API: probing the accelerator may take seconds where KVM is broken. */
 function startThisNode({ config, logger, store, proposer, nodeId, service }: NodeParts): { stop(): Promise<void> } {

@@ -33,6 +33,7 @@ test("it runs every hour, also after a failure, until it is stopped", async () =
 		logger: silentLogger,
 		store: { upkeepTimeMs: () => null, upkeepDoubts: () => [] },
 		proposer: { proposeSystem, propose: proposeSystem },
+		leads: () => true,
 	});
 	const settle = async () => {
 		for (let i = 0; i < 10; i++) await Promise.resolve();
@@ -71,7 +72,7 @@ describe("a wall clock that jumps", () => {
 				...{ idempotencyKey: null, credential: null },
 			},
 		);
-		const start = () => startUpkeep({ clock, store, proposer, logger: silentLogger });
+		const start = () => startUpkeep({ clock, store, proposer, logger: silentLogger, leads: () => true });
 		const counts = () => [store.count("audit"), store.count("session")];
 		const hours = async (count: number) => {
 			for (let hour = 0; hour < count; hour++) {

@@ -14,6 +14,8 @@ export type UpkeepDeps = {
 	store: Pick<StoreReader, "upkeepTimeMs" | "upkeepDoubts">;
 	proposer: Proposer;
 	logger: Logger;
+	/** False: another node does it. */
+	leads: () => boolean;
 };
 
 export function startUpkeep(deps: UpkeepDeps): () => void {
@@ -25,6 +27,7 @@ export function startUpkeep(deps: UpkeepDeps): () => void {
 		if (!stopped) timer = deps.clock.schedule(delayMs, round);
 	};
 	const round = () => {
+		if (!deps.leads()) return arm(periodMs);
 		deps.proposer
 			.proposeSystem(planUpkeep(time.nowMs(), time.doubts))
 			.catch((error) => deps.logger.warn("housekeeping was not done; it is tried again in an hour", { error }))

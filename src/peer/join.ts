@@ -48,11 +48,18 @@ export type JoinOptions = {
 export type Joined = { identity: Identity; configuration: Uint8Array };
 
 /** Rejects with a PeerError (its `close` says why), or `invalid` when the answer does not fit together. */
-export async function join(options: JoinOptions): Promise<Joined> {
+export const join = (options: JoinOptions): Promise<Joined> =>
+	exchange(options, (payload) => readAccepted(payload, options));
+
+/** It only asks: its facts say so, and it is told about the cluster without being admitted. */
+export const previewJoin = (options: JoinOptions): Promise<Uint8Array> =>
+	exchange(options, (payload) => acceptedIn(payload).configuration);
+
+async function exchange<Result>(options: JoinOptions, read: (payload: Uint8Array) => Result): Promise<Result> {
 	const { token, keyPem, clock, logger } = options;
 	const csr = await makeRequest(keyPem);
 	const self: Self = { ...options.self, clusterId: token.clusterId, nodeId: "" };
-	const attempt = async (address: Address): Promise<Joined> => {
+	const attempt = async (address: Address): Promise<Result> => {
 		const dialled = await dial({
 			purpose: "join",
 			address,
@@ -64,7 +71,7 @@ export async function join(options: JoinOptions): Promise<Joined> {
 			timeoutMs: options.connectTimeoutMs ?? 10_000,
 			maxQueuedBytes: 2 * MiB,
 		});
-		return ask(dialled, csr, options);
+		return ask(dialled, csr, options, read);
 	};
 	const addresses = options.addresses ?? token.addresses;
 	return dialAny(addresses, attempt, (error) => isPeerError(error) && !isLasting(error.close));
@@ -89,11 +96,16 @@ function parse(der: Uint8Array): X509Certificate | null {
 	}
 }
 
-function ask({ connection }: Dialled, csr: Uint8Array, options: JoinOptions): Promise<Joined> {
+function ask<Result>(
+	{ connection }: Dialled,
+	csr: Uint8Array,
+	options: JoinOptions,
+	read: (payload: Uint8Array) => Result,
+): Promise<Result> {
 	const { token, self, ownAddresses, facts, clock } = options;
 	const limitMs = options.answerTimeoutMs ?? 60_000;
 	return new Promise((resolve, reject) => {
-		const settle = (result: Joined | Error) => {
+		const settle = (result: Result | Error) => {
 			timer.cancel();
 			if (result instanceof Error) reject(result);
 			else resolve(result);
@@ -104,7 +116,7 @@ function ask({ connection }: Dialled, csr: Uint8Array, options: JoinOptions): Pr
 		connection.handle(["joinAccepted"], {
 			onFrame({ payload }) {
 				try {
-					settle(readAccepted(payload, options));
+					settle(read(payload));
 				} catch (error) {
 					settle(error as Error);
 				}
@@ -127,10 +139,14 @@ function ask({ connection }: Dialled, csr: Uint8Array, options: JoinOptions): Pr
 	});
 }
 
-function readAccepted(payload: Uint8Array, { token, keyPem, clock }: JoinOptions): Joined {
+function acceptedIn(payload: Uint8Array) {
 	const accepted = decoded(JoinAcceptedSchema, payload, (message) => message);
 	if (accepted === null) throw new AppError("invalid", "The cluster's answer cannot be read.");
-	const { nodeId, certificatePem, authoritiesPem, configuration } = accepted;
+	return accepted;
+}
+
+function readAccepted(payload: Uint8Array, { token, keyPem, clock }: JoinOptions): Joined {
+	const { nodeId, certificatePem, authoritiesPem, configuration } = acceptedIn(payload);
 	const parts = { clusterId: token.clusterId, keyPem, certificatePem, authoritiesPem };
 	const identity = makeIdentity(parts, clock.nowMs());
 	if (identity.nodeId !== nodeId) throw new AppError("invalid", "The certificate is that of another node.");

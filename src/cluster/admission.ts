@@ -1,0 +1,129 @@
+/**
+ * How this member lets a new node in: checks its token in the state, has it admitted by a command, signs its certificate
+ * with the cluster's authority, which is in the state, too. Any member does it.
+ *
+ * A new node asks twice: first what would clash (`preview`, which changes nothing and uses up nothing), then to be admitted.
+ */
+import type { Clock } from "../lib/clock.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import type { IdSource } from "../lib/ids.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
+import type { JoinPreview } from "../model/cluster.ts";
+import { type Brought, clashesOf } from "../model/join-clashes.ts";
+import type { Node } from "../model/node.ts";
+import { formatAddress } from "../peer/address.ts";
+import { signNode } from "../peer/ca.ts";
+import type { Admitted, JoinHandler, Joining, Redeemed } from "../peer/join-server.ts";
+import { hashSecret, secretMatches } from "../peer/join-token.ts";
+import type { Command } from "../store/command.ts";
+import type { Store } from "../store/store.ts";
+import { presentIn } from "./belongings.ts";
+import { decodeJson, encodeJson } from "./methods.ts";
+import type { MemberHint } from "./switch.ts";
+
+/** What a new node says about itself, beside what the link carries. */
+export type JoinFacts = { preview: boolean; witness: boolean; belongings: Brought };
+/** What it is told. */
+export type JoinAnswer = Omit<JoinPreview, "brings" | "joining"> & { members: MemberHint[] };
+
+export type AdmissionDeps = {
+	store: Store;
+	clusterId: string;
+	clock: Clock;
+	random: Random;
+	ids: IdSource;
+	logger: Logger;
+};
+
+/** How long this copy may take to have what is new, before a token is called unknown. */
+export function createAdmission(deps: AdmissionDeps): JoinHandler {
+	const { store, clock, random, clusterId, ids } = deps;
+	/** Of requests between `redeem` and `admit`. */
+	const secretHashes = new Map<string, string>();
+
+	const answerFor = (facts: JoinFacts): JoinAnswer => {
+		const nodes = store.all("node").filter(({ status }) => status.phase !== "left");
+		const [cluster] = store.all("cluster");
+		return {
+			clusterId,
+			clusterName: cluster?.name ?? "",
+			memberNames: nodes.map(({ name }) => name),
+			clashes: clashesOf(facts.belongings, presentIn(store)),
+			members: nodes.map(({ id, name, peerAddresses }) => ({ nodeId: id, name, addresses: peerAddresses })),
+		};
+	};
+
+	return {
+		async redeem(tokenId, secret, keyFingerprint): Promise<Redeemed> {
+			await store.readIndex();
+			const token = store.get("joinToken", tokenId);
+			const hash = store.joinTokenSecret(tokenId);
+			if (token === null || hash === null || !secretMatches(secret, hash)) return "unknown";
+			if (Date.parse(token.expiresAt) <= clock.nowMs()) return "expired";
+			const before = token.admitted.some((admitted) => admitted.keyFingerprint === keyFingerprint);
+			if (token.usesLeft === 0 && !before) return "used";
+			secretHashes.set(`${tokenId} ${keyFingerprint}`, hashSecret(secret));
+			return "ok";
+		},
+
+		async admit(joining: Joining): Promise<Admitted> {
+			const facts = decodeJson<JoinFacts>(joining.facts);
+			const key = `${joining.tokenId} ${joining.keyFingerprint}`;
+			const secretHash = secretHashes.get(key) ?? "";
+			secretHashes.delete(key);
+			const answer = answerFor(facts);
+			const configuration = encodeJson(answer);
+			if (facts.preview) return { nodeId: "", certificatePem: "", authoritiesPem: "", configuration };
+			const authority = store.authority();
+			if (authority === null)
+				throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
+			const node = newNode(joining, facts, ids.newId(), clock.nowMs());
+			const { tokenId, keyFingerprint, remoteAddress } = joining;
+			const command: Command = {
+				id: ids.newId(),
+				timeMs: Math.floor(clock.nowMs()),
+				requester: { kind: "system", id: null, name: `join token ${tokenId}` },
+				...{ remoteAddress, operation: "nodeAdmit", idempotencyKey: null, credential: null },
+				body: { kind: "nodeAdmit", tokenId, secretHash, keyFingerprint, node },
+			};
+			const { targets } = await store.propose(command).catch((error) => {
+				throw isAppError(error, "unauthenticated") ? new AppError("forbidden", error.message) : error;
+			});
+			const nodeId = targets.find(({ kind }) => kind === "node")?.id;
+			if (nodeId === undefined) throw new AppError("internal", "The command applied without naming the node.");
+			const certificatePem = await signNode(authority, { csr: joining.csr, nodeId, clusterId }, { clock, random });
+			return {
+				nodeId,
+				certificatePem,
+				authoritiesPem: authority.certificatePem,
+				configuration: encodeJson(answerFor(facts)),
+			};
+		},
+	};
+}
+
+function newNode(joining: Joining, { witness }: JoinFacts, id: string, nowMs: number): Node {
+	const now = new Date(nowMs).toISOString();
+	return {
+		...{ id, generation: 1, createdAt: now, updatedAt: now },
+		name: joining.nodeName,
+		peerAddresses: joining.addresses.map(formatAddress),
+		witness,
+		status: {
+			phase: "joining",
+			reason: "It receives the cluster's state.",
+			version: joining.build,
+			hypervisor: "connecting",
+			hypervisorVersion: null,
+			accelerator: null,
+			acceleratorReason: null,
+			cpuModel: null,
+			cpuCount: 0,
+			memoryBytes: 0,
+			bridges: [],
+			bootedAt: null,
+			updatedAt: now,
+		},
+	};
+}

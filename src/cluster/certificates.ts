@@ -1,0 +1,61 @@
+/** This node's certificate and the cluster's authority: made at the first start, renewed long before they end. */
+import type { Clock } from "../lib/clock.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import { type Random, randomRatio } from "../lib/random.ts";
+import { makeAuthority, makeNodeKey, makeRequest, signNode } from "../peer/ca.ts";
+import { type Identity, loadIdentity, makeIdentity, renewalDueMs, saveIdentity } from "../peer/identity.ts";
+import type { StoreIdentity } from "../store/open-store.ts";
+import type { Proposer, Store } from "../store/store.ts";
+
+export type CertificateDeps = {
+	path: string;
+	node: StoreIdentity;
+	store: Pick<Store, "authority">;
+	proposer: Pick<Proposer, "proposeSystem">;
+	clock: Clock;
+	random: Random;
+};
+
+/** From the file; else a new one. `unavailable`: there is no authority here to make one with. */
+export async function openIdentity(deps: CertificateDeps): Promise<Identity> {
+	const { nodeId, clusterId } = deps.node;
+	const kept = await loadIdentity(deps.path);
+	if (kept !== null && kept.nodeId === nodeId && kept.clusterId === clusterId) return kept;
+	return makeOwn(deps);
+}
+
+/** A new one when it is time; null when it is not. */
+export async function renewedIdentity(deps: CertificateDeps, current: Identity): Promise<Identity | null> {
+	const { clock, random } = deps;
+	if (clock.nowMs() < renewalDueMs(current, randomRatio(random))) return null;
+	return makeOwn(deps);
+}
+
+/** Signed here: the authority's key is in the state of each member. */
+export async function makeOwn(deps: CertificateDeps): Promise<Identity> {
+	const { path, node, clock, random } = deps;
+	const authority = await authorityOf(deps);
+	const keyPem = await makeNodeKey();
+	const csr = await makeRequest(keyPem);
+	const certificatePem = await signNode(authority, { csr, ...node }, { clock, random });
+	const parts = { clusterId: node.clusterId, keyPem, certificatePem, authoritiesPem: authority.certificatePem };
+	const identity = makeIdentity(parts, clock.nowMs());
+	await saveIdentity(path, identity);
+	return identity;
+}
+
+async function authorityOf({ node, store, proposer, clock, random }: CertificateDeps) {
+	const known = store.authority();
+	if (known !== null) return known;
+	if (!node.founder)
+		throw new AppError("unavailable", "This node has no certificate, and its copy of the state has no authority.");
+	const made = await makeAuthority({ clock, random });
+	try {
+		await proposer.proposeSystem({ kind: "authoritySet", ...made });
+		return made;
+	} catch (error) {
+		const others = isAppError(error, "already-exists") ? store.authority() : null;
+		if (others === null) throw error;
+		return others;
+	}
+}

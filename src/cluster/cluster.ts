@@ -1,0 +1,463 @@
+/**
+ * This node's part in the cluster, put together: its identity, the links, the consensus behind them, who the members are, and
+ * what an administrator does with them (service.ts). docs/decisions/0043-cluster.md says how it all works.
+ */
+
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { startMembership } from "../control/membership.ts";
+import { type Clock, delay, type Timer, toRfc3339 } from "../lib/clock.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import type { IdSource } from "../lib/ids.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Random } from "../lib/random.ts";
+import type { ClusterJoin, ClusterStatus, JoinPreview } from "../model/cluster.ts";
+import { type Address, formatAddress, parseAddress } from "../peer/address.ts";
+import type { Identity } from "../peer/identity.ts";
+import { writeSecret } from "../peer/identity.ts";
+import { formatToken, hashSecret, newSecret } from "../peer/join-token.ts";
+import { PeerNode } from "../peer/peer.ts";
+import type { PeerRequest } from "../peer/request-server.ts";
+import type { StreamHandler } from "../peer/stream-open.ts";
+import type { StoreIdentity } from "../store/open-store.ts";
+import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
+import type { Proposer, Store } from "../store/store.ts";
+import { createAdmission } from "./admission.ts";
+import { broughtBy } from "./belongings.ts";
+import { type CertificateDeps, openIdentity, renewedIdentity } from "./certificates.ts";
+import { joinCluster } from "./joining.ts";
+import type { ClusterLinks } from "./links.ts";
+import { decodeJson, decodeProposal, encodeJson, features, methods } from "./methods.ts";
+import { clusterPathsOf } from "./node-file.ts";
+import { ownAddresses } from "./own-addresses.ts";
+import type { ClusterFigures, ClusterService, NewJoinToken } from "./service.ts";
+import { clusterStatus, type LeaderView } from "./status.ts";
+import { type JoinHints, prepareFresh } from "./switch.ts";
+
+export type ClusterDeps = {
+	dataDir: string;
+	node: StoreIdentity;
+	nodeName: string;
+	version: string;
+	/** `--peer-listen`. */
+	peerListen: { host: string; port: number };
+	links: ClusterLinks;
+	consensus: RaftConsensus;
+	store: Store;
+	proposer: Proposer;
+	hints: JoinHints | null;
+	/** By kind. */
+	streams: Readonly<Record<string, StreamHandler>>;
+	/** The node is another one from now on, or has to begin anew: the daemon does. */
+	onRestart: () => void;
+	/** This node was removed: nothing on this host may be changed any more. */
+	onRemoved: () => void;
+	clock: Clock;
+	random: Random;
+	ids: IdSource;
+	logger: Logger;
+};
+
+const watchMs = 500;
+const renewalCheckMs = 6 * 3_600_000;
+const leaderViewKeptMs = 5_000;
+const callLimitMs = 5_000;
+const leaveLimitMs = 30_000;
+/** What a request that ends with a new beginning still has to say. */
+const lastWordsMs = 300;
+
+export class Cluster implements ClusterService {
+	readonly #deps: ClusterDeps;
+	readonly #ends: (() => void)[] = [];
+	readonly #certificates: CertificateDeps;
+	#peers: PeerNode | null = null;
+	#identity: Identity | null = null;
+	#removed = false;
+	#leader: string | null = null;
+	#leaderChanges = 0;
+	#leaderView: { view: LeaderView; atMs: number } | null = null;
+	#asking = false;
+	#confirmed = Promise.withResolvers<void>();
+
+	constructor(deps: ClusterDeps) {
+		this.#deps = deps;
+		const { node, store, proposer, clock, random } = deps;
+		this.#certificates = { path: clusterPathsOf(deps.dataDir).identity, node, store, proposer, clock, random };
+		this.#removed = existsSync(clusterPathsOf(deps.dataDir).removed);
+	}
+
+	get nodeId(): string {
+		return this.#deps.node.nodeId;
+	}
+
+	get removed(): boolean {
+		return this.#removed;
+	}
+
+	/** For streams to other nodes; there once it has started. */
+	get peers(): PeerNode {
+		if (this.#peers === null) throw new AppError("unavailable", "The links to other nodes are not up yet.");
+		return this.#peers;
+	}
+
+	async start(): Promise<void> {
+		const { store, links, clock, logger, peerListen, random, streams } = this.#deps;
+		this.#identity = await openIdentity(this.#certificates);
+		const { host, port } = peerListen;
+		const peers = await PeerNode.open({
+			...{ host: host === "::" ? "::" : host, port, identity: this.#identity, features, clock, random, logger },
+			nodeName: this.#deps.nodeName,
+			build: this.#deps.version,
+			handlers: {
+				onRaftMessage: (message) => links.onRaftMessage(message),
+				onSnapshot: (channel) => links.onSnapshot(channel),
+				onRequest: (request) => this.#answer(request),
+				async onStream(incoming) {
+					const handler = Object.hasOwn(streams, incoming.kind) ? streams[incoming.kind] : undefined;
+					if (handler === undefined) throw new AppError("unsupported", "This node knows no such stream.");
+					await handler(incoming);
+				},
+				join: createAdmission({ ...this.#deps, clusterId: this.#deps.node.clusterId }),
+			},
+		});
+		this.#peers = peers;
+		this.#setMembership();
+		links.usePeers(peers);
+		this.#ends.push(
+			store.subscribe((events) => {
+				if (events.some(({ target }) => target.kind === "node")) this.#setMembership();
+			}),
+		);
+		this.#ends.push(startMembership({ ...this.#deps }));
+		this.#every(watchMs, () => this.#watch());
+		this.#every(renewalCheckMs, () => void this.#renew());
+		void this.#tellAddresses();
+		void this.#confirm();
+		await this.#finishLeaving();
+	}
+
+	/** Resolves when a quorum has confirmed that this node is a member; rejects when `signal` ends it. */
+	async confirmed(signal: AbortSignal): Promise<void> {
+		const { promise, reject } = Promise.withResolvers<never>();
+		const onAbort = () => reject(signal.reason);
+		signal.addEventListener("abort", onAbort, { once: true });
+		try {
+			await Promise.race([this.#confirmed.promise, promise]);
+		} finally {
+			signal.removeEventListener("abort", onAbort);
+		}
+	}
+
+	status(): ClusterStatus {
+		const { store, consensus, version } = this.#deps;
+		const raft = consensus.details();
+		this.#askLeader();
+		const kept = this.#leaderView;
+		const fresh =
+			kept !== null &&
+			kept.view.nodeId === raft.leader &&
+			this.#deps.clock.monotonicMs() - kept.atMs < leaderViewKeptMs;
+		const leaderView = raft.role === "leader" ? raft : fresh ? kept.view : null;
+		return clusterStatus({
+			nodes: store.all("node"),
+			...{ raft, leaderView, appliedIndex: store.appliedIndex, removed: this.#removed },
+			links: this.#peers?.status() ?? [],
+			own: { version, features, certificateExpiresMs: this.#identity?.notAfterMs ?? null },
+		});
+	}
+
+	figures(): ClusterFigures {
+		const dropped = (this.#peers?.status() ?? []).flatMap(({ link }) => Object.values(link.dropped));
+		return { leaderChanges: this.#leaderChanges, messagesDropped: dropped.reduce((sum, count) => sum + count, 0) };
+	}
+
+	async transferLeadership(to: string | null): Promise<string> {
+		const { consensus } = this.#deps;
+		const { role, leader } = consensus.details();
+		if (role === "leader") return consensus.transferLeadership(to);
+		if (leader === null) throw new AppError("unavailable", "The cluster has no leader now.", { retryAfterMs: 1000 });
+		if (leader === to) return leader;
+		const options = { timeoutMs: callLimitMs };
+		const answer = await this.peers.call(leader, methods.transferLeadership, encodeJson({ to }), options);
+		return decodeJson<{ leader: string }>(answer).leader;
+	}
+
+	makeJoinToken(tokenId: string): NewJoinToken {
+		const { store, random, node } = this.#deps;
+		if (this.#identity === null) throw new AppError("unavailable", "The links to other nodes are not up yet.");
+		const secret = newSecret(random);
+		const addresses = store
+			.all("node")
+			.filter(({ status }) => status.phase !== "left")
+			.sort((a, b) => Number(b.id === node.nodeId) - Number(a.id === node.nodeId))
+			.flatMap(({ peerAddresses }) => peerAddresses.map(parseAddress))
+			.filter((address) => address !== null);
+		if (addresses.length === 0)
+			throw new AppError(
+				"wrong-state",
+				"At which address other nodes reach this one is not known. Say it with `limiquantix cluster readdress HOST:PORT`.",
+			);
+		const { authorityFingerprint } = this.#identity;
+		const word = formatToken({ tokenId, secret, authorityFingerprint, clusterId: node.clusterId, addresses });
+		return { word, secretHash: hashSecret(secret) };
+	}
+
+	async join(request: ClusterJoin): Promise<JoinPreview> {
+		const { store, node, dataDir, version, clock, random, logger } = this.#deps;
+		const others = store.all("node").filter(({ id, status }) => id !== node.nodeId && status.phase !== "left");
+		if (others.length > 0 && !this.#removed)
+			throw new AppError("wrong-state", "This node is a member of a cluster with others. It has to leave it first.");
+		const joined = await joinCluster(
+			{
+				...{ dataDir, nodeId: node.nodeId, build: version, clock, random, logger },
+				nodeName: store.get("node", node.nodeId)?.name ?? this.#deps.nodeName,
+				ownAddresses: this.#ownAddresses(),
+				belongings: () => broughtBy(store, node.nodeId),
+			},
+			request,
+		);
+		if (joined.joining) this.#restartSoon();
+		return joined;
+	}
+
+	/** Written down first, so that an interrupted leave is finished at the next start. */
+	async leave(remove: () => Promise<unknown>): Promise<void> {
+		const { store, node, dataDir, clock } = this.#deps;
+		const members = store.all("node").filter(({ status }) => status.phase !== "left");
+		const gone = this.#removed || members.every(({ id }) => id !== node.nodeId);
+		if (!gone && members.length < 2)
+			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
+		const { leaving } = clusterPathsOf(dataDir);
+		await writeSecret(leaving, "");
+		try {
+			if (!gone) await remove();
+		} catch (error) {
+			if (isAppError(error) && !["unavailable", "timeout"].includes(error.code)) await rm(leaving, { force: true });
+			throw error;
+		}
+		const signal = AbortSignal.timeout(leaveLimitMs);
+		while (!this.#hasLeft()) await delay(clock, watchMs / 5, signal);
+		await this.#becomeFresh();
+	}
+
+	everybodyHas(feature: string): boolean {
+		return this.#peers?.everybodyHas(feature) ?? false;
+	}
+
+	lacking(feature: string): string[] {
+		const links = this.#peers?.status() ?? [];
+		const without = links.filter(({ peer }) => !(peer?.features.includes(feature) ?? false));
+		return without.map(({ nodeId }) => this.#deps.store.get("node", nodeId)?.name ?? nodeId);
+	}
+
+	/** A witness runs nothing: that it is there is all there is to say. */
+	reportWitness(): void {
+		const { store, node, proposer, clock, version, logger } = this.#deps;
+		const status = store.get("node", node.nodeId)?.status;
+		if (status === undefined) return;
+		const ready = { ...status, phase: "ready" as const, reason: "A witness: it votes, and runs no VMs.", version };
+		proposer
+			.proposeSystem({
+				kind: "nodeStatus",
+				id: node.nodeId,
+				status: { ...ready, hypervisor: "disconnected", updatedAt: toRfc3339(clock.nowMs()) },
+			})
+			.catch((error) => logger.warn("the status of this witness was not recorded", { error }));
+	}
+
+	/** Before the store is closed: somebody else leads meanwhile. Never fails. */
+	async handOver(): Promise<void> {
+		const { consensus, logger } = this.#deps;
+		const { role, configuration } = consensus.details();
+		if (role !== "leader" || configuration.voters.length < 2) return;
+		await consensus.transferLeadership().catch((error) => logger.info("leadership was not handed over", { error }));
+	}
+
+	async stop(): Promise<void> {
+		for (const end of this.#ends.splice(0)) end();
+		this.#confirmed.reject(new AppError("canceled", "The node is ending."));
+		this.#confirmed.promise.catch(() => {});
+		await this.#peers?.close();
+	}
+
+	#every(periodMs: number, work: () => void): void {
+		let timer: Timer;
+		const again = () => {
+			timer = this.#deps.clock.schedule(periodMs, () => {
+				work();
+				again();
+			});
+		};
+		again();
+		this.#ends.push(() => timer.cancel());
+	}
+
+	#setMembership(): void {
+		const { store, consensus, hints } = this.#deps;
+		const nodes = store.all("node");
+		const members = new Map<string, readonly string[]>();
+		for (const { nodeId, addresses } of hints?.members ?? []) members.set(nodeId, addresses);
+		// The state knows better, as soon as it knows anything.
+		if (nodes.length > 0) members.clear();
+		for (const { id, status, peerAddresses } of nodes) if (status.phase !== "left") members.set(id, peerAddresses);
+		const left = nodes.filter(({ status }) => status.phase === "left").map(({ id }) => id);
+		const { removed, voters, learners } = consensus.details().configuration;
+		// A node that is to go stays reachable until Raft has let it go: it must hear that it has.
+		const gone = [...removed, ...left].filter((id) => !voters.includes(id) && !learners.includes(id));
+		for (const node of nodes)
+			if (node.status.phase === "left" && !gone.includes(node.id)) members.set(node.id, node.peerAddresses);
+		this.#peers?.setMembership(
+			[...members].map(([nodeId, addresses]) => ({
+				nodeId,
+				addresses: addresses.map(parseAddress).filter((address): address is Address => address !== null),
+			})),
+			gone,
+		);
+	}
+
+	#watch(): void {
+		const { leader, configurationIndex, removed } = this.#deps.consensus.details();
+		if (leader !== null && leader !== this.#leader) {
+			if (this.#leader !== null) this.#leaderChanges += 1;
+			this.#leader = leader;
+		}
+		if (configurationIndex !== this.#configurationIndex) {
+			this.#configurationIndex = configurationIndex;
+			this.#setMembership();
+		}
+		const told = this.#peers?.status().some(({ link }) => link.lastClose?.code === "removed-node") ?? false;
+		if ((removed || told) && !this.#removed) void this.#wasRemoved();
+	}
+	#configurationIndex = -1;
+
+	async #wasRemoved(): Promise<void> {
+		const { dataDir, logger, onRemoved } = this.#deps;
+		this.#removed = true;
+		const { leaving, removed } = clusterPathsOf(dataDir);
+		if (existsSync(leaving)) return void (await this.#becomeFresh());
+		logger.error("this node was removed from the cluster: it changes nothing any more", {});
+		onRemoved();
+		await writeSecret(removed, "");
+	}
+
+	#hasLeft(): boolean {
+		const { consensus, node } = this.#deps;
+		const { removed, configuration, role } = consensus.details();
+		const isMember = configuration.voters.includes(node.nodeId) || configuration.learners.includes(node.nodeId);
+		return removed || this.#removed || (!isMember && role !== "leader");
+	}
+
+	async #becomeFresh(): Promise<void> {
+		const { dataDir, node, logger } = this.#deps;
+		await prepareFresh(dataDir, node.nodeId);
+		logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
+		this.#restartSoon();
+	}
+
+	/** A leave that was interrupted: done, or not even accepted. */
+	async #finishLeaving(): Promise<void> {
+		const { dataDir, store, node } = this.#deps;
+		const { leaving } = clusterPathsOf(dataDir);
+		if (!existsSync(leaving)) return;
+		if (this.#hasLeft()) return this.#becomeFresh();
+		const phase = store.get("node", node.nodeId)?.status.phase;
+		void this.#confirmed.promise.then(
+			async () => {
+				if (store.get("node", node.nodeId)?.status.phase !== "left") await rm(leaving, { force: true });
+			},
+			() => {},
+		);
+		if (phase === "left") this.#deps.logger.info("this node is leaving the cluster", {});
+	}
+
+	#restartSoon(): void {
+		this.#deps.clock.schedule(lastWordsMs, this.#deps.onRestart);
+	}
+
+	async #confirm(): Promise<void> {
+		const { store, clock } = this.#deps;
+		const ended = new AbortController();
+		this.#ends.push(() => ended.abort(new AppError("canceled", "The node is ending.")));
+		while (!ended.signal.aborted && !this.#removed) {
+			try {
+				await store.readIndex();
+				return this.#confirmed.resolve();
+			} catch {
+				await delay(clock, watchMs, ended.signal).catch(() => {});
+			}
+		}
+	}
+
+	#ownAddresses(): Address[] {
+		const { host, port } = this.#deps.peerListen;
+		return ownAddresses({ host, port: port === 0 ? (this.#peers?.port ?? 0) : port });
+	}
+
+	/** Of a first node: nobody has said yet where it is reached. */
+	async #tellAddresses(): Promise<void> {
+		const { store, node, proposer, logger } = this.#deps;
+		const known = store.get("node", node.nodeId);
+		const addresses = this.#ownAddresses();
+		if (known === null || known.peerAddresses.length > 0 || addresses.length === 0) return;
+		const peerAddresses = addresses.map(formatAddress);
+		await proposer
+			.proposeSystem({ kind: "nodeAddresses", id: node.nodeId, peerAddresses })
+			.catch((error) => logger.warn("this node's addresses were not recorded", { error }));
+	}
+
+	async #renew(): Promise<void> {
+		const { logger } = this.#deps;
+		try {
+			const renewed = this.#identity === null ? null : await renewedIdentity(this.#certificates, this.#identity);
+			if (renewed === null) return;
+			this.#identity = renewed;
+			this.#peers?.setIdentity(renewed);
+			logger.info("this node has a new certificate for the links to others", { fingerprint: renewed.fingerprint });
+		} catch (error) {
+			logger.warn("the certificate of this node could not be renewed", { error });
+		}
+	}
+
+	async #answer({ method, payload, peer }: PeerRequest): Promise<Uint8Array> {
+		const { consensus } = this.#deps;
+		switch (method) {
+			case methods.propose: {
+				const { data, urgency } = decodeProposal(payload);
+				await consensus.proposeHere(data, urgency);
+				return new Uint8Array(0);
+			}
+			case methods.transferLeadership: {
+				const { to } = decodeJson<{ to: unknown }>(payload);
+				if (to !== null && typeof to !== "string") throw new AppError("malformed", "Not a node.");
+				return encodeJson({ leader: await consensus.transferLeadership(to) });
+			}
+			case methods.memberStatus:
+				return encodeJson(this.#ownView());
+			default:
+				throw new AppError("unsupported", `This node does not know the call ${method} of ${peer.nodeName}.`);
+		}
+	}
+
+	#ownView(): LeaderView {
+		const { nodeId, peers, lastIndex, configuration, role } = this.#deps.consensus.details();
+		if (role !== "leader") throw new AppError("unavailable", "This node does not lead.");
+		return { nodeId, peers, lastIndex, configuration };
+	}
+
+	/** In the background, for the next one who asks. */
+	#askLeader(): void {
+		const { consensus, clock } = this.#deps;
+		const { role, leader } = consensus.details();
+		if (role === "leader" || leader === null || this.#asking || this.#peers === null) return;
+		this.#asking = true;
+		this.#peers
+			.call(leader, methods.memberStatus, new Uint8Array(0), { timeoutMs: callLimitMs })
+			.then((bytes) => {
+				this.#leaderView = { view: decodeJson<LeaderView>(bytes), atMs: clock.monotonicMs() };
+			})
+			.catch(() => {})
+			.finally(() => {
+				this.#asking = false;
+			});
+	}
+}

@@ -1,0 +1,75 @@
+/**
+ * The last step of a join: what the node had been before becomes part of the cluster, by one command, as soon as this copy
+ * has the node's own record. Until it is done the node's record says `joining`, and nothing on the host is touched.
+ */
+import { existsSync } from "node:fs";
+import { type Clock, delay } from "../lib/clock.ts";
+import { isAppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { CommandBody } from "../store/command.ts";
+import { openStateFile } from "../store/sqlite/database.ts";
+import { SqliteReader } from "../store/sqlite/reader.ts";
+import type { Proposer, Store } from "../store/store.ts";
+import { formerStateOf, type JoinHints } from "./switch.ts";
+
+export type ImportingDeps = {
+	dataDir: string;
+	nodeId: string;
+	hints: JoinHints;
+	store: Store;
+	proposer: Pick<Proposer, "proposeSystem">;
+	clock: Clock;
+	logger: Logger;
+};
+
+type NodeImport = Extract<CommandBody, { kind: "nodeImport" }>;
+const pauseMs = 250;
+const failedPauseMs = 5_000;
+
+/** Resolves when the node is a member with all that it brings; rejects only when `signal` ends it. */
+export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Promise<void> {
+	const { store, nodeId, clock, logger } = deps;
+	let renames = deps.hints.rename;
+	for (;;) {
+		const node = store.get("node", nodeId);
+		if (node !== null && node.status.phase !== "joining") return;
+		if (node === null) {
+			await delay(clock, pauseMs, signal);
+			continue;
+		}
+		try {
+			await deps.proposer.proposeSystem(planImport(deps, renames ? node.name : null));
+			return;
+		} catch (error) {
+			signal.throwIfAborted();
+			// Something took a name since the node asked.
+			const taken = isAppError(error, "already-exists") && !renames;
+			if (taken) renames = true;
+			else logger.warn("what this node brings could not be recorded yet; it is tried again", { error });
+			await delay(clock, taken ? 0 : failedPauseMs, signal);
+		}
+	}
+}
+
+function planImport({ dataDir, nodeId, hints }: ImportingDeps, renameSuffix: string | null): NodeImport {
+	const { formerNodeId } = hints;
+	const path = formerStateOf(dataDir, formerNodeId);
+	const nothing = { pools: [], networks: [], images: [], volumes: [], vms: [] };
+	const common = { kind: "nodeImport", nodeId, formerNodeId, renameSuffix } as const;
+	if (!existsSync(path)) return { ...common, ...nothing };
+	const state = openStateFile(path);
+	try {
+		const reader = new SqliteReader(state);
+		const here = { nodeId: formerNodeId };
+		return {
+			...common,
+			pools: reader.all("pool"),
+			networks: reader.all("network"),
+			images: reader.all("image", here),
+			volumes: reader.all("volume", here),
+			vms: reader.all("vm", here),
+		};
+	} finally {
+		state.close();
+	}
+}

@@ -1,0 +1,83 @@
+/**
+ * `cluster join` on the node that joins. Asks first; when nothing is in the way it is admitted, and all that it needs is on its disk
+ * (switch.ts) when this resolves: the daemon then begins anew. Interrupted before that, nothing has changed here, and
+ * the same token with the same key makes the same member.
+ */
+
+import { join as joinPath } from "node:path";
+import type { Clock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import { type Random, randomHex } from "../lib/random.ts";
+import type { ClusterJoin, JoinPreview } from "../model/cluster.ts";
+import type { Brought } from "../model/join-clashes.ts";
+import { type Address, parseAddress } from "../peer/address.ts";
+import { protocolVersions } from "../peer/hello.ts";
+import { loadOrMakeKey } from "../peer/identity.ts";
+import { type JoinOptions, join, previewJoin } from "../peer/join.ts";
+import { parseToken } from "../peer/join-token.ts";
+import type { JoinAnswer, JoinFacts } from "./admission.ts";
+import { decodeJson, encodeJson, features } from "./methods.ts";
+import { clusterPathsOf } from "./node-file.ts";
+import { prepareJoin } from "./switch.ts";
+
+export type JoiningDeps = {
+	dataDir: string;
+	nodeId: string;
+	nodeName: string;
+	build: string;
+	/** Where others reach this node, when the request does not say. */
+	ownAddresses: readonly Address[];
+	belongings: () => Brought;
+	clock: Clock;
+	random: Random;
+	logger: Logger;
+};
+
+export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Promise<JoinPreview> {
+	const { dataDir, clock, logger, random, nodeName, build } = deps;
+	const token = parseToken(request.word);
+	const addresses = addressesOf(request.addresses ?? []);
+	const ownAddresses = request.ownAddresses ? addressesOf(request.ownAddresses) : deps.ownAddresses;
+	if (ownAddresses.length === 0)
+		throw new AppError("invalid", "At which address the members reach this node is not known: say it with --address.");
+	const belongings = deps.belongings();
+	const witness = request.witness ?? false;
+	const brings = {
+		vms: belongings.vms.length,
+		volumes: belongings.volumes.length,
+		images: belongings.images.length,
+		networks: belongings.networks.length,
+		pools: belongings.pools.length,
+	};
+	if (witness && brings.vms > 0)
+		throw new AppError("wrong-state", "A witness runs no VMs, and this node has some. Delete or move them first.");
+	const keyPath = joinPath(clusterPathsOf(dataDir).peer, "joining-key.pem");
+	const keyPem = await loadOrMakeKey(keyPath);
+	const optionsFor = (preview: boolean): JoinOptions => ({
+		token,
+		...(addresses.length > 0 ? { addresses } : {}),
+		self: { nodeName, build, instance: randomHex(random, 16), features, versions: protocolVersions },
+		facts: encodeJson({ preview, witness, belongings } satisfies JoinFacts),
+		...{ keyPem, ownAddresses, clock, logger },
+	});
+	const first = decodeJson<JoinAnswer>(await previewJoin(optionsFor(true)));
+	const rename = request.rename ?? false;
+	const inTheWay = first.clashes.some(({ renamable }) => !(rename && renamable));
+	const { clusterId, clusterName, memberNames, clashes } = first;
+	const preview = { clusterId, clusterName, memberNames, clashes, brings, joining: false };
+	if (request.preview === true || inTheWay) return preview;
+	const { identity, configuration } = await join(optionsFor(false));
+	const { members } = decodeJson<JoinAnswer>(configuration);
+	await prepareJoin(dataDir, { identity, members, formerNodeId: deps.nodeId, rename, witness });
+	logger.info("admitted to a cluster; this node begins anew as a member", { clusterId, nodeId: identity.nodeId });
+	return { ...preview, joining: true };
+}
+
+function addressesOf(texts: readonly string[]): Address[] {
+	return texts.map((text) => {
+		const address = parseAddress(text);
+		if (address === null) throw new AppError("invalid", `"${text}" is not HOST:PORT.`);
+		return address;
+	});
+}

@@ -1,0 +1,40 @@
+/**
+ * Calls between nodes: their names and what they carry. Proposals are bytes; everything else is JSON, since it is rare.
+ * A method that the other node does not know is `unsupported`.
+ */
+import { AppError } from "../lib/errors.ts";
+import type { Urgency } from "../store/disk-reserve.ts";
+
+export const methods = {
+	propose: "propose",
+	transferLeadership: "transfer-leadership",
+	memberStatus: "member-status",
+} as const;
+
+/** What this build can do that an older one may not; see everybodyHas. */
+export const features = ["cluster-1"] as const;
+
+const urgencies: readonly Urgency[] = ["growing", "essential"];
+
+export function encodeProposal(data: Uint8Array, urgency: Urgency): Uint8Array {
+	const bytes = new Uint8Array(1 + data.length);
+	bytes[0] = urgencies.indexOf(urgency);
+	bytes.set(data, 1);
+	return bytes;
+}
+
+export function decodeProposal(bytes: Uint8Array): { data: Uint8Array; urgency: Urgency } {
+	const urgency = urgencies[bytes[0] ?? -1];
+	if (urgency === undefined || bytes.length < 2) throw new AppError("malformed", "This is no proposal.");
+	return { data: bytes.slice(1), urgency };
+}
+
+export const encodeJson = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+
+export function decodeJson<T>(bytes: Uint8Array): T {
+	try {
+		return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as T;
+	} catch (cause) {
+		throw new AppError("malformed", "A message of another node cannot be read.", { cause });
+	}
+}

@@ -1,0 +1,88 @@
+/**
+ * `<data>/node.json`: who this node is. The first thing that a start makes, and what the consensus is opened with; its key
+ * and certificate for the links are beside it, in `peer/` (docs/decisions/0043-cluster.md).
+ *
+ * A data folder from before there were clusters has the ids in its state.
+ */
+import { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError } from "../lib/errors.ts";
+import { isUuid } from "../lib/ids.ts";
+import { writeSecret } from "../peer/identity.ts";
+import { pathsOf, type StoreIdentity } from "../store/open-store.ts";
+
+export const clusterPathsOf = (dataDir: string) => ({
+	node: join(dataDir, "node.json"),
+	peer: join(dataDir, "peer"),
+	identity: join(dataDir, "peer", "identity.pem"),
+	/** Members and their addresses, for a node whose state does not know them yet. */
+	members: join(dataDir, "peer", "members.json"),
+	/** Written once this node was told that it is no member any more. */
+	removed: join(dataDir, "peer", "removed"),
+	/** This node wants to leave; see leaving.ts. */
+	leaving: join(dataDir, "peer", "leaving"),
+	/** A join that is not done yet; see switch.ts. */
+	joining: join(dataDir, "joining"),
+	switching: join(dataDir, "switching.json"),
+	former: join(dataDir, "former"),
+});
+
+/** Null when there is none; `corrupt` when it cannot be read. */
+export async function readNodeFile(path: string): Promise<StoreIdentity | null> {
+	if (!existsSync(path)) return null;
+	try {
+		const { nodeId, clusterId, founder } = JSON.parse(await readFile(path, "utf8")) as StoreIdentity;
+		if (!isUuid(nodeId) || !isUuid(clusterId) || typeof founder !== "boolean") throw new Error("without ids");
+		return { nodeId, clusterId, founder };
+	} catch (cause) {
+		throw new AppError(
+			"corrupt",
+			`The file ${path}, which says who this node is, cannot be read. Nothing was changed. Put it back from a copy of the data folder.`,
+			{ cause },
+		);
+	}
+}
+
+export const writeNodeFile = (path: string, { nodeId, clusterId, founder }: StoreIdentity): Promise<void> =>
+	writeSecret(path, `${JSON.stringify({ nodeId, clusterId, founder })}\n`);
+
+/** Who this node is: as the file says, as the state of before says, or somebody new. */
+export async function openNodeFile(dataDir: string, newId: () => string): Promise<StoreIdentity> {
+	const { node } = clusterPathsOf(dataDir);
+	const known = await readNodeFile(node);
+	if (known !== null) return known;
+	const ids = idsOfState(dataDir) ?? { nodeId: newId(), clusterId: newId() };
+	const identity = { ...ids, founder: true };
+	await writeNodeFile(node, identity);
+	return identity;
+}
+
+/** From a state of one node; null when there is no state. */
+function idsOfState(dataDir: string): Pick<StoreIdentity, "nodeId" | "clusterId"> | null {
+	const { state, log } = pathsOf(dataDir);
+	if (!existsSync(state)) {
+		if (!existsSync(log)) return null;
+		throw new AppError(
+			"corrupt",
+			`There is a log in ${log}, and neither node.json nor state.db say whose it is. Nothing was changed. Put them back from a copy of the data folder.`,
+		);
+	}
+	const database = new Database(state, { readonly: true });
+	try {
+		const ids = (table: string) =>
+			(database.query(`SELECT id FROM ${table} LIMIT 2`).all() as { id: string }[]).map(({ id }) => id);
+		const [nodes, clusters] = [ids("node"), ids("cluster")];
+		const [nodeId] = nodes;
+		const [clusterId] = clusters;
+		if (nodes.length === 0 && clusters.length === 0) return null;
+		if (nodes.length === 1 && nodeId !== undefined && clusterId !== undefined) return { nodeId, clusterId };
+		throw new AppError(
+			"corrupt",
+			`The file node.json is missing in ${dataDir}, and the state has several nodes: which of them this is cannot be known. Nothing was changed. Put node.json back from a copy of the data folder.`,
+		);
+	} finally {
+		database.close();
+	}
+}

@@ -1,0 +1,82 @@
+/** The members as an administrator sees them: the nodes of the state, Raft's view of them, and the links. Pure. */
+import { toRfc3339 } from "../lib/clock.ts";
+import type { ClusterMember, ClusterStatus } from "../model/cluster.ts";
+import type { Node } from "../model/node.ts";
+import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
+import { majority } from "../raft/quorum.ts";
+import type { Status } from "../raft/types.ts";
+
+/** What only the leader knows; of some moments ago when another node asks it. */
+export type LeaderView = Pick<Status, "peers" | "lastIndex" | "configuration"> & { nodeId: string };
+
+export type StatusParts = {
+	nodes: readonly Node[];
+	raft: Status;
+	appliedIndex: number;
+	/** Null when no leader is known. */
+	leaderView: LeaderView | null;
+	links: readonly LinkStatus[];
+	own: { version: string; features: readonly string[]; certificateExpiresMs: number | null };
+	removed: boolean;
+};
+
+export function clusterStatus(parts: StatusParts): ClusterStatus {
+	const { raft, leaderView, removed, nodes } = parts;
+	const { voters } = (leaderView ?? raft).configuration;
+	const quorumSize = majority(voters.length);
+	const members = nodes.filter(({ status }) => status.phase !== "left").map((node) => memberOf(node, parts));
+	const reachableVoters = members.filter(({ nodeId, reachable }) => reachable && voters.includes(nodeId)).length;
+	return {
+		nodeId: raft.nodeId,
+		leaderNodeId: removed ? null : raft.leader,
+		quorum: raft.quorum && !removed,
+		quorumSize,
+		voterCount: voters.length,
+		failuresTolerated: Math.max(0, reachableVoters - quorumSize),
+		term: raft.term,
+		commitIndex: raft.commitIndex,
+		appliedIndex: parts.appliedIndex,
+		removed,
+		problem: problemOf(parts, quorumSize, reachableVoters),
+		members,
+	};
+}
+
+function memberOf(node: Node, { raft, leaderView, links, own }: StatusParts): ClusterMember {
+	const { id, name, witness, peerAddresses } = node;
+	const isSelf = id === raft.nodeId;
+	const link = links.find(({ nodeId }) => nodeId === id);
+	const seen = leaderView?.peers.find((peer) => peer.id === id);
+	const isLeader = raft.leader === id;
+	const configuration = (leaderView ?? raft).configuration;
+	const reachable =
+		isSelf || isLeader || (leaderView === null ? link?.link.state === "connected" : (seen?.active ?? false));
+	const lag = leaderView === null ? null : isLeader ? 0 : seen ? Math.max(0, leaderView.lastIndex - seen.match) : null;
+	return {
+		nodeId: id,
+		...{ name, witness, peerAddresses, reachable },
+		role: isLeader ? "leader" : configuration.voters.includes(id) ? "follower" : "learner",
+		lagEntries: lag,
+		recovering: isSelf ? raft.recovering : (seen?.recovering ?? false),
+		receivesSnapshot: seen?.mode === "snapshot",
+		version: isSelf ? own.version : (link?.peer?.build ?? null),
+		features: isSelf ? [...own.features] : link?.peer ? [...link.peer.features] : null,
+		latencyMs: isSelf ? null : (link?.link.rttMs ?? null),
+		certificateExpiresAt: isSelf && own.certificateExpiresMs !== null ? toRfc3339(own.certificateExpiresMs) : null,
+	};
+}
+
+function problemOf(
+	{ raft, removed, leaderView }: StatusParts,
+	quorumSize: number,
+	reachableVoters: number,
+): string | null {
+	if (removed)
+		return "This node was removed from the cluster. What it shows is old, and it changes nothing. `limiquantix cluster join` makes it a member again.";
+	if (raft.leader === null || !raft.quorum)
+		return `No quorum: ${quorumSize} of ${raft.configuration.voters.length} voting nodes have to reach each other. Nothing can be changed until they do.`;
+	if (raft.recovering) return "The log of this node was damaged. It does not vote until it has everything again.";
+	if (leaderView !== null && reachableVoters < leaderView.configuration.voters.length)
+		return "Not all voting nodes can be reached.";
+	return null;
+}

@@ -1,0 +1,119 @@
+/**
+ * A node becomes another one: a member of a cluster that it joined, or a new cluster of its own after it left. At a start,
+ * with nothing running:
+ *
+ *   1. what it was goes to `former/<node id>/`: state, log, snapshots, who it was
+ *   2. what it will be comes from `joining/`; after leaving there is nothing, and the start makes a new cluster
+ *
+ * `switching.json` says which step is under way, so an interrupted one goes on. Disks, VM folders and the certificate of the UI
+ * stay where they are.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError } from "../lib/errors.ts";
+import { isUuid } from "../lib/ids.ts";
+import type { Logger } from "../lib/log.ts";
+import { type Identity, saveIdentity, writeSecret } from "../peer/identity.ts";
+import { pathsOf } from "../store/open-store.ts";
+import { syncPath } from "../store/sqlite/snapshot-files.ts";
+import { clusterPathsOf, writeNodeFile } from "./node-file.ts";
+
+export type MemberHint = { nodeId: string; name: string; addresses: string[] };
+/** What a node that joins has to know; `formerNodeId`: where in `former/` is what it was. */
+export type Joined = {
+	identity: Identity;
+	members: MemberHint[];
+	formerNodeId: string;
+	rename: boolean;
+	witness: boolean;
+};
+
+type Step = { step: "set-aside" | "install"; formerNodeId: string };
+const stateParts = [
+	"raft",
+	"snapshots",
+	"state.db",
+	"state.db-wal",
+	"state.db-shm",
+	"state.db.seal",
+	"state.db.received",
+];
+
+/** All of it durable: from the next start on the node is a member. */
+export async function prepareJoin(dataDir: string, joined: Joined): Promise<void> {
+	const paths = clusterPathsOf(dataDir);
+	const { identity, members, formerNodeId, rename: renames, witness } = joined;
+	await rm(paths.joining, { recursive: true, force: true });
+	const made = clusterPathsOf(paths.joining);
+	await mkdir(made.peer, { recursive: true, mode: 0o700 });
+	await saveIdentity(made.identity, identity);
+	await writeSecret(made.members, JSON.stringify({ members, formerNodeId, rename: renames, witness }));
+	const { nodeId, clusterId } = identity;
+	await writeNodeFile(made.node, { nodeId, clusterId, founder: false });
+	await syncPath(paths.joining);
+	await syncPath(dataDir);
+	await writeStep(dataDir, { step: "set-aside", formerNodeId });
+}
+
+/** From the next start on the node is a new cluster. */
+export async function prepareFresh(dataDir: string, formerNodeId: string): Promise<void> {
+	await rm(clusterPathsOf(dataDir).joining, { recursive: true, force: true });
+	await writeStep(dataDir, { step: "set-aside", formerNodeId });
+}
+
+/** At a start, before anything is opened. True when the node has become another one. */
+export async function completeSwitch(dataDir: string, logger: Logger): Promise<boolean> {
+	const paths = clusterPathsOf(dataDir);
+	const step = await readStep(paths.switching);
+	if (step === null) return false;
+	const { formerNodeId } = step;
+	const former = join(paths.former, formerNodeId);
+	if (step.step === "set-aside") {
+		await mkdir(former, { recursive: true, mode: 0o700 });
+		for (const name of [...stateParts, "node.json", "peer", "initial-admin-password"])
+			await moveIfThere(join(dataDir, name), join(former, name));
+		await syncPath(former);
+		await syncPath(dataDir);
+		await writeStep(dataDir, { step: "install", formerNodeId });
+	}
+	for (const name of ["peer", "node.json"]) await moveIfThere(join(paths.joining, name), join(dataDir, name));
+	await syncPath(dataDir);
+	await rm(paths.joining, { recursive: true, force: true });
+	await rm(paths.switching);
+	await syncPath(dataDir);
+	logger.info("this node is another one now; what it was is kept", { former });
+	return true;
+}
+
+export type JoinHints = Omit<Joined, "identity">;
+
+/** Of the cluster that this node joined; null for one that began by itself. */
+export async function readHints(dataDir: string): Promise<JoinHints | null> {
+	const { members } = clusterPathsOf(dataDir);
+	if (!existsSync(members)) return null;
+	try {
+		return JSON.parse(await readFile(members, "utf8")) as JoinHints;
+	} catch (cause) {
+		throw new AppError("corrupt", `The file ${members} cannot be read. Join the cluster again.`, { cause });
+	}
+}
+
+/** Where the state of before is. */
+export const formerStateOf = (dataDir: string, formerNodeId: string): string =>
+	pathsOf(join(clusterPathsOf(dataDir).former, formerNodeId)).state;
+
+async function readStep(path: string): Promise<Step | null> {
+	if (!existsSync(path)) return null;
+	const step = JSON.parse(await readFile(path, "utf8")) as Step;
+	if (!isUuid(step.formerNodeId) || (step.step !== "set-aside" && step.step !== "install"))
+		throw new AppError("corrupt", `The file ${path} cannot be read.`);
+	return step;
+}
+
+const writeStep = (dataDir: string, step: Step): Promise<void> =>
+	writeSecret(clusterPathsOf(dataDir).switching, `${JSON.stringify(step)}\n`);
+
+async function moveIfThere(from: string, to: string): Promise<void> {
+	if (existsSync(from)) await rename(from, to);
+}

@@ -1,0 +1,93 @@
+/**
+ * The leader's loop over members: brings the members of Raft after the nodes of the state, says of nodes that nobody hears
+ * that they are not ready, and forgets those that have left when nothing refers to them any more. On other nodes it does
+ * nothing. It can stop anywhere: the next leader's goes on.
+ */
+import type { Clock, Timer } from "../lib/clock.ts";
+import { isAppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Status } from "../raft/types.ts";
+import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
+import type { Proposer, Store } from "../store/store.ts";
+import { lostNodes, nextChange } from "./membership-plan.ts";
+
+export type MembershipDeps = {
+	consensus: Pick<RaftConsensus, "details" | "changeMembers">;
+	store: Pick<Store, "all" | "count" | "subscribe" | "appliedIndex">;
+	proposer: Pick<Proposer, "proposeSystem">;
+	clock: Clock;
+	logger: Logger;
+	periodMs?: number;
+	lostAfterMs?: number;
+};
+
+const defaultPeriodMs = 250;
+/** A daemon that is restarted is back before that. */
+const defaultLostAfterMs = 10_000;
+const forgetEveryRounds = 40;
+
+export function startMembership(deps: MembershipDeps): () => void {
+	const { consensus, store, clock, logger, periodMs = defaultPeriodMs } = deps;
+	const lastHeardMs = new Map<string, number>();
+	let timer: Timer | null = null;
+	let stopped = false;
+	let rounds = 0;
+
+	const round = async (): Promise<void> => {
+		const status = consensus.details();
+		if (status.role !== "leader" || status.transferringTo !== null) {
+			lastHeardMs.clear();
+			return;
+		}
+		noteHeard(status);
+		const nodes = store.all("node");
+		const change = nextChange({
+			...{ nodes, configuration: status.configuration, peers: status.peers, lastIndex: status.lastIndex },
+		});
+		// What this copy says may be old: nothing is decided on it before it has all that was committed.
+		if (change !== null && store.appliedIndex >= status.commitIndex) {
+			await consensus.changeMembers(change);
+			logger.info("the members of the cluster have changed", { ...change });
+			return;
+		}
+		for (const { id } of lostNodes(nodes, silentMs, deps.lostAfterMs ?? defaultLostAfterMs))
+			await deps.proposer.proposeSystem({ kind: "nodeLost", id, reason: "The other nodes do not hear from it." });
+		rounds += 1;
+		if (rounds % forgetEveryRounds === 0) await forget(status);
+	};
+
+	const noteHeard = (status: Status) => {
+		const nowMs = clock.monotonicMs();
+		for (const { id, active } of status.peers) if (active || !lastHeardMs.has(id)) lastHeardMs.set(id, nowMs);
+	};
+	const silentMs = (nodeId: string): number => {
+		const heardMs = lastHeardMs.get(nodeId);
+		return heardMs === undefined ? 0 : clock.monotonicMs() - heardMs;
+	};
+
+	const forget = async ({ configuration }: Status) => {
+		for (const { id, status } of store.all("node")) {
+			if (status.phase !== "left" || configuration.voters.includes(id) || configuration.learners.includes(id)) continue;
+			const onIt = (["vm", "volume", "image"] as const).some((table) => store.count(table, { nodeId: id }) > 0);
+			if (!onIt) await deps.proposer.proposeSystem({ kind: "nodeGone", id });
+		}
+	};
+
+	const again = () => {
+		if (!stopped) timer = clock.schedule(periodMs, run);
+	};
+	const run = () => {
+		round()
+			.catch((error) => {
+				// Leadership changes, learners that are not there yet: the next round sees it anew.
+				const expected = isAppError(error) && ["unavailable", "wrong-state", "timeout"].includes(error.code);
+				if (!expected) logger.warn("the members of the cluster could not be looked after", { error });
+			})
+			.finally(again);
+	};
+	again();
+	return () => {
+		stopped = true;
+		timer?.cancel();
+	};
+}
