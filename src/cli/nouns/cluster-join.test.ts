@@ -194,6 +194,19 @@ describe("the node begins anew", () => {
 		expect({ code, out }).toEqual({ code: 0, out: "node3 is a member of berlin.\n" });
 	});
 
+	test("and is a member also when libvirt is away; that is said", async () => {
+		const { status, ...node } = phase("joining");
+		const away = {
+			phase: "not-ready" as const,
+			hypervisor: "disconnected" as const,
+			reason: "libvirt does not answer.",
+		};
+		looks = [() => ({ ...node, status: { ...status, ...away } })];
+		const { code, out, err } = await here("cluster join --token x --yes");
+		expect({ code, out }).toEqual({ code: 0, out: "node3 is a member of berlin.\n" });
+		expect(err).toContain("Warning: node3 is not-ready: libvirt does not answer.");
+	});
+
 	test("--no-wait does not wait", async () => {
 		expect((await here("cluster join --token x --yes --no-wait")).out).toContain("cluster status");
 		expect(api.called).not.toContain("nodeGet");

@@ -61,6 +61,8 @@ export const joinVerb = verb({
 		const title = `join ${found.clusterName}`;
 		const id = await awaitNewNode(cli, { formerId, title, timeoutMs: options.timeout, until: "ready" });
 		const { body: node } = await cli.call("nodeGet", { path: { id } });
+		const { phase, reason } = node.status;
+		if (phase !== "ready") await cli.note(`Warning: ${node.name} is ${phase}${reason === null ? "" : `: ${reason}`}`);
 		if (cli.output.forPeople) return cli.output.say(`${node.name} is a member of ${found.clusterName}.`);
 		await cli.output.object(node, [["name", node.name]], node.id);
 	},

@@ -19,7 +19,7 @@ type Wait = {
 	formerId: string;
 	title: string;
 	timeoutMs: number | undefined;
-	/** `started` may be seen without credentials; `ready` is what its record says. */
+	/** `started` may be seen without credentials; `ready`: its record says so, or that nothing but libvirt is missing. */
 	until: "started" | "ready";
 };
 type Look = { id: string } | { waitsFor: string };
@@ -56,8 +56,11 @@ async function look(cli: Cli, { formerId, until }: Wait): Promise<Look> {
 		if (id === formerId) return { waitsFor: "it begins anew" };
 		if (!quorum) return { waitsFor: "it looks for the others" };
 		if (until === "started") return { id };
-		const { phase, reason } = (await cli.call("nodeGet", { path: { id }, timeoutMs: answerMs })).body.status;
-		if (phase === "ready") return { id };
+		const { body: node } = await cli.call("nodeGet", { path: { id }, timeoutMs: answerMs });
+		const { phase, reason, hypervisor } = node.status;
+		// It is a member; libvirt may never come.
+		const withoutLibvirt = phase === "not-ready" && hypervisor === "disconnected";
+		if (phase === "ready" || withoutLibvirt) return { id };
 		return { waitsFor: reason === null ? `it is ${phase}` : `it is ${phase}: ${reason}` };
 	} catch (error) {
 		if (cli.interrupt.aborted) throw error;
