@@ -223,6 +223,25 @@ export const fixtureTask = (
 	...changes,
 });
 
+/** What makes another node a member: a token, its admission, and that it brings nothing. It is `ready` then. */
+export const fixtureMember = (changes: Partial<Node>, nowMs: number): CommandBody[] => {
+	const node = fixtureNode(changes);
+	const tail = node.id.slice(-4);
+	const token = fixtureJoinToken({
+		id: `00000000-0000-7000-8001-00000000${tail}`,
+		expiresAt: new Date(nowMs + 3_600_000).toISOString(),
+	});
+	const secretHash = `sha256:${tail.repeat(16)}`;
+	const keyFingerprint = tail.repeat(16);
+	const nothing = { pools: [], networks: [], images: [], volumes: [], vms: [], renameSuffix: null };
+	return [
+		{ kind: "joinTokenCreate", token, secretHash },
+		{ kind: "nodeAdmit", tokenId: token.id, secretHash, keyFingerprint, node },
+		{ kind: "nodeImport", nodeId: node.id, formerNodeId: fixtureId(0xfff), ...nothing },
+		{ kind: "nodeStatus", id: node.id, status: node.status },
+	];
+};
+
 /** The command that sets up a cluster with one node, a pool, a network and the user "admin". */
 export const fixtureCluster = (): Extract<CommandBody, { kind: "clusterInit" }> => ({
 	kind: "clusterInit",
