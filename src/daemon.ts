@@ -15,7 +15,7 @@ import { createPasswordHasher } from "./auth/passwords.ts";
 import { AuthService } from "./auth/service.ts";
 import { apiStreamKind, createApiRelay, serveRelayedRequests } from "./cluster/api-relay.ts";
 import { Cluster } from "./cluster/cluster.ts";
-import { importFormer } from "./cluster/importing.ts";
+import { importFormer, type PoolFolders } from "./cluster/importing.ts";
 import { ClusterLinks } from "./cluster/links.ts";
 import { openNodeFile } from "./cluster/node-file.ts";
 import { completeSwitch, type JoinHints, readHints } from "./cluster/switch.ts";
@@ -44,6 +44,7 @@ import type { StreamHandler } from "./peer/stream-open.ts";
 import { seedDocuments } from "./storage/cloud-init/documents.ts";
 import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
 import { fetchToUpload } from "./storage/fetch-url.ts";
+import { PoolFolder } from "./storage/local/pool-folder.ts";
 import { createStorageDriver } from "./storage/registry.ts";
 import { openStore } from "./store/open-store.ts";
 import { proposer as createProposer } from "./store/proposer.ts";
@@ -61,6 +62,10 @@ const raftTiming = {
 	limits: { electionTicks: 10, electionJitterTicks: 6, heartbeatTicks: 2 },
 };
 const ids = idSource(clock, random);
+const poolFolders: PoolFolders = {
+	handOver: (path, from, to) => new PoolFolder(path, random).handOver(from, to),
+	release: (path, poolId) => new PoolFolder(path, random).remove(poolId),
+};
 
 export type Daemon = {
 	url: string;
@@ -198,7 +203,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const streams: Record<string, StreamHandler> = {};
 	const cluster = new Cluster({
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
-		...{ peerListen: config.peerListen, clock, random, ids, logger },
+		...{ peerListen: config.peerListen, poolFolders, clock, random, ids, logger },
 		onRestart: beginAnew,
 		onRemoved: () => void node.stop(),
 	});
@@ -317,7 +322,10 @@ function startWhenMember(parts: MemberParts, onUp: () => void): { stop(): Promis
 			await cluster.confirmed(AbortSignal.any([signal, AbortSignal.timeout(confirmLimitMs)])).catch(() => {});
 		signal.throwIfAborted();
 		if (hints !== null)
-			await importFormer({ dataDir: config.dataDir, nodeId, hints, store, proposer, clock, logger }, signal);
+			await importFormer(
+				{ dataDir: config.dataDir, nodeId, hints, store, proposer, poolFolders, clock, logger },
+				signal,
+			);
 		if (store.get("node", nodeId)?.witness) return cluster.reportWitness();
 		running = startThisNode(parts);
 	};

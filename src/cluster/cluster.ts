@@ -25,6 +25,7 @@ import type { Proposer, Store } from "../store/store.ts";
 import { createAdmission } from "./admission.ts";
 import { broughtBy } from "./belongings.ts";
 import { type CertificateDeps, openIdentity, renewedIdentity } from "./certificates.ts";
+import type { PoolFolders } from "./importing.ts";
 import { joinCluster } from "./joining.ts";
 import type { ClusterLinks } from "./links.ts";
 import { decodeJson, decodeProposal, encodeJson, features, methods } from "./methods.ts";
@@ -46,6 +47,7 @@ export type ClusterDeps = {
 	store: Store;
 	proposer: Proposer;
 	hints: JoinHints | null;
+	poolFolders: PoolFolders;
 	/** By kind. */
 	streams: Readonly<Record<string, StreamHandler>>;
 	/** The node is another one from now on, or has to begin anew: the daemon does. */
@@ -77,6 +79,8 @@ export class Cluster implements ClusterService {
 	#leaderChanges = 0;
 	#leaderView: { view: LeaderView; atMs: number } | null = null;
 	#asking = false;
+	/** It has left, and begins anew. */
+	#fresh = false;
 	#confirmed = Promise.withResolvers<void>();
 
 	constructor(deps: ClusterDeps) {
@@ -265,8 +269,9 @@ export class Cluster implements ClusterService {
 			.catch((error) => logger.warn("the status of this witness was not recorded", { error }));
 	}
 
-	/** Before the store is closed: somebody else leads meanwhile. Never fails. */
+	/** Before the store is closed: the loops end, and somebody else leads. Never fails. */
 	async handOver(): Promise<void> {
+		for (const end of this.#ends.splice(0)) end();
 		const { consensus, logger } = this.#deps;
 		const { role, configuration } = consensus.details();
 		if (role !== "leader" || configuration.voters.length < 2) return;
@@ -274,7 +279,6 @@ export class Cluster implements ClusterService {
 	}
 
 	async stop(): Promise<void> {
-		for (const end of this.#ends.splice(0)) end();
 		this.#confirmed.reject(new AppError("canceled", "The node is ending."));
 		this.#confirmed.promise.catch(() => {});
 		await this.#peers?.close();
@@ -348,7 +352,11 @@ export class Cluster implements ClusterService {
 	}
 
 	async #becomeFresh(): Promise<void> {
-		const { dataDir, node, logger } = this.#deps;
+		const { dataDir, node, logger, store, poolFolders } = this.#deps;
+		if (this.#fresh) return;
+		this.#fresh = true;
+		for (const { id, type, config } of store.all("pool"))
+			if (type === "local" && config.path !== undefined) await poolFolders.release(config.path, id);
 		await prepareFresh(dataDir, node.nodeId);
 		logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
 		this.#restartSoon();

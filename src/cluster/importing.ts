@@ -3,6 +3,7 @@
  * has the node's own record. Until it is done the node's record says `joining`, and nothing on the host is touched.
  */
 import { existsSync } from "node:fs";
+import { normalize } from "node:path";
 import { type Clock, delay } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
@@ -12,12 +13,21 @@ import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { formerStateOf, type JoinHints } from "./switch.ts";
 
+/** Pools of type local on this host: their folders say whose they are. */
+export type PoolFolders = {
+	/** Nothing happens when the folder is not that of `fromPoolId`. */
+	handOver(path: string, fromPoolId: string, toPoolId: string): Promise<void>;
+	/** Nobody's from now on. */
+	release(path: string, poolId: string): Promise<void>;
+};
+
 export type ImportingDeps = {
 	dataDir: string;
 	nodeId: string;
 	hints: JoinHints;
 	store: Store;
 	proposer: Pick<Proposer, "proposeSystem">;
+	poolFolders: PoolFolders;
 	clock: Clock;
 	logger: Logger;
 };
@@ -32,14 +42,14 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 	let renames = deps.hints.rename;
 	for (;;) {
 		const node = store.get("node", nodeId);
-		if (node !== null && node.status.phase !== "joining") return;
+		if (node !== null && node.status.phase !== "joining") return handOverPools(deps);
 		if (node === null) {
 			await delay(clock, pauseMs, signal);
 			continue;
 		}
 		try {
 			await deps.proposer.proposeSystem(planImport(deps, renames ? node.name : null));
-			return;
+			return await handOverPools(deps);
 		} catch (error) {
 			signal.throwIfAborted();
 			// Something took a name since the node asked.
@@ -50,6 +60,24 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 		}
 	}
 }
+
+/** A pool that became part of one of the cluster has that one's id. At each start: it may have been interrupted. */
+async function handOverPools({ dataDir, hints, store, nodeId, poolFolders }: ImportingDeps): Promise<void> {
+	const path = formerStateOf(dataDir, hints.formerNodeId);
+	if (!existsSync(path)) return;
+	const state = openStateFile(path);
+	const former = new SqliteReader(state).all("pool");
+	state.close();
+	const now = store.all("pool").filter(({ nodeIds }) => nodeIds.includes(nodeId));
+	for (const { id, type, config } of former) {
+		const heir = now.find((pool) => pool.type === type && samePath(pool.config.path, config.path));
+		if (type === "local" && config.path !== undefined && heir !== undefined && heir.id !== id)
+			await poolFolders.handOver(config.path, id, heir.id);
+	}
+}
+
+const samePath = (one: string | undefined, other: string | undefined): boolean =>
+	one !== undefined && other !== undefined && normalize(one) === normalize(other);
 
 function planImport({ dataDir, nodeId, hints }: ImportingDeps, renameSuffix: string | null): NodeImport {
 	const { formerNodeId } = hints;

@@ -165,6 +165,14 @@ export class PoolFolder {
 		if (poolPathRefusal(await realpath(this.root)) === null) await removeIfEmpty(this.root);
 	}
 
+	/** The pool has another id from now on: its node has become another one. Nothing to do when the marker is not that of `from`. */
+	async handOver(from: string, to: string): Promise<void> {
+		if ((await this.readMarker())?.poolId !== from) return;
+		await requireOwnFolder(this.root, true);
+		await this.writeRecord(this.marker(), { version: 1, poolId: to });
+		await syncFolder(this.root);
+	}
+
 	readMarker(): Promise<PoolRecord | null> {
 		return readRecord(PoolRecord, this.marker());
 	}
