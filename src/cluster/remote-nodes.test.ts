@@ -183,10 +183,11 @@ describe("what goes wrong", () => {
 	});
 
 	test("while the other side still copies it hears that nobody waits any more", async () => {
-		const told = Promise.withResolvers<void>();
+		const [asked, told] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
 		const [, , remote] = await pair({
 			volume: (_asking, _id, { signal }) =>
 				new Promise((_resolve, reject) => {
+					asked.resolve();
 					signal?.addEventListener("abort", () => {
 						told.resolve();
 						reject(signal.reason);
@@ -195,8 +196,12 @@ describe("what goes wrong", () => {
 		});
 		const abort = new AbortController();
 		const opening = remote.openVolume(testId(2), someId, { signal: abort.signal });
-		queueMicrotask(() => abort.abort(new AppError("canceled", "Enough.")));
+		await asked.promise;
+		abort.abort(new AppError("canceled", "Enough."));
 		await expect(opening).rejects.toMatchObject({ code: "canceled" });
+		await told.promise;
+		const early = remote.openVolume(testId(2), someId, { signal: abort.signal });
+		await expect(early).rejects.toMatchObject({ code: "canceled" });
 	});
 
 	test("only ids are asked for", async () => {

@@ -82,7 +82,10 @@ async function openContent<H extends TSchema>(
 	{ kind, nodeId, id, schema, options: { signal, progress } }: Question<H>,
 ): Promise<Opened<H>> {
 	signal?.throwIfAborted();
-	const peer = await peers.openStream(nodeId, { kind, metadata: encoded({ id }) }, signal);
+	const peer = await peers.openStream(nodeId, { kind, metadata: encoded({ id }) }, signal).catch((error: unknown) => {
+		signal?.throwIfAborted();
+		throw error;
+	});
 	const giveUp = () => peer.abort(new AppError("canceled", "It is not wanted any more."));
 	signal?.addEventListener("abort", giveUp, { once: true });
 	const release = () => signal?.removeEventListener("abort", giveUp);

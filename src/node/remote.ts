@@ -29,6 +29,7 @@ export interface RemoteNodes {
 }
 
 export type DiskSize = { volumeId: string; bytes: number };
+export type TransferOptions = LongOptions;
 
 const alone = async (): Promise<never> => {
 	throw new AppError("unavailable", "This node is alone: there is no other one to get it from.");
