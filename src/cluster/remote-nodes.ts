@@ -87,6 +87,8 @@ async function openContent<H extends TSchema>(
 		throw error;
 	});
 	const giveUp = () => peer.abort(new AppError("canceled", "It is not wanted any more."));
+	// It may have come while the other side was asked.
+	if (signal?.aborted) giveUp();
 	signal?.addEventListener("abort", giveUp, { once: true });
 	const release = () => signal?.removeEventListener("abort", giveUp);
 	const reader = new ContentReader(peer);
