@@ -199,12 +199,9 @@ describe("what goes wrong", () => {
 		await asked.promise;
 		abort.abort(new AppError("canceled", "Enough."));
 		await expect(opening).rejects.toMatchObject({ code: "canceled" });
-		console.log("A");
 		await told.promise;
-		console.log("B");
 		const early = remote.openVolume(testId(2), someId, { signal: abort.signal });
 		await expect(early).rejects.toMatchObject({ code: "canceled" });
-		console.log("C");
 	});
 
 	test("only ids are asked for", async () => {
