@@ -3,18 +3,15 @@
  * what an administrator does with them (service.ts). docs/decisions/0043-cluster.md says how it all works.
  */
 
-import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { startMembership } from "../control/membership.ts";
 import { type Clock, delay, type Timer, toRfc3339 } from "../lib/clock.ts";
-import { AppError, isAppError } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 import type { IdSource } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { ClusterJoin, ClusterStatus, JoinPreview } from "../model/cluster.ts";
 import { type Address, formatAddress, parseAddress } from "../peer/address.ts";
 import type { Identity } from "../peer/identity.ts";
-import { writeSecret } from "../peer/identity.ts";
 import { formatToken, hashSecret, newSecret } from "../peer/join-token.ts";
 import { PeerNode } from "../peer/peer.ts";
 import type { PeerRequest } from "../peer/request-server.ts";
@@ -27,13 +24,16 @@ import { broughtBy } from "./belongings.ts";
 import { type CertificateDeps, openIdentity, renewedIdentity } from "./certificates.ts";
 import type { PoolFolders } from "./importing.ts";
 import { joinCluster } from "./joining.ts";
+import { LeaderViews } from "./leader-view.ts";
+import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
 import { decodeJson, decodeProposal, encodeJson, features, methods } from "./methods.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { ownAddresses } from "./own-addresses.ts";
+import { peerMembers } from "./peer-members.ts";
 import type { ClusterFigures, ClusterService, NewJoinToken } from "./service.ts";
-import { clusterStatus, type LeaderView } from "./status.ts";
-import { type JoinHints, prepareFresh } from "./switch.ts";
+import { clusterStatus } from "./status.ts";
+import type { JoinHints } from "./switch.ts";
 
 export type ClusterDeps = {
 	dataDir: string;
@@ -62,9 +62,7 @@ export type ClusterDeps = {
 
 const watchMs = 500;
 const renewalCheckMs = 6 * 3_600_000;
-const leaderViewKeptMs = 5_000;
 const callLimitMs = 5_000;
-const leaveLimitMs = 30_000;
 /** What a request that ends with a new beginning still has to say. */
 const lastWordsMs = 300;
 
@@ -74,20 +72,19 @@ export class Cluster implements ClusterService {
 	readonly #certificates: CertificateDeps;
 	#peers: PeerNode | null = null;
 	#identity: Identity | null = null;
-	#removed = false;
 	#leader: string | null = null;
 	#leaderChanges = 0;
-	#leaderView: { view: LeaderView; atMs: number } | null = null;
-	#asking = false;
-	/** It has left, and begins anew. */
-	#fresh = false;
+	#configurationIndex = -1;
+	readonly #leaderViews: LeaderViews;
+	readonly #leaving: Leaving;
 	#confirmed = Promise.withResolvers<void>();
 
 	constructor(deps: ClusterDeps) {
 		this.#deps = deps;
 		const { node, store, proposer, clock, random } = deps;
 		this.#certificates = { path: clusterPathsOf(deps.dataDir).identity, node, store, proposer, clock, random };
-		this.#removed = existsSync(clusterPathsOf(deps.dataDir).removed);
+		this.#leaderViews = new LeaderViews(deps.consensus, clock);
+		this.#leaving = new Leaving({ ...deps, onFresh: () => this.#restartSoon() });
 	}
 
 	get nodeId(): string {
@@ -95,7 +92,7 @@ export class Cluster implements ClusterService {
 	}
 
 	get removed(): boolean {
-		return this.#removed;
+		return this.#leaving.removed;
 	}
 
 	/** For streams to other nodes; there once it has started. */
@@ -137,7 +134,7 @@ export class Cluster implements ClusterService {
 		this.#every(renewalCheckMs, () => void this.#renew());
 		void this.#tellAddresses();
 		void this.#confirm();
-		await this.#finishLeaving();
+		await this.#leaving.finish(this.#confirmed.promise);
 	}
 
 	/** Resolves when a quorum has confirmed that this node is a member; rejects when `signal` ends it. */
@@ -154,17 +151,11 @@ export class Cluster implements ClusterService {
 
 	status(): ClusterStatus {
 		const { store, consensus, version } = this.#deps;
-		const raft = consensus.details();
-		this.#askLeader();
-		const kept = this.#leaderView;
-		const fresh =
-			kept !== null &&
-			kept.view.nodeId === raft.leader &&
-			this.#deps.clock.monotonicMs() - kept.atMs < leaderViewKeptMs;
-		const leaderView = raft.role === "leader" ? raft : fresh ? kept.view : null;
 		return clusterStatus({
 			nodes: store.all("node"),
-			...{ raft, leaderView, appliedIndex: store.appliedIndex, removed: this.#removed },
+			raft: consensus.details(),
+			leaderView: this.#leaderViews.get(this.#peers),
+			...{ appliedIndex: store.appliedIndex, removed: this.removed },
 			links: this.#peers?.status() ?? [],
 			own: { version, features, certificateExpiresMs: this.#identity?.notAfterMs ?? null },
 		});
@@ -209,7 +200,7 @@ export class Cluster implements ClusterService {
 	async join(request: ClusterJoin): Promise<JoinPreview> {
 		const { store, node, dataDir, version, clock, random, logger } = this.#deps;
 		const others = store.all("node").filter(({ id, status }) => id !== node.nodeId && status.phase !== "left");
-		if (others.length > 0 && !this.#removed)
+		if (others.length > 0 && !this.removed)
 			throw new AppError("wrong-state", "This node is a member of a cluster with others. It has to leave it first.");
 		const joined = await joinCluster(
 			{
@@ -224,24 +215,8 @@ export class Cluster implements ClusterService {
 		return joined;
 	}
 
-	/** Written down first, so that an interrupted leave is finished at the next start. */
-	async leave(remove: () => Promise<unknown>): Promise<void> {
-		const { store, node, dataDir, clock } = this.#deps;
-		const members = store.all("node").filter(({ status }) => status.phase !== "left");
-		const gone = this.#removed || members.every(({ id }) => id !== node.nodeId);
-		if (!gone && members.length < 2)
-			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
-		const { leaving } = clusterPathsOf(dataDir);
-		await writeSecret(leaving, "");
-		try {
-			if (!gone) await remove();
-		} catch (error) {
-			if (isAppError(error) && !["unavailable", "timeout"].includes(error.code)) await rm(leaving, { force: true });
-			throw error;
-		}
-		const signal = AbortSignal.timeout(leaveLimitMs);
-		while (!this.#hasLeft()) await delay(clock, watchMs / 5, signal);
-		await this.#becomeFresh();
+	leave(): Promise<void> {
+		return this.#leaving.leave();
 	}
 
 	everybodyHas(feature: string): boolean {
@@ -298,29 +273,13 @@ export class Cluster implements ClusterService {
 
 	#setMembership(): void {
 		const { store, consensus, hints } = this.#deps;
-		const nodes = store.all("node");
-		const members = new Map<string, readonly string[]>();
-		for (const { nodeId, addresses } of hints?.members ?? []) members.set(nodeId, addresses);
-		// The state knows better, as soon as it knows anything.
-		if (nodes.length > 0) members.clear();
-		for (const { id, status, peerAddresses } of nodes) if (status.phase !== "left") members.set(id, peerAddresses);
-		const left = nodes.filter(({ status }) => status.phase === "left").map(({ id }) => id);
-		const { removed, voters, learners } = consensus.details().configuration;
-		// A node that is to go stays reachable until Raft has let it go: it must hear that it has.
-		const gone = [...removed, ...left].filter((id) => !voters.includes(id) && !learners.includes(id));
-		for (const node of nodes)
-			if (node.status.phase === "left" && !gone.includes(node.id)) members.set(node.id, node.peerAddresses);
-		this.#peers?.setMembership(
-			[...members].map(([nodeId, addresses]) => ({
-				nodeId,
-				addresses: addresses.map(parseAddress).filter((address): address is Address => address !== null),
-			})),
-			gone,
-		);
+		const { configuration } = consensus.details();
+		const { members, removed } = peerMembers(store.all("node"), hints?.members ?? [], configuration);
+		this.#peers?.setMembership(members, removed);
 	}
 
 	#watch(): void {
-		const { leader, configurationIndex, removed } = this.#deps.consensus.details();
+		const { leader, configurationIndex } = this.#deps.consensus.details();
 		if (leader !== null && leader !== this.#leader) {
 			if (this.#leader !== null) this.#leaderChanges += 1;
 			this.#leader = leader;
@@ -330,52 +289,7 @@ export class Cluster implements ClusterService {
 			this.#setMembership();
 		}
 		const told = this.#peers?.status().some(({ link }) => link.lastClose?.code === "removed-node") ?? false;
-		if ((removed || told) && !this.#removed) void this.#wasRemoved();
-	}
-	#configurationIndex = -1;
-
-	async #wasRemoved(): Promise<void> {
-		const { dataDir, logger, onRemoved } = this.#deps;
-		this.#removed = true;
-		const { leaving, removed } = clusterPathsOf(dataDir);
-		if (existsSync(leaving)) return void (await this.#becomeFresh());
-		logger.error("this node was removed from the cluster: it changes nothing any more", {});
-		onRemoved();
-		await writeSecret(removed, "");
-	}
-
-	#hasLeft(): boolean {
-		const { consensus, node } = this.#deps;
-		const { removed, configuration, role } = consensus.details();
-		const isMember = configuration.voters.includes(node.nodeId) || configuration.learners.includes(node.nodeId);
-		return removed || this.#removed || (!isMember && role !== "leader");
-	}
-
-	async #becomeFresh(): Promise<void> {
-		const { dataDir, node, logger, store, poolFolders } = this.#deps;
-		if (this.#fresh) return;
-		this.#fresh = true;
-		for (const { id, type, config } of store.all("pool"))
-			if (type === "local" && config.path !== undefined) await poolFolders.release(config.path, id);
-		await prepareFresh(dataDir, node.nodeId);
-		logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
-		this.#restartSoon();
-	}
-
-	/** A leave that was interrupted: done, or not even accepted. */
-	async #finishLeaving(): Promise<void> {
-		const { dataDir, store, node } = this.#deps;
-		const { leaving } = clusterPathsOf(dataDir);
-		if (!existsSync(leaving)) return;
-		if (this.#hasLeft()) return this.#becomeFresh();
-		const phase = store.get("node", node.nodeId)?.status.phase;
-		void this.#confirmed.promise.then(
-			async () => {
-				if (store.get("node", node.nodeId)?.status.phase !== "left") await rm(leaving, { force: true });
-			},
-			() => {},
-		);
-		if (phase === "left") this.#deps.logger.info("this node is leaving the cluster", {});
+		this.#leaving.watch(told);
 	}
 
 	#restartSoon(): void {
@@ -386,7 +300,7 @@ export class Cluster implements ClusterService {
 		const { store, clock } = this.#deps;
 		const ended = new AbortController();
 		this.#ends.push(() => ended.abort(new AppError("canceled", "The node is ending.")));
-		while (!ended.signal.aborted && !this.#removed) {
+		while (!ended.signal.aborted && !this.removed) {
 			try {
 				await store.readIndex();
 				return this.#confirmed.resolve();
@@ -440,32 +354,13 @@ export class Cluster implements ClusterService {
 				return encodeJson({ leader: await consensus.transferLeadership(to) });
 			}
 			case methods.memberStatus:
-				return encodeJson(this.#ownView());
+				return encodeJson(this.#leaderViews.own() ?? notLeading());
 			default:
 				throw new AppError("unsupported", `This node does not know the call ${method} of ${peer.nodeName}.`);
 		}
 	}
-
-	#ownView(): LeaderView {
-		const { nodeId, peers, lastIndex, configuration, role } = this.#deps.consensus.details();
-		if (role !== "leader") throw new AppError("unavailable", "This node does not lead.");
-		return { nodeId, peers, lastIndex, configuration };
-	}
-
-	/** In the background, for the next one who asks. */
-	#askLeader(): void {
-		const { consensus, clock } = this.#deps;
-		const { role, leader } = consensus.details();
-		if (role === "leader" || leader === null || this.#asking || this.#peers === null) return;
-		this.#asking = true;
-		this.#peers
-			.call(leader, methods.memberStatus, new Uint8Array(0), { timeoutMs: callLimitMs })
-			.then((bytes) => {
-				this.#leaderView = { view: decodeJson<LeaderView>(bytes), atMs: clock.monotonicMs() };
-			})
-			.catch(() => {})
-			.finally(() => {
-				this.#asking = false;
-			});
-	}
 }
+
+const notLeading = (): never => {
+	throw new AppError("unavailable", "This node does not lead.");
+};

@@ -1,0 +1,134 @@
+/**
+ * This node leaves the cluster, or hears that it was removed.
+ *
+ * A node that wants to leave writes that down first (`peer/leaving`, with the pools whose folders nobody owns afterwards), so
+ * that an interrupted leave is finished at the next start. When the others have let it go it begins anew as a cluster of its
+ * own (switch.ts). One that was removed stays as it is, changes nothing any more, and says so.
+ */
+import { existsSync } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
+import { type Clock, delay } from "../lib/clock.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import { writeSecret } from "../peer/identity.ts";
+import type { StoreIdentity } from "../store/open-store.ts";
+import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
+import type { Proposer, Store } from "../store/store.ts";
+import type { PoolFolders } from "./importing.ts";
+import { clusterPathsOf } from "./node-file.ts";
+import { prepareFresh } from "./switch.ts";
+
+export type LeavingDeps = {
+	dataDir: string;
+	node: StoreIdentity;
+	store: Store;
+	consensus: Pick<RaftConsensus, "details">;
+	proposer: Pick<Proposer, "proposeSystem">;
+	poolFolders: PoolFolders;
+	/** It is a cluster of its own from now on. */
+	onFresh: () => void;
+	/** It was removed: nothing on this host may be changed any more. */
+	onRemoved: () => void;
+	clock: Clock;
+	logger: Logger;
+};
+
+type OwnPool = { id: string; path: string };
+const checkMs = 100;
+const limitMs = 30_000;
+
+export class Leaving {
+	readonly #deps: LeavingDeps;
+	readonly #paths: ReturnType<typeof clusterPathsOf>;
+	#removed: boolean;
+	#fresh: Promise<void> | null = null;
+
+	constructor(deps: LeavingDeps) {
+		this.#deps = deps;
+		this.#paths = clusterPathsOf(deps.dataDir);
+		this.#removed = existsSync(this.#paths.removed);
+	}
+
+	get removed(): boolean {
+		return this.#removed;
+	}
+
+	/** Resolves when the members have let this node go. */
+	async leave(): Promise<void> {
+		const { store, node, clock, proposer } = this.#deps;
+		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
+			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
+		await writeSecret(this.#paths.leaving, JSON.stringify(this.#ownPools()));
+		try {
+			await proposer.proposeSystem({ kind: "nodeRemove", id: node.nodeId, leaving: true, confirmName: null });
+		} catch (error) {
+			const refused = isAppError(error) && !["unavailable", "timeout"].includes(error.code);
+			if (refused) await rm(this.#paths.leaving, { force: true });
+			throw error;
+		}
+		const signal = AbortSignal.timeout(limitMs);
+		while (!this.#hasLeft()) await delay(clock, checkMs, signal);
+		await this.#becomeFresh();
+	}
+
+	/** Of a start. `confirmed`: a quorum says that this node is a member. */
+	async finish(confirmed: Promise<void>): Promise<void> {
+		const { store, node } = this.#deps;
+		if (!existsSync(this.#paths.leaving)) return;
+		if (this.#hasLeft()) return this.#becomeFresh();
+		// It was not even asked for, or not accepted.
+		void confirmed.then(
+			async () => {
+				if (store.get("node", node.nodeId)?.status.phase !== "left") await rm(this.#paths.leaving, { force: true });
+			},
+			() => {},
+		);
+	}
+
+	/** `told`: another node says so. */
+	watch(told: boolean): void {
+		if (this.#removed || this.#fresh !== null) return;
+		if (!told && !this.#deps.consensus.details().removed) return;
+		this.#wasRemoved().catch((error) =>
+			this.#deps.logger.error("that this node was removed could not be written down", { error }),
+		);
+	}
+
+	async #wasRemoved(): Promise<void> {
+		const { logger, onRemoved } = this.#deps;
+		if (existsSync(this.#paths.leaving)) return this.#becomeFresh();
+		this.#removed = true;
+		logger.error("this node was removed from the cluster: it changes nothing any more", {});
+		onRemoved();
+		await writeSecret(this.#paths.removed, "");
+	}
+
+	#hasLeft(): boolean {
+		const { consensus, node } = this.#deps;
+		const { removed, configuration, role } = consensus.details();
+		const { voters, learners } = configuration;
+		return removed || this.#removed || (![...voters, ...learners].includes(node.nodeId) && role !== "leader");
+	}
+
+	#becomeFresh(): Promise<void> {
+		this.#fresh ??= this.#releaseAll();
+		return this.#fresh;
+	}
+
+	async #releaseAll(): Promise<void> {
+		const { dataDir, node, logger, poolFolders, onFresh } = this.#deps;
+		const pools = await readFile(this.#paths.leaving, "utf8").catch(() => "[]");
+		for (const { path, id } of JSON.parse(pools) as OwnPool[]) await poolFolders.release(path, id);
+		await prepareFresh(dataDir, node.nodeId);
+		logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
+		onFresh();
+	}
+
+	/** The state forgets them with this node. */
+	#ownPools(): OwnPool[] {
+		const { store, node } = this.#deps;
+		return store.all("pool").flatMap(({ id, type, config: { path }, nodeIds }) => {
+			return type === "local" && path !== undefined && nodeIds.includes(node.nodeId) ? [{ id, path }] : [];
+		});
+	}
+}
