@@ -98,7 +98,10 @@ export const memberRoutes: Route[] = [
 			const { cluster } = context.services;
 			const { id, name } = find(context, "node", params.id);
 			if (id === cluster.nodeId)
-				throw new AppError("wrong-state", "This is the node that was asked. It leaves by itself: actions/leave.");
+				throw new AppError(
+					"wrong-state",
+					`${name} is the node that was asked, and works: it leaves by itself, with \`limiquantix cluster leave\`.`,
+				);
 			if (body.confirmName !== name) {
 				const message = `Type the name of the node, ${name}, to confirm that it is off and stays off.`;
 				throw new AppError("invalid", message, { fields: [{ path: "/confirmName", message }] });
