@@ -107,7 +107,12 @@ export class Leaving {
 		const { consensus, node } = this.#deps;
 		const { removed, configuration, role } = consensus.details();
 		const { voters, learners } = configuration;
-		return removed || this.#removed || (![...voters, ...learners].includes(node.nodeId) && role !== "leader");
+		return (
+			removed ||
+			this.#removed ||
+			this.#fresh !== null ||
+			(![...voters, ...learners].includes(node.nodeId) && role !== "leader")
+		);
 	}
 
 	#becomeFresh(): Promise<void> {

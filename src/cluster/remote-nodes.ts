@@ -175,8 +175,13 @@ async function withPeerErrors<T>(work: () => Promise<T>): Promise<T> {
 	}
 }
 
-/** By kind. `sources`: of this node, once it has started. */
-export function contentStreams(sources: () => NodeSources): Readonly<Record<Kind, StreamHandler>> {
+/** By kind. `started`: this node's own part, once it has started. */
+export function contentStreams(started: () => NodeSources | null): Readonly<Record<Kind, StreamHandler>> {
+	const sources = (): NodeSources => {
+		const own = started();
+		if (own === null) throw new AppError("unavailable", "The node is starting.", { retryAfterMs: 1000 });
+		return own;
+	};
 	return {
 		image: serving(async (asking, id) => {
 			const { stream, ...head } = await sources().image(asking, id);

@@ -24,7 +24,7 @@ export type MembershipDeps = {
 const defaultPeriodMs = 250;
 /** A daemon that is restarted is back before that. */
 const defaultLostAfterMs = 10_000;
-const forgetEveryRounds = 40;
+const forgetEveryRounds = 4;
 
 export function startMembership(deps: MembershipDeps): () => void {
 	const { consensus, store, clock, logger, periodMs = defaultPeriodMs } = deps;
