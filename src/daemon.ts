@@ -15,9 +15,11 @@ import { createPasswordHasher } from "./auth/passwords.ts";
 import { AuthService } from "./auth/service.ts";
 import { apiStreamKind, createApiRelay, serveRelayedRequests } from "./cluster/api-relay.ts";
 import { Cluster } from "./cluster/cluster.ts";
+import { consoleStreamKind, createRemoteConsoles, serveConsoles } from "./cluster/console-relay.ts";
 import { importFormer, type PoolFolders } from "./cluster/importing.ts";
 import { ClusterLinks } from "./cluster/links.ts";
 import { openNodeFile } from "./cluster/node-file.ts";
+import { contentStreams, createRemoteNodes } from "./cluster/remote-nodes.ts";
 import { completeSwitch, type JoinHints, readHints } from "./cluster/switch.ts";
 import { type Config, configHelp, loadConfig } from "./config.ts";
 import { createConsoles } from "./console/console.ts";
@@ -35,7 +37,7 @@ import { hostSubnets } from "./network/host-subnets.ts";
 import { createLibvirtNetworks } from "./network/libvirt-network.ts";
 import { procHost } from "./node/host.ts";
 import { type RunningNode, startNode } from "./node/node.ts";
-import { noRemoteNodes } from "./node/remote.ts";
+import type { NodeSources } from "./node/sources.ts";
 import { type StartingService, startingService } from "./node/starting-service.ts";
 import { vmFolders } from "./node/vm-folder.ts";
 import { vmStateFiles } from "./node/vm-state.ts";
@@ -185,8 +187,10 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 
 	const auth = new AuthService({ store, proposer, clock, random, ids, logger, passwords });
 	const service = startingService(nodeId, config.demoImage);
+	const openStream: PeerNode["openStream"] = (...args) => cluster.peers.openStream(...args);
 	const consoles = createConsoles({
 		node: service,
+		remote: createRemoteConsoles({ openStream }, { store, nodeId, clock }),
 		clock,
 		random,
 		logger,
@@ -196,9 +200,11 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			auth.recordDenial(identity, "vmConsoleTicketCreate", remoteAddress, [{ kind: "vm", id: vmId, name: null }]),
 	});
 	const stopConsoleWatch = store.subscribe((events) => {
-		for (const event of events)
-			if (event.target.kind === "vm" && event.type === "deleted")
-				consoles.closeVm(event.target.id, "The VM was deleted.");
+		for (const { target, type } of events) {
+			if (target.kind !== "vm") continue;
+			if (type === "deleted") consoles.closeVm(target.id, "The VM was deleted.");
+			else consoles.checkVm(target.id);
+		}
 	});
 	const streams: Record<string, StreamHandler> = {};
 	const cluster = new Cluster({
@@ -207,12 +213,17 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		onRestart: beginAnew,
 		onRemoved: () => void node.stop(),
 	});
-	const openStream: PeerNode["openStream"] = (...args) => cluster.peers.openStream(...args);
 	const api = createApi({
 		...{ store, proposer, auth, node: service, console: consoles, clock, random, ids, logger, version },
 		...{ cluster, relay: createApiRelay({ openStream }), dataDir },
 	});
 	streams[apiStreamKind] = serveRelayedRequests((incoming) => api.handleRelayed(incoming));
+	streams[consoleStreamKind] = serveConsoles(consoles, { store, nodeId, clock });
+	let sources: NodeSources | null = null;
+	Object.assign(
+		streams,
+		contentStreams(() => sources),
+	);
 	const server: ServerDeps = { api, console: consoles, ui: openUiAssets() };
 	// The ports first: a node that cannot have them leaves the run folder as it was.
 	await cluster.start();
@@ -222,7 +233,10 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		throw error;
 	});
 
-	const node = startWhenMember({ config, logger, store, proposer, nodeId, service, cluster, hints }, () => {
+	const onStarted = (started: RunningNode) => {
+		sources = started.sources;
+	};
+	const node = startWhenMember({ config, logger, store, proposer, nodeId, service, cluster, hints, onStarted }, () => {
 		nodeIsUp = true;
 	});
 	const leads = () => store.status().leader === nodeId;
@@ -303,9 +317,11 @@ type NodeParts = {
 	proposer: Proposer;
 	nodeId: string;
 	service: StartingService;
+	cluster: Cluster;
+	onStarted: (node: RunningNode) => void;
 };
 
-type MemberParts = NodeParts & { cluster: Cluster; hints: JoinHints | null };
+type MemberParts = NodeParts & { hints: JoinHints | null };
 
 /**
  * Nothing on this host is touched before this node knows that it is a member, and has told the cluster what it brings. A
@@ -343,7 +359,8 @@ function startWhenMember(parts: MemberParts, onUp: () => void): { stop(): Promis
 }
 
 /** Starts the node beside the API: probing the accelerator may take seconds where KVM is broken. */
-function startThisNode({ config, logger, store, proposer, nodeId, service }: NodeParts): { stop(): Promise<void> } {
+function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
+	const { config, logger, store, proposer, nodeId, service, cluster } = parts;
 	const client = createLibvirtClient({ uri: config.libvirtUri, clock, random, logger });
 	const hypervisor = createLibvirtDriver({
 		client,
@@ -376,12 +393,15 @@ function startThisNode({ config, logger, store, proposer, nodeId, service }: Nod
 			},
 			folders: vmFolders,
 			vmState: vmStateFiles(config.dataDir),
-			remote: noRemoteNodes,
+			remote: createRemoteNodes(() => cluster.peers),
 			host: procHost(),
 		});
 	});
 	starting.then(
-		(node) => service.started(node.service),
+		(node) => {
+			service.started(node.service);
+			parts.onStarted(node);
+		},
 		(error) => {
 			service.failed(error);
 			if (!isAppError(error, "canceled")) logger.error("the node's loops did not start", { error });
