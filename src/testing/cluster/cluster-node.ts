@@ -18,6 +18,9 @@ import { waitUntil } from "../lab/wait-until.ts";
 export const peerPort = 8444;
 /** Of a node without VMs, and above what the log keeps free for itself. */
 const diskBytes = 192 * MiB;
+const poolBytes = 4 * MiB;
+/** The same on each node, as it is on machines that were installed alike: a pool of another folder would clash. */
+const poolPathOf = (folder: string): string => join(folder, "..", "pool");
 const commandLimitMs = 60_000;
 
 export class ClusterNode {
@@ -39,7 +42,10 @@ export class ClusterNode {
 			libvirtUri: "qemu+unix:///system?socket=/nonexistent/libvirt-sock",
 			folder,
 			prefix: [...host.prefix, ...mounts.prefix],
-			arguments: ["--peer-listen", `0.0.0.0:${peerPort}`, "--node-name", name],
+			arguments: [
+				...["--peer-listen", `0.0.0.0:${peerPort}`, "--node-name", name],
+				...["--default-pool-path", poolPathOf(folder)],
+			],
 		});
 	}
 
@@ -48,8 +54,9 @@ export class ClusterNode {
 		const mounts = await startMountNamespace();
 		try {
 			const data = join(folder, "data");
-			mkdirSync(data, { recursive: true });
+			for (const path of [data, poolPathOf(folder)]) mkdirSync(path, { recursive: true });
 			await mounts.mountMemory(data, diskBytes);
+			await mounts.mountMemory(poolPathOf(folder), poolBytes);
 			return new ClusterNode(name, folder, host, mounts);
 		} catch (error) {
 			await mounts.stop();
