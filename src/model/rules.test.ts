@@ -177,6 +177,7 @@ test("events of accounts are for administrators and their owners", () => {
 	expect(sees("vm", "v", {})).toBe(true);
 	expect([sees("user", "u", {}), sees("user", "other", {})]).toEqual([true, false]);
 	expect([sees("session", "s", { userId: "u" }), sees("session", "s", { userId: "o" })]).toEqual([true, false]);
+	expect([sees("joinToken", "t", null), sees("joinToken", "t", { userId: "u" })]).toEqual([false, false]);
 	expect([sees("token", "t", null), sees("token", "t", { userId: 1 })]).toEqual([false, false]);
 	expect(mayReadEvent(event("user", "other", {}), { role: "admin", userId: null })).toBe(true);
 });

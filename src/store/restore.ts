@@ -3,7 +3,7 @@
  * after the snapshot's index, and the snapshot lies in `snapshots/`, where a damaged state is rebuilt from. A folder that
  * holds any state is refused: it would be lost. What else is in it (disks, certificates, what belongs to VMs) stays.
  *
- * All sessions of the backup end: whoever signed out since, or lost the cookie to somebody, would be signed in again.
+ * All sessions and join tokens of the backup end: whoever signed out since, or lost the cookie to somebody, would be signed in again.
  * Tokens, users and passwords come back as they were; the operator is told to look at them.
  *
  * May be interrupted at any point. The file `restoring` is there until all is done, and a node does not start beside it
@@ -123,7 +123,10 @@ async function buildSnapshot(snapshotPath: string, snapshots: string, copy: stri
 	await installSnapshot(snapshotPath, copy);
 	const state = openStateFile(copy);
 	try {
-		state.transaction(() => state.deleteAllSessions());
+		state.transaction(() => {
+			state.deleteAllSessions();
+			state.deleteAllJoinTokens();
+		});
 		const { appliedIndex: index, appliedTerm: term } = state;
 		await mkdir(snapshots, { mode: 0o700 });
 		const path = join(snapshots, snapshotName(index));

@@ -5,7 +5,6 @@ import {
 	errorInfo,
 	idFrom,
 	imageId,
-	maybe,
 	mostly,
 	name,
 	networkId,
@@ -14,7 +13,6 @@ import {
 	poolId,
 	record,
 	secondNodeId,
-	secretHash,
 	small,
 	spec,
 	time,
@@ -22,7 +20,6 @@ import {
 	volumeId,
 } from "./command-parts.ts";
 import {
-	clusterIds,
 	fixtureId,
 	fixtureImage,
 	fixtureJoinToken,
@@ -36,7 +33,9 @@ import {
 type Arbitraries<K extends CommandKind> = { [Kind in K]: fc.Arbitrary<Extract<CommandBody, { kind: Kind }>> };
 
 const joinTokenId = idFrom(0x780);
-const anyNodeId = fc.oneof(secondNodeId, nodeId);
+/** The second is ready, the third joins; see determinism.test.ts. */
+const thirdNodeId = fc.constant(fixtureId(0x997));
+const anyNodeId = fc.oneof(secondNodeId, thirdNodeId, nodeId);
 const keyFingerprint = fc.constantFrom("a".repeat(64), "b".repeat(64));
 
 const images = fc.array(
@@ -68,26 +67,25 @@ export const clusterArbitraries: Arbitraries<
 		certificatePem: mostly("-----BEGIN CERTIFICATE-----\n", "certificate"),
 		keyPem: fc.constant("-----BEGIN PRIVATE KEY-----\n"),
 	}),
-	joinTokenCreate: fc
-		.record({ id: joinTokenId, usesLeft: small, expiresAt: time, hash: secretHash })
-		.map(({ hash, ...changes }) => ({
-			kind: "joinTokenCreate",
-			token: fixtureJoinToken(changes),
-			secretHash: hash,
-		})),
+	joinTokenCreate: fc.record({ id: joinTokenId, usesLeft: small, expiresAt: time }).map((changes) => ({
+		kind: "joinTokenCreate",
+		token: fixtureJoinToken(changes),
+		secretHash: `sha256:${changes.id}`,
+	})),
 	joinTokenDelete: record({ kind: fc.constant("joinTokenDelete"), id: joinTokenId }),
 	nodeAdmit: fc
-		.record({ tokenId: joinTokenId, secretHash, keyFingerprint, id: anyNodeId, name, witness: fc.boolean() })
+		.record({ tokenId: joinTokenId, keyFingerprint, id: anyNodeId, name, witness: fc.boolean() })
 		.map(({ id, name: named, witness, ...rest }) => ({
 			kind: "nodeAdmit",
 			...rest,
+			secretHash: `sha256:${rest.tokenId}`,
 			node: fixtureNode({ id, name: named, witness }),
 		})),
 	nodeAddresses: record({ kind: fc.constant("nodeAddresses"), id: anyNodeId, peerAddresses }),
 	nodeLost: record({ kind: fc.constant("nodeLost"), id: anyNodeId, reason: fc.constant("not heard of") }),
 	nodeImport: fc
 		.record({
-			nodeId: anyNodeId,
+			nodeId: fc.oneof({ weight: 4, arbitrary: thirdNodeId }, anyNodeId),
 			poolPath: fc.constantFrom("/a", "/var/lib/limiquantix/pools/local"),
 			pools: fc.array(fc.record({ id: poolId, name }), { maxLength: 1 }),
 			networks: fc.array(fc.record({ id: networkId, name }), { maxLength: 1 }),
@@ -98,16 +96,18 @@ export const clusterArbitraries: Arbitraries<
 		})
 		.map(({ poolPath, pools, networks, ...body }) => ({
 			kind: "nodeImport",
-			formerNodeId: clusterIds.node,
+			formerNodeId: fixtureId(0xf00),
 			...body,
-			pools: pools.map((changes) => fixturePool({ ...changes, config: { path: poolPath } })),
+			pools: pools.map((changes) =>
+				fixturePool({ ...changes, config: { path: poolPath }, nodeIds: [fixtureId(0xf00)] }),
+			),
 			networks: networks.map((changes) => fixtureNetwork({ ...changes, config: { kind: "bridge", bridge: "br0" } })),
 		})),
 	nodeRemove: record({
 		kind: fc.constant("nodeRemove"),
 		id: anyNodeId,
 		leaving: fc.boolean(),
-		confirmName: maybe(name).map((typed) => typed ?? null),
+		confirmName: fc.option(fc.constantFrom("node-2", "node-3")),
 	}),
 	nodeGone: record({ kind: fc.constant("nodeGone"), id: fc.oneof(secondNodeId, fc.constant(fixtureId(0x999))) }),
 };

@@ -16,6 +16,7 @@ import {
 	hash,
 	imageId,
 	maybe,
+	mostly,
 	name,
 	networkId,
 	nodeId,
@@ -167,17 +168,21 @@ export const bodyArbitraries: Arbitraries = {
 	}),
 	vmGone: record({ kind: fc.constant("vmGone"), id: vmId, nodeId }),
 	vmUnadopt: record({ kind: fc.constant("vmUnadopt"), id: vmId, nodeId, error: errorInfo.map(orBroken) }),
-	vmMove: record({
-		kind: fc.constant("vmMove"),
-		id: vmId,
-		nodeId: fc.oneof(secondNodeId, nodeId),
-		task: task(["vm.move"], vmId, "vm", fc.oneof(secondNodeId, nodeId)),
-		confirmNodeOff: fc.option(fc.constantFrom("node-1", "node-2")),
-	}),
+	vmMove: fc
+		.record({
+			target: fc.oneof({ weight: 4, arbitrary: secondNodeId }, nodeId),
+			id: vmId,
+			sent: task(["vm.move"], vmId, "vm"),
+			confirmNodeOff: mostly(null, "node-1", "node-2"),
+		})
+		.map(({ target, id, sent, confirmNodeOff }) => ({
+			...{ kind: "vmMove", id, nodeId: target, confirmNodeOff },
+			task: { ...sent, nodeId: target, targets: [{ kind: "vm", id, name: null }] },
+		})),
 	vmMoved: record({
 		kind: fc.constant("vmMoved"),
 		id: vmId,
-		nodeId: fc.oneof(secondNodeId, nodeId),
+		nodeId: fc.oneof({ weight: 4, arbitrary: secondNodeId }, nodeId),
 		fromNodeId: nodeId,
 		volumes: fc.array(record({ id: volumeId, poolId }), { maxLength: 1 }),
 		discardTaskIds: fc.array(taskId, { minLength: 1, maxLength: 2 }),
@@ -320,7 +325,9 @@ const weights: Partial<Record<CommandKind, number>> = {
 	poolDelete: 1,
 	networkDelete: 1,
 	auditAppend: 1,
-	nodeRemove: 1,
+	nodeRemove: 2,
+	vmMove: 8,
+	vmMoved: 8,
 };
 
 export const bodyArbitrary: fc.Arbitrary<CommandBody> = fc.oneof(

@@ -67,7 +67,6 @@ export const task = (
 	kinds: readonly TaskKind[],
 	target: fc.Arbitrary<string>,
 	targetKind: "vm" | "volume" | "image" | "pool" | "network",
-	node: fc.Arbitrary<string> = nodeId,
 ) =>
 	fc
 		.record({
@@ -75,10 +74,10 @@ export const task = (
 			kind: fc.oneof({ weight: 29, arbitrary: fc.constantFrom(...kinds) }, fc.constantFrom(...taskKinds)),
 			target,
 			cancelable: fc.boolean(),
-			nodeId: node,
+			nodeId,
 		})
-		.map(({ id, kind, target: targetId, cancelable, nodeId: owner }) =>
-			fixtureTask(kind, { kind: targetKind, id: targetId }, { id, cancelable, nodeId: owner }),
+		.map(({ id, kind, target: targetId, cancelable, nodeId: node }) =>
+			fixtureTask(kind, { kind: targetKind, id: targetId }, { id, cancelable, nodeId: node }),
 		);
 
 export const spec: fc.Arbitrary<VmSpec> = fc

@@ -9,7 +9,7 @@ import type { Volume } from "../../model/storage.ts";
 import type { Vm } from "../../model/vm.ts";
 import { commandArbitrary } from "../../testing/command-arbitrary.ts";
 import { dumpState } from "../../testing/dump-state.ts";
-import { fixtureCluster, fixtureId, fixtureSession } from "../../testing/fixtures.ts";
+import { fixtureCluster, fixtureId, fixtureMember, fixtureSession } from "../../testing/fixtures.ts";
 import { encodeCommand } from "../codec.ts";
 import type { Command, CommandBody } from "../command.ts";
 import { openMemoryState, openStateFile } from "../sqlite/database.ts";
@@ -18,8 +18,12 @@ import { stateDigest } from "../sqlite/state-digest.ts";
 import { StateMachine } from "../state-machine.ts";
 import type { LogEntry } from "./apply.ts";
 
+const startMs = Date.UTC(2026, 0, 1);
+/** With a second node that is ready, and a third that was admitted. */
 const setUp: Command[] = [
 	fixtureCluster(),
+	...fixtureMember({ id: fixtureId(0x998), name: "node-2" }, startMs),
+	...fixtureMember({ id: fixtureId(0x997), name: "node-3" }, startMs).slice(0, 2),
 	...[0, 1].map(
 		(number): CommandBody => ({
 			kind: "sessionCreate",
@@ -29,7 +33,7 @@ const setUp: Command[] = [
 	),
 ].map((body, number) => ({
 	id: fixtureId(0x40000000 + number),
-	timeMs: Date.UTC(2026, 0, 1),
+	timeMs: startMs,
 	requester: { kind: "system", id: null, name: "system" },
 	remoteAddress: null,
 	operation: "system",
@@ -133,9 +137,25 @@ describe("after any sequence of commands", () => {
 		});
 	});
 
+	test("what lies on a node lies on one that is known, and pools are on members only; one stays at least", () => {
+		statesAfter((state) => {
+			const nodes = new Map(state.all("node").map((node) => [node.id, node]));
+			for (const table of ["vm", "volume", "image"] as const)
+				for (const { nodeId } of state.all(table)) if (nodeId !== null) expect(nodes.has(nodeId)).toBe(true);
+			for (const { nodeIds, nodes: reports } of state.all("pool")) {
+				for (const id of nodeIds) expect(nodes.get(id)).toMatchObject({ witness: false });
+				for (const id of nodeIds) expect(nodes.get(id)?.status.phase).not.toBe("left");
+				expect(reports.map(({ nodeId }) => nodeId).filter((id) => !nodeIds.includes(id))).toEqual([]);
+			}
+			const unfinished = state.all("task").filter(({ state: now }) => now === "pending" || now === "running");
+			for (const { nodeId } of unfinished) expect(nodes.get(nodeId)?.status.phase).not.toBe("left");
+			expect([...nodes.values()].some((node) => node.status.phase !== "left")).toBe(true);
+		});
+	});
+
 	test("names and MAC addresses are unique, and there is an administrator", () => {
 		statesAfter((state) => {
-			for (const table of ["vm", "pool", "image", "network", "user"] as const) {
+			for (const table of ["node", "vm", "pool", "image", "network", "user"] as const) {
 				const names = state.all(table).map(({ name }) => name.toLowerCase());
 				expect(new Set(names).size).toBe(names.length);
 			}
@@ -147,7 +167,7 @@ describe("after any sequence of commands", () => {
 
 	test("secrets belong to somebody, links to an object", () => {
 		statesAfter((state) => {
-			for (const kind of ["user", "session", "token"] as const)
+			for (const kind of ["user", "session", "token", "joinToken"] as const)
 				expect(state.rows(`SELECT id FROM ${kind}_secret EXCEPT SELECT id FROM ${kind}`)).toEqual([]);
 			for (const table of ["vm", "volume", "image", "task"] as const)
 				expect(

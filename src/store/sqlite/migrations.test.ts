@@ -1,8 +1,11 @@
 /** Steps of the schema: in order, each whole or not at all, never backwards. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
+import { fixtureCluster, fixtureNode, fixtureTime } from "../../testing/fixtures.ts";
+import { ManualClock } from "../../testing/manual-clock.ts";
+import { openMemoryStore } from "../../testing/memory-store.ts";
 import { type Migration, migrate, migrations, schemaVersion } from "./migrations.ts";
-import { writeDigest } from "./state-digest.ts";
+import { stateDigest, writeDigest } from "./state-digest.ts";
 
 const version = (database: Database) =>
 	database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version;
@@ -39,6 +42,22 @@ test("a database of a newer version is refused, untouched", () => {
 	migrate(database, steps);
 	expect(() => migrate(database, steps.slice(0, 1))).toThrow(expect.objectContaining({ code: "unsupported" }));
 	expect([version(database), tables(database)]).toEqual([2, ["one", "two"]]);
+});
+
+test("nodes of version 2 get what a cluster needs, in the form in which a replay of their log gives it", async () => {
+	const { peerAddresses: _addresses, witness: _witness, ...node } = fixtureNode();
+	const database = new Database(":memory:", { strict: true });
+	migrate(database, migrations.slice(0, 2));
+	database.run("INSERT INTO node (id, doc) VALUES (?, ?)", [node.id, JSON.stringify(node)]);
+	writeDigest(database);
+	migrate(database);
+	expect(stateDigest.damageOfRows(database)).toBeNull();
+	const store = await openMemoryStore({ clock: new ManualClock(Date.parse(fixtureTime)) });
+	await store.proposer.proposeSystem({ ...fixtureCluster(), node: node as never });
+	const text = database.query<{ doc: string }, []>("SELECT doc FROM node").get()?.doc;
+	expect(`[${text}]`).toBe(store.listJson("node", { limit: 10 }).itemsJson);
+	await store.close();
+	database.close();
 });
 
 test("the steps of this version count up by one", () => {

@@ -10,6 +10,7 @@ import {
 	fixtureClusterObject,
 	fixtureId,
 	fixtureImage,
+	fixtureJoinToken,
 	fixtureNetwork,
 	fixtureNode,
 	fixturePool,
@@ -45,6 +46,7 @@ function fill(file: string): void {
 		database.insert("node", fixtureNode());
 		database.insert("pool", fixturePool());
 		database.insert("network", fixtureNetwork());
+		database.setAuthority({ certificatePem: "certificate", keyPem: "key" });
 		for (let number = 0; number < count; number++) insertSome(database, number);
 		database.setApplied(407, 3);
 	});
@@ -69,6 +71,8 @@ function insertSome(database: StateDatabase, number: number): void {
 	database.setSecretHash("session", id(2), `session-${number}`);
 	database.insert("token", fixtureToken({ id: id(3), userId: user.id, name }));
 	database.setSecretHash("token", id(3), `token-${number}`);
+	database.insert("joinToken", fixtureJoinToken({ id: id(10) }));
+	database.setSecretHash("joinToken", id(10), `join-token-${number}`);
 	database.insert(
 		"vm",
 		fixtureVm({ id: id(4), name, tags: ["one", `tag-${number}`], description: "ä".repeat(number * 40) }),

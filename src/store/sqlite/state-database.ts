@@ -161,6 +161,12 @@ export class StateDatabase extends StateRows {
 		this.deleteRows("session", "true");
 	}
 
+	/** As deleteAllSessions, and for the same reason: who was admitted, or had a token taken back, would have a use again. */
+	deleteAllJoinTokens(): void {
+		this.deleteRows("joinToken_secret", "true");
+		this.deleteRows("joinToken", "true");
+	}
+
 	// The applied index and other single values.
 
 	meta(key: string): string | number | null {
