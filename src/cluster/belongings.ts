@@ -1,5 +1,6 @@
 /** What a node has and brings along when it joins; and what the cluster has, that it may clash with. */
 import type { Brought, Holdings, Present } from "../model/join-clashes.ts";
+import type { Pool } from "../model/storage.ts";
 import type { StoreReader } from "../store/store.ts";
 
 type Reader = Pick<StoreReader, "all" | "get">;
@@ -15,12 +16,29 @@ function holdingsOf(store: Reader): Holdings {
 	};
 }
 
-/** Of a node that is alone: all of it is its own. */
-export const broughtBy = (store: Reader, nodeId: string): Brought => ({
-	...holdingsOf(store),
-	nodeId,
-	nodeName: store.get("node", nodeId)?.name ?? nodeId,
-});
+/**
+ * Of a node that joins. One that was removed has a whole cluster in its copy, of which only a part is its own: pools that it
+ * was in, or that something of its own lies in.
+ */
+export function broughtBy(store: Reader, nodeId: string): Brought {
+	const all = holdingsOf(store);
+	const isOwn = (object: { nodeId: string | null }) => object.nodeId === nodeId;
+	const poolIds = new Set(ownPools(store, nodeId).map(({ id }) => id));
+	return {
+		pools: all.pools.filter(({ id }) => poolIds.has(id)),
+		networks: all.networks,
+		images: all.images.filter(isOwn),
+		volumes: all.volumes.filter(isOwn),
+		vms: all.vms.filter(isOwn),
+		nodeId,
+		nodeName: store.get("node", nodeId)?.name ?? nodeId,
+	};
+}
+
+export function ownPools(store: Pick<Reader, "all">, nodeId: string): Pool[] {
+	const used = [...store.all("image", { nodeId }), ...store.all("volume", { nodeId })].map(({ poolId }) => poolId);
+	return store.all("pool").filter(({ id, nodeIds }) => nodeIds.includes(nodeId) || used.includes(id));
+}
 
 export const presentIn = (store: Reader): Present => ({
 	...holdingsOf(store),

@@ -11,6 +11,7 @@ import type { CommandBody } from "../store/command.ts";
 import { openStateFile } from "../store/sqlite/database.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store } from "../store/store.ts";
+import { ownPools } from "./belongings.ts";
 import { formerStateOf, type JoinHints } from "./switch.ts";
 
 /** Pools of type local on this host: their folders say whose they are. */
@@ -91,7 +92,7 @@ function planImport({ dataDir, nodeId, hints }: ImportingDeps, renameSuffix: str
 		const here = { nodeId: formerNodeId };
 		return {
 			...common,
-			pools: reader.all("pool"),
+			pools: ownPools(reader, formerNodeId),
 			networks: reader.all("network"),
 			images: reader.all("image", here),
 			volumes: reader.all("volume", here),

@@ -66,8 +66,12 @@ export class Leaving {
 			if (refused) await rm(this.#paths.leaving, { force: true });
 			throw error;
 		}
-		const signal = AbortSignal.timeout(limitMs);
-		while (!this.#hasLeft()) await delay(clock, checkMs, signal);
+		const endsAtMs = clock.monotonicMs() + limitMs;
+		while (!this.#hasLeft()) {
+			if (clock.monotonicMs() > endsAtMs)
+				throw new AppError("timeout", "The other nodes have not let this one go yet. It leaves as soon as they do.");
+			await delay(clock, checkMs);
+		}
 		await this.#becomeFresh();
 	}
 

@@ -15,7 +15,7 @@ const allowed: Record<string, string[]> = {
 	"src/network": ["src/lib", "src/model", "src/hypervisor"],
 	"src/guest-link": ["src/lib", "src/model", "src/gen"],
 	"src/store": ["src/lib", "src/model", "src/raft", "src/gen"],
-	"src/control": ["src/lib", "src/model", "src/store"],
+	"src/control": ["src/lib", "src/model", "src/raft", "src/store"],
 	"src/auth": ["src/lib", "src/model", "src/store"],
 	"src/node": ["src/lib", "src/model", "src/store", ...drivers],
 	"src/peer": ["src/lib", "src/model", "src/raft", "src/store", "src/node", "src/control", "src/auth", "src/gen"],
