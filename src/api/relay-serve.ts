@@ -5,25 +5,20 @@
  * on again.
  */
 import { operationPath } from "../lib/api-client.ts";
+import type { ByteStream } from "../lib/byte-stream.ts";
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import { permissions } from "../model/permissions.ts";
 import type { Connection, Relayed } from "./connection.ts";
 import type { ApiServices } from "./context.ts";
 import { answer } from "./pipeline.ts";
-import {
-	decodeRequestHead,
-	encodeAnswerHead,
-	passedRequestHeaders,
-	type RelayStream,
-	type RequestHead,
-} from "./relay-wire.ts";
+import { decodeRequestHead, encodeAnswerHead, passedRequestHeaders, type RequestHead } from "./relay-wire.ts";
 import type { Route } from "./route.ts";
 
 export type IncomingRequest = {
 	/** Who passes it on, by its certificate. */
 	from: string;
 	head: Uint8Array;
-	accept(): RelayStream;
+	accept(): ByteStream;
 };
 
 export async function serveRelayed(
@@ -122,13 +117,13 @@ function requestOf(
 
 /** The stream of a request that this node has taken. */
 class Exchange {
-	readonly #stream: RelayStream;
+	readonly #stream: ByteStream;
 	readonly #hasBody: boolean;
 	#reading: Promise<unknown> | null = null;
 	#answer: ReadableStreamDefaultReader<Uint8Array> | undefined;
 	#bodyEnded = false;
 
-	constructor(stream: RelayStream, hasBody: boolean) {
+	constructor(stream: ByteStream, hasBody: boolean) {
 		this.#stream = stream;
 		this.#hasBody = hasBody;
 	}

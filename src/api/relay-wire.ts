@@ -4,6 +4,7 @@
  * a schema here, and what they ask for is checked again by the operation's own schemas (relay-serve.ts).
  */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { ByteStream } from "../lib/byte-stream.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { KiB } from "../lib/units.ts";
 import { Nullable, Strict, StringEnum } from "../model/schema.ts";
@@ -15,15 +16,6 @@ import { fieldErrors } from "./validation.ts";
 export const maxRequestHeadBytes = 60 * KiB;
 const maxAnswerHeadBytes = 16 * KiB;
 const lengthBytes = 4;
-
-/** Both ends of what carries a request; a stream between nodes is one. */
-export type RelayStream = {
-	/** Null after the other side's end; rejects with the error of an abort. */
-	read(): Promise<Uint8Array | null>;
-	write(data: Uint8Array): Promise<void>;
-	end(): void;
-	abort(error: AppError): void;
-};
 
 const headerValue = Type.String({ maxLength: 4096, pattern: "^[\\x20-\\x7e]*$" });
 const named = <T extends TSchema>(value: T) =>
@@ -120,7 +112,7 @@ export function encodeAnswerHead({ status, headers }: Response): Uint8Array {
 }
 
 /** The head of the answer, and what came of the body with it. */
-export async function readAnswerHead(stream: RelayStream): Promise<{ head: AnswerHead; rest: Uint8Array }> {
+export async function readAnswerHead(stream: ByteStream): Promise<{ head: AnswerHead; rest: Uint8Array }> {
 	let got: Uint8Array = new Uint8Array(0);
 	for (;;) {
 		const length = got.length < lengthBytes ? null : new DataView(got.buffer, got.byteOffset).getUint32(0);

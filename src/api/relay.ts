@@ -6,13 +6,14 @@
 import type { PresentedCredential } from "../auth/service.ts";
 import { problemOf } from "../lib/api-client.ts";
 import { assert } from "../lib/assert.ts";
+import type { ByteStream } from "../lib/byte-stream.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import type { ApiServices, RequestContext } from "./context.ts";
 import { presentedCredential } from "./credentials.ts";
 import { parseJson } from "./json.ts";
 import { statusOf } from "./problem-codes.ts";
-import { encodeRequestHead, passedRequestHeaders, pick, type RelayStream, readAnswerHead } from "./relay-wire.ts";
+import { encodeRequestHead, passedRequestHeaders, pick, readAnswerHead } from "./relay-wire.ts";
 import { responseOf } from "./response.ts";
 import { type AnyReply, isBinary, type Route } from "./route.ts";
 import { boundedDownload } from "./stall.ts";
@@ -22,7 +23,7 @@ export interface NodeRelay {
 	 * Resolves when that node takes the request. Rejects with its refusal (`wrong-state`: it is not the one who answers this;
 	 * `unsupported`: its version does not know the operation), else with `unavailable`.
 	 */
-	open(nodeId: string, head: Uint8Array, signal: AbortSignal): Promise<RelayStream>;
+	open(nodeId: string, head: Uint8Array, signal: AbortSignal): Promise<ByteStream>;
 }
 
 export const noOtherNodes: NodeRelay = {
@@ -165,7 +166,7 @@ class Upload {
 	/** The client did not send all of it. */
 	broken = false;
 
-	constructor(body: ReadableStream<Uint8Array>, stream: RelayStream) {
+	constructor(body: ReadableStream<Uint8Array>, stream: ByteStream) {
 		this.#reader = body.getReader();
 		void this.#run(stream);
 	}
@@ -176,7 +177,7 @@ class Upload {
 		this.#reader.cancel().catch(() => {});
 	}
 
-	async #run(stream: RelayStream): Promise<void> {
+	async #run(stream: ByteStream): Promise<void> {
 		try {
 			for (;;) {
 				const { done, value } = await this.#reader.read().catch((error: unknown) => {
@@ -199,7 +200,7 @@ function responseFrom(
 	{ clock }: Services,
 	{ route, watch }: Question,
 	name: string,
-	stream: RelayStream,
+	stream: ByteStream,
 	{ head: { status, headers: given }, rest }: Awaited<ReturnType<typeof readAnswerHead>>,
 ): Response {
 	// This node knows the caller; the client must not take it for the end of its session.
@@ -223,7 +224,7 @@ function responseFrom(
 	return new Response(boundedDownload(bodyOf(stream, rest), { clock, watch }), { status, headers });
 }
 
-function bodyOf(stream: RelayStream, first: Uint8Array): ReadableStream<Uint8Array> {
+function bodyOf(stream: ByteStream, first: Uint8Array): ReadableStream<Uint8Array> {
 	let rest: Uint8Array | null = first.length > 0 ? first : null;
 	return new ReadableStream<Uint8Array>(
 		{

@@ -1,11 +1,14 @@
 /**
- * Consoles of this node (architecture decision 6): a ticket is asked for over the API, redeemed once as a WebSocket
+ * Consoles on this node (architecture decision 6): a ticket is asked for over the API, redeemed once as a WebSocket
  * subprotocol, and the socket then carries RFB or the serial console until the guest, the client or the session ends.
  *
  * A console belongs to one run of one VM: it is opened on the socket that the VM has at that moment and closed with
  * it, so that another VM can never appear in it.
+ *
+ * Where the VM is on another node, that node has the guest's end (remote.ts); the ticket is of the node that was asked.
  */
 import type { Identity } from "../auth/identity.ts";
+import type { ByteStream } from "../lib/byte-stream.ts";
 import type { Clock } from "../lib/clock.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
@@ -13,7 +16,8 @@ import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import { roleAtLeast } from "../model/permissions.ts";
 import type { NodeService } from "../node/service.ts";
-import { type ClientFilter, ConsoleBridge, closeCode, type OpenGuestStream } from "./bridge.ts";
+import { type ClientFilter, ConsoleBridge, type ConsoleClient, closeCode, type OpenGuestStream } from "./bridge.ts";
+import { clientOver, type RemoteConsoleRequest, type RemoteConsoles } from "./remote.ts";
 import { RfbClientFilter } from "./rfb-filter.ts";
 import { SerialHub } from "./serial-hub.ts";
 import type { ConsoleService } from "./service.ts";
@@ -34,6 +38,8 @@ const ticketProtocol = /^lqx\.ticket\.([A-Za-z0-9_-]{43})$/;
 
 export type ConsoleDependencies = {
 	node: Pick<NodeService, "vncSocket" | "openSerial">;
+	/** Without it all VMs are on this node. */
+	remote?: RemoteConsoles;
 	clock: Clock;
 	random: Random;
 	logger: Logger;
@@ -47,6 +53,8 @@ export type ConsoleDependencies = {
 
 export type ConsoleData = {
 	grant: TicketGrant;
+	/** The other node that has the VM; null for this one. */
+	nodeId: string | null;
 	open: OpenGuestStream;
 	bridge: ConsoleBridge | null;
 	unwatch: () => void;
@@ -56,6 +64,13 @@ export type ConsoleData = {
 export type Consoles = ConsoleService<ConsoleData> & {
 	/** Ends all consoles of a VM, because it leaves this node or is deleted. */
 	closeVm(vmId: string, reason: string): void;
+	/** Ends those that were opened while the VM was elsewhere. To be called when a VM changes. */
+	checkVm(vmId: string): void;
+	/**
+	 * The guest's end of a console that another node has the client of. Whether that person may is the caller's question.
+	 * Rejects before `accept` as opening a console does; resolves when the console has ended.
+	 */
+	serve(request: RemoteConsoleRequest, accept: () => ByteStream): Promise<void>;
 	stop(): void;
 };
 
@@ -102,6 +117,41 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 		);
 	};
 
+	/** At the guest on this node. */
+	const guestOf = async ({ type, vmId }: Pick<TicketGrant, "type" | "vmId">): Promise<OpenGuestStream> =>
+		type === "vnc" ? openUnixSocket(await deps.node.vncSocket(vmId)) : serial.watch(vmId);
+
+	/** Makes room, finds the guest's end, and counts the console until it is begun. */
+	const prepare = async (grant: TicketGrant, nodeId: string | null): Promise<ConsoleData> => {
+		makeRoom(grant);
+		const remote = nodeId === null ? undefined : deps.remote;
+		const openStream = remote && nodeId !== null ? remote.open(nodeId, grant) : await guestOf(grant);
+		const openedAtMs = deps.clock.monotonicMs();
+		return { grant, nodeId, open: openStream, bridge: null, unwatch: () => {}, openedAtMs };
+	};
+
+	const begin = (data: ConsoleData, client: ConsoleClient): ConsoleBridge => {
+		const { identity, vmId, type, viewOnly } = data.grant;
+		const filter: ClientFilter = type === "vnc" ? new RfbClientFilter(viewOnly) : serialFilter(viewOnly);
+		const bridge = new ConsoleBridge(client, filter);
+		data.bridge = bridge;
+		open.add(data);
+		data.unwatch = deps.watchCredential(identity, () => bridge.close(closeCode.policy, "The session has ended."));
+		bridge.open(data.open);
+		deps.logger.info("console opened", { requester: identity.requester.name, vmId, type, viewOnly });
+		return bridge;
+	};
+
+	const finish = (data: ConsoleData): void => {
+		const { identity, vmId } = data.grant;
+		open.delete(data);
+		data.unwatch();
+		data.bridge?.close(closeCode.normal, "");
+		const durationMs = Math.round(deps.clock.monotonicMs() - data.openedAtMs);
+		const { transferred } = data.bridge ?? {};
+		deps.logger.info("console closed", { requester: identity.requester.name, vmId, durationMs, ...transferred });
+	};
+
 	return {
 		async createTicket(request) {
 			// What the guest says on its serial line is as private as its log.
@@ -131,23 +181,44 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 			if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
 				throw new AppError("malformed", "This address speaks WebSocket only.");
 			const grant = await redeem(request, server.requestIP(request)?.address ?? null);
-			makeRoom(grant);
 			opening += 1;
 			try {
-				const openStream: OpenGuestStream =
-					grant.type === "vnc" ? openUnixSocket(await deps.node.vncSocket(grant.vmId)) : serial.watch(grant.vmId);
-				const data: ConsoleData = {
-					grant,
-					open: openStream,
-					bridge: null,
-					unwatch: () => {},
-					openedAtMs: deps.clock.monotonicMs(),
-				};
+				const data = await prepare(grant, deps.remote?.nodeOf(grant.vmId) ?? null);
 				if (!server.upgrade(request, { data, headers: { "Sec-WebSocket-Protocol": "binary" } }))
 					throw new AppError("malformed", "The WebSocket handshake failed.");
 				return undefined;
 			} finally {
 				opening -= 1;
+			}
+		},
+
+		async serve(request, accept) {
+			opening += 1;
+			let data: ConsoleData;
+			try {
+				data = await prepare({ ...request, kind: "native" }, null);
+			} finally {
+				opening -= 1;
+			}
+			const stream = accept();
+			const client = clientOver(
+				stream,
+				{
+					drained: () => data.bridge?.drained(),
+					gone: () => data.bridge?.close(closeCode.goingAway, ""),
+				},
+				deps.clock,
+			);
+			const bridge = begin(data, client);
+			try {
+				for (let chunk = await stream.read(); chunk !== null; chunk = await stream.read()) {
+					bridge.fromClient(chunk);
+					await bridge.room();
+				}
+			} catch {
+				// The other node is gone, or has closed it.
+			} finally {
+				finish(data);
 			}
 		},
 
@@ -158,22 +229,7 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 			idleTimeout: 120,
 			sendPings: true,
 			open(socket) {
-				const data = socket.data;
-				const filter: ClientFilter =
-					data.grant.type === "vnc" ? new RfbClientFilter(data.grant.viewOnly) : serialFilter(data.grant.viewOnly);
-				const bridge = new ConsoleBridge(socket, filter);
-				data.bridge = bridge;
-				open.add(data);
-				data.unwatch = deps.watchCredential(data.grant.identity, () =>
-					bridge.close(closeCode.policy, "The session has ended."),
-				);
-				bridge.open(data.open);
-				deps.logger.info("console opened", {
-					requester: data.grant.identity.requester.name,
-					vmId: data.grant.vmId,
-					type: data.grant.type,
-					viewOnly: data.grant.viewOnly,
-				});
+				begin(socket.data, socket);
 			},
 			message(socket, message) {
 				const bridge = socket.data.bridge;
@@ -184,17 +240,7 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 				socket.data.bridge?.drained();
 			},
 			close(socket) {
-				const data = socket.data;
-				open.delete(data);
-				data.unwatch();
-				data.bridge?.close(closeCode.normal, "");
-				const durationMs = Math.round(deps.clock.monotonicMs() - data.openedAtMs);
-				deps.logger.info("console closed", {
-					requester: data.grant.identity.requester.name,
-					vmId: data.grant.vmId,
-					durationMs,
-					...data.bridge?.transferred,
-				});
+				finish(socket.data);
 			},
 		},
 
@@ -202,6 +248,12 @@ export function createConsoles(deps: ConsoleDependencies): Consoles {
 
 		closeVm(vmId, reason) {
 			for (const data of open) if (data.grant.vmId === vmId) data.bridge?.close(closeCode.goingAway, reason);
+		},
+
+		checkVm(vmId) {
+			for (const data of open)
+				if (data.grant.vmId === vmId && (deps.remote?.nodeOf(vmId) ?? null) !== data.nodeId)
+					data.bridge?.close(closeCode.goingAway, "The VM is on another node now.");
 		},
 
 		stop() {

@@ -7,12 +7,13 @@ import { type Api, createApi } from "../../api/app.ts";
 import type { NodeRelay } from "../../api/relay.ts";
 import { createPasswordHasher } from "../../auth/passwords.ts";
 import { AuthService } from "../../auth/service.ts";
-import { createApiRelay, serveRelayedRequests } from "../../cluster/api-relay.ts";
+import { apiStreamKind, createApiRelay, serveRelayedRequests } from "../../cluster/api-relay.ts";
 import { systemClock, toRfc3339 } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { MiB } from "../../lib/units.ts";
+import type { StreamHandler } from "../../peer/stream-open.ts";
 import { introduce, type TestNode, testId, testNode } from "../../peer/test-peers.ts";
 import type { StoreReader } from "../../store/store.ts";
 import {
@@ -42,7 +43,16 @@ export const remote = {
 };
 
 export type TwoNodes = ApiHarness & {
-	other: { api: Api; node: FakeNode; cluster: FakeCluster; peer: TestNode };
+	other: {
+		api: Api;
+		node: FakeNode;
+		cluster: FakeCluster;
+		store: MemoryStore;
+		auth: AuthService;
+		/** By kind. */
+		streams: Record<string, StreamHandler>;
+		peer: TestNode;
+	};
 	peer: TestNode;
 	/** Lines of the other node's copy that are not there: until it is asked for the index, or while `quorum` is false. */
 	hide(what: keyof StoreReader, id: string): void;
@@ -94,23 +104,23 @@ export async function createTwoNodes(): Promise<TwoNodes> {
 	};
 	const auth = new AuthService({ ...deps, passwords: createPasswordHasher() });
 	const node = new FakeNode(otherId);
-	let api: Api | null = null;
+	const streams: Record<string, StreamHandler> = {};
 	const otherPeer = await testNode(0x20, {
 		handlers: {
-			onStream: serveRelayedRequests(async (incoming) => {
-				if (api === null) throw new AppError("unavailable", "The node is starting.");
-				await api.handleRelayed(incoming);
-			}),
+			async onStream(incoming) {
+				await streams[incoming.kind]?.(incoming);
+			},
 		},
 	});
 	const { console } = harness;
 	const cluster = new FakeCluster(otherId);
-	api = createApi({
+	const api = createApi({
 		...{ ...deps, auth, node, console, cluster, version: "0.0.0-test", dataDir: "/var/lib/limiquantix" },
 		relay: createApiRelay(otherPeer.node),
 	});
+	streams[apiStreamKind] = serveRelayedRequests((incoming) => api.handleRelayed(incoming));
 	introduce(peer, otherPeer);
-	const other = { api, node, cluster, peer: otherPeer };
+	const other = { api, node, cluster, store: copy, auth, streams, peer: otherPeer };
 	return {
 		...harness,
 		...{ peer, other },
