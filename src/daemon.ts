@@ -7,8 +7,8 @@ import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createApi } from "./api/app.ts";
-import { type Listener, listen, listenLocally, type ServerDeps } from "./api/server.ts";
-import { loadOrMakeCertificate, type TlsFiles } from "./api/tls.ts";
+import { openOutside } from "./api/outside.ts";
+import { listenLocally, type ServerDeps } from "./api/server.ts";
 import { removeInitialPasswordWhenChanged, setUpCluster } from "./auth/bootstrap.ts";
 import { hasOwnOrigin } from "./auth/origin.ts";
 import { createPasswordHasher } from "./auth/passwords.ts";
@@ -55,7 +55,6 @@ import type { Proposer, Store } from "./store/store.ts";
 import { openUiAssets } from "./ui-assets.ts";
 import { version } from "./version.ts";
 
-const certificateCheckMs = 12 * 3_600_000;
 const confirmLimitMs = 10_000;
 /** Heartbeats every 100 ms; without a leader for 500 to 800 ms, an election. */
 const raftTiming = {
@@ -227,7 +226,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const server: ServerDeps = { api, console: consoles, ui: openUiAssets() };
 	// The ports first: a node that cannot have them leaves the run folder as it was.
 	await cluster.start();
-	const outside = await openOutside(server, config, logger);
+	const outside = await openOutside(server, config, { clock, random, logger });
 	const local = await listenLocally(server, join(config.runDir, "limiquantix.sock")).catch(async (error: unknown) => {
 		await outside.stop();
 		throw error;
@@ -264,48 +263,6 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			await cluster.handOver();
 			await store.close();
 			await cluster.stop();
-		},
-	};
-}
-
-type Outside = { url: string; port: number; fingerprint: string | null; stop(): Promise<void> };
-
-/** The listener for everybody. A certificate that is renewed takes over with a second listener on the same port. */
-async function openOutside(server: ServerDeps, config: Config, logger: Logger): Promise<Outside> {
-	const { host, port } = config.listen;
-	if (config.insecureHttp) {
-		const plain = listen(server, { host, port, tls: null });
-		return { url: plain.url, port: plain.port ?? port, fingerprint: null, stop: () => plain.stop(true) };
-	}
-	const load = () => loadOrMakeCertificate({ folder: join(config.dataDir, "tls"), clock, random });
-	const open = (tls: TlsFiles, at: number): Listener => listen(server, { host, port: at, tls, reusePort: true });
-	let current = await load();
-	if (current.made) logger.info("a certificate was made", { fingerprint: current.fingerprint });
-	// With reusePort another process's listener would be shared in silence: one without it finds out first.
-	const alone = listen(server, { host, port, tls: current });
-	await alone.stop(true);
-	let listener = open(current, alone.port ?? port);
-	const timer = setInterval(async () => {
-		try {
-			const next = await load();
-			if (next.fingerprint === current.fingerprint) return;
-			const before = listener;
-			listener = open(next, before.port ?? port);
-			current = next;
-			await before.stop(false);
-			logger.info("another certificate is in use", { fingerprint: next.fingerprint });
-		} catch (error) {
-			logger.warn("the certificate could not be renewed; the one before stays in use", { error });
-		}
-	}, certificateCheckMs);
-	timer.unref();
-	return {
-		url: listener.url,
-		port: listener.port ?? port,
-		fingerprint: current.fingerprint,
-		async stop() {
-			clearInterval(timer);
-			await listener.stop(true);
 		},
 	};
 }
