@@ -5,6 +5,8 @@ import {
 	clusterIds,
 	fixtureCluster,
 	fixtureId,
+	fixtureJoinToken,
+	fixtureNode,
 	fixtureSession,
 	fixtureTask,
 	fixtureToken,
@@ -109,6 +111,34 @@ describe("the permission check at apply", () => {
 			as(clusterIds.admin, adminSession, "userUpdate", { kind: "vmGone", id: "x", nodeId: "x" }),
 			"forbidden",
 		);
+	});
+
+	test("who joins and who goes is for administrators, the rest of a cluster for itself, and moving VMs for operators", async () => {
+		await other("operator");
+		const node = fixtureNode({ id: fixtureId(0x998), name: "node-2" });
+		const tokenId = fixtureId(0x780);
+		const admit: CommandBody = {
+			...{ kind: "nodeAdmit", tokenId, secretHash: secret(), keyFingerprint: "a".repeat(64), node },
+		};
+		const token = fixtureJoinToken({ expiresAt: new Date(Date.now() + 60_000).toISOString() });
+		const create: CommandBody = { kind: "joinTokenCreate", token, secretHash: secret() };
+		const remove: CommandBody = { kind: "nodeRemove", id: node.id, leaving: false, confirmName: "node-2" };
+		await fails(as(otherId, otherSession, "joinTokenCreate", create), "forbidden");
+		await fails(as(otherId, otherSession, "nodeRemove", remove), "forbidden");
+		const systems: CommandBody[] = [
+			admit,
+			{ kind: "authoritySet", certificatePem: "-----BEGIN A", keyPem: "-----BEGIN B" },
+			{ kind: "nodeLost", id: clusterIds.node, reason: "?" },
+			{ kind: "nodeGone", id: clusterIds.node },
+			{ kind: "nodeAddresses", id: clusterIds.node, peerAddresses: [] },
+		];
+		for (const body of systems) await fails(as(clusterIds.admin, adminSession, "nodeRemove", body), "forbidden");
+		await as(clusterIds.admin, adminSession, "joinTokenCreate", create);
+		await fails(as(clusterIds.admin, adminSession, "nodeRemove", remove), "not-found");
+		const task = fixtureTask("vm.move", { kind: "vm", id: freshId() }, { id: freshId() });
+		const move: CommandBody = { kind: "vmMove", id: freshId(), nodeId: node.id, task, confirmNodeOff: null };
+		await fails(as(otherId, otherSession, "vmMove", move), "not-found");
+		await fails(as(otherId, otherSession, "vmMove", { ...systems[3], kind: "nodeGone" } as never), "forbidden");
 	});
 
 	test("a token has the lower of its role and its user's", async () => {
