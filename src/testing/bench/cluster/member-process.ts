@@ -1,11 +1,13 @@
 /** One member's process, started again and again on the same data. */
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
-import { residentBytes } from "../process-figures.ts";
+import { cpuSeconds, residentBytes } from "../process-figures.ts";
 
 export type MemberProcess = {
 	readonly pid: number;
 	readonly alive: boolean;
 	readonly residentBytes: number;
+	/** Since its last start. */
+	readonly cpuSeconds: number;
 	/** What it said on its standard error, over all starts. */
 	log(): string;
 	start(): void;
@@ -36,6 +38,9 @@ export function memberProcess(command: readonly string[], logPath: string): Memb
 		},
 		get residentBytes() {
 			return residentBytes(living().pid);
+		},
+		get cpuSeconds() {
+			return cpuSeconds(living().pid);
 		},
 		log: () => (existsSync(logPath) ? readFileSync(logPath, "utf8") : ""),
 		start() {

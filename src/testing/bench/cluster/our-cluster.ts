@@ -21,6 +21,8 @@ export type OurOptions = ClusterOptions & {
 	name: string;
 	/** VMs (with a volume each) in the state before the first node starts. */
 	vmCount: number;
+	/** Another one than dist/'s, to compare two builds. */
+	executable?: string;
 };
 
 export type OurCluster = Cluster & {
@@ -43,11 +45,8 @@ const apiPort = 8443;
 const peerPort = 8444;
 const startLimitMs = 120_000;
 
-/** Another executable than dist/'s, to compare two builds. */
-const executable = process.env.LIMIQUANTIX_EXECUTABLE ?? executablePath;
-
 export async function startOurCluster(options: OurOptions): Promise<OurCluster> {
-	const { name, network, load } = options;
+	const { name, network, load, executable = executablePath } = options;
 	const folder = mkdtempSync("/tmp/lqx-bench-ours-");
 	const nodes: OurNode[] = [];
 	const stop = async () => {
@@ -55,7 +54,8 @@ export async function startOurCluster(options: OurOptions): Promise<OurCluster> 
 		rmSync(folder, { recursive: true, force: true });
 	};
 	const addNode = async (vmCount: number): Promise<OurNode> => {
-		const node = prepareNode(join(folder, `node-${nodes.length}`), await network.addHost(), nodes.length);
+		const host = await network.addHost();
+		const node = prepareNode(join(folder, `node-${nodes.length}`), host, nodes.length, executable);
 		if (vmCount > 0) await fillState(node.dataDir, vmCount);
 		nodes.push(node);
 		node.process.start();
@@ -102,7 +102,7 @@ export async function startOurCluster(options: OurOptions): Promise<OurCluster> 
 	}
 }
 
-function prepareNode(folder: string, host: Host, number: number): OurNode {
+function prepareNode(folder: string, host: Host, number: number, executable: string): OurNode {
 	const dataDir = join(folder, "data");
 	const runDir = join(folder, "run");
 	const socketPath = join(runDir, "limiquantix.sock");
