@@ -1,7 +1,7 @@
 /** What a node brings when it joins: where each thing goes, what is refused, and a node that comes back. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Network } from "../../model/network.ts";
-import type { Pool } from "../../model/storage.ts";
+import type { Pool, Volume } from "../../model/storage.ts";
 import type { VmSpec } from "../../model/vm.ts";
 import {
 	clusterIds,
@@ -50,7 +50,9 @@ const brings = (changes: Partial<Import> = {}): Import => ({
 	formerNodeId: former,
 	pools: [fixturePool({ id: ids.pool, nodeIds: [former], nodes: [poolReport], phase: "ready" })],
 	networks: [fixtureNetwork({ id: ids.network, nodes: [networkReport] })],
-	images: [fixtureImage({ id: ids.image, poolId: ids.pool, nodeId: former, name: "debian", generation: 4 })],
+	images: [
+		fixtureImage({ id: ids.image, poolId: ids.pool, nodeId: former, name: "debian", generation: 4, phase: "ready" }),
+	],
 	volumes: [
 		fixtureVolume({
 			...{ id: ids.volume, name: "root", poolId: ids.pool, nodeId: former, vmId: ids.vm, phase: "ready" },
@@ -90,7 +92,7 @@ describe("what a node brings", () => {
 			{ id: clusterIds.network, nodes: [{ nodeId: second, health: "healthy", bridge: "lq1" }] },
 		]);
 		expect(store.all("image")).toMatchObject([
-			{ id: ids.image, nodeId: second, poolId: clusterIds.pool, generation: 4, phase: "importing" },
+			{ id: ids.image, nodeId: second, poolId: clusterIds.pool, generation: 4, phase: "ready" },
 		]);
 		expect(store.all("volume")).toMatchObject([
 			{ id: ids.volume, nodeId: second, poolId: clusterIds.pool, vmId: ids.vm, generation: 3 },
@@ -126,6 +128,29 @@ describe("what a node brings", () => {
 		expect(store.get("pool", fast.id)).toMatchObject({
 			...{ nodeIds: [second], nodes: [{ nodeId: second }], phase: "ready" },
 		});
+	});
+
+	test("can be worked on again, though no task came along", async () => {
+		const [root] = brings().volumes;
+		const volume = (number: number, phase: Volume["phase"], vmId: string | null = null): Volume => ({
+			...{ ...(root as Volume), id: fixtureId(0xf20 + number), name: `v-${number}`, source: { kind: "empty" } },
+			...{ phase, vmId },
+		});
+		const volumes = [
+			volume(0, "creating", ids.vm),
+			volume(1, "creating"),
+			volume(2, "resizing"),
+			volume(3, "deleting"),
+		];
+		const images = brings().images.map((image) => ({ ...image, phase: "importing" as const }));
+		await apply(brings({ volumes, images }));
+		expect(store.list("volume", { limit: 10 }).items.map(({ phase, error }) => [phase, error?.code])).toEqual([
+			["pending", undefined],
+			["error", "canceled"],
+			["ready", undefined],
+			["deleting", undefined],
+		]);
+		expect(store.get("image", ids.image)).toMatchObject({ phase: "error", error: { code: "canceled" } });
 	});
 
 	test("leaves behind a NAT network that nothing uses, whatever it clashes with", async () => {

@@ -166,7 +166,10 @@ class Import {
 		const nodeId = this.#here(image.nodeId);
 		if (fate.as === "back") this.#change("image", image.id, { nodeId });
 		else if (fate.as === "new")
-			this.#insert("image", { ...image, name: fate.name, nodeId, poolId: this.#poolOf(image.poolId) });
+			this.#insert("image", {
+				...{ ...image, name: fate.name, nodeId, poolId: this.#poolOf(image.poolId) },
+				...(image.phase === "importing" ? interrupted : {}),
+			});
 	}
 
 	#volume(volume: Volume): void {
@@ -174,7 +177,10 @@ class Import {
 		const nodeId = this.#here(volume.nodeId);
 		if (fate.as === "back") this.#change("volume", volume.id, { nodeId });
 		else if (fate.as === "new")
-			this.#insert("volume", { ...volume, name: fate.name, nodeId, poolId: this.#poolOf(volume.poolId) });
+			this.#insert("volume", {
+				...{ ...volume, name: fate.name, nodeId, poolId: this.#poolOf(volume.poolId) },
+				...whatWorkLeft(volume),
+			});
 	}
 
 	/** Null stays: in a shared pool. */
@@ -210,6 +216,19 @@ class Import {
 	#insert<T extends "pool" | "network" | "image" | "volume" | "vm">(table: T, object: Tables[T]): void {
 		this.#context.insert(table, { ...object, updatedAt: this.#context.time });
 	}
+}
+
+const interrupted = {
+	phase: "error",
+	error: { code: "canceled", message: "Its node joined a cluster before it was made." },
+} as const;
+
+/** Tasks do not come along: what they had begun can be asked for again, or has failed. */
+function whatWorkLeft({ phase, vmId }: Volume): Partial<Pick<Volume, "phase" | "error">> {
+	if (phase === "resizing") return { phase: "ready" };
+	if (phase !== "creating" && phase !== "pending") return {};
+	// The next start of its VM makes it.
+	return vmId === null ? interrupted : { phase: "pending" };
 }
 
 const sorted = <T extends { nodeId: string }>(reports: T[]): T[] =>
