@@ -71,6 +71,12 @@ async function carryOut(
 			throw new AppError("forbidden", "Only root on a node may do this, over its local socket.");
 		throw new AppError("forbidden", `Your role, ${identity.role}, does not allow this.`);
 	}
+	if (identity?.unrecorded === true && route.method !== "GET" && !withoutQuorum.includes(route.operationId))
+		throw new AppError(
+			"unavailable",
+			"There is no quorum: nothing can be changed. This session reads, and opens consoles.",
+			{ retryAfterMs: 5000 },
+		);
 	// The node that the browser asked has checked where the request comes from.
 	if (identity?.via === "cookie" && !relayed)
 		await asDenied(services, route.operationId, identity, connection, () =>
@@ -151,6 +157,9 @@ async function asDenied<T>(
 		throw error;
 	}
 }
+
+/** What a session that only this node knows may do beside reading. */
+const withoutQuorum: readonly OperationId[] = ["vmConsoleTicketCreate", "sessionDeleteCurrent"];
 
 const refusedAtApply = new WeakSet<AppError>();
 

@@ -17,8 +17,11 @@ export class CredentialWatch {
 	readonly #clock: Clock;
 	readonly #watches = new Set<Watch>();
 	readonly #unsubscribe: () => void;
+	readonly #isLocalSession: (id: string) => boolean;
 
-	constructor(store: Store, clock: Clock) {
+	/** `isLocalSession`: one that is not in the state, and good all the same. */
+	constructor(store: Store, clock: Clock, isLocalSession: (id: string) => boolean = () => false) {
+		this.#isLocalSession = isLocalSession;
 		this.#store = store;
 		this.#clock = clock;
 		this.#unsubscribe = store.subscribe((events) => this.#onEvents(events));
@@ -72,7 +75,7 @@ export class CredentialWatch {
 		if (expiresAtMs !== null && expiresAtMs <= this.#clock.nowMs()) return false;
 		const now = this.#store.get("user", user.id);
 		if (!now?.enabled || now.role !== user.role) return false;
-		return this.#store.get(credential.kind, credential.id) !== null;
+		return this.#store.get(credential.kind, credential.id) !== null || this.#isLocalSession(credential.id);
 	}
 
 	#revoke(watch: Watch): void {

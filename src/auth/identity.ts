@@ -17,6 +17,8 @@ export type Identity = {
 	via: "cookie" | "bearer" | "local";
 	/** When the credential ends by itself; null for never. */
 	expiresAtMs: number | null;
+	/** A session made without a quorum, known on this node only: it reads, and opens consoles. */
+	unrecorded?: boolean;
 };
 
 /** Root on the unix socket: the file's mode is the check. */

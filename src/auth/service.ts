@@ -8,7 +8,7 @@
  */
 
 import { type Clock, toRfc3339 } from "../lib/clock.ts";
-import { AppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import type { IdSource } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
@@ -21,6 +21,7 @@ import { type AuditEntry, AuditRecorder } from "./audit-recorder.ts";
 import { CredentialWatch } from "./credential-watch.ts";
 import { addressKey, FailureLimiter } from "./failure-limiter.ts";
 import type { Identity } from "./identity.ts";
+import { LocalSessions } from "./local-sessions.ts";
 import type { PasswordHasher } from "./passwords.ts";
 import { hashSecret, type NewSecret, newSecret, secretKind } from "./secrets.ts";
 import { SignInLog } from "./sign-in-log.ts";
@@ -57,11 +58,13 @@ export class AuthService {
 	readonly #badSecrets: FailureLimiter;
 	readonly #audit: AuditRecorder;
 	readonly #signInLog: SignInLog;
+	readonly #local: LocalSessions;
 	#figures = { loginFailures: 0, loginsRefused: 0, badCredentials: 0 };
 
 	constructor(deps: AuthDeps) {
 		this.#deps = deps;
-		this.#watch = new CredentialWatch(deps.store, deps.clock);
+		this.#local = new LocalSessions(deps.store, deps.clock, deps.logger);
+		this.#watch = new CredentialWatch(deps.store, deps.clock, (id) => this.#local.has(id));
 		this.#audit = new AuditRecorder(deps);
 		this.#signInLog = new SignInLog(deps.clock, deps.logger);
 		const backOff = { firstDelayMs: 1000, maxDelayMs: 300_000, forgetAfterMs: 900_000, maxKeys: 10_000 };
@@ -88,14 +91,16 @@ export class AuthService {
 		if (kind === null || (via === "cookie" && kind !== "session")) return null;
 		const nowMs = clock.nowMs();
 		if (kind === "session") {
-			const found = store.sessionBySecretHash(hashSecret(secret));
+			const known = store.sessionBySecretHash(hashSecret(secret));
+			const found = known ?? this.#local.find(hashSecret(secret));
 			if (!found?.user.enabled) return null;
 			const expiresAtMs = Date.parse(found.session.expiresAt);
 			if (!(expiresAtMs > nowMs)) return null;
 			const { session, user } = found;
 			const requester = { kind: "user", id: user.id, name: user.name } as const;
 			const credential = { kind, id: session.id };
-			return { requester, role: user.role, user, credential, session, via, expiresAtMs };
+			const unrecorded = known === null ? { unrecorded: true } : {};
+			return { requester, role: user.role, user, credential, session, via, expiresAtMs, ...unrecorded };
 		}
 		const found = store.tokenBySecretHash(hashSecret(secret));
 		if (!found?.user.enabled) return null;
@@ -108,7 +113,7 @@ export class AuthService {
 	}
 
 	/**
-	 * Checks the password and makes a session. Wrong name, wrong password and disabled user are told apart neither by
+	 * Checks the password and makes a session; without a quorum one that only this node knows (local-sessions.ts). Wrong name, wrong password and disabled user are told apart neither by
 	 * answer nor by time. `remoteAddress` null is the local socket.
 	 */
 	async signIn(
@@ -132,17 +137,28 @@ export class AuthService {
 			remoteAddress: from.remoteAddress,
 			userAgent: from.userAgent === null ? null : printable(from.userAgent).slice(0, 256),
 		};
-		await this.#deps.proposer.propose(
-			{ kind: "sessionCreate", session, secretHash, verifiedHash: passwordFingerprint(found.passwordHash) },
-			{
-				requester: { kind: "user", id: found.user.id, name: found.user.name },
-				remoteAddress: from.remoteAddress,
-				operation: "sessionCreate" satisfies OperationId,
-				idempotencyKey: null,
-				credential: null,
-			},
-		);
+		const record = () =>
+			this.#deps.proposer.propose(
+				{ kind: "sessionCreate", session, secretHash, verifiedHash: passwordFingerprint(found.passwordHash) },
+				{
+					requester: { kind: "user", id: found.user.id, name: found.user.name },
+					remoteAddress: from.remoteAddress,
+					operation: "sessionCreate" satisfies OperationId,
+					idempotencyKey: null,
+					credential: null,
+				},
+			);
+		await record().catch((error) => {
+			const noQuorum = isAppError(error, "unavailable") && !this.#deps.store.status().quorum;
+			if (!noQuorum) throw error;
+			this.#local.add({ session, secretHash, record });
+		});
 		return { session, user: found.user, secret };
+	}
+
+	/** Ends a session that only this node knows; false when it is none of those. */
+	endLocalSession(id: string): boolean {
+		return this.#local.end(id);
 	}
 
 	/**
@@ -193,6 +209,7 @@ export class AuthService {
 	/** Writes what is not written yet; the store is closed after it. */
 	async close(): Promise<void> {
 		this.#watch.close();
+		this.#local.close();
 		this.#signInLog.close();
 		await this.#audit.close();
 	}

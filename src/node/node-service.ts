@@ -81,6 +81,12 @@ export class LocalNodeService implements NodeService {
 		return this.#read("Opening the serial console", () => this.#context.hypervisor.openSerial(vmId));
 	}
 
+	async stopWithoutQuorum(vmId: string): Promise<void> {
+		const vm = this.#mine(vmId);
+		this.#context.logger.warn("a VM is stopped by root on this host, without a quorum", { vmId, name: vm.name });
+		await limited(this.#context, "Stopping the VM", limits.destroyMs, () => this.#context.hypervisor.destroy(vmId));
+	}
+
 	foreignVms(): Promise<ForeignVm[]> {
 		return this.#parts.adoption.foreignVms();
 	}

@@ -25,6 +25,8 @@ export interface NodeService {
 	domainXml(vmId: string): Promise<string>;
 	vncSocket(vmId: string): Promise<string>;
 	openSerial(vmId: string): Promise<SerialStream>;
+	/** As if its power was cut, without a task: for root on this host while the cluster takes no writes. */
+	stopWithoutQuorum(vmId: string): Promise<void>;
 	foreignVms(): Promise<ForeignVm[]>;
 	/** What adopting would make: the records for the command vmAdopt. */
 	planAdoption(domainId: string): Promise<{ vm: Vm; volumes: Volume[] }>;

@@ -36,6 +36,7 @@ export function startingService(nodeId: string, demoImage: string | null): Start
 		serialLog: async (vmId, maxBytes) => (await ready.promise).serialLog(vmId, maxBytes),
 		domainXml: async (vmId) => (await ready.promise).domainXml(vmId),
 		vncSocket: async (vmId) => (await ready.promise).vncSocket(vmId),
+		stopWithoutQuorum: async (vmId) => (await ready.promise).stopWithoutQuorum(vmId),
 		openSerial: async (vmId) => (await ready.promise).openSerial(vmId),
 		foreignVms: async () => (await ready.promise).foreignVms(),
 		planAdoption: async (domainId) => (await ready.promise).planAdoption(domainId),

@@ -42,7 +42,8 @@ export function checkMayEnd(identity: Identity, target: Endable): void {
 }
 
 async function endSession(context: RequestContext, id: string) {
-	await context.mutate(() => ({ kind: "sessionDelete", id }));
+	const known = context.services.auth.endLocalSession(id);
+	if (!known) await context.mutate(() => ({ kind: "sessionDelete", id }));
 	const own = context.identity?.session?.id === id && context.identity.via === "cookie";
 	return nothing(own ? { setCookie: cookie("", 0, context.secure) } : {});
 }

@@ -1,13 +1,16 @@
 /** What can be done with a VM. Which action is possible in which state is decided where the command applies. */
 import type { TSchema } from "@sinclair/typebox";
-import { AppError } from "../../lib/errors.ts";
+import { toRfc3339 } from "../../lib/clock.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import type { VmAction } from "../../model/actions.ts";
 import { VmMediaChange, VmShutdown, VmStart } from "../../model/api.ts";
 import type { OperationId } from "../../model/permissions.ts";
 import { Task, type TaskKind } from "../../model/task.ts";
 import type { DesiredPower } from "../../model/vm.ts";
+import type { RequestContext } from "../context.ts";
 import { idParams } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
+import { taken } from "../reply.ts";
 import { accepted, find, newTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 import { planVmUpdate } from "./plan-update.ts";
@@ -33,13 +36,38 @@ function powerRoute({ operationId, action, kind, summary, desiredPower }: PowerA
 		params: idParams,
 		responses: { 202: Task },
 		idempotent: true,
-		handler: ({ context, params }) =>
-			accepted(context, () => {
-				const vm = find(context, "vm", params.id);
-				const task = newTask(context, kind, vmRef(vm), { nodeId: vm.nodeId });
-				return { kind: "vmAction", id: vm.id, task, ...(desiredPower ? { desiredPower } : {}) };
-			}),
+		async handler({ context, params }) {
+			try {
+				return await accepted(context, () => {
+					const vm = find(context, "vm", params.id);
+					const task = newTask(context, kind, vmRef(vm), { nodeId: vm.nodeId });
+					return { kind: "vmAction", id: vm.id, task, ...(desiredPower ? { desiredPower } : {}) };
+				});
+			} catch (error) {
+				if (action !== "stop" || !mayStopAlone(context, params.id, error)) throw error;
+				return await stopAlone(context, params.id);
+			}
+		},
 	});
+}
+
+/** Root on the VM's own host may always cut its power, also while the cluster takes no writes. */
+function mayStopAlone({ identity, services }: RequestContext, vmId: string, error: unknown): boolean {
+	const { store, node } = services;
+	const noQuorum = isAppError(error, "unavailable") && !store.status().quorum;
+	return noQuorum && identity?.via === "local" && store.get("vm", vmId)?.nodeId === node.nodeId;
+}
+
+/** The task is in no state: it says what was done. The node reports the VM as stopped when there is a quorum again. */
+async function stopAlone(context: RequestContext, vmId: string) {
+	const { node, clock } = context.services;
+	const vm = find(context, "vm", vmId);
+	const task = newTask(context, "vm.stop", vmRef(vm), { nodeId: vm.nodeId });
+	await node.stopWithoutQuorum(vmId);
+	const now = toRfc3339(clock.nowMs());
+	const message = "Stopped on this host without a quorum. The cluster hears of it when it takes writes again.";
+	const done: Task = { ...task, state: "succeeded", startedAt: task.createdAt, finishedAt: now, message };
+	return taken(done, { location: `/v1/tasks/${task.id}`, taskLocation: `/v1/tasks/${task.id}` });
 }
 
 const optionalBody = <T extends TSchema>(body: T) => ({ body, bodyOptional: true }) as const;

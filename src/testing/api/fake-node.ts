@@ -54,6 +54,9 @@ export class FakeNode implements NodeService {
 	async openSerial(): Promise<never> {
 		throw new AppError("wrong-state", "The VM does not run.");
 	}
+	/** VMs that were stopped without a task. */
+	readonly stopped: string[] = [];
+	stopWithoutQuorum = async (vmId: string) => void this.stopped.push(vmId);
 	foreignVms = async () => this.foreign;
 	async planAdoption(_domainId: string) {
 		if (!this.adoption) throw new AppError("not-found", "There is no such domain.");

@@ -1,0 +1,105 @@
+/** What works while the cluster takes no writes: signing in, reading, consoles, and the power switch for root on the host. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { AppError } from "../lib/errors.ts";
+import { type ApiHarness, createApiHarness, password } from "../testing/api/api-harness.ts";
+import { clusterIds } from "../testing/fixtures.ts";
+import { ManualClock } from "../testing/manual-clock.ts";
+
+let api: ApiHarness;
+let clock: ManualClock;
+let vmId: string;
+let back: () => void;
+
+beforeEach(async () => {
+	clock = new ManualClock(Date.UTC(2026, 0, 2));
+	api = await createApiHarness({ clock });
+	const made = await api.client("operator").call("vmCreate", { body: { name: "web", start: false } });
+	vmId = made.body.id;
+	back = loseQuorum();
+});
+afterEach(() => api.close());
+
+/** As a store without a quorum: the copy can be read, nothing is confirmed, nothing is taken. */
+function loseQuorum(): () => void {
+	const { store } = api;
+	const { propose, readIndex, status } = store;
+	const none = (): AppError => new AppError("unavailable", "The cluster has no leader now.", { retryAfterMs: 1000 });
+	store.propose = () => Promise.reject(none());
+	store.readIndex = () => Promise.reject(none());
+	store.status = () => ({ ...status.call(store), leader: null, quorum: false });
+	return () => Object.assign(store, { propose, readIndex, status });
+}
+
+async function signIn(): Promise<string> {
+	const body = { username: "operator", password };
+	const answer = await api.request("POST", "/v1/sessions", { as: "nobody", body });
+	expect(answer.status).toBe(201);
+	return ((await answer.json()) as { token: string }).token;
+}
+
+test("one signs in on this node; reads are marked as stale, writes say why not", async () => {
+	const secret = await signIn();
+	const list = await api.request("GET", "/v1/vms", { as: { secret } });
+	expect([list.status, list.headers.get("x-lqx-stale")]).toEqual([200, "true"]);
+	const start = await api.request("POST", `/v1/vms/${vmId}/actions/start`, { as: { secret } });
+	expect(start.status).toBe(503);
+	expect(await start.json()).toMatchObject({ code: "unavailable", detail: expect.stringContaining("no quorum") });
+	const users = await api.request("GET", "/v1/users", { as: { secret } });
+	expect(users.status).toBe(403);
+});
+
+test("a wrong password is refused as ever", async () => {
+	const body = { username: "operator", password: "not the password" };
+	expect((await api.request("POST", "/v1/sessions", { as: "nobody", body })).status).toBe(401);
+});
+
+test("its session opens consoles, and ends when one signs out", async () => {
+	const secret = await signIn();
+	const ticket = { kind: "native", type: "vnc" };
+	const path = `/v1/vms/${vmId}/console-tickets`;
+	// The VM is stopped: that is what is refused, not the session.
+	expect((await api.request("POST", path, { as: { secret }, body: ticket })).status).not.toBe(503);
+	expect((await api.request("DELETE", "/v1/sessions/current", { as: { secret } })).status).toBe(204);
+	expect((await api.request("GET", "/v1/me", { as: { secret } })).status).toBe(401);
+});
+
+test("with a quorum again it is a session like any other", async () => {
+	const secret = await signIn();
+	back();
+	clock.advance(2_000);
+	const deadline = performance.now() + 4_000;
+	while (api.store.all("session").length < 4 && performance.now() < deadline) await Bun.sleep(5);
+	const start = await api.request("POST", `/v1/vms/${vmId}/actions/start`, { as: { secret } });
+	expect(start.status).toBe(202);
+});
+
+test("it ends when the password was changed meanwhile", async () => {
+	const secret = await signIn();
+	back();
+	const user = api.accounts.operator.user.id;
+	const newPassword = "another long password";
+	await api.client("admin").call("userPasswordReset", { path: { id: user }, body: { newPassword } });
+	clock.advance(2_000);
+	const me = async () => (await api.request("GET", "/v1/me", { as: { secret } })).status;
+	const deadline = performance.now() + 4_000;
+	while ((await me()) !== 401 && performance.now() < deadline) await Bun.sleep(5);
+	expect(await me()).toBe(401);
+});
+
+test("root on the host cuts the power of a VM of this host, and of no other", async () => {
+	const stop = (id: string, as: "local" | "admin") => api.request("POST", `/v1/vms/${id}/actions/stop`, { as });
+	expect((await stop(vmId, "admin")).status).toBe(503);
+	expect(api.node.stopped).toEqual([]);
+	const answer = await stop(vmId, "local");
+	expect(answer.status).toBe(202);
+	expect(await answer.json()).toMatchObject({ kind: "vm.stop", state: "succeeded", nodeId: clusterIds.node });
+	expect(api.node.stopped).toEqual([vmId]);
+	const { get } = api.store;
+	api.store.get = ((table: "vm", id: string) => {
+		const found = get.call(api.store, table, id);
+		return table === "vm" && found ? { ...found, nodeId: "0190a000-0000-7000-8000-00000000ffff" } : found;
+	}) as typeof get;
+	expect((await stop(vmId, "local")).status).toBe(503);
+	api.store.get = get;
+	expect(api.node.stopped).toEqual([vmId]);
+});
