@@ -159,6 +159,7 @@ describe("removing a node that is gone", () => {
 			...{ idempotencyKey: null, credential: null },
 		} as const;
 		await expect(store.proposer.propose(remove({ confirmName: "x".repeat(999) }), meta)).rejects.toThrow();
+		clock.advance(1);
 		await store.proposer.propose(remove(), meta);
 		expect(store.list("audit", { limit: 10, sort: "time" }).items).toMatchObject([
 			{ outcome: "rejected", confirmation: `${"x".repeat(128)} is off` },

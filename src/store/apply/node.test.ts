@@ -192,6 +192,7 @@ describe("a node that comes with a token", () => {
 			...{ idempotencyKey: null, credential: null },
 		} as const;
 		await store.proposer.propose(admit(0x998), meta);
+		clock.advance(1);
 		await expect(store.proposer.propose(admit(0x997, "node-3"), meta)).rejects.toMatchObject({
 			code: "unauthenticated",
 		});
