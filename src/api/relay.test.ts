@@ -57,11 +57,12 @@ describe("asked for what another node has", () => {
 		expect(await problem(put("12345678", 3))).toMatchObject({ status: 409, detail: "The upload is at 0." });
 	});
 
-	test("addresses on a network, of the node that is named", async () => {
+	test("addresses on a network, of the node that is named or of all", async () => {
 		const lease = { address: "10.20.0.10", mac: "52:54:00:00:00:01", hostname: null, vmId: null, expiresAt: null };
 		nodes.other.node.networkLeases = async () => [lease] as never;
 		const leases = async (query: string) => (await get(`/v1/networks/${clusterIds.network}/leases${query}`)).json();
-		expect(await leases("")).toEqual({ items: [] });
+		expect(await leases("")).toMatchObject({ items: [{ address: "10.20.0.10" }] });
+		expect(await leases(`?nodeId=${clusterIds.node}`)).toEqual({ items: [] });
 		expect(await leases(`?nodeId=${otherId}`)).toMatchObject({ items: [{ address: "10.20.0.10" }] });
 		expect(await leases(`?nodeId=${fixtureId(99)}`)).toMatchObject({ code: "not-found" });
 	});

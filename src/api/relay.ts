@@ -249,6 +249,7 @@ export async function askNode(
 	context: RequestContext,
 	route: Route,
 	nodeId: string,
+	params: Record<string, string>,
 	query: Record<string, string>,
 ): Promise<unknown> {
 	assert(route.method === "GET" && context.operation === route.operationId, "only the same question is passed on");
@@ -262,7 +263,7 @@ export async function askNode(
 	try {
 		const response = await passOn(services, nodeId, {
 			route,
-			params: {},
+			params,
 			query: new URLSearchParams(query),
 			headers: new Headers(),
 			body: null,

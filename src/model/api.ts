@@ -100,16 +100,14 @@ export const UploadStatus = Strict(
 	{ receivedBytes: Bytes(), fileSizeBytes: Nullable(Bytes()) },
 	{ $id: "UploadStatus" },
 );
-export const NetworkLeaseList = Strict({ items: Type.Array(Type.Ref(NetworkLease)) }, { $id: "NetworkLeaseList" });
-export const ForeignVmList = Strict(
-	{
-		items: Type.Array(Type.Ref(ForeignVm)),
-		unanswered: Type.Optional(
-			Type.Array(Strict({ nodeId: Id, nodeName: Type.String(), message: Type.String() }), {
-				description: "Nodes that did not answer, and why; left out when all did",
-			}),
-		),
-	},
-	{ $id: "ForeignVmList" },
+/** Of an answer that all nodes give together. */
+const unanswered = Type.Optional(
+	Type.Array(Strict({ nodeId: Id, nodeName: Type.String(), message: Type.String() }), {
+		description: "Nodes that did not answer, and why; left out when all did",
+	}),
 );
-export type ForeignVmList = Static<typeof ForeignVmList>;
+export const NetworkLeaseList = Strict(
+	{ items: Type.Array(Type.Ref(NetworkLease)), unanswered },
+	{ $id: "NetworkLeaseList" },
+);
+export const ForeignVmList = Strict({ items: Type.Array(Type.Ref(ForeignVm)), unanswered }, { $id: "ForeignVmList" });

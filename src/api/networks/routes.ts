@@ -3,6 +3,7 @@
 import { NetworkLeaseList } from "../../model/api.ts";
 import { Network, NetworkCreate, NetworkPage, NetworkUpdate } from "../../model/network.ts";
 import { Task } from "../../model/task.ts";
+import { ofAllNodes } from "../all-nodes.ts";
 import { idParams, listQuery, nodeQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
@@ -21,6 +22,26 @@ import {
 import { type Route, route } from "../route.ts";
 
 const tag = "networks" as const;
+
+const leaseRoute: Route = route({
+	operationId: "networkLeaseList",
+	method: "GET",
+	path: "/v1/networks/{id}/leases",
+	summary: "Addresses that guests on a network got",
+	description:
+		"The network has a DHCP server of its own on each node. Of one node, or of all that answer: `unanswered` names the others.",
+	tag,
+	params: idParams,
+	query: nodeQuery("Default: all nodes"),
+	responses: { 200: NetworkLeaseList },
+	at: nodeOfQuery,
+	async handler({ context, params, query }) {
+		const { id } = find(context, "network", params.id);
+		const own = () => context.services.node.networkLeases(id);
+		if (query.nodeId !== undefined || context.passedOn) return ok({ items: await own() });
+		return ok(await ofAllNodes(context, { route: leaseRoute, params, answer: NetworkLeaseList, own }));
+	},
+});
 
 export const networkRoutes: Route[] = [
 	route({
@@ -99,20 +120,5 @@ export const networkRoutes: Route[] = [
 				return { kind: "networkDelete", id: network.id, task };
 			}),
 	}),
-	route({
-		operationId: "networkLeaseList",
-		method: "GET",
-		path: "/v1/networks/{id}/leases",
-		summary: "Addresses that guests on a network got",
-		tag,
-		description: "A network has its own DHCP server on each node.",
-		params: idParams,
-		query: nodeQuery("Whose; default: the node that is asked"),
-		responses: { 200: NetworkLeaseList },
-		at: nodeOfQuery,
-		async handler({ context, params }) {
-			const network = find(context, "network", params.id);
-			return ok({ items: await context.services.node.networkLeases(network.id) });
-		},
-	}),
+	leaseRoute,
 ];

@@ -1,19 +1,16 @@
 /** Domains that are not ours: libvirt of some node has them, no state of ours does. */
 
 import { Type } from "@sinclair/typebox";
-import { AppError, toAppError } from "../../lib/errors.ts";
 import { ForeignVmList } from "../../model/api.ts";
-import type { Node } from "../../model/node.ts";
 import { Strict } from "../../model/schema.ts";
 import { Task } from "../../model/task.ts";
-import type { RequestContext } from "../context.ts";
+import type { ForeignVm } from "../../model/vm.ts";
+import { ofAllNodes } from "../all-nodes.ts";
 import { nodeQuery } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
-import { askNode } from "../relay.ts";
 import { ok } from "../reply.ts";
 import { accepted, newTask, nodeOfQuery } from "../resources.ts";
 import { type Route, route } from "../route.ts";
-import { fieldErrors } from "../validation.ts";
 
 const tag = "vms" as const;
 
@@ -28,8 +25,10 @@ const listRoute: Route = route({
 	responses: { 200: ForeignVmList },
 	at: nodeOfQuery,
 	async handler({ context, query }) {
-		if (query.nodeId === undefined && !context.passedOn) return ok(await ofAllNodes(context));
-		return ok({ items: await context.services.node.foreignVms() });
+		const own = () => context.services.node.foreignVms();
+		if (query.nodeId !== undefined || context.passedOn) return ok({ items: await own() });
+		const isOf = (vm: ForeignVm, nodeId: string) => vm.nodeId === nodeId;
+		return ok(await ofAllNodes(context, { route: listRoute, params: {}, answer: ForeignVmList, own, isOf }));
 	},
 });
 
@@ -54,33 +53,3 @@ export const foreignVmRoutes: Route[] = [
 			}),
 	}),
 ];
-
-const runsVms = ({ status, witness }: Node): boolean =>
-	!witness && status.phase !== "left" && status.phase !== "joining";
-
-/** One node that is away does not hide what the others have; when nobody answers, this node's own error is the answer. */
-async function ofAllNodes(context: RequestContext): Promise<ForeignVmList> {
-	const { node, store } = context.services;
-	const nodes = store.all("node").filter(runsVms);
-	const answers = await Promise.allSettled(
-		nodes.map(({ id }) => (id === node.nodeId ? node.foreignVms() : ofOther(context, id))),
-	);
-	const items = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
-	const unanswered = answers.flatMap((answer, at) => {
-		const asked = nodes[at];
-		if (answer.status === "fulfilled" || !asked) return [];
-		return [{ nodeId: asked.id, nodeName: asked.name, message: toAppError(answer.reason).message }];
-	});
-	context.credentialEnded.throwIfAborted();
-	const own = answers[nodes.findIndex(({ id }) => id === node.nodeId)];
-	if (own?.status === "rejected" && unanswered.length === nodes.length) throw own.reason;
-	return { items, ...(unanswered.length > 0 ? { unanswered } : {}) };
-}
-
-async function ofOther(context: RequestContext, nodeId: string): Promise<ForeignVmList["items"]> {
-	const answer = await askNode(context, listRoute, nodeId, { nodeId });
-	if (fieldErrors(ForeignVmList, answer).length > 0)
-		throw new AppError("unavailable", "The node answered with something that is not understood here.");
-	// It speaks for itself only.
-	return (answer as ForeignVmList).items.filter((vm) => vm.nodeId === nodeId);
-}

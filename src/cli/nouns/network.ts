@@ -11,6 +11,7 @@ import type { Column, Field } from "../output.ts";
 import { allPages, given, listOptions } from "../pages.ts";
 import { confirm } from "../prompt.ts";
 import { finishObject, finishTask, waitOptions } from "../tasks.ts";
+import { warnOfUnanswered } from "../unanswered.ts";
 import { type Noun, verb } from "../verb.ts";
 import { yes } from "./common-options.ts";
 
@@ -100,7 +101,8 @@ export const networkNoun: Noun = {
 			arguments: networkArgument,
 			async run(cli, { network }) {
 				const id = await resolveId(cli, "network", network);
-				const { items } = (await cli.call("networkLeaseList", { path: { id } })).body;
+				const { items, unanswered } = (await cli.call("networkLeaseList", { path: { id } })).body;
+				await warnOfUnanswered(cli, unanswered);
 				const vmName = await namesById(cli, "vm");
 				const now = cli.io.clock.nowMs();
 				await cli.output.list(

@@ -67,13 +67,15 @@ function AdoptText({ changes }: { changes: readonly string[] }) {
 
 export function ForeignVms({ nodeId }: { nodeId: string }) {
 	const obstacle = obstacleTo("foreignVmList");
-	const query = useQuery(nodeId, async (signal) => (obstacle ? [] : (await read("foreignVmList", { signal })).items));
+	const query = useQuery(nodeId, async (signal) =>
+		obstacle ? [] : (await read("foreignVmList", { query: { nodeId }, signal })).items,
+	);
 	if (obstacle) return <EmptyState icon={Monitor} title={cluster.tabs.foreign} text={obstacle} />;
-	const rows = (query.data ?? []).filter((vm) => vm.nodeId === nodeId);
+	const rows = query.data ?? [];
 	const adopt = async (vm: ForeignVm) => {
 		const body = <AdoptText changes={vm.changes} />;
 		if (!(await confirm({ title: t.adoptTitle(vm.name), body, confirmLabel: t.adopt }))) return;
-		if (await act(t.adoptFailed(vm.name), "foreignVmAdopt", { id: vm.id })) query.reload();
+		if (await act(t.adoptFailed(vm.name), "foreignVmAdopt", { id: vm.id, query: { nodeId } })) query.reload();
 	};
 	return (
 		<Stack>
