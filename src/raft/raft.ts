@@ -250,6 +250,7 @@ function refusalOf(core: Core, bytes: number): RefusalReason | null {
 	if (core.noSpaceUntil !== null) return "no-space";
 	if (bytes > limits.maxEntryBytes) return "too-large";
 	if (core.uncommittedBytes > 0 && core.uncommittedBytes + bytes > limits.maxUncommittedBytes) return "busy";
+	if (log.lastIndex - core.commit >= limits.maxUncommittedEntries) return "busy";
 	return log.unpersistedBytes > limits.maxUnpersistedBytes ? "busy" : null;
 }
 

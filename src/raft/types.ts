@@ -36,6 +36,8 @@ export type Limits = {
 	maxTailBytes: number;
 	/** Proposals that are not committed. */
 	maxUncommittedBytes: number;
+	/** Entries that are not committed, those of earlier leaders among them: each leader may add to what the last one left. */
+	maxUncommittedEntries: number;
 	/** What a follower takes before its disk has caught up. */
 	maxUnpersistedBytes: number;
 	maxPersistBytes: number;
@@ -64,6 +66,7 @@ export const defaultLimits: Limits = {
 	maxInflightBytes: 8 * 1024 * 1024,
 	maxTailBytes: 8 * 1024 * 1024,
 	maxUncommittedBytes: 64 * 1024 * 1024,
+	maxUncommittedEntries: 65_536,
 	maxUnpersistedBytes: 64 * 1024 * 1024,
 	maxPersistBytes: 4 * 1024 * 1024,
 	maxWaitingMessages: 1024,
