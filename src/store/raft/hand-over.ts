@@ -44,7 +44,8 @@ export class HandOver {
 
 	/** Nothing will be delivered before somebody calls. */
 	get waits(): boolean {
-		return !this.#reading && (this.#stopped || this.#waiting.length === 0);
+		if (this.#reading && !planted(this.#parts.disk, "hand-over-not-stopped")) return false;
+		return this.#stopped || this.#waiting.length === 0;
 	}
 
 	add(committed: Committed): void {

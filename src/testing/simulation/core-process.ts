@@ -167,7 +167,7 @@ export class CoreProcess implements SimulatedProcess {
 		this.#persisting = persist;
 		disk.underWay = persist;
 		host.later(host.writeMs(), () => {
-			const fault = host.writeFault();
+			const fault = host.writeFault("file");
 			if (fault !== null) {
 				host.ended(fault === "crash" ? "crash in a write" : "the disk failed");
 				return;

@@ -66,6 +66,9 @@ export class Faults {
 		queue.after(ms, () => {
 			network.cut.fill(0);
 			this.#cluster.event(null, "the partition is over");
+			// Whoever was on the other side has its say before the leader is heard.
+			const { leaderAfterPartition } = this.#cluster.plan.process;
+			if (!this.#stopped && this.#random.chance(leaderAfterPartition)) this.#crash(this.#cluster.leader(), ms);
 		});
 	}
 

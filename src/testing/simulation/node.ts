@@ -12,6 +12,9 @@ import type { RegisterMachine } from "./register-machine.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import { unsafe, Violation } from "./violation.ts";
 
+/** How long most reads after a start are slow. */
+const coldMs = 2000;
+
 export class SimulatedNode implements ProcessHost {
 	readonly id: NodeId;
 	readonly slot: number;
@@ -29,6 +32,7 @@ export class SimulatedNode implements ProcessHost {
 	slowUntil = 0;
 	fullUntil = 0;
 	#ticks = 0;
+	#startedMs = 0;
 	#wasRecovering = false;
 	#newest: Configuration;
 
@@ -52,6 +56,7 @@ export class SimulatedNode implements ProcessHost {
 		this.life += 1;
 		this.pausedUntil = 0;
 		this.#inbox = [];
+		this.#startedMs = this.#cluster.queue.nowMs;
 		this.#cluster.event(this, "starts");
 		if (this.disk instanceof SimulatedDisk) this.#startDriver(this.disk);
 		else if (this.disk instanceof ModelDisk) this.#startCore(this.disk);
@@ -82,6 +87,7 @@ export class SimulatedNode implements ProcessHost {
 		const { plan, random, mutant } = this.#cluster;
 		const { limits, snapshotEntries, keptEntries, chunkBytes, segmentBytes } = plan;
 		const { life } = this;
+		const hadRecovered = !disk.hardState.recovering;
 		this.#starting = true;
 		DriverProcess.open({
 			id: this.id,
@@ -109,6 +115,8 @@ export class SimulatedNode implements ProcessHost {
 							`recovery: the log of ${this.id} ended at ${disk.lastIndex} and ends at ${status.lastIndex}, and it does not know`,
 						),
 					);
+				if (status.recovering && hadRecovered && !disk.damaged)
+					this.found(new Violation("safety", `recovery: ${this.id} takes its log for damaged, and nothing was`));
 				disk.opened(status.durableIndex);
 				this.#cluster.event(this, `is up, log to ${status.lastIndex}${status.recovering ? ", recovering" : ""}`);
 			},
@@ -229,15 +237,21 @@ export class SimulatedNode implements ProcessHost {
 		return queue.nowMs < this.slowUntil ? ms * 20 : ms;
 	}
 
-	writeFault(): "crash" | "error" | null {
+	writeFault(of: "file" | "folder"): "crash" | "error" | null {
 		const { plan, random, healed } = this.#cluster;
 		if (healed) return null;
-		if (random.chance(plan.disk.crashInWrite)) return "crash";
+		// Changes of the folder are few, and an end in the midst of them is what a start has to sort out.
+		const { crashInWrite } = plan.disk;
+		if (random.chance(of === "folder" ? 10 * crashInWrite : crashInWrite)) return "crash";
 		return random.chance(plan.disk.writeError) ? "error" : null;
 	}
 
+	/** Little is in memory after a start. */
 	readMs(): number {
-		return this.#cluster.random.chance(0.2) ? this.writeMs() : 0;
+		const { random, queue, healed } = this.#cluster;
+		const isCold = !healed && queue.nowMs - this.#startedMs < coldMs;
+		if (!random.chance(isCold || queue.nowMs < this.slowUntil ? 0.8 : 0.2)) return 0;
+		return this.writeMs() * (isCold ? random.between(1, 10) : 1);
 	}
 
 	isFull(): boolean {

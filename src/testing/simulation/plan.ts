@@ -35,6 +35,8 @@ export type Plan = {
 		crash: Recurring;
 		/** Of the leader. */
 		crashLeader: Recurring;
+		/** The leader's, when a partition ends. */
+		leaderAfterPartition: number;
 		/** All nodes at once. */
 		blackout: Recurring;
 		pause: Recurring;
@@ -99,6 +101,7 @@ export function drawPlan(seed: number, kind: PlanKind, stack: Stack): Plan {
 		process: {
 			crash: recurring(3000, 20_000, 50, 6000),
 			crashLeader: recurring(4000, 20_000, 50, 4000),
+			leaderAfterPartition: rate(0.6),
 			blackout: recurring(8000, 40_000, 100, 3000),
 			pause: recurring(5000, 20_000, 100, 5000),
 		},
@@ -113,7 +116,7 @@ export function drawPlan(seed: number, kind: PlanKind, stack: Stack): Plan {
 			damage: recurring(5000, 25_000, 100, 2000),
 		},
 		operator: { change: recurring(1500, 10_000, 0, 0), transfer: recurring(2500, 15_000, 0, 0) },
-		snapshotEntries: random.between(30, 600),
+		snapshotEntries: random.chance(0.4) ? random.between(10, 60) : random.between(30, 600),
 		keptEntries: random.pick([0, 0, 5, 50]) as number,
 		segmentBytes: random.pick([1024, 4096, 16_384, 65_536]) as number,
 		chunkBytes: random.pick([64, 256, 1024, 4096]) as number,
@@ -134,6 +137,7 @@ function drawLimits(random: Random): Partial<Limits> {
 		maxInflightMessages: random.between(2, 16),
 		maxTailBytes: random.between(400, 8000),
 		maxUncommittedBytes: random.between(4000, 40_000),
+		maxUncommittedEntries: random.between(50, 200),
 		maxPersistBytes: random.between(200, 4000),
 		maxApplyEntries: random.between(4, 64),
 		promoteLagEntries: random.between(4, 64),

@@ -15,7 +15,7 @@ export interface ProcessHost {
 	later(delayMs: number, run: () => void): void;
 	/** How long the next write takes; the end of the process in the middle of it; an error of the disk; no room. */
 	writeMs(): number;
-	writeFault(): "crash" | "error" | null;
+	writeFault(of: "file" | "folder"): "crash" | "error" | null;
 	/** How long a read takes: most are answered from memory, at once. */
 	readMs(): number;
 	isFull(): boolean;

@@ -60,7 +60,7 @@ export class SimulatedFiles implements LogFiles {
 	}
 
 	syncDirectory(): Promise<void> {
-		return this.write(() => this.options.disk.syncDirectory());
+		return this.write("folder", () => this.options.disk.syncDirectory());
 	}
 
 	close(): Promise<void> {
@@ -68,10 +68,10 @@ export class SimulatedFiles implements LogFiles {
 	}
 
 	/** What takes time: it is done, or the process ends in it, or the disk says that it could not. */
-	write(work: () => void): Promise<void> {
+	write(of: "file" | "folder", work: () => void): Promise<void> {
 		const { host, alive, syncs } = this.options;
 		if (!alive()) return never;
-		const fault = host.writeFault();
+		const fault = host.writeFault(of);
 		return new Promise((resolve, reject) => {
 			host.later(host.writeMs(), () => {
 				if (fault === "crash") host.ended("crash in a write");
@@ -120,7 +120,7 @@ class SimulatedFile implements LogFile {
 	}
 
 	sync(): Promise<void> {
-		return this.#files.write(() => this.#files.options.disk.sync(this.#name, this.#content));
+		return this.#files.write("file", () => this.#files.options.disk.sync(this.#name, this.#content));
 	}
 
 	read(offset: number, length: number): Promise<Uint8Array> {

@@ -12,8 +12,9 @@ import { isExplainedByLog, type Placed } from "./witness.ts";
 
 const maxOpen = 240;
 const retryMs = 600;
-/** After a refusal. */
-const maxBackOffMs = 300;
+/** For each refusal. */
+const backOffMs = 300;
+const maxBackOffMs = 1500;
 const giveUpMs = 4000;
 const epochMs = 4000;
 /** Keys of a seed that are also given to the search, when they have few operations, and few that are open. */
@@ -247,7 +248,8 @@ export class Workload {
 		const leader = node.process?.leader ?? null;
 		this.#leader = leader === null ? null : (this.#cluster.nodes.get(leader) ?? null);
 		// Not all of them at once.
-		client.askedMs = this.#cluster.queue.nowMs - retryMs + this.#random.below(maxBackOffMs);
+		client.askedMs =
+			this.#cluster.queue.nowMs - retryMs + this.#random.below(Math.min(maxBackOffMs, backOffMs * client.refusals));
 	}
 
 	/** `seen`: of a read, the index of the state that it was read from. */
