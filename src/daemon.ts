@@ -23,6 +23,7 @@ import { contentStreams, createRemoteNodes } from "./cluster/remote-nodes.ts";
 import { completeSwitch, type JoinHints, readHints } from "./cluster/switch.ts";
 import { type Config, configHelp, loadConfig } from "./config.ts";
 import { createConsoles } from "./console/console.ts";
+import { watchConsoleVms } from "./console/vm-watch.ts";
 import { startUpkeep } from "./control/upkeep.ts";
 import { probeAccelerator } from "./hypervisor/accelerator-probe.ts";
 import { createLibvirtDriver } from "./hypervisor/libvirt/libvirt-driver.ts";
@@ -198,13 +199,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		recordDenial: (identity, vmId, remoteAddress) =>
 			auth.recordDenial(identity, "vmConsoleTicketCreate", remoteAddress, [{ kind: "vm", id: vmId, name: null }]),
 	});
-	const stopConsoleWatch = store.subscribe((events) => {
-		for (const { target, type } of events) {
-			if (target.kind !== "vm") continue;
-			if (type === "deleted") consoles.closeVm(target.id, "The VM was deleted.");
-			else consoles.checkVm(target.id);
-		}
-	});
+	const stopConsoleWatch = watchConsoleVms(store, consoles);
 	const streams: Record<string, StreamHandler> = {};
 	const cluster = new Cluster({
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
