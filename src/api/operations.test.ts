@@ -331,6 +331,12 @@ test("foreign VMs", async () => {
 	expect(adopted.body).toMatchObject({ kind: "vm.adopt", targets: [{ kind: "vm", name: "old" }] });
 });
 
+test("a cluster of one node has nowhere to move a VM to", async () => {
+	const { body } = await admin.call("vmCreate", { body: { name: "stays", start: false } });
+	const moved = admin.call("vmMove", { path: { id: body.id }, body: { nodeId: clusterIds.node } });
+	await expect(moved).rejects.toMatchObject({ code: "wrong-state" });
+});
+
 test("the demo VM: its image is imported once", async () => {
 	expect((await admin.call("clusterGet")).body.demoAvailable).toBe(false);
 	const before = harness.store.appliedIndex;

@@ -324,6 +324,12 @@ describe("several nodes", () => {
 		expect(await root("cluster transfer-leader")).toContain("leads.");
 		await root("cluster readdress node-2 10.0.0.2:8444");
 		expect(await json("node show node-2")).toMatchObject({ peerAddresses: ["10.0.0.2:8444"] });
+		await root("vm create mover --node rack1 --no-start --no-nic");
+		await root("vm edit mover --detach disk-0");
+		await root("vm move mover node-2 --no-wait");
+		expect(await root("task list --kind vm.move")).toContain("mover");
+		await root("vm delete mover --yes");
+		await root("volume delete mover-disk-0 --yes");
 		await root("cluster remove node-3 --confirm node-3");
 		expect(await root(`cluster join --token ${word} --preview`)).toContain("Cluster berlin, with node-1.");
 	});

@@ -12,7 +12,7 @@ import { streamToUpload } from "./copy-across-pools.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import { limits } from "./limits.ts";
 import type { Pools } from "./pools.ts";
-import type { TaskRun } from "./task-run.ts";
+import { type TaskRun, withPlacement } from "./task-run.ts";
 import type { Uploads } from "./uploads.ts";
 import type { VolumeUsers } from "./volumes.ts";
 
@@ -33,7 +33,7 @@ export class Images {
 	async import(imageId: string, run: TaskRun): Promise<string | null> {
 		try {
 			await this.#import(imageId, run);
-			return null;
+			return withPlacement(run.task, null);
 		} catch (error) {
 			if (!this.#context.stopping.aborted) await this.#undo(imageId, error);
 			throw error;

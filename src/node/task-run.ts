@@ -155,4 +155,10 @@ export async function onceHypervisorAnswers<T>(
 
 export const waitsForHypervisor = "Waits for libvirt, which does not answer";
 
+/** Why a new object is on this node, when that was chosen for whoever made it; with what else there is to say. */
+export function withPlacement({ input }: Pick<Task, "input">, message: string | null): string | null {
+	if (typeof input.placement !== "string") return message;
+	return message === null ? input.placement : `${message} ${input.placement}`;
+}
+
 export const canceledByPerson = (): AppError => new AppError("canceled", "Canceled.");

@@ -42,7 +42,7 @@ import { bounds, limits } from "./limits.ts";
 import { type RelocationParts, relocate } from "./relocation.ts";
 import { patchVm, reportVm } from "./status.ts";
 import type { TaskBoard } from "./task-board.ts";
-import { type TaskRun, waitsForHypervisor } from "./task-run.ts";
+import { type TaskRun, waitsForHypervisor, withPlacement } from "./task-run.ts";
 import { lookAtVm } from "./vm-look.ts";
 import { planError, planVm, type VmStep, type VmView } from "./vm-plan.ts";
 import { settleVm } from "./vm-settle.ts";
@@ -357,12 +357,6 @@ const waits: readonly TaskKind[] = ["vm.create", "vm.start", "vm.shutdown"];
 function overtakes(newer: TaskKind, current: TaskKind): boolean {
 	if (newer === "vm.delete") return current !== "vm.delete";
 	return newer === "vm.stop" && waits.includes(current);
-}
-
-/** Why a new VM is on this node, when that was chosen for whoever made it. */
-function withPlacement({ kind, input }: Task, message: string | null): string | null {
-	if (kind !== "vm.create" || typeof input.placement !== "string") return message;
-	return message === null ? input.placement : `${message} ${input.placement}`;
 }
 
 const overtaken = (by: TaskKind): AppError =>

@@ -15,7 +15,7 @@ import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
 import type { Pools } from "./pools.ts";
 import type { TaskBoard } from "./task-board.ts";
-import type { TaskRun } from "./task-run.ts";
+import { type TaskRun, withPlacement } from "./task-run.ts";
 import { Bell } from "./wait.ts";
 
 type Source = { kind: "empty" } | CopySource;
@@ -48,7 +48,7 @@ export class Volumes {
 	async create(volumeId: string, run: TaskRun): Promise<string | null> {
 		try {
 			await this.make(volumeId, run);
-			return null;
+			return withPlacement(run.task, null);
 		} catch (error) {
 			// Also when it was called off before anything began.
 			const phase = this.#context.store.get("volume", volumeId)?.phase;

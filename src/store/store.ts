@@ -51,6 +51,8 @@ export type ListQuery = {
 	pageToken?: string | null;
 };
 
+export type VmLoad = { nodeId: string; memoryBytes: number; vcpus: number };
+
 export type JsonPage = { itemsJson: string; nextPageToken: string | null };
 
 export interface StoreReader {
@@ -73,6 +75,8 @@ export interface StoreReader {
 	joinTokenSecret(id: string): string | null;
 	/** MAC addresses in use by NICs of all VMs. */
 	macInUse(mac: string): boolean;
+	/** What the VMs of each node want in all, running or not; nodes without VMs are left out. */
+	vmLoads(): VmLoad[];
 	/** Events after `id` (exclusive), oldest first; null when `id` is older than what is kept (read everything anew). */
 	eventsAfter(id: string, limit: number): Event[] | null;
 	lastEventId(): string;

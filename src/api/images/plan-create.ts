@@ -1,11 +1,12 @@
 /** Body of `POST /v1/images` + state → the record of the image and the task that imports it. */
+import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
-import type { Image, ImageCreate } from "../../model/storage.ts";
+import type { Image, ImageCreate, Pool } from "../../model/storage.ts";
 import type { CommandBody } from "../../store/command.ts";
 import type { RequestContext } from "../context.ts";
 import { refTo } from "../refs.ts";
 import { newMetadata, newTask } from "../resources.ts";
-import { choosePool, FieldErrors } from "../vms/plan-state.ts";
+import { choosePool, FieldErrors, placementState } from "../vms/plan-state.ts";
 import { checkSourceUrl } from "./source-url.ts";
 
 /** Who may name which source, and whether the source makes sense, is the caller's question (routes.ts). */
@@ -13,7 +14,7 @@ export function planImageCreate(
 	context: RequestContext,
 	request: ImageCreate,
 ): Extract<CommandBody, { kind: "imageCreate" }> {
-	const { store, node } = context.services;
+	const { store } = context.services;
 	const errors = new FieldErrors();
 	const { source } = request;
 	const volume = source.kind === "volume" ? store.get("volume", source.volumeId) : null;
@@ -23,7 +24,8 @@ export function planImageCreate(
 	if (source.kind === "url") checkSourceUrl(source.url, errors);
 	if (source.kind === "upload" && request.fileSizeBytes === undefined)
 		errors.add("/fileSizeBytes", "An upload needs the length of its file.");
-	const nodeId = volume?.nodeId ?? node.nodeId;
+	const placed = volume?.nodeId ? { nodeId: volume.nodeId, reason: null } : placedBy(context, request);
+	const { nodeId } = placed;
 	const pool = choosePool(store, nodeId, request.poolId ?? volume?.poolId, "/poolId", errors);
 	if (volume && pool && volume.poolId !== pool.id)
 		errors.add("/poolId", "The image must be in the pool that the volume is in.");
@@ -50,8 +52,23 @@ export function planImageCreate(
 		receivedBytes: 0,
 		error: null,
 	};
-	const task = newTask(context, "image.import", refTo("image", image), { nodeId, cancelable: true });
-	return { kind: "imageCreate", image, task };
+	const input = placed.reason === null ? {} : { placement: placed.reason };
+	const task = newTask(context, "image.import", refTo("image", image), { nodeId, cancelable: true, input });
+	return { kind: "imageCreate", image, task: { ...task, message: placed.reason } };
+}
+
+/**
+ * On the node that was asked, which is where an upload arrives and where a path is looked for; elsewhere when that node has
+ * no part of the pool.
+ */
+function placedBy(context: RequestContext, { poolId, source, fileSizeBytes }: ImageCreate): Placement {
+	const { store, node } = context.services;
+	const isWanted = (pool: Pool) => pool.nodeIds.includes(node.nodeId) && (poolId === undefined || pool.id === poolId);
+	const hasPart = store.get("node", node.nodeId)?.witness !== true && store.all("pool").some(isWanted);
+	const pool = poolId === undefined ? null : store.get("pool", poolId);
+	if (hasPart || source.kind === "path" || (poolId !== undefined && pool === null))
+		return { nodeId: node.nodeId, reason: null };
+	return placeStorage(placementState(store), { what: "The image", pool, bytes: fileSizeBytes ?? 0 });
 }
 
 function checkVolumeAtRest(context: RequestContext, volume: { phase: string; vmId: string | null }): void {

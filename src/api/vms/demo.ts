@@ -5,8 +5,8 @@ import type { Image } from "../../model/storage.ts";
 import type { CommandBody } from "../../store/command.ts";
 import type { RequestContext } from "../context.ts";
 import { planImageCreate } from "../images/plan-create.ts";
-import { vmRef } from "../refs.ts";
-import { newTask, waitForTask } from "../resources.ts";
+import { waitForTask } from "../resources.ts";
+import { newVmTask } from "./placed-task.ts";
 import { planVmCreate } from "./plan-create.ts";
 
 export const demoImageName = "limiquantix-demo";
@@ -17,7 +17,7 @@ const importLimitMs = 60_000;
  * Fails with `unsupported` when this node has no demo image, before anything is made.
  */
 export async function planDemo(context: RequestContext): Promise<CommandBody> {
-	const { store, clock, random, ids, node } = context.services;
+	const { store, clock, random, ids } = context.services;
 	const image = await demoImage(context);
 	const plan = planVmCreate(
 		{
@@ -31,9 +31,9 @@ export async function planDemo(context: RequestContext): Promise<CommandBody> {
 			cdroms: [],
 		},
 		store,
-		{ clock, random, ids, nodeId: node.nodeId },
+		{ clock, random, ids },
 	);
-	const task = newTask(context, "vm.create", vmRef(plan.vm), { nodeId: plan.vm.nodeId, input: { start: true } });
+	const task = newVmTask(context, plan, false);
 	return { kind: "vmCreate", vm: plan.vm, volumes: plan.volumes, task };
 }
 

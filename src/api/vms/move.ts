@@ -1,10 +1,14 @@
 /** Moving a VM that is off to another node. What may be moved where is decided where the command applies. */
+import { vmObstacle } from "../../control/placement.ts";
+import { AppError } from "../../lib/errors.ts";
 import { VmMove } from "../../model/cluster.ts";
 import { Task } from "../../model/task.ts";
+import type { Vm } from "../../model/vm.ts";
 import { idParams } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
 import { accepted, find, newTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
+import { type PlanState, placementState } from "./plan-state.ts";
 
 export const vmMoveRoutes: Route[] = [
 	route({
@@ -23,6 +27,7 @@ export const vmMoveRoutes: Route[] = [
 			accepted(context, () => {
 				const vm = find(context, "vm", params.id);
 				const { nodeId, confirmNodeOff = null } = body;
+				checkFits(context.services.store, vm, nodeId);
 				const task = newTask(context, "vm.move", vmRef(vm), {
 					...{ nodeId, cancelable: true },
 					input: { fromNodeId: vm.nodeId, toNodeId: nodeId },
@@ -31,3 +36,21 @@ export const vmMoveRoutes: Route[] = [
 			}),
 	}),
 ];
+
+/** What only turns out at its end, or at the VM's next start, is said at once: no such network there, too little memory. */
+function checkFits(state: PlanState, { name, nodeId: from, spec }: Vm, nodeId: string): void {
+	const target = state.get("node", nodeId);
+	if (!target || nodeId === from) return;
+	const discs = spec.cdroms.flatMap(({ imageId }) => (imageId === null ? [] : (state.get("image", imageId) ?? [])));
+	const disks = spec.disks.flatMap(({ volumeId }) => state.get("volume", volumeId) ?? []);
+	const obstacle = vmObstacle(placementState(state), target, {
+		memoryBytes: spec.memory.sizeBytes,
+		vcpus: spec.cpu.vcpus,
+		networks: spec.nics.flatMap(({ networkId }) => state.get("network", networkId) ?? []),
+		pools: [...disks, ...discs].map(({ poolId }) => ({ id: poolId })),
+		// They come along.
+		volumes: [],
+	});
+	if (obstacle !== null)
+		throw new AppError("wrong-state", `The VM ${name} cannot be moved: the node ${target.name} ${obstacle}.`);
+}

@@ -31,6 +31,7 @@ function stateOf(rows: Rows, macs: string[] = []): PlanState {
 		all: (table) => all(table),
 		count: (table, filter) => all(table).filter((row) => "name" in row && row.name === filter?.name).length,
 		macInUse: (mac) => macs.includes(mac),
+		vmLoads: () => [],
 	};
 }
 
@@ -41,7 +42,7 @@ const rows: Rows = { node: [fixtureNode()], pool: [pool], network: [fixtureNetwo
 
 function plan(request: Partial<VmCreate>, state: Rows = rows, macs: string[] = []) {
 	const clock = new ManualClock();
-	const tools = { clock, random: systemRandom, ids: idSource(clock, systemRandom), nodeId: clusterIds.node };
+	const tools = { clock, random: systemRandom, ids: idSource(clock, systemRandom) };
 	return planVmCreate({ name: "vm", ...request }, stateOf({ ...rows, ...state }, macs), tools);
 }
 const paths = (attempt: () => unknown): string[] => {
@@ -107,6 +108,43 @@ describe("a name is enough", () => {
 	});
 });
 
+describe("with several nodes", () => {
+	const second = fixtureNode({ id: other, name: "node-2", status: { ...fixtureNode().status, memoryBytes: 64 * GiB } });
+	const both = fixturePool({ phase: "ready", nodeIds: [clusterIds.node, other] });
+	const two: Rows = { node: [fixtureNode(), second], pool: [both] };
+
+	test("it goes where the most memory is left, unless somebody says where; its disks with it", () => {
+		const placed = plan({}, two);
+		expect([placed.vm.nodeId, placed.volumes[0]?.nodeId]).toEqual([other, other]);
+		expect(placed.placement).toBe(
+			"Placed on node-2: of 2 nodes that fit it has the most memory left after it (62 GiB).",
+		);
+		const asked = plan({ nodeId: clusterIds.node }, two);
+		expect([asked.vm.nodeId, asked.placement]).toEqual([clusterIds.node, null]);
+		expect(plan({}).placement).toBeNull();
+	});
+
+	test("to where its volumes are", () => {
+		const volume = fixtureVolume({ phase: "ready" });
+		expect(plan({ disks: [{ volumeId: volume.id }] }, { ...two, volume: [volume] }).vm.nodeId).toBe(clusterIds.node);
+	});
+
+	test("an image of another node will do when its pool has a part here", () => {
+		const { vm, volumes } = plan({ disks: [{ imageId: ready.id }], cdroms: [{ imageId: iso.id }] }, two);
+		expect([vm.nodeId, ready.nodeId]).toEqual([other, clusterIds.node]);
+		expect(volumes[0]?.source).toEqual({ kind: "image", imageId: ready.id, fullCopy: false });
+		const apart = { ...two, pool: [pool] };
+		expect(plan({ disks: [{ imageId: ready.id }] }, apart).vm.nodeId).toBe(clusterIds.node);
+		expect(() => plan({ disks: [{ imageId: ready.id }], nodeId: other }, apart)).toThrow("is not on this node");
+	});
+
+	test("what fits nowhere is refused, with the reasons", () => {
+		expect(() => plan({ memoryBytes: 128 * GiB }, two)).toThrow(
+			"The VM fits on no node: node-1 has 4 GiB of memory, and 128 GiB are wanted; node-2 has 64 GiB",
+		);
+	});
+});
+
 describe("disks", () => {
 	test("from an image: copy-on-write in its pool, at least its size", () => {
 		const { volumes } = plan({
@@ -132,7 +170,7 @@ describe("disks", () => {
 	});
 
 	test("that cannot be: an ISO, an image that is not there or elsewhere, half a sector", () => {
-		const far = fixtureImage({ id: other, phase: "ready", nodeId: fixtureId(0x77) });
+		const far = fixtureImage({ id: other, phase: "ready", nodeId: fixtureId(0x77), poolId: fixtureId(0x78) });
 		const state = { image: [ready, iso, far] };
 		const disks = [
 			{ imageId: iso.id },

@@ -4,6 +4,7 @@
  * `in-use` or `no-space`. The same checks hold again where the command applies.
  */
 
+import { placeVm, type WantedVm } from "../../control/placement.ts";
 import { type Clock, toRfc3339 } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { IdSource } from "../../lib/ids.ts";
@@ -25,17 +26,20 @@ import {
 	chooseVolume,
 	FieldErrors,
 	type PlanState,
+	placementState,
 } from "./plan-state.ts";
 
-export type PlanTools = { clock: Clock; random: Random; ids: IdSource; nodeId: string };
-export type PlannedVm = { vm: Vm; volumes: Volume[]; start: boolean };
+export type PlanTools = { clock: Clock; random: Random; ids: IdSource };
+/** `placement`: why it is on its node, when that was chosen here. */
+export type PlannedVm = { vm: Vm; volumes: Volume[]; start: boolean; placement: string | null };
 
 type DiskRequest = NonNullable<VmCreate["disks"]>[number];
 type Planning = { state: PlanState; tools: PlanTools; node: Node; vmId: string; now: string; errors: FieldErrors };
 
 export function planVmCreate(request: VmCreate, state: PlanState, tools: PlanTools): PlannedVm {
 	const errors = new FieldErrors();
-	const node = state.get("node", request.nodeId ?? tools.nodeId);
+	const placed = request.nodeId === undefined ? placeVm(placementState(state), wantedOf(request, state)) : null;
+	const node = state.get("node", placed?.nodeId ?? request.nodeId ?? "");
 	if (!node) {
 		errors.add("/nodeId", "There is no such node.");
 		errors.check("The VM cannot be made");
@@ -60,7 +64,30 @@ export function planVmCreate(request: VmCreate, state: PlanState, tools: PlanToo
 	};
 	errors.check("The VM cannot be made");
 	checkSpace(volumes, planning);
-	return { vm: newVm(request, spec, start, planning), volumes, start };
+	return { vm: newVm(request, spec, start, planning), volumes, start, placement: placed?.reason ?? null };
+}
+
+/** What the choice of a node depends on. What does not exist is found out later, with its field. */
+function wantedOf(request: VmCreate, state: PlanState): WantedVm {
+	const disks = request.disks ?? [{}];
+	const poolOfDisc = (imageId: string | null) => {
+		const image = imageId === null ? null : state.get("image", imageId);
+		return image ? [{ id: image.poolId }] : [];
+	};
+	const poolsOf = (disk: DiskRequest) => {
+		if (disk.volumeId) return [];
+		const named = [disk.poolId, state.get("image", disk.imageId ?? "")?.poolId];
+		const known = named.flatMap((id) => (id && state.get("pool", id) ? [{ id }] : []));
+		return known.length > 0 ? known : [null];
+	};
+	const nics = request.nics ?? [];
+	return {
+		memoryBytes: request.memoryBytes ?? defaultMemoryBytes,
+		vcpus: request.vcpus ?? defaultVcpus,
+		networks: nics.flatMap(({ networkId }) => (networkId ? (state.get("network", networkId) ?? []) : [])),
+		pools: [...disks.flatMap(poolsOf), ...(request.cdroms ?? []).flatMap(({ imageId }) => poolOfDisc(imageId))],
+		volumes: disks.flatMap(({ volumeId }) => (volumeId ? (state.get("volume", volumeId) ?? []) : [])),
+	};
 }
 
 function newVm(request: VmCreate, spec: VmSpec, start: boolean, { vmId, node, now }: Planning): Vm {

@@ -1,10 +1,17 @@
 /** What the planners of VMs read, and the checks of references that create and update share. */
+import type { PlacementState } from "../../control/placement.ts";
 import { AppError, type FieldError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { Image, Pool, Volume } from "../../model/storage.ts";
 import type { StoreReader } from "../../store/store.ts";
 
-export type PlanState = Pick<StoreReader, "get" | "all" | "count" | "macInUse">;
+export type PlanState = Pick<StoreReader, "get" | "all" | "count" | "macInUse" | "vmLoads">;
+
+export const placementState = (state: PlanState): PlacementState => ({
+	nodes: state.all("node"),
+	pools: state.all("pool"),
+	loads: state.vmLoads(),
+});
 
 /** Collects bad fields, so that a form hears of all of them at once. */
 export class FieldErrors {
@@ -77,8 +84,10 @@ export function chooseImage(
 	if (use === "cdrom" && image.format !== "iso") return errors.add(path, `${image.name} is no ISO image.`);
 	if (use === "disk" && image.format === "iso")
 		return errors.add(path, `${image.name} is an ISO image: put it into a CD-ROM drive.`);
-	if (image.nodeId !== null && image.nodeId !== nodeId)
-		return errors.add(path, `The image ${image.name} is on another node.`);
+	// One that another node has is copied, into this node's part of the pool.
+	const pool = state.get("pool", image.poolId);
+	if (image.nodeId !== null && image.nodeId !== nodeId && !pool?.nodeIds.includes(nodeId))
+		return errors.add(path, `The image ${image.name} is in the pool ${pool?.name ?? "?"}, which is not on this node.`);
 	if (image.phase !== "ready")
 		throw new AppError("wrong-state", `The image ${image.name} is ${image.phase}, not ready.`);
 	return image;

@@ -14,6 +14,7 @@ import { planDemo } from "./demo.ts";
 import { foreignVmRoutes } from "./foreign.ts";
 import { vmInspectRoutes } from "./inspect.ts";
 import { vmMoveRoutes } from "./move.ts";
+import { newVmTask } from "./placed-task.ts";
 import { planVmCreate } from "./plan-create.ts";
 import { planVmUpdate } from "./plan-update.ts";
 import { showVm, vmFor } from "./redact.ts";
@@ -45,20 +46,17 @@ export const vmRoutes: Route[] = [
 		method: "POST",
 		path: "/v1/vms",
 		summary: "Create a VM",
-		description: "Only the name is required. The VM is started once it is made, unless start is false.",
+		description:
+			"Only the name is required. The VM is started once it is made, unless start is false. Without nodeId it goes to the node with the most memory left; the task says why.",
 		tag,
 		body: VmCreate,
 		responses: { 201: Vm },
 		idempotent: true,
 		handler: ({ context, body }) =>
 			created(context, "vm", () => {
-				const { store, node, clock, random, ids } = context.services;
-				const plan = planVmCreate(body, store, { clock, random, ids, nodeId: node.nodeId });
-				const task = newTask(context, "vm.create", vmRef(plan.vm), {
-					nodeId: plan.vm.nodeId,
-					input: { start: plan.start },
-					cancelable: true,
-				});
+				const { store, clock, random, ids } = context.services;
+				const plan = planVmCreate(body, store, { clock, random, ids });
+				const task = newVmTask(context, plan, true);
 				return { kind: "vmCreate", vm: plan.vm, volumes: plan.volumes, task };
 			}),
 	}),

@@ -4,19 +4,24 @@
  */
 
 import type { Static } from "@sinclair/typebox";
+import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
 import type { RequestContext } from "../context.ts";
 import { newMetadata } from "../resources.ts";
-import { checkSectors, chooseImage, choosePool, FieldErrors } from "../vms/plan-state.ts";
+import { checkSectors, chooseImage, choosePool, FieldErrors, placementState } from "../vms/plan-state.ts";
 
 type Origin = { poolId: string; leastBytes: number; fullCopy: boolean };
 
-export function planVolumeCreate(context: RequestContext, request: Static<typeof VolumeCreate>): Volume {
-	const { store, node } = context.services;
+/** `placement`: why it is on its node, when that was chosen here. */
+export type PlannedVolume = { volume: Volume; placement: string | null };
+
+export function planVolumeCreate(context: RequestContext, request: Static<typeof VolumeCreate>): PlannedVolume {
+	const { store } = context.services;
 	const errors = new FieldErrors();
-	const nodeId = request.nodeId ?? node.nodeId;
+	const placed = placedBy(context, request);
+	const { nodeId } = placed;
 	if (!store.get("node", nodeId)) errors.add("/nodeId", "There is no such node.");
 	const source = request.source ?? { kind: "empty" };
 	const origin = originOf(context, source, nodeId, errors);
@@ -33,7 +38,7 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	checkSectors(sizeBytes, "/sizeBytes", errors);
 	errors.check("The volume cannot be made");
 	if (!pool) throw new AppError("internal", "The pool is missing.");
-	return {
+	const volume: Volume = {
 		...newMetadata(context),
 		name: request.name,
 		poolId: pool.id,
@@ -46,6 +51,18 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 		vmId: null,
 		error: null,
 	};
+	return { volume, placement: placed.reason };
+}
+
+/** As asked; a clone where its source is; else where the most room is in the pool. */
+function placedBy(context: RequestContext, { nodeId, poolId, source }: Static<typeof VolumeCreate>): Placement {
+	const { store } = context.services;
+	if (nodeId !== undefined) return { nodeId, reason: null };
+	const origin = source?.kind === "clone" ? store.get("volume", source.volumeId) : null;
+	if (origin?.nodeId) return { nodeId: origin.nodeId, reason: null };
+	const image = source?.kind === "image" ? store.get("image", source.imageId) : null;
+	const pool = store.get("pool", poolId ?? image?.poolId ?? "");
+	return placeStorage(placementState(store), { what: "The volume", pool, bytes: 0 });
 }
 
 function originOf(context: RequestContext, source: VolumeSource, nodeId: string, errors: FieldErrors): Origin | null {

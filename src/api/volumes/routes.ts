@@ -13,6 +13,7 @@ import {
 	VolumeUpdate,
 } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
+import type { RequestContext } from "../context.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
@@ -28,7 +29,7 @@ import {
 	shown,
 } from "../resources.ts";
 import { type Route, route } from "../route.ts";
-import { checkResize, planVolumeCreate } from "./plan-create.ts";
+import { checkResize, type PlannedVolume, planVolumeCreate } from "./plan-create.ts";
 
 const tag = "volumes" as const;
 
@@ -58,12 +59,8 @@ export const volumeRoutes: Route[] = [
 		idempotent: true,
 		handler: ({ context, body }) =>
 			created(context, "volume", () => {
-				const volume = planVolumeCreate(context, body);
-				const task = newTask(context, "volume.create", refTo("volume", volume), {
-					nodeId: volume.nodeId,
-					cancelable: true,
-				});
-				return { kind: "volumeCreate", volume, task };
+				const plan = planVolumeCreate(context, body);
+				return { kind: "volumeCreate", volume: plan.volume, task: newVolumeTask(context, plan) };
 			}),
 	}),
 	route({
@@ -146,17 +143,13 @@ export const volumeRoutes: Route[] = [
 				const original = find(context, "volume", params.id);
 				const elsewhere = poolId !== undefined && poolId !== original.poolId;
 				const fullCopy = body.fullCopy ?? (elsewhere || original.format === "raw");
-				const volume = planVolumeCreate(context, {
+				const plan = planVolumeCreate(context, {
 					name,
 					poolId: poolId ?? original.poolId,
 					format: original.format,
 					source: { kind: "clone", volumeId: original.id, fullCopy },
 				});
-				const task = newTask(context, "volume.create", refTo("volume", volume), {
-					nodeId: volume.nodeId,
-					cancelable: true,
-				});
-				return { kind: "volumeCreate", volume, task };
+				return { kind: "volumeCreate", volume: plan.volume, task: newVolumeTask(context, plan) };
 			}),
 	}),
 	route({
@@ -191,3 +184,9 @@ export const volumeRoutes: Route[] = [
 		},
 	}),
 ];
+
+function newVolumeTask(context: RequestContext, { volume, placement }: PlannedVolume): Task {
+	const input = placement === null ? {} : { placement };
+	const options = { nodeId: volume.nodeId, cancelable: true, input };
+	return { ...newTask(context, "volume.create", refTo("volume", volume), options), message: placement };
+}

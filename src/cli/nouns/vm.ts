@@ -8,6 +8,7 @@ import { editVerb } from "./vm/edit.ts";
 import { inspectVerbs } from "./vm/inspect.ts";
 import { listVerb, showVerb } from "./vm/list.ts";
 import { cdromVerb } from "./vm/media.ts";
+import { moveVerb } from "./vm/move.ts";
 import { vncVerb } from "./vm/vnc.ts";
 
 export const vmNoun: Noun = {
@@ -21,6 +22,7 @@ export const vmNoun: Noun = {
 		editVerb,
 		deleteVerb,
 		...actionVerbs,
+		moveVerb,
 		cdromVerb,
 		consoleVerb,
 		vncVerb,

@@ -4,7 +4,16 @@ import type { Event } from "../../model/event.ts";
 import type { Page } from "../../model/schema.ts";
 import type { UpkeepDoubt } from "../command.ts";
 import { hashOfSubject } from "../idempotency.ts";
-import type { Authority, EarlierAnswer, JsonPage, ListQuery, StoreReader, TableName, Tables } from "../store.ts";
+import type {
+	Authority,
+	EarlierAnswer,
+	JsonPage,
+	ListQuery,
+	StoreReader,
+	TableName,
+	Tables,
+	VmLoad,
+} from "../store.ts";
 import { allDocuments, countRows, listDocuments } from "./queries.ts";
 import type { StateDatabase, StoredApplied } from "./state-database.ts";
 
@@ -73,6 +82,18 @@ export class SqliteReader implements StoreReader {
 
 	macInUse(mac: string): boolean {
 		return this.state.isLinked("vm", "mac", mac);
+	}
+
+	/** Two questions, each of which an index answers alone: no VM is read. */
+	vmLoads(): VmLoad[] {
+		const sums = (column: "memory_bytes" | "vcpus") =>
+			this.state.rows<{ nodeId: string; total: number }>(
+				`SELECT node_id AS nodeId, SUM(${column}) AS total FROM vm GROUP BY node_id ORDER BY node_id`,
+			);
+		const vcpus = new Map(sums("vcpus").map(({ nodeId, total }) => [nodeId, total]));
+		return sums("memory_bytes").map(({ nodeId, total }) => ({
+			...{ nodeId, memoryBytes: total, vcpus: vcpus.get(nodeId) ?? 0 },
+		}));
 	}
 
 	eventsAfter(id: string, limit: number): Event[] | null {

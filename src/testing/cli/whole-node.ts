@@ -45,7 +45,7 @@ export type WholeNode = {
 	pool: FakePool;
 	/** Operations that were answered with success. */
 	operations: Set<string>;
-	/** Another machine becomes a member with this join token. Nothing runs there. */
+	/** Another machine becomes a member with this join token, and says that it is ready. Nothing runs there. */
 	admit(tokenId: string, name: string): Promise<void>;
 	/** Makes `vm vnc` find a VNC server that says "RFB" and then echoes. */
 	serveVnc(vmId: string): Promise<void>;
@@ -121,6 +121,7 @@ export async function startWholeNode(): Promise<WholeNode> {
 	return {
 		...{ runDir: folder, url: outside.url, fingerprint: tls.fingerprint, hypervisor, pool, operations },
 		async admit(tokenId, name) {
+			const other = fixtureNode({ id: ids.newId(), name });
 			await proposer.proposeSystem({
 				...{
 					kind: "nodeAdmit",
@@ -128,8 +129,9 @@ export async function startWholeNode(): Promise<WholeNode> {
 					secretHash: fakeSecretHash(tokenId),
 					keyFingerprint: random.bytes(32).toHex(),
 				},
-				node: fixtureNode({ id: ids.newId(), name }),
+				node: other,
 			});
+			await proposer.proposeSystem({ kind: "nodeStatus", id: other.id, status: other.status });
 		},
 		async serveVnc(vmId) {
 			const path = join(folder, `vnc-${vmId.slice(-12)}.sock`);

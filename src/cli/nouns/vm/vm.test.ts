@@ -73,6 +73,33 @@ const here = (words: string | readonly string[], options: Parameters<typeof cli>
 	cli([...(typeof words === "string" ? words.split(" ") : words), "--run-dir", folder], options);
 const sent = (operation: string) => api.requests.findLast((request) => request.operation === operation);
 
+describe("vm move", () => {
+	const [node2, taskId] = [fixtureNode({ id: fixtureId(0x22), name: "node2" }), fixtureId(0x400)];
+	const task = fixtureTask("vm.move", { kind: "vm", id: vm.id, name: "web" }, { id: taskId });
+	const done = { ...task, state: "succeeded", message: "Moved from node-1 to node2." } as const;
+
+	test("names the node that it goes to, and waits for the end", async () => {
+		api.handlers.nodeList = () => page(fixtureNode(), node2);
+		api.handlers.vmMove = () => Response.json(task, { status: 202 });
+		api.handlers.taskGet = () => done;
+		expect((await here("vm move web node2")).code).toBe(0);
+		expect(sent("vmMove")).toMatchObject({ id: vm.id, json: { nodeId: node2.id } });
+	});
+
+	test("says that the other node is off when it is told to", async () => {
+		api.handlers.nodeList = () => page(fixtureNode(), node2);
+		api.handlers.vmMove = () => Response.json(task, { status: 202 });
+		api.handlers.taskGet = () => done;
+		expect((await here("vm move web node2 --confirm-node-off node-1 --no-wait")).code).toBe(0);
+		expect(sent("vmMove")?.json).toEqual({ nodeId: node2.id, confirmNodeOff: "node-1" });
+	});
+
+	test("to a node that is not there is no request", async () => {
+		expect(await here("vm move web nowhere")).toMatchObject({ code: 1 });
+		expect(sent("vmMove")).toBeUndefined();
+	});
+});
+
 describe("vm create", () => {
 	test("with a name alone sends a name alone", async () => {
 		expect((await here("vm create web")).code).toBe(0);

@@ -1,0 +1,145 @@
+/** Where new VMs, volumes and images go. */
+import { describe, expect, test } from "bun:test";
+import { GiB } from "../lib/units.ts";
+import type { Node, NodeStatus } from "../model/node.ts";
+import { fixtureId, fixtureNetwork, fixtureNode, fixturePool } from "../testing/fixtures.ts";
+import { type PlacementState, placeStorage, placeVm, type WantedVm } from "./placement.ts";
+
+const node = (number: number, status: Partial<NodeStatus> = {}, changes: Partial<Node> = {}): Node => {
+	const base = fixtureNode({ id: fixtureId(number), name: `node-${number}`, ...changes });
+	return { ...base, status: { ...base.status, memoryBytes: 16 * GiB, cpuCount: 8, ...status } };
+};
+const load = (nodeNumber: number, memoryBytes: number, vcpus = 1) => ({
+	nodeId: fixtureId(nodeNumber),
+	memoryBytes,
+	vcpus,
+});
+const part = (nodeNumber: number, availableBytes: number, health: "healthy" | "error" = "healthy") => ({
+	...{ nodeId: fixtureId(nodeNumber), health, reason: null, totalBytes: 100 * GiB, usedBytes: 0, availableBytes },
+	...{ capabilities: null, updatedAt: "2026-01-02T03:04:05.000Z" },
+});
+const pool = (numbers: number[], available = 50 * GiB) =>
+	fixturePool({
+		phase: "ready",
+		nodeIds: numbers.map(fixtureId),
+		nodes: numbers.map((number) => part(number, available)),
+	});
+const wanted: WantedVm = { memoryBytes: 2 * GiB, vcpus: 2, networks: [], pools: [null], volumes: [] };
+const state = (nodes: Node[], changes: Partial<PlacementState> = {}): PlacementState => ({
+	nodes,
+	loads: [],
+	pools: [pool([1, 2, 3])],
+	...changes,
+});
+const chosen = (given: PlacementState, change: Partial<WantedVm> = {}) =>
+	placeVm(given, { ...wanted, ...change }).nodeId;
+
+describe("a VM goes", () => {
+	test("where the most memory is left after it", () => {
+		const three = [node(1), node(2, { memoryBytes: 32 * GiB }), node(3)];
+		expect(chosen(state(three))).toBe(fixtureId(2));
+		expect(chosen(state(three, { loads: [load(2, 20 * GiB)] }))).toBe(fixtureId(1));
+		expect(chosen(state(three, { loads: [load(2, 20 * GiB), load(1, GiB)] }))).toBe(fixtureId(3));
+		expect(placeVm(state(three), wanted).reason).toBe(
+			"Placed on node-2: of 3 nodes that fit it has the most memory left after it (30 GiB).",
+		);
+	});
+
+	test("then where the fewest vCPUs share a CPU, then by name", () => {
+		expect(chosen(state([node(2), node(1)]))).toBe(fixtureId(1));
+		expect(chosen(state([node(1), node(2, { cpuCount: 16 })]))).toBe(fixtureId(2));
+		const loads = [load(1, GiB, 8), load(2, GiB, 1)];
+		expect(chosen(state([node(1), node(2)], { loads }))).toBe(fixtureId(2));
+	});
+
+	test("the same way in whatever order the state has its nodes", () => {
+		const all = [node(1, { memoryBytes: 8 * GiB }), node(2), node(3)];
+		const orders = [all, [...all].reverse(), [all[1], all[0], all[2]].filter((one) => one !== undefined)];
+		expect(new Set(orders.map((nodes) => chosen(state(nodes)))).size).toBe(1);
+	});
+
+	test("to no node that is a witness, not ready, or has left", () => {
+		const nodes = [
+			node(1, { memoryBytes: 64 * GiB }, { witness: true }),
+			node(2, { memoryBytes: 64 * GiB, phase: "not-ready", reason: "libvirt does not answer." }),
+			node(3, { memoryBytes: 3 * GiB }),
+			node(4, { phase: "left" }),
+		];
+		expect(placeVm(state(nodes), wanted)).toEqual({
+			nodeId: fixtureId(3),
+			reason: "Placed on node-3: no other node fits.",
+		});
+	});
+
+	test("where its pool, its network and its volumes are", () => {
+		const two = [node(1), node(2)];
+		expect(chosen(state(two, { pools: [pool([2])] }))).toBe(fixtureId(2));
+		const network = fixtureNetwork({ name: "office", config: { kind: "bridge", bridge: "br0" } });
+		expect(chosen(state([node(1), node(2, { bridges: ["br0"] })]), { networks: [network] })).toBe(fixtureId(2));
+		expect(chosen(state(two), { volumes: [{ name: "data", nodeId: fixtureId(2) }] })).toBe(fixtureId(2));
+		expect(chosen(state(two), { volumes: [{ name: "shared", nodeId: null }] })).toBe(fixtureId(1));
+		const broken = fixturePool({
+			...{ phase: "degraded", nodeIds: [fixtureId(1), fixtureId(2)] },
+			nodes: [part(1, GiB, "error"), part(2, GiB)],
+		});
+		expect(chosen(state(two, { pools: [broken] }))).toBe(fixtureId(2));
+	});
+
+	test("nowhere, with the reason for each node", () => {
+		const nodes = [
+			node(1, {}, { witness: true }),
+			node(2, { memoryBytes: GiB }),
+			node(3, { phase: "maintenance" }),
+			node(4),
+			node(5, { phase: "left" }),
+		];
+		const refusal = () => placeVm(state(nodes), wanted);
+		expect(refusal).toThrow(
+			"The VM fits on no node: node-1 is a witness and runs no VMs; node-2 has 1 GiB of memory, and 2 GiB are wanted; node-3 is maintenance; node-4 has no storage pool that can be used.",
+		);
+	});
+
+	test("to the only node, whatever it says of itself: what it cannot do yet waits for it", () => {
+		const alone = state([node(1, { phase: "not-ready", memoryBytes: 0 }), node(2, { phase: "left" })], { pools: [] });
+		expect(placeVm(alone, wanted)).toEqual({ nodeId: fixtureId(1), reason: null });
+	});
+
+	test("also when memory is promised twice: not all VMs run at once", () => {
+		const loads = [load(1, 20 * GiB), load(2, 30 * GiB)];
+		expect(placeVm(state([node(1), node(2)], { loads }), wanted)).toEqual({
+			nodeId: fixtureId(1),
+			reason: "Placed on node-1: of 2 nodes that fit it has the most memory left after it (none).",
+		});
+	});
+});
+
+describe("volumes and images go", () => {
+	const nodes = [node(1), node(2), node(3)];
+	const pools = [
+		fixturePool({ phase: "ready", nodeIds: [1, 2].map(fixtureId), nodes: [part(1, 5 * GiB), part(2, 9 * GiB)] }),
+		fixturePool({
+			id: fixtureId(0x31),
+			name: "big",
+			phase: "ready",
+			nodeIds: [fixtureId(3)],
+			nodes: [part(3, 80 * GiB)],
+		}),
+	];
+
+	test("where the most room is, in the pool that is asked for", () => {
+		const place = (pool: { id: string } | null, bytes = 0) =>
+			placeStorage(state(nodes, { pools }), { what: "The volume", pool, bytes });
+		expect(place(null).nodeId).toBe(fixtureId(3));
+		expect(place({ id: fixturePool().id })).toEqual({
+			nodeId: fixtureId(2),
+			reason: "Placed on node-2: its pool has the most room.",
+		});
+		expect(() => place({ id: fixturePool().id }, 10 * GiB)).toThrow("no node has more than 9 GiB");
+		expect(() => place({ id: fixtureId(0x99) })).toThrow("The volume fits on no node: node-1 has no usable part");
+	});
+
+	test("to the only node without further questions", () => {
+		const placed = placeStorage(state([node(1)], { pools: [] }), { what: "The image", pool: null, bytes: 0 });
+		expect(placed).toEqual({ nodeId: fixtureId(1), reason: null });
+	});
+});

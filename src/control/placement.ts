@@ -1,0 +1,142 @@
+/**
+ * On which node something new goes, when nobody said. Pure. A VM goes to the node with the most memory left after it, then to
+ * the one with the fewest vCPUs for each CPU; a volume or an image to the one with the most room. Names break ties, so that
+ * the same state gives the same answer. Whatever fits nowhere is refused, with the reason for each node.
+ *
+ * The memory of all VMs of a node counts, of those that are off too: they will be started. That a node has less than
+ * nothing left does not rule it out, since not all of them run at once; that it has less in all than the VM wants does.
+ */
+import { AppError } from "../lib/errors.ts";
+import { formatBytes } from "../lib/units.ts";
+import type { Network } from "../model/network.ts";
+import type { Node } from "../model/node.ts";
+import type { Pool, Volume } from "../model/storage.ts";
+import type { VmLoad } from "../store/store.ts";
+
+export type PlacementState = {
+	nodes: readonly Node[];
+	/** What the VMs of each node want in all; nodes without VMs may be left out. */
+	loads: readonly VmLoad[];
+	pools: readonly Pool[];
+};
+
+export type WantedVm = {
+	memoryBytes: number;
+	vcpus: number;
+	/** Those that it has NICs in. */
+	networks: readonly Pick<Network, "name" | "config">[];
+	/** Pools that it needs a part of on its node. Null: any that can be used. */
+	pools: readonly (Pick<Pool, "id"> | null)[];
+	/** Volumes that it has already: it goes where they are. */
+	volumes: readonly Pick<Volume, "name" | "nodeId">[];
+};
+
+/** `reason`: a sentence for whoever asked; null when there was nothing to choose. */
+export type Placement = { nodeId: string; reason: string | null };
+
+/** Why the node takes nothing new now, as the end of "NAME: …"; null when it does. */
+function nodeObstacle({ status, witness }: Node): string | null {
+	if (witness) return "is a witness and runs no VMs";
+	if (status.phase !== "ready") return `is ${status.phase}${status.reason ? ` (${status.reason})` : ""}`;
+	return null;
+}
+
+const isUsable = (pool: Pool, nodeId: string): boolean => {
+	if (!pool.nodeIds.includes(nodeId) || (pool.phase !== "ready" && pool.phase !== "degraded")) return false;
+	return pool.nodes.find((part) => part.nodeId === nodeId)?.health !== "error";
+};
+
+function poolObstacle(state: PlacementState, nodeId: string, wanted: Pick<Pool, "id"> | null): string | null {
+	const usable = state.pools.filter((pool) => isUsable(pool, nodeId));
+	if (wanted === null) return usable.length > 0 ? null : "has no storage pool that can be used";
+	if (usable.some(({ id }) => id === wanted.id)) return null;
+	const name = state.pools.find(({ id }) => id === wanted.id)?.name ?? "that was asked for";
+	return `has no usable part of the storage pool ${name}`;
+}
+
+/** Why a VM cannot be on this node, whatever runs there; also asked before one is moved. */
+export function vmObstacle(state: PlacementState, node: Node, wanted: WantedVm): string | null {
+	const ofNode = nodeObstacle(node);
+	if (ofNode !== null) return ofNode;
+	const { memoryBytes, bridges } = node.status;
+	if (memoryBytes > 0 && memoryBytes < wanted.memoryBytes)
+		return `has ${formatBytes(memoryBytes)} of memory, and ${formatBytes(wanted.memoryBytes)} are wanted`;
+	for (const { name, config } of wanted.networks)
+		if (config.kind === "bridge" && !bridges.includes(config.bridge))
+			return `has no bridge ${config.bridge}, which the network ${name} is on`;
+	for (const { name, nodeId } of wanted.volumes)
+		if (nodeId !== null && nodeId !== node.id) return `does not have the volume ${name}`;
+	for (const pool of wanted.pools) {
+		const obstacle = poolObstacle(state, node.id, pool);
+		if (obstacle !== null) return obstacle;
+	}
+	return null;
+}
+
+type Load = { node: Node; memoryLeftBytes: number; vcpusPerCpu: number };
+
+export function placeVm(state: PlacementState, wanted: WantedVm): Placement {
+	const { fitting, members } = choose(state, "The VM", (node) => vmObstacle(state, node, wanted));
+	const loads = fitting.map((node): Load => {
+		const load = state.loads.find(({ nodeId }) => nodeId === node.id);
+		const memoryLeftBytes = node.status.memoryBytes - (load?.memoryBytes ?? 0) - wanted.memoryBytes;
+		const vcpusPerCpu = ((load?.vcpus ?? 0) + wanted.vcpus) / Math.max(1, node.status.cpuCount);
+		return { node, memoryLeftBytes, vcpusPerCpu };
+	});
+	const [best] = loads.sort(
+		(a, b) =>
+			b.memoryLeftBytes - a.memoryLeftBytes || a.vcpusPerCpu - b.vcpusPerCpu || compareText(a.node.name, b.node.name),
+	);
+	if (best === undefined) throw new AppError("internal", "None of the nodes that fit was chosen.");
+	return { nodeId: best.node.id, reason: members === 1 ? null : sentence(best, loads.length) };
+}
+
+function sentence({ node, memoryLeftBytes }: Load, count: number): string {
+	const where = `Placed on ${node.name}`;
+	if (count === 1) return `${where}: no other node fits.`;
+	const left = memoryLeftBytes >= 0 ? formatBytes(memoryLeftBytes) : "none";
+	return `${where}: of ${count} nodes that fit it has the most memory left after it (${left}).`;
+}
+
+export type WantedStorage = { what: "The volume" | "The image"; pool: Pick<Pool, "id"> | null; bytes: number };
+
+export function placeStorage(state: PlacementState, { what, pool, bytes }: WantedStorage): Placement {
+	const room = (node: Node): number => {
+		const parts = state.pools.filter((one) => isUsable(one, node.id) && (pool === null || one.id === pool.id));
+		const available = parts.map((one) => one.nodes.find(({ nodeId }) => nodeId === node.id)?.availableBytes ?? 0);
+		return Math.max(0, ...available);
+	};
+	const { fitting, members } = choose(state, what, (node) => nodeObstacle(node) ?? poolObstacle(state, node.id, pool));
+	const [best] = fitting.sort((a, b) => room(b) - room(a) || compareText(a.name, b.name));
+	if (best === undefined) throw new AppError("internal", "None of the nodes that fit was chosen.");
+	if (room(best) < bytes)
+		throw new AppError(
+			"no-space",
+			`${what} needs ${formatBytes(bytes)}; no node has more than ${formatBytes(room(best))}.`,
+		);
+	const reason = `Placed on ${best.name}: ${fitting.length === 1 ? "no other node has the pool" : "its pool has the most room"}.`;
+	return { nodeId: best.id, reason: members === 1 ? null : reason };
+}
+
+/**
+ * The nodes that fit. The only node of a cluster is not asked whether it is ready: there is nothing to choose, and what it
+ * cannot do yet waits for it.
+ */
+function choose(
+	{ nodes }: PlacementState,
+	what: string,
+	obstacleOf: (node: Node) => string | null,
+): { fitting: Node[]; members: number } {
+	const members = nodes.filter(({ status }) => status.phase !== "left");
+	const [only] = members;
+	if (only && members.length === 1) return { fitting: [only], members: 1 };
+	const judged = members.map((node) => ({ node, obstacle: obstacleOf(node) }));
+	const fitting = judged.filter(({ obstacle }) => obstacle === null).map(({ node }) => node);
+	if (fitting.length > 0) return { fitting, members: members.length };
+	const reasons = judged
+		.sort((a, b) => compareText(a.node.name, b.node.name))
+		.map(({ node, obstacle }) => `${node.name} ${obstacle}`);
+	throw new AppError("wrong-state", `${what} fits on no node: ${reasons.join("; ")}.`);
+}
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
