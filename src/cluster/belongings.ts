@@ -10,7 +10,7 @@ function holdingsOf(store: Reader): Holdings {
 	return {
 		pools: store.all("pool").map(({ id, name, type, config }) => ({ id, name, type, config })),
 		networks: store.all("network").map(({ id, name, config }) => ({ id, name, config })),
-		images: store.all("image").map(({ id, name, nodeId }) => ({ id, name, nodeId })),
+		images: store.all("image").map(({ id, name, nodeId, poolId }) => ({ id, name, nodeId, poolId })),
 		volumes: store.all("volume").map(({ id, name, nodeId, poolId }) => ({ id, name, nodeId, poolId })),
 		vms: store.all("vm").map(({ id, name, nodeId, spec }) => ({ id, name, nodeId, spec: { nics: spec.nics } })),
 	};

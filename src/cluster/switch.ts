@@ -62,8 +62,10 @@ export async function prepareFresh(dataDir: string, formerNodeId: string): Promi
 	await writeStep(dataDir, { step: "set-aside", formerNodeId });
 }
 
-/** At a start, before anything is opened. True when the node has become another one. */
-export async function completeSwitch(dataDir: string, logger: Logger): Promise<boolean> {
+type Rename = (from: string, to: string) => Promise<void>;
+
+/** At a start, before anything is opened. True when the node has become another one. `move`: for tests that interrupt it. */
+export async function completeSwitch(dataDir: string, logger: Logger, move: Rename = rename): Promise<boolean> {
 	const paths = clusterPathsOf(dataDir);
 	const step = await readStep(paths.switching);
 	if (step === null) return false;
@@ -72,12 +74,12 @@ export async function completeSwitch(dataDir: string, logger: Logger): Promise<b
 	if (step.step === "set-aside") {
 		await mkdir(former, { recursive: true, mode: 0o700 });
 		for (const name of [...stateParts, "node.json", "peer", "initial-admin-password"])
-			await moveIfThere(join(dataDir, name), join(former, name));
+			await moveIfThere(join(dataDir, name), join(former, name), move);
 		await syncPath(former);
 		await syncPath(dataDir);
 		await writeStep(dataDir, { step: "install", formerNodeId });
 	}
-	for (const name of ["peer", "node.json"]) await moveIfThere(join(paths.joining, name), join(dataDir, name));
+	for (const name of ["peer", "node.json"]) await moveIfThere(join(paths.joining, name), join(dataDir, name), move);
 	await syncPath(dataDir);
 	await rm(paths.joining, { recursive: true, force: true });
 	await rm(paths.switching);
@@ -114,6 +116,6 @@ async function readStep(path: string): Promise<Step | null> {
 const writeStep = (dataDir: string, step: Step): Promise<void> =>
 	writeSecret(clusterPathsOf(dataDir).switching, `${JSON.stringify(step)}\n`);
 
-async function moveIfThere(from: string, to: string): Promise<void> {
-	if (existsSync(from)) await rename(from, to);
+async function moveIfThere(from: string, to: string, move: Rename): Promise<void> {
+	if (existsSync(from)) await move(from, to);
 }

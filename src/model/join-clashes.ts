@@ -11,7 +11,7 @@ import type { Vm, VmSpec } from "./vm.ts";
 export type Holdings = {
 	pools: readonly Pick<Pool, "id" | "name" | "type" | "config">[];
 	networks: readonly Pick<Network, "id" | "name" | "config">[];
-	images: readonly Pick<Image, "id" | "name" | "nodeId">[];
+	images: readonly Pick<Image, "id" | "name" | "nodeId" | "poolId">[];
 	volumes: readonly Pick<Volume, "id" | "name" | "nodeId" | "poolId">[];
 	vms: readonly (Pick<Vm, "id" | "name" | "nodeId"> & { spec: Pick<VmSpec, "nics"> })[];
 };
@@ -96,13 +96,13 @@ class Plan implements JoinPlan {
 	}
 
 	/** A new object: its name must be free, or is made so. `scope`: where it must be. */
-	comes(kind: Kind, { name }: { name: string }, scope = ""): Fate {
+	comes(kind: Kind, { name }: { name: string }, scope = "", suffix = this.#suffix): Fate {
 		const taken = this.#names(kind, scope);
 		let free = name;
 		if (taken.has(name.toLowerCase())) {
 			const message = `The cluster has another ${nouns[kind]} with the name ${name}.`;
-			if (this.#suffix === null) this.clash(kinds[kind], name, message, true);
-			else free = this.#freeName(kind, name, taken, this.#suffix);
+			if (suffix === null) this.clash(kinds[kind], name, message, true);
+			else free = this.#freeName(kind, name, taken, suffix);
 		}
 		taken.add(free.toLowerCase());
 		return { as: "new", name: free };
@@ -148,10 +148,14 @@ const isSameName = (one: { name: string }, other: { name: string }): boolean =>
 
 /** Each node has its own part of a pool of type local: the same name and the same folder are one pool. */
 function planPools(plan: Plan): void {
+	const { volumes, images, nodeName } = plan.mine;
+	const inUse = new Set([...volumes, ...images].map(({ poolId }) => poolId));
 	for (const pool of plan.mine.pools) {
 		const known = plan.find("pools", pool.id);
 		const same = known ?? plan.theirs.pools.find((other) => isSameName(other, pool) && isSamePlace(other, pool));
-		if (!same) plan.fates.pools.set(pool.id, plan.comes("pools", pool));
+		// One that holds nothing is not worth a clash: each node has one from its first start.
+		const suffix = inUse.has(pool.id) ? undefined : nodeName;
+		if (!same) plan.fates.pools.set(pool.id, plan.comes("pools", pool, "", suffix));
 		else {
 			if (!isSamePlace(same, pool))
 				plan.clash("pool", pool.name, `The cluster has the storage pool ${pool.name} in another folder.`);

@@ -1,0 +1,174 @@
+/** The pure parts of a node's place in the cluster: whom the links know, what an administrator sees, where it is reached. */
+import { describe, expect, test } from "bun:test";
+import type { NetworkInterfaceInfo } from "node:os";
+import type { Node } from "../model/node.ts";
+import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
+import type { Status } from "../raft/types.ts";
+import { fixtureId, fixtureNode } from "../testing/fixtures.ts";
+import { broughtBy } from "./belongings.ts";
+import { decodeProposal, encodeProposal } from "./methods.ts";
+import { ownAddresses } from "./own-addresses.ts";
+import { peerMembers } from "./peer-members.ts";
+import { clusterStatus, type LeaderView } from "./status.ts";
+
+const [a, b, c] = [fixtureId(0xa), fixtureId(0xb), fixtureId(0xc)] as const;
+const node = (id: string, phase: Node["status"]["phase"] = "ready"): Node => {
+	const made = fixtureNode({
+		id,
+		name: `n${id.slice(-1)}`,
+		peerAddresses: [`10.0.0.${id.slice(-1).charCodeAt(0)}:8444`],
+	});
+	return { ...made, status: { ...made.status, phase } };
+};
+const configuration = (voters: string[], learners: string[] = [], removed: string[] = []) => ({
+	...{ voters, learners, removed, witnesses: [] },
+});
+
+describe("whom the links know", () => {
+	const hints = [{ nodeId: b, name: "nb", addresses: ["10.0.0.98:8444", "not an address"] }];
+
+	test("before there is a state, those that the node was told of", () => {
+		const { members, removed } = peerMembers([], hints, configuration([]));
+		expect(members).toEqual([{ nodeId: b, addresses: [{ host: "10.0.0.98", port: 8444 }] }]);
+		expect(removed).toEqual([]);
+	});
+
+	test("then the nodes of the state, and no others", () => {
+		const { members } = peerMembers([node(a), node(c)], hints, configuration([a, c]));
+		expect(members.map(({ nodeId }) => nodeId)).toEqual([a, c]);
+	});
+
+	test("a node that is to go is known until Raft has let it go", () => {
+		const nodes = [node(a), node(b, "left")];
+		const still = peerMembers(nodes, [], configuration([a, b]));
+		expect([still.members.map(({ nodeId }) => nodeId), still.removed]).toEqual([[a, b], []]);
+		const gone = peerMembers(nodes, [], configuration([a], [], [b]));
+		expect(gone.members.map(({ nodeId }) => nodeId)).toEqual([a]);
+		expect(gone.removed).toContain(b);
+	});
+
+	test("a removed one whose record is gone, too, is still told so", () => {
+		expect(peerMembers([node(a)], [], configuration([a], [], [b])).removed).toEqual([b]);
+	});
+});
+
+describe("what an administrator sees", () => {
+	const raft = (changes: Partial<Status> = {}): Status => ({
+		...{ nodeId: a, term: 3, role: "follower", leader: b, quorum: true, commitIndex: 90, appliedIndex: 90 },
+		...{ lastIndex: 90, durableIndex: 90, configuration: configuration([a, b, c]), configurationIndex: 5 },
+		...{ recovering: false, removed: false, transferringTo: null, peers: [] },
+		dropped: { invalid: 0, otherCluster: 0, removed: 0 },
+		...changes,
+	});
+	const view: LeaderView = {
+		...{ nodeId: b, lastIndex: 100, configuration: configuration([a, b], [c]) },
+		peers: [
+			{ id: a, match: 90, mode: "replicate", recovering: false, active: true },
+			{ id: c, match: 0, mode: "snapshot", recovering: true, active: false },
+		],
+	};
+	const link = (nodeId: string, state: LinkStatus["link"]["state"], rttMs: number | null): LinkStatus =>
+		({
+			nodeId,
+			peer: { build: "1.2.3", features: ["cluster-1"] },
+			link: { state, rttMs },
+		}) as unknown as LinkStatus;
+	const status = (changes: Partial<Parameters<typeof clusterStatus>[0]> = {}) =>
+		clusterStatus({
+			...{ nodes: [node(a), node(b), node(c)], raft: raft(), appliedIndex: 90, leaderView: view, removed: false },
+			links: [link(b, "connected", 0.5), link(c, "waiting", null)],
+			own: { version: "1.2.4", features: ["cluster-1"], certificateExpiresMs: Date.UTC(2030, 0, 1) },
+			...changes,
+		});
+
+	test("roles, lag and who is reached are the leader's view", () => {
+		const { members, quorumSize, voterCount, failuresTolerated, problem } = status();
+		expect(members.map(({ name, role, reachable, lagEntries }) => [name, role, reachable, lagEntries])).toEqual([
+			["na", "follower", true, 10],
+			["nb", "leader", true, 0],
+			["nc", "learner", false, 100],
+		]);
+		expect(members[2]).toMatchObject({ recovering: true, receivesSnapshot: true, latencyMs: null });
+		expect(members[1]).toMatchObject({ version: "1.2.3", latencyMs: 0.5, certificateExpiresAt: null });
+		expect(members[0]).toMatchObject({ version: "1.2.4", certificateExpiresAt: "2030-01-01T00:00:00.000Z" });
+		expect([quorumSize, voterCount, failuresTolerated, problem]).toEqual([2, 2, 0, null]);
+	});
+
+	test("without a leader's view the links say who is reached, and lags are not known", () => {
+		const { members, failuresTolerated } = status({ leaderView: null });
+		expect(members.map(({ reachable, lagEntries }) => [reachable, lagEntries])).toEqual([
+			[true, null],
+			[true, null],
+			[false, null],
+		]);
+		expect(failuresTolerated).toBe(0);
+	});
+
+	test("no quorum, a removed node and a node that recovers are said in words", () => {
+		const lonely = status({ raft: raft({ leader: null, quorum: false }), leaderView: null });
+		expect([lonely.quorum, lonely.problem]).toEqual([false, expect.stringContaining("2 of 3")]);
+		const removed = status({ removed: true });
+		expect([removed.quorum, removed.leaderNodeId]).toEqual([false, null]);
+		expect(removed.problem).toContain("removed");
+		expect(status({ raft: raft({ recovering: true }) }).problem).toContain("damaged");
+	});
+
+	test("nodes that have left are no members", () => {
+		expect(status({ nodes: [node(a), node(b), node(c, "left")] }).members).toHaveLength(2);
+	});
+});
+
+describe("where a node is reached", () => {
+	const address = (text: string, more: Partial<NetworkInterfaceInfo> = {}): NetworkInterfaceInfo =>
+		({
+			...{ address: text, family: text.includes(":") ? "IPv6" : "IPv4", internal: false },
+			...more,
+		}) as NetworkInterfaceInfo;
+
+	test("where it listens", () => {
+		expect(ownAddresses({ host: "10.0.0.1", port: 8444 })).toEqual([{ host: "10.0.0.1", port: 8444 }]);
+	});
+
+	test("else at the host's own addresses: no loopback, link-local ones, or bridges of VMs", () => {
+		const interfaces = {
+			lo: [address("127.0.0.1", { internal: true })],
+			eth0: [address("fe80::1"), address("2001:db8::1"), address("10.0.0.1")],
+			eth1: [address("169.254.3.4")],
+			"lqx-0123456789": [address("10.64.0.1")],
+			virbr0: [address("192.168.122.1")],
+		};
+		expect(ownAddresses({ host: "::", port: 1 }, interfaces).map(({ host }) => host)).toEqual([
+			"10.0.0.1",
+			"2001:db8::1",
+		]);
+	});
+});
+
+test("a proposal is read as it was sent, and nothing else is one", () => {
+	const data = new Uint8Array([1, 2, 3]);
+	expect(decodeProposal(encodeProposal(data, "growing"))).toEqual({ data, urgency: "growing" });
+	for (const bytes of [[], [0], [2, 1], [255, 1]])
+		expect(() => decodeProposal(new Uint8Array(bytes))).toThrow("no proposal");
+});
+
+test("a node that comes back brings what is its own", () => {
+	const pool = (id: string, nodeIds: string[]) => ({ ...{ id, name: id, type: "local", config: {} }, nodeIds });
+	const tables: Record<string, unknown[]> = {
+		pool: [pool("mine", [a]), pool("others", [b]), pool("used", [b])],
+		network: [],
+		image: [
+			{ id: "image", name: "i", nodeId: a, poolId: "used" },
+			{ id: "image-b", name: "j", nodeId: b, poolId: "others" },
+		],
+		volume: [{ id: "volume-b", name: "v", nodeId: b, poolId: "others" }],
+		vm: [
+			{ id: "vm", name: "v", nodeId: a, spec: { nics: [] } },
+			{ id: "vm-b", name: "w", nodeId: b, spec: { nics: [] } },
+		],
+	};
+	const all = (table: string, filter: { nodeId?: string } = {}) =>
+		(tables[table] ?? []).filter((row) => !filter.nodeId || (row as { nodeId: string }).nodeId === filter.nodeId);
+	const brought = broughtBy({ all, get: () => node(a) } as unknown as Parameters<typeof broughtBy>[0], a);
+	expect(brought.pools.map(({ id }) => id)).toEqual(["mine", "used"]);
+	expect([brought.images.length, brought.volumes.length, brought.vms.length]).toEqual([1, 0, 1]);
+});

@@ -1,0 +1,70 @@
+/** What the leader does next so that the members of Raft are the nodes of the state. */
+import { describe, expect, test } from "bun:test";
+import type { Node } from "../model/node.ts";
+import type { Configuration, PeerStatus } from "../raft/types.ts";
+import { fixtureId, fixtureNode } from "../testing/fixtures.ts";
+import { lostNodes, nextChange } from "./membership-plan.ts";
+
+const [a, b, c] = [fixtureId(0xa), fixtureId(0xb), fixtureId(0xc)] as const;
+const node = (id: string, phase: Node["status"]["phase"] = "ready", changes: Partial<Node> = {}): Node => {
+	const made = fixtureNode({ id, name: id.slice(-2), ...changes });
+	return { ...made, status: { ...made.status, phase } };
+};
+const members = (changes: Partial<Configuration>): Configuration => ({
+	...{ voters: [a], witnesses: [], learners: [], removed: [] },
+	...changes,
+});
+const peer = (id: string, changes: Partial<PeerStatus> = {}): PeerStatus => ({
+	...{ id, match: 100, mode: "replicate", recovering: false, active: true },
+	...changes,
+});
+
+describe("the next change of the members", () => {
+	const next = (nodes: Node[], configuration: Configuration, peers: PeerStatus[] = []) =>
+		nextChange({ nodes, configuration, peers, lastIndex: 100 });
+
+	test("none when Raft has whom the state lists", () => {
+		expect(next([node(a), node(b)], members({ voters: [a, b] }), [peer(b)])).toBe(null);
+	});
+
+	test("a node that was admitted becomes a learner, then a voter, or a witness", () => {
+		expect(next([node(a), node(b, "joining")], members({}))).toEqual({ kind: "add-learner", node: b });
+		const learning = members({ learners: [b] });
+		expect(next([node(a), node(b, "joining")], learning, [peer(b)])).toEqual({
+			...{ kind: "promote", node: b, witness: false },
+		});
+		expect(next([node(a), node(b, "joining", { witness: true })], learning, [peer(b)])).toEqual({
+			...{ kind: "promote", node: b, witness: true },
+		});
+	});
+
+	test("a learner is not promoted before it has nearly everything and is heard", () => {
+		const nodes = [node(a), node(b, "joining")];
+		const learning = members({ learners: [b] });
+		for (const not of [{ match: 10 }, { active: false }, { mode: "snapshot" }, { mode: "probe" }] as const)
+			expect(next(nodes, learning, [peer(b, not)])).toBe(null);
+		expect(next(nodes, learning, [])).toBe(null);
+	});
+
+	test("a node that has left goes before anybody comes, whatever it was", () => {
+		const nodes = [node(a), node(b, "left"), node(c, "joining")];
+		expect(next(nodes, members({ voters: [a, b] }))).toEqual({ kind: "remove", node: b });
+		expect(next(nodes, members({ learners: [b] }))).toEqual({ kind: "remove", node: b });
+		expect(next([node(a, "left"), node(b)], members({ voters: [a, b] }))).toEqual({ kind: "remove", node: a });
+	});
+
+	test("a voter that the state does not know yet stays: the state may be behind", () => {
+		expect(next([], members({}))).toBe(null);
+		expect(next([node(b)], members({ voters: [a, b] }), [peer(b)])).toBe(null);
+	});
+
+	test("an id that was removed is not added again", () => {
+		expect(next([node(a), node(b, "joining")], members({ removed: [b] }))).toBe(null);
+	});
+});
+
+test("lost are nodes that say they work and are silent for long", () => {
+	const nodes = [node(a), node(b), node(c, "joining"), node(fixtureId(0xd), "left"), node(fixtureId(0xe), "not-ready")];
+	const silent = (id: string) => (id === a ? 500 : 20_000);
+	expect(lostNodes(nodes, silent, 10_000).map(({ id }) => id)).toEqual([b]);
+});
