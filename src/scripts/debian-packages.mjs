@@ -30,6 +30,7 @@ export const testPackages = [
 	"busybox-static",
 	"curl",
 	"file",
+	"libnbd-bin", // nbdinfo
 	"openssl",
 	"procps",
 	"python3-yaml",

@@ -29,6 +29,7 @@ export type QemuOptions = {
 
 export type QemuProcess = AsyncDisposable & {
 	readonly directory: string;
+	readonly pid: number;
 	readonly vncSocketPath: string;
 	readonly qmp: QmpClient;
 	readonly serial: SerialLog;
@@ -54,9 +55,13 @@ export async function startQemu(options: QemuOptions): Promise<QemuProcess> {
 	const { promise: qmpSocket, resolve: onQmp } = Promise.withResolvers<Socket>();
 	const qmpServer = await listenForOne(join(directory, "qmp"), onQmp);
 
+	let pid = 0;
 	const running = run("qemu-system-x86_64", await qemuArgs(options, directory), {
 		timeoutMs: options.lifetimeMs ?? 120_000,
 		signal: stop.signal,
+		onStart: (started) => {
+			pid = started;
+		},
 	});
 	const exited = running.then(() => undefined);
 	exited.catch((error) => serial.end(error)).finally(() => serial.end());
@@ -74,6 +79,7 @@ export async function startQemu(options: QemuOptions): Promise<QemuProcess> {
 		const qmp = await QmpClient.open(await Promise.race([qmpSocket, early]));
 		return {
 			directory,
+			pid,
 			vncSocketPath: join(directory, "vnc"),
 			qmp,
 			serial,

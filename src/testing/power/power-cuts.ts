@@ -1,0 +1,238 @@
+/**
+ * Power cuts under load: machines with the built executable, clients that write through the API, a cut at a random write to
+ * a disk, a start from what the disks kept, and a look at everything that was acknowledged; again and again on the same
+ * disks. A seed gives the same cuts; how the load falls together with them is the machine's business, so a seed narrows a
+ * failure down and does not replay it exactly.
+ */
+import { join } from "node:path";
+import { present } from "../../lib/assert.ts";
+import { AppError, isAppError, toAppError } from "../../lib/errors.ts";
+
+import { executablePath } from "../lab/daemon.ts";
+
+import { buildLabVmImage, type LabVmImage } from "../lab/lab-vm-image.ts";
+import { waitUntil } from "../lab/wait-until.ts";
+import { Random } from "../simulation/random.ts";
+import { PowerLab } from "./power-lab.ts";
+import { type CutReport, VolatileDisk } from "./volatile-disk.ts";
+import { type Api, WriteLoad } from "./write-load.ts";
+
+const cacheDir = join(import.meta.dir, "../../../.cache");
+const clients = 12;
+/** To the disk, between the start of the load and the cut; a daemon that does not flush makes few. */
+const mostWrites = 400;
+/** As many answers, at least and at most, end it at any rate. */
+const leastAnswers = 20;
+const mostAnswers = 220;
+/** Of the disk, from the power until the daemon serves: some of the cuts come while it starts. */
+const mostWritesOfStart = 60;
+const cutLimitMs = 120_000;
+const answerLimitMs = 60_000;
+
+/** Machines that are set up, switched off, with their disks as they were then. */
+export type PowerBase = {
+	image: LabVmImage;
+	disks: readonly VolatileDisk[];
+	token: string;
+	load: WriteLoad;
+};
+
+export type PowerCutsOptions = {
+	base: PowerBase;
+	seed: number;
+	/** How many cuts under load. */
+	points: number;
+	/** Each cut is of all machines at once, or of one of them in turn. */
+	which: "all" | "one";
+	/** One start in three is cut off as well. */
+	cutStarts?: boolean;
+	noFsync?: boolean;
+	onPoint?: (line: string) => void;
+};
+
+export type PowerCutsReport = {
+	seed: number;
+	/** Cuts that were made under load. */
+	points: number;
+	/** Cuts that were made while a machine started. */
+	cutStarts: number;
+	acknowledged: number;
+	/** Of all cuts and disks: writes since the last flush, and what became of them. */
+	unflushed: number;
+	whole: number;
+	torn: number;
+	lost: number;
+	/** What was acknowledged and is not there, or what does not start. The run ends with the first of them. */
+	missing: string[];
+};
+
+/** One machine, signed in to, with the objects that the load changes. */
+export async function prepareBase(): Promise<PowerBase> {
+	const image = await buildLabVmImage({ cacheDir, executable: executablePath });
+	const disk = new VolatileDisk(image.emptyDiskPath);
+	await using lab = await PowerLab.open({ image, disks: [disk] });
+	await lab.start();
+	await lab.healthy();
+	const vm = lab.vm(1);
+	const password = await vm.shell("cat /data/limiquantix/initial-admin-password");
+	const session = await vm.api(null).call("sessionCreate", { body: { username: "admin", password } });
+	const made = await vm
+		.api(present(session.body.token, "the session's token"))
+		.call("tokenCreate", { body: { name: "power", role: "admin" } });
+	const token = made.body.secret;
+	const load = await WriteLoad.prepare(vm.api(token), clients);
+	// What the set-up has written is not what is tried.
+	await vm.shell("sync");
+	lab.cut([1], new Random(0));
+	return { image, disks: [disk.fork()], token, load };
+}
+
+/** Resolves with what was found; the base stays as it is. */
+export async function runPowerCuts(options: PowerCutsOptions): Promise<PowerCutsReport> {
+	const { base, seed } = options;
+	const run = new PowerCuts(
+		options,
+		await PowerLab.open({
+			image: base.image,
+			disks: base.disks.map((disk) => disk.fork()),
+			serve: () => (options.noFsync ? ["--no-fsync"] : []),
+		}),
+	);
+	await using _lab = run.lab;
+	try {
+		await run.start();
+		for (let point = 1; point <= options.points && run.report.missing.length === 0; point++) await run.point(point);
+		return run.report;
+	} catch (error) {
+		const logs = run.lab.nodes.map((node) => run.lab.lastWords(node)).join("\n");
+		throw new Error(
+			`Seed ${seed}: ${toAppError(error).message}\n${error instanceof Error ? error.stack : ""}\n${logs}`,
+			{
+				cause: error,
+			},
+		);
+	}
+}
+
+class PowerCuts {
+	readonly lab: PowerLab;
+	readonly report: PowerCutsReport;
+	readonly #options: PowerCutsOptions;
+	readonly #random: Random;
+	readonly #load: WriteLoad;
+
+	constructor(options: PowerCutsOptions, lab: PowerLab) {
+		this.#options = options;
+		this.lab = lab;
+		this.#random = new Random(options.seed);
+		this.#load = options.base.load.fork();
+		const counts = { points: 0, cutStarts: 0, acknowledged: 0, unflushed: 0, whole: 0, torn: 0, lost: 0 };
+		this.report = { seed: options.seed, ...counts, missing: [] };
+	}
+
+	async start(): Promise<void> {
+		await this.lab.start();
+		await this.lab.healthy();
+	}
+
+	/** Load, a cut in it, the start after it, and the look at what is there. */
+	async point(point: number): Promise<void> {
+		const nodes = this.#chosen(point);
+		const stop = new AbortController();
+		const before = this.#load.acknowledged;
+		const written = this.lab.cutAfter(1 + this.#random.below(mostWrites), nodes, this.#random);
+		const answered = this.#load
+			.reached(before + this.#random.between(leastAnswers, mostAnswers))
+			.then(() => (this.lab.powered(nodes) ? this.lab.cut(nodes, this.#random) : written));
+		const cut = Promise.race([written, answered]);
+		const writing = this.#load.run(this.#apis(), stop.signal);
+		// A client that is refused ends the run; the cut would not come.
+		const reports = await withinLimit(Promise.race([cut, writing.then(() => cut)]));
+		stop.abort();
+		await Promise.all([writing, this.lab.ended()]);
+		this.report.points += 1;
+		this.report.acknowledged += this.#load.acknowledged - before;
+		this.#add(reports);
+		try {
+			if (this.#options.cutStarts && this.#random.chance(1 / 3)) await this.#cutStart(nodes);
+			await this.start();
+			await this.#look();
+		} catch (error) {
+			// The daemon has ended, or the machine.
+			if (!isAppError(error, "internal")) throw error;
+			this.report.missing.push(error.message);
+		}
+		const { unflushed, torn, lost, fate } = present(reports[0], "the report of the cut");
+		this.#options.onPoint?.(
+			`cut ${point}: ${this.#load.acknowledged - before} acknowledged, of node ${nodes.join(", ")}; ${unflushed} writes unflushed, ${fate} kept, ${lost} lost, ${torn} torn; missing: ${this.report.missing.length}`,
+		);
+	}
+
+	#chosen(point: number): number[] {
+		const { nodes } = this.lab;
+		return this.#options.which === "all" ? nodes : [present(nodes[point % nodes.length], "a node")];
+	}
+
+	/** Again, while it starts: the repair of the file system and the daemon's own are interrupted too. */
+	async #cutStart(nodes: readonly number[]): Promise<void> {
+		await this.lab.start();
+		const cut = this.lab.cutAfter(1 + this.#random.below(mostWritesOfStart), nodes, this.#random);
+		const healthy = this.lab.healthy().then(
+			() => (this.lab.powered(nodes) ? this.lab.cut(nodes, this.#random) : cut),
+			(error: unknown) => {
+				// Of a machine whose power was cut nothing else is expected.
+				if (this.lab.powered(nodes)) throw error;
+				return cut;
+			},
+		);
+		const reports = await withinLimit(Promise.race([cut, healthy]));
+		await this.lab.ended();
+		this.report.cutStarts += 1;
+		this.#add(reports);
+	}
+
+	async #look(): Promise<void> {
+		const apis = this.#apis();
+		for (const [at, api] of apis.entries()) {
+			const missing = await waitUntil(
+				"an answer that is not stale",
+				answerLimitMs,
+				() =>
+					this.#load.missing(api).catch((error: unknown) => {
+						if (!isAppError(error, "unavailable")) throw error;
+						return undefined;
+					}),
+				{ everyMs: 100 },
+			);
+			this.report.missing.push(...missing.map((line) => `node ${at + 1}: ${line}`));
+		}
+		if (this.report.missing.length === 0) await this.#load.tidy(present(apis[0], "an API"));
+	}
+
+	#apis(): Api[] {
+		return this.lab.nodes.map((node) => this.lab.vm(node).api(this.#options.base.token));
+	}
+
+	#add(reports: readonly CutReport[]): void {
+		for (const { unflushed, whole, torn, lost } of reports) {
+			this.report.unflushed += unflushed;
+			this.report.whole += whole;
+			this.report.torn += torn;
+			this.report.lost += lost;
+		}
+	}
+}
+
+/** A load that comes to a stand would never reach the write that it is cut at. */
+async function withinLimit<T>(cut: Promise<T>): Promise<T> {
+	const late = Promise.withResolvers<never>();
+	const timer = setTimeout(
+		() => late.reject(new AppError("timeout", `The cut did not come within ${cutLimitMs} ms.`)),
+		cutLimitMs,
+	);
+	try {
+		return await Promise.race([cut, late.promise]);
+	} finally {
+		clearTimeout(timer);
+	}
+}
