@@ -42,7 +42,6 @@ export class ImageCopies {
 		if (!this.isElsewhere(image)) return;
 		const driver = await this.#pools.driver(image.poolId);
 		if (await this.#isThere(driver, image.id)) return;
-		run.say(`Waits for image "${image.name}"`);
 		await run.setCancelable(true);
 		const pull = async () => {
 			if (!(await this.#isThere(driver, image.id))) await this.#pull(image, driver, run);

@@ -86,6 +86,17 @@ describe("10,000 VMs", () => {
 		expect(durations[25]).toBeLessThan(5);
 	});
 
+	test("what they want on each node is summed up", () => {
+		const vms = Array.from({ length: vmCount }, (_, number) => vmOf(number));
+		expect(reader.vmLoads()).toEqual([
+			{
+				nodeId: clusterIds.node,
+				memoryBytes: vms.reduce((sum, { spec }) => sum + spec.memory.sizeBytes, 0),
+				vcpus: vms.reduce((sum, { spec }) => sum + spec.cpu.vcpus, 0),
+			},
+		]);
+	});
+
 	test("no list of the API needs a sort of its own", () => {
 		const filters: ListQuery["filter"][] = [
 			undefined,

@@ -84,16 +84,19 @@ export class SqliteReader implements StoreReader {
 		return this.state.isLinked("vm", "mac", mac);
 	}
 
-	/** Two questions, each of which an index answers alone: no VM is read. */
+	/** Counted by size, for which an index is enough: a SUM would take each VM's document apart. */
 	vmLoads(): VmLoad[] {
-		const sums = (column: "memory_bytes" | "vcpus") =>
-			this.state.rows<{ nodeId: string; total: number }>(
-				`SELECT node_id AS nodeId, SUM(${column}) AS total FROM vm GROUP BY node_id ORDER BY node_id`,
-			);
-		const vcpus = new Map(sums("vcpus").map(({ nodeId, total }) => [nodeId, total]));
-		return sums("memory_bytes").map(({ nodeId, total }) => ({
-			...{ nodeId, memoryBytes: total, vcpus: vcpus.get(nodeId) ?? 0 },
-		}));
+		const loads = new Map<string, VmLoad>();
+		for (const column of ["memory_bytes", "vcpus"] as const)
+			for (const { nodeId, size, count } of this.state.rows<{ nodeId: string; size: number; count: number }>(
+				`SELECT node_id AS nodeId, ${column} AS size, COUNT(*) AS count FROM vm GROUP BY ${column}, node_id`,
+			)) {
+				const load = loads.get(nodeId) ?? { nodeId, memoryBytes: 0, vcpus: 0 };
+				loads.set(nodeId, load);
+				if (column === "vcpus") load.vcpus += size * count;
+				else load.memoryBytes += size * count;
+			}
+		return [...loads.values()].sort((one, other) => (one.nodeId < other.nodeId ? -1 : 1));
 	}
 
 	eventsAfter(id: string, limit: number): Event[] | null {
