@@ -2,8 +2,9 @@
  * Opens the state database. The Raft log is what is durable, so the database may lose its newest transactions in a
  * power cut (they are replayed), but must not become inconsistent: WAL with synchronous=NORMAL gives exactly that.
  */
-import { Database } from "bun:sqlite";
+import { constants, Database } from "bun:sqlite";
 import { closeSync, openSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { damagedState } from "../advice.ts";
@@ -27,6 +28,20 @@ export async function checkState(path: string): Promise<void> {
 
 /** The file is not there yet, or `checkState` has found it intact. */
 export const openStateFile = (path: string): StateDatabase => new StateDatabase(openDatabase(path));
+
+/** Whose state a snapshot is; null when it has no cluster, or cannot be read. Leaves no file beside it. */
+export function clusterOfSnapshot(path: string): string | null {
+	let database: Database | null = null;
+	try {
+		const flags = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
+		database = new Database(`${pathToFileURL(path).href}?immutable=1`, flags);
+		return (database.query("SELECT id FROM cluster LIMIT 1").get() as { id: string } | null)?.id ?? null;
+	} catch {
+		return null;
+	} finally {
+		database?.close();
+	}
+}
 
 /** As openStateFile, without what reads and writes its rows. */
 export function openDatabase(path: string): Database {
