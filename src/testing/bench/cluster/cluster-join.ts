@@ -1,6 +1,6 @@
 /**
  * How long a join takes, from the request on the new node until it votes: of an empty node to a small cluster, of an empty
- * node to one whose state has 100 MB, and of a node that brings a state of 100 MB to a small cluster.
+ * node to one whose state has 100 MB, and of a node that brings a state of 100 MB to an empty cluster.
  */
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,8 @@ export const clusterJoin: Bench = {
 			joinToLargeStateMs: round(await ours.grow(), 0),
 			joinLargeStateMegabytes: stateMegabytes(ours),
 		}));
-		const withMany = await joining(fewVms, async (ours) => ({
+		// Those that it brings have the names that ours have.
+		const withMany = await joining(0, async (ours) => ({
 			joinWithLargeStateMs: round(await ours.grow(manyVms), 0),
 		}));
 		return { ...toFew, ...toMany, ...withMany };

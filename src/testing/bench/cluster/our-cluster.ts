@@ -19,7 +19,7 @@ import type { Host } from "./network.ts";
 
 export type OurOptions = ClusterOptions & {
 	name: string;
-	/** VMs (with a volume each) in the state before the first node starts. */
+	/** VMs (with a volume each) in the state before the first node starts; without any, clients have nothing to write. */
 	vmCount: number;
 	/** Another one than dist/'s, to compare two builds. */
 	executable?: string;
@@ -28,8 +28,8 @@ export type OurOptions = ClusterOptions & {
 export type OurCluster = Cluster & {
 	readonly members: readonly OurNode[];
 	/**
-	 * One more node, with `vmCount` VMs of its own, joins. Resolves when it votes, to the milliseconds since it was asked
-	 * to.
+	 * One more node, with `vmCount` VMs of its own, joins. Resolves when it votes and its VMs are known to the others, to
+	 * the milliseconds since it was asked to.
 	 */
 	grow(vmCount?: number): Promise<number>;
 };
@@ -72,10 +72,13 @@ export async function startOurCluster(options: OurOptions): Promise<OurCluster> 
 			const { body } = await first.api.call("joinTokenCreate", { body: {} });
 			const began = performance.now();
 			const { body: join } = await node.api.call("clusterJoin", { body: { word: body.word, rename: true } });
-			if (!join.joining) throw new Error(`The node does not join: ${JSON.stringify(join.clashes)}`);
+			if (!join.joining) throw new Error(`The node does not join: ${JSON.stringify(join.clashes.slice(0, 3))}`);
 			await waitUntil("the node to be a voter", startLimitMs, () => isVoter(node, first), { everyMs: 20 });
+			const { nodeId } = await statusOf(node);
+			if (vmCount > 0)
+				await waitUntil("the VMs of the node", startLimitMs, () => hasVmsOf(first, nodeId), { everyMs: 20 });
 			const tookMs = performance.now() - began;
-			ids.push((await statusOf(node)).nodeId);
+			ids.push(nodeId);
 			return tookMs;
 		};
 		while (nodes.length < options.members) await grow();
@@ -93,7 +96,7 @@ export async function startOurCluster(options: OurOptions): Promise<OurCluster> 
 					authorization: session.headers.authorization,
 				}),
 		};
-		await settled(cluster, load);
+		if (volumes.length > 0) await settled(cluster, load);
 		return cluster;
 	} catch (error) {
 		const said = nodes.map(({ process }) => process.log().slice(-3000)).join("\n");
@@ -178,4 +181,9 @@ async function isVoter(node: OurNode, first: OurNode): Promise<boolean> {
 		// It begins anew.
 		return false;
 	}
+}
+
+async function hasVmsOf(asked: OurNode, nodeId: string): Promise<boolean> {
+	const { body } = await asked.api.call("vmList", { query: { nodeId: [nodeId], limit: 1 } });
+	return body.items.length > 0;
 }
