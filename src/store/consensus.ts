@@ -1,7 +1,7 @@
 /**
- * What the store asks of whatever orders commands: a single voter (single-voter.ts), or Raft (raft/raft-consensus.ts, which
- * has more for members and leaders). It knows bytes, not commands. Entries are handed over in order, each exactly once
- * since what the state held at the start, only when they are durable on a quorum. Those of Raft that are no commands are
+ * What the store asks of whatever orders commands: Raft (raft/raft-consensus.ts, which has more for members and leaders),
+ * or, in tests, something that commits at once. It knows bytes, not commands. Entries are handed over in order, each exactly once
+ * since what the state held at the start, only when they are durable on a quorum. Those that are no commands are
  * among them: a leader's first, without data, and those that say who the members are (their `kind`).
  */
 import type { LogEntry } from "./apply/apply.ts";

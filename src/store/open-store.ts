@@ -8,7 +8,7 @@
  *
  * Refuses to start, changing nothing, when something that was acknowledged cannot be read.
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
@@ -28,7 +28,7 @@ import { openRaft } from "./raft/open-raft.ts";
 import type { RaftConsensus } from "./raft/raft-consensus.ts";
 import type { RaftConsensusOptions } from "./raft/raft-options.ts";
 import { ReplicatedStore } from "./replicated-store.ts";
-import { checkState, openStateFile } from "./sqlite/database.ts";
+import { checkState, clusterOfSnapshot, openStateFile } from "./sqlite/database.ts";
 import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./sqlite/maintenance.ts";
 import { metaOf, SnapshotExchange } from "./sqlite/snapshot-exchange.ts";
 import { installSnapshot, listSnapshots, type SnapshotFile } from "./sqlite/snapshot-files.ts";
@@ -94,8 +94,12 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 			"corrupt",
 			`A restore into ${dataDir} was not finished (the file ${paths.restoring} is there). Nothing was changed. ${unfinishedRestoreAdvice(dataDir)}`,
 		);
-	const state = await openState(paths.state, await listSnapshots(paths.snapshots), logger);
-	undo.add("state database", () => state.close());
+	const { state, made } = await openState(paths.state, await listSnapshots(paths.snapshots), options);
+	undo.add("state database", () => {
+		state.close();
+		// A start that is refused leaves nothing that was not there.
+		if (made) for (const suffix of ["", "-wal", "-shm"]) rmSync(paths.state + suffix, { force: true });
+	});
 	const files = await openDiskFiles({ directory: paths.log, sync: options.fsync });
 	undo.add("files of the log", () => files.close());
 	const store = await openReplicated(options, state, files, async () => {
@@ -181,25 +185,44 @@ const foundersOf = ({ nodeId, founder }: StoreIdentity): ConfigurationAt => ({
 	configuration: founder ? { ...emptyConfiguration, voters: [nodeId] } : emptyConfiguration,
 });
 
-/** The database, or, when there is none, one made from the newest intact snapshot, or an empty one: the log does the rest. */
-async function openState(path: string, snapshots: readonly SnapshotFile[], logger: Logger): Promise<StateDatabase> {
+/**
+ * The database, or, when there is none, one made from the newest intact snapshot, or an empty one: the log does the rest.
+ * What is of another cluster was put there by somebody, and none of it is served, or sent to others.
+ */
+async function openState(
+	path: string,
+	snapshots: readonly SnapshotFile[],
+	{ logger, identity: { clusterId } }: Pick<OpenStoreOptions, "logger" | "identity">,
+): Promise<{ state: StateDatabase; made: boolean }> {
 	if (existsSync(path)) {
 		await checkState(path);
-		return openStateFile(path);
+		const state = openStateFile(path);
+		const [cluster] = state.all("cluster");
+		if (cluster === undefined || cluster.id === clusterId) return { state, made: false };
+		state.close();
+		throw ofAnotherCluster(path, cluster.id);
 	}
 	for (const snapshot of snapshots) {
 		try {
+			const found = clusterOfSnapshot(snapshot.path);
+			if (found !== null && found !== clusterId) throw ofAnotherCluster(snapshot.path, found);
 			const { index } = await installSnapshot(snapshot.path, path);
 			logger.warn("the state is rebuilt from a snapshot and the log", { snapshot: snapshot.path, index });
-			return openStateFile(path);
+			return { state: openStateFile(path), made: true };
 		} catch (error) {
 			if (!isAppError(error, "corrupt")) throw error;
-			logger.error("a snapshot is damaged", { snapshot: snapshot.path, error });
+			logger.error("a snapshot cannot be used", { snapshot: snapshot.path, error });
 		}
 	}
 	await setAsideStrayLog(path);
-	return openStateFile(path);
+	return { state: openStateFile(path), made: true };
 }
+
+const ofAnotherCluster = (path: string, clusterId: string): AppError =>
+	new AppError(
+		"corrupt",
+		`The state in ${path} is that of another cluster (${clusterId}). Nothing was changed. Put this node's own back.`,
+	);
 
 /** See state-check.ts. */
 async function seal(path: string, logger: Logger): Promise<void> {

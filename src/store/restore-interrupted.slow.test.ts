@@ -81,7 +81,7 @@ describe.each(steps)("after the step: %s", (step) => {
 			message: expect.stringMatching(/was not finished.*Run it again: limiquantix cluster restore FILE.*Or give it up/),
 		});
 		expect(folder.contents()).toEqual(before);
-		expect(await restore()).toEqual({ index: 6 });
+		expect(await restore()).toEqual({ index: 7 });
 		await expectRestored();
 	});
 
@@ -132,7 +132,7 @@ test("the second one is interrupted as well: the third completes it", async () =
 			if (now === second) cpSync(folder.dataDir, crashedAgain, { recursive: true });
 		});
 		folder.dataDir = crashedAgain;
-		expect(await restore()).toEqual({ index: 6 });
+		expect(await restore()).toEqual({ index: 7 });
 		expect(existsSync(folder.paths.restoring)).toBe(false);
 	}
 	await expectRestored();
@@ -147,7 +147,7 @@ test("interrupted while it takes away what the first one made: any part may be m
 	for (const [position, file] of files.entries()) {
 		if (position > 0) begin("work removed");
 		rmSync(file.replace(/^.*?\/\d+\//, `${folder.dataDir}/`));
-		expect(await restore()).toEqual({ index: 6 });
+		expect(await restore()).toEqual({ index: 7 });
 		await expectRestored();
 	}
 });

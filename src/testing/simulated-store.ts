@@ -1,13 +1,12 @@
-/** A store on simulated files: the real log and consensus, with the state in memory, so that each start replays. */
+/** A store of one node on simulated files: the real log and consensus, with the state in memory, so that each start replays. */
 
 import { type Clock, systemClock } from "../lib/clock.ts";
 import type { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
-import { SegmentLog } from "../store/log/segment-log.ts";
+import { emptyConfiguration } from "../raft/configuration.ts";
 import { openRaft } from "../store/raft/open-raft.ts";
 import { noSnapshots } from "../store/raft/snapshot-traffic.ts";
 import { ReplicatedStore } from "../store/replicated-store.ts";
-import { SingleVoter } from "../store/single-voter.ts";
 import { openMemoryState } from "../store/sqlite/database.ts";
 import type { StateDatabase } from "../store/sqlite/state-database.ts";
 import type { Store } from "../store/store.ts";
@@ -18,46 +17,34 @@ export async function openSimulatedStore(
 	options: {
 		clock?: Clock;
 		onFatal?: (error: AppError) => void;
-		knownIndex?: number;
 		segmentBytes?: number;
 		reserveBytes?: number;
-		/** One node of Raft instead of the single voter. */
-		raft?: boolean;
 	} = {},
 ): Promise<Store & { database: StateDatabase }> {
 	const state = openMemoryState();
 	const onFatal = options.onFatal ?? (() => {});
-	const knownIndex = options.knownIndex ?? 0;
 	const store = await ReplicatedStore.open({
 		state,
 		clock: options.clock ?? systemClock,
 		logger: silentLogger,
 		onFatal,
-		async connect(onCommitted, appliedIndex) {
-			if (options.raft === true) {
-				const founders = { voters: ["node"], witnesses: [], learners: [], removed: [] };
-				return openRaft({
-					clusterId: "cluster",
-					nodeId: "node",
-					clock: options.clock ?? systemClock,
-					logger: silentLogger,
-					random: () => 0,
-					transport: { send() {}, sendSnapshot() {} },
-					snapshots: noSnapshots,
-					onCommitted,
-					onFatal,
-					files,
-					base: { index: 0, term: 0, configuration: { index: 0, configuration: founders } },
-					reserveBytes: options.reserveBytes ?? 0,
-					segmentBytes: options.segmentBytes ?? 64 * 1024,
-				});
-			}
-			const log = await SegmentLog.open(
-				{ files, logger: silentLogger, onFatal, knownIndex, segmentBytes: options.segmentBytes ?? 64 * 1024 },
-				knownIndex === 0 ? 1 : null,
-			);
-			const reserveBytes = options.reserveBytes ?? 0;
-			return SingleVoter.start({ files, log, appliedIndex, onCommitted, reserveBytes });
+		connect(onCommitted) {
+			const founders = { ...emptyConfiguration, voters: ["node"] };
+			return openRaft({
+				clusterId: "cluster",
+				nodeId: "node",
+				clock: options.clock ?? systemClock,
+				logger: silentLogger,
+				random: () => 0,
+				transport: { send() {}, sendSnapshot() {} },
+				snapshots: noSnapshots,
+				onCommitted,
+				onFatal,
+				files,
+				base: { index: 0, term: 0, configuration: { index: 0, configuration: founders } },
+				reserveBytes: options.reserveBytes ?? 0,
+				segmentBytes: options.segmentBytes ?? 64 * 1024,
+			});
 		},
 		takeSnapshot: () => Promise.reject(new Error("a simulated store makes no snapshots")),
 		takeBackup: () => Promise.reject(new Error("a simulated store makes no backups")),

@@ -12,7 +12,7 @@ import { type OpenStoreOptions, openStore, pathsOf } from "../store/open-store.t
 import { proposer } from "../store/proposer.ts";
 import { openStateFile } from "../store/sqlite/database.ts";
 import type { Proposer, Store } from "../store/store.ts";
-import { dumpState } from "./dump-state.ts";
+import { copyOfState, type StateCopy } from "./dump-state.ts";
 import { fixtureCluster, fixtureUser } from "./fixtures.ts";
 import { loneNode } from "./store-identity.ts";
 
@@ -66,11 +66,13 @@ export class StoreFolder {
 	}
 
 	/** The whole state; nothing may be open. */
-	dump(): string {
+	dump(): StateCopy {
 		const state = openStateFile(this.paths.state);
-		const text = dumpState(state.database);
-		state.close();
-		return text;
+		try {
+			return copyOfState(state.database);
+		} finally {
+			state.close();
+		}
 	}
 
 	/** Hashes of all files but the lock. */

@@ -195,7 +195,7 @@ describe("a damaged log", () => {
 	});
 });
 
-describe("a log of a single voter", () => {
+describe("a log from before there were clusters", () => {
 	const silent = { logger: silentLogger, onFatal: () => {} };
 	const entries = (from: number, to: number) =>
 		Array.from({ length: to - from + 1 }, (_, at) => ({

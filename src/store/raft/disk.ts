@@ -18,17 +18,17 @@ export type RaftDiskOptions = { files: LogFiles; log: SegmentLog; reserveBytes: 
 
 export class RaftDisk {
 	readonly mutant: MutantName | null;
+	readonly reserveBytes: number;
 	readonly #files: LogFiles;
 	readonly #log: SegmentLog;
 	readonly #keptFree: number;
-	readonly #reserveBytes: number;
 	#waiting = 0;
 	#last: Promise<unknown> = Promise.resolve();
 
 	constructor({ files, log, reserveBytes, mutant }: RaftDiskOptions) {
 		this.#files = files;
 		this.#log = log;
-		this.#reserveBytes = reserveBytes;
+		this.reserveBytes = reserveBytes;
 		this.#keptFree = Math.max(keptFreeBytes("essential", reserveBytes), hardStateRoomBytes);
 		this.mutant = mutant;
 	}
@@ -58,7 +58,7 @@ export class RaftDisk {
 
 	/** What may still be written (disk-reserve.ts). */
 	room(): Promise<Room> {
-		const forGrowing = Math.max(keptFreeBytes("growing", this.#reserveBytes), this.#keptFree);
+		const forGrowing = Math.max(keptFreeBytes("growing", this.reserveBytes), this.#keptFree);
 		return this.#next(async () => {
 			if (await this.#log.hasSpace(0, forGrowing)) return "growing";
 			return forGrowing > this.#keptFree && (await this.#log.hasSpace(0, this.#keptFree)) ? "essential" : "none";

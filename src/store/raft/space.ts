@@ -3,14 +3,17 @@
  * proposed goes to others at once, and cannot be taken back when this disk then refuses it.
  */
 import type { Clock } from "../../lib/clock.ts";
-import type { Urgency } from "../disk-reserve.ts";
+import { KiB } from "../../lib/units.ts";
+import { keptFreeBytes, type Urgency } from "../disk-reserve.ts";
 import type { RaftDisk } from "./disk.ts";
 
 /** "none" is also what is left for votes. */
 export type Room = "growing" | "essential" | "none";
 
-/** The disk does not fill up faster than the reserve allows. */
+/** What is known of the disk is good for so long, and for so many proposals as take what is between two sorts of them. */
 const knownMs = 100;
+/** What one takes in the log and, with all its pages, beside the database. */
+const proposalBytes = 64 * KiB;
 
 export class Space {
 	readonly #disk: RaftDisk;
@@ -18,15 +21,22 @@ export class Space {
 	#asking: Promise<Room> | null = null;
 	#known: Room = "none";
 	#knownUntilMs = Number.NEGATIVE_INFINITY;
+	readonly #knownProposals: number;
+	#proposalsLeft = 0;
 
 	constructor(disk: RaftDisk, clock: Clock) {
 		this.#disk = disk;
 		this.#clock = clock;
+		const { reserveBytes } = disk;
+		const between = keptFreeBytes("growing", reserveBytes) - keptFreeBytes("essential", reserveBytes);
+		this.#knownProposals = between > 0 ? Math.ceil(between / proposalBytes) : Number.POSITIVE_INFINITY;
 	}
 
-	/** There was enough a moment ago. */
+	/** There was enough a moment ago, for one more. */
 	knownFor(urgency: Urgency): boolean {
-		return isEnough(this.#known, urgency) && this.#clock.monotonicMs() < this.#knownUntilMs;
+		if (!isEnough(this.#known, urgency) || this.#clock.monotonicMs() >= this.#knownUntilMs) return false;
+		this.#proposalsLeft -= 1;
+		return this.#proposalsLeft >= 0;
 	}
 
 	/** Who asks meanwhile gets the same answer. */
@@ -44,6 +54,7 @@ export class Space {
 		try {
 			this.#known = await this.#disk.room();
 			this.#knownUntilMs = this.#clock.monotonicMs() + knownMs;
+			this.#proposalsLeft = this.#knownProposals;
 			return this.#known;
 		} finally {
 			this.#asking = null;
