@@ -21,10 +21,14 @@ export type ProposalsParts = {
 	onFailed: (error: unknown) => void;
 };
 
+const offersApart = 20;
+
 export class Proposals {
 	readonly #parts: ProposalsParts;
 	readonly #waiting = new WaitingProposals();
 	#now = 0;
+	/** When the lead may be offered to somebody whose disk is not full. */
+	#nextOffer = 0;
 
 	constructor(parts: ProposalsParts) {
 		this.#parts = parts;
@@ -91,10 +95,21 @@ export class Proposals {
 		});
 		// Counted while it asks; from then on, only as what it proposes.
 		const enough = await this.#waiting.addAnswered(asked, this.#now + this.#parts.ticks);
-		if (!enough) throw full();
+		if (!enough) {
+			if (urgency === "essential") this.#offerLead();
+			throw full();
+		}
 		const reason = down();
 		if (reason !== null) throw reason;
 		return this.#await(raft.propose(data));
+	}
+
+	/** The disk of another node may have space. Not often: it may as well have none. */
+	#offerLead(): void {
+		const { raft, fullTicks, onProposed } = this.#parts;
+		if (this.#now < this.#nextOffer || "refused" in raft.transferLeadership()) return;
+		this.#nextOffer = this.#now + offersApart * fullTicks;
+		onProposed();
 	}
 
 	#await(result: Proposed | Refusal): Promise<void> {
