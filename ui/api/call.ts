@@ -1,6 +1,6 @@
 /**
  * The only place that talks HTTP to the API, over the generated client. Cookie session; writes carry `X-LQX-CSRF`;
- * what the API takes idempotently is safely sent once more when its answer was lost. Every call has a time limit.
+ * what may safely be sent again is, when its answer was lost (patience.ts). Every call has a time limit.
  * Throws ApiError; what was aborted by the caller's `signal` rejects with the code "canceled".
  */
 import { type OperationName, type OperationTypes, operations } from "../../src/gen/api.ts";
@@ -9,6 +9,7 @@ import { AppError, isAppError } from "../../src/lib/errors.ts";
 import { common } from "../strings/common.ts";
 import { errors as text } from "../strings/errors.ts";
 import { ApiError } from "./errors.ts";
+import { noticed, sendPatiently } from "./patience.ts";
 
 export type { OperationName };
 
@@ -36,7 +37,6 @@ export type CallResult<Operation extends OperationName> = {
 };
 
 const defaultTimeoutMs = 30_000;
-const resendDelayMs = 400;
 
 let onUnauthenticated: () => void = () => {};
 /** Called whenever an answer is 401 (except the sign-in's own). */
@@ -62,12 +62,10 @@ const client = createApiClient<OperationTypes>(operations, {
 	headers: () => ({ "x-lqx-csrf": "1" }),
 	fetch: async (url, init) => {
 		const send = () => fetch(url, { ...init, credentials: "same-origin", cache: "no-store" });
-		const repeatable = init.method === "GET" || new Headers(init.headers).has("idempotency-key");
-		const response = await send().catch(async (error: unknown) => {
-			if (!(error instanceof TypeError) || !repeatable || init.signal?.aborted) throw error;
-			await new Promise((resolve) => setTimeout(resolve, resendDelayMs));
-			return send();
-		});
+		const method = init.method ?? "GET";
+		const keyed = new Headers(init.headers).has("idempotency-key");
+		const sent = sendPatiently(send, { method, keyed, signal: init.signal });
+		const response = await (method === "GET" ? sent : noticed(sent));
 		if (!response.ok && !isProblem(response)) throw unexplained(response);
 		return response;
 	},

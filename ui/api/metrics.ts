@@ -4,6 +4,7 @@
  */
 import { useEffect } from "preact/hooks";
 import { read } from "./call.ts";
+import { type ApiError, toApiError } from "./errors.ts";
 import { type Sampled, Sampler, type SamplerPage, type Source } from "./sampler.ts";
 import type { NodeMetrics, VmMetrics } from "./types.ts";
 
@@ -37,21 +38,36 @@ function samplerOf<Sample extends Sampled>(
 
 const since = (time: string | undefined): { since?: string } => (time === undefined ? {} : { since: time });
 
-/** The samples of the last hour, oldest first, and what holds now (null: the node does not know). */
-export function useNodeSamples(id: string): { samples: readonly NodeMetrics[]; current: NodeMetrics | null } {
+export type Samples<Sample> = {
+	/** Of the last hour, oldest first. */
+	samples: readonly Sample[];
+	/** What holds now; null: the node does not know. */
+	current: Sample | null;
+	/** The node has said what it knows. */
+	loaded: boolean;
+	/** Why the node cannot be asked now; null when it can. */
+	failure: ApiError | null;
+};
+
+function samplesOf<Sample extends Sampled>({ samples, current, loaded, failure }: Sampler<Sample>): Samples<Sample> {
+	const error = failure.value;
+	return {
+		...{ samples: samples.value, current: current.value, loaded: loaded.value },
+		failure: error === null ? null : toApiError(error),
+	};
+}
+
+export function useNodeSamples(id: string): Samples<NodeMetrics> {
 	const sampler = samplerOf(nodeSamplers, id, {
 		history: async (time) => (await read("nodeMetricsHistoryGet", { id, query: since(time) })).items,
 		newest: () => read("nodeMetricsGet", { id }),
 	});
 	useEffect(() => sampler.watch(), [sampler]);
-	return { samples: sampler.samples.value, current: sampler.current.value };
+	return samplesOf(sampler);
 }
 
-/** The same of a VM. Not `running`: what was measured before, read once. `loaded`: the node has said what it knows. */
-export function useVmSamples(
-	id: string,
-	running: boolean,
-): { samples: readonly VmMetrics[]; current: VmMetrics | null; loaded: boolean } {
+/** The same of a VM. Not `running`: what was measured before, read once. */
+export function useVmSamples(id: string, running: boolean): Samples<VmMetrics> {
 	const sampler = samplerOf(vmSamplers, id, {
 		history: async (time) => (await read("vmMetricsHistoryGet", { id, query: since(time) })).items,
 		newest: () => read("vmMetricsGet", { id }),
@@ -61,5 +77,5 @@ export function useVmSamples(
 		void sampler.look();
 		return undefined;
 	}, [sampler, running]);
-	return { samples: sampler.samples.value, current: sampler.current.value, loaded: sampler.loaded.value };
+	return samplesOf(sampler);
 }

@@ -27,6 +27,8 @@ export class Sampler<Sample extends Sampled> {
 	readonly samples: Signal<readonly Sample[]> = signal([]);
 	/** What holds now; null when the node has no figures of this moment, however many older ones there are. */
 	readonly current: Signal<Sample | null> = signal(null);
+	/** What the last attempt to read failed with; null after one that did not. */
+	readonly failure: Signal<unknown> = signal(null);
 	/** True once the node has said what it knows. */
 	readonly loaded = signal(false);
 	private watchers = 0;
@@ -62,8 +64,11 @@ export class Sampler<Sample extends Sampled> {
 		this.busy = true;
 		try {
 			await this.read(newest);
-		} catch {
+			this.failure.value = null;
+		} catch (error) {
 			// The next look fills the hole.
+			this.failure.value = error;
+			this.current.value = null;
 		} finally {
 			this.busy = false;
 		}

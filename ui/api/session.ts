@@ -5,6 +5,7 @@ import { isAllowed, type OperationId } from "../../src/model/permissions.ts";
 import { claimDrafts, dropDrafts } from "../lib/drafts.ts";
 import { common } from "../strings/common.ts";
 import { call, read, setUnauthenticatedListener } from "./call.ts";
+import { forgetClusterStatus } from "./cluster-status.ts";
 import { ApiError, toApiError } from "./errors.ts";
 import { startLive, stopLive } from "./live/live.ts";
 import { readObstacle, writeObstacle } from "./staleness.ts";
@@ -86,6 +87,7 @@ function end(reason: "expired" | "signed-out", tellOthers = true): void {
 	const known = session.peek().status === "signed-in";
 	session.value = { status: "signed-out", reason: known ? reason : "none" };
 	stopLive();
+	forgetClusterStatus();
 }
 
 /** Downloads are links: without the node they would lead to the browser's own error page. */

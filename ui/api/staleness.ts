@@ -6,6 +6,7 @@
 import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import { common as t } from "../strings/common.ts";
 import { setAnswerListener } from "./call.ts";
+import { clusterStatus } from "./cluster-status.ts";
 import { cluster, connection, live, refreshCluster } from "./live/live.ts";
 
 /** A short break (a daemon that restarts) is not worth greying everything. */
@@ -64,7 +65,8 @@ export const staleness: ReadonlySignal<Staleness | null> = computed(() => {
 /** Why nothing can be changed now, whoever asks; null when it can. */
 export function writeObstacle(): string | null {
 	if (lost.value) return t.lostObstacle;
-	return noQuorum.value ? t.quorumObstacle : null;
+	if (!noQuorum.value) return null;
+	return clusterStatus.value?.removed ? t.removedObstacle : t.quorumObstacle;
 }
 
 /** Why the node cannot be asked at all. */

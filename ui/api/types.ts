@@ -2,6 +2,7 @@
 import type { Static } from "@sinclair/typebox";
 import type { AuditRecord, Me, Role, Session, Token, User } from "../../src/model/access.ts";
 import type { ClusterInfo, ConsoleTicket as ConsoleTicketSchema } from "../../src/model/api.ts";
+import type { ClusterMember, ClusterStatus, JoinToken } from "../../src/model/cluster.ts";
 import type { Event } from "../../src/model/event.ts";
 import type { Network, NetworkCreate, NetworkLease } from "../../src/model/network.ts";
 import type { Cluster, Node, NodeMetrics, VmMetrics } from "../../src/model/node.ts";
@@ -27,6 +28,7 @@ export type LiveObjects = {
 	user: User;
 	session: Session;
 	token: Token;
+	joinToken: JoinToken;
 };
 export type LiveKind = keyof LiveObjects;
 
@@ -34,9 +36,12 @@ export type {
 	AuditRecord,
 	Cluster,
 	ClusterInfo,
+	ClusterMember,
+	ClusterStatus,
 	Event,
 	Image,
 	ImageCreate,
+	JoinToken,
 	Me,
 	Network,
 	NetworkCreate,

@@ -1,6 +1,6 @@
 /**
  * Runs the mock for developing the UI:
- *   bun ui/dev/mock-server.ts [--port N] [--vms N] [--empty] [--kvm] [--ui FOLDER]
+ *   bun ui/dev/mock-server.ts [--port N] [--vms N] [--nodes N] [--empty] [--kvm] [--ui FOLDER]
  * Sign in as admin, operator or viewer with "correct horse battery".
  */
 import { parseArgs } from "node:util";
@@ -10,6 +10,7 @@ const { values } = parseArgs({
 	options: {
 		port: { type: "string", default: "0" },
 		vms: { type: "string", default: "40" },
+		nodes: { type: "string", default: "1" },
 		empty: { type: "boolean", default: false },
 		kvm: { type: "boolean", default: false },
 		ui: { type: "string" },
@@ -18,6 +19,7 @@ const { values } = parseArgs({
 const server = new MockServer({
 	port: Number(values.port),
 	vms: Number(values.vms),
+	nodes: Number(values.nodes),
 	empty: values.empty,
 	accelerator: values.kvm ? "kvm" : "tcg",
 	...(values.ui ? { uiFolder: values.ui } : {}),

@@ -1,32 +1,71 @@
 /** What everybody must know before believing the page: the stream is lost, or the cluster has no quorum. */
-import { TriangleAlert, WifiOff } from "lucide-preact";
-import { cluster, retryConnection } from "../api/live/live.ts";
+import { LoaderCircle, TriangleAlert, WifiOff } from "lucide-preact";
+import type { ComponentChildren } from "preact";
+import { useClusterStatus } from "../api/cluster-status.ts";
+import { cluster, live, retryConnection } from "../api/live/live.ts";
+import { slowWrites } from "../api/patience.ts";
 import { staleness } from "../api/staleness.ts";
 import { Button } from "../components/button.tsx";
 import { RelativeTime } from "../components/relative-time.tsx";
+import { otherNodeLinks } from "../lib/other-nodes.ts";
+import { missingVoters, outlookOf } from "../lib/outlook.ts";
+import { href } from "../routes.ts";
 import { frame as t } from "../strings/frame.ts";
 import "./banners.css";
 
 export function Banners() {
 	const stale = staleness.value;
+	const noQuorum = cluster.value?.quorum === false;
 	return (
 		<div class="banners" role="status">
 			{stale?.cause === "connection" && <LostBanner asOf={stale.asOf} />}
-			{cluster.value?.quorum === false && (
-				<div class="banner banner--error">
-					<TriangleAlert size={16} aria-hidden="true" />
-					<p>
-						<strong>{t.noQuorum}</strong> {t.noQuorumText}{" "}
-						{stale?.asOf ? (
-							<>
-								{t.shownAsOf} <RelativeTime time={stale.asOf} />
-							</>
-						) : (
-							t.shownOld
-						)}
-					</p>
+			{noQuorum && <NoQuorumBanner />}
+			{!noQuorum && stale === null && slowWrites.value > 0 && (
+				<div class="banner banner--info">
+					<LoaderCircle size={16} class="spin" aria-hidden="true" />
+					<p>{t.slowWrite}</p>
 				</div>
 			)}
+		</div>
+	);
+}
+
+function NoQuorumBanner() {
+	const status = useClusterStatus();
+	const missing = status === null ? [] : missingVoters(status);
+	if (status?.removed) {
+		return (
+			<Problem title={t.removed} text={t.removedText}>
+				<OtherNodes />
+			</Problem>
+		);
+	}
+	return (
+		<Problem
+			title={t.noQuorum}
+			text={status ? t.quorumMissing(outlookOf(status.members).reachable, status.quorumSize, status.voterCount) : ""}
+		>
+			{missing.length > 0 && t.notReached(missing.join(", "))} {t.noQuorumText}
+		</Problem>
+	);
+}
+
+function Problem({ title, text, children }: { title: string; text: string; children: ComponentChildren }) {
+	const stale = staleness.value;
+	return (
+		<div class="banner banner--error">
+			<TriangleAlert size={16} aria-hidden="true" />
+			<p>
+				<strong>{title}</strong> {text} {children}{" "}
+				{stale?.asOf ? (
+					<>
+						{t.shownAsOf} <RelativeTime time={stale.asOf} />
+					</>
+				) : (
+					t.shownOld
+				)}
+			</p>
+			<a href={href("cluster")}>{t.cluster}</a>
 		</div>
 	);
 }
@@ -36,11 +75,28 @@ function LostBanner({ asOf }: { asOf: string | null }) {
 		<div class="banner banner--warning">
 			<WifiOff size={16} aria-hidden="true" />
 			<p>
-				{t.reconnecting} <RelativeTime time={asOf} />
+				{t.reconnecting} <RelativeTime time={asOf} /> <OtherNodes />
 			</p>
 			<Button small onClick={retryConnection}>
 				{t.reconnectNow}
 			</Button>
 		</div>
+	);
+}
+
+/** Where the same cluster may be looked at meanwhile. */
+function OtherNodes() {
+	const links = otherNodeLinks(live.node.items.value, location);
+	if (links.length === 0) return null;
+	return (
+		<>
+			{t.otherNodes}{" "}
+			{links.map(({ name, url }, index) => (
+				<span key={url}>
+					{index > 0 && ", "}
+					<a href={url}>{name}</a>
+				</span>
+			))}
+		</>
 	);
 }

@@ -9,6 +9,7 @@ import { ConfirmHost } from "../components/confirm.tsx";
 import { isNarrow } from "../lib/media.ts";
 import { pageShown } from "../lib/scroll-memory.ts";
 import { listenForShortcuts, type Shortcut } from "../lib/shortcuts.ts";
+import { MoveHost } from "../pages/vm/moving.tsx";
 import { frame as t } from "../strings/frame.ts";
 import { ensureFrameData } from "./attention.ts";
 import { Banners } from "./banners.tsx";
@@ -45,6 +46,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
 			<Palette />
 			<ShortcutsHelp />
 			<ConfirmHost />
+			<MoveHost />
 		</div>
 	);
 }

@@ -1,6 +1,7 @@
 /** The browser's copies of the model's patterns are equal to the model. */
 import { expect, test } from "bun:test";
 import * as access from "../../src/model/access.ts";
+import * as cluster from "../../src/model/cluster.ts";
 import * as network from "../../src/model/network.ts";
 import * as schema from "../../src/model/schema.ts";
 import * as storage from "../../src/model/storage.ts";
@@ -12,7 +13,7 @@ test("patterns of forms are those of the model", () => {
 	expect(patterns.macPattern).toBe(vm.macPattern);
 	expect(patterns.interfaceNamePattern).toBe(network.interfaceNamePattern);
 	expect(patterns.sha256Pattern).toBe(storage.sha256Pattern);
-	const written = JSON.stringify({ ...schema, ...access, ...network, ...storage, ...vm });
+	const written = JSON.stringify({ ...schema, ...access, ...cluster, ...network, ...storage, ...vm });
 	for (const [name, pattern] of Object.entries(patterns)) {
 		if (!name.endsWith("Pattern") || typeof pattern !== "string") continue;
 		if (name === "ipv4Pattern") continue;

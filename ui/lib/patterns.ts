@@ -17,6 +17,8 @@ export const passwordHashPattern = "^\\$[0-9a-z]+\\$[^\\s:]+$";
 export const cidrPattern = "^[0-9a-fA-F.:]+/[0-9]{1,3}$";
 export const ipv4Pattern = "^(25[0-5]|2[0-4]\\d|1?\\d?\\d)(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}$";
 export const addressPattern = "^[0-9a-fA-F.:]{2,45}$";
+export const peerAddressPattern =
+	"^(\\[[0-9a-fA-F:.]{2,45}\\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?):[0-9]{1,5}$";
 export const imageUrlPattern = "^https?://[^\\s\\u0000]+$";
 export const minPasswordLength = 12;
 

@@ -12,6 +12,8 @@ import { devices } from "./devices.ts";
 import { errors } from "./errors.ts";
 import { frame } from "./frame.ts";
 import { images } from "./images.ts";
+import { members } from "./members.ts";
+import { move } from "./move.ts";
 import { networks } from "./networks.ts";
 import { operations } from "./operations.ts";
 import { attention, overview, welcome } from "./overview.ts";
@@ -35,6 +37,8 @@ export const catalogue = {
 	errors,
 	frame,
 	images,
+	members,
+	move,
 	networks,
 	operations,
 	overview,

@@ -4,6 +4,7 @@ export const common = {
 	roleObstacle: (role: string) => `The role ${role} does not allow this.`,
 	lostObstacle: "The node cannot be reached now.",
 	quorumObstacle: "The cluster has no quorum: nothing can be changed now.",
+	removedObstacle: "This node was removed from the cluster: it changes nothing any more.",
 	asOf: "as of",
 	cancel: "Cancel",
 	close: "Close",

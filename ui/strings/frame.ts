@@ -32,8 +32,16 @@ export const frame = {
 	live: "Live",
 	liveTitle: "Changes are shown as they happen.",
 	noQuorum: "No quorum: read-only",
-	noQuorumText:
-		"Too few nodes of the cluster can reach each other, so nothing can be changed now. VMs and consoles keep working.",
+	quorumMissing: (reached: number, needed: number, voters: number) =>
+		`${reached} of ${voters} voting nodes ${reached === 1 ? "is" : "are"} reached, ${needed} have to be.`,
+	notReached: (names: string) => `Not reached: ${names}.`,
+	noQuorumText: "Nothing can be changed until they are. VMs and consoles keep working.",
+	removed: "This node was removed from the cluster.",
+	removedText:
+		"It changes nothing any more, and shows its old copy. To make it a member again, run `limiquantix cluster join` on it with a token of the cluster.",
+	otherNodes: "Other nodes of the cluster:",
+	slowWrite:
+		"A change waits for the cluster to accept it, perhaps while another node takes over. It goes on by itself.",
 	shownAsOf: "What you see is as of",
 	shownOld: "What you see may be out of date.",
 	palette: {

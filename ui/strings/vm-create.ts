@@ -58,8 +58,7 @@ export const vmCreate = {
 	startStop: "Starting and stopping",
 	startNote: "start with the node, time for shutting down",
 	startNow: "Start it once it is made",
-	about: "Description, tags, node",
-	node: "Node",
+	about: "Description, tags",
 	summary: "What will happen",
 	plan: {
 		copy: (image: string, size: string, pool: string) =>
@@ -84,6 +83,7 @@ export const vmCreate = {
 			`Running VMs and this one take ${used}; the node has ${total}. It may not start, or others may be ended by the host.`,
 		space: (needed: string, left: string, pool: string) =>
 			`The disks can grow to ${needed}; pool ${pool} has ${left} left.`,
+		nowhere: (reasons: string) => `It fits on no node now. ${reasons}`,
 		tcg: "The node has no hardware virtualization: the VM will be slow.",
 		noLogin: "Nobody could sign in with this cloud-init: add an SSH key or a password.",
 		noCloudInit: "Cloud images usually need cloud-init to let somebody sign in.",

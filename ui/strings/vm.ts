@@ -108,11 +108,13 @@ export const vm = {
 		difference: (field: string, wanted: string, found: string) => `${field}: ${found} instead of ${wanted}`,
 		repair: { automatic: "repaired by itself", "next-start": "repaired at the next start", manual: "needs you" },
 		failedTitle: "The VM has failed",
+		unknownTitle: "Whether the VM runs is not known",
 		reason: "Why",
 	},
 	metrics: {
 		title: "Usage",
 		noneNow: "There are no figures of this moment. The charts end with the last that were measured.",
+		unreached: (why: string) => `The node cannot be asked for figures now. ${why}`,
 		cpu: "CPU",
 		memory: "Memory",
 		diskRead: "Disk read",

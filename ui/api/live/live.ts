@@ -58,6 +58,7 @@ export const live: { readonly [Kind in LiveKind]: Collection<LiveObjects[Kind]> 
 	user: collection<"user">("userList"),
 	session: collection<"session">("sessionList", () => administrator),
 	token: collection<"token">("tokenList", () => administrator),
+	joinToken: collection<"joinToken">("joinTokenList"),
 	task: new Collection<Task>({
 		load: loadTasks,
 		limit: keptTasks,

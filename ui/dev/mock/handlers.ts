@@ -2,6 +2,7 @@
 import type { OperationName } from "../../../src/gen/api.ts";
 import type { LiveKind } from "../../api/types.ts";
 import { access } from "./access.ts";
+import { members } from "./members.ts";
 import { networks } from "./networks.ts";
 import { checkMatch, checkName, find, type HandlerTable, type MockSettings, page } from "./request.ts";
 import { service } from "./service.ts";
@@ -64,5 +65,6 @@ export function handlers(state: MockState, settings: MockSettings): HandlerTable
 		...vms(state),
 		...storage(state),
 		...networks(state),
+		...members(state, settings),
 	};
 }

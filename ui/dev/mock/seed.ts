@@ -2,6 +2,7 @@
 import { GiB, MiB } from "../../../src/lib/units.ts";
 import type { PowerState, Vm } from "../../../src/model/vm.ts";
 import type { Image, Pool } from "../../api/types.ts";
+import { addNode, spreadVms } from "./members.ts";
 import { MockState } from "./state.ts";
 
 export type SeedOptions = {
@@ -11,6 +12,8 @@ export type SeedOptions = {
 	empty?: boolean;
 	mustChangePassword?: boolean;
 	tickMs?: number;
+	/** How many nodes the cluster has. */
+	nodes?: number;
 };
 
 const ago = (minutes: number): string => new Date(Date.now() - minutes * 60_000).toISOString();
@@ -40,6 +43,8 @@ export function seed(options: SeedOptions): MockState {
 		}
 		seedTasks(state);
 	}
+	for (let number = 2; number <= (options.nodes ?? 1); number++) addNode(state, `node-${number}`);
+	if ((options.nodes ?? 1) > 1) spreadVms(state);
 	state.events.length = 0;
 	return state;
 }
@@ -51,7 +56,7 @@ function seedNode(state: MockState, accelerator: "kvm" | "tcg"): void {
 		createdAt: ago(60 * 24 * 9),
 		updatedAt: ago(2),
 		name: "node-1",
-		peerAddresses: [],
+		peerAddresses: ["10.0.0.1:8444"],
 		witness: false,
 		status: {
 			phase: "ready",

@@ -13,7 +13,7 @@ export function service(state: MockState, settings: MockSettings): HandlerTable 
 		name: settings.clusterName,
 		version: "0.1.0",
 		quorum: settings.quorum,
-		leaderNodeId: settings.quorum ? state.nodeId : null,
+		leaderNodeId: settings.quorum ? state.members.leader : null,
 		demoAvailable: settings.demoAvailable,
 		firstRun: state.tables.vm.size === 0 && state.tables.image.size === 0,
 	});

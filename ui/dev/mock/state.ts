@@ -3,6 +3,7 @@ import type { Event } from "../../../src/model/event.ts";
 import type { ResourceKind, ResourceRef } from "../../../src/model/schema.ts";
 import type { Task, TaskKind } from "../../../src/model/task.ts";
 import type { LiveKind, LiveObjects } from "../../api/types.ts";
+import { MockMembers } from "./members.ts";
 
 export type Tables = { [Kind in LiveKind]: Map<string, LiveObjects[Kind]> };
 export type TaskSteps = {
@@ -30,7 +31,9 @@ export class MockState {
 		user: new Map(),
 		session: new Map(),
 		token: new Map(),
+		joinToken: new Map(),
 	};
+	readonly members: MockMembers;
 	readonly events: Event[] = [];
 	readonly listeners = new Set<(event: Event) => void>();
 	readonly requester = { kind: "user" as const, id: null as string | null, name: "admin" };
@@ -42,7 +45,9 @@ export class MockState {
 		readonly nodeId: string,
 		/** Milliseconds of one step of a task. */
 		readonly tickMs: number,
-	) {}
+	) {
+		this.members = new MockMembers(nodeId);
+	}
 
 	newId(): string {
 		this.serial += 1;
@@ -92,7 +97,7 @@ export class MockState {
 		for (const listener of this.listeners) listener(event);
 	}
 
-	refOf(kind: Exclude<LiveKind, "task" | "session">, id: string): ResourceRef {
+	refOf(kind: Exclude<LiveKind, "task" | "session" | "joinToken">, id: string): ResourceRef {
 		return { kind, id, name: this.tables[kind].get(id)?.name ?? null };
 	}
 

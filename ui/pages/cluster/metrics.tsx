@@ -12,7 +12,7 @@ import { vm as vmText } from "../../strings/vm.ts";
 import { Figure } from "../vm/metrics.tsx";
 
 export default function NodeMetricsCard({ node }: { node: Node }) {
-	const { samples, current } = useNodeSamples(node.id);
+	const { samples, current, failure } = useNodeSamples(node.id);
 	const zoom = useSignal<TimeSpan | null>(null);
 	const { times, cpu, memory } = useMemo(() => {
 		const cpu: Series[] = [{ label: t.cpu, color: "accent", values: samples.map(({ cpuUsedRatio }) => cpuUsedRatio) }];
@@ -25,13 +25,17 @@ export default function NodeMetricsCard({ node }: { node: Node }) {
 	if (!last) {
 		return (
 			<Card title={t.metrics}>
-				<p class="muted">{vmText.metrics.waiting}</p>
+				<p class="muted">{failure ? vmText.metrics.unreached(failure.message) : vmText.metrics.waiting}</p>
 			</Card>
 		);
 	}
 	return (
 		<Card title={t.metrics} actions={<ChartSpan times={times} zoom={zoom} />}>
-			{current === null ? <p class="muted">{vmText.metrics.noneNow}</p> : <Figures current={current} />}
+			{current === null ? (
+				<p class="muted">{failure ? vmText.metrics.unreached(failure.message) : vmText.metrics.noneNow}</p>
+			) : (
+				<Figures current={current} />
+			)}
 			<div class="charts">
 				<Chart title={t.chartCpu} times={times} zoom={zoom} series={cpu} format={formatRatio} max={1} />
 				<Chart

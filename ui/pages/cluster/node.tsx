@@ -2,10 +2,11 @@
 import { Pencil, Server } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
+import { useClusterStatus } from "../../api/cluster-status.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Node, Vm } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
-import { StateBadge } from "../../components/badge.tsx";
+import { Label, StateBadge } from "../../components/badge.tsx";
 import { Copyable } from "../../components/copy.tsx";
 import { EmptyState, ErrorState, PageSkeleton, Skeleton } from "../../components/feedback.tsx";
 import { resourceIcons } from "../../components/icons.ts";
@@ -22,12 +23,14 @@ import { useParams } from "../../lib/params.ts";
 import { href } from "../../routes.ts";
 import { cluster as t } from "../../strings/cluster.ts";
 import { common } from "../../strings/common.ts";
+import { members as m } from "../../strings/members.ts";
 import { overview } from "../../strings/overview.ts";
 import { vm as vmText } from "../../strings/vm.ts";
 import { EditObjectPanel } from "../shared/edit-object.tsx";
 import { rowActions } from "../vm/vm-actions.ts";
 import { VmState } from "../vms/vms.tsx";
 import { ForeignVms } from "./foreign-vms.tsx";
+import { useMemberDialogs } from "./member-actions.tsx";
 import "../vm/vm.css";
 
 const tabIds = ["summary", "vms", "foreign"] as const;
@@ -50,6 +53,9 @@ export default function NodePage() {
 function NodeView({ node }: { node: Node }) {
 	const asked = useParams<"node">().tab;
 	const tab = tabIds.find((id) => id === asked) ?? "summary";
+	const status = useClusterStatus();
+	const member = status?.members.find(({ nodeId }) => nodeId === node.id);
+	const { actionsOf, dialog } = useMemberDialogs(status);
 	const [editing, setEditing] = useState(false);
 	const vms = useCollection("vm").items.value.filter(({ nodeId }) => nodeId === node.id);
 	return (
@@ -57,16 +63,26 @@ function NodeView({ node }: { node: Node }) {
 			title={node.name}
 			icon={resourceIcons.node}
 			parent={{ label: t.title, href: href("cluster") }}
-			badges={<StateBadge look={nodeLook(node.status.phase)} note={node.status.reason} />}
-			menu={[
-				{
-					id: "rename",
-					label: t.renameNode,
-					icon: Pencil,
-					obstacle: obstacleTo("nodeUpdate"),
-					onSelect: () => setEditing(true),
-				},
-			]}
+			badges={
+				<>
+					<StateBadge look={nodeLook(node.status.phase)} note={node.status.reason} />
+					{member?.role === "leader" && <Label tone="green">{m.roles.leader}</Label>}
+					{node.witness && <Label tone="amber">{m.witness}</Label>}
+				</>
+			}
+			menu={
+				member
+					? actionsOf(member)
+					: [
+							{
+								id: "rename",
+								label: t.renameNode,
+								icon: Pencil,
+								obstacle: obstacleTo("nodeUpdate") ?? (node.status.phase === "left" ? m.obstacles.gone : null),
+								onSelect: () => setEditing(true),
+							},
+						]
+			}
 			tabs={tabIds.map((id) => ({
 				id,
 				label: t.tabs[id],
@@ -79,6 +95,7 @@ function NodeView({ node }: { node: Node }) {
 			{tab === "summary" && <Summary node={node} />}
 			{tab === "vms" && <NodeVms vms={vms} />}
 			{tab === "foreign" && <ForeignVms nodeId={node.id} />}
+			{dialog}
 			{editing && (
 				<EditObjectPanel
 					title={t.renameNode}
@@ -96,13 +113,19 @@ function Summary({ node }: { node: Node }) {
 	const { status } = node;
 	return (
 		<Stack>
-			{status.reason !== null && status.phase !== "ready" && <Notice tone="error">{status.reason}</Notice>}
+			{status.phase === "left" ? (
+				<Notice tone="warning" title={status.reason ?? undefined}>
+					{m.leftNote(node.name)}
+				</Notice>
+			) : (
+				status.reason !== null && status.phase !== "ready" && <Notice tone="error">{status.reason}</Notice>
+			)}
 			{status.accelerator === "tcg" && (
 				<Notice tone="warning" title={overview.tcgTitle}>
 					{status.acceleratorReason}
 				</Notice>
 			)}
-			<NodeMetrics node={node} />
+			{status.phase !== "left" && <NodeMetrics node={node} />}
 			<Grid wide>
 				<Card title={t.status}>
 					<Properties
@@ -113,6 +136,7 @@ function Summary({ node }: { node: Node }) {
 							[t.accelerator, status.accelerator === null ? unknownValue : t.acceleratorNames[status.accelerator]],
 							status.acceleratorReason !== null && [t.reason, status.acceleratorReason],
 							[t.version, status.version],
+							[m.addresses, node.peerAddresses.length === 0 ? unknownValue : node.peerAddresses.join(", ")],
 							[t.updated, <RelativeTime key="updated" time={status.updatedAt} />],
 						]}
 					/>

@@ -166,8 +166,8 @@ function StartSection({ form }: SectionProps) {
 	);
 }
 
-function AboutSection({ form, refs }: SectionProps) {
-	const { description, tags, nodeId } = form.values.value;
+function AboutSection({ form }: SectionProps) {
+	const { description, tags } = form.values.value;
 	return (
 		<>
 			<TextAreaField
@@ -185,18 +185,6 @@ function AboutSection({ form, refs }: SectionProps) {
 				error={form.error("/tags")}
 				onChange={(value) => form.set({ tags: value })}
 			/>
-			{refs.nodes.length > 1 && (
-				<SelectField
-					label={t.node}
-					value={nodeId}
-					error={form.error("/nodeId")}
-					choices={[
-						{ value: "", label: t.plan.thisNode },
-						...refs.nodes.map(({ id, name }) => ({ value: id, label: name })),
-					]}
-					onChange={(value) => form.set({ nodeId: value })}
-				/>
-			)}
 		</>
 	);
 }

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { Image } from "../../api/types.ts";
 import { Button } from "../../components/button.tsx";
 import { FieldRow } from "../../components/field.tsx";
-import { NumberField, SegmentedField, TextField } from "../../components/fields.tsx";
+import { NumberField, SegmentedField, SelectField, TextField } from "../../components/fields.tsx";
 import type { Form } from "../../components/form.ts";
 import { resourceIcons } from "../../components/icons.ts";
 import { Card, Notice, Stack } from "../../components/layout.tsx";
@@ -13,9 +13,11 @@ import { formatBytes } from "../../lib/format.ts";
 import { matchScore } from "../../lib/fuzzy.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
+import { move } from "../../strings/move.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
+import { roomText } from "../shared/placement.ts";
 import { readyImages } from "../storage/choices.ts";
-import { type CreateValues, diskBytesFor, noImage, type Refs, type SizeName, sizes } from "./values.ts";
+import { type CreateValues, diskBytesFor, nodesFor, noImage, type Refs, type SizeName, sizes } from "./values.ts";
 
 type Props = { form: Form<CreateValues>; refs: Refs };
 
@@ -79,8 +81,33 @@ export function BasicsCard({ form, refs }: Props) {
 						/>
 					</FieldRow>
 				)}
+				<NodeField form={form} refs={refs} />
 			</Stack>
 		</Card>
+	);
+}
+
+/** Nothing to choose in a cluster of one. */
+function NodeField({ form, refs }: Props) {
+	const { nodeId } = form.values.value;
+	const targets = nodesFor(form.values.value, refs);
+	if (targets.length < 2) return null;
+	return (
+		<SelectField
+			label={move.node}
+			hint={nodeId === "" ? move.automaticHint : undefined}
+			value={nodeId}
+			error={form.error("/nodeId")}
+			choices={[
+				{ value: "", label: move.automatic },
+				...targets.map(({ node, obstacle, memoryLeftBytes }) => ({
+					value: node.id,
+					label: move.nodeChoice(node.name, obstacle ?? roomText({ memoryLeftBytes })),
+					disabled: obstacle !== null,
+				})),
+			]}
+			onChange={(value) => form.set({ nodeId: value })}
+		/>
 	);
 }
 

@@ -12,10 +12,12 @@ import { formatBytes } from "../../lib/format.ts";
 import { fits, macPattern, namePattern } from "../../lib/patterns.ts";
 import { common } from "../../strings/common.ts";
 import { devices } from "../../strings/devices.ts";
+import { move } from "../../strings/move.ts";
 import { settings } from "../../strings/settings.ts";
 import { storage } from "../../strings/storage.ts";
 import { vm as vmText } from "../../strings/vm.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
+import { roomiest, type Target, targetsFor } from "../shared/placement.ts";
 import { poolUsage } from "../storage/usage.ts";
 
 export const sizes = {
@@ -111,6 +113,13 @@ const imageOf = ({ imageId }: CreateValues, { images }: Refs): Image | undefined
 	images.find(({ id }) => id === imageId);
 const nodeOf = ({ nodeId }: CreateValues, { nodes }: Refs): Node | undefined =>
 	nodes.find(({ id }) => id === nodeId) ?? (nodes.length === 1 ? nodes[0] : undefined);
+
+/** The members, with the room that each has for this VM and what keeps it from being there. */
+export const nodesFor = ({ memoryBytes, vcpus, nics }: CreateValues, refs: Refs): Target[] =>
+	targetsFor(
+		{ memoryBytes: memoryBytes ?? 0, vcpus: vcpus ?? 0, networkIds: nics.map(({ networkId }) => networkId) },
+		refs,
+	);
 
 /** The first disk is at least as large as the image that it is a copy of. */
 export function diskBytesFor(values: CreateValues, refs: Refs): number | null {
@@ -260,7 +269,7 @@ export function planOf(values: CreateValues, refs: Refs): Plan {
 	const networks = values.nics.map(({ networkId }) => refs.networks.find(({ id }) => id === networkId)?.name ?? "");
 	steps.push(networks.length === 0 ? t.plan.noNetwork : t.plan.network(networks.join(", ")));
 	if (values.cloudInit.kind !== "none") steps.push(t.plan.cloudInit);
-	const node = nodeOf(values, refs)?.name ?? t.plan.thisNode;
+	const node = nodeOf(values, refs)?.name ?? (refs.nodes.length > 1 ? move.onBest : t.plan.thisNode);
 	steps.push(values.start ? t.plan.start(node) : t.plan.noStart(node));
 	return { steps, warnings: warningsOf(values, refs) };
 }
@@ -285,6 +294,11 @@ function warningsOf(values: CreateValues, refs: Refs): string[] {
 	const needed = diskBytesFor(values, refs) ?? 0;
 	if (pool && usage && needed > usage.available) {
 		warnings.push(t.warnings.space(formatBytes(needed), formatBytes(usage.available), pool.name));
+	}
+	const targets = nodesFor(values, refs);
+	if (values.nodeId === "" && targets.length > 1 && roomiest(targets) === undefined) {
+		const reasons = targets.map(({ node, obstacle }) => move.nodeOff(node.name, obstacle ?? ""));
+		warnings.push(t.warnings.nowhere(reasons.join(" ")));
 	}
 	if (nobodyCanSignIn(values.cloudInit)) warnings.push(t.warnings.noLogin);
 	if (values.cloudInit.kind === "none" && image && /cloud/i.test(`${image.name} ${image.tags.join(" ")}`)) {

@@ -13,19 +13,20 @@ const m = t.metrics;
 
 export default function VmMetricsCard({ vm }: { vm: Vm }) {
 	const running = vm.status.powerState === "running" || vm.status.powerState === "paused";
-	const { samples, current, loaded } = useVmSamples(vm.id, running);
+	const { samples, current, loaded, failure } = useVmSamples(vm.id, running);
 	const times = useMemo(() => samples.map(({ sampledAt }) => Date.parse(sampledAt) / 1000), [samples]);
 	const zoom = useSignal<TimeSpan | null>(null);
 	if (samples.length === 0) {
 		return (
 			<Card title={m.title}>
-				<p class="muted">{running || !loaded ? m.waiting : m.notRunning}</p>
+				<p class="muted">{failure ? m.unreached(failure.message) : running || !loaded ? m.waiting : m.notRunning}</p>
 			</Card>
 		);
 	}
 	return (
 		<Card title={m.title} actions={<ChartSpan times={times} zoom={zoom} />}>
-			{running ? <Figures current={current} /> : <p class="muted">{m.stopped}</p>}
+			{failure && <p class="muted">{m.unreached(failure.message)}</p>}
+			{running ? !failure && <Figures current={current} /> : <p class="muted">{m.stopped}</p>}
 			<Charts samples={samples} times={times} zoom={zoom} memoryBytes={vm.spec.memory.sizeBytes} />
 		</Card>
 	);

@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { Vm } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
+import { Button } from "../../components/button.tsx";
 import { Copyable } from "../../components/copy.tsx";
 import { Skeleton } from "../../components/feedback.tsx";
 import { Card, Grid, Notice, Properties, Stack } from "../../components/layout.tsx";
@@ -12,9 +13,11 @@ import { formatBytes } from "../../lib/format.ts";
 import { lazyPage } from "../../lib/lazy-page.tsx";
 import { common } from "../../strings/common.ts";
 import { devices } from "../../strings/devices.ts";
+import { move } from "../../strings/move.ts";
 import { cloudInit } from "../../strings/settings.ts";
 import { vm as t } from "../../strings/vm.ts";
 import { ScreenCard } from "./screen.tsx";
+import { moveAction } from "./vm-actions.ts";
 import "./vm.css";
 
 const VmMetrics = lazyPage(
@@ -62,7 +65,7 @@ function VmNotices({ vm }: { vm: Vm }) {
 					{error.message}
 				</Notice>
 			)}
-			{powerState === "unknown" && reason && <Notice tone="warning">{reason}</Notice>}
+			{powerState === "unknown" && <UnknownNotice vm={vm} reason={reason} />}
 			{pendingRestart && (
 				<Notice tone="warning" title={s.pending}>
 					{s.pendingText}
@@ -80,6 +83,24 @@ function VmNotices({ vm }: { vm: Vm }) {
 				</Notice>
 			)}
 		</>
+	);
+}
+
+/** Nobody knows whether it runs: what its node is like, and what can be done without it. */
+function UnknownNotice({ vm, reason }: { vm: Vm; reason: string | null }) {
+	const { label, obstacle, onSelect } = { ...moveAction(vm), label: move.moveElsewhere };
+	return (
+		<Notice
+			tone="warning"
+			title={t.summary.unknownTitle}
+			actions={
+				<Button small obstacle={obstacle} onClick={onSelect}>
+					{label}
+				</Button>
+			}
+		>
+			{reason}
+		</Notice>
 	);
 }
 

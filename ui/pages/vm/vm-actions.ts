@@ -2,7 +2,7 @@
  * What can be done with a VM, in the same order in every menu. Which is possible now comes from the model's table and
  * from the role; what cannot be taken back is confirmed first.
  */
-import { CirclePause, CirclePlay, Monitor, Play, Power, PowerOff, RotateCcw, Trash2 } from "lucide-preact";
+import { CirclePause, CirclePlay, Monitor, MoveRight, Play, Power, PowerOff, RotateCcw, Trash2 } from "lucide-preact";
 import { h } from "preact";
 import { type VmAction, vmActionObstacle } from "../../../src/model/actions.ts";
 import type { OperationId } from "../../../src/model/permissions.ts";
@@ -16,8 +16,11 @@ import type { Icon } from "../../components/icons.ts";
 import type { Action } from "../../components/menu.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { href } from "../../routes.ts";
+import { move } from "../../strings/move.ts";
 import { vm as t } from "../../strings/vm.ts";
 import { DeleteVmText } from "./delete-text.tsx";
+import { isGone } from "./move.ts";
+import { openMove } from "./moving.tsx";
 
 export type PowerVerb = Extract<VmAction, "start" | "shutdown" | "stop" | "reset" | "pause" | "resume">;
 
@@ -62,9 +65,24 @@ export function rowActions(vm: Vm, route: (url: string) => void): Action[] {
 	return [
 		...(["start", "shutdown", "stop", "reset", "pause", "resume"] as const).map((verb) => powerAction(verb, vm)),
 		consoleAction(vm, route),
+		moveAction(vm),
 		deleteAction(vm),
 	];
 }
+
+/** Whether its disks may be lost with its node is said by the dialog. */
+export const moveAction = (vm: Vm): Action => {
+	const gone = live.node.state.value === "ready" && isGone(live.node.one(vm.nodeId).value);
+	const others = live.node.items.value.some(({ id, status }) => id !== vm.nodeId && status.phase !== "left");
+	return {
+		id: "move",
+		label: move.action,
+		icon: MoveRight,
+		note: move.note,
+		obstacle: obstacleTo("vmMove") ?? (others ? null : move.noOther) ?? (gone ? null : vmActionObstacle("move", vm)),
+		onSelect: () => openMove(vm.id),
+	};
+};
 
 export const consoleAction = (vm: Vm, route: (url: string) => void): Action => ({
 	id: "console",

@@ -21,7 +21,7 @@ import { NetworkTab } from "./network.tsx";
 import { SettingsTab } from "./settings/settings-tab.tsx";
 import { SummaryTab } from "./summary.tsx";
 import { VmTasksTab } from "./tasks-tab.tsx";
-import { consoleAction, deleteAction, powerAction } from "./vm-actions.ts";
+import { consoleAction, deleteAction, moveAction, powerAction } from "./vm-actions.ts";
 
 const tabs = {
 	summary: SummaryTab,
@@ -89,6 +89,7 @@ function VmView({ vm }: { vm: Vm }) {
 			]}
 			menu={[
 				...(["stop", "reset", "pause", "resume"] as const).map((verb) => powerAction(verb, vm)),
+				{ ...moveAction(vm), divided: true },
 				deleteAction(vm, () => route(href("vms"))),
 			]}
 			tabs={links}
