@@ -2,13 +2,13 @@
  * The task volume.discard, on the node that a VM has left: a disk, or the definition and the folder, that another node has
  * now. What came back meanwhile, or is on its way back, stays.
  */
-import { AppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
 import { isFinished, type Task } from "../model/task.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
 import { isHere, type Pools } from "./pools.ts";
-import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
+import { Later, onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
 import { isActive } from "./vm-plan.ts";
 
 type DiscardParts = { context: NodeContext; pools: Pick<Pools, "driver"> };
@@ -25,8 +25,21 @@ export function discardOf({ kind, input }: Pick<Task, "kind" | "input">): Discar
 
 const stays = "It is back on this node, and stays.";
 
+/** A pool or libvirt that is away comes back; what moved away is not forgotten for that. */
+async function orLater<T>(work: () => Promise<T>): Promise<T> {
+	try {
+		return await work();
+	} catch (error) {
+		const away = (["unavailable", "timeout", "storage"] as const).some((code) => isAppError(error, code));
+		throw away ? new Later("What has moved away cannot be removed now.", { cause: error }) : error;
+	}
+}
+
 /** In the pool's part of this node. Missing is done. */
-export async function discardVolume({ context, pools }: DiscardParts, run: TaskRun): Promise<string | null> {
+export const discardVolume = (parts: DiscardParts, run: TaskRun): Promise<string | null> =>
+	orLater(() => removeVolume(parts, run));
+
+async function removeVolume({ context, pools }: DiscardParts, run: TaskRun): Promise<string | null> {
 	const { store, nodeId, locks } = context;
 	const discard = discardOf(run.task);
 	if (discard?.kind !== "volume") throw new AppError("internal", "The task does not say which volume.");
@@ -47,7 +60,10 @@ export async function discardVolume({ context, pools }: DiscardParts, run: TaskR
 }
 
 /** The definition with what libvirt keeps beside it, and the folder. Called in the VM's queue. */
-export async function discardVm({ context }: DiscardParts, vmId: string, run: TaskRun): Promise<string | null> {
+export const discardVm = ({ context }: DiscardParts, vmId: string, run: TaskRun): Promise<string | null> =>
+	orLater(() => removeVm(context, vmId, run));
+
+async function removeVm(context: NodeContext, vmId: string, run: TaskRun): Promise<string | null> {
 	const { store, nodeId, hypervisor, vmState } = context;
 	await store.readIndex();
 	if (store.get("vm", vmId)?.nodeId === nodeId || movesHere(context, vmId)) return stays;

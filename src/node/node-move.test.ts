@@ -9,6 +9,7 @@ import { askToMove, contentOf, expectAt, pair, stoppedVm } from "../testing/node
 import { secondNodeId } from "../testing/node/second-node.ts";
 import { bytes, readyImage, remove } from "../testing/node/storage-deeds.ts";
 import { worldVmState } from "../testing/node/world-deps.ts";
+import type { NodeDeps } from "./context.ts";
 
 test("a VM that is off moves with its disks, its UEFI variables and its TPM, and starts there", async () => {
 	await using both = await pair();
@@ -192,6 +193,42 @@ test("another node gets nothing of a VM that does not move to it", async () => {
 	release();
 	await first.settle();
 	await expect(sources?.vmState(secondNodeId, id)).rejects.toMatchObject({ code: "forbidden" });
+});
+
+test("a pool that is away when the VM has left does not keep its disks: they go when it is back", async () => {
+	await using both = await pair();
+	const { first, second } = both;
+	const { id, volumeIds } = await stoppedVm(both);
+	first.driver.failNext("deleteVolume", new AppError("storage", "Away."));
+	const taskId = await askToMove(both, id);
+	await second.until(() => first.taskOf(taskId).state === "succeeded");
+	await first.settleLoops();
+	expect(first.unfinished().map(({ kind }) => kind)).toEqual(["volume.discard"]);
+	await first.settle({ stepMs: 10_000, limitMs: 120_000 });
+	await expectAt(second, first, id, volumeIds);
+	expect(first.store.all("task", { kind: "volume.discard", state: "succeeded" })).toHaveLength(3);
+});
+
+test("an answer that was lost is found out: the VM is where the state says", async () => {
+	await using both = await pair();
+	const { first, second } = both;
+	const { id, volumeIds } = await stoppedVm(both);
+	const proposer = second.store as unknown as { proposer: NodeDeps["proposer"] };
+	let lost = 0;
+	await second.boot(null, {
+		proposer: {
+			propose: (body, meta) => proposer.proposer.propose(body, meta),
+			async proposeSystem(body) {
+				const applied = await proposer.proposer.proposeSystem(body);
+				if (body.kind === "vmMoved" && lost++ === 0) throw new AppError("wrong-state", "An answer to something else.");
+				return applied;
+			},
+		},
+	});
+	const taskId = await askToMove(both, id);
+	await second.settle();
+	expect([lost, first.taskOf(taskId).state]).toEqual([1, "succeeded"]);
+	await expectAt(second, first, id, volumeIds);
 });
 
 test("no link is followed when a VM's state is read", async () => {

@@ -1,6 +1,7 @@
 /** What the node says of itself: written when it changed, and only then. */
 import { toRfc3339 } from "../lib/clock.ts";
 import type { NodeStatus } from "../model/node.ts";
+import { features } from "../store/command-features.ts";
 import type { NodeContext } from "./context.ts";
 
 type Facts = Omit<NodeStatus, "updatedAt">;
@@ -66,6 +67,7 @@ export class NodeStatusReporter {
 			phase: connected ? "ready" : "not-ready",
 			reason: connected ? null : `libvirt does not answer${info.reason ? `: ${info.reason}` : "."}`,
 			version: this.#context.version,
+			features: [...features],
 			hypervisor: info.state,
 			hypervisorVersion: info.version ?? known.hypervisorVersion,
 			accelerator: this.#context.accelerator.kind,

@@ -4,8 +4,8 @@ import { discardVm } from "./discard.ts";
 import type { ImageCopies } from "./image-copies.ts";
 import type { Moves } from "./moves.ts";
 import type { Pools } from "./pools.ts";
-import type { TaskRun } from "./task-run.ts";
-import { moveVm, Undecided } from "./vm-move.ts";
+import { Later, type TaskRun } from "./task-run.ts";
+import { moveVm } from "./vm-move.ts";
 
 export type RelocationParts = { context: NodeContext; pools: Pick<Pools, "driver">; copies: ImageCopies; moves: Moves };
 
@@ -19,7 +19,7 @@ export async function relocate(parts: RelocationParts, vmId: string, run: TaskRu
 			: await discardVm(parts, vmId, run);
 		await run.succeed(message);
 	} catch (error) {
-		if (context.stopping.aborted || error instanceof Undecided) throw error;
+		if (context.stopping.aborted || error instanceof Later) throw error;
 		// First the end of the task, then what it made: from now on it cannot make the VM this node's any more.
 		await run.fail(error);
 		if (isMove) await moves.sweepOne(vmId);

@@ -155,6 +155,14 @@ export async function onceHypervisorAnswers<T>(
 
 export const waitsForHypervisor = "Waits for libvirt, which does not answer";
 
+/**
+ * Neither done nor failed: the task stays, and is tried again after a while. For what must not be given up (a disk that has moved
+ * away is to be removed) and for what cannot be known now (whether a command was applied).
+ */
+export class Later extends Error {
+	override name = "Later";
+}
+
 /** Why a new object is on this node, when that was chosen for whoever made it; with what else there is to say. */
 export function withPlacement({ input }: Pick<Task, "input">, message: string | null): string | null {
 	if (typeof input.placement !== "string") return message;

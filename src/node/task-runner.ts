@@ -7,7 +7,7 @@ import type { ResourceKind } from "../model/schema.ts";
 import type { Task, TaskKind } from "../model/task.ts";
 import type { NodeContext } from "./context.ts";
 import { type TaskBoard, targetOf } from "./task-board.ts";
-import type { TaskRun } from "./task-run.ts";
+import { Later, type TaskRun } from "./task-run.ts";
 
 /** Does the work; resolves with a message for people or null. */
 export type TaskHandler = (targetId: string, run: TaskRun) => Promise<string | null>;
@@ -81,6 +81,7 @@ export class TaskRunner {
 			message = await handler(targetId, run);
 		} catch (error) {
 			if (this.#context.stopping.aborted) return;
+			if (error instanceof Later) throw error;
 			return run.fail(error);
 		}
 		return run.succeed(message);

@@ -20,17 +20,12 @@ import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
 import type { Move, Moves } from "./moves.ts";
 import { isHere, type Pools } from "./pools.ts";
-import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
+import { Later, onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
 import { isActive } from "./vm-plan.ts";
 
 type MoveParts = { context: NodeContext; pools: Pick<Pools, "driver">; copies: ImageCopies; moves: Moves };
 /** `bytes`: what there is to copy; 0 for one that was never made, which the next start makes. */
 type Disk = { volume: Volume; pool: Pool; driver: StorageDriver; bytes: number };
-
-/** Not known whether the VM is this node's now: neither a success nor a failure. */
-export class Undecided extends Error {
-	override name = "Undecided";
-}
 
 /** Resolves with a message for people. Leaves what it made to `Moves.sweep` when it fails. */
 export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Promise<string> {
@@ -72,7 +67,7 @@ export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Prom
 /** A copy of the state that is behind may say that the VM is not here yet, when its disks are those of a running VM. */
 async function upToDate({ store }: NodeContext): Promise<void> {
 	await store.readIndex().catch((cause) => {
-		throw new Undecided("It is not known where the VM is now.", { cause });
+		throw new Later("It is not known where the VM is now.", { cause });
 	});
 }
 
@@ -215,7 +210,7 @@ async function copyDisks(
 	}
 }
 
-/** From here on the VM is this node's. Fails with Undecided while nobody can say whether it is. */
+/** From here on the VM is this node's. Fails with `Later` while nobody can say whether it is. */
 async function take(context: NodeContext, vmId: string, from: string, disks: readonly Disk[]): Promise<void> {
 	const { nodeId, ids, store, stopping } = context;
 	try {
@@ -234,7 +229,7 @@ async function take(context: NodeContext, vmId: string, from: string, disks: rea
 		await upToDate(context);
 		if (store.get("vm", vmId)?.nodeId === nodeId) return;
 		const refused = isAppError(error) && !["unavailable", "timeout", "too-many-requests"].includes(error.code);
-		if (!refused) throw new Undecided("It is not known whether the VM has moved.", { cause: error });
+		if (!refused) throw new Later("It is not known whether the VM has moved.", { cause: error });
 		throw error;
 	}
 }
