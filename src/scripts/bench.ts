@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: runs the benchmarks one after the other. `-- --json` prints one JSON object, figures by name;
- * `-- --only NAME` runs one, and is the way to those that take an hour. `--runs`, `--hours` and `--writes` are for those
- * that count them.
+ * `-- --only NAME` runs one, and is the way to those that take an hour. `--runs`, `--hours`, `--writes` and
+ * `--objects` are for those that count them.
  */
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "../testing/bench/bench.ts";
@@ -15,12 +15,13 @@ const { values } = parseArgs({
 		runs: { type: "string" },
 		hours: { type: "string" },
 		writes: { type: "string" },
+		objects: { type: "string" },
 		"no-build": { type: "boolean", default: false },
 	},
 });
 const wanted = benches.filter((bench) => (values.only === undefined ? !bench.long : bench.name === values.only));
 const options: BenchOptions = {};
-for (const name of ["runs", "hours", "writes"] as const) {
+for (const name of ["runs", "hours", "writes", "objects"] as const) {
 	const text = values[name];
 	if (text === undefined) continue;
 	const value = Number(text);

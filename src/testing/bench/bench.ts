@@ -12,6 +12,8 @@ export type BenchOptions = {
 	runs?: number;
 	hours?: number;
 	writes?: number;
+	/** Of the state. */
+	objects?: number;
 };
 
 export type Bench = {

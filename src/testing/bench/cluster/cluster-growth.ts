@@ -20,9 +20,9 @@ export const clusterGrowth: Bench = {
 	name: "cluster-growth",
 	what: `writes and reads with ${memberCounts.join(", ")} members and ${objectCounts.join(", ")} objects, against etcd`,
 	long: true,
-	async run() {
+	async run(options: BenchOptions) {
 		const all: Figures = {};
-		for (const objects of objectCounts)
+		for (const objects of options.objects === undefined ? objectCounts : [options.objects])
 			for (const [name, value] of Object.entries(await growing(objects))) all[`objects${objects}${name}`] = value;
 		return all;
 	},
