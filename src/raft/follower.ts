@@ -5,7 +5,7 @@ import { advanceCommit, appendToLog, cutLog } from "./membership.ts";
 import type { Append, Heartbeat } from "./messages.ts";
 import { planted } from "./mutants.ts";
 import { sendDurable } from "./persistence.ts";
-import { heardRecovered } from "./recovery.ts";
+import { heardRecovered, noteOldDisk } from "./recovery.ts";
 import type { Entry, NodeId } from "./types.ts";
 
 /** From the leader of this term. */
@@ -101,8 +101,9 @@ export function refuse(core: Core, to: NodeId, index: number, previousTerm: numb
 }
 
 export function handleHeartbeat(core: Core, heartbeat: Heartbeat): void {
+	// The leader says only what it knows that this node has.
+	if (core.installing === null && heartbeat.commit > core.log.lastIndex) noteOldDisk(core);
 	const { clusterId, nodeId: from, term, recoveries, recovering, log } = core;
-	// The leader says only what it knows that this node has; a forged index has no effect.
 	if (core.installing === null) advanceCommit(core, Math.min(heartbeat.commit, log.lastIndex));
 	if (heartbeat.recovered !== null || planted(core, "recovers-at-once")) heardRecovered(core, heartbeat);
 	const { from: to, round } = heartbeat;

@@ -19,6 +19,18 @@ import { planted } from "./mutants.ts";
 import type { Progress } from "./progress.ts";
 import { majorityIndex, maybeCommit } from "./replication.ts";
 
+/**
+ * A leader says in a heartbeat only what this node has acknowledged to it. Whoever lacks that has the disk of an earlier day,
+ * put back by somebody: entries are forgotten, and perhaps votes. It is no different from damage that was found.
+ */
+export function noteOldDisk(core: Core): void {
+	if (core.recovering) return;
+	core.recoveries += 1;
+	core.recovering = true;
+	core.recoverTo = null;
+	core.hardVersion += 1;
+}
+
 /** The leader's note of an answer. False: it is from before the last damage, and says nothing. */
 export function noteHealth(core: Core, progress: Progress, { recoveries, recovering }: Health): boolean {
 	if (recoveries < progress.recoveries && !planted(core, "old-recovery-accepted")) return false;

@@ -233,6 +233,16 @@ export class TestNode {
 		this.installing = null;
 	}
 
+	/** While it is down: its disk of the time when `index` was the last entry is put back. */
+	putBack(index: number): void {
+		const { disk } = this;
+		assert(this.raft === null && index >= disk.snapshot.index, "a node that is down gets an old disk");
+		disk.entries.length = index - disk.snapshot.index;
+		disk.appliedIndex = Math.min(disk.appliedIndex, index);
+		const term = disk.entries.at(-1)?.term ?? disk.snapshot.term;
+		disk.hardState = { term, vote: null, recoveries: 0, recovering: false };
+	}
+
 	/** While it is down: entries after `index` are unreadable, and maybe the state too. */
 	damage(index: number): void {
 		const { disk } = this;

@@ -20,6 +20,7 @@
  *   propose a text…              read a
  *   learner a d, promote a d [witness], remove a b, transfer a [b]: `a` is asked
  *   crash a [nothing|hard-state|cut|half|all], start a, damage a index, compact a index
+ *   put-back a index             its disk of an earlier day, while it is down
  *   send-snapshot, fail-snapshot
  *   inject {"type": …}           a message that was made up; the header is filled in
  *   status a
@@ -162,6 +163,9 @@ class ScriptRunner {
 				break;
 			case "damage":
 				cluster.node(first).damage(Number(second));
+				break;
+			case "put-back":
+				cluster.node(first).putBack(Number(second));
 				break;
 			case "compact":
 				cluster.node(first).compact(Number(second));
