@@ -2,7 +2,7 @@
  * What one member, three and five cost, with 100 objects in the state and with 100,000. Ours grows by joining; etcd, with as
  * many keys, is started anew for each size. How long each join takes, too.
  */
-import { type Bench, type Figures, median, round } from "../bench.ts";
+import { type Bench, type BenchOptions, type Figures, median, round } from "../bench.ts";
 import { withNetwork } from "./arena.ts";
 import { measureLoad } from "./cluster-load.ts";
 import { etcdProgram, startEtcdCluster } from "./etcd-cluster.ts";
