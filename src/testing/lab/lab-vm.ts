@@ -40,7 +40,7 @@ export type LabVm = AsyncDisposable & {
 	console(): string;
 	/** As `token`, or as nobody. */
 	api(token: string | null): ApiClient<OperationTypes>;
-	/** Waits until the API answers. Fails with `internal` as soon as the daemon or the machine has ended. */
+	/** Waits until the API answers. Fails with `internal` as soon as the daemon has ended, `unavailable` the machine. */
 	healthy(): Promise<void>;
 	/** Runs a line in the guest's shell, as root; what it said, standard error included. Fails when it fails. */
 	shell(line: string, limitMs?: number): Promise<string>;
@@ -52,9 +52,10 @@ const healthyLimitMs = 180_000;
 const bootLimitMs = 120_000;
 const askLimitMs = 5_000;
 const memoryMib = 640;
-const kernelLine = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr";
+const kernelLine = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr no_timer_check";
 /** What the init script or the kernel says when nothing will serve any more. */
 const endPattern = /LAB-VM (daemon ended|failed).*|Kernel panic.*/;
+const daemonEnded = "LAB-VM daemon ended";
 
 export async function startLabVm(options: LabVmOptions): Promise<LabVm> {
 	const { image, node = 1 } = options;
@@ -154,7 +155,12 @@ class RunningLabVm implements LabVm {
 				"the API of the lab VM",
 				healthyLimitMs,
 				async () => {
-					if (giveUp.signal.aborted) throw new AppError("internal", `The lab VM does not serve: ${await dead}`);
+					const end = giveUp.signal.aborted ? ((await dead) ?? "") : null;
+					if (end !== null)
+						throw new AppError(
+							end.startsWith(daemonEnded) ? "internal" : "unavailable",
+							`The lab VM does not serve: ${end}`,
+						);
 					const signal = AbortSignal.any([giveUp.signal, AbortSignal.timeout(askLimitMs)]);
 					return fetch(`${this.url}/healthz`, { tls: { rejectUnauthorized: false }, keepalive: false, signal }).then(
 						(response) => response.status === 200,

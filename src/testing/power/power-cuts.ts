@@ -24,10 +24,13 @@ const mostWrites = 400;
 /** As many answers, at least and at most, end it at any rate. */
 const leastAnswers = 20;
 const mostAnswers = 220;
+/** From the machines that kept their power, before the others get it back. */
+const answersOfOthers = 20;
 /** Of the disk, from the power until the daemon serves: some of the cuts come while it starts. */
 const mostWritesOfStart = 60;
 const cutLimitMs = 120_000;
-const answerLimitMs = 60_000;
+const answerLimitMs = 120_000;
+const commandLimitMs = 180_000;
 
 /** Machines that are set up, switched off, with their disks as they were then. */
 export type PowerBase = {
@@ -66,25 +69,45 @@ export type PowerCutsReport = {
 	missing: string[];
 };
 
-/** One machine, signed in to, with the objects that the load changes. */
-export async function prepareBase(): Promise<PowerBase> {
+/** So many machines, members of one cluster, with the objects that the load changes. */
+export async function prepareBase(nodes = 1): Promise<PowerBase> {
 	const image = await buildLabVmImage({ cacheDir, executable: executablePath });
-	const disk = new VolatileDisk(image.emptyDiskPath);
-	await using lab = await PowerLab.open({ image, disks: [disk] });
-	await lab.start();
-	await lab.healthy();
-	const vm = lab.vm(1);
-	const password = await vm.shell("cat /data/limiquantix/initial-admin-password");
-	const session = await vm.api(null).call("sessionCreate", { body: { username: "admin", password } });
-	const made = await vm
-		.api(present(session.body.token, "the session's token"))
-		.call("tokenCreate", { body: { name: "power", role: "admin" } });
-	const token = made.body.secret;
-	const load = await WriteLoad.prepare(vm.api(token), clients);
-	// What the set-up has written is not what is tried.
-	await vm.shell("sync");
-	lab.cut([1], new Random(0));
-	return { image, disks: [disk.fork()], token, load };
+	const disks = Array.from({ length: nodes }, () => new VolatileDisk(image.emptyDiskPath));
+	await using lab = await PowerLab.open({ image, disks });
+	try {
+		await lab.start();
+		await lab.healthy();
+		const vm = lab.vm(1);
+		const password = await vm.shell("cat /data/limiquantix/initial-admin-password");
+		const session = await vm.api(null).call("sessionCreate", { body: { username: "admin", password } });
+		const made = await vm
+			.api(present(session.body.token, "the session's token"))
+			.call("tokenCreate", { body: { name: "power", role: "admin" } });
+		const token = made.body.secret;
+		// The VMs first: a cluster of several places them, and without libvirt there is no place.
+		const load = await WriteLoad.prepare(vm.api(token), clients);
+		if (nodes > 1) await makeCluster(lab, vm.api(token));
+		// What the set-up has written is not what is tried.
+		for (const node of lab.nodes) await lab.vm(node).shell("sync");
+		lab.cut(lab.nodes, new Random(0));
+		return { image, disks: disks.map((disk) => disk.fork()), token, load };
+	} catch (error) {
+		throw withLastWords(lab, "The machines cannot be set up", error);
+	}
+}
+
+/** With the commands that a person types, on each machine. */
+async function makeCluster(lab: PowerLab, api: Api): Promise<void> {
+	await lab.vm(1).shell("limiquantix cluster init --name power --address 10.77.0.1:8444", commandLimitMs);
+	for (const node of lab.nodes.slice(1)) {
+		const { word } = (await api.call("joinTokenCreate", { body: { uses: 1 } })).body;
+		const command = `limiquantix cluster join --token ${word} --address 10.77.0.${node}:8444 --yes`;
+		await lab.vm(node).shell(command, commandLimitMs);
+	}
+	await waitUntil("every machine to vote", commandLimitMs, async () => {
+		const { members } = (await api.call("clusterStatusGet")).body;
+		return members.filter(({ role }) => role !== "learner").length === lab.nodes.length;
+	});
 }
 
 /** Resolves with what was found; the base stays as it is. */
@@ -104,13 +127,7 @@ export async function runPowerCuts(options: PowerCutsOptions): Promise<PowerCuts
 		for (let point = 1; point <= options.points && run.report.missing.length === 0; point++) await run.point(point);
 		return run.report;
 	} catch (error) {
-		const logs = run.lab.nodes.map((node) => run.lab.lastWords(node)).join("\n");
-		throw new Error(
-			`Seed ${seed}: ${toAppError(error).message}\n${error instanceof Error ? error.stack : ""}\n${logs}`,
-			{
-				cause: error,
-			},
-		);
+		throw withLastWords(run.lab, `Seed ${seed}`, error);
 	}
 }
 
@@ -148,6 +165,11 @@ class PowerCuts {
 		const writing = this.#load.run(this.#apis(), stop.signal);
 		// A client that is refused ends the run; the cut would not come.
 		const reports = await withinLimit(Promise.race([cut, writing.then(() => cut)]));
+		if (nodes.length < this.lab.nodes.length) {
+			// The others go on without it, and are ahead of it when it comes back.
+			await this.lab.ended();
+			await withinLimit(Promise.race([this.#load.reached(this.#load.acknowledged + answersOfOthers), writing]));
+		}
 		stop.abort();
 		await Promise.all([writing, this.lab.ended()]);
 		this.report.points += 1;
@@ -158,7 +180,7 @@ class PowerCuts {
 			await this.start();
 			await this.#look();
 		} catch (error) {
-			// The daemon has ended, or the machine.
+			// The daemon has ended by itself.
 			if (!isAppError(error, "internal")) throw error;
 			this.report.missing.push(error.message);
 		}
@@ -221,6 +243,12 @@ class PowerCuts {
 			this.report.lost += lost;
 		}
 	}
+}
+
+function withLastWords(lab: PowerLab, what: string, error: unknown): AppError {
+	const words = lab.nodes.map((node) => lab.lastWords(node)).join("\n");
+	const message = error instanceof Error ? error.message : toAppError(error).message;
+	return new AppError("internal", `${what}: ${message}\n${words}`, { cause: error });
 }
 
 /** A load that comes to a stand would never reach the write that it is cut at. */

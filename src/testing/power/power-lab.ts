@@ -93,7 +93,7 @@ export class PowerLab implements AsyncDisposable {
 		}
 	}
 
-	/** Waits until the API of each machine answers. Fails with `internal` when one will not serve. */
+	/** Waits until the API of each machine answers. Fails with `internal` when a daemon has ended, `unavailable` a machine. */
 	async healthy(): Promise<void> {
 		await Promise.all(this.nodes.map((node) => this.vm(node).healthy()));
 	}
