@@ -18,6 +18,7 @@ import { Cluster } from "./cluster/cluster.ts";
 import { consoleStreamKind, createRemoteConsoles, serveConsoles } from "./cluster/console-relay.ts";
 import { importFormer, type PoolFolders } from "./cluster/importing.ts";
 import { ClusterLinks } from "./cluster/links.ts";
+import { MemberFeatures } from "./cluster/member-features.ts";
 import { openNodeFile } from "./cluster/node-file.ts";
 import { contentStreams, createRemoteNodes } from "./cluster/remote-nodes.ts";
 import { completeSwitch, type JoinHints, readHints } from "./cluster/switch.ts";
@@ -170,7 +171,8 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		},
 	});
 	const consensus = present(opened as RaftConsensus | null, "the consensus of an open store");
-	const proposer = createProposer(store, clock, ids);
+	const memberFeatures = new MemberFeatures(nodeId, store);
+	const proposer = createProposer(store, clock, ids, (feature) => memberFeatures.lacking(feature));
 	const passwords = createPasswordHasher();
 	const nodeName = config.nodeName ?? hostname();
 	const first = me.founder
@@ -203,7 +205,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const streams: Record<string, StreamHandler> = {};
 	const cluster = new Cluster({
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
-		...{ peerListen: config.peerListen, poolFolders, clock, random, ids, logger },
+		...{ peerListen: config.peerListen, poolFolders, memberFeatures, clock, random, ids, logger },
 		onRestart: beginAnew,
 		onRemoved: () => void node.stop(),
 	});

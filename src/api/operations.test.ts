@@ -121,6 +121,7 @@ test("cluster and nodes", async () => {
 	expect((await admin.call("clusterLeaderTransfer", { body: { nodeId: clusterIds.node } })).body.leaderNodeId).toBe(
 		clusterIds.node,
 	);
+	expect((await admin.call("nodeCertificateRenew", { path })).body.fingerprint).toHaveLength(64);
 	await expect(admin.call("clusterBackupGet")).rejects.toMatchObject({ code: "forbidden" });
 	const { body: backup } = await harness.client("local").call("clusterBackupGet");
 	expect(Buffer.from(await backup.bytes()).toString("latin1", 0, 15)).toBe("SQLite format 3");

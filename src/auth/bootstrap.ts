@@ -17,6 +17,7 @@ import type { Node } from "../model/node.ts";
 import { namePattern } from "../model/schema.ts";
 import type { Pool } from "../model/storage.ts";
 import type { CommandBody } from "../store/command.ts";
+import { features } from "../store/command-features.ts";
 import type { Store } from "../store/store.ts";
 import type { PasswordHasher } from "./passwords.ts";
 
@@ -56,6 +57,7 @@ export async function planClusterInit(
 			phase: "joining",
 			reason: null,
 			version: first.version,
+			features: [...features],
 			hypervisor: "connecting",
 			hypervisorVersion: null,
 			accelerator: null,

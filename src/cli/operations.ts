@@ -41,6 +41,7 @@ export const commandOfOperation: Record<OperationId, CommandOfOperation> = {
 	nodeUpdate: "node rename",
 	nodeLeave: "cluster leave",
 	nodeRemove: "cluster remove",
+	nodeCertificateRenew: "cluster renew-certificate",
 	nodeMetricsGet: "node metrics",
 	nodeMetricsHistoryGet: "node metrics-history",
 	taskList: "task list",

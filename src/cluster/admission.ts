@@ -19,6 +19,7 @@ import { hashSecret, secretMatches } from "../peer/join-token.ts";
 import type { Command } from "../store/command.ts";
 import type { Store } from "../store/store.ts";
 import { presentIn } from "./belongings.ts";
+import { checkJoins, type MemberFeatures } from "./member-features.ts";
 import { decodeJson, encodeJson } from "./methods.ts";
 import type { MemberHint } from "./switch.ts";
 
@@ -30,6 +31,7 @@ export type JoinAnswer = Omit<JoinPreview, "brings" | "joining"> & { members: Me
 export type AdmissionDeps = {
 	store: Store;
 	clusterId: string;
+	memberFeatures: MemberFeatures;
 	clock: Clock;
 	random: Random;
 	ids: IdSource;
@@ -68,6 +70,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		},
 
 		async admit(joining: Joining): Promise<Admitted> {
+			checkJoins(joining, deps.memberFeatures);
 			const facts = decodeJson<JoinFacts>(joining.facts);
 			const key = `${joining.tokenId} ${joining.keyFingerprint}`;
 			const secretHash = secretHashes.get(key) ?? "";
@@ -114,6 +117,7 @@ function newNode(joining: Joining, { witness }: JoinFacts, id: string, nowMs: nu
 			phase: "joining",
 			reason: "It receives the cluster's state.",
 			version: joining.build,
+			features: [...joining.features],
 			hypervisor: "connecting",
 			hypervisorVersion: null,
 			accelerator: null,

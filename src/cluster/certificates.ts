@@ -24,12 +24,11 @@ export async function openIdentity(deps: CertificateDeps): Promise<Identity> {
 	return makeOwn(deps);
 }
 
-/** A new one when it is time; null when it is not. */
-export async function renewedIdentity(deps: CertificateDeps, current: Identity): Promise<Identity | null> {
-	const { clock, random } = deps;
-	if (clock.nowMs() < renewalDueMs(current, randomRatio(random))) return null;
-	return makeOwn(deps);
-}
+/** Asked now and then: nodes that were made together do not all say yes at once. */
+export const isRenewalDue = (
+	{ clock, random }: Pick<CertificateDeps, "clock" | "random">,
+	current: Identity,
+): boolean => clock.nowMs() >= renewalDueMs(current, randomRatio(random));
 
 /** Signed here: the authority's key is in the state of each member. */
 export async function makeOwn(deps: CertificateDeps): Promise<Identity> {

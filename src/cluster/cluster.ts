@@ -9,25 +9,27 @@ import { AppError } from "../lib/errors.ts";
 import type { IdSource } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
-import type { ClusterJoin, ClusterStatus, JoinPreview } from "../model/cluster.ts";
+import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
 import { type Address, formatAddress, parseAddress } from "../peer/address.ts";
 import type { Identity } from "../peer/identity.ts";
 import { formatToken, hashSecret, newSecret } from "../peer/join-token.ts";
 import { PeerNode } from "../peer/peer.ts";
 import type { PeerRequest } from "../peer/request-server.ts";
 import type { StreamHandler } from "../peer/stream-open.ts";
+import { features } from "../store/command-features.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { createAdmission } from "./admission.ts";
 import { broughtBy } from "./belongings.ts";
-import { type CertificateDeps, openIdentity, renewedIdentity } from "./certificates.ts";
+import { type CertificateDeps, isRenewalDue, makeOwn, openIdentity } from "./certificates.ts";
 import type { PoolFolders } from "./importing.ts";
 import { joinCluster } from "./joining.ts";
 import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
-import { decodeJson, decodeProposal, encodeJson, features, methods } from "./methods.ts";
+import type { MemberFeatures } from "./member-features.ts";
+import { decodeJson, decodeProposal, encodeJson, methods } from "./methods.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import { peerMembers } from "./peer-members.ts";
@@ -48,6 +50,7 @@ export type ClusterDeps = {
 	proposer: Proposer;
 	hints: JoinHints | null;
 	poolFolders: PoolFolders;
+	memberFeatures: MemberFeatures;
 	/** By kind. */
 	streams: Readonly<Record<string, StreamHandler>>;
 	/** The node is another one from now on, or has to begin anew: the daemon does. */
@@ -77,6 +80,7 @@ export class Cluster implements ClusterService {
 	#configurationIndex = -1;
 	readonly #leaderViews: LeaderViews;
 	readonly #leaving: Leaving;
+	#renewing: Promise<unknown> = Promise.resolve();
 	#confirmed = Promise.withResolvers<void>();
 
 	constructor(deps: ClusterDeps) {
@@ -124,6 +128,7 @@ export class Cluster implements ClusterService {
 		this.#peers = peers;
 		this.#setMembership();
 		links.usePeers(peers);
+		this.#deps.memberFeatures.usePeers(peers);
 		this.#ends.push(
 			store.subscribe((events) => {
 				if (events.some(({ target }) => target.kind === "node")) this.#setMembership();
@@ -219,14 +224,17 @@ export class Cluster implements ClusterService {
 		return this.#leaving.leave();
 	}
 
+	async renewCertificate(): Promise<NodeCertificateInfo> {
+		const { fingerprint, notAfterMs } = await this.#useNewIdentity();
+		return { fingerprint, expiresAt: toRfc3339(notAfterMs) };
+	}
+
 	everybodyHas(feature: string): boolean {
-		return this.#peers?.everybodyHas(feature) ?? false;
+		return this.lacking(feature).length === 0;
 	}
 
 	lacking(feature: string): string[] {
-		const links = this.#peers?.status() ?? [];
-		const without = links.filter(({ peer }) => !(peer?.features.includes(feature) ?? false));
-		return without.map(({ nodeId }) => this.#deps.store.get("node", nodeId)?.name ?? nodeId);
+		return this.#deps.memberFeatures.lacking(feature);
 	}
 
 	/** A witness runs nothing: that it is there is all there is to say. */
@@ -234,12 +242,18 @@ export class Cluster implements ClusterService {
 		const { store, node, proposer, clock, version, logger } = this.#deps;
 		const status = store.get("node", node.nodeId)?.status;
 		if (status === undefined) return;
-		const ready = { ...status, phase: "ready" as const, reason: "A witness: it votes, and runs no VMs.", version };
+		const ready = { ...status, phase: "ready" as const, reason: "A witness: it votes, and runs no VMs." };
 		proposer
 			.proposeSystem({
 				kind: "nodeStatus",
 				id: node.nodeId,
-				status: { ...ready, hypervisor: "disconnected", updatedAt: toRfc3339(clock.nowMs()) },
+				status: {
+					...ready,
+					version,
+					features: [...features],
+					hypervisor: "disconnected",
+					updatedAt: toRfc3339(clock.nowMs()),
+				},
 			})
 			.catch((error) => logger.warn("the status of this witness was not recorded", { error }));
 	}
@@ -330,14 +344,25 @@ export class Cluster implements ClusterService {
 	async #renew(): Promise<void> {
 		const { logger } = this.#deps;
 		try {
-			const renewed = this.#identity === null ? null : await renewedIdentity(this.#certificates, this.#identity);
-			if (renewed === null) return;
-			this.#identity = renewed;
-			this.#peers?.setIdentity(renewed);
-			logger.info("this node has a new certificate for the links to others", { fingerprint: renewed.fingerprint });
+			if (this.#identity === null || !isRenewalDue(this.#certificates, this.#identity)) return;
+			await this.#useNewIdentity();
 		} catch (error) {
 			logger.warn("the certificate of this node could not be renewed", { error });
 		}
+	}
+
+	/** What is on disk is in use, and the one that was made last: they are made one after the other. */
+	#useNewIdentity(): Promise<Identity> {
+		const renewing = this.#renewing.then(async () => {
+			const renewed = await makeOwn(this.#certificates);
+			this.#identity = renewed;
+			this.#peers?.setIdentity(renewed);
+			const { fingerprint } = renewed;
+			this.#deps.logger.info("this node has a new certificate for the links to others", { fingerprint });
+			return renewed;
+		});
+		this.#renewing = renewing.catch(() => {});
+		return renewing;
 	}
 
 	async #answer({ method, payload, peer }: PeerRequest): Promise<Uint8Array> {

@@ -16,8 +16,9 @@ import { protocolVersions } from "../peer/hello.ts";
 import { loadOrMakeKey } from "../peer/identity.ts";
 import { type JoinOptions, join, previewJoin } from "../peer/join.ts";
 import { parseToken } from "../peer/join-token.ts";
+import { features } from "../store/command-features.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
-import { decodeJson, encodeJson, features } from "./methods.ts";
+import { decodeJson, encodeJson } from "./methods.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { prepareJoin } from "./switch.ts";
 

@@ -11,9 +11,6 @@ export const methods = {
 	memberStatus: "member-status",
 } as const;
 
-/** What this build can do that an older one may not; see everybodyHas. */
-export const features = ["cluster-1"] as const;
-
 const urgencies: readonly Urgency[] = ["growing", "essential"];
 
 export function encodeProposal(data: Uint8Array, urgency: Urgency): Uint8Array {

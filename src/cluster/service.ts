@@ -2,7 +2,7 @@
  * What the API asks of this node's part in the cluster. `cluster.ts` implements it; tests have a fake. What only changes the
  * state (tokens, addresses, removing a node) is a command and does not come through here.
  */
-import type { ClusterJoin, ClusterStatus, JoinPreview } from "../model/cluster.ts";
+import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
 
 export type NewJoinToken = { word: string; secretHash: string };
 
@@ -33,8 +33,10 @@ export interface ClusterService {
 	 * that says so, in the name of who asked for it; it is not called when this node has been removed already.
 	 */
 	leave(remove: () => Promise<unknown>): Promise<void>;
+	/** A new key and certificate for this node's links, whether it is time or not. Nothing pauses. */
+	renewCertificate(): Promise<NodeCertificateInfo>;
 	/** True when every member knows this feature. */
 	everybodyHas(feature: string): boolean;
-	/** Members that do not have it, or were not heard of yet, by name. */
+	/** Members that do not have it, or have not said so yet, by name. */
 	lacking(feature: string): string[];
 }

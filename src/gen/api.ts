@@ -43,6 +43,7 @@ export const operations = {
 	clusterJoin: { method: "POST", path: "/v1/cluster/actions/join", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
 	nodeLeave: { method: "POST", path: "/v1/nodes/{id}/actions/leave", body: null, answer: "none", idempotent: false, ifMatch: false },
 	nodeRemove: { method: "POST", path: "/v1/nodes/{id}/actions/remove", body: "application/json", answer: "none", idempotent: false, ifMatch: false },
+	nodeCertificateRenew: { method: "POST", path: "/v1/nodes/{id}/actions/renew-certificate", body: null, answer: "json", idempotent: false, ifMatch: false },
 	joinTokenList: { method: "GET", path: "/v1/cluster/tokens", body: null, answer: "json", idempotent: false, ifMatch: false },
 	joinTokenCreate: { method: "POST", path: "/v1/cluster/tokens", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
 	joinTokenDelete: { method: "DELETE", path: "/v1/cluster/tokens/{id}", body: null, answer: "none", idempotent: false, ifMatch: true },
@@ -136,6 +137,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	clusterJoin: "Make this node a member of another cluster",
 	nodeLeave: "Take this node out of the cluster",
 	nodeRemove: "Remove a node that is gone",
+	nodeCertificateRenew: "Give a node a new key and certificate for the links between nodes",
 	joinTokenList: "List join tokens",
 	joinTokenCreate: "Create a join token",
 	joinTokenDelete: "Delete a join token",
@@ -225,6 +227,7 @@ export type JoinTokenCreate = Static<typeof cluster.JoinTokenCreate>;
 export type JoinTokenCreated = Static<typeof cluster.JoinTokenCreated>;
 export type JoinTokenPage = Static<typeof cluster.JoinTokenPage>;
 export type LeaderTransfer = Static<typeof cluster.LeaderTransfer>;
+export type NodeCertificateInfo = Static<typeof cluster.NodeCertificateInfo>;
 export type NodeRemove = Static<typeof cluster.NodeRemove>;
 export type VmMove = Static<typeof cluster.VmMove>;
 export type Network = Static<typeof network.Network>;
@@ -497,6 +500,13 @@ export type OperationTypes = {
 		headers: undefined;
 		body: NodeRemove;
 		response: undefined;
+	};
+	nodeCertificateRenew: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: undefined;
+		response: NodeCertificateInfo;
 	};
 	joinTokenList: {
 		path: undefined;

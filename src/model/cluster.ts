@@ -158,6 +158,14 @@ export const NodeRemove = Strict(
 	},
 	{ $id: "NodeRemove" },
 );
+export const NodeCertificateInfo = Strict(
+	{
+		fingerprint: Type.String({ description: "SHA-256 of the node's certificate for the links between nodes" }),
+		expiresAt: Timestamp,
+	},
+	{ $id: "NodeCertificateInfo" },
+);
+export type NodeCertificateInfo = Static<typeof NodeCertificateInfo>;
 export const VmMove = Strict(
 	{
 		nodeId: Id,

@@ -12,6 +12,8 @@ export const NodeStatus = Strict(
 		phase: StringEnum(["joining", "ready", "not-ready", "maintenance", "draining", "left"] as const),
 		reason: Nullable(Type.String()),
 		version: Type.String(),
+		/** What its program knows how to do. Absent: it has not said so yet. */
+		features: Type.Optional(Type.Array(Type.String({ maxLength: 128 }), { maxItems: 256 })),
 		hypervisor: StringEnum(["connected", "connecting", "disconnected"] as const),
 		hypervisorVersion: Nullable(Type.String()),
 		accelerator: Nullable(StringEnum(["kvm", "tcg"] as const)),

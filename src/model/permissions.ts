@@ -46,6 +46,7 @@ export const permissions = {
 	nodeUpdate: "admin",
 	nodeLeave: "admin",
 	nodeRemove: "admin",
+	nodeCertificateRenew: "admin",
 	nodeMetricsGet: "viewer",
 	nodeMetricsHistoryGet: "viewer",
 	// tasks

@@ -3,7 +3,7 @@
  * certificate; the answer is a welcome or a refusal with its reason. Pure.
  *
  * A version is chosen for each connection: the highest that both speak. New commands need more: they are used only when all
- * members announce the feature (PeerNode.features).
+ * members announce the feature (PeerNodeOptions.features).
  */
 import type { MessageShape } from "@bufbuild/protobuf";
 import { HelloSchema, WelcomeSchema } from "../gen/peer_pb.ts";

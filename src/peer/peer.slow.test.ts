@@ -163,15 +163,18 @@ test("the link comes back after the peer restarts on the same port", async () =>
 	await again.heard(1);
 });
 
-test("what all members can do is known once all were heard of", async () => {
+test("what members can do is known once they were heard of, and as they said it last", async () => {
 	const [a, b, c] = [await testNode(1), await testNode(2), await testNode(3, { features: [] })];
-	introduce(a, b);
-	await until(() => a.node.everybodyHas("base"));
-	expect(a.node.everybodyHas("else")).toBe(false);
+	const said = () => Object.fromEntries(a.node.status().map(({ nodeId, peer }) => [nodeId, peer?.features]));
 	introduce(a, b, c);
-	expect(a.node.everybodyHas("base")).toBe(false);
+	expect(said()).toEqual({ [testId(2)]: undefined, [testId(3)]: undefined });
+	await connected(a, 2);
 	await connected(a, 3);
-	expect(a.node.everybodyHas("base")).toBe(false);
+	expect(said()).toEqual({ [testId(2)]: ["base"], [testId(3)]: [] });
+	await c.node.close();
+	expect(said()[testId(3)]).toEqual([]);
+	introduce(a, await testNode(3, { features: ["base", "more"] }));
+	await until(() => said()[testId(3)]?.length === 2);
 });
 
 describe("a new certificate", () => {

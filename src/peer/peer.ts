@@ -16,7 +16,7 @@
  *     that came over the link.
  *  6. When `renewalDueMs` is past: make a key and a request, have it signed by a member that holds the CA (a call), `saveIdentity`,
  *     `setIdentity`. To replace the CA: all nodes trust both, then all get new certificates, then all trust the new one only.
- *  7. Use a new kind of command only when `everybodyHas` its feature.
+ *  7. Use what is new only when all members announce its feature: `status().peer.features`.
  *  8. `close` at the end; it lets last words out.
  */
 import { assert } from "../lib/assert.ts";
@@ -208,12 +208,6 @@ export class PeerNode {
 	/** As others see it from their next connection on. */
 	setNodeName(name: string): void {
 		this.#nodeName = name;
-	}
-
-	/** False while one of the members was not heard of since this process began. */
-	everybodyHas(feature: string): boolean {
-		if (!this.#options.features.includes(feature)) return false;
-		return [...this.#remotes.values()].every(({ peer }) => peer?.features.includes(feature) ?? false);
 	}
 
 	status(): PeerStatus[] {

@@ -83,3 +83,23 @@ test("a kind of command of a newer version is not skipped", () => {
 	const newer = Buffer.concat([withoutBody, Buffer.from([(field & 0x7f) | 0x80, field >> 7, 0])]);
 	expect(() => decodeCommand(newer)).toThrow(expect.objectContaining({ code: "unsupported" }));
 });
+
+test("a field of a newer version is not dropped in silence, however deep", () => {
+	// Field 500, length-delimited, empty.
+	const unknown = Buffer.from([(((500 << 3) | 2) & 0x7f) | 0x80, (500 << 3) >> 7, 0]);
+	const bytes = Buffer.from(encodeCommand(envelope({ kind: "volumeGone", id: "x" })));
+	const decoded = () => decodeCommand(Buffer.concat([bytes, unknown]));
+	expect(decoded).toThrow(expect.objectContaining({ code: "unsupported" }));
+
+	// The body is the last field: its length is the byte before its three bytes (id: tag, length, "x").
+	const inBody = Buffer.concat([bytes, unknown]);
+	inBody[bytes.length - 4] = 3 + unknown.length;
+	expect(() => decodeCommand(inBody)).toThrow(expect.objectContaining({ code: "unsupported" }));
+
+	const withList = Buffer.from(encodeCommand(envelope({ kind: "nodeUpdate", id: "x", peerAddresses: ["y"] })));
+	// The list is the last field of the last field.
+	const inList = Buffer.concat([withList, unknown]);
+	inList[withList.length - 4] = 3 + unknown.length;
+	inList[withList.length - 9] = (inList[withList.length - 9] ?? 0) + unknown.length;
+	expect(() => decodeCommand(inList)).toThrow(expect.objectContaining({ code: "unsupported" }));
+});

@@ -15,6 +15,7 @@ import { storageCodecs } from "./codec/storage.ts";
 import type { BodyCodec, BodyCodecs } from "./codec/values.ts";
 import { vmCodecs } from "./codec/vm.ts";
 import type { Command, CommandBody, CommandKind } from "./command.ts";
+import { isKnown } from "./command-features.ts";
 
 const codecs: BodyCodecs<CommandKind> = { ...clusterCodecs, ...accessCodecs, ...vmCodecs, ...storageCodecs };
 
@@ -47,18 +48,19 @@ export function encodeCommand(command: Command): Uint8Array {
 }
 
 /**
- * Throws `malformed` for bytes that are no command, and `unsupported` for a kind of command that this version does
- * not know: then a newer version wrote it, and going on without it would make this copy differ from the others.
+ * Throws `malformed` for bytes that are no command, and `unsupported` for a kind of command, or a field of one, that this
+ * version does not know: then a newer version wrote it, and going on without it would make this copy differ from the others.
  */
 export function decodeCommand(bytes: Uint8Array): Command {
 	const message = parse(bytes);
-	if (message.body.case === undefined)
+	const { case: messageKind } = message.body;
+	if (messageKind === undefined || !isKnown(kinds[messageKind]) || hasUnknownFields(message))
 		throw new AppError(
 			"unsupported",
 			"The log holds a command of a newer version of LimiQuantix. Install that version, or a later one, on this node.",
 			{ context: { commandId: message.id } },
 		);
-	const kind = kinds[message.body.case];
+	const kind = kinds[messageKind];
 	const body = { kind, ...codecOf(kind).decode(message.body.value) } as CommandBody;
 	const requester = present(message.requester, "the requester of a command");
 	return {
@@ -84,4 +86,11 @@ function parse(bytes: Uint8Array): ProtoCommand {
 	} catch (error) {
 		throw new AppError("malformed", "These bytes are not a command.", { cause: error });
 	}
+}
+
+/** Protobuf drops what it does not know; a list of it stays in each message. Also of messages in messages. */
+function hasUnknownFields(value: unknown): boolean {
+	if (typeof value !== "object" || value === null || value instanceof Uint8Array) return false;
+	if ("$unknown" in value && Array.isArray(value.$unknown) && value.$unknown.length > 0) return true;
+	return Object.values(value).some(hasUnknownFields);
 }

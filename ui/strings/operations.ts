@@ -36,6 +36,7 @@ const operationNames: Record<OperationId, string> = {
 	nodeUpdate: "Change node",
 	nodeLeave: "Leave the cluster",
 	nodeRemove: "Remove node",
+	nodeCertificateRenew: "Renew a node's certificate",
 	nodeMetricsGet: "Read figures of a node",
 	nodeMetricsHistoryGet: "Read past figures of a node",
 	taskList: "List tasks",

@@ -77,6 +77,26 @@ describe("status", () => {
 	});
 });
 
+describe("a node's certificate", () => {
+	const path = `/v1/nodes/${clusterIds.node}/actions/renew-certificate`;
+
+	test("is renewed, and the audit says by whom", async () => {
+		await admin().call("nodeCertificateRenew", { path: { id: clusterIds.node } });
+		harness.cluster.failure = new AppError("unavailable", "There is no authority.");
+		expect(await refused("POST", path)).toMatchObject({ status: 503 });
+		expect(harness.cluster.renewals).toBe(1);
+		expect(audited("nodeCertificateRenew").sort()).toEqual([
+			["accepted", null, "node-1", "admin"],
+			["rejected", "unavailable", "node-1", "admin"],
+		]);
+	});
+
+	test("is of a node that is there", async () => {
+		expect(await refused("POST", path.replace(clusterIds.node, fixtureId(0xdead)))).toMatchObject({ status: 404 });
+		expect(harness.cluster.renewals).toBe(0);
+	});
+});
+
 describe("the leader", () => {
 	test("is transferred, and the audit says by whom", async () => {
 		expect((await admin().call("clusterLeaderTransfer")).body).toEqual({ leaderNodeId: clusterIds.node });

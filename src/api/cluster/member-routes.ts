@@ -1,6 +1,13 @@
 /** Members of the cluster: how they are, who leads, joining, leaving, being removed. */
 import { AppError, toAppError } from "../../lib/errors.ts";
-import { ClusterJoin, ClusterStatus, JoinPreview, LeaderTransfer, NodeRemove } from "../../model/cluster.ts";
+import {
+	ClusterJoin,
+	ClusterStatus,
+	JoinPreview,
+	LeaderTransfer,
+	NodeCertificateInfo,
+	NodeRemove,
+} from "../../model/cluster.ts";
 import { Id, Strict } from "../../model/schema.ts";
 import type { RequestContext } from "../context.ts";
 import { idParams } from "../parameters.ts";
@@ -110,9 +117,28 @@ export const memberRoutes: Route[] = [
 			return nothing();
 		},
 	}),
+	route({
+		operationId: "nodeCertificateRenew",
+		method: "POST",
+		path: "/v1/nodes/{id}/actions/renew-certificate",
+		summary: "Give a node a new key and certificate for the links between nodes",
+		description:
+			"Answered by that node itself. It does so by itself once a year; this is for a key that somebody may have seen. New connections take over from old ones, and nothing pauses.",
+		tag,
+		params: idParams,
+		responses: { 200: NodeCertificateInfo },
+		at: ({ services, params }) => find({ services }, "node", params.id).id,
+		async handler({ context, params }) {
+			const { cluster } = context.services;
+			const node = find(context, "node", params.id);
+			if (node.id !== cluster.nodeId)
+				throw new AppError("unavailable", `Only ${node.name} itself can do this: ask it.`, { retryAfterMs: 5000 });
+			return ok(await recorded(context, [refTo("node", node)], () => cluster.renewCertificate()));
+		},
+	}),
 ];
 
-/** Who leads is no part of the state: the audit learns of it here. */
+/** Who leads, and with which certificate, is no part of the state: the audit learns of it here. */
 async function recorded<T>(
 	context: RequestContext,
 	targets: ReturnType<typeof refTo>[],

@@ -172,6 +172,19 @@ describe("naming, addresses, the leader", () => {
 	});
 });
 
+describe("cluster renew-certificate", () => {
+	test("is of this node, or of the one named", async () => {
+		const fingerprint = "ab".repeat(32);
+		api.handlers.nodeCertificateRenew = () => ({ fingerprint, expiresAt: "2029-01-02T03:04:05.000Z" });
+		const { out } = await here("cluster renew-certificate");
+		expect(out).toContain(fingerprint);
+		expect(out).toContain("2029-01-02T03:04:05.000Z");
+		expect(sent("nodeCertificateRenew")).toMatchObject({ id: ownId });
+		await here("cluster renew-certificate node2");
+		expect(sent("nodeCertificateRenew")).toMatchObject({ id: otherId });
+	});
+});
+
 describe("cluster leave", () => {
 	test("asks, and waits until the node is a cluster of its own", async () => {
 		let looks = 0;

@@ -61,6 +61,7 @@ export class FakeCluster implements ClusterService {
 	readonly transfers: (string | null)[] = [];
 	readonly joins: ClusterJoin[] = [];
 	left = 0;
+	renewals = 0;
 	/** Makes the next of those fail. */
 	failure: AppError | null = null;
 
@@ -92,6 +93,12 @@ export class FakeCluster implements ClusterService {
 		this.#maybeFail();
 		if (!this.current.removed) await remove();
 		this.left += 1;
+	}
+
+	async renewCertificate() {
+		this.#maybeFail();
+		this.renewals += 1;
+		return { fingerprint: "ab".repeat(32), expiresAt: "2029-01-02T03:04:05.000Z" };
 	}
 
 	#maybeFail(): void {

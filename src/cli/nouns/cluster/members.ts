@@ -105,6 +105,27 @@ export const transferLeaderVerb = verb({
 	},
 });
 
+export const renewCertificateVerb = verb({
+	name: "renew-certificate",
+	summary: "Give a node a new key and certificate for the links between nodes",
+	description:
+		"Nodes do it by themselves once a year. At once, for a key that somebody may have seen; nothing pauses. The certificate of the UI and the API is another one.",
+	examples: ["limiquantix cluster renew-certificate", "limiquantix cluster renew-certificate node2"],
+	arguments: { "[node]": "name or id of the node; else the one that is asked" },
+	async run(cli, { node }) {
+		const id = node === undefined ? await ownId(cli) : await resolveId(cli, "node", node);
+		const { body } = await cli.call("nodeCertificateRenew", { path: { id } });
+		await cli.output.object(
+			body,
+			[
+				["fingerprint", body.fingerprint],
+				["expires", body.expiresAt],
+			],
+			body.fingerprint,
+		);
+	},
+});
+
 export const leaveVerb = verb({
 	name: "leave",
 	summary: "Take this node out of the cluster",
@@ -161,4 +182,10 @@ async function warn(cli: Cli, id: string, name: string): Promise<void> {
 	await cli.note(lines.join("\n"));
 }
 
-export const memberVerbs: readonly Verb[] = [leaveVerb, removeVerb, readdressVerb, transferLeaderVerb];
+export const memberVerbs: readonly Verb[] = [
+	leaveVerb,
+	removeVerb,
+	readdressVerb,
+	transferLeaderVerb,
+	renewCertificateVerb,
+];
