@@ -10,13 +10,25 @@ import { buildUi } from "./build-ui.ts";
 import { root } from "./root.ts";
 
 const dist = join(root, "dist");
-const embedFolder = join(root, ".cache", "embed");
+
+/** One that lacks features (store/command-features.ts): what an older version is to a cluster. With the UI that was built last. */
+export async function buildWithout(features: readonly string[], output: string): Promise<void> {
+	await compile(output, { LIMIQUANTIX_WITHOUT: JSON.stringify(features.join()) });
+}
 
 export async function build(options: { ui: boolean } = { ui: true }): Promise<string> {
 	mkdirSync(dist, { recursive: true });
 	if (options.ui) await buildUi();
-	const entry = writeEntry();
 	const output = join(dist, "limiquantix");
+	await compile(output, {});
+	rmSync(join(dist, "lqx"), { force: true });
+	symlinkSync("limiquantix", join(dist, "lqx"));
+	return output;
+}
+
+async function compile(output: string, define: Record<string, string>): Promise<void> {
+	const embedFolder = join(root, ".cache", `embed-${process.pid}`);
+	const entry = writeEntry(embedFolder);
 	const started = performance.now();
 	const result = await Bun.build({
 		entrypoints: [entry],
@@ -26,25 +38,22 @@ export async function build(options: { ui: boolean } = { ui: true }): Promise<st
 		// Parsed ahead: half of the time until the daemon answers would go into reading its own code.
 		bytecode: true,
 		format: "esm",
-		define: { "process.env.NODE_ENV": '"production"', LIMIQUANTIX_VERSION: JSON.stringify(version()) },
+		define: { "process.env.NODE_ENV": '"production"', LIMIQUANTIX_VERSION: JSON.stringify(version()), ...define },
 		compile: { target: "bun-linux-x64-baseline", outfile: `${output}.new` },
-	});
+	}).finally(() => rmSync(embedFolder, { recursive: true, force: true }));
 	if (!result.success) throw new AggregateError(result.logs, "The build failed.");
 	renameSync(`${output}.new`, output);
 	// The source map is inside the executable; Bun leaves a copy beside it.
 	rmSync(`${output}.new.map`, { force: true });
-	rmSync(join(dist, "lqx"), { force: true });
-	symlinkSync("limiquantix", join(dist, "lqx"));
 	const bytes = statSync(output).size;
-	console.log(`dist/limiquantix ${formatBytes(bytes)} in ${Math.round(performance.now() - started)} ms`);
-	return output;
+	console.log(`${relative(root, output)} ${formatBytes(bytes)} in ${Math.round(performance.now() - started)} ms`);
 }
 
 const version = (): string =>
 	(JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string }).version;
 
 /** A module that imports every UI file as an embedded file, registers them, and then imports main.ts. */
-function writeEntry(): string {
+function writeEntry(embedFolder: string): string {
 	const uiFolder = join(dist, "ui");
 	const manifest = JSON.parse(readFileSync(join(uiFolder, "manifest.json"), "utf8")) as UiManifest;
 	const names = [...new Set(Object.values(manifest).flatMap((entry) => [entry.file, entry.br, entry.gzip]))].filter(

@@ -11,7 +11,7 @@ import { present } from "../../lib/assert.ts";
 import { type RunOptions, run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import type { Host } from "../bench/cluster/network.ts";
-import { executablePath, type LabDaemon, prepareLabDaemon } from "../lab/daemon.ts";
+import { type LabDaemon, prepareLabDaemon } from "../lab/daemon.ts";
 import { type MountNamespace, startMountNamespace } from "../lab/mount-namespace.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 
@@ -27,18 +27,22 @@ export class ClusterNode {
 	readonly name: string;
 	readonly host: Host;
 	readonly daemon: LabDaemon;
+	/** The build that the next start is of. */
+	executable: string;
 	readonly #folder: string;
 	readonly #mounts: MountNamespace;
 	#nodeId: string | null = null;
 	#paused = false;
 	#started = false;
 
-	private constructor(name: string, folder: string, host: Host, mounts: MountNamespace) {
+	private constructor(name: string, folder: string, host: Host, mounts: MountNamespace, executable: string) {
 		this.name = name;
+		this.executable = executable;
 		this.host = host;
 		this.#folder = folder;
 		this.#mounts = mounts;
 		this.daemon = prepareLabDaemon({
+			executable: () => this.executable,
 			libvirtUri: "qemu+unix:///system?socket=/nonexistent/libvirt-sock",
 			folder,
 			prefix: [...host.prefix, ...mounts.prefix],
@@ -50,14 +54,14 @@ export class ClusterNode {
 	}
 
 	/** Not started yet. `folder` is made; whoever gives it removes it. */
-	static async make(name: string, folder: string, host: Host): Promise<ClusterNode> {
+	static async make(name: string, folder: string, host: Host, executable: string): Promise<ClusterNode> {
 		const mounts = await startMountNamespace();
 		try {
 			const data = join(folder, "data");
 			for (const path of [data, poolPathOf(folder)]) mkdirSync(path, { recursive: true });
 			await mounts.mountMemory(data, diskBytes);
 			await mounts.mountMemory(poolPathOf(folder), poolBytes);
-			return new ClusterNode(name, folder, host, mounts);
+			return new ClusterNode(name, folder, host, mounts, executable);
 		} catch (error) {
 			await mounts.stop();
 			throw error;
@@ -94,7 +98,7 @@ export class ClusterNode {
 
 	/** The command line as root on this node; what it printed. Fails when it does. */
 	async cli(limitMs: number, ...words: string[]): Promise<string> {
-		const { stdout } = await run(executablePath, [...words, "--run-dir", this.daemon.runDir], { timeoutMs: limitMs });
+		const { stdout } = await run(this.executable, [...words, "--run-dir", this.daemon.runDir], { timeoutMs: limitMs });
 		return stdout;
 	}
 

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import type { ClusterStatus } from "../../model/cluster.ts";
 import { type Network, startNetwork } from "../bench/cluster/network.ts";
+import { executablePath } from "../lab/daemon.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import { Partitions } from "./cluster-network.ts";
 import { ClusterNode } from "./cluster-node.ts";
@@ -22,14 +23,18 @@ export class LabCluster implements AsyncDisposable {
 	/** All that were ever made; a node that left is one of them. */
 	readonly nodes: ClusterNode[] = [];
 
-	private constructor(network: Network) {
+	/** Of nodes that are added. */
+	executable: string;
+
+	private constructor(network: Network, executable: string) {
+		this.executable = executable;
 		this.folder = mkdtempSync("/tmp/lqx-cluster-");
 		this.#network = network;
 	}
 
 	/** A cluster of `count` members that all have caught up. */
-	static async start(count: number): Promise<LabCluster> {
-		const cluster = new LabCluster(await startNetwork());
+	static async start(count: number, executable = executablePath): Promise<LabCluster> {
+		const cluster = new LabCluster(await startNetwork(), executable);
 		try {
 			const first = await cluster.addNode();
 			if (count > 1) {
@@ -52,7 +57,7 @@ export class LabCluster implements AsyncDisposable {
 	/** A node of its own, started, and no member yet. */
 	async addNode(): Promise<ClusterNode> {
 		const name = `node-${this.nodes.length + 1}`;
-		const node = await ClusterNode.make(name, join(this.folder, name), await this.#network.addHost());
+		const node = await ClusterNode.make(name, join(this.folder, name), await this.#network.addHost(), this.executable);
 		this.nodes.push(node);
 		await node.start();
 		await node.identify();

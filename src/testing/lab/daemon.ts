@@ -25,6 +25,8 @@ export type LabDaemonOptions = {
 	/** HTTPS with a certificate of its own, instead of plain HTTP. */
 	tls?: boolean;
 	arguments?: string[];
+	/** Asked at each start; another build than `executablePath`. */
+	executable?: () => string;
 	/** Program and arguments that become the daemon: `["nsenter", "--mount=…", "--"]`. Must not fork. */
 	prefix?: readonly string[];
 };
@@ -78,8 +80,9 @@ export function prepareLabDaemon(options: LabDaemonOptions): LabDaemon {
 	const dataDir = join(folder, "data");
 	const runDir = join(folder, "run");
 	const socketPath = join(runDir, "limiquantix.sock");
-	const command = [
-		...[...(options.prefix ?? []), executablePath, "serve"],
+	const executable = options.executable ?? (() => executablePath);
+	const command = () => [
+		...[...(options.prefix ?? []), executable(), "serve"],
 		...["--data-dir", dataDir, "--run-dir", runDir, "--libvirt", options.libvirtUri],
 		...["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--accelerator", "tcg"],
 		...(options.tls ? [] : ["--insecure-http"]),
@@ -92,7 +95,7 @@ export function prepareLabDaemon(options: LabDaemonOptions): LabDaemon {
 
 	const spawn = () => {
 		assert(child === null || child.exitCode !== null || child.signalCode !== null, "the daemon runs already");
-		const process = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+		const process = Bun.spawn(command(), { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
 		child = process;
 		const from = log.length;
 		const logged = collect(process.stderr, (text) => {
