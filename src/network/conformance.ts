@@ -73,6 +73,24 @@ export function networkConformance(name: string, options: { open(): Promise<Netw
 			await driver.remove(second);
 		});
 
+		check("removes networks that nobody knows any more, unless something is plugged into them", async () => {
+			const networks = [10, 11, 12].map((number) => ({ id: id(number), name: "n", config: nat(number) }));
+			const bridges: string[] = [];
+			for (const network of networks) bridges.push((await driver.ensure(network)).bridge);
+			const [kept = "", used = "", forgotten = ""] = bridges;
+			await harness.plug(used);
+			const removeAllBut = (known: string) => driver.removeOthers((one) => one === known);
+			await removeAllBut(id(10));
+			const left = await driver.hostBridges();
+			expect([kept, used, forgotten, harness.bridge].map((bridge) => left.includes(bridge))).toEqual([
+				...[true, true, false, true],
+			]);
+			await harness.unplug(used);
+			await removeAllBut(id(10));
+			expect(await driver.hostBridges()).not.toContain(used);
+			for (const network of networks) await driver.remove(network);
+		});
+
 		check("refuses a network whose addresses are taken", async () => {
 			const network = { id: id(4), name: "first", config: nat(4) };
 			await driver.ensure(network);

@@ -11,6 +11,11 @@ export interface NetworkDriver {
 	 * stays too.
 	 */
 	remove(network: { id: string; config: NetworkConfig }): Promise<void>;
+	/**
+	 * Removes the NAT networks that this driver made and that `isKnown` does not know, by id: the cluster deleted them while
+	 * this node was away, or it had them before it joined. One into which anything is plugged stays.
+	 */
+	removeOthers(isKnown: (id: string) => boolean): Promise<void>;
 	/** DHCP leases of a NAT network; empty for bridges. */
 	leases(network: { id: string; config: NetworkConfig }): Promise<Lease[]>;
 	/** Linux bridges on this host, by name. */

@@ -48,6 +48,13 @@ export class FakeNetworks implements NetworkDriver {
 		});
 	}
 
+	removeOthers(isKnown: (id: string) => boolean): Promise<void> {
+		return this.faults.around("removeOthers", undefined, () => {
+			for (const id of [...this.running.keys()])
+				if (!isKnown(id) && !this.plugged.has(bridgeName(id))) this.running.delete(id);
+		});
+	}
+
 	leases(network: { id: string; config: NetworkConfig }): Promise<Lease[]> {
 		return this.faults.around("leases", network.id, () =>
 			this.running.has(network.id) ? (this.leaseTable.get(network.id) ?? []) : [],

@@ -9,6 +9,7 @@
 import type { LibvirtClient } from "../hypervisor/libvirt/rpc/client.ts";
 import { isLibvirtError } from "../hypervisor/libvirt/rpc/errors.ts";
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import { isUuid } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import { checkNatConfig, type NatConfig, overlaps, subnetOf } from "./address.ts";
 import type { Lease, NetworkDriver } from "./driver.ts";
@@ -63,26 +64,38 @@ export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkD
 		throw new AppError("network", `This node has no bridge named ${bridge}.`);
 	}
 
+	const removeNat = (id: string): Promise<void> =>
+		ifThere(async () => {
+			if (await client.networkIsActive({ uuid: id })) {
+				// libvirt itself would pull the bridge away under a running VM.
+				const ports = await host.portsOf(bridgeName(id));
+				if (ports.length > 0)
+					throw new AppError("in-use", "Something is still plugged into the network's bridge.", { context: { ports } });
+				await client.networkDestroy({ uuid: id });
+			}
+			await client.networkUndefine({ uuid: id });
+		}, undefined);
+
 	return {
 		ensure: ({ id, name, config }) =>
 			config.kind === "bridge" ? ensureBridge(config.bridge) : asNetworkError(ensureNat({ id, name, config })),
 
 		async remove({ id, config }) {
-			if (config.kind === "bridge") return;
-			await asNetworkError(
-				ifThere(async () => {
-					if (await client.networkIsActive({ uuid: id })) {
-						// libvirt itself would pull the bridge away under a running VM.
-						const ports = await host.portsOf(bridgeName(id));
-						if (ports.length > 0)
-							throw new AppError("in-use", "Something is still plugged into the network's bridge.", {
-								context: { ports },
-							});
-						await client.networkDestroy({ uuid: id });
-					}
-					await client.networkUndefine({ uuid: id });
-				}, undefined),
-			);
+			if (config.kind === "nat") await asNetworkError(removeNat(id));
+		},
+
+		async removeOthers(isKnown) {
+			for (const { name, uuid } of await asNetworkError(client.connectListAllNetworks())) {
+				// The name is made of the id: whoever else makes networks makes no such ones.
+				if (!isUuid(uuid) || name !== libvirtNetworkName(uuid) || isKnown(uuid)) continue;
+				try {
+					await asNetworkError(removeNat(uuid));
+					logger.info("a network that is not the cluster's any more was removed", { network: uuid });
+				} catch (error) {
+					if (!isAppError(error, "in-use")) throw error;
+					logger.warn("a network that is not the cluster's any more stays: it is in use", { network: uuid });
+				}
+			}
 		},
 
 		async leases({ id, config }): Promise<Lease[]> {

@@ -25,11 +25,29 @@ export class Networks {
 		const network = this.#context.store.get("network", networkId);
 		if (!network) throw new AppError("not-found", "The network of a NIC does not exist any more.");
 		if (network.deleting) throw new AppError("wrong-state", `Network "${network.name}" is being deleted.`);
+		// What keeps it from working may be one whose last VM has ended since.
+		if (this.#known(networkId)?.health !== "healthy") await this.removeForgotten();
 		return this.#ensure(network);
+	}
+
+	/** Of a time before this node joined, or deleted while it was away: their addresses may be another network's now. */
+	async removeForgotten(): Promise<void> {
+		const { store, network, connection, logger, stopping } = this.#context;
+		if (!connection.connected) return;
+		try {
+			await limited(this.#context, "Removing networks that are not the cluster's", limits.networkMs, async () => {
+				// A copy of the state that is behind may not know a network yet.
+				await store.readIndex();
+				await network.removeOthers((id) => store.get("network", id) !== null);
+			});
+		} catch (error) {
+			if (!stopping.aborted) logger.warn("networks that are not the cluster's stay for now", { error });
+		}
 	}
 
 	/** At start, and when libvirt came back: makes all of them exist. Failures are reported with the network. */
 	async ensureAll(): Promise<void> {
+		await this.removeForgotten();
 		for (const network of this.#context.store.all("network")) {
 			if (network.deleting || this.#context.stopping.aborted) continue;
 			await this.#ensure(network).catch((error) =>

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
 import type { NetworkConfig } from "../model/network.ts";
+import { bridgeName } from "../network/names.ts";
 import { clusterIds, fixtureId, fixtureNetwork } from "../testing/fixtures.ts";
 import { macOf, NodeWorld } from "../testing/node/node-world.ts";
 import { remove } from "../testing/node/storage-deeds.ts";
@@ -138,3 +139,24 @@ for (const comesBack of [true, false])
 				error: { code: "unavailable", message: "libvirt does not answer on this node (no socket)." },
 			});
 	});
+
+test("networks that are not the cluster's any more go: at the start, and once nothing is plugged into them", async () => {
+	await using world = await NodeWorld.open();
+	const { networks } = world;
+	const config = fixtureNetwork().config;
+	if (config.kind !== "nat") throw new Error("the fixture is a NAT network");
+	const [former, used] = ["00000000-0000-7000-8000-0000000f0001", "00000000-0000-7000-8000-0000000f0002"];
+	networks.running.set(former, { ...config, gateway: "10.77.0.1", dhcpStart: "10.77.0.10", dhcpEnd: "10.77.0.20" });
+	// The one that this node had before it joined, with the addresses that the cluster's has; a guest is still in it.
+	networks.running.set(used, config);
+	networks.plugged.add(bridgeName(used));
+	await world.boot();
+	await world.settleLoops();
+	expect([networks.running.has(former), networks.running.has(used)]).toEqual([false, true]);
+	expect(world.store.get("network", clusterIds.network)?.nodes[0]?.health).toBe("error");
+	networks.plugged.clear();
+	const { id } = await world.createVm();
+	await world.settle();
+	expect(world.vm(id).status.powerState).toBe("running");
+	expect([...networks.running.keys()]).toEqual([clusterIds.network]);
+});

@@ -185,6 +185,8 @@ class LocalNode {
 			if (event.target.kind === "pool" && event.type === "deleted") this.#pools.forget(event.target.id);
 			if (event.target.kind === "image" && event.type === "deleted")
 				this.#run("removing the copy of an image", () => this.#copies.sweep());
+			if (event.target.kind === "network" && event.type === "deleted")
+				this.#run("removing a network", () => this.#networks.removeForgotten());
 		}
 	}
 
