@@ -7,16 +7,24 @@ if (command === "serve") {
 } else {
 	const { main } = await import("./cli/main.ts");
 	process.exitCode = await main(process.argv.slice(2), process.env, {
-		async restoreSnapshot(snapshotPath, dataDir) {
-			const { restoreSnapshot } = await import("./store/restore.ts");
-			const { silentLogger } = await import("./lib/log.ts");
-			return restoreSnapshot({ snapshotPath, dataDir, logger: silentLogger });
+		async restoreSnapshot(snapshotPath, dataDir, nodeName) {
+			const { restoreSnapshot } = await import("./cluster/restore.ts");
+			return restoreSnapshot({ snapshotPath, dataDir, nodeName, ...(await offlineTools()) });
 		},
-		async recoverCluster() {
-			const { AppError } = await import("./lib/errors.ts");
-			throw new AppError("unsupported", "This build cannot recover a cluster.");
+		async recoverCluster(dataDir, confirm) {
+			const { recoverCluster } = await import("./cluster/recover.ts");
+			return recoverCluster({ dataDir, confirm, ...(await offlineTools()) });
 		},
 	});
+}
+
+async function offlineTools() {
+	const { systemClock } = await import("./lib/clock.ts");
+	const { idSource } = await import("./lib/ids.ts");
+	const { silentLogger } = await import("./lib/log.ts");
+	const { systemRandom } = await import("./lib/random.ts");
+	const ids = idSource(systemClock, systemRandom);
+	return { newId: () => ids.newId(), nowMs: systemClock.nowMs(), logger: silentLogger };
 }
 
 export {};

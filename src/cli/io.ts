@@ -38,8 +38,11 @@ export type CliIo = {
 
 /** What is done on this machine without a node, by parts of the program that the command line does not know. */
 export type OfflineWork = {
-	/** Makes a snapshot file the state of a data folder that has none; answers with the index that it holds. */
-	restoreSnapshot(file: string, dataDir: string): Promise<{ index: number }>;
+	/**
+	 * Makes a snapshot file the state of a data folder that has none, as a cluster of one node; answers with the index that it
+	 * holds. `nodeName`: which node of the backup this machine is, where that is not known otherwise.
+	 */
+	restoreSnapshot(file: string, dataDir: string, nodeName: string | undefined): Promise<Restored>;
 	/**
 	 * Makes a cluster of one node, with a new cluster id, of what a data folder has. Before anything changes `confirm` is
 	 * told what was found; it resolves to the node's name as a person typed it (the audit keeps it), or rejects, and
@@ -48,8 +51,15 @@ export type OfflineWork = {
 	recoverCluster(dataDir: string, confirm: (found: Recoverable) => Promise<string>): Promise<Recovered>;
 };
 
-/** `index`: the last change of the state that is there. */
-export type Recoverable = { clusterName: string; nodeName: string; index: number; otherMembers: string[] };
+export type Restored = { index: number; nodeName: string; membersLeft: string[] };
+/** `index`: the last change of the state that is there. `damage`: what is wrong with the log, in a sentence. */
+export type Recoverable = {
+	clusterName: string;
+	nodeName: string;
+	index: number;
+	otherMembers: string[];
+	damage: string | null;
+};
 /** `membersLeft`: names of those that are no members any more. */
 export type Recovered = { index: number; clusterId: string; membersLeft: string[] };
 

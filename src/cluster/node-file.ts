@@ -11,10 +11,12 @@ import { join } from "node:path";
 import { AppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
 import { writeSecret } from "../peer/identity.ts";
-import { pathsOf, type StoreIdentity } from "../store/open-store.ts";
+import { pathsOf, refuseUnfinishedRestore, type StoreIdentity } from "../store/open-store.ts";
 
 export const clusterPathsOf = (dataDir: string) => ({
 	node: join(dataDir, "node.json"),
+	/** That of before, while a restore is under way. */
+	nodeBefore: join(dataDir, "node.json.before"),
 	peer: join(dataDir, "peer"),
 	identity: join(dataDir, "peer", "identity.pem"),
 	/** Members and their addresses, for a node whose state does not know them yet. */
@@ -27,6 +29,8 @@ export const clusterPathsOf = (dataDir: string) => ({
 	joining: join(dataDir, "joining"),
 	switching: join(dataDir, "switching.json"),
 	former: join(dataDir, "former"),
+	/** What a recovery makes of a survivor; see recover.ts. */
+	recoverWork: join(dataDir, "recover.tmp"),
 });
 
 /** Null when there is none; `corrupt` when it cannot be read. */
@@ -51,6 +55,7 @@ export const writeNodeFile = (path: string, { nodeId, clusterId, founder }: Stor
 /** Who this node is: as the file says, as the state of before says, or somebody new. */
 export async function openNodeFile(dataDir: string, newId: () => string): Promise<StoreIdentity> {
 	const { node } = clusterPathsOf(dataDir);
+	refuseUnfinishedRestore(dataDir);
 	const known = await readNodeFile(node);
 	if (known !== null) return known;
 	const ids = idsOfState(dataDir) ?? { nodeId: newId(), clusterId: newId() };

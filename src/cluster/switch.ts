@@ -1,8 +1,8 @@
 /**
- * A node becomes another one: a member of a cluster that it joined, or a new cluster of its own after it left. At a start,
- * with nothing running:
+ * A node becomes another one: a member of a cluster that it joined, a new cluster of its own after it left, or what a
+ * recovery made of it (recover.ts). At a start, with nothing running:
  *
- *   1. what it was goes to `former/<node id>/`: state, log, snapshots, who it was
+ *   1. what it was goes to `former/<id>/`: state, log, snapshots, who it was
  *   2. what it will be comes from `joining/`; after leaving there is nothing, and the start makes a new cluster
  *
  * `switching.json` says which step is under way, so an interrupted one goes on. Disks, VM folders and the certificate of the UI
@@ -39,6 +39,7 @@ const stateParts = [
 	"state.db.seal",
 	"state.db.received",
 ];
+const allParts = [...stateParts, "peer", "node.json", "initial-admin-password"];
 
 /** All of it durable: from the next start on the node is a member. */
 export async function prepareJoin(dataDir: string, joined: Joined): Promise<void> {
@@ -54,6 +55,15 @@ export async function prepareJoin(dataDir: string, joined: Joined): Promise<void
 	await syncPath(paths.joining);
 	await syncPath(dataDir);
 	await writeStep(dataDir, { step: "set-aside", formerNodeId });
+}
+
+/** Something that is whole and durable in `work` is what the node is from the next start on. `formerId`: as in `Joined`. */
+export async function prepareOther(dataDir: string, work: string, formerId: string): Promise<void> {
+	const { joining } = clusterPathsOf(dataDir);
+	await rm(joining, { recursive: true, force: true });
+	await rename(work, joining);
+	await syncPath(dataDir);
+	await writeStep(dataDir, { step: "set-aside", formerNodeId: formerId });
 }
 
 /** From the next start on the node is a new cluster. */
@@ -73,15 +83,14 @@ export async function completeSwitch(dataDir: string, logger: Logger, move: Rena
 	const former = join(paths.former, formerNodeId);
 	if (step.step === "set-aside") {
 		await mkdir(former, { recursive: true, mode: 0o700 });
-		for (const name of [...stateParts, "node.json", "peer", "initial-admin-password"])
-			await moveIfThere(join(dataDir, name), join(former, name), move);
+		for (const name of allParts) await moveIfThere(join(dataDir, name), join(former, name), move);
 		await syncPath(former);
 		await syncPath(dataDir);
 		await writeStep(dataDir, { step: "install", formerNodeId });
 	}
-	for (const name of ["peer", "node.json"]) await moveIfThere(join(paths.joining, name), join(dataDir, name), move);
+	for (const name of allParts) await moveIfThere(join(paths.joining, name), join(dataDir, name), move);
 	await syncPath(dataDir);
-	await rm(paths.joining, { recursive: true, force: true });
+	for (const made of [paths.joining, paths.recoverWork]) await rm(made, { recursive: true, force: true });
 	await rm(paths.switching);
 	await syncPath(dataDir);
 	logger.info("this node is another one now; what it was is kept", { former });

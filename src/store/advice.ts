@@ -1,4 +1,4 @@
-/** What to do about damage, in the same words wherever it is found. restore.test.ts and bit-rot.slow.test.ts follow it. */
+/** What to do about damage, in the same words wherever it is found. ../cluster/restore*.test.ts and bit-rot.slow.test.ts follow it. */
 import { AppError } from "../lib/errors.ts";
 
 /** For a state that is damaged while log and snapshots are not. */
@@ -9,13 +9,15 @@ export const rebuildAdvice = (statePath: string): string =>
 export const restoreAdvice =
 	"Or go back to a snapshot (a file of the folder snapshots/, or what limiquantix cluster backup made): move raft/, snapshots/ and state.db* out of the data folder and run limiquantix cluster restore FILE --data-dir FOLDER; changes made after the snapshot are lost.";
 
+const whoItWas =
+	"remove restore.tmp/, node.json and the file restoring, and rename node.json.before, if it is there, to node.json";
+
 /** For a start beside the file `restoring`. "Elsewhere": one cannot tell from here what in the folder is whose. */
 export const unfinishedRestoreAdvice = (dataDir: string): string =>
-	`Run it again: limiquantix cluster restore FILE --data-dir ${dataDir}. Or give it up: move raft/, snapshots/ and state.db*, as far as they are there, elsewhere, put those of before back, and remove restore.tmp/ and the file restoring.`;
+	`Run it again: limiquantix cluster restore FILE --data-dir ${dataDir}. Or give it up: move raft/, snapshots/ and state.db*, as far as they are there, elsewhere, put those of before back, ${whoItWas}.`;
 
 /** For another restore that finds something there that the first did not put there. */
-export const otherStateAdvice =
-	"If it is the state of before, put back as a whole: remove restore.tmp/ and the file restoring, and start the node. If it is not needed: move raft/, snapshots/ and state.db* elsewhere and restore again.";
+export const otherStateAdvice = `If it is the state of before, put back as a whole: ${whoItWas}, and start the node. If it is not needed: move raft/, snapshots/ and state.db* elsewhere and restore again.`;
 
 export const damagedState = (statePath: string, found: string, cause?: unknown): AppError =>
 	new AppError(

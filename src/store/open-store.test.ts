@@ -15,6 +15,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openNodeFile } from "../cluster/node-file.ts";
+import { restoreSnapshot } from "../cluster/restore.ts";
 import { systemClock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
@@ -25,7 +27,6 @@ import { fixtureCluster, fixtureNode, fixtureUser } from "../testing/fixtures.ts
 import { loneNode } from "../testing/store-identity.ts";
 import { type OpenStoreOptions, openStore, pathsOf } from "./open-store.ts";
 import { proposer } from "./proposer.ts";
-import { restoreSnapshot } from "./restore.ts";
 import { openStateFile } from "./sqlite/database.ts";
 import { migrate } from "./sqlite/migrations.ts";
 import type { Proposer, Store } from "./store.ts";
@@ -337,6 +338,9 @@ describe("snapshots", () => {
 });
 
 describe("restore", () => {
+	const restore = (into: string, snapshotPath: string) =>
+		restoreSnapshot({ snapshotPath, dataDir: into, newId: () => ids.newId(), nowMs: Date.now(), logger: silentLogger });
+
 	test("a snapshot into an empty folder is the same cluster, and goes on", async () => {
 		const { store, system } = await open();
 		await system(fixtureCluster());
@@ -348,14 +352,15 @@ describe("restore", () => {
 		await close(store);
 		dataDir = join(folder, "restored");
 		chmodSync(backup, 0o644);
-		expect(await restoreSnapshot({ snapshotPath: backup, dataDir, logger: silentLogger })).toEqual({ index: 9 });
+		expect(await restore(dataDir, backup)).toMatchObject({ index: 9, membersLeft: [] });
 		expect(statSync(pathsOf(dataDir).state).mode & 0o077).toBe(0);
-		const again = await open();
+		const identity = await openNodeFile(dataDir, () => expect.unreachable("it is known"));
+		const again = await open({ identity });
 		expect(again.store.count("user")).toBe(8);
 		await addUsers(again.system, 7, 3);
 		expect(again.store.appliedIndex).toBe(13);
 		await close(again.store);
-		expect((await open()).store.count("user")).toBe(11);
+		expect((await open({ identity })).store.count("user")).toBe(11);
 	});
 
 	test("into a folder with a state, of a damaged file, and under a running daemon is refused", async () => {
@@ -363,12 +368,11 @@ describe("restore", () => {
 		const { store } = await open();
 		const backup = join(folder, "backup.db");
 		await store.snapshot(backup);
-		const restore = (into: string) => restoreSnapshot({ snapshotPath: backup, dataDir: into, logger: silentLogger });
-		await expect(restore(dataDir)).rejects.toMatchObject({ code: "in-use" });
+		await expect(restore(dataDir, backup)).rejects.toMatchObject({ code: "in-use" });
 		await close(store);
-		await expect(restore(dataDir)).rejects.toMatchObject({ code: "already-exists" });
+		await expect(restore(dataDir, backup)).rejects.toMatchObject({ code: "already-exists" });
 		writeFileSync(backup, readFileSync(backup).fill(0x5a, 8192, 30_000));
-		await expect(restore(join(folder, "new"))).rejects.toMatchObject({ code: "corrupt" });
+		await expect(restore(join(folder, "new"), backup)).rejects.toMatchObject({ code: "corrupt" });
 	});
 
 	test("a snapshot to a folder that does not exist fails and leaves nothing", async () => {

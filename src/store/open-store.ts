@@ -73,7 +73,7 @@ export const pathsOf = (dataDir: string) => ({
 	log: join(dataDir, "raft"),
 	state: join(dataDir, "state.db"),
 	snapshots: join(dataDir, "snapshots"),
-	/** There while a restore is not finished; see restore-files.ts. */
+	/** There while a restore is not finished; see ../cluster/restore-files.ts. */
 	restoring: join(dataDir, "restoring"),
 	/** What a restore makes, before it is moved to its places. */
 	restoreWork: join(dataDir, "restore.tmp"),
@@ -89,11 +89,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	const lock = lockDataFolder(dataDir);
 	undo.add("lock of the data folder", () => lock.release());
 	const paths = pathsOf(dataDir);
-	if (existsSync(paths.restoring))
-		throw new AppError(
-			"corrupt",
-			`A restore into ${dataDir} was not finished (the file ${paths.restoring} is there). Nothing was changed. ${unfinishedRestoreAdvice(dataDir)}`,
-		);
+	refuseUnfinishedRestore(dataDir);
 	const { state, made } = await openState(paths.state, await listSnapshots(paths.snapshots), options);
 	undo.add("state database", () => {
 		state.close();
@@ -110,6 +106,16 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	});
 	undo.clear();
 	return store;
+}
+
+/** `corrupt` beside the mark of a restore that was interrupted: what is there is of two states. */
+export function refuseUnfinishedRestore(dataDir: string): void {
+	const { restoring } = pathsOf(dataDir);
+	if (!existsSync(restoring)) return;
+	throw new AppError(
+		"corrupt",
+		`A restore into ${dataDir} was not finished (the file ${restoring} is there). Nothing was changed. ${unfinishedRestoreAdvice(dataDir)}`,
+	);
 }
 
 async function openReplicated(

@@ -3,6 +3,8 @@
 import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { clusterPathsOf, readNodeFile } from "../cluster/node-file.ts";
+import { type Restored, type RestoreOptions, restoreSnapshot } from "../cluster/restore.ts";
 import { assert } from "../lib/assert.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type IdSource, idSource } from "../lib/ids.ts";
@@ -29,9 +31,12 @@ export class StoreFolder {
 		return pathsOf(this.dataDir);
 	}
 
+	/** As the node that the folder says it is of. */
 	async open(options: Partial<OpenStoreOptions> = {}): Promise<OpenedStore> {
+		const identity = (await readNodeFile(clusterPathsOf(this.dataDir).node)) ?? loneNode.identity;
 		const store = await openStore({
 			...loneNode,
+			identity,
 			dataDir: this.dataDir,
 			clock: systemClock,
 			logger: silentLogger,
@@ -63,6 +68,13 @@ export class StoreFolder {
 			const user = fixtureUser({ id: this.ids.newId(), name: `user-${number}` });
 			await system({ kind: "userCreate", user, passwordHash: "$x" });
 		}
+	}
+
+	/** A backup into the folder. */
+	restore(snapshotPath: string, options: Partial<RestoreOptions> = {}): Promise<Restored> {
+		const newId = () => this.ids.newId();
+		const tools = { newId, nowMs: systemClock.nowMs(), logger: silentLogger };
+		return restoreSnapshot({ snapshotPath, dataDir: this.dataDir, ...tools, ...options });
 	}
 
 	/** The whole state; nothing may be open. */

@@ -10,19 +10,32 @@ import type { OfflineWork } from "../io.ts";
 
 describe("cluster restore", () => {
 	test("works without a node, on the folder that is named", async () => {
-		const asked: string[][] = [];
-		const restoreSnapshot = async (...paths: string[]) => {
-			asked.push(paths);
-			return { index: 42 };
+		const asked: (string | undefined)[][] = [];
+		const restoreSnapshot = async (...words: (string | undefined)[]) => {
+			asked.push(words);
+			return { index: 42, nodeName: "node2", membersLeft: [] };
 		};
 		const words = "cluster restore /backup/monday.db --data-dir /srv/lqx";
 		const { code, out } = await cli(words, { io: fakeIo({ offline: { restoreSnapshot } }) });
-		expect({ code, asked }).toEqual({ code: 0, asked: [["/backup/monday.db", "/srv/lqx"]] });
+		expect({ code, asked }).toEqual({ code: 0, asked: [["/backup/monday.db", "/srv/lqx", undefined]] });
 		const [done, review] = out.split("\n");
-		expect(done).toBe("/srv/lqx holds the state of /backup/monday.db (up to change 42). The node can be started.");
+		expect(done).toBe(
+			"/srv/lqx holds the state of /backup/monday.db (up to change 42), as a cluster of node2 alone. The node can be started.",
+		);
 		expect(review).toMatch(
 			/^All sessions are ended\. Tokens, users and passwords are those of the backup.*Review them/,
 		);
+	});
+
+	test("of a cluster of several nodes says which are members no more", async () => {
+		const restoreSnapshot: OfflineWork["restoreSnapshot"] = async (_, __, nodeName) => {
+			expect(nodeName).toBe("node2");
+			return { index: 42, nodeName: "node2", membersLeft: ["node1", "node3"] };
+		};
+		const words = "cluster restore /backup/monday.db --data-dir /srv/lqx --node node2";
+		const { code, out } = await cli(words, { io: fakeIo({ offline: { restoreSnapshot } }) });
+		expect(code).toBe(0);
+		expect(out).toContain("No members any more: node1, node3. They must not be started with what they have: their VMs");
 	});
 
 	test("chooses no folder by itself", async () => {
@@ -34,7 +47,7 @@ describe("cluster restore", () => {
 });
 
 describe("cluster recover", () => {
-	const found = { clusterName: "berlin", nodeName: "node1", index: 42, otherMembers: ["node2", "node3"] };
+	const found = { clusterName: "berlin", nodeName: "node1", index: 42, otherMembers: ["node2", "node3"], damage: null };
 	const setUp = (options: { tty?: boolean } = {}) => {
 		const names: string[] = [];
 		const recoverCluster: OfflineWork["recoverCluster"] = async (dataDir, confirm) => {

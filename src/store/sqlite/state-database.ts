@@ -155,6 +155,11 @@ export class StateDatabase extends StateRows {
 		this.insertRow("cluster_secret", { key: "authority", value: JSON.stringify({ certificatePem, keyPem }) });
 	}
 
+	/** As deleteAllSessions: nobody whom it admitted is believed any more. */
+	deleteAuthority(): void {
+		this.deleteRows("cluster_secret", "key = 'authority'");
+	}
+
 	/** Everybody has to sign in again. Unlike the command, it makes no events: for a state that nobody is served from. */
 	deleteAllSessions(): void {
 		this.deleteRows("session_secret", "true");

@@ -32,8 +32,9 @@ export const recoverVerb = verb({
 	},
 });
 
-const consequences = ({ clusterName, nodeName, index, otherMembers }: Recoverable): string =>
+const consequences = ({ clusterName, nodeName, index, otherMembers, damage }: Recoverable): string =>
 	[
+		...(damage === null ? [] : [damage]),
 		`${nodeName} of the cluster ${clusterName} has the state up to change ${index}. Later changes, if there are any, are lost.`,
 		otherMembers.length > 0
 			? `${otherMembers.join(", ")} must be off, and stay off. Their VMs become unknown.`

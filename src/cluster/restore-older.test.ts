@@ -5,12 +5,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "../lib/log.ts";
-import { clusterIds, fixtureClusterObject, fixtureNode } from "../testing/fixtures.ts";
-import { pathsOf } from "./open-store.ts";
+import { pathsOf } from "../store/open-store.ts";
+import { checkState, openStateFile } from "../store/sqlite/database.ts";
+import { migrate, migrations } from "../store/sqlite/migrations.ts";
+import { writeDigest } from "../store/sqlite/state-digest.ts";
+import { clusterIds, fixtureClusterObject, fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { restoreSnapshot } from "./restore.ts";
-import { checkState, openStateFile } from "./sqlite/database.ts";
-import { migrate, migrations } from "./sqlite/migrations.ts";
-import { writeDigest } from "./sqlite/state-digest.ts";
 
 test("a backup from before clusters of several nodes", async () => {
 	const folder = mkdtempSync(join(tmpdir(), "limiquantix-older-"));
@@ -28,7 +28,9 @@ test("a backup from before clusters of several nodes", async () => {
 		writeDigest(old);
 		old.close();
 		const dataDir = join(folder, "data");
-		expect(await restoreSnapshot({ snapshotPath, dataDir, logger: silentLogger })).toEqual({ index: 7 });
+		const newId = () => fixtureId(0x900);
+		const restored = await restoreSnapshot({ snapshotPath, dataDir, newId, nowMs: 0, logger: silentLogger });
+		expect(restored).toEqual({ index: 7, nodeName: "node-1", membersLeft: [] });
 		const path = pathsOf(dataDir).state;
 		await checkState(path);
 		const state = openStateFile(path);

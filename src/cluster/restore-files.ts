@@ -7,10 +7,10 @@ import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { open, readdir, rename, rm } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { AppError } from "../lib/errors.ts";
-import { otherStateAdvice } from "./advice.ts";
-import { pathsOf } from "./open-store.ts";
-import { syncPath } from "./sqlite/snapshot-files.ts";
-import { digestText, stateDigest } from "./sqlite/state-digest.ts";
+import { otherStateAdvice } from "../store/advice.ts";
+import { pathsOf } from "../store/open-store.ts";
+import { syncPath } from "../store/sqlite/snapshot-files.ts";
+import { digestText, stateDigest } from "../store/sqlite/state-digest.ts";
 
 /** Hashes by path in the data folder. */
 export type Made = ReadonlyMap<string, string>;

@@ -3,11 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError, toAppError } from "../lib/errors.ts";
-import { silentLogger } from "../lib/log.ts";
 import { afterStarts } from "../testing/dump-state.ts";
 import { fixtureCluster, fixtureSession, fixtureToken, fixtureUser } from "../testing/fixtures.ts";
 import { flipText, StoreFolder } from "../testing/store-folder.ts";
-import { restoreSnapshot } from "./restore.ts";
 
 let folder: StoreFolder;
 let backup: string;
@@ -17,8 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => folder.remove());
 
-const restore = (dataDir = folder.dataDir, snapshotPath = backup) =>
-	restoreSnapshot({ snapshotPath, dataDir, logger: silentLogger });
+const restore = (dataDir = folder.dataDir, snapshotPath = backup) => folder.restore(snapshotPath, { dataDir });
 
 /** Five users are in the backup, two came after it. */
 async function fill(): Promise<void> {
@@ -101,7 +98,7 @@ test("a backup that is streamed is the same state, and leaves no file", async ()
 	await folder.close(store);
 	writeFileSync(backup, bytes);
 	folder.dataDir = join(folder.folder, "restored");
-	expect(await restore()).toEqual({ index: 7 });
+	expect(await restore()).toEqual({ index: 7, nodeName: "node-1", membersLeft: [] });
 	await expectRestored();
 });
 

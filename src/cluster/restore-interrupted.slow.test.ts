@@ -3,12 +3,13 @@
  * neither takes away anything that the restore did not make.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { silentLogger } from "../lib/log.ts";
+import { writeSecret } from "../peer/identity.ts";
 import { fixtureCluster } from "../testing/fixtures.ts";
 import { StoreFolder } from "../testing/store-folder.ts";
-import { restoreSnapshot } from "./restore.ts";
+import { loneNode } from "../testing/store-identity.ts";
+import { openNodeFile, writeNodeFile } from "./node-file.ts";
 
 const steps = [
 	"begun",
@@ -21,6 +22,8 @@ const steps = [
 	"raft moved",
 	"state.db moved",
 	"work removed",
+	"peer removed",
+	"node.json written",
 ];
 
 let folder: StoreFolder;
@@ -46,7 +49,10 @@ beforeAll(async () => {
 		seen.push(step);
 		cpSync(folder.dataDir, crashed(step), { recursive: true });
 	};
-	await restoreSnapshot({ snapshotPath: backup, dataDir: folder.dataDir, logger: silentLogger, afterStep });
+	// Of a node that had been somebody else: a member of a cluster.
+	await writeNodeFile(join(folder.dataDir, "node.json"), loneNode.identity);
+	await writeSecret(join(folder.dataDir, "peer/members.json"), "{}");
+	await folder.restore(backup, { afterStep });
 });
 afterAll(() => folder.remove());
 
@@ -57,19 +63,34 @@ function begin(step: string): void {
 	folder.dataDir = join(folder.folder, `${count}`);
 	cpSync(crashed(step), folder.dataDir, { recursive: true });
 }
-const restore = (afterStep: (step: string) => void = () => {}) =>
-	restoreSnapshot({ snapshotPath: backup, dataDir: folder.dataDir, logger: silentLogger, afterStep });
+const restore = (afterStep: (step: string) => void = () => {}) => folder.restore(backup, { afterStep });
 
 async function expectUsers(users: number): Promise<void> {
+	const identity = await openNodeFile(folder.dataDir, () => expect.unreachable("it is known"));
+	expect(identity.clusterId === loneNode.identity.clusterId).toBe(users === 8);
 	const { store } = await folder.open();
-	expect(store.count("user")).toBe(users);
+	expect([store.count("user"), store.all("cluster").map(({ id }) => id)]).toEqual([users, [identity.clusterId]]);
 	await folder.close(store);
+}
+/** As the messages advise it. */
+function giveUp(): void {
+	rmSync(join(folder.dataDir, "restore.tmp"), { recursive: true, force: true });
+	rmSync(join(folder.dataDir, "node.json"), { force: true });
+	rmSync(folder.paths.restoring);
+	const before = join(folder.dataDir, "node.json.before");
+	if (existsSync(before)) renameSync(before, join(folder.dataDir, "node.json"));
 }
 const expectRestored = () => expectUsers(6);
 
 test("these are all of the steps, and nothing of them is left", async () => {
 	expect(seen).toEqual(steps);
-	expect(readdirSync(join(folder.folder, "restored")).sort()).toEqual(["lock", "raft", "snapshots", "state.db"]);
+	expect(readdirSync(join(folder.folder, "restored")).sort()).toEqual([
+		"lock",
+		"node.json",
+		"raft",
+		"snapshots",
+		"state.db",
+	]);
 });
 
 describe.each(steps)("after the step: %s", (step) => {
@@ -81,7 +102,7 @@ describe.each(steps)("after the step: %s", (step) => {
 			message: expect.stringMatching(/was not finished.*Run it again: limiquantix cluster restore FILE.*Or give it up/),
 		});
 		expect(folder.contents()).toEqual(before);
-		expect(await restore()).toEqual({ index: 7 });
+		expect(await restore()).toMatchObject({ index: 7, membersLeft: [] });
 		await expectRestored();
 	});
 
@@ -89,8 +110,7 @@ describe.each(steps)("after the step: %s", (step) => {
 		begin(step);
 		folder.moveAway("raft", "snapshots", "state.db");
 		cpSync(original, folder.dataDir, { recursive: true });
-		rmSync(join(folder.dataDir, "restore.tmp"), { recursive: true, force: true });
-		rmSync(folder.paths.restoring);
+		giveUp();
 		await expectUsers(8);
 	});
 
@@ -107,8 +127,7 @@ describe.each(steps)("after the step: %s", (step) => {
 		});
 		expect(folder.contents()).toEqual(before);
 		// As that advises.
-		rmSync(join(folder.dataDir, "restore.tmp"), { recursive: true, force: true });
-		rmSync(folder.paths.restoring);
+		giveUp();
 		await expectUsers(8);
 	});
 
@@ -132,22 +151,22 @@ test("the second one is interrupted as well: the third completes it", async () =
 			if (now === second) cpSync(folder.dataDir, crashedAgain, { recursive: true });
 		});
 		folder.dataDir = crashedAgain;
-		expect(await restore()).toEqual({ index: 7 });
+		expect(await restore()).toMatchObject({ index: 7, membersLeft: [] });
 		expect(existsSync(folder.paths.restoring)).toBe(false);
 	}
 	await expectRestored();
 });
 
 test("interrupted while it takes away what the first one made: any part may be missing", async () => {
-	begin("work removed");
+	begin("peer removed");
 	const files = readdirSync(folder.dataDir, { recursive: true, withFileTypes: true })
-		.filter((file) => file.isFile() && !["lock", "restoring"].includes(file.name))
+		.filter((file) => file.isFile() && !["lock", "restoring", "node.json", "node.json.before"].includes(file.name))
 		.map((file) => join(file.parentPath, file.name));
 	expect(files).toHaveLength(4);
 	for (const [position, file] of files.entries()) {
-		if (position > 0) begin("work removed");
+		if (position > 0) begin("peer removed");
 		rmSync(file.replace(/^.*?\/\d+\//, `${folder.dataDir}/`));
-		expect(await restore()).toEqual({ index: 7 });
+		expect(await restore()).toMatchObject({ index: 7, membersLeft: [] });
 		await expectRestored();
 	}
 });
@@ -164,17 +183,20 @@ test("a marker without a record, as an older version left it: what is there is n
 });
 
 test("one that fails leaves the folder as it was: without a marker, or with that of the one before", async () => {
-	for (const step of ["cleared", "log made", "raft moved", "work removed"]) {
+	for (const step of ["cleared", "log made", "raft moved", "work removed", "node.json written"]) {
 		folder.dataDir = join(folder.folder, `fails ${step}`);
 		mkdirSync(folder.dataDir);
+		await writeNodeFile(join(folder.dataDir, "node.json"), loneNode.identity);
+		const nodeFile = readFileSync(join(folder.dataDir, "node.json"), "utf8");
 		const failing = () =>
 			restore((now) => {
 				if (now === step) throw new Error("the disk failed");
 			});
 		await expect(failing()).rejects.toThrow("the disk failed");
-		expect(readdirSync(folder.dataDir)).toEqual(["lock"]);
+		expect(readdirSync(folder.dataDir).sort()).toEqual(["lock", "node.json"]);
+		expect(readFileSync(join(folder.dataDir, "node.json"), "utf8")).toBe(nodeFile);
 		writeFileSync(folder.paths.restoring, "");
 		await expect(failing()).rejects.toThrow("the disk failed");
-		expect(readdirSync(folder.dataDir).sort()).toEqual(["lock", "restoring"]);
+		expect(readdirSync(folder.dataDir).sort()).toEqual(["lock", "node.json", "restoring"]);
 	}
 });
