@@ -16,11 +16,13 @@ export async function copyOf(node: ClusterNode, folder: string): Promise<Copy> {
 		await Bun.write(path, body);
 		const database = new Database(path, { readonly: true });
 		try {
-			const found = database.query("SELECT value FROM meta WHERE key = 'appliedIndex'").get() as { value: number };
+			const found = database.query("SELECT value FROM meta WHERE key = 'appliedIndex'").get() as {
+				value: number;
+			} | null;
 			const digest = stateDigest.digestOf(database);
 			if (digest !== stateDigest.storedDigest(database))
 				throw new Error(`${node.name}: the digest of its state is not that of its rows`);
-			return { node: node.name, index: found.value, digest: digestText(digest) };
+			return { node: node.name, index: found?.value ?? 0, digest: digestText(digest) };
 		} finally {
 			database.close();
 		}

@@ -1,0 +1,196 @@
+/** Disks of a cluster's nodes: full, lost, put back from an old copy, or of somebody else. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { present } from "../../lib/assert.ts";
+import type { ClusterNode } from "../cluster/cluster-node.ts";
+import { untilSame } from "../cluster/convergence.ts";
+import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
+import { failureOf } from "../lab/libvirt-client.ts";
+import { waitUntil } from "../lab/wait-until.ts";
+
+const limitMs = 150_000;
+const stepMs = 40_000;
+
+const rename = (node: ClusterNode, name: string) =>
+	node.api.call("clusterUpdate", { body: { name }, signal: AbortSignal.timeout(15_000) });
+const nameAt = async (node: ClusterNode) => (await node.api.call("clusterGet")).body.name;
+/** Tries until it is done: what a client does with 503 and 507. */
+const untilRenamed = (node: ClusterNode, name: string) =>
+	waitUntil(
+		`${node.name} to take a write`,
+		stepMs,
+		() =>
+			rename(node, name).then(
+				() => true,
+				() => false,
+			),
+		{ everyMs: 200 },
+	);
+
+async function leaderAndOthers(cluster: LabCluster): Promise<[ClusterNode, ClusterNode, ClusterNode]> {
+	const leader = await cluster.leader();
+	const [one, other] = cluster.nodes.filter((node) => node !== leader);
+	return [leader, present(one, "a follower"), present(other, "another one")];
+}
+
+test(
+	"a full disk is an error for clients and costs no vote",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [leader, follower, other] = await leaderAndOthers(cluster);
+
+		// A follower that can keep nothing: the others go on without it.
+		await follower.fillDisk();
+		await rename(other, "without-the-follower");
+		await untilRenamed(leader, "still-without");
+		expect(await nameAt(other)).toBe("still-without");
+		await follower.freeDisk();
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+
+		// The leader's: refused with the reason, or somebody else leads; never in silence, and never lost.
+		await leader.fillDisk();
+		const outcome = await rename(leader, "on-a-full-leader").then(
+			() => "done" as const,
+			(error) => error.code as string,
+		);
+		expect(["done", "no-space", "unavailable", "timeout"]).toContain(outcome);
+		await untilRenamed(other, "somebody-else");
+		await leader.freeDisk();
+		await untilRenamed(leader, "room-again");
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+
+		// Two full disks: no majority can keep anything. It goes on by itself once there is room.
+		const [, one, two] = await leaderAndOthers(cluster);
+		await one.fillDisk();
+		await two.fillDisk();
+		const refused = await failureOf(rename(one, "nowhere-to-keep-it"));
+		expect(["no-space", "unavailable", "timeout"]).toContain(refused.code);
+		await one.kill9();
+		await one.freeDisk();
+		await two.freeDisk();
+		await one.start();
+		await untilRenamed(one, "all-room");
+		const { index } = await untilSame(cluster.nodes, cluster.folder, stepMs);
+		expect(index).toBeGreaterThan(0);
+		for (const node of cluster.nodes) expect([node.died, await nameAt(node)]).toEqual([false, "all-room"]);
+	},
+	limitMs,
+);
+
+test(
+	"a node that loses its disk is nobody, votes for nobody, and joins again as another one",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second, third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		await rename(first, "kept");
+		const lostId = third.nodeId;
+		await third.kill9();
+		await third.wipeDisk();
+		await third.start();
+		await third.identify();
+		expect(third.nodeId).not.toBe(lostId);
+		expect(await nameAt(third)).not.toBe("kept");
+
+		// It is no vote: with one more node away there is no majority.
+		const status = present(await statusOf(first), "the status");
+		await second.kill9();
+		const refused = await failureOf(rename(first, "by-two"));
+		expect(["unavailable", "timeout"]).toContain(refused.code);
+		await second.start();
+		await untilRenamed(first, "by-two-again");
+		await waitUntil("the lost node to be missed", stepMs, async () => {
+			const lost = (await statusOf(first))?.members.find(({ nodeId }) => nodeId === lostId);
+			return lost?.reachable === false;
+		});
+		expect(status.members).toHaveLength(3);
+
+		await first.api.call("nodeRemove", { path: { id: lostId }, body: { confirmName: third.name } });
+		await cluster.join(third, second);
+		await waitUntil("three members", stepMs, () => cluster.haveVotes(cluster.nodes));
+		expect(await nameAt(third)).toBe("by-two-again");
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+	},
+	limitMs,
+);
+
+test(
+	"parts of a member's data are lost: the state is made again, a lost log or vote is refused",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, , third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		await rename(first, "before");
+		await third.kill9();
+		const copy = await third.copyDisk("whole");
+		const data = third.daemon.dataDir;
+		const remove = (...names: string[]) => third.run("rm", ["-r", ...names.map((name) => join(data, name))]);
+
+		await third.run("find", [data, "-maxdepth", "1", "-name", "state.db*", "-delete"]);
+		await third.start();
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+		await third.kill9();
+
+		await third.putDiskBack(copy);
+		await remove("raft");
+		const refused = await third.daemon.startRefused();
+		expect([refused.exitCode, refused.said.includes("Nothing was changed")]).toEqual([1, true]);
+
+		await third.putDiskBack(copy);
+		await third.start();
+		await untilRenamed(third, "after");
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+	},
+	limitMs,
+);
+
+test(
+	"an old data folder put back is noticed: it gives no second vote, and nothing acknowledged is lost",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second, third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		await third.term();
+		const old = await third.copyDisk("old");
+		await third.start();
+		await untilRenamed(third, "newer");
+		// Terms in which the third has voted since.
+		for (const to of [second, first, second])
+			await to.api.call("clusterLeaderTransfer", { body: { nodeId: to.nodeId } }).catch(() => {});
+		await untilRenamed(first, "newest");
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+		await third.kill9();
+		await third.putDiskBack(old);
+		await third.start();
+		await untilRenamed(first, "with-the-old-one");
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+		for (const node of cluster.nodes) expect(await nameAt(node)).toBe("with-the-old-one");
+	},
+	limitMs,
+);
+
+test(
+	"a snapshot of another cluster is not taken",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		await using others = await LabCluster.start(1);
+		const [first, , third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		await rename(first, "ours");
+		const stranger = others.node(0);
+		await stranger.api.call("clusterUpdate", { body: { name: "theirs" } });
+		const backup = join(cluster.folder, "theirs.db");
+		await Bun.write(backup, (await stranger.api.call("clusterBackupGet")).body);
+		await third.kill9();
+		const data = third.daemon.dataDir;
+		await third.run("find", [data, "-maxdepth", "1", "-name", "state.db*", "-delete"]);
+		await third.run("find", [join(data, "snapshots"), "-type", "f", "-delete"]);
+		await third.run("cp", [backup, join(data, "snapshots", "0000000000000001.db")]);
+		const came = await third.start().then(
+			() => true,
+			() => false,
+		);
+		if (came) {
+			await untilSame(cluster.nodes, cluster.folder, stepMs);
+			expect(await nameAt(third)).toBe("ours");
+		} else expect(third.daemon.log()).toMatch(/another cluster|Nothing was changed/);
+		await untilRenamed(first, "still-ours");
+	},
+	limitMs,
+);

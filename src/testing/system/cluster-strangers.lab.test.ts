@@ -1,0 +1,121 @@
+/** Who is no member, or is one no more, changes nothing: adversarial cases 18 and the peer port, against real processes. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import type { ClusterNode } from "../cluster/cluster-node.ts";
+import { peerPort } from "../cluster/cluster-node.ts";
+import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
+import { askStranger, type ForgeResult } from "../cluster/stranger.ts";
+import { failureOf } from "../lab/libvirt-client.ts";
+import { waitUntil } from "../lab/wait-until.ts";
+
+const limitMs = 150_000;
+const stepMs = 30_000;
+
+/** Who leads, and in which term: what a stranger must not change. */
+async function reign(node: ClusterNode) {
+	const status = await statusOf(node);
+	return { leader: status?.leaderNodeId, term: status?.term, members: status?.members.length };
+}
+const rename = (node: ClusterNode, name: string) => node.api.call("clusterUpdate", { body: { name } });
+const addressOf = (node: ClusterNode) => ({ host: node.host.address, port: peerPort });
+
+test(
+	"noise on the peer port is ended in time, and the cluster goes on",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second] = [cluster.node(0), cluster.node(1)];
+		const before = await reign(first);
+		const stranger = await cluster.addHost();
+		const noise = askStranger(stranger, { kind: "noise", to: addressOf(second), limitMs: 15_000 });
+		let writes = 0;
+		for (let busy = true; busy; writes++) {
+			await rename(second, `noise-${writes}`);
+			busy = await Promise.race([noise.then(() => false), Bun.sleep(100).then(() => true)]);
+		}
+		for (const { what, endedByNode, afterMs } of await noise)
+			expect({ what, endedByNode, inTime: afterMs < 8_000 }).toEqual({ what, endedByNode: true, inTime: true });
+		expect(await reign(first)).toEqual(before);
+		expect((await second.api.call("clusterGet")).body.name).toBe(`noise-${writes - 1}`);
+	},
+	limitMs,
+);
+
+test(
+	"a removed node comes back, and so does somebody with its key; it can join again",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second, third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		if ((await cluster.leader()) === third)
+			await first.api.call("clusterLeaderTransfer", { body: { nodeId: first.nodeId } });
+		await rename(third, "before");
+		await third.kill9();
+		const removedId = third.nodeId;
+		const identityPath = join(await third.copyDisk("removed"), "peer", "identity.pem");
+		await first.api.call("nodeRemove", { path: { id: removedId }, body: { confirmName: third.name } });
+		await waitUntil("two members", stepMs, async () => (await reign(first)).members === 2);
+		await rename(first, "after");
+		const before = await reign(first);
+
+		await third.start();
+		const status = await waitUntil("the removed node to be told", stepMs, async () => {
+			const now = await statusOf(third);
+			return now?.removed ? now : undefined;
+		});
+		expect(status).toMatchObject({ quorum: false, problem: expect.stringContaining("removed") });
+		const read = await third.api.call("clusterGet");
+		expect([read.stale, read.body.name]).toEqual([true, "before"]);
+		expect((await failureOf(rename(third, "by-the-removed"))).code).toBe("unavailable");
+
+		const stranger = await cluster.addHost();
+		const { clusterId } = JSON.parse(await second.run("cat", [join(second.daemon.dataDir, "node.json")])) as {
+			clusterId: string;
+		};
+		const otherCluster = crypto.randomUUID();
+		const forged = (order: { selfMade?: boolean; clusterId?: string; asNodeId?: string }): Promise<ForgeResult> =>
+			askStranger(stranger, {
+				...{ kind: "forge" as const, to: addressOf(first), toNodeId: first.nodeId, identityPath },
+				...{ selfMade: false, clusterId, asNodeId: removedId, fromNodeId: second.nodeId, ...order },
+			});
+		expect(await forged({})).toEqual({ accepted: false, said: "removed-node" });
+		expect(await forged({ asNodeId: second.nodeId })).toEqual({ accepted: false, said: "bad-certificate" });
+		expect(await forged({ selfMade: true })).toEqual({ accepted: false, said: "bad-certificate" });
+		expect(await forged({ selfMade: true, asNodeId: second.nodeId })).toEqual({
+			...{ accepted: false, said: "bad-certificate" },
+		});
+		expect(await forged({ clusterId: otherCluster })).toEqual({ accepted: false, said: "wrong-cluster" });
+		expect(await reign(first)).toEqual(before);
+		expect((await first.api.call("clusterGet")).body.name).toBe("after");
+
+		await cluster.join(third, first);
+		expect(third.nodeId).not.toBe(removedId);
+		await waitUntil("three members", stepMs, () => cluster.haveVotes([first, second, third]));
+		await rename(third, "again");
+		expect((await second.api.call("clusterGet")).body.name).toBe("again");
+	},
+	limitMs,
+);
+
+test(
+	"a copied data folder: the second node with one id is refused while the first is there",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second, third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		await rename(first, "before");
+		const copy = await third.copyDisk("copied");
+		const double = await cluster.addNode();
+		await double.kill9();
+		await double.putDiskBack(copy);
+		const before = await reign(first);
+		await double.start();
+		await double.identify();
+		expect(double.nodeId).toBe(third.nodeId);
+		const saysWhy = ({ daemon }: ClusterNode) => daemon.log().includes("Was its data folder copied?");
+		await waitUntil("the double to be refused", stepMs, () => saysWhy(first) && saysWhy(second));
+		expect((await statusOf(double))?.quorum).toBe(false);
+		expect((await failureOf(rename(double, "by-the-double"))).code).toBe("unavailable");
+		await rename(third, "by-the-third");
+		expect(await reign(first)).toEqual(before);
+		expect((await second.api.call("clusterGet")).body.name).toBe("by-the-third");
+	},
+	limitMs,
+);
