@@ -11,7 +11,10 @@ import { cluster, connection, live, refreshCluster } from "./live/live.ts";
 
 /** A short break (a daemon that restarts) is not worth greying everything. */
 const patienceMs = 3000;
-/** Without a quorum nothing is committed, its return neither: then the cluster is asked. */
+/**
+ * Without a quorum nothing is committed: neither its loss nor its return is an event. A cluster of several nodes is asked
+ * every now and then, lest a page that reads nothing believes for long what it shows.
+ */
 const quorumReadEveryMs = 5000;
 
 export type Staleness = {
@@ -34,9 +37,12 @@ effect(() => {
 });
 
 const noQuorum = computed(() => cluster.value?.quorum === false);
+const asked = computed(() => noQuorum.value || (cluster.value !== null && live.node.count.value > 1));
 effect(() => {
-	if (!noQuorum.value) return;
-	const timer = setInterval(() => void refreshCluster(), quorumReadEveryMs);
+	if (!asked.value) return;
+	const timer = setInterval(() => {
+		if (!document.hidden) void refreshCluster();
+	}, quorumReadEveryMs);
 	return () => clearInterval(timer);
 });
 

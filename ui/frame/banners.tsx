@@ -36,7 +36,7 @@ function NoQuorumBanner() {
 	if (status?.removed) {
 		return (
 			<Problem title={t.removed} text={t.removedText}>
-				<OtherNodes />
+				<OtherNodes but={status.nodeId} />
 			</Problem>
 		);
 	}
@@ -85,8 +85,9 @@ function LostBanner({ asOf }: { asOf: string | null }) {
 }
 
 /** Where the same cluster may be looked at meanwhile. */
-function OtherNodes() {
-	const links = otherNodeLinks(live.node.items.value, location);
+function OtherNodes({ but }: { but?: string }) {
+	const others = live.node.items.value.filter(({ id }) => id !== but);
+	const links = otherNodeLinks(others, location);
 	if (links.length === 0) return null;
 	return (
 		<>

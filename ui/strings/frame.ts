@@ -38,7 +38,7 @@ export const frame = {
 	noQuorumText: "Nothing can be changed until they are. VMs and consoles keep working.",
 	removed: "This node was removed from the cluster.",
 	removedText:
-		"It changes nothing any more, and shows its old copy. To make it a member again, run `limiquantix cluster join` on it with a token of the cluster.",
+		"It changes nothing any more, and shows its old copy. With a token of the cluster, the command limiquantix cluster join on it makes it a member again.",
 	otherNodes: "Other nodes of the cluster:",
 	slowWrite:
 		"A change waits for the cluster to accept it, perhaps while another node takes over. It goes on by itself.",

@@ -33,7 +33,7 @@ export default function ClusterPage() {
 		<Page
 			title={info?.name ?? t.title}
 			icon={Boxes}
-			badges={info && <Label tone={info.quorum ? "green" : "red"}>{info.quorum ? t.quorum : t.quorumNo}</Label>}
+			badges={info && <Label tone={info.quorum ? "green" : "red"}>{info.quorum ? t.quorum : m.noQuorum}</Label>}
 			primary={[
 				{
 					id: "add",

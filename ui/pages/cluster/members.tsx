@@ -49,54 +49,48 @@ const columns: readonly Column<Member>[] = [
 		id: "role",
 		header: t.role,
 		cell: ({ role, witness }) => (
-			<span class="member-role">
-				<span title={t.roleTitles[role]}>
-					<Label tone={roleTones[role]}>{t.roles[role]}</Label>
-				</span>
-				{witness && (
-					<span title={t.witnessTitle}>
-						<Label tone="amber">{t.witness}</Label>
-					</span>
-				)}
+			<span title={witness ? t.witnessTitle : t.roleTitles[role]}>
+				<Label tone={roleTones[role]}>{witness ? t.witnessRoles[role] : t.roles[role]}</Label>
 			</span>
 		),
 		sort: ({ role }) => t.roles[role],
-		width: "160px",
+		width: "132px",
 		fixed: true,
 	},
 	{
 		id: "link",
 		header: t.link,
-		cell: (member) => <StateBadge look={linkLook(member)} note={member.recovering ? t.recoveringTitle : null} />,
+		cell: (member) => (
+			<StateBadge
+				look={linkLook(member)}
+				note={member.recovering ? t.recoveringTitle : member.receivesSnapshot ? t.receivesTitle : null}
+			/>
+		),
 		sort: (member) => linkLook(member).word,
-		width: "150px",
+		width: "138px",
 		fixed: true,
 		card: "badge",
 	},
 	{
 		id: "lag",
 		header: t.lag,
-		cell: ({ lagEntries }) => (
-			<span title={t.lagTitle}>
-				{lagEntries === null ? "–" : lagEntries === 0 ? "0" : t.behind(formatCount(lagEntries))}
-			</span>
-		),
+		cell: ({ lagEntries }) => <span title={t.lagTitle}>{lagEntries === null ? "–" : formatCount(lagEntries)}</span>,
 		sort: ({ lagEntries }) => lagEntries,
-		width: "96px",
+		width: "72px",
 	},
 	{
 		id: "latency",
 		header: t.latency,
 		cell: ({ latencyMs }) => <span title={t.latencyTitle}>{latencyMs === null ? "–" : formatMs(latencyMs)}</span>,
 		sort: ({ latencyMs }) => latencyMs,
-		width: "92px",
+		width: "82px",
 	},
 	{
 		id: "version",
 		header: clusterText.version,
 		cell: (member) => <Version member={member} />,
 		sort: ({ version }) => version,
-		width: "150px",
+		width: "100px",
 	},
 	{
 		id: "addresses",
@@ -107,7 +101,7 @@ const columns: readonly Column<Member>[] = [
 			</span>
 		),
 		sort: ({ peerAddresses }) => peerAddresses[0],
-		width: "170px",
+		width: "150px",
 	},
 	{
 		id: "certificate",
@@ -123,7 +117,7 @@ const columns: readonly Column<Member>[] = [
 				</span>
 			),
 		sort: ({ certificateExpiresAt }) => certificateExpiresAt,
-		width: "116px",
+		width: "100px",
 		card: "none",
 	},
 	{

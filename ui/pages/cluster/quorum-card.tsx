@@ -48,7 +48,7 @@ function Verdict({ status }: { status: ClusterStatus }) {
 				<div>
 					<p class="quorum__word">{removed ? t.removedTitle : quorum ? t.quorumYes : t.quorumNo}</p>
 					<p class="muted">
-						{t.reachedOf(reachable, voterCount)}, {t.mayFail(quorum ? failuresTolerated : 0)}
+						{t.reachedOf(reachable, voterCount)}, {quorum ? t.mayFail(failuresTolerated) : t.needed(quorumSize)}
 					</p>
 				</div>
 			</div>
