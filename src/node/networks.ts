@@ -32,13 +32,13 @@ export class Networks {
 
 	/** Of a time before this node joined, or deleted while it was away: their addresses may be another network's now. */
 	async removeForgotten(): Promise<void> {
-		const { store, network, connection, logger, stopping } = this.#context;
+		const { store, network, connection, locks, logger, stopping } = this.#context;
 		if (!connection.connected) return;
 		try {
 			await limited(this.#context, "Removing networks that are not the cluster's", limits.networkMs, async () => {
 				// A copy of the state that is behind may not know a network yet.
 				await store.readIndex();
-				await network.removeOthers((id) => store.get("network", id) !== null);
+				await locks.run("other networks", () => network.removeOthers((id) => store.get("network", id) !== null));
 			});
 		} catch (error) {
 			if (!stopping.aborted) logger.warn("networks that are not the cluster's stay for now", { error });

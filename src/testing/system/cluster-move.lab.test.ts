@@ -101,6 +101,12 @@ test(
 				return items.length === 2 && items.every(({ status }) => status.phase === "ready");
 			});
 
+			// What the second node had as a network of its own makes room for the cluster's.
+			await waitUntil("the cluster's networks on both nodes", stepMs, async () => {
+				const { items } = (await first.api.call("networkList")).body;
+				return items.every(({ nodes }) => nodes.filter(({ health }) => health === "healthy").length === 2);
+			});
+
 			// The guest has no boot loader for UEFI: variables and TPM are made all the same.
 			const made = await first.createVm({ name: "mover", nodeId, firmware: "uefi", tpm: true });
 			await waitUntil("the TPM to be made", stepMs, () => "tpm" in filesOf(first, made));
