@@ -78,6 +78,7 @@ export const driverMutants = {
 	"proof-of-loss-ignored": "Damage of what was durable is taken for the torn tail of a write, and cut off in silence.",
 	"damage-not-told": "A node whose log was cut before damage goes on as if it had lost nothing.",
 	"hard-state-not-written": "Term and vote are never written.",
+	"damaged-vote-forgotten": "A node whose term and vote cannot be read starts with those of its state.",
 	"no-space-acknowledged": "A write that the full disk refused is reported as durable.",
 	"hand-over-not-stopped": "Entries that were read for the old state are handed to the one of a snapshot.",
 	"read-shared-too-long": "Reads take the answer to one that was asked before them.",

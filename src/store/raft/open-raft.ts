@@ -37,7 +37,10 @@ export type OpenRaftOptions = RaftConsensusOptions & {
 export async function openRaft(options: OpenRaftOptions): Promise<RaftConsensus> {
 	const { files, logger, segmentBytes, mutant, nodeId } = options;
 	const onFatal = once(options.onFatal);
-	const found = await readHardState(files);
+	const found = await readHardState(files).catch((error) => {
+		if (!planted({ mutant: mutant ?? null }, "damaged-vote-forgotten")) throw error;
+		return { term: options.base.term, vote: null, recoveries: 0, recovering: false };
+	});
 	let hardState: HardState = found ?? { term: 0, vote: null, recoveries: 0, recovering: false };
 	const onDamage = async (damage: Damage): Promise<void> => {
 		const configuration = configurationsOf(options.base, damage.configurations).at(-1)?.configuration;

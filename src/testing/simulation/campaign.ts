@@ -1,7 +1,7 @@
 /** Many seeds, and each mutant on many seeds: what `npm run sim` prints (scripts/simulate.ts). */
 import { spawnSync } from "node:child_process";
 import { driverMutantNames, type MutantName, mutantNames } from "../../raft/mutants.ts";
-import type { PlanKind, Stack } from "./plan.ts";
+import type { PlanKind, StackChoice } from "./plan.ts";
 import { type RunResult, simulate } from "./simulate.ts";
 
 export type CampaignOptions = {
@@ -10,7 +10,7 @@ export type CampaignOptions = {
 	last: number;
 	hours: number;
 	kind: PlanKind;
-	stack: Stack;
+	stack: StackChoice;
 	trace: boolean;
 	mutant: MutantName | null;
 	mutants: boolean;
@@ -21,6 +21,7 @@ type Given = {
 	hours?: string | undefined;
 	"all-faults": boolean;
 	core?: boolean;
+	store?: boolean;
 	trace: boolean;
 	mutant?: string | undefined;
 	mutants: boolean;
@@ -46,7 +47,7 @@ export function parseOptions(given: Given): CampaignOptions {
 		last,
 		hours,
 		kind: given["all-faults"] ? "all" : "swarm",
-		stack: given.core === true ? "core" : "driver",
+		stack: given.core === true ? "core" : given.store === true ? "store" : "driver",
 		trace: given.trace,
 		mutant: mutant ?? null,
 		mutants: given.mutants,
@@ -67,7 +68,7 @@ export function printSeeds(options: CampaignOptions, print: (line: string) => vo
 }
 
 function failureLine({ seed, failure, traceHash }: RunResult, { hours, kind, stack, mutant }: CampaignOptions): string {
-	const more = `${stack === "core" ? " --core" : ""}${kind === "all" ? " --all-faults" : ""}${mutant === null ? "" : ` --mutant ${mutant}`}`;
+	const more = `${stack === "driver" ? "" : ` --${stack}`}${kind === "all" ? " --all-faults" : ""}${mutant === null ? "" : ` --mutant ${mutant}`}`;
 	return `seed ${seed}: ${failure?.kind} at step ${failure?.step} (${failure?.atMs} ms), trace ${traceHash}: ${failure?.what}
   replay: npm run sim -- --seeds ${seed}..${seed} --hours ${hours}${more} --trace`;
 }

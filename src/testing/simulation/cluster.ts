@@ -3,9 +3,12 @@
  * source of randomness, no other clock.
  */
 import { drainMicrotasks } from "bun:jsc";
+import { AppError } from "../../lib/errors.ts";
 import type { Message } from "../../raft/messages.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import type { Configuration, NodeId } from "../../raft/types.ts";
+import type { Urgency } from "../../store/disk-reserve.ts";
+import { unknownOutcome } from "../../store/raft/refusals.ts";
 import { Checker } from "./checker.ts";
 import { EventQueue } from "./event-queue.ts";
 import { maxSlots, Network } from "./network.ts";
@@ -17,6 +20,9 @@ import { Trace } from "./trace.ts";
 import { asViolation, type Violation } from "./violation.ts";
 import { watchDelivery, watchNode } from "./watch.ts";
 import { Workload } from "./workload.ts";
+
+/** How long an answer is waited for. */
+const forwardLimitMs = 3000;
 
 export type ClusterOptions = {
 	seed: number;
@@ -90,7 +96,13 @@ export class Cluster {
 	discard(node: SimulatedNode): void {
 		node.crash("is thrown away");
 		this.nodes.delete(node.id);
+		node.disk.machine.close();
 		this.slots[node.slot] = null;
+	}
+
+	/** When the seed is over. */
+	close(): void {
+		for (const node of this.nodes.values()) node.disk.machine.close();
 	}
 
 	drawTickMs(): number {
@@ -160,6 +172,32 @@ export class Cluster {
 		});
 	}
 
+	/** To whom `from` takes for the leader, whose answer comes back; both are lost, repeated and late like any message. */
+	forward(from: SimulatedNode, leader: NodeId, data: Uint8Array, urgency: Urgency): Promise<void> {
+		return new Promise((resolve, reject) => {
+			const to = this.nodes.get(leader);
+			const { life } = from;
+			const settle = (error: AppError | null): void => {
+				if (from.life !== life) return;
+				if (error === null) resolve();
+				else reject(asForwarded(error));
+			};
+			from.later(forwardLimitMs, () => settle(unknownOutcome("The leading node was lost.")));
+			if (to === undefined) return;
+			const answer = (error: AppError | null): void =>
+				this.network.send(to.slot, from.slot, () => {
+					if (!this.network.isCut(to.slot, from.slot)) from.arrive(() => settle(error));
+				});
+			this.network.send(from.slot, to.slot, () => {
+				if (this.slots[to.slot] !== to || this.network.isCut(from.slot, to.slot)) return;
+				to.arrive(() => {
+					this.trace.add((21 << 16) | to.slot);
+					to.process?.forwarded?.(data, urgency).then(() => answer(null), answer);
+				});
+			});
+		});
+	}
+
 	/** What clients and nodes say to each other. */
 	fromClient(to: SimulatedNode, run: () => void): void {
 		if (this.random.chance(this.network.rates.loss / 4)) return;
@@ -174,7 +212,7 @@ export class Cluster {
 	restartLater(node: SimulatedNode, delayMs = this.healed ? 50 : this.random.between(20, 3000)): void {
 		const { life } = node;
 		this.queue.after(delayMs, () => {
-			if (node.life === life && node.isDown && this.slots[node.slot] === node) node.start();
+			if (node.life === life && node.isDown && !node.isLost && this.slots[node.slot] === node) node.start();
 		});
 	}
 
@@ -187,10 +225,10 @@ export class Cluster {
 		let best: SimulatedNode | null = null;
 		let bestTerm = -1;
 		for (const node of this.nodes.values()) {
-			const status = node.process?.status();
-			if (status?.role !== "leader" || status.term <= bestTerm) continue;
+			const { process } = node;
+			if (process === null || !process.leads || process.term <= bestTerm) continue;
 			best = node;
-			bestTerm = status.term;
+			bestTerm = process.term;
 		}
 		return best;
 	}
@@ -218,6 +256,11 @@ export class Cluster {
 			if (this.#found !== null) throw this.#found;
 		}
 	}
+}
+
+/** As cluster/links.ts makes of the leader's own answer: its `context` does not come over the link. */
+function asForwarded({ code, message }: AppError): AppError {
+	return new AppError(code, message, { context: { outcome: "unknown" } });
 }
 
 function describe(message: Message): string {

@@ -7,11 +7,19 @@ import type { Message } from "../../raft/messages.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import { Raft } from "../../raft/raft.ts";
 import type { Change, Committed, ConfigurationAt, Limits, NodeId, Persist, Status } from "../../raft/types.ts";
+import type { Machine, Request } from "./machine.ts";
 import type { ModelDisk } from "./model-disk.ts";
 import type { Snapshot } from "./node-disk.ts";
-import type { ProcessHost, ProposalOutcome, SimulatedProcess, StreamMessage } from "./process.ts";
+import {
+	answerWith,
+	type ProcessHost,
+	type ProposalOutcome,
+	type Proposed,
+	type ReadDone,
+	type SimulatedProcess,
+	type StreamMessage,
+} from "./process.ts";
 import type { Random } from "./random.ts";
-import type { RegisterMachine } from "./register-machine.ts";
 import { SnapshotTraffic } from "./snapshot-traffic.ts";
 
 export type CoreProcessOptions = {
@@ -28,7 +36,7 @@ export type CoreProcessOptions = {
 };
 
 type Waiting = { term: number; done: (outcome: ProposalOutcome) => void };
-type Read = { index: number; done: (machine: RegisterMachine | null, index: number) => void };
+type Read = { index: number; done: ReadDone };
 
 export class CoreProcess implements SimulatedProcess {
 	readonly #options: CoreProcessOptions;
@@ -37,7 +45,7 @@ export class CoreProcess implements SimulatedProcess {
 	#persisting: Persist | null = null;
 	#installing: { snapshot: Snapshot; done: () => void } | null = null;
 	readonly #proposals = new Map<number, Waiting>();
-	readonly #reads = new Map<number, { since: number; done: Read["done"] }>();
+	readonly #reads = new Map<number, { since: number; done: ReadDone }>();
 	#confirmed: Read[] = [];
 	#token = 0;
 
@@ -80,7 +88,7 @@ export class CoreProcess implements SimulatedProcess {
 		this.flush();
 	}
 
-	get machine(): RegisterMachine {
+	get machine(): Machine {
 		return this.#options.disk.machine;
 	}
 
@@ -107,13 +115,16 @@ export class CoreProcess implements SimulatedProcess {
 		this.#traffic.receive(from, message);
 	}
 
-	propose(data: Uint8Array, done: (outcome: ProposalOutcome) => void): void {
+	readonly forwarded = null;
+
+	propose({ data, operation }: Request, done: Proposed): void {
+		const answer = (outcome: ProposalOutcome): void => answerWith(this.machine, operation, outcome, done);
 		const result = this.#raft.propose(data);
-		if ("refused" in result) done("refused");
-		else this.#proposals.set(result.index, { term: result.term, done });
+		if ("refused" in result) answer("refused");
+		else this.#proposals.set(result.index, { term: result.term, done: answer });
 	}
 
-	read(done: Read["done"]): void {
+	read(done: ReadDone): void {
 		const token = ++this.#token;
 		this.#reads.set(token, { since: this.#options.host.step(), done });
 		this.#raft.readIndex(token);
@@ -136,6 +147,14 @@ export class CoreProcess implements SimulatedProcess {
 
 	get leader(): NodeId | null {
 		return this.#raft.leader;
+	}
+
+	get term(): number {
+		return this.#raft.term;
+	}
+
+	get leads(): boolean {
+		return this.#raft.role === "leader";
 	}
 
 	termAt(index: number): number | null {
@@ -194,7 +213,7 @@ export class CoreProcess implements SimulatedProcess {
 		for (const entry of all) {
 			assert(entry.index === machine.index + 1, `entries are applied in order: ${entry.index} after ${machine.index}`);
 			assert(entry.index <= disk.lastIndex, "only what is durable is applied");
-			host.applied(machine, entry.index, entry.term, entry.kind, entry.data);
+			host.applied(machine, entry);
 			const waiting = this.#proposals.get(entry.index);
 			if (waiting === undefined) continue;
 			this.#proposals.delete(entry.index);

@@ -6,15 +6,26 @@ import { silentLogger } from "../../lib/log.ts";
 import type { Message } from "../../raft/messages.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import type { Change, ConfigurationAt, Entry, Limits, NodeId, SnapshotMeta, Status } from "../../raft/types.ts";
+import type { Urgency } from "../../store/disk-reserve.ts";
 import { crc32c } from "../../store/log/crc32c.ts";
 import { openRaft } from "../../store/raft/open-raft.ts";
 import type { RaftConsensus } from "../../store/raft/raft-consensus.ts";
 import type { SnapshotStore, StoredSnapshot } from "../../store/raft/snapshot-store.ts";
-import type { ProcessHost, ProposalOutcome, SimulatedProcess, StreamMessage } from "./process.ts";
+import type { Machine, Request } from "./machine.ts";
+import {
+	answerWith,
+	type ProcessHost,
+	type Proposed,
+	type ReadDone,
+	type SimulatedProcess,
+	type StreamMessage,
+} from "./process.ts";
+import { outcomeOf } from "./proposal-outcome.ts";
 import type { Random } from "./random.ts";
-import type { RegisterMachine } from "./register-machine.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 import { SimulatedFiles } from "./simulated-files.ts";
+import { StoreMachine } from "./store-machine.ts";
+import { StoreSide } from "./store-side.ts";
 import { Violation } from "./violation.ts";
 
 export type DriverProcessOptions = {
@@ -28,19 +39,25 @@ export type DriverProcessOptions = {
 	keptEntries: number;
 	chunkBytes: number;
 	segmentBytes: number;
+	forwards: boolean;
 	/** Whether this process is the one that runs on the node. */
 	alive: () => boolean;
 	/** How much slower or faster than others this node's clock is. */
 	clockRate: () => number;
 };
 
-type Read = { index: number; done: (machine: RegisterMachine | null, index: number) => void };
+type Read = { index: number; done: ReadDone };
+type Unapplied = { request: Request; done: Proposed };
 
 export class DriverProcess implements SimulatedProcess {
 	readonly #options: DriverProcessOptions;
 	/** Undefined while it starts. */
 	#consensus!: RaftConsensus;
+	/** With the daemon's own store, what stands between it and the consensus. */
+	#store: StoreSide | null = null;
 	#confirmed: Read[] = [];
+	/** Committed, says the leader, and not applied here yet. */
+	#unapplied: Unapplied[] = [];
 	#timer: { callback: () => void; cancelled: boolean } | null = null;
 	#compacting = false;
 	#fetched = new Uint8Array(0);
@@ -54,33 +71,52 @@ export class DriverProcess implements SimulatedProcess {
 	/** Rejects with what the daemon would refuse to start with. */
 	static async open(options: DriverProcessOptions): Promise<DriverProcess> {
 		const process = new DriverProcess(options);
+		const { host, disk } = options;
+		const connect = (): Promise<RaftConsensus> => process.#connect();
+		if (disk.machine instanceof StoreMachine)
+			process.#store = await StoreSide.open({
+				machine: disk.machine,
+				host,
+				connect,
+				created: (store) => {
+					process.#store = store;
+				},
+				onFatal: (error) => process.#failed(error),
+			});
+		else await connect();
+		return process;
+	}
+
+	async #connect(): Promise<RaftConsensus> {
+		const options = this.#options;
 		const { id: nodeId, disk, host, random, limits, mutant, chunkBytes, segmentBytes, alive } = options;
 		const files = new SimulatedFiles({ disk, host, alive, fits: () => random.chance(0.5), syncs: true });
-		process.#consensus = await openRaft({
+		this.#consensus = await openRaft({
 			clusterId: "cluster",
 			nodeId,
 			files,
 			base: disk.base,
 			reserveBytes: 0,
 			segmentBytes,
-			clock: process.#clock(),
+			clock: this.#clock(),
 			logger: silentLogger,
 			random: random.next,
 			transport: {
-				send: (message) => process.#guarded(() => host.send(message)),
-				sendSnapshot: (to, message) => process.#guarded(() => host.sendStream(to, message)),
+				send: (message) => this.#guarded(() => host.send(message)),
+				sendSnapshot: (to, message) => this.#guarded(() => host.sendStream(to, message)),
 			},
-			snapshots: process.#snapshots(),
-			onCommitted: (entries) => process.#guarded(() => process.#apply(entries)),
-			onFatal: (error) => process.#failed(error),
+			snapshots: this.#snapshots(),
+			onCommitted: (entries) => this.#guarded(() => this.#apply(entries)),
+			onFatal: (error) => this.#failed(error),
+			...(options.forwards ? { forward: host.forward } : {}),
 			limits,
 			snapshotChunkBytes: chunkBytes,
 			...(mutant === null ? {} : { mutant }),
 		});
-		return process;
+		return this.#consensus;
 	}
 
-	get machine(): RegisterMachine {
+	get machine(): Machine {
 		return this.#options.disk.machine;
 	}
 
@@ -146,14 +182,31 @@ export class DriverProcess implements SimulatedProcess {
 		this.#consensus.receiveSnapshot(from, message);
 	}
 
-	propose(data: Uint8Array, done: (outcome: ProposalOutcome) => void): void {
-		this.#consensus.propose(data, "essential").then(
-			() => this.#guarded(() => done("committed")),
-			(error) => this.#guarded(() => done(outcomeOf(error))),
+	propose(request: Request, done: Proposed): void {
+		if (this.#store !== null) {
+			this.#store.propose(request, (outcome, swapped) => this.#guarded(() => done(outcome, swapped)));
+			return;
+		}
+		const elsewhere = this.leader !== this.#options.id;
+		this.#consensus.propose(request.data, "essential").then(
+			() =>
+				this.#guarded(() => {
+					if (elsewhere && this.machine.resultOf(request.operation) === "missing")
+						this.#unapplied.push({ request, done });
+					else answerWith(this.machine, request.operation, "committed", done);
+				}),
+			(error) => this.#guarded(() => done(outcomeOf(error), null)),
 		);
 	}
 
-	read(done: Read["done"]): void {
+	readonly forwarded = (data: Uint8Array, urgency: Urgency): Promise<void> =>
+		this.#consensus.proposeHere(data, urgency);
+
+	read(done: ReadDone): void {
+		if (this.#store !== null) {
+			this.#store.read((machine, index) => this.#guarded(() => done(machine, index)));
+			return;
+		}
 		const { host } = this.#options;
 		const since = host.step();
 		this.#consensus.readIndex().then(
@@ -185,6 +238,14 @@ export class DriverProcess implements SimulatedProcess {
 		return this.#consensus.leader;
 	}
 
+	get term(): number {
+		return this.#consensus.status().term;
+	}
+
+	get leads(): boolean {
+		return this.#consensus.leader === this.#options.id;
+	}
+
 	termAt(index: number): number | null {
 		return this.#consensus.snapshotMeta(index)?.term ?? null;
 	}
@@ -196,7 +257,10 @@ export class DriverProcess implements SimulatedProcess {
 
 	#apply(entries: readonly Entry[]): void {
 		const { host, disk, snapshotEntries } = this.#options;
-		for (const entry of entries) host.applied(disk.machine, entry.index, entry.term, entry.kind, entry.data);
+		for (const entry of entries) {
+			this.#store?.committed(entry);
+			host.applied(disk.machine, entry);
+		}
 		const last = entries.at(-1);
 		if (last === undefined) return;
 		disk.base = { ...disk.base, index: last.index, term: last.term };
@@ -214,11 +278,19 @@ export class DriverProcess implements SimulatedProcess {
 	}
 
 	#serveReads(): void {
+		if (this.#unapplied.length > 0) this.#answerApplied();
 		if (this.#confirmed.length === 0) return;
 		const { machine } = this;
 		const ready = this.#confirmed.filter(({ index }) => index <= machine.index);
 		this.#confirmed = this.#confirmed.filter(({ index }) => index > machine.index);
 		for (const { index, done } of ready) done(machine, index);
+	}
+
+	#answerApplied(): void {
+		const { machine } = this;
+		const done = this.#unapplied.filter(({ request }) => machine.resultOf(request.operation) !== "missing");
+		this.#unapplied = this.#unapplied.filter((one) => !done.includes(one));
+		for (const one of done) answerWith(machine, one.request.operation, "committed", one.done);
 	}
 
 	#compact(): void {
@@ -237,6 +309,7 @@ export class DriverProcess implements SimulatedProcess {
 			if (received === null || received.meta.index !== meta.index) return;
 			const before = disk.machine.index;
 			disk.install(received);
+			this.#store?.replaced();
 			this.#guarded(() => host.installed(disk.machine, before));
 			this.#guarded(() => this.#serveReads());
 		};
@@ -292,12 +365,6 @@ export class DriverProcess implements SimulatedProcess {
 			},
 		};
 	}
-}
-
-function outcomeOf(error: unknown): ProposalOutcome {
-	if (!isAppError(error)) return "unknown";
-	const { outcome } = error.context;
-	return outcome === "not-proposed" || outcome === "lost" ? "refused" : "unknown";
 }
 
 /** Somewhere down the causes is a broken promise of our own code. */

@@ -20,6 +20,7 @@ export class Faults {
 	readonly #cluster: Cluster;
 	readonly #random: Random;
 	#stopped = false;
+	#newestTerm = 0;
 	readonly counts = new Map<string, number>();
 
 	constructor(cluster: Cluster) {
@@ -30,12 +31,15 @@ export class Faults {
 		this.#recur("clog", network.clog, (ms) => this.#clog(ms));
 		this.#recur("crash", process.crash, (ms) => this.#crash(this.#anyone(), ms));
 		this.#recur("crash of the leader", process.crashLeader, (ms) => this.#crash(cluster.leader(), ms));
+		if (process.crashNewLeader > 0) this.#watchLeaders(process.crashNewLeader);
 		this.#recur("blackout", process.blackout, (ms) => this.#blackout(ms));
 		this.#recur("pause", process.pause, (ms) => this.#anyone()?.pause(ms));
 		this.#recur("clock jump", clock.jump, (ticks) => this.#jump(ticks));
+		this.#recur("wall clock jump", clock.wall, (minutes) => this.#jumpWall(minutes));
 		this.#recur("slow disk", disk.slow, (ms) => this.#slow(ms));
 		this.#recur("full disk", disk.full, (ms) => this.#full(ms));
 		this.#recur("damage", disk.damage, (ms) => this.#damage(ms));
+		this.#recur("damaged vote", disk.damageVote, (ms) => this.#damageVote(ms));
 		this.#recur("change", operator.change, () => this.#change());
 		this.#recur("transfer", operator.transfer, () => this.#transfer());
 	}
@@ -86,6 +90,25 @@ export class Faults {
 		this.#cluster.restartLater(node, ms);
 	}
 
+	/** Leaders that die young leave logs that end in different terms. */
+	#watchLeaders(probability: number): void {
+		const cluster = this.#cluster;
+		cluster.queue.after(100, () => {
+			if (this.#stopped) return;
+			const leader = cluster.leader();
+			const term = leader?.process?.term ?? 0;
+			if (leader !== null && term > this.#newestTerm && this.#random.chance(probability)) {
+				this.#count("crash of a new leader");
+				const { life } = leader;
+				cluster.queue.after(this.#random.below(400), () => {
+					if (leader.life === life && !this.#stopped) this.#crash(leader, this.#random.between(50, 3000));
+				});
+			}
+			this.#newestTerm = Math.max(this.#newestTerm, term);
+			this.#watchLeaders(probability);
+		});
+	}
+
 	#blackout(ms: number): void {
 		for (const node of this.#cluster.nodes.values()) this.#crash(node, ms + this.#random.below(500));
 	}
@@ -97,6 +120,12 @@ export class Faults {
 		const { life } = node;
 		for (let tick = 0; tick < ticks && node.life === life; tick++) node.tick();
 		node.tickMs = this.#cluster.drawTickMs();
+	}
+
+	/** Idempotency keys are kept for a day of command time: two clocks are never that far apart. */
+	#jumpWall(minutes: number): void {
+		const node = this.#anyone();
+		if (node !== null) node.wallOffsetMs = minutes * 60_000;
 	}
 
 	#slow(ms: number): void {
@@ -127,6 +156,32 @@ export class Faults {
 			if (voters.length > 0 && voters.filter(intact).length < majority(voters.length)) return false;
 		}
 		return true;
+	}
+
+	/** Such a node has to refuse to start. Then somebody removes it. */
+	#damageVote(ms: number): void {
+		const node = this.#anyone();
+		if (node === null || node.isLost || !this.#majorityWithout(node.id)) return;
+		node.crash("loses power, and its vote");
+		if (node.disk.damageVote(this.#random)) this.#removeLost(node);
+		this.#cluster.network.replayFrom(node.slot, ms + 2000);
+		this.#cluster.restartLater(node, ms);
+	}
+
+	/** Until nobody counts it as a member any more; also after all other faults. */
+	#removeLost(node: SimulatedNode): void {
+		const cluster = this.#cluster;
+		if (cluster.nodes.get(node.id) !== node) return;
+		const counts = [...cluster.nodes.values()].some(({ newestConfiguration: { voters, learners } }) =>
+			[...voters, ...learners].includes(node.id),
+		);
+		if (node.isLost && (cluster.checker.removed.has(node.id) || !counts)) {
+			cluster.discard(node);
+			return;
+		}
+		const leader = cluster.leader();
+		if (node.isLost) leader?.guard(() => leader.process?.change({ kind: "remove", node: node.id }, () => {}));
+		cluster.queue.after(this.#random.between(200, 1500), () => this.#removeLost(node));
 	}
 
 	#transfer(): void {
@@ -160,10 +215,11 @@ export class Faults {
 		if (pick < 0.75 && voters.length + learners.length < maxMembers) {
 			const { checker } = this.#cluster;
 			// One that was added and is no member, since its entry was lost, is tried again.
-			const spare = [...this.#cluster.nodes.keys()].find(
-				(id) => !voters.includes(id) && !learners.includes(id) && !checker.removed.has(id),
+			const spare = [...this.#cluster.nodes.values()].find(
+				({ id, disk }) =>
+					!voters.includes(id) && !learners.includes(id) && !checker.removed.has(id) && !disk.voteDamaged,
 			);
-			const node = spare ?? this.#cluster.add(false)?.id;
+			const node = spare?.id ?? this.#cluster.add(false)?.id;
 			return node === undefined ? null : { kind: "add-learner", node };
 		}
 		const members = [...voters, ...learners];

@@ -132,7 +132,7 @@ export class ModelDisk implements NodeDisk {
 	install(snapshot: Snapshot): void {
 		const { index, term, configuration } = snapshot.meta;
 		this.snapshot = snapshot;
-		this.machine = RegisterMachine.load(snapshot.data);
+		this.machine.restore(snapshot.data);
 		this.entries = [];
 		this.start = { index, term, configuration };
 		if (!this.hardState.recovering) this.record.heldUpTo = Math.max(this.record.heldUpTo, index);
@@ -140,7 +140,14 @@ export class ModelDisk implements NodeDisk {
 
 	/** The state goes back to the snapshot, and is applied again from there. */
 	forgetState(): void {
-		this.machine = this.snapshot === null ? new RegisterMachine() : RegisterMachine.load(this.snapshot.data);
+		this.machine.restore(this.snapshot?.data ?? null);
+	}
+
+	readonly voteDamaged = false;
+
+	/** The files are not modelled. */
+	damageVote(): boolean {
+		return false;
 	}
 
 	/** Entries from some on cannot be read any more; and the state, if it had seen them, is rebuilt. */

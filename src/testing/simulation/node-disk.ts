@@ -1,13 +1,13 @@
 /** What stays of a node when its process ends, however its log is kept. */
 import type { SnapshotMeta } from "../../raft/types.ts";
 import type { Durable } from "./checker.ts";
+import type { Machine } from "./machine.ts";
 import type { Random } from "./random.ts";
-import type { RegisterMachine } from "./register-machine.ts";
 
 export type Snapshot = { meta: SnapshotMeta; data: Uint8Array };
 
 export interface NodeDisk extends Durable {
-	readonly machine: RegisterMachine;
+	readonly machine: Machine;
 	/** Something was damaged that the node does not know of yet. */
 	readonly damaged: boolean;
 	/** The process is gone; without power, what was not durable may be, too. */
@@ -16,4 +16,7 @@ export interface NodeDisk extends Durable {
 	forgetState(): void;
 	/** While there is no process: some of its log cannot be read any more. False when there is nothing to damage. */
 	damage(random: Random): boolean;
+	/** While there is no process: the file with the vote is damaged. False when there is none, or it was not. */
+	damageVote(random: Random): boolean;
+	readonly voteDamaged: boolean;
 }

@@ -1,19 +1,22 @@
 /** A node of the simulated cluster: a disk that stays, and processes that come and go on it. */
+import { isAppError } from "../../lib/errors.ts";
 import type { Message } from "../../raft/messages.ts";
-import type { Configuration, EntryKind, NodeId } from "../../raft/types.ts";
+import type { Configuration, Entry, NodeId } from "../../raft/types.ts";
+import type { Forward } from "../../store/raft/transport.ts";
 import type { NodeRecord } from "./checker.ts";
 import type { Cluster } from "./cluster.ts";
 import { CoreProcess } from "./core-process.ts";
 import { DriverProcess } from "./driver-process.ts";
+import type { Machine } from "./machine.ts";
 import { ModelDisk } from "./model-disk.ts";
 import type { NodeDisk } from "./node-disk.ts";
 import type { ProcessHost, SimulatedProcess, StreamMessage } from "./process.ts";
-import type { RegisterMachine } from "./register-machine.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import { unsafe, Violation } from "./violation.ts";
 
 /** How long most reads after a start are slow. */
 const coldMs = 2000;
+const epochMs = Date.UTC(2026, 0, 1);
 
 export class SimulatedNode implements ProcessHost {
 	readonly id: NodeId;
@@ -25,9 +28,13 @@ export class SimulatedNode implements ProcessHost {
 	#starting = false;
 	/** Counts processes: what an earlier one wanted later does not happen. */
 	life = 0;
+	/** Its vote is lost: it never starts again, and somebody has to remove it. */
+	isLost = false;
 	/** How long its ticks are. */
 	tickMs: number;
 	pausedUntil = 0;
+	/** How much its wall clock is ahead of the others'. */
+	wallOffsetMs = 0;
 	#inbox: (() => void)[] = [];
 	slowUntil = 0;
 	fullUntil = 0;
@@ -43,8 +50,9 @@ export class SimulatedNode implements ProcessHost {
 		this.record = cluster.checker.record(id);
 		const configuration = founder ? cluster.initial : { voters: [], witnesses: [], learners: [], removed: [] };
 		this.#newest = configuration;
-		const Disk = cluster.plan.stack === "driver" ? SimulatedDisk : ModelDisk;
-		this.disk = new Disk(this.record, { index: 0, configuration });
+		const at = { index: 0, configuration };
+		const { stack, state } = cluster.plan;
+		this.disk = stack === "driver" ? new SimulatedDisk(this.record, at, state) : new ModelDisk(this.record, at);
 		this.tickMs = cluster.drawTickMs();
 	}
 
@@ -85,7 +93,7 @@ export class SimulatedNode implements ProcessHost {
 
 	#startDriver(disk: SimulatedDisk): void {
 		const { plan, random, mutant } = this.#cluster;
-		const { limits, snapshotEntries, keptEntries, chunkBytes, segmentBytes } = plan;
+		const { limits, snapshotEntries, keptEntries, chunkBytes, segmentBytes, forwards } = plan;
 		const { life } = this;
 		const hadRecovered = !disk.hardState.recovering;
 		this.#starting = true;
@@ -100,12 +108,14 @@ export class SimulatedNode implements ProcessHost {
 			keptEntries,
 			chunkBytes,
 			segmentBytes,
+			forwards,
 			alive: () => this.life === life,
 			clockRate: () => this.tickMs / plan.tickMs,
 		}).then(
 			(process) => {
 				if (this.life !== life) return;
 				this.#starting = false;
+				if (disk.voteDamaged) this.found(new Violation("safety", `${this.id} starts, and its vote is damaged`));
 				this.process = process;
 				const status = process.status();
 				if (status.lastIndex < disk.lastIndex && !status.recovering)
@@ -128,7 +138,11 @@ export class SimulatedNode implements ProcessHost {
 
 	/** A disk that fails while it starts is no finding; a start that is refused although nothing was damaged is one. */
 	#notStarted(error: unknown): void {
-		if (DriverProcess.isExpected(error, this.disk.damaged)) this.ended(`does not start: ${(error as Error).message}`);
+		const { damaged, voteDamaged } = this.disk;
+		if (voteDamaged && isAppError(error, "corrupt")) {
+			this.isLost = true;
+			this.crash(`does not start, for good: ${error.message}`);
+		} else if (DriverProcess.isExpected(error, damaged)) this.ended(`does not start: ${(error as Error).message}`);
 		else this.found(new Violation("safety", `${this.id} does not start: ${(error as Error).stack}`));
 	}
 
@@ -182,6 +196,7 @@ export class SimulatedNode implements ProcessHost {
 
 	/** Its log is whole, and known to be. */
 	get isIntact(): boolean {
+		if (this.disk.voteDamaged) return false;
 		if (this.process !== null) return !this.process.status().recovering;
 		return !this.disk.damaged && !this.disk.hardState.recovering;
 	}
@@ -223,6 +238,13 @@ export class SimulatedNode implements ProcessHost {
 		});
 	}
 
+	readonly forward: Forward = (leader, data, urgency) => this.#cluster.forward(this, leader, data, urgency);
+
+	/** The same command everywhere and always would hide what depends on when it was made. */
+	wallMs(): number {
+		return epochMs + this.nowMs() + this.wallOffsetMs;
+	}
+
 	nowMs(): number {
 		return this.#cluster.queue.nowMs;
 	}
@@ -242,7 +264,7 @@ export class SimulatedNode implements ProcessHost {
 		if (healed) return null;
 		// Changes of the folder are few, and an end in the midst of them is what a start has to sort out.
 		const { crashInWrite } = plan.disk;
-		if (random.chance(of === "folder" ? 10 * crashInWrite : crashInWrite)) return "crash";
+		if (random.chance(of === "folder" ? 30 * crashInWrite : crashInWrite)) return "crash";
 		return random.chance(plan.disk.writeError) ? "error" : null;
 	}
 
@@ -278,13 +300,14 @@ export class SimulatedNode implements ProcessHost {
 		if (role === "leader") this.#cluster.checker.exchanges.readAnswered(this.id, term, since, configuration);
 	}
 
-	applied(machine: RegisterMachine, index: number, term: number, kind: EntryKind, data: Uint8Array): void {
+	applied(machine: Machine, entry: Entry): void {
 		const { checker, trace, workload } = this.#cluster;
+		const { index, term, kind, data } = entry;
 		const hash = checker.entryHash(index, term, data);
-		const client = machine.apply(index, hash, kind === "command" ? data : null);
+		const effect = machine.apply(entry, hash);
 		const first = index > checker.maxApplied;
 		checker.apply(this.id, index, term, kind, data, hash, machine.hash);
-		if (first && client !== 0) workload.tookEffect(client, machine.outcomeOf(client)?.sequence ?? 0, index);
+		if (first && effect !== null) workload.tookEffect(effect, index);
 		trace.add(machine.hash);
 	}
 
@@ -292,7 +315,7 @@ export class SimulatedNode implements ProcessHost {
 		if (term < ownTerm) unsafe(`snapshots: ${this.id}, in term ${ownTerm}, installs one of a leader of term ${term}`);
 	}
 
-	installed(machine: RegisterMachine, before: number): void {
+	installed(machine: Machine, before: number): void {
 		this.#cluster.event(this, `installs a snapshot up to ${machine.index}`);
 		if (machine.index < before) unsafe(`snapshots: ${this.id} goes back from ${before} to ${machine.index}`);
 		this.#cluster.checker.installed(this.id, machine.index, machine.hash);

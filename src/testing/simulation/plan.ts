@@ -10,9 +10,17 @@ export type Recurring = { every: number; least: number; most: number } | null;
 
 /** What nodes run: the daemon's driver and log on simulated files, or the core alone with a modelled log. */
 export type Stack = "driver" | "core";
+/** "store": the driver, and the daemon's store in each seed and not only in some. */
+export type StackChoice = Stack | "store";
+
+/** What the state is: light registers, or the daemon's store on SQLite, which costs ten times as much. */
+export type StateKind = "registers" | "sqlite";
 
 export type Plan = {
 	stack: Stack;
+	state: StateKind;
+	/** What is proposed to a node that does not lead goes on to the leader. */
+	forwards: boolean;
 	nodes: number;
 	witness: boolean;
 	tickMs: number;
@@ -35,6 +43,8 @@ export type Plan = {
 		crash: Recurring;
 		/** Of the leader. */
 		crashLeader: Recurring;
+		/** Of a leader, soon after it was elected. */
+		crashNewLeader: number;
 		/** The leader's, when a partition ends. */
 		leaderAfterPartition: number;
 		/** All nodes at once. */
@@ -45,6 +55,8 @@ export type Plan = {
 		/** Ticks of a node are this much longer or shorter at most. */
 		skew: number;
 		jump: Recurring;
+		/** Of the wall clock, in minutes. */
+		wall: Recurring;
 	};
 	disk: {
 		writeMs: number;
@@ -56,6 +68,8 @@ export type Plan = {
 		/** The process ends in the middle of a write. */
 		crashInWrite: number;
 		damage: Recurring;
+		/** Of the file with the vote. */
+		damageVote: Recurring;
 	};
 	operator: { change: Recurring; transfer: Recurring };
 	/** A snapshot after so many entries, and how many of them the log keeps. */
@@ -68,7 +82,7 @@ export type Plan = {
 
 export type PlanKind = "swarm" | "all" | "none";
 
-export function drawPlan(seed: number, kind: PlanKind, stack: Stack): Plan {
+export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Plan {
 	const random = new Random(seed);
 	const on = (): boolean => (kind === "swarm" ? random.chance(0.55) : kind === "all");
 	const rate = (most: number): number => {
@@ -80,8 +94,12 @@ export function drawPlan(seed: number, kind: PlanKind, stack: Stack): Plan {
 		return on() ? { every, least, most } : null;
 	};
 	const nodes = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]) as number;
+	const stack: Stack = choice === "core" ? "core" : "driver";
+	const sqlite = (random.chance(0.025) && stack === "driver") || choice === "store";
 	return {
 		stack,
+		state: sqlite ? "sqlite" : "registers",
+		forwards: random.chance(0.7),
 		nodes,
 		witness: random.chance(0.3) && nodes >= 3,
 		tickMs: 50,
@@ -101,11 +119,16 @@ export function drawPlan(seed: number, kind: PlanKind, stack: Stack): Plan {
 		process: {
 			crash: recurring(3000, 20_000, 50, 6000),
 			crashLeader: recurring(4000, 20_000, 50, 4000),
+			crashNewLeader: rate(0.4),
 			leaderAfterPartition: rate(0.6),
 			blackout: recurring(8000, 40_000, 100, 3000),
 			pause: recurring(5000, 20_000, 100, 5000),
 		},
-		clock: { skew: on() ? random.next() * 0.4 : 0, jump: recurring(4000, 20_000, 5, 30) },
+		clock: {
+			skew: on() ? random.next() * 0.4 : 0,
+			jump: recurring(4000, 20_000, 5, 30),
+			wall: recurring(2000, 10_000, -300, 300),
+		},
 		disk: {
 			writeMs: random.between(1, 6),
 			jitterMs: on() ? random.between(1, 25) : 0,
@@ -114,12 +137,13 @@ export function drawPlan(seed: number, kind: PlanKind, stack: Stack): Plan {
 			writeError: rate(0.0005),
 			crashInWrite: rate(0.002),
 			damage: recurring(5000, 25_000, 100, 2000),
+			damageVote: recurring(10_000, 60_000, 100, 2000),
 		},
 		operator: { change: recurring(1500, 10_000, 0, 0), transfer: recurring(2500, 15_000, 0, 0) },
 		snapshotEntries: random.chance(0.4) ? random.between(10, 60) : random.between(30, 600),
 		keptEntries: random.pick([0, 0, 5, 50]) as number,
 		segmentBytes: random.pick([1024, 4096, 16_384, 65_536]) as number,
-		chunkBytes: random.pick([64, 256, 1024, 4096]) as number,
+		chunkBytes: (random.pick([64, 256, 1024, 4096]) as number) * (sqlite ? 64 : 1),
 		workload: {
 			burstMs: 100,
 			operations: 6,

@@ -1,16 +1,28 @@
 /** What the simulation asks of a node's process, and what the process gets from it. */
 import type { Message } from "../../raft/messages.ts";
 import type { ReceiverMessage, SenderMessage } from "../../raft/snapshot-stream.ts";
-import type { Change, ConfigurationAt, EntryKind, NodeId, Status } from "../../raft/types.ts";
-import type { RegisterMachine } from "./register-machine.ts";
+import type { Change, ConfigurationAt, Entry, NodeId, Status } from "../../raft/types.ts";
+import type { Urgency } from "../../store/disk-reserve.ts";
+import type { Forward } from "../../store/raft/transport.ts";
+import type { Machine, Operation, Request } from "./machine.ts";
+import { unsafe } from "./violation.ts";
 
 export type StreamMessage = SenderMessage | ReceiverMessage;
 /** "committed": it is applied here. "unknown": it may be, some day. "refused": it never will be. */
 export type ProposalOutcome = "committed" | "unknown" | "refused";
 
+/** `swapped`: of one that is committed; null when nobody knows any more. */
+export type Proposed = (outcome: ProposalOutcome, swapped: boolean | null) => void;
+/** With the machine when it may be read, with null when nobody can confirm it. */
+export type ReadDone = (machine: Machine | null, index: number) => void;
+
 export interface ProcessHost {
 	send(message: Message): void;
 	sendStream(to: NodeId, message: StreamMessage): void;
+	/** A proposal on its way to the leader, and its answer. */
+	forward: Forward;
+	/** Wall clock: like `nowMs`, but it jumps. */
+	wallMs(): number;
 	/** Does not run when the process has ended by then. */
 	later(delayMs: number, run: () => void): void;
 	/** How long the next write takes; the end of the process in the middle of it; an error of the disk; no room. */
@@ -26,9 +38,9 @@ export interface ProcessHost {
 	found(error: unknown): void;
 	/** The process ends by itself, as on an error of its disk. */
 	ended(why: string): void;
-	applied(machine: RegisterMachine, index: number, term: number, kind: EntryKind, data: Uint8Array): void;
+	applied(machine: Machine, entry: Entry): void;
 	/** `before`: how far the state was. */
-	installed(machine: RegisterMachine, before: number): void;
+	installed(machine: Machine, before: number): void;
 	/** Events so far. */
 	step(): number;
 	/** A read that came at the step `since` was confirmed. */
@@ -41,9 +53,10 @@ export interface SimulatedProcess {
 	tick(): void;
 	receive(message: Message): void;
 	receiveStream(from: NodeId, message: StreamMessage): void;
-	propose(data: Uint8Array, done: (outcome: ProposalOutcome) => void): void;
-	/** Done with the machine when it may be read, with null when nobody can confirm it. */
-	read(done: (machine: RegisterMachine | null, index: number) => void): void;
+	propose(request: Request, done: Proposed): void;
+	/** As another node has forwarded it. Null in the light form: the core alone does not forward. */
+	readonly forwarded: ((data: Uint8Array, urgency: Urgency) => Promise<void>) | null;
+	read(done: ReadDone): void;
 	/** After any of the above: proposals and reads of one burst go together. */
 	flush(): void;
 	/** `refused` when it was not taken, or is not known to be done. */
@@ -52,7 +65,21 @@ export interface SimulatedProcess {
 	status(): Status;
 	/** Whom it takes for the leader. */
 	readonly leader: NodeId | null;
+	readonly term: number;
+	readonly leads: boolean;
 	termAt(index: number): number | null;
 	configuration(): ConfigurationAt;
-	readonly machine: RegisterMachine;
+	readonly machine: Machine;
+}
+
+/** The light state knows what came of it when it is committed: it was applied before. */
+export function answerWith(machine: Machine, operation: Operation, outcome: ProposalOutcome, done: Proposed): void {
+	if (outcome !== "committed") {
+		done(outcome, null);
+		return;
+	}
+	const result = machine.resultOf(operation);
+	if (result === "missing")
+		unsafe(`acknowledged never lost: ${operation.client}/${operation.sequence} is acknowledged and not applied`);
+	done(outcome, result === "expired" ? null : result);
 }

@@ -5,16 +5,11 @@
  * Keys are numbered by epoch (key >>> 8): those of old epochs go, and so do clients that were last heard then, so that the
  * state stays small in a long run.
  */
-export type Operation = {
-	kind: "write" | "cas";
-	client: number;
-	sequence: number;
-	key: number;
-	value: number;
-	expected: number;
-};
+import type { Entry } from "../../raft/types.ts";
+import type { Effect, Machine, Operation } from "./machine.ts";
+
 /** What a client is told: whether a compare-and-set found what it expected. */
-export type Outcome = { sequence: number; swapped: boolean; epoch: number };
+type Outcome = { sequence: number; swapped: boolean; epoch: number };
 
 const operationBytes = 21;
 const keptEpochs = 3;
@@ -52,30 +47,29 @@ export function hashEntry(term: number, data: Uint8Array): number {
 	return hash;
 }
 
-export class RegisterMachine {
+export class RegisterMachine implements Machine {
 	index = 0;
 	hash = 0x1234567;
 	readonly #registers = new Map<number, number>();
 	readonly #sessions = new Map<number, Outcome>();
 	#epoch = 0;
 
-	/** Whose operation took effect by this entry; 0 when none did, or had already. */
-	apply(index: number, entryHash: number, data: Uint8Array | null): number {
+	apply({ index, kind, data }: Entry, entryHash: number): Effect | null {
 		this.index = index;
 		this.hash = (Math.imul(this.hash, 0x9e3779b1) ^ entryHash) | 0;
-		if (data === null || data.length < operationBytes) return 0;
+		if (kind !== "command" || data.length < operationBytes) return null;
 		const client = wordAt(data, 1);
 		const sequence = wordAt(data, 5);
 		const key = wordAt(data, 9);
 		if (key >>> 8 > this.#epoch) this.#turnTo(key >>> 8);
 		const known = this.#sessions.get(client);
-		if (this.isExpired(key) || (known !== undefined && known.sequence >= sequence)) return 0;
+		if (this.#isExpired(key) || (known !== undefined && known.sequence >= sequence)) return null;
 		this.#sessions.set(client, { sequence, swapped: this.#execute(key, data), epoch: key >>> 8 });
-		return client;
+		return { client, sequence };
 	}
 
 	/** Too old to be done: whoever asked for it has given up, and nobody knows any more whether it was done before. */
-	isExpired(key: number): boolean {
+	#isExpired(key: number): boolean {
 		return key >>> 8 < this.#epoch - keptEpochs;
 	}
 
@@ -87,13 +81,20 @@ export class RegisterMachine {
 
 	#turnTo(epoch: number): void {
 		this.#epoch = epoch;
-		for (const key of this.#registers.keys()) if (this.isExpired(key)) this.#registers.delete(key);
+		for (const key of this.#registers.keys()) if (this.#isExpired(key)) this.#registers.delete(key);
 		for (const [client, session] of this.#sessions)
 			if (session.epoch < epoch - keptEpochs) this.#sessions.delete(client);
 	}
 
-	outcomeOf(client: number): Outcome | undefined {
-		return this.#sessions.get(client);
+	resultOf({ client, sequence, key }: Operation): boolean | "expired" | "missing" {
+		if (this.#isExpired(key)) return "expired";
+		const known = this.#sessions.get(client);
+		if (known === undefined || known.sequence < sequence) return "missing";
+		return known.sequence === sequence ? known.swapped : "expired";
+	}
+
+	generation(): number {
+		return 0;
 	}
 
 	/** 0 for a register that was never written. */
@@ -101,7 +102,6 @@ export class RegisterMachine {
 		return this.#registers.get(key) ?? 0;
 	}
 
-	/** The whole state as a snapshot's file. */
 	save(): Uint8Array {
 		const words = [this.index, this.hash, this.#epoch, this.#registers.size, this.#sessions.size];
 		for (const [key, value] of this.#registers) words.push(key, value);
@@ -114,21 +114,24 @@ export class RegisterMachine {
 		return data;
 	}
 
-	static load(data: Uint8Array): RegisterMachine {
-		const machine = new RegisterMachine();
+	restore(saved: Uint8Array | null): void {
+		const data = saved ?? new RegisterMachine().save();
+		this.#registers.clear();
+		this.#sessions.clear();
 		let at = 0;
 		const word = (): number => {
 			at += 4;
 			return at <= data.length ? wordAt(data, at - 4) : 0;
 		};
-		machine.index = word();
-		machine.hash = word() | 0;
-		machine.#epoch = word();
+		this.index = word();
+		this.hash = word() | 0;
+		this.#epoch = word();
 		const registers = word();
 		const sessions = word();
-		for (let each = 0; each < registers && at < data.length; each++) machine.#registers.set(word(), word());
+		for (let each = 0; each < registers && at < data.length; each++) this.#registers.set(word(), word());
 		for (let each = 0; each < sessions && at < data.length; each++)
-			machine.#sessions.set(word(), { sequence: word(), swapped: word() === 1, epoch: word() });
-		return machine;
+			this.#sessions.set(word(), { sequence: word(), swapped: word() === 1, epoch: word() });
 	}
+
+	close(): void {}
 }

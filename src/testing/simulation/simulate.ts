@@ -3,7 +3,7 @@ import { AssertionError } from "../../lib/assert.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import { Cluster } from "./cluster.ts";
 import { Faults } from "./faults.ts";
-import { drawPlan, type PlanKind, type Stack } from "./plan.ts";
+import { drawPlan, type PlanKind, type StackChoice } from "./plan.ts";
 import { Violation } from "./violation.ts";
 
 export type RunOptions = {
@@ -11,7 +11,7 @@ export type RunOptions = {
 	/** Simulated time with faults. */
 	ms: number;
 	kind?: PlanKind;
-	stack?: Stack;
+	stack?: StackChoice;
 	mutant?: MutantName | null;
 	log?: (line: string) => void;
 };
@@ -52,6 +52,7 @@ export function simulate({ seed, ms, kind = "swarm", stack = "driver", mutant = 
 		const found = error instanceof Violation ? error.kind : "safety";
 		failure = { kind: found, what: error.message, step: cluster.queue.steps, atMs: cluster.queue.nowMs };
 	}
+	cluster.close();
 	const { queue, workload, network, checker, trace } = cluster;
 	return {
 		seed,

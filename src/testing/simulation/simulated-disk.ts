@@ -11,9 +11,12 @@ import type { ConfigurationAt, HardState, SnapshotMeta } from "../../raft/types.
 import { decodeRecord, decodeSegmentHeader, headerBytesOf, recordHeaderAt } from "../../store/log/record.ts";
 import { type SegmentName, segmentsOf } from "../../store/log/segment.ts";
 import type { NodeRecord } from "./checker.ts";
+import type { Machine } from "./machine.ts";
 import type { NodeDisk, Snapshot } from "./node-disk.ts";
+import type { StateKind } from "./plan.ts";
 import type { Random } from "./random.ts";
 import { RegisterMachine } from "./register-machine.ts";
+import { StoreMachine } from "./store-machine.ts";
 
 export const sectorBytes = 512;
 
@@ -90,16 +93,18 @@ export class SimulatedDisk implements NodeDisk {
 	lastIndex = 0;
 	/** Where the log was last begun anew. */
 	#beginsAfter = 0;
-	machine = new RegisterMachine();
+	readonly machine: Machine;
 	/** What the machine holds, as a snapshot would say it. */
 	base: SnapshotMeta;
 	snapshot: Snapshot | null = null;
 	received: Snapshot | null = null;
 	damaged = false;
+	voteDamaged = false;
 	readonly #initial: ConfigurationAt;
 	readonly #record: NodeRecord;
 
-	constructor(record: NodeRecord, initial: ConfigurationAt) {
+	constructor(record: NodeRecord, initial: ConfigurationAt, state: StateKind) {
+		this.machine = state === "sqlite" ? new StoreMachine() : new RegisterMachine();
 		this.#record = record;
 		this.#initial = initial;
 		this.base = { index: 0, term: 0, configuration: initial };
@@ -199,7 +204,7 @@ export class SimulatedDisk implements NodeDisk {
 	install(snapshot: Snapshot): void {
 		this.snapshot = snapshot;
 		this.received = null;
-		this.machine = RegisterMachine.load(snapshot.data);
+		this.machine.restore(snapshot.data);
 		this.base = snapshot.meta;
 	}
 
@@ -209,7 +214,7 @@ export class SimulatedDisk implements NodeDisk {
 	 */
 	forgetState(): void {
 		if (this.#beginsAfter > (this.snapshot?.meta.index ?? 0)) return;
-		this.machine = this.snapshot === null ? new RegisterMachine() : RegisterMachine.load(this.snapshot.data);
+		this.machine.restore(this.snapshot?.data ?? null);
 		this.base = this.snapshot?.meta ?? { index: 0, term: 0, configuration: this.#initial };
 	}
 
@@ -217,6 +222,18 @@ export class SimulatedDisk implements NodeDisk {
 	opened(lastIndex: number): void {
 		this.lastIndex = lastIndex;
 		this.damaged = false;
+	}
+
+	damageVote(random: Random): boolean {
+		const file = this.#durableNames.get("hard-state");
+		if (file === undefined || file.size === 0) return false;
+		const before = file.data.slice(0, file.size);
+		const which = random.below(3);
+		if (which === 0) file.data[random.below(file.size)] = random.below(256);
+		if (which === 1) file.data.fill(0, 0, file.size);
+		if (which === 2) file.size = random.below(file.size);
+		this.voteDamaged ||= file.size < before.length || before.some((byte, at) => byte !== file.data[at]);
+		return this.voteDamaged;
 	}
 
 	/** A sector of the log is not what was written: see the head of this file. */

@@ -4,9 +4,11 @@
  */
 import { checkHistory, type Operation as HistoryOperation } from "../linearizability/check-history.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Effect, Request } from "./machine.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { Random } from "./random.ts";
 import { encodeOperation } from "./register-machine.ts";
+import { storeKeys } from "./store-machine.ts";
 import { unsafe, Violation } from "./violation.ts";
 import { isExplainedByLog, type Placed } from "./witness.ts";
 
@@ -29,7 +31,7 @@ type Client = {
 	key: number;
 	value: number;
 	expected: number;
-	data: Uint8Array | null;
+	request: Request | null;
 	busy: boolean;
 	beganMs: number;
 	askedMs: number;
@@ -42,6 +44,8 @@ type Client = {
 	target: SimulatedNode | null;
 };
 
+type Seen = { value: number; generation: number };
+
 export class Workload {
 	readonly #cluster: Cluster;
 	readonly #random: Random;
@@ -52,7 +56,7 @@ export class Workload {
 	/** Where the leader was last seen. */
 	#leader: SimulatedNode | null = null;
 	/** What a client last saw in a register, to compare with. */
-	readonly #seen = new Map<number, number>();
+	readonly #seen = new Map<number, Seen>();
 	readonly #history = new Map<number, Placed[]>();
 	/** By client and sequence: the index of the entry that did it. */
 	readonly #effects = new Map<number, number>();
@@ -109,7 +113,7 @@ export class Workload {
 			key: 0,
 			value: 0,
 			expected: 0,
-			data: null,
+			request: null,
 			busy: false,
 			beganMs: 0,
 			askedMs: 0,
@@ -126,8 +130,8 @@ export class Workload {
 
 	#begin(client: Client): void {
 		const { queue, plan, checker } = this.#cluster;
-		const epoch = Math.floor(queue.nowMs / epochMs) + 1;
-		client.key = (epoch << 8) | this.#random.below(plan.workload.keys);
+		const epoch = plan.state === "sqlite" ? 0 : Math.floor(queue.nowMs / epochMs) + 1;
+		client.key = (epoch << 8) | this.#random.below(plan.state === "sqlite" ? storeKeys : plan.workload.keys);
 		const which = this.#random.next();
 		client.kind = which < 0.4 ? "read" : which < 0.75 ? "write" : "cas";
 		client.busy = true;
@@ -139,14 +143,17 @@ export class Workload {
 		client.invokedAt = queue.steps;
 		client.leastIndex = checker.maxApplied;
 		client.target = null;
-		client.data = null;
+		client.request = null;
 		this.begun += 1;
 		if (client.kind === "read") return;
 		client.value = this.#nextValue++;
-		client.expected = this.#seen.get(client.key) ?? 0;
+		const seen = this.#seen.get(client.key);
+		client.expected = seen?.value ?? 0;
+		const generation = seen?.generation ?? 1;
 		const { kind, id, sequence, key, value, expected } = client;
 		const padding = this.#random.below(plan.workload.paddingBytes + 1);
-		client.data = encodeOperation({ kind, client: id, sequence, key, value, expected }, padding);
+		const operation = { kind, client: id, sequence, key, value, expected, generation };
+		client.request = { operation, data: encodeOperation(operation, padding), attempts: 0 };
 	}
 
 	/** Nobody knows whether it was done, or will be: it stays open, and this client does nothing else any more. */
@@ -165,7 +172,7 @@ export class Workload {
 		const retry = client.target !== null;
 		client.askedMs = this.#cluster.queue.nowMs;
 		const anywhere = client.kind === "read" ? 0.5 : retry ? 0.7 : 0.03;
-		let node = random.chance(anywhere) ? null : this.#leader;
+		let node = random.chance(anywhere) ? null : random.chance(0.1) ? this.#someLeader() : this.#leader;
 		if (node === null || this.#cluster.slots[node.slot] !== node) {
 			node = this.#cluster.slots[random.below(8)] ?? null;
 			if (node === null) return;
@@ -177,19 +184,24 @@ export class Workload {
 		else others.push(client);
 	}
 
+	/** One that thinks that it leads: maybe it was deposed and does not know it. */
+	#someLeader(): SimulatedNode | null {
+		const leading = [...this.#cluster.nodes.values()].filter(({ process }) => process?.leads === true);
+		return this.#random.pick(leading) ?? null;
+	}
+
 	#send(node: SimulatedNode, clients: Client[]): void {
 		const asked = clients.map((client) => ({
 			client,
 			id: client.id,
 			sequence: client.sequence,
-			key: client.key,
-			data: client.data,
+			request: client.request,
 		}));
 		this.#cluster.fromClient(node, () => {
 			const { process } = node;
 			if (process === null) return;
-			for (const { client, id, sequence, key, data } of asked) {
-				if (data === null) {
+			for (const { client, id, sequence, request } of asked) {
+				if (request === null) {
 					process.read((machine, index) => {
 						if (machine === null) {
 							this.#answer(() => this.#refused(client, id, sequence, node));
@@ -199,26 +211,23 @@ export class Workload {
 						if (index < client.leastIndex)
 							unsafe(`reads: ${node.id} reads at ${index} what had to see ${client.leastIndex}`);
 						const value = machine.read(client.key);
+						const generation = machine.generation(client.key);
 						const seen = machine.index;
-						this.#answer(() => this.#done(client, id, sequence, value, false, seen));
+						this.#answer(() => this.#done(client, id, sequence, { value, generation }, false, seen));
 					});
 					continue;
 				}
-				process.propose(data, (outcome) => {
+				process.propose(request, (outcome, swapped) => {
 					if (outcome === "refused") {
 						this.#answer(() => this.#refused(client, id, sequence, node));
 						return;
 					}
 					if (outcome !== "committed") return;
 					this.#leader = node;
-					const result = process.machine.outcomeOf(id);
-					if (process.machine.isExpired(key)) return;
-					if (result === undefined || result.sequence < sequence)
-						unsafe(`acknowledged never lost: ${node.id} acknowledges ${id}/${sequence}, which it has not applied`);
-					if (result?.sequence === sequence) {
-						const { swapped } = result;
-						this.#answer(() => this.#done(client, id, sequence, client.value, swapped, 0));
-					}
+					if (swapped === null) return;
+					if (!this.#effects.has(id * 2 ** 20 + sequence))
+						unsafe(`acknowledged never lost: ${node.id} acknowledges ${id}/${sequence}, which nobody has applied`);
+					this.#answer(() => this.#done(client, id, sequence, null, swapped, 0));
 				});
 			}
 			process.flush();
@@ -238,8 +247,9 @@ export class Workload {
 	}
 
 	/** Seen on the first node that applies it. */
-	tookEffect(client: number, sequence: number, index: number): void {
-		this.#effects.set(client * 2 ** 20 + sequence, index);
+	tookEffect({ client, sequence }: Effect, index: number): void {
+		const key = client * 2 ** 20 + sequence;
+		if (!this.#effects.has(key)) this.#effects.set(key, index);
 	}
 
 	#refused(client: Client, id: number, sequence: number, node: SimulatedNode): void {
@@ -252,15 +262,18 @@ export class Workload {
 			this.#cluster.queue.nowMs - retryMs + this.#random.below(Math.min(maxBackOffMs, backOffMs * client.refusals));
 	}
 
-	/** `seen`: of a read, the index of the state that it was read from. */
-	#done(client: Client, id: number, sequence: number, value: number, swapped: boolean, seen: number): void {
+	/** `read`: of a read, what it found; `seen`: the index of the state that it was read from. */
+	#done(client: Client, id: number, sequence: number, read: Seen | null, swapped: boolean, seen: number): void {
 		if (client.id !== id || client.sequence !== sequence || !client.busy) return;
 		client.busy = false;
 		this.completed += 1;
-		this.#cluster.trace.add(value);
-		if (client.kind !== "cas" || swapped) this.#seen.set(client.key, value);
+		if (read !== null) client.value = read.value;
+		this.#cluster.trace.add(client.value);
+		// Of one's own write it is not known how often it was written before.
+		if (read !== null) this.#seen.set(client.key, read);
+		else if (this.#cluster.plan.state === "registers" && (client.kind === "write" || swapped))
+			this.#seen.set(client.key, { value: client.value, generation: 0 });
 		if (this.#seen.size > 64) this.#seen.clear();
-		if (client.kind === "read") client.value = value;
 		this.#record(client, this.#cluster.queue.steps, swapped, seen);
 	}
 

@@ -1,0 +1,112 @@
+/** The daemon's store (store/replicated-store.ts) between the simulation and a node's consensus. */
+import type { Clock } from "../../lib/clock.ts";
+import { type AppError, isAppError } from "../../lib/errors.ts";
+import { silentLogger } from "../../lib/log.ts";
+import type { Entry } from "../../raft/types.ts";
+import type { CommittedHandler } from "../../store/consensus.ts";
+import type { RaftConsensus } from "../../store/raft/raft-consensus.ts";
+import { ReplicatedStore } from "../../store/replicated-store.ts";
+import type { Request } from "./machine.ts";
+import type { ProcessHost, Proposed, ReadDone } from "./process.ts";
+import { outcomeOf } from "./proposal-outcome.ts";
+import type { StoreMachine } from "./store-machine.ts";
+import { Violation } from "./violation.ts";
+
+export type StoreSideOptions = {
+	machine: StoreMachine;
+	host: ProcessHost;
+	connect: () => Promise<RaftConsensus>;
+	/** Before the consensus hands over anything. */
+	created: (store: StoreSide) => void;
+	onFatal: (error: AppError) => void;
+};
+
+export class StoreSide {
+	readonly #options: StoreSideOptions;
+	#store!: ReplicatedStore;
+	#onCommitted: CommittedHandler = () => {};
+	/** Another state took the place of the one that the store works on. */
+	replaced: () => void = () => {};
+
+	private constructor(options: StoreSideOptions) {
+		this.#options = options;
+	}
+
+	/** Rejects with what `connect` does. */
+	static async open(options: StoreSideOptions): Promise<StoreSide> {
+		const side = new StoreSide(options);
+		const none = (): Promise<never> => Promise.reject(new Error("the simulation copies the state itself"));
+		side.#store = await ReplicatedStore.open({
+			state: options.machine.state,
+			clock: side.#clock(),
+			logger: silentLogger,
+			onFatal: options.onFatal,
+			connect: (onCommitted, _appliedIndex, replaced) => {
+				side.#onCommitted = onCommitted;
+				side.replaced = replaced;
+				options.created(side);
+				return options.connect();
+			},
+			takeSnapshot: none,
+			takeBackup: none,
+			release: async () => {},
+		});
+		return side;
+	}
+
+	#clock(): Clock {
+		const { host } = this.#options;
+		return {
+			nowMs: () => host.wallMs(),
+			monotonicMs: () => host.nowMs(),
+			schedule: (delayMs, callback) => {
+				let cancelled = false;
+				host.later(Math.max(1, Math.round(delayMs)), () => {
+					if (!cancelled) callback();
+				});
+				return {
+					cancel: () => {
+						cancelled = true;
+					},
+				};
+			},
+		};
+	}
+
+	/** One by one, so that each entry's effect is seen by itself. */
+	committed(entry: Entry): void {
+		this.#onCommitted([entry]);
+	}
+
+	propose(request: Request, done: Proposed): void {
+		const { machine, host } = this.#options;
+		request.attempts += 1;
+		this.#store.propose(machine.command(request.operation, request.attempts, host.wallMs())).then(
+			() => done("committed", true),
+			(error) => {
+				if (isAppError(error, "stale-etag")) done("committed", false);
+				else if (isExpected(error)) done(outcomeOf(error), null);
+				else
+					host.found(
+						new Violation(
+							"safety",
+							`the store refuses: ${error instanceof Error ? `${error.message}: ${error.stack}` : error}`,
+						),
+					);
+			},
+		);
+	}
+
+	read(done: ReadDone): void {
+		const { machine } = this.#options;
+		this.#store.readIndex().then(
+			(index) => done(machine, index),
+			() => done(null, 0),
+		);
+	}
+}
+
+/** Not by a rule of the state, which nobody breaks here. */
+const isExpected = (error: unknown): boolean =>
+	isAppError(error) &&
+	("outcome" in error.context || ["unavailable", "timeout", "no-space", "too-many-requests"].includes(error.code));
