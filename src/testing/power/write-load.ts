@@ -8,6 +8,7 @@ import type { ApiClient } from "../../lib/api-client.ts";
 import { assert, present } from "../../lib/assert.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
+import { waitUntil } from "../lab/wait-until.ts";
 
 export type Api = ApiClient<OperationTypes>;
 
@@ -19,6 +20,7 @@ const prefix = "load-";
 const changesForEachToken = 4;
 /** A node without a leader or on its way down: asked again after this. */
 const pauseMs = 100;
+const prepareLimitMs = 60_000;
 
 export class WriteLoad {
 	readonly #registers: Map<string, Register>;
@@ -37,9 +39,14 @@ export class WriteLoad {
 		for (let client = 1; client <= clients; client++) {
 			const name = `${prefix}${client}`;
 			const memory = { memoryBytes: 64 * MiB, maxMemoryBytes: 64 * MiB };
-			const { body } = await api.call("vmCreate", {
-				body: { name, description: "-", ...memory, vcpus: 1, maxVcpus: 1, nics: [], start: false },
-			});
+			const wanted = { name, description: "-", ...memory, vcpus: 1, maxVcpus: 1, nics: [], start: false };
+			// The node's pool may not be ready yet.
+			const { body } = await waitUntil(`VM ${name}`, prepareLimitMs, () =>
+				api.call("vmCreate", { body: wanted }).catch((error: unknown) => {
+					if (!isAppError(error, "unavailable")) throw error;
+					return undefined;
+				}),
+			);
 			registers.set(body.id, { name, acknowledged: "-", unanswered: new Set() });
 		}
 		return new WriteLoad(registers);
