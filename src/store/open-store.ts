@@ -31,7 +31,7 @@ import { ReplicatedStore } from "./replicated-store.ts";
 import { checkState, clusterOfSnapshot, openStateFile } from "./sqlite/database.ts";
 import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./sqlite/maintenance.ts";
 import { metaOf, SnapshotExchange } from "./sqlite/snapshot-exchange.ts";
-import { installSnapshot, listSnapshots, type SnapshotFile } from "./sqlite/snapshot-files.ts";
+import { clearSnapshotFolder, installSnapshot, listSnapshots, type SnapshotFile } from "./sqlite/snapshot-files.ts";
 import { sealStateFile } from "./sqlite/state-check.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 import type { Store } from "./store.ts";
@@ -90,6 +90,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	undo.add("lock of the data folder", () => lock.release());
 	const paths = pathsOf(dataDir);
 	refuseUnfinishedRestore(dataDir);
+	await clearSnapshotFolder(paths.snapshots);
 	const { state, made } = await openState(paths.state, await listSnapshots(paths.snapshots), options);
 	undo.add("state database", () => {
 		state.close();
@@ -151,10 +152,10 @@ async function openReplicated(
 		},
 	});
 	let onStateReplaced = () => {};
-	const connect = (onCommitted: CommittedHandler, _appliedIndex: number, onReplaced: () => void) => {
+	const connect = async (onCommitted: CommittedHandler, _appliedIndex: number, onReplaced: () => void) => {
 		onStateReplaced = onReplaced;
 		const { clusterId, nodeId } = options.identity;
-		return openRaft({
+		const opened = await openRaft({
 			...{ clusterId, nodeId, clock, logger, files, onCommitted },
 			...(options.links ?? alone),
 			...options.timing,
@@ -171,6 +172,8 @@ async function openReplicated(
 			reserveBytes: options.reserveBytes ?? defaultReserveBytes,
 			...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
 		});
+		exchange.clear();
+		return opened;
 	};
 	const takeSnapshot = (path: string) => maintenance.snapshot(path);
 	return ReplicatedStore.open({

@@ -9,7 +9,7 @@ import type { Clock, Timer } from "../lib/clock.ts";
 import { AppError, fromErrorInfo, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Event } from "../model/event.ts";
-import type { LogEntry, Outcome } from "./apply/apply.ts";
+import { type LogEntry, type Outcome, resultOf } from "./apply/apply.ts";
 import { encodeCommand } from "./codec.ts";
 import type { Command } from "./command.ts";
 import type { CommittedHandler, Consensus } from "./consensus.ts";
@@ -177,6 +177,11 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		this.#retry?.cancel();
 		this.#retry = null;
 		this.#indexWaiters.reached(this.appliedIndex);
+		// What was proposed here may be in the new state, and is not applied once more.
+		for (const commandId of this.#waiters.commandIds) {
+			const result = resultOf(this.#parts.state, commandId, false);
+			if (result !== null) this.#answer(commandId, result);
+		}
 	}
 
 	/** Large groups are applied in slices, so that requests and heartbeats get their turn in between. */
@@ -205,12 +210,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#tell(outcomes: readonly Outcome[]): void {
 		this.#indexWaiters.reached(this.appliedIndex);
 		const events = outcomes.flatMap((outcome) => outcome.events);
-		for (const { commandId, result } of outcomes) {
-			this.#waiters.settle(commandId, (waiter) => {
-				if ("applied" in result) waiter.resolve(result.applied);
-				else waiter.reject(fromErrorInfo(result.error));
-			});
-		}
+		for (const { commandId, result } of outcomes) this.#answer(commandId, result);
 		if (events.length === 0) return;
 		for (const listener of this.#listeners) {
 			try {
@@ -219,6 +219,13 @@ export class ReplicatedStore extends SqliteReader implements Store {
 				this.#parts.logger.error("a listener for events threw", { error });
 			}
 		}
+	}
+
+	#answer(commandId: string, result: Outcome["result"]): void {
+		this.#waiters.settle(commandId, (waiter) => {
+			if ("applied" in result) waiter.resolve(result.applied);
+			else waiter.reject(fromErrorInfo(result.error));
+		});
 	}
 
 	#onDatabaseFailure(error: unknown): void {

@@ -26,6 +26,11 @@ export class Waiters {
 		return this.#count;
 	}
 
+	/** Of the commands that somebody waits for. */
+	get commandIds(): string[] {
+		return [...this.#byCommand.keys()];
+	}
+
 	/** Rejects with `too-many-requests` when too many wait already. */
 	add(commandId: string): Promise<Applied> {
 		if (this.#count >= maxPendingProposals)

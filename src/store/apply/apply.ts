@@ -94,11 +94,16 @@ function applyBytes(state: StateDatabase, entry: LogEntry): Outcome | null {
 
 /** A command that comes a second time has the result that it had. */
 function seenBefore(state: StateDatabase, command: Command): Outcome | null {
-	const known = state.commandResult(command.id);
+	const result = resultOf(state, command.id, true);
+	return result === null ? null : { commandId: command.id, result, events: [] };
+}
+
+/** What came of a command that was applied; null when it was not, or long ago. */
+export function resultOf(state: StateDatabase, commandId: string, replayed: boolean): Outcome["result"] | null {
+	const known = state.commandResult(commandId);
 	if (known === null) return null;
 	const result = JSON.parse(known.result) as { applied: StoredApplied } | { error: ErrorInfo };
-	const again = "applied" in result ? { applied: { ...result.applied, replayed: true } } : result;
-	return { commandId: command.id, result: again, events: [] };
+	return "applied" in result ? { applied: { ...result.applied, replayed } } : result;
 }
 
 function applyCommand(state: StateDatabase, command: Command, index: number): Outcome {

@@ -9,11 +9,12 @@
  * What is sent is read through one open file, so that it may be deleted meanwhile.
  */
 import { Database } from "bun:sqlite";
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
+import { encodeConfiguration } from "../../raft/configuration.ts";
 import type { Offer } from "../../raft/snapshot-stream.ts";
 import type { ConfigurationAt, SnapshotMeta } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
@@ -54,6 +55,7 @@ export class SnapshotExchange implements SnapshotStore {
 	#known: { path: string; inode: number; meta: SnapshotMeta; sizeBytes: number; crc: number } | null = null;
 	#making: Promise<unknown> | null = null;
 	#receiving: { file: FileHandle; sizeBytes: number } | null = null;
+	#begun = false;
 
 	constructor(parts: SnapshotExchangeParts) {
 		this.#parts = parts;
@@ -75,6 +77,7 @@ export class SnapshotExchange implements SnapshotStore {
 	}
 
 	async begin(_offer: Offer): Promise<void> {
+		this.#begun = true;
 		await this.discard();
 		const file = await fullIsNoSpace(open(this.#incoming, "wx", 0o600));
 		this.#receiving = { file, sizeBytes: 0 };
@@ -119,6 +122,15 @@ export class SnapshotExchange implements SnapshotStore {
 		for (const name of await readdir(directory).catch(() => []))
 			if (receivedPattern.test(name)) await rm(join(directory, name), { force: true });
 		await rm(`${statePath}.received`, { force: true });
+	}
+
+	/** Once a start has completed what was to be completed: the rest is of a snapshot that never came into force. */
+	clear(): void {
+		const { directory, statePath } = this.#parts;
+		if (this.#begun) return;
+		for (const name of readdirSync(directory))
+			if (receivedPattern.test(name)) rmSync(join(directory, name), { force: true });
+		rmSync(`${statePath}.received`, { force: true });
 	}
 
 	/** Also where a power cut took the state back to before what the log was cut behind: any intact snapshot that reaches it. */
@@ -166,7 +178,8 @@ export class SnapshotExchange implements SnapshotStore {
 		const state = openStateFile(this.#incoming);
 		try {
 			const members = state.configuration ?? meta.configuration;
-			const same = JSON.stringify(members.configuration) === JSON.stringify(meta.configuration.configuration);
+			const bytes = (one: ConfigurationAt) => encodeConfiguration(one.configuration);
+			const same = Buffer.compare(bytes(members), bytes(meta.configuration)) === 0;
 			if (held.index !== meta.index || held.term !== meta.term || !same)
 				throw new AppError("corrupt", "The snapshot does not hold what the leader says that it holds.");
 			if (state.configuration === null) state.transaction(() => state.setConfiguration(meta.configuration));

@@ -14,11 +14,16 @@ export type SnapshotFile = { path: string; index: number };
 const namePattern = /^(\d{16})\.db$/;
 export const snapshotName = (index: number): string => `${String(index).padStart(16, "0")}.db`;
 
-/** Newest first. Makes the folder if missing and removes what interrupted copies left. */
-export async function listSnapshots(directory: string): Promise<SnapshotFile[]> {
+/** At a start, before anybody else writes there: makes the folder if missing and removes what interrupted copies left. */
+export async function clearSnapshotFolder(directory: string): Promise<void> {
 	await mkdir(directory, { recursive: true, mode: 0o700 });
+	for (const name of await readdir(directory))
+		if (name.includes(".tmp")) await rm(join(directory, name), { force: true });
+}
+
+/** Newest first. */
+export async function listSnapshots(directory: string): Promise<SnapshotFile[]> {
 	const names = await readdir(directory);
-	for (const name of names) if (name.includes(".tmp")) await rm(join(directory, name), { force: true });
 	return names
 		.flatMap((name) => {
 			const match = namePattern.exec(name);
