@@ -30,6 +30,8 @@ export class Progress {
 	recovering = false;
 	/** The request for entries on disk that is under way. */
 	fetch: number | null = null;
+	/** The tick in which the log did not have what was asked for. */
+	missedAt = -1;
 	readonly window: Window;
 
 	constructor(id: NodeId, next: number, tick: number, maxMessages: number, maxBytes: number) {

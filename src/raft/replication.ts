@@ -64,7 +64,7 @@ function entriesFor(core: Core, progress: Progress): readonly Entry[] {
 	if (progress.mode === "replicate" && progress.window.full) return none;
 	if (log.entry(progress.next) !== null) return log.entries(progress.next, log.lastIndex, limits.maxAppendBytes);
 	// A probe only has to find where the logs agree.
-	if (progress.mode === "replicate" && progress.fetch === null) {
+	if (progress.mode === "replicate" && progress.fetch === null && progress.missedAt !== core.now) {
 		const request = core.nextRequest++;
 		progress.fetch = request;
 		core.fetching.set(request, progress.id);
@@ -114,6 +114,8 @@ export function entriesRead(core: Core, request: number, entries: readonly Entry
 	progress.fetch = null;
 	const previousTerm = core.log.termAt(progress.next - 1);
 	const first = entries[0];
+	// What this node believes to be in its log is there, unless the log is at fault; asked for at once, it would be so for ever.
+	if (first === undefined) progress.missedAt = core.now;
 	if (first === undefined || previousTerm === null || first.index !== progress.next) return;
 	if (progress.mode !== "replicate" || progress.window.full) return;
 	sendAppend(core, progress, previousTerm, entries, core.commit);
