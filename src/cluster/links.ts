@@ -106,6 +106,8 @@ export class ClusterLinks implements StoreLinks {
 function forwarded(error: unknown, leader: NodeId): unknown {
 	if (isPeerError(error)) return error.sent ? unknownOutcome("The leading node was lost.") : notLeading(leader);
 	if (!isAppError(error)) return error;
+	// There are no links to it any more: the leader has left, and another one will be heard of.
+	if (error.code === "not-found") return notLeading(leader);
 	// The leader's own answer; what it says in `context` does not come over the link.
 	if (error.code === "unavailable" || error.code === "timeout")
 		return new AppError(error.code, error.message, {
