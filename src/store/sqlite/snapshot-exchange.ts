@@ -54,6 +54,7 @@ export class SnapshotExchange implements SnapshotStore {
 	/** Of the file that was looked at last: reading all of it is not free. */
 	#known: { path: string; inode: number; meta: SnapshotMeta; sizeBytes: number; crc: number } | null = null;
 	#making: Promise<unknown> | null = null;
+	#made = 0;
 	#receiving: { file: FileHandle; sizeBytes: number } | null = null;
 	#begun = false;
 
@@ -65,14 +66,16 @@ export class SnapshotExchange implements SnapshotStore {
 		const { directory, make } = this.#parts;
 		const good = async (): Promise<SnapshotFile | undefined> =>
 			(await listSnapshots(directory)).find(({ index }) => index >= minIndex && index > 0);
+		const before = this.#made;
 		let found = await good();
-		if (found === undefined) {
+		if (found === undefined && this.#made === before) {
 			this.#making ??= make().finally(() => {
 				this.#making = null;
+				this.#made += 1;
 			});
 			await this.#making;
-			found = await good();
 		}
+		found ??= await good();
 		return found === undefined ? null : this.#opened(found.path);
 	}
 
