@@ -18,6 +18,7 @@ const metric = "limiquantix_cluster_tick_delay_seconds";
 export const clusterSnapshot: Bench = {
 	name: "cluster-snapshot",
 	what: "how late heartbeats are while snapshots of a state of 100 MB are made",
+	long: true,
 	run: () =>
 		withNetwork(async (place) => {
 			const ours = await startOurCluster({ ...place, name: "ours", members: 3, vmCount: manyVms });
