@@ -38,7 +38,7 @@ const variants = [
 describe("axe-core", () => {
 	for (const variant of variants) {
 		test(`every page, ${variant.name}`, async () => {
-			const { page, server, problems, close } = await stage.open({ vms: 12, context: variant.context });
+			const { page, server, problems, close } = await stage.open({ vms: 12, nodes: 3, context: variant.context });
 			const found: string[] = [];
 			for (const { name, path, prepare } of pagesToShow(server)) {
 				await page.goto(server.url + path);
@@ -55,7 +55,7 @@ describe("axe-core", () => {
 
 	for (const colorScheme of ["light", "dark"] as const) {
 		test(`what opens over the pages, ${colorScheme}`, async () => {
-			const opened = await stage.open({ vms: 12, context: { colorScheme } });
+			const opened = await stage.open({ vms: 12, nodes: 3, context: { colorScheme } });
 			const found: string[] = [];
 			for (const [name, open] of Object.entries(overlays)) {
 				await open(opened);
@@ -116,6 +116,33 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 		await ready(page);
 		await page.getByText("No quorum: read-only").waitFor();
 		server.settings.quorum = true;
+	},
+	async "adding a node"({ page, server }) {
+		await page.goto(`${server.url}/cluster`);
+		await page.getByRole("button", { name: "Add node" }).click();
+		await page.getByRole("button", { name: "Make token" }).click();
+		await page.getByText("Waiting for the node").waitFor();
+	},
+	async "a member that is not reached"({ page, server }) {
+		const node = [...server.state.tables.node.values()].at(-1);
+		server.state.members.away.add(node?.id ?? "");
+		server.state.members.versions.set(node?.id ?? "", { version: "0.0.9", features: [] });
+		await page.goto(`${server.url}/cluster`);
+		await page.getByText("Not reached", { exact: true }).waitFor();
+		await page.getByRole("button", { name: `Actions: ${node?.name}` }).click();
+		await page.getByRole("menuitem", { name: "Remove" }).waitFor();
+	},
+	async "removing a node"({ page }) {
+		await page.getByRole("menuitem", { name: "Remove" }).click();
+		await page.getByText("unknown from then on").waitFor();
+	},
+	async "moving a VM"(opened) {
+		const { page, server } = opened;
+		await page.goto(`${server.url}/vms/${vmOf(opened, "stopped").id}`);
+		await ready(page);
+		await page.getByRole("button", { name: "More actions" }).click();
+		await page.getByRole("menuitem", { name: "Move" }).click();
+		await page.getByRole("radio").first().waitFor();
 	},
 	async shortcuts({ page, server }) {
 		await page.goto(server.url);

@@ -21,7 +21,7 @@ export const images = {
 	urlHint: "The node downloads it. http or https.",
 	urlInvalid: "Enter a URL that begins with http:// or https://.",
 	path: "Path on the node",
-	pathHint: "An absolute path. The file is copied.",
+	pathHint: "An absolute path on the node that this page talks to. The file is copied.",
 	pathInvalid: "Enter an absolute path, for example /srv/images/debian.qcow2.",
 	pathObstacle: "Only administrators may import files of the node.",
 	format: "Format",

@@ -106,9 +106,7 @@ export const members = {
 	another: "Make another token",
 	openTokens: "Open join tokens",
 	openTokensText: "Each lets a machine become a member. Delete those that nobody needs.",
-	noOpenTokens: "No token is open.",
 	tokenBy: "Made by",
-	tokenOf: (time: string) => `Token of ${time}`,
 	deleteToken: "Delete token",
 	deleteTokenText: "No node can join with it any more. Those that have stay.",
 

@@ -39,7 +39,12 @@ export const move = {
 	moveElsewhere: "Move to another node",
 
 	node: "Node",
+	everyNode: "all",
+	poolNodes: "Nodes",
+	poolNodesHint: "Each has its own part of the pool, in a folder of the same name.",
+	poolNodesNone: "Choose a node at least.",
 	automatic: "Automatic",
+	automaticStorage: "The node with the most room in the pool.",
 	automaticHint: "The node with the most memory left after it, then the one with the fewest vCPUs for each CPU.",
 	nodeChoice: (name: string, left: string) => `${name}: ${left}`,
 	nodeOff: (name: string, obstacle: string) => `${name}: ${obstacle}`,

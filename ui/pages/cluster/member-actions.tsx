@@ -1,7 +1,4 @@
-/**
- * What can be done with a member, the same on the cluster's page and on the node's own, and the dialogs for it. Why
- * something cannot be done now is said once, here.
- */
+/** What can be done with a member, the same on the cluster's page and on the node's own, and the dialogs for it. */
 import { Crown, LogOut, Pencil, Route as RouteIcon, Trash2 } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { call } from "../../api/call.ts";
@@ -11,49 +8,16 @@ import { toastFailure, toastSuccess } from "../../api/notify.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { ClusterMember, ClusterStatus } from "../../api/types.ts";
 import type { Action } from "../../components/menu.tsx";
-import { isVoter } from "../../lib/outlook.ts";
 import { cluster as clusterText } from "../../strings/cluster.ts";
 import { members as t } from "../../strings/members.ts";
 import { EditObjectPanel } from "../shared/edit-object.tsx";
 import { AddressesPanel } from "./addresses-panel.tsx";
 import { LeaveDialog } from "./leave-dialog.tsx";
+import { leaderObstacle, leaveObstacle, removeObstacle } from "./member-obstacles.ts";
 import { RemoveDialog } from "./remove-dialog.tsx";
 
 /** With the id that tables want. */
 export type Member = ClusterMember & { id: string };
-
-const o = t.obstacles;
-
-/** Why it cannot become the leader now, apart from who asks. Pure. */
-export function leaderObstacle(
-	member: Omit<Member, "id">,
-	{ leaderNodeId }: Pick<ClusterStatus, "leaderNodeId">,
-): string | null {
-	if (member.nodeId === leaderNodeId) return o.leads;
-	if (leaderNodeId === null) return o.leader;
-	if (!isVoter(member)) return o.learner;
-	if (!member.reachable) return o.away;
-	return member.recovering ? o.recovering : null;
-}
-
-/** Why it cannot leave by itself. Pure. */
-export function leaveObstacle(
-	{ reachable }: Pick<Member, "reachable">,
-	{ members }: Pick<ClusterStatus, "members">,
-): string | null {
-	if (members.length < 2) return o.last;
-	return reachable ? null : o.leaveAway;
-}
-
-/** Why it cannot be removed as one that is gone. Pure. */
-export function removeObstacle(
-	{ nodeId, reachable }: Pick<Member, "nodeId" | "reachable">,
-	status: Pick<ClusterStatus, "nodeId" | "members">,
-): string | null {
-	if (status.members.length < 2) return o.last;
-	if (nodeId === status.nodeId) return o.removeHere;
-	return reachable ? o.removeReached : null;
-}
 
 /** `nodeId`: to this one; without it to the one best suited. */
 export async function transferLeadership(nodeId?: string): Promise<void> {
@@ -75,7 +39,7 @@ export function transferAction(status: ClusterStatus | null): Action {
 		label: t.transfer,
 		icon: Crown,
 		note: t.transferNote,
-		obstacle: obstacleTo("clusterLeaderTransfer") ?? (others ? null : o.noOther),
+		obstacle: obstacleTo("clusterLeaderTransfer") ?? (others ? null : t.obstacles.noOther),
 		onSelect: () => void transferLeadership(),
 	};
 }

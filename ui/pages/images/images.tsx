@@ -20,6 +20,7 @@ import { useUrlState } from "../../lib/url-state.ts";
 import { common } from "../../strings/common.ts";
 import { images as t } from "../../strings/images.ts";
 import { states } from "../../strings/states.ts";
+import { nodeColumn, nodeFilter, useNodes } from "../shared/node-column.tsx";
 import { AddImagePanel } from "./add-image.tsx";
 import { DropArea } from "./drop-area.tsx";
 import { imageActions } from "./image-actions.ts";
@@ -103,6 +104,9 @@ export default function ImagesPage() {
 	const obstacle = obstacleTo("imageCreate");
 	const adding = address.get("add");
 	const open = (source: string) => address.set({ add: source });
+	const nodes = useNodes();
+	const several = nodes.length > 1;
+	const shown = several ? [...columns.slice(0, 3), nodeColumn, ...columns.slice(3)] : columns;
 	const uploading = images.items.value.some(({ phase }) => phase === "uploading" || phase === "importing");
 	return (
 		<DropArea
@@ -123,8 +127,8 @@ export default function ImagesPage() {
 					caption={t.caption}
 					fill
 					rows={images.items.value}
-					columns={uploading ? columns : columns.filter(({ id }) => id !== "progress")}
-					filters={filters}
+					columns={uploading ? shown : shown.filter(({ id }) => id !== "progress")}
+					filters={several ? [...filters, nodeFilter(nodes)] : filters}
 					rowLabel={({ name }) => name}
 					searchText={({ name, tags, description, format }) => `${name} ${tags.join(" ")} ${description} ${format}`}
 					state={images.state.value}

@@ -3,33 +3,45 @@ import { useLocation } from "preact-iso";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
-import { TextAreaField, TextField } from "../../components/fields.tsx";
+import { FieldGroup } from "../../components/field.tsx";
+import { CheckboxField, TextAreaField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { SubmitButton } from "../../components/submit-button.tsx";
 import { fits, namePattern, poolPathPattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
+import { move } from "../../strings/move.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { useNodes } from "../shared/node-column.tsx";
 
 export function CreatePoolPanel({ onClose }: { onClose: () => void }) {
 	const { route } = useLocation();
+	const able = useNodes().filter(({ witness, status }) => !witness && status.phase !== "left");
+	const choose = able.length > 1;
 	const form = useForm({
-		initial: { name: "", path: "", description: "" },
-		validate({ name, path }): FieldErrors {
+		initial: { name: "", path: "", description: "", nodeIds: able.map(({ id }) => id) },
+		validate({ name, path, nodeIds }): FieldErrors {
 			const errors: FieldErrors = {};
 			if (!fits(namePattern, name)) errors["/name"] = name === "" ? common.required : common.nameInvalid;
 			if (!fits(poolPathPattern, path)) errors["/config/path"] = t.poolPathInvalid;
+			if (choose && nodeIds.length === 0) errors["/nodeIds"] = move.poolNodesNone;
 			return errors;
 		},
-		async submit({ name, path, description }) {
-			const body = { name, type: "local" as const, config: { path }, ...(description === "" ? {} : { description }) };
+		async submit({ name, path, description, nodeIds }) {
+			const body = {
+				...{ name, type: "local" as const, config: { path } },
+				...(choose ? { nodeIds } : {}),
+				...(description === "" ? {} : { description }),
+			};
 			const { data } = await write("poolCreate", { body });
 			onClose();
 			route(href("pool", { poolId: data.id }));
 		},
 	});
-	const { name, path, description } = form.values.value;
+	const { name, path, description, nodeIds } = form.values.value;
+	const toggle = (id: string, on: boolean) =>
+		form.set({ nodeIds: on ? [...nodeIds, id] : nodeIds.filter((other) => other !== id) });
 	return (
 		<Dialog
 			kind="panel"
@@ -63,6 +75,23 @@ export function CreatePoolPanel({ onClose }: { onClose: () => void }) {
 				error={form.error("/config/path")}
 				onInput={(value) => form.set({ path: value.trim() }, "/config/path")}
 			/>
+			{choose && (
+				<FieldGroup title={move.poolNodes} hint={move.poolNodesHint}>
+					{able.map(({ id, name: node }) => (
+						<CheckboxField
+							key={id}
+							label={node}
+							checked={nodeIds.includes(id)}
+							onChange={(checked) => toggle(id, checked)}
+						/>
+					))}
+					{form.error("/nodeIds") && (
+						<p class="field__error" role="alert">
+							{form.error("/nodeIds")}
+						</p>
+					)}
+				</FieldGroup>
+			)}
 			<TextAreaField
 				label={common.description}
 				optional

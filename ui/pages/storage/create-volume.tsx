@@ -14,7 +14,9 @@ import { formatBytes } from "../../lib/format.ts";
 import { fits, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
+import { move } from "../../strings/move.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { useNodes } from "../shared/node-column.tsx";
 import { poolChoices, readyImages } from "./choices.ts";
 
 type Values = {
@@ -22,6 +24,7 @@ type Values = {
 	imageId: string;
 	sizeBytes: number | null;
 	poolId: string;
+	nodeId: string;
 	format: "qcow2" | "raw";
 	fullCopy: boolean;
 };
@@ -29,9 +32,10 @@ type Values = {
 export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 	const { route } = useLocation();
 	const pools = useCollection("pool").items.value;
+	const nodes = useNodes().filter(({ witness, status }) => !witness && status.phase !== "left");
 	const images = readyImages(useCollection("image").items.value, "disk");
 	const form = useForm<Values>({
-		initial: { name: "", imageId: "", sizeBytes: 20 * GiB, poolId: "", format: "qcow2", fullCopy: false },
+		initial: { name: "", imageId: "", sizeBytes: 20 * GiB, poolId: "", nodeId: "", format: "qcow2", fullCopy: false },
 		validate({ name, imageId, sizeBytes }): FieldErrors {
 			const errors: FieldErrors = {};
 			const least = images.find(({ id }) => id === imageId)?.virtualSizeBytes ?? 0;
@@ -40,13 +44,14 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 			else if (sizeBytes < least) errors["/sizeBytes"] = t.imageNeeds(formatBytes(least));
 			return errors;
 		},
-		async submit({ name, imageId, sizeBytes, poolId, format, fullCopy }) {
+		async submit({ name, imageId, sizeBytes, poolId, nodeId, format, fullCopy }) {
 			const { data } = await write("volumeCreate", {
 				body: {
 					name,
 					sizeBytes: sizeBytes ?? GiB,
 					format,
 					...(poolId === "" || imageId !== "" ? {} : { poolId }),
+					...(nodeId === "" || imageId !== "" ? {} : { nodeId }),
 					...(imageId === ""
 						? {}
 						: { source: { kind: "image" as const, imageId, fullCopy: fullCopy || format === "raw" } }),
@@ -107,6 +112,16 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 					error={form.error("/poolId")}
 					choices={[{ value: "", label: common.defaultChoice }, ...poolChoices(pools)]}
 					onChange={(poolId) => form.set({ poolId })}
+				/>
+			)}
+			{values.imageId === "" && nodes.length > 1 && (
+				<SelectField
+					label={move.node}
+					hint={values.nodeId === "" ? move.automaticStorage : undefined}
+					value={values.nodeId}
+					error={form.error("/nodeId")}
+					choices={[{ value: "", label: move.automatic }, ...nodes.map(({ id, name }) => ({ value: id, label: name }))]}
+					onChange={(nodeId) => form.set({ nodeId })}
 				/>
 			)}
 			<SelectField

@@ -17,6 +17,7 @@ import { formatBytes } from "../../lib/format.ts";
 import { common } from "../../strings/common.ts";
 import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { nodeColumn, nodeFilter, useNodes } from "../shared/node-column.tsx";
 import { CloneDialog } from "./clone-dialog.tsx";
 import { MakeImageDialog } from "./make-image-dialog.tsx";
 import { ResizeDialog } from "./resize-dialog.tsx";
@@ -106,6 +107,7 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 	const { route } = useLocation();
 	useCollection("vm");
 	const pools = useCollection("pool").items.value;
+	const nodes = useNodes();
 	const [cloning, setCloning] = useState<Volume | null>(null);
 	const [resizing, setResizing] = useState<Volume | null>(null);
 	const [imaging, setImaging] = useState<Volume | null>(null);
@@ -132,6 +134,9 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 			matches: ({ poolId }, chosen) => chosen.includes(poolId),
 		},
 	];
+	const several = nodes.length > 1;
+	const shown = several ? [...columns.slice(0, 3), nodeColumn, ...columns.slice(3)] : columns;
+	if (several) filters.push(nodeFilter(nodes));
 	return (
 		<>
 			<DataTable
@@ -139,7 +144,7 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 				caption={t.volumesCaption}
 				fill={fill}
 				rows={volumes}
-				columns={inPool ? columns.filter(({ id }) => id !== "pool") : columns}
+				columns={inPool ? shown.filter(({ id }) => id !== "pool") : shown}
 				filters={inPool ? filters.filter(({ id }) => id !== "pool") : filters}
 				rowLabel={({ name }) => name}
 				searchText={({ name, vmId }) => `${name} ${vmId === null ? "" : (live.vm.peek(vmId)?.name ?? "")}`}

@@ -1,0 +1,37 @@
+/** Why something cannot be done with a member now, as a sentence, whoever asks; null when it can. Pure. */
+import type { ClusterMember, ClusterStatus } from "../../api/types.ts";
+import { isVoter } from "../../lib/outlook.ts";
+import { members as t } from "../../strings/members.ts";
+
+const o = t.obstacles;
+
+/** Why it cannot become the leader now. */
+export function leaderObstacle(
+	member: ClusterMember,
+	{ leaderNodeId }: Pick<ClusterStatus, "leaderNodeId">,
+): string | null {
+	if (member.nodeId === leaderNodeId) return o.leads;
+	if (leaderNodeId === null) return o.leader;
+	if (!isVoter(member)) return o.learner;
+	if (!member.reachable) return o.away;
+	return member.recovering ? o.recovering : null;
+}
+
+/** Why it cannot leave by itself. */
+export function leaveObstacle(
+	{ reachable }: Pick<ClusterMember, "reachable">,
+	{ members }: Pick<ClusterStatus, "members">,
+): string | null {
+	if (members.length < 2) return o.last;
+	return reachable ? null : o.leaveAway;
+}
+
+/** Why it cannot be removed as one that is gone. */
+export function removeObstacle(
+	{ nodeId, reachable }: Pick<ClusterMember, "nodeId" | "reachable">,
+	status: Pick<ClusterStatus, "nodeId" | "members">,
+): string | null {
+	if (status.members.length < 2) return o.last;
+	if (nodeId === status.nodeId) return o.removeHere;
+	return reachable ? o.removeReached : null;
+}
