@@ -113,8 +113,13 @@ export class ClusterNode {
 	}
 
 	/** The command `join`; resolves when the node has begun anew as a member. */
-	async joinWith(token: string, addresses: readonly string[], limitMs: number): Promise<void> {
-		const given = ["--token", token, "--address", this.peerAddress, "--yes", "--no-wait"];
+	async joinWith(
+		token: string,
+		addresses: readonly string[],
+		limitMs: number,
+		more: readonly string[] = [],
+	): Promise<void> {
+		const given = ["--token", token, "--address", this.peerAddress, "--yes", "--no-wait", ...more];
 		const before = this.nodeId;
 		await this.cli(limitMs, "cluster", "join", ...addresses, ...given);
 		await waitUntil(`${this.name} to begin anew`, limitMs, async () => {
