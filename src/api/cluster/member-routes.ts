@@ -123,7 +123,7 @@ export const memberRoutes: Route[] = [
 		path: "/v1/nodes/{id}/actions/renew-certificate",
 		summary: "Give a node a new key and certificate for the links between nodes",
 		description:
-			"Answered by that node itself. It does so by itself once a year; this is for a key that somebody may have seen. New connections take over from old ones, and nothing pauses.",
+			"Answered by that node itself, which also does so by itself once a year. New connections take over from old ones, and nothing pauses. The certificate before stays good until its date: a node whose key was stolen is removed, and joins again as another one.",
 		tag,
 		params: idParams,
 		responses: { 200: NodeCertificateInfo },

@@ -109,7 +109,7 @@ export const renewCertificateVerb = verb({
 	name: "renew-certificate",
 	summary: "Give a node a new key and certificate for the links between nodes",
 	description:
-		"Nodes do it by themselves once a year. At once, for a key that somebody may have seen; nothing pauses. The certificate of the UI and the API is another one.",
+		"Nodes do it by themselves once a year; this does it at once, and nothing pauses. The certificate before stays good until its date: a node whose key was stolen has to be removed, and joins again as another one. The certificate of the UI and the API is another one.",
 	examples: ["limiquantix cluster renew-certificate", "limiquantix cluster renew-certificate node2"],
 	arguments: { "[node]": "name or id of the node; else the one that is asked" },
 	async run(cli, { node }) {
