@@ -18,12 +18,12 @@ import { type CutReport, VolatileDisk } from "./volatile-disk.ts";
 import { type Api, WriteLoad } from "./write-load.ts";
 
 const cacheDir = join(import.meta.dir, "../../../.cache");
-const clients = 12;
+const clients = 8;
 /** To the disk, between the start of the load and the cut; a daemon that does not flush makes few. */
-const mostWrites = 400;
+const mostWrites = 250;
 /** As many answers, at least and at most, end it at any rate. */
-const leastAnswers = 20;
-const mostAnswers = 220;
+const leastAnswers = 10;
+const mostAnswers = 120;
 /** From the machines that kept their power, before the others get it back. */
 const answersOfOthers = 20;
 /** Of the disk, from the power until the daemon serves: some of the cuts come while it starts. */
