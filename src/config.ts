@@ -29,6 +29,8 @@ export type Config = Readonly<{
 	defaultPoolPath: string | null;
 	/** fsync of the state's log. Only tests switch it off. */
 	fsync: boolean;
+	/** A snapshot of the state is made, and the log cut, after so many changes; null leaves it to the store. Only tests set it. */
+	snapshotEntries: number | null;
 	/** Images may be fetched from this machine's own addresses. Only tests switch it on. */
 	loopbackDownloads: boolean;
 }>;
@@ -69,6 +71,12 @@ export const settings = {
 		description: "do not flush the log (tests only)",
 		fallback: "false",
 		boolean: true,
+		hidden: true,
+	},
+	snapshotEntries: {
+		flag: "snapshot-entries",
+		description: "changes between two snapshots of the state (tests only)",
+		fallback: null,
 		hidden: true,
 	},
 	loopbackDownloads: {
@@ -118,6 +126,8 @@ export function loadConfig(argv: readonly string[], environment: Record<string, 
 			value("accelerator") === null ? null : oneOf("accelerator", required("accelerator"), ["kvm", "tcg"] as const),
 		defaultPoolPath: value("defaultPoolPath"),
 		fsync: !parseBoolean("no-fsync", required("noFsync")),
+		snapshotEntries:
+			value("snapshotEntries") === null ? null : parseCount("snapshot-entries", required("snapshotEntries")),
 		loopbackDownloads: parseBoolean("loopback-downloads", required("loopbackDownloads")),
 	};
 	if (config.insecureHttp && !isLoopback(config.listen.host))
@@ -172,6 +182,11 @@ export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|lo
 
 function parseBoolean(name: string, text: string): boolean {
 	return oneOf(name, text, ["true", "false"] as const) === "true";
+}
+
+function parseCount(name: string, text: string): number {
+	if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+	throw new AppError("invalid", `${name}: "${text}" is not a whole number above 0.`);
 }
 
 function oneOf<const T extends readonly string[]>(name: string, text: string, allowed: T): T[number] {

@@ -155,6 +155,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	let nodeIsUp = false;
 	const store = await openStore({
 		...{ dataDir, identity: me, clock, logger, links, fsync: config.fsync },
+		...(config.snapshotEntries === null ? {} : { policy: { snapshotEntries: config.snapshotEntries } }),
 		random: () => randomRatio(random),
 		timing: raftTiming,
 		onConsensus(consensus) {

@@ -18,6 +18,8 @@ import { waitUntil } from "../lab/wait-until.ts";
 export const peerPort = 8444;
 /** Of a node without VMs, and above what the log keeps free for itself. */
 const diskBytes = 192 * MiB;
+/** So few that nodes that come, or come back, need a snapshot. */
+const snapshotEntries = 150;
 const poolBytes = 4 * MiB;
 /** The same on each node, as it is on machines that were installed alike: a pool of another folder would clash. */
 const poolPathOf = (folder: string): string => join(folder, "..", "pool");
@@ -48,7 +50,7 @@ export class ClusterNode {
 			prefix: [...host.prefix, ...mounts.prefix],
 			arguments: [
 				...["--peer-listen", `0.0.0.0:${peerPort}`, "--node-name", name],
-				...["--default-pool-path", poolPathOf(folder)],
+				...["--default-pool-path", poolPathOf(folder), "--snapshot-entries", String(snapshotEntries)],
 			],
 		});
 	}
