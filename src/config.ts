@@ -31,6 +31,8 @@ export type Config = Readonly<{
 	fsync: boolean;
 	/** A snapshot of the state is made, and the log cut, after so many changes; null leaves it to the store. Only tests set it. */
 	snapshotEntries: number | null;
+	/** How long a tick of the consensus is; null is its own choice. Only tests set it, where a node runs many times slower. */
+	tickMs: number | null;
 	/** Images may be fetched from this machine's own addresses. Only tests switch it on. */
 	loopbackDownloads: boolean;
 }>;
@@ -76,6 +78,12 @@ export const settings = {
 	snapshotEntries: {
 		flag: "snapshot-entries",
 		description: "changes between two snapshots of the state (tests only)",
+		fallback: null,
+		hidden: true,
+	},
+	tickMs: {
+		flag: "tick-ms",
+		description: "a tick of the consensus: an election after 10 to 16 (tests only)",
 		fallback: null,
 		hidden: true,
 	},
@@ -128,6 +136,7 @@ export function loadConfig(argv: readonly string[], environment: Record<string, 
 		fsync: !parseBoolean("no-fsync", required("noFsync")),
 		snapshotEntries:
 			value("snapshotEntries") === null ? null : parseCount("snapshot-entries", required("snapshotEntries")),
+		tickMs: value("tickMs") === null ? null : parseCount("tick-ms", required("tickMs")),
 		loopbackDownloads: parseBoolean("loopback-downloads", required("loopbackDownloads")),
 	};
 	if (config.insecureHttp && !isLoopback(config.listen.host))

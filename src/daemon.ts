@@ -157,7 +157,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		...{ dataDir, identity: me, clock, logger, links, fsync: config.fsync },
 		...(config.snapshotEntries === null ? {} : { policy: { snapshotEntries: config.snapshotEntries } }),
 		random: () => randomRatio(random),
-		timing: raftTiming,
+		timing: config.tickMs === null ? raftTiming : { ...raftTiming, tickMs: config.tickMs },
 		onConsensus(consensus) {
 			opened = consensus;
 			links.useConsensus(consensus);
