@@ -99,12 +99,16 @@ export class StoreCluster {
 		return member;
 	}
 
-	/** One more node, which learns. */
-	async admit(options: Partial<OpenStoreOptions> = {}): Promise<StoreMember> {
+	/** One more node, which learns. `opened`: between its start and the first that it hears. */
+	async admit(
+		options: Partial<OpenStoreOptions> = {},
+		opened: () => Promise<void> = async () => {},
+	): Promise<StoreMember> {
 		const { system, raft } = this.leader;
 		const member = this.#add();
 		for (const body of fixtureMember({ id: member.id, name: member.name }, systemClock.nowMs())) await system(body);
 		await this.open(member, options);
+		await opened();
 		await raft.changeMembers({ kind: "add-learner", node: member.id });
 		return member;
 	}
