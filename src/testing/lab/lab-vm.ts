@@ -48,8 +48,8 @@ export type LabVm = AsyncDisposable & {
 	kill(): Promise<void>;
 };
 
-const healthyLimitMs = 180_000;
-const bootLimitMs = 120_000;
+const healthyLimitMs = 400_000;
+const bootLimitMs = 300_000;
 const askLimitMs = 5_000;
 const memoryMib = 640;
 const kernelLine = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr no_timer_check";

@@ -22,7 +22,7 @@ export type PowerLabOptions = {
 };
 
 /** Longer than any machine runs between two cuts. */
-const lifetimeMs = 900_000;
+const lifetimeMs = 1_800_000;
 
 const wordsOf = (vm: LabVm): string => `${vm.console().slice(-1500)}\n${vm.log().slice(-4000)}`;
 

@@ -20,7 +20,7 @@ const prefix = "load-";
 const changesForEachToken = 4;
 /** A node without a leader or on its way down: asked again after this. */
 const pauseMs = 100;
-const prepareLimitMs = 60_000;
+const prepareLimitMs = 180_000;
 
 export class WriteLoad {
 	readonly #registers: Map<string, Register>;
