@@ -56,11 +56,19 @@ test("a filled state has the VMs, finished tasks and nothing that a node must do
 	const folder = mkdtempSync("/tmp/lqx-filled-");
 	try {
 		const dataDir = join(folder, "data");
-		await fillState(dataDir, 100);
+		const identity = await fillState(dataDir, 100);
 		const onFatal = (error: AppError) => {
 			throw error;
 		};
-		const store = await openStore({ ...loneNode, dataDir, clock, logger: silentLogger, fsync: false, onFatal });
+		const store = await openStore({
+			...loneNode,
+			identity,
+			dataDir,
+			clock,
+			logger: silentLogger,
+			fsync: false,
+			onFatal,
+		});
 		try {
 			expect(store.count("vm")).toBe(100);
 			expect(store.count("vm", { powerState: "failed" })).toBe(25);

@@ -14,7 +14,7 @@ import { GiB } from "../../lib/units.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";
 import type { Vm } from "../../model/vm.ts";
-import { openStore } from "../../store/open-store.ts";
+import { openStore, type StoreIdentity } from "../../store/open-store.ts";
 import { proposer, systemRequester } from "../../store/proposer.ts";
 import { version } from "../../version.ts";
 
@@ -31,8 +31,8 @@ export const filledState = (number: number): "stopped" | "failed" => (number % 4
 
 type Place = { nodeId: string; poolId: string; networkId: string };
 
-/** One cluster with one node, its pool and network, and `vmCount` VMs with a disk and a NIC each. */
-export async function fillState(dataDir: string, vmCount: number): Promise<void> {
+/** One cluster with one node, its pool and network, and `vmCount` VMs with a disk and a NIC each. Who that node is. */
+export async function fillState(dataDir: string, vmCount: number): Promise<StoreIdentity> {
 	const identity = { clusterId: ids.newId(), nodeId: ids.newId(), founder: true };
 	const store = await openStore({
 		identity,
@@ -75,6 +75,7 @@ export async function fillState(dataDir: string, vmCount: number): Promise<void>
 	} finally {
 		await store.close();
 	}
+	return identity;
 }
 
 /** A VM as people have them: two CPUs, a disk, a NIC, an empty CD-ROM drive, cloud-init, tags. */
