@@ -74,3 +74,30 @@ test("it is time after a year, or up to a month before, and long before it ends"
 	expect(isRenewalDue(at(nowMs + renewAfterMs + 60_000), made)).toBe(true);
 	expect(made.notAfterMs - (nowMs + renewAfterMs)).toBeGreaterThan(renewAfterMs);
 });
+
+test("a node that was off until its certificate had ended makes itself another at its start", async () => {
+	const first = deps();
+	const made = await openIdentity(first);
+	const clock = { ...systemClock, nowMs: () => made.notAfterMs + 86_400_000 };
+	const again = await openIdentity({ ...first, clock });
+	expect(again.fingerprint).not.toBe(made.fingerprint);
+	expect(again.authorityFingerprint).toBe(made.authorityFingerprint);
+	expect(again.notAfterMs).toBeGreaterThan(clock.nowMs());
+	// Without the authority it keeps what it has; the others will say that it has expired.
+	const alone = {
+		...first,
+		clock: { ...systemClock, nowMs: () => again.notAfterMs + 1 },
+		store: { authority: () => null },
+	};
+	expect((await openIdentity(alone)).fingerprint).toBe(again.fingerprint);
+});
+
+test("one that was made while the clock was years ahead is made anew once the clock is right", async () => {
+	const first = deps();
+	await openIdentity(first);
+	const ahead = { ...systemClock, nowMs: () => Date.now() + 10 * renewAfterMs };
+	const wrong = await makeOwn({ ...first, clock: ahead });
+	expect(wrong.notBeforeMs).toBeGreaterThan(Date.now());
+	const right = await openIdentity(first);
+	expect([right.fingerprint === wrong.fingerprint, right.notBeforeMs < Date.now()]).toEqual([false, true]);
+});

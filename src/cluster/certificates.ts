@@ -16,19 +16,28 @@ export type CertificateDeps = {
 	random: Random;
 };
 
-/** From the file; else a new one. `unavailable`: there is no authority here to make one with. */
+/**
+ * From the file; else a new one, also when it is time: a node that was off until its certificate had ended needs nobody's help.
+ * `unavailable`: there is none, and no authority here to make one with.
+ */
 export async function openIdentity(deps: CertificateDeps): Promise<Identity> {
 	const { nodeId, clusterId } = deps.node;
 	const kept = await loadIdentity(deps.path);
-	if (kept !== null && kept.nodeId === nodeId && kept.clusterId === clusterId) return kept;
-	return makeOwn(deps);
+	const isOwn = kept !== null && kept.nodeId === nodeId && kept.clusterId === clusterId;
+	if (!isOwn) return makeOwn(deps);
+	if (!isRenewalDue(deps, kept) || deps.store.authority() === null) return kept;
+	// It may be good for a long time yet.
+	return makeOwn(deps).catch(() => kept);
 }
 
-/** Asked now and then: nodes that were made together do not all say yes at once. */
-export const isRenewalDue = (
-	{ clock, random }: Pick<CertificateDeps, "clock" | "random">,
-	current: Identity,
-): boolean => clock.nowMs() >= renewalDueMs(current, randomRatio(random));
+/**
+ * Asked now and then: nodes that were made together do not all say yes at once. Also when it is not valid yet: it was made while
+ * the clock was wrong.
+ */
+export function isRenewalDue({ clock, random }: Pick<CertificateDeps, "clock" | "random">, current: Identity): boolean {
+	const nowMs = clock.nowMs();
+	return nowMs >= renewalDueMs(current, randomRatio(random)) || nowMs < current.notBeforeMs;
+}
 
 /** Signed here: the authority's key is in the state of each member. */
 export async function makeOwn(deps: CertificateDeps): Promise<Identity> {

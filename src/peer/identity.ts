@@ -24,6 +24,7 @@ export type Identity = {
 	readonly fingerprint: string;
 	/** Of the authority that signed it: what a join token carries. */
 	readonly authorityFingerprint: string;
+	readonly notBeforeMs: number;
 	readonly notAfterMs: number;
 };
 
@@ -52,6 +53,7 @@ export function makeIdentity(parts: IdentityParts, nowMs: number | null): Identi
 		trust,
 		fingerprint: checked.fingerprint,
 		authorityFingerprint: fingerprintOf(issuer),
+		notBeforeMs: Date.parse(certificate.validFrom),
 		notAfterMs: checked.notAfterMs,
 	});
 }
