@@ -135,6 +135,25 @@ describe("a node is refused, and told why", () => {
 	});
 });
 
+test("each two nodes speak the highest version that both know; it may be another after an upgrade", async () => {
+	const of = (number: number, min: number, max: number) => testNode(number, { versions: { min, max } });
+	const [a, b, c] = [await of(1, 1, 1), await of(2, 1, 3), await of(3, 2, 5)];
+	introduce(a, b, c);
+	const version = (from: TestNode, to: number) =>
+		from.node.status().find(({ nodeId }) => nodeId === testId(to))?.peer?.version;
+	await Promise.all([connected(a, 2), connected(b, 1), connected(b, 3), connected(c, 2)]);
+	expect([version(a, 2), version(b, 1), version(b, 3), version(c, 2)]).toEqual([1, 1, 3, 3]);
+	await until(() => lastClose(a, 3)?.code === "no-common-version");
+	a.node.sendRaft(heartbeat(1, 2, 1));
+	c.node.sendRaft(heartbeat(3, 2, 2));
+	await b.heard(2);
+	await a.node.close();
+	const upgraded = await of(1, 1, 4);
+	introduce(upgraded, b, c);
+	await Promise.all([connected(upgraded, 2), connected(upgraded, 3), connected(c, 1)]);
+	expect([version(upgraded, 2), version(upgraded, 3), version(c, 1)]).toEqual([3, 4, 4]);
+});
+
 test("a second process with the same id is refused while the first is connected", async () => {
 	const b = await testNode(2);
 	const identity = await testIdentity(1);
