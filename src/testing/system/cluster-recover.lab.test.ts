@@ -1,0 +1,136 @@
+/** Disaster recovery with real daemons: two of three are lost, the third goes on alone, and what comes back is a stranger. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { present } from "../../lib/assert.ts";
+import { isAppError } from "../../lib/errors.ts";
+import { type ClusterNode, peerPort } from "../cluster/cluster-node.ts";
+import { healLimitMs, LabCluster, statusOf } from "../cluster/lab-cluster.ts";
+import { askStranger } from "../cluster/stranger.ts";
+import { failureOf } from "../lab/libvirt-client.ts";
+import { waitUntil } from "../lab/wait-until.ts";
+
+const limitMs = 240_000;
+
+const rename = (node: ClusterNode, name: string) => node.api.call("clusterUpdate", { body: { name } });
+const nameOn = async (node: ClusterNode) => (await node.api.call("clusterGet")).body.name;
+const recover = (node: ClusterNode, ...words: string[]) =>
+	node.run(node.executable, ["cluster", "recover", "--data-dir", node.daemon.dataDir, "-o", "json", ...words]);
+
+test(
+	"the survivor is a cluster of one, takes changes, and has new members; who comes back is refused, and joins again",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second, survivor] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		await rename(first, "acknowledged");
+		await waitUntil("the survivor to have it", healLimitMs, async () => (await nameOn(survivor)) === "acknowledged");
+		const { id: formerId } = (await survivor.api.call("clusterGet")).body;
+		await Promise.all([first.kill9(), second.kill9()]);
+		expect(await failureOf(rename(survivor, "nobody-agrees"))).toMatchObject({ code: "unavailable" });
+		// Not while it runs, and not by mistake.
+		const refusals = [await failed(recover(survivor, "--confirm", survivor.name))];
+		await survivor.term();
+		refusals.push(await failed(recover(survivor, "--confirm", first.name)), await failed(recover(survivor)));
+		expect(refusals[0]).toContain("is in use by another LimiQuantix daemon");
+		expect(refusals[1]).toContain(`The name of this node is ${survivor.name}`);
+		expect(refusals[2]).toContain("--confirm");
+
+		const said = JSON.parse(await recover(survivor, "--confirm", survivor.name)) as Record<string, unknown>;
+		expect(said).toMatchObject({ membersLeft: [first.name, second.name] });
+		await survivor.start();
+		const alone = present(await statusOf(survivor), "the status of the survivor");
+		expect(alone).toMatchObject({ quorum: true, leaderNodeId: survivor.nodeId, members: [{ role: "leader" }] });
+		const { body: now } = await survivor.api.call("clusterGet");
+		expect([now.name, now.id === formerId, now.id]).toEqual(["acknowledged", false, String(said.clusterId)]);
+		await rename(survivor, "goes-on");
+		const { body: audit } = await survivor.api.call("auditList");
+		expect(audit.items.find(({ operation }) => operation === "clusterRecover")).toMatchObject({
+			confirmation: survivor.name,
+			requester: { kind: "local" },
+		});
+		const fresh = await cluster.addNode();
+		await cluster.join(fresh, survivor);
+		await rename(fresh, "with-a-new-member");
+
+		// One of before comes back, with its log and a vote for itself; and so does somebody with its key.
+		const before = present(await statusOf(survivor), "the status of the survivor");
+		const identityPath = join(await first.copyDisk("before"), "peer", "identity.pem");
+		await first.start();
+		await waitUntil("it to answer", healLimitMs, async () => (await statusOf(first))?.quorum === false);
+		const stranger = await cluster.addHost();
+		const forged = (clusterId: string) =>
+			askStranger(stranger, {
+				...{ kind: "forge", to: { host: survivor.host.address, port: peerPort }, toNodeId: survivor.nodeId },
+				...{ identityPath, selfMade: false, clusterId, asNodeId: first.nodeId, fromNodeId: first.nodeId },
+			});
+		for (const clusterId of [formerId, now.id])
+			expect(await forged(clusterId)).toEqual({ accepted: false, said: "bad-certificate" });
+		expect(await failureOf(rename(first, "from-before"))).toMatchObject({ code: "unavailable" });
+		const after = present(await statusOf(survivor), "the status of the survivor");
+		expect({ ...after, members: after.members.length }).toMatchObject({
+			...{ term: before.term, leaderNodeId: before.leaderNodeId, quorum: true, members: 2 },
+		});
+		await rename(survivor, "undisturbed");
+		expect(await nameOn(first)).toBe("acknowledged");
+
+		// As its documentation says: it becomes a cluster of its own, and joins like any other.
+		await first.term();
+		await recover(first, "--confirm", first.name);
+		await first.start();
+		await cluster.join(first, survivor);
+		expect(await cluster.haveVotes([first, survivor, fresh])).toBe(true);
+		await rename(first, "together");
+		await waitUntil("all to have it", healLimitMs, async () => {
+			const names = await Promise.all([survivor, fresh].map(nameOn));
+			return names.every((name) => name === "together");
+		});
+	},
+	limitMs,
+);
+
+test(
+	"a backup of the cluster on one of its machines: alone, as the node that it was",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second] = [cluster.node(0), cluster.node(1)];
+		await rename(first, "backed-up");
+		const backup = `${cluster.folder}/backup.db`;
+		await first.cli(60_000, "cluster", "backup", backup);
+		await rename(first, "later");
+		await second.term();
+		const elsewhere = await second.copyDisk("before");
+		const named = (name: string) => [second.daemon.dataDir, "-maxdepth", "1", "-name", name];
+		for (const name of ["raft", "snapshots", "state.db*"])
+			await second.run("find", [...named(name), "-exec", "rm", "-r", "{}", "+"]);
+		const restored = await second.run(second.executable, [
+			"cluster",
+			"restore",
+			backup,
+			"--data-dir",
+			second.daemon.dataDir,
+		]);
+		expect(restored).toContain("as a cluster of node-2 alone");
+		await second.start();
+		expect(await nameOn(second)).toBe("backed-up");
+		await second.identify();
+		expect((await statusOf(second))?.members).toHaveLength(1);
+		await rename(second, "of-its-own");
+		// The others go on without it, and do not mix with it.
+		await rename(first, "without-it");
+		expect((await statusOf(first))?.members).toHaveLength(3);
+		expect(await nameOn(second)).toBe("of-its-own");
+		// And what it was still is a member.
+		await second.term();
+		await second.putDiskBack(elsewhere);
+		await second.start();
+		await waitUntil("it to be back", healLimitMs, async () => (await nameOn(second)) === "without-it");
+	},
+	limitMs,
+);
+
+async function failed(work: Promise<string>): Promise<string> {
+	const error = await work.then(
+		() => new Error("it worked"),
+		(failure: unknown) => failure,
+	);
+	return isAppError(error) ? String(error.context?.stderr ?? error.message) : String(error);
+}
