@@ -6,8 +6,10 @@ import type { LabCluster } from "./lab-cluster.ts";
 
 export type FaultContext = {
 	cluster: LabCluster;
-	/** Nodes that faults may take: members, as far as anybody knows. */
-	members: readonly ClusterNode[];
+	/** Nodes that this fault may take at this moment: members, as far as anybody knows. */
+	members(): readonly ClusterNode[];
+	/** Nobody else takes them before the end of this fault. To be called before anything else is awaited. */
+	claim(nodes: readonly ClusterNode[]): void;
 	random: Random;
 };
 
@@ -23,16 +25,19 @@ const none = async (): Promise<void> => {};
 const names = (nodes: readonly ClusterNode[]): string => nodes.map(({ name }) => name).join(", ");
 const hostsOf = (nodes: readonly ClusterNode[]): Host[] => nodes.map(({ host }) => host);
 
-function someNode({ members, random }: FaultContext): ClusterNode | null {
-	return random.pick(members.filter((node) => node.runs && !node.paused)) ?? null;
+const isThere = (node: ClusterNode): boolean => node.runs && !node.paused;
+
+/** Often the one that leads: what happens to it matters most. */
+async function takeOne({ cluster, members, random, claim }: FaultContext): Promise<ClusterNode | null> {
+	const leader = random.chance(0.5) ? await cluster.leader(500).catch(() => null) : null;
+	const there = members().filter(isThere);
+	const node = leader !== null && there.includes(leader) ? leader : (random.pick(there) ?? null);
+	if (node !== null) claim([node]);
+	return node;
 }
 
-/** The one that leads: what happens to it matters most. */
-const leaderOrSome = async (context: FaultContext): Promise<ClusterNode | null> =>
-	context.random.chance(0.5) ? context.cluster.leader(500).catch(() => someNode(context)) : someNode(context);
-
 function shuffled(context: FaultContext): ClusterNode[] {
-	const rest = [...context.members];
+	const rest = [...context.members()];
 	const order: ClusterNode[] = [];
 	while (rest.length > 0) order.push(...rest.splice(context.random.below(rest.length), 1));
 	return order;
@@ -43,7 +48,7 @@ export const processFaults: readonly Fault[] = [
 		name: "kill",
 		lastsMs: 1_500,
 		async begin(context) {
-			const node = await leaderOrSome(context);
+			const node = await takeOne(context);
 			if (!node) return null;
 			await node.kill9();
 			return { what: `kill -9 ${node.name}`, end: () => node.start() };
@@ -52,8 +57,9 @@ export const processFaults: readonly Fault[] = [
 	{
 		name: "kill-all",
 		lastsMs: 300,
-		async begin({ members }) {
-			const killed = members.filter((node) => node.runs);
+		async begin({ members, claim }) {
+			const killed = members().filter((node) => node.runs);
+			claim(killed);
 			await Promise.all(killed.map((node) => node.kill9()));
 			const end = async () => void (await Promise.all(killed.map((node) => node.start())));
 			return { what: `kill -9 ${names(killed)}`, end };
@@ -63,7 +69,7 @@ export const processFaults: readonly Fault[] = [
 		name: "stop",
 		lastsMs: 2_500,
 		async begin(context) {
-			const node = await leaderOrSome(context);
+			const node = await takeOne(context);
 			if (!node) return null;
 			node.pause();
 			return { what: `SIGSTOP ${node.name}`, end: async () => node.resume() };
@@ -73,7 +79,7 @@ export const processFaults: readonly Fault[] = [
 		name: "full-disk",
 		lastsMs: 3_000,
 		async begin(context) {
-			const node = await leaderOrSome(context);
+			const node = await takeOne(context);
 			if (!node) return null;
 			await node.fillDisk();
 			return { what: `full disk of ${node.name}`, end: () => node.freeDisk() };
@@ -83,7 +89,7 @@ export const processFaults: readonly Fault[] = [
 		name: "full-disk-and-kill",
 		lastsMs: 1_000,
 		async begin(context) {
-			const node = await leaderOrSome(context);
+			const node = await takeOne(context);
 			if (!node) return null;
 			await node.fillDisk();
 			await node.kill9();
@@ -101,9 +107,9 @@ export const linkFaults: readonly Fault[] = [
 		name: "cut",
 		lastsMs: 3_000,
 		async begin(context) {
-			const node = await leaderOrSome(context);
+			const node = await takeOne(context);
 			if (!node) return null;
-			await context.cluster.partitions.separate([node.host], hostsOf(context.members));
+			await context.cluster.partitions.separate([node.host], hostsOf(context.members()));
 			return { what: `${node.name} cut off`, end: () => context.cluster.partitions.healAll() };
 		},
 	},
@@ -111,9 +117,9 @@ export const linkFaults: readonly Fault[] = [
 		name: "deaf",
 		lastsMs: 3_000,
 		async begin(context) {
-			const node = await leaderOrSome(context);
+			const node = await takeOne(context);
 			if (!node) return null;
-			await context.cluster.partitions.deafen(node.host, hostsOf(context.members));
+			await context.cluster.partitions.deafen(node.host, hostsOf(context.members()));
 			return { what: `${node.name} hears nobody`, end: () => context.cluster.partitions.healAll() };
 		},
 	},
@@ -121,9 +127,9 @@ export const linkFaults: readonly Fault[] = [
 		name: "mute",
 		lastsMs: 3_000,
 		async begin(context) {
-			const node = await leaderOrSome(context);
+			const node = await takeOne(context);
 			if (!node) return null;
-			await Promise.all(context.members.map(({ host }) => context.cluster.partitions.deafen(host, [node.host])));
+			await Promise.all(context.members().map(({ host }) => context.cluster.partitions.deafen(host, [node.host])));
 			return { what: `nobody hears ${node.name}`, end: () => context.cluster.partitions.healAll() };
 		},
 	},
@@ -153,10 +159,10 @@ export const linkFaults: readonly Fault[] = [
 		name: "flapping",
 		lastsMs: 100,
 		async begin(context) {
-			const node = await leaderOrSome(context);
+			const node = await takeOne(context);
 			if (!node) return null;
 			for (let round = 0; round < 4; round++) {
-				await context.cluster.partitions.separate([node.host], hostsOf(context.members));
+				await context.cluster.partitions.separate([node.host], hostsOf(context.members()));
 				await Bun.sleep(50 + context.random.below(400));
 				await context.cluster.partitions.healAll();
 				await Bun.sleep(context.random.below(200));

@@ -12,6 +12,8 @@ export type MembershipParts = {
 	cluster: LabCluster;
 	members: ClusterNode[];
 	random: Random;
+	/** Not to be taken: something else happens to them. */
+	taken: Set<ClusterNode>;
 	say(line: string): void;
 };
 
@@ -133,9 +135,9 @@ export class Membership {
 	}
 
 	#takeOne(): ClusterNode | null {
-		const { members } = this.#parts;
+		const { members, taken } = this.#parts;
 		const node = this.#someMember();
-		if (!node) return null;
+		if (!node || taken.has(node)) return null;
 		members.splice(members.indexOf(node), 1);
 		return node;
 	}

@@ -29,12 +29,14 @@ export class Nemesis {
 	readonly #stop = Promise.withResolvers<void>();
 	readonly #running: Promise<void>[];
 	readonly #membership: Membership;
+	/** Nodes that a fault of processes, or a change of the membership, has taken. */
+	readonly #taken = new Set<ClusterNode>();
 	#stopping = false;
 	readonly counts: Record<string, number> = {};
 
 	constructor(parts: NemesisParts) {
 		this.#parts = parts;
-		this.#membership = new Membership({ ...parts, random: parts.random.fork() });
+		this.#membership = new Membership({ ...parts, random: parts.random.fork(), taken: this.#taken });
 		this.#running = [
 			this.#runFaults(processFaults, parts.random.fork()),
 			this.#runFaults(linkFaults, parts.random.fork()),
@@ -58,13 +60,25 @@ export class Nemesis {
 			const fault = random.pick(faults);
 			if (this.#stopping || !fault) continue;
 			this.#noteDead();
-			const begun = await fault.begin({ cluster, members: [...members], random });
-			if (!begun) continue;
-			this.counts[fault.name] = (this.counts[fault.name] ?? 0) + 1;
-			say(begun.what);
-			await this.#pause(random.around(fault.lastsMs));
-			await begun.end();
-			say(`end of: ${begun.what}`);
+			const claimed: ClusterNode[] = [];
+			// A link is cut whatever happens to the node.
+			const ofLinks = faults === linkFaults;
+			const begun = await fault.begin({
+				...{ cluster, random, members: () => members.filter((node) => ofLinks || !this.#taken.has(node)) },
+				claim: (nodes) => {
+					if (ofLinks) return;
+					claimed.push(...nodes);
+					for (const node of nodes) this.#taken.add(node);
+				},
+			});
+			if (begun) {
+				this.counts[fault.name] = (this.counts[fault.name] ?? 0) + 1;
+				say(begun.what);
+				await this.#pause(random.around(fault.lastsMs));
+				await begun.end();
+				say(`end of: ${begun.what}`);
+			}
+			for (const node of claimed) this.#taken.delete(node);
 		}
 	}
 
