@@ -220,8 +220,8 @@ export class Cluster implements ClusterService {
 		return joined;
 	}
 
-	leave(): Promise<void> {
-		return this.#leaving.leave();
+	leave(remove: () => Promise<unknown>): Promise<void> {
+		return this.#leaving.leave(remove);
 	}
 
 	async renewCertificate(): Promise<NodeCertificateInfo> {

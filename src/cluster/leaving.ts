@@ -13,7 +13,7 @@ import type { Logger } from "../lib/log.ts";
 import { writeSecret } from "../peer/identity.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
-import type { Proposer, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import type { PoolFolders } from "./importing.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { prepareFresh } from "./switch.ts";
@@ -23,7 +23,6 @@ export type LeavingDeps = {
 	node: StoreIdentity;
 	store: Store;
 	consensus: Pick<RaftConsensus, "details">;
-	proposer: Pick<Proposer, "proposeSystem">;
 	poolFolders: PoolFolders;
 	/** It is a cluster of its own from now on. */
 	onFresh: () => void;
@@ -53,14 +52,14 @@ export class Leaving {
 		return this.#removed;
 	}
 
-	/** Resolves when the members have let this node go. */
-	async leave(): Promise<void> {
-		const { store, node, clock, proposer } = this.#deps;
+	/** Resolves when the members have let this node go. `remove` proposes the command, in the name of who asked. */
+	async leave(remove: () => Promise<unknown>): Promise<void> {
+		const { store, clock } = this.#deps;
 		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
 			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
 		await writeSecret(this.#paths.leaving, JSON.stringify(this.#ownPools()));
 		try {
-			await proposer.proposeSystem({ kind: "nodeRemove", id: node.nodeId, leaving: true, confirmName: null });
+			await remove();
 		} catch (error) {
 			const refused = isAppError(error) && !["unavailable", "timeout"].includes(error.code);
 			if (refused) await rm(this.#paths.leaving, { force: true });

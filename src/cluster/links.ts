@@ -26,6 +26,8 @@ export class ClusterLinks implements StoreLinks {
 	readonly #logger: Logger;
 	#peers: Links | null = null;
 	#consensus: RaftConsensus | null = null;
+	/** Proposals that are with a leader. */
+	readonly #forwards = new Set<{ leader: NodeId; controller: AbortController }>();
 	/** To nodes that are sent a snapshot; null while it is being made. */
 	readonly #outgoing = new Map<NodeId, SnapshotSenderChannel | null>();
 	/** From the leader. */
@@ -53,11 +55,22 @@ export class ClusterLinks implements StoreLinks {
 
 	readonly forward = async (leader: NodeId, data: Uint8Array, urgency: Urgency): Promise<void> => {
 		if (this.#peers === null) throw notLeading(leader);
+		const controller = new AbortController();
+		const pending = { leader, controller };
+		this.#forwards.add(pending);
+		const options = { timeoutMs: forwardLimitMs, signal: controller.signal };
 		try {
-			await this.#peers.call(leader, methods.propose, encodeProposal(data, urgency), { timeoutMs: forwardLimitMs });
+			await this.#peers.call(leader, methods.propose, encodeProposal(data, urgency), options);
 		} catch (error) {
-			throw forwarded(error, leader);
+			throw controller.signal.aborted ? unknownOutcome("Another node leads meanwhile.") : forwarded(error, leader);
+		} finally {
+			this.#forwards.delete(pending);
 		}
+	};
+
+	/** What is with a leader that does not lead any more is not waited for: it is proposed again to the next one. */
+	readonly onLeader = (leader: NodeId | null): void => {
+		for (const pending of [...this.#forwards]) if (pending.leader !== leader) pending.controller.abort();
 	};
 
 	onRaftMessage(message: Message): void {

@@ -40,7 +40,7 @@ import type { Store } from "./store.ts";
 export type StoreIdentity = { clusterId: string; nodeId: string; founder: boolean };
 
 /** How this node reaches the others. */
-export type StoreLinks = Pick<RaftConsensusOptions, "transport" | "forward">;
+export type StoreLinks = Pick<RaftConsensusOptions, "transport" | "forward" | "onLeader">;
 
 export type OpenStoreOptions = {
 	dataDir: string;

@@ -16,6 +16,7 @@ import type { CommittedHandler, Consensus } from "./consensus.ts";
 import { type Urgency, urgencyOf } from "./disk-reserve.ts";
 import { IndexWaiters } from "./index-waiters.ts";
 import { maxCommandBytes } from "./limits.ts";
+import { unknownOutcome } from "./raft/refusals.ts";
 import { isFull } from "./sqlite/failures.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
@@ -50,6 +51,7 @@ const retryFullMs = 1_000;
 /** A proposal is repeated for so long while there is no leader; and while there is one that cannot take it just now. */
 const leaderlessMs = 4_000;
 const changingMs = 10_000;
+const quorumCheckMs = 250;
 const firstPauseMs = 20;
 const maxPauseMs = 250;
 const sliceMs = 8;
@@ -64,6 +66,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#nextSlice: NodeJS.Immediate | null = null;
 	readonly #indexWaiters: IndexWaiters;
 	#retry: Timer | null = null;
+	#quorumWatch: Timer | null = null;
 	#down: AppError | null = null;
 	#consensus: Consensus | null = null;
 	#closing: Promise<void> | null = null;
@@ -100,6 +103,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		if (data.length > maxCommandBytes)
 			throw new AppError("too-large", `The change is too large: ${data.length} bytes of at most ${maxCommandBytes}.`);
 		const applied = this.#waiters.add(command.id);
+		this.#watchQuorum(consensus);
 		this.#proposeUntilTaken(consensus, data, urgencyOf(command.body)).catch((error) => {
 			this.#waiters.settle(command.id, (waiter) => waiter.reject(toAppError(error)));
 		});
@@ -123,6 +127,23 @@ export class ReplicatedStore extends SqliteReader implements Store {
 				await new Promise<void>((resolve) => clock.schedule(pauseMs, resolve));
 			}
 		}
+	}
+
+	/** While there are proposals: without a quorum for long, they are answered, though they may still take effect. */
+	#watchQuorum(consensus: Consensus): void {
+		if (this.#quorumWatch !== null) return;
+		const { clock } = this.#parts;
+		let lostSinceMs: number | null = null;
+		const look = () => {
+			this.#quorumWatch = null;
+			if (this.#waiters.count === 0 || this.#down !== null) return;
+			const nowMs = clock.monotonicMs();
+			lostSinceMs = consensus.status().quorum ? null : (lostSinceMs ?? nowMs);
+			if (lostSinceMs !== null && nowMs - lostSinceMs >= leaderlessMs)
+				return this.#waiters.rejectAll(unknownOutcome("The cluster has no quorum."));
+			this.#quorumWatch = clock.schedule(quorumCheckMs, look);
+		};
+		this.#quorumWatch = clock.schedule(quorumCheckMs, look);
 	}
 
 	async readIndex(): Promise<number> {
@@ -263,6 +284,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#stop(reason: AppError): void {
 		this.#down = reason;
 		this.#retry?.cancel();
+		this.#quorumWatch?.cancel();
 		this.#waiters.rejectAll(reason);
 		this.#indexWaiters.rejectAll(reason);
 	}

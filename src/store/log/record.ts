@@ -188,3 +188,7 @@ export function couldBeRecord(numbers: DataView, offset: number, indexAfter: num
 	const index = getIndex(numbers, offset + 8);
 	return index > indexAfter && index <= indexAfter + numbers.byteLength;
 }
+
+/** An entry that came from elsewhere and that no log could hold. */
+export const isTooLarge = (entry: Entry | null): boolean =>
+	entry?.data instanceof Uint8Array && entry.data.length > maxRecordDataBytes;

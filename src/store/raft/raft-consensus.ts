@@ -31,10 +31,11 @@ import {
 import type { Consensus, ConsensusStatus } from "../consensus.ts";
 import type { Urgency } from "../disk-reserve.ts";
 import { maxPendingProposals } from "../limits.ts";
-import { maxRecordDataBytes } from "../log/record.ts";
+import { isTooLarge, maxRecordDataBytes } from "../log/record.ts";
 import type { SegmentLog } from "../log/segment-log.ts";
 import type { RaftDisk } from "./disk.ts";
 import { HandOver } from "./hand-over.ts";
+import { LeaderNews } from "./leader-news.ts";
 import { Proposals } from "./proposals.ts";
 import type { RaftConsensusParts } from "./raft-options.ts";
 import { transferError, unconfirmedRead, unknownOutcome } from "./refusals.ts";
@@ -56,6 +57,7 @@ export class RaftConsensus implements Consensus {
 	readonly #proposals: Proposals;
 	readonly #reads = new WaitingReads();
 	readonly #transfer = new WaitingTransfer();
+	readonly #leaderNews: LeaderNews;
 	readonly #writer: Writer;
 	readonly #onTick = (): void => this.#tick();
 	readonly #onWake = (): void => this.#wakeUp();
@@ -77,6 +79,7 @@ export class RaftConsensus implements Consensus {
 	private constructor(parts: RaftConsensusParts) {
 		const { disk, log, start, clusterId, nodeId, random, mutant, tickMs = 50 } = parts;
 		this.#parts = parts;
+		this.#leaderNews = new LeaderNews(parts.onLeader);
 		this.#disk = disk;
 		this.#log = log;
 		this.#tickMs = tickMs;
@@ -319,6 +322,7 @@ export class RaftConsensus implements Consensus {
 				this.#carryOut(ready);
 				if (this.#stopped) return;
 			}
+			this.#leaderNews.tell(this.#raft.leader);
 		} catch (error) {
 			this.#fail(error);
 		} finally {
@@ -394,6 +398,3 @@ export class RaftConsensus implements Consensus {
 		this.#transfer.reject(reason);
 	}
 }
-
-const isTooLarge = (entry: Entry | null): boolean =>
-	entry?.data instanceof Uint8Array && entry.data.length > maxRecordDataBytes;

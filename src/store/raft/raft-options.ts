@@ -28,6 +28,8 @@ export type RaftConsensusOptions = {
 	reportsApplied?: boolean;
 	/** Called before anything is handed over, and before anything is sent. */
 	onStarting?: (consensus: RaftConsensus) => void;
+	/** Called when this node follows another leader than before, or none. */
+	onLeader?: (leader: NodeId | null) => void;
 	/** Called once; the process should end. */
 	onFatal: (error: AppError) => void;
 	forward?: Forward;
