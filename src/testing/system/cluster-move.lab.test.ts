@@ -3,50 +3,25 @@
  * boots on the other node; an image is copied to where a VM needs it; a move whose node is killed comes to an end.
  */
 import { expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import type { Vm } from "../../model/vm.ts";
 import { executablePath } from "../lab/daemon.ts";
-import { buildGuestImage } from "../lab/guest-image.ts";
-import { startLibvirtd } from "../lab/libvirtd.ts";
-import { startMountNamespace } from "../lab/mount-namespace.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import { freePort } from "./free-port.ts";
 import { GuestTerminal } from "./guest-terminal.ts";
-import { cacheDir, type LabSystem, labSystem } from "./lab-system.ts";
+import type { LabSystem } from "./lab-system.ts";
 import { domainIds } from "./leftovers.ts";
+import { startVmNode } from "./vm-node.ts";
 
 type End = () => PromiseLike<void>;
 
 const limitMs = 600_000;
 const stepMs = 120_000;
 
-/** A node whose daemon sees the files that its libvirtd sees: the pool's folder, the same on each node, is its own there. */
-async function startNode(name: string, poolPath: string, peerPort: number, ends: End[]): Promise<LabSystem> {
-	const guest = await buildGuestImage({ cacheDir });
-	const mounts = await startMountNamespace();
-	ends.unshift(() => mounts.stop());
-	const libvirtd = await startLibvirtd({ name });
-	ends.unshift(() => libvirtd.stop());
-	const pool = join(libvirtd.folder, "pool");
-	mkdirSync(pool);
-	await libvirtd.runInNamespace("mount", ["--bind", pool, poolPath]);
-	await mounts.bind(pool, poolPath);
-	await mounts.bind(join(libvirtd.folder, "lib"), "/var/lib/libvirt");
-	const system = labSystem({
-		...{ libvirtd, guest, prefix: mounts.prefix },
-		arguments: [
-			...["--node-name", name, "--peer-listen", `127.0.0.1:${peerPort}`],
-			...["--default-pool-path", poolPath],
-		],
-	});
-	ends.unshift(() => system[Symbol.asyncDispose]());
-	await system.daemon.start();
-	await system.ready();
-	return system;
-}
-
+const startNode = (name: string, poolPath: string, peerPort: number, ends: End[]) =>
+	startVmNode({ name, poolPath, peerPort, ends });
 const cli = (system: LabSystem, ...words: string[]) =>
 	run(executablePath, [...words, "--run-dir", system.daemon.runDir], { timeoutMs: stepMs });
 const nodeIdOf = async (system: LabSystem) => (await system.api.call("healthGet")).body.nodeId;
