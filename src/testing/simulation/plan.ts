@@ -71,6 +71,7 @@ export type Plan = {
 		/** Of the file with the vote. */
 		damageVote: Recurring;
 	};
+	/** The members change and leadership is handed over all the while, in every seed. */
 	operator: { change: Recurring; transfer: Recurring };
 	/** A snapshot after so many entries, and how many of them the log keeps. */
 	snapshotEntries: number;
@@ -92,6 +93,10 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 	const recurring = (fastest: number, slowest: number, least: number, most: number): Recurring => {
 		const every = random.between(fastest, slowest);
 		return on() ? { every, least, most } : null;
+	};
+	const always = (fastest: number, slowest: number): Recurring => {
+		const every = random.between(fastest, slowest);
+		return kind === "none" ? null : { every, least: 0, most: 0 };
 	};
 	const nodes = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]) as number;
 	const stack: Stack = choice === "core" ? "core" : "driver";
@@ -139,7 +144,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 			damage: recurring(5000, 25_000, 100, 2000),
 			damageVote: recurring(10_000, 60_000, 100, 2000),
 		},
-		operator: { change: recurring(1500, 10_000, 0, 0), transfer: recurring(2500, 15_000, 0, 0) },
+		operator: { change: always(1500, 15_000), transfer: always(2500, 20_000) },
 		snapshotEntries: random.chance(0.4) ? random.between(10, 60) : random.between(30, 600),
 		keptEntries: random.pick([0, 0, 5, 50]) as number,
 		segmentBytes: random.pick([1024, 4096, 16_384, 65_536]) as number,

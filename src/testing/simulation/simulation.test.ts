@@ -35,12 +35,20 @@ for (const stack of ["driver", "core"] as const)
 		expect(sum(({ faults }) => [...faults.values()].reduce((all, count) => all + count, 0))).toBeGreaterThan(30);
 	});
 
+test("the daemon's store on SQLite: the same trace each time, and nothing is found", () => {
+	const [first, second] = [1, 2].map(() => simulate({ seed: 5, ms: 3000, stack: "store" }));
+	expect(first?.failure).toBeNull();
+	expect(first?.completed).toBeGreaterThan(50);
+	expect(second?.traceHash).toBe(first?.traceHash as string);
+});
+
 const found: MutantName[] = [
 	"vote-not-durable",
 	"commits-without-quorum",
 	"read-without-round",
 	"no-truncation",
 	"log-not-synced",
+	"damaged-vote-forgotten",
 ];
 for (const mutant of found)
 	test(`finds ${mutant}`, () => {
