@@ -2,7 +2,7 @@
  * A cluster of real daemons for tests: each node in its own network namespace, made members with the commands that a person
  * types. Everything ends with `stop()`, or with this process.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import type { ClusterStatus } from "../../model/cluster.ts";
@@ -28,12 +28,13 @@ export class LabCluster implements AsyncDisposable {
 
 	private constructor(network: Network, executable: string) {
 		this.executable = executable;
-		this.folder = mkdtempSync("/tmp/lqx-cluster-");
+		this.folder = mkdtempSync(`/tmp/lqx-cluster-${process.pid}-`);
 		this.#network = network;
 	}
 
 	/** A cluster of `count` members that all have caught up. */
 	static async start(count: number, executable = executablePath): Promise<LabCluster> {
+		removeLeftFolders();
 		const cluster = new LabCluster(await startNetwork(), executable);
 		try {
 			const first = await cluster.addNode();
@@ -133,6 +134,14 @@ export class LabCluster implements AsyncDisposable {
 
 	#tellLogs(): void {
 		for (const node of this.nodes) console.error(`── ${node.name}\n${node.daemon.log().slice(-8000)}`);
+	}
+}
+
+/** Of processes that died in the middle: namespaces and small disks went with them, folders are still there. */
+function removeLeftFolders(): void {
+	for (const name of readdirSync("/tmp")) {
+		const pid = /^lqx-cluster-(\d+)-/.exec(name)?.[1];
+		if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join("/tmp", name), { recursive: true, force: true });
 	}
 }
 
