@@ -1,15 +1,16 @@
 /** A node that is too far behind gets the whole state from the leader, while its store is open: real stores, files and logs. */
 import { afterEach, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
 import { idSource } from "../lib/ids.ts";
+import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { Event } from "../model/event.ts";
-import { copyOfState } from "../testing/dump-state.ts";
-import { fixtureUser } from "../testing/fixtures.ts";
+import { copyOfState, type StateCopy } from "../testing/dump-state.ts";
+import { clusterIds, fixtureUser } from "../testing/fixtures.ts";
 import { StoreCluster, type StoreMember, until } from "../testing/store-cluster.ts";
-import { pathsOf } from "./open-store.ts";
+import { openStore, pathsOf } from "./open-store.ts";
 import { openStateFile } from "./sqlite/database.ts";
 import { stateDigest } from "./sqlite/state-digest.ts";
 
@@ -45,6 +46,20 @@ async function farBehind(): Promise<StoreMember> {
 	return third;
 }
 
+/** One after the other, to the end of the one during which it came about; each is checked. */
+async function backupsUntil({ up, name }: StoreMember, done: () => boolean): Promise<StateCopy[]> {
+	const made: StateCopy[] = [];
+	for (let last = false; !last; ) {
+		last = done();
+		const path = join(cluster.folder, `${name}-${made.length}.db`);
+		await up.snapshot(path);
+		const state = openStateFile(path);
+		made.push(copyOfState(state.database));
+		state.close();
+	}
+	return made;
+}
+
 /** Digest, rows, how far they are, of all: after they have the same, and while nothing is proposed. */
 async function copies() {
 	await cluster.converge();
@@ -66,8 +81,11 @@ test("it takes it over: the same digest, the same rows, right reads, and it goes
 	const third = await farBehind();
 	const users = cluster.leader.up.count("user");
 	expect(third.up.count("user")).toBeLessThan(users);
+	const backups = backupsUntil(third, () => third.replaced > 0);
 	cluster.cutOff.clear();
 	await until(() => third.replaced > 0);
+	// Whatever was copied meanwhile is whole: of before, or of after.
+	for (const copy of await backups) expect(copy.index).toBeLessThanOrEqual(third.up.appliedIndex);
 	const index = await third.up.readIndex();
 	expect(third.up.appliedIndex).toBeGreaterThanOrEqual(index);
 	expect(third.up.count("user")).toBe(users);
@@ -135,4 +153,35 @@ test("the leader makes a snapshot when it has none that goes far enough, for sev
 	expect([second.replaced, third.replaced]).toEqual([1, 1]);
 	const all = await copies();
 	expect(new Set(all.map(({ digest }) => digest)).size).toBe(1);
+});
+
+test("a member whose log is damaged makes its state durable, says so for good, and goes on as a member", async () => {
+	cluster = await StoreCluster.start(3);
+	await cluster.addUsers(cluster.leader, 0, 30);
+	await cluster.converge();
+	const { id, dataDir, up } = cluster.member(2);
+	const applied = up.appliedIndex;
+	// As a power cut leaves it: the state is in SQLite's own log yet.
+	const crashed = join(cluster.folder, "crashed");
+	cpSync(dataDir, crashed, { recursive: true });
+	const segment = join(pathsOf(crashed).log, "0000000000000001.log");
+	const bytes = readFileSync(segment);
+	const at = bytes.indexOf("user-20");
+	bytes[at] = (bytes[at] ?? 0) ^ 1;
+	writeFileSync(segment, bytes);
+	const fatal: unknown[] = [];
+	const identity = { clusterId: clusterIds.cluster, nodeId: id, founder: false };
+	const store = await openStore({
+		...{ dataDir: crashed, identity, clock: systemClock, logger: silentLogger, random: () => 0, fsync: true },
+		onFatal: (error) => fatal.push(error),
+	});
+	// Without what is beside it: nothing of the state hangs on a file that is not synced.
+	const alone = join(cluster.folder, "alone.db");
+	cpSync(pathsOf(crashed).state, alone);
+	const state = openStateFile(alone);
+	expect(copyOfState(state.database).index).toBe(applied);
+	state.close();
+	expect(readFileSync(join(pathsOf(crashed).log, "hard-state"), "utf8")).toContain('"recoveries":1,"recovering":true');
+	expect([store.appliedIndex, store.status().quorum, fatal]).toEqual([applied, false, []]);
+	await store.close();
 });

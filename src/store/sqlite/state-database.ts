@@ -204,7 +204,8 @@ export class StateDatabase extends StateRows {
 
 	/** All that was committed is on the disk: a power cut takes nothing of it. */
 	makeDurable(): void {
-		this.database.run("PRAGMA wal_checkpoint(FULL)");
+		const { busy } = this.database.query("PRAGMA wal_checkpoint(FULL)").get() as { busy: number };
+		assert(busy === 0, "nobody reads the state while it is made durable");
 	}
 
 	get appliedIndex(): number {
