@@ -23,7 +23,7 @@ import type { Proposer, Store } from "../store/store.ts";
 import { createAdmission } from "./admission.ts";
 import { broughtBy } from "./belongings.ts";
 import { type CertificateDeps, isRenewalDue, makeOwn, openIdentity } from "./certificates.ts";
-import type { PoolFolders } from "./importing.ts";
+import { checkImportable, type PoolFolders } from "./importing.ts";
 import { joinCluster } from "./joining.ts";
 import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
@@ -207,6 +207,7 @@ export class Cluster implements ClusterService {
 		const others = store.all("node").filter(({ id, status }) => id !== node.nodeId && status.phase !== "left");
 		if (others.length > 0 && !this.removed)
 			throw new AppError("wrong-state", "This node is a member of a cluster with others. It has to leave it first.");
+		checkImportable(store, node.nodeId);
 		const joined = await joinCluster(
 			{
 				...{ dataDir, nodeId: node.nodeId, build: version, clock, random, logger },

@@ -5,12 +5,14 @@
 import { existsSync } from "node:fs";
 import { normalize } from "node:path";
 import { type Clock, delay } from "../lib/clock.ts";
-import { isAppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
+import { formatBytes } from "../lib/units.ts";
 import type { CommandBody } from "../store/command.ts";
+import { maxCommandBytes } from "../store/limits.ts";
 import { openStateFile } from "../store/sqlite/database.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
-import type { Proposer, Store } from "../store/store.ts";
+import type { Proposer, Store, StoreReader } from "../store/store.ts";
 import { ownPools } from "./belongings.ts";
 import { formerStateOf, type JoinHints } from "./switch.ts";
 
@@ -34,6 +36,8 @@ export type ImportingDeps = {
 };
 
 type NodeImport = Extract<CommandBody, { kind: "nodeImport" }>;
+/** More than the rest of the command takes. */
+const envelopeBytes = 64 * 1024;
 const pauseMs = 250;
 const failedPauseMs = 5_000;
 
@@ -88,17 +92,29 @@ function planImport({ dataDir, nodeId, hints }: ImportingDeps, renameSuffix: str
 	if (!existsSync(path)) return { ...common, ...nothing };
 	const state = openStateFile(path);
 	try {
-		const reader = new SqliteReader(state);
-		const here = { nodeId: formerNodeId };
-		return {
-			...common,
-			pools: ownPools(reader, formerNodeId),
-			networks: reader.all("network"),
-			images: reader.all("image", here),
-			volumes: reader.all("volume", here),
-			vms: reader.all("vm", here),
-		};
+		return { ...common, ...ownObjects(new SqliteReader(state), formerNodeId) };
 	} finally {
 		state.close();
 	}
+}
+
+function ownObjects(reader: Pick<StoreReader, "all">, nodeId: string) {
+	const here = { nodeId };
+	return {
+		pools: ownPools(reader, nodeId),
+		networks: reader.all("network"),
+		images: reader.all("image", here),
+		volumes: reader.all("volume", here),
+		vms: reader.all("vm", here),
+	};
+}
+
+/** `too-large`, before a node joins: it would be a member that can never say what it brings. */
+export function checkImportable(reader: Pick<StoreReader, "all">, nodeId: string): void {
+	const bytes = Buffer.byteLength(JSON.stringify(ownObjects(reader, nodeId)));
+	if (bytes <= maxCommandBytes - envelopeBytes) return;
+	throw new AppError(
+		"too-large",
+		`What this node would bring takes ${formatBytes(bytes)}, and at most ${formatBytes(maxCommandBytes)} can be brought at once. Nothing was done. Delete VMs that are not needed, or cloud-init data that is large, first.`,
+	);
 }

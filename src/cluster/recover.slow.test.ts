@@ -197,12 +197,16 @@ test("another name, or no answer: nothing has changed", async () => {
 test("interrupted after any step: the node is what it was, or its next start completes it; another time works", async () => {
 	const { dataDir } = await lost();
 	const crashes: string[] = [];
+	const daemonMeanwhile: Promise<boolean>[] = [];
 	await recover(dataDir, {
 		afterStep(step) {
 			crashes.push(step);
+			// Nobody else begins to be this node meanwhile.
+			if (step === "prepared") daemonMeanwhile.push(completeSwitch(dataDir, silentLogger));
 			cpSync(dataDir, join(cluster.folder, `after ${step}`), { recursive: true });
 		},
 	});
+	await expect(daemonMeanwhile[0] as Promise<boolean>).rejects.toMatchObject({ code: "in-use" });
 	expect(crashes).toEqual(["collected", "snapshot made", "state made", "log made", "made", "prepared", "switched"]);
 	for (const step of crashes) {
 		const crashed = join(cluster.folder, `after ${step}`);

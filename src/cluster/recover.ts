@@ -30,7 +30,7 @@ import { buildFolder } from "./new-folder.ts";
 import { clusterPathsOf, readNodeFile, writeNodeFile } from "./node-file.ts";
 import { refuseUnfinishedSwitch } from "./restore.ts";
 import { makeSoleMember, otherMembers } from "./sole-member.ts";
-import { completeSwitch, prepareOther } from "./switch.ts";
+import { prepareOther, switchLocked } from "./switch.ts";
 
 /** `index`: the last change that is there. `damage`: what is wrong with the log; what came after it is lost. */
 export type Recoverable = {
@@ -104,7 +104,7 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	afterStep("made");
 	await prepareOther(dataDir, made, identity.clusterId);
 	afterStep("prepared");
-	await completeSwitch(dataDir, logger);
+	await switchLocked(dataDir, logger);
 	afterStep("switched");
 	return { index: found.index, clusterId, membersLeft };
 }

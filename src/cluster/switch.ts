@@ -15,6 +15,7 @@ import { AppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Identity, saveIdentity, writeSecret } from "../peer/identity.ts";
+import { lockDataFolder } from "../store/data-lock.ts";
 import { pathsOf } from "../store/open-store.ts";
 import { syncPath } from "../store/sqlite/snapshot-files.ts";
 import { clusterPathsOf, writeNodeFile } from "./node-file.ts";
@@ -74,8 +75,22 @@ export async function prepareFresh(dataDir: string, formerNodeId: string): Promi
 
 type Rename = (from: string, to: string) => Promise<void>;
 
-/** At a start, before anything is opened. True when the node has become another one. `move`: for tests that interrupt it. */
+/**
+ * At a start, before anything is opened. True when the node has become another one. `in-use` while somebody else does it.
+ * `move`: for tests that interrupt it.
+ */
 export async function completeSwitch(dataDir: string, logger: Logger, move: Rename = rename): Promise<boolean> {
+	if (!existsSync(clusterPathsOf(dataDir).switching)) return false;
+	const lock = lockDataFolder(dataDir);
+	try {
+		return await switchLocked(dataDir, logger, move);
+	} finally {
+		lock.release();
+	}
+}
+
+/** The same, for whoever holds the lock of the folder. */
+export async function switchLocked(dataDir: string, logger: Logger, move: Rename = rename): Promise<boolean> {
 	const paths = clusterPathsOf(dataDir);
 	const step = await readStep(paths.switching);
 	if (step === null) return false;
