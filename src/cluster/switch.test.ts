@@ -83,7 +83,7 @@ test("interrupted after any rename, it goes on at the next start", async () => {
 		const done = await interruptedAfter(renames);
 		await completeSwitch(dataDir, silentLogger);
 		expect((await readNodeFile(clusterPathsOf(dataDir).node))?.nodeId).toBe(testId(1));
-		expect(readdirSync(dataDir).sort()).toEqual(["former", "node.json", "peer", "pools"]);
+		expect(readdirSync(dataDir).sort()).toEqual(["former", "lock", "node.json", "peer", "pools"]);
 		expectWhatWas();
 		if (done) {
 			expect(renames).toBe(8);
