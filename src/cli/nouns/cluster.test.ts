@@ -67,6 +67,17 @@ describe("cluster recover", () => {
 		expectGolden(join(import.meta.dir, "golden/cluster-recover.txt"), `${err}\n${out}`);
 	});
 
+	test("says what is wrong with the log before it asks", async () => {
+		const damage = "The log is damaged at byte 7 of 1.log, entry 43.";
+		const recoverCluster: OfflineWork["recoverCluster"] = async (_, confirm) => {
+			await confirm({ ...found, damage });
+			return { index: 42, clusterId: fixtureId(7), membersLeft: [] };
+		};
+		const io = fakeIo({ offline: { recoverCluster } });
+		const { err } = await cli("cluster recover --data-dir /srv/lqx --confirm node1", { io });
+		expect(err).toStartWith(`${damage}\nnode1 of the cluster berlin has the state up to change 42.`);
+	});
+
 	test("takes the name as an option, for programs", async () => {
 		const { io, names } = setUp();
 		const { code, out } = await cli("cluster recover --data-dir /srv/lqx --confirm node1 -o json", { io });
