@@ -137,6 +137,11 @@ export const members = {
 	addressesFailed: "The addresses were not changed",
 	addressesSaved: (name: string) => `The others reach ${name} at its new addresses`,
 
+	renewCertificate: "Renew certificate",
+	renewNote: "It also does so by itself, once a year",
+	renewFailed: (name: string) => `The certificate of ${name} was not renewed`,
+	renewed: (name: string) => `${name} has a new certificate`,
+
 	leave: "Leave the cluster",
 	leaveTitle: (name: string) => `${name} leaves the cluster`,
 	leaveIntro: "For a node that works. It becomes a cluster of its own, as after a first start:",

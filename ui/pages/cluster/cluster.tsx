@@ -95,7 +95,6 @@ function LoadCard() {
 				state={nodes.state.value}
 				error={nodes.error.value}
 				onRetry={() => void nodes.reload()}
-				dimmed={({ status: { phase } }) => phase === "left"}
 			/>
 		</Card>
 	);

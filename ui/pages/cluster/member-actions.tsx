@@ -1,5 +1,5 @@
 /** What can be done with a member, the same on the cluster's page and on the node's own, and the dialogs for it. */
-import { Crown, LogOut, Pencil, Route as RouteIcon, Trash2 } from "lucide-preact";
+import { BadgeCheck, Crown, LogOut, Pencil, Route as RouteIcon, Trash2 } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { call } from "../../api/call.ts";
 import { refreshClusterStatus } from "../../api/cluster-status.ts";
@@ -7,6 +7,7 @@ import { live, refreshCluster } from "../../api/live/live.ts";
 import { toastFailure, toastSuccess } from "../../api/notify.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { ClusterMember, ClusterStatus } from "../../api/types.ts";
+import { act } from "../../api/write.ts";
 import type { Action } from "../../components/menu.tsx";
 import { cluster as clusterText } from "../../strings/cluster.ts";
 import { members as t } from "../../strings/members.ts";
@@ -42,6 +43,12 @@ export function transferAction(status: ClusterStatus | null): Action {
 		obstacle: obstacleTo("clusterLeaderTransfer") ?? (others ? null : t.obstacles.noOther),
 		onSelect: () => void transferLeadership(),
 	};
+}
+
+/** The node itself does it; nothing pauses. */
+async function renewCertificate({ nodeId, name }: ClusterMember): Promise<void> {
+	if (await act(t.renewFailed(name), "nodeCertificateRenew", { id: nodeId }, t.renewed(name)))
+		void refreshClusterStatus();
 }
 
 type Dialog = { kind: "rename" | "addresses" | "leave" | "remove"; nodeId: string };
@@ -81,6 +88,14 @@ function actionsOf(member: Omit<Member, "id">, status: ClusterStatus, open: (dia
 			icon: RouteIcon,
 			obstacle: obstacleTo("nodeUpdate"),
 			onSelect: () => open({ kind: "addresses", nodeId }),
+		},
+		{
+			id: "certificate",
+			label: t.renewCertificate,
+			icon: BadgeCheck,
+			note: t.renewNote,
+			obstacle: obstacleTo("nodeCertificateRenew") ?? (member.reachable ? null : t.obstacles.away),
+			onSelect: () => void renewCertificate(member),
 		},
 		{
 			id: "leave",

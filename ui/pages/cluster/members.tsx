@@ -157,7 +157,6 @@ export function MembersTable({ status, actionsOf }: Props) {
 			state={status ? "ready" : error ? "error" : "loading"}
 			error={error}
 			onRetry={() => void refreshClusterStatus()}
-			dimmed={({ reachable }) => !reachable}
 			rowActions={actionsOf}
 		/>
 	);

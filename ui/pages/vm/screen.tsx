@@ -2,6 +2,7 @@
 import { MonitorOff } from "lucide-preact";
 import { useEffect, useState } from "preact/hooks";
 import { read } from "../../api/call.ts";
+import { ApiError, toApiError } from "../../api/errors.ts";
 import type { Vm } from "../../api/types.ts";
 import { Card } from "../../components/layout.tsx";
 import { href } from "../../routes.ts";
@@ -9,9 +10,16 @@ import { vm as t } from "../../strings/vm.ts";
 
 const everyMs = 10_000;
 
-/** Object URL of the last picture; null while there is none. */
-function useScreenshot(vmId: string, running: boolean): string | null {
+type Shown = {
+	/** Object URL of the last picture; null while there is none. */
+	picture: string | null;
+	/** Why the node did not give one; null when it did. */
+	failure: string | null;
+};
+
+function useScreenshot(vmId: string, running: boolean): Shown {
 	const [picture, setPicture] = useState<string | null>(null);
+	const [failure, setFailure] = useState<string | null>(null);
 	useEffect(() => {
 		if (!running) {
 			setPicture(null);
@@ -23,8 +31,9 @@ function useScreenshot(vmId: string, running: boolean): string | null {
 		const refresh = async () => {
 			if (!document.hidden) {
 				// No picture yet (just started): the next one may come.
-				const blob = await read("vmScreenshotGet", { id: vmId, signal: controller.signal }).catch(() => null);
+				const blob = await read("vmScreenshotGet", { id: vmId, signal: controller.signal }).catch(toApiError);
 				if (controller.signal.aborted) return;
+				setFailure(blob instanceof ApiError ? blob.message : null);
 				if (blob instanceof Blob) {
 					if (address) URL.revokeObjectURL(address);
 					address = URL.createObjectURL(blob);
@@ -40,13 +49,13 @@ function useScreenshot(vmId: string, running: boolean): string | null {
 			if (address) URL.revokeObjectURL(address);
 		};
 	}, [vmId, running]);
-	return picture;
+	return { picture, failure };
 }
 
 export function ScreenCard({ vm }: { vm: Vm }) {
 	const { powerState } = vm.status;
 	const on = powerState === "running" || powerState === "paused";
-	const picture = useScreenshot(vm.id, on);
+	const { picture, failure } = useScreenshot(vm.id, on);
 	return (
 		<Card title={t.summary.screen} flush>
 			{on ? (
@@ -54,7 +63,7 @@ export function ScreenCard({ vm }: { vm: Vm }) {
 					{picture ? (
 						<img src={picture} alt={t.summary.screenAlt(vm.name)} />
 					) : (
-						<span class="vm-screen__off">{t.metrics.waiting}</span>
+						<span class="vm-screen__off">{failure ?? t.metrics.waiting}</span>
 					)}
 				</a>
 			) : (
