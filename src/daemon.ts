@@ -19,7 +19,7 @@ import { consoleStreamKind, createRemoteConsoles, serveConsoles } from "./cluste
 import { importFormer, type PoolFolders } from "./cluster/importing.ts";
 import { ClusterLinks } from "./cluster/links.ts";
 import { MemberFeatures } from "./cluster/member-features.ts";
-import { openNodeFile } from "./cluster/node-file.ts";
+import { noteStarted, openNodeFile } from "./cluster/node-file.ts";
 import { contentStreams, createRemoteNodes } from "./cluster/remote-nodes.ts";
 import { completeSwitch, type JoinHints, readHints } from "./cluster/switch.ts";
 import { type Config, configHelp, loadConfig } from "./config.ts";
@@ -171,6 +171,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			process.exit(1);
 		},
 	});
+	await noteStarted(dataDir, me);
 	const consensus = present(opened as RaftConsensus | null, "the consensus of an open store");
 	const memberFeatures = new MemberFeatures(nodeId, store);
 	const proposer = createProposer(store, clock, ids, (feature) => memberFeatures.lacking(feature));

@@ -63,7 +63,8 @@ async function carryOut(
 	connection: Connection,
 ): Promise<Response> {
 	const { relayed } = connection;
-	const identity = identify(services, route.operationId, request, connection);
+	const copy = new CopyOfState(services, relayed?.stale ?? null);
+	const identity = await identify(services, route, request, connection, copy);
 	if (!isAllowed(route.operationId, identity?.role ?? null, identity?.via === "local" && !relayed)) {
 		if (!identity) throw new AppError("unauthenticated", "Sign in first.");
 		await services.auth.recordDenial(identity, route.operationId, connection.remoteAddress);
@@ -116,7 +117,7 @@ async function carryOut(
 			...{ expectedGeneration, credential },
 			idempotency: key === null ? null : { key, hash: requestHash(request.method, url, body) },
 		});
-		const stale = relayed?.stale ?? (await syncReads(services, route, identity));
+		const stale = identity !== null && route.method === "GET" && (await copy.isStale());
 		const reply = await asDenied(services, route.operationId, identity, connection, () =>
 			route.handler({ context, params, query, headers, body }),
 		);
@@ -163,28 +164,45 @@ const withoutQuorum: readonly OperationId[] = ["vmConsoleTicketCreate", "session
 
 const refusedAtApply = new WeakSet<AppError>();
 
-/** Public routes ask nobody: a browser that signs in may well hold an old cookie. */
-function identify(
+/**
+ * Public routes ask nobody: a browser that signs in may well hold an old cookie. Whether a credential is good is looked up
+ * in a copy that has what was acknowledged: a session that was made, or ended, through another node a moment ago is known.
+ * Changes are checked again where they apply.
+ */
+async function identify(
 	{ auth }: ApiServices,
-	operation: OperationId,
+	{ operationId, method }: Route,
 	request: Request,
 	{ local, remoteAddress, relayed }: Connection,
-): Identity | null {
-	if (permissions[operation] === "public") return null;
+	copy: CopyOfState,
+): Promise<Identity | null> {
+	if (permissions[operationId] === "public") return null;
 	const presented = relayed ? relayed.credential : presentedCredential(request.headers);
-	if (presented) return auth.authenticate(presented, remoteAddress);
-	return local ? localIdentity : null;
+	if (!presented) return local ? localIdentity : null;
+	if (method === "GET" || !auth.isGood(presented)) await copy.isStale();
+	return auth.authenticate(presented, remoteAddress);
 }
 
-/** Reads see what was acknowledged before; without a quorum they see what this node knows, and say so. */
-async function syncReads({ store }: ApiServices, route: Route, identity: Identity | null): Promise<boolean> {
-	if (route.method !== "GET" || identity === null) return false;
-	try {
-		await store.readIndex();
-		return false;
-	} catch (error) {
-		if (isAppError(error, "unavailable")) return true;
-		throw error;
+/** Reads see what was acknowledged before; without a quorum they see what this node knows, and say so. Found out once a request. */
+class CopyOfState {
+	readonly #services: ApiServices;
+	#stale: Promise<boolean> | null;
+
+	/** `known`: it was found out before. */
+	constructor(services: ApiServices, known: boolean | null) {
+		this.#services = services;
+		this.#stale = known === null ? null : Promise.resolve(known);
+	}
+
+	isStale(): Promise<boolean> {
+		this.#stale ??= this.#services.store.readIndex().then(
+			() => false,
+			(error: unknown) => {
+				if (isAppError(error, "unavailable")) return true;
+				throw error;
+			},
+		);
+		return this.#stale;
 	}
 }
 

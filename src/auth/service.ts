@@ -85,6 +85,11 @@ export class AuthService {
 		throw new AppError("unauthenticated", "The credentials are not valid, or not any more. Sign in again.");
 	}
 
+	/** Whether it is, as far as this copy of the state knows; counts nothing. */
+	isGood({ secret, via }: PresentedCredential): boolean {
+		return this.#resolve(secret, via) !== null;
+	}
+
 	#resolve(secret: string, via: Identity["via"]): Identity | null {
 		const { store, clock } = this.#deps;
 		const kind = secretKind(secret);

@@ -12,7 +12,6 @@ import type { Random } from "../lib/random.ts";
 import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
 import { type Address, formatAddress, parseAddress } from "../peer/address.ts";
 import type { Identity } from "../peer/identity.ts";
-import { formatToken, hashSecret, newSecret } from "../peer/join-token.ts";
 import { PeerNode } from "../peer/peer.ts";
 import type { PeerRequest } from "../peer/request-server.ts";
 import type { StreamHandler } from "../peer/stream-open.ts";
@@ -30,6 +29,7 @@ import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
 import type { MemberFeatures } from "./member-features.ts";
 import { decodeJson, decodeProposal, encodeJson, methods } from "./methods.ts";
+import { newJoinToken } from "./new-join-token.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import { peerMembers } from "./peer-members.ts";
@@ -77,6 +77,7 @@ export class Cluster implements ClusterService {
 	#identity: Identity | null = null;
 	#leader: string | null = null;
 	#leaderChanges = 0;
+	#joining = false;
 	#configurationIndex = -1;
 	readonly #leaderViews: LeaderViews;
 	readonly #leaving: Leaving;
@@ -183,26 +184,25 @@ export class Cluster implements ClusterService {
 	}
 
 	makeJoinToken(tokenId: string): NewJoinToken {
-		const { store, random, node } = this.#deps;
 		if (this.#identity === null) throw new AppError("unavailable", "The links to other nodes are not up yet.");
-		const secret = newSecret(random);
-		const addresses = store
-			.all("node")
-			.filter(({ status }) => status.phase !== "left")
-			.sort((a, b) => Number(b.id === node.nodeId) - Number(a.id === node.nodeId))
-			.flatMap(({ peerAddresses }) => peerAddresses.map(parseAddress))
-			.filter((address) => address !== null);
-		if (addresses.length === 0)
-			throw new AppError(
-				"wrong-state",
-				"At which address other nodes reach this one is not known. Say it with `limiquantix cluster readdress HOST:PORT`.",
-			);
-		const { authorityFingerprint } = this.#identity;
-		const word = formatToken({ tokenId, secret, authorityFingerprint, clusterId: node.clusterId, addresses });
-		return { word, secretHash: hashSecret(secret) };
+		return newJoinToken(tokenId, this.#identity, this.#deps);
 	}
 
 	async join(request: ClusterJoin): Promise<JoinPreview> {
+		if (this.#joining) throw new AppError("wrong-state", "This node is joining a cluster already.");
+		this.#joining = true;
+		try {
+			const joined = await this.#join(request);
+			// It stays so until the node has begun anew.
+			this.#joining = joined.joining;
+			return joined;
+		} catch (error) {
+			this.#joining = false;
+			throw error;
+		}
+	}
+
+	async #join(request: ClusterJoin): Promise<JoinPreview> {
 		const { store, node, dataDir, version, clock, random, logger } = this.#deps;
 		const others = store.all("node").filter(({ id, status }) => id !== node.nodeId && status.phase !== "left");
 		if (others.length > 0 && !this.removed)

@@ -61,8 +61,8 @@ export class Leaving {
 		try {
 			await remove();
 		} catch (error) {
-			const refused = isAppError(error) && !["unavailable", "timeout"].includes(error.code);
-			if (refused) await rm(this.#paths.leaving, { force: true });
+			const unknown = isAppError(error) && ["unavailable", "timeout"].includes(error.code);
+			if (!unknown) await rm(this.#paths.leaving, { force: true });
 			throw error;
 		}
 		const endsAtMs = clock.monotonicMs() + limitMs;
@@ -78,7 +78,7 @@ export class Leaving {
 	async finish(confirmed: Promise<void>): Promise<void> {
 		const { store, node } = this.#deps;
 		if (!existsSync(this.#paths.leaving)) return;
-		if (this.#hasLeft()) return this.#becomeFresh();
+		if (this.#hasLeft() && this.#isEmpty()) return this.#becomeFresh();
 		// It was not even asked for, or not accepted.
 		void confirmed.then(
 			async () => {
@@ -99,11 +99,20 @@ export class Leaving {
 
 	async #wasRemoved(): Promise<void> {
 		const { logger, onRemoved } = this.#deps;
-		if (existsSync(this.#paths.leaving)) return this.#becomeFresh();
+		if (existsSync(this.#paths.leaving) && this.#isEmpty()) return this.#becomeFresh();
 		this.#removed = true;
 		logger.error("this node was removed from the cluster: it changes nothing any more", {});
 		onRemoved();
 		await writeSecret(this.#paths.removed, "");
+	}
+
+	/**
+	 * A node leaves only with nothing on it. One that somebody removed, after an attempt to leave of which nobody knows what
+	 * became, keeps what it has: it may come back with it.
+	 */
+	#isEmpty(): boolean {
+		const { store, node } = this.#deps;
+		return (["vm", "volume", "image"] as const).every((table) => store.count(table, { nodeId: node.nodeId }) === 0);
 	}
 
 	#hasLeft(): boolean {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { pathsOf } from "../store/open-store.ts";
 import { openStateFile } from "../store/sqlite/database.ts";
 import { clusterIds, fixtureClusterObject, fixtureId, fixtureNode } from "../testing/fixtures.ts";
-import { clusterPathsOf, openNodeFile, readNodeFile } from "./node-file.ts";
+import { clusterPathsOf, noteStarted, openNodeFile, readNodeFile } from "./node-file.ts";
 
 let folder: string;
 let count: number;
@@ -23,6 +23,19 @@ test("a first start makes ids and keeps them, for root only", async () => {
 	expect(first).toEqual({ nodeId: fixtureId(0x100), clusterId: fixtureId(0x101), founder: true });
 	expect(statSync(path()).mode & 0o777).toBe(0o600);
 	expect(await open()).toEqual(first);
+});
+
+test("a node that has had a log and has it no more is not made anew with the same id", async () => {
+	const first = await open();
+	expect(await open()).toEqual(first);
+	await noteStarted(folder, first);
+	const log = pathsOf(folder).log;
+	for (const missing of [true, false]) {
+		if (!missing) mkdirSync(log);
+		await expect(open()).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining("is missing") });
+	}
+	writeFileSync(join(log, "hard-state"), "");
+	expect(await open()).toEqual({ ...first, started: true });
 });
 
 test("a damaged file is refused, and stays as it is", async () => {

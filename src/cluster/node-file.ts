@@ -5,12 +5,13 @@
  * A data folder from before there were clusters has the ids in its state.
  */
 import { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
 import { writeSecret } from "../peer/identity.ts";
+import { restoreAdvice } from "../store/advice.ts";
 import { pathsOf, refuseUnfinishedRestore, type StoreIdentity } from "../store/open-store.ts";
 
 export const clusterPathsOf = (dataDir: string) => ({
@@ -37,9 +38,9 @@ export const clusterPathsOf = (dataDir: string) => ({
 export async function readNodeFile(path: string): Promise<StoreIdentity | null> {
 	if (!existsSync(path)) return null;
 	try {
-		const { nodeId, clusterId, founder } = JSON.parse(await readFile(path, "utf8")) as StoreIdentity;
+		const { nodeId, clusterId, founder, started } = JSON.parse(await readFile(path, "utf8")) as StoreIdentity;
 		if (!isUuid(nodeId) || !isUuid(clusterId) || typeof founder !== "boolean") throw new Error("without ids");
-		return { nodeId, clusterId, founder };
+		return { nodeId, clusterId, founder, ...(started === true ? { started } : {}) };
 	} catch (cause) {
 		throw new AppError(
 			"corrupt",
@@ -49,14 +50,20 @@ export async function readNodeFile(path: string): Promise<StoreIdentity | null> 
 	}
 }
 
-export const writeNodeFile = (path: string, { nodeId, clusterId, founder }: StoreIdentity): Promise<void> =>
-	writeSecret(path, `${JSON.stringify({ nodeId, clusterId, founder })}\n`);
+export const writeNodeFile = (path: string, { nodeId, clusterId, founder, started }: StoreIdentity): Promise<void> =>
+	writeSecret(path, `${JSON.stringify({ nodeId, clusterId, founder, ...(started === true ? { started } : {}) })}\n`);
+
+/** Once the store has been opened: from now on a log that is missing is one that was lost. */
+export async function noteStarted(dataDir: string, identity: StoreIdentity): Promise<void> {
+	if (identity.started !== true) await writeNodeFile(clusterPathsOf(dataDir).node, { ...identity, started: true });
+}
 
 /** Who this node is: as the file says, as the state of before says, or somebody new. */
 export async function openNodeFile(dataDir: string, newId: () => string): Promise<StoreIdentity> {
 	const { node } = clusterPathsOf(dataDir);
 	refuseUnfinishedRestore(dataDir);
 	const known = await readNodeFile(node);
+	if (known?.started === true && isEmptyFolder(pathsOf(dataDir).log)) throw lostLog(dataDir);
 	if (known !== null) return known;
 	const ids = idsOfState(dataDir) ?? { nodeId: newId(), clusterId: newId() };
 	const identity = { ...ids, founder: true };
@@ -91,3 +98,12 @@ function idsOfState(dataDir: string): Pick<StoreIdentity, "nodeId" | "clusterId"
 		database.close();
 	}
 }
+
+const isEmptyFolder = (path: string): boolean => !existsSync(path) || readdirSync(path).length === 0;
+
+/** A node that began anew with the same id could vote twice, or be a second cluster with the ids of the first. */
+const lostLog = (dataDir: string): AppError =>
+	new AppError(
+		"corrupt",
+		`The log of this node is missing: ${pathsOf(dataDir).log} is empty, and node.json says that there was one. Nothing was changed. Put raft/, snapshots/ and state.db back from a copy of the data folder. In a cluster with others: remove this node there, move node.json and peer/ away here, and join again. ${restoreAdvice}`,
+	);

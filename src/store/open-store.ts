@@ -37,7 +37,13 @@ import type { StateDatabase } from "./sqlite/state-database.ts";
 import type { Store } from "./store.ts";
 
 /** Who this node is. `founder`: its cluster began with it alone; a node that joined one is told who the members are. */
-export type StoreIdentity = { clusterId: string; nodeId: string; founder: boolean };
+export type StoreIdentity = {
+	clusterId: string;
+	nodeId: string;
+	founder: boolean;
+	/** It has had a log: one that is missing is lost. */
+	started?: boolean;
+};
 
 /** How this node reaches the others. */
 export type StoreLinks = Pick<RaftConsensusOptions, "transport" | "forward" | "onLeader">;
