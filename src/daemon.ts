@@ -35,6 +35,7 @@ import { AppError, isAppError, toAppError } from "./lib/errors.ts";
 import { idSource } from "./lib/ids.ts";
 import { createLogger, type Logger } from "./lib/log.ts";
 import { systemRandom as random, randomRatio } from "./lib/random.ts";
+import { KiB } from "./lib/units.ts";
 import { hostSubnets } from "./network/host-subnets.ts";
 import { createLibvirtNetworks } from "./network/libvirt-network.ts";
 import { procHost } from "./node/host.ts";
@@ -155,7 +156,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	let nodeIsUp = false;
 	const store = await openStore({
 		...{ dataDir, identity: me, clock, logger, links, fsync: config.fsync },
-		...(config.snapshotEntries === null ? {} : { policy: { snapshotEntries: config.snapshotEntries } }),
+		...(config.snapshotEntries === null ? {} : cutOften(config.snapshotEntries)),
 		random: () => randomRatio(random),
 		timing: config.tickMs === null ? raftTiming : { ...raftTiming, tickMs: config.tickMs },
 		onConsensus(consensus) {
@@ -382,3 +383,6 @@ async function chooseAccelerator(
 	const { accelerator, reason } = await probeAccelerator({ signal });
 	return { kind: accelerator === "kvm" ? "kvm" : "tcg", reason };
 }
+
+/** Snapshots and files of the log so small that the log is cut within a test. */
+const cutOften = (snapshotEntries: number) => ({ policy: { snapshotEntries }, segmentBytes: 64 * KiB });
