@@ -10,7 +10,7 @@ import type { IdSource } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
-import { type Address, formatAddress, parseAddress } from "../peer/address.ts";
+import { type Address, formatAddress } from "../peer/address.ts";
 import type { Identity } from "../peer/identity.ts";
 import { PeerNode } from "../peer/peer.ts";
 import type { PeerRequest } from "../peer/request-server.ts";

@@ -63,6 +63,16 @@ test("a node that left is nobody at the next start", async () => {
 	expectWhatWas();
 });
 
+test("what was set aside under the same id before is kept, too", async () => {
+	const { former } = clusterPathsOf(dataDir);
+	mkdirSync(join(former, before), { recursive: true });
+	writeFileSync(join(former, before, "state.db"), "an older state");
+	await prepareFresh(dataDir, before);
+	await completeSwitch(dataDir, silentLogger);
+	expectWhatWas();
+	expect(readFileSync(join(former, `${before}-2`, "state.db"), "utf8")).toBe("an older state");
+});
+
 test("nothing happens without a decision, whatever a join that broke off has left", async () => {
 	const identity = await testIdentity(1);
 	const joining = clusterPathsOf(clusterPathsOf(dataDir).joining);

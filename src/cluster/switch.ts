@@ -55,6 +55,7 @@ export async function prepareJoin(dataDir: string, joined: Joined): Promise<void
 	await writeNodeFile(made.node, { nodeId, clusterId, founder: false });
 	await syncPath(paths.joining);
 	await syncPath(dataDir);
+	await makeRoom(dataDir, formerNodeId);
 	await writeStep(dataDir, { step: "set-aside", formerNodeId });
 }
 
@@ -70,7 +71,19 @@ export async function prepareOther(dataDir: string, work: string, formerId: stri
 /** From the next start on the node is a new cluster. */
 export async function prepareFresh(dataDir: string, formerNodeId: string): Promise<void> {
 	await rm(clusterPathsOf(dataDir).joining, { recursive: true, force: true });
+	await makeRoom(dataDir, formerNodeId);
 	await writeStep(dataDir, { step: "set-aside", formerNodeId });
+}
+
+/** This node was set aside under this id before: a backup was restored meanwhile. */
+async function makeRoom(dataDir: string, formerNodeId: string): Promise<void> {
+	const { former } = clusterPathsOf(dataDir);
+	const taken = join(former, formerNodeId);
+	if (!existsSync(taken)) return;
+	let number = 2;
+	while (existsSync(`${taken}-${number}`)) number += 1;
+	await rename(taken, `${taken}-${number}`);
+	await syncPath(former);
 }
 
 type Rename = (from: string, to: string) => Promise<void>;
