@@ -9,7 +9,7 @@ import { systemRandom } from "../lib/random.ts";
 import { writeSecret } from "../peer/identity.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
-import { clusterIds, fixtureId, fixtureTask, fixtureVm } from "../testing/fixtures.ts";
+import { clusterIds, fixtureId, fixtureMember, fixtureTask, fixtureVm } from "../testing/fixtures.ts";
 import { StoreCluster } from "../testing/store-cluster.ts";
 import { loneNode } from "../testing/store-identity.ts";
 import { clusterPathsOf, openNodeFile, writeNodeFile } from "./node-file.ts";
@@ -20,7 +20,8 @@ let cluster: StoreCluster;
 let backup: string;
 let index: number;
 let nodeIds: string[];
-/** Three nodes, each with a VM, and one that was removed before the backup was made. */
+const witnessId = fixtureId(0x99f);
+/** Three nodes, each with a VM, a witness, and one that was removed before the backup was made. */
 beforeAll(async () => {
 	cluster = await StoreCluster.start(4);
 	const { system } = cluster.leader;
@@ -30,6 +31,7 @@ beforeAll(async () => {
 		const created = fixtureTask("vm.create", { kind: "vm", id: vm.id }, { id: fixtureId(0x700 + number), nodeId });
 		await system({ kind: "vmCreate", vm, volumes: [], task: created });
 	}
+	for (const body of fixtureMember({ id: witnessId, name: "arbiter", witness: true }, Date.now())) await system(body);
 	await system({ kind: "authoritySet", certificatePem: "-----BEGIN X", keyPem: "-----BEGIN Y" });
 	await system({ kind: "nodeRemove", id: cluster.member(4).id, leaving: false, confirmName: "node-4" });
 	backup = join(cluster.folder, "backup.db");
@@ -72,7 +74,7 @@ describe("this machine is", () => {
 		const dataDir = await folderOf(nodeIds[1] ?? "");
 		await writeSecret(clusterPathsOf(dataDir).members, "{}");
 		await writeSecret(clusterPathsOf(dataDir).removed, "");
-		expect(await restore(dataDir)).toEqual({ index, nodeName: "node-2", membersLeft: ["node-1", "node-3"] });
+		expect(await restore(dataDir)).toEqual({ index, nodeName: "node-2", membersLeft: ["arbiter", "node-1", "node-3"] });
 		expect(existsSync(clusterPathsOf(dataDir).peer)).toBe(false);
 		expect(readdirSync(dataDir).sort()).toEqual(["lock", "node.json", "raft", "snapshots", "state.db"]);
 		await started(dataDir, async (store, nodeId) => {
@@ -81,12 +83,21 @@ describe("this machine is", () => {
 			expect(id).not.toBe(clusterIds.cluster);
 			expect(store.status()).toMatchObject({ leader: nodeId, quorum: true });
 			const phases = Object.fromEntries(store.all("node").map(({ name, status }) => [name, status.phase]));
-			expect(phases).toEqual({ "node-1": "left", "node-2": "ready", "node-3": "left", "node-4": "left" });
+			expect(phases).toEqual({
+				arbiter: "left",
+				"node-1": "left",
+				"node-2": "ready",
+				"node-3": "left",
+				"node-4": "left",
+			});
 			const unknown = store.all("vm").filter(({ status }) => status.powerState === "unknown");
 			expect(unknown.map(({ name }) => name).sort()).toEqual(["vm-1", "vm-3"]);
 			expect(store.authority()).toBeNull();
 			expect(store.all("audit").filter(({ operation }) => operation === "clusterRestore")).toMatchObject([
-				{ requester: { kind: "local" }, targets: [{ id }, { name: "node-1" }, { name: "node-3" }] },
+				{
+					requester: { kind: "local" },
+					targets: [{ id }, { name: "arbiter" }, { name: "node-1" }, { name: "node-3" }],
+				},
 			]);
 		});
 		// From its snapshot, too.
@@ -101,10 +112,20 @@ describe("this machine is", () => {
 		}
 	});
 
+	test("a witness: it decides alone, and stays one", async () => {
+		const dataDir = await folderOf(witnessId);
+		expect(await restore(dataDir)).toMatchObject({ nodeName: "arbiter", membersLeft: ["node-1", "node-2", "node-3"] });
+		await started(dataDir, async (store, nodeId) => {
+			expect(store.status()).toMatchObject({ leader: witnessId, quorum: true });
+			expect(store.get("node", nodeId)?.witness).toBe(true);
+			expect(await store.readIndex()).toBe(store.appliedIndex);
+		});
+	});
+
 	test("never guessed: refused with the names, and nothing is changed", async () => {
 		for (const [of, nodeName, message] of [
-			[null, undefined, /Say with --node which of them this machine is: node-1, node-2, node-3\./],
-			[null, "node-4", /The backup has no node node-4\. Its nodes: node-1, node-2, node-3\./],
+			[null, undefined, /Say with --node which of them this machine is: arbiter, node-1, node-2, node-3\./],
+			[null, "node-4", /The backup has no node node-4\. Its nodes: arbiter, node-1, node-2, node-3\./],
 			[nodeIds[0] ?? "", "node-2", /This data folder is that of the node node-1\. Leave --node out/],
 		] as const) {
 			const dataDir = await folderOf(of);
