@@ -3,18 +3,20 @@
  * has the node's own record. Until it is done the node's record says `joining`, and nothing on the host is touched.
  */
 import { existsSync } from "node:fs";
-import { normalize } from "node:path";
+import { mkdir, rm } from "node:fs/promises";
+import { join, normalize } from "node:path";
 import { type Clock, delay } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { CommandBody } from "../store/command.ts";
 import { maxCommandBytes } from "../store/limits.ts";
-import { openStateFile } from "../store/sqlite/database.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store, StoreReader } from "../store/store.ts";
 import { ownPools } from "./belongings.ts";
-import { formerStateOf, type JoinHints } from "./switch.ts";
+import { clusterPathsOf, readNodeFile } from "./node-file.ts";
+import { collect } from "./recover.ts";
+import { formerFolderOf, type JoinHints } from "./switch.ts";
 
 /** Pools of type local on this host: their folders say whose they are. */
 export type PoolFolders = {
@@ -53,7 +55,7 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 			continue;
 		}
 		try {
-			await deps.proposer.proposeSystem(planImport(deps, renames ? node.name : null));
+			await deps.proposer.proposeSystem(await planImport(deps, renames ? node.name : null));
 			return await handOverPools(deps);
 		} catch (error) {
 			signal.throwIfAborted();
@@ -67,12 +69,10 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 }
 
 /** A pool that became part of one of the cluster has that one's id. At each start: it may have been interrupted. */
-async function handOverPools({ dataDir, hints, store, nodeId, poolFolders }: ImportingDeps): Promise<void> {
-	const path = formerStateOf(dataDir, hints.formerNodeId);
-	if (!existsSync(path)) return;
-	const state = openStateFile(path);
-	const former = new SqliteReader(state).all("pool");
-	state.close();
+async function handOverPools({ dataDir, hints, store, nodeId, poolFolders, logger }: ImportingDeps): Promise<void> {
+	// Set aside by somebody, long after: it has been done.
+	if (!existsSync(formerFolderOf(dataDir, hints.formerNodeId))) return;
+	const former = await withFormerState(dataDir, hints.formerNodeId, logger, (reader) => reader.all("pool"));
 	const now = store.all("pool").filter(({ nodeIds }) => nodeIds.includes(nodeId));
 	for (const { id, type, config } of former) {
 		const heir = now.find((pool) => pool.type === type && samePath(pool.config.path, config.path));
@@ -84,17 +84,39 @@ async function handOverPools({ dataDir, hints, store, nodeId, poolFolders }: Imp
 const samePath = (one: string | undefined, other: string | undefined): boolean =>
 	one !== undefined && other !== undefined && normalize(one) === normalize(other);
 
-function planImport({ dataDir, nodeId, hints }: ImportingDeps, renameSuffix: string | null): NodeImport {
+async function planImport(deps: ImportingDeps, renameSuffix: string | null): Promise<NodeImport> {
+	const { dataDir, nodeId, hints, logger } = deps;
 	const { formerNodeId } = hints;
-	const path = formerStateOf(dataDir, formerNodeId);
-	const nothing = { pools: [], networks: [], images: [], volumes: [], vms: [] };
-	const common = { kind: "nodeImport", nodeId, formerNodeId, renameSuffix } as const;
-	if (!existsSync(path)) return { ...common, ...nothing };
-	const state = openStateFile(path);
+	const objects = await withFormerState(dataDir, formerNodeId, logger, (reader) => ownObjects(reader, formerNodeId));
+	return { kind: "nodeImport", nodeId, formerNodeId, renameSuffix, ...objects };
+}
+
+/**
+ * What this node was, with everything that its log has: the database alone may be behind it, when the power went before it
+ * was set aside. `corrupt` when it is not there: that a node brings nothing is for nobody to guess.
+ */
+async function withFormerState<Result>(
+	dataDir: string,
+	formerNodeId: string,
+	logger: Logger,
+	read: (reader: SqliteReader) => Result,
+): Promise<Result> {
+	const folder = formerFolderOf(dataDir, formerNodeId);
+	const identity = await readNodeFile(clusterPathsOf(folder).node);
+	if (identity === null)
+		throw new AppError("corrupt", `What this node was before it joined is missing: ${folder}. Put it back.`);
+	const work = join(folder, "import.tmp");
+	await rm(work, { recursive: true, force: true });
+	await mkdir(work, { mode: 0o700 });
 	try {
-		return { ...common, ...ownObjects(new SqliteReader(state), formerNodeId) };
+		const { state } = await collect(folder, work, identity, logger);
+		try {
+			return read(new SqliteReader(state));
+		} finally {
+			state.close();
+		}
 	} finally {
-		state.close();
+		await rm(work, { recursive: true, force: true });
 	}
 }
 

@@ -109,11 +109,11 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	return { index: found.index, clusterId, membersLeft };
 }
 
-/** A copy of the state that has everything that the folder has. */
-async function collect(
+/** A copy of the state, in `work`, that has everything that the folder has, in its log too. Whoever gets it closes it. */
+export async function collect(
 	dataDir: string,
 	work: string,
-	{ clusterId }: StoreIdentity,
+	{ clusterId }: Pick<StoreIdentity, "clusterId">,
 	logger: Logger,
 ): Promise<{ state: StateDatabase; damage: string | null }> {
 	const { path, received } = await copyState(dataDir, work, logger);

@@ -16,7 +16,6 @@ import { isUuid } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Identity, saveIdentity, writeSecret } from "../peer/identity.ts";
 import { lockDataFolder } from "../store/data-lock.ts";
-import { pathsOf } from "../store/open-store.ts";
 import { syncPath } from "../store/sqlite/snapshot-files.ts";
 import { clusterPathsOf, writeNodeFile } from "./node-file.ts";
 
@@ -138,9 +137,9 @@ export async function readHints(dataDir: string): Promise<JoinHints | null> {
 	}
 }
 
-/** Where the state of before is. */
-export const formerStateOf = (dataDir: string, formerNodeId: string): string =>
-	pathsOf(join(clusterPathsOf(dataDir).former, formerNodeId)).state;
+/** Where what it was lies, as a data folder. */
+export const formerFolderOf = (dataDir: string, formerNodeId: string): string =>
+	join(clusterPathsOf(dataDir).former, formerNodeId);
 
 async function readStep(path: string): Promise<Step | null> {
 	if (!existsSync(path)) return null;

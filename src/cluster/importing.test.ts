@@ -1,0 +1,139 @@
+/** What a node brings when it joins: all that it had, in its log too, and nothing made up when that is missing. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { idSource } from "../lib/ids.ts";
+import { silentLogger } from "../lib/log.ts";
+import { systemRandom } from "../lib/random.ts";
+import type { CommandBody } from "../store/command.ts";
+import { openStore, pathsOf } from "../store/open-store.ts";
+import { proposer } from "../store/proposer.ts";
+import {
+	clusterIds,
+	fixtureCluster,
+	fixtureId,
+	fixtureMember,
+	fixturePool,
+	fixtureVolume,
+} from "../testing/fixtures.ts";
+import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
+import { importFormer } from "./importing.ts";
+import { clusterPathsOf, writeNodeFile } from "./node-file.ts";
+import { formerFolderOf } from "./switch.ts";
+
+let dataDir: string;
+let store: MemoryStore;
+let handedOver: string[];
+const me = fixtureId(0xabc);
+const before = clusterIds.node;
+const ids = idSource(systemClock, systemRandom);
+const identity = { nodeId: before, clusterId: clusterIds.cluster, founder: true };
+
+beforeEach(async () => {
+	dataDir = mkdtempSync("/tmp/lqx-importing-");
+	handedOver = [];
+	store = await openMemoryStore();
+});
+afterEach(async () => {
+	await store.close();
+	rmSync(dataDir, { recursive: true });
+});
+
+const former = () => formerFolderOf(dataDir, before);
+async function withFormer(work: (propose: (body: CommandBody) => Promise<unknown>) => Promise<void>): Promise<void> {
+	mkdirSync(former(), { recursive: true });
+	const onFatal = (error: Error) => {
+		throw error;
+	};
+	const options = { dataDir: former(), identity, clock: systemClock, logger: silentLogger, fsync: false, onFatal };
+	const was = await openStore({ ...options, random: () => 0 });
+	await work(proposer(was, systemClock, ids).proposeSystem);
+	await was.close();
+	await writeNodeFile(clusterPathsOf(former()).node, identity);
+}
+
+/** Another cluster, which has admitted this node; its own first node and pool have other ids. */
+async function admitted(): Promise<void> {
+	const init = fixtureCluster();
+	const others = { ...init.node, id: fixtureId(0xeee), name: "first" };
+	const pool = fixturePool({ id: fixtureId(0xee1), name: "local", nodeIds: [others.id] });
+	await store.proposer.proposeSystem({ ...init, node: others, pools: [pool], networks: [] });
+	const [tokens, admit] = fixtureMember({ id: me, name: "second" }, systemClock.nowMs());
+	for (const command of [tokens, admit]) if (command) await store.proposer.proposeSystem(command);
+}
+
+const run = (signal = new AbortController().signal, clock: Clock = systemClock) =>
+	importFormer(
+		{
+			...{ dataDir, nodeId: me, store, proposer: store.proposer, clock, logger: silentLogger },
+			hints: { members: [], formerNodeId: before, rename: false, witness: false },
+			poolFolders: {
+				handOver: async (path, from, to) => void handedOver.push(`${path} ${from} ${to}`),
+				release: async () => {},
+			},
+		},
+		signal,
+	);
+
+const volume = fixtureVolume({ id: fixtureId(0xd15c), name: "disk", nodeId: before, phase: "ready" });
+
+test("volumes come along into the pool of the same name and folder, whose marker is handed over", async () => {
+	await withFormer(async (propose) => {
+		await propose(fixtureCluster());
+		await propose({ kind: "volumeCreate", volume, task: taskFor("volume.create", volume.id) });
+	});
+	await admitted();
+	await run();
+	expect(store.get("volume", volume.id)).toMatchObject({ nodeId: me, poolId: fixtureId(0xee1) });
+	expect(handedOver).toEqual([`${fixturePool().config.path} ${clusterIds.pool} ${fixtureId(0xee1)}`]);
+	expect(readdirSync(former())).not.toContain("import.tmp");
+	// At each later start once more, and nothing else.
+	const index = store.appliedIndex;
+	await run();
+	expect([handedOver.length, store.appliedIndex]).toEqual([2, index]);
+});
+
+test("what the log has and the database does not comes along: the power went in between", async () => {
+	const earlier = join(dataDir, "earlier.db");
+	await withFormer(async (propose) => {
+		await propose(fixtureCluster());
+	});
+	copyFileSync(pathsOf(former()).state, earlier);
+	await withFormer(async (propose) => {
+		await propose({ kind: "volumeCreate", volume, task: taskFor("volume.create", volume.id) });
+	});
+	for (const name of readdirSync(former())) if (name.startsWith("state.db")) rmSync(join(former(), name));
+	copyFileSync(earlier, pathsOf(former()).state);
+	await admitted();
+	await run();
+	expect(store.get("volume", volume.id)).not.toBe(null);
+});
+
+test("when what it was is missing it brings nothing, and stays joining until somebody puts it back", async () => {
+	await admitted();
+	const ended = new AbortController();
+	const tries: number[] = [];
+	const clock: Clock = {
+		...systemClock,
+		schedule(delayMs, callback) {
+			tries.push(delayMs);
+			queueMicrotask(() => ended.abort(new Error("the test is over")));
+			return systemClock.schedule(delayMs, callback);
+		},
+	};
+	await expect(run(ended.signal, clock)).rejects.toThrow("the test is over");
+	expect(store.get("node", me)?.status.phase).toBe("joining");
+	expect([tries.length, existsSync(former())]).toEqual([1, false]);
+});
+
+function taskFor(kind: "volume.create", id: string) {
+	const now = new Date(systemClock.nowMs()).toISOString();
+	return {
+		...{ id: ids.newId(), kind, state: "pending" as const, progress: null, message: null },
+		targets: [{ kind: "volume" as const, id, name: "disk" }],
+		requester: { kind: "system" as const, id: null, name: "system" },
+		...{ nodeId: before, parentId: null, createdAt: now, startedAt: null, finishedAt: null },
+		...{ cancelable: false, cancelRequested: false, error: null, input: {} },
+	};
+}
