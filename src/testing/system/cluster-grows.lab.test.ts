@@ -96,3 +96,38 @@ test(
 	},
 	limitMs,
 );
+
+test(
+	"a node that was away too long for the log gets the whole state, however often it is killed on the way; so does a new one",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const third = cluster.node(2);
+		await third.kill9();
+		const [leader, other] = [await cluster.leader(), cluster.nodes.slice(0, 2)];
+		const segments = async (): Promise<number[]> => {
+			const names = await leader.run("ls", [`${leader.daemon.dataDir}/raft`]);
+			return [...names.matchAll(/^(\d+)(?:-\d+)?\.log$/gm)].map((match) => Number(match[1]));
+		};
+		// Until what the third one needs is cut off.
+		await waitUntil("the log to be cut", 60_000, async () => {
+			const writes = Array.from({ length: 50 }, (_, at) =>
+				other[at % 2]?.api.call("clusterUpdate", { body: { name: `busy-${at}` } }),
+			);
+			await Promise.all(writes);
+			return Math.min(...(await segments())) > 1;
+		});
+		const random = new Random(chosenSeed());
+		for (let kill = 0; kill < 3; kill++) {
+			await third.start();
+			await Bun.sleep(random.below(300));
+			await third.kill9();
+		}
+		await third.start();
+		const fresh = await cluster.addNode();
+		await cluster.join(fresh, leader);
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+		expect(await third.run("ls", [`${third.daemon.dataDir}/snapshots`])).toMatch(/^\d{16}\.db$/m);
+		expect(await fresh.run("ls", [`${fresh.daemon.dataDir}/snapshots`])).toMatch(/^\d{16}\.db$/m);
+	},
+	2 * limitMs,
+);
