@@ -288,6 +288,9 @@ test("a new VM goes where there is room, or where one says", async () => {
 	server.state.change("node", third.id, {
 		status: { ...third.status, phase: "not-ready", reason: "libvirt is away." },
 	});
+	const [there] = [...server.state.tables.vm.values()].filter(({ nodeId }) => nodeId === third.id);
+	await page.goto(`${server.url}/vms/${there?.id}`);
+	await page.getByRole("main").getByText("Its node, node-3, is not ready: this may be old.").first().waitFor();
 	await page.goto(`${server.url}/vms/new`);
 	await page.getByText("It is started on the node with the most memory left.").waitFor();
 	const field = page.getByLabel("Node", { exact: true });

@@ -100,7 +100,8 @@ export const members = {
 		joining: "Receives the cluster's state",
 		learner: "Has joined; votes once it has every change",
 		ready: "A member that votes",
-		other: "A member that votes, and not ready yet",
+		other: (reason: string | null) =>
+			reason ? `A member that votes. ${reason}` : "A member that votes, not ready yet",
 	},
 	done: "Done",
 	another: "Make another token",

@@ -4,7 +4,18 @@ import { find, type HandlerTable, type MockSettings } from "./request.ts";
 import type { MockState } from "./state.ts";
 
 export function service(state: MockState, settings: MockSettings): HandlerTable {
-	const vmsRunning = () => [...state.tables.vm.values()].filter(({ status }) => status.powerState === "running").length;
+	/** Each node is at another point of the same curves. */
+	const figuresOf = (id: string, atMs: number) => {
+		const place = [...state.tables.node.keys()].indexOf(id);
+		const { sampledAt } = nodeFigures(atMs);
+		const figures = nodeFigures(atMs - place * 700_000);
+		const memoryTotalBytes = state.tables.node.get(id)?.status.memoryBytes ?? figures.memoryTotalBytes;
+		const memoryUsedBytes = Math.round((figures.memoryUsedBytes / figures.memoryTotalBytes) * memoryTotalBytes);
+		const vmsRunning = [...state.tables.vm.values()].filter(
+			({ nodeId, status }) => nodeId === id && status.powerState === "running",
+		).length;
+		return { ...figures, sampledAt, memoryTotalBytes, memoryUsedBytes, vmsRunning };
+	};
 	const cluster = () => ({
 		id: "01980000-0000-7000-8000-0000000000ff",
 		generation: 1,
@@ -34,9 +45,9 @@ export function service(state: MockState, settings: MockSettings): HandlerTable 
 			state.emit("updated", "cluster", cluster().id, cluster());
 			return { body: cluster() };
 		},
-		nodeMetricsGet: () => ({ body: { ...nodeFigures(Date.now()), vmsRunning: vmsRunning() } }),
-		nodeMetricsHistoryGet: ({ query }) => {
-			const items = historyOf(query, (atMs) => ({ ...nodeFigures(atMs), vmsRunning: vmsRunning() }));
+		nodeMetricsGet: ({ id }) => ({ body: figuresOf(id, Date.now()) }),
+		nodeMetricsHistoryGet: ({ id, query }) => {
+			const items = historyOf(query, (atMs) => figuresOf(id, atMs));
 			return { body: { intervalMs: historyIntervalMs, items } };
 		},
 		taskCancel: ({ id }) => {

@@ -176,11 +176,11 @@ function Arrivals({ token }: { token: JoinToken }) {
 	const seen = useRef(new Set<string>());
 	for (const { nodeId } of token.admitted) seen.current.add(nodeId);
 	const came = nodes.filter(({ id }) => seen.current.has(id)).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
-	const textOf = ({ id, status: { phase } }: Node): string => {
+	const textOf = ({ id, status: { phase, reason } }: Node): string => {
 		const member = status?.members.find(({ nodeId }) => nodeId === id);
 		if (phase === "joining") return t.phaseText.joining;
 		if (!member || !isVoter(member)) return t.phaseText.learner;
-		return phase === "ready" ? t.phaseText.ready : t.phaseText.other;
+		return phase === "ready" ? t.phaseText.ready : t.phaseText.other(reason);
 	};
 	return (
 		<section class="arrivals" aria-label={t.arrived} aria-live="polite">

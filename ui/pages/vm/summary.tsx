@@ -1,6 +1,7 @@
 /** What the VM is and how it is doing. */
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
+import { live } from "../../api/live/live.ts";
 import type { Vm } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { Button } from "../../components/button.tsx";
@@ -52,8 +53,14 @@ export function SummaryTab({ vm }: { vm: Vm }) {
 function VmNotices({ vm }: { vm: Vm }) {
 	const { powerState, reason, error, pendingRestart, differences } = vm.status;
 	const s = t.summary;
+	const node = live.node.one(vm.nodeId).value;
 	return (
 		<>
+			{node?.status.phase === "not-ready" && (
+				<Notice tone="warning" title={t.nodeAway(node.name)}>
+					{s.shownAsOf} <RelativeTime time={vm.status.updatedAt} />. {node.status.reason}
+				</Notice>
+			)}
 			{powerState === "failed" && (
 				<Notice tone="error" title={s.failedTitle}>
 					{reason && <p>{reason}</p>}

@@ -120,9 +120,11 @@ const oneNodeColumns = columns.map((column) => (column.id === "node" ? { ...colu
 
 export function VmState({ vm }: { vm: Vm }) {
 	const { error, pendingRestart, reason } = vm.status;
+	const node = live.node.one(vm.nodeId).value;
 	return (
 		<span class="vm-state">
 			<StateBadge look={vmLook(vm)} note={reason} />
+			{node?.status.phase === "not-ready" && <WarningMark text={t.nodeAway(node.name)} />}
 			{error && <WarningMark text={t.hasError(error.message)} />}
 			{!error && pendingRestart && <WarningMark text={t.pendingRestart} />}
 		</span>
