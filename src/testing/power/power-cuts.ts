@@ -19,11 +19,11 @@ import { type Api, WriteLoad } from "./write-load.ts";
 
 const cacheDir = join(import.meta.dir, "../../../.cache");
 const clients = 8;
-/** To the disk, between the start of the load and the cut; a daemon that does not flush makes few. */
-const mostWrites = 250;
-/** As many answers, at least and at most, end it at any rate. */
+/** So many answers, and the load is under way. */
 const leastAnswers = 10;
-const mostAnswers = 120;
+/** From there the cut comes after a number of writes to the disk, or of answers: a daemon that does not flush writes little. */
+const mostWrites = 250;
+const mostAnswers = 110;
 /** From the machines that kept their power, before the others get it back. */
 const answersOfOthers = 20;
 /** Of the disk, from the power until the daemon serves: some of the cuts come while it starts. */
@@ -161,23 +161,9 @@ class PowerCuts {
 	/** Load, a cut in it, the start after it, and the look at what is there. */
 	async point(point: number): Promise<void> {
 		const nodes = this.#chosen(point);
-		const stop = new AbortController();
 		const before = this.#load.acknowledged;
-		const written = this.lab.cutAfter(1 + this.#random.below(mostWrites), nodes, this.#random);
-		const answered = this.#load
-			.reached(before + this.#random.between(leastAnswers, mostAnswers))
-			.then(() => (this.lab.powered(nodes) ? this.lab.cut(nodes, this.#random) : written));
-		const cut = Promise.race([written, answered]);
-		const writing = this.#load.run(this.#apis(), stop.signal);
-		// A client that is refused ends the run; the cut would not come.
-		const reports = await withinLimit(Promise.race([cut, writing.then(() => cut)]));
-		if (nodes.length < this.lab.nodes.length) {
-			// The others go on without it, and are ahead of it when it comes back.
-			await this.lab.ended();
-			await withinLimit(Promise.race([this.#load.reached(this.#load.acknowledged + answersOfOthers), writing]));
-		}
-		stop.abort();
-		await Promise.all([writing, this.lab.ended()]);
+		const reports = await this.#loadUntilCut(nodes);
+		await this.lab.ended();
 		this.report.points += 1;
 		this.report.acknowledged += this.#load.acknowledged - before;
 		this.#add(reports);
@@ -194,6 +180,30 @@ class PowerCuts {
 		this.#options.onPoint?.(
 			`cut ${point}: ${this.#load.acknowledged - before} acknowledged, of node ${nodes.join(", ")}; ${unflushed} writes unflushed, ${fate} kept, ${lost} lost, ${torn} torn; missing: ${this.report.missing.length}`,
 		);
+	}
+
+	async #loadUntilCut(nodes: readonly number[]): Promise<CutReport[]> {
+		const stop = new AbortController();
+		const underWay = this.#load.reached(this.#load.acknowledged + leastAnswers);
+		const writing = this.#load.run(this.#apis(), stop.signal);
+		try {
+			// A client that is refused ends the run.
+			await withinLimit(Promise.race([underWay, writing]));
+			const written = this.lab.cutAfter(1 + this.#random.below(mostWrites), nodes, this.#random);
+			const answered = this.#load
+				.reached(this.#load.acknowledged + 1 + this.#random.below(mostAnswers))
+				.then(() => (this.lab.powered(nodes) ? this.lab.cut(nodes, this.#random) : written));
+			const reports = await withinLimit(Promise.race([written, answered, writing.then(() => written)]));
+			if (nodes.length < this.lab.nodes.length) {
+				// The others go on without it, and are ahead of it when it comes back.
+				await this.lab.ended();
+				await withinLimit(Promise.race([this.#load.reached(this.#load.acknowledged + answersOfOthers), writing]));
+			}
+			return reports;
+		} finally {
+			stop.abort();
+			await writing;
+		}
 	}
 
 	#chosen(point: number): number[] {
