@@ -37,6 +37,8 @@ export class StateMachine {
 		if (!last) return { outcomes: [], appliedCount: 0 };
 		const outcomes: Outcome[] = [];
 		this.#state.transaction(() => {
+			// It may be done twice; see transaction.
+			outcomes.length = 0;
 			let expected = this.#appliedIndex + 1;
 			for (const entry of batch) {
 				assert(entry.index === expected, `entry ${entry.index} follows ${expected - 1}`);

@@ -16,7 +16,7 @@ import { decodeCommand } from "../codec.ts";
 import type { Command, CommandKind } from "../command.ts";
 import { requesterKeyOf, subjectOf } from "../idempotency.ts";
 import { idempotencyKeptMs, maxIdempotencyKeyLength, trimInterval } from "../limits.ts";
-import { isDatabaseFailure } from "../sqlite/failures.ts";
+import { isDatabaseFailure, PartFailed } from "../sqlite/failures.ts";
 import type { StateDatabase, StoredApplied } from "../sqlite/state-database.ts";
 import type { Applied } from "../store.ts";
 import { writeAudit } from "./audit.ts";
@@ -121,7 +121,7 @@ function applyCommand(state: StateDatabase, command: Command, index: number): Ou
 			return { commandId: command.id, result: { applied }, events: context?.events.map(({ event }) => event) ?? [] };
 		});
 	} catch (error) {
-		if (isDatabaseFailure(error)) throw error;
+		if (isDatabaseFailure(error) || error instanceof PartFailed) throw error;
 		const info = toErrorInfo(error);
 		writeAudit(state, command, time, targets, info.code);
 		state.insertCommandResult(index, command.id, JSON.stringify({ error: info }));

@@ -19,3 +19,6 @@ export const isConstraint = (error: unknown): boolean => codeOf(error).startsWit
 
 /** The database failed, not the command: nothing may be concluded from it. */
 export const isDatabaseFailure = (error: unknown): boolean => error instanceof SQLiteError && !isConstraint(error);
+
+/** A part of a transaction failed after it had written, without a savepoint: all of it is done again, with them. */
+export class PartFailed extends Error {}

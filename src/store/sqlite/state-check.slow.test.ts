@@ -23,6 +23,7 @@ import {
 	fixtureVolume,
 } from "../../testing/fixtures.ts";
 import { openStateFile } from "./database.ts";
+import { PartFailed } from "./failures.ts";
 import { migrate, migrations } from "./migrations.ts";
 import { checkStateFile, isSealed, sealStateFile } from "./state-check.ts";
 import type { StateDatabase } from "./state-database.ts";
@@ -209,14 +210,41 @@ test("what is undone leaves the digest as it was", () => {
 		throw new Error("no");
 	};
 	expect(() => opened.transaction(failing)).toThrow("no");
+	// The first time there is no savepoint to go back to: all of it is done again, with them.
+	const failures: unknown[] = [];
 	opened.transaction(() => {
-		expect(() => opened.savepoint(failing)).toThrow("no");
 		opened.setMeta("b", 1);
+		try {
+			opened.savepoint(failing);
+		} catch (error) {
+			failures.push(error);
+			if (error instanceof PartFailed) throw error;
+		}
+		opened.setMeta("c", 1);
 	});
+	expect(failures).toEqual([expect.any(PartFailed), new Error("no")]);
 	const [after, actual] = digest();
 	expect(after).toBe(actual as bigint);
 	expect(after).not.toBe(before as bigint);
-	expect(opened.meta("a")).toBe(1);
+	expect(["a", "b", "c"].map((key) => opened.meta(key))).toEqual([1, 1, 1]);
+	opened.close();
+});
+
+test("a part that fails before it writes is not done again", () => {
+	const opened = openStateFile(path);
+	let runs = 0;
+	opened.transaction(() => {
+		runs += 1;
+		opened.setMeta("a", 1);
+		expect(() =>
+			opened.savepoint(() => {
+				opened.meta("a");
+				throw new Error("no");
+			}),
+		).toThrow("no");
+	});
+	expect([runs, opened.meta("a")]).toEqual([1, 1]);
+	expect(stateDigest.storedDigest(opened.database)).toBe(stateDigest.digestOf(opened.database));
 	opened.close();
 });
 

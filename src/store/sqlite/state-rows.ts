@@ -5,7 +5,7 @@
  */
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
 import { assert, present } from "../../lib/assert.ts";
-import { isDatabaseFailure } from "./failures.ts";
+import { isDatabaseFailure, PartFailed } from "./failures.ts";
 import { digestText, type RowForm, stateDigest } from "./state-digest.ts";
 
 export type Values = SQLQueryBindings[];
@@ -18,6 +18,10 @@ export class StateRows {
 	readonly #statements = new Map<string, Statement>();
 	#forms: Map<string, RowForm>;
 	#digest: bigint;
+	/** Rows written since the start: whether a part has anything to undo. */
+	#writes = 0;
+	/** Parts can be undone alone only in a transaction that was begun for it. */
+	#parts = true;
 
 	/** The database has the schema of this version, and a digest. */
 	constructor(database: Database) {
@@ -78,6 +82,7 @@ export class StateRows {
 			`${verb} ${table}`,
 			() => `${verb} INTO ${table} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
 		);
+		this.#writes += 1;
 		if (statement.run(...values).changes > 0) this.#digest += hashOf(table, values);
 	}
 
@@ -93,6 +98,7 @@ export class StateRows {
 			const set = Object.keys(changed).map((name) => `${name} = ?`);
 			return `UPDATE ${table} SET ${set.join(", ")} WHERE ${keyName} = ?`;
 		});
+		this.#writes += 1;
 		change.run(...Object.values(changed), ...Object.values(key));
 		this.#digest += hashOf(table, values) - stateDigest.hashOf(before.text);
 		return true;
@@ -104,6 +110,7 @@ export class StateRows {
 			`DELETE ${table} ${condition}`,
 			() => `DELETE FROM ${table} WHERE ${condition} RETURNING ${this.#form(table).text} AS text`,
 		);
+		this.#writes += 1;
 		for (const { text } of statement.all(...values) as RowText[]) this.#digest -= stateDigest.hashOf(text);
 	}
 
@@ -113,6 +120,20 @@ export class StateRows {
 
 	/** All or nothing; nothing when `work` throws. */
 	transaction(work: () => void): void {
+		// Nearly always nothing has to be undone: it is tried without savepoints, and all of it again with them if need be.
+		try {
+			this.#parts = false;
+			this.#transaction(work);
+		} catch (error) {
+			if (!(error instanceof PartFailed)) throw error;
+			this.#parts = true;
+			this.#transaction(work);
+		} finally {
+			this.#parts = true;
+		}
+	}
+
+	#transaction(work: () => void): void {
 		const before = this.#digest;
 		this.#statement("BEGIN IMMEDIATE").run();
 		try {
@@ -130,6 +151,15 @@ export class StateRows {
 	/** Inside a transaction: undone alone when `work` throws, but for failures of the database, which undo it all. */
 	savepoint<Result>(work: () => Result): Result {
 		const before = this.#digest;
+		if (!this.#parts) {
+			const writes = this.#writes;
+			try {
+				return work();
+			} catch (error) {
+				if (isDatabaseFailure(error) || this.#writes === writes) throw error;
+				throw new PartFailed();
+			}
+		}
 		this.#statement("SAVEPOINT part").run();
 		try {
 			const result = work();
