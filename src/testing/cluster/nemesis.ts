@@ -21,7 +21,7 @@ export type NemesisParts = {
 	onWrong(what: string): void;
 };
 
-const pauseMs = 1_200;
+const pauseMs = 2_000;
 const betweenChangesMs = 3_000;
 
 export class Nemesis {
@@ -49,6 +49,7 @@ export class Nemesis {
 		this.#stopping = true;
 		this.#stop.resolve();
 		await Promise.all(this.#running);
+		this.#noteDead();
 		await this.#parts.cluster.heal(this.#parts.members);
 		if (this.#parts.membership) await this.#membership.complete();
 	}

@@ -22,6 +22,7 @@ import { type Identity, loadIdentity, makeIdentity } from "../../peer/identity.t
 import { isPeerError } from "../../peer/peer-error.ts";
 import { encodeRaftMessage } from "../../peer/raft-codec.ts";
 import { type Message, maxTerm } from "../../raft/messages.ts";
+import { features } from "../../store/command-features.ts";
 import type { Host } from "../bench/cluster/network.ts";
 
 type Address = { host: string; port: number };
@@ -54,7 +55,7 @@ const frame = (type: number, claimed: number, payload: Uint8Array): Uint8Array =
 };
 const join = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 const stranger: Self = {
-	...{ clusterId: "", nodeId: "", nodeName: "x".repeat(100), build: "test", instance: "1", features: [] },
+	...{ clusterId: "", nodeId: "", nodeName: "x".repeat(100), build: "test", instance: "1", features },
 	versions: protocolVersions,
 };
 

@@ -51,6 +51,20 @@ test(
 		await third.kill9();
 		const removedId = third.nodeId;
 		const identityPath = join(await third.copyDisk("removed"), "peer", "identity.pem");
+		const stranger = await cluster.addHost();
+		const { clusterId } = JSON.parse(await second.run("cat", [join(second.daemon.dataDir, "node.json")])) as {
+			clusterId: string;
+		};
+		const forged = (order: { selfMade?: boolean; clusterId?: string; asNodeId?: string }): Promise<ForgeResult> =>
+			askStranger(stranger, {
+				...{ kind: "forge" as const, to: addressOf(first), toNodeId: first.nodeId, identityPath },
+				...{ selfMade: false, clusterId, asNodeId: removedId, fromNodeId: second.nodeId, ...order },
+			});
+		// While it is a member: with its key nobody speaks for another one.
+		const reigning = await reign(first);
+		expect(await forged({})).toEqual({ accepted: true, said: "protocol" });
+		expect(await reign(first)).toEqual(reigning);
+
 		await first.api.call("nodeRemove", { path: { id: removedId }, body: { confirmName: third.name } });
 		await waitUntil("two members", stepMs, async () => (await reign(first)).members === 2);
 		await rename(first, "after");
@@ -66,16 +80,7 @@ test(
 		expect([read.stale, read.body.name]).toEqual([true, "before"]);
 		expect((await failureOf(rename(third, "by-the-removed"))).code).toBe("unavailable");
 
-		const stranger = await cluster.addHost();
-		const { clusterId } = JSON.parse(await second.run("cat", [join(second.daemon.dataDir, "node.json")])) as {
-			clusterId: string;
-		};
 		const otherCluster = crypto.randomUUID();
-		const forged = (order: { selfMade?: boolean; clusterId?: string; asNodeId?: string }): Promise<ForgeResult> =>
-			askStranger(stranger, {
-				...{ kind: "forge" as const, to: addressOf(first), toNodeId: first.nodeId, identityPath },
-				...{ selfMade: false, clusterId, asNodeId: removedId, fromNodeId: second.nodeId, ...order },
-			});
 		expect(await forged({})).toEqual({ accepted: false, said: "removed-node" });
 		expect(await forged({ asNodeId: second.nodeId })).toEqual({ accepted: false, said: "bad-certificate" });
 		expect(await forged({ selfMade: true })).toEqual({ accepted: false, said: "bad-certificate" });
