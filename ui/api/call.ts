@@ -64,8 +64,7 @@ const client = createApiClient<OperationTypes>(operations, {
 		const send = () => fetch(url, { ...init, credentials: "same-origin", cache: "no-store" });
 		const method = init.method ?? "GET";
 		const keyed = new Headers(init.headers).has("idempotency-key");
-		const sent = sendPatiently(send, { method, keyed, signal: init.signal });
-		const response = await (method === "GET" ? sent : noticed(sent));
+		const response = await sendPatiently(send, { method, keyed, signal: init.signal });
 		if (!response.ok && !isProblem(response)) throw unexplained(response);
 		return response;
 	},
@@ -97,7 +96,7 @@ export async function call<Operation extends OperationName>(
 	const limit = AbortSignal.timeout(timeoutMs);
 	try {
 		// The options above are checked against the operation's types; the client's own are stricter about absence.
-		const answer = await (client.call as unknown as Untyped)(operation, {
+		const answered = (client.call as unknown as Untyped)(operation, {
 			...(id === undefined ? {} : { path: { id } }),
 			...(query ? { query } : {}),
 			...(headers ? { headers } : {}),
@@ -106,6 +105,7 @@ export async function call<Operation extends OperationName>(
 			...(operations[operation].idempotent ? { idempotencyKey: randomKey() } : {}),
 			signal: signal ? AbortSignal.any([signal, limit]) : limit,
 		});
+		const answer = await (isQuickWrite(operation) ? noticed(answered) : answered);
 		if (operations[operation].method === "GET" && operation !== "clusterGet") onAnswer(answer.stale);
 		const data = answer.body instanceof Response ? await readRaw(answer.body) : answer.body;
 		const task = answer.taskLocation ?? (answer.status === 202 ? answer.location : null);
@@ -114,6 +114,12 @@ export async function call<Operation extends OperationName>(
 		throw apiError(operation, error);
 	}
 }
+
+/** Those take their time on a cluster that is well, too. */
+const slowByNature: readonly OperationName[] = ["nodeLeave", "vmCreateDemo", "foreignVmAdopt", "clusterLeaderTransfer"];
+
+const isQuickWrite = (operation: OperationName): boolean =>
+	operations[operation].method !== "GET" && !slowByNature.includes(operation);
 
 /** The data alone, for reads. */
 export async function read<Operation extends OperationName>(
