@@ -39,6 +39,8 @@ export type ConnectionOptions = {
 
 /** How long the last words may take to arrive. */
 const lingerMs = 2000;
+/** More does not wait for the end of the turn. */
+const gatherBytes = 64 * 1024;
 const always: readonly FrameName[] = ["refusal", "ping", "pong"];
 
 export class Connection {
@@ -52,6 +54,10 @@ export class Connection {
 	#handlers: Handlers | null = null;
 	#close: Close | null = null;
 	#destroyed = false;
+	#gathered: Uint8Array[] = [];
+	#gatheredBytes = 0;
+	#flushing: NodeJS.Immediate | null = null;
+	readonly #onFlush = (): void => this.#flush();
 	#timer: Timer | null = null;
 	#heard = false;
 	#missed = 0;
@@ -113,7 +119,7 @@ export class Connection {
 	send(name: FrameName, ...payload: readonly Uint8Array[]): boolean {
 		if (this.#close !== null) return false;
 		const frame = encodeFrame(name, ...payload);
-		if (this.#socket.writableLength + frame.length > this.#maxQueuedBytes) {
+		if (this.queuedBytes + frame.length > this.#maxQueuedBytes) {
 			this.fail({ code: "slow", message: "It does not take what it is sent." });
 			return false;
 		}
@@ -126,7 +132,7 @@ export class Connection {
 	}
 
 	get queuedBytes(): number {
-		return this.#socket.writableLength;
+		return this.#socket.writableLength + this.#gatheredBytes;
 	}
 
 	/** Smoothed; null before the first answer. */
@@ -146,6 +152,7 @@ export class Connection {
 	end(close: Close): void {
 		if (this.#close !== null) return;
 		this.#write(encodeFrame("refusal", encoded(RefusalSchema, close)));
+		this.#flush();
 		this.#socket.end();
 		this.#ended(close);
 		// What still comes is read and thrown away: bytes left unread would make the kernel throw the last words away.
@@ -171,8 +178,23 @@ export class Connection {
 		this.#socket.destroy();
 	}
 
+	/** What is sent in one turn of the event loop goes out in one write: each costs a record of TLS and a system call. */
 	#write(bytes: Uint8Array): void {
-		this.#socket.write(bytes);
+		this.#gathered.push(bytes);
+		this.#gatheredBytes += bytes.length;
+		if (this.#gatheredBytes >= gatherBytes) this.#flush();
+		else this.#flushing ??= setImmediate(this.#onFlush);
+	}
+
+	#flush(): void {
+		if (this.#flushing !== null) clearImmediate(this.#flushing);
+		this.#flushing = null;
+		const gathered = this.#gathered;
+		if (gathered.length === 0) return;
+		this.#gathered = [];
+		this.#gatheredBytes = 0;
+		if (this.#destroyed) return;
+		this.#socket.write(gathered.length === 1 ? (gathered[0] as Uint8Array) : Buffer.concat(gathered));
 	}
 
 	#received(chunk: Uint8Array): void {
