@@ -96,6 +96,7 @@ export class DriverProcess implements SimulatedProcess {
 			nodeId,
 			files,
 			base: disk.base,
+			makeStateDurable: () => this.#guarded(() => disk.makeStateDurable()),
 			reserveBytes: 0,
 			segmentBytes,
 			clock: this.#clock(),

@@ -143,7 +143,10 @@ export class SimulatedNode implements ProcessHost {
 			this.isLost = true;
 			this.crash(`does not start, for good: ${error.message}`);
 		} else if (DriverProcess.isExpected(error, damaged)) this.ended(`does not start: ${(error as Error).message}`);
-		else this.found(new Violation("safety", `${this.id} does not start: ${(error as Error).stack}`));
+		else
+			this.found(
+				new Violation("safety", `${this.id} does not start: ${(error as Error).message} ${(error as Error).stack}`),
+			);
 	}
 
 	tick(): void {

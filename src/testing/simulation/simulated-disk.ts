@@ -58,6 +58,14 @@ export class Content {
 		this.size = size;
 	}
 
+	/** What is after `size` is gone, durably. */
+	lose(size: number): void {
+		this.data.fill(0, size);
+		this.size = size;
+		this.stable = size;
+		this.tail = null;
+	}
+
 	sync(): void {
 		this.lastWrite = Math.min(this.stable, this.size);
 		this.stable = this.size;
@@ -98,6 +106,7 @@ export class SimulatedDisk implements NodeDisk {
 	base: SnapshotMeta;
 	snapshot: Snapshot | null = null;
 	received: Snapshot | null = null;
+	#durableState: Snapshot | null = null;
 	damaged = false;
 	voteDamaged = false;
 	readonly #initial: ConfigurationAt;
@@ -208,14 +217,19 @@ export class SimulatedDisk implements NodeDisk {
 		this.base = snapshot.meta;
 	}
 
-	/**
-	 * Not when the log has begun anew after what only the state holds: the log relies on a state that is durable then
-	 * (docs/simulator.md).
-	 */
+	/** The log is about to begin anew after it. */
+	makeStateDurable(): void {
+		this.#durableState = { meta: this.base, data: this.machine.save() };
+	}
+
+	/** Back to what was made durable last, by a snapshot or by itself. Not between the two steps of an installation. */
 	forgetState(): void {
-		if (this.#beginsAfter > (this.snapshot?.meta.index ?? 0)) return;
-		this.machine.restore(this.snapshot?.data ?? null);
-		this.base = this.snapshot?.meta ?? { index: 0, term: 0, configuration: this.#initial };
+		const { snapshot } = this;
+		const durable = this.#durableState;
+		const newest = (durable?.meta.index ?? 0) > (snapshot?.meta.index ?? 0) ? durable : snapshot;
+		if (this.#beginsAfter > (newest?.meta.index ?? 0)) return;
+		this.machine.restore(newest?.data ?? null);
+		this.base = newest?.meta ?? { index: 0, term: 0, configuration: this.#initial };
 	}
 
 	/** By a process that has looked at all of it. */
@@ -231,7 +245,7 @@ export class SimulatedDisk implements NodeDisk {
 		const which = random.below(3);
 		if (which === 0) file.data[random.below(file.size)] = random.below(256);
 		if (which === 1) file.data.fill(0, 0, file.size);
-		if (which === 2) file.size = random.below(file.size);
+		if (which === 2) file.lose(random.below(file.size));
 		this.voteDamaged ||= file.size < before.length || before.some((byte, at) => byte !== file.data[at]);
 		return this.voteDamaged;
 	}
