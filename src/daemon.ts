@@ -153,7 +153,8 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const { nodeId, clusterId } = me;
 	const links = new ClusterLinks(logger);
 	let opened: RaftConsensus | null = null;
-	let nodeIsUp = false;
+	/** A node that joined, and has not got the cluster's state yet. */
+	let hasNothing = false;
 	const store = await openStore({
 		...{ dataDir, identity: me, clock, logger, links, fsync: config.fsync },
 		...(config.snapshotEntries === null ? {} : cutOften(config.snapshotEntries)),
@@ -164,14 +165,16 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			links.useConsensus(consensus);
 		},
 		onReplaced() {
-			// What was read before is not true any more; a node that is joining has read nothing yet.
-			if (nodeIsUp) beginAnew();
+			// What was read before is not true any more; a node that has just joined has read nothing yet.
+			if (opened !== null && !hasNothing) beginAnew();
+			hasNothing = false;
 		},
 		onFatal(error) {
 			logger.error("the state cannot be kept; the node ends so that nothing acknowledged is lost", { error });
 			process.exit(1);
 		},
 	});
+	hasNothing = hints !== null && store.count("node") === 0;
 	await noteStarted(dataDir, me);
 	const consensus = present(opened as RaftConsensus | null, "the consensus of an open store");
 	const memberFeatures = new MemberFeatures(nodeId, store);
@@ -206,11 +209,12 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	});
 	const stopConsoleWatch = watchConsoleVms(store, consoles);
 	const streams: Record<string, StreamHandler> = {};
+	let node: { stop(): Promise<void> } | null = null;
 	const cluster = new Cluster({
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
 		...{ peerListen: config.peerListen, poolFolders, memberFeatures, clock, random, ids, logger },
 		onRestart: beginAnew,
-		onRemoved: () => void node.stop(),
+		onRemoved: () => void node?.stop(),
 	});
 	const api = createApi({
 		...{ store, proposer, auth, node: service, console: consoles, clock, random, ids, logger, version },
@@ -235,9 +239,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const onStarted = (started: RunningNode) => {
 		sources = started.sources;
 	};
-	const node = startWhenMember({ config, logger, store, proposer, nodeId, service, cluster, hints, onStarted }, () => {
-		nodeIsUp = true;
-	});
+	node = startWhenMember({ config, logger, store, proposer, nodeId, service, cluster, hints, onStarted });
 	const leads = () => store.status().leader === nodeId;
 	const stopUpkeep = startUpkeep({ clock, store, proposer, logger, leads });
 	logger.info("ready", {
@@ -259,7 +261,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			api.close();
 			await Promise.all([outside.stop(), local.stop(true)]);
 			await auth.close();
-			await node.stop();
+			await node?.stop();
 			await cluster.handOver();
 			await store.close();
 			await cluster.stop();
@@ -284,7 +286,7 @@ type MemberParts = NodeParts & { hints: JoinHints | null };
  * Nothing on this host is touched before this node knows that it is a member, and has told the cluster what it brings. A
  * member that nobody answers goes on alone after a while: its VMs run, and their consoles work.
  */
-function startWhenMember(parts: MemberParts, onUp: () => void): { stop(): Promise<void> } {
+function startWhenMember(parts: MemberParts): { stop(): Promise<void> } {
 	const { config, logger, store, proposer, nodeId, service, cluster, hints } = parts;
 	const stopping = new AbortController();
 	const { signal } = stopping;
@@ -302,7 +304,7 @@ function startWhenMember(parts: MemberParts, onUp: () => void): { stop(): Promis
 		if (store.get("node", nodeId)?.witness) return cluster.reportWitness();
 		running = startThisNode(parts);
 	};
-	const starting = start().then(onUp, (error) => {
+	const starting = start().catch((error) => {
 		service.failed(error);
 		if (!signal.aborted) logger.error("the node's loops did not start", { error });
 	});

@@ -171,7 +171,7 @@ const refusedAtApply = new WeakSet<AppError>();
  */
 async function identify(
 	{ auth }: ApiServices,
-	{ operationId, method }: Route,
+	{ operationId, method, direct }: Route,
 	request: Request,
 	{ local, remoteAddress, relayed }: Connection,
 	copy: CopyOfState,
@@ -179,7 +179,8 @@ async function identify(
 	if (permissions[operationId] === "public") return null;
 	const presented = relayed ? relayed.credential : presentedCredential(request.headers);
 	if (!presented) return local ? localIdentity : null;
-	if (method === "GET" || !auth.isGood(presented)) await copy.isStale();
+	const unknown = !auth.isGood(presented) && !auth.isSlowedDown(remoteAddress);
+	if (method === "GET" || direct === true || unknown) await copy.isStale();
 	return auth.authenticate(presented, remoteAddress);
 }
 

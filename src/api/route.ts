@@ -99,6 +99,8 @@ export type RouteDefinition<
 	ifMatch?: boolean;
 	/** Takes Idempotency-Key (POST that changes the state). */
 	idempotent?: boolean;
+	/** What it does is no command, whose credential is checked again where it applies: it has to be good in a copy that is up to date. */
+	direct?: boolean;
 	/** The connection may be silent for longer than the server's idle limit. */
 	longLived?: boolean;
 	/**

@@ -85,6 +85,11 @@ export class AuthService {
 		throw new AppError("unauthenticated", "The credentials are not valid, or not any more. Sign in again.");
 	}
 
+	/** Somebody there has tried many secrets. */
+	isSlowedDown(remoteAddress: string | null): boolean {
+		return remoteAddress !== null && this.#badSecrets.waitMs(addressKey(remoteAddress)) > 0;
+	}
+
 	/** Whether it is, as far as this copy of the state knows; counts nothing. */
 	isGood({ secret, via }: PresentedCredential): boolean {
 		return this.#resolve(secret, via) !== null;

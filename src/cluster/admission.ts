@@ -20,7 +20,7 @@ import type { Command } from "../store/command.ts";
 import type { Store } from "../store/store.ts";
 import { presentIn } from "./belongings.ts";
 import { checkJoins, type MemberFeatures } from "./member-features.ts";
-import { decodeJson, encodeJson } from "./methods.ts";
+import { decodePacked, encodeJson } from "./methods.ts";
 import type { MemberHint } from "./switch.ts";
 
 /** What a new node says about itself, beside what the link carries. */
@@ -71,7 +71,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 
 		async admit(joining: Joining): Promise<Admitted> {
 			checkJoins(joining, deps.memberFeatures);
-			const facts = decodeJson<JoinFacts>(joining.facts);
+			const facts = decodePacked<JoinFacts>(joining.facts);
 			const key = `${joining.tokenId} ${joining.keyFingerprint}`;
 			const secretHash = secretHashes.get(key) ?? "";
 			secretHashes.delete(key);

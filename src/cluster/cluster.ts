@@ -64,6 +64,7 @@ export type ClusterDeps = {
 };
 
 const watchMs = 500;
+const witnessReportMs = 10_000;
 const renewalCheckMs = 6 * 3_600_000;
 const callLimitMs = 5_000;
 /** What a request that ends with a new beginning still has to say. */
@@ -238,11 +239,16 @@ export class Cluster implements ClusterService {
 		return this.#deps.memberFeatures.lacking(feature);
 	}
 
-	/** A witness runs nothing: that it is there is all there is to say. */
+	/** A witness runs nothing: that it is there is all there is to say, and again when the others thought otherwise. */
 	reportWitness(): void {
+		this.#reportWitness();
+		this.#every(witnessReportMs, () => this.#reportWitness());
+	}
+
+	#reportWitness(): void {
 		const { store, node, proposer, clock, version, logger } = this.#deps;
 		const status = store.get("node", node.nodeId)?.status;
-		if (status === undefined) return;
+		if (status === undefined || (status.phase === "ready" && status.version === version)) return;
 		const ready = { ...status, phase: "ready" as const, reason: "A witness: it votes, and runs no VMs." };
 		proposer
 			.proposeSystem({

@@ -5,10 +5,12 @@
 import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join, normalize } from "node:path";
-import { type Clock, delay } from "../lib/clock.ts";
-import { AppError, isAppError } from "../lib/errors.ts";
+import { type Clock, delay, toRfc3339 } from "../lib/clock.ts";
+import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { formatBytes } from "../lib/units.ts";
+import type { Node } from "../model/node.ts";
+import { writeSecret } from "../peer/identity.ts";
 import type { CommandBody } from "../store/command.ts";
 import { maxCommandBytes } from "../store/limits.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
@@ -45,27 +47,57 @@ const failedPauseMs = 5_000;
 
 /** Resolves when the node is a member with all that it brings; rejects only when `signal` ends it. */
 export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Promise<void> {
-	const { store, nodeId, clock, logger } = deps;
+	const { store, nodeId, clock } = deps;
+	if (existsSync(clusterPathsOf(deps.dataDir).imported)) return;
 	let renames = deps.hints.rename;
 	for (;;) {
 		const node = store.get("node", nodeId);
-		if (node !== null && node.status.phase !== "joining") return handOverPools(deps);
+		if (node !== null && node.status.phase !== "joining") return finish(deps);
 		if (node === null) {
 			await delay(clock, pauseMs, signal);
 			continue;
 		}
 		try {
 			await deps.proposer.proposeSystem(await planImport(deps, renames ? node.name : null));
-			return await handOverPools(deps);
+			return await finish(deps);
 		} catch (error) {
 			signal.throwIfAborted();
 			// Something took a name since the node asked.
 			const taken = isAppError(error, "already-exists") && !renames;
 			if (taken) renames = true;
-			else logger.warn("what this node brings could not be recorded yet; it is tried again", { error });
+			else await sayWhy(deps, node, error);
 			await delay(clock, taken ? 0 : failedPauseMs, signal);
 		}
 	}
+}
+
+/** A pool that is not handed over yet says itself what is wrong with it; the VMs do not wait for it. */
+async function finish(deps: ImportingDeps): Promise<void> {
+	try {
+		await handOverPools(deps);
+		await writeSecret(clusterPathsOf(deps.dataDir).imported, "");
+	} catch (error) {
+		deps.logger.error("the folders of this node's pools could not be handed over; the next start tries again", {
+			error,
+		});
+	}
+}
+
+async function sayWhy(
+	{ proposer, nodeId, clock, logger }: ImportingDeps,
+	{ status }: Node,
+	error: unknown,
+): Promise<void> {
+	logger.warn("what this node brings could not be recorded yet; it is tried again", { error });
+	const reason = `What it brings is not recorded: ${toAppError(error).message}`;
+	if (status.reason === reason) return;
+	await proposer
+		.proposeSystem({
+			kind: "nodeStatus",
+			id: nodeId,
+			status: { ...status, reason, updatedAt: toRfc3339(clock.nowMs()) },
+		})
+		.catch(() => {});
 }
 
 /** A pool that became part of one of the cluster has that one's id. At each start: it may have been interrupted. */
@@ -109,7 +141,7 @@ async function withFormerState<Result>(
 	await rm(work, { recursive: true, force: true });
 	await mkdir(work, { mode: 0o700 });
 	try {
-		const { state } = await collect(folder, work, identity, logger);
+		const { state } = await collect(folder, work, identity, logger, "confirmed");
 		try {
 			return read(new SqliteReader(state));
 		} finally {

@@ -5,7 +5,7 @@
  */
 
 import { join as joinPath } from "node:path";
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, delay } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Random, randomHex } from "../lib/random.ts";
@@ -14,11 +14,12 @@ import type { Brought } from "../model/join-clashes.ts";
 import { type Address, parseAddress } from "../peer/address.ts";
 import { protocolVersions } from "../peer/hello.ts";
 import { loadOrMakeKey } from "../peer/identity.ts";
-import { type JoinOptions, join, previewJoin } from "../peer/join.ts";
+import { type Joined, type JoinOptions, join, previewJoin } from "../peer/join.ts";
 import { parseToken } from "../peer/join-token.ts";
+import { isPeerError } from "../peer/peer-error.ts";
 import { features } from "../store/command-features.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
-import { decodeJson, encodeJson } from "./methods.ts";
+import { decodeJson, encodePacked } from "./methods.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { prepareJoin } from "./switch.ts";
 
@@ -34,6 +35,10 @@ export type JoiningDeps = {
 	random: Random;
 	logger: Logger;
 };
+
+/** How long a node waits for others that are joining. */
+const othersLimitMs = 60_000;
+const othersPauseMs = 1_000;
 
 export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Promise<JoinPreview> {
 	const { dataDir, clock, logger, random, nodeName, build } = deps;
@@ -59,18 +64,47 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 		token,
 		...(addresses.length > 0 ? { addresses } : {}),
 		self: { nodeName, build, instance: randomHex(random, 16), features, versions: protocolVersions },
-		facts: encodeJson({ preview, witness, belongings } satisfies JoinFacts),
+		facts: encodePacked({ preview, witness, belongings } satisfies JoinFacts),
 		...{ keyPem, ownAddresses, clock, logger },
 	});
-	const first = decodeJson<JoinAnswer>(await previewJoin(optionsFor(true)));
+	const ask = async () => decodeJson<JoinAnswer>(await previewJoin(optionsFor(true)));
+	const endsAtMs = clock.monotonicMs() + othersLimitMs;
+	for (;;) {
+		const looked = await lookAndJoin(deps, request, { ask, admit: () => join(optionsFor(false)), brings, witness });
+		if (looked !== "busy") return looked;
+		// Another node is joining: what it brings has to be known before this one's can be judged.
+		if (clock.monotonicMs() > endsAtMs)
+			throw new AppError("unavailable", "The cluster does not admit this node now. Try again in a moment.");
+		await delay(clock, othersPauseMs);
+	}
+}
+
+type Steps = {
+	ask: () => Promise<JoinAnswer>;
+	admit: () => Promise<Joined>;
+	brings: JoinPreview["brings"];
+	witness: boolean;
+};
+
+async function lookAndJoin(
+	{ dataDir, nodeId, logger }: JoiningDeps,
+	request: ClusterJoin,
+	{ ask, admit, brings, witness }: Steps,
+): Promise<JoinPreview | "busy"> {
+	const first = await ask();
 	const rename = request.rename ?? false;
 	const inTheWay = first.clashes.some(({ renamable }) => !(rename && renamable));
 	const { clusterId, clusterName, memberNames, clashes } = first;
 	const preview = { clusterId, clusterName, memberNames, clashes, brings, joining: false };
 	if (request.preview === true || inTheWay) return preview;
-	const { identity, configuration } = await join(optionsFor(false));
+	const admitted = await admit().catch((error) => {
+		if (isPeerError(error) && error.close === "unavailable") return null;
+		throw error;
+	});
+	if (admitted === null) return "busy";
+	const { identity, configuration } = admitted;
 	const { members } = decodeJson<JoinAnswer>(configuration);
-	await prepareJoin(dataDir, { identity, members, formerNodeId: deps.nodeId, rename, witness });
+	await prepareJoin(dataDir, { identity, members, formerNodeId: nodeId, rename, witness });
 	logger.info("admitted to a cluster; this node begins anew as a member", { clusterId, nodeId: identity.nodeId });
 	return { ...preview, joining: true };
 }

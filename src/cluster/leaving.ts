@@ -102,8 +102,8 @@ export class Leaving {
 		if (existsSync(this.#paths.leaving) && this.#isEmpty()) return this.#becomeFresh();
 		this.#removed = true;
 		logger.error("this node was removed from the cluster: it changes nothing any more", {});
-		onRemoved();
 		await writeSecret(this.#paths.removed, "");
+		onRemoved();
 	}
 
 	/**

@@ -2,7 +2,9 @@
  * Calls between nodes: their names and what they carry. Proposals are bytes; everything else is JSON, since it is rare.
  * A method that the other node does not know is `unsupported`.
  */
+import { gunzipSync, gzipSync } from "node:zlib";
 import { AppError } from "../lib/errors.ts";
+import { MiB } from "../lib/units.ts";
 import type { Urgency } from "../store/disk-reserve.ts";
 
 export const methods = {
@@ -24,6 +26,23 @@ export function decodeProposal(bytes: Uint8Array): { data: Uint8Array; urgency: 
 	const urgency = urgencies[bytes[0] ?? -1];
 	if (urgency === undefined || bytes.length < 2) throw new AppError("malformed", "This is no proposal.");
 	return { data: bytes.slice(1), urgency };
+}
+
+/** Larger than what a node may bring (limits.ts), names only. */
+const maxPackedBytes = 16 * MiB;
+
+/** JSON that may be long, and has to fit into one frame. */
+export const encodePacked = (value: unknown): Uint8Array => new Uint8Array(gzipSync(encodeJson(value)));
+
+/** `malformed` also for what would become too large. */
+export function decodePacked<T>(bytes: Uint8Array): T {
+	let text: Uint8Array;
+	try {
+		text = gunzipSync(bytes, { maxOutputLength: maxPackedBytes });
+	} catch (cause) {
+		throw new AppError("malformed", "A message of another node cannot be read.", { cause });
+	}
+	return decodeJson<T>(text);
 }
 
 export const encodeJson = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));

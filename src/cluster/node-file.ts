@@ -12,6 +12,7 @@ import { AppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
 import { writeSecret } from "../peer/identity.ts";
 import { restoreAdvice } from "../store/advice.ts";
+import { lockDataFolder } from "../store/data-lock.ts";
 import { pathsOf, refuseUnfinishedRestore, type StoreIdentity } from "../store/open-store.ts";
 
 export const clusterPathsOf = (dataDir: string) => ({
@@ -22,6 +23,8 @@ export const clusterPathsOf = (dataDir: string) => ({
 	identity: join(dataDir, "peer", "identity.pem"),
 	/** Members and their addresses, for a node whose state does not know them yet. */
 	members: join(dataDir, "peer", "members.json"),
+	/** Written once all that this node brought is the cluster's: what it was is not looked at any more. */
+	imported: join(dataDir, "peer", "imported"),
 	/** Written once this node was told that it is no member any more. */
 	removed: join(dataDir, "peer", "removed"),
 	/** This node wants to leave; see leaving.ts. */
@@ -62,6 +65,16 @@ export async function noteStarted(dataDir: string, identity: StoreIdentity): Pro
 export async function openNodeFile(dataDir: string, newId: () => string): Promise<StoreIdentity> {
 	const { node } = clusterPathsOf(dataDir);
 	refuseUnfinishedRestore(dataDir);
+	// Two that start at once on a new folder would each make their own.
+	const lock = lockDataFolder(dataDir);
+	try {
+		return await readOrMake(dataDir, node, newId);
+	} finally {
+		lock.release();
+	}
+}
+
+async function readOrMake(dataDir: string, node: string, newId: () => string): Promise<StoreIdentity> {
 	const known = await readNodeFile(node);
 	if (known?.started === true && isEmptyFolder(pathsOf(dataDir).log)) throw lostLog(dataDir);
 	if (known !== null) return known;

@@ -1,12 +1,14 @@
 /** The pure parts of a node's place in the cluster: whom the links know, what an administrator sees, where it is reached. */
 import { describe, expect, test } from "bun:test";
 import type { NetworkInterfaceInfo } from "node:os";
+import { gzipSync } from "node:zlib";
+import { MiB } from "../lib/units.ts";
 import type { Node } from "../model/node.ts";
 import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
 import type { Status } from "../raft/types.ts";
 import { fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { broughtBy } from "./belongings.ts";
-import { decodeProposal, encodeProposal } from "./methods.ts";
+import { decodePacked, decodeProposal, encodePacked, encodeProposal } from "./methods.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import { peerMembers } from "./peer-members.ts";
 import { clusterStatus, type LeaderView } from "./status.ts";
@@ -171,4 +173,14 @@ test("a node that comes back brings what is its own", () => {
 	const brought = broughtBy({ all, get: () => node(a) } as unknown as Parameters<typeof broughtBy>[0], a);
 	expect(brought.pools.map(({ id }) => id)).toEqual(["mine", "used"]);
 	expect([brought.images.length, brought.volumes.length, brought.vms.length]).toEqual([1, 0, 1]);
+});
+
+test("what a node says about itself is small on the way, and never becomes too large", () => {
+	const many = Array.from({ length: 5_000 }, (_, number) => ({ id: fixtureId(number), name: `vm-${number}` }));
+	const packed = encodePacked(many);
+	expect(packed.length).toBeLessThan(JSON.stringify(many).length / 5);
+	expect(decodePacked<typeof many>(packed)).toEqual(many);
+	const bomb = gzipSync(new Uint8Array(64 * MiB));
+	for (const bytes of [bomb, new Uint8Array([1, 2, 3]), gzipSync("{")])
+		expect(() => decodePacked(new Uint8Array(bytes))).toThrow("cannot be read");
 });

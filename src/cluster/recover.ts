@@ -109,12 +109,14 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	return { index: found.index, clusterId, membersLeft };
 }
 
-/** A copy of the state, in `work`, that has everything that the folder has, in its log too. Whoever gets it closes it. */
+/** A copy of the state, in `work`, that has everything that the folder has, in its log too. Whoever gets it closes it. "confirmed":
+ * without what may never have been committed. */
 export async function collect(
 	dataDir: string,
 	work: string,
 	{ clusterId }: Pick<StoreIdentity, "clusterId">,
 	logger: Logger,
+	which: "all" | "confirmed" = "all",
 ): Promise<{ state: StateDatabase; damage: string | null }> {
 	const { path, received } = await copyState(dataDir, work, logger);
 	const state = openStateFile(path);
@@ -122,6 +124,9 @@ export async function collect(
 		const [cluster] = state.all("cluster");
 		if (cluster !== undefined && cluster.id !== clusterId)
 			throw new AppError("corrupt", `The state in ${dataDir} is that of another cluster. Nothing was changed.`);
+		// Of several voters, what only the log has may be what the others never took.
+		if (which === "confirmed" && (state.configuration?.configuration.voters.length ?? 1) > 1)
+			return { state, damage: null };
 		const damage = await applyLog(state, pathsOf(dataDir).log, join(work, "log"), logger);
 		// The log of before a snapshot that is complete: it goes on after it, or not at all.
 		return { state, damage: received ? null : damage };

@@ -110,6 +110,7 @@ export async function switchLocked(dataDir: string, logger: Logger, move: Rename
 	const former = join(paths.former, formerNodeId);
 	if (step.step === "set-aside") {
 		await mkdir(former, { recursive: true, mode: 0o700 });
+		await syncPath(paths.former);
 		for (const name of allParts) await moveIfThere(join(dataDir, name), join(former, name), move);
 		await syncPath(former);
 		await syncPath(dataDir);

@@ -17,7 +17,8 @@ export type PeerRequest = { peer: Peer; method: string; payload: Uint8Array; tim
 /** Fails with an AppError that is passed on to the caller; `unsupported` for a method that it does not know. */
 export type RequestHandler = (request: PeerRequest) => Promise<Uint8Array>;
 
-const maxInFlight = 256;
+/** As many as proposals may wait (store/limits.ts): each of them may be one. */
+const maxInFlight = 4096;
 /** Answers that the caller has not taken yet; beyond that it gets errors, which are short. */
 const maxWaitingBytes = 32 * MiB;
 const maxMethodLength = 64;

@@ -112,9 +112,9 @@ describe("a call fails", () => {
 			await new Promise<void>((resolve) => open.push(resolve));
 			return payload;
 		});
-		const calls = [...Array(256).keys()].map(() => a.node.call(testId(2), "x", text(""), quick));
+		const calls = [...Array(4096).keys()].map(() => a.node.call(testId(2), "x", text(""), quick));
 		await expect(a.node.call(testId(2), "x", text(""), quick)).rejects.toMatchObject({ code: "too-many-requests" });
-		await until(() => open.length === 256);
+		await until(() => open.length === 4096);
 		for (const resolve of open) resolve();
 		await Promise.all(calls);
 	});

@@ -21,7 +21,8 @@ import { decoded, decodeError, encoded, fromUint64 } from "./wire.ts";
 /** Of a call and of its answer. */
 export const maxCallBytes = 4 * MiB + 32 * 1024;
 export const maxCallMs = 10 * 60_000;
-const maxInFlight = 256;
+/** As many as proposals may wait (store/limits.ts): each of them may be one. */
+const maxInFlight = 4096;
 /** Calls that were not taken by the network yet; beyond that new ones are refused. */
 const maxWaitingBytes = 32 * MiB;
 const backoffOptions = { firstMs: 50, maxMs: 2000 };

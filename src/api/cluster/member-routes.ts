@@ -38,6 +38,7 @@ export const memberRoutes: Route[] = [
 		summary: "Let another member lead",
 		description: "Answers when it does. Requests that come meanwhile wait; nothing is lost.",
 		tag,
+		direct: true,
 		body: LeaderTransfer,
 		bodyOptional: true,
 		responses: { 200: Strict({ leaderNodeId: Id }) },
@@ -72,6 +73,7 @@ export const memberRoutes: Route[] = [
 		description:
 			"Answered by that node itself. Refused while VMs, volumes or images are on it. It is a cluster of its own afterwards, with nothing in it, and its API is away for a moment.",
 		tag,
+		direct: true,
 		params: idParams,
 		responses: { 204: null },
 		longLived: true,
@@ -123,8 +125,9 @@ export const memberRoutes: Route[] = [
 		path: "/v1/nodes/{id}/actions/renew-certificate",
 		summary: "Give a node a new key and certificate for the links between nodes",
 		description:
-			"Answered by that node itself, which also does so by itself once a year. New connections take over from old ones, and nothing pauses. The certificate before stays good until its date: a node whose key was stolen is removed, and joins again as another one.",
+			"Answered by that node itself, which also does so by itself once a year. New connections take over from old ones, and nothing pauses. The certificate before stays good until its date: a node whose key was stolen is removed, and joins again as another one. That does not help when its whole disk was stolen: the key of the cluster's authority was on it, and a restored backup is the way to another one.",
 		tag,
+		direct: true,
 		params: idParams,
 		responses: { 200: NodeCertificateInfo },
 		at: ({ services, params }) => find({ services }, "node", params.id).id,

@@ -123,6 +123,7 @@ export const imageRoutes: Route[] = [
 		summary: "Upload a part of an image",
 		description: `Appends the body at Upload-Offset, which must be the number of bytes received so far; at most ${maxUploadPartBytes / MiB} MiB at a time. After the last byte the import goes on by itself.`,
 		tag,
+		direct: true,
 		params: idParams,
 		headers: Strict({
 			"upload-offset": Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: "In bytes" }),

@@ -108,6 +108,7 @@ export const vmInspectRoutes: Route[] = [
 		description:
 			"Good once, for 30 seconds, on this node: open a WebSocket on the path with the subprotocols given. A viewer's ticket is always view-only.",
 		tag,
+		direct: true,
 		params: idParams,
 		body: ConsoleTicketCreate,
 		responses: { 201: ConsoleTicket },

@@ -34,6 +34,15 @@ const createToken = (changes: Partial<JoinToken> = {}, hash = secretHash): Comma
 	token: fixtureJoinToken({ expiresAt: at(hour), ...changes }),
 	secretHash: hash,
 });
+const imported = (number: number): CommandBody => ({
+	...{ kind: "nodeImport", nodeId: fixtureId(number), formerNodeId: fixtureId(number + 0x10000) },
+	...{ pools: [], networks: [], images: [], volumes: [], vms: [], renameSuffix: null },
+});
+async function arrive(number: number, name?: string): Promise<void> {
+	await apply(name === undefined ? admit(number) : admit(number, name));
+	await apply(imported(number));
+}
+
 const admit = (
 	number: number,
 	name = "node-2",
@@ -167,16 +176,31 @@ describe("a node that comes with a token", () => {
 
 	test("gets a name that is free", async () => {
 		await apply(createToken({ usesLeft: 4 }));
-		for (const number of [0x101, 0x102]) await apply(admit(number, "NODE-1"));
+		for (const number of [0x101, 0x102]) await arrive(number, "NODE-1");
 		const long = "n".repeat(63);
-		for (const number of [0x103, 0x104]) await apply(admit(number, long));
+		for (const number of [0x103, 0x104]) await arrive(number, long);
 		const names = [0x101, 0x102, 0x103, 0x104].map((number) => store.get("node", fixtureId(number))?.name);
 		expect(names).toEqual(["NODE-1-2", "NODE-1-3", long, `${"n".repeat(61)}-2`]);
 	});
 
+	test("waits for another one that is joining, but not for one that does not come", async () => {
+		await apply(createToken({ usesLeft: 4 }));
+		await apply(admit(0x101));
+		await refused(admit(0x102), "unavailable");
+		expect(store.get("joinToken", tokenId)?.usesLeft).toBe(3);
+		// The one that is joining may ask again.
+		await apply(admit(0x101));
+		clock.advance(60_000);
+		await apply(admit(0x102));
+		await refused(admit(0x103), "unavailable");
+		await apply(imported(0x102));
+		await apply(admit(0x103));
+		expect(phaseOf(0x103)).toBe("joining");
+	});
+
 	test("has room among a bounded number of them", async () => {
 		await apply(createToken({ usesLeft: maxNodes }));
-		for (let number = 2; number <= maxNodes; number++) await apply(admit(0x3000 + number));
+		for (let number = 2; number <= maxNodes; number++) await arrive(0x3000 + number);
 		await refused(admit(0x4000), "wrong-state");
 		await apply({ kind: "nodeRemove", id: fixtureId(0x3002), leaving: true, confirmName: null });
 		await apply(admit(0x4000));

@@ -53,6 +53,11 @@ export const nodeHandlers: Handlers<"nodeUpdate" | "nodeStatus" | "nodeAdmit" | 
 			return null;
 		}
 		if (token.usesLeft === 0) throw refusal("used");
+		const joining = context.state.all("node").find((other) => isJustJoining(other, context.command.timeMs));
+		if (joining)
+			throw new AppError("unavailable", `The node ${joining.name} is joining. Try again when it is done.`, {
+				retryAfterMs: 2000,
+			});
 		const members = context.state.all("node").filter(({ status }) => status.phase !== "left");
 		if (members.length >= maxNodes) throw new AppError("wrong-state", `A cluster has ${maxNodes} nodes at most.`);
 		const name = freeNodeName(context, given.name);
@@ -66,6 +71,10 @@ export const nodeHandlers: Handlers<"nodeUpdate" | "nodeStatus" | "nodeAdmit" | 
 	},
 };
 
+/** What it brings is not known yet, so nobody can say what another one's would clash with. One that does not come is not waited for. */
+const isJustJoining = ({ status, createdAt }: Node, nowMs: number): boolean =>
+	status.phase === "joining" && nowMs - Date.parse(createdAt) < joiningLimitMs;
+
 /** The node, unless it is gone for good. */
 export function memberOf(context: ApplyContext, id: string): Node {
 	const node = context.need("node", id);
@@ -75,6 +84,8 @@ export function memberOf(context: ApplyContext, id: string): Node {
 
 export const setPhase = (context: ApplyContext, node: Node, phase: NodeStatus["phase"], reason: string | null): Node =>
 	context.update("node", node, { ...node, status: { ...node.status, phase, reason, updatedAt: context.time } });
+
+const joiningLimitMs = 60_000;
 
 type Reason = "unknown" | "expired" | "used";
 const sentences: Record<Reason, string> = {

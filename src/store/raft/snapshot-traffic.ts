@@ -210,11 +210,14 @@ export class SnapshotTraffic {
 			else if (action.type === "discard") await store.discard();
 			else await store.finish(action.offer);
 		} catch (error) {
-			if (!isAppError(error, "no-space") && !isAppError(error, "corrupt")) throw error;
+			const known = isAppError(error) && ["no-space", "corrupt", "unsupported"].includes(error.code);
+			if (!known) throw error;
 			logger.warn("a snapshot could not be received", { from, error });
 			if (snapshot !== this.#begun) return;
 			if (action.type === "finish") {
-				this.#receiver.finished(error.code === "corrupt" ? "damaged" : "no-space");
+				// One of a newer version is of no use until this node is upgraded.
+				const reasons = { corrupt: "damaged", unsupported: "refused" } as const;
+				this.#receiver.finished(reasons[error.code as keyof typeof reasons] ?? "no-space");
 				await store.discard();
 			} else {
 				this.#receiver.noSpace();
