@@ -26,7 +26,7 @@ export type LabVmImage = {
 const wantedModules = ["virtio_pci", "virtio_blk", "virtio_net", "virtio_rng"];
 const initPath = join(import.meta.dir, "lab-vm/init");
 const emptyDiskBytes = 512 * MiB;
-const keptUnusedMs = 2 * 24 * 3600 * 1000;
+const keptUnusedMs = 6 * 3600 * 1000;
 const makeLimitMs = 120_000;
 
 /** Builds what is missing. Fails with `unavailable` when a host program or the Debian packages cannot be had. */
