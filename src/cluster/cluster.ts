@@ -170,7 +170,8 @@ export class Cluster implements ClusterService {
 
 	figures(): ClusterFigures {
 		const dropped = (this.#peers?.status() ?? []).flatMap(({ link }) => Object.values(link.dropped));
-		return { leaderChanges: this.#leaderChanges, messagesDropped: dropped.reduce((sum, count) => sum + count, 0) };
+		const messagesDropped = dropped.reduce((sum, count) => sum + count, 0);
+		return { leaderChanges: this.#leaderChanges, messagesDropped, tickDelays: this.#deps.consensus.tickDelays };
 	}
 
 	async transferLeadership(to: string | null): Promise<string> {

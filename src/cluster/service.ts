@@ -3,6 +3,7 @@
  * state (tokens, addresses, removing a node) is a command and does not come through here.
  */
 import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
+import type { TickDelays } from "../store/raft/ticker.ts";
 
 export type NewJoinToken = { word: string; secretHash: string };
 
@@ -12,6 +13,8 @@ export type ClusterFigures = {
 	leaderChanges: number;
 	/** Messages to other nodes that were dropped because a link was too slow or away. */
 	messagesDropped: number;
+	/** Of the consensus. */
+	tickDelays: TickDelays;
 };
 
 export interface ClusterService {

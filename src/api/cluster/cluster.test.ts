@@ -61,7 +61,8 @@ describe("status", () => {
 	test("is in the metrics", async () => {
 		const members = [fixtureMember(), fixtureMember({ nodeId: otherId, reachable: false, latencyMs: 1.5 })];
 		harness.cluster.current = fixtureClusterStatus({ members, term: 7, commitIndex: 99 });
-		harness.cluster.counted = { leaderChanges: 3, messagesDropped: 11 };
+		const tickDelays = { bounds: [0.001, 0.5], counts: [40, 2], sum: 1.25, count: 43 };
+		harness.cluster.counted = { leaderChanges: 3, messagesDropped: 11, tickDelays };
 		const text = await (await harness.client("viewer").call("metricsGet")).body.text();
 		for (const line of [
 			"limiquantix_cluster_term 7",
@@ -71,6 +72,11 @@ describe("status", () => {
 			"limiquantix_cluster_members 2",
 			"limiquantix_cluster_members_reachable 1",
 			"limiquantix_peer_messages_dropped_total 11",
+			'limiquantix_cluster_tick_delay_seconds_bucket{le="0.001"} 40',
+			'limiquantix_cluster_tick_delay_seconds_bucket{le="0.5"} 42',
+			'limiquantix_cluster_tick_delay_seconds_bucket{le="+Inf"} 43',
+			"limiquantix_cluster_tick_delay_seconds_sum 1.25",
+			"limiquantix_cluster_tick_delay_seconds_count 43",
 			`limiquantix_peer_round_trip_seconds{node="${otherId}"} 0.0015`,
 		])
 			expect(text).toContain(`${line}\n`);

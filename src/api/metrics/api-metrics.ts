@@ -7,7 +7,7 @@ import { taskStates } from "../../model/task.ts";
 import { powerStates } from "../../model/vm.ts";
 import type { NodeService } from "../../node/service.ts";
 import type { Store } from "../../store/store.ts";
-import { Counter, Histogram, MetricsRegistry, Observed, type Sample } from "./registry.ts";
+import { Counter, Histogram, MetricsRegistry, Observed, ObservedHistogram, type Sample } from "./registry.ts";
 
 export type MetricsDeps = {
 	store: Store;
@@ -115,6 +115,13 @@ export class ApiMetrics {
 		this.#counter("limiquantix_cluster_leader_changes_total", "How often this node saw another leader.", () => [
 			{ value: cluster.figures().leaderChanges },
 		]);
+		this.#registry.add(
+			new ObservedHistogram(
+				"limiquantix_cluster_tick_delay_seconds",
+				"How late ticks of the consensus came.",
+				() => cluster.figures().tickDelays,
+			),
+		);
 		this.#gauge("limiquantix_peer_round_trip_seconds", "Round trip of this node's link to another.", () =>
 			cluster
 				.status()

@@ -58,6 +58,9 @@ export class Observed implements Metric {
 	}
 }
 
+/** `counts`: of those above the bound before and not above this one. */
+export type BucketCounts = { bounds: readonly number[]; counts: readonly number[]; sum: number; count: number };
+
 type Buckets = { labels: Labels; counts: number[]; sum: number; count: number };
 
 export class Histogram implements Metric {
@@ -85,20 +88,39 @@ export class Histogram implements Metric {
 	}
 
 	lines(): string[] {
-		return [...this.#series.values()].flatMap(({ labels, counts, sum, count }) => {
-			let below = 0;
-			const buckets = this.bounds.map((bound, at) => {
-				below += counts[at] ?? 0;
-				return `${this.name}_bucket${labelText({ ...labels, le: numberText(bound) })} ${below}`;
-			});
-			return [
-				...buckets,
-				`${this.name}_bucket${labelText({ ...labels, le: "+Inf" })} ${count}`,
-				`${this.name}_sum${labelText(labels)} ${numberText(sum)}`,
-				`${this.name}_count${labelText(labels)} ${count}`,
-			];
-		});
+		return [...this.#series.values()].flatMap(({ labels, ...buckets }) =>
+			histogramLines(this.name, labels, { bounds: this.bounds, ...buckets }),
+		);
 	}
+}
+
+/** A histogram that somebody else counts. */
+export class ObservedHistogram implements Metric {
+	readonly type = "histogram";
+
+	constructor(
+		readonly name: string,
+		readonly help: string,
+		readonly buckets: () => BucketCounts,
+	) {}
+
+	lines(): string[] {
+		return histogramLines(this.name, {}, this.buckets());
+	}
+}
+
+function histogramLines(name: string, labels: Labels, { bounds, counts, sum, count }: BucketCounts): string[] {
+	let below = 0;
+	const buckets = bounds.map((bound, at) => {
+		below += counts[at] ?? 0;
+		return `${name}_bucket${labelText({ ...labels, le: numberText(bound) })} ${below}`;
+	});
+	return [
+		...buckets,
+		`${name}_bucket${labelText({ ...labels, le: "+Inf" })} ${count}`,
+		`${name}_sum${labelText(labels)} ${numberText(sum)}`,
+		`${name}_count${labelText(labels)} ${count}`,
+	];
 }
 
 export class MetricsRegistry {

@@ -12,7 +12,6 @@
  *
  * Every wait has a limit, in ticks: a clock that stands still is no reason to give up.
  */
-import type { Timer } from "../../lib/clock.ts";
 import { AppError, toAppError } from "../../lib/errors.ts";
 import type { Message } from "../../raft/messages.ts";
 import { planted } from "../../raft/mutants.ts";
@@ -42,6 +41,7 @@ import { transferError, unconfirmedRead, unknownOutcome } from "./refusals.ts";
 import { takeSnapshot } from "./snapshot-install.ts";
 import { SnapshotTraffic } from "./snapshot-traffic.ts";
 import { Space } from "./space.ts";
+import { type TickDelays, Ticker } from "./ticker.ts";
 import type { SnapshotMessage } from "./transport.ts";
 import { WaitingReads } from "./waiting.ts";
 import { WaitingTransfer } from "./waiting-transfer.ts";
@@ -59,11 +59,9 @@ export class RaftConsensus implements Consensus {
 	readonly #transfer = new WaitingTransfer();
 	readonly #leaderNews: LeaderNews;
 	readonly #writer: Writer;
-	readonly #onTick = (): void => this.#tick();
 	readonly #onWake = (): void => this.#wakeUp();
-	readonly #tickMs: number;
+	readonly #ticker: Ticker;
 	readonly #electionTicks: number;
-	#timer: Timer | null = null;
 	#now = 0;
 	#woken = false;
 	#pumping = false;
@@ -82,7 +80,8 @@ export class RaftConsensus implements Consensus {
 		this.#leaderNews = new LeaderNews(parts.onLeader);
 		this.#disk = disk;
 		this.#log = log;
-		this.#tickMs = tickMs;
+		const ticks = { clock: parts.clock, random, tickMs, jitterMs: parts.tickJitterMs ?? 0 };
+		this.#ticker = new Ticker({ ...ticks, onTick: () => this.#tick() });
 		const limits: Partial<Limits> = { maxEntryBytes: maxRecordDataBytes, ...parts.limits };
 		const planting = mutant === undefined ? {} : { mutant };
 		this.#raft = new Raft({ ...start, clusterId, nodeId, random, limits, recovering: false, ...planting });
@@ -140,7 +139,7 @@ export class RaftConsensus implements Consensus {
 		parts.onStarting?.(consensus);
 		const { voters } = consensus.#raft.status().configuration;
 		if (voters.length === 1 && voters[0] === parts.nodeId) await consensus.#leadAlone();
-		consensus.#schedule(parts.random());
+		consensus.#ticker.schedule(parts.random());
 		consensus.#wake();
 		return consensus;
 	}
@@ -203,6 +202,11 @@ export class RaftConsensus implements Consensus {
 		return { leader, quorum: quorum && this.#down === null, commitIndex, term };
 	}
 
+	/** How late its ticks have come. */
+	get tickDelays(): TickDelays {
+		return this.#ticker.delays;
+	}
+
 	get leader(): NodeId | null {
 		return this.#raft.leader;
 	}
@@ -246,7 +250,7 @@ export class RaftConsensus implements Consensus {
 	}
 
 	async #close(): Promise<void> {
-		this.#timer?.cancel();
+		this.#ticker.stop();
 		if (this.#down === null) {
 			this.#down = new AppError("unavailable", "This node is shutting down.", { retryAfterMs: 1000 });
 			await this.#settle();
@@ -273,15 +277,8 @@ export class RaftConsensus implements Consensus {
 		}
 	}
 
-	#schedule(part: number): void {
-		const { clock, tickJitterMs = 0 } = this.#parts;
-		this.#timer = clock.schedule(this.#tickMs + part * tickJitterMs, this.#onTick);
-	}
-
 	#tick(): void {
 		if (this.#down !== null) return;
-		const { tickJitterMs = 0, random } = this.#parts;
-		this.#schedule(tickJitterMs > 0 ? random() : 0);
 		this.#now += 1;
 		this.#proposals.tick();
 		this.#reads.expire(this.#now);
@@ -388,7 +385,7 @@ export class RaftConsensus implements Consensus {
 
 	#stop(): void {
 		this.#stopped = true;
-		this.#timer?.cancel();
+		this.#ticker.stop();
 		this.#writer.stop();
 	}
 

@@ -2,6 +2,7 @@
 import type { ClusterFigures, ClusterService } from "../../cluster/service.ts";
 import type { AppError } from "../../lib/errors.ts";
 import type { ClusterJoin, ClusterMember, ClusterStatus, JoinPreview } from "../../model/cluster.ts";
+import { noDelays } from "../../store/raft/ticker.ts";
 import { clusterIds } from "../fixtures.ts";
 
 export const fixtureMember = (changes: Partial<ClusterMember> = {}): ClusterMember => ({
@@ -54,7 +55,7 @@ export class FakeCluster implements ClusterService {
 	readonly nodeId: string;
 	current: ClusterStatus;
 	preview: JoinPreview = fixtureJoinPreview();
-	counted: ClusterFigures = { leaderChanges: 0, messagesDropped: 0 };
+	counted: ClusterFigures = { leaderChanges: 0, messagesDropped: 0, tickDelays: noDelays() };
 	/** Features that some member lacks, with the names of those. */
 	readonly missing = new Map<string, string[]>();
 	/** What was asked for. */
