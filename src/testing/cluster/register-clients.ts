@@ -21,8 +21,24 @@ const afterFailureMs = 60;
 /** The longest is longer than a node goes on trying by itself. */
 const limitsMs = [400, 2_000, 13_000];
 const changeNodeShare = 0.3;
+/**
+ * One of so many clients only reads, with the shortest limit: a node that was stopped, or cut off, and goes on always has a read before
+ * it that was begun a moment ago.
+ */
+const onlyReadsEvery = 4;
 
 let written = 0;
+
+type Seen = Map<Register, NonNullable<ReadEnd["seen"]>>;
+type Asked = {
+	name: string;
+	register: Register;
+	client: ClusterApi;
+	random: Random;
+	/** What it read last: a compare-and-set needs it. Without, it reads. */
+	seen: Seen;
+	signal: AbortSignal;
+};
 
 export class RegisterClients {
 	readonly #parts: ClientParts;
@@ -31,7 +47,9 @@ export class RegisterClients {
 
 	constructor(parts: ClientParts, count: number) {
 		this.#parts = parts;
-		this.#running = Array.from({ length: count }, (_, number) => this.#run(`client-${number}`, parts.random.fork()));
+		this.#running = Array.from({ length: count }, (_, number) =>
+			this.#run(`client-${number}`, parts.random.fork(), number % onlyReadsEvery === 0),
+		);
 	}
 
 	/** Operations under way come to their end. */
@@ -40,30 +58,25 @@ export class RegisterClients {
 		await Promise.all(this.#running);
 	}
 
-	async #run(name: string, random: Random): Promise<void> {
+	async #run(name: string, random: Random, onlyReads: boolean): Promise<void> {
 		const { targets, registers } = this.#parts;
-		const seen = new Map<Register, NonNullable<ReadEnd["seen"]>>();
+		const seen: Seen = new Map();
 		let target = random.pick(targets());
 		while (!this.#stopping) {
 			const register = random.pick(registers);
 			if (random.chance(changeNodeShare) || !targets().some((other) => other.client === target?.client))
 				target = random.pick(targets());
 			if (!register || !target) throw new Error("There is no node, or no register.");
-			const end = await this.#operation(name, register, target.client, random, seen);
+			if (onlyReads) seen.clear();
+			const signal = AbortSignal.timeout((onlyReads ? limitsMs[0] : random.pick(limitsMs)) ?? 0);
+			const end = await this.#operation({ name, register, client: target.client, random, seen, signal });
 			await Bun.sleep(random.around(thinkMs) + (end.type === "ok" || end.mismatch ? 0 : afterFailureMs));
 		}
 	}
 
-	async #operation(
-		name: string,
-		register: Register,
-		client: ClusterApi,
-		random: Random,
-		seen: Map<Register, NonNullable<ReadEnd["seen"]>>,
-	): Promise<End> {
+	async #operation({ name, register, client, random, seen, signal }: Asked): Promise<End> {
 		const { history } = this.#parts;
 		const { key } = register;
-		const signal = AbortSignal.timeout(random.pick(limitsMs) ?? 0);
 		const known = seen.get(register);
 		if (random.chance(0.5) || !known) {
 			const end = await history.record<ReadEnd>(name, { operation: "read", key }, () =>
