@@ -15,13 +15,22 @@ import type {
 	VmLoad,
 } from "../store.ts";
 import { allDocuments, countRows, listDocuments } from "./queries.ts";
+import { Remembered } from "./remembered.ts";
 import type { StateDatabase, StoredApplied } from "./state-database.ts";
+
+type SessionHolder = { session: Session; user: User };
+type TokenHolder = { token: Token; user: User };
 
 export class SqliteReader implements StoreReader {
 	protected readonly state: StateDatabase;
 
+	readonly #sessions: Remembered<SessionHolder>;
+	readonly #tokens: Remembered<TokenHolder>;
+
 	constructor(state: StateDatabase) {
 		this.state = state;
+		this.#sessions = new Remembered(state, ["session", "session_secret", "user"]);
+		this.#tokens = new Remembered(state, ["token", "token_secret", "user"]);
 	}
 
 	get<T extends TableName>(table: T, id: string): Tables[T] | null {
@@ -58,14 +67,22 @@ export class SqliteReader implements StoreReader {
 		return passwordHash === null ? null : { passwordHash };
 	}
 
-	sessionBySecretHash(secretHash: string): { session: Session; user: User } | null {
+	sessionBySecretHash(secretHash: string): SessionHolder | null {
+		return this.#sessions.get(secretHash, () => this.#sessionBySecretHash(secretHash));
+	}
+
+	#sessionBySecretHash(secretHash: string): SessionHolder | null {
 		const id = this.state.idBySecretHash("session", secretHash);
 		const session = id === null ? null : this.get("session", id);
 		const user = session === null ? null : this.get("user", session.userId);
 		return session === null || user === null ? null : { session, user };
 	}
 
-	tokenBySecretHash(secretHash: string): { token: Token; user: User } | null {
+	tokenBySecretHash(secretHash: string): TokenHolder | null {
+		return this.#tokens.get(secretHash, () => this.#tokenBySecretHash(secretHash));
+	}
+
+	#tokenBySecretHash(secretHash: string): TokenHolder | null {
 		const id = this.state.idBySecretHash("token", secretHash);
 		const token = id === null ? null : this.get("token", id);
 		const user = token === null ? null : this.get("user", token.userId);

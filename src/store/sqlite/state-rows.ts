@@ -20,6 +20,9 @@ export class StateRows {
 	#digest: bigint;
 	/** Rows written since the start: whether a part has anything to undo. */
 	#writes = 0;
+	readonly #writesOf = new Map<string, number>();
+	/** How often any row may have become another one without being written. */
+	#undone = 0;
 	/** Parts can be undone alone only in a transaction that was begun for it. */
 	#parts = true;
 
@@ -37,9 +40,20 @@ export class StateRows {
 	/** Another state takes the place of this one, which is closed: `open` moves the file and opens it. Nothing happens between. */
 	replace(open: () => Database): void {
 		this.close();
+		this.#undone += 1;
 		this.#database = open();
 		this.#forms = stateDigest.rowForms(this.#database);
 		this.#digest = present(stateDigest.storedDigest(this.#database), "the digest of the state");
+	}
+
+	/** Differs when a row of the table may have changed since. */
+	writesOf(table: string): number {
+		return this.#undone + (this.#writesOf.get(table) ?? 0);
+	}
+
+	#writing(table: string): void {
+		this.#writes += 1;
+		this.#writesOf.set(table, (this.#writesOf.get(table) ?? 0) + 1);
 	}
 
 	#statement(sql: string): Statement {
@@ -82,7 +96,7 @@ export class StateRows {
 			`${verb} ${table}`,
 			() => `${verb} INTO ${table} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
 		);
-		this.#writes += 1;
+		this.#writing(table);
 		if (statement.run(...values).changes > 0) this.#digest += hashOf(table, values);
 	}
 
@@ -98,7 +112,7 @@ export class StateRows {
 			const set = Object.keys(changed).map((name) => `${name} = ?`);
 			return `UPDATE ${table} SET ${set.join(", ")} WHERE ${keyName} = ?`;
 		});
-		this.#writes += 1;
+		this.#writing(table);
 		change.run(...Object.values(changed), ...Object.values(key));
 		this.#digest += hashOf(table, values) - stateDigest.hashOf(before.text);
 		return true;
@@ -110,7 +124,7 @@ export class StateRows {
 			`DELETE ${table} ${condition}`,
 			() => `DELETE FROM ${table} WHERE ${condition} RETURNING ${this.#form(table).text} AS text`,
 		);
-		this.#writes += 1;
+		this.#writing(table);
 		for (const { text } of statement.all(...values) as RowText[]) this.#digest -= stateDigest.hashOf(text);
 	}
 
@@ -142,6 +156,7 @@ export class StateRows {
 			this.#statement("COMMIT").run();
 		} catch (error) {
 			this.#digest = before;
+			this.#undone += 1;
 			// A full disk ends the transaction by itself.
 			if (this.database.inTransaction) this.#statement("ROLLBACK").run();
 			throw error;
@@ -168,6 +183,7 @@ export class StateRows {
 		} catch (error) {
 			if (isDatabaseFailure(error)) throw error;
 			this.#digest = before;
+			this.#undone += 1;
 			this.#statement("ROLLBACK TO part").run();
 			this.#statement("RELEASE part").run();
 			throw error;
