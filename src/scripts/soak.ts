@@ -18,7 +18,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Campaign, type RoundResult } from "../testing/cluster/campaign.ts";
-import { LabCluster } from "../testing/cluster/lab-cluster.ts";
+import { LabCluster, statusOf } from "../testing/cluster/lab-cluster.ts";
 import { build } from "./build.ts";
 import { root } from "./root.ts";
 
@@ -81,6 +81,8 @@ async function soak(options: Options): Promise<boolean> {
 			say(`round ${round}: ${summary(result)}`);
 			if (result.violations.length > 0) {
 				for (const violation of result.violations) say(`FOUND: ${violation}`);
+				for (const node of cluster.nodes)
+					if (node.runs) say(`${node.name} says: ${JSON.stringify(await statusOf(node))}`);
 				for (const node of cluster.nodes) writeFileSync(join(options.folder, `${node.name}.log`), node.daemon.log());
 				return false;
 			}

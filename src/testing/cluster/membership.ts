@@ -6,7 +6,7 @@ import { isAppError } from "../../lib/errors.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import type { Random } from "../simulation/random.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { healLimitMs, type LabCluster } from "./lab-cluster.ts";
+import { healLimitMs, type LabCluster, statusOf } from "./lab-cluster.ts";
 
 export type MembershipParts = {
 	cluster: LabCluster;
@@ -30,9 +30,16 @@ export class Membership {
 		this.#parts = parts;
 	}
 
-	/** One change; its name, or null when none was possible. */
+	/**
+	 * One change; its name, or null when none was possible. Not before the one before is done in the consensus, too: each may leave
+	 * a voter behind that is off, and with several of them a majority would be gone for good.
+	 */
 	async change(): Promise<string | null> {
 		const { members, random } = this.#parts;
+		for (const node of [...this.#leaving]) await this.#askToRemove(node);
+		const asked = this.#someMember();
+		const known = asked ? await statusOf(asked) : undefined;
+		if (this.#leaving.length > 0 || known?.members.length !== members.length) return null;
 		const ways: (() => Promise<string | null>)[] = [() => this.#transfer()];
 		if (members.length < most)
 			ways.push(
