@@ -26,7 +26,16 @@ function settings(runDir: string, port: number): Config {
 	const noLibvirt = `qemu+unix:///system?socket=${join(folder, "no-libvirt")}`;
 	return loadConfig(
 		[
-			...["--data-dir", join(folder, "data"), "--run-dir", runDir, "--listen", `127.0.0.1:${port}`, "--peer-listen", "127.0.0.1:0"],
+			...[
+				"--data-dir",
+				join(folder, "data"),
+				"--run-dir",
+				runDir,
+				"--listen",
+				`127.0.0.1:${port}`,
+				"--peer-listen",
+				"127.0.0.1:0",
+			],
 			...["--insecure-http", "--no-fsync", "--accelerator", "tcg", "--libvirt", noLibvirt],
 		],
 		{},

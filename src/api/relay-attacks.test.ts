@@ -59,6 +59,7 @@ describe("the other node, asked by a member that may be anybody's", () => {
 			"imageContentPut",
 			"imageUploadStatus",
 			"networkLeaseList",
+			"nodeCertificateRenew",
 			"nodeLeave",
 			"nodeMetricsGet",
 			"nodeMetricsHistoryGet",

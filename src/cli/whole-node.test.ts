@@ -322,6 +322,7 @@ describe("several nodes", () => {
 		await root(`cluster token delete ${token.id} --yes`);
 		expect(await root("cluster status")).toContain("This is the only voter");
 		expect(await root("cluster transfer-leader")).toContain("leads.");
+		expect(await rootCode("cluster renew-certificate")).toBe(0);
 		await root("cluster readdress node-2 10.0.0.2:8444");
 		expect(await json("node show node-2")).toMatchObject({ peerAddresses: ["10.0.0.2:8444"] });
 		await root("vm create mover --node rack1 --no-start --no-nic");

@@ -44,11 +44,13 @@ describe("storage pools", () => {
 		}
 	});
 
-	test("of the same name in another folder clash; another name in the same folder does not", () => {
-		expect(clashesOf(bring("local", "/other"), there)).toMatchObject([
-			{ kind: "pool", name: "local", renamable: true },
-		]);
-		expect(fate("pools", "b", bring("local", "/other"), there, "node-2")).toEqual({ as: "new", name: "local-node-2" });
+	test("of the same name in another folder clash when something is in them; another name in the same folder does not", () => {
+		const empty = bring("local", "/other");
+		expect(clashesOf(empty, there)).toEqual([]);
+		expect(fate("pools", "b", empty, there)).toEqual({ as: "new", name: "local-node-2" });
+		const inUse = { ...empty, volumes: [fixtureVolume({ id: "v", poolId: "b", nodeId: "mine" })] };
+		expect(clashesOf(inUse, there)).toMatchObject([{ kind: "pool", name: "local", renamable: true }]);
+		expect(fate("pools", "b", inUse, there, "node-2")).toEqual({ as: "new", name: "local-node-2" });
 		expect(fate("pools", "b", bring("fast", "/pool"), there)).toEqual({ as: "new", name: "fast" });
 	});
 

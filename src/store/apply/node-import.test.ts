@@ -161,6 +161,8 @@ describe("what a node brings", () => {
 
 	test("is nothing but itself for a witness, which would have no use for a pool", async () => {
 		const witness = { id: fixtureId(0x997), name: "node-3", witness: true };
+		// The one before has not come: it is not waited for.
+		clock.advance(60_000);
 		for (const body of fixtureMember(witness, clock.nowMs()).slice(0, 2)) await apply(body);
 		await refused(brings({ nodeId: witness.id }), "invalid", "witness");
 		await apply(brings({ nodeId: witness.id, images: [], volumes: [], vms: [] }));
