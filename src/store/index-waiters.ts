@@ -22,6 +22,10 @@ export class IndexWaiters {
 		this.#clock = clock;
 	}
 
+	get count(): number {
+		return this.#waiters.length;
+	}
+
 	wait(index: number): Promise<void> {
 		if (this.#waiters.length >= maxPendingProposals)
 			return Promise.reject(behind("Too many reads are waiting for this node to catch up."));

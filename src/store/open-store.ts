@@ -73,6 +73,9 @@ export type OpenStoreOptions = {
 	timing?: Pick<RaftConsensusOptions, "tickMs" | "tickJitterMs" | "limits">;
 };
 
+/** Short beside what a person, or another node, notices. */
+const gatherMs = 10;
+
 const alone: StoreLinks = { transport: { send() {}, sendSnapshot() {} } };
 
 export const pathsOf = (dataDir: string) => ({
@@ -183,7 +186,7 @@ async function openReplicated(
 	};
 	const takeSnapshot = (path: string) => maintenance.snapshot(path);
 	return ReplicatedStore.open({
-		...{ state, clock, logger, release, takeSnapshot, connect },
+		...{ state, clock, logger, release, takeSnapshot, connect, gatherMs },
 		onFatal: options.onFatal,
 		onApplied(appliedIndex) {
 			consensus?.applied(appliedIndex);

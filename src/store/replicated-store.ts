@@ -39,6 +39,11 @@ export type ReplicatedStoreParts = {
 	takeSnapshot: (path: string) => Promise<{ index: number; bytes: number }>;
 	/** Such a file as a stream. */
 	takeBackup: () => Promise<Backup>;
+	/**
+	 * While nobody here waits for what is committed, so long it is gathered: a transaction costs more than what is applied in
+	 * it. Left out: it is applied at once.
+	 */
+	gatherMs?: number;
 	/** Called after entries were applied. */
 	onApplied?: (appliedIndex: number) => void;
 	/** Ends what runs beside, before the log is closed. */
@@ -55,6 +60,8 @@ const quorumCheckMs = 250;
 const firstPauseMs = 20;
 const maxPauseMs = 250;
 const sliceMs = 8;
+/** So many need no others. */
+const gatheredEntries = 32;
 
 export class ReplicatedStore extends SqliteReader implements Store {
 	readonly #parts: ReplicatedStoreParts;
@@ -66,6 +73,8 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#nextSlice: NodeJS.Immediate | null = null;
 	readonly #indexWaiters: IndexWaiters;
 	#retry: Timer | null = null;
+	/** Until what is gathered is applied. */
+	#gathering: Timer | null = null;
 	#quorumWatch: Timer | null = null;
 	#down: AppError | null = null;
 	#consensus: Consensus | null = null;
@@ -117,13 +126,16 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	async #proposeUntilTaken(consensus: Consensus, data: Uint8Array, urgency: Urgency): Promise<void> {
 		const { clock } = this.#parts;
 		const beganMs = clock.monotonicMs();
+		let mayHaveHappened = false;
 		for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
 			try {
 				return await consensus.propose(data, urgency);
 			} catch (error) {
 				const limitMs = consensus.status().leader === null ? leaderlessMs : changingMs;
-				if (!mayHelpAgain(error) || this.#closing !== null || this.#down !== null) throw error;
-				if (clock.monotonicMs() - beganMs + pauseMs > limitMs) throw error;
+				mayHaveHappened ||= isAppError(error) && error.context.outcome === "unknown";
+				const late = clock.monotonicMs() - beganMs + pauseMs > limitMs;
+				if (late || !mayHelpAgain(error) || this.#closing !== null || this.#down !== null)
+					throw mayHaveHappened ? sinceItMayHaveHappened(error) : error;
 				await new Promise<void>((resolve) => clock.schedule(pauseMs, resolve));
 			}
 		}
@@ -148,6 +160,8 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	async readIndex(): Promise<number> {
 		const index = await this.#running().readIndex();
+		if (index > this.appliedIndex && this.#gathering !== null) this.#apply("slice");
+		if (this.#down !== null) throw this.#down;
 		if (index <= this.appliedIndex) return index;
 		if (this.#retry !== null) throw heldBack();
 		await this.#indexWaiters.wait(index);
@@ -188,13 +202,28 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#onCommitted(entries: readonly LogEntry[]): void {
 		if (this.#down !== null) return;
 		this.#unapplied.push(...entries);
+		if (this.#retry !== null || this.#nextSlice !== null) return;
 		// Before the start is complete, nobody else needs the event loop.
-		if (this.#retry === null && this.#nextSlice === null) this.#apply(this.#consensus === null ? "all" : "slice");
+		if (this.#consensus === null) this.#apply("all");
+		else if (!this.#mayGather()) this.#apply("slice");
+		else this.#gathering ??= this.#parts.clock.schedule(this.#parts.gatherMs ?? 0, () => this.#apply("slice"));
+	}
+
+	#mayGather(): boolean {
+		const { gatherMs = 0 } = this.#parts;
+		const awaited = this.#waiters.count > 0 || this.#indexWaiters.count > 0;
+		return gatherMs > 0 && !awaited && this.#unapplied.length < gatheredEntries;
+	}
+
+	#stopGathering(): void {
+		this.#gathering?.cancel();
+		this.#gathering = null;
 	}
 
 	#replaced(): void {
 		this.#machine.replaced();
 		this.#unapplied = [];
+		this.#stopGathering();
 		this.#retry?.cancel();
 		this.#retry = null;
 		this.#indexWaiters.reached(this.appliedIndex);
@@ -207,6 +236,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	/** Large groups are applied in slices, so that requests and heartbeats get their turn in between. */
 	#apply(how: "all" | "slice"): void {
+		this.#stopGathering();
 		const began = this.#parts.clock.monotonicMs();
 		try {
 			while (this.#unapplied.length > 0) {
@@ -283,6 +313,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	#stop(reason: AppError): void {
 		this.#down = reason;
+		this.#stopGathering();
 		this.#retry?.cancel();
 		this.#quorumWatch?.cancel();
 		this.#waiters.rejectAll(reason);
@@ -304,6 +335,12 @@ export class ReplicatedStore extends SqliteReader implements Store {
 /** Nothing says that it was refused for good, or that it was taken. */
 const mayHelpAgain = (error: unknown): boolean =>
 	isAppError(error) && ["unavailable", "timeout"].includes(error.code) && error.context?.outcome !== undefined;
+
+/** What the last attempt says is no news of the ones before it. */
+const sinceItMayHaveHappened = (error: unknown): unknown =>
+	isAppError(error) && error.context.outcome === "not-proposed"
+		? unknownOutcome(error.message, error.code, error)
+		: error;
 
 /** Reads do not wait for somebody to make space: they get what this copy has. */
 const heldBack = (): AppError =>

@@ -1,0 +1,119 @@
+/** When a store applies what is committed: at once for whoever waits here, and else several together. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { silentLogger } from "../lib/log.ts";
+import type { Event } from "../model/event.ts";
+import { fixtureCluster, fixtureId, fixtureNode } from "../testing/fixtures.ts";
+import { ManualClock } from "../testing/manual-clock.ts";
+import type { LogEntry } from "./apply/apply.ts";
+import { encodeCommand } from "./codec.ts";
+import type { Command, CommandBody } from "./command.ts";
+import type { CommittedHandler } from "./consensus.ts";
+import { ReplicatedStore } from "./replicated-store.ts";
+import { openMemoryState } from "./sqlite/database.ts";
+
+const gatherMs = 10;
+let clock: ManualClock;
+let store: ReplicatedStore;
+let committed: CommittedHandler;
+let replaced: () => void;
+let readIndex: number;
+let groups: Event[][];
+
+const system = { requester: { kind: "system", id: null, name: "system" }, operation: "system" } as const;
+const command = (number: number, body: CommandBody): Command => ({
+	...{ ...system, id: fixtureId(number), timeMs: Date.UTC(2026, 0, 1), remoteAddress: null },
+	...{ idempotencyKey: null, credential: null, body },
+});
+const status = (number: number): Command => {
+	const node = fixtureNode();
+	return command(number, { kind: "nodeStatus", id: node.id, status: { ...node.status, reason: `${number}` } });
+};
+const entry = (index: number): LogEntry => ({ index, term: 1, data: encodeCommand(status(index)) });
+
+beforeEach(async () => {
+	clock = new ManualClock();
+	groups = [];
+	store = await ReplicatedStore.open({
+		...{ state: openMemoryState(), clock, logger: silentLogger, gatherMs },
+		onFatal: (error) => {
+			throw error;
+		},
+		connect: async (onCommitted, _appliedIndex, onReplaced) => {
+			committed = onCommitted;
+			replaced = onReplaced;
+			onCommitted([{ index: 1, term: 1, data: encodeCommand(command(1, fixtureCluster())) }]);
+			return {
+				propose: async () => {},
+				readIndex: async () => readIndex,
+				status: () => ({ leader: null, quorum: true, commitIndex: 0, term: 1 }),
+				compact: async () => {},
+				logBytesAfter: () => 0,
+				close: async () => {},
+			};
+		},
+		takeSnapshot: () => Promise.reject(new Error("none")),
+		takeBackup: () => Promise.reject(new Error("none")),
+		release: async () => {},
+	});
+	store.subscribe((events) => groups.push([...events]));
+});
+afterEach(() => store.close());
+
+test("what nobody here waits for is applied together, a moment later", () => {
+	expect(store.appliedIndex).toBe(1);
+	committed([entry(2)]);
+	committed([entry(3), entry(4)]);
+	clock.advance(gatherMs - 1);
+	expect(store.appliedIndex).toBe(1);
+	clock.advance(1);
+	expect(store.appliedIndex).toBe(4);
+	expect(groups.map((events) => events.length)).toEqual([3]);
+	committed([entry(5)]);
+	expect(store.appliedIndex).toBe(4);
+	clock.advance(gatherMs);
+	expect(store.appliedIndex).toBe(5);
+});
+
+test("many do not wait", () => {
+	committed(Array.from({ length: 31 }, (_, position) => entry(2 + position)));
+	expect(store.appliedIndex).toBe(1);
+	committed([entry(33)]);
+	expect(store.appliedIndex).toBe(33);
+});
+
+test("a command of this node is applied at once, with all before it", async () => {
+	committed([entry(2)]);
+	const applied = store.propose(status(3));
+	committed([entry(3)]);
+	expect(store.appliedIndex).toBe(3);
+	expect(await applied).toMatchObject({ index: 3 });
+});
+
+test("a read sees what is committed, and does not wait for the moment to pass", async () => {
+	committed([entry(2), entry(3)]);
+	readIndex = 1;
+	await store.readIndex();
+	expect(store.appliedIndex).toBe(1);
+	readIndex = 3;
+	await store.readIndex();
+	expect(store.appliedIndex).toBe(3);
+	readIndex = 5;
+	const read = store.readIndex();
+	await Promise.resolve();
+	await Promise.resolve();
+	committed([entry(4), entry(5)]);
+	expect([await read, store.appliedIndex]).toEqual([5, 5]);
+});
+
+test("what was gathered is applied before the store closes", async () => {
+	committed([entry(2)]);
+	await store.close();
+	expect(store.appliedIndex).toBe(2);
+});
+
+test("what was gathered is forgotten when another state takes the place of this one", () => {
+	committed([entry(2)]);
+	replaced();
+	clock.advance(gatherMs);
+	expect(store.appliedIndex).toBe(1);
+});
