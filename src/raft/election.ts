@@ -92,11 +92,23 @@ export function handlePreVote(core: Core, request: PreVote): void {
 		request.term > core.term &&
 		(!hearsLeader(core) || planted(core, "no-stickiness")) &&
 		mayVote(core) &&
-		isUpToDate(core, request.lastIndex, request.lastTerm);
+		isUpToDate(core, request.lastIndex, request.lastTerm) &&
+		!goesFirst(core, request);
 	const { clusterId, nodeId: from } = core;
 	const term = granted ? request.term : core.term;
 	sendDurable(core, { type: "pre-vote-answer", clusterId, from, to: request.from, term, granted });
 }
+
+/**
+ * Two that ask at the same time would let each other win and then vote for themselves, which costs a whole election
+ * time-out: of two with the same log the greater id goes first. Only for a moment, since its own requests may be lost.
+ */
+const goesFirst = (core: Core, { from, lastIndex, lastTerm }: PreVote): boolean =>
+	core.role === "pre-candidate" &&
+	core.elapsed < core.limits.heartbeatTicks &&
+	lastTerm === core.log.lastTerm &&
+	lastIndex === core.log.lastIndex &&
+	core.nodeId > from;
 
 export function handleVote(core: Core, request: Vote): void {
 	const free = core.vote === request.from || (core.vote === null && core.leader === null);
