@@ -80,7 +80,7 @@ export function createApi(deps: ApiDeps): Api {
 	return {
 		handle,
 		handleRelayed: (incoming) => serveRelayed(services, routes, incoming),
-		knows: (pathname) => paths.methodsOf(pathname).length > 0,
+		knows: (pathname) => paths.has(pathname),
 		services,
 		close() {
 			events.close();
@@ -104,19 +104,32 @@ function unknownRoute(paths: PathTable, request: Request): Response {
 	return problemResponse(new AppError("method-not-allowed", `This path takes ${allow}.`), { allow });
 }
 
-/** Which methods a path takes, for 405. */
+type PathEntry = { pattern: RegExp; method: string };
+
+/** Which paths there are, asked for each request, and which methods one takes, for 405. */
 class PathTable {
-	readonly #entries: { pattern: RegExp; method: string }[];
+	/** By the number of slashes: a parameter has none. */
+	readonly #entries = new Map<number, PathEntry[]>();
 
 	constructor(all: readonly Route[]) {
-		this.#entries = all.map(({ path, method }) => ({
-			pattern: new RegExp(`^${path.replace(/[.]/g, "\\.").replace(/\{\w+\}/g, "[^/]+")}$`),
-			method,
-		}));
+		for (const { path, method } of all) {
+			const pattern = new RegExp(`^${path.replace(/[.]/g, "\\.").replace(/\{\w+\}/g, "[^/]+")}$`);
+			this.#entries.set(slashes(path), [...this.#near(path), { pattern, method }]);
+		}
+	}
+
+	#near(pathname: string): readonly PathEntry[] {
+		return this.#entries.get(slashes(pathname)) ?? [];
+	}
+
+	has(pathname: string): boolean {
+		return this.#near(pathname).some(({ pattern }) => pattern.test(pathname));
 	}
 
 	methodsOf(pathname: string): string[] {
-		const methods = this.#entries.filter(({ pattern }) => pattern.test(pathname)).map(({ method }) => method);
-		return [...new Set(methods)].sort();
+		const methods = this.#near(pathname).filter(({ pattern }) => pattern.test(pathname));
+		return [...new Set(methods.map(({ method }) => method))].sort();
 	}
 }
+
+const slashes = (pathname: string): number => pathname.split("/").length;
