@@ -94,7 +94,7 @@ export class RequestClient {
 				signal?.removeEventListener("abort", onAbort);
 				this.#pending.delete(id);
 			};
-			this.#pending.set(id, {
+			const pending: Pending = {
 				id,
 				frame,
 				connection: null,
@@ -106,9 +106,10 @@ export class RequestClient {
 					settled();
 					reject(error);
 				},
-			});
+			};
+			this.#pending.set(id, pending);
 			if (this.#connection === null) this.#connect();
-			else this.#sendWaiting();
+			else this.#send(pending, this.#connection);
 		});
 	}
 
@@ -162,10 +163,13 @@ export class RequestClient {
 		for (const pending of [...this.#pending.values()]) {
 			const connection = this.#connection;
 			if (connection === null) return;
-			if (pending.connection !== null) continue;
-			pending.connection = connection;
-			connection.send("call", pending.frame);
+			if (pending.connection === null) this.#send(pending, connection);
 		}
+	}
+
+	#send(pending: Pending, connection: Connection): void {
+		pending.connection = connection;
+		connection.send("call", pending.frame);
 	}
 
 	#answered(connection: Connection, frame: Frame): void {
