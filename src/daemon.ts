@@ -214,7 +214,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
 		...{ peerListen: config.peerListen, poolFolders, memberFeatures, clock, random, ids, logger },
 		onRestart: beginAnew,
-		onRemoved: () => void node?.stop(),
+		onRemoved: async () => node?.stop(),
 	});
 	const api = createApi({
 		...{ store, proposer, auth, node: service, console: consoles, clock, random, ids, logger, version },

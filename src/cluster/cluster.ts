@@ -56,7 +56,7 @@ export type ClusterDeps = {
 	/** The node is another one from now on, or has to begin anew: the daemon does. */
 	onRestart: () => void;
 	/** This node was removed: nothing on this host may be changed any more. */
-	onRemoved: () => void;
+	onRemoved: () => Promise<void>;
 	clock: Clock;
 	random: Random;
 	ids: IdSource;

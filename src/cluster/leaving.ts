@@ -16,7 +16,7 @@ import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Store } from "../store/store.ts";
 import type { PoolFolders } from "./importing.ts";
 import { clusterPathsOf } from "./node-file.ts";
-import { prepareFresh } from "./switch.ts";
+import { type JoinHints, prepareFresh, prepareReturn } from "./switch.ts";
 
 export type LeavingDeps = {
 	dataDir: string;
@@ -24,10 +24,12 @@ export type LeavingDeps = {
 	store: Store;
 	consensus: Pick<RaftConsensus, "details">;
 	poolFolders: PoolFolders;
+	/** Of a node that joined. */
+	hints: JoinHints | null;
 	/** It is a cluster of its own from now on. */
 	onFresh: () => void;
-	/** It was removed: nothing on this host may be changed any more. */
-	onRemoved: () => void;
+	/** It is no member any more: nothing on this host may be changed. Resolves when nothing is. */
+	onRemoved: () => Promise<void>;
 	clock: Clock;
 	logger: Logger;
 };
@@ -103,7 +105,7 @@ export class Leaving {
 		this.#removed = true;
 		logger.error("this node was removed from the cluster: it changes nothing any more", {});
 		await writeSecret(this.#paths.removed, "");
-		onRemoved();
+		await onRemoved();
 	}
 
 	/**
@@ -133,12 +135,25 @@ export class Leaving {
 	}
 
 	async #releaseAll(): Promise<void> {
-		const { dataDir, node, logger, poolFolders, onFresh } = this.#deps;
+		const { dataDir, node, logger, poolFolders, hints, onFresh, onRemoved } = this.#deps;
+		// Who looks after the pools would take them up again.
+		await onRemoved();
 		const pools = await readFile(this.#paths.leaving, "utf8").catch(() => "[]");
 		for (const { path, id } of JSON.parse(pools) as OwnPool[]) await poolFolders.release(path, id);
-		await prepareFresh(dataDir, node.nodeId);
-		logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
+		if (this.#brought()) {
+			await prepareFresh(dataDir, node.nodeId);
+			logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
+		} else {
+			await prepareReturn(dataDir, hints?.formerNodeId ?? "", node.nodeId);
+			logger.info("this node has left before it was all there; it is what it was before it joined", {});
+		}
 		onFresh();
+	}
+
+	/** False while what it brings is nowhere but in what it was. */
+	#brought(): boolean {
+		const { hints } = this.#deps;
+		return hints === null || existsSync(this.#paths.imported);
 	}
 
 	/** The state forgets them with this node. */

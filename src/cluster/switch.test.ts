@@ -7,7 +7,7 @@ import { silentLogger } from "../lib/log.ts";
 import { loadIdentity } from "../peer/identity.ts";
 import { clusterId, testId, testIdentity } from "../peer/test-peers.ts";
 import { clusterPathsOf, readNodeFile, writeNodeFile } from "./node-file.ts";
-import { completeSwitch, prepareFresh, prepareJoin, readHints } from "./switch.ts";
+import { completeSwitch, prepareFresh, prepareJoin, prepareReturn, readHints } from "./switch.ts";
 
 let folder: string;
 let dataDir: string;
@@ -61,6 +61,24 @@ test("a node that left is nobody at the next start", async () => {
 	expect(await readNodeFile(clusterPathsOf(dataDir).node)).toBe(null);
 	expect(await readHints(dataDir)).toBe(null);
 	expectWhatWas();
+});
+
+test("a join that was not completed is undone, also when that is interrupted", async () => {
+	const identity = await join1();
+	await completeSwitch(dataDir, silentLogger);
+	const paths = clusterPathsOf(dataDir);
+	writeFileSync(join(dataDir, "state.db"), "of the member");
+	await prepareReturn(dataDir, before, identity.nodeId);
+	// Interrupted before that was written down: asked for again.
+	rmSync(paths.switching);
+	expect(await completeSwitch(dataDir, silentLogger)).toBe(false);
+	await prepareReturn(dataDir, before, identity.nodeId);
+	expect(await completeSwitch(dataDir, silentLogger)).toBe(true);
+	expect((await readNodeFile(paths.node))?.nodeId).toBe(before);
+	for (const [name, text] of Object.entries(stateOf)) expect(readFileSync(join(dataDir, name), "utf8")).toBe(text);
+	expect(readFileSync(join(dataDir, "peer", "identity.pem"), "utf8")).toBe("the old identity");
+	expect(readFileSync(join(paths.former, identity.nodeId, "state.db"), "utf8")).toBe("of the member");
+	await expect(prepareReturn(dataDir, before, identity.nodeId)).rejects.toMatchObject({ code: "corrupt" });
 });
 
 test("what was set aside under the same id before is kept, too", async () => {

@@ -67,6 +67,16 @@ export async function prepareOther(dataDir: string, work: string, formerId: stri
 	await writeStep(dataDir, { step: "set-aside", formerNodeId: formerId });
 }
 
+/** A join that was not completed is undone: from the next start on the node is again what it was, `beforeId`, with all that it has. */
+export async function prepareReturn(dataDir: string, beforeId: string, formerNodeId: string): Promise<void> {
+	const { joining } = clusterPathsOf(dataDir);
+	const before = formerFolderOf(dataDir, beforeId);
+	// Interrupted, it was moved already.
+	if (existsSync(before)) await prepareOther(dataDir, before, formerNodeId);
+	else if (existsSync(clusterPathsOf(joining).node)) await writeStep(dataDir, { step: "set-aside", formerNodeId });
+	else throw new AppError("corrupt", `What this node was before it joined is missing: ${before}. Put it back.`);
+}
+
 /** From the next start on the node is a new cluster. */
 export async function prepareFresh(dataDir: string, formerNodeId: string): Promise<void> {
 	await rm(clusterPathsOf(dataDir).joining, { recursive: true, force: true });

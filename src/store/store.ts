@@ -1,6 +1,6 @@
 /**
- * What the rest of the program sees of the replicated state. One voter today; Raft fills the same interface. Writes
- * are commands (command.ts); reads are queries on this node's SQLite copy after `readIndex()`.
+ * What the rest of the program sees of the replicated state, which Raft keeps the same on every member. Writes are
+ * commands (command.ts); reads are queries on this node's SQLite copy after `readIndex()`.
  */
 import type { AuditRecord, Session, Token, User } from "../model/access.ts";
 import type { JoinToken } from "../model/cluster.ts";

@@ -1,0 +1,116 @@
+/**
+ * A member without the others, in real processes: what one can and cannot do without a quorum, how it goes on when the quorum
+ * is back, and a node that leaves and joins again.
+ */
+import { expect, test } from "bun:test";
+import type { ClusterNode } from "../cluster/cluster-node.ts";
+import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
+import { waitUntil } from "../lab/wait-until.ts";
+
+const limitMs = 180_000;
+const stepMs = 60_000;
+
+type Answer = { status: number; stale: boolean; body: Record<string, unknown> };
+
+/** A request as a person with this secret sends it; nobody without. */
+async function ask(node: ClusterNode, method: string, path: string, secret?: string, body?: unknown): Promise<Answer> {
+	const response = await fetch(`http://localhost${path}`, {
+		method,
+		unix: node.daemon.socketPath,
+		keepalive: false,
+		headers: {
+			"content-type": "application/json",
+			...(secret === undefined ? {} : { authorization: `Bearer ${secret}` }),
+		},
+		...(body === undefined ? {} : { body: JSON.stringify(body) }),
+	});
+	const text = await response.text();
+	return {
+		status: response.status,
+		stale: response.headers.get("x-lqx-stale") === "true",
+		body: text === "" ? {} : (JSON.parse(text) as Record<string, unknown>),
+	};
+}
+
+/** Its data lies in a place that only its own processes see. */
+const firstPassword = async (node: ClusterNode): Promise<string> =>
+	(await node.run("cat", [`${node.daemon.dataDir}/initial-admin-password`])).trim();
+
+const signIn = (node: ClusterNode, password: string) =>
+	ask(node, "POST", "/v1/sessions", undefined, { username: "admin", password });
+
+test(
+	"without a quorum one signs in and reads on the node that is left; with one again the session is any other",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second, third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		const password = await firstPassword(first);
+		// Through the node that will be left: what it answered, it has.
+		await third.api.call("clusterUpdate", { body: { name: "before" } });
+		await Promise.all([first.daemon.kill9(), second.daemon.kill9()]);
+		await waitUntil("the quorum to be missed", stepMs, async () => (await statusOf(third))?.quorum === false);
+
+		expect((await signIn(third, "not the password")).status).toBe(401);
+		const signedIn = await signIn(third, password);
+		expect(signedIn.status).toBe(201);
+		const secret = String(signedIn.body.token);
+		const read = await ask(third, "GET", "/v1/cluster", secret);
+		expect([read.status, read.stale, read.body.name]).toEqual([200, true, "before"]);
+		const refused = await ask(third, "PATCH", "/v1/cluster", secret, { name: "lost" });
+		expect([refused.status, refused.body.code]).toEqual([503, "unavailable"]);
+		expect(String(refused.body.detail)).toContain("quorum");
+		// Root is told the same, and why.
+		const rootRefused = await ask(third, "PATCH", "/v1/cluster", undefined, { name: "lost" });
+		expect([rootRefused.status, rootRefused.body.code]).toEqual([503, "unavailable"]);
+
+		await second.daemon.start();
+		await waitUntil("the quorum to be back", stepMs, async () => (await statusOf(third))?.quorum === true);
+		// Its session becomes one that every node knows.
+		const written = await waitUntil("the session to be written down", stepMs, async () => {
+			const answer = await ask(third, "PATCH", "/v1/cluster", secret, { name: "after" });
+			return answer.status === 200 ? answer : undefined;
+		});
+		expect(written.body.name).toBe("after");
+		const elsewhere = await ask(second, "GET", "/v1/cluster", secret);
+		expect([elsewhere.status, elsewhere.stale, elsewhere.body.name]).toEqual([200, false, "after"]);
+	},
+	limitMs,
+);
+
+test(
+	"a node that left is a cluster of its own, and joins again without being installed anew",
+	async () => {
+		await using cluster = await LabCluster.start(2);
+		const [first, second] = [cluster.node(0), cluster.node(1)];
+		const ids = [second.nodeId];
+		const settled = async () => {
+			const { body } = await first.api.call("nodeGet", { path: { id: second.nodeId } });
+			return body.status.phase !== "joining" && body.status.reason !== "Starting";
+		};
+		await waitUntil("the node to be there with all it has", stepMs, settled);
+		for (let time = 0; time < 2; time++) {
+			await second.cli(stepMs, "cluster", "leave", "--yes");
+			await second.identify();
+			ids.push(second.nodeId);
+			expect((await statusOf(second))?.members.map(({ name }) => name)).toEqual([second.name]);
+			expect((await statusOf(first))?.members.map(({ name }) => name)).toEqual([first.name]);
+			// It works by itself, with a first password of its own.
+			expect((await signIn(second, await firstPassword(second))).status).toBe(201);
+			const [pool] = (await second.api.call("poolList", { query: {} })).body.items;
+			expect(pool?.nodes.map(({ health, reason }) => [health, reason])).toEqual([["healthy", null]]);
+
+			await cluster.join(second, first);
+			ids.push(second.nodeId);
+			await waitUntil("both to be members", stepMs, () => cluster.haveVotes([first, second]));
+			await waitUntil("the node to be there with all it has", stepMs, settled);
+			const pools = (await second.api.call("poolList", { query: {} })).body.items;
+			const own = pools.filter(({ nodeIds }) => nodeIds.includes(second.nodeId));
+			expect(own.map(({ name }) => name)).toEqual(["local"]);
+		}
+		// An id is used once.
+		expect(new Set(ids).size).toBe(ids.length);
+		const audit = (await first.api.call("auditList", { query: { operation: ["nodeLeave"] } })).body.items;
+		expect(audit.map(({ outcome }) => outcome)).toEqual(["accepted", "accepted"]);
+	},
+	limitMs,
+);
