@@ -132,6 +132,10 @@ export class AuthService {
 		from: From,
 	): Promise<{ session: Session; user: User; secret: string }> {
 		const name = username.toLowerCase();
+		// A user or a password that another node has acknowledged is known here; without a quorum, what this copy has must do.
+		await this.#deps.store.readIndex().catch((error: unknown) => {
+			if (!isAppError(error, "unavailable")) throw error;
+		});
 		const found = this.#deps.store.userByName(name);
 		const stored = found?.user.enabled ? found.passwordHash : null;
 		const good = await this.#attempt(name, from.remoteAddress, password, stored);
