@@ -225,7 +225,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	let sources: NodeSources | null = null;
 	Object.assign(
 		streams,
-		contentStreams(() => sources),
+		contentStreams(() => sources, clock),
 	);
 	const server: ServerDeps = { api, console: consoles, ui: openUiAssets() };
 	// The ports first: a node that cannot have them leaves the run folder as it was.

@@ -1,5 +1,6 @@
 /** Disks, images and state of VMs over real links between two nodes of one process. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import type { NodeSources } from "../node/sources.ts";
@@ -40,7 +41,7 @@ function streamOf(bytes: Uint8Array, chunkBytes = 256 * 1024, onCancel: () => vo
 async function pair(
 	sources: Partial<NodeSources>,
 ): Promise<[TestNode, TestNode, ReturnType<typeof createRemoteNodes>]> {
-	const handlers = contentStreams(() => ({ ...nothing, ...sources }));
+	const handlers = contentStreams(() => ({ ...nothing, ...sources }), systemClock);
 	const first = await testNode(1);
 	const second = await testNode(2, {
 		handlers: {

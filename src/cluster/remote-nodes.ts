@@ -12,6 +12,7 @@
  */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { type Clock, delay } from "../lib/clock.ts";
 import { AppError, toAppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
 import { Id, Strict, StringEnum } from "../model/schema.ts";
@@ -175,28 +176,34 @@ async function withPeerErrors<T>(work: () => Promise<T>): Promise<T> {
 	}
 }
 
-/** By kind. `started`: this node's own part, once it has started. */
-export function contentStreams(started: () => NodeSources | null): Readonly<Record<Kind, StreamHandler>> {
-	const sources = (): NodeSources => {
-		const own = started();
-		if (own === null) throw new AppError("unavailable", "The node is starting.", { retryAfterMs: 1000 });
-		return own;
+const startLimitMs = 20_000;
+const startPollMs = 200;
+
+/** By kind. `started`: this node's own part, once it has started; one that was just restarted is waited for. */
+export function contentStreams(started: () => NodeSources | null, clock: Clock): Readonly<Record<Kind, StreamHandler>> {
+	const sources = async (): Promise<NodeSources> => {
+		for (let waitedMs = 0; ; waitedMs += startPollMs) {
+			const own = started();
+			if (own !== null) return own;
+			if (waitedMs >= startLimitMs) throw new AppError("unavailable", "The node is starting.", { retryAfterMs: 1000 });
+			await delay(clock, startPollMs);
+		}
 	};
 	return {
 		image: serving(async (asking, id) => {
-			const { stream, ...head } = await sources().image(asking, id);
+			const { stream, ...head } = await (await sources()).image(asking, id);
 			return { head, stream };
 		}),
 		volume: serving(async (asking, id, options) => {
-			const { stream, ...head } = await sources().volume(asking, id, options);
+			const { stream, ...head } = await (await sources()).volume(asking, id, options);
 			return { head, stream };
 		}),
 		"vm-disks": serving(async (asking, id) => ({
-			head: { sizes: await sources().diskSizes(asking, id) },
+			head: { sizes: await (await sources()).diskSizes(asking, id) },
 			stream: new Blob([]).stream(),
 		})),
 		"vm-state": serving(async (asking, id) => {
-			const files = await sources().vmState(asking, id);
+			const files = await (await sources()).vmState(asking, id);
 			return {
 				head: { files: files.map(({ part, bytes }) => ({ part, length: bytes.length })) },
 				stream: new Blob(files.map(({ bytes }) => new Uint8Array(bytes))).stream(),
