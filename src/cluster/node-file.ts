@@ -118,5 +118,5 @@ const isEmptyFolder = (path: string): boolean => !existsSync(path) || readdirSyn
 const lostLog = (dataDir: string): AppError =>
 	new AppError(
 		"corrupt",
-		`The log of this node is missing: ${pathsOf(dataDir).log} is empty, and node.json says that there was one. Nothing was changed. Put raft/, snapshots/ and state.db back from a copy of the data folder. In a cluster with others: remove this node there, move node.json and peer/ away here, and join again. ${restoreAdvice}`,
+		`This node's log is missing: ${pathsOf(dataDir).log} is empty, and node.json says that there was one. Nothing was changed. Put the log's folder, raft/, back from a copy of the data folder, with snapshots/ and state.db. In a cluster with others: remove this node there, move node.json and peer/ away here, and join again. ${restoreAdvice}`,
 	);

@@ -10,6 +10,7 @@ import { type LabSystem, startLabSystem } from "./lab-system.ts";
 import { openVnc } from "./picture.ts";
 
 const limitMs = 400_000;
+const statusOf = async ({ api }: LabSystem) => (await api.call("clusterStatusGet").catch(() => null))?.body;
 const nodeArguments = (name: string, port: number) => [...["--node-name", name, "--peer-listen", `127.0.0.1:${port}`]];
 
 test(
@@ -52,6 +53,24 @@ test(
 			await terminal.says("Typed-54");
 			await system.done(await system.api.call("vmStop", { path: { id: vm.id } }));
 			expect(present(await vnc.closed, "how it ended")).toBeNumber();
+
+			// Without a quorum: what is open goes on, another console opens, and root on the host cuts the power.
+			const own = new GuestTerminal(system, vm.id);
+			const from = await own.mark();
+			await system.done(await system.api.call("vmStart", { path: { id: vm.id } }));
+			await own.booted(from);
+			await waitUntil("two voters", 60_000, async () => (await statusOf(system))?.voterCount === 2);
+			await other.kill9();
+			await waitUntil("the quorum to be missed", 60_000, async () => (await statusOf(system))?.quorum === false);
+			expect(await own.run("echo Alone-$((6*8))")).toBe("Alone-48");
+			const screen = await openVnc(system, vm.id);
+			await screen.typeText("echo Still-$((6*6)) > /dev/ttyS0\n");
+			await own.says("Still-36");
+			const refused = system.api.call("vmPause", { path: { id: vm.id } });
+			await expect(refused).rejects.toMatchObject({ code: "unavailable" });
+			const { body: stopped } = await system.api.call("vmStop", { path: { id: vm.id } });
+			expect([stopped.state, stopped.kind]).toEqual(["succeeded", "vm.stop"]);
+			expect(present(await screen.closed, "how it ended")).toBeNumber();
 		} finally {
 			await other.stop();
 		}

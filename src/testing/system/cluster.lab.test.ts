@@ -17,10 +17,17 @@ for (const membership of [false, true])
 			const seed = chosenSeed();
 			await using cluster = await LabCluster.start(3);
 			const campaign = await Campaign.prepare({ cluster, seed, membership, folder: null });
-			const { violations, operations, creations } = await campaign.round(roundMs);
+			const { violations, operations, creations, faults } = await campaign.round(roundMs);
 			expect({ seed, violations }).toEqual({ seed, violations: [] });
 			expect(operations.ok).toBeGreaterThan(100);
 			expect(creations).toBeGreaterThan(0);
+			// Something did go wrong, and in more than one way.
+			const happened = Object.entries(faults).filter(([, count]) => count > 0);
+			expect(happened.length).toBeGreaterThan(2);
+			expect(happened.reduce((sum, [, count]) => sum + count, 0)).toBeGreaterThan(4);
+			const changes = ["join", "leave", "remove"];
+			const changed = happened.filter(([name]) => changes.includes(name));
+			expect(changed.length > 0).toBe(membership);
 		},
 		limitMs / 2,
 	);
