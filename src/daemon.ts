@@ -147,6 +147,8 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const { dataDir } = config;
 	mkdirSync(dataDir, { recursive: true, mode: 0o711 });
 	mkdirSync(config.runDir, { recursive: true, mode: 0o711 });
+	if (!config.fsync)
+		logger.warn("the log is not flushed: a power cut loses what was acknowledged (for tests only)", {});
 	await completeSwitch(dataDir, logger);
 	const me = await openNodeFile(dataDir, () => ids.newId());
 	const hints = await readHints(dataDir);

@@ -6,7 +6,7 @@
 
 import { type Identity, localIdentity } from "../auth/identity.ts";
 import { checkCookieRequest } from "../auth/origin.ts";
-import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import { AppError, type ErrorCode, isAppError, toAppError } from "../lib/errors.ts";
 import { isAllowed, type OperationId, permissions } from "../model/permissions.ts";
 import type { CommandBody } from "../store/command.ts";
 import { requesterKeyOf } from "../store/idempotency.ts";
@@ -113,14 +113,21 @@ async function carryOut(
 		const body = spec === null ? undefined : await readIt();
 		if (spec !== null && !isBinary(spec) && body !== undefined) checkBody(spec, body);
 		const key = idempotencyKey;
+		const progress = { proposed: false };
 		const context = requestContext(services, route, request, connection, identity, {
-			...{ expectedGeneration, credential },
+			...{ expectedGeneration, credential, progress },
 			idempotency: key === null ? null : { key, hash: requestHash(request.method, url, body) },
 		});
 		const stale = identity !== null && route.method === "GET" && (await copy.isStale());
-		const reply = await asDenied(services, route.operationId, identity, connection, () =>
-			route.handler({ context, params, query, headers, body }),
-		);
+		const handle = () =>
+			asDenied(services, route.operationId, identity, connection, () =>
+				route.handler({ context, params, query, headers, body }),
+			);
+		const reply = await handle().catch(async (error: unknown) => {
+			const isOnce = progress.proposed || copy.asked || identity === null || (spec !== null && isBinary(spec));
+			if (isOnce || !mayBeOfAnOldCopy(error) || (await copy.isStale())) throw error;
+			return handle();
+		});
 		return responseOf(route, reply, { stale, clock, watch });
 	} finally {
 		credential.close();
@@ -195,6 +202,10 @@ class CopyOfState {
 		this.#stale = known === null ? null : Promise.resolve(known);
 	}
 
+	get asked(): boolean {
+		return this.#stale !== null;
+	}
+
 	isStale(): Promise<boolean> {
 		this.#stale ??= this.#services.store.readIndex().then(
 			() => false,
@@ -224,7 +235,14 @@ function readIdempotencyKey(headers: Headers): string | null {
 	throw new AppError("invalid", `Idempotency-Key: ${message}`, { fields: [{ path: "idempotency-key", message }] });
 }
 
+/** A node that is behind refuses what another one has just acknowledged: such a refusal is looked at again in a newer copy. */
+const mayBeOfAnOldCopy = (error: unknown): boolean =>
+	isAppError(error) && !(error instanceof HiddenDenial) && refusalsByState.includes(error.code);
+const refusalsByState: readonly ErrorCode[] = ["not-found", "wrong-state", "already-exists", "in-use", "stale-etag"];
+
 type RequestFacts = {
+	/** Whether the handler has proposed a command: it is not run a second time then. */
+	progress: { proposed: boolean };
 	credential: CredentialEnd;
 	expectedGeneration: number | undefined;
 	idempotency: { key: string; hash: string } | null;
@@ -236,7 +254,7 @@ function requestContext(
 	request: Request,
 	connection: Connection,
 	identity: Identity | null,
-	{ credential: credentialEnd, expectedGeneration, idempotency }: RequestFacts,
+	{ credential: credentialEnd, expectedGeneration, idempotency, progress }: RequestFacts,
 ): RequestContext {
 	const { remoteAddress, secure, relayed } = connection;
 	const operation = route.operationId;
@@ -255,6 +273,7 @@ function requestContext(
 			...{ idempotencyKey: idempotency?.key ?? null, ...(idempotency ? { idempotencyHash: idempotency.hash } : {}) },
 		};
 		const body = await plan();
+		progress.proposed = true;
 		return services.proposer.propose(body, meta).catch((error: unknown) => {
 			if (isAppError(error)) refusedAtApply.add(error);
 			throw error;

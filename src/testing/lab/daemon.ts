@@ -82,7 +82,8 @@ export function prepareLabDaemon(options: LabDaemonOptions): LabDaemon {
 	const socketPath = join(runDir, "limiquantix.sock");
 	const executable = options.executable ?? (() => executablePath);
 	const command = () => [
-		...[...(options.prefix ?? []), executable(), "serve"],
+		// It ends with this process, however that ends.
+		...["setpriv", "--pdeathsig", "KILL", "--", ...(options.prefix ?? []), executable(), "serve"],
 		...["--data-dir", dataDir, "--run-dir", runDir, "--libvirt", options.libvirtUri],
 		...["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--accelerator", "tcg"],
 		...(options.tls ? [] : ["--insecure-http"]),
