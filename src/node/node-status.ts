@@ -4,6 +4,8 @@ import type { NodeStatus } from "../model/node.ts";
 import { features } from "../store/command-features.ts";
 import type { NodeContext } from "./context.ts";
 
+const retryMs = 2_000;
+
 type Facts = Omit<NodeStatus, "updatedAt">;
 
 export class NodeStatusReporter {
@@ -55,7 +57,12 @@ export class NodeStatusReporter {
 				status: { ...status, updatedAt: toRfc3339(clock.nowMs()) },
 			});
 		} catch (error) {
-			if (!this.#context.stopping.aborted) logger.warn("the node's status was not recorded", { error });
+			if (this.#context.stopping.aborted) return;
+			logger.warn("the node's status was not recorded; it is tried again", { error });
+			// The others would go by what it said before, until the next look at everything.
+			clock.schedule(retryMs, () => {
+				if (!this.#context.stopping.aborted) void this.report();
+			});
 		}
 	}
 

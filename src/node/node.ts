@@ -182,6 +182,9 @@ class LocalNode {
 			this.#board.onEvent(event);
 			this.#queues.onStoreEvent(event);
 			if (event.target.kind === "task") this.#autostart.taskChanged();
+			// Others may have said of it that it is lost.
+			if (event.target.kind === "node" && event.target.id === this.#context.nodeId)
+				this.#run("reporting the node", () => this.#status.report());
 			if (event.target.kind === "pool" && event.type === "deleted") this.#pools.forget(event.target.id);
 			if (event.target.kind === "image" && event.type === "deleted")
 				this.#run("removing the copy of an image", () => this.#copies.sweep());
