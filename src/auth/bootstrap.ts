@@ -13,7 +13,7 @@ import { type Random, randomSecret } from "../lib/random.ts";
 import type { User } from "../model/access.ts";
 import type { Network } from "../model/network.ts";
 import { networksCollide } from "../model/network-rules.ts";
-import type { Node } from "../model/node.ts";
+import { type Node, unreportedStatus } from "../model/node.ts";
 import { namePattern } from "../model/schema.ts";
 import type { Pool } from "../model/storage.ts";
 import type { CommandBody } from "../store/command.ts";
@@ -53,22 +53,7 @@ export async function planClusterInit(
 		name: asName(first.nodeName, "node-1"),
 		peerAddresses: [],
 		witness: false,
-		status: {
-			phase: "joining",
-			reason: null,
-			version: first.version,
-			features: [...features],
-			hypervisor: "connecting",
-			hypervisorVersion: null,
-			accelerator: null,
-			acceleratorReason: null,
-			cpuModel: null,
-			cpuCount: 0,
-			memoryBytes: 0,
-			bridges: [],
-			bootedAt: null,
-			updatedAt: now,
-		},
+		status: unreportedStatus({ reason: null, version: first.version, features: [...features], updatedAt: now }),
 	};
 	const pool: Pool = {
 		...metadata(),

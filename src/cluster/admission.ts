@@ -11,7 +11,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { JoinPreview } from "../model/cluster.ts";
 import { type Brought, clashesOf } from "../model/join-clashes.ts";
-import type { Node } from "../model/node.ts";
+import { type Node, unreportedStatus } from "../model/node.ts";
 import { formatAddress } from "../peer/address.ts";
 import { signNode } from "../peer/ca.ts";
 import type { Admitted, JoinHandler, Joining, Redeemed } from "../peer/join-server.ts";
@@ -113,21 +113,9 @@ function newNode(joining: Joining, { witness }: JoinFacts, id: string, nowMs: nu
 		name: joining.nodeName,
 		peerAddresses: joining.addresses.map(formatAddress),
 		witness,
-		status: {
-			phase: "joining",
+		status: unreportedStatus({
 			reason: "It receives the cluster's state.",
-			version: joining.build,
-			features: [...joining.features],
-			hypervisor: "connecting",
-			hypervisorVersion: null,
-			accelerator: null,
-			acceleratorReason: null,
-			cpuModel: null,
-			cpuCount: 0,
-			memoryBytes: 0,
-			bridges: [],
-			bootedAt: null,
-			updatedAt: now,
-		},
+			...{ version: joining.build, features: [...joining.features], updatedAt: now },
+		}),
 	};
 }

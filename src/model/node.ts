@@ -30,6 +30,23 @@ export const NodeStatus = Strict(
 );
 export type NodeStatus = Static<typeof NodeStatus>;
 
+/** Of a node that has not said yet how it is. */
+export const unreportedStatus = (
+	known: Pick<NodeStatus, "reason" | "version" | "features" | "updatedAt">,
+): NodeStatus => ({
+	phase: "joining",
+	hypervisor: "connecting",
+	hypervisorVersion: null,
+	accelerator: null,
+	acceleratorReason: null,
+	cpuModel: null,
+	cpuCount: 0,
+	memoryBytes: 0,
+	bridges: [],
+	bootedAt: null,
+	...known,
+});
+
 export const Node = Strict(
 	{
 		...Metadata,
