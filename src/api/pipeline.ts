@@ -11,6 +11,7 @@ import { isAllowed, type OperationId, permissions } from "../model/permissions.t
 import type { CommandBody } from "../store/command.ts";
 import { requesterKeyOf } from "../store/idempotency.ts";
 import { maxIdempotencyKeyLength } from "../store/limits.ts";
+import { removed } from "../store/raft/refusals.ts";
 import type { Applied } from "../store/store.ts";
 import { checkUpload, readBody } from "./body.ts";
 import type { Connection } from "./connection.ts";
@@ -73,11 +74,13 @@ async function carryOut(
 		throw new AppError("forbidden", `Your role, ${identity.role}, does not allow this.`);
 	}
 	if (identity?.unrecorded === true && route.method !== "GET" && !withoutQuorum.includes(route.operationId))
-		throw new AppError(
-			"unavailable",
-			"There is no quorum: nothing can be changed. This session reads, and opens consoles.",
-			{ retryAfterMs: 5000 },
-		);
+		throw services.cluster.status().removed
+			? removed()
+			: new AppError(
+					"unavailable",
+					"There is no quorum: nothing can be changed. This session reads, and opens consoles.",
+					{ retryAfterMs: 5000 },
+				);
 	// The node that the browser asked has checked where the request comes from.
 	if (identity?.via === "cookie" && !relayed)
 		await asDenied(services, route.operationId, identity, connection, () =>

@@ -1,6 +1,8 @@
 /** What works while the cluster takes no writes: signing in, reading, consoles, and the power switch for root on the host. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
+import type { Problem } from "../model/api.ts";
+import { removed } from "../store/raft/refusals.ts";
 import { type ApiHarness, createApiHarness, password } from "../testing/api/api-harness.ts";
 import { clusterIds } from "../testing/fixtures.ts";
 import { waitUntil } from "../testing/lab/wait-until.ts";
@@ -47,6 +49,19 @@ test("one signs in on this node; reads are marked as stale, writes say why not",
 	expect(await start.json()).toMatchObject({ code: "unavailable", detail: expect.stringContaining("no quorum") });
 	const users = await api.request("GET", "/v1/users", { as: { secret } });
 	expect(users.status).toBe(403);
+});
+
+test("on a node that was removed, too; writes say so, and that to repeat them is no use", async () => {
+	const { cluster, store } = api;
+	cluster.current = { ...cluster.current, removed: true, quorum: false };
+	store.propose = () => Promise.reject(removed());
+	const secret = await signIn();
+	expect((await api.request("GET", "/v1/vms", { as: { secret } })).headers.get("x-lqx-stale")).toBe("true");
+	const renamed = await api.request("PATCH", "/v1/cluster", { as: "admin", body: { name: "later" } });
+	expect([renamed.status, renamed.headers.get("retry-after")]).toEqual([409, null]);
+	const start = await api.request("POST", `/v1/vms/${vmId}/actions/start`, { as: { secret } });
+	expect(start.status).toBe(409);
+	expect(((await start.json()) as Problem).detail).toContain("This node was removed from the cluster");
 });
 
 test("a wrong password is refused as ever", async () => {

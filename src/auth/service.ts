@@ -163,7 +163,9 @@ export class AuthService {
 				},
 			);
 		await record().catch((error) => {
-			const noQuorum = isAppError(error, "unavailable") && !this.#deps.store.status().quorum;
+			// `wrong-state`: this node was removed from the cluster.
+			const refused = isAppError(error, "unavailable") || isAppError(error, "wrong-state");
+			const noQuorum = refused && !this.#deps.store.status().quorum;
 			if (!noQuorum) throw error;
 			this.#local.add({ session, secretHash, record });
 		});

@@ -22,7 +22,7 @@ export type LeavingDeps = {
 	dataDir: string;
 	node: StoreIdentity;
 	store: Store;
-	consensus: Pick<RaftConsensus, "details">;
+	consensus: Pick<RaftConsensus, "details" | "noteRemoved">;
 	poolFolders: PoolFolders;
 	/** Of a node that joined. */
 	hints: JoinHints | null;
@@ -48,6 +48,7 @@ export class Leaving {
 		this.#deps = deps;
 		this.#paths = clusterPathsOf(deps.dataDir);
 		this.#removed = existsSync(this.#paths.removed);
+		if (this.#removed) deps.consensus.noteRemoved();
 	}
 
 	get removed(): boolean {
@@ -57,6 +58,7 @@ export class Leaving {
 	/** Resolves when the members have let this node go. `remove` proposes the command, in the name of who asked. */
 	async leave(remove: () => Promise<unknown>): Promise<void> {
 		const { store, clock } = this.#deps;
+		if (this.#removed) return this.#leaveForGood();
 		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
 			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
 		await writeSecret(this.#paths.leaving, JSON.stringify(this.#ownPools()));
@@ -73,6 +75,17 @@ export class Leaving {
 				throw new AppError("timeout", "The other nodes have not let this one go yet. It leaves as soon as they do.");
 			await delay(clock, checkMs);
 		}
+		await this.#becomeFresh();
+	}
+
+	/** It was removed: nobody has to be asked. */
+	async #leaveForGood(): Promise<void> {
+		if (!this.#isEmpty())
+			throw new AppError(
+				"wrong-state",
+				"This node was removed from the cluster, and has VMs, volumes or images: a new cluster would not know them. `limiquantix cluster join` takes it back with what is still its own.",
+			);
+		await writeSecret(this.#paths.leaving, JSON.stringify(this.#ownPools()));
 		await this.#becomeFresh();
 	}
 
@@ -100,9 +113,10 @@ export class Leaving {
 	}
 
 	async #wasRemoved(): Promise<void> {
-		const { logger, onRemoved } = this.#deps;
+		const { logger, onRemoved, consensus } = this.#deps;
 		if (existsSync(this.#paths.leaving) && this.#isEmpty()) return this.#becomeFresh();
 		this.#removed = true;
+		consensus.noteRemoved();
 		logger.error("this node was removed from the cluster: it changes nothing any more", {});
 		await writeSecret(this.#paths.removed, "");
 		await onRemoved();

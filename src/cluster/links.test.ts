@@ -4,6 +4,7 @@ import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import type { PeerNode } from "../peer/peer.ts";
 import { PeerError } from "../peer/peer-error.ts";
+import { removed } from "../store/raft/refusals.ts";
 import { ClusterLinks } from "./links.ts";
 import { decodeProposal } from "./methods.ts";
 
@@ -55,6 +56,13 @@ describe("a proposal for the leader", () => {
 		await expect(busy.forward("leader", data, "growing")).rejects.toMatchObject({
 			...{ code: "unavailable", retryAfterMs: 7, context: { outcome: "unknown" } },
 		});
+	});
+
+	test("that a removed leader refuses goes to the next one", async () => {
+		expect(await outcomeOf(failing(removed()).forward("leader", data, "growing"))).toEqual([
+			"unavailable",
+			"not-proposed",
+		]);
 	});
 
 	test("is not waited for when another node leads, or none", async () => {

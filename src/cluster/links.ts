@@ -3,6 +3,7 @@
  * them is there; what comes too early is lost, as any message may be.
  */
 import { AppError, isAppError } from "../lib/errors.ts";
+import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import type { PeerNode } from "../peer/peer.ts";
 import { isPeerError } from "../peer/peer-error.ts";
@@ -58,6 +59,7 @@ export class ClusterLinks implements StoreLinks {
 		const controller = new AbortController();
 		const pending = { leader, controller };
 		this.#forwards.add(pending);
+		passing("forwarding");
 		const options = { timeoutMs: forwardLimitMs, signal: controller.signal };
 		try {
 			await this.#peers.call(leader, methods.propose, encodeProposal(data, urgency), options);
@@ -105,6 +107,7 @@ export class ClusterLinks implements StoreLinks {
 						if (this.#outgoing.get(to) === opened) this.#outgoing.delete(to);
 					},
 				});
+				passing("state offered");
 				opened.send(message);
 			},
 			(error) => {
@@ -121,6 +124,8 @@ function forwarded(error: unknown, leader: NodeId): unknown {
 	if (!isAppError(error)) return error;
 	// There are no links to it any more: the leader has left, and another one will be heard of.
 	if (error.code === "not-found") return notLeading(leader);
+	// It was removed, and has not gone yet.
+	if (error.code === "wrong-state") return notLeading(leader);
 	// The leader's own answer; what it says in `context` does not come over the link.
 	if (error.code === "unavailable" || error.code === "timeout")
 		return new AppError(error.code, error.message, {

@@ -219,6 +219,17 @@ describe("a full disk", () => {
 	});
 });
 
+test("a node that was removed refuses at once: on a clock that stands still", async () => {
+	const store = await open(new MemoryFiles(), { clock: new ManualClock() });
+	await store.propose(command(fixtureCluster()));
+	store.consensus.noteRemoved();
+	await expect(store.propose(status("refused"))).rejects.toMatchObject({
+		code: "wrong-state",
+		message: expect.stringContaining("This node was removed from the cluster"),
+	});
+	await store.close();
+});
+
 test("a failing disk ends it: fatal once, and nothing is acknowledged", async () => {
 	const files = new MemoryFiles();
 	const fatal: AppError[] = [];

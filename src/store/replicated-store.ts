@@ -336,10 +336,10 @@ export class ReplicatedStore extends SqliteReader implements Store {
 const mayHelpAgain = (error: unknown): boolean =>
 	isAppError(error) && ["unavailable", "timeout"].includes(error.code) && error.context?.outcome !== undefined;
 
-/** What the last attempt says is no news of the ones before it. */
+/** What the last attempt says is no news of the ones before it: also a refusal for good is none. */
 const sinceItMayHaveHappened = (error: unknown): unknown =>
 	isAppError(error) && error.context.outcome === "not-proposed"
-		? unknownOutcome(error.message, error.code, error)
+		? unknownOutcome(error.message, error.code === "wrong-state" ? "unavailable" : error.code, error)
 		: error;
 
 /** Reads do not wait for somebody to make space: they get what this copy has. */

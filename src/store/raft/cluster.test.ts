@@ -242,7 +242,7 @@ describe("members", () => {
 		expect(leader.id).not.toBe("a");
 		await cluster.fill(leader.id, "z", 2);
 		await cluster.run(500);
-		expect(await cluster.propose("a", "no")).toMatchObject({ code: "unavailable", context: { refused: "removed" } });
+		expect(await cluster.propose("a", "no")).toMatchObject({ code: "wrong-state", context: { refused: "removed" } });
 	});
 
 	test("a change that cannot be is refused with words", async () => {

@@ -29,9 +29,15 @@ export class Proposals {
 	#now = 0;
 	/** When the lead may be offered to somebody whose disk is not full. */
 	#nextOffer = 0;
+	#isRemoved = false;
 
 	constructor(parts: ProposalsParts) {
 		this.#parts = parts;
+	}
+
+	/** Others say that this node was removed: nothing is taken any more, as when Raft itself says so. */
+	noteRemoved(): void {
+		this.#isRemoved = true;
 	}
 
 	/** `forward` null: only if this node leads. */
@@ -39,6 +45,7 @@ export class Proposals {
 		const { raft, space, down } = this.#parts;
 		const reason = down();
 		if (reason !== null) return Promise.reject(reason);
+		if (this.#isRemoved || raft.removed) return Promise.reject(removed());
 		if (this.#waiting.count >= maxPendingProposals)
 			return Promise.reject(refusalError({ refused: "busy", leader: null }));
 		if (!space.knownFor(urgency) && raft.role === "leader") return this.#proposeIfSpace(data, urgency);
@@ -113,8 +120,8 @@ export class Proposals {
 	}
 
 	#await(result: Proposed | Refusal): Promise<void> {
-		const { raft, ticks, onProposed } = this.#parts;
-		if ("refused" in result) return Promise.reject(raft.removed ? removed() : refusalError(result));
+		const { ticks, onProposed } = this.#parts;
+		if ("refused" in result) return Promise.reject(refusalError(result));
 		onProposed();
 		return this.#waiting.add(result.index, result.term, this.#now + ticks);
 	}

@@ -166,6 +166,9 @@ export class RaftConsensus implements Consensus {
 		return this.#proposals.propose(data, urgency, this.#parts.forward ?? null);
 	}
 
+	/** Others say that this node was removed. */
+	noteRemoved = (): void => this.#proposals.noteRemoved();
+
 	/** What another node forwarded: it is not sent on. */
 	proposeHere(data: Uint8Array, urgency: Urgency): Promise<void> {
 		return this.#proposals.propose(data, urgency, null);

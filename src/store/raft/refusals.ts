@@ -53,10 +53,13 @@ export const notLeading = (leader: NodeId | null): AppError =>
 		{ retryAfterMs: 1000, context: { refused: "not-leader", leader, outcome: "not-proposed" satisfies Outcome } },
 	);
 
+/** To try again here is no use. */
 export const removed = (): AppError =>
-	new AppError("unavailable", "This node was removed from the cluster.", {
-		context: { refused: "removed", leader: null, outcome: "not-proposed" satisfies Outcome },
-	});
+	new AppError(
+		"wrong-state",
+		"This node was removed from the cluster: it changes nothing any more. Ask another node. `limiquantix cluster join` makes this one a member again.",
+		{ context: { refused: "removed", leader: null, outcome: "not-proposed" satisfies Outcome } },
+	);
 
 export const full = (): AppError =>
 	new AppError("no-space", "The disk of the leading node is nearly full.", {

@@ -14,7 +14,12 @@ const stepMs = 30_000;
 /** Who leads, and in which term: what a stranger must not change. */
 async function reign(node: ClusterNode) {
 	const status = await statusOf(node);
-	return { leader: status?.leaderNodeId, term: status?.term, members: status?.members.length, voters: status?.voterCount };
+	return {
+		leader: status?.leaderNodeId,
+		term: status?.term,
+		members: status?.members.length,
+		voters: status?.voterCount,
+	};
 }
 const rename = (node: ClusterNode, name: string) => node.api.call("clusterUpdate", { body: { name } });
 const addressOf = (node: ClusterNode) => ({ host: node.host.address, port: peerPort });
@@ -79,7 +84,10 @@ test(
 		expect(status).toMatchObject({ quorum: false, problem: expect.stringContaining("removed") });
 		const read = await third.api.call("clusterGet");
 		expect([read.stale, read.body.name]).toEqual([true, "before"]);
-		expect((await failureOf(rename(third, "by-the-removed"))).code).toBe("unavailable");
+		expect(await failureOf(rename(third, "by-the-removed"))).toMatchObject({
+			code: "wrong-state",
+			message: expect.stringContaining("This node was removed from the cluster"),
+		});
 
 		const otherCluster = crypto.randomUUID();
 		expect(await forged({})).toEqual({ accepted: false, said: "removed-node" });
