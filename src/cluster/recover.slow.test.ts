@@ -153,8 +153,9 @@ test("has all that its log has, is alone under another id, and takes changes", a
 	expect(store.all("pool").find((pool) => pool.name === "shared")?.nodeIds).toEqual([id]);
 	expect([store.authority(), store.count("joinToken"), store.count("session")]).toEqual([null, 0, 0]);
 	expect(store.sessionBySecretHash("5e".repeat(16))).toBeNull();
+	const confirmation = `${name}; ${others.map((other) => `${other} is off`).join("; ")}`;
 	expect(store.all("audit").filter(({ operation }) => operation === "clusterRecover")).toMatchObject([
-		{ requester: { kind: "local" }, outcome: "accepted", confirmation: name, targets: [{ id: clusterId }, {}, {}] },
+		{ requester: { kind: "local" }, outcome: "accepted", confirmation, targets: [{ id: clusterId }, {}, {}] },
 	]);
 	// Of the secrets, not a byte is left.
 	for (const file of [

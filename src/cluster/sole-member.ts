@@ -20,7 +20,7 @@ export type SoleMember = {
 	/** The new one. */
 	clusterId: string;
 	operation: "clusterRecover" | "clusterRestore";
-	/** What was typed. */
+	/** The name that was typed. */
 	confirmation?: string;
 	newId: () => string;
 	nowMs: number;
@@ -89,6 +89,10 @@ function replaceCluster(state: StateDatabase, sole: SoleMember, others: readonly
 			...others.map(({ id, name }) => ({ kind: "node" as const, id, name })),
 		],
 		errorCode: null,
-		...(confirmation === undefined ? {} : { confirmation }),
+		...(confirmation === undefined ? {} : { confirmation: confirmed(confirmation, others) }),
 	});
 }
+
+/** Whoever typed it was told that the others must be off: as with `cluster remove`, that is what was confirmed. */
+const confirmed = (typed: string, others: readonly Node[]): string =>
+	[typed, ...others.map(({ name }) => `${name} is off`)].join("; ");

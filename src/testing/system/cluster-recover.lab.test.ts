@@ -44,7 +44,7 @@ test(
 		await rename(survivor, "goes-on");
 		const { body: audit } = await survivor.api.call("auditList");
 		expect(audit.items.find(({ operation }) => operation === "clusterRecover")).toMatchObject({
-			confirmation: survivor.name,
+			confirmation: `${survivor.name}; ${first.name} is off; ${second.name} is off`,
 			requester: { kind: "local" },
 		});
 		const fresh = await cluster.addNode();
