@@ -139,7 +139,7 @@ test("nodes that come and go", async () => {
 	await admin.call("joinTokenDelete", { path: { id: body.token.id } });
 	await admin.call("nodeRemove", { path: { id }, body: { confirmName: "node-2" } });
 	expect((await admin.call("nodeGet", { path: { id } })).body.status.phase).toBe("left");
-	const request = { body: { word: "x", preview: true } };
+	const request = { body: { token: "x", preview: true } };
 	await expect(admin.call("clusterJoin", request)).rejects.toMatchObject({ code: "forbidden" });
 	expect((await harness.client("local").call("clusterJoin", request)).body.clusterName).toBe("berlin");
 	// The only node stays.

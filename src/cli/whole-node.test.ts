@@ -315,7 +315,7 @@ describe("later", () => {
 describe("several nodes", () => {
 	test("come with a token, lead, and go", async () => {
 		expect(await root("cluster init --name lab --address 10.0.0.1")).toContain("10.0.0.1:8444");
-		const { token, word } = await json("cluster token create --uses 2");
+		const { token, secret } = await json("cluster token create --uses 2");
 		expect(await root("cluster token list")).toContain(token.id);
 		await node.admit(token.id, "node-2");
 		await node.admit(token.id, "node-3");
@@ -332,7 +332,7 @@ describe("several nodes", () => {
 		await root("vm delete mover --yes");
 		await root("volume delete mover-disk-0 --yes");
 		await root("cluster remove node-3 --confirm node-3");
-		expect(await root(`cluster join --token ${word} --preview`)).toContain("Cluster berlin, with node-1.");
+		expect(await root(`cluster join --token ${secret} --preview`)).toContain("Cluster berlin, with node-1.");
 	});
 
 	test("and this one leaves", async () => {

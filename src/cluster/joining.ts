@@ -42,7 +42,7 @@ const othersPauseMs = 1_000;
 
 export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Promise<JoinPreview> {
 	const { dataDir, clock, logger, random, nodeName, build } = deps;
-	const token = parseToken(request.word);
+	const token = parseToken(request.token);
 	const addresses = addressesOf(request.addresses ?? []);
 	const ownAddresses = request.ownAddresses ? addressesOf(request.ownAddresses) : deps.ownAddresses;
 	if (ownAddresses.length === 0)

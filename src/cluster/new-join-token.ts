@@ -1,4 +1,4 @@
-/** The word of a join token: whom the new node asks, how it knows them, and the secret that lets it in. */
+/** The text of a join token: whom the new node asks, how it knows them, and the secret that lets it in. */
 import { AppError } from "../lib/errors.ts";
 import type { Random } from "../lib/random.ts";
 import { parseAddress } from "../peer/address.ts";
@@ -28,6 +28,6 @@ export function newJoinToken(
 			"wrong-state",
 			"At which address other nodes reach this one is not known. Say it with `limiquantix cluster readdress HOST:PORT`.",
 		);
-	const word = formatToken({ tokenId, secret, authorityFingerprint, clusterId: node.clusterId, addresses });
-	return { word, secretHash: hashSecret(secret) };
+	const text = formatToken({ tokenId, secret, authorityFingerprint, clusterId: node.clusterId, addresses });
+	return { secret: text, secretHash: hashSecret(secret) };
 }

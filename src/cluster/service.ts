@@ -5,7 +5,7 @@
 import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
 import type { TickDelays } from "../store/raft/ticker.ts";
 
-export type NewJoinToken = { word: string; secretHash: string };
+export type NewJoinToken = { secret: string; secretHash: string };
 
 /** Counted since the daemon started. */
 export type ClusterFigures = {
@@ -24,7 +24,7 @@ export interface ClusterService {
 	figures(): ClusterFigures;
 	/** Resolves to who leads afterwards. Goes to the leader, whoever it is. `wrong-state`, `unavailable`. */
 	transferLeadership(to: string | null): Promise<string>;
-	/** The word of a token with this id, with the CA's fingerprint and the members' addresses; its secret is in it only. */
+	/** The text of a token with this id, with the CA's fingerprint and the members' addresses; it is kept nowhere. */
 	makeJoinToken(tokenId: string): NewJoinToken;
 	/**
 	 * Looks at the cluster of the token and, unless it is a preview or something clashes, makes this node a member: it resolves

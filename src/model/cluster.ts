@@ -42,7 +42,7 @@ export const JoinTokenCreate = Strict(
 export const JoinTokenCreated = Strict(
 	{
 		token: Type.Ref(JoinToken),
-		word: Type.String({ description: "What the new node is given; shown this once" }),
+		secret: Type.String({ description: "The token's text, which the new node is given; shown this once" }),
 		command: Type.String({ description: "To paste on the new node" }),
 	},
 	{ $id: "JoinTokenCreated" },
@@ -108,7 +108,10 @@ export const LeaderTransfer = Strict(
 /** Body of `POST /v1/cluster/actions/join`, on the node that joins. */
 export const ClusterJoin = Strict(
 	{
-		word: Type.String({ maxLength: 4096, description: "From `limiquantix cluster token create` on a member" }),
+		token: Type.String({
+			maxLength: 4096,
+			description: "Its text, from `limiquantix cluster token create` on a member",
+		}),
 		/** Asked instead of those in the token. */
 		addresses: Type.Optional(PeerAddresses),
 		/** Where the members reach this node; else its own addresses. */

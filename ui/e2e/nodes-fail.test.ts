@@ -61,8 +61,8 @@ async function makeNode(name: string): Promise<Node> {
 }
 
 async function joinCluster(node: Node, member: Node): Promise<void> {
-	const { word } = (await member.daemon.api.call("joinTokenCreate", { body: {} })).body;
-	const { joining } = (await node.daemon.api.call("clusterJoin", { body: { word, rename: true } })).body;
+	const { secret } = (await member.daemon.api.call("joinTokenCreate", { body: {} })).body;
+	const { joining } = (await node.daemon.api.call("clusterJoin", { body: { token: secret, rename: true } })).body;
 	expect(joining).toBe(true);
 	await waitUntil(`${node.name} to be a member that votes`, healLimitMs, async () => {
 		const status = await statusOf(member);

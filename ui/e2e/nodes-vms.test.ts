@@ -27,8 +27,8 @@ beforeAll(async () => {
 	poolPath = mkdtempSync("/tmp/lqx-ui-pool-");
 	const start = async (name: string) => startVmNode({ name, poolPath, peerPort: await freePort(), ends });
 	[first, second] = [await start("node-1"), await start("node-2")];
-	const { word } = (await first.api.call("joinTokenCreate", { body: {} })).body;
-	await second.api.call("clusterJoin", { body: { word, rename: true } });
+	const { secret } = (await first.api.call("joinTokenCreate", { body: {} })).body;
+	await second.api.call("clusterJoin", { body: { token: secret, rename: true } });
 	await waitUntil("both nodes to be ready", stepMs, async () => {
 		const { items } = (await first.api.call("nodeList")).body;
 		return items.filter(({ status }) => status.phase === "ready").length === 2;

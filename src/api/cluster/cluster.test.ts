@@ -128,17 +128,17 @@ describe("join tokens", () => {
 	test("are shown once; what is kept and told has no secret", async () => {
 		const events = new EventReader(await harness.request("GET", "/v1/events", { as: "admin" }));
 		const { body, location } = await admin().call("joinTokenCreate", { body: { uses: 3, expiresInMs: 60_000 } });
-		const { token, word, command } = body;
+		const { token, secret, command } = body;
 		expect(location).toBe(`/v1/cluster/tokens/${token.id}`);
 		expect(token).toMatchObject({ usesLeft: 3, createdBy: "admin", admitted: [] });
 		expect(lifetimeSeconds(token)).toBe(60);
-		expect(command).toBe(`limiquantix cluster join --token ${word}`);
+		expect(command).toBe(`limiquantix cluster join --token ${secret}`);
 		expect(harness.store.joinTokenSecret(token.id)).toBe(fakeSecretHash(token.id));
 		const list = await (await harness.request("GET", "/v1/cluster/tokens", { as: "admin" })).text();
 		const [event] = await events.until(({ data }) => data.includes(token.id));
 		events.close();
 		for (const text of [list, event?.data ?? "", JSON.stringify(harness.store.all("audit"))]) {
-			expect(text).not.toContain(word);
+			expect(text).not.toContain(secret);
 			expect(text).not.toContain(fakeSecretHash(token.id));
 		}
 		expect(JSON.parse(list).items).toEqual([token]);
@@ -157,7 +157,7 @@ describe("join tokens", () => {
 			const headers = { "idempotency-key": "k1" };
 			const response = await harness.request("POST", "/v1/cluster/tokens", { as: "admin", body: {}, headers });
 			expect(response.status).toBe(201);
-			return ((await response.json()) as JoinTokenCreated).word;
+			return ((await response.json()) as JoinTokenCreated).secret;
 		};
 		expect(await again()).not.toBe(await again());
 		expect(harness.store.count("joinToken")).toBe(2);
@@ -189,7 +189,7 @@ describe("join tokens", () => {
 });
 
 describe("joining", () => {
-	const body = { word: "lqxjoin1_x", ownAddresses: ["10.0.0.1:8444"], preview: true };
+	const body = { token: "lqxjoin1_x", ownAddresses: ["10.0.0.1:8444"], preview: true };
 
 	test("is for root on the node alone", async () => {
 		const path = "/v1/cluster/actions/join";
@@ -203,7 +203,7 @@ describe("joining", () => {
 	test("tells the clashes, and what the other cluster says", async () => {
 		const clash = { kind: "vm" as const, name: "web", message: "A VM has this name.", renamable: true };
 		harness.cluster.preview = { ...harness.cluster.preview, clashes: [clash] };
-		const answer = await harness.client("local").call("clusterJoin", { body: { word: "x" } });
+		const answer = await harness.client("local").call("clusterJoin", { body: { token: "x" } });
 		expect(answer.body).toMatchObject({ clashes: [clash], joining: false });
 		harness.cluster.failure = new AppError("unavailable", "Nobody answers at 10.0.0.9:8444.");
 		const failed = await refused("POST", "/v1/cluster/actions/join", { body, as: "local" });

@@ -1,4 +1,4 @@
-/** Join tokens: what an administrator carries from a member to a new node. The word is shown once. */
+/** Join tokens: what an administrator carries from a member to a new node. Its text is shown once. */
 import { toRfc3339 } from "../../lib/clock.ts";
 import {
 	type JoinToken,
@@ -32,17 +32,17 @@ export const joinTokenRoutes: Route[] = [
 		path: "/v1/cluster/tokens",
 		summary: "Create a join token",
 		description:
-			"For `limiquantix cluster join` on a new node. The word is in this answer and nowhere else, so the request takes no Idempotency-Key. Whoever has it can make a machine a member, as often and as long as it is good.",
+			"For `limiquantix cluster join` on a new node. `secret`, the token's text, is in this answer and nowhere else, so the request takes no Idempotency-Key. Whoever has it can make a machine a member, as often and as long as it is good.",
 		tag,
 		body: JoinTokenCreate,
 		responses: { 201: JoinTokenCreated },
 		async handler({ context, body }) {
 			const { clock, cluster } = context.services;
-			let word = "";
+			let text = "";
 			const { object } = await create(context, "joinToken", () => {
 				const metadata = newMetadata(context);
-				const secret = cluster.makeJoinToken(metadata.id);
-				word = secret.word;
+				const { secret, secretHash } = cluster.makeJoinToken(metadata.id);
+				text = secret;
 				const token: JoinToken = {
 					...metadata,
 					createdBy: context.caller().requester.name,
@@ -50,10 +50,10 @@ export const joinTokenRoutes: Route[] = [
 					usesLeft: body.uses ?? 1,
 					admitted: [],
 				};
-				return { kind: "joinTokenCreate", token, secretHash: secret.secretHash };
+				return { kind: "joinTokenCreate", token, secretHash };
 			});
-			const command = `limiquantix cluster join --token ${word}`;
-			return made({ token: object, word, command }, { location: `/v1/cluster/tokens/${object.id}` });
+			const command = `limiquantix cluster join --token ${text}`;
+			return made({ token: object, secret: text, command }, { location: `/v1/cluster/tokens/${object.id}` });
 		},
 	}),
 	route({

@@ -91,7 +91,7 @@ test("looks first, asks, joins, and waits until the node is ready", async () => 
 	const { code, out, err } = await here(words, { io });
 	expect({ code, out }).toEqual({ code: 0, out: "node3 is a member of berlin.\n" });
 	const request = {
-		...{ word: "lqxjoin1_x", addresses: ["node1:8444", "10.0.0.2:9000"], ownAddresses: ["10.0.0.3:8444"] },
+		...{ token: "lqxjoin1_x", addresses: ["node1:8444", "10.0.0.2:9000"], ownAddresses: ["10.0.0.3:8444"] },
 		...{ witness: true, rename: true },
 	};
 	expect(bodies()).toEqual([{ ...request, preview: true }, request]);
@@ -146,7 +146,7 @@ test("--preview changes nothing and asks nothing", async () => {
 	const { code, out } = await here("cluster join --token x --preview");
 	expect(code).toBe(0);
 	expect(out).toStartWith("Cluster berlin, with node1, node2.\n");
-	expect(bodies()).toEqual([{ word: "x", preview: true }]);
+	expect(bodies()).toEqual([{ token: "x", preview: true }]);
 });
 
 describe("the token", () => {
@@ -159,7 +159,7 @@ describe("the token", () => {
 		const asked = fakeIo({ tty: true });
 		asked.feed("secret-3\r");
 		const { out, err } = await here("cluster join --preview", { io: asked });
-		expect(bodies().map((body) => (body as { word: string }).word)).toEqual(["secret-1", "secret-2", "secret-3"]);
+		expect(bodies().map((body) => (body as { token: string }).token)).toEqual(["secret-1", "secret-2", "secret-3"]);
 		expect(out + err).not.toContain("secret-3");
 	});
 

@@ -245,11 +245,11 @@ describe("cluster remove", () => {
 });
 
 describe("cluster token", () => {
-	const word = "lqxjoin1_abc";
+	const secret = "lqxjoin1_abc";
 	beforeEach(() => {
 		api.handlers.joinTokenCreate = () => ({
 			token: fixtureJoinToken({ expiresAt: "2026-01-02T05:04:05.000Z" }),
-			...{ word, command: `limiquantix cluster join --token ${word}` },
+			...{ secret, command: `limiquantix cluster join --token ${secret}` },
 		});
 		api.handlers.joinTokenList = () => page(fixtureJoinToken({ expiresAt: "2026-01-02T05:04:05.000Z", usesLeft: 2 }));
 		api.handlers.joinTokenDelete = () => null;
@@ -262,7 +262,7 @@ describe("cluster token", () => {
 			join(import.meta.dir, "golden/cluster-token.txt"),
 			`${out}\n${(await here("cluster token list")).out}`,
 		);
-		expect(JSON.parse((await here("cluster token create -o json")).out).word).toBe(word);
+		expect(JSON.parse((await here("cluster token create -o json")).out).secret).toBe(secret);
 		expect(sent("joinTokenCreate")?.json).toEqual({});
 	});
 

@@ -75,7 +75,7 @@ export class FakeCluster implements ClusterService {
 	figures = () => this.counted;
 	everybodyHas = (feature: string) => this.lacking(feature).length === 0;
 	lacking = (feature: string) => this.missing.get(feature) ?? [];
-	makeJoinToken = (tokenId: string) => ({ word: `lqxjoin1_${tokenId}`, secretHash: fakeSecretHash(tokenId) });
+	makeJoinToken = (tokenId: string) => ({ secret: `lqxjoin1_${tokenId}`, secretHash: fakeSecretHash(tokenId) });
 
 	async transferLeadership(to: string | null) {
 		this.#maybeFail();

@@ -70,9 +70,9 @@ export class LabCluster implements AsyncDisposable {
 		return this.#network.addHost();
 	}
 
-	/** A token's word. */
+	/** A token's text. */
 	async token(member: ClusterNode, uses = 1): Promise<string> {
-		return (await member.api.call("joinTokenCreate", { body: { uses } })).body.word;
+		return (await member.api.call("joinTokenCreate", { body: { uses } })).body.secret;
 	}
 
 	/** The commands `token create` and `join`; resolves when the member says that the node votes. */

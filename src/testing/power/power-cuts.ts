@@ -106,8 +106,8 @@ const settingsOf = (nodes: number): string[] => [...snapshots, ...(nodes > 1 ? s
 async function makeCluster(lab: PowerLab, api: Api): Promise<void> {
 	await lab.vm(1).shell("limiquantix cluster init --name power --address 10.77.0.1:8444", commandLimitMs);
 	for (const node of lab.nodes.slice(1)) {
-		const { word } = (await api.call("joinTokenCreate", { body: { uses: 1 } })).body;
-		const command = `limiquantix cluster join --token ${word} --address 10.77.0.${node}:8444 --yes`;
+		const { secret } = (await api.call("joinTokenCreate", { body: { uses: 1 } })).body;
+		const command = `limiquantix cluster join --token ${secret} --address 10.77.0.${node}:8444 --yes`;
 		await lab.vm(node).shell(command, commandLimitMs);
 	}
 	await waitUntil("every machine to vote", commandLimitMs, async () => {

@@ -27,8 +27,8 @@ test(
 				run(executablePath, [...words, "--run-dir", runDir], { timeoutMs: 60_000 });
 			const address = `127.0.0.1:${port}`;
 			await cli(system.daemon.runDir, "cluster", "init", "--name", "lab", "--address", address);
-			const { word } = (await system.api.call("joinTokenCreate", { body: {} })).body;
-			const given = ["--token", word, "--address", `127.0.0.1:${otherPort}`, "--rename", "--yes"];
+			const { secret } = (await system.api.call("joinTokenCreate", { body: {} })).body;
+			const given = ["--token", secret, "--address", `127.0.0.1:${otherPort}`, "--rename", "--yes"];
 			await cli(other.runDir, "cluster", "join", address, ...given, "--no-wait");
 			const vm = await system.createVm({ name: "far" });
 			await waitUntil("the other node to know the VM", 60_000, async () => {

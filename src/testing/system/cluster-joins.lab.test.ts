@@ -10,8 +10,8 @@ import { chosenSeed } from "./crash-points.ts";
 
 const limitMs = 180_000;
 
-const joinFailure = async (node: ClusterNode, word: string, addresses: string[]) =>
-	failureOf(node.api.call("clusterJoin", { body: { word, addresses, ownAddresses: [node.peerAddress] } }));
+const joinFailure = async (node: ClusterNode, token: string, addresses: string[]) =>
+	failureOf(node.api.call("clusterJoin", { body: { token, addresses, ownAddresses: [node.peerAddress] } }));
 
 test(
 	"a used, a deleted, a mistyped token and one of another cluster are refused, and nothing changes",
@@ -29,12 +29,12 @@ test(
 		await cluster.untilVotes(user, first);
 		expect((await joinFailure(fresh, used, addresses)).message).toContain("was used");
 
-		const { token, word } = (await first.api.call("joinTokenCreate", { body: {} })).body;
+		const { token, secret } = (await first.api.call("joinTokenCreate", { body: {} })).body;
 		await second.api.call("joinTokenDelete", { path: { id: token.id } });
-		expect((await joinFailure(fresh, word, addresses)).message).toContain("does not know this token");
+		expect((await joinFailure(fresh, secret, addresses)).message).toContain("does not know this token");
 
-		const last = word.at(-1) === "A" ? "B" : "A";
-		expect((await joinFailure(fresh, word.slice(0, -1) + last, addresses)).message).toContain("incomplete");
+		const last = secret.at(-1) === "A" ? "B" : "A";
+		expect((await joinFailure(fresh, secret.slice(0, -1) + last, addresses)).message).toContain("incomplete");
 
 		// Of a cluster that is not there, at an address of ours: nothing is sent to who cannot be trusted.
 		const strange = await others.token(others.node(0));

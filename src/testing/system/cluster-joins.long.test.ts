@@ -20,7 +20,7 @@ test("a token is over when it says so, and is good for one of two that come at o
 	const first = cluster.node(0);
 	await first.cli(30_000, "cluster", "init", "--address", first.peerAddress);
 	const created = await first.api.call("joinTokenCreate", { body: { expiresInMs: 60_000 } });
-	const { token, word } = created.body;
+	const { token, secret } = created.body;
 
 	const once = await cluster.token(first);
 	const comers = [await cluster.addNode(), await cluster.addNode()];
@@ -36,6 +36,6 @@ test("a token is over when it says so, and is good for one of two that come at o
 	const late = comers[said.indexOf("joined") === 0 ? 1 : 0];
 	if (!late) throw new Error("One of them has not joined.");
 	await waitUntil("the token to expire", 90_000, () => Date.now() > Date.parse(token.expiresAt), { everyMs: 1000 });
-	const body = { word, addresses: [first.peerAddress], ownAddresses: [late.peerAddress] };
+	const body = { token: secret, addresses: [first.peerAddress], ownAddresses: [late.peerAddress] };
 	expect((await failureOf(late.api.call("clusterJoin", { body }))).message).toMatch(/has expired|does not know/);
 }, 300_000);

@@ -66,9 +66,9 @@ test(
 			const first = await startNode("move-1", poolPath, port, ends);
 			const second = await startNode("move-2", poolPath, otherPort, ends);
 			await cli(first, "cluster", "init", "--name", "lab", "--address", `127.0.0.1:${port}`);
-			const { word } = (await first.api.call("joinTokenCreate", { body: {} })).body;
+			const { secret } = (await first.api.call("joinTokenCreate", { body: {} })).body;
 			const address = ["--address", `127.0.0.1:${otherPort}`];
-			await cli(second, "cluster", "join", `127.0.0.1:${port}`, "--token", word, ...address, "--rename", "--yes");
+			await cli(second, "cluster", "join", `127.0.0.1:${port}`, "--token", secret, ...address, "--rename", "--yes");
 			await second.ready();
 			const [nodeId, otherId] = [await nodeIdOf(first), await nodeIdOf(second)];
 			await waitUntil("both nodes to be ready", stepMs, async () => {

@@ -56,8 +56,8 @@ const cli = ({ daemon, executable }: Node, ...words: string[]) =>
 const idOf = async ({ daemon }: Node) => (await daemon.api.call("healthGet")).body.nodeId;
 
 async function joinTo(first: Node, node: Node): Promise<void> {
-	const { word } = (await first.daemon.api.call("joinTokenCreate", { body: {} })).body;
-	await cli(node, "cluster", "join", first.address, "--token", word, "--address", node.address, "--rename", "--yes");
+	const { secret } = (await first.daemon.api.call("joinTokenCreate", { body: {} })).body;
+	await cli(node, "cluster", "join", first.address, "--token", secret, "--address", node.address, "--rename", "--yes");
 }
 
 const upgrade = async (node: Node) => {

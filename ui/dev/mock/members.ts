@@ -128,8 +128,8 @@ export function members(state: MockState, settings: MockSettings): HandlerTable 
 				usesLeft: Number(body.uses ?? 1),
 				admitted: [],
 			});
-			const word = `lqxjoin1_${"Zm9vYmFyYmF6cXV4".repeat(12)}`;
-			return { status: 201, body: { token, word, command: `limiquantix cluster join --token ${word}` } };
+			const secret = `lqxjoin1_${"Zm9vYmFyYmF6cXV4".repeat(12)}`;
+			return { status: 201, body: { token, secret, command: `limiquantix cluster join --token ${secret}` } };
 		},
 		joinTokenDelete: ({ id }) => {
 			state.remove("joinToken", find(state, "joinToken", id).id);

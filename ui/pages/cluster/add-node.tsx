@@ -1,5 +1,5 @@
 /**
- * Adding a node: a join token, the command to run on the new machine, and the node as it comes. The token's word is in
+ * Adding a node: a join token, the command to run on the new machine, and the node as it comes. The token's text is in
  * one answer only, so closing does not bring it back.
  */
 import { CircleDashed } from "lucide-preact";

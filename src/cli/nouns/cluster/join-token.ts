@@ -27,11 +27,11 @@ export const joinTokenVerbs: readonly Verb[] = [
 			if (expiresInMs !== undefined && (expiresInMs < 60_000 || expiresInMs > joinTokenMaxMs))
 				throw usageError("--expires: 1m at least and 24h at most.");
 			const { body } = await cli.call("joinTokenCreate", { body: given({ uses, expiresInMs }) });
-			const { token, word, command } = body;
+			const { token, secret, command } = body;
 			await cli.output.object(
 				body,
 				[
-					["token", word],
+					["token", secret],
 					["id", token.id],
 					["uses", token.usesLeft],
 					["expires", fullTime(token.expiresAt, cli.io.clock.nowMs())],

@@ -40,7 +40,7 @@ export const joinVerb = verb({
 	async run(cli, { address: members = [] }, options) {
 		const { rename, preview, witness } = options;
 		const request: ClusterJoin = {
-			word: await readToken(cli, options.token),
+			token: await readToken(cli, options.token),
 			...given({ addresses: members.map(withPort), ownAddresses: options.address.map(withPort) }),
 			...(witness ? { witness } : {}),
 			...(rename ? { rename } : {}),

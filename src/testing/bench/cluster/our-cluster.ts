@@ -71,7 +71,7 @@ export async function startOurCluster(options: OurOptions): Promise<OurCluster> 
 			const node = await addNode(vmCount);
 			const { body } = await first.api.call("joinTokenCreate", { body: {} });
 			const began = performance.now();
-			const { body: join } = await node.api.call("clusterJoin", { body: { word: body.word, rename: true } });
+			const { body: join } = await node.api.call("clusterJoin", { body: { token: body.secret, rename: true } });
 			if (!join.joining) throw new Error(`The node does not join: ${JSON.stringify(join.clashes.slice(0, 3))}`);
 			await waitUntil("the node to be a voter", startLimitMs, () => isVoter(node, first), { everyMs: 20 });
 			const { nodeId } = await statusOf(node);
