@@ -35,6 +35,8 @@ export type Config = Readonly<{
 	tickMs: number | null;
 	/** Images may be fetched from this machine's own addresses. Only tests switch it on. */
 	loopbackDownloads: boolean;
+	/** A file that says at which step this process stops (lib/halting.ts). Only tests set it. */
+	haltFile: string | null;
 }>;
 
 export type HostPort = Readonly<{ host: string; port: number }>;
@@ -94,6 +96,12 @@ export const settings = {
 		boolean: true,
 		hidden: true,
 	},
+	haltFile: {
+		flag: "halt-file",
+		description: "file with the step at which the process stops (tests only)",
+		fallback: null,
+		hidden: true,
+	},
 } as const satisfies Record<string, Setting>;
 
 type SettingName = keyof typeof settings;
@@ -138,6 +146,7 @@ export function loadConfig(argv: readonly string[], environment: Record<string, 
 			value("snapshotEntries") === null ? null : parseCount("snapshot-entries", required("snapshotEntries")),
 		tickMs: value("tickMs") === null ? null : parseCount("tick-ms", required("tickMs")),
 		loopbackDownloads: parseBoolean("loopback-downloads", required("loopbackDownloads")),
+		haltFile: value("haltFile") === null ? null : absolute("halt-file", required("haltFile")),
 	};
 	if (config.insecureHttp && !isLoopback(config.listen.host))
 		throw new AppError("invalid", `insecure-http is only accepted on loopback, not on ${config.listen.host}.`);

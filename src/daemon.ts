@@ -32,6 +32,7 @@ import { createLibvirtClient } from "./hypervisor/libvirt/rpc/client.ts";
 import { present } from "./lib/assert.ts";
 import { systemClock as clock } from "./lib/clock.ts";
 import { AppError, isAppError, toAppError } from "./lib/errors.ts";
+import { haltAtStepIn, passing } from "./lib/halting.ts";
 import { idSource } from "./lib/ids.ts";
 import { createLogger, type Logger } from "./lib/log.ts";
 import { systemRandom as random, randomRatio } from "./lib/random.ts";
@@ -145,6 +146,7 @@ function settingsOrExit(argv: readonly string[], environment: Record<string, str
 /** `beginAnew` is called when this daemon has to be stopped and started again. */
 export async function startDaemon(config: Config, logger: Logger, beginAnew: () => void): Promise<Daemon> {
 	const { dataDir } = config;
+	haltAtStepIn(config.haltFile);
 	mkdirSync(dataDir, { recursive: true, mode: 0o711 });
 	mkdirSync(config.runDir, { recursive: true, mode: 0o711 });
 	if (!config.fsync)
@@ -170,6 +172,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			// What was read before is not true any more; a node that has just joined has read nothing yet.
 			if (opened !== null && !hasNothing) beginAnew();
 			hasNothing = false;
+			passing("state replaced");
 		},
 		onFatal(error) {
 			logger.error("the state cannot be kept; the node ends so that nothing acknowledged is lost", { error });

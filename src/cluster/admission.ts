@@ -6,6 +6,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
+import { passing } from "../lib/halting.ts";
 import type { IdSource } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
@@ -77,6 +78,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			secretHashes.delete(key);
 			const answer = answerFor(facts);
 			const configuration = encodeJson(answer);
+			passing(facts.preview ? "asked for a preview" : "token checked");
 			if (facts.preview) return { nodeId: "", certificatePem: "", authoritiesPem: "", configuration };
 			const authority = store.authority();
 			if (authority === null)
@@ -95,7 +97,9 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			});
 			const nodeId = targets.find(({ kind }) => kind === "node")?.id;
 			if (nodeId === undefined) throw new AppError("internal", "The command applied without naming the node.");
+			passing("admitted");
 			const certificatePem = await signNode(authority, { csr: joining.csr, nodeId, clusterId }, { clock, random });
+			passing("certificate signed");
 			return {
 				nodeId,
 				certificatePem,

@@ -7,6 +7,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join, normalize } from "node:path";
 import { type Clock, delay, toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Node } from "../model/node.ts";
@@ -49,6 +50,7 @@ const failedPauseMs = 5_000;
 export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Promise<void> {
 	const { store, nodeId, clock } = deps;
 	if (existsSync(clusterPathsOf(deps.dataDir).imported)) return;
+	passing("membership confirmed");
 	let renames = deps.hints.rename;
 	for (;;) {
 		const node = store.get("node", nodeId);
@@ -58,7 +60,10 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 			continue;
 		}
 		try {
-			await deps.proposer.proposeSystem(await planImport(deps, renames ? node.name : null));
+			const planned = await planImport(deps, renames ? node.name : null);
+			passing("import planned");
+			await deps.proposer.proposeSystem(planned);
+			passing("imported");
 			return await finish(deps);
 		} catch (error) {
 			signal.throwIfAborted();
@@ -75,7 +80,9 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 async function finish(deps: ImportingDeps): Promise<void> {
 	try {
 		await handOverPools(deps);
+		passing("pools handed over");
 		await writeSecret(clusterPathsOf(deps.dataDir).imported, "");
+		passing("import noted");
 	} catch (error) {
 		deps.logger.error("the folders of this node's pools could not be handed over; the next start tries again", {
 			error,

@@ -7,6 +7,7 @@
 import { join as joinPath } from "node:path";
 import { type Clock, delay } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
+import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Random, randomHex } from "../lib/random.ts";
 import type { ClusterJoin, JoinPreview } from "../model/cluster.ts";
@@ -60,6 +61,7 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 		throw new AppError("wrong-state", "A witness runs no VMs, and this node has some. Delete or move them first.");
 	const keyPath = joinPath(clusterPathsOf(dataDir).peer, "joining-key.pem");
 	const keyPem = await loadOrMakeKey(keyPath);
+	passing("key made");
 	const optionsFor = (preview: boolean): JoinOptions => ({
 		token,
 		...(addresses.length > 0 ? { addresses } : {}),
@@ -92,6 +94,7 @@ async function lookAndJoin(
 	{ ask, admit, brings, witness }: Steps,
 ): Promise<JoinPreview | "busy"> {
 	const first = await ask();
+	passing("preview there");
 	const rename = request.rename ?? false;
 	const inTheWay = first.clashes.some(({ renamable }) => !(rename && renamable));
 	const { clusterId, clusterName, memberNames, clashes } = first;
@@ -102,6 +105,7 @@ async function lookAndJoin(
 		throw error;
 	});
 	if (admitted === null) return "busy";
+	passing("admission there");
 	const { identity, configuration } = admitted;
 	const { members } = decodeJson<JoinAnswer>(configuration);
 	await prepareJoin(dataDir, { identity, members, formerNodeId: nodeId, rename, witness });

@@ -12,6 +12,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../lib/errors.ts";
+import { passing } from "../lib/halting.ts";
 import { isUuid } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Identity, saveIdentity, writeSecret } from "../peer/identity.ts";
@@ -54,8 +55,10 @@ export async function prepareJoin(dataDir: string, joined: Joined): Promise<void
 	await writeNodeFile(made.node, { nodeId, clusterId, founder: false });
 	await syncPath(paths.joining);
 	await syncPath(dataDir);
+	passing("joining written");
 	await makeRoom(dataDir, formerNodeId);
 	await writeStep(dataDir, { step: "set-aside", formerNodeId });
+	passing("switch planned");
 }
 
 /** Something that is whole and durable in `work` is what the node is from the next start on. `formerId`: as in `Joined`. */
@@ -121,16 +124,25 @@ export async function switchLocked(dataDir: string, logger: Logger, move: Rename
 	if (step.step === "set-aside") {
 		await mkdir(former, { recursive: true, mode: 0o700 });
 		await syncPath(paths.former);
-		for (const name of allParts) await moveIfThere(join(dataDir, name), join(former, name), move);
+		for (const name of allParts) {
+			await moveIfThere(join(dataDir, name), join(former, name), move);
+			passing(`${name} set aside`);
+		}
 		await syncPath(former);
 		await syncPath(dataDir);
 		await writeStep(dataDir, { step: "install", formerNodeId });
+		passing("install planned");
 	}
-	for (const name of allParts) await moveIfThere(join(paths.joining, name), join(dataDir, name), move);
+	for (const name of allParts) {
+		await moveIfThere(join(paths.joining, name), join(dataDir, name), move);
+		passing(`${name} installed`);
+	}
 	await syncPath(dataDir);
 	for (const made of [paths.joining, paths.recoverWork]) await rm(made, { recursive: true, force: true });
+	passing("joining removed");
 	await rm(paths.switching);
 	await syncPath(dataDir);
+	passing("switched");
 	logger.info("this node is another one now; what it was is kept", { former });
 	return true;
 }

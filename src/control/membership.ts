@@ -5,6 +5,7 @@
  */
 import type { Clock, Timer } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
+import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Status } from "../raft/types.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
@@ -35,6 +36,8 @@ export function startMembership(deps: MembershipDeps): () => void {
 
 	const round = async (): Promise<void> => {
 		const status = consensus.details();
+		const { voters } = status.configuration;
+		if (voters.length > 1 && voters.includes(status.nodeId)) passing("one of several voters");
 		if (status.role !== "leader" || status.transferringTo !== null) {
 			lastHeardMs.clear();
 			return;
@@ -46,7 +49,9 @@ export function startMembership(deps: MembershipDeps): () => void {
 		});
 		// What this copy says may be old: nothing is decided on it before it has all that was committed.
 		if (change !== null && store.appliedIndex >= status.commitIndex) {
+			passing(`${change.kind} planned`);
 			await consensus.changeMembers(change);
+			passing(`${change.kind} done`);
 			logger.info("the members of the cluster have changed", { ...change });
 			return;
 		}

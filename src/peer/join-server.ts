@@ -5,6 +5,7 @@
 import { JoinAcceptedSchema, JoinRequestSchema } from "../gen/peer_pb.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type AppError, isAppError } from "../lib/errors.ts";
+import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { checkRequest } from "./ca.ts";
@@ -97,6 +98,7 @@ export function serveJoin(accepted: Accepted, { handler, clock, logger }: JoinSe
 			"joinAccepted",
 			encoded(JoinAcceptedSchema, { nodeId, certificatePem, authoritiesPem, configuration: asBytes(configuration) }),
 		);
+		passing(nodeId === "" ? "preview sent" : "admission sent");
 		// The other side closes when it has it.
 	};
 
