@@ -54,6 +54,7 @@ export async function runTests(
 			process.execPath,
 			"test",
 			"--timeout=60000",
+			"--max-concurrency=2",
 			"--reporter=junit",
 			`--reporter-outfile=${report}`,
 			...files.map((file) => `./${file}`),

@@ -35,7 +35,8 @@ const variants = [
 	{ name: "phone", context: { colorScheme: "light", viewport: { width: 360, height: 740 } } },
 ] as const;
 
-describe("axe-core", () => {
+/** Each has a browser context and a server of its own, and the work is computing: two at a time (`--max-concurrency`). */
+describe.concurrent("axe-core", () => {
 	for (const variant of variants) {
 		test(`every page, ${variant.name}`, async () => {
 			const { page, server, problems, close } = await stage.open({ vms: 12, nodes: 3, context: variant.context });
