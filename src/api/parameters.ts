@@ -1,5 +1,5 @@
 /** Parameters that many routes share, and the answers that go with them. */
-import { type TObject, type TSchema, Type } from "@sinclair/typebox";
+import { type TSchema, Type } from "@sinclair/typebox";
 import { Id, Strict, StringEnum, Timestamp } from "../model/schema.ts";
 
 export const defaultPageSize = 100;
@@ -36,4 +36,3 @@ export const afterMs = ({ since }: { since?: string }): number => (since === und
 
 /** For what every node has its own of. */
 export const nodeQuery = (description: string) => Strict({ nodeId: Type.Optional({ ...Id, description }) });
-export const noQuery: TObject = Strict({});

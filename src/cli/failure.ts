@@ -18,15 +18,6 @@ export const isUsageError = (error: unknown): boolean => isAppError(error) && er
 export const interrupted = (message: string): AppError =>
 	new AppError("canceled", message, { context: { interrupted: true } });
 
-/** The same failure with a better message, or with what to do about it behind the message. */
-export const withMessage = (error: AppError, message: string): AppError =>
-	new AppError(error.code, message, {
-		fields: error.fields,
-		context: error.context,
-		cause: error.cause,
-		...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
-	});
-
 export function exitCodeOf(error: unknown): ExitCode {
 	const { code, context } = toAppError(error);
 	if (context.usage === true) return exitCode.usage;

@@ -2,7 +2,6 @@
  * A VM's record as the hypervisor driver wants it: references to volumes, images and networks turned into paths and
  * bridges of this node. Fails with a message that names what is missing.
  */
-import { stat } from "node:fs/promises";
 import type { DomainSpec } from "../hypervisor/driver.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Vm } from "../model/vm.ts";
@@ -75,9 +74,3 @@ async function imagePath(context: NodeContext, pools: Pools, imageId: string): P
 	const driver = await pools.driver(image.poolId);
 	return limited(context, `Finding image "${image.name}"`, limits.quickStorageMs, () => driver.imagePath(imageId));
 }
-
-export const fileExists = async (path: string): Promise<boolean> =>
-	stat(path).then(
-		(found) => found.isFile(),
-		() => false,
-	);

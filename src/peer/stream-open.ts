@@ -24,7 +24,6 @@ export type StreamHandler = (incoming: IncomingStream) => Promise<void>;
 const openLimitMs = 5000;
 const acceptLimitMs = 30_000;
 const maxKindLength = 64;
-export const maxMetadataBytes = 60 * 1024;
 
 /** Rejects with the error of the refusal, or a PeerError. */
 export function openStream(

@@ -1,5 +1,4 @@
 /** One word, one tone and one kind of motion for each state of each kind of object, everywhere the same. */
-import type { ErrorInfo } from "../../src/lib/errors.ts";
 import type { Image, Network, Node, Pool, Task, Vm, Volume } from "../api/types.ts";
 import { states as t } from "../strings/states.ts";
 
@@ -118,6 +117,3 @@ export function networkLook(network: Pick<Network, "nodes" | "deleting">): State
 		? { tone: "red", word: t.network.error }
 		: { tone: "green", word: t.network.healthy };
 }
-
-/** The message of an error kept with an object, for places with room for one line. */
-export const errorText = (error: Pick<ErrorInfo, "message"> | null): string | null => error?.message ?? null;

@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HypervisorDriver } from "../../hypervisor/driver.ts";
 import { FakeHypervisor } from "../../hypervisor/fake.ts";
-import { isAppError } from "../../lib/errors.ts";
 import { type IdSource, idSource } from "../../lib/ids.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { MiB } from "../../lib/units.ts";
@@ -392,6 +391,3 @@ export const macOf = (id: string): string => {
 	const hex = id.replaceAll("-", "").slice(-10);
 	return `52:${hex.match(/../g)?.join(":")}`;
 };
-
-export const isRefused = (error: unknown): boolean =>
-	isAppError(error, "wrong-state") || isAppError(error, "in-use") || isAppError(error, "not-found");
