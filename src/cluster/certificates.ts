@@ -1,6 +1,7 @@
 /** This node's certificate and the cluster's authority: made at the first start, renewed long before they end. */
 import type { Clock } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
 import { type Random, randomRatio } from "../lib/random.ts";
 import { makeAuthority, makeNodeKey, makeRequest, signNode } from "../peer/ca.ts";
 import { type Identity, loadIdentity, makeIdentity, renewalDueMs, saveIdentity } from "../peer/identity.ts";
@@ -37,6 +38,50 @@ export async function openIdentity(deps: CertificateDeps): Promise<Identity> {
 export function isRenewalDue({ clock, random }: Pick<CertificateDeps, "clock" | "random">, current: Identity): boolean {
 	const nowMs = clock.nowMs();
 	return nowMs >= renewalDueMs(current, randomRatio(random)) || nowMs < current.notBeforeMs;
+}
+
+/** The certificate that is in use, and its renewal. */
+export class OwnCertificate {
+	readonly #deps: CertificateDeps & { logger: Logger; onRenewed: (identity: Identity) => void };
+	#current: Identity | null = null;
+	#renewing: Promise<unknown> = Promise.resolve();
+
+	constructor(deps: CertificateDeps & { logger: Logger; onRenewed: (identity: Identity) => void }) {
+		this.#deps = deps;
+	}
+
+	/** Null before `open`. */
+	get current(): Identity | null {
+		return this.#current;
+	}
+
+	async open(): Promise<Identity> {
+		this.#current = await openIdentity(this.#deps);
+		return this.#current;
+	}
+
+	/** For a timer: never fails. */
+	async renewIfDue(): Promise<void> {
+		try {
+			if (this.#current !== null && isRenewalDue(this.#deps, this.#current)) await this.renew();
+		} catch (error) {
+			this.#deps.logger.warn("the certificate of this node could not be renewed", { error });
+		}
+	}
+
+	/** What is on disk is in use, and the one that was made last: they are made one after the other. */
+	renew(): Promise<Identity> {
+		const renewing = this.#renewing.then(async () => {
+			const renewed = await makeOwn(this.#deps);
+			this.#current = renewed;
+			this.#deps.onRenewed(renewed);
+			const { fingerprint } = renewed;
+			this.#deps.logger.info("this node has a new certificate for the links to others", { fingerprint });
+			return renewed;
+		});
+		this.#renewing = renewing.catch(() => {});
+		return renewing;
+	}
 }
 
 /** Signed here: the authority's key is in the state of each member. */

@@ -11,7 +11,6 @@ import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
 import { type Address, formatAddress } from "../peer/address.ts";
-import type { Identity } from "../peer/identity.ts";
 import { PeerNode } from "../peer/peer.ts";
 import type { PeerRequest } from "../peer/request-server.ts";
 import type { StreamHandler } from "../peer/stream-open.ts";
@@ -21,7 +20,7 @@ import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { createAdmission } from "./admission.ts";
 import { broughtBy } from "./belongings.ts";
-import { type CertificateDeps, isRenewalDue, makeOwn, openIdentity } from "./certificates.ts";
+import { OwnCertificate } from "./certificates.ts";
 import { checkImportable, type PoolFolders } from "./importing.ts";
 import { joinCluster } from "./joining.ts";
 import { LeaderViews } from "./leader-view.ts";
@@ -36,6 +35,7 @@ import { peerMembers } from "./peer-members.ts";
 import type { ClusterFigures, ClusterService, NewJoinToken } from "./service.ts";
 import { clusterStatus } from "./status.ts";
 import type { JoinHints } from "./switch.ts";
+import { reportWitness } from "./witness.ts";
 
 export type ClusterDeps = {
 	dataDir: string;
@@ -73,22 +73,24 @@ const lastWordsMs = 300;
 export class Cluster implements ClusterService {
 	readonly #deps: ClusterDeps;
 	readonly #ends: (() => void)[] = [];
-	readonly #certificates: CertificateDeps;
+	readonly #certificate: OwnCertificate;
 	#peers: PeerNode | null = null;
-	#identity: Identity | null = null;
 	#leader: string | null = null;
 	#leaderChanges = 0;
 	#joining = false;
 	#configurationIndex = -1;
 	readonly #leaderViews: LeaderViews;
 	readonly #leaving: Leaving;
-	#renewing: Promise<unknown> = Promise.resolve();
 	#confirmed = Promise.withResolvers<void>();
 
 	constructor(deps: ClusterDeps) {
 		this.#deps = deps;
-		const { node, store, proposer, clock, random } = deps;
-		this.#certificates = { path: clusterPathsOf(deps.dataDir).identity, node, store, proposer, clock, random };
+		const { clock } = deps;
+		this.#certificate = new OwnCertificate({
+			...deps,
+			path: clusterPathsOf(deps.dataDir).identity,
+			onRenewed: (identity) => this.#peers?.setIdentity(identity),
+		});
 		this.#leaderViews = new LeaderViews(deps.consensus, clock);
 		this.#leaving = new Leaving({ ...deps, onFresh: () => this.#restartSoon() });
 	}
@@ -109,10 +111,10 @@ export class Cluster implements ClusterService {
 
 	async start(): Promise<void> {
 		const { store, links, clock, logger, peerListen, random, streams } = this.#deps;
-		this.#identity = await openIdentity(this.#certificates);
+		const identity = await this.#certificate.open();
 		const { host, port } = peerListen;
 		const peers = await PeerNode.open({
-			...{ host: host === "::" ? "::" : host, port, identity: this.#identity, features, clock, random, logger },
+			...{ host: host === "::" ? "::" : host, port, identity, features, clock, random, logger },
 			nodeName: this.#deps.nodeName,
 			build: this.#deps.version,
 			handlers: {
@@ -138,7 +140,7 @@ export class Cluster implements ClusterService {
 		);
 		this.#ends.push(startMembership({ ...this.#deps }));
 		this.#every(watchMs, () => this.#watch());
-		this.#every(renewalCheckMs, () => void this.#renew());
+		this.#every(renewalCheckMs, () => void this.#certificate.renewIfDue());
 		void this.#tellAddresses();
 		void this.#confirm();
 		await this.#leaving.finish(this.#confirmed.promise);
@@ -164,7 +166,7 @@ export class Cluster implements ClusterService {
 			leaderView: this.#leaderViews.get(this.#peers),
 			...{ appliedIndex: store.appliedIndex, removed: this.removed },
 			links: this.#peers?.status() ?? [],
-			own: { version, features, certificateExpiresMs: this.#identity?.notAfterMs ?? null },
+			own: { version, features, certificateExpiresMs: this.#certificate.current?.notAfterMs ?? null },
 		});
 	}
 
@@ -186,8 +188,7 @@ export class Cluster implements ClusterService {
 	}
 
 	makeJoinToken(tokenId: string): NewJoinToken {
-		if (this.#identity === null) throw new AppError("unavailable", "The links to other nodes are not up yet.");
-		return newJoinToken(tokenId, this.#identity, this.#deps);
+		return newJoinToken(tokenId, this.peers.identity, this.#deps);
 	}
 
 	async join(request: ClusterJoin): Promise<JoinPreview> {
@@ -228,7 +229,7 @@ export class Cluster implements ClusterService {
 	}
 
 	async renewCertificate(): Promise<NodeCertificateInfo> {
-		const { fingerprint, notAfterMs } = await this.#useNewIdentity();
+		const { fingerprint, notAfterMs } = await this.#certificate.renew();
 		return { fingerprint, expiresAt: toRfc3339(notAfterMs) };
 	}
 
@@ -242,28 +243,8 @@ export class Cluster implements ClusterService {
 
 	/** A witness runs nothing: that it is there is all there is to say, and again when the others thought otherwise. */
 	reportWitness(): void {
-		this.#reportWitness();
-		this.#every(witnessReportMs, () => this.#reportWitness());
-	}
-
-	#reportWitness(): void {
-		const { store, node, proposer, clock, version, logger } = this.#deps;
-		const status = store.get("node", node.nodeId)?.status;
-		if (status === undefined || (status.phase === "ready" && status.version === version)) return;
-		const ready = { ...status, phase: "ready" as const, reason: "A witness: it votes, and runs no VMs." };
-		proposer
-			.proposeSystem({
-				kind: "nodeStatus",
-				id: node.nodeId,
-				status: {
-					...ready,
-					version,
-					features: [...features],
-					hypervisor: "disconnected",
-					updatedAt: toRfc3339(clock.nowMs()),
-				},
-			})
-			.catch((error) => logger.warn("the status of this witness was not recorded", { error }));
+		reportWitness(this.#deps);
+		this.#every(witnessReportMs, () => reportWitness(this.#deps));
 	}
 
 	/** Before the store is closed: the loops end, and somebody else leads. Never fails. */
@@ -347,30 +328,6 @@ export class Cluster implements ClusterService {
 		await proposer
 			.proposeSystem({ kind: "nodeAddresses", id: node.nodeId, peerAddresses })
 			.catch((error) => logger.warn("this node's addresses were not recorded", { error }));
-	}
-
-	async #renew(): Promise<void> {
-		const { logger } = this.#deps;
-		try {
-			if (this.#identity === null || !isRenewalDue(this.#certificates, this.#identity)) return;
-			await this.#useNewIdentity();
-		} catch (error) {
-			logger.warn("the certificate of this node could not be renewed", { error });
-		}
-	}
-
-	/** What is on disk is in use, and the one that was made last: they are made one after the other. */
-	#useNewIdentity(): Promise<Identity> {
-		const renewing = this.#renewing.then(async () => {
-			const renewed = await makeOwn(this.#certificates);
-			this.#identity = renewed;
-			this.#peers?.setIdentity(renewed);
-			const { fingerprint } = renewed;
-			this.#deps.logger.info("this node has a new certificate for the links to others", { fingerprint });
-			return renewed;
-		});
-		this.#renewing = renewing.catch(() => {});
-		return renewing;
 	}
 
 	async #answer({ method, payload, peer }: PeerRequest): Promise<Uint8Array> {
