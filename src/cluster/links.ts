@@ -59,7 +59,6 @@ export class ClusterLinks implements StoreLinks {
 		const controller = new AbortController();
 		const pending = { leader, controller };
 		this.#forwards.add(pending);
-		passing("forwarding");
 		const options = { timeoutMs: forwardLimitMs, signal: controller.signal };
 		try {
 			await this.#peers.call(leader, methods.propose, encodeProposal(data, urgency), options);
@@ -77,6 +76,10 @@ export class ClusterLinks implements StoreLinks {
 
 	onRaftMessage(message: Message): void {
 		this.#consensus?.receive(message);
+	}
+
+	onCutOff(nodeId: NodeId): void {
+		this.#consensus?.peerGone(nodeId);
 	}
 
 	/** The leader has something to send. */

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
+import { passing } from "../lib/halting.ts";
 import type { IdSource } from "../lib/ids.ts";
 import type { CommandBody } from "./command.ts";
 import { type Feature, featureOf } from "./command-features.ts";
@@ -25,6 +26,7 @@ export function proposer(
 	return {
 		async propose(body, meta) {
 			checkKnown(body, lacking);
+			passing("proposing");
 			return store.propose({ ...meta, id: ids.newId(), timeMs: timeMs(), body });
 		},
 		async proposeSystem(body) {
