@@ -120,6 +120,7 @@ export class Cluster implements ClusterService {
 			handlers: {
 				onRaftMessage: (message) => links.onRaftMessage(message),
 				onSnapshot: (channel) => links.onSnapshot(channel),
+				onCutOff: (nodeId) => links.onCutOff(nodeId),
 				onRequest: (request) => this.#answer(request),
 				async onStream(incoming) {
 					const handler = Object.hasOwn(streams, incoming.kind) ? streams[incoming.kind] : undefined;

@@ -168,8 +168,10 @@ test("a second process with the same id is refused while the first is connected"
 	await connected(copy, 2);
 });
 
-test("the link comes back after the peer restarts on the same port", async () => {
-	const [a, b] = [await testNode(1), await testNode(2)];
+test("the link comes back after the peer restarts on the same port; one that took its leave was not cut off", async () => {
+	const cutOff: string[] = [];
+	const a = await testNode(1, { handlers: { onCutOff: (nodeId) => cutOff.push(nodeId) } });
+	const b = await testNode(2);
 	introduce(a, b);
 	await connected(a, 2);
 	await b.node.close();
@@ -180,6 +182,7 @@ test("the link comes back after the peer restarts on the same port", async () =>
 	await connected(a, 2);
 	a.node.sendRaft(heartbeat(1, 2, 5));
 	await again.heard(1);
+	expect(cutOff).toEqual([]);
 });
 
 test("what members can do is known once they were heard of, and as they said it last", async () => {

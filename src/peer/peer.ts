@@ -54,6 +54,8 @@ export type PeerMember = { nodeId: string; addresses: readonly Address[] };
 export type PeerHandlers = {
 	onRaftMessage(message: Message): void;
 	onSnapshot(channel: SnapshotReceiverChannel): void;
+	/** Its side ended this node's link without last words: a process that was killed, most likely. */
+	onCutOff?(nodeId: string): void;
 	onRequest: RequestHandler;
 	onStream: StreamHandler;
 	/** Null: this node admits nobody. */
@@ -252,7 +254,8 @@ export class PeerNode {
 		const queue = limits?.queue === undefined ? {} : { queue: limits.queue };
 		// Connects by itself, but not before it is known here.
 		const later = (signal: AbortSignal) => Promise.resolve().then(() => dialFor("raft")(signal));
-		const link = new RaftLink({ dial: later, clock, random, logger, onConnected, ...queue });
+		const onCutOff = () => this.#options.handlers.onCutOff?.(nodeId);
+		const link = new RaftLink({ dial: later, clock, random, logger, onConnected, onCutOff, ...queue });
 		const remote: Remote = { member, link, requests, peer: null };
 		return remote;
 	}

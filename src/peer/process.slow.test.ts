@@ -33,7 +33,11 @@ const memberAt = (port: number) => [{ nodeId: testId(2), addresses: [{ host: "12
 test("a process that is stopped is noticed within a second or so, costs a bounded queue, and is there again when it goes on; one that is killed comes back", async () => {
 	await saveIdentity(join(folder, "node.pem"), await testIdentity(2));
 	const maxBytes = 8 * 1024 * 1024;
-	const a = await testNode(1, { limits: { queue: { maxBytes } } });
+	const cutOff: string[] = [];
+	const a = await testNode(1, {
+		limits: { queue: { maxBytes } },
+		handlers: { onCutOff: (nodeId) => cutOff.push(nodeId) },
+	});
 	const { child, port } = await startProcess(a);
 	a.node.setMembership(memberAt(port), []);
 	await until(() => link(a)?.state === "connected");
@@ -62,8 +66,11 @@ test("a process that is stopped is noticed within a second or so, costs a bounde
 	a.node.sendRaft(heartbeat(1, 2, 1000));
 	await until(() => a.messages.some((message) => message.type === "heartbeat" && message.round === 1000));
 
+	expect(cutOff).toEqual([]);
 	child.kill("SIGKILL");
-	await until(() => link(a)?.state !== "connected");
+	await until(() => cutOff.length > 0);
+	expect(cutOff).toEqual([testId(2)]);
+	expect(link(a)?.state).not.toBe("connected");
 	await startProcess(a, port);
 	await until(() => link(a)?.state === "connected");
 	a.messages.length = 0;

@@ -25,6 +25,8 @@ export type RaftLinkOptions = {
 	logger: Logger;
 	queue?: Partial<QueueLimits>;
 	onConnected?(peer: Peer): void;
+	/** A connection that worked was ended by the other side, without last words. */
+	onCutOff?(): void;
 };
 
 export type RaftLinkStatus = {
@@ -166,6 +168,7 @@ export class RaftLink {
 		if (this.#options.clock.monotonicMs() - this.#aliveFromMs >= settledMs) this.#backoff.reset();
 		this.#options.logger.info("the link to a peer is down", { peer: dialled.peer.nodeId, ...close });
 		this.#retryLater(close);
+		if (close.code === "unreachable") this.#options.onCutOff?.();
 	}
 
 	#failed(error: unknown): void {

@@ -2,7 +2,7 @@
  * Who leads: pre-vote, vote, and stepping down (thesis, 3.4, 3.6.1, 4.2.3, 9.6). A node that hears from a leader, or
  * leads, gives no vote to others unless the leader itself asked for the election.
  */
-import { type Core, drawTimeout, isVoter, setTerm } from "./core.ts";
+import { type Core, drawTimeout, isVoter, isWitness, setTerm } from "./core.ts";
 import { maxTerm, type PreVote, type PreVoteAnswer, type Vote, type VoteAnswer } from "./messages.ts";
 import { planted } from "./mutants.ts";
 import { sendDurable } from "./persistence.ts";
@@ -24,6 +24,18 @@ export function becomeFollower(core: Core, term: number, leader: NodeId | null):
 	core.votes.clear();
 	core.uncommittedBytes = 0;
 	drawTimeout(core);
+}
+
+/**
+ * Its leader ended the link without a word, as a process that was killed does: the time-out is as good as over. Not in Raft, and
+ * not a matter of safety: it only says who asks for votes when. Two that notice at the same time wait differently long.
+ */
+export function leaderGone(core: Core): void {
+	const { electionTicks, heartbeatTicks, witnessDelayTicks } = core.limits;
+	if (core.elapsed >= electionTicks) return;
+	core.elapsed = electionTicks;
+	const wait = 1 + Math.floor(core.random() * (heartbeatTicks + 1));
+	core.timeout = electionTicks + wait + (isWitness(core, core.nodeId) ? witnessDelayTicks : 0);
 }
 
 export function mayCampaign(core: Core): boolean {

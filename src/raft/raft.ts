@@ -6,7 +6,7 @@
  * The caller's duties
  *
  *  1. Call `tick()` in even intervals, `step()` for every message, and `ready()` after any call, until it says null. Calls
- *     never overlap.
+ *     never overlap. `peerGone()` may make an election come sooner.
  *  2. Carry out a Ready, the parts in any order or at once:
  *     - `messages`: send them, to `message.to`. They may be lost, late, repeated or out of order; those to one node are
  *       best sent in order. What has to be durable before a message leaves is durable: it is kept back here until then.
@@ -32,7 +32,7 @@
  */
 import { assert } from "../lib/assert.ts";
 import { type Core, createCore } from "./core.ts";
-import { becomeFollower, mayCampaign, preCampaign, voteForItselfDurable } from "./election.ts";
+import { becomeFollower, leaderGone, mayCampaign, preCampaign, voteForItselfDurable } from "./election.ts";
 import { entryBytes } from "./log-view.ts";
 import { appendToLog, hasQuorum, isActive, proposeChange } from "./membership.ts";
 import type { Message } from "./messages.ts";
@@ -80,6 +80,12 @@ export class Raft {
 	/** A message from a peer, as it came. Never throws for what a peer made up. */
 	step(message: Message): void {
 		receive(this.#core, message);
+	}
+
+	/** The link to a peer was ended by its side without a word: its process is most likely gone. May be wrong. */
+	peerGone(id: NodeId): void {
+		const core = this.#core;
+		if (core.role === "follower" && core.leader === id) leaderGone(core);
 	}
 
 	/** `data` is not copied and must not change. */

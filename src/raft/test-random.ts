@@ -88,6 +88,7 @@ export class RandomCluster {
 			[some(1), () => this.#partition()],
 			[0.4, () => this.#cut.clear()],
 			[some(0.5), () => this.#damage()],
+			[some(0.4), () => this.#node().raft?.peerGone(this.#node().id)],
 		];
 		this.#total = this.#weights.reduce((sum, [weight]) => sum + weight, 0);
 	}

@@ -15,6 +15,7 @@
  *   deliver [from] [to]          what is under way now; `-` for anybody; `deliver - b append` only that type
  *   drop [from] [to] [type]
  *   persist a                    all that it has to write; refuse a: its disk is full
+ *   gone a b                     a is told that b ended the link to it
  *   cut [a b…]                   nothing passes between these and the others, until the next `cut`
  *   settle                       delivers and persists until nothing is left
  *   propose a text…              read a
@@ -126,6 +127,9 @@ class ScriptRunner {
 				break;
 			case "persist":
 				while (cluster.node(first).persisting !== null) cluster.persist(cluster.node(first));
+				break;
+			case "gone":
+				raftOf(cluster.node(first)).peerGone(second ?? "");
 				break;
 			case "cut":
 				this.#cut = words;

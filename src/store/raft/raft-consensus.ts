@@ -149,13 +149,11 @@ export class RaftConsensus implements Consensus {
 		if (this.#down !== null) return;
 		// What the log could not hold is not from an honest leader.
 		if (message.type === "append" && Array.isArray(message.entries) && message.entries.some(isTooLarge)) return;
-		try {
-			this.#raft.step(message);
-			this.#wake();
-		} catch (error) {
-			this.#fail(error);
-		}
+		this.#step(() => this.#raft.step(message));
 	}
+
+	/** The link to a peer was ended by its side without a word. */
+	peerGone = (id: NodeId): void => this.#step(() => this.#raft.peerGone(id));
 
 	/** A message about a snapshot, from the node that it says. */
 	receiveSnapshot(from: NodeId, message: SnapshotMessage): void {
