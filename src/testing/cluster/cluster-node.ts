@@ -14,6 +14,7 @@ import type { Host } from "../bench/cluster/network.ts";
 import { type LabDaemon, prepareLabDaemon } from "../lab/daemon.ts";
 import { type MountNamespace, startMountNamespace } from "../lab/mount-namespace.ts";
 import { waitUntil } from "../lab/wait-until.ts";
+import { Halts } from "./halts.ts";
 
 export const peerPort = 8444;
 /** Of a node without VMs, and above what the log keeps free for itself. */
@@ -29,6 +30,8 @@ export class ClusterNode {
 	readonly name: string;
 	readonly host: Host;
 	readonly daemon: LabDaemon;
+	/** Stops it at a step of its work. */
+	readonly halts: Halts;
 	/** The build that the next start is of. */
 	executable: string;
 	readonly #folder: string;
@@ -43,6 +46,7 @@ export class ClusterNode {
 		this.host = host;
 		this.#folder = folder;
 		this.#mounts = mounts;
+		this.halts = new Halts(join(folder, "halt"), () => this.daemon);
 		this.daemon = prepareLabDaemon({
 			executable: () => this.executable,
 			libvirtUri: "qemu+unix:///system?socket=/nonexistent/libvirt-sock",
@@ -51,6 +55,7 @@ export class ClusterNode {
 			arguments: [
 				...["--peer-listen", `0.0.0.0:${peerPort}`, "--node-name", name],
 				...["--default-pool-path", poolPathOf(folder), "--snapshot-entries", String(snapshotEntries)],
+				...this.halts.arguments,
 			],
 		});
 	}
@@ -160,10 +165,14 @@ export class ClusterNode {
 		this.#paused = false;
 	}
 
-	/** Not a byte is left for it. */
-	async fillDisk(): Promise<void> {
-		const ballast = join(this.daemon.dataDir, "ballast");
+	/** Not a byte is left for it, or so many. */
+	async fillDisk(leftBytes = 0): Promise<void> {
+		const { dataDir } = this.daemon;
+		const spare = join(dataDir, "spare");
+		if (leftBytes > 0) await this.run("fallocate", ["--length", String(leftBytes), spare]);
+		const ballast = join(dataDir, "ballast");
 		await this.run("dd", ["if=/dev/zero", `of=${ballast}`, "bs=256K", "status=none"], { okExitCodes: [1] });
+		await this.run("rm", ["--force", spare]);
 	}
 
 	async freeDisk(): Promise<void> {

@@ -6,10 +6,12 @@ import { digestText, stateDigest } from "../../store/sqlite/state-digest.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 
+type Asked = Pick<ClusterNode, "name" | "api">;
+
 export type Copy = { node: string; index: number; digest: string };
 
 /** What this node has now. Fails when its rows are not those that were written. */
-export async function copyOf(node: ClusterNode, folder: string): Promise<Copy> {
+export async function copyOf(node: Asked, folder: string): Promise<Copy> {
 	const path = join(folder, `${node.name}-${crypto.randomUUID()}.db`);
 	try {
 		const { body } = await node.api.call("clusterBackupGet");
@@ -35,7 +37,7 @@ export async function copyOf(node: ClusterNode, folder: string): Promise<Copy> {
  * Waits until all have applied the same entries and hold the same. Two that hold something different after the same entry
  * are an error at once: that never mends itself.
  */
-export async function untilSame(nodes: readonly ClusterNode[], folder: string, limitMs: number): Promise<Copy> {
+export async function untilSame(nodes: readonly Asked[], folder: string, limitMs: number): Promise<Copy> {
 	const known = new Map<number, Copy>();
 	return waitUntil(
 		`the same state on ${nodes.map((node) => node.name).join(", ")}`,

@@ -146,7 +146,7 @@ function removeLeftFolders(): void {
 }
 
 /** What this node says of the cluster; undefined when it does not answer. */
-export async function statusOf(node: ClusterNode): Promise<ClusterStatus | undefined> {
+export async function statusOf(node: Pick<ClusterNode, "api">): Promise<ClusterStatus | undefined> {
 	try {
 		return (await node.api.call("clusterStatusGet", { signal: AbortSignal.timeout(2_000) })).body;
 	} catch {

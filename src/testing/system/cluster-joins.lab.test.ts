@@ -3,7 +3,9 @@ import { expect, test } from "bun:test";
 import { present } from "../../lib/assert.ts";
 import type { ClusterNode } from "../cluster/cluster-node.ts";
 import { untilSame } from "../cluster/convergence.ts";
+import { HaltedJoins } from "../cluster/halted-joins.ts";
 import { interruptedJoins } from "../cluster/interrupted-joins.ts";
+import { haltedJoins } from "../cluster/join-steps.ts";
 import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { chosenSeed } from "./crash-points.ts";
@@ -62,6 +64,26 @@ test(
 		const all = present(await statusOf(cluster.node(0)), "the status").members;
 		expect(all).toHaveLength(cluster.nodes.length);
 		await untilSame(cluster.nodes, cluster.folder, 30_000);
+	},
+	limitMs,
+);
+
+/** One of each kind; all of them are in the long test. */
+const chosen = [
+	"admission there of joiner: joiner",
+	"node.json set aside of joiner: joiner",
+	"import planned of joiner: leader",
+	"admitted of asked: asked",
+	"promote planned of leader: joiner",
+];
+
+test(
+	"a side that dies at a step of a join: it is completed or undone, and the VM that runs is in one place",
+	async () => {
+		const cases = haltedJoins.filter(({ step, of, victim }) => chosen.includes(`${step} of ${of}: ${victim}`));
+		expect(cases).toHaveLength(chosen.length);
+		await using joins = await HaltedJoins.prepare();
+		for (const each of cases) expect(await joins.join(each)).toEqual([]);
 	},
 	limitMs,
 );

@@ -1,10 +1,17 @@
 /** Joining real nodes, at length: many kills, a token that expires, one token for two. */
 import { expect, test } from "bun:test";
+import { HaltedJoins } from "../cluster/halted-joins.ts";
 import { interruptedJoins } from "../cluster/interrupted-joins.ts";
+import { haltedJoins } from "../cluster/join-steps.ts";
 import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import { chosenSeed } from "./crash-points.ts";
+
+test("each side of a join dies at each of its steps", async () => {
+	await using joins = await HaltedJoins.prepare();
+	for (const each of haltedJoins) expect(await joins.join(each)).toEqual([]);
+}, 900_000);
 
 test("either side of a join dies at any moment, thirty times", async () => {
 	for (let round = 0; round < 3; round++) {

@@ -15,11 +15,13 @@ export type VmNodeOptions = {
 	/** An empty folder that all nodes of the test share the path of. */
 	poolPath: string;
 	peerPort: number;
+	arguments?: readonly string[];
 	/** What has to be ended afterwards, first to last; also when this fails. */
 	ends: (() => PromiseLike<void>)[];
 };
 
-export async function startVmNode({ name, poolPath, peerPort, ends }: VmNodeOptions): Promise<LabSystem> {
+export async function startVmNode(options: VmNodeOptions): Promise<LabSystem> {
+	const { name, poolPath, peerPort, ends } = options;
 	const guest = await buildGuestImage({ cacheDir });
 	const mounts = await startMountNamespace();
 	ends.unshift(() => mounts.stop());
@@ -34,7 +36,7 @@ export async function startVmNode({ name, poolPath, peerPort, ends }: VmNodeOpti
 		...{ libvirtd, guest, prefix: mounts.prefix },
 		arguments: [
 			...["--node-name", name, "--peer-listen", `127.0.0.1:${peerPort}`],
-			...["--default-pool-path", poolPath],
+			...["--default-pool-path", poolPath, ...(options.arguments ?? [])],
 		],
 	});
 	ends.unshift(() => system[Symbol.asyncDispose]());
