@@ -53,7 +53,7 @@ export class ApplyContext {
 	}
 
 	get<T extends TableName>(table: T, id: string): Tables[T] | null {
-		return this.state.get(table, id);
+		return this.state.known(table, id);
 	}
 
 	/** The object, or `not-found`. */

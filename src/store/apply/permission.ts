@@ -110,17 +110,17 @@ function holderOf(state: StateDatabase, command: Command, credential: NonNullabl
 type Holder = Actor & { user: User };
 
 function sessionHolder(state: StateDatabase, command: Command, id: string): Holder | null {
-	const session = state.get("session", id);
+	const session = state.known("session", id);
 	if (command.requester.kind !== "user" || session === null || hasExpired(session.expiresAt, command)) return null;
-	const user = state.get("user", session.userId);
+	const user = state.known("user", session.userId);
 	return user === null || command.requester.id !== user.id ? null : { user, role: user.role };
 }
 
 function tokenHolder(state: StateDatabase, command: Command, id: string): Holder | null {
-	const token = state.get("token", id);
+	const token = state.known("token", id);
 	if (command.requester.kind !== "token" || token === null) return null;
 	if (token.expiresAt !== null && hasExpired(token.expiresAt, command)) return null;
-	const user = state.get("user", token.userId);
+	const user = state.known("user", token.userId);
 	return user === null ? null : { user, role: tokenRole(token, user) };
 }
 

@@ -26,7 +26,7 @@ export function targetsOf(state: StateDatabase, body: CommandBody): ResourceRef[
 }
 
 function stored(state: StateDatabase, table: TableName, id: string): ResourceRef {
-	const object = state.get(table, id);
+	const object = state.known(table, id);
 	return { kind: table as ResourceKind, id, name: object === null ? null : publicName(table, object) };
 }
 

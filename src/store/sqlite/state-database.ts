@@ -13,7 +13,17 @@ import { StateRows, type Values } from "./state-rows.ts";
 
 export type SecretKind = "session" | "token" | "joinToken";
 
+type Kept = { json: string; object: object };
+/** Of each table. */
+const maxKept = 64;
+
+type LastEvent = { seq: number; total: number };
+
 export class StateDatabase extends StateRows {
+	/** What `known` has read, and how much had been written to the table then. */
+	readonly #kept = new Map<TableName, { writes: number; byId: Map<string, Kept> }>();
+	#lastEvent: (LastEvent & { writes: number }) | null = null;
+
 	getJson(table: TableName, id: string): string | null {
 		return this.row<{ doc: string }>(`SELECT doc FROM ${table} WHERE id = ?`, id)?.doc ?? null;
 	}
@@ -21,6 +31,34 @@ export class StateDatabase extends StateRows {
 	get<T extends TableName>(table: T, id: string): Tables[T] | null {
 		const json = this.getJson(table, id);
 		return json === null ? null : (JSON.parse(json) as Tables[T]);
+	}
+
+	/**
+	 * As `get`, for those who change nothing of what they get: the same object again while nothing is written to its table. A
+	 * command reads what it is about, and who sent it, several times.
+	 */
+	known<T extends TableName>(table: T, id: string): Tables[T] | null {
+		const kept = this.#keptOf(table);
+		const found = kept.get(id);
+		if (found !== undefined) return found.object as Tables[T];
+		const json = this.getJson(table, id);
+		if (json === null) return null;
+		const object = JSON.parse(json) as Tables[T];
+		if (kept.size >= maxKept) kept.clear();
+		kept.set(id, { json, object });
+		return object;
+	}
+
+	#keptOf(table: TableName): Map<string, Kept> {
+		let kept = this.#kept.get(table);
+		if (kept === undefined) {
+			kept = { writes: -1, byId: new Map() };
+			this.#kept.set(table, kept);
+		}
+		const writes = this.writesOf(table);
+		if (kept.writes !== writes) kept.byId.clear();
+		kept.writes = writes;
+		return kept.byId;
 	}
 
 	insert<T extends TableName>(table: T, object: Tables[T]): string {
@@ -37,7 +75,9 @@ export class StateDatabase extends StateRows {
 
 	update<T extends TableName>(table: T, before: Tables[T], after: Tables[T]): string {
 		const json = JSON.stringify(after);
-		const found = this.updateRow(table, { id: after.id }, { doc: json });
+		const kept = this.#keptOf(table).get(after.id);
+		const known = kept?.object === before ? { id: after.id, doc: kept.json } : null;
+		const found = this.updateRow(table, { id: after.id }, { doc: json }, known);
 		assert(found, `${table} ${after.id} is there to be updated`);
 		const links = this.#links(table, after);
 		if (JSON.stringify(links) !== JSON.stringify(this.#links(table, before))) {
@@ -247,16 +287,15 @@ export class StateDatabase extends StateRows {
 
 	/** Appends an event, as JSON. */
 	insertEvent(logIndex: number, position: number, doc: string): void {
-		const last = this.row<{ seq: number; total: number }>(
-			"SELECT seq, total_bytes AS total FROM event ORDER BY seq DESC LIMIT 1",
-		);
-		this.insertRow("event", {
-			seq: (last?.seq ?? 0) + 1,
-			log_index: logIndex,
-			position,
-			total_bytes: (last?.total ?? 0) + doc.length,
-			doc,
-		});
+		const last = this.#lastEvent?.writes === this.writesOf("event") ? this.#lastEvent : this.#readLastEvent();
+		const seq = (last?.seq ?? 0) + 1;
+		const total = (last?.total ?? 0) + doc.length;
+		this.insertRow("event", { seq, log_index: logIndex, position, total_bytes: total, doc });
+		this.#lastEvent = { seq, total, writes: this.writesOf("event") };
+	}
+
+	#readLastEvent(): LastEvent | null {
+		return this.row<LastEvent>("SELECT seq, total_bytes AS total FROM event ORDER BY seq DESC LIMIT 1");
 	}
 }
 

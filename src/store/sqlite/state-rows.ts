@@ -4,7 +4,7 @@
  * was.
  */
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
-import { assert, present } from "../../lib/assert.ts";
+import { AssertionError, assert, present } from "../../lib/assert.ts";
 import { isDatabaseFailure, PartFailed } from "./failures.ts";
 import { digestText, type RowForm, stateDigest } from "./state-digest.ts";
 
@@ -12,15 +12,41 @@ export type Values = SQLQueryBindings[];
 type Columns = Record<string, string | number>;
 type RowText = { text: string };
 
+/** A table, and the statements for a row of it: made once each, when they are first needed. */
+class Table {
+	readonly name: string;
+	form: RowForm | null = null;
+	/** Rows written since the start. */
+	writes = 0;
+	insert: Statement | null = null;
+	insertNew: Statement | null = null;
+	before: Statement | null = null;
+	update: Statement | null = null;
+	/** By their condition. */
+	readonly deletes = new Map<string, Statement>();
+
+	constructor(name: string) {
+		this.name = name;
+	}
+
+	/** Of another database, or none. */
+	useForm(form: RowForm | null): void {
+		for (const statement of [this.insert, this.insertNew, this.before, this.update, ...this.deletes.values()])
+			statement?.finalize();
+		this.insert = this.insertNew = this.before = this.update = null;
+		this.deletes.clear();
+		this.form = form;
+	}
+}
+
 export class StateRows {
 	#database: Database;
 	/** Bun's own cache holds 20 statements. Texts are made from fixed parts, so there are some hundreds at most. */
 	readonly #statements = new Map<string, Statement>();
-	#forms: Map<string, RowForm>;
+	readonly #tables = new Map<string, Table>();
 	#digest: bigint;
 	/** Rows written since the start: whether a part has anything to undo. */
 	#writes = 0;
-	readonly #writesOf = new Map<string, number>();
 	/** How often any row may have become another one without being written. */
 	#undone = 0;
 	/** Parts can be undone alone only in a transaction that was begun for it. */
@@ -29,8 +55,18 @@ export class StateRows {
 	/** The database has the schema of this version, and a digest. */
 	constructor(database: Database) {
 		this.#database = database;
-		this.#forms = stateDigest.rowForms(database);
-		this.#digest = present(stateDigest.storedDigest(database), "the digest of the state");
+		this.#digest = this.#opened();
+	}
+
+	/** The digest that it has. */
+	#opened(): bigint {
+		for (const table of this.#tables.values()) table.useForm(null);
+		for (const [name, form] of stateDigest.rowForms(this.#database)) {
+			const table = this.#tables.get(name) ?? new Table(name);
+			table.useForm(form);
+			this.#tables.set(name, table);
+		}
+		return present(stateDigest.storedDigest(this.#database), "the digest of the state");
 	}
 
 	get database(): Database {
@@ -42,31 +78,25 @@ export class StateRows {
 		this.close();
 		this.#undone += 1;
 		this.#database = open();
-		this.#forms = stateDigest.rowForms(this.#database);
-		this.#digest = present(stateDigest.storedDigest(this.#database), "the digest of the state");
+		this.#digest = this.#opened();
 	}
 
 	/** Differs when a row of the table may have changed since. */
 	writesOf(table: string): number {
-		return this.#undone + (this.#writesOf.get(table) ?? 0);
+		return this.#undone + (this.#tables.get(table)?.writes ?? 0);
 	}
 
-	#writing(table: string): void {
+	#writing(table: Table): void {
 		this.#writes += 1;
-		this.#writesOf.set(table, (this.#writesOf.get(table) ?? 0) + 1);
+		table.writes += 1;
 	}
 
 	#statement(sql: string): Statement {
-		return this.#prepared(sql, () => sql);
-	}
-
-	/** `name` stands for the text: long ones cost more to make and to look up than to run. */
-	#prepared(name: string, text: () => string): Statement {
-		let statement = this.#statements.get(name);
+		let statement = this.#statements.get(sql);
 		if (!statement) {
 			assert(this.#statements.size < 4096, "the texts of statements are made from fixed parts");
-			statement = this.database.prepare(text());
-			this.#statements.set(name, statement);
+			statement = this.database.prepare(sql);
+			this.#statements.set(sql, statement);
 		}
 		return statement;
 	}
@@ -80,56 +110,75 @@ export class StateRows {
 	}
 
 	/** `values`: of all columns that are not generated. */
-	insertRow(table: string, values: Columns): void {
-		this.#insert("INSERT", table, values);
+	insertRow(name: string, values: Columns): void {
+		const table = this.#table(name);
+		table.insert ??= this.#insertion("INSERT", table);
+		this.#insert(table, table.insert, values);
 	}
 
 	/** Nothing happens when a row with this key is there. */
-	insertNewRow(table: string, values: Columns): void {
-		this.#insert("INSERT OR IGNORE", table, values);
+	insertNewRow(name: string, values: Columns): void {
+		const table = this.#table(name);
+		table.insertNew ??= this.#insertion("INSERT OR IGNORE", table);
+		this.#insert(table, table.insertNew, values);
 	}
 
-	#insert(verb: string, table: string, given: Columns): void {
-		const { columns } = this.#form(table);
-		const values = inOrder(table, columns, given);
-		const statement = this.#prepared(
-			`${verb} ${table}`,
-			() => `${verb} INTO ${table} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
+	#insertion(verb: string, { name, form }: OpenTable): Statement {
+		const { columns } = form;
+		return this.database.prepare(
+			`${verb} INTO ${name} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
 		);
-		this.#writing(table);
-		if (statement.run(...values).changes > 0) this.#digest += hashOf(table, values);
 	}
 
-	/** All columns of a row but its key, which is one column. False when there is no row with this key. */
-	updateRow(table: string, key: Columns, changed: Columns): boolean {
-		const { columns, text } = this.#form(table);
-		const values = inOrder(table, columns, { ...key, ...changed });
-		const [keyName] = Object.keys(key);
-		const look = this.#prepared(`before ${table}`, () => `SELECT ${text} AS text FROM ${table} WHERE ${keyName} = ?`);
-		const before = look.get(...Object.values(key)) as RowText | null;
-		if (before === null) return false;
-		const change = this.#prepared(`UPDATE ${table}`, () => {
-			const set = Object.keys(changed).map((name) => `${name} = ?`);
-			return `UPDATE ${table} SET ${set.join(", ")} WHERE ${keyName} = ?`;
-		});
+	#insert(table: OpenTable, statement: Statement, given: Columns): void {
+		const values = inOrder(table, given);
 		this.#writing(table);
-		change.run(...Object.values(changed), ...Object.values(key));
-		this.#digest += hashOf(table, values) - stateDigest.hashOf(before.text);
+		if (statement.run(...values).changes > 0) this.#digest += hashOf(table.name, values);
+	}
+
+	/**
+	 * All columns of a row but its key, which is one column, the first. False when there is no row with this key. `known`: the
+	 * row as it is, if the caller has it.
+	 */
+	updateRow(name: string, key: Columns, changed: Columns, known: Columns | null = null): boolean {
+		const table = this.#table(name);
+		const values = inOrder(table, { ...key, ...changed });
+		const keyName = table.form.columns[0] as string;
+		const keyValue = present(key[keyName], "the key");
+		const before = known === null ? this.#textOf(table, keyName, keyValue) : textOf(table, known);
+		if (before === null) return false;
+		table.update ??= this.database.prepare(`UPDATE ${name} SET ${setOf(table.form.columns)} WHERE ${keyName} = ?`);
+		this.#writing(table);
+		const { changes } = table.update.run(...values.slice(1), keyValue);
+		assert(changes === 1, `the row of ${name} is there to be updated`);
+		this.#digest += hashOf(name, values) - stateDigest.hashOf(before);
 		return true;
 	}
 
+	#textOf(table: OpenTable, keyName: string, key: string | number): string | null {
+		const { name, form } = table;
+		table.before ??= this.database.prepare(`SELECT ${form.text} AS text FROM ${name} WHERE ${keyName} = ?`);
+		return (table.before.get(key) as RowText | null)?.text ?? null;
+	}
+
 	/** `condition` is SQL, made from fixed parts. */
-	deleteRows(table: string, condition: string, ...values: Values): void {
-		const statement = this.#prepared(
-			`DELETE ${table} ${condition}`,
-			() => `DELETE FROM ${table} WHERE ${condition} RETURNING ${this.#form(table).text} AS text`,
-		);
+	deleteRows(name: string, condition: string, ...values: Values): void {
+		const table = this.#table(name);
+		let statement = table.deletes.get(condition);
+		if (!statement) {
+			assert(table.deletes.size < 256, "conditions are made from fixed parts");
+			const sql = `DELETE FROM ${name} WHERE ${condition} RETURNING ${table.form.text} AS text`;
+			statement = this.database.prepare(sql);
+			table.deletes.set(condition, statement);
+		}
 		this.#writing(table);
 		for (const { text } of statement.all(...values) as RowText[]) this.#digest -= stateDigest.hashOf(text);
 	}
 
-	#form(table: string): RowForm {
-		return present(this.#forms.get(table), `the table ${table}`);
+	#table(name: string): OpenTable {
+		const table = this.#tables.get(name);
+		assert(table?.form, `there is a table with this name`);
+		return table as OpenTable;
 	}
 
 	/** All or nothing; nothing when `work` throws. */
@@ -199,14 +248,28 @@ export class StateRows {
 	close(): void {
 		for (const statement of this.#statements.values()) statement.finalize();
 		this.#statements.clear();
+		for (const table of this.#tables.values()) table.useForm(null);
 		this.database.close();
 	}
 }
 
+type OpenTable = Table & { form: RowForm };
+
 const hashOf = (table: string, values: readonly (string | number)[]): bigint =>
 	stateDigest.hashOf(stateDigest.rowText(table, values));
 
-function inOrder(table: string, columns: readonly string[], given: Columns): (string | number)[] {
-	assert(Object.keys(given).length === columns.length, `a row of ${table} is given as a whole`);
-	return columns.map((column) => present(given[column], `the column ${column} of ${table}`));
+const textOf = (table: OpenTable, row: Columns): string => stateDigest.rowText(table.name, inOrder(table, row));
+
+const setOf = ([, ...columns]: readonly string[]): string => columns.map((column) => `${column} = ?`).join(", ");
+
+/** As a whole. */
+function inOrder({ name, form: { columns } }: OpenTable, given: Columns): (string | number)[] {
+	const values: (string | number)[] = [];
+	for (const column of columns) {
+		const value = given[column];
+		if (value === undefined || value === null) throw new AssertionError(`the column ${column} of ${name} is missing`);
+		values.push(value);
+	}
+	assert(Object.keys(given).length === values.length, "a row has the columns of its table and no others");
+	return values;
 }
