@@ -18,6 +18,7 @@ import { signNode } from "../peer/ca.ts";
 import type { Admitted, JoinHandler, Joining, Redeemed } from "../peer/join-server.ts";
 import { hashSecret, secretMatches } from "../peer/join-token.ts";
 import type { Command } from "../store/command.ts";
+import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Store } from "../store/store.ts";
 import { presentIn } from "./belongings.ts";
 import { checkJoins, type MemberFeatures } from "./member-features.ts";
@@ -27,10 +28,15 @@ import type { MemberHint } from "./switch.ts";
 /** What a new node says about itself, beside what the link carries. */
 export type JoinFacts = { preview: boolean; witness: boolean; belongings: Brought };
 /** What it is told. */
-export type JoinAnswer = Omit<JoinPreview, "brings" | "joining"> & { members: MemberHint[] };
+export type JoinAnswer = Omit<JoinPreview, "brings" | "recovered" | "joining"> & {
+	members: MemberHint[];
+	/** It was a member under the id that it has now: of this cluster, or of the one that this was recovered from. */
+	wasMember?: boolean;
+};
 
 export type AdmissionDeps = {
 	store: Store;
+	consensus: Pick<RaftConsensus, "details">;
 	clusterId: string;
 	memberFeatures: MemberFeatures;
 	clock: Clock;
@@ -54,6 +60,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			memberNames: nodes.map(({ name }) => name),
 			clashes: clashesOf(facts.belongings, presentIn(store)),
 			members: nodes.map(({ id, name, peerAddresses }) => ({ nodeId: id, name, addresses: peerAddresses })),
+			wasMember: deps.consensus.details().configuration.removed.includes(facts.belongings.nodeId),
 		};
 	};
 

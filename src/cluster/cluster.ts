@@ -22,7 +22,7 @@ import { createAdmission } from "./admission.ts";
 import { broughtBy } from "./belongings.ts";
 import { OwnCertificate } from "./certificates.ts";
 import { checkImportable, type PoolFolders } from "./importing.ts";
-import { joinCluster } from "./joining.ts";
+import { hasToLeave, joinCluster } from "./joining.ts";
 import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
@@ -33,7 +33,7 @@ import { clusterPathsOf } from "./node-file.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import { peerMembers } from "./peer-members.ts";
 import type { ClusterFigures, ClusterService, NewJoinToken } from "./service.ts";
-import { clusterStatus } from "./status.ts";
+import { clusterStatus, recoveredElsewhere } from "./status.ts";
 import type { JoinHints } from "./switch.ts";
 import { reportWitness } from "./witness.ts";
 
@@ -79,6 +79,7 @@ export class Cluster implements ClusterService {
 	#leaderChanges = 0;
 	#joining = false;
 	#configurationIndex = -1;
+	#saidElsewhere = false;
 	readonly #leaderViews: LeaderViews;
 	readonly #leaving: Leaving;
 	#confirmed = Promise.withResolvers<void>();
@@ -209,12 +210,13 @@ export class Cluster implements ClusterService {
 	async #join(request: ClusterJoin): Promise<JoinPreview> {
 		const { store, node, dataDir, version, clock, random, logger } = this.#deps;
 		const others = store.all("node").filter(({ id, status }) => id !== node.nodeId && status.phase !== "left");
-		if (others.length > 0 && !this.removed)
-			throw new AppError("wrong-state", "This node is a member of a cluster with others. It has to leave it first.");
+		const isMember = others.length > 0 && !this.removed;
+		if (isMember && store.status().quorum) throw hasToLeave();
 		checkImportable(store, node.nodeId);
 		const joined = await joinCluster(
 			{
 				...{ dataDir, nodeId: node.nodeId, build: version, clock, random, logger },
+				memberOf: isMember ? node.clusterId : null,
 				nodeName: store.get("node", node.nodeId)?.name ?? this.#deps.nodeName,
 				ownAddresses: this.#ownAddresses(),
 				belongings: () => broughtBy(store, node.nodeId),
@@ -292,8 +294,12 @@ export class Cluster implements ClusterService {
 			this.#configurationIndex = configurationIndex;
 			this.#setMembership();
 		}
-		const told = this.#peers?.status().some(({ link }) => link.lastClose?.code === "removed-node") ?? false;
-		this.#leaving.watch(told);
+		const links = this.#peers?.status() ?? [];
+		this.#leaving.watch(links.some(({ link }) => link.lastClose?.code === "removed-node"));
+		const elsewhere = links.find(({ link }) => link.lastClose?.code === "wrong-cluster");
+		if (elsewhere === undefined || this.#saidElsewhere) return;
+		this.#saidElsewhere = true;
+		this.#deps.logger.warn(recoveredElsewhere, { peer: elsewhere.nodeId, reason: elsewhere.link.lastClose?.message });
 	}
 
 	#restartSoon(): void {

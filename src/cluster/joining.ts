@@ -28,6 +28,8 @@ export type JoiningDeps = {
 	dataDir: string;
 	nodeId: string;
 	nodeName: string;
+	/** Of its cluster, when that has other members: it joins no other one then but the one that was recovered from it. */
+	memberOf: string | null;
 	build: string;
 	/** Where others reach this node, when the request does not say. */
 	ownAddresses: readonly Address[];
@@ -89,7 +91,7 @@ type Steps = {
 };
 
 async function lookAndJoin(
-	{ dataDir, nodeId, logger }: JoiningDeps,
+	{ dataDir, nodeId, nodeName, memberOf, logger }: JoiningDeps,
 	request: ClusterJoin,
 	{ ask, admit, brings, witness }: Steps,
 ): Promise<JoinPreview | "busy"> {
@@ -98,8 +100,11 @@ async function lookAndJoin(
 	const rename = request.rename ?? false;
 	const inTheWay = first.clashes.some(({ renamable }) => !(rename && renamable));
 	const { clusterId, clusterName, memberNames, clashes } = first;
-	const preview = { clusterId, clusterName, memberNames, clashes, brings, joining: false };
+	const recovered = memberOf !== null && first.wasMember === true && clusterId !== memberOf;
+	if (memberOf !== null && !recovered) throw hasToLeave();
+	const preview = { clusterId, clusterName, memberNames, clashes, brings, recovered, joining: false };
 	if (request.preview === true || inTheWay) return preview;
+	if (recovered && request.confirmName !== nodeName) throw notConfirmed(nodeName, clusterName);
 	const admitted = await admit().catch((error) => {
 		if (isPeerError(error) && error.close === "unavailable") return null;
 		throw error;
@@ -111,6 +116,14 @@ async function lookAndJoin(
 	await prepareJoin(dataDir, { identity, members, formerNodeId: nodeId, rename, witness });
 	logger.info("admitted to a cluster; this node begins anew as a member", { clusterId, nodeId: identity.nodeId });
 	return { ...preview, joining: true };
+}
+
+export const hasToLeave = (): AppError =>
+	new AppError("wrong-state", "This node is a member of a cluster with others. It has to leave it first.");
+
+function notConfirmed(nodeName: string, clusterName: string): AppError {
+	const message = `The cluster of this node was recovered as ${clusterName}. What was changed here since, and there nobody knows, is given up. Type the name of this node, ${nodeName}, to confirm it.`;
+	return new AppError("invalid", message, { fields: [{ path: "/confirmName", message }] });
 }
 
 function addressesOf(texts: readonly string[]): Address[] {

@@ -115,6 +115,22 @@ describe("what an administrator sees", () => {
 		expect(status({ raft: raft({ recovering: true }) }).problem).toContain("damaged");
 	});
 
+	test("a cluster that was recovered elsewhere is told from one that is only lost", () => {
+		const refused = {
+			...link(b, "waiting", null),
+			link: { state: "waiting", rttMs: null, lastClose: { code: "wrong-cluster", message: "" } },
+		} as unknown as LinkStatus;
+		const links = [refused, link(c, "waiting", null)];
+		const lost = { raft: raft({ leader: null, quorum: false }), leaderView: null };
+		expect(status({ ...lost, links })).toMatchObject({
+			...{ recoveredElsewhere: true, problem: expect.stringContaining("recovered elsewhere") },
+		});
+		expect(status({ ...lost, links }).problem).toContain("nb is a member of another one now");
+		expect(status({ links }).problem).toContain("two clusters with the same VMs");
+		expect(status({ ...lost, links, removed: true }).recoveredElsewhere).toBe(false);
+		expect(status(lost).recoveredElsewhere).toBe(false);
+	});
+
 	test("nodes that have left are no members", () => {
 		expect(status({ nodes: [node(a), node(b), node(c, "left")] }).members).toHaveLength(2);
 	});

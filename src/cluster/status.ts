@@ -25,6 +25,7 @@ export function clusterStatus(parts: StatusParts): ClusterStatus {
 	const { voters } = (leaderView ?? raft).configuration;
 	const quorumSize = majority(voters.length);
 	const members = nodes.filter(({ status }) => status.phase !== "left").map((node) => memberOf(node, parts));
+	const elsewhere = members.filter(({ nodeId }) => isElsewhere(nodeId, parts)).map(({ name }) => name);
 	const reachableVoters = members.filter(({ nodeId, reachable }) => reachable && voters.includes(nodeId)).length;
 	return {
 		nodeId: raft.nodeId,
@@ -37,7 +38,8 @@ export function clusterStatus(parts: StatusParts): ClusterStatus {
 		commitIndex: raft.commitIndex,
 		appliedIndex: parts.appliedIndex,
 		removed,
-		problem: problemOf(parts, quorumSize, reachableVoters),
+		recoveredElsewhere: elsewhere.length > 0 && !removed,
+		problem: problemOf(parts, { quorumSize, reachableVoters, elsewhere }),
 		members,
 	};
 }
@@ -66,15 +68,31 @@ function memberOf(node: Node, { raft, leaderView, links, own }: StatusParts): Cl
 	};
 }
 
+/** It has another authority, and says that it is of another cluster. */
+const isElsewhere = (nodeId: string, { links }: Pick<StatusParts, "links">): boolean =>
+	links.some(
+		({ nodeId: id, link }) => id === nodeId && link.state !== "connected" && link.lastClose?.code === "wrong-cluster",
+	);
+
+export const recoveredElsewhere =
+	"This node belongs to a cluster that was recovered elsewhere, or restored from a backup.";
+
+type Findings = { quorumSize: number; reachableVoters: number; elsewhere: readonly string[] };
+
 function problemOf(
 	{ raft, removed, leaderView }: StatusParts,
-	quorumSize: number,
-	reachableVoters: number,
+	{ quorumSize, reachableVoters, elsewhere }: Findings,
 ): string | null {
+	const others = elsewhere.join(", ");
 	if (removed)
 		return "This node was removed from the cluster. What it shows is old, and it changes nothing. `limiquantix cluster join` makes it a member again.";
-	if (raft.leader === null || !raft.quorum)
+	const isLost = raft.leader === null || !raft.quorum;
+	if (isLost && elsewhere.length > 0)
+		return `${recoveredElsewhere} ${others} ${elsewhere.length === 1 ? "is a member" : "are members"} of another one now, and nothing can be changed here. With a token of that one, \`limiquantix cluster join\` takes this node in, with the VMs that are still its own.`;
+	if (isLost)
 		return `No quorum: ${quorumSize} of ${raft.configuration.voters.length} voting nodes have to reach each other. Nothing can be changed until they do.`;
+	if (elsewhere.length > 0)
+		return `${others} ${elsewhere.length === 1 ? "says that it is a member" : "say that they are members"} of another cluster now, made by a recovery or of a backup: there are two clusters with the same VMs. End one of them: its nodes leave it, and join the other.`;
 	if (raft.recovering) return "The log of this node was damaged. It does not vote until it has everything again.";
 	if (leaderView !== null && reachableVoters < leaderView.configuration.voters.length)
 		return "Not all voting nodes can be reached.";

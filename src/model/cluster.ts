@@ -92,6 +92,10 @@ export const ClusterStatus = Strict(
 		appliedIndex: Type.Integer(),
 		/** This node was removed from the cluster: it changes nothing any more. */
 		removed: Type.Boolean(),
+		recoveredElsewhere: Type.Boolean({
+			description:
+				"A member that this node knows says that it is of another cluster now: this one was recovered, or restored from a backup, without this node",
+		}),
 		/** Null when nothing is wrong; else what, for people. */
 		problem: Nullable(Type.String()),
 		members: Type.Array(Type.Ref(ClusterMember)),
@@ -118,6 +122,13 @@ export const ClusterJoin = Strict(
 		ownAddresses: Type.Optional(PeerAddresses),
 		witness: Type.Optional(Type.Boolean()),
 		rename: Type.Optional(Type.Boolean({ description: "Rename what clashes by name to NAME-NODE" })),
+		confirmName: Type.Optional(
+			Type.String({
+				maxLength: 300,
+				description:
+					"The name of this node, typed; wanted when its cluster was recovered elsewhere: what only this one knows is given up",
+			}),
+		),
 		/** Only say what would happen. */
 		preview: Type.Optional(Type.Boolean()),
 	},
@@ -146,6 +157,10 @@ export const JoinPreview = Strict(
 			pools: Type.Integer(),
 		}),
 		clashes: Type.Array(JoinClash),
+		recovered: Type.Boolean({
+			description:
+				"This node's own cluster was recovered, or restored, as that one. It joins like one that was removed: with what is still its own",
+		}),
 		/** The node begins anew as a member; false for a preview, and when something clashes. */
 		joining: Type.Boolean(),
 	},

@@ -7,7 +7,7 @@ import { encodeHello, isClose, judgeWelcome, type Peer, type Purpose, type Self 
 import type { Identity } from "./identity.ts";
 import { type Close, PeerError } from "./peer-error.ts";
 import { connectTls, judgeCertificate, shownChain } from "./tls.ts";
-import { faultTexts } from "./trust.ts";
+import { type CertificateFault, claimsOf, faultTexts } from "./trust.ts";
 
 export type DialOptions = {
 	address: Address;
@@ -38,7 +38,7 @@ export function dial(options: DialOptions): Promise<Dialled> {
 			signal?.removeEventListener("abort", onAbort);
 			if (!isClose(result)) return resolve(result);
 			if (connection === null) socket.destroy();
-			else connection.fail(result);
+			else if (connection.closed === null) connection.fail(result);
 			reject(new PeerError(result));
 		};
 		const onAbort = () => settle(stopped);
@@ -51,11 +51,17 @@ export function dial(options: DialOptions): Promise<Dialled> {
 
 		function onSecure(): void {
 			const fault = judgeServer();
-			if (fault !== null) {
+			if (fault !== null && fault.code !== "wrong-cluster") {
 				settle(fault);
 				return;
 			}
 			connection = new Connection({ socket, clock, logger, maxQueuedBytes });
+			if (fault !== null) {
+				// That this node comes is news for the other one's log.
+				connection.end(fault);
+				settle(fault);
+				return;
+			}
 			connection.handle(["welcome"], {
 				onFrame: ({ payload }) => onWelcome(payload),
 				onClose: (close) => settle(close),
@@ -66,9 +72,21 @@ export function dial(options: DialOptions): Promise<Dialled> {
 		function judgeServer(): Close | null {
 			if (options.purpose === "join") return options.judge(shownChain(socket));
 			const certificate = judgeCertificate(socket, options.identity.trust, clock.nowMs());
-			if (typeof certificate === "string") return { code: "bad-certificate", message: faultTexts[certificate] };
+			if (typeof certificate === "string") return refusal(certificate, options.identity.trust.clusterId);
 			if (certificate.nodeId === toNodeId) return null;
 			return { code: "other-node", message: "Another node is at this address now." };
+		}
+
+		/** The node that is wanted, with an authority of its own: it was recovered, or restored, without the others. */
+		function refusal(fault: CertificateFault, ownClusterId: string): Close {
+			const claims = claimsOf(shownChain(socket)[0] ?? null);
+			const isAnother = claims?.nodeId === toNodeId && claims.clusterId !== ownClusterId;
+			if (fault !== "not-ours" || claims === null || !isAnother)
+				return { code: "bad-certificate", message: faultTexts[fault] };
+			return {
+				code: "wrong-cluster",
+				message: `The node says that it is a member of another cluster now, ${claims.clusterId}, which was made by a recovery or of a backup.`,
+			};
 		}
 
 		function onWelcome(payload: Uint8Array): void {

@@ -93,7 +93,7 @@ export function judgeHello(hello: Hello | null, { self, certificate, membership 
 	if (version === null) return noCommonVersion(hello, self.versions);
 	if (!isPurpose(purpose)) return { code: "bad-hello", message: "This version does not know what is wanted." };
 	if (clusterId !== self.clusterId)
-		return { code: "wrong-cluster", message: "This node belongs to another cluster. Each has its own tokens." };
+		return { code: "wrong-cluster", message: membership(peer.nodeId) === "removed" ? memberOfBefore : otherCluster };
 	// Whoever joins has nothing to show yet but its token.
 	if (purpose === "join") return version;
 	if (typeof certificate === "string") return { code: "bad-certificate", message: faultTexts[certificate] };
@@ -108,6 +108,11 @@ export function judgeHello(hello: Hello | null, { self, certificate, membership 
 	if (is === "unknown") return { code: "unknown-node", message: "This node is not known to be a member." };
 	return version;
 }
+
+/** The list of removed nodes outlives the id of the cluster. */
+export const memberOfBefore =
+	"It was a member before this cluster was recovered, or restored from a backup, without it. It can join again, with a token.";
+const otherCluster = "This node belongs to another cluster. Each has its own tokens.";
 
 export function encodeWelcome(self: Self, version: number, purpose: Purpose): Uint8Array {
 	const { clusterId, nodeId, nodeName, build, instance, features, versions } = self;

@@ -64,7 +64,8 @@ export function serveJoin(accepted: Accepted, { handler, clock, logger }: JoinSe
 	const { connection, known } = accepted;
 	const remoteAddress = connection.remoteAddress;
 	const refuse = (close: Close) => {
-		logger.info("a join was refused", { address: remoteAddress, ...close });
+		const { code, message: reason } = close;
+		logger.info("a join was refused", { address: remoteAddress, code, reason });
 		connection.end(close);
 	};
 

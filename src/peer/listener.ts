@@ -19,6 +19,7 @@ import {
 	isClose,
 	judgeHello,
 	type Membership,
+	memberOfBefore,
 	type Peer,
 	type Purpose,
 	type Self,
@@ -26,7 +27,7 @@ import {
 import type { Identity } from "./identity.ts";
 import type { Close } from "./peer-error.ts";
 import { acceptTls, judgeCertificate, shownChain } from "./tls.ts";
-import { checkCertificate, faultTexts } from "./trust.ts";
+import { checkCertificate, claimsOf, faultTexts } from "./trust.ts";
 
 export type Accepted = {
 	connection: Connection;
@@ -50,6 +51,8 @@ export type ListenerOptions = {
 
 const defaultHelloTimeoutMs = 5000;
 const closingMs = 3000;
+/** Of so many nodes of other clusters it is said in the log that they came. */
+const maxStrangers = 64;
 /** Connections of one node. Beyond that the newest is refused; of "raft" the oldest is taken to be dead. */
 const maxOfNode: Readonly<Record<Purpose, number>> = { raft: 2, snapshot: 4, request: 4, stream: 256, join: 8 };
 const maxQueuedBytes: Readonly<Record<Purpose, number>> = {
@@ -68,6 +71,7 @@ export class PeerListener {
 	readonly #admission: Admission;
 	readonly #known = new Set<Known>();
 	readonly #sockets = new Set<Socket>();
+	readonly #strangers = new Set<string>();
 	#closing = false;
 	/** Refused, or gone before they had said who they are. */
 	refused = 0;
@@ -173,7 +177,9 @@ export class PeerListener {
 		const { identity, self, membership, clock } = this.#options;
 		const certificate = judgeCertificate(socket, identity().trust, clock.nowMs());
 		const der = shownChain(socket)[0] ?? null;
+		let greeted = false;
 		const onHello = (payload: Uint8Array) => {
+			greeted = true;
 			const hello = decodeHello(payload);
 			const judged = judgeHello(hello, { self: self(), certificate, membership });
 			if (isClose(judged)) return this.#refuse(connection, judged);
@@ -190,12 +196,36 @@ export class PeerListener {
 			connection.gone.then(() => this.#known.delete(known));
 			this.#options.serve[purpose]({ connection, peer, known: settle });
 		};
-		connection.handle(["hello"], { onFrame: ({ payload }) => onHello(payload), onClose() {} });
+		connection.handle(["hello"], {
+			onFrame: ({ payload }) => onHello(payload),
+			onClose: () => {
+				if (!greeted) this.#wentSilently(connection, der);
+			},
+		});
+	}
+
+	/** Who does not trust this node's certificate says no hello; a member of before a recovery tries for ever. Said once. */
+	#wentSilently({ remoteAddress }: Connection, certificate: Uint8Array | null): void {
+		const { logger, self, membership } = this.#options;
+		const claims = claimsOf(certificate);
+		if (claims === null || claims.clusterId === self().clusterId) return;
+		if (this.#strangers.has(claims.nodeId) || this.#strangers.size >= maxStrangers) return;
+		this.#strangers.add(claims.nodeId);
+		const reason =
+			membership(claims.nodeId) === "removed"
+				? memberOfBefore
+				: "Its certificate says that it is a member of another cluster.";
+		logger.info("a node does not take this one for a member of its cluster", {
+			address: remoteAddress,
+			...claims,
+			reason,
+		});
 	}
 
 	#refuse(connection: Connection, close: Close): void {
 		this.refused += 1;
-		this.#options.logger.info("a node was refused", { address: connection.remoteAddress, ...close });
+		const { code, message: reason } = close;
+		this.#options.logger.info("a node was refused", { address: connection.remoteAddress, code, reason });
 		connection.end(close);
 	}
 

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { silentLogger } from "../lib/log.ts";
 import type { Message } from "../raft/messages.ts";
 import type { Close } from "./peer-error.ts";
 import type { RaftLinkStatus } from "./raft-link.ts";
@@ -88,6 +89,33 @@ describe("a node is refused, and told why", () => {
 		introduce(a, b);
 		await expectRefused("bad-certificate", a);
 		expect(b.node.status()[0]?.peer).toBeNull();
+	});
+
+	test("when the other is of a cluster that was recovered without it; the logs of both say so, once", async () => {
+		const lines: [string, unknown][] = [];
+		const write = (message: string, fields: unknown) => void lines.push([message, fields]);
+		const logger = { ...silentLogger, info: write, warn: write };
+		const a = await testNode(1, { logger });
+		const identity = await testIdentity(2, { by: strangeAuthority, cluster: testId(0xd) });
+		const b = await testNode(2, { identity, logger });
+		b.node.setMembership([], [testId(1)]);
+		a.node.setMembership([{ nodeId: testId(2), addresses: [b.address] }], []);
+		await expectRefused("wrong-cluster", a);
+		expect(lastClose(a, 2)?.message).toContain(testId(0xd));
+		await until(() => lines.length > 1);
+		// It tries again, and nothing more is said.
+		const failures = linkOf(a, 2)?.failures ?? 0;
+		a.node.setMembership([{ nodeId: testId(2), addresses: [b.address, b.address] }], []);
+		await until(() => (linkOf(a, 2)?.failures ?? 0) > failures || linkOf(a, 2)?.state === "waiting");
+		expect(lines.map(([message]) => message).sort()).toEqual([
+			"a node does not take this one for a member of its cluster",
+			"a peer is of another cluster",
+		]);
+		const fieldsOf = (start: string) => lines.find(([message]) => message.startsWith(start))?.[1];
+		expect(fieldsOf("a peer")).toMatchObject({ peer: testId(2), code: "wrong-cluster" });
+		expect(fieldsOf("a node")).toMatchObject({
+			...{ nodeId: testId(1), clusterId, reason: expect.stringContaining("recovered") },
+		});
 	});
 
 	test("when another node is at the address", async () => {

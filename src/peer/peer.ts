@@ -255,7 +255,7 @@ export class PeerNode {
 		// Connects by itself, but not before it is known here.
 		const later = (signal: AbortSignal) => Promise.resolve().then(() => dialFor("raft")(signal));
 		const onCutOff = () => this.#options.handlers.onCutOff?.(nodeId);
-		const link = new RaftLink({ dial: later, clock, random, logger, onConnected, onCutOff, ...queue });
+		const link = new RaftLink({ nodeId, dial: later, clock, random, logger, onConnected, onCutOff, ...queue });
 		const remote: Remote = { member, link, requests, peer: null };
 		return remote;
 	}

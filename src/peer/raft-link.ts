@@ -18,6 +18,7 @@ import { encodeRaftMessage } from "./raft-codec.ts";
 import { type Dropped, type QueueLimits, SendQueue } from "./send-queue.ts";
 
 export type RaftLinkOptions = {
+	nodeId: string;
 	/** Makes a connection of purpose "raft" to the peer. */
 	dial(signal: AbortSignal): Promise<Dialled>;
 	clock: Clock;
@@ -166,7 +167,8 @@ export class RaftLink {
 		this.#lastClose = close;
 		// One that comes and goes is not connected at once each time.
 		if (this.#options.clock.monotonicMs() - this.#aliveFromMs >= settledMs) this.#backoff.reset();
-		this.#options.logger.info("the link to a peer is down", { peer: dialled.peer.nodeId, ...close });
+		const { code, message: reason } = close;
+		this.#options.logger.info("the link to a peer is down", { peer: dialled.peer.nodeId, code, reason });
 		this.#retryLater(close);
 		if (close.code === "unreachable") this.#options.onCutOff?.();
 	}
@@ -177,6 +179,9 @@ export class RaftLink {
 			? { code: error.close, message: error.message }
 			: { code: "internal", message: "The connection could not be made." };
 		if (close.code === "internal") this.#options.logger.error("connecting to a peer failed", { error });
+		const { code, message: reason } = close;
+		if (code === "wrong-cluster" && code !== this.#lastClose?.code)
+			this.#options.logger.warn("a peer is of another cluster", { peer: this.#options.nodeId, code, reason });
 		this.#lastClose = close;
 		// A renewal that failed: the connection that is there goes on, and the renewal is tried again.
 		this.#retryLater(close);

@@ -39,6 +39,13 @@ export function checkCertificate(
 	return { nodeId, clusterId, fingerprint: fingerprintOf(certificate), notAfterMs: Date.parse(certificate.validTo) };
 }
 
+/** What a certificate says, which nobody has checked: good for words, not for decisions. Null when it names no node. */
+export function claimsOf(der: Uint8Array | null): Pick<NodeCertificate, "nodeId" | "clusterId"> | null {
+	const certificate = der === null ? null : parse(der);
+	const [, nodeId = "", clusterId = ""] = namesPattern.exec(certificate?.subjectAltName ?? "") ?? [];
+	return isUuid(nodeId) && isUuid(clusterId) ? { nodeId, clusterId } : null;
+}
+
 export const faultTexts: Readonly<Record<CertificateFault, string>> = {
 	none: "It shows no certificate.",
 	"not-ours": "Its certificate is not from this cluster's authority.",

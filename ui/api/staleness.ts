@@ -72,7 +72,9 @@ export const staleness: ReadonlySignal<Staleness | null> = computed(() => {
 export function writeObstacle(): string | null {
 	if (lost.value) return t.lostObstacle;
 	if (!noQuorum.value) return null;
-	return clusterStatus.value?.removed ? t.removedObstacle : t.quorumObstacle;
+	const status = clusterStatus.value;
+	if (status?.recoveredElsewhere) return t.recoveredObstacle;
+	return status?.removed ? t.removedObstacle : t.quorumObstacle;
 }
 
 /** Why the node cannot be asked at all. */

@@ -300,7 +300,7 @@ test("a new VM goes where there is room, or where one says", async () => {
 	await close();
 });
 
-test("without a quorum every page says what is missing; a removed node says that it is", async () => {
+test("without a quorum every page says what is missing; a removed node, or one of a cluster that was recovered elsewhere, says so", async () => {
 	const { page, server, close } = await stage.open({ nodes: 3, vms: 3 });
 	await page.goto(`${server.url}/vms`);
 	await page.getByRole("row", { name: /web-01/ }).waitFor();
@@ -322,6 +322,13 @@ test("without a quorum every page says what is missing; a removed node says that
 	expect(await banner.getByRole("link", { name: "node-1" }).count()).toBe(0);
 	expect(await obstacle(page.getByRole("button", { name: "Add node" }))).toBe(
 		"This node was removed from the cluster: it changes nothing any more.",
+	);
+
+	Object.assign(server.state.members, { removed: false, recoveredElsewhere: true });
+	await banner.getByText("This node belongs to a cluster that was recovered elsewhere.").waitFor();
+	await page.getByText("This cluster was recovered elsewhere", { exact: true }).waitFor();
+	expect(await obstacle(page.getByRole("button", { name: "Add node" }))).toBe(
+		"The cluster of this node was recovered elsewhere: nothing can be changed here any more.",
 	);
 	await close();
 });

@@ -40,6 +40,7 @@ function NoQuorumBanner() {
 			</Problem>
 		);
 	}
+	if (status?.recoveredElsewhere) return <Problem title={t.recovered} text={t.recoveredText} />;
 	return (
 		<Problem
 			title={t.noQuorum}
@@ -50,7 +51,7 @@ function NoQuorumBanner() {
 	);
 }
 
-function Problem({ title, text, children }: { title: string; text: string; children: ComponentChildren }) {
+function Problem({ title, text, children }: { title: string; text: string; children?: ComponentChildren }) {
 	const stale = staleness.value;
 	return (
 		<div class="banner banner--error">

@@ -5,6 +5,7 @@ export const common = {
 	lostObstacle: "The node cannot be reached now.",
 	quorumObstacle: "The cluster has no quorum: nothing can be changed now.",
 	removedObstacle: "This node was removed from the cluster: it changes nothing any more.",
+	recoveredObstacle: "The cluster of this node was recovered elsewhere: nothing can be changed here any more.",
 	asOf: "as of",
 	cancel: "Cancel",
 	close: "Close",

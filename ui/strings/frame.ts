@@ -39,6 +39,9 @@ export const frame = {
 	removed: "This node was removed from the cluster.",
 	removedText:
 		"It changes nothing any more, and shows its old copy. With a token of the cluster, the command limiquantix cluster join on it makes it a member again.",
+	recovered: "This node belongs to a cluster that was recovered elsewhere.",
+	recoveredText:
+		"Nothing can be changed here any more, and what it shows is its old copy. With a token of the recovered cluster, the command limiquantix cluster join on it takes it in, with the VMs that are still its own.",
 	otherNodes: "Other nodes of the cluster:",
 	slowWrite:
 		"A change waits for the cluster to accept it, perhaps while another node takes over. It goes on by itself.",

@@ -10,6 +10,7 @@ export const members = {
 	quorumYes: "Quorum: changes are accepted",
 	quorumNo: "No quorum: read-only",
 	removedTitle: "This node was removed from the cluster",
+	recoveredTitle: "This cluster was recovered elsewhere",
 	reachedOf: (reachable: number, voters: number) =>
 		`${reachable} of ${plural(voters, "voting node", "voting nodes")} reached`,
 	mayFail: (count: number) =>

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JoinClash } from "../../model/cluster.ts";
-import { fixtureJoinPreview } from "../../testing/api/fake-cluster.ts";
+import { fixtureClusterStatus, fixtureJoinPreview, fixtureMember } from "../../testing/api/fake-cluster.ts";
 import { type FakeApi, fakeApi, problem } from "../../testing/cli/fake-api.ts";
 import { fakeIo } from "../../testing/cli/fake-io.ts";
 import { expectGolden } from "../../testing/cli/golden.ts";
@@ -34,6 +34,7 @@ let api: FakeApi;
 /** What the node says of itself after it has joined, one look after the other; the last one stays. */
 let looks: (() => object | Response)[];
 let clashes: JoinClash[];
+let recovered: boolean;
 const phase = (name: "joining" | "ready", reason: string | null = null) => {
 	const { status, ...node } = fixtureNode({ id: newId, name: "node3" });
 	return { ...node, status: { ...status, phase: name, reason } };
@@ -47,6 +48,7 @@ const joinBody = (json: unknown) =>
 beforeEach(() => {
 	folder = mkdtempSync(join(tmpdir(), "lqx-cli-"));
 	clashes = [];
+	recovered = false;
 	looks = [() => phase("ready")];
 	let now: () => object | Response = () => health(newId);
 	api = fakeApi(
@@ -54,9 +56,11 @@ beforeEach(() => {
 		{
 			clusterJoin: ({ json }) => ({
 				...preview,
-				clashes,
+				...{ clashes, recovered },
 				joining: joinBody(json)?.preview !== true && clashes.length === 0,
 			}),
+			clusterStatusGet: () =>
+				fixtureClusterStatus({ nodeId: formerId, members: [fixtureMember({ nodeId: formerId, name: "node3" })] }),
 			healthGet: () => {
 				if (!joined()) return health(formerId);
 				now = (looks.length > 1 ? looks.shift() : looks[0]) ?? now;
@@ -98,6 +102,34 @@ test("looks first, asks, joins, and waits until the node is ready", async () => 
 	expect(err).toContain("Comes along: 2 VMs, 3 volumes, 1 network, 1 pool.");
 	expect(err).toContain("Make this node a member of berlin? [y/N]");
 	expect(api.requests.every(({ headers }) => headers.get("authorization") === null)).toBe(true);
+});
+
+describe("of a node whose cluster was recovered elsewhere", () => {
+	beforeEach(() => {
+		recovered = true;
+	});
+
+	test("wants its name typed, after it has said what is given up", async () => {
+		const io = fakeIo({ tty: true });
+		io.feed("node3\n");
+		const { code, err } = await here("cluster join --token x", { io });
+		expect(code).toBe(0);
+		expect(err).toContain("What was changed here since is given up");
+		expect(bodies()).toEqual([
+			{ token: "x", preview: true },
+			{ token: "x", confirmName: "node3" },
+		]);
+	});
+
+	test("does not without, or with another one", async () => {
+		expect(await here("cluster join --token x --yes")).toMatchObject({
+			code: 2,
+			err: expect.stringContaining("--confirm node3"),
+		});
+		const other = await here("cluster join --token x --yes --confirm node1");
+		expect(other.err).toContain("The name of this node is node3");
+		expect(bodies()).toEqual(Array(2).fill({ token: "x", preview: true }));
+	});
 });
 
 test("says what it waits for, one line for each", async () => {

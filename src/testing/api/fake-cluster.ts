@@ -33,6 +33,7 @@ export const fixtureClusterStatus = (changes: Partial<ClusterStatus> = {}): Clus
 	commitIndex: 1,
 	appliedIndex: 1,
 	removed: false,
+	recoveredElsewhere: false,
 	problem: null,
 	members: [fixtureMember()],
 	...changes,
@@ -44,6 +45,7 @@ export const fixtureJoinPreview = (changes: Partial<JoinPreview> = {}): JoinPrev
 	memberNames: ["node-1"],
 	brings: { vms: 0, volumes: 0, images: 0, networks: 0, pools: 1 },
 	clashes: [],
+	recovered: false,
 	joining: true,
 	...changes,
 });

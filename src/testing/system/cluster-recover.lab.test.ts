@@ -55,7 +55,15 @@ test(
 		const before = present(await statusOf(survivor), "the status of the survivor");
 		const identityPath = join(await first.copyDisk("before"), "peer", "identity.pem");
 		await first.start();
-		await waitUntil("it to answer", healLimitMs, async () => (await statusOf(first))?.quorum === false);
+		const told = await waitUntil("it to be told", healLimitMs, async () => {
+			const status = await statusOf(first);
+			return status?.recoveredElsewhere ? status : undefined;
+		});
+		expect(told).toMatchObject({ quorum: false, problem: expect.stringContaining("was recovered elsewhere") });
+		await waitUntil("the logs of both to say so", healLimitMs, async () => {
+			const says = survivor.daemon.log().includes("It was a member before this cluster was recovered");
+			return says && first.daemon.log().includes("was recovered elsewhere");
+		});
 		const stranger = await cluster.addHost();
 		const forged = (clusterId: string) =>
 			askStranger(stranger, {
@@ -63,7 +71,7 @@ test(
 				...{ identityPath, selfMade: false, clusterId, asNodeId: first.nodeId, fromNodeId: first.nodeId },
 			});
 		for (const clusterId of [formerId, now.id])
-			expect(await forged(clusterId)).toEqual({ accepted: false, said: "bad-certificate" });
+			expect(await forged(clusterId)).toEqual({ accepted: false, said: "wrong-cluster" });
 		expect(await failureOf(rename(first, "from-before"))).toMatchObject({ code: "unavailable" });
 		const after = present(await statusOf(survivor), "the status of the survivor");
 		expect({ ...after, members: after.members.length }).toMatchObject({
@@ -72,11 +80,13 @@ test(
 		await rename(survivor, "undisturbed");
 		expect(await nameOn(first)).toBe("acknowledged");
 
-		// As its documentation says: it becomes a cluster of its own, and joins like any other.
-		await first.term();
-		await recover(first, "--confirm", first.name);
-		await first.start();
-		await cluster.join(first, survivor);
+		// As its documentation says: it joins, once somebody has typed its name.
+		const joins = async (...more: string[]) =>
+			first.joinWith(await cluster.token(survivor), [survivor.peerAddress], healLimitMs, more);
+		expect(await failed(joins())).toContain(`--confirm ${first.name}`);
+		expect(await failed(joins("--confirm", survivor.name))).toContain(`The name of this node is ${first.name}`);
+		await joins("--confirm", first.name);
+		await cluster.untilVotes(first, survivor);
 		expect(await cluster.haveVotes([first, survivor, fresh])).toBe(true);
 		await rename(first, "together");
 		await waitUntil("all to have it", healLimitMs, async () => {
@@ -127,7 +137,7 @@ test(
 	limitMs,
 );
 
-async function failed(work: Promise<string>): Promise<string> {
+async function failed(work: Promise<unknown>): Promise<string> {
 	const error = await work.then(
 		() => new Error("it worked"),
 		(failure: unknown) => failure,

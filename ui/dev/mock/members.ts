@@ -17,6 +17,7 @@ export class MockMembers {
 	readonly recovering = new Set<string>();
 	readonly versions = new Map<string, { version: string; features: string[] }>();
 	removed = false;
+	recoveredElsewhere = false;
 
 	constructor(public leader: string) {}
 }
@@ -88,15 +89,18 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 		nodeId: state.nodeId,
 		leaderNodeId: members.removed ? null : leader,
 		...{ quorum, quorumSize, voterCount: voters.length, removed: members.removed, members: list },
+		recoveredElsewhere: members.recoveredElsewhere,
 		failuresTolerated: Math.max(0, reachable - quorumSize),
 		...{ term: 7, commitIndex: 18_204, appliedIndex: 18_204 },
 		problem: members.removed
 			? "This node was removed from the cluster. What it shows is old, and it changes nothing."
-			: !quorum
-				? `No quorum: ${quorumSize} of ${voters.length} voting nodes have to reach each other.`
-				: reachable < voters.length
-					? "Not all voting nodes can be reached."
-					: null,
+			: members.recoveredElsewhere
+				? "This node belongs to a cluster that was recovered elsewhere, or restored from a backup."
+				: !quorum
+					? `No quorum: ${quorumSize} of ${voters.length} voting nodes have to reach each other.`
+					: reachable < voters.length
+						? "Not all voting nodes can be reached."
+						: null,
 	};
 }
 

@@ -36,7 +36,7 @@ export function QuorumCard({ status }: { status: ClusterStatus | null }) {
 }
 
 function Verdict({ status }: { status: ClusterStatus }) {
-	const { quorum, removed, leaderNodeId, commitIndex, appliedIndex, term, members } = status;
+	const { quorum, removed, recoveredElsewhere, leaderNodeId, commitIndex, appliedIndex, term, members } = status;
 	const { reachable } = outlookOf(members);
 	const { voterCount, quorumSize, failuresTolerated } = status;
 	const Mark = quorum ? CircleCheck : TriangleAlert;
@@ -46,7 +46,7 @@ function Verdict({ status }: { status: ClusterStatus }) {
 			<div class={`quorum quorum--${quorum ? "yes" : "no"}`}>
 				<Mark size={28} class="quorum__mark" aria-hidden="true" />
 				<div>
-					<p class="quorum__word">{removed ? t.removedTitle : quorum ? t.quorumYes : t.quorumNo}</p>
+					<p class="quorum__word">{titleOf({ quorum, removed, recoveredElsewhere })}</p>
 					<p class="muted">
 						{t.reachedOf(reachable, voterCount)}, {quorum ? t.mayFail(failuresTolerated) : t.needed(quorumSize)}
 					</p>
@@ -71,6 +71,16 @@ function Verdict({ status }: { status: ClusterStatus }) {
 			<Remarks status={status} missing={missing} />
 		</>
 	);
+}
+
+function titleOf({
+	quorum,
+	removed,
+	recoveredElsewhere,
+}: Pick<ClusterStatus, "quorum" | "removed" | "recoveredElsewhere">) {
+	if (removed) return t.removedTitle;
+	if (quorum) return t.quorumYes;
+	return recoveredElsewhere ? t.recoveredTitle : t.quorumNo;
 }
 
 function Figure({ label, title, children }: { label: string; title?: string; children: ComponentChildren }) {

@@ -7,7 +7,7 @@ import { usageError } from "../../failure.ts";
 import { readInput } from "../../input-files.ts";
 import { flag, text } from "../../options.ts";
 import { given } from "../../pages.ts";
-import { confirm } from "../../prompt.ts";
+import { confirm, typed } from "../../prompt.ts";
 import { waitOptions } from "../../tasks.ts";
 import { verb } from "../../verb.ts";
 import { yes } from "../common-options.ts";
@@ -34,6 +34,10 @@ export const joinVerb = verb({
 		witness: flag("--witness", "vote and keep the state, run no VMs"),
 		rename: flag("--rename", "rename what has a name that is taken to NAME-NODE"),
 		preview: flag("--preview", "only say what would happen"),
+		confirm: text(
+			"--confirm <name>",
+			"this node's name, when its cluster was recovered elsewhere; asked for otherwise",
+		),
 		yes,
 		...waitOptions,
 	},
@@ -51,10 +55,14 @@ export const joinVerb = verb({
 		const clashes = found.clashes.filter(({ renamable }) => !(rename && renamable));
 		if (clashes.length > 0) return refuse(cli, clashes, preview);
 		if (preview) return;
-		await confirm(cli, `Make this node a member of ${found.clusterName}?`, options.yes);
+		const confirmName = found.recovered ? await giveUp(cli, found, options.confirm) : undefined;
+		if (confirmName === undefined) await confirm(cli, `Make this node a member of ${found.clusterName}?`, options.yes);
 		const { nodeId: formerId } = (await cli.call("healthGet")).body;
 		await mayBeLost(cli, async () => {
-			const { body } = await cli.call("clusterJoin", { body: request, timeoutMs: askMs });
+			const { body } = await cli.call("clusterJoin", {
+				body: { ...request, ...given({ confirmName }) },
+				timeoutMs: askMs,
+			});
 			if (!body.joining) await refuse(cli, body.clashes, false);
 		});
 		if (!options.wait) return cli.output.say("The node begins anew as a member: limiquantix cluster status");
@@ -75,6 +83,19 @@ async function readToken(cli: Cli, typed: string | undefined): Promise<string> {
 		throw usageError(`The token is missing: --token, or ${tokenVariable}.`);
 	}
 	return (token === "-" ? await readInput(cli, "-") : token).trim();
+}
+
+/** The cluster of this node was recovered without it: what it alone knows is nowhere afterwards. Resolves to its name, as typed. */
+async function giveUp(cli: Cli, { clusterName }: JoinPreview, confirmed: string | undefined): Promise<string> {
+	const { nodeId, members } = (await cli.call("clusterStatusGet")).body;
+	const name = members.find((member) => member.nodeId === nodeId)?.name ?? "";
+	if (confirmed === undefined)
+		await cli.note(
+			`The cluster of this node was recovered, or restored, as ${clusterName}. What was changed here since is given up; VMs that are still its own there come back with it. Shut off here what was started elsewhere meanwhile.`,
+		);
+	const confirmName = confirmed ?? (await typed(cli, name, "--confirm"));
+	if (confirmName !== name) throw new AppError("canceled", `The name of this node is ${name}. Nothing was done.`);
+	return confirmName;
 }
 
 const kinds = { vms: "VM", volumes: "volume", images: "image", networks: "network", pools: "pool" } as const;
