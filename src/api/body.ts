@@ -28,8 +28,11 @@ function announcedBytes(headers: Headers): number | null {
 const mediaType = (headers: Headers): string | null =>
 	headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() || null;
 
-/** Does the request come with a body at all? */
-export const hasBody = (request: Request): boolean => request.body !== null && announcedBytes(request.headers) !== 0;
+/** Does the request come with a body at all? Asking for `request.body` makes a stream of it, which costs more than reading it. */
+function hasBody(request: Request): boolean {
+	const announced = announcedBytes(request.headers);
+	return announced === null ? request.body !== null : announced > 0;
+}
 
 function checkMediaType(headers: Headers, wanted: string): void {
 	const type = mediaType(headers);
@@ -55,18 +58,23 @@ export function checkUpload(headers: Headers, { contentType, maxBytes = maxJsonB
 	return maxBytes;
 }
 
+export type BodyOptions = {
+	optional: boolean;
+	/** It is as long as Content-Length says, or reading it fails: the HTTP server sees to that. What a node passes on may be longer. */
+	measured: boolean;
+	clock: Clock;
+	credential: CredentialEnd;
+};
+
 /** The body as the route wants it: parsed JSON, a stream for bytes, undefined for none. */
-export async function readBody(
-	request: Request,
-	spec: BodySpec,
-	{ optional, clock, credential }: { optional: boolean; clock: Clock; credential: CredentialEnd },
-): Promise<unknown> {
+export async function readBody(request: Request, spec: BodySpec, options: BodyOptions): Promise<unknown> {
+	const { optional, clock, credential } = options;
 	const present = hasBody(request);
 	if (present) checkEncoding(request.headers);
 	if (spec === null) {
 		// Clients that always send "{}" are not wrong; anything else would be ignored, and is refused instead.
 		if (!present) return undefined;
-		const bytes = await readBytes(request, 64, clock);
+		const bytes = await readBytes(request, 64, options);
 		if (bytes.length === 0 || new TextDecoder().decode(bytes).trim() === "{}") return undefined;
 		throw new AppError("malformed", "This request takes no body.");
 	}
@@ -78,14 +86,19 @@ export async function readBody(
 	}
 	if (!present) throw new AppError("malformed", "A body is needed.");
 	checkMediaType(request.headers, "application/json");
-	const bytes = await readBytes(request, maxJsonBytes, clock);
+	const bytes = await readBytes(request, maxJsonBytes, options);
 	if (bytes.length === 0 && optional) return undefined;
 	return parseJson(bytes);
 }
 
-async function readBytes(request: Request, maxBytes: number, clock: Clock): Promise<Uint8Array> {
+async function readBytes(
+	request: Request,
+	maxBytes: number,
+	{ measured, clock }: Pick<BodyOptions, "measured" | "clock">,
+): Promise<Uint8Array> {
 	const announced = announcedBytes(request.headers);
 	if (announced !== null && announced > maxBytes) throw tooLarge(maxBytes);
+	if (measured && announced !== null) return readWhole(request, clock);
 	if (request.body === null) return new Uint8Array(0);
 	const reader = request.body.getReader();
 	let timedOut = false;
@@ -106,10 +119,31 @@ async function readBytes(request: Request, maxBytes: number, clock: Clock): Prom
 	} catch (error) {
 		reader.cancel().catch(() => {});
 		if (error instanceof AppError) throw error;
-		throw new AppError("malformed", "The body ended before it was complete.", { cause: error });
+		throw incomplete(error);
 	} finally {
 		timer.cancel();
 	}
-	if (timedOut) throw new AppError("malformed", "The body did not arrive in time.");
+	if (timedOut) throw late();
 	return Buffer.concat(chunks);
 }
+
+/** What is still read when the time is over ends with the connection, which is closed after an error. */
+function readWhole(request: Request, clock: Clock): Promise<Uint8Array> {
+	return new Promise((resolve, reject) => {
+		const timer = clock.schedule(bodyLimitMs, () => reject(late()));
+		request.bytes().then(
+			(bytes) => {
+				timer.cancel();
+				resolve(bytes);
+			},
+			(error: unknown) => {
+				timer.cancel();
+				reject(incomplete(error));
+			},
+		);
+	});
+}
+
+const incomplete = (cause: unknown): AppError =>
+	new AppError("malformed", "The body ended before it was complete.", { cause });
+const late = (): AppError => new AppError("malformed", "The body did not arrive in time.");

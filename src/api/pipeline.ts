@@ -98,7 +98,8 @@ async function carryOut(
 	const credential = new CredentialEnd(auth, identity);
 	const watch = (onEnded: () => void) => (identity ? auth.watchCredential(identity, onEnded) : () => {});
 	try {
-		const readIt = () => readBody(request, spec, { optional: route.bodyOptional ?? false, clock, credential });
+		const optional = route.bodyOptional ?? false;
+		const readIt = () => readBody(request, spec, { optional, measured: !relayed, clock, credential });
 		if (spec === null) await readIt();
 		else if (isBinary(spec)) checkUpload(request.headers, spec);
 		const place = placeOf(services, route, params, query);
