@@ -3,10 +3,14 @@
  * power can be cut. Emulated (TCG), on an NBD disk that the caller serves. The API is reached over a port of loopback; the
  * guest reaches nothing but the other lab VMs on the same hub.
  *
- * `await using vm = await startLabVm({ … })`; `kill` is the end of a power cut, right after the disk was frozen.
+ * A machine starts from a snapshot of a kernel that has booted and knows nothing yet of its disk, its number, its address, the
+ * time or any randomness. The snapshot's memory is a file that all machines map, each with its own changes.
+ *
+ * `await using snapshot = await makeLabVmSnapshot(image)`, `await using vm = await startLabVm({ … })`; `kill` is the end of a
+ * power cut, right after the disk was frozen.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type OperationTypes, operations } from "../../gen/api.ts";
@@ -17,8 +21,16 @@ import type { LabVmImage } from "./lab-vm-image.ts";
 import { type QemuProcess, startQemu } from "./qemu-process.ts";
 import { waitUntil } from "./wait-until.ts";
 
+/** Must not go before the machines that were started from it. */
+export type LabVmSnapshot = AsyncDisposable & {
+	readonly image: LabVmImage;
+	readonly memoryPath: string;
+	/** Of the devices and processors, as QEMU migrates it. */
+	readonly statePath: string;
+};
+
 export type LabVmOptions = {
-	image: LabVmImage;
+	snapshot: LabVmSnapshot;
 	/** The NBD server of the disk that keeps things. */
 	diskSocketPath: string;
 	/** 1 to 250: its name is node-N, its address on the hub 10.77.0.N. */
@@ -27,7 +39,6 @@ export type LabVmOptions = {
 	hubSocketPath?: string;
 	/** More of `limiquantix serve`, without blanks in one argument. */
 	serve?: readonly string[];
-	cpus?: number;
 	lifetimeMs?: number;
 };
 
@@ -48,8 +59,9 @@ export type LabVm = AsyncDisposable & {
 	kill(): Promise<void>;
 };
 
-const healthyLimitMs = 400_000;
-const bootLimitMs = 300_000;
+const healthyLimitMs = 150_000;
+const bootLimitMs = 100_000;
+const migrateLimitMs = 60_000;
 const askLimitMs = 5_000;
 const memoryMib = 640;
 const kernelLine = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr no_timer_check";
@@ -57,32 +69,61 @@ const kernelLine = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokas
 const endPattern = /LAB-VM (daemon ended|failed).*|Kernel panic.*/;
 const daemonEnded = "LAB-VM daemon ended";
 
+/** Boots the image once. The files are in a temporary folder that goes with the snapshot. */
+export async function makeLabVmSnapshot(image: LabVmImage): Promise<LabVmSnapshot> {
+	const folder = await mkdtemp(join(tmpdir(), "lqx-lab-vm-"));
+	const remove = () => rm(folder, { recursive: true, force: true });
+	const [memoryPath, statePath] = [join(folder, "memory"), join(folder, "state")];
+	try {
+		await using qemu = await startQemu({
+			...{ cpus: 1, memoryMib, lifetimeMs: bootLimitMs + migrateLimitMs },
+			extraArgs: [
+				...machineArguments(image, memoryPath, true),
+				...["-chardev", "null,id=log", "-serial", "chardev:log"],
+				// Of the same size, and nothing on it that a machine could remember.
+				...["-blockdev", `driver=null-co,node-name=data,read-zeroes=on,size=${(await stat(image.emptyDiskPath)).size}`],
+				...["-device", "virtio-blk-pci,drive=data", ...productArguments(image)],
+				...["-netdev", "user,id=nat,restrict=on", "-netdev", noHub, ...cards],
+			],
+		});
+		const [said] = await qemu.serial.waitFor(/LAB-VM (waits|failed.*)|Kernel panic.*/, bootLimitMs);
+		if (said !== "LAB-VM waits") throw new AppError("internal", `The lab VM does not boot: ${said}`);
+		await qemu.qmp.command("stop");
+		await leaveOutSharedMemory(qemu);
+		await qemu.qmp.command("migrate", { uri: `exec:cat > ${statePath}` });
+		await migrated(qemu);
+		return { image, memoryPath, statePath, [Symbol.asyncDispose]: remove };
+	} catch (error) {
+		await remove();
+		throw error;
+	}
+}
+
 export async function startLabVm(options: LabVmOptions): Promise<LabVm> {
-	const { image, node = 1 } = options;
+	const { snapshot, node = 1, hubSocketPath } = options;
 	const folder = await mkdtemp(join(tmpdir(), "lqx-lab-vm-"));
 	const logPath = join(folder, "daemon.log");
 	const remove = () => rm(folder, { recursive: true, force: true });
 	let qemu: QemuProcess | null = null;
 	try {
 		qemu = await startQemu({
-			cpus: options.cpus ?? 2,
-			memoryMib,
-			lifetimeMs: options.lifetimeMs ?? 600_000,
+			...{ cpus: 1, memoryMib, lifetimeMs: options.lifetimeMs ?? 600_000 },
 			extraArgs: [
-				// The oldest that the executable runs on; emulating newer instructions takes longer.
-				...["-cpu", "Nehalem", "-no-reboot", "-device", "virtio-rng-pci"],
-				...["-kernel", image.kernelPath, "-initrd", image.initramfsPath],
-				...["-append", `${kernelLine} lqx_node=${node} "lqx_serve=${(options.serve ?? []).join(" ")}"`],
-				...["-chardev", `file,id=log,path=${logPath}`, "-serial", "chardev:log"],
+				...machineArguments(snapshot.image, snapshot.memoryPath, false),
+				...["-chardev", `file,id=log,path=${logPath}`, "-serial", "chardev:log", "-incoming", "defer"],
 				...["-blockdev", `driver=nbd,node-name=data,server.type=unix,server.path=${options.diskSocketPath}`],
-				...["-device", "virtio-blk-pci,drive=data"],
-				...["-blockdev", `driver=file,node-name=product,read-only=on,filename=${image.productDiskPath}`],
-				...["-device", "virtio-blk-pci,drive=product"],
+				...["-device", "virtio-blk-pci,drive=data", ...productArguments(snapshot.image)],
 				...["-netdev", "user,id=nat,restrict=on,hostfwd=tcp:127.0.0.1:0-:8443"],
-				...["-device", `virtio-net-pci,netdev=nat,romfile=,mac=${macOf(0, node)}`],
-				...hubArguments(options.hubSocketPath, node),
+				"-netdev",
+				hubSocketPath === undefined ? noHub : `stream,id=hub,server=off,addr.type=unix,addr.path=${hubSocketPath}`,
+				...cards,
 			],
 		});
+		await leaveOutSharedMemory(qemu);
+		await qemu.qmp.command("migrate-incoming", { uri: `exec:cat ${snapshot.statePath}` });
+		await migrated(qemu);
+		await qemu.qmp.command("cont");
+		qemu.typeSerial(`${node} ${Math.floor(Date.now() / 1000)} ${(options.serve ?? []).join(" ")}\n`);
 		return new RunningLabVm(qemu, await forwardedPort(qemu), logPath, remove);
 	} catch (error) {
 		await qemu?.[Symbol.asyncDispose]();
@@ -91,15 +132,40 @@ export async function startLabVm(options: LabVmOptions): Promise<LabVm> {
 	}
 }
 
-const macOf = (card: number, node: number): string => `52:54:00:6c:0${card}:${node.toString(16).padStart(2, "0")}`;
+/** The same devices in the same order in every machine: a snapshot fits nothing else. */
+const machineArguments = (image: LabVmImage, memoryPath: string, share: boolean): string[] => [
+	...[
+		"-object",
+		`memory-backend-file,id=memory,size=${memoryMib}M,mem-path=${memoryPath},share=${share ? "on" : "off"}`,
+	],
+	// The processor is the oldest that the executable runs on; emulating newer instructions takes longer.
+	...["-machine", "memory-backend=memory", "-cpu", "Nehalem", "-no-reboot", "-device", "virtio-rng-pci"],
+	...["-kernel", image.kernelPath, "-initrd", image.initramfsPath, "-append", kernelLine],
+];
 
-const hubArguments = (socketPath: string | undefined, node: number): string[] =>
-	socketPath === undefined
-		? []
-		: [
-				...["-netdev", `stream,id=hub,server=off,addr.type=unix,addr.path=${socketPath}`],
-				...["-device", `virtio-net-pci,netdev=hub,romfile=,mac=${macOf(1, node)}`],
-			];
+const productArguments = (image: LabVmImage): string[] => [
+	...["-blockdev", `driver=file,node-name=product,read-only=on,filename=${image.productDiskPath}`],
+	...["-device", "virtio-blk-pci,drive=product"],
+];
+
+/** Has no state, so a machine on a hub starts from it too. */
+const noHub = "hubport,id=hub,hubid=0";
+/** The second gets an address of its own in the machine. */
+const cards = ["nat", "hub"].flatMap((netdev) => ["-device", `virtio-net-pci,netdev=${netdev},romfile=`]);
+
+/** The memory is in its file already: only the rest is written, and read. */
+async function leaveOutSharedMemory(qemu: QemuProcess): Promise<void> {
+	const capabilities = [{ capability: "x-ignore-shared", state: true }];
+	await qemu.qmp.command("migrate-set-capabilities", { capabilities });
+}
+
+async function migrated(qemu: QemuProcess): Promise<void> {
+	await waitUntil("the state of the lab VM", migrateLimitMs, async () => {
+		const { status } = (await qemu.qmp.command("query-migrate")) as { status?: string };
+		if (status === "failed") throw new AppError("internal", "QEMU cannot save or load the state of the lab VM.");
+		return status === "completed";
+	});
+}
 
 /** QEMU has taken a free port; its user network says which. */
 async function forwardedPort(qemu: QemuProcess): Promise<number> {

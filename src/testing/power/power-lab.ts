@@ -6,15 +6,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
-import { type LabVm, startLabVm } from "../lab/lab-vm.ts";
-import type { LabVmImage } from "../lab/lab-vm-image.ts";
+import { type LabVm, type LabVmSnapshot, startLabVm } from "../lab/lab-vm.ts";
 import type { Random } from "../simulation/random.ts";
 import { type EthernetHub, startEthernetHub } from "./ethernet-hub.ts";
 import { type NbdServer, startNbdServer } from "./nbd-server.ts";
 import type { CutReport, VolatileDisk } from "./volatile-disk.ts";
 
 export type PowerLabOptions = {
-	image: LabVmImage;
+	snapshot: LabVmSnapshot;
 	/** Disks to begin with: one machine for each. They belong to the lab from then on. */
 	disks: readonly VolatileDisk[];
 	/** More of `limiquantix serve` of the machine with that number, from 1. */
@@ -76,10 +75,10 @@ export class PowerLab implements AsyncDisposable {
 			this.#starts += 1;
 			const server = await startNbdServer(machine.disk, join(this.#folder, `disk-${this.#starts}`));
 			const vm = startLabVm({
-				image: this.#options.image,
+				snapshot: this.#options.snapshot,
 				diskSocketPath: server.socketPath,
 				node: machine.node,
-				...(this.#hub ? { hubSocketPath: this.#hub.socketPath, cpus: 1 } : {}),
+				...(this.#hub ? { hubSocketPath: this.#hub.socketPath } : {}),
 				serve: this.#options.serve?.(machine.node) ?? [],
 				lifetimeMs,
 			});
