@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
+import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import { renewAfterMs } from "../peer/ca.ts";
 import { loadIdentity } from "../peer/identity.ts";
 import { fixtureId } from "../testing/fixtures.ts";
-import { type CertificateDeps, isRenewalDue, makeOwn, openIdentity } from "./certificates.ts";
+import { type CertificateDeps, isRenewalDue, makeOwn, OwnCertificate, openIdentity } from "./certificates.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -90,6 +91,27 @@ test("a node that was off until its certificate had ended makes itself another a
 		store: { authority: () => null },
 	};
 	expect((await openIdentity(alone)).fingerprint).toBe(again.fingerprint);
+});
+
+test("a renewal that fails is a warning, and an error when the certificate is near its end", async () => {
+	const first = deps();
+	const made = await openIdentity(first);
+	const monthMs = 30 * 86_400_000;
+	const said: unknown[] = [];
+	const note = (level: string) => (_: string, fields: unknown) => void said.push([level, fields]);
+	const logger = { ...silentLogger, warn: note("warn"), error: note("error") };
+	for (const nowMs of [made.notAfterMs - monthMs - 60_000, made.notAfterMs - monthMs + 60_000]) {
+		const clock = { ...systemClock, nowMs: () => nowMs };
+		const node = { ...first.node, founder: false };
+		const own = new OwnCertificate({ ...first, node, store: { authority: () => null }, clock, logger, onRenewed() {} });
+		await own.open();
+		await own.renewIfDue();
+	}
+	const fields = expect.objectContaining({ expiresAt: new Date(made.notAfterMs).toISOString() });
+	expect(said).toEqual([
+		["warn", fields],
+		["error", fields],
+	]);
 });
 
 test("one that was made while the clock was years ahead is made anew once the clock is right", async () => {

@@ -1,8 +1,9 @@
 /** This node's certificate and the cluster's authority: made at the first start, renewed long before they end. */
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Random, randomRatio } from "../lib/random.ts";
+import { certificateWarningMs } from "../model/cluster.ts";
 import { makeAuthority, makeNodeKey, makeRequest, signNode } from "../peer/ca.ts";
 import { type Identity, loadIdentity, makeIdentity, renewalDueMs, saveIdentity } from "../peer/identity.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
@@ -65,7 +66,10 @@ export class OwnCertificate {
 		try {
 			if (this.#current !== null && isRenewalDue(this.#deps, this.#current)) await this.renew();
 		} catch (error) {
-			this.#deps.logger.warn("the certificate of this node could not be renewed", { error });
+			const { logger, clock } = this.#deps;
+			const notAfterMs = this.#current?.notAfterMs ?? 0;
+			const level = notAfterMs - clock.nowMs() < certificateWarningMs ? "error" : "warn";
+			logger[level]("the certificate of this node could not be renewed", { error, expiresAt: toRfc3339(notAfterMs) });
 		}
 	}
 

@@ -166,7 +166,7 @@ export class Cluster implements ClusterService {
 			nodes: store.all("node"),
 			raft: consensus.details(),
 			leaderView: this.#leaderViews.get(this.#peers),
-			...{ appliedIndex: store.appliedIndex, removed: this.removed },
+			...{ appliedIndex: store.appliedIndex, removed: this.removed, nowMs: this.#deps.clock.nowMs() },
 			links: this.#peers?.status() ?? [],
 			own: { version, features, certificateExpiresMs: this.#certificate.current?.notAfterMs ?? null },
 		});

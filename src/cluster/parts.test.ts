@@ -75,9 +75,17 @@ describe("what an administrator sees", () => {
 			peer: { build: "1.2.3", features: ["cluster-1"] },
 			link: { state, rttMs },
 		}) as unknown as LinkStatus;
+	const nowMs = Date.UTC(2029, 0, 1);
 	const status = (changes: Partial<Parameters<typeof clusterStatus>[0]> = {}) =>
 		clusterStatus({
-			...{ nodes: [node(a), node(b), node(c)], raft: raft(), appliedIndex: 90, leaderView: view, removed: false },
+			...{
+				nodes: [node(a), node(b), node(c)],
+				raft: raft(),
+				appliedIndex: 90,
+				leaderView: view,
+				removed: false,
+				nowMs,
+			},
 			links: [link(b, "connected", 0.5), link(c, "waiting", null)],
 			own: { version: "1.2.4", features: ["cluster-1"], certificateExpiresMs: Date.UTC(2030, 0, 1) },
 			...changes,
@@ -113,6 +121,23 @@ describe("what an administrator sees", () => {
 		expect([removed.quorum, removed.leaderNodeId]).toEqual([false, null]);
 		expect(removed.problem).toContain("removed");
 		expect(status({ raft: raft({ recovering: true }) }).problem).toContain("damaged");
+	});
+
+	test("when each member's certificate ends, as its link has seen it; one that nobody renewed is named", () => {
+		const seen = (nodeId: string, certificateNotAfterMs: number) =>
+			({
+				...link(nodeId, "connected", 1),
+				peer: { build: "1", features: [], certificateNotAfterMs },
+			}) as unknown as LinkStatus;
+		const dayMs = 86_400_000;
+		const far = status({ links: [seen(b, nowMs + 31 * dayMs)] });
+		expect(far.members.map(({ certificateExpiresAt }) => certificateExpiresAt)).toEqual([
+			...["2030-01-01T00:00:00.000Z", "2029-02-01T00:00:00.000Z"],
+			null,
+		]);
+		expect(far.problem).toBeNull();
+		expect(status({ links: [seen(b, nowMs + 29 * dayMs)] }).problem).toContain("renew-certificate nb");
+		expect(status({ nowMs: Date.UTC(2029, 11, 31) }).problem).toContain("certificate of na");
 	});
 
 	test("a cluster that was recovered elsewhere is told from one that is only lost", () => {

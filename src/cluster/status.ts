@@ -1,6 +1,6 @@
 /** The members as an administrator sees them: the nodes of the state, Raft's view of them, and the links. Pure. */
 import { toRfc3339 } from "../lib/clock.ts";
-import type { ClusterMember, ClusterStatus } from "../model/cluster.ts";
+import { type ClusterMember, type ClusterStatus, certificateWarningMs } from "../model/cluster.ts";
 import type { Node } from "../model/node.ts";
 import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
 import { majority } from "../raft/quorum.ts";
@@ -18,6 +18,7 @@ export type StatusParts = {
 	links: readonly LinkStatus[];
 	own: { version: string; features: readonly string[]; certificateExpiresMs: number | null };
 	removed: boolean;
+	nowMs: number;
 };
 
 export function clusterStatus(parts: StatusParts): ClusterStatus {
@@ -26,6 +27,7 @@ export function clusterStatus(parts: StatusParts): ClusterStatus {
 	const quorumSize = majority(voters.length);
 	const members = nodes.filter(({ status }) => status.phase !== "left").map((node) => memberOf(node, parts));
 	const elsewhere = members.filter(({ nodeId }) => isElsewhere(nodeId, parts)).map(({ name }) => name);
+	const ending = members.filter(({ certificateExpiresAt: at }) => at !== null && endsSoon(at, parts.nowMs));
 	const reachableVoters = members.filter(({ nodeId, reachable }) => reachable && voters.includes(nodeId)).length;
 	return {
 		nodeId: raft.nodeId,
@@ -39,7 +41,7 @@ export function clusterStatus(parts: StatusParts): ClusterStatus {
 		appliedIndex: parts.appliedIndex,
 		removed,
 		recoveredElsewhere: elsewhere.length > 0 && !removed,
-		problem: problemOf(parts, { quorumSize, reachableVoters, elsewhere }),
+		problem: problemOf(parts, { quorumSize, reachableVoters, elsewhere, ending }),
 		members,
 	};
 }
@@ -54,6 +56,7 @@ function memberOf(node: Node, { raft, leaderView, links, own }: StatusParts): Cl
 	const reachable =
 		isSelf || isLeader || (leaderView === null ? link?.link.state === "connected" : (seen?.active ?? false));
 	const lag = leaderView === null ? null : isLeader ? 0 : seen ? Math.max(0, leaderView.lastIndex - seen.match) : null;
+	const certificateEndsMs = isSelf ? own.certificateExpiresMs : (link?.peer?.certificateNotAfterMs ?? null);
 	return {
 		nodeId: id,
 		...{ name, witness, peerAddresses, reachable },
@@ -64,9 +67,11 @@ function memberOf(node: Node, { raft, leaderView, links, own }: StatusParts): Cl
 		version: isSelf ? own.version : (link?.peer?.build ?? null),
 		features: isSelf ? [...own.features] : link?.peer ? [...link.peer.features] : null,
 		latencyMs: isSelf ? null : (link?.link.rttMs ?? null),
-		certificateExpiresAt: isSelf && own.certificateExpiresMs !== null ? toRfc3339(own.certificateExpiresMs) : null,
+		certificateExpiresAt: certificateEndsMs === null ? null : toRfc3339(certificateEndsMs),
 	};
 }
+
+const endsSoon = (at: string, nowMs: number): boolean => Date.parse(at) - nowMs < certificateWarningMs;
 
 /** It has another authority, and says that it is of another cluster. */
 const isElsewhere = (nodeId: string, { links }: Pick<StatusParts, "links">): boolean =>
@@ -77,11 +82,17 @@ const isElsewhere = (nodeId: string, { links }: Pick<StatusParts, "links">): boo
 export const recoveredElsewhere =
 	"This node belongs to a cluster that was recovered elsewhere, or restored from a backup.";
 
-type Findings = { quorumSize: number; reachableVoters: number; elsewhere: readonly string[] };
+type Findings = {
+	quorumSize: number;
+	reachableVoters: number;
+	elsewhere: readonly string[];
+	/** Whose certificates are near their end. */
+	ending: readonly ClusterMember[];
+};
 
 function problemOf(
 	{ raft, removed, leaderView }: StatusParts,
-	{ quorumSize, reachableVoters, elsewhere }: Findings,
+	{ quorumSize, reachableVoters, elsewhere, ending }: Findings,
 ): string | null {
 	const others = elsewhere.join(", ");
 	if (removed)
@@ -96,5 +107,8 @@ function problemOf(
 	if (raft.recovering) return "The log of this node was damaged. It does not vote until it has everything again.";
 	if (leaderView !== null && reachableVoters < leaderView.configuration.voters.length)
 		return "Not all voting nodes can be reached.";
+	const [first] = ending;
+	if (first !== undefined)
+		return `The certificate of ${first.name} for the links between nodes ends at ${first.certificateExpiresAt}, and was not renewed by itself: its log says why. \`limiquantix cluster renew-certificate ${first.name}\` tries it again.`;
 	return null;
 }

@@ -1,6 +1,6 @@
 /** A cluster of several nodes: what joins them, who is a member and how far, and what a join would bring. */
 import { type Static, Type } from "@sinclair/typebox";
-import { Id, Metadata, Name, Nullable, NullableTimestamp, PageOf, Strict, StringEnum, Timestamp } from "./schema.ts";
+import { Id, Metadata, Name, Nullable, PageOf, Strict, StringEnum, Timestamp } from "./schema.ts";
 
 /** HOST:PORT of a node's peer listener. */
 export const PeerAddress = Type.String({
@@ -49,6 +49,9 @@ export const JoinTokenCreated = Strict(
 );
 export type JoinTokenCreated = Static<typeof JoinTokenCreated>;
 
+/** A certificate of a node that ends so soon should have been renewed long before. */
+export const certificateWarningMs = 30 * 86_400_000;
+
 export const memberRoles = ["leader", "follower", "learner"] as const;
 export const ClusterMember = Strict(
 	{
@@ -70,7 +73,9 @@ export const ClusterMember = Strict(
 		features: Nullable(Type.Array(Type.String())),
 		/** Round trip of this node's link to it; null without one, and for this node itself. */
 		latencyMs: Nullable(Type.Number({ minimum: 0 })),
-		certificateExpiresAt: NullableTimestamp,
+		certificateExpiresAt: Type.Union([Timestamp, Type.Null()], {
+			description: "As it showed it when it was last linked to the node that answers; null before that",
+		}),
 	},
 	{ $id: "ClusterMember" },
 );

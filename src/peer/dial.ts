@@ -32,6 +32,7 @@ export function dial(options: DialOptions): Promise<Dialled> {
 	return new Promise((resolve, reject) => {
 		if (signal?.aborted) return reject(new PeerError(stopped));
 		let connection: Connection | null = null;
+		let certificateNotAfterMs: number | undefined;
 		const socket = connectTls(address, options.purpose === "join" ? null : options.identity, () => onSecure());
 		const settle = (result: Dialled | Close) => {
 			timer.cancel();
@@ -73,6 +74,7 @@ export function dial(options: DialOptions): Promise<Dialled> {
 			if (options.purpose === "join") return options.judge(shownChain(socket));
 			const certificate = judgeCertificate(socket, options.identity.trust, clock.nowMs());
 			if (typeof certificate === "string") return refusal(certificate, options.identity.trust.clusterId);
+			certificateNotAfterMs = certificate.notAfterMs;
 			if (certificate.nodeId === toNodeId) return null;
 			return { code: "other-node", message: "Another node is at this address now." };
 		}
@@ -99,7 +101,10 @@ export function dial(options: DialOptions): Promise<Dialled> {
 			// The other side speaks when it is spoken to.
 			connection.handle([], { onFrame() {}, onClose() {} });
 			connection.startPings(options.pace);
-			settle({ connection, peer });
+			settle({
+				connection,
+				peer: certificateNotAfterMs === undefined ? peer : { ...peer, certificateNotAfterMs },
+			});
 		}
 	});
 }

@@ -38,6 +38,8 @@ export type Peer = {
 	instance: string;
 	features: readonly string[];
 	version: number;
+	/** Of the certificate that it showed last. */
+	certificateNotAfterMs?: number;
 };
 
 export type Membership = "member" | "removed" | "unknown";

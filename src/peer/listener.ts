@@ -184,7 +184,8 @@ export class PeerListener {
 			const judged = judgeHello(hello, { self: self(), certificate, membership });
 			if (isClose(judged)) return this.#refuse(connection, judged);
 			const purpose = hello?.purpose as Purpose;
-			const peer: Peer = { ...(hello as Hello).peer, version: judged };
+			const ends = typeof certificate === "string" ? {} : { certificateNotAfterMs: certificate.notAfterMs };
+			const peer: Peer = { ...(hello as Hello).peer, version: judged, ...ends };
 			const known = { connection, peer, purpose, certificate: der };
 			const full = this.#makeRoom(known);
 			if (full !== null) return this.#refuse(connection, full);

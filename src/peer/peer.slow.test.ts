@@ -37,6 +37,7 @@ describe("messages of Raft", () => {
 		await connected(a, 2);
 		const [status] = a.node.status();
 		expect(status?.peer).toMatchObject({ nodeName: "node-2", build: "test", version: 1, features: ["base"] });
+		expect(status?.peer?.certificateNotAfterMs).toBe(b.node.identity.notAfterMs);
 		expect(status?.link).toMatchObject({ sent: 100, queuedMessages: 0, failures: 0 });
 		await until(() => a.node.status()[0]?.link.rttMs !== null);
 		expect(a.node.status()[0]?.incoming.raft).toBe(1);

@@ -36,7 +36,8 @@ const memberAction = async (page: Page, node: string, action: string): Promise<L
 };
 
 test("one look says how the cluster is, and follows what no event tells", async () => {
-	const { page, server, close, problems } = await stage.open({ nodes: 3, vms: 6 });
+	const context = { viewport: { width: 1440, height: 900 } };
+	const { page, server, close, problems } = await stage.open({ nodes: 3, vms: 6, context });
 	await openCluster(page, server);
 	expect(await figure(page, "Voting nodes")).toBe("3");
 	expect(await figure(page, "Have to agree")).toBe("2");
@@ -55,6 +56,11 @@ test("one look says how the cluster is, and follows what no event tells", async 
 		features: ["cluster-1", "live-migration-1"],
 	});
 	await page.getByText("live-migration-1 is held back until it is on node-1, node-3 too.").waitFor();
+
+	const second = page.getByRole("table", { name: "Members" }).getByRole("row", { name: /node-2/ });
+	expect(await second.getByText("Ends soon, and was not renewed").count()).toBe(0);
+	server.state.members.certificateDays.set(nodeOf(server, "node-2").id, 20);
+	await second.getByText("Ends soon, and was not renewed").waitFor();
 	expect(problems).toEqual([]);
 	await close();
 });

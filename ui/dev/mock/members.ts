@@ -16,6 +16,8 @@ export class MockMembers {
 	readonly learners = new Set<string>();
 	readonly recovering = new Set<string>();
 	readonly versions = new Map<string, { version: string; features: string[] }>();
+	/** How long their certificates are good, where it is not a year. */
+	readonly certificateDays = new Map<string, number>();
 	removed = false;
 	recoveredElsewhere = false;
 
@@ -78,7 +80,7 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 			receivesSnapshot: members.learners.has(id) && reachable,
 			...(members.versions.get(id) ?? defaultVersion),
 			latencyMs: id === state.nodeId || !reachable ? null : 0.4 + (name.length % 3) / 10,
-			certificateExpiresAt: id === state.nodeId ? minutesAgo(-60 * 24 * 400) : null,
+			certificateExpiresAt: reachable ? minutesAgo(-60 * 24 * (members.certificateDays.get(id) ?? 400)) : null,
 		};
 	});
 	const voters = list.filter(({ role }) => role !== "learner");

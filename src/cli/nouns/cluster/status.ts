@@ -38,6 +38,7 @@ const columns: Column<ClusterMember>[] = [
 		value: ({ latencyMs }) => (latencyMs === null ? null : `${latencyMs.toFixed(1)} ms`),
 		right: true,
 	},
+	{ header: "CERTIFICATE ENDS", value: ({ certificateExpiresAt }) => certificateExpiresAt?.slice(0, 10) ?? null },
 	{ header: "ADDRESS", value: ({ peerAddresses }) => peerAddresses.join(", ") },
 ];
 
