@@ -68,11 +68,12 @@ function toBody(message: Message): Body {
 				},
 			};
 		case "heartbeat": {
-			const { commit, round, recovered } = message;
+			const { commit, commitTerm, round, recovered } = message;
 			return {
 				case: "heartbeat",
 				value: {
 					commit: toUint64(commit),
+					commitTerm: toUint64(commitTerm),
 					round: toUint64(round),
 					...(recovered === null
 						? {}
@@ -154,10 +155,11 @@ function fromBody(body: ReadBody, entries: readonly ProtoEntry[]): WithoutHeader
 			};
 		}
 		case "heartbeat": {
-			const { commit, round, recovered } = body.value;
+			const { commit, commitTerm, round, recovered } = body.value;
 			return {
 				type: "heartbeat",
 				commit: fromUint64(commit),
+				commitTerm: fromUint64(commitTerm),
 				round: fromUint64(round),
 				recovered:
 					recovered === undefined

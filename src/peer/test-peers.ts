@@ -92,6 +92,7 @@ export const heartbeat = (from: number, to: number, round: number): Message => (
 	to: testId(to),
 	term: 1,
 	commit: 0,
+	commitTerm: 0,
 	round,
 	recovered: null,
 });

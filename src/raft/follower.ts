@@ -101,11 +101,18 @@ export function refuse(core: Core, to: NodeId, index: number, previousTerm: numb
 }
 
 export function handleHeartbeat(core: Core, heartbeat: Heartbeat): void {
-	// The leader says only what it knows that this node has.
-	if (core.installing === null && heartbeat.commit > core.log.lastIndex) noteOldDisk(core);
-	const { clusterId, nodeId: from, term, recoveries, recovering, log } = core;
-	if (core.installing === null) advanceCommit(core, Math.min(heartbeat.commit, log.lastIndex));
+	if (core.installing === null) learnCommit(core, heartbeat);
+	const { clusterId, nodeId: from, term, recoveries, recovering } = core;
 	if (heartbeat.recovered !== null || planted(core, "recovers-at-once")) heardRecovered(core, heartbeat);
 	const { from: to, round } = heartbeat;
 	sendDurable(core, { type: "heartbeat-answer", clusterId, from, to, term, round, recoveries, recovering });
+}
+
+/** The leader says only what this node has acknowledged to it, in this term; what it lacks of that, its disk has lost. */
+function learnCommit(core: Core, { commit, commitTerm }: Heartbeat): void {
+	if (commit <= core.commit) return;
+	const own = core.log.termAt(commit);
+	if (own !== null && (own === commitTerm || commitTerm === 0)) advanceCommit(core, commit);
+	else if (planted(core, "old-disk-not-noticed")) advanceCommit(core, Math.min(commit, core.log.lastIndex));
+	else noteOldDisk(core);
 }

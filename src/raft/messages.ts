@@ -31,10 +31,14 @@ export type Append = Header & {
  */
 export type AppendAnswer = Header &
 	Health & { type: "append-answer"; accepted: boolean; index: number; hintIndex: number; hintTerm: number };
-/** `round` counts the leader's rounds of confirming reads. `recovered`: only to a node that is recovering. */
+/**
+ * The follower has acknowledged the leader's log up to `commit`, which is committed and of term `commitTerm` (0: not said, by a
+ * leader of before). `round` counts the leader's rounds of confirming reads. `recovered`: only to a node that is recovering.
+ */
 export type Heartbeat = Header & {
 	type: "heartbeat";
 	commit: number;
+	commitTerm: number;
 	round: number;
 	recovered: { recoveries: number; index: number } | null;
 };
@@ -102,6 +106,7 @@ export function isValidMessage(message: Message): boolean {
 			return (
 				message.term > 0 &&
 				isIndex(message.commit) &&
+				isTerm(message.commitTerm) &&
 				isCount(message.round, maxCounter) &&
 				(message.recovered === null ||
 					(typeof message.recovered === "object" &&

@@ -39,7 +39,6 @@ const seenAtRandom: MutantName[] = [
 	"votes-for-shorter-log",
 	"wins-without-quorum",
 	"commits-without-quorum",
-	"heartbeat-commits-all",
 	"no-truncation",
 	"truncates-always",
 	"ignores-previous-term",

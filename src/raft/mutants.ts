@@ -48,6 +48,8 @@ export const mutants = {
 	"recovers-at-once": "A damaged node takes the first commit index that it hears for a confirmed one.",
 	"recovery-not-confirmed": "A commit index that counted the damaged node is what it recovers to.",
 	"old-recovery-accepted": "Answers of a node from before its log was damaged still count.",
+	"old-disk-not-noticed":
+		"A node whose disk of an earlier day was put back goes on as if it had all that it acknowledged.",
 	"term-goes-back": "A node that steps down takes the sender's term although its own is higher.",
 	"vote-kept-in-new-term": "The vote of the last term is kept in the new one.",
 	"old-leader-heard": "An append of an earlier term is taken.",
@@ -81,6 +83,7 @@ export const driverMutants = {
 	"damaged-vote-forgotten": "A node whose term and vote cannot be read starts with those of its state.",
 	"no-space-acknowledged": "A write that the full disk refused is reported as durable.",
 	"hand-over-not-stopped": "Entries that were read for the old state are handed to the one of a snapshot.",
+	"resume-unchecked": "What is there of a snapshot after a restart is taken for what had arrived.",
 	"read-shared-too-long": "Reads take the answer to one that was asked before them.",
 } as const satisfies Record<string, string>;
 

@@ -97,7 +97,7 @@ describe("bounds", () => {
 
 	test("reads", () => {
 		const raft = raftOf(["a", "b"], { maxPendingReads: 2 });
-		raft.step({ ...from("b"), type: "heartbeat", term: 1, commit: 0, round: 0, recovered: null });
+		raft.step({ ...from("b"), type: "heartbeat", term: 1, commit: 0, commitTerm: 0, round: 0, recovered: null });
 		for (const token of [1, 2, 3]) raft.readIndex(token);
 		expect(raft.ready()?.reads).toEqual([{ token: 3, index: null }]);
 		for (let tick = 0; tick < 10; tick++) raft.tick();
@@ -161,4 +161,39 @@ test("what is given at the start has to fit together", () => {
 	expect(() => new Raft({ ...options, appliedIndex: 3 })).toThrow("what is applied is in the log");
 	expect(() => new Raft({ ...options, hardState: { ...options.hardState, term: 0 } })).toThrow("the term is at least");
 	expect(() => new Raft({ ...options, log: { ...options.log, termRuns: [] } })).toThrow("all terms are known");
+});
+
+describe("a disk of an earlier day", () => {
+	const entries = [1, 2, 3].map((index) => ({ index, term: 1, kind: "command" as const, data: bytesOf("x") }));
+	const follower = (): Raft => {
+		const raft = raftOf(["a", "b", "c"]);
+		const append = { type: "append" as const, previousIndex: 0, previousTerm: 0, entries, commit: 1 };
+		raft.step({ ...from("b"), ...append, term: 1 });
+		work(raft);
+		return raft;
+	};
+	const heartbeat = (commit: number, commitTerm: number) =>
+		({ ...from("c"), type: "heartbeat", term: 2, commit, commitTerm, round: 0, recovered: null }) as const;
+
+	test("another entry where this node is known to have the leader's: nothing is committed by that, and it recovers", () => {
+		const raft = follower();
+		raft.step(heartbeat(3, 2));
+		const written = work(raft).flatMap(({ persist }) => persist?.hardState ?? []);
+		expect(raft.status()).toMatchObject({ commitIndex: 1, recovering: true });
+		// Nobody but this leader has its vote in this term; and the count is none that could have been used before.
+		expect(written.at(-1)).toMatchObject({ term: 2, vote: "c", recovering: true });
+		expect(written.at(-1)?.recoveries).toBeGreaterThan(1000);
+		raft.step(heartbeat(2, 2));
+		work(raft);
+		expect(raft.status().commitIndex).toBe(1);
+	});
+
+	test("the same entry, or a leader that does not say of which term it is: nothing but news of the commit index", () => {
+		for (const term of [1, 0]) {
+			const raft = follower();
+			raft.step(heartbeat(3, term));
+			work(raft);
+			expect(raft.status()).toMatchObject({ commitIndex: 3, recovering: false });
+		}
+	});
 });

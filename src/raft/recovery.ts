@@ -10,22 +10,30 @@
  * when it was elected. A later leader needs a term after this node's, and until it has recovered this node takes part in
  * electing none and counts for none.
  *
- * `recoveries` counts how often damage was found, durably, and goes with every answer: one from before the last damage is
+ * `recoveries` grows whenever damage is found, durably, and goes with every answer: one from before the last damage is
  * late, and says that this node has what it has lost. A leader drops those, and names the count when it confirms.
  */
 import { type Core, hasCommittedInTerm } from "./core.ts";
-import type { Health, Heartbeat } from "./messages.ts";
+import { type Health, type Heartbeat, maxTerm } from "./messages.ts";
 import { planted } from "./mutants.ts";
 import type { Progress } from "./progress.ts";
 import { majorityIndex, maybeCommit } from "./replication.ts";
 
+/** A disk of an earlier day may have forgotten recoveries, too; the next count must be none of theirs. */
+const leastLeap = 1024;
+const leapSpan = 2 ** 16;
+
 /**
- * A leader says in a heartbeat only what this node has acknowledged to it. Whoever lacks that has the disk of an earlier day,
- * put back by somebody: entries are forgotten, and perhaps votes. It is no different from damage that was found.
+ * A leader says in a heartbeat only what this node has acknowledged to it. Whoever lacks that, or has
+ * another entry in its place, has the disk of an earlier day, put back by somebody: entries are forgotten, and perhaps votes. It is no different from damage that was found, but for two
+ * things. The count of recoveries is old, too, so one more may be a number that was used: then answers of the forgotten life
+ * count for this one, and a late confirmation of that time is taken for one of now. And a vote of this term may be forgotten:
+ * nobody but its leader gets another. (A vote of a later term that nobody has won yet stays forgotten; see 0040.)
  */
 export function noteOldDisk(core: Core): void {
 	if (core.recovering) return;
-	core.recoveries += 1;
+	core.recoveries = Math.min(maxTerm, core.recoveries + leastLeap + Math.floor(core.random() * leapSpan));
+	core.vote ??= core.leader;
 	core.recovering = true;
 	core.recoverTo = null;
 	core.hardVersion += 1;

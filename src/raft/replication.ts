@@ -146,7 +146,8 @@ export function broadcastHeartbeat(core: Core): void {
 	for (const progress of core.progress.values()) {
 		const commit = planted(core, "heartbeat-commits-all") ? core.commit : Math.min(progress.match, core.commit);
 		const recovered = progress.recovering ? recoveredFor(core, progress) : null;
-		core.out.push({ type: "heartbeat", clusterId, from, to: progress.id, term, commit, round, recovered });
+		const commitTerm = core.log.termAt(commit) ?? 0;
+		core.out.push({ type: "heartbeat", clusterId, from, to: progress.id, term, commit, commitTerm, round, recovered });
 	}
 }
 

@@ -9,7 +9,7 @@ export type NodeId = string;
 export type EntryKind = "command" | "configuration";
 export type Entry = { index: number; term: number; kind: EntryKind; data: Uint8Array };
 
-/** What must never be forgotten. `recoveries`: how often this node's log was found damaged; see recovery.ts. */
+/** What must never be forgotten. `recoveries`: grows when this node's log is found damaged; see recovery.ts. */
 export type HardState = { term: number; vote: NodeId | null; recoveries: number; recovering: boolean };
 
 /** `witnesses` is a part of `voters`. `removed`: ids that were members once, the oldest forgotten first. */
