@@ -1,11 +1,12 @@
 /**
  * Receives one snapshot at a time: pure, driven by the stream and by reports of the caller, who keeps the bytes in a file of
  * the snapshot's name. After a lost connection, or a restart with the file still there (`resume`), it goes on where it was. A
- * newer snapshot replaces an older one; an older or an equally old one is refused while one is under way.
+ * newer snapshot replaces an older one; an older or an equally old one is refused while one is under way. What is left from
+ * before a restart waits only for its own sender: any other snapshot replaces it.
  *
  * The caller carries out `actions` in order, and reports:
  *   begin      throw away what is there of any snapshot, make an empty file
- *   write      at its end; then `written(offset)`, or `noSpace()`
+ *   write      at its end; then `written(offset)`, or `noSpace()`; `crc`: of all up to its end, to be kept for `resume`
  *   finish     make the file durable; then `Raft.snapshotReceived`, and when that says "install", install it and call
  *              `Raft.snapshotInstalled`; then `finished(reason)`, with "installed" or the core's verdict
  *   discard    throw the file away
@@ -25,7 +26,7 @@ import type { NodeId } from "./types.ts";
 
 export type ReceiverAction =
 	| { type: "begin"; offer: Offer }
-	| { type: "write"; offset: number; data: Uint8Array }
+	| { type: "write"; offset: number; data: Uint8Array; crc: number }
 	| { type: "finish"; offer: Offer }
 	| { type: "discard" };
 
@@ -58,6 +59,8 @@ export class SnapshotReceiver {
 	/** A chunk was dropped because too many were waiting. */
 	#overrun = false;
 	#finishing = false;
+	/** It is from before a restart, and nobody has offered it since. */
+	#left = false;
 	/** It was asked to send again from `#taken`; what else comes is from before that. */
 	#asked = false;
 	#actions: ReceiverAction[] = [];
@@ -70,6 +73,7 @@ export class SnapshotReceiver {
 		this.#maxPending = maxPendingWrites;
 		this.mutant = mutant ?? null;
 		if (resume === undefined) return;
+		this.#left = true;
 		this.#offer = resume.offer;
 		this.#taken = resume.offset;
 		this.#written = resume.offset;
@@ -101,6 +105,11 @@ export class SnapshotReceiver {
 		if (this.#offer !== null) this.#giveUp("no-space");
 	}
 
+	/** All of it came otherwise. */
+	overtaken(): void {
+		if (this.#offer !== null && !this.#finishing) this.#giveUp("have");
+	}
+
 	finished(reason: DoneReason): void {
 		if (this.#offer !== null && this.#finishing) this.#end(reason);
 	}
@@ -111,6 +120,11 @@ export class SnapshotReceiver {
 
 	takeMessages(): ReceiverMessage[] {
 		return this.#messages.splice(0);
+	}
+
+	/** Of the one that is arriving; null when there is none, or it is whole. */
+	get arriving(): Offer | null {
+		return this.#finishing ? null : this.#offer;
 	}
 
 	/** What a caller keeps to go on after a restart. */
@@ -126,7 +140,12 @@ export class SnapshotReceiver {
 		} else if (this.#isSame(current, offer)) {
 			// The same file again, maybe by another connection, maybe of a newer term.
 			this.#offer = offer.term > current.term ? offer : current;
+			this.#left = false;
 			if (!this.#finishing) this.#want(offer);
+			// All of it was there before a restart.
+			this.#finishWhenComplete(this.#offer);
+		} else if (this.#left) {
+			this.#begin(offer);
 		} else if (this.#finishing || !isNewer(offer, current)) {
 			this.#messages.push({ type: "done", snapshot: offer.snapshot, reason: "busy" });
 		} else {
@@ -148,6 +167,7 @@ export class SnapshotReceiver {
 		this.#writtenCrc = 0;
 		this.#pending = [];
 		this.#finishing = false;
+		this.#left = false;
 		this.#actions.push({ type: "begin", offer });
 		this.#want(offer);
 		this.#finishWhenComplete(offer);
@@ -179,7 +199,7 @@ export class SnapshotReceiver {
 		}
 		this.#asked = false;
 		this.#crc = this.#crc32c(data, this.#crc);
-		this.#actions.push({ type: "write", offset: this.#taken, data });
+		this.#actions.push({ type: "write", offset: this.#taken, data, crc: this.#crc });
 		this.#taken += data.length;
 		this.#pending.push({ end: this.#taken, crc: this.#crc });
 	}

@@ -134,6 +134,37 @@ describe("a lost connection", () => {
 	});
 });
 
+describe("what was there before a restart", () => {
+	const left = (offset: number): SnapshotReceiver => {
+		const { data, offer } = snapshotOf("s", 50, 7);
+		const resume = { offer, offset, crc: crc32c(data.subarray(0, offset)) };
+		return new SnapshotReceiver({ clusterId: "cluster", nodeId: "b", crc32c, resume });
+	};
+
+	test("in whole: nothing of it is sent again", () => {
+		const receiver = left(50);
+		receiver.step({ ...snapshotOf("s", 50, 7).offer, from: "c", term: 3 });
+		expect(receiver.takeActions()).toMatchObject([{ type: "finish", offer: { from: "c", term: 3 } }]);
+		expect(receiver.takeMessages()).toEqual([{ type: "want", snapshot: "s", offset: 50 }]);
+	});
+
+	test("does not keep another one waiting, however old that is", () => {
+		const receiver = left(20);
+		const other = snapshotOf("other", 40, 3).offer;
+		receiver.step(other);
+		expect(receiver.takeActions()).toEqual([{ type: "begin", offer: other }]);
+		expect(receiver.takeMessages()).toEqual([{ type: "want", snapshot: "other", offset: 0 }]);
+	});
+
+	test("is thrown away when all of it came otherwise, and who sends it hears so", () => {
+		const receiver = left(20);
+		receiver.overtaken();
+		expect(receiver.takeActions()).toEqual([{ type: "discard" }]);
+		expect(receiver.takeMessages()).toEqual([{ type: "done", snapshot: "s", reason: "have" }]);
+		expect(receiver.state).toBeNull();
+	});
+});
+
 describe("faults", () => {
 	test("damaged, lost, repeated chunks and lost connections at random: whole, or not at all", () => {
 		for (let seed = 1; seed <= 200; seed++) {

@@ -5,7 +5,7 @@
  *   sender    offer     who leads, what the snapshot holds, how long it is
  *   receiver  want      send from this offset; or not at all
  *   sender    chunk     bytes at an offset, with their CRC-32C
- *   receiver  have      durable up to this offset, which is also how a lost or damaged chunk is asked for again
+ *   receiver  have      written up to this offset; after a restart it may ask for some of that again
  *   receiver  done      the whole is there, its checksum is right, and the core has taken or refused it
  */
 import { isValidConfiguration } from "./configuration.ts";

@@ -163,9 +163,9 @@ describe("a snapshot", () => {
 		return { cluster, leader, away };
 	};
 	const compactAll = async (cluster: TestCluster, but: string) => {
-		for (const { id, state, up } of cluster.nodes.values()) {
-			if (id === but || state === null) continue;
-			await up.compact(await state.checkpoint());
+		for (const node of cluster.nodes.values()) {
+			if (node.id === but || node.state === null) continue;
+			await node.up.compact(await node.state.checkpoint());
 		}
 	};
 
@@ -190,6 +190,57 @@ describe("a snapshot", () => {
 		cluster.heal();
 		expect((await cluster.converge()).length).toBe(63);
 		expect(cluster.node(away).state?.installs).toBeGreaterThan(0);
+	});
+
+	/** The restart comes once so many chunks were sent; says at which offsets chunks were sent after it. */
+	const restarted = async (chunks: number, meanwhile: (cluster: TestCluster, away: string) => Promise<void>) => {
+		const { cluster, away } = await behind();
+		const offsets: number[] = [];
+		cluster.filter = (_, message) => {
+			if (message.type !== "chunk") return true;
+			offsets.push(message.offset);
+			return offsets.length <= chunks;
+		};
+		cluster.heal();
+		expect(await cluster.run(5_000, () => offsets.length > chunks)).toBe(true);
+		cluster.crash(away);
+		await meanwhile(cluster, away);
+		offsets.length = 0;
+		cluster.filter = (_, message) => message.type !== "chunk" || offsets.push(message.offset) > 0;
+		await cluster.open(away);
+		expect((await cluster.converge()).length).toBeGreaterThanOrEqual(63);
+		const { state, files } = cluster.node(away);
+		expect(state?.installs).toBeGreaterThan(0);
+		expect((await files.list()).filter((name) => name.startsWith("incoming"))).toEqual([]);
+		return { resumed: state?.resumed, offsets };
+	};
+
+	test("goes on after a restart where it was", async () => {
+		const { resumed, offsets } = await restarted(4, async () => {});
+		const [offset = 0] = resumed ?? [];
+		expect(offset).toBeGreaterThanOrEqual(400);
+		expect(Math.min(...offsets)).toBe(offset);
+	});
+
+	test("begins anew when what was there is not what had arrived", async () => {
+		const { resumed, offsets } = await restarted(4, async (cluster, away) => {
+			const file = await cluster.node(away).files.open("incoming.part", "existing");
+			const bytes = (await file.read(0, file.sizeBytes)).slice();
+			bytes[10] = (bytes[10] ?? 0) ^ 1;
+			await file.truncate(0);
+			await file.append(bytes);
+			await file.sync();
+		});
+		expect([resumed, Math.min(...offsets)]).toEqual([[], 0]);
+	});
+
+	test("begins anew when another one is sent", async () => {
+		const { resumed, offsets } = await restarted(4, async (cluster, away) => {
+			await cluster.fill((await cluster.elect(({ id }) => id !== away)).id, "w", 30);
+			await compactAll(cluster, away);
+		});
+		expect(resumed).toHaveLength(1);
+		expect(Math.min(...offsets)).toBe(0);
 	});
 
 	test("for which there is no space is refused, and comes when there is", async () => {

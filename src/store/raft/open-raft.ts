@@ -9,6 +9,7 @@ import { present } from "../../lib/assert.ts";
 import { AppError } from "../../lib/errors.ts";
 import { decodeConfiguration } from "../../raft/configuration.ts";
 import { planted } from "../../raft/mutants.ts";
+import type { Resume } from "../../raft/snapshot-receiver.ts";
 import type { ConfigurationAt, Entry, HardState, RaftOptions, SnapshotMeta } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
 import type { LogFiles } from "../log/files.ts";
@@ -75,8 +76,10 @@ export async function openRaft(options: OpenRaftOptions): Promise<RaftConsensus>
 			configurations: configurationsOf(base, log.found.configurations),
 			appliedIndex: base.index,
 		};
-		return await RaftConsensus.start({ ...options, onFatal, disk, log, start });
+		const resume = await resumed(options, base.index);
+		return await RaftConsensus.start({ ...options, onFatal, disk, log, start, resume });
 	} catch (error) {
+		await options.snapshots.close();
 		await log.close();
 		throw error;
 	}
@@ -92,6 +95,14 @@ async function installed({ snapshots }: OpenRaftOptions, log: SegmentLog): Promi
 			`The log begins at ${log.firstIndex}, and there is no state that reaches it. Nothing was changed. ${restoreAdvice}`,
 		);
 	return meta;
+}
+
+/** What is of another cluster, or of this folder under another name, is of no use here. */
+async function resumed({ snapshots, clusterId, nodeId }: OpenRaftOptions, index: number): Promise<Resume | null> {
+	const found = await snapshots.resume(index);
+	if (found === null || (found.offer.clusterId === clusterId && found.offer.to === nodeId)) return found;
+	await snapshots.discard();
+	return null;
 }
 
 function logOf(log: SegmentLog, base: SnapshotMeta): RaftOptions["log"] {

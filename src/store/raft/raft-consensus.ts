@@ -114,14 +114,12 @@ export class RaftConsensus implements Consensus {
 			onFailed: (error) => this.#fail(error),
 		});
 		this.#traffic = new SnapshotTraffic({
-			clusterId,
-			nodeId,
-			store: parts.snapshots,
-			transport: parts.transport,
-			logger: parts.logger,
+			...{ clusterId, nodeId, store: parts.snapshots, transport: parts.transport, logger: parts.logger },
 			chunkBytes: parts.snapshotChunkBytes ?? 256 * 1024,
 			retryTicks: this.#electionTicks,
 			current: () => ({ term: this.#raft.term, leads: this.#raft.role === "leader" }),
+			resume: parts.resume,
+			appliedIndex: () => this.#handOver.index,
 			minIndex: () => this.#compactedTo,
 			onSent: (to, index) => {
 				this.#raft.snapshotSent(to, index);

@@ -3,6 +3,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { MutantName } from "../../raft/mutants.ts";
+import type { Resume } from "../../raft/snapshot-receiver.ts";
 import type { Entry, Limits, NodeId, RaftOptions } from "../../raft/types.ts";
 import type { SegmentLog } from "../log/segment-log.ts";
 import type { RaftDisk } from "./disk.ts";
@@ -49,5 +50,7 @@ export type RaftConsensusOptions = {
 export type RaftConsensusParts = RaftConsensusOptions & {
 	disk: RaftDisk;
 	log: SegmentLog;
+	/** Of a snapshot that had not arrived in whole. */
+	resume: Resume | null;
 	start: Pick<RaftOptions, "hardState" | "log" | "configurations" | "appliedIndex">;
 };

@@ -11,7 +11,11 @@
  *
  * After a crash before `install` was done, the log begins after what the state holds: then `completeInstall` is called.
  * So everything that can fail, or needs space, belongs into `finish`; an error of `install` ends the process.
+ *
+ * What has arrived of one before that survives a restart, too, as far as the store has kept it (snapshot-progress.ts): the
+ * sender goes on there. It is thrown away when another one comes.
  */
+import type { Resume } from "../../raft/snapshot-receiver.ts";
 import type { Offer } from "../../raft/snapshot-stream.ts";
 import type { SnapshotMeta } from "../../raft/types.ts";
 
@@ -32,12 +36,19 @@ export interface SnapshotStore {
 	newest(minIndex: number): Promise<StoredSnapshot | null>;
 	/** Throws away what was received, and begins to receive this one. */
 	begin(offer: Offer): Promise<void>;
-	/** At the end of what was received, which is `offset`. `no-space` when the disk is full. */
-	write(offset: number, data: Uint8Array): Promise<void>;
+	/** At the end of what was received, which is `offset`. `crc`: of all of it then. `no-space` when the disk is full. */
+	write(offset: number, data: Uint8Array, crc: number): Promise<void>;
+	/**
+	 * At a start, when nothing has to be completed any more: what is there of a snapshot that holds more than `index`, and is
+	 * as it arrived. Else nothing, and then nothing of it stays.
+	 */
+	resume(index: number): Promise<Resume | null>;
 	/** `corrupt` when it is no intact snapshot, `no-space` when the disk is full. */
 	finish(offer: Offer): Promise<void>;
 	/** The one that was finished becomes the state. Entries handed over before, and not applied, are not applied any more. */
 	install(meta: SnapshotMeta): Promise<void>;
+	/** The node is ending: what is being received stays for the next start. */
+	close(): Promise<void>;
 	/** What was received is not needed. */
 	discard(): Promise<void>;
 	/** At a start: the one that was finished and is not installed yet, up to `index`. Says what the state then holds. */

@@ -6,7 +6,7 @@
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { MutantName } from "../../raft/mutants.ts";
-import { type ReceiverAction, SnapshotReceiver } from "../../raft/snapshot-receiver.ts";
+import { type ReceiverAction, type Resume, SnapshotReceiver } from "../../raft/snapshot-receiver.ts";
 import { SnapshotSender } from "../../raft/snapshot-sender.ts";
 import type { DoneReason, Offer, ReceiverMessage, SenderMessage } from "../../raft/snapshot-stream.ts";
 import type { NodeId, SnapshotWanted } from "../../raft/types.ts";
@@ -25,6 +25,10 @@ export type SnapshotTrafficParts = {
 	retryTicks: number;
 	/** The term of this node, and whether it leads in it. */
 	current: () => { term: number; leads: boolean };
+	/** What was there of one at the start. */
+	resume: Resume | null;
+	/** What this node has applied. */
+	appliedIndex: () => number;
 	/** A snapshot holds this much at least. */
 	minIndex: () => number;
 	onSent: (to: NodeId, index: number | null) => void;
@@ -61,8 +65,12 @@ export class SnapshotTraffic {
 
 	constructor(parts: SnapshotTrafficParts) {
 		this.#parts = parts;
-		const { clusterId, nodeId, mutant } = parts;
-		this.#receiver = new SnapshotReceiver({ clusterId, nodeId, crc32c, ...(mutant === null ? {} : { mutant }) });
+		const { clusterId, nodeId, mutant, resume } = parts;
+		this.#receiver = new SnapshotReceiver({
+			...{ clusterId, nodeId, crc32c },
+			...(resume === null ? {} : { resume }),
+			...(mutant === null ? {} : { mutant }),
+		});
 	}
 
 	/** The core wants a snapshot to be sent. */
@@ -74,6 +82,7 @@ export class SnapshotTraffic {
 	}
 
 	tick(): void {
+		this.#dropOvertaken();
 		if (this.#sending.size === 0) return;
 		const { term, leads } = this.#parts.current();
 		for (const sending of this.#sending.values()) {
@@ -110,11 +119,21 @@ export class SnapshotTraffic {
 		this.#flush(sending);
 	}
 
+	/** Half a snapshot whose sender is gone, while the log has brought all of it: nobody else would throw it away. */
+	#dropOvertaken(): void {
+		const offer = this.#receiver.arriving;
+		if (offer === null || this.#closed || offer.meta.index > this.#parts.appliedIndex()) return;
+		this.#receiver.overtaken();
+		this.#begun += 1;
+		this.#carryOut(offer.from);
+	}
+
 	/** Waits for what is being written. */
 	async close(): Promise<void> {
 		this.#closed = true;
 		for (const sending of this.#sending.values()) this.#end(sending);
 		await this.#work;
+		await this.#parts.store.close();
 	}
 
 	async #begin(sending: Sending): Promise<void> {
@@ -206,7 +225,7 @@ export class SnapshotTraffic {
 		if (snapshot !== this.#begun && action.type !== "discard") return;
 		try {
 			if (action.type === "begin") await store.begin(action.offer);
-			else if (action.type === "write") await store.write(action.offset, action.data);
+			else if (action.type === "write") await store.write(action.offset, action.data, action.crc);
 			else if (action.type === "discard") await store.discard();
 			else await store.finish(action.offer);
 		} catch (error) {
@@ -242,6 +261,8 @@ export const noSnapshots: SnapshotStore = {
 	newest: async () => null,
 	begin: () => Promise.reject(new AppError("no-space", "This node takes no snapshots.")),
 	write: async () => {},
+	resume: async () => null,
+	close: async () => {},
 	finish: async () => {},
 	install: async () => {},
 	discard: async () => {},

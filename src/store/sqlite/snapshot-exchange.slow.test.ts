@@ -33,7 +33,10 @@ afterEach(async () => {
 });
 
 /** On a data folder that no store has open. */
-function exchangeOn(dataDir: string, parts: { make?: () => Promise<unknown>; onReplaced?: () => void } = {}) {
+function exchangeOn(
+	dataDir: string,
+	parts: { make?: () => Promise<unknown>; onReplaced?: () => void; keptEveryBytes?: number } = {},
+) {
 	const paths = pathsOf(dataDir);
 	const state = openStateFile(paths.state);
 	opened.push(state);
@@ -42,6 +45,7 @@ function exchangeOn(dataDir: string, parts: { make?: () => Promise<unknown>; onR
 		make: parts.make ?? (() => Promise.reject(new Error("none is to be made"))),
 		exclusively: async (work) => work(),
 		onReplaced: parts.onReplaced ?? (() => {}),
+		...(parts.keptEveryBytes === undefined ? {} : { keptEveryBytes: parts.keptEveryBytes }),
 	});
 	return { exchange, state, paths };
 }
@@ -175,7 +179,8 @@ describe("one that arrives", () => {
 	};
 	const receive = async (exchange: SnapshotExchange, data = bytes) => {
 		await exchange.begin(offer);
-		for (let at = 0; at < data.length; at += 30_000) await exchange.write(at, data.slice(at, at + 30_000));
+		for (let at = 0; at < data.length; at += 30_000)
+			await exchange.write(at, data.slice(at, at + 30_000), crc32c(data.slice(0, at + 30_000)));
 	};
 	/** From here on it is in force; the term of whoever sent it is known, and durable, by then. */
 	const beginLogAnew = async (log: string) => {
@@ -205,9 +210,9 @@ describe("one that arrives", () => {
 		};
 		await exchange.begin(offer);
 		crash("begin", old);
-		await exchange.write(0, bytes.slice(0, 40_000));
+		await exchange.write(0, bytes.slice(0, 40_000), crc32c(bytes.slice(0, 40_000)));
 		crash("a part", old);
-		await exchange.write(40_000, bytes.slice(40_000));
+		await exchange.write(40_000, bytes.slice(40_000), crc32c(bytes));
 		crash("all parts", old);
 		await exchange.finish(offer);
 		crash("finish", old);
@@ -279,7 +284,7 @@ describe("one that arrives", () => {
 		const before = folder.contents();
 		const { exchange, state, paths } = exchangeOn(folder.dataDir);
 		await receive(exchange, bytes.slice(0, 30_000));
-		await expect(exchange.write(90_000, bytes.slice(90_000))).rejects.toMatchObject({ code: "corrupt" });
+		await expect(exchange.write(90_000, bytes.slice(90_000), 0)).rejects.toMatchObject({ code: "corrupt" });
 		await exchange.discard();
 		await receive(exchange);
 		await exchange.finish(offer);
@@ -291,6 +296,69 @@ describe("one that arrives", () => {
 		close(state);
 		expect(folder.contents()).toEqual(before);
 		expect(existsSync(paths.snapshots)).toBe(true);
+	});
+
+	test("goes on after a restart: what was durable is there, checked; whatever is not what it was is thrown away", async () => {
+		const before = folder.contents();
+		const cut = 70_000;
+		const half = async (): Promise<void> => {
+			const { exchange, state } = exchangeOn(folder.dataDir, { keptEveryBytes: 20_000 });
+			await exchange.begin(offer);
+			for (let at = 0; at < cut; at += 10_000)
+				await exchange.write(at, bytes.slice(at, at + 10_000), crc32c(bytes.slice(0, at + 10_000)));
+			await exchange.close();
+			close(state);
+		};
+		const { snapshots } = folder.paths;
+		const [part, progress] = ["received.part", "received.progress"].map((name) => join(snapshots, name)) as [
+			string,
+			string,
+		];
+		const spoiled: [string, () => void, number?][] = [
+			["a byte of it", () => writeFileSync(part, Buffer.from(readFileSync(part)).fill(1, 500, 501))],
+			["its end", () => writeFileSync(part, readFileSync(part).subarray(0, 50_000))],
+			["what is said of it", () => writeFileSync(progress, readFileSync(progress).fill(50, 60, 62))],
+			["the file", () => rmSync(part)],
+			["the file that says how far", () => rmSync(progress)],
+			["the state reaches as far", () => {}, offer.meta.index],
+		];
+		for (const [what, spoil, index = 0] of spoiled) {
+			await half();
+			spoil();
+			const { exchange, state } = exchangeOn(folder.dataDir);
+			expect({ what, resume: await exchange.resume(index) }).toEqual({ what, resume: null });
+			close(state);
+			expect({ what, contents: folder.contents() }).toEqual({ what, contents: before });
+		}
+		await half();
+		const { exchange, state } = exchangeOn(folder.dataDir);
+		expect(await exchange.resume(0)).toEqual({ offer, offset: 60_000, crc: crc32c(bytes.slice(0, 60_000)) });
+		exchange.clear();
+		await exchange.write(60_000, bytes.slice(60_000), crc32c(bytes));
+		await exchange.finish(offer);
+		await exchange.install(offer.meta);
+		expect(metaOf(state, founders)).toEqual(offer.meta);
+		expect(readdirSync(snapshots)).toEqual([snapshotName(offer.meta.index)]);
+		close(state);
+	});
+
+	test("of which a part is there: a start takes it for nothing else, and removes it when it is of no use", async () => {
+		const { exchange, state } = exchangeOn(folder.dataDir, { keptEveryBytes: 20_000 });
+		await exchange.begin(offer);
+		await exchange.write(0, bytes.slice(0, 40_000), crc32c(bytes.slice(0, 40_000)));
+		await exchange.close();
+		close(state);
+		const { store } = await folder.open();
+		expect(readdirSync(folder.paths.snapshots).toSorted()).toEqual(["received.part", "received.progress"]);
+		await folder.close(store);
+		// Of another node's folder.
+		const other = { ...offer, to: "somebody" };
+		const again = exchangeOn(folder.dataDir, { keptEveryBytes: 20_000 });
+		await again.exchange.begin(other);
+		await again.exchange.write(0, bytes.slice(0, 40_000), crc32c(bytes.slice(0, 40_000)));
+		await again.exchange.close();
+		close(again.state);
+		expect(await started(folder.dataDir)).toEqual(afterStarts(old, 2));
 	});
 
 	test("that is needed at a start and is nowhere is said, and nothing is changed", async () => {

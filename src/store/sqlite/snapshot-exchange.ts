@@ -2,7 +2,8 @@
  * Snapshots that nodes send each other: the files of `snapshots/` on their way out, and one on its way in. What the
  * consensus asks for, and why a crash between any two steps loses nothing, is in ../raft/snapshot-store.ts.
  *
- *   snapshots/received.tmp       what has arrived so far
+ *   snapshots/received.part      what has arrived so far
+ *   snapshots/received.progress  of which snapshot, and how much of it is durable (../raft/snapshot-progress.ts)
  *   snapshots/received-N.db      whole, checked and durable; no snapshot of this node before it is in force
  *   state.db.received            a copy of it, ready to be moved into the place of the state
  *
@@ -10,15 +11,17 @@
  */
 import { Database } from "bun:sqlite";
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { encodeConfiguration } from "../../raft/configuration.ts";
+import type { Resume } from "../../raft/snapshot-receiver.ts";
 import type { Offer } from "../../raft/snapshot-stream.ts";
 import type { ConfigurationAt, SnapshotMeta } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
 import { crc32c } from "../log/crc32c.ts";
+import { decodeProgress, encodeProgress, isAsKept } from "../raft/snapshot-progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../raft/snapshot-store.ts";
 import { openDatabase, openStateFile } from "./database.ts";
 import {
@@ -43,10 +46,15 @@ export type SnapshotExchangeParts = {
 	exclusively: (work: () => void) => Promise<void>;
 	/** The state is another one now. */
 	onReplaced: () => void;
+	/** After so many bytes, what has arrived is made durable: a restart loses no more of it. */
+	keptEveryBytes?: number;
 };
+
+type Receiving = { file: FileHandle; offer: Offer; sizeBytes: number; keptBytes: number };
 
 /** CRC and reading of large files in parts, so that heartbeats get their turn. */
 const partBytes = 1024 * 1024;
+const defaultKeptEveryBytes = 8 * 1024 * 1024;
 const receivedPattern = /^received-(\d{16}\.db)$/;
 
 export class SnapshotExchange implements SnapshotStore {
@@ -55,7 +63,7 @@ export class SnapshotExchange implements SnapshotStore {
 	#known: { path: string; inode: number; meta: SnapshotMeta; sizeBytes: number; crc: number } | null = null;
 	#making: Promise<unknown> | null = null;
 	#made = 0;
-	#receiving: { file: FileHandle; sizeBytes: number } | null = null;
+	#receiving: Receiving | null = null;
 	#begun = false;
 
 	constructor(parts: SnapshotExchangeParts) {
@@ -79,14 +87,14 @@ export class SnapshotExchange implements SnapshotStore {
 		return found === undefined ? null : this.#opened(found.path);
 	}
 
-	async begin(_offer: Offer): Promise<void> {
+	async begin(offer: Offer): Promise<void> {
 		this.#begun = true;
 		await this.discard();
 		const file = await fullIsNoSpace(open(this.#incoming, "wx", 0o600));
-		this.#receiving = { file, sizeBytes: 0 };
+		this.#receiving = { file, offer, sizeBytes: 0, keptBytes: 0 };
 	}
 
-	async write(offset: number, data: Uint8Array): Promise<void> {
+	async write(offset: number, data: Uint8Array, crc: number): Promise<void> {
 		const receiving = present(this.#receiving, "a snapshot that is being received");
 		if (offset !== receiving.sizeBytes) throw new AppError("corrupt", "A part of the snapshot is missing.");
 		for (let at = 0; at < data.length; ) {
@@ -94,6 +102,37 @@ export class SnapshotExchange implements SnapshotStore {
 			at += bytesWritten;
 		}
 		receiving.sizeBytes += data.length;
+		const { keptEveryBytes = defaultKeptEveryBytes } = this.#parts;
+		if (receiving.sizeBytes - receiving.keptBytes >= keptEveryBytes) await fullIsNoSpace(this.#keep(receiving, crc));
+	}
+
+	/** The bytes first: what the file beside them says is never more than there is. */
+	async #keep(receiving: Receiving, crc: number): Promise<void> {
+		const { offer, sizeBytes: offset } = receiving;
+		await receiving.file.datasync();
+		const temporary = `${this.#progress}.tmp`;
+		await writeFile(temporary, encodeProgress({ offer, offset, crc }), { mode: 0o600, flush: true });
+		await rename(temporary, this.#progress);
+		receiving.keptBytes = offset;
+	}
+
+	async resume(index: number): Promise<Resume | null> {
+		const found = decodeProgress(await readFile(this.#progress).catch(() => null));
+		const file = found === null ? null : await open(this.#incoming, "r+").catch(() => null);
+		if (found === null || file === null) {
+			await this.discard();
+			return null;
+		}
+		const { offer, offset } = found;
+		const read = (at: number, length: number): Promise<Uint8Array> => readAt(file, at, length);
+		this.#receiving = { file, offer, sizeBytes: offset, keptBytes: offset };
+		if (offer.meta.index <= index || !(await isAsKept(found, read))) {
+			await this.discard();
+			return null;
+		}
+		await file.truncate(offset);
+		this.#begun = true;
+		return found;
 	}
 
 	async finish({ meta }: Offer): Promise<void> {
@@ -105,6 +144,7 @@ export class SnapshotExchange implements SnapshotStore {
 		await fullIsNoSpace(this.#upgrade(meta));
 		const path = this.#receivedPath(meta.index);
 		await rename(this.#incoming, path);
+		await rm(this.#progress, { force: true });
 		await syncPath(directory);
 		await fullIsNoSpace(this.#prepare(path));
 	}
@@ -117,11 +157,16 @@ export class SnapshotExchange implements SnapshotStore {
 		});
 	}
 
-	async discard(): Promise<void> {
-		const { directory, statePath } = this.#parts;
+	async close(): Promise<void> {
 		await this.#receiving?.file.close().catch(() => {});
 		this.#receiving = null;
-		await rm(this.#incoming, { force: true });
+	}
+
+	async discard(): Promise<void> {
+		const { directory, statePath } = this.#parts;
+		await this.close();
+		for (const suffix of ["", "-wal", "-shm"]) await rm(this.#incoming + suffix, { force: true });
+		await rm(this.#progress, { force: true });
 		for (const name of await readdir(directory).catch(() => []))
 			if (receivedPattern.test(name)) await rm(join(directory, name), { force: true });
 		await rm(`${statePath}.received`, { force: true });
@@ -147,7 +192,11 @@ export class SnapshotExchange implements SnapshotStore {
 	}
 
 	get #incoming(): string {
-		return join(this.#parts.directory, "received.tmp");
+		return join(this.#parts.directory, "received.part");
+	}
+
+	get #progress(): string {
+		return join(this.#parts.directory, "received.progress");
 	}
 
 	#receivedPath(index: number): string {

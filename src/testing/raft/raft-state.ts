@@ -4,16 +4,21 @@
  */
 import { present } from "../../lib/assert.ts";
 import { decodeConfiguration } from "../../raft/configuration.ts";
+import type { Resume } from "../../raft/snapshot-receiver.ts";
 import type { Offer } from "../../raft/snapshot-stream.ts";
 import type { ConfigurationAt, Entry, SnapshotMeta } from "../../raft/types.ts";
 import { crc32c } from "../../store/log/crc32c.ts";
 import type { LogFile, LogFiles } from "../../store/log/files.ts";
+import { decodeProgress, encodeProgress, isAsKept } from "../../store/raft/snapshot-progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../../store/raft/snapshot-store.ts";
 
 const stateName = "state";
 const temporaryName = "state.tmp";
 const incomingName = "incoming";
-const partialName = "incoming.tmp";
+const partialName = "incoming.part";
+const progressName = "incoming.progress";
+/** What has arrived is made durable after so many bytes. */
+const keptEveryBytes = 200;
 
 type Stored = { meta: SnapshotMeta; values: string[] };
 
@@ -25,6 +30,10 @@ export class TestState implements SnapshotStore {
 	installs = 0;
 	readonly #files: LogFiles;
 	#partial: LogFile | null = null;
+	#offer: Offer | null = null;
+	#kept = 0;
+	/** How much of a snapshot was there at the start, each time that some was. */
+	readonly resumed: number[] = [];
 
 	private constructor(files: LogFiles, initial: ConfigurationAt) {
 		this.#files = files;
@@ -77,17 +86,56 @@ export class TestState implements SnapshotStore {
 		};
 	}
 
-	async begin(_: Offer): Promise<void> {
+	async begin(offer: Offer): Promise<void> {
 		await this.discard();
 		this.#partial = await this.#files.open(partialName, "create");
+		this.#offer = offer;
+		this.#kept = 0;
 	}
 
-	async write(_: number, data: Uint8Array): Promise<void> {
-		await this.#partial?.append(data);
+	async write(_: number, data: Uint8Array, crc: number): Promise<void> {
+		const partial = present(this.#partial, "a snapshot that is being received");
+		await partial.append(data);
+		const offset = partial.sizeBytes;
+		if (offset - this.#kept < keptEveryBytes) return;
+		await partial.sync();
+		await this.#remove(`${progressName}.tmp`);
+		const file = await this.#files.open(`${progressName}.tmp`, "create");
+		await file.append(encodeProgress({ offer: present(this.#offer, "its offer"), offset, crc }));
+		await file.sync();
+		await file.close();
+		await this.#files.rename(`${progressName}.tmp`, progressName);
+		await this.#files.syncDirectory();
+		this.#kept = offset;
+	}
+
+	async resume(index: number): Promise<Resume | null> {
+		const names = await this.#files.list();
+		if (!names.includes(partialName) || !names.includes(progressName)) {
+			await this.discard();
+			return null;
+		}
+		const file = await this.#files.open(progressName, "existing");
+		const found = decodeProgress(await file.read(0, file.sizeBytes));
+		await file.close();
+		const partial = await this.#files.open(partialName, "existing");
+		this.#partial = partial;
+		const read = (offset: number, length: number): Promise<Uint8Array> => partial.read(offset, length);
+		if (found === null || found.offer.meta.index <= index || !(await isAsKept(found, read))) {
+			await this.discard();
+			return null;
+		}
+		await partial.truncate(found.offset);
+		this.#offer = found.offer;
+		this.#kept = found.offset;
+		this.resumed.push(found.offset);
+		return found;
 	}
 
 	async finish(_: Offer): Promise<void> {
 		await this.#partial?.sync();
+		this.#partial = null;
+		await this.#remove(progressName);
 		await this.#files.rename(partialName, incomingName);
 		await this.#files.syncDirectory();
 	}
@@ -105,9 +153,14 @@ export class TestState implements SnapshotStore {
 		return this.meta;
 	}
 
-	async discard(): Promise<void> {
+	async close(): Promise<void> {
 		await this.#partial?.close();
 		this.#partial = null;
+	}
+
+	async discard(): Promise<void> {
+		await this.close();
+		await this.#remove(progressName);
 		await this.#remove(partialName);
 		await this.#remove(incomingName);
 	}
