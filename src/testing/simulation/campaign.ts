@@ -81,6 +81,7 @@ class Totals {
 	#messages = 0;
 	#steps = 0;
 	#stuck = 0;
+	#resumed = 0;
 	unsafe = 0;
 	late = 0;
 	readonly #faults = new Map<string, number>();
@@ -93,6 +94,7 @@ class Totals {
 		this.#completed += result.completed;
 		this.#messages += result.messages;
 		this.#steps += result.steps;
+		this.#resumed += result.resumed;
 		if (result.stuck) this.#stuck += 1;
 		if (result.failure?.kind === "safety") this.unsafe += 1;
 		if (result.failure?.kind === "liveness") this.late += 1;
@@ -107,7 +109,7 @@ class Totals {
 		return [
 			`${this.#seeds} seeds, ${(simulated / 3600).toFixed(2)} simulated hours in ${seconds.toFixed(1)} s of one core: ${Math.round(simulated / seconds)} × real time`,
 			`a simulated second: ${rate(this.#begun)} operations begun, ${rate(this.#completed)} answered, ${rate(this.#messages)} messages, ${rate(this.#steps)} events`,
-			`faults: ${[...this.#faults].map(([name, count]) => `${count} × ${name}`).join(", ")}`,
+			`faults: ${[...this.#faults].map(([name, count]) => `${count} × ${name}`).join(", ")}; ${this.#resumed} snapshots gone on with after a restart`,
 			`${this.unsafe} unsafe, ${this.late} late, ${this.#stuck} left without a majority of intact logs`,
 		];
 	}

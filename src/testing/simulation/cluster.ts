@@ -18,7 +18,7 @@ import type { StreamMessage } from "./process.ts";
 import { Random } from "./random.ts";
 import { Trace } from "./trace.ts";
 import { asViolation, type Violation } from "./violation.ts";
-import { watchDelivery, watchNode } from "./watch.ts";
+import { isHeardInQuarantine, watchDelivery, watchNode } from "./watch.ts";
 import { Workload } from "./workload.ts";
 
 /** How long an answer is waited for. */
@@ -58,6 +58,10 @@ export class Cluster {
 	readonly workload: Workload;
 	readonly initial: Configuration;
 	readonly nodes = new Map<NodeId, SimulatedNode>();
+	/** Nodes with an old disk, and whom alone they hear: the leader of this term. */
+	readonly quarantine = new Map<NodeId, { leader: NodeId; term: number }>();
+	/** How often a snapshot was gone on with after a restart. */
+	resumed = 0;
 	/** The node that is in each slot. */
 	readonly slots: (SimulatedNode | null)[] = Array.from({ length: maxSlots }, () => null);
 	#born = 0;
@@ -129,7 +133,7 @@ export class Cluster {
 
 	#deliver(to: SimulatedNode, message: Message, forged = false): void {
 		const { process } = to;
-		if (process === null) return;
+		if (process === null || (this.quarantine.size > 0 && !isHeardInQuarantine(this.quarantine, to.id, message))) return;
 		const { trace, queue } = this;
 		trace.add(queue.nowMs);
 		trace.add((messageNumbers[message.type] << 16) | (to.slot << 8) | message.term);
@@ -155,7 +159,7 @@ export class Cluster {
 
 	sendStream(from: SimulatedNode, id: NodeId, message: StreamMessage): void {
 		const to = this.nodes.get(id);
-		if (to === undefined) return;
+		if (to === undefined || this.quarantine.has(id) || this.quarantine.has(from.id)) return;
 		let sent = message;
 		if (message.type === "chunk" && this.random.chance(this.network.rates.flippedChunk)) {
 			const data = message.data.slice();

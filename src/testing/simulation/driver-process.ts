@@ -5,12 +5,10 @@ import { type AppError, isAppError } from "../../lib/errors.ts";
 import { silentLogger } from "../../lib/log.ts";
 import type { Message } from "../../raft/messages.ts";
 import type { MutantName } from "../../raft/mutants.ts";
-import type { Change, ConfigurationAt, Entry, Limits, NodeId, SnapshotMeta, Status } from "../../raft/types.ts";
+import type { Change, ConfigurationAt, Entry, Limits, NodeId, Status } from "../../raft/types.ts";
 import type { Urgency } from "../../store/disk-reserve.ts";
-import { crc32c } from "../../store/log/crc32c.ts";
 import { openRaft } from "../../store/raft/open-raft.ts";
 import type { RaftConsensus } from "../../store/raft/raft-consensus.ts";
-import type { SnapshotStore, StoredSnapshot } from "../../store/raft/snapshot-store.ts";
 import type { Machine, Request } from "./machine.ts";
 import {
 	answerWith,
@@ -24,6 +22,7 @@ import { outcomeOf } from "./proposal-outcome.ts";
 import type { Random } from "./random.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 import { SimulatedFiles } from "./simulated-files.ts";
+import { SimulatedSnapshots } from "./simulated-snapshots.ts";
 import { StoreMachine } from "./store-machine.ts";
 import { StoreSide } from "./store-side.ts";
 import { Violation } from "./violation.ts";
@@ -60,9 +59,6 @@ export class DriverProcess implements SimulatedProcess {
 	#unapplied: Unapplied[] = [];
 	#timer: { callback: () => void; cancelled: boolean } | null = null;
 	#compacting = false;
-	#fetched = new Uint8Array(0);
-	/** Terms of the sender and of this node when the last snapshot had arrived. */
-	#arrived = { term: 0, ownTerm: 0 };
 
 	private constructor(options: DriverProcessOptions) {
 		this.#options = options;
@@ -106,7 +102,7 @@ export class DriverProcess implements SimulatedProcess {
 				send: (message) => this.#guarded(() => host.send(message)),
 				sendSnapshot: (to, message) => this.#guarded(() => host.sendStream(to, message)),
 			},
-			snapshots: this.#snapshots(),
+			snapshots: this.#snapshots(files),
 			onCommitted: (entries) => this.#guarded(() => this.#apply(entries)),
 			onFatal: (error) => this.#failed(error),
 			...(options.forwards ? { forward: host.forward } : {}),
@@ -303,68 +299,19 @@ export class DriverProcess implements SimulatedProcess {
 		this.#consensus.compact(Math.max(0, meta.index - keptEntries)).catch(() => {});
 	}
 
-	#snapshots(): SnapshotStore {
-		const { disk, host, id, alive } = this.#options;
-		const installed = (meta: SnapshotMeta): void => {
-			const { received } = disk;
-			if (received === null || received.meta.index !== meta.index) return;
-			const before = disk.machine.index;
-			disk.install(received);
-			this.#store?.replaced();
-			this.#guarded(() => host.installed(disk.machine, before));
-			this.#guarded(() => this.#serveReads());
-		};
-		return {
-			newest: async (minIndex): Promise<StoredSnapshot | null> => {
-				if (disk.snapshot === null || disk.snapshot.meta.index < minIndex) {
-					const meta = this.#consensus.snapshotMeta(disk.machine.index);
-					if (meta === null || meta.index === 0) return null;
-					disk.takeSnapshot(meta);
-				}
-				const { snapshot } = disk;
-				if (snapshot === null) return null;
-				const { meta, data } = snapshot;
-				return {
-					name: `${id}-${meta.index}`,
-					meta,
-					sizeBytes: data.length,
-					crc: crc32c(data),
-					read: async (offset, length) => data.subarray(offset, offset + length),
-					release: () => {},
-				};
+	#snapshots(files: SimulatedFiles): SimulatedSnapshots {
+		const { id, host, disk, alive, mutant, chunkBytes } = this.#options;
+		return new SimulatedSnapshots({
+			...{ id, host, disk, files, alive, mutant },
+			keptEveryBytes: chunkBytes,
+			meta: () => this.#consensus.snapshotMeta(disk.machine.index),
+			term: () => this.#consensus.details().term,
+			installed: (before) => {
+				this.#store?.replaced();
+				this.#guarded(() => host.installed(disk.machine, before));
+				this.#guarded(() => this.#serveReads());
 			},
-			begin: async ({ sizeBytes }) => {
-				if (!alive()) return;
-				disk.received = null;
-				this.#fetched = new Uint8Array(sizeBytes);
-			},
-			write: async (offset, data) => {
-				this.#fetched.set(data.subarray(0, Math.max(0, this.#fetched.length - offset)), offset);
-			},
-			finish: ({ meta, term }) =>
-				new Promise((resolve) => {
-					// It is larger than other writes.
-					host.later(5 * host.writeMs(), () => {
-						disk.received = { meta, data: this.#fetched };
-						this.#arrived = { term, ownTerm: this.#consensus.details().term };
-						resolve();
-					});
-				}),
-			install: async (meta) => {
-				if (!alive()) return;
-				this.#guarded(() => host.installing(this.#arrived.term, this.#arrived.ownTerm));
-				installed(meta);
-			},
-			discard: async () => {
-				if (!alive()) return;
-				disk.received = null;
-			},
-			completeInstall: async (index) => {
-				const { received } = disk;
-				if (received?.meta.index === index) installed(received.meta);
-				return disk.base;
-			},
-		};
+		});
 	}
 }
 

@@ -13,6 +13,7 @@ import type { Cluster } from "./cluster.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { Recurring } from "./plan.ts";
 import type { Random } from "./random.ts";
+import { type OldDisk, SimulatedDisk } from "./simulated-disk.ts";
 
 const maxMembers = 7;
 
@@ -29,7 +30,7 @@ export class Faults {
 		const { network, process, clock, disk, operator } = cluster.plan;
 		this.#recur("partition", network.partition, (ms) => this.#partition(ms));
 		this.#recur("clog", network.clog, (ms) => this.#clog(ms));
-		this.#recur("crash", process.crash, (ms) => this.#crash(this.#anyone(), ms));
+		this.#recur("crash", process.crash, (ms) => this.#crash(this.#receiving() ?? this.#anyone(), ms));
 		this.#recur("crash of the leader", process.crashLeader, (ms) => this.#crash(cluster.leader(), ms));
 		if (process.crashNewLeader > 0) this.#watchLeaders(process.crashNewLeader);
 		this.#recur("blackout", process.blackout, (ms) => this.#blackout(ms));
@@ -38,6 +39,9 @@ export class Faults {
 		this.#recur("wall clock jump", clock.wall, (minutes) => this.#jumpWall(minutes));
 		this.#recur("slow disk", disk.slow, (ms) => this.#slow(ms));
 		this.#recur("full disk", disk.full, (ms) => this.#full(ms));
+		this.#recur("hanging disk", disk.hang, (ms) => this.#hang(ms));
+		this.#recur("unreadable disk", disk.unreadable, (ms) => this.#unreadable(ms));
+		this.#recur("old disk", disk.oldDisk, (ms) => this.#oldDisk(ms));
 		this.#recur("damage", disk.damage, (ms) => this.#damage(ms));
 		this.#recur("damaged vote", disk.damageVote, (ms) => this.#damageVote(ms));
 		this.#recur("change", operator.change, () => this.#change());
@@ -60,6 +64,13 @@ export class Faults {
 
 	#anyone(): SimulatedNode | null {
 		return this.#random.pick([...this.#cluster.nodes.values()]) ?? null;
+	}
+
+	/** A node that has a part of a snapshot, often: most of them are there for a moment only. */
+	#receiving(): SimulatedNode | null {
+		if (this.#random.chance(0.3)) return null;
+		const isReceiving = ({ disk }: SimulatedNode): boolean => disk instanceof SimulatedDisk && disk.arriving !== null;
+		return this.#random.pick([...this.#cluster.nodes.values()].filter(isReceiving)) ?? null;
 	}
 
 	#partition(ms: number): void {
@@ -138,10 +149,92 @@ export class Faults {
 		if (node !== null) node.fullUntil = this.#cluster.queue.nowMs + ms;
 	}
 
+	#hang(ms: number): void {
+		const node = this.#anyone();
+		if (node !== null) node.hangsUntil = this.#cluster.queue.nowMs + ms;
+	}
+
+	/** What runs then ends at its next read, and does not start before it is over. Some are for good. */
+	#unreadable(ms: number): void {
+		const node = this.#anyone();
+		if (node === null || node.isLost) return;
+		if (!this.#random.chance(0.15) || !this.#majorityWithout(node.id) || this.#cluster.quarantine.has(node.id)) {
+			node.unreadableUntil = Math.max(node.unreadableUntil, this.#cluster.queue.nowMs + ms);
+			return;
+		}
+		this.#count("unreadable for good");
+		node.crash("loses power, and its disk");
+		node.unreadableUntil = Number.POSITIVE_INFINITY;
+		this.#removeLost(node);
+		this.#cluster.restartLater(node, ms);
+	}
+
+	/**
+	 * Only where the leader has heard all that the node had, so that it can tell it, and nothing of that waits for other nodes:
+	 * the leader would count it for more than it has. When that leader is gone before, the right disk comes back.
+	 */
+	#oldDisk(ms: number): void {
+		const cluster = this.#cluster;
+		const [node, leader] = [this.#anyone(), cluster.leader()];
+		const { process, disk, oldDisk } = node ?? {};
+		const status = leader?.process?.status();
+		if (node === null || leader === null || process == null || oldDisk == null || status === undefined) return;
+		if (!(disk instanceof SimulatedDisk) || node === leader || cluster.quarantine.has(node.id) || !node.isIntact)
+			return;
+		const { hardState, lastIndex } = disk;
+		const { term, commitIndex } = status;
+		const follows = process.term === term && hardState.term === term && process.leader === leader.id;
+		if (!follows || (hardState.vote !== null && hardState.vote !== leader.id)) return;
+		const heard = status.peers.find(({ id }) => id === node.id)?.match ?? 0;
+		const other = oldDisk.terms[heard] !== undefined && oldDisk.terms[heard] !== leader.process?.termAt(heard);
+		const tells = heard > oldDisk.lastIndex || other;
+		if (!tells || lastIndex > commitIndex || !this.#majorityWithout(node.id)) return;
+		this.#count("old disk put back");
+		node.crash("loses power");
+		// What was written and not answered yet may be there after all.
+		if (disk.lastIndex > commitIndex || !node.isIntact) {
+			cluster.restartLater(node, ms);
+			return;
+		}
+		const right = disk.copy();
+		disk.putBack(oldDisk);
+		node.hasOldDisk = true;
+		cluster.event(node, `gets its disk of the time of entry ${oldDisk.lastIndex}; it had ${right.lastIndex}`);
+		cluster.quarantine.set(node.id, { leader: leader.id, term });
+		cluster.restartLater(node, ms);
+		this.#watchOldDisk(node, leader, right, cluster.queue.nowMs + ms + 3000);
+	}
+
+	#watchOldDisk(node: SimulatedNode, leader: SimulatedNode, right: OldDisk, untilMs: number): void {
+		const cluster = this.#cluster;
+		const { disk } = node;
+		cluster.queue.after(20, () => {
+			if (cluster.nodes.get(node.id) !== node || !(disk instanceof SimulatedDisk)) {
+				cluster.quarantine.delete(node.id);
+				return;
+			}
+			const status = leader.process?.status();
+			const leads = status?.role === "leader" && status.term === cluster.quarantine.get(node.id)?.term;
+			if (disk.hardState.recovering) {
+				cluster.event(node, "knows that its disk is old");
+				this.#count("old disk noticed");
+				cluster.quarantine.delete(node.id);
+			} else if (leads && cluster.queue.nowMs < untilMs) this.#watchOldDisk(node, leader, right, untilMs);
+			else {
+				node.crash("loses power");
+				disk.putBack(right);
+				node.hasOldDisk = false;
+				cluster.event(node, "has the right disk again");
+				cluster.quarantine.delete(node.id);
+				cluster.restartLater(node);
+			}
+		});
+	}
+
 	/** See the head of this file. */
 	#damage(ms: number): void {
 		const node = this.#anyone();
-		if (node === null || !this.#majorityWithout(node.id)) return;
+		if (node === null || !this.#majorityWithout(node.id) || this.#cluster.quarantine.has(node.id)) return;
 		node.crash("loses power, and a part of its log");
 		if (node.disk.damage(this.#random)) this.#count("damage done");
 		this.#cluster.network.replayFrom(node.slot, ms + 2000);
@@ -161,7 +254,8 @@ export class Faults {
 	/** Such a node has to refuse to start. Then somebody removes it. */
 	#damageVote(ms: number): void {
 		const node = this.#anyone();
-		if (node === null || node.isLost || !this.#majorityWithout(node.id)) return;
+		if (node === null || node.isLost || !this.#majorityWithout(node.id) || this.#cluster.quarantine.has(node.id))
+			return;
 		node.crash("loses power, and its vote");
 		if (node.disk.damageVote(this.#random)) this.#removeLost(node);
 		this.#cluster.network.replayFrom(node.slot, ms + 2000);
@@ -216,8 +310,12 @@ export class Faults {
 			const { checker } = this.#cluster;
 			// One that was added and is no member, since its entry was lost, is tried again.
 			const spare = [...this.#cluster.nodes.values()].find(
-				({ id, disk }) =>
-					!voters.includes(id) && !learners.includes(id) && !checker.removed.has(id) && !disk.voteDamaged,
+				({ id, disk, unreadableUntil }) =>
+					!voters.includes(id) &&
+					!learners.includes(id) &&
+					!checker.removed.has(id) &&
+					!disk.voteDamaged &&
+					unreadableUntil !== Number.POSITIVE_INFINITY,
 			);
 			const node = spare?.id ?? this.#cluster.add(false)?.id;
 			return node === undefined ? null : { kind: "add-learner", node };
@@ -244,6 +342,8 @@ export class Faults {
 		for (const node of nodes.values()) {
 			node.slowUntil = 0;
 			node.fullUntil = 0;
+			node.hangsUntil = 0;
+			if (node.unreadableUntil !== Number.POSITIVE_INFINITY) node.unreadableUntil = 0;
 			node.tickMs = this.#cluster.plan.tickMs;
 			node.wake();
 			if (node.isDown) this.#cluster.restartLater(node, 1 + this.#random.below(100));

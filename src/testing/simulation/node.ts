@@ -11,7 +11,7 @@ import type { Machine } from "./machine.ts";
 import { ModelDisk } from "./model-disk.ts";
 import type { NodeDisk } from "./node-disk.ts";
 import type { ProcessHost, SimulatedProcess, StreamMessage } from "./process.ts";
-import { SimulatedDisk } from "./simulated-disk.ts";
+import { type OldDisk, SimulatedDisk } from "./simulated-disk.ts";
 import { unsafe, Violation } from "./violation.ts";
 
 /** How long most reads after a start are slow. */
@@ -38,6 +38,13 @@ export class SimulatedNode implements ProcessHost {
 	#inbox: (() => void)[] = [];
 	slowUntil = 0;
 	fullUntil = 0;
+	hangsUntil = 0;
+	/** Infinity: for good, and then somebody has to remove it. */
+	unreadableUntil = 0;
+	/** Its disk of an earlier day. */
+	oldDisk: OldDisk | null = null;
+	/** It was put in, and the node has not said yet that it knows. */
+	hasOldDisk = false;
 	#ticks = 0;
 	#startedMs = 0;
 	#wasRecovering = false;
@@ -118,6 +125,7 @@ export class SimulatedNode implements ProcessHost {
 				if (disk.voteDamaged) this.found(new Violation("safety", `${this.id} starts, and its vote is damaged`));
 				this.process = process;
 				const status = process.status();
+				this.#wasRecovering ||= status.recovering;
 				if (status.lastIndex < disk.lastIndex && !status.recovering)
 					this.found(
 						new Violation(
@@ -139,9 +147,10 @@ export class SimulatedNode implements ProcessHost {
 	/** A disk that fails while it starts is no finding; a start that is refused although nothing was damaged is one. */
 	#notStarted(error: unknown): void {
 		const { damaged, voteDamaged } = this.disk;
-		if (voteDamaged && isAppError(error, "corrupt")) {
+		const isUnreadable = this.unreadableUntil === Number.POSITIVE_INFINITY && isAppError(error, "storage");
+		if (isUnreadable || (voteDamaged && isAppError(error, "corrupt"))) {
 			this.isLost = true;
-			this.crash(`does not start, for good: ${error.message}`);
+			this.crash(`does not start, for good: ${(error as Error).message}`);
 		} else if (DriverProcess.isExpected(error, damaged)) this.ended(`does not start: ${(error as Error).message}`);
 		else
 			this.found(
@@ -169,6 +178,14 @@ export class SimulatedNode implements ProcessHost {
 		this.#inbox = [];
 		this.disk.crash(random, random.chance(0.75));
 		if (random.chance(0.3)) this.disk.forgetState();
+		if (this.#cluster.plan.disk.oldDisk !== null && random.chance(0.3)) this.#copyDisk();
+	}
+
+	/** One that was whole, and of a member among others: alone it would decide by itself. */
+	#copyDisk(): void {
+		const { disk } = this;
+		if (!(disk instanceof SimulatedDisk) || !this.isIntact || this.#cluster.quarantine.has(this.id)) return;
+		if (this.#newest.voters.length > 1) this.oldDisk = disk.copy();
 	}
 
 	/** What arrives while it is stopped waits. */
@@ -199,7 +216,8 @@ export class SimulatedNode implements ProcessHost {
 
 	/** Its log is whole, and known to be. */
 	get isIntact(): boolean {
-		if (this.disk.voteDamaged) return false;
+		if (this.disk.voteDamaged || this.unreadableUntil === Number.POSITIVE_INFINITY) return false;
+		if (this.#cluster.quarantine.has(this.id)) return false;
 		if (this.process !== null) return !this.process.status().recovering;
 		return !this.disk.damaged && !this.disk.hardState.recovering;
 	}
@@ -259,7 +277,11 @@ export class SimulatedNode implements ProcessHost {
 	writeMs(): number {
 		const { plan, random, queue } = this.#cluster;
 		const ms = plan.disk.writeMs + (plan.disk.jitterMs > 0 ? random.below(plan.disk.jitterMs) : 0);
-		return queue.nowMs < this.slowUntil ? ms * 20 : ms;
+		return this.#hang() + (queue.nowMs < this.slowUntil ? ms * 20 : ms);
+	}
+
+	#hang(): number {
+		return Math.max(0, this.hangsUntil - this.#cluster.queue.nowMs);
 	}
 
 	writeFault(of: "file" | "folder"): "crash" | "error" | null {
@@ -275,8 +297,19 @@ export class SimulatedNode implements ProcessHost {
 	readMs(): number {
 		const { random, queue, healed } = this.#cluster;
 		const isCold = !healed && queue.nowMs - this.#startedMs < coldMs;
-		if (!random.chance(isCold || queue.nowMs < this.slowUntil ? 0.8 : 0.2)) return 0;
+		if (!random.chance(isCold || queue.nowMs < this.slowUntil ? 0.8 : 0.2)) return this.#hang();
 		return this.writeMs() * (isCold ? random.between(1, 10) : 1);
+	}
+
+	readFault(): boolean {
+		const { plan, random, healed, queue } = this.#cluster;
+		if (queue.nowMs < this.unreadableUntil) return true;
+		return !healed && random.chance(plan.disk.readError);
+	}
+
+	resumed(bytes: number): void {
+		this.#cluster.resumed += 1;
+		this.#cluster.event(this, `goes on with a snapshot after ${bytes} bytes`);
 	}
 
 	isFull(): boolean {
@@ -293,6 +326,9 @@ export class SimulatedNode implements ProcessHost {
 		const { recoveries } = this.disk.hardState;
 		if (this.#wasRecovering && !recovering && !this.#cluster.checker.exchanges.mayRecover(this.id, recoveries))
 			unsafe(`recovery: ${this.id} has recovered, and no leader has confirmed anything`);
+		if (recovering && !this.#wasRecovering && !this.hasOldDisk)
+			unsafe(`recovery: ${this.id} takes its disk for an old one, and it is not`);
+		if (recovering) this.hasOldDisk = false;
 		this.#wasRecovering = recovering;
 	}
 

@@ -63,6 +63,13 @@ export type Plan = {
 		jitterMs: number;
 		slow: Recurring;
 		full: Recurring;
+		/** Nothing that is asked of it is done for a while. */
+		hang: Recurring;
+		/** For each read; all reads for a while, or for good. */
+		readError: number;
+		unreadable: Recurring;
+		/** A copy of an earlier day is put in its place. */
+		oldDisk: Recurring;
 		/** For each write. */
 		writeError: number;
 		/** The process ends in the middle of a write. */
@@ -100,11 +107,11 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 	};
 	const nodes = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]) as number;
 	const stack: Stack = choice === "core" ? "core" : "driver";
-	const sqlite = (random.chance(0.025) && stack === "driver") || choice === "store";
+	const sqlite = (random.chance(0.1) && stack === "driver") || choice === "store";
 	return {
 		stack,
 		state: sqlite ? "sqlite" : "registers",
-		forwards: random.chance(0.7),
+		forwards: true,
 		nodes,
 		witness: random.chance(0.3) && nodes >= 3,
 		tickMs: 50,
@@ -115,7 +122,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 			delayMs: random.between(1, 8),
 			jitterMs: on() ? random.between(2, 40) : 1,
 			ordered: random.chance(0.3),
-			replay: rate(0.02),
+			replay: rate(0.5),
 			forged: rate(0.01),
 			flippedChunk: rate(0.2),
 			partition: recurring(3000, 15_000, 300, 8000),
@@ -139,6 +146,10 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 			jitterMs: on() ? random.between(1, 25) : 0,
 			slow: recurring(5000, 25_000, 300, 5000),
 			full: recurring(5000, 25_000, 300, 5000),
+			hang: recurring(6000, 30_000, 300, 3000),
+			readError: rate(0.002),
+			unreadable: recurring(8000, 40_000, 100, 3000),
+			oldDisk: recurring(4000, 20_000, 50, 1000),
 			writeError: rate(0.0005),
 			crashInWrite: rate(0.002),
 			damage: recurring(5000, 25_000, 100, 2000),

@@ -28,6 +28,10 @@ export interface ProcessHost {
 	/** How long the next write takes; the end of the process in the middle of it; an error of the disk; no room. */
 	writeMs(): number;
 	writeFault(of: "file" | "folder"): "crash" | "error" | null;
+	/** The disk says that it cannot read. */
+	readFault(): boolean;
+	/** So much of a snapshot was there at a start, and is gone on with. */
+	resumed(bytes: number): void;
 	/** How long a read takes: most are answered from memory, at once. */
 	readMs(): number;
 	isFull(): boolean;

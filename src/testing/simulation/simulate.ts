@@ -30,6 +30,8 @@ export type RunResult = {
 	terms: number;
 	applied: number;
 	faults: ReadonlyMap<string, number>;
+	/** Snapshots that were gone on with after a restart. */
+	resumed: number;
 	/** No majority of intact logs was left by the changes of members: then nothing may go on, and nothing does. */
 	stuck: boolean;
 };
@@ -67,6 +69,7 @@ export function simulate({ seed, ms, kind = "swarm", stack = "driver", mutant = 
 		terms: checker.maxTerm,
 		applied: checker.maxApplied,
 		faults: faults.counts,
+		resumed: cluster.resumed,
 		stuck,
 	};
 }

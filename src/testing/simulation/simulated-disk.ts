@@ -16,6 +16,7 @@ import type { NodeDisk, Snapshot } from "./node-disk.ts";
 import type { StateKind } from "./plan.ts";
 import type { Random } from "./random.ts";
 import { RegisterMachine } from "./register-machine.ts";
+import type { Arriving } from "./simulated-snapshots.ts";
 import { StoreMachine } from "./store-machine.ts";
 
 export const sectorBytes = 512;
@@ -35,6 +36,15 @@ export class Content {
 	segmentOf(name: string): SegmentName | null {
 		if (this.#segment === undefined) this.#segment = segmentsOf([name])[0] ?? null;
 		return this.#segment;
+	}
+
+	copy(): Content {
+		const copy = new Content();
+		copy.data = this.data.slice();
+		copy.size = this.size;
+		copy.stable = this.stable;
+		copy.lastWrite = this.lastWrite;
+		return copy;
 	}
 
 	append(bytes: Uint8Array): void {
@@ -91,6 +101,20 @@ export class Content {
 	}
 }
 
+/** All of a disk as it once was. */
+export type OldDisk = {
+	files: Map<string, Content>;
+	/** Of its entries, by index, as far as they are known. */
+	terms: (number | undefined)[];
+	hardState: HardState;
+	lastIndex: number;
+	beginsAfter: number;
+	state: Snapshot;
+	durableState: Snapshot | null;
+	snapshot: Snapshot | null;
+	received: Snapshot | null;
+};
+
 export class SimulatedDisk implements NodeDisk {
 	names = new Map<string, Content>();
 	#durableNames = new Map<string, Content>();
@@ -106,6 +130,8 @@ export class SimulatedDisk implements NodeDisk {
 	base: SnapshotMeta;
 	snapshot: Snapshot | null = null;
 	received: Snapshot | null = null;
+	/** A snapshot on its way, as far as it has come. */
+	arriving: Arriving | null = null;
 	#durableState: Snapshot | null = null;
 	damaged = false;
 	voteDamaged = false;
@@ -117,6 +143,39 @@ export class SimulatedDisk implements NodeDisk {
 		this.#record = record;
 		this.#initial = initial;
 		this.base = { index: 0, term: 0, configuration: initial };
+	}
+
+	/** After a crash, when all that is there is durable. */
+	copy(): OldDisk {
+		return {
+			files: new Map([...this.#durableNames].map(([name, content]) => [name, content.copy()])),
+			terms: this.#record.durableTerms.slice(0, this.lastIndex + 1),
+			hardState: this.hardState,
+			lastIndex: this.lastIndex,
+			beginsAfter: this.#beginsAfter,
+			state: { meta: this.base, data: this.machine.save() },
+			durableState: this.#durableState,
+			snapshot: this.snapshot,
+			received: this.received,
+		};
+	}
+
+	/** While there is no process: what was there at another time is there again. */
+	putBack(old: OldDisk): void {
+		this.#durableNames = new Map([...old.files].map(([name, content]) => [name, content.copy()]));
+		this.names = new Map(this.#durableNames);
+		this.#changes = [];
+		this.hardState = old.hardState;
+		this.#hardStateFile = this.#durableNames.get("hard-state") ?? null;
+		this.lastIndex = old.lastIndex;
+		this.#beginsAfter = old.beginsAfter;
+		this.machine.restore(old.state.data);
+		this.base = old.state.meta;
+		this.#durableState = old.durableState;
+		this.snapshot = old.snapshot;
+		this.received = old.received;
+		this.arriving = null;
+		this.damaged = false;
 	}
 
 	change(name: string, content: Content | null): void {
@@ -191,13 +250,16 @@ export class SimulatedDisk implements NodeDisk {
 		}
 		this.#changes = [];
 		this.names = new Map(this.#durableNames);
+		if (this.arriving?.crash(random, power) === false) this.arriving = null;
 		for (const [name, content] of this.names) {
 			const from = content.stable;
 			if (power) content.tear(random);
 			// What is there at the next start is there for good.
 			const { lastWrite } = content;
 			content.sync();
-			content.lastWrite = content.size > from ? from : lastWrite;
+			// A torn tail is no write that anybody could miss: the one before it is the last.
+			content.lastWrite =
+				content.size > from && decodeRecord(content.data.subarray(0, content.size), from) !== null ? from : lastWrite;
 			this.#readRecords(name, content, from, true);
 		}
 		for (const { name, content } of changes)

@@ -8,6 +8,8 @@ const done = Promise.resolve();
 /** The process is gone: nobody waits for this any more. */
 const never = new Promise<never>(() => {});
 
+const unreadable = (): AppError => new AppError("storage", "injected error of a read");
+
 export type FilesOptions = {
 	disk: SimulatedDisk;
 	host: ProcessHost;
@@ -26,7 +28,14 @@ export class SimulatedFiles implements LogFiles {
 		this.options = options;
 	}
 
+	/** For what is read at once. */
+	failIfUnreadable(): void {
+		if (this.options.host.readFault()) throw unreadable();
+	}
+
 	list(): Promise<string[]> {
+		if (!this.options.alive()) return never;
+		if (this.options.host.readFault()) return Promise.reject(unreadable());
 		return Promise.resolve([...this.options.disk.names.keys()]);
 	}
 
@@ -128,10 +137,11 @@ class SimulatedFile implements LogFile {
 		if (!alive()) return never;
 		const { data, size } = this.#content;
 		const found = data.slice(offset, Math.min(size, offset + length));
+		const fails = host.readFault();
 		const ms = host.readMs();
-		if (ms === 0) return Promise.resolve(found);
-		return new Promise((resolve) => {
-			host.later(ms, () => resolve(found));
+		if (ms === 0) return fails ? Promise.reject(unreadable()) : Promise.resolve(found);
+		return new Promise((resolve, reject) => {
+			host.later(ms, () => (fails ? reject(unreadable()) : resolve(found)));
 		});
 	}
 

@@ -3,7 +3,7 @@
  * stranger. Looked at when a message is delivered that could make a node do so, and every few ticks.
  */
 import type { AppendAnswer, Message } from "../../raft/messages.ts";
-import type { Configuration, Status } from "../../raft/types.ts";
+import type { Configuration, NodeId, Status } from "../../raft/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { SimulatedProcess } from "./process.ts";
@@ -16,6 +16,15 @@ export function watchDelivery(
 	message: Message,
 	forged: boolean,
 ): void {
+	if (message.type === "heartbeat" && cluster.quarantine.has(to.id)) {
+		const { commit, commitTerm } = message;
+		const { lastIndex, commitIndex } = process.status();
+		const lacks = commit > lastIndex || (commit > commitIndex && process.termAt(commit) !== commitTerm);
+		process.receive(message);
+		if (to.process === process && lacks && !process.status().recovering)
+			unsafe(`recovery: ${to.id} has an old disk, is told that it had ${commit}, and goes on at ${lastIndex}`);
+		return;
+	}
 	const stranger = message.clusterId !== "cluster";
 	const election = message.type === "vote" || message.type === "pre-vote" || message.type === "campaign-now";
 	const gone = cluster.checker.removed.size > 0 && cluster.checker.removed.has(message.from);
@@ -60,6 +69,19 @@ export function watchDelivery(
 	const hears = before.role === "leader" || (before.role === "follower" && before.leader !== null && before.quorum);
 	if (message.type === "vote" && !message.transfer && hears && after.term > before.term)
 		unsafe(`elections: ${to.id} hears its leader and was moved by ${message.from} to term ${after.term}`);
+}
+
+/**
+ * A node with an old disk has forgotten what it acknowledged, and nothing on it says so: only the leader that heard it knows. So
+ * until it has been told it hears nobody else, and nobody else hears it; more than that nobody survives.
+ */
+export function isHeardInQuarantine(quarantine: Cluster["quarantine"], to: NodeId, message: Message): boolean {
+	const { from, type, term } = message;
+	const own = quarantine.get(to);
+	if (own !== undefined) return from === own.leader && term === own.term && (type === "heartbeat" || type === "append");
+	const sender = quarantine.get(from);
+	if (sender === undefined) return true;
+	return to === sender.leader && term === sender.term && (type === "heartbeat-answer" || type === "append-answer");
 }
 
 export function watchNode(cluster: Cluster, node: SimulatedNode): void {
