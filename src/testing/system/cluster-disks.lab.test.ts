@@ -2,9 +2,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
+import { MiB } from "../../lib/units.ts";
 import type { ClusterNode } from "../cluster/cluster-node.ts";
 import { untilSame } from "../cluster/convergence.ts";
 import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
+import { networkBody } from "../cluster/register.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 
@@ -162,6 +164,77 @@ test(
 		await untilRenamed(first, "with-the-old-one");
 		await untilSame(cluster.nodes, cluster.folder, stepMs);
 		for (const node of cluster.nodes) expect(await nameAt(node)).toBe("with-the-old-one");
+	},
+	limitMs,
+);
+
+test(
+	"a node with an old data folder does not decide an election until it has everything again",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, third] = [cluster.node(0), cluster.node(2)];
+		await third.term();
+		const old = await third.copyDisk("old");
+		await third.start();
+		// More than there will be room for, so that it cannot get it again.
+		const description = "x".repeat(4_000);
+		const create = (name: string) => first.api.call("networkCreate", { body: { ...networkBody(name), description } });
+		for (let batch = 0; batch < 20; batch++)
+			await Promise.all(Array.from({ length: 20 }, (_, number) => create(`large-${batch}-${number}`)));
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+		// It waits for a leader that confirms what it says, as long as there is one.
+		const ownView = async () => {
+			const { body } = await third.api.call("clusterStatusGet");
+			return { ...body, recovering: body.members.find(({ nodeId }) => nodeId === third.nodeId)?.recovering };
+		};
+		const termOf = async (node: ClusterNode) => (await statusOf(node))?.term;
+		const putBack = async () => {
+			const term = await termOf(first);
+			await third.kill9();
+			await third.putDiskBack(old);
+			await third.fillDisk(MiB);
+			await third.start();
+			return waitUntil("it to notice", stepMs, async () => {
+				const now = await ownView();
+				// Only the leader that it answered before can know what it has lost.
+				return now.recovering ? now : (await termOf(first)) !== term ? null : undefined;
+			});
+		};
+		let said = await putBack();
+		while (said === null) {
+			await third.freeDisk();
+			await untilSame(cluster.nodes, cluster.folder, stepMs);
+			said = await putBack();
+		}
+		expect(said.problem).toContain("does not vote until it has everything again");
+		const [leader, ...followers] = await leaderAndOthers(cluster);
+		const other = present(
+			followers.find((node) => node !== third),
+			"the other one",
+		);
+		await untilRenamed(other, "without-the-old-one");
+
+		// Its vote would be the second of three, for a node that has everything.
+		await leader.kill9();
+		expect(["unavailable", "timeout"]).toContain((await failureOf(rename(other, "by-its-vote"))).code);
+		const alone = present(await statusOf(other), "the status");
+		expect([alone.quorum, alone.term]).toEqual([false, said.term]);
+		expect((await ownView()).recovering).toBe(true);
+
+		// With room it gets all of it from a leader that others elected, and then its vote is one again.
+		await third.freeDisk();
+		await leader.start();
+		await untilRenamed(other, "all-there");
+		// It begins anew with the state that it gets.
+		await waitUntil("it to have recovered", stepMs, async () => {
+			const now = await ownView().catch(() => null);
+			return now?.recovering === false;
+		});
+		await untilSame(cluster.nodes, cluster.folder, stepMs);
+		const last = await cluster.leader();
+		const gone = last === third ? leader : last;
+		await gone.kill9();
+		await untilRenamed(third, "by-its-vote-again");
 	},
 	limitMs,
 );
