@@ -21,6 +21,7 @@ import type { Proposer, Store } from "../store/store.ts";
 import { createAdmission } from "./admission.ts";
 import { broughtBy } from "./belongings.ts";
 import { OwnCertificate } from "./certificates.ts";
+import { proposeAll } from "./forwarding.ts";
 import { checkImportable, type PoolFolders } from "./importing.ts";
 import { hasToLeave, joinCluster } from "./joining.ts";
 import { LeaderViews } from "./leader-view.ts";
@@ -345,6 +346,8 @@ export class Cluster implements ClusterService {
 				await consensus.proposeHere(data, urgency);
 				return new Uint8Array(0);
 			}
+			case methods.proposeSeveral:
+				return proposeAll(consensus, payload);
 			case methods.transferLeadership: {
 				const { to } = decodeJson<{ to: unknown }>(payload);
 				if (to !== null && typeof to !== "string") throw new AppError("malformed", "Not a node.");

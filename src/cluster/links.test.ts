@@ -5,8 +5,9 @@ import { silentLogger } from "../lib/log.ts";
 import type { PeerNode } from "../peer/peer.ts";
 import { PeerError } from "../peer/peer-error.ts";
 import { removed } from "../store/raft/refusals.ts";
+import { proposeAll } from "./forwarding.ts";
 import { ClusterLinks } from "./links.ts";
-import { decodeProposal } from "./methods.ts";
+import { decodeProposal, decodeProposals, encodeProposals } from "./methods.ts";
 
 const data = new Uint8Array([1, 2, 3]);
 
@@ -77,5 +78,91 @@ describe("a proposal for the leader", () => {
 			links.onLeader(next);
 			expect(await outcomeOf(waiting)).toEqual(["unavailable", "unknown"]);
 		}
+	});
+});
+
+describe("proposals of one turn, while another is with the leader", () => {
+	const proposal = (number: number) => ({ data: new Uint8Array([number]), urgency: "essential" as const });
+	type Answer = (method: string, payload: Uint8Array) => Promise<Uint8Array>;
+
+	/** The first one goes alone and is answered last; the others are proposed with it under way. */
+	async function forwardAll(numbers: readonly number[], answer: Answer): Promise<unknown[]> {
+		const first = Promise.withResolvers<Uint8Array>();
+		let calls = 0;
+		const links = linksWith((_nodeId, method, payload) => (calls++ === 0 ? first.promise : answer(method, payload)));
+		const waiting = links.forward("leader", data, "growing");
+		const outcomes = await Promise.all(
+			numbers.map((number) => outcomeOf(links.forward("leader", proposal(number).data, "essential"))),
+		);
+		first.resolve(new Uint8Array(0));
+		await waiting;
+		return outcomes;
+	}
+
+	test("go in one call, and each hears what became of it", async () => {
+		const proposed: number[][] = [];
+		const consensus = {
+			proposeHere: async ([number]: Uint8Array): Promise<void> => {
+				proposed.push([Number(number)]);
+				if (number === 2) throw new AppError("no-space", "full");
+				if (number === 3) throw removed();
+			},
+		};
+		const methodsCalled: string[] = [];
+		const outcomes = await forwardAll([1, 2, 3, 4], (method, payload) => {
+			methodsCalled.push(method);
+			return proposeAll(consensus, payload);
+		});
+		expect(methodsCalled).toEqual(["propose-several"]);
+		expect(proposed).toEqual([[1], [2], [3], [4]]);
+		expect(outcomes).toEqual(["done", ["no-space", undefined], ["unavailable", "not-proposed"], "done"]);
+	});
+
+	test("go one by one to a leader that does not know the call", async () => {
+		const calls: unknown[] = [];
+		const outcomes = await forwardAll([1, 2], async (method, payload) => {
+			if (method !== "propose") throw new AppError("unsupported", "not known");
+			calls.push(decodeProposal(payload));
+			return new Uint8Array(0);
+		});
+		expect(calls).toEqual([proposal(1), proposal(2)]);
+		expect(outcomes).toEqual(["done", "done"]);
+	});
+
+	test("may all have been taken when the call is lost", async () => {
+		const lost = new PeerError({ code: "unreachable", message: "gone" }, true);
+		const outcomes = await forwardAll([1, 2], () => Promise.reject(lost));
+		expect(outcomes).toEqual([
+			["unavailable", "unknown"],
+			["unavailable", "unknown"],
+		]);
+	});
+
+	test("are not sent when another node leads before", async () => {
+		let calls = 0;
+		const links = linksWith((_nodeId, _method, _payload, { signal }) => {
+			calls += 1;
+			const { promise, reject } = Promise.withResolvers<Uint8Array>();
+			signal?.addEventListener("abort", () => reject(new AppError("canceled", "given up")));
+			return promise;
+		});
+		const waiting = [1, 2, 3].map((number) => outcomeOf(links.forward("leader", proposal(number).data, "essential")));
+		links.onLeader("another");
+		expect(await Promise.all(waiting)).toEqual([
+			["unavailable", "unknown"],
+			["unavailable", "not-proposed"],
+			["unavailable", "not-proposed"],
+		]);
+		expect(calls).toBe(1);
+	});
+
+	test("are read as they were written, and nothing else is", () => {
+		const several = [proposal(1), { data: new Uint8Array(300), urgency: "growing" as const }];
+		const bytes = encodeProposals(several);
+		expect(decodeProposals(bytes)).toEqual(several);
+		for (let length = 1; length < bytes.length; length++)
+			if (length !== 6) expect(() => decodeProposals(bytes.subarray(0, length))).toThrow("no proposals");
+		expect(() => decodeProposals(new Uint8Array([0, 0, 0, 0]))).toThrow("no proposal");
+		expect(() => decodeProposals(encodeProposals(Array(1025).fill(proposal(1))))).toThrow("no proposals");
 	});
 });

@@ -2,11 +2,9 @@
  * The consensus and the other nodes: what it sends goes out over the links, what comes in goes to it. Made before either of
  * them is there; what comes too early is lost, as any message may be.
  */
-import { AppError, isAppError } from "../lib/errors.ts";
 import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import type { PeerNode } from "../peer/peer.ts";
-import { isPeerError } from "../peer/peer-error.ts";
 import type { SnapshotReceiverChannel, SnapshotSenderChannel } from "../peer/snapshot-channel.ts";
 import type { Message } from "../raft/messages.ts";
 import type { ReceiverMessage, SenderMessage } from "../raft/snapshot-stream.ts";
@@ -14,21 +12,16 @@ import type { NodeId } from "../raft/types.ts";
 import type { Urgency } from "../store/disk-reserve.ts";
 import type { StoreLinks } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
-import { notLeading, unknownOutcome } from "../store/raft/refusals.ts";
 import type { SnapshotMessage } from "../store/raft/transport.ts";
-import { encodeProposal, methods } from "./methods.ts";
+import { Forwarding } from "./forwarding.ts";
 
 type Links = Pick<PeerNode, "sendRaft" | "openSnapshot" | "call">;
-
-/** Longer than a change of the leader takes; the caller's own limit is 30 s. */
-const forwardLimitMs = 10_000;
 
 export class ClusterLinks implements StoreLinks {
 	readonly #logger: Logger;
 	#peers: Links | null = null;
 	#consensus: RaftConsensus | null = null;
-	/** Proposals that are with a leader. */
-	readonly #forwards = new Set<{ leader: NodeId; controller: AbortController }>();
+	readonly #forwarding = new Forwarding(() => this.#peers);
 	/** To nodes that are sent a snapshot; null while it is being made. */
 	readonly #outgoing = new Map<NodeId, SnapshotSenderChannel | null>();
 	/** From the leader. */
@@ -54,25 +47,11 @@ export class ClusterLinks implements StoreLinks {
 		},
 	};
 
-	readonly forward = async (leader: NodeId, data: Uint8Array, urgency: Urgency): Promise<void> => {
-		if (this.#peers === null) throw notLeading(leader);
-		const controller = new AbortController();
-		const pending = { leader, controller };
-		this.#forwards.add(pending);
-		const options = { timeoutMs: forwardLimitMs, signal: controller.signal };
-		try {
-			await this.#peers.call(leader, methods.propose, encodeProposal(data, urgency), options);
-		} catch (error) {
-			throw controller.signal.aborted ? unknownOutcome("Another node leads meanwhile.") : forwarded(error, leader);
-		} finally {
-			this.#forwards.delete(pending);
-		}
-	};
+	readonly forward = (leader: NodeId, data: Uint8Array, urgency: Urgency): Promise<void> =>
+		this.#forwarding.forward(leader, { data, urgency });
 
 	/** What is with a leader that does not lead any more is not waited for: it is proposed again to the next one. */
-	readonly onLeader = (leader: NodeId | null): void => {
-		for (const pending of [...this.#forwards]) if (pending.leader !== leader) pending.controller.abort();
-	};
+	readonly onLeader = (leader: NodeId | null): void => this.#forwarding.onLeader(leader);
 
 	onRaftMessage(message: Message): void {
 		this.#consensus?.receive(message);
@@ -119,22 +98,4 @@ export class ClusterLinks implements StoreLinks {
 			},
 		);
 	}
-}
-
-/** As the store understands it: whether it may be proposed again, and whether it may have happened. */
-function forwarded(error: unknown, leader: NodeId): unknown {
-	if (isPeerError(error)) return error.sent ? unknownOutcome("The leading node was lost.") : notLeading(leader);
-	if (!isAppError(error)) return error;
-	// There are no links to it any more: the leader has left, and another one will be heard of.
-	if (error.code === "not-found") return notLeading(leader);
-	// It was removed, and has not gone yet.
-	if (error.code === "wrong-state") return notLeading(leader);
-	// The leader's own answer; what it says in `context` does not come over the link.
-	if (error.code === "unavailable" || error.code === "timeout")
-		return new AppError(error.code, error.message, {
-			retryAfterMs: error.retryAfterMs ?? 1000,
-			context: { outcome: "unknown" },
-			cause: error,
-		});
-	return error;
 }

@@ -9,6 +9,7 @@ import type { Urgency } from "../store/disk-reserve.ts";
 
 export const methods = {
 	propose: "propose",
+	proposeSeveral: "propose-several",
 	transferLeadership: "transfer-leadership",
 	memberStatus: "member-status",
 } as const;
@@ -22,10 +23,43 @@ export function encodeProposal(data: Uint8Array, urgency: Urgency): Uint8Array {
 	return bytes;
 }
 
-export function decodeProposal(bytes: Uint8Array): { data: Uint8Array; urgency: Urgency } {
+export function decodeProposal(bytes: Uint8Array): Proposal {
 	const urgency = urgencies[bytes[0] ?? -1];
 	if (urgency === undefined || bytes.length < 2) throw new AppError("malformed", "This is no proposal.");
 	return { data: bytes.slice(1), urgency };
+}
+
+export type Proposal = { data: Uint8Array; urgency: Urgency };
+
+/** One after the other, each behind its length. */
+export function encodeProposals(proposals: readonly Proposal[]): Uint8Array {
+	const bytes = new Uint8Array(proposals.reduce((sum, { data }) => sum + lengthBytes + 1 + data.length, 0));
+	const view = new DataView(bytes.buffer);
+	let at = 0;
+	for (const { data, urgency } of proposals) {
+		view.setUint32(at, 1 + data.length);
+		bytes[at + lengthBytes] = urgencies.indexOf(urgency);
+		bytes.set(data, at + lengthBytes + 1);
+		at += lengthBytes + 1 + data.length;
+	}
+	return bytes;
+}
+
+const lengthBytes = 4;
+/** In one call. */
+export const maxProposals = 1024;
+
+export function decodeProposals(bytes: Uint8Array): Proposal[] {
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+	const proposals: Proposal[] = [];
+	for (let at = 0; at < bytes.length; ) {
+		const end = at + lengthBytes + (bytes.length - at < lengthBytes ? Number.NaN : view.getUint32(at));
+		if (!(end <= bytes.length) || proposals.length === maxProposals)
+			throw new AppError("malformed", "These are no proposals.");
+		proposals.push(decodeProposal(bytes.subarray(at + lengthBytes, end)));
+		at = end;
+	}
+	return proposals;
 }
 
 /** Larger than what a node may bring (limits.ts), names only. */
