@@ -69,7 +69,9 @@ describe("the first hour", () => {
 	test("images that the node fetches", async () => {
 		node.pool.hostFiles.set("/srv/install.iso", isoBytes());
 		expect(await json("image import install --path /srv/install.iso")).toMatchObject({ phase: "ready", format: "iso" });
-		expect(await json("image import web --url http://192.0.2.10/web.raw")).toMatchObject({ phase: "ready" });
+		const [{ id: nodeId, name }] = await json("node list");
+		const web = await json(`image import web --url http://192.0.2.10/web.raw --node ${name}`);
+		expect(web).toMatchObject({ phase: "ready", nodeId });
 	});
 
 	test("a VM of it", async () => {

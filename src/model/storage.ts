@@ -196,6 +196,10 @@ export const ImageCreate = Strict(
 		tags: Type.Optional(Tags),
 		format: StringEnum(["qcow2", "raw", "iso"] as const),
 		poolId: Type.Optional(Id),
+		nodeId: Type.Optional({
+			...Id,
+			description: "Where it lies, or is fetched from: default the node that is asked; a volume's own node",
+		}),
 		source: ImageSource,
 		/** Required for uploads: the length of the file. */
 		fileSizeBytes: Type.Optional(Bytes({ minimum: 1 })),

@@ -1,6 +1,7 @@
 /** Body of `POST /v1/images` + state → the record of the image and the task that imports it. */
 import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
+import type { Node } from "../../model/node.ts";
 import type { Image, ImageCreate, Pool } from "../../model/storage.ts";
 import type { CommandBody } from "../../store/command.ts";
 import type { RequestContext } from "../context.ts";
@@ -26,6 +27,11 @@ export function planImageCreate(
 		errors.add("/fileSizeBytes", "An upload needs the length of its file.");
 	const placed = volume?.nodeId ? { nodeId: volume.nodeId, reason: null } : placedBy(context, request);
 	const { nodeId } = placed;
+	if (request.nodeId !== undefined && !isMember(store.get("node", request.nodeId)))
+		errors.add("/nodeId", "There is no such node.");
+	else if (request.nodeId !== undefined && request.nodeId !== nodeId)
+		errors.add("/nodeId", "The image must be on the node that the volume is on.");
+	errors.check("The image cannot be made");
 	const pool = choosePool(store, nodeId, request.poolId ?? volume?.poolId, "/poolId", errors);
 	if (volume && pool && volume.poolId !== pool.id)
 		errors.add("/poolId", "The image must be in the pool that the volume is in.");
@@ -58,11 +64,12 @@ export function planImageCreate(
 }
 
 /**
- * On the node that was asked, which is where an upload arrives and where a path is looked for; elsewhere when that node has
- * no part of the pool.
+ * As asked; else on the node that was asked, which is where an upload arrives and where a path is looked for; elsewhere when
+ * that node has no part of the pool.
  */
-function placedBy(context: RequestContext, { poolId, source, fileSizeBytes }: ImageCreate): Placement {
+function placedBy(context: RequestContext, { nodeId, poolId, source, fileSizeBytes }: ImageCreate): Placement {
 	const { store, node } = context.services;
+	if (nodeId !== undefined) return { nodeId, reason: null };
 	const isWanted = (pool: Pool) => pool.nodeIds.includes(node.nodeId) && (poolId === undefined || pool.id === poolId);
 	const hasPart = store.get("node", node.nodeId)?.witness !== true && store.all("pool").some(isWanted);
 	const pool = poolId === undefined ? null : store.get("pool", poolId);
@@ -70,6 +77,8 @@ function placedBy(context: RequestContext, { poolId, source, fileSizeBytes }: Im
 		return { nodeId: node.nodeId, reason: null };
 	return placeStorage(placementState(store), { what: "The image", pool, bytes: fileSizeBytes ?? 0 });
 }
+
+const isMember = (node: Node | null): boolean => node !== null && node.status.phase !== "left";
 
 function checkVolumeAtRest(context: RequestContext, volume: { phase: string; vmId: string | null }): void {
 	if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);

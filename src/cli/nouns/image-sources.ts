@@ -23,6 +23,7 @@ const sha256 = parsed("--sha256 <digits>", "checksum that the file must have", (
 const commonOptions = {
 	format: choice("--format <format>", formats, "what the file is (default: what it says, or how its name ends)"),
 	pool: text("--pool <pool>", "storage pool"),
+	node: text("--node <node>", "node that it lies on, and that fetches it (default: the one asked)"),
 	sha256,
 	description,
 	tag: tags,
@@ -54,6 +55,7 @@ export const uploadVerb = (show: Show): Verb =>
 			if (options.sha256 !== undefined && digest !== options.sha256)
 				throw new AppError("invalid", `${path} has another checksum than the one expected: ${digest}.`);
 			const poolId = options.pool === undefined ? undefined : await resolveId(cli, "pool", options.pool);
+			const nodeId = options.node === undefined ? undefined : await resolveId(cli, "node", options.node);
 			const image =
 				(await unfinished(cli, name, file, digest, options.resume)) ??
 				(await create(cli, {
@@ -61,7 +63,7 @@ export const uploadVerb = (show: Show): Verb =>
 					format,
 					source: { kind: "upload" },
 					fileSizeBytes: file.sizeBytes,
-					...given({ poolId, sha256: digest, description: options.description, tags: options.tag }),
+					...given({ poolId, nodeId, sha256: digest, description: options.description, tags: options.tag }),
 				}));
 			await sendParts(cli, image.id, file, name);
 			await finishUpload(cli, image, options, show);
@@ -109,7 +111,7 @@ export const importVerb = (show: Show): Verb =>
 		description: "From a URL, from a file on the node (administrators only), or from a volume.",
 		examples: [
 			"limiquantix image import debian-13 --url https://cloud.debian.org/images/cloud/trixie/latest/debian-13-generic-amd64.qcow2",
-			"limiquantix image import install --path /srv/iso/debian-13-netinst.iso",
+			"limiquantix image import install --path /srv/iso/debian-13-netinst.iso --node node2",
 			"limiquantix image import golden --volume web-root",
 		],
 		arguments: { "<name>": "name of the image" },
@@ -120,16 +122,18 @@ export const importVerb = (show: Show): Verb =>
 			...commonOptions,
 			...waitOptions,
 		},
-		async run(cli, { name }, { url, path, volume, format, pool, sha256: digest, description: about, tag, ...wait }) {
+		async run(cli, { name }, { url, path, volume, format, pool, node, sha256: digest, ...options }) {
+			const { description: about, tag, ...wait } = options;
 			const source = await importSource(cli, { url, path, volume });
 			const poolId = pool === undefined ? undefined : await resolveId(cli, "pool", pool);
+			const nodeId = node === undefined ? undefined : await resolveId(cli, "node", node);
 			const guessed = source.kind === "volume" ? "qcow2" : formatFromName(url ?? path ?? "");
 			const result = await cli.call("imageCreate", {
 				body: {
 					name,
 					source,
 					format: format ?? guessed,
-					...given({ poolId, sha256: digest, description: about, tags: tag }),
+					...given({ poolId, nodeId, sha256: digest, description: about, tags: tag }),
 				},
 			});
 			if (wait.wait && cli.output.forPeople)

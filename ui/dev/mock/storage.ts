@@ -126,7 +126,7 @@ export function storage(state: MockState): HandlerTable {
 				tags: request.tags ?? [],
 				format: request.format,
 				poolId: request.poolId ?? [...state.tables.pool.keys()][0] ?? "",
-				nodeId: state.nodeId,
+				nodeId: (body.nodeId as string | undefined) ?? state.nodeId,
 				source: request.source,
 				fileSizeBytes: request.fileSizeBytes ?? null,
 				virtualSizeBytes: null,

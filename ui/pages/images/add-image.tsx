@@ -17,6 +17,8 @@ import { formatFromName, type ImageFormat, nameFromFile, sniffFormat } from "../
 import { fits, imageUrlPattern, namePattern, sha256Pattern } from "../../lib/patterns.ts";
 import { common } from "../../strings/common.ts";
 import { images as t } from "../../strings/images.ts";
+import { move } from "../../strings/move.ts";
+import { useNodes } from "../shared/node-column.tsx";
 import { poolChoices } from "../storage/choices.ts";
 import { FileInput } from "./file-input.tsx";
 
@@ -31,6 +33,7 @@ type Values = {
 	format: ImageFormat;
 	sha256: string;
 	poolId: string;
+	nodeId: string;
 	description: string;
 	tags: string[];
 };
@@ -60,6 +63,7 @@ function bodyOf(values: Values, file: File | null): ImageCreate {
 		...(values.source === "upload" && file ? { fileSizeBytes: file.size } : {}),
 		...(values.sha256 === "" ? {} : { sha256: values.sha256 }),
 		...(values.poolId === "" ? {} : { poolId: values.poolId }),
+		...(values.nodeId === "" ? {} : { nodeId: values.nodeId }),
 		...(values.description === "" ? {} : { description: values.description }),
 		...(values.tags.length === 0 ? {} : { tags: values.tags }),
 	};
@@ -71,6 +75,7 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 	const pools = useCollection("pool").items.value.filter(({ nodes }) =>
 		nodes.some(({ capabilities }) => capabilities === null || capabilities.images),
 	);
+	const nodes = useNodes().filter(({ witness, status }) => !witness && status.phase !== "left");
 	const [file, setFile] = useState<File | null>(null);
 	/** By the file's first bytes; null before there is one. */
 	const [detected, setDetected] = useState<ImageFormat | "unknown" | null>(null);
@@ -86,6 +91,7 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 			format: "qcow2",
 			sha256: "",
 			poolId: "",
+			nodeId: "",
 			description: "",
 			tags: [],
 		},
@@ -183,6 +189,16 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 			/>
 			{detected !== null && values.source === "upload" && detected !== values.format && (
 				<Notice tone="warning">{detected === "unknown" ? t.formatUnknown : t.formatDetected(detected)}</Notice>
+			)}
+			{nodes.length > 1 && (
+				<SelectField
+					label={move.node}
+					hint={values.source === "path" ? t.nodeOfPath : values.nodeId === "" ? undefined : t.nodeHint}
+					value={values.nodeId}
+					error={form.error("/nodeId")}
+					choices={[{ value: "", label: t.nodeAsked }, ...nodes.map(({ id, name }) => ({ value: id, label: name }))]}
+					onChange={(nodeId) => form.set({ nodeId })}
+				/>
 			)}
 			<Disclosure title={common.moreFields} note={[t.sha256, t.pool, common.tags].join(", ")}>
 				<TextField
