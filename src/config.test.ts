@@ -41,6 +41,15 @@ test("flags win over environment, environment over file", () => {
 	});
 });
 
+test("settings for tests are flags, never environment or file, and are named", () => {
+	const environment = { ...none, LIMIQUANTIX_NO_FSYNC: "true", LIMIQUANTIX_TICK_MS: "7" };
+	expect(loadConfig([], environment)).toMatchObject({ fsync: true, tickMs: null, testSettings: [] });
+	expect(loadConfig(["--no-fsync", "--tick-ms", "7"], none)).toMatchObject({
+		...{ fsync: false, tickMs: 7, testSettings: ["no-fsync", "tick-ms"] },
+	});
+	expect(refused([], "no-fsync = true\n")).toContain('no setting "no-fsync"');
+});
+
 const refused = (argv: string[], file?: string): string => {
 	const path = join(folder, "bad.toml");
 	if (file !== undefined) writeFileSync(path, file);

@@ -33,6 +33,8 @@ export type Config = Readonly<{
 	snapshotEntries: number | null;
 	/** How long a tick of the consensus is; null is its own choice. Only tests set it, where a node runs many times slower. */
 	tickMs: number | null;
+	/** Names of the settings for tests that were given. */
+	testSettings: readonly string[];
 	/** Images may be fetched from this machine's own addresses. Only tests switch it on. */
 	loopbackDownloads: boolean;
 	/** A file that says at which step this process stops (lib/halting.ts). Only tests set it. */
@@ -43,7 +45,10 @@ export type HostPort = Readonly<{ host: string; port: number }>;
 
 type Setting = { flag: string; description: string; fallback: string | null; boolean?: true; hidden?: true };
 
-/** Every setting once: flag, environment variable (LIMIQUANTIX_DATA_DIR) and TOML key (data-dir) have the same name. */
+/**
+ * Every setting once: flag, environment variable (LIMIQUANTIX_DATA_DIR) and TOML key (data-dir) have the same name. Hidden ones are
+ * for tests, and flags only.
+ */
 export const settings = {
 	dataDir: { flag: "data-dir", description: "folder for state, disks and secrets", fallback: "/var/lib/limiquantix" },
 	runDir: { flag: "run-dir", description: "folder for sockets", fallback: "/run/limiquantix" },
@@ -119,7 +124,9 @@ export function loadConfig(argv: readonly string[], environment: Record<string, 
 		flags.config !== undefined,
 	);
 	const value = (name: SettingName): string | null => {
-		const { flag, fallback } = settingOf(name);
+		const { flag, fallback, hidden } = settingOf(name);
+		// One for tests is not left behind in a file, or inherited.
+		if (hidden) return flags[flag] ?? fallback;
 		return flags[flag] ?? environment[environmentName(flag)] ?? file[flag] ?? fallback;
 	};
 	const required = (name: SettingName): string => {
@@ -145,6 +152,10 @@ export function loadConfig(argv: readonly string[], environment: Record<string, 
 		snapshotEntries:
 			value("snapshotEntries") === null ? null : parseCount("snapshot-entries", required("snapshotEntries")),
 		tickMs: value("tickMs") === null ? null : parseCount("tick-ms", required("tickMs")),
+		testSettings: settingNames
+			.map(settingOf)
+			.filter(({ flag, hidden, fallback }) => hidden && flags[flag] !== undefined && flags[flag] !== fallback)
+			.map(({ flag }) => flag),
 		loopbackDownloads: parseBoolean("loopback-downloads", required("loopbackDownloads")),
 		haltFile: value("haltFile") === null ? null : absolute("halt-file", required("haltFile")),
 	};
@@ -178,7 +189,8 @@ function parseFile(path: string, explicit: boolean): Record<string, string> {
 	} catch (error) {
 		throw new AppError("invalid", `${path} is not valid TOML: ${error instanceof Error ? error.message : error}`);
 	}
-	const known = new Set(settingNames.map((name) => settingOf(name).flag));
+	const shown = settingNames.map(settingOf).filter(({ hidden }) => !hidden);
+	const known = new Set(shown.map(({ flag }) => flag));
 	return Object.fromEntries(
 		Object.entries(parsed).map(([key, given]) => {
 			if (!known.has(key)) throw new AppError("invalid", `${path}: there is no setting "${key}".`);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Config, loadConfig } from "./config.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
-import { silentLogger } from "./lib/log.ts";
+import { type Logger, silentLogger } from "./lib/log.ts";
 import { run } from "./lib/run.ts";
 
 const running: Daemon[] = [];
@@ -42,8 +42,8 @@ function settings(runDir: string, port: number): Config {
 	);
 }
 
-async function start(config: Config): Promise<Daemon> {
-	const daemon = await startDaemon(config, silentLogger, () => {
+async function start(config: Config, logger: Logger = silentLogger): Promise<Daemon> {
+	const daemon = await startDaemon(config, logger, () => {
 		throw new Error("nothing here begins anew");
 	});
 	running.push(daemon);
@@ -51,6 +51,16 @@ async function start(config: Config): Promise<Daemon> {
 }
 
 const statusAt = async (unix: string): Promise<number> => (await fetch("http://localhost/v1/me", { unix })).status;
+
+test("a node that runs with settings for tests says so in its log, with what that risks", async () => {
+	const warnings: unknown[] = [];
+	const logger = { ...silentLogger, warn: (message: string, fields: unknown) => void warnings.push([message, fields]) };
+	await start(settings(newFolder(), 0), logger);
+	expect(warnings).toContainEqual([
+		"settings for tests only are in use",
+		{ testSettings: ["no-fsync"], risk: expect.stringContaining("not flushed") },
+	]);
+});
 
 test("a node with another data folder does not take the root socket of the run folder", async () => {
 	const runDir = newFolder();

@@ -149,8 +149,9 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	haltAtStepIn(config.haltFile);
 	mkdirSync(dataDir, { recursive: true, mode: 0o711 });
 	mkdirSync(config.runDir, { recursive: true, mode: 0o711 });
-	if (!config.fsync)
-		logger.warn("the log is not flushed: a power cut loses what was acknowledged (for tests only)", {});
+	const { testSettings, fsync } = config;
+	const risk = fsync ? {} : { risk: "the log is not flushed: a power cut loses what was acknowledged" };
+	if (testSettings.length > 0) logger.warn("settings for tests only are in use", { testSettings, ...risk });
 	await completeSwitch(dataDir, logger);
 	const me = await openNodeFile(dataDir, () => ids.newId());
 	const hints = await readHints(dataDir);
