@@ -3,7 +3,7 @@ import { type Clock, toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Random, randomRatio } from "../lib/random.ts";
-import { certificateWarningMs } from "../model/cluster.ts";
+import { endsSoon } from "../model/certificate-rules.ts";
 import { makeAuthority, makeNodeKey, makeRequest, signNode } from "../peer/ca.ts";
 import { type Identity, loadIdentity, makeIdentity, renewalDueMs, saveIdentity } from "../peer/identity.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
@@ -68,7 +68,7 @@ export class OwnCertificate {
 		} catch (error) {
 			const { logger, clock } = this.#deps;
 			const notAfterMs = this.#current?.notAfterMs ?? 0;
-			const level = notAfterMs - clock.nowMs() < certificateWarningMs ? "error" : "warn";
+			const level = endsSoon(notAfterMs, clock.nowMs()) ? "error" : "warn";
 			logger[level]("the certificate of this node could not be renewed", { error, expiresAt: toRfc3339(notAfterMs) });
 		}
 	}

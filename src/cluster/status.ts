@@ -1,6 +1,7 @@
 /** The members as an administrator sees them: the nodes of the state, Raft's view of them, and the links. Pure. */
 import { toRfc3339 } from "../lib/clock.ts";
-import { type ClusterMember, type ClusterStatus, certificateWarningMs } from "../model/cluster.ts";
+import { endsSoon } from "../model/certificate-rules.ts";
+import type { ClusterMember, ClusterStatus } from "../model/cluster.ts";
 import type { Node } from "../model/node.ts";
 import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
 import { majority } from "../raft/quorum.ts";
@@ -27,7 +28,7 @@ export function clusterStatus(parts: StatusParts): ClusterStatus {
 	const quorumSize = majority(voters.length);
 	const members = nodes.filter(({ status }) => status.phase !== "left").map((node) => memberOf(node, parts));
 	const elsewhere = members.filter(({ nodeId }) => isElsewhere(nodeId, parts)).map(({ name }) => name);
-	const ending = members.filter(({ certificateExpiresAt: at }) => at !== null && endsSoon(at, parts.nowMs));
+	const ending = members.filter(({ certificateExpiresAt: at }) => at !== null && endsSoon(Date.parse(at), parts.nowMs));
 	const reachableVoters = members.filter(({ nodeId, reachable }) => reachable && voters.includes(nodeId)).length;
 	return {
 		nodeId: raft.nodeId,
@@ -71,8 +72,6 @@ function memberOf(node: Node, { raft, leaderView, links, own }: StatusParts): Cl
 	};
 }
 
-const endsSoon = (at: string, nowMs: number): boolean => Date.parse(at) - nowMs < certificateWarningMs;
-
 /** It has another authority, and says that it is of another cluster. */
 const isElsewhere = (nodeId: string, { links }: Pick<StatusParts, "links">): boolean =>
 	links.some(
@@ -103,7 +102,7 @@ function problemOf(
 	if (isLost)
 		return `No quorum: ${quorumSize} of ${raft.configuration.voters.length} voting nodes have to reach each other. Nothing can be changed until they do.`;
 	if (elsewhere.length > 0)
-		return `${others} ${elsewhere.length === 1 ? "says that it is a member" : "say that they are members"} of another cluster now, made by a recovery or of a backup: there are two clusters with the same VMs. End one of them: its nodes leave it, and join the other.`;
+		return `${others} ${elsewhere.length === 1 ? "says that it is a member" : "say that they are members"} of another cluster now, made by a recovery or of a backup: there are two clusters with the same VMs. Stop the members of one of them but one: without a quorum it joins the other, then the next one does.`;
 	if (raft.recovering) return "The log of this node was damaged. It does not vote until it has everything again.";
 	if (leaderView !== null && reachableVoters < leaderView.configuration.voters.length)
 		return "Not all voting nodes can be reached.";

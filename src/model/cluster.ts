@@ -49,9 +49,6 @@ export const JoinTokenCreated = Strict(
 );
 export type JoinTokenCreated = Static<typeof JoinTokenCreated>;
 
-/** A certificate of a node that ends so soon should have been renewed long before. */
-export const certificateWarningMs = 30 * 86_400_000;
-
 export const memberRoles = ["leader", "follower", "learner"] as const;
 export const ClusterMember = Strict(
 	{

@@ -1,5 +1,5 @@
 /** The members of the cluster: their part in it, and how well they are reached. */
-import { certificateWarningMs } from "../../../src/model/cluster.ts";
+import { endsSoon } from "../../../src/model/certificate-rules.ts";
 import { clusterStatus, clusterStatusError, refreshClusterStatus } from "../../api/cluster-status.ts";
 import type { ClusterStatus } from "../../api/types.ts";
 import { Label, StateBadge, WarningMark } from "../../components/badge.tsx";
@@ -30,8 +30,6 @@ function linkLook({ reachable, recovering, receivesSnapshot }: Member): StateLoo
 const formatMs = (ms: number): string => t.milliseconds(ms < 10 ? ms.toFixed(1) : ms.toFixed(0));
 
 const isHere = ({ nodeId }: Member): boolean => clusterStatus.value?.nodeId === nodeId;
-
-const endsSoon = (at: string): boolean => Date.parse(at) - Date.now() < certificateWarningMs;
 
 const columns: readonly Column<Member>[] = [
 	{
@@ -116,7 +114,7 @@ const columns: readonly Column<Member>[] = [
 			) : (
 				<span title={t.certificateTitle}>
 					<RelativeTime time={certificateExpiresAt} />{" "}
-					{endsSoon(certificateExpiresAt) && <WarningMark text={t.certificateEnds} />}
+					{endsSoon(Date.parse(certificateExpiresAt), Date.now()) && <WarningMark text={t.certificateEnds} />}
 				</span>
 			),
 		sort: ({ certificateExpiresAt }) => certificateExpiresAt,
