@@ -39,12 +39,12 @@ export type CliIo = {
 /** What is done on this machine without a node, by parts of the program that the command line does not know. */
 export type OfflineWork = {
 	/**
-	 * Makes a snapshot file the state of a data folder that has none, as a cluster of one node; answers with the index that it
+	 * Makes a snapshot file the state of a data folder that has none, as a single-node cluster; answers with the index that it
 	 * holds. `nodeName`: which node of the backup this machine is, where that is not known otherwise.
 	 */
 	restoreSnapshot(file: string, dataDir: string, nodeName: string | undefined): Promise<Restored>;
 	/**
-	 * Makes a cluster of one node, with a new cluster id, of what a data folder has. Before anything changes `confirm` is
+	 * Makes a single-node cluster, with a new cluster id, of what a data folder has. Before anything changes `confirm` is
 	 * told what was found; it resolves to the node's name as a person typed it (the audit keeps it), or rejects, and
 	 * nothing is done. Another name than the node's is `invalid`.
 	 */

@@ -1,4 +1,4 @@
-/** A survivor becomes a cluster of one: what it has, what becomes of the others, and what an interruption leaves. */
+/** A survivor becomes a single-node cluster: what it has, what becomes of the others, and what an interruption leaves. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

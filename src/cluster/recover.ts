@@ -1,5 +1,5 @@
 /**
- * `cluster recover`: what one node has left becomes a cluster of one, when so many others are lost for good that there will
+ * `cluster recover`: what one node has left becomes a single-node cluster, when so many others are lost for good that there will
  * be no quorum again. Needs that no daemon runs on the folder.
  *
  * The state is brought as far as anything in the folder goes: also entries of the log of which this node does not know that

@@ -133,7 +133,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	nodeMetricsGet: "Live figures of a node",
 	nodeMetricsHistoryGet: "Figures of a node in the last hour",
 	clusterStatusGet: "The members of the cluster and how they are",
-	clusterLeaderTransfer: "Let another member lead",
+	clusterLeaderTransfer: "Transfer leadership to another member",
 	clusterJoin: "Make this node a member of another cluster",
 	nodeLeave: "Take this node out of the cluster",
 	nodeRemove: "Remove a node that is gone",

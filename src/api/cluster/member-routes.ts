@@ -35,7 +35,7 @@ export const memberRoutes: Route[] = [
 		operationId: "clusterLeaderTransfer",
 		method: "POST",
 		path: "/v1/cluster/actions/transfer-leader",
-		summary: "Let another member lead",
+		summary: "Transfer leadership to another member",
 		description: "Answers when it does. Requests that come meanwhile wait; nothing is lost.",
 		tag,
 		direct: true,

@@ -17,7 +17,7 @@ const recover = (node: ClusterNode, ...words: string[]) =>
 	node.run(node.executable, ["cluster", "recover", "--data-dir", node.daemon.dataDir, "-o", "json", ...words]);
 
 test(
-	"the survivor is a cluster of one, takes changes, and has new members; who comes back is refused, and joins again",
+	"the survivor is a single-node cluster, takes changes, and has new members; who comes back is refused, and joins again",
 	async () => {
 		await using cluster = await LabCluster.start(3);
 		const [first, second, survivor] = [cluster.node(0), cluster.node(1), cluster.node(2)];

@@ -87,7 +87,7 @@ export function BasicsCard({ form, refs }: Props) {
 	);
 }
 
-/** Nothing to choose in a cluster of one. */
+/** Nothing to choose in a single-node cluster. */
 function NodeField({ form, refs }: Props) {
 	const { nodeId } = form.values.value;
 	const targets = nodesFor(form.values.value, refs);

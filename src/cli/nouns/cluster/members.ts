@@ -19,7 +19,7 @@ export const initVerb = verb({
 	name: "init",
 	summary: "Name the cluster, and say where the others reach this node",
 	description:
-		"A node is a cluster of one from its first start; this makes it ready for others. It may be repeated. What comes next: limiquantix cluster token create.",
+		"A node is a single-node cluster from its first start; this makes it ready for others. It may be repeated. What comes next: limiquantix cluster token create.",
 	examples: ["limiquantix cluster init --name berlin --address 10.0.0.1:8444"],
 	options: { name: text("--name <name>", "name of the cluster"), address: addressOption },
 	async run(cli, _, { name, address }) {
@@ -92,10 +92,10 @@ export const readdressVerb = verb({
 
 export const transferLeaderVerb = verb({
 	name: "transfer-leader",
-	summary: "Let another member lead",
+	summary: "Transfer leadership to another member",
 	description: "Before the leader is stopped, for example; it is done in a moment, and nothing is lost.",
 	examples: ["limiquantix cluster transfer-leader", "limiquantix cluster transfer-leader node2"],
-	arguments: { "[node]": "name or id of the node that is to lead; else the one that is best suited" },
+	arguments: { "[node]": "name or id of the node that becomes the leader; else the one that is best suited" },
 	async run(cli, { node }) {
 		const body = node === undefined ? {} : { nodeId: await resolveId(cli, "node", node) };
 		const { leaderNodeId } = (await cli.call("clusterLeaderTransfer", { body })).body;

@@ -1,4 +1,4 @@
-/** `cluster recover`: what one node has left becomes a cluster of one. Needs no node, and none may run. */
+/** `cluster recover`: what one node has left becomes a single-node cluster. Needs no node, and none may run. */
 
 import { usageError } from "../../failure.ts";
 import type { Recoverable } from "../../io.ts";
@@ -8,7 +8,7 @@ import { verb } from "../../verb.ts";
 
 export const recoverVerb = verb({
 	name: "recover",
-	summary: "Make a cluster of one node of a survivor, when the others are lost",
+	summary: "Make a single-node cluster of a survivor, when the others are lost",
 	description:
 		"The last resort, when so many nodes are lost for good that there will be no quorum again. On the survivor that has the most, as root, without its service. Changes that it had not received are lost. The other nodes must be off and stay off: they are members no more, and their VMs are unknown. It is a new cluster, with a new id; all sessions and join tokens end. One that comes back is told so; limiquantix cluster join on it takes it in again, with the VMs that are still its own. Interrupted, nothing has happened, or the next start completes it. What the node was is kept in former/ of the data folder.",
 	examples: [
@@ -27,7 +27,7 @@ export const recoverVerb = verb({
 		});
 		const { index, clusterId, membersLeft } = recovered;
 		if (!cli.output.forPeople) return cli.output.object(recovered, [], clusterId);
-		await cli.output.say(`${dataDir} holds a cluster of one (up to change ${index}). The node can be started.`);
+		await cli.output.say(`${dataDir} holds a single-node cluster (up to change ${index}). The node can be started.`);
 		if (membersLeft.length > 0) await cli.output.say(`No members any more: ${membersLeft.join(", ")}.`);
 	},
 });
