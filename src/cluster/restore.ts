@@ -25,6 +25,7 @@ import { checkSnapshot, installSnapshot, syncPath } from "../store/sqlite/snapsh
 import type { StateDatabase } from "../store/sqlite/state-database.ts";
 import { buildFolder } from "./new-folder.ts";
 import { clusterPathsOf, readNodeFile, writeNodeFile } from "./node-file.ts";
+import { checkDocuments } from "./restore-check.ts";
 import {
 	beginMarker,
 	checkHasNoState,
@@ -145,6 +146,7 @@ async function build(snapshotPath: string, options: Build): Promise<Restored & {
 	await installSnapshot(snapshotPath, copy);
 	const state = openStateFile(copy);
 	try {
+		checkDocuments(state);
 		const index = state.appliedIndex;
 		const node = chooseNode(state, identity?.nodeId ?? null, nodeName ?? null);
 		const clusterId = newId();
