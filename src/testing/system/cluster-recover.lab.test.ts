@@ -21,6 +21,8 @@ test(
 	async () => {
 		await using cluster = await LabCluster.start(3);
 		const [first, second, survivor] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		const vm = { name: "kept", disks: [], nics: [], start: false, nodeId: first.nodeId };
+		const { id: vmId } = (await first.api.call("vmCreate", { body: vm })).body;
 		await rename(first, "acknowledged");
 		await waitUntil("the survivor to have it", healLimitMs, async () => (await nameOn(survivor)) === "acknowledged");
 		const { id: formerId } = (await survivor.api.call("clusterGet")).body;
@@ -87,6 +89,10 @@ test(
 		expect(await failed(joins("--confirm", survivor.name))).toContain(`The name of this node is ${first.name}`);
 		await joins("--confirm", first.name);
 		await cluster.untilVotes(first, survivor);
+		await waitUntil("what is its own to come along", healLimitMs, async () => {
+			const { body } = await survivor.api.call("vmGet", { path: { id: vmId } });
+			return body.nodeId === first.nodeId;
+		});
 		expect(await cluster.haveVotes([first, survivor, fresh])).toBe(true);
 		await rename(first, "together");
 		await waitUntil("all to have it", healLimitMs, async () => {
