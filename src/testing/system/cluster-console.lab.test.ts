@@ -10,6 +10,7 @@ import { type LabSystem, startLabSystem } from "./lab-system.ts";
 import { openVnc } from "./picture.ts";
 
 const limitMs = 400_000;
+const password = "correct horse battery";
 const statusOf = async ({ api }: LabSystem) => (await api.call("clusterStatusGet").catch(() => null))?.body;
 const nodeArguments = (name: string, port: number) => [...["--node-name", name, "--peer-listen", `127.0.0.1:${port}`]];
 
@@ -59,6 +60,8 @@ test(
 			const from = await own.mark();
 			await system.done(await system.api.call("vmStart", { path: { id: vm.id } }));
 			await own.booted(from);
+			for (const name of ["viewer", "operator"] as const)
+				await system.api.call("userCreate", { body: { name, role: name, password } });
 			await waitUntil("two voters", 60_000, async () => (await statusOf(system))?.voterCount === 2);
 			await other.kill9();
 			await waitUntil("the quorum to be missed", 60_000, async () => (await statusOf(system))?.quorum === false);
@@ -66,6 +69,28 @@ test(
 			const screen = await openVnc(system, vm.id);
 			await screen.typeText("echo Still-$((6*6)) > /dev/ttyS0\n");
 			await own.says("Still-36");
+			// By role, with the password alone: the others cannot be asked.
+			const { daemon } = system;
+			for (const [name, viewOnly] of [
+				["viewer", true],
+				["operator", false],
+			] as const) {
+				const ask = (method: string, path: string, body: unknown, token?: string) =>
+					fetch(`http://localhost${path}`, {
+						...{ method, unix: daemon.socketPath, keepalive: false },
+						...(body === null ? {} : { body: JSON.stringify(body) }),
+						headers: { "content-type": "application/json", ...(token ? { authorization: `Bearer ${token}` } : {}) },
+					} as RequestInit);
+				const signedIn = await ask("POST", "/v1/sessions", { username: name, password });
+				expect([name, signedIn.status]).toEqual([name, 201]);
+				const { token } = (await signedIn.json()) as { token: string };
+				const wanted = { kind: "native", type: "vnc", viewOnly: false };
+				const ticket = await ask("POST", `/v1/vms/${vm.id}/console-tickets`, wanted, token);
+				const given = (await ticket.json()) as { viewOnly: boolean };
+				expect([name, ticket.status, given.viewOnly]).toEqual([name, 201, viewOnly]);
+				const stop = await ask("POST", `/v1/vms/${vm.id}/actions/stop`, null, token);
+				expect([name, stop.status]).toEqual([name, name === "viewer" ? 403 : 503]);
+			}
 			const refused = system.api.call("vmPause", { path: { id: vm.id } });
 			await expect(refused).rejects.toMatchObject({ code: "unavailable" });
 			const { body: stopped } = await system.api.call("vmStop", { path: { id: vm.id } });
