@@ -195,7 +195,7 @@ test("a node leaves when nothing is on it, and is removed only when it is gone a
 		server.state.change("vm", vm.id, { nodeId: here });
 		for (const { volumeId } of vm.spec.disks) server.state.change("volume", volumeId, { nodeId: here });
 	}
-	await leave.getByText("cannot leave while something is on it").waitFor({ state: "detached" });
+	await leave.getByText("cannot leave while something is on it").first().waitFor({ state: "detached" });
 	await confirm.click();
 	await page.getByText("node-2 has left the cluster").waitFor();
 	await page
