@@ -48,6 +48,31 @@ async function stopped(system: LabSystem, vm: Vm): Promise<void> {
 	await system.untilVm(vm.id, "the VM to be off", ({ status }) => status.powerState === "stopped");
 }
 
+/** A move has no settings but where to: none that making a VM would refuse, and no others (adversarial case 15). */
+async function refusesOverrides({ daemon }: LabSystem, vm: Vm, nodeId: string): Promise<void> {
+	const post = (path: string, body: unknown) =>
+		fetch(`http://localhost${path}`, {
+			...{ method: "POST", unix: daemon.socketPath, body: JSON.stringify(body) },
+			headers: { "content-type": "application/json" },
+		} as RequestInit);
+	const overrides: Record<string, unknown>[] = [
+		...[{ nodeId: "../../etc" }, { nodeId: [nodeId] }, { nodeId: crypto.randomUUID() }, { nodeId: vm.id }],
+		...[
+			{ name: "../../etc" },
+			{ spec: vm.spec },
+			{ poolId: "/etc" },
+			{ pools: {} },
+			{ disks: [{ path: "/etc/shadow" }] },
+		],
+		...[{ memoryBytes: 1 }, { desiredPower: "running" }, { status: vm.status }, { confirmNodeOff: 7 }, { start: "-o" }],
+		{ confirmNodeOff: "move-1" }, // it is there
+	];
+	for (const override of overrides) {
+		const { status } = await post(`/v1/vms/${vm.id}/actions/move`, { nodeId, ...override });
+		expect({ override, refused: [404, 409, 422].includes(status) }).toEqual({ override, refused: true });
+	}
+}
+
 /** Nothing of it is left on the node. */
 async function expectGone(system: LabSystem, vm: Vm): Promise<void> {
 	await waitUntil("what the VM has left to be removed", stepMs, async () => {
@@ -88,6 +113,8 @@ test(
 			await stopped(first, made);
 			const before = filesOf(first, made);
 			expect(Object.keys(before).sort()).toEqual(["disk", "tpm", "variables"]);
+			await refusesOverrides(second, made, otherId);
+			expect([(await second.vm(made.id)).spec, filesOf(first, made)]).toEqual([made.spec, before]);
 			const { stdout } = await cli(second, "vm", "move", "mover", "move-2");
 			expect(stdout).toContain("done");
 			const moved = await first.vm(made.id);
