@@ -9,6 +9,7 @@
  *   --all-faults      every fault in every seed, instead of a random subset
  *   --core            the core with a modelled log, instead of the daemon's driver and log
  *   --store           the daemon's store on SQLite as the state of every seed, instead of a few
+ *   --light           never the store: to see how fast the rest is
  *   --trace           everything that happens, on standard output; for one seed
  *   --mutant NAME     with this bug planted (src/raft/mutants.ts)
  *   --mutants         each mutant in turn, on seeds that follow from the commit: after how many is it caught?
@@ -17,7 +18,7 @@ import { parseArgs } from "node:util";
 import { allMutants, parseOptions, printMutants, printSeeds } from "../testing/simulation/campaign.ts";
 
 const usage =
-	"usage: npm run sim -- [--seeds A..B] [--hours H] [--all-faults] [--core] [--store] [--trace] [--mutant NAME] [--mutants]";
+	"usage: npm run sim -- [--seeds A..B] [--hours H] [--all-faults] [--core] [--store] [--light] [--trace] [--mutant NAME] [--mutants]";
 
 function options(): ReturnType<typeof parseOptions> {
 	try {
@@ -27,6 +28,7 @@ function options(): ReturnType<typeof parseOptions> {
 				hours: { type: "string" },
 				"all-faults": { type: "boolean", default: false },
 				store: { type: "boolean", default: false },
+				light: { type: "boolean", default: false },
 				core: { type: "boolean", default: false },
 				trace: { type: "boolean", default: false },
 				mutant: { type: "string" },

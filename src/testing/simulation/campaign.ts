@@ -22,6 +22,7 @@ type Given = {
 	"all-faults": boolean;
 	core?: boolean;
 	store?: boolean;
+	light?: boolean;
 	trace: boolean;
 	mutant?: string | undefined;
 	mutants: boolean;
@@ -47,7 +48,7 @@ export function parseOptions(given: Given): CampaignOptions {
 		last,
 		hours,
 		kind: given["all-faults"] ? "all" : "swarm",
-		stack: given.core === true ? "core" : given.store === true ? "store" : "driver",
+		stack: given.core ? "core" : given.store ? "store" : given.light ? "light" : "driver",
 		trace: given.trace,
 		mutant: mutant ?? null,
 		mutants: given.mutants,

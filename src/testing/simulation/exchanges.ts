@@ -12,7 +12,8 @@ import { majority } from "../../raft/quorum.ts";
 import type { Configuration, NodeId } from "../../raft/types.ts";
 import { unsafe } from "./violation.ts";
 
-type Heard = { term: number; index: number; recoveries: number; round: number };
+/** `settled`: the index before the event in which the last answer came; what was decided within it may go by that. */
+type Heard = { term: number; index: number; settled: number; step: number; recoveries: number; round: number };
 
 /** What one node has heard of the others, as a candidate and as a leader. */
 class Ears {
@@ -42,7 +43,7 @@ export class Exchanges {
 		return ears;
 	}
 
-	delivered(message: Message): void {
+	delivered(message: Message, step: number): void {
 		switch (message.type) {
 			case "pre-vote-answer": {
 				if (!message.granted) return;
@@ -72,7 +73,10 @@ export class Exchanges {
 			}
 			case "append-answer": {
 				const heard = this.#answer(message);
-				if (heard !== null && message.accepted) heard.index = Math.max(heard.index, message.index);
+				if (heard === null || !message.accepted) return;
+				if (heard.step !== step) heard.settled = heard.index;
+				heard.step = step;
+				heard.index = Math.max(heard.index, message.index);
 				return;
 			}
 			case "heartbeat-answer": {
@@ -90,7 +94,7 @@ export class Exchanges {
 		if (term !== ears.leadsTerm) return null;
 		let heard = ears.heard.get(from);
 		if (heard === undefined || heard.term < term || heard.recoveries < recoveries) {
-			heard = { term, index: 0, recoveries, round: 0 };
+			heard = { term, index: 0, settled: 0, step: -1, recoveries, round: 0 };
 			ears.heard.set(from, heard);
 		}
 		return heard.recoveries === recoveries ? heard : null;
@@ -144,9 +148,10 @@ export class Exchanges {
 		if (message.type === "heartbeat") ears.roundSentAt[message.round] ??= step;
 		else {
 			const heard = ears.heard.get(message.to);
-			if (heard !== undefined && message.previousIndex < heard.index)
+			const known = heard === undefined ? 0 : heard.step === step ? heard.settled : heard.index;
+			if (message.previousIndex < known)
 				unsafe(
-					`progress: ${message.from} sends ${message.to} what is after ${message.previousIndex}, which acknowledged ${heard.index}`,
+					`progress: ${message.from} sends ${message.to} what is after ${message.previousIndex}, which acknowledged ${known}`,
 				);
 		}
 	}

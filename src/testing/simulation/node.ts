@@ -94,6 +94,7 @@ export class SimulatedNode implements ProcessHost {
 				tickMs: () => this.tickMs,
 			});
 			this.process = process;
+			this.#wasRecovering ||= process.status().recovering;
 			process.begin();
 		});
 	}

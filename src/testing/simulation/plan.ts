@@ -10,8 +10,8 @@ export type Recurring = { every: number; least: number; most: number } | null;
 
 /** What nodes run: the daemon's driver and log on simulated files, or the core alone with a modelled log. */
 export type Stack = "driver" | "core";
-/** "store": the driver, and the daemon's store in each seed and not only in some. */
-export type StackChoice = Stack | "store";
+/** The driver: with the daemon's store in some seeds, in all ("store"), or in none ("light"). */
+export type StackChoice = Stack | "store" | "light";
 
 /** What the state is: light registers, or the daemon's store on SQLite, which costs ten times as much. */
 export type StateKind = "registers" | "sqlite";
@@ -107,7 +107,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 	};
 	const nodes = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]) as number;
 	const stack: Stack = choice === "core" ? "core" : "driver";
-	const sqlite = (random.chance(0.1) && stack === "driver") || choice === "store";
+	const sqlite = (random.chance(0.1) && choice === "driver") || choice === "store";
 	return {
 		stack,
 		state: sqlite ? "sqlite" : "registers",
@@ -162,7 +162,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 		chunkBytes: (random.pick([64, 256, 1024, 4096]) as number) * (sqlite ? 64 : 1),
 		workload: {
 			burstMs: 100,
-			operations: 6,
+			operations: 18,
 			keys: random.between(2, 6),
 			paddingBytes: random.pick([0, 0, 20, 200]) as number,
 		},

@@ -1,27 +1,50 @@
 /**
- * The daemon's state in SQLite, in memory, as the simulation sees it. A register is a user's display name; its value is never
- * repeated, so a compare-and-set is an update with an expected generation. The hash of the state is the digest of all
+ * The daemon's state in SQLite, in memory, as the simulation sees it. A register is the description of an object (of a user, its
+ * display name), by key of another kind, so that writes are commands of several kinds; its value is never repeated, so a compare-and-set is an update with an expected generation. The hash of the state is the digest of all
  * its rows (store/sqlite/state-digest.ts): one row that differs is found at the entry that made it.
  */
 import { Database } from "bun:sqlite";
 import { present } from "../../lib/assert.ts";
 import type { User } from "../../model/access.ts";
+import type { Network } from "../../model/network.ts";
+import type { Image, Pool } from "../../model/storage.ts";
 import type { Entry } from "../../raft/types.ts";
 import { decodeCommand } from "../../store/codec.ts";
 import type { Command } from "../../store/command.ts";
 import { migrate } from "../../store/sqlite/migrations.ts";
 import { StateDatabase } from "../../store/sqlite/state-database.ts";
 import { stateDigest } from "../../store/sqlite/state-digest.ts";
+import { fixtureImage, fixtureNetwork, fixturePool, fixtureUser } from "../fixtures.ts";
 import type { Effect, Machine, Operation } from "./machine.ts";
 
-export const storeKeys = 6;
 const requester = { kind: "local", id: null, name: "root" } as const;
+const system = { kind: "system", id: null, name: "upkeep" } as const;
+const prunedAfterMs = 20_000;
+
+const kinds = ["user", "network", "pool", "image", "user", "network"] as const;
+export const storeKeys = kinds.length;
+type Register = User | Network | Pool | Image;
+const kindOf = (key: number): (typeof kinds)[number] => kinds[key % storeKeys] ?? "user";
 
 /** As of RFC 9562, from numbers that say what it is of. */
 const uuid = (kind: number, a: number, b: number): string =>
 	`${hex(kind, 8)}-0000-7000-8000-${hex(a, 8).slice(-6)}${hex(b, 8).slice(-6)}`;
 const hex = (number: number, digits: number): string => number.toString(16).padStart(digits, "0");
-const userId = (key: number): string => uuid(0, 0, key);
+const registerId = (key: number): string => uuid(0, 0, key);
+
+function registerOf(key: number): Register {
+	const id = registerId(key);
+	switch (kindOf(key)) {
+		case "network":
+			return fixtureNetwork({ id, name: `r${key}`, description: "0" });
+		case "pool":
+			return fixturePool({ id, name: `r${key}`, description: "0", phase: "ready" });
+		case "image":
+			return fixtureImage({ id, name: `r${key}`, description: "0", phase: "ready" });
+		default:
+			return fixtureUser({ id, name: `r${key}`, displayName: "0" });
+	}
+}
 
 let beginning: Uint8Array | null = null;
 
@@ -33,24 +56,26 @@ function makeBeginning(): Uint8Array {
 	const state = new StateDatabase(database);
 	state.transaction(() => {
 		for (let key = 0; key < storeKeys; key++) {
-			const time = "2026-01-01T00:00:00.000Z";
-			const user: User = {
-				id: userId(key),
-				createdAt: time,
-				updatedAt: time,
-				generation: 1,
-				name: `u${key}`,
-				displayName: "0",
-				role: "admin",
-				enabled: true,
-				mustChangePassword: false,
-			};
-			state.insert("user", user);
+			state.insert(kindOf(key), registerOf(key));
 		}
 	});
 	const bytes = database.serialize();
 	state.close();
 	return bytes;
+}
+
+function update(key: number, value: string, expected: { expectedGeneration?: number }): Command["body"] {
+	const id = registerId(key);
+	switch (kindOf(key)) {
+		case "network":
+			return { kind: "networkUpdate", id, description: value, ...expected };
+		case "pool":
+			return { kind: "poolUpdate", id, description: value, ...expected };
+		case "image":
+			return { kind: "imageUpdate", id, description: value, ...expected };
+		default:
+			return { kind: "userUpdate", id, displayName: value, ...expected };
+	}
 }
 
 const opened = (bytes: Uint8Array): Database => Database.deserialize(bytes, { strict: true });
@@ -94,24 +119,29 @@ export class StoreMachine implements Machine {
 			timeMs,
 			requester,
 			remoteAddress: null,
-			operation: "userUpdate",
+			operation: `${kindOf(key)}Update`,
 			idempotencyKey: `${client} ${sequence}`,
 			credential: null,
-			body: {
-				kind: "userUpdate",
-				id: userId(key),
-				displayName: String(value),
-				...(kind === "cas" ? { expectedGeneration: generation } : {}),
-			},
+			body: update(key, String(value), kind === "cas" ? { expectedGeneration: generation } : {}),
 		};
 	}
 
-	#user(key: number): User {
-		return present(this.state.get("user", userId(key)), "the user of a register");
+	/** The upkeep's: what operations have left goes after a while. */
+	pruning(number: number, timeMs: number): Command {
+		const before = new Date(timeMs - prunedAfterMs).toISOString();
+		return {
+			...{ id: uuid(0xff, number, 0), timeMs, requester: system, remoteAddress: null, operation: "system" },
+			...{ idempotencyKey: null, credential: null },
+			body: { kind: "prune", tasksBefore: before, sessionsExpiredBefore: before, auditBefore: before },
+		};
+	}
+
+	#register(key: number): Register {
+		return present(this.state.get(kindOf(key), registerId(key)), "the object of a register");
 	}
 
 	generation(key: number): number {
-		return this.#user(key).generation;
+		return this.#register(key).generation;
 	}
 
 	/** The store itself says it to whoever waits. */
@@ -120,7 +150,8 @@ export class StoreMachine implements Machine {
 	}
 
 	read(key: number): number {
-		return Number(this.#user(key).displayName);
+		const register = this.#register(key);
+		return Number("displayName" in register ? register.displayName : register.description);
 	}
 
 	save(): Uint8Array {

@@ -12,6 +12,9 @@ import { outcomeOf } from "./proposal-outcome.ts";
 import type { StoreMachine } from "./store-machine.ts";
 import { Violation } from "./violation.ts";
 
+/** One of so many operations of a client comes with one of the upkeep. */
+const pruneEvery = 8;
+
 export type StoreSideOptions = {
 	machine: StoreMachine;
 	host: ProcessHost;
@@ -80,6 +83,10 @@ export class StoreSide {
 
 	propose(request: Request, done: Proposed): void {
 		const { machine, host } = this.#options;
+		if (request.operation.sequence % pruneEvery === 0)
+			this.#store.propose(machine.pruning(host.step(), host.wallMs())).catch((error) => {
+				if (!isExpected(error)) host.found(new Violation("safety", `the store refuses its upkeep: ${error}`));
+			});
 		request.attempts += 1;
 		this.#store.propose(machine.command(request.operation, request.attempts, host.wallMs())).then(
 			() => done("committed", true),

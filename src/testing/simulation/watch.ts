@@ -28,7 +28,7 @@ export function watchDelivery(
 	const stranger = message.clusterId !== "cluster";
 	const election = message.type === "vote" || message.type === "pre-vote" || message.type === "campaign-now";
 	const gone = cluster.checker.removed.size > 0 && cluster.checker.removed.has(message.from);
-	if (!forged && !gone) cluster.checker.exchanges.delivered(message);
+	if (!forged && !gone) cluster.checker.exchanges.delivered(message, cluster.queue.steps);
 	if (!forged && message.type === "append-answer" && cluster.checker.exchanges.isLate(message)) {
 		watchLateAnswer(cluster, to, process, message);
 		return;

@@ -6,13 +6,15 @@ import { checkHistory, type Operation as HistoryOperation } from "../linearizabi
 import type { Cluster } from "./cluster.ts";
 import type { Effect, Request } from "./machine.ts";
 import type { SimulatedNode } from "./node.ts";
+import type { SimulatedProcess } from "./process.ts";
 import type { Random } from "./random.ts";
 import { encodeOperation } from "./register-machine.ts";
 import { storeKeys } from "./store-machine.ts";
 import { unsafe, Violation } from "./violation.ts";
 import { isExplainedByLog, type Placed } from "./witness.ts";
 
-const maxOpen = 240;
+const maxOpen = 160;
+const askedWithoutLeader = 2;
 const retryMs = 600;
 /** For each refusal. */
 const backOffMs = 300;
@@ -44,6 +46,8 @@ type Client = {
 	target: SimulatedNode | null;
 };
 
+/** A client's operation, as it was when it asked. */
+type Asked = { client: Client; id: number; sequence: number };
 type Seen = { value: number; generation: number };
 
 export class Workload {
@@ -191,47 +195,64 @@ export class Workload {
 	}
 
 	#send(node: SimulatedNode, clients: Client[]): void {
-		const asked = clients.map((client) => ({
-			client,
-			id: client.id,
-			sequence: client.sequence,
-			request: client.request,
-		}));
+		const asked = clients.map((client): Asked => ({ client, id: client.id, sequence: client.sequence }));
+		const requests = clients.map(({ request }) => request);
 		this.#cluster.fromClient(node, () => {
 			const { process } = node;
 			if (process === null) return;
-			for (const { client, id, sequence, request } of asked) {
-				if (request === null) {
-					process.read((machine, index) => {
-						if (machine === null) {
-							this.#answer(() => this.#refused(client, id, sequence, node));
-							return;
-						}
-						if (client.id !== id || client.sequence !== sequence || !client.busy) return;
-						if (index < client.leastIndex)
-							unsafe(`reads: ${node.id} reads at ${index} what had to see ${client.leastIndex}`);
-						const value = machine.read(client.key);
-						const generation = machine.generation(client.key);
-						const seen = machine.index;
-						this.#answer(() => this.#done(client, id, sequence, { value, generation }, false, seen));
-					});
-					continue;
-				}
-				process.propose(request, (outcome, swapped) => {
-					if (outcome === "refused") {
-						this.#answer(() => this.#refused(client, id, sequence, node));
-						return;
-					}
-					if (outcome !== "committed") return;
-					this.#leader = node;
-					if (swapped === null) return;
-					if (!this.#effects.has(id * 2 ** 20 + sequence))
-						unsafe(`acknowledged never lost: ${node.id} acknowledges ${id}/${sequence}, which nobody has applied`);
-					this.#answer(() => this.#done(client, id, sequence, null, swapped, 0));
-				});
+			// Who knows no leader refuses all of them alike: a few are asked, and the rest is answered for it.
+			let left = process.leader === null ? askedWithoutLeader : Number.POSITIVE_INFINITY;
+			const refused: Asked[] = [];
+			const reads: Asked[] = [];
+			for (const [at, one] of asked.entries()) {
+				const request = requests[at] ?? null;
+				if (request === null) reads.push(one);
+				else if (left-- > 0) this.#propose(process, node, one, request);
+				else refused.push(one);
 			}
+			if (refused.length > 0) this.#answer(() => this.#refuseAll(refused, node));
+			if (reads.length > 0) this.#read(process, node, reads);
 			process.flush();
 		});
+	}
+
+	#propose(process: SimulatedProcess, node: SimulatedNode, one: Asked, request: Request): void {
+		const { client, id, sequence } = one;
+		process.propose(request, (outcome, swapped) => {
+			if (outcome === "refused") {
+				this.#answer(() => this.#refused(client, id, sequence, node));
+				return;
+			}
+			if (outcome !== "committed") return;
+			this.#leader = node;
+			if (swapped === null) return;
+			if (!this.#effects.has(id * 2 ** 20 + sequence))
+				unsafe(`acknowledged never lost: ${node.id} acknowledges ${id}/${sequence}, which nobody has applied`);
+			this.#answer(() => this.#done(client, id, sequence, null, swapped, 0));
+		});
+	}
+
+	/** Those that came together share an index, as they do in the daemon. */
+	#read(process: SimulatedProcess, node: SimulatedNode, reads: Asked[]): void {
+		process.read((machine, index) => {
+			if (machine === null) {
+				this.#answer(() => this.#refuseAll(reads, node));
+				return;
+			}
+			const seen = machine.index;
+			for (const { client, id, sequence } of reads) {
+				if (client.id !== id || client.sequence !== sequence || !client.busy) continue;
+				if (index < client.leastIndex)
+					unsafe(`reads: ${node.id} reads at ${index} what had to see ${client.leastIndex}`);
+				const value = machine.read(client.key);
+				const generation = machine.generation(client.key);
+				this.#answer(() => this.#done(client, id, sequence, { value, generation }, false, seen));
+			}
+		});
+	}
+
+	#refuseAll(all: readonly Asked[], node: SimulatedNode): void {
+		for (const { client, id, sequence } of all) this.#refused(client, id, sequence, node);
 	}
 
 	/** Answers of one event travel together. */
