@@ -19,7 +19,7 @@ import { startVmNode } from "../system/vm-node.ts";
 import { untilSame } from "./convergence.ts";
 import { Halts } from "./halts.ts";
 import { statusOf } from "./lab-cluster.ts";
-import { type ClusterApi, clientOf } from "./register.ts";
+import { type ClusterApi, clientOf, networkBody } from "./register.ts";
 
 export type Side = "joiner" | "asked" | "leader";
 /** Who passes the step, who is killed while it stands still there, and what has become of the join when the node is back. */
@@ -144,9 +144,12 @@ export class HaltedJoins implements AsyncDisposable {
 		const second = await this.#startMember("node-2", join(this.#folder, "node-2", "pool"));
 		const init = { path: { id: (await first.api.call("healthGet")).body.nodeId } };
 		await first.api.call("nodeUpdate", { ...init, body: { peerAddresses: [first.address] } });
+		const large = (await first.api.call("networkCreate", { body: networkBody("large") })).body;
 		await waitUntil("the log to be cut", stepMs, async () => {
-			for (let number = 0; number < 50; number++)
-				await first.api.call("clusterUpdate", { body: { name: `busy-${number}` } });
+			for (let number = 0; number < 10; number++)
+				await first.api.call("networkUpdate", {
+					...{ path: { id: large.id }, body: { description: String(number).repeat(4_000) } },
+				});
 			const names = readdirSync(join(first.daemon.dataDir, "raft"));
 			const firsts = names.flatMap((name) => /^(\d+)(?:-\d+)?\.log$/.exec(name)?.[1] ?? []).map(Number);
 			return Math.min(...firsts) > 1;

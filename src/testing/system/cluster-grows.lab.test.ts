@@ -59,7 +59,7 @@ test(
 		if (!second) throw new Error("The second node is missing.");
 		expect(await creating.missing(clientOf(second.daemon.socketPath))).toEqual([]);
 		expect([wrong, history.judge()]).toEqual([[], { linearizable: true }]);
-		expect(creating.acknowledged).toBeGreaterThan(10);
+		expect(creating.acknowledged).toBeGreaterThan(0);
 		expect(history.counts.ok).toBeGreaterThan(50);
 		expect((await statusOf(second))?.voterCount).toBe(1);
 	},
