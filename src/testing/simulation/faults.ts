@@ -8,7 +8,7 @@
  */
 
 import { majority } from "../../raft/quorum.ts";
-import type { Change, NodeId } from "../../raft/types.ts";
+import type { Change, NodeId, Status } from "../../raft/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { Recurring } from "./plan.ts";
@@ -175,20 +175,15 @@ export class Faults {
 	 */
 	#oldDisk(ms: number): void {
 		const cluster = this.#cluster;
-		const [node, leader] = [this.#anyone(), cluster.leader()];
-		const { process, disk, oldDisk } = node ?? {};
+		const leader = cluster.leader();
 		const status = leader?.process?.status();
-		if (node === null || leader === null || process == null || oldDisk == null || status === undefined) return;
-		if (!(disk instanceof SimulatedDisk) || node === leader || cluster.quarantine.has(node.id) || !node.isIntact)
-			return;
-		const { hardState, lastIndex } = disk;
+		if (leader === null || status === undefined) return;
 		const { term, commitIndex } = status;
-		const follows = process.term === term && hardState.term === term && process.leader === leader.id;
-		if (!follows || (hardState.vote !== null && hardState.vote !== leader.id)) return;
-		const heard = status.peers.find(({ id }) => id === node.id)?.match ?? 0;
-		const other = oldDisk.terms[heard] !== undefined && oldDisk.terms[heard] !== leader.process?.termAt(heard);
-		const tells = heard > oldDisk.lastIndex || other;
-		if (!tells || lastIndex > commitIndex || !this.#majorityWithout(node.id)) return;
+		const node = this.#random.pick(
+			[...cluster.nodes.values()].filter((one) => this.#mayGetOldDisk(one, leader, status)),
+		);
+		const { disk, oldDisk } = node ?? {};
+		if (node === undefined || oldDisk == null || !(disk instanceof SimulatedDisk)) return;
 		this.#count("old disk put back");
 		node.crash("loses power");
 		// What was written and not answered yet may be there after all.
@@ -203,6 +198,18 @@ export class Faults {
 		cluster.quarantine.set(node.id, { leader: leader.id, term });
 		cluster.restartLater(node, ms);
 		this.#watchOldDisk(node, leader, right, cluster.queue.nowMs + ms + 3000);
+	}
+
+	#mayGetOldDisk(node: SimulatedNode, leader: SimulatedNode, { term, commitIndex, peers }: Status): boolean {
+		const { process, disk, oldDisk } = node;
+		if (process === null || oldDisk === null || !(disk instanceof SimulatedDisk) || node === leader) return false;
+		const { hardState, lastIndex } = disk;
+		const follows = process.term === term && hardState.term === term && process.leader === leader.id;
+		if (!follows || (hardState.vote !== null && hardState.vote !== leader.id) || lastIndex > commitIndex) return false;
+		const heard = peers.find(({ id }) => id === node.id)?.match ?? 0;
+		const was = oldDisk.terms[heard];
+		if (heard <= oldDisk.lastIndex && (was === undefined || was === leader.process?.termAt(heard))) return false;
+		return !this.#cluster.quarantine.has(node.id) && node.isIntact && this.#majorityWithout(node.id);
 	}
 
 	#watchOldDisk(node: SimulatedNode, leader: SimulatedNode, right: OldDisk, untilMs: number): void {

@@ -179,7 +179,7 @@ export class SimulatedNode implements ProcessHost {
 		this.#inbox = [];
 		this.disk.crash(random, random.chance(0.75));
 		if (random.chance(0.3)) this.disk.forgetState();
-		if (this.#cluster.plan.disk.oldDisk !== null && random.chance(0.3)) this.#copyDisk();
+		if (this.#cluster.plan.disk.oldDisk !== null && random.chance(this.oldDisk === null ? 0.8 : 0.3)) this.#copyDisk();
 	}
 
 	/** One that was whole, and of a member among others: alone it would decide by itself. */

@@ -149,7 +149,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 			hang: recurring(6000, 30_000, 300, 3000),
 			readError: rate(0.002),
 			unreadable: recurring(8000, 40_000, 100, 3000),
-			oldDisk: recurring(4000, 20_000, 50, 1000),
+			oldDisk: recurring(2000, 8000, 50, 1000),
 			writeError: rate(0.0005),
 			crashInWrite: rate(0.002),
 			damage: recurring(5000, 25_000, 100, 2000),
