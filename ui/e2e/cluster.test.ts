@@ -306,6 +306,23 @@ test("a new VM goes where there is room, or where one says", async () => {
 	await close();
 });
 
+test("a new image goes to the node that one names", async () => {
+	const { page, server, close } = await stage.open({ nodes: 3, vms: 1 });
+	await page.goto(`${server.url}/images`);
+	await page.getByRole("button", { name: "Add image" }).first().click();
+	const dialog = page.getByRole("dialog", { name: "Add an image" });
+	await dialog.getByRole("radio", { name: "URL" }).click();
+	await dialog.getByRole("textbox", { name: "URL" }).fill("https://images.example/late.qcow2");
+	const field = dialog.getByLabel("Node", { exact: true });
+	expect(await field.inputValue()).toBe("");
+	await field.selectOption({ label: "node-2" });
+	await dialog.getByRole("button", { name: "Add image" }).click();
+	await dialog.waitFor({ state: "detached" });
+	const added = [...server.state.tables.image.values()].find(({ name }) => name === "late");
+	expect(added?.nodeId).toBe(nodeOf(server, "node-2").id);
+	await close();
+});
+
 test("without a quorum every page says what is missing; a removed node, or one of a cluster that was recovered elsewhere, says so", async () => {
 	const { page, server, close } = await stage.open({ nodes: 3, vms: 3 });
 	await page.goto(`${server.url}/vms`);
