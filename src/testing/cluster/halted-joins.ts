@@ -72,7 +72,7 @@ export class HaltedJoins implements AsyncDisposable {
 		};
 
 		sides[of].halts.at(step);
-		const first = this.#join(asked);
+		const first = this.#joinUntil(asked, () => sides[of].halts.passed);
 		await sides[of].halts.reached(step, stepMs);
 		await sides[victim].daemon.kill9();
 		if (of !== victim) sides[of].halts.goOn();
@@ -228,6 +228,16 @@ export class HaltedJoins implements AsyncDisposable {
 			if (!seen.every((status) => status?.quorum && status.leaderNodeId === seen[0]?.leaderNodeId)) return undefined;
 			return this.#members.find((_, at) => seen[at]?.nodeId === seen[at]?.leaderNodeId);
 		});
+	}
+
+	/** Again while it is refused before the step: a cluster that has just been started may not answer yet. */
+	async #joinUntil(asked: Machine, passed: () => boolean): Promise<string> {
+		const endsAtMs = performance.now() + stepMs;
+		for (;;) {
+			const said = await this.#join(asked);
+			if (said === "joining" || passed() || performance.now() > endsAtMs) return said;
+			await this.#leader();
+		}
 	}
 
 	/** The command; what came of it. */

@@ -29,9 +29,14 @@ export class Halts {
 		rmSync(this.#file, { force: true });
 	}
 
+	/** It has come to the step, or was told of none. */
+	get passed(): boolean {
+		return !existsSync(this.#file);
+	}
+
 	/** Resolves when it stands still there. */
 	reached(step: string, limitMs: number): Promise<void> {
-		return waitUntil(`"${step}" to be reached`, limitMs, () => !existsSync(this.#file) && this.#isStopped(), {
+		return waitUntil(`"${step}" to be reached`, limitMs, () => this.passed && this.#isStopped(), {
 			everyMs: 5,
 		}).then(() => {});
 	}
