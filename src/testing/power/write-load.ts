@@ -18,6 +18,7 @@ type TokenFate = "made" | "deleted" | "unknown";
 
 const prefix = "load-";
 const changesForEachToken = 4;
+const later = ["unavailable", "timeout", "too-many-requests"] as const;
 /** A node without a leader or on its way down: asked again after this. */
 const pauseMs = 100;
 const prepareLimitMs = 180_000;
@@ -159,7 +160,8 @@ export class WriteLoad {
 			return answer;
 		} catch (error) {
 			if (stop.aborted) return null;
-			if (!isAppError(error, "unavailable") && !isAppError(error, "timeout")) throw error;
+			// Too many requests: of those that were given up, some still wait for the cluster.
+			if (!later.some((code) => isAppError(error, code))) throw error;
 			await Bun.sleep(pauseMs);
 			return null;
 		}
