@@ -82,7 +82,10 @@ export class ApplyContext {
 
 	/** Writes what differs; an update that changes nothing leaves no trace. */
 	update<T extends Exclude<TableName, "audit">>(table: T, before: Tables[T], after: Tables[T]): Tables[T] {
-		if (JSON.stringify(before) === JSON.stringify(after)) return before;
+		return JSON.stringify(before) === JSON.stringify(after) ? before : this.#write(table, before, after);
+	}
+
+	#write<T extends Exclude<TableName, "audit">>(table: T, before: Tables[T], after: Tables[T]): Tables[T] {
 		const stamped = "updatedAt" in after ? { ...after, updatedAt: this.time } : after;
 		const json = this.state.update(table, before, stamped);
 		this.#emit("updated", table, stamped, json);
@@ -93,7 +96,7 @@ export class ApplyContext {
 	updateSpec<T extends Versioned>(table: T, before: Tables[T], changes: Partial<Tables[T]>): Tables[T] {
 		const after: Tables[T] = { ...before, ...changes };
 		if (JSON.stringify(before) === JSON.stringify(after)) return before;
-		return this.update(table, before, { ...after, generation: before.generation + 1 });
+		return this.#write(table, before, { ...after, generation: before.generation + 1 });
 	}
 
 	remove<T extends Exclude<TableName, "audit">>(table: T, object: Tables[T]): void {

@@ -79,6 +79,7 @@ export class StateDatabase extends StateRows {
 		const known = kept?.object === before ? { id: after.id, doc: kept.json } : null;
 		const found = this.updateRow(table, { id: after.id }, { doc: json }, known);
 		assert(found, `${table} ${after.id} is there to be updated`);
+		if (!linksOf[table]) return json;
 		const links = this.#links(table, after);
 		if (JSON.stringify(links) !== JSON.stringify(this.#links(table, before))) {
 			this.#deleteLinks(table, after.id);
