@@ -294,7 +294,17 @@ class PowerCuts implements AsyncDisposable {
 			);
 			this.report.missing.push(...missing.map((line) => `node ${at + 1}: ${line}`));
 		}
-		if (this.report.missing.length === 0) await this.#load.tidy(present(apis[0], "an API"));
+		if (this.report.missing.length > 0) return;
+		await waitUntil("the tokens to be away", answerLimitMs, () =>
+			this.#load.tidy(present(apis[0], "an API")).then(
+				() => true,
+				(error: unknown) => {
+					// One that was deleted without an answer is not there the next time.
+					if (!isAppError(error, "unavailable")) throw error;
+					return false;
+				},
+			),
+		);
 	}
 
 	#apis(lab: PowerLab): Api[] {
