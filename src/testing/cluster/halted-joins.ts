@@ -71,12 +71,18 @@ export class HaltedJoins implements AsyncDisposable {
 			if (!fine) problems.push(`${victim} killed at "${step}" of ${of}: ${what}`);
 		};
 
-		sides[of].halts.at(step);
-		const first = this.#joinUntil(asked, () => sides[of].halts.passed);
-		await sides[of].halts.reached(step, stepMs);
-		await sides[victim].daemon.kill9();
-		if (of !== victim) sides[of].halts.goOn();
-		await sides[victim].daemon.start();
+		// Who leads may be another one by then.
+		const expected = of === "leader" ? this.#members : [sides[of]];
+		for (const { halts } of expected) halts.at(step);
+		const first = this.#joinUntil(asked, () => expected.some(({ halts }) => halts.passed));
+		const stopped = await waitUntil(`"${step}" to be reached`, stepMs, () =>
+			expected.find(({ halts }) => halts.standsStill),
+		);
+		for (const machine of expected) if (machine !== stopped) machine.halts.never();
+		const killed = of === victim ? stopped : sides[victim];
+		await killed.daemon.kill9();
+		if (killed !== stopped) stopped.halts.goOn();
+		await killed.daemon.start();
 		const said = await first;
 
 		const member = await this.#isMember();

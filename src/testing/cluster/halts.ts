@@ -34,11 +34,13 @@ export class Halts {
 		return !existsSync(this.#file);
 	}
 
+	get standsStill(): boolean {
+		return this.passed && this.#isStopped();
+	}
+
 	/** Resolves when it stands still there. */
 	reached(step: string, limitMs: number): Promise<void> {
-		return waitUntil(`"${step}" to be reached`, limitMs, () => this.passed && this.#isStopped(), {
-			everyMs: 5,
-		}).then(() => {});
+		return waitUntil(`"${step}" to be reached`, limitMs, () => this.standsStill, { everyMs: 5 }).then(() => {});
 	}
 
 	goOn(): void {
