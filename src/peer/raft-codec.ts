@@ -68,12 +68,13 @@ function toBody(message: Message): Body {
 				},
 			};
 		case "heartbeat": {
-			const { commit, commitTerm, round, recovered } = message;
+			const { commit, commitTerm, recoveries, round, recovered } = message;
 			return {
 				case: "heartbeat",
 				value: {
 					commit: toUint64(commit),
 					commitTerm: toUint64(commitTerm),
+					recoveries: toUint64(recoveries),
 					round: toUint64(round),
 					...(recovered === null
 						? {}
@@ -155,11 +156,12 @@ function fromBody(body: ReadBody, entries: readonly ProtoEntry[]): WithoutHeader
 			};
 		}
 		case "heartbeat": {
-			const { commit, commitTerm, round, recovered } = body.value;
+			const { commit, commitTerm, recoveries, round, recovered } = body.value;
 			return {
 				type: "heartbeat",
 				commit: fromUint64(commit),
 				commitTerm: fromUint64(commitTerm),
+				recoveries: fromUint64(recoveries),
 				round: fromUint64(round),
 				recovered:
 					recovered === undefined

@@ -93,6 +93,7 @@ export const heartbeat = (from: number, to: number, round: number): Message => (
 	term: 1,
 	commit: 0,
 	commitTerm: 0,
+	recoveries: 0,
 	round,
 	recovered: null,
 });

@@ -101,6 +101,8 @@ export function refuse(core: Core, to: NodeId, index: number, previousTerm: numb
 }
 
 export function handleHeartbeat(core: Core, heartbeat: Heartbeat): void {
+	if (heartbeat.recoveries > core.recoveries && !planted(core, "old-disk-not-noticed"))
+		noteOldDisk(core, heartbeat.recoveries);
 	if (core.installing === null) learnCommit(core, heartbeat);
 	const { clusterId, nodeId: from, term, recoveries, recovering } = core;
 	if (heartbeat.recovered !== null || planted(core, "recovers-at-once")) heardRecovered(core, heartbeat);
@@ -109,10 +111,11 @@ export function handleHeartbeat(core: Core, heartbeat: Heartbeat): void {
 }
 
 /** The leader says only what this node has acknowledged to it, in this term; what it lacks of that, its disk has lost. */
-function learnCommit(core: Core, { commit, commitTerm }: Heartbeat): void {
+function learnCommit(core: Core, { commit, commitTerm, recoveries }: Heartbeat): void {
 	if (commit <= core.commit) return;
 	const own = core.log.termAt(commit);
-	if (own !== null && (own === commitTerm || commitTerm === 0)) advanceCommit(core, commit);
+	if (own !== null && commitTerm === 0) return;
+	if (own !== null && own === commitTerm) advanceCommit(core, commit);
 	else if (planted(core, "old-disk-not-noticed")) advanceCommit(core, Math.min(commit, core.log.lastIndex));
-	else noteOldDisk(core);
+	else if (!core.recovering) noteOldDisk(core, recoveries);
 }

@@ -115,7 +115,16 @@ test("things that are no messages", () => {
 test("the last term is never left by campaigning", () => {
 	const raft = someRaft();
 	const header = { clusterId: "cluster", from: "b", to: "a" };
-	raft.step({ ...header, type: "heartbeat", term: 2 ** 32 - 1, commit: 0, commitTerm: 0, round: 0, recovered: null });
+	raft.step({
+		...header,
+		type: "heartbeat",
+		term: 2 ** 32 - 1,
+		commit: 0,
+		commitTerm: 0,
+		recoveries: 0,
+		round: 0,
+		recovered: null,
+	});
 	for (let tick = 0; tick < 100; tick++) {
 		raft.tick();
 		work(raft);

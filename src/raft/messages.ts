@@ -32,13 +32,15 @@ export type Append = Header & {
 export type AppendAnswer = Header &
 	Health & { type: "append-answer"; accepted: boolean; index: number; hintIndex: number; hintTerm: number };
 /**
- * The follower has acknowledged the leader's log up to `commit`, which is committed and of term `commitTerm` (0: not said, by a
- * leader of before). `round` counts the leader's rounds of confirming reads. `recovered`: only to a node that is recovering.
+ * The follower has acknowledged the leader's log up to `commit`, which is committed and of term `commitTerm` (0: the leader's log
+ * begins later). `recoveries`: the highest count that the leader has heard of it. `round` counts the leader's rounds of
+ * confirming reads. `recovered`: only to a node that is recovering.
  */
 export type Heartbeat = Header & {
 	type: "heartbeat";
 	commit: number;
 	commitTerm: number;
+	recoveries: number;
 	round: number;
 	recovered: { recoveries: number; index: number } | null;
 };
@@ -107,6 +109,7 @@ export function isValidMessage(message: Message): boolean {
 				message.term > 0 &&
 				isIndex(message.commit) &&
 				isTerm(message.commitTerm) &&
+				isCount(message.recoveries, maxTerm) &&
 				isCount(message.round, maxCounter) &&
 				(message.recovered === null ||
 					(typeof message.recovered === "object" &&

@@ -97,7 +97,16 @@ describe("bounds", () => {
 
 	test("reads", () => {
 		const raft = raftOf(["a", "b"], { maxPendingReads: 2 });
-		raft.step({ ...from("b"), type: "heartbeat", term: 1, commit: 0, commitTerm: 0, round: 0, recovered: null });
+		raft.step({
+			...from("b"),
+			type: "heartbeat",
+			term: 1,
+			commit: 0,
+			commitTerm: 0,
+			recoveries: 0,
+			round: 0,
+			recovered: null,
+		});
 		for (const token of [1, 2, 3]) raft.readIndex(token);
 		expect(raft.ready()?.reads).toEqual([{ token: 3, index: null }]);
 		for (let tick = 0; tick < 10; tick++) raft.tick();
@@ -173,7 +182,16 @@ describe("a disk of an earlier day", () => {
 		return raft;
 	};
 	const heartbeat = (commit: number, commitTerm: number) =>
-		({ ...from("c"), type: "heartbeat", term: 2, commit, commitTerm, round: 0, recovered: null }) as const;
+		({
+			...from("c"),
+			type: "heartbeat",
+			term: 2,
+			commit,
+			commitTerm,
+			recoveries: 0,
+			round: 0,
+			recovered: null,
+		}) as const;
 
 	test("another entry where this node is known to have the leader's: nothing is committed by that, and it recovers", () => {
 		const raft = follower();
@@ -188,12 +206,23 @@ describe("a disk of an earlier day", () => {
 		expect(raft.status().commitIndex).toBe(1);
 	});
 
-	test("the same entry, or a leader that does not say of which term it is: nothing but news of the commit index", () => {
-		for (const term of [1, 0]) {
+	test("a lower count of recoveries than the leader has heard of it: the next one is above that", () => {
+		const raft = follower();
+		raft.step({ ...heartbeat(1, 1), recoveries: 5000 });
+		const written = work(raft).flatMap(({ persist }) => persist?.hardState ?? []);
+		expect(written.at(-1)).toMatchObject({ recovering: true });
+		expect(written.at(-1)?.recoveries).toBeGreaterThan(5000);
+	});
+
+	test("the same entry: nothing but news of the commit index; where the leader cannot say of which term it is, not even that", () => {
+		for (const [term, commitIndex] of [
+			[1, 3],
+			[0, 1],
+		] as const) {
 			const raft = follower();
 			raft.step(heartbeat(3, term));
 			work(raft);
-			expect(raft.status()).toMatchObject({ commitIndex: 3, recovering: false });
+			expect(raft.status()).toMatchObject({ commitIndex, recovering: false });
 		}
 	});
 });

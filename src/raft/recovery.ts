@@ -25,14 +25,14 @@ const leapSpan = 2 ** 16;
 
 /**
  * A leader says in a heartbeat only what this node has acknowledged to it. Whoever lacks that, or has
- * another entry in its place, has the disk of an earlier day, put back by somebody: entries are forgotten, and perhaps votes. It is no different from damage that was found, but for two
+ * another entry in its place, or a lower count of recoveries than the leader has heard of it, has the disk of an earlier day, put back by somebody: entries are forgotten, and perhaps votes. It is no different from damage that was found, but for two
  * things. The count of recoveries is old, too, so one more may be a number that was used: then answers of the forgotten life
  * count for this one, and a late confirmation of that time is taken for one of now. And a vote of this term may be forgotten:
  * nobody but its leader gets another. (A vote of a later term that nobody has won yet stays forgotten; see 0040.)
  */
-export function noteOldDisk(core: Core): void {
-	if (core.recovering) return;
-	core.recoveries = Math.min(maxTerm, core.recoveries + leastLeap + Math.floor(core.random() * leapSpan));
+export function noteOldDisk(core: Core, knownRecoveries: number): void {
+	const before = Math.max(core.recoveries, knownRecoveries);
+	core.recoveries = Math.min(maxTerm, before + leastLeap + Math.floor(core.random() * leapSpan));
 	core.vote ??= core.leader;
 	core.recovering = true;
 	core.recoverTo = null;

@@ -147,7 +147,8 @@ export function broadcastHeartbeat(core: Core): void {
 		const commit = planted(core, "heartbeat-commits-all") ? core.commit : Math.min(progress.match, core.commit);
 		const recovered = progress.recovering ? recoveredFor(core, progress) : null;
 		const commitTerm = core.log.termAt(commit) ?? 0;
-		core.out.push({ type: "heartbeat", clusterId, from, to: progress.id, term, commit, commitTerm, round, recovered });
+		const known = { commit, commitTerm, recoveries: progress.recoveries };
+		core.out.push({ type: "heartbeat", clusterId, from, to: progress.id, term, ...known, round, recovered });
 	}
 }
 

@@ -169,7 +169,7 @@ function hugeTerms(clusterId: string, from: string, to: string): Message[] {
 	return [
 		{ ...head, type: "pre-vote", ...log },
 		{ ...head, type: "vote", ...log, transfer: true },
-		{ ...head, type: "heartbeat", commit: 2 ** 40, commitTerm: 1, round: 1, recovered: null },
+		{ ...head, type: "heartbeat", commit: 2 ** 40, commitTerm: 1, recoveries: 0, round: 1, recovered: null },
 		{ ...head, type: "append", previousIndex: 0, previousTerm: 0, entries: [], commit: 2 ** 40 },
 		{ ...head, type: "campaign-now" },
 		{ ...head, type: "removed", configurationIndex: 2 ** 40 },

@@ -19,7 +19,8 @@ export function watchDelivery(
 	if (message.type === "heartbeat" && cluster.quarantine.has(to.id)) {
 		const { commit, commitTerm } = message;
 		const { lastIndex, commitIndex } = process.status();
-		const lacks = commit > lastIndex || (commit > commitIndex && process.termAt(commit) !== commitTerm);
+		const lacks =
+			commit > lastIndex || (commitTerm > 0 && commit > commitIndex && process.termAt(commit) !== commitTerm);
 		process.receive(message);
 		if (to.process === process && lacks && !process.status().recovering)
 			unsafe(`recovery: ${to.id} has an old disk, is told that it had ${commit}, and goes on at ${lastIndex}`);
