@@ -24,9 +24,10 @@ const leastLeap = 1024;
 const leapSpan = 2 ** 16;
 
 /**
- * A leader says in a heartbeat only what this node has acknowledged to it. Whoever lacks that, or has
- * another entry in its place, or a lower count of recoveries than the leader has heard of it, has the disk of an earlier day, put back by somebody: entries are forgotten, and perhaps votes. It is no different from damage that was found, but for two
- * things. The count of recoveries is old, too, so one more may be a number that was used: then answers of the forgotten life
+ * A leader says in a heartbeat only what this node has acknowledged to it. Whoever lacks that, has another entry in its place, or
+ * a lower count of recoveries than the leader has heard of it, has the disk of an earlier day, put back by somebody: entries are
+ * forgotten, and perhaps votes. It is no different from damage that was found, but for two things. The count of recoveries is old,
+ * too, so one more may be a number that was used: then answers of the forgotten life
  * count for this one, and a late confirmation of that time is taken for one of now. And a vote of this term may be forgotten:
  * nobody but its leader gets another. (A vote of a later term that nobody has won yet stays forgotten; see 0040.)
  */
