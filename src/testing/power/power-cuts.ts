@@ -26,7 +26,7 @@ const mostWrites = 250;
 const mostAnswers = 110;
 /** From the machines that kept their power, before the others get it back. */
 const answersOfOthers = 20;
-/** Then from the first disks again: libvirt is away, so each start leaves work that waits, and a VM has room for only so much. */
+/** Then from the first disks again: libvirt is away, so each change of a VM leaves a task that waits, and it has room for only so many. */
 const cutsOnSameDisks = 10;
 /** Of the disk, from the power until the daemon serves: some of the cuts come while it starts. */
 const mostWritesOfStart = 60;
