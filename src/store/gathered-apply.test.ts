@@ -81,6 +81,28 @@ test("many do not wait", () => {
 	expect(store.appliedIndex).toBe(33);
 });
 
+test("under load it is gathered for longer, and more of it", () => {
+	const burst = (from: number, count: number) =>
+		committed(Array.from({ length: count }, (_, position) => entry(from + position)));
+	burst(2, 16);
+	clock.advance(gatherMs);
+	expect(store.appliedIndex).toBe(17);
+	burst(18, 127);
+	clock.advance(10 * gatherMs - 1);
+	expect(store.appliedIndex).toBe(17);
+	clock.advance(1);
+	expect(store.appliedIndex).toBe(144);
+	burst(145, 127);
+	expect(store.appliedIndex).toBe(144);
+	burst(272, 1);
+	expect(store.appliedIndex).toBe(272);
+	// Quiet again.
+	clock.advance(10 * gatherMs + 1);
+	burst(273, 1);
+	clock.advance(gatherMs);
+	expect(store.appliedIndex).toBe(273);
+});
+
 test("a command of this node is applied at once, with all before it", async () => {
 	committed([entry(2)]);
 	const applied = store.propose(status(3));

@@ -14,6 +14,7 @@ import { encodeCommand } from "./codec.ts";
 import type { Command } from "./command.ts";
 import type { CommittedHandler, Consensus } from "./consensus.ts";
 import { type Urgency, urgencyOf } from "./disk-reserve.ts";
+import { Gathering } from "./gathering.ts";
 import { IndexWaiters } from "./index-waiters.ts";
 import { maxCommandBytes } from "./limits.ts";
 import { unknownOutcome } from "./raft/refusals.ts";
@@ -39,10 +40,7 @@ export type ReplicatedStoreParts = {
 	takeSnapshot: (path: string) => Promise<{ index: number; bytes: number }>;
 	/** Such a file as a stream. */
 	takeBackup: () => Promise<Backup>;
-	/**
-	 * While nobody here waits for what is committed, so long it is gathered: a transaction costs more than what is applied in
-	 * it. Left out: it is applied at once.
-	 */
+	/** See Gathering. Left out: what is committed is applied at once. */
 	gatherMs?: number;
 	/** Called after entries were applied. */
 	onApplied?: (appliedIndex: number) => void;
@@ -60,8 +58,6 @@ const quorumCheckMs = 250;
 const firstPauseMs = 20;
 const maxPauseMs = 250;
 const sliceMs = 8;
-/** So many need no others. */
-const gatheredEntries = 32;
 
 export class ReplicatedStore extends SqliteReader implements Store {
 	readonly #parts: ReplicatedStoreParts;
@@ -73,8 +69,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#nextSlice: NodeJS.Immediate | null = null;
 	readonly #indexWaiters: IndexWaiters;
 	#retry: Timer | null = null;
-	/** Until what is gathered is applied. */
-	#gathering: Timer | null = null;
+	readonly #gathering: Gathering;
 	#quorumWatch: Timer | null = null;
 	#down: AppError | null = null;
 	#consensus: Consensus | null = null;
@@ -86,6 +81,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		this.#machine = new StateMachine(parts.state, parts.logger);
 		this.#waiters = new Waiters(parts.clock);
 		this.#indexWaiters = new IndexWaiters(parts.clock);
+		this.#gathering = new Gathering(parts.clock, parts.gatherMs ?? 0, () => this.#apply("slice"));
 	}
 
 	static async open(parts: ReplicatedStoreParts): Promise<ReplicatedStore> {
@@ -160,7 +156,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	async readIndex(): Promise<number> {
 		const index = await this.#running().readIndex();
-		if (index > this.appliedIndex && this.#gathering !== null) this.#apply("slice");
+		if (index > this.appliedIndex && this.#gathering.underWay) this.#apply("slice");
 		if (this.#down !== null) throw this.#down;
 		if (index <= this.appliedIndex) return index;
 		if (this.#retry !== null) throw heldBack();
@@ -205,25 +201,18 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		if (this.#retry !== null || this.#nextSlice !== null) return;
 		// Before the start is complete, nobody else needs the event loop.
 		if (this.#consensus === null) this.#apply("all");
-		else if (!this.#mayGather()) this.#apply("slice");
-		else this.#gathering ??= this.#parts.clock.schedule(this.#parts.gatherMs ?? 0, () => this.#apply("slice"));
+		else if (this.#isAwaited || !this.#gathering.gathers(this.#unapplied.length)) this.#apply("slice");
 	}
 
-	#mayGather(): boolean {
-		const { gatherMs = 0 } = this.#parts;
-		const awaited = this.#waiters.count > 0 || this.#indexWaiters.count > 0;
-		return gatherMs > 0 && !awaited && this.#unapplied.length < gatheredEntries;
-	}
-
-	#stopGathering(): void {
-		this.#gathering?.cancel();
-		this.#gathering = null;
+	/** Somebody here waits for a command, or for an index. */
+	get #isAwaited(): boolean {
+		return this.#waiters.count > 0 || this.#indexWaiters.count > 0;
 	}
 
 	#replaced(): void {
 		this.#machine.replaced();
 		this.#unapplied = [];
-		this.#stopGathering();
+		this.#gathering.stop();
 		this.#retry?.cancel();
 		this.#retry = null;
 		this.#indexWaiters.reached(this.appliedIndex);
@@ -236,18 +225,19 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	/** Large groups are applied in slices, so that requests and heartbeats get their turn in between. */
 	#apply(how: "all" | "slice"): void {
-		this.#stopGathering();
+		this.#gathering.end(this.#unapplied.length);
 		const began = this.#parts.clock.monotonicMs();
+		const mayGoOn = () => how === "all" || this.#parts.clock.monotonicMs() - began <= sliceMs;
 		try {
 			while (this.#unapplied.length > 0) {
-				if (how === "slice" && this.#parts.clock.monotonicMs() - began > sliceMs) {
+				if (!mayGoOn()) {
 					this.#nextSlice = setImmediate(() => {
 						this.#nextSlice = null;
 						if (this.#down === null) this.#apply("slice");
 					});
 					break;
 				}
-				const { outcomes, appliedCount } = this.#machine.apply(this.#unapplied);
+				const { outcomes, appliedCount } = this.#machine.apply(this.#unapplied, mayGoOn);
 				this.#unapplied.splice(0, appliedCount);
 				this.#tell(outcomes);
 			}
@@ -313,7 +303,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	#stop(reason: AppError): void {
 		this.#down = reason;
-		this.#stopGathering();
+		this.#gathering.stop();
 		this.#retry?.cancel();
 		this.#quorumWatch?.cancel();
 		this.#waiters.rejectAll(reason);

@@ -2,13 +2,15 @@
  * Committed entries into the database: several in one transaction, together with the index of the last. Throws only
  * when the database fails, and then nothing of the batch has happened.
  */
-import { assert } from "../lib/assert.ts";
+import { assert, present } from "../lib/assert.ts";
 import type { Logger } from "../lib/log.ts";
 import { decodeConfiguration } from "../raft/configuration.ts";
 import { applyEntry, type LogEntry, type Outcome } from "./apply/apply.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 
-const maxBatch = 32;
+const maxBatch = 128;
+/** So many go together in any case, and then again so many while there is time. */
+const batchStep = 32;
 
 export class StateMachine {
 	readonly #state: StateDatabase;
@@ -30,17 +32,19 @@ export class StateMachine {
 		this.#appliedIndex = this.#state.appliedIndex;
 	}
 
-	/** Applies the first entries, at most 32, and says what came of them; call again with the rest. */
-	apply(entries: readonly LogEntry[]): { outcomes: Outcome[]; appliedCount: number } {
-		const batch = entries.slice(0, maxBatch);
-		const last = batch.at(-1);
-		if (!last) return { outcomes: [], appliedCount: 0 };
+	/** Applies the first entries, at most 128, and says what came of them; call again with the rest. */
+	apply(entries: readonly LogEntry[], mayGoOn = () => true): { outcomes: Outcome[]; appliedCount: number } {
+		if (entries.length === 0) return { outcomes: [], appliedCount: 0 };
 		const outcomes: Outcome[] = [];
+		let last = present(entries[0], "the first entry");
+		let appliedCount = 0;
 		this.#state.transaction(() => {
 			// It may be done twice; see transaction.
 			outcomes.length = 0;
+			appliedCount = 0;
 			let expected = this.#appliedIndex + 1;
-			for (const entry of batch) {
+			for (const entry of entries) {
+				if (appliedCount === maxBatch || (appliedCount > 0 && appliedCount % batchStep === 0 && !mayGoOn())) break;
 				assert(entry.index === expected, `entry ${entry.index} follows ${expected - 1}`);
 				if (entry.kind === "configuration") this.#applyConfiguration(entry);
 				else {
@@ -50,13 +54,15 @@ export class StateMachine {
 						this.#logger.error("an entry of the log is no command", { index: entry.index });
 				}
 				expected += 1;
+				appliedCount += 1;
+				last = entry;
 			}
 			this.#state.setApplied(last.index, last.term);
 		});
 		this.#appliedIndex = last.index;
 		for (const { bug, commandId } of outcomes)
 			if (bug !== undefined) this.#logger.error("a command failed by a bug", { commandId, error: bug });
-		return { outcomes, appliedCount: batch.length };
+		return { outcomes, appliedCount };
 	}
 
 	/** The consensus knows it already; it is kept so that a snapshot, and the next start, say who the members are. */
