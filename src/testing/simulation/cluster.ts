@@ -176,6 +176,23 @@ export class Cluster {
 		});
 	}
 
+	/** The links to a process end with it, and by mistake at other times: each of the others sees that when it comes. */
+	linksEnd(of: SimulatedNode): void {
+		for (const { id } of this.nodes.values()) if (id !== of.id) this.linkEnds(of, id);
+	}
+
+	linkEnds(of: SimulatedNode, id: NodeId): void {
+		const to = this.nodes.get(id);
+		if (to === undefined) return;
+		this.network.send(of.slot, to.slot, () => {
+			if (this.slots[to.slot] !== to || this.network.isCut(of.slot, to.slot)) return;
+			to.arrive(() => {
+				this.trace.add((22 << 16) | to.slot);
+				to.process?.peerGone(of.id);
+			});
+		});
+	}
+
 	/** To whom `from` takes for the leader, whose answer comes back; both are lost, repeated and late like any message. */
 	forward(from: SimulatedNode, leader: NodeId, data: Uint8Array, urgency: Urgency): Promise<void> {
 		return new Promise((resolve, reject) => {

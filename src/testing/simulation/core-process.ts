@@ -115,6 +115,10 @@ export class CoreProcess implements SimulatedProcess {
 		this.#traffic.receive(from, message);
 	}
 
+	peerGone(id: NodeId): void {
+		this.#raft.peerGone(id);
+	}
+
 	readonly forwarded = null;
 
 	propose({ data, operation }: Request, done: Proposed): void {

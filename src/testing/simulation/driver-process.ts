@@ -179,6 +179,10 @@ export class DriverProcess implements SimulatedProcess {
 		this.#consensus.receiveSnapshot(from, message);
 	}
 
+	peerGone(id: NodeId): void {
+		this.#consensus.peerGone(id);
+	}
+
 	propose(request: Request, done: Proposed): void {
 		if (this.#store !== null) {
 			this.#store.propose(request, (outcome, swapped) => this.#guarded(() => done(outcome, swapped)));

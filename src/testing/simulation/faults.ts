@@ -30,6 +30,7 @@ export class Faults {
 		const { network, process, clock, disk, operator } = cluster.plan;
 		this.#recur("partition", network.partition, (ms) => this.#partition(ms));
 		this.#recur("clog", network.clog, (ms) => this.#clog(ms));
+		this.#recur("link that ends", network.linkEnd, () => this.#linkEnd());
 		this.#recur("crash", process.crash, (ms) => this.#crash(this.#receiving() ?? this.#anyone(), ms));
 		this.#recur("crash of the leader", process.crashLeader, (ms) => this.#crash(cluster.leader(), ms));
 		if (process.crashNewLeader > 0) this.#watchLeaders(process.crashNewLeader);
@@ -95,6 +96,15 @@ export class Faults {
 		network.clog(node.slot, queue.nowMs + ms, this.#random);
 	}
 
+	/** Mostly the leader's: the others' are not missed. */
+	#linkEnd(): void {
+		const of = this.#random.chance(0.7) ? this.#cluster.leader() : this.#anyone();
+		const to = this.#anyone();
+		if (of === null || to === null || of === to) return;
+		this.#cluster.event(to, `its link to ${of.id} ends`);
+		this.#cluster.linkEnds(of, to.id);
+	}
+
 	#crash(node: SimulatedNode | null, ms: number): void {
 		if (node === null || node.isDown) return;
 		node.crash("loses power");
@@ -157,7 +167,8 @@ export class Faults {
 	/** What runs then ends at its next read, and does not start before it is over. Some are for good. */
 	#unreadable(ms: number): void {
 		const node = this.#anyone();
-		if (node === null || node.isLost) return;
+		// A modelled log is not read from files.
+		if (node === null || node.isLost || !(node.disk instanceof SimulatedDisk)) return;
 		if (!this.#random.chance(0.15) || !this.#majorityWithout(node.id) || this.#cluster.quarantine.has(node.id)) {
 			node.unreadableUntil = Math.max(node.unreadableUntil, this.#cluster.queue.nowMs + ms);
 			return;

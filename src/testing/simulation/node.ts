@@ -177,7 +177,9 @@ export class SimulatedNode implements ProcessHost {
 		this.#starting = false;
 		this.life += 1;
 		this.#inbox = [];
-		this.disk.crash(random, random.chance(0.75));
+		const power = random.chance(0.75);
+		this.disk.crash(random, power);
+		if (!power) this.#cluster.linksEnd(this);
 		if (random.chance(0.3)) this.disk.forgetState();
 		if (this.#cluster.plan.disk.oldDisk !== null && random.chance(this.oldDisk === null ? 0.8 : 0.3)) this.#copyDisk();
 	}

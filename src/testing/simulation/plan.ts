@@ -38,6 +38,8 @@ export type Plan = {
 		flippedChunk: number;
 		partition: Recurring;
 		clog: Recurring;
+		/** A node's link to another one ends, and that one lives. */
+		linkEnd: Recurring;
 	};
 	process: {
 		crash: Recurring;
@@ -127,6 +129,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 			flippedChunk: rate(0.2),
 			partition: recurring(3000, 15_000, 300, 8000),
 			clog: recurring(3000, 15_000, 200, 4000),
+			linkEnd: recurring(500, 5000, 0, 0),
 		},
 		process: {
 			crash: recurring(3000, 20_000, 50, 6000),

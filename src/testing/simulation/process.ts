@@ -57,6 +57,8 @@ export interface SimulatedProcess {
 	tick(): void;
 	receive(message: Message): void;
 	receiveStream(from: NodeId, message: StreamMessage): void;
+	/** The link to it was ended by its side. */
+	peerGone(id: NodeId): void;
 	propose(request: Request, done: Proposed): void;
 	/** As another node has forwarded it. Null in the light form: the core alone does not forward. */
 	readonly forwarded: ((data: Uint8Array, urgency: Urgency) => Promise<void>) | null;
