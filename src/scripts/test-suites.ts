@@ -2,7 +2,7 @@
  * Which tests there are, and how they are run and counted. By name: `x.test.ts` unit (fast, no root), `x.slow.test.ts`
  * the same but exhaustive or random, for seconds each (not in `npm run check`), `x.lab.test.ts` the real thing (libvirt,
  * QEMU, disks), `x.e2e.test.ts` the browser, `x.long.test.ts` only in `npm run test:lab`.
- * Lab and browser tests run a file at a time, each in a process of its own, so that one cannot disturb the next.
+ * Lab and browser tests run each file in a process of its own; of the lab's, which share the machine, one at a time.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * `npm test`: build, check, the slow unit tests, then lab and browser tests, one file after the other; the last line is
- * `N passed, N failed, N skipped`. `npm run test:lab` adds the long ones. `-- NAME…` runs only the suites whose path
+ * `npm test`: build, check, the slow unit tests, then lab tests, one file after the other, and browser tests, two at a time; the
+ * last line is `N passed, N failed, N skipped`. `npm run test:lab` adds the long ones. `-- NAME…` runs only the suites whose path
  * contains one of the names; `-- --resume` leaves out those that passed since the last full run.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -41,15 +41,24 @@ if (names.length === 0 && !passedBefore.has("slow")) {
 }
 // By name, any file that is asked for; else those above ran all together.
 const together = names.length === 0 ? [] : [...findTests("unit"), ...findTests("slow")];
-const files = [...together, ...findTests("lab"), ...findTests("e2e"), ...(lab ? findTests("long") : [])];
-for (const file of files.filter(wanted)) {
-	if (passedBefore.has(file)) continue;
-	const counts = await runTests(file, [file], { timeoutMs: lab ? 3_600_000 : 900_000 });
-	total = add(total, counts);
-	remember(file, counts);
-}
+await runFiles([...together, ...findTests("lab")], 1);
+await runFiles(findTests("e2e"), 2);
+if (lab) await runFiles(findTests("long"), 1);
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed > 0 ? 1 : 0);
+
+/** Each in a process of its own, so many at a time. */
+async function runFiles(files: readonly string[], lanes: number): Promise<void> {
+	const left = files.filter((file) => wanted(file) && !passedBefore.has(file));
+	const run = async (): Promise<void> => {
+		for (let file = left.shift(); file !== undefined; file = left.shift()) {
+			const counts = await runTests(file, [file], { timeoutMs: lab ? 3_600_000 : 900_000 });
+			total = add(total, counts);
+			remember(file, counts);
+		}
+	};
+	await Promise.all(Array.from({ length: lanes }, run));
+}
 
 function remember(suite: string, counts: Counts): void {
 	if (!lab || counts.failed > 0) return;
