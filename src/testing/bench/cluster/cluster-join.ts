@@ -9,7 +9,7 @@ import { fewVms, withNetwork } from "./arena.ts";
 import { type OurCluster, startOurCluster } from "./our-cluster.ts";
 
 /** About 100 MB of state.db. */
-const manyVms = 10_400;
+const manyVms = 11_000;
 const broughtVms = 2_000;
 const joins = 4;
 
