@@ -278,9 +278,13 @@ export class SimulatedNode implements ProcessHost {
 	}
 
 	writeMs(): number {
+		return this.#hang() + this.#diskMs();
+	}
+
+	#diskMs(): number {
 		const { plan, random, queue } = this.#cluster;
 		const ms = plan.disk.writeMs + (plan.disk.jitterMs > 0 ? random.below(plan.disk.jitterMs) : 0);
-		return this.#hang() + (queue.nowMs < this.slowUntil ? ms * 20 : ms);
+		return queue.nowMs < this.slowUntil ? ms * 20 : ms;
 	}
 
 	#hang(): number {
@@ -301,7 +305,7 @@ export class SimulatedNode implements ProcessHost {
 		const { random, queue, healed } = this.#cluster;
 		const isCold = !healed && queue.nowMs - this.#startedMs < coldMs;
 		if (!random.chance(isCold || queue.nowMs < this.slowUntil ? 0.8 : 0.2)) return this.#hang();
-		return this.writeMs() * (isCold ? random.between(1, 10) : 1);
+		return this.#hang() + this.#diskMs() * (isCold ? random.between(1, 10) : 1);
 	}
 
 	readFault(): boolean {
