@@ -2,7 +2,7 @@
  * Receives one snapshot at a time: pure, driven by the stream and by reports of the caller, who keeps the bytes in a file of
  * the snapshot's name. After a lost connection, or a restart with the file still there (`resume`), it goes on where it was. A
  * newer snapshot replaces an older one; an older or an equally old one is refused while one is under way. What is left from
- * before a restart waits only for its own sender: any other snapshot replaces it.
+ * before a restart waits only for its own sender: every other snapshot replaces it.
  *
  * The caller carries out `actions` in order, and reports:
  *   begin      throw away what is there of any snapshot, make an empty file
