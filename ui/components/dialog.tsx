@@ -23,6 +23,12 @@ export type DialogProps = {
 	onSubmit?: () => void;
 };
 
+/** Of radio buttons the Tab key goes to the one that is chosen, and so does the focus at the beginning. */
+const chosenOf = (first: HTMLElement | null, within: HTMLElement): HTMLElement | null =>
+	first instanceof HTMLInputElement && first.type === "radio"
+		? within.querySelector<HTMLElement>(`input[type=radio][name="${CSS.escape(first.name)}"]:checked`)
+		: null;
+
 export function Dialog(props: DialogProps) {
 	const { title, onClose, children, footer, kind = "modal", wide = false, dirty = false, onSubmit } = props;
 	const dialog = useRef<HTMLDialogElement>(null);
@@ -37,7 +43,7 @@ export function Dialog(props: DialogProps) {
 		const first = element.querySelector<HTMLElement>(
 			"[data-autofocus], .dialog__body input:not([type=hidden]), .dialog__body select, .dialog__body textarea",
 		);
-		first?.focus();
+		(chosenOf(first, element) ?? first)?.focus();
 		return () => {
 			element.close();
 			if (before instanceof HTMLElement && before.isConnected) before.focus();

@@ -159,3 +159,13 @@ test("an upload goes in parts, and goes on after a reload with the same file onl
 	await rm(folder, { recursive: true });
 	await close();
 });
+
+test("a form begins at the choice that is made, as the Tab key does", async () => {
+	const { page, server, close } = await stage.open({ vms: 3 });
+	await page.goto(`${server.url}/images?add=url`);
+	await page.getByRole("dialog").waitFor();
+	expect(await page.getByRole("radio", { name: "URL" }).evaluate((radio) => radio === document.activeElement)).toBe(
+		true,
+	);
+	await close();
+});
