@@ -118,7 +118,7 @@ export type Core = {
 export function createCore(options: RaftOptions): Core {
 	const limits = { ...defaultLimits, ...options.limits };
 	const { hardState, appliedIndex } = options;
-	const log = new LogView(options.log, limits.maxTailBytes);
+	const log = new LogView(options.log, limits);
 	const configurations = new ConfigurationHistory(options.configurations);
 	assert(appliedIndex >= log.snapshotIndex && appliedIndex <= log.lastIndex, "what is applied is in the log");
 	assert(hardState.term >= log.lastTerm, "the term is at least that of the last entry");

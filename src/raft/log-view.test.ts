@@ -41,7 +41,10 @@ function compare(log: LogView, terms: number[], first: number): void {
 test("any sequence of appends, cuts, compactions and snapshots", () => {
 	fc.assert(
 		fc.property(steps, (all: Step[]) => {
-			const log = new LogView({ snapshotIndex: 0, snapshotTerm: 0, lastIndex: 0, termRuns: [] }, 200);
+			const log = new LogView(
+				{ snapshotIndex: 0, snapshotTerm: 0, lastIndex: 0, termRuns: [] },
+				{ maxTailBytes: 200, maxTailEntries: 100 },
+			);
 			let terms = [0];
 			let first = 1;
 			for (const step of all) {
@@ -75,6 +78,27 @@ test("any sequence of appends, cuts, compactions and snapshots", () => {
 			}
 		}),
 		{ numRuns: 100, seed: 3 },
+	);
+});
+
+test.each([
+	{ by: "their number", limits: { maxTailEntries: 10, maxTailBytes: 1_000_000 }, kept: 10 },
+	{ by: "their bytes", limits: { maxTailEntries: 1000, maxTailBytes: 5 * (9 + 32) }, kept: 5 },
+])("what is durable and committed stays in memory within a limit of $by; what is not stays in any case", (given) => {
+	const log = new LogView({ snapshotIndex: 0, snapshotTerm: 0, lastIndex: 0, termRuns: [] }, given.limits);
+	for (let index = 1; index <= 100; index++)
+		log.append({ index, term: 1, kind: "command", data: bytesOf("some data") });
+	const inMemory = () => Array.from({ length: 100 }, (_, at) => log.entry(at + 1)).filter((entry) => entry !== null);
+	log.evict(100);
+	expect(inMemory()).toHaveLength(100);
+	log.handedIndex = 100;
+	log.durableUpTo(60);
+	log.evict(100);
+	expect(inMemory()).toHaveLength(40);
+	log.durableUpTo(100);
+	log.evict(100);
+	expect(inMemory().map(({ index }) => index)).toEqual(
+		Array.from({ length: given.kept }, (_, at) => 101 - given.kept + at),
 	);
 });
 

@@ -1,6 +1,6 @@
 /**
  * What the core knows of the log, which itself is on disk: where it begins and ends, the terms, and the last entries
- * (those that are not durable or not committed, and as many more as `maxTailBytes` allows).
+ * (those that are not durable or not committed, and as many more as the limits of the tail allow).
  *
  *   snapshotIndex < entries … durableIndex … handedIndex … lastIndex
  *
@@ -8,10 +8,12 @@
  */
 import { assert } from "../lib/assert.ts";
 import { TermRuns } from "./term-runs.ts";
-import type { Entry, RaftOptions } from "./types.ts";
+import type { Entry, Limits, RaftOptions } from "./types.ts";
 
 const entryOverheadBytes = 32;
 export const entryBytes = (entry: Entry): number => entry.data.length + entryOverheadBytes;
+
+type TailLimits = Pick<Limits, "maxTailBytes" | "maxTailEntries">;
 
 export class LogView {
 	snapshotIndex: number;
@@ -24,13 +26,13 @@ export class LogView {
 	/** Of entries after `durableIndex`. */
 	unpersistedBytes = 0;
 	readonly #runs: TermRuns;
-	readonly #maxTailBytes: number;
+	readonly #limits: TailLimits;
 	#tail: Entry[] = [];
 	/** The first position of `#tail` that is in use. */
 	#head = 0;
 	#tailBytes = 0;
 
-	constructor(log: RaftOptions["log"], maxTailBytes: number) {
+	constructor(log: RaftOptions["log"], limits: TailLimits) {
 		assert(log.lastIndex >= log.snapshotIndex, "the log ends at or after the snapshot");
 		this.snapshotIndex = log.snapshotIndex;
 		this.snapshotTerm = log.snapshotTerm;
@@ -39,7 +41,7 @@ export class LogView {
 		this.handedIndex = log.lastIndex;
 		this.#runs = new TermRuns(log.termRuns);
 		this.#runs.truncateAfter(log.lastIndex);
-		this.#maxTailBytes = maxTailBytes;
+		this.#limits = limits;
 		assert(log.lastIndex === log.snapshotIndex || this.termAt(log.snapshotIndex + 1) !== null, "all terms are known");
 	}
 
@@ -87,7 +89,7 @@ export class LogView {
 	/** Forgets entries of memory that are not needed: up to `index`, the durable and committed ones. */
 	evict(index: number): void {
 		const upTo = Math.min(index, this.durableIndex);
-		while (this.#tailBytes > this.#maxTailBytes && this.#head < this.#tail.length) {
+		while (this.#isTailTooLong && this.#head < this.#tail.length) {
 			const oldest = this.#tail[this.#head] as Entry;
 			if (oldest.index > upTo) break;
 			this.#tailBytes -= entryBytes(oldest);
@@ -97,6 +99,11 @@ export class LogView {
 			this.#tail = this.#tail.slice(this.#head);
 			this.#head = 0;
 		}
+	}
+
+	get #isTailTooLong(): boolean {
+		const { maxTailBytes, maxTailEntries } = this.#limits;
+		return this.#tailBytes > maxTailBytes || this.#tail.length - this.#head > maxTailEntries;
 	}
 
 	/** The entry, when it is in memory. */

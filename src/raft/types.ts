@@ -32,7 +32,8 @@ export type Limits = {
 	/** Append messages under way to one follower. */
 	maxInflightMessages: number;
 	maxInflightBytes: number;
-	/** Entries kept in memory for followers, beyond those that are not durable or not committed yet. */
+	/** Entries kept in memory for followers, beyond those that are not durable or not committed yet: so many, and of so many bytes. */
+	maxTailEntries: number;
 	maxTailBytes: number;
 	/** Proposals that are not committed. */
 	maxUncommittedBytes: number;
@@ -64,6 +65,7 @@ export const defaultLimits: Limits = {
 	maxAppendBytes: 256 * 1024,
 	maxInflightMessages: 64,
 	maxInflightBytes: 8 * 1024 * 1024,
+	maxTailEntries: 8192,
 	maxTailBytes: 8 * 1024 * 1024,
 	maxUncommittedBytes: 64 * 1024 * 1024,
 	maxUncommittedEntries: 65_536,
