@@ -31,7 +31,7 @@ import { ReplicatedStore } from "./replicated-store.ts";
 import { checkState, clusterOfSnapshot, openStateFile } from "./sqlite/database.ts";
 import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./sqlite/maintenance.ts";
 import { metaOf, SnapshotExchange } from "./sqlite/snapshot-exchange.ts";
-import { clearSnapshotFolder, installSnapshot, listSnapshots, type SnapshotFile } from "./sqlite/snapshot-files.ts";
+import { clearSnapshotFolder, installSnapshot, listSnapshots, newestSnapshot, type SnapshotFile } from "./sqlite/snapshot-files.ts";
 import { sealStateFile } from "./sqlite/state-check.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 import type { Store } from "./store.ts";
@@ -149,7 +149,7 @@ async function openReplicated(
 			logBytesAfter: (index) => consensus?.logBytesAfter(index) ?? 0,
 			compact: async (index) => consensus?.compact(index),
 		},
-		(await listSnapshots(paths.snapshots))[0]?.index ?? 0,
+		await newestSnapshot(paths.snapshots),
 	);
 	const exchange = new SnapshotExchange({
 		...{ directory: paths.snapshots, statePath: paths.state, state, founders },

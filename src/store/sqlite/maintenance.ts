@@ -19,9 +19,13 @@ import type { StateDatabase } from "./state-database.ts";
 import { makeStateDigest } from "./state-digest.ts";
 
 export type MaintenancePolicy = {
-	/** A snapshot is made when so many entries, or so many bytes of log, came since the last. */
+	/**
+	 * A snapshot is made when so many entries, or so many bytes of log, came since the last; twice as many when that was twice
+	 * as large as `snapshotBytes`, and so on. So what a snapshot costs each change does not grow with the state.
+	 */
 	snapshotEntries: number;
 	snapshotLogBytes: number;
+	snapshotBytes: number;
 	/** The write-ahead log is moved into the database when it is larger. */
 	checkpointBytes: number;
 };
@@ -29,6 +33,7 @@ export type MaintenancePolicy = {
 export const defaultPolicy: MaintenancePolicy = {
 	snapshotEntries: 50_000,
 	snapshotLogBytes: 32 * MiB,
+	snapshotBytes: 64 * MiB,
 	checkpointBytes: 4 * MiB,
 };
 
@@ -54,6 +59,7 @@ export class Maintenance {
 	readonly #parts: MaintenanceParts;
 	#worker: WorkerClient | null = null;
 	#lastSnapshot: number;
+	#lastBytes: number;
 	#running: Promise<void> | null = null;
 	/** Settles when no call to the thread is under way, of those made so far. */
 	#calls: Promise<unknown> = Promise.resolve();
@@ -62,9 +68,10 @@ export class Maintenance {
 	#appliedIndex = 0;
 	#lastCheckpointCheck = 0;
 
-	constructor(parts: MaintenanceParts, lastSnapshot: number) {
+	constructor(parts: MaintenanceParts, lastSnapshot: { index: number; bytes: number }) {
 		this.#parts = parts;
-		this.#lastSnapshot = lastSnapshot;
+		this.#lastSnapshot = lastSnapshot.index;
+		this.#lastBytes = lastSnapshot.bytes;
 	}
 
 	/** After entries were applied. Quick; the work itself goes on beside. */
@@ -125,8 +132,9 @@ export class Maintenance {
 
 	#snapshotIsDue(appliedIndex: number): boolean {
 		const { policy, logBytesAfter } = this.#parts;
-		if (appliedIndex - this.#lastSnapshot >= policy.snapshotEntries) return true;
-		return appliedIndex > this.#lastSnapshot && logBytesAfter(this.#lastSnapshot) >= policy.snapshotLogBytes;
+		const times = Math.max(1, this.#lastBytes / policy.snapshotBytes);
+		if (appliedIndex - this.#lastSnapshot >= times * policy.snapshotEntries) return true;
+		return appliedIndex > this.#lastSnapshot && logBytesAfter(this.#lastSnapshot) >= times * policy.snapshotLogBytes;
 	}
 
 	#start(work: () => Promise<void>): void {
@@ -152,6 +160,7 @@ export class Maintenance {
 		const { snapshotDirectory, compact, logger } = this.#parts;
 		const { index, bytes } = await this.#snapshot(join(snapshotDirectory, "new.tmp.db"), snapshotDirectory);
 		this.#lastSnapshot = index;
+		this.#lastBytes = bytes;
 		const [, ...older] = await listSnapshots(snapshotDirectory);
 		for (const { path } of older.slice(kept - 1)) await rm(path, { force: true });
 		const cutAt = older[kept - 2]?.index;

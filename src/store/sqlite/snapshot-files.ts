@@ -3,7 +3,7 @@
  * A file under its final name is complete and durable; `.tmp` is what an interrupted copy leaves.
  */
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { AppError } from "../../lib/errors.ts";
@@ -30,6 +30,12 @@ export async function listSnapshots(directory: string): Promise<SnapshotFile[]> 
 			return match ? [{ path: join(directory, name), index: Number(match[1]) }] : [];
 		})
 		.sort((a, b) => b.index - a.index);
+}
+
+/** Of none: 0 and 0. */
+export async function newestSnapshot(directory: string): Promise<{ index: number; bytes: number }> {
+	const [newest] = await listSnapshots(directory);
+	return newest === undefined ? { index: 0, bytes: 0 } : { index: newest.index, bytes: (await stat(newest.path)).size };
 }
 
 /** What it holds; `corrupt` when it is damaged or no snapshot. `shownAs`: its name for people. */

@@ -56,8 +56,8 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 	const check = (name: string, newestVersion: number): FileReport => {
 		const database = new Database(name, { readonly: true });
 		try {
-			// Indices are looked up in any order; with little memory that means reading each page many times.
-			database.run("PRAGMA cache_size = -64000");
+			// Indices are looked up in any order. More than this (64 MB) made it no faster, at 300 MB of state.
+			database.run("PRAGMA cache_size = -8000");
 			return report(database, newestVersion);
 		} finally {
 			database.close();
