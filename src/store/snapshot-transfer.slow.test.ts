@@ -104,6 +104,27 @@ test("it takes it over: the same digest, the same rows, right reads, and it goes
 	expect(third.up.appliedIndex).toBeGreaterThanOrEqual(kept);
 });
 
+test("one that was offered before its answers got lost, and that the log does not follow any more, is not sent", async () => {
+	const third = await farBehind();
+	const offered: number[] = [];
+	let lost = true;
+	cluster.filter = (from, message) => {
+		if (message.type === "offer") offered.push(message.meta.index);
+		return !(lost && from === third && message.type === "want");
+	};
+	cluster.cutOff.clear();
+	await until(() => offered.length > 0);
+	const [first = 0] = offered;
+	for (let round = 0; logBegin(cluster.leader) <= first + 1; round++)
+		await cluster.addUsers(cluster.leader, 5000 + round * 20, 20);
+	// It is still the one that is on offer.
+	expect(new Set(offered)).toEqual(new Set([first]));
+	lost = false;
+	await until(() => third.replaced > 0);
+	await cluster.converge();
+	expect(third.replaced).toBe(1);
+});
+
 test("who waits there meanwhile is answered: a proposal that is in the snapshot, reads, listeners", async () => {
 	const third = await farBehind();
 	const heard: Event[] = [];

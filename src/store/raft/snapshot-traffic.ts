@@ -114,7 +114,12 @@ export class SnapshotTraffic {
 			return;
 		}
 		const sending = this.#sending.get(from);
-		if (sending?.sender == null) return;
+		if (sending?.sender == null || sending.stored === null) return;
+		if (message.type === "want" && message.offset === 0 && sending.stored.meta.index < this.#parts.minIndex()) {
+			// The follower was away since it was offered, and the log has been cut behind it: it would need another one after it.
+			this.wanted({ to: from, term: sending.term });
+			return;
+		}
 		sending.sender.step(message);
 		this.#flush(sending);
 	}
