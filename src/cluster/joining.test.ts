@@ -1,16 +1,20 @@
-/** Whether a node that is a member already may join another cluster: only the one that its own was recovered as. */
+/**
+ * Whether a node that is a member already may join another cluster: only the one that its own was recovered as. And how
+ * long a node asks a cluster that cannot answer yet.
+ */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "../lib/clock.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { ClusterJoin } from "../model/cluster.ts";
 import { formatToken, newSecret } from "../peer/join-token.ts";
 import { closeAll, clusterId, testId, testNode } from "../peer/test-peers.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
-import { joinCluster } from "./joining.ts";
+import { joinCluster, othersPauseMs } from "./joining.ts";
 import { decodePacked, encodeJson } from "./methods.ts";
 
 let dataDir: string;
@@ -22,8 +26,30 @@ afterEach(async () => {
 	rmSync(dataDir, { recursive: true, force: true });
 });
 
+/** Pauses between attempts pass at once; all other limits are as long as they are. */
+function impatientClock(): Clock {
+	let passedMs = 0;
+	return {
+		nowMs: () => systemClock.nowMs(),
+		monotonicMs: () => systemClock.monotonicMs() + passedMs,
+		schedule(delayMs, callback) {
+			if (delayMs !== othersPauseMs) return systemClock.schedule(delayMs, callback);
+			passedMs += delayMs;
+			return systemClock.schedule(0, callback);
+		},
+	};
+}
+
+type Berlin = {
+	wasMember?: boolean;
+	/** How many requests it refuses at first, and with what. */
+	refusals?: { count: number; error: AppError };
+};
+const noLeader = new AppError("unavailable", "No leader confirmed that this is the newest state.");
+
 /** A member of "berlin" that says whether it knows the node from before, and would admit it. */
-async function berlin(wasMember: boolean | undefined) {
+async function berlin({ wasMember, refusals }: Berlin) {
+	let refused = 0;
 	const asked: ("preview" | "admit")[] = [];
 	const answer: JoinAnswer = {
 		...{ clusterId, clusterName: "berlin", memberNames: ["node-1"], clashes: [], members: [] },
@@ -32,7 +58,13 @@ async function berlin(wasMember: boolean | undefined) {
 	const { node, address } = await testNode(1, {
 		handlers: {
 			join: {
-				redeem: async () => "ok",
+				async redeem() {
+					if (refusals !== undefined && refused < refusals.count) {
+						refused += 1;
+						throw refusals.error;
+					}
+					return "ok";
+				},
 				async admit({ facts }) {
 					asked.push(decodePacked<JoinFacts>(facts).preview ? "preview" : "admit");
 					return { nodeId: "", certificatePem: "", authoritiesPem: "", configuration: encodeJson(answer) };
@@ -50,16 +82,16 @@ async function berlin(wasMember: boolean | undefined) {
 				belongings: () => ({
 					...{ pools: [], networks: [], images: [], volumes: [], vms: [], nodeId: testId(2), nodeName: "node-2" },
 				}),
-				...{ clock: systemClock, random: systemRandom, logger: silentLogger },
+				...{ clock: impatientClock(), random: systemRandom, logger: silentLogger },
 			},
 			{ token, ...request },
 		);
-	return { ask, asked };
+	return { ask, asked, refused: () => refused };
 }
 const before = testId(0xd);
 
 test("a node of its own joins whatever it has a token of", async () => {
-	const { ask } = await berlin(undefined);
+	const { ask } = await berlin({});
 	expect(await ask(null, { preview: true })).toMatchObject({ clusterName: "berlin", recovered: false, joining: false });
 });
 
@@ -70,7 +102,7 @@ test("a member joins no other cluster, nor its own again", async () => {
 		[undefined, before],
 		[true, clusterId],
 	] as const) {
-		const { ask, asked } = await berlin(wasMember);
+		const { ask, asked } = await berlin(wasMember === undefined ? {} : { wasMember });
 		await expect(ask(memberOf)).rejects.toMatchObject({
 			code: "wrong-state",
 			message: expect.stringContaining("leave"),
@@ -80,7 +112,7 @@ test("a member joins no other cluster, nor its own again", async () => {
 });
 
 test("it joins the one that its own was recovered as, once its name is typed", async () => {
-	const { ask, asked } = await berlin(true);
+	const { ask, asked } = await berlin({ wasMember: true });
 	expect(await ask(before, { preview: true })).toMatchObject({ recovered: true, joining: false });
 	for (const confirmName of [undefined, "node-1"])
 		await expect(ask(before, confirmName === undefined ? {} : { confirmName })).rejects.toMatchObject({
@@ -90,4 +122,27 @@ test("it joins the one that its own was recovered as, once its name is typed", a
 	// The member of this test has no certificate to give.
 	await expect(ask(before, { confirmName: "node-2" })).rejects.toThrow();
 	expect(asked.at(-1)).toBe("admit");
+});
+
+test("a cluster that has no leader yet is asked again, before anything else is", async () => {
+	const { ask, asked, refused } = await berlin({ refusals: { count: 3, error: noLeader } });
+	expect(await ask(null, { preview: true })).toMatchObject({ clusterName: "berlin", joining: false });
+	expect([refused(), asked]).toEqual([3, ["preview"]]);
+});
+
+test("one that never has one is given up after a while, with what it said", async () => {
+	const { ask, asked, refused } = await berlin({ refusals: { count: Number.POSITIVE_INFINITY, error: noLeader } });
+	await expect(ask(null)).rejects.toMatchObject({
+		code: "unavailable",
+		message: expect.stringContaining("No leader confirmed"),
+	});
+	expect(refused()).toBeGreaterThan(10);
+	expect(asked).toEqual([]);
+});
+
+test("what the cluster refuses for good is not asked again", async () => {
+	const error = new AppError("forbidden", "Upgrade the members first.");
+	const { ask, refused } = await berlin({ refusals: { count: Number.POSITIVE_INFINITY, error } });
+	await expect(ask(null)).rejects.toMatchObject({ code: "forbidden", message: "Upgrade the members first." });
+	expect(refused()).toBe(1);
 });

@@ -39,9 +39,9 @@ export type JoiningDeps = {
 	logger: Logger;
 };
 
-/** How long a node waits for others that are joining. */
+/** How long a node waits for others that are joining, and for a cluster that has no leader now. */
 const othersLimitMs = 60_000;
-const othersPauseMs = 1_000;
+export const othersPauseMs = 1_000;
 
 export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Promise<JoinPreview> {
 	const { dataDir, clock, logger, random, nodeName, build } = deps;
@@ -74,11 +74,15 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 	const ask = async () => decodeJson<JoinAnswer>(await previewJoin(optionsFor(true)));
 	const endsAtMs = clock.monotonicMs() + othersLimitMs;
 	for (;;) {
-		const looked = await lookAndJoin(deps, request, { ask, admit: () => join(optionsFor(false)), brings, witness });
-		if (looked !== "busy") return looked;
-		// Another node is joining: what it brings has to be known before this one's can be judged.
-		if (clock.monotonicMs() > endsAtMs)
-			throw new AppError("unavailable", "The cluster does not admit this node now. Try again in a moment.");
+		try {
+			return await lookAndJoin(deps, request, { ask, admit: () => join(optionsFor(false)), brings, witness });
+		} catch (error) {
+			// It has no leader now, or another node is joining: what that brings has to be known before this one's can be judged.
+			if (!isPeerError(error) || error.close !== "unavailable") throw error;
+			if (clock.monotonicMs() > endsAtMs)
+				throw new AppError("unavailable", `The cluster does not admit this node now. It says: ${error.message}`);
+			logger.info("the cluster does not admit this node yet; it is asked again", { reason: error.message });
+		}
 		await delay(clock, othersPauseMs);
 	}
 }
@@ -94,7 +98,7 @@ async function lookAndJoin(
 	{ dataDir, nodeId, nodeName, memberOf, logger }: JoiningDeps,
 	request: ClusterJoin,
 	{ ask, admit, brings, witness }: Steps,
-): Promise<JoinPreview | "busy"> {
+): Promise<JoinPreview> {
 	const first = await ask();
 	passing("preview there");
 	const rename = request.rename ?? false;
@@ -105,13 +109,8 @@ async function lookAndJoin(
 	const preview = { clusterId, clusterName, memberNames, clashes, brings, recovered, joining: false };
 	if (request.preview === true || inTheWay) return preview;
 	if (recovered && request.confirmName !== nodeName) throw notConfirmed(nodeName, clusterName);
-	const admitted = await admit().catch((error) => {
-		if (isPeerError(error) && error.close === "unavailable") return null;
-		throw error;
-	});
-	if (admitted === null) return "busy";
+	const { identity, configuration } = await admit();
 	passing("admission there");
-	const { identity, configuration } = admitted;
 	const { members } = decodeJson<JoinAnswer>(configuration);
 	await prepareJoin(dataDir, { identity, members, formerNodeId: nodeId, rename, witness });
 	logger.info("admitted to a cluster; this node begins anew as a member", { clusterId, nodeId: identity.nodeId });
