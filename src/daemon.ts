@@ -156,6 +156,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const me = await openNodeFile(dataDir, () => ids.newId());
 	const hints = await readHints(dataDir);
 	const { nodeId, clusterId } = me;
+	const tickMs = config.tickMs ?? raftTiming.tickMs;
 	const links = new ClusterLinks(logger);
 	let opened: RaftConsensus | null = null;
 	/** A node that joined, and has not got the cluster's state yet. */
@@ -164,7 +165,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		...{ dataDir, identity: me, clock, logger, links, fsync: config.fsync },
 		...(config.snapshotEntries === null ? {} : cutOften(config.snapshotEntries)),
 		random: () => randomRatio(random),
-		timing: config.tickMs === null ? raftTiming : { ...raftTiming, tickMs: config.tickMs },
+		timing: { ...raftTiming, tickMs },
 		onConsensus(consensus) {
 			opened = consensus;
 			links.useConsensus(consensus);
@@ -218,7 +219,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	let node: { stop(): Promise<void> } | null = null;
 	const cluster = new Cluster({
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
-		...{ peerListen: config.peerListen, poolFolders, memberFeatures, clock, random, ids, logger },
+		...{ peerListen: config.peerListen, tickMs, poolFolders, memberFeatures, clock, random, ids, logger },
 		onRestart: beginAnew,
 		onRemoved: async () => node?.stop(),
 	});

@@ -11,6 +11,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
 import { type Address, formatAddress } from "../peer/address.ts";
+import { raftPaceFor } from "../peer/connection.ts";
 import { PeerNode } from "../peer/peer.ts";
 import type { PeerRequest } from "../peer/request-server.ts";
 import type { StreamHandler } from "../peer/stream-open.ts";
@@ -45,6 +46,8 @@ export type ClusterDeps = {
 	version: string;
 	/** `--peer-listen`. */
 	peerListen: { host: string; port: number };
+	/** Of the consensus, in milliseconds. */
+	tickMs: number;
 	links: ClusterLinks;
 	consensus: RaftConsensus;
 	store: Store;
@@ -112,13 +115,14 @@ export class Cluster implements ClusterService {
 	}
 
 	async start(): Promise<void> {
-		const { store, links, clock, logger, peerListen, random, streams } = this.#deps;
+		const { store, links, clock, logger, peerListen, tickMs, random, streams } = this.#deps;
 		const identity = await this.#certificate.open();
 		const { host, port } = peerListen;
 		const peers = await PeerNode.open({
 			...{ host: host === "::" ? "::" : host, port, identity, features, clock, random, logger },
 			nodeName: this.#deps.nodeName,
 			build: this.#deps.version,
+			raftPace: raftPaceFor(tickMs),
 			handlers: {
 				onRaftMessage: (message) => links.onRaftMessage(message),
 				onSnapshot: (channel) => links.onSnapshot(channel),

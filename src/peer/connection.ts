@@ -20,6 +20,12 @@ import { decoded, encoded } from "./wire.ts";
 export type Pace = { pingIntervalMs: number; missedPings: number };
 /** Of the links that Raft depends on: a dead peer is noticed in about an election time-out. */
 export const raftPace: Pace = { pingIntervalMs: 250, missedPings: 4 };
+const pingTicks = 5;
+/** With a slower tick elections take longer, and so may silence; a faster one does not make a process stall less. */
+export const raftPaceFor = (tickMs: number): Pace => ({
+	...raftPace,
+	pingIntervalMs: Math.max(raftPace.pingIntervalMs, pingTicks * tickMs),
+});
 export const calmPace: Pace = { pingIntervalMs: 2000, missedPings: 5 };
 
 export type Handlers = {

@@ -11,7 +11,7 @@ import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { Admission, type AdmissionLimits, defaultAdmission } from "./admission.ts";
-import { Connection, calmPace, raftPace } from "./connection.ts";
+import { Connection, calmPace, type Pace, raftPace } from "./connection.ts";
 import {
 	decodeHello,
 	encodeWelcome,
@@ -42,6 +42,8 @@ export type ListenerOptions = {
 	self(): Self;
 	membership(nodeId: string): Membership;
 	serve: Readonly<Record<Purpose, (accepted: Accepted) => void>>;
+	/** How soon a link of Raft that is silent counts as dead; `raftPace` when it is not said. */
+	raftPace?: Pace;
 	clock: Clock;
 	logger: Logger;
 	/** For TLS and hello together. */
@@ -192,7 +194,7 @@ export class PeerListener {
 			this.#known.add(known);
 			connection.setMaxQueuedBytes(maxQueuedBytes[purpose]);
 			connection.send("welcome", encodeWelcome(self(), judged, purpose));
-			connection.startPings(purpose === "raft" ? raftPace : calmPace);
+			connection.startPings(purpose === "raft" ? (this.#options.raftPace ?? raftPace) : calmPace);
 			if (purpose !== "join") settle();
 			connection.gone.then(() => this.#known.delete(known));
 			this.#options.serve[purpose]({ connection, peer, known: settle });

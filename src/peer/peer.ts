@@ -28,7 +28,7 @@ import { MiB } from "../lib/units.ts";
 import type { Message } from "../raft/messages.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { AdmissionLimits } from "./admission.ts";
-import { type Connection, calmPace, raftPace } from "./connection.ts";
+import { type Connection, calmPace, type Pace, raftPace } from "./connection.ts";
 import { type Dialled, dial, dialAny } from "./dial.ts";
 import { type Membership, type Peer, type Purpose, protocolVersions, type Self } from "./hello.ts";
 import type { Identity } from "./identity.ts";
@@ -72,6 +72,8 @@ export type PeerNodeOptions = {
 	/** What this build can do that an older one may not. */
 	features: readonly string[];
 	handlers: PeerHandlers;
+	/** From raftPaceFor, with the tick of the consensus. */
+	raftPace?: Pace;
 	clock: Clock;
 	random: Random;
 	logger: Logger;
@@ -126,6 +128,7 @@ export class PeerNode {
 			},
 			clock,
 			logger,
+			...(options.raftPace === undefined ? {} : { raftPace: options.raftPace }),
 			...(limits?.helloTimeoutMs === undefined ? {} : { helloTimeoutMs: limits.helloTimeoutMs }),
 			...(limits?.admission === undefined ? {} : { admission: limits.admission }),
 		});
@@ -269,7 +272,7 @@ export class PeerNode {
 			toNodeId: nodeId,
 			identity: this.#identity,
 			self: this.#self(),
-			pace: purpose === "raft" ? raftPace : calmPace,
+			pace: purpose === "raft" ? (this.#options.raftPace ?? raftPace) : calmPace,
 			clock,
 			logger,
 			timeoutMs: dialTimeoutMs,
