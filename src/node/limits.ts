@@ -20,6 +20,8 @@ export const limits = {
 	figuresWaitMs: 3_000,
 	/** Figures older than this are not given any more: three samples failed, or were missed. */
 	figuresAgeMs: 15_000,
+	/** How long a start waits for a network that cannot be used on this node yet. */
+	networkWaitMs: 600_000,
 	/** Making a network exist (libvirt starts dnsmasq). */
 	networkMs: 60_000,
 	seedMs: 30_000,
@@ -62,6 +64,8 @@ export const intervals = {
 	poolUsageMs: 60_000,
 	metricsMs: 5_000,
 	metricsHistoryMs: 10_000,
+	/** Between two attempts at a network that a start waits for. */
+	networkRetryMs: 5_000,
 	/** Between two progress reports of one task. */
 	progressMs: 1_000,
 	/** Between two pictures of one VM's screen. */

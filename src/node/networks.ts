@@ -22,12 +22,17 @@ export class Networks {
 
 	/** The bridge that NICs of this network join here; makes the network exist. */
 	async bridge(networkId: string): Promise<string> {
+		this.#usable(networkId);
+		// What keeps it from working may be one whose last VM has ended since.
+		if (this.#known(networkId)?.health !== "healthy") await this.removeForgotten();
+		return this.#ensure(networkId);
+	}
+
+	#usable(networkId: string): Network {
 		const network = this.#context.store.get("network", networkId);
 		if (!network) throw new AppError("not-found", "The network of a NIC does not exist any more.");
 		if (network.deleting) throw new AppError("wrong-state", `Network "${network.name}" is being deleted.`);
-		// What keeps it from working may be one whose last VM has ended since.
-		if (this.#known(networkId)?.health !== "healthy") await this.removeForgotten();
-		return this.#ensure(network);
+		return network;
 	}
 
 	/** Of a time before this node joined, or deleted while it was away: their addresses may be another network's now. */
@@ -48,10 +53,30 @@ export class Networks {
 	/** At start, and when libvirt came back: makes all of them exist. Failures are reported with the network. */
 	async ensureAll(): Promise<void> {
 		await this.removeForgotten();
-		for (const network of this.#context.store.all("network")) {
-			if (network.deleting || this.#context.stopping.aborted) continue;
-			await this.#ensure(network).catch((error) =>
-				this.#context.logger.warn("a network cannot be used here", { networkId: network.id, error }),
+		await this.#ensureEach(this.#context.store.all("network"));
+	}
+
+	/** From time to time: what kept some of them from working may be gone, and nobody says so. */
+	async ensureUnready(): Promise<void> {
+		const { store, connection } = this.#context;
+		const unready = store.all("network").filter(({ id }) => this.#known(id)?.health !== "healthy");
+		if (unready.length === 0 || !connection.connected) return;
+		await this.removeForgotten();
+		await this.#ensureEach(unready);
+	}
+
+	/** Made by somebody: it is made here, too, so that VMs can be placed here. While libvirt is away, that is for later. */
+	async ensureNew(networkId: string): Promise<void> {
+		const network = this.#context.store.get("network", networkId);
+		if (network && this.#context.connection.connected) await this.#ensureEach([network]);
+	}
+
+	async #ensureEach(networks: readonly Network[]): Promise<void> {
+		for (const { id, deleting } of networks) {
+			if (deleting || this.#context.stopping.aborted) continue;
+			const wasHealthy = this.#known(id)?.health !== "error";
+			await this.#ensure(id).catch((error) =>
+				this.#context.logger[wasHealthy ? "warn" : "debug"]("a network cannot be used here", { networkId: id, error }),
 			);
 		}
 	}
@@ -135,19 +160,21 @@ export class Networks {
 		}
 	}
 
-	async #ensure(network: Network): Promise<string> {
-		const { nodeId } = this.#context;
+	async #ensure(id: string): Promise<string> {
+		const { nodeId, store } = this.#context;
 		try {
-			const { bridge } = await this.#context.locks.run(`network:${network.id}`, () =>
-				limited(this.#context, "Making the network ready", limits.networkMs, () =>
-					this.#context.network.ensure(network),
+			const { bridge } = await this.#context.locks.run(`network:${id}`, () =>
+				// It may have been deleted while others had the lock: nobody would remove what is made now.
+				limited(this.#context, "Making the network ready", limits.networkMs, async () =>
+					this.#context.network.ensure(this.#usable(id)),
 				),
 			);
-			await this.#report(network.id, { nodeId, health: "healthy", bridge, error: null });
+			await this.#report(id, { nodeId, health: "healthy", bridge, error: null });
 			return bridge;
 		} catch (error) {
-			const known = this.#known(network.id);
-			await this.#report(network.id, {
+			const known = this.#known(id);
+			if (store.get("network", id)?.deleting !== false) throw error;
+			await this.#report(id, {
 				nodeId,
 				health: "error",
 				bridge: known?.bridge ?? null,

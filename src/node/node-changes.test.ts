@@ -218,12 +218,13 @@ test("a network that cannot be made keeps the VM from starting, and says so", as
 	await world.boot();
 	await world.settle();
 	world.networks.faults.fail("ensure", new AppError("network", "dnsmasq is missing."));
-	const { id } = await world.createVm();
-	await world.settle();
-	expect(world.vm(id).status).toMatchObject({ powerState: "failed", reason: "dnsmasq is missing." });
+	const { id, taskId } = await world.createVm();
+	await world.settleLoops();
+	expect(world.taskOf(taskId)).toMatchObject({
+		...{ state: "running", message: 'Waits for the network "default" on this node: dnsmasq is missing.' },
+	});
 	expect(world.store.get("network", clusterIds.network)?.nodes[0]).toMatchObject({ health: "error" });
-	await world.act("vm.start", id);
-	await world.settle();
+	await world.settle({ stepMs: 1_000, limitMs: 10_000 });
 	expect(world.vm(id).status.powerState).toBe("running");
 	expect(world.store.get("network", clusterIds.network)?.nodes[0]).toMatchObject({ health: "healthy", error: null });
 });

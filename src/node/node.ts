@@ -168,6 +168,12 @@ class LocalNode {
 		await this.#status.refresh();
 	}
 
+	async #ensureNew(networkId: string): Promise<void> {
+		// Its task, if it is this node's, comes with the same events.
+		await Promise.resolve();
+		if (this.#board.find("network.create", networkId) === null) await this.#networks.ensureNew(networkId);
+	}
+
 	async #resync(): Promise<void> {
 		this.#board.load();
 		this.#runner.offerAll();
@@ -175,6 +181,7 @@ class LocalNode {
 		await this.#removeForgotten();
 		await this.#queues.resync();
 		await this.#status.refresh();
+		await this.#networks.ensureUnready();
 	}
 
 	#onStoreEvents(events: readonly Event[]): void {
@@ -190,6 +197,8 @@ class LocalNode {
 				this.#run("removing the copy of an image", () => this.#copies.sweep());
 			if (event.target.kind === "network" && event.type === "deleted")
 				this.#run("removing a network", () => this.#networks.removeForgotten());
+			if (event.target.kind === "network" && event.type === "created")
+				this.#run("making a network ready", () => this.#ensureNew(event.target.id));
 		}
 	}
 

@@ -19,6 +19,7 @@
  * | starting        | vm.start, vm.create  | of each step, start itself 3 min       | failed, with the reason           |
  * | stopping        | vm.shutdown          | the task's timeoutMs, over restarts    | stop                              |
  * | stopping        | vm.stop, vm.delete   | 60 s                                   | what libvirt says, or unknown     |
+ * | no network here | vm.start, vm.create  | 10 min                                 | failed, with the reason           |
  * | making volumes  | vm.create            | 10 min without progress, 24 h          | failed; what was made stays known |
  * | deleting        | vm.delete            | of each step                           | as libvirt says; delete again     |
  * | unknown         | this queue           | none: until libvirt answers            | what libvirt says                 |
@@ -35,10 +36,11 @@ import type { DomainState } from "../hypervisor/driver.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Task, TaskKind } from "../model/task.ts";
-import type { PowerState, VmStatus } from "../model/vm.ts";
+import type { PowerState, Vm, VmStatus } from "../model/vm.ts";
 import { undoAdoption } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
-import { bounds, limits } from "./limits.ts";
+import { bounds, intervals, limits } from "./limits.ts";
+import { networkAwaited } from "./network-wait.ts";
 import { type RelocationParts, relocate } from "./relocation.ts";
 import { patchVm, reportVm } from "./status.ts";
 import type { TaskBoard } from "./task-board.ts";
@@ -283,7 +285,11 @@ export class VmQueue {
 			await this.#waitForOther(step, run);
 			return null;
 		}
-		await this.#do(vm.id, step, run, memory);
+		try {
+			await this.#do(vm.id, step, run, memory);
+		} catch (error) {
+			if (step.kind !== "prepare-networks" || !(await this.#waitForNetwork(vm, error, run, memory))) throw error;
+		}
 		return null;
 	}
 
@@ -305,9 +311,26 @@ export class VmQueue {
 		const other = isVolume ? context.store.get("volume", step.volumeId) : context.store.get("image", step.imageId);
 		run.say(`Waits for ${isVolume ? "volume" : "image"} "${other?.name ?? "?"}"`);
 		await run.setCancelable(true);
+		await this.#waitAWhile(limits.copyIdleMs, run);
+	}
+
+	/** False: there is nothing to wait for, or it was waited for long enough. The VM's record may be changed meanwhile. */
+	async #waitForNetwork(vm: Vm, error: unknown, run: TaskRun, memory: VmRun): Promise<boolean> {
+		const { context } = this.#parts;
+		const what = networkAwaited(context, vm, run.task.kind, error);
+		const now = context.clock.monotonicMs();
+		memory.networkSinceMonotonicMs ??= now;
+		if (what === null || now - memory.networkSinceMonotonicMs >= limits.networkWaitMs) return false;
+		run.say(what);
+		await run.setCancelable(true);
+		await this.#waitAWhile(intervals.networkRetryMs, run);
+		return true;
+	}
+
+	async #waitAWhile(ms: number, run: TaskRun): Promise<void> {
 		const exclusive = this.#exclusive.shift();
 		if (exclusive) await exclusive.run();
-		else await this.#bell.wait(context.clock, limits.copyIdleMs, run.signal);
+		else await this.#bell.wait(this.#parts.context.clock, ms, run.signal);
 	}
 
 	async #show(powerState: PowerState | null, taskId: string): Promise<void> {

@@ -28,6 +28,8 @@ export type VmRun = {
 	/** What still differs from the spec after a live change. */
 	differences: VmDifference[] | null;
 	requestedMonotonicMs: number | null;
+	/** Since when it waits for a network. */
+	networkSinceMonotonicMs: number | null;
 };
 
 export const newVmRun = (): VmRun => ({
@@ -41,6 +43,7 @@ export const newVmRun = (): VmRun => ({
 	definedGeneration: null,
 	differences: null,
 	requestedMonotonicMs: null,
+	networkSinceMonotonicMs: null,
 });
 
 export type StepParts = DomainParts & { volumes: Volumes; copies: ImageCopies };
@@ -83,6 +86,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 		case "prepare-networks":
 			run.bridges = await prepareNetworks(parts.networks, vm);
 			await parts.networks.requireFreeMacs(vm);
+			await task.setCancelable(false);
 			break;
 		case "prepare-seed":
 			await prepareSeed(parts, vm);
