@@ -195,10 +195,26 @@ export class Checker {
 		const term = process.termAt(index);
 		if (term === null) return;
 		const { voters } = process.configuration().configuration;
-		let held = 0;
-		for (const voter of voters) if (this.record(voter).holds(index, term)) held += 1;
+		const held = this.#holders(index, term, voters);
 		if (held < majority(voters.length))
 			unsafe(`commit rule: ${id} calls ${index} of term ${term} committed; ${held} of ${voters.length} voters hold it`);
+	}
+
+	#holders(index: number, term: number, voters: readonly NodeId[]): number {
+		let held = 0;
+		for (const voter of voters) if (this.record(voter).holds(index, term)) held += 1;
+		return held;
+	}
+
+	/**
+	 * A leader has applied what nobody had. It can be committed by a change of the members that is not durable anywhere yet: every majority
+	 * before the change shares a node with every one after it. When that change is lost, the members before it count again, and it is they
+	 * of whom the next claim would be asked. So it counts as claimed now, when those that count now hold it; else the claim comes later.
+	 */
+	appliedByLeader(index: number, term: number, process: SimulatedProcess): void {
+		if (index <= this.maxClaimed) return;
+		const { voters } = process.configuration().configuration;
+		if (this.#holders(index, term, voters) >= majority(voters.length)) this.maxClaimed = index;
 	}
 
 	/** In the order in which a node applies; with the state's hash after it. Returns the hash of the entry. */

@@ -280,12 +280,13 @@ export class Faults {
 		this.#cluster.restartLater(node, ms);
 	}
 
-	/** Until nobody counts it as a member any more; also after all other faults. */
+	/** Until nobody counts it as a member any more, for good: a removal may be lost. Also after all other faults. */
 	#removeLost(node: SimulatedNode): void {
 		const cluster = this.#cluster;
 		if (cluster.nodes.get(node.id) !== node) return;
-		const counts = [...cluster.nodes.values()].some(({ newestConfiguration: { voters, learners } }) =>
-			[...voters, ...learners].includes(node.id),
+		const committed = cluster.checker.committedConfiguration;
+		const counts = [committed, ...[...cluster.nodes.values()].map((one) => one.newestConfiguration)].some(
+			({ voters, learners }) => voters.includes(node.id) || learners.includes(node.id),
 		);
 		if (node.isLost && (cluster.checker.removed.has(node.id) || !counts)) {
 			cluster.discard(node);

@@ -354,6 +354,7 @@ export class SimulatedNode implements ProcessHost {
 		const first = index > checker.maxApplied;
 		checker.apply(this.id, index, term, kind, data, hash, machine.hash);
 		if (first && effect !== null) workload.tookEffect(effect, index);
+		if (first && this.process?.leads === true) checker.appliedByLeader(index, term, this.process);
 		trace.add(machine.hash);
 	}
 

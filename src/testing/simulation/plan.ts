@@ -87,7 +87,22 @@ export type Plan = {
 	keptEntries: number;
 	chunkBytes: number;
 	segmentBytes: number;
-	workload: { burstMs: number; operations: number; keys: number; paddingBytes: number };
+	workload: {
+		burstMs: number;
+		/** That begin in a burst at most; and when all faults have ended, where it counts whether anything goes on at all. */
+		operations: number;
+		healedOperations: number;
+		/** As soon as anybody is answered, more clients come, and those that were refused do not wait any longer. */
+		eager: boolean;
+		keys: number;
+		paddingBytes: number;
+	};
+};
+
+/** With all faults somebody leads for a fifth of the time: what clients want done is done then, or never. */
+const loads = {
+	steady: { operations: 18, healedOperations: 18, eager: false },
+	eager: { operations: 120, healedOperations: 4, eager: true },
 };
 
 export type PlanKind = "swarm" | "all" | "none";
@@ -165,7 +180,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 		chunkBytes: (random.pick([64, 256, 1024, 4096]) as number) * (sqlite ? 64 : 1),
 		workload: {
 			burstMs: 100,
-			operations: 18,
+			...loads[kind === "all" && !sqlite ? "eager" : "steady"],
 			keys: random.between(2, 6),
 			paddingBytes: random.pick([0, 0, 20, 200]) as number,
 		},

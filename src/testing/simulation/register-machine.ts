@@ -103,15 +103,24 @@ export class RegisterMachine implements Machine {
 	}
 
 	save(): Uint8Array {
-		const words = [this.index, this.hash, this.#epoch, this.#registers.size, this.#sessions.size];
-		for (const [key, value] of this.#registers) words.push(key, value);
-		for (const [client, { sequence, swapped, epoch }] of this.#sessions)
-			words.push(client, sequence, swapped ? 1 : 0, epoch);
-		const data = new Uint8Array(words.length * 4);
-		words.forEach((word, at) => {
-			putWord(data, at * 4, word);
-		});
-		return data;
+		const words = new Uint32Array(5 + 2 * this.#registers.size + 4 * this.#sessions.size);
+		words[0] = this.index;
+		words[1] = this.hash;
+		words[2] = this.#epoch;
+		words[3] = this.#registers.size;
+		words[4] = this.#sessions.size;
+		let at = 5;
+		for (const [key, value] of this.#registers) {
+			words[at++] = key;
+			words[at++] = value;
+		}
+		for (const [client, { sequence, swapped, epoch }] of this.#sessions) {
+			words[at++] = client;
+			words[at++] = sequence;
+			words[at++] = swapped ? 1 : 0;
+			words[at++] = epoch;
+		}
+		return new Uint8Array(words.buffer);
 	}
 
 	restore(saved: Uint8Array | null): void {

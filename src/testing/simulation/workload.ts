@@ -13,7 +13,11 @@ import { storeKeys } from "./store-machine.ts";
 import { unsafe, Violation } from "./violation.ts";
 import { isExplainedByLog, type Placed } from "./witness.ts";
 
+/** Operations under way at most; and of eager clients while some are answered. */
 const maxOpen = 160;
+const maxOpenServed = 320;
+/** An answer of so long ago says that somebody leads. */
+const servedMs = 200;
 const askedWithoutLeader = 2;
 const retryMs = 600;
 /** For each refusal. */
@@ -40,6 +44,8 @@ type Client = {
 	/** Nodes that were asked, and those that said that they will not do it. */
 	asked: number;
 	refusals: number;
+	/** Refused by all that were asked: it asks again, but not at once. */
+	waits: boolean;
 	invokedAt: number;
 	/** A read sees at least this. */
 	leastIndex: number;
@@ -67,6 +73,8 @@ export class Workload {
 	stopped = false;
 	begun = 0;
 	completed = 0;
+	/** When a client was last answered. */
+	#answeredMs = Number.NEGATIVE_INFINITY;
 	#answers: (() => void)[] = [];
 
 	constructor(cluster: Cluster, random: Random) {
@@ -87,10 +95,13 @@ export class Workload {
 	}
 
 	#burst(): void {
-		const { operations } = this.#cluster.plan.workload;
+		const { healed, queue, plan } = this.#cluster;
 		const asking = new Map<SimulatedNode, Client[]>();
-		const now = this.#cluster.queue.nowMs;
-		let idle = 0;
+		const now = queue.nowMs;
+		const served = plan.workload.eager && now - this.#answeredMs <= servedMs;
+		const operations = healed ? plan.workload.healedOperations : plan.workload.operations;
+		const most = served ? maxOpenServed : maxOpen;
+		let idle = served ? 0 : this.#beyond(most, operations);
 		for (const client of this.#clients) {
 			if (!client.busy) {
 				if (!this.stopped && idle++ < operations) this.#begin(client);
@@ -98,15 +109,23 @@ export class Workload {
 			} else if (now - client.beganMs > giveUpMs) {
 				this.#giveUp(client);
 				continue;
-			} else if (now - client.askedMs < retryMs) continue;
+			} else if (now - client.askedMs < retryMs && !(served && client.waits)) continue;
 			this.#ask(client, asking);
 		}
-		while (!this.stopped && idle++ < operations && this.#clients.length < maxOpen) {
+		while (!this.stopped && idle++ < operations && this.#clients.length < most) {
 			const client = this.#newClient();
 			this.#begin(client);
 			this.#ask(client, asking);
 		}
 		for (const [node, clients] of asking) this.#send(node, clients);
+	}
+
+	/** Of so many operations in a burst, those that would be more than may be under way: eager clients are more than that. */
+	#beyond(most: number, operations: number): number {
+		if (this.#clients.length <= most) return 0;
+		let free = most;
+		for (const { busy } of this.#clients) if (busy) free -= 1;
+		return Math.max(0, operations - Math.max(0, free));
 	}
 
 	#newClient(): Client {
@@ -123,6 +142,7 @@ export class Workload {
 			askedMs: 0,
 			asked: 0,
 			refusals: 0,
+			waits: false,
 			invokedAt: 0,
 			leastIndex: 0,
 			target: null,
@@ -183,6 +203,7 @@ export class Workload {
 		}
 		client.target = node;
 		client.asked += 1;
+		client.waits = false;
 		const others = asking.get(node);
 		if (others === undefined) asking.set(node, [client]);
 		else others.push(client);
@@ -276,6 +297,7 @@ export class Workload {
 	#refused(client: Client, id: number, sequence: number, node: SimulatedNode): void {
 		if (client.id !== id || client.sequence !== sequence || !client.busy) return;
 		client.refusals += 1;
+		client.waits = client.refusals >= client.asked;
 		const leader = node.process?.leader ?? null;
 		this.#leader = leader === null ? null : (this.#cluster.nodes.get(leader) ?? null);
 		// Not all of them at once.
@@ -288,6 +310,7 @@ export class Workload {
 		if (client.id !== id || client.sequence !== sequence || !client.busy) return;
 		client.busy = false;
 		this.completed += 1;
+		this.#answeredMs = this.#cluster.queue.nowMs;
 		if (read !== null) client.value = read.value;
 		this.#cluster.trace.add(client.value);
 		// Of one's own write it is not known how often it was written before.
