@@ -1,6 +1,7 @@
 /** Where new VMs, volumes and images go. */
 import { describe, expect, test } from "bun:test";
 import { GiB } from "../lib/units.ts";
+import type { NetworkNodeStatus } from "../model/network.ts";
 import type { Node, NodeStatus } from "../model/node.ts";
 import { fixtureId, fixtureNetwork, fixtureNode, fixturePool } from "../testing/fixtures.ts";
 import { type PlacementState, placeStorage, placeVm, type WantedVm } from "./placement.ts";
@@ -24,6 +25,10 @@ const pool = (numbers: number[], available = 50 * GiB) =>
 		nodeIds: numbers.map(fixtureId),
 		nodes: numbers.map((number) => part(number, available)),
 	});
+const ready = (nodeNumber: number): NetworkNodeStatus => ({
+	...{ nodeId: fixtureId(nodeNumber), health: "healthy", bridge: "br0", error: null },
+});
+const broken = { health: "error" as const, error: { code: "network" as const, message: "It does not work." } };
 const wanted: WantedVm = { memoryBytes: 2 * GiB, vcpus: 2, networks: [], pools: [null], volumes: [] };
 const state = (nodes: Node[], changes: Partial<PlacementState> = {}): PlacementState => ({
 	nodes,
@@ -83,6 +88,33 @@ describe("a VM goes", () => {
 			nodes: [part(1, GiB, "error"), part(2, GiB)],
 		});
 		expect(chosen(state(two, { pools: [broken] }))).toBe(fixtureId(2));
+	});
+
+	test("where its networks and its pools are ready, rather than where more memory is", () => {
+		const three = [node(1), node(2, { memoryBytes: 32 * GiB }), node(3, { memoryBytes: 64 * GiB })];
+		const office = fixtureNetwork({ name: "office", nodes: [ready(1), ready(2), { ...ready(3), ...broken }] });
+		const place = (change: Partial<WantedVm>, changes: Partial<PlacementState> = {}) =>
+			placeVm(state(three, changes), { ...wanted, ...change });
+		expect(place({ networks: [office] })).toEqual({
+			nodeId: fixtureId(2),
+			reason:
+				"Placed on node-2: of 2 nodes that fit and where its networks and storage are ready it has the most memory left after it (30 GiB).",
+		});
+		const lab = fixtureNetwork({ name: "lab", nodes: [ready(1)] });
+		expect(place({ networks: [office, lab] })).toEqual({
+			nodeId: fixtureId(1),
+			reason: "Placed on node-1: of 3 nodes that fit it is the only one where its networks and storage are ready.",
+		});
+		// One that a node has not looked at yet, rather than one that does not work there.
+		const nowhere = fixtureNetwork({ name: "nowhere", nodes: [{ ...ready(3), ...broken }] });
+		expect(place({ networks: [nowhere] })).toEqual({
+			nodeId: fixtureId(2),
+			reason:
+				"Placed on node-2: of 2 nodes that fit and where its networks and storage may be ready soon it has the most memory left after it (30 GiB). Not ready there yet: the network nowhere.",
+		});
+		const unseen = fixturePool({ ...pool([1, 2, 3]), name: "big", nodes: [part(1, GiB)] });
+		for (const pools of [[null], [{ id: unseen.id }]])
+			expect(place({ pools }, { pools: [unseen] }).nodeId).toBe(fixtureId(1));
 	});
 
 	test("nowhere, with the reason for each node", () => {

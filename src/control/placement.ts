@@ -1,6 +1,6 @@
 /**
- * On which node something new goes, when nobody said. Pure. A VM goes to the node with the most memory left after it, then to
- * the one with the fewest vCPUs for each CPU; a volume or an image to the one with the most room. Names break ties, so that
+ * On which node something new goes, when nobody said. Pure. A VM goes where its networks and pools are ready, there to the node
+ * with the most memory left after it, then to the one with the fewest vCPUs for each CPU; a volume or an image to the one with the most room. Names break ties, so that
  * the same state gives the same answer. Whatever fits nowhere is refused, with the reason for each node.
  *
  * The memory of all VMs of a node counts, of those that are off too: they will be started. That a node has less than
@@ -12,6 +12,7 @@ import type { Network } from "../model/network.ts";
 import type { Node } from "../model/node.ts";
 import type { Pool, Volume } from "../model/storage.ts";
 import type { VmLoad } from "../store/store.ts";
+import { type Readiness, readinessOn } from "./readiness.ts";
 
 export type PlacementState = {
 	nodes: readonly Node[];
@@ -24,7 +25,7 @@ export type WantedVm = {
 	memoryBytes: number;
 	vcpus: number;
 	/** Those that it has NICs in. */
-	networks: readonly Pick<Network, "name" | "config">[];
+	networks: readonly Pick<Network, "name" | "config" | "nodes">[];
 	/** Pools that it needs a part of on its node. Null: any that can be used. */
 	pools: readonly (Pick<Pool, "id"> | null)[];
 	/** Volumes that it has already: it goes where they are. */
@@ -73,7 +74,13 @@ export function vmObstacle(state: PlacementState, node: Node, wanted: WantedVm):
 	return null;
 }
 
-type Load = { node: Node; memoryLeftBytes: number; vcpusPerCpu: number };
+type Load = { node: Node; readiness: Readiness; memoryLeftBytes: number; vcpusPerCpu: number };
+
+function vmReadiness(state: PlacementState, { id }: Node, { networks, pools }: WantedVm): Readiness {
+	const usable = state.pools.filter((pool) => isUsable(pool, id));
+	const needed = pools.map((wanted) => ({ anyOf: usable.filter((pool) => wanted === null || pool.id === wanted.id) }));
+	return readinessOn(id, { networks, pools: needed });
+}
 
 export function placeVm(state: PlacementState, wanted: WantedVm): Placement {
 	const { fitting, members } = choose(state, "The VM", (node) => vmObstacle(state, node, wanted));
@@ -81,21 +88,34 @@ export function placeVm(state: PlacementState, wanted: WantedVm): Placement {
 		const load = state.loads.find(({ nodeId }) => nodeId === node.id);
 		const memoryLeftBytes = node.status.memoryBytes - (load?.memoryBytes ?? 0) - wanted.memoryBytes;
 		const vcpusPerCpu = ((load?.vcpus ?? 0) + wanted.vcpus) / Math.max(1, node.status.cpuCount);
-		return { node, memoryLeftBytes, vcpusPerCpu };
+		return { node, readiness: vmReadiness(state, node, wanted), memoryLeftBytes, vcpusPerCpu };
 	});
 	const [best] = loads.sort(
 		(a, b) =>
-			b.memoryLeftBytes - a.memoryLeftBytes || a.vcpusPerCpu - b.vcpusPerCpu || compareText(a.node.name, b.node.name),
+			a.readiness.rank - b.readiness.rank ||
+			b.memoryLeftBytes - a.memoryLeftBytes ||
+			a.vcpusPerCpu - b.vcpusPerCpu ||
+			compareText(a.node.name, b.node.name),
 	);
 	if (best === undefined) throw new AppError("internal", "None of the nodes that fit was chosen.");
-	return { nodeId: best.node.id, reason: members === 1 ? null : sentence(best, loads.length) };
+	return { nodeId: best.node.id, reason: members === 1 ? null : sentence(best, loads) };
 }
 
-function sentence({ node, memoryLeftBytes }: Load, count: number): string {
-	const where = `Placed on ${node.name}`;
-	if (count === 1) return `${where}: no other node fits.`;
+function sentence(best: Load, fitting: readonly Load[]): string {
+	const { node, memoryLeftBytes, readiness } = best;
+	const waits = readiness.rank > 0 ? ` Not ready there yet: ${readiness.unready.join(", ")}.` : "";
+	return `Placed on ${node.name}: ${why(memoryLeftBytes, readiness, fitting)}.${waits}`;
+}
+
+function why(memoryLeftBytes: number, { rank }: Readiness, fitting: readonly Load[]): string {
+	const count = fitting.length;
+	if (count === 1) return "no other node fits";
+	const alike = fitting.filter(({ readiness }) => readiness.rank === rank).length;
+	const where = `where its networks and storage ${rank === 0 ? "are ready" : "may be ready soon"}`;
+	if (alike === 1) return `of ${count} nodes that fit it is the only one ${where}`;
 	const left = memoryLeftBytes >= 0 ? formatBytes(memoryLeftBytes) : "none";
-	return `${where}: of ${count} nodes that fit it has the most memory left after it (${left}).`;
+	const which = alike === count ? "" : ` and ${where}`;
+	return `of ${alike} nodes that fit${which} it has the most memory left after it (${left})`;
 }
 
 export type WantedStorage = { what: "The volume" | "The image"; pool: Pick<Pool, "id"> | null; bytes: number };

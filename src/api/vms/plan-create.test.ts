@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { idSource } from "../../lib/ids.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { GiB, MiB } from "../../lib/units.ts";
+import type { PoolNodeStatus } from "../../model/storage.ts";
 import type { VmCreate } from "../../model/vm.ts";
 import type { TableName, Tables } from "../../store/store.ts";
 import {
@@ -110,8 +111,15 @@ describe("a name is enough", () => {
 
 describe("with several nodes", () => {
 	const second = fixtureNode({ id: other, name: "node-2", status: { ...fixtureNode().status, memoryBytes: 64 * GiB } });
-	const both = fixturePool({ phase: "ready", nodeIds: [clusterIds.node, other] });
-	const two: Rows = { node: [fixtureNode(), second], pool: [both] };
+	const nodeIds = [clusterIds.node, other];
+	const poolPart = (nodeId: string): PoolNodeStatus => ({
+		...{ nodeId, health: "healthy", reason: null, totalBytes: 9 * GiB, usedBytes: 0, availableBytes: 9 * GiB },
+		...{ capabilities: null, updatedAt: "2026-01-02T03:04:05.000Z" },
+	});
+	const networkPart = (nodeId: string) => ({ nodeId, health: "healthy" as const, bridge: "br0", error: null });
+	const both = fixturePool({ phase: "ready", nodeIds, nodes: nodeIds.map(poolPart) });
+	const network = fixtureNetwork({ nodes: nodeIds.map(networkPart) });
+	const two: Rows = { node: [fixtureNode(), second], pool: [both], network: [network] };
 
 	test("it goes where the most memory is left, unless somebody says where; its disks with it", () => {
 		const placed = plan({}, two);
@@ -122,6 +130,15 @@ describe("with several nodes", () => {
 		const asked = plan({ nodeId: clusterIds.node }, two);
 		expect([asked.vm.nodeId, asked.placement]).toEqual([clusterIds.node, null]);
 		expect(plan({}).placement).toBeNull();
+	});
+
+	test("where the network is ready that it gets when none is named, too", () => {
+		const network = fixtureNetwork({ nodes: [networkPart(clusterIds.node)] });
+		expect(plan({}, { ...two, network: [network] }).vm.nodeId).toBe(clusterIds.node);
+		expect(plan({ nics: [{}] }, { ...two, network: [network] }).vm.nodeId).toBe(clusterIds.node);
+		expect(plan({ nics: [] }, { ...two, network: [network] }).vm.nodeId).toBe(other);
+		const lan = fixtureNetwork({ config: { kind: "bridge", bridge: "br7" } });
+		expect(() => plan({}, { ...two, network: [lan] })).toThrow("has no bridge br7");
 	});
 
 	test("to where its volumes are", () => {

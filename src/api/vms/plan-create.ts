@@ -10,6 +10,7 @@ import { AppError } from "../../lib/errors.ts";
 import type { IdSource } from "../../lib/ids.ts";
 import type { Random } from "../../lib/random.ts";
 import { formatBytes } from "../../lib/units.ts";
+import type { Network } from "../../model/network.ts";
 import type { Node } from "../../model/node.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts";
@@ -80,11 +81,14 @@ function wantedOf(request: VmCreate, state: PlanState): WantedVm {
 		const known = named.flatMap((id) => (id && state.get("pool", id) ? [{ id }] : []));
 		return known.length > 0 ? known : [null];
 	};
-	const nics = request.nics ?? [];
+	const nics: NonNullable<VmCreate["nics"]> = request.nics ?? [{}];
 	return {
 		memoryBytes: request.memoryBytes ?? defaultMemoryBytes,
 		vcpus: request.vcpus ?? defaultVcpus,
-		networks: nics.flatMap(({ networkId }) => (networkId ? (state.get("network", networkId) ?? []) : [])),
+		networks: nics.flatMap(({ networkId }) => {
+			const network = networkId === undefined ? defaultNetwork(state) : state.get("network", networkId);
+			return network ?? [];
+		}),
 		pools: [...disks.flatMap(poolsOf), ...(request.cdroms ?? []).flatMap(({ imageId }) => poolOfDisc(imageId))],
 		volumes: disks.flatMap(({ volumeId }) => (volumeId ? (state.get("volume", volumeId) ?? []) : [])),
 	};
@@ -210,11 +214,15 @@ function planCdroms(request: VmCreate, { state, node, errors }: Planning): VmSpe
 	});
 }
 
-function planNics(request: VmCreate, { state, tools, errors }: Planning): NicSpec[] {
-	const fallback = state
+/** Of NICs that name none: the oldest. */
+const defaultNetwork = (state: PlanState): Network | undefined =>
+	state
 		.all("network")
 		.filter((network) => !network.deleting)
 		.sort(byAge)[0];
+
+function planNics(request: VmCreate, { state, tools, errors }: Planning): NicSpec[] {
+	const fallback = defaultNetwork(state);
 	const wanted: NonNullable<VmCreate["nics"]> = request.nics ?? (fallback ? [{}] : []);
 	const chosen = new Set<string>();
 	const taken = (mac: string) => chosen.has(mac) || state.macInUse(mac);
