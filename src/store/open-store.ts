@@ -31,7 +31,13 @@ import { ReplicatedStore } from "./replicated-store.ts";
 import { checkState, clusterOfSnapshot, openStateFile } from "./sqlite/database.ts";
 import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./sqlite/maintenance.ts";
 import { metaOf, SnapshotExchange } from "./sqlite/snapshot-exchange.ts";
-import { clearSnapshotFolder, installSnapshot, listSnapshots, newestSnapshot, type SnapshotFile } from "./sqlite/snapshot-files.ts";
+import {
+	clearSnapshotFolder,
+	installSnapshot,
+	listSnapshots,
+	newestSnapshot,
+	type SnapshotFile,
+} from "./sqlite/snapshot-files.ts";
 import { sealStateFile } from "./sqlite/state-check.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 import type { Store } from "./store.ts";
