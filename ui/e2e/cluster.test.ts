@@ -58,9 +58,9 @@ test("one look says how the cluster is, and follows what no event tells", async 
 	await page.getByText("live-migration-1 is held back until it is on node-1, node-3 too.").waitFor();
 
 	const second = page.getByRole("table", { name: "Members" }).getByRole("row", { name: /node-2/ });
-	expect(await second.getByText("Ends soon, and was not renewed").count()).toBe(0);
+	expect(await second.getByText("Its certificate ends soon").count()).toBe(0);
 	server.state.members.certificateDays.set(nodeOf(server, "node-2").id, 20);
-	await second.getByText("Ends soon, and was not renewed").waitFor();
+	await second.getByText("Its certificate ends soon").waitFor();
 	expect(problems).toEqual([]);
 	await close();
 });

@@ -58,7 +58,7 @@ export const members = {
 	certificate: "Certificate",
 	certificateTitle: "Ends then; renewed by itself before",
 	certificateElsewhere: "Not known: the node that you are connected to has had no link to it yet",
-	certificateEnds: "Ends soon, and was not renewed by itself",
+	certificateEnds: "Its certificate ends soon, and was not renewed by itself",
 	older: "Older than others",
 	mixedTitle: "The nodes run different versions",
 	mixedVersion: (version: string, names: string) => `${version}: ${names}`,
@@ -141,7 +141,8 @@ export const members = {
 	addressesSaved: (name: string) => `The others reach ${name} at its new addresses`,
 
 	renewCertificate: "Renew certificate",
-	renewNote: "It also does so by itself, once a year",
+	renewNote: (ends: string | null) =>
+		`${ends === null ? "" : `Ends ${ends}. `}The node also renews it by itself, once a year.`,
 	renewFailed: (name: string) => `The certificate of ${name} was not renewed`,
 	renewed: (name: string) => `${name} has a new certificate`,
 

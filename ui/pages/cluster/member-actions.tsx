@@ -9,6 +9,7 @@ import { obstacleTo } from "../../api/session.ts";
 import type { ClusterMember, ClusterStatus } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import type { Action } from "../../components/menu.tsx";
+import { relativeTime } from "../../lib/time.ts";
 import { cluster as clusterText } from "../../strings/cluster.ts";
 import { members as t } from "../../strings/members.ts";
 import { EditObjectPanel } from "../shared/edit-object.tsx";
@@ -50,6 +51,10 @@ async function renewCertificate({ nodeId, name }: ClusterMember): Promise<void> 
 	if (await act(t.renewFailed(name), "nodeCertificateRenew", { id: nodeId }, t.renewed(name)))
 		void refreshClusterStatus();
 }
+
+/** Also for whoever has no room for the column: words, null when it is not known. */
+const certificateEnd = ({ certificateExpiresAt }: Pick<ClusterMember, "certificateExpiresAt">): string | null =>
+	certificateExpiresAt === null ? null : relativeTime(certificateExpiresAt, Date.now());
 
 type Dialog = { kind: "rename" | "addresses" | "leave" | "remove"; nodeId: string };
 export type MemberDialogs = {
@@ -93,7 +98,7 @@ function actionsOf(member: Omit<Member, "id">, status: ClusterStatus, open: (dia
 			id: "certificate",
 			label: t.renewCertificate,
 			icon: BadgeCheck,
-			note: t.renewNote,
+			note: t.renewNote(certificateEnd(member)),
 			obstacle: obstacleTo("nodeCertificateRenew") ?? (member.reachable ? null : t.obstacles.away),
 			onSelect: () => void renewCertificate(member),
 		},

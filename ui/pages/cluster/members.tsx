@@ -1,11 +1,9 @@
 /** The members of the cluster: their part in it, and how well they are reached. */
-import { endsSoon } from "../../../src/model/certificate-rules.ts";
 import { clusterStatus, clusterStatusError, refreshClusterStatus } from "../../api/cluster-status.ts";
 import type { ClusterStatus } from "../../api/types.ts";
 import { Label, StateBadge, WarningMark } from "../../components/badge.tsx";
 import { Copyable } from "../../components/copy.tsx";
 import type { Action } from "../../components/menu.tsx";
-import { RelativeTime } from "../../components/relative-time.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
 import type { StateLook, Tone } from "../../components/states.ts";
 import { DataTable } from "../../components/table/data-table.tsx";
@@ -15,6 +13,7 @@ import { mixedVersions } from "../../lib/outlook.ts";
 import { cluster as clusterText } from "../../strings/cluster.ts";
 import { common } from "../../strings/common.ts";
 import { members as t } from "../../strings/members.ts";
+import { CertificateEnd, CertificateMark } from "./certificate.tsx";
 import type { Member } from "./member-actions.tsx";
 import "./cluster.css";
 
@@ -39,6 +38,8 @@ const columns: readonly Column<Member>[] = [
 			<span class="member-name">
 				<ResourceLink kind="node" id={member.nodeId} name={member.name} />
 				{isHere(member) && <span class="muted">{t.here}</span>}
+				{/* Not beside the date, for which a narrow table has no room. */}
+				<CertificateMark member={member} />
 			</span>
 		),
 		sort: ({ name }) => name,
@@ -106,17 +107,7 @@ const columns: readonly Column<Member>[] = [
 	{
 		id: "certificate",
 		header: t.certificate,
-		cell: ({ certificateExpiresAt }) =>
-			certificateExpiresAt === null ? (
-				<span class="muted" title={t.certificateElsewhere}>
-					–
-				</span>
-			) : (
-				<span title={t.certificateTitle}>
-					<RelativeTime time={certificateExpiresAt} />{" "}
-					{endsSoon(Date.parse(certificateExpiresAt), Date.now()) && <WarningMark text={t.certificateEnds} />}
-				</span>
-			),
+		cell: (member) => <CertificateEnd member={member} />,
 		sort: ({ certificateExpiresAt }) => certificateExpiresAt,
 		width: "112px",
 	},

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { useClusterStatus } from "../../api/cluster-status.ts";
 import { obstacleTo } from "../../api/session.ts";
-import type { Node, Vm } from "../../api/types.ts";
+import type { ClusterMember, Node, Vm } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
 import { Label, StateBadge } from "../../components/badge.tsx";
 import { Copyable } from "../../components/copy.tsx";
@@ -29,6 +29,7 @@ import { vm as vmText } from "../../strings/vm.ts";
 import { EditObjectPanel } from "../shared/edit-object.tsx";
 import { rowActions } from "../vm/vm-actions.ts";
 import { VmState } from "../vms/vms.tsx";
+import { CertificateEnd, CertificateNotice } from "./certificate.tsx";
 import { ForeignVms } from "./foreign-vms.tsx";
 import { useMemberDialogs } from "./member-actions.tsx";
 import "../vm/vm.css";
@@ -92,7 +93,7 @@ function NodeView({ node }: { node: Node }) {
 			currentTab={tab}
 			tabsLabel={t.tabsLabel}
 		>
-			{tab === "summary" && <Summary node={node} />}
+			{tab === "summary" && <Summary node={node} member={member} />}
 			{tab === "vms" && <NodeVms vms={vms} />}
 			{tab === "foreign" && <ForeignVms nodeId={node.id} />}
 			{dialog}
@@ -109,7 +110,7 @@ function NodeView({ node }: { node: Node }) {
 	);
 }
 
-function Summary({ node }: { node: Node }) {
+function Summary({ node, member }: { node: Node; member: ClusterMember | undefined }) {
 	const { status } = node;
 	return (
 		<Stack>
@@ -120,6 +121,7 @@ function Summary({ node }: { node: Node }) {
 			) : (
 				status.reason !== null && status.phase !== "ready" && <Notice tone="error">{status.reason}</Notice>
 			)}
+			{member && <CertificateNotice member={member} />}
 			{status.accelerator === "tcg" && (
 				<Notice tone="warning" title={overview.tcgTitle}>
 					{status.acceleratorReason}
@@ -137,6 +139,7 @@ function Summary({ node }: { node: Node }) {
 							status.acceleratorReason !== null && [t.reason, status.acceleratorReason],
 							[t.version, status.version],
 							[m.addresses, node.peerAddresses.length === 0 ? unknownValue : node.peerAddresses.join(", ")],
+							member !== undefined && [m.certificate, <CertificateEnd key="certificate" member={member} />],
 							[t.updated, <RelativeTime key="updated" time={status.updatedAt} />],
 						]}
 					/>
