@@ -45,6 +45,8 @@ export class SimulatedNode implements ProcessHost {
 	oldDisk: OldDisk | null = null;
 	/** It was put in, and the node has not said yet that it knows. */
 	hasOldDisk = false;
+	/** It has said so, and may not have noted it durably. */
+	#knowsOldDisk = false;
 	#ticks = 0;
 	#startedMs = 0;
 	#wasRecovering = false;
@@ -72,9 +74,19 @@ export class SimulatedNode implements ProcessHost {
 		this.pausedUntil = 0;
 		this.#inbox = [];
 		this.#startedMs = this.#cluster.queue.nowMs;
+		this.#forgetOldDisk();
 		this.#cluster.event(this, "starts");
 		if (this.disk instanceof SimulatedDisk) this.#startDriver(this.disk);
 		else if (this.disk instanceof ModelDisk) this.#startCore(this.disk);
+	}
+
+	/** What it knew of an old disk and had not noted when it ended; the right one may be back. */
+	#forgetOldDisk(): void {
+		if (this.#knowsOldDisk && !this.disk.hardState.recovering) {
+			this.#wasRecovering = false;
+			this.hasOldDisk = this.#cluster.quarantine.has(this.id);
+		}
+		this.#knowsOldDisk = false;
 	}
 
 	#startCore(disk: ModelDisk): void {
@@ -335,7 +347,10 @@ export class SimulatedNode implements ProcessHost {
 			unsafe(`recovery: ${this.id} has recovered, and no leader has confirmed anything`);
 		if (recovering && !this.#wasRecovering && !this.hasOldDisk)
 			unsafe(`recovery: ${this.id} takes its disk for an old one, and it is not`);
-		if (recovering) this.hasOldDisk = false;
+		if (recovering && this.hasOldDisk) {
+			this.#knowsOldDisk = true;
+			this.hasOldDisk = false;
+		}
 		this.#wasRecovering = recovering;
 	}
 
