@@ -95,6 +95,7 @@ export const access = {
 		from: "From",
 		error: "Error",
 		times: (count: number) => `× ${count}`,
+		confirmed: (what: string) => `Confirmed: ${what}`,
 		filterOutcome: "Outcome",
 		empty: "Nothing recorded",
 		emptyText: "Every change, and everything that was refused, is recorded here.",

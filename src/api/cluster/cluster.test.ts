@@ -324,6 +324,31 @@ describe("removing", () => {
 		expect(record).toMatchObject({ outcome: "accepted", confirmation: expect.stringContaining("node-2") });
 	});
 
+	test("is not for one that answers, unless it is still joining", async () => {
+		await admitOther();
+		const reached = (reachable: boolean) => {
+			const other = fixtureMember({ nodeId: otherId, name: "node-2", role: "follower", reachable });
+			harness.cluster.current = fixtureClusterStatus({ members: [fixtureMember(), other] });
+		};
+		reached(true);
+		await harness.store.proposer.proposeSystem({ kind: "nodeStatus", id: otherId, status: fixtureNode().status });
+		expect(await remove(otherId, "node-2")).toMatchObject({
+			...{ status: 409, code: "wrong-state", detail: expect.stringContaining("node-2 is not off: it answers") },
+		});
+		expect(harness.store.get("node", otherId)?.status.phase).toBe("ready");
+		reached(false);
+		await admin().call("nodeRemove", { path: { id: otherId }, body: { confirmName: "node-2" } });
+		expect(harness.store.get("node", otherId)?.status.phase).toBe("left");
+	});
+
+	test("one that is joining can be removed, whether it answers or not", async () => {
+		await admitOther();
+		const other = fixtureMember({ nodeId: otherId, name: "node-2", role: "learner" });
+		harness.cluster.current = fixtureClusterStatus({ members: [fixtureMember(), other] });
+		await admin().call("nodeRemove", { path: { id: otherId }, body: { confirmName: "node-2" } });
+		expect(harness.store.get("node", otherId)?.status.phase).toBe("left");
+	});
+
 	test("is not for the node that is asked, nor for operators", async () => {
 		expect(await remove(clusterIds.node, "node-1")).toMatchObject({ status: 409, code: "wrong-state" });
 		expect(await remove(fixtureId(0xdead), "x")).toMatchObject({ status: 404 });

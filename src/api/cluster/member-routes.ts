@@ -98,14 +98,14 @@ export const memberRoutes: Route[] = [
 		path: "/v1/nodes/{id}/actions/remove",
 		summary: "Remove a node that is gone",
 		description:
-			"For one that does not come back. Its VMs are `unknown` afterwards. Should it come back, it is told so and changes nothing. A node that works leaves by itself: actions/leave.",
+			"For one that does not come back. Its VMs are `unknown` afterwards. Should it come back, it is told so and changes nothing. 409 for a node that answers, unless it has not got to the end of joining: it leaves by itself, actions/leave.",
 		tag,
 		params: idParams,
 		body: NodeRemove,
 		responses: { 204: null },
 		async handler({ context, params, body }) {
 			const { cluster } = context.services;
-			const { id, name } = find(context, "node", params.id);
+			const { id, name, status } = find(context, "node", params.id);
 			if (id === cluster.nodeId)
 				throw new AppError(
 					"wrong-state",
@@ -115,6 +115,13 @@ export const memberRoutes: Route[] = [
 				const message = `Type the name of the node, ${name}, to confirm that it is off and stays off.`;
 				throw new AppError("invalid", message, { fields: [{ path: "/confirmName", message }] });
 			}
+			// One that does not get to the end of joining has nothing that runs, and cannot leave.
+			const answers = cluster.status().members.some(({ nodeId, reachable }) => nodeId === id && reachable);
+			if (answers && status.phase !== "joining")
+				throw new AppError(
+					"wrong-state",
+					`${name} is not off: it answers. Let it leave (\`limiquantix cluster leave\`, on it), or switch it off first.`,
+				);
 			await context.mutate(() => ({ kind: "nodeRemove", id, leaving: false, confirmName: body.confirmName }));
 			return nothing();
 		},

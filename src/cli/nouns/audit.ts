@@ -42,6 +42,7 @@ export const auditNoun: Noun = {
 						},
 						{ header: "ADDRESS", value: (record) => record.remoteAddress },
 						{ header: "ERROR", value: (record) => record.errorCode },
+						{ header: "CONFIRMED", value: (record) => record.confirmation },
 					],
 					(record) => record.id,
 				);

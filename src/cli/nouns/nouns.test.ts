@@ -78,16 +78,29 @@ test("lists, as people see them", async () => {
 		sessionList: () => page(fixtureSession({ remoteAddress: "10.0.0.9", userAgent: "curl\u001b[1m" })),
 		tokenList: () => page(fixtureToken(), fixtureToken({ name: "short", expiresAt: "2026-02-02T03:04:05.000Z" })),
 		auditList: () =>
-			page({
-				id: "7",
-				time: fixtureTime,
-				requester: { kind: "user", id: fixtureId(1), name: "anna" },
-				remoteAddress: "10.0.0.9",
-				operation: "vmDelete",
-				outcome: "denied",
-				targets: [{ kind: "vm", id: vm.id, name: "web" }],
-				errorCode: "forbidden",
-			}),
+			page(
+				{
+					id: "7",
+					time: fixtureTime,
+					requester: { kind: "user", id: fixtureId(1), name: "anna" },
+					remoteAddress: "10.0.0.9",
+					operation: "vmDelete",
+					outcome: "denied",
+					targets: [{ kind: "vm", id: vm.id, name: "web" }],
+					errorCode: "forbidden",
+				},
+				{
+					id: "8",
+					time: fixtureTime,
+					requester: { kind: "local", id: null, name: "root" },
+					remoteAddress: null,
+					operation: "nodeRemove",
+					outcome: "accepted",
+					targets: [{ kind: "node", id: fixtureId(9), name: "node-3" }],
+					errorCode: null,
+					confirmation: "node-3 is off",
+				},
+			),
 		foreignVmList: () => ({
 			items: [
 				{

@@ -153,3 +153,11 @@ export async function statusOf(node: Pick<ClusterNode, "api">): Promise<ClusterS
 		return undefined;
 	}
 }
+
+/** The node that is asked knows that another one does not answer any more: before that it does not let it be removed. */
+export async function untilMissed(asked: Pick<ClusterNode, "api">, nodeId: string): Promise<void> {
+	await waitUntil("the other node to be missed", 30_000, async () => {
+		const member = (await statusOf(asked))?.members.find((one) => one.nodeId === nodeId);
+		return member?.reachable === false;
+	});
+}

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { type ClusterNode, peerPort } from "../cluster/cluster-node.ts";
 import { untilSame } from "../cluster/convergence.ts";
-import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
+import { LabCluster, statusOf, untilMissed } from "../cluster/lab-cluster.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 
@@ -49,6 +49,7 @@ test(
 		const path = { id: before };
 		const wrong = await failureOf(first.api.call("nodeRemove", { path, body: { confirmName: third.name } }));
 		expect(wrong.message).toContain("rack2-left");
+		await untilMissed(first, before);
 		await first.api.call("nodeRemove", { path, body: { confirmName: "rack2-left" } });
 	},
 	limitMs,

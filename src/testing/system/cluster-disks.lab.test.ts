@@ -5,7 +5,7 @@ import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
 import type { ClusterNode } from "../cluster/cluster-node.ts";
 import { untilSame } from "../cluster/convergence.ts";
-import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
+import { LabCluster, statusOf, untilMissed } from "../cluster/lab-cluster.ts";
 import { networkBody } from "../cluster/register.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { waitUntil } from "../lab/wait-until.ts";
@@ -100,10 +100,7 @@ test(
 		expect(["unavailable", "timeout"]).toContain(refused.code);
 		await second.start();
 		await untilRenamed(first, "by-two-again");
-		await waitUntil("the lost node to be missed", stepMs, async () => {
-			const lost = (await statusOf(first))?.members.find(({ nodeId }) => nodeId === lostId);
-			return lost?.reachable === false;
-		});
+		await untilMissed(first, lostId);
 		expect(status.members).toHaveLength(3);
 
 		await first.api.call("nodeRemove", { path: { id: lostId }, body: { confirmName: third.name } });

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import type { ClusterNode } from "../cluster/cluster-node.ts";
 import { peerPort } from "../cluster/cluster-node.ts";
-import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
+import { LabCluster, statusOf, untilMissed } from "../cluster/lab-cluster.ts";
 import { askStranger, type ForgeResult } from "../cluster/stranger.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { waitUntil } from "../lab/wait-until.ts";
@@ -70,6 +70,7 @@ test(
 		expect(await forged({})).toEqual({ accepted: true, said: "protocol" });
 		expect(await reign(first)).toEqual(reigning);
 
+		await untilMissed(first, removedId);
 		await first.api.call("nodeRemove", { path: { id: removedId }, body: { confirmName: third.name } });
 		// Only then: until Raft has let it go, a node that comes back is sent what is written.
 		await waitUntil("two voters", stepMs, async () => (await reign(first)).voters === 2);

@@ -8,6 +8,7 @@ import { present } from "../../lib/assert.ts";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import type { Vm } from "../../model/vm.ts";
+import { untilMissed } from "../cluster/lab-cluster.ts";
 import { executablePath } from "../lab/daemon.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { waitUntil } from "../lab/wait-until.ts";
@@ -137,10 +138,8 @@ test(
 		await first.untilVm(spare.id, "it to run on the second", runs);
 		await second.daemon.kill9();
 		await second.libvirtd.stop();
-		await waitUntil("the second to be missed", stepMs, async () => {
-			const { members } = (await first.api.call("clusterStatusGet")).body;
-			return members.find(({ name }) => name === "node-2")?.reachable === false;
-		});
+		await untilMissed(first, idOf("node-2"));
+		await untilMissed(third, idOf("node-2"));
 		await cli(third, "cluster", "remove", "node-2", "--confirm", "node-2");
 		await first.untilVm(spare.id, "it to be unknown", ({ status }) => status.powerState === "unknown");
 		expect((await failureOf(cli(third, "vm", "move", "spare", "node-1"))).message).toContain("node-2");

@@ -53,7 +53,12 @@ const columns: readonly Column<AuditRecord>[] = [
 	{
 		id: "target",
 		header: t.target,
-		cell: ({ targets }) => targets[0] && <RefLink {...targets[0]} />,
+		cell: ({ targets, confirmation }) => (
+			<>
+				{targets[0] && <RefLink {...targets[0]} />}{" "}
+				{confirmation !== undefined && <span class="muted">{t.confirmed(confirmation)}</span>}
+			</>
+		),
 		sort: ({ targets }) => targets[0]?.name,
 	},
 	{
@@ -141,13 +146,14 @@ export function AuditTab() {
 			columns={columns}
 			filters={filters}
 			rowLabel={({ operation, time }) => `${operationName(operation)} ${time}`}
-			searchText={({ operation, requester, targets, errorCode, remoteAddress }) =>
+			searchText={({ operation, requester, targets, errorCode, remoteAddress, confirmation }) =>
 				[
 					operationName(operation),
 					operation,
 					requester.name,
 					errorCode,
 					remoteAddress,
+					confirmation,
 					...targets.map(({ name }) => name),
 				].join(" ")
 			}
