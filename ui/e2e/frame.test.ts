@@ -266,6 +266,8 @@ test("users and tokens have pages; the audit speaks, and is narrowed in the addr
 		.getByRole("row", { name: /Denied/ })
 		.first()
 		.waitFor();
+	await page.goto(`${server.url}/administration/audit`);
+	await page.getByRole("row", { name: /Remove node.*Confirmed: node-9 is off/ }).waitFor();
 
 	await page.goto(`${server.url}/administration/tokens`);
 	await page.getByRole("link", { name: "prometheus" }).click();

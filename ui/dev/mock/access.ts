@@ -108,6 +108,7 @@ export function access(state: MockState, settings: MockSettings): HandlerTable {
 				outcome: number % 11 === 5 ? "denied" : number % 7 === 3 ? "rejected" : "accepted",
 				targets: vms[number] ? [{ kind: "vm", id: vms[number]?.id, name: vms[number]?.name }] : [],
 				errorCode: number % 11 === 5 ? "forbidden" : number % 7 === 3 ? "wrong-state" : null,
+				...(number === 2 && { operation: "nodeRemove", targets: [], confirmation: "node-9 is off" }),
 			})).filter(
 				({ outcome, requester, operation }) =>
 					(query.getAll("outcome").length === 0 || query.getAll("outcome").includes(outcome)) &&
