@@ -1,5 +1,6 @@
 /** How many audit records somebody can cause, and what is left of the rest. */
 import { expect, test } from "bun:test";
+import { AppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
@@ -18,13 +19,16 @@ const identityOf = (number: number): Identity => ({
 function setUp() {
 	const clock = new ManualClock();
 	const records: AuditRecord[] = [];
+	const cluster = { quorum: true, fails: false };
 	const recorder = new AuditRecorder({
 		clock,
+		store: { status: () => ({ leader: null, quorum: cluster.quorum, commitIndex: 0, appliedIndex: 0, term: 1 }) },
 		ids: idSource(clock, systemRandom),
 		logger: silentLogger,
 		proposer: {
 			propose: () => Promise.reject(new Error("not a system command")),
 			async proposeSystem(body) {
+				if (cluster.fails) throw new AppError("unavailable", "No leader.");
 				if (body.kind === "auditAppend") records.push(body.record);
 				return { index: 1, targets: [], taskId: null, replayed: false };
 			},
@@ -35,7 +39,7 @@ function setUp() {
 			...{ identity: identityOf(number), operation: "userList", remoteAddress: "192.0.2.1" },
 			...{ outcome: "denied", errorCode: "forbidden", targets: [], ...changes },
 		});
-	return { clock, records, recorder, denial };
+	return { clock, records, recorder, denial, cluster };
 }
 
 test("the first in a minute one by one, the rest as one of each operation", async () => {
@@ -85,4 +89,49 @@ test("the end writes what is gathered", async () => {
 	for (let times = 0; times < recordedOneByOne + 3; times++) await denial(1);
 	await recorder.close();
 	expect(records.at(-1)).toMatchObject({ count: 3 });
+});
+
+test("without a quorum nobody waits for a record; it is written when there is one, with its own time", async () => {
+	const { clock, records, recorder, denial, cluster } = setUp();
+	cluster.quorum = false;
+	const began = clock.nowMs();
+	await denial(1);
+	clock.advance(1_000);
+	await denial(1, { outcome: "accepted", errorCode: null, operation: "vmConsoleTicketCreate" });
+	clock.advance(60_000);
+	await recorder.close().then(() => expect(records).toEqual([]));
+	// Closed without one, they are lost; another recorder, whose cluster has one again, writes them.
+	const other = setUp();
+	other.cluster.quorum = false;
+	await other.denial(1);
+	other.clock.advance(1_000);
+	await other.denial(1, { outcome: "accepted", errorCode: null, operation: "vmConsoleTicketCreate" });
+	other.cluster.quorum = true;
+	other.clock.advance(2_000);
+	await other.recorder.close();
+	expect(other.records.map(({ operation, time }) => [operation, Date.parse(time)])).toEqual([
+		["userList", began],
+		["vmConsoleTicketCreate", began + 1_000],
+	]);
+});
+
+test("a record that fails for want of a leader is written later, once", async () => {
+	const { clock, records, recorder, denial, cluster } = setUp();
+	cluster.fails = true;
+	await denial(1);
+	expect(records).toEqual([]);
+	clock.advance(2_000);
+	cluster.fails = false;
+	clock.advance(2_000);
+	await recorder.close();
+	expect(records).toHaveLength(1);
+});
+
+test("of what waits for a quorum, a thousand are kept", async () => {
+	const { records, recorder, denial, cluster } = setUp();
+	cluster.quorum = false;
+	for (let number = 0; number < 1_200; number++) await denial(number);
+	cluster.quorum = true;
+	await recorder.close();
+	expect(records).toHaveLength(1_000);
 });

@@ -2,7 +2,8 @@
  * Audit records of requests that are no command of their own: denials, console tickets, uploads. Each record is a
  * replicated write, and whoever is denied decides how often: so the first few of a credential in a minute are written
  * one by one, and what comes after that in the same minute becomes one record for each operation, with a count. In
- * memory and bounded; what is still gathered when the node is killed is lost, at a clean end it is written.
+ * memory and bounded; what is still gathered when the node is killed is lost, at a clean end it is written. Without a quorum
+ * nobody waits for a record (late-records.ts).
  */
 import { type Clock, type Timer, toRfc3339 } from "../lib/clock.ts";
 import type { IdSource } from "../lib/ids.ts";
@@ -10,8 +11,9 @@ import type { Logger } from "../lib/log.ts";
 import type { AuditRecord } from "../model/access.ts";
 import type { OperationId } from "../model/permissions.ts";
 import type { ResourceRef } from "../model/schema.ts";
-import type { Proposer } from "../store/store.ts";
+import type { Proposer, Store } from "../store/store.ts";
 import type { Identity } from "./identity.ts";
+import { LateRecords, mayBeLater } from "./late-records.ts";
 
 export type AuditEntry = {
 	identity: Identity;
@@ -23,7 +25,13 @@ export type AuditEntry = {
 	targets: ResourceRef[];
 };
 
-export type AuditRecorderDeps = { proposer: Proposer; clock: Clock; ids: IdSource; logger: Logger };
+export type AuditRecorderDeps = {
+	store: Pick<Store, "status">;
+	proposer: Proposer;
+	clock: Clock;
+	ids: IdSource;
+	logger: Logger;
+};
 
 const windowMs = 60_000;
 /** Of a credential and outcome in a minute; so many console tickets are opened by people, not more. */
@@ -40,12 +48,19 @@ export class AuditRecorder {
 	/** In the order of their beginning. */
 	readonly #windows = new Map<string, Window>();
 	readonly #writing = new Set<Promise<void>>();
+	readonly #late: LateRecords;
 
 	constructor(deps: AuditRecorderDeps) {
 		this.#deps = deps;
+		const { clock, logger, proposer, store } = deps;
+		this.#late = new LateRecords({
+			...{ clock, logger },
+			hasQuorum: () => store.status().quorum,
+			write: (record) => proposer.proposeSystem({ kind: "auditAppend", record }),
+		});
 	}
 
-	/** Writes the record and waits for it, or gathers it. A failure to write is logged and changes nothing for the caller. */
+	/** Writes the record and waits for it, gathers it, or keeps it for when there is a quorum. A failure to write is logged and changes nothing for the caller. */
 	async record(entry: AuditEntry): Promise<void> {
 		const { requester, credential } = entry.identity;
 		const key = `${entry.outcome}/${requester.kind}/${credential?.id ?? requester.id ?? ""}`;
@@ -66,6 +81,7 @@ export class AuditRecorder {
 	async close(): Promise<void> {
 		for (const key of [...this.#windows.keys()]) this.#end(key);
 		await Promise.all(this.#writing);
+		await this.#late.close();
 	}
 
 	#begin(key: string): Window {
@@ -93,7 +109,7 @@ export class AuditRecorder {
 	}
 
 	async #append({ identity, ...entry }: AuditEntry, targets: ResourceRef[], count: number): Promise<void> {
-		const { proposer, clock, ids, logger } = this.#deps;
+		const { proposer, clock, ids, logger, store } = this.#deps;
 		const { operation, remoteAddress, outcome, errorCode } = entry;
 		const { requester } = identity;
 		const record: AuditRecord = {
@@ -101,10 +117,15 @@ export class AuditRecorder {
 			...{ targets: targets.slice(0, maxTargets), errorCode },
 			...(count > 1 ? { count } : {}),
 		};
+		if (!store.status().quorum) {
+			this.#late.add(record);
+			return;
+		}
 		try {
 			await proposer.proposeSystem({ kind: "auditAppend", record });
 		} catch (error) {
-			logger.warn("an audit record could not be written", { operation, outcome, count, requester, error });
+			if (mayBeLater(error)) this.#late.add(record);
+			else logger.warn("an audit record could not be written", { operation, outcome, count, requester, error });
 		}
 	}
 }
