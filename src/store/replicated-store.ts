@@ -17,7 +17,7 @@ import { type Urgency, urgencyOf } from "./disk-reserve.ts";
 import { Gathering } from "./gathering.ts";
 import { IndexWaiters } from "./index-waiters.ts";
 import { maxCommandBytes } from "./limits.ts";
-import { unknownOutcome } from "./raft/refusals.ts";
+import { notLeading, unknownOutcome } from "./raft/refusals.ts";
 import { isFull } from "./sqlite/failures.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
@@ -109,7 +109,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 			throw new AppError("too-large", `The change is too large: ${data.length} bytes of at most ${maxCommandBytes}.`);
 		const applied = this.#waiters.add(command.id);
 		this.#watchQuorum(consensus);
-		this.#proposeUntilTaken(consensus, data, urgencyOf(command.body)).catch((error) => {
+		this.#proposeUntilTaken(consensus, command.id, data, urgencyOf(command.body)).catch((error) => {
 			this.#waiters.settle(command.id, (waiter) => waiter.reject(toAppError(error)));
 		});
 		return applied;
@@ -119,16 +119,18 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	 * While leadership changes, the same command is proposed again: it has an id, and is applied once, however often it comes.
 	 * The applied command is what answers whoever waits; this ends earlier, or with the reason why there is no answer.
 	 */
-	async #proposeUntilTaken(consensus: Consensus, data: Uint8Array, urgency: Urgency): Promise<void> {
+	async #proposeUntilTaken(consensus: Consensus, id: string, data: Uint8Array, urgency: Urgency): Promise<void> {
 		const { clock } = this.#parts;
 		const beganMs = clock.monotonicMs();
 		let mayHaveHappened = false;
 		for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
 			try {
+				this.#waiters.note(id, { mayHaveHappened: true });
 				return await consensus.propose(data, urgency);
 			} catch (error) {
 				const limitMs = consensus.status().leader === null ? leaderlessMs : changingMs;
 				mayHaveHappened ||= isAppError(error) && error.context.outcome === "unknown";
+				this.#waiters.note(id, { mayHaveHappened });
 				const late = clock.monotonicMs() - beganMs + pauseMs > limitMs;
 				if (late || !mayHelpAgain(error) || this.#closing !== null || this.#down !== null)
 					throw mayHaveHappened ? sinceItMayHaveHappened(error) : error;
@@ -137,7 +139,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		}
 	}
 
-	/** While there are proposals: without a quorum for long, they are answered, though they may still take effect. */
+	/** While there are proposals: those that wait without a quorum for long are answered, though some may still take effect. */
 	#watchQuorum(consensus: Consensus): void {
 		if (this.#quorumWatch !== null) return;
 		const { clock } = this.#parts;
@@ -148,7 +150,9 @@ export class ReplicatedStore extends SqliteReader implements Store {
 			const nowMs = clock.monotonicMs();
 			lostSinceMs = consensus.status().quorum ? null : (lostSinceMs ?? nowMs);
 			if (lostSinceMs !== null && nowMs - lostSinceMs >= leaderlessMs)
-				return this.#waiters.rejectAll(unknownOutcome("The cluster has no quorum."));
+				this.#waiters.rejectSince(nowMs - leaderlessMs, ({ mayHaveHappened }) =>
+					mayHaveHappened ? unknownOutcome("The cluster has no quorum.") : notLeading(null),
+				);
 			this.#quorumWatch = clock.schedule(quorumCheckMs, look);
 		};
 		this.#quorumWatch = clock.schedule(quorumCheckMs, look);

@@ -7,7 +7,13 @@ import { AppError } from "../lib/errors.ts";
 import { maxPendingProposals } from "./limits.ts";
 import type { Applied } from "./store.ts";
 
-type Waiter = { resolve(applied: Applied): void; reject(error: AppError): void; deadlineMs: number };
+type Waiter = {
+	resolve(applied: Applied): void;
+	reject(error: AppError): void;
+	beganMs: number;
+	/** The command may have been written somewhere, or is on its way to where it is. */
+	mayHaveHappened: boolean;
+};
 
 export const proposalTimeoutMs = 30_000;
 const sweepIntervalMs = 1_000;
@@ -40,7 +46,7 @@ export class Waiters {
 				}),
 			);
 		const { promise, resolve, reject } = Promise.withResolvers<Applied>();
-		const waiter = { resolve, reject, deadlineMs: this.#clock.monotonicMs() + proposalTimeoutMs };
+		const waiter = { resolve, reject, beganMs: this.#clock.monotonicMs(), mayHaveHappened: false };
 		const others = this.#byCommand.get(commandId);
 		if (others) others.push(waiter);
 		else this.#byCommand.set(commandId, [waiter]);
@@ -50,13 +56,25 @@ export class Waiters {
 	}
 
 	/** Settles the longest-waiting proposer of this command, if there is one here. */
-	settle(commandId: string, settle: (waiter: Pick<Waiter, "resolve" | "reject">) => void): void {
+	settle(commandId: string, settle: (waiter: Omit<Waiter, "beganMs">) => void): void {
 		const waiters = this.#byCommand.get(commandId);
 		const waiter = waiters?.shift();
 		if (!waiters || !waiter) return;
 		if (waiters.length === 0) this.#byCommand.delete(commandId);
 		this.#count -= 1;
 		settle(waiter);
+	}
+
+	/** What those who wait for this command would have to be told if they were told now. */
+	note(commandId: string, { mayHaveHappened }: Pick<Waiter, "mayHaveHappened">): void {
+		for (const waiter of this.#byCommand.get(commandId) ?? []) waiter.mayHaveHappened = mayHaveHappened;
+	}
+
+	/** Rejects those who have waited since `sinceMs`, or longer. */
+	rejectSince(sinceMs: number, errorFor: (waiter: Pick<Waiter, "mayHaveHappened">) => AppError): void {
+		for (const [commandId, waiters] of [...this.#byCommand])
+			while ((waiters[0]?.beganMs ?? Number.POSITIVE_INFINITY) <= sinceMs)
+				this.settle(commandId, (waiter) => waiter.reject(errorFor(waiter)));
 	}
 
 	rejectAll(error: AppError): void {
@@ -70,11 +88,7 @@ export class Waiters {
 
 	#expire(): void {
 		this.#sweep = null;
-		const now = this.#clock.monotonicMs();
-		for (const [commandId, waiters] of [...this.#byCommand]) {
-			while ((waiters[0]?.deadlineMs ?? Number.POSITIVE_INFINITY) <= now)
-				this.settle(commandId, (waiter) => waiter.reject(notConfirmed()));
-		}
+		this.rejectSince(this.#clock.monotonicMs() - proposalTimeoutMs, notConfirmed);
 		if (this.#count > 0) this.#sweep = this.#clock.schedule(sweepIntervalMs, () => this.#expire());
 	}
 }
