@@ -130,7 +130,8 @@ export function createCli(
 			});
 		} catch (error) {
 			if (interrupt.aborted) throw interrupted("Interrupted.");
-			throw signInHint(error);
+			// What is no good there is the token of the other cluster, not who asks.
+			throw operation === "clusterJoin" ? error : signInHint(error);
 		}
 	}
 }

@@ -121,6 +121,7 @@ export const members = {
 	obstacles: {
 		leads: "It leads already.",
 		leader: "There is no leader now.",
+		witness: "It is a witness: it only votes.",
 		learner: "It does not vote yet.",
 		away: "It is not reached.",
 		recovering: "It does not vote before it has everything again.",

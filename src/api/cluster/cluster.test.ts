@@ -36,13 +36,13 @@ const lifetimeSeconds = ({ createdAt, expiresAt }: JoinToken) =>
 
 const otherId = fixtureId(0x42);
 /** A second node comes with a token, as it would over the peer link. */
-async function admitOther(name = "node-2"): Promise<void> {
+async function admitOther(name = "node-2", witness = false): Promise<void> {
 	const { body } = await admin().call("joinTokenCreate", { body: {} });
 	await harness.store.proposer.propose(
 		{
 			kind: "nodeAdmit",
 			...{ tokenId: body.token.id, secretHash: fakeSecretHash(body.token.id), keyFingerprint: "7".repeat(64) },
-			node: fixtureNode({ id: otherId, name, peerAddresses: ["10.0.0.2:8444"] }),
+			node: fixtureNode({ id: otherId, name, witness, peerAddresses: ["10.0.0.2:8444"] }),
 		},
 		{
 			requester: { kind: "system", id: null, name: `join token ${body.token.id}` },
@@ -115,6 +115,13 @@ describe("the leader", () => {
 			["accepted", null, "node-1", "admin"],
 			["rejected", "wrong-state", null, "admin"],
 		]);
+	});
+
+	test("cannot be a witness, which would hand it on at once", async () => {
+		await admitOther("arbiter", true);
+		const body = { nodeId: otherId };
+		expect(await refused("POST", "/v1/cluster/actions/transfer-leader", { body })).toMatchObject({ status: 409 });
+		expect(harness.cluster.transfers).toEqual([]);
 	});
 
 	test("cannot be a node that is not there", async () => {

@@ -44,7 +44,10 @@ export const memberRoutes: Route[] = [
 		responses: { 200: Strict({ leaderNodeId: Id }) },
 		async handler({ context, body }) {
 			const to = body?.nodeId ?? null;
-			const targets = to === null ? [] : [refTo("node", find(context, "node", to))];
+			const node = to === null ? null : find(context, "node", to);
+			if (node?.witness)
+				throw new AppError("wrong-state", `${node.name} is a witness: it only votes, and hands leadership on at once.`);
+			const targets = node === null ? [] : [refTo("node", node)];
 			const work = () => context.services.cluster.transferLeadership(to);
 			return ok({ leaderNodeId: await recorded(context, targets, work) });
 		},

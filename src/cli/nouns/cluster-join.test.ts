@@ -201,7 +201,8 @@ describe("the token", () => {
 	});
 
 	test("that is no good is told as the member says it", async () => {
-		api.handlers.clusterJoin = () => problem(422, "invalid", "This token is used up.");
+		// As the member refuses it: that says nothing of who asks, over this node's own socket.
+		api.handlers.clusterJoin = () => problem(401, "unauthenticated", "This token is used up.");
 		expect(await here("cluster join --token x")).toMatchObject({ code: 1, err: "Error: This token is used up.\n" });
 	});
 });

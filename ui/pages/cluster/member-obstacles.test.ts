@@ -15,6 +15,7 @@ test("who can lead votes, is reached, and has everything", () => {
 	const status = { leaderNodeId: "here" };
 	expect(leaderObstacle(member("there"), status)).toBeNull();
 	expect(leaderObstacle(member("here"), status)).toBe("It leads already.");
+	expect(leaderObstacle({ ...member("there"), witness: true }, status)).toBe("It is a witness: it only votes.");
 	expect(leaderObstacle(dead, status)).toBe("It is not reached.");
 	expect(leaderObstacle(member("new", { role: "learner" }), status)).toBe("It does not vote yet.");
 	expect(leaderObstacle(member("hurt", { recovering: true }), status)).toContain("before it has everything again");

@@ -12,6 +12,7 @@ export function leaderObstacle(
 ): string | null {
 	if (member.nodeId === leaderNodeId) return o.leads;
 	if (leaderNodeId === null) return o.leader;
+	if (member.witness) return o.witness;
 	if (!isVoter(member)) return o.learner;
 	if (!member.reachable) return o.away;
 	return member.recovering ? o.recovering : null;

@@ -23,10 +23,11 @@ export const initVerb = verb({
 	examples: ["limiquantix cluster init --name berlin --address 10.0.0.1:8444"],
 	options: { name: text("--name <name>", "name of the cluster"), address: addressOption },
 	async run(cli, _, { name, address }) {
-		if (name !== undefined) await cli.call("clusterUpdate", { body: { name } });
 		const id = await ownId(cli);
 		const peerAddresses = address.map(withPort);
+		// First what may well be refused.
 		if (peerAddresses.length > 0) await cli.call("nodeUpdate", { path: { id }, body: { peerAddresses } });
+		if (name !== undefined) await cli.call("clusterUpdate", { body: { name } });
 		const { body: cluster } = await cli.call("clusterGet");
 		const node = await nodeOf(cli, id);
 		await cli.output.object(

@@ -37,6 +37,6 @@ const consequences = ({ clusterName, nodeName, index, otherMembers, damage }: Re
 		...(damage === null ? [] : [damage]),
 		`${nodeName} of the cluster ${clusterName} has the state up to change ${index}. Later changes, if there are any, are lost.`,
 		otherMembers.length > 0
-			? `${otherMembers.join(", ")} must be off, and stay off. Their VMs become unknown.`
+			? `${otherMembers.join(", ")} must be off, and stay off. ${otherMembers.length === 1 ? "Its" : "Their"} VMs become unknown.`
 			: "It is its only member.",
 	].join("\n");
