@@ -1,9 +1,9 @@
 /**
- * Three members under full load for long: the memory of each idle, and after a million writes; elections that nobody
- * needed (none of the members was disturbed); writes at the beginning and at the end. Ours and etcd's take turns in the million;
- * the hours after it are ours alone, as etcd refuses writes when its database has two gigabytes.
+ * Three members under full load for an hour and for a million writes: the memory of each idle, after the million and at the end;
+ * elections that nobody needed (none of the members was disturbed); writes at the beginning and at the end. etcd gets the million
+ * only, after ours, as it refuses writes when its database has two gigabytes. Where it has come to is said on stderr.
  */
-import { type Bench, type BenchOptions, type Figures, percentile, round } from "../bench.ts";
+import { type Bench, type BenchOptions, type Figures, median, percentile, round } from "../bench.ts";
 import { type Arena, atFollower, withArena } from "./arena.ts";
 import type { Cluster } from "./cluster.ts";
 import { manyClients } from "./cluster-load.ts";
@@ -22,56 +22,63 @@ export const clusterSoak: Bench = {
 		withArena({ members: 3, contenders: ["ours", "etcd"] }, async (arena) => ({
 			...arena.figures,
 			...(await idle(arena)),
-			...(await million(arena, options.writes ?? defaultWrites)),
-			...(await hours(arena, options.hours ?? defaultHours)),
+			...(await soaks(arena, options)),
 		})),
 };
 
 async function idle({ clusters }: Arena): Promise<Figures> {
 	await Bun.sleep(idleMs);
-	return Object.assign({}, ...clusters.map((cluster) => resident(cluster, "Idle")));
+	return Object.assign({}, ...clusters.map((cluster) => prefixed(cluster.name, resident(cluster, "Idle"))));
 }
 
-async function million({ clusters, load }: Arena, writes: number): Promise<Figures> {
-	const before = await Promise.all(clusters.map((cluster) => termOf(cluster)));
-	const done = clusters.map(() => 0);
-	const figures: Figures = { soakWrites: writes };
-	while (done.some((count) => count < writes))
-		for (const [at, cluster] of clusters.entries()) {
-			if ((done[at] ?? 0) >= writes) continue;
-			const { timesMs } = await turn(cluster, load);
-			done[at] = (done[at] ?? 0) + timesMs.length;
-			if ((done[at] ?? 0) >= writes) Object.assign(figures, resident(cluster, "AfterWrites"));
-		}
-	for (const [at, cluster] of clusters.entries())
-		figures[`${cluster.name}NeedlessElectionsInWrites`] = (await termOf(cluster)) - (before[at] ?? 0);
+async function soaks({ clusters, load }: Arena, options: BenchOptions): Promise<Figures> {
+	const writes = options.writes ?? defaultWrites;
+	const hours = options.hours ?? defaultHours;
+	const figures: Figures = { soakWrites: writes, soakHours: hours };
+	for (const cluster of clusters)
+		Object.assign(figures, await soak(cluster, load, writes, cluster.name === "ours" ? hours : 0));
 	return figures;
 }
 
-async function hours({ clusters, load }: Arena, wanted: number): Promise<Figures> {
-	const [ours] = clusters.filter(({ name }) => name === "ours");
-	if (!ours) return {};
-	const term = await termOf(ours);
+/** Full load until there were so many writes and so many hours of them. */
+async function soak(cluster: Cluster, load: LoadClient, writes: number, hours: number): Promise<Figures> {
+	const { name } = cluster;
+	const term = await termOf(cluster);
 	const perSecond: number[] = [];
 	const p99: number[] = [];
-	const end = performance.now() + wanted * 3_600_000;
+	const figures: Figures = {};
+	const begin = performance.now();
+	let done = 0;
 	let failed = 0;
-	while (performance.now() < end) {
-		const answer = await turn(ours, load);
+	let said = 0;
+	while (done < writes || performance.now() - begin < hours * 3_600_000) {
+		const answer = await turn(cluster, load);
+		const enoughBefore = done >= writes;
+		done += answer.timesMs.length;
+		failed += answer.failed;
 		perSecond.push(answer.perSecond);
 		p99.push(percentile(answer.timesMs, 0.99));
-		failed += answer.failed;
+		if (done >= writes && !enoughBefore) Object.assign(figures, resident(cluster, "AfterWrites"));
+		const minutes = Math.floor((performance.now() - begin) / 60_000);
+		if (minutes === said) continue;
+		said = minutes;
+		const { LargestResidentMegabytes: megabytes } = resident(cluster, "");
+		const elections = (await termOf(cluster)) - term;
+		console.error(
+			`${name}: ${minutes} min, ${done} writes, ${round(answer.perSecond, 0)}/s, ${failed} failed, ${elections} elections, ${megabytes} MB`,
+		);
 	}
-	return {
-		soakHours: wanted,
-		soakNeedlessElections: (await termOf(ours)) - term,
-		soakFailedWrites: failed,
-		soakFirstWritesPerSecond: round(perSecond[0] ?? Number.NaN, 0),
-		soakLastWritesPerSecond: round(perSecond.at(-1) ?? Number.NaN, 0),
-		soakSlowestWritesPerSecond: round(Math.min(...perSecond), 0),
-		soakWorstP99Ms: round(Math.max(...p99)),
-		...resident(ours, "AfterHours"),
-	};
+	return prefixed(name, {
+		...figures,
+		NeedlessElections: (await termOf(cluster)) - term,
+		Writes: done,
+		FailedWrites: failed,
+		FirstWritesPerSecond: round(median(perSecond.slice(0, 6)), 0),
+		LastWritesPerSecond: round(median(perSecond.slice(-6)), 0),
+		SlowestWritesPerSecond: round(Math.min(...perSecond), 0),
+		WorstP99Ms: round(Math.max(...p99)),
+		...resident(cluster, "AtEnd"),
+	});
 }
 
 async function turn(cluster: Cluster, load: LoadClient) {
@@ -83,5 +90,8 @@ const termOf = async (cluster: Cluster): Promise<number> => (await cluster.view(
 
 function resident(cluster: Cluster, when: string): Figures {
 	const bytes = cluster.members.map(({ process }) => process.residentBytes);
-	return { [`${cluster.name}${when}LargestResidentMegabytes`]: round(Math.max(...bytes) / 1e6, 1) };
+	return { [`${when}LargestResidentMegabytes`]: round(Math.max(...bytes) / 1e6, 1) };
 }
+
+const prefixed = (prefix: string, figures: Figures): Figures =>
+	Object.fromEntries(Object.entries(figures).map(([name, value]) => [`${prefix}${name}`, value]));
