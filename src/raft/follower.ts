@@ -111,11 +111,13 @@ export function handleHeartbeat(core: Core, heartbeat: Heartbeat): void {
 }
 
 /** The leader says only what this node has acknowledged to it, in this term; what it lacks of that, its disk has lost. */
-function learnCommit(core: Core, { commit, commitTerm, recoveries }: Heartbeat): void {
+function learnCommit(core: Core, { term, commit, commitTerm, recoveries }: Heartbeat): void {
 	if (commit <= core.commit) return;
 	const own = core.log.termAt(commit);
-	if (own !== null && commitTerm === 0) return;
-	if (own !== null && own === commitTerm) advanceCommit(core, commit);
+	// It does not say, as earlier versions never do. There is one leader in a term, so an entry of its own term is its own.
+	const known = commitTerm === 0 ? term : commitTerm;
+	if (own !== null && own === known) advanceCommit(core, commit);
+	else if (own !== null && commitTerm === 0) return;
 	else if (planted(core, "old-disk-not-noticed")) advanceCommit(core, Math.min(commit, core.log.lastIndex));
 	else if (!core.recovering) noteOldDisk(core, recoveries);
 }

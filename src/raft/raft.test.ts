@@ -225,4 +225,16 @@ describe("a disk of an earlier day", () => {
 			expect(raft.status()).toMatchObject({ commitIndex, recovering: false });
 		}
 	});
+
+	test("a leader of an earlier version never says the term: what this node has of that leader's own term is its entry all the same", () => {
+		const raft = follower();
+		const append = { type: "append" as const, previousIndex: 3, previousTerm: 1, commit: 1 };
+		const entries = [{ index: 4, term: 2, kind: "command" as const, data: bytesOf("y") }];
+		raft.step({ ...from("c"), ...append, entries, term: 2 });
+		work(raft);
+		// The append with this news may be lost, and then only the heartbeat has it.
+		raft.step(heartbeat(4, 0));
+		work(raft);
+		expect(raft.status()).toMatchObject({ commitIndex: 4, recovering: false });
+	});
 });
