@@ -3,7 +3,7 @@
  * file system in memory that can be filled up. Every fault that a node can suffer is a method here; those of the links between
  * nodes are in cluster-network.ts. All of it ends with this process, however that ends.
  *
- * There is no libvirt: what a cluster does does not depend on it, and a node without it says so and goes on.
+ * There is no libvirt, unless one is given: what a cluster does does not depend on it, and a node without it says so and goes on.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -25,6 +25,16 @@ const poolBytes = 4 * MiB;
 /** The same on each node, as it is on machines that were installed alike: a pool of another folder would clash. */
 const poolPathOf = (folder: string): string => join(folder, "..", "pool");
 const commandLimitMs = 60_000;
+const nobody = "qemu+unix:///system?socket=/nonexistent/libvirt-sock";
+
+export type ClusterNodeParts = {
+	name: string;
+	folder: string;
+	host: Host;
+	executable: string;
+	/** Left out: there is none. */
+	libvirtUri?: string;
+};
 
 export class ClusterNode {
 	readonly name: string;
@@ -40,7 +50,7 @@ export class ClusterNode {
 	#paused = false;
 	#started = false;
 
-	private constructor(name: string, folder: string, host: Host, mounts: MountNamespace, executable: string) {
+	private constructor({ name, folder, host, executable, libvirtUri }: ClusterNodeParts, mounts: MountNamespace) {
 		this.name = name;
 		this.executable = executable;
 		this.host = host;
@@ -49,7 +59,7 @@ export class ClusterNode {
 		this.halts = new Halts(join(folder, "halt"), () => this.daemon);
 		this.daemon = prepareLabDaemon({
 			executable: () => this.executable,
-			libvirtUri: "qemu+unix:///system?socket=/nonexistent/libvirt-sock",
+			libvirtUri: libvirtUri ?? nobody,
 			folder,
 			prefix: [...host.prefix, ...mounts.prefix],
 			arguments: [
@@ -61,14 +71,15 @@ export class ClusterNode {
 	}
 
 	/** Not started yet. `folder` is made; whoever gives it removes it. */
-	static async make(name: string, folder: string, host: Host, executable: string): Promise<ClusterNode> {
+	static async make(parts: ClusterNodeParts): Promise<ClusterNode> {
+		const { folder } = parts;
 		const mounts = await startMountNamespace();
 		try {
 			const data = join(folder, "data");
 			for (const path of [data, poolPathOf(folder)]) mkdirSync(path, { recursive: true });
 			await mounts.mountMemory(data, diskBytes);
 			await mounts.mountMemory(poolPathOf(folder), poolBytes);
-			return new ClusterNode(name, folder, host, mounts, executable);
+			return new ClusterNode(parts, mounts);
 		} catch (error) {
 			await mounts.stop();
 			throw error;

@@ -16,6 +16,13 @@ const joinLimitMs = 60_000;
 /** What an election may take on a machine that has other work, and the way there. */
 export const healLimitMs = 60_000;
 
+export type LabClusterOptions = {
+	/** Another build than that of this folder. */
+	executable?: string;
+	/** Where the node of this name finds libvirt; left out: nowhere. */
+	libvirtUri?: (name: string) => Promise<string>;
+};
+
 export class LabCluster implements AsyncDisposable {
 	readonly folder: string;
 	readonly partitions = new Partitions();
@@ -25,17 +32,19 @@ export class LabCluster implements AsyncDisposable {
 
 	/** Of nodes that are added. */
 	executable: string;
+	readonly #libvirtUri: LabClusterOptions["libvirtUri"];
 
-	private constructor(network: Network, executable: string) {
-		this.executable = executable;
+	private constructor(network: Network, { executable, libvirtUri }: LabClusterOptions) {
+		this.executable = executable ?? executablePath;
+		this.#libvirtUri = libvirtUri;
 		this.folder = mkdtempSync(`/tmp/lqx-cluster-${process.pid}-`);
 		this.#network = network;
 	}
 
 	/** A cluster of `count` members that all have caught up. */
-	static async start(count: number, executable = executablePath): Promise<LabCluster> {
+	static async start(count: number, options: LabClusterOptions = {}): Promise<LabCluster> {
 		removeLeftFolders();
-		const cluster = new LabCluster(await startNetwork(), executable);
+		const cluster = new LabCluster(await startNetwork(), options);
 		try {
 			const first = await cluster.addNode();
 			if (count > 1) {
@@ -58,7 +67,10 @@ export class LabCluster implements AsyncDisposable {
 	/** A node of its own, started, and no member yet. */
 	async addNode(): Promise<ClusterNode> {
 		const name = `node-${this.nodes.length + 1}`;
-		const node = await ClusterNode.make(name, join(this.folder, name), await this.#network.addHost(), this.executable);
+		const { executable } = this;
+		const libvirt = this.#libvirtUri && { libvirtUri: await this.#libvirtUri(name) };
+		const host = await this.#network.addHost();
+		const node = await ClusterNode.make({ name, folder: join(this.folder, name), host, executable, ...libvirt });
 		this.nodes.push(node);
 		await node.start();
 		await node.identify();

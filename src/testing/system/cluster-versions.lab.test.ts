@@ -1,6 +1,7 @@
 /**
  * Two builds in one cluster. The older one is this tree without a feature and its commands, which is what a build of before
- * they were made is to the others. What some member does not know waits, and says for whom; nothing else changes.
+ * they were made is to the others. What some member does not know waits, and says for whom; nothing else changes. A build of an older
+ * commit, in which all else is older, too: cluster-older.lab.test.ts.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -191,7 +192,7 @@ test(
 test(
 	"nodes are upgraded one after the other while clients write: nothing is lost, and the copies are the same",
 	async () => {
-		await using cluster = await LabCluster.start(3, older);
+		await using cluster = await LabCluster.start(3, { executable: older });
 		const wrong: string[] = [];
 		const targets = () => cluster.nodes.map(({ name, api }) => ({ name, client: api }));
 		const parts = {
