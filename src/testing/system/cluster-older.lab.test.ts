@@ -20,7 +20,7 @@ import { olderCommit } from "../lab/older-version.ts";
 import { waitUntil } from "../lab/wait-until.ts";
 import { Random } from "../simulation/random.ts";
 
-const limitMs = 180_000;
+const limitMs = 300_000;
 const stepMs = 60_000;
 const feature = "vm-move-1";
 const password = "correct horse battery";
