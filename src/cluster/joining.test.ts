@@ -11,8 +11,9 @@ import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { ClusterJoin } from "../model/cluster.ts";
+import { formatAddress } from "../peer/address.ts";
 import { formatToken, newSecret } from "../peer/join-token.ts";
-import { closeAll, clusterId, testId, testNode } from "../peer/test-peers.ts";
+import { closeAll, clusterId, strangeAuthority, testId, testIdentity, testNode } from "../peer/test-peers.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
 import { joinCluster, othersPauseMs } from "./joining.ts";
 import { decodePacked, encodeJson } from "./methods.ts";
@@ -145,4 +146,25 @@ test("what the cluster refuses for good is not asked again", async () => {
 	const { ask, refused } = await berlin({ refusals: { count: Number.POSITIVE_INFINITY, error } });
 	await expect(ask(null)).rejects.toMatchObject({ code: "forbidden", message: "Upgrade the members first." });
 	expect(refused()).toBe(1);
+});
+
+test("members that are not there are named, and what to do", async () => {
+	const { ask } = await berlin({});
+	const addresses = ["127.0.0.1:1", "127.0.0.2:1"];
+	await expect(ask(null, { addresses })).rejects.toMatchObject({
+		code: "unavailable",
+		message:
+			"No member of the cluster was reached. Nobody listens at 127.0.0.1:1. Nobody listens at 127.0.0.2:1. Is LimiQuantix running there, with this peer-listen, and does a firewall let it through? Others are asked with `limiquantix cluster join HOST:PORT`.",
+	});
+});
+
+test("who is there but does not belong to the token is named", async () => {
+	const { ask, asked } = await berlin({});
+	const stranger = await testNode(4, { identity: await testIdentity(4, { by: strangeAuthority }) });
+	const address = formatAddress(stranger.address);
+	await expect(ask(null, { addresses: [address] })).rejects.toMatchObject({
+		code: "forbidden",
+		message: `The node at ${address} does not belong to the cluster of the token. Nothing was sent to it.`,
+	});
+	expect(asked).toEqual([]);
 });

@@ -18,6 +18,7 @@ import { loadOrMakeKey } from "../peer/identity.ts";
 import { type Joined, type JoinOptions, join, previewJoin } from "../peer/join.ts";
 import { parseToken } from "../peer/join-token.ts";
 import { isPeerError } from "../peer/peer-error.ts";
+import { isUnreached } from "../peer/unreached.ts";
 import { features } from "../store/command-features.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
 import { decodeJson, encodePacked } from "./methods.ts";
@@ -77,6 +78,7 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 		try {
 			return await lookAndJoin(deps, request, { ask, admit: () => join(optionsFor(false)), brings, witness });
 		} catch (error) {
+			if (isUnreached(error)) throw nobodyReached(error);
 			// It has no leader now, or another node is joining: what that brings has to be known before this one's can be judged.
 			if (!isPeerError(error) || error.close !== "unavailable") throw error;
 			if (clock.monotonicMs() > endsAtMs)
@@ -116,6 +118,13 @@ async function lookAndJoin(
 	logger.info("admitted to a cluster; this node begins anew as a member", { clusterId, nodeId: identity.nodeId });
 	return { ...preview, joining: true };
 }
+
+const nobodyReached = (error: AppError): AppError =>
+	new AppError(
+		"unavailable",
+		`No member of the cluster was reached. ${error.message} Is LimiQuantix running there, with this peer-listen, and does a firewall let it through? Others are asked with \`limiquantix cluster join HOST:PORT\`.`,
+		{ cause: error },
+	);
 
 export const hasToLeave = (): AppError =>
 	new AppError("wrong-state", "This node is a member of a cluster with others. It has to leave it first.");

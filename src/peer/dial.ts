@@ -1,13 +1,14 @@
 /** Makes one connection to another node: TCP, TLS, its certificate checked, hello and welcome, all within a limit. */
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
-import type { Address } from "./address.ts";
+import { type Address, formatAddress } from "./address.ts";
 import { Connection, type Pace } from "./connection.ts";
 import { encodeHello, isClose, judgeWelcome, type Peer, type Purpose, type Self } from "./hello.ts";
 import type { Identity } from "./identity.ts";
 import { type Close, PeerError } from "./peer-error.ts";
 import { connectTls, judgeCertificate, shownChain } from "./tls.ts";
 import { type CertificateFault, claimsOf, faultTexts } from "./trust.ts";
+import { cutOffBy, mostTelling, silent, unreached } from "./unreached.ts";
 
 export type DialOptions = {
 	address: Address;
@@ -43,12 +44,10 @@ export function dial(options: DialOptions): Promise<Dialled> {
 			reject(new PeerError(result));
 		};
 		const onAbort = () => settle(stopped);
-		const timer = clock.schedule(timeoutMs, () =>
-			settle({ code: "timeout", message: `No answer within ${timeoutMs} ms.` }),
-		);
+		const timer = clock.schedule(timeoutMs, () => settle(silent(address, timeoutMs)));
 		signal?.addEventListener("abort", onAbort, { once: true });
-		socket.on("error", (error) => settle({ code: "unreachable", message: error.message }));
-		socket.on("close", () => settle({ code: "unreachable", message: "The connection was cut off." }));
+		socket.on("error", (error) => settle(unreached(address, error)));
+		socket.on("close", () => settle(cutOffBy(address)));
 
 		function onSecure(): void {
 			const fault = judgeServer();
@@ -65,7 +64,7 @@ export function dial(options: DialOptions): Promise<Dialled> {
 			}
 			connection.handle(["welcome"], {
 				onFrame: ({ payload }) => onWelcome(payload),
-				onClose: (close) => settle(close),
+				onClose: (close) => settle(close.code === "unreachable" ? cutOffBy(address) : close),
 			});
 			connection.send("hello", encodeHello(self, options.purpose, toNodeId ?? ""));
 		}
@@ -76,7 +75,7 @@ export function dial(options: DialOptions): Promise<Dialled> {
 			if (typeof certificate === "string") return refusal(certificate, options.identity.trust.clusterId);
 			certificateNotAfterMs = certificate.notAfterMs;
 			if (certificate.nodeId === toNodeId) return null;
-			return { code: "other-node", message: "Another node is at this address now." };
+			return { code: "other-node", message: `Another node is at ${formatAddress(address)} now.` };
 		}
 
 		/** The node that is wanted, with an authority of its own: it was recovered, or restored, without the others. */
@@ -84,7 +83,10 @@ export function dial(options: DialOptions): Promise<Dialled> {
 			const claims = claimsOf(shownChain(socket)[0] ?? null);
 			const isAnother = claims?.nodeId === toNodeId && claims.clusterId !== ownClusterId;
 			if (fault !== "not-ours" || claims === null || !isAnother)
-				return { code: "bad-certificate", message: faultTexts[fault] };
+				return {
+					code: "bad-certificate",
+					message: `The node at ${formatAddress(address)} cannot be trusted. ${faultTexts[fault]}`,
+				};
 			return {
 				code: "wrong-cluster",
 				message: `The node says that it is a member of another cluster now, ${claims.clusterId}, which was made by a recovery or of a backup.`,
@@ -111,20 +113,20 @@ export function dial(options: DialOptions): Promise<Dialled> {
 
 const stopped: Close = { code: "closing", message: "This node does not want it any more." };
 
-/** The first of a node's addresses that answers. Rejects with what the last one said, or the first lasting refusal. */
+/** The first of a node's addresses that answers, until one refuses for good. Rejects with what says most of those that did not. */
 export async function dialAny<Result>(
 	addresses: readonly Address[],
 	dialOne: (address: Address) => Promise<Result>,
 	goOn: (error: unknown) => boolean,
 ): Promise<Result> {
-	let last: unknown = new PeerError({ code: "unreachable", message: "No address of that node is known." });
+	const failures: unknown[] = [];
 	for (const address of addresses) {
 		try {
 			return await dialOne(address);
 		} catch (error) {
-			last = error;
-			if (!goOn(error)) break;
+			failures.push(error);
+			if (!goOn(error)) throw error;
 		}
 	}
-	throw last;
+	throw mostTelling(failures) ?? new PeerError({ code: "unreachable", message: "No address of that node is known." });
 }

@@ -26,6 +26,7 @@ import type { JoinToken } from "./join-token.ts";
 import { type Close, isLasting, isPeerError, PeerError } from "./peer-error.ts";
 import { asBytes } from "./requests.ts";
 import { checkCertificate, faultTexts, fingerprintOf } from "./trust.ts";
+import { cutOffBy, silent } from "./unreached.ts";
 import { decoded, encoded } from "./wire.ts";
 
 export type JoinOptions = {
@@ -64,28 +65,33 @@ async function exchange<Result>(options: JoinOptions, read: (payload: Uint8Array
 			purpose: "join",
 			address,
 			self,
-			judge: (chain) => judgeChain(chain, token, clock.nowMs()),
+			judge: (chain) => judgeChain(chain, { address, token, nowMs: clock.nowMs() }),
 			pace: calmPace,
 			clock,
 			logger,
 			timeoutMs: options.connectTimeoutMs ?? 10_000,
 			maxQueuedBytes: 2 * MiB,
 		});
-		return ask(dialled, csr, options, read);
+		return ask(dialled, { address, csr, options, read });
 	};
 	const addresses = options.addresses ?? token.addresses;
+	if (addresses.length === 0)
+		throw new PeerError({ code: "unreachable", message: "The token names no address of a member." });
 	return dialAny(addresses, attempt, (error) => isPeerError(error) && !isLasting(error.close));
 }
 
 /** Null when the chain is one to send the token to. */
-export function judgeChain(chain: readonly Uint8Array[], token: JoinToken, nowMs: number): Close | null {
+function judgeChain(
+	chain: readonly Uint8Array[],
+	{ address, token, nowMs }: { address: Address; token: JoinToken; nowMs: number },
+): Close | null {
+	const node = `The node at ${formatAddress(address)}`;
 	const bad = (message: string): Close => ({ code: "bad-certificate", message });
 	const [own = null, ...others] = chain;
 	const authority = others.map(parse).find((one) => one !== null && fingerprintOf(one) === token.authorityFingerprint);
-	if (!authority)
-		return bad("The node at this address does not belong to the cluster of the token. Nothing was sent to it.");
+	if (!authority) return bad(`${node} does not belong to the cluster of the token. Nothing was sent to it.`);
 	const judged = checkCertificate(own, { clusterId: token.clusterId, authorities: [authority] }, nowMs);
-	return typeof judged === "string" ? bad(`The node at this address cannot be trusted. ${faultTexts[judged]}`) : null;
+	return typeof judged === "string" ? bad(`${node} cannot be trusted. ${faultTexts[judged]}`) : null;
 }
 
 function parse(der: Uint8Array): X509Certificate | null {
@@ -96,12 +102,14 @@ function parse(der: Uint8Array): X509Certificate | null {
 	}
 }
 
-function ask<Result>(
-	{ connection }: Dialled,
-	csr: Uint8Array,
-	options: JoinOptions,
-	read: (payload: Uint8Array) => Result,
-): Promise<Result> {
+type Question<Result> = {
+	address: Address;
+	csr: Uint8Array;
+	options: JoinOptions;
+	read: (payload: Uint8Array) => Result;
+};
+
+function ask<Result>({ connection }: Dialled, { address, csr, options, read }: Question<Result>): Promise<Result> {
 	const { token, self, ownAddresses, facts, clock } = options;
 	const limitMs = options.answerTimeoutMs ?? 60_000;
 	return new Promise((resolve, reject) => {
@@ -111,8 +119,7 @@ function ask<Result>(
 			else resolve(result);
 			connection.end({ code: "closing", message: "Done." });
 		};
-		const late: Close = { code: "timeout", message: `The cluster did not answer within ${limitMs} ms.` };
-		const timer = clock.schedule(limitMs, () => settle(new PeerError(late, true)));
+		const timer = clock.schedule(limitMs, () => settle(new PeerError(silent(address, limitMs), true)));
 		connection.handle(["joinAccepted"], {
 			onFrame({ payload }) {
 				try {
@@ -121,7 +128,7 @@ function ask<Result>(
 					settle(error as Error);
 				}
 			},
-			onClose: (close) => settle(new PeerError(close, true)),
+			onClose: (close) => settle(new PeerError(close.code === "unreachable" ? cutOffBy(address) : close, true)),
 		});
 		connection.send(
 			"joinRequest",
