@@ -39,7 +39,7 @@ output, everything else to standard error.
 | --- | --- |
 | 0 | done |
 | 1 | failed |
-| 2 | used wrongly |
+| 2 | used wrongly: no such command, or a value that is not acceptable, whether the command or the node says so |
 | 3 | no quorum, or the node cannot be reached |
 | 130 | interrupted with Ctrl-C |
 

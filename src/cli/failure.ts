@@ -1,7 +1,7 @@
 /**
  * How the command line ends when something went wrong: the exit code, and what standard error says. Exit codes are a
  * contract: 0 done, 1 failed, 2 used wrongly, 3 no quorum or the server not reachable; 130 (128 + SIGINT, as shells
- * have it) when a person pressed Ctrl-C.
+ * have it) when a person pressed Ctrl-C. Whether a bad value is noticed here or by the API makes no difference: it is 2.
  */
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import { toJson, toYaml } from "./output.ts";
@@ -22,6 +22,8 @@ export function exitCodeOf(error: unknown): ExitCode {
 	const { code, context } = toAppError(error);
 	if (context.usage === true) return exitCode.usage;
 	if (context.interrupted === true) return exitCode.interrupted;
+	// Of the API, which alone has a status: a task that failed with this code was not asked for wrongly.
+	if ((code === "invalid" || code === "malformed") && context.status !== undefined) return exitCode.usage;
 	// A task that failed because something was away has failed; a server that is away has not answered.
 	if (code === "unavailable" && context.taskId === undefined) return exitCode.unreachable;
 	return exitCode.failed;

@@ -45,14 +45,14 @@ describe("exit codes", () => {
 		expect({ code, out, err }).toEqual({ code: 1, out: "", err: "Error: There is no VM with the id.\n" });
 	});
 
-	test("1: bad fields are named, one a line", async () => {
+	test("2: what the API calls a bad value is as wrong as what is seen here; the fields are named, one a line", async () => {
 		const errors = [
 			{ path: "/disks/0/sizeBytes", message: "too\u001b[2Jsmall" },
 			{ path: "/name", message: "taken" },
 		];
 		api.handlers.vmCreate = () => problem(422, "invalid", "The VM cannot be made.", { errors });
 		const { code, err } = await here("vm create web");
-		expect(code).toBe(1);
+		expect(code).toBe(2);
 		expect(err).toBe("Error: The VM cannot be made.\n  /disks/0/sizeBytes: too\\e[2Jsmall\n  /name: taken\n");
 	});
 
@@ -114,6 +114,17 @@ describe("exit codes", () => {
 		api.handlers.taskGet = () => failed;
 		const { code, err } = await here(`vm start ${fixtureId(9)}`);
 		expect({ code, err }).toEqual({ code: 1, err: "Error: vm.start web failed: libvirt is away.\n" });
+	});
+
+	test("1, not 2: a task that failed over a value that was fine when it was asked for", async () => {
+		const failed = fixtureTask(
+			"vm.start",
+			{ kind: "vm", id: fixtureId(9), name: "web" },
+			{ state: "failed", error: { code: "invalid", message: "libvirt does not take it." } },
+		);
+		api.handlers.vmStart = () => failed;
+		api.handlers.taskGet = () => failed;
+		expect((await here(`vm start ${fixtureId(9)}`)).code).toBe(1);
 	});
 
 	test("help and version are no failures, and go to standard output", async () => {
