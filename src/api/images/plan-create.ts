@@ -3,6 +3,7 @@ import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Node } from "../../model/node.ts";
 import type { Image, ImageCreate, Pool } from "../../model/storage.ts";
+import { checkWorks } from "../../store/apply/checks.ts";
 import type { CommandBody } from "../../store/command.ts";
 import type { RequestContext } from "../context.ts";
 import { refTo } from "../refs.ts";
@@ -32,6 +33,8 @@ export function planImageCreate(
 	else if (request.nodeId !== undefined && request.nodeId !== nodeId)
 		errors.add("/nodeId", "The image must be on the node that the volume is on.");
 	errors.check("The image cannot be made");
+	const node = store.get("node", nodeId);
+	if (node) checkWorks(node);
 	const pool = choosePool(store, nodeId, request.poolId ?? volume?.poolId, "/poolId", errors);
 	if (volume && pool && volume.poolId !== pool.id)
 		errors.add("/poolId", "The image must be in the pool that the volume is in.");

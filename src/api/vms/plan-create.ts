@@ -16,6 +16,7 @@ import type { Volume } from "../../model/storage.ts";
 import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts";
 import { defaultMemoryBytes, defaultShutdownTimeoutMs, defaultVcpus } from "../../model/vm.ts";
 import { unreportedStatus } from "../../model/vm-rules.ts";
+import { checkWorks } from "../../store/apply/checks.ts";
 import { defaultAutostart, defaultDiskBytes, defaultMaxMemoryBytes, defaultMaxVcpus } from "./defaults.ts";
 import { allocateMac } from "./mac.ts";
 import {
@@ -46,6 +47,7 @@ export function planVmCreate(request: VmCreate, state: PlanState, tools: PlanToo
 		errors.check("The VM cannot be made");
 		throw new AppError("internal", "The node is missing.");
 	}
+	checkWorks(node);
 	const now = toRfc3339(tools.clock.nowMs());
 	const planning: Planning = { state, tools, node, vmId: tools.ids.newId(), now, errors };
 	const start = request.start ?? true;

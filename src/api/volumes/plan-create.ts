@@ -8,6 +8,7 @@ import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
+import { checkWorks } from "../../store/apply/checks.ts";
 import type { RequestContext } from "../context.ts";
 import { newMetadata } from "../resources.ts";
 import { checkSectors, chooseImage, choosePool, FieldErrors, placementState } from "../vms/plan-state.ts";
@@ -22,7 +23,9 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	const errors = new FieldErrors();
 	const placed = placedBy(context, request);
 	const { nodeId } = placed;
-	if (!store.get("node", nodeId)) errors.add("/nodeId", "There is no such node.");
+	const node = store.get("node", nodeId);
+	if (node) checkWorks(node);
+	else errors.add("/nodeId", "There is no such node.");
 	const source = request.source ?? { kind: "empty" };
 	const origin = originOf(context, source, nodeId, errors);
 	const pool = choosePool(store, nodeId, request.poolId ?? origin?.poolId, "/poolId", errors);
