@@ -11,7 +11,6 @@ import { isAllowed, type OperationId, permissions } from "../model/permissions.t
 import type { CommandBody } from "../store/command.ts";
 import { requesterKeyOf } from "../store/idempotency.ts";
 import { maxIdempotencyKeyLength } from "../store/limits.ts";
-import { removed } from "../store/raft/refusals.ts";
 import type { Applied } from "../store/store.ts";
 import { checkUpload, readBody } from "./body.ts";
 import type { Connection } from "./connection.ts";
@@ -19,6 +18,7 @@ import type { ApiServices, RequestContext } from "./context.ts";
 import { CredentialEnd } from "./credential-end.ts";
 import { presentedCredential } from "./credentials.ts";
 import { HiddenDenial } from "./hidden-denial.ts";
+import { explained, neverAgain } from "./no-leader.ts";
 import { problemResponse } from "./problem.ts";
 import { answerOfOther, type Place } from "./relay.ts";
 import { takeIfHere } from "./relay-serve.ts";
@@ -38,7 +38,7 @@ export async function answer(
 ): Promise<Response> {
 	const startedMs = services.clock.monotonicMs();
 	const response = await carryOut(services, route, request, params, connection).catch((error: unknown) =>
-		failed(services, route.operationId, error),
+		failed(services, route.operationId, explained(services, error)),
 	);
 	services.metrics.observe(route.operationId, response.status, services.clock.monotonicMs() - startedMs);
 	return response;
@@ -74,13 +74,14 @@ async function carryOut(
 		throw new AppError("forbidden", `Your role, ${identity.role}, does not allow this.`);
 	}
 	if (identity?.unrecorded === true && route.method !== "GET" && !withoutQuorum.includes(route.operationId))
-		throw services.cluster.status().removed
-			? removed()
-			: new AppError(
-					"unavailable",
-					"There is no quorum: nothing can be changed. This session reads, and opens consoles.",
-					{ retryAfterMs: 5000 },
-				);
+		throw (
+			neverAgain(services) ??
+			new AppError(
+				"unavailable",
+				"There is no quorum: nothing can be changed. This session reads, and opens consoles.",
+				{ retryAfterMs: 5000 },
+			)
+		);
 	// The node that the browser asked has checked where the request comes from.
 	if (identity?.via === "cookie" && !relayed)
 		await asDenied(services, route.operationId, identity, connection, () =>

@@ -1,10 +1,9 @@
 /** What works while the cluster takes no writes: signing in, reading, consoles, and the power switch for root on the host. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { AppError } from "../lib/errors.ts";
 import type { Problem } from "../model/api.ts";
-import { removed } from "../store/raft/refusals.ts";
+import { notLeading, removed, unconfirmedRead } from "../store/raft/refusals.ts";
 import { type ApiHarness, createApiHarness, password } from "../testing/api/api-harness.ts";
-import { clusterIds } from "../testing/fixtures.ts";
+import { clusterIds, fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { waitUntil } from "../testing/lab/wait-until.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 
@@ -26,9 +25,8 @@ afterEach(() => api.close());
 function loseQuorum(): () => void {
 	const { store } = api;
 	const { propose, readIndex, status } = store;
-	const none = (): AppError => new AppError("unavailable", "The cluster has no leader now.", { retryAfterMs: 1000 });
-	store.propose = () => Promise.reject(none());
-	store.readIndex = () => Promise.reject(none());
+	store.propose = () => Promise.reject(notLeading(null));
+	store.readIndex = () => Promise.reject(unconfirmedRead());
 	store.status = () => ({ ...status.call(store), leader: null, quorum: false });
 	return () => Object.assign(store, { propose, readIndex, status });
 }
@@ -62,6 +60,58 @@ test("on a node that was removed, too; writes say so, and that to repeat them is
 	const start = await api.request("POST", `/v1/vms/${vmId}/actions/start`, { as: { secret } });
 	expect(start.status).toBe(409);
 	expect(((await start.json()) as Problem).detail).toContain("This node was removed from the cluster");
+});
+
+const problem =
+	"This node belongs to a cluster that was recovered elsewhere. `limiquantix cluster join` takes this node in.";
+
+/** What changes the cluster, or its members: all that `limiquantix cluster` does with a member. */
+async function changes(as: "admin" | "local"): Promise<Record<string, [status: number, detail: string]>> {
+	const node = `/v1/nodes/${clusterIds.node}`;
+	const other = fixtureNode({ id: fixtureId(0x77), name: "node-2" });
+	const { get } = api.store;
+	api.store.get = ((table: "node", id: string) =>
+		table === "node" && id === other.id ? other : get.call(api.store, table, id)) as typeof get;
+	const asked: [what: string, method: string, path: string, body?: object][] = [
+		["rename", "PATCH", "/v1/cluster", { name: "later" }],
+		["readdress", "PATCH", node, { peerAddresses: ["10.0.0.1:8444"] }],
+		["transfer-leader", "POST", "/v1/cluster/actions/transfer-leader", {}],
+		["leave", "POST", `${node}/actions/leave`],
+		["remove", "POST", `/v1/nodes/${other.id}/actions/remove`, { confirmName: "node-2" }],
+		["token create", "POST", "/v1/cluster/tokens", {}],
+	];
+	const said: Record<string, [number, string]> = {};
+	for (const [what, method, path, body] of asked) {
+		if (what === "transfer-leader") api.cluster.failure = notLeading(null);
+		const answer = await api.request(method, path, { as, ...(body === undefined ? {} : { body }) });
+		said[what] = [answer.status, answer.status === 204 ? "" : ((await answer.json()) as Problem).detail];
+	}
+	api.store.get = get;
+	return said;
+}
+
+test("a node whose cluster was recovered elsewhere says so, whatever is to be changed, and not to try again", async () => {
+	const { cluster } = api;
+	cluster.current = { ...cluster.current, recoveredElsewhere: true, quorum: false, leaderNodeId: null, problem };
+	const said = await changes("local");
+	expect(said).toEqual(Object.fromEntries(Object.keys(said).map((what) => [what, [409, problem]])));
+	const secret = await signIn();
+	const start = await api.request("POST", `/v1/vms/${vmId}/actions/start`, { as: { secret } });
+	expect([start.status, ((await start.json()) as Problem).detail]).toEqual([409, problem]);
+	// While it may still find others, it is to be tried again.
+	cluster.current = { ...cluster.current, quorum: true, leaderNodeId: clusterIds.node };
+	expect((await changes("local")).rename?.[0]).toBe(503);
+});
+
+test("a removed node says that it was removed, whatever is to be changed", async () => {
+	const { cluster, store } = api;
+	cluster.current = { ...cluster.current, removed: true, quorum: false, leaderNodeId: null };
+	store.propose = () => Promise.reject(removed());
+	const { leave, ...said } = await changes("admin");
+	for (const [what, [status, detail]] of Object.entries(said))
+		expect({ what, status, detail }).toEqual({ what, status: 409, detail: removed().message });
+	// With nothing on it, it may become a cluster of its own.
+	expect(leave).toEqual([204, ""]);
 });
 
 test("a wrong password is refused as ever", async () => {

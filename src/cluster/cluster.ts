@@ -18,6 +18,7 @@ import type { StreamHandler } from "../peer/stream-open.ts";
 import { features } from "../store/command-features.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
+import { notLeading, removed } from "../store/raft/refusals.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { createAdmission } from "./admission.ts";
 import { broughtBy } from "./belongings.ts";
@@ -187,7 +188,8 @@ export class Cluster implements ClusterService {
 		const { consensus } = this.#deps;
 		const { role, leader } = consensus.details();
 		if (role === "leader") return consensus.transferLeadership(to);
-		if (leader === null) throw new AppError("unavailable", "The cluster has no leader now.", { retryAfterMs: 1000 });
+		if (this.removed) throw removed();
+		if (leader === null) throw notLeading(null);
 		if (leader === to) return leader;
 		const options = { timeoutMs: callLimitMs };
 		const answer = await this.peers.call(leader, methods.transferLeadership, encodeJson({ to }), options);
@@ -358,13 +360,13 @@ export class Cluster implements ClusterService {
 				return encodeJson({ leader: await consensus.transferLeadership(to) });
 			}
 			case methods.memberStatus:
-				return encodeJson(this.#leaderViews.own() ?? notLeading());
+				return encodeJson(this.#leaderViews.own() ?? doesNotLead());
 			default:
 				throw new AppError("unsupported", `This node does not know the call ${method} of ${peer.nodeName}.`);
 		}
 	}
 }
 
-const notLeading = (): never => {
+const doesNotLead = (): never => {
 	throw new AppError("unavailable", "This node does not lead.");
 };

@@ -74,7 +74,9 @@ test(
 			});
 		for (const clusterId of [formerId, now.id])
 			expect(await forged(clusterId)).toEqual({ accepted: false, said: "wrong-cluster" });
-		expect(await failureOf(rename(first, "from-before"))).toMatchObject({ code: "unavailable" });
+		const refusal = { code: "wrong-state", message: expect.stringContaining("was recovered elsewhere") };
+		expect(await failureOf(rename(first, "from-before"))).toMatchObject(refusal);
+		expect(await failureOf(first.api.call("clusterLeaderTransfer", { body: {} }))).toMatchObject(refusal);
 		const after = present(await statusOf(survivor), "the status of the survivor");
 		expect({ ...after, members: after.members.length }).toMatchObject({
 			...{ term: before.term, leaderNodeId: before.leaderNodeId, quorum: true, members: 2 },

@@ -90,6 +90,11 @@ test(
 			message: expect.stringContaining("This node was removed from the cluster"),
 		});
 
+		expect(await failureOf(third.api.call("clusterLeaderTransfer", { body: {} }))).toMatchObject({
+			code: "wrong-state",
+			message: expect.stringContaining("This node was removed from the cluster"),
+		});
+
 		const otherCluster = crypto.randomUUID();
 		expect(await forged({})).toEqual({ accepted: false, said: "removed-node" });
 		expect(await forged({ asNodeId: second.nodeId })).toEqual({ accepted: false, said: "bad-certificate" });
