@@ -1,7 +1,7 @@
 /** A backup of a cluster with several nodes: which of them this machine is, and what becomes of the others. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
@@ -133,8 +133,15 @@ describe("this machine is", () => {
 				code: "invalid",
 				message: expect.stringMatching(message),
 			});
-			expect(readdirSync(dataDir).sort()).toEqual(of === null ? ["lock"] : ["lock", "node.json"]);
+			expect(readdirSync(dataDir)).toEqual(of === null ? [] : ["node.json"]);
 		}
+	});
+
+	test("refused, it leaves no folder where there was none", async () => {
+		const inNew = join(await folderOf(null), "srv", "limiquantix");
+		await expect(restore(inNew)).rejects.toMatchObject({ code: "invalid" });
+		expect(existsSync(dirname(inNew))).toBe(false);
+		expect(existsSync(dirname(dirname(inNew)))).toBe(true);
 	});
 });
 

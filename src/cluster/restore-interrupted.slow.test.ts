@@ -193,10 +193,10 @@ test("one that fails leaves the folder as it was: without a marker, or with that
 				if (now === step) throw new Error("the disk failed");
 			});
 		await expect(failing()).rejects.toThrow("the disk failed");
-		expect(readdirSync(folder.dataDir).sort()).toEqual(["lock", "node.json"]);
+		expect(readdirSync(folder.dataDir).sort()).toEqual(["node.json"]);
 		expect(readFileSync(join(folder.dataDir, "node.json"), "utf8")).toBe(nodeFile);
 		writeFileSync(folder.paths.restoring, "");
 		await expect(failing()).rejects.toThrow("the disk failed");
-		expect(readdirSync(folder.dataDir).sort()).toEqual(["lock", "node.json", "restoring"]);
+		expect(readdirSync(folder.dataDir).sort()).toEqual(["node.json", "restoring"]);
 	}
 });

@@ -12,11 +12,10 @@
  * what the first attempt made, and refuses when anything else is there (restore-files.ts).
  */
 import { existsSync, statSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
-import { AppError, toAppError } from "../lib/errors.ts";
+import { mkdir, rename, rm, rmdir } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
-import { UndoStack } from "../lib/undo.ts";
 import type { Node } from "../model/node.ts";
 import { lockDataFolder } from "../store/data-lock.ts";
 import { pathsOf, type StoreIdentity } from "../store/open-store.ts";
@@ -64,16 +63,43 @@ type Build = Omit<RestoreOptions, "snapshotPath"> & {
  * before.
  */
 export async function restoreSnapshot(options: RestoreOptions): Promise<Restored> {
-	const { logger, afterStep = () => {} } = options;
+	const { afterStep = () => {} } = options;
 	const [snapshotPath, dataDir] = [resolve(options.snapshotPath), resolve(options.dataDir)];
 	await checkIsWhole(snapshotPath);
+	const folder = await claimFolder(dataDir);
+	try {
+		const restored = await restoreInto(dataDir, snapshotPath, { ...options, afterStep });
+		folder.keep();
+		return restored;
+	} catch (error) {
+		await folder.giveBack();
+		throw error;
+	}
+}
+
+type Claim = { keep(): void; giveBack(): Promise<void> };
+
+/** Makes and locks it. Given back, there is nothing in it, and no folder, that was not there before. */
+async function claimFolder(dataDir: string): Promise<Claim> {
 	// As `limiquantix serve` makes it: QEMU's user passes through it.
-	await mkdir(dataDir, { recursive: true, mode: 0o711 });
-	await using cleanup = new UndoStack((what, error) =>
-		logger.warn(`could not close: ${what}`, { error: toAppError(error) }),
-	);
+	const firstMade = await mkdir(dataDir, { recursive: true, mode: 0o711 });
 	const lock = lockDataFolder(dataDir);
-	cleanup.add("lock of the data folder", () => lock.release());
+	return {
+		keep: () => lock.release(),
+		async giveBack() {
+			lock.discard();
+			if (firstMade === undefined) return;
+			for (let path = dataDir; path.length >= firstMade.length; path = dirname(path))
+				// One that somebody else has put something into stays.
+				await rmdir(path).catch(() => {});
+		},
+	};
+}
+
+type Steps = RestoreOptions & { afterStep: (step: string) => void };
+
+async function restoreInto(dataDir: string, snapshotPath: string, options: Steps): Promise<Restored> {
+	const { afterStep } = options;
 	refuseUnfinishedSwitch(dataDir);
 	const interrupted = readMade(dataDir);
 	const { node, nodeBefore } = clusterPathsOf(dataDir);
