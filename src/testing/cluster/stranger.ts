@@ -41,6 +41,8 @@ export type Order =
 			asNodeId: string;
 			/** Whom its messages claim to be from. */
 			fromNodeId: string;
+			/** Only asks for votes, as a member may: what says that it leads, or answers, is believed of one. */
+			onlyAsks?: boolean;
 	  };
 export type NoiseResult = { what: string; endedByNode: boolean; afterMs: number };
 export type ForgeResult = { accepted: boolean; said: string };
@@ -138,7 +140,7 @@ async function selfMade(nodeId: string, clusterId: string): Promise<Identity> {
 }
 
 async function forge(order: Extract<Order, { kind: "forge" }>): Promise<ForgeResult> {
-	const { to, toNodeId, identityPath, clusterId, asNodeId, fromNodeId } = order;
+	const { to, toNodeId, identityPath, clusterId, asNodeId, fromNodeId, onlyAsks = false } = order;
 	const stolen = await loadIdentity(identityPath);
 	if (!stolen) throw new Error(`There is no identity in ${identityPath}.`);
 	const { trust, authoritiesPem } = stolen;
@@ -152,7 +154,7 @@ async function forge(order: Extract<Order, { kind: "forge" }>): Promise<ForgeRes
 		const ended = new Promise<string>((resolve) => {
 			connection.handle(["raft"], { onFrame() {}, onClose: ({ code }) => resolve(code) });
 		});
-		for (const message of hugeTerms(clusterId, fromNodeId, toNodeId))
+		for (const message of hugeTerms(clusterId, fromNodeId, toNodeId).filter((one) => !onlyAsks || asks(one)))
 			connection.send("raft", encodeRaftMessage(message));
 		const said = await Promise.race([ended, Bun.sleep(5_000).then(() => "nothing")]);
 		connection.end({ code: "closing", message: "Done." });
@@ -168,6 +170,7 @@ function hugeTerms(clusterId: string, from: string, to: string): Message[] {
 	const log = { lastIndex: 2 ** 40, lastTerm: maxTerm - 1 };
 	return [
 		{ ...head, type: "pre-vote", ...log },
+		{ ...head, type: "vote", ...log, transfer: false },
 		{ ...head, type: "vote", ...log, transfer: true },
 		{ ...head, type: "heartbeat", commit: 2 ** 40, commitTerm: 1, recoveries: 0, round: 1, recovered: null },
 		{ ...head, type: "append", previousIndex: 0, previousTerm: 0, entries: [], commit: 2 ** 40 },
@@ -175,6 +178,9 @@ function hugeTerms(clusterId: string, from: string, to: string): Message[] {
 		{ ...head, type: "removed", configurationIndex: 2 ** 40 },
 	];
 }
+
+const asks = (message: Message): boolean =>
+	message.type === "pre-vote" || (message.type === "vote" && !message.transfer);
 
 type ResultOf<O extends Order> = O["kind"] extends "noise" ? NoiseResult[] : ForgeResult;
 

@@ -60,7 +60,14 @@ test(
 		const { clusterId } = JSON.parse(await second.run("cat", [join(second.daemon.dataDir, "node.json")])) as {
 			clusterId: string;
 		};
-		const forged = (order: { selfMade?: boolean; clusterId?: string; asNodeId?: string }): Promise<ForgeResult> =>
+		type Forged = {
+			selfMade?: boolean;
+			clusterId?: string;
+			asNodeId?: string;
+			fromNodeId?: string;
+			onlyAsks?: boolean;
+		};
+		const forged = (order: Forged): Promise<ForgeResult> =>
 			askStranger(stranger, {
 				...{ kind: "forge" as const, to: addressOf(first), toNodeId: first.nodeId, identityPath },
 				...{ selfMade: false, clusterId, asNodeId: removedId, fromNodeId: second.nodeId, ...order },
@@ -68,6 +75,9 @@ test(
 		// While it is a member: with its key nobody speaks for another one.
 		const reigning = await reign(first);
 		expect(await forged({})).toEqual({ accepted: true, said: "protocol" });
+		// For itself it may ask for votes, of whatever term: nobody who hears the leader minds.
+		expect(await forged({ fromNodeId: removedId, onlyAsks: true })).toEqual({ accepted: true, said: "nothing" });
+		await rename(second, "undisturbed");
 		expect(await reign(first)).toEqual(reigning);
 
 		await untilMissed(first, removedId);
@@ -97,6 +107,7 @@ test(
 
 		const otherCluster = crypto.randomUUID();
 		expect(await forged({})).toEqual({ accepted: false, said: "removed-node" });
+		expect(await forged({ fromNodeId: removedId })).toEqual({ accepted: false, said: "removed-node" });
 		expect(await forged({ asNodeId: second.nodeId })).toEqual({ accepted: false, said: "bad-certificate" });
 		expect(await forged({ selfMade: true })).toEqual({ accepted: false, said: "bad-certificate" });
 		expect(await forged({ selfMade: true, asNodeId: second.nodeId })).toEqual({
