@@ -114,7 +114,9 @@ describe("it is refused", () => {
 	};
 	test("with an expired, an unknown, or somebody else's token", async () => {
 		const { tokens, secret, token } = await cluster();
-		await refused(options(token({ tokenId: tokens.add(secret, { expired: true }) })), "token-expired");
+		const over = options(token({ tokenId: tokens.add(secret, { expired: true }) }));
+		await refused(over, "token-expired");
+		await expect(join(await over)).rejects.toThrow("The token has expired");
 		await refused(options(token({ tokenId: testId(5) })), "token-unknown");
 		await refused(options({ ...token(), secret: newSecret(systemRandom) }), "token-unknown");
 	});
