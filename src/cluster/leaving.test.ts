@@ -4,7 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
+import type { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
+import { notLeading, unknownOutcome } from "../store/raft/refusals.ts";
 import { clusterIds, fixtureNode } from "../testing/fixtures.ts";
 import { Leaving, type LeavingDeps } from "./leaving.ts";
 import { clusterPathsOf } from "./node-file.ts";
@@ -46,8 +48,18 @@ function removedNode(vms: number) {
 		leaving.leave(async () => {
 			seen.asked = true;
 		});
-	return { leave, seen };
+	return { leave, leaveWith: (remove: () => Promise<unknown>) => leaving.leave(remove), seen };
 }
+
+test("one that is not even asked to go, for lack of a leader, does not go later by itself", async () => {
+	rmSync(clusterPathsOf(dataDir).removed);
+	const leaving = (error: AppError) => removedNode(0).leaveWith(() => Promise.reject(error));
+	await expect(leaving(notLeading(null))).rejects.toMatchObject({ code: "unavailable" });
+	expect(existsSync(clusterPathsOf(dataDir).leaving)).toBe(false);
+	// Of this one nobody knows what became.
+	await expect(leaving(unknownOutcome("The leading node was lost."))).rejects.toMatchObject({ code: "unavailable" });
+	expect(existsSync(clusterPathsOf(dataDir).leaving)).toBe(true);
+});
 
 test("after a start, too, it takes no writes", () => {
 	expect(removedNode(0).seen.refusesWrites).toBe(true);

@@ -66,7 +66,7 @@ export class Leaving {
 			await remove();
 		} catch (error) {
 			const unknown = isAppError(error) && ["unavailable", "timeout"].includes(error.code);
-			if (!unknown) await rm(this.#paths.leaving, { force: true });
+			if (!unknown || error.context.outcome === "not-proposed") await rm(this.#paths.leaving, { force: true });
 			throw error;
 		}
 		const endsAtMs = clock.monotonicMs() + limitMs;
