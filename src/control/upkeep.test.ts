@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { present } from "../lib/assert.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { silentLogger } from "../lib/log.ts";
 import type { CommandBody } from "../store/command.ts";
+import { maxPrunedRows } from "../store/limits.ts";
 import { clusterIds, fixtureCluster, fixtureId, fixtureSession } from "../testing/fixtures.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { openMemoryStore } from "../testing/memory-store.ts";
@@ -31,7 +33,7 @@ test("it runs every hour, also after a failure, until it is stopped", async () =
 	const stop = startUpkeep({
 		clock,
 		logger: silentLogger,
-		store: { upkeepTimeMs: () => null, upkeepDoubts: () => [] },
+		store: { upkeepTimeMs: () => null, upkeepDoubts: () => [], prunable: () => 0 },
 		proposer: { proposeSystem, propose: proposeSystem },
 		leads: () => true,
 	});
@@ -48,6 +50,45 @@ test("it runs every hour, also after a failure, until it is stopped", async () =
 	clock.advance(10 * 3_600_000);
 	await settle();
 	expect(proposed).toHaveLength(2);
+});
+
+test("while there is more than one round deletes, the next one follows, by the time of the first; else only each hour", async () => {
+	const clock = new ManualClock();
+	const proposed: { atMs: number; body: CommandBody }[] = [];
+	let prunable = 0;
+	const proposeSystem = async (body: CommandBody) => {
+		proposed.push({ atMs: clock.monotonicMs() - begin, body });
+		prunable = Math.max(0, prunable - maxPrunedRows);
+		return { index: 1, replayed: false, targets: [], taskId: null };
+	};
+	const begin = clock.monotonicMs();
+	const seconds = async (count: number) => {
+		for (let second = 0; second < count; second++) {
+			clock.advance(1000);
+			for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+		}
+	};
+	const stop = startUpkeep({
+		clock,
+		logger: silentLogger,
+		store: { upkeepTimeMs: () => null, upkeepDoubts: () => [], prunable: () => Math.min(prunable, maxPrunedRows) },
+		proposer: { proposeSystem, propose: proposeSystem },
+		leads: () => true,
+	});
+	await seconds(100);
+	expect(proposed.map(({ atMs }) => atMs)).toEqual([60_000]);
+	prunable = 2 * maxPrunedRows;
+	await seconds(100);
+	const [first, ...others] = proposed;
+	expect(others.map(({ atMs }) => atMs)).toEqual([120_000, 121_000]);
+	for (const { body } of others) expect(body).toEqual(present(first, "a round").body);
+	prunable = maxPrunedRows - 1;
+	await seconds(3400);
+	expect(proposed).toHaveLength(3);
+	await seconds(100);
+	expect(proposed).toHaveLength(4);
+	expect(proposed[3]?.body).not.toEqual(present(first, "a round").body);
+	stop();
 });
 
 describe("a wall clock that jumps", () => {
@@ -74,11 +115,17 @@ describe("a wall clock that jumps", () => {
 		);
 		const start = () => startUpkeep({ clock, store, proposer, logger: silentLogger, leads: () => true });
 		const counts = () => [store.count("audit"), store.count("session")];
+		const settle = async () => {
+			for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+		};
+		/** And the minute until the round at their end. */
 		const hours = async (count: number) => {
 			for (let hour = 0; hour < count; hour++) {
 				clock.advance(hourMs);
-				for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+				await settle();
 			}
+			clock.advance(60_000);
+			await settle();
 		};
 		return { clock, store, start, counts, hours };
 	}
@@ -120,7 +167,7 @@ describe("a wall clock that jumps", () => {
 		clock.jump(yearMs);
 		for (let round = 0; round < 4; round++) {
 			const stop = start();
-			await hours(6);
+			await hours(5);
 			stop();
 		}
 		expect(counts()[0]).toBe(1);

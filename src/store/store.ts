@@ -86,6 +86,8 @@ export interface StoreReader {
 	upkeepTimeMs(): number | null;
 	/** What was held against the clock then. */
 	upkeepDoubts(): UpkeepDoubt[];
+	/** How many rows of one table such a prune would delete now: the most of any, at most as many as it deletes at a time. */
+	prunable(plan: Extract<CommandBody, { kind: "prune" }>): number;
 	readonly appliedIndex: number;
 }
 

@@ -14,6 +14,7 @@ import type {
 	Tables,
 	VmLoad,
 } from "../store.ts";
+import { type PrunePlan, prunableRows } from "./prunable.ts";
 import { allDocuments, countRows, listDocuments } from "./queries.ts";
 import { Remembered } from "./remembered.ts";
 import type { StateDatabase, StoredApplied } from "./state-database.ts";
@@ -155,6 +156,10 @@ export class SqliteReader implements StoreReader {
 	upkeepDoubts(): UpkeepDoubt[] {
 		const doubts = this.state.meta("upkeepDoubts");
 		return doubts === null ? [] : (JSON.parse(String(doubts)) as UpkeepDoubt[]);
+	}
+
+	prunable(plan: PrunePlan): number {
+		return prunableRows(this.state, plan);
 	}
 
 	get appliedIndex(): number {
