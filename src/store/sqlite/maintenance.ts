@@ -17,6 +17,7 @@ import { listSnapshots } from "./snapshot-files.ts";
 import { type SnapshotWorkerCalls, snapshotWorker } from "./snapshot-worker.ts";
 import type { StateDatabase } from "./state-database.ts";
 import { makeStateDigest } from "./state-digest.ts";
+import { flushSteadily } from "./steady-flush.ts";
 
 export type MaintenancePolicy = {
 	/**
@@ -119,7 +120,8 @@ export class Maintenance {
 
 	async #snapshot(temporary: string, target: string): Promise<{ index: number; bytes: number }> {
 		const source = this.#parts.statePath;
-		const made = await this.#call("snapshot", { source, temporary, target, newestVersion: schemaVersion });
+		const making = this.#call("snapshot", { source, temporary, target, newestVersion: schemaVersion });
+		const made = await flushSteadily(temporary, this.#parts.clock, making);
 		return made as { index: number; bytes: number };
 	}
 

@@ -67,7 +67,7 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 		snapshot({ source, temporary, target, newestVersion }) {
 			fs.rmSync(temporary, { force: true });
 			// It holds hashes of secrets: never readable for others, not for a moment. SQLite fills an empty file.
-			fs.closeSync(fs.openSync(temporary, "wx", 0o600));
+			const handle = fs.openSync(temporary, "wx", 0o600);
 			try {
 				const database = new Database(source, { readonly: true });
 				try {
@@ -77,7 +77,8 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 				}
 				const { found, index } = check(temporary, newestVersion);
 				if (found !== null) throw Object.assign(new Error(found), { code: "corrupt" });
-				sync(temporary);
+				// By a handle that was there from the beginning: it is told also of what failed to be written before this.
+				fs.fsyncSync(handle);
 				const isFolder = fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
 				const name = isFolder ? path.join(target, `${String(index).padStart(16, "0")}.db`) : target;
 				fs.renameSync(temporary, name);
@@ -86,6 +87,8 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 			} catch (error) {
 				fs.rmSync(temporary, { force: true });
 				throw error;
+			} finally {
+				fs.closeSync(handle);
 			}
 		},
 		check: ({ path: name, newestVersion }) => check(name, newestVersion),
