@@ -52,42 +52,48 @@ test("it runs every hour, also after a failure, until it is stopped", async () =
 	expect(proposed).toHaveLength(2);
 });
 
-test("while there is more than one round deletes, the next one follows, by the time of the first; else only each hour", async () => {
+test("what is beyond a bound is deleted while it comes, by the time of the last hourly round", async () => {
 	const clock = new ManualClock();
+	const begin = clock.monotonicMs();
 	const proposed: { atMs: number; body: CommandBody }[] = [];
-	let prunable = 0;
+	let excess = 0;
+	let comesEach250Ms = 0;
 	const proposeSystem = async (body: CommandBody) => {
 		proposed.push({ atMs: clock.monotonicMs() - begin, body });
-		prunable = Math.max(0, prunable - maxPrunedRows);
+		excess = Math.max(0, excess - maxPrunedRows);
 		return { index: 1, replayed: false, targets: [], taskId: null };
 	};
-	const begin = clock.monotonicMs();
-	const seconds = async (count: number) => {
-		for (let second = 0; second < count; second++) {
-			clock.advance(1000);
+	const run = async (ms: number) => {
+		for (let step = 0; step < ms / 250; step++) {
+			excess += comesEach250Ms;
+			clock.advance(250);
 			for (let turn = 0; turn < 10; turn++) await Promise.resolve();
 		}
 	};
 	const stop = startUpkeep({
 		clock,
 		logger: silentLogger,
-		store: { upkeepTimeMs: () => null, upkeepDoubts: () => [], prunable: () => Math.min(prunable, maxPrunedRows) },
+		store: { upkeepTimeMs: () => null, upkeepDoubts: () => [], prunable: () => Math.min(excess, maxPrunedRows) },
 		proposer: { proposeSystem, propose: proposeSystem },
 		leads: () => true,
 	});
-	await seconds(100);
+	await run(100_000);
 	expect(proposed.map(({ atMs }) => atMs)).toEqual([60_000]);
-	prunable = 2 * maxPrunedRows;
-	await seconds(100);
-	const [first, ...others] = proposed;
-	expect(others.map(({ atMs }) => atMs)).toEqual([120_000, 121_000]);
-	for (const { body } of others) expect(body).toEqual(present(first, "a round").body);
-	prunable = maxPrunedRows - 1;
-	await seconds(3400);
-	expect(proposed).toHaveLength(3);
-	await seconds(100);
-	expect(proposed).toHaveLength(4);
-	expect(proposed[3]?.body).not.toEqual(present(first, "a round").body);
+	const [first] = proposed;
+	// Some thousands a second: rounds follow one another, and each is small.
+	comesEach250Ms = 600;
+	await run(30_000);
+	expect(proposed.length).toBeGreaterThan(80);
+	expect(excess).toBeLessThan(2 * 600);
+	for (const { body } of proposed) expect(body).toEqual(present(first, "a round").body);
+	// One a second.
+	comesEach250Ms = 0.25;
+	const before = proposed.length;
+	await run(1_000_000);
+	expect(proposed.length - before).toBeWithin(3, 6);
+	comesEach250Ms = 0;
+	await run(2_600_000);
+	expect(proposed.at(-1)?.body).not.toEqual(present(first, "a round").body);
 	stop();
 });
 
@@ -118,13 +124,13 @@ describe("a wall clock that jumps", () => {
 		const settle = async () => {
 			for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 		};
-		/** And the minute until the round at their end. */
+		/** And the moment until the round at their end. */
 		const hours = async (count: number) => {
 			for (let hour = 0; hour < count; hour++) {
 				clock.advance(hourMs);
 				await settle();
 			}
-			clock.advance(60_000);
+			clock.advance(2 * 60_000);
 			await settle();
 		};
 		return { clock, store, start, counts, hours };

@@ -1,10 +1,10 @@
 /**
  * The leader's housekeeping: once at start and then every hour, what is old leaves the state; and whenever there is more of
- * anything than its bound allows. One round deletes only so much, so they follow one another while there is more. Ends with `stop`.
+ * anything than its bound allows. Small rounds that follow one another hold nobody up; a large one takes a tenth of a second. Ends
+ * with `stop`.
  */
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
-import { maxPrunedRows } from "../store/limits.ts";
 import type { Proposer, StoreReader } from "../store/store.ts";
 import { BelievedTime } from "./believed-time.ts";
 import { planUpkeep } from "./upkeep-plan.ts";
@@ -12,10 +12,11 @@ import { planUpkeep } from "./upkeep-plan.ts";
 const periodMs = 3_600_000;
 /** Not in the first minute, when nodes have better things to do. */
 const firstDelayMs = 60_000;
-/** Between looks whether a round's worth is there before the hour is over. */
-const lookMs = 30_000;
-/** Between rounds that follow one another: each holds the others up for a moment. */
-const nextMs = 1_000;
+/** So many rows of a table are worth a round before the hour is over. */
+const worthRows = 250;
+/** Until the next look whether they are there: when there is nothing, and when there is something. */
+const calmMs = 10_000;
+const busyMs = 250;
 
 export type UpkeepDeps = {
 	clock: Clock;
@@ -39,17 +40,19 @@ export function startUpkeep(deps: UpkeepDeps): () => void {
 	let plan: ReturnType<typeof planUpkeep> | null = null;
 	const round = () => {
 		const nowMs = clock.monotonicMs();
-		if (!deps.leads()) return arm(lookMs);
-		if (plan === null || nowMs >= dueMs) plan = planUpkeep(time.nowMs(), time.doubts);
-		else if (store.prunable(plan) < maxPrunedRows) return arm(lookMs);
-		const { proposer } = deps;
-		const planned = plan;
-		if (nowMs >= dueMs) dueMs = nowMs + periodMs;
-		proposer.proposeSystem(planned).then(
-			() => arm(store.prunable(planned) < maxPrunedRows ? lookMs : nextMs),
+		if (!deps.leads()) return arm(calmMs);
+		if (plan === null || nowMs >= dueMs) {
+			plan = planUpkeep(time.nowMs(), time.doubts);
+			dueMs = nowMs + periodMs;
+		} else {
+			const rows = store.prunable(plan);
+			if (rows < worthRows) return arm(rows > 0 ? busyMs : calmMs);
+		}
+		deps.proposer.proposeSystem(plan).then(
+			() => arm(busyMs),
 			(error) => {
-				logger.warn("housekeeping was not done; it is tried again in an hour", { error });
-				arm(periodMs);
+				logger.warn("housekeeping was not done; it is tried again in an hour at the latest", { error });
+				arm(calmMs);
 			},
 		);
 	};

@@ -7,17 +7,15 @@ import { isTimestamp } from "../../model/validate.ts";
 import type { UpkeepDoubt } from "../command.ts";
 import {
 	idempotencyKeptMs,
-	maxAuditDenials,
-	maxAuditRecords,
 	maxCommandResults,
 	maxEventBytes,
 	maxEvents,
-	maxFinishedTasks,
 	maxIdempotencyKeys,
 	maxPrunedRows,
 	maxUpkeepDoubts,
 	trimInterval,
 } from "../limits.ts";
+import { countOld, excessAudit, excessTasks } from "../sqlite/prunable.ts";
 import type { StateDatabase } from "../sqlite/state-database.ts";
 import { canonicalTime } from "./checks.ts";
 import { removeJoinToken } from "./cluster.ts";
@@ -55,16 +53,15 @@ function checkedDoubts(doubts: readonly UpkeepDoubt[]): UpkeepDoubt[] {
 
 type Ids = { id: string }[];
 
+/** The oldest: those that finished before then, or as many as there are too many, whichever is more. */
 function pruneTasks(context: ApplyContext, before: string): void {
 	const { state } = context;
-	const finished = state.row<{ count: number }>("SELECT count(finished_at) AS count FROM task")?.count ?? 0;
-	const old = state.rows<{ id: string; finishedAt: string }>(
-		"SELECT id, finished_at AS finishedAt FROM task WHERE finished_at IS NOT NULL ORDER BY finished_at, id LIMIT ?",
-		maxPrunedRows,
+	const count = Math.max(countOld(state, "task", "finished_at", before), excessTasks(state));
+	const oldest: Ids = state.rows(
+		"SELECT id FROM task WHERE finished_at IS NOT NULL ORDER BY finished_at, id LIMIT ?",
+		Math.min(count, maxPrunedRows),
 	);
-	const excess = finished - maxFinishedTasks;
-	for (const [position, task] of old.entries())
-		if (task.finishedAt < before || position < excess) context.removeSilently("task", task.id);
+	for (const { id } of oldest) context.removeSilently("task", id);
 }
 
 function pruneSessions(context: ApplyContext, before: string): void {
@@ -88,17 +85,18 @@ function pruneAudit(context: ApplyContext, before: string): void {
 		maxPrunedRows,
 	);
 	for (const { id } of old) context.removeSilently("audit", id);
-	pruneOutcomes(context, "outcome = 'denied'", maxAuditDenials);
-	pruneOutcomes(context, "outcome <> 'denied'", maxAuditRecords);
+	const { denials, others } = excessAudit(context.state);
+	pruneOutcomes(context, "outcome = 'denied'", denials);
+	pruneOutcomes(context, "outcome <> 'denied'", others);
 }
 
 /** Whoever is denied decides how often: denials and the rest are counted apart. */
-function pruneOutcomes(context: ApplyContext, which: string, kept: number): void {
-	const { state } = context;
-	const count = state.row<{ count: number }>(`SELECT count(*) AS count FROM audit WHERE ${which}`)?.count ?? 0;
-	const excess = Math.min(count - kept, maxPrunedRows);
+function pruneOutcomes(context: ApplyContext, which: string, excess: number): void {
 	if (excess <= 0) return;
-	const oldest: Ids = state.rows(`SELECT id FROM audit WHERE ${which} ORDER BY time, id LIMIT ?`, excess);
+	const oldest: Ids = context.state.rows(
+		`SELECT id FROM audit WHERE ${which} ORDER BY time, id LIMIT ?`,
+		Math.min(excess, maxPrunedRows),
+	);
 	for (const { id } of oldest) context.removeSilently("audit", id);
 }
 

@@ -51,3 +51,40 @@ test("what is beyond a bound counts, whatever its age, and each bound for itself
 	add(2e6, 2e6 + 3, "denied");
 	expect(prunableRows(state, nothingOld)).toBe(3);
 });
+
+test("how many rows a table has is known through changes, what is undone, and another state", () => {
+	const counted = () => state.row<{ rows: number }>("SELECT count(*) AS rows FROM audit")?.rows;
+	expect(state.countOf("audit")).toBe(0);
+	state.transaction(() => {
+		for (let position = 0; position < 10; position++) state.insertAudit(record(position, "accepted"));
+		// The same record once more is nothing.
+		state.insertAudit(record(3, "accepted"));
+	});
+	expect(state.countOf("audit")).toBe(10);
+	state.transaction(() => state.deleteRows("audit", "time < ?", at(4)));
+	expect(state.countOf("audit")).toBe(6);
+	expect(() =>
+		state.transaction(() => {
+			state.insertAudit(record(100, "accepted"));
+			expect(state.countOf("audit")).toBe(7);
+			throw new Error("undone");
+		}),
+	).toThrow("undone");
+	expect(state.countOf("audit")).toBe(6);
+	state.transaction(() => {
+		state.insertAudit(record(101, "accepted"));
+		try {
+			state.savepoint(() => {
+				state.insertAudit(record(102, "accepted"));
+				throw new Error("a part");
+			});
+		} catch (error) {
+			if ((error as Error).message !== "a part") throw error;
+		}
+	});
+	expect(state.countOf("audit")).toBe(7);
+	expect(counted()).toBe(7);
+	const other = openMemoryState();
+	state.replace(() => other.database);
+	expect(state.countOf("audit")).toBe(0);
+});

@@ -1,35 +1,43 @@
-/**
- * How much a prune would delete (apply/prune.ts), of the table where it is most. The leader looks every half a minute, so nothing is
- * counted that cannot be too much: a table has no more rows than its row ids span.
- */
+/** How much a prune would delete, of each table. Asked for often: nothing large is counted each time. */
 import type { CommandBody } from "../command.ts";
 import { maxAuditDenials, maxAuditRecords, maxFinishedTasks, maxPrunedRows } from "../limits.ts";
 import type { StateDatabase } from "./state-database.ts";
 
 export type PrunePlan = Extract<CommandBody, { kind: "prune" }>;
 
+/** Of the table where it is most, and no more than one prune deletes. */
 export function prunableRows(state: StateDatabase, plan: PrunePlan): number {
-	const old = (table: string, column: string, before: string) =>
-		count(
-			state,
-			`SELECT count(*) AS rows FROM (SELECT 1 FROM ${table} WHERE ${column} < ? LIMIT ${maxPrunedRows})`,
-			before,
-		);
-	const excess = (table: string, which: string, kept: number) =>
-		span(state, table) <= kept ? 0 : count(state, `SELECT count(*) AS rows FROM ${table} WHERE ${which}`) - kept;
+	const { denials, others } = excessAudit(state);
 	const most = Math.max(
-		old("task", "finished_at", plan.tasksBefore),
-		old("session", "expires_at", plan.sessionsExpiredBefore),
-		old("audit", "time", plan.auditBefore),
-		excess("task", "finished_at IS NOT NULL", maxFinishedTasks),
-		excess("audit", "outcome = 'denied'", maxAuditDenials),
-		excess("audit", "outcome <> 'denied'", maxAuditRecords),
+		countOld(state, "task", "finished_at", plan.tasksBefore),
+		countOld(state, "session", "expires_at", plan.sessionsExpiredBefore),
+		countOld(state, "audit", "time", plan.auditBefore),
+		excessTasks(state),
+		denials,
+		others,
 	);
-	return Math.min(most, maxPrunedRows);
+	return Math.min(Math.max(most, 0), maxPrunedRows);
 }
 
-const span = (state: StateDatabase, table: string): number =>
-	count(state, `SELECT (SELECT max(rowid) FROM ${table}) - (SELECT min(rowid) FROM ${table}) + 1 AS rows`);
+/** Rows with a time before this one, counted up to what one prune deletes. */
+export const countOld = (state: StateDatabase, table: string, column: string, before: string): number =>
+	count(
+		state,
+		`SELECT count(*) AS rows FROM (SELECT 1 FROM ${table} WHERE ${column} < ? LIMIT ${maxPrunedRows})`,
+		before,
+	);
+
+/** Finished tasks beyond their bound; nothing or less: there are none. */
+export const excessTasks = (state: StateDatabase): number =>
+	state.countOf("task") <= maxFinishedTasks
+		? 0
+		: count(state, "SELECT count(finished_at) AS rows FROM task") - maxFinishedTasks;
+
+/** Of the audit, beyond its two bounds. The denials are few: what else there is follows from all. */
+export function excessAudit(state: StateDatabase): { denials: number; others: number } {
+	const denials = count(state, "SELECT count(*) AS rows FROM audit WHERE outcome = 'denied'");
+	return { denials: denials - maxAuditDenials, others: state.countOf("audit") - denials - maxAuditRecords };
+}
 
 const count = (state: StateDatabase, sql: string, ...values: string[]): number =>
-	state.row<{ rows: number | null }>(sql, ...values)?.rows ?? 0;
+	state.row<{ rows: number }>(sql, ...values)?.rows ?? 0;
