@@ -6,6 +6,7 @@ import { assert, present } from "../lib/assert.ts";
 import type { Logger } from "../lib/log.ts";
 import { decodeConfiguration } from "../raft/configuration.ts";
 import { applyEntry, type LogEntry, type Outcome } from "./apply/apply.ts";
+import { countAhead } from "./sqlite/prunable.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
 
 const maxBatch = 128;
@@ -21,6 +22,7 @@ export class StateMachine {
 		this.#state = state;
 		this.#logger = logger;
 		this.#appliedIndex = state.appliedIndex;
+		countAhead(state);
 	}
 
 	get appliedIndex(): number {
@@ -30,6 +32,7 @@ export class StateMachine {
 	/** Another state took the place of this one. */
 	replaced(): void {
 		this.#appliedIndex = this.#state.appliedIndex;
+		countAhead(this.#state);
 	}
 
 	/** Applies the first entries, at most 128, and says what came of them; call again with the rest. */
