@@ -42,11 +42,16 @@ export type AppErrorOptions = {
 };
 
 export class AppError extends Error {
-	override name = "AppError";
-	readonly code: ErrorCode;
-	readonly fields: FieldError[];
-	readonly retryAfterMs: number | undefined;
-	readonly context: Record<string, unknown>;
+	// Only declared: a field that is defined first and set afterwards makes an error several times as dear, and a node without
+	// a leader makes thousands.
+	declare readonly code: ErrorCode;
+	declare readonly fields: FieldError[];
+	declare readonly retryAfterMs: number | undefined;
+	declare readonly context: Record<string, unknown>;
+
+	static {
+		AppError.prototype.name = "AppError";
+	}
 
 	constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
 		super(message, options.cause === undefined ? undefined : { cause: options.cause });
