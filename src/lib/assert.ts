@@ -4,8 +4,9 @@ export class AssertionError extends Error {
 	override name = "AssertionError";
 }
 
-export function assert(condition: unknown, message: string): asserts condition {
-	if (!condition) throw new AssertionError(message);
+/** `message`: as a function where it holds values and the code runs all the time: then it is only made when it is needed. */
+export function assert(condition: unknown, message: string | (() => string)): asserts condition {
+	if (!condition) throw new AssertionError(typeof message === "string" ? message : message());
 }
 
 /** Marks a branch that the type system proves unreachable. */

@@ -57,7 +57,7 @@ export class LogView {
 	}
 
 	append(entry: Entry): void {
-		assert(entry.index === this.lastIndex + 1, `entry ${entry.index} follows ${this.lastIndex}`);
+		assert(entry.index === this.lastIndex + 1, () => `entry ${entry.index} follows ${this.lastIndex}`);
 		assert(entry.term >= this.lastTerm, "terms never fall");
 		this.#runs.append(entry.index, entry.term);
 		this.lastIndex = entry.index;

@@ -48,7 +48,7 @@ export class StateMachine {
 			let expected = this.#appliedIndex + 1;
 			for (const entry of entries) {
 				if (appliedCount === maxBatch || (appliedCount > 0 && appliedCount % batchStep === 0 && !mayGoOn())) break;
-				assert(entry.index === expected, `entry ${entry.index} follows ${expected - 1}`);
+				assert(entry.index === expected, () => `entry ${entry.index} follows ${expected - 1}`);
 				if (entry.kind === "configuration") this.#applyConfiguration(entry);
 				else {
 					const outcome = applyEntry(this.#state, entry);

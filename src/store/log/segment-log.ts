@@ -118,7 +118,7 @@ export class SegmentLog {
 	async append(entries: readonly NewEntry[], keepFreeBytes = 0): Promise<void> {
 		const first = entries[0];
 		if (!first) return;
-		assert(first.index === this.lastIndex + 1, `entry ${first.index} follows ${this.lastIndex}`);
+		assert(first.index === this.lastIndex + 1, () => `entry ${first.index} follows ${this.lastIndex}`);
 		this.#begin();
 		try {
 			if (this.#last().sizeBytes >= this.#segmentBytes) await this.#rotate(keepFreeBytes);
@@ -141,7 +141,10 @@ export class SegmentLog {
 	 */
 	async truncateAfter(index: number): Promise<void> {
 		if (index >= this.lastIndex) return;
-		assert(index >= this.firstIndex - 1, `entry ${index} is not before the log, which begins at ${this.firstIndex}`);
+		assert(
+			index >= this.firstIndex - 1,
+			() => `entry ${index} is not before the log, which begins at ${this.firstIndex}`,
+		);
 		const kept = this.#segments.filter(({ firstIndex }) => firstIndex <= index);
 		await this.#cut(kept, index + 1, this.termAt(index) ?? 0);
 	}
@@ -156,7 +159,7 @@ export class SegmentLog {
 
 	/** Entries from `index` on, of one segment at most; empty beyond the end. Larger than `maxBytes` only if it is one. */
 	async read(index: number, maxBytes = this.#segmentBytes): Promise<Entry[]> {
-		assert(index >= this.firstIndex, `entry ${index} is not before the log, which begins at ${this.firstIndex}`);
+		assert(index >= this.firstIndex, () => `entry ${index} is not before the log, which begins at ${this.firstIndex}`);
 		const segment = this.#segments.findLast((candidate) => candidate.firstIndex <= index);
 		if (segment === undefined) return [];
 		const { offsets, sizeBytes } = segment;

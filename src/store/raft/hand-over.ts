@@ -109,7 +109,10 @@ export class HandOver {
 	}
 
 	#deliver(entries: readonly Entry[]): void {
-		assert(entries[0]?.index === this.#index + 1, `entry ${entries[0]?.index} is handed over after ${this.#index}`);
+		assert(
+			entries[0]?.index === this.#index + 1,
+			() => `entry ${entries[0]?.index} is handed over after ${this.#index}`,
+		);
 		this.#index += entries.length;
 		this.#parts.deliver(entries);
 	}
