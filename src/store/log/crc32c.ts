@@ -28,8 +28,7 @@ export function crc32c(data: Uint8Array, crc = 0, start = 0, end = data.length):
 	const table = tables;
 	let value = ~crc;
 	let position = start;
-	const sliced = end - ((end - start) & 7);
-	while (position < sliced) {
+	while (position + 8 <= end) {
 		const low =
 			value ^
 			((data[position] as number) |
@@ -46,6 +45,21 @@ export function crc32c(data: Uint8Array, crc = 0, start = 0, end = data.length):
 			(table[256 + (data[position + 6] as number)] as number) ^
 			(table[data[position + 7] as number] as number);
 		position += 8;
+	}
+	// Most of what is checked is short: its end is a good part of it.
+	if (position + 4 <= end) {
+		const word =
+			value ^
+			((data[position] as number) |
+				((data[position + 1] as number) << 8) |
+				((data[position + 2] as number) << 16) |
+				((data[position + 3] as number) << 24));
+		value =
+			(table[768 + (word & 0xff)] as number) ^
+			(table[512 + ((word >>> 8) & 0xff)] as number) ^
+			(table[256 + ((word >>> 16) & 0xff)] as number) ^
+			(table[word >>> 24] as number);
+		position += 4;
 	}
 	while (position < end) {
 		value = (value >>> 8) ^ (table[(value ^ (data[position] as number)) & 0xff] as number);

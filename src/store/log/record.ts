@@ -152,28 +152,39 @@ export function recordHeaderAt(data: Uint8Array, offset: number): { index: numbe
 	return end > data.length ? null : { index: indexAt(data, offset + 8), term: wordAt(data, offset + 16), end };
 }
 
-export type DecodedRecord = { entry: Entry; synced: number; end: number };
+/** A record but for its data, which is from `dataOffset` to `end`. */
+export type FoundRecord = {
+	index: number;
+	term: number;
+	kind: EntryKind;
+	synced: number;
+	dataOffset: number;
+	end: number;
+};
 
-/** The record at `offset`; null when what is there is not an intact one. The entry's data is a view, not a copy. */
-export function decodeRecord(data: Uint8Array, offset: number): DecodedRecord | null {
+/** The record at `offset`; null when what is there is not an intact one. */
+export function recordAt(data: Uint8Array, offset: number): FoundRecord | null {
 	if (offset + recordHeaderBytes > data.length) return null;
 	const length = wordAt(data, offset);
-	const end = offset + recordHeaderBytes + length;
+	const dataOffset = offset + recordHeaderBytes;
+	const end = dataOffset + length;
 	if (length > maxRecordDataBytes || end > data.length) return null;
 	if (wordAt(data, offset + 4) !== recordCrc(data, offset, end)) return null;
 	const kind = kinds[wordAt(data, offset + 20)];
 	if (kind === undefined)
 		throw new AppError("unsupported", "The log holds a kind of entry that this version of LimiQuantix does not know.");
-	return {
-		entry: {
-			index: indexAt(data, offset + 8),
-			term: wordAt(data, offset + 16),
-			kind,
-			data: data.subarray(offset + recordHeaderBytes, end),
-		},
-		synced: indexAt(data, offset + 24),
-		end,
-	};
+	const index = indexAt(data, offset + 8);
+	return { index, term: wordAt(data, offset + 16), kind, synced: indexAt(data, offset + 24), dataOffset, end };
+}
+
+export type DecodedRecord = { entry: Entry; synced: number; end: number };
+
+/** The same with its data, which is a view, not a copy. */
+export function decodeRecord(data: Uint8Array, offset: number): DecodedRecord | null {
+	const record = recordAt(data, offset);
+	if (record === null) return null;
+	const { index, term, kind, synced, dataOffset, end } = record;
+	return { entry: { index, term, kind, data: data.subarray(dataOffset, end) }, synced, end };
 }
 
 /** Whether a record could begin here, without reading it: keeps the search for one from computing a CRC at each byte. */

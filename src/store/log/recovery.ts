@@ -11,16 +11,7 @@ import type { Entry } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
 import type { LogFile, LogFiles } from "./files.ts";
 import { cutSegmentHeaderBytes, decodeSegmentHeader, headerBytesOf, type SegmentHeader } from "./record.ts";
-import {
-	addRun,
-	createSegment,
-	cutSegment,
-	endOf,
-	lastTermOf,
-	type Segment,
-	type SegmentName,
-	segmentsOf,
-} from "./segment.ts";
+import { createSegment, cutSegment, endOf, lastTermOf, type Segment, type SegmentName, segmentsOf } from "./segment.ts";
 import { findProofOfLoss, looksUnwritten, scanSegment } from "./segment-scan.ts";
 
 /** `configurations`: those before the damage, the oldest first. */
@@ -173,15 +164,10 @@ async function checkSegment(
 	const wasCut = next !== null && next.generation > generation;
 	const lastIndex = wasCut ? next.firstIndex - 1 : Number.POSITIVE_INFINITY;
 	const scan = scanSegment(data, headerBytesOf(generation), firstIndex, beforeTerm, lastIndex);
-	const { entries, offsets, end } = scan;
-	const runs: Segment["runs"] = [];
-	for (const entry of entries) {
-		addRun(runs, entry.index, entry.term);
-		// A copy: the rest of the segment is not kept in memory for it.
-		if (entry.kind === "configuration") chain.configurations.push({ ...entry, data: entry.data.slice() });
-	}
+	const { offsets, runs, end } = scan;
+	chain.configurations.push(...scan.configurations);
 	chain.segments.push({ name, firstIndex, generation, offsets, sizeBytes: end, runs, previousTerm: beforeTerm });
-	const badIndex = firstIndex + entries.length;
+	const badIndex = firstIndex + offsets.length;
 	if (!scan.damaged || badIndex > lastIndex) return null;
 	const what = judgeDamage(options, data, end, badIndex, mayBeTorn);
 	if (what !== null)

@@ -1,11 +1,15 @@
 /** Reads a segment and judges its damage. Pure: bytes in, findings out. */
-import type { Entry } from "../../raft/types.ts";
-import { couldBeRecord, decodeRecord, maxRecordDataBytes, recordHeaderBytes } from "./record.ts";
+import type { Entry, TermRun } from "../../raft/types.ts";
+import { couldBeRecord, decodeRecord, maxRecordDataBytes, recordAt, recordHeaderBytes } from "./record.ts";
+import { addRun } from "./segment.ts";
 
 export type SegmentScan = {
-	entries: Entry[];
 	/** Where each entry's record begins. */
 	offsets: number[];
+	/** Their terms. */
+	runs: TermRun[];
+	/** Those of configurations, as copies: the rest of the segment is not kept in memory for them. */
+	configurations: Entry[];
 	/** Where the intact records end. */
 	end: number;
 	/** True when there are bytes after `end`. */
@@ -23,19 +27,22 @@ export function scanSegment(
 	minTerm: number,
 	lastIndex = Number.POSITIVE_INFINITY,
 ): SegmentScan {
-	const entries: Entry[] = [];
 	const offsets: number[] = [];
+	const runs: TermRun[] = [];
+	const configurations: Entry[] = [];
 	let end = start;
-	let term = minTerm;
-	while (firstIndex + entries.length <= lastIndex) {
-		const record = decodeRecord(data, end);
-		if (record === null || record.entry.index !== firstIndex + entries.length || record.entry.term < term) break;
-		entries.push(record.entry);
+	let termBefore = minTerm;
+	for (let expected = firstIndex; expected <= lastIndex; expected++) {
+		const record = recordAt(data, end);
+		if (record === null || record.index !== expected || record.term < termBefore) break;
+		const { index, term, kind, dataOffset } = record;
 		offsets.push(end);
-		term = record.entry.term;
+		addRun(runs, index, term);
+		if (kind === "configuration") configurations.push({ index, term, kind, data: data.slice(dataOffset, record.end) });
+		termBefore = term;
 		end = record.end;
 	}
-	return { entries, offsets, end, damaged: end < data.length };
+	return { offsets, runs, configurations, end, damaged: end < data.length };
 }
 
 /**

@@ -8,7 +8,7 @@
  */
 
 import type { ConfigurationAt, HardState, SnapshotMeta } from "../../raft/types.ts";
-import { decodeRecord, decodeSegmentHeader, headerBytesOf, recordHeaderAt } from "../../store/log/record.ts";
+import { decodeSegmentHeader, headerBytesOf, recordAt, recordHeaderAt } from "../../store/log/record.ts";
 import { type SegmentName, segmentsOf } from "../../store/log/segment.ts";
 import type { NodeRecord } from "./checker.ts";
 import type { Machine } from "./machine.ts";
@@ -233,7 +233,7 @@ export class SimulatedDisk implements NodeDisk {
 		for (let offset = Math.max(from, headerBytesOf(segment.generation)); offset < stable; ) {
 			const header = recordHeaderAt(data, offset);
 			// What was just synced is whole; what a crash or damage left is not always.
-			if (header === null || header.end > stable || (torn && decodeRecord(data, offset) === null)) return;
+			if (header === null || header.end > stable || (torn && recordAt(data, offset) === null)) return;
 			this.lastIndex = header.index;
 			if (!this.hardState.recovering) this.#record.durableTerms[header.index] = header.term;
 			offset = header.end;
@@ -259,7 +259,7 @@ export class SimulatedDisk implements NodeDisk {
 			content.sync();
 			// A torn tail is no write that anybody could miss: the one before it is the last.
 			content.lastWrite =
-				content.size > from && decodeRecord(content.data.subarray(0, content.size), from) !== null ? from : lastWrite;
+				content.size > from && recordAt(content.data.subarray(0, content.size), from) !== null ? from : lastWrite;
 			this.#readRecords(name, content, from, true);
 		}
 		for (const { name, content } of changes)
