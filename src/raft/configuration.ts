@@ -97,7 +97,9 @@ export class ConfigurationHistory {
 
 	/** The last one up to `index`; the oldest that is known when all are later. */
 	at(index: number): ConfigurationAt {
-		return this.#history.findLast((at) => at.index <= index) ?? (this.#history[0] as ConfigurationAt);
+		let position = this.#history.length - 1;
+		while (position > 0 && (this.#history[position] as ConfigurationAt).index > index) position -= 1;
+		return this.#history[position] as ConfigurationAt;
 	}
 
 	/** Whether it is a voter in the one of `index` or in a later one. */

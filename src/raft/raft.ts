@@ -47,8 +47,10 @@ import { startTransfer, type TransferResult, tickTransfer } from "./transfer.ts"
 import type {
 	Change,
 	Committed,
+	Configuration,
 	Entry,
 	NodeId,
+	PeerStatus,
 	Proposed,
 	RaftOptions,
 	Ready,
@@ -188,7 +190,7 @@ export class Raft {
 		return this.#core.log.termAt(index);
 	}
 
-	/** The parts of `status` that are asked for all the time. */
+	/** The parts of `status` that are asked for all the time (`Vitals`), without making one. */
 	get role(): Role {
 		return this.#core.role;
 	}
@@ -206,18 +208,45 @@ export class Raft {
 		return this.#core.inert;
 	}
 
+	get recovering(): boolean {
+		return this.#core.recovering;
+	}
+
+	get quorum(): boolean {
+		const core = this.#core;
+		if (core.role === "leader") return hasQuorum(core, core.configuration);
+		return core.leader !== null && core.elapsed < core.limits.electionTicks;
+	}
+
+	get commitIndex(): number {
+		return this.#core.commit;
+	}
+
+	get appliedIndex(): number {
+		return this.#core.applied;
+	}
+
+	get lastIndex(): number {
+		return this.#core.log.lastIndex;
+	}
+
+	get configuration(): Configuration {
+		return this.#core.configuration;
+	}
+
+	get configurationIndex(): number {
+		return this.#core.configurationIndex;
+	}
+
 	status(): Status {
 		const core = this.#core;
-		const { log } = core;
+		const { log, dropped } = core;
 		return {
 			nodeId: core.nodeId,
 			term: core.term,
 			role: core.role,
 			leader: core.leader,
-			quorum:
-				core.role === "leader"
-					? hasQuorum(core, core.configuration)
-					: core.leader !== null && core.elapsed < core.limits.electionTicks,
+			quorum: this.quorum,
 			commitIndex: core.commit,
 			appliedIndex: core.applied,
 			lastIndex: log.lastIndex,
@@ -227,16 +256,17 @@ export class Raft {
 			recovering: core.recovering,
 			removed: core.inert,
 			transferringTo: core.transfer?.to ?? null,
-			peers: [...core.progress.values()].map(({ id, match, mode, recovering }) => ({
-				id,
-				match,
-				mode,
-				recovering,
-				active: isActive(core, id),
-			})),
-			dropped: { ...core.dropped },
+			peers: peersOf(core),
+			dropped: { invalid: dropped.invalid, otherCluster: dropped.otherCluster, removed: dropped.removed },
 		};
 	}
+}
+
+function peersOf(core: Core): PeerStatus[] {
+	const peers: PeerStatus[] = [];
+	for (const { id, match, mode, recovering } of core.progress.values())
+		peers.push({ id, match, mode, recovering, active: isActive(core, id) });
+	return peers;
 }
 
 function tickLeader(core: Core): void {

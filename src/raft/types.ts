@@ -184,3 +184,21 @@ export type Status = {
 	peers: PeerStatus[];
 	dropped: { invalid: number; otherCluster: number; removed: number };
 };
+
+/** What is asked for all the time. As it is when it is looked at, not as it was: nobody keeps it. */
+export type Vitals = Readonly<
+	Pick<
+		Status,
+		| "term"
+		| "role"
+		| "leader"
+		| "quorum"
+		| "commitIndex"
+		| "appliedIndex"
+		| "lastIndex"
+		| "configuration"
+		| "configurationIndex"
+		| "recovering"
+		| "removed"
+	>
+>;

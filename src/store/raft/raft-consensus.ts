@@ -26,6 +26,7 @@ import {
 	type Ready,
 	type SnapshotMeta,
 	type Status,
+	type Vitals,
 } from "../../raft/types.ts";
 import type { Consensus, ConsensusStatus } from "../consensus.ts";
 import type { Urgency } from "../disk-reserve.ts";
@@ -59,7 +60,10 @@ export class RaftConsensus implements Consensus {
 	readonly #transfer = new WaitingTransfer();
 	readonly #leaderNews: LeaderNews;
 	readonly #writer: Writer;
-	readonly #onWake = (): void => this.#wakeUp();
+	readonly #onWake = (): void => {
+		this.#woken = false;
+		this.#pump();
+	};
 	readonly #ticker: Ticker;
 	readonly #electionTicks: number;
 	#now = 0;
@@ -135,7 +139,7 @@ export class RaftConsensus implements Consensus {
 	static async start(parts: RaftConsensusParts): Promise<RaftConsensus> {
 		const consensus = new RaftConsensus(parts);
 		parts.onStarting?.(consensus);
-		const { voters } = consensus.#raft.status().configuration;
+		const { voters } = consensus.#raft.configuration;
 		if (voters.length === 1 && voters[0] === parts.nodeId) await consensus.#leadAlone();
 		consensus.#ticker.schedule(parts.random());
 		consensus.#wake();
@@ -197,7 +201,7 @@ export class RaftConsensus implements Consensus {
 	}
 
 	status(): ConsensusStatus {
-		const { leader, quorum, commitIndex, term } = this.#raft.status();
+		const { leader, quorum, commitIndex, term } = this.#raft;
 		return { leader, quorum: quorum && this.#down === null, commitIndex, term };
 	}
 
@@ -208,6 +212,10 @@ export class RaftConsensus implements Consensus {
 
 	get leader(): NodeId | null {
 		return this.#raft.leader;
+	}
+
+	get vitals(): Vitals {
+		return this.#raft;
 	}
 
 	/** Everything: role, members, how far each of them is, and what was dropped. */
@@ -228,7 +236,7 @@ export class RaftConsensus implements Consensus {
 
 	async compact(index: number): Promise<void> {
 		if (this.#down !== null) throw this.#down;
-		const upTo = Math.min(index, this.#raft.status().appliedIndex);
+		const upTo = Math.min(index, this.#raft.appliedIndex);
 		if (upTo <= this.#compactedTo) return;
 		this.#raft.compacted(upTo);
 		this.#compactedTo = upTo;
@@ -302,11 +310,6 @@ export class RaftConsensus implements Consensus {
 		if (this.#woken || this.#stopped) return;
 		this.#woken = true;
 		queueMicrotask(this.#onWake);
-	}
-
-	#wakeUp(): void {
-		this.#woken = false;
-		this.#pump();
 	}
 
 	#pump(): void {

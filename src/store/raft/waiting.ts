@@ -16,6 +16,8 @@ type Proposal = {
 	reject: (error: AppError) => void;
 };
 
+const answeredElsewhere = (): void => {};
+
 export class WaitingProposals {
 	readonly #byIndex = new Map<number, Proposal>();
 	/** In the order of their deadlines; those settled stay until it is their turn. */
@@ -39,8 +41,15 @@ export class WaitingProposals {
 	/** One that somebody else answers; it only must not wait for ever. */
 	addAnswered<T>(answer: Promise<T>, deadline: number): Promise<T> {
 		const { promise, resolve, reject } = Promise.withResolvers<T>();
-		const settled = { settled: false, next: undefined, resolve: () => {}, reject };
-		const proposal: Proposal = { index: 0, term: 0, deadline, ...settled };
+		const proposal: Proposal = {
+			index: 0,
+			term: 0,
+			deadline,
+			settled: false,
+			next: undefined,
+			resolve: answeredElsewhere,
+			reject,
+		};
 		this.#enqueue(proposal);
 		answer.then(
 			(value) => this.#settle(proposal) && resolve(value),

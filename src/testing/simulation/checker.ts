@@ -118,14 +118,14 @@ export class Checker {
 		if (term < record.lastVotedTerm) unsafe(`votes: ${id} votes in term ${term} after ${record.lastVotedTerm}`);
 		record.votes.set(term, candidate);
 		record.lastVotedTerm = term;
-		if (process.status().recovering) unsafe(`votes: ${id} votes while its log is damaged`);
+		if (process.vitals.recovering) unsafe(`votes: ${id} votes while its log is damaged`);
 	}
 
 	/** The rule of raft/recovery.ts. */
 	#recovers({ from, to, term }: Message, index: number, process: SimulatedProcess): void {
 		if (this.exchanges.electedBy(from, term, to))
 			unsafe(`recovery: ${from} lets ${to} recover, whose vote made it the leader of term ${term}`);
-		if (process.termAt(process.status().commitIndex) !== term)
+		if (process.termAt(process.vitals.commitIndex) !== term)
 			unsafe(`recovery: ${from} lets ${to} recover before it knows what is committed`);
 		const { voters } = process.configuration().configuration;
 		const indexTerm = process.termAt(index);

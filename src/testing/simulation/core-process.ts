@@ -6,7 +6,7 @@ import { assert, present } from "../../lib/assert.ts";
 import type { Message } from "../../raft/messages.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import { Raft } from "../../raft/raft.ts";
-import type { Change, Committed, ConfigurationAt, Limits, NodeId, Persist, Status } from "../../raft/types.ts";
+import type { Change, Committed, ConfigurationAt, Limits, NodeId, Persist, Status, Vitals } from "../../raft/types.ts";
 import type { Machine, Request } from "./machine.ts";
 import type { ModelDisk } from "./model-disk.ts";
 import type { Snapshot } from "./node-disk.ts";
@@ -70,7 +70,7 @@ export class CoreProcess implements SimulatedProcess {
 				this.flush();
 			},
 			received: (from, term, snapshot, finished) => {
-				const { term: ownTerm } = this.#raft.status();
+				const { term: ownTerm } = this.#raft;
 				const verdict = this.#raft.snapshotReceived(from, term, snapshot.meta);
 				if (verdict === "install") {
 					host.installing(term, ownTerm);
@@ -147,6 +147,10 @@ export class CoreProcess implements SimulatedProcess {
 
 	status(): Status {
 		return this.#raft.status();
+	}
+
+	get vitals(): Vitals {
+		return this.#raft;
 	}
 
 	get leader(): NodeId | null {

@@ -1,11 +1,11 @@
 /** The daemon's driver and log (src/store/raft, src/store/log) as a process of the simulation. */
-import { AssertionError } from "../../lib/assert.ts";
+import { AssertionError, present } from "../../lib/assert.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { type AppError, isAppError } from "../../lib/errors.ts";
 import { silentLogger } from "../../lib/log.ts";
 import type { Message } from "../../raft/messages.ts";
 import type { MutantName } from "../../raft/mutants.ts";
-import type { Change, ConfigurationAt, Entry, Limits, NodeId, Status } from "../../raft/types.ts";
+import type { Change, ConfigurationAt, Entry, Limits, NodeId, Status, Vitals } from "../../raft/types.ts";
 import type { Urgency } from "../../store/disk-reserve.ts";
 import { openRaft } from "../../store/raft/open-raft.ts";
 import type { RaftConsensus } from "../../store/raft/raft-consensus.ts";
@@ -235,12 +235,16 @@ export class DriverProcess implements SimulatedProcess {
 		return this.#consensus.details();
 	}
 
+	get vitals(): Vitals {
+		return this.#consensus.vitals;
+	}
+
 	get leader(): NodeId | null {
 		return this.#consensus.leader;
 	}
 
 	get term(): number {
-		return this.#consensus.status().term;
+		return this.#consensus.vitals.term;
 	}
 
 	get leads(): boolean {
@@ -252,8 +256,8 @@ export class DriverProcess implements SimulatedProcess {
 	}
 
 	configuration(): ConfigurationAt {
-		const { lastIndex, configuration, configurationIndex } = this.#consensus.details();
-		return this.#consensus.snapshotMeta(lastIndex)?.configuration ?? { index: configurationIndex, configuration };
+		return present(this.#consensus.snapshotMeta(this.#consensus.vitals.lastIndex), "the log's last entry")
+			.configuration;
 	}
 
 	#apply(entries: readonly Entry[]): void {
@@ -264,13 +268,11 @@ export class DriverProcess implements SimulatedProcess {
 		}
 		const last = entries.at(-1);
 		if (last === undefined) return;
-		disk.base = { ...disk.base, index: last.index, term: last.term };
-		for (const entry of entries)
-			if (entry.kind === "configuration")
-				disk.base.configuration = {
-					index: entry.index,
-					configuration: JSON.parse(new TextDecoder().decode(entry.data)),
-				};
+		let { configuration } = disk.base;
+		for (const { kind, index, data } of entries)
+			if (kind === "configuration")
+				configuration = { index, configuration: JSON.parse(new TextDecoder().decode(data)) };
+		disk.base = { index: last.index, term: last.term, configuration };
 		this.#serveReads();
 		const due = last.index - (disk.snapshot?.meta.index ?? 0) >= snapshotEntries;
 		if (!due || this.#compacting || this.#consensus === undefined) return;
@@ -309,7 +311,7 @@ export class DriverProcess implements SimulatedProcess {
 			...{ id, host, disk, files, alive, mutant },
 			keptEveryBytes: chunkBytes,
 			meta: () => this.#consensus.snapshotMeta(disk.machine.index),
-			term: () => this.#consensus.details().term,
+			term: () => this.#consensus.vitals.term,
 			installed: (before) => {
 				this.#store?.replaced();
 				this.#guarded(() => host.installed(disk.machine, before));

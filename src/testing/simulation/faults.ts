@@ -231,8 +231,8 @@ export class Faults {
 				cluster.quarantine.delete(node.id);
 				return;
 			}
-			const status = leader.process?.status();
-			const leads = status?.role === "leader" && status.term === cluster.quarantine.get(node.id)?.term;
+			const vitals = leader.process?.vitals;
+			const leads = vitals?.role === "leader" && vitals.term === cluster.quarantine.get(node.id)?.term;
 			if (disk.hardState.recovering) {
 				cluster.event(node, "knows that its disk is old");
 				this.#count("old disk noticed");

@@ -106,7 +106,7 @@ export class SimulatedNode implements ProcessHost {
 				tickMs: () => this.tickMs,
 			});
 			this.process = process;
-			this.#wasRecovering ||= process.status().recovering;
+			this.#wasRecovering ||= process.vitals.recovering;
 			process.begin();
 		});
 	}
@@ -233,7 +233,7 @@ export class SimulatedNode implements ProcessHost {
 	get isIntact(): boolean {
 		if (this.disk.voteDamaged || this.unreadableUntil === Number.POSITIVE_INFINITY) return false;
 		if (this.#cluster.quarantine.has(this.id)) return false;
-		if (this.process !== null) return !this.process.status().recovering;
+		if (this.process !== null) return !this.process.vitals.recovering;
 		return !this.disk.damaged && !this.disk.hardState.recovering;
 	}
 
@@ -357,7 +357,7 @@ export class SimulatedNode implements ProcessHost {
 	/** Only of a leader; what it tells others is seen by them as soon as anything was committed since. */
 	readConfirmed(since: number): void {
 		if (this.process === null) return;
-		const { role, term, configuration } = this.process.status();
+		const { role, term, configuration } = this.process.vitals;
 		if (role === "leader") this.#cluster.checker.exchanges.readAnswered(this.id, term, since, configuration);
 	}
 

@@ -1,7 +1,7 @@
 /** What the simulation asks of a node's process, and what the process gets from it. */
 import type { Message } from "../../raft/messages.ts";
 import type { ReceiverMessage, SenderMessage } from "../../raft/snapshot-stream.ts";
-import type { Change, ConfigurationAt, Entry, NodeId, Status } from "../../raft/types.ts";
+import type { Change, ConfigurationAt, Entry, NodeId, Status, Vitals } from "../../raft/types.ts";
 import type { Urgency } from "../../store/disk-reserve.ts";
 import type { Forward } from "../../store/raft/transport.ts";
 import type { Machine, Operation, Request } from "./machine.ts";
@@ -69,6 +69,7 @@ export interface SimulatedProcess {
 	change(change: Change, refused: (why: string) => void): void;
 	transfer(to: NodeId | null): void;
 	status(): Status;
+	readonly vitals: Vitals;
 	/** Whom it takes for the leader. */
 	readonly leader: NodeId | null;
 	readonly term: number;

@@ -18,11 +18,11 @@ export function watchDelivery(
 ): void {
 	if (message.type === "heartbeat" && cluster.quarantine.has(to.id)) {
 		const { commit, commitTerm } = message;
-		const { lastIndex, commitIndex } = process.status();
+		const { lastIndex, commitIndex } = process.vitals;
 		const lacks =
 			commit > lastIndex || (commitTerm > 0 && commit > commitIndex && process.termAt(commit) !== commitTerm);
 		process.receive(message);
-		if (to.process === process && lacks && !process.status().recovering)
+		if (to.process === process && lacks && !process.vitals.recovering)
 			unsafe(`recovery: ${to.id} has an old disk, is told that it had ${commit}, and goes on at ${lastIndex}`);
 		return;
 	}
@@ -88,19 +88,19 @@ export function isHeardInQuarantine(quarantine: Cluster["quarantine"], to: NodeI
 export function watchNode(cluster: Cluster, node: SimulatedNode): void {
 	const { process } = node;
 	if (process === null) return;
-	const status = process.status();
-	cluster.trace.add(status.term);
-	cluster.trace.add(status.commitIndex);
-	if (!sameMembers(status.configuration, process.configuration().configuration))
+	const { vitals } = process;
+	cluster.trace.add(vitals.term);
+	cluster.trace.add(vitals.commitIndex);
+	if (!sameMembers(vitals.configuration, process.configuration().configuration))
 		unsafe(`members: ${node.id} counts by another configuration than the last one in its log`);
-	node.watchRecovery(status.recovering);
-	if (status.role !== "leader") return;
-	if (!status.quorum) unsafe(`elections: ${node.id} leads term ${status.term} without hearing a quorum`);
-	const { voters } = status.configuration;
-	if (!voters.includes(node.id) && status.configurationIndex <= status.commitIndex)
-		unsafe(`members: ${node.id} leads term ${status.term} and is no voter any more`);
+	node.watchRecovery(vitals.recovering);
+	if (vitals.role !== "leader") return;
+	if (!vitals.quorum) unsafe(`elections: ${node.id} leads term ${vitals.term} without hearing a quorum`);
+	const { voters } = vitals.configuration;
+	if (!voters.includes(node.id) && vitals.configurationIndex <= vitals.commitIndex)
+		unsafe(`members: ${node.id} leads term ${vitals.term} and is no voter any more`);
 	// Who sends nothing is seen here.
-	if (status.commitIndex > cluster.checker.maxClaimed) cluster.checker.checkHeld(status.commitIndex, node.id, process);
+	if (vitals.commitIndex > cluster.checker.maxClaimed) cluster.checker.checkHeld(vitals.commitIndex, node.id, process);
 }
 
 /** No voter, for all that is committed; whoever is being removed may still campaign. */
