@@ -152,7 +152,7 @@ export class Cluster {
 
 	/** As this leader would ask a node that it hands over to; whoever it is has to know whether it may. */
 	askToCampaign(leader: SimulatedNode, to: SimulatedNode | null): void {
-		const term = leader.process?.status().term;
+		const term = leader.process?.term;
 		if (term === undefined || to === null || to === leader) return;
 		this.send(leader, { type: "campaign-now", clusterId: "cluster", from: leader.id, to: to.id, term });
 	}
@@ -198,12 +198,16 @@ export class Cluster {
 		return new Promise((resolve, reject) => {
 			const to = this.nodes.get(leader);
 			const { life } = from;
+			let waits = true;
 			const settle = (error: AppError | null): void => {
-				if (from.life !== life) return;
+				if (!waits || from.life !== life) return;
+				waits = false;
 				if (error === null) resolve();
 				else reject(asForwarded(error));
 			};
-			from.later(forwardLimitMs, () => settle(unknownOutcome("The leading node was lost.")));
+			from.later(forwardLimitMs, () => {
+				if (waits) settle(unknownOutcome("The leading node was lost."));
+			});
 			if (to === undefined) return;
 			const answer = (error: AppError | null): void =>
 				this.network.send(to.slot, from.slot, () => {

@@ -33,8 +33,10 @@ export class EventQueue {
 				run();
 				return true;
 			}
-			slot.length = 0;
-			this.#position = 0;
+			if (slot.length > 0) {
+				slot.length = 0;
+				this.#position = 0;
+			}
 			if (this.nowMs + 1 >= untilMs) return false;
 			this.nowMs += 1;
 			// Before anything near can be added for that time: so the order of the sequence stays.
