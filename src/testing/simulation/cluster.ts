@@ -67,6 +67,7 @@ export class Cluster {
 	#born = 0;
 	readonly #log: ClusterOptions["log"];
 	#found: Violation | null = null;
+	#processRan = false;
 	/** No more faults: what ends by itself is started again at once. */
 	healed = false;
 
@@ -273,11 +274,18 @@ export class Cluster {
 		this.#found ??= asViolation(error);
 	}
 
+	/** Code under test runs in this event: it may leave promises to settle. */
+	runsProcess(): void {
+		this.#processRan = this.plan.stack === "driver";
+	}
+
 	/** Promises only resolve within a step: what they bring about belongs to the event that resolved them. */
 	run(untilMs: number): void {
-		const asynchronous = this.plan.stack === "driver";
 		while (this.queue.step(untilMs)) {
-			if (asynchronous) drainMicrotasks();
+			if (this.#processRan) {
+				this.#processRan = false;
+				drainMicrotasks();
+			}
 			if (this.#found !== null) throw this.#found;
 		}
 	}

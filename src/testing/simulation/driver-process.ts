@@ -48,6 +48,20 @@ export type DriverProcessOptions = {
 type Read = { index: number; done: ReadDone };
 type Unapplied = { request: Request; done: Proposed };
 
+class SimulatedTimer implements Timer {
+	readonly callback: () => void;
+	/** It has fired, or was cancelled. */
+	isOver = false;
+
+	constructor(callback: () => void) {
+		this.callback = callback;
+	}
+
+	cancel(): void {
+		this.isOver = true;
+	}
+}
+
 export class DriverProcess implements SimulatedProcess {
 	readonly #options: DriverProcessOptions;
 	/** Undefined while it starts. */
@@ -57,7 +71,7 @@ export class DriverProcess implements SimulatedProcess {
 	#confirmed: Read[] = [];
 	/** Committed, says the leader, and not applied here yet. */
 	#unapplied: Unapplied[] = [];
-	#timer: { callback: () => void; cancelled: boolean } | null = null;
+	#timer: SimulatedTimer | null = null;
 	#compacting = false;
 
 	private constructor(options: DriverProcessOptions) {
@@ -146,29 +160,24 @@ export class DriverProcess implements SimulatedProcess {
 			nowMs: () => host.nowMs(),
 			monotonicMs: () => host.nowMs(),
 			schedule: (delayMs, callback): Timer => {
-				const timer = { callback, cancelled: false };
+				const timer = new SimulatedTimer(callback);
 				this.#timer = timer;
-				host.later(Math.max(1, Math.round(delayMs * clockRate())), () => {
-					if (!timer.cancelled) this.#fire(timer);
-				});
-				return {
-					cancel: () => {
-						timer.cancelled = true;
-					},
-				};
+				host.later(Math.max(1, Math.round(delayMs * clockRate())), () => this.#fire(timer));
+				return timer;
 			},
 		};
 	}
 
-	#fire(timer: { callback: () => void; cancelled: boolean }): void {
-		timer.cancelled = true;
+	#fire(timer: SimulatedTimer): void {
+		if (timer.isOver) return;
+		timer.isOver = true;
 		timer.callback();
 		this.#options.host.ticked();
 	}
 
 	/** Its clock jumps: what was due later is due now. */
 	tick(): void {
-		if (this.#timer !== null && !this.#timer.cancelled) this.#fire(this.#timer);
+		if (this.#timer !== null) this.#fire(this.#timer);
 	}
 
 	receive(message: Message): void {

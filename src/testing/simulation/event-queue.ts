@@ -4,6 +4,7 @@
  */
 const slotCount = 4096;
 
+type Slot = (() => void)[];
 type Far = { at: number; sequence: number; run: () => void };
 
 export class EventQueue {
@@ -11,30 +12,35 @@ export class EventQueue {
 	nowMs = 0;
 	/** Events that ran. */
 	steps = 0;
-	readonly #slots: (() => void)[][] = Array.from({ length: slotCount }, () => []);
+	/** Null for a millisecond in which nothing happens, as in most. */
+	readonly #slots: (Slot | null)[] = Array.from({ length: slotCount }, () => null);
+	/** Slots that are over. */
+	readonly #spare: Slot[] = [];
 	#position = 0;
 	#far: Far[] = [];
 	#sequence = 0;
 
 	/** Whole milliseconds; in the same one, first come, first run. */
 	after(delayMs: number, run: () => void): void {
-		if (delayMs < slotCount) (this.#slots[(this.nowMs + delayMs) % slotCount] as (() => void)[]).push(run);
+		if (delayMs < slotCount) this.#add(this.nowMs + delayMs, run);
 		else this.#pushFar({ at: this.nowMs + delayMs, sequence: this.#sequence++, run });
 	}
 
 	/** Runs one event that is due before `untilMs`. False when there is none; then it is `untilMs`. */
 	step(untilMs: number): boolean {
 		for (;;) {
-			const slot = this.#slots[this.nowMs % slotCount] as (() => void)[];
-			const run = slot[this.#position];
-			if (run !== undefined) {
-				this.#position += 1;
-				this.steps += 1;
-				run();
-				return true;
-			}
-			if (slot.length > 0) {
+			const slot = this.#slots[this.nowMs % slotCount] as Slot | null;
+			if (slot !== null) {
+				const run = slot[this.#position];
+				if (run !== undefined) {
+					this.#position += 1;
+					this.steps += 1;
+					run();
+					return true;
+				}
+				this.#slots[this.nowMs % slotCount] = null;
 				slot.length = 0;
+				this.#spare.push(slot);
 				this.#position = 0;
 			}
 			if (this.nowMs + 1 >= untilMs) return false;
@@ -42,9 +48,19 @@ export class EventQueue {
 			// Before anything near can be added for that time: so the order of the sequence stays.
 			while (this.#far.length > 0 && (this.#far[0] as Far).at < this.nowMs + slotCount) {
 				const far = this.#popFar();
-				(this.#slots[far.at % slotCount] as (() => void)[]).push(far.run);
+				this.#add(far.at, far.run);
 			}
 		}
+	}
+
+	#add(at: number, run: () => void): void {
+		const position = at % slotCount;
+		let slot = this.#slots[position] as Slot | null;
+		if (slot === null) {
+			slot = this.#spare.pop() ?? [];
+			this.#slots[position] = slot;
+		}
+		slot.push(run);
 	}
 
 	#pushFar(event: Far): void {

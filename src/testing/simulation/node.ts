@@ -117,6 +117,7 @@ export class SimulatedNode implements ProcessHost {
 		const { life } = this;
 		const hadRecovered = !disk.hardState.recovering;
 		this.#starting = true;
+		this.#cluster.runsProcess();
 		DriverProcess.open({
 			id: this.id,
 			host: this,
@@ -244,6 +245,7 @@ export class SimulatedNode implements ProcessHost {
 
 	/** Whatever a process throws is a finding. */
 	guard(run: () => void): void {
+		this.#cluster.runsProcess();
 		try {
 			run();
 		} catch (error) {

@@ -211,7 +211,8 @@ export class Workload {
 
 	/** One that thinks that it leads: maybe it was deposed and does not know it. */
 	#someLeader(): SimulatedNode | null {
-		const leading = [...this.#cluster.nodes.values()].filter(({ process }) => process?.leads === true);
+		const leading: SimulatedNode[] = [];
+		for (const node of this.#cluster.nodes.values()) if (node.process?.leads === true) leading.push(node);
 		return this.#random.pick(leading) ?? null;
 	}
 
