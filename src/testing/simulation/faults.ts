@@ -219,7 +219,9 @@ export class Faults {
 		if (!follows || (hardState.vote !== null && hardState.vote !== leader.id) || lastIndex > commitIndex) return false;
 		const heard = peers.find(({ id }) => id === node.id)?.match ?? 0;
 		const was = oldDisk.terms[heard];
-		if (heard <= oldDisk.lastIndex && (was === undefined || was === leader.process?.termAt(heard))) return false;
+		// A leader that has cut its log there cannot tell that it is another entry.
+		const known = leader.process?.termAt(heard) ?? null;
+		if (heard <= oldDisk.lastIndex && (was === undefined || known === null || was === known)) return false;
 		return !this.#cluster.quarantine.has(node.id) && node.isIntact && this.#majorityWithout(node.id);
 	}
 

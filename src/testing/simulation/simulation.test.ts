@@ -73,6 +73,11 @@ test("a failing seed is printed with its reason, its trace and how to replay it"
 	expect(() => parseOptions({ seeds: "9..1", "all-faults": false, trace: false, mutants: false })).toThrow("A ≤ B");
 });
 
+test("a disk is only put back as an old one when its leader can tell that it is", () => {
+	// Of a leader that had cut its log a disk that lacked nothing was taken for an old one, and the other one, with less, came back.
+	expect(simulate({ seed: 930142, ms: 12_000, kind: "all", stack: "light" }).failure).toBeNull();
+});
+
 test("events run in the order of their times, and of their coming at the same time", () => {
 	const queue = new EventQueue();
 	const ran: string[] = [];

@@ -15,7 +15,7 @@ import { isExplainedByLog, type Placed } from "./witness.ts";
 
 /** Operations under way at most; and of eager clients while some are answered. */
 const maxOpen = 160;
-const maxOpenServed = 320;
+const maxOpenServed = 352;
 /** An answer of so long ago says that somebody leads. */
 const servedMs = 200;
 const askedWithoutLeader = 2;
