@@ -139,3 +139,32 @@ test("what was gathered is forgotten when another state takes the place of this 
 	clock.advance(gatherMs);
 	expect(store.appliedIndex).toBe(1);
 });
+
+test("while it is held nothing is applied, for whoever waits; then everything is", async () => {
+	const first = Promise.withResolvers<void>();
+	const second = Promise.withResolvers<string>();
+	const holding = store.held(() => first.promise);
+	const other = store.held(() => second.promise);
+	committed([entry(2)]);
+	committed([entry(3), entry(4)]);
+	readIndex = 4;
+	const read = store.readIndex();
+	clock.advance(100 * gatherMs);
+	expect(store.appliedIndex).toBe(1);
+	first.resolve();
+	await holding;
+	expect(store.appliedIndex).toBe(1);
+	second.resolve("done");
+	expect(await other).toBe("done");
+	expect(store.appliedIndex).toBe(4);
+	expect(await read).toBe(4);
+});
+
+test("what failed while it was held does not hold it on", async () => {
+	const work = Promise.withResolvers<void>();
+	const holding = store.held(() => work.promise);
+	committed([entry(2)]);
+	work.reject(new Error("the disk"));
+	await expect(holding).rejects.toThrow("the disk");
+	expect(store.appliedIndex).toBe(2);
+});

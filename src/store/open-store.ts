@@ -144,6 +144,7 @@ async function openReplicated(
 	const paths = pathsOf(dataDir);
 	const founders = foundersOf(options.identity);
 	let consensus: RaftConsensus | null = null;
+	let store: ReplicatedStore | null = null;
 	const maintenance = new Maintenance(
 		{
 			state,
@@ -154,6 +155,7 @@ async function openReplicated(
 			logger,
 			logBytesAfter: (index) => consensus?.logBytesAfter(index) ?? 0,
 			compact: async (index) => consensus?.compact(index),
+			held: (work) => store?.held(work) ?? work(),
 		},
 		await newestSnapshot(paths.snapshots),
 	);
@@ -191,7 +193,7 @@ async function openReplicated(
 		return opened;
 	};
 	const takeSnapshot = (path: string) => maintenance.snapshot(path);
-	return ReplicatedStore.open({
+	store = await ReplicatedStore.open({
 		...{ state, clock, logger, release, takeSnapshot, connect, gatherMs },
 		onFatal: options.onFatal,
 		onApplied(appliedIndex) {
@@ -201,6 +203,7 @@ async function openReplicated(
 		takeBackup: backups(takeSnapshot, paths.snapshots),
 		stopUpkeep: () => maintenance.close(),
 	});
+	return store;
 }
 
 /** Before the log says anything about members. */

@@ -70,6 +70,8 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	readonly #indexWaiters: IndexWaiters;
 	#retry: Timer | null = null;
 	readonly #gathering: Gathering;
+	/** How many want nothing to be written to the database now. */
+	#holds = 0;
 	#quorumWatch: Timer | null = null;
 	#down: AppError | null = null;
 	#consensus: Consensus | null = null;
@@ -160,7 +162,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	async readIndex(): Promise<number> {
 		const index = await this.#running().readIndex();
-		if (index > this.appliedIndex && this.#gathering.underWay) this.#apply("slice");
+		if (index > this.appliedIndex && this.#gathering.underWay && this.#holds === 0) this.#apply("slice");
 		if (this.#down !== null) throw this.#down;
 		if (index <= this.appliedIndex) return index;
 		if (this.#retry !== null) throw heldBack();
@@ -202,7 +204,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#onCommitted(entries: readonly LogEntry[]): void {
 		if (this.#down !== null) return;
 		this.#unapplied.push(...entries);
-		if (this.#retry !== null || this.#nextSlice !== null) return;
+		if (this.#retry !== null || this.#nextSlice !== null || this.#holds > 0) return;
 		// Before the start is complete, nobody else needs the event loop.
 		if (this.#consensus === null) this.#apply("all");
 		else if (this.#isAwaited || !this.#gathering.gathers(this.#unapplied.length)) this.#apply("slice");
@@ -227,8 +229,21 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		}
 	}
 
+	/** What is committed meanwhile is applied afterwards; all else goes on. For moments: whoever proposes waits. */
+	async held<Result>(work: () => Promise<Result>): Promise<Result> {
+		this.#holds += 1;
+		try {
+			return await work();
+		} finally {
+			this.#holds -= 1;
+			if (this.#holds === 0 && this.#unapplied.length > 0 && this.#retry === null && this.#down === null)
+				this.#apply("slice");
+		}
+	}
+
 	/** Large groups are applied in slices, so that requests and heartbeats get their turn in between. */
 	#apply(how: "all" | "slice"): void {
+		if (this.#holds > 0) return;
 		this.#gathering.end(this.#unapplied.length);
 		const began = this.#parts.clock.monotonicMs();
 		const mayGoOn = () => how === "all" || this.#parts.clock.monotonicMs() - began <= sliceMs;

@@ -54,6 +54,8 @@ export type MaintenanceParts = {
 	logger: Logger;
 	logBytesAfter: (index: number) => number;
 	compact: (index: number) => Promise<void>;
+	/** Nothing is written to the database until `work` is done. */
+	held: (work: () => Promise<unknown>) => Promise<unknown>;
 };
 
 export class Maintenance {
@@ -129,6 +131,7 @@ export class Maintenance {
 	async close(): Promise<void> {
 		this.#closed = true;
 		await this.#running;
+		if (this.#worker !== null) await this.#call("release", {}).catch(() => {});
 		this.#worker?.close();
 	}
 
@@ -171,12 +174,14 @@ export class Maintenance {
 	}
 
 	async #checkpoint(): Promise<void> {
-		const { statePath, policy, state } = this.#parts;
+		const { statePath, policy, held } = this.#parts;
 		const walBytes = async () => (await stat(`${statePath}-wal`).catch(() => null))?.size ?? 0;
 		if ((await walBytes()) < policy.checkpointBytes) return;
 		await this.#call("checkpoint", { source: statePath });
-		// Under steady writing the thread never gets to the end, and the file grows; the rest is little by now.
-		if ((await walBytes()) >= 4 * policy.checkpointBytes) state.checkpoint();
+		// Under steady writing the thread never gets to the end, and the file grows. The rest is little by now, and is not
+		// moved here: that ends with an fsync, and whoever else writes to the disk may make it last a second.
+		if ((await walBytes()) >= 4 * policy.checkpointBytes)
+			await held(() => this.#call("checkpoint", { source: statePath }));
 	}
 
 	#call<K extends keyof SnapshotWorkerCalls>(operation: K, args: SnapshotWorkerCalls[K]): Promise<unknown> {

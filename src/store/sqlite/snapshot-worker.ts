@@ -16,7 +16,10 @@ export type SnapshotWorkerCalls = {
 	check: { path: string; newestVersion: number };
 	/** The hash of a file, as stateDigest has it. */
 	hash: { path: string };
+	/** Durable when it answers. */
 	checkpoint: { source: string };
+	/** Lets go of what it holds, before it ends. */
+	release: Record<string, never>;
 };
 
 /** `found`: what is wrong with it; null when nothing is, and when it is of a version that is newer than those known. */
@@ -39,6 +42,20 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 		} finally {
 			fs.closeSync(handle);
 		}
+	};
+	/**
+	 * Of the database whose write-ahead log is moved. It stays open: to close one of its handles would end the locks that SQLite has
+	 * on the file in this process.
+	 */
+	let kept: { name: string; inode: number; handle: number } | null = null;
+	const syncKeepingOpen = (name: string) => {
+		const { ino } = fs.statSync(name);
+		if (kept === null || kept.name !== name || kept.inode !== ino) {
+			// The one before was replaced, and nobody has it open any more.
+			if (kept !== null) fs.closeSync(kept.handle);
+			kept = { name, inode: ino, handle: fs.openSync(name, "r") };
+		}
+		fs.fsyncSync(kept.handle);
 	};
 	const report = (database: Database, newestVersion: number): FileReport => {
 		const version = stateDigest.version(database);
@@ -102,6 +119,12 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 			} finally {
 				database.close();
 			}
+			// SQLite does so only when it has come to the end of the log, which it does not while somebody writes.
+			syncKeepingOpen(source);
+		},
+		release() {
+			if (kept !== null) fs.closeSync(kept.handle);
+			kept = null;
 		},
 	};
 

@@ -223,11 +223,6 @@ export class StateDatabase extends StateRows {
 		if (!this.updateRow("meta", { key }, { value })) this.insertRow("meta", { key, value });
 	}
 
-	/** Moves what it can of the write-ahead log into the database, here and now. */
-	checkpoint(): void {
-		this.database.run("PRAGMA wal_checkpoint(PASSIVE)");
-	}
-
 	setApplied(index: number, term: number): void {
 		this.setMeta("appliedIndex", index);
 		this.setMeta("appliedTerm", term);
