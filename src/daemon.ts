@@ -27,8 +27,7 @@ import { createConsoles } from "./console/console.ts";
 import { watchConsoleVms } from "./console/vm-watch.ts";
 import { startUpkeep } from "./control/upkeep.ts";
 import { probeAccelerator } from "./hypervisor/accelerator-probe.ts";
-import { createLibvirtDriver } from "./hypervisor/libvirt/libvirt-driver.ts";
-import { createLibvirtClient } from "./hypervisor/libvirt/rpc/client.ts";
+import { libvirtOfHost } from "./hypervisor/libvirt/libvirt-of-host.ts";
 import { present } from "./lib/assert.ts";
 import { systemClock as clock } from "./lib/clock.ts";
 import { AppError, isAppError, toAppError } from "./lib/errors.ts";
@@ -41,6 +40,7 @@ import { hostSubnets } from "./network/host-subnets.ts";
 import { createLibvirtNetworks } from "./network/libvirt-network.ts";
 import { procHost } from "./node/host.ts";
 import { type RunningNode, startNode } from "./node/node.ts";
+import { runningHere } from "./node/running-here.ts";
 import type { NodeSources } from "./node/sources.ts";
 import { type StartingService, startingService } from "./node/starting-service.ts";
 import { vmFolders } from "./node/vm-folder.ts";
@@ -220,6 +220,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const cluster = new Cluster({
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
 		...{ peerListen: config.peerListen, tickMs, poolFolders, memberFeatures, clock, random, ids, logger },
+		runningHere: () => runningHere(libvirtOfHost(config, { clock, random, logger }), { dataDir, clock, logger }),
 		onRestart: beginAnew,
 		onRemoved: async () => node?.stop(),
 	});
@@ -327,13 +328,8 @@ function startWhenMember(parts: MemberParts): { stop(): Promise<void> } {
 /** Starts the node beside the API: probing the accelerator may take seconds where KVM is broken. */
 function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 	const { config, logger, store, proposer, nodeId, service, cluster } = parts;
-	const client = createLibvirtClient({ uri: config.libvirtUri, clock, random, logger });
-	const hypervisor = createLibvirtDriver({
-		client,
-		clock,
-		logger,
-		folderOf: (vmId) => join(config.dataDir, "vms", vmId),
-	});
+	const libvirt = libvirtOfHost(config, { clock, random, logger });
+	const { client, hypervisor } = libvirt;
 	// It goes on trying by itself; the node says meanwhile that libvirt is away.
 	client.open().catch((error) => logger.warn("libvirt does not answer", { error }));
 	const stopping = new AbortController();
@@ -378,8 +374,7 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			stopping.abort(new AppError("canceled", "The node's service is ending."));
 			const node = await starting.catch(() => null);
 			await node?.stop();
-			await hypervisor.close();
-			await client.close();
+			await libvirt.close();
 		},
 	};
 }

@@ -55,6 +55,8 @@ export type ClusterDeps = {
 	proposer: Proposer;
 	hints: JoinHints | null;
 	poolFolders: PoolFolders;
+	/** Ids of the VMs that run on this host and were started by this node, whoever's they are now; null when libvirt does not say. */
+	runningHere: () => Promise<string[] | null>;
 	memberFeatures: MemberFeatures;
 	/** By kind. */
 	streams: Readonly<Record<string, StreamHandler>>;
@@ -227,6 +229,7 @@ export class Cluster implements ClusterService {
 				nodeName: store.get("node", node.nodeId)?.name ?? this.#deps.nodeName,
 				ownAddresses: this.#ownAddresses(),
 				belongings: () => broughtBy(store, node.nodeId),
+				running: this.#deps.runningHere,
 			},
 			request,
 		);

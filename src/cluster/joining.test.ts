@@ -42,6 +42,8 @@ function impatientClock(): Clock {
 }
 
 type Berlin = {
+	/** VMs that run on the host of the node that joins. */
+	runs?: string[] | null;
 	wasMember?: boolean;
 	/** How many requests it refuses at first, and with what. */
 	refusals?: { count: number; error: AppError };
@@ -49,9 +51,10 @@ type Berlin = {
 const noLeader = new AppError("unavailable", "No leader confirmed that this is the newest state.");
 
 /** A member of "berlin" that says whether it knows the node from before, and would admit it. */
-async function berlin({ wasMember, refusals }: Berlin) {
+async function berlin({ wasMember, refusals, runs = null }: Berlin) {
 	let refused = 0;
 	const asked: ("preview" | "admit")[] = [];
+	const saidToRun: (readonly string[] | undefined)[] = [];
 	const answer: JoinAnswer = {
 		...{ clusterId, clusterName: "berlin", memberNames: ["node-1"], clashes: [], members: [] },
 		...(wasMember === undefined ? {} : { wasMember }),
@@ -67,7 +70,9 @@ async function berlin({ wasMember, refusals }: Berlin) {
 					return "ok";
 				},
 				async admit({ facts }) {
-					asked.push(decodePacked<JoinFacts>(facts).preview ? "preview" : "admit");
+					const { preview, belongings } = decodePacked<JoinFacts>(facts);
+					asked.push(preview ? "preview" : "admit");
+					saidToRun.push(belongings.runs);
 					return { nodeId: "", certificatePem: "", authoritiesPem: "", configuration: encodeJson(answer) };
 				},
 			},
@@ -83,17 +88,26 @@ async function berlin({ wasMember, refusals }: Berlin) {
 				belongings: () => ({
 					...{ pools: [], networks: [], images: [], volumes: [], vms: [], nodeId: testId(2), nodeName: "node-2" },
 				}),
+				running: async () => runs,
 				...{ clock: impatientClock(), random: systemRandom, logger: silentLogger },
 			},
 			{ token, ...request },
 		);
-	return { ask, asked, refused: () => refused };
+	return { ask, asked, saidToRun, refused: () => refused };
 }
 const before = testId(0xd);
 
 test("a node of its own joins whatever it has a token of", async () => {
 	const { ask } = await berlin({});
 	expect(await ask(null, { preview: true })).toMatchObject({ clusterName: "berlin", recovered: false, joining: false });
+});
+
+test("it says what runs on its host, when libvirt says so: a member knows what of that is another node's", async () => {
+	for (const runs of [[testId(5)], null]) {
+		const { ask, saidToRun } = await berlin({ runs });
+		await ask(null, { preview: true });
+		expect(saidToRun).toEqual([runs ?? undefined]);
+	}
 });
 
 test("a member joins no other cluster, nor its own again", async () => {

@@ -35,6 +35,8 @@ export type JoiningDeps = {
 	/** Where others reach this node, when the request does not say. */
 	ownAddresses: readonly Address[];
 	belongings: () => Brought;
+	/** Ids of the VMs that run on this host, whoever's they are; null when libvirt does not say. */
+	running: () => Promise<string[] | null>;
 	clock: Clock;
 	random: Random;
 	logger: Logger;
@@ -51,7 +53,8 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 	const ownAddresses = request.ownAddresses ? addressesOf(request.ownAddresses) : deps.ownAddresses;
 	if (ownAddresses.length === 0)
 		throw new AppError("invalid", "At which address the members reach this node is not known: say it with --address.");
-	const belongings = deps.belongings();
+	const runs = await deps.running();
+	const belongings = { ...deps.belongings(), ...(runs === null ? {} : { runs }) };
 	const witness = request.witness ?? false;
 	const brings = {
 		vms: belongings.vms.length,

@@ -15,8 +15,9 @@ export type WitnessDeps = {
 };
 
 export function reportWitness({ store, node: { nodeId }, proposer, clock, version, logger }: WitnessDeps): void {
-	const status = store.get("node", nodeId)?.status;
-	if (status === undefined || (status.phase === "ready" && status.version === version)) return;
+	const known = store.get("node", nodeId)?.status;
+	if (known === undefined || (known.phase === "ready" && known.version === version)) return;
+	const { lost: _, ...status } = known;
 	proposer
 		.proposeSystem({
 			kind: "nodeStatus",

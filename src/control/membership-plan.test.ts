@@ -66,5 +66,10 @@ describe("the next change of the members", () => {
 test("lost are nodes that say they work and are silent for long", () => {
 	const nodes = [node(a), node(b), node(c, "joining"), node(fixtureId(0xd), "left"), node(fixtureId(0xe), "not-ready")];
 	const silent = (id: string) => (id === a ? 500 : 20_000);
-	expect(lostNodes(nodes, silent, 10_000).map(({ id }) => id)).toEqual([b]);
+	const lost = (marks: boolean) => lostNodes(nodes, silent, 10_000, marks).map(({ id }) => id);
+	expect(lost(false)).toEqual([b]);
+	// Told apart from one that only says of itself that it is not ready, once.
+	expect(lost(true)).toEqual([b, fixtureId(0xe)]);
+	const said = nodes.map((one) => ({ ...one, status: { ...one.status, phase: "not-ready" as const, lost: true } }));
+	expect(lostNodes(said, silent, 10_000, true)).toEqual([]);
 });

@@ -34,8 +34,17 @@ export function nextChange({ nodes, configuration, peers, lastIndex }: Membershi
 	return null;
 }
 
-/** Nodes that were heard of before and are not now; `silentMs` says for how long each of them was not. */
-export function lostNodes(nodes: readonly Node[], silentMs: (nodeId: string) => number, limitMs: number): Node[] {
-	const reporting = (node: Node) => ["ready", "maintenance", "draining"].includes(node.status.phase);
+/**
+ * Nodes that were heard of before and are not now; `silentMs` says for how long each of them was not. `marks`: that is told
+ * apart from one that said itself that it is not ready, so that is told of such a one, too.
+ */
+export function lostNodes(
+	nodes: readonly Node[],
+	silentMs: (nodeId: string) => number,
+	limitMs: number,
+	marks: boolean,
+): Node[] {
+	const reporting = ({ status: { phase, lost } }: Node) =>
+		["ready", "maintenance", "draining"].includes(phase) || (marks && phase === "not-ready" && lost !== true);
 	return nodes.filter((node) => reporting(node) && silentMs(node.id) >= limitMs);
 }

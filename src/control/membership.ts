@@ -8,6 +8,7 @@ import { isAppError } from "../lib/errors.ts";
 import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Status } from "../raft/types.ts";
+import type { Feature } from "../store/command-features.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { lostNodes, nextChange } from "./membership-plan.ts";
@@ -16,6 +17,7 @@ export type MembershipDeps = {
 	consensus: Pick<RaftConsensus, "details" | "changeMembers">;
 	store: Pick<Store, "all" | "count" | "subscribe" | "appliedIndex">;
 	proposer: Pick<Proposer, "proposeSystem">;
+	memberFeatures: { lacking(feature: Feature): readonly string[] };
 	clock: Clock;
 	logger: Logger;
 	periodMs?: number;
@@ -55,8 +57,11 @@ export function startMembership(deps: MembershipDeps): () => void {
 			logger.info("the members of the cluster have changed", { ...change });
 			return;
 		}
-		for (const { id } of lostNodes(nodes, silentMs, deps.lostAfterMs ?? defaultLostAfterMs))
-			await deps.proposer.proposeSystem({ kind: "nodeLost", id, reason: "The other nodes do not hear from it." });
+		const marks = deps.memberFeatures.lacking("runs-once-1").length === 0;
+		for (const { id } of lostNodes(nodes, silentMs, deps.lostAfterMs ?? defaultLostAfterMs, marks)) {
+			const reason = "The other nodes do not hear from it.";
+			await deps.proposer.proposeSystem({ kind: "nodeLost", id, reason, ...(marks ? { lost: true } : {}) });
+		}
 		rounds += 1;
 		if (rounds % forgetEveryRounds === 0) await forget(status);
 	};

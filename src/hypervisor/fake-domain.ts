@@ -95,13 +95,15 @@ export const statsOf = (domain: FakeDomain, nowMonotonicMs: number): DomainStats
 
 /** Just enough XML to see which files it has open, and which NICs are plugged in where. */
 export function xmlOf(domain: FakeDomain): string {
-	const facts = (domain.running ?? domain.defined)?.facts;
+	const version = domain.running ?? domain.defined;
+	const facts = version?.facts;
+	const log = version ? `<log file="${version.folder}/serial.log"/>` : "";
 	const disks = facts?.disks.map((disk) => `<source file="${disk.path}"/>`) ?? [];
 	const nics = [
 		...(facts?.nics.map(({ mac, bridge }) => ({ mac, bridge })) ?? []),
 		...(domain.foreign?.nics.map(({ mac, bridge }) => ({ mac, bridge })) ?? []),
 	].map(({ mac, bridge }) => `<mac address="${mac}"/><source bridge="${bridge}"/>`);
-	return `<domain type="fake"><uuid>${domain.id}</uuid>${disks.join("")}${nics.join("")}</domain>\n`;
+	return `<domain type="fake"><uuid>${domain.id}</uuid>${disks.join("")}${nics.join("")}${log}</domain>\n`;
 }
 
 /** What `applyLive` can and cannot do to the running facts; changes them. */

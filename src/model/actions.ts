@@ -51,8 +51,19 @@ const verb: Record<VmAction, string> = {
 	delete: "deleted",
 };
 
+/** Each of them would let two machines write to the same disks, or take them away from one that runs. */
+const notWhileElsewhere: readonly VmAction[] = ["start", "move", "delete"];
+
+/** Why nothing may be begun with it: its node is not the only one on which it runs, or may run. Null when there is no other. */
+export const runsElsewhere = ({ alsoRunsOn = [] }: Pick<Vm, "alsoRunsOn">): string | null =>
+	alsoRunsOn.length === 0
+		? null
+		: "The VM runs on a host that is not its node's any more. Shut it down there first, with virsh on that host.";
+
 /** Why `action` is not possible for this VM now, as a sentence; null when it is possible. */
-export function vmActionObstacle(action: VmAction, vm: Pick<Vm, "status" | "deleting">): string | null {
+export function vmActionObstacle(action: VmAction, vm: Pick<Vm, "status" | "deleting" | "alsoRunsOn">): string | null {
+	const elsewhere = notWhileElsewhere.includes(action) ? runsElsewhere(vm) : null;
+	if (elsewhere !== null) return elsewhere;
 	if (vm.deleting && action !== "delete" && action !== "console") return "The VM is being deleted.";
 	const state = vm.status.powerState;
 	if (allowedIn[action].includes(state)) return null;

@@ -180,3 +180,21 @@ test("with a suffix, no two names are the same afterwards, and what has a name t
 		}),
 	);
 });
+
+test("a VM that runs on the node that joins, and that another node has by now, stands in the way", () => {
+	const there = theirs({
+		vms: [
+			{ ...vmOn("n", "52:54:00:00:00:01", "taken"), name: "web", nodeId: "theirs" },
+			{ ...vmOn("n", "52:54:00:00:00:02", "back"), nodeId: "mine" },
+		],
+	});
+	const runs = ["taken", "back", "unheard-of"];
+	expect(clashesOf(mine({ runs }), there)).toEqual([
+		{
+			...{ kind: "vm", name: "web", renamable: false },
+			message:
+				"It runs on node-2, and another node of the cluster has it now. Shut it down on this host first: virsh shutdown taken, or virsh destroy taken.",
+		},
+	]);
+	for (const given of [{}, { runs: [] }]) expect(clashesOf(mine(given), there)).toEqual([]);
+});

@@ -16,7 +16,12 @@ export type Holdings = {
 	vms: readonly (Pick<Vm, "id" | "name" | "nodeId"> & { spec: Pick<VmSpec, "nics"> })[];
 };
 /** `nodeId` and `nodeName`: of the node that joins, as it has been until now. */
-export type Brought = Holdings & { nodeId: string; nodeName: string };
+export type Brought = Holdings & {
+	nodeId: string;
+	nodeName: string;
+	/** Ids of VMs that run on its host now, whoever's they are; absent where that is not known. */
+	runs?: readonly string[];
+};
 /** `memberIds`: nodes of the cluster that have not left it. */
 export type Present = Holdings & { memberIds: readonly string[] };
 
@@ -45,7 +50,21 @@ export function planJoin(mine: Brought, theirs: Present, renameSuffix: string | 
 	planVolumes(plan);
 	for (const vm of mine.vms) plan.settle("vms", vm, (theirsToo) => plan.returned(theirsToo));
 	checkMacs(plan);
+	checkRunsOnce(plan);
 	return plan;
+}
+
+/** Somebody took it over while this node was away. Once it has joined it would be there twice. */
+function checkRunsOnce(plan: Plan): void {
+	for (const id of plan.mine.runs ?? []) {
+		const theirs = plan.find("vms", id);
+		if (theirs !== null && theirs.nodeId !== plan.mine.nodeId)
+			plan.clash(
+				"vm",
+				theirs.name,
+				`It runs on ${plan.mine.nodeName}, and another node of the cluster has it now. Shut it down on this host first: virsh shutdown ${id}, or virsh destroy ${id}.`,
+			);
+	}
 }
 
 const kinds = { pools: "pool", networks: "network", images: "image", volumes: "volume", vms: "vm" } as const;

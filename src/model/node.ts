@@ -11,6 +11,8 @@ export const NodeStatus = Strict(
 	{
 		phase: StringEnum(["joining", "ready", "not-ready", "maintenance", "draining", "left"] as const),
 		reason: Nullable(Type.String()),
+		/** The others said so, and it has not been heard of since: not-ready alone may be libvirt that is away. */
+		lost: Type.Optional(Type.Boolean({ description: "True: the other nodes do not hear from it" })),
 		version: Type.String(),
 		/** What its program knows how to do. Absent: it has not said so yet. */
 		features: Type.Optional(Type.Array(Type.String({ maxLength: 128 }), { maxItems: 256 })),

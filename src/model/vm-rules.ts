@@ -1,6 +1,6 @@
 /** Rules of a VM that need nothing but the VM: consistency of its spec, kinds of change, work that is under way. */
 import type { FieldError } from "../lib/errors.ts";
-import { type VmAction, vmActionObstacle } from "./actions.ts";
+import { runsElsewhere, type VmAction, vmActionObstacle } from "./actions.ts";
 import { isFinished, type Task, type TaskKind } from "./task.ts";
 import type { DesiredPower, Vm, VmSpec, VmStatus } from "./vm.ts";
 
@@ -79,7 +79,7 @@ export const changesPower = (kind: TaskKind): boolean => powerTasks.includes(kin
  */
 export function vmRequestObstacle(
 	action: VmAction,
-	vm: Pick<Vm, "status" | "deleting" | "desiredPower">,
+	vm: Pick<Vm, "status" | "deleting" | "desiredPower" | "alsoRunsOn">,
 	tasks: readonly Pick<Task, "kind" | "state">[],
 ): string | null {
 	const unfinished = tasks.filter((task) => !isFinished(task.state));
@@ -93,7 +93,8 @@ export function vmRequestObstacle(
 	const powerWork = unfinished.some((task) => changesPower(task.kind));
 	const known = vm.status.powerState !== "unknown" && vm.status.powerState !== "migrating";
 	if (!powerWork || !known || vm.deleting) return vmActionObstacle(action, vm);
-	if (action === "stop" || action === "delete") return null;
+	if (action === "stop") return null;
+	if (action === "delete") return runsElsewhere(vm);
 	if (action === "update" || action === "update-hardware" || action === "change-media" || action === "console")
 		return vmActionObstacle(action, vm);
 	const obstacle = vmActionObstacle(action, { ...vm, status: { ...vm.status, powerState: vm.desiredPower } });
@@ -106,6 +107,11 @@ const possibleDuringMove: readonly VmAction[] = ["update", "console", "delete"];
 /** The move that is under way; undefined without one. */
 export const moveTaskOf = <T extends Pick<Task, "kind" | "state">>(tasks: readonly T[]): T | undefined =>
 	tasks.find((task) => task.kind === "vm.move" && !isFinished(task.state));
+
+/** The VM, which runs on these nodes, too, although it is another one's. */
+export function runningAlsoOn({ alsoRunsOn: _, ...vm }: Vm, nodeIds: readonly string[]): Vm {
+	return nodeIds.length === 0 ? vm : { ...vm, alsoRunsOn: [...new Set(nodeIds)].sort() };
+}
 
 /** The status of a VM that no node has reported on yet. */
 export const unreportedStatus = (powerState: VmStatus["powerState"], now: string): VmStatus => ({

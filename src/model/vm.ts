@@ -208,6 +208,14 @@ export const Vm = Strict(
 		desiredPower: DesiredPower,
 		/** True from the acceptance of a delete until its last step. */
 		deleting: Type.Boolean(),
+		/** Those nodes say so of themselves. Absent: none. */
+		alsoRunsOn: Type.Optional(
+			Type.Array(Id, {
+				maxItems: 64,
+				description:
+					"Nodes on which it runs although it is not theirs any more: it has to be shut down there, on the host",
+			}),
+		),
 		status: VmStatus,
 	},
 	{ $id: "Vm" },
@@ -289,7 +297,7 @@ export const VmUpdate = Strict(
 );
 export type VmUpdate = Static<typeof VmUpdate>;
 
-/** A domain that exists in libvirt and in no state of ours. */
+/** A domain that exists in libvirt of a node and is no VM of that node. */
 export const ForeignVm = Strict(
 	{
 		id: Type.String({ description: "libvirt UUID" }),

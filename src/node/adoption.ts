@@ -1,5 +1,5 @@
 /**
- * Domains in libvirt that are no VM of ours: listed, with what stands against adopting each and what would change about
+ * Domains in libvirt that are no VM of ours, or one of another node by now: listed, with what stands against adopting each and what would change about
  * it, and turned into the records with which they become ours (command vmAdopt; the task vm.adopt then takes over the
  * files and the definition, adoption-steps.ts).
  * Domains that are ours are adopted without asking: at start and at each reconnect the VM queues look at all of them
@@ -13,10 +13,13 @@ import type { Pool, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { Adoptable, FileToAdopt } from "../storage/driver.ts";
 import { type AdoptionView, changesOf, obstaclesOf, planAdoption } from "./adoption-plan.ts";
+import { isBusy } from "./busy.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { Semaphore } from "./gates.ts";
 import { limits } from "./limits.ts";
 import { isHere, type Pools } from "./pools.ts";
+import { strayOf } from "./strays.ts";
+import { isActive } from "./vm-plan.ts";
 
 export class Adoption {
 	readonly #context: NodeContext;
@@ -33,9 +36,8 @@ export class Adoption {
 		const domains = await limited(this.#context, "Listing the VMs", limits.readMs, () =>
 			this.#context.hypervisor.listDomains(),
 		);
-		const foreign = domains.filter((domain) => this.#context.store.get("vm", domain.id) === null);
-		const read = await Promise.all(
-			foreign.map((domain) => this.#reads.run(async () => ({ domain, found: await this.#inspect(domain) }))),
+		const read = (await Promise.all(domains.map((domain) => this.#reads.run(() => this.#lookAt(domain))))).flatMap(
+			(one) => one ?? [],
 		);
 		const view = await this.#view(read.flatMap(({ found }) => (typeof found === "string" ? [] : found.disks)));
 		return read.map(({ domain, found }) => this.#describe(domain, found, view));
@@ -56,6 +58,20 @@ export class Adoption {
 		const obstacles = [...foreign.obstacles, ...obstaclesOf(foreign, view)];
 		if (obstacles.length > 0) throw cannot(obstacles);
 		return planAdoption(foreign, view);
+	}
+
+	/** Null for what is no foreign domain: a VM of this node, or of another one that shares this libvirt. */
+	async #lookAt(domain: DomainState): Promise<{ domain: DomainState; found: ForeignDomain | string } | null> {
+		const { store } = this.#context;
+		if (store.get("vm", domain.id) === null) return { domain, found: await this.#inspect(domain) };
+		const stray = await strayOf(this.#context, domain);
+		// What has moved away is still being removed, or what comes is not this node's yet.
+		if (stray === null || (!isActive(domain) && isBusy(store, domain.id))) return null;
+		const where = `the VM ${stray.name} of the cluster, which is on ${store.get("node", stray.nodeId)?.name ?? "another node"}`;
+		const found = isActive(domain)
+			? `This is ${where}: it runs here, too, and where both write to the same disk they destroy it. Shut it down here with virsh shutdown ${domain.id}, or virsh destroy ${domain.id}; nothing here does so by itself.`
+			: `This is what is left here of ${where} now. Do not start it; virsh undefine --nvram ${domain.id} removes it.`;
+		return { domain, found };
 	}
 
 	#describe(domain: DomainState, found: ForeignDomain | string, view: AdoptionView): ForeignVm {

@@ -14,7 +14,7 @@ import type { Event } from "../model/event.ts";
 import { AddressPoller } from "./addresses.ts";
 import { Adoption } from "./adoption.ts";
 import { Autostart } from "./autostart.ts";
-import { createContext, type NodeContext, type NodeDeps } from "./context.ts";
+import { createContext, limited, type NodeContext, type NodeDeps } from "./context.ts";
 import { discardVolume } from "./discard.ts";
 import { ImageCopies } from "./image-copies.ts";
 import { Images } from "./images.ts";
@@ -28,6 +28,7 @@ import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
 import { LocalSources, type NodeSources } from "./sources.ts";
+import { Strays } from "./strays.ts";
 import { sweep } from "./sweep.ts";
 import { TaskBoard } from "./task-board.ts";
 import { type TaskHandlers, TaskRunner } from "./task-runner.ts";
@@ -61,6 +62,7 @@ class LocalNode {
 	readonly #copies: ImageCopies;
 	readonly #moves: Moves;
 	readonly #queues: VmQueues;
+	readonly #strays: Strays;
 	readonly #board: TaskBoard;
 	readonly #runner: TaskRunner;
 	readonly #status: NodeStatusReporter;
@@ -85,6 +87,7 @@ class LocalNode {
 		this.#queues = new VmQueues(context, {
 			...{ pools, networks: this.#networks, board: this.#board, copies: this.#copies, moves: this.#moves },
 		});
+		this.#strays = new Strays(context);
 		this.sources = new LocalSources(context, pools);
 		const uploads = new Uploads(context, this.#pools);
 		const images = new Images(context, this.#pools, uploads, this.#queues);
@@ -166,6 +169,21 @@ class LocalNode {
 		this.#queues.lookAtAll();
 		await this.#networks.ensureAll();
 		await this.#status.refresh();
+		await this.#lookForStrays();
+	}
+
+	async #lookForStrays(): Promise<void> {
+		if (!this.#context.connection.connected) return;
+		const domains = await limited(this.#context, "Listing the VMs", limits.readMs, () =>
+			this.#context.hypervisor.listDomains(),
+		);
+		await this.#strays.look(domains);
+	}
+
+	/** Of a VM that came to another node, or of a domain that is no VM of this node. */
+	#lookForStray(id: string): void {
+		if (this.#context.connection.connected)
+			this.#run("looking for a VM of another node", () => this.#strays.lookAt(id));
 	}
 
 	async #ensureNew(networkId: string): Promise<void> {
@@ -180,6 +198,7 @@ class LocalNode {
 		await sweep(this.#context, this.#queues.volumes);
 		await this.#removeForgotten();
 		await this.#queues.resync();
+		await this.#lookForStrays();
 		await this.#status.refresh();
 		await this.#networks.ensureUnready();
 	}
@@ -188,6 +207,8 @@ class LocalNode {
 		for (const event of events) {
 			this.#board.onEvent(event);
 			this.#queues.onStoreEvent(event);
+			this.#strays.onStoreEvent(event);
+			if (event.target.kind === "vm" && this.#queues.wentElsewhere(event)) this.#lookForStray(event.target.id);
 			if (event.target.kind === "task") this.#autostart.taskChanged();
 			// Others may have said of it that it is lost.
 			if (event.target.kind === "node" && event.target.id === this.#context.nodeId)
@@ -204,7 +225,10 @@ class LocalNode {
 
 	#onDomainEvent(event: DomainEvent): void {
 		if (event.kind !== "connection") {
-			if (event.kind === "lifecycle") this.#screenshots.forget(event.id);
+			if (event.kind === "lifecycle") {
+				this.#screenshots.forget(event.id);
+				this.#lookForStray(event.id);
+			}
 			this.#queues.onDomainEvent(event);
 			return;
 		}

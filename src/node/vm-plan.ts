@@ -7,6 +7,7 @@
 import type { DomainState } from "../hypervisor/driver.ts";
 import { type ErrorInfo, fromErrorInfo } from "../lib/errors.ts";
 import { formatDuration } from "../lib/units.ts";
+import { runsElsewhere } from "../model/actions.ts";
 import type { Image, Volume } from "../model/storage.ts";
 import type { Task } from "../model/task.ts";
 import type { PowerState, Vm } from "../model/vm.ts";
@@ -148,6 +149,9 @@ function planStart(view: VmView): Planned {
 	const paused = view.task.input.paused === true;
 	// libvirt is not done yet, for a daemon before us. It may still give up: a restarted libvirtd ends what was half started.
 	if (domain?.powerState === "starting") return { step: { kind: "wait", ms: halfStartedMs }, showAs: "starting" };
+	// It was accepted before that was known.
+	const elsewhere = isActive(domain) ? null : runsElsewhere(view.vm);
+	if (elsewhere !== null) return fail("wrong-state", elsewhere);
 	if (domain && isActive(domain)) {
 		if (domain.powerState === "paused" && !paused && domain.reason !== "io-error" && !done.has("resume"))
 			return { step: { kind: "resume" }, showAs: "starting" };

@@ -43,6 +43,12 @@ export class VmQueues implements VolumeUsers {
 		return this.#seen.has(vmId);
 	}
 
+	/** Was it this node's, as far as this process knows? */
+	wentElsewhere({ target, object }: Event): boolean {
+		const vm = object as Vm | null;
+		return vm !== null && vm.nodeId !== this.#context.nodeId && this.#queues.has(target.id);
+	}
+
 	get(vmId: string): VmQueue {
 		const queue = this.#queues.get(vmId) ?? new VmQueue(this.#parts, vmId);
 		this.#queues.set(vmId, queue);

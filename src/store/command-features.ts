@@ -8,7 +8,7 @@
  */
 import type { CommandKind } from "./command.ts";
 
-const everyFeature = ["cluster-1", "vm-move-1"] as const;
+const everyFeature = ["cluster-1", "vm-move-1", "runs-once-1"] as const;
 export type Feature = (typeof everyFeature)[number];
 
 /** Set by builds for tests only: a build without these features, and the commands that need them, stands for yesterday's. */
@@ -52,6 +52,7 @@ export const featureOf: Readonly<Record<CommandKind, Feature | null>> = {
 	vmUnadopt: null,
 	vmMove: "vm-move-1",
 	vmMoved: "vm-move-1",
+	vmElsewhere: "runs-once-1",
 	poolCreate: null,
 	poolUpdate: null,
 	poolDelete: null,

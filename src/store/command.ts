@@ -44,7 +44,7 @@ export type CommandBody =
 	/** From the node itself, at its first start: nothing happens when it has addresses. */
 	| { kind: "nodeAddresses"; id: string; peerAddresses: string[] }
 	/** The leader hears nothing of it. Its next `nodeStatus` says otherwise. */
-	| { kind: "nodeLost"; id: string; reason: string }
+	| { kind: "nodeLost"; id: string; reason: string; lost?: true }
 	/**
 	 * What a node that was admitted had been before, all or nothing; a second one changes nothing. `renameSuffix`: names that
 	 * are taken become NAME-SUFFIX; null: they are `already-exists`. Rules: model/join-clashes.ts.
@@ -107,9 +107,11 @@ export type CommandBody =
 	| { kind: "vmUnadopt"; id: string; nodeId: string; error: ErrorInfo }
 	/**
 	 * To another node. The task is that node's. `confirmNodeOff`: the name of the VM's node, which is off: then the record moves
-	 * at once, and the task with it has succeeded.
+	 * at once, and the task with it has succeeded. `onlyLost`: not for a node that is only not ready ("runs-once-1").
 	 */
-	| { kind: "vmMove"; id: string; nodeId: string; task: Task; confirmNodeOff: string | null }
+	| { kind: "vmMove"; id: string; nodeId: string; task: Task; confirmNodeOff: string | null; onlyLost?: true }
+	/** From a node on which the VM runs although it is another one's, or does not any more. */
+	| { kind: "vmElsewhere"; id: string; nodeId: string; runs: boolean }
 	/**
 	 * From the node that has the VM's files now. `volumes`: all of them that lie on one node, and the pools where they are
 	 * now. Makes tasks "volume.discard" for the node that had them: one for each volume, in this order (input: poolId,

@@ -82,7 +82,9 @@ export const clusterArbitraries: Arbitraries<
 			node: fixtureNode({ id, name: named, witness }),
 		})),
 	nodeAddresses: record({ kind: fc.constant("nodeAddresses"), id: anyNodeId, peerAddresses }),
-	nodeLost: record({ kind: fc.constant("nodeLost"), id: anyNodeId, reason: fc.constant("not heard of") }),
+	nodeLost: fc.record({ id: anyNodeId, marks: fc.boolean() }).map(({ id, marks }) => ({
+		...{ kind: "nodeLost", id, reason: "not heard of", ...(marks ? { lost: true } : {}) },
+	})),
 	nodeImport: fc
 		.record({
 			nodeId: fc.oneof({ weight: 4, arbitrary: thirdNodeId }, anyNodeId),

@@ -174,11 +174,18 @@ export const bodyArbitraries: Arbitraries = {
 			id: vmId,
 			sent: task(["vm.move"], vmId, "vm"),
 			confirmNodeOff: mostly(null, "node-1", "node-2"),
+			onlyLost: fc.boolean(),
 		})
-		.map(({ target, id, sent, confirmNodeOff }) => ({
-			...{ kind: "vmMove", id, nodeId: target, confirmNodeOff },
+		.map(({ target, id, sent, confirmNodeOff, onlyLost }) => ({
+			...{ kind: "vmMove", id, nodeId: target, confirmNodeOff, ...(onlyLost ? { onlyLost } : {}) },
 			task: { ...sent, nodeId: target, targets: [{ kind: "vm", id, name: null }] },
 		})),
+	vmElsewhere: record({
+		kind: fc.constant("vmElsewhere"),
+		id: vmId,
+		nodeId: fc.oneof(nodeId, secondNodeId),
+		runs: fc.boolean(),
+	}),
 	vmMoved: record({
 		kind: fc.constant("vmMoved"),
 		id: vmId,
@@ -328,6 +335,7 @@ const weights: Partial<Record<CommandKind, number>> = {
 	nodeRemove: 2,
 	vmMove: 8,
 	vmMoved: 8,
+	vmElsewhere: 8,
 };
 
 export const bodyArbitrary: fc.Arbitrary<CommandBody> = fc.oneof(

@@ -15,6 +15,7 @@ import { refTo } from "../refs.ts";
 import { nothing, ok } from "../reply.ts";
 import { find } from "../resources.ts";
 import { type Route, route } from "../route.ts";
+import { nodeAnswers } from "./answers.ts";
 import { checkPeerAddresses } from "./peer-addresses.ts";
 
 const tag = "cluster" as const;
@@ -119,8 +120,7 @@ export const memberRoutes: Route[] = [
 				throw new AppError("invalid", message, { fields: [{ path: "/confirmName", message }] });
 			}
 			// One that does not get to the end of joining has nothing that runs, and cannot leave.
-			const answers = cluster.status().members.some(({ nodeId, reachable }) => nodeId === id && reachable);
-			if (answers && status.phase !== "joining")
+			if (nodeAnswers(cluster, id) && status.phase !== "joining")
 				throw new AppError(
 					"wrong-state",
 					`${name} is not off: it answers. Let it leave (\`limiquantix cluster leave\`, on it), or switch it off first.`,

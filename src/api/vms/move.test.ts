@@ -2,7 +2,9 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { systemClock } from "../../lib/clock.ts";
 import { GiB, MiB } from "../../lib/units.ts";
+import type { ClusterMember } from "../../model/cluster.ts";
 import { type ApiHarness, createApiHarness } from "../../testing/api/api-harness.ts";
+import { fixtureMember } from "../../testing/api/fake-cluster.ts";
 import { clusterIds, fixtureNode, fixtureVmStatus } from "../../testing/fixtures.ts";
 import { admitSecond, secondNodeId } from "../../testing/node/second-node.ts";
 
@@ -113,4 +115,46 @@ test("a node without VMs, because nothing fits on it, is named with the reason",
 		code: "wrong-state",
 		message: "The VM fits on no node: node-1 has 4 GiB of memory, and 32 GiB are wanted; node-2 is maintenance.",
 	});
+});
+
+test("whoever says that a node is off is told when it answers, or did so a moment ago: it may run the VM", async () => {
+	await second();
+	const id = await stoppedVm();
+	const { cluster } = harness;
+	const member = fixtureMember({ nodeId: clusterIds.node, role: "follower" });
+	const seen = (changes: Partial<ClusterMember>) => {
+		cluster.current = { ...cluster.current, members: [{ ...member, ...changes }] };
+	};
+	const body = { nodeId: secondNodeId, confirmNodeOff: "node-1" };
+	const confirm = () => admin().call("vmMove", { path: { id }, body });
+	// As a node says it of itself when libvirt is away.
+	const status = { ...fixtureNode().status, phase: "not-ready", hypervisor: "disconnected" } as const;
+	await propose({ kind: "nodeStatus", id: clusterIds.node, status });
+	for (const changes of [{}, { reachable: false, latencyMs: 0.4 }]) {
+		seen(changes);
+		await expect(confirm()).rejects.toMatchObject({
+			code: "wrong-state",
+			message: "node-1 is not off: it answers, and web may run there. Switch the host off first.",
+		});
+	}
+	seen({ reachable: false });
+	await expect(confirm()).rejects.toMatchObject({
+		code: "wrong-state",
+		message: expect.stringContaining("it was heard of a moment ago"),
+	});
+	await propose({ kind: "nodeLost", id: clusterIds.node, reason: "not heard of", lost: true });
+	expect((await confirm()).body).toMatchObject({ kind: "vm.move", state: "succeeded" });
+});
+
+test("while a member is too old to know who is lost, what is seen here decides", async () => {
+	await second();
+	const id = await stoppedVm();
+	harness.cluster.missing.set("runs-once-1", ["node-2"]);
+	harness.cluster.current = {
+		...harness.cluster.current,
+		members: [fixtureMember({ reachable: false })],
+	};
+	await propose({ kind: "nodeLost", id: clusterIds.node, reason: "not heard of" });
+	const body = { nodeId: secondNodeId, confirmNodeOff: "node-1" };
+	expect((await admin().call("vmMove", { path: { id }, body })).body).toMatchObject({ state: "succeeded" });
 });

@@ -4,6 +4,8 @@ import { AppError } from "../../lib/errors.ts";
 import { VmMove } from "../../model/cluster.ts";
 import { Task } from "../../model/task.ts";
 import type { Vm } from "../../model/vm.ts";
+import { nodeAnswers } from "../cluster/answers.ts";
+import type { RequestContext } from "../context.ts";
 import { idParams } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
 import { accepted, find, newTask } from "../resources.ts";
@@ -17,7 +19,7 @@ export const vmMoveRoutes: Route[] = [
 		path: "/v1/vms/{id}/actions/move",
 		summary: "Move a VM that is off to another node",
 		description:
-			"Disks that lie on its node are copied to the other one; where a pool is shared only the record changes. For a VM of a node that is gone, confirmNodeOff is the name of that node, typed: it is off and stays off.",
+			"Disks that lie on its node are copied to the other one; where a pool is shared only the record changes. For a VM of a node that is gone, confirmNodeOff is the name of that node, typed: it is off and stays off. 409 for a node that answers, or that was heard of a moment ago: one that is not ready may run its VMs.",
 		tag: "vms",
 		params: idParams,
 		body: VmMove,
@@ -27,15 +29,27 @@ export const vmMoveRoutes: Route[] = [
 			accepted(context, () => {
 				const vm = find(context, "vm", params.id);
 				const { nodeId, confirmNodeOff = null } = body;
+				if (confirmNodeOff !== null) checkSilent(context, vm);
 				checkFits(context.services.store, vm, nodeId);
 				const task = newTask(context, "vm.move", vmRef(vm), {
 					...{ nodeId, cancelable: true },
 					input: { fromNodeId: vm.nodeId, toNodeId: nodeId },
 				});
-				return { kind: "vmMove", id: vm.id, nodeId, confirmNodeOff, task };
+				const onlyLost = context.services.cluster.everybodyHas("runs-once-1") ? { onlyLost: true as const } : {};
+				return { kind: "vmMove", id: vm.id, nodeId, confirmNodeOff, task, ...onlyLost };
 			}),
 	}),
 ];
+
+/** A node without libvirt is not ready and runs its VMs all the same. Where the command applies nobody knows whom others hear. */
+function checkSilent(context: RequestContext, { name, nodeId }: Vm): void {
+	const node = context.services.store.get("node", nodeId);
+	if (node === null || node.status.phase === "left" || !nodeAnswers(context.services.cluster, nodeId)) return;
+	throw new AppError(
+		"wrong-state",
+		`${node.name} is not off: it answers, and ${name} may run there. Switch the host off first.`,
+	);
+}
 
 /** What only turns out at its end, or at the VM's next start, is said at once: no such network there, too little memory. */
 function checkFits(state: PlanState, { name, nodeId: from, spec }: Vm, nodeId: string): void {

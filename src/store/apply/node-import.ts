@@ -12,6 +12,7 @@ import { Image, Pool, Volume } from "../../model/storage.ts";
 import { poolPhase } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
 import { Vm } from "../../model/vm.ts";
+import { runningAlsoOn } from "../../model/vm-rules.ts";
 import type { BodyOf } from "../codec/values.ts";
 import type { Tables } from "../store.ts";
 import type { ApplyContext } from "./context.ts";
@@ -204,7 +205,8 @@ class Import {
 		const spec = { ...vm.spec, nics };
 		// Tasks do not come along.
 		const status = { ...vm.status, taskId: null };
-		const mine = { ...vm, name: fate.name, nodeId: this.#node.id, spec, status };
+		// Where else it ran were nodes of another cluster.
+		const mine = { ...runningAlsoOn(vm, []), name: fate.name, nodeId: this.#node.id, spec, status };
 		for (const { imageId } of spec.cdroms)
 			if (imageId !== null) this.#context.needReferenced("image", imageId, "/spec/cdroms");
 		// What is in its drives, and is deleted, was allowed to be there.

@@ -3,6 +3,8 @@ import { AppError } from "../../lib/errors.ts";
 import type { Node } from "../../model/node.ts";
 import { poolPhase } from "../../model/storage-rules.ts";
 import type { Task } from "../../model/task.ts";
+import type { Vm } from "../../model/vm.ts";
+import { runningAlsoOn } from "../../model/vm-rules.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { memberOf, setPhase } from "./node.ts";
@@ -22,6 +24,15 @@ export const nodeLeaveHandlers: Handlers<"nodeRemove" | "nodeGone"> = {
 			const status = { ...vm.status, powerState: "unknown" as const, reason, taskId: null, updatedAt: context.time };
 			context.update("vm", vm, { ...vm, status });
 		}
+		for (const vm of runningOn(context, id))
+			context.update(
+				"vm",
+				vm,
+				runningAlsoOn(
+					vm,
+					(vm.alsoRunsOn ?? []).filter((nodeId) => nodeId !== id),
+				),
+			);
 		endTasks(context, node, `The node ${node.name} ${what} the cluster.`);
 		forgetReports(context, id);
 		return null;
@@ -50,6 +61,14 @@ const heldBy = (
 	limit = -1,
 ): { id: string; name: string }[] =>
 	context.state.rows(`SELECT id, name FROM ${table} WHERE node_id = ? ORDER BY name, id LIMIT ?`, nodeId, limit);
+
+/** VMs of others that run there: whoever removed the node has said that it is off. */
+function runningOn(context: ApplyContext, nodeId: string): Vm[] {
+	const marked = context.state.rows<{ doc: string }>(
+		"SELECT doc FROM vm WHERE json_extract(doc, '$.alsoRunsOn') IS NOT NULL ORDER BY id",
+	);
+	return marked.map(({ doc }) => JSON.parse(doc) as Vm).filter(({ alsoRunsOn }) => alsoRunsOn?.includes(nodeId));
+}
 
 const maxNames = 10;
 

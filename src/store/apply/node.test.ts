@@ -261,6 +261,10 @@ describe("a node", () => {
 		});
 		await apply({ kind: "nodeStatus", id: fixtureId(0x998), status: fixtureNode().status });
 		expect(phaseOf(0x998)).toBe("ready");
+		await apply({ ...lost, lost: true });
+		expect(store.get("node", fixtureId(0x998))?.status).toMatchObject({ phase: "not-ready", lost: true });
+		await apply({ kind: "nodeStatus", id: fixtureId(0x998), status: fixtureNode().status });
+		expect(store.get("node", fixtureId(0x998))?.status).not.toHaveProperty("lost");
 		await apply({ kind: "nodeRemove", id: fixtureId(0x998), leaving: true, confirmName: null });
 		await apply(lost);
 		expect(store.get("node", fixtureId(0x998))?.status).toMatchObject({

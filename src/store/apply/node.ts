@@ -35,10 +35,12 @@ export const nodeHandlers: Handlers<"nodeUpdate" | "nodeStatus" | "nodeAdmit" | 
 		return null;
 	},
 
-	nodeLost(context, { id, reason }) {
+	nodeLost(context, { id, reason, lost }) {
 		const node = context.need("node", id);
 		if (node.status.phase === "left" || node.status.phase === "joining") return null;
-		setPhase(context, node, "not-ready", reason);
+		const phase = "not-ready" as const;
+		const status = { ...node.status, phase, reason, ...(lost ? { lost } : {}), updatedAt: context.time };
+		context.update("node", node, { ...node, status });
 		return null;
 	},
 

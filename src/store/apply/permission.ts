@@ -44,6 +44,7 @@ const leastRole: Record<CommandKind, Role | "system" | "public"> = {
 	vmUnadopt: "system",
 	vmMove: "operator",
 	vmMoved: "system",
+	vmElsewhere: "system",
 	poolCreate: "admin",
 	poolUpdate: "admin",
 	poolDelete: "admin",

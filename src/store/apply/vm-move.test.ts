@@ -132,7 +132,7 @@ describe("asking for a move", () => {
 	test("is for a VM whose node answers and whose disks nothing else needs", async () => {
 		await createVm();
 		await nodePhase(first, "not-ready");
-		await refused(move(), "wrong-state", "not heard of");
+		await refused(move(), "wrong-state", "is not ready");
 		await nodePhase(first, "ready");
 		const clone = volume(fixtureId(0x210), "clone", { source: { kind: "clone", volumeId, fullCopy: true } });
 		await apply({

@@ -1,11 +1,12 @@
 /** VMs that go to another node. The node that they go to does the work; here it is decided who owns them. */
 import { AppError } from "../../lib/errors.ts";
+import { runsElsewhere } from "../../model/actions.ts";
 import type { Node } from "../../model/node.ts";
 import type { ResourceRef } from "../../model/schema.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";
 import type { Vm, VmStatus } from "../../model/vm.ts";
-import { moveTaskOf, vmRequestObstacle } from "../../model/vm-rules.ts";
+import { moveTaskOf, runningAlsoOn, vmRequestObstacle } from "../../model/vm-rules.ts";
 import type { BodyOf } from "../codec/values.ts";
 import { createFinishedTask, createTask, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
@@ -25,7 +26,7 @@ export const vmMoveHandlers: Handlers<"vmMove" | "vmMoved"> = {
 			context.update("vm", vm, { ...vm, desiredPower: "stopped" });
 			return createTask(context, body.task, ["vm.move"]);
 		}
-		checkGone(context, vm, from, body.confirmNodeOff);
+		checkGone(context, vm, from, body);
 		return takeOver(context, vm, to, body.task);
 	},
 
@@ -42,7 +43,8 @@ export const vmMoveHandlers: Handlers<"vmMove" | "vmMoved"> = {
 		// It was stopped when the move began. Unknown: the node was removed meanwhile.
 		const rest = { reason: null, differences: [], pendingRestart: false, taskId: null };
 		const status: VmStatus = { ...vm.status, ...rest, powerState: "stopped" };
-		context.update("vm", vm, { ...vm, nodeId: body.nodeId, status });
+		const others = (vm.alsoRunsOn ?? []).filter((id) => id !== body.nodeId);
+		context.update("vm", vm, { ...runningAlsoOn(vm, others), nodeId: body.nodeId, status });
 		return null;
 	},
 };
@@ -59,10 +61,16 @@ function targetNode(context: ApplyContext, vm: Vm, { nodeId, task }: BodyOf<"vmM
 
 /** Its node has what belongs to it, and gives it away. */
 function checkMovable(context: ApplyContext, vm: Vm, from: Node, to: Node): void {
-	if (from.status.phase === "left" || from.status.phase === "not-ready")
+	const { phase, lost, reason } = from.status;
+	if (phase === "left" || (phase === "not-ready" && lost))
 		throw new AppError(
 			"wrong-state",
 			`The node ${from.name}, which has the VM, is not heard of. Confirm that it is off, with its name.`,
+		);
+	if (phase === "not-ready")
+		throw new AppError(
+			"wrong-state",
+			`The node ${from.name}, which has the VM, is not ready${reason ? ` (${reason.replace(/\.$/, "")})` : ""}. The VM is moved when it is, or when nobody hears from it any more.`,
 		);
 	const obstacle = vmRequestObstacle("move", vm, unfinishedTasks(context, vm.id));
 	if (obstacle !== null) throw new AppError("wrong-state", obstacle);
@@ -79,16 +87,25 @@ function checkMovable(context: ApplyContext, vm: Vm, from: Node, to: Node): void
 }
 
 /** Its node is off: whoever says so has typed its name, which is in the audit. */
-function checkGone(context: ApplyContext, vm: Vm, from: Node, confirmNodeOff: string): void {
-	if (from.status.phase !== "left" && from.status.phase !== "not-ready")
-		throw new AppError("wrong-state", `The node ${from.name} is ${from.status.phase}: it is not off.`);
+function checkGone(context: ApplyContext, vm: Vm, from: Node, { confirmNodeOff, onlyLost }: BodyOf<"vmMove">): void {
+	const { phase, lost } = from.status;
+	if (phase !== "left" && phase !== "not-ready")
+		throw new AppError("wrong-state", `The node ${from.name} is ${phase}: it is not off.`);
+	// It says so itself while libvirt is away, and its VMs run on.
+	if (onlyLost && phase !== "left" && lost !== true)
+		throw new AppError(
+			"wrong-state",
+			`The node ${from.name} is not ready, but it was heard of a moment ago: its VMs may run. If it is off, try again in some seconds.`,
+		);
+	const elsewhere = runsElsewhere(vm);
+	if (elsewhere !== null) throw new AppError("wrong-state", elsewhere);
 	if (confirmNodeOff !== from.name) {
 		const message = `The VM is on the node ${from.name}: confirm that it is off with this name.`;
 		throw new AppError("invalid", message, { fields: [{ path: "/confirmNodeOff", message }] });
 	}
-	const lost = context.state.volumesOfVm(vm.id).find(({ nodeId }) => nodeId !== null);
-	if (lost)
-		throw new AppError("wrong-state", `The disk ${lost.name} of the VM lies on the node ${from.name}, which is off.`);
+	const left = context.state.volumesOfVm(vm.id).find(({ nodeId }) => nodeId !== null);
+	if (left)
+		throw new AppError("wrong-state", `The disk ${left.name} of the VM lies on the node ${from.name}, which is off.`);
 }
 
 /** The record alone goes, at once. */

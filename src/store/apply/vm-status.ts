@@ -4,13 +4,13 @@ import { ErrorInfoSchema } from "../../model/schema.ts";
 import { Task } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import { type Vm, VmStatus } from "../../model/vm.ts";
-import { changesPower } from "../../model/vm-rules.ts";
+import { changesPower, runningAlsoOn } from "../../model/vm-rules.ts";
 import { endTasksOf, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { memberOf } from "./node.ts";
 
-export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone" | "vmUnadopt"> = {
+export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone" | "vmUnadopt" | "vmElsewhere"> = {
 	vmStatus(context, body) {
 		const vm = ownedBy(context, body.id, body.nodeId);
 		memberOf(context, body.nodeId);
@@ -48,6 +48,18 @@ export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone" | "vmUnadopt"> = {
 		context.update("task", task, validated(Task, { ...task, ...end }, "The task"));
 		endTasksOf(context, vm.id, "vm.adopt", "VM");
 		context.remove("vm", vm);
+		return null;
+	},
+
+	vmElsewhere(context, { id, nodeId, runs }) {
+		const vm = context.need("vm", id);
+		const node = memberOf(context, nodeId);
+		if (runs && vm.nodeId === nodeId)
+			throw new AppError("wrong-state", `The VM ${vm.name} is on the node ${node.name}, and may run there.`);
+		const known = vm.alsoRunsOn ?? [];
+		if (known.includes(nodeId) === runs) return null;
+		const nodeIds = runs ? [...known, nodeId] : known.filter((other) => other !== nodeId);
+		context.update("vm", vm, runningAlsoOn(vm, nodeIds));
 		return null;
 	},
 };

@@ -88,8 +88,8 @@ export const clusterCodecs: BodyCodecs<
 		decode: (message) => ({ id: message.id, peerAddresses: message.peerAddresses }),
 	},
 	nodeLost: {
-		encode: (body) => ({ id: body.id, reason: body.reason }),
-		decode: (message) => ({ id: message.id, reason: message.reason }),
+		encode: ({ kind: _kind, ...body }) => body,
+		decode: ({ id, reason, lost }) => ({ id, reason, ...(lost === true ? { lost } : {}) }),
 	},
 	nodeImport: {
 		encode: (body) => ({

@@ -40,6 +40,7 @@ export const vmCodecs: BodyCodecs<
 	| "vmUnadopt"
 	| "vmMove"
 	| "vmMoved"
+	| "vmElsewhere"
 	| "taskUpdate"
 	| "taskCancel"
 	| "prune"
@@ -112,13 +113,19 @@ export const vmCodecs: BodyCodecs<
 			nodeId: body.nodeId,
 			taskJson: toJson(body.task),
 			...(body.confirmNodeOff === null ? {} : { confirmNodeOff: body.confirmNodeOff }),
+			...(body.onlyLost ? { onlyLost: true } : {}),
 		}),
 		decode: (message) => ({
 			id: message.id,
 			nodeId: message.nodeId,
 			task: fromJson<Task>(message.taskJson),
 			confirmNodeOff: message.confirmNodeOff ?? null,
+			...(message.onlyLost === true ? { onlyLost: true } : {}),
 		}),
+	},
+	vmElsewhere: {
+		encode: ({ kind: _kind, ...body }) => body,
+		decode: ({ id, nodeId, runs }) => ({ id, nodeId, runs }),
 	},
 	vmMoved: {
 		encode: ({ kind: _kind, ...body }) => body,
