@@ -164,7 +164,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	vmSerialLogGet: "End of a VM's serial log",
 	vmDomainXmlGet: "libvirt's definition of a VM",
 	vmConsoleTicketCreate: "Get a ticket for a console",
-	foreignVmList: "Domains that were made outside LimiQuantix",
+	foreignVmList: "Domains that were made outside LimiQuantix, or whose VM another node has by now",
 	foreignVmAdopt: "Make a foreign domain a VM of the cluster",
 	poolList: "List storage pools",
 	poolCreate: "Create a storage pool",

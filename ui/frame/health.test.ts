@@ -34,6 +34,17 @@ test("a failed VM and a bad image need attention, and do not make the cluster ba
 	expect(healthOf(input, [])).toBe("good");
 });
 
+test("a VM that runs twice is trouble, with the host on which it is to be shut down", () => {
+	const [vm] = input.vms;
+	const [node] = input.nodes;
+	if (!vm || !node) throw new Error("the seed is empty");
+	const problems = findProblems({ ...input, vms: [{ ...vm, alsoRunsOn: [node.id] }] });
+	expect(problems[0]).toMatchObject({
+		...{ kind: "vm", severity: "error", name: vm.name },
+		text: "It runs also on node-1, which has it no more: shut it down on that host.",
+	});
+});
+
 test("no quorum, a node that is away and a pool in error are trouble, first in the list", () => {
 	const [node] = input.nodes;
 	const [pool] = input.pools;

@@ -40,8 +40,11 @@ export function findProblems(input: HealthInput): Problem[] {
 		else if (phase === "degraded") add({ ...base, severity: "warning", text: reason ?? t.poolDegraded });
 		else if (nodes.some(isNearlyFull)) add({ ...base, severity: "warning", text: t.poolFull });
 	}
-	for (const { id, name, status, deleting } of input.vms) {
+	const nodeNames = new Map(input.nodes.map(({ id, name }) => [id, name]));
+	for (const { id, name, status, deleting, alsoRunsOn = [] } of input.vms) {
 		const base = { kind: "vm", objectId: id, name } as const;
+		for (const nodeId of alsoRunsOn)
+			add({ ...base, severity: "error", text: t.vmTwice(nodeNames.get(nodeId) ?? nodeId) });
 		if (status.powerState === "failed") {
 			add({ ...base, severity: "error", text: status.error?.message ?? status.reason ?? t.vmFailed });
 		} else if (status.error && !deleting) add({ ...base, severity: "warning", text: status.error.message });

@@ -32,6 +32,8 @@ export const move = {
 	goneText: (name: string, node: string) =>
 		`Only the record of ${name} is moved; on ${node} nothing is changed. If ${node} still runs it, and it is started here, both write to the same disks and destroy them. Make sure that ${node} is off and stays off.`,
 	lost: (disk: string, node: string) => `Its disk ${disk} lies on ${node}, which is not heard of: it cannot be moved.`,
+	waits: (node: string, reason: string | null) =>
+		`${node} is not ready, but it answers${reason === null ? "." : `: ${reason}`} The VM is moved when it is ready.`,
 	isOff: (node: string) => `${node} is off and stays off`,
 	isOffHint: "This is kept in the audit, with your name.",
 	confirmOff: "Confirm that its node is off.",

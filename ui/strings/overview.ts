@@ -9,6 +9,7 @@ export const attention = {
 	poolDegraded: "The pool is not healthy on every node.",
 	poolFull: "The pool is more than 90 % full.",
 	vmFailed: "The VM has failed.",
+	vmTwice: (node: string) => `It runs also on ${node}, which has it no more: shut it down on that host.`,
 	vmUnknown: "The state of the VM is not known: its node does not report.",
 	imageError: "The image could not be imported.",
 	networkError: "The network does not work on a node.",

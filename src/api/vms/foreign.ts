@@ -1,4 +1,4 @@
-/** Domains that are not ours: libvirt of some node has them, no state of ours does. */
+/** Domains that are no VMs of their node: made by others, or VMs that another node has by now. */
 
 import { Type } from "@sinclair/typebox";
 import { ForeignVmList } from "../../model/api.ts";
@@ -18,7 +18,7 @@ const listRoute: Route = route({
 	operationId: "foreignVmList",
 	method: "GET",
 	path: "/v1/foreign-vms",
-	summary: "Domains that were made outside LimiQuantix",
+	summary: "Domains that were made outside LimiQuantix, or whose VM another node has by now",
 	description: "Of one node, or of all that answer: `unanswered` names the others.",
 	tag,
 	query: nodeQuery("Default: all nodes"),

@@ -10,11 +10,11 @@ const libvirtUuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 export const foreignVmNoun: Noun = {
 	name: "foreign-vm",
-	summary: "VMs on the nodes that were made outside LimiQuantix",
+	summary: "VMs on the nodes that are not theirs: made outside LimiQuantix, or on another node by now",
 	verbs: [
 		verb({
 			name: "list",
-			summary: "List VMs that were made outside LimiQuantix",
+			summary: "List VMs that were made outside LimiQuantix, or that another node has by now",
 			examples: ["limiquantix foreign-vm list"],
 			async run(cli) {
 				const { items, unanswered } = (await cli.call("foreignVmList")).body;

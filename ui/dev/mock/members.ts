@@ -2,6 +2,7 @@
 import { GiB } from "../../../src/lib/units.ts";
 import type { ClusterMember, ClusterStatus, JoinToken } from "../../../src/model/cluster.ts";
 import type { Node, Vm, Volume } from "../../api/types.ts";
+import { isGone } from "../../pages/vm/move.ts";
 import { find, type HandlerTable, MockProblem, type MockSettings } from "./request.ts";
 import type { MockState } from "./state.ts";
 
@@ -165,16 +166,16 @@ export function members(state: MockState, settings: MockSettings): HandlerTable 
 			const vm = find(state, "vm", id) as Vm;
 			const from = nodeOf(vm.nodeId);
 			const nodeId = String(body.nodeId);
-			const isGone = from.status.phase === "left" || from.status.phase === "not-ready";
-			if (isGone && body.confirmNodeOff !== from.name) {
+			const gone = isGone(from);
+			if (gone && body.confirmNodeOff !== from.name) {
 				const message = `The VM is on the node ${from.name}: confirm that it is off with this name.`;
 				throw new MockProblem(422, "invalid", message, [{ path: "/confirmNodeOff", message }]);
 			}
 			const volumes = [...state.tables.volume.values()].filter(({ vmId }) => vmId === id);
 			const task = state.startTask("vm.move", [state.refOf("vm", id)], {
-				steps: isGone ? 0 : 4,
+				steps: gone ? 0 : 4,
 				messages: ["Copying disks"],
-				cancelable: !isGone,
+				cancelable: !gone,
 				onDone: () => {
 					for (const volume of volumes as Volume[])
 						if (volume.nodeId !== null) state.change("volume", volume.id, { nodeId });

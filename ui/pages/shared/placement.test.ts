@@ -108,13 +108,33 @@ describe("moving", () => {
 	});
 
 	test("of one whose node is gone wants its disks elsewhere, whatever its state", () => {
-		for (const phase of ["left", "not-ready"] as const) {
-			const { vm, from, volumes } = parts("running", phase);
+		for (const status of [{ phase: "left" }, { phase: "not-ready", lost: true }, { phase: "not-ready" }] as const) {
+			const { vm, from: node, volumes } = parts("running", "ready");
+			const from = { ...node, status: { ...node.status, ...status } };
 			expect(planMove(vm, from, volumes)).toMatchObject({
 				gone: true,
 				obstacle: `Its disk ${volumes[0]?.name} lies on node-1, which is not heard of: it cannot be moved.`,
 			});
 			expect(planMove(vm, from, [])).toMatchObject({ gone: true, obstacle: null });
 		}
+	});
+
+	test("is not of one whose node only misses its libvirt: it may run there", () => {
+		const { vm, from: node } = parts("stopped", "not-ready");
+		const reason = "libvirt does not answer.";
+		const from = { ...node, status: { ...node.status, hypervisor: "disconnected", reason } as const };
+		expect(planMove(vm, from, [])).toMatchObject({
+			...{
+				gone: false,
+				obstacle: "node-1 is not ready, but it answers: libvirt does not answer. The VM is moved when it is ready.",
+			},
+		});
+		expect(planMove(vm, { ...from, status: { ...from.status, lost: true } }, [])).toMatchObject({ gone: true });
+	});
+
+	test("is not of one that runs on a host that is not its node's any more", () => {
+		const { vm, from } = parts("stopped", "left");
+		const twice = { ...vm, alsoRunsOn: ["01980000-0000-7000-8000-000000000099"] };
+		expect(planMove(twice, from, []).obstacle).toContain("Shut it down there first");
 	});
 });

@@ -17,6 +17,7 @@ import { devices } from "../../strings/devices.ts";
 import { move } from "../../strings/move.ts";
 import { cloudInit } from "../../strings/settings.ts";
 import { vm as t } from "../../strings/vm.ts";
+import { nodeNames } from "../shared/node-names.ts";
 import { ScreenCard } from "./screen.tsx";
 import { moveAction } from "./vm-actions.ts";
 import "./vm.css";
@@ -56,6 +57,11 @@ function VmNotices({ vm }: { vm: Vm }) {
 	const node = live.node.one(vm.nodeId).value;
 	return (
 		<>
+			{vm.alsoRunsOn !== undefined && (
+				<Notice tone="error" title={t.alsoRunsOn(nodeNames(vm.alsoRunsOn))}>
+					{t.alsoRunsText(vm.name, nodeNames(vm.alsoRunsOn), vm.id)}
+				</Notice>
+			)}
 			{node?.status.phase === "not-ready" && (
 				<Notice tone="warning" title={t.nodeAway(node.name)}>
 					{s.shownAsOf} <RelativeTime time={vm.status.updatedAt} />. {node.status.reason}

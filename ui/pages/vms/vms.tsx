@@ -23,6 +23,7 @@ import { common } from "../../strings/common.ts";
 import { states } from "../../strings/states.ts";
 import { vm as t } from "../../strings/vm.ts";
 import { startDemo } from "../overview/demo.ts";
+import { nodeNames } from "../shared/node-names.ts";
 import { rowActions } from "../vm/vm-actions.ts";
 import { bulkActions } from "./bulk-actions.ts";
 import "./vms.css";
@@ -124,6 +125,7 @@ export function VmState({ vm }: { vm: Vm }) {
 	return (
 		<span class="vm-state">
 			<StateBadge look={vmLook(vm)} note={reason} />
+			{vm.alsoRunsOn !== undefined && <WarningMark text={t.alsoRunsOn(nodeNames(vm.alsoRunsOn))} />}
 			{node?.status.phase === "not-ready" && <WarningMark text={t.nodeAway(node.name)} />}
 			{error && <WarningMark text={t.hasError(error.message)} />}
 			{!error && pendingRestart && <WarningMark text={t.pendingRestart} />}

@@ -38,7 +38,11 @@ export const listVerb: Verb = verb({
 				{ header: "CPUS", value: (vm) => vm.spec.cpu.vcpus, right: true },
 				{ header: "MEMORY", value: (vm) => bytes(vm.spec.memory.sizeBytes), right: true },
 				{ header: "ADDRESSES", value: ({ status }) => status.addresses.map(({ address }) => address).join(", ") },
-				{ header: "NODE", value: (vm) => nodeName(vm.nodeId) },
+				{
+					header: "NODE",
+					value: ({ nodeId: on, alsoRunsOn = [] }) =>
+						`${nodeName(on)}${alsoRunsOn.length > 0 ? ` (RUNS ALSO ON ${alsoRunsOn.map(nodeName).join(", ")})` : ""}`,
+				},
 				{ header: "TAGS", value: (vm) => vm.tags.join(", ") },
 				{ header: "CREATED", value: (vm) => relativeTime(vm.createdAt, now) },
 				{ header: "ID", value: (vm) => vm.id },

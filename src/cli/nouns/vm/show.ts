@@ -53,6 +53,12 @@ function vmFields(vm: Vm, names: Names, nowMs: number): Field[] {
 		["accelerator", status.accelerator],
 		["waits for restart", status.pendingRestart],
 		["node", names.node(vm.nodeId)],
+		...(vm.alsoRunsOn ?? []).map(
+			(id): Field => [
+				"runs also on",
+				`${names.node(id)}, which has it no more: shut it down on that host (virsh shutdown ${vm.id})`,
+			],
+		),
 		["firmware", `${spec.firmware}${spec.tpm ? ", TPM" : ""}`],
 		["CPUs", `${spec.cpu.vcpus} (at most ${spec.cpu.maxVcpus}), ${spec.cpu.model}`],
 		["memory", `${bytes(spec.memory.sizeBytes)} (at most ${bytes(spec.memory.maxSizeBytes)})`],

@@ -100,6 +100,18 @@ describe("vm move", () => {
 	});
 });
 
+test("a VM that runs twice says so in the list and on its page, with what to do", async () => {
+	const node2 = fixtureNode({ id: fixtureId(0x22), name: "node2" });
+	const twice = { ...vm, alsoRunsOn: [node2.id] };
+	api.handlers.nodeList = () => page(fixtureNode(), node2);
+	api.handlers.vmList = () => page(twice);
+	api.handlers.vmGet = () => twice;
+	expect((await here("vm list")).out).toContain("node-1 (RUNS ALSO ON node2)");
+	expect((await here("vm show web")).out).toContain(
+		`node2, which has it no more: shut it down on that host (virsh shutdown ${vm.id})`,
+	);
+});
+
 describe("vm create", () => {
 	test("with a name alone sends a name alone", async () => {
 		expect((await here("vm create web")).code).toBe(0);
