@@ -1,12 +1,15 @@
 /**
  * A cluster of a version that is really older (lab/older-version.ts), and this one: what it has written, its log, its snapshots, what
- * it says over the links. A feature that the older one lacks is switched off in the older code, since nothing else is new yet.
+ * it says over the links. What this one has new is switched off in it where nodes of both join: neither is let in with other features than
+ * the members all have. A feature that the older one lacks is switched off in the older code, so that it is one that is asked for by a command.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
 import { isFinished } from "../../model/task.ts";
+import { buildWithout } from "../../scripts/build.ts";
 import type { ClusterNode } from "../cluster/cluster-node.ts";
 import { untilSame } from "../cluster/convergence.ts";
 import { Creations } from "../cluster/creations.ts";
@@ -23,6 +26,8 @@ import { Random } from "../simulation/random.ts";
 const limitMs = 300_000;
 const stepMs = 60_000;
 const feature = "vm-move-1";
+/** Of this version, since the older one. */
+const newFeatures = ["runs-once-1"];
 const password = "correct horse battery";
 
 const missing = await missingCommit(olderCommit);
@@ -134,9 +139,17 @@ async function writeSome(nodes: readonly ClusterNode[]) {
 const lab = test.skipIf(missing !== null);
 const note = missing === null ? "" : ` (skipped: ${missing})`;
 let older: OlderExecutables;
+let folder: string;
+/** This tree, with the older one's features. */
+let newer: string;
 beforeAll(async () => {
-	if (missing === null) older = await olderExecutables(olderCommit, [feature]);
+	folder = mkdtempSync("/tmp/lqx-older-");
+	newer = join(folder, "limiquantix");
+	if (missing !== null) return;
+	older = await olderExecutables(olderCommit, [feature]);
+	await buildWithout(newFeatures, newer);
 }, limitMs);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 afterAll(async () => void (await Promise.all(libvirtds.map((libvirtd) => libvirtd.stop()))));
 
 lab(
@@ -153,7 +166,7 @@ lab(
 
 		// A new node, which gets the state as a snapshot of the older leader.
 		await untilLogIsCut(leader);
-		const young = await joinAs(cluster, executablePath, follower);
+		const young = await joinAs(cluster, newer, follower);
 		expect(await firstOfLog(young)).toBeGreaterThan(1);
 		await untilSame(cluster.nodes, folder, stepMs);
 
@@ -183,7 +196,7 @@ lab(
 		await underLoad([...cluster.nodes], async (untilMore) => {
 			for (const node of [...followers, leader]) {
 				await node.term();
-				node.executable = executablePath;
+				node.executable = newer;
 				await untilMore("writes without it");
 				await node.start();
 				await untilMore("writes with it");
