@@ -74,6 +74,8 @@ const watchMs = 500;
 const witnessReportMs = 10_000;
 const renewalCheckMs = 6 * 3_600_000;
 const callLimitMs = 5_000;
+/** A node that was removed asks again every few seconds. */
+const removedSilentMs = 30_000;
 /** What a request that ends with a new beginning still has to say. */
 const lastWordsMs = 300;
 
@@ -178,6 +180,11 @@ export class Cluster implements ClusterService {
 			links: this.#peers?.status() ?? [],
 			own: { version, features, certificateExpiresMs: this.#certificate.current?.notAfterMs ?? null },
 		});
+	}
+
+	hearsRemoved(nodeId: string): boolean {
+		const sinceMs = this.#peers?.sinceRemovedMs(nodeId) ?? null;
+		return sinceMs !== null && sinceMs < removedSilentMs;
 	}
 
 	figures(): ClusterFigures {

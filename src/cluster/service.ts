@@ -20,6 +20,8 @@ export type ClusterFigures = {
 export interface ClusterService {
 	readonly nodeId: string;
 	status(): ClusterStatus;
+	/** Does a node that was removed ask this one, at its last a moment ago? It is not off then. */
+	hearsRemoved(nodeId: string): boolean;
 	/** For /metrics. */
 	figures(): ClusterFigures;
 	/** Resolves to who leads afterwards. Goes to the leader, whoever it is. `wrong-state`, `unavailable`. */

@@ -74,6 +74,8 @@ export class PeerListener {
 	readonly #known = new Set<Known>();
 	readonly #sockets = new Set<Socket>();
 	readonly #strangers = new Set<string>();
+	/** When nodes that were removed last asked, by their certificates. */
+	readonly #removedHeardMs = new Map<string, number>();
 	#closing = false;
 	/** Refused, or gone before they had said who they are. */
 	refused = 0;
@@ -119,6 +121,12 @@ export class PeerListener {
 				remoteAddress: connection.remoteAddress,
 				rttMs: connection.rttMs,
 			}));
+	}
+
+	/** How long ago a node that was removed last asked this one; null: never. */
+	sinceRemovedMs(nodeId: string): number | null {
+		const heardMs = this.#removedHeardMs.get(nodeId);
+		return heardMs === undefined ? null : this.#options.clock.monotonicMs() - heardMs;
 	}
 
 	recheck(): void {
@@ -184,7 +192,11 @@ export class PeerListener {
 			greeted = true;
 			const hello = decodeHello(payload);
 			const judged = judgeHello(hello, { self: self(), certificate, membership });
-			if (isClose(judged)) return this.#refuse(connection, judged);
+			if (isClose(judged)) {
+				if (judged.code === "removed-node" && typeof certificate !== "string")
+					this.#removedHeardMs.set(certificate.nodeId, clock.monotonicMs());
+				return this.#refuse(connection, judged);
+			}
 			const purpose = hello?.purpose as Purpose;
 			const ends = typeof certificate === "string" ? {} : { certificateNotAfterMs: certificate.notAfterMs };
 			const peer: Peer = { ...(hello as Hello).peer, version: judged, ...ends };

@@ -139,6 +139,9 @@ describe("a node is refused, and told why", () => {
 			close: "removed-node",
 			sent: false,
 		});
+		// So it is not off, whoever says so.
+		expect(b.node.sinceRemovedMs(testId(1))).toBeLessThan(10_000);
+		expect(b.node.sinceRemovedMs(testId(3))).toBe(null);
 	});
 
 	test("when it is not known (yet), and connected once it is", async () => {

@@ -223,6 +223,11 @@ export class PeerNode {
 		});
 	}
 
+	/** How long ago a node that was removed last asked this one; null: never, as far as this process knows. */
+	sinceRemovedMs(nodeId: string): number | null {
+		return this.#listener?.sinceRemovedMs(nodeId) ?? null;
+	}
+
 	async close(): Promise<void> {
 		if (this.#closed) return;
 		this.#closed = true;

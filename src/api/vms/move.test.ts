@@ -158,3 +158,19 @@ test("while a member is too old to know who is lost, what is seen here decides",
 	const body = { nodeId: secondNodeId, confirmNodeOff: "node-1" };
 	expect((await admin().call("vmMove", { path: { id }, body })).body).toMatchObject({ state: "succeeded" });
 });
+
+test("nor is a node off that was removed and asks to be let in", async () => {
+	await second();
+	const id = await stoppedVm();
+	harness.cluster.current = { ...harness.cluster.current, members: [fixtureMember({ reachable: false })] };
+	await propose({ kind: "nodeRemove", id: clusterIds.node, leaving: false, confirmName: "node-1" });
+	const body = { nodeId: secondNodeId, confirmNodeOff: "node-1" };
+	const confirm = () => admin().call("vmMove", { path: { id }, body });
+	harness.cluster.removedThatAsk.add(clusterIds.node);
+	await expect(confirm()).rejects.toMatchObject({
+		code: "wrong-state",
+		message: expect.stringContaining("Let it join again, or switch the host off first."),
+	});
+	harness.cluster.removedThatAsk.clear();
+	expect((await confirm()).body).toMatchObject({ state: "succeeded" });
+});

@@ -44,7 +44,12 @@ export const vmMoveRoutes: Route[] = [
 /** A node without libvirt is not ready and runs its VMs all the same. Where the command applies nobody knows whom others hear. */
 function checkSilent(context: RequestContext, { name, nodeId }: Vm): void {
 	const node = context.services.store.get("node", nodeId);
-	if (node === null || node.status.phase === "left" || !nodeAnswers(context.services.cluster, nodeId)) return;
+	if (node === null || !nodeAnswers(context.services.cluster, nodeId)) return;
+	if (node.status.phase === "left")
+		throw new AppError(
+			"wrong-state",
+			`${node.name} was removed, and is not off: it asks to be let in, and ${name} may run there. Let it join again, or switch the host off first.`,
+		);
 	throw new AppError(
 		"wrong-state",
 		`${node.name} is not off: it answers, and ${name} may run there. Switch the host off first.`,

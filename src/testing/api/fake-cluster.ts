@@ -60,6 +60,7 @@ export class FakeCluster implements ClusterService {
 	counted: ClusterFigures = { leaderChanges: 0, messagesDropped: 0, tickDelays: noDelays() };
 	/** Features that some member lacks, with the names of those. */
 	readonly missing = new Map<string, string[]>();
+	readonly removedThatAsk = new Set<string>();
 	/** What was asked for. */
 	readonly transfers: (string | null)[] = [];
 	readonly joins: ClusterJoin[] = [];
@@ -74,6 +75,7 @@ export class FakeCluster implements ClusterService {
 	}
 
 	status = () => this.current;
+	hearsRemoved = (nodeId: string) => this.removedThatAsk.has(nodeId);
 	figures = () => this.counted;
 	everybodyHas = (feature: string) => this.lacking(feature).length === 0;
 	lacking = (feature: string) => this.missing.get(feature) ?? [];

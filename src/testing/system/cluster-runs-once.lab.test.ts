@@ -56,6 +56,10 @@ test(
 			await first.untilVm(id, "it to run", ({ status }) => status.powerState === "running");
 			const pids = await qemuPids(second);
 			expect(pids).toHaveLength(1);
+			const off = await first.createVm({
+				...{ name: "off", nodeId: secondId, disks: [], nics: [], start: false },
+				...{ memoryBytes: 64 * MiB, maxMemoryBytes: 64 * MiB },
+			});
 			const takeOver = ["vm", "move", "spare", "node-1", "--confirm-node-off", "node-2"];
 
 			// Its libvirt is away: the node says that it is not ready, and the VM runs on.
@@ -102,6 +106,12 @@ test(
 				const { removed } = (await second.api.call("clusterStatusGet")).body;
 				return removed;
 			});
+			// The others know better than whoever says that it is off.
+			expect(await refusal(first, "vm", "move", "off", "node-1", "--confirm-node-off", "node-2")).toContain(
+				"node-2 was removed, and is not off: it asks to be let in",
+			);
+			expect((await first.vm(off.id)).nodeId).toBe(secondId);
+
 			const asked = { token: await token(), ownAddresses: [addressOf(2)], preview: true };
 			const { clashes } = (await second.api.call("clusterJoin", { body: asked })).body;
 			expect(clashes).toMatchObject([{ kind: "vm", name: "spare", renamable: false }]);
