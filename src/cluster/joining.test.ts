@@ -80,9 +80,10 @@ async function berlin({ wasMember, refusals }: Berlin) {
 		joinCluster(
 			{
 				...{ dataDir, nodeId: testId(2), nodeName: "node-2", memberOf, build: "test", ownAddresses: [address] },
-				belongings: () => ({
+				belongings: async () => ({
 					...{ pools: [], networks: [], images: [], volumes: [], vms: [], nodeId: testId(2), nodeName: "node-2" },
 				}),
+				...{ arriving: null, checkMayJoin() {} },
 				...{ clock: impatientClock(), random: systemRandom, logger: silentLogger },
 			},
 			{ token, ...request },

@@ -84,6 +84,7 @@ describe("what an administrator sees", () => {
 				appliedIndex: 90,
 				leaderView: view,
 				removed: false,
+				arriving: null,
 				nowMs,
 			},
 			links: [link(b, "connected", 0.5), link(c, "waiting", null)],
@@ -121,6 +122,19 @@ describe("what an administrator sees", () => {
 		expect([removed.quorum, removed.leaderNodeId]).toEqual([false, null]);
 		expect(removed.problem).toContain("removed");
 		expect(status({ raft: raft({ recovering: true }) }).problem).toContain("damaged");
+	});
+
+	test("a node that was admitted and has no state yet says where the members look for it, and what to do", () => {
+		const empty = { nodes: [], raft: raft({ leader: null, quorum: false, configuration: configuration([]) }) };
+		const arriving = { nodeId: a, name: "na", addresses: ["10.0.0.9:1"] };
+		const stuck = status({ ...empty, leaderView: null, arriving });
+		expect(stuck).toMatchObject({ arriving: true, quorum: false, quorumSize: 0, voterCount: 0, members: [] });
+		expect(stuck.problem).toContain("do not reach it at 10.0.0.9:1: `limiquantix cluster readdress na HOST:PORT`");
+		expect(stuck.problem).toContain("`limiquantix cluster leave` here");
+		const alone = status({ ...empty, leaderView: null, arriving, links: [link(b, "waiting", null)] });
+		expect(alone.problem).toContain("it does not reach the members");
+		// With the state it is as every other one, but for a moment.
+		expect(status({ arriving })).toMatchObject({ arriving: true, problem: null });
 	});
 
 	test("when each member's certificate ends, as its link has seen it; one that nobody renewed is named", () => {

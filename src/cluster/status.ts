@@ -6,6 +6,7 @@ import type { Node } from "../model/node.ts";
 import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
 import { majority } from "../raft/quorum.ts";
 import type { Status } from "../raft/types.ts";
+import type { MemberHint } from "./switch.ts";
 
 /** What only the leader knows; of some moments ago when another node asks it. */
 export type LeaderView = Pick<Status, "peers" | "lastIndex" | "configuration"> & { nodeId: string };
@@ -19,13 +20,15 @@ export type StatusParts = {
 	links: readonly LinkStatus[];
 	own: { version: string; features: readonly string[]; certificateExpiresMs: number | null };
 	removed: boolean;
+	/** As what this node was admitted, when it has not arrived yet. */
+	arriving: MemberHint | null;
 	nowMs: number;
 };
 
 export function clusterStatus(parts: StatusParts): ClusterStatus {
 	const { raft, leaderView, removed, nodes } = parts;
 	const { voters } = (leaderView ?? raft).configuration;
-	const quorumSize = majority(voters.length);
+	const quorumSize = voters.length === 0 ? 0 : majority(voters.length);
 	const members = nodes.filter(({ status }) => status.phase !== "left").map((node) => memberOf(node, parts));
 	const elsewhere = members.filter(({ nodeId }) => isElsewhere(nodeId, parts)).map(({ name }) => name);
 	const ending = members.filter(({ certificateExpiresAt: at }) => at !== null && endsSoon(Date.parse(at), parts.nowMs));
@@ -42,6 +45,7 @@ export function clusterStatus(parts: StatusParts): ClusterStatus {
 		appliedIndex: parts.appliedIndex,
 		removed,
 		recoveredElsewhere: elsewhere.length > 0 && !removed,
+		arriving: parts.arriving !== null,
 		problem: problemOf(parts, { quorumSize, reachableVoters, elsewhere, ending }),
 		members,
 	};
@@ -89,16 +93,15 @@ type Findings = {
 	ending: readonly ClusterMember[];
 };
 
-function problemOf(
-	{ raft, removed, leaderView }: StatusParts,
-	{ quorumSize, reachableVoters, elsewhere, ending }: Findings,
-): string | null {
+function problemOf(parts: StatusParts, { quorumSize, reachableVoters, elsewhere, ending }: Findings): string | null {
+	const { raft, removed, leaderView } = parts;
 	const others = elsewhere.join(", ");
 	if (removed)
 		return "This node was removed from the cluster. What it shows is old, and it changes nothing. `limiquantix cluster join` makes it a member again.";
 	const isLost = raft.leader === null || !raft.quorum;
 	if (isLost && elsewhere.length > 0)
 		return `${recoveredElsewhere} ${others} ${elsewhere.length === 1 ? "is a member" : "are members"} of another one now, and nothing can be changed here. With a token of that one, \`limiquantix cluster join\` takes this node in, with the VMs that are still its own.`;
+	if (parts.arriving !== null && parts.nodes.length === 0) return notArrived(parts.arriving, parts.links);
 	if (isLost)
 		return `No quorum: ${quorumSize} of ${raft.configuration.voters.length} voting nodes have to reach each other. Nothing can be changed until they do.`;
 	if (elsewhere.length > 0)
@@ -110,4 +113,14 @@ function problemOf(
 	if (first !== undefined)
 		return `The certificate of ${first.name} for the links between nodes ends at ${first.certificateExpiresAt}, and was not renewed by itself: its log says why. \`limiquantix cluster renew-certificate ${first.name}\` tries it again.`;
 	return null;
+}
+
+/** It goes by itself once the members reach it; for a moment, every node that joins says so. */
+function notArrived({ name, addresses }: MemberHint, links: readonly LinkStatus[]): string {
+	const where = addresses.join(", ");
+	const reaches = links.some(({ link }) => link.state === "connected");
+	const why = reaches
+		? `the members do not reach it at ${where}: \`limiquantix cluster readdress ${name} HOST:PORT\` on one of them says where they do`
+		: "it does not reach the members, nor they it";
+	return `This node was admitted to a cluster as ${name}, and has not received its state yet. If that lasts, ${why}. \`limiquantix cluster leave\` here gives up joining: the node is what it was before, with its VMs.`;
 }

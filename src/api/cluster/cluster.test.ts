@@ -296,6 +296,15 @@ describe("leaving", () => {
 		expect(harness.cluster.left).toBe(1);
 	});
 
+	test("is how a node that was admitted, and has no state, becomes what it was", async () => {
+		harness.cluster.current = fixtureClusterStatus({ arriving: true, quorum: false, members: [] });
+		const { store } = harness;
+		const get = store.get.bind(store);
+		store.get = ((table: "node", id: string) => (table === "node" ? null : get(table, id))) as typeof store.get;
+		await harness.client("local").call("nodeLeave", { path: { id: clusterIds.node } });
+		expect(harness.cluster.left).toBe(1);
+	});
+
 	test("is refused for the only node, and while something is on it", async () => {
 		await expect(leave()).rejects.toMatchObject({ code: "wrong-state" });
 		await admitOther();

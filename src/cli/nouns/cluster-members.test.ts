@@ -206,6 +206,26 @@ describe("cluster leave", () => {
 		expect(looks).toBe(4);
 	});
 
+	test("of a node that was admitted and has no state gives up joining", async () => {
+		api.handlers.nodeLeave = () => null;
+		api.handlers.nodeGet = () => problem(404, "not-found", "There is no node with the id.");
+		api.handlers.clusterStatusGet = () =>
+			fixtureClusterStatus({ nodeId: ownId, arriving: true, quorum: false, members: [] });
+		api.handlers.healthGet = () => {
+			const left = api.called.includes("nodeLeave");
+			return { version: "0", leader: null, appliedIndex: 0, nodeId: left ? fixtureId(0x99) : ownId, quorum: left };
+		};
+		const io = fakeIo({ tty: true });
+		io.feed("y\n");
+		const { code, out, err } = await here("cluster leave", { io });
+		expect({ code, out }).toEqual({
+			...{ code: 0, out: "The node is what it was before it joined, with its VMs.\n" },
+		});
+		expect(err).toContain("Give up joining?");
+		expect(err).toContain("limiquantix cluster remove NODE there");
+		expect(sent("nodeLeave")?.id).toBe(ownId);
+	});
+
 	test("is refused with the reason, and not without a yes", async () => {
 		api.handlers.nodeLeave = () => problem(409, "in-use", "VMs are on it: web.");
 		expect((await here("cluster leave")).code).toBe(2);

@@ -34,6 +34,7 @@ export const fixtureClusterStatus = (changes: Partial<ClusterStatus> = {}): Clus
 	appliedIndex: 1,
 	removed: false,
 	recoveredElsewhere: false,
+	arriving: false,
 	problem: null,
 	members: [fixtureMember()],
 	...changes,

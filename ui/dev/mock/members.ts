@@ -92,6 +92,7 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 		leaderNodeId: members.removed ? null : leader,
 		...{ quorum, quorumSize, voterCount: voters.length, removed: members.removed, members: list },
 		recoveredElsewhere: members.recoveredElsewhere,
+		arriving: false,
 		failuresTolerated: Math.max(0, reachable - quorumSize),
 		...{ term: 7, commitIndex: 18_204, appliedIndex: 18_204 },
 		problem: members.removed

@@ -57,7 +57,9 @@ export const joinVerb = verb({
 		if (preview) return;
 		const confirmName = found.recovered ? await giveUp(cli, found, options.confirm) : undefined;
 		if (confirmName === undefined) await confirm(cli, `Make this node a member of ${found.clusterName}?`, options.yes);
-		const { nodeId: formerId } = (await cli.call("healthGet")).body;
+		const { nodeId, arriving } = (await cli.call("clusterStatusGet")).body;
+		// Admitted before, it may stay who it is; and it had no quorum by which it could be taken for what it will be.
+		const formerId = arriving ? null : nodeId;
 		await mayBeLost(cli, async () => {
 			const { body } = await cli.call("clusterJoin", {
 				body: { ...request, ...given({ confirmName }) },

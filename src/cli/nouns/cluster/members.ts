@@ -131,11 +131,14 @@ export const leaveVerb = verb({
 	name: "leave",
 	summary: "Take this node out of the cluster",
 	description:
-		"On the node itself, which must be empty: move or delete its VMs, volumes and images first. It is a cluster of its own afterwards, as after a first start: with a new password of admin in its data folder. What it was lies in former/ there. It can join again.",
+		"On the node itself, which must be empty: move or delete its VMs, volumes and images first. It is a cluster of its own afterwards, as after a first start: with a new password of admin in its data folder. What it was lies in former/ there. It can join again. A node that was admitted and has not received the cluster's state need not be empty: it gives up joining, and is what it was before, with its VMs.",
 	examples: ["limiquantix cluster leave", "limiquantix cluster leave --yes"],
 	options: { yes, ...waitOptions },
 	async run(cli, _, { yes: sure, wait, timeout }) {
 		const formerId = await ownId(cli);
+		const { body: status } = await cli.call("clusterStatusGet");
+		// It knows neither its name nor the cluster's.
+		if (status.arriving && status.members.length === 0) return giveUp(cli, formerId, { sure, wait, timeout });
 		const { name } = await nodeOf(cli, formerId);
 		const { body: cluster } = await cli.call("clusterGet");
 		await confirm(cli, `Take ${name} out of the cluster ${cluster.name}?`, sure);
@@ -149,6 +152,23 @@ export const leaveVerb = verb({
 		await cli.output.object({ nodeId }, [], nodeId);
 	},
 });
+
+type Leaving = { sure: boolean; wait: boolean; timeout: number | undefined };
+
+/** Admitted, and never heard of since: nobody has to let it go. */
+async function giveUp(cli: Cli, formerId: string, { sure, wait, timeout }: Leaving): Promise<void> {
+	await confirm(cli, "Give up joining? This node is then what it was before, with its VMs.", sure);
+	await mayBeLost(cli, async () => {
+		await cli.call("nodeLeave", { path: { id: formerId }, timeoutMs: null });
+	});
+	if (!wait) return cli.output.say("The node begins anew as what it was before it joined.");
+	const nodeId = await awaitNewNode(cli, { formerId, title: "give up joining", timeoutMs: timeout, until: "started" });
+	if (!cli.output.forPeople) return cli.output.object({ nodeId }, [], nodeId);
+	await cli.output.say("The node is what it was before it joined, with its VMs.");
+	await cli.note(
+		"The cluster that it was to join lists it still: limiquantix cluster remove NODE there. To join again takes a new token.",
+	);
+}
 
 export const removeVerb = verb({
 	name: "remove",
