@@ -183,3 +183,39 @@ test(
 	},
 	limitMs,
 );
+
+test(
+	"of two that join each other at the same moment one succeeds at most, and nobody's cluster is gone",
+	async () => {
+		await using cluster = await LabCluster.start(1);
+		const one = cluster.node(0);
+		const other = await cluster.addNode();
+		for (const node of [one, other]) await node.api.call("vmCreate", { body: { ...vmBody, name: `of-${node.name}` } });
+		const former = [one.nodeId, other.nodeId];
+		const [ofOne, ofOther] = [await cluster.token(one), await cluster.token(other)];
+		const outcomes = await Promise.allSettled([
+			one.api.call("clusterJoin", joinBody(one, ofOther, other)),
+			other.api.call("clusterJoin", joinBody(other, ofOne, one)),
+		]);
+		const joined = outcomes.filter(({ status }) => status === "fulfilled").length;
+		expect(joined).toBeLessThan(2);
+		for (const outcome of outcomes)
+			if (outcome.status === "rejected")
+				expect(String(outcome.reason)).toMatch(
+					/is joining another cluster itself|just admitting another one|has to leave it first/,
+				);
+		if (joined === 0) {
+			await Promise.all(cluster.nodes.map((node) => node.identify()));
+			expect([one.nodeId, other.nodeId]).toEqual(former);
+			for (const node of cluster.nodes) expect((await statusOf(node))?.members).toHaveLength(1);
+			await one.joinWith(ofOther, [other.peerAddress], stepMs);
+		}
+		await waitUntil("two that vote", stepMs, async () => {
+			await Promise.all(cluster.nodes.map((node) => node.identify().catch(() => {})));
+			return cluster.haveVotes(cluster.nodes);
+		});
+		for (const asked of cluster.nodes)
+			await waitUntil(`both VMs to be known on ${asked.name}`, stepMs, async () => (await vmsOn(asked)).length === 2);
+	},
+	limitMs,
+);
