@@ -35,6 +35,7 @@ import { clusterPathsOf } from "./node-file.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import { OwnJoin } from "./own-join.ts";
 import { peerMembers } from "./peer-members.ts";
+import { answerProbe, whyUnreached } from "./reachability.ts";
 import type { ClusterFigures, ClusterService, NewJoinToken } from "./service.ts";
 import { clusterStatus, recoveredElsewhere } from "./status.ts";
 import type { JoinHints, MemberHint } from "./switch.ts";
@@ -233,6 +234,10 @@ export class Cluster implements ClusterService {
 		return { fingerprint, expiresAt: toRfc3339(notAfterMs) };
 	}
 
+	whyUnreached(nodeId: string, addresses: readonly string[]): Promise<string | null> {
+		return whyUnreached({ nodeId, addresses }, this.peers, this.#deps.clock);
+	}
+
 	everybodyHas(feature: string): boolean {
 		return this.lacking(feature).length === 0;
 	}
@@ -360,6 +365,8 @@ export class Cluster implements ClusterService {
 				if (to !== null && typeof to !== "string") throw new AppError("malformed", "Not a node.");
 				return encodeJson({ leader: await consensus.transferLeadership(to) });
 			}
+			case methods.probe:
+				return answerProbe(payload, this.#deps.clock);
 			case methods.memberStatus:
 				return encodeJson(this.#leaderViews.own() ?? doesNotLead());
 			default:

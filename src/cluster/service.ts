@@ -36,6 +36,8 @@ export interface ClusterService {
 	 * that says so, in the name of who asked for it; it is not called when this node has been removed already.
 	 */
 	leave(remove: () => Promise<unknown>): Promise<void>;
+	/** Why that node is at none of these addresses now, in words; null when it is, or when no other node is there to look. */
+	whyUnreached(nodeId: string, addresses: readonly string[]): Promise<string | null>;
 	/** A new key and certificate for this node's links, whether it is time or not. Nothing pauses. */
 	renewCertificate(): Promise<NodeCertificateInfo>;
 	/** True when every member knows this feature. */

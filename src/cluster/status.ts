@@ -102,17 +102,47 @@ function problemOf(parts: StatusParts, { quorumSize, reachableVoters, elsewhere,
 	if (isLost && elsewhere.length > 0)
 		return `${recoveredElsewhere} ${others} ${elsewhere.length === 1 ? "is a member" : "are members"} of another one now, and nothing can be changed here. With a token of that one, \`limiquantix cluster join\` takes this node in, with the VMs that are still its own.`;
 	if (parts.arriving !== null && parts.nodes.length === 0) return notArrived(parts.arriving, parts.links);
+	if (isLost && isUnheard(parts)) return notReached(parts);
 	if (isLost)
 		return `No quorum: ${quorumSize} of ${raft.configuration.voters.length} voting nodes have to reach each other. Nothing can be changed until they do.`;
 	if (elsewhere.length > 0)
 		return `${others} ${elsewhere.length === 1 ? "says that it is a member" : "say that they are members"} of another cluster now, made by a recovery or of a backup: there are two clusters with the same VMs. Stop the members of one of them but one: without a quorum it joins the other, then the next one does.`;
 	if (raft.recovering) return "The log of this node was damaged. It does not vote until it has everything again.";
 	if (leaderView !== null && reachableVoters < leaderView.configuration.voters.length)
-		return "Not all voting nodes can be reached.";
+		return ["Not all voting nodes can be reached.", ...oneWay(parts)].join(" ");
 	const [first] = ending;
 	if (first !== undefined)
 		return `The certificate of ${first.name} for the links between nodes ends at ${first.certificateExpiresAt}, and was not renewed by itself: its log says why. \`limiquantix cluster renew-certificate ${first.name}\` tries it again.`;
 	return null;
+}
+
+/** Longer than it takes the others to link to a node that has just been started. */
+const heardWithinMs = 8_000;
+const hasIncoming = ({ incoming }: LinkStatus): boolean => Object.values(incoming).some((count) => count > 0);
+
+/** This node has reached others for a while, and none of them comes to it. */
+const isUnheard = ({ links, nowMs }: StatusParts): boolean =>
+	!links.some(hasIncoming) &&
+	links.some(({ link }) => link.connectedSinceMs !== null && nowMs - link.connectedSinceMs >= heardWithinMs);
+
+function notReached({ nodes, raft }: StatusParts): string {
+	const own = nodes.find(({ id }) => id === raft.nodeId);
+	const where = own?.peerAddresses.join(", ") || "any address";
+	return `The other nodes do not reach this node at ${where}, though it reaches them. Nothing can be changed here until they do. \`limiquantix cluster readdress ${own?.name ?? "NODE"} HOST:PORT\` on another node says where they do.`;
+}
+
+/** Who comes to this node, and is not found where it is said to be. */
+function oneWay({ nodes, links }: StatusParts): string[] {
+	return links.flatMap((each) => {
+		const { state, lastClose } = each.link;
+		const isLost = state !== "connected" && ["unreachable", "timeout", "other-node"].includes(lastClose?.code ?? "");
+		const node = nodes.find(({ id, status }) => id === each.nodeId && status.phase !== "left");
+		if (!isLost || !hasIncoming(each) || node === undefined) return [];
+		const where = node.peerAddresses.join(", ") || "any address";
+		return [
+			`${node.name} reaches this node, and is not reached at ${where}: \`limiquantix cluster readdress ${node.name} HOST:PORT\` says where it is.`,
+		];
+	});
 }
 
 /** It goes by itself once the members reach it; for a moment, every node that joins says so. */

@@ -138,6 +138,8 @@ export const members = {
 	addressInvalid: "Use HOST:PORT, for example 10.0.0.2:8444.",
 	addressesText:
 		"The others use them for their next links. At which address the node itself listens is its own setting.",
+	addressesAnyway: "Save them all the same",
+	addressesAnywayHint: "For when the node will be there soon. Until then the others lose it.",
 	addressesFailed: "The addresses were not changed",
 	addressesSaved: (name: string) => `The others reach ${name} at its new addresses`,
 

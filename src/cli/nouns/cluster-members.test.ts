@@ -163,6 +163,20 @@ describe("naming, addresses, the leader", () => {
 		expect((await here("cluster readdress node2")).code).toBe(2);
 	});
 
+	test("readdress to where the node is not says how to do it all the same", async () => {
+		const update = api.handlers.nodeUpdate;
+		const errors = [{ path: "/confirmUnreached", message: "The others do not reach node2 there." }];
+		api.handlers.nodeUpdate = (request) =>
+			(request.json as { confirmUnreached?: boolean }).confirmUnreached
+				? (update?.(request) ?? null)
+				: problem(422, "invalid", "The others do not reach node2 there.", { errors });
+		const { code, err } = await here("cluster readdress node2 10.0.0.2:1");
+		expect(code).toBe(2);
+		expect(err).toContain("The others do not reach node2 there.\nWhen it will be there, say so with --unreached.");
+		expect((await here("cluster readdress node2 10.0.0.2:1 --unreached")).code).toBe(0);
+		expect(sent("nodeUpdate")?.json).toEqual({ peerAddresses: ["10.0.0.2:1"], confirmUnreached: true });
+	});
+
 	test("transfer-leader names a node, or leaves it to the leader", async () => {
 		api.handlers.clusterLeaderTransfer = () => ({ leaderNodeId: otherId });
 		expect((await here("cluster transfer-leader")).out).toBe("node2 leads.\n");

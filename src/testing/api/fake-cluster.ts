@@ -66,6 +66,8 @@ export class FakeCluster implements ClusterService {
 	readonly joins: ClusterJoin[] = [];
 	left = 0;
 	renewals = 0;
+	/** Addresses at which nobody is. */
+	readonly nowhere = new Set<string>();
 	/** Makes the next of those fail. */
 	failure: AppError | null = null;
 
@@ -97,6 +99,10 @@ export class FakeCluster implements ClusterService {
 		this.#maybeFail();
 		if (!this.current.removed) await remove();
 		this.left += 1;
+	}
+
+	async whyUnreached(_nodeId: string, addresses: readonly string[]) {
+		return addresses.every((address) => this.nowhere.has(address)) ? `Nobody listens at ${addresses.join()}.` : null;
 	}
 
 	async renewCertificate() {

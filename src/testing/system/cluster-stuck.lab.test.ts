@@ -34,7 +34,7 @@ async function stuck() {
 	const joined = node.api.call("clusterJoin", joinBody(node, token, first));
 	await waitUntil("it to be admitted", stepMs, () => node.halts.standsStill);
 	const record = await recordOf(first, node);
-	const wrong = { peerAddresses: [nowhere(node)] };
+	const wrong = { peerAddresses: [nowhere(node)], confirmUnreached: true };
 	await first.api.call("nodeUpdate", { path: { id: record.id }, body: wrong });
 	node.halts.goOn();
 	expect((await joined).body.joining).toBe(true);
@@ -105,7 +105,10 @@ test(
 		await waitUntil("its log to say so", stepMs, () => node.daemon.log().includes("do not reach it at"));
 		const { id } = await recordOf(first, node);
 		for (const word of [await cluster.token(first), token]) {
-			await first.api.call("nodeUpdate", { path: { id }, body: { peerAddresses: [nowhere(node)] } });
+			await first.api.call("nodeUpdate", {
+				path: { id },
+				body: { peerAddresses: [nowhere(node)], confirmUnreached: true },
+			});
 			const { body } = await node.api.call("clusterJoin", {
 				body: { ...joinBody(node, word, first).body, preview: true },
 			});

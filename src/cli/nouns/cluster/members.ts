@@ -1,9 +1,9 @@
 /** `cluster`: naming it, its addresses and leader, and members that go. */
-import { AppError } from "../../../lib/errors.ts";
+import { AppError, isAppError } from "../../../lib/errors.ts";
 import type { Cli } from "../../cli.ts";
 import { usageError } from "../../failure.ts";
 import { resolveId } from "../../names.ts";
-import { text } from "../../options.ts";
+import { flag, text } from "../../options.ts";
 import { allPages } from "../../pages.ts";
 import { confirm, typed } from "../../prompt.ts";
 import { waitOptions } from "../../tasks.ts";
@@ -66,20 +66,22 @@ export const readdressVerb = verb({
 	name: "readdress",
 	summary: "Say where the other nodes reach a node",
 	description:
-		"Replaces all of its addresses. Where the node itself listens is its setting peer-listen. Give the new addresses before the old ones go away, or by a node that is still reached.",
+		"Replaces all of its addresses. Where the node itself listens is its setting peer-listen. Give the new addresses before the old ones go away, or by a node that is still reached. Another node looks whether it finds the node there first.",
 	examples: [
 		"limiquantix cluster readdress 10.0.0.1:8444",
 		"limiquantix cluster readdress node2 10.0.0.2:8444 [fd00::2]:8444",
 	],
 	arguments: { "<address...>": "HOST:PORT, several for several; before them the node, when it is another one" },
-	async run(cli, { address: words }) {
+	options: { unreached: flag("--unreached", "take them also when the other nodes do not reach the node there now") },
+	async run(cli, { address: words }, { unreached }) {
 		const [first = "", ...rest] = words;
 		const isNode = !first.includes(":");
 		const peerAddresses = isNode ? rest : words;
 		if (peerAddresses.length === 0)
 			throw usageError("The addresses are missing: HOST:PORT, for example 10.0.0.1:8444.");
 		const id = isNode ? await resolveId(cli, "node", first) : await ownId(cli);
-		const { body } = await cli.call("nodeUpdate", { path: { id }, body: { peerAddresses } });
+		const change = { peerAddresses, ...(unreached ? { confirmUnreached: true } : {}) };
+		const { body } = await cli.call("nodeUpdate", { path: { id }, body: change }).catch(withHint);
 		await cli.output.object(
 			body,
 			[
@@ -90,6 +92,13 @@ export const readdressVerb = verb({
 		);
 	},
 });
+
+function withHint(error: unknown): never {
+	if (!isAppError(error, "invalid") || !error.fields.some(({ path }) => path === "/confirmUnreached")) throw error;
+	throw new AppError("invalid", error.message, {
+		context: { ...error.context, hint: "When it will be there, say so with --unreached." },
+	});
+}
 
 export const transferLeaderVerb = verb({
 	name: "transfer-leader",
