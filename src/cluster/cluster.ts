@@ -192,6 +192,11 @@ export class Cluster implements ClusterService {
 		});
 	}
 
+	async freshStatus(): Promise<ClusterStatus> {
+		await this.#leaderViews.refresh(this.#peers);
+		return this.status();
+	}
+
 	#arrivingAs(): MemberHint | null {
 		const { nodeId } = this;
 		const { nodeName: name } = this.#deps;

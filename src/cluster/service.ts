@@ -19,7 +19,10 @@ export type ClusterFigures = {
 
 export interface ClusterService {
 	readonly nodeId: string;
+	/** At once; what only the leader knows may be missing on another node. */
 	status(): ClusterStatus;
+	/** The same, once the leader has been asked: after a moment at most, whether it answers or not. */
+	freshStatus(): Promise<ClusterStatus>;
 	/** For /metrics. */
 	figures(): ClusterFigures;
 	/** Resolves to who leads afterwards. Goes to the leader, whoever it is. `wrong-state`, `unavailable`. */

@@ -26,10 +26,10 @@ export const memberRoutes: Route[] = [
 		path: "/v1/cluster/status",
 		summary: "The members of the cluster and how they are",
 		description:
-			"As the node that answers sees it. Who is reachable and how far they are is known to the leader; other nodes answer with what they see themselves.",
+			"As the node that answers sees it. Who is reachable and how far they are is known to the leader, who is asked; when it does not answer at once, the node says what it sees itself.",
 		tag,
 		responses: { 200: ClusterStatus },
-		handler: ({ context }) => ok(context.services.cluster.status()),
+		handler: async ({ context }) => ok(await context.services.cluster.freshStatus()),
 	}),
 	route({
 		operationId: "clusterLeaderTransfer",

@@ -77,6 +77,7 @@ export class FakeCluster implements ClusterService {
 	}
 
 	status = () => this.current;
+	freshStatus = async () => this.current;
 	figures = () => this.counted;
 	everybodyHas = (feature: string) => this.lacking(feature).length === 0;
 	lacking = (feature: string) => this.missing.get(feature) ?? [];
