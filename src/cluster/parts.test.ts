@@ -159,6 +159,11 @@ describe("what an administrator sees", () => {
 		const three = { ...view, configuration: configuration([a, b, c]) };
 		const { problem } = status({ leaderView: three, links: [gone as unknown as LinkStatus] });
 		expect(problem).toStartWith("Not all voting nodes can be reached. nc reaches this node, and is not reached at");
+		const silent = { ...gone, incoming: { raft: 0 } } as unknown as LinkStatus;
+		expect(status({ leaderView: three, links: [silent] }).problem).toBe("Not all voting nodes can be reached.");
+		// It does not vote yet: nobody else would say that something is wrong.
+		const nodes = [node(a), node(b), node(c, "joining")];
+		expect(status({ nodes, links: [silent] }).problem).toStartWith("nc was admitted, and is not reached at");
 	});
 
 	test("when each member's certificate ends, as its link has seen it; one that nobody renewed is named", () => {

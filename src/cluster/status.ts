@@ -110,6 +110,8 @@ function problemOf(parts: StatusParts, { quorumSize, reachableVoters, elsewhere,
 	if (raft.recovering) return "The log of this node was damaged. It does not vote until it has everything again.";
 	if (leaderView !== null && reachableVoters < leaderView.configuration.voters.length)
 		return ["Not all voting nodes can be reached.", ...oneWay(parts)].join(" ");
+	const lost = oneWay(parts);
+	if (lost.length > 0) return lost.join(" ");
 	const [first] = ending;
 	if (first !== undefined)
 		return `The certificate of ${first.name} for the links between nodes ends at ${first.certificateExpiresAt}, and was not renewed by itself: its log says why. \`limiquantix cluster renew-certificate ${first.name}\` tries it again.`;
@@ -131,16 +133,18 @@ function notReached({ nodes, raft }: StatusParts): string {
 	return `The other nodes do not reach this node at ${where}, though it reaches them. Nothing can be changed here until they do. \`limiquantix cluster readdress ${own?.name ?? "NODE"} HOST:PORT\` on another node says where they do.`;
 }
 
-/** Who comes to this node, and is not found where it is said to be. */
+/** Who comes to this node, or has just been admitted, and is not found where it is said to be. */
 function oneWay({ nodes, links }: StatusParts): string[] {
 	return links.flatMap((each) => {
 		const { state, lastClose } = each.link;
 		const isLost = state !== "connected" && ["unreachable", "timeout", "other-node"].includes(lastClose?.code ?? "");
 		const node = nodes.find(({ id, status }) => id === each.nodeId && status.phase !== "left");
-		if (!isLost || !hasIncoming(each) || node === undefined) return [];
+		if (!isLost || node === undefined) return [];
+		const what = hasIncoming(each) ? "reaches this node" : node.status.phase === "joining" ? "was admitted" : null;
+		if (what === null) return [];
 		const where = node.peerAddresses.join(", ") || "any address";
 		return [
-			`${node.name} reaches this node, and is not reached at ${where}: \`limiquantix cluster readdress ${node.name} HOST:PORT\` says where it is.`,
+			`${node.name} ${what}, and is not reached at ${where}: \`limiquantix cluster readdress ${node.name} HOST:PORT\` says where it is.`,
 		];
 	});
 }

@@ -131,6 +131,14 @@ test("says once what the node says when nobody reaches it, and who is admitted a
 	expect(err.split("The members do not reach it at 10.0.0.3:8444.")).toHaveLength(2);
 });
 
+test("to whoever is a copy of a member, no names help", async () => {
+	clashes = [{ kind: "node", name: "node3", message: "The cluster has the node that node3 is.", renamable: false }];
+	const { code, err } = await here("cluster join --token x --yes");
+	expect(code).toBe(1);
+	expect(err).toContain("A copy of a member does not join beside it.");
+	expect(err).not.toContain("Change or delete");
+});
+
 describe("of a node whose cluster was recovered elsewhere", () => {
 	beforeEach(() => {
 		recovered = true;

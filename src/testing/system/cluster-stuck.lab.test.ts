@@ -86,6 +86,8 @@ test(
 			const refused = await failureOf(node.api.call("clusterJoin", joinBody(node, token, first, address)));
 			expect(refused.message).toContain(`do not reach this node at ${address}`);
 		}
+		const itsOwn = await failureOf(first.api.call("clusterJoin", joinBody(first, token, first)));
+		expect(itsOwn.message).toContain("This is a token of this cluster itself");
 		expect((await statusOf(first))?.members).toHaveLength(1);
 		await node.joinWith(token, [first.peerAddress], stepMs);
 	},

@@ -130,9 +130,11 @@ async function refuse(cli: Cli, clashes: JoinClash[], preview: boolean): Promise
 			],
 			({ name }) => name,
 		);
-	const hint = clashes.every(({ renamable }) => renamable)
-		? "With --rename these get other names."
-		: "Change or delete these, here or in the cluster, and join again.";
+	const hint = clashes.some(({ kind }) => kind === "node")
+		? "A copy of a member does not join beside it. A node with a data folder of its own does."
+		: clashes.every(({ renamable }) => renamable)
+			? "With --rename these get other names."
+			: "Change or delete these, here or in the cluster, and join again.";
 	const fields = clashes.map(({ kind, name, message }) => ({ path: `${kind} ${name}`, message }));
 	throw new AppError("already-exists", "Something here clashes with the cluster. Nothing was done.", {
 		// People have the table.
