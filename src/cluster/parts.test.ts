@@ -134,6 +134,7 @@ describe("what an administrator sees", () => {
 		expect(stuck.problem).toContain("`limiquantix cluster leave` here");
 		const alone = status({ ...empty, leaderView: null, arriving, links: [link(b, "waiting", null)] });
 		expect(alone.problem).toContain("it does not reach the members");
+		expect(status({ ...empty, leaderView: null, arriving, removed: true }).problem).toContain("what it was before");
 		// With the state it is as every other one, but for a moment.
 		expect(status({ arriving })).toMatchObject({ arriving: true, problem: null });
 	});

@@ -96,6 +96,8 @@ type Findings = {
 function problemOf(parts: StatusParts, { quorumSize, reachableVoters, elsewhere, ending }: Findings): string | null {
 	const { raft, removed, leaderView } = parts;
 	const others = elsewhere.join(", ");
+	if (removed && parts.arriving !== null)
+		return "This node was removed from the cluster before it had arrived there. `limiquantix cluster join` makes it a member again, with its VMs; `limiquantix cluster leave` makes it what it was before.";
 	if (removed)
 		return "This node was removed from the cluster. What it shows is old, and it changes nothing. `limiquantix cluster join` makes it a member again.";
 	const isLost = raft.leader === null || !raft.quorum;
