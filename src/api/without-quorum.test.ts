@@ -49,6 +49,18 @@ test("one signs in on this node; reads are marked as stale, writes say why not",
 	expect(users.status).toBe(403);
 });
 
+test("on a node that has not received the cluster's state nobody can sign in, and no password is called wrong", async () => {
+	const { cluster } = api;
+	cluster.current = { ...cluster.current, arriving: true, quorum: false, leaderNodeId: null, members: [] };
+	const body = { username: "operator", password };
+	const answer = await api.request("POST", "/v1/sessions", { as: "nobody", body });
+	expect(answer.status).toBe(503);
+	expect(await answer.json()).toMatchObject({ detail: expect.stringContaining("has not received its state yet") });
+	const renamed = await api.request("PATCH", "/v1/cluster", { as: "local", body: { name: "later" } });
+	expect(renamed.status).toBe(503);
+	expect(await renamed.json()).toMatchObject({ detail: expect.stringContaining("has not received its state yet") });
+});
+
 test("on a node that was removed, too; writes say so, and that to repeat them is no use", async () => {
 	const { cluster, store } = api;
 	cluster.current = { ...cluster.current, removed: true, quorum: false };

@@ -1,19 +1,27 @@
 /** What a member says to a token: as its state has it, at its own time. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { JoinToken } from "../model/cluster.ts";
+import type { Node } from "../model/node.ts";
+import { type Authority, checkRequest, makeAuthority, makeNodeKey, makeRequest, signNode } from "../peer/ca.ts";
 import { hashSecret, newSecret } from "../peer/join-token.ts";
-import type { Store } from "../store/store.ts";
-import { clusterIds, fixtureId } from "../testing/fixtures.ts";
+import type { Status } from "../raft/types.ts";
+import type { CommandBody } from "../store/command.ts";
+import type { Applied, Store } from "../store/store.ts";
+import { clusterIds, fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
-import { type AdmissionDeps, createAdmission } from "./admission.ts";
+import { type AdmissionDeps, createAdmission, type JoinFacts } from "./admission.ts";
+import type { MemberFeatures } from "./member-features.ts";
+import { encodePacked } from "./methods.ts";
+import { Turns } from "./turns.ts";
 
 const secret = newSecret(systemRandom);
 const [tokenId, own, other] = [fixtureId(1), "aa".repeat(32), "bb".repeat(32)];
 const made = Date.UTC(2026, 0, 2);
 const clock = new ManualClock(made);
+const authority = await makeAuthority({ clock, random: systemRandom });
 
 /** The token as the state has it; null when it was deleted, or pruned. */
 function memberWith(token: JoinToken | null) {
@@ -54,4 +62,87 @@ test("one that is used up is good for whoever used it; with another secret it is
 	expect(await redeem(tokenId, secret, own)).toBe("ok");
 	expect(await redeem(tokenId, secret, other)).toBe("used");
 	expect(await memberWith(token(fresh))(tokenId, newSecret(systemRandom), own)).toBe("unknown");
+});
+
+describe("a node that was admitted before, and has not arrived", () => {
+	const memberId = fixtureId(0x22);
+	const addresses = [{ host: "10.0.0.7", port: 8444 }];
+	const ids = idSource(clock, systemRandom);
+
+	async function asksAgain(changes: {
+		phase?: Node["status"]["phase"];
+		keyPem?: string;
+		by?: Authority;
+		witness?: boolean;
+	}) {
+		const keyPem = await makeNodeKey();
+		const csr = await makeRequest(keyPem);
+		const maker = { clock, random: systemRandom };
+		const signed = {
+			csr: await makeRequest(changes.keyPem ?? keyPem),
+			nodeId: memberId,
+			clusterId: clusterIds.cluster,
+		};
+		const member = await signNode(changes.by ?? authority, signed, maker);
+		const record = fixtureNode({ id: memberId });
+		const node = { ...record, status: { ...record.status, phase: changes.phase ?? "joining" } };
+		const proposed: CommandBody[] = [];
+		const store: Partial<Store> = {
+			all: ((table: string) => (table === "node" ? [node] : [])) as Store["all"],
+			get: ((table: string, id: string) => (table === "node" && id === memberId ? node : null)) as Store["get"],
+			authority: () => authority,
+			async propose({ body }) {
+				proposed.push(body);
+				return { targets: [{ kind: "node", id: "id" in body ? body.id : fixtureId(0x99) }] } as unknown as Applied;
+			},
+		};
+		const { admit } = createAdmission({
+			...{ store: store as Store, clock, random: systemRandom, ids, logger: silentLogger, turns: new Turns() },
+			...{
+				clusterId: clusterIds.cluster,
+				memberFeatures: { common: () => [], lacking: () => [] } as unknown as MemberFeatures,
+			},
+			consensus: { details: () => ({ configuration: { removed: [] } }) as unknown as Status },
+			reach: async () => null,
+		});
+		const belongings = {
+			pools: [],
+			networks: [],
+			images: [],
+			volumes: [],
+			vms: [],
+			nodeId: fixtureId(1),
+			nodeName: "n",
+		};
+		const facts: JoinFacts = { preview: false, witness: changes.witness ?? false, belongings, member };
+		const { keyFingerprint } = await checkRequest(csr);
+		const admitted = await admit({
+			...{ tokenId, keyFingerprint, csr, nodeName: "n", addresses, remoteAddress: "10.0.0.7", build: "1" },
+			...{ features: [], facts: encodePacked(facts) },
+		});
+		return { admitted, proposed };
+	}
+
+	test("gets its addresses set right, whatever token it comes with, and no second record", async () => {
+		const { admitted, proposed } = await asksAgain({});
+		expect(admitted.nodeId).toBe(memberId);
+		expect(proposed).toEqual([{ kind: "nodeUpdate", id: memberId, peerAddresses: ["10.0.0.7:8444"] }]);
+	});
+
+	test("is a new one when it has arrived, or cannot show that it is the one", async () => {
+		const strange = await makeAuthority({ clock, random: systemRandom });
+		for (const changes of [
+			{ phase: "ready" as const },
+			{ phase: "left" as const },
+			{ keyPem: await makeNodeKey() },
+			{ by: strange },
+		]) {
+			const { proposed } = await asksAgain(changes);
+			expect(proposed.map(({ kind }) => kind)).toEqual(["nodeAdmit"]);
+		}
+	});
+
+	test("does not become a witness on the way", async () => {
+		await expect(asksAgain({ witness: true })).rejects.toMatchObject({ code: "wrong-state" });
+	});
 });

@@ -4,6 +4,7 @@
  *
  * A new node asks twice: first what would clash (`preview`, which changes nothing and uses up nothing), then to be admitted.
  */
+import type { X509Certificate } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { passing } from "../lib/halting.ts";
@@ -13,20 +14,31 @@ import type { Random } from "../lib/random.ts";
 import type { JoinPreview } from "../model/cluster.ts";
 import { type Brought, clashesOf } from "../model/join-clashes.ts";
 import { type Node, unreportedStatus } from "../model/node.ts";
-import { formatAddress } from "../peer/address.ts";
-import { signNode } from "../peer/ca.ts";
+import { type Address, formatAddress } from "../peer/address.ts";
+import { sha256Hex, signNode } from "../peer/ca.ts";
 import type { Admitted, JoinHandler, Joining, Redeemed } from "../peer/join-server.ts";
 import { hashSecret, secretMatches } from "../peer/join-token.ts";
-import type { Command } from "../store/command.ts";
+import { probe } from "../peer/probe.ts";
+import { certificatesOf, checkCertificate } from "../peer/trust.ts";
+import type { Command, CommandBody } from "../store/command.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Store } from "../store/store.ts";
 import { presentIn } from "./belongings.ts";
 import { checkJoins, type MemberFeatures } from "./member-features.ts";
 import { decodePacked, encodeJson } from "./methods.ts";
 import type { MemberHint } from "./switch.ts";
+import type { Turns } from "./turns.ts";
 
 /** What a new node says about itself, beside what the link carries. */
-export type JoinFacts = { preview: boolean; witness: boolean; belongings: Brought };
+export type JoinFacts = {
+	preview: boolean;
+	witness: boolean;
+	belongings: Brought;
+	/** Its id, as who it is met at its addresses; else that of its belongings. */
+	listensAs?: string;
+	/** It was admitted before, and has not arrived: its certificate of then (PEM). */
+	member?: string;
+};
 /** What it is told. */
 export type JoinAnswer = Omit<JoinPreview, "brings" | "recovered" | "joining"> & {
 	members: MemberHint[];
@@ -39,13 +51,15 @@ export type AdmissionDeps = {
 	consensus: Pick<RaftConsensus, "details">;
 	clusterId: string;
 	memberFeatures: MemberFeatures;
+	turns: Turns;
+	/** Null when the node is at one of these addresses; else why not. For tests. */
+	reach?: (addresses: readonly Address[], nodeId: string) => Promise<string | null>;
 	clock: Clock;
 	random: Random;
 	ids: IdSource;
 	logger: Logger;
 };
 
-/** How long this copy may take to have what is new, before a token is called unknown. */
 export function createAdmission(deps: AdmissionDeps): JoinHandler {
 	const { store, clock, random, clusterId, ids } = deps;
 	/** Of requests between `redeem` and `admit`. */
@@ -77,44 +91,97 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			return "ok";
 		},
 
-		async admit(joining: Joining): Promise<Admitted> {
-			checkJoins(joining, deps.memberFeatures);
-			const facts = decodePacked<JoinFacts>(joining.facts);
-			const key = `${joining.tokenId} ${joining.keyFingerprint}`;
-			const secretHash = secretHashes.get(key) ?? "";
-			secretHashes.delete(key);
-			const answer = answerFor(facts);
-			const configuration = encodeJson(answer);
-			passing(facts.preview ? "asked for a preview" : "token checked");
-			if (facts.preview) return { nodeId: "", certificatePem: "", authoritiesPem: "", configuration };
-			const authority = store.authority();
-			if (authority === null)
-				throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
-			const node = newNode(joining, facts, ids.newId(), clock.nowMs());
-			const { tokenId, keyFingerprint, remoteAddress } = joining;
-			const command: Command = {
-				id: ids.newId(),
-				timeMs: Math.floor(clock.nowMs()),
-				requester: { kind: "system", id: null, name: `join token ${tokenId}` },
-				...{ remoteAddress, operation: "nodeAdmit", idempotencyKey: null, credential: null },
-				body: { kind: "nodeAdmit", tokenId, secretHash, keyFingerprint, node },
-			};
-			const { targets } = await store.propose(command).catch((error) => {
-				throw isAppError(error, "unauthenticated") ? new AppError("forbidden", error.message) : error;
-			});
-			const nodeId = targets.find(({ kind }) => kind === "node")?.id;
-			if (nodeId === undefined) throw new AppError("internal", "The command applied without naming the node.");
-			passing("admitted");
-			const certificatePem = await signNode(authority, { csr: joining.csr, nodeId, clusterId }, { clock, random });
-			passing("certificate signed");
-			return {
-				nodeId,
-				certificatePem,
-				authoritiesPem: authority.certificatePem,
-				configuration: encodeJson(answerFor(facts)),
-			};
-		},
+		admit: (joining: Joining): Promise<Admitted> => deps.turns.admit(() => admit(joining)),
 	};
+
+	async function admit(joining: Joining): Promise<Admitted> {
+		const key = `${joining.tokenId} ${joining.keyFingerprint}`;
+		const secretHash = secretHashes.get(key) ?? "";
+		secretHashes.delete(key);
+		checkJoins(joining, deps.memberFeatures);
+		const facts = decodePacked<JoinFacts>(joining.facts);
+		await checkReached(joining.addresses, facts.listensAs ?? facts.belongings.nodeId);
+		const answer = answerFor(facts);
+		const configuration = encodeJson(answer);
+		passing(facts.preview ? "asked for a preview" : "token checked");
+		if (facts.preview) return { nodeId: "", certificatePem: "", authoritiesPem: "", configuration };
+		const authority = store.authority();
+		if (authority === null)
+			throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
+		const { tokenId, keyFingerprint, remoteAddress } = joining;
+		const known = await knownBefore(joining, facts);
+		const body: CommandBody =
+			known === null
+				? {
+						kind: "nodeAdmit",
+						tokenId,
+						secretHash,
+						keyFingerprint,
+						node: newNode(joining, facts, ids.newId(), clock.nowMs()),
+					}
+				: { kind: "nodeUpdate", id: known.id, peerAddresses: joining.addresses.map(formatAddress) };
+		const command: Command = {
+			id: ids.newId(),
+			timeMs: Math.floor(clock.nowMs()),
+			requester: { kind: "system", id: null, name: `join token ${tokenId}` },
+			...{ remoteAddress, operation: "nodeAdmit", idempotencyKey: null, credential: null },
+			body,
+		};
+		const { targets } = await store.propose(command).catch((error) => {
+			throw isAppError(error, "unauthenticated") ? new AppError("forbidden", error.message) : error;
+		});
+		const nodeId = targets.find(({ kind }) => kind === "node")?.id;
+		if (nodeId === undefined) throw new AppError("internal", "The command applied without naming the node.");
+		passing("admitted");
+		const certificatePem = await signNode(authority, { csr: joining.csr, nodeId, clusterId }, { clock, random });
+		passing("certificate signed");
+		return {
+			nodeId,
+			certificatePem,
+			authoritiesPem: authority.certificatePem,
+			configuration: encodeJson(answerFor(facts)),
+		};
+	}
+
+	/** Admitted at an address where nobody reaches it, it would wait for the state for ever. */
+	async function checkReached(addresses: readonly Address[], nodeId: string): Promise<void> {
+		const problem = await (deps.reach ?? ((...where) => probe(...where, clock)))(addresses, nodeId);
+		if (problem === null) return;
+		const where = addresses.map(formatAddress).join(", ");
+		throw new AppError(
+			"wrong-state",
+			`The members do not reach this node at ${where}. ${problem} Nothing was done. Say with --address where they reach it, and let its peer-listen through the firewall.`,
+		);
+	}
+
+	/**
+	 * The member that it became before, if it has not arrived: it shows the certificate that it got then, for the key that it
+	 * asks with. It needs no second record, whatever the token.
+	 */
+	async function knownBefore({ keyFingerprint }: Joining, { member, witness }: JoinFacts): Promise<Node | null> {
+		const authority = store.authority();
+		if (member === undefined || authority === null) return null;
+		const shown = readMember(member);
+		const authorities = certificatesOf(authority.certificatePem);
+		const checked = checkCertificate(shown?.raw ?? null, { clusterId, authorities }, clock.nowMs());
+		if (shown === null || typeof checked === "string") return null;
+		const key = sha256Hex(shown.publicKey.export({ type: "spki", format: "der" }));
+		const node = key === keyFingerprint ? store.get("node", checked.nodeId) : null;
+		if (node === null || node.status.phase !== "joining") return null;
+		if (node.witness === witness) return node;
+		throw new AppError(
+			"wrong-state",
+			`${node.name} was admitted as ${node.witness ? "a witness" : "a node that is no witness"}. To change that, run \`limiquantix cluster leave\` on it, and remove ${node.name} here, before it joins.`,
+		);
+	}
+}
+
+function readMember(pem: string): X509Certificate | null {
+	try {
+		return certificatesOf(pem)[0] ?? null;
+	} catch {
+		return null;
+	}
 }
 
 function newNode(joining: Joining, { witness }: JoinFacts, id: string, nowMs: number): Node {

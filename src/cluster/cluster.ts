@@ -21,11 +21,10 @@ import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import { notLeading, removed } from "../store/raft/refusals.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { createAdmission } from "./admission.ts";
-import { broughtBy } from "./belongings.ts";
+import { arrivingWith } from "./arrival.ts";
 import { OwnCertificate } from "./certificates.ts";
 import { proposeAll } from "./forwarding.ts";
-import { checkImportable, type PoolFolders } from "./importing.ts";
-import { hasToLeave, joinCluster } from "./joining.ts";
+import type { PoolFolders } from "./importing.ts";
 import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
@@ -34,10 +33,13 @@ import { decodeJson, decodeProposal, encodeJson, methods } from "./methods.ts";
 import { newJoinToken } from "./new-join-token.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { ownAddresses } from "./own-addresses.ts";
+import { OwnJoin } from "./own-join.ts";
 import { peerMembers } from "./peer-members.ts";
+import { answerProbe, whyUnreached } from "./reachability.ts";
 import type { ClusterFigures, ClusterService, NewJoinToken } from "./service.ts";
 import { clusterStatus, recoveredElsewhere } from "./status.ts";
-import type { JoinHints } from "./switch.ts";
+import type { JoinHints, MemberHint } from "./switch.ts";
+import { Turns } from "./turns.ts";
 import { reportWitness } from "./witness.ts";
 
 export type ClusterDeps = {
@@ -76,6 +78,7 @@ const renewalCheckMs = 6 * 3_600_000;
 const callLimitMs = 5_000;
 /** A node that was removed asks again every few seconds. */
 const removedSilentMs = 30_000;
+const waitingIsNewsMs = 5_000;
 /** What a request that ends with a new beginning still has to say. */
 const lastWordsMs = 300;
 
@@ -86,9 +89,12 @@ export class Cluster implements ClusterService {
 	#peers: PeerNode | null = null;
 	#leader: string | null = null;
 	#leaderChanges = 0;
-	#joining = false;
 	#configurationIndex = -1;
 	#saidElsewhere = false;
+	#waitsSinceMs: number | null = null;
+	#saidWaiting = false;
+	readonly #turns = new Turns();
+	readonly #ownJoin: OwnJoin;
 	readonly #leaderViews: LeaderViews;
 	readonly #leaving: Leaving;
 	#confirmed = Promise.withResolvers<void>();
@@ -102,6 +108,13 @@ export class Cluster implements ClusterService {
 			onRenewed: (identity) => this.#peers?.setIdentity(identity),
 		});
 		this.#leaderViews = new LeaderViews(deps.consensus, clock);
+		this.#ownJoin = new OwnJoin({
+			...{ ...deps, turns: this.#turns },
+			isRemoved: () => this.removed,
+			identity: () => this.peers.identity,
+			ownAddresses: () => this.#ownAddresses(),
+			onJoined: () => this.#restartSoon(),
+		});
 		this.#leaving = new Leaving({ ...deps, onFresh: () => this.#restartSoon() });
 	}
 
@@ -138,7 +151,7 @@ export class Cluster implements ClusterService {
 					if (handler === undefined) throw new AppError("unsupported", "This node knows no such stream.");
 					await handler(incoming);
 				},
-				join: createAdmission({ ...this.#deps, clusterId: this.#deps.node.clusterId }),
+				join: createAdmission({ ...this.#deps, turns: this.#turns, clusterId: this.#deps.node.clusterId }),
 			},
 		});
 		this.#peers = peers;
@@ -178,6 +191,7 @@ export class Cluster implements ClusterService {
 			leaderView: this.#leaderViews.get(this.#peers),
 			...{ appliedIndex: store.appliedIndex, removed: this.removed, nowMs: this.#deps.clock.nowMs() },
 			links: this.#peers?.status() ?? [],
+			arriving: this.#arrivingAs(),
 			own: { version, features, certificateExpiresMs: this.#certificate.current?.notAfterMs ?? null },
 		});
 	}
@@ -185,6 +199,18 @@ export class Cluster implements ClusterService {
 	hearsRemoved(nodeId: string): boolean {
 		const sinceMs = this.#peers?.sinceRemovedMs(nodeId) ?? null;
 		return sinceMs !== null && sinceMs < removedSilentMs;
+	}
+
+	async freshStatus(): Promise<ClusterStatus> {
+		await this.#leaderViews.refresh(this.#peers);
+		return this.status();
+	}
+
+	#arrivingAs(): MemberHint | null {
+		const { nodeId } = this;
+		const { nodeName: name } = this.#deps;
+		const hints = arrivingWith(this.#deps);
+		return hints && (hints.members.find((member) => member.nodeId === nodeId) ?? { nodeId, name, addresses: [] });
 	}
 
 	figures(): ClusterFigures {
@@ -209,39 +235,8 @@ export class Cluster implements ClusterService {
 		return newJoinToken(tokenId, this.peers.identity, this.#deps);
 	}
 
-	async join(request: ClusterJoin): Promise<JoinPreview> {
-		if (this.#joining) throw new AppError("wrong-state", "This node is joining a cluster already.");
-		this.#joining = true;
-		try {
-			const joined = await this.#join(request);
-			// It stays so until the node has begun anew.
-			this.#joining = joined.joining;
-			return joined;
-		} catch (error) {
-			this.#joining = false;
-			throw error;
-		}
-	}
-
-	async #join(request: ClusterJoin): Promise<JoinPreview> {
-		const { store, node, dataDir, version, clock, random, logger } = this.#deps;
-		const others = store.all("node").filter(({ id, status }) => id !== node.nodeId && status.phase !== "left");
-		const isMember = others.length > 0 && !this.removed;
-		if (isMember && store.status().quorum) throw hasToLeave();
-		checkImportable(store, node.nodeId);
-		const joined = await joinCluster(
-			{
-				...{ dataDir, nodeId: node.nodeId, build: version, clock, random, logger },
-				memberOf: isMember ? node.clusterId : null,
-				nodeName: store.get("node", node.nodeId)?.name ?? this.#deps.nodeName,
-				ownAddresses: this.#ownAddresses(),
-				belongings: () => broughtBy(store, node.nodeId),
-				running: this.#deps.runningHere,
-			},
-			request,
-		);
-		if (joined.joining) this.#restartSoon();
-		return joined;
+	join(request: ClusterJoin): Promise<JoinPreview> {
+		return this.#ownJoin.join(request);
 	}
 
 	leave(remove: () => Promise<unknown>): Promise<void> {
@@ -251,6 +246,10 @@ export class Cluster implements ClusterService {
 	async renewCertificate(): Promise<NodeCertificateInfo> {
 		const { fingerprint, notAfterMs } = await this.#certificate.renew();
 		return { fingerprint, expiresAt: toRfc3339(notAfterMs) };
+	}
+
+	whyUnreached(nodeId: string, addresses: readonly string[]): Promise<string | null> {
+		return whyUnreached({ nodeId, addresses }, this.peers, this.#deps.clock);
 	}
 
 	everybodyHas(feature: string): boolean {
@@ -313,10 +312,21 @@ export class Cluster implements ClusterService {
 		}
 		const links = this.#peers?.status() ?? [];
 		this.#leaving.watch(links.some(({ link }) => link.lastClose?.code === "removed-node"));
+		this.#sayWhenItWaits();
 		const elsewhere = links.find(({ link }) => link.lastClose?.code === "wrong-cluster");
 		if (elsewhere === undefined || this.#saidElsewhere) return;
 		this.#saidElsewhere = true;
 		this.#deps.logger.warn(recoveredElsewhere, { peer: elsewhere.nodeId, reason: elsewhere.link.lastClose?.message });
+	}
+
+	/** The commands on this node say it, too; whoever started it and went away finds it in the log. */
+	#sayWhenItWaits(): void {
+		const { store, hints, clock, logger } = this.#deps;
+		if (hints === null || this.#saidWaiting || store.count("node") > 0) return;
+		this.#waitsSinceMs ??= clock.monotonicMs();
+		if (clock.monotonicMs() - this.#waitsSinceMs < waitingIsNewsMs) return;
+		this.#saidWaiting = true;
+		logger.warn("this node has not arrived in the cluster that it joined", { problem: this.status().problem });
 	}
 
 	#restartSoon(): void {
@@ -369,6 +379,8 @@ export class Cluster implements ClusterService {
 				if (to !== null && typeof to !== "string") throw new AppError("malformed", "Not a node.");
 				return encodeJson({ leader: await consensus.transferLeadership(to) });
 			}
+			case methods.probe:
+				return answerProbe(payload, this.#deps.clock);
 			case methods.memberStatus:
 				return encodeJson(this.#leaderViews.own() ?? doesNotLead());
 			default:

@@ -134,17 +134,18 @@ async function planImport(deps: ImportingDeps, renameSuffix: string | null): Pro
  * What this node was, with everything that its log has: the database alone may be behind it, when the power went before it
  * was set aside. `corrupt` when it is not there: that a node brings nothing is for nobody to guess.
  */
-async function withFormerState<Result>(
+export async function withFormerState<Result>(
 	dataDir: string,
 	formerNodeId: string,
 	logger: Logger,
 	read: (reader: SqliteReader) => Result,
+	workName = "import.tmp",
 ): Promise<Result> {
 	const folder = formerFolderOf(dataDir, formerNodeId);
 	const identity = await readNodeFile(clusterPathsOf(folder).node);
 	if (identity === null)
 		throw new AppError("corrupt", `What this node was before it joined is missing: ${folder}. Put it back.`);
-	const work = join(folder, "import.tmp");
+	const work = join(folder, workName);
 	await rm(work, { recursive: true, force: true });
 	await mkdir(work, { mode: 0o700 });
 	try {

@@ -15,7 +15,7 @@ import { formatAddress } from "../peer/address.ts";
 import { formatToken, newSecret } from "../peer/join-token.ts";
 import { closeAll, clusterId, strangeAuthority, testId, testIdentity, testNode } from "../peer/test-peers.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
-import { joinCluster, othersPauseMs } from "./joining.ts";
+import { hasToLeave, joinCluster, othersPauseMs } from "./joining.ts";
 import { decodePacked, encodeJson } from "./methods.ts";
 
 let dataDir: string;
@@ -81,14 +81,15 @@ async function berlin({ wasMember, refusals, runs = null }: Berlin) {
 	const { authorityFingerprint } = node.identity;
 	const secret = newSecret(systemRandom);
 	const token = formatToken({ tokenId: testId(9), secret, authorityFingerprint, clusterId, addresses: [address] });
-	const ask = (memberOf: string | null, request: Partial<ClusterJoin> = {}) =>
+	const ask = (memberOf: string | null, request: Partial<ClusterJoin> = {}, checkMayJoin = () => {}) =>
 		joinCluster(
 			{
 				...{ dataDir, nodeId: testId(2), nodeName: "node-2", memberOf, build: "test", ownAddresses: [address] },
-				belongings: () => ({
+				belongings: async () => ({
 					...{ pools: [], networks: [], images: [], volumes: [], vms: [], nodeId: testId(2), nodeName: "node-2" },
 				}),
 				running: async () => runs,
+				...{ arriving: null, checkMayJoin },
 				...{ clock: impatientClock(), random: systemRandom, logger: silentLogger },
 			},
 			{ token, ...request },
@@ -137,6 +138,16 @@ test("it joins the one that its own was recovered as, once its name is typed", a
 	// The member of this test has no certificate to give.
 	await expect(ask(before, { confirmName: "node-2" })).rejects.toThrow();
 	expect(asked.at(-1)).toBe("admit");
+});
+
+test("a node that somebody has come to meanwhile breaks off before it is admitted anywhere", async () => {
+	const { ask, asked } = await berlin({});
+	const checkMayJoin = () => {
+		expect(asked).toEqual(["preview"]);
+		throw hasToLeave();
+	};
+	await expect(ask(null, {}, checkMayJoin)).rejects.toMatchObject({ code: "wrong-state" });
+	expect(asked).toEqual(["preview"]);
 });
 
 test("a cluster that has no leader yet is asked again, before anything else is", async () => {

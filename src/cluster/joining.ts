@@ -4,7 +4,6 @@
  * the same token with the same key makes the same member.
  */
 
-import { join as joinPath } from "node:path";
 import { type Clock, delay } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { passing } from "../lib/halting.ts";
@@ -14,7 +13,7 @@ import type { ClusterJoin, JoinPreview } from "../model/cluster.ts";
 import type { Brought } from "../model/join-clashes.ts";
 import { type Address, parseAddress } from "../peer/address.ts";
 import { protocolVersions } from "../peer/hello.ts";
-import { loadOrMakeKey } from "../peer/identity.ts";
+import { type Identity, loadOrMakeKey } from "../peer/identity.ts";
 import { type Joined, type JoinOptions, join, previewJoin } from "../peer/join.ts";
 import { parseToken } from "../peer/join-token.ts";
 import { isPeerError } from "../peer/peer-error.ts";
@@ -22,21 +21,27 @@ import { isUnreached } from "../peer/unreached.ts";
 import { features } from "../store/command-features.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
 import { decodeJson, encodePacked } from "./methods.ts";
-import { clusterPathsOf } from "./node-file.ts";
-import { prepareJoin } from "./switch.ts";
+import { admittedAgain, joiningKeyOf, prepareJoin } from "./switch.ts";
 
 export type JoiningDeps = {
 	dataDir: string;
 	nodeId: string;
 	nodeName: string;
+	/**
+	 * It was admitted to a cluster, and has not arrived there: what it was before, which it still brings along. `identity`: who
+	 * it is there; null when that is over, since it was removed.
+	 */
+	arriving: { formerNodeId: string; identity: Identity | null } | null;
 	/** Of its cluster, when that has other members: it joins no other one then but the one that was recovered from it. */
 	memberOf: string | null;
 	build: string;
 	/** Where others reach this node, when the request does not say. */
 	ownAddresses: readonly Address[];
-	belongings: () => Brought;
+	belongings: () => Promise<Brought>;
 	/** Ids of the VMs that run on this host, whoever's they are; null when libvirt does not say. */
 	running: () => Promise<string[] | null>;
+	/** Throws when this node has become what may not join: somebody has come to it meanwhile. */
+	checkMayJoin: () => void;
 	clock: Clock;
 	random: Random;
 	logger: Logger;
@@ -54,7 +59,7 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 	if (ownAddresses.length === 0)
 		throw new AppError("invalid", "At which address the members reach this node is not known: say it with --address.");
 	const runs = await deps.running();
-	const belongings = { ...deps.belongings(), ...(runs === null ? {} : { runs }) };
+	const belongings = { ...(await deps.belongings()), ...(runs === null ? {} : { runs }) };
 	const witness = request.witness ?? false;
 	const brings = {
 		vms: belongings.vms.length,
@@ -65,14 +70,15 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 	};
 	if (witness && brings.vms > 0)
 		throw new AppError("wrong-state", "A witness runs no VMs, and this node has some. Delete or move them first.");
-	const keyPath = joinPath(clusterPathsOf(dataDir).peer, "joining-key.pem");
-	const keyPem = await loadOrMakeKey(keyPath);
+	const known = deps.arriving?.identity ?? null;
+	const keyPem = known?.keyPem ?? (await loadOrMakeKey(joiningKeyOf(dataDir)));
+	const facts = { witness, belongings, listensAs: deps.nodeId, ...(known === null ? {} : { member: known.chainPem }) };
 	passing("key made");
 	const optionsFor = (preview: boolean): JoinOptions => ({
 		token,
 		...(addresses.length > 0 ? { addresses } : {}),
 		self: { nodeName, build, instance: randomHex(random, 16), features, versions: protocolVersions },
-		facts: encodePacked({ preview, witness, belongings } satisfies JoinFacts),
+		facts: encodePacked({ ...facts, preview } satisfies JoinFacts),
 		...{ keyPem, ownAddresses, clock, logger },
 	});
 	const ask = async () => decodeJson<JoinAnswer>(await previewJoin(optionsFor(true)));
@@ -100,7 +106,7 @@ type Steps = {
 };
 
 async function lookAndJoin(
-	{ dataDir, nodeId, nodeName, memberOf, logger }: JoiningDeps,
+	{ dataDir, nodeId, nodeName, memberOf, arriving, checkMayJoin, logger }: JoiningDeps,
 	request: ClusterJoin,
 	{ ask, admit, brings, witness }: Steps,
 ): Promise<JoinPreview> {
@@ -114,10 +120,14 @@ async function lookAndJoin(
 	const preview = { clusterId, clusterName, memberNames, clashes, brings, recovered, joining: false };
 	if (request.preview === true || inTheWay) return preview;
 	if (recovered && request.confirmName !== nodeName) throw notConfirmed(nodeName, clusterName);
+	checkMayJoin();
 	const { identity, configuration } = await admit();
 	passing("admission there");
+	checkMayJoin();
 	const { members } = decodeJson<JoinAnswer>(configuration);
-	await prepareJoin(dataDir, { identity, members, formerNodeId: nodeId, rename, witness });
+	const joined = { identity, members, formerNodeId: arriving?.formerNodeId ?? nodeId, rename, witness };
+	if (identity.nodeId === nodeId) await admittedAgain(dataDir, joined);
+	else await prepareJoin(dataDir, joined, nodeId);
 	logger.info("admitted to a cluster; this node begins anew as a member", { clusterId, nodeId: identity.nodeId });
 	return { ...preview, joining: true };
 }
@@ -131,6 +141,12 @@ const nobodyReached = (error: AppError): AppError =>
 
 export const hasToLeave = (): AppError =>
 	new AppError("wrong-state", "This node is a member of a cluster with others. It has to leave it first.");
+
+export const ownToken = (): AppError =>
+	new AppError(
+		"wrong-state",
+		"This is a token of this cluster itself: this node is a member of it already. The token is for the node that is to be added: run the command there.",
+	);
 
 function notConfirmed(nodeName: string, clusterName: string): AppError {
 	const message = `The cluster of this node was recovered as ${clusterName}. What was changed here since, and there nobody knows, is given up. Type the name of this node, ${nodeName}, to confirm it.`;

@@ -7,9 +7,10 @@ import { systemClock } from "../lib/clock.ts";
 import type { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { notLeading, unknownOutcome } from "../store/raft/refusals.ts";
-import { clusterIds, fixtureNode } from "../testing/fixtures.ts";
+import { clusterIds, fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { Leaving, type LeavingDeps } from "./leaving.ts";
-import { clusterPathsOf } from "./node-file.ts";
+import { clusterPathsOf, readNodeFile, writeNodeFile } from "./node-file.ts";
+import { completeSwitch, formerFolderOf, type JoinHints, joiningKeyOf } from "./switch.ts";
 
 let dataDir: string;
 beforeEach(() => {
@@ -19,19 +20,20 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
 
+type Admitted = { hints: JoinHints | null; nodes: number; lastIndex: number };
 const { node: nodeId, cluster: clusterId } = clusterIds;
 
-function removedNode(vms: number) {
+function removedNode(vms: number, { hints = null, nodes = 2, lastIndex = 0 }: Partial<Admitted> = {}) {
 	const seen = { refusesWrites: false, fresh: false, stopped: false, asked: false };
 	const store = {
-		all: (table: string) => (table === "node" ? [fixtureNode(), fixtureNode()] : []),
-		count: (table: string) => (table === "vm" ? vms : 0),
+		all: (table: string) => (table === "node" ? Array.from({ length: nodes }, () => fixtureNode()) : []),
+		count: (table: string) => (table === "vm" ? vms : table === "node" ? nodes : 0),
 	};
 	const leaving = new Leaving({
-		...{ dataDir, node: { nodeId, clusterId, founder: false }, hints: null, clock: systemClock, logger: silentLogger },
+		...{ dataDir, node: { nodeId, clusterId, founder: false }, hints, clock: systemClock, logger: silentLogger },
 		store: store as unknown as LeavingDeps["store"],
 		consensus: {
-			details: () => ({ removed: false }) as ReturnType<LeavingDeps["consensus"]["details"]>,
+			details: () => ({ removed: false, lastIndex }) as ReturnType<LeavingDeps["consensus"]["details"]>,
 			noteRemoved() {
 				seen.refusesWrites = true;
 			},
@@ -80,4 +82,36 @@ test("with VMs it is told how they come back, and nothing changes", async () => 
 	});
 	expect(seen).toMatchObject({ fresh: false, stopped: false });
 	expect(existsSync(clusterPathsOf(dataDir).switching)).toBe(false);
+});
+
+const formerNodeId = fixtureId(0xf0);
+const admitted = { hints: { members: [], formerNodeId, rename: false, witness: false }, nodes: 0 };
+
+async function whatItWas(): Promise<void> {
+	const former = formerFolderOf(dataDir, formerNodeId);
+	mkdirSync(clusterPathsOf(former).peer, { recursive: true });
+	writeFileSync(joiningKeyOf(former), "the key that it was admitted with");
+	await writeNodeFile(clusterPathsOf(former).node, { nodeId: formerNodeId, clusterId, founder: true });
+}
+
+for (const removed of [false, true])
+	test(`admitted and never reached, ${removed ? "and removed then, " : ""}it is what it was, and asks nobody`, async () => {
+		if (!removed) rmSync(clusterPathsOf(dataDir).removed);
+		await whatItWas();
+		const { leave, seen } = removedNode(0, admitted);
+		await leave();
+		expect(seen).toMatchObject({ fresh: true, stopped: true, asked: false });
+		expect(await completeSwitch(dataDir, silentLogger)).toBe(true);
+		expect(await readNodeFile(clusterPathsOf(dataDir).node)).toMatchObject({ nodeId: formerNodeId });
+		// Else it would be the same member when it joins again, without the log of that one.
+		expect(existsSync(joiningKeyOf(dataDir))).toBe(false);
+	});
+
+test("one that has confirmed entries to the others does not vanish without a word", async () => {
+	rmSync(clusterPathsOf(dataDir).removed);
+	await whatItWas();
+	const { leave, seen } = removedNode(0, { ...admitted, lastIndex: 3 });
+	await expect(leave()).rejects.toMatchObject({ code: "unavailable" });
+	expect(seen).toMatchObject({ fresh: false, asked: false });
+	expect(existsSync(clusterPathsOf(dataDir).leaving)).toBe(false);
 });

@@ -14,6 +14,7 @@ import { writeSecret } from "../peer/identity.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Store } from "../store/store.ts";
+import { hasNothing } from "./arrival.ts";
 import type { PoolFolders } from "./importing.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { type JoinHints, prepareFresh, prepareReturn } from "./switch.ts";
@@ -59,6 +60,7 @@ export class Leaving {
 	async leave(remove: () => Promise<unknown>): Promise<void> {
 		const { store, clock } = this.#deps;
 		if (this.#removed) return this.#leaveForGood();
+		if (this.#hasNoState()) return this.#turnBack();
 		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
 			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
 		await writeSecret(this.#paths.leaving, JSON.stringify(this.#ownPools()));
@@ -76,6 +78,22 @@ export class Leaving {
 			await delay(clock, checkMs);
 		}
 		await this.#becomeFresh();
+	}
+
+	/** It was admitted, and has heard nothing since: nobody can be asked. */
+	async #turnBack(): Promise<void> {
+		// What it has confirmed, the others may count on; with the state it leaves as a member.
+		if (this.#deps.consensus.details().lastIndex > 0)
+			throw new AppError("unavailable", "This node is just receiving the cluster's state. Try again in a moment.", {
+				retryAfterMs: 1000,
+			});
+		await writeSecret(this.#paths.leaving, "[]");
+		await this.#becomeFresh();
+	}
+
+	#hasNoState(): boolean {
+		const { hints, store } = this.#deps;
+		return hints !== null && store.count("node") === 0;
 	}
 
 	/** It was removed: nobody has to be asked. */
@@ -128,7 +146,7 @@ export class Leaving {
 	 */
 	#isEmpty(): boolean {
 		const { store, node } = this.#deps;
-		return (["vm", "volume", "image"] as const).every((table) => store.count(table, { nodeId: node.nodeId }) === 0);
+		return hasNothing(store, node.nodeId);
 	}
 
 	#hasLeft(): boolean {

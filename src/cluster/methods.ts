@@ -12,6 +12,7 @@ export const methods = {
 	proposeSeveral: "propose-several",
 	transferLeadership: "transfer-leadership",
 	memberStatus: "member-status",
+	probe: "probe",
 } as const;
 
 const urgencies: readonly Urgency[] = ["growing", "essential"];

@@ -73,7 +73,8 @@ describe("what an administrator sees", () => {
 		({
 			nodeId,
 			peer: { build: "1.2.3", features: ["cluster-1"] },
-			link: { state, rttMs },
+			link: { state, rttMs, connectedSinceMs: state === "connected" ? nowMs - 60_000 : null },
+			incoming: { raft: 1 },
 		}) as unknown as LinkStatus;
 	const nowMs = Date.UTC(2029, 0, 1);
 	const status = (changes: Partial<Parameters<typeof clusterStatus>[0]> = {}) =>
@@ -84,6 +85,7 @@ describe("what an administrator sees", () => {
 				appliedIndex: 90,
 				leaderView: view,
 				removed: false,
+				arriving: null,
 				nowMs,
 			},
 			links: [link(b, "connected", 0.5), link(c, "waiting", null)],
@@ -121,6 +123,48 @@ describe("what an administrator sees", () => {
 		expect([removed.quorum, removed.leaderNodeId]).toEqual([false, null]);
 		expect(removed.problem).toContain("removed");
 		expect(status({ raft: raft({ recovering: true }) }).problem).toContain("damaged");
+	});
+
+	test("a node that was admitted and has no state yet says where the members look for it, and what to do", () => {
+		const empty = { nodes: [], raft: raft({ leader: null, quorum: false, configuration: configuration([]) }) };
+		const arriving = { nodeId: a, name: "na", addresses: ["10.0.0.9:1"] };
+		const stuck = status({ ...empty, leaderView: null, arriving });
+		expect(stuck).toMatchObject({ arriving: true, quorum: false, quorumSize: 0, voterCount: 0, members: [] });
+		expect(stuck.problem).toContain("do not reach it at 10.0.0.9:1: `limiquantix cluster readdress na HOST:PORT`");
+		expect(stuck.problem).toContain("`limiquantix cluster leave` here");
+		const alone = status({ ...empty, leaderView: null, arriving, links: [link(b, "waiting", null)] });
+		expect(alone.problem).toContain("it does not reach the members");
+		expect(status({ ...empty, leaderView: null, arriving, removed: true }).problem).toContain("what it was before");
+		// With the state it is as every other one, but for a moment.
+		expect(status({ arriving })).toMatchObject({ arriving: true, problem: null });
+	});
+
+	test("a node that reaches the others, and whom none of them reaches, says so and not that there is no quorum", () => {
+		const lost = { raft: raft({ leader: null, quorum: false }), leaderView: null };
+		const oneWay = (sinceMs: number): LinkStatus[] => {
+			const connected = link(b, "connected", 1);
+			const since = { ...connected.link, connectedSinceMs: nowMs - sinceMs };
+			return [{ ...connected, link: since, incoming: { ...connected.incoming, raft: 0 } }];
+		};
+		const { problem, quorum } = status({ ...lost, links: oneWay(60_000) });
+		expect(quorum).toBe(false);
+		expect(problem).toContain("do not reach this node at 10.0.0.97:8444, though it reaches them");
+		expect(problem).toContain("`limiquantix cluster readdress na HOST:PORT` on another node");
+		// They may be about to.
+		expect(status({ ...lost, links: oneWay(1_000) }).problem).toContain("No quorum: 2 of 3");
+		expect(status(lost).problem).toContain("No quorum: 2 of 3");
+	});
+
+	test("the others say of such a node where they look for it in vain", () => {
+		const gone = { ...link(c, "waiting", null), link: { state: "waiting", lastClose: { code: "unreachable" } } };
+		const three = { ...view, configuration: configuration([a, b, c]) };
+		const { problem } = status({ leaderView: three, links: [gone as unknown as LinkStatus] });
+		expect(problem).toStartWith("Not all voting nodes can be reached. nc reaches this node, and is not reached at");
+		const silent = { ...gone, incoming: { raft: 0 } } as unknown as LinkStatus;
+		expect(status({ leaderView: three, links: [silent] }).problem).toBe("Not all voting nodes can be reached.");
+		// It does not vote yet: nobody else would say that something is wrong.
+		const nodes = [node(a), node(b), node(c, "joining")];
+		expect(status({ nodes, links: [silent] }).problem).toStartWith("nc was admitted, and is not reached at");
 	});
 
 	test("when each member's certificate ends, as its link has seen it; one that nobody renewed is named", () => {

@@ -19,9 +19,12 @@ export type ClusterFigures = {
 
 export interface ClusterService {
 	readonly nodeId: string;
+	/** At once; what only the leader knows may be missing on another node. */
 	status(): ClusterStatus;
 	/** Does a node that was removed ask this one, at its last a moment ago? It is not off then. */
 	hearsRemoved(nodeId: string): boolean;
+	/** The same, once the leader has been asked: after a moment at most, whether it answers or not. */
+	freshStatus(): Promise<ClusterStatus>;
 	/** For /metrics. */
 	figures(): ClusterFigures;
 	/** Resolves to who leads afterwards. Goes to the leader, whoever it is. `wrong-state`, `unavailable`. */
@@ -38,6 +41,8 @@ export interface ClusterService {
 	 * that says so, in the name of who asked for it; it is not called when this node has been removed already.
 	 */
 	leave(remove: () => Promise<unknown>): Promise<void>;
+	/** Why that node is at none of these addresses now, in words; null when it is, or when no other node is there to look. */
+	whyUnreached(nodeId: string, addresses: readonly string[]): Promise<string | null>;
 	/** A new key and certificate for this node's links, whether it is time or not. Nothing pauses. */
 	renewCertificate(): Promise<NodeCertificateInfo>;
 	/** True when every member knows this feature. */

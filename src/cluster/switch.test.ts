@@ -7,7 +7,7 @@ import { silentLogger } from "../lib/log.ts";
 import { loadIdentity } from "../peer/identity.ts";
 import { clusterId, testId, testIdentity } from "../peer/test-peers.ts";
 import { clusterPathsOf, readNodeFile, writeNodeFile } from "./node-file.ts";
-import { completeSwitch, prepareFresh, prepareJoin, prepareReturn, readHints } from "./switch.ts";
+import { admittedAgain, completeSwitch, prepareFresh, prepareJoin, prepareReturn, readHints } from "./switch.ts";
 
 let folder: string;
 let dataDir: string;
@@ -30,7 +30,7 @@ const stateOf = { "state.db": "the old state", "state.db-wal": "its log", "raft/
 const join1 = async () => {
 	const identity = await testIdentity(1);
 	const members = [{ nodeId: testId(2), name: "n2", addresses: ["10.0.0.2:8444"] }];
-	await prepareJoin(dataDir, { identity, members, formerNodeId: before, rename: true, witness: false });
+	await prepareJoin(dataDir, { identity, members, formerNodeId: before, rename: true, witness: false }, before);
 	return identity;
 };
 
@@ -53,6 +53,28 @@ test("a join takes effect at the next start", async () => {
 	expect(await readHints(dataDir)).toMatchObject({ formerNodeId: before, rename: true, members: [{ name: "n2" }] });
 	expectWhatWas();
 	expect(await completeSwitch(dataDir, silentLogger)).toBe(false);
+});
+
+test("admitted once more before it has arrived, it still knows what it was; as the same member it keeps its log", async () => {
+	const identity = await join1();
+	await completeSwitch(dataDir, silentLogger);
+	const joined = { members: [], formerNodeId: before, rename: false, witness: false };
+	writeFileSync(join(dataDir, "state.db"), "of the member");
+	const renewed = await testIdentity(1);
+	await admittedAgain(dataDir, { ...joined, identity: renewed });
+	expect(await completeSwitch(dataDir, silentLogger)).toBe(false);
+	expect((await loadIdentity(clusterPathsOf(dataDir).identity))?.fingerprint).toBe(renewed.fingerprint);
+	expect(readFileSync(join(dataDir, "state.db"), "utf8")).toBe("of the member");
+	expect(await readHints(dataDir)).toEqual(joined);
+	// As another member, somewhere else or after it was removed.
+	await prepareJoin(dataDir, { ...joined, identity: await testIdentity(3) }, identity.nodeId);
+	await completeSwitch(dataDir, silentLogger);
+	expect((await readNodeFile(clusterPathsOf(dataDir).node))?.nodeId).toBe(testId(3));
+	expect((await readHints(dataDir))?.formerNodeId).toBe(before);
+	const { former } = clusterPathsOf(dataDir);
+	expect(readFileSync(join(former, identity.nodeId, "state.db"), "utf8")).toBe("of the member");
+	for (const [name, text] of Object.entries(stateOf))
+		expect(readFileSync(join(former, before, name), "utf8")).toBe(text);
 });
 
 test("a node that left is nobody at the next start", async () => {

@@ -42,24 +42,39 @@ const stateParts = [
 ];
 const allParts = [...stateParts, "peer", "node.json", "initial-admin-password"];
 
-/** All of it durable: from the next start on the node is a member. */
-export async function prepareJoin(dataDir: string, joined: Joined): Promise<void> {
+/**
+ * All of it durable: from the next start on the node is a member. `nodeId`: who it is now, under which it is set aside; another
+ * one than `formerNodeId` when it was admitted before, and never got to bring along what it had.
+ */
+export async function prepareJoin(dataDir: string, joined: Joined, nodeId: string): Promise<void> {
 	const paths = clusterPathsOf(dataDir);
-	const { identity, members, formerNodeId, rename: renames, witness } = joined;
+	const { identity } = joined;
 	await rm(paths.joining, { recursive: true, force: true });
 	const made = clusterPathsOf(paths.joining);
 	await mkdir(made.peer, { recursive: true, mode: 0o700 });
 	await saveIdentity(made.identity, identity);
-	await writeSecret(made.members, JSON.stringify({ members, formerNodeId, rename: renames, witness }));
-	const { nodeId, clusterId } = identity;
-	await writeNodeFile(made.node, { nodeId, clusterId, founder: false });
+	await writeHints(made.members, joined);
+	await writeNodeFile(made.node, { nodeId: identity.nodeId, clusterId: identity.clusterId, founder: false });
 	await syncPath(paths.joining);
 	await syncPath(dataDir);
 	passing("joining written");
-	await makeRoom(dataDir, formerNodeId);
-	await writeStep(dataDir, { step: "set-aside", formerNodeId });
+	await makeRoom(dataDir, nodeId);
+	await writeStep(dataDir, { step: "set-aside", formerNodeId: nodeId });
 	passing("switch planned");
 }
+
+/**
+ * Admitted again as the member that it is: its log stays, since the others may count on what it has confirmed. From the next
+ * start on it knows what it was told now.
+ */
+export async function admittedAgain(dataDir: string, joined: Joined): Promise<void> {
+	const paths = clusterPathsOf(dataDir);
+	await saveIdentity(paths.identity, joined.identity);
+	await writeHints(paths.members, joined);
+}
+
+const writeHints = (path: string, { members, formerNodeId, rename: renames, witness }: Joined): Promise<void> =>
+	writeSecret(path, JSON.stringify({ members, formerNodeId, rename: renames, witness }));
 
 /** Something that is whole and durable in `work` is what the node is from the next start on. `formerId`: as in `Joined`. */
 export async function prepareOther(dataDir: string, work: string, formerId: string): Promise<void> {
@@ -74,9 +89,13 @@ export async function prepareOther(dataDir: string, work: string, formerId: stri
 export async function prepareReturn(dataDir: string, beforeId: string, formerNodeId: string): Promise<void> {
 	const { joining } = clusterPathsOf(dataDir);
 	const before = formerFolderOf(dataDir, beforeId);
+	await makeRoom(dataDir, formerNodeId);
 	// Interrupted, it was moved already.
-	if (existsSync(before)) await prepareOther(dataDir, before, formerNodeId);
-	else if (existsSync(clusterPathsOf(joining).node)) await writeStep(dataDir, { step: "set-aside", formerNodeId });
+	if (existsSync(before)) {
+		// With the same key it would be the member again that has forgotten its log: who joins anew is a new node.
+		await rm(joiningKeyOf(before), { force: true });
+		await prepareOther(dataDir, before, formerNodeId);
+	} else if (existsSync(clusterPathsOf(joining).node)) await writeStep(dataDir, { step: "set-aside", formerNodeId });
 	else throw new AppError("corrupt", `What this node was before it joined is missing: ${before}. Put it back.`);
 }
 
@@ -97,6 +116,9 @@ async function makeRoom(dataDir: string, formerNodeId: string): Promise<void> {
 	await rename(taken, `${taken}-${number}`);
 	await syncPath(former);
 }
+
+/** Kept while a join is under way: interrupted, it is repeated with the same key. */
+export const joiningKeyOf = (dataDir: string): string => join(clusterPathsOf(dataDir).peer, "joining-key.pem");
 
 type Rename = (from: string, to: string) => Promise<void>;
 

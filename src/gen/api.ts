@@ -237,10 +237,10 @@ export type NetworkUpdate = Static<typeof network.NetworkUpdate>;
 export type Cluster = Static<typeof node.Cluster>;
 export type ClusterUpdate = Static<typeof node.ClusterUpdate>;
 export type Node = Static<typeof node.Node>;
+export type NodeChange = Static<typeof node.NodeChange>;
 export type NodeMetrics = Static<typeof node.NodeMetrics>;
 export type NodeMetricsHistory = Static<typeof node.NodeMetricsHistory>;
 export type NodePage = Static<typeof node.NodePage>;
-export type NodeUpdate = Static<typeof node.NodeUpdate>;
 export type VmMetrics = Static<typeof node.VmMetrics>;
 export type VmMetricsHistory = Static<typeof node.VmMetricsHistory>;
 export type Image = Static<typeof storage.Image>;
@@ -449,7 +449,7 @@ export type OperationTypes = {
 		path: { id: string };
 		query: undefined;
 		headers: undefined;
-		body: NodeUpdate;
+		body: NodeChange;
 		response: Node;
 	};
 	nodeMetricsGet: {

@@ -98,6 +98,10 @@ export const ClusterStatus = Strict(
 			description:
 				"A member that this node knows says that it is of another cluster now: this one was recovered, or restored from a backup, without this node",
 		}),
+		arriving: Type.Boolean({
+			description:
+				"This node was admitted to a cluster, and is not part of it yet: it has not received the state, or what it brings along is not in it",
+		}),
 		/** Null when nothing is wrong; else what, for people. */
 		problem: Nullable(Type.String()),
 		members: Type.Array(Type.Ref(ClusterMember)),

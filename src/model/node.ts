@@ -69,6 +69,17 @@ export const NodeUpdate = Strict(
 );
 export type NodeUpdate = Static<typeof NodeUpdate>;
 
+/** What a client may ask for: more than what becomes of it. */
+export const NodeChange = Strict(
+	{
+		...NodeUpdate.properties,
+		confirmUnreached: Type.Optional(
+			Type.Boolean({ description: "Take peerAddresses also when the node is at none of them now" }),
+		),
+	},
+	{ $id: "NodeChange", minProperties: 1 },
+);
+
 /** Live figures of a node; never replicated. */
 export const NodeMetrics = Strict(
 	{

@@ -40,6 +40,9 @@ function NoQuorumBanner() {
 			</Problem>
 		);
 	}
+	// Each is reached from here, and yet there is none: the node knows more about that.
+	if (status?.quorum === false && status.problem !== null && missing.length === 0 && !status.recoveredElsewhere)
+		return <Problem title={t.noQuorum} text={status.problem} />;
 	if (status?.recoveredElsewhere) return <Problem title={t.recovered} text={t.recoveredText} />;
 	return (
 		<Problem

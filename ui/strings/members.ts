@@ -83,7 +83,7 @@ export const members = {
 	steps: {
 		install: "LimiQuantix is installed and its service runs there.",
 		reach: (addresses: string) =>
-			`It reaches this cluster at ${addresses} (TCP), and this cluster reaches it at its port 8444.`,
+			`It reaches this cluster at ${addresses} (TCP), and this cluster reaches it at its port 8444. Where its own addresses do not do, add --address HOST:PORT to the command.`,
 		clock: "Its clock is right, to some minutes.",
 		run: "Run this there as root:",
 	},
@@ -100,6 +100,8 @@ export const members = {
 	waitingText: "It shows here as soon as it has joined. This can be closed meanwhile.",
 	phaseText: {
 		joining: "Receives the cluster's state",
+		unreached: (name: string, addresses: string) =>
+			`Admitted, and not reached at ${addresses}. If that lasts: Change addresses of ${name}, in the list of members, says where it is.`,
 		learner: "Has joined; votes once it has every change",
 		ready: "A member that votes",
 		other: (reason: string | null) =>
@@ -138,6 +140,8 @@ export const members = {
 	addressInvalid: "Use HOST:PORT, for example 10.0.0.2:8444.",
 	addressesText:
 		"The others use them for their next links. At which address the node itself listens is its own setting.",
+	addressesAnyway: "Save them all the same",
+	addressesAnywayHint: "For when the node will be there soon. Until then the others lose it.",
 	addressesFailed: "The addresses were not changed",
 	addressesSaved: (name: string) => `The others reach ${name} at its new addresses`,
 

@@ -27,10 +27,10 @@ export const memberRoutes: Route[] = [
 		path: "/v1/cluster/status",
 		summary: "The members of the cluster and how they are",
 		description:
-			"As the node that answers sees it. Who is reachable and how far they are is known to the leader; other nodes answer with what they see themselves.",
+			"As the node that answers sees it. Who is reachable and how far they are is known to the leader, who is asked; when it does not answer at once, the node says what it sees itself.",
 		tag,
 		responses: { 200: ClusterStatus },
-		handler: ({ context }) => ok(context.services.cluster.status()),
+		handler: async ({ context }) => ok(await context.services.cluster.freshStatus()),
 	}),
 	route({
 		operationId: "clusterLeaderTransfer",
@@ -75,13 +75,14 @@ export const memberRoutes: Route[] = [
 		path: "/v1/nodes/{id}/actions/leave",
 		summary: "Take this node out of the cluster",
 		description:
-			"Answered by that node itself. Refused while VMs, volumes or images are on it. It is a cluster of its own afterwards, with nothing in it, and its API is away for a moment.",
+			"Answered by that node itself. Refused while VMs, volumes or images are on it. It is a cluster of its own afterwards, with nothing in it, and its API is away for a moment. A node that was admitted to a cluster and has not received its state asks nobody: it is what it was before, with its VMs.",
 		tag,
 		direct: true,
 		params: idParams,
 		responses: { 204: null },
 		longLived: true,
-		at: ({ services, params }) => find({ services }, "node", params.id).id,
+		at: ({ services, params }) =>
+			isNowhere(services, params.id) ? params.id : find({ services }, "node", params.id).id,
 		// The others end their links to it once it has left, with its answer on the way.
 		whenLost({ services, params }) {
 			const node = services.store.get("node", params.id);
@@ -89,6 +90,10 @@ export const memberRoutes: Route[] = [
 		},
 		async handler({ context, params }) {
 			const { cluster } = context.services;
+			if (isNowhere(context.services, params.id)) {
+				await cluster.leave(async () => {});
+				return nothing();
+			}
 			const { id, name } = find(context, "node", params.id);
 			if (id !== cluster.nodeId)
 				throw new AppError("unavailable", `Only ${name} itself can do this: ask it.`, { retryAfterMs: 5000 });
@@ -150,6 +155,10 @@ export const memberRoutes: Route[] = [
 		},
 	}),
 ];
+
+/** This node, which has no record of itself: it was admitted to a cluster, and has not received its state. */
+const isNowhere = ({ cluster, store }: RequestContext["services"], id: string): boolean =>
+	id === cluster.nodeId && store.get("node", id) === null && cluster.status().arriving;
 
 /** Who leads, and with which certificate, is no part of the state: the audit learns of it here. */
 async function recorded<T>(

@@ -6,12 +6,13 @@ import {
 	Cluster,
 	ClusterUpdate,
 	Node,
+	NodeChange,
 	NodeMetrics,
 	NodeMetricsHistory,
 	NodePage,
-	NodeUpdate,
 } from "../../model/node.ts";
 import { intervals } from "../../node/limits.ts";
+import type { RequestContext } from "../context.ts";
 import { afterMs, historyQuery, idParams, listQuery } from "../parameters.ts";
 import { ok } from "../reply.ts";
 import { expected, find, listed, nodeServiceFor, shown, theCluster } from "../resources.ts";
@@ -94,15 +95,16 @@ export const clusterRoutes: Route[] = [
 		path: "/v1/nodes/{id}",
 		summary: "Rename a node, or say where the others reach it",
 		description:
-			"The other nodes use new peerAddresses for their next links; the node's own listener is its setting `peer-listen`.",
+			"The other nodes use new peerAddresses for their next links; the node's own listener is its setting `peer-listen`. Refused when another node looks and does not find it at any of them, unless confirmUnreached says that it will be.",
 		tag,
 		params: idParams,
-		body: NodeUpdate,
+		body: NodeChange,
 		responses: { 200: Node },
 		ifMatch: true,
 		async handler({ context, params, body }) {
-			const { name, peerAddresses } = body;
+			const { name, peerAddresses, confirmUnreached = false } = body;
 			checkPeerAddresses(peerAddresses ?? [], "/peerAddresses");
+			if (!confirmUnreached) await checkReached(context, params.id, peerAddresses ?? []);
 			await context.mutate(() => ({
 				kind: "nodeUpdate",
 				id: params.id,
@@ -147,3 +149,13 @@ export const clusterRoutes: Route[] = [
 		},
 	}),
 ];
+
+/** The others would lose it: `invalid`, with the field that confirms it. */
+async function checkReached(context: RequestContext, id: string, addresses: readonly string[]): Promise<void> {
+	const { name, peerAddresses } = find(context, "node", id);
+	if (addresses.length === 0 || addresses.join() === peerAddresses.join()) return;
+	const problem = await context.services.cluster.whyUnreached(id, addresses);
+	if (problem === null) return;
+	const message = `The other nodes do not reach ${name} there. ${problem} Nothing was changed.`;
+	throw new AppError("invalid", message, { fields: [{ path: "/confirmUnreached", message }] });
+}

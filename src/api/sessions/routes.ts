@@ -10,6 +10,7 @@ import { operationsOf } from "../../model/permissions.ts";
 import { Id } from "../../model/schema.ts";
 import type { RequestContext } from "../context.ts";
 import { HiddenDenial } from "../hidden-denial.ts";
+import { notArrived } from "../no-leader.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { made, nothing, ok } from "../reply.ts";
 import { find, listed } from "../resources.ts";
@@ -63,6 +64,8 @@ export const sessionRoutes: Route[] = [
 			const userAgent = context.request.headers.get("user-agent");
 			const { remoteAddress } = context;
 			const { auth } = context.services;
+			const unknown = notArrived(context.services);
+			if (unknown !== null) throw unknown;
 			const { session, user, secret } = await auth.signIn(body.username, body.password, { remoteAddress, userAgent });
 			const location = `/v1/sessions/${session.id}`;
 			if (!body.cookie) return made({ session, user, token: secret }, { location });

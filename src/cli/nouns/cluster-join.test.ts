@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { JoinClash } from "../../model/cluster.ts";
 import { fixtureClusterStatus, fixtureJoinPreview, fixtureMember } from "../../testing/api/fake-cluster.ts";
 import { type FakeApi, fakeApi, problem } from "../../testing/cli/fake-api.ts";
@@ -102,6 +103,40 @@ test("looks first, asks, joins, and waits until the node is ready", async () => 
 	expect(err).toContain("Comes along: 2 VMs, 3 volumes, 1 network, 1 pool.");
 	expect(err).toContain("Make this node a member of berlin? [y/N]");
 	expect(api.requests.every(({ headers }) => headers.get("authorization") === null)).toBe(true);
+});
+
+test("says once what the node says when nobody reaches it, and who is admitted again may stay who it is", async () => {
+	const members = [fixtureMember({ nodeId: newId })];
+	const stuck = {
+		nodeId: newId,
+		arriving: true,
+		quorum: false,
+		problem: "The members do not reach it at 10.0.0.3:8444.",
+	};
+	api.handlers.clusterStatusGet = () => fixtureClusterStatus({ ...stuck, members });
+	looks = [...Array.from({ length: 20 }, () => () => health(newId, false)), () => phase("ready")];
+	// Its pauses pass at once, and count.
+	let passedMs = 0;
+	const clock: Clock = {
+		nowMs: systemClock.nowMs,
+		monotonicMs: () => systemClock.monotonicMs() + passedMs,
+		schedule(delayMs, callback) {
+			if (delayMs > 1000) return systemClock.schedule(delayMs, callback);
+			passedMs += delayMs;
+			return systemClock.schedule(0, callback);
+		},
+	};
+	const { code, out, err } = await here("cluster join --token x --yes", { io: fakeIo({ clock }) });
+	expect({ code, out }).toEqual({ code: 0, out: "node3 is a member of berlin.\n" });
+	expect(err.split("The members do not reach it at 10.0.0.3:8444.")).toHaveLength(2);
+});
+
+test("to whoever is a copy of a member, no names help", async () => {
+	clashes = [{ kind: "node", name: "node3", message: "The cluster has the node that node3 is.", renamable: false }];
+	const { code, err } = await here("cluster join --token x --yes");
+	expect(code).toBe(1);
+	expect(err).toContain("A copy of a member does not join beside it.");
+	expect(err).not.toContain("Change or delete");
 });
 
 describe("of a node whose cluster was recovered elsewhere", () => {

@@ -163,6 +163,20 @@ describe("naming, addresses, the leader", () => {
 		expect((await here("cluster readdress node2")).code).toBe(2);
 	});
 
+	test("readdress to where the node is not says how to do it all the same", async () => {
+		const update = api.handlers.nodeUpdate;
+		const errors = [{ path: "/confirmUnreached", message: "The others do not reach node2 there." }];
+		api.handlers.nodeUpdate = (request) =>
+			(request.json as { confirmUnreached?: boolean }).confirmUnreached
+				? (update?.(request) ?? null)
+				: problem(422, "invalid", "The others do not reach node2 there.", { errors });
+		const { code, err } = await here("cluster readdress node2 10.0.0.2:1");
+		expect(code).toBe(2);
+		expect(err).toContain("The others do not reach node2 there.\nWhen it will be there, say so with --unreached.");
+		expect((await here("cluster readdress node2 10.0.0.2:1 --unreached")).code).toBe(0);
+		expect(sent("nodeUpdate")?.json).toEqual({ peerAddresses: ["10.0.0.2:1"], confirmUnreached: true });
+	});
+
 	test("transfer-leader names a node, or leaves it to the leader", async () => {
 		api.handlers.clusterLeaderTransfer = () => ({ leaderNodeId: otherId });
 		expect((await here("cluster transfer-leader")).out).toBe("node2 leads.\n");
@@ -204,6 +218,26 @@ describe("cluster leave", () => {
 		expect(err).toContain("Take node1 out of the cluster berlin? [y/N]");
 		expect(sent("nodeLeave")?.id).toBe(ownId);
 		expect(looks).toBe(4);
+	});
+
+	test("of a node that was admitted and has no state gives up joining", async () => {
+		api.handlers.nodeLeave = () => null;
+		api.handlers.nodeGet = () => problem(404, "not-found", "There is no node with the id.");
+		api.handlers.clusterStatusGet = () =>
+			fixtureClusterStatus({ nodeId: ownId, arriving: true, quorum: false, members: [] });
+		api.handlers.healthGet = () => {
+			const left = api.called.includes("nodeLeave");
+			return { version: "0", leader: null, appliedIndex: 0, nodeId: left ? fixtureId(0x99) : ownId, quorum: left };
+		};
+		const io = fakeIo({ tty: true });
+		io.feed("y\n");
+		const { code, out, err } = await here("cluster leave", { io });
+		expect({ code, out }).toEqual({
+			...{ code: 0, out: "The node is what it was before it joined, with its VMs.\n" },
+		});
+		expect(err).toContain("Give up joining?");
+		expect(err).toContain("limiquantix cluster remove NODE there");
+		expect(sent("nodeLeave")?.id).toBe(ownId);
 	});
 
 	test("is refused with the reason, and not without a yes", async () => {

@@ -34,6 +34,7 @@ export const fixtureClusterStatus = (changes: Partial<ClusterStatus> = {}): Clus
 	appliedIndex: 1,
 	removed: false,
 	recoveredElsewhere: false,
+	arriving: false,
 	problem: null,
 	members: [fixtureMember()],
 	...changes,
@@ -66,6 +67,8 @@ export class FakeCluster implements ClusterService {
 	readonly joins: ClusterJoin[] = [];
 	left = 0;
 	renewals = 0;
+	/** Addresses at which nobody is. */
+	readonly nowhere = new Set<string>();
 	/** Makes the next of those fail. */
 	failure: AppError | null = null;
 
@@ -76,6 +79,7 @@ export class FakeCluster implements ClusterService {
 
 	status = () => this.current;
 	hearsRemoved = (nodeId: string) => this.removedThatAsk.has(nodeId);
+	freshStatus = async () => this.current;
 	figures = () => this.counted;
 	everybodyHas = (feature: string) => this.lacking(feature).length === 0;
 	lacking = (feature: string) => this.missing.get(feature) ?? [];
@@ -98,6 +102,10 @@ export class FakeCluster implements ClusterService {
 		this.#maybeFail();
 		if (!this.current.removed) await remove();
 		this.left += 1;
+	}
+
+	async whyUnreached(_nodeId: string, addresses: readonly string[]) {
+		return addresses.every((address) => this.nowhere.has(address)) ? `Nobody listens at ${addresses.join()}.` : null;
 	}
 
 	async renewCertificate() {

@@ -101,3 +101,27 @@ test(
 	},
 	limitMs,
 );
+
+test(
+	"an address where the others do not reach the node is not taken by mistake; taken all the same, both sides say what is wrong",
+	async () => {
+		await using cluster = await LabCluster.start(3);
+		const [first, second, third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
+		const wrong = `${third.host.address}:9`;
+		for (const words of [[wrong], [third.name, first.peerAddress]]) {
+			const refused = await failureOf(third.cli(stepMs, "cluster", "readdress", ...words));
+			expect(refused.message + JSON.stringify(refused)).toContain(`do not reach ${third.name} there`);
+		}
+		await third.cli(stepMs, "cluster", "readdress", wrong, "--unreached");
+		await Promise.all([first, second].map((node) => node.kill9()));
+		await Promise.all([first, second].map((node) => node.start()));
+		const says = (node: ClusterNode, text: string) =>
+			waitUntil(`${node.name} to say "${text}"`, stepMs, async () => (await statusOf(node))?.problem?.includes(text));
+		await says(third, `do not reach this node at ${wrong}, though it reaches them`);
+		await says(await cluster.leader(), `${third.name} reaches this node, and is not reached at ${wrong}`);
+		await first.cli(stepMs, "cluster", "readdress", third.name, third.peerAddress);
+		await untilLinked(cluster.nodes);
+		await untilWritten(third, "back-again");
+	},
+	limitMs,
+);

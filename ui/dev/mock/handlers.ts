@@ -4,7 +4,7 @@ import type { LiveKind } from "../../api/types.ts";
 import { access } from "./access.ts";
 import { members } from "./members.ts";
 import { networks } from "./networks.ts";
-import { checkMatch, checkName, find, type HandlerTable, type MockSettings, page } from "./request.ts";
+import { checkMatch, checkName, find, type HandlerTable, MockProblem, type MockSettings, page } from "./request.ts";
 import { service } from "./service.ts";
 import type { MockState } from "./state.ts";
 import { storage } from "./storage.ts";
@@ -54,7 +54,9 @@ export function handlers(state: MockState, settings: MockSettings): HandlerTable
 			const object = find(state, kind, id) as { id: string; generation: number };
 			checkMatch(headers, object);
 			if (typeof body.name === "string") checkName(state, kind, body.name, id);
-			state.change(kind, id, { ...body, generation: object.generation + 1 } as never);
+			const { confirmUnreached, ...change } = body;
+			if (confirmUnreached !== true) checkReached(state, change.peerAddresses);
+			state.change(kind, id, { ...change, generation: object.generation + 1 } as never);
 			return { body: find(state, kind, id) };
 		};
 	}
@@ -67,4 +69,10 @@ export function handlers(state: MockState, settings: MockSettings): HandlerTable
 		...networks(state),
 		...members(state, settings),
 	};
+}
+
+function checkReached(state: MockState, addresses: unknown): void {
+	if (!Array.isArray(addresses) || !addresses.some((address) => state.members.nowhere.has(String(address)))) return;
+	const message = `The other nodes do not reach it there. Nobody listens at ${addresses.join(", ")}. Nothing was changed.`;
+	throw new MockProblem(422, "invalid", message, [{ path: "/confirmUnreached", message }]);
 }

@@ -19,6 +19,10 @@ export class MockMembers {
 	readonly versions = new Map<string, { version: string; features: string[] }>();
 	/** How long their certificates are good, where it is not a year. */
 	readonly certificateDays = new Map<string, number>();
+	/** Addresses where no node is. */
+	readonly nowhere = new Set<string>();
+	/** Nobody reaches this node, though it reaches all others. */
+	unheard = false;
 	removed = false;
 	recoveredElsewhere = false;
 
@@ -68,7 +72,7 @@ export function spreadVms(state: MockState): void {
 export function statusOf(state: MockState, settings: MockSettings): ClusterStatus {
 	const { members } = state;
 	const nodes = [...state.tables.node.values()].filter(isMember);
-	const isAway = (id: string) => members.away.has(id) || (!settings.quorum && id !== state.nodeId);
+	const isAway = (id: string) => members.away.has(id) || (!settings.quorum && !members.unheard && id !== state.nodeId);
 	const leader = settings.quorum ? members.leader : null;
 	const list = nodes.map(({ id, name, witness, peerAddresses }): ClusterMember => {
 		const reachable = !isAway(id);
@@ -93,17 +97,20 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 		leaderNodeId: members.removed ? null : leader,
 		...{ quorum, quorumSize, voterCount: voters.length, removed: members.removed, members: list },
 		recoveredElsewhere: members.recoveredElsewhere,
+		arriving: false,
 		failuresTolerated: Math.max(0, reachable - quorumSize),
 		...{ term: 7, commitIndex: 18_204, appliedIndex: 18_204 },
 		problem: members.removed
 			? "This node was removed from the cluster. What it shows is old, and it changes nothing."
 			: members.recoveredElsewhere
 				? "This node belongs to a cluster that was recovered elsewhere, or restored from a backup."
-				: !quorum
-					? `No quorum: ${quorumSize} of ${voters.length} voting nodes have to reach each other.`
-					: reachable < voters.length
-						? "Not all voting nodes can be reached."
-						: null,
+				: members.unheard
+					? "The other nodes do not reach this node at 10.0.0.1:8444, though it reaches them. Nothing can be changed here until they do. `limiquantix cluster readdress node-1 HOST:PORT` on another node says where they do."
+					: !quorum
+						? `No quorum: ${quorumSize} of ${voters.length} voting nodes have to reach each other.`
+						: reachable < voters.length
+							? "Not all voting nodes can be reached."
+							: null,
 	};
 }
 

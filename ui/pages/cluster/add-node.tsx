@@ -178,6 +178,8 @@ function Arrivals({ token }: { token: JoinToken }) {
 	const came = nodes.filter(({ id }) => seen.current.has(id)).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
 	const textOf = ({ id, status: { phase, reason } }: Node): string => {
 		const member = status?.members.find(({ nodeId }) => nodeId === id);
+		if (phase === "joining" && member && !member.reachable)
+			return t.phaseText.unreached(member.name, member.peerAddresses.join(", "));
 		if (phase === "joining") return t.phaseText.joining;
 		if (!member || !isVoter(member)) return t.phaseText.learner;
 		return phase === "ready" ? t.phaseText.ready : t.phaseText.other(reason);

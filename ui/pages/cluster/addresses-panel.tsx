@@ -5,7 +5,7 @@ import type { Node } from "../../api/types.ts";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
-import { WordsField } from "../../components/fields.tsx";
+import { CheckboxField, WordsField } from "../../components/fields.tsx";
 import { useForm } from "../../components/form.ts";
 import { SubmitButton } from "../../components/submit-button.tsx";
 import { peerAddressPattern } from "../../lib/patterns.ts";
@@ -21,11 +21,12 @@ export function AddressesPanel({ node, onClose }: { node: Node; onClose: () => v
 function AddressesForm({ captured, onClose }: { captured: Captured<Node>; onClose: () => void }) {
 	const { id, name, generation, peerAddresses: before } = captured.base;
 	const form = useForm({
-		initial: { peerAddresses: before },
+		initial: { peerAddresses: before, anyway: false },
 		validate: ({ peerAddresses }): Record<string, string> =>
 			peerAddresses.length === 0 ? { "/peerAddresses": common.required } : {},
-		async submit({ peerAddresses }) {
-			await write("nodeUpdate", { id, body: { peerAddresses }, generation });
+		async submit({ peerAddresses, anyway }) {
+			const body = { peerAddresses, ...(anyway ? { confirmUnreached: true } : {}) };
+			await write("nodeUpdate", { id, body, generation });
 			void refreshClusterStatus();
 			toastSuccess(t.addressesSaved(name));
 			onClose();
@@ -33,6 +34,9 @@ function AddressesForm({ captured, onClose }: { captured: Captured<Node>; onClos
 		// The API names the address that it does not like by its place.
 		fieldOf: (path) => path.replace(/^\/peerAddresses\/\d+$/, "/peerAddresses"),
 	});
+	const { peerAddresses, anyway } = form.values.value;
+	// Another node has looked, and did not find it there.
+	const unreached = form.error("/confirmUnreached") !== null;
 	return (
 		<Dialog
 			title={t.addressesTitle(name)}
@@ -51,12 +55,20 @@ function AddressesForm({ captured, onClose }: { captured: Captured<Node>; onClos
 			<WordsField
 				label={t.addresses}
 				hint={t.addressesHint}
-				values={form.values.value.peerAddresses}
+				values={peerAddresses}
 				pattern={peerAddressPattern}
 				invalidText={t.addressInvalid}
 				error={form.error("/peerAddresses")}
-				onChange={(peerAddresses) => form.set({ peerAddresses })}
+				onChange={(values) => form.set({ peerAddresses: values, anyway: false }, "/peerAddresses", "/confirmUnreached")}
 			/>
+			{(unreached || anyway) && (
+				<CheckboxField
+					label={t.addressesAnyway}
+					hint={t.addressesAnywayHint}
+					checked={anyway}
+					onChange={(value) => form.set({ anyway: value })}
+				/>
+			)}
 		</Dialog>
 	);
 }

@@ -57,7 +57,9 @@ export const joinVerb = verb({
 		if (preview) return;
 		const confirmName = found.recovered ? await giveUp(cli, found, options.confirm) : undefined;
 		if (confirmName === undefined) await confirm(cli, `Make this node a member of ${found.clusterName}?`, options.yes);
-		const { nodeId: formerId } = (await cli.call("healthGet")).body;
+		const { nodeId, arriving } = (await cli.call("clusterStatusGet")).body;
+		// Admitted before, it may stay who it is; and it had no quorum by which it could be taken for what it will be.
+		const formerId = arriving ? null : nodeId;
 		await mayBeLost(cli, async () => {
 			const { body } = await cli.call("clusterJoin", {
 				body: { ...request, ...given({ confirmName }) },
@@ -128,9 +130,11 @@ async function refuse(cli: Cli, clashes: JoinClash[], preview: boolean): Promise
 			],
 			({ name }) => name,
 		);
-	const hint = clashes.every(({ renamable }) => renamable)
-		? "With --rename these get other names."
-		: "Change or delete these, here or in the cluster, and join again.";
+	const hint = clashes.some(({ kind }) => kind === "node")
+		? "A copy of a member does not join beside it. A node with a data folder of its own does."
+		: clashes.every(({ renamable }) => renamable)
+			? "With --rename these get other names."
+			: "Change or delete these, here or in the cluster, and join again.";
 	const fields = clashes.map(({ kind, name, message }) => ({ path: `${kind} ${name}`, message }));
 	throw new AppError("already-exists", "Something here clashes with the cluster. Nothing was done.", {
 		// People have the table.

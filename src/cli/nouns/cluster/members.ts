@@ -1,9 +1,9 @@
 /** `cluster`: naming it, its addresses and leader, and members that go. */
-import { AppError } from "../../../lib/errors.ts";
+import { AppError, isAppError } from "../../../lib/errors.ts";
 import type { Cli } from "../../cli.ts";
 import { usageError } from "../../failure.ts";
 import { resolveId } from "../../names.ts";
-import { text } from "../../options.ts";
+import { flag, text } from "../../options.ts";
 import { allPages } from "../../pages.ts";
 import { confirm, typed } from "../../prompt.ts";
 import { waitOptions } from "../../tasks.ts";
@@ -66,20 +66,22 @@ export const readdressVerb = verb({
 	name: "readdress",
 	summary: "Say where the other nodes reach a node",
 	description:
-		"Replaces all of its addresses. Where the node itself listens is its setting peer-listen. Give the new addresses before the old ones go away, or by a node that is still reached.",
+		"Replaces all of its addresses. Where the node itself listens is its setting peer-listen. Give the new addresses before the old ones go away, or by a node that is still reached. Another node looks whether it finds the node there first.",
 	examples: [
 		"limiquantix cluster readdress 10.0.0.1:8444",
 		"limiquantix cluster readdress node2 10.0.0.2:8444 [fd00::2]:8444",
 	],
 	arguments: { "<address...>": "HOST:PORT, several for several; before them the node, when it is another one" },
-	async run(cli, { address: words }) {
+	options: { unreached: flag("--unreached", "take them also when the other nodes do not reach the node there now") },
+	async run(cli, { address: words }, { unreached }) {
 		const [first = "", ...rest] = words;
 		const isNode = !first.includes(":");
 		const peerAddresses = isNode ? rest : words;
 		if (peerAddresses.length === 0)
 			throw usageError("The addresses are missing: HOST:PORT, for example 10.0.0.1:8444.");
 		const id = isNode ? await resolveId(cli, "node", first) : await ownId(cli);
-		const { body } = await cli.call("nodeUpdate", { path: { id }, body: { peerAddresses } });
+		const change = { peerAddresses, ...(unreached ? { confirmUnreached: true } : {}) };
+		const { body } = await cli.call("nodeUpdate", { path: { id }, body: change }).catch(withHint);
 		await cli.output.object(
 			body,
 			[
@@ -90,6 +92,13 @@ export const readdressVerb = verb({
 		);
 	},
 });
+
+function withHint(error: unknown): never {
+	if (!isAppError(error, "invalid") || !error.fields.some(({ path }) => path === "/confirmUnreached")) throw error;
+	throw new AppError("invalid", error.message, {
+		context: { ...error.context, hint: "When it will be there, say so with --unreached." },
+	});
+}
 
 export const transferLeaderVerb = verb({
 	name: "transfer-leader",
@@ -131,11 +140,14 @@ export const leaveVerb = verb({
 	name: "leave",
 	summary: "Take this node out of the cluster",
 	description:
-		"On the node itself, which must be empty: move or delete its VMs, volumes and images first. It is a cluster of its own afterwards, as after a first start: with a new password of admin in its data folder. What it was lies in former/ there. It can join again.",
+		"On the node itself, which must be empty: move or delete its VMs, volumes and images first. It is a cluster of its own afterwards, as after a first start: with a new password of admin in its data folder. What it was lies in former/ there. It can join again. A node that was admitted and has not received the cluster's state need not be empty: it gives up joining, and is what it was before, with its VMs.",
 	examples: ["limiquantix cluster leave", "limiquantix cluster leave --yes"],
 	options: { yes, ...waitOptions },
 	async run(cli, _, { yes: sure, wait, timeout }) {
 		const formerId = await ownId(cli);
+		const { body: status } = await cli.call("clusterStatusGet");
+		// It knows neither its name nor the cluster's.
+		if (status.arriving && status.members.length === 0) return giveUp(cli, formerId, { sure, wait, timeout });
 		const { name } = await nodeOf(cli, formerId);
 		const { body: cluster } = await cli.call("clusterGet");
 		await confirm(cli, `Take ${name} out of the cluster ${cluster.name}?`, sure);
@@ -149,6 +161,23 @@ export const leaveVerb = verb({
 		await cli.output.object({ nodeId }, [], nodeId);
 	},
 });
+
+type Leaving = { sure: boolean; wait: boolean; timeout: number | undefined };
+
+/** Admitted, and never heard of since: nobody has to let it go. */
+async function giveUp(cli: Cli, formerId: string, { sure, wait, timeout }: Leaving): Promise<void> {
+	await confirm(cli, "Give up joining? This node is then what it was before, with its VMs.", sure);
+	await mayBeLost(cli, async () => {
+		await cli.call("nodeLeave", { path: { id: formerId }, timeoutMs: null });
+	});
+	if (!wait) return cli.output.say("The node begins anew as what it was before it joined.");
+	const nodeId = await awaitNewNode(cli, { formerId, title: "give up joining", timeoutMs: timeout, until: "started" });
+	if (!cli.output.forPeople) return cli.output.object({ nodeId }, [], nodeId);
+	await cli.output.say("The node is what it was before it joined, with its VMs.");
+	await cli.note(
+		"The cluster that it was to join lists it still: limiquantix cluster remove NODE there. To join again takes a new token.",
+	);
+}
 
 export const removeVerb = verb({
 	name: "remove",

@@ -13,16 +13,18 @@ import { createProgress } from "../../progress.ts";
 const defaultLimitMs = 15 * 60_000;
 const pauseMs = 500;
 const answerMs = 5000;
+/** A node that is reached has arrived by then, or receives a large state. */
+const problemIsNewsMs = 5000;
 
 type Wait = {
-	/** The id that it had before. */
-	formerId: string;
+	/** The id that it had before; null when it may keep it. */
+	formerId: string | null;
 	title: string;
 	timeoutMs: number | undefined;
 	/** `started` may be seen without credentials; `ready`: its record says so, or that nothing but libvirt is missing. */
 	until: "started" | "ready";
 };
-type Look = { id: string } | { waitsFor: string };
+type Look = { id: string } | { waitsFor: string; problem?: string | null };
 
 /** The node's new id. Fails with `timeout` and what it waited for; the node goes on by itself. */
 export async function awaitNewNode(cli: Cli, wait: Wait): Promise<string> {
@@ -30,10 +32,19 @@ export async function awaitNewNode(cli: Cli, wait: Wait): Promise<string> {
 	const { clock } = cli.io;
 	const endMs = clock.monotonicMs() + timeoutMs;
 	const progress = createProgress(cli, title);
+	let problemFromMs: number | null = null;
+	let told = false;
 	try {
 		while (true) {
 			const seen = await look(cli, wait);
 			if ("id" in seen) return seen.id;
+			const nowMs = clock.monotonicMs();
+			problemFromMs = seen.problem ? (problemFromMs ?? nowMs) : null;
+			if (seen.problem && !told && problemFromMs !== null && nowMs - problemFromMs >= problemIsNewsMs) {
+				told = true;
+				await progress.clear();
+				await cli.note(seen.problem);
+			}
 			await progress.show(null, seen.waitsFor);
 			if (clock.monotonicMs() >= endMs)
 				throw new AppError("timeout", `The node is not ready after ${formatDuration(timeoutMs)}: ${seen.waitsFor}.`, {
@@ -54,7 +65,7 @@ async function look(cli: Cli, { formerId, until }: Wait): Promise<Look> {
 		// Health asks nobody: it answers before the node has heard of a leader.
 		const { nodeId: id, quorum } = (await cli.call("healthGet", { timeoutMs: answerMs })).body;
 		if (id === formerId) return { waitsFor: "it begins anew" };
-		if (!quorum) return { waitsFor: "it looks for the others" };
+		if (!quorum) return { waitsFor: "it looks for the others", problem: await whyNotArrived(cli) };
 		if (until === "started") return { id };
 		const { body: node } = await cli.call("nodeGet", { path: { id }, timeoutMs: answerMs });
 		const { phase, reason, hypervisor } = node.status;
@@ -68,6 +79,12 @@ async function look(cli: Cli, { formerId, until }: Wait): Promise<Look> {
 		if (isAppError(error, "unavailable") || isAppError(error, "timeout")) return { waitsFor: "it begins anew" };
 		throw error;
 	}
+}
+
+/** Null unless it was admitted and has heard nothing yet. */
+async function whyNotArrived(cli: Cli): Promise<string | null> {
+	const { arriving, problem } = (await cli.call("clusterStatusGet", { timeoutMs: answerMs })).body;
+	return arriving ? problem : null;
 }
 
 /** The node begins anew right after its answer, which may be lost over it: waiting then finds out what became of it. */

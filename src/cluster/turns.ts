@@ -1,0 +1,40 @@
+/**
+ * A node that joins another cluster admits nobody meanwhile, and one that is just admitting somebody joins nothing: whoever it
+ * admitted would be a member of a cluster that nobody has any more. So of two nodes that join each other one succeeds at most.
+ */
+import { AppError } from "../lib/errors.ts";
+
+export class Turns {
+	#joins = false;
+	#admissions = 0;
+
+	/** `wrong-state` while somebody is being admitted, or a join is under way. */
+	beginJoin(): void {
+		if (this.#joins) throw new AppError("wrong-state", "This node is joining a cluster already.");
+		if (this.#admissions > 0)
+			throw new AppError(
+				"wrong-state",
+				"This node is just admitting another one to its own cluster. Nothing was done.",
+			);
+		this.#joins = true;
+	}
+
+	endJoin(): void {
+		this.#joins = false;
+	}
+
+	/** `wrong-state` while this node joins. */
+	async admit<Result>(work: () => Promise<Result>): Promise<Result> {
+		if (this.#joins)
+			throw new AppError(
+				"wrong-state",
+				"The node that was asked is joining another cluster itself. Nothing was done. When it is done, join that one, with a token of it.",
+			);
+		this.#admissions += 1;
+		try {
+			return await work();
+		} finally {
+			this.#admissions -= 1;
+		}
+	}
+}
