@@ -16,7 +16,7 @@ import { type Node, unreportedStatus } from "../model/node.ts";
 import { formatAddress } from "../peer/address.ts";
 import { signNode } from "../peer/ca.ts";
 import type { Admitted, JoinHandler, Joining, Redeemed } from "../peer/join-server.ts";
-import { hashSecret, secretMatches } from "../peer/join-token.ts";
+import { secretMatches } from "../peer/join-token.ts";
 import type { Command } from "../store/command.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Store } from "../store/store.ts";
@@ -45,12 +45,8 @@ export type AdmissionDeps = {
 	logger: Logger;
 };
 
-/** How long this copy may take to have what is new, before a token is called unknown. */
 export function createAdmission(deps: AdmissionDeps): JoinHandler {
 	const { store, clock, random, clusterId, ids } = deps;
-	/** Of requests between `redeem` and `admit`. */
-	const secretHashes = new Map<string, string>();
-
 	const answerFor = (facts: JoinFacts): JoinAnswer => {
 		const nodes = store.all("node").filter(({ status }) => status.phase !== "left");
 		const [cluster] = store.all("cluster");
@@ -73,16 +69,12 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			if (Date.parse(token.expiresAt) <= clock.nowMs()) return "expired";
 			const before = token.admitted.some((admitted) => admitted.keyFingerprint === keyFingerprint);
 			if (token.usesLeft === 0 && !before) return "used";
-			secretHashes.set(`${tokenId} ${keyFingerprint}`, hashSecret(secret));
 			return "ok";
 		},
 
 		async admit(joining: Joining): Promise<Admitted> {
 			checkJoins(joining, deps.memberFeatures);
 			const facts = decodePacked<JoinFacts>(joining.facts);
-			const key = `${joining.tokenId} ${joining.keyFingerprint}`;
-			const secretHash = secretHashes.get(key) ?? "";
-			secretHashes.delete(key);
 			const answer = answerFor(facts);
 			const configuration = encodeJson(answer);
 			passing(facts.preview ? "asked for a preview" : "token checked");
@@ -91,7 +83,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			if (authority === null)
 				throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
 			const node = newNode(joining, facts, ids.newId(), clock.nowMs());
-			const { tokenId, keyFingerprint, remoteAddress } = joining;
+			const { tokenId, secretHash, keyFingerprint, remoteAddress } = joining;
 			const command: Command = {
 				id: ids.newId(),
 				timeMs: Math.floor(clock.nowMs()),

@@ -37,6 +37,7 @@ import { type Accepted, PeerListener } from "./listener.ts";
 import type { Close } from "./peer-error.ts";
 import { decodeRaftMessage } from "./raft-codec.ts";
 import { RaftLink, type RaftLinkStatus } from "./raft-link.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import { type RequestHandler, serveRequests } from "./request-server.ts";
 import { type CallOptions, RequestClient } from "./requests.ts";
 import type { QueueLimits } from "./send-queue.ts";
@@ -102,6 +103,7 @@ export class PeerNode {
 	readonly #instance: string;
 	readonly #remotes = new Map<string, Remote>();
 	readonly #dialled = new Set<Connection>();
+	readonly #refusals: RefusalLog;
 	#listener: PeerListener | null = null;
 	#identity: Identity;
 	#nodeName: string;
@@ -128,6 +130,7 @@ export class PeerNode {
 			},
 			clock,
 			logger,
+			refusals: node.#refusals,
 			...(options.raftPace === undefined ? {} : { raftPace: options.raftPace }),
 			...(limits?.helloTimeoutMs === undefined ? {} : { helloTimeoutMs: limits.helloTimeoutMs }),
 			...(limits?.admission === undefined ? {} : { admission: limits.admission }),
@@ -140,6 +143,7 @@ export class PeerNode {
 		this.#identity = options.identity;
 		this.#nodeName = options.nodeName;
 		this.#instance = randomHex(options.random, 16);
+		this.#refusals = new RefusalLog(options.clock, options.logger);
 	}
 
 	get nodeId(): string {
@@ -232,6 +236,7 @@ export class PeerNode {
 		}
 		for (const connection of this.#dialled) connection.end(closing);
 		await this.#listener?.close();
+		this.#refusals.close();
 	}
 
 	#membership(nodeId: string): Membership {
@@ -328,7 +333,7 @@ export class PeerNode {
 	#serveJoin(accepted: Accepted): void {
 		const { handlers, clock, logger } = this.#options;
 		if (handlers.join === null) accepted.connection.end({ code: "unavailable", message: "This node admits nobody." });
-		else serveJoin(accepted, { handler: handlers.join, clock, logger });
+		else serveJoin(accepted, { handler: handlers.join, clock, logger, refusals: this.#refusals });
 	}
 }
 
