@@ -124,6 +124,7 @@ export class Cluster implements ClusterService {
 			nodeName: this.#deps.nodeName,
 			build: this.#deps.version,
 			raftPace: raftPaceFor(tickMs),
+			ownAddresses: () => this.#ownAddresses(),
 			handlers: {
 				onRaftMessage: (message) => links.onRaftMessage(message),
 				onSnapshot: (channel) => links.onSnapshot(channel),
