@@ -29,6 +29,7 @@ import { hasToLeave, joinCluster } from "./joining.ts";
 import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
+import { type LocalAddresses, readLocalAddresses, withLocalAddresses } from "./local-addresses.ts";
 import type { MemberFeatures } from "./member-features.ts";
 import { decodeJson, decodeProposal, encodeJson, methods } from "./methods.ts";
 import { newJoinToken } from "./new-join-token.ts";
@@ -87,6 +88,7 @@ export class Cluster implements ClusterService {
 	#saidElsewhere = false;
 	readonly #leaderViews: LeaderViews;
 	readonly #leaving: Leaving;
+	#localAddresses: LocalAddresses = [];
 	#confirmed = Promise.withResolvers<void>();
 
 	constructor(deps: ClusterDeps) {
@@ -118,6 +120,7 @@ export class Cluster implements ClusterService {
 	async start(): Promise<void> {
 		const { store, links, clock, logger, peerListen, tickMs, random, streams } = this.#deps;
 		const identity = await this.#certificate.open();
+		this.#localAddresses = await readLocalAddresses(this.#deps.dataDir, logger);
 		const { host, port } = peerListen;
 		const peers = await PeerNode.open({
 			...{ host: host === "::" ? "::" : host, port, identity, features, clock, random, logger },
@@ -289,7 +292,7 @@ export class Cluster implements ClusterService {
 		const { store, consensus, hints } = this.#deps;
 		const { configuration } = consensus.details();
 		const { members, removed } = peerMembers(store.all("node"), hints?.members ?? [], configuration);
-		this.#peers?.setMembership(members, removed);
+		this.#peers?.setMembership(withLocalAddresses(members, this.#localAddresses), removed);
 	}
 
 	#watch(): void {

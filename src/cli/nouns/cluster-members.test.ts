@@ -163,6 +163,19 @@ describe("naming, addresses, the leader", () => {
 		expect((await here("cluster readdress node2")).code).toBe(2);
 	});
 
+	test("readdress of a stopped node asks no node, and needs the name of the other one", async () => {
+		const said: unknown[] = [];
+		const readdress = async (...words: unknown[]) => {
+			said.push(words);
+			return "node2";
+		};
+		const io = fakeIo({ offline: { readdress } });
+		const { code, out } = await cli("cluster readdress --data-dir /srv/lqx node2 10.1.0.2:8444", { io });
+		expect({ code, said }).toEqual({ code: 0, said: [["/srv/lqx", "node2", ["10.1.0.2:8444"]]] });
+		expect(out).toBe("The node of /srv/lqx looks for node2 at 10.1.0.2:8444, too. It can be started.\n");
+		expect((await cli("cluster readdress --data-dir /srv/lqx 10.1.0.2:8444", { io })).code).toBe(2);
+	});
+
 	test("transfer-leader names a node, or leaves it to the leader", async () => {
 		api.handlers.clusterLeaderTransfer = () => ({ leaderNodeId: otherId });
 		expect((await here("cluster transfer-leader")).out).toBe("node2 leads.\n");

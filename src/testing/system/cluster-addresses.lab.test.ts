@@ -132,3 +132,25 @@ test(
 	},
 	limitMs,
 );
+
+test(
+	"all nodes get other addresses at once: one of them is told where another is, and those that meet it meet",
+	async () => {
+		await using cluster = await LabCluster.start(2);
+		const [first, second] = [cluster.node(0), cluster.node(1)];
+		const [later, latest] = ["10.98.0.221", "10.98.0.222"];
+		await Promise.all([renumber(first, later), renumber(second, latest)]);
+		await second.start();
+		const offline = ["cluster", "readdress", "--data-dir", first.daemon.dataDir, second.name, `${latest}:${peerPort}`];
+		await first.run(first.executable, offline);
+		await first.start();
+		await untilWritten(second, "found");
+		await second.cli(stepMs, "cluster", "readdress", `${latest}:${peerPort}`);
+		await second.cli(stepMs, "cluster", "readdress", first.name, `${later}:${peerPort}`);
+		await second.kill9();
+		await second.start();
+		await untilLinked(cluster.nodes);
+		await untilWritten(first, "found-for-good");
+	},
+	limitMs,
+);
