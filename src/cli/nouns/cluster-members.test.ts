@@ -130,6 +130,11 @@ describe("cluster status", () => {
 	});
 });
 
+test("cluster show names the leader, and gives programs its id", async () => {
+	expect((await here("cluster show")).out).toMatch(/leader +node2\n/);
+	expect(JSON.parse((await here("cluster show -o json")).out).leaderNodeId).toBe(otherId);
+});
+
 describe("naming, addresses, the leader", () => {
 	test("init names the cluster, sets this node's addresses, and says what comes next", async () => {
 		const { code, out, err } = await here("cluster init --name berlin --address 10.0.0.1 --address fd00::1");
