@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { configHelp, loadConfig } from "./config.ts";
 import type { AppError } from "./lib/errors.ts";
 
@@ -65,12 +65,24 @@ test("bad settings are refused by name", () => {
 	expect(refused(["--lisen", "x"])).toContain("lisen");
 	expect(refused(["--listen", "nowhere"])).toContain("listen");
 	expect(refused(["--listen", "127.0.0.1:70000"])).toContain("70000");
-	expect(refused(["--data-dir", "relative"])).toContain("absolute");
+	expect(refused([], 'data-dir = "relative"')).toContain("absolute");
 	expect(refused(["--accelerator", "magic"])).toContain("kvm, tcg");
 	expect(refused(["--insecure-http"])).toContain("loopback");
 	expect(refused([], 'data_dir = "/x"')).toContain("data_dir");
 	expect(refused([], "= broken")).toContain("TOML");
 	expect(refused(["--config", "/does/not/exist"])).toContain("/does/not/exist");
+});
+
+test("a folder on the command line may be relative to where it is typed, as for every other command", () => {
+	const { dataDir, runDir, defaultPoolPath } = loadConfig(
+		["--config", "/dev/null", "--data-dir", "d/1", "--run-dir", "./r/", "--default-pool-path", "../pool"],
+		{},
+	);
+	expect({ dataDir, runDir, defaultPoolPath }).toEqual({
+		...{ dataDir: resolve("d/1"), runDir: resolve("r"), defaultPoolPath: resolve("../pool") },
+	});
+	// Where a service is started from says nothing.
+	expect(() => loadConfig(["--config", "/dev/null"], { LIMIQUANTIX_DATA_DIR: "d/1" })).toThrow("absolute");
 });
 
 test("every visible setting is in the help", () => {

@@ -4,6 +4,7 @@
  * default.
  */
 import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { AppError } from "./lib/errors.ts";
 
@@ -43,15 +44,28 @@ export type Config = Readonly<{
 
 export type HostPort = Readonly<{ host: string; port: number }>;
 
-type Setting = { flag: string; description: string; fallback: string | null; boolean?: true; hidden?: true };
+/** `path`: on the command line it may be relative to where it is typed. */
+type Setting = {
+	flag: string;
+	description: string;
+	fallback: string | null;
+	boolean?: true;
+	path?: true;
+	hidden?: true;
+};
 
 /**
  * Every setting once: flag, environment variable (LIMIQUANTIX_DATA_DIR) and TOML key (data-dir) have the same name. Hidden ones are
  * for tests, and flags only.
  */
 export const settings = {
-	dataDir: { flag: "data-dir", description: "folder for state, disks and secrets", fallback: "/var/lib/limiquantix" },
-	runDir: { flag: "run-dir", description: "folder for sockets", fallback: "/run/limiquantix" },
+	dataDir: {
+		flag: "data-dir",
+		description: "folder for state, disks and secrets",
+		fallback: "/var/lib/limiquantix",
+		path: true,
+	},
+	runDir: { flag: "run-dir", description: "folder for sockets", fallback: "/run/limiquantix", path: true },
 	listen: { flag: "listen", description: "HOST:PORT of UI and API", fallback: "[::]:8443" },
 	peerListen: { flag: "peer-listen", description: "HOST:PORT for other nodes", fallback: "[::]:8444" },
 	libvirt: { flag: "libvirt", description: "libvirt URI", fallback: "qemu:///system" },
@@ -68,13 +82,19 @@ export const settings = {
 		flag: "demo-image",
 		description: "disk image of the demo VM",
 		fallback: "/usr/share/limiquantix/demo.qcow2",
+		path: true,
 	},
 	accelerator: {
 		flag: "accelerator",
 		description: "kvm or tcg (default: found out by running a guest)",
 		fallback: null,
 	},
-	defaultPoolPath: { flag: "default-pool-path", description: "folder of the default pool", fallback: null },
+	defaultPoolPath: {
+		flag: "default-pool-path",
+		description: "folder of the default pool",
+		fallback: null,
+		path: true,
+	},
 	noFsync: {
 		flag: "no-fsync",
 		description: "do not flush the log (tests only)",
@@ -105,6 +125,7 @@ export const settings = {
 		flag: "halt-file",
 		description: "file with the step at which the process stops (tests only)",
 		fallback: null,
+		path: true,
 		hidden: true,
 	},
 } as const satisfies Record<string, Setting>;
@@ -172,7 +193,13 @@ function parseFlags(argv: readonly string[]): Record<string, string | undefined>
 		options[settingOf(name).flag] = { type: settingOf(name).boolean ? "boolean" : "string" };
 	try {
 		const { values } = parseArgs({ args: [...argv], options, strict: true, allowPositionals: false });
-		return Object.fromEntries(Object.entries(values).map(([flag, given]) => [flag, String(given)]));
+		const paths = new Set(settingNames.map(settingOf).flatMap(({ flag, path }) => (path ? [flag] : [])));
+		return Object.fromEntries(
+			Object.entries(values).map(([flag, given]) => [
+				flag,
+				paths.has(flag) && given !== "" ? resolve(String(given)) : String(given),
+			]),
+		);
 	} catch (error) {
 		throw new AppError("invalid", error instanceof Error ? error.message : String(error));
 	}

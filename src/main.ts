@@ -15,6 +15,10 @@ if (command === "serve") {
 			const { recoverCluster } = await import("./cluster/recover.ts");
 			return recoverCluster({ dataDir, confirm, ...(await offlineTools()) });
 		},
+		async readdress(dataDir, node, addresses) {
+			const { readdressLocally } = await import("./cluster/local-addresses.ts");
+			return readdressLocally(dataDir, node, addresses);
+		},
 	});
 }
 

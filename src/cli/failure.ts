@@ -40,8 +40,9 @@ export function describeFailure(error: unknown, format: "table" | "json" | "yaml
 function describeForPeople(known: AppError, original: unknown): string {
 	const headline = messageOf(known, original);
 	const lines = [`Error: ${visible(headline)}`];
-	for (const { path, message } of known.fields)
-		if (!headline.includes(message)) lines.push(`  ${visible(path || "/")}: ${visible(message)}`);
+	const isSaid = known.fields.length === 1 && headline.includes(known.fields[0]?.message ?? "");
+	if (!isSaid)
+		for (const { path, message } of known.fields) lines.push(`  ${visible(path || "/")}: ${visible(message)}`);
 	if (typeof known.context.instance === "string") lines.push(`  In the node's log: ${visible(known.context.instance)}`);
 	if (typeof known.context.hint === "string") lines.push(known.context.hint);
 	return `${lines.join("\n")}\n`;

@@ -49,6 +49,8 @@ export type OfflineWork = {
 	 * nothing is done. Another name than the node's is `invalid`.
 	 */
 	recoverCluster(dataDir: string, confirm: (found: Recoverable) => Promise<string>): Promise<Recovered>;
+	/** Writes down in a data folder, for its node alone, where another member is; answers with that one's name. */
+	readdress(dataDir: string, node: string, addresses: string[]): Promise<string>;
 };
 
 export type Restored = { index: number; nodeName: string; membersLeft: string[] };

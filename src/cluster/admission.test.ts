@@ -118,7 +118,7 @@ describe("a node that was admitted before, and has not arrived", () => {
 		const { keyFingerprint } = await checkRequest(csr);
 		const admitted = await admit({
 			...{ tokenId, keyFingerprint, csr, nodeName: "n", addresses, remoteAddress: "10.0.0.7", build: "1" },
-			...{ features: [], facts: encodePacked(facts) },
+			...{ features: [], facts: encodePacked(facts), secretHash: "a".repeat(64) },
 		});
 		return { admitted, proposed };
 	}

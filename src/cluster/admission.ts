@@ -17,7 +17,7 @@ import { type Node, unreportedStatus } from "../model/node.ts";
 import { type Address, formatAddress } from "../peer/address.ts";
 import { sha256Hex, signNode } from "../peer/ca.ts";
 import type { Admitted, JoinHandler, Joining, Redeemed } from "../peer/join-server.ts";
-import { hashSecret, secretMatches } from "../peer/join-token.ts";
+import { secretMatches } from "../peer/join-token.ts";
 import { probe } from "../peer/probe.ts";
 import { certificatesOf, checkCertificate } from "../peer/trust.ts";
 import type { Command, CommandBody } from "../store/command.ts";
@@ -62,9 +62,6 @@ export type AdmissionDeps = {
 
 export function createAdmission(deps: AdmissionDeps): JoinHandler {
 	const { store, clock, random, clusterId, ids } = deps;
-	/** Of requests between `redeem` and `admit`. */
-	const secretHashes = new Map<string, string>();
-
 	const answerFor = (facts: JoinFacts): JoinAnswer => {
 		const nodes = store.all("node").filter(({ status }) => status.phase !== "left");
 		const [cluster] = store.all("cluster");
@@ -87,7 +84,6 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			if (Date.parse(token.expiresAt) <= clock.nowMs()) return "expired";
 			const before = token.admitted.some((admitted) => admitted.keyFingerprint === keyFingerprint);
 			if (token.usesLeft === 0 && !before) return "used";
-			secretHashes.set(`${tokenId} ${keyFingerprint}`, hashSecret(secret));
 			return "ok";
 		},
 
@@ -95,9 +91,6 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 	};
 
 	async function admit(joining: Joining): Promise<Admitted> {
-		const key = `${joining.tokenId} ${joining.keyFingerprint}`;
-		const secretHash = secretHashes.get(key) ?? "";
-		secretHashes.delete(key);
 		checkJoins(joining, deps.memberFeatures);
 		const facts = decodePacked<JoinFacts>(joining.facts);
 		await checkReached(joining.addresses, facts.listensAs ?? facts.belongings.nodeId);
@@ -108,7 +101,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		const authority = store.authority();
 		if (authority === null)
 			throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
-		const { tokenId, keyFingerprint, remoteAddress } = joining;
+		const { tokenId, secretHash, keyFingerprint, remoteAddress } = joining;
 		const known = await knownBefore(joining, facts);
 		const body: CommandBody =
 			known === null

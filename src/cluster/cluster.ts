@@ -28,6 +28,7 @@ import type { PoolFolders } from "./importing.ts";
 import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
+import { type LocalAddresses, readLocalAddresses, withLocalAddresses } from "./local-addresses.ts";
 import type { MemberFeatures } from "./member-features.ts";
 import { decodeJson, decodeProposal, encodeJson, methods } from "./methods.ts";
 import { newJoinToken } from "./new-join-token.ts";
@@ -97,6 +98,7 @@ export class Cluster implements ClusterService {
 	readonly #ownJoin: OwnJoin;
 	readonly #leaderViews: LeaderViews;
 	readonly #leaving: Leaving;
+	#localAddresses: LocalAddresses = [];
 	#confirmed = Promise.withResolvers<void>();
 
 	constructor(deps: ClusterDeps) {
@@ -135,12 +137,14 @@ export class Cluster implements ClusterService {
 	async start(): Promise<void> {
 		const { store, links, clock, logger, peerListen, tickMs, random, streams } = this.#deps;
 		const identity = await this.#certificate.open();
+		this.#localAddresses = await readLocalAddresses(this.#deps.dataDir, logger);
 		const { host, port } = peerListen;
 		const peers = await PeerNode.open({
 			...{ host: host === "::" ? "::" : host, port, identity, features, clock, random, logger },
 			nodeName: this.#deps.nodeName,
 			build: this.#deps.version,
 			raftPace: raftPaceFor(tickMs),
+			ownAddresses: () => this.#ownAddresses(),
 			handlers: {
 				onRaftMessage: (message) => links.onRaftMessage(message),
 				onSnapshot: (channel) => links.onSnapshot(channel),
@@ -297,7 +301,7 @@ export class Cluster implements ClusterService {
 		const { store, consensus, hints } = this.#deps;
 		const { configuration } = consensus.details();
 		const { members, removed } = peerMembers(store.all("node"), hints?.members ?? [], configuration);
-		this.#peers?.setMembership(members, removed);
+		this.#peers?.setMembership(withLocalAddresses(members, this.#localAddresses), removed);
 	}
 
 	#watch(): void {

@@ -4,7 +4,7 @@
  *
  * A leader of a version that knows the call for one proposal only gets them one by one.
  */
-import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import { isAppError, toAppError } from "../lib/errors.ts";
 import type { PeerNode } from "../peer/peer.ts";
 import { isPeerError } from "../peer/peer-error.ts";
 import { decodeError, encodeError } from "../peer/wire.ts";
@@ -148,12 +148,8 @@ function forwarded(error: unknown, leader: NodeId): unknown {
 	if (error.code === "not-found") return notLeading(leader);
 	// It was removed, and has not gone yet.
 	if (error.code === "wrong-state") return notLeading(leader);
-	// The leader's own answer; what it says in `context` does not come over the link.
-	if (error.code === "unavailable" || error.code === "timeout")
-		return new AppError(error.code, error.message, {
-			retryAfterMs: error.retryAfterMs ?? 1000,
-			context: { outcome: "unknown" },
-			cause: error,
-		});
+	if (error.context.outcome !== undefined) return error;
+	// The answer of a leader that does not say what became of it (an older one), or nobody's who looked at it.
+	if (error.code === "unavailable" || error.code === "timeout") return unknownOutcome(error.message, error.code, error);
 	return error;
 }

@@ -4,6 +4,7 @@
  */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../lib/clock.ts";
@@ -47,12 +48,15 @@ type Berlin = {
 	wasMember?: boolean;
 	/** How many requests it refuses at first, and with what. */
 	refusals?: { count: number; error: AppError };
+	/** How many requests are pushed out by others that come after them. */
+	pushedOut?: number;
 };
 const noLeader = new AppError("unavailable", "No leader confirmed that this is the newest state.");
 
 /** A member of "berlin" that says whether it knows the node from before, and would admit it. */
-async function berlin({ wasMember, refusals, runs = null }: Berlin) {
+async function berlin({ wasMember, refusals, pushedOut = 0, runs = null }: Berlin) {
 	let refused = 0;
+	let pushed = 0;
 	const asked: ("preview" | "admit")[] = [];
 	const saidToRun: (readonly string[] | undefined)[] = [];
 	const answer: JoinAnswer = {
@@ -60,9 +64,15 @@ async function berlin({ wasMember, refusals, runs = null }: Berlin) {
 		...(wasMember === undefined ? {} : { wasMember }),
 	};
 	const { node, address } = await testNode(1, {
+		...(pushedOut > 0 ? { limits: { admission: { total: 1, perAddress: 1 } } } : {}),
 		handlers: {
 			join: {
 				async redeem() {
+					if (pushed < pushedOut) {
+						pushed += 1;
+						connect(address.port, address.host).on("error", () => {});
+						return new Promise(() => {});
+					}
 					if (refusals !== undefined && refused < refusals.count) {
 						refused += 1;
 						throw refusals.error;
@@ -164,6 +174,12 @@ test("one that never has one is given up after a while, with what it said", asyn
 	});
 	expect(refused()).toBeGreaterThan(10);
 	expect(asked).toEqual([]);
+});
+
+test("one that has no room for another connection now is asked again", async () => {
+	const { ask, asked } = await berlin({ pushedOut: 2 });
+	expect(await ask(null, { preview: true })).toMatchObject({ clusterName: "berlin", joining: false });
+	expect(asked).toEqual(["preview"]);
 });
 
 test("what the cluster refuses for good is not asked again", async () => {

@@ -14,9 +14,8 @@ import type { Brought } from "../model/join-clashes.ts";
 import { type Address, parseAddress } from "../peer/address.ts";
 import { protocolVersions } from "../peer/hello.ts";
 import { type Identity, loadOrMakeKey } from "../peer/identity.ts";
-import { type Joined, type JoinOptions, join, previewJoin } from "../peer/join.ts";
+import { isNotNow, type Joined, type JoinOptions, join, previewJoin } from "../peer/join.ts";
 import { parseToken } from "../peer/join-token.ts";
-import { isPeerError } from "../peer/peer-error.ts";
 import { isUnreached } from "../peer/unreached.ts";
 import { features } from "../store/command-features.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
@@ -89,7 +88,7 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 		} catch (error) {
 			if (isUnreached(error)) throw nobodyReached(error);
 			// It has no leader now, or another node is joining: what that brings has to be known before this one's can be judged.
-			if (!isPeerError(error) || error.close !== "unavailable") throw error;
+			if (!isNotNow(error)) throw error;
 			if (clock.monotonicMs() > endsAtMs)
 				throw new AppError("unavailable", `The cluster does not admit this node now. It says: ${error.message}`);
 			logger.info("the cluster does not admit this node yet; it is asked again", { reason: error.message });

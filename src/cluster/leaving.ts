@@ -8,7 +8,7 @@
 import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { type Clock, delay } from "../lib/clock.ts";
-import { AppError, isAppError } from "../lib/errors.ts";
+import { AppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { writeSecret } from "../peer/identity.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
@@ -67,8 +67,9 @@ export class Leaving {
 		try {
 			await remove();
 		} catch (error) {
-			const unknown = isAppError(error) && ["unavailable", "timeout"].includes(error.code);
-			if (!unknown || error.context.outcome === "not-proposed") await rm(this.#paths.leaving, { force: true });
+			const { code, context } = toAppError(error);
+			const outcome = context.outcome ?? (["unavailable", "timeout"].includes(code) ? "unknown" : "not-proposed");
+			if (outcome !== "unknown") await rm(this.#paths.leaving, { force: true });
 			throw error;
 		}
 		const endsAtMs = clock.monotonicMs() + limitMs;

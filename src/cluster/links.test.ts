@@ -4,7 +4,8 @@ import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import type { PeerNode } from "../peer/peer.ts";
 import { PeerError } from "../peer/peer-error.ts";
-import { removed } from "../store/raft/refusals.ts";
+import { decodeError, encodeError } from "../peer/wire.ts";
+import { lost, refusalError, removed, unknownOutcome } from "../store/raft/refusals.ts";
 import { proposeAll } from "./forwarding.ts";
 import { ClusterLinks } from "./links.ts";
 import { decodeProposal, decodeProposals, encodeProposals } from "./methods.ts";
@@ -57,6 +58,17 @@ describe("a proposal for the leader", () => {
 		await expect(busy.forward("leader", data, "growing")).rejects.toMatchObject({
 			...{ code: "unavailable", retryAfterMs: 7, context: { outcome: "unknown" } },
 		});
+	});
+
+	test("what the leader says of the outcome is believed, and where it says nothing, nothing is claimed", async () => {
+		const before = unknownOutcome("Full.", "no-space");
+		for (const said of [lost(), refusalError({ refused: "not-ready", leader: null }), before])
+			expect(await outcomeOf(failing(decodeError(encodeError(said))).forward("leader", data, "growing"))).toEqual([
+				said.code,
+				said.context.outcome,
+			]);
+		const older = failing(new AppError("unavailable", lost().message)).forward("leader", data, "growing");
+		await expect(older).rejects.toThrow("may still take effect");
 	});
 
 	test("that a removed leader refuses goes to the next one", async () => {

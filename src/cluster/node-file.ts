@@ -23,6 +23,8 @@ export const clusterPathsOf = (dataDir: string) => ({
 	identity: join(dataDir, "peer", "identity.pem"),
 	/** Members and their addresses, for a node whose state does not know them yet. */
 	members: join(dataDir, "peer", "members.json"),
+	/** Where other members are, as was said on this node alone; see local-addresses.ts. */
+	addresses: join(dataDir, "peer", "addresses.json"),
 	/** Written once all that this node brought is the cluster's: what it was is not looked at any more. */
 	imported: join(dataDir, "peer", "imported"),
 	/** Written once this node was told that it is no member any more. */

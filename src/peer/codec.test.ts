@@ -237,6 +237,14 @@ describe("errors", () => {
 			500,
 		]);
 	});
+	test("of a change, cross with whether it may have happened", () => {
+		for (const outcome of ["not-proposed", "lost", "unknown"])
+			expect(decodeError(encodeError(new AppError("no-space", "Full.", { context: { outcome } }))).context).toEqual({
+				outcome,
+			});
+		expect(decodeError('{"code":"no-space","message":"Full.","outcome":"else"}').context).toEqual({});
+		expect(encodeError(new AppError("invalid", "No.", { context: { outcome: 7 } }))).not.toContain("outcome");
+	});
 	test("anything else is an internal error", () => {
 		for (const text of ["", "null", "[]", "7", '{"code":"new-code","message":5,"fields":[1,null]}', "{"])
 			expect(decodeError(text)).toMatchObject({ code: "internal", fields: [] });

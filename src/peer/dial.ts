@@ -24,7 +24,8 @@ export type DialOptions = {
 	| { purpose: "join"; judge: (chain: readonly Uint8Array[]) => Close | null; pace: Pace }
 );
 
-export type Dialled = { connection: Connection; peer: Peer };
+export type Linked = { connection: Connection; peer: Peer };
+export type Dialled = Linked & { address: Address };
 
 /** Nothing may come on it until the caller has called `connection.handle`. Rejects with a PeerError. */
 export function dial(options: DialOptions): Promise<Dialled> {
@@ -105,6 +106,7 @@ export function dial(options: DialOptions): Promise<Dialled> {
 			connection.startPings(options.pace);
 			settle({
 				connection,
+				address,
 				peer: certificateNotAfterMs === undefined ? peer : { ...peer, certificateNotAfterMs },
 			});
 		}

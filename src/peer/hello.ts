@@ -8,6 +8,7 @@
 import type { MessageShape } from "@bufbuild/protobuf";
 import { HelloSchema, WelcomeSchema } from "../gen/peer_pb.ts";
 import { isUuid } from "../lib/ids.ts";
+import { type Address, formatAddress, parseAddress } from "./address.ts";
 import type { Close } from "./peer-error.ts";
 import { type CertificateFault, faultTexts, type NodeCertificate } from "./trust.ts";
 import { decoded, encoded } from "./wire.ts";
@@ -28,6 +29,8 @@ export type Self = {
 	instance: string;
 	features: readonly string[];
 	versions: { min: number; max: number };
+	/** Where it is reached, as far as it knows; for whoever it connects to. */
+	addresses?: readonly Address[];
 };
 
 /** The node at the other end, and what was agreed. Of a joining node only `version`, `build` and `nodeName` are known. */
@@ -38,6 +41,8 @@ export type Peer = {
 	instance: string;
 	features: readonly string[];
 	version: number;
+	/** Where it says that it is reached; of a hello. */
+	addresses?: readonly Address[];
 	/** Of the certificate that it showed last. */
 	certificateNotAfterMs?: number;
 };
@@ -47,10 +52,11 @@ export type Hello = { peer: Omit<Peer, "version">; clusterId: string; purpose: s
 type Versions = { minVersion: number; maxVersion: number };
 
 const maxFeatures = 256;
+const maxAddresses = 16;
 const maxTextLength = 128;
 
 export function encodeHello(self: Self, purpose: Purpose, toNodeId: string): Uint8Array {
-	const { clusterId, nodeId, nodeName, build, instance, features, versions } = self;
+	const { clusterId, nodeId, nodeName, build, instance, features, versions, addresses = [] } = self;
 	return encoded(HelloSchema, {
 		minVersion: versions.min,
 		maxVersion: versions.max,
@@ -62,6 +68,7 @@ export function encodeHello(self: Self, purpose: Purpose, toNodeId: string): Uin
 		build,
 		instance,
 		features: [...features],
+		addresses: addresses.slice(0, maxAddresses).map(formatAddress),
 	});
 }
 
@@ -69,7 +76,9 @@ export function encodeHello(self: Self, purpose: Purpose, toNodeId: string): Uin
 export const decodeHello = (bytes: Uint8Array): Hello | null =>
 	decoded(HelloSchema, bytes, (message) => {
 		const { clusterId, purpose, toNodeId, minVersion, maxVersion } = message;
-		return { peer: readPeer(message), clusterId, purpose, toNodeId, minVersion, maxVersion };
+		const addresses = message.addresses.slice(0, maxAddresses).map(parseAddress);
+		const peer = { ...readPeer(message), addresses: addresses.filter((address) => address !== null) };
+		return { peer, clusterId, purpose, toNodeId, minVersion, maxVersion };
 	});
 
 type PeerFields = { nodeId: string; nodeName: string; build: string; instance: string; features: string[] };

@@ -9,8 +9,10 @@ import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { checkRequest } from "./ca.ts";
+import { hashSecret } from "./join-token.ts";
 import type { Accepted } from "./listener.ts";
 import type { Close, CloseCode } from "./peer-error.ts";
+import type { RefusalLog } from "./refusal-log.ts";
 import { asBytes } from "./requests.ts";
 import { decoded, encoded } from "./wire.ts";
 
@@ -18,6 +20,8 @@ export type Redeemed = "ok" | "expired" | "used" | "unknown";
 
 export type Joining = {
 	tokenId: string;
+	/** Of the token's secret, which was found good. */
+	secretHash: string;
 	/** SHA-256 of its public key, hex. The same one again is the same node, that lost the answer. */
 	keyFingerprint: string;
 	csr: Uint8Array;
@@ -49,23 +53,22 @@ export type JoinHandler = {
 	admit(joining: Joining): Promise<Admitted>;
 };
 
-export type JoinServerOptions = { handler: JoinHandler; clock: Clock; logger: Logger };
+export type JoinServerOptions = { handler: JoinHandler; clock: Clock; logger: Logger; refusals: RefusalLog };
 
 const handleLimitMs = 60_000;
 const maxNameLength = 128;
 const maxAddresses = 16;
-const refusals: Readonly<Record<Exclude<Redeemed, "ok">, Close>> = {
+const closeFor: Readonly<Record<Exclude<Redeemed, "ok">, Close>> = {
 	expired: { code: "token-expired", message: "The token has expired. Make a new one on a member." },
 	used: { code: "token-used", message: "The token was used by another node. Make a new one on a member." },
 	unknown: { code: "token-unknown", message: "The cluster does not know this token. Make a new one on a member." },
 };
 
-export function serveJoin(accepted: Accepted, { handler, clock, logger }: JoinServerOptions): void {
+export function serveJoin(accepted: Accepted, { handler, clock, logger, refusals }: JoinServerOptions): void {
 	const { connection, known } = accepted;
 	const remoteAddress = connection.remoteAddress;
 	const refuse = (close: Close) => {
-		const { code, message: reason } = close;
-		logger.info("a join was refused", { address: remoteAddress, code, reason });
+		refusals.refused("a join was refused", remoteAddress, close);
 		connection.end(close);
 	};
 
@@ -79,10 +82,11 @@ export function serveJoin(accepted: Accepted, { handler, clock, logger }: JoinSe
 			return refuse(badRequest);
 		const { keyFingerprint } = await checkRequest(csr);
 		const redeemed = await handler.redeem(tokenId, secret, keyFingerprint);
-		if (redeemed !== "ok") return refuse(refusals[redeemed]);
+		if (redeemed !== "ok") return refuse(closeFor[redeemed]);
 		known();
 		const joining = {
 			tokenId,
+			secretHash: hashSecret(secret),
 			keyFingerprint,
 			csr,
 			nodeName,

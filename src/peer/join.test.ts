@@ -91,13 +91,14 @@ const options = async (token: JoinToken, changes: Partial<JoinOptions> = {}): Pr
 });
 
 test("a node joins with a token, and is a member with its certificate", async () => {
-	const { member, tokens, token } = await cluster();
+	const { member, tokens, secret, token } = await cluster();
 	const { identity, configuration } = await join(await options(parseToken(formatToken(token()))));
 	expect(identity).toMatchObject({ nodeId: testId(20), clusterId });
 	expect(Buffer.from(configuration).toString()).toBe("members");
 	expect(tokens.asked[0]).toMatchObject({
 		nodeName: "new",
 		features: ["base"],
+		secretHash: hashSecret(secret),
 		addresses: [{ host: "127.0.0.1", port: 9 }],
 	});
 	expect(Buffer.from(tokens.asked[0]?.facts ?? []).toString()).toBe("facts");

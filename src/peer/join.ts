@@ -52,6 +52,11 @@ export type Joined = { identity: Identity; configuration: Uint8Array };
 export const join = (options: JoinOptions): Promise<Joined> =>
 	exchange(options, (payload) => readAccepted(payload, options));
 
+/** A member was there and could not now: it has no leader, another node is joining, or too many others knock there. */
+export const isNotNow = (error: unknown): error is PeerError =>
+	isPeerError(error) &&
+	(["unavailable", "too-many-connections"].includes(error.close) || (error.close === "timeout" && error.sent));
+
 /** It only asks: its facts say so, and it is told about the cluster without being admitted. */
 export const previewJoin = (options: JoinOptions): Promise<Uint8Array> =>
 	exchange(options, (payload) => acceptedIn(payload).configuration);

@@ -1,6 +1,7 @@
 /**
  * The peer port: accepts, finds out who it is and what for, and hands the connection to whoever serves that purpose. Until
- * then a connection has a time limit for all of it, whatever trickles in, and a place in a bounded crowd (admission.ts).
+ * then a connection has a time limit for all of it, whatever trickles in, and a place in a bounded crowd (admission.ts). One that
+ * wants to join has no id that could be counted by: it stays in the crowd until its token was found good, and is in another one then.
  *
  * A new identity is used for each connection accepted after it; those that are there go on. `recheck` ends the ones that
  * would not be accepted any more: call it when a node was removed, or an authority is not trusted any longer.
@@ -26,6 +27,7 @@ import {
 } from "./hello.ts";
 import type { Identity } from "./identity.ts";
 import type { Close } from "./peer-error.ts";
+import type { RefusalLog } from "./refusal-log.ts";
 import { acceptTls, judgeCertificate, shownChain } from "./tls.ts";
 import { checkCertificate, claimsOf, faultTexts } from "./trust.ts";
 
@@ -46,6 +48,7 @@ export type ListenerOptions = {
 	raftPace?: Pace;
 	clock: Clock;
 	logger: Logger;
+	refusals: RefusalLog;
 	/** For TLS and hello together. */
 	helloTimeoutMs?: number;
 	admission?: AdmissionLimits;
@@ -56,7 +59,9 @@ const closingMs = 3000;
 /** Of so many nodes of other clusters it is said in the log that they came. */
 const maxStrangers = 64;
 /** Connections of one node. Beyond that the newest is refused; of "raft" the oldest is taken to be dead. */
-const maxOfNode: Readonly<Record<Purpose, number>> = { raft: 2, snapshot: 4, request: 4, stream: 256, join: 8 };
+const maxOfNode: Readonly<Record<Exclude<Purpose, "join">, number>> = { raft: 2, snapshot: 4, request: 4, stream: 256 };
+/** Those with a good token that are being admitted. */
+const maxJoining: AdmissionLimits = { total: 64, perAddress: 8 };
 const maxQueuedBytes: Readonly<Record<Purpose, number>> = {
 	raft: 1 << 20,
 	snapshot: 8 << 20,
@@ -65,12 +70,15 @@ const maxQueuedBytes: Readonly<Record<Purpose, number>> = {
 	join: 2 << 20,
 };
 
+/** Of a connection that has not said yet who it is, or not shown that it may join. `joins`: it has said that it wants to. */
+type Stranger = { settle: () => void; joins: boolean };
 type Known = { connection: Connection; peer: Peer; purpose: Purpose; certificate: Uint8Array | null };
 
 export class PeerListener {
 	readonly #options: ListenerOptions;
 	readonly #server: Server;
 	readonly #admission: Admission;
+	readonly #joining = new Admission(maxJoining);
 	readonly #known = new Set<Known>();
 	readonly #sockets = new Set<Socket>();
 	readonly #strangers = new Set<string>();
@@ -157,17 +165,19 @@ export class PeerListener {
 		if (this.#closing) return void raw.destroy();
 		const { clock, logger, identity } = this.#options;
 		let connection: Connection | null = null;
-		const giveUp = () => {
+		const giveUp = (close: Close) => {
 			this.refused += 1;
 			if (connection === null) raw.destroy();
-			else connection.fail(tooSlow);
+			else if (stranger.joins) connection.end(close);
+			else connection.fail(close);
 		};
-		const release = this.#admission.admit(raw.remoteAddress ?? "", giveUp);
-		const timer = clock.schedule(this.#options.helloTimeoutMs ?? defaultHelloTimeoutMs, giveUp);
+		const release = this.#admission.admit(raw.remoteAddress ?? "", () => giveUp(tooMany));
+		const timer = clock.schedule(this.#options.helloTimeoutMs ?? defaultHelloTimeoutMs, () => giveUp(tooSlow));
 		const settle = () => {
 			timer.cancel();
 			release();
 		};
+		const stranger: Stranger = { settle, joins: false };
 		this.#sockets.add(raw);
 		raw.once("close", () => {
 			this.#sockets.delete(raw);
@@ -176,14 +186,14 @@ export class PeerListener {
 		raw.on("error", () => {});
 		const socket = acceptTls(raw, identity(), () => {
 			connection = new Connection({ socket, clock, logger, maxQueuedBytes: maxQueuedBytes.join });
-			this.#greet(connection, socket, settle);
+			this.#greet(connection, socket, stranger);
 		});
 		socket.on("error", (error) => logger.debug("a peer connection failed", { address: raw.remoteAddress, error }));
 		socket.once("close", () => raw.destroy());
 	}
 
-	/** Waits for the hello. `settle`: the limits of strangers do not apply any more. */
-	#greet(connection: Connection, socket: TLSSocket, settle: () => void): void {
+	/** Waits for the hello. After `settle` the limits of strangers do not apply any more. */
+	#greet(connection: Connection, socket: TLSSocket, stranger: Stranger): void {
 		const { identity, self, membership, clock } = this.#options;
 		const certificate = judgeCertificate(socket, identity().trust, clock.nowMs());
 		const der = shownChain(socket)[0] ?? null;
@@ -207,9 +217,10 @@ export class PeerListener {
 			connection.setMaxQueuedBytes(maxQueuedBytes[purpose]);
 			connection.send("welcome", encodeWelcome(self(), judged, purpose));
 			connection.startPings(purpose === "raft" ? (this.#options.raftPace ?? raftPace) : calmPace);
-			if (purpose !== "join") settle();
+			if (purpose === "join") stranger.joins = true;
+			else stranger.settle();
 			connection.gone.then(() => this.#known.delete(known));
-			this.#options.serve[purpose]({ connection, peer, known: settle });
+			this.#options.serve[purpose]({ connection, peer, known: () => this.#mayJoin(connection, stranger) });
 		};
 		connection.handle(["hello"], {
 			onFrame: ({ payload }) => onHello(payload),
@@ -217,6 +228,12 @@ export class PeerListener {
 				if (!greeted) this.#wentSilently(connection, der);
 			},
 		});
+	}
+
+	#mayJoin(connection: Connection, { settle }: Stranger): void {
+		settle();
+		const release = this.#joining.admit(connection.remoteAddress, () => connection.end(tooMany));
+		connection.gone.then(release);
 	}
 
 	/** Who does not trust this node's certificate says no hello; a member of before a recovery tries for ever. Said once. */
@@ -239,21 +256,19 @@ export class PeerListener {
 
 	#refuse(connection: Connection, close: Close): void {
 		this.refused += 1;
-		const { code, message: reason } = close;
-		this.#options.logger.info("a node was refused", { address: connection.remoteAddress, code, reason });
+		this.#options.refusals.refused("a node was refused", connection.remoteAddress, close);
 		connection.end(close);
 	}
 
-	/** Null when there is room for this one. */
+	/** Null when there is room for this one. Who joins has no id yet: the crowd that it is in has its bounds. */
 	#makeRoom({ peer, purpose }: Known): Close | null {
+		if (purpose === "join") return null;
 		const live = [...this.#known].filter(({ connection }) => connection.closed === null);
 		const same = live.filter((other) => other.purpose === purpose && other.peer.nodeId === peer.nodeId);
-		if (purpose !== "join") {
-			const others = live.filter((other) => other.peer.nodeId === peer.nodeId && other.peer.instance !== peer.instance);
-			// A link of Raft is known to be alive within a second; anything else of a former process is over.
-			if (others.some((other) => other.purpose === "raft")) return duplicate;
-			for (const { connection } of others) connection.end(replaced);
-		}
+		const others = live.filter((other) => other.peer.nodeId === peer.nodeId && other.peer.instance !== peer.instance);
+		// A link of Raft is known to be alive within a second; anything else of a former process is over.
+		if (others.some((other) => other.purpose === "raft")) return duplicate;
+		for (const { connection } of others) connection.end(replaced);
 		if (same.length < maxOfNode[purpose]) return null;
 		if (purpose !== "raft")
 			return { code: "too-many-connections", message: "This node has too many connections here." };
@@ -263,6 +278,10 @@ export class PeerListener {
 }
 
 const replaced: Close = { code: "replaced", message: "A newer connection of this node took over." };
+const tooMany: Close = {
+	code: "too-many-connections",
+	message: "Too many connections from this address, or from everywhere, want to join here. Try again in a moment.",
+};
 const tooSlow: Close = { code: "timeout", message: "It did not say in time who it is." };
 const duplicate: Close = {
 	code: "duplicate-node",

@@ -37,6 +37,7 @@ import { type Accepted, PeerListener } from "./listener.ts";
 import type { Close } from "./peer-error.ts";
 import { decodeRaftMessage } from "./raft-codec.ts";
 import { RaftLink, type RaftLinkStatus } from "./raft-link.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import { type RequestHandler, serveRequests } from "./request-server.ts";
 import { type CallOptions, RequestClient } from "./requests.ts";
 import type { QueueLimits } from "./send-queue.ts";
@@ -48,8 +49,10 @@ import {
 } from "./snapshot-channel.ts";
 import type { PeerStream } from "./stream.ts";
 import { openStream, type StreamHandler, type StreamRequest, serveStream } from "./stream-open.ts";
+import { Whereabouts } from "./whereabouts.ts";
 
-export type PeerMember = { nodeId: string; addresses: readonly Address[] };
+/** `alsoAt`: as an administrator says on this node, beside what the state says. */
+export type PeerMember = { nodeId: string; addresses: readonly Address[]; alsoAt?: readonly Address[] };
 
 export type PeerHandlers = {
 	onRaftMessage(message: Message): void;
@@ -69,6 +72,8 @@ export type PeerNodeOptions = {
 	identity: Identity;
 	nodeName: string;
 	build: string;
+	/** Where this node is reached, as far as it knows: said to those it connects to (whereabouts.ts). */
+	ownAddresses?: () => readonly Address[];
 	/** What this build can do that an older one may not. */
 	features: readonly string[];
 	handlers: PeerHandlers;
@@ -92,7 +97,7 @@ export type PeerStatus = {
 	incoming: Record<Purpose, number>;
 };
 
-type Remote = { member: PeerMember; link: RaftLink; requests: RequestClient; peer: Peer | null };
+type Remote = { whereabouts: Whereabouts; link: RaftLink; requests: RequestClient; peer: Peer | null };
 
 const dialTimeoutMs = 3000;
 const maxQueuedBytes = { raft: 64 * MiB, snapshot: 8 * MiB, request: 64 * MiB, stream: 8 * MiB };
@@ -102,6 +107,7 @@ export class PeerNode {
 	readonly #instance: string;
 	readonly #remotes = new Map<string, Remote>();
 	readonly #dialled = new Set<Connection>();
+	readonly #refusals: RefusalLog;
 	#listener: PeerListener | null = null;
 	#identity: Identity;
 	#nodeName: string;
@@ -128,6 +134,7 @@ export class PeerNode {
 			},
 			clock,
 			logger,
+			refusals: node.#refusals,
 			...(options.raftPace === undefined ? {} : { raftPace: options.raftPace }),
 			...(limits?.helloTimeoutMs === undefined ? {} : { helloTimeoutMs: limits.helloTimeoutMs }),
 			...(limits?.admission === undefined ? {} : { admission: limits.admission }),
@@ -140,6 +147,7 @@ export class PeerNode {
 		this.#identity = options.identity;
 		this.#nodeName = options.nodeName;
 		this.#instance = randomHex(options.random, 16);
+		this.#refusals = new RefusalLog(options.clock, options.logger);
 	}
 
 	get nodeId(): string {
@@ -167,15 +175,20 @@ export class PeerNode {
 			remote.requests.close();
 		}
 		for (const member of others) {
-			const known = this.#remotes.get(member.nodeId);
-			if (known === undefined) this.#remotes.set(member.nodeId, this.#newRemote(member));
-			else if (!sameAddresses(known.member, member)) {
-				known.member = member;
-				known.link.wake();
-				known.requests.wake();
-			}
+			const { nodeId, addresses, alsoAt = [] } = member;
+			const known = this.#remotes.get(nodeId);
+			const remote = known ?? this.#newRemote(nodeId);
+			this.#remotes.set(nodeId, remote);
+			if (!remote.whereabouts.set(addresses, alsoAt) || known === undefined) continue;
+			remote.link.wake();
+			remote.requests.wake();
 		}
 		this.#listener?.recheck();
+	}
+
+	/** Where it is looked for, in this order. */
+	addressesOf(nodeId: string): Address[] {
+		return this.#remotes.get(nodeId)?.whereabouts.all ?? [];
 	}
 
 	/** To a node that is not a member, or while this one is closing, it is lost. */
@@ -216,7 +229,7 @@ export class PeerNode {
 	}
 
 	status(): PeerStatus[] {
-		return [...this.#remotes.values()].map(({ member: { nodeId }, link, peer }) => {
+		return [...this.#remotes].map(([nodeId, { link, peer }]) => {
 			const incoming: Record<Purpose, number> = { raft: 0, snapshot: 0, request: 0, stream: 0, join: 0 };
 			for (const { purpose } of this.#listener?.connections(nodeId) ?? []) incoming[purpose] += 1;
 			return { nodeId, peer, link: link.status(), incoming };
@@ -237,6 +250,7 @@ export class PeerNode {
 		}
 		for (const connection of this.#dialled) connection.end(closing);
 		await this.#listener?.close();
+		this.#refusals.close();
 	}
 
 	#membership(nodeId: string): Membership {
@@ -250,9 +264,8 @@ export class PeerNode {
 		return { clusterId, nodeId, nodeName: this.#nodeName, build, instance: this.#instance, features, versions };
 	}
 
-	#newRemote(member: PeerMember): Remote {
+	#newRemote(nodeId: string): Remote {
 		const { clock, random, logger, limits } = this.#options;
-		const { nodeId } = member;
 		const onConnected = (peer: Peer) => {
 			remote.peer = peer;
 			remote.requests.wake();
@@ -264,19 +277,19 @@ export class PeerNode {
 		const later = (signal: AbortSignal) => Promise.resolve().then(() => dialFor("raft")(signal));
 		const onCutOff = () => this.#options.handlers.onCutOff?.(nodeId);
 		const link = new RaftLink({ nodeId, dial: later, clock, random, logger, onConnected, onCutOff, ...queue });
-		const remote: Remote = { member, link, requests, peer: null };
+		const remote: Remote = { whereabouts: new Whereabouts(), link, requests, peer: null };
 		return remote;
 	}
 
 	async #dial(nodeId: string, purpose: Exclude<Purpose, "join">, signal?: AbortSignal): Promise<Dialled> {
-		const { clock, logger } = this.#options;
+		const { clock, logger, ownAddresses = () => [] } = this.#options;
 		const remote = this.#remotes.get(nodeId);
 		if (remote === undefined || this.#closed) throw noSuchNode();
 		const common = {
 			purpose,
 			toNodeId: nodeId,
 			identity: this.#identity,
-			self: this.#self(),
+			self: { ...this.#self(), addresses: ownAddresses() },
 			pace: purpose === "raft" ? (this.#options.raftPace ?? raftPace) : calmPace,
 			clock,
 			logger,
@@ -285,7 +298,7 @@ export class PeerNode {
 			...(signal === undefined ? {} : { signal }),
 		};
 		const dialled = await dialAny(
-			remote.member.addresses,
+			remote.whereabouts.all,
 			(address) => dial({ ...common, address }),
 			() => signal?.aborted !== true,
 		);
@@ -294,6 +307,8 @@ export class PeerNode {
 			throw noSuchNode();
 		}
 		remote.peer = dialled.peer;
+		if (remote.whereabouts.reached(dialled.address))
+			logger.warn(movedAway, { nodeId, address: formatAddress(dialled.address) });
 		this.#dialled.add(dialled.connection);
 		dialled.connection.gone.then(() => this.#dialled.delete(dialled.connection));
 		return dialled;
@@ -304,6 +319,7 @@ export class PeerNode {
 		const remote = this.#remotes.get(peer.nodeId);
 		if (remote !== undefined) {
 			remote.peer = peer;
+			remote.whereabouts.announced(peer.addresses ?? []);
 			remote.link.wake();
 			remote.requests.wake();
 		}
@@ -333,13 +349,12 @@ export class PeerNode {
 	#serveJoin(accepted: Accepted): void {
 		const { handlers, clock, logger } = this.#options;
 		if (handlers.join === null) accepted.connection.end({ code: "unavailable", message: "This node admits nobody." });
-		else serveJoin(accepted, { handler: handlers.join, clock, logger });
+		else serveJoin(accepted, { handler: handlers.join, clock, logger, refusals: this.#refusals });
 	}
 }
 
-const sameAddresses = (a: PeerMember, b: PeerMember): boolean =>
-	a.addresses.map(formatAddress).join() === b.addresses.map(formatAddress).join();
-
+const movedAway =
+	"a node is not reached where the cluster's state says, but where it says itself that it is, or as was said on this node; `limiquantix cluster readdress` records it for all";
 const closing: Close = { code: "closing", message: "The node is stopping." };
 const notNeeded: Close = { code: "closing", message: "The node is no member any more." };
 const noSuchNode = (): AppError => new AppError("not-found", "There is no such node in the cluster.");

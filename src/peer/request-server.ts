@@ -31,7 +31,7 @@ export function serveRequests({ connection, peer }: Accepted, { handler, clock, 
 	const answer = (id: number, result: Uint8Array | AppError) => {
 		const tooLarge = result instanceof Uint8Array && result.length > maxCallBytes;
 		const slow = result instanceof Uint8Array && connection.queuedBytes + result.length > maxWaitingBytes;
-		const given = tooLarge ? answerTooLarge() : slow ? busy() : result;
+		const given = tooLarge ? answerTooLarge() : slow ? notTaken() : result;
 		connection.send(
 			"answer",
 			encoded(AnswerSchema, {
@@ -94,4 +94,7 @@ export function serveRequests({ connection, peer }: Accepted, { handler, clock, 
 
 const busy = (): AppError =>
 	new AppError("too-many-requests", "That node has too many requests of this one.", { retryAfterMs: 1000 });
+/** The request was carried out: to the caller that is as if the answer was lost. */
+const notTaken = (): AppError =>
+	new AppError("unavailable", "The answer could not be sent: too many wait for this node to take them.");
 const answerTooLarge = (): AppError => new AppError("too-large", "The answer is too large to be passed on.");

@@ -65,6 +65,26 @@ describe("a call fails", () => {
 		await expect(a.node.call(testId(2), "x", text(""), quick)).rejects.toMatchObject({ code: "too-large" });
 	});
 
+	test("when it was carried out and the answers wait, and not as if it had not been", async () => {
+		const open: (() => void)[] = [];
+		const [a] = await pair(async () => {
+			await new Promise<void>((resolve) => open.push(resolve));
+			return new Uint8Array(4 * 1024 * 1024);
+		});
+		const calls = [...Array(10).keys()].map(() => a.node.call(testId(2), "x", text(""), quick));
+		const codes = Promise.all(
+			calls.map((call) =>
+				call.then(
+					() => "done",
+					(error: AppError) => error.code,
+				),
+			),
+		);
+		await until(() => open.length === 10);
+		for (const resolve of open) resolve();
+		expect(new Set(await codes)).toEqual(new Set(["done", "unavailable"]));
+	});
+
 	test("in time, and the other node is told", async () => {
 		const reasons: unknown[] = [];
 		const [a] = await pair(({ signal }) => {

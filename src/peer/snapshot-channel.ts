@@ -3,7 +3,7 @@
  * queues anything to speak of: the sender waits for what the receiver has.
  */
 import type { ReceiverMessage, SenderMessage } from "../raft/snapshot-stream.ts";
-import type { Dialled } from "./dial.ts";
+import type { Linked } from "./dial.ts";
 import type { Peer } from "./hello.ts";
 import type { Close } from "./peer-error.ts";
 import { decodeSnapshotMessage, encodeSnapshotMessage, isSenderMessage } from "./snapshot-codec.ts";
@@ -13,10 +13,10 @@ export type SnapshotHandlers<Received> = { onMessage(message: Received): void; o
 
 export class SnapshotChannel<Sent extends SenderMessage | ReceiverMessage, Received> {
 	readonly peer: Peer;
-	readonly #connection: Dialled["connection"];
+	readonly #connection: Linked["connection"];
 	readonly #isReceived: (message: SenderMessage | ReceiverMessage) => boolean;
 
-	constructor({ connection, peer }: Dialled, isReceived: (message: SenderMessage | ReceiverMessage) => boolean) {
+	constructor({ connection, peer }: Linked, isReceived: (message: SenderMessage | ReceiverMessage) => boolean) {
 		this.peer = peer;
 		this.#connection = connection;
 		this.#isReceived = isReceived;
@@ -44,7 +44,7 @@ export class SnapshotChannel<Sent extends SenderMessage | ReceiverMessage, Recei
 
 export type SnapshotSenderChannel = SnapshotChannel<SenderMessage, ReceiverMessage>;
 export type SnapshotReceiverChannel = SnapshotChannel<ReceiverMessage, SenderMessage>;
-export const senderChannel = (dialled: Dialled): SnapshotSenderChannel =>
+export const senderChannel = (dialled: Linked): SnapshotSenderChannel =>
 	new SnapshotChannel(dialled, (message) => !isSenderMessage(message));
-export const receiverChannel = (dialled: Dialled): SnapshotReceiverChannel =>
+export const receiverChannel = (dialled: Linked): SnapshotReceiverChannel =>
 	new SnapshotChannel(dialled, isSenderMessage);

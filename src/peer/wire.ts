@@ -84,14 +84,19 @@ export function fromUint64(value: bigint): number {
 const maxMessageLength = 4096;
 const maxFieldErrors = 256;
 
-/** What crosses of an error: an ErrorInfo and when to try again; no private context. Always fits into a frame. */
+/**
+ * What crosses of an error: an ErrorInfo, when to try again, and of a change whether it may have happened (`context.outcome`,
+ * store/raft/refusals.ts); nothing else of the private context. Always fits into a frame. Older versions do not know
+ * `outcome`.
+ */
 export function encodeError(error: AppError): string {
-	const { code, message, fields, retryAfterMs } = error;
-	const info: ErrorInfo & { retryAfterMs?: number } = {
+	const { code, message, fields, retryAfterMs, context } = error;
+	const info: ErrorInfo & { retryAfterMs?: number; outcome?: string } = {
 		code,
 		message: message.slice(0, maxMessageLength),
 		...(fields.length > 0 ? { fields: fields.slice(0, 32).map(shortField) } : {}),
 		...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+		...(isOutcome(context.outcome) ? { outcome: context.outcome } : {}),
 	};
 	return JSON.stringify(info);
 }
@@ -117,8 +122,12 @@ export function decodeError(text: string): AppError {
 	return new AppError(code, message.slice(0, maxMessageLength), {
 		fields,
 		...(retryAfterMs === null ? {} : { retryAfterMs }),
+		...(isOutcome(given.outcome) ? { context: { outcome: given.outcome } } : {}),
 	});
 }
+
+const outcomes = ["not-proposed", "lost", "unknown"];
+const isOutcome = (value: unknown): value is string => typeof value === "string" && outcomes.includes(value);
 
 const isFieldError = (value: unknown): value is FieldError =>
 	typeof value === "object" &&

@@ -17,7 +17,12 @@ import { type Urgency, urgencyOf } from "./disk-reserve.ts";
 import { Gathering } from "./gathering.ts";
 import { IndexWaiters } from "./index-waiters.ts";
 import { maxCommandBytes } from "./limits.ts";
-import { notLeading, unknownOutcome } from "./raft/refusals.ts";
+import {
+	notLeading,
+	type Outcome as ProposalOutcome,
+	sinceItMayHaveHappened,
+	unknownOutcome,
+} from "./raft/refusals.ts";
 import { isFull } from "./sqlite/failures.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import type { StateDatabase } from "./sqlite/state-database.ts";
@@ -119,13 +124,14 @@ export class ReplicatedStore extends SqliteReader implements Store {
 
 	/**
 	 * While leadership changes, the same command is proposed again: it has an id, and is applied once, however often it comes.
-	 * The applied command is what answers whoever waits; this ends earlier, or with the reason why there is no answer.
+	 * The applied command is what answers whoever waits; this ends earlier, or with the reason why there is no answer. It also
+	 * ends when nobody waits any more: they may have been told that nothing has happened.
 	 */
 	async #proposeUntilTaken(consensus: Consensus, id: string, data: Uint8Array, urgency: Urgency): Promise<void> {
 		const { clock } = this.#parts;
 		const beganMs = clock.monotonicMs();
 		let mayHaveHappened = false;
-		for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
+		for (let pauseMs = firstPauseMs; this.#waiters.has(id); pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
 			try {
 				this.#waiters.note(id, { mayHaveHappened: true });
 				return await consensus.propose(data, urgency);
@@ -135,7 +141,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 				this.#waiters.note(id, { mayHaveHappened });
 				const late = clock.monotonicMs() - beganMs + pauseMs > limitMs;
 				if (late || !mayHelpAgain(error) || this.#closing !== null || this.#down !== null)
-					throw mayHaveHappened ? sinceItMayHaveHappened(error) : error;
+					throw mayHaveHappened ? sinceItMayHaveHappened(toAppError(error)) : error;
 				await new Promise<void>((resolve) => clock.schedule(pauseMs, resolve));
 			}
 		}
@@ -291,12 +297,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	#onDatabaseFailure(error: unknown): void {
 		if (isFull(error)) {
 			this.#parts.logger.error("the disk is full: committed changes wait to be applied", { error });
-			this.#waiters.rejectAll(
-				new AppError(
-					"no-space",
-					"The disk of this node is full. The change is recorded and takes effect once there is space.",
-				),
-			);
+			this.#waiters.rejectAll(({ mayHaveHappened }) => (mayHaveHappened ? notApplied() : diskFull()));
 			this.#indexWaiters.rejectAll(heldBack());
 			this.#retry = this.#parts.clock.schedule(retryFullMs, () => {
 				this.#retry = null;
@@ -316,7 +317,8 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	/** Stops for good: nothing is acknowledged any more. */
 	fail(error: AppError): void {
 		if (this.#down !== null) return;
-		this.#stop(new AppError("unavailable", "The store of this node has failed; its log says why.", { cause: error }));
+		const message = "The store of this node has failed; its log says why.";
+		this.#stop(new AppError("unavailable", message, { context: notProposed, cause: error }));
 		this.#parts.onFatal(error);
 	}
 
@@ -325,7 +327,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		this.#gathering.stop();
 		this.#retry?.cancel();
 		this.#quorumWatch?.cancel();
-		this.#waiters.rejectAll(reason);
+		this.#waiters.rejectAll(({ mayHaveHappened }) => (mayHaveHappened ? sinceItMayHaveHappened(reason) : reason));
 		this.#indexWaiters.rejectAll(reason);
 	}
 
@@ -335,21 +337,18 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		await this.#consensus?.close();
 		if (this.#nextSlice !== null) clearImmediate(this.#nextSlice);
 		if (this.#down === null && this.#retry === null) this.#apply("all");
-		this.#stop(new AppError("unavailable", "This node is shutting down.", { retryAfterMs: 1000 }));
+		const message = "This node is shutting down.";
+		this.#stop(new AppError("unavailable", message, { retryAfterMs: 1000, context: notProposed }));
 		this.#listeners.clear();
 		await this.#parts.release();
 	}
 }
 
+const notProposed = { outcome: "not-proposed" satisfies ProposalOutcome };
+
 /** Nothing says that it was refused for good, or that it was taken. */
 const mayHelpAgain = (error: unknown): boolean =>
 	isAppError(error) && ["unavailable", "timeout"].includes(error.code) && error.context?.outcome !== undefined;
-
-/** What the last attempt says is no news of the ones before it: also a refusal for good is none. */
-const sinceItMayHaveHappened = (error: unknown): unknown =>
-	isAppError(error) && error.context.outcome === "not-proposed"
-		? unknownOutcome(error.message, error.code === "wrong-state" ? "unavailable" : error.code, error)
-		: error;
 
 /** Reads do not wait for somebody to make space: they get what this copy has. */
 const heldBack = (): AppError =>
@@ -360,4 +359,13 @@ const heldBack = (): AppError =>
 const diskFull = (): AppError =>
 	new AppError("no-space", "The disk of this node is full. Free some space; changes work again on their own.", {
 		retryAfterMs: 5000,
+		context: notProposed,
 	});
+
+/** Whether it is among those that wait for space is not known here: it may be with the leader. */
+const notApplied = (): AppError =>
+	new AppError(
+		"no-space",
+		"The disk of this node is full. If the change was recorded, it takes effect once there is space.",
+		{ context: { outcome: "unknown" satisfies ProposalOutcome } },
+	);

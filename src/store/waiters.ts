@@ -5,6 +5,7 @@
 import type { Clock, Timer } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { maxPendingProposals } from "./limits.ts";
+import { refusalError } from "./raft/refusals.ts";
 import type { Applied } from "./store.ts";
 
 type Waiter = {
@@ -37,14 +38,14 @@ export class Waiters {
 		return [...this.#byCommand.keys()];
 	}
 
+	/** False when everybody who waited for it was told something: whatever that was, it has to stay true. */
+	has(commandId: string): boolean {
+		return this.#byCommand.has(commandId);
+	}
+
 	/** Rejects with `too-many-requests` when too many wait already. */
 	add(commandId: string): Promise<Applied> {
-		if (this.#count >= maxPendingProposals)
-			return Promise.reject(
-				new AppError("too-many-requests", "Too many changes are waiting. Try again in a moment.", {
-					retryAfterMs: 1000,
-				}),
-			);
+		if (this.#count >= maxPendingProposals) return Promise.reject(refusalError({ refused: "busy", leader: null }));
 		const { promise, resolve, reject } = Promise.withResolvers<Applied>();
 		const waiter = { resolve, reject, beganMs: this.#clock.monotonicMs(), mayHaveHappened: false };
 		const others = this.#byCommand.get(commandId);
@@ -77,13 +78,13 @@ export class Waiters {
 				this.settle(commandId, (waiter) => waiter.reject(errorFor(waiter)));
 	}
 
-	rejectAll(error: AppError): void {
+	rejectAll(errorFor: (waiter: Pick<Waiter, "mayHaveHappened">) => AppError): void {
 		this.#sweep?.cancel();
 		this.#sweep = null;
 		const all = [...this.#byCommand.values()].flat();
 		this.#byCommand.clear();
 		this.#count = 0;
-		for (const waiter of all) waiter.reject(error);
+		for (const waiter of all) waiter.reject(errorFor(waiter));
 	}
 
 	#expire(): void {

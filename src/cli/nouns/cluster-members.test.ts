@@ -130,6 +130,11 @@ describe("cluster status", () => {
 	});
 });
 
+test("cluster show names the leader, and gives programs its id", async () => {
+	expect((await here("cluster show")).out).toMatch(/leader +node2\n/);
+	expect(JSON.parse((await here("cluster show -o json")).out).leaderNodeId).toBe(otherId);
+});
+
 describe("naming, addresses, the leader", () => {
 	test("init names the cluster, sets this node's addresses, and says what comes next", async () => {
 		const { code, out, err } = await here("cluster init --name berlin --address 10.0.0.1 --address fd00::1");
@@ -175,6 +180,19 @@ describe("naming, addresses, the leader", () => {
 		expect(err).toContain("The others do not reach node2 there.\nWhen it will be there, say so with --unreached.");
 		expect((await here("cluster readdress node2 10.0.0.2:1 --unreached")).code).toBe(0);
 		expect(sent("nodeUpdate")?.json).toEqual({ peerAddresses: ["10.0.0.2:1"], confirmUnreached: true });
+	});
+
+	test("readdress of a stopped node asks no node, and needs the name of the other one", async () => {
+		const said: unknown[] = [];
+		const readdress = async (...words: unknown[]) => {
+			said.push(words);
+			return "node2";
+		};
+		const io = fakeIo({ offline: { readdress } });
+		const { code, out } = await cli("cluster readdress --data-dir /srv/lqx node2 10.1.0.2:8444", { io });
+		expect({ code, said }).toEqual({ code: 0, said: [["/srv/lqx", "node2", ["10.1.0.2:8444"]]] });
+		expect(out).toBe("The node of /srv/lqx looks for node2 at 10.1.0.2:8444, too. It can be started.\n");
+		expect((await cli("cluster readdress --data-dir /srv/lqx 10.1.0.2:8444", { io })).code).toBe(2);
 	});
 
 	test("transfer-leader names a node, or leaves it to the leader", async () => {

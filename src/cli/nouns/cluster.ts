@@ -21,6 +21,9 @@ export const clusterNoun: Noun = {
 			examples: ["limiquantix cluster show"],
 			async run(cli) {
 				const { body: cluster } = await cli.call("clusterGet");
+				const { leaderNodeId: id } = cluster;
+				const named = id !== null && cli.output.forPeople;
+				const leader = named ? (await cli.call("nodeGet", { path: { id } })).body.name : id;
 				await cli.output.object(
 					cluster,
 					[
@@ -28,7 +31,7 @@ export const clusterNoun: Noun = {
 						["id", cluster.id],
 						["version", cluster.version],
 						["quorum", cluster.quorum],
-						["leader", cluster.leaderNodeId],
+						["leader", leader],
 						["created", fullTime(cluster.createdAt, cli.io.clock.nowMs())],
 					],
 					cluster.id,

@@ -5,7 +5,7 @@
  *   lost           it was overwritten by another leader's entries: it has not happened and never will
  *   unknown        it may have happened, or may yet happen
  */
-import { AppError, type ErrorCode } from "../../lib/errors.ts";
+import { AppError, type ErrorCode, isAppError } from "../../lib/errors.ts";
 import type { TransferResult } from "../../raft/transfer.ts";
 import type { NodeId, Refusal, RefusalReason } from "../../raft/types.ts";
 
@@ -73,12 +73,27 @@ export const lost = (): AppError =>
 		context: { outcome: "lost" satisfies Outcome },
 	});
 
+const mayStill = "The change was not confirmed; it may still take effect. Read again before retrying.";
+
+/** `why` may have come from another node, and say so already. */
 export const unknownOutcome = (why: string, code: ErrorCode = "unavailable", cause?: unknown): AppError =>
-	new AppError(code, `${why} The change was not confirmed; it may still take effect. Read again before retrying.`, {
-		retryAfterMs: 1000,
+	new AppError(code, why.endsWith(mayStill) ? why : `${why} ${mayStill}`, {
+		retryAfterMs: (isAppError(cause) ? cause.retryAfterMs : null) ?? 1000,
 		context: { outcome: "unknown" satisfies Outcome },
 		...(cause === undefined ? {} : { cause }),
 	});
+
+/** With these codes nobody is told that the change was refused. */
+const undecided: readonly ErrorCode[] = ["unavailable", "timeout", "no-space", "internal", "corrupt"];
+
+/**
+ * The error for somebody whose change may have happened in an earlier attempt: what the last one says is no news of those
+ * before it, be it that it was refused, overwritten, or not even sent.
+ */
+export const sinceItMayHaveHappened = (error: AppError): AppError =>
+	error.context.outcome === "unknown"
+		? error
+		: unknownOutcome(error.message, undecided.includes(error.code) ? error.code : "unavailable", error);
 
 export const unconfirmedRead = (): AppError =>
 	new AppError("unavailable", "No leader confirmed that this is the newest state.", { retryAfterMs: 1000 });

@@ -138,6 +138,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
 		offline: {
 			restoreSnapshot: () => Promise.reject(new Error("nothing is restored in this test")),
 			recoverCluster: () => Promise.reject(new Error("nothing is recovered in this test")),
+			readdress: () => Promise.reject(new Error("nothing is written down in this test")),
 			...options.offline,
 		},
 	};

@@ -6,6 +6,7 @@
 import { type OperationTypes, operations } from "../../gen/api.ts";
 import { type ApiClient, createApiClient } from "../../lib/api-client.ts";
 import { type AppError, type ErrorCode, toAppError } from "../../lib/errors.ts";
+import { full, lost, notLeading, refusalError, removed } from "../../store/raft/refusals.ts";
 import type { Value } from "../linearizability/operation.ts";
 import type { End } from "./history.ts";
 
@@ -35,13 +36,24 @@ const wrongAnswers: readonly ErrorCode[] = [
 ];
 const refusals: readonly ErrorCode[] = ["wrong-state", "stale-etag", "too-many-requests", "already-exists", "in-use"];
 
+/**
+ * Answers of a store that say that nothing was proposed, or that it was overwritten, as they are where nothing was tried before: the
+ * judge of the history holds the node to that. With an attempt before of which nobody knows they end in other words.
+ */
+const notDone: ReadonlySet<string> = new Set(
+	[
+		...[notLeading(null), notLeading("another"), lost(), full(), removed()],
+		...(["transferring", "not-ready", "busy"] as const).map((refused) => refusalError({ refused, leader: null })),
+	].map(({ message }) => message),
+);
+
 export type Failure = { end: End; wrong: string | null };
 
 /** How a request that failed ends in a history, and whether no node should ever have answered so. */
 export function endOfFailure(error: unknown): Failure {
 	const known = toAppError(error);
 	const wrong = wrongAnswers.includes(known.code) ? `${known.code}: ${known.message}` : null;
-	const certain = refusals.includes(known.code) || wasNeverSent(known);
+	const certain = refusals.includes(known.code) || notDone.has(known.message) || wasNeverSent(known);
 	const note = `${known.code}: ${known.message}`;
 	return { end: { type: certain ? "fail" : "info", note }, wrong };
 }

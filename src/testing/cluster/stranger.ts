@@ -4,6 +4,8 @@
  *
  * - "noise": connections to the peer port that are none of ours, or stop in the middle, or never say anything. For each: did the
  *   node end it, and after how long.
+ * - "crowd": so many at a time that say, with the id of the cluster that a node's certificate tells anybody, that they want to join,
+ *   and then nothing; each comes again as soon as it is ended. How many hellos were answered, and how many refused.
  * - "forge": links of Raft with an identity that is no good here (of a removed node, of nobody), and messages on those that are
  *   accepted. For each: what the node said.
  */
@@ -14,13 +16,14 @@ import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
 import { makeAuthority, makeNodeKey, makeRequest, signNode } from "../../peer/ca.ts";
-import { raftPace } from "../../peer/connection.ts";
+import { calmPace, raftPace } from "../../peer/connection.ts";
 import { dial } from "../../peer/dial.ts";
 import { preface } from "../../peer/frame.ts";
 import { encodeHello, protocolVersions, type Self } from "../../peer/hello.ts";
 import { type Identity, loadIdentity, makeIdentity } from "../../peer/identity.ts";
 import { isPeerError } from "../../peer/peer-error.ts";
 import { encodeRaftMessage } from "../../peer/raft-codec.ts";
+import { claimsOf } from "../../peer/trust.ts";
 import { type Message, maxTerm } from "../../raft/messages.ts";
 import { features } from "../../store/command-features.ts";
 import type { Host } from "../bench/cluster/network.ts";
@@ -28,6 +31,7 @@ import type { Host } from "../bench/cluster/network.ts";
 type Address = { host: string; port: number };
 export type Order =
 	| { kind: "noise"; to: Address; limitMs: number }
+	| { kind: "crowd"; to: Address; count: number; limitMs: number }
 	| {
 			kind: "forge";
 			to: Address;
@@ -45,6 +49,7 @@ export type Order =
 			onlyAsks?: boolean;
 	  };
 export type NoiseResult = { what: string; endedByNode: boolean; afterMs: number };
+export type CrowdResult = { answered: number; refused: number };
 export type ForgeResult = { accepted: boolean; said: string };
 
 const garbage = (length: number): Uint8Array => systemRandom.bytes(length);
@@ -130,6 +135,37 @@ function makeNoise({ what, tls, talk }: Noise, { host, port }: Address, limitMs:
 	});
 }
 
+async function crowd({ to, count, limitMs }: Extract<Order, { kind: "crowd" }>): Promise<CrowdResult> {
+	const endsAtMs = performance.now() + limitMs;
+	const result: CrowdResult = { answered: 0, refused: 0 };
+	let clusterId = "";
+	const come = async (): Promise<void> => {
+		try {
+			const { connection } = await dial({
+				...{ purpose: "join", address: to, self: { ...stranger, clusterId }, pace: calmPace },
+				judge(chain) {
+					clusterId = claimsOf(chain[0] ?? null)?.clusterId ?? "";
+					return null;
+				},
+				...{ clock: systemClock, logger: silentLogger, timeoutMs: 4_000, maxQueuedBytes: 2 ** 20 },
+			});
+			result.answered += 1;
+			await connection.gone;
+		} catch (error) {
+			if (!isPeerError(error)) throw error;
+			result.refused += 1;
+			await Bun.sleep(20);
+		}
+	};
+	// It says no id yet, and learns it.
+	await come();
+	const comeAgain = async () => {
+		while (performance.now() < endsAtMs) await come();
+	};
+	await Promise.all(Array.from({ length: count }, comeAgain));
+	return result;
+}
+
 /** One that every check but that of the authority would pass. */
 async function selfMade(nodeId: string, clusterId: string): Promise<Identity> {
 	const maker = { clock: systemClock, random: systemRandom };
@@ -182,7 +218,11 @@ function hugeTerms(clusterId: string, from: string, to: string): Message[] {
 const asks = (message: Message): boolean =>
 	message.type === "pre-vote" || (message.type === "vote" && !message.transfer);
 
-type ResultOf<O extends Order> = O["kind"] extends "noise" ? NoiseResult[] : ForgeResult;
+type ResultOf<O extends Order> = O["kind"] extends "noise"
+	? NoiseResult[]
+	: O["kind"] extends "crowd"
+		? CrowdResult
+		: ForgeResult;
 
 /** Runs the program at that place of the network. */
 export async function askStranger<O extends Order>(host: Host, order: O): Promise<ResultOf<O>> {
@@ -195,7 +235,9 @@ if (import.meta.main) {
 	const result =
 		order.kind === "noise"
 			? await Promise.all(noises.map((noise) => makeNoise(noise, order.to, order.limitMs)))
-			: await forge(order);
+			: order.kind === "crowd"
+				? await crowd(order)
+				: await forge(order);
 	process.stdout.write(JSON.stringify(result));
 	process.exit(0);
 }

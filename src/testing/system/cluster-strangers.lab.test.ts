@@ -46,6 +46,32 @@ test(
 );
 
 test(
+	"a crowd that wants to join and says no more keeps nobody from joining, and fills no log",
+	async () => {
+		await using cluster = await LabCluster.start(1);
+		const first = cluster.node(0);
+		const stranger = await cluster.addHost();
+		const second = await cluster.addNode();
+		const began = performance.now();
+		const crowd = askStranger(stranger, { kind: "crowd", to: addressOf(first), count: 100, limitMs: 15_000 });
+		await waitUntil("the crowd to be there", stepMs, () => first.daemon.log().includes("a node was refused"));
+		await cluster.join(second, first);
+		await rename(second, "joined");
+		const { answered, refused } = await crowd;
+		expect(answered).toBeGreaterThan(100);
+		expect(refused).toBeGreaterThan(0);
+		const seconds = Math.ceil((performance.now() - began) / 1000);
+		const lines = first.daemon
+			.log()
+			.split("\n")
+			.filter((line) => line.includes("was refused"));
+		expect(lines.length).toBeLessThan(3 * seconds);
+		expect((await first.api.call("clusterGet")).body.name).toBe("joined");
+	},
+	limitMs,
+);
+
+test(
 	"a removed node comes back, and so does somebody with its key; it can join again",
 	async () => {
 		await using cluster = await LabCluster.start(3);

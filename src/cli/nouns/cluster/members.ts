@@ -66,19 +66,32 @@ export const readdressVerb = verb({
 	name: "readdress",
 	summary: "Say where the other nodes reach a node",
 	description:
-		"Replaces all of its addresses. Where the node itself listens is its setting peer-listen. Give the new addresses before the old ones go away, or by a node that is still reached. Another node looks whether it finds the node there first.",
+		"Replaces all of its addresses. Where the node itself listens is its setting peer-listen. Give the new addresses before the old ones go away, or by a node that is still reached. Another node looks whether it finds the node there first. With --data-dir, as root on a node that is stopped: for when all nodes have other addresses and none reaches another. That node then looks for the named one there, beside where the cluster's state says; once they have found each other, readdress without --data-dir records the addresses for all.",
 	examples: [
 		"limiquantix cluster readdress 10.0.0.1:8444",
 		"limiquantix cluster readdress node2 10.0.0.2:8444 [fd00::2]:8444",
+		"limiquantix cluster readdress --data-dir /var/lib/limiquantix node2 10.1.0.2:8444",
 	],
 	arguments: { "<address...>": "HOST:PORT, several for several; before them the node, when it is another one" },
-	options: { unreached: flag("--unreached", "take them also when the other nodes do not reach the node there now") },
-	async run(cli, { address: words }, { unreached }) {
+	options: {
+		unreached: flag("--unreached", "take them also when the other nodes do not reach the node there now"),
+		dataDir: {
+			...text("--data-dir <folder>", "say it to the stopped node of this data folder alone"),
+			completes: "folder",
+		},
+	},
+	async run(cli, { address: words }, { unreached, dataDir }) {
 		const [first = "", ...rest] = words;
 		const isNode = !first.includes(":");
 		const peerAddresses = isNode ? rest : words;
 		if (peerAddresses.length === 0)
 			throw usageError("The addresses are missing: HOST:PORT, for example 10.0.0.1:8444.");
+		if (dataDir !== undefined) {
+			if (!isNode) throw usageError("Which node is at these addresses? Its name, or its id, comes before them.");
+			const name = await cli.io.offline.readdress(dataDir, first, peerAddresses);
+			const said = `The node of ${dataDir} looks for ${name} at ${peerAddresses.join(", ")}, too. It can be started.`;
+			return cli.output.forPeople ? cli.output.say(said) : cli.output.object({ name, peerAddresses }, [], name);
+		}
 		const id = isNode ? await resolveId(cli, "node", first) : await ownId(cli);
 		const change = { peerAddresses, ...(unreached ? { confirmUnreached: true } : {}) };
 		const { body } = await cli.call("nodeUpdate", { path: { id }, body: change }).catch(withHint);
