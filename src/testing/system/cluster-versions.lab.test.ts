@@ -108,7 +108,11 @@ test(
 			};
 			const made = await first.daemon.api.call("vmCreate", { body });
 			const vm = () => first.daemon.api.call("vmGet", { path: { id: made.body.id } }).then((answer): Vm => answer.body);
-			await waitUntil("the VM to be made", stepMs, async () => (await vm()).status.powerState === "stopped");
+			// It is stopped before it is made, too, and its node is restarted in a moment.
+			await waitUntil("the VM to be made", stepMs, async () => {
+				const { status } = await vm();
+				return status.powerState === "stopped" && status.observedGeneration > 0 && status.taskId === null;
+			});
 			const move = (node: Node, nodeId: string) =>
 				node.daemon.api.call("vmMove", { path: { id: made.body.id }, body: { nodeId } });
 			const refusal = async () => (await failureOf(move(first, firstId))).message;
@@ -130,7 +134,13 @@ test(
 			await third.daemon.start();
 			await untilKnownBy(3);
 			const moved = async (nodeId: string) => {
-				const { body: asked } = await move(first, nodeId);
+				// A node that was just started says for a moment that it is not ready.
+				const { body: asked } = await waitUntil("the nodes to be ready", stepMs, () =>
+					move(first, nodeId).catch((error: Error) => {
+						if (!/not.ready/.test(error.message)) throw error;
+						return undefined;
+					}),
+				);
 				const task = await waitUntil("the move to end", stepMs, async () => {
 					const { body: now } = await first.daemon.api.call("taskGet", { path: { id: asked.id } });
 					return isFinished(now.state) ? now : undefined;
