@@ -87,12 +87,16 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			return "ok";
 		},
 
-		admit: (joining: Joining): Promise<Admitted> => deps.turns.admit(() => admit(joining)),
+		async admit(joining: Joining): Promise<Admitted> {
+			const facts = decodePacked<JoinFacts>(joining.facts);
+			if (!facts.preview) return deps.turns.admit(() => admit(joining, facts));
+			deps.turns.checkAdmits();
+			return admit(joining, facts);
+		},
 	};
 
-	async function admit(joining: Joining): Promise<Admitted> {
+	async function admit(joining: Joining, facts: JoinFacts): Promise<Admitted> {
 		checkJoins(joining, deps.memberFeatures);
-		const facts = decodePacked<JoinFacts>(joining.facts);
 		await checkReached(joining.addresses, facts.listensAs ?? facts.belongings.nodeId);
 		const answer = answerFor(facts);
 		const configuration = encodeJson(answer);

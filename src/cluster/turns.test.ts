@@ -11,6 +11,7 @@ test("a node that joins refuses those that come, until its join has come to noth
 			worked = true;
 			return "admitted";
 		});
+	expect(() => turns.checkAdmits()).toThrow("is joining another cluster itself");
 	await expect(admit()).rejects.toMatchObject({
 		code: "wrong-state",
 		message: expect.stringContaining("is joining another cluster itself"),

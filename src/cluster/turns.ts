@@ -25,16 +25,21 @@ export class Turns {
 
 	/** `wrong-state` while this node joins. */
 	async admit<Result>(work: () => Promise<Result>): Promise<Result> {
-		if (this.#joins)
-			throw new AppError(
-				"wrong-state",
-				"The node that was asked is joining another cluster itself. Nothing was done. When it is done, join that one, with a token of it.",
-			);
+		this.checkAdmits();
 		this.#admissions += 1;
 		try {
 			return await work();
 		} finally {
 			this.#admissions -= 1;
 		}
+	}
+
+	/** The same, of somebody who only asks. */
+	checkAdmits(): void {
+		if (this.#joins)
+			throw new AppError(
+				"wrong-state",
+				"The node that was asked is joining another cluster itself. Nothing was done. When it is done, join that one, with a token of it.",
+			);
 	}
 }
