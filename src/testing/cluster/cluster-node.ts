@@ -17,6 +17,8 @@ import { waitUntil } from "../lab/wait-until.ts";
 import { Halts } from "./halts.ts";
 
 export const peerPort = 8444;
+/** Of every address that the node has. */
+export const everywhere = `0.0.0.0:${peerPort}`;
 /** Of a node without VMs, and above what the log keeps free for itself. */
 const diskBytes = 192 * MiB;
 /** So few that nodes that come, or come back, need a snapshot. */
@@ -44,6 +46,8 @@ export class ClusterNode {
 	readonly halts: Halts;
 	/** The build that the next start is of. */
 	executable: string;
+	/** Where the next start listens for the others. */
+	peerListen = everywhere;
 	readonly #folder: string;
 	readonly #mounts: MountNamespace;
 	#nodeId: string | null = null;
@@ -62,8 +66,8 @@ export class ClusterNode {
 			libvirtUri: libvirtUri ?? nobody,
 			folder,
 			prefix: [...host.prefix, ...mounts.prefix],
-			arguments: [
-				...["--peer-listen", `0.0.0.0:${peerPort}`, "--node-name", name],
+			arguments: () => [
+				...["--peer-listen", this.peerListen, "--node-name", name],
 				...["--default-pool-path", poolPathOf(folder), "--snapshot-entries", String(snapshotEntries)],
 				...this.halts.arguments,
 			],

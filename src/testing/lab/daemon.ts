@@ -24,7 +24,8 @@ export type LabDaemonOptions = {
 	folder?: string;
 	/** HTTPS with a certificate of its own, instead of plain HTTP. */
 	tls?: boolean;
-	arguments?: string[];
+	/** As a function: asked at each start. */
+	arguments?: readonly string[] | (() => readonly string[]);
 	/** Asked at each start; another build than `executablePath`. */
 	executable?: () => string;
 	/** Program and arguments that become the daemon: `["nsenter", "--mount=…", "--"]`. Must not fork. */
@@ -88,7 +89,7 @@ export function prepareLabDaemon(options: LabDaemonOptions): LabDaemon {
 		...["--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0", "--accelerator", "tcg"],
 		...(options.tls ? [] : ["--insecure-http"]),
 		...(options.demoImage ? ["--demo-image", options.demoImage] : []),
-		...(options.arguments ?? []),
+		...(typeof options.arguments === "function" ? options.arguments() : (options.arguments ?? [])),
 	];
 	let child: Bun.Subprocess<"ignore", "ignore", "pipe"> | null = null;
 	let ready: Ready = { url: "" };

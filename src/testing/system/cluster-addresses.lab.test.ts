@@ -1,6 +1,6 @@
 /** Other names and other addresses of real nodes, by the commands that a person types: who they are stays, and they find each other. */
 import { expect, test } from "bun:test";
-import { type ClusterNode, peerPort } from "../cluster/cluster-node.ts";
+import { type ClusterNode, everywhere, peerPort } from "../cluster/cluster-node.ts";
 import { untilSame } from "../cluster/convergence.ts";
 import { LabCluster, statusOf, untilMissed } from "../cluster/lab-cluster.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
@@ -113,12 +113,19 @@ test(
 			expect(refused.message + JSON.stringify(refused)).toContain(`do not reach ${third.name} there`);
 		}
 		await third.cli(stepMs, "cluster", "readdress", wrong, "--unreached");
+		// As behind a firewall: where it says that it is, nobody reaches it either.
+		await third.term();
+		third.peerListen = `127.0.0.1:${peerPort}`;
+		await third.start();
 		await Promise.all([first, second].map((node) => node.kill9()));
 		await Promise.all([first, second].map((node) => node.start()));
 		const says = (node: ClusterNode, text: string) =>
 			waitUntil(`${node.name} to say "${text}"`, stepMs, async () => (await statusOf(node))?.problem?.includes(text));
 		await says(third, `do not reach this node at ${wrong}, though it reaches them`);
 		await says(await cluster.leader(), `${third.name} reaches this node, and is not reached at ${wrong}`);
+		await third.term();
+		third.peerListen = everywhere;
+		await third.start();
 		await first.cli(stepMs, "cluster", "readdress", third.name, third.peerAddress);
 		await untilLinked(cluster.nodes);
 		await untilWritten(third, "back-again");

@@ -140,7 +140,7 @@ test(
 			(error: unknown) => String(isAppError(error) ? (error.context?.stderr ?? error.message) : error),
 		);
 		expect(said).toContain("The backup has a network that could not be made here");
-		expect(await node.run("find", [dataDir, "-name", "state.db*", "-o", "-name", "raft"])).toBe("");
+		expect(await node.run("find", [cluster.folder, "-path", `${dataDir}*`])).toBe("");
 		expect(await restore(backup)).toContain("estored");
 	},
 	limitMs,
