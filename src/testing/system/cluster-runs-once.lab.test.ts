@@ -106,6 +106,8 @@ test(
 				const { removed } = (await second.api.call("clusterStatusGet")).body;
 				return removed;
 			});
+			// It may have heard so from the other one.
+			await waitUntil("it to ask this node", stepMs, async () => first.daemon.log().includes('"code":"removed-node"'));
 			// The others know better than whoever says that it is off.
 			expect(await refusal(first, "vm", "move", "off", "node-1", "--confirm-node-off", "node-2")).toContain(
 				"node-2 was removed, and is not off: it asks to be let in",
