@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { ManualClock } from "../../testing/manual-clock.ts";
 import { flushSteadily } from "./steady-flush.ts";
 
@@ -21,16 +22,7 @@ const handlesOf = (path: string): number =>
 		}
 	}).length;
 
-/** The clock goes on until it is so; each step of it may take the disk a while. */
-async function until(clock: ManualClock, isSo: () => boolean): Promise<void> {
-	for (let turn = 0; turn < 500 && !isSo(); turn++) {
-		clock.advance(200);
-		await Bun.sleep(10);
-	}
-	expect(isSo()).toBe(true);
-}
-
-test("it looks for the file until it is there, holds it while it is made, and answers what whoever makes it says", async () => {
+test("it looks for the file until it is there, lets go of it when it is made, and answers what whoever makes it says", async () => {
 	const clock = new ManualClock();
 	const path = join(folder, "new.db");
 	const making = Promise.withResolvers<string>();
@@ -38,10 +30,10 @@ test("it looks for the file until it is there, holds it while it is made, and an
 	clock.advance(200);
 	const handle = openSync(path, "w");
 	writeSync(handle, "x".repeat(100_000));
-	await until(clock, () => handlesOf(path) === 2);
-	clock.advance(200);
-	await Bun.sleep(10);
-	expect(handlesOf(path)).toBe(2);
+	await waitUntil("it to have found the file", 5_000, () => {
+		clock.advance(200);
+		return handlesOf(path) === 2;
+	});
 	making.resolve("made");
 	expect(await answer).toBe("made");
 	expect(handlesOf(path)).toBe(1);
