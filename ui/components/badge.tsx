@@ -1,5 +1,13 @@
 /** A state as a coloured word with a mark: never colour alone. And plain tags. */
-import { CircleAlert, CircleCheck, CirclePause, CircleStop, LoaderCircle, TriangleAlert } from "lucide-preact";
+import {
+	CircleAlert,
+	CircleCheck,
+	CirclePause,
+	CircleStop,
+	LoaderCircle,
+	OctagonAlert,
+	TriangleAlert,
+} from "lucide-preact";
 import type { ComponentChildren } from "preact";
 import type { Icon } from "./icons.ts";
 import type { StateLook, Tone } from "./states.ts";
@@ -36,10 +44,12 @@ export function Label({ tone = "grey", children }: { tone?: Tone; children: Comp
 	return <span class={`badge badge--${tone}`}>{children}</span>;
 }
 
-export function WarningMark({ text }: { text: string }) {
+/** `severe`: something is being destroyed. */
+export function WarningMark({ text, severe = false }: { text: string; severe?: boolean }) {
+	const Mark = severe ? OctagonAlert : TriangleAlert;
 	return (
-		<span class="warning-mark" title={text}>
-			<TriangleAlert size={14} aria-hidden="true" />
+		<span class={`warning-mark${severe ? " warning-mark--severe" : ""}`} title={text}>
+			<Mark size={14} aria-hidden="true" />
 			<span class="visually-hidden">{text}</span>
 		</span>
 	);

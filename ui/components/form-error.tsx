@@ -4,6 +4,7 @@ import { errors } from "../strings/errors.ts";
 import { CopyButton } from "./copy.tsx";
 import type { Form } from "./form.ts";
 import { Notice } from "./layout.tsx";
+import { Prose } from "./prose.tsx";
 
 export function FormError<Values>({ form, title }: { form: Form<Values>; title: string }) {
 	const failure = form.failure.value;
@@ -19,7 +20,11 @@ export function FormError<Values>({ form, title }: { form: Form<Values>; title: 
 			title={title}
 			actions={failure && <CopyButton text={() => errorDetails(failure)} label={errors.copy} />}
 		>
-			{failure && <p>{failure.message}</p>}
+			{failure && (
+				<p>
+					<Prose text={failure.message} />
+				</p>
+			)}
 			{others.length > 0 && (
 				<ul>
 					{others.map(([path, message]) => (

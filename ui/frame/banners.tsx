@@ -6,6 +6,7 @@ import { cluster, live, retryConnection } from "../api/live/live.ts";
 import { slowWrites } from "../api/patience.ts";
 import { staleness } from "../api/staleness.ts";
 import { Button } from "../components/button.tsx";
+import { Prose } from "../components/prose.tsx";
 import { RelativeTime } from "../components/relative-time.tsx";
 import { otherNodeLinks } from "../lib/other-nodes.ts";
 import { missingVoters, outlookOf } from "../lib/outlook.ts";
@@ -60,7 +61,7 @@ function Problem({ title, text, children }: { title: string; text: string; child
 		<div class="banner banner--error">
 			<TriangleAlert size={16} aria-hidden="true" />
 			<p>
-				<strong>{title}</strong> {text} {children}{" "}
+				<strong>{title}</strong> <Prose text={text} /> {children}{" "}
 				{stale?.asOf ? (
 					<>
 						{t.shownAsOf} <RelativeTime time={stale.asOf} />

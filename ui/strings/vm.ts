@@ -21,7 +21,7 @@ export const vm = {
 	nodeAway: (name: string) => `Its node, ${name}, is not ready: this may be old.`,
 	alsoRunsOn: (nodes: string) => `Runs also on ${nodes}`,
 	alsoRunsText: (vm: string, nodes: string, id: string) =>
-		`${vm} was taken over from ${nodes}, and still runs there. Two machines that write to the same disk destroy it. Decide which of them is to go on. On the host of ${nodes}, virsh shutdown ${id} shuts it down, virsh destroy ${id} cuts its power. Until then it cannot be started, moved or deleted here; nothing is ended by itself.`,
+		`${vm} was taken over from ${nodes}, and still runs there. Two machines that write to the same disk destroy it. Decide which of them is to go on. On the host of ${nodes}, \`virsh shutdown ${id}\` shuts it down, \`virsh destroy ${id}\` cuts its power. Until then it cannot be started, moved or deleted here; nothing is ended by itself.`,
 	hasError: (message: string) => `Last error: ${message}`,
 	filterState: "State",
 	filterNode: "Node",

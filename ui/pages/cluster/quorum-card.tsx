@@ -7,6 +7,7 @@ import type { ClusterStatus } from "../../api/types.ts";
 import { CopyButton } from "../../components/copy.tsx";
 import { Skeleton } from "../../components/feedback.tsx";
 import { Card, Notice, Stack } from "../../components/layout.tsx";
+import { Prose } from "../../components/prose.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
 import { formatCount } from "../../lib/format.ts";
 import { adviceOn, missingVoters, mixedVersions, outlookOf } from "../../lib/outlook.ts";
@@ -99,7 +100,9 @@ function Remarks({ status, missing }: { status: ClusterStatus; missing: readonly
 		<>
 			{status.problem !== null && (
 				<Notice tone={status.quorum ? "warning" : "error"}>
-					<p>{status.problem}</p>
+					<p>
+						<Prose text={status.problem} />
+					</p>
 					{missing.length > 0 && <p>{t.missing(missing.join(", "))}</p>}
 				</Notice>
 			)}

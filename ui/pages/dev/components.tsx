@@ -110,6 +110,7 @@ function Badges() {
 						</Label>
 					))}
 					<WarningMark text="A warning" />
+					<WarningMark text="A severe one" severe />
 				</div>
 				<Tags tags={["production", "web", "eu-west/1"]} />
 				<Kbd keys="Ctrl K" />

@@ -8,6 +8,7 @@ import { Button } from "../../components/button.tsx";
 import { Copyable } from "../../components/copy.tsx";
 import { Skeleton } from "../../components/feedback.tsx";
 import { Card, Grid, Notice, Properties, Stack } from "../../components/layout.tsx";
+import { Prose } from "../../components/prose.tsx";
 import { RelativeTime } from "../../components/relative-time.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
 import { formatBytes } from "../../lib/format.ts";
@@ -59,7 +60,7 @@ function VmNotices({ vm }: { vm: Vm }) {
 		<>
 			{vm.alsoRunsOn !== undefined && (
 				<Notice tone="error" title={t.alsoRunsOn(nodeNames(vm.alsoRunsOn))}>
-					{t.alsoRunsText(vm.name, nodeNames(vm.alsoRunsOn), vm.id)}
+					<Prose text={t.alsoRunsText(vm.name, nodeNames(vm.alsoRunsOn), vm.id)} />
 				</Notice>
 			)}
 			{node?.status.phase === "not-ready" && (

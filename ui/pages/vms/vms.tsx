@@ -125,7 +125,7 @@ export function VmState({ vm }: { vm: Vm }) {
 	return (
 		<span class="vm-state">
 			<StateBadge look={vmLook(vm)} note={reason} />
-			{vm.alsoRunsOn !== undefined && <WarningMark text={t.alsoRunsOn(nodeNames(vm.alsoRunsOn))} />}
+			{vm.alsoRunsOn !== undefined && <WarningMark text={t.alsoRunsOn(nodeNames(vm.alsoRunsOn))} severe />}
 			{node?.status.phase === "not-ready" && <WarningMark text={t.nodeAway(node.name)} />}
 			{error && <WarningMark text={t.hasError(error.message)} />}
 			{!error && pendingRestart && <WarningMark text={t.pendingRestart} />}
