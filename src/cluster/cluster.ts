@@ -13,7 +13,6 @@ import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } fro
 import { type Address, formatAddress } from "../peer/address.ts";
 import { raftPaceFor } from "../peer/connection.ts";
 import { PeerNode } from "../peer/peer.ts";
-import type { PeerRequest } from "../peer/request-server.ts";
 import type { StreamHandler } from "../peer/stream-open.ts";
 import { features } from "../store/command-features.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
@@ -21,22 +20,23 @@ import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import { notLeading, removed } from "../store/raft/refusals.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { createAdmission } from "./admission.ts";
+import { answerCall } from "./answers.ts";
 import { arrivingWith } from "./arrival.ts";
+import { keepAskingAround } from "./asking-around.ts";
 import { OwnCertificate } from "./certificates.ts";
-import { proposeAll } from "./forwarding.ts";
 import type { PoolFolders } from "./importing.ts";
 import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
 import { type LocalAddresses, readLocalAddresses, withLocalAddresses } from "./local-addresses.ts";
 import type { MemberFeatures } from "./member-features.ts";
-import { decodeJson, decodeProposal, encodeJson, methods } from "./methods.ts";
+import { decodeJson, encodeJson, methods } from "./methods.ts";
 import { newJoinToken } from "./new-join-token.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import { OwnJoin } from "./own-join.ts";
 import { peerMembers } from "./peer-members.ts";
-import { answerProbe, whyUnreached } from "./reachability.ts";
+import { whyUnreached } from "./reachability.ts";
 import type { ClusterFigures, ClusterService, NewJoinToken } from "./service.ts";
 import { clusterStatus, recoveredElsewhere } from "./status.ts";
 import type { JoinHints, MemberHint } from "./switch.ts";
@@ -149,7 +149,8 @@ export class Cluster implements ClusterService {
 				onRaftMessage: (message) => links.onRaftMessage(message),
 				onSnapshot: (channel) => links.onSnapshot(channel),
 				onCutOff: (nodeId) => links.onCutOff(nodeId),
-				onRequest: (request) => this.#answer(request),
+				onRequest: async (request) =>
+					answerCall(request, { ...this.#deps, leaderViews: this.#leaderViews, peers: this.peers }),
 				async onStream(incoming) {
 					const handler = Object.hasOwn(streams, incoming.kind) ? streams[incoming.kind] : undefined;
 					if (handler === undefined) throw new AppError("unsupported", "This node knows no such stream.");
@@ -169,6 +170,7 @@ export class Cluster implements ClusterService {
 		);
 		this.#ends.push(startMembership({ ...this.#deps }));
 		this.#every(watchMs, () => this.#watch());
+		this.#ends.push(keepAskingAround(peers, clock));
 		this.#every(renewalCheckMs, () => void this.#certificate.renewIfDue());
 		void this.#tellAddresses();
 		void this.#confirm();
@@ -367,32 +369,4 @@ export class Cluster implements ClusterService {
 			.proposeSystem({ kind: "nodeAddresses", id: node.nodeId, peerAddresses })
 			.catch((error) => logger.warn("this node's addresses were not recorded", { error }));
 	}
-
-	async #answer({ method, payload, peer }: PeerRequest): Promise<Uint8Array> {
-		const { consensus } = this.#deps;
-		switch (method) {
-			case methods.propose: {
-				const { data, urgency } = decodeProposal(payload);
-				await consensus.proposeHere(data, urgency);
-				return new Uint8Array(0);
-			}
-			case methods.proposeSeveral:
-				return proposeAll(consensus, payload);
-			case methods.transferLeadership: {
-				const { to } = decodeJson<{ to: unknown }>(payload);
-				if (to !== null && typeof to !== "string") throw new AppError("malformed", "Not a node.");
-				return encodeJson({ leader: await consensus.transferLeadership(to) });
-			}
-			case methods.probe:
-				return answerProbe(payload, this.#deps.clock);
-			case methods.memberStatus:
-				return encodeJson(this.#leaderViews.own() ?? doesNotLead());
-			default:
-				throw new AppError("unsupported", `This node does not know the call ${method} of ${peer.nodeName}.`);
-		}
-	}
 }
-
-const doesNotLead = (): never => {
-	throw new AppError("unavailable", "This node does not lead.");
-};

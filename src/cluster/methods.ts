@@ -13,6 +13,7 @@ export const methods = {
 	transferLeadership: "transfer-leadership",
 	memberStatus: "member-status",
 	probe: "probe",
+	whereIs: "where-is",
 } as const;
 
 const urgencies: readonly Urgency[] = ["growing", "essential"];

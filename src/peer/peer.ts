@@ -179,9 +179,7 @@ export class PeerNode {
 			const known = this.#remotes.get(nodeId);
 			const remote = known ?? this.#newRemote(nodeId);
 			this.#remotes.set(nodeId, remote);
-			if (!remote.whereabouts.set(addresses, alsoAt) || known === undefined) continue;
-			remote.link.wake();
-			remote.requests.wake();
+			if (remote.whereabouts.set(addresses, alsoAt) && known !== undefined) wake(remote);
 		}
 		this.#listener?.recheck();
 	}
@@ -189,6 +187,20 @@ export class PeerNode {
 	/** Where it is looked for, in this order. */
 	addressesOf(nodeId: string): Address[] {
 		return this.#remotes.get(nodeId)?.whereabouts.all ?? [];
+	}
+
+	/** Where it is as far as this node knows by itself, for others that do not reach it; nothing while it is not there. */
+	foundAt(nodeId: string): readonly Address[] {
+		const remote = this.#remotes.get(nodeId);
+		if (remote === undefined) return [];
+		const there = remote.link.peer !== null || (this.#listener?.connections(nodeId) ?? []).length > 0;
+		return there ? remote.whereabouts.seen : [];
+	}
+
+	/** Where others say that they have found it. */
+	heardAt(nodeId: string, addresses: readonly Address[]): void {
+		const remote = this.#remotes.get(nodeId);
+		if (remote?.whereabouts.heard(addresses)) wake(remote);
 	}
 
 	/** To a node that is not a member, or while this one is closing, it is lost. */
@@ -320,8 +332,7 @@ export class PeerNode {
 		if (remote !== undefined) {
 			remote.peer = peer;
 			remote.whereabouts.announced(peer.addresses ?? []);
-			remote.link.wake();
-			remote.requests.wake();
+			wake(remote);
 		}
 		serve();
 	}
@@ -353,8 +364,13 @@ export class PeerNode {
 	}
 }
 
+function wake({ link, requests }: Remote): void {
+	link.wake();
+	requests.wake();
+}
+
 const movedAway =
-	"a node is not reached where the cluster's state says, but where it says itself that it is, or as was said on this node; `limiquantix cluster readdress` records it for all";
+	"a node is not reached where the cluster's state says, but where it or another node says that it is, or as was said on this node; `limiquantix cluster readdress` records it for all";
 const closing: Close = { code: "closing", message: "The node is stopping." };
 const notNeeded: Close = { code: "closing", message: "The node is no member any more." };
 const noSuchNode = (): AppError => new AppError("not-found", "There is no such node in the cluster.");

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { run } from "../lib/run.ts";
 import { root } from "./root.ts";
-import { findTests, runInHalves } from "./test-suites.ts";
+import { type Counts, findTests, runInHalves } from "./test-suites.ts";
 
 type Step = { name: string; passed: boolean; output: string };
 
@@ -16,7 +16,7 @@ async function tool(name: string, program: string, args: string[]): Promise<Step
 	return { name, passed: result.exitCode === 0, output: `${result.stdout}${result.stderr}` };
 }
 
-export async function check(): Promise<{ passed: number; failed: number; skipped: number }> {
+export async function check(): Promise<Counts> {
 	const steps = [
 		await tool("types", "tsc", ["-p", "."]),
 		await tool("lint", "biome", ["ci", "--max-diagnostics=50", "."]),
@@ -30,6 +30,7 @@ export async function check(): Promise<{ passed: number; failed: number; skipped
 		passed: unit.passed + steps.filter((step) => step.passed).length,
 		failed: unit.failed + steps.filter((step) => !step.passed).length,
 		skipped: unit.skipped,
+		failures: [...steps.filter(({ passed }) => !passed).map(({ name }) => name), ...unit.failures],
 	};
 }
 

@@ -10,7 +10,9 @@ import { Glob } from "bun";
 import { root } from "./root.ts";
 
 export type SuiteKind = "unit" | "slow" | "lab" | "e2e" | "long";
-export type Counts = { passed: number; failed: number; skipped: number };
+/** `failures`: of each what is said again at the end, where it is found. */
+export type Counts = { passed: number; failed: number; skipped: number; failures: readonly string[] };
+export const none: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] };
 
 const results = join(root, ".cache", "test-results");
 
@@ -43,7 +45,7 @@ export async function runTests(
 	files: readonly string[],
 	options: { timeoutMs?: number } = {},
 ): Promise<Counts> {
-	if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
+	if (files.length === 0) return none;
 	mkdirSync(results, { recursive: true });
 	const report = join(results, `${name.replaceAll(/[^A-Za-z0-9]+/g, "-")}.xml`);
 	rmSync(report, { force: true });
@@ -72,9 +74,11 @@ export async function runTests(
 	const exitCode = await child.exited;
 	const counts = readReport(report);
 	const broken = counts === null || (exitCode !== 0 && counts.failed === 0);
-	const total = counts ?? { passed: 0, failed: 0, skipped: 0 };
-	if (broken) total.failed += 1;
+	const seen = counts ?? none;
+	const total = { ...seen, failed: seen.failed + (broken ? 1 : 0), failures: failuresOf(name, errors) };
 	if (total.failed > 0) console.log(trim(`${output}\n${errors}`));
+	if (broken)
+		total.failures.push(`${name}: the process ended with ${exitCode}${counts ? "" : " and without a report"}`);
 	for (const line of new Set(skips(errors))) console.log(line);
 	const seconds = ((performance.now() - started) / 1000).toFixed(1);
 	console.log(
@@ -92,7 +96,23 @@ function readReport(path: string): Counts | null {
 	const number = (name: string): number => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
 	const failed = number("failures") + number("errors");
 	const skipped = number("skipped");
-	return { passed: number("tests") - failed - skipped, failed, skipped };
+	return { passed: number("tests") - failed - skipped, failed, skipped, failures: [] };
+}
+
+const linesOfFailure = 30;
+
+/** Of each failed test the lines that end with its name; of `bun test`'s standard error. */
+export function failuresOf(name: string, errors: string): string[] {
+	const lines = errors.split("\n");
+	const found: string[] = [];
+	let from = 0;
+	for (const [at, line] of lines.entries()) {
+		if (!/^\((pass|skip|todo|fail)\)/.test(line)) continue;
+		if (line.startsWith("(fail)"))
+			found.push([name, ...lines.slice(Math.max(from, at - linesOfFailure), at + 1)].join("\n"));
+		from = at + 1;
+	}
+	return found;
 }
 
 const skips = (text: string): string[] =>
@@ -110,4 +130,5 @@ export const add = (a: Counts, b: Counts): Counts => ({
 	passed: a.passed + b.passed,
 	failed: a.failed + b.failed,
 	skipped: a.skipped + b.skipped,
+	failures: [...a.failures, ...b.failures],
 });

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { build } from "./build.ts";
 import { check } from "./check.ts";
 import { root } from "./root.ts";
-import { add, type Counts, findTests, runInHalves, runTests } from "./test-suites.ts";
+import { add, type Counts, findTests, none, runInHalves, runTests } from "./test-suites.ts";
 
 const args = process.argv.slice(2);
 const lab = args.includes("--lab");
@@ -21,7 +21,7 @@ const passedBefore = new Set<string>(
 	resume && existsSync(progressPath) ? (JSON.parse(readFileSync(progressPath, "utf8")) as string[]) : [],
 );
 
-let total: Counts = { passed: 0, failed: 0, skipped: 0 };
+let total: Counts = none;
 try {
 	await build();
 } catch (error) {
@@ -44,6 +44,9 @@ const together = names.length === 0 ? [] : [...findTests("unit"), ...findTests("
 await runFiles([...together, ...findTests("lab")], 1);
 await runFiles(findTests("e2e"), 2);
 if (lab) await runFiles(findTests("long"), 1);
+// Again, since there is much between them and the end.
+if (total.failures.length > 0) console.log("\n── what failed");
+for (const failure of total.failures) console.log(`\n${failure}`);
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed > 0 ? 1 : 0);
 

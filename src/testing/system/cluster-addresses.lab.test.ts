@@ -141,7 +141,7 @@ async function renumber(node: ClusterNode, address: string): Promise<void> {
 }
 
 test(
-	"most nodes get other addresses at once: they find each other by the one that stayed, and are told for good",
+	"most nodes get other addresses at once: they find each other by the one that stayed, and it is recorded for good",
 	async () => {
 		await using cluster = await LabCluster.start(3);
 		const [first, second, third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
@@ -150,8 +150,9 @@ test(
 		await waitUntil("the quorum to be lost", stepMs, async () => (await statusOf(first))?.quorum === false);
 		await Promise.all([second.start(), third.start()]);
 		await untilWritten(first, "healed");
+		// Whoever leads: the one that stayed tells each of the two where the other is.
+		await untilLinked(cluster.nodes);
 		await untilWritten(third, "healed-everywhere");
-		// Only the state leads the two to each other.
 		await first.cli(stepMs, "cluster", "readdress", second.name, `${later}:${peerPort}`);
 		await second.cli(stepMs, "cluster", "readdress", third.name, `${latest}:${peerPort}`);
 		await untilLinked(cluster.nodes);

@@ -1,0 +1,39 @@
+/** What is said again at the end of a run, of real output. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { present } from "../lib/assert.ts";
+import { failuresOf } from "./test-suites.ts";
+
+test("each failed test is named again, with what it said", async () => {
+	const folder = mkdtempSync("/tmp/lqx-suites-");
+	try {
+		writeFileSync(
+			join(folder, "some.test.ts"),
+			`import { expect, test } from "bun:test";
+			test("good", () => console.error("said by a" + " good one"));
+			test("wrong", () => { console.error("said by a wrong one"); expect(1).toBe(2); });
+			test.skip("left out", () => {});
+			test("another", () => { for (let at = 0; at < 50; at++) console.error("line", at); throw new Error("broken"); });
+			test("good again", () => {});`,
+		);
+		const child = Bun.spawn([process.execPath, "test", "."], {
+			...{ cwd: folder, stdin: "ignore", stdout: "ignore", stderr: "pipe" },
+			env: { ...process.env, NO_COLOR: "1" },
+		});
+		const found = failuresOf("a suite", await new Response(child.stderr).text());
+		expect(await child.exited).toBe(1);
+		expect(found).toHaveLength(2);
+		const [wrong, another] = [present(found[0], "the first"), present(found[1], "the second")];
+		expect(wrong).toStartWith("a suite\n");
+		expect(wrong).toContain("said by a wrong one");
+		expect(wrong).toContain("Expected: 2");
+		expect(wrong).not.toContain("said by a good one");
+		expect(wrong.split("\n").at(-1)).toStartWith("(fail) wrong");
+		expect(another).toContain("error: broken");
+		expect(another).not.toContain("line 0\n");
+		expect(another.split("\n").length).toBeLessThan(35);
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+});
