@@ -24,7 +24,7 @@ export function findTests(kind: SuiteKind): string[] {
 }
 
 export function kindOf(path: string): SuiteKind {
-	if (path.startsWith("ui/e2e/")) return "e2e";
+	if (path.startsWith("ui/e2e/")) return path.endsWith(".long.test.ts") ? "long" : "e2e";
 	const match = /\.(slow|lab|e2e|long)\.test\.tsx?$/.exec(path);
 	return (match?.[1] as SuiteKind | undefined) ?? "unit";
 }

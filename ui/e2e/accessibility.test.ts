@@ -1,11 +1,10 @@
-/** axe-core finds nothing on any page, in either theme, wide and narrow, nor in what opens over the pages. */
+/** axe-core finds nothing on any page, in either theme, nor in what opens over the pages. On a phone: accessibility-phone.long.test.ts. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import AxeBuilder from "@axe-core/playwright";
-import type { Page } from "playwright-core";
-import { pagesToShow } from "../dev/pages.ts";
+import { expectNothingOnAnyPage, findings, ready } from "./axe.ts";
 import { type Opened, openStage, type Stage } from "./setup.ts";
 
 setDefaultTimeout(400_000);
+const viewport = { width: 1280, height: 800 };
 
 let stage: Stage;
 beforeAll(async () => {
@@ -13,53 +12,10 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-/** What differs between the themes. All else is looked at in the light one. */
-const rulesOfColours = ["color-contrast", "link-in-text-block"];
-type Look = { colorScheme: "light" | "dark"; within?: string };
-
-/** `within` leaves out the frame, which is the same on every page and looked at once. */
-async function findings(page: Page, { colorScheme, within }: Look): Promise<string[]> {
-	const axe = new AxeBuilder({ page });
-	if (colorScheme === "dark") axe.withRules(rulesOfColours);
-	const { violations } = await (within ? axe.include(within) : axe).analyze();
-	return violations.flatMap(({ id, nodes }) =>
-		nodes
-			.slice(0, 3)
-			.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} | ${failureSummary?.slice(0, 240)}`),
-	);
-}
-
-async function ready(page: Page): Promise<void> {
-	await page.locator("h1").first().waitFor();
-	await page.locator(".skeleton").first().waitFor({ state: "detached" });
-}
-
-const variants = [
-	{ name: "light", context: { colorScheme: "light", viewport: { width: 1280, height: 800 } } },
-	{ name: "dark", context: { colorScheme: "dark", viewport: { width: 1280, height: 800 } } },
-	{ name: "phone", context: { colorScheme: "light", viewport: { width: 360, height: 740 } } },
-] as const;
-
 /** Each has a browser context and a server of its own, and the work is computing: two at a time (`--max-concurrency`). */
 describe.concurrent("axe-core", () => {
-	for (const variant of variants) {
-		test(`every page, ${variant.name}`, async () => {
-			const { page, server, problems, close } = await stage.open({ vms: 12, nodes: 3, context: variant.context });
-			const found: string[] = [];
-			for (const { name, path, prepare } of pagesToShow(server)) {
-				await page.goto(server.url + path);
-				await ready(page);
-				await prepare?.(page);
-				const look = { colorScheme: variant.context.colorScheme, ...(name === "overview" ? {} : { within: "#main" }) };
-				found.push(...(await findings(page, look)).map((text) => `${name}: ${text}`));
-			}
-			expect(found).toEqual([]);
-			expect(problems).toEqual([]);
-			await close();
-		});
-	}
-
 	for (const colorScheme of ["light", "dark"] as const) {
+		test(`every page, ${colorScheme}`, () => expectNothingOnAnyPage(stage, { colorScheme, viewport }));
 		test(`what opens over the pages, ${colorScheme}`, async () => {
 			const opened = await stage.open({ vms: 12, nodes: 3, context: { colorScheme } });
 			const found: string[] = [];

@@ -1,0 +1,15 @@
+/** axe-core finds nothing on any page on a phone. Wide, where most differs between pages and themes: accessibility.test.ts. */
+import { afterAll, beforeAll, setDefaultTimeout, test } from "bun:test";
+import { expectNothingOnAnyPage } from "./axe.ts";
+import { openStage, type Stage } from "./setup.ts";
+
+setDefaultTimeout(400_000);
+
+let stage: Stage;
+beforeAll(async () => {
+	stage = await openStage();
+});
+afterAll(() => stage.close());
+
+test("every page, phone", () =>
+	expectNothingOnAnyPage(stage, { colorScheme: "light", viewport: { width: 360, height: 740 } }));
