@@ -3,7 +3,7 @@
  * given one order as JSON, and prints what came of it.
  *
  * - "noise": connections to the peer port that are none of ours, or stop in the middle, or never say anything. For each: did the
- *   node end it, and after how long.
+ *   node end it within the limit.
  * - "crowd": so many at a time that say, with the id of the cluster that a node's certificate tells anybody, that they want to join,
  *   and then nothing; each comes again as soon as it is ended. How many hellos were answered, and how many refused.
  * - "forge": links of Raft with an identity that is no good here (of a removed node, of nobody), and messages on those that are
@@ -48,7 +48,7 @@ export type Order =
 			/** Only asks for votes, as a member may: what says that it leads, or answers, is believed of one. */
 			onlyAsks?: boolean;
 	  };
-export type NoiseResult = { what: string; endedByNode: boolean; afterMs: number };
+export type NoiseResult = { what: string; endedByNode: boolean };
 export type CrowdResult = { answered: number; refused: number };
 export type ForgeResult = { accepted: boolean; said: string };
 
@@ -121,11 +121,10 @@ const noises: readonly Noise[] = [
 
 function makeNoise({ what, tls, talk }: Noise, { host, port }: Address, limitMs: number): Promise<NoiseResult> {
 	return new Promise((resolve) => {
-		const began = performance.now();
 		const socket: Socket = tls ? connectTls({ host, port, rejectUnauthorized: false }) : connect({ host, port });
 		const settle = (endedByNode: boolean) => {
 			clearTimeout(timer);
-			resolve({ what, endedByNode, afterMs: Math.round(performance.now() - began) });
+			resolve({ what, endedByNode });
 			socket.destroy();
 		};
 		const timer = setTimeout(() => settle(false), limitMs);

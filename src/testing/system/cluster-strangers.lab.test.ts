@@ -37,8 +37,7 @@ test(
 			await rename(second, `noise-${writes}`);
 			busy = await Promise.race([noise.then(() => false), Bun.sleep(100).then(() => true)]);
 		}
-		for (const { what, endedByNode, afterMs } of await noise)
-			expect({ what, endedByNode, inTime: afterMs < 8_000 }).toEqual({ what, endedByNode: true, inTime: true });
+		for (const { what, endedByNode } of await noise) expect({ what, endedByNode }).toEqual({ what, endedByNode: true });
 		expect(await reign(first)).toEqual(before);
 		expect((await second.api.call("clusterGet")).body.name).toBe(`noise-${writes - 1}`);
 	},
@@ -61,11 +60,14 @@ test(
 		expect(answered).toBeGreaterThan(100);
 		expect(refused).toBeGreaterThan(0);
 		const seconds = Math.ceil((performance.now() - began) / 1000);
-		const lines = first.daemon
+		const codes = first.daemon
 			.log()
 			.split("\n")
-			.filter((line) => line.includes("was refused"));
-		expect(lines.length).toBeLessThan(3 * seconds);
+			.filter((line) => line.includes("was refused"))
+			.map((line) => JSON.parse(line).code);
+		// One a second of each reason, and one at each end.
+		for (const code of new Set(codes))
+			expect(codes.filter((one) => one === code).length).toBeLessThanOrEqual(seconds + 2);
 		expect((await first.api.call("clusterGet")).body.name).toBe("joined");
 	},
 	limitMs,
