@@ -130,6 +130,7 @@ async function carryOut(
 			);
 		const reply = await handle().catch(async (error: unknown) => {
 			const isOnce = progress.proposed || copy.asked || identity === null || (spec !== null && isBinary(spec));
+			if (stale && isAppError(error, "not-found") && neverAgain(services) === null) throw notInThisCopy(error);
 			if (isOnce || !mayBeOfAnOldCopy(error) || (await copy.isStale())) throw error;
 			return handle();
 		});
@@ -138,6 +139,14 @@ async function carryOut(
 		credential.close();
 	}
 }
+
+/** Others may know it. */
+const notInThisCopy = (cause: AppError): AppError =>
+	new AppError(
+		"unavailable",
+		"This node has no contact with a quorum, and its copy of the state does not have this. It may be there all the same.",
+		{ cause, retryAfterMs: 1000 },
+	);
 
 function placeOf(services: ApiServices, { at, whenLost }: Route, params: unknown, query: unknown): Place | null {
 	const input = { services, params, query };

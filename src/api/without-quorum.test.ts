@@ -45,6 +45,10 @@ test("one signs in on this node; reads are marked as stale, writes say why not",
 	const start = await api.request("POST", `/v1/vms/${vmId}/actions/start`, { as: { secret } });
 	expect(start.status).toBe(503);
 	expect(await start.json()).toMatchObject({ code: "unavailable", detail: expect.stringContaining("no quorum") });
+	// Others may have made it meanwhile.
+	const unknown = await api.request("GET", `/v1/vms/${fixtureId(0x99)}`, { as: { secret } });
+	expect([unknown.status, unknown.headers.get("retry-after")]).toEqual([503, "1"]);
+	expect(await unknown.json()).toMatchObject({ detail: expect.stringContaining("It may be there all the same") });
 	const users = await api.request("GET", "/v1/users", { as: { secret } });
 	expect(users.status).toBe(403);
 });
@@ -69,6 +73,7 @@ test("on a node that was removed, too; writes say so, and that to repeat them is
 	expect((await api.request("GET", "/v1/vms", { as: { secret } })).headers.get("x-lqx-stale")).toBe("true");
 	const renamed = await api.request("PATCH", "/v1/cluster", { as: "admin", body: { name: "later" } });
 	expect([renamed.status, renamed.headers.get("retry-after")]).toEqual([409, null]);
+	expect((await api.request("GET", `/v1/vms/${fixtureId(0x99)}`, { as: { secret } })).status).toBe(404);
 	const start = await api.request("POST", `/v1/vms/${vmId}/actions/start`, { as: { secret } });
 	expect(start.status).toBe(409);
 	expect(((await start.json()) as Problem).detail).toContain("This node was removed from the cluster");

@@ -68,12 +68,12 @@ export class OwnJoin {
 		const isSameCluster = parseToken(request.token).clusterId === node.clusterId;
 		if (isSameCluster && arriving === null && !removed) throw ownToken();
 		const isMember = () => !this.#deps.isRemoved() && this.#hasOthers();
+		// That it was admitted to the same cluster before does not stand in its way, nor that it arrives while it asks again.
+		const asksAgain = arriving !== null && isSameCluster;
 		const checkMayJoin = () => {
-			if (isMember() && store.status().quorum) throw hasToLeave();
+			if (!asksAgain && isMember() && store.status().quorum) throw hasToLeave();
 		};
 		checkMayJoin();
-		// That it was admitted to the same cluster before does not stand in its way.
-		const asksAgain = arriving !== null && isSameCluster;
 		return joinCluster(
 			{
 				...{ dataDir, nodeId: node.nodeId, build: version, clock, random, logger, checkMayJoin },

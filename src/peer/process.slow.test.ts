@@ -58,7 +58,7 @@ test("a process that is stopped is noticed within a second or so, costs a bounde
 	expect(link(a)?.dropped.control).toBe(0);
 	await until(() => link(a)?.state !== "connected");
 	expect(link(a)?.lastClose?.code).toBe("timeout");
-	expect(performance.now() - stoppedMs).toBeLessThan(3000);
+	expect(performance.now() - stoppedMs).toBeLessThan(5000);
 
 	child.kill("SIGCONT");
 	await until(() => link(a)?.state === "connected");

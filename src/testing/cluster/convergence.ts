@@ -10,12 +10,12 @@ type Asked = Pick<ClusterNode, "name" | "api">;
 
 export type Copy = { node: string; index: number; digest: string };
 
-/** What this node has now. Fails when its rows are not those that were written. */
-export async function copyOf(node: Asked, folder: string): Promise<Copy> {
+/** What this node has now; null while it does not say, as one that begins anew. Fails when its rows are not those that were written. */
+export async function copyOf(node: Asked, folder: string): Promise<Copy | null> {
 	const path = join(folder, `${node.name}-${crypto.randomUUID()}.db`);
 	try {
-		const { body } = await node.api.call("clusterBackupGet");
-		await Bun.write(path, body);
+		const said = node.api.call("clusterBackupGet").then(({ body }) => Bun.write(path, body));
+		if ((await said.catch(() => null)) === null) return null;
 		const database = new Database(path, { readonly: true });
 		try {
 			const found = database.query("SELECT value FROM meta WHERE key = 'appliedIndex'").get() as {
@@ -45,6 +45,7 @@ export async function untilSame(nodes: readonly Asked[], folder: string, limitMs
 		async () => {
 			const copies = await Promise.all(nodes.map((node) => copyOf(node, folder)));
 			for (const copy of copies) {
+				if (copy === null) return undefined;
 				const other = known.get(copy.index) ?? copy;
 				known.set(copy.index, other);
 				if (other.digest !== copy.digest)
@@ -53,7 +54,9 @@ export async function untilSame(nodes: readonly Asked[], folder: string, limitMs
 					);
 			}
 			const [first] = copies;
-			return first !== undefined && copies.every(({ index }) => index === first.index) ? first : undefined;
+			return first !== undefined && first !== null && copies.every((copy) => copy?.index === first.index)
+				? first
+				: undefined;
 		},
 		{ everyMs: 100 },
 	);

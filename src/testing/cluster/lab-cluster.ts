@@ -87,10 +87,11 @@ export class LabCluster implements AsyncDisposable {
 		return (await member.api.call("joinTokenCreate", { body: { uses } })).body.secret;
 	}
 
-	/** The commands `token create` and `join`; resolves when the member says that the node votes. */
+	/** The commands `token create` and `join`; resolves when the member says that the node votes, and the node that it is one of them. */
 	async join(node: ClusterNode, member: ClusterNode, limitMs = joinLimitMs): Promise<void> {
 		await node.joinWith(await this.token(member), [member.peerAddress], limitMs);
 		await this.untilVotes(node, member, limitMs);
+		await waitUntil(`${node.name} to know the cluster`, limitMs, async () => (await statusOf(node))?.quorum);
 	}
 
 	async untilVotes(node: ClusterNode, member: ClusterNode, limitMs = joinLimitMs): Promise<void> {
@@ -169,7 +170,10 @@ export async function statusOf(node: Pick<ClusterNode, "api">): Promise<ClusterS
 /** The node that is asked knows that another one does not answer any more: before that it does not let it be removed. */
 export async function untilMissed(asked: Pick<ClusterNode, "api">, nodeId: string): Promise<void> {
 	await waitUntil("the other node to be missed", 30_000, async () => {
-		const member = (await statusOf(asked))?.members.find((one) => one.nodeId === nodeId);
-		return member?.reachable === false;
+		const status = await statusOf(asked);
+		const member = status?.members.find((one) => one.nodeId === nodeId);
+		// A leader that has just been elected takes everybody for present at first: it has to have missed it, too.
+		const led = status?.quorum === true && status.leaderNodeId !== null && status.leaderNodeId !== nodeId;
+		return led && member?.reachable === false && member.latencyMs === null;
 	});
 }

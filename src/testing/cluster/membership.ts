@@ -32,14 +32,15 @@ export class Membership {
 
 	/**
 	 * One change; its name, or null when none was possible. Not before the one before is done in the consensus, too: each may leave
-	 * a voter behind that is off, and with several of them a majority would be gone for good.
+	 * a voter behind that is off, and with several of them a majority would be gone for good. `only`: this, and nothing that chance picks.
 	 */
-	async change(): Promise<string | null> {
+	async change(only?: "join"): Promise<string | null> {
 		const { members, random } = this.#parts;
 		for (const node of [...this.#leaving]) await this.#askToRemove(node);
 		const asked = this.#someMember();
 		const known = asked ? await statusOf(asked) : undefined;
 		if (this.#leaving.length > 0 || known?.members.length !== members.length) return null;
+		if (only === "join") return this.#join();
 		const ways: (() => Promise<string | null>)[] = [() => this.#transfer()];
 		if (members.length < most)
 			ways.push(

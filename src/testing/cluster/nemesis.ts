@@ -84,10 +84,13 @@ export class Nemesis {
 	}
 
 	async #runMembership(random: Random): Promise<void> {
+		// However short it is: a node has joined in the middle of it.
+		let only: "join" | undefined = "join";
 		while (!this.#stopping) {
-			await this.#pause(random.around(betweenChangesMs));
+			if (only === undefined) await this.#pause(random.around(betweenChangesMs));
 			if (this.#stopping) break;
-			const done = await this.#membership.change();
+			const done = await this.#membership.change(only);
+			only = undefined;
 			if (done !== null) this.counts[done] = (this.counts[done] ?? 0) + 1;
 		}
 	}

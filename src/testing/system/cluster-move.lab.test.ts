@@ -37,10 +37,21 @@ function filesOf({ libvirtd, daemon }: LabSystem, vm: Vm): Record<string, string
 		]),
 	];
 	return Object.fromEntries(
-		places
-			.filter(([, path]) => existsSync(path))
-			.map(([part, path]) => [part, new Bun.CryptoHasher("sha256").update(readFileSync(path)).digest("hex")]),
+		places.flatMap(([part, path]) => {
+			const bytes = contentOf(path);
+			return bytes === null ? [] : [[part, new Bun.CryptoHasher("sha256").update(bytes).digest("hex")]];
+		}),
 	);
+}
+
+/** Null when it is not there; it may go at any moment. */
+function contentOf(path: string): Buffer | null {
+	try {
+		return readFileSync(path);
+	} catch (error) {
+		if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+		throw error;
+	}
 }
 
 async function stopped(system: LabSystem, vm: Vm): Promise<void> {

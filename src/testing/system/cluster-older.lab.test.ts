@@ -72,23 +72,25 @@ async function makeVm(asked: ClusterNode, name: string, nodeId: string): Promise
 	return id;
 }
 
-/** Changes until the log of this node begins after what there is now: whoever has no more than that needs a snapshot. */
-async function untilLogIsCut(node: ClusterNode): Promise<void> {
+/** Changes until the logs of all these nodes begin after what there is now: whoever has no more than that needs a snapshot, whoever leads. */
+async function untilLogIsCut(nodes: readonly ClusterNode[]): Promise<void> {
+	const node = present(nodes[0], "a node");
 	const { id } = (await node.api.call("networkCreate", { body: networkBody(`cut-${crypto.randomUUID()}`) })).body;
 	const { appliedIndex } = (await node.api.call("clusterStatusGet")).body;
-	await waitUntil(`the log of ${node.name} to be cut`, stepMs, async () => {
+	await waitUntil("the logs to be cut", stepMs, async () => {
 		const changes = Array.from({ length: 32 }, () =>
 			node.api.call("networkUpdate", { path: { id }, body: { description: `${crypto.randomUUID()} `.repeat(12) } }),
 		);
 		await Promise.all(changes);
-		return (await firstOfLog(node)) > appliedIndex;
+		return (await Promise.all(nodes.map(firstOfLog))).every((first) => first > appliedIndex);
 	});
 }
 
 /** The first entry that is in the files of its log. */
 async function firstOfLog(node: ClusterNode): Promise<number> {
 	const names = (await node.run("ls", [join(node.daemon.dataDir, "raft")])).split("\n");
-	return Math.min(...names.flatMap((name) => /^(\d{16})(?:-\d+)?\.log$/.exec(name)?.[1] ?? []).map(Number));
+	const found = names.flatMap((name) => /^(\d{16})(?:-\d+)?\.log$/.exec(name)?.[1] ?? []).map(Number);
+	return found.length === 0 ? 0 : Math.min(...found);
 }
 
 type Wait = (what: string) => Promise<unknown>;
@@ -165,7 +167,7 @@ lab(
 		const follower = present(followers[0], "a follower");
 
 		// A new node, which gets the state as a snapshot of the older leader.
-		await untilLogIsCut(leader);
+		await untilLogIsCut(cluster.nodes);
 		const young = await joinAs(cluster, newer, follower);
 		expect(await firstOfLog(young)).toBeGreaterThan(1);
 		await untilSame(cluster.nodes, folder, stepMs);
@@ -205,7 +207,7 @@ lab(
 		});
 
 		// An older node comes to those that are new: it knows all that they know. It gets a snapshot of a new leader.
-		await untilLogIsCut(await cluster.leader());
+		await untilLogIsCut(cluster.nodes);
 		const late = await joinAs(cluster, older.whole, follower);
 		const away = await firstOfLog(late);
 		expect(away).toBeGreaterThan(1);
@@ -213,7 +215,7 @@ lab(
 			// The same when it is a follower already, and was away for long.
 			await late.kill9();
 			await untilMore("writes while it is away");
-			await untilLogIsCut(await cluster.leader());
+			await untilLogIsCut(cluster.nodes.filter((node) => node !== late));
 			const starts = startsOf(late);
 			await late.start();
 			await waitUntil("it to begin anew with a snapshot", stepMs, () => startsOf(late) >= starts + 2);

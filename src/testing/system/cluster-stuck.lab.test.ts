@@ -72,9 +72,11 @@ async function untilArrived(cluster: LabCluster, node: ClusterNode): Promise<voi
 		return cluster.haveVotes(cluster.nodes);
 	});
 	for (const asked of cluster.nodes)
-		await waitUntil(`its VM to be known on ${asked.name}`, stepMs, async () =>
-			(await vmsOn(asked)).includes(`${vmName} on ${node.nodeId}`),
-		);
+		await waitUntil(`its VM to be known on ${asked.name}`, stepMs, async () => {
+			// Asked again, it may begin anew only now: its API is away for a moment.
+			const vms = await vmsOn(asked).catch((): string[] => []);
+			return vms.includes(`${vmName} on ${node.nodeId}`);
+		});
 }
 
 /** What it was, with its VM, and with nobody else. */

@@ -90,9 +90,14 @@ test(
 			await cli(first, "cluster", "init", "--name", "lab", "--address", first.address);
 			await joinTo(first, second);
 			await joinTo(second, third);
-			await upgrade(first);
 			await untilReady(first, 3);
+			await upgrade(first);
 			const [firstId, secondId, thirdId] = [await idOf(first), await idOf(second), await idOf(third)];
+			// What its record says is of before, until it has the feature.
+			await waitUntil("the first to be ready again", stepMs, async () => {
+				const { status } = (await first.daemon.api.call("nodeGet", { path: { id: firstId } })).body;
+				return status.phase === "ready" && status.features?.includes(feature);
+			});
 
 			// Each writes, and each sees it.
 			for (const [number, node] of [first, second, third].entries()) {

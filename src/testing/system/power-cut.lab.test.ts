@@ -7,7 +7,7 @@ import { type PowerBase, prepareBase, recordReport, runPowerCuts } from "../powe
 import { chosenSeed } from "./crash-points.ts";
 
 const seed = chosenSeed();
-let points = 2;
+const points = 2;
 
 let base: PowerBase;
 beforeAll(async () => {
@@ -23,13 +23,11 @@ test("power cuts under load that drop what was not flushed lose nothing that was
 	expect(report.points).toBeGreaterThanOrEqual(points);
 	expect(report.acknowledged).toBeGreaterThan(points * 10);
 	expect(report.lost + report.torn).toBeGreaterThan(0);
-	points = report.points;
 }, 320_000);
 
-test("without fsync as many cuts with the same seed lose writes that were acknowledged, by name", async () => {
+test("without fsync such cuts lose writes that were acknowledged, by name", async () => {
 	const report = await runPowerCuts({ base, seed, points, which: "all", noFsync: true });
 	recordReport("power-cut-no-fsync", report);
-	expect(report.points).toBeLessThanOrEqual(points);
 	expect(report.missing).not.toEqual([]);
 	for (const line of report.missing)
 		expect(line).toMatch(/^node 1: (load-\d+ says .* acknowledged as|token load-\d+ was (made|deleted) and is) /);
