@@ -1,7 +1,8 @@
-/** axe-core finds nothing on any page, in either theme, nor in what opens over the pages. On a phone: accessibility-phone.long.test.ts. */
+/** axe-core finds nothing on any page, in either theme, nor in what opens over the pages. The rest: accessibility.long.test.ts. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { expectNothingOnAnyPage, findings, ready } from "./axe.ts";
-import { type Opened, openStage, type Stage } from "./setup.ts";
+import { expectNothingOnAnyPage, findings } from "./axe.ts";
+import { expectNothingOverPages } from "./overlays.ts";
+import { openStage, type Stage } from "./setup.ts";
 
 setDefaultTimeout(400_000);
 const viewport = { width: 1280, height: 800 };
@@ -14,18 +15,9 @@ afterAll(() => stage.close());
 
 /** Each has a browser context and a server of its own, and the work is computing: two at a time (`--max-concurrency`). */
 describe.concurrent("axe-core", () => {
+	test("what opens over the pages, light", () => expectNothingOverPages(stage, "light"));
 	for (const colorScheme of ["light", "dark"] as const) {
 		test(`every page, ${colorScheme}`, () => expectNothingOnAnyPage(stage, { colorScheme, viewport }));
-		test(`what opens over the pages, ${colorScheme}`, async () => {
-			const opened = await stage.open({ vms: 12, nodes: 3, context: { colorScheme } });
-			const found: string[] = [];
-			for (const [name, open] of Object.entries(overlays)) {
-				await open(opened);
-				found.push(...(await findings(opened.page, { colorScheme })).map((text) => `${name}: ${text}`));
-			}
-			expect(found).toEqual([]);
-			await opened.close();
-		});
 		test(`before signing in, ${colorScheme}`, async () => {
 			const { page, close } = await stage.open({ signedOut: true, mustChangePassword: true, context: { colorScheme } });
 			await page.getByRole("button", { name: "Sign in" }).waitFor();
@@ -43,140 +35,3 @@ describe.concurrent("axe-core", () => {
 		});
 	}
 });
-
-const vmOf = ({ server }: Opened, state: string) => {
-	const vm = [...server.state.tables.vm.values()].find(({ status }) => status.powerState === state);
-	if (!vm) throw new Error(`no VM is ${state}`);
-	return vm;
-};
-
-/** Each leaves something open. */
-const overlays: Record<string, (opened: Opened) => Promise<void>> = {
-	async palette({ page, server }) {
-		await page.goto(server.url);
-		await ready(page);
-		await page.keyboard.press("Control+k");
-		await page.getByRole("combobox").fill("web");
-	},
-	async "palette with actions"({ page, server }) {
-		await page.goto(server.url);
-		await ready(page);
-		await page.keyboard.press("Control+k");
-		await page.getByRole("combobox").fill("start web-01");
-		await page.getByText("A VM that is running cannot be started.").waitFor();
-	},
-	async "deleting many"({ page, server }) {
-		await page.goto(`${server.url}/vms`);
-		await ready(page);
-		await page.getByLabel("Select all rows").check();
-		await page.getByRole("toolbar").getByRole("button", { name: "Delete" }).click();
-		await page.getByRole("dialog").waitFor();
-	},
-	async "no quorum"({ page, server }) {
-		server.settings.quorum = false;
-		await page.goto(server.url);
-		await ready(page);
-		await page.getByText("No quorum: read-only").waitFor();
-		server.settings.quorum = true;
-	},
-	async "adding a node"({ page, server }) {
-		await page.goto(`${server.url}/cluster`);
-		await page.getByRole("button", { name: "Add node" }).click();
-		await page.getByRole("button", { name: "Make token" }).click();
-		await page.getByText("Waiting for the node").waitFor();
-	},
-	async "a member that is not reached"({ page, server }) {
-		const node = [...server.state.tables.node.values()].at(-1);
-		server.state.members.away.add(node?.id ?? "");
-		server.state.members.versions.set(node?.id ?? "", { version: "0.0.9", features: [] });
-		await page.goto(`${server.url}/cluster`);
-		await page.getByText("Not reached", { exact: true }).waitFor();
-		await page.getByRole("button", { name: `Actions: ${node?.name}` }).click();
-		await page.getByRole("menuitem", { name: "Remove" }).waitFor();
-	},
-	async "removing a node"({ page }) {
-		await page.getByRole("menuitem", { name: "Remove" }).click();
-		await page.getByText("unknown from then on").waitFor();
-	},
-	async "moving a VM"(opened) {
-		const { page, server } = opened;
-		await page.goto(`${server.url}/vms/${vmOf(opened, "stopped").id}`);
-		await ready(page);
-		await page.getByRole("button", { name: "More actions" }).click();
-		await page.getByRole("menuitem", { name: "Move" }).click();
-		await page.getByRole("radio").first().waitFor();
-	},
-	async shortcuts({ page, server }) {
-		await page.goto(server.url);
-		await ready(page);
-		await page.keyboard.press("?");
-		await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
-	},
-	async "user menu"({ page, server }) {
-		await page.goto(server.url);
-		await ready(page);
-		await page.getByRole("button", { name: "Signed in as admin" }).click();
-		await page.getByRole("menu").waitFor();
-	},
-	async "task drawer"({ page, server }) {
-		await page.goto(server.url);
-		await ready(page);
-		await page.getByRole("button", { name: /^Tasks/ }).click();
-		await page.locator("#task-drawer").waitFor();
-	},
-	async "row menu and selection"({ page, server }) {
-		await page.goto(`${server.url}/vms`);
-		await ready(page);
-		await page.getByLabel("Select build-01").check();
-		await page.getByRole("button", { name: "Actions: cache-01" }).click();
-	},
-	async "delete confirmation"(opened) {
-		const { page, server } = opened;
-		await page.goto(`${server.url}/vms/${vmOf(opened, "running").id}`);
-		await ready(page);
-		await page.getByRole("button", { name: "More actions" }).click();
-		await page.getByRole("menuitem", { name: "Delete" }).click();
-		await page.getByRole("dialog").waitFor();
-	},
-	async "create form with errors"({ page, server }) {
-		await page.goto(`${server.url}/vms/new`);
-		await ready(page);
-		for (const section of await page.locator("details > summary").all()) await section.click();
-		await page.getByRole("radio", { name: "Form", exact: true }).check();
-		await page.getByRole("button", { name: "Create VM" }).click();
-		await page.getByText("Enter a value.").first().waitFor();
-	},
-	async "add disk"(opened) {
-		const { page, server } = opened;
-		await page.goto(`${server.url}/vms/${vmOf(opened, "stopped").id}/disks`);
-		await ready(page);
-		await page.getByRole("button", { name: "Add disk" }).click();
-		await page.getByRole("dialog").waitFor();
-	},
-	async "add image"({ page, server }) {
-		await page.goto(`${server.url}/images?add=upload`);
-		await page.getByRole("dialog").waitFor();
-	},
-	async "create network"({ page, server }) {
-		await page.goto(`${server.url}/networks`);
-		await ready(page);
-		await page.getByRole("button", { name: "Create network" }).click();
-		await page.getByRole("dialog").waitFor();
-	},
-	async "add user"({ page, server }) {
-		await page.goto(`${server.url}/administration/users`);
-		await ready(page);
-		await page.getByRole("button", { name: "Add user" }).click();
-		await page.getByRole("dialog").waitFor();
-	},
-	async "failure message"({ page, server }) {
-		await page.goto(`${server.url}/networks`);
-		await ready(page);
-		await page.getByRole("button", { name: "Actions: office" }).click();
-		await page.getByRole("menuitem", { name: "Delete network" }).click();
-		const network = [...server.state.tables.network.values()].find(({ name }) => name === "office");
-		if (network) server.state.tables.network.delete(network.id);
-		await page.getByRole("button", { name: "Delete network" }).last().click();
-		await page.getByText("There is no such resource.").or(page.getByText("There is no such network.")).waitFor();
-	},
-};

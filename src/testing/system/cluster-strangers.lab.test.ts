@@ -59,7 +59,7 @@ test(
 		const stranger = await cluster.addHost();
 		const second = await cluster.addNode();
 		const began = performance.now();
-		const crowd = askStranger(stranger, { kind: "crowd", to: addressOf(first), count: 100, limitMs: 15_000 });
+		const crowd = askStranger(stranger, { kind: "crowd", to: addressOf(first), count: 100, limitMs: 10_000 });
 		await waitUntil("the crowd to be there", stepMs, () => first.daemon.log().includes("a node was refused"));
 		await cluster.join(second, first);
 		await waitUntil("a change through it", stepMs, () =>

@@ -1,7 +1,7 @@
 /**
  * Two builds in one cluster. The older one is this tree without a feature and its commands, which is what a build of before
  * they were made is to the others. What some member does not know waits, and says for whom; nothing else changes. A build of an older
- * commit, in which all else is older, too: cluster-older.lab.test.ts.
+ * commit, in which all else is older, too: cluster-older.long.test.ts.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
