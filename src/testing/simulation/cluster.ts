@@ -161,6 +161,7 @@ export class Cluster {
 	sendStream(from: SimulatedNode, id: NodeId, message: StreamMessage): void {
 		const to = this.nodes.get(id);
 		if (to === undefined || this.quarantine.has(id) || this.quarantine.has(from.id)) return;
+		if (message.type === "done" && this.random.chance(this.network.rates.lostEnd)) return;
 		let sent = message;
 		if (message.type === "chunk" && this.random.chance(this.network.rates.flippedChunk)) {
 			const data = message.data.slice();

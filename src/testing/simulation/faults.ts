@@ -359,7 +359,8 @@ export class Faults {
 		this.#cluster.healed = true;
 		this.#cluster.event(null, "all faults end");
 		network.heal();
-		network.rates = { ...network.rates, loss: 0, duplicates: 0, replay: 0, forged: 0, flippedChunk: 0, jitterMs: 1 };
+		const noFaults = { loss: 0, duplicates: 0, replay: 0, forged: 0, flippedChunk: 0, lostEnd: 0, jitterMs: 1 };
+		network.rates = { ...network.rates, ...noFaults };
 		for (const node of nodes.values()) {
 			node.slowUntil = 0;
 			node.fullUntil = 0;

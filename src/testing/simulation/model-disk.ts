@@ -107,7 +107,14 @@ export class ModelDisk implements NodeDisk {
 		const recovered = this.hardState.recovering && !hardState.recovering;
 		this.hardState = { ...hardState };
 		this.damaged = false;
-		if (recovered) for (const entry of this.entries) this.record.durableTerms[entry.index] = entry.term;
+		if (!recovered) return;
+		this.#holdsUpTo(this.start.index);
+		for (const entry of this.entries) this.record.durableTerms[entry.index] = entry.term;
+	}
+
+	/** What the log begins after is in the snapshot. */
+	#holdsUpTo(index: number): void {
+		this.record.heldUpTo = Math.max(this.record.heldUpTo, index);
 	}
 
 	#cut({ truncateAfter }: Persist): void {
@@ -135,7 +142,7 @@ export class ModelDisk implements NodeDisk {
 		this.machine.restore(snapshot.data);
 		this.entries = [];
 		this.start = { index, term, configuration };
-		if (!this.hardState.recovering) this.record.heldUpTo = Math.max(this.record.heldUpTo, index);
+		if (!this.hardState.recovering) this.#holdsUpTo(index);
 	}
 
 	/** The state goes back to the snapshot, and is applied again from there. */

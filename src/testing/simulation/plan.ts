@@ -36,6 +36,8 @@ export type Plan = {
 		replay: number;
 		forged: number;
 		flippedChunk: number;
+		/** That a snapshot has been taken, or not, does not come through: it is offered again. */
+		lostEnd: number;
 		partition: Recurring;
 		clog: Recurring;
 		/** A node's link to another one ends, and that one lives. */
@@ -142,6 +144,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 			replay: rate(0.5),
 			forged: rate(0.01),
 			flippedChunk: rate(0.2),
+			lostEnd: rate(0.8),
 			partition: recurring(3000, 15_000, 300, 8000),
 			clog: recurring(3000, 15_000, 200, 4000),
 			linkEnd: recurring(500, 5000, 0, 0),

@@ -208,6 +208,7 @@ export class SimulatedDisk implements NodeDisk {
 		const recovering = this.hardState.recovering;
 		this.hardState = JSON.parse(text.slice(0, text.lastIndexOf("}") + 1)) as HardState;
 		if (!recovering || this.hardState.recovering) return;
+		this.#holdsUpTo(this.#beginsAfter);
 		for (const { name } of segmentsOf([...this.#durableNames.keys()])) {
 			const content = this.#durableNames.get(name);
 			if (content !== undefined) this.#readRecords(name, content, 0, true);
@@ -223,7 +224,12 @@ export class SimulatedDisk implements NodeDisk {
 		if (!header.anew) return;
 		this.#beginsAfter = segment.firstIndex - 1;
 		this.lastIndex = segment.firstIndex - 1;
-		if (!this.hardState.recovering) this.#record.heldUpTo = Math.max(this.#record.heldUpTo, this.lastIndex);
+		if (!this.hardState.recovering) this.#holdsUpTo(this.lastIndex);
+	}
+
+	/** What the log begins after is in the snapshot. */
+	#holdsUpTo(index: number): void {
+		this.#record.heldUpTo = Math.max(this.#record.heldUpTo, index);
 	}
 
 	#readRecords(name: string, content: Content, from: number, torn: boolean): void {
