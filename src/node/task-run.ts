@@ -4,7 +4,7 @@
  */
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
-import type { Task } from "../model/task.ts";
+import { isFinished, type Task } from "../model/task.ts";
 import type { Progress } from "../storage/driver.ts";
 import type { NodeContext } from "./context.ts";
 import { bounds, intervals, limits } from "./limits.ts";
@@ -35,15 +35,23 @@ export class TaskRun {
 		this.#startedMonotonicMs = context.clock.monotonicMs() - elapsedMs;
 	}
 
-	/** Marks the task as running. Null when it is finished already (canceled while it waited). */
+	/**
+	 * Marks the task as running. Null when it is finished already (canceled while it waited). `Later` while it is not known
+	 * whether it is: nothing is begun without a quorum, be it for the second time.
+	 */
 	static async begin(
 		context: NodeContext,
 		task: Task,
 		signal: AbortSignal,
 		cancelable: boolean,
 	): Promise<TaskRun | null> {
-		if (task.state === "running" && task.cancelable === cancelable)
-			return new TaskRun(context, task, signal, cancelable);
+		if (task.state === "running" && task.cancelable === cancelable) {
+			// Begun by a run of before. This copy may not know yet that it was ended since, and the VM taken over.
+			await upToDate(context, "It is not known whether this is still to be done.");
+			const known = context.store.get("task", task.id);
+			if (known === null || isFinished(known.state)) return null;
+			return new TaskRun(context, known, signal, cancelable);
+		}
 		try {
 			await context.propose({ kind: "taskUpdate", id: task.id, state: "running", cancelable });
 		} catch (error) {
@@ -161,6 +169,13 @@ export const waitsForHypervisor = "Waits for libvirt, which does not answer";
  */
 export class Later extends Error {
 	override name = "Later";
+}
+
+/** Waits until this copy has all that was decided before. `Later`, with that sentence, while nobody can say what that is. */
+export async function upToDate({ store }: Pick<NodeContext, "store">, unknown: string): Promise<void> {
+	await store.readIndex().catch((cause) => {
+		throw new Later(unknown, { cause });
+	});
 }
 
 /** Why a new object is on this node, when that was chosen for whoever made it; with what else there is to say. */

@@ -20,7 +20,7 @@ import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
 import type { Move, Moves } from "./moves.ts";
 import { isHere, type Pools } from "./pools.ts";
-import { Later, onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
+import { Later, onceHypervisorAnswers, type TaskRun, upToDate } from "./task-run.ts";
 import { isActive } from "./vm-plan.ts";
 
 type MoveParts = { context: NodeContext; pools: Pick<Pools, "driver">; copies: ImageCopies; moves: Moves };
@@ -31,7 +31,8 @@ type Disk = { volume: Volume; pool: Pool; driver: StorageDriver; bytes: number }
 export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Promise<string> {
 	const { context, moves } = parts;
 	const { store, nodeId } = context;
-	await upToDate(context);
+	// A copy of the state that is behind may say that the VM is not here yet, when its disks are those of a running VM.
+	await upToDate(context, whereUnknown);
 	const vm = store.get("vm", vmId);
 	if (!vm) throw new AppError("canceled", "The VM does not exist any more.");
 	const from = fromNode(run, vm);
@@ -64,12 +65,7 @@ export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Prom
 	return said;
 }
 
-/** A copy of the state that is behind may say that the VM is not here yet, when its disks are those of a running VM. */
-async function upToDate({ store }: NodeContext): Promise<void> {
-	await store.readIndex().catch((cause) => {
-		throw new Later("It is not known where the VM is now.", { cause });
-	});
-}
+const whereUnknown = "It is not known where the VM is now.";
 
 /** Who had it when it was asked for: the state of now may say that it is here already. */
 function fromNode({ task }: TaskRun, vm: Vm): string {
@@ -226,7 +222,7 @@ async function take(context: NodeContext, vmId: string, from: string, disks: rea
 	} catch (error) {
 		stopping.throwIfAborted();
 		// An answer that was lost may have been a yes.
-		await upToDate(context);
+		await upToDate(context, whereUnknown);
 		if (store.get("vm", vmId)?.nodeId === nodeId) return;
 		const refused = isAppError(error) && !["unavailable", "timeout", "too-many-requests"].includes(error.code);
 		if (!refused) throw new Later("It is not known whether the VM has moved.", { cause: error });

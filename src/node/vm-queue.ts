@@ -24,6 +24,7 @@
  * | deleting        | vm.delete            | of each step                           | as libvirt says; delete again     |
  * | unknown         | this queue           | none: until libvirt answers            | what libvirt says                 |
  * | (any) no libvirt| the task             | 60 s, five times                       | the task fails                    |
+ * | (any) no quorum | the task             | none: until there is one               | goes on, or ends as it was ended  |
  * | moving here     | vm.move              | 10 min without progress, 24 h          | here, or where it was             |
  * | adopting        | vm.adopt             | of each step; failed: until it is known | adopted, or foreign as before    |
  * |                 |                      | whose the domain is                     |                                  |
@@ -44,8 +45,9 @@ import { networkAwaited } from "./network-wait.ts";
 import { type RelocationParts, relocate } from "./relocation.ts";
 import { patchVm, reportVm } from "./status.ts";
 import type { TaskBoard } from "./task-board.ts";
-import { type TaskRun, waitsForHypervisor, withPlacement } from "./task-run.ts";
+import { Later, type TaskRun, waitsForHypervisor, withPlacement } from "./task-run.ts";
 import { lookAtVm } from "./vm-look.ts";
+import { mayRunHere, requireOurs } from "./vm-ours.ts";
 import { planError, planVm, type VmStep, type VmView } from "./vm-plan.ts";
 import { settleVm } from "./vm-settle.ts";
 import { type DoableStep, doStep, isUnslotted, newVmRun, type StepParts, type VmRun } from "./vm-steps.ts";
@@ -161,8 +163,10 @@ export class VmQueue {
 				if (context.stopping.aborted) break;
 				// The state cannot be written, or a bug: everything is still to be done, later.
 				this.#failures += 1;
-				const delayMs = Math.min(1_000 * 2 ** Math.min(this.#failures, 6), 60_000);
-				context.logger.error("a VM's queue failed; it goes on later", { vmId: this.vmId, delayMs, error });
+				const isLater = error instanceof Later;
+				const delayMs = Math.min(1_000 * 2 ** Math.min(this.#failures, 6), isLater ? 10_000 : 60_000);
+				const level = !isLater ? "error" : this.#failures === 1 ? "warn" : "debug";
+				context.logger[level]("a VM's queue failed; it goes on later", { vmId: this.vmId, delayMs, error });
 				await new Bell().wait(context.clock, delayMs, context.stopping).catch(() => {});
 			}
 		}
@@ -209,7 +213,7 @@ export class VmQueue {
 				if (!end.gone) await this.#settle(run, memory, { kind: "success", reason: end.reason });
 				await run.succeed(withPlacement(task, end.message));
 			} catch (error) {
-				if (context.stopping.aborted) throw error;
+				if (context.stopping.aborted || error instanceof Later) throw error;
 				const undone = task.kind === "vm.adopt" && (await undoAdoption(this.#parts, this.vmId, error));
 				if (!undone) await this.#settle(run, memory, { kind: "failure", error: toErrorInfo(error) });
 				await run.fail(error);
@@ -247,6 +251,7 @@ export class VmQueue {
 			if (run.task.kind === "vm.delete") return { message: null, reason: null, gone: true };
 			throw new AppError("canceled", "The VM does not exist any more.");
 		}
+		requireOurs(context, vm);
 		const domain = await this.#readDomain();
 		const now = context.clock.monotonicMs();
 		const volumes = vm.spec.disks.map((disk) => context.store.get("volume", disk.volumeId));
@@ -297,6 +302,7 @@ export class VmQueue {
 		const { context } = this.#parts;
 		const vm = context.store.get("vm", vmId);
 		if (!vm) return;
+		await mayRunHere(context, vmId, step, run);
 		const work = () => doStep(this.#parts, vm, step, memory, run);
 		await (isUnslotted(step) ? work() : context.vmSteps.run(work));
 	}
@@ -346,7 +352,7 @@ export class VmQueue {
 	async #settle(run: TaskRun, memory: VmRun, outcome: Parameters<typeof settleVm>[0]["outcome"]): Promise<void> {
 		const { context, board } = this.#parts;
 		const vm = context.store.get("vm", this.vmId);
-		if (!vm) return;
+		if (!vm || vm.nodeId !== context.nodeId) return;
 		if (outcome.kind === "failure") await this.#parts.volumes.giveUp(vm, outcome.error, board);
 		// The next task takes the VM over as it is: an in-between state would only flicker.
 		const next = board.ofTarget("vm", this.vmId).find((task) => task.id !== run.task.id);
