@@ -139,6 +139,25 @@ test("a move that is canceled is undone", async () => {
 	expect(first.vm(id).status.powerState).toBe("running");
 });
 
+test("a move that is called off after its node died leaves the VM where it is, and nothing there when that node is back", async () => {
+	await using both = await pair();
+	const { first, second } = both;
+	const { id, volumeIds } = await stoppedVm(both);
+	second.driver.hold("receiveVolume");
+	const taskId = await askToMove(both, id);
+	await second.until(() => second.driver.calls.includes("receiveVolume"));
+	second.kill();
+	await first.propose({ kind: "nodeLost", id: secondNodeId, reason: "not heard of", lost: true });
+	await first.propose({ kind: "taskCancel", id: taskId, endIfLost: true });
+	expect(first.taskOf(taskId).state).toBe("canceled");
+	await first.act("vm.start", id);
+	await first.settleLoops(() => first.vm(id).status.powerState === "running");
+	await second.boot();
+	await first.settle();
+	expect(first.vm(id).status.powerState).toBe("running");
+	await expectAt(first, second, id, volumeIds);
+});
+
 test("a VM that is deleted while it moves is gone on both nodes", async () => {
 	await using both = await pair();
 	const { first, second } = both;

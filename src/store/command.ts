@@ -175,7 +175,8 @@ export type CommandBody =
 			cancelable?: boolean;
 			error?: ErrorInfo | null;
 	  }
-	| { kind: "taskCancel"; id: string }
+	/** `endIfLost`: a task whose node is not heard of, or has left, ends at once ("cancel-lost-1"). */
+	| { kind: "taskCancel"; id: string; endIfLost?: true }
 	/** Deletes finished tasks, expired sessions and audit records older than these times. `doubts`: none without any. */
 	| {
 			kind: "prune";

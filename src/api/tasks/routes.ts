@@ -2,8 +2,10 @@
 
 import { Type } from "@sinclair/typebox";
 import { AppError } from "../../lib/errors.ts";
+import { endsWithoutNode, isLost } from "../../model/lost-node.ts";
 import { Strict } from "../../model/schema.ts";
 import { isFinished, Task, TaskKind, TaskPage, TaskState } from "../../model/task.ts";
+import type { RequestContext } from "../context.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { ok, taken } from "../reply.ts";
 import { find, listed, waitForTask } from "../resources.ts";
@@ -50,6 +52,8 @@ export const taskRoutes: Route[] = [
 		method: "POST",
 		path: "/v1/tasks/{id}/actions/cancel",
 		summary: "Ask a task to stop",
+		description:
+			"Its node undoes what was done, and ends it. While nobody hears from that node it is ended at once, whatever it says of itself: what it held is free, and the node cleans up when it is back.",
 		tag,
 		params: idParams,
 		responses: { 202: Task },
@@ -58,8 +62,9 @@ export const taskRoutes: Route[] = [
 			await context.mutate(() => {
 				const task = find(context, "task", params.id);
 				if (isFinished(task.state)) throw new AppError("wrong-state", `The task is ${task.state} already.`);
-				if (!task.cancelable) throw new AppError("wrong-state", "This task cannot be canceled now.");
-				return { kind: "taskCancel", id: task.id };
+				const endIfLost = mayEndAlone(context, task);
+				if (!task.cancelable && !endIfLost) throw new AppError("wrong-state", "This task cannot be canceled now.");
+				return { kind: "taskCancel", id: task.id, ...(endIfLost ? { endIfLost: true as const } : {}) };
 			});
 			const location = `/v1/tasks/${params.id}`;
 			const headers = { location, taskLocation: location };
@@ -67,3 +72,10 @@ export const taskRoutes: Route[] = [
 		},
 	}),
 ];
+
+/** Nobody is there to end it. Decided again where the command applies: the node may be back by then. */
+function mayEndAlone({ services }: RequestContext, task: Task): boolean {
+	const node = services.store.get("node", task.nodeId);
+	const lost = node === null || isLost(node);
+	return lost && endsWithoutNode(task) && services.cluster.everybodyHas("cancel-lost-1");
+}

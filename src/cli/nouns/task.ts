@@ -73,7 +73,8 @@ export const taskNoun: Noun = {
 		verb({
 			name: "cancel",
 			summary: "Ask a task to stop",
-			description: "Only some tasks can be stopped on their way; they undo what they did.",
+			description:
+				"Only some tasks can be stopped on their way; they undo what they did. One whose node is not heard of ends at once.",
 			examples: ["limiquantix task cancel 01890a5d-ac96-774b-bcce-b302099a8057"],
 			arguments: taskArgument,
 			async run(cli, { task }) {

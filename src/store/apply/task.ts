@@ -1,7 +1,9 @@
 /** Tasks: pending → running → one of the ends. An end is final. */
 import { AppError } from "../../lib/errors.ts";
+import { endsWithoutNode, isLost } from "../../model/lost-node.ts";
 import { isFinished, Task } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
+import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 
 export const taskHandlers: Handlers<"taskUpdate" | "taskCancel"> = {
@@ -27,10 +29,27 @@ export const taskHandlers: Handlers<"taskUpdate" | "taskCancel"> = {
 	taskCancel(context, body) {
 		const task = context.need("task", body.id);
 		if (isFinished(task.state)) throw new AppError("wrong-state", `The task has ended: it ${ended(task.state)}.`);
+		if (body.endIfLost && endsWithoutNode(task) && endLost(context, task)) return task.id;
 		if (!task.cancelable) throw new AppError("wrong-state", "This task cannot be canceled now.");
 		context.update("task", task, { ...task, cancelRequested: true });
 		return task.id;
 	},
 };
+
+/**
+ * Nobody is there to end it, and it may hold what others need: the VM of a move, the name of a network. False for a node that is heard of.
+ * What is left half made there, the node itself puts in order when it is back.
+ */
+function endLost(context: ApplyContext, task: Task): boolean {
+	const node = context.get("node", task.nodeId);
+	if (node !== null && !isLost(node)) return false;
+	const error = {
+		code: "canceled",
+		message: `Canceled while its node${node ? `, ${node.name},` : ""} was not heard of.`,
+	} as const;
+	const end = { state: "canceled", finishedAt: context.time, cancelable: false } as const;
+	context.update("task", task, { ...task, ...end, error });
+	return true;
+}
 
 const ended = (state: Task["state"]): string => (state === "canceled" ? "was canceled" : state);

@@ -11,7 +11,6 @@ import {
 	fromJson,
 	fromNullable,
 	fromOptionalJson,
-	onlyId,
 	optional,
 	toJson,
 	toNullable,
@@ -155,7 +154,10 @@ export const vmCodecs: BodyCodecs<
 			...optional("error", fromOptionalJson<ErrorInfo | null>(message.errorJson)),
 		}),
 	},
-	taskCancel: onlyId,
+	taskCancel: {
+		encode: (body) => ({ id: body.id, ...(body.endIfLost ? { endIfLost: true } : {}) }),
+		decode: (message) => ({ id: message.id, ...(message.endIfLost === true ? { endIfLost: true } : {}) }),
+	},
 	prune: {
 		encode: (body) => ({
 			tasksBefore: body.tasksBefore,
