@@ -1,9 +1,10 @@
 /** What the leader does next so that the members of Raft are the nodes of the state. */
 import { describe, expect, test } from "bun:test";
+import { maxMembers, maxVoters } from "../model/member-limits.ts";
 import type { Node } from "../model/node.ts";
 import type { Configuration, PeerStatus } from "../raft/types.ts";
 import { fixtureId, fixtureNode } from "../testing/fixtures.ts";
-import { lostNodes, nextChange } from "./membership-plan.ts";
+import { lostNodes, wantedChanges } from "./membership-plan.ts";
 
 const [a, b, c] = [fixtureId(0xa), fixtureId(0xb), fixtureId(0xc)] as const;
 const node = (id: string, phase: Node["status"]["phase"] = "ready", changes: Partial<Node> = {}): Node => {
@@ -21,7 +22,7 @@ const peer = (id: string, changes: Partial<PeerStatus> = {}): PeerStatus => ({
 
 describe("the next change of the members", () => {
 	const next = (nodes: Node[], configuration: Configuration, peers: PeerStatus[] = []) =>
-		nextChange({ nodes, configuration, peers, lastIndex: 100 });
+		wantedChanges({ nodes, configuration, peers, lastIndex: 100 })[0] ?? null;
 
 	test("none when Raft has whom the state lists", () => {
 		expect(next([node(a), node(b)], members({ voters: [a, b] }), [peer(b)])).toBe(null);
@@ -56,6 +57,30 @@ describe("the next change of the members", () => {
 	test("a voter that the state does not know yet stays: the state may be behind", () => {
 		expect(next([], members({}))).toBe(null);
 		expect(next([node(b)], members({ voters: [a, b] }), [peer(b)])).toBe(null);
+	});
+
+	test("beyond those that may vote nobody is promoted before one of them has gone; beyond all members nobody is added", () => {
+		const ids = Array.from({ length: maxMembers + 1 }, (_, at) => fixtureId(0x100 + at));
+		const [voters, learners] = [ids.slice(0, maxVoters), ids.slice(maxVoters, maxMembers)];
+		const nodes = ids.map((id) => node(id));
+		const peers = ids.map((id) => peer(id));
+		expect(next(nodes.slice(0, -2), members({ voters, learners: learners.slice(0, -1) }), peers)).toBe(null);
+		expect(next(nodes, members({ voters, learners: learners.slice(0, -1) }), peers)).toEqual({
+			...{ kind: "add-learner", node: learners.at(-1) as string },
+		});
+		expect(next(nodes, members({ voters, learners }), peers)).toBe(null);
+		expect(next(nodes, members({ voters: voters.slice(1), learners }), peers)).toEqual({
+			...{ kind: "promote", node: learners[0] as string, witness: false },
+		});
+	});
+
+	test("what else could be done is told, for when the first is refused", () => {
+		const nodes = [node(a), node(b, "left"), node(c, "left"), node(fixtureId(0xd), "joining")];
+		expect(wantedChanges({ nodes, configuration: members({ voters: [a, b, c] }), peers: [], lastIndex: 100 })).toEqual([
+			{ kind: "remove", node: b },
+			{ kind: "remove", node: c },
+			{ kind: "add-learner", node: fixtureId(0xd) },
+		]);
 	});
 
 	test("an id that was removed is not added again", () => {

@@ -7,11 +7,11 @@ import type { Clock, Timer } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
 import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
-import type { Status } from "../raft/types.ts";
+import type { Change, RefusalReason, Status } from "../raft/types.ts";
 import type { Feature } from "../store/command-features.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Proposer, Store } from "../store/store.ts";
-import { lostNodes, nextChange } from "./membership-plan.ts";
+import { lostNodes, wantedChanges } from "./membership-plan.ts";
 
 export type MembershipDeps = {
 	consensus: Pick<RaftConsensus, "details" | "changeMembers">;
@@ -28,6 +28,18 @@ const defaultPeriodMs = 250;
 /** A daemon that is restarted is back before that. */
 const defaultLostAfterMs = 10_000;
 const forgetEveryRounds = 4;
+
+/** Another change, or none, may be what is possible now. */
+const refusedAlone: ReadonlySet<unknown> = new Set<RefusalReason>([
+	"not-a-member",
+	"already-a-member",
+	"was-removed",
+	"not-caught-up",
+	"last-voter",
+	"too-many-members",
+	"would-lose-quorum",
+]);
+const isRefusedAlone = (error: unknown): boolean => isAppError(error) && refusedAlone.has(error.context.refused);
 
 export function startMembership(deps: MembershipDeps): () => void {
 	const { consensus, store, clock, logger, periodMs = defaultPeriodMs } = deps;
@@ -46,17 +58,8 @@ export function startMembership(deps: MembershipDeps): () => void {
 		}
 		noteHeard(status);
 		const nodes = store.all("node");
-		const change = nextChange({
-			...{ nodes, configuration: status.configuration, peers: status.peers, lastIndex: status.lastIndex },
-		});
 		// What this copy says may be old: nothing is decided on it before it has all that was committed.
-		if (change !== null && store.appliedIndex >= status.commitIndex) {
-			passing(`${change.kind} planned`);
-			await consensus.changeMembers(change);
-			passing(`${change.kind} done`);
-			logger.info("the members of the cluster have changed", { ...change });
-			return;
-		}
+		if (store.appliedIndex >= status.commitIndex && (await changeOne(wantedChanges({ nodes, ...status })))) return;
 		const marks = deps.memberFeatures.lacking("runs-once-1").length === 0;
 		for (const { id } of lostNodes(nodes, silentMs, deps.lostAfterMs ?? defaultLostAfterMs, marks)) {
 			const reason = "The other nodes do not hear from it.";
@@ -64,6 +67,23 @@ export function startMembership(deps: MembershipDeps): () => void {
 		}
 		rounds += 1;
 		if (rounds % forgetEveryRounds === 0) await forget(status);
+	};
+
+	/** The first that is not refused for what it is. One that is refused again and again keeps nothing else from being done. */
+	const changeOne = async (wanted: readonly Change[]): Promise<boolean> => {
+		for (const change of wanted) {
+			passing(`${change.kind} planned`);
+			try {
+				await consensus.changeMembers(change);
+			} catch (error) {
+				if (!isRefusedAlone(error)) throw error;
+				continue;
+			}
+			passing(`${change.kind} done`);
+			logger.info("the members of the cluster have changed", { ...change });
+			return true;
+		}
+		return false;
 	};
 
 	const noteHeard = (status: Status) => {

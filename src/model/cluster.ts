@@ -1,5 +1,6 @@
 /** A cluster of several nodes: what joins them, who is a member and how far, and what a join would bring. */
 import { type Static, Type } from "@sinclair/typebox";
+import { maxVoters } from "./member-limits.ts";
 import { Id, Metadata, Name, Nullable, PageOf, Strict, StringEnum, Timestamp } from "./schema.ts";
 
 /** HOST:PORT of a node's peer listener. */
@@ -55,7 +56,7 @@ export const ClusterMember = Strict(
 		nodeId: Id,
 		name: Name,
 		role: StringEnum(memberRoles, {
-			description: "learner: receives everything, does not vote yet",
+			description: `learner: receives everything, and does not vote: not yet, or because ${maxVoters} others do, which is the most`,
 		}),
 		witness: Type.Boolean({ description: "Votes, runs no VMs" }),
 		peerAddresses: PeerAddresses,

@@ -1,4 +1,5 @@
 /** The nouns of the consensus core. What a caller must do with them is at the head of raft.ts. */
+import { maxMembers, maxVoters } from "../model/member-limits.ts";
 import type { Message } from "./messages.ts";
 import type { MutantName } from "./mutants.ts";
 
@@ -77,8 +78,8 @@ export const defaultLimits: Limits = {
 	maxPendingReads: 4096,
 	maxReadRounds: 4,
 	promoteLagEntries: 64,
-	maxVoters: 15,
-	maxMembers: 64,
+	maxVoters,
+	maxMembers,
 	maxRemoved: 64,
 };
 

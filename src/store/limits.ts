@@ -1,5 +1,6 @@
 /** Every bound of the store in one place. Apply uses the ones marked (*): to change one is a change of the format. */
 import { MiB } from "../lib/units.ts";
+import { maxMembers } from "../model/member-limits.ts";
 
 /** Proposals that wait at a time. */
 export const maxPendingProposals = 4096;
@@ -19,7 +20,7 @@ export const maxSessionsOfUser = 100;
 /** (*) API tokens of one user; more are refused, since each may be in use somewhere. */
 export const maxTokensOfUser = 100;
 /** (*) Nodes, without those that have left, and tokens for more of them. */
-export const maxNodes = 64;
+export const maxNodes = maxMembers;
 export const maxJoinTokens = 100;
 /** (*) Tasks of one object that wait or run at a time. */
 export const maxUnfinishedTasks = 100;

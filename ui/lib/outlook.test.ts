@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { maxVoters } from "../../src/model/member-limits.ts";
 import type { ClusterMember } from "../api/types.ts";
-import { adviceOn, missingVoters, mixedVersions, outlookOf, outlookWithout } from "./outlook.ts";
+import { adviceOn, isSpare, missingVoters, mixedVersions, outlookOf, outlookWithout } from "./outlook.ts";
 
 const member = (name: string, changes: Partial<ClusterMember> = {}): ClusterMember => ({
 	...{ nodeId: name, name, role: "follower", witness: false, peerAddresses: [], reachable: true, lagEntries: 0 },
@@ -40,6 +41,28 @@ describe("the outlook", () => {
 test("advice is given for numbers that surprise", () => {
 	expect([1, 2, 3, 4, 5].map((count) => adviceOn(members(count)))).toEqual(["alone", "two", null, "even", null]);
 	expect(adviceOn([...members(2), member("n3", { role: "learner" })])).toBeNull();
+});
+
+describe("beyond those that may vote", () => {
+	const learner = member("n16", { role: "learner" });
+	const full = [...members(maxVoters), learner];
+
+	test("a member that does not vote is not on its way to it", () => {
+		expect([isSpare(learner, { voterCount: maxVoters }), isSpare(learner, { voterCount: 3 })]).toEqual([true, false]);
+		expect(isSpare(member("n2"), { voterCount: maxVoters })).toBe(false);
+		expect(adviceOn(full)).toBe("spare");
+		expect(adviceOn(members(maxVoters))).toBeNull();
+	});
+
+	test("one of them takes the place of one that goes, if it is reached, and if that one can go", () => {
+		expect(outlookWithout(full, "n2")).toMatchObject({ voters: 15, needed: 8, reachable: 15 });
+		expect(outlookWithout(full, "n16")).toMatchObject({ voters: 15 });
+		const away = [...members(maxVoters), member("n16", { role: "learner", reachable: false })];
+		expect(outlookWithout(away, "n2")).toMatchObject({ voters: 14 });
+		const eight = full.map((one, at) => (at >= 8 && one !== learner ? { ...one, reachable: false } : one));
+		expect(outlookWithout(eight, "n2")).toMatchObject({ voters: 14, quorum: false });
+		expect(outlookWithout(eight, "n15")).toMatchObject({ voters: 15, reachable: 9, quorum: true });
+	});
 });
 
 describe("versions", () => {

@@ -1,4 +1,5 @@
 /** What a quorum needs and how many more nodes may fail: now, and after a change of the members. Pure. */
+import { maxVoters } from "../../src/model/member-limits.ts";
 import type { ClusterMember, ClusterStatus } from "../api/types.ts";
 
 export type Outlook = {
@@ -16,6 +17,12 @@ type Member = Pick<ClusterMember, "nodeId" | "role" | "reachable">;
 
 export const isVoter = ({ role }: Pick<ClusterMember, "role">): boolean => role !== "learner";
 
+/** It does not vote because as many as may do: nothing is wrong with it, and nothing has to be waited for. */
+export const isSpare = (
+	{ role }: Pick<ClusterMember, "role">,
+	{ voterCount }: Pick<ClusterStatus, "voterCount">,
+): boolean => role === "learner" && voterCount >= maxVoters;
+
 export function outlookOf(members: readonly Member[]): Outlook {
 	const voters = members.filter(isVoter);
 	const needed = Math.floor(voters.length / 2) + 1;
@@ -27,16 +34,22 @@ export function outlookOf(members: readonly Member[]): Outlook {
 	};
 }
 
-/** When this node is no member any more. */
-export const outlookWithout = (members: readonly Member[], nodeId: string): Outlook =>
-	outlookOf(members.filter((member) => member.nodeId !== nodeId));
+/** When this node is no member any more. It goes first, if there is a quorum then; one of those beyond the limit votes in its place. */
+export function outlookWithout(members: readonly Member[], nodeId: string): Outlook {
+	const others = members.filter((member) => member.nodeId !== nodeId);
+	const after = outlookOf(others);
+	const next = others.find((member) => !isVoter(member) && member.reachable);
+	const isReplaced = outlookOf(members).voters === maxVoters && after.voters < maxVoters && after.quorum;
+	if (!isReplaced || next === undefined) return after;
+	return outlookOf(others.map((member) => (member === next ? { ...member, role: "follower" } : member)));
+}
 
-export type Advice = "alone" | "two" | "even" | null;
+export type Advice = "alone" | "two" | "even" | "spare" | null;
 
 /** What an administrator may not expect of this number of voters. Learners vote soon: with one on the way it says nothing. */
 export function adviceOn(members: readonly Member[]): Advice {
 	const { voters } = outlookOf(members);
-	if (members.length > voters) return null;
+	if (members.length > voters) return voters >= maxVoters ? "spare" : null;
 	if (voters === 1) return "alone";
 	if (voters === 2) return "two";
 	return voters % 2 === 0 ? "even" : null;

@@ -1,4 +1,6 @@
 /** The members of the cluster: how they are, adding, changing and taking away nodes. */
+import { maxVoters } from "../../src/model/member-limits.ts";
+
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
 export const members = {
@@ -29,6 +31,7 @@ export const members = {
 		alone: "One node: when it fails, so does the cluster. With three nodes, any one may fail.",
 		two: "Two nodes are no safer than one: when either fails, the other may not decide alone. Add a third node, or a witness, a small machine that votes and runs no VMs.",
 		even: "With an even number of voting nodes no more of them may fail than with one node less. Add one, or a witness.",
+		spare: `${maxVoters} nodes vote, which is the most. The other nodes have everything and do all the rest; one of them votes as soon as one of those has gone.`,
 	},
 	missing: (names: string) => `Not reached: ${names}.`,
 	here: "this node",
@@ -42,6 +45,7 @@ export const members = {
 		follower: "Votes, and has every change that the leader waited for",
 		learner: "Receives everything, does not vote yet",
 	},
+	spareTitle: `Has everything; votes when one of the ${maxVoters} that do has gone`,
 	link: "Link",
 	reached: "Reached",
 	notReached: "Not reached",
@@ -103,6 +107,7 @@ export const members = {
 		unreached: (name: string, addresses: string) =>
 			`Admitted, and not reached at ${addresses}. If that lasts: Change addresses of ${name}, in the list of members, says where it is.`,
 		learner: "Has joined; votes once it has every change",
+		spare: `A member with everything. ${maxVoters} others vote, which is the most`,
 		ready: "A member that votes",
 		other: (reason: string | null) =>
 			reason ? `A member that votes. ${reason}` : "A member that votes, not ready yet",
@@ -124,7 +129,7 @@ export const members = {
 		leads: "It leads already.",
 		leader: "There is no leader now.",
 		witness: "It is a witness: it only votes.",
-		learner: "It does not vote yet.",
+		learner: "It does not vote.",
 		away: "It is not reached.",
 		recovering: "It does not vote before it has everything again.",
 		noOther: "There is no other member that votes.",

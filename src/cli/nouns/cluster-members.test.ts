@@ -76,6 +76,16 @@ describe("cluster status", () => {
 					fixtureMember({ nodeId: witnessId, name: "node\u001b[2J3", role: "learner", receivesSnapshot: true }),
 				],
 			}),
+			"as many vote as may": fixtureClusterStatus({
+				...{ ...three, quorumSize: 8, voterCount: 15, failuresTolerated: 7 },
+				members: [
+					...three.members.slice(0, 2),
+					...Array.from({ length: 13 }, (_, at) =>
+						fixtureMember({ nodeId: fixtureId(0x30 + at), name: `node${at + 3}`, role: "follower" }),
+					),
+					fixtureMember({ nodeId: fixtureId(0x50), name: "node16", role: "learner" }),
+				],
+			}),
 			alone: fixtureClusterStatus(),
 			removed: fixtureClusterStatus({ quorum: false, removed: true }),
 		};

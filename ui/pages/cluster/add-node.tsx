@@ -23,7 +23,7 @@ import { Disclosure, Notice } from "../../components/layout.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
 import { nodeLook } from "../../components/states.ts";
 import { SubmitButton } from "../../components/submit-button.tsx";
-import { isVoter } from "../../lib/outlook.ts";
+import { isSpare, isVoter } from "../../lib/outlook.ts";
 import { byName } from "../../lib/sort.ts";
 import { common } from "../../strings/common.ts";
 import { members as t } from "../../strings/members.ts";
@@ -181,6 +181,7 @@ function Arrivals({ token }: { token: JoinToken }) {
 		if (phase === "joining" && member && !member.reachable)
 			return t.phaseText.unreached(member.name, member.peerAddresses.join(", "));
 		if (phase === "joining") return t.phaseText.joining;
+		if (status && member && isSpare(member, status) && phase === "ready") return t.phaseText.spare;
 		if (!member || !isVoter(member)) return t.phaseText.learner;
 		return phase === "ready" ? t.phaseText.ready : t.phaseText.other(reason);
 	};

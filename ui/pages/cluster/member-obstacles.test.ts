@@ -17,7 +17,7 @@ test("who can lead votes, is reached, and has everything", () => {
 	expect(leaderObstacle(member("here"), status)).toBe("It leads already.");
 	expect(leaderObstacle({ ...member("there"), witness: true }, status)).toBe("It is a witness: it only votes.");
 	expect(leaderObstacle(dead, status)).toBe("It is not reached.");
-	expect(leaderObstacle(member("new", { role: "learner" }), status)).toBe("It does not vote yet.");
+	expect(leaderObstacle(member("new", { role: "learner" }), status)).toBe("It does not vote.");
 	expect(leaderObstacle(member("hurt", { recovering: true }), status)).toContain("before it has everything again");
 	expect(leaderObstacle(member("there"), { leaderNodeId: null })).toBe("There is no leader now.");
 });

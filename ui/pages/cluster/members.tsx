@@ -9,7 +9,7 @@ import type { StateLook, Tone } from "../../components/states.ts";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column } from "../../components/table/types.ts";
 import { formatCount } from "../../lib/format.ts";
-import { mixedVersions } from "../../lib/outlook.ts";
+import { isSpare, mixedVersions } from "../../lib/outlook.ts";
 import { cluster as clusterText } from "../../strings/cluster.ts";
 import { common } from "../../strings/common.ts";
 import { members as t } from "../../strings/members.ts";
@@ -49,11 +49,7 @@ const columns: readonly Column<Member>[] = [
 	{
 		id: "role",
 		header: t.role,
-		cell: ({ role, witness }) => (
-			<span title={witness ? t.witnessTitle : t.roleTitles[role]}>
-				<Label tone={roleTones[role]}>{witness ? t.witnessRoles[role] : t.roles[role]}</Label>
-			</span>
-		),
+		cell: (member) => <Role member={member} />,
 		sort: ({ role }) => t.roles[role],
 		width: "132px",
 		fixed: true,
@@ -119,6 +115,17 @@ const columns: readonly Column<Member>[] = [
 		hidden: true,
 	},
 ];
+
+function Role({ member }: { member: Member }) {
+	const { role, witness } = member;
+	const spare = isSpare(member, { voterCount: clusterStatus.value?.voterCount ?? 0 });
+	return (
+		<span title={spare ? t.spareTitle : witness ? t.witnessTitle : t.roleTitles[role]}>
+			{/* Blue is for what passes. */}
+			<Label tone={spare ? "grey" : roleTones[role]}>{witness ? t.witnessRoles[role] : t.roles[role]}</Label>
+		</span>
+	);
+}
 
 function Version({ member }: { member: Member }) {
 	const mixed = mixedVersions(clusterStatus.value?.members ?? []);

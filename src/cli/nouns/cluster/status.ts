@@ -3,6 +3,7 @@ import type { ClusterStatus } from "../../../gen/api.ts";
 import { delay } from "../../../lib/clock.ts";
 import { isAppError } from "../../../lib/errors.ts";
 import type { ClusterMember } from "../../../model/cluster.ts";
+import { maxVoters } from "../../../model/member-limits.ts";
 import type { Cli } from "../../cli.ts";
 import { type ExitCode, exitCode } from "../../failure.ts";
 import { flag } from "../../options.ts";
@@ -63,6 +64,7 @@ export function summary({
 	failuresTolerated,
 	removed,
 	problem,
+	members,
 }: ClusterStatus): string {
 	// The node says it itself.
 	if (problem !== null && (removed || !quorum)) return problem;
@@ -80,6 +82,10 @@ export function summary({
 		const more = failuresTolerated === 0 ? "none" : failuresTolerated === 1 ? "1 more" : `${failuresTolerated} more`;
 		lines.push(`Quorum: ${quorumSize} of ${voterCount} voters have to agree; ${more} may fail.`);
 	}
+	if (quorum && voterCount >= maxVoters && members.some(({ role }) => role === "learner"))
+		lines.push(
+			`${voterCount} vote, which is the most. A learner has everything, and votes when one of those has gone.`,
+		);
 	if (problem !== null) lines.push(problem);
 	return lines.join("\n");
 }
