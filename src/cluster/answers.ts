@@ -6,6 +6,7 @@ import type { PeerRequest } from "../peer/request-server.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import { answerWhereIs } from "./asking-around.ts";
 import { proposeAll } from "./forwarding.ts";
+import { answerHears } from "./hearing.ts";
 import type { LeaderViews } from "./leader-view.ts";
 import { decodeJson, decodeProposal, encodeJson, methods } from "./methods.ts";
 import { answerProbe } from "./reachability.ts";
@@ -31,6 +32,8 @@ export async function answerCall({ method, payload, peer }: PeerRequest, deps: C
 			return answerProbe(payload, clock);
 		case methods.whereIs:
 			return answerWhereIs(payload, peers);
+		case methods.hears:
+			return answerHears(payload, peers);
 		case methods.memberStatus:
 			return encodeJson(leaderViews.own() ?? doesNotLead());
 		default:

@@ -24,6 +24,7 @@ import { answerCall } from "./answers.ts";
 import { arrivingWith } from "./arrival.ts";
 import { keepAskingAround } from "./asking-around.ts";
 import { OwnCertificate } from "./certificates.ts";
+import { whoHears } from "./hearing.ts";
 import type { PoolFolders } from "./importing.ts";
 import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
@@ -77,8 +78,6 @@ const watchMs = 500;
 const witnessReportMs = 10_000;
 const renewalCheckMs = 6 * 3_600_000;
 const callLimitMs = 5_000;
-/** A node that was removed asks again every few seconds. */
-const removedSilentMs = 30_000;
 const waitingIsNewsMs = 5_000;
 /** What a request that ends with a new beginning still has to say. */
 const lastWordsMs = 300;
@@ -202,9 +201,9 @@ export class Cluster implements ClusterService {
 		});
 	}
 
-	hearsRemoved(nodeId: string): boolean {
-		const sinceMs = this.#peers?.sinceRemovedMs(nodeId) ?? null;
-		return sinceMs !== null && sinceMs < removedSilentMs;
+	async whoHears(nodeId: string): Promise<string | null> {
+		const by = this.#peers === null ? null : await whoHears(nodeId, this.#peers);
+		return by === null ? null : (this.#deps.store.get("node", by)?.name ?? by);
 	}
 
 	async freshStatus(): Promise<ClusterStatus> {

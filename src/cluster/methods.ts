@@ -14,6 +14,7 @@ export const methods = {
 	memberStatus: "member-status",
 	probe: "probe",
 	whereIs: "where-is",
+	hears: "hears",
 } as const;
 
 const urgencies: readonly Urgency[] = ["growing", "essential"];

@@ -21,8 +21,11 @@ export interface ClusterService {
 	readonly nodeId: string;
 	/** At once; what only the leader knows may be missing on another node. */
 	status(): ClusterStatus;
-	/** Does a node that was removed ask this one, at its last a moment ago? It is not off then. */
-	hearsRemoved(nodeId: string): boolean;
+	/**
+	 * The name of a member that hears this node now or, when it was removed, that it asked a moment ago: it is not off then. All
+	 * that can be reached are asked, for two seconds at most. Null when nobody does.
+	 */
+	whoHears(nodeId: string): Promise<string | null>;
 	/** The same, once the leader has been asked: after a moment at most, whether it answers or not. */
 	freshStatus(): Promise<ClusterStatus>;
 	/** For /metrics. */

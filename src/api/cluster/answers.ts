@@ -1,8 +1,14 @@
-/** Whether a node is heard of now, by the leader or by the node that is asked: then it is not off, whoever says so. */
+/** Whether a node is heard of now, by the leader, by the node that is asked or by any other: then it is not off, whoever says so. */
 import type { ClusterService } from "../../cluster/service.ts";
 
-export function nodeAnswers(cluster: Pick<ClusterService, "status" | "hearsRemoved">, id: string): boolean {
-	if (cluster.hearsRemoved(id)) return true;
-	const member = cluster.status().members.find(({ nodeId }) => nodeId === id);
-	return member !== undefined && (member.reachable || member.latencyMs !== null);
+/** `by`: whom it answers, when that has to be said. Null when nobody hears it. */
+export async function howItAnswers(
+	cluster: Pick<ClusterService, "freshStatus" | "whoHears">,
+	id: string,
+): Promise<{ by: string | null } | null> {
+	const { members } = await cluster.freshStatus();
+	const member = members.find(({ nodeId }) => nodeId === id);
+	if (member !== undefined && (member.reachable || member.latencyMs !== null)) return { by: null };
+	const by = await cluster.whoHears(id);
+	return by === null ? null : { by };
 }

@@ -305,6 +305,11 @@ describe("removing", () => {
 		});
 		expect(harness.store.get("node", otherId)?.status.phase).toBe("ready");
 		reached(false);
+		harness.cluster.heardBy.set(otherId, "node-3");
+		expect(await remove(otherId, "node-2")).toMatchObject({
+			...{ status: 409, detail: expect.stringContaining("node-2 is not off: it answers node-3.") },
+		});
+		harness.cluster.heardBy.clear();
 		await admin().call("nodeRemove", { path: { id: otherId }, body: { confirmName: "node-2" } });
 		expect(harness.store.get("node", otherId)?.status.phase).toBe("left");
 	});

@@ -15,7 +15,7 @@ import { refTo } from "../refs.ts";
 import { nothing, ok } from "../reply.ts";
 import { find } from "../resources.ts";
 import { type Route, route } from "../route.ts";
-import { nodeAnswers } from "./answers.ts";
+import { howItAnswers } from "./answers.ts";
 import { checkPeerAddresses } from "./peer-addresses.ts";
 
 const tag = "cluster" as const;
@@ -125,10 +125,11 @@ export const memberRoutes: Route[] = [
 				throw new AppError("invalid", message, { fields: [{ path: "/confirmName", message }] });
 			}
 			// One that does not get to the end of joining has nothing that runs, and cannot leave.
-			if (nodeAnswers(cluster, id) && status.phase !== "joining")
+			const answers = status.phase === "joining" ? null : await howItAnswers(cluster, id);
+			if (answers !== null)
 				throw new AppError(
 					"wrong-state",
-					`${name} is not off: it answers. Let it leave (\`limiquantix cluster leave\`, on it), or switch it off first.`,
+					`${name} is not off: it answers${answers.by === null ? "" : ` ${answers.by}`}. Let it leave (\`limiquantix cluster leave\`, on it), or switch it off first.`,
 				);
 			await context.mutate(() => ({ kind: "nodeRemove", id, leaving: false, confirmName: body.confirmName }));
 			return nothing();

@@ -138,6 +138,13 @@ test("whoever says that a node is off is told when it answers, or did so a momen
 		});
 	}
 	seen({ reachable: false });
+	// Whoever hears it.
+	cluster.heardBy.set(clusterIds.node, "node-3");
+	await expect(confirm()).rejects.toMatchObject({
+		code: "wrong-state",
+		message: "node-1 is not off: it answers node-3, and web may run there. Switch the host off first.",
+	});
+	cluster.heardBy.clear();
 	await expect(confirm()).rejects.toMatchObject({
 		code: "wrong-state",
 		message: expect.stringContaining("it was heard of a moment ago"),
@@ -166,11 +173,13 @@ test("nor is a node off that was removed and asks to be let in", async () => {
 	await propose({ kind: "nodeRemove", id: clusterIds.node, leaving: false, confirmName: "node-1" });
 	const body = { nodeId: secondNodeId, confirmNodeOff: "node-1" };
 	const confirm = () => admin().call("vmMove", { path: { id }, body });
-	harness.cluster.removedThatAsk.add(clusterIds.node);
+	harness.cluster.heardBy.set(clusterIds.node, "node-2");
 	await expect(confirm()).rejects.toMatchObject({
 		code: "wrong-state",
-		message: expect.stringContaining("Let it join again, or switch the host off first."),
+		message: expect.stringContaining(
+			"it asks node-2 to be let in, and web may run there. Let it join again, or switch the host off first.",
+		),
 	});
-	harness.cluster.removedThatAsk.clear();
+	harness.cluster.heardBy.clear();
 	expect((await confirm()).body).toMatchObject({ state: "succeeded" });
 });

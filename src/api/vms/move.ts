@@ -4,7 +4,7 @@ import { AppError } from "../../lib/errors.ts";
 import { VmMove } from "../../model/cluster.ts";
 import { Task } from "../../model/task.ts";
 import type { Vm } from "../../model/vm.ts";
-import { nodeAnswers } from "../cluster/answers.ts";
+import { howItAnswers } from "../cluster/answers.ts";
 import type { RequestContext } from "../context.ts";
 import { idParams } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
@@ -26,10 +26,10 @@ export const vmMoveRoutes: Route[] = [
 		responses: { 202: Task },
 		idempotent: true,
 		handler: ({ context, params, body }) =>
-			accepted(context, () => {
+			accepted(context, async () => {
 				const vm = find(context, "vm", params.id);
 				const { nodeId, confirmNodeOff = null } = body;
-				if (confirmNodeOff !== null) checkSilent(context, vm);
+				if (confirmNodeOff !== null) await checkSilent(context, vm);
 				checkFits(context.services.store, vm, nodeId);
 				const task = newTask(context, "vm.move", vmRef(vm), {
 					...{ nodeId, cancelable: true },
@@ -42,17 +42,19 @@ export const vmMoveRoutes: Route[] = [
 ];
 
 /** A node without libvirt is not ready and runs its VMs all the same. Where the command applies nobody knows whom others hear. */
-function checkSilent(context: RequestContext, { name, nodeId }: Vm): void {
+async function checkSilent(context: RequestContext, { name, nodeId }: Vm): Promise<void> {
 	const node = context.services.store.get("node", nodeId);
-	if (node === null || !nodeAnswers(context.services.cluster, nodeId)) return;
+	const answers = node === null ? null : await howItAnswers(context.services.cluster, nodeId);
+	if (node === null || answers === null) return;
+	const by = answers.by === null ? "" : ` ${answers.by}`;
 	if (node.status.phase === "left")
 		throw new AppError(
 			"wrong-state",
-			`${node.name} was removed, and is not off: it asks to be let in, and ${name} may run there. Let it join again, or switch the host off first.`,
+			`${node.name} was removed, and is not off: it asks${by} to be let in, and ${name} may run there. Let it join again, or switch the host off first.`,
 		);
 	throw new AppError(
 		"wrong-state",
-		`${node.name} is not off: it answers, and ${name} may run there. Switch the host off first.`,
+		`${node.name} is not off: it answers${by}, and ${name} may run there. Switch the host off first.`,
 	);
 }
 

@@ -61,7 +61,8 @@ export class FakeCluster implements ClusterService {
 	counted: ClusterFigures = { leaderChanges: 0, messagesDropped: 0, tickDelays: noDelays() };
 	/** Features that some member lacks, with the names of those. */
 	readonly missing = new Map<string, string[]>();
-	readonly removedThatAsk = new Set<string>();
+	/** Ids of nodes, with the name of a member that hears them. */
+	readonly heardBy = new Map<string, string>();
 	/** What was asked for. */
 	readonly transfers: (string | null)[] = [];
 	readonly joins: ClusterJoin[] = [];
@@ -78,7 +79,7 @@ export class FakeCluster implements ClusterService {
 	}
 
 	status = () => this.current;
-	hearsRemoved = (nodeId: string) => this.removedThatAsk.has(nodeId);
+	whoHears = async (nodeId: string) => this.heardBy.get(nodeId) ?? null;
 	freshStatus = async () => this.current;
 	figures = () => this.counted;
 	everybodyHas = (feature: string) => this.lacking(feature).length === 0;
