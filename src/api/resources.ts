@@ -152,14 +152,29 @@ export async function accepted(context: RequestContext, plan: () => CommandBody 
 	return taken(find(context, "task", applied.taskId), { location, taskLocation: location });
 }
 
-/** The record of a task that a command carries; `pending` until its node takes it up. */
+/**
+ * Who does what any node can do: the node asked. A witness carries nothing out, so that with it the task would be pending for
+ * ever: instead of it, one that is ready, or comes back soonest.
+ */
+function workingNodeId({ services: { store, node } }: RequestContext): string {
+	if (store.get("node", node.nodeId)?.witness !== true) return node.nodeId;
+	const others = store
+		.all("node")
+		.filter(({ witness, status: { phase } }) => !witness && phase !== "joining" && phase !== "left");
+	const ready = others.find(({ status }) => status.phase === "ready");
+	const chosen = ready ?? others.find(({ status }) => !status.lost) ?? others[0];
+	if (!chosen) throw new AppError("wrong-state", "All nodes of this cluster are witnesses: they only vote.");
+	return chosen.id;
+}
+
+/** The record of a task that a command carries; `pending` until its node takes it up. By default any node can do it. */
 export function newTask(
 	context: RequestContext,
 	kind: TaskKind,
 	target: ResourceRef,
 	options: { nodeId?: string | null; input?: Record<string, unknown>; cancelable?: boolean; parentId?: string } = {},
 ): Task {
-	const { clock, ids, node } = context.services;
+	const { clock, ids } = context.services;
 	return {
 		id: ids.newId(),
 		kind,
@@ -168,7 +183,7 @@ export function newTask(
 		message: null,
 		targets: [target],
 		requester: context.caller().requester,
-		nodeId: options.nodeId ?? node.nodeId,
+		nodeId: options.nodeId ?? workingNodeId(context),
 		parentId: options.parentId ?? null,
 		createdAt: toRfc3339(clock.nowMs()),
 		startedAt: null,
