@@ -2,8 +2,11 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runtimePackages } from "./debian-packages.mjs";
 import { root } from "./root.ts";
+
+/** Plain JavaScript: it is used before there is anything else. */
+const list: string = "./debian-packages.mjs";
+const { runtimePackages } = (await import(list)) as { runtimePackages: string[] };
 
 test("README's command installs what a node needs to run VMs", () => {
 	const readme = readFileSync(join(root, "README.md"), "utf8");
