@@ -6,6 +6,7 @@ import type { Page, ResourceRef } from "../model/schema.ts";
 import { isFinished, type Task, type TaskKind } from "../model/task.ts";
 import type { CommandBody } from "../store/command.ts";
 import type { Applied, ListQuery, TableName, Tables } from "../store/store.ts";
+import { knownTask } from "./as-known.ts";
 import type { RequestContext } from "./context.ts";
 import { defaultPageSize } from "./parameters.ts";
 import { made, ok, taken } from "./reply.ts";
@@ -149,7 +150,7 @@ export async function accepted(context: RequestContext, plan: () => CommandBody 
 	const applied = await mutateRebased(context, plan);
 	if (applied.taskId === null) throw new AppError("internal", "The command applied without a task.");
 	const location = `/v1/tasks/${applied.taskId}`;
-	return taken(find(context, "task", applied.taskId), { location, taskLocation: location });
+	return taken(shownTask(context, applied.taskId), { location, taskLocation: location });
 }
 
 /**
@@ -224,10 +225,14 @@ export function nodeServiceFor(context: RequestContext, nodeId: string | null) {
 
 /** The task when it is finished, or as it is after `limitMs`. */
 export async function waitForTask(context: RequestContext, id: string, limitMs: number): Promise<Task> {
-	const first = find(context, "task", id);
+	const first = shownTask(context, id);
 	if (isFinished(first.state) || limitMs <= 0) return first;
 	const { credentialEnded, request, services } = context;
 	await services.taskWaits.wait(id, limitMs, AbortSignal.any([request.signal, credentialEnded]));
 	credentialEnded.throwIfAborted();
-	return find(context, "task", id);
+	return shownTask(context, id);
 }
+
+/** The task, with what it waits for. */
+export const shownTask = (context: Pick<RequestContext, "services">, id: string): Task =>
+	knownTask(context.services.store, find(context, "task", id));

@@ -1,9 +1,10 @@
 /**
- * A node that the others do not hear from, or that has left: what is said of it is what it said last, and work for it waits. Pure;
- * imported by the browser, so it must not import schemas at run time.
+ * A node that the others do not hear from, or that has left: what the state holds of it is what it said last, and work for it waits. What
+ * people are shown says so. Pure.
  */
 import type { Node } from "./node.ts";
-import type { Task } from "./task.ts";
+import { isFinished, type Task } from "./task.ts";
+import type { PowerState, Vm } from "./vm.ts";
 
 /** Not ready alone is not enough: a node says that of itself while its libvirt is away. */
 export const isLost = ({ status }: Pick<Node, "status">): boolean =>
@@ -16,3 +17,21 @@ export const isLost = ({ status }: Pick<Node, "status">): boolean =>
  */
 export const endsWithoutNode = ({ kind }: Pick<Task, "kind">): boolean =>
 	kind !== "vm.adopt" && kind !== "volume.discard";
+
+/** What its VMs may have changed to meanwhile. What is off stays off: nobody but the node could have started it. */
+export const unknownWithNode: readonly PowerState[] = ["starting", "running", "paused", "stopping", "migrating"];
+
+/** The VM as far as anybody knows. `node`: its own. */
+export function vmAsKnown(vm: Vm, node: Node): Vm {
+	const { powerState } = vm.status;
+	if (!isLost(node) || !unknownWithNode.includes(powerState)) return vm;
+	const reason = `Its node, ${node.name}, is not heard of. The VM was ${powerState} when it last reported.`;
+	return { ...vm, status: { ...vm.status, powerState: "unknown", reason } };
+}
+
+/** The task with what it waits for. `node`: its own. */
+export function taskAsKnown(task: Task, node: Node): Task {
+	if (!isLost(node) || isFinished(task.state)) return task;
+	const message = `Waits for its node, ${node.name}, which is not heard of.`;
+	return { ...task, message, cancelable: task.cancelable || endsWithoutNode(task) };
+}

@@ -64,6 +64,16 @@ test("no quorum, a node that is away and a pool in error are trouble, first in t
 	expect(healthOf(bad, problems)).toBe("bad");
 });
 
+test("of a node that is not heard of, its VMs are not listed one by one", () => {
+	const vms = input.vms.map((vm) => ({ ...vm, status: { ...vm.status, powerState: "unknown" as const, error: null } }));
+	const lost = (node: HealthInput["nodes"][number]) =>
+		({ ...node, status: { ...node.status, phase: "not-ready", lost: true } }) as const;
+	const ofVms = (nodes: HealthInput["nodes"]) =>
+		findProblems({ ...input, nodes, vms }).filter(({ kind }) => kind === "vm");
+	expect(ofVms(input.nodes)).toHaveLength(vms.length);
+	expect(ofVms(input.nodes.map(lost))).toEqual([]);
+});
+
 test("nothing known yet is unknown, not healthy", () => {
 	expect(healthOf({ cluster: null, nodes: [] }, [])).toBe("unknown");
 });

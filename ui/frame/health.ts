@@ -41,14 +41,17 @@ export function findProblems(input: HealthInput): Problem[] {
 		else if (nodes.some(isNearlyFull)) add({ ...base, severity: "warning", text: t.poolFull });
 	}
 	const nodeNames = new Map(input.nodes.map(({ id, name }) => [id, name]));
-	for (const { id, name, status, deleting, alsoRunsOn = [] } of input.vms) {
+	// The node itself needs the attention; its VMs may be thousands.
+	const lost = new Set(input.nodes.filter(({ status }) => status.lost === true).map(({ id }) => id));
+	for (const { id, name, nodeId, status, deleting, alsoRunsOn = [] } of input.vms) {
 		const base = { kind: "vm", objectId: id, name } as const;
 		for (const nodeId of alsoRunsOn)
 			add({ ...base, severity: "error", text: t.vmTwice(nodeNames.get(nodeId) ?? nodeId) });
 		if (status.powerState === "failed") {
 			add({ ...base, severity: "error", text: status.error?.message ?? status.reason ?? t.vmFailed });
 		} else if (status.error && !deleting) add({ ...base, severity: "warning", text: status.error.message });
-		else if (status.powerState === "unknown") add({ ...base, severity: "warning", text: t.vmUnknown });
+		else if (status.powerState === "unknown" && !lost.has(nodeId))
+			add({ ...base, severity: "warning", text: t.vmUnknown });
 	}
 	for (const { id, name, phase, error } of input.images) {
 		if (phase !== "error") continue;

@@ -10,8 +10,10 @@ import type { AuthService } from "../../auth/service.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Event } from "../../model/event.ts";
+import type { Task } from "../../model/task.ts";
 import type { Vm } from "../../model/vm.ts";
 import type { Store } from "../../store/store.ts";
+import { knownTask } from "../as-known.ts";
 import { vmFor } from "../vms/redact.ts";
 import { isVisible, Ownership } from "./visibility.ts";
 
@@ -132,7 +134,7 @@ export class EventHub {
 	#publish(events: readonly Event[]): void {
 		if (events.length === 0) return;
 		this.#owners.learn(events);
-		const frames = new FrameCache();
+		const frames = new FrameCache(this.#deps.store);
 		for (const client of this.#clients) {
 			if (client.behindSinceMs === null) this.#send(client, events, frames);
 		}
@@ -157,7 +159,7 @@ export class EventHub {
 		if (client.behindSinceMs === null) return;
 		const { store, clock } = this.#deps;
 		client.behindSinceMs = clock.monotonicMs();
-		const frames = new FrameCache();
+		const frames = new FrameCache(this.#deps.store);
 		while ((client.controller.desiredSize ?? 0) > 0) {
 			const page = store.eventsAfter(client.cursor, pageSize);
 			if (page === null) {
@@ -183,17 +185,27 @@ export class EventHub {
 
 /** Each event once as bytes, and once more for viewers where they see less. */
 class FrameCache {
+	readonly #store: Pick<Store, "get">;
 	readonly #full = new Map<string, Uint8Array>();
 	readonly #forViewers = new Map<string, Uint8Array>();
+
+	constructor(store: Pick<Store, "get">) {
+		this.#store = store;
+	}
 
 	of(event: Event, viewer: boolean): Uint8Array {
 		const hides = viewer && event.target.kind === "vm" && event.object !== null;
 		const cache = hides ? this.#forViewers : this.#full;
 		const cached = cache.get(event.id);
 		if (cached) return cached;
-		const shown = hides ? { ...event, object: vmFor("viewer", event.object as Vm) } : event;
-		const bytes = frame("change", event.id, JSON.stringify(shown));
+		const bytes = frame("change", event.id, JSON.stringify({ ...event, object: this.#shown(event, viewer) }));
 		cache.set(event.id, bytes);
 		return bytes;
+	}
+
+	#shown({ target, object }: Event, viewer: boolean): Event["object"] {
+		if (object === null) return null;
+		if (target.kind === "vm") return vmFor(this.#store, viewer ? "viewer" : "admin", object as Vm);
+		return target.kind === "task" ? knownTask(this.#store, object as Task) : object;
 	}
 }

@@ -5,6 +5,7 @@ import type { Node } from "../../model/node.ts";
 import type { Image, ImageCreate, Pool } from "../../model/storage.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
 import type { CommandBody } from "../../store/command.ts";
+import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { refTo } from "../refs.ts";
 import { newMetadata, newTask } from "../resources.ts";
@@ -35,6 +36,7 @@ export function planImageCreate(
 	errors.check("The image cannot be made");
 	const node = store.get("node", nodeId);
 	if (node) checkWorks(node);
+	checkHeard(node);
 	const pool = choosePool(store, nodeId, request.poolId ?? volume?.poolId, "/poolId", errors);
 	if (volume && pool && volume.poolId !== pool.id)
 		errors.add("/poolId", "The image must be in the pool that the volume is in.");

@@ -3,10 +3,12 @@ import type { AuthService } from "../../auth/service.ts";
 import type { ClusterService } from "../../cluster/service.ts";
 import type { ConsoleService } from "../../console/service.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
+import { unknownWithNode } from "../../model/lost-node.ts";
 import { taskStates } from "../../model/task.ts";
-import { powerStates } from "../../model/vm.ts";
+import { type PowerState, powerStates } from "../../model/vm.ts";
 import type { NodeService } from "../../node/service.ts";
 import type { Store } from "../../store/store.ts";
+import { lostNodes } from "../as-known.ts";
 import { Counter, Histogram, MetricsRegistry, Observed, ObservedHistogram, type Sample } from "./registry.ts";
 
 export type MetricsDeps = {
@@ -81,9 +83,7 @@ export class ApiMetrics {
 		this.#gauge("limiquantix_tasks", "Tasks kept, by state.", () =>
 			taskStates.map((state) => ({ labels: { state }, value: store.count("task", { state }) })),
 		);
-		this.#gauge("limiquantix_vms", "VMs of the cluster, by power state.", () =>
-			powerStates.map((state) => ({ labels: { state }, value: store.count("vm", { powerState: state }) })),
-		);
+		this.#gauge("limiquantix_vms", "VMs of the cluster, by power state.", () => vmCounts(store));
 		this.#gauge("limiquantix_pool_available_bytes", "Free space of the storage pools, as each node sees it.", () =>
 			store
 				.all("pool")
@@ -207,4 +207,19 @@ export class ApiMetrics {
 			if (this.#lagTimer) this.#measureLag(now);
 		});
 	}
+}
+
+/** As they are shown: what ran on a node that is not heard of is unknown. */
+function vmCounts(store: Store): Sample[] {
+	const nodeId = lostNodes(store).map(({ id }) => id);
+	const unseen = (powerState: readonly PowerState[]) =>
+		nodeId.length === 0 || powerState.length === 0 ? 0 : store.count("vm", { powerState, nodeId });
+	return powerStates.map((state) => {
+		const stored = store.count("vm", { powerState: state });
+		const value =
+			state === "unknown"
+				? stored + unseen(unknownWithNode)
+				: stored - unseen(unknownWithNode.filter((other) => other === state));
+		return { labels: { state }, value };
+	});
 }

@@ -5,10 +5,11 @@ import { AppError } from "../../lib/errors.ts";
 import { endsWithoutNode, isLost } from "../../model/lost-node.ts";
 import { Strict } from "../../model/schema.ts";
 import { isFinished, Task, TaskKind, TaskPage, TaskState } from "../../model/task.ts";
+import { knownTask, lostNodes } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { ok, taken } from "../reply.ts";
-import { find, listed, waitForTask } from "../resources.ts";
+import { find, listed, listPage, shownTask, waitForTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "tasks" as const;
@@ -26,7 +27,12 @@ export const taskRoutes: Route[] = [
 			targetId: anyOf(Type.String({ maxLength: 64 }), "Tasks that work on these objects"),
 		}),
 		responses: { 200: TaskPage },
-		handler: ({ context, query }) => listed(context, "task", query),
+		handler({ context, query }) {
+			const { store } = context.services;
+			if (lostNodes(store).length === 0) return listed(context, "task", query);
+			const page = listPage(context, "task", query);
+			return ok({ ...page, items: page.items.map((task) => knownTask(store, task)) });
+		},
 	}),
 	route({
 		operationId: "taskGet",
@@ -68,7 +74,7 @@ export const taskRoutes: Route[] = [
 			});
 			const location = `/v1/tasks/${params.id}`;
 			const headers = { location, taskLocation: location };
-			return taken(find(context, "task", params.id), headers);
+			return taken(shownTask(context, params.id), headers);
 		},
 	}),
 ];

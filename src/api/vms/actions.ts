@@ -6,7 +6,8 @@ import type { VmAction } from "../../model/actions.ts";
 import { VmMediaChange, VmShutdown, VmStart } from "../../model/api.ts";
 import type { OperationId } from "../../model/permissions.ts";
 import { Task, type TaskKind } from "../../model/task.ts";
-import type { DesiredPower } from "../../model/vm.ts";
+import type { DesiredPower, Vm } from "../../model/vm.ts";
+import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { idParams } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
@@ -39,7 +40,7 @@ function powerRoute({ operationId, action, kind, summary, desiredPower }: PowerA
 		async handler({ context, params }) {
 			try {
 				return await accepted(context, () => {
-					const vm = find(context, "vm", params.id);
+					const vm = heardVm(context, params.id);
 					const task = newTask(context, kind, vmRef(vm), { nodeId: vm.nodeId });
 					return { kind: "vmAction", id: vm.id, task, ...(desiredPower ? { desiredPower } : {}) };
 				});
@@ -49,6 +50,14 @@ function powerRoute({ operationId, action, kind, summary, desiredPower }: PowerA
 			}
 		},
 	});
+}
+
+/** The VM whose power is to change. Its own node can be asked for that, whatever the others hear. */
+function heardVm(context: RequestContext, id: string): Vm {
+	const { store, node } = context.services;
+	const vm = find(context, "vm", id);
+	if (vm.nodeId !== node.nodeId) checkHeard(store.get("node", vm.nodeId));
+	return vm;
 }
 
 /** Root on the VM's own host may always cut its power, also while the cluster takes no writes. */
@@ -85,7 +94,7 @@ export const vmActionRoutes: Route[] = [
 		idempotent: true,
 		handler: ({ context, params, body }) =>
 			accepted(context, () => {
-				const vm = find(context, "vm", params.id);
+				const vm = heardVm(context, params.id);
 				const paused = body?.paused ?? false;
 				const task = newTask(context, "vm.start", vmRef(vm), { nodeId: vm.nodeId, input: { paused } });
 				return { kind: "vmAction", id: vm.id, desiredPower: paused ? "paused" : "running", task };
@@ -104,7 +113,7 @@ export const vmActionRoutes: Route[] = [
 		idempotent: true,
 		handler: ({ context, params, body }) =>
 			accepted(context, () => {
-				const vm = find(context, "vm", params.id);
+				const vm = heardVm(context, params.id);
 				const timeoutMs = body?.timeoutMs ?? vm.spec.shutdownTimeoutMs;
 				const task = newTask(context, "vm.shutdown", vmRef(vm), { nodeId: vm.nodeId, input: { timeoutMs } });
 				return { kind: "vmAction", id: vm.id, desiredPower: "stopped", task };

@@ -1,9 +1,11 @@
 /** Virtual machines: create, read, change, delete. What is done with them: actions.ts; looking inside: inspect.ts. */
 
 import { Type } from "@sinclair/typebox";
+import { unknownWithNode } from "../../model/lost-node.ts";
 import { Id, Strict } from "../../model/schema.ts";
 import { Task } from "../../model/task.ts";
 import { PowerState, Vm, VmCreate, VmPage, VmUpdate } from "../../model/vm.ts";
+import { lostNodes } from "../as-known.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
 import { ok } from "../reply.ts";
@@ -27,6 +29,8 @@ export const vmRoutes: Route[] = [
 		method: "GET",
 		path: "/v1/vms",
 		summary: "List VMs",
+		description:
+			"While a node is not heard of (its status.lost), its VMs that may run are unknown, with what they were in status.reason, here and wherever VMs are answered.",
 		tag,
 		query: listQuery(["name", "createdAt", "memoryBytes", "vcpus"] as const, {
 			powerState: anyOf(PowerState),
@@ -36,9 +40,16 @@ export const vmRoutes: Route[] = [
 		responses: { 200: VmPage },
 		handler({ context, query }) {
 			const { role } = context.caller();
-			if (role !== "viewer") return listed(context, "vm", query);
-			const page = listPage(context, "vm", query);
-			return ok({ ...page, items: page.items.map((vm) => vmFor(role, vm)) });
+			const { store } = context.services;
+			const anyLost = lostNodes(store).length > 0;
+			if (role !== "viewer" && !anyLost) return listed(context, "vm", query);
+			const wanted = query.powerState;
+			// Those that are unknown only because of their node are stored as what they were.
+			const more =
+				anyLost && wanted?.includes("unknown") ? { powerState: [...new Set([...wanted, ...unknownWithNode])] } : {};
+			const page = listPage(context, "vm", { ...query, ...more });
+			const items = page.items.map((vm) => vmFor(store, role, vm));
+			return ok({ ...page, items: items.filter(({ status }) => wanted?.includes(status.powerState) ?? true) });
 		},
 	}),
 	route({
@@ -80,7 +91,7 @@ export const vmRoutes: Route[] = [
 		tag,
 		params: idParams,
 		responses: { 200: Vm },
-		handler: ({ context, params }) => showVm(context.caller(), find(context, "vm", params.id)),
+		handler: ({ context, params }) => showVm(context, find(context, "vm", params.id)),
 	}),
 	route({
 		operationId: "vmUpdate",
@@ -103,7 +114,7 @@ export const vmRoutes: Route[] = [
 				const base = plan.spec ? { expectedGeneration: vm.generation } : expected(context);
 				return { kind: "vmUpdate", id: vm.id, ...plan, ...base, task };
 			});
-			const reply = showVm(context.caller(), object);
+			const reply = showVm(context, object);
 			return { ...reply, headers: { ...reply.headers, ...(taskLocation ? { taskLocation } : {}) } };
 		},
 	}),

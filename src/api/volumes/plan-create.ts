@@ -9,6 +9,7 @@ import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
+import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { newMetadata } from "../resources.ts";
 import { checkSectors, chooseImage, choosePool, FieldErrors, placementState } from "../vms/plan-state.ts";
@@ -26,6 +27,7 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	const node = store.get("node", nodeId);
 	if (node) checkWorks(node);
 	else errors.add("/nodeId", "There is no such node.");
+	checkHeard(node);
 	const source = request.source ?? { kind: "empty" };
 	const origin = originOf(context, source, nodeId, errors);
 	const pool = choosePool(store, nodeId, request.poolId ?? origin?.poolId, "/poolId", errors);

@@ -6,6 +6,7 @@ import { type ReadonlySignal, signal } from "@preact/signals";
 import { call, type OperationName, read } from "../call.ts";
 import type { ClusterInfo, Event, LiveKind, LiveObjects, Page, Task } from "../types.ts";
 import { Collection } from "./collection.ts";
+import { watchLostNodes } from "./lost-nodes.ts";
 import { SharedStream } from "./share.ts";
 import type { StreamState } from "./stream.ts";
 
@@ -173,14 +174,20 @@ export function stopLive(): void {
 	clusterWanted = false;
 	clusterSignal.value = null;
 	for (const kind of kinds) live[kind].clear();
+	lostNodesChanged = watchLostNodes();
 	connection.value = { state: "connecting", heardAtMs: Date.now(), retryAtMs: null };
 }
 
 export const retryConnection = (): void => shared?.retryNow();
 
+let lostNodesChanged = watchLostNodes();
+
 function applyEvents(events: readonly Event[]): void {
 	let refreshWanted = false;
-	for (const { type, target, object } of events) {
+	let lostChanged = false;
+	for (const event of events) {
+		const { type, target, object } = event;
+		if (lostNodesChanged(event)) lostChanged = true;
 		if (target.kind === "cluster") refreshWanted = true;
 		if (target.kind === "user") onUserChanged(target.id);
 		// The first VM or image ends the first run.
@@ -190,6 +197,8 @@ function applyEvents(events: readonly Event[]): void {
 		collection.apply([{ id: target.id, object: type === "deleted" ? null : (object as { id: string } | null) }]);
 	}
 	if (refreshWanted && clusterWanted) void refreshCluster();
+	if (lostChanged)
+		for (const kind of ["vm", "task"] as const) if (live[kind].state.peek() !== "idle") void live[kind].reload();
 }
 
 const firstRunShown = (): boolean => clusterSignal.peek()?.firstRun === true;

@@ -1,0 +1,36 @@
+/**
+ * While a node is not heard of, its VMs and tasks are answered as far as they are known, by all routes and in events. Nothing of that is
+ * in the state, so it is over as soon as the node is back; whoever keeps what was answered reads it anew when `status.lost` of a node changes.
+ */
+import { AppError } from "../lib/errors.ts";
+import { isLost, taskAsKnown, vmAsKnown } from "../model/lost-node.ts";
+import type { Node } from "../model/node.ts";
+import type { Task } from "../model/task.ts";
+import type { Vm } from "../model/vm.ts";
+import type { StoreReader } from "../store/store.ts";
+
+type Nodes = Pick<StoreReader, "get">;
+
+/** The nodes that are not heard of, most often none: then lists are answered as they are stored. */
+export function lostNodes(store: Pick<StoreReader, "all">): Node[] {
+	return store.all("node", { phase: ["not-ready", "left"] }).filter(isLost);
+}
+
+export function knownVm(store: Nodes, vm: Vm): Vm {
+	const node = store.get("node", vm.nodeId);
+	return node === null ? vm : vmAsKnown(vm, node);
+}
+
+export function knownTask(store: Nodes, task: Task): Task {
+	const node = store.get("node", task.nodeId);
+	return node === null ? task : taskAsKnown(task, node);
+}
+
+/** For what only the node can do: it would be done when the node is back, whenever that is, and nobody would expect it then. */
+export function checkHeard(node: Node | null): void {
+	if (node?.status.phase === "not-ready" && isLost(node))
+		throw new AppError(
+			"wrong-state",
+			`The node ${node.name} is not heard of: nothing can be done there until it is back.`,
+		);
+}

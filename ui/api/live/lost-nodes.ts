@@ -1,0 +1,26 @@
+/**
+ * What the API answers of VMs and tasks depends on whether their node is heard of, and no event of theirs says when that changes: the
+ * node's does. Then they are read anew.
+ */
+import type { Event } from "../types.ts";
+
+type Listener = (event: Event) => boolean;
+
+/** True for an event after which what was read of a node's VMs and tasks is not so any more. */
+export function watchLostNodes(): Listener {
+	const known = new Map<string, boolean>();
+	return ({ target, object }) => {
+		if (target.kind !== "node") return false;
+		const before = known.get(target.id);
+		const lost = isLost(object);
+		if (object === null) known.delete(target.id);
+		else known.set(target.id, lost);
+		return before !== lost;
+	};
+}
+
+function isLost(object: Event["object"]): boolean {
+	if (typeof object !== "object" || object === null || !("status" in object)) return false;
+	const { status } = object;
+	return typeof status === "object" && status !== null && "lost" in status && status.lost === true;
+}
