@@ -8,6 +8,7 @@ import type { Node } from "../model/node.ts";
 import type { Task } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StoreReader } from "../store/store.ts";
+import type { RequestContext } from "./context.ts";
 
 type Nodes = Pick<StoreReader, "get">;
 
@@ -26,11 +27,15 @@ export function knownTask(store: Nodes, task: Task): Task {
 	return node === null ? task : taskAsKnown(task, node);
 }
 
-/** For what only the node can do: it would be done when the node is back, whenever that is, and nobody would expect it then. */
-export function checkHeard(node: Node | null): void {
-	if (node?.status.phase === "not-ready" && isLost(node))
-		throw new AppError(
-			"wrong-state",
-			`The node ${node.name} is not heard of: nothing can be done there until it is back.`,
-		);
+/**
+ * For what only the node can do: it would be done when the node is back, whenever that is, and nobody would expect it then. Whoever asks
+ * the node itself hears from it, whatever the others do.
+ */
+export function checkHeard({ services: { store, node } }: Pick<RequestContext, "services">, nodeId: string): void {
+	const known = store.get("node", nodeId);
+	if (nodeId === node.nodeId || known?.status.phase !== "not-ready" || !isLost(known)) return;
+	throw new AppError(
+		"wrong-state",
+		`The node ${known.name} is not heard of: nothing can be done there until it is back.`,
+	);
 }

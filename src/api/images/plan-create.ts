@@ -36,7 +36,7 @@ export function planImageCreate(
 	errors.check("The image cannot be made");
 	const node = store.get("node", nodeId);
 	if (node) checkWorks(node);
-	checkHeard(node);
+	checkHeard(context, nodeId);
 	const pool = choosePool(store, nodeId, request.poolId ?? volume?.poolId, "/poolId", errors);
 	if (volume && pool && volume.poolId !== pool.id)
 		errors.add("/poolId", "The image must be in the pool that the volume is in.");

@@ -142,3 +142,9 @@ test("a task that waits for such a node says so, and can be canceled", async () 
 		...{ state: "canceled", message: null, cancelable: false },
 	});
 });
+
+test("whoever asks the node itself hears from it", async () => {
+	const id = await vmOn(clusterIds.node, "stopped");
+	await propose({ kind: "nodeLost", id: clusterIds.node, reason: "The other nodes do not hear from it.", lost: true });
+	expect((await operator().call("vmStart", { path: { id } })).status).toBe(202);
+});

@@ -52,11 +52,10 @@ function powerRoute({ operationId, action, kind, summary, desiredPower }: PowerA
 	});
 }
 
-/** The VM whose power is to change. Its own node can be asked for that, whatever the others hear. */
+/** The VM whose power is to change. */
 function heardVm(context: RequestContext, id: string): Vm {
-	const { store, node } = context.services;
 	const vm = find(context, "vm", id);
-	if (vm.nodeId !== node.nodeId) checkHeard(store.get("node", vm.nodeId));
+	checkHeard(context, vm.nodeId);
 	return vm;
 }
 

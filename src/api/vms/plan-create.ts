@@ -17,7 +17,6 @@ import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts"
 import { defaultMemoryBytes, defaultShutdownTimeoutMs, defaultVcpus } from "../../model/vm.ts";
 import { unreportedStatus } from "../../model/vm-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
-import { checkHeard } from "../as-known.ts";
 import { defaultAutostart, defaultDiskBytes, defaultMaxMemoryBytes, defaultMaxVcpus } from "./defaults.ts";
 import { allocateMac } from "./mac.ts";
 import {
@@ -49,7 +48,6 @@ export function planVmCreate(request: VmCreate, state: PlanState, tools: PlanToo
 		throw new AppError("internal", "The node is missing.");
 	}
 	checkWorks(node);
-	checkHeard(node);
 	const now = toRfc3339(tools.clock.nowMs());
 	const planning: Planning = { state, tools, node, vmId: tools.ids.newId(), now, errors };
 	const start = request.start ?? true;

@@ -5,7 +5,7 @@ import { unknownWithNode } from "../../model/lost-node.ts";
 import { Id, Strict } from "../../model/schema.ts";
 import { Task } from "../../model/task.ts";
 import { PowerState, Vm, VmCreate, VmPage, VmUpdate } from "../../model/vm.ts";
-import { lostNodes } from "../as-known.ts";
+import { checkHeard, lostNodes } from "../as-known.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { vmRef } from "../refs.ts";
 import { ok } from "../reply.ts";
@@ -67,6 +67,7 @@ export const vmRoutes: Route[] = [
 			created(context, "vm", () => {
 				const { store, clock, random, ids } = context.services;
 				const plan = planVmCreate(body, store, { clock, random, ids });
+				checkHeard(context, plan.vm.nodeId);
 				const task = newVmTask(context, plan, true);
 				return { kind: "vmCreate", vm: plan.vm, volumes: plan.volumes, task };
 			}),

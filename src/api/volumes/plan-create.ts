@@ -27,7 +27,7 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	const node = store.get("node", nodeId);
 	if (node) checkWorks(node);
 	else errors.add("/nodeId", "There is no such node.");
-	checkHeard(node);
+	checkHeard(context, nodeId);
 	const source = request.source ?? { kind: "empty" };
 	const origin = originOf(context, source, nodeId, errors);
 	const pool = choosePool(store, nodeId, request.poolId ?? origin?.poolId, "/poolId", errors);

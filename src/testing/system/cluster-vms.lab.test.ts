@@ -125,6 +125,14 @@ test(
 			return items.find(({ name }) => name === "node-3")?.status.phase === "not-ready";
 		});
 		expect(await qemuPids(third)).toEqual(pids);
+		expect((await second.vm(web.id)).status).toMatchObject({
+			...{
+				powerState: "unknown",
+				reason: "Its node, node-3, is not heard of. The VM was running when it last reported.",
+			},
+		});
+		expect(await cli(first, "vm", "list", "--state", "running")).not.toContain("web");
+		expect((await failureOf(cli(first, "vm", "stop", "web"))).message).toContain("node-3 is not heard of");
 		const away = await failureOf(first.api.call("vmMetricsGet", { path: { id: web.id } }));
 		expect([away.code, away.message]).toEqual(["unavailable", "The node node-3 cannot be reached from here."]);
 		await third.daemon.start();
