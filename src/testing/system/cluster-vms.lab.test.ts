@@ -119,7 +119,16 @@ test(
 
 		// A daemon dies: its VMs do not, and the others say that it is away.
 		const pids = await qemuPids(third);
+		const moving = await first.createVm({
+			...{ name: "moving", nodeId: idOf("node-1"), start: false },
+			...withoutDisks,
+		});
+		await first.untilVm(moving.id, "it to be made", ({ status }) => status.observedGeneration > 0);
 		await third.daemon.kill9();
+		const { body: move } = await first.api.call("vmMove", {
+			path: { id: moving.id },
+			body: { nodeId: idOf("node-3") },
+		});
 		await waitUntil("the others to miss it", stepMs, async () => {
 			const { items } = (await first.api.call("nodeList")).body;
 			return items.find(({ name }) => name === "node-3")?.status.phase === "not-ready";
@@ -133,6 +142,11 @@ test(
 		});
 		expect(await cli(first, "vm", "list", "--state", "running")).not.toContain("web");
 		expect((await failureOf(cli(first, "vm", "stop", "web"))).message).toContain("node-3 is not heard of");
+		expect(await cli(second, "task", "show", move.id)).toContain("Waits for its node, node-3, which is not heard of.");
+		expect((await failureOf(cli(first, "vm", "start", "moving"))).message).toContain("being moved");
+		expect(await cli(second, "task", "cancel", move.id)).toContain("canceled");
+		await cli(second, "vm", "start", "moving");
+		await cli(second, "vm", "delete", "moving", "--yes");
 		const away = await failureOf(first.api.call("vmMetricsGet", { path: { id: web.id } }));
 		expect([away.code, away.message]).toEqual(["unavailable", "The node node-3 cannot be reached from here."]);
 		await third.daemon.start();
