@@ -39,3 +39,12 @@ export function checkHeard({ services: { store, node } }: Pick<RequestContext, "
 		`The node ${known.name} is not heard of: nothing can be done there until it is back.`,
 	);
 }
+
+/** Which of these nodes does what any of them can do: the first that is heard of. Null for none. */
+export const firstHeard = (store: Nodes, nodeIds: readonly string[]): string | null => {
+	const isHeard = (id: string) => {
+		const node = store.get("node", id);
+		return node !== null && !isLost(node);
+	};
+	return nodeIds.find(isHeard) ?? nodeIds[0] ?? null;
+};

@@ -3,6 +3,7 @@
 import { AppError } from "../../lib/errors.ts";
 import { Pool, PoolCreate, PoolPage, PoolType, PoolUpdate } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
+import { firstHeard } from "../as-known.ts";
 import { checkHostPath } from "../host-path.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
@@ -52,7 +53,7 @@ export const poolRoutes: Route[] = [
 					phase: "pending",
 					nodes: [],
 				};
-				const task = newTask(context, "pool.create", refTo("pool", pool), { nodeId: nodeIds[0] ?? node.nodeId });
+				const task = newTask(context, "pool.create", refTo("pool", pool), { nodeId: firstHeard(store, nodeIds) });
 				return { kind: "poolCreate", pool, task };
 			}),
 	}),
@@ -94,7 +95,7 @@ export const poolRoutes: Route[] = [
 		handler: ({ context, params }) =>
 			accepted(context, () => {
 				const pool = findForWrite(context, "pool", params.id);
-				const nodeId = pool.nodeIds[0] ?? null;
+				const nodeId = firstHeard(context.services.store, pool.nodeIds);
 				return {
 					kind: "poolDelete",
 					id: pool.id,

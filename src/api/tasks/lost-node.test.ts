@@ -148,3 +148,16 @@ test("whoever asks the node itself hears from it", async () => {
 	await propose({ kind: "nodeLost", id: clusterIds.node, reason: "The other nodes do not hear from it.", lost: true });
 	expect((await operator().call("vmStart", { path: { id } })).status).toBe(202);
 });
+
+test("a pool with parts on several nodes is made and deleted by one that is heard of", async () => {
+	const admin = harness.client("admin");
+	const nodeIds = [secondNodeId, clusterIds.node];
+	await lose();
+	const made = await admin.call("poolCreate", {
+		body: { name: "p", type: "local", config: { path: "/srv/p" }, nodeIds },
+	});
+	const taskId = made.taskLocation?.split("/").at(-1) ?? "";
+	expect(harness.store.get("task", taskId)?.nodeId).toBe(clusterIds.node);
+	const { body: task } = await admin.call("poolDelete", { path: { id: made.body.id } });
+	expect(task.nodeId).toBe(clusterIds.node);
+});

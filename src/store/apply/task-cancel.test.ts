@@ -104,3 +104,13 @@ test("what a move left there stays to be done", async () => {
 	await expect(cancel(fixtureId(0x7000))).rejects.toMatchObject({ code: "wrong-state" });
 	expect(store.get("task", fixtureId(0x7000))?.state).toBe("pending");
 });
+
+test("a move that is done but for its end has not been canceled", async () => {
+	await apply({
+		...{ kind: "vmMoved", id: vmId, nodeId: second, fromNodeId: first, volumes: [] },
+		discardTaskIds: [fixtureId(0x7000)],
+	});
+	await lose();
+	await cancel();
+	expect(store.get("task", move)).toMatchObject({ state: "succeeded", progress: 100, error: null });
+});

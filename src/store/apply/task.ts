@@ -43,13 +43,18 @@ export const taskHandlers: Handlers<"taskUpdate" | "taskCancel"> = {
 function endLost(context: ApplyContext, task: Task): boolean {
 	const node = context.get("node", task.nodeId);
 	if (node !== null && !isLost(node)) return false;
-	const error = {
-		code: "canceled",
-		message: `Canceled while its node${node ? `, ${node.name},` : ""} was not heard of.`,
-	} as const;
-	const end = { state: "canceled", finishedAt: context.time, cancelable: false } as const;
-	context.update("task", task, { ...task, ...end, error });
+	const message = `Canceled while its node${node ? `, ${node.name},` : ""} was not heard of.`;
+	const end = { finishedAt: context.time, cancelable: false };
+	const canceled = { state: "canceled", error: { code: "canceled", message } } as const;
+	const succeeded = { state: "succeeded", progress: 100, message: null, error: null } as const;
+	context.update("task", task, { ...task, ...end, ...(hasMoved(context, task) ? succeeded : canceled) });
 	return true;
+}
+
+/** All that it still had to do was to say so. */
+function hasMoved(context: ApplyContext, { kind, targets, nodeId }: Task): boolean {
+	const vm = targets.find((target) => target.kind === "vm");
+	return kind === "vm.move" && vm !== undefined && context.get("vm", vm.id)?.nodeId === nodeId;
 }
 
 const ended = (state: Task["state"]): string => (state === "canceled" ? "was canceled" : state);
