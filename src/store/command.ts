@@ -107,15 +107,25 @@ export type CommandBody =
 	| { kind: "vmUnadopt"; id: string; nodeId: string; error: ErrorInfo }
 	/**
 	 * To another node. The task is that node's. `confirmNodeOff`: the name of the VM's node, which is off: then the record moves
-	 * at once, and the task with it has succeeded. `onlyLost`: not for a node that is only not ready ("runs-once-1").
+	 * at once, and the task with it has succeeded. `onlyLost`: not for a node that is only not ready. `keepDiscards`: what the VM
+	 * left on third nodes is discarded all the same. Both are "runs-once-1".
 	 */
-	| { kind: "vmMove"; id: string; nodeId: string; task: Task; confirmNodeOff: string | null; onlyLost?: true }
+	| {
+			kind: "vmMove";
+			id: string;
+			nodeId: string;
+			task: Task;
+			confirmNodeOff: string | null;
+			onlyLost?: true;
+			keepDiscards?: true;
+	  }
 	/** From a node on which the VM runs although it is another one's, or does not any more. */
 	| { kind: "vmElsewhere"; id: string; nodeId: string; runs: boolean }
 	/**
 	 * From the node that has the VM's files now. `volumes`: all of them that lie on one node, and the pools where they are
 	 * now. Makes tasks "volume.discard" for the node that had them: one for each volume, in this order (input: poolId,
-	 * volumeId), and the last for the rest of the VM (input: vmId). Does not end the task of the move.
+	 * volumeId), and the last for the rest of the VM (input: vmId). Does not end the task of the move. `onlyOff`: not when the
+	 * node that had it says that it runs ("runs-once-1").
 	 */
 	| {
 			kind: "vmMoved";
@@ -124,6 +134,7 @@ export type CommandBody =
 			fromNodeId: string;
 			volumes: { id: string; poolId: string }[];
 			discardTaskIds: string[];
+			onlyOff?: true;
 	  }
 	// storage
 	| { kind: "poolCreate"; pool: Pool; task: Task }

@@ -175,9 +175,11 @@ export const bodyArbitraries: Arbitraries = {
 			sent: task(["vm.move"], vmId, "vm"),
 			confirmNodeOff: mostly(null, "node-1", "node-2"),
 			onlyLost: fc.boolean(),
+			keepDiscards: fc.boolean(),
 		})
-		.map(({ target, id, sent, confirmNodeOff, onlyLost }) => ({
-			...{ kind: "vmMove", id, nodeId: target, confirmNodeOff, ...(onlyLost ? { onlyLost } : {}) },
+		.map(({ target, id, sent, confirmNodeOff, onlyLost, keepDiscards }) => ({
+			...{ kind: "vmMove", id, nodeId: target, confirmNodeOff },
+			...{ ...(onlyLost ? { onlyLost } : {}), ...(keepDiscards ? { keepDiscards } : {}) },
 			task: { ...sent, nodeId: target, targets: [{ kind: "vm", id, name: null }] },
 		})),
 	vmElsewhere: record({
@@ -193,6 +195,7 @@ export const bodyArbitraries: Arbitraries = {
 		fromNodeId: nodeId,
 		volumes: fc.array(record({ id: volumeId, poolId }), { maxLength: 1 }),
 		discardTaskIds: fc.array(taskId, { minLength: 1, maxLength: 2 }),
+		onlyOff: maybe(fc.constant(true as const)),
 	}),
 	vmAdopt: fc
 		.record({ made: vmWithVolumes, task: task(["vm.adopt"], vmId, "vm") })

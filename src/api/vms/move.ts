@@ -35,8 +35,9 @@ export const vmMoveRoutes: Route[] = [
 					...{ nodeId, cancelable: true },
 					input: { fromNodeId: vm.nodeId, toNodeId: nodeId },
 				});
-				const onlyLost = context.services.cluster.everybodyHas("runs-once-1") ? { onlyLost: true as const } : {};
-				return { kind: "vmMove", id: vm.id, nodeId, confirmNodeOff, task, ...onlyLost };
+				const known = context.services.cluster.everybodyHas("runs-once-1");
+				const careful = known ? { onlyLost: true as const, keepDiscards: true as const } : {};
+				return { kind: "vmMove", id: vm.id, nodeId, confirmNodeOff, task, ...careful };
 			}),
 	}),
 ];

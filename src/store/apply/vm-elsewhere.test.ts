@@ -125,3 +125,61 @@ test("it is not taken over while it runs on another host than the one that is of
 		message: expect.stringContaining("Shut it down there first"),
 	});
 });
+
+const moved = (fromNodeId: string, nodeId: string, discardId: number): CommandBody => ({
+	...{ kind: "vmMoved", id: vmId, nodeId, fromNodeId, volumes: [], onlyOff: true },
+	discardTaskIds: [fixtureId(discardId)],
+});
+const moveTo = (nodeId: string): CommandBody => ({
+	...{ kind: "vmMove", id: vmId, nodeId, confirmNodeOff: null, task: task("vm.move", nodeId) },
+});
+const report = (nodeId: string, powerState: Vm["status"]["powerState"]) =>
+	apply({ kind: "vmStatus", id: vmId, nodeId, status: fixtureVmStatus({ powerState, observedGeneration: 1 }) });
+
+test("it does not go to another node while the one that has it says that it runs", async () => {
+	await apply(moveTo(second));
+	for (const powerState of ["running", "paused", "unknown"] as const) {
+		await report(first, powerState);
+		await expect(apply(moved(first, second, 0x7000))).rejects.toMatchObject({
+			...{ code: "wrong-state", message: `The VM vm-1 is ${powerState}: only one that is off can be moved.` },
+		});
+		expect(vm()).toMatchObject({ nodeId: first, status: { powerState } });
+	}
+	await report(first, "failed");
+	await apply(moved(first, second, 0x7000));
+	expect(vm()).toMatchObject({ nodeId: second, status: { powerState: "stopped" } });
+});
+
+test("its node was removed while it was moved: it is here whole, and nobody knows better", async () => {
+	await apply(moveTo(second));
+	await apply({ kind: "nodeRemove", id: first, leaving: false, confirmName: "node-1" });
+	expect(vm()?.status.powerState).toBe("unknown");
+	await apply(moved(first, second, 0x7000));
+	expect(vm()?.nodeId).toBe(second);
+});
+
+test("a member of before does not ask whether it runs", async () => {
+	await apply(moveTo(second));
+	await report(first, "running");
+	const { onlyOff: _, ...before } = moved(first, second, 0x7000) as Extract<CommandBody, { kind: "vmMoved" }>;
+	await apply(before);
+	expect(vm()).toMatchObject({ nodeId: second, status: { powerState: "stopped" } });
+});
+
+for (const keeps of [true, false])
+	test(`when it is taken over, what it left on a third node is ${keeps ? "discarded all the same" : "kept, as by members of before"}`, async () => {
+		await apply(moveTo(second));
+		await apply(moved(first, second, 0x7000));
+		for (const { id } of store.all("task", { kind: "vm.move" }))
+			await apply({ kind: "taskUpdate", id, state: "succeeded" });
+		await apply({ kind: "nodeLost", id: second, reason: "not heard of", lost: true });
+		const update = task("vm.update", second);
+		await apply({ kind: "vmUpdate", id: vmId, name: "renamed", task: update });
+		await apply({
+			...{ kind: "vmMove", id: vmId, nodeId: third, confirmNodeOff: "node-2", onlyLost: true },
+			...{ task: task("vm.move", third), ...(keeps ? { keepDiscards: true } : {}) },
+		});
+		expect(vm()?.nodeId).toBe(third);
+		expect(store.get("task", update.id)?.state).toBe("canceled");
+		expect(store.get("task", fixtureId(0x7000))?.state).toBe(keeps ? "pending" : "canceled");
+	});

@@ -4,7 +4,6 @@ import { runsElsewhere } from "../../model/actions.ts";
 import type { Node } from "../../model/node.ts";
 import type { ResourceRef } from "../../model/schema.ts";
 import type { Volume } from "../../model/storage.ts";
-import type { Task } from "../../model/task.ts";
 import type { Vm, VmStatus } from "../../model/vm.ts";
 import { moveTaskOf, runningAlsoOn, vmRequestObstacle } from "../../model/vm-rules.ts";
 import type { BodyOf } from "../codec/values.ts";
@@ -27,7 +26,7 @@ export const vmMoveHandlers: Handlers<"vmMove" | "vmMoved"> = {
 			return createTask(context, body.task, ["vm.move"]);
 		}
 		checkGone(context, vm, from, body);
-		return takeOver(context, vm, to, body.task);
+		return takeOver(context, vm, to, body);
 	},
 
 	vmMoved(context, body) {
@@ -35,12 +34,13 @@ export const vmMoveHandlers: Handlers<"vmMove" | "vmMoved"> = {
 		const move = moveTaskOf(unfinishedTasks(context, vm.id));
 		if (move?.nodeId !== body.nodeId) throw new AppError("wrong-state", "Nobody asked to move this VM here.");
 		if (vm.deleting) throw new AppError("wrong-state", `The VM ${vm.name} is being deleted.`);
+		if (body.onlyOff) checkOff(context, vm);
 		memberOf(context, body.nodeId);
 		const local = context.state.volumesOfVm(vm.id).filter(({ nodeId }) => nodeId !== null);
 		const poolOf = checkedPools(local, body);
 		discard(context, vm, local, body);
 		for (const volume of local) moveVolume(context, volume, body.nodeId, poolOf.get(volume.id) ?? volume.poolId);
-		// It was stopped when the move began. Unknown: the node was removed meanwhile.
+		// It was stopped when the move began.
 		const rest = { reason: null, differences: [], pendingRestart: false, taskId: null };
 		const status: VmStatus = { ...vm.status, ...rest, powerState: "stopped" };
 		const others = (vm.alsoRunsOn ?? []).filter((id) => id !== body.nodeId);
@@ -57,6 +57,14 @@ function targetNode(context: ApplyContext, vm: Vm, { nodeId, task }: BodyOf<"vmM
 	if (task.nodeId !== nodeId) throw new AppError("invalid", "The node that a VM goes to carries out the move.");
 	if (vm.deleting) throw new AppError("wrong-state", `The VM ${vm.name} is being deleted.`);
 	return to;
+}
+
+/** Somebody may have started it behind our back, and what its guest wrote since is not in the copy. */
+function checkOff(context: ApplyContext, { name, nodeId, status: { powerState } }: Vm): void {
+	if (powerState === "stopped" || powerState === "failed") return;
+	// Of a node that was removed meanwhile nobody hears any more what it was.
+	if (powerState === "unknown" && context.need("node", nodeId).status.phase === "left") return;
+	throw new AppError("wrong-state", `The VM ${name} is ${powerState}: only one that is off can be moved.`);
 }
 
 /** Its node has what belongs to it, and gives it away. */
@@ -109,11 +117,14 @@ function checkGone(context: ApplyContext, vm: Vm, from: Node, { confirmNodeOff, 
 }
 
 /** The record alone goes, at once. */
-function takeOver(context: ApplyContext, vm: Vm, to: Node, given: Task): string {
+function takeOver(context: ApplyContext, vm: Vm, to: Node, { task: given, keepDiscards }: BodyOf<"vmMove">): string {
 	const error = { code: "canceled", message: `The VM was moved to the node ${to.name}, since its own is off.` };
 	const end = { finishedAt: context.time, cancelable: false };
-	for (const task of unfinishedTasks(context, vm.id))
+	for (const task of unfinishedTasks(context, vm.id)) {
+		// That is other nodes' work, and what they still have of it has to go all the same.
+		if (keepDiscards && task.kind === "volume.discard") continue;
 		context.update("task", task, { ...task, ...end, state: "canceled", error });
+	}
 	const unknown = { startedAt: null, addresses: [], taskId: null, error: null, pendingRestart: false, differences: [] };
 	const status: VmStatus = {
 		...{ ...vm.status, ...unknown, powerState: "stopped", reason: null },

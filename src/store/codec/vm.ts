@@ -113,6 +113,7 @@ export const vmCodecs: BodyCodecs<
 			taskJson: toJson(body.task),
 			...(body.confirmNodeOff === null ? {} : { confirmNodeOff: body.confirmNodeOff }),
 			...(body.onlyLost ? { onlyLost: true } : {}),
+			...(body.keepDiscards ? { keepDiscards: true } : {}),
 		}),
 		decode: (message) => ({
 			id: message.id,
@@ -120,6 +121,7 @@ export const vmCodecs: BodyCodecs<
 			task: fromJson<Task>(message.taskJson),
 			confirmNodeOff: message.confirmNodeOff ?? null,
 			...(message.onlyLost === true ? { onlyLost: true } : {}),
+			...(message.keepDiscards === true ? { keepDiscards: true } : {}),
 		}),
 	},
 	vmElsewhere: {
@@ -134,6 +136,7 @@ export const vmCodecs: BodyCodecs<
 			fromNodeId: message.fromNodeId,
 			volumes: message.volumes.map(({ id, poolId }) => ({ id, poolId })),
 			discardTaskIds: message.discardTaskIds,
+			...(message.onlyOff === true ? { onlyOff: true } : {}),
 		}),
 	},
 	taskUpdate: {
