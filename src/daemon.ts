@@ -343,6 +343,7 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 				open: (pool) => createStorageDriver(pool, { random, clock, log: logger, protectedPaths: [config.dataDir] }),
 			},
 			network: createLibvirtNetworks({ client, logger }),
+			everybodyHas: (feature) => cluster.everybodyHas(feature),
 			seeds: ({ path, vm }) => {
 				if (vm.spec.cloudInit === null) throw new AppError("internal", "This VM has no cloud-init settings.");
 				return writeSeedIso(

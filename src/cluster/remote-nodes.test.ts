@@ -89,13 +89,21 @@ test("the state of a VM, and what its disks take", async () => {
 		{ part: "tpm", bytes: new Uint8Array(0) },
 		{ part: "serial-log", bytes: new TextEncoder().encode("login: ") },
 	] as const;
-	const sizes = [{ volumeId: someId, bytes: 12345 }];
-	const [, , remote] = await pair({ vmState: async () => [...files], diskSizes: async () => sizes });
+	const sizes = [
+		{ volumeId: someId, bytes: 12345, mark: "7:4096:1.5" },
+		{ volumeId: testId(0x78), bytes: 0 },
+	];
+	const [first, , remote] = await pair({ vmState: async () => [...files], diskSizes: async () => sizes });
 	const { signal } = new AbortController();
 	const state = await remote.readVmState(testId(2), someId, signal);
 	expect(state.map(({ part }) => part)).toEqual(["nvram", "tpm", "serial-log"]);
 	for (const [at, { bytes }] of state.entries()) expect(Buffer.compare(bytes, files[at]?.bytes ?? bytes)).toBe(0);
 	expect(await remote.diskSizes(testId(2), someId, signal)).toEqual(sizes);
+	// A node of before takes nothing that it does not know.
+	const metadata = new TextEncoder().encode(JSON.stringify({ id: someId }));
+	const stream = await first.node.openStream(testId(2), { kind: "vm-disks", metadata });
+	const plain = sizes.map(({ volumeId, bytes }) => ({ volumeId, bytes }));
+	expect(await new ContentReader(stream).head(() => {})).toEqual({ sizes: plain });
 });
 
 test("while the other node copies a disk first it says how far it is", async () => {

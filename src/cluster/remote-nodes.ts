@@ -7,7 +7,7 @@
  * | ----------- | --------- | ------ |
  * | image       | image     | head {format, sizeBytes}, bytes |
  * | volume      | volume    | progress while it is copied there, head {format, sizeBytes}, bytes |
- * | vm-disks    | VM        | head {sizes} |
+ * | vm-disks    | VM        | head {sizes}, with marks where they were asked for: others would not take them |
  * | vm-state    | VM        | head {files: part, length}, bytes of all of them |
  */
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
@@ -28,7 +28,10 @@ import { ContentReader, ContentWriter } from "./content-wire.ts";
 const length = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const ImageHead = Strict({ format: StringEnum(["qcow2", "raw", "iso"] as const), sizeBytes: length });
 const VolumeHead = Strict({ format: StringEnum(["qcow2", "raw"] as const), sizeBytes: length });
-const DisksHead = Strict({ sizes: Type.Array(Strict({ volumeId: Id, bytes: length }), { maxItems: 1024 }) });
+const Mark = Type.String({ maxLength: 8192 });
+const DisksHead = Strict({
+	sizes: Type.Array(Strict({ volumeId: Id, bytes: length, mark: Type.Optional(Mark) }), { maxItems: 1024 }),
+});
 const StateHead = Strict({
 	files: Type.Array(
 		Strict({ part: StringEnum(vmStateParts), length: Type.Integer({ minimum: 0, maximum: maxVmStateBytes }) }),
@@ -83,10 +86,12 @@ async function openContent<H extends TSchema>(
 	{ kind, nodeId, id, schema, options: { signal, progress } }: Question<H>,
 ): Promise<Opened<H>> {
 	signal?.throwIfAborted();
-	const peer = await peers.openStream(nodeId, { kind, metadata: encoded({ id }) }, signal).catch((error: unknown) => {
-		signal?.throwIfAborted();
-		throw error;
-	});
+	const peer = await peers
+		.openStream(nodeId, { kind, metadata: encoded({ id, ...(kind === "vm-disks" ? { marks: true } : {}) }) }, signal)
+		.catch((error: unknown) => {
+			signal?.throwIfAborted();
+			throw error;
+		});
 	const giveUp = () => peer.abort(new AppError("canceled", "It is not wanted any more."));
 	// It may have come while the other side was asked.
 	if (signal?.aborted) giveUp();
@@ -198,10 +203,11 @@ export function contentStreams(started: () => NodeSources | null, clock: Clock):
 			const { stream, ...head } = await (await sources()).volume(asking, id, options);
 			return { head, stream };
 		}),
-		"vm-disks": serving(async (asking, id) => ({
-			head: { sizes: await (await sources()).diskSizes(asking, id) },
-			stream: new Blob([]).stream(),
-		})),
+		"vm-disks": serving(async (asking, id, { marks }) => {
+			const sizes = await (await sources()).diskSizes(asking, id);
+			const plain = () => sizes.map(({ volumeId, bytes }) => ({ volumeId, bytes }));
+			return { head: { sizes: marks ? sizes : plain() }, stream: new Blob([]).stream() };
+		}),
 		"vm-state": serving(async (asking, id) => {
 			const files = await (await sources()).vmState(asking, id);
 			return {
@@ -214,9 +220,11 @@ export function contentStreams(started: () => NodeSources | null, clock: Clock):
 
 type Answer = { head: unknown; stream: ReadableStream<Uint8Array> };
 
-function serving(answer: (asking: string, id: string, options: TransferOptions) => Promise<Answer>): StreamHandler {
+type Asked = TransferOptions & { marks: boolean };
+
+function serving(answer: (asking: string, id: string, options: Asked) => Promise<Answer>): StreamHandler {
 	return async ({ peer, metadata, accept }: IncomingStream) => {
-		const id = requestedId(metadata);
+		const { id, marks } = requested(metadata);
 		// A disk may have to be copied first: longer than the other side waits for an answer.
 		const stream = accept();
 		const gone = new AbortController();
@@ -224,7 +232,7 @@ function serving(answer: (asking: string, id: string, options: TransferOptions) 
 		stream.read().catch((error) => gone.abort(error));
 		const writer = new ContentWriter(stream);
 		const progress = (ratio: number | null) => writer.progress(ratio);
-		const content = await answer(peer.nodeId, id, { signal: gone.signal, progress });
+		const content = await answer(peer.nodeId, id, { signal: gone.signal, progress, marks });
 		const reader = content.stream.getReader();
 		try {
 			await writer.head(content.head);
@@ -239,7 +247,7 @@ function serving(answer: (asking: string, id: string, options: TransferOptions) 
 	};
 }
 
-function requestedId(metadata: Uint8Array): string {
+function requested(metadata: Uint8Array): { id: string; marks: boolean } {
 	try {
 		const asked: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(metadata));
 		if (
@@ -249,7 +257,7 @@ function requestedId(metadata: Uint8Array): string {
 			typeof asked.id === "string" &&
 			isUuid(asked.id)
 		)
-			return asked.id;
+			return { id: asked.id, marks: "marks" in asked && asked.marks === true };
 	} catch {
 		// told below
 	}

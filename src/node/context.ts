@@ -13,6 +13,7 @@ import type { Vm } from "../model/vm.ts";
 import type { NetworkDriver } from "../network/driver.ts";
 import type { PoolPlace, Progress, StorageDriver } from "../storage/driver.ts";
 import type { CommandBody } from "../store/command.ts";
+import type { Feature } from "../store/command-features.ts";
 import type { Applied, Proposer, Store } from "../store/store.ts";
 import { Connection } from "./connection.ts";
 import { KeyedMutex, Semaphore } from "./gates.ts";
@@ -51,6 +52,8 @@ export type NodeDeps = {
 	demoImage: string | null;
 	store: Store;
 	proposer: Proposer;
+	/** Do all members know it? A new field of a command is sent only then. */
+	everybodyHas(feature: Feature): boolean;
 	hypervisor: HypervisorDriver;
 	storage: StorageRegistry;
 	network: NetworkDriver;

@@ -18,8 +18,10 @@ const Move = Strict({
 	volumes: Type.Array(Strict({ id: Id, poolId: Id })),
 	/** Those that are here whole. */
 	done: Type.Array(Id),
+	/** What the other node said of each of them before it was copied: DiskSize.mark. */
+	marks: Type.Optional(Type.Record(Id, Type.String())),
 });
-export type Move = Static<typeof Move>;
+type Move = Static<typeof Move>;
 
 export class Moves {
 	readonly #context: NodeContext;
@@ -38,9 +40,9 @@ export class Moves {
 		taskId: string,
 		disks: readonly { volume: { id: string; poolId: string } }[],
 		clear: () => Promise<void>,
-	): Promise<Move> {
+	): Promise<void> {
 		const known = await this.#records.get(vmId);
-		if (known?.taskId === taskId) return known;
+		if (known?.taskId === taskId) return;
 		if (known) await this.#undo(vmId, known);
 		await clear();
 		const move: Move = {
@@ -49,13 +51,22 @@ export class Moves {
 			done: [],
 		};
 		await this.#records.set(vmId, move);
-		return move;
 	}
 
-	async diskDone(vmId: string, volumeId: string): Promise<void> {
+	async diskDone(vmId: string, volumeId: string, mark: string | null): Promise<void> {
 		const move = await this.#records.get(vmId);
 		assert(move !== null, "a move has a record");
-		await this.#records.set(vmId, { ...move, done: [...move.done.filter((id) => id !== volumeId), volumeId] });
+		const { [volumeId]: _, ...marks } = move.marks ?? {};
+		if (mark !== null) marks[volumeId] = mark;
+		await this.#records.set(vmId, { ...move, marks, done: [...move.done.filter((id) => id !== volumeId), volumeId] });
+	}
+
+	/** Is the disk here whole, as it is on the other node now? `mark`: null when that one cannot say. */
+	async isDone(vmId: string, volumeId: string, mark: string | null): Promise<boolean> {
+		const move = await this.#records.get(vmId);
+		if (!move?.done.includes(volumeId)) return false;
+		const then = move.marks?.[volumeId] ?? null;
+		return then === null || mark === null || then === mark;
 	}
 
 	/** The VM is this node's. */

@@ -28,7 +28,8 @@ export interface RemoteNodes {
 	readVmState(nodeId: string, vmId: string, signal: AbortSignal): Promise<VmStateFile[]>;
 }
 
-export type DiskSize = { volumeId: string; bytes: number };
+/** `mark`: another one whenever the disk was written to since. Nodes of before do not say it. */
+export type DiskSize = { volumeId: string; bytes: number; mark?: string };
 export type TransferOptions = LongOptions;
 
 const alone = async (): Promise<never> => {

@@ -71,10 +71,10 @@ export class LocalSources implements NodeSources {
 			const volume = store.get("volume", volumeId);
 			if (volume?.nodeId !== nodeId || volume.phase !== "ready") continue;
 			const driver = await this.#pools.driver(volume.poolId);
-			const bytes = await limited(this.#context, "Measuring a volume", limits.quickStorageMs, () =>
-				bytesAlone(driver, volumeId),
+			const measured = await limited(this.#context, "Measuring a volume", limits.quickStorageMs, () =>
+				measure(driver, volumeId),
 			);
-			sizes.push({ volumeId, bytes });
+			sizes.push({ volumeId, ...measured });
 		}
 		return sizes;
 	}
@@ -110,8 +110,8 @@ export class LocalSources implements NodeSources {
 	}
 }
 
-/** Of the volume and of all that it rests on; no more than the disk is large. */
-async function bytesAlone(driver: StorageDriver, volumeId: string): Promise<number> {
+/** `bytes`: of the volume and of all that it rests on; no more than the disk is large. */
+async function measure(driver: StorageDriver, volumeId: string): Promise<Omit<DiskSize, "volumeId">> {
 	const info = await driver.getVolume(volumeId);
 	if (info === null) throw new AppError("storage", "The content of a volume is missing in its pool.");
 	let bytes = info.allocatedBytes;
@@ -119,5 +119,5 @@ async function bytesAlone(driver: StorageDriver, volumeId: string): Promise<numb
 		bytes +=
 			(kind === "image" ? (await driver.getImage(id))?.fileSizeBytes : (await driver.getVolume(id))?.allocatedBytes) ??
 			0;
-	return Math.min(bytes, info.sizeBytes);
+	return { bytes: Math.min(bytes, info.sizeBytes), mark: info.contentMark };
 }

@@ -3,7 +3,8 @@
  * node's, then one command makes all of it this node's. Before that command everything here can be removed, after it
  * everything there; so the VM is whole on exactly one node, wherever the work is cut off.
  *
- *   record of the move (moves.ts) → room? → each disk → images in its drives → UEFI, TPM → vmMoved → record away
+ *   record of the move (moves.ts) → room? → each disk → images in its drives → UEFI, TPM → still off, and nothing was
+ *   written since? → vmMoved → record away
  *
  * A run that is cut off goes on with the disks that are not complete. Whether vmMoved was applied is asked of the state, never
  * guessed: while that cannot be known, the task stays and is tried again.
@@ -18,14 +19,14 @@ import { limited, type NodeContext } from "./context.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
-import type { Move, Moves } from "./moves.ts";
+import type { Moves } from "./moves.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { Later, onceHypervisorAnswers, type TaskRun, upToDate } from "./task-run.ts";
 import { isActive } from "./vm-plan.ts";
 
 type MoveParts = { context: NodeContext; pools: Pick<Pools, "driver">; copies: ImageCopies; moves: Moves };
-/** `bytes`: what there is to copy; 0 for one that was never made, which the next start makes. */
-type Disk = { volume: Volume; pool: Pool; driver: StorageDriver; bytes: number };
+/** `bytes`: what there is to copy; 0 for one that was never made, which the next start makes. `mark`: DiskSize.mark. */
+type Disk = { volume: Volume; pool: Pool; driver: StorageDriver; bytes: number; mark: string | null };
 
 /** Resolves with a message for people. Leaves what it made to `Moves.sweep` when it fails. */
 export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Promise<string> {
@@ -42,12 +43,35 @@ export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Prom
 		return said;
 	}
 	requireMovable(context, vm, from);
-	const disks = await disksOf(parts, vm, from, run.signal);
-	const move = await moves.begin(vmId, run.task.id, disks, () => clear(parts, vm, disks, run));
-	await requireRoom(disks.filter(({ volume }) => !move.done.includes(volume.id)));
-	await copyDisks(parts, vm, from, disks, move, run);
+	let disks = await disksOf(parts, vm, from, run.signal);
+	await moves.begin(vmId, run.task.id, disks, () => clear(parts, vm, disks, run));
+	for (let round = 1; ; round++) {
+		await copyAll(parts, vm, from, disks, run);
+		await run.setCancelable(false);
+		run.signal.throwIfAborted();
+		// Also whether it is off. It may have been started and stopped with libvirt's own tools while another disk was copied.
+		disks = await disksOf(parts, vm, from, run.signal);
+		if ((await missing(parts, vm, disks)).length === 0) break;
+		if (round === maxRounds)
+			throw new AppError("in-use", "The VM's disks are written to again and again while they are copied.");
+		run.say("A disk was written to meanwhile; it is copied again");
+		await run.setCancelable(true);
+	}
+	await take(context, vmId, from, disks);
+	await moves.finish(vmId);
+	return said;
+}
+
+const maxRounds = 3;
+
+/** All that the VM has there and is not here yet. */
+async function copyAll(parts: MoveParts, vm: Vm, from: string, disks: readonly Disk[], run: TaskRun): Promise<void> {
+	const { context } = parts;
+	const toCopy = await missing(parts, vm, disks);
+	await requireRoom(toCopy);
+	await copyDisks(parts, vm, from, { disks, toCopy }, run);
 	for (const { imageId } of vm.spec.cdroms) {
-		const image = imageId === null ? null : store.get("image", imageId);
+		const image = imageId === null ? null : context.store.get("image", imageId);
 		if (image) await parts.copies.ensure(image, run);
 	}
 	run.say("Copying the VM's firmware and TPM state");
@@ -55,14 +79,21 @@ export async function moveVm(parts: MoveParts, vmId: string, run: TaskRun): Prom
 		context,
 		"Copying the VM's state",
 		limits.quickStorageMs,
-		async (signal) => context.vmState.write(vmId, await context.remote.readVmState(from, vmId, signal)),
+		async (signal) => context.vmState.write(vm.id, await context.remote.readVmState(from, vm.id, signal)),
 		run.signal,
 	);
-	await run.setCancelable(false);
-	run.signal.throwIfAborted();
-	await take(context, vmId, from, disks);
-	await moves.finish(vmId);
-	return said;
+}
+
+/** Disks that are not here as they are there now. One that was never made has nothing to copy. */
+async function missing({ moves }: MoveParts, { id: vmId }: Vm, disks: readonly Disk[]): Promise<Disk[]> {
+	const found: Disk[] = [];
+	for (const disk of disks) {
+		const { volume, driver, mark } = disk;
+		if (volume.phase === "pending") continue;
+		const isHere = (await moves.isDone(vmId, volume.id, mark)) && (await driver.getVolume(volume.id)) !== null;
+		if (!isHere) found.push(disk);
+	}
+	return found;
 }
 
 const whereUnknown = "It is not known where the VM is now.";
@@ -96,7 +127,7 @@ async function disksOf({ context, pools }: MoveParts, vm: Vm, from: string, sign
 		(limit) => remote.diskSizes(from, vm.id, limit),
 		signal,
 	);
-	const sizes = new Map(measured.map(({ volumeId, bytes }) => [volumeId, bytes]));
+	const sizes = new Map(measured.map((size) => [size.volumeId, size]));
 	const disks: Disk[] = [];
 	for (const { id, volumeId } of vm.spec.disks) {
 		const volume = store.get("volume", volumeId);
@@ -104,8 +135,9 @@ async function disksOf({ context, pools }: MoveParts, vm: Vm, from: string, sign
 		if (volume.nodeId === null) continue;
 		requireTransferable(volume, from);
 		const pool = poolHere(context, volume);
-		const bytes = volume.phase === "pending" ? 0 : (sizes.get(volumeId) ?? volume.sizeBytes);
-		disks.push({ volume, pool, driver: await pools.driver(pool.id), bytes });
+		const size = sizes.get(volumeId);
+		const bytes = volume.phase === "pending" ? 0 : (size?.bytes ?? volume.sizeBytes);
+		disks.push({ volume, pool, driver: await pools.driver(pool.id), bytes, mark: size?.mark ?? null });
 	}
 	return disks;
 }
@@ -172,8 +204,7 @@ async function copyDisks(
 	parts: MoveParts,
 	{ id: vmId }: Vm,
 	from: string,
-	disks: readonly Disk[],
-	move: Move,
+	{ disks, toCopy }: { disks: readonly Disk[]; toCopy: readonly Disk[] },
 	run: TaskRun,
 ): Promise<void> {
 	const { context, moves } = parts;
@@ -187,8 +218,7 @@ async function copyDisks(
 		const share = disk.bytes;
 		const base = doneBytes;
 		doneBytes += share;
-		if (volume.phase === "pending") continue;
-		if (move.done.includes(volume.id) && (await driver.getVolume(volume.id)) !== null) continue;
+		if (!toCopy.includes(disk)) continue;
 		await removeVolume(parts, volume);
 		await context.locks.run(
 			`volume:${volume.id}`,
@@ -202,7 +232,7 @@ async function copyDisks(
 				}),
 			run.signal,
 		);
-		await moves.diskDone(vmId, volume.id);
+		await moves.diskDone(vmId, volume.id, disk.mark);
 	}
 }
 
@@ -210,7 +240,8 @@ async function copyDisks(
 async function take(context: NodeContext, vmId: string, from: string, disks: readonly Disk[]): Promise<void> {
 	const { nodeId, ids, store, stopping } = context;
 	try {
-		await context.propose({
+		// Once: what was looked at just now does not hold for the minutes for which it would be proposed again.
+		await context.proposer.proposeSystem({
 			kind: "vmMoved",
 			id: vmId,
 			nodeId,
@@ -218,6 +249,7 @@ async function take(context: NodeContext, vmId: string, from: string, disks: rea
 			volumes: disks.map(({ volume }) => ({ id: volume.id, poolId: volume.poolId })),
 			// For each volume, and for what else the other node has of the VM.
 			discardTaskIds: [...disks, null].map(() => ids.newId()),
+			...(context.everybodyHas("runs-once-1") ? { onlyOff: true as const } : {}),
 		});
 	} catch (error) {
 		stopping.throwIfAborted();

@@ -45,6 +45,14 @@ export function volumeConformance(suite: Suite): void {
 		await fails("already-exists", driver().createVolume(made.id, { ...again, format: "raw" }));
 	});
 
+	test("who has written to a volume is seen, who has read it is not", async () => {
+		const { id, contentMark } = await make(empty, MiB, "raw");
+		await readAll((await driver().exportVolume(id, "raw", {})).stream);
+		expect((await driver().getVolume(id))?.contentMark).toBe(contentMark);
+		await suite.pool().writeDisk(driver(), id, 4096, pattern(4096));
+		expect((await driver().getVolume(id))?.contentMark).not.toBe(contentMark);
+	});
+
 	test("two makers of one volume at the same time make one volume", async () => {
 		const id = newId();
 		const options = { format: "qcow2" as const, sizeBytes: MiB, source: empty };

@@ -24,6 +24,8 @@ export type VolumeInfo = {
 	format: VolumeFormat;
 	sizeBytes: number;
 	allocatedBytes: number;
+	/** Another one whenever somebody has written to it since, be it behind our back. */
+	contentMark: string;
 	/** Ids of volume or image that it depends on, nearest first; empty when it stands alone. */
 	backing: { kind: "volume" | "image"; id: string; format: VolumeFormat }[];
 };

@@ -11,6 +11,7 @@ export class SparseBytes {
 	/** Pages that belong to what this was copied from. */
 	readonly #shared: Map<number, Uint8Array> | null;
 	#length: number;
+	#writes = 0;
 
 	constructor(length = 0, shared: Map<number, Uint8Array> | null = null) {
 		this.#length = length;
@@ -20,6 +21,12 @@ export class SparseBytes {
 
 	get length(): number {
 		return this.#length;
+	}
+
+	/** As a volume's. The mark stands for the time of the last change of a file. */
+	get figures(): { sizeBytes: number; allocatedBytes: number; contentMark: string } {
+		const contentMark = `${this.#length}:${this.#writes}`;
+		return { sizeBytes: this.#length, allocatedBytes: this.allocatedBytes, contentMark };
 	}
 
 	/** Bytes of its own. */
@@ -41,6 +48,7 @@ export class SparseBytes {
 	}
 
 	write(position: number, bytes: Uint8Array): void {
+		this.#writes += 1;
 		for (let done = 0; done < bytes.length; ) {
 			const page = Math.floor((position + done) / pageBytes);
 			const offset = (position + done) % pageBytes;

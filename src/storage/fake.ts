@@ -386,7 +386,7 @@ export class FakeStorageDriver implements StorageDriver {
 	}
 
 	#info(id: string, { format, content, backing }: FakeVolume): VolumeInfo {
-		return { id, format, sizeBytes: content.length, allocatedBytes: content.allocatedBytes, backing: [...backing] };
+		return { id, format, ...content.figures, backing: [...backing] };
 	}
 
 	async #enter(method: FakeMethod, signal?: AbortSignal): Promise<void> {

@@ -109,10 +109,12 @@ export async function volumeInfo(folder: PoolFolder, record: VolumeRecord): Prom
 	const [active] = chain;
 	let allocatedBytes = 0;
 	let length = 0;
+	const marks: string[] = [];
 	for (const file of chain) {
 		if (file.owner.kind !== "volume" || file.owner.id !== record.id) continue;
 		const found = await statFile(file.path, record.id);
 		allocatedBytes += found.blocks * 512;
+		marks.push(`${found.ino}:${found.size}:${found.mtimeMs}`);
 		if (file === active) length = found.size;
 	}
 	const sizeBytes = active.format === "raw" ? length : (await readOwnHeader(active.path, record.id)).virtualSizeBytes;
@@ -121,6 +123,7 @@ export async function volumeInfo(folder: PoolFolder, record: VolumeRecord): Prom
 		format: record.format,
 		sizeBytes: Math.ceil(sizeBytes / sectorBytes) * sectorBytes,
 		allocatedBytes,
+		contentMark: marks.join(" "),
 		backing: backingOf(chain),
 	};
 }

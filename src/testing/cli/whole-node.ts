@@ -97,6 +97,7 @@ export async function startWholeNode(): Promise<WholeNode> {
 		folders: vmFolders,
 		vmState: vmStateFiles(folder, join(folder, "tpm")),
 		remote: noRemoteNodes,
+		everybodyHas: () => true,
 		...{ host, accelerator: { kind: "tcg", reason: "simulated" } as const, clock, ids, logger },
 	});
 	const consoles = createConsoles({

@@ -181,6 +181,7 @@ export class NodeWorld {
 			}),
 			storage: { open: (pool) => this.#openPool(life, pool.id) },
 			network: life.wrap("network", this.networks),
+			everybodyHas: () => true,
 			...fileDeps(life, this.dataDir, (work) => this.#file(work)),
 			remote: remoteDeps(life, this.nodeId, (nodeId) => this.others.get(nodeId)?.node?.sources),
 			fetchUrl: ({ url, imageId, driver }) =>
