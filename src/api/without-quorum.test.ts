@@ -1,8 +1,9 @@
 /** What works while the cluster takes no writes: signing in, reading, consoles, and the power switch for root on the host. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { Problem } from "../model/api.ts";
-import { notLeading, removed, unconfirmedRead } from "../store/raft/refusals.ts";
+import { notLeading, removed } from "../store/raft/refusals.ts";
 import { type ApiHarness, createApiHarness, password } from "../testing/api/api-harness.ts";
+import { loseQuorum } from "../testing/api/lose-quorum.ts";
 import { clusterIds, fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { waitUntil } from "../testing/lab/wait-until.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
@@ -17,19 +18,9 @@ beforeEach(async () => {
 	api = await createApiHarness({ clock });
 	const made = await api.client("operator").call("vmCreate", { body: { name: "web", start: false } });
 	vmId = made.body.id;
-	back = loseQuorum();
+	back = loseQuorum(api.store);
 });
 afterEach(() => api.close());
-
-/** As a store without a quorum: the copy can be read, nothing is confirmed, nothing is taken. */
-function loseQuorum(): () => void {
-	const { store } = api;
-	const { propose, readIndex, status } = store;
-	store.propose = () => Promise.reject(notLeading(null));
-	store.readIndex = () => Promise.reject(unconfirmedRead());
-	store.status = () => ({ ...status.call(store), leader: null, quorum: false });
-	return () => Object.assign(store, { propose, readIndex, status });
-}
 
 async function signIn(): Promise<string> {
 	const body = { username: "operator", password };

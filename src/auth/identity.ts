@@ -19,6 +19,11 @@ export type Identity = {
 	expiresAtMs: number | null;
 	/** A session made without a quorum, known on this node only: it reads, and opens consoles. */
 	unrecorded?: boolean;
+	/**
+	 * Such a session of another node, which vouches for it: good while the user's password is the one of this fingerprint
+	 * (password-fingerprint.ts), or, once the state has it, as the state says.
+	 */
+	vouchedFor?: { passwordFingerprint: string };
 };
 
 /** Root on the unix socket: the file's mode is the check. */

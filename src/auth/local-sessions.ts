@@ -1,42 +1,50 @@
 /**
  * Sessions that this node made while there was no quorum to write them down: known here only, good for reading and for
- * consoles. As soon as the cluster takes writes again they become sessions like any other, or end, when what they rest on
- * (the user, the password) is not what it was.
+ * consoles, as long as the password that they were made with is the user's. As soon as the cluster takes writes again they
+ * become sessions like any other, or end, when what they rest on is not what it was.
  */
 import type { Clock, Timer } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Session, User } from "../model/access.ts";
+import { passwordFingerprint } from "../store/password-fingerprint.ts";
 import type { Store } from "../store/store.ts";
 
 export type LocalSession = {
 	session: Session;
-	secretHash: string /** Writes it down. */;
+	secretHash: string;
+	/** Of the password that was checked: see passwordFingerprint. */
+	verifiedHash: string;
+	/** Writes it down. */
 	record: () => Promise<unknown>;
+};
+
+export type LocalSessionsDeps = {
+	store: Pick<Store, "get" | "status" | "userSecret">;
+	clock: Clock;
+	logger: Logger;
+	/** It is none of these any more; the state may have it now. */
+	onGone: (id: string) => void;
 };
 
 const maxSessions = 256;
 const checkMs = 2_000;
 
 export class LocalSessions {
-	readonly #store: Pick<Store, "get" | "status">;
-	readonly #clock: Clock;
-	readonly #logger: Logger;
+	readonly #deps: LocalSessionsDeps;
 	readonly #bySecretHash = new Map<string, LocalSession>();
 	#timer: Timer | null = null;
 	#recording = false;
 
-	constructor(store: Pick<Store, "get" | "status">, clock: Clock, logger: Logger) {
-		this.#store = store;
-		this.#clock = clock;
-		this.#logger = logger;
+	constructor(deps: LocalSessionsDeps) {
+		this.#deps = deps;
 	}
 
 	add(local: LocalSession): void {
-		const [oldest] = this.#bySecretHash.keys();
-		if (this.#bySecretHash.size >= maxSessions && oldest !== undefined) this.#bySecretHash.delete(oldest);
+		const [oldest] = this.#bySecretHash.values();
+		if (this.#bySecretHash.size >= maxSessions && oldest !== undefined) this.#drop(oldest);
 		this.#bySecretHash.set(local.secretHash, local);
-		this.#logger.warn("somebody signed in without a quorum: the session is known on this node only", {
+		this.#deps.logger.warn("somebody signed in without a quorum: the session is known on this node only", {
 			user: local.session.userName,
 		});
 		this.#arm();
@@ -44,18 +52,21 @@ export class LocalSessions {
 
 	find(secretHash: string): { session: Session; user: User } | null {
 		const local = this.#bySecretHash.get(secretHash);
-		const user = local === undefined ? null : this.#store.get("user", local.session.userId);
-		return local === undefined || user === null ? null : { session: local.session, user };
+		if (local === undefined || !this.#isVerified(local)) return null;
+		const user = this.#deps.store.get("user", local.session.userId);
+		return user === null ? null : { session: local.session, user };
 	}
 
+	/** It is one of these, and good. */
 	has(id: string): boolean {
-		return this.#entryOf(id) !== undefined;
+		const local = this.#entryOf(id);
+		return local !== undefined && this.#isVerified(local);
 	}
 
 	/** False when it is none of these. */
 	end(id: string): boolean {
 		const local = this.#entryOf(id);
-		return local !== undefined && this.#bySecretHash.delete(local.secretHash);
+		return local !== undefined && this.#drop(local);
 	}
 
 	close(): void {
@@ -63,39 +74,54 @@ export class LocalSessions {
 		this.#bySecretHash.clear();
 	}
 
+	/** Another password may have been set by a majority that this node hears of now. */
+	#isVerified({ session, verifiedHash }: LocalSession): boolean {
+		const stored = this.#deps.store.userSecret(session.userId)?.passwordHash;
+		return stored !== undefined && passwordFingerprint(stored) === verifiedHash;
+	}
+
 	#entryOf(id: string): LocalSession | undefined {
 		for (const local of this.#bySecretHash.values()) if (local.session.id === id) return local;
 		return undefined;
 	}
 
+	#drop({ secretHash, session }: LocalSession): boolean {
+		const had = this.#bySecretHash.delete(secretHash);
+		if (had) this.#deps.onGone(session.id);
+		return had;
+	}
+
 	#arm(): void {
+		const { clock, store } = this.#deps;
 		this.#timer?.cancel();
 		if (this.#bySecretHash.size === 0) return;
-		this.#timer = this.#clock.schedule(checkMs, () => {
+		this.#timer = clock.schedule(checkMs, () => {
 			this.#forgetExpired();
-			const done = this.#store.status().quorum && !this.#recording ? this.#recordAll() : Promise.resolve();
+			const done = store.status().quorum && !this.#recording ? this.#recordAll() : Promise.resolve();
 			void done.finally(() => this.#arm());
 		});
 	}
 
 	#forgetExpired(): void {
-		const nowMs = this.#clock.nowMs();
-		for (const { session, secretHash } of [...this.#bySecretHash.values()])
-			if (!(Date.parse(session.expiresAt) > nowMs)) this.#bySecretHash.delete(secretHash);
+		const nowMs = this.#deps.clock.nowMs();
+		for (const local of [...this.#bySecretHash.values()])
+			if (!(Date.parse(local.session.expiresAt) > nowMs)) this.#drop(local);
 	}
 
 	async #recordAll(): Promise<void> {
 		this.#recording = true;
 		try {
-			for (const { secretHash, record } of [...this.#bySecretHash.values()]) {
+			for (const local of [...this.#bySecretHash.values()]) {
+				// Signed out meanwhile.
+				if (!this.#bySecretHash.has(local.secretHash)) continue;
 				// Refused: the password was changed, or the user is gone; or an earlier attempt was carried out after all.
-				await record().catch((error) => {
+				await local.record().catch((error) => {
 					if (!isAppError(error) || error.code === "unavailable" || error.code === "timeout") throw error;
 				});
-				this.#bySecretHash.delete(secretHash);
+				this.#drop(local);
 			}
 		} catch (error) {
-			this.#logger.debug("sessions of this node could not be written down yet", { error });
+			this.#deps.logger.debug("sessions of this node could not be written down yet", { error });
 		} finally {
 			this.#recording = false;
 		}

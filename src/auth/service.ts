@@ -19,6 +19,7 @@ import { passwordFingerprint } from "../store/password-fingerprint.ts";
 import type { Proposer, Store } from "../store/store.ts";
 import { type AuditEntry, AuditRecorder } from "./audit-recorder.ts";
 import { CredentialWatch } from "./credential-watch.ts";
+import { EndedSessions } from "./ended-sessions.ts";
 import { addressKey, FailureLimiter } from "./failure-limiter.ts";
 import type { Identity } from "./identity.ts";
 import { LocalSessions } from "./local-sessions.ts";
@@ -59,12 +60,17 @@ export class AuthService {
 	readonly #audit: AuditRecorder;
 	readonly #signInLog: SignInLog;
 	readonly #local: LocalSessions;
+	readonly #ended: EndedSessions;
 	#figures = { loginFailures: 0, loginsRefused: 0, badCredentials: 0 };
 
 	constructor(deps: AuthDeps) {
 		this.#deps = deps;
-		this.#local = new LocalSessions(deps.store, deps.clock, deps.logger);
-		this.#watch = new CredentialWatch(deps.store, deps.clock, (id) => this.#local.has(id));
+		this.#local = new LocalSessions({ ...deps, onGone: (id) => this.#watch.check(id) });
+		this.#ended = new EndedSessions({ ...deps, onEnded: (id) => this.#watch.check(id) });
+		this.#watch = new CredentialWatch(deps.store, deps.clock, {
+			isGoodHere: (id) => this.#local.has(id),
+			hasEndedHere: (id) => this.#ended.has(id),
+		});
 		this.#audit = new AuditRecorder(deps);
 		this.#signInLog = new SignInLog(deps.clock, deps.logger);
 		const backOff = { firstDelayMs: 1000, maxDelayMs: 300_000, forgetAfterMs: 900_000, maxKeys: 10_000 };
@@ -103,7 +109,7 @@ export class AuthService {
 		if (kind === "session") {
 			const known = store.sessionBySecretHash(hashSecret(secret));
 			const found = known ?? this.#local.find(hashSecret(secret));
-			if (!found?.user.enabled) return null;
+			if (!found?.user.enabled || this.#ended.has(found.session.id)) return null;
 			const expiresAtMs = Date.parse(found.session.expiresAt);
 			if (!(expiresAtMs > nowMs)) return null;
 			const { session, user } = found;
@@ -151,9 +157,10 @@ export class AuthService {
 			remoteAddress: from.remoteAddress,
 			userAgent: from.userAgent === null ? null : printable(from.userAgent).slice(0, 256),
 		};
+		const verifiedHash = passwordFingerprint(found.passwordHash);
 		const record = () =>
 			this.#deps.proposer.propose(
-				{ kind: "sessionCreate", session, secretHash, verifiedHash: passwordFingerprint(found.passwordHash) },
+				{ kind: "sessionCreate", session, secretHash, verifiedHash },
 				{
 					requester: { kind: "user", id: found.user.id, name: found.user.name },
 					remoteAddress: from.remoteAddress,
@@ -163,18 +170,37 @@ export class AuthService {
 				},
 			);
 		await record().catch((error) => {
-			// `wrong-state`: this node was removed from the cluster.
-			const refused = isAppError(error, "unavailable") || isAppError(error, "wrong-state");
-			const noQuorum = refused && !this.#deps.store.status().quorum;
-			if (!noQuorum) throw error;
-			this.#local.add({ session, secretHash, record });
+			if (!this.isForLackOfQuorum(error)) throw error;
+			this.#local.add({ session, secretHash, verifiedHash, record });
 		});
 		return { session, user: found.user, secret };
 	}
 
-	/** Ends a session that only this node knows; false when it is none of those. */
-	endLocalSession(id: string): boolean {
-		return this.#local.end(id);
+	/** Is it a session that only this node knows? */
+	isLocalSession(id: string): boolean {
+		return this.#local.has(id);
+	}
+
+	/** The write was refused because the cluster takes none, as far as this node can tell. */
+	isForLackOfQuorum(error: unknown): boolean {
+		// `wrong-state`: this node was removed from the cluster.
+		const refused = isAppError(error, "unavailable") || isAppError(error, "wrong-state");
+		return refused && !this.#deps.store.status().quorum;
+	}
+
+	/**
+	 * Signs a session out that cannot be ended in the state now: here at once, with what it has open, elsewhere as soon as the
+	 * state hears of it. False when it is none, or too many wait for that already.
+	 */
+	endHere({ session, requester, credential }: Identity, remoteAddress: string | null): boolean {
+		if (session === null) return false;
+		const { id } = session;
+		const operation = "sessionDeleteCurrent" satisfies OperationId;
+		const meta = { requester, credential, remoteAddress, operation, idempotencyKey: null };
+		const remove = () => this.#deps.proposer.propose({ kind: "sessionDelete", id }, meta);
+		const willEnd = this.#ended.add({ id, expiresAtMs: Date.parse(session.expiresAt), remove });
+		// One that is known nowhere else ends in any case.
+		return this.#local.end(id) || willEnd;
 	}
 
 	/**
@@ -227,6 +253,7 @@ export class AuthService {
 		this.#watch.close();
 		this.#local.close();
 		this.#signInLog.close();
+		await this.#ended.close();
 		await this.#audit.close();
 	}
 

@@ -14,8 +14,9 @@ import { systemRandom } from "../lib/random.ts";
 import { MiB } from "../lib/units.ts";
 import type { Role } from "../model/access.ts";
 import { until } from "../peer/test-peers.ts";
+import type { CommandBody } from "../store/command.ts";
 import { createTwoNodes, otherId, remote, type TwoNodes } from "../testing/api/two-nodes.ts";
-import { clusterIds, fixtureId, fixtureVmStatus } from "../testing/fixtures.ts";
+import { clusterIds, fixtureId, fixtureSession, fixtureVmStatus } from "../testing/fixtures.ts";
 import { consoleStreamKind, createRemoteConsoles, serveConsoles } from "./console-relay.ts";
 
 let nodes: TwoNodes;
@@ -283,6 +284,41 @@ describe("the VM's node, asked by a member that may be anybody's", () => {
 		await until(() => owning.openCount() === 1);
 		owning.closeVm(remote.vm, "The VM was deleted.");
 		await expect(other.read()).rejects.toThrow("The VM was deleted.");
+	});
+
+	describe("for a session that only the other node knows, without a quorum", () => {
+		const session = fixtureId(77);
+		const openLocal = async () => {
+			nodes.quorum(false);
+			const stream = await openRaw({ credential: { kind: "session", id: session } });
+			await until(() => owning.openCount() === 1);
+			return { ended: () => expect(stream.read()).rejects.toThrow("The session has ended.") };
+		};
+		const system = (body: CommandBody) => nodes.store.proposer.proposeSystem(body);
+		const operator = () => nodes.accounts.operator.user;
+		const newPassword = { kind: "userPasswordSet", passwordHash: "$other", mustChangePassword: false } as const;
+
+		test("ends the console when it hears of another password", async () => {
+			const { ended } = await openLocal();
+			await system({ ...newPassword, id: operator().id });
+			await ended();
+		});
+
+		test("ends the console when it hears of another role", async () => {
+			const { ended } = await openLocal();
+			await system({ kind: "userUpdate", id: operator().id, role: "viewer" });
+			await ended();
+		});
+
+		test("goes on when the session was written down, and ends with it", async () => {
+			const { ended } = await openLocal();
+			const { id: userId, name: userName } = operator();
+			const made = fixtureSession({ id: session, userId, userName });
+			await system({ kind: "sessionCreate", session: made, secretHash: "c".repeat(64) });
+			expect(owning.openCount()).toBe(1);
+			await system({ kind: "sessionDelete", id: session });
+			await ended();
+		});
 	});
 
 	test("gives one person no more places than its own", async () => {

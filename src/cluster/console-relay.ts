@@ -8,6 +8,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { type Identity, localIdentity } from "../auth/identity.ts";
 import { knownIdentity } from "../auth/known-identity.ts";
+import { sessionLifetimeMs } from "../auth/service.ts";
 import type { Consoles } from "../console/console.ts";
 import { guestOver, type RemoteConsoleRequest, type RemoteConsoles } from "../console/remote.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -19,6 +20,7 @@ import { validated } from "../model/validate.ts";
 import type { PeerNode } from "../peer/peer.ts";
 import { isPeerError } from "../peer/peer-error.ts";
 import type { StreamHandler } from "../peer/stream-open.ts";
+import { passwordFingerprint } from "../store/password-fingerprint.ts";
 import type { Store } from "../store/store.ts";
 
 export const consoleStreamKind = "console";
@@ -113,8 +115,12 @@ function identityOf({ store, clock }: Deps, { credential, userId }: ConsoleHead,
 	if (known) return known;
 	const gone = store.get(credential.kind, credential.id) !== null;
 	const user = stale && !gone && credential.kind === "session" && userId !== null ? store.get("user", userId) : null;
-	if (!user?.enabled) throw new AppError("unauthenticated", "The VM's node does not know your session or token.");
+	const stored = user?.enabled ? store.userSecret(user.id) : null;
+	if (!user || stored === null)
+		throw new AppError("unauthenticated", "The VM's node does not know your session or token.");
 	const requester = { kind: "user", id: user.id, name: user.name } as const;
-	// The node that made the session ends it; here is nothing to watch.
-	return { requester, role: user.role, user, credential: null, session: null, via: "bearer", expiresAtMs: null };
+	// The node that made the session ends it; this one, when it hears that the user or the password has changed.
+	const vouchedFor = { passwordFingerprint: passwordFingerprint(stored.passwordHash) };
+	const expiresAtMs = clock.nowMs() + sessionLifetimeMs;
+	return { requester, role: user.role, user, credential, session: null, via: "bearer", expiresAtMs, vouchedFor };
 }

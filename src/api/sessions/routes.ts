@@ -42,11 +42,20 @@ export function checkMayEnd(identity: Identity, target: Endable): void {
 	if (obstacle === "forbidden") throw new AppError("forbidden", tooMuchToEnd(kind));
 }
 
+/** One's own ends on this node also while the cluster takes no writes: nobody is kept signed in. */
 async function endSession(context: RequestContext, id: string) {
-	const known = context.services.auth.endLocalSession(id);
-	if (!known) await context.mutate(() => ({ kind: "sessionDelete", id }));
-	const own = context.identity?.session?.id === id && context.identity.via === "cookie";
-	return nothing(own ? { setCookie: cookie("", 0, context.secure) } : {});
+	const { auth } = context.services;
+	const identity = context.caller();
+	const isOwn = identity.session?.id === id;
+	const endHere = () => isOwn && auth.endHere(identity, context.remoteAddress);
+	if (!auth.isLocalSession(id) || !endHere())
+		await context
+			.mutate(() => ({ kind: "sessionDelete", id }))
+			.catch((error) => {
+				if (!auth.isForLackOfQuorum(error) || !endHere()) throw error;
+			});
+	const clears = isOwn && identity.via === "cookie";
+	return nothing(clears ? { setCookie: cookie("", 0, context.secure) } : {});
 }
 
 export const sessionRoutes: Route[] = [
@@ -94,6 +103,8 @@ export const sessionRoutes: Route[] = [
 		method: "DELETE",
 		path: "/v1/sessions/current",
 		summary: "Sign out",
+		description:
+			"Without a quorum the session ends on this node at once, and on the others when the cluster takes writes again.",
 		tag,
 		responses: { 204: null },
 		handler({ context }) {
