@@ -1,5 +1,6 @@
 /** What works while the cluster takes no writes: signing in, reading, consoles, and the power switch for root on the host. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { AppError } from "../lib/errors.ts";
 import type { Problem } from "../model/api.ts";
 import { notLeading, removed } from "../store/raft/refusals.ts";
 import { type ApiHarness, createApiHarness, password } from "../testing/api/api-harness.ts";
@@ -173,4 +174,29 @@ test("root on the host cuts the power of a VM of this host, and of no other", as
 	expect((await stop(vmId, "local")).status).toBe(503);
 	api.store.get = get;
 	expect(api.node.stopped).toEqual([vmId]);
+});
+
+test("that root did so is in the audit when there is a quorum again, with the time at which it was", async () => {
+	const stop = () => api.request("POST", `/v1/vms/${vmId}/actions/stop`, { as: "local" });
+	const beganMs = clock.nowMs();
+	expect((await stop()).status).toBe(202);
+	api.node.stopWithoutQuorum = () => Promise.reject(new AppError("unavailable", "libvirt does not answer."));
+	expect((await stop()).status).toBe(503);
+	clock.advance(60_000);
+	const records = () => api.store.all("audit").filter(({ operation }) => operation === "vmStop");
+	expect(records()).toEqual([]);
+	back();
+	await waitUntil("the records to be written", 10_000, () => {
+		clock.advance(2_000);
+		return records().length === 2;
+	});
+	const common = {
+		requester: { kind: "local", id: null, name: "local" },
+		targets: [{ kind: "vm", id: vmId, name: "web" }],
+		time: new Date(beganMs).toISOString(),
+	};
+	expect(records()).toMatchObject([
+		{ ...common, outcome: "accepted", errorCode: null },
+		{ ...common, outcome: "rejected", errorCode: "unavailable" },
+	]);
 });

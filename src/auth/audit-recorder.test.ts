@@ -5,8 +5,11 @@ import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { AuditRecord } from "../model/access.ts";
-import { fixtureId } from "../testing/fixtures.ts";
+import { unknownOutcome } from "../store/raft/refusals.ts";
+import { fixtureCluster, fixtureId } from "../testing/fixtures.ts";
+import { waitUntil } from "../testing/lab/wait-until.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
+import { openMemoryStore } from "../testing/memory-store.ts";
 import { type AuditEntry, AuditRecorder, recordedOneByOne } from "./audit-recorder.ts";
 import { type Identity, localIdentity } from "./identity.ts";
 
@@ -20,6 +23,7 @@ function setUp() {
 	const clock = new ManualClock();
 	const records: AuditRecord[] = [];
 	const cluster = { quorum: true, fails: false };
+	let held: Promise<void> | null = null;
 	const recorder = new AuditRecorder({
 		clock,
 		store: { status: () => ({ leader: null, quorum: cluster.quorum, commitIndex: 0, appliedIndex: 0, term: 1 }) },
@@ -28,6 +32,7 @@ function setUp() {
 		proposer: {
 			propose: () => Promise.reject(new Error("not a system command")),
 			async proposeSystem(body) {
+				await held;
 				if (cluster.fails) throw new AppError("unavailable", "No leader.");
 				if (body.kind === "auditAppend") records.push(body.record);
 				return { index: 1, targets: [], taskId: null, replayed: false };
@@ -39,7 +44,13 @@ function setUp() {
 			...{ identity: identityOf(number), operation: "userList", remoteAddress: "192.0.2.1" },
 			...{ outcome: "denied", errorCode: "forbidden", targets: [], ...changes },
 		});
-	return { clock, records, recorder, denial, cluster };
+	/** Records are not written before what is returned is called. */
+	const hold = () => {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		held = promise;
+		return resolve;
+	};
+	return { clock, records, recorder, denial, cluster, hold };
 }
 
 test("the first in a minute one by one, the rest as one of each operation", async () => {
@@ -134,4 +145,49 @@ test("of what waits for a quorum, a thousand are kept", async () => {
 	cluster.quorum = true;
 	await recorder.close();
 	expect(records).toHaveLength(1_000);
+});
+
+test("one that was written unknown to this node is not written again, and keeps its time", async () => {
+	const clock = new ManualClock(Date.UTC(2026, 0, 2));
+	const beganMs = clock.nowMs();
+	const ids = idSource(clock, systemRandom);
+	const store = await openMemoryStore({ clock, commands: [fixtureCluster()] });
+	const before = store.count("audit");
+	const { propose } = store;
+	let attempts = 0;
+	store.propose = async (command) => {
+		attempts += 1;
+		const applied = await propose.call(store, command);
+		if (attempts === 1) throw unknownOutcome("The cluster has no quorum.");
+		return applied;
+	};
+	const recorder = new AuditRecorder({ clock, store, ids, logger: silentLogger, proposer: store.proposer });
+	await recorder.record({
+		...{ identity: identityOf(1), operation: "userList", remoteAddress: null },
+		...{ outcome: "denied", errorCode: "forbidden", targets: [] },
+	});
+	clock.advance(60_000);
+	await recorder.close();
+	expect([attempts, store.count("audit") - before]).toEqual([2, 1]);
+	expect(store.all("audit").at(-1)).toMatchObject({ operation: "userList", time: new Date(beganMs).toISOString() });
+	await store.close();
+});
+
+test("what comes while others are being written is written, too, however long that takes", async () => {
+	const { clock, records, recorder, denial, cluster, hold } = setUp();
+	cluster.quorum = false;
+	await denial(1);
+	cluster.quorum = true;
+	const release = hold();
+	clock.advance(2_000);
+	cluster.quorum = false;
+	await denial(2);
+	clock.advance(2_000);
+	cluster.quorum = true;
+	release();
+	await waitUntil("the second record", 5_000, () => {
+		clock.advance(2_000);
+		return records.length === 2;
+	});
+	await recorder.close();
 });

@@ -52,11 +52,11 @@ export class AuditRecorder {
 
 	constructor(deps: AuditRecorderDeps) {
 		this.#deps = deps;
-		const { clock, logger, proposer, store } = deps;
+		const { clock, logger, store } = deps;
 		this.#late = new LateRecords({
 			...{ clock, logger },
 			hasQuorum: () => store.status().quorum,
-			write: (record) => proposer.proposeSystem({ kind: "auditAppend", record }),
+			write: (record) => this.#propose(record),
 		});
 	}
 
@@ -109,7 +109,7 @@ export class AuditRecorder {
 	}
 
 	async #append({ identity, ...entry }: AuditEntry, targets: ResourceRef[], count: number): Promise<void> {
-		const { proposer, clock, ids, logger, store } = this.#deps;
+		const { clock, ids, logger, store } = this.#deps;
 		const { operation, remoteAddress, outcome, errorCode } = entry;
 		const { requester } = identity;
 		const record: AuditRecord = {
@@ -122,11 +122,17 @@ export class AuditRecorder {
 			return;
 		}
 		try {
-			await proposer.proposeSystem({ kind: "auditAppend", record });
+			await this.#propose(record);
 		} catch (error) {
 			if (mayBeLater(error)) this.#late.add(record);
 			else logger.warn("an audit record could not be written", { operation, outcome, count, requester, error });
 		}
+	}
+
+	/** Id and time of a record are those of its command: a second attempt makes no second record, nor a later one of it. */
+	#propose(record: AuditRecord): Promise<unknown> {
+		const as = { id: record.id, timeMs: Date.parse(record.time) };
+		return this.#deps.proposer.proposeSystem({ kind: "auditAppend", record }, as);
 	}
 }
 

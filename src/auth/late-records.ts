@@ -35,18 +35,24 @@ export class LateRecords {
 	add(record: AuditRecord): void {
 		if (this.#waiting.length < maxWaiting) this.#waiting.push(record);
 		else this.#dropped += 1;
-		this.#timer ??= this.#deps.clock.schedule(retryMs, () => {
-			this.#timer = null;
-			void this.flush();
-		});
+		this.#arm();
 	}
 
 	/** Writes what can be written; the rest waits on. */
 	flush(): Promise<void> {
 		this.#writing ??= this.#flush().finally(() => {
 			this.#writing = null;
+			// Came meanwhile, and its timer as well.
+			if (this.#waiting.length > 0) this.#arm();
 		});
 		return this.#writing;
+	}
+
+	#arm(): void {
+		this.#timer ??= this.#deps.clock.schedule(retryMs, () => {
+			this.#timer = null;
+			void this.flush();
+		});
 	}
 
 	/** Those that are not written by now are lost, and the log says how many. */

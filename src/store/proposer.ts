@@ -29,11 +29,11 @@ export function proposer(
 			passing("proposing");
 			return store.propose({ ...meta, id: ids.newId(), timeMs: timeMs(), body });
 		},
-		async proposeSystem(body) {
+		async proposeSystem(body, as) {
 			checkKnown(body, lacking);
 			return store.propose({
-				id: ids.newId(),
-				timeMs: timeMs(),
+				id: as?.id ?? ids.newId(),
+				timeMs: as?.timeMs ?? timeMs(),
 				requester: systemRequester,
 				remoteAddress: null,
 				operation: "system",

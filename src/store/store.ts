@@ -122,5 +122,6 @@ export interface Store extends StoreReader {
 /** Makes commands of this process: adds id and time. `proposeSystem` is for reconcilers. */
 export interface Proposer {
 	propose(body: CommandBody, meta: Omit<Command, "body" | "id" | "timeMs">): Promise<Applied>;
-	proposeSystem(body: CommandBody): Promise<Applied>;
+	/** `as`: for what happened at another time, and may have been proposed before: of one id, one is applied. */
+	proposeSystem(body: CommandBody, as?: { id: string; timeMs: number }): Promise<Applied>;
 }

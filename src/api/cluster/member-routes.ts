@@ -1,5 +1,5 @@
 /** Members of the cluster: how they are, who leads, joining, leaving, being removed. */
-import { AppError, toAppError } from "../../lib/errors.ts";
+import { AppError } from "../../lib/errors.ts";
 import {
 	ClusterJoin,
 	ClusterStatus,
@@ -11,6 +11,7 @@ import {
 import { Id, Strict } from "../../model/schema.ts";
 import type { RequestContext } from "../context.ts";
 import { idParams } from "../parameters.ts";
+import { recorded } from "../recorded.ts";
 import { refTo } from "../refs.ts";
 import { nothing, ok } from "../reply.ts";
 import { find } from "../resources.ts";
@@ -160,25 +161,3 @@ export const memberRoutes: Route[] = [
 /** This node, which has no record of itself: it was admitted to a cluster, and has not received its state. */
 const isNowhere = ({ cluster, store }: RequestContext["services"], id: string): boolean =>
 	id === cluster.nodeId && store.get("node", id) === null && cluster.status().arriving;
-
-/** Who leads, and with which certificate, is no part of the state: the audit learns of it here. */
-async function recorded<T>(
-	context: RequestContext,
-	targets: ReturnType<typeof refTo>[],
-	work: () => Promise<T>,
-): Promise<T> {
-	const { operation, remoteAddress, services } = context;
-	const record = (errorCode: string | null) =>
-		services.auth.recordUse({
-			...{ identity: context.caller(), operation, remoteAddress, errorCode, targets },
-			outcome: errorCode === null ? "accepted" : "rejected",
-		});
-	try {
-		const result = await work();
-		await record(null);
-		return result;
-	} catch (error) {
-		await record(toAppError(error).code);
-		throw error;
-	}
-}

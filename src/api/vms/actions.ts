@@ -10,6 +10,7 @@ import type { DesiredPower, Vm } from "../../model/vm.ts";
 import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { idParams } from "../parameters.ts";
+import { recorded } from "../recorded.ts";
 import { vmRef } from "../refs.ts";
 import { taken } from "../reply.ts";
 import { accepted, find, newTask } from "../resources.ts";
@@ -66,12 +67,15 @@ function mayStopAlone({ identity, services }: RequestContext, vmId: string, erro
 	return noQuorum && identity?.via === "local" && store.get("vm", vmId)?.nodeId === node.nodeId;
 }
 
-/** The task is in no state: it says what was done. The node reports the VM as stopped when there is a quorum again. */
+/**
+ * The task is in no state: it says what was done. The node reports the VM as stopped when there is a quorum again, and the
+ * audit is told then who did it.
+ */
 async function stopAlone(context: RequestContext, vmId: string) {
 	const { node, clock } = context.services;
 	const vm = find(context, "vm", vmId);
 	const task = newTask(context, "vm.stop", vmRef(vm), { nodeId: vm.nodeId });
-	await node.stopWithoutQuorum(vmId);
+	await recorded(context, [vmRef(vm)], () => node.stopWithoutQuorum(vmId));
 	const now = toRfc3339(clock.nowMs());
 	const message = "Stopped on this host without a quorum. The cluster hears of it when it takes writes again.";
 	const done: Task = { ...task, state: "succeeded", startedAt: task.createdAt, finishedAt: now, message };
