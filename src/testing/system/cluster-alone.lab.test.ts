@@ -40,13 +40,14 @@ const signIn = (node: ClusterNode, password: string) =>
 	ask(node, "POST", "/v1/sessions", undefined, { username: "admin", password });
 
 test(
-	"without a quorum one signs in and reads on the node that is left; with one again the session is any other",
+	"without a quorum one signs in, reads and signs out on the node that is left; with one again sessions are as ever",
 	async () => {
 		await using cluster = await LabCluster.start(3);
 		const [first, second, third] = [cluster.node(0), cluster.node(1), cluster.node(2)];
 		const password = await firstPassword(first);
 		// Through the node that will be left: what it answered, it has.
 		await third.api.call("clusterUpdate", { body: { name: "before" } });
+		const known = String((await signIn(third, password)).body.token);
 		await Promise.all([first.daemon.kill9(), second.daemon.kill9()]);
 		await waitUntil("the quorum to be missed", stepMs, async () => (await statusOf(third))?.quorum === false);
 
@@ -62,6 +63,13 @@ test(
 		// Root is told the same, and why.
 		const rootRefused = await ask(third, "PATCH", "/v1/cluster", undefined, { name: "lost" });
 		expect([rootRefused.status, rootRefused.body.code]).toEqual([503, "unavailable"]);
+		// Who signs out is signed out.
+		const local = String((await signIn(third, password)).body.token);
+		const ended = [known, local];
+		for (const each of ended) {
+			expect((await ask(third, "DELETE", "/v1/sessions/current", each)).status).toBe(204);
+			expect((await ask(third, "GET", "/v1/me", each)).status).toBe(401);
+		}
 
 		await second.daemon.start();
 		await waitUntil("the quorum to be back", stepMs, async () => (await statusOf(third))?.quorum === true);
@@ -73,6 +81,10 @@ test(
 		expect(written.body.name).toBe("after");
 		const elsewhere = await ask(second, "GET", "/v1/cluster", secret);
 		expect([elsewhere.status, elsewhere.stale, elsewhere.body.name]).toEqual([200, false, "after"]);
+		await waitUntil("the end of the others to be written down", stepMs, async () => {
+			const answers = await Promise.all(ended.map((each) => ask(second, "GET", "/v1/me", each)));
+			return answers.every(({ status }) => status === 401);
+		});
 	},
 	limitMs,
 );
