@@ -1,6 +1,6 @@
 /** The end of sessions while the cluster takes no writes: at once on this node, and in the state when it is heard again. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { removed, unknownOutcome } from "../store/raft/refusals.ts";
+import { full, refusalError, removed, unknownOutcome } from "../store/raft/refusals.ts";
 import type { Store } from "../store/store.ts";
 import { type ApiHarness, createApiHarness, origin, password } from "../testing/api/api-harness.ts";
 import { loseQuorum } from "../testing/api/lose-quorum.ts";
@@ -90,6 +90,25 @@ describe("a session that only this node knows", () => {
 		clock.advance(2_000);
 		await ended;
 		expect(await me(secret)).toBe(401);
+	});
+
+	test("is not ended by a refusal that is over in a moment: a full disk, too many changes", async () => {
+		const secret = await signIn();
+		back();
+		const { propose } = api.store;
+		const refusals = [full(), refusalError({ refused: "busy", leader: null })];
+		let attempts = 0;
+		api.store.propose = function (command) {
+			attempts += 1;
+			const refusal = refusals.shift();
+			return refusal ? Promise.reject(refusal) : propose.call(this, command);
+		};
+		await waitUntil("the session to be written down", 4_000, async () => {
+			clock.advance(2_000);
+			expect(await me(secret)).toBe(200);
+			return sessions() === recorded + 1;
+		});
+		expect(attempts).toBe(3);
 	});
 
 	test("that is just being written down ends in the state, too", async () => {

@@ -3,7 +3,7 @@
  * when there is one again. A record that was written after all, unknown to this node, is the same record: it has an id.
  */
 import type { Clock, Timer } from "../lib/clock.ts";
-import { isAppError } from "../lib/errors.ts";
+import { type ErrorCode, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { AuditRecord } from "../model/access.ts";
 
@@ -95,5 +95,6 @@ export class LateRecords {
 	}
 }
 
-export const mayBeLater = (error: unknown): boolean =>
-	isAppError(error) && (error.code === "unavailable" || error.code === "timeout");
+/** What was refused for now, and not for what it is. */
+export const mayBeLater = (error: unknown): boolean => isAppError(error) && passing.includes(error.code);
+const passing: readonly ErrorCode[] = ["unavailable", "timeout", "no-space", "too-many-requests"];

@@ -9,6 +9,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Session, User } from "../model/access.ts";
 import { passwordFingerprint } from "../store/password-fingerprint.ts";
 import type { Store } from "../store/store.ts";
+import { mayBeLater } from "./late-records.ts";
 
 export type LocalSession = {
 	session: Session;
@@ -116,7 +117,7 @@ export class LocalSessions {
 				if (!this.#bySecretHash.has(local.secretHash)) continue;
 				// Refused: the password was changed, or the user is gone; or an earlier attempt was carried out after all.
 				await local.record().catch((error) => {
-					if (!isAppError(error) || error.code === "unavailable" || error.code === "timeout") throw error;
+					if (!isAppError(error) || mayBeLater(error)) throw error;
 				});
 				this.#drop(local);
 			}
