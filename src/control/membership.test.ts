@@ -24,7 +24,7 @@ class Rounds {
 
 	static async start(voters: number): Promise<Rounds> {
 		const ids = Array.from({ length: voters }, (_, at) => idOf(at + 1));
-		const rounds = new Rounds(await TestCluster.start({ voters: ids }));
+		const rounds = new Rounds(await TestCluster.start({ voters: ids, forwards: true }));
 		for (const id of ids) rounds.#admit(id, "ready");
 		await rounds.cluster.elect();
 		return rounds;
@@ -93,9 +93,10 @@ test("of twenty nodes fifteen vote; the others are members all the same, and vot
 	// Who does not vote has everything, asks and changes what it likes.
 	const { learners } = rounds.leader.up.details().configuration;
 	const [learner = ""] = learners;
-	await cluster.fill(rounds.leader.id, "x", 3);
+	await cluster.fill(rounds.leader.id, "x", 2);
+	await cluster.fill(learner, "y", 2);
 	await cluster.converge();
-	expect(cluster.node(learner).values).toEqual(["x0", "x1", "x2"]);
+	expect(cluster.node(learner).values).toEqual(["x0", "x1", "y0", "y1"]);
 	expect(cluster.node(learner).up.status()).toMatchObject({ leader: rounds.leader.id, quorum: true });
 	const read = cluster.node(learner).up.readIndex();
 	await cluster.run(500);
