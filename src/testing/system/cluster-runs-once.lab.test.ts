@@ -110,7 +110,7 @@ test(
 			await waitUntil("it to ask this node", stepMs, async () => first.daemon.log().includes('"code":"removed-node"'));
 			// The others know better than whoever says that it is off.
 			expect(await refusal(first, "vm", "move", "off", "node-1", "--confirm-node-off", "node-2")).toContain(
-				"node-2 was removed, and is not off: it asks to be let in",
+				"node-2 was removed, and is not off: it asks node-1 to be let in",
 			);
 			expect((await first.vm(off.id)).nodeId).toBe(secondId);
 
