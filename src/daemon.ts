@@ -51,6 +51,7 @@ import { seedDocuments } from "./storage/cloud-init/documents.ts";
 import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
 import { fetchToUpload } from "./storage/fetch-url.ts";
 import { PoolFolder } from "./storage/local/pool-folder.ts";
+import { releasePool } from "./storage/local/release-pool.ts";
 import { createStorageDriver } from "./storage/registry.ts";
 import { openStore } from "./store/open-store.ts";
 import { proposer as createProposer } from "./store/proposer.ts";
@@ -67,10 +68,10 @@ const raftTiming = {
 	limits: { electionTicks: 10, electionJitterTicks: 6, heartbeatTicks: 2 },
 };
 const ids = idSource(clock, random);
-const poolFolders: PoolFolders = {
+const poolFoldersWith = (log: Logger): PoolFolders => ({
 	handOver: (path, from, to) => new PoolFolder(path, random).handOver(from, to),
-	release: (path, poolId) => new PoolFolder(path, random).remove(poolId),
-};
+	release: (path, poolId, left) => releasePool({ path, poolId, random, clock, log, protectedPaths: [] }, left),
+});
 
 export type Daemon = {
 	url: string;
@@ -154,6 +155,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	if (testSettings.length > 0) logger.warn("settings for tests only are in use", { testSettings, ...risk });
 	await completeSwitch(dataDir, logger);
 	const me = await openNodeFile(dataDir, () => ids.newId());
+	const poolFolders = poolFoldersWith(logger);
 	const hints = await readHints(dataDir);
 	const { nodeId, clusterId } = me;
 	const tickMs = config.tickMs ?? raftTiming.tickMs;
@@ -247,7 +249,9 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const onStarted = (started: RunningNode) => {
 		sources = started.sources;
 	};
-	node = startWhenMember({ config, logger, store, proposer, nodeId, service, cluster, hints, onStarted });
+	node = startWhenMember({
+		...{ config, logger, store, proposer, nodeId, service, cluster, hints, poolFolders, onStarted },
+	});
 	const leads = () => store.status().leader === nodeId;
 	const stopUpkeep = startUpkeep({ clock, store, proposer, logger, leads });
 	logger.info("ready", {
@@ -288,14 +292,14 @@ type NodeParts = {
 	onStarted: (node: RunningNode) => void;
 };
 
-type MemberParts = NodeParts & { hints: JoinHints | null };
+type MemberParts = NodeParts & { hints: JoinHints | null; poolFolders: PoolFolders };
 
 /**
  * Nothing on this host is touched before this node knows that it is a member, and has told the cluster what it brings. A
  * member that nobody answers goes on alone after a while: its VMs run, and their consoles work.
  */
 function startWhenMember(parts: MemberParts): { stop(): Promise<void> } {
-	const { config, logger, store, proposer, nodeId, service, cluster, hints } = parts;
+	const { config, logger, store, proposer, nodeId, service, cluster, hints, poolFolders } = parts;
 	const stopping = new AbortController();
 	const { signal } = stopping;
 	let running: { stop(): Promise<void> } | null = null;

@@ -11,6 +11,7 @@ import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Node } from "../model/node.ts";
+import type { LeftInPool } from "../node/left-in-pools.ts";
 import { writeSecret } from "../peer/identity.ts";
 import type { CommandBody } from "../store/command.ts";
 import { maxCommandBytes } from "../store/limits.ts";
@@ -25,8 +26,8 @@ import { formerFolderOf, type JoinHints } from "./switch.ts";
 export type PoolFolders = {
 	/** Nothing happens when the folder is not that of `fromPoolId`. */
 	handOver(path: string, fromPoolId: string, toPoolId: string): Promise<void>;
-	/** Nobody's from now on. */
-	release(path: string, poolId: string): Promise<void>;
+	/** Nobody's from now on; what is named goes with it. */
+	release(path: string, poolId: string, left: Omit<LeftInPool, "poolId">): Promise<void>;
 };
 
 export type ImportingDeps = {

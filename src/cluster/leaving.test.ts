@@ -27,6 +27,7 @@ function removedNode(vms: number, { hints = null, nodes = 2, lastIndex = 0 }: Pa
 	const seen = { refusesWrites: false, fresh: false, stopped: false, asked: false };
 	const store = {
 		all: (table: string) => (table === "node" ? Array.from({ length: nodes }, () => fixtureNode()) : []),
+		get: () => null,
 		count: (table: string) => (table === "vm" ? vms : table === "node" ? nodes : 0),
 	};
 	const leaving = new Leaving({

@@ -10,6 +10,8 @@ import { readFile, rm } from "node:fs/promises";
 import { type Clock, delay } from "../lib/clock.ts";
 import { AppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
+import { leftInPools, unfinishedDiscards } from "../node/left-in-pools.ts";
+import { vmFolders } from "../node/vm-folder.ts";
 import { writeSecret } from "../peer/identity.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
@@ -38,6 +40,7 @@ export type LeavingDeps = {
 type OwnPool = { id: string; path: string };
 const checkMs = 100;
 const limitMs = 30_000;
+const maxNames = 10;
 
 export class Leaving {
 	readonly #deps: LeavingDeps;
@@ -63,6 +66,7 @@ export class Leaving {
 		if (this.#hasNoState()) return this.#turnBack();
 		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
 			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
+		await this.#whenDiscarded();
 		await writeSecret(this.#paths.leaving, JSON.stringify(this.#ownPools()));
 		try {
 			await remove();
@@ -79,6 +83,22 @@ export class Leaving {
 			await delay(clock, checkMs);
 		}
 		await this.#becomeFresh();
+	}
+
+	/** Its tasks end when it leaves: what has moved away would stay on this host, disks and definitions. */
+	async #whenDiscarded(): Promise<void> {
+		const { store, node, clock } = this.#deps;
+		const endsAtMs = clock.monotonicMs() + limitMs;
+		for (;;) {
+			const names = unfinishedDiscards({ store, nodeId: node.nodeId });
+			if (names.length === 0) return;
+			if (clock.monotonicMs() > endsAtMs)
+				throw new AppError(
+					"wrong-state",
+					`What has moved away from this node is still being removed here: ${names.slice(0, maxNames).join(", ")}${names.length > maxNames ? " and others" : ""}. Try again in a moment.`,
+				);
+			await delay(clock, checkMs);
+		}
 	}
 
 	/** It was admitted, and has heard nothing since: nobody can be asked. */
@@ -168,11 +188,15 @@ export class Leaving {
 	}
 
 	async #releaseAll(): Promise<void> {
-		const { dataDir, node, logger, poolFolders, hints, onFresh, onRemoved } = this.#deps;
+		const { dataDir, node, store, logger, poolFolders, hints, onFresh, onRemoved } = this.#deps;
 		// Who looks after the pools would take them up again.
 		await onRemoved();
 		const pools = await readFile(this.#paths.leaving, "utf8").catch(() => "[]");
-		for (const { path, id } of JSON.parse(pools) as OwnPool[]) await poolFolders.release(path, id);
+		const left = await leftInPools({ dataDir, nodeId: node.nodeId, store, folders: vmFolders, logger });
+		for (const { path, id } of JSON.parse(pools) as OwnPool[]) {
+			const { volumes, images } = left.find(({ poolId }) => poolId === id) ?? { volumes: [], images: [] };
+			await poolFolders.release(path, id, { volumes, images });
+		}
 		if (this.#brought()) {
 			await prepareFresh(dataDir, node.nodeId);
 			logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});

@@ -20,6 +20,7 @@ import type { Pools } from "./pools.ts";
 import { RecordFile } from "./record-file.ts";
 
 const Copy = Strict({ poolId: Type.String() });
+export const copyRecords = { name: "image-copies", schema: Copy };
 
 export class ImageCopies {
 	readonly #context: NodeContext;
@@ -30,7 +31,7 @@ export class ImageCopies {
 	constructor(context: NodeContext, pools: Pick<Pools, "driver">) {
 		this.#context = context;
 		this.#pools = pools;
-		this.#records = new RecordFile(context, "image-copies", Copy);
+		this.#records = new RecordFile(context, copyRecords);
 	}
 
 	isElsewhere({ nodeId }: Image): boolean {

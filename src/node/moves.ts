@@ -21,7 +21,8 @@ const Move = Strict({
 	/** What the other node said of each of them before it was copied: DiskSize.mark. */
 	marks: Type.Optional(Type.Record(Id, Type.String())),
 });
-type Move = Static<typeof Move>;
+export type Move = Static<typeof Move>;
+export const moveRecords = { name: "moves", schema: Move };
 
 export class Moves {
 	readonly #context: NodeContext;
@@ -31,7 +32,7 @@ export class Moves {
 	constructor(context: NodeContext, pools: Pick<Pools, "driver">) {
 		this.#context = context;
 		this.#pools = pools;
-		this.#records = new RecordFile(context, "moves", Move);
+		this.#records = new RecordFile(context, moveRecords);
 	}
 
 	/** The record of this task's move: as an earlier run left it, or a new one after `clear` has made room for it. */

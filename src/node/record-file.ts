@@ -7,16 +7,40 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { NodeContext } from "./context.ts";
 
+export type Records<T extends TSchema> = { name: string; schema: T };
+type RecordReader = Pick<NodeContext, "dataDir" | "logger"> & { folders: Pick<NodeContext["folders"], "readRecord"> };
+
+const pathOf = ({ dataDir }: Pick<NodeContext, "dataDir">, { name }: Records<TSchema>): string =>
+	join(dataDir, `${name}.json`);
+
+/** By id. Entries that this version cannot read are left out: it could do nothing with them. */
+export async function readRecords<T extends TSchema>(
+	context: RecordReader,
+	records: Records<T>,
+): Promise<Map<string, Static<T>>> {
+	const path = pathOf(context, records);
+	const text = await context.folders.readRecord(path);
+	if (text === null) return new Map();
+	let known: unknown = null;
+	try {
+		known = JSON.parse(text);
+	} catch (error) {
+		context.logger.error("a record of the node's own is damaged and begun anew", { path, error });
+	}
+	if (typeof known !== "object" || known === null) return new Map();
+	return new Map(
+		Object.entries(known).filter((entry): entry is [string, Static<T>] => Value.Check(records.schema, entry[1])),
+	);
+}
+
 export class RecordFile<T extends TSchema> {
 	readonly #context: NodeContext;
-	readonly #path: string;
-	readonly #schema: T;
+	readonly #records: Records<T>;
 	#entries: Promise<Map<string, Static<T>>> | null = null;
 
-	constructor(context: NodeContext, name: string, schema: T) {
+	constructor(context: NodeContext, records: Records<T>) {
 		this.#context = context;
-		this.#path = join(context.dataDir, `${name}.json`);
-		this.#schema = schema;
+		this.#records = records;
 	}
 
 	async get(id: string): Promise<Static<T> | null> {
@@ -36,34 +60,19 @@ export class RecordFile<T extends TSchema> {
 	}
 
 	#all(): Promise<Map<string, Static<T>>> {
-		this.#entries ??= this.#load();
+		this.#entries ??= readRecords(this.#context, this.#records);
 		return this.#entries;
-	}
-
-	/** Entries that this version cannot read are left out: it could do nothing with them. */
-	async #load(): Promise<Map<string, Static<T>>> {
-		const text = await this.#context.folders.readRecord(this.#path);
-		if (text === null) return new Map();
-		let known: unknown = null;
-		try {
-			known = JSON.parse(text);
-		} catch (error) {
-			this.#context.logger.error("a record of the node's own is damaged and begun anew", { path: this.#path, error });
-		}
-		if (typeof known !== "object" || known === null) return new Map();
-		return new Map(
-			Object.entries(known).filter((entry): entry is [string, Static<T>] => Value.Check(this.#schema, entry[1])),
-		);
 	}
 
 	/** One at a time: the last one written has everything. */
 	async #change(change: (entries: Map<string, Static<T>>) => void): Promise<void> {
 		const { locks, folders } = this.#context;
-		await locks.run(this.#path, async () => {
+		const path = pathOf(this.#context, this.#records);
+		await locks.run(path, async () => {
 			const entries = await this.#all();
 			const after = new Map(entries);
 			change(after);
-			await folders.writeRecord(this.#path, JSON.stringify(Object.fromEntries(after)));
+			await folders.writeRecord(path, JSON.stringify(Object.fromEntries(after)));
 			this.#entries = Promise.resolve(after);
 		});
 	}

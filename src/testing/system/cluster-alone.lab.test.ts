@@ -3,6 +3,7 @@
  * is back, and a node that leaves and joins again.
  */
 import { expect, test } from "bun:test";
+import { MiB } from "../../lib/units.ts";
 import type { ClusterNode } from "../cluster/cluster-node.ts";
 import { LabCluster, statusOf } from "../cluster/lab-cluster.ts";
 import { waitUntil } from "../lab/wait-until.ts";
@@ -89,6 +90,32 @@ test(
 	limitMs,
 );
 
+/** An image whose file is on this node. */
+async function makeImage(node: ClusterNode): Promise<string> {
+	const data = new Uint8Array(MiB).fill(7);
+	const wanted = { name: "base", format: "raw", source: { kind: "upload" }, fileSizeBytes: data.length } as const;
+	const { id } = (await node.api.call("imageCreate", { body: { ...wanted, nodeId: node.nodeId } })).body;
+	const headers = { "upload-offset": 0 };
+	await node.api.call("imageContentPut", { path: { id }, headers, body: new Blob([data]).stream() });
+	await waitUntil("the image to be ready", stepMs, async () => {
+		return (await node.api.call("imageGet", { path: { id } })).body.phase === "ready";
+	});
+	return id;
+}
+
+/** A disk is made of it on another node, which gets a copy of the image for that and keeps it when the disk is gone. */
+async function useImage(imageId: string, node: ClusterNode): Promise<void> {
+	const body = { name: "disk", nodeId: node.nodeId, source: { kind: "image", imageId, fullCopy: true } } as const;
+	const { id } = (await node.api.call("volumeCreate", { body })).body;
+	await waitUntil("the disk to be ready", stepMs, async () => {
+		return (await node.api.call("volumeGet", { path: { id } })).body.phase === "ready";
+	});
+	await node.api.call("volumeDelete", { path: { id } });
+	await waitUntil("the disk to be gone", stepMs, async () => {
+		return (await node.api.call("volumeList", { query: {} })).body.items.length === 0;
+	});
+}
+
 test(
 	"a node that left is a cluster of its own, and joins again without being installed anew",
 	async () => {
@@ -100,7 +127,9 @@ test(
 			return body.status.phase !== "joining" && body.status.reason !== "Starting";
 		};
 		await waitUntil("the node to be there with all it has", stepMs, settled);
+		const imageId = await makeImage(first);
 		for (let time = 0; time < 2; time++) {
+			await useImage(imageId, second);
 			await second.cli(stepMs, "cluster", "leave", "--yes");
 			await second.identify();
 			ids.push(second.nodeId);
@@ -118,6 +147,8 @@ test(
 			const pools = (await second.api.call("poolList", { query: {} })).body.items;
 			const own = pools.filter(({ nodeIds }) => nodeIds.includes(second.nodeId));
 			expect(own.map(({ name }) => name)).toEqual(["local"]);
+			const part = own[0]?.nodes.find(({ nodeId }) => nodeId === second.nodeId);
+			expect([part?.health, part?.reason]).toEqual(["healthy", null]);
 		}
 		// An id is used once.
 		expect(new Set(ids).size).toBe(ids.length);
