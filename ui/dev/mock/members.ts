@@ -1,6 +1,7 @@
 /** The mock's cluster of several nodes: who is a member, how they are, joining, leaving, being removed, moving VMs. */
 import { GiB } from "../../../src/lib/units.ts";
 import type { ClusterMember, ClusterStatus, JoinToken } from "../../../src/model/cluster.ts";
+import { maxVoters } from "../../../src/model/member-limits.ts";
 import type { Node, Vm, Volume } from "../../api/types.ts";
 import { isGone } from "../../pages/vm/move.ts";
 import { find, type HandlerTable, MockProblem, type MockSettings } from "./request.ts";
@@ -74,15 +75,16 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 	const nodes = [...state.tables.node.values()].filter(isMember);
 	const isAway = (id: string) => members.away.has(id) || (!settings.quorum && !members.unheard && id !== state.nodeId);
 	const leader = settings.quorum ? members.leader : null;
-	const list = nodes.map(({ id, name, witness, peerAddresses }): ClusterMember => {
+	const list = nodes.map(({ id, name, witness, peerAddresses, status: { phase } }): ClusterMember => {
 		const reachable = !isAway(id);
+		const receives = members.learners.has(id) && phase === "joining";
 		return {
 			nodeId: id,
 			...{ name, witness, peerAddresses, reachable },
 			role: id === leader ? "leader" : members.learners.has(id) ? "learner" : "follower",
-			lagEntries: leader === null ? null : reachable ? (members.learners.has(id) ? 1840 : 0) : 37,
+			lagEntries: leader === null ? null : reachable ? (receives ? 1840 : 0) : 37,
 			recovering: members.recovering.has(id),
-			receivesSnapshot: members.learners.has(id) && reachable,
+			receivesSnapshot: receives && reachable,
 			...(members.versions.get(id) ?? defaultVersion),
 			latencyMs: id === state.nodeId || !reachable ? null : 0.4 + (name.length % 3) / 10,
 			certificateExpiresAt: reachable ? minutesAgo(-60 * 24 * (members.certificateDays.get(id) ?? 400)) : null,
@@ -211,6 +213,8 @@ export function joinWith(state: MockState, token: JoinToken, name: string): Node
 }
 
 export function joined(state: MockState, { id, status }: Node): void {
-	state.members.learners.delete(id);
+	const { learners } = state.members;
+	if ([...state.tables.node.values()].filter((node) => isMember(node) && !learners.has(node.id)).length < maxVoters)
+		learners.delete(id);
 	state.change("node", id, { status: { ...status, phase: "ready" } });
 }

@@ -84,7 +84,7 @@ export function summary({
 	}
 	if (quorum && voterCount >= maxVoters && members.some(({ role }) => role === "learner"))
 		lines.push(
-			`${voterCount} vote, which is the most. A learner has everything, and votes when one of those has gone.`,
+			`${voterCount} vote, which is the most. Learners are members in everything else, and vote in the place of one that goes.`,
 		);
 	if (problem !== null) lines.push(problem);
 	return lines.join("\n");
