@@ -311,11 +311,7 @@ export const bodyArbitraries: Arbitraries = {
 		cancelable: maybe(fc.boolean()),
 		error: maybe(errorInfo),
 	}),
-	taskCancel: record({
-		kind: fc.constant("taskCancel"),
-		id: taskId,
-		endIfLost: maybe(fc.constant(true)),
-	}),
+	taskCancel: record({ kind: fc.constant("taskCancel"), id: taskId, endIfLost: maybe(fc.constant(true)) }),
 	prune: record({
 		...{ kind: fc.constant("prune"), tasksBefore: time, sessionsExpiredBefore: time, auditBefore: time },
 		doubts: maybe(fc.array(record({ aheadMs: fc.nat(), ranMs: fc.nat(), since: time }), { maxLength: 3 })),
