@@ -45,7 +45,7 @@ export async function writeDisk(driver: StorageDriver, id: string, position: num
 /** All that the pool says it holds, with the content of the disks. */
 export async function describePool(driver: StorageDriver, imageIds: string[]) {
 	const volumes = [];
-	for (const { allocatedBytes: _, ...volume } of await driver.listVolumes()) {
+	for (const { allocatedBytes: _allocated, contentMark: _mark, ...volume } of await driver.listVolumes()) {
 		const { stream } = await driver.exportVolume(volume.id, "raw", {});
 		volumes.push({ ...volume, content: sha256(await readAll(stream)) });
 	}
