@@ -57,10 +57,12 @@ export class Autostart {
 
 	/** Call after `hostWasRestarted`, when the VMs were looked at. Ends early, with the reason, when the node stops. */
 	async run(): Promise<void> {
-		const { store, stopping, clock, logger } = this.#context;
+		const { store, stopping, clock, logger, upToDate } = this.#context;
 		const asked: string[] = [];
 		for (let id = this.#record.waiting[0]; id !== undefined; id = this.#record.waiting[0]) {
 			stopping.throwIfAborted();
+			// While the host was off, the VM may have been taken over.
+			await upToDate();
 			const vm = store.get("vm", id);
 			const taskId = vm && (await this.#ask(vm));
 			this.#record.waiting.shift();

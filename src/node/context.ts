@@ -82,6 +82,8 @@ export type NodeContext = NodeDeps & {
 	connection: Connection;
 	/** proposeSystem, repeated with back-off while the cluster cannot take writes. */
 	propose(body: CommandBody): Promise<Applied>;
+	/** Resolves when this copy of the state has all that was decided before; tried again in the same way. */
+	upToDate(): Promise<void>;
 };
 
 export function createContext(deps: NodeDeps, stopping: AbortSignal): NodeContext {
@@ -92,22 +94,27 @@ export function createContext(deps: NodeDeps, stopping: AbortSignal): NodeContex
 		heavyCopies: new Semaphore(bounds.heavyCopies),
 		locks: new KeyedMutex(),
 		connection: new Connection(deps.hypervisor, deps.clock),
-		propose: (body) => proposeWithRetry(deps, stopping, body),
+		propose: (body) =>
+			withRetry(deps, stopping, `the cluster does not take ${body.kind}`, () => deps.proposer.proposeSystem(body)),
+		upToDate: () =>
+			withRetry(deps, stopping, "the state may be old", async () => {
+				await deps.store.readIndex();
+			}),
 	};
 }
 
 const isTransient = (error: unknown): boolean =>
 	isAppError(error, "unavailable") || isAppError(error, "too-many-requests") || isAppError(error, "timeout");
 
-async function proposeWithRetry(deps: NodeDeps, stopping: AbortSignal, body: CommandBody): Promise<Applied> {
+async function withRetry<T>(deps: NodeDeps, stopping: AbortSignal, why: string, work: () => Promise<T>): Promise<T> {
 	const giveUpAtMs = deps.clock.monotonicMs() + limits.proposeRetryMs;
 	for (let delayMs = 250; ; delayMs = Math.min(delayMs * 2, 10_000)) {
 		stopping.throwIfAborted();
 		try {
-			return await deps.proposer.proposeSystem(body);
+			return await work();
 		} catch (error) {
 			if (!isTransient(error) || deps.clock.monotonicMs() + delayMs > giveUpAtMs) throw error;
-			deps.logger.warn("the cluster does not take writes; trying again", { command: body.kind, error });
+			deps.logger.warn(`${why}; trying again`, { error });
 			await new Bell().wait(deps.clock, delayMs, stopping);
 		}
 	}

@@ -153,3 +153,21 @@ test("work on a VM that came to a node because it was asked of an old copy is no
 	await second.settle();
 	expect(await runs(second, id)).toBe(true);
 });
+
+test("a VM that was taken over while its host booted is not asked to start there", async () => {
+	await using nodes = await pair();
+	const { first, second } = nodes;
+	const autostart = { enabled: true, order: 1, delayMs: 0 };
+	const { id } = await first.createVm({ name: "web", volumes: [], start: false, spec: { autostart } });
+	await first.settle();
+	first.powerCut();
+	const cut = new Cut(first, true);
+	await first.boot(null, cut.deps);
+	await first.settleLoops();
+	await takeOver(nodes, id);
+	cut.isCut = false;
+	await minutes(nodes);
+	expect(first.store.all("task", { kind: "vm.start" })).toEqual([]);
+	expect(second.vm(id)).toMatchObject({ nodeId: secondNodeId, desiredPower: "stopped" });
+	expect([starts(first), await runs(second, id)]).toEqual([0, false]);
+});
