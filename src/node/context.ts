@@ -30,7 +30,9 @@ import { Bell, withLimit } from "./wait.ts";
  * node, as they are when it is called.
  */
 export type StorageRegistry = {
-	open(pool: Pool & { wasReady: boolean; otherPools: () => PoolPlace[] }): StorageDriver;
+	open(
+		pool: Pick<Pool, "id" | "name" | "type" | "config"> & { wasReady: boolean; otherPools: () => PoolPlace[] },
+	): StorageDriver;
 };
 
 /** Writes the NoCloud seed of a VM to `path`, whole or not at all. Only called for a VM with cloud-init settings. */

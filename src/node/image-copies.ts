@@ -24,11 +24,11 @@ export const copyRecords = { name: "image-copies", schema: Copy };
 
 export class ImageCopies {
 	readonly #context: NodeContext;
-	readonly #pools: Pick<Pools, "driver">;
+	readonly #pools: Pick<Pools, "driver" | "isLeaving">;
 	/** By image id. */
 	readonly #records: RecordFile<typeof Copy>;
 
-	constructor(context: NodeContext, pools: Pick<Pools, "driver">) {
+	constructor(context: NodeContext, pools: Pick<Pools, "driver" | "isLeaving">) {
 		this.#context = context;
 		this.#pools = pools;
 		this.#records = new RecordFile(context, copyRecords);
@@ -112,7 +112,10 @@ export class ImageCopies {
 		const { store } = this.#context;
 		const image = store.get("image", id);
 		if (image && !this.isElsewhere(image)) return this.#records.delete(id);
-		if (!store.get("pool", poolId)?.nodeIds.includes(this.#context.nodeId)) return this.#records.delete(id);
+		const pool = store.get("pool", poolId);
+		// It goes with its pool, which has to know of it.
+		if (pool === null && (await this.#pools.isLeaving(poolId))) return;
+		if (!pool?.nodeIds.includes(this.#context.nodeId)) return this.#records.delete(id);
 		const driver = await this.#pools.driver(poolId);
 		if (image && (await this.#isThere(driver, id))) return;
 		await limited(this.#context, "Deleting the copy of an image", limits.deleteVolumeMs, () => driver.deleteImage(id));

@@ -1,5 +1,5 @@
 /**
- * What a node that leaves the cluster has in its pools although no record of the state is on it: copies of other nodes'
+ * What a node has in its pools although no record of the state says so, when it leaves or the pool is deleted: copies of other nodes'
  * images, what came of VMs that were moving here, disks that have moved away and were not removed yet. Nobody would know of it
  * afterwards, and a pool that is made in the same folder needs an empty one.
  */
@@ -21,7 +21,15 @@ export type LeftInPools = {
 export type LeftInPool = { poolId: string; volumes: string[]; images: string[] };
 
 /** By pool. Nothing that is this node's by its copy of the state is among it. Call when the node's loops have ended. */
-export async function leftInPools(parts: LeftInPools): Promise<LeftInPool[]> {
+export const leftInPools = (parts: LeftInPools): Promise<LeftInPool[]> => collect(parts, knowsThatItLeft(parts));
+
+/** Of a pool that is gone from a state that is up to date. */
+export async function leftOfPool(parts: LeftInPools, poolId: string): Promise<LeftInPool> {
+	const left = await collect(parts, true);
+	return left.find((one) => one.poolId === poolId) ?? { poolId, volumes: [], images: [] };
+}
+
+async function collect(parts: LeftInPools, upToDate: boolean): Promise<LeftInPool[]> {
 	const { store, nodeId } = parts;
 	const pools = new Map<string, LeftInPool>();
 	const add = (kind: "volumes" | "images", poolId: string, id: string) => {
@@ -32,7 +40,7 @@ export async function leftInPools(parts: LeftInPools): Promise<LeftInPool[]> {
 	for (const [id, { poolId }] of await readRecords(parts, copyRecords))
 		if (store.get("image", id)?.nodeId !== nodeId) add("images", poolId, id);
 	// Of a copy that may be behind: a VM may have come here since, and then these disks are all there is of it.
-	if (!knowsThatItLeft(parts)) return [...pools.values()];
+	if (!upToDate) return [...pools.values()];
 	const isElsewhere = (id: string) => store.get("volume", id)?.nodeId !== nodeId;
 	for (const [, { volumes }] of await readRecords(parts, moveRecords))
 		for (const { id, poolId } of volumes) if (isElsewhere(id)) add("volumes", poolId, id);

@@ -148,7 +148,9 @@ class LocalNode {
 	/** In the order in which things need each other. Nothing here fails the start: what does not work says so itself. */
 	async #bringUp(): Promise<void> {
 		const { connection, stopping } = this.#context;
-		await Promise.all([this.#pools.checkAll(), this.#status.refresh(), this.#metrics.sample()]);
+		// What was a pool's that is gone may be in the way of another one, and no libvirt is needed for it.
+		const pools = this.#pools.sweep().then(() => this.#pools.checkAll());
+		await Promise.all([pools, this.#status.refresh(), this.#metrics.sample()]);
 		while (!connection.connected) await connection.wait(limits.hypervisorWaitMs, stopping).catch(throwIf(stopping));
 		await this.#readAnew();
 		await withLimit(this.#context.clock, { what: "Looking at all VMs", limitMs: limits.readMs }, () =>
@@ -158,8 +160,9 @@ class LocalNode {
 		await this.#autostart.run();
 	}
 
-	/** Of VMs that did not come here after all, and of images that are gone. */
+	/** Of VMs that did not come here after all, and of pools and images that are gone. */
 	async #removeForgotten(): Promise<void> {
+		await this.#pools.sweep();
 		await this.#moves.sweep();
 		await this.#copies.sweep();
 	}
@@ -213,7 +216,8 @@ class LocalNode {
 			// Others may have said of it that it is lost.
 			if (event.target.kind === "node" && event.target.id === this.#context.nodeId)
 				this.#run("reporting the node", () => this.#status.report());
-			if (event.target.kind === "pool" && event.type === "deleted") this.#pools.forget(event.target.id);
+			if (event.target.kind === "pool" && event.type === "deleted")
+				this.#run("giving the folder of a deleted pool free", () => this.#removeForgotten());
 			if (event.target.kind === "image" && event.type === "deleted")
 				this.#run("removing the copy of an image", () => this.#copies.sweep());
 			if (event.target.kind === "network" && event.type === "deleted")

@@ -9,6 +9,7 @@ import type { Pool, PoolNodeStatus } from "../model/storage.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { intervals, limits } from "./limits.ts";
+import { type FormerPool, PoolPlaces, takeMarksAway } from "./pool-places.ts";
 import { VolumeCheck } from "./volume-check.ts";
 
 type Entry = {
@@ -23,10 +24,15 @@ type Entry = {
 export class Pools {
 	readonly #context: NodeContext;
 	readonly #entries = new Map<string, Entry>();
+	readonly #places: PoolPlaces;
 
 	constructor(context: NodeContext) {
 		this.#context = context;
+		this.#places = new PoolPlaces(context);
 	}
+
+	/** It is gone from the state, and its folder here is not free yet. */
+	isLeaving = (poolId: string): Promise<boolean> => this.#places.has(poolId);
 
 	/** The driver of a pool, activated. Fails with what activating it fails with. */
 	async driver(poolId: string): Promise<StorageDriver> {
@@ -84,18 +90,25 @@ export class Pools {
 	async #leave(pool: Pool): Promise<void> {
 		const { logger } = this.#context;
 		try {
-			const { driver } = this.#entry(pool);
-			await limited(this.#context, "Removing the pool's marks", limits.poolActivateMs, () => driver.remove());
+			await takeMarksAway(this.#context, pool.id, this.#entry(pool).driver);
 		} catch (error) {
 			if (this.#context.stopping.aborted) throw error;
 			logger.warn("the marks of a deleted pool stay where it was", { poolId: pool.id, error });
 		}
-		const driver = this.#entries.get(pool.id)?.driver;
-		if (driver) await limited(this.#context, "Deactivating the pool", limits.poolActivateMs, () => driver.deactivate());
 	}
 
-	forget(poolId: string): void {
-		this.#entries.delete(poolId);
+	/** Of pools that are gone: nothing of them stays here. Never fails. */
+	async sweep(): Promise<void> {
+		await this.#places.sweep((pool) => this.#formerDriver(pool));
+		for (const id of this.#entries.keys()) if (this.#context.store.get("pool", id) === null) this.#entries.delete(id);
+	}
+
+	async #formerDriver(pool: FormerPool): Promise<StorageDriver> {
+		const entry = this.#entries.get(pool.id);
+		// It would put its marks there afterwards.
+		await entry?.active?.catch(() => {});
+		if (entry) return entry.driver;
+		return this.#context.storage.open({ ...pool, wasReady: true, otherPools: () => this.#otherPools(pool.id) });
 	}
 
 	#entry(pool: Pool): Entry {
@@ -127,9 +140,10 @@ export class Pools {
 	}
 
 	async #activate(pool: Pool, entry: Entry): Promise<void> {
-		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, limits.poolActivateMs, () =>
-			entry.driver.activate(),
-		).catch((error) => {
+		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, limits.poolActivateMs, async () => {
+			await this.#places.note(pool);
+			await entry.driver.activate();
+		}).catch((error) => {
 			entry.active = null;
 			throw error;
 		});

@@ -1,6 +1,6 @@
 /** What tests of volumes, images and pools do again and again. */
 import { expect } from "bun:test";
-import { fixtureId, fixturePool } from "../fixtures.ts";
+import { clusterIds, fixtureId, fixturePool } from "../fixtures.ts";
 import type { NodeWorld } from "./node-world.ts";
 
 export const bytes = new Uint8Array(256 * 1024).map((_, at) => at % 251);
@@ -13,9 +13,9 @@ export const streamOf = (...chunks: Uint8Array[]): ReadableStream<Uint8Array> =>
 			controller.close();
 		},
 	});
-export async function readyImage(world: NodeWorld): Promise<string> {
-	world.pool.hostFiles.set("/images/a.raw", bytes);
-	const { id } = await world.createImage({ source: { kind: "path", path: "/images/a.raw" } });
+export async function readyImage(world: NodeWorld, poolId: string = clusterIds.pool): Promise<string> {
+	world.pools.get(poolId)?.hostFiles.set("/images/a.raw", bytes);
+	const { id } = await world.createImage({ poolId, source: { kind: "path", path: "/images/a.raw" } });
 	await world.settle();
 	expect(imageOf(world, id)?.phase).toBe("ready");
 	return id;

@@ -1,0 +1,83 @@
+/**
+ * Where this node has had a part of a pool, `<dataDir>/pool-places.json`, written before the pool's folder is first touched. When a
+ * pool is gone from the state nothing else says where its marks are, which keep the folder from any other pool: each node
+ * takes its own away, also one that was away when the pool was deleted.
+ *
+ * A place counts only for the node and the cluster in which it was written: that this state has no such pool then proves that it
+ * was deleted. After a join or a restore it proves nothing.
+ */
+import { type Static, Type } from "@sinclair/typebox";
+import { Id, Strict } from "../model/schema.ts";
+import { type Pool, PoolType } from "../model/storage.ts";
+import type { StorageDriver } from "../storage/driver.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { leftOfPool } from "./left-in-pools.ts";
+import { limits } from "./limits.ts";
+import { RecordFile } from "./record-file.ts";
+
+const Place = Strict({ nodeId: Id, clusterId: Id, name: Type.String(), type: PoolType, path: Type.String() });
+type Place = Static<typeof Place>;
+/** What is needed to reach a pool that the state does not know any more. */
+export type FormerPool = Pick<Pool, "id" | "name" | "type" | "config">;
+type DriverOf = (pool: FormerPool) => Promise<StorageDriver>;
+
+export class PoolPlaces {
+	readonly #context: NodeContext;
+	readonly #records: RecordFile<typeof Place>;
+
+	constructor(context: NodeContext) {
+		this.#context = context;
+		this.#records = new RecordFile(context, { name: "pool-places", schema: Place });
+	}
+
+	/** Call before the pool is activated. */
+	async note({ id, name, type, config: { path } }: Pool): Promise<void> {
+		const clusterId = this.#clusterId();
+		if (path === undefined || clusterId === null) return;
+		const place: Place = { nodeId: this.#context.nodeId, clusterId, name, type, path };
+		if (JSON.stringify(await this.#records.get(id)) !== JSON.stringify(place)) await this.#records.set(id, place);
+	}
+
+	/** Its marks are still to be taken away here. */
+	has = async (poolId: string): Promise<boolean> => (await this.#records.get(poolId)) !== null;
+
+	/** Gives free what was pools' that are gone. Never fails; what fails is tried again. */
+	async sweep(driverOf: DriverOf): Promise<void> {
+		for (const [id, place] of await this.#records.entries()) {
+			const { store, locks, logger, stopping, nodeId } = this.#context;
+			if (store.get("pool", id) !== null) continue;
+			try {
+				if (place.nodeId === nodeId && place.clusterId === this.#clusterId())
+					await locks.run(`pool:${id}`, () => this.#giveFree(id, place, driverOf), stopping);
+				else await this.#records.delete(id);
+			} catch (error) {
+				if (!stopping.aborted) logger.warn("the marks of a deleted pool stay for now", { poolId: id, error });
+			}
+		}
+	}
+
+	async #giveFree(id: string, place: Place, driverOf: DriverOf): Promise<void> {
+		const { store } = this.#context;
+		// A copy of the state that is behind may not know the pool yet.
+		await store.readIndex();
+		if (store.get("pool", id) !== null || !(await this.has(id))) return;
+		const { name, type, path } = place;
+		await takeMarksAway(this.#context, id, await driverOf({ id, name, type, config: { path } }));
+		await this.#records.delete(id);
+	}
+
+	#clusterId(): string | null {
+		return this.#context.store.all("cluster")[0]?.id ?? null;
+	}
+}
+
+/** With what no record of the state says that it is there. The pool holds nothing else: else it is not deleted. */
+export async function takeMarksAway(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {
+	const { volumes, images } = await leftOfPool(context, poolId);
+	for (const id of volumes)
+		await limited(context, "Deleting a volume", limits.deleteVolumeMs, () => driver.deleteVolume(id));
+	for (const id of images)
+		await limited(context, "Deleting the copy of an image", limits.deleteVolumeMs, () => driver.deleteImage(id));
+	await limited(context, "Removing the pool's marks", limits.poolActivateMs, () => driver.remove());
+	await limited(context, "Deactivating the pool", limits.poolActivateMs, () => driver.deactivate());
+}
