@@ -4,7 +4,7 @@ import { type Clock, systemClock } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Address } from "../peer/address.ts";
 import type { PeerNode } from "../peer/peer.ts";
-import { closeAll, type TestNode, testId, testNode, until } from "../peer/test-peers.ts";
+import { answeringNode, closeAll, type TestNode, testId, until } from "../peer/test-peers.ts";
 import { answerWhereIs, askAround, keepAskingAround } from "./asking-around.ts";
 import { encodeJson, methods } from "./methods.ts";
 
@@ -17,18 +17,8 @@ afterEach(() => {
 const nobody: Address = { host: "127.0.0.1", port: 1 };
 type AnswerOf = (payload: Uint8Array, node: PeerNode) => Uint8Array;
 
-async function nodeOf(number: number, answer: AnswerOf = answerWhereIs): Promise<TestNode> {
-	const made: TestNode = await testNode(number, {
-		ownAddresses: () => [made.address],
-		handlers: {
-			async onRequest({ method, payload }) {
-				if (method !== methods.whereIs) throw new AppError("unsupported", "What is that?");
-				return answer(payload, made.node);
-			},
-		},
-	});
-	return made;
-}
+const nodeOf = (number: number, answer: AnswerOf = answerWhereIs): Promise<TestNode> =>
+	answeringNode(number, methods.whereIs, answer, { announces: true });
 
 /** 1 stayed and has old addresses of 2 and 3; they know where 1 is, and have old addresses of each other. */
 async function twoMoved(answer?: AnswerOf): Promise<[TestNode, TestNode, TestNode]> {

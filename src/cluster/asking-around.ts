@@ -1,11 +1,12 @@
 /**
  * Where a node is that this one does not reach: the others may know, when it has moved and has reached them. They are asked while it is
- * missing, one after the other. Nothing is believed for it: who answers there has to show the certificate of the node that is meant.
+ * missing. Nothing is believed for it: who answers there has to show the certificate of the node that is meant.
  */
 import type { Clock, Timer } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { type Address, formatAddress, parseAddress } from "../peer/address.ts";
 import type { PeerNode } from "../peer/peer.ts";
+import { askLinked } from "./ask-linked.ts";
 import { decodeJson, encodeJson, methods } from "./methods.ts";
 
 type Peers = Pick<PeerNode, "status" | "call" | "foundAt" | "heardAt">;
@@ -35,22 +36,17 @@ export function keepAskingAround(peers: Peers, clock: Clock): () => void {
 
 /** Resolves when all that are there have answered, or cannot. */
 export async function askAround(peers: Peers): Promise<void> {
-	const links = peers.status();
-	const missing = links.filter(({ link }) => link.state !== "connected" && link.failures > 0);
+	const missing = peers.status().filter(({ link }) => link.state !== "connected" && link.failures > 0);
 	const nodeIds = missing.slice(0, maxAsked).map(({ nodeId }) => nodeId);
 	if (nodeIds.length === 0) return;
-	const question = encodeJson({ nodeIds } satisfies Question);
-	const there = links.filter(({ link }) => link.state === "connected");
-	const found = new Map<string, Address[]>();
-	for (const { nodeId: asked } of there) {
-		try {
-			const answer = decodeJson<Answer>(await peers.call(asked, methods.whereIs, question, { timeoutMs: askMs }));
-			for (const id of nodeIds) found.set(id, [...(found.get(id) ?? []), ...readFound(answer, id)]);
-		} catch {
-			// An older one, or one that has just gone away.
-		}
-	}
-	for (const [nodeId, addresses] of found) peers.heardAt(nodeId, addresses);
+	const question: Question = { nodeIds };
+	const ask = { method: methods.whereIs, question, timeoutMs: askMs };
+	const answers = await askLinked(peers, ask, (answer) => nodeIds.map((id) => readFound(answer as Answer, id)));
+	for (const [at, id] of nodeIds.entries())
+		peers.heardAt(
+			id,
+			answers.flatMap(({ answer }) => answer[at] ?? []),
+		);
 }
 
 /** Of another node. */

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
 import type { Address } from "../peer/address.ts";
 import type { PeerNode } from "../peer/peer.ts";
-import { closeAll, type TestNode, testId, testNode, until } from "../peer/test-peers.ts";
+import { answeringNode, closeAll, type TestNode, testId, until } from "../peer/test-peers.ts";
 import { answerHears, whoHears } from "./hearing.ts";
 import { encodeJson, methods } from "./methods.ts";
 
@@ -12,17 +12,8 @@ afterEach(closeAll);
 const nobody: Address = { host: "127.0.0.1", port: 1 };
 type AnswerOf = (payload: Uint8Array, node: PeerNode) => Uint8Array;
 
-async function nodeOf(number: number, answer: AnswerOf = answerHears): Promise<TestNode> {
-	const made: TestNode = await testNode(number, {
-		handlers: {
-			async onRequest({ method, payload }) {
-				if (method !== methods.hears) throw new AppError("unsupported", "What is that?");
-				return answer(payload, made.node);
-			},
-		},
-	});
-	return made;
-}
+const nodeOf = (number: number, answer: AnswerOf = answerHears): Promise<TestNode> =>
+	answeringNode(number, methods.hears, answer);
 
 /** 1 and 3 have each other; 2 comes to 3 alone, and neither of them reaches it. */
 async function heardByOne(answer?: AnswerOf): Promise<[TestNode, TestNode, TestNode]> {

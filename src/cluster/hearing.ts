@@ -4,6 +4,7 @@
  */
 import { AppError } from "../lib/errors.ts";
 import type { PeerNode } from "../peer/peer.ts";
+import { askLinked } from "./ask-linked.ts";
 import { decodeJson, encodeJson, methods } from "./methods.ts";
 
 type Peers = Pick<PeerNode, "nodeId" | "status" | "call" | "sinceRemovedMs">;
@@ -18,9 +19,10 @@ const removedSilentMs = 30_000;
 /** The id of a member that hears it, this node itself first; null when none says so. */
 export async function whoHears(nodeId: string, peers: Peers): Promise<string | null> {
 	if (hears(nodeId, peers)) return peers.nodeId;
-	const there = peers.status().filter((other) => other.link.state === "connected" && other.nodeId !== nodeId);
-	const answers = await Promise.all(there.map((other) => ask(other.nodeId, nodeId, peers)));
-	return there.find((_, at) => answers[at])?.nodeId ?? null;
+	const question: Question = { nodeId };
+	const ask = { method: methods.hears, question, timeoutMs: askMs };
+	const answers = await askLinked(peers, ask, (answer) => (answer as Answer).hears === true);
+	return answers.find(({ answer }) => answer)?.nodeId ?? null;
 }
 
 /** Of another node. */
@@ -36,15 +38,4 @@ function hears(nodeId: string, peers: Omit<Peers, "call">): boolean {
 	const seen = peers.status().find((other) => other.nodeId === nodeId);
 	// Both end about a second after the last word.
 	return seen !== undefined && (seen.link.state === "connected" || seen.incoming.raft > 0);
-}
-
-async function ask(member: string, nodeId: string, peers: Peers): Promise<boolean> {
-	try {
-		const question = encodeJson({ nodeId } satisfies Question);
-		const answer = await peers.call(member, methods.hears, question, { timeoutMs: askMs });
-		return decodeJson<Answer>(answer).hears === true;
-	} catch {
-		// An older one, or one that has just gone away: it says nothing.
-		return false;
-	}
 }

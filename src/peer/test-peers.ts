@@ -1,5 +1,6 @@
 /** For tests: nodes of one cluster with real certificates, on loopback, and what they heard. */
 import { systemClock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { Message } from "../raft/messages.ts";
@@ -105,4 +106,23 @@ export async function until(condition: () => boolean, what = "it", limitMs = 500
 		if (performance.now() > endMs) throw new Error(`waited too long: ${what}`);
 		await Bun.sleep(5);
 	}
+}
+
+/** A node that answers one call, and knows no other. `announces`: it says where it is. */
+export async function answeringNode(
+	number: number,
+	wanted: string,
+	answer: (payload: Uint8Array, node: PeerNode) => Uint8Array,
+	{ announces = false } = {},
+): Promise<TestNode> {
+	const made: TestNode = await testNode(number, {
+		ownAddresses: () => (announces ? [made.address] : []),
+		handlers: {
+			async onRequest({ method, payload }) {
+				if (method !== wanted) throw new AppError("unsupported", "What is that?");
+				return answer(payload, made.node);
+			},
+		},
+	});
+	return made;
 }
