@@ -64,3 +64,33 @@ test("a node that nobody reaches says that, and not that some are missing", asyn
 	expect(await banner.getByText("voting nodes").count()).toBe(0);
 	await close();
 });
+
+test("what many nodes have in common is said once; so is that the node of a VM is not heard of", async () => {
+	const { page, server, close, problems } = await stage.open({ nodes: 11, vms: 2 });
+	await page.goto(server.url);
+	const main = page.getByRole("main");
+	await main.getByText(/^node-1, node-2, .*, node-10, node-11: QEMU emulates the CPU/).waitFor();
+	const same = "KVM cannot run a guest here: the probe's guest did not answer within 10 s.";
+	expect(await main.getByText(same).count()).toBe(1);
+	const [first] = [...server.state.tables.node.values()];
+	if (!first) throw new Error("there is no node");
+	server.state.change("node", first.id, { status: { ...first.status, acceleratorReason: "There is no /dev/kvm." } });
+	await main.getByText("node-1: There is no /dev/kvm.").waitFor();
+	await main
+		.getByText(`node-2, node-3, node-4, node-5, node-6, node-7, node-8, node-9, node-10, node-11: ${same}`)
+		.waitFor();
+
+	const vm = [...server.state.tables.vm.values()].find(({ nodeId }) => nodeId === first.id);
+	if (!vm) throw new Error("there is no VM on it");
+	const reason = "Its node, node-1, is not heard of. The VM was running when it last reported.";
+	server.state.change("vm", vm.id, { status: { ...vm.status, powerState: "unknown", reason } });
+	server.state.change("node", first.id, {
+		status: { ...first.status, phase: "not-ready", lost: true, reason: "The other nodes do not hear from it." },
+	});
+	await page.goto(`${server.url}/vms/${vm.id}`);
+	await main.getByText(reason).waitFor();
+	await main.getByText("No picture: whether the VM runs is not known.").waitFor();
+	expect(await main.locator(".notice", { hasText: "this may be old" }).count()).toBe(0);
+	expect(problems).toEqual([]);
+	await close();
+});

@@ -39,6 +39,7 @@ export const overview = {
 	noPools: "There is no storage pool yet.",
 	tcgTitle: "VMs run without hardware virtualization",
 	tcgText: (nodes: string) => `${nodes}: QEMU emulates the CPU (TCG), which is many times slower.`,
+	reasonOf: (nodes: string, reason: string) => `${nodes}: ${reason}`,
 	welcomeLink: "First steps",
 	clusterLine: (version: string) => `LimiQuantix ${version}`,
 	quorum: "Quorum",

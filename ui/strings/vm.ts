@@ -92,6 +92,7 @@ export const vm = {
 	summary: {
 		screen: "Screen",
 		screenOff: "The screen is off.",
+		screenUnknown: "No picture: whether the VM runs is not known.",
 		screenAlt: (name: string) => `Screen of ${name}`,
 		openConsole: "Open the console",
 		hardware: "Hardware",

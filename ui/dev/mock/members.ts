@@ -75,13 +75,19 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 	const nodes = [...state.tables.node.values()].filter(isMember);
 	const isAway = (id: string) => members.away.has(id) || (!settings.quorum && !members.unheard && id !== state.nodeId);
 	const leader = settings.quorum ? members.leader : null;
+	const mayVote = new Set(
+		nodes
+			.filter(({ id }) => !members.learners.has(id))
+			.slice(0, maxVoters)
+			.map(({ id }) => id),
+	);
 	const list = nodes.map(({ id, name, witness, peerAddresses, status: { phase } }): ClusterMember => {
 		const reachable = !isAway(id);
 		const receives = members.learners.has(id) && phase === "joining";
 		return {
 			nodeId: id,
 			...{ name, witness, peerAddresses, reachable },
-			role: id === leader ? "leader" : members.learners.has(id) ? "learner" : "follower",
+			role: id === leader ? "leader" : mayVote.has(id) ? "follower" : "learner",
 			lagEntries: leader === null ? null : reachable ? (receives ? 1840 : 0) : 37,
 			recovering: members.recovering.has(id),
 			receivesSnapshot: receives && reachable,

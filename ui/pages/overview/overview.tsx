@@ -52,14 +52,25 @@ export default function OverviewPage() {
 	);
 }
 
+const namesOf = (nodes: readonly { name: string }[]): string =>
+	nodes
+		.map(({ name }) => name)
+		.sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+		.join(", ");
+
 /** Slow VMs without a word about it would look like a fault. */
 function AcceleratorNotice() {
 	const slow = useCollection("node").items.value.filter(({ status }) => status.accelerator === "tcg");
 	if (slow.length === 0) return null;
+	// Where the hosts are alike it is the same for all: said once.
+	const reasons = [...new Set(slow.map(({ status }) => status.acceleratorReason))].filter((reason) => reason !== null);
+	const nodesWith = (reason: string) => slow.filter(({ status }) => status.acceleratorReason === reason);
 	return (
 		<Notice tone="warning" title={t.tcgTitle}>
-			<p>{t.tcgText(slow.map(({ name }) => name).join(", "))}</p>
-			{slow.map(({ id, status }) => status.acceleratorReason && <p key={id}>{status.acceleratorReason}</p>)}
+			<p>{t.tcgText(namesOf(slow))}</p>
+			{reasons.map((reason) => (
+				<p key={reason}>{reasons.length > 1 ? t.reasonOf(namesOf(nodesWith(reason)), reason) : reason}</p>
+			))}
 		</Notice>
 	);
 }

@@ -70,7 +70,7 @@ export function ScreenCard({ vm }: { vm: Vm }) {
 				<div class="vm-screen">
 					<span class="vm-screen__off">
 						<MonitorOff size={20} aria-hidden="true" />
-						{t.summary.screenOff}
+						{powerState === "unknown" ? t.summary.screenUnknown : t.summary.screenOff}
 					</span>
 				</div>
 			)}

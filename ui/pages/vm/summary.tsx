@@ -56,6 +56,8 @@ function VmNotices({ vm }: { vm: Vm }) {
 	const { powerState, reason, error, pendingRestart, differences } = vm.status;
 	const s = t.summary;
 	const node = live.node.one(vm.nodeId).value;
+	// That it is unknown says already that the node is not heard of.
+	const saysOfNode = powerState === "unknown" && node?.status.lost === true;
 	return (
 		<>
 			{vm.alsoRunsOn !== undefined && (
@@ -63,7 +65,7 @@ function VmNotices({ vm }: { vm: Vm }) {
 					<Prose text={t.alsoRunsText(vm.name, nodeNames(vm.alsoRunsOn), vm.id)} />
 				</Notice>
 			)}
-			{node?.status.phase === "not-ready" && (
+			{node?.status.phase === "not-ready" && !saysOfNode && (
 				<Notice tone="warning" title={t.nodeAway(node.name)}>
 					{s.shownAsOf} <RelativeTime time={vm.status.updatedAt} />. {node.status.reason}
 				</Notice>
@@ -113,7 +115,7 @@ function UnknownNotice({ vm, reason }: { vm: Vm; reason: string | null }) {
 				</Button>
 			}
 		>
-			{reason}
+			{reason} {t.summary.shownAsOf} <RelativeTime time={vm.status.updatedAt} />.
 		</Notice>
 	);
 }
