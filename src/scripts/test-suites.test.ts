@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { present } from "../lib/assert.ts";
+import { run } from "../lib/run.ts";
 import { failuresOf } from "./test-suites.ts";
 
 test("each failed test is named again, with what it said", async () => {
@@ -17,12 +18,11 @@ test("each failed test is named again, with what it said", async () => {
 			test("another", () => { for (let at = 0; at < 50; at++) console.error("line", at); throw new Error("broken"); });
 			test("good again", () => {});`,
 		);
-		const child = Bun.spawn([process.execPath, "test", "."], {
-			...{ cwd: folder, stdin: "ignore", stdout: "ignore", stderr: "pipe" },
-			env: { ...process.env, NO_COLOR: "1" },
+		const { stderr, exitCode } = await run(process.execPath, ["test", "."], {
+			...{ cwd: folder, timeoutMs: 30_000, okExitCodes: [1], environment: { NO_COLOR: "1", FORCE_COLOR: "0" } },
 		});
-		const found = failuresOf("a suite", await new Response(child.stderr).text());
-		expect(await child.exited).toBe(1);
+		expect(exitCode).toBe(1);
+		const found = failuresOf("a suite", stderr);
 		expect(found).toHaveLength(2);
 		const [wrong, another] = [present(found[0], "the first"), present(found[1], "the second")];
 		expect(wrong).toStartWith("a suite\n");
