@@ -174,13 +174,14 @@ export function stopLive(): void {
 	clusterWanted = false;
 	clusterSignal.value = null;
 	for (const kind of kinds) live[kind].clear();
-	lostNodesChanged = watchLostNodes();
+	lostNodesChanged = watchLostNodes(wasLost);
 	connection.value = { state: "connecting", heardAtMs: Date.now(), retryAtMs: null };
 }
 
 export const retryConnection = (): void => shared?.retryNow();
 
-let lostNodesChanged = watchLostNodes();
+const wasLost = (nodeId: string): boolean => live.node.peek(nodeId)?.status.lost === true;
+let lostNodesChanged = watchLostNodes(wasLost);
 
 function applyEvents(events: readonly Event[]): void {
 	let refreshWanted = false;

@@ -9,15 +9,16 @@ const event = (id: string, status: object | null, kind: Event["target"]["kind"] 
 });
 const lost = { phase: "not-ready", lost: true };
 
-test("VMs and tasks are read anew when a node is lost, and when it is back", () => {
-	const changed = watchLostNodes();
-	// What was read before may have been read while it was lost.
-	expect(changed(event("a", { phase: "ready" }))).toBe(true);
+test("VMs and tasks are read anew when a node is lost, and when it is back; not because it is heard of", () => {
+	const changed = watchLostNodes((nodeId) => nodeId === "away");
+	expect(changed(event("a", { phase: "ready" }))).toBe(false);
 	expect(changed(event("a", { phase: "not-ready" }))).toBe(false);
 	expect(changed(event("a", lost))).toBe(true);
 	expect(changed(event("a", lost))).toBe(false);
-	expect(changed(event("b", { phase: "ready" }))).toBe(true);
+	expect(changed(event("b", lost))).toBe(true);
 	expect(changed(event("a", { phase: "ready" }))).toBe(true);
 	expect(changed(event("a", { phase: "ready" }))).toBe(false);
 	expect(changed(event("a", lost, "vm"))).toBe(false);
+	expect(changed(event("away", lost))).toBe(false);
+	expect(changed(event("away", { phase: "ready" }))).toBe(true);
 });

@@ -6,12 +6,15 @@ import type { Event } from "../types.ts";
 
 type Listener = (event: Event) => boolean;
 
-/** True for an event after which what was read of a node's VMs and tasks is not so any more. */
-export function watchLostNodes(): Listener {
+/**
+ * True for an event after which what was read of a node's VMs and tasks is not so any more. `wasLost`: what was read of a node that no
+ * event was about yet; where nothing was read, it is taken for one that is heard of, as most are.
+ */
+export function watchLostNodes(wasLost: (nodeId: string) => boolean): Listener {
 	const known = new Map<string, boolean>();
 	return ({ target, object }) => {
 		if (target.kind !== "node") return false;
-		const before = known.get(target.id);
+		const before = known.get(target.id) ?? wasLost(target.id);
 		const lost = isLost(object);
 		if (object === null) known.delete(target.id);
 		else known.set(target.id, lost);
