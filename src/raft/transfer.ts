@@ -1,7 +1,7 @@
 /**
  * Handing over leadership (thesis, 3.10): no proposals are taken, the target gets what it lacks and is told to campaign
  * at once. If it has not taken over after an election time-out, the leader goes on. A witness hands over by itself; so
- * does a leader whose disk is full, and one that owes its election to a node with a damaged log (recovery.ts).
+ * does a leader whose disk is full or hangs, and one that owes its election to a node with a damaged log (recovery.ts).
  */
 import { type Core, hasCommittedInTerm, isWitness } from "./core.ts";
 import { campaign, mayCampaign } from "./election.ts";
@@ -64,19 +64,30 @@ export function bestTarget(core: Core): NodeId | null {
 /** Every tick of a leader. */
 export function tickTransfer(core: Core): void {
 	const { electionTicks } = core.limits;
+	const hangs = diskHangs(core);
 	if (core.transfer !== null) {
 		if (core.now - core.transfer.since >= electionTicks) core.transfer = null;
 		return;
 	}
 	const witness = isWitness(core, core.nodeId) && !planted(core, "witness-keeps-leading");
 	const full = core.noSpaceUntil !== null && core.now - core.noSpaceSince >= electionTicks;
-	if (!witness && !full && !electedByRecovering(core)) return;
+	if (!witness && !full && !hangs && !electedByRecovering(core)) return;
 	if (!hasCommittedInTerm(core) || core.now - core.offeredAt < electionTicks) return;
 	const target = bestTarget(core);
 	if (target === null || (isWitness(core, target) && witness)) return;
 	if ((core.progress.get(target)?.match ?? 0) < core.commit) return;
 	core.offeredAt = core.now;
 	startTransfer(core, target);
+}
+
+/**
+ * One write that does not come to an end while the disks of a majority are long done with it: heartbeats go out all the same, so
+ * nobody else would campaign, and nothing that is committed is applied here. Where all are slow, another leader is no faster.
+ */
+function diskHangs(core: Core): boolean {
+	if (core.persisting === null || core.commit <= core.log.durableIndex) core.behindSince = null;
+	else core.behindSince ??= core.now;
+	return core.behindSince !== null && core.now - core.behindSince >= 2 * core.limits.electionTicks;
 }
 
 /** The leader of this term wants this node to take over. */

@@ -66,6 +66,8 @@ export class MemoryFiles implements LogFiles {
 	onOperation: (operation: FileOperation, count: number) => Fault | undefined = () => undefined;
 	capacityBytes = Number.POSITIVE_INFINITY;
 	operations = 0;
+	/** Writes and syncs wait for this: a disk that hangs. */
+	stalled: Promise<void> | null = null;
 	#crashed = false;
 	#current = new Map<string, Content>();
 	#durable = new Map<string, Content>();
@@ -181,6 +183,7 @@ class MemoryFile implements LogFile {
 	}
 
 	async append(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
+		if (this.#files.stalled !== null) await this.#files.stalled;
 		this.#files.before("append");
 		const { capacityBytes } = this.#files;
 		const space = capacityBytes === Number.POSITIVE_INFINITY ? capacityBytes : this.#files.freeBytes();
@@ -199,6 +202,7 @@ class MemoryFile implements LogFile {
 	}
 
 	async sync(): Promise<void> {
+		if (this.#files.stalled !== null) await this.#files.stalled;
 		this.#files.before("sync");
 		this.#files.checkAlive();
 		this.#content.durable = this.#content.current.share();

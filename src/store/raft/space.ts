@@ -1,6 +1,9 @@
 /**
  * Whether the disk of this node's log has room, and for what (disk-reserve.ts). A leader asks before it proposes: what is
  * proposed goes to others at once, and cannot be taken back when this disk then refuses it.
+ *
+ * A disk that does not answer is taken for what it last was: only what is proposed shows the core that it hangs, and that
+ * somebody else should lead.
  */
 import type { Clock } from "../../lib/clock.ts";
 import { KiB } from "../../lib/units.ts";
@@ -12,6 +15,8 @@ export type Room = "growing" | "essential" | "none";
 
 /** What is known of the disk is good for so long, and for so many proposals as take what is between two sorts of them. */
 const knownMs = 100;
+/** A write that is under way is waited for, but not for ever. */
+const patienceMs = 500;
 /** What one takes in the log and, with all its pages, beside the database. */
 const proposalBytes = 64 * KiB;
 
@@ -20,6 +25,7 @@ export class Space {
 	readonly #clock: Clock;
 	#asking: Promise<Room> | null = null;
 	#known: Room = "none";
+	#last: Room = "growing";
 	#knownUntilMs = Number.NEGATIVE_INFINITY;
 	readonly #knownProposals: number;
 	#proposalsLeft = 0;
@@ -39,7 +45,7 @@ export class Space {
 		return this.#proposalsLeft >= 0;
 	}
 
-	/** Who asks meanwhile gets the same answer. */
+	/** Who asks meanwhile gets the same answer, at once if that took too long. */
 	async askFor(urgency: Urgency): Promise<boolean> {
 		this.#asking ??= this.#ask();
 		return isEnough(await this.#asking, urgency);
@@ -50,15 +56,28 @@ export class Space {
 		this.#known = "none";
 	}
 
-	async #ask(): Promise<Room> {
-		try {
-			this.#known = await this.#disk.room();
-			this.#knownUntilMs = this.#clock.monotonicMs() + knownMs;
-			this.#proposalsLeft = this.#knownProposals;
-			return this.#known;
-		} finally {
+	#ask(): Promise<Room> {
+		const { promise, resolve, reject } = Promise.withResolvers<Room>();
+		const patience = this.#clock.schedule(patienceMs, () => resolve(this.#last));
+		const done = (): void => {
+			patience.cancel();
 			this.#asking = null;
-		}
+		};
+		this.#disk.room().then(
+			(room) => {
+				done();
+				this.#last = room;
+				this.#known = room;
+				this.#knownUntilMs = this.#clock.monotonicMs() + knownMs;
+				this.#proposalsLeft = this.#knownProposals;
+				resolve(room);
+			},
+			(error) => {
+				done();
+				reject(error);
+			},
+		);
+		return promise;
 	}
 }
 
