@@ -103,7 +103,7 @@ export class Proposals {
 		// Counted while it asks; from then on, only as what it proposes.
 		const enough = await this.#waiting.addAnswered(asked, this.#now + this.#parts.ticks);
 		if (!enough) {
-			if (urgency === "essential") this.#offerLead();
+			this.#offerLead();
 			throw full();
 		}
 		const reason = down();
