@@ -5,6 +5,7 @@ import { Cut } from "../testing/node/cut-off.ts";
 import { type Pair, pair } from "../testing/node/moving.ts";
 import type { NodeWorld } from "../testing/node/node-world.ts";
 import { secondNodeId } from "../testing/node/second-node.ts";
+import { bounds } from "./limits.ts";
 
 const diskless = async ({ first }: Pair) => {
 	const { id } = await first.createVm({ name: "web", volumes: [], start: false });
@@ -129,6 +130,41 @@ test("a start that waited while the VM was taken over ends without it", async ()
 	expect([starts(first), await runs(second, id)]).toEqual([0, true]);
 	expect(first.vm(id)).toMatchObject({ nodeId: secondNodeId, status: { powerState: "running", error: null } });
 	expect(first.unfinished()).toEqual([]);
+});
+
+test("a start that waited for its turn while the VM was taken over is not made", async () => {
+	await using nodes = await pair();
+	const { first, second } = nodes;
+	const cut = new Cut(first, false);
+	await first.boot(null, cut.deps);
+	const id = await diskless(nodes);
+	const others: string[] = [];
+	for (let number = 0; number < bounds.vmSteps; number++) {
+		const other = await first.createVm({ volumes: [], start: false });
+		await first.settle();
+		await first.act("vm.start", other.id, { paused: true });
+		await first.settle();
+		others.push(other.id);
+	}
+	const before = starts(first);
+	const { faults } = first.hypervisor;
+	// All that is left of the start is to start it.
+	const defined = faults.hold("define", { id, when: "after" });
+	await first.act("vm.start", id);
+	await defined.reached;
+	const held = others.map((other) => faults.hold("resume", { id: other }));
+	for (const other of others) await first.act("vm.resume", other);
+	await first.settleLoops();
+	defined.release();
+	await first.settleLoops();
+	cut.isCut = true;
+	await takeOver(nodes, id);
+	await second.act("vm.start", id);
+	await second.settleLoops();
+	cut.isCut = false;
+	for (const { release } of held) release();
+	await minutes(nodes);
+	expect([starts(first) - before, await runs(first, id), await runs(second, id)]).toEqual([0, false, true]);
 });
 
 test("work on a VM that came to a node because it was asked of an old copy is not done", async () => {

@@ -302,8 +302,12 @@ export class VmQueue {
 		const { context } = this.#parts;
 		const vm = context.store.get("vm", vmId);
 		if (!vm) return;
+		// Without a quorum no slot is taken. With one it may be minutes until there is a slot: by then the answer is an old one.
 		await mayRunHere(context, vmId, step, run);
-		const work = () => doStep(this.#parts, vm, step, memory, run);
+		const work = async () => {
+			await mayRunHere(context, vmId, step, run);
+			await doStep(this.#parts, vm, step, memory, run);
+		};
 		await (isUnslotted(step) ? work() : context.vmSteps.run(work));
 	}
 
