@@ -106,19 +106,26 @@ function sendAppend(
 }
 
 /** The caller has read them from its log; none when it could not. */
-export function entriesRead(core: Core, request: number, entries: readonly Entry[]): void {
+export function entriesRead(core: Core, request: number, read: readonly Entry[]): void {
 	const id = core.fetching.get(request);
 	core.fetching.delete(request);
 	const progress = id === undefined ? undefined : core.progress.get(id);
 	if (core.role !== "leader" || progress?.fetch !== request) return;
 	progress.fetch = null;
 	const previousTerm = core.log.termAt(progress.next - 1);
+	const entries = ofThisLog(core, read);
 	const first = entries[0];
 	// What this node believes to be in its log is there, unless the log is at fault; asked for at once, it would be so for ever.
 	if (first === undefined) progress.missedAt = core.now;
 	if (first === undefined || previousTerm === null || first.index !== progress.next) return;
 	if (progress.mode !== "replicate" || progress.window.full) return;
 	sendAppend(core, progress, previousTerm, entries, core.commit);
+}
+
+/** Where a cut is still to be made, since the disk was full, the disk goes on with what was cut off. */
+function ofThisLog({ log }: Core, read: readonly Entry[]): readonly Entry[] {
+	const count = read.findIndex(({ index, term }) => log.termAt(index) !== term);
+	return count < 0 ? read : read.slice(0, count);
 }
 
 function wantSnapshot(core: Core, progress: Progress): void {
