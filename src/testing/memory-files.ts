@@ -15,8 +15,8 @@ export type FileOperation = "append" | "sync" | "truncate" | "open" | "rename" |
 type Content = { current: Bytes; durable: Bytes; sizes: number[] };
 type DirectoryChange = { name: string; content: Content | null };
 
-/** What an operation does instead of its work: fail with an I/O error, or the process is gone in the middle of it. */
-export type Fault = "io-error" | "crash";
+/** What an operation does instead of its work: fail with an error, or the process is gone in the middle of it. */
+export type Fault = "io-error" | "no-space" | "crash";
 
 const sectorBytes = 512;
 
@@ -157,6 +157,7 @@ export class MemoryFiles implements LogFiles {
 		this.operations += 1;
 		const fault = this.onOperation(operation, this.operations);
 		if (fault === "io-error") throw new AppError("storage", `injected error in ${operation}`);
+		if (fault === "no-space") throw new AppError("no-space", `injected full disk in ${operation}`);
 		if (fault === "crash") this.#crashed = true;
 	}
 

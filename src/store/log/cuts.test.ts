@@ -5,7 +5,6 @@ import { silentLogger } from "../../lib/log.ts";
 import { encodeConfiguration } from "../../raft/configuration.ts";
 import type { Entry } from "../../raft/types.ts";
 import { MemoryFiles } from "../../testing/memory-files.ts";
-import { readHardState, writeHardState } from "./hard-state.ts";
 import { decodeSegmentHeader, encodeRecords, encodeSegmentHeader, recordHeaderBytes } from "./record.ts";
 import type { Damage } from "./recovery.ts";
 import { SegmentLog } from "./segment-log.ts";
@@ -133,6 +132,20 @@ describe("a cut", () => {
 		await log.truncateAfter(3);
 		await log.append(entries(4, 4, 2));
 		expect(await terms(await open(files))).toBe("1:1 2:1 3:1 4:2");
+	});
+
+	test("is in force before the old segments go: no space for that is a failure, and not an answer", async () => {
+		const cuts = [(log: SegmentLog) => log.resetTo(30, 4), (log: SegmentLog) => log.truncateAfter(0)];
+		for (const cut of cuts) {
+			const files = new MemoryFiles();
+			const log = await open(files, { fresh: true });
+			await log.append(entries(1, 5, 1));
+			files.onOperation = (operation) => (operation === "remove" ? "no-space" : undefined);
+			await expect(cut(log)).rejects.toMatchObject({ code: "storage" });
+			files.onOperation = () => undefined;
+			await expect(log.append([entry(log.lastIndex + 1, 9)])).rejects.toMatchObject({ code: "storage" });
+			expect((await open(files)).lastIndex).toBe(log.lastIndex);
+		}
 	});
 });
 
@@ -336,42 +349,6 @@ describe("damage of a member's log", () => {
 		files.bytes("0000000000000001.log")[80 + recordHeaderBytes] = 0;
 		const again = await open(files, { members: true });
 		expect(again.told[0]?.configurations.length).toBe(again.lastIndex >= 2 ? 1 : 0);
-	});
-});
-
-describe("the hard state", () => {
-	test("of before there were clusters is read", async () => {
-		const files = new MemoryFiles();
-		const file = await files.open("hard-state", "create");
-		await file.append(Buffer.from('{"term":8,"vote":null} 14db605a\n'));
-		expect(await readHardState(files)).toEqual({ term: 8, vote: null, recoveries: 0, recovering: false });
-	});
-
-	test("that nobody can have written is refused", async () => {
-		for (const state of [
-			{ term: 2 ** 32, vote: null },
-			{ term: -1, vote: null },
-			{ term: 1.5, vote: null },
-			{ term: 1, vote: "" },
-			{ term: 1, vote: "x".repeat(65) },
-			{ term: 1, vote: null, recoveries: 2 ** 40 },
-			{ term: 1, vote: null, recoveries: -1 },
-		]) {
-			const files = new MemoryFiles();
-			await writeHardState(files, state);
-			await expect(readHardState(files)).rejects.toMatchObject({ code: "corrupt" });
-		}
-	});
-
-	test("for which there is no space leaves the old one, and is written once there is", async () => {
-		const files = new MemoryFiles();
-		await writeHardState(files, { term: 1, vote: "a" });
-		files.capacityBytes = files.usedBytes() + 5;
-		await expect(writeHardState(files, { term: 2, vote: "b" })).rejects.toMatchObject({ code: "no-space" });
-		expect(await readHardState(files)).toMatchObject({ term: 1, vote: "a" });
-		files.capacityBytes = Number.POSITIVE_INFINITY;
-		await writeHardState(files, { term: 2, vote: "b" });
-		expect(await readHardState(files)).toMatchObject({ term: 2, vote: "b" });
 	});
 });
 

@@ -28,13 +28,15 @@ export function diskWorker(): void {
 
 	const noSpace = () => Object.assign(new Error("the disk is nearly full"), { code: "ENOSPC" });
 	/** An error here has a code of its own: even "no space" means that what was written before may be lost. */
-	const datasync = (handle: number) => {
-		if (!durable) return;
+	const syncing = (sync: () => void) => {
 		try {
-			fs.fdatasyncSync(handle);
+			sync();
 		} catch (error) {
 			throw Object.assign(new Error(String(error)), { code: "ESYNC" });
 		}
+	};
+	const datasync = (handle: number) => {
+		if (durable) syncing(() => fs.fdatasyncSync(handle));
 	};
 	const calls: { [K in keyof DiskWorkerCalls]: (args: DiskWorkerCalls[K]) => unknown } = {
 		start(args) {
@@ -78,7 +80,7 @@ export function diskWorker(): void {
 			if (!durable) return;
 			const handle = fs.openSync(directory, "r");
 			try {
-				fs.fsyncSync(handle);
+				syncing(() => fs.fsyncSync(handle));
 			} finally {
 				fs.closeSync(handle);
 			}

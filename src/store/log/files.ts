@@ -3,7 +3,8 @@
  * was not synced and fails when told to (testing/memory-files.ts). All names are in one folder.
  *
  * Errors: `no-space` when the disk is full or nearly so (a part of an append may have been written); anything else is
- * `storage`. Whoever gets an error from `sync` must assume that what was not synced before is lost, and stop.
+ * `storage`, as is any error of `sync` and `syncDirectory`. Whoever gets one of those must assume that what was not synced
+ * before is lost, and stop.
  */
 
 export interface LogFile {

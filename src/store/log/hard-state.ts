@@ -4,11 +4,12 @@
  * `{"term":3,"vote":"<node id>","recoveries":0,"recovering":false} <CRC-32C of the JSON in hex>`. The last two are missing
  * in files of before there were clusters.
  */
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import type { HardState } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
 import { crc32c } from "./crc32c.ts";
 import type { LogFiles } from "./files.ts";
+import { notSpace } from "./segment.ts";
 
 /** Recoveries and recovering are 0 and false when they are not given. */
 export type HardStateFields = Pick<HardState, "term" | "vote"> & Partial<HardState>;
@@ -44,16 +45,19 @@ export async function writeHardState(files: LogFiles, state: HardStateFields): P
 	const json = JSON.stringify({ term, vote, recoveries, recovering });
 	const file = await files.open(temporaryName, "create");
 	try {
-		await file.append(Buffer.from(`${json} ${checksum(json)}\n`));
-		await file.sync();
+		try {
+			await file.append(Buffer.from(`${json} ${checksum(json)}\n`));
+			await file.sync();
+		} finally {
+			await file.close();
+		}
+		await files.rename(temporaryName, fileName);
 	} catch (error) {
-		await file.close();
-		if (error instanceof AppError && error.code === "no-space") await files.remove(temporaryName);
+		// The next attempt makes it again.
+		if (isAppError(error, "no-space")) await notSpace(() => files.remove(temporaryName));
 		throw error;
 	}
-	await file.close();
-	await files.rename(temporaryName, fileName);
-	await files.syncDirectory();
+	await notSpace(() => files.syncDirectory());
 }
 
 const checksum = (json: string): string => crc32c(Buffer.from(json)).toString(16).padStart(8, "0");

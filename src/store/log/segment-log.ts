@@ -266,9 +266,12 @@ export class SegmentLog {
 			if (last !== undefined) cutSegment(last, firstIndex - 1);
 			this.#segments.splice(0, this.#segments.length, ...kept, segment);
 			this.#active = file;
-			await before.close();
-			for (const { name } of gone) await files.remove(name);
-			if (gone.length > 0) await files.syncDirectory();
+			// The cut is in force: whoever was told that there is no space would go on with the log of before.
+			await notSpace(async () => {
+				await before.close();
+				for (const { name } of gone) await files.remove(name);
+				if (gone.length > 0) await files.syncDirectory();
+			});
 		} catch (error) {
 			throw this.#failed(error);
 		} finally {
