@@ -156,6 +156,7 @@ async function openReplicated(
 			logBytesAfter: (index) => consensus?.logBytesAfter(index) ?? 0,
 			compact: async (index) => consensus?.compact(index),
 			held: (work) => store?.held(work) ?? work(),
+			onFatal: (error) => (store === null ? options.onFatal(error) : store.fail(error)),
 		},
 		await newestSnapshot(paths.snapshots),
 	);

@@ -7,6 +7,13 @@ export const codeOf = (error: unknown): string => (error instanceof SQLiteError 
 export const isFullCode = (code: string): boolean => ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"].includes(code);
 export const isFull = (error: unknown): boolean => isFullCode(codeOf(error));
 
+/**
+ * What was written before is perhaps not on the disk, and the next sync would say that it is: the kernel forgets what it could not
+ * write. The first is that of the threads.
+ */
+export const isSyncCode = (code: string): boolean =>
+	["ESYNC", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC"].includes(code);
+
 /** Of a statement that is right and asks for what every database of this program has. */
 const damageCodes = ["NOTADB", "ERROR", "FORMAT", "CONSTRAINT", "MISMATCH", "TOOBIG"];
 export const isDamageCode = (code: string): boolean =>

@@ -52,7 +52,7 @@ const full: Thread = (worker) => {
 async function checkpoint(thread: Thread): Promise<string> {
 	const { promise, resolve } = Promise.withResolvers<string>();
 	const warn = (_message: string, fields?: Record<string, unknown>) =>
-		resolve(`tried again: ${(fields?.error as AppError).code}`);
+		resolve(`tried again: ${(fields?.error as AppError | undefined)?.code}`);
 	const maintenance = new Maintenance(
 		{
 			...{ state, statePath: join(folder, "state.db"), snapshotDirectory: folder, clock: systemClock },

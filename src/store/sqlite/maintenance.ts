@@ -2,6 +2,9 @@
  * Upkeep of the state database in a thread of its own: snapshots when the log has grown enough, the log cut behind
  * them, and the database's own write-ahead log moved into it. Two snapshots are kept, and the log since the older
  * one, so that a snapshot that turns out to be damaged is no loss.
+ *
+ * What fails is tried again, but for a sync: the write-ahead log still has what it was for, and only until it begins anew,
+ * which it does after the next sync that says "ok". So the process ends, and the next one moves all of it again.
  */
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,7 +14,7 @@ import type { Logger } from "../../lib/log.ts";
 import { MiB } from "../../lib/units.ts";
 import { rebuildAdvice } from "../advice.ts";
 import { WorkerClient, WorkerError } from "../worker-client.ts";
-import { isDamageCode, isFullCode } from "./failures.ts";
+import { isDamageCode, isFullCode, isSyncCode } from "./failures.ts";
 import { schemaVersion } from "./migrations.ts";
 import { listSnapshots } from "./snapshot-files.ts";
 import { type SnapshotWorkerCalls, snapshotWorker } from "./snapshot-worker.ts";
@@ -56,6 +59,10 @@ export type MaintenanceParts = {
 	compact: (index: number) => Promise<void>;
 	/** Nothing is written to the database until `work` is done. */
 	held: (work: () => Promise<unknown>) => Promise<unknown>;
+	/** A sync has failed: going on would lose what is only in memory. */
+	onFatal: (error: AppError) => void;
+	/** Starts the thread; for tests. */
+	openWorker?: () => WorkerClient;
 };
 
 export class Maintenance {
@@ -153,7 +160,12 @@ export class Maintenance {
 	}
 
 	#onFailure(failure: unknown): void {
-		const { clock, logger, statePath } = this.#parts;
+		const { clock, logger, statePath, onFatal } = this.#parts;
+		if (failure instanceof WorkerError && isSyncCode(failure.code ?? "")) {
+			this.#closed = true;
+			onFatal(new AppError("storage", syncFailed, { cause: failure }));
+			return;
+		}
 		const error = failure instanceof AppError ? failure : snapshotError(failure, statePath);
 		const damaged = isAppError(error, "corrupt");
 		this.#nextAttemptMs = clock.monotonicMs() + (damaged ? retryDamagedMs : retryMs);
@@ -185,12 +197,15 @@ export class Maintenance {
 	}
 
 	#call<K extends keyof SnapshotWorkerCalls>(operation: K, args: SnapshotWorkerCalls[K]): Promise<unknown> {
-		this.#worker ??= new WorkerClient(snapshotWorker, makeStateDigest);
+		this.#worker ??= this.#parts.openWorker?.() ?? new WorkerClient(snapshotWorker, makeStateDigest);
 		const result = this.#worker.call(operation, args);
 		this.#calls = Promise.allSettled([this.#calls, result]);
 		return result;
 	}
 }
+
+const syncFailed =
+	"The disk of the state database failed. This node stops: the log has every change, and the next start brings them again.";
 
 function snapshotError(cause: unknown, statePath: string): AppError {
 	const code = cause instanceof WorkerError ? (cause.code ?? "") : "";

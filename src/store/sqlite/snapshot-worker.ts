@@ -35,10 +35,18 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 		postMessage(message: unknown): void;
 	};
 
+	/** An error here has a code of its own: what was there before is perhaps lost, and the next sync would not say so. */
+	const syncHandle = (handle: number) => {
+		try {
+			fs.fsyncSync(handle);
+		} catch (error) {
+			throw Object.assign(new Error(String(error)), { code: "ESYNC" });
+		}
+	};
 	const sync = (name: string) => {
 		const handle = fs.openSync(name, "r");
 		try {
-			fs.fsyncSync(handle);
+			syncHandle(handle);
 		} finally {
 			fs.closeSync(handle);
 		}
@@ -55,7 +63,7 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 			if (kept !== null) fs.closeSync(kept.handle);
 			kept = { name, inode: ino, handle: fs.openSync(name, "r") };
 		}
-		fs.fsyncSync(kept.handle);
+		syncHandle(kept.handle);
 	};
 	const report = (database: Database, newestVersion: number): FileReport => {
 		const version = stateDigest.version(database);
@@ -95,7 +103,7 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 				const { found, index } = check(temporary, newestVersion);
 				if (found !== null) throw Object.assign(new Error(found), { code: "corrupt" });
 				// By a handle that was there from the beginning: it is told also of what failed to be written before this.
-				fs.fsyncSync(handle);
+				syncHandle(handle);
 				const isFolder = fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
 				const name = isFolder ? path.join(target, `${String(index).padStart(16, "0")}.db`) : target;
 				fs.renameSync(temporary, name);
