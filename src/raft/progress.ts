@@ -32,6 +32,9 @@ export class Progress {
 	fetch: number | null = null;
 	/** The tick in which the log did not have what was asked for. */
 	missedAt = -1;
+	/** Snapshots that did not arrive, one after the other, and the tick from which another may be sent. */
+	snapshotsFailed = 0;
+	snapshotFrom = 0;
 	readonly window: Window;
 
 	constructor(id: NodeId, next: number, tick: number, maxMessages: number, maxBytes: number) {
@@ -52,10 +55,18 @@ export class Progress {
 
 	replicate(): void {
 		this.mode = "replicate";
+		this.snapshotsFailed = 0;
 		this.next = this.match + 1;
 		this.paused = false;
 		this.fetch = null;
 		this.window.clear();
+	}
+
+	/** Whoever has no room for it would write all that fits, and throw it away, with every heartbeat. The first may have been bad luck. */
+	snapshotFailed(tick: number, electionTicks: number): void {
+		const waits = this.snapshotsFailed === 0 ? 0 : 2 ** Math.min(this.snapshotsFailed - 1, 3);
+		this.snapshotsFailed += 1;
+		this.snapshotFrom = tick + waits * electionTicks;
 	}
 
 	awaitSnapshot(): void {

@@ -130,7 +130,7 @@ function ofThisLog({ log }: Core, read: readonly Entry[]): readonly Entry[] {
 
 function wantSnapshot(core: Core, progress: Progress): void {
 	// Nobody sends a snapshot into the void: a heartbeat's answer comes first.
-	if (core.now - progress.heardAt > core.limits.electionTicks) {
+	if (core.now - progress.heardAt > core.limits.electionTicks || core.now < progress.snapshotFrom) {
 		progress.paused = true;
 		progress.mode = "probe";
 		return;
@@ -143,6 +143,7 @@ function wantSnapshot(core: Core, progress: Progress): void {
 export function snapshotSent(core: Core, to: string, index: number | null): void {
 	const progress = core.progress.get(to);
 	if (core.role !== "leader" || progress?.mode !== "snapshot") return;
+	if (index === null) progress.snapshotFailed(core.now, core.limits.electionTicks);
 	progress.probeFrom(index === null ? progress.match + 1 : Math.min(index, core.log.lastIndex) + 1);
 	progress.paused = true;
 }

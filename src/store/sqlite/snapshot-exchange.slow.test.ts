@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { AppError } from "../../lib/errors.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { emptyConfiguration } from "../../raft/configuration.ts";
 import type { Offer } from "../../raft/snapshot-stream.ts";
@@ -296,6 +297,15 @@ describe("one that arrives", () => {
 		close(state);
 		expect(folder.contents()).toEqual(before);
 		expect(existsSync(paths.snapshots)).toBe(true);
+	});
+
+	test("for which there is no room is refused before its first byte", async () => {
+		const { exchange, paths } = exchangeOn(folder.dataDir);
+		const refused = exchange.begin({ ...offer, sizeBytes: 2 ** 50 });
+		expect(await refused.catch((error: AppError) => error.code)).toBe("no-space");
+		expect(readdirSync(paths.snapshots)).not.toContain("received.part");
+		await exchange.begin(offer);
+		await exchange.discard();
 	});
 
 	test("goes on after a restart: what was durable is there, checked; whatever is not what it was is thrown away", async () => {

@@ -11,7 +11,7 @@
  */
 import { Database } from "bun:sqlite";
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { type FileHandle, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
@@ -90,8 +90,15 @@ export class SnapshotExchange implements SnapshotStore {
 	async begin(offer: Offer): Promise<void> {
 		this.#begun = true;
 		await this.discard();
+		await this.#requireRoom(offer);
 		const file = await fullIsNoSpace(open(this.#incoming, "wx", 0o600));
 		this.#receiving = { file, offer, sizeBytes: 0, keptBytes: 0 };
+	}
+
+	/** For what arrives and for the copy that becomes the state. Better said now than after gigabytes. */
+	async #requireRoom({ sizeBytes }: Offer): Promise<void> {
+		const { bavail, bsize } = await statfs(this.#parts.directory);
+		if (bavail * bsize < 2 * sizeBytes) throw new AppError("no-space", "The disk of this node has no room for it.");
 	}
 
 	async write(offset: number, data: Uint8Array, crc: number): Promise<void> {
