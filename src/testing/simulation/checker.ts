@@ -21,7 +21,7 @@ import { hashEntry } from "./register-machine.ts";
 import { unsafe } from "./violation.ts";
 
 type KnownEntry = { data: Uint8Array; previousTerm: number };
-type Applied = { term: number; data: Uint8Array; hash: number; stateHash: number };
+type Applied = { term: number; data: Uint8Array; hash: number; stateHash: number | null };
 type TermOfLeader = { leader: NodeId; lastConfiguration: number };
 
 /** What is known of one node, whichever lives it had. */
@@ -230,7 +230,8 @@ export class Checker {
 		kind: EntryKind,
 		data: Uint8Array,
 		hash: number,
-		stateHash: number,
+		/** Null: in the midst of a group. */
+		stateHash: number | null,
 	): void {
 		const known = this.applied[index];
 		if (known !== undefined) {
@@ -238,7 +239,7 @@ export class Checker {
 				unsafe(
 					`state machine safety: ${id} applies ${index} of term ${term}; another of term ${known.term} was applied`,
 				);
-			if (known.stateHash !== stateHash) unsafe(`state machine safety: the state of ${id} at ${index} is another`);
+			this.#compareState(id, known, index, stateHash);
 			return;
 		}
 		this.applied[index] = { term, data, hash, stateHash };
@@ -261,8 +262,13 @@ export class Checker {
 	installed(id: NodeId, index: number, stateHash: number): void {
 		const known = this.applied[index];
 		if (known === undefined) unsafe(`state machine safety: ${id} has a snapshot up to ${index}, which nobody applied`);
-		if (known?.stateHash !== stateHash)
-			unsafe(`state machine safety: the snapshot of ${id} at ${index} is another state`);
+		else this.#compareState(id, known, index, stateHash);
+	}
+
+	#compareState(id: NodeId, known: Applied, index: number, stateHash: number | null): void {
+		known.stateHash ??= stateHash;
+		if (stateHash !== null && known.stateHash !== stateHash)
+			unsafe(`state machine safety: the state of ${id} at ${index} is another`);
 	}
 }
 

@@ -221,7 +221,7 @@ export class CoreProcess implements SimulatedProcess {
 		for (const entry of all) {
 			assert(entry.index === machine.index + 1, `entries are applied in order: ${entry.index} after ${machine.index}`);
 			assert(entry.index <= disk.lastIndex, "only what is durable is applied");
-			host.applied(machine, entry);
+			host.applied(machine, entry, true);
 			const waiting = this.#proposals.get(entry.index);
 			if (waiting === undefined) continue;
 			this.#proposals.delete(entry.index);

@@ -9,6 +9,7 @@ import type { Change, ConfigurationAt, Entry, Limits, NodeId, Status, Vitals } f
 import type { Urgency } from "../../store/disk-reserve.ts";
 import { openRaft } from "../../store/raft/open-raft.ts";
 import type { RaftConsensus } from "../../store/raft/raft-consensus.ts";
+import { Applying } from "./applying.ts";
 import type { Machine, Request } from "./machine.ts";
 import {
 	answerWith,
@@ -33,12 +34,15 @@ export type DriverProcessOptions = {
 	disk: SimulatedDisk;
 	random: Random;
 	limits: Partial<Limits>;
+	tickJitterMs: number;
 	mutant: MutantName | null;
 	snapshotEntries: number;
 	keptEntries: number;
 	chunkBytes: number;
 	segmentBytes: number;
 	forwards: boolean;
+	/** See Applying; with the daemon's store, for how long it gathers. */
+	applyLagMs: number;
 	/** Whether this process is the one that runs on the node. */
 	alive: () => boolean;
 	/** How much slower or faster than others this node's clock is. */
@@ -46,7 +50,8 @@ export type DriverProcessOptions = {
 };
 
 type Read = { index: number; done: ReadDone };
-type Unapplied = { request: Request; done: Proposed };
+/** `dueIndex`: when the state is there, it was applied; infinite while only its leader knows. */
+type Unapplied = { request: Request; done: Proposed; dueIndex: number };
 
 class SimulatedTimer implements Timer {
 	readonly callback: () => void;
@@ -66,16 +71,25 @@ export class DriverProcess implements SimulatedProcess {
 	readonly #options: DriverProcessOptions;
 	/** Undefined while it starts. */
 	#consensus!: RaftConsensus;
+	#started = false;
+	readonly #applying: Applying;
 	/** With the daemon's own store, what stands between it and the consensus. */
 	#store: StoreSide | null = null;
 	#confirmed: Read[] = [];
-	/** Committed, says the leader, and not applied here yet. */
+	/** Committed, and not applied here yet. */
 	#unapplied: Unapplied[] = [];
 	#timer: SimulatedTimer | null = null;
 	#compacting = false;
 
 	private constructor(options: DriverProcessOptions) {
 		this.#options = options;
+		const { random, applyLagMs: lagMs, host } = options;
+		const apply = (entries: readonly Entry[]): void =>
+			this.#guarded(() => {
+				for (const entry of entries) host.applied(this.machine, entry, true);
+				this.#applied(entries);
+			});
+		this.#applying = new Applying({ random, lagMs, later: (ms, run) => host.later(ms, run), apply });
 	}
 
 	/** Rejects with what the daemon would refuse to start with. */
@@ -91,17 +105,20 @@ export class DriverProcess implements SimulatedProcess {
 				created: (store) => {
 					process.#store = store;
 				},
+				applied: (entries) => process.#guarded(() => process.#applied(entries)),
+				gatherMs: options.applyLagMs,
 				onFatal: (error) => process.#failed(error),
 			});
 		else await connect();
+		process.#started = true;
 		return process;
 	}
 
 	async #connect(): Promise<RaftConsensus> {
 		const options = this.#options;
-		const { id: nodeId, disk, host, random, limits, mutant, chunkBytes, segmentBytes, alive } = options;
+		const { id: nodeId, disk, host, random, limits, tickJitterMs, mutant, chunkBytes, segmentBytes, alive } = options;
 		const files = new SimulatedFiles({ disk, host, alive, fits: () => random.chance(0.5), syncs: true });
-		this.#consensus = await openRaft({
+		return openRaft({
 			clusterId: "cluster",
 			nodeId,
 			files,
@@ -117,14 +134,20 @@ export class DriverProcess implements SimulatedProcess {
 				sendSnapshot: (to, message) => this.#guarded(() => host.sendStream(to, message)),
 			},
 			snapshots: this.#snapshots(files),
-			onCommitted: (entries) => this.#guarded(() => this.#apply(entries)),
+			reportsApplied: true,
+			onStarting: (starting) => {
+				this.#consensus = starting;
+			},
+			onCommitted: (entries) =>
+				this.#guarded(() =>
+					this.#store === null ? this.#applying.add(entries, !this.#started) : this.#store.committed(entries),
+				),
 			onFatal: (error) => this.#failed(error),
 			...(options.forwards ? { forward: host.forward } : {}),
-			limits,
+			...{ limits, tickJitterMs },
 			snapshotChunkBytes: chunkBytes,
 			...(mutant === null ? {} : { mutant }),
 		});
-		return this.#consensus;
 	}
 
 	get machine(): Machine {
@@ -201,8 +224,10 @@ export class DriverProcess implements SimulatedProcess {
 		this.#consensus.propose(request.data, "essential").then(
 			() =>
 				this.#guarded(() => {
-					if (elsewhere && this.machine.resultOf(request.operation) === "missing")
-						this.#unapplied.push({ request, done });
+					// Here it was handed over before it was acknowledged; the state may lag behind.
+					const dueIndex = elsewhere ? Number.POSITIVE_INFINITY : this.#applying.index;
+					if (dueIndex > this.machine.index && this.machine.resultOf(request.operation) === "missing")
+						this.#unapplied.push({ request, done, dueIndex });
 					else answerWith(this.machine, request.operation, "committed", done);
 				}),
 			(error) => this.#guarded(() => done(outcomeOf(error), null)),
@@ -269,12 +294,9 @@ export class DriverProcess implements SimulatedProcess {
 			.configuration;
 	}
 
-	#apply(entries: readonly Entry[]): void {
-		const { host, disk, snapshotEntries } = this.#options;
-		for (const entry of entries) {
-			this.#store?.committed(entry);
-			host.applied(disk.machine, entry);
-		}
+	/** The state holds them. */
+	#applied(entries: readonly Entry[]): void {
+		const { disk, snapshotEntries } = this.#options;
 		const last = entries.at(-1);
 		if (last === undefined) return;
 		let { configuration } = disk.base;
@@ -282,9 +304,10 @@ export class DriverProcess implements SimulatedProcess {
 			if (kind === "configuration")
 				configuration = { index, configuration: JSON.parse(new TextDecoder().decode(data)) };
 		disk.base = { index: last.index, term: last.term, configuration };
+		this.#consensus.applied(last.index);
 		this.#serveReads();
 		const due = last.index - (disk.snapshot?.meta.index ?? 0) >= snapshotEntries;
-		if (!due || this.#compacting || this.#consensus === undefined) return;
+		if (!due || this.#compacting || !this.#started) return;
 		this.#compacting = true;
 		queueMicrotask(() => this.#guarded(() => this.#compact()));
 	}
@@ -300,7 +323,9 @@ export class DriverProcess implements SimulatedProcess {
 
 	#answerApplied(): void {
 		const { machine } = this;
-		const done = this.#unapplied.filter(({ request }) => machine.resultOf(request.operation) !== "missing");
+		const done = this.#unapplied.filter(
+			({ request, dueIndex }) => machine.index >= dueIndex || machine.resultOf(request.operation) !== "missing",
+		);
 		this.#unapplied = this.#unapplied.filter((one) => !done.includes(one));
 		for (const one of done) answerWith(machine, one.request.operation, "committed", one.done);
 	}
@@ -323,6 +348,7 @@ export class DriverProcess implements SimulatedProcess {
 			term: () => this.#consensus.vitals.term,
 			installed: (before) => {
 				this.#store?.replaced();
+				this.#applying.replaced();
 				this.#guarded(() => host.installed(disk.machine, before));
 				this.#guarded(() => this.#serveReads());
 			},

@@ -113,7 +113,7 @@ export class SimulatedNode implements ProcessHost {
 
 	#startDriver(disk: SimulatedDisk): void {
 		const { plan, random, mutant } = this.#cluster;
-		const { limits, snapshotEntries, keptEntries, chunkBytes, segmentBytes, forwards } = plan;
+		const { limits, tickJitterMs, snapshotEntries, keptEntries, chunkBytes, segmentBytes, forwards, applyLagMs } = plan;
 		const { life } = this;
 		const hadRecovered = !disk.hardState.recovering;
 		this.#starting = true;
@@ -124,12 +124,14 @@ export class SimulatedNode implements ProcessHost {
 			disk,
 			random: random.fork(),
 			limits,
+			tickJitterMs,
 			mutant,
 			snapshotEntries,
 			keptEntries,
 			chunkBytes,
 			segmentBytes,
 			forwards,
+			applyLagMs,
 			alive: () => this.life === life,
 			clockRate: () => this.tickMs / plan.tickMs,
 		}).then(
@@ -363,13 +365,13 @@ export class SimulatedNode implements ProcessHost {
 		if (role === "leader") this.#cluster.checker.exchanges.readAnswered(this.id, term, since, configuration);
 	}
 
-	applied(machine: Machine, entry: Entry): void {
+	applied(machine: Machine, entry: Entry, isLast: boolean): void {
 		const { checker, trace, workload } = this.#cluster;
 		const { index, term, kind, data } = entry;
 		const hash = checker.entryHash(index, term, data);
 		const effect = machine.apply(entry, hash);
 		const first = index > checker.maxApplied;
-		checker.apply(this.id, index, term, kind, data, hash, machine.hash);
+		checker.apply(this.id, index, term, kind, data, hash, isLast ? machine.hash : null);
 		if (first && effect !== null) workload.tookEffect(effect, index);
 		if (first && this.process?.leads === true) checker.appliedByLeader(index, term, this.process);
 		trace.add(machine.hash);

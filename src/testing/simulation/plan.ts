@@ -2,7 +2,7 @@
  * What a seed has in store: how large the cluster is, and which faults come how often. Each seed switches a random subset
  * of the faults on ("swarm testing", Groce et al. 2012): some bugs only show when another fault does not get in their way.
  */
-import type { Limits } from "../../raft/types.ts";
+import { defaultLimits, type Limits } from "../../raft/types.ts";
 import { Random } from "./random.ts";
 
 /** Times in ms; `every` is a mean, null for never. */
@@ -24,6 +24,8 @@ export type Plan = {
 	nodes: number;
 	witness: boolean;
 	tickMs: number;
+	/** Of the driver, from one tick to the next. */
+	tickJitterMs: number;
 	limits: Partial<Limits>;
 	network: {
 		loss: number;
@@ -87,6 +89,8 @@ export type Plan = {
 	/** A snapshot after so many entries, and how many of them the log keeps. */
 	snapshotEntries: number;
 	keptEntries: number;
+	/** For so long the state lags behind what is committed at most; 0 not at all. */
+	applyLagMs: number;
 	chunkBytes: number;
 	segmentBytes: number;
 	workload: {
@@ -105,6 +109,12 @@ export type Plan = {
 const loads = {
 	steady: { operations: 18, healedOperations: 18, eager: false },
 	eager: { operations: 120, healedOperations: 4, eager: true },
+};
+
+/** The longest. */
+export const electionTimeoutMs = ({ tickMs, tickJitterMs, limits }: Plan): number => {
+	const { electionTicks, electionJitterTicks } = { ...defaultLimits, ...limits };
+	return (electionTicks + electionJitterTicks) * (tickMs + tickJitterMs);
 };
 
 export type PlanKind = "swarm" | "all" | "none";
@@ -134,6 +144,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 		nodes,
 		witness: random.chance(0.3) && nodes >= 3,
 		tickMs: 50,
+		tickJitterMs: random.pick([0, 2]) as number,
 		limits: drawLimits(random),
 		network: {
 			loss: rate(0.3),
@@ -178,7 +189,8 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 		},
 		operator: { change: always(1500, 15_000), transfer: always(2500, 20_000) },
 		snapshotEntries: random.chance(0.4) ? random.between(10, 60) : random.between(30, 600),
-		keptEntries: random.pick([0, 0, 5, 50]) as number,
+		keptEntries: random.pick([0, 5, 50, 500]) as number,
+		applyLagMs: random.pick([0, 0, 10, 40]) as number,
 		segmentBytes: random.pick([1024, 4096, 16_384, 65_536]) as number,
 		chunkBytes: (random.pick([64, 256, 1024, 4096]) as number) * (sqlite ? 64 : 1),
 		workload: {
@@ -192,8 +204,10 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 
 /** As the daemon has them, or so small that every bound is met. */
 function drawLimits(random: Random): Partial<Limits> {
-	if (random.chance(0.4)) return {};
+	const electionJitterTicks = random.pick([6, 10]) as number;
+	if (random.chance(0.4)) return { electionJitterTicks };
 	return {
+		electionJitterTicks,
 		maxAppendBytes: random.between(150, 2000),
 		maxInflightMessages: random.between(2, 16),
 		maxTailBytes: random.between(400, 8000),

@@ -42,7 +42,8 @@ export interface ProcessHost {
 	found(error: unknown): void;
 	/** The process ends by itself, as on an error of its disk. */
 	ended(why: string): void;
-	applied(machine: Machine, entry: Entry): void;
+	/** `isLast`: the state is that of this entry; those before it in a group are told when all of it is in the state. */
+	applied(machine: Machine, entry: Entry, isLast: boolean): void;
 	/** `before`: how far the state was. */
 	installed(machine: Machine, before: number): void;
 	/** Events so far. */

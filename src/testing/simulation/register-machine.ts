@@ -1,6 +1,7 @@
 /**
  * The light state machine: registers, and what each client was answered last, so that a retry is applied once. Beside it
- * a hash over everything that was applied, which must be the same on all nodes at the same index.
+ * a hash over everything that was applied and over what each operation found in the state, which must be the same on all
+ * nodes at the same index.
  *
  * Keys are numbered by epoch (key >>> 8): those of old epochs go, and so do clients that were last heard then, so that the
  * state stays small in a long run.
@@ -63,9 +64,15 @@ export class RegisterMachine implements Machine {
 		const key = wordAt(data, 9);
 		if (key >>> 8 > this.#epoch) this.#turnTo(key >>> 8);
 		const known = this.#sessions.get(client);
+		this.#found(this.read(key));
+		this.#found(known?.sequence ?? 0);
 		if (this.#isExpired(key) || (known !== undefined && known.sequence >= sequence)) return null;
 		this.#sessions.set(client, { sequence, swapped: this.#execute(key, data), epoch: key >>> 8 });
 		return { client, sequence };
+	}
+
+	#found(value: number): void {
+		this.hash = Math.imul(this.hash ^ value, 0x01000193);
 	}
 
 	/** Too old to be done: whoever asked for it has given up, and nobody knows any more whether it was done before. */

@@ -3,7 +3,7 @@ import { AssertionError } from "../../lib/assert.ts";
 import type { MutantName } from "../../raft/mutants.ts";
 import { Cluster } from "./cluster.ts";
 import { Faults } from "./faults.ts";
-import { drawPlan, type PlanKind, type StackChoice } from "./plan.ts";
+import { drawPlan, electionTimeoutMs, type PlanKind, type StackChoice } from "./plan.ts";
 import { Violation } from "./violation.ts";
 
 export type RunOptions = {
@@ -35,9 +35,6 @@ export type RunResult = {
 	/** No majority of intact logs was left by the changes of members: then nothing may go on, and nothing does. */
 	stuck: boolean;
 };
-
-/** The longest election time-out is (10 + 10) ticks. */
-const electionTimeoutMs = 20 * 50;
 
 export function simulate({ seed, ms, kind = "swarm", stack = "driver", mutant = null, log }: RunOptions): RunResult {
 	const cluster = new Cluster({ seed, plan: drawPlan(seed, kind, stack), mutant, log: log ?? null });
@@ -77,12 +74,13 @@ export function simulate({ seed, ms, kind = "swarm", stack = "driver", mutant = 
 /** False when nothing can be asked of this cluster: see `RunResult.stuck`. */
 function afterwards(cluster: Cluster, faults: Faults): boolean {
 	const { queue, checker, workload } = cluster;
+	const timeoutMs = electionTimeoutMs(cluster.plan);
 	const healedMs = queue.nowMs;
 	const appliedBefore = checker.maxApplied;
 	const completedBefore = workload.completed;
 	while (checker.maxApplied <= appliedBefore || workload.completed === completedBefore) {
 		cluster.run(queue.nowMs + 100);
-		if (queue.nowMs - healedMs <= 10 * electionTimeoutMs) continue;
+		if (queue.nowMs - healedMs <= 10 * timeoutMs) continue;
 		if (!faults.canRecover) return false;
 		throw new Violation(
 			"liveness",
@@ -91,13 +89,13 @@ function afterwards(cluster: Cluster, faults: Faults): boolean {
 	}
 	// Longer than a witness, or a leader elected by a damaged node, takes to hand over; and all get what they lack.
 	const committedMs = queue.nowMs;
-	cluster.run(committedMs + 8 * electionTimeoutMs);
+	cluster.run(committedMs + 8 * timeoutMs);
 	workload.stopped = true;
 	for (;;) {
 		cluster.run(queue.nowMs + 500);
 		const lacks = notConverged(cluster);
 		if (lacks === null) return true;
-		if (queue.nowMs - committedMs <= 40 * electionTimeoutMs) continue;
+		if (queue.nowMs - committedMs <= 40 * timeoutMs) continue;
 		if (!faults.canRecover) return false;
 		throw new Violation("liveness", `${lacks}\n${describe(cluster)}`);
 	}

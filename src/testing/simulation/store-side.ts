@@ -21,6 +21,9 @@ export type StoreSideOptions = {
 	connect: () => Promise<RaftConsensus>;
 	/** Before the consensus hands over anything. */
 	created: (store: StoreSide) => void;
+	/** They are in the state. */
+	applied: (entries: readonly Entry[]) => void;
+	gatherMs: number;
 	onFatal: (error: AppError) => void;
 };
 
@@ -28,8 +31,9 @@ export class StoreSide {
 	readonly #options: StoreSideOptions;
 	#store!: ReplicatedStore;
 	#onCommitted: CommittedHandler = () => {};
-	/** Another state took the place of the one that the store works on. */
-	replaced: () => void = () => {};
+	#onReplaced: () => void = () => {};
+	/** Handed over, and not seen applied yet. */
+	#handed: Entry[] = [];
 
 	private constructor(options: StoreSideOptions) {
 		this.#options = options;
@@ -46,10 +50,12 @@ export class StoreSide {
 			onFatal: options.onFatal,
 			connect: (onCommitted, _appliedIndex, replaced) => {
 				side.#onCommitted = onCommitted;
-				side.replaced = replaced;
+				side.#onReplaced = replaced;
 				options.created(side);
 				return options.connect();
 			},
+			gatherMs: options.gatherMs,
+			onApplied: (index) => side.#applied(index),
 			takeSnapshot: none,
 			takeBackup: none,
 			release: async () => {},
@@ -76,9 +82,27 @@ export class StoreSide {
 		};
 	}
 
-	/** One by one, so that each entry's effect is seen by itself. */
-	committed(entry: Entry): void {
-		this.#onCommitted([entry]);
+	/** Without gathering one by one, so that the state is seen after each entry. */
+	committed(entries: readonly Entry[]): void {
+		for (const entry of entries) {
+			this.#handed.push(entry);
+			if (this.#options.gatherMs === 0) this.#onCommitted([entry]);
+		}
+		if (this.#options.gatherMs > 0) this.#onCommitted(entries);
+	}
+
+	/** Another state took the place of the one that the store works on. */
+	replaced(): void {
+		this.#handed = [];
+		this.#onReplaced();
+	}
+
+	#applied(index: number): void {
+		const { machine, host, applied } = this.#options;
+		const later = this.#handed.findIndex((entry) => entry.index > index);
+		const entries = this.#handed.splice(0, later < 0 ? this.#handed.length : later);
+		for (const [at, entry] of entries.entries()) host.applied(machine, entry, at === entries.length - 1);
+		applied(entries);
 	}
 
 	propose(request: Request, done: Proposed): void {
