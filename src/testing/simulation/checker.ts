@@ -143,6 +143,11 @@ export class Checker {
 		} else if (known.leader !== id) unsafe(`election safety: ${known.leader} and ${id} lead term ${term}`);
 	}
 
+	/** As far as anybody has heard of it. */
+	leaderOf(term: number): NodeId | null {
+		return this.#terms.get(term)?.leader ?? null;
+	}
+
 	#append(message: Append, process: SimulatedProcess): void {
 		let { previousTerm } = message;
 		for (const entry of message.entries) {

@@ -33,7 +33,7 @@ export class Faults {
 		this.#recur("link that ends", network.linkEnd, () => this.#linkEnd());
 		this.#recur("crash", process.crash, (ms) => this.#crash(this.#receiving() ?? this.#anyone(), ms));
 		this.#recur("crash of the leader", process.crashLeader, (ms) => this.#crash(cluster.leader(), ms));
-		if (process.crashNewLeader > 0) this.#watchLeaders(process.crashNewLeader);
+		this.#watchLeaders(process.crashNewLeader, network.late, null);
 		this.#recur("blackout", process.blackout, (ms) => this.#blackout(ms));
 		this.#recur("pause", process.pause, (ms) => this.#anyone()?.pause(ms));
 		this.#recur("clock jump", clock.jump, (ticks) => this.#jump(ticks));
@@ -111,22 +111,31 @@ export class Faults {
 		this.#cluster.restartLater(node, ms);
 	}
 
-	/** Leaders that die young leave logs that end in different terms. */
-	#watchLeaders(probability: number): void {
+	/** Leaders that die young leave logs that end in different terms; and what they have sent may still be on its way. */
+	#watchLeaders(crashNew: number, late: number, before: SimulatedNode | null): void {
 		const cluster = this.#cluster;
-		cluster.queue.after(100, () => {
+		if (crashNew === 0 && late === 0) return;
+		cluster.queue.after(50, () => {
 			if (this.#stopped) return;
 			const leader = cluster.leader();
 			const term = leader?.process?.term ?? 0;
-			if (leader !== null && term > this.#newestTerm && this.#random.chance(probability)) {
-				this.#count("crash of a new leader");
-				const { life } = leader;
-				cluster.queue.after(this.#random.below(400), () => {
-					if (leader.life === life && !this.#stopped) this.#crash(leader, this.#random.between(50, 3000));
-				});
+			if (leader !== null && term > this.#newestTerm) {
+				if (crashNew > 0 && this.#random.chance(crashNew)) this.#crashSoon(leader);
+				if (late > 0 && before !== null && before !== leader && this.#random.chance(late)) {
+					this.#count("late words of an old leader");
+					cluster.network.lateFrom(before.slot, 300);
+				}
 			}
 			this.#newestTerm = Math.max(this.#newestTerm, term);
-			this.#watchLeaders(probability);
+			this.#watchLeaders(crashNew, late, leader ?? before);
+		});
+	}
+
+	#crashSoon(leader: SimulatedNode): void {
+		this.#count("crash of a new leader");
+		const { life } = leader;
+		this.#cluster.queue.after(this.#random.below(400), () => {
+			if (leader.life === life && !this.#stopped) this.#crash(leader, this.#random.between(50, 3000));
 		});
 	}
 
@@ -359,7 +368,16 @@ export class Faults {
 		this.#cluster.healed = true;
 		this.#cluster.event(null, "all faults end");
 		network.heal();
-		const noFaults = { loss: 0, duplicates: 0, replay: 0, forged: 0, flippedChunk: 0, lostEnd: 0, jitterMs: 1 };
+		const noFaults = {
+			loss: 0,
+			duplicates: 0,
+			replay: 0,
+			late: 0,
+			forged: 0,
+			flippedChunk: 0,
+			lostEnd: 0,
+			jitterMs: 1,
+		};
 		network.rates = { ...network.rates, ...noFaults };
 		for (const node of nodes.values()) {
 			node.slowUntil = 0;

@@ -10,6 +10,7 @@ import type { Random } from "./random.ts";
 export const maxSlots = 24;
 /** Old enough to be from before a crash. */
 const archived = 4096;
+const recent = 400;
 
 export class Network {
 	readonly cut = new Uint8Array(maxSlots * maxSlots);
@@ -35,14 +36,15 @@ export class Network {
 		const { rates } = this;
 		const link = from * maxSlots + to;
 		this.messages += 1;
-		if (this.cut[link] === 1 || random.chance(rates.loss)) {
+		const isLost = this.cut[link] === 1 || random.chance(rates.loss);
+		// What is lost now may come another way, later.
+		if (rates.replay > 0 || rates.late > 0) this.#archive[this.#sent++ % archived] = { link, arrive };
+		if (isLost) {
 			this.lost += 1;
 			return;
 		}
 		this.#deliver(link, arrive);
 		if (random.chance(rates.duplicates)) this.#deliver(link, arrive);
-		if (rates.replay === 0) return;
-		this.#archive[this.#sent++ % archived] = { link, arrive };
 		if (random.chance(rates.replay)) this.#replay(random.below(this.#archive.length));
 	}
 
@@ -58,6 +60,16 @@ export class Network {
 			const at = this.#random.below(archived);
 			const old = this.#archive[at];
 			if (old === undefined || Math.floor(old.link / maxSlots) !== slot) continue;
+			this.#queue.after(this.#random.below(withinMs), () => this.#deliver(old.link, old.arrive));
+		}
+	}
+
+	/** What this node has sent last comes once more, or only now. */
+	lateFrom(slot: number, withinMs: number): void {
+		const from = Math.max(0, this.#sent - recent);
+		for (let at = from; at < this.#sent; at++) {
+			const old = this.#archive[at % archived];
+			if (old === undefined || Math.floor(old.link / maxSlots) !== slot || this.#random.chance(0.5)) continue;
 			this.#queue.after(this.#random.below(withinMs), () => this.#deliver(old.link, old.arrive));
 		}
 	}

@@ -36,6 +36,8 @@ export type Plan = {
 		ordered: boolean;
 		/** Something from long ago comes once more; a message of another cluster or nonsense comes; a bit of a chunk flips. */
 		replay: number;
+		/** What a deposed leader sent last comes when another one leads. */
+		late: number;
 		forged: number;
 		flippedChunk: number;
 		/** That a snapshot has been taken, or not, does not come through: it is offered again. */
@@ -153,6 +155,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 			jitterMs: on() ? random.between(2, 40) : 1,
 			ordered: random.chance(0.3),
 			replay: rate(0.5),
+			late: rate(0.8),
 			forged: rate(0.01),
 			flippedChunk: rate(0.2),
 			lostEnd: rate(0.8),
@@ -189,7 +192,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 		},
 		operator: { change: always(1500, 15_000), transfer: always(2500, 20_000) },
 		snapshotEntries: random.chance(0.4) ? random.between(10, 60) : random.between(30, 600),
-		keptEntries: random.pick([0, 5, 50, 500]) as number,
+		keptEntries: random.pick([0, 0, 0, 5, 50, 500]) as number,
 		applyLagMs: random.pick([0, 0, 10, 40]) as number,
 		segmentBytes: random.pick([1024, 4096, 16_384, 65_536]) as number,
 		chunkBytes: (random.pick([64, 256, 1024, 4096]) as number) * (sqlite ? 64 : 1),

@@ -94,6 +94,9 @@ export function watchNode(cluster: Cluster, node: SimulatedNode): void {
 	if (!sameMembers(vitals.configuration, process.configuration().configuration))
 		unsafe(`members: ${node.id} counts by another configuration than the last one in its log`);
 	node.watchRecovery(vitals.recovering);
+	const leads = cluster.checker.leaderOf(vitals.term);
+	if (process.leader !== null && leads !== null && process.leader !== leads)
+		unsafe(`elections: ${node.id} follows ${process.leader} in term ${vitals.term}, which ${leads} leads`);
 	if (vitals.role !== "leader") return;
 	if (!vitals.quorum) unsafe(`elections: ${node.id} leads term ${vitals.term} without hearing a quorum`);
 	const { voters } = vitals.configuration;
