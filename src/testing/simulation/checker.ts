@@ -22,6 +22,8 @@ import { unsafe } from "./violation.ts";
 
 type KnownEntry = { data: Uint8Array; previousTerm: number };
 type Applied = { term: number; data: Uint8Array; hash: number; stateHash: number | null };
+/** Offers that may still be under way. */
+const keptSnapshots = 64;
 type TermOfLeader = { leader: NodeId; lastConfiguration: number };
 
 /** What is known of one node, whichever lives it had. */
@@ -56,6 +58,7 @@ export class Checker {
 	maxTerm = 0;
 	maxClaimed = 0;
 	readonly #terms = new Map<number, TermOfLeader>();
+	readonly #snapshots = new Map<string, Uint8Array>();
 	readonly #entries = new Map<number, KnownEntry>();
 	readonly #everVoter = new Set<NodeId>();
 	readonly removed = new Set<NodeId>();
@@ -172,6 +175,21 @@ export class Checker {
 				`leader completeness: ${message.from} has entry ${entry.index} of term ${entry.term}; that of ${applied.term} was applied`,
 			);
 		if (entry.kind === "configuration" && entry.term === message.term) this.#proposed(entry, message, process);
+	}
+
+	/** A snapshot's name says what is in it. */
+	offered(snapshot: string, data: Uint8Array): void {
+		if (this.#snapshots.has(snapshot)) return;
+		this.#snapshots.set(snapshot, data);
+		const oldest = this.#snapshots.keys().next().value;
+		if (this.#snapshots.size > keptSnapshots && oldest !== undefined) this.#snapshots.delete(oldest);
+	}
+
+	/** What is written of one that arrives is what its sender has there. */
+	writtenOf(id: NodeId, snapshot: string, offset: number, data: Uint8Array): void {
+		const whole = this.#snapshots.get(snapshot);
+		if (whole !== undefined && !isSame(whole.subarray(offset, offset + data.length), data))
+			unsafe(`snapshots: ${id} writes to ${snapshot} at ${offset} what is not of it`);
 	}
 
 	/** A change of the members, by the leader of this term. */

@@ -8,6 +8,8 @@ export type Snapshot = { meta: SnapshotMeta; data: Uint8Array };
 
 export interface NodeDisk extends Durable {
 	readonly machine: Machine;
+	/** The last one of the state. */
+	readonly snapshot: Snapshot | null;
 	/** Something was damaged that the node does not know of yet. */
 	readonly damaged: boolean;
 	/** The process is gone; without power, what was not durable may be, too. */

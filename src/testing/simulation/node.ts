@@ -377,6 +377,14 @@ export class SimulatedNode implements ProcessHost {
 		trace.add(machine.hash);
 	}
 
+	snapshotOffered(name: string, data: Uint8Array): void {
+		this.#cluster.checker.offered(name, data);
+	}
+
+	snapshotWritten(name: string, offset: number, data: Uint8Array): void {
+		this.guard(() => this.#cluster.checker.writtenOf(this.id, name, offset, data));
+	}
+
 	installing(term: number, ownTerm: number): void {
 		if (term < ownTerm) unsafe(`snapshots: ${this.id}, in term ${ownTerm}, installs one of a leader of term ${term}`);
 	}

@@ -213,7 +213,7 @@ function drawLimits(random: Random): Partial<Limits> {
 		electionJitterTicks,
 		maxAppendBytes: random.between(150, 2000),
 		maxInflightMessages: random.between(2, 16),
-		maxTailBytes: random.between(400, 8000),
+		maxTailBytes: random.between(200, 4000),
 		maxUncommittedBytes: random.between(4000, 40_000),
 		maxUncommittedEntries: random.between(50, 200),
 		maxPersistBytes: random.between(200, 4000),

@@ -46,6 +46,9 @@ export interface ProcessHost {
 	applied(machine: Machine, entry: Entry, isLast: boolean): void;
 	/** `before`: how far the state was. */
 	installed(machine: Machine, before: number): void;
+	/** A snapshot is there to be sent; a part of one that arrives is written. */
+	snapshotOffered(name: string, data: Uint8Array): void;
+	snapshotWritten(name: string, offset: number, data: Uint8Array): void;
 	/** Events so far. */
 	step(): number;
 	/** A read that came at the step `since` was confirmed. */

@@ -95,10 +95,18 @@ function afterwards(cluster: Cluster, faults: Faults): boolean {
 		cluster.run(queue.nowMs + 500);
 		const lacks = notConverged(cluster);
 		if (lacks === null) return true;
-		if (queue.nowMs - committedMs <= 40 * timeoutMs) continue;
+		if (queue.nowMs - committedMs <= 40 * timeoutMs + transferMs(cluster)) continue;
 		if (!faults.canRecover) return false;
 		throw new Violation("liveness", `${lacks}\n${describe(cluster)}`);
 	}
+}
+
+/** A few times what the largest snapshot takes in chunks as small as this seed's, four of them under way. */
+function transferMs({ nodes, plan }: Cluster): number {
+	const bytes = Math.max(...[...nodes.values()].map(({ disk }) => disk.snapshot?.data.length ?? 0));
+	const { delayMs } = plan.network;
+	const { writeMs, jitterMs } = plan.disk;
+	return 3 * Math.ceil(bytes / (4 * plan.chunkBytes)) * (2 * (delayMs + 1) + 4 * (writeMs + jitterMs));
 }
 
 function notConverged(cluster: Cluster): string | null {

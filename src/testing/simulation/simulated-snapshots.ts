@@ -29,6 +29,17 @@ export class Arriving {
 		this.data = new Uint8Array(offer.sizeBytes);
 	}
 
+	/** A file grows when something is written after its end. */
+	put(offset: number, data: Uint8Array): void {
+		const end = offset + data.length;
+		if (end > this.data.length) {
+			const grown = new Uint8Array(end);
+			grown.set(this.data);
+			this.data = grown;
+		}
+		this.data.set(data, offset);
+	}
+
 	/** False when nothing of it is left. */
 	crash(random: Random, power: boolean): boolean {
 		if (this.progress === null) return false;
@@ -80,8 +91,10 @@ export class SimulatedSnapshots implements SnapshotStore {
 		if (snapshot === null) return null;
 		const { data } = snapshot;
 		const crc = crc32c(data);
+		const name = `${id}-${snapshot.meta.index}.${crc}`;
+		this.#options.host.snapshotOffered(name, data);
 		return {
-			name: `${id}-${snapshot.meta.index}.${crc}`,
+			name,
 			meta: snapshot.meta,
 			sizeBytes: data.length,
 			crc,
@@ -105,7 +118,8 @@ export class SimulatedSnapshots implements SnapshotStore {
 		const { arriving } = disk;
 		if (!alive() || arriving === null) return;
 		if (host.isFull() && files.options.fits()) throw new AppError("no-space", "The disk is full.");
-		arriving.data.set(data.subarray(0, Math.max(0, arriving.data.length - offset)), offset);
+		host.snapshotWritten(arriving.offer.snapshot, offset, data);
+		arriving.put(offset, data);
 		arriving.size = offset + data.length;
 		const { size } = arriving;
 		if (size - arriving.kept < keptEveryBytes) return;
