@@ -112,7 +112,7 @@ export type Core = {
 	/** The last write found no space: no retry before this tick. */
 	noSpaceUntil: number | null;
 	noSpaceSince: number;
-	/** Of a leader: since when a majority has entries that the write under way does not bring onto this node's disk. */
+	/** Of a leader: since when another voter has entries that the write under way does not bring onto this node's disk. */
 	behindSince: number | null;
 	readonly dropped: { invalid: number; otherCluster: number; removed: number };
 };

@@ -62,6 +62,7 @@ export const mutants = {
 	"transfer-by-fiat": "The target of a transfer leads at once, without votes and whatever its log.",
 	"transfer-to-anyone": "A node that was told to campaign does so although it is no voter or has a damaged log.",
 	"witness-keeps-leading": "A witness does not hand over leadership.",
+	"hanging-leader-stays": "A leader whose disk hangs goes on leading, and nothing that is committed is answered.",
 	"refused-write-acknowledged": "A write that the full disk refused counts as durable.",
 	"lost-vote-on-full-disk": "When the disk is full, the vote that was to be written is forgotten.",
 	"chunk-crc-ignored": "A damaged chunk of a snapshot is written.",

@@ -72,7 +72,8 @@ export function tickTransfer(core: Core): void {
 	const witness = isWitness(core, core.nodeId) && !planted(core, "witness-keeps-leading");
 	const full = core.noSpaceUntil !== null && core.now - core.noSpaceSince >= electionTicks;
 	if (!witness && !full && !hangs && !electedByRecovering(core)) return;
-	if (!hasCommittedInTerm(core) || core.now - core.offeredAt < electionTicks) return;
+	// With a disk that hangs, and another voter far behind, this leader may never commit anything.
+	if ((!hasCommittedInTerm(core) && !hangs) || core.now - core.offeredAt < electionTicks) return;
 	const target = bestTarget(core);
 	if (target === null || (isWitness(core, target) && witness)) return;
 	if ((core.progress.get(target)?.match ?? 0) < core.commit) return;
@@ -81,12 +82,16 @@ export function tickTransfer(core: Core): void {
 }
 
 /**
- * One write that does not come to an end while the disks of a majority are long done with it: heartbeats go out all the same, so
- * nobody else would campaign, and nothing that is committed is applied here. Where all are slow, another leader is no faster.
+ * One write that does not come to an end while another voter's disk is long done with it: heartbeats go out all the same, so
+ * nobody else would campaign, nothing that is committed is applied here, and a follower that lacks what only this disk has gets
+ * nothing. Where all are slow, another leader is no faster.
  */
 function diskHangs(core: Core): boolean {
-	if (core.persisting === null || core.commit <= core.log.durableIndex) core.behindSince = null;
+	const { durableIndex } = core.log;
+	const isAhead = (id: NodeId): boolean => (core.progress.get(id)?.match ?? 0) > durableIndex;
+	if (core.persisting === null || !core.configuration.voters.some(isAhead)) core.behindSince = null;
 	else core.behindSince ??= core.now;
+	if (planted(core, "hanging-leader-stays")) return false;
 	return core.behindSince !== null && core.now - core.behindSince >= 2 * core.limits.electionTicks;
 }
 

@@ -8,12 +8,14 @@
  */
 
 import { majority } from "../../raft/quorum.ts";
-import type { Change, NodeId, Status } from "../../raft/types.ts";
+import type { Change, NodeId } from "../../raft/types.ts";
 import type { Cluster } from "./cluster.ts";
+import { heal } from "./healing.ts";
 import type { SimulatedNode } from "./node.ts";
+import { OldDisks } from "./old-disks.ts";
 import type { Recurring } from "./plan.ts";
 import type { Random } from "./random.ts";
-import { type OldDisk, SimulatedDisk } from "./simulated-disk.ts";
+import { SimulatedDisk } from "./simulated-disk.ts";
 
 const maxMembers = 7;
 
@@ -23,6 +25,7 @@ export class Faults {
 	#stopped = false;
 	#newestTerm = 0;
 	readonly counts = new Map<string, number>();
+	#hanging: SimulatedNode | null = null;
 
 	constructor(cluster: Cluster) {
 		this.#cluster = cluster;
@@ -42,7 +45,12 @@ export class Faults {
 		this.#recur("full disk", disk.full, (ms) => this.#full(ms));
 		this.#recur("hanging disk", disk.hang, (ms) => this.#hang(ms));
 		this.#recur("unreadable disk", disk.unreadable, (ms) => this.#unreadable(ms));
-		this.#recur("old disk", disk.oldDisk, (ms) => this.#oldDisk(ms));
+		const oldDisks = new OldDisks({
+			...{ cluster, random: this.#random },
+			count: (name) => this.#count(name),
+			majorityWithout: (id) => this.#majorityWithout(id),
+		});
+		this.#recur("old disk", disk.oldDisk, (ms) => oldDisks.putIn(ms));
 		this.#recur("damage", disk.damage, (ms) => this.#damage(ms));
 		this.#recur("damaged vote", disk.damageVote, (ms) => this.#damageVote(ms));
 		this.#recur("change", operator.change, () => this.#change());
@@ -189,77 +197,6 @@ export class Faults {
 		this.#cluster.restartLater(node, ms);
 	}
 
-	/**
-	 * Only where the leader has heard all that the node had, so that it can tell it, and nothing of that waits for other nodes:
-	 * the leader would count it for more than it has. When that leader is gone before, the right disk comes back.
-	 */
-	#oldDisk(ms: number): void {
-		const cluster = this.#cluster;
-		const leader = cluster.leader();
-		const status = leader?.process?.status();
-		if (leader === null || status === undefined) return;
-		const { term, commitIndex } = status;
-		const node = this.#random.pick(
-			[...cluster.nodes.values()].filter((one) => this.#mayGetOldDisk(one, leader, status)),
-		);
-		const { disk, oldDisk } = node ?? {};
-		if (node === undefined || oldDisk == null || !(disk instanceof SimulatedDisk)) return;
-		this.#count("old disk put back");
-		node.crash("loses power");
-		// What was written and not answered yet may be there after all.
-		if (disk.lastIndex > commitIndex || !node.isIntact) {
-			cluster.restartLater(node, ms);
-			return;
-		}
-		const right = disk.copy();
-		disk.putBack(oldDisk);
-		node.hasOldDisk = true;
-		cluster.event(node, `gets its disk of the time of entry ${oldDisk.lastIndex}; it had ${right.lastIndex}`);
-		cluster.quarantine.set(node.id, { leader: leader.id, term });
-		cluster.restartLater(node, ms);
-		this.#watchOldDisk(node, leader, right, cluster.queue.nowMs + ms + 3000);
-	}
-
-	#mayGetOldDisk(node: SimulatedNode, leader: SimulatedNode, { term, commitIndex, peers }: Status): boolean {
-		const { process, disk, oldDisk } = node;
-		if (process === null || oldDisk === null || !(disk instanceof SimulatedDisk) || node === leader) return false;
-		const { hardState, lastIndex } = disk;
-		const follows = process.term === term && hardState.term === term && process.leader === leader.id;
-		if (!follows || (hardState.vote !== null && hardState.vote !== leader.id) || lastIndex > commitIndex) return false;
-		const heard = peers.find(({ id }) => id === node.id)?.match ?? 0;
-		const was = oldDisk.terms[heard];
-		// A leader that has cut its log there cannot tell that it is another entry.
-		const known = leader.process?.termAt(heard) ?? null;
-		if (heard <= oldDisk.lastIndex && (was === undefined || known === null || was === known)) return false;
-		return !this.#cluster.quarantine.has(node.id) && node.isIntact && this.#majorityWithout(node.id);
-	}
-
-	#watchOldDisk(node: SimulatedNode, leader: SimulatedNode, right: OldDisk, untilMs: number): void {
-		const cluster = this.#cluster;
-		const { disk } = node;
-		cluster.queue.after(20, () => {
-			if (cluster.nodes.get(node.id) !== node || !(disk instanceof SimulatedDisk)) {
-				cluster.quarantine.delete(node.id);
-				return;
-			}
-			const vitals = leader.process?.vitals;
-			const leads = vitals?.role === "leader" && vitals.term === cluster.quarantine.get(node.id)?.term;
-			if (disk.hardState.recovering) {
-				cluster.event(node, "knows that its disk is old");
-				this.#count("old disk noticed");
-				cluster.quarantine.delete(node.id);
-			} else if (leads && cluster.queue.nowMs < untilMs) this.#watchOldDisk(node, leader, right, untilMs);
-			else {
-				node.crash("loses power");
-				disk.putBack(right);
-				node.hasOldDisk = false;
-				cluster.event(node, "has the right disk again");
-				cluster.quarantine.delete(node.id);
-				cluster.restartLater(node);
-			}
-		});
-	}
-
 	/** See the head of this file. */
 	#damage(ms: number): void {
 		const node = this.#anyone();
@@ -363,31 +300,45 @@ export class Faults {
 
 	/** All faults end, and everybody is there. */
 	heal(): void {
-		const { network, nodes } = this.#cluster;
 		this.#stopped = true;
-		this.#cluster.healed = true;
-		this.#cluster.event(null, "all faults end");
-		network.heal();
-		const noFaults = {
-			loss: 0,
-			duplicates: 0,
-			replay: 0,
-			late: 0,
-			forged: 0,
-			flippedChunk: 0,
-			lostEnd: 0,
-			jitterMs: 1,
-		};
-		network.rates = { ...network.rates, ...noFaults };
+		heal(this.#cluster, this.#random);
+	}
+
+	/** When all that is over: the others have to go on without the one that leads. False: not in this seed. */
+	hangLeader(): boolean {
+		const leader = this.#cluster.leader();
+		const { hangAtEnd } = this.#cluster.plan.disk;
+		if (leader === null || !this.#random.chance(hangAtEnd) || !this.#canLose(leader)) return false;
+		this.#count("disk that hangs for good");
+		this.#cluster.event(leader, "its disk hangs, and all other faults have ended");
+		leader.hangsUntil = Number.POSITIVE_INFINITY;
+		this.#hanging = leader;
+		return true;
+	}
+
+	/** Without it somebody can lead who is no witness and has a whole log. */
+	#canLose({ id, isIntact }: SimulatedNode): boolean {
+		if (!isIntact || !this.#majorityWithout(id)) return false;
+		const { nodes } = this.#cluster;
 		for (const node of nodes.values()) {
-			node.slowUntil = 0;
-			node.fullUntil = 0;
-			node.hangsUntil = 0;
-			if (node.unreadableUntil !== Number.POSITIVE_INFINITY) node.unreadableUntil = 0;
-			node.tickMs = this.#cluster.plan.tickMs;
-			node.wake();
-			if (node.isDown) this.#cluster.restartLater(node, 1 + this.#random.below(100));
+			const { voters, witnesses } = node.newestConfiguration;
+			if (
+				voters.length > 0 &&
+				!voters.some((one) => one !== id && !witnesses.includes(one) && nodes.get(one)?.isIntact)
+			)
+				return false;
 		}
+		return true;
+	}
+
+	/** That disk is given up, and works again after a start. */
+	endHang(): void {
+		const node = this.#hanging;
+		this.#hanging = null;
+		if (node === null || this.#cluster.nodes.get(node.id) !== node) return;
+		node.hangsUntil = 0;
+		if (!node.isDown) node.crash("loses power");
+		this.#cluster.restartLater(node);
 	}
 
 	/** Whether a majority of every configuration in force is of nodes whose log is whole: else nobody may lead. */

@@ -321,7 +321,7 @@ export class SimulatedNode implements ProcessHost {
 		const { random, queue, healed } = this.#cluster;
 		const isCold = !healed && queue.nowMs - this.#startedMs < coldMs;
 		if (!random.chance(isCold || queue.nowMs < this.slowUntil ? 0.8 : 0.2)) return this.#hang();
-		return this.#hang() + this.#diskMs() * (isCold ? random.between(1, random.chance(0.3) ? 60 : 10) : 1);
+		return this.#hang() + this.#diskMs() * (isCold ? random.between(1, random.chance(0.1) ? 60 : 10) : 1);
 	}
 
 	readFault(): boolean {

@@ -73,6 +73,8 @@ export type Plan = {
 		full: Recurring;
 		/** Nothing that is asked of it is done for a while. */
 		hang: Recurring;
+		/** That the leader's disk hangs after all other faults have ended: the others go on without it. */
+		hangAtEnd: number;
 		/** For each read; all reads for a while, or for good. */
 		readError: number;
 		unreadable: Recurring;
@@ -182,6 +184,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 			slow: recurring(5000, 25_000, 300, 5000),
 			full: recurring(5000, 25_000, 300, 5000),
 			hang: recurring(6000, 30_000, 300, 3000),
+			hangAtEnd: kind === "none" ? 0 : 0.8,
 			readError: rate(0.002),
 			unreadable: recurring(8000, 40_000, 100, 3000),
 			oldDisk: recurring(2000, 8000, 50, 1000),
@@ -192,7 +195,7 @@ export function drawPlan(seed: number, kind: PlanKind, choice: StackChoice): Pla
 		},
 		operator: { change: always(1500, 15_000), transfer: always(2500, 20_000) },
 		snapshotEntries: random.chance(0.4) ? random.between(10, 60) : random.between(30, 600),
-		keptEntries: random.pick([0, 0, 0, 5, 50, 500]) as number,
+		keptEntries: random.pick([0, 0, 5, 50, 500]) as number,
 		applyLagMs: random.pick([0, 0, 10, 40]) as number,
 		segmentBytes: random.pick([1024, 4096, 16_384, 65_536]) as number,
 		chunkBytes: (random.pick([64, 256, 1024, 4096]) as number) * (sqlite ? 64 : 1),

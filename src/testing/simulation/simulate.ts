@@ -73,20 +73,11 @@ export function simulate({ seed, ms, kind = "swarm", stack = "driver", mutant = 
 
 /** False when nothing can be asked of this cluster: see `RunResult.stuck`. */
 function afterwards(cluster: Cluster, faults: Faults): boolean {
-	const { queue, checker, workload } = cluster;
+	const { queue, workload } = cluster;
 	const timeoutMs = electionTimeoutMs(cluster.plan);
-	const healedMs = queue.nowMs;
-	const appliedBefore = checker.maxApplied;
-	const completedBefore = workload.completed;
-	while (checker.maxApplied <= appliedBefore || workload.completed === completedBefore) {
-		cluster.run(queue.nowMs + 100);
-		if (queue.nowMs - healedMs <= 10 * timeoutMs) continue;
-		if (!faults.canRecover) return false;
-		throw new Violation(
-			"liveness",
-			`nothing was committed within 10 election time-outs of the end of all faults\n${describe(cluster)}`,
-		);
-	}
+	if (!goesOn(cluster, faults, "the end of all faults")) return false;
+	if (faults.hangLeader() && !goesOn(cluster, faults, "the leader's disk hangs")) return false;
+	faults.endHang();
 	// Longer than a witness, or a leader elected by a damaged node, takes to hand over; and all get what they lack.
 	const committedMs = queue.nowMs;
 	cluster.run(committedMs + 8 * timeoutMs);
@@ -99,6 +90,24 @@ function afterwards(cluster: Cluster, faults: Faults): boolean {
 		if (!faults.canRecover) return false;
 		throw new Violation("liveness", `${lacks}\n${describe(cluster)}`);
 	}
+}
+
+/** Something is committed, and a client is answered, soon. */
+function goesOn(cluster: Cluster, faults: Faults, since: string): boolean {
+	const { queue, checker, workload } = cluster;
+	const beganMs = queue.nowMs;
+	const appliedBefore = checker.maxApplied;
+	const completedBefore = workload.completed;
+	while (checker.maxApplied <= appliedBefore || workload.completed === completedBefore) {
+		cluster.run(queue.nowMs + 100);
+		if (queue.nowMs - beganMs <= 10 * electionTimeoutMs(cluster.plan)) continue;
+		if (!faults.canRecover) return false;
+		throw new Violation(
+			"liveness",
+			`nothing was committed within 10 election time-outs of this: ${since}\n${describe(cluster)}`,
+		);
+	}
+	return true;
 }
 
 /** A few times what the largest snapshot takes in chunks as small as this seed's, four of them under way. */
