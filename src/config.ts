@@ -34,6 +34,8 @@ export type Config = Readonly<{
 	snapshotEntries: number | null;
 	/** How long a tick of the consensus is; null is its own choice. Only tests set it, where a node runs many times slower. */
 	tickMs: number | null;
+	/** By how much this node takes the host's clock for ahead of what it says. Only tests set it. */
+	clockAheadMs: number;
 	/** Names of the settings for tests that were given. */
 	testSettings: readonly string[];
 	/** Images may be fetched from this machine's own addresses. Only tests switch it on. */
@@ -114,6 +116,12 @@ export const settings = {
 		fallback: null,
 		hidden: true,
 	},
+	clockAheadMs: {
+		flag: "clock-ahead-ms",
+		description: "a clock that is so much ahead, or behind when negative (tests only)",
+		fallback: "0",
+		hidden: true,
+	},
 	loopbackDownloads: {
 		flag: "loopback-downloads",
 		description: "images may come from this machine's own addresses (tests only)",
@@ -173,6 +181,7 @@ export function loadConfig(argv: readonly string[], environment: Record<string, 
 		snapshotEntries:
 			value("snapshotEntries") === null ? null : parseCount("snapshot-entries", required("snapshotEntries")),
 		tickMs: value("tickMs") === null ? null : parseCount("tick-ms", required("tickMs")),
+		clockAheadMs: parseOffset("clock-ahead-ms", required("clockAheadMs")),
 		testSettings: settingNames
 			.map(settingOf)
 			.filter(({ flag, hidden, fallback }) => hidden && flags[flag] !== undefined && flags[flag] !== fallback)
@@ -244,6 +253,11 @@ function parseBoolean(name: string, text: string): boolean {
 function parseCount(name: string, text: string): number {
 	if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
 	throw new AppError("invalid", `${name}: "${text}" is not a whole number above 0.`);
+}
+
+function parseOffset(name: string, text: string): number {
+	if (/^(0|-?[1-9]\d{0,13})$/.test(text)) return Number(text);
+	throw new AppError("invalid", `${name}: "${text}" is not a whole number.`);
 }
 
 function oneOf<const T extends readonly string[]>(name: string, text: string, allowed: T): T[number] {

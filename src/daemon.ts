@@ -15,6 +15,7 @@ import { createPasswordHasher } from "./auth/passwords.ts";
 import { AuthService } from "./auth/service.ts";
 import { apiStreamKind, createApiRelay, serveRelayedRequests } from "./cluster/api-relay.ts";
 import { Cluster } from "./cluster/cluster.ts";
+import { ClusterTime } from "./cluster/cluster-time.ts";
 import { consoleStreamKind, createRemoteConsoles, serveConsoles } from "./cluster/console-relay.ts";
 import { importFormer, type PoolFolders } from "./cluster/importing.ts";
 import { ClusterLinks } from "./cluster/links.ts";
@@ -26,10 +27,10 @@ import { type Config, configHelp, loadConfig } from "./config.ts";
 import { createConsoles } from "./console/console.ts";
 import { watchConsoleVms } from "./console/vm-watch.ts";
 import { startUpkeep } from "./control/upkeep.ts";
-import { probeAccelerator } from "./hypervisor/accelerator-probe.ts";
+import { chooseAccelerator } from "./hypervisor/accelerator-probe.ts";
 import { libvirtOfHost } from "./hypervisor/libvirt/libvirt-of-host.ts";
 import { present } from "./lib/assert.ts";
-import { systemClock as clock } from "./lib/clock.ts";
+import { type Clock, shiftedClock, systemClock } from "./lib/clock.ts";
 import { AppError, isAppError, toAppError } from "./lib/errors.ts";
 import { haltAtStepIn, passing } from "./lib/halting.ts";
 import { idSource } from "./lib/ids.ts";
@@ -67,8 +68,8 @@ const raftTiming = {
 	tickJitterMs: 2,
 	limits: { electionTicks: 10, electionJitterTicks: 6, heartbeatTicks: 2 },
 };
-const ids = idSource(clock, random);
-const poolFoldersWith = (log: Logger): PoolFolders => ({
+const ids = idSource(systemClock, random);
+const poolFoldersWith = (clock: Clock, log: Logger): PoolFolders => ({
 	handOver: (path, from, to) => new PoolFolder(path, random).handOver(from, to),
 	release: (path, poolId, left) => releasePool({ path, poolId, random, clock, log, protectedPaths: [] }, left),
 });
@@ -155,7 +156,10 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	if (testSettings.length > 0) logger.warn("settings for tests only are in use", { testSettings, ...risk });
 	await completeSwitch(dataDir, logger);
 	const me = await openNodeFile(dataDir, () => ids.newId());
-	const poolFolders = poolFoldersWith(logger);
+	const hostClock = shiftedClock(systemClock, config.clockAheadMs);
+	/** Of all that is written down and judged; links, log and upkeep go by the host's own. */
+	const clock = new ClusterTime(hostClock, logger);
+	const poolFolders = poolFoldersWith(clock, logger);
 	const hints = await readHints(dataDir);
 	const { nodeId, clusterId } = me;
 	const tickMs = config.tickMs ?? raftTiming.tickMs;
@@ -164,7 +168,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	/** A node that joined, and has not got the cluster's state yet. */
 	let hasNothing = false;
 	const store = await openStore({
-		...{ dataDir, identity: me, clock, logger, links, fsync: config.fsync },
+		...{ dataDir, identity: me, clock: hostClock, logger, links, fsync: config.fsync },
 		...(config.snapshotEntries === null ? {} : cutOften(config.snapshotEntries)),
 		random: () => randomRatio(random),
 		timing: { ...raftTiming, tickMs },
@@ -221,7 +225,8 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	let node: { stop(): Promise<void> } | null = null;
 	const cluster = new Cluster({
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
-		...{ peerListen: config.peerListen, tickMs, poolFolders, memberFeatures, clock, random, ids, logger },
+		...{ peerListen: config.peerListen, tickMs, poolFolders, memberFeatures, random, ids, logger },
+		...{ clock: hostClock, time: clock },
 		runningHere: () => runningHere(libvirtOfHost(config, { clock, random, logger }), { dataDir, clock, logger }),
 		onRestart: beginAnew,
 		onRemoved: async () => node?.stop(),
@@ -250,10 +255,10 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		sources = started.sources;
 	};
 	node = startWhenMember({
-		...{ config, logger, store, proposer, nodeId, service, cluster, hints, poolFolders, onStarted },
+		...{ config, clock, logger, store, proposer, nodeId, service, cluster, hints, poolFolders, onStarted },
 	});
 	const leads = () => store.status().leader === nodeId;
-	const stopUpkeep = startUpkeep({ clock, store, proposer, logger, leads });
+	const stopUpkeep = startUpkeep({ clock: hostClock, store, proposer, logger, leads });
 	logger.info("ready", {
 		...{ url: outside.url, socket: local.url, version, nodeId },
 		...(outside.fingerprint ? { fingerprint: outside.fingerprint } : {}),
@@ -283,6 +288,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 
 type NodeParts = {
 	config: Config;
+	clock: Clock;
 	logger: Logger;
 	store: Store;
 	proposer: Proposer;
@@ -299,7 +305,7 @@ type MemberParts = NodeParts & { hints: JoinHints | null; poolFolders: PoolFolde
  * member that nobody answers goes on alone after a while: its VMs run, and their consoles work.
  */
 function startWhenMember(parts: MemberParts): { stop(): Promise<void> } {
-	const { config, logger, store, proposer, nodeId, service, cluster, hints, poolFolders } = parts;
+	const { config, clock, logger, store, proposer, nodeId, service, cluster, hints, poolFolders } = parts;
 	const stopping = new AbortController();
 	const { signal } = stopping;
 	let running: { stop(): Promise<void> } | null = null;
@@ -331,13 +337,13 @@ function startWhenMember(parts: MemberParts): { stop(): Promise<void> } {
 
 /** Starts the node beside the API: probing the accelerator may take seconds where KVM is broken. */
 function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
-	const { config, logger, store, proposer, nodeId, service, cluster } = parts;
+	const { config, clock, logger, store, proposer, nodeId, service, cluster } = parts;
 	const libvirt = libvirtOfHost(config, { clock, random, logger });
 	const { client, hypervisor } = libvirt;
 	// It goes on trying by itself; the node says meanwhile that libvirt is away.
 	client.open().catch((error) => logger.warn("libvirt does not answer", { error }));
 	const stopping = new AbortController();
-	const starting: Promise<RunningNode> = chooseAccelerator(config, stopping.signal).then((accelerator) => {
+	const starting: Promise<RunningNode> = chooseAccelerator(config.accelerator, stopping.signal).then((accelerator) => {
 		logger.info("accelerator", accelerator);
 		return startNode({
 			...{ nodeId, version, store, proposer, hypervisor, accelerator, clock, ids, logger },
@@ -382,15 +388,6 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			await libvirt.close();
 		},
 	};
-}
-
-async function chooseAccelerator(
-	config: Config,
-	signal: AbortSignal,
-): Promise<{ kind: "kvm" | "tcg"; reason: string }> {
-	if (config.accelerator !== null) return { kind: config.accelerator, reason: "Set in the configuration." };
-	const { accelerator, reason } = await probeAccelerator({ signal });
-	return { kind: accelerator === "kvm" ? "kvm" : "tcg", reason };
 }
 
 /** Snapshots and files of the log so small that the log is cut within a test. */

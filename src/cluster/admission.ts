@@ -24,6 +24,7 @@ import type { Command, CommandBody } from "../store/command.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Store } from "../store/store.ts";
 import { presentIn } from "./belongings.ts";
+import { knownPastMs } from "./certificates.ts";
 import { checkJoins, type MemberFeatures } from "./member-features.ts";
 import { decodePacked, encodeJson } from "./methods.ts";
 import type { MemberHint } from "./switch.ts";
@@ -40,7 +41,7 @@ export type JoinFacts = {
 	member?: string;
 };
 /** What it is told. */
-export type JoinAnswer = Omit<JoinPreview, "brings" | "recovered" | "joining"> & {
+export type JoinAnswer = Omit<JoinPreview, "brings" | "clockOffsetMs" | "recovered" | "joining"> & {
 	members: MemberHint[];
 	/** It was a member under the id that it has now: of this cluster, or of the one that this was recovered from. */
 	wasMember?: boolean;
@@ -130,7 +131,8 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		const nodeId = targets.find(({ kind }) => kind === "node")?.id;
 		if (nodeId === undefined) throw new AppError("internal", "The command applied without naming the node.");
 		passing("admitted");
-		const certificatePem = await signNode(authority, { csr: joining.csr, nodeId, clusterId }, { clock, random });
+		const request = { csr: joining.csr, nodeId, clusterId, pastMs: knownPastMs(store) };
+		const certificatePem = await signNode(authority, request, { clock, random });
 		passing("certificate signed");
 		return {
 			nodeId,

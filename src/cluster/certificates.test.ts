@@ -1,15 +1,19 @@
 /** A node's own certificate: made where there is none, kept while it is good, made anew at once or when it is time. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { present } from "../lib/assert.ts";
 import { systemClock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
-import { renewAfterMs } from "../peer/ca.ts";
-import { loadIdentity } from "../peer/identity.ts";
+import { makeNodeKey, nodeLifetimeMs, renewAfterMs } from "../peer/ca.ts";
+import { type Identity, loadIdentity, makeIdentity, saveIdentity } from "../peer/identity.ts";
+import { alternativeNames } from "../peer/trust.ts";
 import { fixtureId } from "../testing/fixtures.ts";
+import { ManualClock } from "../testing/manual-clock.ts";
 import { type CertificateDeps, isRenewalDue, makeOwn, OwnCertificate, openIdentity } from "./certificates.ts";
 
 let folder: string;
@@ -59,7 +63,7 @@ test("a node without certificate and authority says so", async () => {
 test("a new one has a new key, the same authority, and is what the next start finds", async () => {
 	const first = deps();
 	const made = await openIdentity(first);
-	const renewed = await makeOwn(first);
+	const renewed = await makeOwn(first, made);
 	expect(renewed.keyPem).not.toBe(made.keyPem);
 	expect(renewed.fingerprint).not.toBe(made.fingerprint);
 	expect(renewed.authorityFingerprint).toBe(made.authorityFingerprint);
@@ -114,12 +118,123 @@ test("a renewal that fails is a warning, and an error when the certificate is ne
 	]);
 });
 
-test("one that was made while the clock was years ahead is made anew once the clock is right", async () => {
-	const first = deps();
-	await openIdentity(first);
-	const ahead = { ...systemClock, nowMs: () => Date.now() + 10 * renewAfterMs };
-	const wrong = await makeOwn({ ...first, clock: ahead });
-	expect(wrong.notBeforeMs).toBeGreaterThan(Date.now());
-	const right = await openIdentity(first);
-	expect([right.fingerprint === wrong.fingerprint, right.notBeforeMs < Date.now()]).toEqual([false, true]);
+/** As an earlier version made it: from a year before, by the clock. */
+async function saveAsBefore({ path, node, store }: CertificateDeps, nowMs: number): Promise<void> {
+	const x509 = await import("@peculiar/x509");
+	const authority = present(store.authority(), "an authority");
+	const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+	const publicKey = (pem: string) => new Uint8Array(createPublicKey(pem).export({ type: "spki", format: "der" }));
+	const privateKey = (pem: string) => new Uint8Array(createPrivateKey(pem).export({ type: "pkcs8", format: "der" }));
+	const keyPem = await makeNodeKey();
+	const certificate = await x509.X509CertificateGenerator.create({
+		serialNumber: "4711",
+		subject: `CN=${node.nodeId}`,
+		issuer: new X509Certificate(authority.certificatePem).subject.replaceAll("\n", ", "),
+		notBefore: new Date(nowMs - renewAfterMs),
+		notAfter: new Date(nowMs + nodeLifetimeMs),
+		signingAlgorithm: algorithm,
+		publicKey: await crypto.subtle.importKey("spki", publicKey(keyPem), algorithm, true, ["verify"]),
+		signingKey: await crypto.subtle.importKey("pkcs8", privateKey(authority.keyPem), algorithm, true, ["sign"]),
+		extensions: [
+			new x509.SubjectAlternativeNameExtension(
+				alternativeNames(node.nodeId, node.clusterId).map((value) => ({ type: "url", value }) as const),
+			),
+		],
+	});
+	const parts = { clusterId: node.clusterId, keyPem, authoritiesPem: authority.certificatePem };
+	await saveIdentity(path, makeIdentity({ ...parts, certificatePem: `${certificate.toString("pem")}\n` }, null));
+}
+
+const isGoodAt = ({ notBeforeMs, notAfterMs }: Identity, nowMs: number) => notBeforeMs <= nowMs && nowMs <= notAfterMs;
+
+describe("a good one is never replaced by one that is not, whatever the clock says", () => {
+	test.each([-40, -4, 4, 10])("a start with a clock that is %d years ahead", async (years) => {
+		const first = deps();
+		const made = await openIdentity(first);
+		const wrongMs = Math.max(0, Date.now() + years * renewAfterMs);
+		const again = await openIdentity({ ...first, ...at(wrongMs) });
+		expect(isGoodAt(again, Date.now()) && isGoodAt(again, wrongMs)).toBe(true);
+		expect(again.notAfterMs).toBeGreaterThanOrEqual(made.notAfterMs);
+	});
+
+	test("one that is made in place of a lost one lasts from the newest time that the members have reported", async () => {
+		const first = { ...deps(), pastMs: () => Date.now() - 60_000 };
+		await openIdentity(first);
+		rmSync(first.path);
+		const again = await openIdentity({ ...first, ...at(Date.now() - 9 * renewAfterMs) });
+		expect(isGoodAt(again, Date.now() + renewAfterMs)).toBe(true);
+	});
+});
+
+describe("one that is no good now is not waited with", () => {
+	async function opened(nowMs: () => number, changes: Partial<CertificateDeps> = {}) {
+		const clock = new ManualClock(nowMs());
+		const said: string[] = [];
+		const note = (message: string) => void said.push(message);
+		const logger = { ...silentLogger, info: note, warn: note, error: note };
+		let renewals = 0;
+		const onRenewed = () => {
+			renewals += 1;
+		};
+		const own = new OwnCertificate({ ...deps(), ...changes, clock, logger, onRenewed });
+		await own.open();
+		return { own, clock, said, renewals: () => renewals };
+	}
+	const yearMs = renewAfterMs;
+
+	test("it has ended while the node ran, or a clock was set: a new one at the next look", async () => {
+		const { own, clock, renewals } = await opened(Date.now);
+		await own.renewIfBad(false);
+		expect(renewals()).toBe(0);
+		clock.jump(4 * yearMs);
+		await own.renewIfBad(false);
+		expect([renewals(), isGoodAt(own.current as Identity, clock.nowMs())]).toEqual([1, true]);
+	});
+
+	test("another member refuses it: a new one, if that is good for longer, and no more", async () => {
+		const { own, clock, renewals } = await opened(Date.now);
+		await own.renewIfBad(true);
+		expect(renewals()).toBe(0);
+		clock.advance(yearMs / 2);
+		for (let look = 0; look < 3; look++) {
+			await own.renewIfBad(true);
+			clock.advance(60_000);
+		}
+		expect(renewals()).toBe(1);
+	});
+
+	test("one that an earlier version made with a clock that was ahead is made anew as soon as the clock is right", async () => {
+		const first = deps();
+		await openIdentity(first);
+		const aheadMs = () => Date.now() + 5 * yearMs;
+		await saveAsBefore(first, aheadMs());
+		const { own, clock, renewals } = await opened(aheadMs, first);
+		expect(own.current?.notBeforeMs).toBeGreaterThan(Date.now());
+		clock.jump(-5 * yearMs);
+		await own.renewIfBad(false);
+		expect([renewals(), isGoodAt(own.current as Identity, Date.now())]).toEqual([1, true]);
+	});
+
+	test("one that cannot be made is tried again, after pauses that grow", async () => {
+		let authority: Kept = null;
+		const store = { authority: () => authority };
+		const first = deps();
+		await openIdentity(first);
+		const { own, clock, said, renewals } = await opened(Date.now, {
+			...first,
+			store,
+			node: { ...first.node, founder: false },
+		});
+		clock.jump(4 * yearMs);
+		for (let look = 0; look < 120; look++) {
+			await own.renewIfBad(false);
+			clock.advance(500);
+		}
+		// At once, after 10 s, after another 20 s.
+		expect(said.length).toBe(3);
+		authority = first.store.authority();
+		clock.advance(40_000);
+		await own.renewIfBad(false);
+		expect(renewals()).toBe(1);
+	});
 });

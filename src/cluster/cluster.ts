@@ -23,7 +23,8 @@ import { createAdmission } from "./admission.ts";
 import { answerCall } from "./answers.ts";
 import { arrivingWith } from "./arrival.ts";
 import { keepAskingAround } from "./asking-around.ts";
-import { OwnCertificate } from "./certificates.ts";
+import { knownPastMs, OwnCertificate } from "./certificates.ts";
+import type { ClusterTime } from "./cluster-time.ts";
 import { whoHears } from "./hearing.ts";
 import type { PoolFolders } from "./importing.ts";
 import { LeaderViews } from "./leader-view.ts";
@@ -39,7 +40,7 @@ import { OwnJoin } from "./own-join.ts";
 import { peerMembers } from "./peer-members.ts";
 import { whyUnreached } from "./reachability.ts";
 import type { ClusterFigures, ClusterService, NewJoinToken } from "./service.ts";
-import { clusterStatus, recoveredElsewhere } from "./status.ts";
+import { clusterStatus, isRefused, recoveredElsewhere } from "./status.ts";
 import type { JoinHints, MemberHint } from "./switch.ts";
 import { Turns } from "./turns.ts";
 import { reportWitness } from "./witness.ts";
@@ -68,7 +69,9 @@ export type ClusterDeps = {
 	onRestart: () => void;
 	/** This node was removed: nothing on this host may be changed any more. */
 	onRemoved: () => Promise<void>;
+	/** Of this host. */
 	clock: Clock;
+	time: ClusterTime;
 	random: Random;
 	ids: IdSource;
 	logger: Logger;
@@ -104,8 +107,9 @@ export class Cluster implements ClusterService {
 		this.#deps = deps;
 		const { clock } = deps;
 		this.#certificate = new OwnCertificate({
-			...deps,
+			...{ ...deps, clock: deps.time },
 			path: clusterPathsOf(deps.dataDir).identity,
+			pastMs: () => knownPastMs(deps.store),
 			onRenewed: (identity) => this.#peers?.setIdentity(identity),
 		});
 		this.#leaderViews = new LeaderViews(deps.consensus, clock);
@@ -155,13 +159,17 @@ export class Cluster implements ClusterService {
 					if (handler === undefined) throw new AppError("unsupported", "This node knows no such stream.");
 					await handler(incoming);
 				},
-				join: createAdmission({ ...this.#deps, turns: this.#turns, clusterId: this.#deps.node.clusterId }),
+				join: createAdmission({
+					...{ ...this.#deps, clock: this.#deps.time },
+					...{ turns: this.#turns, clusterId: this.#deps.node.clusterId },
+				}),
 			},
 		});
 		this.#peers = peers;
 		this.#setMembership();
 		links.usePeers(peers);
 		this.#deps.memberFeatures.usePeers(peers);
+		this.#deps.time.usePeers(this.nodeId, peers);
 		this.#ends.push(
 			store.subscribe((events) => {
 				if (events.some(({ target }) => target.kind === "node")) this.#setMembership();
@@ -198,6 +206,7 @@ export class Cluster implements ClusterService {
 			links: this.#peers?.status() ?? [],
 			arriving: this.#arrivingAs(),
 			own: { version, features, certificateExpiresMs: this.#certificate.current?.notAfterMs ?? null },
+			clocks: this.#deps.time.verdict(),
 		});
 	}
 
@@ -267,8 +276,9 @@ export class Cluster implements ClusterService {
 
 	/** A witness runs nothing: that it is there is all there is to say, and again when the others thought otherwise. */
 	reportWitness(): void {
-		reportWitness(this.#deps);
-		this.#every(witnessReportMs, () => reportWitness(this.#deps));
+		const report = () => reportWitness({ ...this.#deps, clock: this.#deps.time });
+		report();
+		this.#every(witnessReportMs, report);
 	}
 
 	/** Before the store is closed: the loops end, and somebody else leads. Never fails. */
@@ -318,6 +328,10 @@ export class Cluster implements ClusterService {
 		const links = this.#peers?.status() ?? [];
 		this.#leaving.watch(links.some(({ link }) => link.lastClose?.code === "removed-node"));
 		this.#sayWhenItWaits();
+		const refused = links.some(isRefused);
+		// Whom others take has time until it is due.
+		if (refused || links.every(({ link }) => link.state !== "connected")) void this.#certificate.renewIfBad(refused);
+		this.#deps.time.sayWhatIsOff((id) => this.#deps.store.get("node", id)?.name ?? id);
 		const elsewhere = links.find(({ link }) => link.lastClose?.code === "wrong-cluster");
 		if (elsewhere === undefined || this.#saidElsewhere) return;
 		this.#saidElsewhere = true;

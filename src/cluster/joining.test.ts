@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Clock, systemClock } from "../lib/clock.ts";
+import { type Clock, shiftedClock, systemClock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
@@ -50,11 +50,14 @@ type Berlin = {
 	refusals?: { count: number; error: AppError };
 	/** How many requests are pushed out by others that come after them. */
 	pushedOut?: number;
+	/** How far the member's clock is ahead, and that of the node that joins. */
+	clockAheadMs?: number;
+	ownAheadMs?: number;
 };
 const noLeader = new AppError("unavailable", "No leader confirmed that this is the newest state.");
 
 /** A member of "berlin" that says whether it knows the node from before, and would admit it. */
-async function berlin({ wasMember, refusals, pushedOut = 0, runs = null }: Berlin) {
+async function berlin({ wasMember, refusals, pushedOut = 0, runs = null, clockAheadMs = 0, ownAheadMs = 0 }: Berlin) {
 	let refused = 0;
 	let pushed = 0;
 	const asked: ("preview" | "admit")[] = [];
@@ -64,6 +67,7 @@ async function berlin({ wasMember, refusals, pushedOut = 0, runs = null }: Berli
 		...(wasMember === undefined ? {} : { wasMember }),
 	};
 	const { node, address } = await testNode(1, {
+		clock: shiftedClock(systemClock, clockAheadMs),
 		...(pushedOut > 0 ? { limits: { admission: { total: 1, perAddress: 1 } } } : {}),
 		handlers: {
 			join: {
@@ -100,7 +104,7 @@ async function berlin({ wasMember, refusals, pushedOut = 0, runs = null }: Berli
 				}),
 				running: async () => runs,
 				...{ arriving: null, checkMayJoin },
-				...{ clock: impatientClock(), random: systemRandom, logger: silentLogger },
+				...{ clock: shiftedClock(impatientClock(), ownAheadMs), random: systemRandom, logger: silentLogger },
 			},
 			{ token, ...request },
 		);
@@ -111,6 +115,35 @@ const before = testId(0xd);
 test("a node of its own joins whatever it has a token of", async () => {
 	const { ask } = await berlin({});
 	expect(await ask(null, { preview: true })).toMatchObject({ clusterName: "berlin", recovered: false, joining: false });
+});
+
+test.each([
+	[3 * 3_600_000, "The clock of this node is 3 h behind that of the member"],
+	[-600_000, "The clock of this node is 10 min ahead of that of the member"],
+	[-20 * 365 * 86_400_000, "The clock of this node is 7300 d ahead of that of the member"],
+])(
+	"one whose clock is not the member's, which is %d ms ahead, does not join, and is told so",
+	async (clockAheadMs, said) => {
+		const { ask, asked } = await berlin({ clockAheadMs });
+		const refused = { code: "wrong-state", message: expect.stringContaining(said) };
+		await expect(ask(null)).rejects.toMatchObject(refused);
+		await expect(ask(null, { preview: true })).rejects.toMatchObject(refused);
+		expect(asked).toEqual(["preview", "preview"]);
+	},
+);
+
+test("one whose clock is so far ahead that the member's certificate has ended for it is told that, and the dates", async () => {
+	const { ask, asked } = await berlin({ ownAheadMs: 9 * 365 * 86_400_000 });
+	await expect(ask(null)).rejects.toMatchObject({
+		code: "forbidden",
+		message: expect.stringMatching(/good from .* to .* by the clock .* one of the two clocks is wrong/),
+	});
+	expect(asked).toEqual([]);
+});
+
+test("a smaller difference is said", async () => {
+	const { clockOffsetMs } = await (await berlin({ clockAheadMs: 12_000 })).ask(null, { preview: true });
+	expect(Math.abs((clockOffsetMs ?? 0) + 12_000)).toBeLessThan(1_000);
 });
 
 test("it says what runs on its host, when libvirt says so: a member knows what of that is another node's", async () => {

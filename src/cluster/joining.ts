@@ -9,6 +9,7 @@ import { AppError } from "../lib/errors.ts";
 import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Random, randomHex } from "../lib/random.ts";
+import { aheadOrBehind, joinClockLimitMs, setClockRight } from "../model/clock-rules.ts";
 import type { ClusterJoin, JoinPreview } from "../model/cluster.ts";
 import type { Brought } from "../model/join-clashes.ts";
 import { type Address, parseAddress } from "../peer/address.ts";
@@ -80,7 +81,13 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 		facts: encodePacked({ ...facts, preview } satisfies JoinFacts),
 		...{ keyPem, ownAddresses, clock, logger },
 	});
-	const ask = async () => decodeJson<JoinAnswer>(await previewJoin(optionsFor(true)));
+	const ask = async () => {
+		const { configuration, clock: there } = await previewJoin(optionsFor(true));
+		const ownAtZeroMs = clock.nowMs() - clock.monotonicMs();
+		const clockOffsetMs = there === null ? null : Math.round(ownAtZeroMs - there.wallAtZeroMs);
+		if (there !== null) checkClock(ownAtZeroMs - there.wallAtZeroMs, there.errorMs);
+		return { ...decodeJson<JoinAnswer>(configuration), clockOffsetMs };
+	};
 	const endsAtMs = clock.monotonicMs() + othersLimitMs;
 	for (;;) {
 		try {
@@ -98,7 +105,7 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 }
 
 type Steps = {
-	ask: () => Promise<JoinAnswer>;
+	ask: () => Promise<JoinAnswer & Pick<JoinPreview, "clockOffsetMs">>;
 	admit: () => Promise<Joined>;
 	brings: JoinPreview["brings"];
 	witness: boolean;
@@ -113,10 +120,11 @@ async function lookAndJoin(
 	passing("preview there");
 	const rename = request.rename ?? false;
 	const inTheWay = first.clashes.some(({ renamable }) => !(rename && renamable));
-	const { clusterId, clusterName, memberNames, clashes } = first;
+	const { clusterId, clusterName, memberNames, clashes, clockOffsetMs } = first;
 	const recovered = memberOf !== null && first.wasMember === true && clusterId !== memberOf;
 	if (memberOf !== null && !recovered) throw hasToLeave();
-	const preview = { clusterId, clusterName, memberNames, clashes, brings, recovered, joining: false };
+	const found = { clusterId, clusterName, memberNames, clashes, clockOffsetMs };
+	const preview = { ...found, brings, recovered, joining: false };
 	if (request.preview === true || inTheWay) return preview;
 	if (recovered && request.confirmName !== nodeName) throw notConfirmed(nodeName, clusterName);
 	checkMayJoin();
@@ -129,6 +137,15 @@ async function lookAndJoin(
 	else await prepareJoin(dataDir, joined, nodeId);
 	logger.info("admitted to a cluster; this node begins anew as a member", { clusterId, nodeId: identity.nodeId });
 	return { ...preview, joining: true };
+}
+
+/** What it wrote down would have times that are wrong for everybody, and by which of the two they are is not known here. */
+function checkClock(aheadMs: number, errorMs: number): void {
+	if (Math.abs(aheadMs) - errorMs < joinClockLimitMs) return;
+	throw new AppError(
+		"wrong-state",
+		`The clock of this node is ${aheadOrBehind(aheadMs)} that of the member that was asked. Nothing was done. Where it is wrong, ${setClockRight}; then join again.`,
+	);
 }
 
 const nobodyReached = (error: AppError): AppError =>

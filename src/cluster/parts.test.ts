@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { NetworkInterfaceInfo } from "node:os";
 import { gzipSync } from "node:zlib";
 import { MiB } from "../lib/units.ts";
+import { judgeClocks } from "../model/clock-rules.ts";
 import type { Node } from "../model/node.ts";
 import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
 import type { Status } from "../raft/types.ts";
@@ -90,6 +91,7 @@ describe("what an administrator sees", () => {
 			},
 			links: [link(b, "connected", 0.5), link(c, "waiting", null)],
 			own: { version: "1.2.4", features: ["cluster-1"], certificateExpiresMs: Date.UTC(2030, 0, 1) },
+			clocks: judgeClocks(a, []),
 			...changes,
 		});
 
@@ -182,6 +184,73 @@ describe("what an administrator sees", () => {
 		expect(far.problem).toBeNull();
 		expect(status({ links: [seen(b, nowMs + 29 * dayMs)] }).problem).toContain("renew-certificate nb");
 		expect(status({ nowMs: Date.UTC(2029, 11, 31) }).problem).toContain("certificate of na");
+	});
+
+	describe("clocks", () => {
+		const clock = (nodeId: string, offsetMs: number) => ({ nodeId, offsetMs, errorMs: 0.5 });
+		const clocksOf = (...others: ReturnType<typeof clock>[]) => {
+			const { members, problem } = status({ clocks: judgeClocks(a, others) });
+			return { offsets: members.map(({ clockOffsetMs, clockOff }) => [clockOffsetMs, clockOff]), problem };
+		};
+
+		test("that are right are said to be", () => {
+			const all = [clock(b, 2.4), clock(c, -3)];
+			expect(clocksOf(...all)).toEqual({
+				offsets: [
+					[0, false],
+					[2, false],
+					[-3, false],
+				],
+				problem: null,
+			});
+		});
+
+		test("alone, nothing is said", () => {
+			expect(clocksOf()).toEqual({
+				offsets: [
+					[null, false],
+					[null, false],
+					[null, false],
+				],
+				problem: null,
+			});
+		});
+
+		test("of three, the one that is off is named, and what to do", () => {
+			const { offsets, problem } = clocksOf(clock(b, 0), clock(c, -7_500_000));
+			expect(offsets).toEqual([
+				[0, false],
+				[0, false],
+				[-7_500_000, true],
+			]);
+			expect(problem).toStartWith("The clock of nc is 2 h 5 min behind those of most others. On nc, let chrony");
+			expect(clocksOf(clock(b, 9_000), clock(c, 9_000)).problem).toStartWith("The clock of na is 9.0 s behind those");
+			expect(clocksOf(clock(b, 0), clock(c, 9_000)).problem).toStartWith("The clock of nc is 9.0 s ahead of those");
+		});
+
+		test("of two, nobody knows which is wrong", () => {
+			const { offsets, problem } = clocksOf(clock(b, 61_000));
+			expect(offsets).toEqual([
+				[0, true],
+				[61_000, true],
+				[null, false],
+			]);
+			expect(problem).toStartWith(
+				"The clocks of na and nb differ by 1 min 1 s, and which is right is not known here. On each",
+			);
+		});
+
+		test("a member that has no link because of its certificate is named, with what was said", () => {
+			const message = "The certificate is good from 2031-01-01 to 2034-01-01, and …";
+			const refused = {
+				...link(c, "waiting", null),
+				link: { state: "waiting", lastClose: { code: "bad-certificate", message } },
+			};
+			const said = `There is no link to nc: ${message}`;
+			expect(status({ links: [refused as unknown as LinkStatus] }).problem).toBe(said);
+			const lost = { raft: raft({ leader: null, quorum: false }), leaderView: null };
+			expect(status({ ...lost, links: [refused as unknown as LinkStatus] }).problem).toEndWith(said);
+		});
 	});
 
 	test("a cluster that was recovered elsewhere is told from one that is only lost", () => {

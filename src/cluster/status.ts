@@ -1,6 +1,8 @@
 /** The members as an administrator sees them: the nodes of the state, Raft's view of them, and the links. Pure. */
 import { toRfc3339 } from "../lib/clock.ts";
 import { endsSoon } from "../model/certificate-rules.ts";
+import type { ClockVerdict } from "../model/clock-rules.ts";
+import { wrongClocks } from "../model/clock-words.ts";
 import type { ClusterMember, ClusterStatus } from "../model/cluster.ts";
 import type { Node } from "../model/node.ts";
 import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
@@ -19,6 +21,7 @@ export type StatusParts = {
 	leaderView: LeaderView | null;
 	links: readonly LinkStatus[];
 	own: { version: string; features: readonly string[]; certificateExpiresMs: number | null };
+	clocks: ClockVerdict;
 	removed: boolean;
 	/** As what this node was admitted, when it has not arrived yet. */
 	arriving: MemberHint | null;
@@ -51,7 +54,7 @@ export function clusterStatus(parts: StatusParts): ClusterStatus {
 	};
 }
 
-function memberOf(node: Node, { raft, leaderView, links, own }: StatusParts): ClusterMember {
+function memberOf(node: Node, { raft, leaderView, links, own, clocks }: StatusParts): ClusterMember {
 	const { id, name, witness, peerAddresses } = node;
 	const isSelf = id === raft.nodeId;
 	const link = links.find(({ nodeId }) => nodeId === id);
@@ -61,6 +64,8 @@ function memberOf(node: Node, { raft, leaderView, links, own }: StatusParts): Cl
 	const reachable =
 		isSelf || isLeader || (leaderView === null ? link?.link.state === "connected" : (seen?.active ?? false));
 	const lag = leaderView === null ? null : isLeader ? 0 : seen ? Math.max(0, leaderView.lastIndex - seen.match) : null;
+	// Alone, there is nothing to hold its clock against.
+	const aheadMs = clocks.aheadMs.size > 1 ? clocks.aheadMs.get(id) : undefined;
 	const certificateEndsMs = isSelf ? own.certificateExpiresMs : (link?.peer?.certificateNotAfterMs ?? null);
 	return {
 		nodeId: id,
@@ -73,6 +78,8 @@ function memberOf(node: Node, { raft, leaderView, links, own }: StatusParts): Cl
 		features: isSelf ? [...own.features] : link?.peer ? [...link.peer.features] : null,
 		latencyMs: isSelf ? null : (link?.link.rttMs ?? null),
 		certificateExpiresAt: certificateEndsMs === null ? null : toRfc3339(certificateEndsMs),
+		clockOffsetMs: aheadMs === undefined ? null : Math.round(aheadMs),
+		clockOff: clocks.off.includes(id),
 	};
 }
 
@@ -106,13 +113,16 @@ function problemOf(parts: StatusParts, { quorumSize, reachableVoters, elsewhere,
 	if (parts.arriving !== null && parts.nodes.length === 0) return notArrived(parts.arriving, parts.links);
 	if (isLost && isUnheard(parts)) return notReached(parts);
 	if (isLost)
-		return `No quorum: ${quorumSize} of ${raft.configuration.voters.length} voting nodes have to reach each other. Nothing can be changed until they do.`;
+		return [
+			`No quorum: ${quorumSize} of ${raft.configuration.voters.length} voting nodes have to reach each other. Nothing can be changed until they do.`,
+			...notTrusted(parts),
+		].join(" ");
 	if (elsewhere.length > 0)
 		return `${others} ${elsewhere.length === 1 ? "says that it is a member" : "say that they are members"} of another cluster now, made by a recovery or of a backup: there are two clusters with the same VMs. Stop the members of one of them but one: without a quorum it joins the other, then the next one does.`;
 	if (raft.recovering) return "The log of this node was damaged. It does not vote until it has everything again.";
+	const lost = [...oneWay(parts), ...notTrusted(parts), ...wrongClocks(parts)];
 	if (leaderView !== null && reachableVoters < leaderView.configuration.voters.length)
-		return ["Not all voting nodes can be reached.", ...oneWay(parts)].join(" ");
-	const lost = oneWay(parts);
+		return ["Not all voting nodes can be reached.", ...lost].join(" ");
 	if (lost.length > 0) return lost.join(" ");
 	const [first] = ending;
 	if (first !== undefined)
@@ -150,6 +160,25 @@ function oneWay({ nodes, links }: StatusParts): string[] {
 		];
 	});
 }
+
+/** Whom this node has no link to because one of the two does not take the certificate of the other. */
+function notTrusted({ nodes, links }: StatusParts): string[] {
+	const refused = links.flatMap((each) => {
+		const node = nodes.find(({ id, status }) => id === each.nodeId && status.phase !== "left");
+		return node !== undefined && isRefused(each) ? [{ name: node.name, why: each.link.lastClose?.message ?? "" }] : [];
+	});
+	const [first, ...others] = refused;
+	if (first === undefined) return [];
+	const more = others.map(({ name }) => name).join(", ");
+	return [
+		`There is no link to ${first.name}: ${first.why}`,
+		...(more === "" ? [] : [`Nor is there one to ${more}, for such a reason.`]),
+	];
+}
+
+/** One of the two does not take the certificate of the other. */
+export const isRefused = ({ link }: LinkStatus): boolean =>
+	link.state !== "connected" && link.lastClose?.code === "bad-certificate";
 
 /** It goes by itself once the members reach it; for a moment, every node that joins says so. */
 function notArrived({ name, addresses }: MemberHint, links: readonly LinkStatus[]): string {

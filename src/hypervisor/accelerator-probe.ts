@@ -188,3 +188,13 @@ async function checkKvmDevice(): Promise<string | undefined> {
 		return `${kvmDevice} cannot be opened (${code ?? "unknown error"}).`;
 	}
 }
+
+/** `given`: by the configuration; null finds out. */
+export async function chooseAccelerator(
+	given: "kvm" | "tcg" | null,
+	signal: AbortSignal,
+): Promise<{ kind: "kvm" | "tcg"; reason: string }> {
+	if (given !== null) return { kind: given, reason: "Set in the configuration." };
+	const { accelerator, reason } = await probeAccelerator({ signal });
+	return { kind: accelerator === "kvm" ? "kvm" : "tcg", reason };
+}

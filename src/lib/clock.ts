@@ -21,6 +21,10 @@ export const systemClock: Clock = {
 	},
 };
 
+/** The same, with a wall clock that is ahead by so much. */
+export const shiftedClock = (clock: Clock, aheadMs: number): Clock =>
+	aheadMs === 0 ? clock : { ...clock, nowMs: () => clock.nowMs() + aheadMs };
+
 /** RFC 3339 in UTC with milliseconds, the only form in which times leave the process. */
 export const toRfc3339 = (epochMs: number): string => new Date(epochMs).toISOString();
 

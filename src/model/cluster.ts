@@ -1,5 +1,6 @@
 /** A cluster of several nodes: what joins them, who is a member and how far, and what a join would bring. */
 import { type Static, Type } from "@sinclair/typebox";
+import { clockLimitMs, joinClockLimitMs } from "./clock-rules.ts";
 import { maxVoters } from "./member-limits.ts";
 import { Id, Metadata, Name, Nullable, PageOf, Strict, StringEnum, Timestamp } from "./schema.ts";
 
@@ -73,6 +74,13 @@ export const ClusterMember = Strict(
 		latencyMs: Nullable(Type.Number({ minimum: 0 })),
 		certificateExpiresAt: Type.Union([Timestamp, Type.Null()], {
 			description: "As it showed it when it was last linked to the node that answers; null before that",
+		}),
+		clockOffsetMs: Type.Union([Type.Number(), Type.Null()], {
+			description:
+				"How far its clock is ahead (behind, when negative) of the time that most members agree on; without such a majority, as with two members, of the clock of the node that answers. Null when that node does not hear its clock",
+		}),
+		clockOff: Type.Boolean({
+			description: `Its clock is off by more than ${clockLimitMs / 1000} s; without a majority that agrees, all members whose clocks differ are`,
 		}),
 	},
 	{ $id: "ClusterMember" },
@@ -164,6 +172,9 @@ export const JoinPreview = Strict(
 			pools: Type.Integer(),
 		}),
 		clashes: Type.Array(JoinClash),
+		clockOffsetMs: Type.Union([Type.Number(), Type.Null()], {
+			description: `How far this node's clock is ahead (behind, when negative) of that of the member that was asked; null when that one does not say. With ${joinClockLimitMs / 60_000} min or more the node does not join`,
+		}),
 		recovered: Type.Boolean({
 			description:
 				"This node's own cluster was recovered, or restored, as that one. It joins like one that was removed: with what is still its own",

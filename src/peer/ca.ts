@@ -1,9 +1,10 @@
 /**
  * The cluster's own certificate authority, and what nodes ask of it: ECDSA P-256, X.509 v3 (RFC 5280), PKCS #10 (RFC 2986).
  *
- * The CA is made at `cluster init`. Certificates begin well in the past, so that a node whose clock is behind still joins, and
- * last longer than a cluster is ever switched off: what ends trust is the removal of a node, not a date. A node's certificate
- * is renewed a year after it was made (identity.ts), two years before it ends.
+ * The CA is made at `cluster init`. What ends trust is the removal of a node, not a date: so certificates last longer than a cluster
+ * is ever switched off, and a clock that is wrong when one is made makes none that is no good when it is right. They begin with
+ * their authority, which begins before any clock, and end no sooner than what is known to be past allows. A node's
+ * certificate is renewed a year after it was made (identity.ts), two years before it ends.
  *
  * The caller keeps the key of the CA secret; who holds it can make members.
  */
@@ -16,7 +17,8 @@ import { type Random, randomHex } from "../lib/random.ts";
 import { alternativeNames, isSignedBy } from "./trust.ts";
 
 const yearMs = 365 * 86_400_000;
-const backdatedMs = yearMs;
+/** No clock is right that says less: this program was not there yet. */
+const notBeforeThisMs = Date.UTC(2026, 0, 1);
 const authorityLifetimeMs = 25 * yearMs;
 export const nodeLifetimeMs = 3 * yearMs;
 export const renewAfterMs = yearMs;
@@ -37,13 +39,13 @@ async function loadX509(): Promise<typeof import("@peculiar/x509")> {
 export async function makeAuthority({ clock, random }: Maker): Promise<Authority> {
 	const x509 = await loadX509();
 	const keys = await crypto.subtle.generateKey(keyAlgorithm, true, ["sign", "verify"]);
-	const nowMs = clock.nowMs();
+	const nowMs = Math.max(clock.nowMs(), notBeforeThisMs);
 	// A name of its own: two of them are trusted while one replaces the other.
 	const name = new x509.Name([{ CN: [`LimiQuantix cluster CA ${randomHex(random, 4)}`] }]);
 	const certificate = await x509.X509CertificateGenerator.createSelfSigned({
 		serialNumber: serial(random),
 		name: name.toString(),
-		notBefore: new Date(nowMs - backdatedMs),
+		notBefore: new Date(0),
 		notAfter: new Date(nowMs + authorityLifetimeMs),
 		signingAlgorithm: keyAlgorithm,
 		keys,
@@ -99,25 +101,31 @@ export async function checkRequest(csr: Uint8Array): Promise<CheckedRequest> {
 	}
 }
 
+export type SignRequest = {
+	csr: Uint8Array;
+	nodeId: string;
+	clusterId: string;
+	/** A time that is known to be past, whatever the clock says. */
+	pastMs?: number;
+};
+
+/** When a certificate made now would end, if its authority does not end sooner. */
+export const endsMs = (nowMs: number, pastMs = 0): number => Math.max(nowMs, pastMs, notBeforeThisMs) + nodeLifetimeMs;
+
 /** The certificate (PEM) of a node for the key of `csr`. Throws `invalid` for a bad request. */
-export async function signNode(
-	authority: Authority,
-	request: { csr: Uint8Array; nodeId: string; clusterId: string },
-	{ clock, random }: Maker,
-): Promise<string> {
-	const { csr, nodeId, clusterId } = request;
+export async function signNode(authority: Authority, request: SignRequest, { clock, random }: Maker): Promise<string> {
+	const { csr, nodeId, clusterId, pastMs } = request;
 	assert(isUuid(nodeId) && isUuid(clusterId), "nodes and clusters are named by UUIDs");
 	const { publicKey } = await checkRequest(csr);
 	const x509 = await loadX509();
 	const issuer = new x509.X509Certificate(authority.certificatePem);
 	const { privateKey } = await importKey(authority.keyPem);
-	const nowMs = clock.nowMs();
 	const certificate = await x509.X509CertificateGenerator.create({
 		serialNumber: serial(random),
 		subject: `CN=${nodeId}`,
 		issuer: issuer.subject,
-		notBefore: new Date(nowMs - backdatedMs),
-		notAfter: new Date(Math.min(nowMs + nodeLifetimeMs, issuer.notAfter.getTime())),
+		notBefore: issuer.notBefore,
+		notAfter: new Date(Math.min(endsMs(clock.nowMs(), pastMs), issuer.notAfter.getTime())),
 		signingAlgorithm: keyAlgorithm,
 		publicKey: await crypto.subtle.importKey("spki", new Uint8Array(publicKey), keyAlgorithm, true, ["verify"]),
 		signingKey: privateKey,

@@ -45,8 +45,22 @@ describe("a node's certificate", () => {
 		expect(checkCertificate(der(authority.certificatePem), trust, now)).toBe("not-ours");
 		expect(checkCertificate(der(elsewhere), trust, now)).toBe("other-cluster");
 		expect(checkCertificate(der(certificatePem), trust, now + nodeLifetimeMs + dayMs)).toBe("not-valid-now");
-		expect(checkCertificate(der(certificatePem), trust, now - 400 * dayMs)).toBe("not-valid-now");
+		expect(checkCertificate(der(certificatePem), trust, -dayMs)).toBe("not-valid-now");
 	});
+
+	test.each([-80 * 365 * dayMs, -4 * 365 * dayMs, 4 * 365 * dayMs])(
+		"and its authority, made by a clock that was %d ms ahead, are good when it is right, and now",
+		async (aheadMs) => {
+			const wrong = new ManualClock();
+			wrong.jump(Math.max(aheadMs, -wrong.nowMs()));
+			const by = await makeAuthority({ clock: wrong, random: systemRandom });
+			const pastMs = clock.nowMs() - dayMs;
+			const pem = await signNode(by, { csr, nodeId, clusterId, pastMs }, { clock: wrong, random: systemRandom });
+			const trusted = { clusterId, authorities: certificatesOf(by.certificatePem) };
+			for (const nowMs of [wrong.nowMs() + 1, clock.nowMs(), clock.nowMs() + 2 * 365 * dayMs])
+				expect(checkCertificate(der(pem), trusted, nowMs)).toMatchObject({ nodeId });
+		},
+	);
 
 	test("of either CA is good while two are trusted", async () => {
 		const both = { clusterId, authorities: certificatesOf(authority.certificatePem + stranger.certificatePem) };
@@ -104,7 +118,9 @@ describe("the identity of a node", () => {
 		expect(() => makeIdentity({ ...parts, authoritiesPem: stranger.certificatePem }, null)).toThrow(/authority/);
 		expect(() => makeIdentity({ ...parts, clusterId: otherClusterId }, null)).toThrow(/another cluster/);
 		expect(() => makeIdentity({ ...parts, authoritiesPem: "" }, null)).toThrow(/lacks/);
-		expect(() => makeIdentity(parts, clock.nowMs() + 2000 * dayMs)).toThrow(/not valid now/);
+		expect(() => makeIdentity(parts, clock.nowMs() + 2000 * dayMs)).toThrow(
+			/good from .* one of the two clocks is wrong/,
+		);
 		const path = join(folder, "bad.pem");
 		for (const text of ["", "x", `${keyPem}${certificatePem}`, certificatePem + authority.certificatePem]) {
 			writeFileSync(path, text);

@@ -2,11 +2,13 @@
 import { expect, test } from "bun:test";
 import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { PingSchema, PongSchema } from "../gen/peer_pb.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/log.ts";
 import { KiB } from "../lib/units.ts";
 import { Connection } from "./connection.ts";
-import { FrameReader, preface } from "./frame.ts";
+import { encodeFrame, type Frame, FrameReader, preface } from "./frame.ts";
+import { decoded, encoded } from "./wire.ts";
 
 /** A stream that has what else a TLS socket is asked for. */
 class Wire extends Duplex {
@@ -86,4 +88,35 @@ test("what waits when a connection is cut off goes nowhere", async () => {
 	connection.fail({ code: "timeout", message: "" });
 	await nextTurn();
 	expect(wire.writes).toEqual([preface]);
+});
+
+/** What it has sent, with what was in it. */
+function sentBy(writes: readonly Uint8Array[]): Frame[] {
+	const reader = new FrameReader(["ping", "pong"]);
+	const frames: Frame[] = [];
+	for (const bytes of writes)
+		reader.push(bytes, (frame) => frames.push({ ...frame, payload: frame.payload.slice() }) > 0);
+	return frames;
+}
+
+test("an answer to a ping says the time; one of an older version, the ping as it came, says how long it took and no more", async () => {
+	const { wire, connection } = wired();
+	wire.push(preface);
+	connection.startPings({ pingIntervalMs: 60_000, missedPings: 4 });
+	await nextTurn();
+	const [ping] = sentBy(wire.writes);
+	wire.push(encodeFrame("pong", ping?.payload ?? new Uint8Array(0)));
+	await nextTurn();
+	expect([connection.rttMs === null, connection.peerClock]).toEqual([false, null]);
+	wire.push(encodeFrame("ping", encoded(PingSchema, { nonce: 7n })));
+	await nextTurn();
+	await nextTurn();
+	const answer = sentBy(wire.writes).at(-1);
+	const said = decoded(PongSchema, answer?.payload ?? new Uint8Array(0), ({ nonce, wallMs }) => [
+		nonce,
+		Number(wallMs),
+	]);
+	expect([answer?.name, said?.[0]]).toEqual(["pong", 7n]);
+	expect(Math.abs(Number(said?.[1]) - Date.now())).toBeLessThan(5_000);
+	connection.fail({ code: "closing", message: "" });
 });

@@ -7,15 +7,17 @@
  *   `writable` first and waits for `onWritable`.
  * - Pings go out in even intervals; so many of these without a byte from there end it ("timeout"). Intervals are counted
  *   and not time, so that a stall of this process is not taken for one of the other.
+ * - Answers to pings say what the clock there says (`clock`).
  * - `end` says why, as the last frame, and lets what was written go out; `fail` cuts.
  */
 import type { TLSSocket } from "node:tls";
 import { PingSchema, PongSchema, RefusalSchema } from "../gen/peer_pb.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
+import { ClockFilter, type PeerClock } from "./clock-filter.ts";
 import { encodeFrame, type Frame, type FrameFault, type FrameName, FrameReader, preface } from "./frame.ts";
 import { type Close, toCloseCode } from "./peer-error.ts";
-import { decoded, encoded } from "./wire.ts";
+import { decoded, encoded, toUint64 } from "./wire.ts";
 
 export type Pace = { pingIntervalMs: number; missedPings: number };
 /** Of the links that Raft depends on: a dead peer is noticed in about an election time-out. */
@@ -70,6 +72,7 @@ export class Connection {
 	#nonce = 0;
 	#pingedAtMs = 0;
 	#rttMs: number | null = null;
+	readonly #clockThere = new ClockFilter();
 
 	/** The handshake is over. Sends the preface. */
 	constructor({ socket, clock, logger, maxQueuedBytes }: ConnectionOptions) {
@@ -146,6 +149,11 @@ export class Connection {
 		return this.#rttMs;
 	}
 
+	/** What the clock of the other side says; null before it has said so, and for an older version. */
+	get peerClock(): PeerClock | null {
+		return this.#clockThere.best;
+	}
+
 	get closed(): Close | null {
 		return this.#close;
 	}
@@ -215,10 +223,11 @@ export class Connection {
 
 	#frame(frame: Frame): void {
 		if (frame.name === "ping") {
-			this.send("pong", frame.payload);
+			// Of protobuf's messages, one after the other is both in one.
+			this.send("pong", frame.payload, encoded(PongSchema, { wallMs: toUint64(this.#wallMs()) }));
 		} else if (frame.name === "pong") {
-			const nonce = decoded(PongSchema, frame.payload, (pong) => Number(pong.nonce));
-			if (nonce === this.#nonce) this.#measured(this.#clock.monotonicMs() - this.#pingedAtMs);
+			const pong = decoded(PongSchema, frame.payload, ({ nonce, wallMs }) => [Number(nonce), Number(wallMs)] as const);
+			if (pong?.[0] === this.#nonce) this.#measured(pong[1]);
 		} else if (frame.name === "refusal") {
 			const close = decoded(RefusalSchema, frame.payload, ({ code, message }) => ({
 				code: toCloseCode(code),
@@ -236,8 +245,16 @@ export class Connection {
 		this.send("ping", encoded(PingSchema, { nonce: BigInt(this.#nonce) }));
 	}
 
-	#measured(rttMs: number): void {
+	/** `wallMs` 0: it did not say. */
+	#measured(wallMs: number): void {
+		const [sentAtMs, answeredAtMs] = [this.#pingedAtMs, this.#clock.monotonicMs()];
+		if (wallMs > 0 && wallMs < latestMs) this.#clockThere.add({ sentAtMs, answeredAtMs, wallMs });
+		const rttMs = answeredAtMs - sentAtMs;
 		this.#rttMs = this.#rttMs === null ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
+	}
+
+	#wallMs(): number {
+		return Math.min(Math.max(0, Math.floor(this.#clock.nowMs())), latestMs);
 	}
 
 	/** A bug of a handler ends this connection and not the process. */
@@ -250,6 +267,9 @@ export class Connection {
 		}
 	}
 }
+
+/** Beyond it a date cannot be written down (RFC 3339). */
+const latestMs = Date.UTC(9999, 11, 31);
 
 const cutOff: Close = { code: "unreachable", message: "The connection was cut off." };
 

@@ -7,7 +7,7 @@ import { encodeHello, isClose, judgeWelcome, type Peer, type Purpose, type Self 
 import type { Identity } from "./identity.ts";
 import { type Close, PeerError } from "./peer-error.ts";
 import { connectTls, judgeCertificate, shownChain } from "./tls.ts";
-import { type CertificateFault, claimsOf, faultTexts } from "./trust.ts";
+import { type CertificateFault, claimsOf, faultText } from "./trust.ts";
 import { cutOffBy, mostTelling, silent, unreached } from "./unreached.ts";
 
 export type DialOptions = {
@@ -72,21 +72,23 @@ export function dial(options: DialOptions): Promise<Dialled> {
 
 		function judgeServer(): Close | null {
 			if (options.purpose === "join") return options.judge(shownChain(socket));
-			const certificate = judgeCertificate(socket, options.identity.trust, clock.nowMs());
-			if (typeof certificate === "string") return refusal(certificate, options.identity.trust.clusterId);
+			const nowMs = clock.nowMs();
+			const certificate = judgeCertificate(socket, options.identity.trust, nowMs);
+			if (typeof certificate === "string") return refusal(certificate, options.identity.trust.clusterId, nowMs);
 			certificateNotAfterMs = certificate.notAfterMs;
 			if (certificate.nodeId === toNodeId) return null;
 			return { code: "other-node", message: `Another node is at ${formatAddress(address)} now.` };
 		}
 
 		/** The node that is wanted, with an authority of its own: it was recovered, or restored, without the others. */
-		function refusal(fault: CertificateFault, ownClusterId: string): Close {
-			const claims = claimsOf(shownChain(socket)[0] ?? null);
+		function refusal(fault: CertificateFault, ownClusterId: string, nowMs: number): Close {
+			const [der = null] = shownChain(socket);
+			const claims = claimsOf(der);
 			const isAnother = claims?.nodeId === toNodeId && claims.clusterId !== ownClusterId;
 			if (fault !== "not-ours" || claims === null || !isAnother)
 				return {
 					code: "bad-certificate",
-					message: `The node at ${formatAddress(address)} cannot be trusted. ${faultTexts[fault]}`,
+					message: `The node at ${formatAddress(address)} cannot be trusted. ${faultText(fault, der, nowMs)}`,
 				};
 			return {
 				code: "wrong-cluster",

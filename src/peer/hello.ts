@@ -10,7 +10,7 @@ import { HelloSchema, WelcomeSchema } from "../gen/peer_pb.ts";
 import { isUuid } from "../lib/ids.ts";
 import { type Address, formatAddress, parseAddress } from "./address.ts";
 import type { Close } from "./peer-error.ts";
-import { type CertificateFault, faultTexts, type NodeCertificate } from "./trust.ts";
+import type { CertificateFault, NodeCertificate } from "./trust.ts";
 import { decoded, encoded } from "./wire.ts";
 
 export const purposes = ["raft", "snapshot", "request", "stream", "join"] as const;
@@ -93,11 +93,16 @@ function readPeer({ nodeId, nodeName, build, instance, features }: PeerFields): 
 export type HelloContext = {
 	self: Self;
 	certificate: NodeCertificate | CertificateFault;
+	/** What is wrong with the certificate, in words. */
+	faultText(fault: CertificateFault): string;
 	membership(nodeId: string): Membership;
 };
 
 /** What a listener makes of a hello: the version, or the refusal. */
-export function judgeHello(hello: Hello | null, { self, certificate, membership }: HelloContext): number | Close {
+export function judgeHello(
+	hello: Hello | null,
+	{ self, certificate, faultText, membership }: HelloContext,
+): number | Close {
 	if (hello === null) return { code: "bad-hello", message: "The hello cannot be read." };
 	const { peer, clusterId, purpose, toNodeId } = hello;
 	const version = commonVersion(hello, self.versions);
@@ -107,7 +112,10 @@ export function judgeHello(hello: Hello | null, { self, certificate, membership 
 		return { code: "wrong-cluster", message: membership(peer.nodeId) === "removed" ? memberOfBefore : otherCluster };
 	// Whoever joins has nothing to show yet but its token.
 	if (purpose === "join") return version;
-	if (typeof certificate === "string") return { code: "bad-certificate", message: faultTexts[certificate] };
+	if (typeof certificate === "string") {
+		const refused = certificate === "not-valid-now" ? "The certificate of this node is refused. " : "";
+		return { code: "bad-certificate", message: `${refused}${faultText(certificate)}` };
+	}
 	if (certificate.nodeId !== peer.nodeId)
 		return { code: "bad-certificate", message: "The certificate is that of another node." };
 	// Before anything else about members: a removed node is told so by whomever it asks.

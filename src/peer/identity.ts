@@ -9,7 +9,7 @@ import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AppError } from "../lib/errors.ts";
 import { makeNodeKey, nodeLifetimeMs, renewAfterMs } from "./ca.ts";
-import { certificatesOf, checkCertificate, faultTexts, fingerprintOf, isSignedBy, type Trust } from "./trust.ts";
+import { certificatesOf, checkCertificate, faultText, fingerprintOf, isSignedBy, type Trust } from "./trust.ts";
 
 export type Identity = {
 	readonly nodeId: string;
@@ -40,9 +40,13 @@ export function makeIdentity(parts: IdentityParts, nowMs: number | null): Identi
 	if (!certificate.checkPrivateKey(readKey(keyPem)))
 		throw new AppError("invalid", "The key is not that of the node's certificate.");
 	const trust = { clusterId, authorities };
-	const checked = checkCertificate(certificate.raw, trust, nowMs ?? Date.parse(certificate.validFrom));
+	const atMs = nowMs ?? Date.parse(certificate.validFrom);
+	const checked = checkCertificate(certificate.raw, trust, atMs);
 	if (typeof checked === "string")
-		throw new AppError("invalid", `The node's own certificate cannot be used. ${faultTexts[checked]}`);
+		throw new AppError(
+			"invalid",
+			`The node's own certificate cannot be used. ${faultText(checked, certificate.raw, atMs)}`,
+		);
 	const issuer = authorities.find((authority) => isSignedBy(certificate, authority)) as X509Certificate;
 	return Object.freeze({
 		nodeId: checked.nodeId,

@@ -18,6 +18,7 @@ import type { Logger } from "../lib/log.ts";
 import { MiB } from "../lib/units.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { makeRequest } from "./ca.ts";
+import type { PeerClock } from "./clock-filter.ts";
 import { calmPace } from "./connection.ts";
 import { type Dialled, dial, dialAny } from "./dial.ts";
 import type { Self } from "./hello.ts";
@@ -25,7 +26,7 @@ import { type Identity, makeIdentity } from "./identity.ts";
 import type { JoinToken } from "./join-token.ts";
 import { type Close, isLasting, isPeerError, PeerError } from "./peer-error.ts";
 import { asBytes } from "./requests.ts";
-import { checkCertificate, faultTexts, fingerprintOf } from "./trust.ts";
+import { checkCertificate, faultText, fingerprintOf } from "./trust.ts";
 import { cutOffBy, silent } from "./unreached.ts";
 import { decoded, encoded } from "./wire.ts";
 
@@ -57,11 +58,16 @@ export const isNotNow = (error: unknown): error is PeerError =>
 	isPeerError(error) &&
 	(["unavailable", "too-many-connections"].includes(error.close) || (error.close === "timeout" && error.sent));
 
-/** It only asks: its facts say so, and it is told about the cluster without being admitted. */
-export const previewJoin = (options: JoinOptions): Promise<Uint8Array> =>
-	exchange(options, (payload) => acceptedIn(payload).configuration);
+/** `clock`: of the member that answered; null when it does not say. */
+export type Previewed = { configuration: Uint8Array; clock: PeerClock | null };
 
-async function exchange<Result>(options: JoinOptions, read: (payload: Uint8Array) => Result): Promise<Result> {
+/** It only asks: its facts say so, and it is told about the cluster without being admitted. */
+export const previewJoin = (options: JoinOptions): Promise<Previewed> =>
+	exchange(options, (payload, { peerClock: clock }) => ({ configuration: acceptedIn(payload).configuration, clock }));
+
+type Read<Result> = (payload: Uint8Array, connection: Dialled["connection"]) => Result;
+
+async function exchange<Result>(options: JoinOptions, read: Read<Result>): Promise<Result> {
 	const { token, keyPem, clock, logger } = options;
 	const csr = await makeRequest(keyPem);
 	const self: Self = { ...options.self, clusterId: token.clusterId, nodeId: "" };
@@ -96,7 +102,7 @@ function judgeChain(
 	const authority = others.map(parse).find((one) => one !== null && fingerprintOf(one) === token.authorityFingerprint);
 	if (!authority) return bad(`${node} does not belong to the cluster of the token. Nothing was sent to it.`);
 	const judged = checkCertificate(own, { clusterId: token.clusterId, authorities: [authority] }, nowMs);
-	return typeof judged === "string" ? bad(`${node} cannot be trusted. ${faultTexts[judged]}`) : null;
+	return typeof judged === "string" ? bad(`${node} cannot be trusted. ${faultText(judged, own, nowMs)}`) : null;
 }
 
 function parse(der: Uint8Array): X509Certificate | null {
@@ -111,7 +117,7 @@ type Question<Result> = {
 	address: Address;
 	csr: Uint8Array;
 	options: JoinOptions;
-	read: (payload: Uint8Array) => Result;
+	read: Read<Result>;
 };
 
 function ask<Result>({ connection }: Dialled, { address, csr, options, read }: Question<Result>): Promise<Result> {
@@ -128,7 +134,7 @@ function ask<Result>({ connection }: Dialled, { address, csr, options, read }: Q
 		connection.handle(["joinAccepted"], {
 			onFrame({ payload }) {
 				try {
-					settle(read(payload));
+					settle(read(payload, connection));
 				} catch (error) {
 					settle(error as Error);
 				}

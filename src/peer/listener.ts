@@ -29,7 +29,7 @@ import type { Identity } from "./identity.ts";
 import type { Close } from "./peer-error.ts";
 import type { RefusalLog } from "./refusal-log.ts";
 import { acceptTls, judgeCertificate, shownChain } from "./tls.ts";
-import { checkCertificate, claimsOf, faultTexts } from "./trust.ts";
+import { type CertificateFault, checkCertificate, claimsOf, faultText } from "./trust.ts";
 
 export type Accepted = {
 	connection: Connection;
@@ -141,8 +141,10 @@ export class PeerListener {
 		const { identity, membership, clock } = this.#options;
 		for (const { connection, peer, purpose, certificate } of this.#known) {
 			if (purpose === "join") continue;
-			const judged = checkCertificate(certificate, identity().trust, clock.nowMs());
-			if (typeof judged === "string") connection.end({ code: "bad-certificate", message: faultTexts[judged] });
+			const nowMs = clock.nowMs();
+			const judged = checkCertificate(certificate, identity().trust, nowMs);
+			if (typeof judged === "string")
+				connection.end({ code: "bad-certificate", message: faultText(judged, certificate, nowMs) });
 			else if (membership(peer.nodeId) !== "member") connection.end(notMember(membership(peer.nodeId)));
 		}
 	}
@@ -195,13 +197,15 @@ export class PeerListener {
 	/** Waits for the hello. After `settle` the limits of strangers do not apply any more. */
 	#greet(connection: Connection, socket: TLSSocket, stranger: Stranger): void {
 		const { identity, self, membership, clock } = this.#options;
-		const certificate = judgeCertificate(socket, identity().trust, clock.nowMs());
+		const nowMs = clock.nowMs();
+		const certificate = judgeCertificate(socket, identity().trust, nowMs);
 		const der = shownChain(socket)[0] ?? null;
+		const inWords = (fault: CertificateFault) => faultText(fault, der, nowMs);
 		let greeted = false;
 		const onHello = (payload: Uint8Array) => {
 			greeted = true;
 			const hello = decodeHello(payload);
-			const judged = judgeHello(hello, { self: self(), certificate, membership });
+			const judged = judgeHello(hello, { self: self(), certificate, faultText: inWords, membership });
 			if (isClose(judged)) {
 				if (judged.code === "removed-node" && typeof certificate !== "string")
 					this.#removedHeardMs.set(certificate.nodeId, clock.monotonicMs());

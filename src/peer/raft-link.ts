@@ -11,6 +11,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { Message } from "../raft/messages.ts";
 import { Backoff } from "./backoff.ts";
+import type { PeerClock } from "./clock-filter.ts";
 import type { Dialled } from "./dial.ts";
 import type { Peer } from "./hello.ts";
 import { type Close, isPeerError, mayChangeSoon } from "./peer-error.ts";
@@ -34,6 +35,8 @@ export type RaftLinkStatus = {
 	state: "connected" | "connecting" | "waiting" | "closed";
 	connectedSinceMs: number | null;
 	rttMs: number | null;
+	/** What its wall clock says; null without a link, and of an older version. */
+	clock: PeerClock | null;
 	queuedMessages: number;
 	queuedBytes: number;
 	sent: number;
@@ -100,6 +103,7 @@ export class RaftLink {
 			state: this.#abort.signal.aborted ? "closed" : this.#current !== null ? "connected" : waiting,
 			connectedSinceMs: this.#connectedSinceMs,
 			rttMs: this.#current?.connection.rttMs ?? null,
+			clock: this.#current?.connection.peerClock ?? null,
 			queuedMessages: this.#queue.length,
 			queuedBytes: this.#queue.bytes + (this.#current?.connection.queuedBytes ?? 0),
 			sent: this.#sent,

@@ -46,13 +46,23 @@ export function claimsOf(der: Uint8Array | null): Pick<NodeCertificate, "nodeId"
 	return isUuid(nodeId) && isUuid(clusterId) ? { nodeId, clusterId } : null;
 }
 
-export const faultTexts: Readonly<Record<CertificateFault, string>> = {
+const faultTexts: Readonly<Record<CertificateFault, string>> = {
 	none: "It shows no certificate.",
 	"not-ours": "Its certificate is not from this cluster's authority.",
-	"not-valid-now": "Its certificate is not valid now: it has expired, or one of the clocks is wrong.",
+	"not-valid-now": "Its certificate is not valid now: it has ended, or one of the two clocks is wrong.",
 	"not-of-a-node": "Its certificate does not name a node.",
 	"other-cluster": "Its certificate is of another cluster.",
 };
+
+/** In words. `der`: the certificate that was judged; `nowMs`: when. */
+export function faultText(fault: CertificateFault, der: Uint8Array | null, nowMs: number): string {
+	const certificate = fault === "not-valid-now" && der !== null ? parse(der) : null;
+	if (certificate === null) return faultTexts[fault];
+	const day = (at: number | string) => new Date(at).toISOString().slice(0, 10);
+	const { validFrom, validTo } = certificate;
+	const clock = `by the clock of the node that looked it is ${new Date(nowMs).toISOString()}`;
+	return `The certificate is good from ${day(validFrom)} to ${day(validTo)}, and ${clock}: one of the two clocks is wrong, or the certificate was not renewed.`;
+}
 
 function parse(der: Uint8Array): X509Certificate | null {
 	try {

@@ -7,6 +7,8 @@ const member = (name: string, changes: Partial<ClusterMember> = {}): ClusterMemb
 	...{ nodeId: name, name, role: "follower", witness: false, peerAddresses: [], reachable: true, lagEntries: 0 },
 	...{ recovering: false, receivesSnapshot: false, version: "1.0.0", features: ["cluster-1"], latencyMs: 1 },
 	certificateExpiresAt: null,
+	clockOffsetMs: null,
+	clockOff: false,
 	...changes,
 });
 const members = (count: number) =>

@@ -129,6 +129,16 @@ export class ApiMetrics {
 					latencyMs === null ? [] : [{ labels: { node: nodeId }, value: latencyMs / 1000 }],
 				),
 		);
+		this.#gauge("limiquantix_cluster_clock_offset_seconds", "How far a member's clock is ahead of most others'.", () =>
+			cluster
+				.status()
+				.members.flatMap(({ nodeId, clockOffsetMs }) =>
+					clockOffsetMs === null ? [] : [{ labels: { node: nodeId }, value: clockOffsetMs / 1000 }],
+				),
+		);
+		this.#gauge("limiquantix_cluster_clocks_off", "Members whose clocks are off.", () => [
+			{ value: cluster.status().members.filter(({ clockOff }) => clockOff).length },
+		]);
 		this.#counter("limiquantix_peer_messages_dropped_total", "Messages to other nodes that were dropped.", () => [
 			{ value: cluster.figures().messagesDropped },
 		]);

@@ -105,6 +105,19 @@ test("looks first, asks, joins, and waits until the node is ready", async () => 
 	expect(api.requests.every(({ headers }) => headers.get("authorization") === null)).toBe(true);
 });
 
+test("warns when its clock is not that of the member", async () => {
+	const clockOffsetMs = 12_340;
+	api.handlers.clusterJoin = ({ json }) => ({ ...preview, clockOffsetMs, joining: joinBody(json)?.preview !== true });
+	const { err } = await here("cluster join --token x --yes");
+	expect(err).toContain("Warning: the clock of this node is 12.3 s ahead of that of the member that was asked.");
+	api.handlers.clusterJoin = ({ json }) => ({
+		...preview,
+		clockOffsetMs: -900,
+		joining: joinBody(json)?.preview !== true,
+	});
+	expect((await here("cluster join --token x --yes")).err).not.toContain("clock");
+});
+
 test("says once what the node says when nobody reaches it, and who is admitted again may stay who it is", async () => {
 	const members = [fixtureMember({ nodeId: newId })];
 	const stuck = {

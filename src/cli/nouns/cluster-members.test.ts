@@ -14,11 +14,13 @@ const [ownId, otherId, witnessId] = [fixtureId(0x21), fixtureId(0x22), fixtureId
 const three = fixtureClusterStatus({
 	...{ nodeId: ownId, leaderNodeId: otherId, quorumSize: 2, voterCount: 3, failuresTolerated: 1 },
 	members: [
-		fixtureMember({ nodeId: ownId, name: "node1", role: "follower", latencyMs: null }),
+		fixtureMember({ nodeId: ownId, name: "node1", role: "follower", latencyMs: null, clockOffsetMs: 0 }),
 		fixtureMember({
 			nodeId: otherId,
 			name: "node2",
 			latencyMs: 0.42,
+			clockOffsetMs: -7_500_000,
+			clockOff: true,
 			peerAddresses: ["10.0.0.2:8444", "[fd00::2]:8444"],
 		}),
 		fixtureMember({

@@ -19,6 +19,8 @@ export const fixtureMember = (changes: Partial<ClusterMember> = {}): ClusterMemb
 	features: ["cluster-1"],
 	latencyMs: null,
 	certificateExpiresAt: "2026-04-02T03:04:05.000Z",
+	clockOffsetMs: null,
+	clockOff: false,
 	...changes,
 });
 
@@ -46,6 +48,7 @@ export const fixtureJoinPreview = (changes: Partial<JoinPreview> = {}): JoinPrev
 	memberNames: ["node-1"],
 	brings: { vms: 0, volumes: 0, images: 0, networks: 0, pools: 1 },
 	clashes: [],
+	clockOffsetMs: null,
 	recovered: false,
 	joining: true,
 	...changes,

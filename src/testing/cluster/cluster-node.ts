@@ -46,6 +46,8 @@ export class ClusterNode {
 	readonly halts: Halts;
 	/** The build that the next start is of. */
 	executable: string;
+	/** By how much its clock is ahead from the next start on. */
+	clockAheadMs = 0;
 	/** Where the next start listens for the others. */
 	peerListen = everywhere;
 	readonly #folder: string;
@@ -69,6 +71,7 @@ export class ClusterNode {
 			arguments: () => [
 				...["--peer-listen", this.peerListen, "--node-name", name],
 				...["--default-pool-path", poolPathOf(folder), "--snapshot-entries", String(snapshotEntries)],
+				...(this.clockAheadMs === 0 ? [] : [`--clock-ahead-ms=${this.clockAheadMs}`]),
 				...this.halts.arguments,
 			],
 		});

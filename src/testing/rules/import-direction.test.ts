@@ -117,6 +117,7 @@ test("UI code takes nothing but pure files of the model at run time", () => {
 	const pure = [
 		"src/model/actions.ts",
 		"src/model/certificate-rules.ts",
+		"src/model/clock-rules.ts",
 		"src/model/member-limits.ts",
 		"src/model/permissions.ts",
 	];

@@ -1,5 +1,6 @@
 /** The mock's cluster of several nodes: who is a member, how they are, joining, leaving, being removed, moving VMs. */
 import { GiB } from "../../../src/lib/units.ts";
+import { wrongClocks } from "../../../src/model/clock-words.ts";
 import type { ClusterMember, ClusterStatus, JoinToken } from "../../../src/model/cluster.ts";
 import { maxVoters } from "../../../src/model/member-limits.ts";
 import type { Node, Vm, Volume } from "../../api/types.ts";
@@ -20,6 +21,8 @@ export class MockMembers {
 	readonly versions = new Map<string, { version: string; features: string[] }>();
 	/** How long their certificates are good, where it is not a year. */
 	readonly certificateDays = new Map<string, number>();
+	/** How far their clocks are ahead, where they are not right. */
+	readonly clocksMs = new Map<string, number>();
 	/** Addresses where no node is. */
 	readonly nowhere = new Set<string>();
 	/** Nobody reaches this node, though it reaches all others. */
@@ -94,6 +97,8 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 			...(members.versions.get(id) ?? defaultVersion),
 			latencyMs: id === state.nodeId || !reachable ? null : 0.4 + (name.length % 3) / 10,
 			certificateExpiresAt: reachable ? minutesAgo(-60 * 24 * (members.certificateDays.get(id) ?? 400)) : null,
+			clockOffsetMs: reachable && nodes.length > 1 ? (members.clocksMs.get(id) ?? 0) : null,
+			clockOff: reachable && members.clocksMs.has(id),
 		};
 	});
 	const voters = list.filter(({ role }) => role !== "learner");
@@ -118,8 +123,13 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 						? `No quorum: ${quorumSize} of ${voters.length} voting nodes have to reach each other.`
 						: reachable < voters.length
 							? "Not all voting nodes can be reached."
-							: null,
+							: clockProblem(nodes, members.clocksMs),
 	};
+}
+
+function clockProblem(nodes: readonly Node[], aheadMs: ReadonlyMap<string, number>): string | null {
+	const said = wrongClocks({ nodes, clocks: { agreedMs: 0, aheadMs, off: [...aheadMs.keys()] } });
+	return said.length === 0 ? null : said.join(" ");
 }
 
 export function members(state: MockState, settings: MockSettings): HandlerTable {

@@ -6,6 +6,8 @@ const member = (nodeId: string, changes: Partial<ClusterMember> = {}): ClusterMe
 	...{ nodeId, name: nodeId, role: "follower", witness: false, peerAddresses: [], reachable: true, lagEntries: 0 },
 	...{ recovering: false, receivesSnapshot: false, version: "1.0.0", features: ["cluster-1"], latencyMs: 1 },
 	certificateExpiresAt: null,
+	clockOffsetMs: null,
+	clockOff: false,
 	...changes,
 });
 const dead = member("dead", { reachable: false });

@@ -1,6 +1,7 @@
 /** `cluster join`: this node becomes a member of another cluster. First it is said what comes along and what clashes. */
 import type { ClusterJoin, JoinPreview } from "../../../gen/api.ts";
 import { AppError } from "../../../lib/errors.ts";
+import { aheadOrBehind, clockLimitMs, setClockRight } from "../../../model/clock-rules.ts";
 import type { JoinClash } from "../../../model/cluster.ts";
 import type { Cli } from "../../cli.ts";
 import { usageError } from "../../failure.ts";
@@ -52,6 +53,7 @@ export const joinVerb = verb({
 		const { body: found } = await cli.call("clusterJoin", { body: { ...request, preview: true }, timeoutMs: askMs });
 		if (preview) await showPreview(cli, found);
 		else if (cli.output.forPeople) await cli.note(whatComes(found));
+		await warnOfClock(cli, found);
 		const clashes = found.clashes.filter(({ renamable }) => !(rename && renamable));
 		if (clashes.length > 0) return refuse(cli, clashes, preview);
 		if (preview) return;
@@ -98,6 +100,13 @@ async function giveUp(cli: Cli, { clusterName }: JoinPreview, confirmed: string 
 	const confirmName = confirmed ?? (await typed(cli, name, "--confirm"));
 	if (confirmName !== name) throw new AppError("canceled", `The name of this node is ${name}. Nothing was done.`);
 	return confirmName;
+}
+
+async function warnOfClock(cli: Cli, { clockOffsetMs }: JoinPreview): Promise<void> {
+	if (typeof clockOffsetMs !== "number" || Math.abs(clockOffsetMs) <= clockLimitMs) return;
+	await cli.note(
+		`Warning: the clock of this node is ${aheadOrBehind(clockOffsetMs)} that of the member that was asked. Where it is wrong, ${setClockRight}.`,
+	);
 }
 
 const kinds = { vms: "VM", volumes: "volume", images: "image", networks: "network", pools: "pool" } as const;

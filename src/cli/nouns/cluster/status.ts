@@ -2,6 +2,7 @@
 import type { ClusterStatus } from "../../../gen/api.ts";
 import { delay } from "../../../lib/clock.ts";
 import { isAppError } from "../../../lib/errors.ts";
+import { formatClockDifference } from "../../../model/clock-rules.ts";
 import type { ClusterMember } from "../../../model/cluster.ts";
 import { maxVoters } from "../../../model/member-limits.ts";
 import type { Cli } from "../../cli.ts";
@@ -17,7 +18,7 @@ export const statusVerb = verb({
 	name: "status",
 	summary: "Show the members of the cluster and how they are",
 	description:
-		"As the node that is asked sees it. LAG is how many changes a member does not have yet. The exit code is 3 without a quorum.",
+		"As the node that is asked sees it. LAG is how many changes a member does not have yet. CLOCK is how far a member's clock is ahead of (+) or behind (-) that of most members, or of the node that is asked when no majority agrees. The exit code is 3 without a quorum.",
 	examples: ["limiquantix cluster status", "limiquantix cluster status --watch"],
 	options: { watch: flag("--watch", "show it anew every two seconds, until Ctrl-C") },
 	async run(cli, _, { watch }): Promise<ExitCode> {
@@ -39,6 +40,7 @@ const columns: Column<ClusterMember>[] = [
 		value: ({ latencyMs }) => (latencyMs === null ? null : `${latencyMs.toFixed(1)} ms`),
 		right: true,
 	},
+	{ header: "CLOCK", value: clock, right: true },
 	{ header: "CERTIFICATE ENDS", value: ({ certificateExpiresAt }) => certificateExpiresAt?.slice(0, 10) ?? null },
 	{ header: "ADDRESS", value: ({ peerAddresses }) => peerAddresses.join(", ") },
 ];
@@ -47,6 +49,13 @@ function lag({ lagEntries, receivesSnapshot, recovering }: ClusterMember): strin
 	if (receivesSnapshot) return "snapshot";
 	if (recovering) return "recovering";
 	return lagEntries;
+}
+
+/** A node of an older version does not say. */
+function clock({ clockOffsetMs }: Partial<ClusterMember>): string | null {
+	if (typeof clockOffsetMs !== "number") return null;
+	const sign = clockOffsetMs < 0 ? "-" : clockOffsetMs > 0 ? "+" : "";
+	return `${sign}${formatClockDifference(clockOffsetMs)}`;
 }
 
 async function show(cli: Cli, status: ClusterStatus): Promise<void> {
