@@ -1,5 +1,6 @@
 /** The problems of the moment, from the live store. */
 import { computed } from "@preact/signals";
+import { clusterStatus } from "../api/cluster-status.ts";
 import { cluster, live } from "../api/live/live.ts";
 import { findProblems, healthOf } from "./health.ts";
 
@@ -7,6 +8,7 @@ export const problems = computed(() =>
 	findProblems({
 		cluster: cluster.value,
 		nodes: live.node.items.value,
+		members: clusterStatus.value?.members ?? [],
 		vms: live.vm.items.value,
 		pools: live.pool.items.value,
 		images: live.image.items.value,

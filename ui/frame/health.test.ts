@@ -20,6 +20,7 @@ const cluster: ClusterInfo = {
 const input: HealthInput = {
 	cluster,
 	nodes: [...state.tables.node.values()],
+	members: [],
 	vms: [...state.tables.vm.values()],
 	pools: [...state.tables.pool.values()],
 	images: [...state.tables.image.values()],
@@ -62,6 +63,21 @@ test("no quorum, a node that is away and a pool in error are trouble, first in t
 		"pool error",
 	]);
 	expect(healthOf(bad, problems)).toBe("bad");
+});
+
+test("a clock that is off needs attention, with by how much", () => {
+	const right = { clockOff: false, clockOffsetMs: 12 };
+	const members = [
+		{ nodeId: "a", name: "node-1", ...right },
+		{ nodeId: "b", name: "node-2", clockOff: true, clockOffsetMs: -7_500_000 },
+	];
+	const [found] = findProblems({ ...input, members, vms: [] });
+	expect(found).toMatchObject({
+		kind: "node",
+		name: "node-2",
+		severity: "warning",
+		text: "Its clock is 2 h 5 min behind.",
+	});
 });
 
 test("of a node that is not heard of, its VMs are not listed one by one", () => {

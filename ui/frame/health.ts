@@ -1,5 +1,6 @@
 /** How the cluster is, in one word, and what needs somebody's attention. Pure over the objects. */
-import type { ClusterInfo, Image, Network, Node, Pool, Vm } from "../api/types.ts";
+import type { ClusterInfo, ClusterMember, Image, Network, Node, Pool, Vm } from "../api/types.ts";
+import { wrongClock } from "../lib/wrong-clock.ts";
 import { attention as t } from "../strings/overview.ts";
 
 export type Problem = {
@@ -14,6 +15,8 @@ export type Problem = {
 export type HealthInput = {
 	cluster: ClusterInfo | null;
 	nodes: readonly Node[];
+	/** As the node that this page talks to sees them; none while nobody looks. */
+	members: readonly Pick<ClusterMember, "nodeId" | "name" | "clockOff" | "clockOffsetMs">[];
 	vms: readonly Vm[];
 	pools: readonly Pool[];
 	images: readonly Image[];
@@ -32,6 +35,10 @@ export function findProblems(input: HealthInput): Problem[] {
 		const base = { kind: "node", objectId: id, name } as const;
 		if (status.phase === "not-ready") add({ ...base, severity: "error", text: status.reason ?? t.nodeNotReady });
 		else if (status.hypervisor === "disconnected") add({ ...base, severity: "error", text: t.hypervisorAway });
+	}
+	for (const { nodeId, name, ...clock } of input.members) {
+		const text = wrongClock(clock);
+		if (text !== null) add({ severity: "warning", kind: "node", objectId: nodeId, name, text: `${text}.` });
 	}
 	for (const { id, name, phase, nodes } of input.pools) {
 		const base = { kind: "pool", objectId: id, name } as const;

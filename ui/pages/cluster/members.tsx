@@ -14,6 +14,7 @@ import { cluster as clusterText } from "../../strings/cluster.ts";
 import { common } from "../../strings/common.ts";
 import { members as t } from "../../strings/members.ts";
 import { CertificateEnd, CertificateMark } from "./certificate.tsx";
+import { ClockMark, ClockOffset } from "./clock.tsx";
 import type { Member } from "./member-actions.tsx";
 import "./cluster.css";
 
@@ -40,6 +41,7 @@ const columns: readonly Column<Member>[] = [
 				{isHere(member) && <span class="muted">{t.here}</span>}
 				{/* Not beside the date, for which a narrow table has no room. */}
 				<CertificateMark member={member} />
+				<ClockMark member={member} />
 			</span>
 		),
 		sort: ({ name }) => name,
@@ -106,6 +108,14 @@ const columns: readonly Column<Member>[] = [
 		cell: (member) => <CertificateEnd member={member} />,
 		sort: ({ certificateExpiresAt }) => certificateExpiresAt,
 		width: "112px",
+	},
+	{
+		id: "clock",
+		header: t.clock,
+		cell: (member) => <ClockOffset member={member} />,
+		sort: ({ clockOffsetMs }) => clockOffsetMs,
+		width: "124px",
+		hidden: true,
 	},
 	{
 		id: "id",

@@ -30,6 +30,7 @@ import { EditObjectPanel } from "../shared/edit-object.tsx";
 import { rowActions } from "../vm/vm-actions.ts";
 import { VmState } from "../vms/vms.tsx";
 import { CertificateEnd, CertificateNotice } from "./certificate.tsx";
+import { ClockNotice, ClockOffset } from "./clock.tsx";
 import { ForeignVms } from "./foreign-vms.tsx";
 import { useMemberDialogs } from "./member-actions.tsx";
 import "../vm/vm.css";
@@ -122,6 +123,7 @@ function Summary({ node, member }: { node: Node; member: ClusterMember | undefin
 				status.reason !== null && status.phase !== "ready" && <Notice tone="error">{status.reason}</Notice>
 			)}
 			{member && <CertificateNotice member={member} />}
+			{member && <ClockNotice member={member} />}
 			{status.accelerator === "tcg" && (
 				<Notice tone="warning" title={overview.tcgTitle}>
 					{status.acceleratorReason}
@@ -140,6 +142,8 @@ function Summary({ node, member }: { node: Node; member: ClusterMember | undefin
 							[t.version, status.version],
 							[m.addresses, node.peerAddresses.length === 0 ? unknownValue : node.peerAddresses.join(", ")],
 							member !== undefined && [m.certificate, <CertificateEnd key="certificate" member={member} />],
+							member !== undefined &&
+								member.clockOffsetMs !== null && [m.clock, <ClockOffset key="clock" member={member} />],
 							[t.updated, <RelativeTime key="updated" time={status.updatedAt} />],
 						]}
 					/>

@@ -3,6 +3,7 @@
 import { CircleCheck, LayoutDashboard, Plus } from "lucide-preact";
 import { useEffect } from "preact/hooks";
 import { useLocation } from "preact-iso";
+import { useClusterStatus } from "../../api/cluster-status.ts";
 import { cluster } from "../../api/live/live.ts";
 import { obstacleTo } from "../../api/session.ts";
 import { useCollection } from "../../api/use.ts";
@@ -78,6 +79,8 @@ function AcceleratorNotice() {
 const mostShown = 6;
 
 function AttentionCard() {
+	// What is wrong with members is in their status, which is read while somebody looks.
+	useClusterStatus();
 	const found = problems.value;
 	const loading = useCollection("vm").state.value === "loading";
 	return (
