@@ -33,11 +33,11 @@ export async function interruptedJoins({ cluster, seed, joins, killsOfEach }: In
 			const asked = random.pick(members) ?? node;
 			const last = kill === killsOfEach;
 			const victim = last ? null : (random.pick([node, node, asked, await cluster.leader()]) ?? null);
-			const joining = isStill(node, before).then((still) =>
-				still
-					? node.joinWith(word, [asked.peerAddress], commandLimitMs).catch((error: Error) => error.message)
-					: undefined,
-			);
+			// Answered before the node may be killed.
+			const still = await isStill(node, before);
+			const joining = still
+				? node.joinWith(word, [asked.peerAddress], commandLimitMs).catch((error: Error) => error.message)
+				: undefined;
 			if (victim) {
 				await Bun.sleep(random.below(spanMs));
 				await victim.kill9();
