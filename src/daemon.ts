@@ -168,7 +168,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	/** A node that joined, and has not got the cluster's state yet. */
 	let hasNothing = false;
 	const store = await openStore({
-		...{ dataDir, identity: me, clock: hostClock, logger, links, fsync: config.fsync },
+		...{ dataDir, identity: me, clock: hostClock, logger, links, fsync: config.fsync, ballast: true },
 		...(config.snapshotEntries === null ? {} : cutOften(config.snapshotEntries)),
 		random: () => randomRatio(random),
 		timing: { ...raftTiming, tickMs },

@@ -49,8 +49,7 @@ export function lockDataFolder(dataDir: string): DataLock {
 		closeSync(handle);
 		handle = lockFile(libc, path, dataDir);
 	}
-	ftruncateSync(handle);
-	writeSync(handle, `${process.pid}\n`);
+	noteHolder(handle);
 	let held = true;
 	const release = () => {
 		if (!held) return;
@@ -65,6 +64,16 @@ export function lockDataFolder(dataDir: string): DataLock {
 			release();
 		},
 	};
+}
+
+/** For people. On a disk without a free byte the lock holds without it. */
+function noteHolder(handle: number): void {
+	try {
+		ftruncateSync(handle);
+		writeSync(handle, `${process.pid}\n`);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+	}
 }
 
 function lockFile(libc: Libc, path: string, dataDir: string): number {

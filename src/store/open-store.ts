@@ -4,6 +4,7 @@
  *   lock            held while this process owns the folder (data-lock.ts)
  *   raft/           the log's segments and `hard-state`: what is durable
  *   state.db        the state, rebuilt from the newest snapshot and the log when it is missing
+ *   ballast         what the log keeps of the disk, while nobody needs it (ballast-file.ts)
  *   snapshots/      two copies of the state, by index; the log is cut below the older one
  *
  * Refuses to start, changing nothing, when something that was acknowledged cannot be read.
@@ -19,6 +20,7 @@ import { emptyConfiguration } from "../raft/configuration.ts";
 import type { ConfigurationAt } from "../raft/types.ts";
 import { rebuildAdvice, unfinishedRestoreAdvice } from "./advice.ts";
 import { backups } from "./backup.ts";
+import { Ballast } from "./ballast.ts";
 import type { CommittedHandler } from "./consensus.ts";
 import { lockDataFolder } from "./data-lock.ts";
 import { defaultReserveBytes } from "./disk-reserve.ts";
@@ -74,6 +76,8 @@ export type OpenStoreOptions = {
 	policy?: Partial<MaintenancePolicy>;
 	/** See disk-reserve.ts. */
 	reserveBytes?: number;
+	/** A file holds the reserve. Left out: it is only looked whether so much is free. */
+	ballast?: boolean;
 	segmentBytes?: number;
 	/** Ticks, elections and waits; see RaftConsensusOptions. */
 	timing?: Pick<RaftConsensusOptions, "tickMs" | "tickJitterMs" | "limits">;
@@ -87,6 +91,7 @@ const alone: StoreLinks = { transport: { send() {}, sendSnapshot() {} } };
 export const pathsOf = (dataDir: string) => ({
 	log: join(dataDir, "raft"),
 	state: join(dataDir, "state.db"),
+	ballast: join(dataDir, "ballast"),
 	snapshots: join(dataDir, "snapshots"),
 	/** There while a restore is not finished; see ../cluster/restore-files.ts. */
 	restoring: join(dataDir, "restoring"),
@@ -105,6 +110,8 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	undo.add("lock of the data folder", () => lock.release());
 	const paths = pathsOf(dataDir);
 	refuseUnfinishedRestore(dataDir);
+	const ballast = ballastOf(options);
+	ballast?.makeRoomToStart();
 	await clearSnapshotFolder(paths.snapshots);
 	const { state, made } = await openState(paths.state, await listSnapshots(paths.snapshots), options);
 	undo.add("state database", () => {
@@ -112,17 +119,22 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 		// A start that is refused leaves nothing that was not there.
 		if (made) for (const suffix of ["", "-wal", "-shm"]) rmSync(paths.state + suffix, { force: true });
 	});
-	const files = await openDiskFiles({ directory: paths.log, sync: options.fsync });
+	const given = ballast === null ? {} : { ballast: paths.ballast };
+	const files = await openDiskFiles({ directory: paths.log, sync: options.fsync, ...given });
 	undo.add("files of the log", () => files.close());
-	const store = await openReplicated(options, state, files, async () => {
+	const store = await openReplicated(options, { state, files, ballast }, async () => {
 		await files.close();
 		state.close();
 		await seal(paths.state, logger);
 		lock.release();
 	});
 	undo.clear();
+	ballast?.start();
 	return store;
 }
+
+const ballastOf = ({ dataDir, clock, logger, ballast, reserveBytes = defaultReserveBytes }: OpenStoreOptions) =>
+	ballast && reserveBytes > 0 ? new Ballast({ path: pathsOf(dataDir).ballast, reserveBytes, clock, logger }) : null;
 
 /** `corrupt` beside the mark of a restore that was interrupted: what is there is of two states. */
 export function refuseUnfinishedRestore(dataDir: string): void {
@@ -136,8 +148,7 @@ export function refuseUnfinishedRestore(dataDir: string): void {
 
 async function openReplicated(
 	options: OpenStoreOptions,
-	state: StateDatabase,
-	files: LogFiles,
+	{ state, files, ballast }: { state: StateDatabase; files: LogFiles; ballast: Ballast | null },
 	release: () => Promise<void>,
 ): Promise<Store> {
 	const { dataDir, logger, clock } = options;
@@ -157,12 +168,15 @@ async function openReplicated(
 			compact: async (index) => consensus?.compact(index),
 			held: (work) => store?.held(work) ?? work(),
 			onFatal: (error) => (store === null ? options.onFatal(error) : store.fail(error)),
+			fits: (bytes) => ballast?.fits(bytes) ?? true,
+			makeRoom: () => ballast?.makeRoom() ?? false,
 		},
 		await newestSnapshot(paths.snapshots),
 	);
 	const exchange = new SnapshotExchange({
 		...{ directory: paths.snapshots, statePath: paths.state, state, founders },
 		make: () => maintenance.snapshotNow(),
+		makeFree: (bytes) => ballast?.makeFree(bytes) ?? true,
 		exclusively: (work) => maintenance.exclusively(work),
 		onReplaced() {
 			onStateReplaced();
@@ -202,7 +216,11 @@ async function openReplicated(
 			maintenance.onApplied(appliedIndex);
 		},
 		takeBackup: backups(takeSnapshot, paths.snapshots),
-		stopUpkeep: () => maintenance.close(),
+		makeRoom: () => ballast?.makeRoom() ?? false,
+		async stopUpkeep() {
+			await ballast?.stop();
+			await maintenance.close();
+		},
 	});
 	return store;
 }

@@ -47,6 +47,8 @@ export type ReplicatedStoreParts = {
 	takeBackup: () => Promise<Backup>;
 	/** See Gathering. Left out: what is committed is applied at once. */
 	gatherMs?: number;
+	/** The database's disk is full. True when something was given up for it, so that it is worth to try again. */
+	makeRoom?: () => boolean;
 	/** Called after entries were applied. */
 	onApplied?: (appliedIndex: number) => void;
 	/** Ends what runs beside, before the log is closed. */
@@ -262,7 +264,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 					});
 					break;
 				}
-				const { outcomes, appliedCount } = this.#machine.apply(this.#unapplied, mayGoOn);
+				const { outcomes, appliedCount } = this.#applySome(mayGoOn);
 				this.#unapplied.splice(0, appliedCount);
 				this.#tell(outcomes);
 			}
@@ -271,6 +273,17 @@ export class ReplicatedStore extends SqliteReader implements Store {
 			return;
 		}
 		this.#parts.onApplied?.(this.appliedIndex);
+	}
+
+	/** What is committed was acknowledged, or will be: whatever is kept for that is given up before it has to wait. */
+	#applySome(mayGoOn: () => boolean): ReturnType<StateMachine["apply"]> {
+		for (;;) {
+			try {
+				return this.#machine.apply(this.#unapplied, mayGoOn);
+			} catch (error) {
+				if (!isFull(error) || !this.#parts.makeRoom?.()) throw error;
+			}
+		}
 	}
 
 	#tell(outcomes: readonly Outcome[]): void {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../lib/run.ts";
+import { ballastFile } from "./ballast-file.ts";
 import { diskWorker } from "./log/disk-worker.ts";
 import { WorkerClient } from "./worker-client.ts";
 
@@ -39,7 +40,7 @@ test("a compiled, minified executable has its workers in it", async () => {
 }, 120_000);
 
 test("errors come back with their code, and a closed worker answers nothing", async () => {
-	const worker = new WorkerClient(diskWorker);
+	const worker = new WorkerClient(diskWorker, ballastFile);
 	await expect(worker.call("close", { handle: 12_345 })).rejects.toMatchObject({ code: "EBADF" });
 	await expect(worker.call("no-such-call", {})).rejects.toMatchObject({ name: "WorkerError", code: null });
 	worker.close();

@@ -21,6 +21,7 @@ export async function openSimulatedStore(
 		onFatal?: (error: AppError) => void;
 		segmentBytes?: number;
 		reserveBytes?: number;
+		makeRoom?: () => boolean;
 	} = {},
 ): Promise<Store & { database: StateDatabase; consensus: RaftConsensus }> {
 	const state = openMemoryState();
@@ -52,6 +53,7 @@ export async function openSimulatedStore(
 		},
 		takeSnapshot: () => Promise.reject(new Error("a simulated store makes no snapshots")),
 		takeBackup: () => Promise.reject(new Error("a simulated store makes no backups")),
+		...(options.makeRoom === undefined ? {} : { makeRoom: options.makeRoom }),
 		release: async () => state.close(),
 	});
 	return Object.assign(store, { database: state, consensus: present(opened as RaftConsensus | null, "its consensus") });

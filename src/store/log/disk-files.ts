@@ -1,5 +1,7 @@
 /** The log's files on a disk. Every operation runs in a worker, in the order in which it was asked for. */
 import { AppError } from "../../lib/errors.ts";
+import { ballastFile } from "../ballast-file.ts";
+import type { Urgency } from "../disk-reserve.ts";
 import { WorkerClient, WorkerError } from "../worker-client.ts";
 import { type DiskWorkerCalls, diskWorker } from "./disk-worker.ts";
 import type { LogFile, LogFiles } from "./files.ts";
@@ -9,16 +11,19 @@ export type DiskFilesOptions = {
 	directory: string;
 	/** False leaves out fsync: for tests only. */
 	sync: boolean;
+	/** What is given up when the disk is full (../ballast-file.ts). Left out: there is none. */
+	ballast?: string;
 };
 
 export async function openDiskFiles(options: DiskFilesOptions): Promise<LogFiles> {
 	const files = new DiskFiles();
-	await files.call("start", { directory: options.directory, sync: options.sync });
+	const { directory, sync, ballast = null } = options;
+	await files.call("start", { directory, sync, ballast });
 	return files;
 }
 
 class DiskFiles implements LogFiles {
-	readonly #worker = new WorkerClient(diskWorker);
+	readonly #worker = new WorkerClient(diskWorker, ballastFile);
 
 	async call<K extends keyof DiskWorkerCalls>(operation: K, args: DiskWorkerCalls[K]): Promise<unknown> {
 		try {
@@ -70,20 +75,20 @@ class DiskFile implements LogFile {
 		return this.#sizeBytes;
 	}
 
-	append(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
-		return this.#append(data, keepFreeBytes, false);
+	append(data: Uint8Array, keepFreeBytes = 0, urgency: Urgency = "essential"): Promise<void> {
+		return this.#append({ data, keepFreeBytes, urgency, sync: false });
 	}
 
 	/** One message to the worker instead of two: at one change at a time, that is what the time goes into. */
 	appendDurably(data: Uint8Array, keepFreeBytes = 0): Promise<void> {
-		return this.#append(data, keepFreeBytes, true);
+		return this.#append({ data, keepFreeBytes, urgency: "essential", sync: true });
 	}
 
-	async #append(data: Uint8Array, keepFreeBytes: number, sync: boolean): Promise<void> {
+	async #append(what: Omit<DiskWorkerCalls["append"], "handle" | "offset">): Promise<void> {
 		const offset = this.#sizeBytes;
 		// What is there after a failure is unknown: at most this. The caller truncates.
-		this.#sizeBytes += data.length;
-		await this.#files.call("append", { handle: this.#handle, offset, data, keepFreeBytes, sync });
+		this.#sizeBytes += what.data.length;
+		await this.#files.call("append", { ...what, handle: this.#handle, offset });
 	}
 
 	async sync(): Promise<void> {

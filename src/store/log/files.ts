@@ -7,13 +7,16 @@
  * before is lost, and stop.
  */
 
+import type { Urgency } from "../disk-reserve.ts";
+
 export interface LogFile {
 	readonly sizeBytes: number;
 	/**
 	 * Writes at the end. Not durable before `sync`. `keepFreeBytes`: `no-space`, with nothing written, when fewer bytes
-	 * of the disk would stay free (default 0).
+	 * of the disk would stay free (default 0). What is held for the log (../ballast-file.ts) counts as free; for "growing" only
+	 * while the disk is not full, and what the file system keeps for root does not.
 	 */
-	append(data: Uint8Array, keepFreeBytes?: number): Promise<void>;
+	append(data: Uint8Array, keepFreeBytes?: number, urgency?: Urgency): Promise<void>;
 	/** `append` and `sync` in one; `no-space` is only ever the append's. */
 	appendDurably(data: Uint8Array, keepFreeBytes?: number): Promise<void>;
 	/** fdatasync: data and size are durable. */

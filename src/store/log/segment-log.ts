@@ -19,6 +19,7 @@ import { MiB } from "../../lib/units.ts";
 import { type MutantName, planted } from "../../raft/mutants.ts";
 import type { Entry, TermRun } from "../../raft/types.ts";
 import { restoreAdvice } from "../advice.ts";
+import type { Urgency } from "../disk-reserve.ts";
 import type { LogFile } from "./files.ts";
 import { decodeRecord, encodeRecords, type NewEntry } from "./record.ts";
 import { type Recovered, type RecoveryOptions, recoverSegments, termAt } from "./recovery.ts";
@@ -194,10 +195,10 @@ export class SegmentLog {
 		}
 	}
 
-	/** Whether so much can be written and so much still stays free. */
-	async hasSpace(bytes: number, keepFreeBytes: number): Promise<boolean> {
+	/** Whether something of this urgency can be written and so much still stays free. */
+	async hasSpace(urgency: Urgency, keepFreeBytes: number): Promise<boolean> {
 		try {
-			await this.#active.append(nothing, bytes + keepFreeBytes);
+			await this.#active.append(nothing, keepFreeBytes, urgency);
 			return true;
 		} catch (error) {
 			if (isAppError(error, "no-space")) return false;

@@ -60,8 +60,10 @@ export class RaftDisk {
 	room(): Promise<Room> {
 		const forGrowing = Math.max(keptFreeBytes("growing", this.reserveBytes), this.#keptFree);
 		return this.#next(async () => {
-			if (await this.#log.hasSpace(0, forGrowing)) return "growing";
-			return forGrowing > this.#keptFree && (await this.#log.hasSpace(0, this.#keptFree)) ? "essential" : "none";
+			if (await this.#log.hasSpace("growing", forGrowing)) return "growing";
+			return forGrowing > this.#keptFree && (await this.#log.hasSpace("essential", this.#keptFree))
+				? "essential"
+				: "none";
 		});
 	}
 

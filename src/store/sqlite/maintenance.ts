@@ -63,6 +63,10 @@ export type MaintenanceParts = {
 	onFatal: (error: AppError) => void;
 	/** Starts the thread; for tests. */
 	openWorker?: () => WorkerClient;
+	/** Whether so much can be written without what is kept for changes that make room. Left out: it is tried. */
+	fits?: (bytes: number) => boolean;
+	/** Something of that is given up for the database; false when there is nothing. */
+	makeRoom?: () => boolean;
 };
 
 export class Maintenance {
@@ -174,7 +178,9 @@ export class Maintenance {
 	}
 
 	async #automaticSnapshot(): Promise<void> {
-		const { snapshotDirectory, compact, logger } = this.#parts;
+		const { snapshotDirectory, compact, logger, fits } = this.#parts;
+		// Tried, it would take all the space there is for a while, and others would meanwhile give up what is kept for their writes.
+		if (fits?.(this.#lastBytes) === false) throw noSpaceForSnapshot();
 		const { index, bytes } = await this.#snapshot(join(snapshotDirectory, "new.tmp.db"), snapshotDirectory);
 		this.#lastSnapshot = index;
 		this.#lastBytes = bytes;
@@ -189,11 +195,23 @@ export class Maintenance {
 		const { statePath, policy, held } = this.#parts;
 		const walBytes = async () => (await stat(`${statePath}-wal`).catch(() => null))?.size ?? 0;
 		if ((await walBytes()) < policy.checkpointBytes) return;
-		await this.#call("checkpoint", { source: statePath });
+		await this.#moveIn();
 		// Under steady writing the thread never gets to the end, and the file grows. The rest is little by now, and is not
 		// moved here: that ends with an fsync, and whoever else writes to the disk may make it last a second.
-		if ((await walBytes()) >= 4 * policy.checkpointBytes)
-			await held(() => this.#call("checkpoint", { source: statePath }));
+		if ((await walBytes()) >= 4 * policy.checkpointBytes) await held(() => this.#moveIn());
+	}
+
+	/** It makes the database longer at the most by what the write-ahead log then does not grow. */
+	async #moveIn(): Promise<void> {
+		for (;;) {
+			try {
+				await this.#call("checkpoint", { source: this.#parts.statePath });
+				return;
+			} catch (error) {
+				const isFull = error instanceof WorkerError && isFullCode(error.code ?? "");
+				if (!isFull || !this.#parts.makeRoom?.()) throw error;
+			}
+		}
 	}
 
 	#call<K extends keyof SnapshotWorkerCalls>(operation: K, args: SnapshotWorkerCalls[K]): Promise<unknown> {
@@ -206,11 +224,12 @@ export class Maintenance {
 
 const syncFailed =
 	"The disk of the state database failed. This node stops: the log has every change, and the next start brings them again.";
+const noSpaceForSnapshot = (cause?: unknown): AppError =>
+	new AppError("no-space", "There is not enough space for a snapshot.", cause === undefined ? {} : { cause });
 
 function snapshotError(cause: unknown, statePath: string): AppError {
 	const code = cause instanceof WorkerError ? (cause.code ?? "") : "";
-	if (code === "ENOSPC" || isFullCode(code))
-		return new AppError("no-space", "There is not enough space for a snapshot.", { cause });
+	if (code === "ENOSPC" || isFullCode(code)) return noSpaceForSnapshot(cause);
 	if (code === "corrupt" || isDamageCode(code)) {
 		const found = cause instanceof Error ? cause.message : String(cause);
 		const advice = `Stop the node. ${rebuildAdvice(statePath)}`;

@@ -46,6 +46,8 @@ export type SnapshotExchangeParts = {
 	exclusively: (work: () => void) => Promise<void>;
 	/** The state is another one now. */
 	onReplaced: () => void;
+	/** Whether so much can be written, also in the place of what is kept for changes that make room. Left out: it is tried. */
+	makeFree?: (bytes: number) => boolean | Promise<boolean>;
 	/** After so many bytes, what has arrived is made durable: a restart loses no more of it. */
 	keptEveryBytes?: number;
 };
@@ -95,10 +97,16 @@ export class SnapshotExchange implements SnapshotStore {
 		this.#receiving = { file, offer, sizeBytes: 0, keptBytes: 0 };
 	}
 
-	/** For what arrives and for the copy that becomes the state. Better said now than after gigabytes. */
+	/** For what arrives and for the copy that becomes the state. Tried in vain, it would take what others need meanwhile. */
 	async #requireRoom({ sizeBytes }: Offer): Promise<void> {
+		const { makeFree = (bytes) => this.#isFree(bytes) } = this.#parts;
+		if (!(await makeFree(2 * sizeBytes)))
+			throw new AppError("no-space", "The disk of this node has no room for a snapshot.");
+	}
+
+	async #isFree(bytes: number): Promise<boolean> {
 		const { bavail, bsize } = await statfs(this.#parts.directory);
-		if (bavail * bsize < 2 * sizeBytes) throw new AppError("no-space", "The disk of this node has no room for it.");
+		return bavail * bsize >= bytes;
 	}
 
 	async write(offset: number, data: Uint8Array, crc: number): Promise<void> {

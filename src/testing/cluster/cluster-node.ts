@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { type RunOptions, run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
+import { pathsOf } from "../../store/open-store.ts";
 import type { Host } from "../bench/cluster/network.ts";
 import { type LabDaemon, prepareLabDaemon } from "../lab/daemon.ts";
 import { type MountNamespace, startMountNamespace } from "../lab/mount-namespace.ts";
@@ -36,6 +37,8 @@ export type ClusterNodeParts = {
 	executable: string;
 	/** Left out: there is none. */
 	libvirtUri?: string;
+	/** The pool lies on the same file system as the data, as it does on most hosts. */
+	sharedDisk?: boolean;
 };
 
 export class ClusterNode {
@@ -85,7 +88,11 @@ export class ClusterNode {
 			const data = join(folder, "data");
 			for (const path of [data, poolPathOf(folder)]) mkdirSync(path, { recursive: true });
 			await mounts.mountMemory(data, diskBytes);
-			await mounts.mountMemory(poolPathOf(folder), poolBytes);
+			if (parts.sharedDisk) {
+				const pool = join(data, "pools");
+				await mounts.run("mkdir", [pool]);
+				await mounts.bind(pool, poolPathOf(folder));
+			} else await mounts.mountMemory(poolPathOf(folder), poolBytes);
 			return new ClusterNode(parts, mounts);
 		} catch (error) {
 			await mounts.stop();
@@ -183,18 +190,36 @@ export class ClusterNode {
 		this.#paused = false;
 	}
 
-	/** Not a byte is left for it, or so many. */
+	/** Not a byte is left for it, or so many: what it holds of its disk is taken from it. */
 	async fillDisk(leftBytes = 0): Promise<void> {
-		const { dataDir } = this.daemon;
-		const spare = join(dataDir, "spare");
+		const spare = join(this.daemon.dataDir, "spare");
 		if (leftBytes > 0) await this.run("fallocate", ["--length", String(leftBytes), spare]);
-		const ballast = join(dataDir, "ballast");
-		await this.run("dd", ["if=/dev/zero", `of=${ballast}`, "bs=256K", "status=none"], { okExitCodes: [1] });
+		// Twice: it may be about to make its ballast anew.
+		for (let round = 0; round < 2; round++) {
+			await this.run("rm", ["--force", pathsOf(this.daemon.dataDir).ballast]);
+			await this.fillFreeSpace();
+		}
 		await this.run("rm", ["--force", spare]);
 	}
 
+	/** What disks of VMs do: all that is free is taken. */
+	async fillFreeSpace(): Promise<void> {
+		const flags = ["oflag=append", "conv=notrunc", "bs=256K", "status=none"];
+		await this.run("dd", ["if=/dev/zero", `of=${this.#filler}`, ...flags], { okExitCodes: [1] });
+	}
+
 	async freeDisk(): Promise<void> {
-		await this.run("rm", ["--force", join(this.daemon.dataDir, "ballast")]);
+		await this.run("rm", ["--force", this.#filler]);
+	}
+
+	/** What the node holds of its disk for changes that make room. */
+	async ballastBytes(): Promise<number> {
+		const { ballast } = pathsOf(this.daemon.dataDir);
+		return 512 * Number(await this.run("stat", ["--format=%b", ballast], { okExitCodes: [0, 1] }));
+	}
+
+	get #filler(): string {
+		return join(this.daemon.dataDir, "filler");
 	}
 
 	/** What is in the data folder goes. The process must not run. */

@@ -21,6 +21,8 @@ export type LabClusterOptions = {
 	executable?: string;
 	/** Where the node of this name finds libvirt; left out: nowhere. */
 	libvirtUri?: (name: string) => Promise<string>;
+	/** Pool and data of each node lie on one file system. */
+	sharedDisks?: boolean;
 };
 
 export class LabCluster implements AsyncDisposable {
@@ -33,10 +35,12 @@ export class LabCluster implements AsyncDisposable {
 	/** Of nodes that are added. */
 	executable: string;
 	readonly #libvirtUri: LabClusterOptions["libvirtUri"];
+	readonly #sharedDisk: boolean;
 
-	private constructor(network: Network, { executable, libvirtUri }: LabClusterOptions) {
+	private constructor(network: Network, { executable, libvirtUri, sharedDisks = false }: LabClusterOptions) {
 		this.executable = executable ?? executablePath;
 		this.#libvirtUri = libvirtUri;
+		this.#sharedDisk = sharedDisks;
 		this.folder = mkdtempSync(`/tmp/lqx-cluster-${process.pid}-`);
 		this.#network = network;
 	}
@@ -70,7 +74,9 @@ export class LabCluster implements AsyncDisposable {
 		const { executable } = this;
 		const libvirt = this.#libvirtUri && { libvirtUri: await this.#libvirtUri(name) };
 		const host = await this.#network.addHost();
-		const node = await ClusterNode.make({ name, folder: join(this.folder, name), host, executable, ...libvirt });
+		const sharedDisk = this.#sharedDisk;
+		const folder = join(this.folder, name);
+		const node = await ClusterNode.make({ name, folder, host, executable, sharedDisk, ...libvirt });
 		this.nodes.push(node);
 		await node.start();
 		await node.identify();
