@@ -86,6 +86,23 @@ export const processFaults: readonly Fault[] = [
 		},
 	},
 	{
+		name: "disk-filled-by-vms",
+		lastsMs: 3_000,
+		async begin(context) {
+			const node = await takeOne(context);
+			if (!node) return null;
+			// It writes in the place of its ballast, and what it gave up is taken, too.
+			await node.fillFreeSpace();
+			const end = async () => {
+				await node.fillFreeSpace();
+				await node.kill9();
+				await node.start();
+				await node.freeDisk();
+			};
+			return { what: `disk of ${node.name} filled, then kill -9`, end };
+		},
+	},
+	{
 		name: "full-disk-and-kill",
 		lastsMs: 1_000,
 		async begin(context) {
