@@ -46,7 +46,7 @@ export type SnapshotExchangeParts = {
 	exclusively: (work: () => void) => Promise<void>;
 	/** The state is another one now. */
 	onReplaced: () => void;
-	/** Whether so much can be written, also in the place of what is kept for changes that make room. Left out: it is tried. */
+	/** Whether so much can be written, also in the place of what is kept for changes that make room. Left out: what is free says so. */
 	makeFree?: (bytes: number) => boolean | Promise<boolean>;
 	/** After so many bytes, what has arrived is made durable: a restart loses no more of it. */
 	keptEveryBytes?: number;
