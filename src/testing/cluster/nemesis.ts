@@ -22,6 +22,7 @@ export type NemesisParts = {
 };
 
 const pauseMs = 2_000;
+const firstPauseMs = 400;
 const betweenChangesMs = 3_000;
 
 export class Nemesis {
@@ -56,9 +57,12 @@ export class Nemesis {
 
 	async #runFaults(faults: readonly Fault[], random: Random): Promise<void> {
 		const { cluster, members, say } = this.#parts;
+		// However short it is: each sort has happened once before any comes again.
+		let left = [...faults];
 		while (!this.#stopping) {
-			await this.#pause(random.around(pauseMs));
-			const fault = random.pick(faults);
+			const isFirst = left.some(({ name }) => this.counts[name] === undefined);
+			await this.#pause(random.around(isFirst ? firstPauseMs : pauseMs));
+			const fault = random.pick(left);
 			if (this.#stopping || !fault) continue;
 			this.#noteDead();
 			const claimed: ClusterNode[] = [];
@@ -74,8 +78,9 @@ export class Nemesis {
 			});
 			if (begun) {
 				this.counts[fault.name] = (this.counts[fault.name] ?? 0) + 1;
+				left = left.length === 1 ? [...faults] : left.filter((one) => one !== fault);
 				say(begun.what);
-				await this.#pause(random.around(fault.lastsMs));
+				await this.#pause(isFirst ? fault.lastsMs / 2 : random.around(fault.lastsMs));
 				await begun.end();
 				say(`end of: ${begun.what}`);
 			}

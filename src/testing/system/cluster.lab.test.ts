@@ -4,6 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { Campaign } from "../cluster/campaign.ts";
+import { linkFaults, processFaults } from "../cluster/faults.ts";
 import { LabCluster } from "../cluster/lab-cluster.ts";
 import { chosenSeed } from "./crash-points.ts";
 
@@ -25,6 +26,8 @@ for (const membership of [false, true])
 			const happened = Object.entries(faults).filter(([, count]) => count > 0);
 			expect(happened.length).toBeGreaterThan(2);
 			expect(happened.reduce((sum, [, count]) => sum + count, 0)).toBeGreaterThan(4);
+			const sorts = [...processFaults, ...linkFaults].map(({ name }) => name);
+			if (!membership) expect(Object.keys(faults).sort()).toEqual(sorts.sort());
 			const changes = ["join", "leave", "remove"];
 			const changed = happened.filter(([name]) => changes.includes(name));
 			expect(changed.length > 0).toBe(membership);
