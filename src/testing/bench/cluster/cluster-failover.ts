@@ -1,6 +1,6 @@
 /**
  * From the loss of the leader to the next acknowledged write: the leader of three is killed, stopped or cut off, and a
- * client tries the other two at once, without an end. Etcd with its own election settings and with ours. The clusters
+ * client tries the other two at once, without an end. Each with its own election settings and with the other's. The clusters
  * take turns, loss by loss; the writes are the only load.
  */
 
@@ -22,7 +22,7 @@ export const clusterFailover: Bench = {
 	name: "cluster-failover",
 	what: "loss of the leader (killed, stopped, cut off) to the next acknowledged write, against etcd",
 	run: ({ runs = defaultRuns }: BenchOptions) =>
-		withArena({ members: 3, contenders: ["ours", "etcd", "etcdAtOurElection"] }, (arena) =>
+		withArena({ members: 3, contenders: ["ours", "etcd", "etcdAtOurElection", "oursAtEtcdElection"] }, (arena) =>
 			measureFailover(arena, runs),
 		),
 };

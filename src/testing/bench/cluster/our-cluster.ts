@@ -23,6 +23,8 @@ export type OurOptions = ClusterOptions & {
 	vmCount: number;
 	/** Another one than dist/'s, to compare two builds. */
 	executable?: string;
+	/** Further settings of `limiquantix serve`. */
+	settings?: readonly string[];
 };
 
 export type OurCluster = Cluster & {
@@ -46,7 +48,7 @@ const peerPort = 8444;
 const startLimitMs = 120_000;
 
 export async function startOurCluster(options: OurOptions): Promise<OurCluster> {
-	const { name, network, load, executable = executablePath } = options;
+	const { name, network, load, executable = executablePath, settings = [] } = options;
 	const folder = mkdtempSync("/tmp/lqx-bench-ours-");
 	const nodes: OurNode[] = [];
 	const stop = async () => {
@@ -55,7 +57,8 @@ export async function startOurCluster(options: OurOptions): Promise<OurCluster> 
 	};
 	const addNode = async (vmCount: number): Promise<OurNode> => {
 		const host = await network.addHost();
-		const node = prepareNode(join(folder, `node-${nodes.length}`), host, nodes.length, executable);
+		const command = [executable, "serve", ...settings];
+		const node = prepareNode(join(folder, `node-${nodes.length}`), host, nodes.length, command);
 		if (vmCount > 0) await fillState(node.dataDir, vmCount);
 		nodes.push(node);
 		node.process.start();
@@ -105,7 +108,7 @@ export async function startOurCluster(options: OurOptions): Promise<OurCluster> 
 	}
 }
 
-function prepareNode(folder: string, host: Host, number: number, executable: string): OurNode {
+function prepareNode(folder: string, host: Host, number: number, command: readonly string[]): OurNode {
 	const dataDir = join(folder, "data");
 	const runDir = join(folder, "run");
 	const socketPath = join(runDir, "limiquantix.sock");
@@ -114,7 +117,7 @@ function prepareNode(folder: string, host: Host, number: number, executable: str
 		url: `https://${host.address}:${apiPort}`,
 		process: memberProcess(
 			[
-				...[...host.prefix, executable, "serve", "--data-dir", dataDir, "--run-dir", runDir],
+				...[...host.prefix, ...command, "--data-dir", dataDir, "--run-dir", runDir],
 				...["--listen", `${host.address}:${apiPort}`, "--peer-listen", `${host.address}:${peerPort}`],
 				...["--libvirt", `qemu+unix:///system?socket=${join(folder, "no-libvirt")}`, "--accelerator", "tcg"],
 				...["--node-name", `node-${number}`, "--log-level", "warn"],
