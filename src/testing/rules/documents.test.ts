@@ -1,4 +1,4 @@
-/** What CONTRIBUTING and the decisions say about themselves. */
+/** What documents say about themselves and each other. */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,4 +25,10 @@ test("each decision has a number of its own, and a title that begins with it", (
 	expect(new Set(numbers).size).toBe(names.length);
 	const titles = names.map((name) => read(`docs/decisions/${name}`).split("\n", 1)[0] ?? "");
 	expect(titles.filter((title, at) => !title.startsWith(`# ${numbers[at]}. `))).toEqual([]);
+});
+
+test("README puts the executable where the service looks for it", () => {
+	const executable = /^ExecStart=(\S+) serve$/m.exec(read("systemd/limiquantix.service"))?.[1];
+	expect(executable).toStartWith("/");
+	expect(read("README.md")).toContain(`\`${executable}\``);
 });
