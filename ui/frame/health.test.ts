@@ -80,6 +80,20 @@ test("a clock that is off needs attention, with by how much", () => {
 	});
 });
 
+test("libvirt is missed on nodes that run VMs, and not on a witness or on one that has left", () => {
+	const [node] = input.nodes;
+	if (!node) throw new Error("the seed is empty");
+	const status = { ...node.status, hypervisor: "disconnected" } as const;
+	const ofNode = (changes: Partial<typeof node>) =>
+		findProblems({ ...input, nodes: [{ ...node, ...changes }], vms: [] });
+	const missed = ofNode({ status }).find(({ kind }) => kind === "node");
+	expect(missed).toMatchObject({ severity: "error", text: expect.stringContaining("libvirt") });
+	for (const changes of [{ status, witness: true }, { status: { ...status, phase: "left" } }] as const)
+		expect(ofNode(changes).filter(({ kind }) => kind === "node")).toEqual([]);
+	const lost = { ...status, phase: "not-ready" } as const;
+	expect(ofNode({ status: lost, witness: true }).map(({ kind }) => kind)).toContain("node");
+});
+
 test("of a node that is not heard of, its VMs are not listed one by one", () => {
 	const vms = input.vms.map((vm) => ({ ...vm, status: { ...vm.status, powerState: "unknown" as const, error: null } }));
 	const lost = (node: HealthInput["nodes"][number]) =>

@@ -31,10 +31,13 @@ export function findProblems(input: HealthInput): Problem[] {
 	if (cluster && !cluster.quorum) {
 		add({ severity: "error", kind: "cluster", objectId: cluster.id, name: cluster.name, text: t.noQuorum });
 	}
-	for (const { id, name, status } of input.nodes) {
+	for (const { id, name, witness, status } of input.nodes) {
 		const base = { kind: "node", objectId: id, name } as const;
+		// A witness has no libvirt, and nobody misses that of a node that has left.
+		const runsVms = !witness && status.phase !== "left";
 		if (status.phase === "not-ready") add({ ...base, severity: "error", text: status.reason ?? t.nodeNotReady });
-		else if (status.hypervisor === "disconnected") add({ ...base, severity: "error", text: t.hypervisorAway });
+		else if (runsVms && status.hypervisor === "disconnected")
+			add({ ...base, severity: "error", text: t.hypervisorAway });
 	}
 	for (const { nodeId, name, ...clock } of input.members) {
 		const text = wrongClock(clock);
