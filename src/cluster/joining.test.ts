@@ -12,6 +12,7 @@ import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { ClusterJoin } from "../model/cluster.ts";
+import type { Brought } from "../model/join-clashes.ts";
 import { formatAddress } from "../peer/address.ts";
 import { formatToken, newSecret } from "../peer/join-token.ts";
 import { closeAll, clusterId, strangeAuthority, testId, testIdentity, testNode } from "../peer/test-peers.ts";
@@ -53,11 +54,14 @@ type Berlin = {
 	/** How far the member's clock is ahead, and that of the node that joins. */
 	clockAheadMs?: number;
 	ownAheadMs?: number;
+	/** What the node that joins has. */
+	has?: Partial<Pick<Brought, "vms" | "volumes" | "images">>;
 };
 const noLeader = new AppError("unavailable", "No leader confirmed that this is the newest state.");
 
 /** A member of "berlin" that says whether it knows the node from before, and would admit it. */
-async function berlin({ wasMember, refusals, pushedOut = 0, runs = null, clockAheadMs = 0, ownAheadMs = 0 }: Berlin) {
+async function berlin(options: Berlin) {
+	const { wasMember, refusals, pushedOut = 0, runs = null, clockAheadMs = 0, ownAheadMs = 0, has = {} } = options;
 	let refused = 0;
 	let pushed = 0;
 	const asked: ("preview" | "admit")[] = [];
@@ -101,6 +105,7 @@ async function berlin({ wasMember, refusals, pushedOut = 0, runs = null, clockAh
 				...{ dataDir, nodeId: testId(2), nodeName: "node-2", memberOf, build: "test", ownAddresses: [address] },
 				belongings: async () => ({
 					...{ pools: [], networks: [], images: [], volumes: [], vms: [], nodeId: testId(2), nodeName: "node-2" },
+					...has,
 				}),
 				running: async () => runs,
 				...{ arriving: null, checkMayJoin },
@@ -152,6 +157,25 @@ test("it says what runs on its host, when libvirt says so: a member knows what o
 		await ask(null, { preview: true });
 		expect(saidToRun).toEqual([runs ?? undefined]);
 	}
+});
+
+test("one that holds anything does not become a witness, which is said before anybody is asked", async () => {
+	const volume = { id: testId(6), name: "data", nodeId: testId(2), poolId: testId(7) };
+	const vm = { id: testId(8), name: "web", nodeId: testId(2), spec: { nics: [] } };
+	const holdings: [Berlin["has"], string][] = [
+		[{ vms: [vm] }, "VMs: 1"],
+		[{ volumes: [volume, volume] }, "volumes: 2"],
+		[{ volumes: [volume], images: [volume] }, "volumes: 1, images: 1"],
+	];
+	for (const [has = {}, counts] of holdings)
+		for (const preview of [true, false]) {
+			const { ask, asked } = await berlin({ has });
+			await expect(ask(null, { witness: true, preview })).rejects.toMatchObject({
+				...{ code: "wrong-state", message: expect.stringContaining(`this node has some (${counts}).`) },
+			});
+			expect(asked).toEqual([]);
+		}
+	expect(await (await berlin({})).ask(null, { witness: true, preview: true })).toMatchObject({ joining: false });
 });
 
 test("a member joins no other cluster, nor its own again", async () => {

@@ -68,8 +68,7 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 		networks: belongings.networks.length,
 		pools: belongings.pools.length,
 	};
-	if (witness && brings.vms > 0)
-		throw new AppError("wrong-state", "A witness runs no VMs, and this node has some. Delete or move them first.");
+	if (witness) checkHoldsNothing(brings);
 	const known = deps.arriving?.identity ?? null;
 	const keyPem = known?.keyPem ?? (await loadOrMakeKey(joiningKeyOf(dataDir)));
 	const facts = { witness, belongings, listensAs: deps.nodeId, ...(known === null ? {} : { member: known.chainPem }) };
@@ -145,6 +144,17 @@ function checkClock(aheadMs: number, errorMs: number): void {
 	throw new AppError(
 		"wrong-state",
 		`The clock of this node is ${aheadOrBehind(aheadMs)} that of the member that was asked. Nothing was done. Where it is wrong, ${setClockRight}; then join again.`,
+	);
+}
+
+/** It would be admitted, and what it brings never be taken: it would wait for that for ever. */
+function checkHoldsNothing({ vms, volumes, images }: JoinPreview["brings"]): void {
+	const held = Object.entries({ VMs: vms, volumes, images }).filter(([, count]) => count > 0);
+	if (held.length === 0) return;
+	const counts = held.map(([what, count]) => `${what}: ${count}`).join(", ");
+	throw new AppError(
+		"wrong-state",
+		`A witness runs no VMs and holds no volumes and no images, and this node has some (${counts}). Delete them first.`,
 	);
 }
 
