@@ -207,7 +207,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const stopPasswordWatch = await removeInitialPasswordWhenChanged(dataDir, { store, passwords, logger });
 
 	const auth = new AuthService({ store, proposer, clock, random, ids, logger, passwords });
-	const service = startingService(nodeId, config.demoImage);
+	const service = startingService(nodeId, config.demoImage, clock);
 	const openStream: PeerNode["openStream"] = (...args) => cluster.peers.openStream(...args);
 	const consoles = createConsoles({
 		node: service,
@@ -319,7 +319,7 @@ function startWhenMember(parts: MemberParts): { stop(): Promise<void> } {
 				{ dataDir: config.dataDir, nodeId, hints, store, proposer, poolFolders, clock, logger },
 				signal,
 			);
-		if (store.get("node", nodeId)?.witness) return cluster.reportWitness();
+		if (store.get("node", nodeId)?.witness) return cluster.actAsWitness(service);
 		running = startThisNode(parts);
 	};
 	const starting = start().catch((error) => {

@@ -14,6 +14,7 @@ import { type Address, formatAddress } from "../peer/address.ts";
 import { raftPaceFor } from "../peer/connection.ts";
 import { PeerNode } from "../peer/peer.ts";
 import type { StreamHandler } from "../peer/stream-open.ts";
+import { onlyVotes } from "../store/apply/checks.ts";
 import { features } from "../store/command-features.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
@@ -31,6 +32,7 @@ import { LeaderViews } from "./leader-view.ts";
 import { Leaving } from "./leaving.ts";
 import type { ClusterLinks } from "./links.ts";
 import { type LocalAddresses, readLocalAddresses, withLocalAddresses } from "./local-addresses.ts";
+import { freeFormerPools } from "./marked-pools.ts";
 import type { MemberFeatures } from "./member-features.ts";
 import { decodeJson, encodeJson, methods } from "./methods.ts";
 import { newJoinToken } from "./new-join-token.ts";
@@ -274,11 +276,14 @@ export class Cluster implements ClusterService {
 		return this.#deps.memberFeatures.lacking(feature);
 	}
 
-	/** A witness runs nothing: that it is there is all there is to say, and again when the others thought otherwise. */
-	reportWitness(): void {
-		const report = () => reportWitness({ ...this.#deps, clock: this.#deps.time });
+	/** A witness runs nothing: it is there, and says so again when the others thought otherwise. Its `service` is one that it has not got. */
+	async actAsWitness(service: { failed(error: AppError): void }): Promise<void> {
+		const { store, node, nodeName, time: clock } = this.#deps;
+		service.failed(onlyVotes(store.get("node", node.nodeId) ?? { name: nodeName }));
+		const report = () => reportWitness({ ...this.#deps, clock });
 		report();
 		this.#every(witnessReportMs, report);
+		await freeFormerPools(this.#deps);
 	}
 
 	/** Before the store is closed: the loops end, and somebody else leads. Never fails. */

@@ -137,6 +137,16 @@ test("a copy of the state that does not know that it left does not know either w
 	expect(released).toEqual([[path, poolId, { volumes: [], images: [imageId] }]]);
 });
 
+test("a pool goes, too, of which the state has forgotten that it is on this node, since that was removed", async () => {
+	const place = { nodeId: own, clusterId: clusterIds.cluster, name: "both", type: "local", path };
+	writeFileSync(join(dataDir, "pool-places.json"), JSON.stringify({ [poolId]: place }));
+	await apply(removal());
+	expect(store.get("pool", poolId)?.nodeIds).toEqual([other]);
+	writeFileSync(clusterPathsOf(dataDir).removed, "");
+	await leave();
+	expect(released).toEqual([[path, poolId, { volumes: [], images: [] }]]);
+});
+
 describe("what has moved away", () => {
 	test("is removed first", async () => {
 		await vmMovedAway();

@@ -18,6 +18,7 @@ import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Store } from "../store/store.ts";
 import { hasNothing } from "./arrival.ts";
 import type { PoolFolders } from "./importing.ts";
+import { type MarkedPool, markedPools } from "./marked-pools.ts";
 import { clusterPathsOf } from "./node-file.ts";
 import { type JoinHints, prepareFresh, prepareReturn } from "./switch.ts";
 
@@ -37,7 +38,6 @@ export type LeavingDeps = {
 	logger: Logger;
 };
 
-type OwnPool = { id: string; path: string };
 const checkMs = 100;
 const limitMs = 30_000;
 const maxNames = 10;
@@ -67,7 +67,7 @@ export class Leaving {
 		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
 			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
 		await this.#whenDiscarded();
-		await writeSecret(this.#paths.leaving, JSON.stringify(this.#ownPools()));
+		await writeSecret(this.#paths.leaving, JSON.stringify(await markedPools(this.#deps)));
 		try {
 			await remove();
 		} catch (error) {
@@ -124,7 +124,7 @@ export class Leaving {
 				"wrong-state",
 				"This node was removed from the cluster, and has VMs, volumes or images: a new cluster would not know them. `limiquantix cluster join` takes it back with what is still its own.",
 			);
-		await writeSecret(this.#paths.leaving, JSON.stringify(this.#ownPools()));
+		await writeSecret(this.#paths.leaving, JSON.stringify(await markedPools(this.#deps)));
 		await this.#becomeFresh();
 	}
 
@@ -193,7 +193,7 @@ export class Leaving {
 		await onRemoved();
 		const pools = await readFile(this.#paths.leaving, "utf8").catch(() => "[]");
 		const left = await leftInPools({ dataDir, nodeId: node.nodeId, store, folders: vmFolders, logger });
-		for (const { path, id } of JSON.parse(pools) as OwnPool[]) {
+		for (const { path, id } of JSON.parse(pools) as MarkedPool[]) {
 			const { volumes, images } = left.find(({ poolId }) => poolId === id) ?? { volumes: [], images: [] };
 			await poolFolders.release(path, id, { volumes, images });
 		}
@@ -211,13 +211,5 @@ export class Leaving {
 	#brought(): boolean {
 		const { hints } = this.#deps;
 		return hints === null || existsSync(this.#paths.imported);
-	}
-
-	/** The state forgets them with this node. */
-	#ownPools(): OwnPool[] {
-		const { store, node } = this.#deps;
-		return store.all("pool").flatMap(({ id, type, config: { path }, nodeIds }) => {
-			return type === "local" && path !== undefined && nodeIds.includes(node.nodeId) ? [{ id, path }] : [];
-		});
 	}
 }

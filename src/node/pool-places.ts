@@ -17,6 +17,7 @@ import { RecordFile } from "./record-file.ts";
 
 const Place = Strict({ nodeId: Id, clusterId: Id, name: Type.String(), type: PoolType, path: Type.String() });
 type Place = Static<typeof Place>;
+export const placeRecords = { name: "pool-places", schema: Place };
 /** What is needed to reach a pool that the state does not know any more. */
 export type FormerPool = Pick<Pool, "id" | "name" | "type" | "config">;
 type DriverOf = (pool: FormerPool) => Promise<StorageDriver>;
@@ -27,7 +28,7 @@ export class PoolPlaces {
 
 	constructor(context: NodeContext) {
 		this.#context = context;
-		this.#records = new RecordFile(context, { name: "pool-places", schema: Place });
+		this.#records = new RecordFile(context, placeRecords);
 	}
 
 	/** Call before the pool is activated. */

@@ -1,9 +1,11 @@
 /**
  * This node's service from the first moment of the daemon: until `started` is called (the accelerator is being probed,
- * which can take seconds where KVM is broken) figures are unknown, and everything else waits for the node.
+ * which can take seconds where KVM is broken) figures are unknown, and everything else waits for the node, for a while.
  */
 import { existsSync } from "node:fs";
+import type { Clock } from "../lib/clock.ts";
 import type { NodeService } from "./service.ts";
+import { withLimit } from "./wait.ts";
 
 export type StartingService = NodeService & {
 	started(service: NodeService): void;
@@ -11,18 +13,27 @@ export type StartingService = NodeService & {
 	failed(error: unknown): void;
 };
 
-export function startingService(nodeId: string, demoImage: string | null): StartingService {
+/** A node that has just joined may take longer: whoever asks tries again. */
+const startLimitMs = 30_000;
+
+export function startingService(nodeId: string, demoImage: string | null, clock: Clock): StartingService {
 	const ready = Promise.withResolvers<NodeService>();
 	// Nobody may be waiting when the start fails.
 	ready.promise.catch(() => {});
 	let service: NodeService | null = null;
+	let hasFailed = false;
+	const whenStarted = () =>
+		withLimit(clock, { what: "The start of the node", limitMs: startLimitMs }, () => ready.promise);
 	return {
 		nodeId,
 		started(running) {
 			service = running;
 			ready.resolve(running);
 		},
-		failed: (error) => ready.reject(error),
+		failed(error) {
+			hasFailed = true;
+			ready.reject(error);
+		},
 		nodeMetrics: () => service?.nodeMetrics() ?? null,
 		vmMetrics: (vmId) => service?.vmMetrics(vmId) ?? null,
 		nodeMetricsHistory: (afterMs) => service?.nodeMetricsHistory(afterMs) ?? [],
@@ -31,19 +42,19 @@ export function startingService(nodeId: string, demoImage: string | null): Start
 			if (service) return service.demoImagePath();
 			return demoImage !== null && existsSync(demoImage) ? demoImage : null;
 		},
-		hypervisorState: () => service?.hypervisorState() ?? "connecting",
-		screenshot: async (vmId) => (await ready.promise).screenshot(vmId),
-		serialLog: async (vmId, maxBytes) => (await ready.promise).serialLog(vmId, maxBytes),
-		domainXml: async (vmId) => (await ready.promise).domainXml(vmId),
-		vncSocket: async (vmId) => (await ready.promise).vncSocket(vmId),
-		stopWithoutQuorum: async (vmId) => (await ready.promise).stopWithoutQuorum(vmId),
-		openSerial: async (vmId) => (await ready.promise).openSerial(vmId),
-		foreignVms: async () => (await ready.promise).foreignVms(),
-		planAdoption: async (domainId) => (await ready.promise).planAdoption(domainId),
-		networkLeases: async (networkId) => (await ready.promise).networkLeases(networkId),
-		writeImageContent: async (imageId, offset, body) => (await ready.promise).writeImageContent(imageId, offset, body),
-		imageUploadOffset: async (imageId) => (await ready.promise).imageUploadOffset(imageId),
-		openImage: async (imageId) => (await ready.promise).openImage(imageId),
-		exportVolume: async (volumeId, format, signal) => (await ready.promise).exportVolume(volumeId, format, signal),
+		hypervisorState: () => service?.hypervisorState() ?? (hasFailed ? "disconnected" : "connecting"),
+		screenshot: async (vmId) => (await whenStarted()).screenshot(vmId),
+		serialLog: async (vmId, maxBytes) => (await whenStarted()).serialLog(vmId, maxBytes),
+		domainXml: async (vmId) => (await whenStarted()).domainXml(vmId),
+		vncSocket: async (vmId) => (await whenStarted()).vncSocket(vmId),
+		stopWithoutQuorum: async (vmId) => (await whenStarted()).stopWithoutQuorum(vmId),
+		openSerial: async (vmId) => (await whenStarted()).openSerial(vmId),
+		foreignVms: async () => (await whenStarted()).foreignVms(),
+		planAdoption: async (domainId) => (await whenStarted()).planAdoption(domainId),
+		networkLeases: async (networkId) => (await whenStarted()).networkLeases(networkId),
+		writeImageContent: async (imageId, offset, body) => (await whenStarted()).writeImageContent(imageId, offset, body),
+		imageUploadOffset: async (imageId) => (await whenStarted()).imageUploadOffset(imageId),
+		openImage: async (imageId) => (await whenStarted()).openImage(imageId),
+		exportVolume: async (volumeId, format, signal) => (await whenStarted()).exportVolume(volumeId, format, signal),
 	};
 }

@@ -85,10 +85,13 @@ export function createFinishedTask(context: ApplyContext, given: Task, kinds: re
 export const nodeHasLeft = (node: Node): AppError =>
 	new AppError("wrong-state", `The node ${node.name} was removed from the cluster.`);
 
+export const onlyVotes = (node: Pick<Node, "name">): AppError =>
+	new AppError("wrong-state", `The node ${node.name} is a witness: it only votes.`);
+
 /** Nothing is made on a node that has left, or only votes. */
 export function checkWorks(node: Node): void {
 	if (node.status.phase === "left") throw nodeHasLeft(node);
-	if (node.witness) throw new AppError("wrong-state", `The node ${node.name} is a witness: it only votes.`);
+	if (node.witness) throw onlyVotes(node);
 }
 
 /** What lies on a node that was removed is gone with it: nobody is there to delete it. */

@@ -9,6 +9,34 @@ const limitMs = 120_000;
 const stepMs = 40_000;
 
 test(
+	"a witness says that it only votes, and has a pool that works when it has left",
+	async () => {
+		await using cluster = await LabCluster.start(1);
+		const first = cluster.node(0);
+		await first.cli(stepMs, "cluster", "init", "--name", "lab", "--address", first.peerAddress);
+		const witness = await cluster.addNode();
+		const health = async () => (await witness.api.call("poolList", { query: {} })).body.items[0]?.nodes[0]?.health;
+		const works = () => waitUntil("its pool to work", stepMs, async () => (await health()) === "healthy");
+		await works();
+		await witness.joinWith(await cluster.token(first), [first.peerAddress], stepMs, ["--witness"]);
+		await cluster.untilVotes(witness, first);
+
+		const query = { nodeId: witness.nodeId };
+		const asked = first.api.call("foreignVmList", { query, signal: AbortSignal.timeout(15_000) });
+		await expect(asked).rejects.toMatchObject({ code: "wrong-state", message: expect.stringContaining("only votes") });
+		expect((await witness.api.call("healthGet")).body.hypervisor).toBe("disconnected");
+
+		await witness.cli(stepMs, "cluster", "leave", "--yes");
+		await waitUntil("it to be a cluster of its own", stepMs, async () => {
+			await witness.identify().catch(() => {});
+			return witness.nodeId !== query.nodeId;
+		});
+		await works();
+	},
+	limitMs,
+);
+
+test(
 	"a pool that is deleted leaves its folders free for another one, also on a node that was away",
 	async () => {
 		await using cluster = await LabCluster.start(3);

@@ -1,0 +1,58 @@
+/**
+ * Folders of pools that bear this node's marks, which keep them from any other pool. The state alone does not say which: it forgets a
+ * node's part in its pools when the node is removed, which the node may hear of before it is let go, and a witness has none
+ * in it. The node's own file does (node/pool-places.ts).
+ */
+import { existsSync } from "node:fs";
+import type { Logger } from "../lib/log.ts";
+import { leftInPools } from "../node/left-in-pools.ts";
+import { placeRecords } from "../node/pool-places.ts";
+import { readRecords } from "../node/record-file.ts";
+import { vmFolders as folders } from "../node/vm-folder.ts";
+import type { StoreIdentity } from "../store/open-store.ts";
+import type { Store } from "../store/store.ts";
+import type { PoolFolders } from "./importing.ts";
+import { clusterPathsOf } from "./node-file.ts";
+
+export type MarkedPool = { id: string; path: string };
+type Parts = {
+	dataDir: string;
+	node: Pick<StoreIdentity, "nodeId" | "clusterId">;
+	store: Pick<Store, "all" | "get">;
+	poolFolders: Pick<PoolFolders, "release">;
+	logger: Logger;
+};
+
+/** Of this member; nothing of what it was before. */
+export async function markedPools({ dataDir, node, store, logger }: Omit<Parts, "poolFolders">): Promise<MarkedPool[]> {
+	const { nodeId, clusterId } = node;
+	const pools = new Map<string, MarkedPool>();
+	for (const [id, place] of await readRecords({ dataDir, logger, folders }, placeRecords))
+		if (place.type === "local" && place.nodeId === nodeId && place.clusterId === clusterId)
+			pools.set(id, { id, path: place.path });
+	for (const { id, type, config, nodeIds } of store.all("pool"))
+		if (type === "local" && config.path !== undefined && nodeIds.includes(nodeId))
+			pools.set(id, { id, path: config.path });
+	return [...pools.values()];
+}
+
+/**
+ * What a witness had pools in before it was one: it brought nothing that lay there, and has no pools. Not before it has arrived: until then it may
+ * still become what it was. Never fails; what fails is tried again at the next start.
+ */
+export async function freeFormerPools({ dataDir, node, store, poolFolders, logger }: Parts): Promise<void> {
+	if (!existsSync(clusterPathsOf(dataDir).imported)) return;
+	const failed = (error: unknown) =>
+		logger.warn("the folder of a pool that this witness had before is not free yet", { error });
+	try {
+		const places = await readRecords({ dataDir, logger, folders }, placeRecords);
+		const left = await leftInPools({ dataDir, nodeId: node.nodeId, store, folders, logger });
+		for (const [id, { type, path }] of places) {
+			if (type !== "local") continue;
+			const { volumes, images } = left.find(({ poolId }) => poolId === id) ?? { volumes: [], images: [] };
+			await poolFolders.release(path, id, { volumes, images }).catch(failed);
+		}
+	} catch (error) {
+		failed(error);
+	}
+}
