@@ -91,6 +91,28 @@ export function networkConformance(name: string, options: { open(): Promise<Netw
 			for (const network of networks) await driver.remove(network);
 		});
 
+		check("uses one of ours that has the same addresses under another id, as long as that is there", async () => {
+			const former = { id: id(13), name: "nat", config: nat(13) };
+			const network = { ...former, id: id(14) };
+			const { bridge } = await driver.ensure(former);
+			await harness.plug(bridge);
+			expect(await driver.ensure(network)).toEqual({ bridge });
+			await driver.removeOthers((one) => one === network.id);
+			expect(await driver.ensure(network)).toEqual({ bridge });
+			expect(await driver.leases(network)).toEqual([]);
+			await expect(driver.remove(network)).rejects.toMatchObject({ code: "in-use" });
+			await harness.unplug(bridge);
+			await driver.remove(network);
+			expect(await driver.hostBridges()).not.toContain(bridge);
+			await driver.ensure(former);
+			await driver.removeOthers((one) => one === network.id);
+			const own = await driver.ensure(network);
+			expect(own).not.toEqual({ bridge });
+			expect(await driver.hostBridges()).not.toContain(bridge);
+			expect(await driver.hostBridges()).toContain(own.bridge);
+			await driver.remove(network);
+		});
+
 		check("refuses a network whose addresses are taken", async () => {
 			const network = { id: id(4), name: "first", config: nat(4) };
 			await driver.ensure(network);

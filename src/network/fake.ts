@@ -32,6 +32,8 @@ export class FakeNetworks implements NetworkDriver {
 				throw new AppError("network", `This node has no bridge named ${config.bridge}.`);
 			}
 			checkNatConfig(config);
+			const serving = this.#serving(id, config);
+			if (serving !== id) return { bridge: bridgeName(serving) };
 			for (const [otherId, other] of this.running)
 				if (otherId !== id && overlaps(subnetOf(config), subnetOf(other)))
 					throw new AppError("network", `${subnetOf(config).text} overlaps a network that this node has already.`);
@@ -42,9 +44,10 @@ export class FakeNetworks implements NetworkDriver {
 
 	remove(network: { id: string; config: NetworkConfig }): Promise<void> {
 		return this.faults.around("remove", network.id, () => {
-			if (this.running.has(network.id) && this.plugged.has(bridgeName(network.id)))
+			const id = this.#serving(network.id, network.config);
+			if (this.running.has(id) && this.plugged.has(bridgeName(id)))
 				throw new AppError("in-use", "Something is still plugged into the network's bridge.");
-			this.running.delete(network.id);
+			this.running.delete(id);
 		});
 	}
 
@@ -56,9 +59,17 @@ export class FakeNetworks implements NetworkDriver {
 	}
 
 	leases(network: { id: string; config: NetworkConfig }): Promise<Lease[]> {
-		return this.faults.around("leases", network.id, () =>
-			this.running.has(network.id) ? (this.leaseTable.get(network.id) ?? []) : [],
-		);
+		return this.faults.around("leases", network.id, () => {
+			const id = this.#serving(network.id, network.config);
+			return this.running.has(id) ? (this.leaseTable.get(id) ?? []) : [];
+		});
+	}
+
+	/** The id of the network that does what this one would. */
+	#serving(id: string, config: NetworkConfig): string {
+		if (this.running.has(id)) return id;
+		const wanted = JSON.stringify(config);
+		return [...this.running].find(([, other]) => JSON.stringify(other) === wanted)?.[0] ?? id;
 	}
 
 	hostBridges(): Promise<string[]> {

@@ -48,6 +48,8 @@ export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkD
 			logger.warn("a network runs with other settings than ours; it is started anew", { network: network.id });
 			await client.networkDestroy(target);
 		}
+		const serving = await formerOf(client, network);
+		if (serving !== null) return { bridge: bridgeName(serving) };
 		await refuseOverlap(host, network.config, bridge);
 		if (!same) await client.networkDefineXML(wanted);
 		try {
@@ -81,13 +83,12 @@ export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkD
 			config.kind === "bridge" ? ensureBridge(config.bridge) : asNetworkError(ensureNat({ id, name, config })),
 
 		async remove({ id, config }) {
-			if (config.kind === "nat") await asNetworkError(removeNat(id));
+			if (config.kind === "nat") await asNetworkError(servingOf(client, { id, name: "", config }).then(removeNat));
 		},
 
 		async removeOthers(isKnown) {
 			for (const { name, uuid } of await asNetworkError(client.connectListAllNetworks())) {
-				// The name is made of the id: whoever else makes networks makes no such ones.
-				if (!isUuid(uuid) || name !== libvirtNetworkName(uuid) || isKnown(uuid)) continue;
+				if (!isOurs(name, uuid) || isKnown(uuid)) continue;
 				try {
 					await asNetworkError(removeNat(uuid));
 					logger.info("a network that is not the cluster's any more was removed", { network: uuid });
@@ -100,7 +101,10 @@ export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkD
 
 		async leases({ id, config }): Promise<Lease[]> {
 			if (config.kind === "bridge") return [];
-			const leases = await asNetworkError(ifThere(() => client.networkGetDHCPLeases({ uuid: id }), []));
+			const serving = servingOf(client, { id, name: "", config });
+			const leases = await asNetworkError(
+				serving.then((uuid) => ifThere(() => client.networkGetDHCPLeases({ uuid }), [])),
+			);
 			return leases.flatMap(({ mac, address, hostname, expiresAtSeconds }) =>
 				mac === null
 					? []
@@ -110,6 +114,28 @@ export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkD
 
 		hostBridges: () => host.bridges(),
 	};
+}
+
+/** The name is made of the id: whoever else makes networks makes no such ones. */
+const isOurs = (name: string, uuid: string): boolean => isUuid(uuid) && name === libvirtNetworkName(uuid);
+
+/** The network of ours that runs with the same addresses under another id; null when there is none. */
+async function formerOf(client: LibvirtClient, network: NatNetwork): Promise<string | null> {
+	for (const { name, uuid } of await client.connectListAllNetworks()) {
+		if (uuid === network.id || !isOurs(name, uuid)) continue;
+		const isSame = async () => {
+			if (!(await client.networkIsActive({ uuid }))) return false;
+			return sameNetwork(await client.networkGetXMLDesc({ uuid }), networkXml({ ...network, id: uuid }));
+		};
+		if (await ifThere(isSame, false)) return uuid;
+	}
+	return null;
+}
+
+/** Its own id, or that of what serves as it. */
+async function servingOf(client: LibvirtClient, network: NatNetwork): Promise<string> {
+	const active = await ifThere(() => client.networkIsActive({ uuid: network.id }), false);
+	return active ? network.id : ((await formerOf(client, network)) ?? network.id);
 }
 
 /** XML of the network with that UUID; null when there is none. Fails when its name is somebody else's. */

@@ -5,6 +5,7 @@
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Network, NetworkNodeStatus } from "../model/network.ts";
 import { powerStates, type Vm } from "../model/vm.ts";
+import { bridgeName } from "../network/names.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
 import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
@@ -22,9 +23,11 @@ export class Networks {
 
 	/** The bridge that NICs of this network join here; makes the network exist. */
 	async bridge(networkId: string): Promise<string> {
-		this.#usable(networkId);
-		// What keeps it from working may be one whose last VM has ended since.
-		if (this.#known(networkId)?.health !== "healthy") await this.removeForgotten();
+		const { config } = this.#usable(networkId);
+		const known = this.#known(networkId);
+		const isOwn = config.kind === "bridge" || known?.bridge === bridgeName(networkId);
+		// What keeps it from working, or serves as it, may be one whose last VM has ended since.
+		if (known?.health !== "healthy" || !isOwn) await this.removeForgotten();
 		return this.#ensure(networkId);
 	}
 

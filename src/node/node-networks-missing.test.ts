@@ -134,7 +134,7 @@ test("a network that is deleted while it is about to be tried again is not made"
 	await world.boot();
 	await world.settle();
 	// Something of the host is in its way.
-	world.networks.running.set(fixtureId(0x46), natConfig);
+	world.networks.running.set(fixtureId(0x46), { ...natConfig, dhcpEnd: "10.78.0.98" });
 	world.networks.plugged.add(bridgeName(fixtureId(0x46)));
 	await makeNetwork(world, fixtureNetwork({ id: fixtureId(0x45), name: "second", config: natConfig }));
 	expect(partOf(world, fixtureId(0x45))?.health).toBe("error");
