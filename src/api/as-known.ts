@@ -1,10 +1,12 @@
 /**
- * While a node is not heard of, its VMs and tasks are answered as far as they are known, by all routes and in events. Nothing of that is
+ * While a node is not heard of, its VMs and tasks are answered as far as they are known, and so are pools and networks, by all routes and in events. Nothing of that is
  * in the state, so it is over as soon as the node is back; whoever keeps what was answered reads it anew when `status.lost` of a node changes.
  */
 import { AppError } from "../lib/errors.ts";
-import { isLost, taskAsKnown, vmAsKnown } from "../model/lost-node.ts";
+import { isLost, networkAsKnown, poolAsKnown, taskAsKnown, vmAsKnown } from "../model/lost-node.ts";
+import type { Network } from "../model/network.ts";
 import type { Node } from "../model/node.ts";
+import type { Pool } from "../model/storage.ts";
 import type { Task } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StoreReader } from "../store/store.ts";
@@ -21,6 +23,11 @@ export function knownVm(store: Nodes, vm: Vm): Vm {
 	const node = store.get("node", vm.nodeId);
 	return node === null ? vm : vmAsKnown(vm, node);
 }
+
+export const knownPool = (store: Pick<StoreReader, "all">, pool: Pool): Pool => poolAsKnown(pool, lostNodes(store));
+
+export const knownNetwork = (store: Pick<StoreReader, "all">, network: Network): Network =>
+	networkAsKnown(network, lostNodes(store));
 
 export function knownTask(store: Nodes, task: Task): Task {
 	const node = store.get("node", task.nodeId);

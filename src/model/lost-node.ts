@@ -2,7 +2,10 @@
  * A node that the others do not hear from, or that has left: what the state holds of it is what it said last, and work for it waits. What
  * people are shown says so. Pure.
  */
+import type { Network } from "./network.ts";
 import type { Node } from "./node.ts";
+import type { Pool } from "./storage.ts";
+import { poolPhase } from "./storage-rules.ts";
 import { isFinished, type Task } from "./task.ts";
 import type { PowerState, Vm } from "./vm.ts";
 
@@ -27,6 +30,24 @@ export function vmAsKnown(vm: Vm, node: Node): Vm {
 	if (!isLost(node) || !unknownWithNode.includes(powerState)) return vm;
 	const reason = `Its node, ${node.name}, is not heard of. The VM was ${powerState} when it last reported.`;
 	return { ...vm, status: { ...vm.status, powerState: "unknown", reason } };
+}
+
+/** The pool without figures of nodes that nobody hears. `lost`: those nodes. */
+export function poolAsKnown(pool: Pool, lost: readonly Node[]): Pool {
+	const unheard = (nodeId: string) => lost.find(({ id }) => id === nodeId);
+	if (!pool.nodes.some(({ nodeId }) => unheard(nodeId))) return pool;
+	const unknown = { health: "error", totalBytes: null, usedBytes: null, availableBytes: null } as const;
+	const nodes = pool.nodes.map((report) => {
+		const node = unheard(report.nodeId);
+		return node ? { ...report, ...unknown, reason: `Its node, ${node.name}, is not heard of.` } : report;
+	});
+	return { ...pool, nodes, phase: poolPhase({ ...pool, nodes }) };
+}
+
+/** The network where anybody knows how it is: whether it works on a node that nobody hears is not known. */
+export function networkAsKnown(network: Network, lost: readonly Node[]): Network {
+	const nodes = network.nodes.filter(({ nodeId }) => !lost.some(({ id }) => id === nodeId));
+	return nodes.length === network.nodes.length ? network : { ...network, nodes };
 }
 
 /** The task with what it waits for. `node`: its own. */

@@ -104,6 +104,22 @@ test("of a node that is not heard of, its VMs are not listed one by one", () => 
 	expect(ofVms(input.nodes.map(lost))).toEqual([]);
 });
 
+test("nor are its pools, but those that are bad elsewhere, too", () => {
+	const [node] = input.nodes;
+	const [pool] = input.pools;
+	const [report] = pool?.nodes ?? [];
+	if (!node || !pool || !report) throw new Error("the seed is empty");
+	const status = { ...node.status, phase: "not-ready", lost: true } as const;
+	const unheard = { ...report, health: "error", reason: "Its node is not heard of." } as const;
+	const elsewhere = { ...report, nodeId: "elsewhere" };
+	const ofPools = (...nodes: (typeof report)[]) =>
+		findProblems({ ...input, nodes: [{ ...node, status }], pools: [{ ...pool, phase: "degraded", nodes }] })
+			.filter(({ kind }) => kind === "pool")
+			.map(({ text }) => text);
+	expect(ofPools(unheard, elsewhere)).toEqual([]);
+	expect(ofPools(unheard, { ...elsewhere, health: "unmounted", reason: "Not mounted." })).toEqual(["Not mounted."]);
+});
+
 test("nothing known yet is unknown, not healthy", () => {
 	expect(healthOf({ cluster: null, nodes: [] }, [])).toBe("unknown");
 });

@@ -43,16 +43,19 @@ export function findProblems(input: HealthInput): Problem[] {
 		const text = wrongClock(clock);
 		if (text !== null) add({ severity: "warning", kind: "node", objectId: nodeId, name, text: `${text}.` });
 	}
+	// A node that is not heard of needs the attention itself; its VMs may be thousands.
+	const lost = new Set(input.nodes.filter(({ status }) => status.lost === true).map(({ id }) => id));
 	for (const { id, name, phase, nodes } of input.pools) {
+		const isOfLost = ({ nodeId, health }: (typeof nodes)[number]) => health !== "healthy" && lost.has(nodeId);
+		const heard = nodes.filter((node) => !isOfLost(node));
+		if (heard.length < nodes.length && heard.every(({ health }) => health === "healthy")) continue;
 		const base = { kind: "pool", objectId: id, name } as const;
-		const reason = nodes.find((node) => node.health !== "healthy")?.reason;
+		const reason = heard.find(({ health }) => health !== "healthy")?.reason;
 		if (phase === "error") add({ ...base, severity: "error", text: reason ?? t.poolError });
 		else if (phase === "degraded") add({ ...base, severity: "warning", text: reason ?? t.poolDegraded });
 		else if (nodes.some(isNearlyFull)) add({ ...base, severity: "warning", text: t.poolFull });
 	}
 	const nodeNames = new Map(input.nodes.map(({ id, name }) => [id, name]));
-	// The node itself needs the attention; its VMs may be thousands.
-	const lost = new Set(input.nodes.filter(({ status }) => status.lost === true).map(({ id }) => id));
 	for (const { id, name, nodeId, status, deleting, alsoRunsOn = [] } of input.vms) {
 		const base = { kind: "vm", objectId: id, name } as const;
 		for (const nodeId of alsoRunsOn)

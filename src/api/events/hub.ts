@@ -10,10 +10,12 @@ import type { AuthService } from "../../auth/service.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Event } from "../../model/event.ts";
+import type { Network } from "../../model/network.ts";
+import type { Pool } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";
 import type { Vm } from "../../model/vm.ts";
 import type { Store } from "../../store/store.ts";
-import { knownTask } from "../as-known.ts";
+import { knownNetwork, knownPool, knownTask } from "../as-known.ts";
 import { vmFor } from "../vms/redact.ts";
 import { isVisible, Ownership } from "./visibility.ts";
 
@@ -185,11 +187,11 @@ export class EventHub {
 
 /** Each event once as bytes, and once more for viewers where they see less. */
 class FrameCache {
-	readonly #store: Pick<Store, "get">;
+	readonly #store: Pick<Store, "get" | "all">;
 	readonly #full = new Map<string, Uint8Array>();
 	readonly #forViewers = new Map<string, Uint8Array>();
 
-	constructor(store: Pick<Store, "get">) {
+	constructor(store: Pick<Store, "get" | "all">) {
 		this.#store = store;
 	}
 
@@ -206,6 +208,8 @@ class FrameCache {
 	#shown({ target, object }: Event, viewer: boolean): Event["object"] {
 		if (object === null) return null;
 		if (target.kind === "vm") return vmFor(this.#store, viewer ? "viewer" : "admin", object as Vm);
+		if (target.kind === "pool") return knownPool(this.#store, object as Pool);
+		if (target.kind === "network") return knownNetwork(this.#store, object as Network);
 		return target.kind === "task" ? knownTask(this.#store, object as Task) : object;
 	}
 }

@@ -8,7 +8,7 @@ import { taskStates } from "../../model/task.ts";
 import { type PowerState, powerStates } from "../../model/vm.ts";
 import type { NodeService } from "../../node/service.ts";
 import type { Store } from "../../store/store.ts";
-import { lostNodes } from "../as-known.ts";
+import { knownPool, lostNodes } from "../as-known.ts";
 import { Counter, Histogram, MetricsRegistry, Observed, ObservedHistogram, type Sample } from "./registry.ts";
 
 export type MetricsDeps = {
@@ -87,6 +87,7 @@ export class ApiMetrics {
 		this.#gauge("limiquantix_pool_available_bytes", "Free space of the storage pools, as each node sees it.", () =>
 			store
 				.all("pool")
+				.map((pool) => knownPool(store, pool))
 				.flatMap((pool) =>
 					pool.nodes.flatMap(({ nodeId, availableBytes }) =>
 						availableBytes === null ? [] : [{ labels: { pool: pool.name, node: nodeId }, value: availableBytes }],

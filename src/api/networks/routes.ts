@@ -4,6 +4,8 @@ import { NetworkLeaseList } from "../../model/api.ts";
 import { Network, NetworkCreate, NetworkPage, NetworkUpdate } from "../../model/network.ts";
 import { Task } from "../../model/task.ts";
 import { ofAllNodes } from "../all-nodes.ts";
+import { knownNetwork, lostNodes } from "../as-known.ts";
+import type { RequestContext } from "../context.ts";
 import { idParams, listQuery, nodeQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
@@ -14,6 +16,7 @@ import {
 	find,
 	findForWrite,
 	listed,
+	listPage,
 	newMetadata,
 	newTask,
 	nodeOfQuery,
@@ -22,6 +25,9 @@ import {
 import { type Route, route } from "../route.ts";
 
 const tag = "networks" as const;
+
+const showNetwork = (context: RequestContext, id: string) =>
+	shown(knownNetwork(context.services.store, find(context, "network", id)));
 
 const leaseRoute: Route = route({
 	operationId: "networkLeaseList",
@@ -49,10 +55,17 @@ export const networkRoutes: Route[] = [
 		method: "GET",
 		path: "/v1/networks",
 		summary: "List networks",
+		description:
+			"While a node is not heard of (its status.lost), it is not said how a network is there, here and wherever networks are answered.",
 		tag,
 		query: listQuery(["name", "createdAt"] as const, {}),
 		responses: { 200: NetworkPage },
-		handler: ({ context, query }) => listed(context, "network", query),
+		handler({ context, query }) {
+			const { store } = context.services;
+			if (lostNodes(store).length === 0) return listed(context, "network", query);
+			const page = listPage(context, "network", query);
+			return ok({ ...page, items: page.items.map((network) => knownNetwork(store, network)) });
+		},
 	}),
 	route({
 		operationId: "networkCreate",
@@ -86,7 +99,7 @@ export const networkRoutes: Route[] = [
 		tag,
 		params: idParams,
 		responses: { 200: Network },
-		handler: ({ context, params }) => shown(find(context, "network", params.id)),
+		handler: ({ context, params }) => showNetwork(context, params.id),
 	}),
 	route({
 		operationId: "networkUpdate",
@@ -100,7 +113,7 @@ export const networkRoutes: Route[] = [
 		ifMatch: true,
 		async handler({ context, params, body }) {
 			await context.mutate(() => ({ kind: "networkUpdate", id: params.id, ...body, ...expected(context) }));
-			return shown(find(context, "network", params.id));
+			return showNetwork(context, params.id);
 		},
 	}),
 	route({

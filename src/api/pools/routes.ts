@@ -3,14 +3,30 @@
 import { AppError } from "../../lib/errors.ts";
 import { Pool, PoolCreate, PoolPage, PoolType, PoolUpdate } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
-import { firstHeard } from "../as-known.ts";
+import { firstHeard, knownPool, lostNodes } from "../as-known.ts";
+import type { RequestContext } from "../context.ts";
 import { checkHostPath } from "../host-path.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
-import { accepted, created, expected, find, findForWrite, listed, newMetadata, newTask, shown } from "../resources.ts";
+import { ok } from "../reply.ts";
+import {
+	accepted,
+	created,
+	expected,
+	find,
+	findForWrite,
+	listed,
+	listPage,
+	newMetadata,
+	newTask,
+	shown,
+} from "../resources.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "pools" as const;
+
+const showPool = (context: RequestContext, id: string) =>
+	shown(knownPool(context.services.store, find(context, "pool", id)));
 
 export const poolRoutes: Route[] = [
 	route({
@@ -18,10 +34,23 @@ export const poolRoutes: Route[] = [
 		method: "GET",
 		path: "/v1/pools",
 		summary: "List storage pools",
+		description:
+			"While a node is not heard of (its status.lost), what it last said of its part is not given: that part is in error, with the reason, here and wherever pools are answered.",
 		tag,
 		query: listQuery(["name", "createdAt"] as const, { phase: anyOf(Pool.properties.phase), type: anyOf(PoolType) }),
 		responses: { 200: PoolPage },
-		handler: ({ context, query }) => listed(context, "pool", query),
+		handler({ context, query }) {
+			const { store } = context.services;
+			if (lostNodes(store).length === 0) return listed(context, "pool", query);
+			const wanted = query.phase;
+			// Those that are worse only because of their node are stored as what they were.
+			const more = wanted?.some((phase) => phase === "degraded" || phase === "error")
+				? { phase: [...new Set([...wanted, "ready", "degraded"])] }
+				: {};
+			const page = listPage(context, "pool", { ...query, ...more });
+			const items = page.items.map((pool) => knownPool(store, pool));
+			return ok({ ...page, items: items.filter(({ phase }) => wanted?.includes(phase) ?? true) });
+		},
 	}),
 	route({
 		operationId: "poolCreate",
@@ -65,7 +94,7 @@ export const poolRoutes: Route[] = [
 		tag,
 		params: idParams,
 		responses: { 200: Pool },
-		handler: ({ context, params }) => shown(find(context, "pool", params.id)),
+		handler: ({ context, params }) => showPool(context, params.id),
 	}),
 	route({
 		operationId: "poolUpdate",
@@ -79,7 +108,7 @@ export const poolRoutes: Route[] = [
 		ifMatch: true,
 		async handler({ context, params, body }) {
 			await context.mutate(() => ({ kind: "poolUpdate", id: params.id, ...body, ...expected(context) }));
-			return shown(find(context, "pool", params.id));
+			return showPool(context, params.id);
 		},
 	}),
 	route({

@@ -199,7 +199,8 @@ function applyEvents(events: readonly Event[]): void {
 	}
 	if (refreshWanted && clusterWanted) void refreshCluster();
 	if (lostChanged)
-		for (const kind of ["vm", "task"] as const) if (live[kind].state.peek() !== "idle") void live[kind].reload();
+		for (const kind of ["vm", "task", "pool", "network"] as const)
+			if (live[kind].state.peek() !== "idle") void live[kind].reload();
 }
 
 const firstRunShown = (): boolean => clusterSignal.peek()?.firstRun === true;

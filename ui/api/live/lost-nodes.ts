@@ -1,5 +1,5 @@
 /**
- * What the API answers of VMs and tasks depends on whether their node is heard of, and no event of theirs says when that changes: the
+ * What the API answers of VMs, tasks, pools and networks depends on whether their node is heard of, and no event of theirs says when that changes: the
  * node's does. Then they are read anew.
  */
 import type { Event } from "../types.ts";
@@ -7,7 +7,7 @@ import type { Event } from "../types.ts";
 type Listener = (event: Event) => boolean;
 
 /**
- * True for an event after which what was read of a node's VMs and tasks is not so any more. `wasLost`: what was read of a node that no
+ * True for an event after which what was read of a node's VMs, tasks and so on is not so any more. `wasLost`: what was read of a node that no
  * event was about yet; where nothing was read, it is taken for one that is heard of, as most are.
  */
 export function watchLostNodes(wasLost: (nodeId: string) => boolean): Listener {

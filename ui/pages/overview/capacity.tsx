@@ -6,6 +6,7 @@ import { ResourceLink } from "../../components/resource-link.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { overview as t } from "../../strings/overview.ts";
 import { poolUsage } from "../storage/usage.ts";
+import { hostCapacity } from "./host-capacity.ts";
 
 const holdsMemory = new Set(["running", "paused", "starting", "stopping", "migrating"]);
 
@@ -20,8 +21,7 @@ export function CapacityCard() {
 			</Card>
 		);
 	}
-	const cpus = sum(nodes.items.value.map(({ status }) => status.cpuCount));
-	const memory = sum(nodes.items.value.map(({ status }) => status.memoryBytes));
+	const { cpus, memoryBytes: memory } = hostCapacity(nodes.items.value);
 	const usedCpus = sum(vms.map(({ spec }) => spec.cpu.vcpus));
 	const usedMemory = sum(vms.map(({ spec }) => spec.memory.sizeBytes));
 	return (
