@@ -76,6 +76,11 @@ test("a cluster of one and of two says what it cannot do", async () => {
 	addNode(server.state, "judge", { witness: true });
 	await page.getByRole("row", { name: /judge/ }).getByText("Witness").waitFor();
 	await page.getByText("Two nodes are no safer than one").waitFor({ state: "detached" });
+	// What it has not got is not waited for on its page.
+	await page.getByRole("link", { name: "judge", exact: true }).first().click();
+	await page.getByRole("heading", { name: "judge", exact: true }).waitFor();
+	for (const missing of ["Other VMs", "Usage", "libvirt", "CPU model"])
+		expect([missing, await page.getByText(missing, { exact: true }).count()]).toEqual([missing, 0]);
 	await close();
 });
 

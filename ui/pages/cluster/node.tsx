@@ -1,5 +1,6 @@
 /** The page of one node. */
 import { Pencil, Server } from "lucide-preact";
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { useClusterStatus } from "../../api/cluster-status.ts";
@@ -54,7 +55,8 @@ export default function NodePage() {
 
 function NodeView({ node }: { node: Node }) {
 	const asked = useParams<"node">().tab;
-	const tab = tabIds.find((id) => id === asked) ?? "summary";
+	const tabs = tabIds.filter((id) => !node.witness || id === "summary");
+	const tab = tabs.find((id) => id === asked) ?? "summary";
 	const status = useClusterStatus();
 	const member = status?.members.find(({ nodeId }) => nodeId === node.id);
 	const { actionsOf, dialog } = useMemberDialogs(status);
@@ -85,7 +87,7 @@ function NodeView({ node }: { node: Node }) {
 							},
 						]
 			}
-			tabs={tabIds.map((id) => ({
+			tabs={tabs.map((id) => ({
 				id,
 				label: t.tabs[id],
 				href: href("node", { nodeId: node.id, tab: id === "summary" ? undefined : id }),
@@ -129,15 +131,18 @@ function Summary({ node, member }: { node: Node; member: ClusterMember | undefin
 					{status.acceleratorReason}
 				</Notice>
 			)}
-			{status.phase !== "left" && <NodeMetrics node={node} />}
+			{status.phase !== "left" && !node.witness && <NodeMetrics node={node} />}
 			<Grid wide>
 				<Card title={t.status}>
 					<Properties
 						items={[
 							[t.phase, <StateBadge key="phase" look={nodeLook(status.phase)} />],
-							[t.hypervisor, t.hypervisorStates[status.hypervisor]],
+							!node.witness && [t.hypervisor, status.lost ? unknownValue : t.hypervisorStates[status.hypervisor]],
 							status.hypervisorVersion !== null && [t.hypervisorVersion, status.hypervisorVersion],
-							[t.accelerator, status.accelerator === null ? unknownValue : t.acceleratorNames[status.accelerator]],
+							!node.witness && [
+								t.accelerator,
+								status.accelerator === null ? unknownValue : t.acceleratorNames[status.accelerator],
+							],
 							status.acceleratorReason !== null && [t.reason, status.acceleratorReason],
 							[t.version, status.version],
 							[m.addresses, node.peerAddresses.length === 0 ? unknownValue : node.peerAddresses.join(", ")],
@@ -148,14 +153,11 @@ function Summary({ node, member }: { node: Node; member: ClusterMember | undefin
 						]}
 					/>
 				</Card>
-				<Card title={t.hardware}>
+				<Card title={node.witness ? m.witness : t.hardware}>
 					<Properties
 						items={[
-							[t.cpuModel, status.cpuModel ?? unknownValue],
-							[t.cpus, status.cpuCount],
-							[t.memory, formatBytes(status.memoryBytes)],
-							[t.bridges, status.bridges.length === 0 ? common.none : status.bridges.join(", ")],
-							[t.booted, <RelativeTime key="booted" time={status.bootedAt} />],
+							// A witness does not look what it runs on.
+							...(node.witness ? [] : hardwareOf(status)),
 							[common.id, <Copyable key="id" text={node.id} what={common.id} />],
 						]}
 					/>
@@ -164,6 +166,14 @@ function Summary({ node, member }: { node: Node; member: ClusterMember | undefin
 		</Stack>
 	);
 }
+
+const hardwareOf = (status: Node["status"]): [string, ComponentChildren][] => [
+	[t.cpuModel, status.cpuModel ?? unknownValue],
+	[t.cpus, status.cpuCount],
+	[t.memory, formatBytes(status.memoryBytes)],
+	[t.bridges, status.bridges.length === 0 ? common.none : status.bridges.join(", ")],
+	[t.booted, <RelativeTime key="booted" time={status.bootedAt} />],
+];
 
 const vmColumns: readonly Column<Vm>[] = [
 	{

@@ -33,8 +33,13 @@ export const nodeColumns: readonly Column<Node>[] = [
 		card: "badge",
 		fixed: true,
 	},
-	{ id: "cpu", header: clusterText.cpu, cell: (node) => <NodeCpu node={node} />, width: "170px" },
-	{ id: "memory", header: clusterText.memory, cell: (node) => <NodeMemory node={node} />, width: "260px" },
+	{ id: "cpu", header: clusterText.cpu, cell: (node) => !node.witness && <NodeCpu node={node} />, width: "170px" },
+	{
+		id: "memory",
+		header: clusterText.memory,
+		cell: (node) => !node.witness && <NodeMemory node={node} />,
+		width: "260px",
+	},
 	{
 		id: "accelerator",
 		header: t.accelerator,
