@@ -279,6 +279,10 @@ test("a VM of a node that is gone moves once somebody says that the node is off;
 	await page.getByRole("button", { name: "Move to another node" }).click();
 	await page.getByRole("dialog").getByText("lies on node-2, which is not heard of").first().waitFor();
 	await page.keyboard.press("Escape");
+	await page.getByRole("button", { name: "More actions" }).click();
+	await page.getByRole("menuitem", { name: "Delete" }).click();
+	await page.getByRole("dialog").getByText("Its node, node-2, was removed.").waitFor();
+	await page.keyboard.press("Escape");
 
 	await page.goto(`${server.url}/vms/${diskless.id}`);
 	await page.getByRole("button", { name: "Move to another node" }).click();

@@ -56,6 +56,8 @@ export const vm = {
 					? `1 of the ${total} runs and is cut off at once.`
 					: `${count} of the ${total} run and are cut off at once.`,
 		deleteVms: (count: string) => `${count} VMs with their settings, firmware variables and serial logs`,
+		deleteOfRemoved: (count: number) =>
+			`${count} of them ${count === 1 ? "is" : "are"} on nodes that were removed. What those hosts have of them, disks too, stays there, and comes back when the nodes join again.`,
 		deleteTheirVolumes: (count: string, size: string) => `${count} volumes, ${size}`,
 		more: (count: string) => `and ${count} more`,
 		deleteVolumes: (count: number, size: string) =>
@@ -69,6 +71,8 @@ export const vm = {
 	deleteTitle: (name: string) => `Delete ${name}`,
 	deleteLost: "This cannot be undone. Lost for good:",
 	deleteVm: "the VM with its settings, firmware variables and serial log",
+	deleteOfRemoved: (node: string) =>
+		`Its node, ${node}, was removed. The cluster forgets the VM; what that host has of it, disks too, stays there, and comes back when the node joins again.`,
 	deleteRunning: "It is running and will be stopped at once.",
 	deleteVolumes: (count: number, size: string) =>
 		count === 1 ? `Delete its volume too (${size})` : `Delete its ${count} volumes too (${size})`,

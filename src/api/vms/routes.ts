@@ -124,6 +124,8 @@ export const vmRoutes: Route[] = [
 		method: "DELETE",
 		path: "/v1/vms/{id}",
 		summary: "Delete a VM",
+		description:
+			"Of a VM whose node was removed only the records go: what that host has of it stays there, and comes back when the node joins again.",
 		tag,
 		params: idParams,
 		query: Strict({

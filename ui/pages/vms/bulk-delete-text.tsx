@@ -1,5 +1,6 @@
 /** What deleting many VMs loses. */
 import type { Vm } from "../../api/types.ts";
+import { useCollection } from "../../api/use.ts";
 import { StateDot } from "../../components/badge.tsx";
 import { Notice } from "../../components/layout.tsx";
 import { vmLook } from "../../components/states.ts";
@@ -15,10 +16,15 @@ type Props = { vms: readonly Vm[]; volumes: { count: number; size: string } | nu
 
 export function BulkDeleteText({ vms, volumes }: Props) {
 	const cutOff = vms.filter(({ status }) => alive.has(status.powerState)).length;
+	const removed = new Set(
+		useCollection("node").items.value.flatMap(({ id, status }) => (status.phase === "left" ? [id] : [])),
+	);
+	const ofRemoved = vms.filter(({ nodeId }) => removed.has(nodeId)).length;
 	const unnamed = vms.length - mostNamed;
 	return (
 		<>
 			{cutOff > 0 && <Notice tone="warning">{t.bulk.cutOff(cutOff, vms.length)}</Notice>}
+			{ofRemoved > 0 && <Notice tone="warning">{t.bulk.deleteOfRemoved(ofRemoved)}</Notice>}
 			<div>
 				<p>{t.deleteLost}</p>
 				<ul class="bullets">

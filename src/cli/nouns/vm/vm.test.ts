@@ -344,6 +344,23 @@ test("deleting asks on a terminal", async () => {
 	expect(sent("vmDelete")?.query.get("deleteVolumes")).toBe("false");
 });
 
+test("deleting a VM of a node that was removed says that it stays there", async () => {
+	const task = fixtureTask("vm.delete", { kind: "vm", id: vm.id, name: "web" }, { state: "succeeded" });
+	api.handlers.vmDelete = () => task;
+	api.handlers.taskGet = () => task;
+	const { status } = fixtureNode();
+	for (const phase of ["ready", "left"] as const) {
+		api.handlers.nodeList = () => page(fixtureNode({ status: { ...status, phase } }));
+		const io = fakeIo({ tty: true });
+		io.feed("y\n");
+		expect((await here("vm delete web", { io })).code).toBe(0);
+		const stays = io.err.includes(
+			"Its node, node-1, was removed: what that host has of the VM, disks too, stays there",
+		);
+		expect([phase, stays]).toEqual([phase, phase === "left"]);
+	}
+});
+
 describe("looking into a VM", () => {
 	test("the serial log is harmless on a terminal, and itself in a file", async () => {
 		const log = Buffer.from("\u001b]0;x\u0007boot\n\xff", "latin1");
