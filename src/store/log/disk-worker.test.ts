@@ -12,14 +12,15 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-/** The thread, where every sync finds the disk full. */
-function onFullDisk(worker: () => void): void {
+/** The thread, where every sync finds the disk full, and there is no ballast. */
+function onFullDisk(worker: typeof diskWorker): void {
 	const fs = process.getBuiltinModule("node:fs");
 	const full = () => {
 		throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
 	};
 	Object.assign(fs, { fsyncSync: full, fdatasyncSync: full });
-	worker();
+	const free = () => ({ ownBytes: 2 ** 40, othersBytes: 2 ** 40 });
+	worker(() => ({ stepBytes: 2 ** 20, heldBytes: () => 0, free, shorten: () => false, makeFree() {} }));
 }
 
 test("no space in a sync, of a file or of the folder, is a failure, and not a full disk", async () => {
@@ -29,10 +30,10 @@ test("no space in a sync, of a file or of the folder, is a failure, and not a fu
 			() => "no error",
 			(error: { code: string }) => error.code,
 		);
-	await worker.call("start", { directory, sync: true });
+	await worker.call("start", { directory, sync: true, ballast: null });
 	const { handle } = (await worker.call("open", { name: "a", create: true })) as { handle: number };
 	const data = new Uint8Array(8);
-	expect(await codeOf("append", { handle, offset: 0, data, keepFreeBytes: 0, sync: true })).toBe("ESYNC");
+	expect(await codeOf("append", { handle, offset: 0, data, keepFreeBytes: 0, urgency: "essential", sync: true })).toBe("ESYNC");
 	expect(await codeOf("sync", { handle })).toBe("ESYNC");
 	expect(await codeOf("syncDirectory", {})).toBe("ESYNC");
 	worker.close();
