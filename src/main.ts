@@ -13,7 +13,10 @@ if (command === "serve") {
 		},
 		async recoverCluster(dataDir, confirm) {
 			const { recoverCluster } = await import("./cluster/recover.ts");
-			return recoverCluster({ dataDir, confirm, ...(await offlineTools()) });
+			const { probe } = await import("./peer/probe.ts");
+			const { systemClock } = await import("./lib/clock.ts");
+			const reach = (addresses: Parameters<typeof probe>[0], nodeId: string) => probe(addresses, nodeId, systemClock);
+			return recoverCluster({ dataDir, confirm, reach, ...(await offlineTools()) });
 		},
 		async readdress(dataDir, node, addresses) {
 			const { readdressLocally } = await import("./cluster/local-addresses.ts");

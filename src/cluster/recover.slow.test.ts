@@ -77,7 +77,8 @@ const recover = (dataDir: string, options: Partial<Parameters<typeof recoverClus
 		seen.push(found);
 		return found.nodeName;
 	};
-	const tools = { newId: () => ids.newId(), nowMs: Date.now(), logger: silentLogger };
+	const reach = async () => "Nobody listens there.";
+	const tools = { reach, newId: () => ids.newId(), nowMs: Date.now(), logger: silentLogger };
 	return recoverCluster({ dataDir, confirm, ...tools, ...options }).then((recovered) => ({ ...recovered, seen }));
 };
 
@@ -194,6 +195,18 @@ test("another name, or no answer: nothing has changed", async () => {
 		await expect(recover(dataDir, { confirm })).rejects.toThrow(/Nothing was changed|Ctrl-C/);
 	expect(contents(dataDir)).toEqual(before);
 	expect(readdirSync(dataDir)).not.toContain("recover.tmp");
+}, 30_000);
+
+test("not while another member answers, whatever would be typed", async () => {
+	const { dataDir, id } = await lost();
+	const before = contents(dataDir);
+	const [there] = cluster.members.filter((member) => member.id !== id);
+	const reach = async (_: unknown, nodeId: string) => (nodeId === there?.id ? null : "Nobody listens there.");
+	const confirm = () => expect.unreachable("nobody is asked");
+	await expect(recover(dataDir, { reach, confirm })).rejects.toMatchObject({
+		...{ code: "wrong-state", message: expect.stringContaining(`answers there: ${there?.name}.`) },
+	});
+	expect(contents(dataDir)).toEqual(before);
 }, 30_000);
 
 test("interrupted after any step: the node is what it was, or its next start completes it; another time works", async () => {

@@ -16,6 +16,7 @@ import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { UndoStack } from "../lib/undo.ts";
 import type { Node } from "../model/node.ts";
+import { type Address, parseAddress } from "../peer/address.ts";
 import { damagedState, restoreAdvice } from "../store/advice.ts";
 import { lockDataFolder } from "../store/data-lock.ts";
 import { openDiskFiles } from "../store/log/disk-files.ts";
@@ -46,6 +47,8 @@ export type RecoverOptions = {
 	dataDir: string;
 	/** Before anything changes; answers with the name of the node, as it was typed. */
 	confirm: (found: Recoverable) => Promise<string>;
+	/** Null when the node is at one of these addresses; else why not. */
+	reach: (addresses: readonly Address[], nodeId: string) => Promise<string | null>;
 	newId: () => string;
 	nowMs: number;
 	logger: Logger;
@@ -54,7 +57,8 @@ export type RecoverOptions = {
 };
 
 /**
- * `not-found`: no node has this folder; `in-use`: its daemon runs; `wrong-state`: this node cannot be the survivor; `corrupt`:
+ * `not-found`: no node has this folder; `in-use`: its daemon runs; `wrong-state`: this node cannot be the survivor, or another one is
+ * not off; `corrupt`:
  * what it has cannot be read; `invalid`: another name was typed. Then nothing has changed.
  */
 export async function recoverCluster(options: RecoverOptions): Promise<Recovered> {
@@ -80,11 +84,13 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	cleanup.add("copy of the state", () => state.close());
 	afterStep("collected");
 	const node = survivorOf(state, identity);
+	const others = otherMembers(state, node.id);
+	await checkOff(others, options.reach);
 	const found: Recoverable = {
 		clusterName: state.all("cluster")[0]?.name ?? "",
 		nodeName: node.name,
 		index: state.appliedIndex,
-		otherMembers: otherMembers(state, node.id).map(({ name }) => name),
+		otherMembers: others.map(({ name }) => name),
 		damage,
 	};
 	const confirmation = await options.confirm(found);
@@ -107,6 +113,24 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	await switchLocked(dataDir, logger);
 	afterStep("switched");
 	return { index: found.index, clusterId, membersLeft };
+}
+
+/** Their VMs would run on, and be started elsewhere: as for `cluster remove`, who answers is not off, whatever is typed. */
+async function checkOff(others: readonly Node[], reach: RecoverOptions["reach"]): Promise<void> {
+	const problems = await Promise.all(
+		others.map(({ id, peerAddresses }) =>
+			reach(
+				peerAddresses.flatMap((text) => parseAddress(text) ?? []),
+				id,
+			),
+		),
+	);
+	const answering = others.filter((_, at) => problems[at] === null).map(({ name }) => name);
+	if (answering.length > 0)
+		throw new AppError(
+			"wrong-state",
+			`Not off, since LimiQuantix answers there: ${answering.join(", ")}. Switch off what is lost, or end the service there, first. Nothing was changed.`,
+		);
 }
 
 /** A copy of the state, in `work`, that has everything that the folder has, in its log too. Whoever gets it closes it. "confirmed":

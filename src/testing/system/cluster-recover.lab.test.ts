@@ -40,6 +40,9 @@ test(
 		expect(refusals[0]).toContain("is in use by another LimiQuantix daemon");
 		expect(refusals[1]).toContain(`The name of this node is ${survivor.name}`);
 		expect(refusals[2]).toContain("--confirm");
+		await second.start();
+		expect(await failed(recover(survivor, "--confirm", survivor.name))).toContain(`answers there: ${second.name}.`);
+		await second.kill9();
 
 		const said = JSON.parse(await recover(survivor, "--confirm", survivor.name)) as Record<string, unknown>;
 		expect(said).toMatchObject({ membersLeft: [first.name, second.name] });

@@ -10,7 +10,7 @@ export const recoverVerb = verb({
 	name: "recover",
 	summary: "Make a single-node cluster of a survivor, when the others are lost",
 	description:
-		"The last resort, when so many nodes are lost for good that there will be no quorum again. On the survivor that has the most, as root, without its service. Changes that it had not received are lost. The other nodes must be off and stay off: they are members no more, and their VMs are unknown. It is a new cluster, with a new id; all sessions and join tokens end. One that comes back is told so; limiquantix cluster join on it takes it in again, with the VMs that are still its own. Interrupted, nothing has happened, or the next start completes it. What the node was is kept in former/ of the data folder.",
+		"The last resort, when so many nodes are lost for good that there will be no quorum again. On the survivor that has the most, as root, without its service. Changes that it had not received are lost. The other nodes must be off (it is refused while one answers) and stay off: they are members no more, and their VMs are unknown. It is a new cluster, with a new id; all sessions and join tokens end. One that comes back is told so; limiquantix cluster join on it takes it in again, with the VMs that are still its own. Interrupted, nothing has happened, or the next start completes it. What the node was is kept in former/ of the data folder.",
 	examples: [
 		"limiquantix cluster recover --data-dir /var/lib/limiquantix",
 		"limiquantix cluster recover --data-dir /var/lib/limiquantix --confirm node1",
