@@ -18,12 +18,13 @@ function holdingsOf(store: Reader): Holdings {
 
 /**
  * Of a node that joins. One that was removed has a whole cluster in its copy, of which only a part is its own: pools that it
- * was in, or that something of its own lies in.
+ * was in, or that something of its own lies in. `marked`: pools whose folders bear its marks; its copy has forgotten that it was in
+ * them when it has heard of its removal.
  */
-export function broughtBy(store: Reader, nodeId: string): Brought {
+export function broughtBy(store: Reader, nodeId: string, marked: ReadonlySet<string>): Brought {
 	const all = holdingsOf(store);
 	const isOwn = (object: { nodeId: string | null }) => object.nodeId === nodeId;
-	const poolIds = new Set(ownPools(store, nodeId).map(({ id }) => id));
+	const poolIds = new Set(ownPools(store, nodeId, marked).map(({ id }) => id));
 	return {
 		pools: all.pools.filter(({ id }) => poolIds.has(id)),
 		networks: all.networks,
@@ -35,9 +36,9 @@ export function broughtBy(store: Reader, nodeId: string): Brought {
 	};
 }
 
-export function ownPools(store: Pick<Reader, "all">, nodeId: string): Pool[] {
+export function ownPools(store: Pick<Reader, "all">, nodeId: string, marked: ReadonlySet<string>): Pool[] {
 	const used = [...store.all("image", { nodeId }), ...store.all("volume", { nodeId })].map(({ poolId }) => poolId);
-	return store.all("pool").filter(({ id, nodeIds }) => nodeIds.includes(nodeId) || used.includes(id));
+	return store.all("pool").filter(({ id, nodeIds }) => nodeIds.includes(nodeId) || used.includes(id) || marked.has(id));
 }
 
 export const presentIn = (store: Reader): Present => ({

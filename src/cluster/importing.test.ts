@@ -1,6 +1,6 @@
 /** What a node brings when it joins: all that it had, in its log too, and nothing made up when that is missing. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { idSource } from "../lib/ids.ts";
@@ -15,6 +15,7 @@ import {
 	fixtureId,
 	fixtureMember,
 	fixturePool,
+	fixtureTask,
 	fixtureVolume,
 } from "../testing/fixtures.ts";
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
@@ -109,6 +110,23 @@ test("what the log has and the database does not comes along: the power went in 
 	await admitted();
 	await run();
 	expect(store.get("volume", volume.id)).not.toBe(null);
+});
+
+test("a pool comes along of which its copy has forgotten that it was on this node, since that was removed", async () => {
+	const both = fixturePool({ id: fixtureId(0x500), name: "both", config: { path: "/srv/both" } });
+	await withFormer(async (propose) => {
+		await propose(fixtureCluster());
+		const other = fixtureId(0x998);
+		for (const body of fixtureMember({ id: other, name: "node-2" }, systemClock.nowMs())) await propose(body);
+		const task = fixtureTask("pool.create", { kind: "pool", id: both.id }, { id: ids.newId() });
+		await propose({ kind: "poolCreate", pool: { ...both, nodeIds: [before, other] }, task });
+		await propose({ kind: "nodeRemove", id: before, leaving: false, confirmName: "node-1" });
+	});
+	const place = { nodeId: before, clusterId: clusterIds.cluster, name: "both", type: "local", path: "/srv/both" };
+	writeFileSync(join(dataDir, "pool-places.json"), JSON.stringify({ [both.id]: place }));
+	await admitted();
+	await run();
+	expect(store.get("pool", both.id)).toMatchObject({ name: "both", nodeIds: [me] });
 });
 
 test("when what it was is missing it brings nothing, and stays joining until somebody puts it back", async () => {

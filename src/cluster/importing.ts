@@ -18,6 +18,7 @@ import { maxCommandBytes } from "../store/limits.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store, StoreReader } from "../store/store.ts";
 import { ownPools } from "./belongings.ts";
+import { markedPools } from "./marked-pools.ts";
 import { clusterPathsOf, readNodeFile } from "./node-file.ts";
 import { collect } from "./recover.ts";
 import { formerFolderOf, type JoinHints } from "./switch.ts";
@@ -127,19 +128,21 @@ const samePath = (one: string | undefined, other: string | undefined): boolean =
 async function planImport(deps: ImportingDeps, renameSuffix: string | null): Promise<NodeImport> {
 	const { dataDir, nodeId, hints, logger } = deps;
 	const { formerNodeId } = hints;
-	const objects = await withFormerState(dataDir, formerNodeId, logger, (reader) => ownObjects(reader, formerNodeId));
+	const objects = await withFormerState(dataDir, formerNodeId, logger, (reader, marked) =>
+		ownObjects(reader, formerNodeId, marked),
+	);
 	return { kind: "nodeImport", nodeId, formerNodeId, renameSuffix, ...objects };
 }
 
 /**
  * What this node was, with everything that its log has: the database alone may be behind it, when the power went before it
- * was set aside. `corrupt` when it is not there: that a node brings nothing is for nobody to guess.
+ * was set aside; and which pools' folders bear its marks. `corrupt` when it is not there: that a node brings nothing is for nobody to guess.
  */
 export async function withFormerState<Result>(
 	dataDir: string,
 	formerNodeId: string,
 	logger: Logger,
-	read: (reader: SqliteReader) => Result,
+	read: (reader: SqliteReader, marked: ReadonlySet<string>) => Result,
 	workName = "import.tmp",
 ): Promise<Result> {
 	const folder = formerFolderOf(dataDir, formerNodeId);
@@ -152,7 +155,9 @@ export async function withFormerState<Result>(
 	try {
 		const { state } = await collect(folder, work, identity, logger, "confirmed");
 		try {
-			return read(new SqliteReader(state));
+			const reader = new SqliteReader(state);
+			const marked = await markedPools({ dataDir, node: identity, store: reader, logger });
+			return read(reader, new Set(marked.map(({ id }) => id)));
 		} finally {
 			state.close();
 		}
@@ -161,10 +166,10 @@ export async function withFormerState<Result>(
 	}
 }
 
-function ownObjects(reader: Pick<StoreReader, "all">, nodeId: string) {
+function ownObjects(reader: Pick<StoreReader, "all">, nodeId: string, marked: ReadonlySet<string>) {
 	const here = { nodeId };
 	return {
-		pools: ownPools(reader, nodeId),
+		pools: ownPools(reader, nodeId, marked),
 		networks: reader.all("network"),
 		images: reader.all("image", here),
 		volumes: reader.all("volume", here),
@@ -173,8 +178,8 @@ function ownObjects(reader: Pick<StoreReader, "all">, nodeId: string) {
 }
 
 /** `too-large`, before a node joins: it would be a member that can never say what it brings. */
-export function checkImportable(reader: Pick<StoreReader, "all">, nodeId: string): void {
-	const bytes = Buffer.byteLength(JSON.stringify(ownObjects(reader, nodeId)));
+export function checkImportable(reader: Pick<StoreReader, "all">, nodeId: string, marked: ReadonlySet<string>): void {
+	const bytes = Buffer.byteLength(JSON.stringify(ownObjects(reader, nodeId, marked)));
 	if (bytes <= maxCommandBytes - envelopeBytes) return;
 	throw new AppError(
 		"too-large",

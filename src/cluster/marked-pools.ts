@@ -10,7 +10,7 @@ import { placeRecords } from "../node/pool-places.ts";
 import { readRecords } from "../node/record-file.ts";
 import { vmFolders as folders } from "../node/vm-folder.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
-import type { Store } from "../store/store.ts";
+import type { StoreReader } from "../store/store.ts";
 import type { PoolFolders } from "./importing.ts";
 import { clusterPathsOf } from "./node-file.ts";
 
@@ -18,7 +18,7 @@ export type MarkedPool = { id: string; path: string };
 type Parts = {
 	dataDir: string;
 	node: Pick<StoreIdentity, "nodeId" | "clusterId">;
-	store: Pick<Store, "all" | "get">;
+	store: Pick<StoreReader, "all" | "get">;
 	poolFolders: Pick<PoolFolders, "release">;
 	logger: Logger;
 };

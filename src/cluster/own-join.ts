@@ -13,6 +13,7 @@ import { arrivingWith } from "./arrival.ts";
 import { broughtBy } from "./belongings.ts";
 import { checkImportable, withFormerState } from "./importing.ts";
 import { hasToLeave, joinCluster, ownToken } from "./joining.ts";
+import { markedPools } from "./marked-pools.ts";
 import type { JoinHints } from "./switch.ts";
 import type { Turns } from "./turns.ts";
 
@@ -95,15 +96,18 @@ export class OwnJoin {
 
 	async #belongings(arriving: JoinHints | null): Promise<Brought> {
 		const { store, node, dataDir, logger } = this.#deps;
-		const read = (reader: Pick<StoreReader, "all" | "get">, nodeId: string) => {
-			checkImportable(reader, nodeId);
-			return broughtBy(reader, nodeId);
+		const read = (reader: Pick<StoreReader, "all" | "get">, nodeId: string, marked: ReadonlySet<string>) => {
+			checkImportable(reader, nodeId, marked);
+			return broughtBy(reader, nodeId, marked);
 		};
-		if (arriving === null) return read(store, node.nodeId);
+		if (arriving === null) {
+			const marked = await markedPools({ dataDir, node, store, logger });
+			return read(store, node.nodeId, new Set(marked.map(({ id }) => id)));
+		}
 		const { formerNodeId } = arriving;
 		this.#former ??= withFormerState(
 			...([dataDir, formerNodeId, logger] as const),
-			(reader) => read(reader, formerNodeId),
+			(reader, marked) => read(reader, formerNodeId, marked),
 			"join.tmp",
 		);
 		try {

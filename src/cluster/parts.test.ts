@@ -324,7 +324,7 @@ test("a node that comes back brings what is its own", () => {
 	};
 	const all = (table: string, filter: { nodeId?: string } = {}) =>
 		(tables[table] ?? []).filter((row) => !filter.nodeId || (row as { nodeId: string }).nodeId === filter.nodeId);
-	const brought = broughtBy({ all, get: () => node(a) } as unknown as Parameters<typeof broughtBy>[0], a);
+	const brought = broughtBy({ all, get: () => node(a) } as unknown as Parameters<typeof broughtBy>[0], a, new Set());
 	expect(brought.pools.map(({ id }) => id)).toEqual(["mine", "used"]);
 	expect([brought.images.length, brought.volumes.length, brought.vms.length]).toEqual([1, 0, 1]);
 });
