@@ -292,6 +292,16 @@ describe("removing", () => {
 		expect(record).toMatchObject({ outcome: "accepted", confirmation: expect.stringContaining("node-2") });
 	});
 
+	test("is asked again by whoever had no answer", async () => {
+		await admitOther();
+		for (const _ of ["first", "again"])
+			expect(
+				(await admin().call("nodeRemove", { path: { id: otherId }, body: { confirmName: "node-2" } })).status,
+			).toBe(204);
+		expect(await remove(otherId, "node-1")).toMatchObject({ status: 422 });
+		expect(harness.store.all("audit", { operation: "nodeRemove", outcome: "accepted" })).toHaveLength(1);
+	});
+
 	test("is not for one that answers, unless it is still joining", async () => {
 		await admitOther();
 		const reached = (reachable: boolean) => {

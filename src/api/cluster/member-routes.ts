@@ -108,7 +108,7 @@ export const memberRoutes: Route[] = [
 		path: "/v1/nodes/{id}/actions/remove",
 		summary: "Remove a node that is gone",
 		description:
-			"For one that does not come back. Its VMs are `unknown` afterwards. Should it come back, it is told so and changes nothing. 409 for a node that answers, unless it has not got to the end of joining: it leaves by itself, actions/leave.",
+			"For one that does not come back. Its VMs are `unknown` afterwards. Should it come back, it is told so and changes nothing. 409 for a node that answers, unless it has not got to the end of joining: it leaves by itself, actions/leave. Of one that is removed already, 204 as well.",
 		tag,
 		params: idParams,
 		body: NodeRemove,
@@ -125,6 +125,8 @@ export const memberRoutes: Route[] = [
 				const message = `Type the name of the node, ${name}, to confirm that it is off and stays off.`;
 				throw new AppError("invalid", message, { fields: [{ path: "/confirmName", message }] });
 			}
+			// Whoever had no answer asks again.
+			if (status.phase === "left") return nothing();
 			// One that does not get to the end of joining has nothing that runs, and cannot leave.
 			const answers = status.phase === "joining" ? null : await howItAnswers(cluster, id);
 			if (answers !== null)
