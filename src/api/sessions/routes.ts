@@ -104,7 +104,7 @@ export const sessionRoutes: Route[] = [
 		path: "/v1/sessions/current",
 		summary: "Sign out",
 		description:
-			"Without a quorum the session ends on this node at once, and on the others when the cluster takes writes again.",
+			"Without a quorum the session ends on this node at once, and on the others when the cluster takes writes again; if the node's service ends before that, it is good until it expires.",
 		tag,
 		responses: { 204: null },
 		handler({ context }) {
