@@ -331,6 +331,16 @@ export class Faults {
 		return true;
 	}
 
+	/** As it may come about when the others' time-outs are long; it has to hand over. */
+	letWitnessLead(): void {
+		const leader = this.#cluster.leader();
+		const witnesses = leader?.process?.configuration().configuration.witnesses ?? [];
+		const witness = this.#cluster.nodes.get(this.#random.pick(witnesses) ?? "") ?? null;
+		if (leader === null || witness === null || this.#random.chance(0.5)) return;
+		this.#count("witness asked to lead");
+		this.#cluster.askToCampaign(leader, witness);
+	}
+
 	/** That disk is given up, and works again after a start. */
 	endHang(): void {
 		const node = this.#hanging;

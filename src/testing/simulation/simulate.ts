@@ -78,6 +78,7 @@ function afterwards(cluster: Cluster, faults: Faults): boolean {
 	if (!goesOn(cluster, faults, "the end of all faults")) return false;
 	if (faults.hangLeader() && !goesOn(cluster, faults, "the leader's disk hangs")) return false;
 	faults.endHang();
+	faults.letWitnessLead();
 	// Longer than a witness, or a leader elected by a damaged node, takes to hand over; and all get what they lack.
 	const committedMs = queue.nowMs;
 	cluster.run(committedMs + 8 * timeoutMs);
