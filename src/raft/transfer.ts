@@ -43,13 +43,13 @@ export function askToCampaign(core: Core, to: NodeId): void {
 	core.out.push({ type: "campaign-now", clusterId, from, to, term });
 }
 
-/** The active voter with most of the log; a witness only when there is nobody else. */
-export function bestTarget(core: Core): NodeId | null {
+/** The active voter with most of the log, `leastMatch` of it or more; a witness only when there is nobody else. */
+export function bestTarget(core: Core, leastMatch = 0): NodeId | null {
 	let best: NodeId | null = null;
 	let bestMatch = -1;
 	for (const id of core.configuration.voters) {
 		const progress = core.progress.get(id);
-		if (progress === undefined || !isActive(core, id)) continue;
+		if (progress === undefined || progress.match < leastMatch || !isActive(core, id)) continue;
 		const better =
 			best === null ||
 			(isWitness(core, best) === isWitness(core, id) ? progress.match > bestMatch : isWitness(core, best));
@@ -74,7 +74,8 @@ export function tickTransfer(core: Core): void {
 	if (!witness && !full && !hangs && !electedByRecovering(core)) return;
 	// With a disk that hangs, and another voter far behind, this leader may never commit anything.
 	if ((!hasCommittedInTerm(core) && !hangs) || core.now - core.offeredAt < electionTicks) return;
-	const target = bestTarget(core);
+	// Whoever lacks what is on a disk that hangs does not get it from there; a witness that has it can give it.
+	const target = bestTarget(core, hangs ? core.commit : 0);
 	if (target === null || (isWitness(core, target) && witness)) return;
 	if ((core.progress.get(target)?.match ?? 0) < core.commit) return;
 	core.offeredAt = core.now;

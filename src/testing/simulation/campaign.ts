@@ -30,8 +30,9 @@ type Given = {
 
 export const allMutants = [...mutantNames, ...driverMutantNames];
 const hourMs = 3_600_000;
-/** Of a run that looks for a mutant: about a minute. */
-const mutantHours = 0.02;
+const seedHours = 0.02;
+/** Of a seed that looks for a mutant: rare ones show within that in one seed of twenty, and a run has a hundred. */
+export const mutantHours = 0.05;
 export const seedsForMutant = 100;
 
 /** Throws with a message for people. */
@@ -39,7 +40,7 @@ export function parseOptions(given: Given): CampaignOptions {
 	const seeds = /^(\d+)\.\.(\d+)$/.exec(given.seeds ?? "1..100");
 	const [first, last] = [Number(seeds?.[1]), Number(seeds?.[2])];
 	if (seeds === null || !Number.isSafeInteger(last) || first > last) throw new Error("--seeds wants A..B, with A ≤ B");
-	const hours = Number(given.hours ?? mutantHours);
+	const hours = Number(given.hours ?? (given.mutants ? mutantHours : seedHours));
 	if (!(hours > 0 && hours <= 10_000)) throw new Error("--hours wants a number above 0");
 	const mutant = given.mutant as MutantName | undefined;
 	if (mutant !== undefined && !allMutants.includes(mutant)) throw new Error(`there is no mutant ${mutant}`);

@@ -3,7 +3,7 @@
  * same as `npm run sim -- --mutants`.
  */
 import { expect, test } from "bun:test";
-import { allMutants, catchMutant, currentCommit, seedsForMutant } from "./campaign.ts";
+import { allMutants, catchMutant, currentCommit, mutantHours, seedsForMutant } from "./campaign.ts";
 
 const commit = currentCommit();
 
@@ -11,7 +11,7 @@ for (const mutant of allMutants)
 	test(
 		`finds ${mutant}`,
 		() => {
-			expect(catchMutant(mutant, commit, 0.02, "swarm", seedsForMutant)).not.toBeNull();
+			expect(catchMutant(mutant, commit, mutantHours, "swarm", seedsForMutant)).not.toBeNull();
 		},
 		15 * 60_000,
 	);

@@ -93,13 +93,13 @@ function afterwards(cluster: Cluster, faults: Faults): boolean {
 	}
 }
 
-/** Something is committed, and a client is answered, soon. */
+/** Something is committed, and a client that has asked for a change is answered, soon. */
 function goesOn(cluster: Cluster, faults: Faults, since: string): boolean {
 	const { queue, checker, workload } = cluster;
 	const beganMs = queue.nowMs;
 	const appliedBefore = checker.maxApplied;
-	const completedBefore = workload.completed;
-	while (checker.maxApplied <= appliedBefore || workload.completed === completedBefore) {
+	const writtenBefore = workload.written;
+	while (checker.maxApplied <= appliedBefore || workload.written === writtenBefore) {
 		cluster.run(queue.nowMs + 100);
 		if (queue.nowMs - beganMs <= 10 * electionTimeoutMs(cluster.plan)) continue;
 		if (!faults.canRecover) return false;

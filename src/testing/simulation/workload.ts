@@ -73,6 +73,8 @@ export class Workload {
 	stopped = false;
 	begun = 0;
 	completed = 0;
+	/** Of those, all but reads. */
+	written = 0;
 	/** When a client was last answered. */
 	#answeredMs = Number.NEGATIVE_INFINITY;
 	#answers: (() => void)[] = [];
@@ -311,6 +313,7 @@ export class Workload {
 		if (client.id !== id || client.sequence !== sequence || !client.busy) return;
 		client.busy = false;
 		this.completed += 1;
+		if (client.kind !== "read") this.written += 1;
 		this.#answeredMs = this.#cluster.queue.nowMs;
 		if (read !== null) client.value = read.value;
 		this.#cluster.trace.add(client.value);
