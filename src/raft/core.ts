@@ -112,8 +112,8 @@ export type Core = {
 	/** The last write found no space: no retry before this tick. */
 	noSpaceUntil: number | null;
 	noSpaceSince: number;
-	/** Of a leader: since when another voter has entries that the write under way does not bring onto this node's disk. */
-	behindSince: number | null;
+	/** Of a leader, while another voter has entries that the write under way does not bring onto this node's disk; see transfer.ts. */
+	behind: { since: number; asked: number | null } | null;
 	readonly dropped: { invalid: number; otherCluster: number; removed: number };
 };
 
@@ -181,7 +181,7 @@ export function createCore(options: RaftOptions): Core {
 		nextToken: 1,
 		noSpaceUntil: null,
 		noSpaceSince: 0,
-		behindSince: null,
+		behind: null,
 		dropped: { invalid: 0, otherCluster: 0, removed: 0 },
 	};
 	core.inert = core.committedConfiguration.configuration.removed.includes(core.nodeId);

@@ -85,7 +85,7 @@ export function finishPersist(core: Core, token: number): void {
 	const done = core.persisting;
 	assert(done !== null && done.token === token, "the write that is under way is reported");
 	core.persisting = null;
-	core.behindSince = null;
+	core.behind = null;
 	// Space for a vote alone does not mean that entries fit.
 	if (done.lastIndex > core.log.durableIndex || core.log.handedIndex === core.log.lastIndex) core.noSpaceUntil = null;
 	core.durableHardVersion = done.hardVersion;
@@ -102,7 +102,7 @@ export function refusePersist(core: Core, token: number): void {
 		return;
 	}
 	core.persisting = null;
-	core.behindSince = null;
+	core.behind = null;
 	if (core.noSpaceUntil === null) core.noSpaceSince = core.now;
 	core.noSpaceUntil = core.now + 1;
 	const { log } = core;

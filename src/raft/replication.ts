@@ -26,10 +26,16 @@ export function becomeLeader(core: Core): void {
 	drawTimeout(core);
 	syncProgress(core);
 	// Only an entry of its own term tells a leader what is committed.
-	const entry: Entry = { index: core.leadsFrom, term: core.term, kind: "command", data: noData };
+	appendNothing(core);
+	maybeCommit(core);
+}
+
+/** An entry that changes nothing. Returns its index. */
+export function appendNothing(core: Core): number {
+	const entry: Entry = { index: core.log.lastIndex + 1, term: core.term, kind: "command", data: noData };
 	appendToLog(core, entry);
 	core.uncommittedBytes += entryBytes(entry);
-	maybeCommit(core);
+	return entry.index;
 }
 
 /** Sends what each follower may have now. Proposals made since the last time go together. */

@@ -8,8 +8,9 @@ import { campaign, mayCampaign } from "./election.ts";
 import { isActive } from "./membership.ts";
 import { maxTerm } from "./messages.ts";
 import { planted } from "./mutants.ts";
+import { majority } from "./quorum.ts";
 import { electedByRecovering } from "./recovery.ts";
-import { becomeLeader } from "./replication.ts";
+import { appendNothing, becomeLeader } from "./replication.ts";
 import type { NodeId } from "./types.ts";
 
 export type TransferResult = { to: NodeId } | { refused: "not-leader" | "transferring" | "not-a-voter" | "no-target" };
@@ -83,17 +84,27 @@ export function tickTransfer(core: Core): void {
 }
 
 /**
- * One write that does not come to an end while another voter's disk is long done with it: heartbeats go out all the same, so
- * nobody else would campaign, nothing that is committed is applied here, and a follower that lacks what only this disk has gets
- * nothing. Where all are slow, another leader is no faster.
+ * One write that does not come to an end while another voter's disk works: heartbeats go out all the same, so nobody else
+ * would campaign, nothing that is committed is applied here, and a follower that lacks what only this disk has gets
+ * nothing. That the other was ahead when it began says little, as several disks may stand still together; so after an election time-out
+ * an empty entry asks. And nobody hands over who is needed for an election: this node's vote would wait for its disk, too.
  */
 function diskHangs(core: Core): boolean {
-	const { durableIndex } = core.log;
-	const isAhead = (id: NodeId): boolean => (core.progress.get(id)?.match ?? 0) > durableIndex;
-	if (core.persisting === null || !core.configuration.voters.some(isAhead)) core.behindSince = null;
-	else core.behindSince ??= core.now;
-	if (planted(core, "hanging-leader-stays")) return false;
-	return core.behindSince !== null && core.now - core.behindSince >= 2 * core.limits.electionTicks;
+	const { log, configuration, limits } = core;
+	const has = (index: number) => (id: NodeId) =>
+		id !== core.nodeId && isActive(core, id) && (core.progress.get(id)?.match ?? 0) >= index;
+	if (core.persisting === null || !configuration.voters.some(has(log.durableIndex + 1))) {
+		core.behind = null;
+		return false;
+	}
+	core.behind ??= { since: core.now, asked: null };
+	const { behind } = core;
+	if (core.now - behind.since < limits.electionTicks) return false;
+	const asked = behind.asked ?? appendNothing(core);
+	behind.asked = asked;
+	if (planted(core, "hanging-leader-stays") || core.now - behind.since < 2 * limits.electionTicks) return false;
+	const others = configuration.voters.filter(has(0)).length;
+	return others >= majority(configuration.voters.length) && configuration.voters.some(has(asked));
 }
 
 /** The leader of this term wants this node to take over. */

@@ -262,6 +262,7 @@ export class Checker {
 				unsafe(
 					`state machine safety: ${id} applies ${index} of term ${term}; another of term ${known.term} was applied`,
 				);
+			known.stateHash ??= stateHash;
 			this.#compareState(id, known, index, stateHash);
 			return;
 		}
@@ -289,8 +290,7 @@ export class Checker {
 	}
 
 	#compareState(id: NodeId, known: Applied, index: number, stateHash: number | null): void {
-		known.stateHash ??= stateHash;
-		if (stateHash !== null && known.stateHash !== stateHash)
+		if (stateHash !== null && known.stateHash !== null && known.stateHash !== stateHash)
 			unsafe(`state machine safety: the state of ${id} at ${index} is another`);
 	}
 }
