@@ -33,7 +33,9 @@ test("no space in a sync, of a file or of the folder, is a failure, and not a fu
 	await worker.call("start", { directory, sync: true, ballast: null });
 	const { handle } = (await worker.call("open", { name: "a", create: true })) as { handle: number };
 	const data = new Uint8Array(8);
-	expect(await codeOf("append", { handle, offset: 0, data, keepFreeBytes: 0, urgency: "essential", sync: true })).toBe("ESYNC");
+	expect(await codeOf("append", { handle, offset: 0, data, keepFreeBytes: 0, urgency: "essential", sync: true })).toBe(
+		"ESYNC",
+	);
 	expect(await codeOf("sync", { handle })).toBe("ESYNC");
 	expect(await codeOf("syncDirectory", {})).toBe("ESYNC");
 	worker.close();
