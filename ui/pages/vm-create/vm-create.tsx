@@ -1,7 +1,7 @@
 /** Creating a VM: three fields are enough; the rest has defaults and is one click away. */
 
 import { Monitor } from "lucide-preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useLayoutEffect, useMemo } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { obstacleTo } from "../../api/session.ts";
 import { useCollection } from "../../api/use.ts";
@@ -64,7 +64,8 @@ function VmCreateForm() {
 		fieldOf: (path) => path.replace(/^\/cloudInit\/users\/(\d+)\/sshKeys\/\d+$/, "/cloudInit/users/$1/sshKeys"),
 	});
 	const values = form.values.value;
-	useEffect(() => {
+	// Not after the next picture: the page may be left before that.
+	useLayoutEffect(() => {
 		if (form.dirty.value) keepDraft(draftKey, { ...values, cloudInit: withoutPasswords(values.cloudInit) });
 	}, [values]);
 	const startOver = () => {

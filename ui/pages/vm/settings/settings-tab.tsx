@@ -1,6 +1,6 @@
 /** All settings of a VM in one form: what changes is said before it is saved. */
 import { Trash2 } from "lucide-preact";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { toastSuccess } from "../../../api/notify.ts";
 import type { Vm } from "../../../api/types.ts";
@@ -73,7 +73,8 @@ function SettingsForm({ vm, base, onReset, onSaved }: FormProps) {
 	});
 	const values = form.values.value;
 	const dirty = form.dirty.value;
-	useEffect(() => keepSettingsDraft(vm.id, draftOf(base.generation, before, values)), [values]);
+	// Not after the next picture: the page may be left before that.
+	useLayoutEffect(() => keepSettingsDraft(vm.id, draftOf(base.generation, before, values)), [values]);
 	useUnloadGuard(dirty);
 	const obstacle = obstacleOf("update", "vmUpdate", vm);
 	const changedMeanwhile = vm.generation > base.generation && !form.busy.value;
