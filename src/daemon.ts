@@ -157,7 +157,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	await completeSwitch(dataDir, logger);
 	const me = await openNodeFile(dataDir, () => ids.newId());
 	const hostClock = shiftedClock(systemClock, config.clockAheadMs);
-	/** Of all that is written down and judged; links, log and upkeep go by the host's own. */
+	/** Of what is written down and judged; links, log and timers go by the host's own, the upkeep by the earlier of the two. */
 	const clock = new ClusterTime(hostClock, logger);
 	const poolFolders = poolFoldersWith(clock, logger);
 	const hints = await readHints(dataDir);
@@ -258,7 +258,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		...{ config, clock, logger, store, proposer, nodeId, service, cluster, hints, poolFolders, onStarted },
 	});
 	const leads = () => store.status().leader === nodeId;
-	const stopUpkeep = startUpkeep({ clock: hostClock, store, proposer, logger, leads });
+	const stopUpkeep = startUpkeep({ clock: hostClock, agreed: clock, store, proposer, logger, leads });
 	logger.info("ready", {
 		...{ url: outside.url, socket: local.url, version, nodeId },
 		...(outside.fingerprint ? { fingerprint: outside.fingerprint } : {}),

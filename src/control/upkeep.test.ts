@@ -32,6 +32,7 @@ test("it runs every hour, also after a failure, until it is stopped", async () =
 	};
 	const stop = startUpkeep({
 		clock,
+		agreed: clock,
 		logger: silentLogger,
 		store: { upkeepTimeMs: () => null, upkeepDoubts: () => [], prunable: () => 0 },
 		proposer: { proposeSystem, propose: proposeSystem },
@@ -72,6 +73,7 @@ test("what is beyond a bound is deleted while it comes, by the time of the last 
 	};
 	const stop = startUpkeep({
 		clock,
+		agreed: clock,
 		logger: silentLogger,
 		store: { upkeepTimeMs: () => null, upkeepDoubts: () => [], prunable: () => Math.min(excess, maxPrunedRows) },
 		proposer: { proposeSystem, propose: proposeSystem },
@@ -101,12 +103,12 @@ describe("a wall clock that jumps", () => {
 	const hourMs = 3_600_000;
 	const yearMs = 400 * 24 * hourMs;
 
-	/** A store with an audit record, a session that lasts a day, and a finished task; upkeep runs on it. */
-	async function begin() {
+	/** A store with an audit record, a session, and a finished task; upkeep runs on it. */
+	async function begin(sessionHours = 24) {
 		const clock = new ManualClock();
 		const store = await openMemoryStore({ clock, commands: [fixtureCluster()] });
 		const { proposer } = store;
-		const expiresAt = toRfc3339(clock.nowMs() + 24 * hourMs);
+		const expiresAt = toRfc3339(clock.nowMs() + sessionHours * hourMs);
 		await proposer.proposeSystem({
 			kind: "sessionCreate",
 			session: fixtureSession({ id: fixtureId(0x901), expiresAt }),
@@ -119,7 +121,10 @@ describe("a wall clock that jumps", () => {
 				...{ idempotencyKey: null, credential: null },
 			},
 		);
-		const start = () => startUpkeep({ clock, store, proposer, logger: silentLogger, leads: () => true });
+		/** By how much the clock of this node is ahead of those of most others; null while it hears no majority. */
+		const others: { aheadMs: number | null } = { aheadMs: null };
+		const agreed = { nowMs: () => clock.nowMs() - (others.aheadMs ?? 0) };
+		const start = () => startUpkeep({ clock, agreed, store, proposer, logger: silentLogger, leads: () => true });
 		const counts = () => [store.count("audit"), store.count("session")];
 		const settle = async () => {
 			for (let turn = 0; turn < 20; turn++) await Promise.resolve();
@@ -133,7 +138,7 @@ describe("a wall clock that jumps", () => {
 			clock.advance(2 * 60_000);
 			await settle();
 		};
-		return { clock, store, start, counts, hours };
+		return { clock, store, others, start, counts, hours };
 	}
 
 	test("forward deletes nothing at once, back neither; what is really old goes", async () => {
@@ -181,6 +186,44 @@ describe("a wall clock that jumps", () => {
 		await hours(6);
 		expect(counts()).toEqual([0, 0]);
 		expect(store.upkeepDoubts()).toEqual([]);
+		stop();
+		await store.close();
+	});
+
+	test.each([50 * hourMs, yearMs])(
+		"%d ms ahead while most others agree on the time deletes nothing by its own, however long it stays there",
+		async (aheadMs) => {
+			const { clock, store, others, start, counts, hours } = await begin(72);
+			const stop = start();
+			await hours(2);
+			clock.jump(aheadMs);
+			others.aheadMs = aheadMs;
+			// After a day it is believed, as far as it alone goes; by it the session has ended.
+			await hours(40);
+			expect(counts()).toEqual([1, 1]);
+			await hours(40);
+			// The session has ended by everybody's clock; the audit is kept for a year.
+			expect(counts()).toEqual([1, 0]);
+			stop();
+			// Nor after a start, at which it is ahead of what was kept.
+			const again = start();
+			await hours(60);
+			expect(counts()).toEqual([1, 0]);
+			again();
+			await store.close();
+		},
+	);
+
+	test("behind while most others agree on a later time: nothing goes before it is old by both", async () => {
+		const { clock, store, others, start, counts, hours } = await begin();
+		const stop = start();
+		await hours(2);
+		clock.jump(-30 * hourMs);
+		others.aheadMs = -30 * hourMs;
+		await hours(50);
+		expect(counts()).toEqual([1, 1]);
+		await hours(10);
+		expect(counts()).toEqual([1, 0]);
 		stop();
 		await store.close();
 	});

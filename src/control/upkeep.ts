@@ -19,7 +19,13 @@ const calmMs = 10_000;
 const busyMs = 250;
 
 export type UpkeepDeps = {
+	/** Of this host. */
 	clock: Clock;
+	/**
+	 * The time by which who may do what is judged (cluster/cluster-time.ts). Where it is earlier, that holds: nothing is over by a clock of
+	 * which a majority says that it is ahead, however long it has been.
+	 */
+	agreed: Pick<Clock, "nowMs">;
 	store: Pick<StoreReader, "upkeepTimeMs" | "upkeepDoubts" | "prunable">;
 	proposer: Proposer;
 	logger: Logger;
@@ -28,7 +34,7 @@ export type UpkeepDeps = {
 };
 
 export function startUpkeep(deps: UpkeepDeps): () => void {
-	const { clock, logger, store } = deps;
+	const { clock, agreed, logger, store } = deps;
 	const time = new BelievedTime(clock, logger, store.upkeepTimeMs(), store.upkeepDoubts());
 	let timer: Timer;
 	let stopped = false;
@@ -42,7 +48,7 @@ export function startUpkeep(deps: UpkeepDeps): () => void {
 		const nowMs = clock.monotonicMs();
 		if (!deps.leads()) return arm(calmMs);
 		if (plan === null || nowMs >= dueMs) {
-			plan = planUpkeep(time.nowMs(), time.doubts);
+			plan = planUpkeep(Math.min(time.nowMs(), agreed.nowMs()), time.doubts);
 			dueMs = nowMs + periodMs;
 		} else {
 			const rows = store.prunable(plan);
