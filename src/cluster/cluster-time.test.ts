@@ -78,27 +78,127 @@ describe("without a majority that agrees", () => {
 });
 
 describe("cut off, after there was a majority", () => {
-	const cutOff = ({ others }: ReturnType<typeof node>) => others.fill(null);
-
-	test("a clock that is behind does not bring back what was over", () => {
+	/** Its clock was set to so much ahead while the others agreed, and nobody is heard any more. */
+	const cutOff = (ownAheadMs: number) => {
 		const cut = node(0, 0);
-		cut.clock.jump(-hourMs);
+		cut.clock.jump(ownAheadMs);
 		expect(cut.aheadMs()).toBe(0);
-		cutOff(cut);
+		cut.others.fill(null);
+		return cut;
+	};
+	const bases = ({ time }: ReturnType<typeof node>) => [time.verdict().basis, ...time.verdict().off];
+
+	test.each([-hourMs, hourMs])("a clock that was %d ms ahead then is known to be wrong, and is said to be", (offMs) => {
+		const cut = cutOff(offMs);
 		expect(cut.aheadMs()).toBe(0);
 		cut.clock.advance(10 * hourMs);
 		expect(cut.aheadMs()).toBe(0);
-		// It was set right meanwhile.
-		cut.clock.jump(hourMs);
-		expect(cut.aheadMs()).toBe(0);
+		expect(bases(cut)).toEqual(["kept", own]);
+		expect(cut.time.verdict().aheadMs).toEqual(new Map([[own, offMs]]));
 	});
 
-	test("one that is ahead is believed: nobody contradicts it any more", () => {
-		const cut = node(0, 0);
+	test.each([-hourMs, hourMs, hourMs / 2, 2 * hourMs])("set since, by %d ms, it is believed", (setByMs) => {
+		const cut = cutOff(-hourMs);
 		cut.aheadMs();
-		cutOff(cut);
+		cut.clock.jump(setByMs);
+		expect(cut.aheadMs()).toBe(setByMs - hourMs);
+		// Also when it is set back.
+		cut.clock.jump(-setByMs);
+		expect(cut.aheadMs()).toBe(-hourMs);
+		expect(bases(cut)).toEqual(["none"]);
+	});
+
+	test.each([-hourMs, hourMs])("one that was right then is believed, also when it is set by %d ms", (setByMs) => {
+		const cut = cutOff(0);
+		cut.aheadMs();
+		cut.clock.jump(setByMs);
+		expect(cut.aheadMs()).toBe(setByMs);
+		expect(bases(cut)).toEqual(["none"]);
+	});
+
+	test("all were wrong, and two are set right while the third is off", () => {
+		const cut = node(hourMs, hourMs);
 		cut.clock.jump(hourMs);
 		expect(cut.aheadMs()).toBe(hourMs);
+		cut.others.fill(null);
+		expect(cut.aheadMs()).toBe(hourMs);
+		cut.clock.jump(-hourMs);
+		cut.others[0] = 0;
+		expect(cut.aheadMs()).toBe(0);
+		cut.clock.advance(30 * 24 * hourMs);
+		expect(cut.aheadMs()).toBe(0);
+		expect(bases(cut)).toEqual(["none"]);
+	});
+
+	test("one other that goes by the time of then bears it out; one that goes by this node's does not", () => {
+		const cut = cutOff(-hourMs);
+		cut.others[0] = 0;
+		expect(cut.aheadMs()).toBe(0);
+		expect(bases(cut)).toEqual(["kept", own]);
+		cut.others[0] = -hourMs;
+		expect(cut.aheadMs()).toBe(-hourMs);
+		// Which is not forgotten when it is gone.
+		cut.others[0] = null;
+		expect(cut.aheadMs()).toBe(-hourMs);
+		expect(bases(cut)).toEqual(["none"]);
+	});
+
+	test("nor does one that says a third time", () => {
+		const cut = cutOff(-hourMs);
+		cut.others[0] = 2 * hourMs;
+		expect(cut.aheadMs()).toBe(-hourMs);
+		expect(bases(cut)).toEqual(["none", own, second]);
+	});
+
+	test("when so many members are left that there is no majority to come back, its own clock is the time", () => {
+		const cut = cutOff(-hourMs);
+		expect(cut.aheadMs()).toBe(0);
+		cut.others.pop();
+		expect(cut.aheadMs()).toBe(-hourMs);
+		expect(bases(cut)).toEqual(["none"]);
+	});
+
+	test("a majority that is heard again is what it goes by", () => {
+		const cut = cutOff(-hourMs);
+		cut.aheadMs();
+		cut.others.fill(5_000);
+		expect(cut.aheadMs()).toBe(5_000);
+		expect(bases(cut)).toEqual(["majority", own]);
+	});
+});
+
+describe("a clock that is just at the limit", () => {
+	/** By how much each measurement is wrong, within its error. */
+	const jittersMs = [0, 3, -3, 2, -2, 1, -1, 0];
+
+	test("is off or right once, and what it takes for the time goes with that", () => {
+		const { clock, time, others, said } = node(0, 0);
+		const seen: string[] = [];
+		/** The own clock drifts from so many milliseconds ahead to so many. */
+		const drift = (fromMs: number, toMs: number) => {
+			const step = Math.sign(toMs - fromMs);
+			for (let offMs = fromMs; offMs !== toMs; offMs += step) {
+				clock.jump(step);
+				for (const jitterMs of jittersMs) {
+					others.fill(jitterMs);
+					clock.advance(250);
+					const isOff = time.verdict().off.includes(own);
+					const goesBy = Math.abs(time.nowMs() - clock.nowMs()) > 100 ? "theirs" : "its own";
+					const now = `${isOff ? "off" : "right"}, ${goesBy}`;
+					if (seen.at(-1) !== now) seen.push(now);
+					time.sayWhatIsOff(() => "this");
+				}
+			}
+		};
+		drift(0, 990);
+		drift(990, 1_010);
+		drift(1_010, 990);
+		drift(990, 1_010);
+		expect(seen).toEqual(["right, its own", "off, theirs"]);
+		drift(1_010, 490);
+		drift(490, 510);
+		expect(seen).toEqual(["right, its own", "off, theirs", "right, its own"]);
+		expect(said).toHaveLength(2);
 	});
 });
 
@@ -113,16 +213,51 @@ test("timers and the monotonic clock are those of the host", () => {
 });
 
 test("whose clock is off is said once in the log, and when it is right again", () => {
-	const { time, others, said } = node(0, 0);
-	const say = () => time.sayWhatIsOff((id) => `n${id.slice(-1)}`);
+	const { clock, time, others, said } = node(0, 0);
+	const say = () => {
+		clock.advance(250);
+		time.sayWhatIsOff((id) => `n${id.slice(-1)}`);
+	};
 	say();
 	others[1] = 12_345;
 	say();
 	others[1] = 13_345;
 	say();
 	expect(said).toEqual([[expect.stringContaining("are off"), { aheadBySeconds: { n3: 12.345 } }]]);
+	// Nobody hears it: that does not make it right.
+	others[1] = null;
+	say();
+	others[1] = 13_345;
+	say();
+	expect(said).toHaveLength(1);
 	others[1] = 0;
 	say();
 	say();
 	expect(said.slice(1)).toEqual([["the clocks of all members agree again", {}]]);
+});
+
+test("that one clock of two is off is said without saying which; and that it goes on by the time of before, too", () => {
+	const two = node(-hourMs);
+	two.clock.advance(250);
+	two.time.sayWhatIsOff((id) => `n${id.slice(-1)}`);
+	expect(two.said).toEqual([[expect.stringContaining("which is right is not known"), expect.anything()]]);
+
+	const { clock, time, others, said } = node(0, 0);
+	const say = () => {
+		clock.advance(250);
+		time.sayWhatIsOff((id) => `n${id.slice(-1)}`);
+	};
+	clock.jump(-hourMs);
+	say();
+	others.fill(null);
+	say();
+	say();
+	clock.jump(hourMs);
+	say();
+	const aheadBySeconds = { n1: -3_600 };
+	expect(said).toEqual([
+		[expect.stringContaining("are off"), { aheadBySeconds }],
+		[expect.stringContaining("goes on by the time of then"), { aheadBySeconds }],
+		[expect.stringContaining("goes by its own clock again"), {}],
+	]);
 });

@@ -240,6 +240,34 @@ describe("what an administrator sees", () => {
 			);
 		});
 
+		test("of the two of which one has just left, nothing is said", () => {
+			const nodes = [node(a), node(b, "left")];
+			const { problem } = status({ nodes, clocks: judgeClocks(a, [clock(b, 61_000)]) });
+			expect(problem).toBe("Not all voting nodes can be reached.");
+		});
+
+		test("by what they are judged is said", () => {
+			const basis = (...others: ReturnType<typeof clock>[]) => status({ clocks: judgeClocks(a, others) }).clockBasis;
+			expect([basis(), basis(clock(b, 0)), basis(clock(b, 0), clock(c, 0))]).toEqual(["none", "none", "majority"]);
+		});
+
+		test("of a node that is cut off, and goes on by what was agreed on before, it is said, without a quorum too", () => {
+			const before = { off: new Set([a]), keptMs: 7_500_000 };
+			const lost = { raft: raft({ leader: null, quorum: false }), leaderView: null };
+			for (const [others, changes] of [
+				[[], lost],
+				[[clock(b, 7_500_000)], {}],
+			] as const) {
+				const { clockBasis, members, problem } = status({ ...changes, clocks: judgeClocks(a, others, before) });
+				expect(clockBasis).toBe("kept");
+				expect(members[0]).toMatchObject({ clockOffsetMs: -7_500_000, clockOff: true });
+				expect(members[1]?.clockOff).toBe(false);
+				expect(problem).toContain(
+					"The clock of na is 2 h 5 min behind what most others agreed on when it heard them last, and it goes on by that. On na, let",
+				);
+			}
+		});
+
 		test("a member that has no link because of its certificate is named, with what was said", () => {
 			const message = "The certificate is good from 2031-01-01 to 2034-01-01, and …";
 			const refused = {

@@ -49,6 +49,7 @@ export function clusterStatus(parts: StatusParts): ClusterStatus {
 		removed,
 		recoveredElsewhere: elsewhere.length > 0 && !removed,
 		arriving: parts.arriving !== null,
+		clockBasis: parts.clocks.basis,
 		problem: problemOf(parts, { quorumSize, reachableVoters, elsewhere, ending }),
 		members,
 	};
@@ -64,8 +65,8 @@ function memberOf(node: Node, { raft, leaderView, links, own, clocks }: StatusPa
 	const reachable =
 		isSelf || isLeader || (leaderView === null ? link?.link.state === "connected" : (seen?.active ?? false));
 	const lag = leaderView === null ? null : isLeader ? 0 : seen ? Math.max(0, leaderView.lastIndex - seen.match) : null;
-	// Alone, there is nothing to hold its clock against.
-	const aheadMs = clocks.aheadMs.size > 1 ? clocks.aheadMs.get(id) : undefined;
+	// Alone, there is nothing to hold its clock against, but what was agreed on before.
+	const aheadMs = clocks.aheadMs.size > 1 || clocks.agreedMs !== null ? clocks.aheadMs.get(id) : undefined;
 	const certificateEndsMs = isSelf ? own.certificateExpiresMs : (link?.peer?.certificateNotAfterMs ?? null);
 	return {
 		nodeId: id,
@@ -116,11 +117,13 @@ function problemOf(parts: StatusParts, { quorumSize, reachableVoters, elsewhere,
 		return [
 			`No quorum: ${quorumSize} of ${raft.configuration.voters.length} voting nodes have to reach each other. Nothing can be changed until they do.`,
 			...notTrusted(parts),
+			// By what it judges who may sign in here meanwhile.
+			...(parts.clocks.basis === "kept" ? wrongClocksOf(parts) : []),
 		].join(" ");
 	if (elsewhere.length > 0)
 		return `${others} ${elsewhere.length === 1 ? "says that it is a member" : "say that they are members"} of another cluster now, made by a recovery or of a backup: there are two clusters with the same VMs. Stop the members of one of them but one: without a quorum it joins the other, then the next one does.`;
 	if (raft.recovering) return "The log of this node was damaged. It does not vote until it has everything again.";
-	const lost = [...oneWay(parts), ...notTrusted(parts), ...wrongClocks(parts)];
+	const lost = [...oneWay(parts), ...notTrusted(parts), ...wrongClocksOf(parts)];
 	if (leaderView !== null && reachableVoters < leaderView.configuration.voters.length)
 		return ["Not all voting nodes can be reached.", ...lost].join(" ");
 	if (lost.length > 0) return lost.join(" ");
@@ -129,6 +132,8 @@ function problemOf(parts: StatusParts, { quorumSize, reachableVoters, elsewhere,
 		return `The certificate of ${first.name} for the links between nodes ends at ${first.certificateExpiresAt}, and was not renewed by itself: its log says why. \`limiquantix cluster renew-certificate ${first.name}\` tries it again.`;
 	return null;
 }
+
+const wrongClocksOf = ({ nodes, raft, clocks }: StatusParts) => wrongClocks({ nodes, ownId: raft.nodeId, clocks });
 
 /** Longer than it takes the others to link to a node that has just been started. */
 const heardWithinMs = 8_000;

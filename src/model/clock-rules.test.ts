@@ -4,7 +4,8 @@ import { aheadOrBehind, type ClockReading, formatClockDifference, judgeClocks } 
 
 const reading = (nodeId: string, offsetMs: number, errorMs = 1): ClockReading => ({ nodeId, offsetMs, errorMs });
 const judged = (...others: ClockReading[]) => {
-	const { agreedMs, aheadMs, off } = judgeClocks("own", others);
+	const { agreedMs, aheadMs, off, basis } = judgeClocks("own", others);
+	expect(basis).toBe(agreedMs === null ? "none" : "majority");
 	return { agreedMs, off: [...off], aheadMs: Object.fromEntries(aheadMs) };
 };
 
@@ -56,11 +57,45 @@ test("what is within the error of the measurement is not off, and what is hardly
 	expect(judged(reading("b", 0), reading("c", 1_700, 800)).off).toEqual([]);
 	expect(judged(reading("b", 0), reading("c", 60_000, 1_001))).toMatchObject({ agreedMs: null, off: [] });
 	expect(judged(reading("b", 1_700, 800)).off).toEqual([]);
+	// Also when the one in the middle is what is measured badly.
+	expect(judged(reading("b", 1_700, 800), reading("c", 1_700, 800))).toMatchObject({ agreedMs: 1_700, off: [] });
+	expect(judged(reading("b", 1_900, 800), reading("c", 1_900, 800))).toMatchObject({ agreedMs: 1_900, off: ["own"] });
+});
+
+describe("at the limit", () => {
+	const off = (before: string[], ...others: ClockReading[]) =>
+		judgeClocks("own", others, { off: new Set(before), keptMs: null }).off;
+
+	test("a second is not off, and what is off stays so until it is within half of one", () => {
+		const withThird = (offsetMs: number) => [reading("b", 0, 0), reading("c", offsetMs, 0)];
+		expect(off([], ...withThird(1_000))).toEqual([]);
+		expect(off([], ...withThird(1_001))).toEqual(["c"]);
+		expect(off(["c"], ...withThird(501))).toEqual(["c"]);
+		expect(off(["c"], ...withThird(-500))).toEqual([]);
+		// It may as well be at more than a second.
+		expect(off(["c"], reading("b", 0, 0), reading("c", 100, 901))).toEqual(["c"]);
+	});
+
+	test("so do two that differ", () => {
+		expect(off([], reading("b", 1_000, 0))).toEqual([]);
+		expect(off([], reading("b", 1_001, 0))).toEqual(["own", "b"]);
+		expect(off(["own", "b"], reading("b", 501, 0))).toEqual(["own", "b"]);
+		expect(off(["own", "b"], reading("b", 500, 0))).toEqual([]);
+	});
+
+	test("and those of which no majority agrees", () => {
+		const all = ["own", "b", "c"];
+		expect(off(all, reading("b", 600), reading("c", -600))).toEqual(all);
+		expect(off(all, reading("b", 400), reading("c", -600))).toEqual(["c"]);
+	});
 });
 
 test.each([
 	[12, "12 ms"],
 	[-12_340, "12.3 s"],
+	[999.6, "1.0 s"],
+	[59_949, "59.9 s"],
+	[59_960, "1 min"],
 	[303_000, "5 min 3 s"],
 	[300_000, "5 min"],
 	[3 * 3_600_000 + 5 * 60_000, "3 h 5 min"],

@@ -5,14 +5,21 @@
 
 /** More than any clock that a time server keeps is off, and less than does harm. */
 export const clockLimitMs = 1_000;
+/** One that was off is right again within this: the verdict on a clock that is just at the limit does not come and go. */
+export const clockRightMs = 500;
 /** With a clock that is off by more, a node is not taken into a cluster. */
 export const joinClockLimitMs = 5 * 60_000;
 
 /** How far a node's clock is ahead of that of the node that judges (behind, when negative), give or take `errorMs`. */
 export type ClockReading = { nodeId: string; offsetMs: number; errorMs: number };
 
+/** By what they are judged: most agree; none do now, and it is what they agreed on before; nothing. */
+export const clockBases = ["majority", "kept", "none"] as const;
+export type ClockBasis = (typeof clockBases)[number];
+
 export type ClockVerdict = {
-	/** How far the time that most of them agree on is ahead of the clock of the node that judges; null when no majority agrees. */
+	basis: ClockBasis;
+	/** How far the time that they are judged by is ahead of the clock of the node that judges; null when there is none. */
 	agreedMs: number | null;
 	/** How far each is ahead of that time; without one, of the node that judges. By node. */
 	aheadMs: ReadonlyMap<string, number>;
@@ -20,27 +27,66 @@ export type ClockVerdict = {
 	off: readonly string[];
 };
 
+/** What the node that judges knows of before. */
+export type JudgedBefore = {
+	/** Who was off, or differed. */
+	off: ReadonlySet<string>;
+	/** By that time its own clock was off, and has not been set since: how far that time is ahead of it; null without one. */
+	keptMs: number | null;
+};
+const nothingBefore: JudgedBefore = { off: new Set(), keptMs: null };
+
 /** `others`: without the node that judges itself, `ownId`. What is not known well enough is left out. */
-export function judgeClocks(ownId: string, others: readonly ClockReading[]): ClockVerdict {
+export function judgeClocks(
+	ownId: string,
+	others: readonly ClockReading[],
+	{ off: wasOff, keptMs }: JudgedBefore = nothingBefore,
+): ClockVerdict {
 	const own: ClockReading = { nodeId: ownId, offsetMs: 0, errorMs: 0 };
-	const readings = [own, ...others.filter(({ errorMs }) => errorMs <= clockLimitMs)];
-	const sorted = readings.map(({ offsetMs }) => offsetMs).sort((a, b) => a - b);
-	// Where more than half agree, the ones in the middle are among them.
-	const middleMs = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
-	const isNear = ({ offsetMs, errorMs }: ClockReading) => Math.abs(offsetMs - middleMs) - errorMs <= clockLimitMs;
-	const near = readings.filter(isNear);
-	const agree = readings.length > 2 && 2 * near.length > readings.length;
-	const agreedMs = agree ? middleMs : null;
-	const differs = readings.filter((one) =>
-		readings.some((two) => Math.abs(one.offsetMs - two.offsetMs) - one.errorMs - two.errorMs > clockLimitMs),
-	);
-	const off = agree ? readings.filter((reading) => !isNear(reading)) : differs;
-	return {
-		agreedMs,
+	const heard = others.filter(({ errorMs }) => errorMs <= clockLimitMs);
+	const readings = [own, ...heard];
+	const sorted = readings.toSorted((a, b) => a.offsetMs - b.offsetMs);
+	// Where more than half agree, the one in the middle is among them.
+	const middle = sorted[Math.floor((sorted.length - 1) / 2)] ?? own;
+	const near = readings.filter((one) => one === middle || agree(one, middle, wasOff.has(one.nodeId)));
+	const verdict = (basis: ClockBasis, agreedMs: number | null, off: readonly ClockReading[]): ClockVerdict => ({
+		...{ basis, agreedMs, off: off.map(({ nodeId }) => nodeId) },
 		aheadMs: new Map(readings.map(({ nodeId, offsetMs }) => [nodeId, offsetMs - (agreedMs ?? 0)])),
-		off: off.map(({ nodeId }) => nodeId),
-	};
+	});
+	if (readings.length > 2 && 2 * near.length > readings.length)
+		return verdict(
+			"majority",
+			middle.offsetMs,
+			readings.filter((one) => !near.includes(one)),
+		);
+	const kept = keptMs === null ? null : { offsetMs: keptMs, errorMs: 0 };
+	if (kept !== null && isBorneOut(kept, { own, heard }))
+		return verdict(
+			"kept",
+			keptMs,
+			readings.filter((one) => one === own || !agree(one, kept, wasOff.has(one.nodeId))),
+		);
+	const differ = (one: ClockReading, two: ClockReading) =>
+		one !== two && !agree(one, two, wasOff.has(one.nodeId) || wasOff.has(two.nodeId));
+	return verdict(
+		"none",
+		null,
+		readings.filter((one) => readings.some((two) => differ(one, two))),
+	);
 }
+
+type Measured = Pick<ClockReading, "offsetMs" | "errorMs">;
+
+/** What may be the error of the measurement is no difference; but they have to be surely near each other to agree again. */
+function agree(one: Measured, two: Measured, didNot: boolean): boolean {
+	const apartMs = Math.abs(one.offsetMs - two.offsetMs);
+	const errorMs = one.errorMs + two.errorMs;
+	return didNot ? apartMs <= clockRightMs && apartMs + errorMs <= clockLimitMs : apartMs - errorMs <= clockLimitMs;
+}
+
+/** Nobody is heard, or who is still says that time, and not that of the node that judges. */
+const isBorneOut = (kept: Measured, { own, heard }: { own: ClockReading; heard: readonly ClockReading[] }): boolean =>
+	heard.length === 0 || (heard.some((one) => agree(one, kept, false)) && !heard.some((one) => agree(one, own, false)));
 
 const units = [
 	[86_400_000, "d"],
@@ -52,8 +98,10 @@ const units = [
 /** "12.3 s", "5 min 3 s", "3 h 5 min", "400 d 3 h": without its sign. */
 export function formatClockDifference(ms: number): string {
 	const size = Math.abs(ms);
-	if (size < 1_000) return `${Math.round(size)} ms`;
-	if (size < 60_000) return `${(size / 1_000).toFixed(1)} s`;
+	// What rounds up to the unit above is said in that.
+	if (size < 999.5) return `${Math.round(size)} ms`;
+	if (size < 59_950) return `${(size / 1_000).toFixed(1)} s`;
+	if (size < 60_000) return formatClockDifference(60_000);
 	const at = units.findIndex(([unitMs]) => size >= unitMs);
 	const [large, small] = [units[at] ?? units[0], units[at + 1] ?? units[3]];
 	const roundedMs = Math.round(size / small[0]) * small[0];

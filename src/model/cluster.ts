@@ -1,6 +1,6 @@
 /** A cluster of several nodes: what joins them, who is a member and how far, and what a join would bring. */
 import { type Static, Type } from "@sinclair/typebox";
-import { clockLimitMs, joinClockLimitMs } from "./clock-rules.ts";
+import { clockBases, clockLimitMs, clockRightMs, joinClockLimitMs } from "./clock-rules.ts";
 import { maxVoters } from "./member-limits.ts";
 import { Id, Metadata, Name, Nullable, PageOf, Strict, StringEnum, Timestamp } from "./schema.ts";
 
@@ -77,10 +77,10 @@ export const ClusterMember = Strict(
 		}),
 		clockOffsetMs: Type.Union([Type.Number(), Type.Null()], {
 			description:
-				"How far its clock is ahead (behind, when negative) of the time that most members agree on; without such a majority, as with two members, of the clock of the node that answers. Null when that node does not hear its clock",
+				"How far its clock is ahead (behind, when negative) of the time that clockBasis says; where that is none, of the clock of the node that answers. Null when that node does not hear its clock",
 		}),
 		clockOff: Type.Boolean({
-			description: `Its clock is off by more than ${clockLimitMs / 1000} s; without a majority that agrees, all members whose clocks differ are`,
+			description: `Its clock is off by more than ${clockLimitMs} ms, until it is off by no more than ${clockRightMs} ms; where clockBasis is none, all members whose clocks differ are`,
 		}),
 	},
 	{ $id: "ClusterMember" },
@@ -110,6 +110,10 @@ export const ClusterStatus = Strict(
 		arriving: Type.Boolean({
 			description:
 				"This node was admitted to a cluster, and is not part of it yet: it has not received the state, or what it brings along is not in it",
+		}),
+		clockBasis: StringEnum(clockBases, {
+			description:
+				"What the clocks of members are held against by the node that answers. majority: the time that most of those that it hears agree on. kept: what they agreed on before; it hears no majority now, and its own clock was off then, so it goes by that. none: no majority agrees, as with two members, and which clock is right is not known",
 		}),
 		/** Null when nothing is wrong; else what, for people. */
 		problem: Nullable(Type.String()),

@@ -37,6 +37,7 @@ export const fixtureClusterStatus = (changes: Partial<ClusterStatus> = {}): Clus
 	removed: false,
 	recoveredElsewhere: false,
 	arriving: false,
+	clockBasis: "none",
 	problem: null,
 	members: [fixtureMember()],
 	...changes,

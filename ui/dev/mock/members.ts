@@ -1,5 +1,6 @@
 /** The mock's cluster of several nodes: who is a member, how they are, joining, leaving, being removed, moving VMs. */
 import { GiB } from "../../../src/lib/units.ts";
+import { type ClockVerdict, judgeClocks } from "../../../src/model/clock-rules.ts";
 import { wrongClocks } from "../../../src/model/clock-words.ts";
 import type { ClusterMember, ClusterStatus, JoinToken } from "../../../src/model/cluster.ts";
 import { maxVoters } from "../../../src/model/member-limits.ts";
@@ -84,6 +85,10 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 			.slice(0, maxVoters)
 			.map(({ id }) => id),
 	);
+	const clocks = clocksOf(
+		state,
+		nodes.filter(({ id }) => !isAway(id)),
+	);
 	const list = nodes.map(({ id, name, witness, peerAddresses, status: { phase } }): ClusterMember => {
 		const reachable = !isAway(id);
 		const receives = members.learners.has(id) && phase === "joining";
@@ -97,8 +102,8 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 			...(members.versions.get(id) ?? defaultVersion),
 			latencyMs: id === state.nodeId || !reachable ? null : 0.4 + (name.length % 3) / 10,
 			certificateExpiresAt: reachable ? minutesAgo(-60 * 24 * (members.certificateDays.get(id) ?? 400)) : null,
-			clockOffsetMs: reachable && nodes.length > 1 ? (members.clocksMs.get(id) ?? 0) : null,
-			clockOff: reachable && members.clocksMs.has(id),
+			clockOffsetMs: clocks.aheadMs.size > 1 ? (clocks.aheadMs.get(id) ?? null) : null,
+			clockOff: clocks.off.includes(id),
 		};
 	});
 	const voters = list.filter(({ role }) => role !== "learner");
@@ -110,7 +115,7 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 		leaderNodeId: members.removed ? null : leader,
 		...{ quorum, quorumSize, voterCount: voters.length, removed: members.removed, members: list },
 		recoveredElsewhere: members.recoveredElsewhere,
-		arriving: false,
+		...{ arriving: false, clockBasis: clocks.basis },
 		failuresTolerated: Math.max(0, reachable - quorumSize),
 		...{ term: 7, commitIndex: 18_204, appliedIndex: 18_204 },
 		problem: members.removed
@@ -123,12 +128,21 @@ export function statusOf(state: MockState, settings: MockSettings): ClusterStatu
 						? `No quorum: ${quorumSize} of ${voters.length} voting nodes have to reach each other.`
 						: reachable < voters.length
 							? "Not all voting nodes can be reached."
-							: clockProblem(nodes, members.clocksMs),
+							: clockProblem(state, nodes, clocks),
 	};
 }
 
-function clockProblem(nodes: readonly Node[], aheadMs: ReadonlyMap<string, number>): string | null {
-	const said = wrongClocks({ nodes, clocks: { agreedMs: 0, aheadMs, off: [...aheadMs.keys()] } });
+function clocksOf({ nodeId: ownId, members: { clocksMs } }: MockState, heard: readonly Node[]): ClockVerdict {
+	const aheadMs = (id: string) => clocksMs.get(id) ?? 0;
+	const others = heard.filter(({ id }) => id !== ownId);
+	return judgeClocks(
+		ownId,
+		others.map(({ id }) => ({ nodeId: id, offsetMs: aheadMs(id) - aheadMs(ownId), errorMs: 0 })),
+	);
+}
+
+function clockProblem({ nodeId: ownId }: MockState, nodes: readonly Node[], clocks: ClockVerdict): string | null {
+	const said = wrongClocks({ nodes, ownId, clocks });
 	return said.length === 0 ? null : said.join(" ");
 }
 
