@@ -113,6 +113,9 @@ export function formatClockDifference(ms: number): string {
 
 export const aheadOrBehind = (ms: number): string => `${formatClockDifference(ms)} ${ms < 0 ? "behind" : "ahead of"}`;
 
+/** Of some: how far the last is ahead of the first. */
+export const apartMs = (all: readonly number[]): number => (all.length === 0 ? 0 : Math.max(...all) - Math.min(...all));
+
 /** What to do about a clock. */
 export const setClockRight =
 	"let chrony, or another NTP client, set it and keep it right (`chronyc tracking` says how it is)";

@@ -1,5 +1,5 @@
 /** What an administrator is told about clocks of members that are off. Pure. */
-import { aheadOrBehind, type ClockVerdict, formatClockDifference, setClockRight } from "./clock-rules.ts";
+import { aheadOrBehind, apartMs, type ClockVerdict, formatClockDifference, setClockRight } from "./clock-rules.ts";
 import type { Node } from "./node.ts";
 
 type Known = {
@@ -36,6 +36,3 @@ function differing(those: readonly { name: string; ms: number }[]): string[] {
 		`On each of them, ${setClockRight}.`,
 	];
 }
-
-/** Of some: how far the last is ahead of the first. */
-export const apartMs = (all: readonly number[]): number => (all.length === 0 ? 0 : Math.max(...all) - Math.min(...all));

@@ -1,14 +1,17 @@
 /**
  * How the members of the cluster are, as the node that this page talks to sees it. Who leads and who is reached is no part
- * of the cluster's state, so no event says it: while somebody looks (the page is visible), it is read every few seconds.
+ * of the cluster's state, so no event says it: while somebody looks (the page is visible), it is read every few seconds, and for what
+ * the frame says about it a few times a minute.
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { read } from "./call.ts";
 import { type ApiError, toApiError } from "./errors.ts";
+import { PacedWatch } from "./paced-watch.ts";
 import type { ClusterStatus } from "./types.ts";
 
 const everyMs = 3000;
+const calmMs = 15_000;
 
 const statusSignal = signal<ClusterStatus | null>(null);
 /** As it was last heard; null before that. */
@@ -44,26 +47,32 @@ async function readStatus(): Promise<void> {
 	} while (again);
 }
 
-let watchers = 0;
-let timer: ReturnType<typeof setInterval> | null = null;
+let started: PacedWatch | null = null;
 
-function watch(): () => void {
-	watchers += 1;
-	void refreshClusterStatus();
-	timer ??= setInterval(() => {
-		if (!document.hidden) void refreshClusterStatus();
-	}, everyMs);
-	return () => {
-		watchers -= 1;
-		if (watchers > 0 || timer === null) return;
-		clearInterval(timer);
-		timer = null;
-	};
+function start(): PacedWatch {
+	const watching = new PacedWatch({
+		read: () => void refreshClusterStatus(),
+		hidden: () => document.hidden,
+		every(ms, run) {
+			const timer = setInterval(run, ms);
+			return { cancel: () => clearInterval(timer) };
+		},
+	});
+	document.addEventListener("visibilitychange", () => {
+		if (!document.hidden) watching.shown();
+	});
+	return watching;
+}
+
+/** Until the returned function is called; for the frame, which is always there. */
+export function watchClusterStatus(paceMs = calmMs): () => void {
+	started ??= start();
+	return started.watch(paceMs);
 }
 
 /** Kept fresh while the component is there. */
 export function useClusterStatus(): ClusterStatus | null {
-	useEffect(watch, []);
+	useEffect(() => watchClusterStatus(everyMs), []);
 	return statusSignal.value;
 }
 

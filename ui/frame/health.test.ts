@@ -20,7 +20,7 @@ const cluster: ClusterInfo = {
 const input: HealthInput = {
 	cluster,
 	nodes: [...state.tables.node.values()],
-	members: [],
+	clocks: null,
 	vms: [...state.tables.vm.values()],
 	pools: [...state.tables.pool.values()],
 	images: [...state.tables.image.values()],
@@ -71,13 +71,21 @@ test("a clock that is off needs attention, with by how much", () => {
 		{ nodeId: "a", name: "node-1", ...right },
 		{ nodeId: "b", name: "node-2", clockOff: true, clockOffsetMs: -7_500_000 },
 	];
-	const [found] = findProblems({ ...input, members, vms: [] });
-	expect(found).toMatchObject({
-		kind: "node",
-		name: "node-2",
-		severity: "warning",
-		text: "Its clock is 2 h 5 min behind.",
-	});
+	const found = findProblems({ ...input, clocks: { clockBasis: "majority", members }, images: [], vms: [] });
+	expect(found).toMatchObject([
+		{ kind: "node", name: "node-2", severity: "warning", text: "Its clock is 2 h 5 min behind most others." },
+	]);
+});
+
+test("two clocks that differ are one trouble, of the cluster: nobody knows which is right", () => {
+	const members = [
+		{ nodeId: "a", name: "node-1", clockOff: true, clockOffsetMs: 0 },
+		{ nodeId: "b", name: "node-2", clockOff: true, clockOffsetMs: -7_500_000 },
+	];
+	const found = findProblems({ ...input, clocks: { clockBasis: "none", members }, images: [], vms: [] });
+	expect(found).toMatchObject([
+		{ kind: "cluster", name: "lab", text: expect.stringContaining("node-1, node-2 differ by 2 h 5 min") },
+	]);
 });
 
 test("libvirt is missed on nodes that run VMs, and not on a witness or on one that has left", () => {
@@ -118,6 +126,10 @@ test("nor are its pools, but those that are bad elsewhere, too", () => {
 			.map(({ text }) => text);
 	expect(ofPools(unheard, elsewhere)).toEqual([]);
 	expect(ofPools(unheard, { ...elsewhere, health: "unmounted", reason: "Not mounted." })).toEqual(["Not mounted."]);
+	// What the others know is not hidden by that.
+	const full = { totalBytes: 100, usedBytes: 97 };
+	expect(ofPools(unheard, { ...elsewhere, ...full })).toEqual(["The pool is more than 90 % full."]);
+	expect(ofPools({ ...unheard, ...full }, elsewhere)).toEqual([]);
 });
 
 test("nothing known yet is unknown, not healthy", () => {

@@ -1,6 +1,6 @@
 /** How the cluster is, in one word, and what needs somebody's attention. Pure over the objects. */
-import type { ClusterInfo, ClusterMember, Image, Network, Node, Pool, Vm } from "../api/types.ts";
-import { wrongClock } from "../lib/wrong-clock.ts";
+import type { ClusterInfo, Image, Network, Node, Pool, Vm } from "../api/types.ts";
+import { type Clocks, wrongClock, wrongTogether } from "../lib/wrong-clock.ts";
 import { attention as t } from "../strings/overview.ts";
 
 export type Problem = {
@@ -15,8 +15,8 @@ export type Problem = {
 export type HealthInput = {
 	cluster: ClusterInfo | null;
 	nodes: readonly Node[];
-	/** As the node that this page talks to sees them; none while nobody looks. */
-	members: readonly Pick<ClusterMember, "nodeId" | "name" | "clockOff" | "clockOffsetMs">[];
+	/** As the node that this page talks to hears them; null when that is not known now. */
+	clocks: Clocks | null;
 	vms: readonly Vm[];
 	pools: readonly Pool[];
 	images: readonly Image[];
@@ -39,21 +39,19 @@ export function findProblems(input: HealthInput): Problem[] {
 		else if (runsVms && status.hypervisor === "disconnected")
 			add({ ...base, severity: "error", text: t.hypervisorAway });
 	}
-	for (const { nodeId, name, ...clock } of input.members) {
-		const text = wrongClock(clock);
-		if (text !== null) add({ severity: "warning", kind: "node", objectId: nodeId, name, text: `${text}.` });
-	}
+	for (const problem of clockProblems(input)) add(problem);
 	// A node that is not heard of needs the attention itself; its VMs may be thousands.
 	const lost = new Set(input.nodes.filter(({ status }) => status.lost === true).map(({ id }) => id));
 	for (const { id, name, phase, nodes } of input.pools) {
 		const isOfLost = ({ nodeId, health }: (typeof nodes)[number]) => health !== "healthy" && lost.has(nodeId);
 		const heard = nodes.filter((node) => !isOfLost(node));
-		if (heard.length < nodes.length && heard.every(({ health }) => health === "healthy")) continue;
+		// The pool as a whole is no worse for it.
+		const isForLost = heard.length < nodes.length && heard.every(({ health }) => health === "healthy");
 		const base = { kind: "pool", objectId: id, name } as const;
 		const reason = heard.find(({ health }) => health !== "healthy")?.reason;
-		if (phase === "error") add({ ...base, severity: "error", text: reason ?? t.poolError });
-		else if (phase === "degraded") add({ ...base, severity: "warning", text: reason ?? t.poolDegraded });
-		else if (nodes.some(isNearlyFull)) add({ ...base, severity: "warning", text: t.poolFull });
+		if (phase === "error" && !isForLost) add({ ...base, severity: "error", text: reason ?? t.poolError });
+		else if (phase === "degraded" && !isForLost) add({ ...base, severity: "warning", text: reason ?? t.poolDegraded });
+		else if (heard.some(isNearlyFull)) add({ ...base, severity: "warning", text: t.poolFull });
 	}
 	const nodeNames = new Map(input.nodes.map(({ id, name }) => [id, name]));
 	for (const { id, name, nodeId, status, deleting, alsoRunsOn = [] } of input.vms) {
@@ -76,6 +74,19 @@ export function findProblems(input: HealthInput): Problem[] {
 		add({ severity: "warning", kind: "network", objectId: id, name, text: bad.error?.message ?? t.networkError });
 	}
 	return found.sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));
+}
+
+/** Where nobody knows which clock is right, it is the trouble of all together. */
+function clockProblems({ clocks, cluster }: HealthInput): Omit<Problem, "id">[] {
+	if (clocks === null) return [];
+	const together = wrongTogether(clocks);
+	if (together !== null && cluster !== null)
+		return [{ severity: "warning", kind: "cluster", objectId: cluster.id, name: cluster.name, text: together }];
+	return clocks.members.flatMap((member) => {
+		const text = wrongClock(member, clocks);
+		const of = { kind: "node", objectId: member.nodeId, name: member.name } as const;
+		return text === null ? [] : [{ ...of, severity: "warning", text: `${text}.` } as const];
+	});
 }
 
 const isNearlyFull = ({ totalBytes, usedBytes }: Pool["nodes"][number]): boolean =>

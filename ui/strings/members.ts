@@ -64,14 +64,21 @@ export const members = {
 	certificateElsewhere: "Not known: the node that you are connected to has had no link to it yet",
 	certificateEnds: "Its certificate ends soon, and was not renewed by itself",
 	clock: "Clock",
-	clockTitle:
-		"Held against the time that most members agree on; without a majority, against the node that this page talks to",
 	clockUnknown: "Not known: the node that you are connected to does not hear its clock",
 	clockRight: "right",
-	clockOffset: (size: string, behind: boolean) => `${size} ${behind ? "behind" : "ahead"}`,
-	clockOff: (size: string, behind: boolean) => `Its clock is ${size} ${behind ? "behind" : "ahead"}`,
-	clockDiffers: "Its clock and those of others differ",
+	clockAgrees: "agrees",
+	clockOffset: (size: string, behind: boolean, before: boolean) =>
+		before
+			? `${size} ${behind ? "behind" : "ahead of"} what most agreed on before`
+			: `${size} ${behind ? "behind" : "ahead of"} most others`,
+	clockOff: (offset: string) => `Its clock is ${offset}`,
+	clockApart: (size: string, several: boolean) => (several ? `differs by up to ${size}` : `differs by ${size}`),
+	clockDiffersFrom: (other: string, size: string) => `Its clock and that of ${other} differ by ${size}`,
+	clockDiffers: (size: string) => `Its clock and others differ by up to ${size}`,
+	clocksDiffer: (names: string, size: string) =>
+		`The clocks of ${names} differ by ${size}, and which is right is not known.`,
 	clockMend: "Let chrony, or another NTP client, set it and keep it right.",
+	clocksMend: "Let chrony, or another NTP client, set each of them and keep it right.",
 	older: "Older than others",
 	mixedTitle: "The nodes run different versions",
 	mixedVersion: (version: string, names: string) => `${version}: ${names}`,

@@ -1,32 +1,34 @@
 /** How far a member's clock is off, and a mark when that is too much. */
-import { formatClockDifference } from "../../../src/model/clock-rules.ts";
+import { clusterStatus } from "../../api/cluster-status.ts";
 import type { ClusterMember } from "../../api/types.ts";
 import { WarningMark } from "../../components/badge.tsx";
 import { Notice } from "../../components/layout.tsx";
-import { wrongClock } from "../../lib/wrong-clock.ts";
+import { type Clocks, clockDifference, wrongClock } from "../../lib/wrong-clock.ts";
 import { members as t } from "../../strings/members.ts";
 
-type Props = { member: Pick<ClusterMember, "clockOffsetMs" | "clockOff"> };
+type Props = { member: ClusterMember };
 
-export function ClockOffset({ member: { clockOffsetMs } }: Props) {
-	if (clockOffsetMs === null)
-		return (
-			<span class="muted" title={t.clockUnknown}>
-				–
-			</span>
-		);
-	return <span title={t.clockTitle}>{offsetText(clockOffsetMs)}</span>;
+const noClocks: Clocks = { clockBasis: "none", members: [] };
+
+export function ClockOffset({ member }: Props) {
+	const difference = clockDifference(member, clusterStatus.value ?? noClocks);
+	if (difference !== null) return <span>{difference}</span>;
+	return (
+		<span class="muted" title={t.clockUnknown}>
+			–
+		</span>
+	);
 }
 
-const offsetText = (ms: number): string =>
-	Math.abs(ms) < 1_000 ? t.clockRight : t.clockOffset(formatClockDifference(ms), ms < 0);
-
 export function ClockMark({ member }: Props) {
-	const wrong = wrongClock(member);
+	const wrong = wrongClock(member, clusterStatus.value ?? noClocks);
 	return wrong === null ? null : <WarningMark text={wrong} />;
 }
 
 export function ClockNotice({ member }: Props) {
-	const wrong = wrongClock(member);
-	return wrong === null ? null : <Notice tone="warning">{`${wrong}. ${t.clockMend}`}</Notice>;
+	const clocks = clusterStatus.value ?? noClocks;
+	const wrong = wrongClock(member, clocks);
+	if (wrong === null) return null;
+	const mend = clocks.clockBasis === "none" ? t.clocksMend : t.clockMend;
+	return <Notice tone="warning">{`${wrong}. ${mend}`}</Notice>;
 }

@@ -114,7 +114,7 @@ const columns: readonly Column<Member>[] = [
 		header: t.clock,
 		cell: (member) => <ClockOffset member={member} />,
 		sort: ({ clockOffsetMs }) => clockOffsetMs,
-		width: "124px",
+		width: "200px",
 		hidden: true,
 	},
 	{
