@@ -203,6 +203,30 @@ describe("one that is no good now is not waited with", () => {
 		expect(renewals()).toBe(1);
 	});
 
+	test("the authority ends before a new one could be good for longer: it is made once, and not again and again", async () => {
+		const { own, clock, renewals } = await opened(Date.now);
+		clock.jump(22.5 * yearMs);
+		for (let look = 0; look < 100; look++) {
+			await own.renewIfBad(true);
+			clock.advance(10_000);
+		}
+		expect(renewals()).toBe(1);
+	});
+
+	test("it is another's that is bad: this one is not made again each day", async () => {
+		const { own, clock, renewals } = await opened(Date.now);
+		clock.advance(2 * 86_400_000);
+		for (let hour = 0; hour < 24 * 30; hour++) {
+			await own.renewIfBad(true);
+			clock.advance(3_600_000);
+		}
+		expect(renewals()).toBe(1);
+		// The clock by which it was made was behind, and is set.
+		clock.jump(yearMs);
+		await own.renewIfBad(true);
+		expect(renewals()).toBe(2);
+	});
+
 	test("one that an earlier version made with a clock that was ahead is made anew as soon as the clock is right", async () => {
 		const first = deps();
 		await openIdentity(first);

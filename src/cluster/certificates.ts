@@ -6,6 +6,7 @@ import { type Random, randomRatio } from "../lib/random.ts";
 import { endsSoon } from "../model/certificate-rules.ts";
 import { endsMs, makeAuthority, makeNodeKey, makeRequest, nodeLifetimeMs, signNode } from "../peer/ca.ts";
 import { type Identity, loadIdentity, makeIdentity, renewalDueMs, saveIdentity } from "../peer/identity.ts";
+import { certificatesOf } from "../peer/trust.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { Proposer, Store } from "../store/store.ts";
 
@@ -57,6 +58,8 @@ export class OwnCertificate {
 	#pauseMs = 0;
 	#notBeforeMs = 0;
 	#underWay = false;
+	/** When one was made last because of a refusal that goes on. */
+	#refusedSinceMs: number | null = null;
 
 	constructor(deps: CertificateDeps & { logger: Logger; onRenewed: (identity: Identity) => void }) {
 		this.#deps = deps;
@@ -87,14 +90,24 @@ export class OwnCertificate {
 		const nowMs = clock.nowMs();
 		const { notBeforeMs, notAfterMs } = this.#current;
 		const isGood = notBeforeMs <= nowMs && nowMs <= notAfterMs;
-		const lastsLonger = () => endsMs(nowMs, this.#deps.pastMs?.()) - notAfterMs > worthMs;
-		if (isGood && !(refused && lastsLonger())) return;
+		if (!refused) this.#refusedSinceMs = null;
+		// A day later one that lasts a day longer can always be made: the refusal was not for that.
+		const ranMs = this.#refusedSinceMs === null ? 0 : clock.monotonicMs() - this.#refusedSinceMs;
+		if (isGood && !(refused && this.#newEndMs(nowMs) - notAfterMs > worthMs + ranMs)) return;
+		if (refused) this.#refusedSinceMs = clock.monotonicMs();
 		this.#underWay = true;
 		const renewed = await this.#tryToRenew();
 		this.#underWay = false;
 		this.#pauseMs = renewed ? 0 : Math.min(Math.max(firstPauseMs, 2 * this.#pauseMs), maxPauseMs);
 		// One that was made and is no good all the same is not made again and again.
 		this.#notBeforeMs = clock.monotonicMs() + Math.max(firstPauseMs, this.#pauseMs);
+	}
+
+	/** When one that is made now would end. */
+	#newEndMs(nowMs: number): number {
+		const [authority] = certificatesOf(this.#deps.store.authority()?.certificatePem ?? "");
+		const lastMs = authority === undefined ? Number.POSITIVE_INFINITY : Date.parse(authority.validTo);
+		return Math.min(endsMs(nowMs, this.#deps.pastMs?.()), lastMs);
 	}
 
 	/** False when there is no new one; the log says why. */
