@@ -12,9 +12,9 @@ import type { CommandBody } from "../store/command.ts";
 import type { Applied, Store } from "../store/store.ts";
 import { clusterIds, fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
-import { type AdmissionDeps, createAdmission, type JoinFacts } from "./admission.ts";
+import { type AdmissionDeps, createAdmission, type JoinAnswer, type JoinFacts } from "./admission.ts";
 import type { MemberFeatures } from "./member-features.ts";
-import { encodePacked } from "./methods.ts";
+import { decodeJson, encodePacked } from "./methods.ts";
 import { Turns } from "./turns.ts";
 
 const secret = newSecret(systemRandom);
@@ -70,6 +70,8 @@ describe("a node that was admitted before, and has not arrived", () => {
 	const ids = idSource(clock, systemRandom);
 
 	async function asksAgain(changes: {
+		/** How far the member's own clock is ahead of the time that most agree on. */
+		hostAheadMs?: number;
 		phase?: Node["status"]["phase"];
 		keyPem?: string;
 		by?: Authority;
@@ -89,7 +91,8 @@ describe("a node that was admitted before, and has not arrived", () => {
 		const proposed: CommandBody[] = [];
 		const store: Partial<Store> = {
 			all: ((table: string) => (table === "node" ? [node] : [])) as Store["all"],
-			get: ((table: string, id: string) => (table === "node" && id === memberId ? node : null)) as Store["get"],
+			get: ((table: string, id: string) =>
+				table === "node" ? ([node, fixtureNode()].find((one) => one.id === id) ?? null) : null) as Store["get"],
 			authority: () => authority,
 			async propose({ body }) {
 				proposed.push(body);
@@ -100,6 +103,8 @@ describe("a node that was admitted before, and has not arrived", () => {
 			...{ store: store as Store, clock, random: systemRandom, ids, logger: silentLogger, turns: new Turns() },
 			...{
 				clusterId: clusterIds.cluster,
+				nodeId: clusterIds.node,
+				hostClock: { nowMs: () => clock.nowMs() + (changes.hostAheadMs ?? 0) },
 				memberFeatures: { common: () => [], lacking: () => [] } as unknown as MemberFeatures,
 			},
 			consensus: { details: () => ({ configuration: { removed: [] } }) as unknown as Status },
@@ -120,13 +125,19 @@ describe("a node that was admitted before, and has not arrived", () => {
 			...{ tokenId, keyFingerprint, csr, nodeName: "n", addresses, remoteAddress: "10.0.0.7", build: "1" },
 			...{ features: [], facts: encodePacked(facts), secretHash: "a".repeat(64) },
 		});
-		return { admitted, proposed };
+		const { asked } = decodeJson<JoinAnswer>(admitted.configuration);
+		return { admitted, proposed, asked };
 	}
 
 	test("gets its addresses set right, whatever token it comes with, and no second record", async () => {
 		const { admitted, proposed } = await asksAgain({});
 		expect(admitted.nodeId).toBe(memberId);
 		expect(proposed).toEqual([{ kind: "nodeUpdate", id: memberId, peerAddresses: ["10.0.0.7:8444"] }]);
+	});
+
+	test("is told who answers, and by what time that one goes where its own clock is off", async () => {
+		expect((await asksAgain({})).asked).toEqual({ name: fixtureNode().name, agreedAheadMs: 0 });
+		expect((await asksAgain({ hostAheadMs: 3_600_000 })).asked?.agreedAheadMs).toBe(-3_600_000);
 	});
 
 	test("is a new one when it has arrived, or cannot show that it is the one", async () => {

@@ -41,28 +41,34 @@ export type JoinFacts = {
 	member?: string;
 };
 /** What it is told. */
-export type JoinAnswer = Omit<JoinPreview, "brings" | "clockOffsetMs" | "recovered" | "joining"> & {
+export type JoinAnswer = Omit<JoinPreview, "brings" | "clockOffsetMs" | "clockOf" | "recovered" | "joining"> & {
 	members: MemberHint[];
 	/** It was a member under the id that it has now: of this cluster, or of the one that this was recovered from. */
 	wasMember?: boolean;
+	/** The member that answers; how far the time that it goes by is ahead of its own clock, by which it answers pings. */
+	asked?: { name: string; agreedAheadMs: number };
 };
 
 export type AdmissionDeps = {
 	store: Store;
 	consensus: Pick<RaftConsensus, "details">;
 	clusterId: string;
+	/** This member. */
+	nodeId: string;
 	memberFeatures: MemberFeatures;
 	turns: Turns;
 	/** Null when the node is at one of these addresses; else why not. For tests. */
 	reach?: (addresses: readonly Address[], nodeId: string) => Promise<string | null>;
 	clock: Clock;
+	/** Of this host. */
+	hostClock: Pick<Clock, "nowMs">;
 	random: Random;
 	ids: IdSource;
 	logger: Logger;
 };
 
 export function createAdmission(deps: AdmissionDeps): JoinHandler {
-	const { store, clock, random, clusterId, ids } = deps;
+	const { store, clock, hostClock, random, clusterId, ids } = deps;
 	const answerFor = (facts: JoinFacts): JoinAnswer => {
 		const nodes = store.all("node").filter(({ status }) => status.phase !== "left");
 		const [cluster] = store.all("cluster");
@@ -72,6 +78,10 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			memberNames: nodes.map(({ name }) => name),
 			clashes: clashesOf(facts.belongings, presentIn(store)),
 			members: nodes.map(({ id, name, peerAddresses }) => ({ nodeId: id, name, addresses: peerAddresses })),
+			asked: {
+				name: store.get("node", deps.nodeId)?.name ?? "",
+				agreedAheadMs: Math.round(clock.nowMs() - hostClock.nowMs()),
+			},
 			wasMember: deps.consensus.details().configuration.removed.includes(facts.belongings.nodeId),
 		};
 	};

@@ -162,8 +162,8 @@ export class Cluster implements ClusterService {
 					await handler(incoming);
 				},
 				join: createAdmission({
-					...{ ...this.#deps, clock: this.#deps.time },
-					...{ turns: this.#turns, clusterId: this.#deps.node.clusterId },
+					...{ ...this.#deps, clock: this.#deps.time, hostClock: clock },
+					...{ turns: this.#turns, clusterId: this.#deps.node.clusterId, nodeId: this.nodeId },
 				}),
 			},
 		});

@@ -2,7 +2,7 @@
  * Whether a node that is a member already may join another cluster: only the one that its own was recovered as. And how
  * long a node asks a cluster that cannot answer yet.
  */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -54,6 +54,8 @@ type Berlin = {
 	/** How far the member's clock is ahead, and that of the node that joins. */
 	clockAheadMs?: number;
 	ownAheadMs?: number;
+	/** What the member says of itself, where it is not of an older version. */
+	asked?: JoinAnswer["asked"];
 	/** What the node that joins has. */
 	has?: Partial<Pick<Brought, "vms" | "volumes" | "images">>;
 };
@@ -69,6 +71,7 @@ async function berlin(options: Berlin) {
 	const answer: JoinAnswer = {
 		...{ clusterId, clusterName: "berlin", memberNames: ["node-1"], clashes: [], members: [] },
 		...(wasMember === undefined ? {} : { wasMember }),
+		...(options.asked === undefined ? {} : { asked: options.asked }),
 	};
 	const { node, address } = await testNode(1, {
 		clock: shiftedClock(systemClock, clockAheadMs),
@@ -136,6 +139,37 @@ test.each([
 		expect(asked).toEqual(["preview", "preview"]);
 	},
 );
+
+describe("the member that is asked", () => {
+	const hourMs = 3_600_000;
+
+	test("is named, where its clock is not that of the node that joins", async () => {
+		const { ask } = await berlin({ clockAheadMs: hourMs, asked: { name: "node-1", agreedAheadMs: 0 } });
+		await expect(ask(null)).rejects.toMatchObject({
+			message: expect.stringContaining("is 1 h behind the time that node-1, the member that was asked, goes by."),
+		});
+	});
+
+	test("may have a clock that is off: the time that it goes by counts, as most members agree on it", async () => {
+		const asked = { name: "node-1", agreedAheadMs: -hourMs };
+		const right = await (await berlin({ clockAheadMs: hourMs, asked })).ask(null, { preview: true });
+		expect(right).toMatchObject({ joining: false, clockOf: "node-1" });
+		expect(Math.abs(right.clockOffsetMs ?? 0)).toBeLessThan(1_000);
+		// One that is off by as much is not let in for that.
+		const { ask } = await berlin({ clockAheadMs: hourMs, ownAheadMs: hourMs, asked });
+		await expect(ask(null)).rejects.toMatchObject({
+			message: expect.stringContaining("is 1 h ahead of the time that"),
+		});
+	});
+
+	test("says nothing in an older version, and nonsense is nothing", async () => {
+		for (const asked of [undefined, null, { name: 7, agreedAheadMs: "x" }] as unknown as JoinAnswer["asked"][]) {
+			const { ask } = await berlin({ clockAheadMs: 2_000, ...(asked === undefined ? {} : { asked }) });
+			const { clockOffsetMs, clockOf } = await ask(null, { preview: true });
+			expect([Math.round((clockOffsetMs ?? 0) / 1_000), clockOf]).toEqual([-2, null]);
+		}
+	});
+});
 
 test("one whose clock is so far ahead that the member's certificate has ended for it is told that, and the dates", async () => {
 	const { ask, asked } = await berlin({ ownAheadMs: 9 * 365 * 86_400_000 });

@@ -9,10 +9,11 @@ import { AppError } from "../lib/errors.ts";
 import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Random, randomHex } from "../lib/random.ts";
-import { aheadOrBehind, joinClockLimitMs, setClockRight } from "../model/clock-rules.ts";
+import { aheadOrBehind, joinClockLimitMs, setClockRight, timeOfMember } from "../model/clock-rules.ts";
 import type { ClusterJoin, JoinPreview } from "../model/cluster.ts";
 import type { Brought } from "../model/join-clashes.ts";
 import { type Address, parseAddress } from "../peer/address.ts";
+import type { PeerClock } from "../peer/clock-filter.ts";
 import { protocolVersions } from "../peer/hello.ts";
 import { type Identity, loadOrMakeKey } from "../peer/identity.ts";
 import { isNotNow, type Joined, type JoinOptions, join, previewJoin } from "../peer/join.ts";
@@ -82,10 +83,8 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 	});
 	const ask = async () => {
 		const { configuration, clock: there } = await previewJoin(optionsFor(true));
-		const ownAtZeroMs = clock.nowMs() - clock.monotonicMs();
-		const clockOffsetMs = there === null ? null : Math.round(ownAtZeroMs - there.wallAtZeroMs);
-		if (there !== null) checkClock(ownAtZeroMs - there.wallAtZeroMs, there.errorMs);
-		return { ...decodeJson<JoinAnswer>(configuration), clockOffsetMs };
+		const answer = decodeJson<JoinAnswer>(configuration);
+		return { ...answer, ...heldAgainst(there, answer, clock) };
 	};
 	const endsAtMs = clock.monotonicMs() + othersLimitMs;
 	for (;;) {
@@ -104,7 +103,7 @@ export async function joinCluster(deps: JoiningDeps, request: ClusterJoin): Prom
 }
 
 type Steps = {
-	ask: () => Promise<JoinAnswer & Pick<JoinPreview, "clockOffsetMs">>;
+	ask: () => Promise<JoinAnswer & AgainstMember>;
 	admit: () => Promise<Joined>;
 	brings: JoinPreview["brings"];
 	witness: boolean;
@@ -119,10 +118,10 @@ async function lookAndJoin(
 	passing("preview there");
 	const rename = request.rename ?? false;
 	const inTheWay = first.clashes.some(({ renamable }) => !(rename && renamable));
-	const { clusterId, clusterName, memberNames, clashes, clockOffsetMs } = first;
+	const { clusterId, clusterName, memberNames, clashes, clockOffsetMs, clockOf } = first;
 	const recovered = memberOf !== null && first.wasMember === true && clusterId !== memberOf;
 	if (memberOf !== null && !recovered) throw hasToLeave();
-	const found = { clusterId, clusterName, memberNames, clashes, clockOffsetMs };
+	const found = { clusterId, clusterName, memberNames, clashes, clockOffsetMs, clockOf };
 	const preview = { ...found, brings, recovered, joining: false };
 	if (request.preview === true || inTheWay) return preview;
 	if (recovered && request.confirmName !== nodeName) throw notConfirmed(nodeName, clusterName);
@@ -138,12 +137,21 @@ async function lookAndJoin(
 	return { ...preview, joining: true };
 }
 
-/** What it wrote down would have times that are wrong for everybody, and by which of the two they are is not known here. */
-function checkClock(aheadMs: number, errorMs: number): void {
-	if (Math.abs(aheadMs) - errorMs < joinClockLimitMs) return;
+type AgainstMember = Pick<JoinPreview, "clockOffsetMs" | "clockOf">;
+
+/**
+ * The own clock against the time that the member goes by, whose clock may be the one that is off. Throws when that is too much: what this
+ * node wrote down would have times that are wrong for everybody, and by which of the two they are is not known here.
+ */
+function heldAgainst(there: PeerClock | null, { asked }: JoinAnswer, own: Clock): AgainstMember {
+	const saysWho = typeof asked?.name === "string" && asked.name !== "" && Number.isFinite(asked.agreedAheadMs);
+	const [clockOf, agreedAheadMs] = saysWho ? [asked.name, asked.agreedAheadMs] : [null, 0];
+	if (there === null) return { clockOffsetMs: null, clockOf };
+	const aheadMs = own.nowMs() - own.monotonicMs() - there.wallAtZeroMs - agreedAheadMs;
+	if (Math.abs(aheadMs) - there.errorMs < joinClockLimitMs) return { clockOffsetMs: Math.round(aheadMs), clockOf };
 	throw new AppError(
 		"wrong-state",
-		`The clock of this node is ${aheadOrBehind(aheadMs)} that of the member that was asked. Nothing was done. Where it is wrong, ${setClockRight}; then join again.`,
+		`The clock of this node is ${aheadOrBehind(aheadMs)} ${timeOfMember(clockOf)}. Nothing was done. Where it is wrong, ${setClockRight}; then join again.`,
 	);
 }
 

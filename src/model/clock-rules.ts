@@ -116,6 +116,10 @@ export const aheadOrBehind = (ms: number): string => `${formatClockDifference(ms
 /** Of some: how far the last is ahead of the first. */
 export const apartMs = (all: readonly number[]): number => (all.length === 0 ? 0 : Math.max(...all) - Math.min(...all));
 
+/** What a node that joins is held against. `name`: of the member that was asked; null when it does not say. */
+export const timeOfMember = (name: string | null): string =>
+	name === null ? "that of the member that was asked" : `the time that ${name}, the member that was asked, goes by`;
+
 /** What to do about a clock. */
 export const setClockRight =
 	"let chrony, or another NTP client, set it and keep it right (`chronyc tracking` says how it is)";

@@ -177,7 +177,10 @@ export const JoinPreview = Strict(
 		}),
 		clashes: Type.Array(JoinClash),
 		clockOffsetMs: Type.Union([Type.Number(), Type.Null()], {
-			description: `How far this node's clock is ahead (behind, when negative) of that of the member that was asked; null when that one does not say. With ${joinClockLimitMs / 60_000} min or more the node does not join`,
+			description: `How far this node's clock is ahead (behind, when negative) of the time that the member that was asked goes by, as most members agree on it; null when that one does not say. With ${joinClockLimitMs / 60_000} min or more the node does not join`,
+		}),
+		clockOf: Type.Union([Type.String(), Type.Null()], {
+			description: "The name of that member; null when it does not say",
 		}),
 		recovered: Type.Boolean({
 			description:

@@ -111,6 +111,13 @@ test("warns when its clock is not that of the member", async () => {
 	const { err } = await here("cluster join --token x --yes");
 	expect(err).toContain("Warning: the clock of this node is 12.3 s ahead of that of the member that was asked.");
 	api.handlers.clusterJoin = ({ json }) => ({
+		...{ ...preview, clockOffsetMs, clockOf: "node-7" },
+		joining: joinBody(json)?.preview !== true,
+	});
+	expect((await here("cluster join --token x --yes")).err).toContain(
+		"Warning: the clock of this node is 12.3 s ahead of the time that node-7, the member that was asked, goes by.",
+	);
+	api.handlers.clusterJoin = ({ json }) => ({
 		...preview,
 		clockOffsetMs: -900,
 		joining: joinBody(json)?.preview !== true,

@@ -50,6 +50,7 @@ export const fixtureJoinPreview = (changes: Partial<JoinPreview> = {}): JoinPrev
 	brings: { vms: 0, volumes: 0, images: 0, networks: 0, pools: 1 },
 	clashes: [],
 	clockOffsetMs: null,
+	clockOf: null,
 	recovered: false,
 	joining: true,
 	...changes,

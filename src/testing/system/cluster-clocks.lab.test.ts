@@ -110,7 +110,7 @@ test(
 		await restartWith(third, -hourMs);
 		const token = await cluster.token(first);
 		await expect(third.joinWith(token, [first.peerAddress], stepMs)).rejects.toThrow(
-			/The clock of this node is 1 h behind that of the member that was asked. Nothing was done/,
+			/The clock of this node is 1 h behind the time that node-1, the member that was asked, goes by. Nothing was done/,
 		);
 		expect((await statusOf(first))?.members).toHaveLength(2);
 		await restartWith(third, 0);

@@ -1,7 +1,7 @@
 /** `cluster join`: this node becomes a member of another cluster. First it is said what comes along and what clashes. */
 import type { ClusterJoin, JoinPreview } from "../../../gen/api.ts";
 import { AppError } from "../../../lib/errors.ts";
-import { aheadOrBehind, clockLimitMs, setClockRight } from "../../../model/clock-rules.ts";
+import { aheadOrBehind, clockLimitMs, setClockRight, timeOfMember } from "../../../model/clock-rules.ts";
 import type { JoinClash } from "../../../model/cluster.ts";
 import type { Cli } from "../../cli.ts";
 import { usageError } from "../../failure.ts";
@@ -102,10 +102,10 @@ async function giveUp(cli: Cli, { clusterName }: JoinPreview, confirmed: string 
 	return confirmName;
 }
 
-async function warnOfClock(cli: Cli, { clockOffsetMs }: JoinPreview): Promise<void> {
+async function warnOfClock(cli: Cli, { clockOffsetMs, clockOf }: JoinPreview): Promise<void> {
 	if (typeof clockOffsetMs !== "number" || Math.abs(clockOffsetMs) <= clockLimitMs) return;
 	await cli.note(
-		`Warning: the clock of this node is ${aheadOrBehind(clockOffsetMs)} that of the member that was asked. Where it is wrong, ${setClockRight}.`,
+		`Warning: the clock of this node is ${aheadOrBehind(clockOffsetMs)} ${timeOfMember(clockOf)}. Where it is wrong, ${setClockRight}.`,
 	);
 }
 
