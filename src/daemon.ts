@@ -33,6 +33,7 @@ import { present } from "./lib/assert.ts";
 import { type Clock, shiftedClock, systemClock } from "./lib/clock.ts";
 import { AppError, isAppError, toAppError } from "./lib/errors.ts";
 import { haltAtStepIn, passing } from "./lib/halting.ts";
+import { sleptMs } from "./lib/host-sleep.ts";
 import { idSource } from "./lib/ids.ts";
 import { createLogger, type Logger } from "./lib/log.ts";
 import { systemRandom as random, randomRatio } from "./lib/random.ts";
@@ -158,7 +159,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const me = await openNodeFile(dataDir, () => ids.newId());
 	const hostClock = shiftedClock(systemClock, config.clockAheadMs);
 	/** Of what is written down and judged; links, log and timers go by the host's own, the upkeep by the earlier of the two. */
-	const clock = new ClusterTime(hostClock, logger);
+	const clock = new ClusterTime(hostClock, logger, sleptMs);
 	const poolFolders = poolFoldersWith(clock, logger);
 	const hints = await readHints(dataDir);
 	const { nodeId, clusterId } = me;

@@ -15,19 +15,31 @@ function node(...othersAheadMs: (number | null)[]) {
 	const said: [string, LogFields][] = [];
 	const note = (message: string, fields: LogFields = {}) => void said.push([message, fields]);
 	const others = othersAheadMs;
+	/** How long the host slept, and when the others were asked last; null: just now. */
+	const host: { sleptMs: number; askedAtMs: number | null } = { sleptMs: 0, askedAtMs: null };
+	const linkClock = (aheadMs: number) => {
+		// What was answered before it slept knows nothing of that.
+		const [sentAtMs, sleptMs] = host.askedAtMs === null ? [clock.monotonicMs(), host.sleptMs] : [host.askedAtMs, 0];
+		return { wallAtZeroMs: rightAtZeroMs + sleptMs + aheadMs, errorMs: 1, sentAtMs };
+	};
 	const status = () =>
 		others.map((aheadMs, at) => ({
 			nodeId: at === 0 ? second : third,
-			link: { clock: aheadMs === null ? null : { wallAtZeroMs: rightAtZeroMs + aheadMs, errorMs: 1 } },
+			link: { clock: aheadMs === null ? null : linkClock(aheadMs) },
 		}));
-	const time = new ClusterTime(clock, { ...silentLogger, info: note, warn: note });
+	const time = new ClusterTime(clock, { ...silentLogger, info: note, warn: note }, () => host.sleptMs);
 	time.usePeers(own, { status });
 	/** How far what it takes for the time is ahead of the right one, after a moment. */
 	const aheadMs = () => {
 		clock.advance(250);
-		return time.nowMs() - (rightAtZeroMs + clock.monotonicMs());
+		return time.nowMs() - (rightAtZeroMs + host.sleptMs + clock.monotonicMs());
 	};
-	return { clock, time, others, said, aheadMs };
+	const sleep = (ms: number) => {
+		host.askedAtMs = clock.monotonicMs();
+		host.sleptMs += ms;
+		clock.jump(ms);
+	};
+	return { clock, time, host, others, said, aheadMs, sleep };
 }
 
 describe("with two others that agree", () => {
@@ -199,6 +211,42 @@ describe("a clock that is just at the limit", () => {
 		drift(490, 510);
 		expect(seen).toEqual(["right, its own", "off, theirs", "right, its own"]);
 		expect(said).toHaveLength(2);
+	});
+});
+
+describe("a host that slept, whose monotonic clock stood still meanwhile", () => {
+	test("does not go by what it heard before, and says nothing of it", () => {
+		const { time, host, said, aheadMs, sleep } = node(0, 0);
+		const say = () => time.sayWhatIsOff(() => "this");
+		aheadMs();
+		say();
+		sleep(hourMs);
+		expect([time.verdict().off, aheadMs()]).toEqual([[], 0]);
+		say();
+		// They have been asked anew.
+		host.askedAtMs = null;
+		expect([aheadMs(), time.verdict().basis]).toEqual([0, "majority"]);
+		say();
+		expect(said).toEqual([]);
+	});
+
+	test("nor when nobody is heard any more", () => {
+		const { others, aheadMs, sleep } = node(0, 0);
+		aheadMs();
+		sleep(hourMs);
+		aheadMs();
+		others.fill(null);
+		expect(aheadMs()).toBe(0);
+	});
+
+	test("and whose own clock was off goes on by the time of before, until the others are heard", () => {
+		const { clock, time, host, aheadMs, sleep } = node(0, 0);
+		clock.jump(-2 * hourMs);
+		expect(aheadMs()).toBe(0);
+		sleep(hourMs);
+		expect([aheadMs(), time.verdict().basis]).toEqual([0, "kept"]);
+		host.askedAtMs = null;
+		expect([aheadMs(), time.verdict().basis]).toEqual([0, "majority"]);
 	});
 });
 

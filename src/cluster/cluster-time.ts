@@ -39,16 +39,22 @@ export class ClusterTime implements Clock {
 	#lookedAtMs = Number.NEGATIVE_INFINITY;
 	/** Then: how far this node's own clock was ahead of the monotonic one. */
 	#ownAtZeroMs = 0;
+	readonly #slept: () => number;
+	#sleptMs: number;
+	/** By the monotonic clock, which stood still before. */
+	#awakeSinceMs = Number.NEGATIVE_INFINITY;
 	/** What was agreed on last, by how much it is ahead of the monotonic clock, and how far the own one was; null unless that was off. */
 	#kept: { wallAtZeroMs: number; ownAtZeroMs: number } | null = null;
 	/** Who is off, and who was when it was last heard. */
 	#off: ReadonlySet<string> = new Set();
 	#said: { off: string; basis: ClockBasis } = { off: "", basis: "none" };
 
-	/** `clock`: of this host. */
-	constructor(clock: Clock, logger: Logger) {
+	/** `clock`: of this host. `slept`: for how many milliseconds it slept since some time or other (lib/host-sleep.ts). */
+	constructor(clock: Clock, logger: Logger, slept: () => number = () => 0) {
 		this.#clock = clock;
 		this.#logger = logger;
+		this.#slept = slept;
+		this.#sleptMs = slept();
 	}
 
 	/** Before there are any, this node's own clock is all there is. */
@@ -75,8 +81,20 @@ export class ClusterTime implements Clock {
 	verdict(): ClockVerdict {
 		const atMs = this.#clock.monotonicMs();
 		const isSet = Math.abs(this.#clock.nowMs() - atMs - this.#ownAtZeroMs) > setByMs;
+		if (isSet) this.#wakeUp(atMs);
 		if (isSet || atMs - this.#lookedAtMs >= lookMs) this.#look(atMs);
 		return this.#verdict;
+	}
+
+	/** A host that slept seems to have been set ahead: what was heard before, by a monotonic clock that stood still since, is of no use. */
+	#wakeUp(atMs: number): void {
+		const sleptMs = this.#slept() - this.#sleptMs;
+		if (sleptMs < clockRightMs) return;
+		this.#sleptMs += sleptMs;
+		this.#awakeSinceMs = atMs;
+		if (this.#kept === null) return;
+		const { wallAtZeroMs, ownAtZeroMs } = this.#kept;
+		this.#kept = { wallAtZeroMs: wallAtZeroMs + sleptMs, ownAtZeroMs: ownAtZeroMs + sleptMs };
 	}
 
 	/** Whose clock is off, in the log: once, and when it is another, or nobody's any more. `nameOf`: a node's. */
@@ -102,7 +120,7 @@ export class ClusterTime implements Clock {
 		const kept = this.#kept;
 		const mayKeep =
 			kept !== null && links.length >= fewestOthers && Math.abs(ownAtZeroMs - kept.ownAtZeroMs) < clockRightMs;
-		const verdict = judgeClocks(this.#nodeId, readingsOf(links, ownAtZeroMs), {
+		const verdict = judgeClocks(this.#nodeId, readingsOf(links, ownAtZeroMs, this.#awakeSinceMs), {
 			off: this.#off,
 			keptMs: mayKeep ? kept.wallAtZeroMs - ownAtZeroMs : null,
 		});
@@ -136,7 +154,9 @@ function wallAtZeroMs(clock: HostClock): number {
 }
 
 /** How far the clocks of the others are ahead of this node's. */
-const readingsOf = (links: Links, ownAtZeroMs: number): ClockReading[] =>
+const readingsOf = (links: Links, ownAtZeroMs: number, sinceMs: number): ClockReading[] =>
 	links.flatMap(({ nodeId, link: { clock } }) =>
-		clock ? [{ nodeId, offsetMs: clock.wallAtZeroMs - ownAtZeroMs, errorMs: clock.errorMs }] : [],
+		clock && clock.sentAtMs > sinceMs
+			? [{ nodeId, offsetMs: clock.wallAtZeroMs - ownAtZeroMs, errorMs: clock.errorMs }]
+			: [],
 	);

@@ -15,7 +15,7 @@ test("the middle of the round trip is when it said so", () => {
 	const filter = new ClockFilter();
 	expect(filter.best).toBeNull();
 	ask(filter, 1_000, { aheadMs: wallMs, thereMs: 30, backMs: 30 });
-	expect(filter.best).toEqual({ wallAtZeroMs: wallMs, errorMs: 31 });
+	expect(filter.best).toEqual({ wallAtZeroMs: wallMs, errorMs: 31, sentAtMs: 1_000 });
 });
 
 test("the error is no more than is said, whichever way took longer", () => {

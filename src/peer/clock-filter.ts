@@ -8,6 +8,8 @@ export type PeerClock = {
 	wallAtZeroMs: number;
 	/** By how much that may be wrong. */
 	errorMs: number;
+	/** When it was asked, by the monotonic clock. */
+	sentAtMs: number;
 };
 export type PingTimes = { sentAtMs: number; answeredAtMs: number; wallMs: number };
 
@@ -22,7 +24,7 @@ export class ClockFilter {
 
 	add({ sentAtMs, answeredAtMs, wallMs }: PingTimes): void {
 		const halfMs = Math.max(0, answeredAtMs - sentAtMs) / 2;
-		const sample = { wallAtZeroMs: wallMs - (sentAtMs + halfMs), errorMs: halfMs + roundingMs };
+		const sample = { wallAtZeroMs: wallMs - (sentAtMs + halfMs), errorMs: halfMs + roundingMs, sentAtMs };
 		// The clock there was set: what it said before is of no use.
 		const before = this.#samples.filter((other) => agrees(sample, other));
 		this.#samples = [...before, sample].slice(-kept);
