@@ -1,6 +1,6 @@
 /** What becomes of an error of the disk in the upkeep of the state: most are tried again, one must not be. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
@@ -8,7 +8,7 @@ import type { AppError } from "../../lib/errors.ts";
 import { type Logger, silentLogger } from "../../lib/log.ts";
 import { WorkerClient } from "../worker-client.ts";
 import { openStateFile } from "./database.ts";
-import { defaultPolicy, Maintenance } from "./maintenance.ts";
+import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./maintenance.ts";
 import { snapshotWorker } from "./snapshot-worker.ts";
 import type { StateDatabase } from "./state-database.ts";
 
@@ -24,18 +24,54 @@ afterEach(() => {
 	rmSync(folder, { recursive: true });
 });
 
-type Thread = (worker: (digest: () => never) => void) => void;
+type Thread = (worker: (digest: () => object) => void) => void;
 
-/** The thread, where every sync fails. Its digest is of no use here. */
-const unsynced: Thread = (worker) => {
+/** The thread, where every sync fails with what it is given; nothing is wrong with what it copies. */
+const unsynced = (code: string): Thread => {
+	const thread = (worker: (digest: () => object) => void): void => {
+		const fs = process.getBuiltinModule("node:fs");
+		Object.assign(fs, {
+			fsyncSync() {
+				throw Object.assign(new Error("it is not on the disk"), { code: "CODE" });
+			},
+		});
+		worker(() => ({ version: () => 1, damageOfStructure: () => null, damageOfRows: () => null }));
+	};
+	return textOf(thread, code);
+};
+
+/** The thread, where what is in a file is kept, and what it is called is not. */
+const unnamed: Thread = (worker) => {
 	const fs = process.getBuiltinModule("node:fs");
+	const sync = fs.fsyncSync;
 	Object.assign(fs, {
-		fsyncSync() {
-			throw Object.assign(new Error("input/output error"), { code: "EIO" });
+		fsyncSync(handle: number) {
+			if (fs.fstatSync(handle).isDirectory()) throw Object.assign(new Error("it is not on the disk"), { code: "EIO" });
+			sync(handle);
 		},
 	});
-	worker(() => ({}) as never);
+	worker(() => ({ version: () => 1, damageOfStructure: () => null, damageOfRows: () => null }));
 };
+
+/** The thread, where SQLite says what it is given. */
+const failing = (code: string): Thread => {
+	const thread = (worker: (digest: () => object) => void): void => {
+		const { Database } = process.getBuiltinModule("bun:sqlite") as typeof import("bun:sqlite");
+		Object.assign(Database.prototype, {
+			run() {
+				throw Object.assign(new Error("SQLite"), { code: "CODE" });
+			},
+		});
+		worker(() => ({}));
+	};
+	return textOf(thread, code);
+};
+
+/** A thread is its text: nothing that it is given can be in it but so. */
+function textOf(thread: Thread, code: string): Thread {
+	const text = thread.toString().replace('"CODE"', JSON.stringify(code));
+	return Object.assign(() => {}, { toString: () => text });
+}
 
 /** The thread, where there is no space for anything. */
 const full: Thread = (worker) => {
@@ -45,18 +81,18 @@ const full: Thread = (worker) => {
 			throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
 		},
 	});
-	worker(() => ({}) as never);
+	worker(() => ({}));
 };
 
-/** Moves the write-ahead log in such a thread; says what came of it. */
-async function checkpoint(thread: Thread): Promise<string> {
+/** Does what is due in such a thread; says what came of it. */
+async function upkeep(thread: Thread, policy: Partial<MaintenancePolicy>): Promise<string> {
 	const { promise, resolve } = Promise.withResolvers<string>();
 	const warn = (_message: string, fields?: Record<string, unknown>) =>
 		resolve(`tried again: ${(fields?.error as AppError | undefined)?.code}`);
 	const maintenance = new Maintenance(
 		{
 			...{ state, statePath: join(folder, "state.db"), snapshotDirectory: folder, clock: systemClock },
-			policy: { ...defaultPolicy, checkpointBytes: 1 },
+			policy: { ...defaultPolicy, ...policy },
 			logger: { ...silentLogger, warn } as Logger,
 			logBytesAfter: () => 0,
 			compact: async () => {},
@@ -71,11 +107,24 @@ async function checkpoint(thread: Thread): Promise<string> {
 	await maintenance.close();
 	return outcome;
 }
+const checkpoint = (thread: Thread) => upkeep(thread, { checkpointBytes: 1 });
+const snapshot = (thread: Thread) => upkeep(thread, { snapshotEntries: 1 });
+const snapshots = () => readdirSync(folder).filter((name) => !name.startsWith("state.db"));
 
 test("a sync that fails ends the process: the next one would say that all is there", async () => {
-	expect(await checkpoint(unsynced)).toBe("ends: storage");
+	expect(await checkpoint(unsynced("EIO"))).toBe("ends: storage");
+	expect(await checkpoint(failing("SQLITE_IOERR_FSYNC"))).toBe("ends: storage");
 });
 
 test("a full disk is tried again", async () => {
 	expect(await checkpoint(full)).toBe("tried again: no-space");
+});
+
+test("a sync of a copy that fails costs the copy: what it was made from has its own", async () => {
+	expect(await snapshot(unsynced("EIO"))).toBe("tried again: storage");
+	expect(await snapshot(unsynced("ENOSPC"))).toBe("tried again: no-space");
+	expect(await snapshot(unsynced("EDQUOT"))).toBe("tried again: no-space");
+	expect(await snapshot(failing("SQLITE_IOERR_FSYNC"))).toBe("tried again: storage");
+	expect(await snapshot(unnamed)).toBe("tried again: storage");
+	expect(snapshots()).toEqual([]);
 });

@@ -3,8 +3,9 @@
  * them, and the database's own write-ahead log moved into it. Two snapshots are kept, and the log since the older
  * one, so that a snapshot that turns out to be damaged is no loss.
  *
- * What fails is tried again, but for a sync: the write-ahead log still has what it was for, and only until it begins anew,
- * which it does after the next sync that says "ok". So the process ends, and the next one moves all of it again.
+ * What fails is tried again, but for a sync of the database: the write-ahead log still has what it was for, and only until it
+ * begins anew, which it does after the next sync that says "ok". So the process ends, and the next one moves all of it again.
+ * A copy whose sync fails is thrown away: what it was made from is as it was.
  */
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -165,9 +166,9 @@ export class Maintenance {
 
 	#onFailure(failure: unknown): void {
 		const { clock, logger, statePath, onFatal } = this.#parts;
-		if (failure instanceof WorkerError && isSyncCode(failure.code ?? "")) {
+		if (failure instanceof SyncFailure) {
 			this.#closed = true;
-			onFatal(new AppError("storage", syncFailed, { cause: failure }));
+			onFatal(new AppError("storage", syncFailed, { cause: failure.cause }));
 			return;
 		}
 		const error = failure instanceof AppError ? failure : snapshotError(failure, statePath);
@@ -208,8 +209,9 @@ export class Maintenance {
 				await this.#call("checkpoint", { source: this.#parts.statePath });
 				return;
 			} catch (error) {
-				const isFull = error instanceof WorkerError && isFullCode(error.code ?? "");
-				if (!isFull || !this.#parts.makeRoom?.()) throw error;
+				const code = error instanceof WorkerError ? (error.code ?? "") : "";
+				if (isSyncCode(code)) throw new SyncFailure("the state database is perhaps not on the disk", { cause: error });
+				if (!isFullCode(code) || !this.#parts.makeRoom?.()) throw error;
 			}
 		}
 	}
@@ -222,6 +224,9 @@ export class Maintenance {
 	}
 }
 
+/** Of the database itself. */
+class SyncFailure extends Error {}
+
 const syncFailed =
 	"The disk of the state database failed. This node stops: the log has every change, and the next start brings them again.";
 const noSpaceForSnapshot = (cause?: unknown): AppError =>
@@ -229,7 +234,7 @@ const noSpaceForSnapshot = (cause?: unknown): AppError =>
 
 function snapshotError(cause: unknown, statePath: string): AppError {
 	const code = cause instanceof WorkerError ? (cause.code ?? "") : "";
-	if (code === "ENOSPC" || isFullCode(code)) return noSpaceForSnapshot(cause);
+	if (code === "ENOSPC" || code === "EDQUOT" || isFullCode(code)) return noSpaceForSnapshot(cause);
 	if (code === "corrupt" || isDamageCode(code)) {
 		const found = cause instanceof Error ? cause.message : String(cause);
 		const advice = `Stop the node. ${rebuildAdvice(statePath)}`;

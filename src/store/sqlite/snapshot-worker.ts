@@ -35,25 +35,18 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 		postMessage(message: unknown): void;
 	};
 
-	/** An error here has a code of its own: what was there before is perhaps lost, and the next sync would not say so. */
-	const syncHandle = (handle: number) => {
-		try {
-			fs.fsyncSync(handle);
-		} catch (error) {
-			throw Object.assign(new Error(String(error)), { code: "ESYNC" });
-		}
-	};
 	const sync = (name: string) => {
 		const handle = fs.openSync(name, "r");
 		try {
-			syncHandle(handle);
+			fs.fsyncSync(handle);
 		} finally {
 			fs.closeSync(handle);
 		}
 	};
 	/**
 	 * Of the database whose write-ahead log is moved. It stays open: to close one of its handles would end the locks that SQLite has
-	 * on the file in this process.
+	 * on the file in this process. An error of its sync has a code of its own, also where the disk is only full: what was there before is
+	 * perhaps lost, and the next sync would not say so.
 	 */
 	let kept: { name: string; inode: number; handle: number } | null = null;
 	const syncKeepingOpen = (name: string) => {
@@ -63,7 +56,11 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 			if (kept !== null) fs.closeSync(kept.handle);
 			kept = { name, inode: ino, handle: fs.openSync(name, "r") };
 		}
-		syncHandle(kept.handle);
+		try {
+			fs.fsyncSync(kept.handle);
+		} catch (error) {
+			throw Object.assign(new Error(String(error)), { code: "ESYNC" });
+		}
 	};
 	const report = (database: Database, newestVersion: number): FileReport => {
 		const version = stateDigest.version(database);
@@ -93,6 +90,7 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 			fs.rmSync(temporary, { force: true });
 			// It holds hashes of secrets: never readable for others, not for a moment. SQLite fills an empty file.
 			const handle = fs.openSync(temporary, "wx", 0o600);
+			let added: string | null = null;
 			try {
 				const database = new Database(source, { readonly: true });
 				try {
@@ -103,14 +101,15 @@ export function snapshotWorker(makeStateDigest: () => StateDigest): void {
 				const { found, index } = check(temporary, newestVersion);
 				if (found !== null) throw Object.assign(new Error(found), { code: "corrupt" });
 				// By a handle that was there from the beginning: it is told also of what failed to be written before this.
-				syncHandle(handle);
+				fs.fsyncSync(handle);
 				const isFolder = fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
 				const name = isFolder ? path.join(target, `${String(index).padStart(16, "0")}.db`) : target;
+				if (!fs.existsSync(name)) added = name;
 				fs.renameSync(temporary, name);
 				sync(path.dirname(name));
 				return { index, bytes: fs.statSync(name).size };
 			} catch (error) {
-				fs.rmSync(temporary, { force: true });
+				for (const made of [temporary, added]) if (made !== null) fs.rmSync(made, { force: true });
 				throw error;
 			} finally {
 				fs.closeSync(handle);
