@@ -7,15 +7,26 @@
  * outside it. It keeps no handle and remembers nothing, so any number of threads may use the same file. It never blocks for
  * longer than a commit of the file system's journal.
  *
+ * Whatever else is in its place (a link, another name of some file, a pipe) is somebody else's, and is left alone: it is no ballast.
+ *
  * A file system that never writes in place (btrfs, ZFS) gives back what was shortened only when its transaction ends, and
  * may need space even for that: there the ballast is a help, and no promise.
  */
+import type { Stats } from "node:fs";
+
+/** More than the reserve is never counted. */
+export type BallastPlace = { path: string; reserveBytes: number };
 
 export type BallastFile = {
 	/** What it is shortened by at a time. */
 	readonly stepBytes: number;
+	/** Whether that is a ballast here, and how much of it counts. */
+	isOurs(found: Stats): boolean;
+	heldOf(found: Stats): number;
 	/** What it really has of the disk: a copy of the folder may have a file of the same length that holds nothing. */
 	heldBytes(): number;
+	/** It is longer than what it holds, by a step at least. */
+	isHollow(): boolean;
 	/** What this process can still write, and what others can: some file systems keep a part of the disk for root. */
 	free(): { ownBytes: number; othersBytes: number };
 	/** Gives up one step; false when there is nothing to give up. */
@@ -25,32 +36,45 @@ export type BallastFile = {
 };
 
 /**
- * `path` null: there is none, and never will be. `folder`: on the file system that is asked about; a ballast that lies on
+ * `place` null: there is none, and never will be. `folder`: on the file system that is asked about; a ballast that lies on
  * another one is of no use there.
  */
-export function ballastFile(path: string | null, folder: string): BallastFile {
+export function ballastFile(place: BallastPlace | null, folder: string): BallastFile {
 	const fs = process.getBuiltinModule("node:fs");
+	const { O_RDWR, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 	const stepBytes = 1024 * 1024;
-	const mayUseRoots = process.geteuid?.() === 0;
-	const stat = () => {
-		const found = path === null ? undefined : fs.statSync(path, { throwIfNoEntry: false });
-		return found !== undefined && found.dev === fs.statSync(folder).dev ? found : undefined;
+	const { path, reserveBytes } = place ?? { path: null, reserveBytes: 0 };
+	const isOurs = (found: Stats) => found.isFile() && found.nlink === 1 && found.dev === fs.statSync(folder).dev;
+	const heldOf = (found: Stats) => (isOurs(found) ? Math.min(found.size, found.blocks * 512, reserveBytes) : 0);
+	/** What its disk does not say, or what is not there, is not counted on. */
+	const look = <T>(work: (found: Stats) => T, otherwise: T): T => {
+		try {
+			return path === null ? otherwise : work(fs.lstatSync(path));
+		} catch {
+			return otherwise;
+		}
 	};
-	const heldBytes = () => {
-		const found = stat();
-		return found === undefined ? 0 : Math.min(found.size, found.blocks * 512);
-	};
+	const heldBytes = () => look(heldOf, 0);
+	const isHollow = () => look((found) => isOurs(found) && found.size - heldOf(found) >= stepBytes, false);
+	/** Of the machine, and not of a container: the file system gives it only to that one. */
+	const isRoot = process.geteuid?.() === 0 && /^\s*0\s+0\s/.test(fs.readFileSync("/proc/self/uid_map", "latin1"));
+	/** Of ext2, ext3 and ext4. Others mean something else by what they do not offer. */
+	const keepsForRoot = 0xef53;
 	const free = () => {
-		const { bavail, bfree, bsize } = fs.statfsSync(folder);
-		return { ownBytes: (mayUseRoots ? bfree : bavail) * bsize, othersBytes: bavail * bsize };
+		const { bavail, bfree, bsize, type } = fs.statfsSync(folder);
+		const own = isRoot && type === keepsForRoot ? bfree : bavail;
+		return { ownBytes: own * bsize, othersBytes: bavail * bsize };
 	};
 	const shorten = () => {
-		const sizeBytes = stat()?.size ?? 0;
-		if (path === null || sizeBytes === 0) return false;
+		// Looked at first: to open something else may have an effect.
+		if (path === null || heldBytes() === 0) return false;
 		try {
-			const handle = fs.openSync(path, "r+");
+			const handle = fs.openSync(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
 			try {
-				fs.ftruncateSync(handle, Math.max(0, sizeBytes - stepBytes));
+				const held = heldOf(fs.fstatSync(handle));
+				if (held === 0) return false;
+				// By what it holds and not by its length: wherever its holes are, a step of what it holds becomes free.
+				fs.ftruncateSync(handle, Math.max(0, held - stepBytes));
 				// A journal gives freed blocks to others only once it has recorded that they are free.
 				fs.fsyncSync(handle);
 			} finally {
@@ -66,5 +90,5 @@ export function ballastFile(path: string | null, folder: string): BallastFile {
 		const steps = Math.ceil((bytes - free().ownBytes) / stepBytes);
 		for (let step = 0; step < steps; step++) if (!shorten()) return;
 	};
-	return { stepBytes, heldBytes, free, shorten, makeFree };
+	return { stepBytes, isOurs, heldOf, heldBytes, isHollow, free, shorten, makeFree };
 }

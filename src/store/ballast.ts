@@ -2,13 +2,14 @@
  * Keeps the ballast (ballast-file.ts): makes it, gives it up for the database, and makes it anew when there is space again.
  * The log gives it up by itself, in its own thread.
  *
- * It is made by a program: to reserve blocks may wait for the disk, and neither the event loop nor the log's thread should. How
- * much is decided by ballastToAdd (disk-reserve.ts).
+ * It is made by a program, and shortened beside the event loop: both may wait for the disk. How much of it is made is decided by
+ * ballastToAdd (disk-reserve.ts).
  */
-import { closeSync, openSync, rmSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Clock, Timer } from "../lib/clock.ts";
-import { isAppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { run } from "../lib/run.ts";
 import { type BallastFile, ballastFile } from "./ballast-file.ts";
@@ -22,6 +23,13 @@ const limitMs = 60_000;
 /** What a start writes before there is a log that could ask for it. */
 const toStartBytes = 1024 * 1024;
 
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+/** Never what a link in its place says, and nobody is waited for. */
+const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
+
+/** "hollow": it was made, and the file system keeps nothing for it. */
+type Condition = "whole" | "short" | "hollow";
+
 export type BallastParts = { path: string; reserveBytes: number; clock: Clock; logger: Logger };
 
 export class Ballast {
@@ -31,11 +39,13 @@ export class Ballast {
 	#timer: Timer | null = null;
 	#looking: Promise<void> | null = null;
 	/** Null before the first look. */
-	#wasWhole: boolean | null = null;
+	#was: Condition | null = null;
+	/** For what arrives: it is not taken back for the ballast. */
+	#lentBytes = 0;
 
 	constructor(parts: BallastParts) {
 		this.#parts = parts;
-		this.#file = ballastFile(parts.path, dirname(parts.path));
+		this.#file = ballastFile(parts, dirname(parts.path));
 	}
 
 	/** On a full disk, a step of it for what is opened before the log. */
@@ -44,21 +54,29 @@ export class Ballast {
 	}
 
 	/** The database's disk is full: there is a step more of it now. False when there is nothing left to give up. */
-	makeRoom(): boolean {
-		return this.#file.shorten();
+	makeRoom(): Promise<boolean> {
+		return this.#shorten(0);
+	}
+
+	/** The same for what can be done later: what votes, and whatever frees the disk, need in the end is left. */
+	makeRoomForUpkeep(): Promise<boolean> {
+		return this.#shorten(this.#essentialBytes);
 	}
 
 	/**
 	 * For what comes from others and is needed to go on. Whether so much is free now: a part of the ballast is given up for it, but not
-	 * what the log leaves even then.
+	 * what the log leaves even then. None of it is taken back for the ballast before `giveRoomBack`.
 	 */
-	makeFree(bytes: number): boolean {
-		const { ownBytes } = this.#file.free();
-		if (ownBytes >= bytes) return true;
-		const kept = keptFreeBytes("essential", this.#parts.reserveBytes);
-		if (ownBytes + this.#file.heldBytes() < bytes + kept) return false;
-		this.#file.makeFree(bytes);
-		return this.#file.free().ownBytes >= bytes;
+	async takeRoom(bytes: number): Promise<boolean> {
+		this.#lentBytes = bytes;
+		await this.#looking;
+		const hasRoom = await this.#makeFree(bytes);
+		if (!hasRoom) this.giveRoomBack();
+		return hasRoom;
+	}
+
+	giveRoomBack(): void {
+		this.#lentBytes = 0;
 	}
 
 	/** Without the ballast: for what can wait until there is space. */
@@ -80,7 +98,7 @@ export class Ballast {
 		if (this.#stopping.signal.aborted) return;
 		this.#timer = this.#parts.clock.schedule(delayMs, () => {
 			this.#looking = this.#look().then(
-				() => this.#schedule(everyMs),
+				(condition) => this.#schedule(condition === "hollow" ? afterFailureMs : everyMs),
 				(error) => this.#failed(error),
 			);
 		});
@@ -92,39 +110,83 @@ export class Ballast {
 		this.#schedule(afterFailureMs);
 	}
 
-	async #look(): Promise<void> {
-		const { path, reserveBytes } = this.#parts;
+	get #essentialBytes(): number {
+		return keptFreeBytes("essential", this.#parts.reserveBytes);
+	}
+
+	async #makeFree(bytes: number): Promise<boolean> {
+		const { stepBytes } = this.#file;
+		const { ownBytes } = this.#file.free();
+		if (ownBytes + Math.max(0, this.#file.heldBytes() - this.#essentialBytes) < bytes) return false;
+		for (let steps = Math.ceil((bytes - ownBytes) / stepBytes); steps > 0; steps--)
+			if (!(await this.#shorten(this.#essentialBytes))) break;
+		return this.#file.free().ownBytes >= bytes;
+	}
+
+	/** As BallastFile.shorten, for the event loop, and only down to `leftBytes`. */
+	async #shorten(leftBytes: number): Promise<boolean> {
+		const { stepBytes } = this.#file;
+		const isLeft = (held: number) => held === 0 || (leftBytes > 0 && held - stepBytes < leftBytes);
+		if (isLeft(this.#file.heldBytes())) return false;
+		try {
+			const file = await open(this.#parts.path, flags);
+			try {
+				const held = this.#file.heldOf(await file.stat());
+				if (isLeft(held)) return false;
+				await file.truncate(Math.max(0, held - stepBytes));
+				await file.sync();
+			} finally {
+				await file.close();
+			}
+			return true;
+		} catch {
+			return false;
+		}
+	}
+
+	async #look(): Promise<Condition | null> {
+		const { reserveBytes } = this.#parts;
 		const { stepBytes } = this.#file;
 		const heldBytes = this.#file.heldBytes();
-		const state = { othersBytes: this.#file.free().othersBytes, heldBytes, reserveBytes, stepBytes };
-		const bytes = ballastToAdd(state);
+		const othersBytes = this.#file.free().othersBytes - this.#lentBytes;
+		const bytes = ballastToAdd({ othersBytes, heldBytes, reserveBytes, stepBytes });
 		if (bytes > 0) {
-			this.#removeHollow(heldBytes);
-			await this.#make(path, heldBytes + bytes);
+			// A copy may have holes where it held something: it is made anew, and not filled at places that are hard to find.
+			if (this.#file.isHollow()) rmSync(this.#parts.path, { force: true });
+			await this.#make(heldBytes + bytes);
 		}
-		this.#tell(isWhole({ heldBytes: this.#file.heldBytes(), reserveBytes, stepBytes }), state.othersBytes);
+		const isHeld = (held: number) => isWhole({ heldBytes: held, reserveBytes, stepBytes });
+		const condition = (): Condition | null => {
+			if (bytes > 0 && this.#file.isHollow()) return "hollow";
+			if (isHeld(this.#file.heldBytes())) return "whole";
+			// Somebody has taken of it while it was made: the next look says what has become of it.
+			return isHeld(heldBytes + bytes) ? this.#was : "short";
+		};
+		return this.#tell(condition(), othersBytes);
 	}
 
-	/** A copy may have holes where it held something: it is made anew, and not filled at places that are hard to find. */
-	#removeHollow(heldBytes: number): void {
-		const { path } = this.#parts;
-		const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-		if (sizeBytes - heldBytes >= this.#file.stepBytes) rmSync(path);
+	async #make(sizeBytes: number): Promise<void> {
+		const handle = openSync(this.#parts.path, flags | O_CREAT, 0o600);
+		try {
+			if (!this.#file.isOurs(fstatSync(handle)))
+				throw new AppError("storage", "In the place of the ballast is something else, which is left alone.");
+			// Writes where the file system cannot reserve: a file that is only said to be long would hold nothing.
+			const reserve = ["--posix", "--length", String(sizeBytes), `/proc/${process.pid}/fd/${handle}`];
+			await run("fallocate", reserve, { timeoutMs: limitMs, signal: this.#stopping.signal });
+		} finally {
+			closeSync(handle);
+		}
 	}
 
-	async #make(path: string, sizeBytes: number): Promise<void> {
-		closeSync(openSync(path, "a", 0o600));
-		// Writes where the file system cannot reserve: a file that is only said to be long would hold nothing.
-		const reserve = ["--posix", "--length", String(sizeBytes), path];
-		await run("fallocate", reserve, { timeoutMs: limitMs, signal: this.#stopping.signal });
-	}
-
-	#tell(whole: boolean, othersBytes: number): void {
+	#tell(condition: Condition | null, othersBytes: number): Condition | null {
+		if (condition === this.#was) return condition;
+		this.#was = condition;
 		const { path, logger } = this.#parts;
-		if (whole === this.#wasWhole) return;
 		const context = { path, heldBytes: this.#file.heldBytes(), freeBytes: othersBytes };
-		if (whole) logger.info("what is kept of the disk for changes that make room is held", context);
+		if (condition === "whole") logger.info("what is kept of the disk for changes that make room is held", context);
+		else if (condition === "hollow")
+			logger.warn("the file system keeps no space for a file: nothing is held for changes that make room", context);
 		else logger.warn("the disk is nearly full: what is kept for changes that make room is not held, or used", context);
-		this.#wasWhole = whole;
+		return condition;
 	}
 }

@@ -119,7 +119,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 		// A start that is refused leaves nothing that was not there.
 		if (made) for (const suffix of ["", "-wal", "-shm"]) rmSync(paths.state + suffix, { force: true });
 	});
-	const given = ballast === null ? {} : { ballast: paths.ballast };
+	const given = ballast === null ? {} : { ballast: { path: paths.ballast, reserveBytes: reserveOf(options) } };
 	const files = await openDiskFiles({ directory: paths.log, sync: options.fsync, ...given });
 	undo.add("files of the log", () => files.close());
 	const store = await openReplicated(options, { state, files, ballast }, async () => {
@@ -133,8 +133,15 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
 	return store;
 }
 
-const ballastOf = ({ dataDir, clock, logger, ballast, reserveBytes = defaultReserveBytes }: OpenStoreOptions) =>
-	ballast && reserveBytes > 0 ? new Ballast({ path: pathsOf(dataDir).ballast, reserveBytes, clock, logger }) : null;
+const reserveOf = ({ reserveBytes = defaultReserveBytes }: OpenStoreOptions): number => reserveBytes;
+
+function ballastOf(options: OpenStoreOptions): Ballast | null {
+	const { dataDir, clock, logger, ballast } = options;
+	const reserveBytes = reserveOf(options);
+	return ballast && reserveBytes > 0
+		? new Ballast({ path: pathsOf(dataDir).ballast, reserveBytes, clock, logger })
+		: null;
+}
 
 /** `corrupt` beside the mark of a restore that was interrupted: what is there is of two states. */
 export function refuseUnfinishedRestore(dataDir: string): void {
@@ -169,14 +176,14 @@ async function openReplicated(
 			held: (work) => store?.held(work) ?? work(),
 			onFatal: (error) => (store === null ? options.onFatal(error) : store.fail(error)),
 			fits: (bytes) => ballast?.fits(bytes) ?? true,
-			makeRoom: () => ballast?.makeRoom() ?? false,
+			makeRoom: async () => ballast?.makeRoomForUpkeep() ?? false,
 		},
 		await newestSnapshot(paths.snapshots),
 	);
 	const exchange = new SnapshotExchange({
 		...{ directory: paths.snapshots, statePath: paths.state, state, founders },
 		make: () => maintenance.snapshotNow(),
-		makeFree: (bytes) => ballast?.makeFree(bytes) ?? true,
+		...(ballast === null ? {} : { room: ballast }),
 		exclusively: (work) => maintenance.exclusively(work),
 		onReplaced() {
 			onStateReplaced();
@@ -201,7 +208,7 @@ async function openReplicated(
 				options.onConsensus?.(starting);
 			},
 			onFatal: options.onFatal,
-			reserveBytes: options.reserveBytes ?? defaultReserveBytes,
+			reserveBytes: reserveOf(options),
 			...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
 		});
 		exchange.clear();
@@ -216,7 +223,7 @@ async function openReplicated(
 			maintenance.onApplied(appliedIndex);
 		},
 		takeBackup: backups(takeSnapshot, paths.snapshots),
-		makeRoom: () => ballast?.makeRoom() ?? false,
+		...(ballast === null ? {} : { makeRoom: () => ballast.makeRoom() }),
 		async stopUpkeep() {
 			await ballast?.stop();
 			await maintenance.close();

@@ -217,39 +217,6 @@ describe("a full disk", () => {
 		await store.propose(status("works again"));
 		await store.close();
 	});
-
-	test("of the database costs nobody a word while there is something to give up for it", async () => {
-		let pages = 0;
-		let steps = 0;
-		const setPages = (more: number) => {
-			pages += more;
-			store.database.database.run(`PRAGMA max_page_count = ${pages}`);
-		};
-		const makeRoom = () => {
-			if (steps === 3) return false;
-			steps += 1;
-			setPages(4);
-			return true;
-		};
-		const store = await open(new MemoryFiles(), { clock: new ManualClock(), makeRoom });
-		await store.propose(command(fixtureCluster()));
-		setPages(store.database.row<{ page_count: number }>("PRAGMA page_count")?.page_count ?? 0);
-		let refused: unknown;
-		let madeWithRoom = 0;
-		for (let number = 0; refused === undefined; number++) {
-			const user = { ...fixtureCluster().admin, id: fixtureId(0x700 + number), name: `user-${number}` };
-			const body = { kind: "userCreate" as const, user, passwordHash: `$${"y".repeat(1000)}` };
-			await store.propose(command(body)).then(
-				() => {
-					if (steps > 0) madeWithRoom += 1;
-				},
-				(error) => (refused = error),
-			);
-		}
-		expect(refused).toMatchObject({ code: "no-space" });
-		expect([steps, madeWithRoom > 1]).toEqual([3, true]);
-		await store.close();
-	});
 });
 
 test("a node that was removed refuses at once: on a clock that stands still", async () => {

@@ -47,8 +47,8 @@ export type ReplicatedStoreParts = {
 	takeBackup: () => Promise<Backup>;
 	/** See Gathering. Left out: what is committed is applied at once. */
 	gatherMs?: number;
-	/** The database's disk is full. True when something was given up for it, so that it is worth to try again. */
-	makeRoom?: () => boolean;
+	/** The database's disk is full. True when something was given up for it, so that it is worth to try again. Never rejects. */
+	makeRoom?: () => Promise<boolean>;
 	/** Called after entries were applied. */
 	onApplied?: (appliedIndex: number) => void;
 	/** Ends what runs beside, before the log is closed. */
@@ -77,6 +77,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 	readonly #indexWaiters: IndexWaiters;
 	#retry: Timer | null = null;
 	readonly #gathering: Gathering;
+	#makingRoom: Promise<void> | null = null;
 	/** How many want nothing to be written to the database now. */
 	#holds = 0;
 	#quorumWatch: Timer | null = null;
@@ -100,6 +101,7 @@ export class ReplicatedStore extends SqliteReader implements Store {
 			store.appliedIndex,
 			() => store.#replaced(),
 		);
+		while (store.#makingRoom !== null) await store.#makingRoom;
 		const failed = store.#down;
 		if (failed === null) return store;
 		await store.close();
@@ -264,26 +266,32 @@ export class ReplicatedStore extends SqliteReader implements Store {
 					});
 					break;
 				}
-				const { outcomes, appliedCount } = this.#applySome(mayGoOn);
+				const { outcomes, appliedCount } = this.#machine.apply(this.#unapplied, mayGoOn);
 				this.#unapplied.splice(0, appliedCount);
 				this.#tell(outcomes);
 			}
 		} catch (error) {
-			this.#onDatabaseFailure(error);
+			const { makeRoom } = this.#parts;
+			if (isFull(error) && makeRoom !== undefined) this.#makeRoom(makeRoom, how, error);
+			else this.#onDatabaseFailure(error);
 			return;
 		}
 		this.#parts.onApplied?.(this.appliedIndex);
 	}
 
-	/** What is committed was acknowledged, or will be: whatever is kept for that is given up before it has to wait. */
-	#applySome(mayGoOn: () => boolean): ReturnType<StateMachine["apply"]> {
-		for (;;) {
-			try {
-				return this.#machine.apply(this.#unapplied, mayGoOn);
-			} catch (error) {
-				if (!isFull(error) || !this.#parts.makeRoom?.()) throw error;
-			}
-		}
+	/**
+	 * What is committed was acknowledged, or will be: whatever is kept for that is given up before anybody is told to wait. The disk may
+	 * take its time for it, and all else goes on.
+	 */
+	#makeRoom(makeRoom: () => Promise<boolean>, how: "all" | "slice", full: unknown): void {
+		this.#holds += 1;
+		this.#makingRoom = makeRoom().then((isGiven) => {
+			this.#makingRoom = null;
+			this.#holds -= 1;
+			if (this.#down !== null || this.#unapplied.length === 0) return;
+			if (isGiven) this.#apply(how);
+			else this.#onDatabaseFailure(full);
+		});
 	}
 
 	#tell(outcomes: readonly Outcome[]): void {
@@ -348,8 +356,10 @@ export class ReplicatedStore extends SqliteReader implements Store {
 		await this.#parts.stopUpkeep?.();
 		// Refuses new proposals; those under way are still written and answered.
 		await this.#consensus?.close();
+		while (this.#makingRoom !== null) await this.#makingRoom;
 		if (this.#nextSlice !== null) clearImmediate(this.#nextSlice);
 		if (this.#down === null && this.#retry === null) this.#apply("all");
+		while (this.#makingRoom !== null) await this.#makingRoom;
 		const message = "This node is shutting down.";
 		this.#stop(new AppError("unavailable", message, { retryAfterMs: 1000, context: notProposed }));
 		this.#listeners.clear();

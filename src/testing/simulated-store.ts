@@ -21,7 +21,7 @@ export async function openSimulatedStore(
 		onFatal?: (error: AppError) => void;
 		segmentBytes?: number;
 		reserveBytes?: number;
-		makeRoom?: () => boolean;
+		makeRoom?: () => Promise<boolean>;
 	} = {},
 ): Promise<Store & { database: StateDatabase; consensus: RaftConsensus }> {
 	const state = openMemoryState();

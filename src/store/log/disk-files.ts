@@ -1,6 +1,6 @@
 /** The log's files on a disk. Every operation runs in a worker, in the order in which it was asked for. */
 import { AppError } from "../../lib/errors.ts";
-import { ballastFile } from "../ballast-file.ts";
+import { type BallastPlace, ballastFile } from "../ballast-file.ts";
 import type { Urgency } from "../disk-reserve.ts";
 import { WorkerClient, WorkerError } from "../worker-client.ts";
 import { type DiskWorkerCalls, diskWorker } from "./disk-worker.ts";
@@ -12,7 +12,7 @@ export type DiskFilesOptions = {
 	/** False leaves out fsync: for tests only. */
 	sync: boolean;
 	/** What is given up when the disk is full (../ballast-file.ts). Left out: there is none. */
-	ballast?: string;
+	ballast?: BallastPlace;
 };
 
 export async function openDiskFiles(options: DiskFilesOptions): Promise<LogFiles> {

@@ -1,6 +1,6 @@
 /** What the thread says of a disk that does not keep what it took. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WorkerClient } from "../worker-client.ts";
@@ -20,7 +20,44 @@ function onFullDisk(worker: typeof diskWorker): void {
 	};
 	Object.assign(fs, { fsyncSync: full, fdatasyncSync: full });
 	const free = () => ({ ownBytes: 2 ** 40, othersBytes: 2 ** 40 });
-	worker(() => ({ stepBytes: 2 ** 20, heldBytes: () => 0, free, shorten: () => false, makeFree() {} }));
+	const none = {
+		isOurs: () => false,
+		heldOf: () => 0,
+		heldBytes: () => 0,
+		isHollow: () => false,
+		shorten: () => false,
+		makeFree() {},
+	};
+	worker(() => ({ stepBytes: 2 ** 20, free, ...none }));
+}
+
+/** The thread, whose quota is used up until a step of the ballast is given up. */
+function atQuota(worker: typeof diskWorker): void {
+	const fs = process.getBuiltinModule("node:fs");
+	let isGivenUp = false;
+	const { openSync, writeSync } = fs;
+	const within = () => {
+		if (!isGivenUp) throw Object.assign(new Error("disk quota exceeded"), { code: "EDQUOT" });
+	};
+	Object.assign(fs, {
+		openSync(...args: Parameters<typeof openSync>) {
+			within();
+			return openSync(...args);
+		},
+		writeSync(...args: Parameters<typeof writeSync>) {
+			within();
+			isGivenUp = false;
+			return writeSync(...args);
+		},
+	});
+	const shorten = () => {
+		const gives = !isGivenUp;
+		isGivenUp = true;
+		return gives;
+	};
+	const free = () => ({ ownBytes: 2 ** 40, othersBytes: 2 ** 40 });
+	const none = { isOurs: () => false, heldOf: () => 0, heldBytes: () => 0, isHollow: () => false, makeFree() {} };
+	worker(() => ({ stepBytes: 2 ** 20, free, shorten, ...none }));
 }
 
 test("no space in a sync, of a file or of the folder, is a failure, and not a full disk", async () => {
@@ -38,5 +75,16 @@ test("no space in a sync, of a file or of the folder, is a failure, and not a fu
 	);
 	expect(await codeOf("sync", { handle })).toBe("ESYNC");
 	expect(await codeOf("syncDirectory", {})).toBe("ESYNC");
+	worker.close();
+});
+
+test("a quota that is used up is a full disk, too: what has to be written is written in the place of the ballast", async () => {
+	const worker = new WorkerClient(atQuota, diskWorker);
+	await worker.call("start", { directory, sync: false, ballast: null });
+	const { handle } = (await worker.call("open", { name: "a", create: true })) as { handle: number };
+	const data = new Uint8Array(8);
+	for (const offset of [0, 8])
+		await worker.call("append", { handle, offset, data, keepFreeBytes: 0, urgency: "essential", sync: false });
+	expect(statSync(join(directory, "a")).size).toBe(16);
 	worker.close();
 });

@@ -2,12 +2,12 @@
  * The thread that does the log's file operations: writes and fdatasync may wait for the disk as long as they like. See
  * worker-client.ts for why this function may refer to nothing outside it.
  */
-import type { ballastFile } from "../ballast-file.ts";
+import type { BallastPlace, ballastFile } from "../ballast-file.ts";
 import type { Urgency } from "../disk-reserve.ts";
 
 export type DiskWorkerCalls = {
 	/** `ballast`: the file that is given up when the disk is full (ballast-file.ts); null when there is none. */
-	start: { directory: string; sync: boolean; ballast: string | null };
+	start: { directory: string; sync: boolean; ballast: BallastPlace | null };
 	list: Record<string, never>;
 	open: { name: string; create: boolean };
 	append: {
@@ -57,7 +57,8 @@ export function diskWorker(openBallast: typeof ballastFile): void {
 			try {
 				return work();
 			} catch (error) {
-				const isFull = (error as { code?: unknown }).code === "ENOSPC";
+				const { code } = error as { code?: unknown };
+				const isFull = code === "ENOSPC" || code === "EDQUOT";
 				if (!isFull || !ballast.shorten()) throw error;
 			}
 		}

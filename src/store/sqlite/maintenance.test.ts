@@ -1,6 +1,6 @@
 /** What becomes of an error of the disk in the upkeep of the state: most are tried again, one must not be. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
@@ -8,7 +8,7 @@ import type { AppError } from "../../lib/errors.ts";
 import { type Logger, silentLogger } from "../../lib/log.ts";
 import { WorkerClient } from "../worker-client.ts";
 import { openStateFile } from "./database.ts";
-import { defaultPolicy, Maintenance, type MaintenancePolicy } from "./maintenance.ts";
+import { defaultPolicy, Maintenance, type MaintenanceParts, type MaintenancePolicy } from "./maintenance.ts";
 import { snapshotWorker } from "./snapshot-worker.ts";
 import type { StateDatabase } from "./state-database.ts";
 
@@ -85,7 +85,11 @@ const full: Thread = (worker) => {
 };
 
 /** Does what is due in such a thread; says what came of it. */
-async function upkeep(thread: Thread, policy: Partial<MaintenancePolicy>): Promise<string> {
+async function upkeep(
+	thread: Thread,
+	policy: Partial<MaintenancePolicy>,
+	more: Partial<MaintenanceParts> = {},
+): Promise<string> {
 	const { promise, resolve } = Promise.withResolvers<string>();
 	const warn = (_message: string, fields?: Record<string, unknown>) =>
 		resolve(`tried again: ${(fields?.error as AppError | undefined)?.code}`);
@@ -99,6 +103,7 @@ async function upkeep(thread: Thread, policy: Partial<MaintenancePolicy>): Promi
 			held: (work) => work(),
 			onFatal: (error) => resolve(`ends: ${error.code}`),
 			openWorker: () => new WorkerClient(thread, snapshotWorker),
+			...more,
 		},
 		{ index: 0, bytes: 0 },
 	);
@@ -127,4 +132,36 @@ test("a sync of a copy that fails costs the copy: what it was made from has its 
 	expect(await snapshot(failing("SQLITE_IOERR_FSYNC"))).toBe("tried again: storage");
 	expect(await snapshot(unnamed)).toBe("tried again: storage");
 	expect(snapshots()).toEqual([]);
+});
+
+test("room is asked for what the copy will take, and not for what the one before took", async () => {
+	const asked: number[] = [];
+	const fits = (bytes: number) => {
+		asked.push(bytes);
+		return false;
+	};
+	const asksFor = async () => {
+		expect(await upkeep(full, { snapshotEntries: 1 }, { fits })).toBe("tried again: no-space");
+		const copy = join(folder, `copy-${asked.length}`);
+		state.database.run("VACUUM INTO ?", [copy]);
+		return [asked.at(-1) ?? 0, statSync(copy).size] as const;
+	};
+	// Before the first one, too.
+	let [wanted, taken] = await asksFor();
+	expect(wanted).toBeGreaterThanOrEqual(taken);
+	state.database.run("CREATE TABLE grown (bytes BLOB) STRICT");
+	state.database.run("INSERT INTO grown VALUES (zeroblob(8000000))");
+	[wanted, taken] = await asksFor();
+	expect([wanted >= taken, taken > 8_000_000]).toEqual([true, true]);
+	// What was deleted is still in the file, and in no copy.
+	state.database.run("DROP TABLE grown");
+	[wanted, taken] = await asksFor();
+	expect([wanted >= taken, wanted < 1_000_000]).toEqual([true, true]);
+});
+
+test("for the write-ahead log it is made as long as there is something to give up", async () => {
+	let steps = 3;
+	const makeRoom = async () => steps-- > 0;
+	expect(await upkeep(failing("SQLITE_FULL"), { checkpointBytes: 1 }, { makeRoom })).toBe("tried again: no-space");
+	expect(steps).toBe(-1);
 });

@@ -67,7 +67,7 @@ export type MaintenanceParts = {
 	/** Whether so much can be written without what is kept for changes that make room. Left out: it is tried. */
 	fits?: (bytes: number) => boolean;
 	/** Something of that is given up for the database; false when there is nothing. */
-	makeRoom?: () => boolean;
+	makeRoom?: () => Promise<boolean>;
 };
 
 export class Maintenance {
@@ -179,9 +179,9 @@ export class Maintenance {
 	}
 
 	async #automaticSnapshot(): Promise<void> {
-		const { snapshotDirectory, compact, logger, fits } = this.#parts;
+		const { state, snapshotDirectory, compact, logger, fits } = this.#parts;
 		// Tried, it would take all the space there is for a while, and others would meanwhile give up what is kept for their writes.
-		if (fits?.(this.#lastBytes) === false) throw noSpaceForSnapshot();
+		if (fits?.(state.copyBytes) === false) throw noSpaceForSnapshot();
 		const { index, bytes } = await this.#snapshot(join(snapshotDirectory, "new.tmp.db"), snapshotDirectory);
 		this.#lastSnapshot = index;
 		this.#lastBytes = bytes;
@@ -211,7 +211,7 @@ export class Maintenance {
 			} catch (error) {
 				const code = error instanceof WorkerError ? (error.code ?? "") : "";
 				if (isSyncCode(code)) throw new SyncFailure("the state database is perhaps not on the disk", { cause: error });
-				if (!isFullCode(code) || !this.#parts.makeRoom?.()) throw error;
+				if (!isFullCode(code) || !(await this.#parts.makeRoom?.())) throw error;
 			}
 		}
 	}

@@ -11,7 +11,7 @@
  */
 import { Database } from "bun:sqlite";
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { type FileHandle, open, readdir, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
@@ -46,10 +46,16 @@ export type SnapshotExchangeParts = {
 	exclusively: (work: () => void) => Promise<void>;
 	/** The state is another one now. */
 	onReplaced: () => void;
-	/** Whether so much can be written, also in the place of what is kept for changes that make room. Left out: what is free says so. */
-	makeFree?: (bytes: number) => boolean | Promise<boolean>;
+	/** Left out: what is free says whether there is any. */
+	room?: SnapshotRoom;
 	/** After so many bytes, what has arrived is made durable: a restart loses no more of it. */
 	keptEveryBytes?: number;
+};
+
+export type SnapshotRoom = {
+	/** Whether so much can be written, also in the place of what is kept for changes that make room; it is lent until it is given back. */
+	takeRoom(bytes: number): Promise<boolean>;
+	giveRoomBack(): void;
 };
 
 type Receiving = { file: FileHandle; offer: Offer; sizeBytes: number; keptBytes: number };
@@ -92,16 +98,16 @@ export class SnapshotExchange implements SnapshotStore {
 	async begin(offer: Offer): Promise<void> {
 		this.#begun = true;
 		await this.discard();
-		await this.#requireRoom(offer);
+		if (!(await this.#takeRoom(offer, 0)))
+			throw new AppError("no-space", "The disk of this node has no room for a snapshot.");
 		const file = await fullIsNoSpace(open(this.#incoming, "wx", 0o600));
 		this.#receiving = { file, offer, sizeBytes: 0, keptBytes: 0 };
 	}
 
 	/** For what arrives and for the copy that becomes the state. Tried in vain, it would take what others need meanwhile. */
-	async #requireRoom({ sizeBytes }: Offer): Promise<void> {
-		const { makeFree = (bytes) => this.#isFree(bytes) } = this.#parts;
-		if (!(await makeFree(2 * sizeBytes)))
-			throw new AppError("no-space", "The disk of this node has no room for a snapshot.");
+	async #takeRoom({ sizeBytes }: Offer, arrivedBytes: number): Promise<boolean> {
+		const bytes = 2 * sizeBytes - arrivedBytes;
+		return (await this.#parts.room?.takeRoom(bytes)) ?? this.#isFree(bytes);
 	}
 
 	async #isFree(bytes: number): Promise<boolean> {
@@ -141,7 +147,8 @@ export class SnapshotExchange implements SnapshotStore {
 		const { offer, offset } = found;
 		const read = (at: number, length: number): Promise<Uint8Array> => readAt(file, at, length);
 		this.#receiving = { file, offer, sizeBytes: offset, keptBytes: offset };
-		if (offer.meta.index <= index || !(await isAsKept(found, read))) {
+		const isOfUse = offer.meta.index > index && (await isAsKept(found, read)) && (await this.#takeRoom(offer, offset));
+		if (!isOfUse) {
 			await this.discard();
 			return null;
 		}
@@ -168,6 +175,7 @@ export class SnapshotExchange implements SnapshotStore {
 		const { exclusively, onReplaced } = this.#parts;
 		return exclusively(() => {
 			this.#moveIn(index);
+			this.#parts.room?.giveRoomBack();
 			onReplaced();
 		});
 	}
@@ -185,6 +193,7 @@ export class SnapshotExchange implements SnapshotStore {
 		for (const name of await readdir(directory).catch(() => []))
 			if (receivedPattern.test(name)) await rm(join(directory, name), { force: true });
 		await rm(`${statePath}.received`, { force: true });
+		this.#parts.room?.giveRoomBack();
 	}
 
 	/** Once a start has completed what was to be completed: the rest is of a snapshot that never came into force. */
@@ -200,7 +209,7 @@ export class SnapshotExchange implements SnapshotStore {
 	async completeInstall(index: number): Promise<SnapshotMeta> {
 		const { directory, state } = this.#parts;
 		const received = this.#receivedPath(index);
-		if (existsSync(received)) await this.#prepare(received).then(() => this.#moveIn(index));
+		if (existsSync(received)) await this.#prepareAtStart(received).then(() => this.#moveIn(index));
 		else await this.#rebuild(await listSnapshots(directory), index);
 		this.#parts.onReplaced();
 		return metaOf(state, this.#parts.founders);
@@ -258,6 +267,15 @@ export class SnapshotExchange implements SnapshotStore {
 		await syncPath(this.#incoming);
 	}
 
+	/** Tried in any case: a node that has no room for it does not start. */
+	async #prepareAtStart(path: string): Promise<void> {
+		const { room, statePath } = this.#parts;
+		await rm(`${statePath}.received`, { force: true });
+		await room?.takeRoom((await stat(path)).size);
+		await this.#prepare(path);
+		room?.giveRoomBack();
+	}
+
 	#prepare(received: string): Promise<void> {
 		return copyDurably(received, `${this.#parts.statePath}.received`);
 	}
@@ -285,7 +303,7 @@ export class SnapshotExchange implements SnapshotStore {
 				if (isAppError(error, "corrupt")) continue;
 				throw error;
 			}
-			await copyDurably(path, `${statePath}.received`);
+			await this.#prepareAtStart(path);
 			state.replace(() => {
 				for (const suffix of ["-wal", "-shm", ".seal"]) rmSync(statePath + suffix, { force: true });
 				renameSync(`${statePath}.received`, statePath);

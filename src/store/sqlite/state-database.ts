@@ -244,6 +244,13 @@ export class StateDatabase extends StateRows {
 		assert(busy === 0, "nobody reads the state while it is made durable");
 	}
 
+	/** What a copy of it takes: what was deleted stays in the file, and is not in the copy. */
+	get copyBytes(): number {
+		const sql =
+			"SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+		return this.row<{ bytes: number }>(sql)?.bytes ?? 0;
+	}
+
 	get appliedIndex(): number {
 		return Number(this.meta("appliedIndex") ?? 0);
 	}
