@@ -117,7 +117,8 @@ export class Ballast {
 	async #makeFree(bytes: number): Promise<boolean> {
 		const { stepBytes } = this.#file;
 		const { ownBytes } = this.#file.free();
-		if (ownBytes + Math.max(0, this.#file.heldBytes() - this.#essentialBytes) < bytes) return false;
+		const sparableSteps = Math.floor((this.#file.heldBytes() - this.#essentialBytes) / stepBytes);
+		if (ownBytes + Math.max(0, sparableSteps) * stepBytes < bytes) return false;
 		for (let steps = Math.ceil((bytes - ownBytes) / stepBytes); steps > 0; steps--)
 			if (!(await this.#shorten(this.#essentialBytes))) break;
 		return this.#file.free().ownBytes >= bytes;

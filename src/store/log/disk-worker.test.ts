@@ -31,10 +31,11 @@ function onFullDisk(worker: typeof diskWorker): void {
 	worker(() => ({ stepBytes: 2 ** 20, free, ...none }));
 }
 
-/** The thread, whose quota is used up until a step of the ballast is given up. */
+/** The thread, whose quota is used up until a step of the ballast is given up. Others take the first two that are. */
 function atQuota(worker: typeof diskWorker): void {
 	const fs = process.getBuiltinModule("node:fs");
 	let isGivenUp = false;
+	let stolen = 0;
 	const { openSync, writeSync } = fs;
 	const within = () => {
 		if (!isGivenUp) throw Object.assign(new Error("disk quota exceeded"), { code: "EDQUOT" });
@@ -51,9 +52,9 @@ function atQuota(worker: typeof diskWorker): void {
 		},
 	});
 	const shorten = () => {
-		const gives = !isGivenUp;
-		isGivenUp = true;
-		return gives;
+		if (isGivenUp) return false;
+		isGivenUp = ++stolen > 2;
+		return true;
 	};
 	const free = () => ({ ownBytes: 2 ** 40, othersBytes: 2 ** 40 });
 	const none = { isOurs: () => false, heldOf: () => 0, heldBytes: () => 0, isHollow: () => false, makeFree() {} };
