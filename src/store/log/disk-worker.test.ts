@@ -1,8 +1,10 @@
 /** What the thread says of a disk that does not keep what it took. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MiB } from "../../lib/units.ts";
+import { ballastFile } from "../ballast-file.ts";
 import { WorkerClient } from "../worker-client.ts";
 import { diskWorker } from "./disk-worker.ts";
 
@@ -87,5 +89,44 @@ test("a quota that is used up is a full disk, too: what has to be written is wri
 	for (const offset of [0, 8])
 		await worker.call("append", { handle, offset, data, keepFreeBytes: 0, urgency: "essential", sync: false });
 	expect(statSync(join(directory, "a")).size).toBe(16);
+	worker.close();
+});
+
+/** The thread with its ballast, on a disk where nothing is ever free. */
+const onCrowdedDisk = Object.assign(() => {}, {
+	toString: () => `(openBallast) => {
+		const fs = process.getBuiltinModule("node:fs");
+		Object.assign(fs, { statfsSync: () => ({ type: 0, bsize: 1, bavail: 0, bfree: 0 }) });
+		(${diskWorker.toString()})(openBallast);
+	}`,
+});
+
+test("a ballast that is deleted is not counted on any more: nothing is written in its place before there is one again", async () => {
+	const path = join(directory, "ballast");
+	const write = () => writeFileSync(path, new Uint8Array(3 * MiB).fill(1), { flush: true });
+	write();
+	const worker = new WorkerClient(onCrowdedDisk, ballastFile);
+	await worker.call("start", { directory, sync: false, ballast: { path, reserveBytes: 3 * MiB } });
+	const { handle } = (await worker.call("open", { name: "log", create: true })) as { handle: number };
+	const append = (offset: number) =>
+		worker
+			.call("append", {
+				handle,
+				offset,
+				data: new Uint8Array(8),
+				keepFreeBytes: MiB,
+				urgency: "essential",
+				sync: false,
+			})
+			.then(
+				() => "written",
+				(error: { code: string }) => error.code,
+			);
+	expect([await append(0), statSync(path).size]).toEqual(["written", 2 * MiB]);
+	rmSync(path);
+	expect([await append(8), existsSync(path), statSync(join(directory, "log")).size]).toEqual(["ENOSPC", false, 8]);
+	write();
+	expect([await append(8), await append(16), await append(24)]).toEqual(["written", "written", "ENOSPC"]);
+	expect([statSync(path).size, statSync(join(directory, "log")).size]).toEqual([MiB, 24]);
 	worker.close();
 });

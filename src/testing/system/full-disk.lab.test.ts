@@ -29,6 +29,8 @@ const heldBytes = 32 * MiB;
 const missedChanges = 450;
 /** What is missing is made at the next look. */
 const isWhole = (bytes: number) => bytes > heldBytes - MiB;
+/** And not that there is none. */
+const isGivenUpInPart = (bytes: number) => bytes > 0 && !isWhole(bytes);
 
 const refused = { code: "no-space", context: { status: 507 } };
 
@@ -136,7 +138,7 @@ for (const fileSystem of Object.keys(fileSystems))
 			await node.fill();
 			expect(await failureOf(grow(node, "refused"))).toMatchObject(refused);
 			for (let number = 0; number < 50; number++) await rename(node, `full-${number}`);
-			expect(isWhole(await node.held())).toBe(false);
+			expect(isGivenUpInPart(await node.held())).toBe(true);
 			await node.done(await api.call("imageDelete", { path: { id: imageId } }));
 			await untilGrows(node, "after-the-image");
 			await untilHeld();
@@ -147,7 +149,7 @@ for (const fileSystem of Object.keys(fileSystems))
 			await rename(node, "before-the-end");
 			await node.daemon.kill9();
 			await node.fill();
-			expect(isWhole(await node.held())).toBe(false);
+			expect(isGivenUpInPart(await node.held())).toBe(true);
 			await node.daemon.start();
 			await node.ready();
 			expect((await api.call("clusterGet")).body.name).toBe("before-the-end");
@@ -218,7 +220,7 @@ test(
 		await third.start();
 		await untilSame(cluster.nodes, cluster.folder, stepMs);
 		expect(third.daemon.log().slice(told)).toContain("beginning anew");
-		expect(isWhole(await third.ballastBytes())).toBe(false);
+		expect(isGivenUpInPart(await third.ballastBytes())).toBe(true);
 		await first.api.call("imageDelete", { path: { id } });
 		await waitUntil("the image to be gone", stepMs, async () => {
 			const { items } = (await third.api.call("imageList", { query: {} })).body;
