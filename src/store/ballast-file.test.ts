@@ -128,14 +128,19 @@ test("a disk that says nothing about it is a reason to give up nothing, and none
 test("what is kept for root counts where root is the machine's, and the file system one that keeps it", () => {
 	const ext = 0xef53;
 	const btrfs = 0x9123683e;
-	const own = (type: number, uidMap: string) => {
+	const own = (type: number, uidMap: string | null) => {
 		spyOn(process, "geteuid" as never).mockReturnValue(0 as never);
-		spyOn(fs, "readFileSync").mockReturnValue(uidMap);
+		spyOn(fs, "readFileSync").mockImplementation((() => {
+			if (uidMap === null) throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+			return uidMap;
+		}) as never);
 		spyOn(fs, "statfsSync").mockReturnValue({ type, bsize: 1, bavail: 10, bfree: 15 } as never);
 		const { ownBytes, othersBytes } = open().free();
 		return [ownBytes, othersBytes];
 	};
 	expect(own(ext, "         0          0 4294967295\n")).toEqual([15, 10]);
 	expect(own(ext, "         0     100000      65536\n")).toEqual([10, 10]);
+	// A kernel that knows no containers of that sort.
+	expect(own(ext, null)).toEqual([15, 10]);
 	expect(own(btrfs, "         0          0 4294967295\n")).toEqual([10, 10]);
 });

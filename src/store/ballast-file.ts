@@ -56,8 +56,15 @@ export function ballastFile(place: BallastPlace | null, folder: string): Ballast
 	};
 	const heldBytes = () => look(heldOf, 0);
 	const isHollow = () => look((found) => isOurs(found) && found.size - heldOf(found) >= stepBytes, false);
-	/** Of the machine, and not of a container: the file system gives it only to that one. */
-	const isRoot = process.geteuid?.() === 0 && /^\s*0\s+0\s/.test(fs.readFileSync("/proc/self/uid_map", "latin1"));
+	const isRootOfMachine = () => {
+		try {
+			return /^\s*0\s+0\s/.test(fs.readFileSync("/proc/self/uid_map", "latin1"));
+		} catch {
+			return true;
+		}
+	};
+	/** And not of a container: the file system gives root's part only to that one. */
+	const isRoot = process.geteuid?.() === 0 && isRootOfMachine();
 	/** Of ext2, ext3 and ext4. Others mean something else by what they do not offer. */
 	const keepsForRoot = 0xef53;
 	const free = () => {
