@@ -217,6 +217,10 @@ export class Cluster implements ClusterService {
 		return by === null ? null : (this.#deps.store.get("node", by)?.name ?? by);
 	}
 
+	wasMember(nodeId: string): boolean {
+		return this.#deps.consensus.details().configuration.removed.includes(nodeId);
+	}
+
 	async freshStatus(): Promise<ClusterStatus> {
 		await this.#leaderViews.refresh(this.#peers);
 		return this.status();

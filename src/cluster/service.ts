@@ -21,13 +21,15 @@ export interface ClusterService {
 	readonly nodeId: string;
 	/** At once; what only the leader knows may be missing on another node. */
 	status(): ClusterStatus;
+	/** The same, once the leader has been asked: after a moment at most, whether it answers or not. */
+	freshStatus(): Promise<ClusterStatus>;
 	/**
 	 * The name of a member that hears this node now or, when it was removed, that it asked a moment ago: it is not off then. All
 	 * that can be reached are asked, for two seconds at most. Null when nobody does.
 	 */
 	whoHears(nodeId: string): Promise<string | null>;
-	/** The same, once the leader has been asked: after a moment at most, whether it answers or not. */
-	freshStatus(): Promise<ClusterStatus>;
+	/** Not of one that went before the members of Raft had it, nor for ever: only so many ids are kept. */
+	wasMember(nodeId: string): boolean;
 	/** For /metrics. */
 	figures(): ClusterFigures;
 	/** Resolves to who leads afterwards. Goes to the leader, whoever it is. `wrong-state`, `unavailable`. */

@@ -15,6 +15,8 @@ const idOf = (number: number) => fixtureId(0x900 + number);
 class Rounds {
 	readonly nodes = new Map<string, Node>();
 	readonly proposed: CommandBody[] = [];
+	/** Objects that the state has on each node. */
+	onEach = 1;
 	readonly cluster: TestCluster;
 	readonly #ends: (() => void)[] = [];
 
@@ -40,12 +42,13 @@ class Rounds {
 		this.nodes.set(id, { ...made, status: { ...made.status, phase } });
 		const store: Partial<Store> = {
 			all: (() => [...this.nodes.values()]) as Store["all"],
-			count: () => 1,
+			count: () => this.onEach,
 			appliedIndex: Number.MAX_SAFE_INTEGER,
 		};
 		const proposeSystem = async (body: CommandBody) => {
 			this.proposed.push(body);
 			if (body.kind === "nodeLost") this.set(body.id, "not-ready", true);
+			if (body.kind === "nodeGone") this.nodes.delete(body.id);
 			return { index: 1, replayed: false, targets: [], taskId: null };
 		};
 		this.#ends.push(
@@ -128,4 +131,18 @@ test("a node whose removal would cost the quorum stays, and a dead one is said t
 	// Whoever of them is the first in the list.
 	rounds.set(dead, "left");
 	expect(await rounds.until(1, 0)).toBe(true);
+});
+
+test("one with nothing on it is forgotten once Raft has let it go, and each member knows its id all the same", async () => {
+	await using rounds = await Rounds.start(3);
+	const { cluster } = rounds;
+	const [, gone = ""] = rounds.leader.up.details().configuration.voters.filter((id) => id !== rounds.leader.id);
+	cluster.isolate(gone);
+	rounds.set(gone, "left");
+	expect(await rounds.until(2, 0)).toBe(true);
+	await cluster.run(3_000);
+	expect(rounds.nodes.has(gone)).toBe(true);
+	rounds.onEach = 0;
+	expect(await cluster.run(3_000, () => !rounds.nodes.has(gone))).toBe(true);
+	for (const id of rounds.nodes.keys()) expect(cluster.node(id).up.details().configuration.removed).toEqual([gone]);
 });

@@ -302,6 +302,25 @@ describe("removing", () => {
 		expect(harness.store.all("audit", { operation: "nodeRemove", outcome: "accepted" })).toHaveLength(1);
 	});
 
+	test("is asked for one that the state has forgotten since, by its id", async () => {
+		await admitOther();
+		await admin().call("nodeRemove", { path: { id: otherId }, body: { confirmName: "node-2" } });
+		await harness.store.proposer.proposeSystem({ kind: "nodeGone", id: otherId });
+		harness.cluster.formerMembers.add(otherId);
+		const again = await admin().call("nodeRemove", { path: { id: otherId }, body: { confirmName: "node-2" } });
+		expect(again.status).toBe(204);
+		expect(await remove(fixtureId(0xdead), "node-2")).toMatchObject({ status: 404 });
+	});
+
+	test("is asked twice at the same moment: one of them does it, and it is done for both", async () => {
+		await admitOther();
+		const both = [0, 1].map(() =>
+			harness.request("POST", `/v1/nodes/${otherId}/actions/remove`, { as: "admin", body: { confirmName: "node-2" } }),
+		);
+		expect((await Promise.all(both)).map(({ status }) => status)).toEqual([204, 204]);
+		expect(harness.store.all("audit", { operation: "nodeRemove", outcome: "accepted" })).toHaveLength(1);
+	});
+
 	test("is not for one that answers, unless it is still joining", async () => {
 		await admitOther();
 		const reached = (reachable: boolean) => {

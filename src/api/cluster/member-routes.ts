@@ -1,5 +1,5 @@
 /** Members of the cluster: how they are, who leads, joining, leaving, being removed. */
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import {
 	ClusterJoin,
 	ClusterStatus,
@@ -86,8 +86,7 @@ export const memberRoutes: Route[] = [
 			isNowhere(services, params.id) ? params.id : find({ services }, "node", params.id).id,
 		// The others end their links to it once it has left, with its answer on the way.
 		whenLost({ services, params }) {
-			const node = services.store.get("node", params.id);
-			return node === null || node.status.phase === "left" ? nothing() : null;
+			return isMember(services, params.id) ? null : nothing();
 		},
 		async handler({ context, params }) {
 			const { cluster } = context.services;
@@ -108,13 +107,16 @@ export const memberRoutes: Route[] = [
 		path: "/v1/nodes/{id}/actions/remove",
 		summary: "Remove a node that is gone",
 		description:
-			"For one that does not come back. Its VMs are `unknown` afterwards. Should it come back, it is told so and changes nothing. 409 for a node that answers, unless it has not got to the end of joining: it leaves by itself, actions/leave. Of one that is removed already, 204 as well.",
+			"For one that does not come back. Its VMs are `unknown` afterwards. Should it come back, it is told so and changes nothing. 409 for a node that answers, unless it has not got to the end of joining: it leaves by itself, actions/leave. Of one that is removed already, or has left, 204 as well, also when the cluster keeps nothing but its id.",
 		tag,
 		params: idParams,
 		body: NodeRemove,
 		responses: { 204: null },
 		async handler({ context, params, body }) {
 			const { cluster } = context.services;
+			// Whoever had no answer asks again, maybe when nothing but its id is left of it.
+			const isForgotten = context.services.store.get("node", params.id) === null && cluster.wasMember(params.id);
+			if (isForgotten && params.id !== cluster.nodeId) return nothing();
 			const { id, name, status } = find(context, "node", params.id);
 			if (id === cluster.nodeId)
 				throw new AppError(
@@ -125,7 +127,6 @@ export const memberRoutes: Route[] = [
 				const message = `Type the name of the node, ${name}, to confirm that it is off and stays off.`;
 				throw new AppError("invalid", message, { fields: [{ path: "/confirmName", message }] });
 			}
-			// Whoever had no answer asks again.
 			if (status.phase === "left") return nothing();
 			// One that does not get to the end of joining has nothing that runs, and cannot leave.
 			const answers = status.phase === "joining" ? null : await howItAnswers(cluster, id);
@@ -134,7 +135,13 @@ export const memberRoutes: Route[] = [
 					"wrong-state",
 					`${name} is not off: it answers${answers.by === null ? "" : ` ${answers.by}`}. Let it leave (\`limiquantix cluster leave\`, on it), or switch it off first.`,
 				);
-			await context.mutate(() => ({ kind: "nodeRemove", id, leaving: false, confirmName: body.confirmName }));
+			try {
+				await context.mutate(() => ({ kind: "nodeRemove", id, leaving: false, confirmName: body.confirmName }));
+			} catch (error) {
+				// Somebody else did it meanwhile: where the refusal comes from, this node has applied that as well.
+				if (!isAppError(error, "wrong-state") && !isAppError(error, "not-found")) throw error;
+				if (isMember(context.services, id)) throw error;
+			}
 			return nothing();
 		},
 	}),
@@ -159,6 +166,9 @@ export const memberRoutes: Route[] = [
 		},
 	}),
 ];
+
+const isMember = ({ store }: RequestContext["services"], id: string): boolean =>
+	(store.get("node", id)?.status.phase ?? "left") !== "left";
 
 /** This node, which has no record of itself: it was admitted to a cluster, and has not received its state. */
 const isNowhere = ({ cluster, store }: RequestContext["services"], id: string): boolean =>

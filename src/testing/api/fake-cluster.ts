@@ -68,6 +68,8 @@ export class FakeCluster implements ClusterService {
 	readonly missing = new Map<string, string[]>();
 	/** Ids of nodes, with the name of a member that hears them. */
 	readonly heardBy = new Map<string, string>();
+	/** Ids of nodes that were members once. */
+	readonly formerMembers = new Set<string>();
 	/** What was asked for. */
 	readonly transfers: (string | null)[] = [];
 	readonly joins: ClusterJoin[] = [];
@@ -85,6 +87,7 @@ export class FakeCluster implements ClusterService {
 
 	status = () => this.current;
 	whoHears = async (nodeId: string) => this.heardBy.get(nodeId) ?? null;
+	wasMember = (nodeId: string) => this.formerMembers.has(nodeId);
 	freshStatus = async () => this.current;
 	figures = () => this.counted;
 	everybodyHas = (feature: string) => this.lacking(feature).length === 0;

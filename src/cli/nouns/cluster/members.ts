@@ -196,7 +196,7 @@ export const removeVerb = verb({
 	name: "remove",
 	summary: "Remove a node that is gone for good",
 	description:
-		"For a node that is off and does not come back. Its VMs become unknown; to start one elsewhere, move it there with limiquantix vm move. Should the node come back it is told so and changes nothing. A node that works leaves by itself: limiquantix cluster leave, on it.",
+		"For a node that is off and does not come back. Its VMs become unknown; to start one elsewhere, move it there with limiquantix vm move. Should the node come back it is told so and changes nothing. Asked again after an answer that was lost, it says that there is no such node when nothing was on it: it is removed. A node that works leaves by itself: limiquantix cluster leave, on it.",
 	examples: ["limiquantix cluster remove node3", "limiquantix cluster remove node3 --confirm node3"],
 	arguments: { "<node>": "name or id of the node" },
 	options: { confirm: text("--confirm <name>", "the node's name: it is off and stays off; asked for otherwise") },
