@@ -7,6 +7,8 @@ import { toAppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
+import type { Node } from "../model/node.ts";
+import { type Address, formatAddress } from "../peer/address.ts";
 import { writeSecret } from "../peer/identity.ts";
 import { openStore, pathsOf } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
@@ -24,6 +26,7 @@ import {
 } from "../testing/fixtures.ts";
 import { StoreCluster, type StoreMember, until } from "../testing/store-cluster.ts";
 import { loneNode } from "../testing/store-identity.ts";
+import { readdressLocally } from "./local-addresses.ts";
 import { clusterPathsOf, openNodeFile, writeNodeFile } from "./node-file.ts";
 import { type Recoverable, recoverCluster } from "./recover.ts";
 import { completeSwitch } from "./switch.ts";
@@ -81,6 +84,16 @@ const recover = (dataDir: string, options: Partial<Parameters<typeof recoverClus
 	const tools = { reach, newId: () => ids.newId(), nowMs: Date.now(), logger: silentLogger };
 	return recoverCluster({ dataDir, confirm, ...tools, ...options }).then((recovered) => ({ ...recovered, seen }));
 };
+
+/** As the state of a node that is stopped says it. */
+function nodesBeside(id: string, dataDir: string): Node[] {
+	const state = openStateFile(pathsOf(dataDir).state);
+	try {
+		return state.all("node").filter((node) => node.id !== id);
+	} finally {
+		state.close();
+	}
+}
 
 /** Hashes of all files but the lock, and what a reader of a database leaves. */
 const contents = (dataDir: string) =>
@@ -207,6 +220,25 @@ test("not while another member answers, whatever would be typed", async () => {
 		...{ code: "wrong-state", message: expect.stringContaining(`answers there: ${there?.name}.`) },
 	});
 	expect(contents(dataDir)).toEqual(before);
+}, 30_000);
+
+test("nor while one answers where only this node was told that it is", async () => {
+	const { dataDir, id } = await lost();
+	const there = cluster.members.find((member) => member.id !== id) as StoreMember;
+	await readdressLocally(dataDir, there.id, ["10.7.0.9:8444"]);
+	const asked: string[] = [];
+	const reach = async (addresses: readonly Address[], nodeId: string) => {
+		asked.push(...addresses.map((address) => `${nodeId} ${formatAddress(address)}`));
+		return addresses.some(({ host }) => host === "10.7.0.9") ? null : "Nobody listens there.";
+	};
+	const confirm = () => expect.unreachable("nobody is asked");
+	await expect(recover(dataDir, { reach, confirm })).rejects.toMatchObject({
+		...{ code: "wrong-state", message: expect.stringContaining(`answers there: ${there.name}.`) },
+	});
+	// Nobody else is looked for there, and what the state says is tried as well.
+	expect(asked.filter((one) => one.endsWith(" 10.7.0.9:8444"))).toEqual([`${there.id} 10.7.0.9:8444`]);
+	for (const { id: nodeId, peerAddresses } of nodesBeside(id, dataDir))
+		for (const address of peerAddresses) expect(asked).toContain(`${nodeId} ${address}`);
 }, 30_000);
 
 test("interrupted after any step: the node is what it was, or its next start completes it; another time works", async () => {

@@ -27,6 +27,7 @@ import { checkSnapshot, copyDurably, syncPath } from "../store/sqlite/snapshot-f
 import { checkStateFile } from "../store/sqlite/state-check.ts";
 import type { StateDatabase } from "../store/sqlite/state-database.ts";
 import { StateMachine } from "../store/state-machine.ts";
+import { type LocalAddresses, readLocalAddresses } from "./local-addresses.ts";
 import { buildFolder } from "./new-folder.ts";
 import { clusterPathsOf, readNodeFile, writeNodeFile } from "./node-file.ts";
 import { refuseUnfinishedSwitch } from "./restore.ts";
@@ -85,7 +86,7 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	afterStep("collected");
 	const node = survivorOf(state, identity);
 	const others = otherMembers(state, node.id);
-	await checkOff(others, options.reach);
+	await checkOff(others, await readLocalAddresses(dataDir, logger), options.reach);
 	const found: Recoverable = {
 		clusterName: state.all("cluster")[0]?.name ?? "",
 		nodeName: node.name,
@@ -115,15 +116,20 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	return { index: found.index, clusterId, membersLeft };
 }
 
-/** Their VMs would run on, and be started elsewhere: as for `cluster remove`, who answers is not off, whatever is typed. */
-async function checkOff(others: readonly Node[], reach: RecoverOptions["reach"]): Promise<void> {
+/**
+ * Their VMs would run on, and be started elsewhere: as for `cluster remove`, who answers is not off, whatever is typed. Where only this
+ * node was told that they are is looked at as well, also when the state knows a newer place: it is their certificate that counts.
+ */
+async function checkOff(others: readonly Node[], local: LocalAddresses, reach: RecoverOptions["reach"]): Promise<void> {
 	const problems = await Promise.all(
-		others.map(({ id, peerAddresses }) =>
-			reach(
-				peerAddresses.flatMap((text) => parseAddress(text) ?? []),
+		others.map(({ id, peerAddresses }) => {
+			const said = local.find(({ nodeId }) => nodeId === id)?.addresses ?? [];
+			const addresses = [...new Set([...peerAddresses, ...said])];
+			return reach(
+				addresses.flatMap((text) => parseAddress(text) ?? []),
 				id,
-			),
-		),
+			);
+		}),
 	);
 	const answering = others.filter((_, at) => problems[at] === null).map(({ name }) => name);
 	if (answering.length > 0)
