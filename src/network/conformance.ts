@@ -113,6 +113,27 @@ export function networkConformance(name: string, options: { open(): Promise<Netw
 			await driver.remove(network);
 		});
 
+		check("uses it also when nothing is plugged into it: who wants it away says so before", async () => {
+			const former = { id: id(15), name: "nat", config: nat(15) };
+			const [network, beside] = [
+				{ ...former, id: id(16) },
+				{ id: id(17), name: "beside", config: nat(17) },
+			];
+			const { bridge } = await driver.ensure(former);
+			expect(await driver.ensure(network)).toEqual({ bridge });
+			// Only for the same addresses, and not what is to stay since somebody is on the way into it.
+			const other = await driver.ensure(beside);
+			expect(other).not.toEqual({ bridge });
+			await driver.removeOthers(() => true);
+			expect(await driver.ensure(network)).toEqual({ bridge });
+			await driver.removeOthers((one) => one === network.id || one === beside.id);
+			expect(await driver.hostBridges()).not.toContain(bridge);
+			const own = await driver.ensure(network);
+			expect(new Set([bridge, other.bridge, own.bridge]).size).toBe(3);
+			expect(await driver.ensure(beside)).toEqual(other);
+			for (const one of [network, beside]) await driver.remove(one);
+		});
+
 		check("refuses a network whose addresses are taken", async () => {
 			const network = { id: id(4), name: "first", config: nat(4) };
 			await driver.ensure(network);

@@ -29,6 +29,8 @@ type NatNetwork = { id: string; name: string; config: NatConfig };
 export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkDriver {
 	const { client, logger } = options;
 	const host = options.host ?? hostNetwork();
+	/** Not the cluster's any more, and in use when it was last looked at. */
+	let staying: ReadonlySet<string> = new Set();
 
 	async function ensureNat(network: NatNetwork): Promise<{ bridge: string }> {
 		checkNatConfig(network.config);
@@ -87,6 +89,7 @@ export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkD
 		},
 
 		async removeOthers(isKnown) {
+			const inUse = new Set<string>();
 			for (const { name, uuid } of await asNetworkError(client.connectListAllNetworks())) {
 				if (!isOurs(name, uuid) || isKnown(uuid)) continue;
 				try {
@@ -94,9 +97,13 @@ export function createLibvirtNetworks(options: LibvirtNetworksOptions): NetworkD
 					logger.info("a network that is not the cluster's any more was removed", { network: uuid });
 				} catch (error) {
 					if (!isAppError(error, "in-use")) throw error;
-					logger.warn("a network that is not the cluster's any more stays: it is in use", { network: uuid });
+					inUse.add(uuid);
+					// It may be so for months, and is looked at all the time.
+					if (!staying.has(uuid))
+						logger.warn("a network that is not the cluster's any more stays: it is in use", { network: uuid });
 				}
 			}
+			staying = inUse;
 		},
 
 		async leases({ id, config }): Promise<Lease[]> {

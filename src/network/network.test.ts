@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import type { LibvirtClient } from "../hypervisor/libvirt/rpc/client.ts";
+import { createLogger } from "../lib/log.ts";
 import {
 	checkNatConfig,
 	formatIpv4,
@@ -9,7 +11,8 @@ import {
 	subnet,
 	subnetOf,
 } from "./address.ts";
-import { parseRoutes } from "./host-network.ts";
+import { type HostNetwork, parseRoutes } from "./host-network.ts";
+import { createLibvirtNetworks } from "./libvirt-network.ts";
 import { bridgeName, libvirtNetworkName } from "./names.ts";
 import { networkXml, sameNetwork } from "./network-xml.ts";
 
@@ -116,4 +119,30 @@ describe("routes of the host", () => {
 		]);
 		expect(parseRoutes("")).toEqual([]);
 	});
+});
+
+test("that a network of before is in use is said once, however often somebody looks", async () => {
+	const lines: string[] = [];
+	const there = new Set([id]);
+	const client: Partial<LibvirtClient> = {
+		connectListAllNetworks: async () => [...there].map((uuid) => ({ name: libvirtNetworkName(uuid), uuid })),
+		networkIsActive: async () => true,
+	};
+	const host: Partial<HostNetwork> = { portsOf: async () => ["tap0"] };
+	const networks = createLibvirtNetworks({
+		...{ client: client as LibvirtClient, host: host as HostNetwork },
+		logger: createLogger((line) => lines.push(line), "info", "json"),
+	});
+	const look = () => networks.removeOthers(() => false);
+	for (const _ of [1, 2, 3]) await look();
+	expect(lines).toHaveLength(1);
+	expect(lines[0]).toContain("it is in use");
+	// Another one is another thing to say, and so is one that had gone meanwhile.
+	there.clear();
+	await look();
+	there.add(id);
+	there.add("0190bbbb-1234-7000-8000-00abcdef0124");
+	await look();
+	await look();
+	expect(lines).toHaveLength(3);
 });

@@ -13,17 +13,17 @@ import { seedPath, vmFolder } from "./vm-folder.ts";
 
 export type DomainParts = { context: NodeContext; pools: Pools; networks: Networks };
 
-/**
- * `bridges`: by network id, when they were made ready just now; else the networks are made ready here, because a bridge's
- * name is only known then.
- */
+/** What holds the bridges that it was given (see Networks). `bridges`: by network id; null until they were made ready. */
+export type BridgeUser = { bridges: Map<string, string> | null };
+
+/** Networks that were not made ready for `user` are so here, because a bridge's name is only known then. */
 export async function buildDomainSpec(
 	{ context, pools, networks }: DomainParts,
 	vm: Vm,
-	bridges: ReadonlyMap<string, string> | null,
+	user: BridgeUser | null,
 ): Promise<DomainSpec> {
 	const folder = vmFolder(context.dataDir, vm.id);
-	const known = bridges ?? (await prepareNetworks(networks, vm));
+	const known = user?.bridges ?? (await prepareNetworks(networks, vm, user));
 	const disks = await Promise.all(
 		vm.spec.disks.map(async (disk) => {
 			const volume = context.store.get("volume", disk.volumeId);
@@ -61,9 +61,13 @@ export async function buildDomainSpec(
 }
 
 /** Makes the networks of all NICs exist; bridges by network id. */
-export async function prepareNetworks(networks: Networks, vm: Vm): Promise<Map<string, string>> {
+export async function prepareNetworks(
+	networks: Networks,
+	vm: Vm,
+	user: BridgeUser | null,
+): Promise<Map<string, string>> {
 	const ids = [...new Set(vm.spec.nics.map((nic) => nic.networkId))];
-	return new Map(await Promise.all(ids.map(async (id) => [id, await networks.bridge(id)] as const)));
+	return new Map(await Promise.all(ids.map(async (id) => [id, await networks.bridge(id, user)] as const)));
 }
 
 async function imagePath(context: NodeContext, pools: Pools, imageId: string): Promise<string> {

@@ -1,6 +1,9 @@
 /**
  * Networks on this node: made at start and when a VM needs them, removed on request. A network's health is written only
  * when it changes.
+ *
+ * Another network of ours may serve as one of the cluster's (network/driver.ts), and is removed once nothing is plugged into it. Between
+ * the look at its bridge and the VM that is plugged in there are several steps: whoever was given it holds it until then.
  */
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Network, NetworkNodeStatus } from "../model/network.ts";
@@ -12,23 +15,39 @@ import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
 import { isActive } from "./vm-plan.ts";
 import type { VolumeUsers } from "./volumes.ts";
 
+/** The lock of who removes networks that may serve as another, and of who is about to be served by one. */
+const others = "other networks";
 const mayRun = powerStates.filter((state) => state !== "stopped" && state !== "failed");
 
 export class Networks {
 	readonly #context: NodeContext;
+	/** Bridges by those that were given them. */
+	readonly #held = new Map<object, Set<string>>();
 
 	constructor(context: NodeContext) {
 		this.#context = context;
 	}
 
-	/** The bridge that NICs of this network join here; makes the network exist. */
-	async bridge(networkId: string): Promise<string> {
-		const { config } = this.#usable(networkId);
-		const known = this.#known(networkId);
-		const isOwn = config.kind === "bridge" || known?.bridge === bridgeName(networkId);
+	/** The bridge that NICs of this network join here; makes the network exist. It stays until `user`, if there is one, calls `release`. */
+	async bridge(networkId: string, user: object | null): Promise<string> {
+		const network = this.#usable(networkId);
 		// What keeps it from working, or serves as it, may be one whose last VM has ended since.
-		if (known?.health !== "healthy" || !isOwn) await this.removeForgotten();
-		return this.#ensure(networkId);
+		if (this.#known(networkId)?.health !== "healthy" || this.#isServed(network)) await this.removeForgotten();
+		return this.#ensure(networkId, user);
+	}
+
+	release(user: object): void {
+		this.#held.delete(user);
+	}
+
+	#isHeld(bridge: string): boolean {
+		return [...this.#held.values()].some((bridges) => bridges.has(bridge));
+	}
+
+	/** Another network of ours does here what it would. */
+	#isServed({ id, config }: Network): boolean {
+		const bridge = this.#known(id)?.bridge ?? null;
+		return config.kind === "nat" && bridge !== null && bridge !== bridgeName(id);
 	}
 
 	#usable(networkId: string): Network {
@@ -43,11 +62,14 @@ export class Networks {
 		const { store, network, connection, locks, logger, stopping } = this.#context;
 		if (!connection.connected) return;
 		try {
-			await limited(this.#context, "Removing networks that are not the cluster's", limits.networkMs, async () => {
-				// A copy of the state that is behind may not know a network yet.
-				await store.readIndex();
-				await locks.run("other networks", () => network.removeOthers((id) => store.get("network", id) !== null));
-			});
+			// A copy of the state that is behind may not know a network yet.
+			await limited(this.#context, "Asking for the newest state", limits.networkMs, () => store.readIndex());
+			const isKnown = (id: string) => store.get("network", id) !== null || this.#isHeld(bridgeName(id));
+			await locks.run(others, () =>
+				limited(this.#context, "Removing networks that are not the cluster's", limits.networkMs, () =>
+					network.removeOthers(isKnown),
+				),
+			);
 		} catch (error) {
 			if (!stopping.aborted) logger.warn("networks that are not the cluster's stay for now", { error });
 		}
@@ -59,10 +81,12 @@ export class Networks {
 		await this.#ensureEach(this.#context.store.all("network"));
 	}
 
-	/** From time to time: what kept some of them from working may be gone, and nobody says so. */
+	/** From time to time: what kept some of them from working, or served as one, may be gone, and nobody says so. */
 	async ensureUnready(): Promise<void> {
 		const { store, connection } = this.#context;
-		const unready = store.all("network").filter(({ id }) => this.#known(id)?.health !== "healthy");
+		const unready = store
+			.all("network")
+			.filter((network) => this.#known(network.id)?.health !== "healthy" || this.#isServed(network));
 		if (unready.length === 0 || !connection.connected) return;
 		await this.removeForgotten();
 		await this.#ensureEach(unready);
@@ -70,22 +94,25 @@ export class Networks {
 
 	/** Made by somebody: it is made here, too, so that VMs can be placed here. While libvirt is away, that is for later. */
 	async ensureNew(networkId: string): Promise<void> {
+		if (!this.#context.connection.connected) return;
+		// One with the same addresses may have been deleted a moment ago, and is on its way out.
+		await this.removeForgotten();
 		const network = this.#context.store.get("network", networkId);
-		if (network && this.#context.connection.connected) await this.#ensureEach([network]);
+		if (network) await this.#ensureEach([network]);
 	}
 
 	async #ensureEach(networks: readonly Network[]): Promise<void> {
 		for (const { id, deleting } of networks) {
 			if (deleting || this.#context.stopping.aborted) continue;
 			const wasHealthy = this.#known(id)?.health !== "error";
-			await this.#ensure(id).catch((error) =>
+			await this.#ensure(id, null).catch((error) =>
 				this.#context.logger[wasHealthy ? "warn" : "debug"]("a network cannot be used here", { networkId: id, error }),
 			);
 		}
 	}
 
 	async create(networkId: string, run: TaskRun): Promise<string | null> {
-		await onceHypervisorAnswers(this.#context, run, () => this.bridge(networkId));
+		await onceHypervisorAnswers(this.#context, run, () => this.bridge(networkId, null));
 		return null;
 	}
 
@@ -163,15 +190,18 @@ export class Networks {
 		}
 	}
 
-	async #ensure(id: string): Promise<string> {
-		const { nodeId, store } = this.#context;
-		try {
-			const { bridge } = await this.#context.locks.run(`network:${id}`, () =>
-				// It may have been deleted while others had the lock: nobody would remove what is made now.
-				limited(this.#context, "Making the network ready", limits.networkMs, async () =>
-					this.#context.network.ensure(this.#usable(id)),
-				),
+	async #ensure(id: string, user: object | null): Promise<string> {
+		const { nodeId, store, locks } = this.#context;
+		const ensure = async () => {
+			// It may have been deleted while others had the lock: nobody would remove what is made now.
+			const { bridge } = await limited(this.#context, "Making the network ready", limits.networkMs, async () =>
+				this.#context.network.ensure(this.#usable(id)),
 			);
+			if (user !== null) this.#held.set(user, (this.#held.get(user) ?? new Set()).add(bridge));
+			return bridge;
+		};
+		try {
+			const bridge = await locks.run(`network:${id}`, () => locks.run(others, ensure));
 			await this.#report(id, { nodeId, health: "healthy", bridge, error: null });
 			return bridge;
 		} catch (error) {

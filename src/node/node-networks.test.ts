@@ -5,6 +5,7 @@ import type { NetworkConfig } from "../model/network.ts";
 import { bridgeName } from "../network/names.ts";
 import { clusterIds, fixtureId, fixtureNetwork } from "../testing/fixtures.ts";
 import { macOf, NodeWorld } from "../testing/node/node-world.ts";
+import { joinSecond } from "../testing/node/second-node.ts";
 import { remove } from "../testing/node/storage-deeds.ts";
 
 const nat: NetworkConfig = {
@@ -170,4 +171,92 @@ test("networks that are not the cluster's any more go: at the start, and once no
 	expect(world.vm(id).status.powerState).toBe("running");
 	expect([...networks.running.keys()]).toEqual([clusterIds.network]);
 	expect(await world.hypervisor.domainXml(id)).toContain(bridgeName(clusterIds.network));
+});
+
+/** The network that this node had before it joined, with the addresses of the cluster's; a guest is in it. */
+async function openWithFormer(): Promise<{ world: NodeWorld; former: string }> {
+	const world = await NodeWorld.open();
+	const { config } = fixtureNetwork();
+	if (config.kind !== "nat") throw new Error("the fixture is a NAT network");
+	const former = fixtureId(0xf1);
+	world.networks.running.set(former, config);
+	world.networks.plugged.add(bridgeName(former));
+	await world.boot();
+	await world.settleLoops();
+	return { world, former };
+}
+
+for (const step of ["define", "start"] as const)
+	test(`the network of before stays while a VM is on its way into it (${step}), and goes when that is over`, async () => {
+		const { world, former } = await openWithFormer();
+		await using _ = world;
+		const held = world.hypervisor.faults.hold(step);
+		const slow = await world.createVm();
+		await held.reached;
+		// Its last guest ends, and everybody who comes now looks whether it can go.
+		world.networks.plugged.clear();
+		const beside = await world.createVm();
+		await world.until(() => world.taskOf(beside.taskId).state === "succeeded");
+		expect(world.networks.running.has(former)).toBe(true);
+		held.release();
+		await world.settle();
+		for (const { id } of [slow, beside]) expect(await world.hypervisor.domainXml(id)).toContain(bridgeName(former));
+		const later = await world.createVm();
+		await world.settle();
+		expect([...world.networks.running.keys()]).toEqual([clusterIds.network]);
+		expect(await world.hypervisor.domainXml(later.id)).toContain(bridgeName(clusterIds.network));
+	});
+
+test("a start that fails does not keep the network of before", async () => {
+	const { world } = await openWithFormer();
+	await using _ = world;
+	world.hypervisor.faults.fail("start", new AppError("hypervisor", "QEMU says no."));
+	const { taskId } = await world.createVm();
+	await world.settle();
+	expect(world.taskOf(taskId).state).toBe("failed");
+	world.networks.plugged.clear();
+	await world.createVm();
+	await world.settle();
+	expect([...world.networks.running.keys()]).toEqual([clusterIds.network]);
+});
+
+test("the cluster's network takes over from that of before by itself, once nothing is plugged into it", async () => {
+	const { world, former } = await openWithFormer();
+	await using _ = world;
+	const own = () => bridgeOf(world) === bridgeName(clusterIds.network);
+	await expect(world.until(own, { stepMs: 5_000, limitMs: 90_000 })).rejects.toThrow("did not come to pass");
+	expect([bridgeOf(world), [...world.networks.running.keys()]]).toEqual([bridgeName(former), [former]]);
+	world.networks.plugged.clear();
+	await world.until(own, { stepMs: 5_000, limitMs: 60_000 });
+	expect([...world.networks.running.keys()]).toEqual([clusterIds.network]);
+});
+
+test("a network that is made right after one with its addresses was deleted is not served by what is just going", async () => {
+	await using first = await NodeWorld.open();
+	await first.boot();
+	await first.settle();
+	await using second = await joinSecond(first);
+	await second.boot();
+	await first.settle();
+	const made = async (id: string, name: string) => {
+		const network = fixtureNetwork({ id, name, config: nat });
+		await first.propose({ kind: "networkCreate", network, task: first.task("network.create", id) });
+		await first.until(() => first.unfinished().length === 0);
+		return network;
+	};
+	const before = await made(fixtureId(0x51), "before");
+	await first.settle();
+	// The second node is slow with what the first one did.
+	const held = second.networks.faults.hold("removeOthers");
+	await remove(first, "network", before.id);
+	await held.reached;
+	expect(first.store.get("network", before.id)).toBeNull();
+	const { id } = await made(fixtureId(0x52), "after");
+	held.release();
+	await first.settle();
+	for (const world of [first, second]) {
+		const part = first.store.get("network", id)?.nodes.find(({ nodeId }) => nodeId === world.nodeId);
+		expect(part).toMatchObject({ health: "healthy", bridge: bridgeName(id) });
+		expect([world.networks.running.has(id), world.networks.running.has(before.id)]).toEqual([true, false]);
+	}
 });

@@ -217,6 +217,8 @@ export class VmQueue {
 				const undone = task.kind === "vm.adopt" && (await undoAdoption(this.#parts, this.vmId, error));
 				if (!undone) await this.#settle(run, memory, { kind: "failure", error: toErrorInfo(error) });
 				await run.fail(error);
+			} finally {
+				this.#parts.networks.release(memory);
 			}
 		} finally {
 			this.#current = null;

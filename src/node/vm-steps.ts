@@ -84,7 +84,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			await reportVolumes(parts, vm);
 			break;
 		case "prepare-networks":
-			run.bridges = await prepareNetworks(parts.networks, vm);
+			run.bridges = await prepareNetworks(parts.networks, vm, run);
 			await parts.networks.requireFreeMacs(vm);
 			await task.setCancelable(false);
 			break;
@@ -93,7 +93,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			break;
 		case "define": {
 			await context.folders.make(vmFolder(context.dataDir, vm.id));
-			const domain = await buildDomainSpec(parts, vm, run.bridges);
+			const domain = await buildDomainSpec(parts, vm, run);
 			await call("Defining the VM", limits.defineMs, () => hypervisor.define(domain));
 			run.definedGeneration = vm.generation;
 			break;
@@ -176,7 +176,7 @@ async function requestShutdown(
 
 async function applyLive(parts: StepParts, vm: Vm, run: VmRun): Promise<void> {
 	const { context } = parts;
-	const domain = await buildDomainSpec(parts, vm, run.bridges);
+	const domain = await buildDomainSpec(parts, vm, run);
 	const changes = await limited(context, "Changing the running VM", limits.liveChangeMs, () =>
 		context.hypervisor.applyLive(domain),
 	);
