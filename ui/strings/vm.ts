@@ -57,8 +57,9 @@ export const vm = {
 					: `${count} of the ${total} run and are cut off at once.`,
 		deleteVms: (count: string) => `${count} VMs with their settings, firmware variables and serial logs`,
 		deleteOfRemoved: (count: number) =>
-			`${count} of them ${count === 1 ? "is" : "are"} on nodes that were removed. What those hosts have of them, disks too, stays there, and comes back when the nodes join again.`,
+			`${count} of them ${count === 1 ? "is" : "are"} on nodes that were removed. What is on those hosts, disks included, stays there, and comes back when the nodes join again.`,
 		deleteTheirVolumes: (count: string, size: string) => `${count} volumes, ${size}`,
+		forgetVms: (count: string) => `${count} VMs with their settings`,
 		more: (count: string) => `and ${count} more`,
 		deleteVolumes: (count: number, size: string) =>
 			count === 1 ? `Delete their 1 volume too (${size})` : `Delete their ${count} volumes too (${size})`,
@@ -72,7 +73,10 @@ export const vm = {
 	deleteLost: "This cannot be undone. Lost for good:",
 	deleteVm: "the VM with its settings, firmware variables and serial log",
 	deleteOfRemoved: (node: string) =>
-		`Its node, ${node}, was removed. The cluster forgets the VM; what that host has of it, disks too, stays there, and comes back when the node joins again.`,
+		`Its node, ${node}, was removed. What is on that host of it, disks included, stays there, and comes back when the node joins again.`,
+	deleteForgotten: "This cannot be undone. The cluster forgets:",
+	forgetVm: "the VM with its settings",
+	deleteKept: (names: string) => `Not on that host, and kept without a VM: ${names}.`,
 	deleteRunning: "It is running and will be stopped at once.",
 	deleteVolumes: (count: number, size: string) =>
 		count === 1 ? `Delete its volume too (${size})` : `Delete its ${count} volumes too (${size})`,

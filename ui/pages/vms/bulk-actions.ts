@@ -77,7 +77,7 @@ async function askDeletionOfMany(vms: readonly Vm[]): Promise<boolean | null> {
 	const known = { count: volumes.length, size: sizeOf(volumes) };
 	const answer = await confirmWithOption({
 		title: t.bulk.deleteTitle(vms.length),
-		body: (withVolumes) => h(BulkDeleteText, { vms, volumes: withVolumes && volumes.length > 0 ? known : null }),
+		body: (withVolumes) => h(BulkDeleteText, { vms, volumes: withVolumes ? volumes : [] }),
 		confirmLabel: t.bulk.deleteTitle(vms.length),
 		danger: true,
 		typedName: String(vms.length),

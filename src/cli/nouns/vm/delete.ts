@@ -31,5 +31,5 @@ async function whatStays(cli: Cli, id: string): Promise<string> {
 	const { nodeId } = (await getVm(cli, id)).body;
 	const node = (await allPages(cli, "nodeList", {})).find((one) => one.id === nodeId);
 	if (node?.status.phase !== "left") return "";
-	return `Its node, ${node.name}, was removed: what that host has of the VM, disks too, stays there, and comes back when the node joins again. `;
+	return `Its node, ${node.name}, was removed: what is on that host of the VM, disks included, stays there, and comes back when the node joins again. `;
 }

@@ -355,7 +355,7 @@ test("deleting a VM of a node that was removed says that it stays there", async 
 		io.feed("y\n");
 		expect((await here("vm delete web", { io })).code).toBe(0);
 		const stays = io.err.includes(
-			"Its node, node-1, was removed: what that host has of the VM, disks too, stays there",
+			"Its node, node-1, was removed: what is on that host of the VM, disks included, stays there",
 		);
 		expect([phase, stays]).toEqual([phase, phase === "left"]);
 	}
