@@ -36,6 +36,10 @@ export const Network = Strict(
 				bridge: Nullable(Type.String()),
 				error: Nullable(ErrorInfoSchema),
 			}),
+			{
+				description:
+					"Where it is known how it is. That a node is missing does not say that the network is not there: the node has not reported yet, or is not heard of (`status.lost` of the node).",
+			},
 		),
 		deleting: Type.Boolean(),
 	},
