@@ -46,13 +46,14 @@ async function closedAfterMs(start: string, drip: (socket: Socket) => void): Pro
 	return performance.now() - began;
 }
 
+// They mostly wait, so they wait together.
 describe("clients that take their time", () => {
-	test("headers that come byte by byte end within 15 s", async () => {
+	test.concurrent("headers that come byte by byte end within 15 s", async () => {
 		const head = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
 		expect(await closedAfterMs(head, (socket) => socket.write("a"))).toBeLessThan(15_000);
 	}, 20_000);
 
-	test("so does silence, and a body that comes byte by byte", async () => {
+	test.concurrent("so does silence, and a body that comes byte by byte", async () => {
 		const head = `POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n`;
 		const [silence, slow] = await Promise.all([
 			closedAfterMs("", () => {}),
@@ -77,7 +78,7 @@ describe("clients that take their time", () => {
 });
 
 describe("connections that are long on purpose", () => {
-	test("an event stream outlives the idle limit, with and without TLS", async () => {
+	test.concurrent("an event stream outlives the idle limit, with and without TLS", async () => {
 		const certificate = await loadOrMakeCertificate({
 			folder: join(folder, "tls"),
 			clock: systemClock,
@@ -100,7 +101,7 @@ describe("connections that are long on purpose", () => {
 		await secure.stop(true);
 	}, 20_000);
 
-	test("so does waiting for a task on the local socket", async () => {
+	test.concurrent("so does waiting for a task on the local socket", async () => {
 		const path = join(folder, "local.sock");
 		const local = await listenLocally({ api: harness.api, console: harness.console, ui: noUi }, path);
 		const { taskLocation } = await harness.client("operator").call("vmCreate", { body: { name: "slow", disks: [] } });
@@ -111,7 +112,7 @@ describe("connections that are long on purpose", () => {
 		await local.stop(true);
 	}, 20_000);
 
-	test("an upload may be slow as long as it moves", async () => {
+	test.concurrent("an upload may be slow as long as it moves", async () => {
 		const id = await uploadingImage(60_000);
 		const body = new ReadableStream<Uint8Array>({
 			async pull(controller) {
