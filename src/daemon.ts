@@ -72,7 +72,7 @@ const raftTiming = {
 const ids = idSource(systemClock, random);
 const poolFoldersWith = (clock: Clock, log: Logger): PoolFolders => ({
 	handOver: (path, from, to) => new PoolFolder(path, random).handOver(from, to),
-	release: (path, owner, left) => releasePool({ path, ...owner, random, clock, log, protectedPaths: [] }, left),
+	release: (path, poolId, left) => releasePool({ path, poolId, random, clock, log, protectedPaths: [] }, left),
 });
 
 export type Daemon = {
@@ -351,8 +351,7 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			dataDir: config.dataDir,
 			demoImage: config.demoImage,
 			storage: {
-				open: (pool) =>
-					createStorageDriver(pool, { nodeId, random, clock, log: logger, protectedPaths: [config.dataDir] }),
+				open: (pool) => createStorageDriver(pool, { random, clock, log: logger, protectedPaths: [config.dataDir] }),
 			},
 			network: createLibvirtNetworks({ client, logger }),
 			everybodyHas: (feature) => cluster.everybodyHas(feature),

@@ -23,18 +23,12 @@ import { clusterPathsOf, readNodeFile } from "./node-file.ts";
 import { collect } from "./recover.ts";
 import { formerFolderOf, type JoinHints } from "./switch.ts";
 
-/** The part of a pool on one node; a node that joins is another one afterwards. */
-export type PoolOwner = { poolId: string; nodeId: string };
-
 /** Pools of type local on this host: their folders say whose they are. */
 export type PoolFolders = {
-	/** Nothing happens when the folder is not that pool's. */
-	handOver(path: string, from: PoolOwner, to: PoolOwner): Promise<void>;
-	/**
-	 * Not this node's from now on, and what is named goes with it, unless other nodes have the folder: then it is theirs. False when there
-	 * is no pool at all now: its disk may not be mounted.
-	 */
-	release(path: string, owner: PoolOwner, left: Omit<LeftInPool, "poolId">): Promise<boolean>;
+	/** Nothing happens when the folder is not that of `fromPoolId`. */
+	handOver(path: string, fromPoolId: string, toPoolId: string): Promise<void>;
+	/** Nobody's from now on; what is named goes with it. */
+	release(path: string, poolId: string, left: Omit<LeftInPool, "poolId">): Promise<void>;
 };
 
 export type ImportingDeps = {
@@ -115,7 +109,7 @@ async function sayWhy(
 		.catch(() => {});
 }
 
-/** A pool that became part of one of the cluster has that one's id, and is another node's. At each start: it may have been interrupted. */
+/** A pool that became part of one of the cluster has that one's id. At each start: it may have been interrupted. */
 async function handOverPools({ dataDir, hints, store, nodeId, poolFolders, logger }: ImportingDeps): Promise<void> {
 	// Set aside by somebody, long after: it has been done.
 	if (!existsSync(formerFolderOf(dataDir, hints.formerNodeId))) return;
@@ -123,9 +117,8 @@ async function handOverPools({ dataDir, hints, store, nodeId, poolFolders, logge
 	const now = store.all("pool").filter(({ nodeIds }) => nodeIds.includes(nodeId));
 	for (const { id, type, config } of former) {
 		const heir = now.find((pool) => pool.type === type && samePath(pool.config.path, config.path));
-		if (type !== "local" || config.path === undefined || heir === undefined) continue;
-		const from = { poolId: id, nodeId: hints.formerNodeId };
-		await poolFolders.handOver(config.path, from, { poolId: heir.id, nodeId });
+		if (type === "local" && config.path !== undefined && heir !== undefined && heir.id !== id)
+			await poolFolders.handOver(config.path, id, heir.id);
 	}
 }
 

@@ -112,7 +112,6 @@ function leave(applied = true, before = async () => {}): Promise<void> {
 			async handOver() {},
 			async release(...given) {
 				released.push(given);
-				return true;
 			},
 		},
 		onFresh() {},
@@ -129,13 +128,13 @@ function leave(applied = true, before = async () => {}): Promise<void> {
 test("copies of images and what came of a move go with the folder", async () => {
 	await belongingsOfOthers();
 	await leave();
-	expect(released).toEqual([[path, { poolId, nodeId: own }, { volumes: [arriving.volumeId], images: [imageId] }]]);
+	expect(released).toEqual([[path, poolId, { volumes: [arriving.volumeId], images: [imageId] }]]);
 });
 
 test("a copy of the state that does not know that it left does not know either what has come since", async () => {
 	await belongingsOfOthers();
 	await leave(false);
-	expect(released).toEqual([[path, { poolId, nodeId: own }, { volumes: [], images: [imageId] }]]);
+	expect(released).toEqual([[path, poolId, { volumes: [], images: [imageId] }]]);
 });
 
 test("a pool goes, too, of which the state has forgotten that it is on this node, since that was removed", async () => {
@@ -145,7 +144,7 @@ test("a pool goes, too, of which the state has forgotten that it is on this node
 	expect(store.get("pool", poolId)?.nodeIds).toEqual([other]);
 	writeFileSync(clusterPathsOf(dataDir).removed, "");
 	await leave();
-	expect(released).toEqual([[path, { poolId, nodeId: own }, { volumes: [], images: [] }]]);
+	expect(released).toEqual([[path, poolId, { volumes: [], images: [] }]]);
 });
 
 describe("what has moved away", () => {
@@ -156,7 +155,7 @@ describe("what has moved away", () => {
 		await finish(discards.volume, discards.vm);
 		clock.advance(100);
 		await left;
-		expect(released).toEqual([[path, { poolId, nodeId: own }, { volumes: [], images: [] }]]);
+		expect(released).toEqual([[path, poolId, { volumes: [], images: [] }]]);
 	});
 
 	test("keeps the node when that does not come to an end, which is said", async () => {
@@ -173,6 +172,6 @@ describe("what has moved away", () => {
 
 	test("at the very moment is not forgotten with its task", async () => {
 		await leave(true, vmMovedAway);
-		expect(released).toEqual([[path, { poolId, nodeId: own }, { volumes: [volumeId], images: [] }]]);
+		expect(released).toEqual([[path, poolId, { volumes: [volumeId], images: [] }]]);
 	});
 });

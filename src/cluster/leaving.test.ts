@@ -39,7 +39,7 @@ function removedNode(vms: number, { hints = null, nodes = 2, lastIndex = 0 }: Pa
 				seen.refusesWrites = true;
 			},
 		},
-		poolFolders: { async handOver() {}, release: async () => true },
+		poolFolders: { async handOver() {}, async release() {} },
 		onFresh() {
 			seen.fresh = true;
 		},

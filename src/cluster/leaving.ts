@@ -195,7 +195,7 @@ export class Leaving {
 		const left = await leftInPools({ dataDir, nodeId: node.nodeId, store, folders: vmFolders, logger });
 		for (const { path, id } of JSON.parse(pools) as MarkedPool[]) {
 			const { volumes, images } = left.find(({ poolId }) => poolId === id) ?? { volumes: [], images: [] };
-			await poolFolders.release(path, { poolId: id, nodeId: node.nodeId }, { volumes, images });
+			await poolFolders.release(path, id, { volumes, images });
 		}
 		if (this.#brought()) {
 			await prepareFresh(dataDir, node.nodeId);

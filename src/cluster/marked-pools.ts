@@ -4,12 +4,10 @@
  * in it. The node's own file does (node/pool-places.ts).
  */
 import { existsSync } from "node:fs";
-import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
-import { KeyedMutex } from "../node/gates.ts";
 import { leftInPools } from "../node/left-in-pools.ts";
 import { placeRecords } from "../node/pool-places.ts";
-import { RecordFile, readRecords } from "../node/record-file.ts";
+import { readRecords } from "../node/record-file.ts";
 import { vmFolders as folders } from "../node/vm-folder.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { StoreReader } from "../store/store.ts";
@@ -25,11 +23,11 @@ type Parts = {
 	logger: Logger;
 };
 
-/** Of this member; nothing of what it was before. `corrupt` when its file cannot be read: what it brings, or leaves, is for nobody to guess. */
+/** Of this member; nothing of what it was before. */
 export async function markedPools({ dataDir, node, store, logger }: Omit<Parts, "poolFolders">): Promise<MarkedPool[]> {
 	const { nodeId, clusterId } = node;
 	const pools = new Map<string, MarkedPool>();
-	for (const [id, place] of await readRecords({ dataDir, logger, folders }, placeRecords, refuseDamaged))
+	for (const [id, place] of await readRecords({ dataDir, logger, folders }, placeRecords))
 		if (place.type === "local" && place.nodeId === nodeId && place.clusterId === clusterId)
 			pools.set(id, { id, path: place.path });
 	for (const { id, type, config, nodeIds } of store.all("pool"))
@@ -38,33 +36,21 @@ export async function markedPools({ dataDir, node, store, logger }: Omit<Parts, 
 	return [...pools.values()];
 }
 
-function refuseDamaged(path: string, cause: unknown): void {
-	throw new AppError(
-		"corrupt",
-		`${path} is damaged: it says which folders bear the marks of this node's pools. Put it back from a copy of the data folder, or remove it: pools with nothing in them may be forgotten then, and their folders stay marked.`,
-		{ cause },
-	);
-}
-
 /**
  * What a witness had pools in before it was one: it brought nothing that lay there, and has no pools. Not before it has arrived: until then it may
- * still become what it was. A folder that other nodes have, too, stays theirs. Never fails; what fails is tried again at the next start.
+ * still become what it was. Never fails; what fails is tried again at the next start.
  */
 export async function freeFormerPools({ dataDir, node, store, poolFolders, logger }: Parts): Promise<void> {
 	if (!existsSync(clusterPathsOf(dataDir).imported)) return;
-	const failed = (error: unknown) => {
+	const failed = (error: unknown) =>
 		logger.warn("the folder of a pool that this witness had before is not free yet", { error });
-		return false;
-	};
 	try {
-		// Nobody else writes it: the loops of a node that has pools do not run on a witness.
-		const places = new RecordFile({ dataDir, logger, folders, locks: new KeyedMutex() }, placeRecords);
+		const places = await readRecords({ dataDir, logger, folders }, placeRecords);
 		const left = await leftInPools({ dataDir, nodeId: node.nodeId, store, folders, logger });
-		for (const [id, { type, path, nodeId }] of await places.entries()) {
+		for (const [id, { type, path }] of places) {
 			if (type !== "local") continue;
 			const { volumes, images } = left.find(({ poolId }) => poolId === id) ?? { volumes: [], images: [] };
-			const isDone = await poolFolders.release(path, { poolId: id, nodeId }, { volumes, images }).catch(failed);
-			if (isDone) await places.delete(id);
+			await poolFolders.release(path, id, { volumes, images }).catch(failed);
 		}
 	} catch (error) {
 		failed(error);

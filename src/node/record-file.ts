@@ -9,48 +9,36 @@ import type { NodeContext } from "./context.ts";
 
 export type Records<T extends TSchema> = { name: string; schema: T };
 type RecordReader = Pick<NodeContext, "dataDir" | "logger"> & { folders: Pick<NodeContext["folders"], "readRecord"> };
-type RecordWriter = Pick<NodeContext, "dataDir" | "logger" | "locks"> & {
-	folders: Pick<NodeContext["folders"], "readRecord" | "writeRecord">;
-};
 
 const pathOf = ({ dataDir }: Pick<NodeContext, "dataDir">, { name }: Records<TSchema>): string =>
 	join(dataDir, `${name}.json`);
 
-/**
- * By id. Entries that this version cannot read are left out: it could do nothing with them. `onDamage`: for whom nothing at all is not
- * the same as a file that cannot be read; else it is begun anew.
- */
+/** By id. Entries that this version cannot read are left out: it could do nothing with them. */
 export async function readRecords<T extends TSchema>(
 	context: RecordReader,
 	records: Records<T>,
-	onDamage: (path: string, cause: unknown) => void = (path, error) =>
-		context.logger.error("a record of the node's own is damaged and begun anew", { path, error }),
 ): Promise<Map<string, Static<T>>> {
 	const path = pathOf(context, records);
 	const text = await context.folders.readRecord(path);
 	if (text === null) return new Map();
 	let known: unknown = null;
-	let cause: unknown;
 	try {
 		known = JSON.parse(text);
 	} catch (error) {
-		cause = error;
+		context.logger.error("a record of the node's own is damaged and begun anew", { path, error });
 	}
-	if (typeof known !== "object" || known === null || Array.isArray(known)) {
-		onDamage(path, cause);
-		return new Map();
-	}
+	if (typeof known !== "object" || known === null) return new Map();
 	return new Map(
 		Object.entries(known).filter((entry): entry is [string, Static<T>] => Value.Check(records.schema, entry[1])),
 	);
 }
 
 export class RecordFile<T extends TSchema> {
-	readonly #context: RecordWriter;
+	readonly #context: NodeContext;
 	readonly #records: Records<T>;
 	#entries: Promise<Map<string, Static<T>>> | null = null;
 
-	constructor(context: RecordWriter, records: Records<T>) {
+	constructor(context: NodeContext, records: Records<T>) {
 		this.#context = context;
 		this.#records = records;
 	}

@@ -6,7 +6,7 @@ import { systemRandom } from "../lib/random.ts";
 import { fails, newId } from "./conformance.ts";
 import { createStorageDriver } from "./registry.ts";
 
-const context = { nodeId: newId(), random: systemRandom, clock: systemClock, log: silentLogger, protectedPaths: [] };
+const context = { random: systemRandom, clock: systemClock, log: silentLogger, protectedPaths: [] };
 
 test("a local pool has a local driver", () => {
 	const driver = createStorageDriver({ id: newId(), type: "local", config: { path: "/srv/pool" } }, context);

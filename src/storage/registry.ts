@@ -13,8 +13,6 @@ export type StorageContext = {
 	log: Logger;
 	/** Folders of the daemon: nothing below them is imported or taken over. */
 	protectedPaths: readonly string[];
-	/** This node. */
-	nodeId: string;
 };
 
 export type PoolToOpen = Pick<Pool, "id" | "type" | "config"> & {

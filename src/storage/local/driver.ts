@@ -37,8 +37,6 @@ import { LocalVolumes } from "./volumes.ts";
 
 export type LocalDriverOptions = {
 	poolId: string;
-	/** Whose part of the pool this is; who has none is not named in the folder. */
-	nodeId?: string;
 	/** Absolute; made when missing. A new pool's must be empty and where pool-place.ts allows one. */
 	path: string;
 	random: Random;
@@ -101,13 +99,9 @@ export class LocalDriver implements StorageDriver {
 
 	async activate(): Promise<void> {
 		const { folder, otherPools, protectedPaths, log } = this.#context;
-		const { poolId, nodeId, mayInitialize } = this.#options;
+		const { poolId, mayInitialize } = this.#options;
 		await withFileErrors("preparing the pool's folder", async () => {
 			await folder.prepare(poolId, mayInitialize ?? true, { protectedPaths, otherPools: otherPools() });
-			if (nodeId !== undefined)
-				await folder
-					.name(nodeId)
-					.catch((error) => log.warn("the pool's folder does not say that this node has it", { error }));
 			if (this.#tidied) return;
 			const guest = await this.#poolInside();
 			// Links may have been changed since the pools were made.
@@ -128,13 +122,8 @@ export class LocalDriver implements StorageDriver {
 	async deactivate(): Promise<void> {}
 
 	async remove(): Promise<void> {
-		const { folder, log } = this.#context;
-		const { poolId, nodeId = null } = this.#options;
-		await withFileErrors("removing the pool's marks", async () => {
-			const others = await folder.otherNodes(nodeId);
-			if (others.length > 0) log.info("a pool's folder is not free yet: other nodes have it, too", { others });
-			await folder.remove(poolId, nodeId);
-		});
+		const { folder } = this.#context;
+		await withFileErrors("removing the pool's marks", () => folder.remove(this.#options.poolId));
 	}
 
 	async check(): Promise<PoolUsage> {

@@ -2,7 +2,6 @@
  * Where things are in a local pool:
  *
  *   limiquantix-pool.json            whose pool it is
- *   nodes/<node id>                  which nodes have it (pool-nodes.ts)
  *   volumes/<id>/record.json         VolumeRecord; with disk-1.qcow2, disk-2.qcow2 … (the highest is written to)
  *   images/<id>/record.json          ImageRecord; with image.qcow2, image.raw or image.iso, read-only
  *   uploads/<id>.part, <id>.json     what has been received of an image, UploadRecord
@@ -21,7 +20,6 @@ import { poolPathRefusal } from "../../model/host-paths.ts";
 import { type Step, syncFolder, writeFileDurably } from "../durable.ts";
 import { errnoOf } from "../file-errors.ts";
 import { requireId } from "../names.ts";
-import { namedNodes, nameNode, nodesFolder, unnameNode } from "./pool-nodes.ts";
 import {
 	type ForbiddenPlaces,
 	isOwnFile,
@@ -40,8 +38,6 @@ const parts: { name: PoolPart; mode: number }[] = [
 	{ name: "images", mode: 0o711 },
 	{ name: "uploads", mode: 0o700 },
 ];
-
-export type PoolOwner = { poolId: string; nodeId: string };
 
 export class PoolFolder {
 	readonly root: string;
@@ -143,26 +139,16 @@ export class PoolFolder {
 		if ((await realpath(this.root)) !== real)
 			throw new AppError("invalid", `The folder ${this.root} became another one meanwhile.`);
 		await requireOwnFolder(this.root);
-		const ours = [...parts.map(({ name }) => name), nodesFolder, `${basename(this.marker())}.new`];
-		await requireEmpty(this.root, ours);
-	}
-
-	name = (nodeId: string): Promise<void> => nameNode(this.root, nodeId, this.step);
-
-	/** Nodes that have the folder, but for this one. */
-	async otherNodes(nodeId: string | null): Promise<string[]> {
-		return (await namedNodes(this.root)).filter((id) => id !== nodeId);
+		await requireEmpty(this.root, [...parts.map(({ name }) => name), `${basename(this.marker())}.new`]);
 	}
 
 	/**
 	 * Takes the pool's marks away: what was left half done, the folders that are empty, the marker, and the root when
-	 * nothing is left in it. Whatever else is there stays. Nothing to do when the folder does not bear this pool's marker. While other
-	 * nodes have it, everything is theirs: this one is only named no more.
+	 * nothing is left in it. Whatever else is there stays. Nothing to do when the folder does not bear this pool's marker.
 	 */
-	async remove(poolId: string, nodeId: string | null): Promise<void> {
+	async remove(poolId: string): Promise<void> {
 		if ((await this.readMarker())?.poolId !== poolId) return;
 		await requireOwnFolder(this.root, true);
-		if (nodeId !== null && (await this.otherNodes(nodeId)).length > 0) return unnameNode(this.root, nodeId);
 		for (const { name, mode } of parts) {
 			await makeFolder(this.part(name), mode);
 			await requireOwnFolder(this.part(name));
@@ -172,8 +158,6 @@ export class PoolFolder {
 			await this.step("remove an empty folder of the pool");
 			await removeIfEmpty(this.part(name));
 		}
-		if (nodeId !== null) await unnameNode(this.root, nodeId);
-		await removeIfEmpty(join(this.root, nodesFolder));
 		// Last: while it is there, a repetition goes on.
 		await this.step("remove the marker");
 		await rm(this.marker(), { force: true });
@@ -181,16 +165,11 @@ export class PoolFolder {
 		if (poolPathRefusal(await realpath(this.root)) === null) await removeIfEmpty(this.root);
 	}
 
-	/** Its node has become another one, and the pool may have another id from now on. Nothing to do when the marker is not that of `from`. */
-	async handOver(from: PoolOwner, to: PoolOwner): Promise<void> {
-		if ((await this.readMarker())?.poolId !== from.poolId) return;
+	/** The pool has another id from now on: its node has become another one. Nothing to do when the marker is not that of `from`. */
+	async handOver(from: string, to: string): Promise<void> {
+		if ((await this.readMarker())?.poolId !== from) return;
 		await requireOwnFolder(this.root, true);
-		if ((await namedNodes(this.root)).includes(from.nodeId)) {
-			await this.name(to.nodeId);
-			if (to.nodeId !== from.nodeId) await unnameNode(this.root, from.nodeId);
-		}
-		if (to.poolId === from.poolId) return;
-		await this.writeRecord(this.marker(), { version: 1, poolId: to.poolId });
+		await this.writeRecord(this.marker(), { version: 1, poolId: to });
 		await syncFolder(this.root);
 	}
 

@@ -12,10 +12,7 @@ import { openLocal, poolId, temporaryFolder } from "./testing/local-pool.ts";
 
 const release = (path: string, id: string, left: { volumes: string[]; images: string[] }) =>
 	releasePool(
-		{
-			...{ path, poolId: id, nodeId: newId(), random: systemRandom, clock: systemClock, log: silentLogger },
-			protectedPaths: [],
-		},
+		{ path, poolId: id, random: systemRandom, clock: systemClock, log: silentLogger, protectedPaths: [] },
 		left,
 	);
 const successor = newId();

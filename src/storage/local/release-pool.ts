@@ -5,23 +5,10 @@ import { PoolFolder } from "./pool-folder.ts";
 /** What goes with it, by id; missing is done. */
 export type Leftovers = { volumes: readonly string[]; images: readonly string[] };
 
-/**
- * Nothing but the node's name goes when other nodes have the folder, and nothing at all when it is not that of this pool. What cannot be
- * removed stays, and is said in the log. False: there is no pool at all, as when its disk is not mounted.
- */
-export async function releasePool(
-	options: LocalDriverOptions & { nodeId: string },
-	{ volumes, images }: Leftovers,
-): Promise<boolean> {
+/** Nothing happens when the folder is not that of this pool. What cannot be removed stays, and is said in the log. */
+export async function releasePool(options: LocalDriverOptions, { volumes, images }: Leftovers): Promise<void> {
 	const folder = new PoolFolder(options.path, options.random);
-	const marker = await folder.readMarker();
-	if (marker?.poolId !== options.poolId) return marker !== null;
-	const others = await folder.otherNodes(options.nodeId);
-	if (others.length > 0) {
-		options.log.info("the folder of a pool stays: other nodes have it", { poolId: options.poolId, others });
-		await folder.remove(options.poolId, options.nodeId);
-		return true;
-	}
+	if ((await folder.readMarker())?.poolId !== options.poolId) return;
 	const driver = new LocalDriver({ ...options, mayInitialize: false });
 	await driver.activate();
 	const removed = (what: object, removal: Promise<void>) =>
@@ -31,5 +18,4 @@ export async function releasePool(
 	for (const volumeId of volumes) await removed({ volumeId }, driver.deleteVolume(volumeId));
 	for (const imageId of images) await removed({ imageId }, driver.deleteImage(imageId));
 	await driver.remove();
-	return true;
 }
