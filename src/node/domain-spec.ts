@@ -67,7 +67,14 @@ export async function prepareNetworks(
 	user: BridgeUser | null,
 ): Promise<Map<string, string>> {
 	const ids = [...new Set(vm.spec.nics.map((nic) => nic.networkId))];
-	return new Map(await Promise.all(ids.map(async (id) => [id, await networks.bridge(id, user)] as const)));
+	// Also when one fails, all are waited for: nobody is given a bridge to hold after `user` has let go of them.
+	const found = await Promise.allSettled(ids.map(async (id) => [id, await networks.bridge(id, user)] as const));
+	return new Map(
+		found.map((one) => {
+			if (one.status === "rejected") throw one.reason;
+			return one.value;
+		}),
+	);
 }
 
 async function imagePath(context: NodeContext, pools: Pools, imageId: string): Promise<string> {

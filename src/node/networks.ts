@@ -15,14 +15,15 @@ import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
 import { isActive } from "./vm-plan.ts";
 import type { VolumeUsers } from "./volumes.ts";
 
-/** The lock of who removes networks that may serve as another, and of who is about to be served by one. */
-const others = "other networks";
 const mayRun = powerStates.filter((state) => state !== "stopped" && state !== "failed");
 
 export class Networks {
 	readonly #context: NodeContext;
 	/** Bridges by those that were given them. */
 	readonly #held = new Map<object, Set<string>>();
+	/** Nobody removes networks that may serve as another while somebody is about to be served by one, and the other way round. */
+	#removing: Promise<void> | null = null;
+	readonly #ensuring = new Set<Promise<unknown>>();
 
 	constructor(context: NodeContext) {
 		this.#context = context;
@@ -59,17 +60,20 @@ export class Networks {
 
 	/** Of a time before this node joined, or deleted while it was away: their addresses may be another network's now. */
 	async removeForgotten(): Promise<void> {
-		const { store, network, connection, locks, logger, stopping } = this.#context;
+		const { store, network, connection, logger, stopping } = this.#context;
 		if (!connection.connected) return;
 		try {
 			// A copy of the state that is behind may not know a network yet.
 			await limited(this.#context, "Asking for the newest state", limits.networkMs, () => store.readIndex());
 			const isKnown = (id: string) => store.get("network", id) !== null || this.#isHeld(bridgeName(id));
-			await locks.run(others, () =>
-				limited(this.#context, "Removing networks that are not the cluster's", limits.networkMs, () =>
-					network.removeOthers(isKnown),
-				),
-			);
+			while (this.#ensuring.size > 0 || this.#removing !== null)
+				await Promise.allSettled([this.#removing, ...this.#ensuring]);
+			this.#removing = limited(this.#context, "Removing networks that are not the cluster's", limits.networkMs, () =>
+				network.removeOthers(isKnown),
+			).finally(() => {
+				this.#removing = null;
+			});
+			await this.#removing;
 		} catch (error) {
 			if (!stopping.aborted) logger.warn("networks that are not the cluster's stay for now", { error });
 		}
@@ -201,7 +205,7 @@ export class Networks {
 			return bridge;
 		};
 		try {
-			const bridge = await locks.run(`network:${id}`, () => locks.run(others, ensure));
+			const bridge = await locks.run(`network:${id}`, () => this.#whileNobodyRemoves(ensure));
 			await this.#report(id, { nodeId, health: "healthy", bridge, error: null });
 			return bridge;
 		} catch (error) {
@@ -215,6 +219,14 @@ export class Networks {
 			});
 			throw error;
 		}
+	}
+
+	/** Of several networks at the same time: one that hangs keeps nobody else waiting. */
+	async #whileNobodyRemoves<T>(ensure: () => Promise<T>): Promise<T> {
+		while (this.#removing !== null) await Promise.allSettled([this.#removing]);
+		const ensured = ensure();
+		this.#ensuring.add(ensured);
+		return ensured.finally(() => this.#ensuring.delete(ensured));
 	}
 
 	#known(networkId: string): NetworkNodeStatus | null {

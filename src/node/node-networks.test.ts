@@ -260,3 +260,44 @@ test("a network that is made right after one with its addresses was deleted is n
 		expect([world.networks.running.has(id), world.networks.running.has(before.id)]).toEqual([true, false]);
 	}
 });
+
+test("a network that hangs in libvirt keeps nobody from starting in another one", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	const id = fixtureId(0x52);
+	const network = fixtureNetwork({ id, name: "hangs", config: nat });
+	const held = world.networks.faults.hold("ensure", { id });
+	await world.propose({ kind: "networkCreate", network, task: world.task("network.create", id) });
+	await held.reached;
+	const { id: vmId } = await world.createVm();
+	await world.until(() => world.vm(vmId).status.powerState === "running");
+	expect(world.unfinished().length).toBe(1);
+	held.release();
+	await world.settle();
+	expect(world.networks.running.has(id)).toBe(true);
+});
+
+test("of two networks of a VM one fails before the other is there: nothing is held afterwards", async () => {
+	const { world, former } = await openWithFormer();
+	await using _ = world;
+	const id = fixtureId(0x53);
+	const config = { ...nat, gateway: "10.78.0.1", dhcpStart: "10.78.0.10", dhcpEnd: "10.78.0.99" };
+	const network = fixtureNetwork({ id, name: "fails", config });
+	await world.propose({ kind: "networkCreate", network, task: world.task("network.create", id) });
+	await world.settle();
+	world.networks.faults.fail("ensure", new AppError("hypervisor", "libvirt says no."), { id });
+	const held = world.networks.faults.hold("ensure", { id: clusterIds.network });
+	const nic = { model: "virtio" as const, linkUp: true };
+	const nics = [
+		{ id: "nic-0", networkId: clusterIds.network, mac: "52:54:00:00:00:01", ...nic },
+		{ id: "nic-1", networkId: id, mac: "52:54:00:00:00:02", ...nic },
+	];
+	const { taskId } = await world.createVm({ spec: { nics } });
+	await held.reached;
+	await world.settleLoops(() => world.taskOf(taskId).state === "failed");
+	held.release();
+	await world.until(() => world.taskOf(taskId).state === "failed");
+	world.networks.plugged.clear();
+	await world.until(() => !world.networks.running.has(former), { stepMs: 5_000, limitMs: 90_000 });
+});

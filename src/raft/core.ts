@@ -114,6 +114,8 @@ export type Core = {
 	noSpaceSince: number;
 	/** Of a leader, while another voter has entries that the write under way does not bring onto this node's disk; see transfer.ts. */
 	behind: { since: number; asked: number | null } | null;
+	/** The last entry that was appended for it. */
+	lastAsked: number;
 	readonly dropped: { invalid: number; otherCluster: number; removed: number };
 };
 
@@ -182,6 +184,7 @@ export function createCore(options: RaftOptions): Core {
 		noSpaceUntil: null,
 		noSpaceSince: 0,
 		behind: null,
+		lastAsked: 0,
 		dropped: { invalid: 0, otherCluster: 0, removed: 0 },
 	};
 	core.inert = core.committedConfiguration.configuration.removed.includes(core.nodeId);

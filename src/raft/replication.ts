@@ -22,6 +22,8 @@ export function becomeLeader(core: Core): void {
 	core.leadsFrom = core.log.lastIndex + 1;
 	core.uncommittedBytes = 0;
 	core.offeredAt = core.now - core.limits.electionTicks;
+	core.behind = null;
+	core.lastAsked = 0;
 	core.progress.clear();
 	drawTimeout(core);
 	syncProgress(core);

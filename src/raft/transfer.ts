@@ -65,7 +65,8 @@ export function bestTarget(core: Core, leastMatch = 0): NodeId | null {
 /** Every tick of a leader. */
 export function tickTransfer(core: Core): void {
 	const { electionTicks } = core.limits;
-	const hangs = diskHangs(core);
+	const toHave = diskHangs(core);
+	const hangs = toHave !== null;
 	if (core.transfer !== null) {
 		if (core.now - core.transfer.since >= electionTicks) core.transfer = null;
 		return;
@@ -76,7 +77,7 @@ export function tickTransfer(core: Core): void {
 	// With a disk that hangs, and another voter far behind, this leader may never commit anything.
 	if ((!hasCommittedInTerm(core) && !hangs) || core.now - core.offeredAt < electionTicks) return;
 	// Whoever lacks what is on a disk that hangs does not get it from there; a witness that has it can give it.
-	const target = bestTarget(core, hangs ? core.commit : 0);
+	const target = bestTarget(core, hangs ? Math.max(core.commit, toHave) : 0);
 	if (target === null || (isWitness(core, target) && witness)) return;
 	if ((core.progress.get(target)?.match ?? 0) < core.commit) return;
 	core.offeredAt = core.now;
@@ -88,23 +89,27 @@ export function tickTransfer(core: Core): void {
  * would campaign, nothing that is committed is applied here, and a follower that lacks what only this disk has gets
  * nothing. That the other was ahead when it began says little, as several disks may stand still together; so after an election time-out
  * an empty entry asks. And nobody hands over who is needed for an election: this node's vote would wait for its disk, too.
+ * Null: it does not; else what the disk has that works.
  */
-function diskHangs(core: Core): boolean {
+function diskHangs(core: Core): number | null {
 	const { log, configuration, limits } = core;
 	const has = (index: number) => (id: NodeId) =>
 		id !== core.nodeId && isActive(core, id) && (core.progress.get(id)?.match ?? 0) >= index;
-	if (core.persisting === null || !configuration.voters.some(has(log.durableIndex + 1))) {
+	// On a disk that is only slow, the question alone is no reason for another one.
+	const waitsForQuestionOnly = log.lastIndex === core.lastAsked && log.durableIndex === core.lastAsked - 1;
+	if (core.persisting === null || waitsForQuestionOnly || !configuration.voters.some(has(log.durableIndex + 1))) {
 		core.behind = null;
-		return false;
+		return null;
 	}
 	core.behind ??= { since: core.now, asked: null };
 	const { behind } = core;
-	if (core.now - behind.since < limits.electionTicks) return false;
+	if (core.now - behind.since < limits.electionTicks) return null;
 	const asked = behind.asked ?? appendNothing(core);
 	behind.asked = asked;
-	if (planted(core, "hanging-leader-stays") || core.now - behind.since < 2 * limits.electionTicks) return false;
+	core.lastAsked = asked;
+	if (planted(core, "hanging-leader-stays") || core.now - behind.since < 2 * limits.electionTicks) return null;
 	const others = configuration.voters.filter(has(0)).length;
-	return others >= majority(configuration.voters.length) && configuration.voters.some(has(asked));
+	return others >= majority(configuration.voters.length) && configuration.voters.some(has(asked)) ? asked : null;
 }
 
 /** The leader of this term wants this node to take over. */
