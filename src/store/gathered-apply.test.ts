@@ -2,11 +2,12 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentLogger } from "../lib/log.ts";
 import type { Event } from "../model/event.ts";
-import { fixtureCluster, fixtureId, fixtureNode } from "../testing/fixtures.ts";
+import { fixtureCluster, fixtureNode } from "../testing/fixtures.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
+import { quietConsensus, systemCommand } from "../testing/quiet-consensus.ts";
 import type { LogEntry } from "./apply/apply.ts";
 import { encodeCommand } from "./codec.ts";
-import type { Command, CommandBody } from "./command.ts";
+import type { Command } from "./command.ts";
 import type { CommittedHandler } from "./consensus.ts";
 import { ReplicatedStore } from "./replicated-store.ts";
 import { openMemoryState } from "./sqlite/database.ts";
@@ -19,14 +20,9 @@ let replaced: () => void;
 let readIndex: number;
 let groups: Event[][];
 
-const system = { requester: { kind: "system", id: null, name: "system" }, operation: "system" } as const;
-const command = (number: number, body: CommandBody): Command => ({
-	...{ ...system, id: fixtureId(number), timeMs: Date.UTC(2026, 0, 1), remoteAddress: null },
-	...{ idempotencyKey: null, credential: null, body },
-});
 const status = (number: number): Command => {
 	const node = fixtureNode();
-	return command(number, { kind: "nodeStatus", id: node.id, status: { ...node.status, reason: `${number}` } });
+	return systemCommand(number, { kind: "nodeStatus", id: node.id, status: { ...node.status, reason: `${number}` } });
 };
 const entry = (index: number): LogEntry => ({ index, term: 1, data: encodeCommand(status(index)) });
 
@@ -41,15 +37,8 @@ beforeEach(async () => {
 		connect: async (onCommitted, _appliedIndex, onReplaced) => {
 			committed = onCommitted;
 			replaced = onReplaced;
-			onCommitted([{ index: 1, term: 1, data: encodeCommand(command(1, fixtureCluster())) }]);
-			return {
-				propose: async () => {},
-				readIndex: async () => readIndex,
-				status: () => ({ leader: null, quorum: true, commitIndex: 0, term: 1 }),
-				compact: async () => {},
-				logBytesAfter: () => 0,
-				close: async () => {},
-			};
+			onCommitted([{ index: 1, term: 1, data: encodeCommand(systemCommand(1, fixtureCluster())) }]);
+			return quietConsensus({ readIndex: async () => readIndex });
 		},
 		takeSnapshot: () => Promise.reject(new Error("none")),
 		takeBackup: () => Promise.reject(new Error("none")),

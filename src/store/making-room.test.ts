@@ -2,11 +2,12 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
-import { fixtureCluster, fixtureId, fixtureNode } from "../testing/fixtures.ts";
+import { fixtureCluster, fixtureNode } from "../testing/fixtures.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
+import { quietConsensus, systemCommand } from "../testing/quiet-consensus.ts";
 import type { LogEntry } from "./apply/apply.ts";
 import { encodeCommand } from "./codec.ts";
-import type { Command, CommandBody } from "./command.ts";
+import type { Command } from "./command.ts";
 import type { CommittedHandler } from "./consensus.ts";
 import { ReplicatedStore } from "./replicated-store.ts";
 import { openMemoryState } from "./sqlite/database.ts";
@@ -27,17 +28,12 @@ beforeEach(() => {
 	readIndex = 1;
 });
 
-const system = { requester: { kind: "system", id: null, name: "system" }, operation: "system" } as const;
-const command = (number: number, body: CommandBody): Command => ({
-	...{ ...system, id: fixtureId(number), timeMs: Date.UTC(2026, 0, 1), remoteAddress: null },
-	...{ idempotencyKey: null, credential: null, body },
-});
 /** Of pages of the database, of the document that change `number` makes so much larger. */
 const pagesOf = (number: number): number => 10 * 4 ** (number - 2);
 const change = (number: number): Command => {
 	const node = fixtureNode();
 	const reason = "y".repeat(4096 * pagesOf(number));
-	return command(number, { kind: "nodeStatus", id: node.id, status: { ...node.status, reason } });
+	return systemCommand(number, { kind: "nodeStatus", id: node.id, status: { ...node.status, reason } });
 };
 const entry = (index: number): LogEntry => ({ index, term: 1, data: encodeCommand(change(index)) });
 const pages = () => state.row<{ page_count: number }>("PRAGMA page_count")?.page_count ?? 0;
@@ -55,17 +51,13 @@ async function open(already: readonly LogEntry[] = []): Promise<void> {
 		connect: async (onCommitted, _appliedIndex, onReplaced) => {
 			committed = onCommitted;
 			replaced = onReplaced;
-			onCommitted([{ index: 1, term: 1, data: encodeCommand(command(1, fixtureCluster())) }]);
+			onCommitted([{ index: 1, term: 1, data: encodeCommand(systemCommand(1, fixtureCluster())) }]);
 			if (already.length > 0) limitPages(pages());
 			onCommitted(already);
-			return {
+			return quietConsensus({
 				propose: async (data) => committed([{ index: store.appliedIndex + 1, term: 1, data }]),
 				readIndex: async () => readIndex,
-				status: () => ({ leader: null, quorum: true, commitIndex: 0, term: 1 }),
-				compact: async () => {},
-				logBytesAfter: () => 0,
-				close: async () => {},
-			};
+			});
 		},
 		takeSnapshot: () => Promise.reject(new Error("none")),
 		takeBackup: () => Promise.reject(new Error("none")),
