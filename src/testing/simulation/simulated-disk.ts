@@ -77,7 +77,8 @@ export class Content {
 	}
 
 	sync(): void {
-		this.lastWrite = Math.min(this.stable, this.size);
+		// Of a tail that was cut off, or of nothing, it is no write that could be the last.
+		this.lastWrite = this.size > this.stable ? this.stable : Math.min(this.lastWrite, this.size);
 		this.stable = this.size;
 		this.tail = null;
 	}
