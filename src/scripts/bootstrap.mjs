@@ -28,6 +28,13 @@ const commands = {
 	soak: "src/scripts/soak.ts",
 };
 
+/**
+ * A simulation takes one core, and collecting and compiling beside it costs more than in turn with it: by 20 to 40 % of all CPU time
+ * (docs/simulator.md). Read by Bun's engine when it starts.
+ */
+const singleThread = { BUN_JSC_useConcurrentGC: "0", BUN_JSC_numberOfGCMarkers: "1", BUN_JSC_useConcurrentJIT: "0" };
+const environments = { sim: singleThread };
+
 /** dpkg-query's own placeholders. */
 const packageFormat = ["-f=$", "{Package} $", "{db:Status-Status}\\n"].join("");
 const [command = "", ...rest] = process.argv.slice(2);
@@ -93,6 +100,7 @@ function handOver() {
 	const child = spawn(bunPath(), [script, ...(command === "test:lab" ? ["--lab", ...rest] : rest)], {
 		stdio: "inherit",
 		env: {
+			...environments[command],
 			...process.env,
 			PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}`,
 			FORCE_COLOR: process.env.FORCE_COLOR ?? "0",
