@@ -336,6 +336,8 @@ describe("refused, and nothing is changed:", () => {
 		for (const [name, code, message] of [
 			["switching.json", "wrong-state", /Start the node once/],
 			["restoring", "corrupt", /restore into .* was not finished/],
+			// What members told it, which its copy of the state has not heard.
+			["peer/removed", "wrong-state", /is no member of the cluster any more/],
 		] as const) {
 			writeFileSync(join(dataDir, name), "{}");
 			await refuses(dataDir, code, message);

@@ -74,6 +74,8 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	cleanup.add("lock of the data folder", () => lock.release());
 	refuseUnfinishedRestore(dataDir);
 	refuseUnfinishedSwitch(dataDir);
+	// Members have told it so, also when its own copy of the state has not heard.
+	if (existsSync(paths.removed)) throw noMember("This node");
 	const identity = await readNodeFile(paths.node);
 	if (identity === null)
 		throw new AppError("not-found", `In ${dataDir} is no node.json: no member of a cluster has it.`);
@@ -251,10 +253,12 @@ function survivorOf(state: StateDatabase, { nodeId }: StoreIdentity): Node {
 			"wrong-state",
 			"This node has not received the state of the cluster yet: there is nothing to recover here. What it was before is in former/.",
 		);
-	if (node.status.phase === "left")
-		throw new AppError(
-			"wrong-state",
-			`${node.name} is no member of the cluster any more: it was removed. Recover another node, or restore a backup.`,
-		);
+	if (node.status.phase === "left") throw noMember(node.name);
 	return node;
 }
+
+const noMember = (name: string): AppError =>
+	new AppError(
+		"wrong-state",
+		`${name} is no member of the cluster any more: it was removed. Recover another node, or restore a backup.`,
+	);
