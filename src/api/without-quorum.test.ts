@@ -164,6 +164,8 @@ test("root on the host cuts the power of a VM of this host, and of no other", as
 	expect(api.node.stopped).toEqual([]);
 	const answer = await stop(vmId, "local");
 	expect(answer.status).toBe(202);
+	// There is no such task to ask for.
+	expect([answer.headers.get("location"), answer.headers.get("task-location")]).toEqual([null, null]);
 	expect(await answer.json()).toMatchObject({ kind: "vm.stop", state: "succeeded", nodeId: clusterIds.node });
 	expect(api.node.stopped).toEqual([vmId]);
 	const { get } = api.store;

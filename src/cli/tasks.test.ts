@@ -112,6 +112,21 @@ describe("a verb that starts work", () => {
 		expect((await here(`vm start ${vm.id} --no-wait --quiet`)).out).toBe(`${started.id}\n`);
 	});
 
+	test("does not ask for what is over already", async () => {
+		const message = "Stopped on this host without a quorum.";
+		const now: Task = { ...done, message };
+		api.handlers.vmStart = () => Response.json(now, { status: 202 });
+		api.handlers.taskGet = () => problem(503, "unavailable", "This node has no contact with a quorum.");
+		for (const how of ["", " --no-wait"])
+			expect(await here(`vm start ${vm.id}${how}`)).toMatchObject({
+				...{ code: 0, out: "vm.start web: done (2 s)\n", err: `${message}\n` },
+			});
+		expect(api.called).not.toContain("taskGet");
+		const error = { code: "no-space", message: "The pool is full.", fields: null };
+		api.handlers.vmStart = () => Response.json({ ...now, state: "failed", error }, { status: 202 });
+		expect(await here(`vm start ${vm.id}`)).toMatchObject({ code: 1 });
+	});
+
 	test("gives up after --timeout, and says that the work goes on", async () => {
 		tasks(running(null, "slow"));
 		const { code, err } = await here(`vm start ${vm.id} --timeout 30ms`);

@@ -68,7 +68,7 @@ function mayStopAlone({ identity, services }: RequestContext, vmId: string, erro
 }
 
 /**
- * The task is in no state: it says what was done. The node reports the VM as stopped when there is a quorum again, and the
+ * The task is in no state, so no `Location` leads to it: it says what was done. The node reports the VM as stopped when there is a quorum again, and the
  * audit is told then who did it.
  */
 async function stopAlone(context: RequestContext, vmId: string) {
@@ -79,7 +79,7 @@ async function stopAlone(context: RequestContext, vmId: string) {
 	const now = toRfc3339(clock.nowMs());
 	const message = "Stopped on this host without a quorum. The cluster hears of it when it takes writes again.";
 	const done: Task = { ...task, state: "succeeded", startedAt: task.createdAt, finishedAt: now, message };
-	return taken(done, { location: `/v1/tasks/${task.id}`, taskLocation: `/v1/tasks/${task.id}` });
+	return taken(done);
 }
 
 const optionalBody = <T extends TSchema>(body: T) => ({ body, bodyOptional: true }) as const;
