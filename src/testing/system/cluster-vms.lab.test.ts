@@ -8,7 +8,7 @@ import { present } from "../../lib/assert.ts";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import type { Vm } from "../../model/vm.ts";
-import { untilMissed } from "../cluster/lab-cluster.ts";
+import { statusOf, untilMissed } from "../cluster/lab-cluster.ts";
 import { executablePath } from "../lab/daemon.ts";
 import { failureOf } from "../lab/libvirt-client.ts";
 import { waitUntil } from "../lab/wait-until.ts";
@@ -16,6 +16,7 @@ import { freePort } from "./free-port.ts";
 import { GuestTerminal } from "./guest-terminal.ts";
 import type { LabSystem } from "./lab-system.ts";
 import { qemuPids } from "./leftovers.ts";
+import { readmeCommands } from "./readme-commands.ts";
 import { startVmNode } from "./vm-node.ts";
 
 const limitMs = 400_000;
@@ -64,11 +65,13 @@ test(
 		const earlyPids = await qemuPids(third);
 		expect(earlyPids).toHaveLength(1);
 
-		await cli(first, "cluster", "init", "--name", "berlin", "--address", addressOf(1));
-		const told = await cli(first, "cluster", "token", "create", "--uses", "2");
-		const word = present(/lqxjoin1_\S+/.exec(told)?.[0], "the token");
-		await cli(second, "cluster", "join", "--token", word, "--address", addressOf(2), "--yes");
-		await cli(third, "cluster", "join", "--token", word, "--address", addressOf(3), "--yes");
+		const readme = readmeCommands();
+		await cli(first, ...readme.init, "--address", addressOf(1));
+		const told = await cli(first, ...readme.token);
+		const token = present(/lqxjoin1_\S+/.exec(told)?.[0], "the token");
+		const join = readme.join.map((word) => (word.startsWith("lqxjoin1_") ? token : word));
+		await cli(second, ...join, "--address", addressOf(2), "--yes");
+		await cli(third, ...join, "--address", addressOf(3), "--yes");
 		await untilNodes(second, ["node-1", "node-2", "node-3"]);
 		expect(await cli(third, "cluster", "status")).toMatch(/node-1[\s\S]*node-2[\s\S]*node-3/);
 
@@ -180,6 +183,19 @@ test(
 			"vmMove: node-2 is off",
 		]);
 		expect(await cli(first, "cluster", "status")).not.toContain("node-2");
+
+		// Without a quorum, root on a host cuts the power of what runs there, and of nothing else.
+		await first.daemon.kill9();
+		await waitUntil("the quorum to be missed", stepMs, async () => (await statusOf(third))?.quorum === false);
+		expect((await failureOf(cli(third, "vm", "stop", "spare"))).message).toContain("quorum");
+		expect(await cli(third, "vm", "stop", "web")).toStartWith("vm.stop web: done");
+		expect([await qemuPids(third), (await qemuPids(first)).length]).toEqual([earlyPids, 1]);
+		await first.daemon.start();
+		await first.untilVm(web.id, "it to be known to be off", isOff);
+		await waitUntil("the audit to say who stopped it", stepMs, async () => {
+			const { items } = (await first.api.call("auditList", { query: { operation: ["vmStop"] } })).body;
+			return items.some(({ requester, targets }) => requester.kind === "local" && targets[0]?.id === web.id);
+		});
 	},
 	limitMs,
 );
