@@ -34,6 +34,7 @@ export const testPackages = [
 	"openssl",
 	"procps",
 	"python3-yaml",
+	"strace", // disks that hang, and syncs that fail
 ];
 
 /** Peers that the benchmark measures against. */

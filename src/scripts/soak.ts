@@ -83,7 +83,11 @@ async function soak(options: Options): Promise<boolean> {
 				for (const violation of result.violations) say(`FOUND: ${violation}`);
 				for (const node of cluster.nodes)
 					if (node.runs) say(`${node.name} says: ${JSON.stringify(await statusOf(node))}`);
-				for (const node of cluster.nodes) writeFileSync(join(options.folder, `${node.name}.log`), node.daemon.log());
+				for (const node of cluster.nodes) {
+					writeFileSync(join(options.folder, `${node.name}.log`), node.daemon.log());
+					const files = await node.run("ls", ["-lAR", node.daemon.dataDir]).catch(String);
+					writeFileSync(join(options.folder, `${node.name}.files`), files);
+				}
 				return false;
 			}
 		}

@@ -195,17 +195,23 @@ export class Cluster {
 		});
 	}
 
-	/** To whom `from` takes for the leader, whose answer comes back; both are lost, repeated and late like any message. */
+	/**
+	 * To whom `from` takes for the leader, whose answer comes back; both are lost and late like any message. Half of the questions come
+	 * once, as over the daemon's links: then what the answer says of the outcome is believed. The others are repeated, too: then it
+	 * is only said of one of them.
+	 */
 	forward(from: SimulatedNode, leader: NodeId, data: Uint8Array, urgency: Urgency): Promise<void> {
 		return new Promise((resolve, reject) => {
 			const to = this.nodes.get(leader);
 			const { life } = from;
+			const once = this.random.chance(0.5);
 			let waits = true;
+			let came = false;
 			const settle = (error: AppError | null): void => {
 				if (!waits || from.life !== life) return;
 				waits = false;
 				if (error === null) resolve();
-				else reject(asForwarded(error));
+				else reject(asForwarded(error, once));
 			};
 			from.later(forwardLimitMs, () => {
 				if (waits) settle(unknownOutcome("The leading node was lost."));
@@ -216,7 +222,8 @@ export class Cluster {
 					if (!this.network.isCut(to.slot, from.slot)) from.arrive(() => settle(error));
 				});
 			this.network.send(from.slot, to.slot, () => {
-				if (this.slots[to.slot] !== to || this.network.isCut(from.slot, to.slot)) return;
+				if (this.slots[to.slot] !== to || this.network.isCut(from.slot, to.slot) || (once && came)) return;
+				came = true;
 				to.arrive(() => {
 					this.trace.add((21 << 16) | to.slot);
 					to.process?.forwarded?.(data, urgency).then(() => answer(null), answer);
@@ -292,9 +299,9 @@ export class Cluster {
 	}
 }
 
-/** As cluster/links.ts makes of the leader's own answer: its `context` does not come over the link. */
-function asForwarded({ code, message }: AppError): AppError {
-	return new AppError(code, message, { context: { outcome: "unknown" } });
+/** As peer/wire.ts and cluster/forwarding.ts make of the leader's own answer. */
+function asForwarded({ code, message, context }: AppError, isBelieved: boolean): AppError {
+	return new AppError(code, message, { context: { outcome: (isBelieved && context.outcome) || "unknown" } });
 }
 
 function describe(message: Message): string {

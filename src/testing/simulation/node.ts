@@ -16,6 +16,8 @@ import { unsafe, Violation } from "./violation.ts";
 
 /** How long most reads after a start are slow. */
 const coldMs = 2000;
+/** So that one that begins before all faults end is not waited for until long after. */
+const longestReadMs = 2000;
 const epochMs = Date.UTC(2026, 0, 1);
 
 export class SimulatedNode implements ProcessHost {
@@ -321,7 +323,8 @@ export class SimulatedNode implements ProcessHost {
 		const { random, queue, healed } = this.#cluster;
 		const isCold = !healed && queue.nowMs - this.#startedMs < coldMs;
 		if (!random.chance(isCold || queue.nowMs < this.slowUntil ? 0.8 : 0.2)) return this.#hang();
-		return this.#hang() + this.#diskMs() * (isCold ? random.between(1, random.chance(0.1) ? 60 : 10) : 1);
+		const ms = this.#diskMs() * (isCold ? random.between(1, random.chance(0.1) ? 60 : 10) : 1);
+		return this.#hang() + Math.min(ms, longestReadMs);
 	}
 
 	readFault(): boolean {
