@@ -36,8 +36,8 @@ test("addresses where the node is not are not saved by mistake", async () => {
 	await close();
 });
 
-test("a node that was admitted and is not reached is told from one that receives the state", async () => {
-	const { page, server, close } = await stage.open({ nodes: 2, vms: 1 });
+test("a node that was admitted and is not reached is told from one that receives the state, which may be removed, too", async () => {
+	const { page, server, close, problems } = await stage.open({ nodes: 2, vms: 1 });
 	await page.goto(`${server.url}/cluster`);
 	await page.getByRole("button", { name: "Add node" }).click();
 	const panel = page.getByRole("dialog", { name: "Add a node" });
@@ -51,6 +51,22 @@ test("a node that was admitted and is not reached is told from one that receives
 	await arrivals.getByText(`Admitted, and not reached at ${node.peerAddresses.join(", ")}`).waitFor();
 	server.state.members.away.delete(node.id);
 	await arrivals.getByText("Receives the cluster's state").waitFor();
+
+	await panel.getByRole("button", { name: "Done" }).click();
+	const members = page.getByRole("table", { name: "Members" });
+	await members
+		.getByRole("row", { name: /node-9/ })
+		.getByRole("button", { name: "Actions: node-9" })
+		.click();
+	await page.getByRole("menuitem", { name: "Remove", exact: true }).click();
+	const dialog = page.getByRole("dialog", { name: "Remove node-9" });
+	await dialog.getByText("node-9 has not got to the end of joining").waitFor();
+	expect(await dialog.getByLabel("It is off and stays off").count()).toBe(0);
+	await dialog.getByRole("textbox").fill("node-9");
+	await dialog.getByRole("button", { name: "Remove node" }).click();
+	await page.getByText("node-9 was removed").waitFor();
+	await members.getByRole("row", { name: /node-9/ }).waitFor({ state: "detached" });
+	expect(problems).toEqual([]);
 	await close();
 });
 

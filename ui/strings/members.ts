@@ -191,6 +191,8 @@ export const members = {
 	removeTitle: (name: string) => `Remove ${name}`,
 	removeIntro: (name: string) =>
 		`For a node that does not come back. Should ${name} come back, it is told so and changes nothing any more.`,
+	removeJoining: (name: string) =>
+		`${name} has not got to the end of joining, so nothing of the cluster runs on it. Once it is removed, it joins anew, or becomes what it was with the command limiquantix cluster leave on it.`,
 	removeOff: "It is off and stays off",
 	removeOffHint:
 		"A VM that runs twice on the same disks destroys them. Pull the plug, or take the machine off the network.",

@@ -116,7 +116,7 @@ function actionsOf(member: Omit<Member, "id">, status: ClusterStatus, open: (dia
 			label: t.remove,
 			icon: Trash2,
 			danger: true,
-			obstacle: obstacleTo("nodeRemove") ?? removeObstacle(member, status),
+			obstacle: obstacleTo("nodeRemove") ?? removeObstacle(member, status, live.node.one(nodeId).value?.status.phase),
 			onSelect: () => open({ kind: "remove", nodeId }),
 		},
 	];

@@ -29,8 +29,17 @@ test("a node that works leaves, one that is gone is removed, the last one stays"
 	expect(leaveObstacle(member("there"), status)).toBeNull();
 	expect(leaveObstacle(dead, status)).toContain("is removed");
 	expect(leaveObstacle(member("here"), { members: [member("here")] })).toBe("It is the only node.");
-	expect(removeObstacle(dead, status)).toBeNull();
-	expect(removeObstacle(member("there"), status)).toContain("let it leave, or switch it off");
-	expect(removeObstacle(member("here"), status)).toContain("it leaves by itself");
-	expect(removeObstacle(member("here"), { nodeId: "here", members: [member("here")] })).toBe("It is the only node.");
+	expect(removeObstacle(dead, status, "not-ready")).toBeNull();
+	for (const phase of ["ready", "not-ready", undefined] as const)
+		expect(removeObstacle(member("there"), status, phase)).toContain("let it leave, or switch it off");
+	expect(removeObstacle(member("here"), status, "ready")).toContain("it leaves by itself");
+	const alone = { nodeId: "here", members: [member("here")] };
+	expect(removeObstacle(member("here"), alone, "ready")).toBe("It is the only node.");
+});
+
+test("a node that does not get to the end of joining is removed, whether it is reached or not", () => {
+	const status = { nodeId: "here", members };
+	for (const reachable of [true, false])
+		expect(removeObstacle(member("new", { role: "learner", reachable }), status, "joining")).toBeNull();
+	expect(removeObstacle(member("here"), status, "joining")).toContain("it leaves by itself");
 });

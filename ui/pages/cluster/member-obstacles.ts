@@ -1,5 +1,5 @@
 /** Why something cannot be done with a member now, as a sentence, whoever asks; null when it can. Pure. */
-import type { ClusterMember, ClusterStatus } from "../../api/types.ts";
+import type { ClusterMember, ClusterStatus, Node } from "../../api/types.ts";
 import { isVoter } from "../../lib/outlook.ts";
 import { members as t } from "../../strings/members.ts";
 
@@ -27,12 +27,16 @@ export function leaveObstacle(
 	return reachable ? null : o.leaveAway;
 }
 
-/** Why it cannot be removed as one that is gone. */
+/**
+ * Why it cannot be removed as one that is gone. `phase`: of its record; undefined while that is not known. Where the record has not got
+ * to the end of joining nothing runs for the cluster, so it goes whether somebody answers there or not.
+ */
 export function removeObstacle(
 	{ nodeId, reachable }: Pick<ClusterMember, "nodeId" | "reachable">,
 	status: Pick<ClusterStatus, "nodeId" | "members">,
+	phase: Node["status"]["phase"] | undefined,
 ): string | null {
 	if (status.members.length < 2) return o.last;
 	if (nodeId === status.nodeId) return o.removeHere;
-	return reachable ? o.removeReached : null;
+	return reachable && phase !== "joining" ? o.removeReached : null;
 }

@@ -1,4 +1,7 @@
-/** A node that is gone for good is given up: what is lost with it, and that it is off, are confirmed with its name. */
+/**
+ * A node that is gone for good is given up: what is lost with it, and that it is off, are confirmed with its name. Or one that does not
+ * get to the end of joining, which may be on.
+ */
 import { useState } from "preact/hooks";
 import { call } from "../../api/call.ts";
 import { toastSuccess } from "../../api/notify.ts";
@@ -31,8 +34,11 @@ export function RemoveDialog({ node, status, onClose, onGone }: Props) {
 		},
 	});
 	const { confirmName } = form.values.value;
-	const unconfirmed = !isOff ? t.confirmOff : confirmName.trim() !== node.name ? common.typeToConfirm(node.name) : null;
-	const obstacle = obstacleTo("nodeRemove") ?? unconfirmed;
+	// Nothing of the cluster's runs there, so it need not be off.
+	const isJoining = node.status.phase === "joining";
+	const wantsOff = !isJoining && !isOff ? t.confirmOff : null;
+	const wantsName = confirmName.trim() === node.name ? null : common.typeToConfirm(node.name);
+	const obstacle = obstacleTo("nodeRemove") ?? wantsOff ?? wantsName;
 	return (
 		<Dialog
 			title={t.removeTitle(node.name)}
@@ -50,13 +56,13 @@ export function RemoveDialog({ node, status, onClose, onGone }: Props) {
 			}
 		>
 			<FormError form={form} title={t.removeFailed(node.name)} />
-			<p>{t.removeIntro(node.name)}</p>
+			<p>{isJoining ? t.removeJoining(node.name) : t.removeIntro(node.name)}</p>
 			<section class="consequences" aria-label={t.onIt}>
 				<h3>{t.onIt}</h3>
 				{belongings.known ? <WhatIsLost belongings={belongings} /> : <Skeleton lines={2} />}
 			</section>
 			{status && <AfterThis status={status} nodeId={node.id} />}
-			<CheckboxField label={t.removeOff} hint={t.removeOffHint} checked={isOff} onChange={setOff} />
+			{!isJoining && <CheckboxField label={t.removeOff} hint={t.removeOffHint} checked={isOff} onChange={setOff} />}
 			<TextField
 				label={common.typeToConfirm(node.name)}
 				value={confirmName}
