@@ -26,6 +26,7 @@ import type { Store } from "../store/store.ts";
 import { presentIn } from "./belongings.ts";
 import { knownPastMs } from "./certificates.ts";
 import { checkJoins, type MemberFeatures } from "./member-features.ts";
+import { isMemberIdFor, memberIdFor } from "./member-id.ts";
 import { decodePacked, encodeJson } from "./methods.ts";
 import type { MemberHint } from "./switch.ts";
 import type { Turns } from "./turns.ts";
@@ -117,7 +118,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		if (authority === null)
 			throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
 		const { tokenId, secretHash, keyFingerprint, remoteAddress } = joining;
-		const known = await knownBefore(joining, facts);
+		const known = knownBefore(joining, facts);
 		const body: CommandBody =
 			known === null
 				? {
@@ -125,7 +126,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 						tokenId,
 						secretHash,
 						keyFingerprint,
-						node: newNode(joining, facts, ids.newId(), clock.nowMs()),
+						node: newNode(joining, facts, clock.nowMs()),
 					}
 				: { kind: "nodeUpdate", id: known.id, peerAddresses: joining.addresses.map(formatAddress) };
 		const command: Command = {
@@ -163,11 +164,21 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		);
 	}
 
-	/**
-	 * The member that it became before, if it has not arrived: it shows the certificate that it got then, for the key that it
-	 * asks with. It needs no second record, whatever the token.
-	 */
-	async function knownBefore({ keyFingerprint }: Joining, { member, witness }: JoinFacts): Promise<Node | null> {
+	/** The member that it became before, if it has not arrived: it needs no second record, whatever the token. */
+	function knownBefore(joining: Joining, facts: JoinFacts): Node | null {
+		const shown = shownMember(joining, facts);
+		const node = shown ?? cutOffMember(joining);
+		if (node === null || node.witness === facts.witness) return node;
+		// Without the certificate it is still what it was before: there is nothing that it could leave.
+		const leaves = shown === null ? "" : "run `limiquantix cluster leave` on it, and ";
+		throw new AppError(
+			"wrong-state",
+			`${node.name} was admitted as ${node.witness ? "a witness" : "a node that is no witness"}. To change that, ${leaves}remove ${node.name} here, before it joins.`,
+		);
+	}
+
+	/** By the certificate that it got then, for the key that it asks with. */
+	function shownMember({ keyFingerprint }: Joining, { member }: JoinFacts): Node | null {
 		const authority = store.authority();
 		if (member === undefined || authority === null) return null;
 		const shown = readMember(member);
@@ -176,12 +187,20 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		if (shown === null || typeof checked === "string") return null;
 		const key = sha256Hex(shown.publicKey.export({ type: "spki", format: "der" }));
 		const node = key === keyFingerprint ? store.get("node", checked.nodeId) : null;
-		if (node === null || node.status.phase !== "joining") return null;
-		if (node.witness === witness) return node;
-		throw new AppError(
-			"wrong-state",
-			`${node.name} was admitted as ${node.witness ? "a witness" : "a node that is no witness"}. To change that, run \`limiquantix cluster leave\` on it, and remove ${node.name} here, before it joins.`,
-		);
+		return node?.status.phase === "joining" ? node : null;
+	}
+
+	/**
+	 * By the key alone: it never got its certificate. The command itself finds one that came with the same token. One that votes
+	 * has had a log: whoever has nothing of it any more is another node.
+	 */
+	function cutOffMember({ tokenId, keyFingerprint }: Joining): Node | null {
+		const node = store
+			.all("node")
+			.find(({ id, status }) => status.phase === "joining" && isMemberIdFor(keyFingerprint, id));
+		if (node === undefined || deps.consensus.details().configuration.voters.includes(node.id)) return null;
+		const admitted = store.get("joinToken", tokenId)?.admitted ?? [];
+		return admitted.some(({ nodeId }) => nodeId === node.id) ? null : node;
 	}
 }
 
@@ -193,10 +212,10 @@ function readMember(pem: string): X509Certificate | null {
 	}
 }
 
-function newNode(joining: Joining, { witness }: JoinFacts, id: string, nowMs: number): Node {
+function newNode(joining: Joining, { witness }: JoinFacts, nowMs: number): Node {
 	const now = new Date(nowMs).toISOString();
 	return {
-		...{ id, generation: 1, createdAt: now, updatedAt: now },
+		...{ id: memberIdFor(joining.keyFingerprint, nowMs), generation: 1, createdAt: now, updatedAt: now },
 		name: joining.nodeName,
 		peerAddresses: joining.addresses.map(formatAddress),
 		witness,

@@ -1,7 +1,7 @@
 /**
  * `cluster join` on the node that joins. Asks first; when nothing is in the way it is admitted, and all that it needs is on its disk
  * (switch.ts) when this resolves: the daemon then begins anew. Interrupted before that, nothing has changed here, and
- * the same token with the same key makes the same member.
+ * the same key makes the same member, with whatever token.
  */
 
 import { type Clock, delay } from "../lib/clock.ts";
