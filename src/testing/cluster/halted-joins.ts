@@ -1,7 +1,7 @@
 /**
  * Joins of which one side is killed at a step that is chosen: a node with a VM that runs joins a cluster of two, by way of the
  * follower, and at the step the node itself, or somebody that it needs then, gets kill -9 and is started again. The join has been
- * completed afterwards, or the node is what it was; then the command is repeated, with the same token.
+ * completed afterwards, or the node is what it was; then the command is repeated, with the same token or another one.
  *
  * Each join begins with the same data: what is on the disks of all three is put back.
  */
@@ -24,6 +24,8 @@ import { type ClusterApi, clientOf, networkBody } from "./register.ts";
 export type Side = "joiner" | "asked" | "leader";
 /** Who passes the step, who is killed while it stands still there, and what has become of the join when the node is back. */
 export type HaltedJoin = { step: string; of: Side; victim: Side; then?: "undone" | "done" };
+/** Repeated with another token, since the first one is gone. */
+export type Repeat = { anotherToken?: boolean };
 
 const stepMs = 60_000;
 const withoutDisks = { disks: [], nics: [], memoryBytes: 64 * MiB, maxMemoryBytes: 64 * MiB };
@@ -57,7 +59,7 @@ export class HaltedJoins implements AsyncDisposable {
 	}
 
 	/** One sentence for each thing that is not as it must be. */
-	async join({ step, of, victim, then }: HaltedJoin): Promise<string[]> {
+	async join({ step, of, victim, then }: HaltedJoin, { anotherToken = false }: Repeat = {}): Promise<string[]> {
 		await this.#putBack();
 		const joiner = present(this.#joiner, "the node that joins");
 		const leader = await this.#leader();
@@ -91,7 +93,7 @@ export class HaltedJoins implements AsyncDisposable {
 			const vm = await joiner.api.call("vmGet", { path: { id: this.#vmId } });
 			check(vm.body.nodeId === this.#formerId, "the VM is not its own any more");
 			await this.#leader();
-			const again = await this.#join(asked);
+			const again = await this.#join(asked, anotherToken ? await this.#makeAnotherToken() : this.#token);
 			check(again === "joining", `the join, repeated: ${again} (first: ${said})`);
 			if (problems.length > 0) return problems;
 		}
@@ -117,7 +119,9 @@ export class HaltedJoins implements AsyncDisposable {
 		}
 		const { items: tokens } = (await leader.api.call("joinTokenList")).body;
 		const used = tokens.map(({ usesLeft, admitted }) => `${usesLeft} left, for ${admitted.map((one) => one.nodeId)}`);
-		check(used.includes(`0 left, for ${nodeId}`), `the tokens have ${used}`);
+		// The first one of two is gone, and the second was not needed for a node that was admitted.
+		const expectedUse = anotherToken ? "1 left, for " : `0 left, for ${nodeId}`;
+		check(used.includes(expectedUse), `the tokens have ${used}`);
 		const pids = await qemuPids(present(this.#system, "the host with the VM"));
 		check(pids.join() === this.#pids.join(), `QEMU is ${pids} and was ${this.#pids}`);
 		const pools = (await leader.api.call("poolList")).body.items.filter(({ nodeIds }) => nodeIds.includes(nodeId));
@@ -247,14 +251,21 @@ export class HaltedJoins implements AsyncDisposable {
 	}
 
 	/** The command; what came of it. */
-	async #join(asked: Machine): Promise<string> {
+	async #join(asked: Machine, token = this.#token): Promise<string> {
 		const joiner = present(this.#joiner, "the node that joins");
 		const own = { ownAddresses: [joiner.address], rename: true };
-		const body = { token: this.#token, addresses: [asked.address], ...own };
+		const body = { token, addresses: [asked.address], ...own };
 		return joiner.api.call("clusterJoin", { body, signal: AbortSignal.timeout(2 * stepMs) }).then(
 			({ body: { joining, clashes } }) => (joining ? "joining" : JSON.stringify(clashes)),
 			(error: Error) => error.message,
 		);
+	}
+
+	async #makeAnotherToken(): Promise<string> {
+		const { api } = await this.#leader();
+		for (const { id } of (await api.call("joinTokenList")).body.items)
+			await api.call("joinTokenDelete", { path: { id } });
+		return (await api.call("joinTokenCreate", { body: {} })).body.secret;
 	}
 
 	/** What the node is, as soon as it answers as what it will be: it may just be beginning anew. */
