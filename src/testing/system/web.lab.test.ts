@@ -42,7 +42,27 @@ async function newContext(): Promise<{ context: BrowserContext; close: () => Pro
 	return { context, close: () => browser.close() };
 }
 
-test("TLS: the certificate is the one that was told, and everything carries the security headers", async () => {
+/** Unknown routes, pages, files, ids, parameters: whatever comes in with them is neither markup nor a header (adversarial case 6). */
+const strangePaths = [
+	"/",
+	"/vms/",
+	"/assets/",
+	"/downloads/",
+	"/v1/",
+	"/v1/vms/",
+	"/v1/nodes/",
+	"/v1/vms?sort=",
+	"/?x=",
+];
+const marked = /onerror|x-injected/i;
+const injections = [
+	"<img%20src=x%20onerror=alert(6)>",
+	"%3Cimg%20src=x%20onerror=alert(6)%3E",
+	"%0d%0aX-Injected:%206",
+];
+const strangeNames = ["<img src=x onerror=alert(6)>", "web\r\nX-Injected: 6", "web\nX-Injected: 6"];
+
+test("TLS: the certificate is the one that was told, headers keep browsers safe, and nothing that came in is markup or a header", async () => {
 	await using system = await startLabSystem({ name: "tls", tls: true });
 	const { daemon } = system;
 	const port = new URL(daemon.url).port;
@@ -77,6 +97,33 @@ test("TLS: the certificate is the one that was told, and everything carries the 
 	expect(statuses).toEqual([200, 200, 200, 401, 404, 400, 401]);
 
 	const token = await withUser(system);
+	const urls = strangePaths.flatMap((path) => injections.map((text) => url + path + text));
+	for (const accept of ["*/*", "text/html"]) {
+		const headers = ["--header", `Accept: ${accept}`, "--header", `Authorization: Bearer ${token}`];
+		const as = ["--cacert", certificate, "--include", "--path-as-is", "--globoff", ...headers];
+		const { stdout } = await curl(...as, ...urls);
+		expect(stdout).not.toMatch(marked);
+		const found = [...stdout.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status));
+		expect(found).toHaveLength(urls.length);
+		expect(found.filter((status, at) => status < 400 && urls[at]?.startsWith(`${url}/v1/`))).toEqual([]);
+	}
+	for (const name of strangeNames)
+		for (const [method, path] of [
+			["POST", "/v1/vms"],
+			["POST", "/v1/users"],
+			["PATCH", "/v1/cluster"],
+		] as const) {
+			const response = await fetch(url + path, {
+				...{ method, body: JSON.stringify({ name }), tls: { ca } },
+				headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+			});
+			const { status, headers } = response;
+			expect([status, headers.get("content-type"), headers.get("x-injected")]).toEqual([
+				...[422, "application/problem+json", null],
+			]);
+			expect(await response.text()).not.toMatch(marked);
+		}
+
 	const cli = (fingerprint: string) =>
 		run(executablePath, ["vm", "list", "--server", daemon.url, "--fingerprint", fingerprint], {
 			...{ timeoutMs: 20_000, okExitCodes: [0, 1, 3], environment: { LIMIQUANTIX_TOKEN: token } },
