@@ -14,8 +14,8 @@
  *  5. `call` for what another node has to do or answer, `openStream` for anything long or large. `onRequest` and `onStream`
  *     check permissions anew: that a node asks does not mean that its user may. They read nothing from the host by a name
  *     that came over the link.
- *  6. When `renewalDueMs` is past: make a key and a request, have it signed by a member that holds the CA (a call), `saveIdentity`,
- *     `setIdentity`. To replace the CA: all nodes trust both, then all get new certificates, then all trust the new one only.
+ *  6. When `renewalDueMs` is past: make a key and a request, sign it (signNode) with the CA, which is in each node's copy of the state,
+ *     `saveIdentity`, `setIdentity`. To replace the CA: all nodes trust both, then all get new certificates, then all trust the new one only.
  *  7. Use what is new only when all members announce its feature: `status().peer.features`.
  *  8. `close` at the end; it lets last words out.
  */
