@@ -118,6 +118,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		if (authority === null)
 			throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
 		const { tokenId, secretHash, keyFingerprint, remoteAddress } = joining;
+		refuseArrived(joining);
 		const known = knownBefore(joining, facts);
 		const body: CommandBody =
 			known === null
@@ -164,6 +165,26 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		);
 	}
 
+	/**
+	 * The command finds the member again that came with this key and this token. One that has been here since has had a log and a
+	 * vote: a folder of before, put back, has forgotten both, and must not speak for it.
+	 */
+	function refuseArrived({ tokenId, keyFingerprint }: Joining): void {
+		const admitted = store.get("joinToken", tokenId)?.admitted ?? [];
+		const nodeId = admitted.findLast((one) => one.keyFingerprint === keyFingerprint)?.nodeId;
+		const node = nodeId === undefined ? null : store.get("node", nodeId);
+		if (node === null || node.status.phase === "left") return;
+		if (node.status.phase === "joining" && !votes(node.id)) return;
+		throw new AppError(
+			"wrong-state",
+			`This node has joined before, as ${node.name}, and knows nothing of it: its folder is one of before. Start it with the right one; or remove ${node.name} here, and join with a new token.`,
+		);
+	}
+
+	function votes(nodeId: string): boolean {
+		return deps.consensus.details().configuration.voters.includes(nodeId);
+	}
+
 	/** The member that it became before, if it has not arrived: it needs no second record, whatever the token. */
 	function knownBefore(joining: Joining, facts: JoinFacts): Node | null {
 		const shown = shownMember(joining, facts);
@@ -198,7 +219,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		const node = store
 			.all("node")
 			.find(({ id, status }) => status.phase === "joining" && isMemberIdFor(keyFingerprint, id));
-		if (node === undefined || deps.consensus.details().configuration.voters.includes(node.id)) return null;
+		if (node === undefined || votes(node.id)) return null;
 		const admitted = store.get("joinToken", tokenId)?.admitted ?? [];
 		return admitted.some(({ nodeId }) => nodeId === node.id) ? null : node;
 	}

@@ -148,6 +148,23 @@ test("with the same token it is the same member, and what it says now counts", a
 	expect(store.all("node")).toHaveLength(2);
 });
 
+test("with the same token nobody takes the place of one that has been here: that one has had a log and a vote", async () => {
+	await makeToken(first);
+	const memberId = await comesWith(first);
+	const refused = { code: "wrong-state", message: expect.stringMatching(/has joined before, as node-2/) };
+	voters.push(memberId);
+	await expect(comesWith(first)).rejects.toMatchObject(refused);
+	voters.pop();
+	const brought = { ...nothing, formerNodeId: fixtureId(7), renameSuffix: null };
+	await apply({ kind: "nodeImport", nodeId: memberId, ...brought });
+	await expect(comesWith(first)).rejects.toMatchObject(refused);
+	expect(store.all("node")).toHaveLength(2);
+	await apply({ kind: "nodeRemove", id: memberId, leaving: false, confirmName: "node-2" });
+	clock.advance(60_000);
+	await makeToken(second);
+	expect(await comesWith(second)).not.toBe(memberId);
+});
+
 test("the id is one of this time, and of this key", () => {
 	const [early, late] = [memberIdFor(keyFingerprint, 1_000), memberIdFor(keyFingerprint, Date.UTC(2026, 0, 1))];
 	expect(early < late).toBe(true);
