@@ -19,6 +19,7 @@ import {
 	fixtureVolume,
 } from "../testing/fixtures.ts";
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
+import { noteArrived } from "./arrival.ts";
 import { importFormer } from "./importing.ts";
 import { clusterPathsOf, writeNodeFile } from "./node-file.ts";
 import { formerFolderOf } from "./switch.ts";
@@ -26,6 +27,7 @@ import { formerFolderOf } from "./switch.ts";
 let dataDir: string;
 let store: MemoryStore;
 let handedOver: string[];
+let handOver: () => Promise<void>;
 const me = fixtureId(0xabc);
 const before = clusterIds.node;
 const ids = idSource(systemClock, systemRandom);
@@ -34,6 +36,7 @@ const identity = { nodeId: before, clusterId: clusterIds.cluster, founder: true 
 beforeEach(async () => {
 	dataDir = mkdtempSync("/tmp/lqx-importing-");
 	handedOver = [];
+	handOver = async () => {};
 	store = await openMemoryStore();
 });
 afterEach(async () => {
@@ -70,7 +73,10 @@ const run = (signal = new AbortController().signal, clock: Clock = systemClock) 
 			...{ dataDir, nodeId: me, store, proposer: store.proposer, clock, logger: silentLogger },
 			hints: { members: [], formerNodeId: before, rename: false, witness: false },
 			poolFolders: {
-				handOver: async (path, from, to) => void handedOver.push(`${path} ${from} ${to}`),
+				async handOver(path, from, to) {
+					await handOver();
+					handedOver.push(`${path} ${from} ${to}`);
+				},
 				release: async () => {},
 			},
 		},
@@ -94,6 +100,50 @@ test("volumes come along into the pool of the same name and folder, whose marker
 	rmSync(pathsOf(former()).state);
 	await run();
 	expect([handedOver.length, store.appliedIndex]).toEqual([1, index]);
+});
+
+const isNoted = () => existsSync(clusterPathsOf(dataDir).imported);
+
+test("folders that cannot be handed over keep nobody from noting that all is the cluster's, and are at the next start", async () => {
+	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await admitted();
+	handOver = () => Promise.reject(new Error("EIO: input/output error"));
+	await run();
+	expect([isNoted(), handedOver.length]).toEqual([true, 0]);
+	handOver = async () => {};
+	await run();
+	await run();
+	expect(handedOver).toHaveLength(1);
+});
+
+test("a start that was cut off before it noted that all is the cluster's, or before the folders, is repeated", async () => {
+	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await admitted();
+	await run();
+	rmSync(clusterPathsOf(dataDir).imported);
+	await run();
+	expect([isNoted(), handedOver.length]).toEqual([true, 2]);
+	rmSync(clusterPathsOf(dataDir).imported);
+	await noteArrived(dataDir);
+	await run();
+	expect([isNoted(), handedOver.length]).toEqual([true, 3]);
+});
+
+test("a note of before there were two steps says that both are done", async () => {
+	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await admitted();
+	await run();
+	writeFileSync(clusterPathsOf(dataDir).imported, "");
+	await run();
+	expect(handedOver).toHaveLength(1);
+});
+
+test("one that was removed before it had brought anything does not say that it has", async () => {
+	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await admitted();
+	await store.proposer.proposeSystem({ kind: "nodeRemove", id: me, leaving: false, confirmName: "second" });
+	await expect(run()).rejects.toMatchObject({ code: "wrong-state" });
+	expect(isNoted()).toBe(false);
 });
 
 test("what the log has and the database does not comes along: the power went in between", async () => {

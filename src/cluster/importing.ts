@@ -12,11 +12,12 @@ import type { Logger } from "../lib/log.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Node } from "../model/node.ts";
 import type { LeftInPool } from "../node/left-in-pools.ts";
-import { writeSecret } from "../peer/identity.ts";
+import { nodeHasLeft } from "../store/apply/checks.ts";
 import type { CommandBody } from "../store/command.ts";
 import { maxCommandBytes } from "../store/limits.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store, StoreReader } from "../store/store.ts";
+import { isHandedOver, isPastJoining, noteArrived, noteHandedOver } from "./arrival.ts";
 import { ownPools } from "./belongings.ts";
 import { markedPools } from "./marked-pools.ts";
 import { clusterPathsOf, readNodeFile } from "./node-file.ts";
@@ -48,15 +49,19 @@ const envelopeBytes = 64 * 1024;
 const pauseMs = 250;
 const failedPauseMs = 5_000;
 
-/** Resolves when the node is a member with all that it brings; rejects only when `signal` ends it. */
+/**
+ * Resolves when the node is a member with all that it brings; rejects when `signal` ends it, and with `wrong-state` when the node is
+ * no member any more: whether it had brought everything is not known then, unless it is noted.
+ */
 export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Promise<void> {
 	const { store, nodeId, clock } = deps;
-	if (existsSync(clusterPathsOf(deps.dataDir).imported)) return;
+	if (await isHandedOver(deps.dataDir)) return;
 	passing("membership confirmed");
 	let renames = deps.hints.rename;
 	for (;;) {
 		const node = store.get("node", nodeId);
-		if (node !== null && node.status.phase !== "joining") return finish(deps);
+		if (node?.status.phase === "left") throw nodeHasLeft(node);
+		if (isPastJoining(node)) return finish(deps);
 		if (node === null) {
 			await delay(clock, pauseMs, signal);
 			continue;
@@ -78,17 +83,21 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 	}
 }
 
-/** A pool that is not handed over yet says itself what is wrong with it; the VMs do not wait for it. */
+/** Neither step waits for the other, nor do the VMs for them: a pool that is not handed over yet says itself what is wrong with it. */
 async function finish(deps: ImportingDeps): Promise<void> {
+	const { dataDir, logger } = deps;
+	try {
+		await noteArrived(dataDir);
+		passing("import noted");
+	} catch (error) {
+		logger.error("that this node has brought everything could not be noted; the next start tries again", { error });
+	}
 	try {
 		await handOverPools(deps);
 		passing("pools handed over");
-		await writeSecret(clusterPathsOf(deps.dataDir).imported, "");
-		passing("import noted");
+		await noteHandedOver(dataDir);
 	} catch (error) {
-		deps.logger.error("the folders of this node's pools could not be handed over; the next start tries again", {
-			error,
-		});
+		logger.error("the folders of this node's pools could not be handed over; the next start tries again", { error });
 	}
 }
 

@@ -1,11 +1,12 @@
 /** A node that was removed: what its administrator can still do with it. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
 import type { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
+import type { Node } from "../model/node.ts";
 import { notLeading, unknownOutcome } from "../store/raft/refusals.ts";
 import { clusterIds, fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { Leaving, type LeavingDeps } from "./leaving.ts";
@@ -20,21 +21,34 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
 
-type Admitted = { hints: JoinHints | null; nodes: number; lastIndex: number };
+type Admitted = {
+	hints: JoinHints | null;
+	nodes: number;
+	lastIndex: number;
+	phase: Node["status"]["phase"] | null;
+	letGo: boolean;
+};
 const { node: nodeId, cluster: clusterId } = clusterIds;
 
-function removedNode(vms: number, { hints = null, nodes = 2, lastIndex = 0 }: Partial<Admitted> = {}) {
+function removedNode(
+	vms: number,
+	{ hints = null, nodes = 2, lastIndex = 0, phase = null, letGo = false }: Partial<Admitted> = {},
+) {
 	const seen = { refusesWrites: false, fresh: false, stopped: false, asked: false };
 	const store = {
 		all: (table: string) => (table === "node" ? Array.from({ length: nodes }, () => fixtureNode()) : []),
-		get: () => null,
+		get: (table: string) => {
+			const node = fixtureNode();
+			return table === "node" && phase ? { ...node, status: { ...node.status, phase } } : null;
+		},
 		count: (table: string) => (table === "vm" ? vms : table === "node" ? nodes : 0),
 	};
 	const leaving = new Leaving({
 		...{ dataDir, node: { nodeId, clusterId, founder: false }, hints, clock: systemClock, logger: silentLogger },
-		store: store as unknown as LeavingDeps["store"],
+		...{ store: store as unknown as LeavingDeps["store"] },
 		consensus: {
-			details: () => ({ removed: false, lastIndex }) as ReturnType<LeavingDeps["consensus"]["details"]>,
+			details: () =>
+				({ removed: letGo, lastIndex, configuration: {} }) as ReturnType<LeavingDeps["consensus"]["details"]>,
 			noteRemoved() {
 				seen.refusesWrites = true;
 			},
@@ -115,4 +129,38 @@ test("one that has confirmed entries to the others does not vanish without a wor
 	await expect(leave()).rejects.toMatchObject({ code: "unavailable" });
 	expect(seen).toMatchObject({ fresh: false, asked: false });
 	expect(existsSync(clusterPathsOf(dataDir).leaving)).toBe(false);
+});
+
+describe("one that had arrived, and whose pools' folders are not handed over,", () => {
+	const arrived = { ...admitted, nodes: 2, phase: "ready" as const };
+	const isAsItWas = async () => {
+		expect(await completeSwitch(dataDir, silentLogger)).toBe(true);
+		return (await readNodeFile(clusterPathsOf(dataDir).node))?.nodeId === formerNodeId;
+	};
+
+	test("does not become what it was: others have its VMs now", async () => {
+		rmSync(clusterPathsOf(dataDir).removed);
+		await whatItWas();
+		const { leaveWith } = removedNode(0, arrived);
+		// Only the note says so afterwards; it is there before anybody is asked.
+		await expect(leaveWith(() => Promise.reject(unknownOutcome("Lost.")))).rejects.toMatchObject({
+			code: "unavailable",
+		});
+		const { leave } = removedNode(0, { ...arrived, phase: "left", letGo: true });
+		await leave();
+		expect(await isAsItWas()).toBe(false);
+	});
+
+	test("neither does one that was removed then, and does not know it by its own copy", async () => {
+		await whatItWas();
+		await removedNode(0, arrived).leave();
+		expect(await isAsItWas()).toBe(false);
+	});
+
+	test("while it was joining, it does", async () => {
+		rmSync(clusterPathsOf(dataDir).removed);
+		await whatItWas();
+		await removedNode(0, { ...arrived, phase: "joining", letGo: true }).leave();
+		expect(await isAsItWas()).toBe(true);
+	});
 });

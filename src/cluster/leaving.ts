@@ -16,7 +16,7 @@ import { writeSecret } from "../peer/identity.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import type { Store } from "../store/store.ts";
-import { hasNothing } from "./arrival.ts";
+import { hasArrived, hasNothing, isPastJoining, noteArrived } from "./arrival.ts";
 import type { PoolFolders } from "./importing.ts";
 import { type MarkedPool, markedPools } from "./marked-pools.ts";
 import { clusterPathsOf } from "./node-file.ts";
@@ -61,12 +61,14 @@ export class Leaving {
 
 	/** Resolves when the members have let this node go. `remove` proposes the command, in the name of who asked. */
 	async leave(remove: () => Promise<unknown>): Promise<void> {
-		const { store, clock } = this.#deps;
+		const { dataDir, hints, node, store, clock } = this.#deps;
 		if (this.#removed) return this.#leaveForGood();
 		if (this.#hasNoState()) return this.#turnBack();
 		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
 			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
 		await this.#whenDiscarded();
+		// Its record does not say so any more once it has left.
+		if (hints !== null && isPastJoining(store.get("node", node.nodeId))) await noteArrived(dataDir);
 		await writeSecret(this.#paths.leaving, JSON.stringify(await markedPools(this.#deps)));
 		try {
 			await remove();
@@ -197,7 +199,7 @@ export class Leaving {
 			const { volumes, images } = left.find(({ poolId }) => poolId === id) ?? { volumes: [], images: [] };
 			await poolFolders.release(path, id, { volumes, images });
 		}
-		if (this.#brought()) {
+		if (hasArrived(this.#deps)) {
 			await prepareFresh(dataDir, node.nodeId);
 			logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
 		} else {
@@ -205,11 +207,5 @@ export class Leaving {
 			logger.info("this node has left before it was all there; it is what it was before it joined", {});
 		}
 		onFresh();
-	}
-
-	/** False while what it brings is nowhere but in what it was. */
-	#brought(): boolean {
-		const { hints } = this.#deps;
-		return hints === null || existsSync(this.#paths.imported);
 	}
 }

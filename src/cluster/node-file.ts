@@ -25,7 +25,7 @@ export const clusterPathsOf = (dataDir: string) => ({
 	members: join(dataDir, "peer", "members.json"),
 	/** Where other members are, as was said on this node alone; see local-addresses.ts. */
 	addresses: join(dataDir, "peer", "addresses.json"),
-	/** Written once all that this node brought is the cluster's: what it was is not looked at any more. */
+	/** Written once all that this node brought is the cluster's; see arrival.ts. */
 	imported: join(dataDir, "peer", "imported"),
 	/** Written once this node was told that it is no member any more. */
 	removed: join(dataDir, "peer", "removed"),

@@ -18,8 +18,8 @@ const after = [
 	"membership confirmed",
 	"import planned",
 	"imported",
-	"pools handed over",
 	"import noted",
+	"pools handed over",
 	"one of several voters",
 ];
 const ofAsked = [
