@@ -122,7 +122,7 @@ export class Cluster implements ClusterService {
 			ownAddresses: () => this.#ownAddresses(),
 			onJoined: () => this.#restartSoon(),
 		});
-		this.#leaving = new Leaving({ ...deps, onFresh: () => this.#restartSoon() });
+		this.#leaving = new Leaving({ ...deps, turns: this.#turns, onFresh: () => this.#restartSoon() });
 	}
 
 	get nodeId(): string {
@@ -204,7 +204,8 @@ export class Cluster implements ClusterService {
 			nodes: store.all("node"),
 			raft: consensus.details(),
 			leaderView: this.#leaderViews.get(this.#peers),
-			...{ appliedIndex: store.appliedIndex, removed: this.removed, nowMs: this.#deps.clock.nowMs() },
+			...{ appliedIndex: store.appliedIndex, nowMs: this.#deps.clock.nowMs() },
+			...{ removed: this.removed, hindrance: this.#leaving.hindrance },
 			links: this.#peers?.status() ?? [],
 			arriving: this.#arrivingAs(),
 			own: { version, features, certificateExpiresMs: this.#certificate.current?.notAfterMs ?? null },

@@ -21,6 +21,7 @@ import { ManualClock } from "../testing/manual-clock.ts";
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
 import { Leaving, type LeavingDeps } from "./leaving.ts";
 import { clusterPathsOf } from "./node-file.ts";
+import { Turns } from "./turns.ts";
 
 const own = fixtureId(0x998);
 const other = clusterIds.node;
@@ -100,6 +101,7 @@ const removal = (): CommandBody => ({ kind: "nodeRemove", id: own, leaving: true
 function leave(applied = true, before = async () => {}): Promise<void> {
 	const leaving = new Leaving({
 		...{ dataDir, node: { nodeId: own, clusterId: clusterIds.cluster, founder: false }, hints: null, store, clock },
+		turns: new Turns(),
 		consensus: {
 			details: () =>
 				({

@@ -12,6 +12,7 @@ import { clusterIds, fixtureId, fixtureNode } from "../testing/fixtures.ts";
 import { Leaving, type LeavingDeps } from "./leaving.ts";
 import { clusterPathsOf, readNodeFile, writeNodeFile } from "./node-file.ts";
 import { completeSwitch, formerFolderOf, type JoinHints, joiningKeyOf } from "./switch.ts";
+import { Turns } from "./turns.ts";
 
 let dataDir: string;
 beforeEach(() => {
@@ -45,7 +46,7 @@ function removedNode(
 	};
 	const leaving = new Leaving({
 		...{ dataDir, node: { nodeId, clusterId, founder: false }, hints, clock: systemClock, logger: silentLogger },
-		...{ store: store as unknown as LeavingDeps["store"] },
+		...{ store: store as unknown as LeavingDeps["store"], turns: new Turns() },
 		consensus: {
 			details: () =>
 				({ removed: letGo, lastIndex, configuration: {} }) as ReturnType<LeavingDeps["consensus"]["details"]>,

@@ -3,40 +3,22 @@
  *
  * A node that wants to leave writes that down first (`peer/leaving`, with the pools whose folders nobody owns afterwards), so
  * that an interrupted leave is finished at the next start. When the others have let it go it begins anew as a cluster of its
- * own (switch.ts). One that was removed stays as it is, changes nothing any more, and says so.
+ * own (beginning-anew.ts). One that was removed stays as it is, changes nothing any more, and says so; one that has left and
+ * cannot begin anew does the same until it can.
  */
 import { existsSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
-import { type Clock, delay } from "../lib/clock.ts";
+import { rm } from "node:fs/promises";
+import { delay } from "../lib/clock.ts";
 import { AppError, toAppError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import { leftInPools, unfinishedDiscards } from "../node/left-in-pools.ts";
-import { vmFolders } from "../node/vm-folder.ts";
+import { unfinishedDiscards } from "../node/left-in-pools.ts";
 import { writeSecret } from "../peer/identity.ts";
-import type { StoreIdentity } from "../store/open-store.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
-import type { Store } from "../store/store.ts";
-import { hasArrived, hasNothing, isPastJoining, noteArrived } from "./arrival.ts";
-import type { PoolFolders } from "./importing.ts";
-import { type MarkedPool, markedPools } from "./marked-pools.ts";
+import { hasNothing, isPastJoining, noteArrived } from "./arrival.ts";
+import { BeginningAnew, type BeginningAnewDeps } from "./beginning-anew.ts";
+import { markedPools } from "./marked-pools.ts";
 import { clusterPathsOf } from "./node-file.ts";
-import { type JoinHints, prepareFresh, prepareReturn } from "./switch.ts";
 
-export type LeavingDeps = {
-	dataDir: string;
-	node: StoreIdentity;
-	store: Store;
-	consensus: Pick<RaftConsensus, "details" | "noteRemoved">;
-	poolFolders: PoolFolders;
-	/** Of a node that joined. */
-	hints: JoinHints | null;
-	/** It is a cluster of its own from now on. */
-	onFresh: () => void;
-	/** It is no member any more: nothing on this host may be changed. Resolves when nothing is. */
-	onRemoved: () => Promise<void>;
-	clock: Clock;
-	logger: Logger;
-};
+export type LeavingDeps = BeginningAnewDeps & { consensus: Pick<RaftConsensus, "details" | "noteRemoved"> };
 
 const checkMs = 100;
 const limitMs = 30_000;
@@ -45,12 +27,13 @@ const maxNames = 10;
 export class Leaving {
 	readonly #deps: LeavingDeps;
 	readonly #paths: ReturnType<typeof clusterPathsOf>;
+	readonly #anew: BeginningAnew;
 	#removed: boolean;
-	#fresh: Promise<void> | null = null;
 
 	constructor(deps: LeavingDeps) {
 		this.#deps = deps;
 		this.#paths = clusterPathsOf(deps.dataDir);
+		this.#anew = new BeginningAnew(deps);
 		this.#removed = existsSync(this.#paths.removed);
 		if (this.#removed) deps.consensus.noteRemoved();
 	}
@@ -59,9 +42,15 @@ export class Leaving {
 		return this.#removed;
 	}
 
+	/** Why this node, which has left, does not begin anew; null for any other. */
+	get hindrance(): string | null {
+		return this.#anew.hindrance;
+	}
+
 	/** Resolves when the members have let this node go. `remove` proposes the command, in the name of who asked. */
 	async leave(remove: () => Promise<unknown>): Promise<void> {
 		const { dataDir, hints, node, store, clock } = this.#deps;
+		if (this.hindrance !== null) return this.#becomeFresh();
 		if (this.#removed) return this.#leaveForGood();
 		if (this.#hasNoState()) return this.#turnBack();
 		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
@@ -130,11 +119,11 @@ export class Leaving {
 		await this.#becomeFresh();
 	}
 
-	/** Of a start. `confirmed`: a quorum says that this node is a member. */
+	/** Of a start, which goes on whatever is in the way: its status says so. `confirmed`: a quorum says that this node is a member. */
 	async finish(confirmed: Promise<void>): Promise<void> {
 		const { store, node } = this.#deps;
 		if (!existsSync(this.#paths.leaving)) return;
-		if (this.#hasLeft() && this.#isEmpty()) return this.#becomeFresh();
+		if (this.#hasLeft() && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
 		// It was not even asked for, or not accepted.
 		void confirmed.then(
 			async () => {
@@ -146,7 +135,8 @@ export class Leaving {
 
 	/** `told`: another node says so. */
 	watch(told: boolean): void {
-		if (this.#removed || this.#fresh !== null) return;
+		if (this.#anew.isDue) void this.#becomeFresh().catch(() => {});
+		if (this.#removed || this.#anew.begun) return;
 		if (!told && !this.#deps.consensus.details().removed) return;
 		this.#wasRemoved().catch((error) =>
 			this.#deps.logger.error("that this node was removed could not be written down", { error }),
@@ -155,7 +145,7 @@ export class Leaving {
 
 	async #wasRemoved(): Promise<void> {
 		const { logger, onRemoved, consensus } = this.#deps;
-		if (existsSync(this.#paths.leaving) && this.#isEmpty()) return this.#becomeFresh();
+		if (existsSync(this.#paths.leaving) && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
 		this.#removed = true;
 		consensus.noteRemoved();
 		logger.error("this node was removed from the cluster: it changes nothing any more", {});
@@ -179,33 +169,19 @@ export class Leaving {
 		return (
 			removed ||
 			this.#removed ||
-			this.#fresh !== null ||
+			this.#anew.begun ||
 			(![...voters, ...learners].includes(node.nodeId) && role !== "leader")
 		);
 	}
 
-	#becomeFresh(): Promise<void> {
-		this.#fresh ??= this.#releaseAll();
-		return this.#fresh;
-	}
-
-	async #releaseAll(): Promise<void> {
-		const { dataDir, node, store, logger, poolFolders, hints, onFresh, onRemoved } = this.#deps;
-		// Who looks after the pools would take them up again.
-		await onRemoved();
-		const pools = await readFile(this.#paths.leaving, "utf8").catch(() => "[]");
-		const left = await leftInPools({ dataDir, nodeId: node.nodeId, store, folders: vmFolders, logger });
-		for (const { path, id } of JSON.parse(pools) as MarkedPool[]) {
-			const { volumes, images } = left.find(({ poolId }) => poolId === id) ?? { volumes: [], images: [] };
-			await poolFolders.release(path, id, { volumes, images });
+	/** Rejects with what is in the way: the node changes nothing any more then, like one that was removed, but tries again. */
+	async #becomeFresh(): Promise<void> {
+		try {
+			await this.#anew.begin();
+		} catch (error) {
+			this.#removed = true;
+			this.#deps.consensus.noteRemoved();
+			throw error;
 		}
-		if (hasArrived(this.#deps)) {
-			await prepareFresh(dataDir, node.nodeId);
-			logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
-		} else {
-			await prepareReturn(dataDir, hints?.formerNodeId ?? "", node.nodeId);
-			logger.info("this node has left before it was all there; it is what it was before it joined", {});
-		}
-		onFresh();
 	}
 }

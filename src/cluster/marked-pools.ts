@@ -42,17 +42,26 @@ export async function markedPools({ dataDir, node, store, logger }: Omit<Parts, 
  */
 export async function freeFormerPools({ dataDir, node, store, poolFolders, logger }: Parts): Promise<void> {
 	if (!existsSync(clusterPathsOf(dataDir).imported)) return;
-	const failed = (error: unknown) =>
-		logger.warn("the folder of a pool that this witness had before is not free yet", { error });
+	const failed = (error: unknown, pool?: MarkedPool) =>
+		logger.warn("the folder of a pool that this witness had before is not free yet", { ...pool, error });
 	try {
 		const places = await readRecords({ dataDir, logger, folders }, placeRecords);
-		const left = await leftInPools({ dataDir, nodeId: node.nodeId, store, folders, logger });
-		for (const [id, { type, path }] of places) {
-			if (type !== "local") continue;
-			const { volumes, images } = left.find(({ poolId }) => poolId === id) ?? { volumes: [], images: [] };
-			await poolFolders.release(path, id, { volumes, images }).catch(failed);
-		}
+		const local = [...places].flatMap(([id, { type, path }]) => (type === "local" ? [{ id, path }] : []));
+		await releasePools({ dataDir, node, store, poolFolders, logger }, local, failed);
 	} catch (error) {
 		failed(error);
+	}
+}
+
+/** Each with what this node has left in it. One that fails keeps no other: `failed` hears of it. */
+export async function releasePools(
+	{ dataDir, node, store, poolFolders, logger }: Parts,
+	pools: readonly MarkedPool[],
+	failed: (error: unknown, pool: MarkedPool) => void,
+): Promise<void> {
+	const left = await leftInPools({ dataDir, nodeId: node.nodeId, store, folders, logger });
+	for (const pool of pools) {
+		const { volumes, images } = left.find(({ poolId }) => poolId === pool.id) ?? { volumes: [], images: [] };
+		await poolFolders.release(pool.path, pool.id, { volumes, images }).catch((error) => failed(error, pool));
 	}
 }

@@ -86,6 +86,7 @@ describe("what an administrator sees", () => {
 				appliedIndex: 90,
 				leaderView: view,
 				removed: false,
+				hindrance: null,
 				arriving: null,
 				nowMs,
 			},
@@ -124,6 +125,7 @@ describe("what an administrator sees", () => {
 		const removed = status({ removed: true });
 		expect([removed.quorum, removed.leaderNodeId]).toEqual([false, null]);
 		expect(removed.problem).toContain("removed");
+		expect(status({ removed: true, hindrance: "It has left." }).problem).toBe("It has left.");
 		expect(status({ raft: raft({ recovering: true }) }).problem).toContain("damaged");
 	});
 

@@ -23,6 +23,8 @@ export type StatusParts = {
 	own: { version: string; features: readonly string[]; certificateExpiresMs: number | null };
 	clocks: ClockVerdict;
 	removed: boolean;
+	/** Why this node, which has left, does not begin anew. */
+	hindrance: string | null;
 	/** As what this node was admitted, when it has not arrived yet. */
 	arriving: MemberHint | null;
 	nowMs: number;
@@ -104,6 +106,7 @@ type Findings = {
 function problemOf(parts: StatusParts, { quorumSize, reachableVoters, elsewhere, ending }: Findings): string | null {
 	const { raft, removed, leaderView } = parts;
 	const others = elsewhere.join(", ");
+	if (parts.hindrance !== null) return parts.hindrance;
 	if (removed && parts.arriving !== null)
 		return "This node was removed from the cluster before it had arrived there. `limiquantix cluster join` makes it a member again, with its VMs; `limiquantix cluster leave` makes it what it was before.";
 	if (removed)

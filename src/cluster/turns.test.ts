@@ -31,3 +31,13 @@ test("a node that is admitting somebody does not join, until that is done or has
 	await expect(admitting).rejects.toThrow("not this one");
 	turns.beginJoin();
 });
+
+test("a node that becomes a cluster of its own neither joins nor admits, until that has failed, and does not while it joins", () => {
+	const turns = new Turns();
+	turns.beginAnew();
+	expect(() => turns.beginJoin()).toThrow("joining a cluster already");
+	expect(() => turns.checkAdmits()).toThrow("joining another cluster itself");
+	turns.endJoin();
+	turns.beginJoin();
+	expect(() => turns.beginAnew()).toThrow("joining a cluster already");
+});

@@ -19,6 +19,13 @@ export class Turns {
 		this.#joins = true;
 	}
 
+	/** It becomes a cluster of its own, which nothing else may come between: `wrong-state` while it joins another one. */
+	beginAnew(): void {
+		if (this.#joins) throw new AppError("wrong-state", "This node is joining a cluster already.");
+		this.#joins = true;
+	}
+
+	/** Also when what `beginAnew` began has failed. */
 	endJoin(): void {
 		this.#joins = false;
 	}
