@@ -147,9 +147,10 @@ describe("one that had arrived, and whose pools' folders are not handed over,", 
 		await expect(leaveWith(() => Promise.reject(unknownOutcome("Lost.")))).rejects.toMatchObject({
 			code: "unavailable",
 		});
-		const { leave } = removedNode(0, { ...arrived, phase: "left", letGo: true });
+		const { leave, seen } = removedNode(0, { ...arrived, phase: "left", letGo: true });
 		await leave();
 		expect(await isAsItWas()).toBe(false);
+		expect(seen).toMatchObject({ fresh: true, asked: false });
 	});
 
 	test("neither does one that was removed then, and does not know it by its own copy", async () => {

@@ -29,6 +29,7 @@ export class Leaving {
 	readonly #paths: ReturnType<typeof clusterPathsOf>;
 	readonly #anew: BeginningAnew;
 	#removed: boolean;
+	#leave: Promise<void> | null = null;
 
 	constructor(deps: LeavingDeps) {
 		this.#deps = deps;
@@ -47,26 +48,24 @@ export class Leaving {
 		return this.#anew.hindrance;
 	}
 
-	/** Resolves when the members have let this node go. `remove` proposes the command, in the name of who asked. */
-	async leave(remove: () => Promise<unknown>): Promise<void> {
-		const { dataDir, hints, node, store, clock } = this.#deps;
+	/**
+	 * Resolves when the members have let this node go. `remove` proposes the command, in the name of who asked; not of somebody
+	 * who asks again meanwhile: that one has the same answer.
+	 */
+	leave(remove: () => Promise<unknown>): Promise<void> {
+		this.#leave ??= this.#leaveOnce(remove).finally(() => {
+			this.#leave = null;
+		});
+		return this.#leave;
+	}
+
+	async #leaveOnce(remove: () => Promise<unknown>): Promise<void> {
+		const { clock } = this.#deps;
 		if (this.hindrance !== null) return this.#becomeFresh();
 		if (this.#removed) return this.#leaveForGood();
 		if (this.#hasNoState()) return this.#turnBack();
-		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
-			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
-		await this.#whenDiscarded();
-		// Its record does not say so any more once it has left.
-		if (hints !== null && isPastJoining(store.get("node", node.nodeId))) await noteArrived(dataDir);
-		await writeSecret(this.#paths.leaving, JSON.stringify(await markedPools(this.#deps)));
-		try {
-			await remove();
-		} catch (error) {
-			const { code, context } = toAppError(error);
-			const outcome = context.outcome ?? (["unavailable", "timeout"].includes(code) ? "unknown" : "not-proposed");
-			if (outcome !== "unknown") await rm(this.#paths.leaving, { force: true });
-			throw error;
-		}
+		if (this.#isLeft()) await this.#noteAgain();
+		else await this.#ask(remove);
 		const endsAtMs = clock.monotonicMs() + limitMs;
 		while (!this.#hasLeft()) {
 			if (clock.monotonicMs() > endsAtMs)
@@ -74,6 +73,40 @@ export class Leaving {
 			await delay(clock, checkMs);
 		}
 		await this.#becomeFresh();
+	}
+
+	async #ask(remove: () => Promise<unknown>): Promise<void> {
+		const { dataDir, hints, node, store } = this.#deps;
+		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
+			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
+		await this.#whenDiscarded();
+		// Its record does not say so any more once it has left.
+		if (hints !== null && isPastJoining(store.get("node", node.nodeId))) await noteArrived(dataDir);
+		const asksAgain = existsSync(this.#paths.leaving);
+		await this.#note();
+		try {
+			await remove();
+		} catch (error) {
+			if (!this.#mayHaveLeft(error, asksAgain)) await rm(this.#paths.leaving, { force: true });
+			throw error;
+		}
+	}
+
+	/** What was asked before may take effect although what was asked now was not even proposed. */
+	#mayHaveLeft(error: unknown, askedBefore: boolean): boolean {
+		const { code, context } = toAppError(error);
+		const { outcome = ["unavailable", "timeout"].includes(code) ? "unknown" : "refused" } = context;
+		return outcome === "unknown" || (outcome !== "refused" && askedBefore) || this.#isLeft();
+	}
+
+	/** The cluster has it down as one that has left: nothing is proposed again, only Raft still has to let it go. */
+	async #noteAgain(): Promise<void> {
+		this.#checkEmpty();
+		if (!existsSync(this.#paths.leaving)) await this.#note();
+	}
+
+	async #note(): Promise<void> {
+		await writeSecret(this.#paths.leaving, JSON.stringify(await markedPools(this.#deps)));
 	}
 
 	/** Its tasks end when it leaves: what has moved away would stay on this host, disks and definitions. */
@@ -110,27 +143,29 @@ export class Leaving {
 
 	/** It was removed: nobody has to be asked. */
 	async #leaveForGood(): Promise<void> {
+		this.#checkEmpty();
+		await this.#note();
+		await this.#becomeFresh();
+	}
+
+	#checkEmpty(): void {
 		if (!this.#isEmpty())
 			throw new AppError(
 				"wrong-state",
 				"This node was removed from the cluster, and has VMs, volumes or images: a new cluster would not know them. `limiquantix cluster join` takes it back with what is still its own.",
 			);
-		await writeSecret(this.#paths.leaving, JSON.stringify(await markedPools(this.#deps)));
-		await this.#becomeFresh();
 	}
 
 	/** Of a start, which goes on whatever is in the way: its status says so. `confirmed`: a quorum says that this node is a member. */
 	async finish(confirmed: Promise<void>): Promise<void> {
-		const { store, node } = this.#deps;
 		if (!existsSync(this.#paths.leaving)) return;
 		if (this.#hasLeft() && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
-		// It was not even asked for, or not accepted.
-		void confirmed.then(
-			async () => {
-				if (store.get("node", node.nodeId)?.status.phase !== "left") await rm(this.#paths.leaving, { force: true });
-			},
-			() => {},
-		);
+		// It was not even asked for, or not accepted; unless somebody asks just now.
+		const isStale = () => this.#leave === null && !this.#isLeft();
+		void confirmed
+			.then(() => (isStale() ? rm(this.#paths.leaving, { force: true }) : undefined))
+			// The next start tries again.
+			.catch(() => {});
 	}
 
 	/** `told`: another node says so. */
@@ -160,6 +195,11 @@ export class Leaving {
 	#isEmpty(): boolean {
 		const { store, node } = this.#deps;
 		return hasNothing(store, node.nodeId);
+	}
+
+	#isLeft(): boolean {
+		const { store, node } = this.#deps;
+		return store.get("node", node.nodeId)?.status.phase === "left";
 	}
 
 	#hasLeft(): boolean {
