@@ -21,8 +21,10 @@ import {
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
 import { noteArrived } from "./arrival.ts";
 import { importFormer } from "./importing.ts";
+import { Leaving, type LeavingDeps } from "./leaving.ts";
 import { clusterPathsOf, writeNodeFile } from "./node-file.ts";
 import { formerFolderOf } from "./switch.ts";
+import { Turns } from "./turns.ts";
 
 let dataDir: string;
 let store: MemoryStore;
@@ -67,11 +69,12 @@ async function admitted(): Promise<void> {
 	for (const command of [tokens, admit]) if (command) await store.proposer.proposeSystem(command);
 }
 
+const hints = { members: [], formerNodeId: before, rename: false, witness: false };
 const run = (signal = new AbortController().signal, clock: Clock = systemClock) =>
 	importFormer(
 		{
 			...{ dataDir, nodeId: me, store, proposer: store.proposer, clock, logger: silentLogger },
-			hints: { members: [], formerNodeId: before, rename: false, witness: false },
+			hints,
 			poolFolders: {
 				async handOver(path, from, to) {
 					await handOver();
@@ -114,6 +117,32 @@ test("folders that cannot be handed over keep nobody from noting that all is the
 	await run();
 	await run();
 	expect(handedOver).toHaveLength(1);
+});
+
+test("one that leaves before its folders are handed over gives them free under both ids", async () => {
+	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await admitted();
+	handOver = () => Promise.reject(new Error("EIO: input/output error"));
+	await run();
+	const { promise: begun, resolve: onFresh } = Promise.withResolvers<void>();
+	const released: string[] = [];
+	let isLetGo = false;
+	const leaving = new Leaving({
+		...{ dataDir, node: { nodeId: me, clusterId: fixtureId(0xeec), founder: false }, store, hints, turns: new Turns() },
+		consensus: {
+			details: () => ({ removed: isLetGo, configuration: {} }) as ReturnType<LeavingDeps["consensus"]["details"]>,
+			noteRemoved() {},
+		},
+		poolFolders: { async handOver() {}, release: async (path, id) => void released.push(`${path} ${id}`) },
+		...{ onFresh, onRemoved: async () => {}, clock: systemClock, logger: silentLogger },
+	});
+	await leaving.leave(async () => {
+		await store.proposer.proposeSystem({ kind: "nodeRemove", id: me, leaving: true, confirmName: null });
+		isLetGo = true;
+	});
+	await begun;
+	const { path } = fixturePool().config;
+	expect(released).toEqual([`${path} ${fixtureId(0xee1)}`, `${path} ${clusterIds.pool}`]);
 });
 
 test("a start that was cut off before it noted that all is the cluster's, or before the folders, is repeated", async () => {

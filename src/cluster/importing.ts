@@ -19,7 +19,7 @@ import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store, StoreReader } from "../store/store.ts";
 import { isHandedOver, isPastJoining, noteArrived, noteHandedOver } from "./arrival.ts";
 import { ownPools } from "./belongings.ts";
-import { markedPools } from "./marked-pools.ts";
+import { type MarkedPool, markedPools } from "./marked-pools.ts";
 import { clusterPathsOf, readNodeFile } from "./node-file.ts";
 import { collect } from "./recover.ts";
 import { formerFolderOf, type JoinHints } from "./switch.ts";
@@ -119,16 +119,28 @@ async function sayWhy(
 }
 
 /** A pool that became part of one of the cluster has that one's id. At each start: it may have been interrupted. */
-async function handOverPools({ dataDir, hints, store, nodeId, poolFolders, logger }: ImportingDeps): Promise<void> {
-	// Set aside by somebody, long after: it has been done.
-	if (!existsSync(formerFolderOf(dataDir, hints.formerNodeId))) return;
-	const former = await withFormerState(dataDir, hints.formerNodeId, logger, (reader) => reader.all("pool"));
-	const now = store.all("pool").filter(({ nodeIds }) => nodeIds.includes(nodeId));
-	for (const { id, type, config } of former) {
-		const heir = now.find((pool) => pool.type === type && samePath(pool.config.path, config.path));
-		if (type === "local" && config.path !== undefined && heir !== undefined && heir.id !== id)
-			await poolFolders.handOver(config.path, id, heir.id);
+async function handOverPools(deps: ImportingDeps): Promise<void> {
+	const { store, nodeId, poolFolders } = deps;
+	const former = await poolsToHandOver(deps);
+	const now = store.all("pool").filter(({ type, nodeIds }) => type === "local" && nodeIds.includes(nodeId));
+	for (const { id, path } of former) {
+		const heir = now.find(({ config }) => samePath(config.path, path));
+		if (heir !== undefined && heir.id !== id) await poolFolders.handOver(path, id, heir.id);
 	}
+}
+
+/** Local pools of what this node was: their folders may bear its ids still. None once they are handed over. */
+export async function poolsToHandOver(
+	{ dataDir, hints, logger }: Pick<ImportingDeps, "dataDir" | "hints" | "logger">,
+	workName?: string,
+): Promise<MarkedPool[]> {
+	// Set aside by somebody, long after: it has been done.
+	if ((await isHandedOver(dataDir)) || !existsSync(formerFolderOf(dataDir, hints.formerNodeId))) return [];
+	const read = (reader: SqliteReader) => reader.all("pool");
+	const pools = await withFormerState(dataDir, hints.formerNodeId, logger, read, workName);
+	return pools.flatMap(({ id, type, config: { path } }) =>
+		type === "local" && path !== undefined ? [{ id, path }] : [],
+	);
 }
 
 const samePath = (one: string | undefined, other: string | undefined): boolean =>

@@ -13,9 +13,10 @@ import { AppError, toAppError } from "../lib/errors.ts";
 import { unfinishedDiscards } from "../node/left-in-pools.ts";
 import { writeSecret } from "../peer/identity.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
-import { hasNothing, isPastJoining, noteArrived } from "./arrival.ts";
+import { hasArrived, hasNothing, noteArrived } from "./arrival.ts";
 import { BeginningAnew, type BeginningAnewDeps } from "./beginning-anew.ts";
-import { markedPools } from "./marked-pools.ts";
+import { poolsToHandOver } from "./importing.ts";
+import { type MarkedPool, markedPools } from "./marked-pools.ts";
 import { clusterPathsOf } from "./node-file.ts";
 
 export type LeavingDeps = BeginningAnewDeps & { consensus: Pick<RaftConsensus, "details" | "noteRemoved"> };
@@ -76,12 +77,10 @@ export class Leaving {
 	}
 
 	async #ask(remove: () => Promise<unknown>): Promise<void> {
-		const { dataDir, hints, node, store } = this.#deps;
+		const { store } = this.#deps;
 		if (store.all("node").filter(({ status }) => status.phase !== "left").length < 2)
 			throw new AppError("wrong-state", "This node is alone: there is nothing to leave.");
 		await this.#whenDiscarded();
-		// Its record does not say so any more once it has left.
-		if (hints !== null && isPastJoining(store.get("node", node.nodeId))) await noteArrived(dataDir);
 		const asksAgain = existsSync(this.#paths.leaving);
 		await this.#note();
 		try {
@@ -106,7 +105,22 @@ export class Leaving {
 	}
 
 	async #note(): Promise<void> {
-		await writeSecret(this.#paths.leaving, JSON.stringify(await markedPools(this.#deps)));
+		const pools = await markedPools(this.#deps);
+		if (hasArrived(this.#deps)) pools.push(...(await this.#poolsOfBefore()));
+		await writeSecret(this.#paths.leaving, JSON.stringify(pools));
+	}
+
+	/** Of a node that has arrived, which is noted: its record does not say so any more once it has left. */
+	async #poolsOfBefore(): Promise<MarkedPool[]> {
+		const { dataDir, hints, logger } = this.#deps;
+		if (hints === null) return [];
+		await noteArrived(dataDir);
+		try {
+			return await poolsToHandOver({ dataDir, hints, logger }, "leave.tmp");
+		} catch (error) {
+			logger.warn("folders of pools of before this node joined may stay marked: what it was cannot be read", { error });
+			return [];
+		}
 	}
 
 	/** Its tasks end when it leaves: what has moved away would stay on this host, disks and definitions. */
