@@ -49,6 +49,7 @@ beforeEach(async () => {
 				refusesWrites = true;
 			},
 		},
+		silence: () => () => {},
 		poolFolders: {
 			async handOver() {},
 			async release(_path, id) {

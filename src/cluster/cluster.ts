@@ -122,7 +122,8 @@ export class Cluster implements ClusterService {
 			ownAddresses: () => this.#ownAddresses(),
 			onJoined: () => this.#restartSoon(),
 		});
-		this.#leaving = new Leaving({ ...deps, turns: this.#turns, onFresh: () => this.#restartSoon() });
+		const { silence } = deps.links;
+		this.#leaving = new Leaving({ ...deps, silence, turns: this.#turns, onFresh: () => this.#restartSoon() });
 	}
 
 	get nodeId(): string {

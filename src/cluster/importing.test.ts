@@ -133,6 +133,7 @@ test("one that leaves before its folders are handed over gives them free under b
 			details: () => ({ removed: isLetGo, configuration: {} }) as ReturnType<LeavingDeps["consensus"]["details"]>,
 			noteRemoved() {},
 		},
+		silence: () => () => {},
 		poolFolders: { async handOver() {}, release: async (path, id) => void released.push(`${path} ${id}`) },
 		...{ onFresh, onRemoved: async () => {}, clock: systemClock, logger: silentLogger },
 	});

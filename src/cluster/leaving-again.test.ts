@@ -47,6 +47,7 @@ function started(): Leaving {
 				}) as unknown as ReturnType<LeavingDeps["consensus"]["details"]>,
 			noteRemoved() {},
 		},
+		silence: () => () => {},
 		poolFolders: {
 			async handOver() {},
 			async release(_path, id) {

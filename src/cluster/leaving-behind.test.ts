@@ -110,6 +110,7 @@ function leave(applied = true, before = async () => {}): Promise<void> {
 				}) as unknown as ReturnType<LeavingDeps["consensus"]["details"]>,
 			noteRemoved() {},
 		},
+		silence: () => () => {},
 		poolFolders: {
 			async handOver() {},
 			async release(...given) {

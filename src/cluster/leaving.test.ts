@@ -35,7 +35,7 @@ function removedNode(
 	vms: number,
 	{ hints = null, nodes = 2, lastIndex = 0, phase = null, letGo = false }: Partial<Admitted> = {},
 ) {
-	const seen = { refusesWrites: false, fresh: false, stopped: false, asked: false };
+	const seen = { refusesWrites: false, fresh: false, stopped: false, asked: false, silent: false };
 	const store = {
 		all: (table: string) => (table === "node" ? Array.from({ length: nodes }, () => fixtureNode()) : []),
 		get: (table: string) => {
@@ -54,6 +54,12 @@ function removedNode(
 				seen.refusesWrites = true;
 			},
 		},
+		silence: () => {
+			seen.silent = true;
+			return () => {
+				seen.silent = false;
+			};
+		},
 		poolFolders: { async handOver() {}, async release() {} },
 		onFresh() {
 			seen.fresh = true;
@@ -66,7 +72,10 @@ function removedNode(
 		leaving.leave(async () => {
 			seen.asked = true;
 		});
-	return { leave, leaveWith: (remove: () => Promise<unknown>) => leaving.leave(remove), seen };
+	return {
+		...{ leave, seen, finish: () => leaving.finish(new Promise(() => {})) },
+		leaveWith: (remove: () => Promise<unknown>) => leaving.leave(remove),
+	};
 }
 
 test("one that is not even asked to go, for lack of a leader, does not go later by itself", async () => {
@@ -86,7 +95,7 @@ test("after a start, too, it takes no writes", () => {
 test("with nothing on it, it becomes a cluster of its own without asking anybody", async () => {
 	const { leave, seen } = removedNode(0);
 	await leave();
-	expect(seen).toEqual({ refusesWrites: true, fresh: true, stopped: true, asked: false });
+	expect(seen).toMatchObject({ refusesWrites: true, fresh: true, stopped: true, asked: false });
 	expect(existsSync(clusterPathsOf(dataDir).switching)).toBe(true);
 });
 
@@ -116,7 +125,8 @@ for (const removed of [false, true])
 		await whatItWas();
 		const { leave, seen } = removedNode(0, admitted);
 		await leave();
-		expect(seen).toMatchObject({ fresh: true, stopped: true, asked: false });
+		// From before it was looked at what it has confirmed: nobody is told of anything any more.
+		expect(seen).toMatchObject({ fresh: true, stopped: true, asked: false, silent: !removed });
 		expect(await completeSwitch(dataDir, silentLogger)).toBe(true);
 		expect(await readNodeFile(clusterPathsOf(dataDir).node)).toMatchObject({ nodeId: formerNodeId });
 		// Else it would be the same member when it joins again, without the log of that one.
@@ -126,10 +136,14 @@ for (const removed of [false, true])
 test("one that has confirmed entries to the others does not vanish without a word", async () => {
 	rmSync(clusterPathsOf(dataDir).removed);
 	await whatItWas();
-	const { leave, seen } = removedNode(0, { ...admitted, lastIndex: 3 });
+	const { leave, finish, seen } = removedNode(0, { ...admitted, lastIndex: 3 });
 	await expect(leave()).rejects.toMatchObject({ code: "unavailable" });
-	expect(seen).toMatchObject({ fresh: false, asked: false });
+	expect(seen).toMatchObject({ fresh: false, asked: false, silent: false });
 	expect(existsSync(clusterPathsOf(dataDir).leaving)).toBe(false);
+	// Nor at a start that finds that it was about to.
+	writeFileSync(clusterPathsOf(dataDir).leaving, "[]");
+	await finish();
+	expect(seen).toMatchObject({ fresh: false, silent: false });
 });
 
 describe("one that had arrived, and whose pools' folders are not handed over,", () => {

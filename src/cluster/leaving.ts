@@ -19,11 +19,17 @@ import { poolsToHandOver } from "./importing.ts";
 import { type MarkedPool, markedPools } from "./marked-pools.ts";
 import { clusterPathsOf } from "./node-file.ts";
 
-export type LeavingDeps = BeginningAnewDeps & { consensus: Pick<RaftConsensus, "details" | "noteRemoved"> };
+export type LeavingDeps = BeginningAnewDeps & {
+	consensus: Pick<RaftConsensus, "details" | "noteRemoved">;
+	/** As ClusterLinks has it. */
+	silence: () => () => void;
+};
 
 const checkMs = 100;
 const limitMs = 30_000;
 const maxNames = 10;
+const yes = () => true;
+const no = () => false;
 
 export class Leaving {
 	readonly #deps: LeavingDeps;
@@ -141,12 +147,19 @@ export class Leaving {
 
 	/** It was admitted, and has heard nothing since: nobody can be asked. */
 	async #turnBack(): Promise<void> {
-		// What it has confirmed, the others may count on; with the state it leaves as a member.
-		if (this.#deps.consensus.details().lastIndex > 0)
-			throw new AppError("unavailable", "This node is just receiving the cluster's state. Try again in a moment.", {
-				retryAfterMs: 1000,
-			});
-		await writeSecret(this.#paths.leaving, "[]");
+		// What it confirms after it was looked at would be gone, and the others may count on it.
+		const speakAgain = this.#deps.silence();
+		try {
+			// With the state it leaves as a member.
+			if (this.#deps.consensus.details().lastIndex > 0)
+				throw new AppError("unavailable", "This node is just receiving the cluster's state. Try again in a moment.", {
+					retryAfterMs: 1000,
+				});
+			await writeSecret(this.#paths.leaving, "[]");
+		} catch (error) {
+			speakAgain();
+			throw error;
+		}
 		await this.#becomeFresh();
 	}
 
@@ -173,7 +186,10 @@ export class Leaving {
 	/** Of a start, which goes on whatever is in the way: its status says so. `confirmed`: a quorum says that this node is a member. */
 	async finish(confirmed: Promise<void>): Promise<void> {
 		if (!existsSync(this.#paths.leaving)) return;
-		if (this.#hasLeft() && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
+		if (this.#hasNoState()) {
+			// Of one that the state came to meanwhile, what the log says of members does not count yet.
+			if (await this.#turnBack().then(yes, no)) return;
+		} else if (this.#hasLeft() && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
 		// It was not even asked for, or not accepted; unless somebody asks just now.
 		const isStale = () => this.#leave === null && !this.#isLeft();
 		void confirmed
@@ -216,16 +232,16 @@ export class Leaving {
 		return store.get("node", node.nodeId)?.status.phase === "left";
 	}
 
+	/**
+	 * Not while it is the leader that has written down its own removal and does not know that it is committed, even when it does not
+	 * lead any more: it may be the only one that has it, and the others cannot get it, or elect anybody, without this node.
+	 */
 	#hasLeft(): boolean {
 		const { consensus, node } = this.#deps;
-		const { removed, configuration, role } = consensus.details();
-		const { voters, learners } = configuration;
-		return (
-			removed ||
-			this.#removed ||
-			this.#anew.begun ||
-			(![...voters, ...learners].includes(node.nodeId) && role !== "leader")
-		);
+		const { removed, configuration, configurationIndex, commitIndex, role } = consensus.details();
+		if (removed || this.#removed || this.#anew.begun) return true;
+		const isMember = [...configuration.voters, ...configuration.learners].includes(node.nodeId);
+		return !isMember && role !== "leader" && configurationIndex <= commitIndex;
 	}
 
 	/** Rejects with what is in the way: the node changes nothing any more then, like one that was removed, but tries again. */

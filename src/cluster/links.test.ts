@@ -5,6 +5,8 @@ import { silentLogger } from "../lib/log.ts";
 import type { PeerNode } from "../peer/peer.ts";
 import { PeerError } from "../peer/peer-error.ts";
 import { decodeError, encodeError } from "../peer/wire.ts";
+import type { Message } from "../raft/messages.ts";
+import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import { lost, refusalError, removed, unknownOutcome } from "../store/raft/refusals.ts";
 import { proposeAll } from "./forwarding.ts";
 import { ClusterLinks } from "./links.ts";
@@ -177,4 +179,24 @@ describe("proposals of one turn, while another is with the leader", () => {
 		expect(() => decodeProposals(new Uint8Array([0, 0, 0, 0]))).toThrow("no proposal");
 		expect(() => decodeProposals(encodeProposals(Array(1025).fill(proposal(1))))).toThrow("no proposals");
 	});
+});
+
+test("silent, the consensus is told nothing and says nothing, until it is not any more", () => {
+	const [sent, heard]: [string[], string[]] = [[], []];
+	const links = new ClusterLinks(silentLogger);
+	links.usePeers({
+		sendRaft: (message) => void sent.push(message.type),
+		openSnapshot: () => Promise.reject(new AppError("internal", "not asked for")),
+		call: () => Promise.reject(new AppError("internal", "not asked for")),
+	});
+	links.useConsensus({ receive: ({ type }: Message) => void heard.push(type) } as unknown as RaftConsensus);
+	const message = { type: "read", clusterId: "c", from: "a", to: "b", term: 1 } as unknown as Message;
+	const speakAgain = links.silence();
+	links.transport.send(message);
+	links.onRaftMessage(message);
+	expect([sent, heard]).toEqual([[], []]);
+	speakAgain();
+	links.transport.send(message);
+	links.onRaftMessage(message);
+	expect([sent, heard]).toEqual([["read"], ["read"]]);
 });

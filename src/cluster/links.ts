@@ -21,6 +21,7 @@ export class ClusterLinks implements StoreLinks {
 	readonly #logger: Logger;
 	#peers: Links | null = null;
 	#consensus: RaftConsensus | null = null;
+	#isSilent = false;
 	readonly #forwarding = new Forwarding(() => this.#peers);
 	/** To nodes that are sent a snapshot; null while it is being made. */
 	readonly #outgoing = new Map<NodeId, SnapshotSenderChannel | null>();
@@ -39,9 +40,23 @@ export class ClusterLinks implements StoreLinks {
 		this.#consensus = consensus;
 	}
 
+	/**
+	 * The consensus neither hears nor says anything, as if all links were cut, until what this returns is called: nobody can count
+	 * on anything that happens to it meanwhile.
+	 */
+	readonly silence = (): (() => void) => {
+		this.#isSilent = true;
+		return () => {
+			this.#isSilent = false;
+		};
+	};
+
 	readonly transport = {
-		send: (message: Message): void => this.#peers?.sendRaft(message),
+		send: (message: Message): void => {
+			if (!this.#isSilent) this.#peers?.sendRaft(message);
+		},
 		sendSnapshot: (to: NodeId, message: SnapshotMessage): void => {
+			if (this.#isSilent) return;
 			if (message.type === "offer" || message.type === "chunk") this.#sendAsSender(to, message);
 			else this.#incoming.get(to)?.send(message as ReceiverMessage);
 		},
@@ -54,7 +69,7 @@ export class ClusterLinks implements StoreLinks {
 	readonly onLeader = (leader: NodeId | null): void => this.#forwarding.onLeader(leader);
 
 	onRaftMessage(message: Message): void {
-		this.#consensus?.receive(message);
+		if (!this.#isSilent) this.#consensus?.receive(message);
 	}
 
 	onCutOff(nodeId: NodeId): void {
@@ -67,11 +82,15 @@ export class ClusterLinks implements StoreLinks {
 		this.#incoming.get(from)?.end();
 		this.#incoming.set(from, channel);
 		channel.handle({
-			onMessage: (message) => this.#consensus?.receiveSnapshot(from, message),
+			onMessage: (message) => this.#receiveSnapshot(from, message),
 			onClose: () => {
 				if (this.#incoming.get(from) === channel) this.#incoming.delete(from);
 			},
 		});
+	}
+
+	#receiveSnapshot(from: NodeId, message: SnapshotMessage): void {
+		if (!this.#isSilent) this.#consensus?.receiveSnapshot(from, message);
 	}
 
 	#sendAsSender(to: NodeId, message: SenderMessage): void {
@@ -84,7 +103,7 @@ export class ClusterLinks implements StoreLinks {
 			(opened) => {
 				this.#outgoing.set(to, opened);
 				opened.handle({
-					onMessage: (answer) => this.#consensus?.receiveSnapshot(to, answer),
+					onMessage: (answer) => this.#receiveSnapshot(to, answer),
 					onClose: () => {
 						if (this.#outgoing.get(to) === opened) this.#outgoing.delete(to);
 					},
