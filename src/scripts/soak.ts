@@ -1,7 +1,8 @@
 /**
  * `npm run soak -- --hours H`: three real daemons in network namespaces of their own, clients that record what they see, and
  * every fault all the while (src/testing/cluster/). Rounds of two minutes; after each the cluster is healed, all copies must be
- * the same, and the histories are judged. Prints a line a minute and one for each round; histories and what was done to the
+ * the same, and the histories are judged. After five rounds the next cluster begins: the disks are small, so that they can be filled, and
+ * what they hold grows. Prints a line a minute and one for each round; histories and what was done to the
  * nodes are in a folder. Needs root.
  *
  * Exit code 0 when nothing was found, 1 at the first round that found something (the nodes' logs are kept, too), 64 for a
@@ -23,6 +24,7 @@ import { build } from "./build.ts";
 import { root } from "./root.ts";
 
 const roundMs = 120_000;
+const roundsOfCluster = 5;
 const lineMs = 60_000;
 
 type Options = { hours: number; seed: number; nodes: number; membership: boolean; folder: string; build: boolean };
@@ -63,37 +65,46 @@ const say = (line: string): void => console.log(`${new Date().toISOString().slic
 async function soak(options: Options): Promise<boolean> {
 	mkdirSync(options.folder, { recursive: true });
 	say(`seed ${options.seed}, histories in ${options.folder}`);
+	const end = performance.now() + options.hours * 3_600_000;
+	for (let first = 1; performance.now() < end; first += roundsOfCluster)
+		if (!(await soakOne(options, first, end))) return false;
+	return true;
+}
+
+/** One cluster, from this round on. */
+async function soakOne(options: Options, first: number, end: number): Promise<boolean> {
 	await using cluster = await LabCluster.start(options.nodes);
 	let deeds = 0;
+	let round = first;
 	const campaign = await Campaign.prepare({
-		...{ cluster, seed: options.seed, membership: options.membership, folder: options.folder },
+		...{ cluster, seed: options.seed + first - 1, membership: options.membership, folder: options.folder },
+		firstRound: first,
 		say: () => {
 			deeds += 1;
 		},
 	});
-	const end = performance.now() + options.hours * 3_600_000;
-	let round = 0;
 	const line = setInterval(() => say(`round ${round}, ${deeds} deeds so far`), lineMs);
 	try {
-		while (performance.now() < end) {
-			round += 1;
+		for (; round < first + roundsOfCluster && performance.now() < end; round++) {
 			const result = await campaign.round(Math.min(roundMs, Math.max(10_000, end - performance.now())));
 			say(`round ${round}: ${summary(result)}`);
-			if (result.violations.length > 0) {
-				for (const violation of result.violations) say(`FOUND: ${violation}`);
-				for (const node of cluster.nodes)
-					if (node.runs) say(`${node.name} says: ${JSON.stringify(await statusOf(node))}`);
-				for (const node of cluster.nodes) {
-					writeFileSync(join(options.folder, `${node.name}.log`), node.daemon.log());
-					const files = await node.run("ls", ["-lAR", node.daemon.dataDir]).catch(String);
-					writeFileSync(join(options.folder, `${node.name}.files`), files);
-				}
-				return false;
-			}
+			if (result.violations.length === 0) continue;
+			for (const violation of result.violations) say(`FOUND: ${violation}`);
+			await keepTraces(cluster, options.folder);
+			return false;
 		}
 		return true;
 	} finally {
 		clearInterval(line);
+	}
+}
+
+async function keepTraces({ nodes }: LabCluster, folder: string): Promise<void> {
+	for (const node of nodes) if (node.runs) say(`${node.name} says: ${JSON.stringify(await statusOf(node))}`);
+	for (const node of nodes) {
+		writeFileSync(join(folder, `${node.name}.log`), node.daemon.log());
+		const files = await node.run("ls", ["-lAR", node.daemon.dataDir]).catch(String);
+		writeFileSync(join(folder, `${node.name}.files`), files);
 	}
 }
 

@@ -1,6 +1,6 @@
 /** What becomes of an error of the disk in the upkeep of the state: most are tried again, one must not be. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
@@ -9,6 +9,7 @@ import { type Logger, silentLogger } from "../../lib/log.ts";
 import { WorkerClient } from "../worker-client.ts";
 import { openStateFile } from "./database.ts";
 import { defaultPolicy, Maintenance, type MaintenanceParts, type MaintenancePolicy } from "./maintenance.ts";
+import { snapshotName } from "./snapshot-files.ts";
 import { snapshotWorker } from "./snapshot-worker.ts";
 import type { StateDatabase } from "./state-database.ts";
 
@@ -52,6 +53,10 @@ const unnamed: Thread = (worker) => {
 	});
 	worker(() => ({ version: () => 1, damageOfStructure: () => null, damageOfRows: () => null }));
 };
+
+/** The thread, as it is. */
+const working: Thread = (worker) =>
+	worker(() => ({ version: () => 1, damageOfStructure: () => null, damageOfRows: () => null }));
 
 /** The thread, where SQLite says what it is given. */
 const failing = (code: string): Thread => {
@@ -97,7 +102,7 @@ async function upkeep(
 		{
 			...{ state, statePath: join(folder, "state.db"), snapshotDirectory: folder, clock: systemClock },
 			policy: { ...defaultPolicy, ...policy },
-			logger: { ...silentLogger, warn } as Logger,
+			logger: { ...silentLogger, warn, info: resolve } as Logger,
 			logBytesAfter: () => 0,
 			compact: async () => {},
 			held: (work) => work(),
@@ -157,6 +162,18 @@ test("room is asked for what the copy will take, and not for what the one before
 	state.database.run("DROP TABLE grown");
 	[wanted, taken] = await asksFor();
 	expect([wanted >= taken, wanted < 1_000_000]).toEqual([true, true]);
+});
+
+test("where there is none, the older snapshots go first, and the newest stays", async () => {
+	for (const index of [1, 2, 3]) writeFileSync(join(folder, snapshotName(index)), "one of before");
+	let isEnough = true;
+	const fits = () => isEnough && snapshots().length < 2;
+	expect(await upkeep(working, { snapshotEntries: 1 }, { fits })).toBe("snapshot of the state made");
+	expect(snapshots()).toContain(snapshotName(3));
+	for (const name of snapshots().filter((one) => one !== snapshotName(3))) rmSync(join(folder, name));
+	isEnough = false;
+	expect(await upkeep(working, { snapshotEntries: 1 }, { fits })).toBe("tried again: no-space");
+	expect(snapshots()).toEqual([snapshotName(3)]);
 });
 
 test("for the write-ahead log it is made as long as there is something to give up", async () => {

@@ -17,7 +17,7 @@ import { rebuildAdvice } from "../advice.ts";
 import { WorkerClient, WorkerError } from "../worker-client.ts";
 import { isDamageCode, isFullCode, isSyncCode } from "./failures.ts";
 import { schemaVersion } from "./migrations.ts";
-import { listSnapshots } from "./snapshot-files.ts";
+import { dropOlderSnapshots, listSnapshots } from "./snapshot-files.ts";
 import { type SnapshotWorkerCalls, snapshotWorker } from "./snapshot-worker.ts";
 import type { StateDatabase } from "./state-database.ts";
 import { makeStateDigest } from "./state-digest.ts";
@@ -181,7 +181,9 @@ export class Maintenance {
 	async #automaticSnapshot(): Promise<void> {
 		const { state, snapshotDirectory, compact, logger, fits } = this.#parts;
 		// Tried, it would take all the space there is for a while, and others would meanwhile give up what is kept for their writes.
-		if (fits?.(state.copyBytes) === false) throw noSpaceForSnapshot();
+		const hasRoom = () => fits?.(state.copyBytes) !== false;
+		// Else the log could not be cut, and would take what is left.
+		if (!hasRoom() && !((await dropOlderSnapshots(snapshotDirectory)) && hasRoom())) throw noSpaceForSnapshot();
 		const { index, bytes } = await this.#snapshot(join(snapshotDirectory, "new.tmp.db"), snapshotDirectory);
 		this.#lastSnapshot = index;
 		this.#lastBytes = bytes;

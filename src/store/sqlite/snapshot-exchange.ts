@@ -27,6 +27,7 @@ import { openDatabase, openStateFile } from "./database.ts";
 import {
 	checkSnapshot,
 	copyDurably,
+	dropOlderSnapshots,
 	listSnapshots,
 	type SnapshotFile,
 	snapshotName,
@@ -107,7 +108,9 @@ export class SnapshotExchange implements SnapshotStore {
 	/** For what arrives and for the copy that becomes the state. Tried in vain, it would take what others need meanwhile. */
 	async #takeRoom({ sizeBytes }: Offer, arrivedBytes: number): Promise<boolean> {
 		const bytes = 2 * sizeBytes - arrivedBytes;
-		return (await this.#parts.room?.takeRoom(bytes)) ?? this.#isFree(bytes);
+		const take = async () => (await this.#parts.room?.takeRoom(bytes)) ?? this.#isFree(bytes);
+		if (await take()) return true;
+		return (await dropOlderSnapshots(this.#parts.directory)) && (await take());
 	}
 
 	async #isFree(bytes: number): Promise<boolean> {

@@ -32,6 +32,16 @@ export async function listSnapshots(directory: string): Promise<SnapshotFile[]> 
 		.sort((a, b) => b.index - a.index);
 }
 
+/**
+ * On a disk that has no room for another one: all but the newest go. The log reaches back to before it, and the second one is only for
+ * when it is damaged. False when there was nothing that could go.
+ */
+export async function dropOlderSnapshots(directory: string): Promise<boolean> {
+	const [, ...older] = await listSnapshots(directory);
+	for (const { path } of older) await rm(path, { force: true });
+	return older.length > 0;
+}
+
 /** Of none: 0 and 0. */
 export async function newestSnapshot(directory: string): Promise<{ index: number; bytes: number }> {
 	const [newest] = await listSnapshots(directory);

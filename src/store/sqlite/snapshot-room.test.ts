@@ -1,6 +1,6 @@
 /** Room for a snapshot that arrives: asked for before, lent until it is the state or is thrown away. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { emptyConfiguration } from "../../raft/configuration.ts";
 import type { Offer } from "../../raft/snapshot-stream.ts";
@@ -92,6 +92,27 @@ test("without it nothing begins", async () => {
 	await expect(alone.begin({ ...offer, sizeBytes: 2 ** 50 })).rejects.toMatchObject({ code: "no-space" });
 	await alone.begin(offer);
 	await alone.discard();
+});
+
+test("where there is none, this node's own snapshots but the newest go first", async () => {
+	const own = [3, 5, 4].map(snapshotName);
+	for (const name of own) writeFileSync(join(folder.paths.snapshots, name), "one of before");
+	const asked: number[] = [];
+	const until = (names: number) => ({
+		...lender,
+		async takeRoom(wanted: number) {
+			asked.push(wanted);
+			return readdirSync(folder.paths.snapshots).length <= names;
+		},
+	});
+	const exchange = exchangeOn({ room: until(1) });
+	await exchange.begin(offer);
+	expect(asked).toEqual([2 * bytes.length, 2 * bytes.length]);
+	expect(readdirSync(folder.paths.snapshots).sort()).toEqual([snapshotName(5), "received.part"]);
+	await exchange.discard();
+	// One that is left stays, also when that does not help.
+	await expect(exchangeOn({ room: until(0) }).begin(offer)).rejects.toMatchObject({ code: "no-space" });
+	expect(readdirSync(folder.paths.snapshots)).toEqual([snapshotName(5)]);
 });
 
 test("after a restart it is lent for what is still to come; without it what was there goes", async () => {

@@ -19,6 +19,8 @@ export type CampaignOptions = {
 	cluster: LabCluster;
 	seed: number;
 	membership: boolean;
+	/** What the first round is called by; 1 when left out. */
+	firstRound?: number;
 	/** Histories and what was done go here, a file of each for each round; null: nowhere. */
 	folder: string | null;
 	say?(line: string): void;
@@ -46,10 +48,11 @@ export class Campaign {
 	readonly #clients = new Map<ClusterNode, ClusterApi>();
 	readonly #registers: Register[];
 	#history: History | null = null;
-	#rounds = 0;
+	#rounds: number;
 
 	private constructor(options: CampaignOptions, registers: Register[]) {
 		this.#options = options;
+		this.#rounds = (options.firstRound ?? 1) - 1;
 		this.#random = new Random(options.seed);
 		this.#members = [...options.cluster.nodes];
 		this.#registers = registers;
