@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
 import type { AppError } from "../../lib/errors.ts";
 import { type Logger, silentLogger } from "../../lib/log.ts";
+import { ManualClock } from "../../testing/manual-clock.ts";
 import { WorkerClient } from "../worker-client.ts";
 import { openStateFile } from "./database.ts";
 import { defaultPolicy, Maintenance, type MaintenanceParts, type MaintenancePolicy } from "./maintenance.ts";
@@ -174,6 +175,32 @@ test("where there is none, the older snapshots go first, and the newest stays", 
 	isEnough = false;
 	expect(await upkeep(working, { snapshotEntries: 1 }, { fits })).toBe("tried again: no-space");
 	expect(snapshots()).toEqual([snapshotName(3)]);
+});
+
+test("while there is none for a snapshot, the write-ahead log is moved in all the same", async () => {
+	const clock = new ManualClock(0);
+	const called: string[] = [];
+	const worker = { call: async (operation: string) => void called.push(operation), close() {} };
+	const failed: string[] = [];
+	const maintenance = new Maintenance(
+		{
+			...{ state, statePath: join(folder, "state.db"), snapshotDirectory: folder, clock, fits: () => false },
+			policy: { ...defaultPolicy, snapshotEntries: 1, checkpointBytes: 1 },
+			logger: { ...silentLogger, warn: (message: string) => void failed.push(message) } as Logger,
+			...{ logBytesAfter: () => 0, compact: async () => {}, held: (work: () => Promise<unknown>) => work() },
+			onFatal: () => expect.unreachable("nothing is wrong"),
+			openWorker: () => worker as unknown as WorkerClient,
+		},
+		{ index: 0, bytes: 0 },
+	);
+	for (let index = 256; index <= 2048; index += 256) {
+		maintenance.onApplied(index);
+		clock.advance(1);
+		await Bun.sleep(1);
+	}
+	await maintenance.close();
+	expect(failed).toHaveLength(1);
+	expect(called.filter((operation) => operation === "checkpoint").length).toBeGreaterThanOrEqual(7);
 });
 
 test("for the write-ahead log it is made as long as there is something to give up", async () => {

@@ -79,7 +79,8 @@ export class Maintenance {
 	/** Settles when no call to the thread is under way, of those made so far. */
 	#calls: Promise<unknown> = Promise.resolve();
 	#closed = false;
-	#nextAttemptMs = 0;
+	/** Each waits for itself after a failure: without room for a snapshot, the write-ahead log would grow for as long as there is none. */
+	readonly #notBeforeMs = { snapshot: 0, checkpoint: 0 };
 	#appliedIndex = 0;
 	#lastCheckpointCheck = 0;
 
@@ -92,11 +93,15 @@ export class Maintenance {
 	/** After entries were applied. Quick; the work itself goes on beside. */
 	onApplied(appliedIndex: number): void {
 		this.#appliedIndex = appliedIndex;
-		if (this.#closed || this.#running !== null || this.#parts.clock.monotonicMs() < this.#nextAttemptMs) return;
-		if (this.#snapshotIsDue(appliedIndex)) this.#start(() => this.#automaticSnapshot());
-		else if (appliedIndex - this.#lastCheckpointCheck >= checkpointCheckInterval) {
+		if (this.#closed || this.#running !== null) return;
+		const nowMs = this.#parts.clock.monotonicMs();
+		if (nowMs >= this.#notBeforeMs.snapshot && this.#snapshotIsDue(appliedIndex)) this.#start("snapshot");
+		else if (
+			nowMs >= this.#notBeforeMs.checkpoint &&
+			appliedIndex - this.#lastCheckpointCheck >= checkpointCheckInterval
+		) {
 			this.#lastCheckpointCheck = appliedIndex;
-			this.#start(() => this.#checkpoint());
+			this.#start("checkpoint");
 		}
 	}
 
@@ -105,7 +110,7 @@ export class Maintenance {
 		await this.#running;
 		if (this.#closed) throw new AppError("unavailable", "The store is closing.");
 		const before = this.#lastSnapshot;
-		this.#start(() => this.#automaticSnapshot());
+		this.#start("snapshot");
 		await this.#running;
 		if (this.#lastSnapshot === before && before < this.#appliedIndex)
 			throw new AppError("storage", "A snapshot of the state could not be made; the log says why.");
@@ -154,9 +159,10 @@ export class Maintenance {
 		return appliedIndex > this.#lastSnapshot && logBytesAfter(this.#lastSnapshot) >= times * policy.snapshotLogBytes;
 	}
 
-	#start(work: () => Promise<void>): void {
-		this.#running = work()
-			.catch((failure) => this.#onFailure(failure))
+	#start(what: Upkeep): void {
+		const work = what === "snapshot" ? this.#automaticSnapshot() : this.#checkpoint();
+		this.#running = work
+			.catch((failure) => this.#onFailure(what, failure))
 			.finally(() => {
 				this.#running = null;
 				// What became due meanwhile must not wait for the next command.
@@ -164,7 +170,7 @@ export class Maintenance {
 			});
 	}
 
-	#onFailure(failure: unknown): void {
+	#onFailure(what: Upkeep, failure: unknown): void {
 		const { clock, logger, statePath, onFatal } = this.#parts;
 		if (failure instanceof SyncFailure) {
 			this.#closed = true;
@@ -173,7 +179,7 @@ export class Maintenance {
 		}
 		const error = failure instanceof AppError ? failure : snapshotError(failure, statePath);
 		const damaged = isAppError(error, "corrupt");
-		this.#nextAttemptMs = clock.monotonicMs() + (damaged ? retryDamagedMs : retryMs);
+		this.#notBeforeMs[what] = clock.monotonicMs() + (damaged ? retryDamagedMs : retryMs);
 		if (damaged) logger.error("the state is damaged: no snapshot was made, and the log is kept", { error });
 		else logger.warn("upkeep of the state failed; it is tried again", { error });
 	}
@@ -225,6 +231,8 @@ export class Maintenance {
 		return result;
 	}
 }
+
+type Upkeep = "snapshot" | "checkpoint";
 
 /** Of the database itself. */
 class SyncFailure extends Error {}
