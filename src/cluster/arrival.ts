@@ -7,7 +7,7 @@
  * would have records of VMs that others run by then. What the file holds says whether the folders are handed over.
  */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import type { Node } from "../model/node.ts";
 import { writeSecret } from "../peer/identity.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
@@ -41,6 +41,15 @@ export function hasArrived({ dataDir, node, hints, store }: Omit<ArrivalParts, "
 /** Of one that has left the record does not say whether it had arrived. */
 export const isPastJoining = (record: Node | null): boolean =>
 	record !== null && record.status.phase !== "joining" && record.status.phase !== "left";
+
+/** Before it is proposed. Whoever is cut off then, and removed, may never hear whether it came about. */
+export const noteImporting = (dataDir: string): Promise<void> => writeSecret(clusterPathsOf(dataDir).importing, "");
+export const noteNotImported = (dataDir: string): Promise<void> =>
+	rm(clusterPathsOf(dataDir).importing, { force: true });
+
+/** Nothing here says that it has arrived, and nothing that it has not: others may run its VMs by now. */
+export const mayHaveArrived = (parts: Parameters<typeof hasArrived>[0]): boolean =>
+	!hasArrived(parts) && existsSync(clusterPathsOf(parts.dataDir).importing);
 
 /** Before there were two steps the file was written after both, and empty. */
 const foldersToCome = "Folders of pools are not handed over yet.\n";

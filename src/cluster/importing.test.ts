@@ -3,12 +3,15 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { CommandBody } from "../store/command.ts";
 import { openStore, pathsOf } from "../store/open-store.ts";
 import { proposer } from "../store/proposer.ts";
+import { notLeading, unknownOutcome } from "../store/raft/refusals.ts";
+import type { Proposer } from "../store/store.ts";
 import {
 	clusterIds,
 	fixtureCluster,
@@ -18,6 +21,8 @@ import {
 	fixtureTask,
 	fixtureVolume,
 } from "../testing/fixtures.ts";
+import { waitUntil } from "../testing/lab/wait-until.ts";
+import { ManualClock } from "../testing/manual-clock.ts";
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
 import { noteArrived } from "./arrival.ts";
 import { importFormer } from "./importing.ts";
@@ -70,10 +75,14 @@ async function admitted(): Promise<void> {
 }
 
 const hints = { members: [], formerNodeId: before, rename: false, witness: false };
-const run = (signal = new AbortController().signal, clock: Clock = systemClock) =>
+const run = (
+	signal = new AbortController().signal,
+	clock: Clock = systemClock,
+	proposer: Pick<Proposer, "proposeSystem"> = store.proposer,
+) =>
 	importFormer(
 		{
-			...{ dataDir, nodeId: me, store, proposer: store.proposer, clock, logger: silentLogger },
+			...{ dataDir, nodeId: me, store, proposer, clock, logger: silentLogger },
 			hints,
 			poolFolders: {
 				async handOver(path, from, to) {
@@ -157,6 +166,42 @@ test("a start that was cut off before it noted that all is the cluster's, or bef
 	await noteArrived(dataDir);
 	await run();
 	expect([isNoted(), handedOver.length]).toEqual([true, 3]);
+});
+
+test("that it may be the cluster's is noted before it is proposed, until it is known that it is not", async () => {
+	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await admitted();
+	const mayBe = () => existsSync(clusterPathsOf(dataDir).importing);
+	const ended = new AbortController();
+	const seen: boolean[] = [];
+	const answers: AppError[] = [
+		notLeading(null),
+		unknownOutcome("The leading node was lost."),
+		notLeading(null),
+		new AppError("invalid", "Something is wrong with it."),
+	];
+	const propose = store.proposer.proposeSystem;
+	const proposeSystem: typeof propose = async (body) => {
+		if (body.kind !== "nodeImport") return propose(body);
+		seen.push(mayBe());
+		const answer = answers[seen.length - 1];
+		throw answer ?? new AppError("canceled", "It is over.");
+	};
+	const clock = new ManualClock(0);
+	const running = run(ended.signal, clock, { proposeSystem }).catch(() => {});
+	const after: boolean[] = [];
+	for (let tries = 1; tries <= answers.length; tries++) {
+		await waitUntil("an attempt to end", 5_000, () => clock.waiting > 0 && seen.length === tries);
+		after.push(mayBe());
+		clock.advance(5_000);
+	}
+	ended.abort(new AppError("canceled", "It is over."));
+	await running;
+	// One more began before it ended.
+	expect([seen.slice(0, answers.length), after]).toEqual([
+		[true, true, true, true],
+		[false, true, true, false],
+	]);
 });
 
 test("a note of before there were two steps says that both are done", async () => {

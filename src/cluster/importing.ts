@@ -15,9 +15,10 @@ import type { LeftInPool } from "../node/left-in-pools.ts";
 import { nodeHasLeft } from "../store/apply/checks.ts";
 import type { CommandBody } from "../store/command.ts";
 import { maxCommandBytes } from "../store/limits.ts";
+import { mayHaveHappened } from "../store/raft/refusals.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store, StoreReader } from "../store/store.ts";
-import { isHandedOver, isPastJoining, noteArrived, noteHandedOver } from "./arrival.ts";
+import { isHandedOver, isPastJoining, noteArrived, noteHandedOver, noteImporting, noteNotImported } from "./arrival.ts";
 import { ownPools } from "./belongings.ts";
 import { type MarkedPool, markedPools } from "./marked-pools.ts";
 import { clusterPathsOf, readNodeFile } from "./node-file.ts";
@@ -69,7 +70,7 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 		try {
 			const planned = await planImport(deps, renames ? node.name : null);
 			passing("import planned");
-			await deps.proposer.proposeSystem(planned);
+			await propose(deps, planned);
 			passing("imported");
 			return await finish(deps);
 		} catch (error) {
@@ -80,6 +81,18 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 			else await sayWhy(deps, node, error);
 			await delay(clock, taken ? 0 : failedPauseMs, signal);
 		}
+	}
+}
+
+/** What may come about although nobody here hears of it is noted before. */
+async function propose({ dataDir, proposer }: ImportingDeps, planned: NodeImport): Promise<void> {
+	const triedBefore = existsSync(clusterPathsOf(dataDir).importing);
+	await noteImporting(dataDir);
+	try {
+		await proposer.proposeSystem(planned);
+	} catch (error) {
+		if (!mayHaveHappened(error, triedBefore)) await noteNotImported(dataDir);
+		throw error;
 	}
 }
 

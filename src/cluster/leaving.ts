@@ -9,11 +9,12 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { delay } from "../lib/clock.ts";
-import { AppError, toAppError } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 import { unfinishedDiscards } from "../node/left-in-pools.ts";
 import { writeSecret } from "../peer/identity.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
-import { hasArrived, hasNothing, noteArrived } from "./arrival.ts";
+import { mayHaveHappened } from "../store/raft/refusals.ts";
+import { hasArrived, hasNothing, mayHaveArrived, noteArrived } from "./arrival.ts";
 import { BeginningAnew, type BeginningAnewDeps } from "./beginning-anew.ts";
 import { poolsToHandOver } from "./importing.ts";
 import { type MarkedPool, markedPools } from "./marked-pools.ts";
@@ -99,9 +100,7 @@ export class Leaving {
 
 	/** What was asked before may take effect although what was asked now was not even proposed. */
 	#mayHaveLeft(error: unknown, askedBefore: boolean): boolean {
-		const { code, context } = toAppError(error);
-		const { outcome = ["unavailable", "timeout"].includes(code) ? "unknown" : "refused" } = context;
-		return outcome === "unknown" || (outcome !== "refused" && askedBefore) || this.#isLeft();
+		return mayHaveHappened(error, askedBefore) || this.#isLeft();
 	}
 
 	/** The cluster has it down as one that has left: nothing is proposed again, only Raft still has to let it go. */
@@ -171,6 +170,11 @@ export class Leaving {
 	/** It was removed: nobody has to be asked. */
 	async #leaveForGood(): Promise<void> {
 		this.#checkEmpty();
+		if (mayHaveArrived(this.#deps))
+			throw new AppError(
+				"wrong-state",
+				`This node was removed before it heard whether the cluster had taken in what it brought: its VMs may run elsewhere by now. \`limiquantix cluster join\` takes it back. To make it what it was before instead, see that none of its VMs is in the cluster, and remove ${this.#paths.importing}.`,
+			);
 		await this.#note();
 		await this.#becomeFresh();
 	}
@@ -189,7 +193,7 @@ export class Leaving {
 		if (this.#hasNoState()) {
 			// Of one that the state came to meanwhile, what the log says of members does not count yet.
 			if (await this.#turnBack().then(yes, no)) return;
-		} else if (this.#hasLeft() && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
+		} else if (this.#hasLeft() && this.#mayBegin()) return this.#becomeFresh().catch(() => {});
 		// It was not even asked for, or not accepted; unless somebody asks just now.
 		const isStale = () => this.#leave === null && !this.#isLeft();
 		void confirmed
@@ -210,7 +214,7 @@ export class Leaving {
 
 	async #wasRemoved(): Promise<void> {
 		const { logger, onRemoved, consensus } = this.#deps;
-		if (existsSync(this.#paths.leaving) && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
+		if (existsSync(this.#paths.leaving) && this.#mayBegin()) return this.#becomeFresh().catch(() => {});
 		this.#removed = true;
 		consensus.noteRemoved();
 		logger.error("this node was removed from the cluster: it changes nothing any more", {});
@@ -225,6 +229,11 @@ export class Leaving {
 	#isEmpty(): boolean {
 		const { store, node } = this.#deps;
 		return hasNothing(store, node.nodeId);
+	}
+
+	/** By itself, without somebody who knows more than its copy of the state says. */
+	#mayBegin(): boolean {
+		return this.#isEmpty() && !mayHaveArrived(this.#deps);
 	}
 
 	#isLeft(): boolean {

@@ -27,6 +27,8 @@ export const clusterPathsOf = (dataDir: string) => ({
 	addresses: join(dataDir, "peer", "addresses.json"),
 	/** Written once all that this node brought is the cluster's; see arrival.ts. */
 	imported: join(dataDir, "peer", "imported"),
+	/** There as long as all that this node brought may be the cluster's without this node knowing; see arrival.ts. */
+	importing: join(dataDir, "peer", "importing"),
 	/** Written once this node was told that it is no member any more. */
 	removed: join(dataDir, "peer", "removed"),
 	/** This node wants to leave; see leaving.ts. */

@@ -5,7 +5,7 @@
  *   lost           it was overwritten by another leader's entries: it has not happened and never will
  *   unknown        it may have happened, or may yet happen
  */
-import { AppError, type ErrorCode, isAppError } from "../../lib/errors.ts";
+import { AppError, type ErrorCode, isAppError, toAppError } from "../../lib/errors.ts";
 import type { TransferResult } from "../../raft/transfer.ts";
 import type { NodeId, Refusal, RefusalReason } from "../../raft/types.ts";
 
@@ -94,6 +94,13 @@ export const sinceItMayHaveHappened = (error: AppError): AppError =>
 	error.context.outcome === "unknown"
 		? error
 		: unknownOutcome(error.message, undecided.includes(error.code) ? error.code : "unavailable", error);
+
+/** Whether a change, of which this is the error of the last attempt, may have happened or may yet; `triedBefore`: in others, of unknown end. */
+export function mayHaveHappened(error: unknown, triedBefore: boolean): boolean {
+	const { code, context } = toAppError(error);
+	const { outcome = ["unavailable", "timeout"].includes(code) ? "unknown" : "refused" } = context;
+	return outcome === "unknown" || (outcome !== "refused" && triedBefore);
+}
 
 export const unconfirmedRead = (): AppError =>
 	new AppError("unavailable", "No leader confirmed that this is the newest state.", { retryAfterMs: 1000 });
