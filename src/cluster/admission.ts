@@ -118,8 +118,9 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		if (authority === null)
 			throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
 		const { tokenId, secretHash, keyFingerprint, remoteAddress } = joining;
-		refuseArrived(joining);
-		const known = knownBefore(joining, facts);
+		const shown = shownMember(joining, facts);
+		if (shown === null) refuseArrived(joining);
+		const known = knownBefore(joining, facts, shown);
 		const body: CommandBody =
 			known === null
 				? {
@@ -186,8 +187,8 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 	}
 
 	/** The member that it became before, if it has not arrived: it needs no second record, whatever the token. */
-	function knownBefore(joining: Joining, facts: JoinFacts): Node | null {
-		const shown = shownMember(joining, facts);
+	function knownBefore(joining: Joining, facts: JoinFacts, certified: Node | null): Node | null {
+		const shown = certified?.status.phase === "joining" ? certified : null;
 		const node = shown ?? cutOffMember(joining);
 		if (node === null || node.witness === facts.witness) return node;
 		// Without the certificate it is still what it was before: there is nothing that it could leave.
@@ -198,7 +199,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		);
 	}
 
-	/** By the certificate that it got then, for the key that it asks with. */
+	/** Who has the certificate of this member, for the key that it asks with, has its log as well. */
 	function shownMember({ keyFingerprint }: Joining, { member }: JoinFacts): Node | null {
 		const authority = store.authority();
 		if (member === undefined || authority === null) return null;
@@ -207,8 +208,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		const checked = checkCertificate(shown?.raw ?? null, { clusterId, authorities }, clock.nowMs());
 		if (shown === null || typeof checked === "string") return null;
 		const key = sha256Hex(shown.publicKey.export({ type: "spki", format: "der" }));
-		const node = key === keyFingerprint ? store.get("node", checked.nodeId) : null;
-		return node?.status.phase === "joining" ? node : null;
+		return key === keyFingerprint ? store.get("node", checked.nodeId) : null;
 	}
 
 	/**

@@ -43,9 +43,23 @@ export const isPastJoining = (record: Node | null): boolean =>
 	record !== null && record.status.phase !== "joining" && record.status.phase !== "left";
 
 /** Before it is proposed. Whoever is cut off then, and removed, may never hear whether it came about. */
-export const noteImporting = (dataDir: string): Promise<void> => writeSecret(clusterPathsOf(dataDir).importing, "");
-export const noteNotImported = (dataDir: string): Promise<void> =>
-	rm(clusterPathsOf(dataDir).importing, { force: true });
+export async function noteImporting(dataDir: string): Promise<void> {
+	const { importing } = clusterPathsOf(dataDir);
+	if (!existsSync(importing)) await writeSecret(importing, "");
+}
+
+/** It was refused. That says nothing of what it brought as another member before. */
+export async function noteNotImported(dataDir: string): Promise<void> {
+	const { importing } = clusterPathsOf(dataDir);
+	if ((await readFile(importing, "utf8")) !== ofBefore) await rm(importing, { force: true });
+}
+
+/** It joins again with what it was before. `made`: the folder of the new member. */
+export async function passOnImporting(dataDir: string, made: { importing: string }): Promise<void> {
+	const { importing, imported } = clusterPathsOf(dataDir);
+	if (existsSync(importing) && !existsSync(imported)) await writeSecret(made.importing, ofBefore);
+}
+const ofBefore = "Another member, which this node was before, may have brought all it had.\n";
 
 /** Nothing here says that it has arrived, and nothing that it has not: others may run its VMs by now. */
 export const mayHaveArrived = (parts: Parameters<typeof hasArrived>[0]): boolean =>

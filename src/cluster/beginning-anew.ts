@@ -10,11 +10,11 @@ import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
-import { hasArrived } from "./arrival.ts";
+import { hasArrived, mayHaveArrived } from "./arrival.ts";
 import type { PoolFolders } from "./importing.ts";
 import { type MarkedPool, releasePools } from "./marked-pools.ts";
 import { clusterPathsOf } from "./node-file.ts";
-import { type JoinHints, prepareFresh, prepareReturn } from "./switch.ts";
+import { formerFolderOf, type JoinHints, prepareFresh, prepareReturn } from "./switch.ts";
 import type { Turns } from "./turns.ts";
 
 export type BeginningAnewDeps = {
@@ -108,6 +108,13 @@ export class BeginningAnew {
 		if (hasArrived(this.#deps)) {
 			await prepareFresh(dataDir, node.nodeId);
 			logger.info("this node has left the cluster; it begins anew as a cluster of its own", {});
+		} else if (mayHaveArrived(this.#deps)) {
+			await prepareFresh(dataDir, node.nodeId);
+			const former = hints === null ? null : formerFolderOf(dataDir, hints.formerNodeId);
+			logger.warn(
+				"this node begins anew, and not as what it was before it joined: the cluster may have taken in its VMs, and others may run them",
+				{ former },
+			);
 		} else {
 			await prepareReturn(dataDir, hints?.formerNodeId ?? "", node.nodeId);
 			logger.info("this node has left before it was all there; it is what it was before it joined", {});

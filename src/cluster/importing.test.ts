@@ -24,7 +24,7 @@ import {
 import { waitUntil } from "../testing/lab/wait-until.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
-import { noteArrived } from "./arrival.ts";
+import { noteArrived, passOnImporting } from "./arrival.ts";
 import { importFormer } from "./importing.ts";
 import { Leaving, type LeavingDeps } from "./leaving.ts";
 import { clusterPathsOf, writeNodeFile } from "./node-file.ts";
@@ -202,6 +202,33 @@ test("that it may be the cluster's is noted before it is proposed, until it is k
 		[true, true, true, true],
 		[false, true, true, false],
 	]);
+});
+
+test("that another member may have brought it goes on counting when it joins again, whatever becomes of that", async () => {
+	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await admitted();
+	mkdirSync(clusterPathsOf(dataDir).peer, { recursive: true });
+	writeFileSync(clusterPathsOf(dataDir).importing, "");
+	const made = join(dataDir, "made");
+	await passOnImporting(dataDir, { importing: made });
+	copyFileSync(made, clusterPathsOf(dataDir).importing);
+	const ended = new AbortController();
+	let asked = 0;
+	const proposeSystem = async () => {
+		asked += 1;
+		throw new AppError("invalid", "Something is wrong with it.");
+	};
+	const clock = new ManualClock(0);
+	const running = run(ended.signal, clock, { proposeSystem }).catch(() => {});
+	await waitUntil("an attempt to end", 5_000, () => clock.waiting > 0 && asked > 0);
+	ended.abort(new AppError("canceled", "It is over."));
+	await running;
+	expect(existsSync(clusterPathsOf(dataDir).importing)).toBe(true);
+	// Of one that is known to have arrived nothing is passed on.
+	rmSync(made);
+	await noteArrived(dataDir);
+	await passOnImporting(dataDir, { importing: made });
+	expect(existsSync(made)).toBe(false);
 });
 
 test("a note of before there were two steps says that both are done", async () => {

@@ -14,7 +14,7 @@ import { unfinishedDiscards } from "../node/left-in-pools.ts";
 import { writeSecret } from "../peer/identity.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import { mayHaveHappened } from "../store/raft/refusals.ts";
-import { hasArrived, hasNothing, mayHaveArrived, noteArrived } from "./arrival.ts";
+import { hasArrived, hasNothing, noteArrived } from "./arrival.ts";
 import { BeginningAnew, type BeginningAnewDeps } from "./beginning-anew.ts";
 import { poolsToHandOver } from "./importing.ts";
 import { type MarkedPool, markedPools } from "./marked-pools.ts";
@@ -30,7 +30,6 @@ const checkMs = 100;
 const limitMs = 30_000;
 const maxNames = 10;
 const yes = () => true;
-const no = () => false;
 
 export class Leaving {
 	readonly #deps: LeavingDeps;
@@ -146,6 +145,7 @@ export class Leaving {
 
 	/** It was admitted, and has heard nothing since: nobody can be asked. */
 	async #turnBack(): Promise<void> {
+		this.#deps.turns.checkNotJoining();
 		// What it confirms after it was looked at would be gone, and the others may count on it.
 		const speakAgain = this.#deps.silence();
 		try {
@@ -154,7 +154,7 @@ export class Leaving {
 				throw new AppError("unavailable", "This node is just receiving the cluster's state. Try again in a moment.", {
 					retryAfterMs: 1000,
 				});
-			await writeSecret(this.#paths.leaving, "[]");
+			if (!existsSync(this.#paths.leaving)) await writeSecret(this.#paths.leaving, "[]");
 		} catch (error) {
 			speakAgain();
 			throw error;
@@ -170,11 +170,6 @@ export class Leaving {
 	/** It was removed: nobody has to be asked. */
 	async #leaveForGood(): Promise<void> {
 		this.#checkEmpty();
-		if (mayHaveArrived(this.#deps))
-			throw new AppError(
-				"wrong-state",
-				`This node was removed before it heard whether the cluster had taken in what it brought: its VMs may run elsewhere by now. \`limiquantix cluster join\` takes it back. To make it what it was before instead, see that none of its VMs is in the cluster, and remove ${this.#paths.importing}.`,
-			);
 		await this.#note();
 		await this.#becomeFresh();
 	}
@@ -192,14 +187,21 @@ export class Leaving {
 		if (!existsSync(this.#paths.leaving)) return;
 		if (this.#hasNoState()) {
 			// Of one that the state came to meanwhile, what the log says of members does not count yet.
-			if (await this.#turnBack().then(yes, no)) return;
-		} else if (this.#hasLeft() && this.#mayBegin()) return this.#becomeFresh().catch(() => {});
+			if (await this.#turnBack().then(yes, (error) => this.#staysOn(error))) return;
+		} else if (this.#hasLeft() && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
 		// It was not even asked for, or not accepted; unless somebody asks just now.
 		const isStale = () => this.#leave === null && !this.#isLeft();
 		void confirmed
 			.then(() => (isStale() ? rm(this.#paths.leaving, { force: true }) : undefined))
 			// The next start tries again.
 			.catch(() => {});
+	}
+
+	#staysOn(error: unknown): false {
+		this.#deps.logger.warn("this node was about to become what it was before it joined, and does not for now", {
+			error,
+		});
+		return false;
 	}
 
 	/** `told`: another node says so. */
@@ -214,7 +216,7 @@ export class Leaving {
 
 	async #wasRemoved(): Promise<void> {
 		const { logger, onRemoved, consensus } = this.#deps;
-		if (existsSync(this.#paths.leaving) && this.#mayBegin()) return this.#becomeFresh().catch(() => {});
+		if (existsSync(this.#paths.leaving) && this.#isEmpty()) return this.#becomeFresh().catch(() => {});
 		this.#removed = true;
 		consensus.noteRemoved();
 		logger.error("this node was removed from the cluster: it changes nothing any more", {});
@@ -229,11 +231,6 @@ export class Leaving {
 	#isEmpty(): boolean {
 		const { store, node } = this.#deps;
 		return hasNothing(store, node.nodeId);
-	}
-
-	/** By itself, without somebody who knows more than its copy of the state says. */
-	#mayBegin(): boolean {
-		return this.#isEmpty() && !mayHaveArrived(this.#deps);
 	}
 
 	#isLeft(): boolean {

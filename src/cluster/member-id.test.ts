@@ -40,9 +40,13 @@ const makeToken = (id: string) =>
 		secretHash: hashOf(id),
 	});
 
-type Coming = { csr?: Uint8Array; witness?: boolean; port?: number };
+type Coming = { csr?: Uint8Array; witness?: boolean; port?: number; member?: string };
+let certificate = "";
 /** The node asks with this token; the id that it gets. */
-async function comesWith(tokenId: string, { witness = false, port = 8444, ...changes }: Coming = {}): Promise<string> {
+async function comesWith(
+	tokenId: string,
+	{ witness = false, port = 8444, member, ...changes }: Coming = {},
+): Promise<string> {
 	const { admit } = createAdmission({
 		...{ store, clock, hostClock: clock, random: systemRandom, ids: idSource(clock, systemRandom) },
 		...{ clusterId: clusterIds.cluster, nodeId: clusterIds.node, logger: silentLogger, turns: new Turns() },
@@ -53,12 +57,13 @@ async function comesWith(tokenId: string, { witness = false, port = 8444, ...cha
 	const belongings = { ...nothing, nodeId: fixtureId(7), nodeName: "node-2" };
 	const request = changes.csr ?? csr;
 	const { keyFingerprint } = await checkRequest(request);
-	const { nodeId } = await admit({
+	const { nodeId, certificatePem } = await admit({
 		...{ tokenId, secretHash: hashOf(tokenId), csr: request, keyFingerprint },
 		...{ nodeName: "node-2", addresses: [{ host: "10.0.0.7", port }], remoteAddress: "10.0.0.7" },
 		...{ build: "1", features: [] },
-		facts: encodePacked({ preview: false, witness, belongings } satisfies JoinFacts),
+		facts: encodePacked({ preview: false, witness, belongings, ...(member ? { member } : {}) } satisfies JoinFacts),
 	});
+	certificate = certificatePem;
 	return nodeId;
 }
 const namesNow = () =>
@@ -163,6 +168,19 @@ test("with the same token nobody takes the place of one that has been here: that
 	clock.advance(60_000);
 	await makeToken(second);
 	expect(await comesWith(second)).not.toBe(memberId);
+});
+
+test("who shows the certificate that came with the key has what belongs to it, and asks again as before", async () => {
+	await makeToken(first);
+	const memberId = await comesWith(first);
+	const member = certificate;
+	voters.push(memberId);
+	expect(await comesWith(first, { member, port: 9444 })).toBe(memberId);
+	const brought = { ...nothing, formerNodeId: fixtureId(7), renameSuffix: null };
+	await apply({ kind: "nodeImport", nodeId: memberId, ...brought });
+	// Arrived while it asked.
+	expect(await comesWith(first, { member })).toBe(memberId);
+	expect(store.all("node")).toHaveLength(2);
 });
 
 test("the id is one of this time, and of this key", () => {

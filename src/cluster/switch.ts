@@ -18,6 +18,7 @@ import type { Logger } from "../lib/log.ts";
 import { type Identity, saveIdentity, writeSecret } from "../peer/identity.ts";
 import { lockDataFolder } from "../store/data-lock.ts";
 import { syncPath } from "../store/sqlite/snapshot-files.ts";
+import { passOnImporting } from "./arrival.ts";
 import { clusterPathsOf, writeNodeFile } from "./node-file.ts";
 
 export type MemberHint = { nodeId: string; name: string; addresses: string[] };
@@ -54,6 +55,7 @@ export async function prepareJoin(dataDir: string, joined: Joined, nodeId: strin
 	await mkdir(made.peer, { recursive: true, mode: 0o700 });
 	await saveIdentity(made.identity, identity);
 	await writeHints(made.members, joined);
+	if (joined.formerNodeId !== nodeId) await passOnImporting(dataDir, made);
 	await writeNodeFile(made.node, { nodeId: identity.nodeId, clusterId: identity.clusterId, founder: false });
 	await syncPath(paths.joining);
 	await syncPath(dataDir);

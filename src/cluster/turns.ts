@@ -10,7 +10,7 @@ export class Turns {
 
 	/** `wrong-state` while somebody is being admitted, or a join is under way. */
 	beginJoin(): void {
-		if (this.#joins) throw new AppError("wrong-state", "This node is joining a cluster already.");
+		this.checkNotJoining();
 		if (this.#admissions > 0)
 			throw new AppError(
 				"wrong-state",
@@ -19,9 +19,13 @@ export class Turns {
 		this.#joins = true;
 	}
 
+	checkNotJoining(): void {
+		if (this.#joins) throw new AppError("wrong-state", "This node is joining a cluster already.");
+	}
+
 	/** It becomes a cluster of its own, which nothing else may come between: `wrong-state` while it joins another one. */
 	beginAnew(): void {
-		if (this.#joins) throw new AppError("wrong-state", "This node is joining a cluster already.");
+		this.checkNotJoining();
 		this.#joins = true;
 	}
 

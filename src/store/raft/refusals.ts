@@ -95,10 +95,16 @@ export const sinceItMayHaveHappened = (error: AppError): AppError =>
 		? error
 		: unknownOutcome(error.message, undecided.includes(error.code) ? error.code : "unavailable", error);
 
+/** Of an error that does not say it. "not-proposed": of something before that, which says nothing of earlier attempts. */
+function endOf(code: ErrorCode): Outcome | "refused" {
+	if (code === "unavailable" || code === "timeout") return "unknown";
+	return code === "internal" || code === "unsupported" || code === "canceled" ? "not-proposed" : "refused";
+}
+
 /** Whether a change, of which this is the error of the last attempt, may have happened or may yet; `triedBefore`: in others, of unknown end. */
 export function mayHaveHappened(error: unknown, triedBefore: boolean): boolean {
 	const { code, context } = toAppError(error);
-	const { outcome = ["unavailable", "timeout"].includes(code) ? "unknown" : "refused" } = context;
+	const { outcome = endOf(code) } = context;
 	return outcome === "unknown" || (outcome !== "refused" && triedBefore);
 }
 
