@@ -140,14 +140,14 @@ describe("a node that was admitted before, and has not arrived", () => {
 		expect((await asksAgain({ hostAheadMs: 3_600_000 })).asked?.agreedAheadMs).toBe(-3_600_000);
 	});
 
-	test("is a new one when it has arrived, or cannot show that it is the one", async () => {
+	test("is no new one when it has arrived, and does not know it: the others have its VMs under its name", async () => {
+		const { admitted, proposed } = await asksAgain({ phase: "ready" });
+		expect([admitted.nodeId, proposed.map(({ kind }) => kind)]).toEqual([memberId, ["nodeUpdate"]]);
+	});
+
+	test("is a new one when it has left, or cannot show that it is the one", async () => {
 		const strange = await makeAuthority({ clock, random: systemRandom });
-		for (const changes of [
-			{ phase: "ready" as const },
-			{ phase: "left" as const },
-			{ keyPem: await makeNodeKey() },
-			{ by: strange },
-		]) {
+		for (const changes of [{ phase: "left" as const }, { keyPem: await makeNodeKey() }, { by: strange }]) {
 			const { proposed } = await asksAgain(changes);
 			expect(proposed.map(({ kind }) => kind)).toEqual(["nodeAdmit"]);
 		}

@@ -38,7 +38,7 @@ export type JoinFacts = {
 	belongings: Brought;
 	/** Its id, as who it is met at its addresses; else that of its belongings. */
 	listensAs?: string;
-	/** It was admitted before, and has not arrived: its certificate of then (PEM). */
+	/** It was admitted before, and has not arrived, for all it knows: its certificate of then (PEM). */
 	member?: string;
 };
 /** What it is told. */
@@ -73,6 +73,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 	const answerFor = (facts: JoinFacts): JoinAnswer => {
 		const nodes = store.all("node").filter(({ status }) => status.phase !== "left");
 		const [cluster] = store.all("cluster");
+		const { removed: removedIds } = deps.consensus.details().configuration;
 		return {
 			clusterId,
 			clusterName: cluster?.name ?? "",
@@ -83,7 +84,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 				name: store.get("node", deps.nodeId)?.name ?? "",
 				agreedAheadMs: Math.round(clock.nowMs() - hostClock.nowMs()),
 			},
-			wasMember: deps.consensus.details().configuration.removed.includes(facts.belongings.nodeId),
+			wasMember: [facts.belongings.nodeId, facts.listensAs ?? ""].some((id) => removedIds.includes(id)),
 		};
 	};
 
@@ -119,7 +120,8 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
 		const { tokenId, secretHash, keyFingerprint, remoteAddress } = joining;
 		const shown = shownMember(joining, facts);
-		if (shown === null) refuseArrived(joining);
+		// With the certificate of one that has left it has nothing of the one that came after that.
+		if (shown === null || shown.status.phase === "left") refuseArrived(joining);
 		const known = knownBefore(joining, facts, shown);
 		const body: CommandBody =
 			known === null
@@ -186,9 +188,9 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		return deps.consensus.details().configuration.voters.includes(nodeId);
 	}
 
-	/** The member that it became before, if it has not arrived: it needs no second record, whatever the token. */
+	/** The member that it is, or became before: it needs no second record, whatever the token, also if it has arrived and does not know it. */
 	function knownBefore(joining: Joining, facts: JoinFacts, certified: Node | null): Node | null {
-		const shown = certified?.status.phase === "joining" ? certified : null;
+		const shown = certified?.status.phase === "left" ? null : certified;
 		const node = shown ?? cutOffMember(joining);
 		if (node === null || node.witness === facts.witness) return node;
 		// Without the certificate it is still what it was before: there is nothing that it could leave.

@@ -98,10 +98,7 @@ const run = (
 const volume = fixtureVolume({ id: fixtureId(0xd15c), name: "disk", nodeId: before, phase: "ready" });
 
 test("volumes come along into the pool of the same name and folder, whose marker is handed over", async () => {
-	await withFormer(async (propose) => {
-		await propose(fixtureCluster());
-		await propose({ kind: "volumeCreate", volume, task: taskFor("volume.create", volume.id) });
-	});
+	await withVolume();
 	await admitted();
 	await run();
 	expect(store.get("volume", volume.id)).toMatchObject({ nodeId: me, poolId: fixtureId(0xee1) });
@@ -168,8 +165,14 @@ test("a start that was cut off before it noted that all is the cluster's, or bef
 	expect([isNoted(), handedOver.length]).toEqual([true, 3]);
 });
 
+const withVolume = () =>
+	withFormer(async (propose) => {
+		await propose(fixtureCluster());
+		await propose({ kind: "volumeCreate", volume, task: taskFor("volume.create", volume.id) });
+	});
+
 test("that it may be the cluster's is noted before it is proposed, until it is known that it is not", async () => {
-	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await withVolume();
 	await admitted();
 	const mayBe = () => existsSync(clusterPathsOf(dataDir).importing);
 	const ended = new AbortController();
@@ -204,8 +207,22 @@ test("that it may be the cluster's is noted before it is proposed, until it is k
 	]);
 });
 
-test("that another member may have brought it goes on counting when it joins again, whatever becomes of that", async () => {
+test("one that brings nothing that anybody could run notes nothing", async () => {
 	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+	await admitted();
+	const seen: boolean[] = [];
+	const propose = store.proposer.proposeSystem;
+	await run(undefined, systemClock, {
+		proposeSystem: (body) => {
+			seen.push(existsSync(clusterPathsOf(dataDir).importing));
+			return propose(body);
+		},
+	});
+	expect([seen, existsSync(clusterPathsOf(dataDir).importing)]).toEqual([[false], false]);
+});
+
+test("that another member may have brought it goes on counting when it joins again, whatever becomes of that", async () => {
+	await withVolume();
 	await admitted();
 	mkdirSync(clusterPathsOf(dataDir).peer, { recursive: true });
 	writeFileSync(clusterPathsOf(dataDir).importing, "");

@@ -85,13 +85,17 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 }
 
 /** What may come about although nobody here hears of it is noted before. */
-async function propose({ dataDir, proposer }: ImportingDeps, planned: NodeImport): Promise<void> {
+async function propose({ dataDir, proposer, store, nodeId }: ImportingDeps, planned: NodeImport): Promise<void> {
 	const triedBefore = existsSync(clusterPathsOf(dataDir).importing);
-	await noteImporting(dataDir);
+	// Else there is nothing that anybody could run.
+	const brings = planned.vms.length + planned.volumes.length + planned.images.length > 0;
+	if (brings) await noteImporting(dataDir);
 	try {
 		await proposer.proposeSystem(planned);
 	} catch (error) {
-		if (!mayHaveHappened(error, triedBefore)) await noteNotImported(dataDir);
+		// One that was removed meanwhile may have brought it in an attempt before.
+		const isJoining = store.get("node", nodeId)?.status.phase === "joining";
+		if (brings && isJoining && !mayHaveHappened(error, triedBefore)) await noteNotImported(dataDir);
 		throw error;
 	}
 }

@@ -180,7 +180,23 @@ test("who shows the certificate that came with the key has what belongs to it, a
 	await apply({ kind: "nodeImport", nodeId: memberId, ...brought });
 	// Arrived while it asked.
 	expect(await comesWith(first, { member })).toBe(memberId);
+	// With another token as well: it would be a second one.
+	await makeToken(second);
+	expect(await comesWith(second, { member, port: 9555 })).toBe(memberId);
+	expect(store.get("node", memberId)?.peerAddresses).toEqual(["10.0.0.7:9555"]);
 	expect(store.all("node")).toHaveLength(2);
+});
+
+test("with the certificate of one that has left nobody takes the place of the one that came after it", async () => {
+	await makeToken(first);
+	const formerId = await comesWith(first);
+	const member = certificate;
+	await apply({ kind: "nodeRemove", id: formerId, leaving: false, confirmName: "node-2" });
+	clock.advance(60_000);
+	await makeToken(second);
+	const nextId = await comesWith(second, { member });
+	voters.push(nextId);
+	await expect(comesWith(second, { member })).rejects.toMatchObject({ code: "wrong-state" });
 });
 
 test("the id is one of this time, and of this key", () => {

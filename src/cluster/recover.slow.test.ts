@@ -201,22 +201,6 @@ const userCommand = (name: string) => ({
 	body: { kind: "userCreate", user: fixtureUser({ id: ids.newId(), name }), passwordHash: "$x" } as const,
 });
 
-test("one that has asked to leave, and that the others never let go, is the one that is left", async () => {
-	const { dataDir, id, name } = cluster.member(3);
-	await cluster.leader.system({ kind: "nodeRemove", id, leaving: false, confirmName: name });
-	await cluster.converge();
-	for (const member of cluster.members) await cluster.close(member);
-	await expect(recover(dataDir)).rejects.toMatchObject({ code: "wrong-state" });
-	writeFileSync(clusterPathsOf(dataDir).leaving, "[]");
-	const { membersLeft } = await recover(dataDir);
-	expect(membersLeft).toEqual([1, 2].map((number) => cluster.member(number).name));
-	const { store } = await start(dataDir);
-	expect(store.status()).toMatchObject({ leader: id, quorum: true });
-	expect(store.get("node", id)?.status).toMatchObject({ phase: "not-ready", reason: null });
-	for (const node of store.all("node")) expect(node.status.phase === "left").toBe(node.id !== id);
-	await store.propose(userCommand("afterwards"));
-}, 30_000);
-
 test("another name, or no answer: nothing has changed", async () => {
 	const { dataDir, name } = await lost();
 	const before = contents(dataDir);

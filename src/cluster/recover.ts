@@ -86,7 +86,7 @@ export async function recoverCluster(options: RecoverOptions): Promise<Recovered
 	const { state, damage } = await collect(dataDir, work, identity, logger);
 	cleanup.add("copy of the state", () => state.close());
 	afterStep("collected");
-	const node = survivorOf(state, identity, existsSync(paths.leaving));
+	const node = survivorOf(state, identity);
 	const others = otherMembers(state, node.id);
 	await checkOff(others, await readLocalAddresses(dataDir, logger), options.reach);
 	const found: Recoverable = {
@@ -246,15 +246,14 @@ async function applyAll(state: StateDatabase, log: SegmentLog, logger: Logger): 
 			entries = entries.slice(machine.apply(entries).appliedCount);
 }
 
-/** `leaves`: it has asked to leave, and the others have not let it go: perhaps nobody else has its state. */
-function survivorOf(state: StateDatabase, { nodeId }: StoreIdentity, leaves: boolean): Node {
+function survivorOf(state: StateDatabase, { nodeId }: StoreIdentity): Node {
 	const node = state.get("node", nodeId);
 	if (node === null)
 		throw new AppError(
 			"wrong-state",
 			"This node has not received the state of the cluster yet: there is nothing to recover here. What it was before is in former/.",
 		);
-	if (node.status.phase === "left" && !leaves) throw noMember(node.name);
+	if (node.status.phase === "left") throw noMember(node.name);
 	return node;
 }
 

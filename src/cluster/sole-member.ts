@@ -31,7 +31,6 @@ export function makeSoleMember(state: StateDatabase, sole: SoleMember): string[]
 	const { node } = sole;
 	const others = otherMembers(state, node.id);
 	state.transaction(() => {
-		stay(state, node.id);
 		for (const other of others) removeNode(state, other, sole);
 		replaceCluster(state, sole, others);
 		state.deleteAuthority();
@@ -69,14 +68,6 @@ function removeNode(state: StateDatabase, { id, name }: Node, { newId, nowMs }: 
 	assert(outcome !== null, "the command can be read");
 	if ("error" in outcome.result) throw fromErrorInfo(outcome.result.error);
 	state.setApplied(index, term);
-}
-
-/** One that was about to leave is the one that stays. */
-function stay(state: StateDatabase, nodeId: string): void {
-	const node = state.get("node", nodeId);
-	if (node === null || node.status.phase !== "left") return;
-	state.delete("node", nodeId);
-	state.insert("node", { ...node, status: { ...node.status, phase: "not-ready", reason: null } });
 }
 
 function replaceCluster(state: StateDatabase, sole: SoleMember, others: readonly Node[]): void {
