@@ -69,7 +69,11 @@ test(
 );
 
 /** Each side once; all of them are in the long test, with the same token. */
-const chosen = ["node.json set aside of joiner: joiner", "import planned of joiner: leader", "admitted of asked: asked"];
+const chosen = [
+	"node.json set aside of joiner: joiner",
+	"import planned of joiner: leader",
+	"admitted of asked: asked",
+];
 
 test(
 	"a side that dies at a step of a join: it is completed or undone and done again, and node and VM are there once",
