@@ -10,7 +10,7 @@ import { hashSecret, newSecret } from "../peer/join-token.ts";
 import type { Status } from "../raft/types.ts";
 import type { CommandBody } from "../store/command.ts";
 import type { Applied, Store } from "../store/store.ts";
-import { clusterIds, fixtureId, fixtureNode } from "../testing/fixtures.ts";
+import { clusterIds, fixtureId, fixtureNode, fixtureVm } from "../testing/fixtures.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { type AdmissionDeps, createAdmission, type JoinAnswer, type JoinFacts } from "./admission.ts";
 import type { MemberFeatures } from "./member-features.ts";
@@ -76,6 +76,8 @@ describe("a node that was admitted before, and has not arrived", () => {
 		keyPem?: string;
 		by?: Authority;
 		witness?: boolean;
+		/** Of the VM that runs on its host, and is in the cluster. */
+		vmNodeId?: string;
 	}) {
 		const keyPem = await makeNodeKey();
 		const csr = await makeRequest(keyPem);
@@ -89,8 +91,9 @@ describe("a node that was admitted before, and has not arrived", () => {
 		const record = fixtureNode({ id: memberId });
 		const node = { ...record, status: { ...record.status, phase: changes.phase ?? "joining" } };
 		const proposed: CommandBody[] = [];
+		const vms = changes.vmNodeId === undefined ? [] : [fixtureVm({ nodeId: changes.vmNodeId })];
 		const store: Partial<Store> = {
-			all: ((table: string) => (table === "node" ? [node] : [])) as Store["all"],
+			all: ((table: string) => (table === "node" ? [node] : table === "vm" ? vms : [])) as Store["all"],
 			get: ((table: string, id: string) =>
 				table === "node" ? ([node, fixtureNode()].find((one) => one.id === id) ?? null) : null) as Store["get"],
 			authority: () => authority,
@@ -118,6 +121,7 @@ describe("a node that was admitted before, and has not arrived", () => {
 			vms: [],
 			nodeId: fixtureId(1),
 			nodeName: "n",
+			runs: vms.map(({ id }) => id),
 		};
 		const facts: JoinFacts = { preview: false, witness: changes.witness ?? false, belongings, member };
 		const { keyFingerprint } = await checkRequest(csr);
@@ -125,8 +129,8 @@ describe("a node that was admitted before, and has not arrived", () => {
 			...{ tokenId, keyFingerprint, csr, nodeName: "n", addresses, remoteAddress: "10.0.0.7", build: "1" },
 			...{ features: [], facts: encodePacked(facts), secretHash: "a".repeat(64) },
 		});
-		const { asked } = decodeJson<JoinAnswer>(admitted.configuration);
-		return { admitted, proposed, asked };
+		const { asked, clashes } = decodeJson<JoinAnswer>(admitted.configuration);
+		return { admitted, proposed, asked, clashes };
 	}
 
 	test("gets its addresses set right, whatever token it comes with, and no second record", async () => {
@@ -143,6 +147,13 @@ describe("a node that was admitted before, and has not arrived", () => {
 	test("is no new one when it has arrived, and does not know it: the others have its VMs under its name", async () => {
 		const { admitted, proposed } = await asksAgain({ phase: "ready" });
 		expect([admitted.nodeId, proposed.map(({ kind }) => kind)]).toEqual([memberId, ["nodeUpdate"]]);
+	});
+
+	test("hears of no clash with what is its own by now, and of those with what is another's while it brings it", async () => {
+		const ofAnother = fixtureId(0x33);
+		expect((await asksAgain({ phase: "ready", vmNodeId: memberId })).clashes).toEqual([]);
+		const { clashes } = await asksAgain({ phase: "joining", vmNodeId: ofAnother });
+		expect(clashes).toMatchObject([{ kind: "vm", message: expect.stringContaining("another node") }]);
 	});
 
 	test("is a new one when it has left, or cannot show that it is the one", async () => {

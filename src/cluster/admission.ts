@@ -70,7 +70,9 @@ export type AdmissionDeps = {
 
 export function createAdmission(deps: AdmissionDeps): JoinHandler {
 	const { store, clock, hostClock, random, clusterId, ids } = deps;
-	const answerFor = (facts: JoinFacts): JoinAnswer => {
+	/** `shown`: the member that it is already. Once that has arrived, it brings nothing more. */
+	const answerFor = (facts: JoinFacts, shown: Node | null): JoinAnswer => {
+		const hasArrived = shown !== null && shown.status.phase !== "joining" && shown.status.phase !== "left";
 		const nodes = store.all("node").filter(({ status }) => status.phase !== "left");
 		const [cluster] = store.all("cluster");
 		const { removed: removedIds } = deps.consensus.details().configuration;
@@ -78,7 +80,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			clusterId,
 			clusterName: cluster?.name ?? "",
 			memberNames: nodes.map(({ name }) => name),
-			clashes: clashesOf(facts.belongings, presentIn(store)),
+			clashes: hasArrived ? [] : clashesOf(facts.belongings, presentIn(store)),
 			members: nodes.map(({ id, name, peerAddresses }) => ({ nodeId: id, name, addresses: peerAddresses })),
 			asked: {
 				name: store.get("node", deps.nodeId)?.name ?? "",
@@ -111,7 +113,8 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 	async function admit(joining: Joining, facts: JoinFacts): Promise<Admitted> {
 		checkJoins(joining, deps.memberFeatures);
 		await checkReached(joining.addresses, facts.listensAs ?? facts.belongings.nodeId);
-		const answer = answerFor(facts);
+		const shown = shownMember(joining, facts);
+		const answer = answerFor(facts, shown);
 		const configuration = encodeJson(answer);
 		passing(facts.preview ? "asked for a preview" : "token checked");
 		if (facts.preview) return { nodeId: "", certificatePem: "", authoritiesPem: "", configuration };
@@ -119,7 +122,6 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		if (authority === null)
 			throw new AppError("unavailable", "The cluster's authority is not there yet. Try again in a moment.");
 		const { tokenId, secretHash, keyFingerprint, remoteAddress } = joining;
-		const shown = shownMember(joining, facts);
 		// With the certificate of one that has left it has nothing of the one that came after that.
 		if (shown === null || shown.status.phase === "left") refuseArrived(joining);
 		const known = knownBefore(joining, facts, shown);
@@ -153,7 +155,7 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 			nodeId,
 			certificatePem,
 			authoritiesPem: authority.certificatePem,
-			configuration: encodeJson(answerFor(facts)),
+			configuration: encodeJson(answerFor(facts, shown)),
 		};
 	}
 
