@@ -198,7 +198,7 @@ export class Leaving {
 	}
 
 	#staysOn(error: unknown): false {
-		this.#deps.logger.warn("this node was about to become what it was before it joined, and does not for now", {
+		this.#deps.logger.warn("this node cannot give up joining as it was asked to, and goes on with it", {
 			error,
 		});
 		return false;
