@@ -29,8 +29,8 @@ const commands = {
 };
 
 /**
- * A simulation takes one core, and collecting and compiling beside it costs more than in turn with it: by 20 to 40 % of all CPU time
- * (docs/simulator.md). Read by Bun's engine when it starts.
+ * A simulation takes one core, and collecting and compiling beside it costs more than in turn with it: 5 % of all CPU time when
+ * nothing else runs, and up to 40 % on a busy machine (docs/simulator.md). Read by Bun's engine when it starts.
  */
 const singleThread = { BUN_JSC_useConcurrentGC: "0", BUN_JSC_numberOfGCMarkers: "1", BUN_JSC_useConcurrentJIT: "0" };
 const environments = { sim: singleThread };
