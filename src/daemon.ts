@@ -351,7 +351,11 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			dataDir: config.dataDir,
 			demoImage: config.demoImage,
 			storage: {
-				open: (pool) => createStorageDriver(pool, { random, clock, log: logger, protectedPaths: [config.dataDir] }),
+				open: (pool) =>
+					createStorageDriver(pool, {
+						...{ nodeId, random, clock, log: logger, protectedPaths: [config.dataDir] },
+						...{ runFolder: join(config.runDir, "pools"), stagingFolder: join(config.dataDir, "staging") },
+					}),
 			},
 			network: createLibvirtNetworks({ client, logger }),
 			everybodyHas: (feature) => cluster.everybodyHas(feature),

@@ -7,6 +7,7 @@ import * as cluster from "../model/cluster.ts";
 import * as event from "../model/event.ts";
 import * as network from "../model/network.ts";
 import * as node from "../model/node.ts";
+import * as poolConfig from "../model/pool-config.ts";
 import * as base from "../model/schema.ts";
 import * as storage from "../model/storage.ts";
 import * as task from "../model/task.ts";
@@ -20,6 +21,7 @@ export const modelModules: Readonly<Record<string, Readonly<Record<string, unkno
 	event,
 	network,
 	node,
+	"pool-config": poolConfig,
 	schema: base,
 	storage,
 	task,

@@ -1,4 +1,5 @@
 /** What a node brings when it joins: all that it had, in its log too, and nothing made up when that is missing. */
+
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import { AppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
+import { localPath } from "../model/pool-config.ts";
 import type { CommandBody } from "../store/command.ts";
 import { openStore, pathsOf } from "../store/open-store.ts";
 import { proposer } from "../store/proposer.ts";
@@ -102,7 +104,7 @@ test("volumes come along into the pool of the same name and folder, whose marker
 	await admitted();
 	await run();
 	expect(store.get("volume", volume.id)).toMatchObject({ nodeId: me, poolId: fixtureId(0xee1) });
-	expect(handedOver).toEqual([`${fixturePool().config.path} ${clusterIds.pool} ${fixtureId(0xee1)}`]);
+	expect(handedOver).toEqual([`${localPath(fixturePool())} ${clusterIds.pool} ${fixtureId(0xee1)}`]);
 	expect(readdirSync(former())).not.toContain("import.tmp");
 	// Later starts do not look at what it was, in whatever state that is.
 	const index = store.appliedIndex;
@@ -148,7 +150,7 @@ test("one that leaves before its folders are handed over gives them free under b
 		isLetGo = true;
 	});
 	await begun;
-	const { path } = fixturePool().config;
+	const path = localPath(fixturePool());
 	expect(released).toEqual([`${path} ${fixtureId(0xee1)}`, `${path} ${clusterIds.pool}`]);
 });
 

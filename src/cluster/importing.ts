@@ -2,6 +2,7 @@
  * The last step of a join: what the node had been before becomes part of the cluster, by one command, as soon as this copy
  * has the node's own record. Until it is done the node's record says `joining`, and nothing on the host is touched.
  */
+
 import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join, normalize } from "node:path";
@@ -11,6 +12,7 @@ import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Node } from "../model/node.ts";
+import { localPath } from "../model/pool-config.ts";
 import type { LeftInPool } from "../node/left-in-pools.ts";
 import { nodeHasLeft } from "../store/apply/checks.ts";
 import type { CommandBody } from "../store/command.ts";
@@ -141,7 +143,7 @@ async function handOverPools(deps: ImportingDeps): Promise<void> {
 	const former = await poolsToHandOver(deps);
 	const now = store.all("pool").filter(({ type, nodeIds }) => type === "local" && nodeIds.includes(nodeId));
 	for (const { id, path } of former) {
-		const heir = now.find(({ config }) => samePath(config.path, path));
+		const heir = now.find((pool) => samePath(localPath(pool), path));
 		if (heir !== undefined && heir.id !== id) await poolFolders.handOver(path, id, heir.id);
 	}
 }
@@ -155,9 +157,10 @@ export async function poolsToHandOver(
 	if ((await isHandedOver(dataDir)) || !existsSync(formerFolderOf(dataDir, hints.formerNodeId))) return [];
 	const read = (reader: SqliteReader) => reader.all("pool");
 	const pools = await withFormerState(dataDir, hints.formerNodeId, logger, read, workName);
-	return pools.flatMap(({ id, type, config: { path } }) =>
-		type === "local" && path !== undefined ? [{ id, path }] : [],
-	);
+	return pools.flatMap((pool) => {
+		const path = localPath(pool);
+		return path === undefined ? [] : [{ id: pool.id, path }];
+	});
 }
 
 const samePath = (one: string | undefined, other: string | undefined): boolean =>

@@ -1,9 +1,11 @@
 /** Folders that a node has marked as a pool's, and of which the state says nothing: they are given free all the same. */
+
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "../lib/log.ts";
+import { localPath } from "../model/pool-config.ts";
 import { clusterIds, fixtureCluster, fixtureId } from "../testing/fixtures.ts";
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
 import { freeFormerPools, markedPools } from "./marked-pools.ts";
@@ -35,7 +37,7 @@ afterEach(async () => {
 const parts = () => ({ dataDir, node: { nodeId: own, clusterId }, store, logger: silentLogger });
 
 test("what the state says, and what this node has marked as this member; nothing of what it was before", async () => {
-	const known = store.all("pool").map(({ id, config: { path = "" } }) => ({ id, path }));
+	const known = store.all("pool").map((pool) => ({ id: pool.id, path: localPath(pool) ?? "" }));
 	expect(known).toHaveLength(1);
 	expect(await markedPools(parts())).toEqual([{ id: marked, path: "/srv/marked" }, ...known]);
 });

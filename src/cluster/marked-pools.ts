@@ -3,8 +3,10 @@
  * node's part in its pools when the node is removed, which the node may hear of before it is let go, and a witness has none
  * in it. The node's own file does (node/pool-places.ts).
  */
+
 import { existsSync } from "node:fs";
 import type { Logger } from "../lib/log.ts";
+import { localPath } from "../model/pool-config.ts";
 import { leftInPools } from "../node/left-in-pools.ts";
 import { placeRecords } from "../node/pool-places.ts";
 import { readRecords } from "../node/record-file.ts";
@@ -30,9 +32,10 @@ export async function markedPools({ dataDir, node, store, logger }: Omit<Parts, 
 	for (const [id, place] of await readRecords({ dataDir, logger, folders }, placeRecords))
 		if (place.type === "local" && place.nodeId === nodeId && place.clusterId === clusterId)
 			pools.set(id, { id, path: place.path });
-	for (const { id, type, config, nodeIds } of store.all("pool"))
-		if (type === "local" && config.path !== undefined && nodeIds.includes(nodeId))
-			pools.set(id, { id, path: config.path });
+	for (const pool of store.all("pool")) {
+		const path = localPath(pool);
+		if (path !== undefined && pool.nodeIds.includes(nodeId)) pools.set(pool.id, { id: pool.id, path });
+	}
 	return [...pools.values()];
 }
 

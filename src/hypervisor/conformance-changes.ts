@@ -4,6 +4,7 @@
  */
 import { expect } from "bun:test";
 import { MiB } from "../lib/units.ts";
+import { fileSource } from "./disk-source.ts";
 import type { DomainSpec, HypervisorDriver } from "./driver.ts";
 import { withCdrom, withDisk, withNic } from "./test-domain.ts";
 
@@ -135,10 +136,10 @@ export function changesConformance({ part, fresh, running, gone, driver, harness
 		await driver().resizeDisk(domain.id, "disk-1", 32 * MiB);
 		await expect(driver().resizeDisk(domain.id, "disk-9", 32 * MiB)).rejects.toMatchObject({ code: "not-found" });
 
-		await driver().changeMedia(domain.id, "cd-0", iso);
+		await driver().changeMedia(domain.id, "cd-0", fileSource(iso));
 		const [cdrom] = await driver().compare(wanted);
 		expect(cdrom).toEqual({ field: "cdroms[cd-0].path", wanted: "none", found: iso, repair: "automatic" });
-		await expect(driver().changeMedia(domain.id, "cd-9", iso)).rejects.toMatchObject({ code: "not-found" });
+		await expect(driver().changeMedia(domain.id, "cd-9", fileSource(iso))).rejects.toMatchObject({ code: "not-found" });
 		await driver().changeMedia(domain.id, "cd-0", null);
 		expect(await driver().compare(wanted)).toEqual([]);
 		await driver().destroy(domain.id);
@@ -151,7 +152,7 @@ export function changesConformance({ part, fresh, running, gone, driver, harness
 		const iso = await harness().makeDisk("stopped.iso", "raw", MiB);
 		const domain = withCdrom(fresh(), "cd-0", null);
 		await driver().define(domain);
-		await driver().changeMedia(domain.id, "cd-0", iso);
+		await driver().changeMedia(domain.id, "cd-0", fileSource(iso));
 		expect(
 			await driver().compare(withCdrom({ ...domain, cdroms: [], spec: { ...domain.spec, cdroms: [] } }, "cd-0", iso)),
 		).toEqual([]);

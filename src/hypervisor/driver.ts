@@ -4,6 +4,7 @@
  * and take an AbortSignal only where a call may take longer than a few seconds. The driver knows nothing of the store.
  */
 import type { DiskSpec, NicSpec, PowerState, VmSpec } from "../model/vm.ts";
+import type { DiskSource, HostSecret } from "./disk-source.ts";
 
 /** Everything that the driver needs to make a domain: the spec with its references resolved by the node. */
 export type DomainSpec = {
@@ -14,8 +15,8 @@ export type DomainSpec = {
 	spec: VmSpec;
 	/** One for each of spec.disks, in that order. */
 	disks: DomainDisk[];
-	/** One for each of spec.cdroms: the file, or null for an empty drive. */
-	cdroms: { id: string; path: string | null }[];
+	/** One for each of spec.cdroms: what is in it, or null for an empty drive. */
+	cdroms: { id: string; source: DiskSource | null }[];
 	/** One for each of spec.nics: the bridge or libvirt network. */
 	nics: { id: string; bridge: string }[];
 	/** NoCloud seed ISO; null without cloud-init. */
@@ -28,10 +29,10 @@ export type DomainSpec = {
 /** A disk as QEMU opens it. Formats are always given; the chain is written out whole and ended. */
 export type DomainDisk = {
 	id: string;
-	source: { kind: "file"; path: string };
+	source: DiskSource;
 	format: "qcow2" | "raw";
-	/** Backing files, nearest first. */
-	backing: { path: string; format: "qcow2" | "raw" }[];
+	/** What it rests on, nearest first. */
+	backing: { source: DiskSource; format: "qcow2" | "raw" }[];
 };
 
 /** What libvirt says of a domain. */
@@ -107,6 +108,13 @@ export type LiveChange = { field: string; applied: boolean; reason: string | nul
 
 export interface HypervisorDriver {
 	info(): HypervisorInfo;
+	/**
+	 * Before a domain with a source that names one is started or gets it plugged in. The same again replaces its value. The
+	 * hypervisor loses them when it restarts: put them again on "connected".
+	 */
+	putSecret(secret: HostSecret): Promise<void>;
+	/** Missing is not an error. */
+	removeSecret(id: string): Promise<void>;
 	listDomains(): Promise<DomainState[]>;
 	/** Null when there is no such domain. */
 	getDomain(id: string): Promise<DomainState | null>;
@@ -141,7 +149,7 @@ export interface HypervisorDriver {
 	/** How the running (or defined) domain differs from the spec, field by field; for adoption. */
 	compare(domain: DomainSpec): Promise<DomainDifference[]>;
 	/** Of what runs and of what is defined. A guest that has locked its drive is asked, then overruled. */
-	changeMedia(id: string, cdromId: string, path: string | null): Promise<void>;
+	changeMedia(id: string, cdromId: string, source: DiskSource | null): Promise<void>;
 	/** Grows an attached disk of a running domain to `sizeBytes`; that size already is not an error, less is `invalid`. */
 	resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void>;
 	/**

@@ -6,6 +6,7 @@
 import { assert, present } from "../lib/assert.ts";
 import { MiB } from "../lib/units.ts";
 import type { Firmware } from "../model/vm.ts";
+import { sourceName } from "./disk-source.ts";
 import type { DomainSpec } from "./driver.ts";
 
 /** Where a device sits: its target name ("vda"), and the attributes of libvirt's address element. */
@@ -19,9 +20,10 @@ type DeviceFacts = {
 };
 
 export type DiskFacts = DeviceFacts & {
+	/** sourceName: a path, or the name of an image elsewhere. */
 	path: string;
 	format: string;
-	/** Paths of the backing files, nearest first. */
+	/** The same of what it rests on, nearest first. */
 	backing: string[];
 	bus: string;
 	cache: string;
@@ -107,9 +109,9 @@ export function wantedFacts(domain: DomainSpec): DomainFacts {
 				id: disk.id,
 				alias: aliasOf(disk.id),
 				placement: null,
-				path: resolved.source.path,
+				path: sourceName(resolved.source),
 				format: resolved.format,
-				backing: resolved.backing.map((file) => file.path),
+				backing: resolved.backing.map((file) => sourceName(file.source)),
 				bus: disk.bus,
 				cache: disk.cache,
 				discard: disk.discard,
@@ -119,7 +121,8 @@ export function wantedFacts(domain: DomainSpec): DomainFacts {
 		cdroms: spec.cdroms.map((cdrom, index) => {
 			const resolved = present(domain.cdroms[index], `medium of ${cdrom.id}`);
 			assert(resolved.id === cdrom.id, "CD-ROM drives and their media are in the same order");
-			return { id: cdrom.id, alias: aliasOf(cdrom.id), placement: null, bus: "sata", path: resolved.path };
+			const path = resolved.source && sourceName(resolved.source);
+			return { id: cdrom.id, alias: aliasOf(cdrom.id), placement: null, bus: "sata", path };
 		}),
 		nics: spec.nics.map((nic, index) => {
 			const resolved = present(domain.nics[index], `bridge of ${nic.id}`);

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
+import { type DiskSource, type HostSecret, sourceName } from "./disk-source.ts";
 import type {
 	DomainDifference,
 	DomainEvent,
@@ -39,6 +40,8 @@ export class FakeHypervisor implements HypervisorDriver {
 	readonly faults: Faults;
 	/** Calls so far, oldest first: `start 0190…`. Cleared by whoever wants to count anew. */
 	readonly calls: string[] = [];
+	/** By id. */
+	readonly secrets = new Map<string, HostSecret>();
 	/** Figures that `stats()` adds to what it makes up, by domain id. */
 	readonly statsOverrides = new Map<string, Partial<DomainStats>>();
 	/** Addresses by domain id. */
@@ -242,15 +245,27 @@ export class FakeHypervisor implements HypervisorDriver {
 		});
 	}
 
-	changeMedia(id: string, cdromId: string, path: string | null): Promise<void> {
+	changeMedia(id: string, cdromId: string, source: DiskSource | null): Promise<void> {
 		return this.#call("changeMedia", id, () => {
 			const domain = this.#get(id);
 			for (const version of [domain.defined, domain.running]) {
 				if (!version) continue;
 				const drive = version.facts.cdroms.find((candidate) => candidate.id === cdromId);
 				if (!drive) throw new AppError("not-found", `The VM has no CD-ROM drive ${cdromId}.`);
-				drive.path = path;
+				drive.path = source && sourceName(source);
 			}
+		});
+	}
+
+	putSecret(secret: HostSecret): Promise<void> {
+		return this.#call("putSecret", secret.id, () => {
+			this.secrets.set(secret.id, secret);
+		});
+	}
+
+	removeSecret(id: string): Promise<void> {
+		return this.#call("removeSecret", id, () => {
+			this.secrets.delete(id);
 		});
 	}
 

@@ -80,7 +80,7 @@ export function withCdrom(domain: DomainSpec, id: string, path: string | null): 
 	return {
 		...domain,
 		spec: { ...domain.spec, cdroms: [...domain.spec.cdroms, { id, imageId: path === null ? null : testUuid(3000) }] },
-		cdroms: [...domain.cdroms, { id, path }],
+		cdroms: [...domain.cdroms, { id, source: path === null ? null : { kind: "file", path } }],
 	};
 }
 

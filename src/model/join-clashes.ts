@@ -2,9 +2,11 @@
  * What becomes of what a node brings when it joins a cluster. The preview shows the clashes of this plan, and the import
  * does what it says (store/apply/node-import.ts). Pure.
  */
+
 import type { JoinClash } from "./cluster.ts";
 import type { Network } from "./network.ts";
 import { networksCollide } from "./network-rules.ts";
+import { poolPlace } from "./pool-config.ts";
 import type { Image, Pool, Volume } from "./storage.ts";
 import type { Vm, VmSpec } from "./vm.ts";
 
@@ -155,13 +157,8 @@ class Plan implements JoinPlan {
 const maxNameLength = 63;
 const maxSuffixLength = 31;
 
-const normalPath = (path: string | undefined): string =>
-	(path ?? "")
-		.split("/")
-		.filter((part) => part !== "" && part !== ".")
-		.join("/");
 const isSamePlace = (one: Thing<"pools">, other: Thing<"pools">): boolean =>
-	one.type === other.type && normalPath(one.config.path) === normalPath(other.config.path);
+	one.type === other.type && poolPlace(one.config) === poolPlace(other.config);
 const isSameName = (one: { name: string }, other: { name: string }): boolean =>
 	one.name.toLowerCase() === other.name.toLowerCase();
 

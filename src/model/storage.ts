@@ -1,6 +1,7 @@
 /** Storage pools, volumes and images. */
 import { type Static, Type } from "@sinclair/typebox";
 import { MiB, TiB } from "../lib/units.ts";
+import { LocalPoolConfig, PoolConfig } from "./pool-config.ts";
 import {
 	Bytes,
 	Description,
@@ -58,8 +59,8 @@ export const Pool = Strict(
 		name: Name,
 		description: Description,
 		type: PoolType,
-		/** Type-specific; for `local`: the folder. Credentials never appear here. */
-		config: Strict({ path: Type.Optional(Type.String({ maxLength: 512, pattern: "^/[^\\u0000-\\u001f]*$" })) }),
+		/** That of its type. Credentials are no part of it. */
+		config: PoolConfig,
 		nodeIds: Type.Array(Id),
 		phase: StringEnum(["pending", "ready", "degraded", "error", "deleting"] as const),
 		nodes: Type.Array(Type.Ref(PoolNodeStatus)),
@@ -74,7 +75,7 @@ export const PoolCreate = Strict(
 		name: Name,
 		description: Type.Optional(Description),
 		type: Type.Literal("local"),
-		config: Strict({ path: Type.String({ maxLength: 512, pattern: "^/[^\\u0000-\\u001f]*$" }) }),
+		config: Type.Ref(LocalPoolConfig),
 		nodeIds: Type.Optional(Type.Array(Id, { maxItems: 64 })),
 	},
 	{ $id: "PoolCreate" },

@@ -10,6 +10,7 @@ import * as cluster from "./cluster.ts";
 import * as event from "./event.ts";
 import * as network from "./network.ts";
 import * as node from "./node.ts";
+import * as poolConfig from "./pool-config.ts";
 import * as base from "./schema.ts";
 import * as storage from "./storage.ts";
 import * as task from "./task.ts";
@@ -22,7 +23,7 @@ export const isTimestamp = (text: string): boolean => rfc3339Utc.test(text) && !
 // The registry is one for the process; "date-time" must mean the same whatever else was loaded before.
 FormatRegistry.Set("date-time", isTimestamp);
 
-const named: TSchema[] = [access, base, cluster, event, network, node, storage, task, vm]
+const named: TSchema[] = [access, base, cluster, event, network, node, poolConfig, storage, task, vm]
 	.flatMap((module) => Object.values(module) as unknown[])
 	.filter((value): value is TSchema => typeof value === "object" && value !== null && "$id" in value);
 

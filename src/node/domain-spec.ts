@@ -2,6 +2,7 @@
  * A VM's record as the hypervisor driver wants it: references to volumes, images and networks turned into paths and
  * bridges of this node. Fails with a message that names what is missing.
  */
+import type { DiskSource } from "../hypervisor/disk-source.ts";
 import type { DomainSpec } from "../hypervisor/driver.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Vm } from "../model/vm.ts";
@@ -38,7 +39,7 @@ export async function buildDomainSpec(
 	const cdroms = await Promise.all(
 		vm.spec.cdroms.map(async (cdrom) => ({
 			id: cdrom.id,
-			path: cdrom.imageId === null ? null : await imagePath(context, pools, cdrom.imageId),
+			source: cdrom.imageId === null ? null : await imageSource(context, pools, cdrom.imageId),
 		})),
 	);
 	const nics = vm.spec.nics.map((nic) => {
@@ -77,11 +78,11 @@ export async function prepareNetworks(
 	);
 }
 
-async function imagePath(context: NodeContext, pools: Pools, imageId: string): Promise<string> {
+async function imageSource(context: NodeContext, pools: Pools, imageId: string): Promise<DiskSource> {
 	const image = context.store.get("image", imageId);
 	if (!image) throw new AppError("not-found", "The image in a CD-ROM drive does not exist any more.");
 	if (image.phase !== "ready")
 		throw new AppError("wrong-state", `Image "${image.name}" in a CD-ROM drive is ${image.phase}.`);
 	const driver = await pools.driver(image.poolId);
-	return limited(context, `Finding image "${image.name}"`, limits.quickStorageMs, () => driver.imagePath(imageId));
+	return limited(context, `Finding image "${image.name}"`, limits.quickStorageMs, () => driver.imageSource(imageId));
 }

@@ -76,7 +76,7 @@ test("a disc is changed in a running VM, also one that is still being imported",
 	expect(world.vm(id).status.pendingRestart).toBe(false);
 	const [difference] = await world.hypervisor.compare({
 		...{ id, name: world.vm(id).name, generation: 2, spec: world.vm(id).spec, disks: [], seedPath: null },
-		...{ accelerator: "tcg", folder: "/x", cdroms: [{ id: "cd-0", path: "/elsewhere" }] },
+		...{ accelerator: "tcg", folder: "/x", cdroms: [{ id: "cd-0", source: { kind: "file", path: "/elsewhere" } }] },
 		nics: [{ id: "nic-0", bridge: "other" }],
 	});
 	expect(difference?.field).toBe("cdroms[cd-0].path");

@@ -6,7 +6,9 @@
  * A place counts only for the node and the cluster in which it was written: that this state has no such pool then proves that it
  * was deleted. After a join or a restore it proves nothing.
  */
+
 import { type Static, Type } from "@sinclair/typebox";
+import { localPath } from "../model/pool-config.ts";
 import { Id, Strict } from "../model/schema.ts";
 import { type Pool, PoolType } from "../model/storage.ts";
 import type { StorageDriver } from "../storage/driver.ts";
@@ -32,7 +34,9 @@ export class PoolPlaces {
 	}
 
 	/** Call before the pool is activated. */
-	async note({ id, name, type, config: { path } }: Pool): Promise<void> {
+	async note(pool: Pool): Promise<void> {
+		const { id, name, type } = pool;
+		const path = localPath(pool);
 		const clusterId = this.#clusterId();
 		if (path === undefined || clusterId === null) return;
 		const place: Place = { nodeId: this.#context.nodeId, clusterId, name, type, path };

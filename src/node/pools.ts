@@ -3,8 +3,10 @@
  * written only when it changes; usage when it moved by more than 1 % of the pool, or changed at all a minute after the
  * last report.
  */
+
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, toErrorInfo } from "../lib/errors.ts";
+import { localPath } from "../model/pool-config.ts";
 import type { Pool, PoolNodeStatus } from "../model/storage.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
@@ -133,7 +135,7 @@ export class Pools {
 	/** Those that are being deleted too: until they are gone, their files are theirs. */
 	#otherPools(poolId: string): PoolPlace[] {
 		return this.#context.store.all("pool").flatMap((pool): PoolPlace[] => {
-			const { path } = pool.config;
+			const path = localPath(pool);
 			if (pool.id === poolId || path === undefined || !isHere(pool, this.#context.nodeId)) return [];
 			return [{ poolId: pool.id, name: pool.name, path, wasReady: this.#wasReady(pool) }];
 		});

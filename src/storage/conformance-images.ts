@@ -1,5 +1,7 @@
 /** Conformance, images: uploads, checks, import. See conformance.ts. */
+
 import { expect, test } from "bun:test";
+import { sourceName } from "../hypervisor/disk-source.ts";
 import { GiB, MiB } from "../lib/units.ts";
 import {
 	diskContent,
@@ -116,7 +118,7 @@ export function imageConformance(suite: Suite): void {
 		expect(made).toEqual({ ...info, sha256: sha256(bytes) });
 		expect(await driver().getImage(id)).toEqual(info);
 		expect(await driver().getUpload(id)).toBeNull();
-		expect(await driver().imagePath(id)).toEndWith(".raw");
+		expect(sourceName(await driver().imageSource(id))).toContain(id);
 		const { sizeBytes, stream } = await driver().openImage(id);
 		expect(sizeBytes).toBe(bytes.length);
 		expectSame(await readAll(stream), bytes);
@@ -136,7 +138,7 @@ export function imageConformance(suite: Suite): void {
 		}
 		const iso = await makeImage(driver(), isoSample(), "iso");
 		expect(await driver().getImage(iso)).toMatchObject({ format: "iso", virtualSizeBytes: 64 * 1024 });
-		expect(await driver().imagePath(iso)).toEndWith(".iso");
+		expect(sourceName(await driver().imageSource(iso))).toContain(iso);
 		for (const fullCopy of [true, false]) {
 			const source = { kind: "image", id: iso, fullCopy } as const;
 			await fails("invalid", driver().createVolume(newId(), { format: "qcow2", sizeBytes: MiB, source }));
@@ -265,7 +267,7 @@ export function imageConformance(suite: Suite): void {
 		await driver().deleteImage(id);
 		await driver().deleteImage(id);
 		expect(await driver().getImage(id)).toBeNull();
-		await fails("not-found", driver().imagePath(id));
+		await fails("not-found", driver().imageSource(id));
 		await fails("not-found", driver().openImage(id));
 	});
 
@@ -278,7 +280,7 @@ export function imageConformance(suite: Suite): void {
 			await fails("invalid", driver().imageFromVolume(id, newId(), {}));
 			await fails("invalid", driver().imageFromVolume(newId(), id, {}));
 			await fails("invalid", driver().getImage(id));
-			await fails("invalid", driver().imagePath(id));
+			await fails("invalid", driver().imageSource(id));
 			await fails("invalid", driver().deleteImage(id));
 			await fails("invalid", driver().openImage(id));
 		}

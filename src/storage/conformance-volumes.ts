@@ -1,5 +1,7 @@
 /** Conformance, volumes: create, delete, resize, copies, export, taking over. See conformance.ts. */
+
 import { expect, test } from "bun:test";
+import { sourceName } from "../hypervisor/disk-source.ts";
 import { GiB, MiB } from "../lib/units.ts";
 import {
 	diskContent,
@@ -33,7 +35,7 @@ export function volumeConformance(suite: Suite): void {
 			expect(await driver().listVolumes()).toEqual([made]);
 			const attach = await driver().attachInfo(made.id);
 			expect(attach).toMatchObject({ format, backing: [] });
-			expect(attach.source.path).toStartWith("/");
+			expect(sourceName(attach.source)).toMatch(/^(\/|rbd:)/);
 		});
 	}
 
@@ -142,7 +144,7 @@ export function volumeConformance(suite: Suite): void {
 		expect(made.backing).toEqual([{ kind: "image", id: image, format: "raw" }]);
 		expect(made.allocatedBytes).toBeLessThan(MiB);
 		const attach = await driver().attachInfo(made.id);
-		expect(attach.backing).toEqual([{ path: await driver().imagePath(image), format: "raw" }]);
+		expect(attach.backing).toEqual([{ source: await driver().imageSource(image), format: "raw" }]);
 		expectSame((await diskContent(driver(), made.id)).subarray(0, bytes.length), bytes);
 		expect(await fails("in-use", driver().deleteImage(image))).toContain(made.id);
 		expect((await driver().getImage(image))?.id).toBe(image);
@@ -278,7 +280,7 @@ export function volumeConformance(suite: Suite): void {
 		expect(await driver().adoptVolume(id, { path, format: "raw" })).toEqual(adopted);
 		await fails("already-exists", driver().adoptVolume(newId(), { path, format: "raw" }));
 		const reopened = await reopen();
-		expect((await reopened.attachInfo(id)).source.path).toBe(path);
+		expect(sourceName((await reopened.attachInfo(id)).source)).toBe(path);
 		expectSame(await diskContent(reopened, id), pattern(MiB));
 		await reopened.deleteVolume(id);
 		expect(await hostFileExists(path)).toBe(false);

@@ -1,8 +1,9 @@
 /**
- * A storage pool as the node sees it. One driver instance serves one pool on this node. Implementations: local/,
- * fake.ts, later nfs/, ceph-rbd/, iscsi-lvm/; all pass conformance.ts. Volume and image ids are UUIDs and name the
+ * A storage pool as the node sees it. One driver instance serves one pool on this node. Implementations: local/, nfs/,
+ * ceph-rbd/, iscsi-lvm/, fake.ts; all pass conformance.ts, each as far as its capabilities go. Volume and image ids are UUIDs and name the
  * files: names that people choose never reach a path or a command line. Every method may be repeated after a crash.
  */
+import type { DiskSource, HostSecret } from "../hypervisor/disk-source.ts";
 import type { DomainDisk } from "../hypervisor/driver.ts";
 import type { AppError } from "../lib/errors.ts";
 import type { PoolCapabilities, PoolType, VolumeFormat } from "../model/storage.ts";
@@ -32,10 +33,14 @@ export type VolumeInfo = {
 
 export type ImageInfo = {
 	id: string;
+	/** As it is stored, and as openImage gives it: a pool that keeps raw disks makes raw of qcow2. */
 	format: "qcow2" | "raw" | "iso";
 	fileSizeBytes: number;
 	virtualSizeBytes: number;
 };
+
+/** `leakedBytes`: space that belongs to nothing. `errors`: damaged structures; `repaired` of both. */
+export type VolumeDamage = { errors: number; leakedBytes: number; repaired: number };
 
 /** 0 to 1, or null when it cannot be known. */
 export type Progress = (ratio: number | null, message?: string) => void;
@@ -47,17 +52,59 @@ export type VolumeContent = { format: VolumeFormat; sizeBytes: number; stream: R
 export type CreateSource =
 	| { kind: "empty" }
 	| { kind: "image"; id: string; fullCopy: boolean }
-	| { kind: "volume"; id: string; fullCopy: boolean };
+	| { kind: "volume"; id: string; fullCopy: boolean }
+	/** `id`: of the volume. */
+	| { kind: "snapshot"; id: string; snapshotId: string; fullCopy: boolean };
+
+export type SnapshotInfo = {
+	id: string;
+	/** What the disk was then, as the guest sees it. */
+	sizeBytes: number;
+	/** The snapshot that the volume was at when this one was made: null for the first. Reverting moves that place. */
+	parentId: string | null;
+};
+
+/** How QEMU opens a volume: source, format and the whole chain below it. */
+export type AttachInfo = Pick<DomainDisk, "source" | "format" | "backing">;
+
+export interface VolumeSnapshots {
+	/**
+	 * Keeps what the volume holds now as `snapshotId`. The disk that is written to may be another file afterwards (attachInfo).
+	 * With `running` a VM has it open: the caller keeps the VM paused from before this call until QEMU writes to what
+	 * attachInfo says then. Done already is done.
+	 */
+	take(volumeId: string, snapshotId: string, options: { running: boolean }): Promise<SnapshotInfo>;
+	/**
+	 * The volume becomes what it was then; what was written since is lost, all snapshots stay. `in-use` while a VM has it
+	 * open.
+	 */
+	revert(volumeId: string, snapshotId: string): Promise<VolumeInfo>;
+	/** The volume stays as it is. Missing is not an error; `in-use` when copies rest on it, or a VM has the volume open. */
+	delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void>;
+	/** Oldest first; empty when there is no such volume. */
+	list(volumeId: string): Promise<SnapshotInfo[]>;
+}
 
 export interface StorageDriver {
 	readonly type: PoolType;
+	/** As far as is known now: some of it only after `activate`. */
 	readonly capabilities: PoolCapabilities;
+	/** Keys without which QEMU opens no disk of this pool; the hypervisor must have them before a VM starts. */
+	readonly hostSecrets: readonly HostSecret[];
+	/**
+	 * Whether the pool would work on this node: reaches it, writes and removes something small. Leaves nothing behind, whatever
+	 * happens; nothing is mounted or logged in afterwards that was not before. Fails with what is wrong, as a sentence.
+	 */
+	probe(): Promise<PoolUsage>;
 	/** Makes the pool usable on this node (folders, mount, login); removes half-made leftovers. Idempotent. */
 	activate(): Promise<void>;
 	deactivate(): Promise<void>;
 	/** The pool is deleted for good: its marks go, so that its place can be used anew. What is stored in it stays. Idempotent. */
 	remove(): Promise<void>;
-	/** Fails with `storage` or `timeout` when the pool cannot be used; the message says why. */
+	/**
+	 * Fails with `storage` or `timeout` when the pool cannot be used; the message says why, and `context.health` is "unmounted"
+	 * when it is not there at all. Never hangs for longer than some seconds, whatever the server does.
+	 */
 	check(): Promise<PoolUsage>;
 
 	/**
@@ -79,8 +126,26 @@ export interface StorageDriver {
 	getVolume(id: string): Promise<VolumeInfo | null>;
 	/** By id. A volume whose record is damaged is left out and logged; getVolume of it is `corrupt`. */
 	listVolumes(): Promise<VolumeInfo[]>;
-	/** How QEMU opens it: source, format and whole backing chain. */
-	attachInfo(id: string): Promise<Pick<DomainDisk, "source" | "format" | "backing">>;
+	/** How QEMU opens it. Only looks: what it names can be opened on this node after `openVolume`. */
+	attachInfo(id: string): Promise<AttachInfo>;
+	/**
+	 * Before a VM of this node starts with the volume, or gets it plugged in: makes what attachInfo names openable here, and where
+	 * the pool can, by this node alone (an exclusive logical volume): `in-use`, naming the node if known, while another one has it.
+	 * As often as one likes.
+	 */
+	openVolume(id: string): Promise<void>;
+	/** The VM has stopped, or the disk was unplugged. Not open, or not there, is no error; `in-use` while a process has it open. */
+	closeVolume(id: string): Promise<void>;
+	/** Volumes that are open on this node, by openVolume or by somebody: for a node that has just started. */
+	openVolumes(): Promise<string[]>;
+
+	/** Null where the pool cannot (capability `snapshots`, with the reason). */
+	readonly snapshots: VolumeSnapshots | null;
+	/**
+	 * Looks for damage in the volume's own metadata (`qemu-img check`, or what the backend has); `in-use` while a VM has it open.
+	 * `repair`: mends what can be mended without losing data.
+	 */
+	checkVolume(id: string, options: LongOptions & { repair: boolean }): Promise<VolumeDamage>;
 	/**
 	 * The volume's content as a stand-alone file in `format`, as a stream; sparse areas may come as zeroes. It is copied
 	 * first (`no-space` when the pool has no room for that), so a VM may start as soon as this returns; `in-use` while one
@@ -145,7 +210,10 @@ export interface StorageDriver {
 	 */
 	imageFromVolume(id: string, volumeId: string, options: LongOptions & { format?: VolumeFormat }): Promise<void>;
 	getImage(id: string): Promise<ImageInfo | null>;
-	imagePath(id: string): Promise<string>;
+	/** As a CD-ROM, or what copy-on-write copies rest on. */
+	imageSource(id: string): Promise<DiskSource>;
+	/** Ids of the images that are complete. */
+	listImages(): Promise<string[]>;
 	/** Also ends an upload. Missing is not an error. `in-use` when volumes are copy-on-write copies of it. */
 	deleteImage(id: string): Promise<void>;
 	openImage(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;

@@ -3,6 +3,8 @@
  * it does not do: the content of qcow2 images is not decoded, a volume made of one reads as zeroes, and exports in
  * qcow2 are an empty qcow2 file of the right size. Its paths exist nowhere.
  */
+
+import { type DiskSource, fileSource } from "../hypervisor/disk-source.ts";
 import { AppError, toAppError } from "../lib/errors.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import type {
@@ -17,9 +19,11 @@ import type {
 	UploadOptions,
 	UploadStatus,
 	VolumeContent,
+	VolumeDamage,
 	VolumeInfo,
 } from "./driver.ts";
-import { abortable, bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
+import { FakeCalls } from "./fake-calls.ts";
+import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
 import { type FakeImage, FakePool, type FakeVolume, imageInfo } from "./fake-pool.ts";
 import { contentOf, receive } from "./fake-transfer.ts";
 import { type FakeUpload, uploadWriter } from "./fake-upload.ts";
@@ -29,38 +33,21 @@ import { diskSize, requireId } from "./names.ts";
 
 export { FakePool } from "./fake-pool.ts";
 
-/** Methods that can be made to fail or to wait. */
-export type FakeMethod = Exclude<keyof StorageDriver, "type" | "capabilities">;
-
-export class FakeStorageDriver implements StorageDriver {
+export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	readonly type = "local";
 	readonly capabilities: PoolCapabilities = {
 		...{ formats: ["qcow2", "raw"], copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false },
 		...{ snapshots: false, images: true, shared: false },
 		reasons: { shrink: "The fake keeps to growing.", snapshots: "Not in the fake.", shared: "The fake is one node's." },
 	};
+	readonly hostSecrets = [];
+	readonly snapshots = null;
 	readonly pool: FakePool;
-	readonly calls: FakeMethod[] = [];
-	readonly #failures: { method: FakeMethod; error: AppError }[] = [];
-	readonly #gates = new Map<FakeMethod, Promise<void>>();
-
+	/** Open on this node. */
+	readonly open = new Set<string>();
 	constructor(pool = new FakePool()) {
+		super();
 		this.pool = pool;
-	}
-
-	/** The next call of `method` fails with `error` and changes nothing. */
-	failNext(method: FakeMethod, error: AppError): void {
-		this.#failures.push({ method, error });
-	}
-
-	/** Calls of `method` wait (abortably) until the returned function is called. */
-	hold(method: FakeMethod): () => void {
-		const { promise, resolve } = Promise.withResolvers<void>();
-		this.#gates.set(method, promise);
-		return () => {
-			if (this.#gates.get(method) === promise) this.#gates.delete(method);
-			resolve();
-		};
 	}
 
 	/** What a guest would write to its disk. */
@@ -69,19 +56,28 @@ export class FakeStorageDriver implements StorageDriver {
 	}
 
 	async activate(): Promise<void> {
-		await this.#enter("activate");
+		await this.enter("activate");
 	}
 
 	async deactivate(): Promise<void> {
-		await this.#enter("deactivate");
+		await this.enter("deactivate");
 	}
 
 	async remove(): Promise<void> {
-		await this.#enter("remove");
+		await this.enter("remove");
+	}
+
+	async probe(): Promise<PoolUsage> {
+		await this.enter("probe");
+		return this.#usage();
 	}
 
 	async check(): Promise<PoolUsage> {
-		await this.#enter("check");
+		await this.enter("check");
+		return this.#usage();
+	}
+
+	#usage(): PoolUsage {
 		const used = this.#usedBytes();
 		return {
 			totalBytes: this.pool.totalBytes,
@@ -95,7 +91,7 @@ export class FakeStorageDriver implements StorageDriver {
 		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions,
 	): Promise<VolumeInfo> {
 		requireId(id, "volume");
-		await this.#enter("createVolume", options.signal);
+		await this.enter("createVolume", options.signal);
 		const sizeBytes = diskSize(options.sizeBytes);
 		const existing = this.pool.volumes.get(id);
 		if (existing) {
@@ -110,6 +106,7 @@ export class FakeStorageDriver implements StorageDriver {
 	}
 
 	#fromSource(source: CreateSource, format: VolumeFormat, sizeBytes: number): Pick<FakeVolume, "content" | "backing"> {
+		if (source.kind === "snapshot") throw new AppError("unsupported", "The fake has no snapshots.");
 		if (source.kind === "empty") return { content: new SparseBytes(sizeBytes), backing: [] };
 		requireId(source.id, source.kind);
 		const from = source.kind === "image" ? this.#imageSource(source.id) : this.#volumeSource(source.id);
@@ -135,7 +132,7 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async deleteVolume(id: string): Promise<void> {
 		requireId(id, "volume");
-		await this.#enter("deleteVolume");
+		await this.enter("deleteVolume");
 		this.#requireFree("volume", id);
 		const volume = this.pool.volumes.get(id);
 		if (volume) this.pool.hostFiles.delete(volume.path);
@@ -144,7 +141,7 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async resizeVolume(id: string, wantedBytes: number): Promise<VolumeInfo> {
 		requireId(id, "volume");
-		await this.#enter("resizeVolume");
+		await this.enter("resizeVolume");
 		const sizeBytes = diskSize(wantedBytes);
 		const volume = this.#volume(id);
 		if (sizeBytes < volume.content.length) throw new AppError("invalid", "A volume cannot shrink.");
@@ -154,30 +151,56 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async getVolume(id: string): Promise<VolumeInfo | null> {
 		requireId(id, "volume");
-		await this.#enter("getVolume");
+		await this.enter("getVolume");
 		const volume = this.pool.volumes.get(id);
 		return volume ? this.#info(id, volume) : null;
 	}
 
 	async listVolumes(): Promise<VolumeInfo[]> {
-		await this.#enter("listVolumes");
+		await this.enter("listVolumes");
 		return [...this.pool.volumes].map(([id, volume]) => this.#info(id, volume)).sort((a, b) => (a.id < b.id ? -1 : 1));
 	}
 
 	async attachInfo(id: string): ReturnType<StorageDriver["attachInfo"]> {
 		requireId(id, "volume");
-		await this.#enter("attachInfo");
+		await this.enter("attachInfo");
 		const { path, format, backing } = this.#volume(id);
 		return {
-			source: { kind: "file", path },
+			source: fileSource(path),
 			format,
-			backing: backing.map((file) => ({ path: `/fake/${file.kind}s/${file.id}.${file.format}`, format: file.format })),
+			backing: backing.map((file) => ({
+				source: fileSource(`/fake/${file.kind}s/${file.id}.${file.format}`),
+				format: file.format,
+			})),
 		};
+	}
+
+	async openVolume(id: string): Promise<void> {
+		await this.enter("openVolume");
+		this.#volume(id);
+		this.open.add(id);
+	}
+
+	async closeVolume(id: string): Promise<void> {
+		requireId(id, "volume");
+		await this.enter("closeVolume");
+		this.open.delete(id);
+	}
+
+	async openVolumes(): Promise<string[]> {
+		await this.enter("openVolumes");
+		return [...this.open];
+	}
+
+	async checkVolume(id: string): Promise<VolumeDamage> {
+		await this.enter("checkVolume");
+		this.#volume(id);
+		return { errors: 0, leakedBytes: 0, repaired: 0 };
 	}
 
 	async exportVolume(id: string, format: VolumeFormat, options: LongOptions) {
 		requireId(id, "volume");
-		await this.#enter("exportVolume", options.signal);
+		await this.enter("exportVolume", options.signal);
 		const content = this.#volume(id).content.copy();
 		const file = format === "raw" ? content : fileOf(qcow2Sample({ virtualSizeBytes: content.length }));
 		return { sizeBytes: file.length, stream: file.stream() };
@@ -185,17 +208,17 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async readVolume(id: string, options: LongOptions): Promise<VolumeContent> {
 		requireId(id, "volume");
-		await this.#enter("readVolume", options.signal);
+		await this.enter("readVolume", options.signal);
 		return contentOf(this.#volume(id));
 	}
 
 	async receiveVolume(id: string, content: VolumeContent, options: LongOptions): Promise<VolumeInfo> {
-		return this.#info(id, await receive(this.pool, id, content, options, this.#enter("receiveVolume", options.signal)));
+		return this.#info(id, await receive(this.pool, id, content, options, this.enter("receiveVolume", options.signal)));
 	}
 
 	async adoptVolume(id: string, options: FileToAdopt): Promise<VolumeInfo> {
 		requireId(id, "volume");
-		await this.#enter("adoptVolume");
+		await this.enter("adoptVolume");
 		const content = this.#diskIn(options.path, options.format);
 		const existing = this.pool.volumes.get(id);
 		if (existing?.path === options.path && existing.format === options.format) return this.#info(id, existing);
@@ -208,14 +231,14 @@ export class FakeStorageDriver implements StorageDriver {
 	}
 
 	async damagedVolumes(ids: readonly string[]): Promise<{ id: string; error: AppError }[]> {
-		await this.#enter("damagedVolumes");
+		await this.enter("damagedVolumes");
 		return ids
 			.filter((id) => !this.#isWhole(this.pool.volumes.get(id)))
 			.map((id) => ({ id, error: new AppError("storage", `The file of volume ${id} is missing.`) }));
 	}
 
 	async adoptableFiles(files: readonly FileToAdopt[]): Promise<Adoptable[]> {
-		await this.#enter("adoptableFiles");
+		await this.enter("adoptableFiles");
 		return files.map(({ path, format }) => {
 			try {
 				const sizeBytes = this.#diskIn(path, format).length;
@@ -231,7 +254,7 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async releaseVolume(id: string): Promise<void> {
 		requireId(id, "volume");
-		await this.#enter("releaseVolume");
+		await this.enter("releaseVolume");
 		const volume = this.pool.volumes.get(id);
 		if (!volume) return;
 		if (!volume.adopted)
@@ -241,7 +264,7 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async openUpload(id: string, totalBytes: number | null, options: UploadOptions = {}): Promise<UploadFile> {
 		requireId(id, "image");
-		await this.#enter("openUpload");
+		await this.enter("openUpload");
 		if (this.pool.images.has(id)) throw new AppError("already-exists", `Image ${id} is complete already.`);
 		const found = options.restart ? undefined : this.pool.uploads.get(id);
 		if (found?.writer) throw new AppError("in-use", "This upload is busy with another operation.");
@@ -259,7 +282,7 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async getUpload(id: string): Promise<UploadStatus | null> {
 		requireId(id, "image");
-		await this.#enter("getUpload");
+		await this.enter("getUpload");
 		const upload = this.pool.uploads.get(id);
 		if (!upload) return null;
 		return { receivedBytes: upload.content.length, totalBytes: upload.totalBytes, validator: upload.validator };
@@ -270,7 +293,7 @@ export class FakeStorageDriver implements StorageDriver {
 		options: { format: "qcow2" | "raw" | "iso"; sha256: string | null } & LongOptions,
 	): Promise<ImageInfo & { sha256: string }> {
 		requireId(id, "image");
-		await this.#enter("finishImage", options.signal);
+		await this.enter("finishImage", options.signal);
 		const done = this.pool.images.get(id);
 		if (done && done.format !== options.format)
 			throw new AppError("already-exists", `Image ${id} is complete already, as ${done.format}.`);
@@ -297,7 +320,7 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async importFile(id: string, path: string, options: LongOptions): Promise<void> {
 		requireId(id, "image");
-		await this.#enter("importFile", options.signal);
+		await this.enter("importFile", options.signal);
 		const bytes = this.#hostFile(path);
 		const upload = await this.openUpload(id, bytes.length, { restart: true });
 		await upload.write(bytes);
@@ -308,7 +331,7 @@ export class FakeStorageDriver implements StorageDriver {
 	async imageFromVolume(id: string, volumeId: string, options: LongOptions & { format?: VolumeFormat }): Promise<void> {
 		requireId(id, "image");
 		requireId(volumeId, "volume");
-		await this.#enter("imageFromVolume", options.signal);
+		await this.enter("imageFromVolume", options.signal);
 		if (this.pool.images.has(id)) throw new AppError("already-exists", `Image ${id} is complete already.`);
 		const content = this.#volume(volumeId).content.copy();
 		const file = options.format === "raw" ? content : fileOf(qcow2Sample({ virtualSizeBytes: content.length }));
@@ -317,20 +340,25 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async getImage(id: string): Promise<ImageInfo | null> {
 		requireId(id, "image");
-		await this.#enter("getImage");
+		await this.enter("getImage");
 		const image = this.pool.images.get(id);
 		return image ? imageInfo(image) : null;
 	}
 
-	async imagePath(id: string): Promise<string> {
+	async imageSource(id: string): Promise<DiskSource> {
 		requireId(id, "image");
-		await this.#enter("imagePath");
-		return `/fake/images/${id}.${this.#image(id).format}`;
+		await this.enter("imageSource");
+		return fileSource(`/fake/images/${id}.${this.#image(id).format}`);
+	}
+
+	async listImages(): Promise<string[]> {
+		await this.enter("listImages");
+		return [...this.pool.images.keys()].sort();
 	}
 
 	async deleteImage(id: string): Promise<void> {
 		requireId(id, "image");
-		await this.#enter("deleteImage");
+		await this.enter("deleteImage");
 		this.pool.uploads.delete(id);
 		this.#requireFree("image", id);
 		this.pool.images.delete(id);
@@ -338,7 +366,7 @@ export class FakeStorageDriver implements StorageDriver {
 
 	async openImage(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {
 		requireId(id, "image");
-		await this.#enter("openImage");
+		await this.enter("openImage");
 		const { content } = this.#image(id);
 		return { sizeBytes: content.length, stream: content.stream() };
 	}
@@ -387,14 +415,5 @@ export class FakeStorageDriver implements StorageDriver {
 
 	#info(id: string, { format, content, backing }: FakeVolume): VolumeInfo {
 		return { id, format, ...content.figures, backing: [...backing] };
-	}
-
-	async #enter(method: FakeMethod, signal?: AbortSignal): Promise<void> {
-		this.calls.push(method);
-		const gate = this.#gates.get(method);
-		if (gate) await abortable(gate, signal);
-		if (signal?.aborted) throw new AppError("canceled", "The operation was canceled.");
-		const failure = this.#failures.findIndex((one) => one.method === method);
-		if (failure >= 0) throw this.#failures.splice(failure, 1)[0]?.error;
 	}
 }

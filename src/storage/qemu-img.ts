@@ -8,9 +8,11 @@ import { assert } from "../lib/assert.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { type RunOptions, type RunResult, run } from "../lib/run.ts";
 import type { VolumeFormat } from "../model/storage.ts";
-import type { LongOptions } from "./driver.ts";
+import type { LongOptions, VolumeDamage } from "./driver.ts";
 
 const shortLimitMs = 60_000;
+/** Of the qcow2 files that we make. */
+const clusterBytes = 64 * 1024;
 const copyLimitMs = 24 * 3600_000;
 
 const creationOptions = { qcow2: "preallocation=off,compat=1.1,lazy_refcounts=off", raw: "preallocation=off" } as const;
@@ -52,6 +54,34 @@ export async function copyDisk(
 
 export async function growDisk(path: string, format: VolumeFormat, sizeBytes: number): Promise<void> {
 	await qemuImg(["resize", "-q", "-f", format, "--preallocation=off", "--", absolute(path), `${sizeBytes}`]);
+}
+
+/** Of a qcow2 file. Errors in it are the answer, not a failure. */
+export async function checkDisk(
+	path: string,
+	{ repair, signal }: LongOptions & { repair: boolean },
+): Promise<VolumeDamage> {
+	const args = ["check", "--output=json", "-f", "qcow2", ...(repair ? ["-r", "all"] : []), "--", absolute(path)];
+	// 2: errors were found; 3: leaked clusters were.
+	const options = { timeoutMs: copyLimitMs, okExitCodes: [0, 2, 3], ...(signal ? { signal } : {}) };
+	const { stdout } = await qemuImg(args, options);
+	const found = checkAnswer(stdout);
+	const repaired = found("corruptions-fixed") + found("leaks-fixed");
+	return { errors: found("corruptions") + found("check-errors"), leakedBytes: found("leaks") * clusterBytes, repaired };
+}
+
+/** Counts in what `qemu-img check` says, 0 where it says nothing. */
+function checkAnswer(json: string): (name: string) => number {
+	try {
+		const answer: unknown = JSON.parse(json);
+		const counts = new Map(Object.entries(answer as object));
+		return (name) => {
+			const count: unknown = counts.get(name);
+			return typeof count === "number" && Number.isSafeInteger(count) && count >= 0 ? count : 0;
+		};
+	} catch (cause) {
+		throw new AppError("storage", "What qemu-img says of the disk is not understood.", { cause });
+	}
 }
 
 /** Fails with `in-use` when a running VM has the file open for writing. Changes nothing. */

@@ -3,10 +3,14 @@ import { expect, test } from "bun:test";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
+import type { Pool } from "../model/storage.ts";
 import { fails, newId } from "./conformance.ts";
 import { createStorageDriver } from "./registry.ts";
 
-const context = { random: systemRandom, clock: systemClock, log: silentLogger, protectedPaths: [] };
+const context = {
+	...{ nodeId: newId(), random: systemRandom, clock: systemClock, log: silentLogger, protectedPaths: [] },
+	...{ runFolder: "/run/none/pools", stagingFolder: "/var/none/staging" },
+};
 
 test("a local pool has a local driver", () => {
 	const driver = createStorageDriver({ id: newId(), type: "local", config: { path: "/srv/pool" } }, context);
@@ -14,8 +18,8 @@ test("a local pool has a local driver", () => {
 });
 
 test("what this build has no driver for is unsupported; what makes no sense is invalid", async () => {
-	const make = async (type: "local" | "nfs" | "ceph-rbd" | "iscsi-lvm", config: { path?: string }, id = newId()) =>
-		createStorageDriver({ id, type, config }, context);
+	const make = async (type: "local" | "nfs" | "ceph-rbd" | "iscsi-lvm", config: object, id = newId()) =>
+		createStorageDriver({ id, type, config: config as Pool["config"] }, context);
 	for (const type of ["nfs", "ceph-rbd", "iscsi-lvm"] as const)
 		await fails("unsupported", make(type, { path: "/srv/x" }));
 	await fails("invalid", make("local", {}));

@@ -1,23 +1,32 @@
 /** Makes the driver of a pool by its type: the only place that knows which types this build has. */
+
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
+import { localPath, type PoolCredentials } from "../model/pool-config.ts";
 import type { Pool } from "../model/storage.ts";
 import type { PoolPlace, StorageDriver } from "./driver.ts";
 import { LocalDriver } from "./local/driver.ts";
 
 export type StorageContext = {
+	nodeId: string;
 	random: Random;
 	clock: Clock;
 	log: Logger;
 	/** Folders of the daemon: nothing below them is imported or taken over. */
 	protectedPaths: readonly string[];
+	/** Each pool has a folder of its id in it, for what is there while the daemon runs: mount points, configuration of clients. */
+	runFolder: string;
+	/** For what is on its way into a pool that cannot take it in parts. A folder of its id for each pool. */
+	stagingFolder: string;
 };
 
 export type PoolToOpen = Pick<Pool, "id" | "type" | "config"> & {
 	/** True when the pool has been ready before: an empty folder then is an error, not a new pool. Default false. */
 	wasReady?: boolean;
+	/** Null for pools that need none. Default null. */
+	credentials?: PoolCredentials | null;
 	/** The other pools of this node, as they are now. Default none. */
 	otherPools?: () => readonly PoolPlace[];
 };
@@ -26,7 +35,7 @@ export type PoolToOpen = Pick<Pool, "id" | "type" | "config"> & {
 export function createStorageDriver(pool: PoolToOpen, context: StorageContext): StorageDriver {
 	switch (pool.type) {
 		case "local": {
-			const { path } = pool.config;
+			const path = localPath(pool);
 			if (path === undefined) throw new AppError("invalid", "A local pool needs the path of its folder.");
 			return new LocalDriver({
 				...{ poolId: pool.id, path, mayInitialize: !(pool.wasReady ?? false) },

@@ -8,10 +8,12 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
+import { present } from "../lib/assert.ts";
 import * as access from "../model/access.ts";
 import * as cluster from "../model/cluster.ts";
 import * as network from "../model/network.ts";
 import * as node from "../model/node.ts";
+import * as poolConfig from "../model/pool-config.ts";
 import * as base from "../model/schema.ts";
 import * as storage from "../model/storage.ts";
 import * as task from "../model/task.ts";
@@ -19,7 +21,7 @@ import * as vm from "../model/vm.ts";
 
 const path = join(import.meta.dir, "document-schemas.golden.json");
 const named = new Map(
-	[access, base, cluster, network, node, storage, task, vm]
+	[access, base, cluster, network, node, poolConfig, storage, task, vm]
 		.flatMap((module) => Object.values(module) as unknown[])
 		.filter((value): value is TSchema => typeof value === "object" && value !== null && "$id" in value)
 		.map((schema) => [String(schema.$id), schema]),
@@ -37,7 +39,7 @@ const documents: Record<string, TSchema> = {
 function meaning(value: unknown): unknown {
 	if (Array.isArray(value)) return value.map(meaning);
 	if (typeof value !== "object" || value === null) return value;
-	if ("$ref" in value) return meaning(named.get(String(value.$ref)) ?? value);
+	if ("$ref" in value) return meaning(present(named.get(String(value.$ref)), `the schema ${value.$ref}`));
 	return Object.fromEntries(
 		Object.entries(value)
 			.filter(([key]) => key !== "description" && key !== "$id")

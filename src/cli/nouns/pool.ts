@@ -1,5 +1,7 @@
 /** `limiquantix pool`: storage pools. */
+
 import type { Pool } from "../../gen/api.ts";
+import { localPath } from "../../model/pool-config.ts";
 import type { Cli } from "../cli.ts";
 import { usageError } from "../failure.ts";
 import { bytes, fullTime, share } from "../format.ts";
@@ -105,7 +107,7 @@ const columns: Column<Pool>[] = [
 	{ header: "USED", value: (pool) => bytes(total(pool, "usedBytes")), right: true },
 	{ header: "AVAILABLE", value: (pool) => bytes(total(pool, "availableBytes")), right: true },
 	{ header: "TOTAL", value: (pool) => bytes(total(pool, "totalBytes")), right: true },
-	{ header: "PATH", value: ({ config }) => config.path },
+	{ header: "PATH", value: (pool) => localPath(pool) ?? null },
 	{ header: "ID", value: (pool) => pool.id },
 ];
 
@@ -116,7 +118,7 @@ async function showOne(cli: Cli, pool: Pool): Promise<void> {
 		["id", pool.id],
 		["description", pool.description],
 		["type", pool.type],
-		["path", pool.config.path],
+		["path", localPath(pool)],
 		["phase", pool.phase],
 		["used", share(total(pool, "usedBytes"), total(pool, "totalBytes"))],
 		["available", bytes(total(pool, "availableBytes"))],

@@ -11,6 +11,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { compareAutostart, compareFacts, withMatchedIds } from "../compare.ts";
+import { type DiskSource, type HostSecret, sourceName } from "../disk-source.ts";
 import type {
 	DomainDifference,
 	DomainEvent,
@@ -39,6 +40,7 @@ import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import { consoleFlags, deviceFlags, shutdownFlags, startFlags, undefineFlags, xmlFlags } from "./rpc/flags.ts";
 import type { DomainStateInfo } from "./rpc/types.ts";
+import { putSecret, removeSecret } from "./secrets.ts";
 import { serialStream } from "./serial.ts";
 import { giveClipboardBack, takeClipboardAway } from "./state-move.ts";
 import { domainEventOf, isActive, powerStateOf } from "./states.ts";
@@ -210,15 +212,20 @@ class LibvirtDriver implements HypervisorDriver {
 		return [...differences, ...compareAutostart(autostart)];
 	}
 
-	async changeMedia(id: string, cdromId: string, path: string | null): Promise<void> {
+	async changeMedia(id: string, cdromId: string, source: DiskSource | null): Promise<void> {
+		const path = source && sourceName(source);
 		const { live, defined } = await this.#existing(id);
 		const drive = (live ?? defined)?.facts.cdroms.find((cdrom) => cdrom.id === cdromId);
 		if (!live && !defined) throw new AppError("not-found", "The hypervisor has no such VM.");
 		if (!drive) throw new AppError("not-found", `The VM has no CD-ROM drive ${cdromId}.`);
-		if (live && drive.path !== path) await changeLiveMedia(this.#client, live, drive.alias, path);
+		if (live && drive.path !== path) await changeLiveMedia(this.#client, live, drive.alias, source);
 		const kept = defined?.facts.cdroms.find((cdrom) => cdrom.id === cdromId);
 		if (defined && kept && kept.path !== path)
-			await this.#client.domainUpdateDeviceFlags({ uuid: id }, mediaXml(defined, kept.alias, path), deviceFlags.config);
+			await this.#client.domainUpdateDeviceFlags(
+				{ uuid: id },
+				mediaXml(defined, kept.alias, source),
+				deviceFlags.config,
+			);
 	}
 
 	async resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void> {
@@ -230,6 +237,14 @@ class LibvirtDriver implements HypervisorDriver {
 		const { capacityBytes } = await this.#client.domainGetBlockInfo({ uuid: id }, target);
 		if (capacityBytes > sizeBytes) throw new AppError("invalid", "A disk in use cannot be made smaller.");
 		if (capacityBytes < sizeBytes) await this.#client.domainBlockResize({ uuid: id }, target, sizeBytes);
+	}
+
+	putSecret(secret: HostSecret): Promise<void> {
+		return putSecret(this.#client, secret);
+	}
+
+	removeSecret(id: string): Promise<void> {
+		return removeSecret(this.#client, id);
 	}
 
 	async prepareStateMove(id: string): Promise<void> {

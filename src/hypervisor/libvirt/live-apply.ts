@@ -8,6 +8,7 @@ import { isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import { writeXml } from "../../lib/xml-writer.ts";
 import { compareFacts, type LiveStep, withMatchedIds } from "../compare.ts";
+import type { DiskSource } from "../disk-source.ts";
 import type { DomainSpec, LiveChange } from "../driver.ts";
 import { aliasOf, type DomainFacts, memoryBlockBytes, type Placement, wantedFacts } from "../facts.ts";
 import { cdromElement, diskElement, memoryModuleElement, nicElement } from "./domain/device-xml.ts";
@@ -115,7 +116,7 @@ async function perform(work: Work, step: LiveStep): Promise<string | null> {
 		case "detach":
 			return detach(work, step.alias);
 		case "change-media":
-			await changeLiveMedia(client, work.live, step.alias, step.path);
+			await changeLiveMedia(client, work.live, step.alias, mediumOf(machine, step));
 			return null;
 		case "update-nic":
 			return updateNic(work, step.id, step.alias);
@@ -212,9 +213,9 @@ export async function changeLiveMedia(
 	client: LibvirtClient,
 	live: ReadDomain,
 	alias: string,
-	path: string | null,
+	source: DiskSource | null,
 ): Promise<void> {
-	const xml = mediaXml(live, alias, path);
+	const xml = mediaXml(live, alias, source);
 	const uuid = live.facts.id;
 	try {
 		await client.domainUpdateDeviceFlags({ uuid }, xml, deviceFlags.live);
@@ -224,7 +225,16 @@ export async function changeLiveMedia(
 	}
 }
 
-export function mediaXml(domain: ReadDomain, alias: string, path: string | null): string {
+/** What comes into a drive. One that is only emptied need not be in the plan: the seed's, when there is none any more. */
+const mediumOf = (machine: Machine, { alias, path }: { alias: string; path: string | null }): DiskSource | null =>
+	path === null
+		? null
+		: present(
+				machine.cdroms.find((drive) => drive.alias === alias),
+				"the drive",
+			).source;
+
+export function mediaXml(domain: ReadDomain, alias: string, source: DiskSource | null): string {
 	const drive = present(
 		domain.facts.cdroms.find((cdrom) => cdrom.alias === alias),
 		"the drive",
@@ -232,7 +242,7 @@ export function mediaXml(domain: ReadDomain, alias: string, path: string | null)
 	const device: CdromDevice = {
 		alias,
 		bus: drive.bus === "scsi" ? "scsi" : "sata",
-		path,
+		source,
 		target: drive.placement?.target ?? "",
 		address: drive.placement?.address ?? null,
 		bootOrder: bootOrderIn(domain, alias),

@@ -5,6 +5,7 @@
  */
 import { realpath, statfs } from "node:fs/promises";
 import { isAbsolute, normalize } from "node:path";
+import { fileSource } from "../../hypervisor/disk-source.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -26,11 +27,13 @@ import { type InspectLimits, inspectLimits } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import { adoptableFiles, adoptVolume, releaseVolume } from "./adopt-volume.ts";
+import { checkVolume } from "./check-volume.ts";
 import type { LocalContext } from "./context.ts";
 import { exportVolume } from "./export-volume.ts";
 import { LocalImages } from "./images.ts";
 import { PoolFolder } from "./pool-folder.ts";
 import { realPlace } from "./pool-place.ts";
+import { probeFolder } from "./probe-folder.ts";
 import { readVolume, receiveVolume } from "./transfer.ts";
 import { LocalUploads } from "./uploads.ts";
 import { LocalVolumes } from "./volumes.ts";
@@ -74,6 +77,8 @@ const capabilities: PoolCapabilities = {
 export class LocalDriver implements StorageDriver {
 	readonly type = "local";
 	readonly capabilities = capabilities;
+	readonly hostSecrets = [];
+	readonly snapshots = null;
 	readonly #options: LocalDriverOptions;
 	readonly #context: LocalContext;
 	readonly #volumes: LocalVolumes;
@@ -140,6 +145,21 @@ export class LocalDriver implements StorageDriver {
 		};
 	}
 
+	async probe(): Promise<PoolUsage> {
+		const { folder, otherPools, protectedPaths } = this.#context;
+		return withFileErrors("trying the pool's folder", () =>
+			probeFolder(folder.root, this.#options.poolId, { protectedPaths, otherPools: otherPools() }),
+		);
+	}
+
+	async openVolume(id: string): Promise<void> {
+		requireId(id, "volume");
+	}
+	async closeVolume(id: string): Promise<void> {
+		requireId(id, "volume");
+	}
+	openVolumes = async (): Promise<string[]> => [];
+
 	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
 	deleteVolume = (id: string) => this.#volumes.delete(id);
 	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
@@ -151,6 +171,7 @@ export class LocalDriver implements StorageDriver {
 	readVolume = (id: string, options: LongOptions) => readVolume(this.#context, id, options);
 	receiveVolume = (id: string, content: VolumeContent, options: LongOptions) =>
 		receiveVolume(this.#context, id, content, options);
+	checkVolume: StorageDriver["checkVolume"] = (id, options) => checkVolume(this.#context, id, options);
 	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
 	adoptVolume = (id: string, options: FileToAdopt) => adoptVolume(this.#context, id, options);
 	adoptableFiles = (files: readonly FileToAdopt[]) => adoptableFiles(this.#context, files);
@@ -164,7 +185,8 @@ export class LocalDriver implements StorageDriver {
 	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, options) =>
 		this.#images.fromVolume(id, volumeId, options);
 	getImage = (id: string) => this.#images.get(id);
-	imagePath = (id: string) => this.#images.path(id);
+	imageSource = async (id: string) => fileSource(await this.#images.path(id));
+	listImages = () => this.#context.folder.ids("images");
 	deleteImage = (id: string) => this.#images.delete(id);
 	openImage = (id: string) => this.#images.open(id);
 }

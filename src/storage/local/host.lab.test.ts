@@ -1,7 +1,9 @@
 /** What a real host adds: running QEMUs, full disks, permissions, killed processes, links, damaged and foreign files. */
+
 import { expect, test } from "bun:test";
 import { link, mkdir, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { sourceName } from "../../hypervisor/disk-source.ts";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
@@ -23,13 +25,13 @@ async function withPool(body: (driver: StorageDriver, root: string, folder: stri
 async function heldByQemu(driver: StorageDriver, id: string): Promise<AsyncDisposable> {
 	const { source, format } = await driver.attachInfo(id);
 	const abort = new AbortController();
-	const drive = `driver=${format},node-name=disk,file.driver=file,file.filename=${source.path}`;
+	const drive = `driver=${format},node-name=disk,file.driver=file,file.filename=${sourceName(source)}`;
 	const machine = ["-machine", "q35,accel=tcg", "-S", "-nodefaults", "-display", "none", "-m", "64"];
 	const holder = run("qemu-system-x86_64", [...machine, "-blockdev", drive, "-device", "virtio-blk-pci,drive=disk"], {
 		...{ timeoutMs: 60_000, signal: abort.signal },
 	}).catch((error) => error);
 	// Not by asking for the lock: that would keep it from QEMU.
-	const { ino } = await stat(source.path);
+	const { ino } = await stat(sourceName(source));
 	await waitUntil("QEMU to hold the disk", 10_000, async () =>
 		new RegExp(`OFDLCK .*:${ino} 201 `).test(await readFile("/proc/locks", "utf8")),
 	);
@@ -67,7 +69,7 @@ test("a disk that QEMU has grown has its new size", () =>
 		for (const format of ["qcow2", "raw"] as const) {
 			const { id } = await driver.createVolume(newId(), { format, sizeBytes: 4 * MiB, source: empty });
 			const { source } = await driver.attachInfo(id);
-			await run("qemu-io", ["-f", format, "-c", "truncate 16M", "--", source.path], { timeoutMs: 10_000 });
+			await run("qemu-io", ["-f", format, "-c", "truncate 16M", "--", sourceName(source)], { timeoutMs: 10_000 });
 			expect((await driver.getVolume(id))?.sizeBytes).toBe(16 * MiB);
 		}
 	}));
@@ -82,13 +84,13 @@ test("files are for root and QEMU only, folders may be passed through", () =>
 			await driver.createVolume(newId(), { ...qcow2, source: { kind: "volume", id, fullCopy: false } });
 			const info = await driver.attachInfo(id);
 			const mode = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
-			expect(await mode(info.source.path)).toBe("600");
-			expect(await mode(dirname(info.source.path))).toBe("711");
-			expect(await mode(join(dirname(info.source.path), "record.json"))).toBe("600");
+			expect(await mode(sourceName(info.source))).toBe("600");
+			expect(await mode(dirname(sourceName(info.source)))).toBe("711");
+			expect(await mode(join(dirname(sourceName(info.source)), "record.json"))).toBe("600");
 			expect(info.backing).toHaveLength(2);
-			expect(await mode(info.backing[0]?.path ?? "")).toBe("400");
-			expect(await mode(await driver.imagePath(image))).toBe("444");
-			expect(await mode(dirname(await driver.imagePath(image)))).toBe("711");
+			expect(await mode(info.backing[0] ? sourceName(info.backing[0].source) : "")).toBe("400");
+			expect(await mode(sourceName(await driver.imageSource(image)))).toBe("444");
+			expect(await mode(dirname(sourceName(await driver.imageSource(image))))).toBe("711");
 			for (const [name, wanted] of [
 				["", "711"],
 				["volumes", "711"],
@@ -120,7 +122,12 @@ test("imports regular files from outside only", () =>
 			...["/dev/null", folder, join(folder, "link.img"), join(folder, "pipe"), join(folder, "everything/dev/zero")],
 			...[join(folder, "everything/proc/self/maps"), join(secrets, "key"), join(secrets, "..", "secrets", "key")],
 			...[join(folder, "everything/etc/passwd"), join(folder, "configuration/passwd"), "/var/run/utmp"],
-			...[await guarded.imagePath(own), join(root, "limiquantix-pool.json"), `${file}\0.txt`, `/${"a".repeat(5000)}`],
+			...[
+				sourceName(await guarded.imageSource(own)),
+				join(root, "limiquantix-pool.json"),
+				`${file}\0.txt`,
+				`/${"a".repeat(5000)}`,
+			],
 			'json:{"driver":"file","filename":"/etc/passwd"}',
 			"nbd://127.0.0.1/x",
 		];
@@ -161,7 +168,7 @@ test(
 			await driver.importFile(image, path, {});
 			expect((await stat(join(root, "uploads", `${image}.part`))).blocks * 512).toBeLessThan(MiB);
 			await driver.finishImage(image, { format: "raw", sha256: null });
-			const stored = await stat(await driver.imagePath(image));
+			const stored = await stat(sourceName(await driver.imageSource(image)));
 			expect({ size: stored.size, small: stored.blocks * 512 < MiB }).toEqual({ size: GiB, small: true });
 			for (const format of ["raw", "qcow2"] as const) {
 				const source = { kind: "image", id: image, fullCopy: true } as const;
@@ -183,7 +190,7 @@ test("a disk whose header was turned to a file of the host is not followed", () 
 		await writeFile(secret, pattern(MiB));
 		const { id } = await driver.createVolume(newId(), { ...qcow2, source: empty });
 		const { source } = await driver.attachInfo(id);
-		await run("qemu-img", ["rebase", "-u", "-f", "qcow2", "-F", "raw", "-b", secret, "--", source.path], {
+		await run("qemu-img", ["rebase", "-u", "-f", "qcow2", "-F", "raw", "-b", secret, "--", sourceName(source)], {
 			timeoutMs: 10_000,
 		});
 		await fails("corrupt", driver.exportVolume(id, "raw", {}));
@@ -263,11 +270,11 @@ test("an upload is not seen through a second name once it is an image", () =>
 		const id = newId();
 		await upload(driver, id, pattern(MiB));
 		await driver.finishImage(id, { format: "raw", sha256: null });
-		expect((await stat(await driver.imagePath(id))).nlink).toBe(1);
+		expect((await stat(sourceName(await driver.imageSource(id)))).nlink).toBe(1);
 		// As if the process had ended between the two.
-		await link(await driver.imagePath(id), join(root, "uploads", `${id}.part`));
+		await link(sourceName(await driver.imageSource(id)), join(root, "uploads", `${id}.part`));
 		const next = await openLocal(root);
-		expect((await stat(await next.imagePath(id))).nlink).toBe(1);
+		expect((await stat(sourceName(await next.imageSource(id)))).nlink).toBe(1);
 		expect(await strayFiles(root, next, [id])).toEqual([]);
 	}));
 

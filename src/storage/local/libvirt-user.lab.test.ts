@@ -3,9 +3,11 @@
  * and its copy-on-write copy run at the same time on shared layers and a shared image, and nobody else can read or
  * change any of them.
  */
+
 import { expect, test } from "bun:test";
 import { chmod, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { sourceName } from "../../hypervisor/disk-source.ts";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { startLibvirtd } from "../../testing/lab/libvirtd.ts";
@@ -22,12 +24,12 @@ async function domainXml(driver: StorageDriver, name: string, id: string): Promi
 	const { source, format, backing } = await driver.attachInfo(id);
 	const chain = backing.reduceRight(
 		(inner, file) =>
-			`<backingStore type='file'><format type='${file.format}'/><source file='${file.path}'/>${inner}</backingStore>`,
+			`<backingStore type='file'><format type='${file.format}'/><source file='${sourceName(file.source)}'/>${inner}</backingStore>`,
 		"<backingStore/>",
 	);
 	return `<domain type='qemu'><name>${name}</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='q35'>hvm</type></os>
 		<devices><controller type='usb' model='none'/><memballoon model='none'/>
-		<disk type='file' device='disk'><driver name='qemu' type='${format}'/><source file='${source.path}'/>${chain}<target dev='vda' bus='virtio'/></disk>
+		<disk type='file' device='disk'><driver name='qemu' type='${format}'/><source file='${sourceName(source)}'/>${chain}<target dev='vda' bus='virtio'/></disk>
 		</devices></domain>`;
 }
 
@@ -57,7 +59,9 @@ whenRoot(
 			};
 			const modes = async (id: string) => {
 				const { source, backing } = await driver.attachInfo(id);
-				const all = [source, ...backing].map(async ({ path }) => ((await stat(path)).mode & 0o777).toString(8));
+				const all = [source, ...backing.map((file) => file.source)].map(async (one) =>
+					((await stat(sourceName(one))).mode & 0o777).toString(8),
+				);
 				return Promise.all(all);
 			};
 			// It has run once, so libvirt has had its hands on the files.
@@ -72,8 +76,8 @@ whenRoot(
 			expect(await modes(second)).toEqual(["600", "400", "444"]);
 			const { source } = await driver.attachInfo(second);
 			const { stdout: userId } = await run("id", ["--user", qemuUser], { timeoutMs: 5000 });
-			expect((await stat(source.path)).uid).toBe(Number(userId));
-			expect(((await stat(dirname(source.path))).mode & 0o777).toString(8)).toBe("711");
+			expect((await stat(sourceName(source))).uid).toBe(Number(userId));
+			expect(((await stat(dirname(sourceName(source)))).mode & 0o777).toString(8)).toBe("711");
 			await virsh("destroy", "first");
 			await virsh("destroy", "second");
 			// A second round: the files have changed hands and are ours to work with still.

@@ -2,9 +2,11 @@
  * Several pools on one node: none inside another, whatever links and mounts say, and no file of one is taken over by
  * another. Real files and real names for them.
  */
+
 import { expect, test } from "bun:test";
 import { link, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { sourceName } from "../../hypervisor/disk-source.ts";
 import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
 import { fails, makeImage, newId, pattern } from "../conformance.ts";
@@ -46,22 +48,22 @@ test("no file is taken over that is in another pool, or a part of one under any 
 	const [first, second] = [await pool("first"), await pool("second")];
 	const { id } = await second.createVolume(newId(), { format: raw, sizeBytes: MiB, source: empty });
 	const { source } = await second.attachInfo(id);
-	expect(await refused(first, source.path)).toContain("folder of a storage pool");
+	expect(await refused(first, sourceName(source))).toContain("folder of a storage pool");
 	// By way of a link to its folder.
 	await symlink(join(folder.path, "second"), join(folder.path, "alias"));
-	await refused(first, source.path.replace("/second/", "/alias/"));
+	await refused(first, sourceName(source).replace("/second/", "/alias/"));
 	// Not a volume, and all the same inside of the pool.
 	const stray = join(folder.path, "second", "stray.raw");
 	await writeFile(stray, pattern(MiB));
 	await refused(first, stray);
 	// Another name of the same file, outside of every pool.
-	await link(source.path, join(folder.path, "second-name.raw"));
+	await link(sourceName(source), join(folder.path, "second-name.raw"));
 	expect(await refused(first, join(folder.path, "second-name.raw"))).toContain(`volume ${id} of storage pool "second"`);
 	expect(await refused(second, join(folder.path, "second-name.raw"))).toContain(`is volume ${id} already`);
 	const image = await makeImage(second, pattern(MiB));
-	await link(await second.imagePath(image), join(folder.path, "image.raw"));
+	await link(sourceName(await second.imageSource(image)), join(folder.path, "image.raw"));
 	expect(await refused(first, join(folder.path, "image.raw"))).toContain(`image ${image}`);
-	expect(await readFile(source.path)).toHaveLength(MiB);
+	expect(await readFile(sourceName(source))).toHaveLength(MiB);
 });
 
 test("a file that another pool has taken over is its volume, and stays when somebody else's is deleted", async () => {
@@ -90,7 +92,7 @@ test("a file of another pool that was recorded all the same stays when that reco
 	// By a driver that knew of no other pool.
 	const path = join(folder.path, "first");
 	const unaware = await openLocal(path, { poolId: present(places[0], "the first pool").poolId });
-	const doubled = await unaware.adoptVolume(newId(), { path: source.path, format: raw });
+	const doubled = await unaware.adoptVolume(newId(), { path: sourceName(source), format: raw });
 	await first.deleteVolume(doubled.id);
 	expect(await first.getVolume(doubled.id)).toBeNull();
 	expect(await readdir(join(path, "volumes"))).toEqual([]);

@@ -1,6 +1,7 @@
 /** Volumes of a local pool: made aside and committed by one rename, found by their records. */
 import { chmod, lstat, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { fileSource } from "../../hypervisor/disk-source.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import { isInside } from "../../model/host-paths.ts";
@@ -81,6 +82,7 @@ export class LocalVolumes {
 					return { backing: null };
 				},
 			};
+		if (source.kind === "snapshot") throw new AppError("unsupported", "Snapshots are not made yet.");
 		requireId(source.id, source.kind);
 		const isVolume = source.kind === "volume";
 		const key = `${source.kind}:${source.id}`;
@@ -216,9 +218,9 @@ export class LocalVolumes {
 		const [active, ...backing] = await chainOf(folder, record);
 		for (const file of [active, ...backing]) await statFile(file.path, id);
 		return {
-			source: { kind: "file", path: active.path },
+			source: fileSource(active.path),
 			format: active.format,
-			backing: backing.map(({ path, format }) => ({ path, format })),
+			backing: backing.map(({ path, format }) => ({ source: fileSource(path), format })),
 		};
 	}
 

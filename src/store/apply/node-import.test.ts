@@ -1,6 +1,8 @@
 /** What a node brings when it joins: where each thing goes, what is refused, and a node that comes back. */
+
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Network } from "../../model/network.ts";
+import { localPath } from "../../model/pool-config.ts";
 import type { Pool, Volume } from "../../model/storage.ts";
 import type { VmSpec } from "../../model/vm.ts";
 import {
@@ -238,7 +240,7 @@ describe("what clashes", () => {
 		await refused(brings({ vms: twice }), "already-exists");
 		await refused(brings({ vms: [{ ...(vm as object), name: "a/b" } as never] }), "invalid");
 		const nested = fixturePool({ id: fixtureId(0xf06), name: "nested", nodeIds: [former] });
-		nested.config = { path: `${fixturePool().config.path}/nested` };
+		nested.config = { path: `${localPath(fixturePool())}/nested` };
 		await refused(brings({ pools: [...brings().pools, nested] }), "already-exists", "uses");
 		expect([store.count("vm"), store.count("pool"), store.count("volume"), phase()]).toEqual([0, 1, 0, "joining"]);
 	});

@@ -1,5 +1,7 @@
 /** Storage pools. */
+
 import { AppError } from "../../lib/errors.ts";
+import { localPath } from "../../model/pool-config.ts";
 import { Pool, PoolNodeStatus, PoolUpdate } from "../../model/storage.ts";
 import { poolPhase } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
@@ -79,12 +81,12 @@ export function checkPool(context: ApplyContext, pool: Pool): void {
 
 /** Two pools in one folder would each delete the other's files. */
 export function checkPathFree(context: ApplyContext, pool: Pool): void {
-	const path = pool.config.path;
+	const path = localPath(pool);
 	if (path === undefined) return;
 	const normal = normalPath(path);
 	for (const other of context.state.all("pool")) {
 		if (other.id === pool.id) continue;
-		const otherPath = other.config.path;
+		const otherPath = localPath(other);
 		if (otherPath === undefined || other.type !== pool.type) continue;
 		if (!other.nodeIds.some((nodeId) => pool.nodeIds.includes(nodeId))) continue;
 		const taken = normalPath(otherPath);

@@ -1,6 +1,8 @@
 /** The libvirt driver on a private libvirtd with QEMU (TCG), for lab tests. */
+
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { fileSource } from "../../hypervisor/disk-source.ts";
 import type { DomainSpec, HypervisorDriver } from "../../hypervisor/driver.ts";
 import { createLibvirtDriver } from "../../hypervisor/libvirt/libvirt-driver.ts";
 import { createLibvirtClient, type LibvirtClient } from "../../hypervisor/libvirt/rpc/client.ts";
@@ -77,7 +79,7 @@ export async function startLab(options: LabOptions): Promise<LibvirtLab> {
 			const backing = ["-b", image.qcow2Path, "-F", "qcow2"];
 			await run("qemu-img", ["create", "-q", "-f", "qcow2", ...backing, "--", path], { timeoutMs: 10_000 });
 			const spec = { ...domain.spec, memory: { sizeBytes: 256 * MiB, maxSizeBytes: 512 * MiB } };
-			const chain = { backing: [{ path: image.qcow2Path, format: "qcow2" as const }] };
+			const chain = { backing: [{ source: fileSource(image.qcow2Path), format: "qcow2" as const }] };
 			return withDisk({ ...domain, spec }, "disk-guest", path, {}, chain);
 		},
 		guestSays(id, text) {

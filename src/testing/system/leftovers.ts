@@ -2,9 +2,11 @@
  * Holds what is on the host against what the API says: files of the pool, VM folders, libvirt's domains. Used at the
  * end of tests that delete, crash or fill disks. An empty list means that there is nothing left over and nothing missing.
  */
+
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isUuid } from "../../lib/ids.ts";
+import { localPath } from "../../model/pool-config.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";
 import type { LabSystem } from "./lab-system.ts";
@@ -25,7 +27,7 @@ export async function findLeftovers(system: LabSystem): Promise<string[]> {
 	for (const task of tasks.body.items)
 		if (task.state === "pending" || task.state === "running") found.push(`task ${task.kind} is ${task.state}`);
 	for (const pool of pools.body.items) {
-		const root = pool.config.path ?? "";
+		const root = localPath(pool) ?? "";
 		const ofPool = <T extends { poolId: string }>(items: T[]) => items.filter((item) => item.poolId === pool.id);
 		found.push(
 			...compare(

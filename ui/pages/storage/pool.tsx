@@ -1,7 +1,9 @@
 /** The page of one storage pool. */
+
 import { Database, Pencil } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
+import { localPath } from "../../../src/model/pool-config.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
@@ -119,7 +121,10 @@ function Summary({ pool }: { pool: Pool }) {
 							pool.description !== "" && [common.description, pool.description],
 							[t.usage, <PoolUsage key="usage" pool={pool} />],
 							[t.type, t.types[pool.type]],
-							pool.config.path !== undefined && [t.path, <Copyable key="path" text={pool.config.path} what={t.path} />],
+							localPath(pool) !== undefined && [
+								t.path,
+								<Copyable key="path" text={localPath(pool) ?? ""} what={t.path} />,
+							],
 							[common.created, <RelativeTime key="created" time={pool.createdAt} />],
 							[common.id, <Copyable key="id" text={pool.id} what={common.id} />],
 						]}

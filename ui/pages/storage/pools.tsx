@@ -1,7 +1,9 @@
 /** The list of storage pools. */
+
 import { Database, Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
+import { localPath } from "../../../src/model/pool-config.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
@@ -57,7 +59,7 @@ const columns: readonly Column<Pool>[] = [
 	{
 		id: "path",
 		header: t.path,
-		cell: ({ config }) => <span class="mono">{config.path}</span>,
+		cell: (pool) => <span class="mono">{localPath(pool)}</span>,
 		width: "24%",
 		card: "none",
 	},

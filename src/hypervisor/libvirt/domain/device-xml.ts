@@ -1,23 +1,24 @@
 /** XML of the devices that come and go: disks, CD-ROM drives, NICs, memory modules. Pure. */
 import { element, textElement, type XmlElement } from "../../../lib/xml-writer.ts";
+import { type DiskSource, rbdName } from "../../disk-source.ts";
 import type { Address, CdromDevice, DiskDevice, NicDevice } from "./machine.ts";
 
 export const kibibytes = (bytes: number): number => bytes / 1024;
 
 export function diskElement(disk: DiskDevice): XmlElement {
-	return element("disk", { type: "file", device: "disk" }, [
+	return element("disk", { type: sourceType(disk.source), device: "disk" }, [
 		element("driver", {
 			name: "qemu",
 			type: disk.format,
 			cache: disk.cache,
 			// Linux's own asynchronous IO needs files opened past the page cache.
-			io: disk.cache === "none" ? "native" : "threads",
+			...(disk.source.kind === "rbd" ? {} : { io: disk.cache === "none" ? "native" : "threads" }),
 			discard: disk.discard ? "unmap" : "ignore",
 			// A pool that is full stops the guest, until there is room again; it never sees a broken disk for that.
 			error_policy: "stop",
 			rerror_policy: "report",
 		}),
-		element("source", { file: disk.path }),
+		sourceElement(disk.source),
 		backingChain(disk.backing),
 		element("target", { dev: disk.target, bus: disk.bus }),
 		disk.readOnly && element("readonly"),
@@ -30,18 +31,29 @@ export function diskElement(disk: DiskDevice): XmlElement {
 function backingChain(files: DiskDevice["backing"]): XmlElement {
 	const [nearest, ...rest] = files;
 	if (!nearest) return element("backingStore");
-	return element("backingStore", { type: "file" }, [
+	return element("backingStore", { type: sourceType(nearest.source) }, [
 		element("format", { type: nearest.format }),
-		element("source", { file: nearest.path }),
+		sourceElement(nearest.source),
 		backingChain(rest),
 	]);
 }
 
+const sourceType = ({ kind }: DiskSource): string => (kind === "rbd" ? "network" : kind);
+
+function sourceElement(source: DiskSource): XmlElement {
+	if (source.kind === "file") return element("source", { file: source.path });
+	if (source.kind === "block") return element("source", { dev: source.path });
+	return element("source", { protocol: "rbd", name: rbdName(source) }, [
+		...source.monitors.map(({ host, port }) => element("host", { name: host, ...(port === null ? {} : { port }) })),
+		element("auth", { username: source.user }, [element("secret", { type: "ceph", uuid: source.secretId })]),
+	]);
+}
+
 export function cdromElement(cdrom: CdromDevice): XmlElement {
-	return element("disk", { type: "file", device: "cdrom" }, [
+	return element("disk", { type: cdrom.source ? sourceType(cdrom.source) : "file", device: "cdrom" }, [
 		element("driver", { name: "qemu", type: "raw" }),
-		cdrom.path !== null && element("source", { file: cdrom.path }),
-		cdrom.path !== null && element("backingStore"),
+		cdrom.source !== null && sourceElement(cdrom.source),
+		cdrom.source !== null && element("backingStore"),
 		element("target", { dev: cdrom.target, bus: cdrom.bus }),
 		element("readonly"),
 		...tail(cdrom),

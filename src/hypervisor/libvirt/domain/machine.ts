@@ -5,16 +5,17 @@
  * The domain's name in libvirt is `lqx-<VM id>`, because a libvirt domain cannot be renamed while it runs and two VMs
  * may swap names; people see the VM's name as the domain's title. An adopted domain keeps the name that it had.
  */
+import type { DiskSource } from "../../disk-source.ts";
 import type { Placement } from "../../facts.ts";
 
 export type Address = NonNullable<Placement["address"]>;
 
 export type DiskDevice = {
 	alias: string;
-	path: string;
+	source: DiskSource;
 	format: "qcow2" | "raw";
 	/** Nearest first. */
-	backing: readonly { path: string; format: "qcow2" | "raw" }[];
+	backing: readonly { source: DiskSource; format: "qcow2" | "raw" }[];
 	bus: "virtio" | "scsi" | "sata";
 	cache: "none" | "writeback" | "writethrough";
 	discard: boolean;
@@ -28,7 +29,7 @@ export type DiskDevice = {
 export type CdromDevice = {
 	alias: string;
 	bus: "sata" | "scsi";
-	path: string | null;
+	source: DiskSource | null;
 	bootOrder: number | null;
 	target: string;
 	address: Address | null;

@@ -5,6 +5,7 @@
 import { present } from "../../../lib/assert.ts";
 import { AppError } from "../../../lib/errors.ts";
 import { formatBytes, GiB } from "../../../lib/units.ts";
+import { fileSource } from "../../disk-source.ts";
 import type { DomainSpec } from "../../driver.ts";
 import { aliasOf, type Placement, seedAlias, wantedFacts } from "../../facts.ts";
 import {
@@ -69,22 +70,28 @@ export function planMachine(domain: DomainSpec, context: MachineContext = {}): M
 	const placeOf = (alias: string) => present(placed.get(alias), `place of ${alias}`);
 
 	const cdroms = facts.cdroms.map(
-		(cdrom): CdromDevice => ({
+		(cdrom, index): CdromDevice => ({
 			alias: cdrom.alias,
 			bus: "sata",
-			path: cdrom.path,
+			source: present(domain.cdroms[index], `medium of ${cdrom.id}`).source,
 			bootOrder: bootOrder.get(cdrom.id ?? "") ?? null,
 			...placeOf(cdrom.alias),
 		}),
 	);
 	if (domain.seedPath !== null)
-		cdroms.push({ alias: seedAlias, bus: seedBus, path: domain.seedPath, bootOrder: null, ...placeOf(seedAlias) });
+		cdroms.push({
+			alias: seedAlias,
+			bus: seedBus,
+			source: fileSource(domain.seedPath),
+			bootOrder: null,
+			...placeOf(seedAlias),
+		});
 	const disks = spec.disks.map((disk, index): DiskDevice => {
 		const source = present(domain.disks[index], `source of disk ${disk.id}`);
 		const alias = aliasOf(disk.id);
 		return {
 			alias,
-			path: source.source.path,
+			source: source.source,
 			format: source.format,
 			backing: source.backing,
 			bus: disk.bus,

@@ -83,6 +83,7 @@ export function addressOf(device: XmlNode): Placement["address"] {
 function sourceOf(disk: XmlNode): string | null {
 	const source = disk.child("source");
 	if (!source) return null;
+	if (source.attribute("protocol") === "rbd") return `rbd:${source.attribute("name") ?? ""}`;
 	return source.attribute("file") ?? source.attribute("dev") ?? source.attribute("name") ?? source.attribute("volume");
 }
 

@@ -1,5 +1,6 @@
 /** The specs whose XML lies beside this file. Imported by tests only. */
 import { GiB, MiB } from "../../../lib/units.ts";
+import { fileSource } from "../../disk-source.ts";
 import type { DomainSpec } from "../../driver.ts";
 import type { Placement } from "../../facts.ts";
 import { smallDomain, withCdrom, withDisk, withNic } from "../../test-domain.ts";
@@ -104,8 +105,8 @@ export const goldenCases: GoldenCase[] = [
 			{},
 			{
 				backing: [
-					{ path: `${pool}/template.qcow2`, format: "qcow2" },
-					{ path: `${pool}/images/base.raw`, format: "raw" },
+					{ source: fileSource(`${pool}/template.qcow2`), format: "qcow2" },
+					{ source: fileSource(`${pool}/images/base.raw`), format: "raw" },
 				],
 			},
 		),

@@ -1,7 +1,9 @@
 /** For the tests of the local driver: drivers on temporary pools, and what is in a pool. */
+
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
+import { sourceName } from "../../../hypervisor/disk-source.ts";
 import { systemClock } from "../../../lib/clock.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
@@ -36,7 +38,7 @@ export async function writeDisk(driver: StorageDriver, id: string, position: num
 	await writeFile(file, bytes);
 	try {
 		const command = `write -s ${file} ${position} ${bytes.length}`;
-		await run("qemu-io", ["-f", format, "-c", command, "--", source.path], { timeoutMs: 20_000 });
+		await run("qemu-io", ["-f", format, "-c", command, "--", sourceName(source)], { timeoutMs: 20_000 });
 	} finally {
 		await rm(file);
 	}
@@ -61,11 +63,11 @@ export async function strayFiles(root: string, driver: StorageDriver, imageIds: 
 	for (const { id } of await driver.listVolumes()) {
 		add(join(root, "volumes", id, "record.json"));
 		const { source, backing } = await driver.attachInfo(id);
-		for (const path of [source.path, ...backing.map((file) => file.path)]) add(path);
+		for (const path of [sourceName(source), ...backing.map((file) => sourceName(file.source))]) add(path);
 	}
 	for (const id of imageIds) {
 		if (await driver.getImage(id)) {
-			const path = await driver.imagePath(id);
+			const path = sourceName(await driver.imageSource(id));
 			add(path);
 			add(join(dirname(path), "record.json"));
 		}

@@ -2,7 +2,9 @@
  * A process of its own that takes a 2 GiB upload into a pool, so that its memory can be watched. Argument: the pool's
  * folder. Prints one line of JSON.
  */
+
 import { stat } from "node:fs/promises";
+import { sourceName } from "../../../hypervisor/disk-source.ts";
 import { present } from "../../../lib/assert.ts";
 import { GiB } from "../../../lib/units.ts";
 import { newId, pattern } from "../../conformance.ts";
@@ -33,7 +35,7 @@ await file.close();
 // As after a restart: no hash was kept, the file is read again.
 const later = await openLocal(root);
 const made = await later.finishImage(id, { format: "raw", sha256: hasher.digest("hex"), progress: look });
-const { size, blocks } = await stat(await later.imagePath(id));
+const { size, blocks } = await stat(sourceName(await later.imageSource(id)));
 process.stdout.write(
 	`${JSON.stringify({ growthBytes: most - before, mostBytes: most, virtualSizeBytes: made.virtualSizeBytes, size, onDiskBytes: blocks * 512 })}\n`,
 );

@@ -1,0 +1,37 @@
+/** Every call of the fake driver passes here, so that a test can see it, hold it, or make it fail. */
+import { AppError } from "../lib/errors.ts";
+import type { StorageDriver } from "./driver.ts";
+import { abortable } from "./fake-content.ts";
+
+/** Methods that can be made to fail or to wait. */
+export type FakeMethod = Exclude<keyof StorageDriver, "type" | "capabilities" | "hostSecrets" | "snapshots">;
+
+export class FakeCalls {
+	readonly calls: FakeMethod[] = [];
+	readonly #failures: { method: FakeMethod; error: AppError }[] = [];
+	readonly #gates = new Map<FakeMethod, Promise<void>>();
+
+	/** The next call of `method` fails with `error` and changes nothing. */
+	failNext(method: FakeMethod, error: AppError): void {
+		this.#failures.push({ method, error });
+	}
+
+	/** Calls of `method` wait (abortably) until the returned function is called. */
+	hold(method: FakeMethod): () => void {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		this.#gates.set(method, promise);
+		return () => {
+			if (this.#gates.get(method) === promise) this.#gates.delete(method);
+			resolve();
+		};
+	}
+
+	protected async enter(method: FakeMethod, signal?: AbortSignal): Promise<void> {
+		this.calls.push(method);
+		const gate = this.#gates.get(method);
+		if (gate) await abortable(gate, signal);
+		if (signal?.aborted) throw new AppError("canceled", "The operation was canceled.");
+		const failure = this.#failures.findIndex((one) => one.method === method);
+		if (failure >= 0) throw this.#failures.splice(failure, 1)[0]?.error;
+	}
+}
