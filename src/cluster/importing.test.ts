@@ -8,7 +8,7 @@ import { AppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
-import { localPath } from "../model/pool-config.ts";
+import { localPath } from "../model/storage-rules.ts";
 import type { CommandBody } from "../store/command.ts";
 import { openStore, pathsOf } from "../store/open-store.ts";
 import { proposer } from "../store/proposer.ts";

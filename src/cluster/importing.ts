@@ -12,7 +12,7 @@ import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Node } from "../model/node.ts";
-import { localPath } from "../model/pool-config.ts";
+import { localPath } from "../model/storage-rules.ts";
 import type { LeftInPool } from "../node/left-in-pools.ts";
 import { nodeHasLeft } from "../store/apply/checks.ts";
 import type { CommandBody } from "../store/command.ts";

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "../lib/log.ts";
-import { localPath } from "../model/pool-config.ts";
+import { localPath } from "../model/storage-rules.ts";
 import { clusterIds, fixtureCluster, fixtureId } from "../testing/fixtures.ts";
 import { type MemoryStore, openMemoryStore } from "../testing/memory-store.ts";
 import { freeFormerPools, markedPools } from "./marked-pools.ts";

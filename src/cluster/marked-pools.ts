@@ -6,7 +6,7 @@
 
 import { existsSync } from "node:fs";
 import type { Logger } from "../lib/log.ts";
-import { localPath } from "../model/pool-config.ts";
+import { localPath } from "../model/storage-rules.ts";
 import { leftInPools } from "../node/left-in-pools.ts";
 import { placeRecords } from "../node/pool-places.ts";
 import { readRecords } from "../node/record-file.ts";

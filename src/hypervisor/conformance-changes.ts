@@ -4,7 +4,7 @@
  */
 import { expect } from "bun:test";
 import { MiB } from "../lib/units.ts";
-import { fileSource } from "./disk-source.ts";
+import { fileSource } from "../model/disk-source.ts";
 import type { DomainSpec, HypervisorDriver } from "./driver.ts";
 import { withCdrom, withDisk, withNic } from "./test-domain.ts";
 

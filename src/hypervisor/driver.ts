@@ -3,8 +3,9 @@
  * idempotent where that is said, throw AppError (`hypervisor`, `not-found`, `wrong-state`, `unavailable`, `timeout`),
  * and take an AbortSignal only where a call may take longer than a few seconds. The driver knows nothing of the store.
  */
+
+import type { DiskSource, HostSecret } from "../model/disk-source.ts";
 import type { DiskSpec, NicSpec, PowerState, VmSpec } from "../model/vm.ts";
-import type { DiskSource, HostSecret } from "./disk-source.ts";
 
 /** Everything that the driver needs to make a domain: the spec with its references resolved by the node. */
 export type DomainSpec = {

@@ -5,8 +5,8 @@
  */
 import { assert, present } from "../lib/assert.ts";
 import { MiB } from "../lib/units.ts";
+import { sourceName } from "../model/disk-source.ts";
 import type { Firmware } from "../model/vm.ts";
-import { sourceName } from "./disk-source.ts";
 import type { DomainSpec } from "./driver.ts";
 
 /** Where a device sits: its target name ("vda"), and the attributes of libvirt's address element. */

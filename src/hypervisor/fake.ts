@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
-import { type DiskSource, type HostSecret, sourceName } from "./disk-source.ts";
+import { type DiskSource, type HostSecret, sourceName } from "../model/disk-source.ts";
 import type {
 	DomainDifference,
 	DomainEvent,

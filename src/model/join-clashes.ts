@@ -6,8 +6,8 @@
 import type { JoinClash } from "./cluster.ts";
 import type { Network } from "./network.ts";
 import { networksCollide } from "./network-rules.ts";
-import { poolPlace } from "./pool-config.ts";
 import type { Image, Pool, Volume } from "./storage.ts";
+import { poolPlace } from "./storage-rules.ts";
 import type { Vm, VmSpec } from "./vm.ts";
 
 export type Holdings = {

@@ -7,10 +7,10 @@ import { Id, Nullable, Strict, StringEnum } from "./schema.ts";
 
 const AbsolutePath = Type.String({ maxLength: 512, pattern: "^/[^\\u0000-\\u001f]*$" });
 /** A host name, an IPv4 address, or an IPv6 address without brackets. */
-export const hostPattern = "^([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45})$";
+const hostPattern = "^([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45})$";
 const Host = Type.String({ maxLength: 253, pattern: hostPattern });
 /** HOST, HOST:PORT or [IPV6]:PORT. */
-export const hostPortPattern =
+const hostPortPattern =
 	"^([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]{2,45}\\])(:[1-9][0-9]{0,4})?$";
 const HostPort = Type.String({ maxLength: 261, pattern: hostPortPattern });
 
@@ -57,7 +57,7 @@ export const CephRbdPoolConfig = Strict(
 export type CephRbdPoolConfig = Static<typeof CephRbdPoolConfig>;
 
 /** iSCSI names of RFC 3720: iqn., eui. and naa. */
-export const iscsiNamePattern =
+const iscsiNamePattern =
 	"^(iqn\\.[0-9]{4}-[0-9]{2}\\.[a-z0-9.-]{1,180}(:[a-z0-9.:-]{1,200})?|eui\\.[0-9A-Fa-f]{16}|naa\\.[0-9A-Fa-f]{16,32})$";
 
 export const IscsiLvmPoolConfig = Strict(
@@ -86,6 +86,7 @@ export const PoolConfig = Type.Union([
 	Type.Ref(CephRbdPoolConfig),
 	Type.Ref(IscsiLvmPoolConfig),
 ]);
+export type PoolConfig = Static<typeof PoolConfig>;
 
 /** By pool type. */
 export type PoolConfigs = {
@@ -117,21 +118,3 @@ export const PoolCredentials = Strict(
 	{ $id: "PoolCredentials" },
 );
 export type PoolCredentials = Static<typeof PoolCredentials>;
-
-/** The folder of this host that a pool of type local is; undefined for any other. */
-export const localPath = ({ config }: { config: Static<typeof PoolConfig> }): string | undefined =>
-	"path" in config ? config.path : undefined;
-
-/** The same for two pools that are in one place: joined, they are one pool. */
-export function poolPlace(config: Static<typeof PoolConfig>): string {
-	if ("path" in config) return normalPath(config.path);
-	if ("exportPath" in config) return `${config.server}:${normalPath(config.exportPath)}/${config.folder ?? ""}`;
-	if ("cephPool" in config) return `${[...config.monitors].sort().join()}/${config.cephPool}/${config.namespace ?? ""}`;
-	return config.wwid;
-}
-
-const normalPath = (path: string): string =>
-	path
-		.split("/")
-		.filter((part) => part !== "" && part !== ".")
-		.join("/");

@@ -1,4 +1,5 @@
 /** Rules of pools, volumes and images that need nothing but the object. */
+import type { PoolConfig } from "./pool-config.ts";
 import type { Image, Pool, Volume } from "./storage.ts";
 
 /** The phase of a pool follows from what its nodes report: degraded while one of them is not healthy. */
@@ -37,3 +38,21 @@ export function needsSource(volume: Pick<Volume, "source" | "phase">): boolean {
 	if (source.kind === "snapshot") return true;
 	return !source.fullCopy || volume.phase === "pending" || volume.phase === "creating";
 }
+
+/** The folder of this host that a pool of type local is; undefined for any other. */
+export const localPath = ({ config }: { config: PoolConfig }): string | undefined =>
+	"path" in config ? config.path : undefined;
+
+/** The same for two pools that are in one place: joined, they are one pool. */
+export function poolPlace(config: PoolConfig): string {
+	if ("path" in config) return normalPath(config.path);
+	if ("exportPath" in config) return `${config.server}:${normalPath(config.exportPath)}/${config.folder ?? ""}`;
+	if ("cephPool" in config) return `${[...config.monitors].sort().join()}/${config.cephPool}/${config.namespace ?? ""}`;
+	return config.wwid;
+}
+
+const normalPath = (path: string): string =>
+	path
+		.split("/")
+		.filter((part) => part !== "" && part !== ".")
+		.join("/");

@@ -2,9 +2,10 @@
  * A VM's record as the hypervisor driver wants it: references to volumes, images and networks turned into paths and
  * bridges of this node. Fails with a message that names what is missing.
  */
-import type { DiskSource } from "../hypervisor/disk-source.ts";
+
 import type { DomainSpec } from "../hypervisor/driver.ts";
 import { AppError } from "../lib/errors.ts";
+import type { DiskSource } from "../model/disk-source.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";

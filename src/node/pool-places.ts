@@ -8,9 +8,9 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
-import { localPath } from "../model/pool-config.ts";
 import { Id, Strict } from "../model/schema.ts";
 import { type Pool, PoolType } from "../model/storage.ts";
+import { localPath } from "../model/storage-rules.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { leftOfPool } from "./left-in-pools.ts";

@@ -6,8 +6,8 @@
 
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, toErrorInfo } from "../lib/errors.ts";
-import { localPath } from "../model/pool-config.ts";
 import type { Pool, PoolNodeStatus } from "../model/storage.ts";
+import { localPath } from "../model/storage-rules.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { intervals, limits } from "./limits.ts";

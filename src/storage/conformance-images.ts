@@ -1,8 +1,8 @@
 /** Conformance, images: uploads, checks, import. See conformance.ts. */
 
 import { expect, test } from "bun:test";
-import { sourceName } from "../hypervisor/disk-source.ts";
 import { GiB, MiB } from "../lib/units.ts";
+import { sourceName } from "../model/disk-source.ts";
 import {
 	diskContent,
 	expectSame,

@@ -3,9 +3,10 @@
  * ceph-rbd/, iscsi-lvm/, fake.ts; all pass conformance.ts, each as far as its capabilities go. Volume and image ids are UUIDs and name the
  * files: names that people choose never reach a path or a command line. Every method may be repeated after a crash.
  */
-import type { DiskSource, HostSecret } from "../hypervisor/disk-source.ts";
+
 import type { DomainDisk } from "../hypervisor/driver.ts";
 import type { AppError } from "../lib/errors.ts";
+import type { DiskSource, HostSecret } from "../model/disk-source.ts";
 import type { PoolCapabilities, PoolType, VolumeFormat } from "../model/storage.ts";
 
 /** A pool with a folder on this node. `wasReady`: it has held data here. */

@@ -4,8 +4,8 @@
  * qcow2 are an empty qcow2 file of the right size. Its paths exist nowhere.
  */
 
-import { type DiskSource, fileSource } from "../hypervisor/disk-source.ts";
 import { AppError, toAppError } from "../lib/errors.ts";
+import { type DiskSource, fileSource } from "../model/disk-source.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import type {
 	Adoptable,

@@ -4,8 +4,9 @@ import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
-import { localPath, type PoolCredentials } from "../model/pool-config.ts";
+import type { PoolCredentials } from "../model/pool-config.ts";
 import type { Pool } from "../model/storage.ts";
+import { localPath } from "../model/storage-rules.ts";
 import type { PoolPlace, StorageDriver } from "./driver.ts";
 import { LocalDriver } from "./local/driver.ts";
 

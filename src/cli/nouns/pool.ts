@@ -1,7 +1,7 @@
 /** `limiquantix pool`: storage pools. */
 
 import type { Pool } from "../../gen/api.ts";
-import { localPath } from "../../model/pool-config.ts";
+import { localPath } from "../../model/storage-rules.ts";
 import type { Cli } from "../cli.ts";
 import { usageError } from "../failure.ts";
 import { bytes, fullTime, share } from "../format.ts";

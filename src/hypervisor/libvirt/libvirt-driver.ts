@@ -10,8 +10,8 @@ import { availableParallelism, totalmem } from "node:os";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
+import { type DiskSource, type HostSecret, sourceName } from "../../model/disk-source.ts";
 import { compareAutostart, compareFacts, withMatchedIds } from "../compare.ts";
-import { type DiskSource, type HostSecret, sourceName } from "../disk-source.ts";
 import type {
 	DomainDifference,
 	DomainEvent,
@@ -239,13 +239,8 @@ class LibvirtDriver implements HypervisorDriver {
 		if (capacityBytes < sizeBytes) await this.#client.domainBlockResize({ uuid: id }, target, sizeBytes);
 	}
 
-	putSecret(secret: HostSecret): Promise<void> {
-		return putSecret(this.#client, secret);
-	}
-
-	removeSecret(id: string): Promise<void> {
-		return removeSecret(this.#client, id);
-	}
+	putSecret = (secret: HostSecret): Promise<void> => putSecret(this.#client, secret);
+	removeSecret = (id: string): Promise<void> => removeSecret(this.#client, id);
 
 	async prepareStateMove(id: string): Promise<void> {
 		await this.#active(id);

@@ -1,6 +1,6 @@
 /** Keys that QEMU gets from libvirt (ephemeral, private): see HostSecret. Source: https://libvirt.org/formatsecret.html */
 import { element, textElement, writeXml } from "../../lib/xml-writer.ts";
-import type { HostSecret } from "../disk-source.ts";
+import type { HostSecret } from "../../model/disk-source.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 

@@ -5,11 +5,11 @@
  */
 import { realpath, statfs } from "node:fs/promises";
 import { isAbsolute, normalize } from "node:path";
-import { fileSource } from "../../hypervisor/disk-source.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
+import { fileSource } from "../../model/disk-source.ts";
 import { isInside } from "../../model/host-paths.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
 import type {

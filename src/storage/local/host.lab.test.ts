@@ -3,9 +3,9 @@
 import { expect, test } from "bun:test";
 import { link, mkdir, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { sourceName } from "../../hypervisor/disk-source.ts";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
+import { sourceName } from "../../model/disk-source.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { diskContent, expectSame, fails, makeImage, newId, pattern, upload } from "../conformance.ts";
 import type { StorageDriver } from "../driver.ts";

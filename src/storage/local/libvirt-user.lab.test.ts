@@ -7,9 +7,9 @@
 import { expect, test } from "bun:test";
 import { chmod, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { sourceName } from "../../hypervisor/disk-source.ts";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
+import { sourceName } from "../../model/disk-source.ts";
 import { startLibvirtd } from "../../testing/lab/libvirtd.ts";
 import { makeImage, newId, pattern } from "../conformance.ts";
 import type { StorageDriver } from "../driver.ts";

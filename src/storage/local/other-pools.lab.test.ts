@@ -6,9 +6,9 @@
 import { expect, test } from "bun:test";
 import { link, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { sourceName } from "../../hypervisor/disk-source.ts";
 import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
+import { sourceName } from "../../model/disk-source.ts";
 import { fails, makeImage, newId, pattern } from "../conformance.ts";
 import type { PoolPlace, StorageDriver } from "../driver.ts";
 import { openLocal, temporaryFolder } from "./testing/local-pool.ts";

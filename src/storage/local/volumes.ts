@@ -1,9 +1,9 @@
 /** Volumes of a local pool: made aside and committed by one rename, found by their records. */
 import { chmod, lstat, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fileSource } from "../../hypervisor/disk-source.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
+import { fileSource } from "../../model/disk-source.ts";
 import { isInside } from "../../model/host-paths.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { CreateSource, LongOptions, StorageDriver, VolumeInfo } from "../driver.ts";

@@ -2,8 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Network } from "../../model/network.ts";
-import { localPath } from "../../model/pool-config.ts";
 import type { Pool, Volume } from "../../model/storage.ts";
+import { localPath } from "../../model/storage-rules.ts";
 import type { VmSpec } from "../../model/vm.ts";
 import {
 	clusterIds,

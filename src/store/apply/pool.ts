@@ -1,9 +1,8 @@
 /** Storage pools. */
 
 import { AppError } from "../../lib/errors.ts";
-import { localPath } from "../../model/pool-config.ts";
 import { Pool, PoolNodeStatus, PoolUpdate } from "../../model/storage.ts";
-import { poolPhase } from "../../model/storage-rules.ts";
+import { localPath, poolPhase } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
 import {
 	asCreated,

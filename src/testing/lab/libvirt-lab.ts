@@ -2,7 +2,6 @@
 
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { fileSource } from "../../hypervisor/disk-source.ts";
 import type { DomainSpec, HypervisorDriver } from "../../hypervisor/driver.ts";
 import { createLibvirtDriver } from "../../hypervisor/libvirt/libvirt-driver.ts";
 import { createLibvirtClient, type LibvirtClient } from "../../hypervisor/libvirt/rpc/client.ts";
@@ -12,6 +11,7 @@ import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
+import { fileSource } from "../../model/disk-source.ts";
 import { buildGuestImage } from "./guest-image.ts";
 import { type LibvirtdOptions, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
 import { waitUntil } from "./wait-until.ts";

@@ -6,8 +6,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isUuid } from "../../lib/ids.ts";
-import { localPath } from "../../model/pool-config.ts";
 import type { Volume } from "../../model/storage.ts";
+import { localPath } from "../../model/storage-rules.ts";
 import type { Task } from "../../model/task.ts";
 import type { LabSystem } from "./lab-system.ts";
 

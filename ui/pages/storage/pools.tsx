@@ -3,7 +3,7 @@
 import { Database, Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { localPath } from "../../../src/model/pool-config.ts";
+import { localPath } from "../../../src/model/storage-rules.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";

@@ -1,6 +1,6 @@
 /** XML of the devices that come and go: disks, CD-ROM drives, NICs, memory modules. Pure. */
 import { element, textElement, type XmlElement } from "../../../lib/xml-writer.ts";
-import { type DiskSource, rbdName } from "../../disk-source.ts";
+import { type DiskSource, rbdName } from "../../../model/disk-source.ts";
 import type { Address, CdromDevice, DiskDevice, NicDevice } from "./machine.ts";
 
 export const kibibytes = (bytes: number): number => bytes / 1024;

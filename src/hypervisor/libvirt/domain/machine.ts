@@ -5,7 +5,7 @@
  * The domain's name in libvirt is `lqx-<VM id>`, because a libvirt domain cannot be renamed while it runs and two VMs
  * may swap names; people see the VM's name as the domain's title. An adopted domain keeps the name that it had.
  */
-import type { DiskSource } from "../../disk-source.ts";
+import type { DiskSource } from "../../../model/disk-source.ts";
 import type { Placement } from "../../facts.ts";
 
 export type Address = NonNullable<Placement["address"]>;

@@ -5,7 +5,7 @@
 import { present } from "../../../lib/assert.ts";
 import { AppError } from "../../../lib/errors.ts";
 import { formatBytes, GiB } from "../../../lib/units.ts";
-import { fileSource } from "../../disk-source.ts";
+import { fileSource } from "../../../model/disk-source.ts";
 import type { DomainSpec } from "../../driver.ts";
 import { aliasOf, type Placement, seedAlias, wantedFacts } from "../../facts.ts";
 import {

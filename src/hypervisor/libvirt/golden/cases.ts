@@ -1,6 +1,6 @@
 /** The specs whose XML lies beside this file. Imported by tests only. */
 import { GiB, MiB } from "../../../lib/units.ts";
-import { fileSource } from "../../disk-source.ts";
+import { fileSource } from "../../../model/disk-source.ts";
 import type { DomainSpec } from "../../driver.ts";
 import type { Placement } from "../../facts.ts";
 import { smallDomain, withCdrom, withDisk, withNic } from "../../test-domain.ts";

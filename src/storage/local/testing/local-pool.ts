@@ -3,11 +3,11 @@
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { sourceName } from "../../../hypervisor/disk-source.ts";
 import { systemClock } from "../../../lib/clock.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
 import { run } from "../../../lib/run.ts";
+import { sourceName } from "../../../model/disk-source.ts";
 import { newId, readAll, sha256 } from "../../conformance.ts";
 import type { StorageDriver } from "../../driver.ts";
 import { LocalDriver, type LocalDriverOptions } from "../driver.ts";

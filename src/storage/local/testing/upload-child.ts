@@ -4,9 +4,9 @@
  */
 
 import { stat } from "node:fs/promises";
-import { sourceName } from "../../../hypervisor/disk-source.ts";
 import { present } from "../../../lib/assert.ts";
 import { GiB } from "../../../lib/units.ts";
+import { sourceName } from "../../../model/disk-source.ts";
 import { newId, pattern } from "../../conformance.ts";
 import { openLocal } from "./local-pool.ts";
 
