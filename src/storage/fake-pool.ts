@@ -1,9 +1,12 @@
 /** What a fake pool stores. */
+import { AppError } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
 import type { VolumeFormat } from "../model/storage.ts";
 import type { ImageInfo, VolumeInfo } from "./driver.ts";
-import type { SparseBytes } from "./fake-content.ts";
+import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
 import type { FakeUpload } from "./fake-upload.ts";
+import { checkImageBytes } from "./inspect/image-rules.ts";
+import { diskSize } from "./names.ts";
 
 export type FakeVolume = {
 	format: VolumeFormat;
@@ -23,6 +26,36 @@ export class FakePool {
 	/** Files of the node, for importFile and adoptVolume. */
 	readonly hostFiles = new Map<string, Uint8Array>();
 	totalBytes = 100 * GiB;
+
+	hostFile(path: string): Uint8Array {
+		const bytes = this.hostFiles.get(path);
+		if (!bytes) throw new AppError("invalid", `The file ${path} cannot be taken: there is no such file.`);
+		return bytes;
+	}
+
+	/** A file that was taken over may be removed by others. */
+	isWhole(volume: FakeVolume | undefined): boolean {
+		return volume !== undefined && (!volume.adopted || this.hostFiles.has(volume.path));
+	}
+
+	diskIn(path: string, format: VolumeFormat): SparseBytes {
+		const bytes = this.hostFile(path);
+		if (format === "raw") return fileOf(bytes);
+		return new SparseBytes(diskSize(checkImageBytes("qcow2", bytesOf(fileOf(bytes)))));
+	}
+
+	requireFree(kind: "volume" | "image", id: string): void {
+		const dependants = [...this.volumes]
+			.filter(([, volume]) => volume.backing[0]?.kind === kind && volume.backing[0].id === id)
+			.map(([other]) => other);
+		if (dependants.length > 0)
+			throw new AppError("in-use", `Volumes are copy-on-write copies of ${kind} ${id}: ${dependants.join(", ")}.`);
+	}
+
+	usedBytes(): number {
+		const all = [this.volumes, this.images, this.uploads].flatMap((map) => [...map.values()]);
+		return all.reduce((sum, { content }) => sum + content.allocatedBytes, 0);
+	}
 }
 
 export const imageInfo = ({ id, format, fileSizeBytes, virtualSizeBytes }: FakeImage): ImageInfo => ({

@@ -78,7 +78,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	}
 
 	#usage(): PoolUsage {
-		const used = this.#usedBytes();
+		const used = this.pool.usedBytes();
 		return {
 			totalBytes: this.pool.totalBytes,
 			usedBytes: used,
@@ -133,7 +133,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async deleteVolume(id: string): Promise<void> {
 		requireId(id, "volume");
 		await this.enter("deleteVolume");
-		this.#requireFree("volume", id);
+		this.pool.requireFree("volume", id);
 		const volume = this.pool.volumes.get(id);
 		if (volume) this.pool.hostFiles.delete(volume.path);
 		this.pool.volumes.delete(id);
@@ -219,7 +219,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async adoptVolume(id: string, options: FileToAdopt): Promise<VolumeInfo> {
 		requireId(id, "volume");
 		await this.enter("adoptVolume");
-		const content = this.#diskIn(options.path, options.format);
+		const content = this.pool.diskIn(options.path, options.format);
 		const existing = this.pool.volumes.get(id);
 		if (existing?.path === options.path && existing.format === options.format) return this.#info(id, existing);
 		if (existing) throw new AppError("already-exists", `Volume ${id} exists already and is another one.`);
@@ -233,7 +233,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async damagedVolumes(ids: readonly string[]): Promise<{ id: string; error: AppError }[]> {
 		await this.enter("damagedVolumes");
 		return ids
-			.filter((id) => !this.#isWhole(this.pool.volumes.get(id)))
+			.filter((id) => !this.pool.isWhole(this.pool.volumes.get(id)))
 			.map((id) => ({ id, error: new AppError("storage", `The file of volume ${id} is missing.`) }));
 	}
 
@@ -241,7 +241,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		await this.enter("adoptableFiles");
 		return files.map(({ path, format }) => {
 			try {
-				const sizeBytes = this.#diskIn(path, format).length;
+				const sizeBytes = this.pool.diskIn(path, format).length;
 				const held = [...this.pool.volumes].find(([, volume]) => volume.path === path);
 				return held
 					? { refusal: `The file ${path} is a volume already.`, heldBy: held[0] }
@@ -276,7 +276,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		this.pool.uploads.set(id, upload);
 		return uploadWriter(upload, {
 			isGone: () => this.pool.uploads.get(id) !== upload,
-			isFull: () => this.#usedBytes() >= this.pool.totalBytes,
+			isFull: () => this.pool.usedBytes() >= this.pool.totalBytes,
 		});
 	}
 
@@ -321,7 +321,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async importFile(id: string, path: string, options: LongOptions): Promise<void> {
 		requireId(id, "image");
 		await this.enter("importFile", options.signal);
-		const bytes = this.#hostFile(path);
+		const bytes = this.pool.hostFile(path);
 		const upload = await this.openUpload(id, bytes.length, { restart: true });
 		await upload.write(bytes);
 		await upload.close();
@@ -360,7 +360,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		requireId(id, "image");
 		await this.enter("deleteImage");
 		this.pool.uploads.delete(id);
-		this.#requireFree("image", id);
+		this.pool.requireFree("image", id);
 		this.pool.images.delete(id);
 	}
 
@@ -381,36 +381,6 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		const volume = this.pool.volumes.get(id);
 		if (!volume) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
 		return volume;
-	}
-
-	#hostFile(path: string): Uint8Array {
-		const bytes = this.pool.hostFiles.get(path);
-		if (!bytes) throw new AppError("invalid", `The file ${path} cannot be taken: there is no such file.`);
-		return bytes;
-	}
-
-	/** A file that was taken over may be removed by others. */
-	#isWhole(volume: FakeVolume | undefined): boolean {
-		return volume !== undefined && (!volume.adopted || this.pool.hostFiles.has(volume.path));
-	}
-
-	#diskIn(path: string, format: VolumeFormat): SparseBytes {
-		const bytes = this.#hostFile(path);
-		if (format === "raw") return fileOf(bytes);
-		return new SparseBytes(diskSize(checkImageBytes("qcow2", bytesOf(fileOf(bytes)))));
-	}
-
-	#requireFree(kind: "volume" | "image", id: string): void {
-		const dependants = [...this.pool.volumes]
-			.filter(([, volume]) => volume.backing[0]?.kind === kind && volume.backing[0].id === id)
-			.map(([other]) => other);
-		if (dependants.length > 0)
-			throw new AppError("in-use", `Volumes are copy-on-write copies of ${kind} ${id}: ${dependants.join(", ")}.`);
-	}
-
-	#usedBytes(): number {
-		const all = [this.pool.volumes, this.pool.images, this.pool.uploads].flatMap((map) => [...map.values()]);
-		return all.reduce((sum, { content }) => sum + content.allocatedBytes, 0);
 	}
 
 	#info(id: string, { format, content, backing }: FakeVolume): VolumeInfo {
