@@ -7,7 +7,7 @@ import type { JoinClash } from "./cluster.ts";
 import type { Network } from "./network.ts";
 import { networksCollide } from "./network-rules.ts";
 import type { Image, Pool, Volume } from "./storage.ts";
-import { poolPlace } from "./storage-rules.ts";
+import { isSamePlace as samePlace } from "./storage-rules.ts";
 import type { Vm, VmSpec } from "./vm.ts";
 
 export type Holdings = {
@@ -158,7 +158,7 @@ const maxNameLength = 63;
 const maxSuffixLength = 31;
 
 const isSamePlace = (one: Thing<"pools">, other: Thing<"pools">): boolean =>
-	one.type === other.type && poolPlace(one.config) === poolPlace(other.config);
+	one.type === other.type && samePlace(one.config, other.config);
 const isSameName = (one: { name: string }, other: { name: string }): boolean =>
 	one.name.toLowerCase() === other.name.toLowerCase();
 

@@ -43,13 +43,27 @@ export function needsSource(volume: Pick<Volume, "source" | "phase">): boolean {
 export const localPath = ({ config }: { config: PoolConfig }): string | undefined =>
 	"path" in config ? config.path : undefined;
 
-/** The same for two pools that are in one place: joined, they are one pool. */
-export function poolPlace(config: PoolConfig): string {
-	if ("path" in config) return normalPath(config.path);
-	if ("exportPath" in config) return `${config.server}:${normalPath(config.exportPath)}/${config.folder ?? ""}`;
-	if ("cephPool" in config) return `${[...config.monitors].sort().join()}/${config.cephPool}/${config.namespace ?? ""}`;
-	return config.wwid;
+/**
+ * Whether two pools of one type are in one place: joined, they are one. Servers may have several names, so "no" is not proof; the
+ * mark of a pool in its place is.
+ */
+export function isSamePlace(one: PoolConfig, other: PoolConfig): boolean {
+	if (fixedPart(one) !== fixedPart(other)) return false;
+	if ("exportPath" in one && "exportPath" in other) return one.server === other.server;
+	if ("cephPool" in one && "cephPool" in other) return one.monitors.some((monitor) => other.monitors.includes(monitor));
+	return true;
 }
+
+/** What of its configuration says which data a pool holds. The rest says how they are reached, and may be changed. */
+export function fixedPart(config: PoolConfig): string {
+	if ("path" in config) return normalPath(config.path);
+	if ("exportPath" in config) return `${normalPath(config.exportPath)}/${config.folder ?? ""}`;
+	if ("cephPool" in config) return `${config.cephPool}/${config.namespace ?? ""}/${config.dataPool ?? ""}`;
+	return `${config.wwid} ${config.layout}`;
+}
+
+/** Volumes and images of such a pool are on no node of their own. */
+export const isShared = ({ type }: Pick<Pool, "type">): boolean => type !== "local";
 
 const normalPath = (path: string): string =>
 	path

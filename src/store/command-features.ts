@@ -8,7 +8,7 @@
  */
 import type { CommandKind } from "./command.ts";
 
-const everyFeature = ["cluster-1", "vm-move-1", "runs-once-1", "cancel-lost-1"] as const;
+const everyFeature = ["cluster-1", "vm-move-1", "runs-once-1", "cancel-lost-1", "storage-1"] as const;
 export type Feature = (typeof everyFeature)[number];
 
 /** Set by builds for tests only: a build without these features, and the commands that need them, stands for yesterday's. */
@@ -58,6 +58,7 @@ export const featureOf: Readonly<Record<CommandKind, Feature | null>> = {
 	poolDelete: null,
 	poolNodeStatus: null,
 	poolGone: null,
+	secretsKeySet: "storage-1",
 	volumeCreate: null,
 	volumeUpdate: null,
 	volumeResize: null,

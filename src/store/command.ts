@@ -137,8 +137,21 @@ export type CommandBody =
 			onlyOff?: true;
 	  }
 	// storage
-	| { kind: "poolCreate"; pool: Pool; task: Task }
-	| ({ kind: "poolUpdate"; name?: string; description?: string } & Expected)
+	/** `sealedCredentials`: as SecretBox seals them. */
+	| { kind: "poolCreate"; pool: Pool; task: Task; sealedCredentials?: string }
+	| ({
+			kind: "poolUpdate";
+			name?: string;
+			description?: string;
+			config?: Pool["config"];
+			nodeIds?: string[];
+			sealedCredentials?: string;
+	  } & Expected)
+	/**
+	 * With which key credentials are sealed from now on: its fingerprint. `replaces`: the one of before, "" for the first; refused
+	 * (`already-exists`) when another one was set meanwhile.
+	 */
+	| { kind: "secretsKeySet"; keyId: string; replaces: string }
 	| { kind: "poolDelete"; id: string; task: Task }
 	| { kind: "poolNodeStatus"; id: string; status: PoolNodeStatus }
 	| { kind: "poolGone"; id: string }
@@ -167,6 +180,8 @@ export type CommandBody =
 			fileSizeBytes?: number;
 			virtualSizeBytes?: number;
 			sha256?: string;
+			/** As it is stored, where the pool does not keep it as it came. */
+			format?: Image["format"];
 			error?: ErrorInfo | null;
 	  }
 	| { kind: "imageGone"; id: string }

@@ -71,6 +71,10 @@ export interface StoreReader {
 	tokenBySecretHash(secretHash: string): { token: Token; user: User } | null;
 	/** The cluster's CA; null before there is one. The key is a secret: it goes into no answer. */
 	authority(): Authority | null;
+	/** Fingerprint of the key with which credentials are sealed; null before there is one. */
+	secretsKeyId(): string | null;
+	/** Null for a pool without. Sealed: nobody reads them without the key. */
+	sealedCredentials(poolId: string): string | null;
 	/** The hash of a join token's secret; null when there is no such token. */
 	joinTokenSecret(id: string): string | null;
 	/** MAC addresses in use by NICs of all VMs. */

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import type { ErrorInfo } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
 import { roles } from "../model/access.ts";
+import type { Pool } from "../model/storage.ts";
 import { taskStates } from "../model/task.ts";
 import type { Command, CommandBody, CommandKind } from "../store/command.ts";
 import { clusterArbitraries } from "./cluster-arbitrary.ts";
@@ -50,6 +51,7 @@ import {
 	fixtureId,
 	fixtureImage,
 	fixtureNetwork,
+	fixtureNfs,
 	fixturePool,
 	fixtureSession,
 	fixtureTime,
@@ -204,15 +206,35 @@ export const bodyArbitraries: Arbitraries = {
 		.record({
 			id: poolId,
 			name,
-			path: fc.constantFrom("/a", "/b", "/a/c"),
+			place: fc.constantFrom<Partial<Pool>>(
+				{ config: { path: "/a" } },
+				{ config: { path: "/b" } },
+				{ config: { path: "/a/c" } },
+				{ type: "nfs", config: fixtureNfs },
+			),
+			nodeIds: maybe(fc.uniqueArray(nodeId, { maxLength: 2 })),
+			sealedCredentials: maybe(fc.constantFrom("v1.x", "no good")),
 			task: task(["pool.create"], poolId, "pool"),
 		})
-		.map(({ path, task: sent, ...changes }) => ({
+		.map(({ place, task: sent, sealedCredentials, nodeIds, ...changes }) => ({
 			kind: "poolCreate",
-			pool: fixturePool({ ...changes, config: { path } }),
+			pool: fixturePool({ ...changes, ...place, ...(nodeIds ? { nodeIds } : {}) }),
 			task: sent,
+			...(sealedCredentials === undefined ? {} : { sealedCredentials }),
 		})),
-	poolUpdate: record({ kind: fc.constant("poolUpdate"), id: poolId, ...described }),
+	poolUpdate: record({
+		kind: fc.constant("poolUpdate"),
+		id: poolId,
+		...described,
+		config: maybe(fc.constantFrom<Pool["config"]>({ path: "/a" }, fixtureNfs, { ...fixtureNfs, server: "other" })),
+		nodeIds: maybe(fc.uniqueArray(nodeId, { maxLength: 2 })),
+		sealedCredentials: maybe(fc.constantFrom("v1.x", "no good")),
+	}),
+	secretsKeySet: record({
+		kind: fc.constant("secretsKeySet"),
+		keyId: fc.constantFrom("0".repeat(32), "1".repeat(32), "x"),
+		replaces: fc.constantFrom("", "0".repeat(32)),
+	}),
 	poolDelete: record({ kind: fc.constant("poolDelete"), id: poolId, task: task(["pool.delete"], poolId, "pool") }),
 	poolNodeStatus: fc
 		.record({ id: poolId, nodeId, health: fc.constantFrom("healthy", "error", "degraded") })

@@ -67,6 +67,11 @@ export const fixturePool = (changes: Partial<Pool> = {}): Pool => ({
 	...changes,
 });
 
+/** Configuration of a pool that nodes share. */
+export const fixtureNfs = {
+	...{ server: "files", exportPath: "/srv/vms", folder: null, version: null, mountOptions: [] },
+} satisfies Pool["config"];
+
 export const fixtureNetwork = (changes: Partial<Network> = {}): Network => ({
 	...metadata(clusterIds.network),
 	name: "default",

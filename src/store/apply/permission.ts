@@ -50,6 +50,7 @@ const leastRole: Record<CommandKind, Role | "system" | "public"> = {
 	poolDelete: "admin",
 	poolNodeStatus: "system",
 	poolGone: "system",
+	secretsKeySet: "system",
 	volumeCreate: "operator",
 	volumeUpdate: "operator",
 	volumeResize: "operator",

@@ -1,8 +1,9 @@
 /** Storage pools. */
 
 import { AppError } from "../../lib/errors.ts";
-import { Pool, PoolNodeStatus, PoolUpdate } from "../../model/storage.ts";
-import { localPath, poolPhase } from "../../model/storage-rules.ts";
+import { poolConfigs } from "../../model/pool-config.ts";
+import { Pool, PoolNodeStatus } from "../../model/storage.ts";
+import { fixedPart, isSamePlace, localPath, poolPhase } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
 import {
 	asCreated,
@@ -16,21 +17,37 @@ import {
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 
-export const poolHandlers: Handlers<"poolCreate" | "poolUpdate" | "poolDelete" | "poolNodeStatus" | "poolGone"> = {
+export const poolHandlers: Handlers<
+	"poolCreate" | "poolUpdate" | "poolDelete" | "poolNodeStatus" | "poolGone" | "secretsKeySet"
+> = {
 	poolCreate(context, body) {
 		const pool = validated(Pool, body.pool, "The storage pool");
+		validated(poolConfigs[pool.type], pool.config, "The storage pool");
 		checkPool(context, pool);
 		context.insert("pool", { ...asCreated(context, pool), phase: "pending", nodes: [] });
+		if (body.sealedCredentials !== undefined) setCredentials(context, pool.id, body.sealedCredentials);
 		return createTask(context, body.task, ["pool.create"]);
 	},
 
-	poolUpdate(context, { kind: _kind, id, expectedGeneration, ...changes }) {
+	poolUpdate(context, { kind: _kind, id, expectedGeneration, sealedCredentials, ...changes }) {
 		const pool = context.need("pool", id);
 		checkGeneration(pool, expectedGeneration, "pool");
 		checkNotDeleting(pool);
-		validated(PoolUpdate, changes, "The change");
+		const { config, nodeIds } = changes;
 		if (changes.name !== undefined) checkNameFree(context, "pool", changes.name, id);
-		context.updateSpec("pool", pool, describedChanges<Pool>(changes));
+		const after: Pool = {
+			...pool,
+			...describedChanges<Pool>(changes),
+			...(config === undefined ? {} : { config }),
+			...(nodeIds === undefined ? {} : { nodeIds }),
+		};
+		validated(Pool, after, "The change");
+		if (config !== undefined) checkConfigChange(context, pool, after);
+		if (nodeIds !== undefined) checkNodesChange(context, pool, after);
+		const nodes = pool.nodes.filter((node) => after.nodeIds.includes(node.nodeId));
+		const phase = poolPhase({ ...after, nodes });
+		context.updateSpec("pool", pool, { ...after, nodes, phase });
+		if (sealedCredentials !== undefined) setCredentials(context, id, sealedCredentials);
 		return null;
 	},
 
@@ -62,20 +79,88 @@ export const poolHandlers: Handlers<"poolCreate" | "poolUpdate" | "poolDelete" |
 		checkEmpty(context, pool);
 		endTasksOf(context, pool.id, "pool.delete", "storage pool");
 		context.remove("pool", pool);
+		context.state.setSealedCredentials(pool.id, null);
+		return null;
+	},
+
+	secretsKeySet(context, { keyId, replaces }) {
+		if (!/^[0-9a-f]{32}$/.test(keyId)) throw new AppError("invalid", "This is not the fingerprint of a key.");
+		if ((context.state.secretsKeyId() ?? "") !== replaces)
+			throw new AppError("already-exists", "The cluster has another key for its credentials already.");
+		context.state.setSecretsKeyId(keyId);
 		return null;
 	},
 };
+
+const maxSealedLength = 8192;
+
+function setCredentials(context: ApplyContext, poolId: string, sealed: string): void {
+	if (typeof sealed !== "string" || sealed.length > maxSealedLength || !/^[A-Za-z0-9.+/=_-]+$/.test(sealed))
+		throw new AppError("invalid", "The sealed credentials are malformed.");
+	context.state.setSealedCredentials(poolId, sealed);
+}
+
+/** What says which data it holds stays; how they are reached may change. */
+function checkConfigChange(context: ApplyContext, pool: Pool, after: Pool): void {
+	validated(poolConfigs[pool.type], after.config, "The change");
+	if (fixedPart(after.config) !== fixedPart(pool.config)) {
+		const message = "A storage pool stays where its data are. Make another pool instead.";
+		throw new AppError("invalid", message, { fields: [{ path: "/config", message }] });
+	}
+	checkPlaceFree(context, after);
+}
+
+function checkNodesChange(context: ApplyContext, pool: Pool, after: Pool): void {
+	checkNodeIds(context, after.nodeIds, (nodeId) => !pool.nodeIds.includes(nodeId));
+	checkPlaceFree(context, after);
+	for (const nodeId of pool.nodeIds.filter((id) => !after.nodeIds.includes(id))) {
+		const name = context.get("node", nodeId)?.name ?? nodeId;
+		const refuse = (what: string): never => {
+			const message = `The node ${name} needs the storage pool: ${what}.`;
+			throw new AppError("in-use", message, { fields: [{ path: "/nodeIds", message }] });
+		};
+		for (const volume of context.state.all("volume").filter((one) => one.poolId === pool.id)) {
+			if (volume.nodeId === nodeId) refuse(`it has the volume ${volume.name}`);
+			const vm = volume.vmId === null ? null : context.get("vm", volume.vmId);
+			if (vm?.nodeId === nodeId) refuse(`its VM ${vm.name} has the volume ${volume.name}`);
+		}
+		for (const image of context.state.all("image").filter((one) => one.poolId === pool.id)) {
+			if (image.nodeId === nodeId) refuse(`it has the image ${image.name}`);
+			const vm = context.state.linked("vm", "imageId", image.id).find((one) => one.nodeId === nodeId);
+			if (vm) refuse(`its VM ${vm.name} has the image ${image.name} in a drive`);
+		}
+	}
+}
 
 const byNodeId = (a: { nodeId: string }, b: { nodeId: string }): number => (a.nodeId < b.nodeId ? -1 : 1);
 
 export function checkPool(context: ApplyContext, pool: Pool): void {
 	checkNameFree(context, "pool", pool.name, null);
-	pool.nodeIds.forEach((nodeId, position) => {
-		checkWorks(context.needReferenced("node", nodeId, `/nodeIds/${position}`));
+	checkNodeIds(context, pool.nodeIds, () => true);
+	checkPlaceFree(context, pool);
+}
+
+function checkNodeIds(context: ApplyContext, nodeIds: readonly string[], isNew: (nodeId: string) => boolean): void {
+	nodeIds.forEach((nodeId, position) => {
+		const node = context.needReferenced("node", nodeId, `/nodeIds/${position}`);
+		if (isNew(nodeId)) checkWorks(node);
 	});
-	if (new Set(pool.nodeIds).size !== pool.nodeIds.length)
+	if (new Set(nodeIds).size !== nodeIds.length)
 		throw new AppError("invalid", "A node is named twice.", { fields: [{ path: "/nodeIds", message: "is repeated" }] });
-	checkPathFree(context, pool);
+}
+
+/** Two pools in one place would each take what is the other's for leftovers. */
+function checkPlaceFree(context: ApplyContext, pool: Pool): void {
+	if (pool.type === "local") {
+		checkPathFree(context, pool);
+		return;
+	}
+	const other = context.state
+		.all("pool")
+		.find(({ id, type, config }) => id !== pool.id && type === pool.type && isSamePlace(config, pool.config));
+	if (!other) return;
+	const message = `The storage pool ${other.name} is there already.`;
+	throw new AppError("already-exists", message, { fields: [{ path: "/config", message }] });
 }
 
 /** Two pools in one folder would each delete the other's files. */

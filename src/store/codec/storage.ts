@@ -50,6 +50,7 @@ export const storageCodecs: BodyCodecs<
 	| "poolDelete"
 	| "poolNodeStatus"
 	| "poolGone"
+	| "secretsKeySet"
 	| "volumeCreate"
 	| "volumeUpdate"
 	| "volumeResize"
@@ -68,10 +69,33 @@ export const storageCodecs: BodyCodecs<
 	| "networkGone"
 > = {
 	poolCreate: {
-		encode: (body) => ({ poolJson: toJson(body.pool), taskJson: toJson(body.task) }),
-		decode: (message) => ({ pool: fromJson<Pool>(message.poolJson), task: fromJson<Task>(message.taskJson) }),
+		encode: (body) => ({
+			...{ poolJson: toJson(body.pool), taskJson: toJson(body.task) },
+			...optional("sealedCredentials", body.sealedCredentials),
+		}),
+		decode: (message) => ({
+			...{ pool: fromJson<Pool>(message.poolJson), task: fromJson<Task>(message.taskJson) },
+			...optional("sealedCredentials", message.sealedCredentials),
+		}),
 	},
-	poolUpdate: described,
+	poolUpdate: {
+		encode: (body) => ({
+			...described.encode(body),
+			configJson: toOptionalJson(body.config),
+			nodeIdsJson: toOptionalJson(body.nodeIds),
+			...optional("sealedCredentials", body.sealedCredentials),
+		}),
+		decode: (message) => ({
+			...described.decode(message),
+			...optional("config", fromOptionalJson<Pool["config"]>(message.configJson)),
+			...optional("nodeIds", fromOptionalJson<string[]>(message.nodeIdsJson)),
+			...optional("sealedCredentials", message.sealedCredentials),
+		}),
+	},
+	secretsKeySet: {
+		encode: ({ keyId, replaces }) => ({ keyId, replaces }),
+		decode: ({ keyId, replaces }) => ({ keyId, replaces }),
+	},
 	poolDelete: idAndTask,
 	poolNodeStatus: {
 		encode: (body) => ({ id: body.id, statusJson: toJson(body.status) }),
@@ -131,6 +155,7 @@ export const storageCodecs: BodyCodecs<
 			fileSizeBytes: toOptionalUint64(body.fileSizeBytes),
 			virtualSizeBytes: toOptionalUint64(body.virtualSizeBytes),
 			sha256: body.sha256,
+			...optional("format", body.format),
 			errorJson: toOptionalJson(body.error),
 		}),
 		decode: (message) => ({
@@ -140,6 +165,7 @@ export const storageCodecs: BodyCodecs<
 			...optional("fileSizeBytes", fromOptionalUint64(message.fileSizeBytes)),
 			...optional("virtualSizeBytes", fromOptionalUint64(message.virtualSizeBytes)),
 			...optional("sha256", message.sha256),
+			...optional("format", message.format as Image["format"] | undefined),
 			...optional("error", fromOptionalJson<ErrorInfo | null>(message.errorJson)),
 		}),
 	},

@@ -94,6 +94,14 @@ export class SqliteReader implements StoreReader {
 		return this.state.authority();
 	}
 
+	secretsKeyId(): string | null {
+		return this.state.secretsKeyId();
+	}
+
+	sealedCredentials(poolId: string): string | null {
+		return this.state.sealedCredentials(poolId);
+	}
+
 	joinTokenSecret(id: string): string | null {
 		return this.state.secretHash("joinToken", id);
 	}

@@ -188,12 +188,35 @@ export class StateDatabase extends StateRows {
 	}
 
 	authority(): Authority | null {
-		const row = this.row<{ value: string }>("SELECT value FROM cluster_secret WHERE key = 'authority'");
-		return row === null ? null : (JSON.parse(row.value) as Authority);
+		const value = this.#clusterSecret("authority");
+		return value === null ? null : (JSON.parse(value) as Authority);
 	}
 
 	setAuthority({ certificatePem, keyPem }: Authority): void {
 		this.insertRow("cluster_secret", { key: "authority", value: JSON.stringify({ certificatePem, keyPem }) });
+	}
+
+	/** Fingerprint of the key with which credentials are sealed; null before there is one. */
+	secretsKeyId = (): string | null => this.#clusterSecret("secretsKeyId");
+
+	setSecretsKeyId(keyId: string): void {
+		this.#setClusterSecret("secretsKeyId", keyId);
+	}
+
+	sealedCredentials = (poolId: string): string | null => this.#clusterSecret(`pool:${poolId}`);
+
+	/** Null: it has none any more. */
+	setSealedCredentials(poolId: string, sealed: string | null): void {
+		this.#setClusterSecret(`pool:${poolId}`, sealed);
+	}
+
+	#clusterSecret(key: string): string | null {
+		return this.row<{ value: string }>("SELECT value FROM cluster_secret WHERE key = ?", key)?.value ?? null;
+	}
+
+	#setClusterSecret(key: string, value: string | null): void {
+		this.deleteRows("cluster_secret", "key = ?", key);
+		if (value !== null) this.insertRow("cluster_secret", { key, value });
 	}
 
 	/** As deleteAllSessions: nobody whom it admitted is believed any more. */
