@@ -15,23 +15,24 @@ import { createPasswordHasher } from "./auth/passwords.ts";
 import { AuthService } from "./auth/service.ts";
 import { apiStreamKind, createApiRelay, serveRelayedRequests } from "./cluster/api-relay.ts";
 import { Cluster } from "./cluster/cluster.ts";
+import { ClusterSecrets } from "./cluster/cluster-secrets.ts";
 import { ClusterTime } from "./cluster/cluster-time.ts";
 import { consoleStreamKind, createRemoteConsoles, serveConsoles } from "./cluster/console-relay.ts";
-import { importFormer, type PoolFolders } from "./cluster/importing.ts";
+import type { PoolFolders } from "./cluster/importing.ts";
 import { ClusterLinks } from "./cluster/links.ts";
 import { MemberFeatures } from "./cluster/member-features.ts";
 import { noteStarted, openNodeFile } from "./cluster/node-file.ts";
-import { contentStreams, createRemoteNodes } from "./cluster/remote-nodes.ts";
-import { completeSwitch, type JoinHints, readHints } from "./cluster/switch.ts";
+import { contentStreams } from "./cluster/remote-nodes.ts";
+import { completeSwitch, readHints } from "./cluster/switch.ts";
 import { type Config, configHelp, loadConfig } from "./config.ts";
 import { createConsoles } from "./console/console.ts";
 import { watchConsoleVms } from "./console/vm-watch.ts";
 import { startUpkeep } from "./control/upkeep.ts";
-import { chooseAccelerator } from "./hypervisor/accelerator-probe.ts";
+import { startWhenMember } from "./daemon-node.ts";
 import { libvirtOfHost } from "./hypervisor/libvirt/libvirt-of-host.ts";
 import { present } from "./lib/assert.ts";
 import { type Clock, shiftedClock, systemClock } from "./lib/clock.ts";
-import { AppError, isAppError, toAppError } from "./lib/errors.ts";
+import { toAppError } from "./lib/errors.ts";
 import { haltAtStepIn, passing } from "./lib/halting.ts";
 import { sleptMs } from "./lib/host-sleep.ts";
 import { idSource } from "./lib/ids.ts";
@@ -39,30 +40,20 @@ import { createLogger, type Logger } from "./lib/log.ts";
 import { systemRandom as random, randomRatio } from "./lib/random.ts";
 import { KiB } from "./lib/units.ts";
 import { hostSubnets } from "./network/host-subnets.ts";
-import { createLibvirtNetworks } from "./network/libvirt-network.ts";
-import { procHost } from "./node/host.ts";
-import { type RunningNode, startNode } from "./node/node.ts";
+import type { RunningNode } from "./node/node.ts";
 import { runningHere } from "./node/running-here.ts";
 import type { NodeSources } from "./node/sources.ts";
-import { type StartingService, startingService } from "./node/starting-service.ts";
-import { vmFolders } from "./node/vm-folder.ts";
-import { vmStateFiles } from "./node/vm-state.ts";
+import { startingService } from "./node/starting-service.ts";
 import type { PeerNode } from "./peer/peer.ts";
 import type { StreamHandler } from "./peer/stream-open.ts";
-import { seedDocuments } from "./storage/cloud-init/documents.ts";
-import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
-import { fetchToUpload } from "./storage/fetch-url.ts";
 import { PoolFolder } from "./storage/local/pool-folder.ts";
 import { releasePool } from "./storage/local/release-pool.ts";
-import { createStorageDriver } from "./storage/registry.ts";
 import { openStore } from "./store/open-store.ts";
 import { proposer as createProposer } from "./store/proposer.ts";
 import type { RaftConsensus } from "./store/raft/raft-consensus.ts";
-import type { Proposer, Store } from "./store/store.ts";
 import { openUiAssets } from "./ui-assets.ts";
 import { version } from "./version.ts";
 
-const confirmLimitMs = 10_000;
 /** Heartbeats every 100 ms; without a leader for 500 to 800 ms, an election. */
 const raftTiming = {
 	tickMs: 50,
@@ -224,9 +215,13 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	const stopConsoleWatch = watchConsoleVms(store, consoles);
 	const streams: Record<string, StreamHandler> = {};
 	let node: { stop(): Promise<void> } | null = null;
-	const cluster = new Cluster({
+	const secrets = new ClusterSecrets({
+		...{ dataDir, nodeId, store, proposer, clock: hostClock, random, logger },
+		peers: () => cluster.peers,
+	});
+	const cluster: Cluster = new Cluster({
 		...{ dataDir, node: me, nodeName, version, links, consensus, store, proposer, hints, streams },
-		...{ peerListen: config.peerListen, tickMs, poolFolders, memberFeatures, random, ids, logger },
+		...{ peerListen: config.peerListen, tickMs, poolFolders, memberFeatures, secrets, random, ids, logger },
 		...{ clock: hostClock, time: clock },
 		runningHere: () => runningHere(libvirtOfHost(config, { clock, random, logger }), { dataDir, clock, logger }),
 		onRestart: beginAnew,
@@ -234,7 +229,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 	});
 	const api = createApi({
 		...{ store, proposer, auth, node: service, console: consoles, clock, random, ids, logger, version },
-		...{ cluster, relay: createApiRelay({ openStream }), dataDir },
+		...{ cluster, secrets, relay: createApiRelay({ openStream }), dataDir },
 	});
 	streams[apiStreamKind] = serveRelayedRequests((incoming) => api.handleRelayed(incoming));
 	streams[consoleStreamKind] = serveConsoles(consoles, { store, nodeId, clock });
@@ -256,7 +251,7 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 		sources = started.sources;
 	};
 	node = startWhenMember({
-		...{ config, clock, logger, store, proposer, nodeId, service, cluster, hints, poolFolders, onStarted },
+		...{ config, clock, logger, store, proposer, nodeId, service, cluster, secrets, hints, poolFolders, onStarted },
 	});
 	const leads = () => store.status().leader === nodeId;
 	const stopUpkeep = startUpkeep({ clock: hostClock, agreed: clock, store, proposer, logger, leads });
@@ -283,114 +278,6 @@ export async function startDaemon(config: Config, logger: Logger, beginAnew: () 
 			await cluster.handOver();
 			await store.close();
 			await cluster.stop();
-		},
-	};
-}
-
-type NodeParts = {
-	config: Config;
-	clock: Clock;
-	logger: Logger;
-	store: Store;
-	proposer: Proposer;
-	nodeId: string;
-	service: StartingService;
-	cluster: Cluster;
-	onStarted: (node: RunningNode) => void;
-};
-
-type MemberParts = NodeParts & { hints: JoinHints | null; poolFolders: PoolFolders };
-
-/**
- * Nothing on this host is touched before this node knows that it is a member, and has told the cluster what it brings. A
- * member that nobody answers goes on alone after a while: its VMs run, and their consoles work.
- */
-function startWhenMember(parts: MemberParts): { stop(): Promise<void> } {
-	const { config, clock, logger, store, proposer, nodeId, service, cluster, hints, poolFolders } = parts;
-	const stopping = new AbortController();
-	const { signal } = stopping;
-	let running: { stop(): Promise<void> } | null = null;
-	const start = async () => {
-		if (cluster.removed) throw new AppError("wrong-state", "This node was removed from the cluster.");
-		if (store.count("node") > 1 || hints !== null)
-			await cluster.confirmed(AbortSignal.any([signal, AbortSignal.timeout(confirmLimitMs)])).catch(() => {});
-		signal.throwIfAborted();
-		if (hints !== null)
-			await importFormer(
-				{ dataDir: config.dataDir, nodeId, hints, store, proposer, poolFolders, clock, logger },
-				signal,
-			);
-		if (store.get("node", nodeId)?.witness) return cluster.actAsWitness(service);
-		running = startThisNode(parts);
-	};
-	const starting = start().catch((error) => {
-		service.failed(error);
-		if (!signal.aborted) logger.error("the node's loops did not start", { error });
-	});
-	return {
-		async stop() {
-			stopping.abort(new AppError("canceled", "The node's service is ending."));
-			await starting;
-			await running?.stop();
-		},
-	};
-}
-
-/** Starts the node beside the API: probing the accelerator may take seconds where KVM is broken. */
-function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
-	const { config, clock, logger, store, proposer, nodeId, service, cluster } = parts;
-	const libvirt = libvirtOfHost(config, { clock, random, logger });
-	const { client, hypervisor } = libvirt;
-	// It goes on trying by itself; the node says meanwhile that libvirt is away.
-	client.open().catch((error) => logger.warn("libvirt does not answer", { error }));
-	const stopping = new AbortController();
-	const starting: Promise<RunningNode> = chooseAccelerator(config.accelerator, stopping.signal).then((accelerator) => {
-		logger.info("accelerator", accelerator);
-		return startNode({
-			...{ nodeId, version, store, proposer, hypervisor, accelerator, clock, ids, logger },
-			dataDir: config.dataDir,
-			demoImage: config.demoImage,
-			storage: {
-				open: (pool) =>
-					createStorageDriver(pool, {
-						...{ nodeId, random, clock, log: logger, protectedPaths: [config.dataDir] },
-						...{ runFolder: join(config.runDir, "pools"), stagingFolder: join(config.dataDir, "staging") },
-					}),
-			},
-			network: createLibvirtNetworks({ client, logger }),
-			everybodyHas: (feature) => cluster.everybodyHas(feature),
-			seeds: ({ path, vm }) => {
-				if (vm.spec.cloudInit === null) throw new AppError("internal", "This VM has no cloud-init settings.");
-				return writeSeedIso(
-					path,
-					seedDocuments(vm.spec.cloudInit, { instanceId: vm.id, hostname: vm.name, macAddress: vm.spec.nics[0]?.mac }),
-				);
-			},
-			fetchUrl: async ({ url, imageId, driver, signal, progress }) => {
-				await fetchToUpload(driver, imageId, { url, signal, progress, allowLoopback: config.loopbackDownloads });
-			},
-			folders: vmFolders,
-			vmState: vmStateFiles(config.dataDir),
-			remote: createRemoteNodes(() => cluster.peers),
-			host: procHost(),
-		});
-	});
-	starting.then(
-		(node) => {
-			service.started(node.service);
-			parts.onStarted(node);
-		},
-		(error) => {
-			service.failed(error);
-			if (!isAppError(error, "canceled")) logger.error("the node's loops did not start", { error });
-		},
-	);
-	return {
-		async stop() {
-			stopping.abort(new AppError("canceled", "The node's service is ending."));
-			const node = await starting.catch(() => null);
-			await node?.stop();
-			await libvirt.close();
 		},
 	};
 }

@@ -2,7 +2,7 @@
 
 import type { Identity } from "../auth/identity.ts";
 import type { AuthService } from "../auth/service.ts";
-import type { ClusterService } from "../cluster/service.ts";
+import type { ClusterService, SecretSealer } from "../cluster/service.ts";
 import type { ConsoleService } from "../console/service.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { IdSource } from "../lib/ids.ts";
@@ -26,6 +26,8 @@ export type ApiDeps = {
 	console: ConsoleService;
 	/** This node's part in the cluster. */
 	cluster: ClusterService;
+	/** Seals what goes into the state. */
+	secrets: SecretSealer;
 	/** The way to the other nodes; without it there are none. */
 	relay?: NodeRelay;
 	clock: Clock;

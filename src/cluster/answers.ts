@@ -5,16 +5,23 @@ import type { PeerNode } from "../peer/peer.ts";
 import type { PeerRequest } from "../peer/request-server.ts";
 import type { RaftConsensus } from "../store/raft/raft-consensus.ts";
 import { answerWhereIs } from "./asking-around.ts";
+import type { ClusterSecrets } from "./cluster-secrets.ts";
 import { proposeAll } from "./forwarding.ts";
 import { answerHears } from "./hearing.ts";
 import type { LeaderViews } from "./leader-view.ts";
 import { decodeJson, decodeProposal, encodeJson, methods } from "./methods.ts";
 import { answerProbe } from "./reachability.ts";
 
-export type CallDeps = { consensus: RaftConsensus; leaderViews: LeaderViews; peers: PeerNode; clock: Clock };
+export type CallDeps = {
+	consensus: RaftConsensus;
+	leaderViews: LeaderViews;
+	peers: PeerNode;
+	clock: Clock;
+	secrets: Pick<ClusterSecrets, "answer">;
+};
 
 export async function answerCall({ method, payload, peer }: PeerRequest, deps: CallDeps): Promise<Uint8Array> {
-	const { consensus, leaderViews, peers, clock } = deps;
+	const { consensus, leaderViews, peers, clock, secrets } = deps;
 	switch (method) {
 		case methods.propose: {
 			const { data, urgency } = decodeProposal(payload);
@@ -34,6 +41,8 @@ export async function answerCall({ method, payload, peer }: PeerRequest, deps: C
 			return answerWhereIs(payload, peers);
 		case methods.hears:
 			return answerHears(payload, peers);
+		case methods.secretsKey:
+			return secrets.answer(payload, peer.nodeId);
 		case methods.memberStatus:
 			return encodeJson(leaderViews.own() ?? doesNotLead());
 		default:

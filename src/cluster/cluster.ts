@@ -25,6 +25,7 @@ import { answerCall } from "./answers.ts";
 import { arrivingWith } from "./arrival.ts";
 import { keepAskingAround } from "./asking-around.ts";
 import { knownPastMs, OwnCertificate } from "./certificates.ts";
+import type { ClusterSecrets } from "./cluster-secrets.ts";
 import type { ClusterTime } from "./cluster-time.ts";
 import { whoHears } from "./hearing.ts";
 import type { PoolFolders } from "./importing.ts";
@@ -65,6 +66,7 @@ export type ClusterDeps = {
 	/** Ids of the VMs that run on this host and were started by this node, whoever's they are now; null when libvirt does not say. */
 	runningHere: () => Promise<string[] | null>;
 	memberFeatures: MemberFeatures;
+	secrets: ClusterSecrets;
 	/** By kind. */
 	streams: Readonly<Record<string, StreamHandler>>;
 	/** The node is another one from now on, or has to begin anew: the daemon does. */
@@ -180,7 +182,7 @@ export class Cluster implements ClusterService {
 		);
 		this.#ends.push(startMembership({ ...this.#deps }));
 		this.#every(watchMs, () => this.#watch());
-		this.#ends.push(keepAskingAround(peers, clock));
+		this.#ends.push(keepAskingAround(peers, clock), this.#deps.secrets.keepFetching());
 		this.#every(renewalCheckMs, () => void this.#certificate.renewIfDue());
 		void this.#tellAddresses();
 		void this.#confirm();

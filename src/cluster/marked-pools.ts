@@ -30,7 +30,7 @@ export async function markedPools({ dataDir, node, store, logger }: Omit<Parts, 
 	const { nodeId, clusterId } = node;
 	const pools = new Map<string, MarkedPool>();
 	for (const [id, place] of await readRecords({ dataDir, logger, folders }, placeRecords))
-		if (place.type === "local" && place.nodeId === nodeId && place.clusterId === clusterId)
+		if (place.type === "local" && place.path !== undefined && place.nodeId === nodeId && place.clusterId === clusterId)
 			pools.set(id, { id, path: place.path });
 	for (const pool of store.all("pool")) {
 		const path = localPath(pool);
@@ -49,7 +49,9 @@ export async function freeFormerPools({ dataDir, node, store, poolFolders, logge
 		logger.warn("the folder of a pool that this witness had before is not free yet", { ...pool, error });
 	try {
 		const places = await readRecords({ dataDir, logger, folders }, placeRecords);
-		const local = [...places].flatMap(([id, { type, path }]) => (type === "local" ? [{ id, path }] : []));
+		const local = [...places].flatMap(([id, { type, path }]) =>
+			type === "local" && path !== undefined ? [{ id, path }] : [],
+		);
 		await releasePools({ dataDir, node, store, poolFolders, logger }, local, failed);
 	} catch (error) {
 		failed(error);

@@ -15,6 +15,7 @@ export const methods = {
 	probe: "probe",
 	whereIs: "where-is",
 	hears: "hears",
+	secretsKey: "secrets-key",
 } as const;
 
 const urgencies: readonly Urgency[] = ["growing", "essential"];

@@ -2,7 +2,9 @@
  * What the API asks of this node's part in the cluster. `cluster.ts` implements it; tests have a fake. What only changes the
  * state (tokens, addresses, removing a node) is a command and does not come through here.
  */
+
 import type { ClusterJoin, ClusterStatus, JoinPreview, NodeCertificateInfo } from "../model/cluster.ts";
+import type { PoolCredentials } from "../model/pool-config.ts";
 import type { TickDelays } from "../store/raft/ticker.ts";
 
 export type NewJoinToken = { secret: string; secretHash: string };
@@ -16,6 +18,12 @@ export type ClusterFigures = {
 	/** Of the consensus. */
 	tickDelays: TickDelays;
 };
+
+/** Seals what nobody but the nodes may read; see cluster-secrets.ts. */
+export interface SecretSealer {
+	/** For `sealedCredentials` of a command. */
+	seal(poolId: string, credentials: PoolCredentials): Promise<string>;
+}
 
 export interface ClusterService {
 	readonly nodeId: string;

@@ -8,6 +8,7 @@ import type { Clock } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
 import type { IdSource } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
+import type { PoolCredentials } from "../model/pool-config.ts";
 import type { Pool } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import type { NetworkDriver } from "../network/driver.ts";
@@ -31,7 +32,11 @@ import { Bell, withLimit } from "./wait.ts";
  */
 export type StorageRegistry = {
 	open(
-		pool: Pick<Pool, "id" | "name" | "type" | "config"> & { wasReady: boolean; otherPools: () => PoolPlace[] },
+		pool: Pick<Pool, "id" | "name" | "type" | "config"> & {
+			credentials: PoolCredentials | null;
+			wasReady: boolean;
+			otherPools: () => PoolPlace[];
+		},
 	): StorageDriver;
 };
 
@@ -58,6 +63,8 @@ export type NodeDeps = {
 	everybodyHas(feature: Feature): boolean;
 	hypervisor: HypervisorDriver;
 	storage: StorageRegistry;
+	/** Of a pool, opened; null when it has none. `unavailable` while this node has not got the key. */
+	credentials(poolId: string): Promise<PoolCredentials | null>;
 	network: NetworkDriver;
 	seeds: SeedWriter;
 	/** vmFolders of vm-folder.ts, but for tests. */

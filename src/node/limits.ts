@@ -38,7 +38,8 @@ export const limits = {
 	/** An upload request that sends nothing. */
 	uploadPartMs: 60_000,
 	poolActivateMs: 60_000,
-	poolCheckMs: 30_000,
+	/** A pool whose server hangs is noticed within this and intervals.poolCheckMs. */
+	poolCheckMs: 5_000,
 
 	/** How long a task waits for libvirt to come (back) before it fails with `unavailable`. */
 	hypervisorWaitMs: 60_000,
@@ -59,7 +60,7 @@ export const limits = {
 export const intervals = {
 	resyncMs: 30_000,
 	addressesMs: 10_000,
-	poolCheckMs: 10_000,
+	poolCheckMs: 5_000,
 	/** Usage of a pool that changed by less than 1 % is reported at most this often. */
 	poolUsageMs: 60_000,
 	metricsMs: 5_000,

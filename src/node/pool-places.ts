@@ -1,13 +1,15 @@
 /**
  * Where this node has had a part of a pool, `<dataDir>/pool-places.json`, written before the pool's folder is first touched. When a
- * pool is gone from the state nothing else says where its marks are, which keep the folder from any other pool: each node
- * takes its own away, also one that was away when the pool was deleted.
+ * pool is gone from the state, or is not for this node any more, nothing else says where its marks are, which keep the folder from
+ * any other pool: each node takes its own away, also one that was away then. Of a pool that nodes share, which whoever deletes it
+ * clears, each lets go (unmounts, logs out).
  *
  * A place counts only for the node and the cluster in which it was written: that this state has no such pool then proves that it
  * was deleted. After a join or a restore it proves nothing.
  */
 
 import { type Static, Type } from "@sinclair/typebox";
+import { PoolConfig as PoolConfigSchema } from "../model/pool-config.ts";
 import { Id, Strict } from "../model/schema.ts";
 import { type Pool, PoolType } from "../model/storage.ts";
 import { localPath } from "../model/storage-rules.ts";
@@ -17,7 +19,13 @@ import { leftOfPool } from "./left-in-pools.ts";
 import { limits } from "./limits.ts";
 import { RecordFile } from "./record-file.ts";
 
-const Place = Strict({ nodeId: Id, clusterId: Id, name: Type.String(), type: PoolType, path: Type.String() });
+const Place = Strict({
+	...{ nodeId: Id, clusterId: Id, name: Type.String(), type: PoolType },
+	/** Of a pool of type local. */
+	path: Type.Optional(Type.String()),
+	/** Of any other. */
+	config: Type.Optional(PoolConfigSchema),
+});
 type Place = Static<typeof Place>;
 export const placeRecords = { name: "pool-places", schema: Place };
 /** What is needed to reach a pool that the state does not know any more. */
@@ -38,8 +46,9 @@ export class PoolPlaces {
 		const { id, name, type } = pool;
 		const path = localPath(pool);
 		const clusterId = this.#clusterId();
-		if (path === undefined || clusterId === null) return;
-		const place: Place = { nodeId: this.#context.nodeId, clusterId, name, type, path };
+		if (clusterId === null) return;
+		const where = path === undefined ? { config: pool.config } : { path };
+		const place: Place = { nodeId: this.#context.nodeId, clusterId, name, type, ...where };
 		if (JSON.stringify(await this.#records.get(id)) !== JSON.stringify(place)) await this.#records.set(id, place);
 	}
 
@@ -49,8 +58,8 @@ export class PoolPlaces {
 	/** Gives free what was pools' that are gone. Never fails; what fails is tried again. */
 	async sweep(driverOf: DriverOf): Promise<void> {
 		for (const [id, place] of await this.#records.entries()) {
-			const { store, locks, logger, stopping, nodeId } = this.#context;
-			if (store.get("pool", id) !== null) continue;
+			const { locks, logger, stopping, nodeId } = this.#context;
+			if (this.#isInUse(id)) continue;
 			try {
 				if (place.nodeId === nodeId && place.clusterId === this.#clusterId())
 					await locks.run(`pool:${id}`, () => this.#giveFree(id, place, driverOf), stopping);
@@ -65,11 +74,16 @@ export class PoolPlaces {
 		const { store } = this.#context;
 		// A copy of the state that is behind may not know the pool yet.
 		await store.readIndex();
-		if (store.get("pool", id) !== null || !(await this.has(id))) return;
-		const { name, type, path } = place;
-		await takeMarksAway(this.#context, id, await driverOf({ id, name, type, config: { path } }));
+		if (this.#isInUse(id) || !(await this.has(id))) return;
+		const { name, type, path, config } = place;
+		const driver = await driverOf({ id, name, type, config: config ?? { path: path ?? "" } });
+		if (type === "local") await takeMarksAway(this.#context, id, driver);
+		else await letGo(this.#context, driver);
 		await this.#records.delete(id);
 	}
+
+	#isInUse = (poolId: string): boolean =>
+		this.#context.store.get("pool", poolId)?.nodeIds.includes(this.#context.nodeId) === true;
 
 	#clusterId(): string | null {
 		return this.#context.store.all("cluster")[0]?.id ?? null;
@@ -84,5 +98,11 @@ export async function takeMarksAway(context: NodeContext, poolId: string, driver
 	for (const id of images)
 		await limited(context, "Deleting the copy of an image", limits.deleteVolumeMs, () => driver.deleteImage(id));
 	await limited(context, "Removing the pool's marks", limits.poolActivateMs, () => driver.remove());
+	await letGo(context, driver);
+}
+
+async function letGo(context: NodeContext, driver: StorageDriver): Promise<void> {
 	await limited(context, "Deactivating the pool", limits.poolActivateMs, () => driver.deactivate());
+	for (const { id } of driver.hostSecrets)
+		await limited(context, "Removing the pool's key", limits.controlMs, () => context.hypervisor.removeSecret(id));
 }

@@ -1,36 +1,31 @@
 /**
- * Storage pools on this node: one driver each, activated at start and before use, checked every ten seconds. Health is
+ * Storage pools on this node: one driver each, activated at start and before use, checked every five seconds. Health is
  * written only when it changes; usage when it moved by more than 1 % of the pool, or changed at all a minute after the
  * last report.
  */
 
 import { toRfc3339 } from "../lib/clock.ts";
-import { AppError, toErrorInfo } from "../lib/errors.ts";
+import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Pool, PoolNodeStatus } from "../model/storage.ts";
 import { localPath } from "../model/storage-rules.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { intervals, limits } from "./limits.ts";
+import { PoolEntries, type PoolEntry } from "./pool-entry.ts";
 import { type FormerPool, PoolPlaces, takeMarksAway } from "./pool-places.ts";
-import { VolumeCheck } from "./volume-check.ts";
-
-type Entry = {
-	driver: StorageDriver;
-	volumes: VolumeCheck;
-	/** Settled well: the pool can be used. Null: not tried, or failed. */
-	active: Promise<void> | null;
-	checking: boolean;
-	reportedMonotonicMs: number;
-};
 
 export class Pools {
 	readonly #context: NodeContext;
-	readonly #entries = new Map<string, Entry>();
 	readonly #places: PoolPlaces;
+	readonly #entries: PoolEntries;
+	readonly #checking = new Set<string>();
+	/** When the health of a pool was last reported, by its id. */
+	readonly #reportedMonotonicMs = new Map<string, number>();
 
 	constructor(context: NodeContext) {
 		this.#context = context;
 		this.#places = new PoolPlaces(context);
+		this.#entries = new PoolEntries(context, this.#places, (poolId) => this.#otherPools(poolId));
 	}
 
 	/** It is gone from the state, and its folder here is not free yet. */
@@ -40,9 +35,19 @@ export class Pools {
 	async driver(poolId: string): Promise<StorageDriver> {
 		const pool = this.#context.store.get("pool", poolId);
 		if (!pool) throw new AppError("not-found", "The storage pool does not exist any more.");
-		const entry = this.#entry(pool);
-		await this.#activate(pool, entry);
+		const entry = await this.#entry(pool);
+		await this.#entries.activate(pool, entry);
 		return entry.driver;
+	}
+
+	/** The drivers of pools that work on this node now. */
+	async activeDrivers(): Promise<{ poolId: string; driver: StorageDriver }[]> {
+		const found: { poolId: string; driver: StorageDriver }[] = [];
+		for (const poolId of this.#entries.ids()) {
+			const { active, driver } = this.#entries.known(poolId) ?? { active: null };
+			if (driver && (await active?.then(() => true).catch(() => false))) found.push({ poolId, driver });
+		}
+		return found;
 	}
 
 	/** One round of checks over all pools of this node; never fails. A pool that is still being checked is left out. */
@@ -61,10 +66,9 @@ export class Pools {
 
 	/** The pool, and then what the records of some of its volumes claim of it. */
 	async #checkWhole(pool: Pool): Promise<void> {
-		const entry = this.#entry(pool);
-		if (entry.checking) return;
+		if (this.#checking.has(pool.id)) return;
 		await this.#check(pool);
-		await entry.volumes.next();
+		await this.#entries.known(pool.id)?.volumes.next();
 	}
 
 	async create(poolId: string): Promise<string | null> {
@@ -83,7 +87,7 @@ export class Pools {
 		if (volumes + images > 0)
 			throw new AppError("in-use", `Pool "${pool.name}" still holds ${volumes} volumes and ${images} images.`);
 		if (isHere(pool, this.#context.nodeId)) await this.#leave(pool);
-		this.#entries.delete(poolId);
+		this.#entries.forget(poolId);
 		await this.#context.propose({ kind: "poolGone", id: poolId });
 		return null;
 	}
@@ -92,39 +96,35 @@ export class Pools {
 	async #leave(pool: Pool): Promise<void> {
 		const { logger } = this.#context;
 		try {
-			await takeMarksAway(this.#context, pool.id, this.#entry(pool).driver);
+			await takeMarksAway(this.#context, pool.id, (await this.#entry(pool)).driver);
 		} catch (error) {
 			if (this.#context.stopping.aborted) throw error;
 			logger.warn("the marks of a deleted pool stay where it was", { poolId: pool.id, error });
 		}
 	}
 
-	/** Of pools that are gone: nothing of them stays here. Never fails. */
+	/** Of pools that are gone, or not for this node any more: nothing of them stays here. Never fails. */
 	async sweep(): Promise<void> {
 		await this.#places.sweep((pool) => this.#formerDriver(pool));
-		for (const id of this.#entries.keys()) if (this.#context.store.get("pool", id) === null) this.#entries.delete(id);
+		for (const id of this.#entries.ids()) {
+			const pool = this.#context.store.get("pool", id);
+			if (pool === null || !isHere(pool, this.#context.nodeId)) this.#entries.forget(id);
+		}
 	}
 
 	async #formerDriver(pool: FormerPool): Promise<StorageDriver> {
-		const entry = this.#entries.get(pool.id);
+		const entry = this.#entries.known(pool.id);
 		// It would put its marks there afterwards.
 		await entry?.active?.catch(() => {});
 		if (entry) return entry.driver;
-		return this.#context.storage.open({ ...pool, wasReady: true, otherPools: () => this.#otherPools(pool.id) });
+		const otherPools = () => this.#otherPools(pool.id);
+		return this.#context.storage.open({ ...pool, credentials: null, wasReady: true, otherPools });
 	}
 
-	#entry(pool: Pool): Entry {
-		let entry = this.#entries.get(pool.id);
-		if (!entry) {
-			if (!isHere(pool, this.#context.nodeId))
-				throw new AppError("unsupported", `Storage pool "${pool.name}" is not on this node.`);
-			const wasReady = this.#wasReady(pool);
-			const driver = this.#context.storage.open({ ...pool, wasReady, otherPools: () => this.#otherPools(pool.id) });
-			const volumes = new VolumeCheck(this.#context, pool.id, driver);
-			entry = { driver, volumes, active: null, checking: false, reportedMonotonicMs: Number.NEGATIVE_INFINITY };
-			this.#entries.set(pool.id, entry);
-		}
-		return entry;
+	async #entry(pool: Pool): Promise<PoolEntry> {
+		if (!isHere(pool, this.#context.nodeId))
+			throw new AppError("unsupported", `Storage pool "${pool.name}" is not on this node.`);
+		return this.#entries.get(pool, this.#wasReady(pool));
 	}
 
 	#wasReady(pool: Pool): boolean {
@@ -141,41 +141,34 @@ export class Pools {
 		});
 	}
 
-	async #activate(pool: Pool, entry: Entry): Promise<void> {
-		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, limits.poolActivateMs, async () => {
-			await this.#places.note(pool);
-			await entry.driver.activate();
-		}).catch((error) => {
-			entry.active = null;
-			throw error;
-		});
-		await entry.active;
-	}
-
 	/** Fails when the pool does not work. */
 	async #check(pool: Pool): Promise<void> {
-		const entry = this.#entry(pool);
-		entry.checking = true;
+		const { id } = pool;
+		this.#checking.add(id);
+		let entry: PoolEntry | null = null;
 		try {
-			await this.#activate(pool, entry);
+			const used = await this.#entry(pool);
+			entry = used;
+			await this.#entries.activate(pool, used);
 			const usage = await limited(this.#context, `Checking pool "${pool.name}"`, limits.poolCheckMs, () =>
-				entry.driver.check(),
+				used.driver.check(),
 			);
-			await this.#report(pool.id, entry, { health: "healthy", reason: null }, usage);
+			const health = used.outdated === null ? ("healthy" as const) : ("degraded" as const);
+			await this.#report(id, used.driver, { health, reason: used.outdated }, usage);
 		} catch (error) {
 			// An activation that worked once may be void by now (a disk unmounted): do it again next time.
-			entry.active = null;
-			if (!this.#context.stopping.aborted)
-				await this.#report(pool.id, entry, { health: "error", reason: toErrorInfo(error).message }, null);
+			if (entry) entry.active = null;
+			const [health, reason] = [healthOf(error), toErrorInfo(error).message];
+			if (!this.#context.stopping.aborted) await this.#report(id, entry?.driver ?? null, { health, reason }, null);
 			throw error;
 		} finally {
-			entry.checking = false;
+			this.#checking.delete(id);
 		}
 	}
 
 	async #report(
 		id: string,
-		entry: Entry,
+		driver: StorageDriver | null,
 		health: Pick<PoolNodeStatus, "health" | "reason">,
 		usage: PoolUsage | null,
 	): Promise<void> {
@@ -183,9 +176,11 @@ export class Pools {
 		const pool = store.get("pool", id);
 		if (!pool) return;
 		const known = pool.nodes.find((node) => node.nodeId === nodeId) ?? null;
-		const sinceMs = clock.monotonicMs() - entry.reportedMonotonicMs;
-		if (known && !isWorthReporting(known, health, usage, sinceMs)) return;
-		entry.reportedMonotonicMs = clock.monotonicMs();
+		const sinceMs = clock.monotonicMs() - (this.#reportedMonotonicMs.get(id) ?? Number.NEGATIVE_INFINITY);
+		const capabilities = driver?.capabilities ?? known?.capabilities ?? null;
+		const isSame = known && JSON.stringify(known.capabilities) === JSON.stringify(capabilities);
+		if (isSame && !isWorthReporting(known, health, usage, sinceMs)) return;
+		this.#reportedMonotonicMs.set(id, clock.monotonicMs());
 		await this.#context.propose({
 			kind: "poolNodeStatus",
 			id,
@@ -195,12 +190,16 @@ export class Pools {
 				totalBytes: usage?.totalBytes ?? known?.totalBytes ?? null,
 				usedBytes: usage?.usedBytes ?? known?.usedBytes ?? null,
 				availableBytes: usage?.availableBytes ?? known?.availableBytes ?? null,
-				capabilities: entry.driver.capabilities,
+				capabilities,
 				updatedAt: toRfc3339(clock.nowMs()),
 			},
 		});
 	}
 }
+
+/** A pool that is not there at all is told from one that does not work. */
+const healthOf = (error: unknown): PoolNodeStatus["health"] =>
+	isAppError(error) && error.context.health === "unmounted" ? "unmounted" : "error";
 
 export const isHere = (pool: Pool, nodeId: string): boolean => pool.nodeIds.includes(nodeId);
 

@@ -4,9 +4,7 @@
  */
 import fc from "fast-check";
 import type { ErrorInfo } from "../lib/errors.ts";
-import { GiB } from "../lib/units.ts";
 import { roles } from "../model/access.ts";
-import type { Pool } from "../model/storage.ts";
 import { taskStates } from "../model/task.ts";
 import type { Command, CommandBody, CommandKind } from "../store/command.ts";
 import { clusterArbitraries } from "./cluster-arbitrary.ts";
@@ -51,13 +49,12 @@ import {
 	fixtureId,
 	fixtureImage,
 	fixtureNetwork,
-	fixtureNfs,
-	fixturePool,
 	fixtureSession,
 	fixtureTime,
 	fixtureToken,
 	fixtureUser,
 } from "./fixtures.ts";
+import { poolArbitraries } from "./pool-arbitrary.ts";
 
 /** Where an error has to be said. */
 const orBroken = (error: ErrorInfo | null): ErrorInfo => error ?? { code: "invalid", message: "not to be taken" };
@@ -202,56 +199,7 @@ export const bodyArbitraries: Arbitraries = {
 	vmAdopt: fc
 		.record({ made: vmWithVolumes, task: task(["vm.adopt"], vmId, "vm") })
 		.map(({ made, task: sent }) => ({ kind: "vmAdopt", ...made, task: sent })),
-	poolCreate: fc
-		.record({
-			id: poolId,
-			name,
-			place: fc.constantFrom<Partial<Pool>>(
-				{ config: { path: "/a" } },
-				{ config: { path: "/b" } },
-				{ config: { path: "/a/c" } },
-				{ type: "nfs", config: fixtureNfs },
-			),
-			nodeIds: maybe(fc.uniqueArray(nodeId, { maxLength: 2 })),
-			sealedCredentials: maybe(fc.constantFrom("v1.x", "no good")),
-			task: task(["pool.create"], poolId, "pool"),
-		})
-		.map(({ place, task: sent, sealedCredentials, nodeIds, ...changes }) => ({
-			kind: "poolCreate",
-			pool: fixturePool({ ...changes, ...place, ...(nodeIds ? { nodeIds } : {}) }),
-			task: sent,
-			...(sealedCredentials === undefined ? {} : { sealedCredentials }),
-		})),
-	poolUpdate: record({
-		kind: fc.constant("poolUpdate"),
-		id: poolId,
-		...described,
-		config: maybe(fc.constantFrom<Pool["config"]>({ path: "/a" }, fixtureNfs, { ...fixtureNfs, server: "other" })),
-		nodeIds: maybe(fc.uniqueArray(nodeId, { maxLength: 2 })),
-		sealedCredentials: maybe(fc.constantFrom("v1.x", "no good")),
-	}),
-	secretsKeySet: record({
-		kind: fc.constant("secretsKeySet"),
-		keyId: fc.constantFrom("0".repeat(32), "1".repeat(32), "x"),
-		replaces: fc.constantFrom("", "0".repeat(32)),
-	}),
-	poolDelete: record({ kind: fc.constant("poolDelete"), id: poolId, task: task(["pool.delete"], poolId, "pool") }),
-	poolNodeStatus: fc
-		.record({ id: poolId, nodeId, health: fc.constantFrom("healthy", "error", "degraded") })
-		.map(({ id, ...status }) => ({
-			kind: "poolNodeStatus",
-			id,
-			status: {
-				...status,
-				reason: null,
-				totalBytes: GiB,
-				usedBytes: 0,
-				availableBytes: null,
-				capabilities: null,
-				updatedAt: fixtureTime,
-			},
-		})),
-	poolGone: record({ kind: fc.constant("poolGone"), id: poolId }),
+	...poolArbitraries,
 	volumeCreate: record({
 		kind: fc.constant("volumeCreate"),
 		volume,

@@ -2,6 +2,7 @@
  * The real API on a store in memory, with a fake node and a user of each role signed in. Every answer that a test gets
  * through it is held against the OpenAPI document. `close()` at the end.
  */
+
 import { type Api, createApi } from "../../api/app.ts";
 import type { Connection } from "../../api/connection.ts";
 import type { NodeRelay } from "../../api/relay.ts";
@@ -18,6 +19,7 @@ import { type Logger, silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { GiB } from "../../lib/units.ts";
 import { type Role, roles, type User } from "../../model/access.ts";
+import { fakeSecrets } from "../fake-secrets.ts";
 import { clusterIds, fixtureCluster, fixtureUser } from "../fixtures.ts";
 import { type MemoryStore, openMemoryStore } from "../memory-store.ts";
 import { FakeCluster } from "./fake-cluster.ts";
@@ -81,6 +83,7 @@ export async function createApiHarness(
 	const console = fakeConsole();
 	const cluster = new FakeCluster(clusterIds.node);
 	const api = createApi({
+		secrets: fakeSecrets,
 		store,
 		proposer,
 		auth,

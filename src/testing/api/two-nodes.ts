@@ -3,6 +3,7 @@
  * authentication of its own, joined by real peer links on loopback. They share one copy of the state; `hide` makes the other
  * node's copy an old one. `close()` at the end.
  */
+
 import { type Api, createApi } from "../../api/app.ts";
 import type { NodeRelay } from "../../api/relay.ts";
 import { createPasswordHasher } from "../../auth/passwords.ts";
@@ -16,6 +17,7 @@ import { MiB } from "../../lib/units.ts";
 import type { StreamHandler } from "../../peer/stream-open.ts";
 import { introduce, type TestNode, testId, testNode } from "../../peer/test-peers.ts";
 import type { StoreReader } from "../../store/store.ts";
+import { fakeSecrets } from "../fake-secrets.ts";
 import {
 	fixtureId,
 	fixtureImage,
@@ -115,6 +117,7 @@ export async function createTwoNodes(): Promise<TwoNodes> {
 	const { console } = harness;
 	const cluster = new FakeCluster(otherId);
 	const api = createApi({
+		secrets: fakeSecrets,
 		...{ ...deps, auth, node, console, cluster, version: "0.0.0-test", dataDir: "/var/lib/limiquantix" },
 		relay: createApiRelay(otherPeer.node),
 	});

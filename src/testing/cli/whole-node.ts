@@ -2,6 +2,7 @@
  * A whole node in this process: the real API, authentication, consoles, state (in memory) and node, on simulated
  * drivers; on its unix socket and over TLS. It counts which operations were asked for. Close it with `close()`.
  */
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -29,6 +30,7 @@ import { FakePool, FakeStorageDriver } from "../../storage/fake.ts";
 import { qcow2Sample } from "../../storage/inspect/qcow2-sample.ts";
 import { FakeCluster, fakeSecretHash } from "../api/fake-cluster.ts";
 import { routeAt } from "../api/openapi-check.ts";
+import { fakeSecrets } from "../fake-secrets.ts";
 import { clusterIds, fixtureCluster, fixtureNode } from "../fixtures.ts";
 import { openMemoryStore } from "../memory-store.ts";
 import { nodeCertificate } from "./certificates.ts";
@@ -78,6 +80,7 @@ export async function startWholeNode(): Promise<WholeNode> {
 	pool.hostFiles.set(demoImage, demo);
 	const node = await startNode({
 		...{ nodeId: clusterIds.node, version: "test", dataDir: folder, demoImage, store, proposer, hypervisor },
+		credentials: async () => null,
 		storage: {
 			open(wanted) {
 				const found = pools.get(wanted.id) ?? new FakePool();
@@ -109,6 +112,7 @@ export async function startWholeNode(): Promise<WholeNode> {
 	const operations = new Set<string>();
 	const api = counted(
 		createApi({
+			secrets: fakeSecrets,
 			...{ store, proposer, auth, node: node.service, console: consoles, clock, random, ids, logger },
 			...{ version: "0.0.0-test", dataDir: folder, cluster: new FakeCluster(clusterIds.node) },
 		}),

@@ -179,6 +179,7 @@ export class NodeWorld {
 					return (listener: Parameters<HypervisorDriver["onEvent"]>[0]) => hypervisor.onEvent(life.listener(listener));
 				},
 			}),
+			credentials: async () => null,
 			storage: { open: (pool) => this.#openPool(life, pool.id) },
 			network: life.wrap("network", this.networks),
 			everybodyHas: () => true,

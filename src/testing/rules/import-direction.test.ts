@@ -57,7 +57,7 @@ const allowed: Record<string, string[]> = {
 };
 /** Files at the top of src/ that everything of the daemon may see, and those that see everything. */
 const topFiles = ["src/config.ts", "src/version.ts", "src/ui-assets.ts"];
-const compositionRoots = ["src/main.ts", "src/daemon.ts"];
+const compositionRoots = ["src/main.ts", "src/daemon.ts", "src/daemon-node.ts"];
 /** What nodes say to each other about disks; also read by the UI's table of actions. */
 const importPattern =
 	/(?:^|\n)\s*(?:import|export)\b[^;'"]*?from\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)|(?:^|\n)import\s+["']([^"']+)["']/g;

@@ -1,0 +1,102 @@
+/**
+ * The driver of a pool on this node, for the settings that the state has of it: opened once, activated before use, exchanged when the
+ * settings change. What is in the middle of something keeps the driver that it began with.
+ */
+import { isAppError, toErrorInfo } from "../lib/errors.ts";
+import type { Pool } from "../model/storage.ts";
+import type { PoolPlace, StorageDriver } from "../storage/driver.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { limits } from "./limits.ts";
+import type { PoolPlaces } from "./pool-places.ts";
+import { VolumeCheck } from "./volume-check.ts";
+
+export type PoolEntry = {
+	driver: StorageDriver;
+	volumes: VolumeCheck;
+	/** Configuration and credentials that the driver was opened with. */
+	settings: string;
+	/** Settled well: the pool can be used. Null: not tried, or failed. */
+	active: Promise<void> | null;
+	/** Why the driver still has settings of before; null when it has not. */
+	outdated: string | null;
+};
+
+export class PoolEntries {
+	readonly #context: NodeContext;
+	readonly #places: PoolPlaces;
+	readonly #otherPools: (poolId: string) => PoolPlace[];
+	readonly #entries = new Map<string, PoolEntry>();
+	/** One after another for each pool. */
+	readonly #opening = new Map<string, Promise<PoolEntry>>();
+
+	constructor(context: NodeContext, places: PoolPlaces, otherPools: (poolId: string) => PoolPlace[]) {
+		this.#context = context;
+		this.#places = places;
+		this.#otherPools = otherPools;
+	}
+
+	/** As it is now, be it with settings of before. */
+	known = (poolId: string): PoolEntry | undefined => this.#entries.get(poolId);
+	ids = (): string[] => [...this.#entries.keys()];
+	forget = (poolId: string): boolean => this.#entries.delete(poolId);
+
+	/** With the settings of now, unless those of before are in use. Fails with what opening the driver fails with. */
+	async get(pool: Pool, wasReady: boolean): Promise<PoolEntry> {
+		const before = this.#opening.get(pool.id) ?? Promise.resolve();
+		const mine = before.catch(() => {}).then(() => this.#current(pool, wasReady));
+		this.#opening.set(pool.id, mine);
+		try {
+			return await mine;
+		} finally {
+			if (this.#opening.get(pool.id) === mine) this.#opening.delete(pool.id);
+		}
+	}
+
+	async #current(pool: Pool, wasReady: boolean): Promise<PoolEntry> {
+		const settings = JSON.stringify([pool.config, this.#context.store.sealedCredentials(pool.id)]);
+		const known = this.#entries.get(pool.id);
+		if (known?.settings === settings) return known;
+		if (known) {
+			const refusal = await this.#letGo(pool, known);
+			if (refusal !== null) {
+				known.outdated = `The changed settings take effect here when nothing uses the pool: ${refusal}`;
+				return known;
+			}
+		}
+		const credentials = await this.#context.credentials(pool.id);
+		const otherPools = () => this.#otherPools(pool.id);
+		const driver = this.#context.storage.open({ ...pool, credentials, wasReady, otherPools });
+		const volumes = new VolumeCheck(this.#context, pool.id, driver);
+		const entry: PoolEntry = { driver, volumes, settings, active: null, outdated: null };
+		this.#entries.set(pool.id, entry);
+		return entry;
+	}
+
+	/** Why the pool cannot be let go of; null when it was, or cannot be reached anyhow. */
+	async #letGo(pool: Pool, { active, driver }: PoolEntry): Promise<string | null> {
+		const works = await (active ?? Promise.reject(new Error("not active"))).then(
+			() => true,
+			() => false,
+		);
+		try {
+			await limited(this.#context, `Letting go of pool "${pool.name}"`, limits.poolActivateMs, () =>
+				driver.deactivate(),
+			);
+			return null;
+		} catch (error) {
+			// Settings are also changed because those of before do not work.
+			return works || isAppError(error, "in-use") ? toErrorInfo(error).message : null;
+		}
+	}
+
+	async activate(pool: Pool, entry: PoolEntry): Promise<void> {
+		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, limits.poolActivateMs, async () => {
+			await this.#places.note(pool);
+			await entry.driver.activate();
+		}).catch((error) => {
+			entry.active = null;
+			throw error;
+		});
+		await entry.active;
+	}
+}

@@ -1,0 +1,65 @@
+/** Random commands about storage pools; part of command-arbitrary.ts. */
+import fc from "fast-check";
+import { GiB } from "../lib/units.ts";
+import type { Pool } from "../model/storage.ts";
+import type { CommandBody, CommandKind } from "../store/command.ts";
+import { expected, maybe, name, nodeId, poolId, record, task, text } from "./command-parts.ts";
+import { fixtureNfs, fixturePool, fixtureTime } from "./fixtures.ts";
+
+type Arbitraries<K extends CommandKind> = { [Kind in K]: fc.Arbitrary<Extract<CommandBody, { kind: Kind }>> };
+const described = { expectedGeneration: expected, name: maybe(name), description: maybe(text) };
+
+export const poolArbitraries: Arbitraries<
+	"poolCreate" | "poolUpdate" | "poolDelete" | "poolNodeStatus" | "poolGone" | "secretsKeySet"
+> = {
+	poolCreate: fc
+		.record({
+			id: poolId,
+			name,
+			place: fc.constantFrom<Partial<Pool>>(
+				{ config: { path: "/a" } },
+				{ config: { path: "/b" } },
+				{ config: { path: "/a/c" } },
+				{ type: "nfs", config: fixtureNfs },
+			),
+			nodeIds: maybe(fc.uniqueArray(nodeId, { maxLength: 2 })),
+			sealedCredentials: maybe(fc.constantFrom("v1.x", "no good")),
+			task: task(["pool.create"], poolId, "pool"),
+		})
+		.map(({ place, task: sent, sealedCredentials, nodeIds, ...changes }) => ({
+			kind: "poolCreate",
+			pool: fixturePool({ ...changes, ...place, ...(nodeIds ? { nodeIds } : {}) }),
+			task: sent,
+			...(sealedCredentials === undefined ? {} : { sealedCredentials }),
+		})),
+	poolUpdate: record({
+		kind: fc.constant("poolUpdate"),
+		id: poolId,
+		...described,
+		config: maybe(fc.constantFrom<Pool["config"]>({ path: "/a" }, fixtureNfs, { ...fixtureNfs, server: "other" })),
+		nodeIds: maybe(fc.uniqueArray(nodeId, { maxLength: 2 })),
+		sealedCredentials: maybe(fc.constantFrom("v1.x", "no good")),
+	}),
+	secretsKeySet: record({
+		kind: fc.constant("secretsKeySet"),
+		keyId: fc.constantFrom("0".repeat(32), "1".repeat(32), "x"),
+		replaces: fc.constantFrom("", "0".repeat(32)),
+	}),
+	poolDelete: record({ kind: fc.constant("poolDelete"), id: poolId, task: task(["pool.delete"], poolId, "pool") }),
+	poolNodeStatus: fc
+		.record({ id: poolId, nodeId, health: fc.constantFrom("healthy", "error", "degraded") })
+		.map(({ id, ...status }) => ({
+			kind: "poolNodeStatus",
+			id,
+			status: {
+				...status,
+				reason: null,
+				totalBytes: GiB,
+				usedBytes: 0,
+				availableBytes: null,
+				capabilities: null,
+				updatedAt: fixtureTime,
+			},
+		})),
+	poolGone: record({ kind: fc.constant("poolGone"), id: poolId }),
+};
