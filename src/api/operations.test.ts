@@ -220,6 +220,8 @@ test("pools and networks", async () => {
 	const path = { id: pool.id };
 	expect((await admin.call("poolGet", { path })).body.phase).toBe("pending");
 	expect((await admin.call("poolUpdate", { path, body: { description: "NVMe" } })).body.description).toBe("NVMe");
+	const probed = await admin.call("poolProbe", { query: {}, body: { type: "local", config: { path: "/srv/other" } } });
+	expect(probed.body.nodes).toMatchObject([{ ok: true, error: null }]);
 	expect((await admin.call("poolList", { query: { type: ["local"] } })).body.items).toHaveLength(2);
 	expect((await admin.call("poolDelete", { path })).body.kind).toBe("pool.delete");
 	const { body: network } = await admin.call("networkCreate", {

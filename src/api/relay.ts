@@ -9,6 +9,7 @@ import { assert } from "../lib/assert.ts";
 import type { ByteStream } from "../lib/byte-stream.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
+import { permissions } from "../model/permissions.ts";
 import type { ApiServices, RequestContext } from "./context.ts";
 import { presentedCredential } from "./credentials.ts";
 import { parseJson } from "./json.ts";
@@ -242,17 +243,22 @@ function bodyOf(stream: ByteStream, first: Uint8Array): ReadableStream<Uint8Arra
 }
 
 const maxAskedBytes = 4 * MiB;
-const askLimitMs = 15_000;
+const askLimitMs = 30_000;
 
-/** Asks another node the same operation for the same caller, with other query parameters: its JSON, or its error. */
+/** Asks another node an operation that asks nothing more of the caller's role: its JSON, or its error. */
 export async function askNode(
 	context: RequestContext,
 	route: Route,
 	nodeId: string,
 	params: Record<string, string>,
 	query: Record<string, string>,
+	body?: unknown,
 ): Promise<unknown> {
-	assert(route.method === "GET" && context.operation === route.operationId, "only the same question is passed on");
+	const same = context.operation === route.operationId;
+	assert(
+		same || permissions[context.operation] === permissions[route.operationId],
+		"nobody asks another node for what they may not ask here",
+	);
 	assert(!context.passedOn, "a request is passed on once");
 	const { services, request, identity, remoteAddress, secure, credentialEnded } = context;
 	const late = new AbortController();
@@ -265,8 +271,8 @@ export async function askNode(
 			route,
 			params,
 			query: new URLSearchParams(query),
-			headers: new Headers(),
-			body: null,
+			headers: new Headers(body === undefined ? {} : { "content-type": "application/json" }),
+			body: body === undefined ? null : new Response(JSON.stringify(body)).body,
 			credential: identity?.via === "local" ? null : presentedCredential(request.headers),
 			...{ remoteAddress, secure },
 			signal,

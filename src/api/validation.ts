@@ -43,6 +43,7 @@ function collect(errors: Iterable<ValueError>, found: Map<string, string>): void
 }
 
 type Variant = {
+	$ref?: string;
 	type?: string;
 	enum?: unknown[];
 	properties?: { kind?: { const?: unknown } };
@@ -64,8 +65,27 @@ function collectUnion(error: ValueError, found: Map<string, string>): void {
 		else found.set(`${error.path}/kind`, `Must be one of ${kinds.join(", ")}.`);
 		return;
 	}
-	if (!found.has(error.path)) found.set(error.path, "The value is not acceptable here.");
+	const meant = likest(error.value, real);
+	if (meant) collect(meant, found);
+	else if (!found.has(error.path)) found.set(error.path, "The value is not acceptable here.");
 }
+
+/** Errors of the variant that has more of the object's members than any other; null when none stands out. */
+function likest(
+	value: unknown,
+	variants: readonly { variant: Variant; errors: Iterable<ValueError> | undefined }[],
+): Iterable<ValueError> | null {
+	if (!isObject(value)) return null;
+	const scored = variants.map(({ variant, errors }) => {
+		const { properties = {} }: Variant = variant.$ref === undefined ? variant : schemaNamed(variant.$ref);
+		return { errors, score: Object.keys(value).filter((key) => Object.hasOwn(properties, key)).length };
+	});
+	const [best, next] = scored.sort((a, b) => b.score - a.score);
+	return best?.errors && best.score > (next?.score ?? 0) ? best.errors : null;
+}
+
+const schemaNamed = (name: string): Variant =>
+	(componentSchemas.find(({ $id }) => $id === name) ?? {}) as Variant;
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 const readKind = (value: unknown): unknown => (isObject(value) && "kind" in value ? value.kind : undefined);

@@ -73,6 +73,7 @@ export const commandOfOperation: Record<OperationId, CommandOfOperation> = {
 	poolCreate: "pool create",
 	poolGet: "pool show",
 	poolUpdate: "pool edit",
+	poolProbe: "pool test",
 	poolDelete: "pool delete",
 	volumeList: "volume list",
 	volumeCreate: "volume create",

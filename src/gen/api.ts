@@ -74,6 +74,7 @@ export const operations = {
 	foreignVmAdopt: { method: "POST", path: "/v1/foreign-vms/{id}/actions/adopt", body: null, answer: "json", idempotent: true, ifMatch: false },
 	poolList: { method: "GET", path: "/v1/pools", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolCreate: { method: "POST", path: "/v1/pools", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
+	poolProbe: { method: "POST", path: "/v1/pools/actions/probe", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
 	poolGet: { method: "GET", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolUpdate: { method: "PATCH", path: "/v1/pools/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
 	poolDelete: { method: "DELETE", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: true },
@@ -168,8 +169,9 @@ export const operationSummaries: Record<OperationName, string> = {
 	foreignVmAdopt: "Make a foreign domain a VM of the cluster",
 	poolList: "List storage pools",
 	poolCreate: "Create a storage pool",
+	poolProbe: "Try a storage pool",
 	poolGet: "Get a storage pool",
-	poolUpdate: "Change name or description of a storage pool",
+	poolUpdate: "Change a storage pool",
 	poolDelete: "Delete a storage pool",
 	volumeList: "List volumes",
 	volumeCreate: "Create a volume",
@@ -250,6 +252,8 @@ export type ImageUpdate = Static<typeof storage.ImageUpdate>;
 export type Pool = Static<typeof storage.Pool>;
 export type PoolCreate = Static<typeof storage.PoolCreate>;
 export type PoolPage = Static<typeof storage.PoolPage>;
+export type PoolProbe = Static<typeof storage.PoolProbe>;
+export type PoolProbed = Static<typeof storage.PoolProbed>;
 export type PoolType = Static<typeof storage.PoolType>;
 export type PoolUpdate = Static<typeof storage.PoolUpdate>;
 export type Volume = Static<typeof storage.Volume>;
@@ -717,6 +721,13 @@ export type OperationTypes = {
 		headers: undefined;
 		body: PoolCreate;
 		response: Pool;
+	};
+	poolProbe: {
+		path: undefined;
+		query: { nodeId?: string };
+		headers: undefined;
+		body: PoolProbe;
+		response: PoolProbed;
 	};
 	poolGet: {
 		path: { id: string };

@@ -81,6 +81,7 @@ export const permissions = {
 	poolCreate: "admin",
 	poolGet: "viewer",
 	poolUpdate: "admin",
+	poolProbe: "admin",
 	poolDelete: "admin",
 	volumeList: "viewer",
 	volumeCreate: "operator",

@@ -1,7 +1,7 @@
 /** Storage pools, volumes and images. */
 import { type Static, Type } from "@sinclair/typebox";
 import { MiB, TiB } from "../lib/units.ts";
-import { LocalPoolConfig, PoolConfig } from "./pool-config.ts";
+import { PoolConfig, PoolCredentials } from "./pool-config.ts";
 import {
 	Bytes,
 	Description,
@@ -74,17 +74,56 @@ export const PoolCreate = Strict(
 	{
 		name: Name,
 		description: Type.Optional(Description),
-		type: Type.Literal("local"),
-		config: Type.Ref(LocalPoolConfig),
-		nodeIds: Type.Optional(Type.Array(Id, { maxItems: 64 })),
+		type: Type.Ref(PoolType),
+		config: PoolConfig,
+		credentials: Type.Optional(Type.Ref(PoolCredentials)),
+		nodeIds: Type.Optional(
+			Type.Array(Id, {
+				maxItems: 64,
+				description: "Default: the node that is asked for a local pool, else all that run VMs",
+			}),
+		),
 	},
 	{ $id: "PoolCreate" },
 );
 export type PoolCreate = Static<typeof PoolCreate>;
 export const PoolUpdate = Strict(
-	{ name: Type.Optional(Name), description: Type.Optional(Description) },
+	{
+		name: Type.Optional(Name),
+		description: Type.Optional(Description),
+		config: Type.Optional(PoolConfig),
+		credentials: Type.Optional(Type.Ref(PoolCredentials)),
+		nodeIds: Type.Optional(Type.Array(Id, { maxItems: 64 })),
+	},
 	{ $id: "PoolUpdate", minProperties: 1 },
 );
+/** `poolId`: of a pool that is there already and is to be changed; its own credentials are used unless there are others. */
+export const PoolProbe = Strict(
+	{
+		poolId: Type.Optional(Id),
+		type: Type.Ref(PoolType),
+		config: PoolConfig,
+		credentials: Type.Optional(Type.Ref(PoolCredentials)),
+		nodeIds: Type.Optional(Type.Array(Id, { maxItems: 64 })),
+	},
+	{ $id: "PoolProbe" },
+);
+export const PoolProbed = Strict(
+	{
+		nodes: Type.Array(
+			Strict({
+				nodeId: Id,
+				ok: Type.Boolean(),
+				totalBytes: Nullable(Bytes()),
+				availableBytes: Nullable(Bytes()),
+				error: Nullable(ErrorInfoSchema),
+			}),
+		),
+	},
+	{ $id: "PoolProbed" },
+);
+export type PoolProbeAnswer = Static<typeof PoolProbed>;
+export type PoolProbeResult = PoolProbeAnswer["nodes"][number];
 export type PoolUpdate = Static<typeof PoolUpdate>;
 
 export const VolumeFormat = StringEnum(["qcow2", "raw"] as const);

@@ -38,6 +38,8 @@ export const limits = {
 	/** An upload request that sends nothing. */
 	uploadPartMs: 60_000,
 	poolActivateMs: 60_000,
+	/** Less than what the API of another node waits for it. */
+	poolProbeMs: 25_000,
 	/** A pool whose server hangs is noticed within this and intervals.poolCheckMs. */
 	poolCheckMs: 5_000,
 

@@ -137,6 +137,8 @@ export class LocalNodeService implements NodeService {
 		return driver.exportVolume(volumeId, format, { signal });
 	}
 
+	probePool: NodeService["probePool"] = (pool) => this.#parts.pools.probe(pool);
+
 	demoImagePath(): string | null {
 		const path = this.#context.demoImage;
 		return path !== null && existsSync(path) ? path : null;

@@ -6,6 +6,7 @@
 
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import type { PoolCredentials } from "../model/pool-config.ts";
 import type { Pool, PoolNodeStatus } from "../model/storage.ts";
 import { localPath } from "../model/storage-rules.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
@@ -38,6 +39,16 @@ export class Pools {
 		const entry = await this.#entry(pool);
 		await this.#entries.activate(pool, entry);
 		return entry.driver;
+	}
+
+	/** Of one that may not be there yet. Its driver is nobody else's. */
+	async probe(pool: FormerPool & { credentials: PoolCredentials | null }): Promise<PoolUsage> {
+		const known = this.#context.store.get("pool", pool.id);
+		const credentials = pool.credentials ?? (known ? await this.#context.credentials(pool.id) : null);
+		const wasReady = known !== null && this.#wasReady(known);
+		const otherPools = () => this.#otherPools(pool.id);
+		const driver = this.#context.storage.open({ ...pool, credentials, wasReady, otherPools });
+		return limited(this.#context, "Trying the storage pool", limits.poolProbeMs, () => driver.probe());
 	}
 
 	/** The drivers of pools that work on this node now. */

@@ -7,8 +7,10 @@ import type { Static } from "@sinclair/typebox";
 import type { SerialStream } from "../hypervisor/driver.ts";
 import type { NetworkLease } from "../model/network.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
-import type { Volume } from "../model/storage.ts";
+import type { PoolCredentials } from "../model/pool-config.ts";
+import type { Pool, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
+import type { PoolUsage } from "../storage/driver.ts";
 
 export interface NodeService {
 	readonly nodeId: string;
@@ -46,5 +48,9 @@ export interface NodeService {
 	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
 	/** Null when there is no demo image, or its file is not on this node. */
 	demoImagePath(): string | null;
+	/** Whether a pool would work on this node; leaves nothing behind. Fails with what is wrong, as a sentence. */
+	probePool(
+		pool: Pick<Pool, "id" | "name" | "type" | "config"> & { credentials: PoolCredentials | null },
+	): Promise<PoolUsage>;
 	hypervisorState(): "connected" | "connecting" | "disconnected";
 }

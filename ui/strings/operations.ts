@@ -68,6 +68,7 @@ const operationNames: Record<OperationId, string> = {
 	poolCreate: "Create pool",
 	poolGet: "Read pool",
 	poolUpdate: "Change pool",
+	poolProbe: "Try pool",
 	poolDelete: "Delete pool",
 	volumeList: "List volumes",
 	volumeCreate: "Create volume",

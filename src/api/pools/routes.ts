@@ -1,12 +1,10 @@
 /** Storage pools. */
 
-import { AppError } from "../../lib/errors.ts";
-import { Pool, PoolCreate, PoolPage, PoolType, PoolUpdate } from "../../model/storage.ts";
+import { Pool, PoolCreate, PoolPage, PoolProbe, PoolProbed, PoolType, PoolUpdate } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
 import { firstHeard, knownPool, lostNodes } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
-import { checkHostPath } from "../host-path.ts";
-import { anyOf, idParams, listQuery } from "../parameters.ts";
+import { anyOf, idParams, listQuery, nodeQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
 import {
@@ -19,14 +17,51 @@ import {
 	listPage,
 	newMetadata,
 	newTask,
+	nodeOfQuery,
 	shown,
 } from "../resources.ts";
 import { type Route, route } from "../route.ts";
+import {
+	checkCredentials,
+	checkEverybodyHas,
+	checkEverybodyKnows,
+	checkedConfig,
+	checkNodes,
+	chosenNodes,
+} from "./plan-pool.ts";
+import { probeHere, probeOn, requireWorks } from "./probe.ts";
 
 const tag = "pools" as const;
 
 const showPool = (context: RequestContext, id: string) =>
 	shown(knownPool(context.services.store, find(context, "pool", id)));
+
+const poolProbe: Route = route({
+	operationId: "poolProbe",
+	method: "POST",
+	path: "/v1/pools/actions/probe",
+	summary: "Try a storage pool",
+	description:
+		"On each of the nodes: reaches it, writes and removes something small, and leaves nothing behind. With nodeId in the query only that node is asked.",
+	tag,
+	query: nodeQuery("Only on this node"),
+	body: PoolProbe,
+	responses: { 200: PoolProbed },
+	longLived: true,
+	direct: true,
+	at: nodeOfQuery,
+	async handler({ context, query, body }) {
+		const { poolId, type, nodeIds } = body;
+		const config = checkedConfig(context, type, body.config);
+		const known = poolId === undefined ? null : context.services.store.get("pool", poolId);
+		const id = poolId ?? context.services.ids.newId();
+		const pool = { id, name: known?.name ?? "new", type, config, credentials: body.credentials ?? null };
+		if (query.nodeId !== undefined) return ok({ nodes: [await probeHere(context, pool)] });
+		checkCredentials(type, config, body.credentials, known !== null);
+		const asked = chosenNodes(context, { name: pool.name, type, config, ...(nodeIds ? { nodeIds } : {}) });
+		return ok(await probeOn(context, poolProbe, pool, asked));
+	},
+});
 
 export const poolRoutes: Route[] = [
 	route({
@@ -57,35 +92,38 @@ export const poolRoutes: Route[] = [
 		method: "POST",
 		path: "/v1/pools",
 		summary: "Create a storage pool",
-		description: "The folder is made when it is not there. It must not be one that the system or LimiQuantix uses.",
+		description:
+			"Tried on each of its nodes first: an answer with errors says what failed where, and nothing was made. The folder of a local pool is made when it is not there; it must not be one that the system or LimiQuantix uses.",
 		tag,
 		body: PoolCreate,
 		responses: { 201: Pool },
 		idempotent: true,
+		longLived: true,
 		handler: ({ context, body }) =>
-			created(context, "pool", () => {
-				const { store, node, dataDir } = context.services;
-				const path = checkHostPath(body.config.path, "/config/path", { dataDir, use: "pool" });
-				const nodeIds = body.nodeIds ?? [node.nodeId];
-				for (const [index, nodeId] of nodeIds.entries())
-					if (!store.get("node", nodeId) || nodeIds.indexOf(nodeId) !== index)
-						throw new AppError("invalid", "The storage pool cannot be made: there is no such node.", {
-							fields: [{ path: `/nodeIds/${index}`, message: "There is no such node, or it is named twice." }],
-						});
+			created(context, "pool", async () => {
+				const { secrets, store } = context.services;
+				checkEverybodyKnows(context, body);
+				const config = checkedConfig(context, body.type, body.config);
+				const nodeIds = chosenNodes(context, body);
+				checkCredentials(body.type, config, body.credentials, false);
 				const pool: Pool = {
 					...newMetadata(context),
 					name: body.name,
 					description: body.description ?? "",
 					type: body.type,
-					config: { path },
+					config,
 					nodeIds,
 					phase: "pending",
 					nodes: [],
 				};
+				const credentials = body.credentials ?? null;
+				requireWorks(context, nodeIds, await probeOn(context, poolProbe, { ...pool, credentials }, nodeIds));
 				const task = newTask(context, "pool.create", refTo("pool", pool), { nodeId: firstHeard(store, nodeIds) });
-				return { kind: "poolCreate", pool, task };
+				const sealed = credentials === null ? {} : { sealedCredentials: await secrets.seal(pool.id, credentials) };
+				return { kind: "poolCreate", pool, task, ...sealed };
 			}),
 	}),
+	poolProbe,
 	route({
 		operationId: "poolGet",
 		method: "GET",
@@ -100,14 +138,38 @@ export const poolRoutes: Route[] = [
 		operationId: "poolUpdate",
 		method: "PATCH",
 		path: "/v1/pools/{id}",
-		summary: "Change name or description of a storage pool",
+		summary: "Change a storage pool",
+		description:
+			"Name, description, the nodes that use it, and how it is reached; where its data are stays. Changes of how it is reached are tried on each of its nodes first, and take effect on a node when nothing there uses the pool. A node that needs the pool cannot be taken out of it.",
 		tag,
 		params: idParams,
 		body: PoolUpdate,
 		responses: { 200: Pool },
 		ifMatch: true,
+		longLived: true,
 		async handler({ context, params, body }) {
-			await context.mutate(() => ({ kind: "poolUpdate", id: params.id, ...body, ...expected(context) }));
+			await context.mutate(async () => {
+				const { credentials, config: given, nodeIds, ...described } = body;
+				const change = { kind: "poolUpdate" as const, id: params.id, ...described, ...expected(context) };
+				if (credentials === undefined && given === undefined && nodeIds === undefined) return change;
+				const { secrets, store } = context.services;
+				const pool = findForWrite(context, "pool", params.id);
+				checkEverybodyHas(context);
+				const config = given === undefined ? pool.config : checkedConfig(context, pool.type, given);
+				if (nodeIds !== undefined) checkNodes(context, nodeIds);
+				checkCredentials(pool.type, config, credentials, store.sealedCredentials(pool.id) !== null);
+				const used = nodeIds ?? pool.nodeIds;
+				const isNew = (nodeId: string) => !pool.nodeIds.includes(nodeId);
+				const tried = given === undefined && credentials === undefined ? used.filter(isNew) : used;
+				const probed = { ...pool, config, credentials: credentials ?? null };
+				requireWorks(context, used, await probeOn(context, poolProbe, probed, tried));
+				return {
+					...change,
+					...(given === undefined ? {} : { config }),
+					...(nodeIds === undefined ? {} : { nodeIds }),
+					...(credentials === undefined ? {} : { sealedCredentials: await secrets.seal(pool.id, credentials) }),
+				};
+			});
 			return showPool(context, params.id);
 		},
 	}),

@@ -77,6 +77,14 @@ export class FakeNode implements NodeService {
 	imageUploadOffset = async (imageId: string) => this.uploads.get(imageId) ?? 0;
 	openImage = async (_imageId: string) => this.#download();
 	exportVolume = async (_volumeId: string, _format: "qcow2" | "raw", _signal: AbortSignal) => this.#download();
+	/** What trying a pool fails with; null: it works. */
+	probeError: AppError | null = null;
+	readonly probed: unknown[] = [];
+	async probePool(pool: unknown) {
+		this.probed.push(pool);
+		if (this.probeError) throw this.probeError;
+		return { totalBytes: 100, usedBytes: 40, availableBytes: 60 };
+	}
 	demoImagePath = () => this.demoImage;
 	hypervisorState = () => this.hypervisor;
 

@@ -1,0 +1,78 @@
+/** Body of `POST /v1/pools` and `PATCH /v1/pools/{id}` + state → what the pool will be. Whether it works is tried by probe.ts. */
+import { AppError } from "../../lib/errors.ts";
+import { type PoolConfig, type PoolCredentials, poolConfigs } from "../../model/pool-config.ts";
+import type { Pool, PoolCreate, PoolType } from "../../model/storage.ts";
+import type { RequestContext } from "../context.ts";
+import { checkHostPath } from "../host-path.ts";
+import { fieldErrors } from "../validation.ts";
+import { FieldErrors } from "../vms/plan-state.ts";
+
+/** The configuration as it is stored; `invalid` with the fields that do not fit the type. */
+export function checkedConfig(context: RequestContext, type: PoolType, config: PoolConfig): PoolConfig {
+	const errors = new FieldErrors();
+	for (const { path, message } of fieldErrors(poolConfigs[type], config)) errors.add(`/config${path}`, message);
+	errors.check("The storage pool cannot be made");
+	if (!("path" in config)) return config;
+	return { path: checkHostPath(config.path, "/config/path", { dataDir: context.services.dataDir, use: "pool" }) };
+}
+
+/** The nodes of a new pool: as asked, else all that run VMs for one that nodes share, this one for a local one. */
+export function chosenNodes(context: RequestContext, { type, config, nodeIds }: PoolCreate): string[] {
+	const { store, node } = context.services;
+	const works = store.all("node").filter(({ witness, status }) => !witness && status.phase !== "left");
+	const forOneNode = type === "local" || ("layout" in config && config.layout === "thin");
+	const chosen = nodeIds ?? (forOneNode ? [node.nodeId] : works.map(({ id }) => id));
+	checkNodes(context, chosen);
+	return chosen;
+}
+
+export function checkNodes(context: RequestContext, nodeIds: readonly string[]): void {
+	const errors = new FieldErrors();
+	for (const [index, nodeId] of nodeIds.entries()) {
+		const node = context.services.store.get("node", nodeId);
+		if (!node || nodeIds.indexOf(nodeId) !== index)
+			errors.add(`/nodeIds/${index}`, "There is no such node, or it is named twice.");
+		else if (node.witness) errors.add(`/nodeIds/${index}`, `The node ${node.name} is a witness and has no pools.`);
+	}
+	errors.check("The storage pool cannot be made");
+}
+
+/**
+ * Those that the type takes and needs; `invalid` names what is missing or out of place. `has`: the pool has some already, and `given` are
+ * new ones, all of them.
+ */
+export function checkCredentials(
+	type: PoolType,
+	config: PoolConfig,
+	given: PoolCredentials | undefined,
+	has: boolean,
+): void {
+	const errors = new FieldErrors();
+	const wanted = wantedCredentials(type, config);
+	for (const name of Object.keys(given ?? {}) as (keyof PoolCredentials)[])
+		if (!(name in wanted)) errors.add(`/credentials/${name}`, "This pool has no use for it.");
+	if (given !== undefined || !has)
+		for (const [name, why] of Object.entries(wanted))
+			if (given?.[name as keyof PoolCredentials] === undefined) errors.add(`/credentials/${name}`, why);
+	errors.check("The credentials do not fit the storage pool");
+}
+
+function wantedCredentials(type: PoolType, config: PoolConfig): Partial<Record<keyof PoolCredentials, string>> {
+	if (type === "ceph-rbd") return { cephKey: "The key of the Ceph user is needed." };
+	if (!("wwid" in config)) return {};
+	return {
+		...(config.chapUser === null ? {} : { chapPassword: "A CHAP user needs a password." }),
+		...(config.mutualChapUser === null ? {} : { mutualChapPassword: "The target's CHAP user needs a password." }),
+	};
+}
+
+/** A local pool is what it always was: everything else waits until all members keep one state of it. */
+export function checkEverybodyKnows(context: RequestContext, pool: Pick<Pool, "type">): void {
+	if (pool.type !== "local") checkEverybodyHas(context);
+}
+
+export function checkEverybodyHas({ services: { cluster } }: RequestContext): void {
+	if (cluster.everybodyHas("storage-1")) return;
+	const names = cluster.lacking("storage-1").join(", ");
+	throw new AppError("unsupported", `This waits until all nodes are upgraded: ${names} cannot yet.`);
+}

@@ -1,0 +1,94 @@
+/** Pools of all types through the API: tried first, credentials taken and never given, changes of how one is reached. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { AppError } from "../../lib/errors.ts";
+import { type ApiHarness, createApiHarness } from "../../testing/api/api-harness.ts";
+import { clusterIds, fixtureNfs } from "../../testing/fixtures.ts";
+
+const ceph = { monitors: ["10.0.0.1:6789"], user: "limiquantix", cephPool: "vms", namespace: null, dataPool: null };
+const cephKey = "AQDsecretsecretsecretsecretsecretsecret==";
+let harness: ApiHarness;
+const admin = () => harness.client("admin");
+const make = (body: Parameters<ReturnType<typeof admin>["call"]>[1]) => admin().call("poolCreate", body as never);
+const problem = async (call: Promise<unknown>) => {
+	const error = await call.then(
+		() => null,
+		(failure: unknown) => failure,
+	);
+	if (!(error instanceof AppError)) throw new Error(`no problem: ${error}`);
+	return error;
+};
+
+beforeEach(async () => {
+	harness = await createApiHarness();
+});
+afterEach(() => harness.close());
+
+test("a pool is tried before it is made, and its credentials are given to nobody", async () => {
+	const body = { name: "vms", type: "ceph-rbd" as const, config: ceph, credentials: { cephKey } };
+	const made = await make({ body });
+	expect(harness.node.probed).toHaveLength(1);
+	expect(harness.node.probed[0]).toMatchObject({ type: "ceph-rbd", credentials: { cephKey } });
+	const read = [made.body, (await admin().call("poolGet", { path: { id: (made.body as { id: string }).id } })).body];
+	expect(JSON.stringify(read)).not.toContain("secret");
+	const { id } = made.body as { id: string };
+	expect(harness.store.sealedCredentials(id)).toStartWith("v1.");
+	const audit = await admin().call("auditList", { query: {} });
+	expect(JSON.stringify(audit.body)).not.toContain("secret");
+	expect(JSON.stringify(harness.store.eventsAfter("0", 1000))).not.toContain("secret");
+});
+
+test("one that does not work somewhere is not made, and the answer says where", async () => {
+	harness.node.probeError = new AppError("timeout", "The server does not answer.");
+	const body = { name: "vms", type: "nfs" as const, config: fixtureNfs };
+	const error = await problem(make({ body }));
+	expect(error).toMatchObject({ code: "invalid", fields: [{ path: "/nodeIds/0" }] });
+	expect(error.message).toContain("The server does not answer.");
+	expect(harness.store.all("pool")).toHaveLength(1);
+	const probed = await admin().call("poolProbe", { query: {}, body: { type: "nfs", config: fixtureNfs } });
+	expect(probed.body).toMatchObject({ nodes: [{ nodeId: clusterIds.node, ok: false, error: { code: "timeout" } }] });
+	expect(harness.store.all("pool")).toHaveLength(1);
+});
+
+test("configuration and credentials are those of the type", async () => {
+	const bad = async (body: unknown, ...paths: string[]) => {
+		const error = await problem(make({ body } as never));
+		expect([error.code, error.fields.map(({ path }) => path)]).toEqual(["invalid", paths]);
+	};
+	await bad({ name: "x", type: "ceph-rbd", config: ceph }, "/credentials/cephKey");
+	await bad({ name: "x", type: "nfs", config: fixtureNfs, credentials: { cephKey } }, "/credentials/cephKey");
+	await bad({ name: "x", type: "nfs", config: { ...fixtureNfs, server: "a b" } }, "/config/server");
+	await bad({ name: "x", type: "ceph-rbd", config: { ...ceph, cephPool: "a/b@c" } }, "/config/cephPool");
+	await bad(
+		{ name: "x", type: "nfs", config: { ...fixtureNfs, mountOptions: ["addr=1.2.3.4,exec"] } },
+		"/config/mountOptions/0",
+	);
+	expect(harness.node.probed).toEqual([]);
+});
+
+test("how a pool is reached is changed after it was tried; a name is not tried", async () => {
+	const { body } = await make({ body: { name: "vms", type: "nfs", config: fixtureNfs } });
+	const path = { id: (body as { id: string }).id };
+	await admin().call("poolUpdate", { path, body: { description: "new" } });
+	expect(harness.node.probed).toHaveLength(1);
+	await admin().call("poolUpdate", { path, body: { config: { ...fixtureNfs, server: "10.1.1.1" } } });
+	expect(harness.node.probed).toHaveLength(2);
+	expect(harness.store.get("pool", path.id)).toMatchObject({ description: "new", config: { server: "10.1.1.1" } });
+	harness.node.probeError = new AppError("storage", "It is not exported.");
+	const error = await problem(
+		admin().call("poolUpdate", { path, body: { config: { ...fixtureNfs, server: "10.1.1.2" } } }),
+	);
+	expect(error.message).toContain("It is not exported.");
+	expect(harness.store.get("pool", path.id)).toMatchObject({ config: { server: "10.1.1.1" } });
+});
+
+test("viewers and operators neither make nor try pools", async () => {
+	for (const role of ["viewer", "operator"] as const) {
+		const client = harness.client(role);
+		const body = { type: "nfs" as const, config: fixtureNfs };
+		expect(await problem(client.call("poolProbe", { query: {}, body }))).toMatchObject({ code: "forbidden" });
+		expect(await problem(client.call("poolCreate", { body: { name: "x", ...body } }))).toMatchObject({
+			code: "forbidden",
+		});
+	}
+	expect(harness.node.probed).toEqual([]);
+});

@@ -1,0 +1,66 @@
+/** Trying a pool on each of its nodes before it is made, or changed: what failed where is said, and nothing is left behind. */
+import { AppError, toErrorInfo } from "../../lib/errors.ts";
+import type { PoolCredentials } from "../../model/pool-config.ts";
+import { type Pool, type PoolProbeAnswer, PoolProbed, type PoolProbeResult } from "../../model/storage.ts";
+import type { RequestContext } from "../context.ts";
+import { askNode } from "../relay.ts";
+import type { Route } from "../route.ts";
+import { fieldErrors } from "../validation.ts";
+
+export type PoolToProbe = Pick<Pool, "id" | "name" | "type" | "config"> & { credentials: PoolCredentials | null };
+
+/** On this node. */
+export async function probeHere(context: RequestContext, pool: PoolToProbe): Promise<PoolProbeResult> {
+	const { node } = context.services;
+	try {
+		const { totalBytes, availableBytes } = await node.probePool(pool);
+		return { nodeId: node.nodeId, ok: true, totalBytes, availableBytes, error: null };
+	} catch (error) {
+		return failed(node.nodeId, error);
+	}
+}
+
+const failed = (nodeId: string, error: unknown): PoolProbeResult => ({
+	...{ nodeId, ok: false, totalBytes: null, availableBytes: null },
+	error: toErrorInfo(error),
+});
+
+/** On all of these, at the same time. `route`: that of poolProbe, which the others answer. */
+export async function probeOn(
+	context: RequestContext,
+	route: Route,
+	pool: PoolToProbe,
+	nodeIds: readonly string[],
+): Promise<PoolProbeAnswer> {
+	const { id, type, config, credentials } = pool;
+	const body = { poolId: id, type, config, ...(credentials === null ? {} : { credentials }) };
+	const ask = async (nodeId: string): Promise<PoolProbeResult> => {
+		if (nodeId === context.services.node.nodeId) return probeHere(context, pool);
+		try {
+			const answer = await askNode(context, route, nodeId, {}, { nodeId }, body);
+			const results = answer as PoolProbeAnswer;
+			const [result] = fieldErrors(PoolProbed, answer).length > 0 ? [] : results.nodes;
+			if (result?.nodeId === nodeId) return result;
+			throw new AppError("unavailable", "The node answered with something that is not understood here.");
+		} catch (error) {
+			return failed(nodeId, error);
+		}
+	};
+	const nodes = await Promise.all(nodeIds.map(ask));
+	context.credentialEnded.throwIfAborted();
+	return { nodes };
+}
+
+/** Fails with the nodes on which it does not work, each with its reason. */
+export function requireWorks(context: RequestContext, nodeIds: readonly string[], { nodes }: PoolProbeAnswer): void {
+	const failures = nodes.filter(({ ok }) => !ok);
+	const [first] = failures;
+	if (!first) return;
+	const nameOf = (nodeId: string) => context.services.store.get("node", nodeId)?.name ?? nodeId;
+	const fields = failures.map(({ nodeId, error }) => ({
+		path: `/nodeIds/${nodeIds.indexOf(nodeId)}`,
+		message: `${nameOf(nodeId)}: ${error?.message ?? "It does not work there."}`,
+	}));
+	const what = `The storage pool does not work on ${failures.map(({ nodeId }) => nameOf(nodeId)).join(", ")}`;
+	throw new AppError("invalid", `${what}: ${first.error?.message}`, { fields });
+}
