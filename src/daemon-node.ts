@@ -24,6 +24,7 @@ import { vmFolders } from "./node/vm-folder.ts";
 import { vmStateFiles } from "./node/vm-state.ts";
 import { seedDocuments } from "./storage/cloud-init/documents.ts";
 import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
+import { discoverStorage } from "./storage/discover.ts";
 import { fetchToUpload } from "./storage/fetch-url.ts";
 import { createStorageDriver } from "./storage/registry.ts";
 import type { Proposer, Store } from "./store/store.ts";
@@ -97,6 +98,7 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			dataDir: config.dataDir,
 			demoImage: config.demoImage,
 			storage: {
+				discover: discoverStorage,
 				open: (pool) =>
 					createStorageDriver(pool, {
 						...{ nodeId, random, clock, log: logger, protectedPaths: [config.dataDir] },

@@ -221,6 +221,8 @@ test("pools and networks", async () => {
 	expect((await admin.call("poolGet", { path })).body.phase).toBe("pending");
 	expect((await admin.call("poolUpdate", { path, body: { description: "NVMe" } })).body.description).toBe("NVMe");
 	const probed = await admin.call("poolProbe", { query: {}, body: { type: "local", config: { path: "/srv/other" } } });
+	const offered = await admin.call("poolDiscover", { query: {}, body: { type: "nfs", server: "files" } });
+	expect(offered.body.exports).toEqual([{ path: "/srv/vms", clients: ["*"] }]);
 	expect(probed.body.nodes).toMatchObject([{ ok: true, error: null }]);
 	expect((await admin.call("poolList", { query: { type: ["local"] } })).body.items).toHaveLength(2);
 	expect((await admin.call("poolDelete", { path })).body.kind).toBe("pool.delete");

@@ -84,8 +84,7 @@ function likest(
 	return best?.errors && best.score > (next?.score ?? 0) ? best.errors : null;
 }
 
-const schemaNamed = (name: string): Variant =>
-	(componentSchemas.find(({ $id }) => $id === name) ?? {}) as Variant;
+const schemaNamed = (name: string): Variant => (componentSchemas.find(({ $id }) => $id === name) ?? {}) as Variant;
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 const readKind = (value: unknown): unknown => (isObject(value) && "kind" in value ? value.kind : undefined);

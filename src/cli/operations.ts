@@ -74,6 +74,7 @@ export const commandOfOperation: Record<OperationId, CommandOfOperation> = {
 	poolGet: "pool show",
 	poolUpdate: "pool edit",
 	poolProbe: "pool test",
+	poolDiscover: "pool discover",
 	poolDelete: "pool delete",
 	volumeList: "volume list",
 	volumeCreate: "volume create",

@@ -75,6 +75,7 @@ export const operations = {
 	poolList: { method: "GET", path: "/v1/pools", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolCreate: { method: "POST", path: "/v1/pools", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	poolProbe: { method: "POST", path: "/v1/pools/actions/probe", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
+	poolDiscover: { method: "POST", path: "/v1/pools/actions/discover", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
 	poolGet: { method: "GET", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolUpdate: { method: "PATCH", path: "/v1/pools/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
 	poolDelete: { method: "DELETE", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: true },
@@ -170,6 +171,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	poolList: "List storage pools",
 	poolCreate: "Create a storage pool",
 	poolProbe: "Try a storage pool",
+	poolDiscover: "What a storage server offers",
 	poolGet: "Get a storage pool",
 	poolUpdate: "Change a storage pool",
 	poolDelete: "Delete a storage pool",
@@ -251,6 +253,8 @@ export type ImagePage = Static<typeof storage.ImagePage>;
 export type ImageUpdate = Static<typeof storage.ImageUpdate>;
 export type Pool = Static<typeof storage.Pool>;
 export type PoolCreate = Static<typeof storage.PoolCreate>;
+export type PoolDiscover = Static<typeof storage.PoolDiscover>;
+export type PoolDiscovered = Static<typeof storage.PoolDiscovered>;
 export type PoolPage = Static<typeof storage.PoolPage>;
 export type PoolProbe = Static<typeof storage.PoolProbe>;
 export type PoolProbed = Static<typeof storage.PoolProbed>;
@@ -728,6 +732,13 @@ export type OperationTypes = {
 		headers: undefined;
 		body: PoolProbe;
 		response: PoolProbed;
+	};
+	poolDiscover: {
+		path: undefined;
+		query: { nodeId?: string };
+		headers: undefined;
+		body: PoolDiscover;
+		response: PoolDiscovered;
 	};
 	poolGet: {
 		path: { id: string };

@@ -82,6 +82,7 @@ export const permissions = {
 	poolGet: "viewer",
 	poolUpdate: "admin",
 	poolProbe: "admin",
+	poolDiscover: "admin",
 	poolDelete: "admin",
 	volumeList: "viewer",
 	volumeCreate: "operator",

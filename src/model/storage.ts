@@ -1,7 +1,7 @@
 /** Storage pools, volumes and images. */
 import { type Static, Type } from "@sinclair/typebox";
 import { MiB, TiB } from "../lib/units.ts";
-import { PoolConfig, PoolCredentials } from "./pool-config.ts";
+import { CephRbdPoolConfig, IscsiLvmPoolConfig, NfsPoolConfig, PoolConfig, PoolCredentials } from "./pool-config.ts";
 import {
 	Bytes,
 	Description,
@@ -122,6 +122,51 @@ export const PoolProbed = Strict(
 	},
 	{ $id: "PoolProbed" },
 );
+/** What a server offers, for a pool that is to be made. `target` null: the targets, else what is behind that one. */
+export const PoolDiscover = Type.Union(
+	[
+		Strict({ type: Type.Literal("nfs"), server: NfsPoolConfig.properties.server }),
+		Strict({
+			type: Type.Literal("ceph-rbd"),
+			monitors: CephRbdPoolConfig.properties.monitors,
+			user: CephRbdPoolConfig.properties.user,
+			credentials: Type.Optional(Type.Ref(PoolCredentials)),
+		}),
+		Strict({
+			type: Type.Literal("iscsi-lvm"),
+			portals: IscsiLvmPoolConfig.properties.portals,
+			target: Nullable(IscsiLvmPoolConfig.properties.target),
+			chapUser: IscsiLvmPoolConfig.properties.chapUser,
+			mutualChapUser: IscsiLvmPoolConfig.properties.mutualChapUser,
+			credentials: Type.Optional(Type.Ref(PoolCredentials)),
+		}),
+	],
+	{ $id: "PoolDiscover" },
+);
+export type PoolDiscover = Static<typeof PoolDiscover>;
+/** Lists of what was not asked for are empty. */
+export const PoolDiscovered = Strict(
+	{
+		exports: Type.Array(
+			Strict({ path: Type.String(), clients: Type.Array(Type.String(), { description: "Who may mount it" }) }),
+		),
+		cephPools: Type.Array(Strict({ name: Type.String(), namespaces: Type.Array(Type.String()) })),
+		targets: Type.Array(Strict({ name: Type.String(), portals: Type.Array(Type.String()) })),
+		luns: Type.Array(
+			Strict({
+				wwid: Type.String(),
+				lun: Type.Integer({ minimum: 0 }),
+				sizeBytes: Bytes(),
+				vendor: Type.String(),
+				model: Type.String(),
+				/** Null: it is empty. Else a name of what is there, as a person would call it. */
+				content: Nullable(Type.String()),
+			}),
+		),
+	},
+	{ $id: "PoolDiscovered" },
+);
+export type PoolDiscovered = Static<typeof PoolDiscovered>;
 export type PoolProbeAnswer = Static<typeof PoolProbed>;
 export type PoolProbeResult = PoolProbeAnswer["nodes"][number];
 export type PoolUpdate = Static<typeof PoolUpdate>;

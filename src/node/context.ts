@@ -9,7 +9,7 @@ import { isAppError } from "../lib/errors.ts";
 import type { IdSource } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import type { PoolCredentials } from "../model/pool-config.ts";
-import type { Pool } from "../model/storage.ts";
+import type { Pool, PoolDiscover, PoolDiscovered } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import type { NetworkDriver } from "../network/driver.ts";
 import type { PoolPlace, Progress, StorageDriver } from "../storage/driver.ts";
@@ -38,6 +38,8 @@ export type StorageRegistry = {
 			otherPools: () => PoolPlace[];
 		},
 	): StorageDriver;
+	/** What a server offers; see PoolDiscover. */
+	discover(query: PoolDiscover): Promise<PoolDiscovered>;
 };
 
 /** Writes the NoCloud seed of a VM to `path`, whole or not at all. Only called for a VM with cloud-init settings. */

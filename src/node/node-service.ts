@@ -1,4 +1,5 @@
 /** NodeService for this node: checks the record, then asks the driver. See service.ts for what each promises. */
+
 import { existsSync } from "node:fs";
 import type { Static } from "@sinclair/typebox";
 import type { SerialStream } from "../hypervisor/driver.ts";
@@ -6,7 +7,7 @@ import { toRfc3339 } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { NetworkLease } from "../model/network.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
-import type { Volume } from "../model/storage.ts";
+import type { PoolDiscover, PoolDiscovered, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { Adoption } from "./adoption.ts";
 import { limited, type NodeContext } from "./context.ts";
@@ -135,6 +136,12 @@ export class LocalNodeService implements NodeService {
 			throw new AppError("wrong-state", `The volume belongs to VM "${vm.name}", which runs: stop it first.`);
 		const driver = await this.#parts.pools.driver(volume.poolId);
 		return driver.exportVolume(volumeId, format, { signal });
+	}
+
+	discoverStorage(query: PoolDiscover): Promise<PoolDiscovered> {
+		return limited(this.#context, "Looking for storage", limits.poolProbeMs, () =>
+			this.#context.storage.discover(query),
+		);
 	}
 
 	probePool: NodeService["probePool"] = (pool) => this.#parts.pools.probe(pool);

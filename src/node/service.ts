@@ -8,7 +8,7 @@ import type { SerialStream } from "../hypervisor/driver.ts";
 import type { NetworkLease } from "../model/network.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
 import type { PoolCredentials } from "../model/pool-config.ts";
-import type { Pool, Volume } from "../model/storage.ts";
+import type { Pool, PoolDiscover, PoolDiscovered, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { PoolUsage } from "../storage/driver.ts";
 
@@ -48,6 +48,8 @@ export interface NodeService {
 	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
 	/** Null when there is no demo image, or its file is not on this node. */
 	demoImagePath(): string | null;
+	/** Nothing is kept, and whoever was not logged in before is not afterwards. */
+	discoverStorage(query: PoolDiscover): Promise<PoolDiscovered>;
 	/** Whether a pool would work on this node; leaves nothing behind. Fails with what is wrong, as a sentence. */
 	probePool(
 		pool: Pick<Pool, "id" | "name" | "type" | "config"> & { credentials: PoolCredentials | null },

@@ -55,6 +55,7 @@ export function startingService(nodeId: string, demoImage: string | null, clock:
 		writeImageContent: async (imageId, offset, body) => (await whenStarted()).writeImageContent(imageId, offset, body),
 		imageUploadOffset: async (imageId) => (await whenStarted()).imageUploadOffset(imageId),
 		openImage: async (imageId) => (await whenStarted()).openImage(imageId),
+		discoverStorage: async (query) => (await whenStarted()).discoverStorage(query),
 		probePool: async (pool) => (await whenStarted()).probePool(pool),
 		exportVolume: async (volumeId, format, signal) => (await whenStarted()).exportVolume(volumeId, format, signal),
 	};

@@ -69,6 +69,7 @@ const operationNames: Record<OperationId, string> = {
 	poolGet: "Read pool",
 	poolUpdate: "Change pool",
 	poolProbe: "Try pool",
+	poolDiscover: "Look for storage",
 	poolDelete: "Delete pool",
 	volumeList: "List volumes",
 	volumeCreate: "Create volume",

@@ -1,6 +1,16 @@
 /** Storage pools. */
 
-import { Pool, PoolCreate, PoolPage, PoolProbe, PoolProbed, PoolType, PoolUpdate } from "../../model/storage.ts";
+import {
+	Pool,
+	PoolCreate,
+	PoolDiscover,
+	PoolDiscovered,
+	PoolPage,
+	PoolProbe,
+	PoolProbed,
+	PoolType,
+	PoolUpdate,
+} from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
 import { firstHeard, knownPool, lostNodes } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
@@ -61,6 +71,23 @@ const poolProbe: Route = route({
 		const asked = chosenNodes(context, { name: pool.name, type, config, ...(nodeIds ? { nodeIds } : {}) });
 		return ok(await probeOn(context, poolProbe, pool, asked));
 	},
+});
+
+const poolDiscover: Route = route({
+	operationId: "poolDiscover",
+	method: "POST",
+	path: "/v1/pools/actions/discover",
+	summary: "What a storage server offers",
+	description:
+		"Exports of an NFS server, pools of a Ceph cluster, targets of iSCSI portals and what is behind one of them; as seen from the node that is asked. Nothing is kept: whoever was not logged in before is not afterwards.",
+	tag,
+	query: nodeQuery("As seen from this node"),
+	body: PoolDiscover,
+	responses: { 200: PoolDiscovered },
+	longLived: true,
+	direct: true,
+	at: nodeOfQuery,
+	handler: async ({ context, body }) => ok(await context.services.node.discoverStorage(body)),
 });
 
 export const poolRoutes: Route[] = [
@@ -124,6 +151,7 @@ export const poolRoutes: Route[] = [
 			}),
 	}),
 	poolProbe,
+	poolDiscover,
 	route({
 		operationId: "poolGet",
 		method: "GET",

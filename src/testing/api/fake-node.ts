@@ -1,7 +1,8 @@
 /** A node's service for tests of the API: answers what a test puts in, does nothing. */
+
 import { AppError } from "../../lib/errors.ts";
 import type { NodeMetrics, VmMetrics } from "../../model/node.ts";
-import type { Volume } from "../../model/storage.ts";
+import type { PoolDiscover, PoolDiscovered, Volume } from "../../model/storage.ts";
 import type { ForeignVm, Vm } from "../../model/vm.ts";
 import type { NodeService } from "../../node/service.ts";
 
@@ -84,6 +85,10 @@ export class FakeNode implements NodeService {
 		this.probed.push(pool);
 		if (this.probeError) throw this.probeError;
 		return { totalBytes: 100, usedBytes: 40, availableBytes: 60 };
+	}
+	async discoverStorage(query: PoolDiscover): Promise<PoolDiscovered> {
+		const found = { exports: [], cephPools: [], targets: [], luns: [] };
+		return query.type === "nfs" ? { ...found, exports: [{ path: "/srv/vms", clients: ["*"] }] } : found;
 	}
 	demoImagePath = () => this.demoImage;
 	hypervisorState = () => this.hypervisor;

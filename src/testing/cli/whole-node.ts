@@ -82,6 +82,7 @@ export async function startWholeNode(): Promise<WholeNode> {
 		...{ nodeId: clusterIds.node, version: "test", dataDir: folder, demoImage, store, proposer, hypervisor },
 		credentials: async () => null,
 		storage: {
+			discover: async () => ({ exports: [], cephPools: [], targets: [], luns: [] }),
 			open(wanted) {
 				const found = pools.get(wanted.id) ?? new FakePool();
 				pools.set(wanted.id, found);

@@ -180,7 +180,10 @@ export class NodeWorld {
 				},
 			}),
 			credentials: async () => null,
-			storage: { open: (pool) => this.#openPool(life, pool.id) },
+			storage: {
+				open: (pool) => this.#openPool(life, pool.id),
+				discover: async () => ({ exports: [], cephPools: [], targets: [], luns: [] }),
+			},
 			network: life.wrap("network", this.networks),
 			everybodyHas: () => true,
 			...fileDeps(life, this.dataDir, (work) => this.#file(work)),
