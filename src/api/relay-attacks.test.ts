@@ -63,6 +63,8 @@ describe("the other node, asked by a member that may be anybody's", () => {
 			"nodeLeave",
 			"nodeMetricsGet",
 			"nodeMetricsHistoryGet",
+			"poolDiscover",
+			"poolProbe",
 			"vmDomainXmlGet",
 			"vmMetricsGet",
 			"vmMetricsHistoryGet",

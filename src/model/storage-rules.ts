@@ -1,6 +1,6 @@
 /** Rules of pools, volumes and images that need nothing but the object. */
 import type { PoolConfig } from "./pool-config.ts";
-import type { Image, Pool, Volume } from "./storage.ts";
+import type { Image, Pool, Volume, VolumeFormat } from "./storage.ts";
 
 /** The phase of a pool follows from what its nodes report: degraded while one of them is not healthy. */
 export function poolPhase(pool: Pick<Pool, "phase" | "nodeIds" | "nodes">): Pool["phase"] {
@@ -61,6 +61,17 @@ export function fixedPart(config: PoolConfig): string {
 	if ("cephPool" in config) return `${config.cephPool}/${config.namespace ?? ""}/${config.dataPool ?? ""}`;
 	return `${config.wwid} ${config.layout}`;
 }
+
+/** Formats of the pool's volumes, the usual one first: as its nodes say, or as its type has them. */
+export function formatsOf({ type, config, nodes }: Pick<Pool, "type" | "config" | "nodes">): VolumeFormat[] {
+	const known = nodes.find(({ capabilities }) => capabilities !== null)?.capabilities?.formats;
+	if (known && known.length > 0) return known;
+	return type === "ceph-rbd" || ("layout" in config && config.layout === "thin") ? ["raw"] : ["qcow2", "raw"];
+}
+
+/** Whether a copy-on-write copy can have this format: where volumes are files it is qcow2 that shares data. */
+export const sharesData = (pool: Pick<Pool, "type" | "config" | "nodes">, format: VolumeFormat): boolean =>
+	format === "qcow2" || !formatsOf(pool).includes("qcow2");
 
 /** Volumes and images of such a pool are on no node of their own. */
 export const isShared = ({ type }: Pick<Pool, "type">): boolean => type !== "local";

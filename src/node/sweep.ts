@@ -3,7 +3,9 @@
  * image whose task was pruned. Nobody would ever end them, so this does, at each full comparison: each in-between state
  * has an owner, or it is ended here. A volume that waits to be made and belongs to a VM has one: the VM's next start.
  */
+
 import type { ErrorInfo } from "../lib/errors.ts";
+import { workerOfImage, workerOfVolume } from "../store/storage-worker.ts";
 import { isBusy, unfinishedTargets } from "./busy.ts";
 import type { NodeContext } from "./context.ts";
 import type { Volumes } from "./volumes.ts";
@@ -18,11 +20,21 @@ export async function sweep(
 	volumes: Pick<Volumes, "makeDetached">,
 ): Promise<void> {
 	// A volume that waits to be made with its VM has an owner: there may be thousands, and they are not even read.
+	const sharedVolumes = [
+		...store.all("volume", { phase: "pending", vmId: null, nodeId: null }),
+		...store.all("volume", { phase: ["creating", "resizing"], nodeId: null }),
+	].filter((volume) => workerOfVolume(store, volume) === nodeId);
 	const volumesBetween = [
 		...store.all("volume", { phase: "pending", vmId: null, nodeId }),
 		...store.all("volume", { phase: ["creating", "resizing"], nodeId }),
+		...sharedVolumes,
 	];
-	const imagesBetween = store.all("image", { phase: ["uploading", "importing"], nodeId });
+	const imagesBetween = [
+		...store.all("image", { phase: ["uploading", "importing"], nodeId }),
+		...store
+			.all("image", { phase: ["uploading", "importing"], nodeId: null })
+			.filter((image) => workerOfImage(store, image) === nodeId),
+	];
 	if (volumesBetween.length + imagesBetween.length === 0) return;
 	const busy = unfinishedTargets(store);
 	for (const seen of volumesBetween) {

@@ -111,6 +111,7 @@ function requireMovable({ store }: NodeContext, vm: Vm, from: string): void {
 	if (powerState !== "stopped" && powerState !== "failed")
 		throw new AppError("wrong-state", `The VM is ${powerState}: only one that is off can be moved.`);
 	for (const { volumeId } of vm.spec.disks) {
+		if (store.get("volume", volumeId)?.nodeId === null) continue;
 		const copy = store.all("volume", { sourceVolumeId: volumeId }).find(needsSource);
 		if (copy)
 			throw new AppError("in-use", `Volume "${copy.name}" shares data with a disk of the VM: it would be cut off.`);

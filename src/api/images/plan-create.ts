@@ -3,8 +3,10 @@ import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Node } from "../../model/node.ts";
 import type { Image, ImageCreate, Pool } from "../../model/storage.ts";
+import { isShared } from "../../model/storage-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
 import type { CommandBody } from "../../store/command.ts";
+import { workerOfVolume } from "../../store/storage-worker.ts";
 import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { refTo } from "../refs.ts";
@@ -27,7 +29,8 @@ export function planImageCreate(
 	if (source.kind === "url") checkSourceUrl(source.url, errors);
 	if (source.kind === "upload" && request.fileSizeBytes === undefined)
 		errors.add("/fileSizeBytes", "An upload needs the length of its file.");
-	const placed = volume?.nodeId ? { nodeId: volume.nodeId, reason: null } : placedBy(context, request);
+	const worker = volume && workerOfVolume(store, volume);
+	const placed = worker ? { nodeId: worker, reason: null } : placedBy(context, request);
 	const { nodeId } = placed;
 	if (request.nodeId !== undefined && !isMember(store.get("node", request.nodeId)))
 		errors.add("/nodeId", "There is no such node.");
@@ -53,7 +56,7 @@ export function planImageCreate(
 		tags: request.tags ?? [],
 		format: request.format,
 		poolId: pool.id,
-		nodeId: pool.type === "local" ? nodeId : null,
+		nodeId: isShared(pool) ? null : nodeId,
 		source,
 		fileSizeBytes: request.fileSizeBytes ?? null,
 		virtualSizeBytes: null,

@@ -8,6 +8,7 @@ import { roleAtLeast } from "../../model/permissions.ts";
 import { Strict } from "../../model/schema.ts";
 import { Image, ImageCreate, ImageFormat, ImagePage, ImageUpdate } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
+import { workerOfImage } from "../../store/storage-worker.ts";
 import type { ApiServices, RequestContext } from "../context.ts";
 import { checkHostPath } from "../host-path.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
@@ -31,9 +32,8 @@ const tag = "images" as const;
 /** A part of an upload; bounds what a connection can make the node hold. */
 export const maxUploadPartBytes = 64 * MiB;
 
-/** Null where the pool is shared. */
 const nodeOfImage = ({ services, params }: { services: ApiServices; params: { id: string } }) =>
-	find({ services }, "image", params.id).nodeId;
+	workerOfImage(services.store, find({ services }, "image", params.id));
 
 export const imageRoutes: Route[] = [
 	route({
@@ -112,7 +112,9 @@ export const imageRoutes: Route[] = [
 		handler: ({ context, params }) =>
 			accepted(context, () => {
 				const image = findForWrite(context, "image", params.id);
-				const task = newTask(context, "image.delete", refTo("image", image), { nodeId: image.nodeId });
+				const task = newTask(context, "image.delete", refTo("image", image), {
+					nodeId: workerOfImage(context.services.store, image),
+				});
 				return { kind: "imageDelete", id: image.id, task };
 			}),
 	}),
@@ -136,7 +138,7 @@ export const imageRoutes: Route[] = [
 			const image = find(context, "image", params.id);
 			if (image.phase !== "uploading")
 				throw new AppError("wrong-state", `The image is ${image.phase}; it takes no upload.`);
-			const service = nodeServiceFor(context, image.nodeId);
+			const service = nodeServiceFor(context, workerOfImage(context.services.store, image));
 			const offset = headers["upload-offset"];
 			const written = service.writeImageContent(image.id, offset, body);
 			return ok(await (offset === 0 ? withBeginRecorded(context, image, written) : written));
@@ -152,13 +154,13 @@ export const imageRoutes: Route[] = [
 		responses: { 200: UploadStatus },
 		at({ services, params }) {
 			const image = find({ services }, "image", params.id);
-			return image.phase === "uploading" ? image.nodeId : null;
+			return image.phase === "uploading" ? workerOfImage(services.store, image) : null;
 		},
 		async handler({ context, params }) {
 			const image = find(context, "image", params.id);
 			const receivedBytes =
 				image.phase === "uploading"
-					? await nodeServiceFor(context, image.nodeId).imageUploadOffset(image.id)
+					? await nodeServiceFor(context, workerOfImage(context.services.store, image)).imageUploadOffset(image.id)
 					: image.receivedBytes;
 			return ok({ receivedBytes, fileSizeBytes: image.fileSizeBytes });
 		},
@@ -176,7 +178,10 @@ export const imageRoutes: Route[] = [
 		async handler({ context, params }) {
 			const image = find(context, "image", params.id);
 			if (image.phase !== "ready") throw new AppError("wrong-state", `The image is ${image.phase}, not ready.`);
-			const { sizeBytes, stream } = await nodeServiceFor(context, image.nodeId).openImage(image.id);
+			const { sizeBytes, stream } = await nodeServiceFor(
+				context,
+				workerOfImage(context.services.store, image),
+			).openImage(image.id);
 			const headers = { downloadName: `${image.name}.${image.format}`, contentLength: sizeBytes };
 			return ok(stream, headers);
 		},

@@ -12,6 +12,7 @@ import {
 	PoolUpdate,
 } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
+import type { StoreReader } from "../../store/store.ts";
 import { firstHeard, knownPool, lostNodes } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { anyOf, idParams, listQuery, nodeQuery } from "../parameters.ts";
@@ -42,6 +43,12 @@ import {
 import { probeHere, probeOn, requireWorks } from "./probe.ts";
 
 const tag = "pools" as const;
+
+/** A node that is away tries the pool when it is back, and says then how it is there. */
+const heardOf = (store: StoreReader, nodeIds: readonly string[]): string[] => {
+	const lost = new Set(lostNodes(store).map(({ id }) => id));
+	return nodeIds.filter((id) => !lost.has(id));
+};
 
 const showPool = (context: RequestContext, id: string) =>
 	shown(knownPool(context.services.store, find(context, "pool", id)));
@@ -120,7 +127,7 @@ export const poolRoutes: Route[] = [
 		path: "/v1/pools",
 		summary: "Create a storage pool",
 		description:
-			"Tried on each of its nodes first: an answer with errors says what failed where, and nothing was made. The folder of a local pool is made when it is not there; it must not be one that the system or LimiQuantix uses.",
+			"Tried on each of its nodes that is heard of first: an answer with errors says what failed where, and nothing was made. The folder of a local pool is made when it is not there; it must not be one that the system or LimiQuantix uses.",
 		tag,
 		body: PoolCreate,
 		responses: { 201: Pool },
@@ -144,7 +151,11 @@ export const poolRoutes: Route[] = [
 					nodes: [],
 				};
 				const credentials = body.credentials ?? null;
-				requireWorks(context, nodeIds, await probeOn(context, poolProbe, { ...pool, credentials }, nodeIds));
+				requireWorks(
+					context,
+					nodeIds,
+					await probeOn(context, poolProbe, { ...pool, credentials }, heardOf(store, nodeIds)),
+				);
 				const task = newTask(context, "pool.create", refTo("pool", pool), { nodeId: firstHeard(store, nodeIds) });
 				const sealed = credentials === null ? {} : { sealedCredentials: await secrets.seal(pool.id, credentials) };
 				return { kind: "poolCreate", pool, task, ...sealed };
@@ -190,7 +201,7 @@ export const poolRoutes: Route[] = [
 				const isNew = (nodeId: string) => !pool.nodeIds.includes(nodeId);
 				const tried = given === undefined && credentials === undefined ? used.filter(isNew) : used;
 				const probed = { ...pool, config, credentials: credentials ?? null };
-				requireWorks(context, used, await probeOn(context, poolProbe, probed, tried));
+				requireWorks(context, used, await probeOn(context, poolProbe, probed, heardOf(store, tried)));
 				return {
 					...change,
 					...(given === undefined ? {} : { config }),

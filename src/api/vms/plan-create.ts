@@ -13,6 +13,7 @@ import { formatBytes } from "../../lib/units.ts";
 import type { Network } from "../../model/network.ts";
 import type { Node } from "../../model/node.ts";
 import type { Volume } from "../../model/storage.ts";
+import { formatsOf, isShared, sharesData } from "../../model/storage-rules.ts";
 import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts";
 import { defaultMemoryBytes, defaultShutdownTimeoutMs, defaultVcpus } from "../../model/vm.ts";
 import { unreportedStatus } from "../../model/vm-rules.ts";
@@ -166,14 +167,16 @@ function newVolume(vmName: string, wanted: DiskRequest, index: number, path: str
 	if (image === null) return null;
 	const pool = choosePool(state, node.id, wanted.poolId ?? image?.poolId, `${path}/poolId`, errors);
 	if (!pool) return null;
-	const format = wanted.format ?? "qcow2";
+	const format = wanted.format ?? formatsOf(pool)[0] ?? "qcow2";
+	if (!formatsOf(pool).includes(format))
+		errors.add(`${path}/format`, `The pool ${pool.name} has no volumes of format ${format}.`);
 	const elsewhere = image !== undefined && image.poolId !== pool.id;
-	const fullCopy = wanted.fullCopy ?? (elsewhere || format === "raw");
+	const fullCopy = wanted.fullCopy ?? (elsewhere || !sharesData(pool, format));
 	if (elsewhere && !fullCopy)
 		errors.add(`${path}/fullCopy`, "In another pool than the image only a full copy can be made.");
 	if (wanted.fullCopy !== undefined && !image)
 		errors.add(`${path}/fullCopy`, "Only a disk made from an image can be a full copy.");
-	if (image && format === "raw" && !fullCopy)
+	if (image && !fullCopy && !sharesData(pool, format))
 		errors.add(`${path}/fullCopy`, "A copy-on-write disk must be qcow2; make a full copy for raw.");
 	const least = image?.virtualSizeBytes ?? 0;
 	const sizeBytes = wanted.sizeBytes ?? (least || defaultDiskBytes);
@@ -186,7 +189,7 @@ function newVolume(vmName: string, wanted: DiskRequest, index: number, path: str
 		updatedAt: now,
 		name: freeVolumeName(state, `${vmName.slice(0, 48)}-disk-${index}`),
 		poolId: pool.id,
-		nodeId: pool.type === "local" ? node.id : null,
+		nodeId: isShared(pool) ? null : node.id,
 		format,
 		sizeBytes,
 		allocatedBytes: null,

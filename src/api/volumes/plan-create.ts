@@ -8,7 +8,9 @@ import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
+import { formatsOf, isShared, sharesData } from "../../model/storage-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
+import { workerOfVolume } from "../../store/storage-worker.ts";
 import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { newMetadata } from "../resources.ts";
@@ -16,8 +18,8 @@ import { checkSectors, chooseImage, choosePool, FieldErrors, placementState } fr
 
 type Origin = { poolId: string; leastBytes: number; fullCopy: boolean };
 
-/** `placement`: why it is on its node, when that was chosen here. */
-export type PlannedVolume = { volume: Volume; placement: string | null };
+/** `worker`: the node that makes it. `placement`: why it is that one, when it was chosen here. */
+export type PlannedVolume = { volume: Volume; worker: string; placement: string | null };
 
 export function planVolumeCreate(context: RequestContext, request: Static<typeof VolumeCreate>): PlannedVolume {
 	const { store } = context.services;
@@ -33,8 +35,10 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	const pool = choosePool(store, nodeId, request.poolId ?? origin?.poolId, "/poolId", errors);
 	if (origin && !origin.fullCopy && pool && origin.poolId !== pool.id)
 		errors.add("/source/fullCopy", "In another pool than its source only a full copy can be made.");
-	const format = request.format ?? "qcow2";
-	if (origin && !origin.fullCopy && format === "raw")
+	const format = request.format ?? (pool ? formatsOf(pool)[0] : undefined) ?? "qcow2";
+	if (pool && !formatsOf(pool).includes(format))
+		errors.add("/format", `The pool ${pool.name} has no volumes of format ${format}.`);
+	if (origin && !origin.fullCopy && pool && !sharesData(pool, format))
 		errors.add("/source/fullCopy", "A copy-on-write volume must be qcow2; make a full copy for raw.");
 	const least = origin?.leastBytes ?? 0;
 	const sizeBytes = request.sizeBytes ?? least;
@@ -47,7 +51,7 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 		...newMetadata(context),
 		name: request.name,
 		poolId: pool.id,
-		nodeId: pool.type === "local" ? nodeId : null,
+		nodeId: isShared(pool) ? null : nodeId,
 		format,
 		sizeBytes,
 		allocatedBytes: null,
@@ -56,7 +60,7 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 		vmId: null,
 		error: null,
 	};
-	return { volume, placement: placed.reason };
+	return { volume, worker: nodeId, placement: placed.reason };
 }
 
 /** As asked; a clone where its source is; else where the most room is in the pool. */
@@ -64,7 +68,10 @@ function placedBy(context: RequestContext, { nodeId, poolId, source }: Static<ty
 	const { store } = context.services;
 	if (nodeId !== undefined) return { nodeId, reason: null };
 	const origin = source?.kind === "clone" ? store.get("volume", source.volumeId) : null;
-	if (origin?.nodeId) return { nodeId: origin.nodeId, reason: null };
+	const worker = origin && workerOfVolume(store, origin);
+	// Where the copy is to be has to be reached from where its source is.
+	const target = poolId === undefined ? null : store.get("pool", poolId);
+	if (worker && (target === null || target.nodeIds.includes(worker))) return { nodeId: worker, reason: null };
 	const image = source?.kind === "image" ? store.get("image", source.imageId) : null;
 	const pool = store.get("pool", poolId ?? image?.poolId ?? "");
 	return placeStorage(placementState(store), { what: "The volume", pool, bytes: 0 });

@@ -12,7 +12,9 @@ import {
 	VolumeResize,
 	VolumeUpdate,
 } from "../../model/storage.ts";
+import { sharesData } from "../../model/storage-rules.ts";
 import { Task } from "../../model/task.ts";
+import { workerOfVolume } from "../../store/storage-worker.ts";
 import type { RequestContext } from "../context.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
@@ -101,7 +103,8 @@ export const volumeRoutes: Route[] = [
 		handler: ({ context, params }) =>
 			accepted(context, () => {
 				const volume = findForWrite(context, "volume", params.id);
-				const task = newTask(context, "volume.delete", refTo("volume", volume), { nodeId: volume.nodeId });
+				const nodeId = workerOfVolume(context.services.store, volume);
+				const task = newTask(context, "volume.delete", refTo("volume", volume), { nodeId });
 				return { kind: "volumeDelete", id: volume.id, task };
 			}),
 	}),
@@ -120,7 +123,7 @@ export const volumeRoutes: Route[] = [
 				const volume = find(context, "volume", params.id);
 				checkResize(volume, sizeBytes);
 				const task = newTask(context, "volume.resize", refTo("volume", volume), {
-					nodeId: volume.nodeId,
+					nodeId: workerOfVolume(context.services.store, volume),
 					input: { sizeBytes },
 				});
 				return { kind: "volumeResize", id: volume.id, sizeBytes, task };
@@ -131,7 +134,8 @@ export const volumeRoutes: Route[] = [
 		method: "POST",
 		path: "/v1/volumes/{id}/actions/clone",
 		summary: "Copy a volume",
-		description: "Copy-on-write, unless fullCopy is true, the volume is raw, or the copy is in another pool.",
+		description:
+			"Copy-on-write where the pool can, unless fullCopy is true or the copy is in another pool. In another pool it has that pool's usual format.",
 		tag,
 		params: idParams,
 		body: VolumeClone,
@@ -142,11 +146,13 @@ export const volumeRoutes: Route[] = [
 				const { name, poolId } = body;
 				const original = find(context, "volume", params.id);
 				const elsewhere = poolId !== undefined && poolId !== original.poolId;
-				const fullCopy = body.fullCopy ?? (elsewhere || original.format === "raw");
+				const pool = context.services.store.get("pool", original.poolId);
+				const whole = elsewhere || !pool || !sharesData(pool, original.format);
+				const fullCopy = body.fullCopy ?? whole;
 				const plan = planVolumeCreate(context, {
 					name,
 					poolId: poolId ?? original.poolId,
-					format: original.format,
+					...(elsewhere ? {} : { format: original.format }),
 					source: { kind: "clone", volumeId: original.id, fullCopy },
 				});
 				return { kind: "volumeCreate", volume: plan.volume, task: newVolumeTask(context, plan) };
@@ -163,7 +169,7 @@ export const volumeRoutes: Route[] = [
 		query: Strict({ format: Type.Optional(VolumeFormat) }),
 		responses: { 200: { contentType: "application/octet-stream", description: "A stand-alone disk image" } },
 		longLived: true,
-		at: ({ services, params }) => find({ services }, "volume", params.id).nodeId,
+		at: ({ services, params }) => workerOfVolume(services.store, find({ services }, "volume", params.id)),
 		async handler({ context, params, query }) {
 			const volume = find(context, "volume", params.id);
 			if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);
@@ -171,7 +177,7 @@ export const volumeRoutes: Route[] = [
 			if (vm && vm.status.powerState !== "stopped")
 				throw new AppError("in-use", `The VM ${vm.name} is using it. Shut it down first.`);
 			const format = query.format ?? "qcow2";
-			const service = nodeServiceFor(context, volume.nodeId);
+			const service = nodeServiceFor(context, workerOfVolume(context.services.store, volume));
 			// It is copied first, which takes minutes.
 			const signal = AbortSignal.any([context.request.signal, context.credentialEnded]);
 			const exporting = service.exportVolume(volume.id, format, signal).catch((error: unknown) => {
@@ -185,8 +191,8 @@ export const volumeRoutes: Route[] = [
 	}),
 ];
 
-function newVolumeTask(context: RequestContext, { volume, placement }: PlannedVolume): Task {
+function newVolumeTask(context: RequestContext, { volume, worker, placement }: PlannedVolume): Task {
 	const input = placement === null ? {} : { placement };
-	const options = { nodeId: volume.nodeId, cancelable: true, input };
+	const options = { nodeId: worker, cancelable: true, input };
 	return { ...newTask(context, "volume.create", refTo("volume", volume), options), message: placement };
 }

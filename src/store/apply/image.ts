@@ -94,7 +94,7 @@ function checkSourceVolume(context: ApplyContext, image: Image, volumeId: string
 	if (volume.phase !== "ready")
 		throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}; an image needs it ready.`);
 	checkNotMoving(context, volume);
-	if (volume.nodeId !== null && volume.nodeId !== image.nodeId) {
+	if (volume.nodeId !== null && image.nodeId !== null && volume.nodeId !== image.nodeId) {
 		const message = `An image lies on the node of its source, the volume ${volume.name}.`;
 		throw new AppError("invalid", message, { fields: [{ path: "/nodeId", message }] });
 	}

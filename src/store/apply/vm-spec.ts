@@ -46,6 +46,10 @@ function checkAttachable(context: ApplyContext, owner: Owner, volume: Volume, re
 		const message = `The volume ${volume.name} lies on another node than the VM.`;
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
 	}
+	if (volume.nodeId === null && context.get("pool", volume.poolId)?.nodeIds.includes(owner.nodeId) === false) {
+		const message = `The volume ${volume.name} lies in a storage pool that is not on the node of the VM.`;
+		throw new AppError("invalid", message, { fields: [{ path, message }] });
+	}
 	if (!readOnly && hasCopyOnWriteClones(context, volume.id))
 		throw new AppError("in-use", `Other volumes share data with ${volume.name}: it can be attached read-only.`);
 }

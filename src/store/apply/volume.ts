@@ -127,7 +127,7 @@ function checkSource(context: ApplyContext, volume: Volume): void {
 	if (!source.fullCopy && origin.poolId !== volume.poolId)
 		refuse("/source", `A copy-on-write volume lies in the pool of its source, ${noun}. Ask for a full copy.`);
 	// Images are fetched from the node that has them.
-	if (source.kind === "clone" && origin.nodeId !== volume.nodeId)
+	if (source.kind === "clone" && origin.nodeId !== null && volume.nodeId !== null && origin.nodeId !== volume.nodeId)
 		refuse("/nodeId", `A clone lies on the node of its source, ${noun}.`);
 	if (sizeBytes !== null && volume.sizeBytes < sizeBytes)
 		refuse("/sizeBytes", `The volume is smaller than its source, ${noun}.`);
