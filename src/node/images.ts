@@ -64,6 +64,8 @@ export class Images {
 			fileSizeBytes: info.fileSizeBytes,
 			virtualSizeBytes: info.virtualSizeBytes,
 			sha256: info.sha256,
+			// A pool may keep it otherwise than it came.
+			...(info.format === format ? {} : { format: info.format }),
 			error: null,
 		});
 	}

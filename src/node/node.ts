@@ -18,12 +18,14 @@ import { createContext, limited, type NodeContext, type NodeDeps } from "./conte
 import { discardVolume } from "./discard.ts";
 import { ImageCopies } from "./image-copies.ts";
 import { Images } from "./images.ts";
+import { IoRecovery } from "./io-recovery.ts";
 import { intervals, limits } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
 import { Moves } from "./moves.ts";
 import { Networks } from "./networks.ts";
 import { LocalNodeService } from "./node-service.ts";
 import { NodeStatusReporter } from "./node-status.ts";
+import { Openings } from "./openings.ts";
 import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
@@ -59,6 +61,8 @@ class LocalNode {
 	readonly #context: NodeContext;
 	readonly #pools: Pools;
 	readonly #networks: Networks;
+	readonly #openings: Openings;
+	readonly #ioRecovery: IoRecovery;
 	readonly #copies: ImageCopies;
 	readonly #moves: Moves;
 	readonly #queues: VmQueues;
@@ -79,6 +83,8 @@ class LocalNode {
 		const context = createContext(deps, this.#stopping.signal);
 		this.#context = context;
 		this.#pools = new Pools(context);
+		this.#openings = new Openings(context, this.#pools);
+		this.#ioRecovery = new IoRecovery(context);
 		this.#networks = new Networks(context);
 		this.#board = new TaskBoard(context, (task) => this.#runner.offer(task));
 		this.#copies = new ImageCopies(context, this.#pools);
@@ -86,6 +92,7 @@ class LocalNode {
 		const pools = this.#pools;
 		this.#queues = new VmQueues(context, {
 			...{ pools, networks: this.#networks, board: this.#board, copies: this.#copies, moves: this.#moves },
+			openings: this.#openings,
 		});
 		this.#strays = new Strays(context);
 		this.sources = new LocalSources(context, pools);
@@ -126,7 +133,7 @@ class LocalNode {
 		this.#ends.push(store.subscribe((events) => this.#onStoreEvents(events)));
 		this.#board.load();
 		this.#run("the start of the node", () => this.#bringUp());
-		this.#every(intervals.poolCheckMs, "checking pools", () => this.#pools.checkAll());
+		this.#every(intervals.poolCheckMs, "checking pools", () => this.#checkPools());
 		this.#every(intervals.metricsMs, "sampling figures", () => this.#metrics.sample());
 		this.#every(intervals.addressesMs, "reading addresses", () => this.#addresses.poll());
 		this.#every(intervals.resyncMs, "comparing all VMs", () => this.#resync());
@@ -143,6 +150,12 @@ class LocalNode {
 		await withLimit(this.#context.clock, options, () => Promise.all(inFlight)).catch((error) =>
 			this.#context.logger.warn("the node ends although steps are in flight", { error }),
 		);
+	}
+
+	async #checkPools(): Promise<void> {
+		await this.#pools.checkAll();
+		const signal = this.#stopping.signal;
+		await this.#ioRecovery.run((vmId, work) => this.#queues.whileStill(vmId, signal, work));
 	}
 
 	/** In the order in which things need each other. Nothing here fails the start: what does not work says so itself. */
@@ -169,6 +182,7 @@ class LocalNode {
 
 	/** libvirt is there (again): nothing that was read before counts. */
 	async #readAnew(): Promise<void> {
+		await this.#openings.putAllSecrets();
 		this.#queues.lookAtAll();
 		await this.#networks.ensureAll();
 		await this.#status.refresh();
@@ -200,6 +214,7 @@ class LocalNode {
 		this.#runner.offerAll();
 		await sweep(this.#context, this.#queues.volumes);
 		await this.#removeForgotten();
+		await this.#openings.sweep((vmId) => this.#queues.mayRun(vmId, this.#stopping.signal));
 		await this.#queues.resync();
 		await this.#lookForStrays();
 		await this.#status.refresh();

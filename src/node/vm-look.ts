@@ -28,6 +28,7 @@ export async function lookAtVm(
 	if (!vm || vm.nodeId !== context.nodeId) return;
 	const domain = await read(parts, vmId);
 	if (domain === "unreachable" && context.connection.awayMs() < limits.hypervisorAwayMs) return;
+	if (domain !== "unreachable" && !isActive(domain)) await parts.openings.closeOf(vm);
 	const found = domain === "unreachable" ? null : await repairAndCompare(parts, vm, domain, options.compare);
 	const observed = observeVm({
 		vm,

@@ -3,7 +3,7 @@
  * comparison every 30 seconds, which reads all domains at once and wakes only the VMs that differ from their record.
  */
 import type { DomainEvent, DomainState } from "../hypervisor/driver.ts";
-import { isAppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import type { Event } from "../model/event.ts";
 import type { Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
@@ -97,7 +97,11 @@ export class VmQueues implements VolumeUsers {
 	}
 
 	async whileStill<T>(vmId: string, signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T> {
-		if (!this.#isMine(vmId)) return work(false);
+		if (!this.#isMine(vmId)) {
+			const elsewhere = this.#context.store.get("vm", vmId);
+			if (elsewhere === null) return work(false);
+			throw new AppError("wrong-state", `The VM "${elsewhere.name}" is on another node now. Try again.`);
+		}
 		return this.get(vmId).whileStill(signal, work);
 	}
 
@@ -118,6 +122,11 @@ export class VmQueues implements VolumeUsers {
 			if (xml.includes(volumeId)) return name;
 		}
 		return null;
+	}
+
+	/** It runs, or is about to: asked once its queue is through with what was accepted before. */
+	mayRun(vmId: string, signal: AbortSignal): Promise<boolean> {
+		return this.#isMine(vmId) ? this.get(vmId).whileStill(signal, async (active) => active) : Promise.resolve(false);
 	}
 
 	async #xmlOf(vmId: string): Promise<string> {

@@ -9,6 +9,7 @@ import { limited } from "./context.ts";
 import { buildDomainSpec, type DomainParts, prepareNetworks } from "./domain-spec.ts";
 import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
+import type { Openings } from "./openings.ts";
 import type { TaskRun } from "./task-run.ts";
 import { seedPath, vmFolder } from "./vm-folder.ts";
 import type { VmStep } from "./vm-plan.ts";
@@ -46,7 +47,7 @@ export const newVmRun = (): VmRun => ({
 	networkSinceMonotonicMs: null,
 });
 
-export type StepParts = DomainParts & { volumes: Volumes; copies: ImageCopies };
+export type StepParts = DomainParts & { volumes: Volumes; copies: ImageCopies; openings: Openings };
 /** Steps that are done here: the others are waits and ends, which are the queue's. */
 export type DoableStep = Exclude<
 	VmStep,
@@ -99,6 +100,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			break;
 		}
 		case "start":
+			await parts.openings.openOf(vm);
 			await call("Starting the VM", limits.startMs, () => hypervisor.start(vm.id, { paused: step.paused }));
 			break;
 		case "request-shutdown":
@@ -176,6 +178,7 @@ async function requestShutdown(
 
 async function applyLive(parts: StepParts, vm: Vm, run: VmRun): Promise<void> {
 	const { context } = parts;
+	await parts.openings.openOf(vm);
 	const domain = await buildDomainSpec(parts, vm, run);
 	const changes = await limited(context, "Changing the running VM", limits.liveChangeMs, () =>
 		context.hypervisor.applyLive(domain),

@@ -16,6 +16,14 @@ export class FakeCalls {
 		this.#failures.push({ method, error });
 	}
 
+	/** How many failures of `method` had not come yet: they do not come any more. */
+	forgetFailures(method: FakeMethod): number {
+		const before = this.#failures.length;
+		const kept = this.#failures.filter((one) => one.method !== method);
+		this.#failures.splice(0, before, ...kept);
+		return before - kept.length;
+	}
+
 	/** Calls of `method` wait (abortably) until the returned function is called. */
 	hold(method: FakeMethod): () => void {
 		const { promise, resolve } = Promise.withResolvers<void>();

@@ -25,6 +25,8 @@ export class FakePool {
 	readonly uploads = new Map<string, FakeUpload>();
 	/** Files of the node, for importFile and adoptVolume. */
 	readonly hostFiles = new Map<string, Uint8Array>();
+	/** Volumes that are open on the node; as they stay when the daemon ends. */
+	readonly open = new Set<string>();
 	totalBytes = 100 * GiB;
 
 	hostFile(path: string): Uint8Array {

@@ -5,7 +5,7 @@
  */
 
 import { AppError, toAppError } from "../lib/errors.ts";
-import { type DiskSource, fileSource } from "../model/disk-source.ts";
+import { type DiskSource, fileSource, type HostSecret } from "../model/disk-source.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import type {
 	Adoptable,
@@ -40,11 +40,9 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		...{ snapshots: false, images: true, shared: false },
 		reasons: { shrink: "The fake keeps to growing.", snapshots: "Not in the fake.", shared: "The fake is one node's." },
 	};
-	readonly hostSecrets = [];
+	hostSecrets: HostSecret[] = [];
 	readonly snapshots = null;
 	readonly pool: FakePool;
-	/** Open on this node. */
-	readonly open = new Set<string>();
 	constructor(pool = new FakePool()) {
 		super();
 		this.pool = pool;
@@ -178,18 +176,18 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async openVolume(id: string): Promise<void> {
 		await this.enter("openVolume");
 		this.#volume(id);
-		this.open.add(id);
+		this.pool.open.add(id);
 	}
 
 	async closeVolume(id: string): Promise<void> {
 		requireId(id, "volume");
 		await this.enter("closeVolume");
-		this.open.delete(id);
+		this.pool.open.delete(id);
 	}
 
 	async openVolumes(): Promise<string[]> {
 		await this.enter("openVolumes");
-		return [...this.open];
+		return [...this.pool.open];
 	}
 
 	async checkVolume(id: string): Promise<VolumeDamage> {

@@ -1,0 +1,109 @@
+/**
+ * Disks that are open on this node: before QEMU gets them they are made openable here (openVolume) and their pools' keys are given to
+ * libvirt; when their VM has stopped, or they were unplugged, they are closed, so that another node can have them. What a daemon before
+ * this one left open is found by asking the drivers.
+ *
+ * A volume is opened and closed under its own lock, and what is closed was looked up under it: whoever opens it next has said so in the
+ * state before.
+ */
+import { isAppError } from "../lib/errors.ts";
+import type { Vm } from "../model/vm.ts";
+import type { StorageDriver } from "../storage/driver.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { limits } from "./limits.ts";
+import type { Pools } from "./pools.ts";
+
+export class Openings {
+	readonly #context: NodeContext;
+	readonly #pools: Pick<Pools, "driver" | "activeDrivers">;
+	/** Opened by this process, with the id of their pool. */
+	readonly #open = new Map<string, string>();
+
+	constructor(context: NodeContext, pools: Pick<Pools, "driver" | "activeDrivers">) {
+		this.#context = context;
+		this.#pools = pools;
+	}
+
+	/** All disks of the VM, before it starts or gets one plugged in. What was opened stays so when a later one fails. */
+	async openOf(vm: Vm): Promise<void> {
+		const { store } = this.#context;
+		const discs = vm.spec.cdroms.flatMap(({ imageId }) =>
+			imageId === null ? [] : (store.get("image", imageId) ?? []),
+		);
+		const volumes = vm.spec.disks.flatMap(({ volumeId }) => store.get("volume", volumeId) ?? []);
+		const poolIds = new Set([...volumes, ...discs].map(({ poolId }) => poolId));
+		for (const poolId of poolIds) await this.#putSecrets(await this.#pools.driver(poolId));
+		for (const { id, name, poolId } of volumes) {
+			const driver = await this.#pools.driver(poolId);
+			await this.#locked(id, async () => {
+				this.#open.set(id, poolId);
+				await limited(this.#context, `Opening volume "${name}"`, limits.quickStorageMs, () => driver.openVolume(id));
+			});
+		}
+	}
+
+	/** libvirt has forgotten them when it was restarted. Never fails. */
+	async putAllSecrets(): Promise<void> {
+		for (const { driver, poolId } of await this.#pools.activeDrivers())
+			await this.#putSecrets(driver).catch((error) =>
+				this.#context.logger.warn("libvirt did not take the key of a pool", { poolId, error }),
+			);
+	}
+
+	async #putSecrets(driver: StorageDriver): Promise<void> {
+		for (const secret of driver.hostSecrets)
+			await limited(this.#context, "Giving libvirt the pool's key", limits.controlMs, () =>
+				this.#context.hypervisor.putSecret(secret),
+			);
+	}
+
+	/** The VM does not run, and nothing else happens to it. Never fails: what stays open is closed by the next sweep. */
+	async closeOf(vm: Vm): Promise<void> {
+		for (const { volumeId } of vm.spec.disks) {
+			const poolId = this.#open.get(volumeId);
+			if (poolId !== undefined) await this.#close(volumeId, poolId, () => true);
+		}
+	}
+
+	/**
+	 * Whatever is open here and is no disk of a VM that may run here. `mayRun`: whether a VM of this node does, or is about to.
+	 * Never fails.
+	 */
+	async sweep(mayRun: (vmId: string) => Promise<boolean>): Promise<void> {
+		for (const { driver, poolId } of await this.#pools.activeDrivers()) {
+			const ids = await limited(this.#context, "Listing open volumes", limits.quickStorageMs, () =>
+				driver.openVolumes(),
+			).catch((error) => {
+				this.#context.logger.debug("open volumes were not listed", { poolId, error });
+				return [];
+			});
+			for (const id of ids) await this.#close(id, poolId, () => this.#isUnused(id, mayRun));
+		}
+	}
+
+	async #isUnused(volumeId: string, mayRun: (vmId: string) => Promise<boolean>): Promise<boolean> {
+		const { store, nodeId } = this.#context;
+		const volume = store.get("volume", volumeId);
+		const vm = volume?.vmId ? store.get("vm", volume.vmId) : null;
+		return vm?.nodeId !== nodeId || !(await mayRun(vm.id));
+	}
+
+	async #close(volumeId: string, poolId: string, isUnused: () => boolean | Promise<boolean>): Promise<void> {
+		const { logger } = this.#context;
+		try {
+			const driver = await this.#pools.driver(poolId);
+			await this.#locked(volumeId, async () => {
+				if (!(await isUnused())) return;
+				await limited(this.#context, "Closing a volume", limits.quickStorageMs, () => driver.closeVolume(volumeId));
+				this.#open.delete(volumeId);
+			});
+		} catch (error) {
+			// A process has it open still: of a VM that was unplugged from it and has not let go yet.
+			if (!isAppError(error, "in-use")) logger.warn("a volume stays open for now", { volumeId, error });
+		}
+	}
+
+	#locked<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+		return this.#context.locks.run(`open:${volumeId}`, work, this.#context.stopping);
+	}
+}
