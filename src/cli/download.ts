@@ -29,12 +29,14 @@ export type DownloadRequest = {
 	path: string;
 	/** Replace a file that is there. */
 	force: boolean;
+	/** What is written in the place of what comes. */
+	transform?: (chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 };
 
 /** Downloads what `start` asks for. Answers with the number of bytes. */
 export async function download(
 	cli: Cli,
-	{ title, path, force }: DownloadRequest,
+	{ title, path, force, transform = (chunks) => chunks }: DownloadRequest,
 	start: (signal: AbortSignal) => Promise<{ body: Response }>,
 ): Promise<number> {
 	if (path === "-" && cli.io.stdout.isTTY) throw usageError("A disk image does not belong on a terminal. Name a file.");
@@ -44,13 +46,17 @@ export async function download(
 	try {
 		const { body: response } = await start(watchdog.signal);
 		const expected = lengthOf(response);
-		const chunks = watched(cli, response, watchdog, progress, expected);
-		const received = path === "-" ? await toStdout(cli, chunks) : await toFile(cli, path, chunks);
-		if (expected !== null && received !== expected)
-			throw new AppError(
-				"unavailable",
-				`The download ended after ${formatBytes(received)} of ${formatBytes(expected)}.`,
-			);
+		let received = 0;
+		const counted = async function* () {
+			for await (const chunk of watched(cli, response, watchdog, progress, expected)) {
+				received += chunk.length;
+				yield chunk;
+			}
+			// Before a file gets its name.
+			if (expected !== null && received !== expected) throw cutShort(received, expected);
+		};
+		const chunks = transform(counted());
+		await (path === "-" ? toStdout(cli, chunks) : toFile(cli, path, chunks));
 		return received;
 	} catch (error) {
 		if (cli.interrupt.aborted) throw interrupted("Interrupted. Nothing was kept.");
@@ -60,6 +66,9 @@ export async function download(
 		await progress.clear();
 	}
 }
+
+const cutShort = (received: number, expected: number): AppError =>
+	new AppError("unavailable", `The download ended after ${formatBytes(received)} of ${formatBytes(expected)}.`);
 
 async function mustNotExist(path: string): Promise<void> {
 	const exists = await access(path).then(

@@ -1,10 +1,12 @@
 /** All commands against a whole node on simulated drivers: what a person types in a first hour and later. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
+import { isSealed } from "../lib/sealed-stream.ts";
 import { MiB } from "../lib/units.ts";
 import { permissions } from "../model/permissions.ts";
 import { fakeIo } from "../testing/cli/fake-io.ts";
@@ -245,11 +247,17 @@ describe("later", () => {
 
 	test("a backup of the state, which is not written over", async () => {
 		const path = join(folder, "backup.db");
-		expect(await root(["cluster", "backup", path])).toStartWith(`${path}: `);
+		expect(await root(["cluster", "backup", path, "--unsealed"])).toStartWith(`${path}: `);
 		expect(await Bun.file(path).slice(0, 15).text()).toBe("SQLite format 3");
 		expect(statSync(path).mode & 0o077).toBe(0);
-		expect(await rootCode(`cluster backup ${path}`)).toBe(1);
-		await root(["cluster", "backup", path, "--force"]);
+		expect(await rootCode(`cluster backup ${path} --unsealed`)).toBe(1);
+		await root(["cluster", "backup", path, "--force", "--unsealed"]);
+		const passphrase = join(folder, "passphrase");
+		await Bun.write(passphrase, "correct horse battery\n");
+		await root(["cluster", "backup", path, "--force", "--passphrase-file", passphrase]);
+		const head = new Uint8Array(await Bun.file(path).slice(0, 8).arrayBuffer());
+		expect(isSealed(head)).toBe(true);
+		expect(await rootCode(`cluster backup ${path} --force`)).toBe(2);
 	});
 
 	test("names of cluster and node; whatever else the API has", async () => {

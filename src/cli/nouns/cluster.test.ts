@@ -1,7 +1,12 @@
 /** `cluster restore` and `recover`, which need no node. (`cluster backup`: whole-node.test.ts; both, for real: daemon.test.ts.) */
 import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
+import { systemRandom } from "../../lib/random.ts";
+import { sealStream } from "../../lib/sealed-stream.ts";
 import { fakeIo } from "../../testing/cli/fake-io.ts";
 import { expectGolden } from "../../testing/cli/golden.ts";
 import { cli } from "../../testing/cli/run-cli.ts";
@@ -36,6 +41,36 @@ describe("cluster restore", () => {
 		const { code, out } = await cli(words, { io: fakeIo({ offline: { restoreSnapshot } }) });
 		expect(code).toBe(0);
 		expect(out).toContain("No members any more: node1, node3. They must not be started with what they have: their VMs");
+	});
+
+	test("opens a sealed backup with its passphrase, beside it for no longer than it takes", async () => {
+		const folder = await mkdtemp(join(tmpdir(), "lqx-restore-test-"));
+		try {
+			const [sealed, passphrase] = [join(folder, "monday.lqx"), join(folder, "passphrase")];
+			const content = Buffer.concat([Buffer.from("SQLite format 3"), Buffer.alloc(200_000, 5)]);
+			const chunks = (async function* () {
+				yield content;
+			})();
+			await Bun.write(sealed, await Array.fromAsync(sealStream(chunks, "correct horse battery", systemRandom)));
+			await Bun.write(passphrase, "correct horse battery\n");
+			const opened: string[] = [];
+			const restoreSnapshot: OfflineWork["restoreSnapshot"] = async (path) => {
+				opened.push(path);
+				expect((await stat(path)).mode & 0o077).toBe(0);
+				expect(Buffer.from(await Bun.file(path).arrayBuffer()).equals(content)).toBe(true);
+				return { index: 42, nodeName: "node2", membersLeft: [] };
+			};
+			const words = `cluster restore ${sealed} --data-dir /srv/lqx --passphrase-file`;
+			const io = () => fakeIo({ offline: { restoreSnapshot } });
+			expect((await cli(`${words} ${passphrase}`, { io: io() })).code).toBe(0);
+			expect(existsSync(opened[0] ?? "")).toBe(false);
+			await Bun.write(passphrase, "correct horse batteries");
+			const refused = await cli(`${words} ${passphrase}`, { io: io() });
+			expect([refused.code, opened.length]).toEqual([1, 1]);
+			expect(refused.err).toContain("not the passphrase");
+		} finally {
+			await rm(folder, { recursive: true });
+		}
 	});
 
 	test("chooses no folder by itself", async () => {

@@ -129,7 +129,7 @@ test(
 		const node = cluster.node(0);
 		await node.api.call("networkCreate", { body: networkBody("plain") });
 		const backup = join(cluster.folder, "backup.db");
-		await node.cli(stepMs, "cluster", "backup", backup);
+		await node.cli(stepMs, "cluster", "backup", backup, "--unsealed");
 		const forged = join(cluster.folder, "forged.db");
 		await node.run("cp", [backup, forged]);
 		forge(forged, "../../etc/passwd");

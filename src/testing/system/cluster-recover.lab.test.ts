@@ -122,7 +122,7 @@ test(
 		const [first, second] = [cluster.node(0), cluster.node(1)];
 		await rename(first, "backed-up");
 		const backup = `${cluster.folder}/backup.db`;
-		await first.cli(60_000, "cluster", "backup", backup);
+		await first.cli(60_000, "cluster", "backup", backup, "--unsealed");
 		await rename(first, "later");
 		await second.term();
 		const elsewhere = await second.copyDisk("before");

@@ -153,7 +153,9 @@ test(
 		const folder = mkdtempSync("/tmp/lqx-backup-");
 		try {
 			const backup = join(folder, "state.db");
-			expect(await command("cluster", "backup", backup, "--run-dir", daemon.runDir)).toMatchObject({ exitCode: 0 });
+			expect(await command("cluster", "backup", backup, "--unsealed", "--run-dir", daemon.runDir)).toMatchObject({
+				exitCode: 0,
+			});
 			await api.call("vmCreate", { body: { name: "lost", start: false, nics: [] } });
 			await daemon.kill9();
 			rmSync(join(daemon.dataDir, "raft"), { recursive: true });
