@@ -127,6 +127,8 @@ export class Pools {
 		const entry = this.#entries.known(pool.id);
 		// It would put its marks there afterwards.
 		await entry?.active?.catch(() => {});
+		// Used again, the pool is opened anew.
+		this.#entries.forget(pool.id);
 		if (entry) return entry.driver;
 		const otherPools = () => this.#otherPools(pool.id);
 		return this.#context.storage.open({ ...pool, credentials: null, wasReady: true, otherPools });

@@ -1,0 +1,107 @@
+/** A pool whose settings change is reached in the new way, once nothing uses it; one that nodes share is let go of by each. */
+import { expect, test } from "bun:test";
+import { AppError } from "../lib/errors.ts";
+import { fixtureId, fixtureNfs, fixturePool } from "../testing/fixtures.ts";
+import { NodeWorld } from "../testing/node/node-world.ts";
+import { remove } from "../testing/node/storage-deeds.ts";
+
+const poolId = fixtureId(0x44);
+const ticks = { stepMs: 1000, limitMs: 600_000 };
+const part = (world: NodeWorld) => world.store.get("pool", poolId)?.nodes[0];
+const driver = (world: NodeWorld) => {
+	const found = world.drivers.get(poolId);
+	if (!found) throw new Error("the pool was not opened");
+	return found;
+};
+
+async function sharedPool(world: NodeWorld): Promise<void> {
+	await world.boot();
+	const pool = fixturePool({ id: poolId, name: "shared", type: "nfs", config: fixtureNfs, nodeIds: [world.nodeId] });
+	await world.propose({ kind: "poolCreate", pool, task: world.task("pool.create", poolId) });
+	await world.settle();
+	expect(part(world)?.health).toBe("healthy");
+}
+const change = (world: NodeWorld, server: string) =>
+	world.propose({ kind: "poolUpdate", id: poolId, config: { ...fixtureNfs, server } });
+
+test("the old way is left before the new one is tried", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const before = driver(world);
+	await change(world, "10.0.0.2");
+	await world.until(() => driver(world) !== before, ticks);
+	await world.settleLoops();
+	expect(before.calls.at(-1)).toBe("deactivate");
+	expect(driver(world).calls).toContain("activate");
+	expect(part(world)).toMatchObject({ health: "healthy", reason: null });
+});
+
+test("while something uses it the pool goes on as it was, and says so", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const before = driver(world);
+	let inUse = true;
+	const deactivate = before.deactivate.bind(before);
+	before.deactivate = async () => {
+		if (inUse) throw new AppError("in-use", "VM web-1 runs from it.");
+		return deactivate();
+	};
+	await change(world, "10.0.0.2");
+	await world.until(() => part(world)?.health === "degraded", ticks);
+	expect(part(world)?.reason).toContain("VM web-1 runs from it.");
+	expect(driver(world)).toBe(before);
+	const { id } = await world.createVolume({ poolId, nodeId: null });
+	await world.settle();
+	expect(world.volume(id).phase).toBe("ready");
+	inUse = false;
+	await world.until(() => part(world)?.health === "healthy", ticks);
+	expect(driver(world)).not.toBe(before);
+	expect(part(world)?.reason).toBeNull();
+});
+
+test("settings that do not work are left although nothing can be let go of any more", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const before = driver(world);
+	for (let round = 0; round < 50; round++) {
+		before.failNext(
+			"check",
+			new AppError("timeout", "The server does not answer.", { context: { health: "unmounted" } }),
+		);
+		before.failNext("activate", new AppError("timeout", "The server does not answer."));
+		before.failNext("deactivate", new AppError("timeout", "The server does not answer."));
+	}
+	await world.until(() => part(world)?.health === "unmounted", ticks);
+	await change(world, "10.0.0.2");
+	await world.until(() => part(world)?.health === "healthy", ticks);
+	expect(driver(world)).not.toBe(before);
+});
+
+test("a shared pool that is deleted, or taken from the node, is let go of here; nothing is removed from it for that", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const before = driver(world);
+	await world.propose({ kind: "poolUpdate", id: poolId, nodeIds: [] });
+	await world.until(() => before.calls.includes("deactivate"), ticks);
+	expect(before.calls).not.toContain("remove");
+	await world.propose({ kind: "poolUpdate", id: poolId, nodeIds: [world.nodeId] });
+	await world.until(() => part(world)?.health === "healthy", ticks);
+	const again = driver(world);
+	expect(again).not.toBe(before);
+	await remove(world, "pool", poolId);
+	await world.settleLoops();
+	expect(again.calls.filter((call) => call === "remove" || call === "deactivate").slice(0, 2)).toEqual([
+		"remove",
+		"deactivate",
+	]);
+});
+
+test("volumes of a shared pool belong to no node", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const { id } = await world.createVolume({ poolId, nodeId: null });
+	await world.settle();
+	expect(world.volume(id)).toMatchObject({ phase: "ready", nodeId: null });
+	await remove(world, "volume", id);
+	expect(world.pools.get(poolId)?.volumes.size).toBe(0);
+});
