@@ -58,8 +58,8 @@ export class GuestTerminal {
 	}
 
 	/** Waits until the guest is up and its shell takes commands; `from`: in this life. */
-	async booted(from = 0): Promise<void> {
-		await this.says(new RegExp(`${guestReadyLine}[\\s\\S]*:\\S*# `), { from, limitMs: bootLimitMs });
+	async booted(from = 0, limitMs = bootLimitMs): Promise<void> {
+		await this.says(new RegExp(`${guestReadyLine}[\\s\\S]*:\\S*# `), { from, limitMs });
 	}
 
 	/** What a command printed. The guest must be up; fails when its shell does not answer within 30 s. */

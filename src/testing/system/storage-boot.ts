@@ -1,0 +1,97 @@
+/**
+ * A VM that boots and runs from a pool, the way of a person: make the pool, put an image into it, make a VM of the image, see it boot
+ * twice with what it kept on its disk, copy and enlarge the disk, and take everything away again. The same for each type of pool.
+ */
+import { expect } from "bun:test";
+import { present } from "../../lib/assert.ts";
+import { MiB } from "../../lib/units.ts";
+import type { Pool, PoolCreate } from "../../model/storage.ts";
+import type { Vm } from "../../model/vm.ts";
+import { failureOf } from "../lab/libvirt-client.ts";
+import { GuestTerminal } from "./guest-terminal.ts";
+import type { LabSystem } from "./lab-system.ts";
+
+export type Boot = {
+	system: LabSystem;
+	pool: Omit<PoolCreate, "name">;
+	/** How the disk is in the domain's XML. */
+	disk: RegExp;
+	/** How long one start of the guest may take. */
+	bootLimitMs?: number;
+};
+
+/** What was done, as a line for people. */
+export async function bootFromPool({ system, pool: wanted, disk, bootLimitMs = 120_000 }: Boot): Promise<string> {
+	const { api } = system;
+	const name = `boot-${wanted.type}`;
+	const made = await api.call("poolCreate", { body: { name, ...wanted } });
+	await system.done(made);
+	const pool = (await api.call("poolGet", { path: { id: made.body.id } })).body;
+	expect(pool).toMatchObject({ phase: "ready", nodes: [{ health: "healthy", reason: null }] });
+	const imageId = await guestImage(system, pool);
+	const begunMs = performance.now();
+	const vm = await system.createVm({ name, disks: [{ imageId, poolId: pool.id }], nics: [] });
+	const guest = new GuestTerminal(system, vm.id);
+	await guest.booted(0, bootLimitMs);
+	const bootMs = performance.now() - begunMs;
+	expect(await guest.text()).toContain("LIMIQUANTIX-GUEST boot-count 1\r\n");
+	const xml = await (await api.call("vmDomainXmlGet", { path: { id: vm.id } })).body.text();
+	expect(xml).toMatch(disk);
+	await growWhileRunning(system, vm, guest);
+	await stopped(system, vm);
+
+	const again = await guest.mark();
+	await system.done(await api.call("vmStart", { path: { id: vm.id } }));
+	await guest.booted(again, bootLimitMs);
+	expect((await guest.text()).slice(again)).toContain("LIMIQUANTIX-GUEST boot-count 2\r\n");
+	await stopped(system, vm);
+
+	const copy = await copyOf(system, vm);
+	await system.done(await api.call("vmDelete", { path: { id: vm.id } }));
+	await system.done(await api.call("volumeDelete", { path: { id: copy } }));
+	await system.done(await api.call("imageDelete", { path: { id: imageId } }));
+	await system.done(await api.call("poolDelete", { path: { id: pool.id } }));
+	expect((await failureOf(api.call("poolGet", { path: { id: pool.id } }))).code).toBe("not-found");
+	return `storage-boot ${wanted.type}: booted in ${(bootMs / 1000).toFixed(1)} s, twice, disk enlarged and copied, nothing left`;
+}
+
+async function guestImage(system: LabSystem, pool: Pool): Promise<string> {
+	const answer = await system.api.call("imageCreate", {
+		body: {
+			...{ name: `guest-${pool.type}`, format: "qcow2", poolId: pool.id },
+			source: { kind: "path", path: system.guest.qcow2Path },
+		},
+	});
+	await system.done(answer);
+	const image = (await system.api.call("imageGet", { path: { id: answer.body.id } })).body;
+	expect(image).toMatchObject({ phase: "ready", poolId: pool.id, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
+	return image.id;
+}
+
+const volumeOf = (vm: Vm): string => present(vm.spec.disks[0], "the disk of the VM").volumeId;
+
+async function growWhileRunning(system: LabSystem, vm: Vm, guest: GuestTerminal): Promise<void> {
+	const path = { id: volumeOf(vm) };
+	const { sizeBytes } = (await system.api.call("volumeGet", { path })).body;
+	const wanted = sizeBytes + 64 * MiB;
+	await system.done(await system.api.call("volumeResize", { path, body: { sizeBytes: wanted } }));
+	expect((await system.api.call("volumeGet", { path })).body).toMatchObject({ sizeBytes: wanted, phase: "ready" });
+	expect((await guest.run("cat /sys/block/vda/size")).trim()).toBe(`${wanted / 512}`);
+}
+
+async function stopped(system: LabSystem, vm: Vm): Promise<void> {
+	await system.done(await system.api.call("vmShutdown", { path: { id: vm.id } }));
+	expect((await system.vm(vm.id)).status.powerState).toBe("stopped");
+}
+
+/** Copy-on-write where the pool can: it shares what the disk has. */
+async function copyOf(system: LabSystem, vm: Vm): Promise<string> {
+	const answer = await system.api.call("volumeClone", {
+		path: { id: volumeOf(vm) },
+		body: { name: `${vm.name}-copy`, fullCopy: true },
+	});
+	await system.done(answer);
+	const copy = (await system.api.call("volumeGet", { path: { id: answer.body.id } })).body;
+	expect(copy).toMatchObject({ phase: "ready", error: null });
+	return copy.id;
+}
