@@ -53,7 +53,7 @@ export class PoolEntries {
 	}
 
 	async #current(pool: Pool, wasReady: boolean): Promise<PoolEntry> {
-		const settings = JSON.stringify([pool.config, this.#context.store.sealedCredentials(pool.id)]);
+		const settings = this.#settingsOf(pool);
 		const known = this.#entries.get(pool.id);
 		if (known?.settings === settings) return known;
 		if (known) {
@@ -70,6 +70,13 @@ export class PoolEntries {
 		const entry: PoolEntry = { driver, volumes, settings, active: null, outdated: null };
 		this.#entries.set(pool.id, entry);
 		return entry;
+	}
+
+	/** What another node is called in it makes no difference here. */
+	#settingsOf({ id, config }: Pool): string {
+		const { store, nodeId } = this.#context;
+		const own = "hostIds" in config ? { ...config, hostIds: config.hostIds[nodeId] ?? null } : config;
+		return JSON.stringify([own, store.sealedCredentials(id)]);
 	}
 
 	/** Why the pool cannot be let go of; null when it was, or cannot be reached anyhow. */

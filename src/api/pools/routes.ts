@@ -32,6 +32,7 @@ import {
 	shown,
 } from "../resources.ts";
 import { type Route, route } from "../route.ts";
+import { withHostIds } from "./host-ids.ts";
 import {
 	checkCredentials,
 	checkEverybodyHas,
@@ -137,8 +138,8 @@ export const poolRoutes: Route[] = [
 			created(context, "pool", async () => {
 				const { secrets, store } = context.services;
 				checkEverybodyKnows(context, body);
-				const config = checkedConfig(context, body.type, body.config);
 				const nodeIds = chosenNodes(context, body);
+				const config = withHostIds(checkedConfig(context, body.type, body.config), nodeIds, store.all("pool"));
 				checkCredentials(body.type, config, body.credentials, false);
 				const pool: Pool = {
 					...newMetadata(context),
@@ -194,8 +195,10 @@ export const poolRoutes: Route[] = [
 				const { secrets, store } = context.services;
 				const pool = findForWrite(context, "pool", params.id);
 				checkEverybodyHas(context);
-				const config = given === undefined ? pool.config : checkedConfig(context, pool.type, given);
 				if (nodeIds !== undefined) checkNodes(context, nodeIds);
+				const wanted = given === undefined ? pool.config : checkedConfig(context, pool.type, given);
+				const config = withHostIds(wanted, nodeIds ?? pool.nodeIds, store.all("pool"));
+				const isOther = JSON.stringify(config) !== JSON.stringify(pool.config);
 				checkCredentials(pool.type, config, credentials, store.sealedCredentials(pool.id) !== null);
 				const used = nodeIds ?? pool.nodeIds;
 				const isNew = (nodeId: string) => !pool.nodeIds.includes(nodeId);
@@ -204,7 +207,7 @@ export const poolRoutes: Route[] = [
 				requireWorks(context, used, await probeOn(context, poolProbe, probed, heardOf(store, tried)));
 				return {
 					...change,
-					...(given === undefined ? {} : { config }),
+					...(isOther ? { config } : {}),
 					...(nodeIds === undefined ? {} : { nodeIds }),
 					...(credentials === undefined ? {} : { sealedCredentials: await secrets.seal(pool.id, credentials) }),
 				};
