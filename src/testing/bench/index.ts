@@ -11,6 +11,7 @@ import { clusterSoak } from "./cluster/cluster-soak.ts";
 import { daemonProcess } from "./daemon.ts";
 import { eventLatency } from "./event-latency.ts";
 import { libvirtCall, libvirtStats } from "./libvirt-calls.ts";
+import { storageLocal } from "./storage/storage-local.ts";
 import { vmStart } from "./vm-start.ts";
 import { vncProxy } from "./vnc-proxy.ts";
 
@@ -23,6 +24,7 @@ export const benches: readonly Bench[] = [
 	eventLatency,
 	vncProxy,
 	daemonProcess,
+	storageLocal,
 	clusterLoad,
 	clusterFailover,
 	clusterJoin,
