@@ -27,11 +27,12 @@ import type {
 import { aliasOf, wantedFacts } from "../facts.ts";
 import { decodePpm, encodePng, isPng } from "../png.ts";
 import { guestAddresses } from "./addresses.ts";
-import { placementsOf, type ReadDomain, readDomain } from "./domain/domain-reader.ts";
+import { placementsOf } from "./domain/domain-reader.ts";
 import { domainXml } from "./domain/domain-xml.ts";
 import { foreignDomain } from "./domain/foreign.ts";
 import { planMachine } from "./domain/plan-machine.ts";
 import { describeAll, describeDomain } from "./domain-listing.ts";
+import { DomainLookup, firstAccepted, notRunning } from "./domain-lookup.ts";
 import { checkFirmware, prepareFolder, takeVariables } from "./folder.ts";
 import { type HostFacts, readHost } from "./host.ts";
 import { applyToLive, changeLiveMedia, type LiveContext, mediaXml } from "./live-apply.ts";
@@ -39,11 +40,10 @@ import { withRealPaths } from "./real-paths.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import { consoleFlags, deviceFlags, shutdownFlags, startFlags, undefineFlags, xmlFlags } from "./rpc/flags.ts";
-import type { DomainStateInfo } from "./rpc/types.ts";
 import { putSecret, removeSecret } from "./secrets.ts";
 import { serialStream } from "./serial.ts";
 import { giveClipboardBack, takeClipboardAway } from "./state-move.ts";
-import { domainEventOf, isActive, powerStateOf } from "./states.ts";
+import { domainEventOf, powerStateOf } from "./states.ts";
 import { Statistics } from "./statistics.ts";
 import { checkVncSocket } from "./vnc-socket.ts";
 
@@ -73,12 +73,14 @@ class LibvirtDriver implements HypervisorDriver {
 	readonly #listeners = new Set<(event: DomainEvent) => void>();
 	readonly #stops: (() => void)[];
 	readonly #statistics: Statistics;
+	readonly #domains: DomainLookup;
 	#host: HostFacts | null = null;
 	#hostReading: Promise<HostFacts> | null = null;
 
 	constructor(options: LibvirtDriverOptions) {
 		this.#client = options.client;
 		this.#options = options;
+		this.#domains = new DomainLookup(options.client);
 		this.#statistics = new Statistics(options.client, options.clock);
 		this.#stops = [
 			options.client.onDomainEvent((event) => {
@@ -115,7 +117,7 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async define(domain: DomainSpec): Promise<void> {
-		const existing = await this.#existing(domain.id);
+		const existing = await this.#domains.existing(domain.id);
 		const wanted = wantedFacts(domain);
 		const placements = new Map(
 			[existing.defined, existing.live].flatMap((read) =>
@@ -135,9 +137,10 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async start(id: string, { paused }: { paused: boolean }): Promise<void> {
-		if (isActive((await this.#state(id)).state)) return;
+		if (await this.#domains.isActive(id)) return;
 		const flags = paused ? startFlags.paused : 0;
-		const create = () => this.#unlessAlready(id, true, () => this.#client.domainCreateWithFlags({ uuid: id }, flags));
+		const create = () =>
+			this.#domains.unlessAlready(id, true, () => this.#client.domainCreateWithFlags({ uuid: id }, flags));
 		try {
 			await create();
 		} catch (error) {
@@ -148,10 +151,10 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async requestShutdown(id: string): Promise<void> {
-		const power = await this.#power(id);
+		const power = await this.#domains.power(id);
 		if (power !== "running")
 			throw new AppError("wrong-state", `A VM that is ${power} cannot be shut down: it would not notice.`);
-		await this.#firstAccepted([shutdownFlags.acpiPowerButton, shutdownFlags.default], (flags) =>
+		await firstAccepted([shutdownFlags.acpiPowerButton, shutdownFlags.default], (flags) =>
 			this.#client.domainShutdownFlags({ uuid: id }, flags),
 		);
 		// A guest that does not heed its power button may heed its agent; without one libvirt refuses at once.
@@ -161,29 +164,29 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async destroy(id: string): Promise<void> {
-		if (!isActive((await this.#state(id)).state)) return;
-		await this.#unlessAlready(id, false, () => this.#client.domainDestroyFlags({ uuid: id }));
+		if (!(await this.#domains.isActive(id))) return;
+		await this.#domains.unlessAlready(id, false, () => this.#client.domainDestroyFlags({ uuid: id }));
 	}
 
 	async reset(id: string): Promise<void> {
-		await this.#active(id);
+		await this.#domains.active(id);
 		await this.#client.domainReset({ uuid: id });
 	}
 
 	async pause(id: string): Promise<void> {
-		if ((await this.#active(id)).state !== "paused") await this.#client.domainSuspend({ uuid: id });
+		if ((await this.#domains.active(id)).state !== "paused") await this.#client.domainSuspend({ uuid: id });
 	}
 
 	async resume(id: string): Promise<void> {
-		if ((await this.#active(id)).state !== "running") await this.#client.domainResume({ uuid: id });
+		if ((await this.#domains.active(id)).state !== "running") await this.#client.domainResume({ uuid: id });
 	}
 
 	async undefine(id: string): Promise<void> {
 		try {
-			if (isActive((await this.#state(id)).state)) throw new AppError("wrong-state", "A running VM cannot be removed.");
+			if (await this.#domains.isActive(id)) throw new AppError("wrong-state", "A running VM cannot be removed.");
 			const { managedSave, snapshotsMetadata, checkpointsMetadata, nvram, tpm } = undefineFlags;
 			const basic = managedSave | snapshotsMetadata;
-			await this.#firstAccepted([basic | checkpointsMetadata | nvram | tpm, basic], (flags) =>
+			await firstAccepted([basic | checkpointsMetadata | nvram | tpm, basic], (flags) =>
 				this.#client.domainUndefineFlags({ uuid: id }, flags),
 			);
 		} catch (error) {
@@ -192,8 +195,8 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async applyLive(domain: DomainSpec): Promise<LiveChange[]> {
-		await this.#active(domain.id);
-		const { live, defined } = await this.#existing(domain.id);
+		await this.#domains.active(domain.id);
+		const { live, defined } = await this.#domains.existing(domain.id);
 		if (!live) throw notRunning();
 		const changes = await applyToLive(this.#liveContext, domain, live, defined);
 		await this.define(domain);
@@ -201,9 +204,9 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async compare(domain: DomainSpec): Promise<DomainDifference[]> {
-		const active = isActive((await this.#state(domain.id)).state);
+		const active = await this.#domains.isActive(domain.id);
 		const [found, autostart] = await Promise.all([
-			this.#read(domain.id, active ? 0 : xmlFlags.inactive).then(withRealPaths),
+			this.#domains.read(domain.id, active ? 0 : xmlFlags.inactive).then(withRealPaths),
 			this.#client.domainGetAutostart({ uuid: domain.id }),
 		]);
 		const differences = compareFacts(wantedFacts(domain), found.facts).map(({ step: _, ...difference }) =>
@@ -214,7 +217,7 @@ class LibvirtDriver implements HypervisorDriver {
 
 	async changeMedia(id: string, cdromId: string, source: DiskSource | null): Promise<void> {
 		const path = source && sourceName(source);
-		const { live, defined } = await this.#existing(id);
+		const { live, defined } = await this.#domains.existing(id);
 		const drive = (live ?? defined)?.facts.cdroms.find((cdrom) => cdrom.id === cdromId);
 		if (!live && !defined) throw new AppError("not-found", "The hypervisor has no such VM.");
 		if (!drive) throw new AppError("not-found", `The VM has no CD-ROM drive ${cdromId}.`);
@@ -229,8 +232,7 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void> {
-		await this.#active(id);
-		const live = await this.#read(id, 0);
+		const live = await this.#domains.readActive(id);
 		const disk = live.facts.disks.find((candidate) => candidate.alias === aliasOf(diskId));
 		const target = disk?.placement?.target;
 		if (!target) throw new AppError("not-found", `The VM has no disk ${diskId}.`);
@@ -243,13 +245,13 @@ class LibvirtDriver implements HypervisorDriver {
 	removeSecret = (id: string): Promise<void> => removeSecret(this.#client, id);
 
 	async prepareStateMove(id: string): Promise<void> {
-		await this.#active(id);
-		await takeClipboardAway(this.#liveContext, await this.#read(id, 0));
+		await this.#domains.active(id);
+		await takeClipboardAway(this.#liveContext, await this.#domains.read(id));
 	}
 
 	async finishStateMove(id: string): Promise<void> {
-		await this.#active(id);
-		await giveClipboardBack(this.#client, await this.#read(id, 0));
+		await this.#domains.active(id);
+		await giveClipboardBack(this.#client, await this.#domains.read(id));
 	}
 
 	async domainXml(id: string): Promise<string> {
@@ -257,9 +259,9 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async inspectForeign(id: string): Promise<ForeignDomain> {
-		const { state, reason } = await this.#state(id);
+		const { state, reason } = await this.#domains.state(id);
 		const persistent = await this.#client.domainIsPersistent({ uuid: id });
-		const read = await this.#read(id, persistent ? xmlFlags.inactive : 0);
+		const read = await this.#domains.read(id, persistent ? xmlFlags.inactive : 0);
 		if (read.ours) throw new AppError("wrong-state", "This domain is one of ours.");
 		return foreignDomain(read, {
 			powerState: powerStateOf(state, reason),
@@ -275,28 +277,28 @@ class LibvirtDriver implements HypervisorDriver {
 	}
 
 	async screenshot(id: string): Promise<Uint8Array> {
-		await this.#active(id);
+		await this.#domains.active(id);
 		const { stream } = await this.#client.domainScreenshot({ uuid: id });
 		const picture = await stream.collect(maxPictureBytes);
 		return isPng(picture) ? picture : encodePng(decodePpm(picture));
 	}
 
 	async vncSocket(id: string): Promise<string> {
-		await this.#active(id);
-		const [live, { qemuUser }] = await Promise.all([this.#read(id, 0), this.#readHost()]);
+		await this.#domains.active(id);
+		const [live, { qemuUser }] = await Promise.all([this.#domains.read(id), this.#readHost()]);
 		return checkVncSocket(live.vncSocketPath, this.#options.folderOf(id), qemuUser);
 	}
 
 	/** Whoever opened it last has it: a connection that died unnoticed must not keep people out. */
 	async openSerial(id: string): Promise<SerialStream> {
-		await this.#active(id);
+		await this.#domains.active(id);
 		const stream = await this.#client.domainOpenConsole({ uuid: id }, null, consoleFlags.force);
-		return serialStream(stream, async () => !isActive((await this.#state(id)).state));
+		return serialStream(stream, async () => !(await this.#domains.isActive(id)));
 	}
 
 	async addresses(id: string): Promise<{ mac: string; address: string }[]> {
-		if (!isActive((await this.#state(id)).state)) return [];
-		const macs = (await this.#read(id, 0)).facts.nics.map((nic) => nic.mac);
+		if (!(await this.#domains.isActive(id))) return [];
+		const macs = (await this.#domains.read(id)).facts.nics.map((nic) => nic.mac);
 		return guestAddresses(this.#client, id, macs, this.#options.neighbourFile ?? "/proc/net/arp");
 	}
 
@@ -339,65 +341,4 @@ class LibvirtDriver implements HypervisorDriver {
 		);
 		return this.#hostReading;
 	}
-
-	#state(id: string): Promise<DomainStateInfo> {
-		return this.#client.domainGetState({ uuid: id });
-	}
-
-	async #power(id: string) {
-		const { state, reason } = await this.#state(id);
-		return powerStateOf(state, reason);
-	}
-
-	async #active(id: string): Promise<DomainStateInfo> {
-		const found = await this.#state(id);
-		if (!isActive(found.state)) throw notRunning();
-		return found;
-	}
-
-	async #read(id: string, flags: number): Promise<ReadDomain> {
-		return readDomain(await this.#client.domainGetXMLDesc({ uuid: id }, flags));
-	}
-
-	/** What there is of a domain: its definition, and what runs. */
-	async #existing(id: string): Promise<{ defined: ReadDomain | null; live: ReadDomain | null }> {
-		try {
-			const [{ state }, persistent] = await Promise.all([
-				this.#state(id),
-				this.#client.domainIsPersistent({ uuid: id }),
-			]);
-			const [defined, live] = await Promise.all([
-				persistent ? this.#read(id, xmlFlags.inactive).then(withRealPaths) : null,
-				isActive(state) ? this.#read(id, 0).then(withRealPaths) : null,
-			]);
-			return { defined, live };
-		} catch (error) {
-			if (isAppError(error, "not-found")) return { defined: null, live: null };
-			throw error;
-		}
-	}
-
-	/** libvirt's mock hypervisor refuses flags that QEMU's driver knows. */
-	async #firstAccepted(choices: readonly number[], act: (flags: number) => Promise<unknown>): Promise<void> {
-		for (const [index, flags] of choices.entries()) {
-			try {
-				await act(flags);
-				return;
-			} catch (error) {
-				if (index === choices.length - 1 || !isLibvirtError(error, libvirtErrors.invalidArgument)) throw error;
-			}
-		}
-	}
-
-	/** For calls that fail when somebody, or the guest, was faster: then it is as wanted. */
-	async #unlessAlready(id: string, active: boolean, act: () => Promise<unknown>): Promise<void> {
-		try {
-			await act();
-		} catch (error) {
-			if (!isAppError(error, "wrong-state")) throw error;
-			if (isActive((await this.#state(id)).state) !== active) throw error;
-		}
-	}
 }
-
-const notRunning = () => new AppError("wrong-state", "The VM does not run.");
