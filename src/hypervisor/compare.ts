@@ -4,7 +4,7 @@
  * which they are repaired: devices go before devices come, so that a freed port can be used again.
  */
 import { formatBytes } from "../lib/units.ts";
-import type { DomainDifference } from "./driver.ts";
+import type { DiskLimits, DomainDifference } from "./driver.ts";
 import { type CdromFacts, type DiskFacts, type DomainFacts, memoryBlockBytes, type NicFacts } from "./facts.ts";
 
 /** One thing to do on a running domain. `alias` names the device as it is now. */
@@ -15,6 +15,7 @@ export type LiveStep =
 	| { kind: "attach-disk"; id: string }
 	| { kind: "attach-nic"; id: string }
 	| { kind: "detach"; alias: string }
+	| { kind: "limit-disk"; id: string; alias: string }
 	| { kind: "change-media"; alias: string; path: string | null }
 	| { kind: "update-nic"; id: string; alias: string }
 	/** Cannot be done while it runs. */
@@ -109,6 +110,20 @@ function compareDisk(disk: DiskFacts, have: DiskFacts | undefined, add: Add, lat
 	}
 	for (const key of ["path", "format", "backing", "bus", "cache", "discard", "readOnly"] as const)
 		later(`${field}.${key}`, disk[key], have[key]);
+	const step: LiveStep = { kind: "limit-disk", id: disk.id ?? "", alias: have.alias };
+	add(`${field}.qos`, limitsText(disk.limits), limitsText(have.limits), step);
+}
+
+/** In exact figures, because these are what is compared. */
+function limitsText(limits: DiskLimits | null): string[] {
+	const each = (perSecond: number | null | undefined, what: string) =>
+		perSecond == null ? [] : [`${perSecond} ${what}/s`];
+	return [
+		...each(limits?.readBytesPerSecond, "bytes read"),
+		...each(limits?.writeBytesPerSecond, "bytes written"),
+		...each(limits?.readIops, "reads"),
+		...each(limits?.writeIops, "writes"),
+	];
 }
 
 function compareNic(nic: NicFacts, have: NicFacts | undefined, add: Add, later: Later): void {

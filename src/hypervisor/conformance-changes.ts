@@ -10,6 +10,7 @@ import { withCdrom, withDisk, withNic } from "./test-domain.ts";
 
 /** Parts that not every hypervisor under test can show. */
 export type ConformancePart =
+	| "disk-work"
 	| "disks"
 	| "figures"
 	| "guest-shutdown"
@@ -18,6 +19,7 @@ export type ConformancePart =
 	| "nics"
 	| "paused-start"
 	| "screen"
+	| "secrets"
 	| "serial"
 	| "state-move"
 	| "vcpus"
@@ -29,6 +31,10 @@ export type ConformanceHarness = {
 	folder(number: number): string;
 	/** Path of a new disk of that size. */
 	makeDisk(name: string, format: "qcow2" | "raw", sizeBytes: number): Promise<string>;
+	/** Path of a new raw disk with something in all of it. */
+	makeFullDisk(name: string, sizeBytes: number): Promise<string>;
+	/** Path of a new qcow2 disk that rests on another. */
+	makeOverlay(name: string, below: { source: { path: string }; format: "qcow2" | "raw" }): Promise<string>;
 	bridge: string;
 	/** Makes the domain one whose guest obeys a shut-down, and waits after the start until it can. */
 	withGuest(domain: DomainSpec): Promise<DomainSpec>;

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { isAppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import { type ConformanceHarness, type ConformancePart, changesConformance } from "./conformance-changes.ts";
+import { disksConformance } from "./conformance-disks.ts";
 import type { DomainEvent, DomainSpec, HypervisorDriver } from "./driver.ts";
 import { isPng } from "./png.ts";
 import { smallDomain } from "./test-domain.ts";
@@ -162,7 +163,9 @@ export function hypervisorConformance(name: string, options: Options): void {
 			await gone(domain);
 		});
 
-		changesConformance({ part, fresh, running, gone, driver: () => driver, harness: () => harness });
+		const tools = { part, fresh, running, gone, driver: () => driver, harness: () => harness };
+		changesConformance(tools);
+		disksConformance(tools);
 
 		part("screen", "takes a picture of the screen", async () => {
 			const domain = await running(fresh());

@@ -34,6 +34,38 @@ export type DomainDisk = {
 	format: "qcow2" | "raw";
 	/** What it rests on, nearest first. */
 	backing: { source: DiskSource; format: "qcow2" | "raw" }[];
+	/** Missing, or null: none. */
+	qos?: DiskLimits | null;
+};
+
+/** What a VM may do with a disk in a second; null: as much as it can. Whole numbers above 0. */
+export type DiskLimits = {
+	readBytesPerSecond: number | null;
+	writeBytesPerSecond: number | null;
+	readIops: number | null;
+	writeIops: number | null;
+};
+
+/** Work of QEMU on a disk of a running domain, see `copyDisk` and `commitDisk`. It outlives us, and libvirt. */
+export type BlockJob = {
+	diskId: string;
+	/** active-commit: of the layer that the guest writes to. other: not one of ours. */
+	kind: "copy" | "commit" | "active-commit" | "other";
+	/** All is there and stays there; what is left to do is to go over to it. */
+	ready: boolean;
+	/** Of what has to be done, 0 to 1. */
+	progress: number;
+	/** sourceName of where the data go; null where libvirt does not say. */
+	target: string | null;
+};
+
+export type BlockJobOptions = {
+	/** Takes the job back; the disk stays what it was, and the call fails with `canceled`. */
+	signal?: AbortSignal;
+	/** 0 to 1, never less than before. */
+	progress?: (done: number) => void;
+	/** Without it as fast as it goes. */
+	bytesPerSecond?: number;
 };
 
 /** What libvirt says of a domain. */
@@ -151,8 +183,44 @@ export interface HypervisorDriver {
 	compare(domain: DomainSpec): Promise<DomainDifference[]>;
 	/** Of what runs and of what is defined. A guest that has locked its drive is asked, then overruled. */
 	changeMedia(id: string, cdromId: string, source: DiskSource | null): Promise<void>;
-	/** Grows an attached disk of a running domain to `sizeBytes`; that size already is not an error, less is `invalid`. */
+	/**
+	 * Grows an attached disk of a running domain to `sizeBytes`; that size already is not an error, less is `invalid`. A block
+	 * device is grown before: a raw disk becomes as large as its device, which is `wrong-state` when that is smaller.
+	 */
 	resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void>;
+	/**
+	 * What each disk of a running domain is on now, and what that rests on, nearest first, by sourceName: for whoever does not
+	 * know how far a switch, a copy or a commit had come.
+	 */
+	diskLayers(id: string): Promise<{ diskId: string; layers: string[] }[]>;
+	/**
+	 * A running (or paused) domain's disks go on in qcow2 overlays, all at one moment or none. Each overlay is there already, and
+	 * empty; the first of its `backing` is what the disk is on now. One that is on its overlay already is left alone; one that is
+	 * on anything else is `wrong-state`. `define` afterwards: libvirt's definition may not follow.
+	 */
+	switchDisks(id: string, disks: readonly { diskId: string; disk: DomainDisk }[]): Promise<void>;
+	/**
+	 * Copies a disk of a running (or paused) domain to `target`, with all that is written meanwhile, and goes over to it. The
+	 * target is there already, as large as the disk or larger, and rests on nothing. Called again with the same target it
+	 * adopts the job that goes on, and gives it the new limit; a disk that is there already is done. A job of another kind is
+	 * `wrong-state`. When the connection to the hypervisor breaks, the job goes on without us. `define` afterwards.
+	 */
+	copyDisk(id: string, diskId: string, target: DomainDisk, options?: BlockJobOptions): Promise<void>;
+	/**
+	 * Writes the layers of a running (or paused) domain's disk from `top` down to the one above `base` into `base`; what rested on
+	 * `top` rests on `base` then, and when `top` was what the guest wrote to, it goes on in `base`. Idempotent and adopting as
+	 * copyDisk. Nothing is deleted. `define` afterwards.
+	 */
+	commitDisk(
+		id: string,
+		diskId: string,
+		layers: { base: DiskSource; top: DiskSource },
+		options?: BlockJobOptions,
+	): Promise<void>;
+	/** What goes on on the disks of a running domain that are ours. */
+	blockJobs(id: string): Promise<BlockJob[]>;
+	/** Takes it back; the disk stays what it was. No job is not an error. */
+	abortBlockJob(id: string, diskId: string): Promise<void>;
 	/**
 	 * Before the state of a running (or paused) domain is saved or migrated: takes away what cannot go with it, which is
 	 * the clipboard's channel. The guest goes on. As often as one likes; not running is `wrong-state`, here and below.

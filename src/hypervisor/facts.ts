@@ -7,7 +7,7 @@ import { assert, present } from "../lib/assert.ts";
 import { MiB } from "../lib/units.ts";
 import { sourceName } from "../model/disk-source.ts";
 import type { Firmware } from "../model/vm.ts";
-import type { DomainSpec } from "./driver.ts";
+import type { DiskLimits, DomainSpec } from "./driver.ts";
 
 /** Where a device sits: its target name ("vda"), and the attributes of libvirt's address element. */
 export type Placement = { target: string | null; address: Readonly<Record<string, string>> | null };
@@ -29,6 +29,7 @@ export type DiskFacts = DeviceFacts & {
 	cache: string;
 	discard: boolean;
 	readOnly: boolean;
+	limits: DiskLimits | null;
 };
 /** The bus of a drive is not compared: ours are on SATA. */
 export type CdromFacts = DeviceFacts & { path: string | null; bus: string };
@@ -116,6 +117,7 @@ export function wantedFacts(domain: DomainSpec): DomainFacts {
 				cache: disk.cache,
 				discard: disk.discard,
 				readOnly: disk.readOnly,
+				limits: resolved.qos ?? null,
 			};
 		}),
 		cdroms: spec.cdroms.map((cdrom, index) => {

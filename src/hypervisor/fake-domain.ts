@@ -4,6 +4,7 @@ import type { PowerState } from "../model/vm.ts";
 import { compareAutostart, compareFacts, type Finding } from "./compare.ts";
 import type { DomainDifference, DomainSpec, DomainState, DomainStats, ForeignDomain, LiveChange } from "./driver.ts";
 import { type DomainFacts, wantedFacts } from "./facts.ts";
+import type { FakeBlockJob } from "./fake-disk-work.ts";
 
 /** How the simulated guest behaves. */
 export type FakeGuest = {
@@ -31,6 +32,10 @@ export type FakeDomain = {
 	autostart: boolean;
 	/** Sizes that disks were grown to, by device id. */
 	diskSizes: Map<string, number>;
+	/** What goes on on its disks, by device id. */
+	blockJobs: Map<string, FakeBlockJob>;
+	/** Formats of the layers that were ever named, by sourceName. */
+	formats: Map<string, string>;
 	/** Bytes that go to whoever has the serial console open. */
 	serialReaders: Set<ReadableStreamDefaultController<Uint8Array>>;
 };
@@ -66,6 +71,8 @@ export const newDomain = (id: string): FakeDomain => ({
 	foreign: null,
 	autostart: false,
 	diskSizes: new Map(),
+	blockJobs: new Map(),
+	formats: new Map(),
 	serialReaders: new Set(),
 });
 
@@ -146,6 +153,10 @@ function perform({ step }: Finding, running: DomainFacts, wanted: DomainFacts): 
 		case "detach":
 			running.disks = running.disks.filter((disk) => disk.alias !== step.alias);
 			running.nics = running.nics.filter((nic) => nic.alias !== step.alias);
+			break;
+		case "limit-disk":
+			for (const disk of running.disks)
+				if (disk.alias === step.alias) disk.limits = wanted.disks.find(({ id }) => id === step.id)?.limits ?? null;
 			break;
 		case "change-media":
 			for (const drive of running.cdroms) if (drive.alias === step.alias) drive.path = step.path;

@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { HostSecret } from "../model/disk-source.ts";
 import type { DomainEvent, DomainStats, HypervisorInfo } from "./driver.ts";
+import { endFakeJob, leaveFakeJobs } from "./fake-disk-work.ts";
 import { type FakeDomain, type FakeGuest, foreignDomainOf, isActive } from "./fake-domain.ts";
 import { Faults } from "./fake-faults.ts";
 import { type ForeignSketch, foreignFixture } from "./test-domain.ts";
@@ -15,6 +16,8 @@ export abstract class FakeWorld {
 	readonly faults: Faults;
 	/** Calls so far, oldest first: `start 0190…`. Cleared by whoever wants to count anew. */
 	readonly calls: string[] = [];
+	/** Jobs on disks go on until `endBlockJob` or an abort. */
+	blockJobsHeld = false;
 	/** By id. */
 	readonly secrets = new Map<string, HostSecret>();
 	/** Figures that `stats()` adds to what it makes up, by domain id. */
@@ -40,6 +43,7 @@ export abstract class FakeWorld {
 	/** libvirtd goes or comes; while it is away, every call fails with `unavailable`. */
 	setConnection(state: HypervisorInfo["state"], reason = ""): void {
 		this.#connection = state;
+		if (state !== "connected") this.#leaveJobs();
 		this.#connectionReason = state === "connected" ? null : reason;
 		this.emit({ kind: "connection", state, reason });
 	}
@@ -95,6 +99,11 @@ export abstract class FakeWorld {
 		this.set(domain, "paused", "io-error");
 	}
 
+	/** QEMU ends the job on a disk: it was held by `blockJobsHeld` or by a limit, or fails. */
+	endBlockJob(id: string, diskId: string, how: "done" | "taken back"): void {
+		endFakeJob(this.active(id), diskId, how);
+	}
+
 	/** The guest writes to its serial port. */
 	serialOutput(id: string, bytes: Uint8Array): void {
 		for (const reader of this.active(id).serialReaders) reader.enqueue(bytes);
@@ -129,6 +138,7 @@ export abstract class FakeWorld {
 
 	async close(): Promise<void> {
 		this.#closed = true;
+		this.#leaveJobs();
 		this.#listeners.clear();
 	}
 
@@ -141,6 +151,11 @@ export abstract class FakeWorld {
 			return Promise.reject(new AppError("unavailable", why));
 		}
 		return this.faults.around(method, id, effect);
+	}
+
+	#leaveJobs(): void {
+		const error = new AppError("unavailable", "The connection to libvirt was closed.");
+		for (const domain of this.domains.values()) leaveFakeJobs(domain, error, { keep: true });
 	}
 
 	protected get(id: string): FakeDomain {
@@ -157,6 +172,7 @@ export abstract class FakeWorld {
 
 	protected stop(domain: FakeDomain, powerState: "stopped" | "failed", reason: string): void {
 		domain.running = null;
+		leaveFakeJobs(domain, new AppError("wrong-state", "The VM does not run."), { keep: false });
 		for (const reader of domain.serialReaders) reader.close();
 		domain.serialReaders.clear();
 		this.set(domain, powerState, reason);

@@ -15,6 +15,8 @@ hypervisorConformance("fake", {
 			driver,
 			folder: (number) => `/fake/${number}`,
 			makeDisk: async (name) => `/fake/disks/${name}`,
+			makeFullDisk: async (name) => `/fake/disks/${name}`,
+			makeOverlay: async (name) => `/fake/disks/${name}`,
 			bridge: "br0",
 			withGuest: async (domain) => domain,
 			guestReady: async () => {},

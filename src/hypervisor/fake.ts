@@ -6,7 +6,10 @@
 import { AppError } from "../lib/errors.ts";
 import { type DiskSource, type HostSecret, sourceName } from "../model/disk-source.ts";
 import type {
+	BlockJob,
+	BlockJobOptions,
 	DomainDifference,
+	DomainDisk,
 	DomainSpec,
 	DomainState,
 	DomainStats,
@@ -16,6 +19,17 @@ import type {
 	SerialStream,
 } from "./driver.ts";
 import { wantedFacts } from "./facts.ts";
+import {
+	endFakeJob,
+	fakeCommit,
+	fakeCopy,
+	fakeDisk,
+	fakeJobs,
+	fakeLayers,
+	noteFormats,
+	runFakeJob,
+	switchFakeDisks,
+} from "./fake-disk-work.ts";
 import { applyToRunning, differencesOf, isActive, newDomain, stateOf, statsOf, xmlOf } from "./fake-domain.ts";
 import { FakeWorld } from "./fake-world.ts";
 import { encodePng } from "./png.ts";
@@ -144,9 +158,47 @@ export class FakeHypervisor extends FakeWorld implements HypervisorDriver {
 	resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void> {
 		return this.call("resizeDisk", id, () => {
 			const domain = this.active(id);
-			if (!domain.running?.facts.disks.some((disk) => disk.id === diskId))
-				throw new AppError("not-found", `The VM has no disk ${diskId}.`);
+			fakeDisk(domain, diskId);
 			domain.diskSizes.set(diskId, sizeBytes);
+		});
+	}
+
+	diskLayers(id: string): Promise<{ diskId: string; layers: string[] }[]> {
+		return this.call("diskLayers", id, () => fakeLayers(this.active(id)));
+	}
+
+	switchDisks(id: string, disks: readonly { diskId: string; disk: DomainDisk }[]): Promise<void> {
+		return this.call("switchDisks", id, () => switchFakeDisks(this.active(id), disks));
+	}
+
+	copyDisk(id: string, diskId: string, target: DomainDisk, options: BlockJobOptions = {}): Promise<void> {
+		return this.call("copyDisk", id, () => {
+			const domain = this.active(id);
+			return runFakeJob(domain, diskId, fakeCopy(domain, diskId, target), options, this.blockJobsHeld);
+		});
+	}
+
+	commitDisk(
+		id: string,
+		diskId: string,
+		layers: { base: DiskSource; top: DiskSource },
+		options: BlockJobOptions = {},
+	): Promise<void> {
+		return this.call("commitDisk", id, () => {
+			const domain = this.active(id);
+			return runFakeJob(domain, diskId, fakeCommit(domain, diskId, layers), options, this.blockJobsHeld);
+		});
+	}
+
+	blockJobs(id: string): Promise<BlockJob[]> {
+		return this.call("blockJobs", id, () => fakeJobs(this.active(id)));
+	}
+
+	abortBlockJob(id: string, diskId: string): Promise<void> {
+		return this.call("abortBlockJob", id, () => {
+			const domain = this.active(id);
+			fakeDisk(domain, diskId);
+			endFakeJob(domain, diskId, "taken back");
 		});
 	}
 
@@ -226,6 +278,7 @@ export class FakeHypervisor extends FakeWorld implements HypervisorDriver {
 	#define(wanted: DomainSpec): void {
 		const domain = this.domains.get(wanted.id) ?? newDomain(wanted.id);
 		domain.autostart = false;
+		noteFormats(domain, wanted.disks);
 		domain.defined = structuredClone({
 			facts: wantedFacts(wanted),
 			generation: wanted.generation,

@@ -14,6 +14,8 @@ hypervisorConformance("libvirt with QEMU (TCG)", {
 			driver: lab.driver,
 			folder: lab.vmFolder,
 			makeDisk: lab.makeDisk,
+			makeFullDisk: lab.makeFullDisk,
+			makeOverlay: lab.makeOverlay,
 			bridge,
 			withGuest: lab.withGuest,
 			guestReady: (id) => lab.guestSays(id, guestReadyLine).then(() => {}),

@@ -13,7 +13,9 @@ import type { Logger } from "../../lib/log.ts";
 import { type DiskSource, type HostSecret, sourceName } from "../../model/disk-source.ts";
 import { compareAutostart, compareFacts, withMatchedIds } from "../compare.ts";
 import type {
+	BlockJobOptions,
 	DomainDifference,
+	DomainDisk,
 	DomainEvent,
 	DomainSpec,
 	DomainState,
@@ -24,9 +26,10 @@ import type {
 	LiveChange,
 	SerialStream,
 } from "../driver.ts";
-import { aliasOf, wantedFacts } from "../facts.ts";
+import { wantedFacts } from "../facts.ts";
 import { decodePpm, encodePng, isPng } from "../png.ts";
 import { guestAddresses } from "./addresses.ts";
+import { DiskWork } from "./disk-work.ts";
 import { placementsOf } from "./domain/domain-reader.ts";
 import { domainXml } from "./domain/domain-xml.ts";
 import { foreignDomain } from "./domain/foreign.ts";
@@ -74,6 +77,7 @@ class LibvirtDriver implements HypervisorDriver {
 	readonly #stops: (() => void)[];
 	readonly #statistics: Statistics;
 	readonly #domains: DomainLookup;
+	readonly #diskWork: DiskWork;
 	#host: HostFacts | null = null;
 	#hostReading: Promise<HostFacts> | null = null;
 
@@ -81,6 +85,7 @@ class LibvirtDriver implements HypervisorDriver {
 		this.#client = options.client;
 		this.#options = options;
 		this.#domains = new DomainLookup(options.client);
+		this.#diskWork = new DiskWork(options.client, options.clock, this.#domains);
 		this.#statistics = new Statistics(options.client, options.clock);
 		this.#stops = [
 			options.client.onDomainEvent((event) => {
@@ -231,15 +236,20 @@ class LibvirtDriver implements HypervisorDriver {
 			);
 	}
 
-	async resizeDisk(id: string, diskId: string, sizeBytes: number): Promise<void> {
-		const live = await this.#domains.readActive(id);
-		const disk = live.facts.disks.find((candidate) => candidate.alias === aliasOf(diskId));
-		const target = disk?.placement?.target;
-		if (!target) throw new AppError("not-found", `The VM has no disk ${diskId}.`);
-		const { capacityBytes } = await this.#client.domainGetBlockInfo({ uuid: id }, target);
-		if (capacityBytes > sizeBytes) throw new AppError("invalid", "A disk in use cannot be made smaller.");
-		if (capacityBytes < sizeBytes) await this.#client.domainBlockResize({ uuid: id }, target, sizeBytes);
-	}
+	resizeDisk = (id: string, diskId: string, sizeBytes: number) => this.#diskWork.resize(id, diskId, sizeBytes);
+	diskLayers = (id: string) => this.#diskWork.layers(id);
+	switchDisks = (id: string, disks: readonly { diskId: string; disk: DomainDisk }[]) =>
+		this.#diskWork.switch(id, disks);
+	copyDisk = (id: string, diskId: string, target: DomainDisk, options: BlockJobOptions = {}) =>
+		this.#diskWork.copy(id, diskId, target, options);
+	commitDisk = (
+		id: string,
+		diskId: string,
+		layers: { base: DiskSource; top: DiskSource },
+		options: BlockJobOptions = {},
+	) => this.#diskWork.commit(id, diskId, layers, options);
+	blockJobs = (id: string) => this.#diskWork.list(id);
+	abortBlockJob = (id: string, diskId: string) => this.#diskWork.abort(id, diskId);
 
 	putSecret = (secret: HostSecret): Promise<void> => putSecret(this.#client, secret);
 	removeSecret = (id: string): Promise<void> => removeSecret(this.#client, id);

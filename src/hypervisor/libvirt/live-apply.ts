@@ -11,7 +11,7 @@ import type { DiskSource } from "../../model/disk-source.ts";
 import { compareFacts, type LiveStep, withMatchedIds } from "../compare.ts";
 import type { DomainSpec, LiveChange } from "../driver.ts";
 import { aliasOf, type DomainFacts, memoryBlockBytes, type Placement, wantedFacts } from "../facts.ts";
-import { cdromElement, diskElement, memoryModuleElement, nicElement } from "./domain/device-xml.ts";
+import { cdromElement, diskElement, limitParameters, memoryModuleElement, nicElement } from "./domain/device-xml.ts";
 import { placementsOf, type ReadDomain } from "./domain/domain-reader.ts";
 import { bareMetadataXml } from "./domain/domain-xml.ts";
 import type { CdromDevice, Machine } from "./domain/machine.ts";
@@ -115,12 +115,24 @@ async function perform(work: Work, step: LiveStep): Promise<string | null> {
 		}
 		case "detach":
 			return detach(work, step.alias);
+		case "limit-disk":
+			return limitDisk(work, step);
 		case "change-media":
 			await changeLiveMedia(client, work.live, step.alias, mediumOf(machine, step));
 			return null;
 		case "update-nic":
 			return updateNic(work, step.id, step.alias);
 	}
+}
+
+async function limitDisk({ client, uuid, live, machine }: Work, step: { id: string; alias: string }): Promise<null> {
+	const { target } = present(live.facts.disks.find(({ alias }) => alias === step.alias)?.placement, "the running disk");
+	const { limits } = present(
+		machine.disks.find(({ alias }) => alias === aliasOf(step.id)),
+		"the disk",
+	);
+	await client.domainSetBlockIoTune({ uuid }, target ?? "", limitParameters(limits));
+	return null;
 }
 
 /** Takes vCPUs away only if the guest agrees; libvirt waits for that for 5 s, which a slow guest may not keep. */

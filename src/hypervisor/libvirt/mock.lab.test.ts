@@ -47,6 +47,7 @@ test("its domain pauses, resumes, stops and starts, and says so", async () => {
 hypervisorConformance("libvirt's mock", {
 	limitMs: 5000,
 	cannot: {
+		"disk-work": lacks,
 		disks: lacks,
 		figures: lacks,
 		"hot-unplug": lacks,
@@ -54,6 +55,7 @@ hypervisorConformance("libvirt's mock", {
 		nics: lacks,
 		"paused-start": lacks,
 		screen: lacks,
+		secrets: lacks,
 		serial: lacks,
 		"state-move": lacks,
 		vcpus: lacks,
@@ -65,6 +67,8 @@ hypervisorConformance("libvirt's mock", {
 			driver: own.driver,
 			folder: own.vmFolder,
 			makeDisk: own.makeDisk,
+			makeFullDisk: own.makeFullDisk,
+			makeOverlay: own.makeOverlay,
 			bridge: "br0",
 			withGuest: async (domain) => domain,
 			guestReady: async () => {},

@@ -1,6 +1,7 @@
 /** The libvirt driver on a private libvirtd with QEMU (TCG), for lab tests. */
 
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { DomainSpec, HypervisorDriver } from "../../hypervisor/driver.ts";
 import { createLibvirtDriver } from "../../hypervisor/libvirt/libvirt-driver.ts";
@@ -24,6 +25,10 @@ export type LibvirtLab = {
 	folder: string;
 	vmFolder(number: number): string;
 	makeDisk(name: string, format: "qcow2" | "raw", sizeBytes: number): Promise<string>;
+	/** A raw disk with something in all of it. */
+	makeFullDisk(name: string, sizeBytes: number): Promise<string>;
+	/** An empty qcow2 disk that rests on another. */
+	makeOverlay(name: string, below: { source: { path: string }; format: "qcow2" | "raw" }): Promise<string>;
 	/** Adds the small guest's disk, and memory for it. */
 	withGuest(domain: DomainSpec): Promise<DomainSpec>;
 	/** Waits until the guest has written `text` to its serial port; gives all that it wrote. */
@@ -71,6 +76,18 @@ export async function startLab(options: LabOptions): Promise<LibvirtLab> {
 		async makeDisk(name, format, sizeBytes) {
 			const path = join(folder, name);
 			await run("qemu-img", ["create", "-q", "-f", format, "--", path, String(sizeBytes)], { timeoutMs: 10_000 });
+			return path;
+		},
+		async makeFullDisk(name, sizeBytes) {
+			const path = join(folder, name);
+			const block = randomBytes(MiB);
+			writeFileSync(path, Buffer.concat(Array.from({ length: Math.ceil(sizeBytes / MiB) }, () => block)));
+			return path;
+		},
+		async makeOverlay(name, { source, format }) {
+			const path = join(folder, name);
+			const backing = ["-b", source.path, "-F", format];
+			await run("qemu-img", ["create", "-q", "-f", "qcow2", ...backing, "--", path], { timeoutMs: 10_000 });
 			return path;
 		},
 		async withGuest(domain) {

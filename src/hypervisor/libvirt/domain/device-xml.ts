@@ -1,6 +1,7 @@
 /** XML of the devices that come and go: disks, CD-ROM drives, NICs, memory modules. Pure. */
 import { element, textElement, type XmlElement } from "../../../lib/xml-writer.ts";
 import { type DiskSource, rbdName } from "../../../model/disk-source.ts";
+import type { DiskLimits } from "../../driver.ts";
 import type { Address, CdromDevice, DiskDevice, NicDevice } from "./machine.ts";
 
 export const kibibytes = (bytes: number): number => bytes / 1024;
@@ -21,6 +22,7 @@ export function diskElement(disk: DiskDevice): XmlElement {
 		sourceElement(disk.source),
 		backingChain(disk.backing),
 		element("target", { dev: disk.target, bus: disk.bus }),
+		limitsElement(disk.limits),
 		disk.readOnly && element("readonly"),
 		textElement("serial", disk.serial),
 		...tail(disk),
@@ -38,9 +40,28 @@ function backingChain(files: DiskDevice["backing"]): XmlElement {
 	]);
 }
 
-const sourceType = ({ kind }: DiskSource): string => (kind === "rbd" ? "network" : kind);
+function limitsElement(limits: DiskLimits | null): XmlElement | null {
+	const set = Object.entries(limitParameters(limits)).filter(([, perSecond]) => perSecond > 0);
+	return set.length === 0
+		? null
+		: element(
+				"iotune",
+				{},
+				set.map(([name, perSecond]) => textElement(name, perSecond)),
+			);
+}
 
-function sourceElement(source: DiskSource): XmlElement {
+/** libvirt's names; 0 is no limit. */
+export const limitParameters = (limits: DiskLimits | null): Record<string, number> => ({
+	read_bytes_sec: limits?.readBytesPerSecond ?? 0,
+	write_bytes_sec: limits?.writeBytesPerSecond ?? 0,
+	read_iops_sec: limits?.readIops ?? 0,
+	write_iops_sec: limits?.writeIops ?? 0,
+});
+
+export const sourceType = ({ kind }: DiskSource): string => (kind === "rbd" ? "network" : kind);
+
+export function sourceElement(source: DiskSource): XmlElement {
 	if (source.kind === "file") return element("source", { file: source.path });
 	if (source.kind === "block") return element("source", { dev: source.path });
 	return element("source", { protocol: "rbd", name: rbdName(source) }, [

@@ -6,6 +6,7 @@
  * may swap names; people see the VM's name as the domain's title. An adopted domain keeps the name that it had.
  */
 import type { DiskSource } from "../../../model/disk-source.ts";
+import type { DiskLimits } from "../../driver.ts";
 import type { Placement } from "../../facts.ts";
 
 export type Address = NonNullable<Placement["address"]>;
@@ -20,6 +21,7 @@ export type DiskDevice = {
 	cache: "none" | "writeback" | "writethrough";
 	discard: boolean;
 	readOnly: boolean;
+	limits: DiskLimits | null;
 	serial: string;
 	bootOrder: number | null;
 	target: string;

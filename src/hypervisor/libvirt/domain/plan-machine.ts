@@ -98,6 +98,7 @@ export function planMachine(domain: DomainSpec, context: MachineContext = {}): M
 			cache: disk.cache,
 			discard: disk.discard,
 			readOnly: disk.readOnly,
+			limits: source.qos ?? null,
 			serial: diskSerial(disk.volumeId),
 			bootOrder: bootOrder.get(disk.id) ?? null,
 			...placeOf(alias),

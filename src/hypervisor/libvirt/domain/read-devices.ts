@@ -1,5 +1,6 @@
 /** Devices in a domain's XML → facts. Pure; whatever libvirt says that we do not know is passed on as it is. */
 import type { XmlNode } from "../../../lib/xml-reader.ts";
+import type { DiskLimits } from "../../driver.ts";
 import { type CdromFacts, type DiskFacts, deviceIdOf, type NicFacts, type Placement, seedAlias } from "../../facts.ts";
 
 /** `kind` is what the source is: "file", "block", "network" … */
@@ -22,6 +23,7 @@ export const readDisks = (devices: XmlNode | null): ReadDisk[] =>
 			cache: disk.attributeOf("cache", "driver") ?? "default",
 			discard: disk.attributeOf("discard", "driver") === "unmap",
 			readOnly: disk.child("readonly") !== null,
+			limits: limitsIn(disk.child("iotune")),
 		}));
 
 /** CD-ROM drives, without that of the cloud-init seed. */
@@ -80,7 +82,21 @@ export function addressOf(device: XmlNode): Placement["address"] {
 	return address ? Object.fromEntries(address.attributes) : null;
 }
 
-function sourceOf(disk: XmlNode): string | null {
+function limitsIn(tune: XmlNode | null): DiskLimits | null {
+	const perSecond = (name: string): number | null => {
+		const text = tune?.textOf(`${name}_sec`) ?? "";
+		return /^[1-9]\d{0,15}$/.test(text) ? Number(text) : null;
+	};
+	const limits = {
+		readBytesPerSecond: perSecond("read_bytes"),
+		writeBytesPerSecond: perSecond("write_bytes"),
+		readIops: perSecond("read_iops"),
+		writeIops: perSecond("write_iops"),
+	};
+	return Object.values(limits).every((limit) => limit === null) ? null : limits;
+}
+
+export function sourceOf(disk: XmlNode): string | null {
 	const source = disk.child("source");
 	if (!source) return null;
 	if (source.attribute("protocol") === "rbd") return `rbd:${source.attribute("name") ?? ""}`;

@@ -16,9 +16,11 @@
  *                     domainIsPersistent, domainSnapshotNum, domainGetAutostart, domainSetAutostart, domainRename,
  *                     domainGetJobInfo, domainAbortJob, connectGetAllDomainStats
  *   device-calls.ts   domainAttachDeviceFlags, domainDetachDeviceFlags, domainDetachDeviceAlias, domainUpdateDeviceFlags,
- *                     domainSetVcpusFlags, domainSetMemoryFlags, domainBlockResize, domainGetBlockInfo,
- *                     domainInterfaceAddresses, domainSetMetadata, domainGetMetadata, domainSendKey, domainScreenshot,
+ *                     domainSetVcpusFlags, domainSetMemoryFlags, domainInterfaceAddresses, domainSetMetadata, domainGetMetadata, domainSendKey, domainScreenshot,
  *                     domainOpenConsole
+ *   block-calls.ts    domainSnapshotCreateXML, domainBlockCopy, domainBlockCommit, domainGetBlockJobInfo,
+ *                     domainBlockJobSetSpeed, domainBlockJobAbort, domainBlockResize, domainGetBlockInfo,
+ *                     domainSetBlockIoTune
  *   network-calls.ts  connectListAllNetworks, networkLookupByName, networkLookupByUuid, networkDefineXML, networkCreate,
  *                     networkDestroy, networkUndefine, networkSetAutostart, networkGetXMLDesc, networkIsActive,
  *                     networkGetDHCPLeases
@@ -37,6 +39,7 @@
 import type { Clock } from "../../../lib/clock.ts";
 import type { Logger } from "../../../lib/log.ts";
 import type { Random } from "../../../lib/random.ts";
+import { type BlockCalls, blockCalls } from "./block-calls.ts";
 import { Connections } from "./connections.ts";
 import { type DeviceCalls, deviceCalls } from "./device-calls.ts";
 import { type DomainCalls, domainCalls } from "./domain-calls.ts";
@@ -78,7 +81,13 @@ export interface LibvirtConnection {
 	onDomainEvent(listener: (event: LibvirtDomainEvent) => void): () => void;
 }
 
-export type LibvirtClient = LibvirtConnection & HostCalls & DomainCalls & DeviceCalls & NetworkCalls & SecretCalls;
+export type LibvirtClient = LibvirtConnection &
+	HostCalls &
+	DomainCalls &
+	DeviceCalls &
+	BlockCalls &
+	NetworkCalls &
+	SecretCalls;
 
 /** Fails with `invalid` for a URI that is none of ours. Nothing is connected before `open()` or the first call. */
 export function createLibvirtClient(options: LibvirtClientOptions): LibvirtClient {
@@ -94,6 +103,7 @@ export function createLibvirtClient(options: LibvirtClientOptions): LibvirtClien
 		...hostCalls(connections),
 		...domainCalls(connections),
 		...deviceCalls(connections),
+		...blockCalls(connections),
 		...networkCalls(connections),
 		...secretCalls(connections),
 	};

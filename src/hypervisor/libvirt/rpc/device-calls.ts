@@ -5,7 +5,7 @@ import { keyCodeSet, metadataType } from "./flags.ts";
 import { maxAddresses, maxInterfaces, maxSendKeys } from "./limits.ts";
 import type { ProcedureName } from "./protocol.ts";
 import type { ByteStream } from "./stream.ts";
-import type { BlockInfo, CallOptions, DomainInterface, DomainTarget, InterfaceAddress } from "./types.ts";
+import type { CallOptions, DomainInterface, DomainTarget, InterfaceAddress } from "./types.ts";
 import { writeDomain } from "./values.ts";
 import type { XdrReader } from "./xdr-reader.ts";
 import type { XdrWriter } from "./xdr-writer.ts";
@@ -69,34 +69,6 @@ export const deviceCalls = (caller: Caller) => {
 			options?: CallOptions,
 		): Promise<void> =>
 			change("domainSetMemoryFlags", domain, (w) => w.uhyper(Math.floor(memoryBytes / 1024)), flags, options),
-
-		/** `disk`: target ("vda") or path. Grows the disk of a running domain to `sizeBytes`. */
-		domainBlockResize: (domain: DomainTarget, disk: string, sizeBytes: number, options?: CallOptions): Promise<void> =>
-			change(
-				"domainBlockResize",
-				domain,
-				(w) => {
-					w.string(disk);
-					w.uhyper(sizeBytes);
-				},
-				1, // VIR_DOMAIN_BLOCK_RESIZE_BYTES
-				options,
-			),
-
-		domainGetBlockInfo: (domain: DomainTarget, disk: string, options?: CallOptions): Promise<BlockInfo> =>
-			caller.call(
-				{
-					procedure: "domainGetBlockInfo",
-					write: (w) => {
-						writeDomain(w, domain);
-						w.string(disk);
-						w.uint(0);
-					},
-					read: (r) => ({ allocationBytes: r.uhyper(), capacityBytes: r.uhyper(), physicalBytes: r.uhyper() }),
-					timeoutMs: quickMs,
-				},
-				options,
-			),
 
 		/** `source`: `addressSource`. The agent may take seconds to answer. */
 		domainInterfaceAddresses: (

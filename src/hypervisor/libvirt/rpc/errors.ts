@@ -29,6 +29,8 @@ export const libvirtErrors = {
 	argumentUnsupported: 74,
 	operationAborted: 78,
 	noDomainMetadata: 80,
+	/** A disk is being copied, and cannot do what was asked; or its copy is not ready to be gone over to. */
+	blockCopyActive: 83,
 	operationUnsupported: 84,
 	agentUnresponsive: 86,
 	resourceBusy: 87,
@@ -53,6 +55,7 @@ const codes = new Map<number, ErrorCode>([
 	[libvirtErrors.networkExists, "already-exists"],
 	[libvirtErrors.operationInvalid, "wrong-state"],
 	[libvirtErrors.resourceBusy, "wrong-state"],
+	[libvirtErrors.blockCopyActive, "wrong-state"],
 	[libvirtErrors.operationTimeout, "timeout"],
 	[libvirtErrors.agentCommandTimeout, "timeout"],
 	[libvirtErrors.operationAborted, "canceled"],

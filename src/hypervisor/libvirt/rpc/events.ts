@@ -56,6 +56,8 @@ const lifecycle: readonly (readonly [LifecycleEvent, readonly string[]])[] = [
 	["crashed", ["panicked", "crashloaded"]],
 ];
 const blockJobTypes: readonly BlockJobType[] = ["unknown", "pull", "copy", "commit", "active-commit", "backup"];
+/** virDomainBlockJobType. */
+export const blockJobType = (number: number): BlockJobType => blockJobTypes[number] ?? "unknown";
 const blockJobStatuses: readonly BlockJobStatus[] = ["completed", "failed", "canceled", "ready"];
 const ioErrorActions = ["none", "pause", "report"] as const;
 const agentReasons = ["unknown", "domain-started", "channel"] as const;
@@ -128,7 +130,7 @@ function readTray(r: XdrReader): LibvirtDomainEvent {
 function readBlockJob(r: XdrReader): LibvirtDomainEvent {
 	const domain = readDomain(r);
 	const disk = r.string();
-	const type = blockJobTypes[r.int()] ?? "unknown";
+	const type = blockJobType(r.int());
 	return { domain, kind: "block-job", disk, type, status: blockJobStatuses[r.int()] ?? "unknown" };
 }
 

@@ -66,6 +66,10 @@ export const statsFlags = {
 	backing: 0x40000000,
 	enforceStats: 0x80000000,
 } as const;
+export const snapshotFlags = { noMetadata: 4, diskOnly: 16, reuseExternal: 32, atomic: 128 } as const;
+export const blockCopyFlags = { shallow: 1, reuseExternal: 2, transientJob: 4, synchronousWrites: 8 } as const;
+export const blockCommitFlags = { shallow: 1, delete: 2, active: 4, relative: 8, bytesPerSecond: 16 } as const;
+export const blockJobAbortFlags = { async: 1, pivot: 2 } as const;
 export const keyCodeSet = { linux: 0, xt: 1, atset1: 2, atset2: 3, atset3: 4, usb: 7, qnum: 9 } as const;
 
 /** virDomainState. */

@@ -23,6 +23,8 @@ export const maxAddresses = 2_048;
 /** One record's parameters; libvirt raised the bound from 4,096 in 9.x, so the newer one is allowed. */
 export const maxStatsParameters = 262_144;
 export const maxSendKeys = 16;
+export const maxBlockCopyParameters = 16;
+export const maxBlockTuneParameters = 32;
 
 /** `max_client_requests` of libvirtd: what is in flight beyond it would only wait in the socket. */
 export const defaultMaxInFlight = 5;

@@ -3,6 +3,7 @@
  * 64-bit numbers are plain numbers here: exact up to 2^53 - 1, rounded above it (which only its marks for "unlimited" and
  * "unknown" reach).
  */
+import type { BlockJobType } from "./events.ts";
 import type { LibvirtDomainState } from "./flags.ts";
 
 /** A domain as libvirt names it; `id` is null while it does not run. */
@@ -36,6 +37,13 @@ export type DomainInfo = {
 	cpuTimeNs: number;
 };
 export type BlockInfo = { allocationBytes: number; capacityBytes: number; physicalBytes: number };
+/** `currentBytes` of `endBytes` are done; equal means mirrored, or done. */
+export type BlockJobInfo = {
+	type: BlockJobType;
+	bytesPerSecond: number;
+	currentBytes: number;
+	endBytes: number;
+};
 export type JobInfo = {
 	/** 0 none, 1 bounded, 2 unbounded, 3 completed, 4 failed, 5 canceled. */
 	type: number;

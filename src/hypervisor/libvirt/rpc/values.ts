@@ -70,6 +70,19 @@ export function readTypedParameters(reader: XdrReader, max: number): TypedParame
 	return parameters;
 }
 
+/** `remote_typed_param<max>` of 64-bit numbers without a sign. */
+export function writeUnsignedParameters(
+	writer: XdrWriter,
+	max: number,
+	parameters: Readonly<Record<string, number>>,
+): void {
+	writer.array(Object.entries(parameters), max, ([field, value]) => {
+		writer.string(field);
+		writer.int(4);
+		writer.uhyper(value);
+	});
+}
+
 function readTypedValue(reader: XdrReader): TypedValue {
 	const type = reader.int();
 	switch (type) {
