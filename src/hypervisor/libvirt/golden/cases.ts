@@ -1,9 +1,9 @@
 /** The specs whose XML lies beside this file. Imported by tests only. */
 import { GiB, MiB } from "../../../lib/units.ts";
-import { fileSource } from "../../../model/disk-source.ts";
+import { type DiskSource, fileSource, type RbdSource } from "../../../model/disk-source.ts";
 import type { DomainSpec } from "../../driver.ts";
 import type { Placement } from "../../facts.ts";
-import { smallDomain, withCdrom, withDisk, withNic } from "../../test-domain.ts";
+import { smallDomain, testUuid, withCdrom, withDisk, withNic } from "../../test-domain.ts";
 import type { MachineContext } from "../domain/plan-machine.ts";
 
 export type GoldenCase = {
@@ -49,6 +49,16 @@ const port = (bus: string): Placement["address"] => ({
 	slot: "0x00",
 	function: "0x0",
 });
+
+const rbd = (image: string, namespace: string | null): RbdSource => ({
+	...{ kind: "rbd", pool: "vms", namespace, image, user: "limiquantix", secretId: testUuid(7000) },
+	monitors: [
+		{ host: "mon-a.example.org", port: null },
+		{ host: "10.0.0.2", port: 3300 },
+		{ host: "fd00::3", port: 6789 },
+	],
+});
+const device = (name: string): DiskSource => ({ kind: "block", path: `/dev/lqx-vg/${name}` });
 
 export const goldenCases: GoldenCase[] = [
 	{
@@ -148,6 +158,60 @@ export const goldenCases: GoldenCase[] = [
 				["ua-_random", { target: null, address: port("0x02") }],
 			]),
 		},
+	},
+	{
+		name: "rbd-disks",
+		domain: {
+			...withDisk(
+				withDisk(
+					withCdrom(base(14), "cd-0", ""),
+					"disk-0",
+					"",
+					{ cache: "writeback" },
+					{ source: rbd("volume-0", "tenant-a"), format: "raw" },
+				),
+				"disk-1",
+				"",
+				{ bus: "scsi", discard: false },
+				{ source: rbd("volume-1", null), format: "raw" },
+			),
+			cdroms: [{ id: "cd-0", source: rbd("image-0", null) }],
+		},
+	},
+	{
+		name: "block-disks",
+		domain: withDisk(
+			withDisk(base(15), "disk-0", "", {}, { source: device("volume-0"), format: "raw" }),
+			"disk-1",
+			"",
+			{ bus: "scsi", cache: "writethrough" },
+			{
+				source: device("volume-1.2"),
+				backing: [
+					{ source: device("volume-1.1"), format: "qcow2" },
+					{ source: fileSource(`${pool}/images/base.raw`), format: "raw" },
+				],
+			},
+		),
+	},
+	{
+		name: "limited-disks",
+		domain: withDisk(
+			withDisk(
+				base(16),
+				"disk-0",
+				`${pool}/a.qcow2`,
+				{},
+				{ qos: { readBytesPerSecond: 100 * MiB, writeBytesPerSecond: 50 * MiB, readIops: 1000, writeIops: 500 } },
+			),
+			"disk-1",
+			`${pool}/b.raw`,
+			{ bus: "sata" },
+			{
+				format: "raw",
+				qos: { readBytesPerSecond: null, writeBytesPerSecond: 1, readIops: null, writeIops: null },
+			},
+		),
 	},
 	{
 		name: "maximum",
