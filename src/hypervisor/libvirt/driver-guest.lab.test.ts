@@ -162,7 +162,7 @@ describe("with a guest", () => {
 	);
 
 	test(
-		"is paused when its disk has no room, and says which disk",
+		"is paused when its disk has no room, says which disk, and goes on when there is room",
 		async () => {
 			const small = join(session.lab.folder, "small");
 			await session.lab.libvirtd.runInNamespace("mkdir", ["-p", small]);
@@ -171,7 +171,7 @@ describe("with a guest", () => {
 			await session.lab.libvirtd.runInNamespace("qemu-img", ["create", "-q", "-f", "qcow2", path, String(GiB)]);
 			await boot(withDisk(await session.lab.withGuest(session.domain), "disk-full", path, { cache: "writeback" }));
 			const serial = await session.lab.driver.openSerial(session.domain.id);
-			await serial.write(Buffer.from("\ndd if=/dev/urandom of=/dev/vdb bs=1M count=16\n"));
+			await serial.write(Buffer.from("\ndd if=/dev/urandom of=/dev/vdb bs=1M count=16 conv=fsync\n"));
 			const io = await session.until("the I/O error", (event) => event.kind === "io-error");
 			expect(io).toMatchObject({ id: session.domain.id, alias: "ua-disk-full", reason: "no-space" });
 			await session.until("the pause", (event) => event.kind === "lifecycle" && event.powerState === "paused");
@@ -179,6 +179,15 @@ describe("with a guest", () => {
 				powerState: "paused",
 				reason: "io-error",
 			});
+			// Still no room: it pauses again, and has lost nothing by that.
+			session.events.length = 0;
+			await session.lab.driver.resume(session.domain.id);
+			await session.until("the second I/O error", (event) => event.kind === "io-error");
+			await session.until("the second pause", (event) => event.kind === "lifecycle" && event.powerState === "paused");
+			await session.lab.libvirtd.runInNamespace("mount", ["-o", "remount,size=64m", small]);
+			await session.lab.driver.resume(session.domain.id);
+			await session.lab.guestSays(session.domain.id, "16+0 records out");
+			expect((await session.lab.driver.getDomain(session.domain.id))?.powerState).toBe("running");
 			await serial.close();
 			await session.lab.driver.destroy(session.domain.id);
 			await session.lab.libvirtd.runInNamespace("umount", [small]);
