@@ -142,8 +142,8 @@ export type LiveChange = { field: string; applied: boolean; reason: string | nul
 export interface HypervisorDriver {
 	info(): HypervisorInfo;
 	/**
-	 * Before a domain with a source that names one is started or gets it plugged in. The same again replaces its value. The
-	 * hypervisor loses them when it restarts: put them again on "connected".
+	 * Before a domain with a source that names one is started or gets it plugged in: else that is `unavailable`. The same again
+	 * replaces its value. The hypervisor loses them when it restarts: put them again on "connected".
 	 */
 	putSecret(secret: HostSecret): Promise<void>;
 	/** Missing is not an error. */
@@ -196,20 +196,20 @@ export interface HypervisorDriver {
 	/**
 	 * A running (or paused) domain's disks go on in qcow2 overlays, all at one moment or none. Each overlay is there already, and
 	 * empty; the first of its `backing` is what the disk is on now. One that is on its overlay already is left alone; one that is
-	 * on anything else is `wrong-state`. `define` afterwards: libvirt's definition may not follow.
+	 * on anything else is `wrong-state`. The definition follows where it had the disk on the same; `define` all the same.
 	 */
 	switchDisks(id: string, disks: readonly { diskId: string; disk: DomainDisk }[]): Promise<void>;
 	/**
 	 * Copies a disk of a running (or paused) domain to `target`, with all that is written meanwhile, and goes over to it. The
-	 * target is there already, as large as the disk or larger, and rests on nothing. Called again with the same target it
+	 * target is there already, exactly as large as the disk, and rests on nothing. Called again with the same target it
 	 * adopts the job that goes on, and gives it the new limit; a disk that is there already is done. A job of another kind is
-	 * `wrong-state`. When the connection to the hypervisor breaks, the job goes on without us. `define` afterwards.
+	 * `wrong-state`. When the connection to the hypervisor breaks, the job goes on without us. The definition as for switchDisks.
 	 */
 	copyDisk(id: string, diskId: string, target: DomainDisk, options?: BlockJobOptions): Promise<void>;
 	/**
 	 * Writes the layers of a running (or paused) domain's disk from `top` down to the one above `base` into `base`; what rested on
 	 * `top` rests on `base` then, and when `top` was what the guest wrote to, it goes on in `base`. Idempotent and adopting as
-	 * copyDisk. Nothing is deleted. `define` afterwards.
+	 * copyDisk; the definition as for switchDisks. Nothing is deleted.
 	 */
 	commitDisk(
 		id: string,

@@ -1,4 +1,4 @@
-/** Work on the disks of a simulated domain: overlays, copies, commits. Changes what runs, and never what is defined. */
+/** Work on the disks of a simulated domain: overlays, copies, commits. */
 import { AppError } from "../lib/errors.ts";
 import { type DiskSource, sourceName } from "../model/disk-source.ts";
 import type { BlockJob, BlockJobOptions, DomainDisk } from "./driver.ts";
@@ -24,6 +24,13 @@ export function fakeDisk(domain: FakeDomain, diskId: string): DiskFacts {
 	return disk;
 }
 
+/** What runs is changed; and what is defined, as libvirt does it, where that has the disk on the same. */
+function change(domain: FakeDomain, diskId: string, to: Pick<DiskFacts, "path" | "format" | "backing">): void {
+	const running = fakeDisk(domain, diskId);
+	const defined = domain.defined?.facts.disks.find((disk) => disk.id === diskId && disk.path === running.path);
+	for (const disk of [running, ...(defined ? [defined] : [])]) Object.assign(disk, structuredClone(to));
+}
+
 export const fakeLayers = (domain: FakeDomain): { diskId: string; layers: string[] }[] =>
 	(domain.running?.facts.disks ?? []).flatMap((disk) =>
 		disk.id === null ? [] : [{ diskId: disk.id, layers: layersOf(disk) }],
@@ -44,11 +51,11 @@ export function switchFakeDisks(domain: FakeDomain, wanted: readonly { diskId: s
 		const [below] = disk.backing;
 		if (!below || sourceName(below.source) !== facts.path)
 			throw new AppError("wrong-state", `Disk ${diskId} is not on what its overlay rests on.`);
-		return [{ facts, disk }];
+		return [{ diskId, backing: layersOf(facts), disk }];
 	});
-	for (const { facts, disk } of switches) {
+	for (const { diskId, disk, backing } of switches) {
 		noteFormats(domain, [disk]);
-		Object.assign(facts, { path: sourceName(disk.source), format: disk.format, backing: layersOf(facts) });
+		change(domain, diskId, { path: sourceName(disk.source), format: disk.format, backing });
 	}
 }
 
@@ -59,7 +66,7 @@ export function fakeCopy(domain: FakeDomain, diskId: string, target: DomainDisk)
 	const name = sourceName(target.source);
 	if (disk.path === name) return null;
 	noteFormats(domain, [target]);
-	const perform = () => Object.assign(disk, { path: name, format: target.format, backing: [] });
+	const perform = () => change(domain, diskId, { path: name, format: target.format, backing: [] });
 	return { kind: "copy", target: name, top: null, limited: false, perform, waiting: new Set() };
 }
 
@@ -76,7 +83,7 @@ export function fakeCommit(
 	if (at < 0 || downTo <= at) throw new AppError("wrong-state", `Disk ${diskId} has no such layers above each other.`);
 	const perform = () => {
 		const [path = "", ...backing] = layers.toSpliced(at, downTo - at);
-		Object.assign(disk, { path, backing, format: domain.formats.get(path) ?? disk.format });
+		change(domain, diskId, { path, backing, format: domain.formats.get(path) ?? disk.format });
 	};
 	const kind = at === 0 ? "active-commit" : "commit";
 	return { kind, target: sourceName(base), top: sourceName(top), limited: false, perform, waiting: new Set() };

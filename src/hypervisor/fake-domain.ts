@@ -16,7 +16,18 @@ export type FakeGuest = {
 	unplug: "obey" | "ignore";
 };
 
-export type Version = { facts: DomainFacts; generation: number; folder: string };
+/** `secretIds`: keys without which its disks cannot be opened. */
+export type Version = { facts: DomainFacts; generation: number; folder: string; secretIds: string[] };
+
+export const versionOf = (wanted: DomainSpec): Version =>
+	structuredClone({
+		facts: wantedFacts(wanted),
+		generation: wanted.generation,
+		folder: wanted.folder,
+		secretIds: [...wanted.disks, ...wanted.disks.flatMap(({ backing }) => backing), ...wanted.cdroms].flatMap(
+			({ source }) => (source?.kind === "rbd" ? [source.secretId] : []),
+		),
+	});
 
 export type FakeDomain = {
 	id: string;

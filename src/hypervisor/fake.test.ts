@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
+import { fileSource } from "../model/disk-source.ts";
 import { hypervisorConformance } from "./conformance.ts";
-import type { DomainEvent } from "./driver.ts";
+import type { DomainDisk, DomainEvent } from "./driver.ts";
 import { FakeHypervisor } from "./fake.ts";
 import { smallDomain, withDisk } from "./test-domain.ts";
 
@@ -148,6 +149,46 @@ describe("the fake's own means", () => {
 		expect(events).toContainEqual({ kind: "io-error", id: domain.id, alias: "ua-disk-0", reason: "no-space" });
 		await fake.start(domain.id, { paused: false });
 		expect((await fake.getDomain(domain.id))?.powerState).toBe("running");
+	});
+
+	test("work on a disk can be held, ended and failed; it outlives the connection, and not the domain", async () => {
+		const { fake, domain } = await open();
+		await fake.applyLive(withDisk(domain, "disk-0", "/fake/a"));
+		fake.blockJobsHeld = true;
+		const target = (path: string): DomainDisk => ({
+			...{ id: "disk-0", source: fileSource(path), format: "qcow2", backing: [] },
+		});
+		const copy = (path: string) => {
+			const outcome = fake.copyDisk(domain.id, "disk-0", target(path)).then(
+				() => "done",
+				(error) => error.code,
+			);
+			return Promise.resolve().then(() => outcome);
+		};
+		const layers = async () => (await fake.diskLayers(domain.id)).map((disk) => disk.layers.join());
+
+		const broken = copy("/fake/b");
+		expect(await fake.blockJobs(domain.id)).toMatchObject([{ diskId: "disk-0", kind: "copy", target: "/fake/b" }]);
+		fake.setConnection("disconnected");
+		expect(await broken).toBe("unavailable");
+		fake.setConnection("connected");
+		const adopted = copy("/fake/b");
+		await fake.blockJobs(domain.id);
+		fake.endBlockJob(domain.id, "disk-0", "done");
+		expect(await adopted).toBe("done");
+		expect(await layers()).toEqual(["/fake/b"]);
+
+		const failed = copy("/fake/c");
+		await fake.blockJobs(domain.id);
+		fake.endBlockJob(domain.id, "disk-0", "taken back");
+		expect(await failed).toBe("hypervisor");
+		const stopped = copy("/fake/c");
+		await fake.blockJobs(domain.id);
+		await fake.destroy(domain.id);
+		expect(await stopped).toBe("wrong-state");
+		await fake.start(domain.id, { paused: false });
+		expect(await fake.blockJobs(domain.id)).toEqual([]);
+		expect(await layers()).toEqual(["/fake/b"]);
 	});
 
 	test("foreign domains are not ours until they are defined", async () => {

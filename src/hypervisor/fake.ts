@@ -30,7 +30,16 @@ import {
 	runFakeJob,
 	switchFakeDisks,
 } from "./fake-disk-work.ts";
-import { applyToRunning, differencesOf, isActive, newDomain, stateOf, statsOf, xmlOf } from "./fake-domain.ts";
+import {
+	applyToRunning,
+	differencesOf,
+	isActive,
+	newDomain,
+	stateOf,
+	statsOf,
+	versionOf,
+	xmlOf,
+} from "./fake-domain.ts";
 import { FakeWorld } from "./fake-world.ts";
 import { encodePng } from "./png.ts";
 
@@ -54,6 +63,8 @@ export class FakeHypervisor extends FakeWorld implements HypervisorDriver {
 		return this.call("start", id, () => {
 			const domain = this.get(id);
 			if (isActive(domain)) return;
+			if (domain.defined?.secretIds.some((secretId) => !this.secrets.has(secretId)))
+				throw new AppError("unavailable", "The hypervisor does not have the key of one of the VM's disks yet.");
 			domain.running = structuredClone(domain.defined);
 			domain.startedAtMs = this.clock.monotonicMs();
 			this.set(domain, "running", "booted");
@@ -116,7 +127,7 @@ export class FakeHypervisor extends FakeWorld implements HypervisorDriver {
 		return this.call("applyLive", wanted.id, () => {
 			const domain = this.active(wanted.id);
 			const facts = wantedFacts(wanted);
-			const running = domain.running ?? structuredClone({ facts, generation: 0, folder: wanted.folder });
+			const running = domain.running ?? { ...versionOf(wanted), generation: 0 };
 			domain.running = running;
 			const changes = applyToRunning(running.facts, facts, domain.guest);
 			if (changes.every((change) => change.applied)) running.generation = wanted.generation;
@@ -279,11 +290,7 @@ export class FakeHypervisor extends FakeWorld implements HypervisorDriver {
 		const domain = this.domains.get(wanted.id) ?? newDomain(wanted.id);
 		domain.autostart = false;
 		noteFormats(domain, wanted.disks);
-		domain.defined = structuredClone({
-			facts: wantedFacts(wanted),
-			generation: wanted.generation,
-			folder: wanted.folder,
-		});
+		domain.defined = versionOf(wanted);
 		this.domains.set(wanted.id, domain);
 		this.emit({ kind: "lifecycle", id: wanted.id, powerState: null, detail: "defined" });
 	}

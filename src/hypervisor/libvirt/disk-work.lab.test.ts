@@ -78,7 +78,7 @@ describe("a disk that the guest writes to", () => {
 			const base = await lab.makeDisk(`base-${number}.raw`, "raw", sizeBytes);
 			const below = { source: { kind: "file" as const, path: base }, format: "raw" as const };
 			const overlay = diskOn(await lab.makeOverlay(`over-${number}.qcow2`, below), "qcow2", [below]);
-			await boot(withDisk(await lab.withGuest(domain), "disk-d", base, {}, { format: "raw" }));
+			const wanted = await boot(withDisk(await lab.withGuest(domain), "disk-d", base, {}, { format: "raw" }));
 			const shell = await openShell(domain.id);
 			await writeLetter(shell, "A", 0);
 			await lab.driver.switchDisks(domain.id, [{ diskId: "disk-d", disk: overlay }]);
@@ -88,6 +88,14 @@ describe("a disk that the guest writes to", () => {
 			expect(lettersOf(base)).toBe("AB..");
 			await writeLetter(shell, "C", 2);
 			expect(lettersOf(base)).toBe("ABC.");
+
+			const limits = { readBytesPerSecond: null, writeBytesPerSecond: 2 * MiB, readIops: null, writeIops: null };
+			const limited = wanted.disks.map((disk) => (disk.id === "disk-d" ? { ...disk, qos: limits } : disk));
+			expect(await lab.driver.applyLive({ ...wanted, disks: limited })).toMatchObject([{ applied: true }]);
+			const startedAtMs = performance.now();
+			await shell.run("dd if=/dev/zero of=/dev/vdb bs=1M count=4 seek=8 conv=fsync");
+			expect(performance.now() - startedAtMs).toBeGreaterThan(1500);
+			expect(await lab.driver.applyLive(wanted)).toMatchObject([{ applied: true }]);
 
 			// Writes all over the disk, one after the other, until told.
 			await shell.run(

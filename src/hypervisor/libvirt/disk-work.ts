@@ -16,6 +16,7 @@ import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import { blockCommitFlags, blockCopyFlags, blockJobAbortFlags, snapshotFlags } from "./rpc/flags.ts";
 import type { BlockJobInfo } from "./rpc/types.ts";
+import { withKeys } from "./secrets.ts";
 
 /** How often progress is looked at; the end of a job is an event. */
 const pollMs = 500;
@@ -80,10 +81,12 @@ export class DiskWork {
 		const start = (disk: RunningDisk) => {
 			// A definition that is there to stay could be started again without the job; ours is made anew before each start.
 			const flags = blockCopyFlags.reuseExternal | blockCopyFlags.transientJob;
-			return this.#client.domainBlockCopy({ uuid: id }, disk.target, writeXml(blockCopyXml(target)), {
-				flags,
-				...limitOf(options),
-			});
+			return withKeys(
+				this.#client.domainBlockCopy({ uuid: id }, disk.target, writeXml(blockCopyXml(target)), {
+					flags,
+					...limitOf(options),
+				}),
+			);
 		};
 		const isOurs = ({ mirror }: RunningDisk) => mirror?.job === "copy" && mirror.target === name;
 		await this.#run(id, diskId, { what: "The copy", isDone, options }, isOurs, start);
@@ -180,7 +183,7 @@ export class DiskWork {
 					if (!isDone(diskIn(await this.#disks(id), diskId)))
 						throw new AppError(
 							"hypervisor",
-							`${what} of disk ${diskId} ended before it was done: it was taken back, or where it went to has no room or cannot be written.`,
+							`${what} of disk ${diskId} ended before it was done: it was taken back, or where it went to has another size, has no room, or cannot be written.`,
 						);
 					return tell(1);
 				}

@@ -43,7 +43,7 @@ import { withRealPaths } from "./real-paths.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import { consoleFlags, deviceFlags, shutdownFlags, startFlags, undefineFlags, xmlFlags } from "./rpc/flags.ts";
-import { putSecret, removeSecret } from "./secrets.ts";
+import { putSecret, removeSecret, withKeys } from "./secrets.ts";
 import { serialStream } from "./serial.ts";
 import { giveClipboardBack, takeClipboardAway } from "./state-move.ts";
 import { domainEventOf, powerStateOf } from "./states.ts";
@@ -145,7 +145,7 @@ class LibvirtDriver implements HypervisorDriver {
 		if (await this.#domains.isActive(id)) return;
 		const flags = paused ? startFlags.paused : 0;
 		const create = () =>
-			this.#domains.unlessAlready(id, true, () => this.#client.domainCreateWithFlags({ uuid: id }, flags));
+			this.#domains.unlessAlready(id, true, () => withKeys(this.#client.domainCreateWithFlags({ uuid: id }, flags)));
 		try {
 			await create();
 		} catch (error) {

@@ -1,4 +1,5 @@
 /** XML of the devices that come and go: disks, CD-ROM drives, NICs, memory modules. Pure. */
+import { AppError } from "../../../lib/errors.ts";
 import { element, textElement, type XmlElement } from "../../../lib/xml-writer.ts";
 import { type DiskSource, rbdName } from "../../../model/disk-source.ts";
 import type { DiskLimits } from "../../driver.ts";
@@ -64,6 +65,9 @@ export const sourceType = ({ kind }: DiskSource): string => (kind === "rbd" ? "n
 export function sourceElement(source: DiskSource): XmlElement {
 	if (source.kind === "file") return element("source", { file: source.path });
 	if (source.kind === "block") return element("source", { dev: source.path });
+	// libvirt (9.0) takes the namespace for a part of the image's name, and QEMU then finds no such image.
+	if (source.namespace !== null)
+		throw new AppError("unsupported", "libvirt cannot open disks in a namespace of a Ceph pool.");
 	return element("source", { protocol: "rbd", name: rbdName(source) }, [
 		...source.monitors.map(({ host, port }) => element("host", { name: host, ...(port === null ? {} : { port }) })),
 		element("auth", { username: source.user }, [element("secret", { type: "ceph", uuid: source.secretId })]),

@@ -45,6 +45,8 @@ test("the target of a copy, with its format, and ended", () => {
 	const xml = writeXml(blockCopyXml(target)).replace(/>\s+</g, "><");
 	expect(xml).toContain(`<disk type="network"><driver name="qemu" type="raw"/><source protocol="rbd" name="p/i">`);
 	expect(xml).toContain(`<secret type="ceph" uuid="s"/></auth></source><backingStore/></disk>`);
+	const tenant = { ...target, source: { ...rbd, namespace: "n" } };
+	expect(() => blockCopyXml(tenant)).toThrow(expect.objectContaining({ code: "unsupported" }));
 });
 
 test("overlays name every disk: those that stay are said to stay", () => {

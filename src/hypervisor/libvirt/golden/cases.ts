@@ -50,8 +50,8 @@ const port = (bus: string): Placement["address"] => ({
 	function: "0x0",
 });
 
-const rbd = (image: string, namespace: string | null): RbdSource => ({
-	...{ kind: "rbd", pool: "vms", namespace, image, user: "limiquantix", secretId: testUuid(7000) },
+const rbd = (image: string): RbdSource => ({
+	...{ kind: "rbd", pool: "vms", namespace: null, image, user: "limiquantix", secretId: testUuid(7000) },
 	monitors: [
 		{ host: "mon-a.example.org", port: null },
 		{ host: "10.0.0.2", port: 3300 },
@@ -168,14 +168,14 @@ export const goldenCases: GoldenCase[] = [
 					"disk-0",
 					"",
 					{ cache: "writeback" },
-					{ source: rbd("volume-0", "tenant-a"), format: "raw" },
+					{ source: rbd("volume-0"), format: "raw" },
 				),
 				"disk-1",
 				"",
 				{ bus: "scsi", discard: false },
-				{ source: rbd("volume-1", null), format: "raw" },
+				{ source: rbd("volume-1"), format: "raw" },
 			),
-			cdroms: [{ id: "cd-0", source: rbd("image-0", null) }],
+			cdroms: [{ id: "cd-0", source: rbd("image-0") }],
 		},
 	},
 	{
