@@ -9,12 +9,12 @@ import { writeXml } from "../../lib/xml-writer.ts";
 import { type DiskSource, sourceName } from "../../model/disk-source.ts";
 import type { BlockJob, BlockJobOptions, DomainDisk } from "../driver.ts";
 import { blockCopyXml, overlaysXml } from "./domain/disk-work-xml.ts";
-import { type RunningDisk, runningDisks } from "./domain/running-disks.ts";
+import { type RunningDisk, runningDisks, withDefinedIds } from "./domain/running-disks.ts";
 import type { DomainLookup } from "./domain-lookup.ts";
 import { expectEvent } from "./expect-event.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
-import { blockCommitFlags, blockCopyFlags, blockJobAbortFlags, snapshotFlags } from "./rpc/flags.ts";
+import { blockCommitFlags, blockCopyFlags, blockJobAbortFlags, snapshotFlags, xmlFlags } from "./rpc/flags.ts";
 import type { BlockJobInfo } from "./rpc/types.ts";
 import { withKeys } from "./secrets.ts";
 
@@ -234,7 +234,9 @@ export class DiskWork {
 	}
 
 	async #disks(id: string): Promise<RunningDisk[]> {
-		return runningDisks(await this.#domains.readActive(id));
+		const running = runningDisks(await this.#domains.readActive(id));
+		if (running.every((disk) => disk.id !== null || disk.isCdrom)) return running;
+		return withDefinedIds(running, runningDisks(await this.#domains.read(id, xmlFlags.inactive)));
 	}
 }
 

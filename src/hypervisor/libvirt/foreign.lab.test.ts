@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { MiB } from "../../lib/units.ts";
+import { fileSource } from "../../model/disk-source.ts";
 import { changedSpec, testLimitMs, useLibvirtLab } from "../../testing/lab/libvirt-session.ts";
 import { foreignFixture, withCdrom, withDisk, withNic } from "../test-domain.ts";
 import { xmlFlags } from "./rpc/flags.ts";
@@ -63,9 +64,15 @@ describe("domains that others made", () => {
 			expect(defined.facts.nics[0]?.placement?.address).toEqual(live.facts.nics[0]?.placement?.address ?? {});
 			expect((await session.virsh("dominfo", "theirs")).stdout).toMatch(/Autostart:\s+disable/);
 
+			await session.lab.driver.resizeDisk(session.domain.id, "disk-0", 32 * MiB);
+			const path = await session.lab.makeDisk(`moved-${session.number}.raw`, "raw", 32 * MiB);
+			const copy = { id: "disk-0", source: fileSource(path), format: "raw" as const, backing: [] };
+			await session.lab.driver.copyDisk(session.domain.id, "disk-0", copy);
+			expect(await session.lab.driver.diskLayers(session.domain.id)).toEqual([{ diskId: "disk-0", layers: [path] }]);
+
 			await session.lab.driver.destroy(session.domain.id);
 			await session.lab.driver.start(session.domain.id, { paused: true });
-			expect(await session.lab.driver.compare(ours)).toEqual([]);
+			expect(await session.lab.driver.compare({ ...ours, disks: [copy] })).toEqual([]);
 			expect(await session.lab.driver.vncSocket(session.domain.id)).toBe(join(session.domain.folder, "qemu/vnc.sock"));
 		},
 		testLimitMs,

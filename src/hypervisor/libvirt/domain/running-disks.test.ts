@@ -3,7 +3,7 @@ import { writeXml } from "../../../lib/xml-writer.ts";
 import type { DomainDisk } from "../../driver.ts";
 import { blockCopyXml, overlaysXml } from "./disk-work-xml.ts";
 import { readDomain } from "./domain-reader.ts";
-import { runningDisks } from "./running-disks.ts";
+import { runningDisks, withDefinedIds } from "./running-disks.ts";
 
 const domain = (devices: string) =>
 	readDomain(`<domain type='kvm'><name>a</name><uuid>0b6f0a1e-0000-4000-8000-000000000001</uuid>
@@ -22,7 +22,7 @@ test("layers, by name and by libvirt's index; what they may go over to", () => {
 	);
 	expect(disks).toEqual([
 		{
-			...{ id: "disk-0", target: "vda", isDevice: false },
+			...{ id: "disk-0", target: "vda", isCdrom: false, isDevice: false },
 			layers: [
 				{ name: "/top", index: 4 },
 				{ name: "/dev/vg/b", index: 2 },
@@ -31,11 +31,25 @@ test("layers, by name and by libvirt's index; what they may go over to", () => {
 			mirror: { job: "copy", target: "rbd:p/n/j", ready: true },
 		},
 		{
-			...{ id: null, target: "sda", isDevice: true, layers: [{ name: "/dev/vg/c", index: null }] },
+			...{ id: null, target: "sda", isCdrom: false, isDevice: true, layers: [{ name: "/dev/vg/c", index: null }] },
 			mirror: { job: "active-commit", target: "/low", ready: false },
 		},
-		{ id: null, target: "sdb", isDevice: false, layers: [], mirror: null },
+		{ id: null, target: "sdb", isCdrom: true, isDevice: false, layers: [], mirror: null },
 	]);
+});
+
+test("disks of a domain that was adopted while it runs get the ids of its definition", () => {
+	const disks = (...named: [path: string, alias: string][]) =>
+		runningDisks(
+			domain(
+				named
+					.map(([path, alias]) => `<disk type='file'><source file='${path}'/><alias name='${alias}'/></disk>`)
+					.join(""),
+			),
+		);
+	const running = disks(["/a", "virtio-disk0"], ["/b", "virtio-disk1"], ["/c", "ua-disk-c"], ["/x", "virtio-disk2"]);
+	const defined = disks(["/b", "ua-disk-b"], ["/a", "ua-disk-a"], ["/x", "ua-disk-c"]);
+	expect(withDefinedIds(running, defined).map(({ id }) => id)).toEqual(["disk-a", "disk-b", "disk-c", null]);
 });
 
 test("the target of a copy, with its format, and ended", () => {

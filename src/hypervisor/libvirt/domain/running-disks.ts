@@ -7,6 +7,7 @@ import { aliasIn, sourceOf } from "./read-devices.ts";
 export type RunningDisk = {
 	/** Null for one that we did not make. */
 	id: string | null;
+	isCdrom: boolean;
 	/** "vda" */
 	target: string;
 	/** What the guest writes to first. `index` is how libvirt calls the layer while the domain runs. */
@@ -20,12 +21,27 @@ export type RunningDisk = {
 /** With CD-ROM drives, which have no id here. */
 export const runningDisks = (domain: ReadDomain): RunningDisk[] =>
 	(domain.root.child("devices")?.all("disk") ?? []).map((disk) => ({
-		id: disk.attribute("device") === "cdrom" ? null : deviceIdOf(aliasIn(disk) ?? ""),
+		id: isCdrom(disk) ? null : deviceIdOf(aliasIn(disk) ?? ""),
+		isCdrom: isCdrom(disk),
 		target: disk.attributeOf("dev", "target") ?? "",
 		layers: layersOf(disk),
 		isDevice: disk.attribute("type") === "block" && disk.attributeOf("type", "driver") === "raw",
 		mirror: mirrorOf(disk.child("mirror")),
 	}));
+
+/** A domain that was adopted while it ran has our names in its definition only: its disks are known by what they are on. */
+export function withDefinedIds(running: readonly RunningDisk[], defined: readonly RunningDisk[]): RunningDisk[] {
+	const taken = new Set(running.map((disk) => disk.id));
+	return running.map((disk) => {
+		if (disk.id !== null || disk.isCdrom) return disk;
+		const twin = defined.find(({ id, layers }) => !taken.has(id) && layers[0]?.name === disk.layers[0]?.name);
+		if (!twin) return disk;
+		taken.add(twin.id);
+		return { ...disk, id: twin.id };
+	});
+}
+
+const isCdrom = (disk: XmlNode): boolean => disk.attribute("device") === "cdrom";
 
 function layersOf(disk: XmlNode): RunningDisk["layers"] {
 	const layers: RunningDisk["layers"] = [];
