@@ -15,24 +15,26 @@ type Attempt = { atMonotonicMs: number; waitMs: number };
 export class IoRecovery {
 	readonly #context: NodeContext;
 	readonly #attempts = new Map<string, Attempt>();
+	/** Waiting for their VM to be left alone, which may take as long as a copy of its disk. */
+	readonly #underWay = new Set<string>();
 
 	constructor(context: NodeContext) {
 		this.#context = context;
 	}
 
-	/** After each check of the pools. `whileStill`: runs work while nothing else happens to the VM. Never fails. */
-	async run(whileStill: (vmId: string, work: () => Promise<void>) => Promise<void>): Promise<void> {
+	/** After each check of the pools. `whileStill`: runs work while nothing else happens to the VM; it is not waited for. */
+	run(whileStill: (vmId: string, work: () => Promise<void>) => Promise<void>): void {
 		const { store, nodeId, connection, logger } = this.#context;
 		if (!connection.connected) return;
 		const paused = store.all("vm", { nodeId, powerState: "paused" });
 		for (const id of this.#attempts.keys()) if (!paused.some((vm) => vm.id === id)) this.#attempts.delete(id);
 		for (const vm of paused) {
-			if (vm.desiredPower !== "running" || !this.#isDue(vm.id) || !this.#poolsWork(vm)) continue;
-			try {
-				await whileStill(vm.id, () => this.#resume(vm.id));
-			} catch (error) {
-				logger.info("a VM that paused for an error of a disk does not go on", { vmId: vm.id, error });
-			}
+			const { id, desiredPower } = vm;
+			if (desiredPower !== "running" || this.#underWay.has(id) || !this.#isDue(id) || !this.#poolsWork(vm)) continue;
+			this.#underWay.add(id);
+			whileStill(id, () => this.#resume(id))
+				.catch((error) => logger.info("a VM that paused for an error of a disk does not go on", { vmId: id, error }))
+				.finally(() => this.#underWay.delete(id));
 		}
 	}
 

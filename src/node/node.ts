@@ -155,7 +155,7 @@ class LocalNode {
 	async #checkPools(): Promise<void> {
 		await this.#pools.checkAll();
 		const signal = this.#stopping.signal;
-		await this.#ioRecovery.run((vmId, work) => this.#queues.whileStill(vmId, signal, work));
+		this.#ioRecovery.run((vmId, work) => this.#queues.whileStill(vmId, signal, work));
 	}
 
 	/** In the order in which things need each other. Nothing here fails the start: what does not work says so itself. */
@@ -214,7 +214,7 @@ class LocalNode {
 		this.#runner.offerAll();
 		await sweep(this.#context, this.#queues.volumes);
 		await this.#removeForgotten();
-		await this.#openings.sweep((vmId) => this.#queues.mayRun(vmId, this.#stopping.signal));
+		await this.#openings.sweep((vmId) => this.#queues.mayRun(vmId));
 		await this.#queues.resync();
 		await this.#lookForStrays();
 		await this.#status.refresh();

@@ -66,8 +66,8 @@ export class Openings {
 	}
 
 	/**
-	 * Whatever is open here and is no disk of a VM that may run here. `mayRun`: whether a VM of this node does, or is about to.
-	 * Never fails.
+	 * Whatever is open here and is no disk of a VM that may run here. `mayRun`: whether a VM of this node does, or is about to;
+	 * a task that is accepted after that waits for the lock before it opens its disks. Never fails.
 	 */
 	async sweep(mayRun: (vmId: string) => Promise<boolean>): Promise<void> {
 		for (const { driver, poolId } of await this.#pools.activeDrivers()) {

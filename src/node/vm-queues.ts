@@ -124,9 +124,14 @@ export class VmQueues implements VolumeUsers {
 		return null;
 	}
 
-	/** It runs, or is about to: asked once its queue is through with what was accepted before. */
-	mayRun(vmId: string, signal: AbortSignal): Promise<boolean> {
-		return this.#isMine(vmId) ? this.get(vmId).whileStill(signal, async (active) => active) : Promise.resolve(false);
+	/** It runs, or something is under way that may start it. Waits for nothing that its queue does. */
+	async mayRun(vmId: string): Promise<boolean> {
+		if (!this.#isMine(vmId)) return false;
+		if (this.#parts.board.ofTarget("vm", vmId).length > 0 || this.get(vmId).task !== null) return true;
+		const domain = await limited(this.#context, "Reading the VM's state", limits.readMs, () =>
+			this.#context.hypervisor.getDomain(vmId),
+		);
+		return isActive(domain);
 	}
 
 	async #xmlOf(vmId: string): Promise<string> {
