@@ -2,6 +2,7 @@
  * Which tests there are, and how they are run and counted. By name: `x.test.ts` unit (fast, no root), `x.slow.test.ts`
  * the same but exhaustive or random, for seconds each (not in `npm run check`), `x.lab.test.ts` the real thing (libvirt,
  * QEMU, disks), `x.e2e.test.ts` the browser, `x.long.test.ts` only in `npm run test:lab`.
+ * `x.vm.test.ts` runs only inside the storage lab VM, started by a lab or long test (testing/lab/storage-vm).
  * Lab and browser tests run each file in a process of its own; of the lab's, which share the machine, one at a time.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -9,7 +10,7 @@ import { join } from "node:path";
 import { Glob } from "bun";
 import { root } from "./root.ts";
 
-export type SuiteKind = "unit" | "slow" | "lab" | "e2e" | "long";
+export type SuiteKind = "unit" | "slow" | "lab" | "e2e" | "long" | "vm";
 /** `failures`: of each what is said again at the end, where it is found. */
 export type Counts = { passed: number; failed: number; skipped: number; failures: readonly string[] };
 export const none: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] };
@@ -25,7 +26,7 @@ export function findTests(kind: SuiteKind): string[] {
 
 export function kindOf(path: string): SuiteKind {
 	if (path.startsWith("ui/e2e/")) return path.endsWith(".long.test.ts") ? "long" : "e2e";
-	const match = /\.(slow|lab|e2e|long)\.test\.tsx?$/.exec(path);
+	const match = /\.(slow|lab|e2e|long|vm)\.test\.tsx?$/.exec(path);
 	return (match?.[1] as SuiteKind | undefined) ?? "unit";
 }
 
