@@ -44,9 +44,12 @@ export async function runInnerTests(
 	const command = ["bun", "test", "--preload=/tools/guest-bin/preload.ts", ...flags.map(quoted), ...files].join(" ");
 	// Whatever ends it, there is output; the end of a test run that failed is in its report.
 	const output = await vm.shell(
-		[...environment, "cd /repo", `timeout -k 5 ${options.limitMs / 1000} ${command}`, "echo; echo ended with $?"].join(
-			"\n",
-		),
+		[
+			...environment,
+			"cd /repo",
+			`timeout -k 5 ${options.limitMs / 1000} ${command}`,
+			"code=$?; echo; echo ended with $code",
+		].join("\n"),
 		options.limitMs + 10_000,
 	);
 	const results = readJunit((await vm.getFile(report).catch(() => Buffer.alloc(0))).toString("utf8"));
