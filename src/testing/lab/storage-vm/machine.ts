@@ -12,7 +12,7 @@ export type Hardware = { memoryMib: number; cpus: number };
 
 const bootLimitMs = 180_000;
 const migrateLimitMs = 60_000;
-const kernelLine = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr no_timer_check";
+const kernelLine = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr no_timer_check net.ifnames=0";
 
 /** The folder with `memory` and `state`; in the cache. */
 export async function bootedSnapshot(image: StorageVmImage, hardware: Hardware): Promise<string> {
@@ -33,7 +33,7 @@ async function boot(image: StorageVmImage, hardware: Hardware, out: string): Pro
 			...{ hardware, memoryPath: join(out, "memory"), shared: true },
 			testedDisk: nothing(testedDiskBytes),
 			dataDisk: nothing((await stat(image.emptyDiskPath)).size),
-			command: "null,id=command",
+			...{ command: "null,id=command", network: noHub },
 		}),
 	});
 	const [said] = await qemu.serial.waitFor(/STORAGE-VM (waits|failed.*)|Kernel panic.*/, bootLimitMs);
@@ -44,6 +44,9 @@ async function boot(image: StorageVmImage, hardware: Hardware, out: string): Pro
 	await qemu.qmp.command("migrate", { uri: `exec:cat > ${join(out, "state")}` });
 	await migrated(qemu);
 }
+
+/** Has no state, so a machine on a hub starts from it too. */
+export const noHub = "hubport,id=hub,hubid=0";
 
 /** The same devices in the same order in every machine: a snapshot fits nothing else. */
 export function machineArguments(
@@ -57,6 +60,8 @@ export function machineArguments(
 		dataDisk: string;
 		/** Of -chardev. */
 		command: string;
+		/** Of -netdev. */
+		network: string;
 	},
 ): string[] {
 	const { memoryMib } = machine.hardware;
@@ -77,6 +82,7 @@ export function machineArguments(
 		...["-kernel", image.kernelPath, "-initrd", image.initramfsPath, "-append", kernelLine],
 		...disks,
 		...["-device", "virtio-scsi-pci,id=scsi"],
+		...["-netdev", machine.network, "-device", "virtio-net-pci,netdev=hub,romfile="],
 		...["-chardev", machine.command, "-device", "virtio-serial-pci"],
 		...["-device", "virtserialport,chardev=command,name=command"],
 	];

@@ -13,17 +13,26 @@ import { run } from "../../../lib/run.ts";
 import { type QemuProcess, startQemu } from "../qemu-process.ts";
 import { CommandPort } from "./command-port.ts";
 import { buildStorageVmImage } from "./image.ts";
-import { bootedSnapshot, leaveOutSharedMemory, machineArguments, migrated } from "./machine.ts";
+import { bootedSnapshot, leaveOutSharedMemory, machineArguments, migrated, noHub } from "./machine.ts";
 import { makeTestedDisk } from "./tested-disk.ts";
 
 export type StorageVmOptions = {
 	cacheDir: string;
 	memoryMib?: number;
+	/**
+	 * With two, QEMU before 8.1 may translate code that the kernel is just changing on the other, and then the kernel stops: seen
+	 * at one start in ten.
+	 */
 	cpus?: number;
 	/** SCSI disks, empty, sparse: /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_SERIAL. */
 	extraDisks?: readonly { serial: string; sizeBytes: number }[];
 	/** Files for /repo/files: name there, path here. */
 	files?: Readonly<Record<string, string>>;
+	/**
+	 * Puts it on a network with other machines, and the hosts of their labs (inside/lab-network.ts), as 10.88.100.`node`;
+	 * `node`: 1 to 250. See power/ethernet-hub.ts.
+	 */
+	hub?: { socketPath: string; node: number };
 	/** The machine is ended after this long, whatever happens. */
 	lifetimeMs?: number;
 };
@@ -35,6 +44,9 @@ export type StorageVm = AsyncDisposable & {
 	getFile(path: string): Promise<Buffer>;
 	/** The serial console: the kernel and the start scripts. */
 	console(): string;
+	/** All of it stands still, as a host that hangs and then goes on: no clock of its own tells it. */
+	pause(): Promise<void>;
+	resume(): Promise<void>;
 	/** SIGKILL to the machine; resolves when it is gone. */
 	kill(): Promise<void>;
 };
@@ -44,7 +56,7 @@ const fileLimitMs = 60_000;
 
 export async function startStorageVm(options: StorageVmOptions): Promise<StorageVm> {
 	const image = await buildStorageVmImage({ cacheDir: options.cacheDir });
-	const hardware = { memoryMib: options.memoryMib ?? 2048, cpus: options.cpus ?? 2 };
+	const hardware = { memoryMib: options.memoryMib ?? 2048, cpus: options.cpus ?? 1 };
 	const snapshot = await bootedSnapshot(image, hardware);
 	const folder = await mkdtemp(join(tmpdir(), "lqx-storage-vm-"));
 	const remove = () => rm(folder, { recursive: true, force: true });
@@ -64,6 +76,7 @@ export async function startStorageVm(options: StorageVmOptions): Promise<Storage
 					testedDisk: `driver=file,read-only=on,filename=${testedDisk}`,
 					dataDisk: `driver=file,discard=unmap,filename=${dataDisk}`,
 					command: `socket,id=command,path=${join(folder, "command")}`,
+					network: options.hub ? `stream,id=hub,server=off,addr.type=unix,addr.path=${options.hub.socketPath}` : noHub,
 				}),
 				...["-incoming", "defer"],
 			],
@@ -74,6 +87,7 @@ export async function startStorageVm(options: StorageVmOptions): Promise<Storage
 		await qemu.qmp.command("cont");
 		await port.start(startLimitMs);
 		const vm = new RunningStorageVm(qemu, port, remove);
+		if (options.hub) await joinHub(vm, options.hub.node);
 		await addDisks(vm, qemu, folder, options.extraDisks ?? []);
 		return vm;
 	} catch (error) {
@@ -85,6 +99,19 @@ export async function startStorageVm(options: StorageVmOptions): Promise<Storage
 			? error
 			: new AppError("internal", `The storage lab VM does not start: ${said}`, { cause: error });
 	}
+}
+
+/** Its bridge, which the hosts of its lab are on, is on the hub. Machines of one snapshot have equal addresses at first. */
+async function joinHub(vm: StorageVm, node: number): Promise<void> {
+	const mac = (kind: string) => `52:54:00:6c:${kind}:${node.toString(16).padStart(2, "0")}`;
+	const commands = [
+		`hostname node-${node}`,
+		`ip link add lab0 address ${mac("02")} type bridge forward_delay 0 stp_state 0`,
+		`ip address add 10.88.100.${node}/16 dev lab0`,
+		`ip link set eth0 address ${mac("01")} master lab0 up`,
+		"ip link set lab0 up",
+	];
+	await vm.shell(commands.join(" && "), startLimitMs);
 }
 
 async function addDisks(
@@ -146,6 +173,14 @@ class RunningStorageVm implements StorageVm {
 			exitCode === 124 ? "timeout" : "internal",
 			`In the storage lab VM "${script}" ${what}: ${output.toString("utf8").trimEnd()}`,
 		);
+	}
+
+	async pause(): Promise<void> {
+		await this.#qemu.qmp.command("stop");
+	}
+
+	async resume(): Promise<void> {
+		await this.#qemu.qmp.command("cont");
 	}
 
 	async kill(): Promise<void> {

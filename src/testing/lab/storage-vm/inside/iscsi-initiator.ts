@@ -12,7 +12,9 @@ export async function startIscsiInitiator(name: string): Promise<AsyncDisposable
 	let pid: number | undefined;
 	const ended = run("iscsid", ["--foreground"], {
 		timeoutMs: daemonLimitMs,
-		onStart: (started) => void (pid = started),
+		onStart: (started) => {
+			pid = started;
+		},
 	});
 	ended.catch(() => undefined);
 	// It listens on an abstract socket; without it, programs would try to start it by systemd.
