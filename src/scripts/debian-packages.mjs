@@ -31,10 +31,12 @@ export const testPackages = [
 	"curl",
 	"file",
 	"libnbd-bin", // nbdinfo
+	"nasm", // the guest that is one boot sector
 	"openssl",
 	"procps",
 	"python3-yaml",
 	"strace", // disks that hang, and syncs that fail
+	"xz-utils", // kernel modules of the storage lab VM
 ];
 
 /** Peers that the benchmark measures against. */

@@ -17,7 +17,8 @@ export type BootFiles = {
 	initramfsPath: string;
 };
 
-const commandLine = "console=tty0 console=ttyS0,115200 quiet loglevel=3 panic=10 memhp_default_state=online";
+const commandLine =
+	"console=tty0 console=ttyS0,115200 quiet loglevel=3 panic=10 no_timer_check memhp_default_state=online";
 const limit = { timeoutMs: 60_000 };
 
 const syslinuxConfig = `DEFAULT linux\nPROMPT 0\nTIMEOUT 0\nLABEL linux\n  LINUX /vmlinuz\n  INITRD /initrd\n  APPEND ${commandLine}\n`;
