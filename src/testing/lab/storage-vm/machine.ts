@@ -1,5 +1,5 @@
 /** How QEMU is started for the storage lab VM, and the snapshot of a booted one that machines start from. */
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../../../lib/errors.ts";
 import { run } from "../../../lib/run.ts";
@@ -23,8 +23,6 @@ export async function bootedSnapshot(image: StorageVmImage, hardware: Hardware):
 }
 
 async function boot(image: StorageVmImage, hardware: Hardware, out: string): Promise<void> {
-	const sockets = join(out, "sockets");
-	await mkdir(sockets);
 	const nothing = (size: number) => `driver=null-co,read-zeroes=on,size=${size}`;
 	await using qemu = await startQemu({
 		...hardware,
