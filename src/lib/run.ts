@@ -3,6 +3,7 @@
  * bounded; the whole process group ends with the limit or the signal. Callers put `--` before untrusted operands
  * where the program understands it.
  */
+import { once } from "node:events";
 import { execa } from "execa";
 import { AppError } from "./errors.ts";
 
@@ -28,6 +29,8 @@ export type RunOptions = {
 	okExitCodes?: number[];
 	/** Called with each line of standard output as it comes, for progress. */
 	onStdoutLine?: (line: string) => void;
+	/** The same of standard error: some programs tell their progress there. */
+	onStderrLine?: (line: string) => void;
 	/** Called once with the process id when the program was started, before anything is awaited. */
 	onStart?: (processId: number) => void;
 };
@@ -38,20 +41,125 @@ export type RunResult = { exitCode: number; stdout: string; stderr: string };
 export async function run(program: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
 	const [file, argv] = options.limits ? withLimits(program, args, options.limits) : [program, [...args]];
 	const subprocess = execa(file, argv, {
-		timeout: options.timeoutMs,
-		forceKillAfterDelay: 2000,
-		maxBuffer: options.maxOutputBytes ?? 4 * 1024 * 1024,
-		reject: false,
-		stripFinalNewline: false,
-		extendEnv: true,
-		env: { LC_ALL: "C", ...options.environment },
-		...(options.cwd ? { cwd: options.cwd } : {}),
-		...(options.signal ? { cancelSignal: options.signal } : {}),
+		...commonOptions(options),
 		...(options.stdin === undefined ? { stdin: "ignore" as const } : { input: options.stdin }),
 	});
 	if (subprocess.pid !== undefined) options.onStart?.(subprocess.pid);
 	if (options.onStdoutLine) forwardLines(subprocess.stdout, options.onStdoutLine);
-	const result = await subprocess;
+	if (options.onStderrLine) forwardLines(subprocess.stderr, options.onStderrLine);
+	return outcome(program, args, options, await subprocess);
+}
+
+/**
+ * Runs a program whose standard output is read as it comes, no faster than the reader takes it. The stream ends when the
+ * program has ended well, and fails with the error of `run` otherwise; canceling it ends the program.
+ */
+export function runForOutput(
+	program: string,
+	args: readonly string[],
+	options: Omit<RunOptions, "stdin" | "limits" | "onStdoutLine">,
+): ReadableStream<Uint8Array> {
+	const end = new AbortController();
+	const signal = options.signal ? AbortSignal.any([options.signal, end.signal]) : end.signal;
+	const subprocess = execa(program, [...args], {
+		...commonOptions({ ...options, signal }),
+		...{ stdin: "ignore", buffer: { stdout: false, stderr: true }, encoding: "buffer" },
+	});
+	if (subprocess.pid !== undefined) options.onStart?.(subprocess.pid);
+	const ended = subprocess.then((result) =>
+		outcome(program, args, options, { ...result, stderr: text(result.stderr) }),
+	);
+	ended.catch(() => {});
+	const chunks: AsyncIterator<Uint8Array> = subprocess.stdout[Symbol.asyncIterator]();
+	return new ReadableStream<Uint8Array>(
+		{
+			async pull(controller) {
+				try {
+					const { done, value } = await chunks.next().catch(() => ({ done: true as const, value: undefined }));
+					if (!done) return controller.enqueue(value);
+					await ended;
+					controller.close();
+				} catch (error) {
+					controller.error(error);
+				}
+			},
+			async cancel() {
+				end.abort();
+				// What it wrote and nobody reads would keep it from having ended.
+				subprocess.stdout.destroy();
+				await ended.catch(() => {});
+			},
+		},
+		{ highWaterMark: 0 },
+	);
+}
+
+/**
+ * Runs a program that reads `input`. When that fails, the program sees the end of its input, is waited for, and the failure of
+ * `input` is what this fails with.
+ */
+export async function runWithInput(
+	program: string,
+	args: readonly string[],
+	input: AsyncIterable<Uint8Array>,
+	options: Omit<RunOptions, "stdin" | "limits">,
+): Promise<RunResult> {
+	const subprocess = execa(program, [...args], { ...commonOptions(options), stdin: "pipe" });
+	if (subprocess.pid !== undefined) options.onStart?.(subprocess.pid);
+	const { stdin } = subprocess;
+	// A program that ends early closes the pipe: its own error is what counts then.
+	let broken = false;
+	const closed = new Promise<void>((resolve) => {
+		const done = () => {
+			broken = true;
+			resolve();
+		};
+		stdin.on("error", done);
+		stdin.on("close", done);
+	});
+	const feed = async () => {
+		try {
+			for await (const chunk of input) {
+				if (broken) return;
+				const taken = stdin.write(chunk);
+				if (!taken) await Promise.race([once(stdin, "drain"), closed]);
+			}
+		} finally {
+			stdin.end();
+		}
+	};
+	const [fed, ended] = await Promise.allSettled([feed(), subprocess]);
+	if (fed.status === "rejected") throw fed.reason;
+	if (ended.status === "rejected") throw ended.reason;
+	return outcome(program, args, options, ended.value);
+}
+
+const commonOptions = (options: RunOptions) => ({
+	timeout: options.timeoutMs,
+	forceKillAfterDelay: 2000,
+	maxBuffer: options.maxOutputBytes ?? 4 * 1024 * 1024,
+	reject: false as const,
+	stripFinalNewline: false,
+	extendEnv: true,
+	env: { LC_ALL: "C", ...options.environment },
+	...(options.cwd ? { cwd: options.cwd } : {}),
+	...(options.signal ? { cancelSignal: options.signal } : {}),
+});
+
+const text = (bytes: unknown): string => (bytes instanceof Uint8Array ? new TextDecoder().decode(bytes) : "");
+
+type Outcome = {
+	exitCode?: number | undefined;
+	stdout?: unknown;
+	stderr?: unknown;
+	isCanceled: boolean;
+	timedOut: boolean;
+	code?: string | undefined;
+	shortMessage?: string | undefined;
+	cause?: unknown;
+};
+
+function outcome(program: string, args: readonly string[], options: RunOptions, result: Outcome): RunResult {
 	const stdout = String(result.stdout ?? "");
 	const stderr = String(result.stderr ?? "");
 	const context = { program, args, exitCode: result.exitCode, stderr: stderr.slice(0, 4000) };

@@ -21,7 +21,7 @@ const streamOf = (bytes: Uint8Array) => new Blob([new Uint8Array(bytes)]).stream
 
 export function transferConformance(suite: Suite): void {
 	const { driver, check, under } = suite;
-	const make = (source: CreateSource = empty, sizeBytes = 4 * MiB, format: "qcow2" | "raw" = "qcow2") => {
+	const make = (source: CreateSource = empty, sizeBytes = 4 * MiB, format: "qcow2" | "raw" = suite.format) => {
 		const id = newId();
 		return driver().createVolume(id, { format, sizeBytes, source });
 	};
@@ -80,7 +80,8 @@ export function transferConformance(suite: Suite): void {
 		await fails("storage", driver().receiveVolume(refused, await read((bytes) => bytes.slice(0, -1), whole), {}));
 		await fails("storage", driver().receiveVolume(refused, await read((bytes) => bytes, whole - 1), {}));
 		const evil = qcow2Sample({ virtualSizeBytes: 4 * MiB, backingFile: "/etc/passwd" });
-		await fails("invalid", driver().receiveVolume(refused, await read(() => evil), {}));
+		const refers = { ...(await read(() => evil)), format: "qcow2" as const };
+		await fails("invalid", driver().receiveVolume(refused, refers, {}));
 		const broken = new ReadableStream<Uint8Array>({
 			pull(controller) {
 				controller.error(new AppError("unavailable", "The link broke."));

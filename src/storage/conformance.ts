@@ -9,8 +9,9 @@ import { type ErrorCode, isAppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
 import { systemRandom } from "../lib/random.ts";
 import { MiB } from "../lib/units.ts";
-import type { PoolCapabilities } from "../model/storage.ts";
+import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import { imageConformance } from "./conformance-images.ts";
+import { snapshotConformance } from "./conformance-snapshots.ts";
 import { transferConformance } from "./conformance-transfer.ts";
 import { volumeConformance } from "./conformance-volumes.ts";
 import type { StorageDriver } from "./driver.ts";
@@ -36,6 +37,8 @@ export type StorageUnderTest = {
 	open(): Promise<StoragePoolUnderTest>;
 	/** True when the content of qcow2 files is real; else the reason why it is not. */
 	decodesQcow2: true | string;
+	/** True when files are taken over where they lie (the default); else the reason why not. */
+	adoptsFiles?: true | string;
 };
 
 export type Suite = {
@@ -44,6 +47,10 @@ export type Suite = {
 	/** `needs`: true, or the reason why the test is skipped. */
 	check(name: string, needs: true | string, body: () => Promise<void>): void;
 	capability(name: keyof PoolCapabilities): true | string;
+	/** True when the pool has volumes of this format; else the reason why a test for them is skipped. */
+	has(format: VolumeFormat): true | string;
+	/** What volumes are made in where a test does not care, and copy-on-write copies always: qcow2 where the pool has it. */
+	format: VolumeFormat;
 	under: StorageUnderTest;
 };
 
@@ -84,15 +91,18 @@ export function storageConformance(under: StorageUnderTest): void {
 				const value = under.capabilities[name];
 				return value === false ? (under.capabilities.reasons[name] ?? `no ${name}`) : true;
 			},
+			has: (format) => under.capabilities.formats.includes(format) || `the pool has no ${format} volumes`,
+			format: under.capabilities.formats.includes("qcow2") ? "qcow2" : "raw",
 		};
 		poolConformance(suite);
 		volumeConformance(suite);
 		transferConformance(suite);
 		imageConformance(suite);
+		snapshotConformance(suite);
 	});
 }
 
-function poolConformance({ pool, driver, under }: Suite): void {
+function poolConformance({ pool, driver, under, format }: Suite): void {
 	test("says what it can do, with a reason for what it cannot", () => {
 		expect(driver().capabilities).toEqual(under.capabilities);
 		const { formats, reasons, ...flags } = driver().capabilities;
@@ -103,7 +113,7 @@ function poolConformance({ pool, driver, under }: Suite): void {
 
 	test("activate may be repeated, with operations in between", async () => {
 		const id = newId();
-		await driver().createVolume(id, { format: "qcow2", sizeBytes: MiB, source: { kind: "empty" } });
+		await driver().createVolume(id, { format, sizeBytes: MiB, source: { kind: "empty" } });
 		await driver().activate();
 		await driver().activate();
 		expect((await driver().getVolume(id))?.sizeBytes).toBe(MiB);
@@ -114,6 +124,17 @@ function poolConformance({ pool, driver, under }: Suite): void {
 		expect(usage.totalBytes).toBeGreaterThan(0);
 		expect(usage.availableBytes).toBeGreaterThan(0);
 		expect(usage.usedBytes + usage.availableBytes).toBeLessThanOrEqual(usage.totalBytes);
+	});
+
+	test("a trial measures it and leaves nothing", async () => {
+		await driver().createVolume(newId(), { format, sizeBytes: MiB, source: { kind: "empty" } });
+		const before = await driver().listVolumes();
+		const usage = await driver().probe();
+		expect(usage.totalBytes).toBeGreaterThan(0);
+		expect(usage.availableBytes).toBeGreaterThan(0);
+		expect(await driver().listVolumes()).toEqual(before);
+		expect(await driver().listImages()).toEqual([]);
+		expect((await driver().check()).totalBytes).toBeGreaterThan(0);
 	});
 
 	test("everything is there after a restart", async () => {

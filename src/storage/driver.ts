@@ -26,11 +26,14 @@ export type VolumeInfo = {
 	format: VolumeFormat;
 	sizeBytes: number;
 	allocatedBytes: number;
-	/** Another one whenever somebody has written to it since, be it behind our back. */
+	/** Another one whenever somebody has written to it since, be it behind our back. `readVolume` leaves it as it is. */
 	contentMark: string;
 	/** Ids of volume or image that it depends on, nearest first; empty when it stands alone. */
 	backing: { kind: "volume" | "image"; id: string; format: VolumeFormat }[];
 };
+
+/** What a list says of a volume: a pool may need a look at each one for the rest. */
+export type ListedVolume = Omit<VolumeInfo, "contentMark"> & Partial<Pick<VolumeInfo, "contentMark">>;
 
 export type ImageInfo = {
 	id: string;
@@ -80,7 +83,10 @@ export interface VolumeSnapshots {
 	 * open.
 	 */
 	revert(volumeId: string, snapshotId: string): Promise<VolumeInfo>;
-	/** The volume stays as it is. Missing is not an error; `in-use` when copies rest on it, or a VM has the volume open. */
+	/**
+	 * The volume stays as it is. Missing is not an error; `in-use` when copies rest on it, or a VM has the volume open, where the
+	 * pool cannot do it then.
+	 */
 	delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void>;
 	/** Oldest first; empty when there is no such volume. */
 	list(volumeId: string): Promise<SnapshotInfo[]>;
@@ -111,9 +117,10 @@ export interface StorageDriver {
 	/**
 	 * Makes the volume whole, or nothing: an interrupted create leaves no volume. Existing with the same id, format and size:
 	 * done already; with others: `already-exists`. Sizes are rounded up to 512 bytes; smaller than the source is `invalid`.
-	 * Copy-on-write (`fullCopy` false): the new volume is qcow2 (`raw` is `invalid`); the source stays writable, its disk
-	 * then is another file, so attachInfo must be read anew before its VM starts; of a raw volume it is `invalid`. A source
-	 * volume that a running VM has open is `in-use`. An ISO image is no source (`invalid`).
+	 * Copy-on-write (`fullCopy` false): where the pool has qcow2, the new volume is qcow2 (`raw` is `invalid`); the source
+	 * stays writable, its disk then is another file, so attachInfo must be read anew before its VM starts; of a raw volume it
+	 * is `invalid`. A pool of raw volumes only makes raw ones. A source volume that a running VM has open is `in-use`. An ISO
+	 * image is no source (`invalid`).
 	 */
 	createVolume(
 		id: string,
@@ -126,7 +133,7 @@ export interface StorageDriver {
 	/** Null when there is none. Never probes the format: it is in the pool's own record beside the file. */
 	getVolume(id: string): Promise<VolumeInfo | null>;
 	/** By id. A volume whose record is damaged is left out and logged; getVolume of it is `corrupt`. */
-	listVolumes(): Promise<VolumeInfo[]>;
+	listVolumes(): Promise<ListedVolume[]>;
 	/** How QEMU opens it. Only looks: what it names can be opened on this node after `openVolume`. */
 	attachInfo(id: string): Promise<AttachInfo>;
 	/**
@@ -174,7 +181,7 @@ export interface StorageDriver {
 	 */
 	damagedVolumes(ids: readonly string[]): Promise<{ id: string; error: AppError }[]>;
 	/**
-	 * Takes over a file (adopted domains): moves nothing, refuses a file that refers to others, that is inside of any pool of
+	 * Takes over a file (adopted domains), `unsupported` in a pool that holds no files: moves nothing, refuses a file that refers to others, that is inside of any pool of
 	 * the node or a part of one. Deleting the volume removes the file.
 	 */
 	adoptVolume(id: string, options: FileToAdopt): Promise<VolumeInfo>;

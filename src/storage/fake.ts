@@ -174,6 +174,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	}
 
 	async openVolume(id: string): Promise<void> {
+		requireId(id, "volume");
 		await this.enter("openVolume");
 		this.#volume(id);
 		this.pool.open.add(id);
@@ -191,6 +192,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	}
 
 	async checkVolume(id: string): Promise<VolumeDamage> {
+		requireId(id, "volume");
 		await this.enter("checkVolume");
 		this.#volume(id);
 		return { errors: 0, leakedBytes: 0, repaired: 0 };

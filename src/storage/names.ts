@@ -9,7 +9,7 @@ export const sectorBytes = 512;
 export const maxDiskBytes = 64 * TiB;
 
 /** Fails with `invalid` unless `id` is a UUID in lower case: nothing else becomes part of a path. */
-export function requireId(id: string, what: "pool" | "volume" | "image"): void {
+export function requireId(id: string, what: "pool" | "volume" | "image" | "snapshot"): void {
 	if (typeof id !== "string" || !isUuid(id)) throw new AppError("invalid", `This is not the id of a ${what}.`);
 }
 

@@ -1,12 +1,14 @@
 /** Makes the driver of a pool by its type: the only place that knows which types this build has. */
 
+import { Value } from "@sinclair/typebox/value";
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
-import type { PoolCredentials } from "../model/pool-config.ts";
+import { CephRbdPoolConfig, type PoolCredentials } from "../model/pool-config.ts";
 import type { Pool } from "../model/storage.ts";
 import { localPath } from "../model/storage-rules.ts";
+import { CephRbdDriver } from "./ceph-rbd/driver.ts";
 import type { PoolPlace, StorageDriver } from "./driver.ts";
 import { LocalDriver } from "./local/driver.ts";
 
@@ -41,6 +43,16 @@ export function createStorageDriver(pool: PoolToOpen, context: StorageContext): 
 			return new LocalDriver({
 				...{ poolId: pool.id, path, mayInitialize: !(pool.wasReady ?? false) },
 				...(pool.otherPools ? { otherPools: pool.otherPools } : {}),
+				...context,
+			});
+		}
+		case "ceph-rbd": {
+			const { config, credentials } = pool;
+			if (!Value.Check(CephRbdPoolConfig, config))
+				throw new AppError("invalid", "A Ceph pool needs its monitors, a user and the name of a pool.");
+			if (!credentials?.cephKey) throw new AppError("invalid", "A Ceph pool needs the key of its user.");
+			return new CephRbdDriver({
+				...{ poolId: pool.id, config, key: credentials.cephKey, mayInitialize: !(pool.wasReady ?? false) },
 				...context,
 			});
 		}

@@ -178,7 +178,15 @@ async function makeKeyrings(folder: string): Promise<string> {
 	await make("mon.", ["--cap", "mon", "allow *"], ["--create-keyring"]);
 	await make("client.admin", everything(["mon", "mgr", "osd", "mds"]));
 	await make("mgr.x", ["--cap", "mon", "allow profile mgr", ...everything(["osd", "mds"])]);
-	await make("osd.0", ["--cap", "mon", "allow profile osd", "--cap", "mgr", "allow profile osd", ...everything(["osd"])]);
+	await make("osd.0", [
+		"--cap",
+		"mon",
+		"allow profile osd",
+		"--cap",
+		"mgr",
+		"allow profile osd",
+		...everything(["osd"]),
+	]);
 	const key = /\[client\.admin\]\s*key = (\S+)/.exec(readFileSync(keyring, "utf8"))?.[1];
 	if (key === undefined) throw new AppError("internal", "ceph-authtool made no key.");
 	return key;

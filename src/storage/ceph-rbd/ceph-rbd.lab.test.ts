@@ -1,0 +1,37 @@
+/** The ceph-rbd driver passes the same suite as the others, on real daemons. Needs root. */
+import { rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { storageConformance } from "../conformance.ts";
+import { CephRbdDriver } from "./driver.ts";
+
+const session = useCeph();
+
+import { useCeph } from "./testing/ceph-pool.ts";
+
+storageConformance({
+	name: "ceph-rbd",
+	capabilities: CephRbdDriver.capabilities,
+	decodesQcow2: true,
+	adoptsFiles: "a Ceph pool holds no files",
+	async open() {
+		const pool = await session.pool();
+		const open = () => pool.open();
+		return {
+			driver: await open(),
+			reopen: open,
+			writeDisk: pool.writeDisk,
+			async hostFile(name, bytes) {
+				const path = join(pool.folder, name);
+				await writeFile(path, bytes);
+				return path;
+			},
+			hostFileExists: (path) =>
+				stat(path).then(
+					() => true,
+					() => false,
+				),
+			removeHostFile: (path) => rm(path),
+			close: () => pool.close(),
+		};
+	},
+});

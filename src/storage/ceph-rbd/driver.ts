@@ -1,0 +1,207 @@
+/**
+ * Pools of type `ceph-rbd`: a pool (and namespace) of a Ceph cluster that somebody else runs; volumes and images are images of
+ * RBD. Everything is done by Ceph's own programs, with a configuration and keyring of the pool's own. See names.ts for what is in
+ * the pool, work.ts for what is half done. One instance serves one pool; `activate()` comes first.
+ */
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { AppError } from "../../lib/errors.ts";
+import type { HostSecret, RbdSource } from "../../model/disk-source.ts";
+import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
+import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
+import type {
+	Adoptable,
+	FileToAdopt,
+	ListedVolume,
+	LongOptions,
+	PoolUsage,
+	StorageDriver,
+	UploadOptions,
+	VolumeContent,
+	VolumeInfo,
+} from "../driver.ts";
+import type { Step } from "../durable.ts";
+import { inspectLimits } from "../inspect/inspect-image.ts";
+import { requireId } from "../names.ts";
+import { OperationLocks } from "../operation-locks.ts";
+import type { StorageContext } from "../registry.ts";
+import { type ClientFiles, clientFiles, removeClientFiles, writeClientFiles } from "./client-files.ts";
+import type { RbdContext } from "./context.ts";
+import { describeVolume, listVolumes } from "./describe.ts";
+import { hostSecret, sourceIn } from "./host-secret.ts";
+import { RbdDiskImages } from "./images.ts";
+import { claimPool, removeMarker, requireOwner } from "./pool-marker.ts";
+import { RbdImages } from "./rbd-images.ts";
+import { CephRunner } from "./runner.ts";
+import { RbdSnapshots } from "./snapshots.ts";
+import { Staging } from "./staging.ts";
+import { RbdTransfer } from "./transfer.ts";
+import { found, measurePool, probePool } from "./usage.ts";
+import { RbdVolumes } from "./volumes.ts";
+import { RbdWork } from "./work.ts";
+
+export type CephRbdDriverOptions = StorageContext & {
+	poolId: string;
+	config: CephRbdPoolConfig;
+	/** Base64, as in a keyring. */
+	key: string;
+	/** False once the pool has been ready: then a place without its mark is not a new pool. Default true. */
+	mayInitialize?: boolean;
+	/** How long one operation waits for another on the same object (default 10 s). */
+	lockWaitMs?: number;
+	/** Called before each change in the cluster; for tests that end the process there. */
+	onStep?: Step;
+};
+
+const capabilities: PoolCapabilities = {
+	formats: ["raw"],
+	copyOnWriteClone: true,
+	fullClone: true,
+	resizeOnline: true,
+	shrink: false,
+	snapshots: true,
+	images: true,
+	shared: true,
+	reasons: { shrink: "Making a disk smaller would cut off what the guest has stored at its end." },
+};
+const noFiles =
+	"A Ceph pool holds no files, so it takes none over where they lie. Import the file as an image instead.";
+
+export class CephRbdDriver implements StorageDriver {
+	readonly type = "ceph-rbd";
+	static readonly capabilities = capabilities;
+	readonly capabilities = capabilities;
+	readonly hostSecrets: readonly HostSecret[];
+	readonly snapshots: RbdSnapshots;
+	readonly #options: CephRbdDriverOptions;
+	readonly #files: ClientFiles;
+	readonly #staging: Staging;
+	readonly #context: RbdContext;
+	readonly #volumes: RbdVolumes;
+	readonly #diskImages: RbdDiskImages;
+	readonly #transfer: RbdTransfer;
+
+	constructor(options: CephRbdDriverOptions) {
+		requireId(options.poolId, "pool");
+		const { poolId, config } = options;
+		this.#options = options;
+		this.#files = clientFiles(join(options.runFolder, poolId), config.user);
+		this.hostSecrets = [hostSecret(poolId, options.key)];
+		const runner = new CephRunner(this.#files, config, options.onStep);
+		const images = new RbdImages(runner, config.dataPool);
+		const locks = new OperationLocks(options.lockWaitMs, options.clock);
+		const log = options.log.with({ poolId });
+		const shared = { locks, log, inspectLimits, protectedPaths: [...options.protectedPaths] };
+		this.#context = {
+			...{ poolId, runner, images, ...shared },
+			work: new RbdWork(runner, images, { ...options, log }),
+			source: (name): RbdSource => sourceIn(poolId, config, name),
+		};
+		const root = join(options.stagingFolder, poolId);
+		this.#staging = new Staging({ ...shared, root, random: options.random, otherPools: () => [] });
+		this.#diskImages = new RbdDiskImages(this.#context, this.#staging);
+		this.#volumes = new RbdVolumes(this.#context, this.#diskImages);
+		this.#transfer = new RbdTransfer(this.#context, this.#volumes, this.#staging);
+		this.snapshots = new RbdSnapshots(this.#context);
+	}
+
+	async activate(): Promise<void> {
+		const { runner, work, images } = this.#context;
+		const { poolId, mayInitialize } = this.#options;
+		this.#writeFiles();
+		await this.#staging.prepare();
+		await found(runner, () => images.names());
+		if (mayInitialize ?? true) await claimPool(runner, poolId);
+		else await requireOwner(runner, poolId);
+		await work.tidy();
+	}
+
+	async deactivate(): Promise<void> {
+		this.#context.work.stop();
+		removeClientFiles(this.#files);
+	}
+
+	async remove(): Promise<void> {
+		this.#writeFiles();
+		const { runner, work } = this.#context;
+		await work.tidy();
+		await removeMarker(runner, this.#options.poolId);
+		await this.deactivate();
+	}
+
+	async probe(): Promise<PoolUsage> {
+		// Files of its own: a pool that is in use goes on with its.
+		const { poolId, nodeId, config, runFolder } = this.#options;
+		const files = clientFiles(join(runFolder, `${poolId}-probe`), config.user);
+		const runner = new CephRunner(files, config);
+		try {
+			this.#writeFiles(files);
+			return await probePool(runner, new RbdImages(runner, config.dataPool), { poolId, nodeId, config });
+		} finally {
+			removeClientFiles(files);
+		}
+	}
+
+	async check(): Promise<PoolUsage> {
+		const { runner } = this.#context;
+		const { poolId, config } = this.#options;
+		const [usage] = await Promise.all([
+			measurePool(runner, config.dataPool),
+			found(runner, () => requireOwner(runner, poolId)),
+		]);
+		return usage;
+	}
+
+	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
+	deleteVolume = (id: string) => this.#volumes.delete(id);
+	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
+	getVolume = (id: string) => describeVolume(this.#context, id);
+	listVolumes = (): Promise<ListedVolume[]> => listVolumes(this.#context);
+	attachInfo = (id: string) => this.#volumes.attachInfo(id);
+	openVolume = (id: string) => this.#volumes.open(id, isOwnAddress);
+	checkVolume: StorageDriver["checkVolume"] = (id, options) => this.#volumes.check(id, options);
+	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
+	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) => this.#transfer.export(id, format, options);
+	readVolume = (id: string, options: LongOptions) => this.#transfer.read(id, options);
+	receiveVolume = (id: string, content: VolumeContent, options: LongOptions) =>
+		this.#transfer.receive(id, content, options);
+
+	/** An image of RBD is open while QEMU has it, and no longer. */
+	async closeVolume(id: string): Promise<void> {
+		requireId(id, "volume");
+	}
+	openVolumes = async (): Promise<string[]> => [];
+
+	async adoptVolume(id: string, _options: FileToAdopt): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		throw new AppError("unsupported", noFiles);
+	}
+	adoptableFiles = async (files: readonly FileToAdopt[]): Promise<Adoptable[]> =>
+		files.map(() => ({ refusal: noFiles, heldBy: null }));
+	async releaseVolume(id: string): Promise<void> {
+		if ((await this.getVolume(id)) !== null)
+			throw new AppError("wrong-state", `Volume ${id} was made here; it was not taken over.`);
+	}
+
+	openUpload = (id: string, totalBytes: number | null, options?: UploadOptions) =>
+		this.#diskImages.openUpload(id, totalBytes, options);
+	getUpload = (id: string) => this.#diskImages.upload(id);
+	finishImage: StorageDriver["finishImage"] = (id, options) => this.#diskImages.finish(id, options);
+	importFile = (id: string, path: string, options: LongOptions) => this.#diskImages.importFile(id, path, options);
+	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, options) =>
+		this.#diskImages.fromVolume(id, volumeId, options);
+	getImage = (id: string) => this.#diskImages.get(id);
+	imageSource = (id: string) => this.#diskImages.source(id);
+	listImages = () => this.#diskImages.list();
+	deleteImage = (id: string) => this.#diskImages.delete(id);
+	openImage = (id: string) => this.#diskImages.open(id);
+
+	#writeFiles(files = this.#files): void {
+		const { config, key } = this.#options;
+		writeClientFiles(files, { monitors: config.monitors, user: config.user, key });
+	}
+}
+
+function isOwnAddress(address: string): boolean {
+	return Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === address));
+}

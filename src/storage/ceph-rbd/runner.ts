@@ -1,0 +1,146 @@
+/**
+ * The only starter of `rbd`, `rados` and `ceph`, for one pool of ours. Every change of what is in the cluster goes by way of
+ * `change…`, which calls `step` first; tests end the process there. Only so many of the short ones run at a time: each is a
+ * client of its own that has to make its connections.
+ */
+import { AppError } from "../../lib/errors.ts";
+import { type RunOptions, run, runForOutput, runWithInput } from "../../lib/run.ts";
+import type { LongOptions } from "../driver.ts";
+import type { Step } from "../durable.ts";
+import { cephError, errno, errnoOfCeph } from "./ceph-error.ts";
+import { type ClientFiles, monitorLimitSeconds } from "./client-files.ts";
+import type { CephPlace } from "./names.ts";
+
+/** Above the limits of the client's own configuration. */
+const shortLimitMs = 30_000;
+const longLimitMs = 24 * 3600_000;
+const maxAtOnce = 8;
+
+export class CephRunner {
+	readonly place: CephPlace;
+	readonly step: Step;
+	readonly #files: ClientFiles;
+	readonly #waiting: (() => void)[] = [];
+	#running = 0;
+
+	constructor(files: ClientFiles, place: CephPlace, step: Step = () => {}) {
+		this.#files = files;
+		this.place = place;
+		this.step = step;
+	}
+
+	/** Looks only; the answer of `rbd`. */
+	rbd(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+		return this.#short("rbd", [...this.#client(), ...args], options);
+	}
+
+	async changeRbd(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+		await this.step(`rbd ${stepName(args)}`);
+		return this.rbd(args, options);
+	}
+
+	/** For what moves a lot of data. Progress is that of `rbd`, or null when it tells none. */
+	async changeRbdLong(args: readonly string[], options: LongOptions): Promise<void> {
+		await this.step(`rbd ${stepName(args)}`);
+		await guarded(() => run("rbd", [...this.#client(), ...args], longOptions(options)));
+	}
+
+	async importRbd(args: readonly string[], input: AsyncIterable<Uint8Array>, options: LongOptions): Promise<void> {
+		await this.step(`rbd ${stepName(args)}`);
+		await guarded(() => runWithInput("rbd", [...this.#client(), ...args], input, signalOptions(options)));
+	}
+
+	/** Standard output of `rbd` as it comes. */
+	outputOfRbd(args: readonly string[], options: LongOptions): ReadableStream<Uint8Array> {
+		return runForOutput("rbd", [...this.#client(), ...args], signalOptions(options));
+	}
+
+	rados(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+		return this.radosOf(this.place.cephPool, args, options);
+	}
+
+	/** In the same namespace of another pool (that of the data). */
+	radosOf(cephPool: string, args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+		const { namespace } = this.place;
+		const where = ["--pool", cephPool, ...(namespace === null ? [] : ["--namespace", namespace])];
+		return this.#short("rados", [...this.#client(), ...where, ...args], options);
+	}
+
+	async changeRados(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+		await this.step(`rados ${args[0]}`);
+		return this.rados(args, options);
+	}
+
+	ceph(args: readonly string[]): Promise<string> {
+		const limit = ["--connect-timeout", `${monitorLimitSeconds}`];
+		return this.#short("ceph", [...this.#client(), ...limit, ...args], { timeoutMs: 4 * monitorLimitSeconds * 1000 });
+	}
+
+	/** How QEMU's programs open an image of the pool: one argument for `--image-opts`. */
+	qemuOptions(name: string, snapshot?: string): string {
+		const { cephPool, namespace } = this.place;
+		const options = {
+			...{ driver: "raw", "file.driver": "rbd", "file.pool": cephPool },
+			...(namespace === null ? {} : { "file.namespace": namespace }),
+			...{ "file.image": name, "file.conf": this.#files.conf, "file.user": this.#files.user },
+			...(snapshot === undefined ? {} : { "file.snapshot": snapshot }),
+		};
+		// A comma ends a value, two are one in it.
+		return Object.entries(options)
+			.map(([key, value]) => `${key}=${value.replaceAll(",", ",,")}`)
+			.join(",");
+	}
+
+	#client(): string[] {
+		const { conf, keyring, user } = this.#files;
+		return ["--conf", conf, "--keyring", keyring, "--id", user];
+	}
+
+	async #short(program: string, args: readonly string[], options: Partial<RunOptions>): Promise<string> {
+		if (this.#running >= maxAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+		this.#running += 1;
+		try {
+			const { stdout } = await guarded(() => run(program, args, { timeoutMs: shortLimitMs, ...options }));
+			return stdout;
+		} finally {
+			this.#running -= 1;
+			this.#waiting.shift()?.();
+		}
+	}
+}
+
+/** The answer, or null when what was asked about is not there. */
+export async function orMissing<T>(work: Promise<T>): Promise<T | null> {
+	try {
+		return await work;
+	} catch (error) {
+		if (errnoOfCeph(error) === errno.noEntry) return null;
+		throw error;
+	}
+}
+
+async function guarded<T>(work: () => Promise<T>): Promise<T> {
+	try {
+		return await work();
+	} catch (error) {
+		throw cephError(error);
+	}
+}
+
+const signalOptions = ({ signal }: LongOptions) => ({ timeoutMs: longLimitMs, ...(signal ? { signal } : {}) });
+
+const longOptions = (options: LongOptions) => ({
+	...signalOptions(options),
+	onStderrLine(line: string) {
+		const percent = /(\d{1,3})% complete/.exec(line)?.[1];
+		if (percent !== undefined) options.progress?.(Math.min(1, Number(percent) / 100));
+	},
+});
+
+/** "snap create" of ["snap", "create", "pool/image@snap"]. */
+const stepName = (args: readonly string[]): string =>
+	args.slice(0, ["snap", "image-meta", "object-map"].includes(args[0] ?? "") ? 2 : 1).join(" ");
+
+export function requireNotCanceled({ signal }: LongOptions): void {
+	if (signal?.aborted) throw new AppError("canceled", "The operation was canceled.", { cause: signal.reason });
+}

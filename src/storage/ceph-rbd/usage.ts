@@ -1,0 +1,62 @@
+/** Whether the pool can be used, how full it is, and a small trial of writing. */
+import { AppError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/units.ts";
+import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
+import type { PoolUsage } from "../driver.ts";
+import { DfAnswer, readAnswer } from "./answers.ts";
+import { errno, errnoOfCeph } from "./ceph-error.ts";
+import { temporaryPrefix } from "./names.ts";
+import { placeText, requireFree } from "./pool-marker.ts";
+import type { RbdImages } from "./rbd-images.ts";
+import type { CephRunner } from "./runner.ts";
+
+/** Of the pool that keeps the data, all its namespaces together: what is stored, and what fits in before it is full or has its quota. */
+export async function measurePool(runner: CephRunner, dataPool: string | null): Promise<PoolUsage> {
+	const name = dataPool ?? runner.place.cephPool;
+	const { pools } = readAnswer(DfAnswer, await runner.ceph(["df", "detail", "--format", "json"]), "ceph df");
+	const found = pools.find((pool) => pool.name === name);
+	if (!found)
+		throw new AppError("storage", `There is no pool "${name}" in the Ceph cluster.`, {
+			context: { health: "unmounted" },
+		});
+	const { stored, max_avail, quota_bytes } = found.stats;
+	const availableBytes = quota_bytes ? Math.min(max_avail, Math.max(0, quota_bytes - stored)) : max_avail;
+	return { totalBytes: stored + availableBytes, usedBytes: stored, availableBytes };
+}
+
+type ProbeOptions = { poolId: string; nodeId: string; config: CephRbdPoolConfig };
+
+/** Reaches the cluster, makes and removes an image (which needs all that a volume needs) and writes where its data would go. */
+export async function probePool(
+	runner: CephRunner,
+	images: RbdImages,
+	{ poolId, nodeId, config }: ProbeOptions,
+): Promise<PoolUsage> {
+	// The same name each time: what a killed trial left, the next one removes.
+	const name = `${temporaryPrefix(nodeId)}probe-${poolId}`;
+	await found(runner, () => images.names());
+	await requireFree(runner, poolId);
+	const usage = await measurePool(runner, config.dataPool);
+	await images.remove(name);
+	const dataPool = config.dataPool ?? config.cephPool;
+	try {
+		await images.create(name, MiB);
+		await runner.radosOf(dataPool, ["put", name, "-"], { stdin: "LimiQuantix" });
+	} finally {
+		await runner.radosOf(dataPool, ["rm", name]).catch(() => {});
+		await images.remove(name).catch(() => {});
+	}
+	return usage;
+}
+
+/** A missing pool or namespace in words. */
+export async function found<T>(runner: CephRunner, work: () => Promise<T>): Promise<T> {
+	try {
+		return await work();
+	} catch (error) {
+		if (errnoOfCeph(error) !== errno.noEntry) throw error;
+		throw new AppError("storage", `${placeText(runner)} does not exist.`, {
+			...{ cause: error, context: { health: "unmounted" } },
+		});
+	}
+}

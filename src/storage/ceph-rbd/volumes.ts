@@ -1,0 +1,229 @@
+/** Volumes: images of RBD that are made under a name of the work, and get theirs by one rename. */
+import { AppError } from "../../lib/errors.ts";
+import { formatBytes } from "../../lib/units.ts";
+import type { VolumeFormat } from "../../model/storage.ts";
+import type { AttachInfo, CreateSource, LongOptions, VolumeDamage, VolumeInfo } from "../driver.ts";
+import { diskSize, requireId } from "../names.ts";
+import { errno, errnoOfCeph } from "./ceph-error.ts";
+import type { RbdContext } from "./context.ts";
+import { describeVolume, notFound } from "./describe.ts";
+import type { RbdDiskImages } from "./images.ts";
+import { baseSnapshot, imageName, snapshotName, volumeIdOf, volumeName } from "./names.ts";
+import { requireNotCanceled } from "./runner.ts";
+import { readTree } from "./snapshot-tree.ts";
+
+type CreateOptions = { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions;
+/** Makes the disk under this name; its size. */
+type Make = (name: string) => Promise<number>;
+
+export class RbdVolumes {
+	readonly #context: RbdContext;
+	readonly #diskImages: RbdDiskImages;
+
+	constructor(context: RbdContext, diskImages: RbdDiskImages) {
+		this.#context = context;
+		this.#diskImages = diskImages;
+	}
+
+	async create(id: string, options: CreateOptions): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		if (options.source.kind !== "empty")
+			requireId(options.source.id, options.source.kind === "image" ? "image" : "volume");
+		if (options.format !== "raw") throw new AppError("invalid", "A Ceph pool keeps raw volumes only.");
+		const sizeBytes = diskSize(options.sizeBytes);
+		using _own = await this.lock(id);
+		const done = await this.#existing(id, sizeBytes);
+		if (done !== null) return done;
+		using source = await this.#source(options.source, sizeBytes, options);
+		requireNotCanceled(options);
+		await this.place(id, async (name) => {
+			const made = await source.make(name);
+			if (made < sizeBytes) await this.#context.images.resize(name, sizeBytes);
+			requireNotCanceled(options);
+		}).catch(async (error) => {
+			if (options.signal?.aborted) throw new AppError("canceled", "Making the volume was canceled.", { cause: error });
+			// Another node made it meanwhile.
+			if (errnoOfCeph(error) !== errno.exists || (await this.#existing(id, sizeBytes)) === null) throw error;
+		});
+		return this.#present(id);
+	}
+
+	/** Makes a volume of what `make` makes under the name that it gets. The caller holds the volume. */
+	async place(id: string, make: (name: string) => Promise<unknown>): Promise<void> {
+		const { work, images } = this.#context;
+		await work.withTemporary(async (name) => {
+			await make(name);
+			await images.rename(name, volumeName(id));
+		});
+	}
+
+	async #existing(id: string, sizeBytes: number): Promise<VolumeInfo | null> {
+		const found = await this.#context.images.info(volumeName(id));
+		if (found === null) return null;
+		if (found.size !== sizeBytes)
+			throw new AppError("already-exists", `Volume ${id} exists already, with another size.`);
+		return this.#present(id);
+	}
+
+	/** Checks the source, holds it, and says how a disk is made of it. */
+	async #source(source: CreateSource, sizeBytes: number, options: LongOptions): Promise<{ make: Make } & Disposable> {
+		const { images } = this.#context;
+		if (source.kind === "empty") {
+			const make: Make = async (name) => {
+				await images.create(name, sizeBytes);
+				return sizeBytes;
+			};
+			return { make, [Symbol.dispose]() {} };
+		}
+		const isImage = source.kind === "image";
+		const busy = `The ${isImage ? "image" : "volume"} ${source.id} is busy with another operation.`;
+		const held = await this.#context.locks.shared(`${isImage ? "image" : "volume"}:${source.id}`, busy);
+		try {
+			const from = isImage ? await this.#imageSource(source.id) : await this.#volumeSource(source);
+			if (sizeBytes < from.sizeBytes)
+				throw new AppError(
+					"invalid",
+					`The volume would be smaller (${formatBytes(sizeBytes)}) than what it is made of (${formatBytes(from.sizeBytes)}).`,
+				);
+			const make: Make = async (name) => {
+				if (source.fullCopy) await images.copy(from, name, options);
+				else await this.#clone(from, name);
+				return from.sizeBytes;
+			};
+			return { make, [Symbol.dispose]: () => held[Symbol.dispose]() };
+		} catch (error) {
+			held[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	async #clone(from: { name: string; snapshot?: string }, to: string): Promise<void> {
+		const { images, work } = this.#context;
+		if (from.snapshot !== undefined) return images.clone({ name: from.name, snapshot: from.snapshot }, to);
+		const volumeId = volumeIdOf(from.name);
+		if (volumeId === null) throw new AppError("internal", "What is copied is no volume.");
+		const held = await work.holdSnapshot(volumeId);
+		try {
+			await images.clone({ name: from.name, snapshot: held.snapshot }, to);
+		} finally {
+			// It stays in the cluster, out of sight, for as long as the copy rests on it.
+			await held.release();
+		}
+	}
+
+	async #imageSource(id: string): Promise<{ name: string; snapshot: string; sizeBytes: number }> {
+		const image = await this.#diskImages.present(id);
+		if (image.format === "iso") throw new AppError("invalid", "An ISO image is for CD-ROM drives, not for volumes.");
+		return { name: imageName(id), snapshot: baseSnapshot, sizeBytes: diskSize(image.virtualSizeBytes) };
+	}
+
+	async #volumeSource(source: { kind: "volume"; id: string } | { kind: "snapshot"; id: string; snapshotId: string }) {
+		const { images } = this.#context;
+		const name = volumeName(source.id);
+		const info = await images.info(name);
+		if (info === null) throw notFound(source.id);
+		if (source.kind === "snapshot") {
+			requireId(source.snapshotId, "snapshot");
+			const snapshot = snapshotName(source.snapshotId);
+			const found = (await images.snapshots(name)).find((one) => one.name === snapshot);
+			if (!found) throw new AppError("not-found", `Volume ${source.id} has no snapshot ${source.snapshotId}.`);
+			return { name, snapshot, sizeBytes: found.size };
+		}
+		await images.requireNotOpen(name);
+		return { name, sizeBytes: info.size };
+	}
+
+	async delete(id: string): Promise<void> {
+		requireId(id, "volume");
+		using _own = await this.lock(id);
+		const { images, work } = this.#context;
+		const name = volumeName(id);
+		if ((await images.info(name)) === null) return work.tidy();
+		const mayGo = async (now: string) => {
+			const [children, foreign] = await Promise.all([
+				images.children(now),
+				images.foreignSnapshots(now),
+				images.requireNotOpen(now),
+			]);
+			if (children.length > 0)
+				throw new AppError("in-use", `Other volumes are copy-on-write copies of volume ${id}: ${children.join(", ")}.`);
+			if (foreign.length > 0)
+				throw new AppError("in-use", `Volume ${id} has protected snapshots that are not ours: ${foreign.join(", ")}.`);
+		};
+		await mayGo(name);
+		await work.discard(name, mayGo);
+	}
+
+	async resize(id: string, wantedBytes: number): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		const sizeBytes = diskSize(wantedBytes);
+		using _own = await this.lock(id);
+		const { images } = this.#context;
+		const info = await images.info(volumeName(id));
+		if (info === null) throw notFound(id);
+		if (sizeBytes < info.size)
+			throw new AppError("invalid", `A volume cannot shrink: it has ${formatBytes(info.size)}.`);
+		if (sizeBytes > info.size) await images.resize(volumeName(id), sizeBytes);
+		return this.#present(id);
+	}
+
+	async attachInfo(id: string): Promise<AttachInfo> {
+		requireId(id, "volume");
+		if ((await this.#context.images.info(volumeName(id))) === null) throw notFound(id);
+		// What it rests on, the cluster knows: QEMU opens one thing.
+		return { source: this.#context.source(volumeName(id)), format: "raw", backing: [] };
+	}
+
+	/** Which node has it, the cluster knows as long as that node lives, and half a minute longer. */
+	async open(id: string, isOwnAddress: (address: string) => boolean): Promise<void> {
+		requireId(id, "volume");
+		const { images } = this.#context;
+		const name = volumeName(id);
+		const [info, { reverting }, writers] = await Promise.all([
+			images.info(name),
+			readTree(images, id),
+			images.writers(name),
+		]);
+		if (info === null) throw notFound(id);
+		if (reverting !== null)
+			throw new AppError(
+				"wrong-state",
+				`Volume ${id} is being set back to a snapshot, or that was cut short; do it again.`,
+			);
+		const other = writers.find((address) => !isOwnAddress(address));
+		if (other !== undefined) throw new AppError("in-use", `Volume ${id} is open on another host (${other}).`);
+	}
+
+	/** A raw disk has no structure; RBD's own map of it may have lost track, after which measuring is slow, and nothing else. */
+	async check(id: string, options: LongOptions & { repair: boolean }): Promise<VolumeDamage> {
+		requireId(id, "volume");
+		using _own = await this.lock(id);
+		const { images, runner } = this.#context;
+		const info = await images.info(volumeName(id));
+		if (info === null) throw notFound(id);
+		await images.requireNotOpen(volumeName(id));
+		requireNotCanceled(options);
+		const errors = info.flags.some((flag) => flag.includes("invalid")) ? 1 : 0;
+		const repair = errors > 0 && options.repair;
+		if (repair) await runner.changeRbdLong(["object-map", "rebuild", "--", images.spec(volumeName(id))], options);
+		return { errors, leakedBytes: 0, repaired: repair ? 1 : 0 };
+	}
+
+	async damaged(ids: readonly string[]): Promise<{ id: string; error: AppError }[]> {
+		for (const id of ids) requireId(id, "volume");
+		const names = new Set(await this.#context.images.names());
+		return ids
+			.filter((id) => !names.has(volumeName(id)))
+			.map((id) => ({ id, error: new AppError("storage", `The image of volume ${id} is missing in the Ceph pool.`) }));
+	}
+
+	lock(id: string): Promise<Disposable> {
+		return this.#context.locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
+	}
+
+	async #present(id: string): Promise<VolumeInfo> {
+		const info = await describeVolume(this.#context, id);
+		if (info === null) throw notFound(id);
+		return info;
+	}
+}

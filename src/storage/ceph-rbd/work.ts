@@ -1,0 +1,172 @@
+/**
+ * What is half done in the pool, by which node, and how it is tidied up after that node's daemon has ended. Images that
+ * are made or deleted have a name with the node's id meanwhile. What happens inside of a volume is listed in an object: a snapshot that
+ * an operation needs for a while, and a revert, which is not one change but many. A node tidies its own things only.
+ */
+import type { Clock, Timer } from "../../lib/clock.ts";
+import { isAppError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import { type Random, randomHex } from "../../lib/random.ts";
+import { temporaryPrefix, volumeName, workObject } from "./names.ts";
+import type { RbdImages } from "./rbd-images.ts";
+import { type CephRunner, orMissing } from "./runner.ts";
+
+/** The cluster takes a client that was killed for alive so long (30 s by default): until then its image cannot go. */
+const retryMs = 15_000;
+const maxRetries = 8;
+
+type WorkEntry = { kind: "snapshot" | "revert"; volumeId: string; name: string };
+
+export class RbdWork {
+	readonly #runner: CephRunner;
+	readonly #images: RbdImages;
+	readonly #options: { nodeId: string; random: Random; clock: Clock; log: Logger };
+	/** Names and entries of operations that run now. */
+	readonly #live = new Set<string>();
+	#retry: Timer | null = null;
+	/** Finishes a revert that was cut short. */
+	finishRevert: (volumeId: string, snapshotId: string) => Promise<void> = async () => {};
+
+	constructor(
+		runner: CephRunner,
+		images: RbdImages,
+		options: { nodeId: string; random: Random; clock: Clock; log: Logger },
+	) {
+		this.#runner = runner;
+		this.#images = images;
+		this.#options = options;
+	}
+
+	/** Runs `make` with the name of an image to be made, which it renames at its end; what has that name after a failure is removed. */
+	async withTemporary<T>(make: (name: string) => Promise<T>): Promise<T> {
+		const name = this.#newName();
+		this.#live.add(name);
+		try {
+			return await make(name);
+		} catch (error) {
+			await this.#images.remove(name).catch(() => this.tidyLater());
+			throw error;
+		} finally {
+			this.#live.delete(name);
+		}
+	}
+
+	/** Takes the image `name` out of sight, then removes it with its snapshots. */
+	async discard(name: string, mayGo: (hidden: string) => Promise<void>): Promise<void> {
+		const hidden = this.#newName();
+		this.#live.add(hidden);
+		try {
+			if ((await orMissing(this.#images.rename(name, hidden).then(() => true))) === null) return;
+			try {
+				// Nobody finds it by its name any more: what rests on it now, is all that ever will.
+				await mayGo(hidden);
+			} catch (error) {
+				await this.#images.rename(hidden, name);
+				throw error;
+			}
+			await this.#images.remove(hidden);
+		} finally {
+			this.#live.delete(hidden);
+		}
+	}
+
+	/** Keeps what the volume holds now, under the name that it gives, until `release`. */
+	async holdSnapshot(volumeId: string): Promise<{ snapshot: string; release(): Promise<void> }> {
+		const name = this.#newName();
+		const entry = await this.begin({ kind: "snapshot", volumeId, name });
+		const release = async () => {
+			try {
+				await this.#images.removeSnapshot(volumeName(volumeId), name);
+				await entry.end();
+			} finally {
+				entry.abandon();
+			}
+		};
+		try {
+			await this.#images.makeSnapshot(volumeName(volumeId), name);
+		} catch (error) {
+			await release().catch(() => this.tidyLater());
+			throw error;
+		}
+		return { snapshot: name, release };
+	}
+
+	/** Lists the entry; the caller ends it when it is done, or abandons it for `tidy` to finish. */
+	async begin(entry: WorkEntry): Promise<{ end(): Promise<void>; abandon(): void }> {
+		const key = this.#key(entry);
+		this.#live.add(key);
+		try {
+			await this.#runner.changeRados(["setomapval", workObject, key, "1"]);
+		} catch (error) {
+			this.#live.delete(key);
+			throw error;
+		}
+		const abandon = () => void this.#live.delete(key);
+		return { end: () => this.#forget(key).finally(abandon), abandon };
+	}
+
+	/** Tidies what former runs of this node left. What cannot go yet is tried again later. */
+	async tidy(): Promise<void> {
+		let left = false;
+		const attempt = async (what: string, work: () => Promise<unknown>) => {
+			try {
+				await work();
+			} catch (error) {
+				if (isAppError(error, "timeout") || isAppError(error, "unavailable")) throw error;
+				left = true;
+				this.#options.log.warn("Something half done could not be tidied up yet", { what, error });
+			}
+		};
+		for (const name of await this.#images.names())
+			if (name.startsWith(temporaryPrefix(this.#options.nodeId)) && !this.#live.has(name))
+				await attempt(name, () => this.#images.remove(name));
+		for (const entry of await this.#entries()) {
+			const key = this.#key(entry);
+			if (this.#live.has(key)) continue;
+			await attempt(key, async () => {
+				if (entry.kind === "revert") await this.finishRevert(entry.volumeId, entry.name);
+				else await this.#images.removeSnapshot(volumeName(entry.volumeId), entry.name);
+				await this.#forget(key);
+			});
+		}
+		if (left) this.tidyLater();
+	}
+
+	tidyLater(retries = maxRetries): void {
+		if (this.#retry !== null || retries === 0) return;
+		this.#retry = this.#options.clock.schedule(retryMs, () => {
+			this.#retry = null;
+			this.tidy().catch(() => this.tidyLater(retries - 1));
+		});
+	}
+
+	stop(): void {
+		this.#retry?.cancel();
+		this.#retry = null;
+	}
+
+	async #entries(): Promise<WorkEntry[]> {
+		const text = (await orMissing(this.#runner.rados(["listomapkeys", workObject]))) ?? "";
+		const own = `${this.#options.nodeId}.`;
+		return text
+			.split("\n")
+			.filter((key) => key.startsWith(own))
+			.flatMap((key): WorkEntry[] => {
+				const [kind, volumeId, name] = key.slice(own.length).split(".");
+				if ((kind !== "snapshot" && kind !== "revert") || !volumeId || !name) return [];
+				return [{ kind, volumeId, name }];
+			});
+	}
+
+	async #forget(key: string): Promise<void> {
+		await orMissing(this.#runner.changeRados(["rmomapkey", workObject, key]));
+	}
+
+	#key({ kind, volumeId, name }: WorkEntry): string {
+		return `${this.#options.nodeId}.${kind}.${volumeId}.${name}`;
+	}
+
+	#newName(): string {
+		return `${temporaryPrefix(this.#options.nodeId)}${randomHex(this.#options.random, 12)}`;
+	}
+}
