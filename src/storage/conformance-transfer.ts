@@ -49,8 +49,8 @@ export function transferConformance(suite: Suite): void {
 			expect(made).toMatchObject({ id: copy, format, sizeBytes: 4 * MiB, backing: [] });
 			expect(progress.at(-1)).toBe(1);
 			const reopened = await suite.pool().reopen();
-			expectSame(await diskContent(reopened, copy), wanted);
 			expect(await reopened.getVolume(copy)).toEqual(made);
+			expectSame(await diskContent(reopened, copy), wanted);
 			await reopened.deleteVolume(id);
 		});
 	}

@@ -1,9 +1,12 @@
 /** The ceph-rbd driver passes the same suite as the others, on real daemons. Needs root. */
+import { setDefaultTimeout } from "bun:test";
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { storageConformance } from "../conformance.ts";
 import { CephRbdDriver } from "./driver.ts";
 
+// Each step is a program that connects to the cluster, and a runner that gives up takes the cluster along.
+setDefaultTimeout(60_000);
 const session = useCeph();
 
 import { useCeph } from "./testing/ceph-pool.ts";

@@ -110,10 +110,10 @@ export class CephRbdDriver implements StorageDriver {
 		const { poolId, mayInitialize } = this.#options;
 		this.#writeFiles();
 		await this.#staging.prepare();
-		await found(runner, () => images.names());
+		const names = await found(runner, () => images.names());
 		if (mayInitialize ?? true) await claimPool(runner, poolId);
 		else await requireOwner(runner, poolId);
-		await work.tidy();
+		await work.tidy(names);
 	}
 
 	async deactivate(): Promise<void> {

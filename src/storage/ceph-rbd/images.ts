@@ -166,6 +166,7 @@ export class RbdDiskImages {
 			const children = await images.children(now);
 			if (children.length > 0)
 				throw new AppError("in-use", `Volumes are copy-on-write copies of image ${id}: ${children.join(", ")}.`);
+			return { snapshots: true };
 		};
 		await mayGo(name);
 		await work.discard(name, mayGo);

@@ -23,6 +23,7 @@ export async function claimPool(runner: CephRunner, poolId: string): Promise<voi
 		const lock = ["lock", "get", "--lock-cookie", poolId, "--lock-description", "LimiQuantix storage pool"];
 		try {
 			await runner.changeRados([...lock, markerObject, lockName]);
+			return;
 		} catch (error) {
 			// Another node of ours, or another cluster, was faster.
 			if (errnoOfCeph(error) !== errno.busy && errnoOfCeph(error) !== errno.exists) throw error;

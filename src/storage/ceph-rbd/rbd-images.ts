@@ -8,7 +8,7 @@ import { AppError } from "../../lib/errors.ts";
 import type { LongOptions } from "../driver.ts";
 import { ChildrenAnswer, InfoAnswer, ListAnswer, readAnswer, SnapshotsAnswer, StatusAnswer } from "./answers.ts";
 import { errno, errnoOfCeph } from "./ceph-error.ts";
-import { imageSpec, snapshotIdOf, volumeIdOf } from "./names.ts";
+import { imageSpec, volumeIdOf } from "./names.ts";
 import { type CephRunner, orMissing } from "./runner.ts";
 
 const features = ["layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten"];
@@ -73,14 +73,17 @@ export class RbdImages {
 		await this.#runner.changeRbd(["rename", "--", this.spec(from), this.spec(to)]);
 	}
 
-	/** With its snapshots. Missing is not an error; `in-use` when copies rest on it or somebody has it open. */
-	async remove(name: string): Promise<void> {
-		const remove = () => orMissing(this.#runner.changeRbdLong(["rm", "--no-progress", "--", this.spec(name)], {}));
+	/** With its snapshots; `has`: that there are some, which saves a trial. Missing is not an error; `in-use` when copies rest on it or somebody has it open. */
+	async remove(name: string, has: { snapshots: boolean } = { snapshots: false }): Promise<void> {
+		const long = (args: string[]) => orMissing(this.#runner.changeRbdLong([...args, "--", this.spec(name)], {}));
+		const purge = () => long(["snap", "purge", "--no-progress"]);
+		const remove = () => long(["rm", "--no-progress"]);
 		try {
+			if (has.snapshots) await purge();
 			await remove();
 		} catch (error) {
-			if (errnoOfCeph(error) !== errno.notEmpty) throw error;
-			await this.#runner.changeRbdLong(["snap", "purge", "--no-progress", "--", this.spec(name)], {});
+			if (has.snapshots || errnoOfCeph(error) !== errno.notEmpty) throw error;
+			await purge();
 			await remove();
 		}
 	}
@@ -141,13 +144,6 @@ export class RbdImages {
 	async requireNotOpen(name: string): Promise<void> {
 		const [host] = await this.writers(name);
 		if (host !== undefined) throw new AppError("in-use", `A running VM has this disk open (on the host ${host}).`);
-	}
-
-	/** Snapshots that are neither ours nor Ceph's own, and cannot be removed. */
-	async foreignSnapshots(name: string): Promise<string[]> {
-		return (await this.snapshots(name))
-			.filter((snapshot) => snapshot.protected === "true" && snapshotIdOf(snapshot.name) === null)
-			.map((snapshot) => snapshot.name);
 	}
 
 	#pool(): string[] {

@@ -140,15 +140,17 @@ export class RbdVolumes {
 		const name = volumeName(id);
 		if ((await images.info(name)) === null) return work.tidy();
 		const mayGo = async (now: string) => {
-			const [children, foreign] = await Promise.all([
+			const [children, snapshots] = await Promise.all([
 				images.children(now),
-				images.foreignSnapshots(now),
+				images.snapshots(now),
 				images.requireNotOpen(now),
 			]);
+			const foreign = snapshots.filter((one) => one.protected === "true").map((one) => one.name);
 			if (children.length > 0)
 				throw new AppError("in-use", `Other volumes are copy-on-write copies of volume ${id}: ${children.join(", ")}.`);
 			if (foreign.length > 0)
 				throw new AppError("in-use", `Volume ${id} has protected snapshots that are not ours: ${foreign.join(", ")}.`);
+			return { snapshots: snapshots.length > 0 };
 		};
 		await mayGo(name);
 		await work.discard(name, mayGo);

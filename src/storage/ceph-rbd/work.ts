@@ -52,19 +52,17 @@ export class RbdWork {
 	}
 
 	/** Takes the image `name` out of sight, then removes it with its snapshots. */
-	async discard(name: string, mayGo: (hidden: string) => Promise<void>): Promise<void> {
+	async discard(name: string, mayGo: (hidden: string) => Promise<{ snapshots: boolean }>): Promise<void> {
 		const hidden = this.#newName();
 		this.#live.add(hidden);
 		try {
 			if ((await orMissing(this.#images.rename(name, hidden).then(() => true))) === null) return;
-			try {
-				// Nobody finds it by its name any more: what rests on it now, is all that ever will.
-				await mayGo(hidden);
-			} catch (error) {
+			// Nobody finds it by its name any more: what rests on it now, is all that ever will.
+			const has = await mayGo(hidden).catch(async (error) => {
 				await this.#images.rename(hidden, name);
 				throw error;
-			}
-			await this.#images.remove(hidden);
+			});
+			await this.#images.remove(hidden, has);
 		} finally {
 			this.#live.delete(hidden);
 		}
@@ -105,8 +103,8 @@ export class RbdWork {
 		return { end: () => this.#forget(key).finally(abandon), abandon };
 	}
 
-	/** Tidies what former runs of this node left. What cannot go yet is tried again later. */
-	async tidy(): Promise<void> {
+	/** Tidies what former runs of this node left. What cannot go yet is tried again later. `names`: of all images, if known. */
+	async tidy(names?: readonly string[]): Promise<void> {
 		let left = false;
 		const attempt = async (what: string, work: () => Promise<unknown>) => {
 			try {
@@ -117,7 +115,7 @@ export class RbdWork {
 				this.#options.log.warn("Something half done could not be tidied up yet", { what, error });
 			}
 		};
-		for (const name of await this.#images.names())
+		for (const name of names ?? (await this.#images.names()))
 			if (name.startsWith(temporaryPrefix(this.#options.nodeId)) && !this.#live.has(name))
 				await attempt(name, () => this.#images.remove(name));
 		for (const entry of await this.#entries()) {

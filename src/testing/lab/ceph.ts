@@ -157,6 +157,8 @@ mon_allow_pool_size_one = true
 mon_allow_pool_delete = true
 mon_warn_on_pool_no_redundancy = false
 mon_data_avail_crit = 1
+paxos_propose_interval = 0.02
+paxos_min_wait = 0.01
 mon_data_avail_warn = 1
 [mgr]
 mgr_data = ${folder}/mgr
@@ -165,6 +167,7 @@ osd_data = ${folder}/osd
 osd_objectstore = memstore
 memstore_device_bytes = 4294967296
 osd_op_num_shards = 2
+osd_client_watch_timeout = 2
 osd_class_load_list = *
 osd_class_default_list = *
 `;
