@@ -47,6 +47,8 @@ export type CephRbdDriverOptions = StorageContext & {
 	key: string;
 	/** False once the pool has been ready: then a place without its mark is not a new pool. Default true. */
 	mayInitialize?: boolean;
+	/** That the hypervisor opens images in a namespace: libvirt itself does not, as far as we know all its versions. Default false. */
+	opensNamespaces?: boolean;
 	/** How long one operation waits for another on the same object (default 10 s). */
 	lockWaitMs?: number;
 	/** Called before each change in the cluster; for tests that end the process there. */
@@ -130,6 +132,7 @@ export class CephRbdDriver implements StorageDriver {
 	}
 
 	async probe(): Promise<PoolUsage> {
+		this.#requireOpenable();
 		// Files of its own: a pool that is in use goes on with its.
 		const { poolId, nodeId, config, runFolder } = this.#options;
 		const files = clientFiles(join(runFolder, `${poolId}-probe`), config.user);
@@ -158,13 +161,17 @@ export class CephRbdDriver implements StorageDriver {
 	getVolume = (id: string) => describeVolume(this.#context, id);
 	listVolumes = (): Promise<ListedVolume[]> => listVolumes(this.#context);
 	attachInfo = (id: string) => this.#volumes.attachInfo(id);
-	openVolume = (id: string) => this.#volumes.open(id, isOwnAddress);
 	checkVolume: StorageDriver["checkVolume"] = (id, options) => this.#volumes.check(id, options);
 	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
 	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) => this.#transfer.export(id, format, options);
 	readVolume = (id: string, options: LongOptions) => this.#transfer.read(id, options);
 	receiveVolume = (id: string, content: VolumeContent, options: LongOptions) =>
 		this.#transfer.receive(id, content, options);
+
+	async openVolume(id: string): Promise<void> {
+		await this.#volumes.open(id, isOwnAddress);
+		this.#requireOpenable();
+	}
 
 	/** An image of RBD is open while QEMU has it, and no longer. */
 	async closeVolume(id: string): Promise<void> {
@@ -195,6 +202,15 @@ export class CephRbdDriver implements StorageDriver {
 	listImages = () => this.#diskImages.list();
 	deleteImage = (id: string) => this.#diskImages.delete(id);
 	openImage = (id: string) => this.#diskImages.open(id);
+
+	#requireOpenable(): void {
+		const { config, opensNamespaces } = this.#options;
+		if (config.namespace !== null && opensNamespaces !== true)
+			throw new AppError(
+				"unsupported",
+				"No VM starts from a namespace of a Ceph pool: libvirt looks for its disks in the default one. Use a pool without a namespace.",
+			);
+	}
 
 	#writeFiles(files = this.#files): void {
 		const { config, key } = this.#options;

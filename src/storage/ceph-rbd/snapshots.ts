@@ -20,7 +20,7 @@ export class RbdSnapshots implements VolumeSnapshots {
 		context.work.finishRevert = (volumeId, snapshotId) => this.#finishRevert(volumeId, snapshotId);
 	}
 
-	async take(volumeId: string, snapshotId: string): Promise<SnapshotInfo> {
+	async take(volumeId: string, snapshotId: string, _options?: { running: boolean }): Promise<SnapshotInfo> {
 		requireId(snapshotId, "snapshot");
 		using _volume = await this.#lock(volumeId);
 		const { images } = this.#context;

@@ -12,7 +12,7 @@ import { type RunOptions, type RunResult, run } from "../../lib/run.ts";
 import { waitUntil } from "./wait-until.ts";
 
 const longestMs = 2_147_483_647;
-const stepLimitMs = 30_000;
+const stepLimitMs = 60_000;
 
 type CephDaemon = "mon" | "mgr" | "osd";
 

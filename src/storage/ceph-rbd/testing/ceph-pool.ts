@@ -14,7 +14,7 @@ import { newId } from "../../conformance.ts";
 import type { StorageDriver } from "../../driver.ts";
 import { CephRbdDriver, type CephRbdDriverOptions } from "../driver.ts";
 
-const limitMs = 60_000;
+const limitMs = 120_000;
 export const cephPool = "vms";
 export const nodeId = "01890000-0000-7000-8000-0000000000ee";
 
@@ -92,7 +92,16 @@ function testPool(
 			lockWaitMs: 1000,
 		};
 		const folders = { runFolder: join(folder, "run"), stagingFolder: join(folder, "staging") };
-		const made = new CephRbdDriver({ ...options, ...folders, nodeId, poolId, config, key: session.userKey, ...more });
+		const made = new CephRbdDriver({
+			...options,
+			...folders,
+			nodeId,
+			poolId,
+			config,
+			opensNamespaces: true,
+			key: session.userKey,
+			...more,
+		});
 		opened.push(made);
 		return made;
 	};
@@ -109,7 +118,8 @@ function testPool(
 			if (source.kind !== "rbd") throw new Error("no image of RBD");
 			const file = join(folder, `content-${newId()}`);
 			await writeFile(file, bytes);
-			const image = `file.pool=${source.pool},file.namespace=${source.namespace},file.image=${source.image}`;
+			const space = source.namespace === null ? "" : `,file.namespace=${source.namespace}`;
+			const image = `file.pool=${source.pool}${space},file.image=${source.image}`;
 			const options = `driver=raw,file.driver=rbd,${image},file.conf=${join(folder, "run", poolId, "ceph.conf")},file.user=tester`;
 			const command = `write -s ${file} ${position} ${bytes.length}`;
 			await run("qemu-io", ["--image-opts", "-c", command, "--", options], { timeoutMs: 20_000 });
