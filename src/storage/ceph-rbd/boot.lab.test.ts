@@ -96,7 +96,11 @@ test("a VM boots from RBD; its disks grow, give back space, and are set back", a
 
 	const inside = await shell(domain.id);
 	const first = () => inside.run("dd if=/dev/vdb bs=5 count=1 2>/dev/null; echo");
-	expect(await inside.run("dd if=/dev/sr0 bs=1 skip=32769 count=5 2>/dev/null; echo")).toContain("CD001");
+	// The guest has no driver for the drive; QEMU opens what is in it.
+	for (const source of [null, await driver.imageSource(iso)]) {
+		await hypervisor.changeMedia(domain.id, "cdrom-0", source);
+		expect((await hypervisor.compare(domain)).length).toBe(source === null ? 1 : 0);
+	}
 	await inside.run("echo -n ALPHA | dd of=/dev/vdb conv=notrunc; sync");
 	await fails("in-use", driver.deleteVolume(data));
 
