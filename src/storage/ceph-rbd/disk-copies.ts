@@ -13,7 +13,8 @@ type DiskFile = { path: string; format: VolumeFormat };
 export async function copyIn(runner: CephRunner, from: DiskFile, to: string, options: LongOptions): Promise<void> {
 	await runner.step("qemu-img convert");
 	const target = ["-n", "--target-is-zero", "--target-image-opts", "-W", "-m", "8"];
-	await convert([...target, "-f", from.format, "--", from.path, runner.qemuOptions(to)], options);
+	const args = [...target, "-f", from.format, "--", from.path, runner.qemuOptions(to)];
+	await runner.explained(() => convert(args, options));
 }
 
 /** A new file that stands alone. */

@@ -29,10 +29,14 @@ export const volumeIdOf = (name: string): string | null => idAfter(volumePrefix,
 export const imageIdOf = (name: string): string | null => idAfter(imagePrefix, name);
 export const snapshotIdOf = (name: string): string | null => idAfter(snapshotPrefix, name);
 
-export type CephPlace = Pick<CephRbdPoolConfig, "cephPool" | "namespace">;
+export type CephPlace = Pick<CephRbdPoolConfig, "cephPool" | "namespace" | "dataPool">;
 
 /** POOL[/NAMESPACE]/IMAGE[@SNAPSHOT], as rbd takes it. The schema of the configuration keeps its signs out of the parts. */
-export function imageSpec({ cephPool, namespace }: CephPlace, name: string, snapshot?: string): string {
+export function imageSpec(
+	{ cephPool, namespace }: Pick<CephPlace, "cephPool" | "namespace">,
+	name: string,
+	snapshot?: string,
+): string {
 	const image = [cephPool, ...(namespace === null ? [] : [namespace]), name].join("/");
 	return snapshot === undefined ? image : `${image}@${snapshot}`;
 }

@@ -3,10 +3,11 @@
  * `change…`, which calls `step` first; tests end the process there. Only so many of the short ones run at a time: each is a
  * client of its own that has to make its connections.
  */
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import { type RunOptions, run, runForOutput, runWithInput } from "../../lib/run.ts";
 import type { LongOptions } from "../driver.ts";
 import type { Step } from "../durable.ts";
+import { PoolsAnswer, readAnswer } from "./answers.ts";
 import { cephError, errno, errnoOfCeph } from "./ceph-error.ts";
 import { type ClientFiles, monitorLimitSeconds } from "./client-files.ts";
 import type { CephPlace } from "./names.ts";
@@ -36,18 +37,19 @@ export class CephRunner {
 
 	async changeRbd(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
 		await this.step(`rbd ${stepName(args)}`);
-		return this.rbd(args, options);
+		return this.explained(() => this.rbd(args, options));
 	}
 
 	/** For what moves a lot of data. Progress is that of `rbd`, or null when it tells none. */
 	async changeRbdLong(args: readonly string[], options: LongOptions): Promise<void> {
 		await this.step(`rbd ${stepName(args)}`);
-		await guarded(() => run("rbd", [...this.#client(), ...args], longOptions(options)));
+		await this.explained(() => guarded(() => run("rbd", [...this.#client(), ...args], longOptions(options))));
 	}
 
 	async importRbd(args: readonly string[], input: AsyncIterable<Uint8Array>, options: LongOptions): Promise<void> {
 		await this.step(`rbd ${stepName(args)}`);
-		await guarded(() => runWithInput("rbd", [...this.#client(), ...args], input, signalOptions(options)));
+		const all = [...this.#client(), ...args];
+		await this.explained(() => guarded(() => runWithInput("rbd", all, input, signalOptions(options))));
 	}
 
 	/** Standard output of `rbd` as it comes. */
@@ -68,7 +70,27 @@ export class CephRunner {
 
 	async changeRados(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
 		await this.step(`rados ${args[0]}`);
-		return this.rados(args, options);
+		return this.explained(() => this.rados(args, options));
+	}
+
+	/** A full pool does not refuse, it lets the writer wait: a write that took too long becomes `no-space` then. */
+	async explained<T>(work: () => Promise<T>): Promise<T> {
+		try {
+			return await work();
+		} catch (error) {
+			if (!isAppError(error, "timeout") || !(await this.#isFull().catch(() => false))) throw error;
+			throw new AppError("no-space", "The Ceph pool is full, or its quota is reached.", { cause: error });
+		}
+	}
+
+	async #isFull(): Promise<boolean> {
+		const text = await this.ceph(["osd", "pool", "ls", "detail", "--format", "json"]);
+		const { cephPool, dataPool } = this.place;
+		return readAnswer(PoolsAnswer, text, "ceph osd pool ls").some(
+			(pool) =>
+				(pool.pool_name === cephPool || pool.pool_name === dataPool) &&
+				/(^|,)full(_quota)?(,|$)/.test(pool.flags_names ?? ""),
+		);
 	}
 
 	ceph(args: readonly string[]): Promise<string> {

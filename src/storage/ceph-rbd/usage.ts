@@ -41,7 +41,7 @@ export async function probePool(
 	const dataPool = config.dataPool ?? config.cephPool;
 	try {
 		await images.create(name, MiB);
-		await runner.radosOf(dataPool, ["put", name, "-"], { stdin: "LimiQuantix" });
+		await runner.explained(() => runner.radosOf(dataPool, ["put", name, "-"], { stdin: "LimiQuantix" }));
 	} finally {
 		await runner.radosOf(dataPool, ["rm", name]).catch(() => {});
 		await images.remove(name).catch(() => {});
