@@ -37,10 +37,12 @@ export class RbdImages {
 	}
 
 	async create(name: string, sizeBytes: number): Promise<void> {
+		await this.#runner.requireRoom();
 		await this.#runner.changeRbd(["create", "--size", `${sizeBytes}B`, ...this.#newImage, "--", this.spec(name)]);
 	}
 
 	async clone(from: { name: string; snapshot: string }, to: string): Promise<void> {
+		await this.#runner.requireRoom();
 		// Version 2: no protecting before, and the snapshot goes by itself with the last copy that rests on it.
 		const clone = ["clone", "--rbd-default-clone-format", "2", ...this.#newImage];
 		await this.#runner.changeRbd([...clone, "--", this.spec(from.name, from.snapshot), this.spec(to)]);
@@ -48,12 +50,14 @@ export class RbdImages {
 
 	/** A copy that stands alone. */
 	async copy(from: { name: string; snapshot?: string }, to: string, options: LongOptions): Promise<void> {
+		await this.#runner.requireRoom();
 		const source = this.spec(from.name, from.snapshot);
 		await this.#runner.changeRbdLong(["cp", ...this.#newImage, "--", source, this.spec(to)], options);
 		options.progress?.(1);
 	}
 
 	async importStream(name: string, input: AsyncIterable<Uint8Array>, options: LongOptions): Promise<void> {
+		await this.#runner.requireRoom();
 		const args = ["import", "--no-progress", ...this.#newImage, "--", "-", this.spec(name)];
 		await this.#runner.importRbd(args, input, options);
 	}
@@ -95,6 +99,7 @@ export class RbdImages {
 
 	/** Done already is done. */
 	async makeSnapshot(name: string, snapshot: string): Promise<void> {
+		await this.#runner.requireRoom();
 		try {
 			await this.#runner.changeRbd(["snap", "create", "--no-progress", "--", this.spec(name, snapshot)]);
 		} catch (error) {

@@ -23,6 +23,8 @@ export class CephRunner {
 	readonly #files: ClientFiles;
 	readonly #waiting: (() => void)[] = [];
 	#running = 0;
+	/** Whoever measured the pool found no room: writers look before they wait. */
+	maybeFull = false;
 
 	constructor(files: ClientFiles, place: CephPlace, step: Step = () => {}) {
 		this.#files = files;
@@ -79,8 +81,16 @@ export class CephRunner {
 			return await work();
 		} catch (error) {
 			if (!isAppError(error, "timeout") || !(await this.#isFull().catch(() => false))) throw error;
-			throw new AppError("no-space", "The Ceph pool is full, or its quota is reached.", { cause: error });
+			this.maybeFull = true;
+			throw noSpace(error);
 		}
+	}
+
+	/** Before something new is written. Fails with `no-space` when the pool was full lately, and is. */
+	async requireRoom(): Promise<void> {
+		if (!this.maybeFull) return;
+		this.maybeFull = await this.#isFull();
+		if (this.maybeFull) throw noSpace();
 	}
 
 	async #isFull(): Promise<boolean> {
@@ -148,6 +158,9 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
 		throw cephError(error);
 	}
 }
+
+const noSpace = (cause?: unknown) =>
+	new AppError("no-space", "The Ceph pool is full, or its quota is reached.", { cause });
 
 const signalOptions = ({ signal }: LongOptions) => ({ timeoutMs: longLimitMs, ...(signal ? { signal } : {}) });
 

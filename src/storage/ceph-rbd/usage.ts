@@ -21,6 +21,7 @@ export async function measurePool(runner: CephRunner, dataPool: string | null): 
 		});
 	const { stored, max_avail, quota_bytes } = found.stats;
 	const availableBytes = quota_bytes ? Math.min(max_avail, Math.max(0, quota_bytes - stored)) : max_avail;
+	runner.maybeFull = availableBytes === 0;
 	return { totalBytes: stored + availableBytes, usedBytes: stored, availableBytes };
 }
 
