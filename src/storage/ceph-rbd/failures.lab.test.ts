@@ -1,8 +1,12 @@
 /** A Ceph cluster that refuses, hangs, is full, or is not what it was: each a clear error in time, and nothing left behind. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { systemRandom } from "../../lib/random.ts";
 import { MiB } from "../../lib/units.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { diskContent, expectSame, fails, makeImage, newId, pattern } from "../conformance.ts";
+import { discoverCephPools } from "./discover.ts";
 import { cephPool, nodeId, useCeph } from "./testing/ceph-pool.ts";
 
 setDefaultTimeout(120_000);
@@ -101,6 +105,25 @@ test("what is half done is tidied up by the node that did it, and by no other", 
 	await again.deleteVolume(id);
 	await again.remove();
 	expect(await pool.contents()).toEqual([]);
+	await pool.close();
+});
+
+test("finds the pools of a cluster and their namespaces", async () => {
+	const pool = await session.pool();
+	const runFolder = join(pool.folder, "discover");
+	const find = (cephKey?: string, monitors = pool.config.monitors) =>
+		discoverCephPools({ monitors, user: "tester" }, cephKey === undefined ? {} : { cephKey }, {
+			runFolder,
+			random: systemRandom,
+		});
+	const found = await find(session.userKey);
+	expect(found.find(({ name }) => name === cephPool)).toMatchObject({ erasureCoded: false });
+	expect(found.find(({ name }) => name === cephPool)?.namespaces).toContain(pool.namespace);
+	expect(found.map(({ name }) => name)).not.toContain("device_health_metrics");
+	await fails("invalid", find());
+	await fails("storage", find(session.ceph.adminKey));
+	await fails("timeout", find(session.userKey, ["127.0.0.1:1"]));
+	expect(await readdir(runFolder)).toEqual([]);
 	await pool.close();
 });
 

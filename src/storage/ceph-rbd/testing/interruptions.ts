@@ -1,0 +1,165 @@
+/**
+ * Every operation that changes a Ceph pool, cut short before each of its steps: by the end of the process (the next activate tidies
+ * up) or by an error. Either way the pool holds what it held before or what it holds afterwards, nothing else lies about, and repeating the
+ * operation finishes it. At the end everything is deleted, and nothing is left in the cluster.
+ */
+import { expect, test } from "bun:test";
+import { AppError } from "../../../lib/errors.ts";
+import { MiB } from "../../../lib/units.ts";
+import { newId, pattern, readAll, sha256, upload } from "../../conformance.ts";
+import type { CephRbdDriver } from "../driver.ts";
+import type { CephSession, TestPool } from "./ceph-pool.ts";
+
+type Setting = { pool: TestPool; volume: string; fresh: string; snapshot: string };
+type Operation = {
+	name: string;
+	steps: number;
+	prepare?(driver: CephRbdDriver, setting: Setting): Promise<unknown>;
+	act(driver: CephRbdDriver, setting: Setting): Promise<unknown>;
+};
+
+const raw = { format: "raw", sizeBytes: MiB } as const;
+const running = { running: false };
+const cloneOf = (driver: CephRbdDriver, { volume, fresh }: Setting, fullCopy: boolean) =>
+	driver.createVolume(fresh, { ...raw, source: { kind: "volume", id: volume, fullCopy } });
+
+const operations: Operation[] = [
+	{
+		name: "make an empty volume",
+		steps: 2,
+		act: (driver, { fresh }) => driver.createVolume(fresh, { ...raw, source: { kind: "empty" } }),
+	},
+	{ name: "copy a volume copy-on-write", steps: 6, act: (driver, setting) => cloneOf(driver, setting, false) },
+	{ name: "copy a volume in full", steps: 2, act: (driver, setting) => cloneOf(driver, setting, true) },
+	{
+		name: "delete a volume with snapshots",
+		steps: 3,
+		prepare: (driver, { volume, snapshot }) => driver.snapshots.take(volume, snapshot, running),
+		act: (driver, { volume }) => driver.deleteVolume(volume),
+	},
+	{
+		name: "take a snapshot",
+		steps: 2,
+		act: (driver, { volume, snapshot }) => driver.snapshots.take(volume, snapshot, running),
+	},
+	{
+		name: "set a volume back",
+		steps: 5,
+		async prepare(driver, { pool, volume, snapshot }) {
+			await driver.snapshots.take(volume, snapshot, running);
+			await pool.writeDisk(driver, volume, 0, pattern(65_536, 9));
+		},
+		act: (driver, { volume, snapshot }) => driver.snapshots.revert(volume, snapshot),
+	},
+	{
+		name: "receive a volume",
+		steps: 2,
+		async act(driver, { volume, fresh }) {
+			if ((await driver.getVolume(fresh)) !== null) return;
+			await driver.receiveVolume(fresh, await driver.readVolume(volume, {}), {});
+		},
+	},
+	{
+		name: "finish an image",
+		steps: 5,
+		prepare: (driver, { fresh }) => upload(driver, fresh, pattern(MiB)),
+		act: (driver, { fresh }) => driver.finishImage(fresh, { format: "raw", sha256: null }),
+	},
+];
+
+export function interruptions(session: CephSession, end: "process" | "error"): void {
+	for (const operation of operations) {
+		const by = end === "process" ? "the end of the process" : "an error";
+		test(`${operation.name}, ended by ${by} before each step`, async () => {
+			let steps: string[] = [];
+			const whole = await prepared(session, operation);
+			const before = await describe(await whole.pool.open(), whole);
+			const complete = await whole.pool.open({ onStep: (name) => void steps.push(name) });
+			steps = [];
+			await operation.act(complete, whole);
+			const after = await describe(complete, whole);
+			await cleared(complete, whole);
+			expect(after).not.toEqual(before);
+			expect(steps).toHaveLength(operation.steps);
+
+			const outcomes = new Set<string>();
+			for (let stop = 1; stop <= steps.length; stop++) {
+				const setting = await prepared(session, operation);
+				const cut = await cutShort(operation, setting, stop, end);
+				const where = `before step ${stop} (${steps[stop - 1]})`;
+				const next = cut ?? (await setting.pool.open());
+				const found = await describe(next, setting);
+				// Setting back that was begun is finished by the next start.
+				const outcome = [before, after].findIndex((state) => Bun.deepEquals(state, found));
+				if (outcome === -1 && end === "process") expect({ where, found }).toEqual({ where, found: before });
+				outcomes.add(outcome === 0 ? "before" : "after");
+				if (end === "process") expect({ where, stray: await stray(setting) }).toEqual({ where, stray: [] });
+				await operation.act(next, setting);
+				expect({ where, found: await describe(next, setting) }).toEqual({ where, found: after });
+				await cleared(next, setting);
+			}
+			expect(outcomes.has("before")).toBe(true);
+		});
+	}
+}
+
+/** Names in place of ids, so that settings can be held against each other. */
+async function describe(driver: CephRbdDriver, { volume, fresh, snapshot }: Setting) {
+	const named = (id: string | null) =>
+		id === null ? null : ({ [volume]: "volume", [fresh]: "fresh", [snapshot]: "snapshot" }[id] ?? id);
+	const volumes = [];
+	for (const { id, sizeBytes, backing } of await driver.listVolumes()) {
+		const content = sha256(await readAll((await driver.readVolume(id, {})).stream));
+		const snapshots = (await driver.snapshots.list(id)).map((one) => [named(one.id), named(one.parentId)]);
+		volumes.push({ id: named(id), sizeBytes, backing: backing.map((one) => named(one.id)), content, snapshots });
+	}
+	return { volumes, images: (await driver.listImages()).map(named), upload: await driver.getUpload(fresh) };
+}
+
+/** What is in the cluster and in no list of ours. */
+async function stray({ pool }: Setting): Promise<string[]> {
+	return (await pool.contents()).filter((name) => /^(trash|lqx-tmp)|@lqx-tmp/.test(name));
+}
+
+async function cleared(driver: CephRbdDriver, { pool }: Setting): Promise<void> {
+	const left = async () => (await driver.listVolumes()).map(({ id }) => id);
+	// Copies before what they rest on.
+	for (const id of (await left()).reverse()) await driver.deleteVolume(id);
+	for (const id of await driver.listImages()) await driver.deleteImage(id);
+	await driver.remove();
+	expect(await pool.contents()).toEqual([]);
+	await pool.close();
+}
+
+async function prepared(session: CephSession, operation: Operation): Promise<Setting> {
+	const pool = await session.pool();
+	const driver = await pool.open();
+	const setting = { pool, volume: newId(), fresh: newId(), snapshot: newId() };
+	await driver.createVolume(setting.volume, { ...raw, source: { kind: "empty" } });
+	await pool.writeDisk(driver, setting.volume, 0, pattern(65_536));
+	await operation.prepare?.(driver, setting);
+	return setting;
+}
+
+/** Keeps what stopped for ever from being collected. */
+const ended: (() => void)[] = [];
+
+/** Runs the operation up to the step and ends it there. The driver that had an error, or null for one that is no more. */
+async function cutShort(operation: Operation, setting: Setting, stop: number, end: "process" | "error") {
+	let count = Number.NEGATIVE_INFINITY;
+	const { promise: reached, resolve } = Promise.withResolvers<void>();
+	const driver = await setting.pool.open({
+		onStep() {
+			count += 1;
+			if (count !== stop) return;
+			if (end === "error") throw new AppError("storage", "This step failed.");
+			// Nothing after this step happens, no clean-up either: as if the process had ended.
+			resolve();
+			return new Promise<void>((goOn) => ended.push(goOn));
+		},
+	});
+	count = 0;
+	const work = operation.act(driver, setting).catch(() => {});
+	await Promise.race([work, reached]);
+	return end === "error" ? driver : null;
+}
