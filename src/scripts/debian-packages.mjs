@@ -4,7 +4,8 @@
 export const runtimePackages = [
 	"qemu-system-x86", // the hypervisor
 	"qemu-utils", // qemu-img
-	"qemu-block-extra",
+	"qemu-block-extra", // RBD in QEMU
+	"ceph-common", // rbd, rados, ceph: pools of type ceph-rbd
 	"libvirt-daemon-system", // libvirtd, virtlogd
 	"libvirt-clients",
 	"ovmf", // UEFI firmware
@@ -28,6 +29,7 @@ export const testPackages = [
 	"libxml2-utils", // virt-xml-validate
 	"prometheus", // promtool
 	"busybox-static",
+	...["ceph-mon", "ceph-mgr", "ceph-osd"], // a cluster of one node
 	"curl",
 	"file",
 	"libnbd-bin", // nbdinfo

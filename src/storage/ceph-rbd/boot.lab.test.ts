@@ -8,13 +8,13 @@ import type { DomainSpec } from "../../hypervisor/driver.ts";
 import { smallDomain, withDisk } from "../../hypervisor/test-domain.ts";
 import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
+import { type TestPool, useCeph } from "../../testing/lab/ceph-pool.ts";
 import { buildGuestImage, guestReadyLine } from "../../testing/lab/guest-image.ts";
 import { type LibvirtLab, startLab } from "../../testing/lab/libvirt-lab.ts";
 import { SerialLog } from "../../testing/lab/serial-log.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { fails, newId } from "../conformance.ts";
 import type { CephRbdDriver } from "./driver.ts";
-import { type TestPool, useCeph } from "./testing/ceph-pool.ts";
 
 const limitMs = 120_000;
 setDefaultTimeout(4 * limitMs);

@@ -9,7 +9,7 @@ import { CephRbdDriver } from "./driver.ts";
 setDefaultTimeout(60_000);
 const session = useCeph();
 
-import { useCeph } from "./testing/ceph-pool.ts";
+import { useCeph } from "../../testing/lab/ceph-pool.ts";
 
 storageConformance({
 	name: "ceph-rbd",

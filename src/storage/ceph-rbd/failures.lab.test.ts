@@ -4,10 +4,10 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { systemRandom } from "../../lib/random.ts";
 import { MiB } from "../../lib/units.ts";
+import { cephPool, nodeId, useCeph } from "../../testing/lab/ceph-pool.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { diskContent, expectSame, fails, makeImage, newId, pattern } from "../conformance.ts";
 import { discoverCephPools } from "./discover.ts";
-import { cephPool, nodeId, useCeph } from "./testing/ceph-pool.ts";
 
 setDefaultTimeout(120_000);
 const session = useCeph();

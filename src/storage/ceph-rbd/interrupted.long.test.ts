@@ -1,6 +1,6 @@
 import { setDefaultTimeout } from "bun:test";
-import { useCeph } from "./testing/ceph-pool.ts";
-import { interruptions } from "./testing/interruptions.ts";
+import { interruptions } from "../../testing/lab/ceph-interruptions.ts";
+import { useCeph } from "../../testing/lab/ceph-pool.ts";
 
 setDefaultTimeout(240_000);
 interruptions(useCeph(), "error");

@@ -4,10 +4,10 @@
  * operation finishes it. At the end everything is deleted, and nothing is left in the cluster.
  */
 import { expect, test } from "bun:test";
-import { AppError } from "../../../lib/errors.ts";
-import { MiB } from "../../../lib/units.ts";
-import { newId, pattern, readAll, sha256, upload } from "../../conformance.ts";
-import type { CephRbdDriver } from "../driver.ts";
+import { AppError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/units.ts";
+import type { CephRbdDriver } from "../../storage/ceph-rbd/driver.ts";
+import { newId, pattern, readAll, sha256, upload } from "../../storage/conformance.ts";
 import type { CephSession, TestPool } from "./ceph-pool.ts";
 
 type Setting = { pool: TestPool; volume: string; fresh: string; snapshot: string };
