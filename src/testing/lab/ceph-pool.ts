@@ -14,7 +14,7 @@ import { newId } from "../../storage/conformance.ts";
 import type { StorageDriver } from "../../storage/driver.ts";
 import { type LabCeph, startCeph } from "./ceph.ts";
 
-const limitMs = 120_000;
+const limitMs = 240_000;
 export const cephPool = "vms";
 export const nodeId = "01890000-0000-7000-8000-0000000000ee";
 
