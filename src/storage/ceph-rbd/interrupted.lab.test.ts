@@ -3,4 +3,4 @@ import { interruptions } from "../../testing/lab/ceph-interruptions.ts";
 import { useCeph } from "../../testing/lab/ceph-pool.ts";
 
 setDefaultTimeout(240_000);
-interruptions(useCeph(), "process");
+interruptions(useCeph(), "process", "central");

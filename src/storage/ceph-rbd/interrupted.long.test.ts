@@ -3,4 +3,6 @@ import { interruptions } from "../../testing/lab/ceph-interruptions.ts";
 import { useCeph } from "../../testing/lab/ceph-pool.ts";
 
 setDefaultTimeout(240_000);
-interruptions(useCeph(), "error");
+const session = useCeph();
+interruptions(session, "process", "others");
+interruptions(session, "error", "all");

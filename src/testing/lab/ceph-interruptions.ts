@@ -7,13 +7,15 @@ import { expect, test } from "bun:test";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { CephRbdDriver } from "../../storage/ceph-rbd/driver.ts";
-import { newId, pattern, readAll, sha256, upload } from "../../storage/conformance.ts";
+import { newId, pattern, upload } from "../../storage/conformance.ts";
 import type { CephSession, TestPool } from "./ceph-pool.ts";
 
 type Setting = { pool: TestPool; volume: string; fresh: string; snapshot: string };
 type Operation = {
 	name: string;
 	steps: number;
+	/** Of those that every run of the tests has: it changes more than one thing. */
+	central?: true;
 	prepare?(driver: CephRbdDriver, setting: Setting): Promise<unknown>;
 	act(driver: CephRbdDriver, setting: Setting): Promise<unknown>;
 };
@@ -29,7 +31,12 @@ const operations: Operation[] = [
 		steps: 2,
 		act: (driver, { fresh }) => driver.createVolume(fresh, { ...raw, source: { kind: "empty" } }),
 	},
-	{ name: "copy a volume copy-on-write", steps: 6, act: (driver, setting) => cloneOf(driver, setting, false) },
+	{
+		name: "copy a volume copy-on-write",
+		steps: 6,
+		central: true,
+		act: (driver, setting) => cloneOf(driver, setting, false),
+	},
 	{ name: "copy a volume in full", steps: 2, act: (driver, setting) => cloneOf(driver, setting, true) },
 	{
 		name: "delete a volume with snapshots",
@@ -45,6 +52,7 @@ const operations: Operation[] = [
 	{
 		name: "set a volume back",
 		steps: 5,
+		central: true,
 		async prepare(driver, { pool, volume, snapshot }) {
 			await driver.snapshots.take(volume, snapshot, running);
 			await pool.writeDisk(driver, volume, 0, pattern(65_536, 9));
@@ -67,8 +75,13 @@ const operations: Operation[] = [
 	},
 ];
 
-export function interruptions(session: CephSession, end: "process" | "error"): void {
+export function interruptions(
+	session: CephSession,
+	end: "process" | "error",
+	which: "central" | "others" | "all",
+): void {
 	for (const operation of operations) {
+		if (which !== "all" && (which === "central") !== (operation.central ?? false)) continue;
 		const by = end === "process" ? "the end of the process" : "an error";
 		test(`${operation.name}, ended by ${by} before each step`, async () => {
 			let steps: string[] = [];
@@ -77,16 +90,17 @@ export function interruptions(session: CephSession, end: "process" | "error"): v
 			const complete = await whole.pool.open({ onStep: (name) => void steps.push(name) });
 			steps = [];
 			await operation.act(complete, whole);
+			const made = steps.slice();
 			const after = await describe(complete, whole);
 			await cleared(complete, whole);
 			expect(after).not.toEqual(before);
-			expect(steps).toHaveLength(operation.steps);
+			expect(made).toHaveLength(operation.steps);
 
 			const outcomes = new Set<string>();
-			for (let stop = 1; stop <= steps.length; stop++) {
+			for (let stop = 1; stop <= made.length; stop++) {
 				const setting = await prepared(session, operation);
 				const cut = await cutShort(operation, setting, stop, end);
-				const where = `before step ${stop} (${steps[stop - 1]})`;
+				const where = `before step ${stop} (${made[stop - 1]})`;
 				const next = cut ?? (await setting.pool.open());
 				const found = await describe(next, setting);
 				// Setting back that was begun is finished by the next start.
@@ -104,12 +118,12 @@ export function interruptions(session: CephSession, end: "process" | "error"): v
 }
 
 /** Names in place of ids, so that settings can be held against each other. */
-async function describe(driver: CephRbdDriver, { volume, fresh, snapshot }: Setting) {
+async function describe(driver: CephRbdDriver, { pool, volume, fresh, snapshot }: Setting) {
 	const named = (id: string | null) =>
 		id === null ? null : ({ [volume]: "volume", [fresh]: "fresh", [snapshot]: "snapshot" }[id] ?? id);
 	const volumes = [];
 	for (const { id, sizeBytes, backing } of await driver.listVolumes()) {
-		const content = sha256(await readAll((await driver.readVolume(id, {})).stream));
+		const content = await pool.content(`lqx-vol-${id}`);
 		const snapshots = (await driver.snapshots.list(id)).map((one) => [named(one.id), named(one.parentId)]);
 		volumes.push({ id: named(id), sizeBytes, backing: backing.map((one) => named(one.id)), content, snapshots });
 	}

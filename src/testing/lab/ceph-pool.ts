@@ -10,7 +10,7 @@ import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
 import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
 import { CephRbdDriver, type CephRbdDriverOptions } from "../../storage/ceph-rbd/driver.ts";
-import { newId } from "../../storage/conformance.ts";
+import { newId, sha256 } from "../../storage/conformance.ts";
 import type { StorageDriver } from "../../storage/driver.ts";
 import { type LabCeph, startCeph } from "./ceph.ts";
 
@@ -28,6 +28,8 @@ export type TestPool = {
 	/** Activated. */
 	open(more?: Partial<CephRbdDriverOptions>): Promise<CephRbdDriver>;
 	writeDisk(driver: StorageDriver, id: string, position: number, bytes: Uint8Array): Promise<void>;
+	/** Of an image of RBD, as a word that tells it from others. */
+	content(image: string): Promise<string>;
 	/** All that is in the namespace, whoever made it: images with their snapshots, Ceph's trash, objects beside them. */
 	contents(): Promise<string[]>;
 	/** Removes what is in it, and the folder. */
@@ -124,6 +126,10 @@ function testPool(
 			const command = `write -s ${file} ${position} ${bytes.length}`;
 			await run("qemu-io", ["--image-opts", "-c", command, "--", options], { timeoutMs: 20_000 });
 			await rm(file);
+		},
+		async content(image) {
+			const { stdout } = await ceph.rbd("export", "--no-progress", ...where, image, "-");
+			return sha256(new TextEncoder().encode(stdout));
 		},
 		async contents() {
 			const list = async (args: string[]) => (await ceph.rbd(...args, ...where)).stdout.split("\n").filter(Boolean);
