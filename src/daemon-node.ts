@@ -91,6 +91,7 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 	// It goes on trying by itself; the node says meanwhile that libvirt is away.
 	client.open().catch((error) => logger.warn("libvirt does not answer", { error }));
 	const stopping = new AbortController();
+	const runFolder = join(config.runDir, "pools");
 	const starting: Promise<RunningNode> = chooseAccelerator(config.accelerator, stopping.signal).then((accelerator) => {
 		logger.info("accelerator", accelerator);
 		return startNode({
@@ -98,11 +99,11 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			dataDir: config.dataDir,
 			demoImage: config.demoImage,
 			storage: {
-				discover: discoverStorage,
+				discover: (query) => discoverStorage(query, { runFolder, random }),
 				open: (pool) =>
 					createStorageDriver(pool, {
 						...{ nodeId, random, clock, log: logger, protectedPaths: [config.dataDir] },
-						...{ runFolder: join(config.runDir, "pools"), stagingFolder: join(config.dataDir, "staging") },
+						...{ runFolder, stagingFolder: join(config.dataDir, "staging") },
 					}),
 			},
 			credentials: (poolId) => secrets.open(poolId),
