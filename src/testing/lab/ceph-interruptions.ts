@@ -127,6 +127,7 @@ async function describe(driver: CephRbdDriver, { pool, volume, fresh, snapshot }
 		const snapshots = (await driver.snapshots.list(id)).map((one) => [named(one.id), named(one.parentId)]);
 		volumes.push({ id: named(id), sizeBytes, backing: backing.map((one) => named(one.id)), content, snapshots });
 	}
+	volumes.sort((a, b) => (`${a.id}` < `${b.id}` ? -1 : 1));
 	return { volumes, images: (await driver.listImages()).map(named), upload: await driver.getUpload(fresh) };
 }
 
@@ -136,9 +137,9 @@ async function stray({ pool }: Setting): Promise<string[]> {
 }
 
 async function cleared(driver: CephRbdDriver, { pool }: Setting): Promise<void> {
-	const left = async () => (await driver.listVolumes()).map(({ id }) => id);
 	// Copies before what they rest on.
-	for (const id of (await left()).reverse()) await driver.deleteVolume(id);
+	const volumes = (await driver.listVolumes()).sort((a, b) => b.backing.length - a.backing.length);
+	for (const { id } of volumes) await driver.deleteVolume(id);
 	for (const id of await driver.listImages()) await driver.deleteImage(id);
 	await driver.remove();
 	expect(await pool.contents()).toEqual([]);
