@@ -28,7 +28,10 @@ const FileReference = Type.Object({
 });
 type FileReference = Static<typeof FileReference>;
 
-type StagingOptions = Omit<LocalContext, "folder"> & { root: string; random: Random };
+type StagingOptions = Pick<LocalContext, "locks" | "log" | "inspectLimits" | "protectedPaths"> & {
+	root: string;
+	random: Random;
+};
 
 export class Staging {
 	readonly #root: string;
@@ -40,7 +43,9 @@ export class Staging {
 		this.#root = options.root;
 		this.#options = options;
 		this.#folder = new PoolFolder(options.root, options.random);
-		this.#uploads = new LocalUploads({ ...options, folder: this.#folder });
+		// A folder of this node alone, and no pool.
+		const alone = { otherPools: () => [], sharesBlocks: () => false };
+		this.#uploads = new LocalUploads({ ...options, ...alone, folder: this.#folder });
 	}
 
 	/** Makes the folders, and removes what was half done. Uploads stay. */

@@ -91,7 +91,7 @@ function testPool(
 			clock: systemClock,
 			log: silentLogger,
 			protectedPaths: [],
-			lockWaitMs: 1000,
+			lockWaitMs: 4000,
 		};
 		const folders = { runFolder: join(folder, "run"), stagingFolder: join(folder, "staging") };
 		const made = new CephRbdDriver({
