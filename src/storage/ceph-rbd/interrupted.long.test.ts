@@ -2,7 +2,7 @@ import { setDefaultTimeout } from "bun:test";
 import { interruptions } from "../../testing/lab/ceph-interruptions.ts";
 import { useCeph } from "../../testing/lab/ceph-pool.ts";
 
-setDefaultTimeout(240_000);
+setDefaultTimeout(600_000);
 const session = useCeph();
 interruptions(session, "process", "others");
 interruptions(session, "error", "all");
