@@ -116,6 +116,7 @@ test("the rule sees a wrong import in each of its forms", () => {
 test("UI code takes nothing but pure files of the model at run time", () => {
 	const pure = [
 		"src/model/actions.ts",
+		"src/model/ceph-conf.ts",
 		"src/model/certificate-rules.ts",
 		"src/model/clock-rules.ts",
 		"src/model/member-limits.ts",
