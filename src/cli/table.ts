@@ -12,6 +12,7 @@ const red = 31;
 const stateColors: Record<string, number> = {
 	running: green,
 	ready: green,
+	ok: green,
 	healthy: green,
 	succeeded: green,
 	connected: green,

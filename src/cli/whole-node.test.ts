@@ -188,6 +188,21 @@ describe("later", () => {
 		await root("pool edit fast --name faster --description NVMe");
 		expect(await root("pool list")).toContain("faster");
 		await root("pool delete faster --yes");
+		expect(await root("pool test local")).toContain("ok");
+		expect(await root("pool discover --type nfs --nfs-server nas1")).toContain("EXPORT");
+		await root("pool create shared --type nfs --nfs-server nas1 --export /export/vms --mount-option nconnect=4");
+		await root("pool edit shared --nfs-server nas2 --no-mount-options");
+		expect(await json("pool show shared")).toMatchObject({ type: "nfs", config: { server: "nas2", mountOptions: [] } });
+		const key = join(folder, "key");
+		writeFileSync(key, "AQBSdFhgAAAAABAAq5ZB3cGJ2uC8m9uTjVXQ3g==\n");
+		const access = ["--monitor", "10.0.0.1", "--user", "vms", "--key-file", key];
+		await root(["pool", "create", "rbd", "--type", "ceph-rbd", ...access, "--ceph-pool", "rbd"]);
+		await root(["pool", "edit", "rbd", "--key-file", key]);
+		const iscsi = "--portal 10.0.0.5 --target iqn.2026-01.net.example:disks --wwid naa.6001405a1b2c3d4e";
+		expect(await rootCode(`pool create san --type iscsi-lvm ${iscsi} --chap-user node`)).toBe(2);
+		await root(`pool create san --type iscsi-lvm ${iscsi} --layout thin`);
+		expect(await root("pool list")).toContain("nas2:/export/vms");
+		for (const name of ["shared", "rbd", "san"]) await root(`pool delete ${name} --yes`);
 		expect(await root("network list -q")).toBe(`${fixtureId(4)}\n`);
 	});
 

@@ -81,3 +81,40 @@ const normalPath = (path: string): string =>
 		.split("/")
 		.filter((part) => part !== "" && part !== ".")
 		.join("/");
+
+/** Where it is, as people write it: a folder, "server:/export", a Ceph pool, a target. */
+export function poolPlace(config: PoolConfig): string {
+	if ("path" in config) return config.path;
+	if ("exportPath" in config) {
+		const server = config.server.includes(":") ? `[${config.server}]` : config.server;
+		const folder = config.folder === null ? "" : `${config.exportPath.endsWith("/") ? "" : "/"}${config.folder}`;
+		return `${server}:${config.exportPath}${folder}`;
+	}
+	if ("cephPool" in config)
+		return config.namespace === null ? config.cephPool : `${config.cephPool}/${config.namespace}`;
+	return config.target;
+}
+
+export type PoolUsage = { usedBytes: number; totalBytes: number; availableBytes: number };
+
+/**
+ * How full it is; null while no node has reported. Local pools are a space on each node and add up; one that nodes share is the
+ * same space seen from each, and the newest report of it counts.
+ */
+export function poolUsage(pool: Pick<Pool, "nodes" | "type">): PoolUsage | null {
+	const known = pool.nodes.flatMap(({ usedBytes, totalBytes, availableBytes, updatedAt }) =>
+		usedBytes === null || totalBytes === null
+			? []
+			: [{ usedBytes, totalBytes, availableBytes: availableBytes ?? 0, updatedAt }],
+	);
+	const newest = known.reduce((one, other) => (other.updatedAt > one.updatedAt ? other : one), known[0] ?? noReport);
+	if (newest === noReport) return null;
+	const usage = { usedBytes: 0, totalBytes: 0, availableBytes: 0 };
+	for (const report of isShared(pool) ? [newest] : known) {
+		usage.usedBytes += report.usedBytes;
+		usage.totalBytes += report.totalBytes;
+		usage.availableBytes += report.availableBytes;
+	}
+	return usage;
+}
+const noReport = { usedBytes: 0, totalBytes: 0, availableBytes: 0, updatedAt: "" };

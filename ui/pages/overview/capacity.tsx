@@ -1,11 +1,12 @@
 /** What the cluster has and what running VMs take of it; how full the pools are. */
+
+import { poolUsage } from "../../../src/model/storage-rules.ts";
 import { useCollection } from "../../api/use.ts";
 import { Skeleton, UsageBar } from "../../components/feedback.tsx";
 import { Card } from "../../components/layout.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { overview as t } from "../../strings/overview.ts";
-import { poolUsage } from "../storage/usage.ts";
 import { hostCapacity } from "./host-capacity.ts";
 
 const holdsMemory = new Set(["running", "paused", "starting", "stopping", "migrating"]);
@@ -47,9 +48,9 @@ export function CapacityCard() {
 						<li key={pool.id}>
 							<div class="capacity__line">
 								<ResourceLink kind="pool" id={pool.id} />
-								<span>{usage ? `${formatBytes(usage.used)} / ${formatBytes(usage.total)}` : ""}</span>
+								<span>{usage ? `${formatBytes(usage.usedBytes)} / ${formatBytes(usage.totalBytes)}` : ""}</span>
 							</div>
-							{usage && <UsageBar used={usage.used} total={usage.total} label={t.poolLabel(pool.name)} />}
+							{usage && <UsageBar used={usage.usedBytes} total={usage.totalBytes} label={t.poolLabel(pool.name)} />}
 						</li>
 					);
 				})}

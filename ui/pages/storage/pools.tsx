@@ -3,7 +3,7 @@
 import { Database, Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { localPath } from "../../../src/model/storage-rules.ts";
+import { localPath, poolUsage } from "../../../src/model/storage-rules.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
@@ -22,7 +22,6 @@ import { storage as t } from "../../strings/storage.ts";
 import { CreatePoolPanel } from "./create-pool.tsx";
 import { poolActions } from "./pool-actions.ts";
 import { storageTabs } from "./tabs.ts";
-import { poolUsage } from "./usage.ts";
 import "./storage.css";
 
 const columns: readonly Column<Pool>[] = [
@@ -52,7 +51,7 @@ const columns: readonly Column<Pool>[] = [
 		cell: (pool) => <PoolUsage pool={pool} />,
 		sort: (pool) => {
 			const usage = poolUsage(pool);
-			return usage ? usage.used / usage.total : null;
+			return usage ? usage.usedBytes / usage.totalBytes : null;
 		},
 		width: "34%",
 	},
@@ -70,8 +69,8 @@ export function PoolUsage({ pool }: { pool: Pool }) {
 	if (!usage) return <span class="muted">{common.notYetKnown}</span>;
 	return (
 		<span class="pool-usage">
-			<UsageBar used={usage.used} total={usage.total} label={t.usageOf(pool.name)} />
-			<span>{t.usedOf(formatBytes(usage.used), formatBytes(usage.total))}</span>
+			<UsageBar used={usage.usedBytes} total={usage.totalBytes} label={t.usageOf(pool.name)} />
+			<span>{t.usedOf(formatBytes(usage.usedBytes), formatBytes(usage.totalBytes))}</span>
 		</span>
 	);
 }

@@ -1,5 +1,6 @@
 /** The create form: values, checks, the body that is sent, and what it will do in words. Pure. */
 import { GiB, MiB } from "../../../src/lib/units.ts";
+import { poolUsage } from "../../../src/model/storage-rules.ts";
 import type { Image, Network, Node, Pool, Vm, VmCreate, Volume } from "../../api/types.ts";
 import {
 	type CloudInitForm,
@@ -18,7 +19,6 @@ import { storage } from "../../strings/storage.ts";
 import { vm as vmText } from "../../strings/vm.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
 import { roomiest, type Target, targetsFor } from "../shared/placement.ts";
-import { poolUsage } from "../storage/usage.ts";
 
 export const sizes = {
 	small: { vcpus: 1, memoryBytes: GiB, diskBytes: 10 * GiB },
@@ -292,8 +292,8 @@ function warningsOf(values: CreateValues, refs: Refs): string[] {
 	const pool = refs.pools.find(({ id }) => id === (image && image.format !== "iso" ? image.poolId : values.poolId));
 	const usage = pool ? poolUsage(pool) : null;
 	const needed = diskBytesFor(values, refs) ?? 0;
-	if (pool && usage && needed > usage.available) {
-		warnings.push(t.warnings.space(formatBytes(needed), formatBytes(usage.available), pool.name));
+	if (pool && usage && needed > usage.availableBytes) {
+		warnings.push(t.warnings.space(formatBytes(needed), formatBytes(usage.availableBytes), pool.name));
 	}
 	const targets = nodesFor(values, refs);
 	if (values.nodeId === "" && targets.length > 1 && roomiest(targets) === undefined) {

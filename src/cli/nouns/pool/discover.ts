@@ -1,0 +1,102 @@
+/** `pool discover`: what a storage server offers. */
+import type { PoolDiscover, PoolDiscovered, PoolType } from "../../../model/storage.ts";
+import type { Cli } from "../../cli.ts";
+import { usageError } from "../../failure.ts";
+import { bytes } from "../../format.ts";
+import { resolveId } from "../../names.ts";
+import { choice, text } from "../../options.ts";
+import { verb } from "../../verb.ts";
+import { probeTimeoutMs } from "./create.ts";
+import { chapCredentials, chapUsers, neededList, newCephAccess } from "./reach.ts";
+import { type AccessOptions, accessOptions, refuseOthers } from "./reach-options.ts";
+
+export const discoverVerb = verb({
+	name: "discover",
+	summary: "Look for what a storage server offers",
+	description:
+		"The exports of an NFS server, the pools of a Ceph cluster, the targets of iSCSI portals; with --target the LUNs behind that one. A LUN with something on it is not empty, and not taken.",
+	examples: [
+		"limiquantix pool discover --type nfs --nfs-server nas1",
+		"limiquantix pool discover --type ceph-rbd --ceph-conf ceph.conf --keyring ceph.client.vms.keyring",
+		"limiquantix pool discover --type iscsi-lvm --portal 10.0.0.5",
+		"limiquantix pool discover --type iscsi-lvm --portal 10.0.0.5 --target iqn.2026-01.net.example:disks",
+	],
+	options: {
+		type: choice("--type <type>", ["nfs", "ceph-rbd", "iscsi-lvm"], "kind of storage"),
+		node: text("--node <node>", "as seen from this node (default: the one asked)"),
+		...accessOptions,
+	},
+	async run(cli, _, { type, node, ...access }) {
+		if (type === undefined) throw usageError("--type is missing.");
+		refuseOthers(type, access);
+		const query = node === undefined ? {} : { nodeId: await resolveId(cli, "node", node) };
+		const body = await question(cli, type, access);
+		const found = (await cli.call("poolDiscover", { query, body, timeoutMs: probeTimeoutMs })).body;
+		await show(cli, body, found);
+	},
+});
+
+async function question(cli: Cli, type: Exclude<PoolType, "local">, access: AccessOptions): Promise<PoolDiscover> {
+	switch (type) {
+		case "nfs":
+			if (access.nfsServer === undefined) throw usageError("--nfs-server is missing.");
+			return { type, server: access.nfsServer };
+		case "ceph-rbd": {
+			const { monitors, user, cephKey } = await newCephAccess(cli, access);
+			return { type, monitors, user, ...(cephKey === undefined ? {} : { credentials: { cephKey } }) };
+		}
+		case "iscsi-lvm": {
+			const portals = neededList(access.portal, "--portal");
+			const credentials = await chapCredentials(cli, access);
+			return { type, portals, target: access.target ?? null, ...chapUsers(access), ...credentials };
+		}
+	}
+}
+
+type Export = PoolDiscovered["exports"][number];
+type CephPool = PoolDiscovered["cephPools"][number];
+type Target = PoolDiscovered["targets"][number];
+type Lun = PoolDiscovered["luns"][number];
+
+async function show(cli: Cli, asked: PoolDiscover, found: PoolDiscovered): Promise<void> {
+	const { output } = cli;
+	if (asked.type === "nfs")
+		return output.list(
+			found.exports,
+			[
+				{ header: "EXPORT", value: ({ path }: Export) => path },
+				{ header: "CLIENTS", value: ({ clients }) => clients.join(" ") },
+			],
+			({ path }) => path,
+		);
+	if (asked.type === "ceph-rbd")
+		return output.list(
+			found.cephPools,
+			[
+				{ header: "CEPH POOL", value: ({ name }: CephPool) => name },
+				{ header: "NAMESPACES", value: ({ namespaces }) => namespaces.join(" ") },
+			],
+			({ name }) => name,
+		);
+	if (asked.target === null)
+		return output.list(
+			found.targets,
+			[
+				{ header: "TARGET", value: ({ name }: Target) => name },
+				{ header: "PORTALS", value: ({ portals }) => portals.join(" ") },
+			],
+			({ name }) => name,
+		);
+	return output.list(
+		found.luns,
+		[
+			{ header: "LUN", value: ({ lun }: Lun) => lun, right: true },
+			{ header: "SIZE", value: ({ sizeBytes }) => bytes(sizeBytes), right: true },
+			{ header: "VENDOR", value: ({ vendor }) => vendor },
+			{ header: "MODEL", value: ({ model }) => model },
+			{ header: "CONTENT", value: ({ content }) => content ?? "empty" },
+			{ header: "WWID", value: ({ wwid }) => wwid },
+		],
+		({ wwid }) => wwid,
+	);
+}
