@@ -22,6 +22,7 @@ const WelcomePage = lazyPage(() => import("./pages/overview/welcome.tsx"));
 const VmCreatePage = lazyPage(() => import("./pages/vm-create/vm-create.tsx"));
 const VmPage = lazyPage(() => import("./pages/vm/vm.tsx"));
 const StoragePage = lazyPage(() => import("./pages/storage/pools.tsx"));
+const PoolCreatePage = lazyPage(() => import("./pages/storage/create-pool.tsx"));
 const VolumesPage = lazyPage(() => import("./pages/storage/volumes.tsx"));
 const PoolPage = lazyPage(() => import("./pages/storage/pool.tsx"));
 const VolumePage = lazyPage(() => import("./pages/storage/volume.tsx"));
@@ -80,6 +81,7 @@ function Console() {
 					<Route path={routes.vmCreate} component={VmCreatePage} />
 					<Route path={routes.vm} component={VmPage} />
 					<Route path={routes.storage} component={StoragePage} />
+					<Route path={routes.poolCreate} component={PoolCreatePage} />
 					<Route path={routes.volumes} component={VolumesPage} />
 					<Route path={routes.volume} component={VolumePage} />
 					<Route path={routes.pool} component={PoolPage} />

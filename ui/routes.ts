@@ -9,6 +9,7 @@ export const routes = {
 	vmCreate: "/vms/new",
 	vm: "/vms/:vmId/:tab?",
 	storage: "/storage",
+	poolCreate: "/storage/new",
 	volumes: "/storage/volumes",
 	pool: "/storage/pools/:poolId/:tab?",
 	volume: "/storage/volumes/:volumeId",

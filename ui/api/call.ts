@@ -116,7 +116,10 @@ export async function call<Operation extends OperationName>(
 }
 
 /** Those take their time on a cluster that is well, too. */
-const slowByNature: readonly OperationName[] = ["nodeLeave", "vmCreateDemo", "foreignVmAdopt", "clusterLeaderTransfer"];
+const slowByNature: readonly OperationName[] = [
+	...(["nodeLeave", "vmCreateDemo", "foreignVmAdopt", "clusterLeaderTransfer"] as const),
+	...(["poolCreate", "poolUpdate", "poolProbe", "poolDiscover"] as const),
+];
 
 const isQuickWrite = (operation: OperationName): boolean =>
 	operations[operation].method !== "GET" && !slowByNature.includes(operation);

@@ -157,10 +157,12 @@ type CheckboxProps = {
 	checked: boolean;
 	onChange: (checked: boolean) => void;
 	disabled?: boolean;
+	error?: string | null | undefined;
 };
 
-export function CheckboxField({ label, hint, checked, onChange, disabled }: CheckboxProps) {
+export function CheckboxField({ label, hint, checked, onChange, disabled, error }: CheckboxProps) {
 	const id = useId();
+	const describedBy = [hint ? `${id}-hint` : "", error ? `${id}-error` : ""].filter(Boolean).join(" ") || undefined;
 	return (
 		<div class="checkbox-field">
 			<input
@@ -169,7 +171,8 @@ export function CheckboxField({ label, hint, checked, onChange, disabled }: Chec
 				class="checkbox"
 				checked={checked}
 				disabled={disabled}
-				aria-describedby={hint ? `${id}-hint` : undefined}
+				aria-describedby={describedBy}
+				aria-invalid={error ? true : undefined}
 				onChange={(event) => onChange(event.currentTarget.checked)}
 			/>
 			<div>
@@ -177,6 +180,11 @@ export function CheckboxField({ label, hint, checked, onChange, disabled }: Chec
 				{hint && (
 					<p class="field__hint" id={`${id}-hint`}>
 						{hint}
+					</p>
+				)}
+				{error && (
+					<p class="field__error" id={`${id}-error`} role="alert">
+						{error}
 					</p>
 				)}
 			</div>

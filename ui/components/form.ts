@@ -76,6 +76,21 @@ export class Form<Values> {
 		return Object.fromEntries(Object.entries(all).filter(([path]) => !this.shownFields.has(path)));
 	}
 
+	/** Marks what is wrong with these fields, and goes to the first of them; false when there is something. */
+	check(isMeant: (field: string) => boolean): boolean {
+		const wrong = Object.keys(this.problems.peek()).filter(isMeant);
+		this.touch(...wrong);
+		if (wrong.length > 0) focusFirstInvalid();
+		return wrong.length === 0;
+	}
+
+	/** Puts what the API said of fields under them. */
+	showFields(error: ApiError): void {
+		const fieldOf = this.options.fieldOf ?? ((path: string) => path);
+		this.serverErrors.value = Object.fromEntries(error.fields.map(({ path, message }) => [fieldOf(path), message]));
+		focusFirstInvalid();
+	}
+
 	async submit(): Promise<boolean> {
 		if (this.busy.peek() || this.obstacle.peek() !== null) return false;
 		batch(() => {
@@ -92,12 +107,10 @@ export class Form<Values> {
 			return true;
 		} catch (error) {
 			const known = toApiError(error);
-			const fieldOf = this.options.fieldOf ?? ((path: string) => path);
 			batch(() => {
 				this.failure.value = known;
-				this.serverErrors.value = Object.fromEntries(known.fields.map(({ path, message }) => [fieldOf(path), message]));
+				this.showFields(known);
 			});
-			focusFirstInvalid();
 			return false;
 		} finally {
 			this.busy.value = false;

@@ -96,6 +96,13 @@ export const poolHealthLook = (health: Pool["nodes"][number]["health"]): StateLo
 	word: t.poolHealth[health],
 });
 
+/** Of a pool that was tried on a node. */
+export const probeLook = (works: boolean): StateLook =>
+	works ? { tone: "green", word: t.probe.works } : { tone: "red", word: t.probe.fails };
+
+/** Of a pool on a node that has said nothing of it yet. */
+export const unreportedLook: StateLook = { tone: "grey", word: t.probe.unreported };
+
 const nodeTones: Record<Node["status"]["phase"], Tone> = {
 	joining: "blue",
 	ready: "green",

@@ -35,6 +35,16 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		{ name: "storage", path: href("storage") },
 		{ name: "volumes", path: href("volumes") },
 		{ name: "pool", path: href("pool", { poolId }) },
+		...[...tables.pool.values()]
+			.filter(({ type }) => type !== "local")
+			.map(({ id, type }) => ({ name: `pool-${type}`, path: href("pool", { poolId: id }) })),
+		...(["NFS", "Ceph RBD", "iSCSI with LVM"] as const).map((type) => ({
+			name: `pool-create-${type.split(" ")[0]?.toLowerCase()}`,
+			path: href("poolCreate"),
+			prepare: async (page: Page) => {
+				await page.getByRole("radio", { name: type }).check();
+			},
+		})),
 		{ name: "volume", path: href("volume", { volumeId: first(tables.volume.keys()) }) },
 		{ name: "networks", path: href("networks") },
 		{ name: "network", path: href("network", { networkId: first(tables.network.keys()) }) },

@@ -21,7 +21,7 @@ const folder = positionals[0] ?? "/tmp/ui-screenshots";
 await mkdir(folder, { recursive: true });
 const sizes = { desktop: { width: 1280, height: 800 }, phone: { width: 360, height: 740 } } as const;
 const browser = await launchBrowser();
-const server = new MockServer({ tickMs: 2500, nodes: 3 });
+const server = new MockServer({ tickMs: 2500, nodes: 3, storageTrouble: true });
 try {
 	for (const size of values.sizes.split(",") as (keyof typeof sizes)[]) {
 		for (const theme of values.themes.split(",") as ("light" | "dark")[]) {

@@ -30,7 +30,12 @@ export type Variant = { colorScheme: "light" | "dark"; viewport: { width: number
 
 /** Fails with all that is found on any page. */
 export async function expectNothingOnAnyPage(stage: Stage, variant: Variant): Promise<void> {
-	const { page, server, problems, close } = await stage.open({ vms: 12, nodes: 3, context: variant });
+	const { page, server, problems, close } = await stage.open({
+		vms: 12,
+		nodes: 3,
+		storageTrouble: true,
+		context: variant,
+	});
 	const found: string[] = [];
 	for (const { name, path, prepare } of pagesToShow(server)) {
 		await page.goto(server.url + path);

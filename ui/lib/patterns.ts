@@ -20,6 +20,19 @@ export const addressPattern = "^[0-9a-fA-F.:]{2,45}$";
 export const peerAddressPattern =
 	"^(\\[[0-9a-fA-F:.]{2,45}\\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?):[0-9]{1,5}$";
 export const imageUrlPattern = "^https?://[^\\s\\u0000]+$";
+export const hostPattern = "^([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45})$";
+export const hostPortPattern =
+	"^([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]{2,45}\\])(:[1-9][0-9]{0,4})?$";
+export const exportFolderPattern = "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$";
+export const mountOptionPattern = "^[a-z][a-z0-9_]*(=[A-Za-z0-9._:-]{1,40})?$";
+export const cephNamePattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$";
+export const cephKeyPattern = "^[A-Za-z0-9+/]{16,250}={0,2}$";
+export const iscsiNamePattern =
+	"^(iqn\\.[0-9]{4}-[0-9]{2}\\.[a-z0-9.-]{1,180}(:[a-z0-9.:-]{1,200})?|eui\\.[0-9A-Fa-f]{16}|naa\\.[0-9A-Fa-f]{16,32})$";
+export const wwidPattern = "^(naa|eui|t10|scsi)\\.[\\x21-\\x7e ]{1,250}$";
+export const chapUserPattern = "^[A-Za-z0-9._:-]{1,64}$";
+export const chapPasswordPattern = "^[\\x21-\\x7e]*$";
+export const minChapPasswordLength = 12;
 export const minPasswordLength = 12;
 
 const compiled = new Map<string, RegExp>();

@@ -42,9 +42,6 @@ export const move = {
 
 	node: "Node",
 	everyNode: "all",
-	poolNodes: "Nodes",
-	poolNodesHint: "Each has its own part of the pool, in a folder of the same name.",
-	poolNodesNone: "Choose a node at least.",
 	automatic: "Automatic",
 	automaticStorage: "The node with the most room in the pool.",
 	automaticHint: "The node with the most memory left after it, then the one with the fewest vCPUs for each CPU.",

@@ -24,6 +24,7 @@ export const states = {
 	},
 	pool: { pending: "Preparing", ready: "Ready", degraded: "Degraded", error: "Error", deleting: "Deleting" },
 	poolHealth: { healthy: "Healthy", degraded: "Degraded", error: "Error", unmounted: "Not mounted" },
+	probe: { works: "Works", fails: "Fails", unreported: "Not reported yet" },
 	node: {
 		joining: "Joining",
 		ready: "Ready",

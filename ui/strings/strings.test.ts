@@ -86,6 +86,7 @@ const lookedUp = new Set([
 	"network",
 	"kinds",
 	"types",
+	"typeNotes",
 	"firmwares",
 	"expiries",
 	"health",

@@ -4,6 +4,7 @@ import type { LiveKind } from "../../api/types.ts";
 import { access } from "./access.ts";
 import { members } from "./members.ts";
 import { networks } from "./networks.ts";
+import { pools } from "./pools.ts";
 import { checkMatch, checkName, find, type HandlerTable, MockProblem, type MockSettings, page } from "./request.ts";
 import { service } from "./service.ts";
 import type { MockState } from "./state.ts";
@@ -34,7 +35,6 @@ const gets: Partial<Record<OperationName, LiveKind>> = {
 };
 const updates: Partial<Record<OperationName, LiveKind>> = {
 	nodeUpdate: "node",
-	poolUpdate: "pool",
 	volumeUpdate: "volume",
 	imageUpdate: "image",
 	networkUpdate: "network",
@@ -66,6 +66,7 @@ export function handlers(state: MockState, settings: MockSettings): HandlerTable
 		...access(state, settings),
 		...vms(state),
 		...storage(state),
+		...pools(state),
 		...networks(state),
 		...members(state, settings),
 	};

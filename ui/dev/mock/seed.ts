@@ -1,8 +1,9 @@
-/** What the mock starts with: one node, two pools, images, networks, and as many VMs as asked for. */
+/** What the mock starts with: one node, pools, images, networks, and as many VMs as asked for. */
 import { GiB, MiB } from "../../../src/lib/units.ts";
 import type { PowerState, Vm } from "../../../src/model/vm.ts";
-import type { Image, Pool } from "../../api/types.ts";
+import type { Image } from "../../api/types.ts";
 import { addNode, spreadVms } from "./members.ts";
+import { seedPools, troublePools } from "./seed-pools.ts";
 import { MockState } from "./state.ts";
 
 export type SeedOptions = {
@@ -14,6 +15,8 @@ export type SeedOptions = {
 	tickMs?: number;
 	/** How many nodes the cluster has. */
 	nodes?: number;
+	/** Pools that do not work everywhere. */
+	storageTrouble?: boolean;
 };
 
 const ago = (minutes: number): string => new Date(Date.now() - minutes * 60_000).toISOString();
@@ -33,7 +36,7 @@ export function seed(options: SeedOptions): MockState {
 	const nodeId = "01980000-0000-7000-8000-000000000001";
 	const state = new MockState(nodeId, options.tickMs ?? 900);
 	seedNode(state, options.accelerator ?? "tcg");
-	const pools = seedPools(state);
+	const pools = seedPools(state, options.empty ?? false);
 	const networks = seedNetworks(state);
 	seedUsers(state, options.mustChangePassword ?? false);
 	if (!options.empty) {
@@ -45,6 +48,7 @@ export function seed(options: SeedOptions): MockState {
 	}
 	for (let number = 2; number <= (options.nodes ?? 1); number++) addNode(state, `node-${number}`);
 	if ((options.nodes ?? 1) > 1) spreadVms(state);
+	if (options.storageTrouble) troublePools(state);
 	state.events.length = 0;
 	return state;
 }
@@ -75,46 +79,6 @@ function seedNode(state: MockState, accelerator: "kvm" | "tcg"): void {
 			updatedAt: ago(0.1),
 		},
 	});
-}
-
-function seedPools(state: MockState): Pool[] {
-	const pool = (name: string, description: string, path: string, total: number, used: number): Pool =>
-		state.put("pool", {
-			...state.metadata(),
-			createdAt: ago(60 * 24 * 9),
-			name,
-			description,
-			type: "local",
-			config: { path },
-			nodeIds: [state.nodeId],
-			phase: "ready",
-			nodes: [
-				{
-					nodeId: state.nodeId,
-					health: "healthy",
-					reason: null,
-					totalBytes: total,
-					usedBytes: used,
-					availableBytes: total - used,
-					capabilities: {
-						formats: ["qcow2", "raw"],
-						copyOnWriteClone: true,
-						fullClone: true,
-						resizeOnline: true,
-						shrink: false,
-						snapshots: false,
-						images: true,
-						shared: false,
-						reasons: { shrink: "Shrinking a disk would cut off data of the guest.", snapshots: "Not in this version." },
-					},
-					updatedAt: ago(1),
-				},
-			],
-		});
-	return [
-		pool("local", "Made at the first start.", "/var/lib/limiquantix/pools/local", 1800 * GiB, 612 * GiB),
-		pool("fast", "NVMe", "/srv/nvme", 480 * GiB, 428 * GiB),
-	];
 }
 
 function seedNetworks(state: MockState): string[] {

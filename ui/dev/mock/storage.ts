@@ -45,22 +45,6 @@ export function storage(state: MockState): HandlerTable {
 		};
 	};
 	return {
-		poolCreate: ({ body }) => {
-			checkName(state, "pool", body.name);
-			const model = [...state.tables.pool.values()][0];
-			const pool = state.put("pool", {
-				...model,
-				...state.metadata(),
-				...body,
-				phase: "pending",
-				nodes: [],
-			} as never) as { id: string };
-			const task = state.startTask("pool.create", [state.refOf("pool", pool.id)], {
-				steps: 2,
-				onDone: () => state.change("pool", pool.id, { phase: "ready", nodes: model?.nodes ?? [] }),
-			});
-			return { status: 201, body: pool, task };
-		},
 		poolDelete: deleting("pool"),
 		volumeCreate: ({ body }) => {
 			const request = body as VolumeCreate;

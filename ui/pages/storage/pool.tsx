@@ -3,28 +3,25 @@
 import { Database, Pencil } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { localPath } from "../../../src/model/storage-rules.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
 import { StateBadge } from "../../components/badge.tsx";
-import { Copyable } from "../../components/copy.tsx";
 import { EmptyState, ErrorState, PageSkeleton } from "../../components/feedback.tsx";
 import { resourceIcons } from "../../components/icons.ts";
-import { Card, Grid, Notice, Properties, Stack } from "../../components/layout.tsx";
+import { Card } from "../../components/layout.tsx";
 import { Page } from "../../components/page.tsx";
-import { RelativeTime } from "../../components/relative-time.tsx";
-import { RefLink, ResourceLink } from "../../components/resource-link.tsx";
-import { poolHealthLook, poolLook } from "../../components/states.ts";
+import { RefLink } from "../../components/resource-link.tsx";
+import { poolLook } from "../../components/states.ts";
 import { formatBytes } from "../../lib/format.ts";
 import { useParams } from "../../lib/params.ts";
 import { byName } from "../../lib/sort.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
-import { EditObjectPanel } from "../shared/edit-object.tsx";
+import { EditPoolPanel } from "./edit-pool.tsx";
 import { poolActions } from "./pool-actions.ts";
-import { PoolUsage } from "./pools.tsx";
+import { PoolSummary } from "./pool-summary.tsx";
 import { VolumesTable } from "./volumes-table.tsx";
 import "./storage.css";
 
@@ -72,12 +69,12 @@ function PoolView({ pool }: { pool: Pool }) {
 			currentTab={tab}
 			tabsLabel={t.tabsLabel}
 		>
-			{tab === "summary" && <Summary pool={pool} />}
+			{tab === "summary" && <PoolSummary pool={pool} />}
 			{tab === "volumes" && <VolumesTable volumes={volumes} inPool />}
 			{tab === "images" && (
 				<Card title={t.tabs.images}>
 					{images.length === 0 ? (
-						<p class="muted">{common.none}</p>
+						<p class="muted">{t.noImages}</p>
 					) : (
 						<ul class="plain-list">
 							{[...images].sort(byName).map(({ id, name, fileSizeBytes }) => (
@@ -90,77 +87,7 @@ function PoolView({ pool }: { pool: Pool }) {
 					)}
 				</Card>
 			)}
-			{editing && (
-				<EditObjectPanel
-					title={t.editPoolTitle(pool.name)}
-					failed={t.editFailed}
-					operation="poolUpdate"
-					object={pool}
-					onClose={() => setEditing(false)}
-				/>
-			)}
+			{editing && <EditPoolPanel pool={pool} onClose={() => setEditing(false)} />}
 		</Page>
-	);
-}
-
-function Summary({ pool }: { pool: Pool }) {
-	const capabilities = pool.nodes.find((node) => node.capabilities !== null)?.capabilities ?? null;
-	return (
-		<Stack>
-			{pool.nodes
-				.filter(({ health, reason }) => health !== "healthy" && reason !== null)
-				.map(({ nodeId, reason, health }) => (
-					<Notice key={nodeId} tone={health === "degraded" ? "warning" : "error"} title={poolHealthLook(health).word}>
-						{reason}
-					</Notice>
-				))}
-			<Grid wide>
-				<Card title={t.details}>
-					<Properties
-						items={[
-							pool.description !== "" && [common.description, pool.description],
-							[t.usage, <PoolUsage key="usage" pool={pool} />],
-							[t.type, t.types[pool.type]],
-							localPath(pool) !== undefined && [
-								t.path,
-								<Copyable key="path" text={localPath(pool) ?? ""} what={t.path} />,
-							],
-							[common.created, <RelativeTime key="created" time={pool.createdAt} />],
-							[common.id, <Copyable key="id" text={pool.id} what={common.id} />],
-						]}
-					/>
-				</Card>
-				{capabilities && (
-					<Card title={t.capabilities}>
-						<Properties
-							items={(Object.keys(t.capabilityNames) as (keyof typeof t.capabilityNames)[]).map((name) => [
-								t.capabilityNames[name],
-								capabilities[name] ? (
-									common.yes
-								) : (
-									<>
-										{common.no} <span class="muted">{capabilities.reasons[name]}</span>
-									</>
-								),
-							])}
-						/>
-					</Card>
-				)}
-			</Grid>
-			<Card title={t.nodes}>
-				<ul class="plain-list">
-					{pool.nodes.map((node) => (
-						<li key={node.nodeId} class="pool-node">
-							<ResourceLink kind="node" id={node.nodeId} />
-							<StateBadge look={poolHealthLook(node.health)} note={node.reason} />
-							<span class="muted">{node.availableBytes !== null && t.freeSpace(formatBytes(node.availableBytes))}</span>
-							<span class="muted">
-								{t.reported} <RelativeTime time={node.updatedAt} />
-							</span>
-						</li>
-					))}
-				</ul>
-			</Card>
-		</Stack>
 	);
 }

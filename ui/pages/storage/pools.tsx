@@ -1,9 +1,8 @@
 /** The list of storage pools. */
 
 import { Database, Plus } from "lucide-preact";
-import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { localPath, poolUsage } from "../../../src/model/storage-rules.ts";
+import { poolPlace, poolUsage } from "../../../src/model/storage-rules.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
@@ -17,10 +16,11 @@ import { poolLook } from "../../components/states.ts";
 import { DataTable } from "../../components/table/data-table.tsx";
 import type { Column } from "../../components/table/types.ts";
 import { formatBytes } from "../../lib/format.ts";
+import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
-import { CreatePoolPanel } from "./create-pool.tsx";
 import { poolActions } from "./pool-actions.ts";
+import { HealthMarks } from "./pool-health.tsx";
 import { storageTabs } from "./tabs.ts";
 import "./storage.css";
 
@@ -40,11 +40,22 @@ const columns: readonly Column<Pool>[] = [
 			<StateBadge look={poolLook(phase)} note={nodes.find(({ reason }) => reason !== null)?.reason} />
 		),
 		sort: ({ phase }) => phase,
-		width: "124px",
+		width: "112px",
 		fixed: true,
 		card: "badge",
 	},
-	{ id: "type", header: t.type, cell: ({ type }) => t.types[type], sort: ({ type }) => type, width: "130px" },
+	{ id: "type", header: t.type, cell: ({ type }) => t.types[type], sort: ({ type }) => type, width: "124px" },
+	{
+		id: "place",
+		header: t.place,
+		cell: ({ config }) => (
+			<span class="mono" title={poolPlace(config)}>
+				{poolPlace(config)}
+			</span>
+		),
+		sort: ({ config }) => poolPlace(config),
+		width: "22%",
+	},
 	{
 		id: "usage",
 		header: t.usage,
@@ -53,14 +64,13 @@ const columns: readonly Column<Pool>[] = [
 			const usage = poolUsage(pool);
 			return usage ? usage.usedBytes / usage.totalBytes : null;
 		},
-		width: "34%",
+		width: "27%",
 	},
 	{
-		id: "path",
-		header: t.path,
-		cell: (pool) => <span class="mono">{localPath(pool)}</span>,
-		width: "24%",
-		card: "none",
+		id: "health",
+		header: t.nodes,
+		cell: (pool) => <HealthMarks pool={pool} />,
+		width: "88px",
 	},
 ];
 
@@ -78,8 +88,6 @@ export function PoolUsage({ pool }: { pool: Pool }) {
 export default function PoolsPage() {
 	const { route } = useLocation();
 	const pools = useCollection("pool");
-	const [creating, setCreating] = useState(false);
-	const create = () => setCreating(true);
 	const obstacle = obstacleTo("poolCreate");
 	return (
 		<Page
@@ -87,7 +95,7 @@ export default function PoolsPage() {
 			icon={resourceIcons.pool}
 			tabs={storageTabs}
 			currentTab="pools"
-			primary={[{ id: "create", label: t.createPool, icon: Plus, obstacle, onSelect: create }]}
+			primary={[{ id: "create", label: t.createPool, icon: Plus, obstacle, href: href("poolCreate") }]}
 		>
 			<DataTable
 				name="pools"
@@ -101,13 +109,12 @@ export default function PoolsPage() {
 				rowActions={(pool) => poolActions(pool, route)}
 				empty={
 					<EmptyState icon={Database} title={t.noPools} text={t.noPoolsText}>
-						<Button kind="primary" icon={Plus} obstacle={obstacle} onClick={create}>
+						<Button kind="primary" icon={Plus} obstacle={obstacle} href={href("poolCreate")}>
 							{t.createPool}
 						</Button>
 					</EmptyState>
 				}
 			/>
-			{creating && <CreatePoolPanel onClose={() => setCreating(false)} />}
 		</Page>
 	);
 }

@@ -50,7 +50,7 @@ const iscsi: PoolConfig = {
 	...{ portals: ["10.0.0.5"], target, wwid: "naa.6001405a", chapUser: "node", mutualChapUser: "disks" },
 	...{ layout: "thick", wipeOnDelete: false, hostIds: {} },
 };
-const shared = { nodeIds: [first, second], phase: "ready" } as const;
+const shared = { nodeIds: [first, second], phase: "ready" as const };
 const nfsPool = fixturePool({ ...shared, id: fixtureId(31), name: "shared", type: "nfs", config: nfs });
 const key = "AQBSdFhgAAAAABAAq5ZB3cGJ2uC8m9uTjVXQ3g==";
 const password = "twelve letters".replace(" ", "-");

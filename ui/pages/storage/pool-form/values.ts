@@ -1,0 +1,232 @@
+/** What a pool's form holds, of all types at once so that nothing typed is lost by looking at another one; and what the API gets of it. Pure. */
+import type { PoolConfig, PoolCredentials } from "../../../../src/model/pool-config.ts";
+import type { PoolDiscover, PoolType } from "../../../../src/model/storage.ts";
+import type { Node, Pool } from "../../../api/types.ts";
+import type { FieldErrors } from "../../../components/form.ts";
+import {
+	cephKeyPattern,
+	cephNamePattern,
+	chapPasswordPattern,
+	chapUserPattern,
+	exportFolderPattern,
+	fits,
+	hostPattern,
+	iscsiNamePattern,
+	minChapPasswordLength,
+	namePattern,
+	poolPathPattern,
+	wwidPattern,
+} from "../../../lib/patterns.ts";
+import { common } from "../../../strings/common.ts";
+import { storage as t } from "../../../strings/storage.ts";
+
+export const nfsVersions = ["", "4.2", "4.1", "4.0", "3"] as const;
+type NfsVersion = (typeof nfsVersions)[number];
+export const chapKinds = ["none", "one", "both"] as const;
+type ChapKind = (typeof chapKinds)[number];
+
+export type PoolValues = {
+	name: string;
+	description: string;
+	type: PoolType;
+	nodeIds: string[];
+	path: string;
+	server: string;
+	exportPath: string;
+	folder: string;
+	/** "": the newest that both sides know. */
+	version: NfsVersion;
+	mountOptions: string[];
+	monitors: string[];
+	user: string;
+	cephPool: string;
+	namespace: string;
+	dataPool: string;
+	cephKey: string;
+	portals: string[];
+	target: string;
+	wwid: string;
+	chap: ChapKind;
+	chapUser: string;
+	chapPassword: string;
+	mutualChapUser: string;
+	mutualChapPassword: string;
+	layout: "thick" | "thin";
+	wipeOnDelete: boolean;
+	hostIds: Record<string, number>;
+};
+
+export const usesPools = ({ witness, status }: Node): boolean => !witness && status.phase !== "left";
+
+const blank: PoolValues = {
+	...{ name: "", description: "", type: "local", nodeIds: [], path: "" },
+	...{ server: "", exportPath: "", folder: "", version: "", mountOptions: [] },
+	...{ monitors: [], user: "", cephPool: "", namespace: "", dataPool: "", cephKey: "" },
+	...{ portals: [], target: "", wwid: "", layout: "thick", wipeOnDelete: false, hostIds: {} },
+	...{ chap: "none", chapUser: "", chapPassword: "", mutualChapUser: "", mutualChapPassword: "" },
+};
+
+export const newPool = (nodeIds: string[]): PoolValues => ({ ...blank, nodeIds });
+
+/** Of a pool that is there: without its credentials, which nobody gets to see. */
+export function valuesOf(pool: Pool): PoolValues {
+	const { name, description, type, nodeIds, config } = pool;
+	const values: PoolValues = { ...blank, name, description, type, nodeIds: [...nodeIds] };
+	if ("path" in config) return { ...values, path: config.path };
+	if ("exportPath" in config) {
+		const { server, exportPath, folder, version, mountOptions } = config;
+		return {
+			...values,
+			server,
+			exportPath,
+			folder: folder ?? "",
+			version: version ?? "",
+			mountOptions: [...mountOptions],
+		};
+	}
+	if ("cephPool" in config) {
+		const { monitors, user, cephPool, namespace, dataPool } = config;
+		return { ...values, monitors: [...monitors], user, cephPool, namespace: namespace ?? "", dataPool: dataPool ?? "" };
+	}
+	const { portals, target, wwid, chapUser, mutualChapUser, layout, wipeOnDelete, hostIds } = config;
+	return {
+		...{ ...values, portals: [...portals], target, wwid, layout, wipeOnDelete, hostIds },
+		...{ chapUser: chapUser ?? "", mutualChapUser: mutualChapUser ?? "" },
+		chap: mutualChapUser !== null ? "both" : chapUser !== null ? "one" : "none",
+	};
+}
+
+/** What a draft may keep. */
+export const withoutSecrets = (values: PoolValues): PoolValues => ({
+	...values,
+	...{ cephKey: "", chapPassword: "", mutualChapPassword: "" },
+});
+
+const orNull = (text: string): string | null => (text === "" ? null : text);
+const ownChap = ({ chap, chapUser }: PoolValues) => (chap === "none" ? null : chapUser);
+const mutualChap = ({ chap, mutualChapUser }: PoolValues) => (chap === "both" ? mutualChapUser : null);
+
+export function configOf(values: PoolValues): PoolConfig {
+	switch (values.type) {
+		case "local":
+			return { path: values.path };
+		case "nfs": {
+			const { server, exportPath, folder, version, mountOptions } = values;
+			return { server, exportPath, folder: orNull(folder), version: version === "" ? null : version, mountOptions };
+		}
+		case "ceph-rbd": {
+			const { monitors, user, cephPool, namespace, dataPool } = values;
+			return { monitors, user, cephPool, namespace: orNull(namespace), dataPool: orNull(dataPool) };
+		}
+		case "iscsi-lvm": {
+			const { portals, target, wwid, layout, wipeOnDelete, hostIds } = values;
+			const chap = { chapUser: ownChap(values), mutualChapUser: mutualChap(values) };
+			return { portals, target, wwid, ...chap, layout, wipeOnDelete, hostIds };
+		}
+	}
+}
+
+/** What was typed; nothing when nothing was. */
+export function credentialsOf(values: PoolValues): { credentials?: PoolCredentials } {
+	const { type, cephKey, chap, chapPassword, mutualChapPassword } = values;
+	const credentials: PoolCredentials = {
+		...(type === "ceph-rbd" && cephKey !== "" ? { cephKey } : {}),
+		...(type === "iscsi-lvm" && chap !== "none" && chapPassword !== "" ? { chapPassword } : {}),
+		...(type === "iscsi-lvm" && chap === "both" && mutualChapPassword !== "" ? { mutualChapPassword } : {}),
+	};
+	return Object.keys(credentials).length === 0 ? {} : { credentials };
+}
+
+/** What to ask the server, or null while too little is known of it. `step`: LUNs are behind a target. */
+export function questionOf(values: PoolValues, step: "first" | "luns" = "first"): PoolDiscover | null {
+	switch (values.type) {
+		case "local":
+			return null;
+		case "nfs":
+			return fits(hostPattern, values.server) ? { type: "nfs", server: values.server } : null;
+		case "ceph-rbd": {
+			const { monitors, user, cephKey } = values;
+			if (monitors.length === 0 || !fits(cephNamePattern, user) || !fits(cephKeyPattern, cephKey)) return null;
+			return { type: "ceph-rbd", monitors, user, credentials: { cephKey } };
+		}
+		case "iscsi-lvm": {
+			const { portals, target } = values;
+			if (portals.length === 0 || (step === "luns" && !fits(iscsiNamePattern, target))) return null;
+			if (Object.keys(chapProblems(values, null)).length > 0) return null;
+			return {
+				...{ type: "iscsi-lvm", portals, target: step === "luns" ? target : null },
+				...{ chapUser: ownChap(values), mutualChapUser: mutualChap(values) },
+				...credentialsOf(values),
+			};
+		}
+	}
+}
+
+/** `known`: the pool that is changed. `choose`: its nodes are chosen here. */
+export function checkPool(values: PoolValues, { known, choose }: { known: Pool | null; choose: boolean }): FieldErrors {
+	const errors: FieldErrors = {};
+	const { name, nodeIds, type, layout } = values;
+	if (!fits(namePattern, name)) errors["/name"] = name === "" ? common.required : common.nameInvalid;
+	if (choose && nodeIds.length === 0) errors["/nodeIds"] = t.nodesNone;
+	if (choose && type === "iscsi-lvm" && layout === "thin" && nodeIds.length > 1) errors["/nodeIds"] = t.nodesThin;
+	return { ...errors, ...configProblems(values, known) };
+}
+
+function configProblems(values: PoolValues, known: Pool | null): FieldErrors {
+	const errors: FieldErrors = {};
+	const check = (field: string, pattern: string, text: string, words: string, optional = false) => {
+		if (text === "" ? !optional : !fits(pattern, text)) errors[field] = text === "" ? common.required : words;
+	};
+	switch (values.type) {
+		case "local":
+			if (!fits(poolPathPattern, values.path)) errors["/config/path"] = t.poolPathInvalid;
+			break;
+		case "nfs":
+			check("/config/server", hostPattern, values.server, t.hostInvalid);
+			check("/config/exportPath", poolPathPattern, values.exportPath, t.exportInvalid);
+			check("/config/folder", exportFolderPattern, values.folder, t.folderInvalid, true);
+			break;
+		case "ceph-rbd":
+			if (values.monitors.length === 0) errors["/config/monitors"] = common.required;
+			check("/config/user", cephNamePattern, values.user, t.cephNameInvalid);
+			check("/config/cephPool", cephNamePattern, values.cephPool, t.cephNameInvalid);
+			check("/config/namespace", cephNamePattern, values.namespace, t.cephNameInvalid, true);
+			check("/config/dataPool", cephNamePattern, values.dataPool, t.cephNameInvalid, true);
+			check("/credentials/cephKey", cephKeyPattern, values.cephKey, t.cephKeyInvalid, known !== null);
+			break;
+		case "iscsi-lvm":
+			if (values.portals.length === 0) errors["/config/portals"] = common.required;
+			check("/config/target", iscsiNamePattern, values.target, t.targetInvalid);
+			check("/config/wwid", wwidPattern, values.wwid, t.wwidInvalid);
+			return { ...errors, ...chapProblems(values, known) };
+	}
+	return errors;
+}
+
+/** Passwords come all together: new ones replace all that the pool has. */
+function chapProblems(values: PoolValues, known: Pool | null): FieldErrors {
+	const errors: FieldErrors = {};
+	const { chap, chapUser, chapPassword, mutualChapUser, mutualChapPassword } = values;
+	const had = known && "wwid" in known.config ? known.config : null;
+	const hasOwn = had !== null && had.chapUser !== null;
+	const hasMutual = had !== null && had.mutualChapUser !== null;
+	const user = (text: string) =>
+		text === "" ? common.required : fits(chapUserPattern, text) ? null : t.chapUserInvalid;
+	const password = (text: string, mayBeEmpty: boolean) => {
+		if (text === "") return mayBeEmpty ? null : t.chapPasswordNeeded;
+		return text.length >= minChapPasswordLength && fits(chapPasswordPattern, text) ? null : t.chapPasswordInvalid;
+	};
+	const put = (field: string, problem: string | null) => {
+		if (problem !== null) errors[field] = problem;
+	};
+	if (chap === "none") return errors;
+	const both = chap === "both";
+	const keeps = chapPassword === "" && (!both || mutualChapPassword === "") && hasOwn && (!both || hasMutual);
+	put("/config/chapUser", user(chapUser));
+	put("/credentials/chapPassword", password(chapPassword, keeps));
+	if (both) {
+		put("/config/mutualChapUser", user(mutualChapUser));
+		put("/credentials/mutualChapPassword", password(mutualChapPassword, keeps));
+	}
+	return errors;
+}

@@ -1,0 +1,112 @@
+/** What there is to know of a pool: how it is reached, how it is on its nodes, what it can do. */
+import type { PoolConfig } from "../../../src/model/pool-config.ts";
+import { poolPlace } from "../../../src/model/storage-rules.ts";
+import { live } from "../../api/live/live.ts";
+import type { Pool } from "../../api/types.ts";
+import { Copyable } from "../../components/copy.tsx";
+import { Card, Grid, Notice, Properties, type Property, Stack } from "../../components/layout.tsx";
+import { RelativeTime } from "../../components/relative-time.tsx";
+import { poolHealthLook } from "../../components/states.ts";
+import { common } from "../../strings/common.ts";
+import { storage as t } from "../../strings/storage.ts";
+import { HealthTable } from "./pool-health.tsx";
+import { PoolUsage } from "./pools.tsx";
+
+export function PoolSummary({ pool }: { pool: Pool }) {
+	const capabilities = pool.nodes.find((node) => node.capabilities !== null)?.capabilities ?? null;
+	const names = Object.keys(t.capabilityNames) as (keyof typeof t.capabilityNames)[];
+	return (
+		<Stack>
+			{pool.nodes
+				.filter(({ health, reason }) => health !== "healthy" && reason !== null)
+				.map(({ nodeId, reason, health }) => (
+					<Notice
+						key={nodeId}
+						tone={health === "degraded" ? "warning" : "error"}
+						title={t.onNode(live.node.one(nodeId).value?.name ?? nodeId.slice(0, 8), poolHealthLook(health).word)}
+					>
+						{reason}
+					</Notice>
+				))}
+			<Grid wide>
+				<Card title={t.details}>
+					<Properties
+						items={[
+							pool.description !== "" && [common.description, pool.description],
+							[t.usage, <PoolUsage key="usage" pool={pool} />],
+							[t.type, t.types[pool.type]],
+							...reachProperties(pool.config),
+							[common.created, <RelativeTime key="created" time={pool.createdAt} />],
+							[common.id, <Copyable key="id" text={pool.id} what={common.id} />],
+						]}
+					/>
+				</Card>
+				<Card title={t.nodes}>
+					<HealthTable pool={pool} />
+				</Card>
+				{capabilities && (
+					<Card title={t.capabilities} flush>
+						<table class="capabilities">
+							<caption class="visually-hidden">{t.capabilities}</caption>
+							<thead class="visually-hidden">
+								<tr>
+									<th scope="col">{t.capability}</th>
+									<th scope="col">{common.state}</th>
+									<th scope="col">{t.reason}</th>
+								</tr>
+							</thead>
+							<tbody>
+								<tr>
+									<th scope="row">{t.formats}</th>
+									<td colSpan={2}>{capabilities.formats.join(", ")}</td>
+								</tr>
+								{names.map((name) => (
+									<tr key={name}>
+										<th scope="row">{t.capabilityNames[name]}</th>
+										<td>{capabilities[name] ? common.yes : common.no}</td>
+										<td class="muted">{capabilities[name] ? "" : capabilities.reasons[name]}</td>
+									</tr>
+								))}
+							</tbody>
+						</table>
+					</Card>
+				)}
+			</Grid>
+		</Stack>
+	);
+}
+
+function reachProperties(config: PoolConfig): Property[] {
+	const copy = (label: string, text: string): Property => [label, <Copyable key={label} text={text} what={label} />];
+	if ("path" in config) return [copy(t.path, config.path)];
+	if ("exportPath" in config)
+		return [
+			copy(t.exportPath, poolPlace({ ...config, folder: null })),
+			config.folder !== null && [
+				t.folderBelow,
+				<span key="folder" class="mono">
+					{config.folder}
+				</span>,
+			],
+			[t.nfsVersion, config.version ?? t.newest],
+			config.mountOptions.length > 0 && [t.mountOptions, <Mono key="options" text={config.mountOptions.join(", ")} />],
+		];
+	if ("cephPool" in config)
+		return [
+			[t.monitors, <Mono key="monitors" text={config.monitors.join(", ")} />],
+			[t.cephUser, <Mono key="user" text={config.user} />],
+			copy(t.cephPool, config.cephPool),
+			config.namespace !== null && [t.namespace, <Mono key="namespace" text={config.namespace} />],
+			config.dataPool !== null && [t.dataPool, <Mono key="data" text={config.dataPool} />],
+		];
+	return [
+		[t.portals, <Mono key="portals" text={config.portals.join(", ")} />],
+		copy(t.target, config.target),
+		copy(t.wwid, config.wwid),
+		[t.chap, t.chapKinds[config.mutualChapUser !== null ? "both" : config.chapUser !== null ? "one" : "none"]],
+		[t.layout, t.layouts[config.layout]],
+		[t.wipe, config.wipeOnDelete ? common.yes : common.no],
+	];
+}
+
+const Mono = ({ text }: { text: string }) => <span class="mono">{text}</span>;
