@@ -274,9 +274,18 @@ export function WordsField(
 						aria-describedby={describedBy}
 						aria-invalid={invalid || undefined}
 						onInput={(event) => {
-							const typed = event.currentTarget.value;
-							if (/[,\s]$/.test(typed)) take();
-							else setText(typed);
+							const input = event.currentTarget;
+							// Several at once when they are pasted.
+							const words = input.value.split(/[,\s]+/);
+							const rest = words.pop() ?? "";
+							const ended = words.filter((word) => word !== "");
+							if (!ended.every((word) => fits(pattern, word))) {
+								setText(input.value);
+								return;
+							}
+							if (ended.length > 0) onChange([...new Set([...values, ...ended])]);
+							input.value = rest;
+							setText(rest);
 						}}
 						onKeyDown={(event) => {
 							if (event.key === "Enter" && text.trim() !== "") {

@@ -76,6 +76,23 @@ export class Form<Values> {
 		return Object.fromEntries(Object.entries(all).filter(([path]) => !this.shownFields.has(path)));
 	}
 
+	/** What the API said of it was of other values. */
+	forget(): void {
+		batch(() => {
+			this.failure.value = null;
+			this.serverErrors.value = {};
+		});
+	}
+
+	/** As if nothing had been tried or typed yet: other fields are asked for now. */
+	forgive(): void {
+		batch(() => {
+			this.forget();
+			this.tried.value = false;
+			this.touched.value = new Set();
+		});
+	}
+
 	/** Marks what is wrong with these fields, and goes to the first of them; false when there is something. */
 	check(isMeant: (field: string) => boolean): boolean {
 		const wrong = Object.keys(this.problems.peek()).filter(isMeant);

@@ -134,6 +134,39 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 		await page.getByRole("button", { name: "Create network" }).click();
 		await page.getByRole("dialog").waitFor();
 	},
+	async "create pool with errors"({ page, server }) {
+		await page.goto(`${server.url}/storage/new`);
+		await ready(page);
+		await page.getByRole("radio", { name: /^iSCSI with LVM/ }).check();
+		await page.getByRole("textbox", { name: "Portals" }).fill("10.0.1.5,");
+		await page.getByRole("button", { name: "Look for targets" }).click();
+		await page.getByRole("radio", { name: /storage\.disks/ }).check();
+		await page.getByRole("button", { name: "Look for LUNs" }).click();
+		await page.getByText("Not empty").waitFor();
+		await page.getByRole("radio", { name: "Both prove themselves" }).check();
+		await page.getByRole("main").getByRole("button", { name: "Create pool" }).click();
+		await page.getByText("Enter the password.").first().waitFor();
+	},
+	async "a pool that was tried"({ page, server }) {
+		await page.goto(`${server.url}/storage/new`);
+		await ready(page);
+		await page.getByRole("radio", { name: /^NFS/ }).check();
+		await page.getByRole("textbox", { name: "Server" }).fill("partly.example.net");
+		await page.getByRole("button", { name: "Look for exports" }).click();
+		await page.getByRole("radio", { name: "/export/vms" }).check();
+		await page.getByRole("button", { name: "Test" }).click();
+		await page.getByText("Fails", { exact: true }).waitFor();
+	},
+	async "edit pool"({ page, server }) {
+		const pool = [...server.state.tables.pool.values()].find(({ type }) => type === "ceph-rbd");
+		await page.goto(`${server.url}/storage/pools/${pool?.id}`);
+		await ready(page);
+		await page.getByRole("button", { name: "More actions" }).click();
+		await page.getByRole("menuitem", { name: "Edit" }).click();
+		await page.getByRole("dialog").locator("summary").click();
+		await page.getByRole("textbox", { name: "Keyring" }).fill("nothing");
+		await page.getByText("The keyring: line 1").waitFor();
+	},
 	async "add user"({ page, server }) {
 		await page.goto(`${server.url}/administration/users`);
 		await ready(page);

@@ -1,5 +1,5 @@
 /** A new storage pool: its type, how it is reached, on which nodes; tried before it is made. */
-import { useLayoutEffect, useMemo } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { poolPlace } from "../../../src/model/storage-rules.ts";
 import { obstacleTo } from "../../api/session.ts";
@@ -62,7 +62,9 @@ function CreatePoolForm() {
 		},
 	});
 	const values = form.values.value;
-	const probe = useProbe({ type: values.type, ...bodyOf(values, choose) });
+	const body = { type: values.type, ...bodyOf(values, choose) };
+	const probe = useProbe(body);
+	useEffect(() => form.forget(), [JSON.stringify(body)]);
 	// Not after the next picture: the page may be left before that.
 	useLayoutEffect(() => {
 		if (form.dirty.value) keepDraft(draftKey, withoutSecrets(values));
@@ -110,7 +112,10 @@ function CreatePoolForm() {
 								large
 								value={values.type}
 								choices={types.map((value) => ({ value, label: t.types[value], note: t.typeNotes[value] }))}
-								onChange={(type) => form.set({ type })}
+								onChange={(type) => {
+									form.set({ type });
+									form.forgive();
+								}}
 							/>
 							<TextAreaField
 								label={common.description}
@@ -174,11 +179,11 @@ function becomes(values: PoolValues): string {
 	const { type, path, server, exportPath, cephPool } = values;
 	switch (type) {
 		case "local":
-			return t.plan.local(path || t.plan.unknown);
+			return path === "" ? t.plan.localSomewhere : t.plan.local(path);
 		case "nfs":
-			return t.plan.nfs(server === "" || exportPath === "" ? t.plan.unknown : poolPlace(configOf(values)));
+			return server === "" || exportPath === "" ? t.plan.nfsSomewhere : t.plan.nfs(poolPlace(configOf(values)));
 		case "ceph-rbd":
-			return t.plan.ceph(cephPool === "" ? t.plan.unknown : poolPlace(configOf(values)));
+			return cephPool === "" ? t.plan.cephSomewhere : t.plan.ceph(poolPlace(configOf(values)));
 		case "iscsi-lvm":
 			return t.plan.iscsi;
 	}

@@ -1,4 +1,5 @@
 /** Name and description of a pool, how it is reached, its credentials and nodes, in a side panel. Where its data are stays. */
+import { useEffect } from "preact/hooks";
 import type { Pool } from "../../api/types.ts";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
@@ -44,6 +45,7 @@ function EditForm({ captured, onClose }: { captured: Captured<Pool>; onClose: ()
 		...{ poolId: pool.id, type: pool.type, config: configOf(values), nodeIds: values.nodeIds },
 		...credentialsOf(values),
 	});
+	useEffect(() => form.forget(), [JSON.stringify([configOf(values), values.nodeIds])]);
 	if (!choose) form.error("/nodeIds/0");
 	return (
 		<Dialog

@@ -17,17 +17,15 @@ export function PoolSummary({ pool }: { pool: Pool }) {
 	const names = Object.keys(t.capabilityNames) as (keyof typeof t.capabilityNames)[];
 	return (
 		<Stack>
-			{pool.nodes
-				.filter(({ health, reason }) => health !== "healthy" && reason !== null)
-				.map(({ nodeId, reason, health }) => (
-					<Notice
-						key={nodeId}
-						tone={health === "degraded" ? "warning" : "error"}
-						title={t.onNode(live.node.one(nodeId).value?.name ?? nodeId.slice(0, 8), poolHealthLook(health).word)}
-					>
-						{reason}
-					</Notice>
-				))}
+			{troublesOf(pool).map(({ nodeIds, reason, health }) => (
+				<Notice
+					key={`${health} ${reason}`}
+					tone={health === "degraded" ? "warning" : "error"}
+					title={t.onNodes(nodeIds.map(nodeName).sort().join(", "), poolHealthLook(health).word)}
+				>
+					{reason}
+				</Notice>
+			))}
 			<Grid wide>
 				<Card title={t.details}>
 					<Properties
@@ -74,6 +72,22 @@ export function PoolSummary({ pool }: { pool: Pool }) {
 			</Grid>
 		</Stack>
 	);
+}
+
+const nodeName = (id: string): string => live.node.one(id).value?.name ?? id.slice(0, 8);
+
+type Trouble = { nodeIds: string[]; health: Pool["nodes"][number]["health"]; reason: string };
+
+/** What is the same on several nodes is said once. */
+function troublesOf(pool: Pool): Trouble[] {
+	const found = new Map<string, Trouble>();
+	for (const { nodeId, health, reason } of pool.nodes) {
+		if (health === "healthy" || reason === null) continue;
+		const known = found.get(`${health} ${reason}`);
+		if (known) known.nodeIds.push(nodeId);
+		else found.set(`${health} ${reason}`, { nodeIds: [nodeId], health, reason });
+	}
+	return [...found.values()];
 }
 
 function reachProperties(config: PoolConfig): Property[] {

@@ -77,10 +77,15 @@ const columns: readonly Column<Pool>[] = [
 export function PoolUsage({ pool }: { pool: Pool }) {
 	const usage = poolUsage(pool);
 	if (!usage) return <span class="muted">{common.notYetKnown}</span>;
+	// Where no node sees it now, this is what was seen last.
+	const old = pool.phase === "error";
 	return (
-		<span class="pool-usage">
+		<span class={`pool-usage${old ? " pool-usage--old" : ""}`} title={old ? t.lastKnown : undefined}>
 			<UsageBar used={usage.usedBytes} total={usage.totalBytes} label={t.usageOf(pool.name)} />
-			<span>{t.usedOf(formatBytes(usage.usedBytes), formatBytes(usage.totalBytes))}</span>
+			<span>
+				{t.usedOf(formatBytes(usage.usedBytes), formatBytes(usage.totalBytes))}
+				{old && <span class="visually-hidden"> {t.lastKnown}</span>}
+			</span>
 		</span>
 	);
 }

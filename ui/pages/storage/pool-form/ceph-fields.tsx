@@ -124,12 +124,12 @@ function Pasted({ form }: { form: Form<PoolValues> }) {
 	const read = (
 		text: string,
 		set: (text: string) => void,
-		say: (read: Read) => void,
+		say: (read: Read | ((before: Read) => Read)) => void,
 		take: (text: string) => string,
 	) => {
 		if (text.trim() === "") {
 			set(text);
-			say(nothingRead);
+			say(({ taken }) => ({ error: null, taken }));
 			return;
 		}
 		try {
