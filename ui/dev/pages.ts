@@ -36,9 +36,9 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		{ name: "volumes", path: href("volumes") },
 		{ name: "pool", path: href("pool", { poolId }) },
 		...[...tables.pool.values()]
-			.filter(({ type }) => type !== "local")
+			.filter(({ type }) => type === "nfs" || type === "ceph-rbd")
 			.map(({ id, type }) => ({ name: `pool-${type}`, path: href("pool", { poolId: id }) })),
-		...(["NFS", "Ceph RBD", "iSCSI with LVM"] as const).map((type) => ({
+		...(["Ceph RBD", "iSCSI with LVM"] as const).map((type) => ({
 			name: `pool-create-${type.split(" ")[0]?.toLowerCase()}`,
 			path: href("poolCreate"),
 			prepare: async (page: Page) => {
