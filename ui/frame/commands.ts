@@ -52,6 +52,14 @@ export function commands(): Command[] {
 			obstacle: obstacleTo("imageCreate"),
 			run: go(`${href("images")}?add=upload`),
 		},
+		{
+			id: "create-pool",
+			label: t.createPool,
+			group,
+			icon: Plus,
+			obstacle: obstacleTo("poolCreate"),
+			run: go(href("poolCreate")),
+		},
 		{ id: "tasks", label: t.shortcuts.tasks, group, icon: ListChecks, keys: "t", run: toggleTasks },
 		{ id: "account", label: t.changePassword, group, icon: KeyRound, run: go(href("account")) },
 		...themes.map((theme) => ({

@@ -23,6 +23,7 @@ export const frame = {
 	changePassword: "Change password",
 	signOut: "Sign out",
 	addImage: "Add an image",
+	createPool: "Create a pool",
 	kinds: { vm: "VM", node: "Node", image: "Image", volume: "Volume", pool: "Pool", network: "Network" },
 	theme: "Theme",
 	themes: { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" },

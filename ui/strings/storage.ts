@@ -11,6 +11,8 @@ export const storage = {
 		qcow2: "Grows as it is filled; can be a copy-on-write copy of an image.",
 		raw: "Slightly faster; always a full copy of an image.",
 	},
+	formatHintPool: "What this pool has its disks in.",
+	holdsNoImages: "holds no images",
 	type: "Type",
 	typeNotes: {
 		local: "A folder on each node, on its own disks. Needs nothing else.",

@@ -215,7 +215,7 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 					label={t.pool}
 					value={values.poolId}
 					error={form.error("/poolId")}
-					choices={[{ value: "", label: common.defaultChoice }, ...poolChoices(pools)]}
+					choices={[{ value: "", label: common.defaultChoice }, ...poolChoices(pools, { forImages: true })]}
 					onChange={(poolId) => form.set({ poolId })}
 				/>
 				<TextAreaField

@@ -1,5 +1,6 @@
 /** A copy of a volume. */
 import { useLocation } from "preact-iso";
+import { live } from "../../api/live/live.ts";
 import type { Volume } from "../../api/types.ts";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
@@ -12,11 +13,12 @@ import { fits, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { copiesAll } from "./choices.ts";
 
 export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () => void }) {
 	const { route } = useLocation();
 	// What a VM writes to cannot be the base of another disk.
-	const mustBeFull = volume.format === "raw" || volume.vmId !== null;
+	const mustBeFull = copiesAll(live.pool.peek(volume.poolId), volume.format) || volume.vmId !== null;
 	const form = useForm({
 		initial: { name: t.cloneName(volume.name), fullCopy: mustBeFull },
 		validate: ({ name }): FieldErrors => (fits(namePattern, name) ? {} : { "/name": common.nameInvalid }),

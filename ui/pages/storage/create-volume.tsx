@@ -1,6 +1,7 @@
 /** A volume by itself: empty or from an image. */
 import { useLocation } from "preact-iso";
 import { GiB, MiB } from "../../../src/lib/units.ts";
+import { isShared } from "../../../src/model/storage-rules.ts";
 import { useCollection } from "../../api/use.ts";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
@@ -17,7 +18,7 @@ import { common } from "../../strings/common.ts";
 import { move } from "../../strings/move.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { useNodes } from "../shared/node-column.tsx";
-import { poolChoices, readyImages } from "./choices.ts";
+import { copiesAll, formatChoices, formatHint, formatIn, poolChoices, readyImages } from "./choices.ts";
 
 type Values = {
 	name: string;
@@ -34,6 +35,10 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 	const pools = useCollection("pool").items.value;
 	const nodes = useNodes().filter(({ witness, status }) => !witness && status.phase !== "left");
 	const images = readyImages(useCollection("image").items.value, "disk");
+	const poolOf = ({ imageId, poolId }: Values) => {
+		const id = imageId === "" ? poolId : images.find((image) => image.id === imageId)?.poolId;
+		return pools.find((pool) => pool.id === id);
+	};
 	const form = useForm<Values>({
 		initial: { name: "", imageId: "", sizeBytes: 20 * GiB, poolId: "", nodeId: "", format: "qcow2", fullCopy: false },
 		validate({ name, imageId, sizeBytes }): FieldErrors {
@@ -44,17 +49,20 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 			else if (sizeBytes < least) errors["/sizeBytes"] = t.imageNeeds(formatBytes(least));
 			return errors;
 		},
-		async submit({ name, imageId, sizeBytes, poolId, nodeId, format, fullCopy }) {
+		async submit(values) {
+			const { name, imageId, sizeBytes, poolId, nodeId, fullCopy } = values;
+			const pool = poolOf(values);
+			const format = formatIn(pool, values.format);
 			const { data } = await write("volumeCreate", {
 				body: {
 					name,
 					sizeBytes: sizeBytes ?? GiB,
-					format,
+					...(pool === undefined && format === "qcow2" ? {} : { format }),
 					...(poolId === "" || imageId !== "" ? {} : { poolId }),
-					...(nodeId === "" || imageId !== "" ? {} : { nodeId }),
+					...(nodeId === "" || imageId !== "" || (pool && isShared(pool)) ? {} : { nodeId }),
 					...(imageId === ""
 						? {}
-						: { source: { kind: "image" as const, imageId, fullCopy: fullCopy || format === "raw" } }),
+						: { source: { kind: "image" as const, imageId, fullCopy: fullCopy || copiesAll(pool, format) } }),
 				},
 			});
 			onClose();
@@ -62,6 +70,9 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 		},
 	});
 	const values = form.values.value;
+	const pool = poolOf(values);
+	const format = formatIn(pool, values.format);
+	const onNoNode = pool !== undefined && isShared(pool);
 	return (
 		<Dialog
 			kind="panel"
@@ -114,7 +125,7 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 					onChange={(poolId) => form.set({ poolId })}
 				/>
 			)}
-			{values.imageId === "" && nodes.length > 1 && (
+			{values.imageId === "" && nodes.length > 1 && !onNoNode && (
 				<SelectField
 					label={move.node}
 					hint={values.nodeId === "" ? move.automaticStorage : undefined}
@@ -127,21 +138,18 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 			<SelectField
 				label={t.format}
 				narrow
-				hint={t.formatHints[values.format]}
-				value={values.format}
+				hint={formatHint(pool, format)}
+				value={format}
 				error={form.error("/format")}
-				choices={[
-					{ value: "qcow2", label: "qcow2" },
-					{ value: "raw", label: "raw" },
-				]}
-				onChange={(format) => form.set({ format })}
+				choices={formatChoices(pool)}
+				onChange={(value) => form.set({ format: value })}
 			/>
 			{values.imageId !== "" && (
 				<CheckboxField
 					label={t.fullCopy}
 					hint={t.fullCopyHint}
-					checked={values.fullCopy || values.format === "raw"}
-					disabled={values.format === "raw"}
+					checked={values.fullCopy || copiesAll(pool, format)}
+					disabled={copiesAll(pool, format)}
 					onChange={(fullCopy) => form.set({ fullCopy })}
 				/>
 			)}

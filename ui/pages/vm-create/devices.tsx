@@ -12,9 +12,9 @@ import { byName } from "../../lib/sort.ts";
 import { devices } from "../../strings/devices.ts";
 import { storage } from "../../strings/storage.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
-import { poolChoices, readyImages } from "../storage/choices.ts";
+import { copiesAll, formatChoices, formatHint, formatIn, poolChoices, readyImages } from "../storage/choices.ts";
 import type { SectionProps } from "./advanced.tsx";
-import type { ExtraDisk, NewNic } from "./values.ts";
+import { type ExtraDisk, mainPool, type NewNic } from "./values.ts";
 
 const busChoices = (["virtio", "scsi", "sata"] as const).map((value) => ({ value, label: devices.buses[value] }));
 const replaced = <T,>(list: readonly T[], at: number, change: Partial<T>): T[] =>
@@ -37,7 +37,9 @@ function Device(props: { title: string; removeLabel?: string; onRemove?: () => v
 }
 
 export function DisksSection({ form, refs }: SectionProps) {
-	const { imageId, poolId, format, fullCopy, bus, extraDisks } = form.values.value;
+	const { imageId, poolId, fullCopy, bus, extraDisks } = form.values.value;
+	const pool = mainPool(form.values.value, refs);
+	const format = formatIn(pool, form.values.value.format);
 	const image = refs.images.find(({ id, format: imageFormat }) => id === imageId && imageFormat !== "iso");
 	return (
 		<>
@@ -56,13 +58,10 @@ export function DisksSection({ form, refs }: SectionProps) {
 				<FieldRow>
 					<SelectField
 						label={t.format}
-						hint={storage.formatHints[format]}
+						hint={formatHint(pool, format)}
 						value={format}
 						error={form.error("/disks/0/format")}
-						choices={[
-							{ value: "qcow2", label: "qcow2" },
-							{ value: "raw", label: "raw" },
-						]}
+						choices={formatChoices(pool)}
 						onChange={(value) => form.set({ format: value }, "/disks/0/format")}
 					/>
 					<SelectField
@@ -76,8 +75,8 @@ export function DisksSection({ form, refs }: SectionProps) {
 					<CheckboxField
 						label={t.fullCopy}
 						hint={storage.fullCopyHint}
-						checked={fullCopy || format === "raw"}
-						disabled={format === "raw"}
+						checked={fullCopy || copiesAll(pool, format)}
+						disabled={copiesAll(pool, format)}
 						onChange={(value) => form.set({ fullCopy: value })}
 					/>
 				)}

@@ -19,6 +19,7 @@ import { storage } from "../../strings/storage.ts";
 import { vm as vmText } from "../../strings/vm.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
 import { roomiest, type Target, targetsFor } from "../shared/placement.ts";
+import { copiesAll, formatIn } from "../storage/choices.ts";
 
 export const sizes = {
 	small: { vcpus: 1, memoryBytes: GiB, diskBytes: 10 * GiB },
@@ -182,6 +183,8 @@ export async function createBody(
 	const image = imageOf(values, refs);
 	const iso = image?.format === "iso";
 	const fromImage = image !== undefined && !iso;
+	const pool = mainPool(values, refs);
+	const format = formatIn(pool, values.format);
 	const body: VmCreate = {
 		name: values.name,
 		vcpus: values.vcpus ?? 1,
@@ -191,8 +194,8 @@ export async function createBody(
 				...(fromImage ? { imageId: image.id } : {}),
 				sizeBytes: diskBytesFor(values, refs) ?? 20 * GiB,
 				...(values.poolId !== "" && !fromImage ? { poolId: values.poolId } : {}),
-				...(values.format !== "qcow2" ? { format: values.format } : {}),
-				...(fromImage && (values.fullCopy || values.format === "raw") ? { fullCopy: true } : {}),
+				...(format !== "qcow2" ? { format } : {}),
+				...(fromImage && (values.fullCopy || copiesAll(pool, format)) ? { fullCopy: true } : {}),
 				...(values.bus !== "virtio" ? { bus: values.bus } : {}),
 			},
 			...values.extraDisks.map((disk) =>
@@ -241,6 +244,12 @@ function drivesOf(values: CreateValues, isoId: string | null): { imageId: string
 	return drives.map((drive, index) => (index === empty ? { imageId: isoId } : drive));
 }
 
+/** The pool of the first disk: its image's, or the one that was chosen; undefined while the node chooses. */
+export function mainPool(values: CreateValues, refs: Refs): Pool | undefined {
+	const image = imageOf(values, refs);
+	return refs.pools.find(({ id }) => id === (image && image.format !== "iso" ? image.poolId : values.poolId));
+}
+
 export type Plan = { steps: string[]; warnings: string[] };
 
 /** What creating will do, sentence by sentence, and what somebody may regret. */
@@ -254,7 +263,9 @@ export function planOf(values: CreateValues, refs: Refs): Plan {
 	};
 	const size = formatBytes(diskBytesFor(values, refs) ?? 0);
 	if (image && !iso) {
-		const say = values.fullCopy || values.format === "raw" ? t.plan.fullCopy : t.plan.copy;
+		const pool = mainPool(values, refs);
+		const copies = values.fullCopy || copiesAll(pool, formatIn(pool, values.format));
+		const say = copies ? t.plan.fullCopy : t.plan.copy;
 		steps.push(say(image.name, size, poolName(image.poolId)));
 	} else if (values.imageId !== "") steps.push(t.plan.emptyDisk(size, poolName(values.poolId)));
 	for (const disk of values.extraDisks) {
@@ -289,7 +300,7 @@ function warningsOf(values: CreateValues, refs: Refs): string[] {
 		if (node.status.accelerator === "tcg") warnings.push(t.warnings.tcg);
 	}
 	const image = imageOf(values, refs);
-	const pool = refs.pools.find(({ id }) => id === (image && image.format !== "iso" ? image.poolId : values.poolId));
+	const pool = mainPool(values, refs);
 	const usage = pool ? poolUsage(pool) : null;
 	const needed = diskBytesFor(values, refs) ?? 0;
 	if (pool && usage && needed > usage.availableBytes) {

@@ -3,6 +3,7 @@
 import { GiB, MiB } from "../../../src/lib/units.ts";
 import { call } from "../../api/call.ts";
 import { ApiError } from "../../api/errors.ts";
+import { live } from "../../api/live/live.ts";
 import { followTask } from "../../api/tasks.ts";
 import type { Vm } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
@@ -20,7 +21,7 @@ import { byName } from "../../lib/sort.ts";
 import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
 import { storage as storageText } from "../../strings/storage.ts";
-import { poolChoices } from "../storage/choices.ts";
+import { copiesAll, formatChoices, formatHint, formatIn, poolChoices } from "../storage/choices.ts";
 import { followVolumeReady } from "./release.ts";
 import { freeDeviceId, updateVm } from "./update.ts";
 
@@ -88,6 +89,8 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 	});
 	const values = form.values.value;
 	const source = values.kind;
+	const pool = pools.find(({ id: one }) => one === values.poolId);
+	const format = formatIn(pool, values.format);
 	return (
 		<Dialog
 			kind="panel"
@@ -175,13 +178,10 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 					<SelectField
 						label={t.format}
 						narrow
-						value={values.format}
-						hint={storageText.formatHints[values.format]}
-						choices={[
-							{ value: "qcow2", label: "qcow2" },
-							{ value: "raw", label: "raw" },
-						]}
-						onChange={(format) => form.set({ format })}
+						value={format}
+						hint={formatHint(pool, format)}
+						choices={formatChoices(pool)}
+						onChange={(value) => form.set({ format: value })}
 					/>
 				</>
 			)}
@@ -203,14 +203,16 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 /** The id of a new volume that is ready to be attached. */
 async function makeVolume(vm: Vm, values: Values): Promise<string> {
 	const image = values.kind === "image";
+	const pool = live.pool.peek(values.poolId);
+	const format = formatIn(pool, values.format);
 	const { data, taskId } = await call("volumeCreate", {
 		body: {
 			name: values.name,
 			poolId: values.poolId,
 			nodeId: vm.nodeId,
-			format: values.format,
+			format,
 			...(values.sizeBytes === null ? {} : { sizeBytes: values.sizeBytes }),
-			source: image ? { kind: "image", imageId: values.imageId, fullCopy: values.format === "raw" } : { kind: "empty" },
+			source: image ? { kind: "image", imageId: values.imageId, fullCopy: copiesAll(pool, format) } : { kind: "empty" },
 		},
 	});
 	if (taskId) {
