@@ -89,12 +89,6 @@ export const PoolConfig = Type.Union([
 export type PoolConfig = Static<typeof PoolConfig>;
 
 /** By pool type. */
-export type PoolConfigs = {
-	local: LocalPoolConfig;
-	nfs: NfsPoolConfig;
-	"ceph-rbd": CephRbdPoolConfig;
-	"iscsi-lvm": IscsiLvmPoolConfig;
-};
 export const poolConfigs = {
 	local: LocalPoolConfig,
 	nfs: NfsPoolConfig,
