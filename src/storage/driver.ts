@@ -90,6 +90,12 @@ export interface VolumeSnapshots {
 	delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void>;
 	/** Oldest first; empty when there is no such volume. */
 	list(volumeId: string): Promise<SnapshotInfo[]>;
+	/**
+	 * Undoes `take` with `running` when QEMU never went over to the new file (the daemon ended in between): attachInfo says again
+	 * what QEMU has open, and the snapshot is gone, for what it would be was written to. Missing is done already; `wrong-state` when
+	 * something rests on it, or was written to the new file. Absent where `take` leaves the volume in the file that it was in.
+	 */
+	undoTake?(volumeId: string, snapshotId: string): Promise<void>;
 }
 
 export interface StorageDriver {

@@ -22,15 +22,20 @@ export async function createDisk(path: string, format: VolumeFormat, sizeBytes: 
 	await qemuImg(["create", "-q", "-f", format, "-o", creationOptions[format], "--", absolute(path), `${sizeBytes}`]);
 }
 
-/** Makes an empty qcow2 overlay. `backingName` is stored as written: relative names count from the overlay's folder. */
+/**
+ * Makes an empty qcow2 overlay. `backingName` is stored as written: relative names count from the overlay's folder. `unopened`:
+ * the backing file is not looked at, be it that a running VM holds it; the caller knows that it is there.
+ */
 export async function createOverlay(
 	path: string,
 	backing: { name: string; format: VolumeFormat },
 	sizeBytes: number,
+	{ unopened = false }: { unopened?: boolean } = {},
 ): Promise<void> {
 	// The name is made by us from ids, or was checked when it was adopted; "./" and "/" keep it from being a protocol.
 	assert(/^(\.{0,2}\/)/.test(backing.name), "a backing file's name begins with / or ./ or ../");
 	const options = ["-f", "qcow2", "-o", creationOptions.qcow2, "-F", backing.format, "-b", backing.name];
+	if (unopened) options.push("-u");
 	await qemuImg(["create", "-q", ...options, "--", absolute(path), `${sizeBytes}`]);
 }
 
@@ -45,15 +50,30 @@ export async function copyDisk(
 	await qemuImg([...args, "--", absolute(from.path), absolute(to.path)], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),
-		onStdoutLine(line) {
-			const match = /\((\d+(?:\.\d+)?)\/100%\)/.exec(line);
-			if (match) progress?.(Math.min(1, Number(match[1]) / 100));
-		},
+		onStdoutLine: reporting(progress),
 	});
 }
 
+/** Of what `-p` prints. */
+const reporting = (progress: LongOptions["progress"]) => (line: string) => {
+	const match = /\((\d+(?:\.\d+)?)\/100%\)/.exec(line);
+	if (match) progress?.(Math.min(1, Number(match[1]) / 100));
+};
+
 export async function growDisk(path: string, format: VolumeFormat, sizeBytes: number): Promise<void> {
 	await qemuImg(["resize", "-q", "-f", format, "--preallocation=off", "--", absolute(path), `${sizeBytes}`]);
+}
+
+/**
+ * Writes what the qcow2 file `path` holds of its own into its backing file, which then has the same content; `path` itself stays as
+ * it is. The caller has held the header against its records: qemu-img follows it.
+ */
+export async function commitDisk(path: string, { progress, signal }: LongOptions): Promise<void> {
+	await qemuImg(["commit", "-p", "-d", "-f", "qcow2", "--", absolute(path)], {
+		timeoutMs: copyLimitMs,
+		...(signal ? { signal } : {}),
+		onStdoutLine: reporting(progress),
+	});
 }
 
 /** Of a qcow2 file. Errors in it are the answer, not a failure. */

@@ -18,6 +18,7 @@ import { volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { fileKey, type HeldFiles, heldFiles } from "./held-files.ts";
 import { openHostFile } from "./host-file.ts";
+import { ownFiles } from "./layer-tree.ts";
 import type { VolumeRecord } from "./records.ts";
 
 /** The smallest disk that the model knows. */
@@ -122,4 +123,6 @@ const heldMessage = (path: string, holder: { kind: string; id: string; pool: str
 	`The file ${path} is ${holder.kind} ${holder.id}${holder.pool === null ? "" : ` of storage pool "${holder.pool}"`} already.`;
 
 const filesOf = (record: VolumeRecord): string[] =>
-	[record.file, ...record.layers.map((layer) => layer.file)].filter((file) => isAbsolute(file));
+	ownFiles(record)
+		.map(({ file }) => file)
+		.filter((file) => isAbsolute(file));

@@ -8,6 +8,7 @@ import { errnoOf, fileError, withFileErrors } from "../file-errors.ts";
 import { readFully } from "../inspect/inspect-image.ts";
 import { parseQcow2Header, type Qcow2Header } from "../inspect/qcow2-header.ts";
 import { sectorBytes } from "../names.ts";
+import { layersFrom } from "./layer-tree.ts";
 import type { PoolFolder } from "./pool-folder.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
@@ -22,14 +23,27 @@ const ownHeaderBytes = 64 * 1024;
 const damaged = (id: string, why: string) => new AppError("corrupt", `Volume ${id} cannot be used: ${why}.`);
 
 /** The disk's files, the one that is written to first. `corrupt` when a record on the way is missing or damaged. */
-export async function chainOf(folder: PoolFolder, record: VolumeRecord): Promise<Chain> {
+export const chainOf = (folder: PoolFolder, record: VolumeRecord): Promise<Chain> => chainBelow(folder, record, record);
+
+/** The same of a layer of the volume. */
+export async function layerChain(folder: PoolFolder, record: VolumeRecord, file: string): Promise<Chain> {
+	const [layer, ...layers] = layersFrom(record, file);
+	if (!layer) throw damaged(record.id, "a layer of it is missing in the pool's record");
+	return chainBelow(folder, record, { ...layer, layers });
+}
+
+async function chainBelow(
+	folder: PoolFolder,
+	record: VolumeRecord,
+	top: Pick<VolumeRecord, "file" | "format" | "layers">,
+): Promise<Chain> {
 	const own = (of: VolumeRecord, file: string, format: VolumeFormat): ChainFile => ({
 		owner: { kind: "volume", id: of.id },
 		path: volumeFile(folder, of.id, file),
 		format,
 	});
-	const chain: Chain = [own(record, record.file, record.format)];
-	for (const layer of record.layers) chain.push(own(record, layer.file, layer.format));
+	const chain: Chain = [own(record, top.file, top.format)];
+	for (const layer of top.layers) chain.push(own(record, layer.file, layer.format));
 	for (let backing = record.backing; backing !== null; ) {
 		if (chain.length > maxChainFiles) throw damaged(record.id, "its chain of backing files does not end");
 		if (backing.kind === "image") {
@@ -41,9 +55,9 @@ export async function chainOf(folder: PoolFolder, record: VolumeRecord): Promise
 		}
 		const { id, file }: { id: string; file: string } = backing;
 		const base = await folder.readVolume(id);
-		const from = base?.layers.findIndex((layer) => layer.file === file) ?? -1;
-		if (base === null || from < 0) throw damaged(record.id, `volume ${id}, which it rests on, is missing`);
-		for (const layer of base.layers.slice(from)) chain.push(own(base, layer.file, layer.format));
+		const layers: { file: string; format: VolumeFormat }[] = base === null ? [] : layersFrom(base, file);
+		if (base === null || layers.length === 0) throw damaged(record.id, `volume ${id}, which it rests on, is missing`);
+		for (const layer of layers) chain.push(own(base, layer.file, layer.format));
 		backing = base.backing;
 	}
 	return chain;
@@ -117,6 +131,8 @@ export async function volumeInfo(folder: PoolFolder, record: VolumeRecord): Prom
 		marks.push(`${found.ino}:${found.size}:${found.mtimeMs}`);
 		if (file === active) length = found.size;
 	}
+	for (const { file } of record.aside ?? [])
+		allocatedBytes += (await statFile(volumeFile(folder, record.id, file), record.id)).blocks * 512;
 	const sizeBytes = active.format === "raw" ? length : (await readOwnHeader(active.path, record.id)).virtualSizeBytes;
 	return {
 		id: record.id,

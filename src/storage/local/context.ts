@@ -14,4 +14,6 @@ export type LocalContext = {
 	protectedPaths: string[];
 	/** The other pools of this node, as they are now: nothing of theirs is taken over, and none is inside another. */
 	otherPools: () => readonly PoolPlace[];
+	/** Whether files of the pool can share blocks; known once it is active. */
+	sharesBlocks: () => boolean;
 };

@@ -29,11 +29,13 @@ import { OperationLocks } from "../operation-locks.ts";
 import { adoptableFiles, adoptVolume, releaseVolume } from "./adopt-volume.ts";
 import { checkVolume } from "./check-volume.ts";
 import type { LocalContext } from "./context.ts";
+import { canShareBlocks } from "./copy-whole.ts";
 import { exportVolume } from "./export-volume.ts";
 import { LocalImages } from "./images.ts";
 import { PoolFolder } from "./pool-folder.ts";
 import { realPlace } from "./pool-place.ts";
 import { probeFolder } from "./probe-folder.ts";
+import { LocalSnapshots } from "./snapshots.ts";
 import { readVolume, receiveVolume } from "./transfer.ts";
 import { LocalUploads } from "./uploads.ts";
 import { LocalVolumes } from "./volumes.ts";
@@ -64,27 +66,33 @@ const capabilities: PoolCapabilities = {
 	fullClone: true,
 	resizeOnline: true,
 	shrink: false,
-	snapshots: false,
+	snapshots: true,
 	images: true,
 	shared: false,
 	reasons: {
 		shrink: "Making a disk smaller would cut off what the guest has stored at its end.",
-		snapshots: "Snapshots are not made yet.",
 		shared: "A local folder is reachable from its own node only.",
 	},
 };
 
+/** No capability of its own: a full copy is made either way. */
+const noReflink = {
+	reflink:
+		"The file system cannot let files share blocks (XFS and btrfs can), so a full copy reads and writes all of the disk.",
+};
+
 export class LocalDriver implements StorageDriver {
 	readonly type = "local";
-	readonly capabilities = capabilities;
 	readonly hostSecrets = [];
-	readonly snapshots = null;
+	readonly snapshots: LocalSnapshots;
 	readonly #options: LocalDriverOptions;
 	readonly #context: LocalContext;
 	readonly #volumes: LocalVolumes;
 	readonly #uploads: LocalUploads;
 	readonly #images: LocalImages;
 	#tidied = false;
+	/** Null until the pool's folder has been tried. */
+	#sharesBlocks: boolean | null = null;
 
 	constructor(options: LocalDriverOptions) {
 		requireId(options.poolId, "pool");
@@ -96,10 +104,17 @@ export class LocalDriver implements StorageDriver {
 			inspectLimits: { ...inspectLimits, ...options.inspectLimits },
 			protectedPaths: [...options.protectedPaths],
 			otherPools: options.otherPools ?? (() => []),
+			sharesBlocks: () => this.#sharesBlocks ?? false,
 		};
+		this.snapshots = new LocalSnapshots(this.#context);
 		this.#volumes = new LocalVolumes(this.#context);
 		this.#uploads = new LocalUploads(this.#context);
 		this.#images = new LocalImages(this.#context, this.#uploads, this.#volumes);
+	}
+
+	get capabilities(): PoolCapabilities {
+		if (this.#sharesBlocks !== false) return capabilities;
+		return { ...capabilities, reasons: { ...capabilities.reasons, ...noReflink } };
 	}
 
 	async activate(): Promise<void> {
@@ -108,6 +123,7 @@ export class LocalDriver implements StorageDriver {
 		await withFileErrors("preparing the pool's folder", async () => {
 			await folder.prepare(poolId, mayInitialize ?? true, { protectedPaths, otherPools: otherPools() });
 			if (this.#tidied) return;
+			this.#sharesBlocks ??= await folder.withTemporary("uploads", canShareBlocks);
 			const guest = await this.#poolInside();
 			// Links may have been changed since the pools were made.
 			if (guest !== null) return log.warn("Another pool is inside this one: nothing is tidied up", { other: guest });

@@ -10,18 +10,19 @@ import type { LongOptions } from "../driver.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { streamFile } from "../file-stream.ts";
 import { requireId } from "../names.ts";
-import { copyDisk } from "../qemu-img.ts";
 import { chainOf, requireHeadersMatch } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
+import { copyWhole } from "./copy-whole.ts";
 
 /** Fails with `not-found`, `in-use` (a running VM has it open), `no-space`, `canceled`, `storage`. */
 export async function exportVolume(
-	{ folder, locks }: LocalContext,
+	context: LocalContext,
 	id: string,
 	format: VolumeFormat,
 	options: LongOptions,
 ): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {
 	requireId(id, "volume");
+	const { folder, locks } = context;
 	using _volume = await locks.shared(`volume:${id}`, `Volume ${id} is busy with another operation.`);
 	const record = await folder.readVolume(id);
 	if (record === null) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
@@ -29,7 +30,7 @@ export async function exportVolume(
 	await requireHeadersMatch(folder, chain);
 	return withFileErrors("exporting the volume", () =>
 		folder.withTemporary("uploads", async (path) => {
-			await copyDisk(chain[0], { path, format }, options);
+			await copyWhole(context, chain[0], chain.length === 1, { path, format }, options);
 			const file = await open(path, "r");
 			await rm(path);
 			const { size } = await file.stat();

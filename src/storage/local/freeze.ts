@@ -10,7 +10,8 @@ import { syncFile, syncFolder } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { readFully } from "../inspect/inspect-image.ts";
 import { createOverlay, requireNotOpen } from "../qemu-img.ts";
-import { backingName, chainOf, maxChainFiles, readOwnHeader, requireHeadersMatch } from "./chain.ts";
+import { backingName, chainOf, maxChainFiles, readOwnHeader, requireHeadersMatch, volumeFile } from "./chain.ts";
+import { unusedFile, withDiskOn } from "./layer-tree.ts";
 import type { PoolFolder } from "./pool-folder.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
@@ -41,36 +42,55 @@ export async function freezeVolume(folder: PoolFolder, record: VolumeRecord): Pr
 		throw new AppError("invalid", "This volume has been copied copy-on-write too often. Ask for a full copy.");
 
 	const layer = { file: record.file, format: record.format };
-	const file = `disk-${record.layers.length + 2}.qcow2`;
+	await addDisk(folder, record, layer, header.virtualSizeBytes, (_file, next) => next);
+	await withFileErrors("making a layer of the volume", async () => {
+		await folder.step("make the old layer read-only");
+		await chmod(active.path, frozenMode);
+	});
+	return reference(layer);
+}
+
+/**
+ * The volume goes on in a new, empty qcow2 file on the layer `on`, which is the disk until now or an older layer. `change`: what
+ * else the record says then. The file is whole and flushed before the record names it, so a cut leaves the one state or the other;
+ * a file that no record names is a leftover. `unopened`: nothing below is opened, for a running VM has it locked.
+ */
+export async function addDisk(
+	folder: PoolFolder,
+	record: VolumeRecord,
+	on: { file: string; format: VolumeRecord["format"] },
+	sizeBytes: number,
+	change: (file: string, next: VolumeRecord) => VolumeRecord,
+	unopened = false,
+): Promise<VolumeRecord> {
+	const file = unusedFile(record);
 	const path = join(folder.volume(record.id), file);
 	const { step } = folder;
-	await withFileErrors("making a layer of the volume", async () => {
+	return withFileErrors("making a layer of the volume", async () => {
 		await step("remove an old layer that is not in use");
 		await rm(path, { force: true });
 		await step("make the new layer");
-		const name = backingName(folder, folder.volume(record.id), active.path);
+		const name = backingName(folder, folder.volume(record.id), volumeFile(folder, record.id, on.file));
+		const next = change(file, withDiskOn(record, file, on.file));
 		try {
-			await createOverlay(path, { name, format: record.format }, header.virtualSizeBytes);
+			await createOverlay(path, { name, format: on.format }, sizeBytes, { unopened });
 			await chmod(path, diskMode);
 			await step("sync the new layer");
 			await syncFile(path);
 			await syncFolder(folder.volume(record.id));
-			const frozen: VolumeRecord = { ...record, format: "qcow2", file, layers: [layer, ...record.layers] };
-			await folder.writeRecord(join(folder.volume(record.id), "record.json"), frozen);
+			await folder.writeRecord(join(folder.volume(record.id), "record.json"), next);
 		} catch (error) {
 			// The record decides: only a layer that it does not name may go.
 			const now = await folder.readVolume(record.id);
 			if (now?.file !== file) await rm(path, { force: true });
 			throw error;
 		}
-		await step("make the old layer read-only");
-		await chmod(active.path, frozenMode);
+		return next;
 	});
-	return reference(layer);
 }
 
 /** True when the qcow2 file maps no cluster of its own (all entries of its first table are zero): it is as when made. */
-async function holdsNoData(path: string, header: { l1Size: number; l1Offset: number }): Promise<boolean> {
+export async function holdsNoData(path: string, header: { l1Size: number; l1Offset: number }): Promise<boolean> {
 	if (header.l1Size > 1_000_000) return false;
 	return withFileErrors("reading a volume", async () => {
 		const file = await open(path, "r");

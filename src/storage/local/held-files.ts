@@ -8,6 +8,7 @@ import { AppError } from "../../lib/errors.ts";
 import type { PoolPlace } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
 import { volumeFile } from "./chain.ts";
+import { ownFiles } from "./layer-tree.ts";
 import type { PoolFolder } from "./pool-folder.ts";
 
 export type Holder = {
@@ -46,7 +47,7 @@ async function collect(folder: PoolFolder, pool: string | null, held: Map<string
 		const record = await folder.readVolume(id);
 		if (record === null) continue;
 		const adopted = record.adopted !== undefined;
-		for (const file of [record.file, ...record.layers.map((layer) => layer.file)])
+		for (const { file } of ownFiles(record))
 			await add(volumeFile(folder, id, file), { kind: "volume", id, pool, adopted }, held);
 	}
 	for (const id of await folder.ids("images")) {

@@ -10,9 +10,9 @@ import { streamFile } from "../file-stream.ts";
 import type { ImageFileFormat } from "../inspect/image-rules.ts";
 import { inspectImage } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
-import { copyDisk } from "../qemu-img.ts";
 import { chainOf, requireHeadersMatch } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
+import { copyWhole } from "./copy-whole.ts";
 import { openHostFile } from "./host-file.ts";
 import type { ImageRecord } from "./records.ts";
 import type { LocalUploads } from "./uploads.ts";
@@ -121,7 +121,8 @@ export class LocalImages {
 		await withFileErrors("copying the volume", () =>
 			folder.withTemporary("uploads", async (path) => {
 				await folder.step("copy the volume");
-				await copyDisk(chain[0], { path, format: options.format ?? "qcow2" }, options);
+				const copy = { path, format: options.format ?? "qcow2" };
+				await copyWhole(this.#context, chain[0], chain.length === 1, copy, options);
 				await folder.step("sync the copy");
 				await chmod(path, 0o600);
 				await syncFile(path);

@@ -6,6 +6,7 @@
 import { expect, test } from "bun:test";
 import { cp, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { present } from "../../lib/assert.ts";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { makeImage, newId, pattern, upload } from "../conformance.ts";
@@ -13,7 +14,16 @@ import type { StorageDriver } from "../driver.ts";
 import type { LocalDriver } from "./driver.ts";
 import { describePool, openLocal, strayFiles, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
 
-type Setting = { root: string; volume: string; other: string; image: string; fresh: string; hostPath: string };
+type Setting = {
+	root: string;
+	volume: string;
+	other: string;
+	image: string;
+	fresh: string;
+	hostPath: string;
+	/** Ids of snapshots, of `volume`. */
+	snapshots: [string, string, string];
+};
 type Operation = {
 	name: string;
 	prepare(driver: StorageDriver, setting: Setting): Promise<unknown>;
@@ -30,6 +40,16 @@ async function makeVolume(driver: StorageDriver, id: string): Promise<void> {
 	await driver.createVolume(id, { ...qcow2, source: empty });
 	await writeDisk(driver, id, 0, pattern(65_536));
 }
+
+/** A volume with snapshots, something else written after each. */
+async function makeSnapshots(driver: StorageDriver, { volume, snapshots }: Setting, count: number): Promise<void> {
+	await makeVolume(driver, volume);
+	for (const [at, snapshot] of snapshots.slice(0, count).entries()) {
+		await snapshotsOf(driver).take(volume, snapshot, { running: false });
+		await writeDisk(driver, volume, 0, pattern(65_536, 50 + at));
+	}
+}
+const snapshotsOf = (driver: StorageDriver) => present(driver.snapshots, "snapshots");
 
 const copyOf = (driver: StorageDriver, setting: Setting, fullCopy: boolean) =>
 	driver.createVolume(setting.fresh, { ...qcow2, source: { kind: "volume", id: setting.volume, fullCopy } });
@@ -107,6 +127,43 @@ const operations: Operation[] = [
 		},
 	},
 	{
+		name: "take a snapshot",
+		prepare: (driver, setting) => makeSnapshots(driver, setting, 1),
+		act: (driver, { volume, snapshots: [, second] }) => snapshotsOf(driver).take(volume, second, { running: false }),
+	},
+	{
+		name: "take a snapshot while QEMU has the disk open, and undo it",
+		async prepare(driver, setting) {
+			await makeSnapshots(driver, setting, 1);
+			await snapshotsOf(driver).take(setting.volume, setting.snapshots[1], { running: true });
+		},
+		act: (driver, { volume, snapshots: [, second] }) =>
+			present(driver.snapshots?.undoTake, "undoTake").call(driver.snapshots, volume, second),
+	},
+	{
+		name: "go back to a snapshot",
+		prepare: (driver, setting) => makeSnapshots(driver, setting, 2),
+		act: (driver, { volume, snapshots: [first] }) => snapshotsOf(driver).revert(volume, first),
+	},
+	{
+		name: "delete the newest snapshot",
+		prepare: (driver, setting) => makeSnapshots(driver, setting, 2),
+		act: (driver, { volume, snapshots: [, second] }) => snapshotsOf(driver).delete(volume, second, {}),
+	},
+	{
+		name: "delete the oldest snapshot",
+		prepare: (driver, setting) => makeSnapshots(driver, setting, 2),
+		act: (driver, { volume, snapshots: [first] }) => snapshotsOf(driver).delete(volume, first, {}),
+	},
+	{
+		name: "delete a snapshot between others, on a branch",
+		async prepare(driver, setting) {
+			await makeSnapshots(driver, setting, 3);
+			await snapshotsOf(driver).revert(setting.volume, setting.snapshots[0]);
+		},
+		act: (driver, { volume, snapshots: [, second] }) => snapshotsOf(driver).delete(volume, second, {}),
+	},
+	{
 		name: "import a file",
 		partOfUpload: true,
 		prepare: nothing,
@@ -142,10 +199,11 @@ for (const operation of operations) {
 			const complete = await openLocal(join(whole.path, "pool"), { onStep: (name) => void steps.push(name) });
 			steps.length = 0;
 			await operation.act(complete, { ...setting, hostPath: join(whole.path, "host.img") });
+			// Looking makes steps of its own.
+			const count = steps.length;
 			const after = await describePool(complete, imageIds);
 			expect(after).not.toEqual(before);
 			expect(await strayFiles(join(whole.path, "pool"), complete, imageIds)).toEqual([]);
-			const count = steps.length;
 			expect(count).toBeGreaterThan(1);
 
 			const outcomes = new Set<string>();
@@ -179,7 +237,8 @@ async function prepared(operation: Operation, folder: string): Promise<Setting> 
 	await writeFile(hostPath, pattern(MiB));
 	const driver = await openLocal(root);
 	const image = await makeImage(driver, pattern(MiB));
-	const setting = { root, hostPath, image, volume: newId(), other: newId(), fresh: newId() };
+	const snapshots: Setting["snapshots"] = [newId(), newId(), newId()];
+	const setting = { root, hostPath, image, volume: newId(), other: newId(), fresh: newId(), snapshots };
 	await operation.prepare(driver, setting);
 	return setting;
 }

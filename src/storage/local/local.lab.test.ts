@@ -2,11 +2,17 @@
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { storageConformance } from "../conformance.ts";
-import { localDriver, openLocal, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
+import { openLocal, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
+
+/** Known once a pool is active: what the file system can. */
+const { capabilities } = await (async () => {
+	await using folder = await temporaryFolder();
+	return openLocal(join(folder.path, "pool"));
+})();
 
 storageConformance({
 	name: "local",
-	capabilities: localDriver("/tmp/unused").capabilities,
+	capabilities,
 	decodesQcow2: true,
 	async open() {
 		const { path: folder } = await temporaryFolder();

@@ -2,7 +2,7 @@
  * Where things are in a local pool:
  *
  *   limiquantix-pool.json            whose pool it is
- *   volumes/<id>/record.json         VolumeRecord; with disk-1.qcow2, disk-2.qcow2 … (the highest is written to)
+ *   volumes/<id>/record.json         VolumeRecord; with disk-1.qcow2, disk-2.qcow2 … (the record says which is written to)
  *   images/<id>/record.json          ImageRecord; with image.qcow2, image.raw or image.iso, read-only
  *   uploads/<id>.part, <id>.json     what has been received of an image, UploadRecord
  *   …/.tmp-*                         work in progress; removed by activate()

@@ -21,7 +21,11 @@ const FileName = Type.String({ pattern: "^(disk-[1-9][0-9]{0,3}\\.(qcow2|raw)|/[
 /** A file that a disk rests on: an image, or a frozen layer of another volume. */
 export const BackingRecord = Type.Union([
 	Strict({ kind: Type.Literal("image"), id: Id, format: VolumeFormat }),
-	Strict({ kind: Type.Literal("volume"), id: Id, format: VolumeFormat, file: FileName }),
+	Strict({
+		...{ kind: Type.Literal("volume"), id: Id, format: VolumeFormat, file: FileName },
+		/** Only for copies that were made of this snapshot: it stays as long as they do. */
+		snapshotId: Type.Optional(Id),
+	}),
 ]);
 export type BackingRecord = Static<typeof BackingRecord>;
 
@@ -31,10 +35,33 @@ export const VolumeRecord = Strict({
 	/** Of `file`, the disk that a VM writes to. */
 	format: VolumeFormat,
 	file: FileName,
-	/** The volume's own frozen layers, nearest first: what it was when copy-on-write copies were made of it. */
+	/** The volume's own frozen layers, nearest first: what it was when snapshots or copy-on-write copies were made of it. */
 	layers: Type.Array(Strict({ file: FileName, format: VolumeFormat }), { maxItems: 64 }),
 	/** What the last of its own files rests on. */
 	backing: Type.Union([BackingRecord, Type.Null()]),
+	/** Layers that the disk does not rest on since it was reverted, each on one of the volume's files or (null) on `backing`. */
+	aside: Type.Optional(
+		Type.Array(Strict({ file: FileName, format: VolumeFormat, below: Type.Union([FileName, Type.Null()]) }), {
+			maxItems: 1024,
+		}),
+	),
+	/** Oldest first. `file`: the layer that is the snapshot; several may be one. Absent without any. */
+	snapshots: Type.Optional(
+		Type.Array(
+			Strict({
+				id: Id,
+				parentId: Type.Union([Id, Type.Null()]),
+				file: FileName,
+				/** The layer itself may be smaller, when the disk was grown before anything was written to it. */
+				sizeBytes: Type.Integer({ minimum: 1 }),
+			}),
+			{ minItems: 1, maxItems: 256 },
+		),
+	),
+	/** The snapshot that the volume is at: the next one's parent. */
+	at: Type.Optional(Id),
+	/** `layer` is taking over the content of `child`, and then its name. When `layer` is not there, it has. */
+	merging: Type.Optional(Strict({ layer: FileName, child: FileName })),
 	/**
 	 * The file that was taken over, and proof that it is the same: only then it is removed with the volume. No device
 	 * number: it changes from boot to boot.

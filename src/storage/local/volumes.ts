@@ -10,10 +10,23 @@ import type { CreateSource, LongOptions, StorageDriver, VolumeInfo } from "../dr
 import { commitFolder, syncFile } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { diskSize, requireId } from "../names.ts";
-import { copyDisk, createDisk, createOverlay, growDisk, requireNotOpen } from "../qemu-img.ts";
-import { backingName, chainOf, requireHeadersMatch, restsOn, statFile, volumeFile, volumeInfo } from "./chain.ts";
+import { createDisk, createOverlay, growDisk, requireNotOpen } from "../qemu-img.ts";
+import {
+	backingName,
+	chainOf,
+	layerChain,
+	maxChainFiles,
+	requireHeadersMatch,
+	restsOn,
+	statFile,
+	volumeFile,
+	volumeInfo,
+} from "./chain.ts";
 import type { LocalContext } from "./context.ts";
+import { copyWhole } from "./copy-whole.ts";
 import { diskMode, freezeVolume, frozenMode } from "./freeze.ts";
+import { ownFiles } from "./layer-tree.ts";
+import { finishMerge } from "./merge-layers.ts";
 import { realPlace } from "./pool-place.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
@@ -82,15 +95,20 @@ export class LocalVolumes {
 					return { backing: null };
 				},
 			};
-		if (source.kind === "snapshot") throw new AppError("unsupported", "Snapshots are not made yet.");
-		requireId(source.id, source.kind);
+		const kind = source.kind === "snapshot" ? "volume" : source.kind;
+		requireId(source.id, kind);
 		const isVolume = source.kind === "volume";
-		const key = `${source.kind}:${source.id}`;
-		const busy = `The ${source.kind} ${source.id} is busy with another operation.`;
+		const key = `${kind}:${source.id}`;
+		const busy = `The ${kind} ${source.id} is busy with another operation.`;
 		// A copy-on-write copy changes the volume that it is made of; everything else only reads.
 		const held = isVolume && !source.fullCopy ? await locks.exclusive(key, busy) : await locks.shared(key, busy);
 		try {
-			const from = isVolume ? await this.#volumeSource(source.id) : await this.#imageSource(source.id);
+			const from =
+				source.kind === "snapshot"
+					? await this.#snapshotSource(source.id, source.snapshotId)
+					: isVolume
+						? await this.#volumeSource(source.id)
+						: await this.#imageSource(source.id);
 			if (sizeBytes < from.sizeBytes)
 				throw new AppError(
 					"invalid",
@@ -98,8 +116,8 @@ export class LocalVolumes {
 				);
 			const make = async (disk: string, size: number, options: CreateOptions): Promise<Made> => {
 				if (source.fullCopy) {
-					await copyDisk(from.file, { path: disk, format: options.format }, options);
-					if (size > from.sizeBytes) await growDisk(disk, options.format, size);
+					await copyWhole(this.#context, from.file, from.alone, { path: disk, format: options.format }, options);
+					if (size > from.fileSizeBytes) await growDisk(disk, options.format, size);
 					return { backing: null };
 				}
 				if (options.format === "raw")
@@ -124,9 +142,11 @@ export class LocalVolumes {
 		if (image.format === "iso") throw new AppError("invalid", "An ISO image is for CD-ROM drives, not for volumes.");
 		const format = image.format;
 		const backing: BackingRecord = { kind: "image", id, format };
+		const sizeBytes = diskSize(image.virtualSizeBytes);
+		const owner = { kind: "image" as const, id };
 		return {
-			file: { path: folder.imageFile(id, format), format },
-			sizeBytes: diskSize(image.virtualSizeBytes),
+			file: { owner, path: folder.imageFile(id, format), format },
+			...{ sizeBytes, fileSizeBytes: sizeBytes, alone: true },
 			freeze: async () => backing,
 		};
 	}
@@ -137,11 +157,31 @@ export class LocalVolumes {
 		if (record === null) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
 		const chain = await chainOf(folder, record);
 		await requireHeadersMatch(folder, chain);
+		const { sizeBytes } = await volumeInfo(folder, record);
 		return {
 			file: chain[0],
-			sizeBytes: (await volumeInfo(folder, record)).sizeBytes,
+			...{ sizeBytes, fileSizeBytes: sizeBytes, alone: chain.length === 1 },
 			freeze: () => freezeVolume(folder, record),
 		};
+	}
+
+	async #snapshotSource(id: string, snapshotId: string) {
+		requireId(snapshotId, "snapshot");
+		const { folder } = this.#context;
+		const record = await folder.readVolume(id);
+		const snapshot = record?.snapshots?.find((one) => one.id === snapshotId);
+		if (!record || !snapshot)
+			throw new AppError("not-found", `Volume ${id} has no snapshot ${snapshotId} in this pool.`);
+		const chain = await layerChain(folder, record, snapshot.file);
+		await requireHeadersMatch(folder, chain);
+		const [layer] = chain;
+		const freeze = async (): Promise<BackingRecord> => {
+			if (chain.length + 1 > maxChainFiles)
+				throw new AppError("invalid", "The chain of this snapshot is too long. Ask for a full copy.");
+			return { kind: "volume", id, file: snapshot.file, format: layer.format, snapshotId };
+		};
+		// A smaller layer is copied as it is, and the copy grown.
+		return { file: layer, sizeBytes: snapshot.sizeBytes, fileSizeBytes: 0, alone: chain.length === 1, freeze };
 	}
 
 	async delete(id: string): Promise<void> {
@@ -253,9 +293,12 @@ export class LocalVolumes {
 		for (const id of await folder.ids("volumes")) {
 			try {
 				using _own = await this.#lock(id);
-				const record = await folder.readVolume(id);
-				if (record === null) continue;
-				const layers = record.layers.map((layer) => layer.file);
+				const found = await folder.readVolume(id);
+				if (found === null) continue;
+				const record = await finishMerge(folder, found);
+				const layers = ownFiles(record)
+					.map(({ file }) => file)
+					.filter((file) => file !== record.file);
 				const known = new Set(["record.json", record.file, ...layers]);
 				for (const name of await readdir(folder.volume(id)))
 					if (!known.has(name)) await rm(join(folder.volume(id), name), { force: true });

@@ -1,8 +1,9 @@
 /** For the tests of the local driver: drivers on temporary pools, and what is in a pool. */
 
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
+import { present } from "../../../lib/assert.ts";
 import { systemClock } from "../../../lib/clock.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
@@ -11,6 +12,8 @@ import { sourceName } from "../../../model/disk-source.ts";
 import { newId, readAll, sha256 } from "../../conformance.ts";
 import type { StorageDriver } from "../../driver.ts";
 import { LocalDriver, type LocalDriverOptions } from "../driver.ts";
+import { ownFiles } from "../layer-tree.ts";
+import type { VolumeRecord } from "../records.ts";
 
 export const poolId = "01890000-0000-7000-8000-0000000000aa";
 
@@ -49,11 +52,32 @@ export async function describePool(driver: StorageDriver, imageIds: string[]) {
 	const volumes = [];
 	for (const { allocatedBytes: _allocated, contentMark: _mark, ...volume } of await driver.listVolumes()) {
 		const { stream } = await driver.exportVolume(volume.id, "raw", {});
-		volumes.push({ ...volume, content: sha256(await readAll(stream)) });
+		const snapshots = await describeSnapshots(driver, volume.id);
+		volumes.push({ ...volume, content: sha256(await readAll(stream)), snapshots });
 	}
 	const images = [];
 	for (const id of imageIds) images.push({ id, image: await driver.getImage(id), upload: await driver.getUpload(id) });
 	return { volumes, images };
+}
+
+/** Read from their layers, past the driver. */
+async function describeSnapshots(driver: StorageDriver, id: string) {
+	const described = [];
+	for (const snapshot of (await driver.snapshots?.list(id)) ?? []) {
+		const folder = dirname(sourceName((await driver.attachInfo(id)).source));
+		const { snapshots = [], ...record }: VolumeRecord = JSON.parse(await readFile(join(folder, "record.json"), "utf8"));
+		const file = present(snapshots.find((one) => one.id === snapshot.id)?.file, "the layer");
+		const { format } = present(
+			ownFiles(record).find((one) => one.file === file),
+			"the layer's format",
+		);
+		const copy = join(tmpdir(), `limiquantix-content-${newId()}`);
+		const args = ["convert", "-f", format, "-O", "raw", "--", join(folder, file), copy];
+		await run("qemu-img", args, { timeoutMs: 20_000 });
+		described.push({ ...snapshot, content: sha256(new Uint8Array(await readFile(copy))) });
+		await rm(copy);
+	}
+	return described;
 }
 
 /** Files of the pool that no record speaks of, relative to its root. */
@@ -61,7 +85,10 @@ export async function strayFiles(root: string, driver: StorageDriver, imageIds: 
 	const known = new Set(["limiquantix-pool.json"]);
 	const add = (path: string) => known.add(relative(root, path));
 	for (const { id } of await driver.listVolumes()) {
-		add(join(root, "volumes", id, "record.json"));
+		const record = join(root, "volumes", id, "record.json");
+		add(record);
+		for (const { file } of (JSON.parse(await readFile(record, "utf8")) as { aside?: { file: string }[] }).aside ?? [])
+			add(join(root, "volumes", id, file));
 		const { source, backing } = await driver.attachInfo(id);
 		for (const path of [sourceName(source), ...backing.map((file) => sourceName(file.source))]) add(path);
 	}

@@ -1,0 +1,88 @@
+/** Full copies on a file system whose files can share blocks: XFS in a file, mounted where only this test sees it. */
+import { expect, test } from "bun:test";
+import { mkdir, stat, statfs, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { run } from "../../lib/run.ts";
+import { MiB } from "../../lib/units.ts";
+import { sourceName } from "../../model/disk-source.ts";
+import { diskContent, expectSame, fails, makeImage, newId, pattern } from "../conformance.ts";
+import { holdOpen } from "./testing/held-disk.ts";
+import { openLocal, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
+
+const limit = { timeoutMs: 30_000 };
+const reason = await whyNot();
+
+async function whyNot(): Promise<string | null> {
+	if (process.getuid?.() !== 0) return "needs root";
+	if (Bun.which("mkfs.xfs") === null) return "needs xfsprogs";
+	const known = await Bun.file("/proc/filesystems").text();
+	return /\txfs$/m.test(known) ? null : "this kernel has no XFS";
+}
+
+async function xfs() {
+	const folder = await temporaryFolder();
+	const [file, path] = [join(folder.path, "disk"), join(folder.path, "mount")];
+	await writeFile(file, "");
+	await truncate(file, 320 * MiB);
+	await run("mkfs.xfs", ["-q", "-m", "reflink=1", file], limit);
+	await mkdir(path);
+	await run("mount", ["-t", "xfs", "-o", "loop,nodev,nosuid", "--", file, path], limit);
+	return {
+		path,
+		async usedBytes() {
+			await run("sync", ["-f", path], limit);
+			const { blocks, bfree, bsize } = await statfs(path);
+			return (blocks - bfree) * bsize;
+		},
+		async [Symbol.asyncDispose]() {
+			await run("umount", ["--", path], limit);
+			await folder[Symbol.asyncDispose]();
+		},
+	};
+}
+
+test.skipIf(reason !== null)(
+	`copies take no space${reason ? ` (skipped: ${reason})` : ""}`,
+	async () => {
+		await using disk = await xfs();
+		const driver = await openLocal(join(disk.path, "pool"));
+		expect(driver.capabilities.reasons.reflink).toBeUndefined();
+		const bytes = pattern(64 * MiB);
+		const image = await makeImage(driver, bytes);
+		const [raw, copy, qcow2, second] = [newId(), newId(), newId(), newId()];
+		const volume = (id: string) => ({ kind: "volume", id, fullCopy: true }) as const;
+		const used = await disk.usedBytes();
+		await driver.createVolume(raw, {
+			...{ format: "raw", sizeBytes: 64 * MiB, source: { kind: "image", id: image, fullCopy: true } },
+		});
+		await driver.createVolume(copy, { format: "raw", sizeBytes: 72 * MiB, source: volume(raw) });
+		expect((await disk.usedBytes()) - used).toBeLessThan(8 * MiB);
+		expectSame((await diskContent(driver, copy)).subarray(0, bytes.length), bytes);
+		expect((await stat(sourceName((await driver.attachInfo(copy)).source))).mode & 0o777).toBe(0o600);
+
+		// Another format is written anew; that one has company then.
+		await driver.createVolume(qcow2, { format: "qcow2", sizeBytes: 64 * MiB, source: volume(raw) });
+		const before = await disk.usedBytes();
+		expect(before - used).toBeGreaterThan(60 * MiB);
+		await driver.createVolume(second, { format: "qcow2", sizeBytes: 64 * MiB, source: volume(qcow2) });
+		expect((await disk.usedBytes()) - before).toBeLessThan(8 * MiB);
+		await writeDisk(driver, second, 0, pattern(MiB, 9));
+		expectSame(await diskContent(driver, qcow2), bytes);
+		expectSame((await diskContent(driver, second)).subarray(0, MiB), pattern(MiB, 9));
+
+		await using _qemu = await holdOpen(sourceName((await driver.attachInfo(qcow2)).source), "qcow2");
+		await fails(
+			"in-use",
+			driver.createVolume(newId(), { format: "qcow2", sizeBytes: 64 * MiB, source: volume(qcow2) }),
+		);
+	},
+	60_000,
+);
+
+test("where files cannot share blocks, the pool says so", async () => {
+	await using folder = await temporaryFolder();
+	const driver = await openLocal(join(folder.path, "pool"));
+	const { stdout } = await run("stat", ["-f", "-c", "%T", "--", folder.path], limit);
+	const can = ["xfs", "btrfs"].includes(stdout.trim());
+	expect(driver.capabilities.reasons.reflink === undefined).toBe(can);
+});
