@@ -4,6 +4,10 @@ const [command = "", ...rest] = process.argv.slice(2);
 if (command === "serve") {
 	const { runDaemon } = await import("./daemon.ts");
 	await runDaemon(rest, process.env);
+} else if (command === "storage-worker") {
+	// What the daemon starts for pools whose files it does not touch itself; nobody types it.
+	const { runStorageWorker } = await import("./storage/worker/child.ts");
+	await runStorageWorker();
 } else {
 	const { main } = await import("./cli/main.ts");
 	process.exitCode = await main(process.argv.slice(2), process.env, {

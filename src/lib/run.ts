@@ -1,9 +1,11 @@
 /**
- * The only place that starts host programs. Always an argument list, never a shell; always a time limit; output is
+ * The only place that starts host programs. `run` waits for the end: always an argument list, never a shell; always a time limit; output is
  * bounded; the whole process group ends with the limit or the signal. Callers put `--` before untrusted operands
  * where the program understands it.
  */
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import type { Readable, Writable } from "node:stream";
 import { execa } from "execa";
 import { AppError } from "./errors.ts";
 
@@ -175,6 +177,57 @@ function outcome(program: string, args: readonly string[], options: RunOptions, 
 			cause: result.cause,
 		});
 	return { exitCode: result.exitCode, stdout, stderr };
+}
+
+export type StartOptions = {
+	/** All that it gets of the environment, beside PATH. */
+	environment?: Record<string, string>;
+	/** Whom it runs as; null is whoever we are. */
+	user: { uid: number; gid: number } | null;
+};
+
+export type RunningProgram = {
+	processId: number;
+	stdin: Writable;
+	stdout: Readable;
+	stderr: Readable;
+	/** Resolves in any case, with words for how it ended. */
+	ended: Promise<string>;
+	/** Ends its whole process group at once. A process that waits for a dead server may stay until that answers. */
+	kill(): void;
+};
+
+/**
+ * A program that goes on beside us and is spoken to, in a process group of its own. The caller sets limits to each answer, and ends
+ * it. Fails with `unavailable` when it cannot be started.
+ */
+export async function startProgram(
+	program: string,
+	args: readonly string[],
+	{ environment, user }: StartOptions,
+): Promise<RunningProgram> {
+	const child: ChildProcess = spawn(program, [...args], {
+		...{ cwd: "/", detached: true, stdio: ["pipe", "pipe", "pipe"] },
+		env: { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", ...environment },
+		...user,
+	});
+	const ended = new Promise<string>((resolve) => {
+		child.once("error", (error) => resolve(error.message));
+		child.once("exit", (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
+	});
+	const { pid: processId, stdin, stdout, stderr } = child;
+	if (processId === undefined || !stdin || !stdout || !stderr)
+		throw new AppError("unavailable", `The program ${program} could not be started: ${await ended}.`);
+	// It may end at any time; whoever writes hears of that by `ended`.
+	stdin.on("error", () => {});
+	const kill = () => {
+		try {
+			process.kill(-processId, "SIGKILL");
+		} catch {
+			// All of it is gone.
+		}
+	};
+	return { processId, stdin, stdout, stderr, ended, kill };
 }
 
 function withLimits(program: string, args: readonly string[], limits: RunLimits): [string, string[]] {

@@ -24,6 +24,7 @@ export function fileError(error: unknown, what: string): AppError {
 		default:
 			return new AppError("storage", `The storage pool refused an operation (${what}): ${words(code)}.`, {
 				cause: error,
+				context: { errno: code },
 			});
 	}
 }
@@ -39,6 +40,8 @@ function words(code: string): string {
 			return "the file system is read-only";
 		case "EIO":
 			return "input/output error of the device";
+		case "ESTALE":
+			return "the server does not know this folder any more (stale handle)";
 		case "EEXIST":
 		case "ENOTEMPTY":
 			return "a file is in the way";

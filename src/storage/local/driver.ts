@@ -23,14 +23,17 @@ import type {
 } from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
+import { importHostFile } from "../import-host-file.ts";
 import { type InspectLimits, inspectLimits } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import { adoptableFiles, adoptVolume, releaseVolume } from "./adopt-volume.ts";
+import { localCapabilities, noReflink, sharedCapabilities } from "./capabilities.ts";
 import { checkVolume } from "./check-volume.ts";
 import type { LocalContext } from "./context.ts";
 import { canShareBlocks } from "./copy-whole.ts";
 import { exportVolume } from "./export-volume.ts";
+import { tidyVolumes } from "./half-done.ts";
 import { LocalImages } from "./images.ts";
 import { PoolFolder } from "./pool-folder.ts";
 import { realPlace } from "./pool-place.ts";
@@ -53,32 +56,16 @@ export type LocalDriverOptions = {
 	otherPools?: () => readonly PoolPlace[];
 	/** False once the pool has been ready: then an empty folder is a disk that is not mounted, not a new pool. Default true. */
 	mayInitialize?: boolean;
+	/**
+	 * For a folder that several nodes reach, the id of this one: what it has half done bears it, and it tidies up nothing else. Who
+	 * may write to such a folder is up to its server; owners and modes say little there.
+	 */
+	sharedBy?: string;
 	inspectLimits?: Partial<InspectLimits>;
 	/** How long one operation waits for another on the same object (default 10 s). */
 	lockWaitMs?: number;
 	/** Called before each change on the disk; for tests that end the process there. */
 	onStep?: Step;
-};
-
-const capabilities: PoolCapabilities = {
-	formats: ["qcow2", "raw"],
-	copyOnWriteClone: true,
-	fullClone: true,
-	resizeOnline: true,
-	shrink: false,
-	snapshots: true,
-	images: true,
-	shared: false,
-	reasons: {
-		shrink: "Making a disk smaller would cut off what the guest has stored at its end.",
-		shared: "A local folder is reachable from its own node only.",
-	},
-};
-
-/** No capability of its own: a full copy is made either way. */
-const noReflink = {
-	reflink:
-		"The file system cannot let files share blocks (XFS and btrfs can), so a full copy reads and writes all of the disk.",
 };
 
 export class LocalDriver implements StorageDriver {
@@ -98,7 +85,7 @@ export class LocalDriver implements StorageDriver {
 		requireId(options.poolId, "pool");
 		this.#options = options;
 		this.#context = {
-			folder: new PoolFolder(checkedRoot(options.path), options.random, options.onStep),
+			folder: new PoolFolder(checkedRoot(options.path), options.random, options.onStep, options.sharedBy ?? null),
 			locks: new OperationLocks(options.lockWaitMs, options.clock),
 			log: options.log.with({ poolId: options.poolId }),
 			inspectLimits: { ...inspectLimits, ...options.inspectLimits },
@@ -113,6 +100,7 @@ export class LocalDriver implements StorageDriver {
 	}
 
 	get capabilities(): PoolCapabilities {
+		const capabilities = this.#options.sharedBy === undefined ? localCapabilities : sharedCapabilities;
 		if (this.#sharesBlocks !== false) return capabilities;
 		return { ...capabilities, reasons: { ...capabilities.reasons, ...noReflink } };
 	}
@@ -121,7 +109,10 @@ export class LocalDriver implements StorageDriver {
 		const { folder, otherPools, protectedPaths, log } = this.#context;
 		const { poolId, mayInitialize } = this.#options;
 		await withFileErrors("preparing the pool's folder", async () => {
-			await folder.prepare(poolId, mayInitialize ?? true, { protectedPaths, otherPools: otherPools() });
+			const places = { protectedPaths, otherPools: otherPools() };
+			await (folder.sharedBy === null
+				? folder.prepare(poolId, mayInitialize ?? true, places)
+				: folder.prepareShared(poolId, mayInitialize ?? true));
 			if (this.#tidied) return;
 			this.#sharesBlocks ??= await folder.withTemporary("uploads", canShareBlocks);
 			const guest = await this.#poolInside();
@@ -129,7 +120,7 @@ export class LocalDriver implements StorageDriver {
 			if (guest !== null) return log.warn("Another pool is inside this one: nothing is tidied up", { other: guest });
 			await folder.removeLeftovers();
 			await this.#uploads.removeLeftovers();
-			await this.#volumes.removeLeftovers();
+			await tidyVolumes(this.#context);
 		});
 		this.#tidied = true;
 	}
@@ -164,7 +155,11 @@ export class LocalDriver implements StorageDriver {
 	async probe(): Promise<PoolUsage> {
 		const { folder, otherPools, protectedPaths } = this.#context;
 		return withFileErrors("trying the pool's folder", () =>
-			probeFolder(folder.root, this.#options.poolId, { protectedPaths, otherPools: otherPools() }),
+			probeFolder(
+				folder.root,
+				this.#options.poolId,
+				folder.sharedBy === null ? { protectedPaths, otherPools: otherPools() } : null,
+			),
 		);
 	}
 
@@ -197,7 +192,8 @@ export class LocalDriver implements StorageDriver {
 		this.#uploads.open(id, totalBytes, options);
 	getUpload = (id: string) => this.#uploads.status(id);
 	finishImage: StorageDriver["finishImage"] = (id, options) => this.#images.finish(id, options);
-	importFile = (id: string, path: string, options: LongOptions) => this.#images.importFile(id, path, options);
+	importFile = (id: string, path: string, options: LongOptions) =>
+		importHostFile(this, [...this.#context.protectedPaths, this.#context.folder.root], id, path, options);
 	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, options) =>
 		this.#images.fromVolume(id, volumeId, options);
 	getImage = (id: string) => this.#images.get(id);

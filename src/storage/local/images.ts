@@ -13,7 +13,6 @@ import { requireId } from "../names.ts";
 import { chainOf, requireHeadersMatch } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { copyWhole } from "./copy-whole.ts";
-import { openHostFile } from "./host-file.ts";
 import type { ImageRecord } from "./records.ts";
 import type { LocalUploads } from "./uploads.ts";
 import type { LocalVolumes } from "./volumes.ts";
@@ -79,34 +78,6 @@ export class LocalImages {
 				await commitFolder(path, folder.image(image.id), folder.step);
 			}),
 		);
-	}
-
-	async importFile(id: string, path: string, options: LongOptions): Promise<void> {
-		const { folder, protectedPaths } = this.#context;
-		const source = await openHostFile(path, [...protectedPaths, folder.root]);
-		let upload: Awaited<ReturnType<LocalUploads["open"]>> | null = null;
-		try {
-			const before = await source.file.stat();
-			upload = await this.#uploads.open(id, source.sizeBytes, { restart: true });
-			const buffer = new Uint8Array(readBytes);
-			while (upload.receivedBytes < source.sizeBytes) {
-				requireNotCanceled(options.signal);
-				const { bytesRead } = await source.file.read(buffer, 0, buffer.length, upload.receivedBytes);
-				if (bytesRead === 0) break;
-				await upload.write(buffer.subarray(0, bytesRead));
-				options.progress?.(upload.receivedBytes / source.sizeBytes, "Copying the file");
-			}
-			const after = await source.file.stat();
-			if (upload.receivedBytes !== source.sizeBytes || after.size !== before.size || after.mtimeMs !== before.mtimeMs)
-				throw new AppError("wrong-state", `The file ${path} was changed while it was being copied.`);
-			await upload.close();
-		} catch (error) {
-			await upload?.close().catch(() => {});
-			if (upload !== null) await this.#uploads.remove(id);
-			throw error;
-		} finally {
-			await source.file.close();
-		}
 	}
 
 	async fromVolume(id: string, volumeId: string, options: LongOptions & { format?: VolumeFormat }): Promise<void> {

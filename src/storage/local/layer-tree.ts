@@ -47,10 +47,6 @@ export const ownFiles = (record: VolumeRecord): Layer[] =>
 export const layersFrom = (record: VolumeRecord, file: string): Layer[] =>
 	file === record.file ? [] : chainIn(treeOf(record), file);
 
-export function belowOf(record: VolumeRecord, file: string): Layer | null {
-	return chainIn(treeOf(record), file)[1] ?? null;
-}
-
 /** A name that no file of the volume has. */
 export function unusedFile(record: VolumeRecord): string {
 	const used = new Set(ownFiles(record).map(({ file }) => /^disk-(\d+)\./.exec(file)?.[1]));

@@ -8,6 +8,9 @@
  *   …/.tmp-*                         work in progress; removed by activate()
  *   …/.trash-*                       what was deleted; removed by activate(), with the file that the volume took over
  *
+ * In a folder that several nodes reach, the last two begin with .tmp-<node>- and .trash-<node>-, and a node removes its own only;
+ * see half-done.ts for the volumes.
+ *
  * A volume or image is a folder so that file and record appear, and disappear, in one rename. Folders are 0711: QEMU's
  * user passes through to the files that libvirt gives it, and lists nothing.
  */
@@ -32,6 +35,8 @@ import { ImageRecord, PoolRecord, readRecord, recordText, UploadRecord, VolumeRe
 
 const temporaryPrefix = ".tmp-";
 const trashPrefix = ".trash-";
+/** See half-done.ts. */
+export const workPrefix = ".work-";
 export type PoolPart = "volumes" | "images" | "uploads";
 const parts: { name: PoolPart; mode: number }[] = [
 	{ name: "volumes", mode: 0o711 },
@@ -42,12 +47,15 @@ const parts: { name: PoolPart; mode: number }[] = [
 export class PoolFolder {
 	readonly root: string;
 	readonly step: Step;
+	/** This node, when others reach the folder too. */
+	readonly sharedBy: string | null;
 	readonly #random: Random;
 	/** Temporary files of operations that run now: activate() leaves them alone. */
 	readonly #live = new Set<string>();
 
-	constructor(root: string, random: Random, step: Step = () => {}) {
+	constructor(root: string, random: Random, step: Step = () => {}, sharedBy: string | null = null) {
 		this.root = root;
+		this.sharedBy = sharedBy;
 		this.step = step;
 		this.#random = random;
 	}
@@ -69,10 +77,12 @@ export class PoolFolder {
 	}
 
 	#temporary(part: PoolPart, prefix: string): { path: string; done: () => void } {
-		const name = `${prefix}${randomHex(this.#random, 12)}`;
+		const name = `${this.#own(prefix)}${randomHex(this.#random, 12)}`;
 		this.#live.add(name);
 		return { path: join(this.root, part, name), done: () => this.#live.delete(name) };
 	}
+
+	#own = (prefix: string): string => (this.sharedBy === null ? prefix : `${prefix}${this.sharedBy}-`);
 
 	/** Runs `work` with a temporary path; whatever is left there afterwards is removed. */
 	async withTemporary<T>(part: PoolPart, work: (path: string) => Promise<T>): Promise<T> {
@@ -116,6 +126,38 @@ export class PoolFolder {
 	 */
 	async prepare(poolId: string, mayInitialize: boolean, places: ForbiddenPlaces): Promise<void> {
 		const marker = await this.readMarker();
+		this.#requireOurs(marker, poolId, mayInitialize);
+		if (marker === null) await this.#makeRoot(places);
+		else await requireOwnFolder(this.root, true);
+		await this.#makeParts();
+		if (marker === null) await this.writeRecord(this.marker(), { version: 1, poolId });
+		await syncFolder(this.root);
+	}
+
+	/** The same where other nodes may be doing it too, and its server says who may write. The folder is no link: it would lead to this node. */
+	async prepareShared(poolId: string, mayInitialize: boolean): Promise<void> {
+		const marker = await this.readMarker();
+		this.#requireOurs(marker, poolId, mayInitialize);
+		if (marker === null) await makeFolders(this.root);
+		if ((await realpath(this.root)) !== this.root)
+			throw new AppError("invalid", `The folder ${this.root} is a link. A pool's folder must be one.`);
+		if (marker === null) {
+			try {
+				const ours = [...parts.map(({ name }) => name), `${basename(this.marker())}.new`];
+				await requireEmpty(this.root, ours, false);
+				await this.#makeParts();
+				await this.writeRecord(this.marker(), { version: 1, poolId });
+			} catch (error) {
+				// Another node has been faster.
+				if ((await this.readMarker()) === null) throw error;
+			}
+			this.#requireOurs(await this.readMarker(), poolId, false);
+		}
+		await this.#makeParts();
+		await syncFolder(this.root);
+	}
+
+	#requireOurs(marker: PoolRecord | null, poolId: string, mayInitialize: boolean): void {
 		if (marker !== null && marker.poolId !== poolId)
 			throw new AppError(
 				"in-use",
@@ -123,14 +165,15 @@ export class PoolFolder {
 			);
 		if (marker === null && !mayInitialize)
 			throw new AppError("storage", `The folder ${this.root} holds no pool. Is its disk mounted?`);
-		if (marker === null) await this.#makeRoot(places);
-		else await requireOwnFolder(this.root, true);
+	}
+
+	async #makeParts(): Promise<void> {
 		for (const { name, mode } of parts) {
 			await makeFolder(this.part(name), mode);
-			await requireOwnFolder(this.part(name));
+			if (this.sharedBy === null) await requireOwnFolder(this.part(name));
+			else if (!(await lstat(this.part(name))).isDirectory())
+				throw new AppError("invalid", `${this.part(name)} is no folder.`);
 		}
-		if (marker === null) await this.writeRecord(this.marker(), { version: 1, poolId });
-		await syncFolder(this.root);
 	}
 
 	async #makeRoot(places: ForbiddenPlaces): Promise<void> {
@@ -148,12 +191,9 @@ export class PoolFolder {
 	 */
 	async remove(poolId: string): Promise<void> {
 		if ((await this.readMarker())?.poolId !== poolId) return;
-		await requireOwnFolder(this.root, true);
-		for (const { name, mode } of parts) {
-			await makeFolder(this.part(name), mode);
-			await requireOwnFolder(this.part(name));
-		}
-		await this.removeLeftovers();
+		if (this.sharedBy === null) await requireOwnFolder(this.root, true);
+		await this.#makeParts();
+		await this.removeLeftovers(true);
 		for (const { name } of parts) {
 			await this.step("remove an empty folder of the pool");
 			await removeIfEmpty(this.part(name));
@@ -232,16 +272,19 @@ export class PoolFolder {
 	}
 
 	/** Finishes deletions that were cut short. */
-	async removeTrash(part: PoolPart): Promise<void> {
+	async removeTrash(part: PoolPart, prefix = this.#own(trashPrefix)): Promise<void> {
 		for (const entry of await readdir(this.part(part)))
-			if (entry.startsWith(trashPrefix) && !this.#live.has(entry)) await this.#emptyTrash(join(this.part(part), entry));
+			if (entry.startsWith(prefix) && !this.#live.has(entry)) await this.#emptyTrash(join(this.part(part), entry));
 	}
 
-	async removeLeftovers(): Promise<void> {
+	/** `everybodys`: the pool is nobody's any more. */
+	async removeLeftovers(everybodys = false): Promise<void> {
+		const own = (prefix: string) => (everybodys ? prefix : this.#own(prefix));
+		const prefixes = [own(temporaryPrefix), ...(everybodys ? [workPrefix] : [])];
 		for (const { name } of parts) {
-			await this.removeTrash(name);
+			await this.removeTrash(name, own(trashPrefix));
 			for (const entry of await readdir(this.part(name)))
-				if (entry.startsWith(temporaryPrefix) && !this.#live.has(entry))
+				if (prefixes.some((prefix) => entry.startsWith(prefix)) && !this.#live.has(entry))
 					await rm(join(this.part(name), entry), { recursive: true, force: true });
 		}
 	}

@@ -87,14 +87,14 @@ export async function isOwnFile(path: string): Promise<boolean> {
 
 /**
  * `wrong-state` when something is in the folder of a new pool. Not counted: what a new file system has, and `ours`,
- * what an interrupted start may have left: empty folders, or a regular file of this name.
+ * what an interrupted start may have left: empty folders, or a regular file of this name. `byUs`: nobody else may have made them.
  */
-export async function requireEmpty(root: string, ours: readonly string[]): Promise<void> {
+export async function requireEmpty(root: string, ours: readonly string[], byUs = true): Promise<void> {
 	for (const name of await readdir(root)) {
 		if (name === "lost+found") continue;
 		const found = await lstat(join(root, name));
 		const isLeftover = found.isDirectory() ? (await readdir(join(root, name))).length === 0 : found.isFile();
-		if (!ours.includes(name) || !isOurs(found) || !isLeftover)
+		if (!ours.includes(name) || (byUs && !isOurs(found)) || !isLeftover)
 			throw new AppError("wrong-state", `The folder ${root} is not empty. Choose an empty folder for a new pool.`);
 	}
 }

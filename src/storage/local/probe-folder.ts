@@ -7,16 +7,20 @@ import { errnoOf } from "../file-errors.ts";
 import { type ForbiddenPlaces, requireAllowedPlace, requireEmpty, requireOwnFolder } from "./pool-place.ts";
 import { PoolRecord, readRecord } from "./records.ts";
 
-/** Nothing is left behind; a folder that is not there yet is not made: the one above it is tried instead. */
-export async function probeFolder(root: string, poolId: string, places: ForbiddenPlaces): Promise<PoolUsage> {
+/**
+ * `places`: null for a folder that several nodes reach, for which owners and places are not judged. Nothing is left behind; a folder that is not there yet is not made: the one above it is
+ * tried instead.
+ */
+export async function probeFolder(root: string, poolId: string, places: ForbiddenPlaces | null): Promise<PoolUsage> {
 	const marker = await readRecord(PoolRecord, join(root, "limiquantix-pool.json"));
 	if (marker !== null && marker.poolId !== poolId)
 		throw new AppError("in-use", `The folder ${root} belongs to another storage pool (${marker.poolId}).`);
-	const real = marker === null ? await requireAllowedPlace(root, places) : root;
+	const real = marker === null && places !== null ? await requireAllowedPlace(root, places) : root;
 	const folder = await nearest(real);
 	if (folder === real) {
-		await requireOwnFolder(real, true);
-		if (marker === null) await requireEmpty(real, ["volumes", "images", "uploads", "limiquantix-pool.json.new"]);
+		if (places !== null) await requireOwnFolder(real, true);
+		if (marker === null)
+			await requireEmpty(real, ["volumes", "images", "uploads", "limiquantix-pool.json.new"], places !== null);
 	}
 	const trial = await mkdtemp(join(folder, ".limiquantix-probe-"));
 	try {

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
+import { holdOpen } from "../../testing/lab/held-disk.ts";
 import { diskContent, expectSame, fails, makeImage, newId, pattern } from "../conformance.ts";
-import { holdOpen } from "./testing/held-disk.ts";
 import { openLocal, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
 
 const limit = { timeoutMs: 30_000 };

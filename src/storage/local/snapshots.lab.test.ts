@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { KiB, MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
+import { type HeldDisk, holdOpen } from "../../testing/lab/held-disk.ts";
 import { diskContent, expectSame, fails, hostileIds, makeImage, newId, pattern } from "../conformance.ts";
 import type { CreateSource } from "../driver.ts";
-import { type HeldDisk, holdOpen } from "./testing/held-disk.ts";
 import { openLocal, poolId, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
 
 const empty: CreateSource = { kind: "empty" };

@@ -28,6 +28,7 @@ import {
 } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { addDisk, diskMode, frozenMode, holdsNoData } from "./freeze.ts";
+import { changing } from "./half-done.ts";
 import { nextNeedless, withDiskDropped, withoutLeaf } from "./layer-tree.ts";
 import { finishMerge, mergeNeedless, neededElsewhere, removeFiles, writeVolume } from "./merge-layers.ts";
 import type { VolumeRecord } from "./records.ts";
@@ -44,8 +45,11 @@ export class LocalSnapshots implements VolumeSnapshots {
 		this.#context = context;
 	}
 
-	async take(volumeId: string, snapshotId: string, { running }: { running: boolean }): Promise<SnapshotInfo> {
-		using _own = await this.#lock(volumeId, snapshotId);
+	take(volumeId: string, snapshotId: string, { running }: { running: boolean }): Promise<SnapshotInfo> {
+		return this.#changing(volumeId, snapshotId, () => this.#take(volumeId, snapshotId, running));
+	}
+
+	async #take(volumeId: string, snapshotId: string, running: boolean): Promise<SnapshotInfo> {
 		const { folder } = this.#context;
 		const record = present(await this.#read(volumeId), volumeId);
 		const done = find(record, snapshotId);
@@ -83,8 +87,11 @@ export class LocalSnapshots implements VolumeSnapshots {
 		return infoOf(snapshot);
 	}
 
-	async revert(volumeId: string, snapshotId: string): Promise<VolumeInfo> {
-		using _own = await this.#lock(volumeId, snapshotId);
+	revert(volumeId: string, snapshotId: string): Promise<VolumeInfo> {
+		return this.#changing(volumeId, snapshotId, () => this.#revert(volumeId, snapshotId));
+	}
+
+	async #revert(volumeId: string, snapshotId: string): Promise<VolumeInfo> {
 		const { folder } = this.#context;
 		const record = present(await this.#read(volumeId), volumeId);
 		const snapshot = find(record, snapshotId);
@@ -121,8 +128,11 @@ export class LocalSnapshots implements VolumeSnapshots {
 		return volumeInfo(folder, next);
 	}
 
-	async delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void> {
-		using _own = await this.#lock(volumeId, snapshotId);
+	delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void> {
+		return this.#changing(volumeId, snapshotId, () => this.#delete(volumeId, snapshotId, options));
+	}
+
+	async #delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void> {
 		const { folder } = this.#context;
 		let record = await this.#read(volumeId);
 		if (record === null) return;
@@ -150,8 +160,11 @@ export class LocalSnapshots implements VolumeSnapshots {
 		return (record?.snapshots ?? []).map(infoOf);
 	}
 
-	async undoTake(volumeId: string, snapshotId: string): Promise<void> {
-		using _own = await this.#lock(volumeId, snapshotId);
+	undoTake(volumeId: string, snapshotId: string): Promise<void> {
+		return this.#changing(volumeId, snapshotId, () => this.#undoTake(volumeId, snapshotId));
+	}
+
+	async #undoTake(volumeId: string, snapshotId: string): Promise<void> {
 		const { folder } = this.#context;
 		const record = await this.#read(volumeId);
 		const snapshot = record === null ? undefined : find(record, snapshotId);
@@ -198,10 +211,12 @@ export class LocalSnapshots implements VolumeSnapshots {
 		return record === null ? null : finishMerge(this.#context.folder, record);
 	}
 
-	#lock(volumeId: string, snapshotId: string): Promise<Disposable> {
+	async #changing<T>(volumeId: string, snapshotId: string, work: () => Promise<T>): Promise<T> {
 		requireId(volumeId, "volume");
 		requireId(snapshotId, "snapshot");
-		return this.#context.locks.exclusive(`volume:${volumeId}`, `Volume ${volumeId} is busy with another operation.`);
+		const busy = `Volume ${volumeId} is busy with another operation.`;
+		using _own = await this.#context.locks.exclusive(`volume:${volumeId}`, busy);
+		return await changing(this.#context, volumeId, work);
 	}
 }
 

@@ -127,7 +127,10 @@ export class LocalUploads {
 		await this.#remove(id);
 	}
 
-	/** Removes files without record and the other way round, and uploads whose image is there. */
+	/**
+	 * Removes files without record and the other way round, and uploads whose image is there. In a shared pool only the latter: another
+	 * node may be about to write the record of a file. What lies there goes with the image's deletion.
+	 */
 	async removeLeftovers(): Promise<void> {
 		const { folder } = this.#context;
 		const names = new Set(await readdir(folder.part("uploads")));
@@ -135,7 +138,8 @@ export class LocalUploads {
 			const [id, ending] = [name.slice(0, 36), name.slice(36)];
 			if (!isUuid(id) || this.#open.has(id)) continue;
 			const other = ending === ".part" ? ".json" : ".part";
-			const useless = ending === ".json.new" || !names.has(`${id}${other}`) || (await folder.readImage(id)) !== null;
+			const halfMade = folder.sharedBy === null && (ending === ".json.new" || !names.has(`${id}${other}`));
+			const useless = halfMade || (await folder.readImage(id)) !== null;
 			if (useless) await rm(join(folder.part("uploads"), name), { force: true });
 		}
 	}

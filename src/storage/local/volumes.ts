@@ -1,7 +1,7 @@
 /** Volumes of a local pool: made aside and committed by one rename, found by their records. */
-import { chmod, lstat, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { chmod, lstat, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, isAppError } from "../../lib/errors.ts";
+import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import { fileSource } from "../../model/disk-source.ts";
 import { isInside } from "../../model/host-paths.ts";
@@ -24,9 +24,8 @@ import {
 } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { copyWhole } from "./copy-whole.ts";
-import { diskMode, freezeVolume, frozenMode } from "./freeze.ts";
-import { ownFiles } from "./layer-tree.ts";
-import { finishMerge } from "./merge-layers.ts";
+import { diskMode, freezeVolume } from "./freeze.ts";
+import { changing } from "./half-done.ts";
 import { realPlace } from "./pool-place.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
@@ -161,7 +160,7 @@ export class LocalVolumes {
 		return {
 			file: chain[0],
 			...{ sizeBytes, fileSizeBytes: sizeBytes, alone: chain.length === 1 },
-			freeze: () => freezeVolume(folder, record),
+			freeze: () => changing(this.#context, id, () => freezeVolume(folder, record)),
 		};
 	}
 
@@ -287,29 +286,6 @@ export class LocalVolumes {
 		return found;
 	}
 
-	/** Removes what an interrupted operation left inside of a volume's folder, and repairs modes. */
-	async removeLeftovers(): Promise<void> {
-		const { folder, log } = this.#context;
-		for (const id of await folder.ids("volumes")) {
-			try {
-				using _own = await this.#lock(id);
-				const found = await folder.readVolume(id);
-				if (found === null) continue;
-				const record = await finishMerge(folder, found);
-				const layers = ownFiles(record)
-					.map(({ file }) => file)
-					.filter((file) => file !== record.file);
-				const known = new Set(["record.json", record.file, ...layers]);
-				for (const name of await readdir(folder.volume(id)))
-					if (!known.has(name)) await rm(join(folder.volume(id), name), { force: true });
-				await setMode(volumeFile(folder, id, record.file), diskMode);
-				for (const layer of layers) await setMode(volumeFile(folder, id, layer), frozenMode);
-			} catch (error) {
-				log.warn("A volume could not be tidied", { volumeId: id, error });
-			}
-		}
-	}
-
 	async #present(id: string): Promise<VolumeInfo> {
 		const info = await this.get(id);
 		if (info === null) throw notFound(id);
@@ -330,13 +306,5 @@ async function isThere(path: string): Promise<boolean> {
 	} catch (error) {
 		if (errnoOf(error) === "ENOENT") return false;
 		throw error;
-	}
-}
-
-async function setMode(path: string, mode: number): Promise<void> {
-	try {
-		if (((await stat(path)).mode & 0o777) !== mode) await chmod(path, mode);
-	} catch (error) {
-		if (errnoOf(error) !== "ENOENT" && !isAppError(error)) throw error;
 	}
 }

@@ -2,9 +2,9 @@
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { VolumeFormat } from "../../../model/storage.ts";
-import { waitUntil } from "../../../testing/lab/wait-until.ts";
-import { newId } from "../../conformance.ts";
+import type { VolumeFormat } from "../../model/storage.ts";
+import { waitUntil } from "./wait-until.ts";
+import { newId } from "../../storage/conformance.ts";
 
 export type HeldDisk = AsyncDisposable;
 

@@ -1,0 +1,270 @@
+/**
+ * A file pool whose files are handled by a storage worker: StorageDriver on the daemon's side. Every call has a limit, so a file system
+ * that hangs is an error here and never a wait without end. What reads files of this node (imports) is done here: the
+ * worker may be another user.
+ */
+import { AppError, isAppError } from "../../lib/errors.ts";
+import type { DiskSource } from "../../model/disk-source.ts";
+import type { PoolCapabilities, PoolType } from "../../model/storage.ts";
+import type {
+	Adoptable,
+	AttachInfo,
+	FileToAdopt,
+	ImageInfo,
+	LongOptions,
+	PoolUsage,
+	SnapshotInfo,
+	StorageDriver,
+	UploadFile,
+	UploadOptions,
+	UploadStatus,
+	VolumeContent,
+	VolumeDamage,
+	VolumeInfo,
+	VolumeSnapshots,
+} from "../driver.ts";
+import { importHostFile } from "../import-host-file.ts";
+import { sharedCapabilities } from "../local/capabilities.ts";
+import { requireId } from "../names.ts";
+import { fromWire, maxPartBytes, toWire, type WireError } from "./frames.ts";
+import { PoolWorker, type WorkerOptions } from "./worker-pool.ts";
+import { unanswered, type WorkerProcess } from "./worker-process.ts";
+
+const adoptRefusal = "A file of one node cannot become a volume of a pool that nodes share.";
+const nothing = () => {};
+
+export class WorkerDriver implements StorageDriver {
+	readonly type: PoolType;
+	readonly hostSecrets = [];
+	readonly snapshots: VolumeSnapshots;
+	protected readonly worker: PoolWorker;
+	readonly #options: WorkerOptions;
+	#capabilities: PoolCapabilities = sharedCapabilities;
+	#checking: Promise<PoolUsage> | null = null;
+
+	constructor(type: PoolType, options: WorkerOptions) {
+		this.type = type;
+		this.#options = options;
+		this.worker = new PoolWorker(options);
+		const { changeMs, lookMs } = this.worker.limits;
+		this.snapshots = {
+			take: (...args) => this.#ask<SnapshotInfo>("takeSnapshot", args, changeMs),
+			revert: (...args) => this.#ask<VolumeInfo>("revertToSnapshot", args, changeMs),
+			delete: (volumeId, id, options) => this.#long("deleteSnapshot", [volumeId, id], options),
+			list: (...args) => this.#ask<SnapshotInfo[]>("listSnapshots", args, lookMs),
+			undoTake: (...args) => this.#ask<void>("undoTakeSnapshot", args, changeMs),
+		};
+	}
+
+	get capabilities(): PoolCapabilities {
+		return this.#capabilities;
+	}
+
+	async activate(): Promise<void> {
+		this.#capabilities = await this.worker.activate();
+	}
+
+	async deactivate(): Promise<void> {
+		this.worker.end("was ended");
+	}
+
+	async remove(): Promise<void> {
+		await this.#ask("remove", [], this.worker.limits.changeMs);
+		this.worker.end("was ended");
+	}
+
+	probe(): Promise<PoolUsage> {
+		return this.#ask("probe", [], this.worker.limits.lookMs);
+	}
+
+	/** One question at a time: those who ask while it is open get its answer, or `timeout`. */
+	async check(): Promise<PoolUsage> {
+		const { clock } = this.#options;
+		this.#checking ??= this.#ask<PoolUsage>("check", [], this.worker.limits.lookMs).finally(() => {
+			this.#checking = null;
+		});
+		this.#checking.catch(nothing);
+		const { promise: late, reject } = Promise.withResolvers<never>();
+		const timer = clock.schedule(this.worker.limits.checkMs, () => reject(unanswered("does not answer")));
+		try {
+			return await Promise.race([this.#checking, late]);
+		} finally {
+			timer.cancel();
+		}
+	}
+
+	createVolume: StorageDriver["createVolume"] = (id, { signal, progress, ...given }) =>
+		this.#long<VolumeInfo>("createVolume", [id, given], { signal, progress } as LongOptions);
+	deleteVolume = (id: string) => this.#change<void>("deleteVolume", [id]);
+	resizeVolume = (id: string, sizeBytes: number) => this.#change<VolumeInfo>("resizeVolume", [id, sizeBytes]);
+	getVolume = (id: string) => this.#look<VolumeInfo | null>("getVolume", [id]);
+	listVolumes = () => this.#change<VolumeInfo[]>("listVolumes", []);
+	attachInfo = (id: string) => this.#look<AttachInfo>("attachInfo", [id]);
+	openVolume = (id: string) => this.#look<void>("openVolume", [id]);
+	closeVolume = (id: string) => this.#look<void>("closeVolume", [id]);
+	openVolumes = () => this.#look<string[]>("openVolumes", []);
+	checkVolume: StorageDriver["checkVolume"] = (id, { repair, ...options }) =>
+		this.#long<VolumeDamage>("checkVolume", [id, { repair }], options);
+	exportVolume: StorageDriver["exportVolume"] = (id, format, options) =>
+		this.#stream("exportVolume", [id, format], options);
+	readVolume = (id: string, options: LongOptions) => this.#stream<VolumeContent>("readVolume", [id], options);
+
+	async receiveVolume(id: string, { stream, ...content }: VolumeContent, options: LongOptions): Promise<VolumeInfo> {
+		const reader = stream.getReader();
+		try {
+			const worker = await this.worker.get();
+			const { value: to } = await worker.call("openIncoming", [], { limitMs: this.worker.limits.lookMs });
+			const receiving = worker.call("receiveVolume", [id, content, to], { ...options, limitMs: null });
+			const pushing = this.#push(worker, to, reader).catch(nothing);
+			const { value } = await receiving;
+			await pushing;
+			return value as VolumeInfo;
+		} finally {
+			reader.cancel().catch(nothing);
+		}
+	}
+
+	async #push(worker: WorkerProcess, to: unknown, reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+		const say = (method: string, more: unknown[], part?: Uint8Array) =>
+			worker.call(method, [to, ...more], { limitMs: null, ...(part ? { part } : {}) });
+		for (;;) {
+			const next = await reader.read().catch(async (error: unknown) => {
+				await say("failIncoming", [toWire(error)]);
+				throw error;
+			});
+			if (next.done) break;
+			for (let at = 0; at < next.value.length; at += maxPartBytes)
+				await say("pushIncoming", [], next.value.subarray(at, at + maxPartBytes));
+		}
+		await say("endIncoming", []);
+	}
+
+	async damagedVolumes(ids: readonly string[]): Promise<{ id: string; error: AppError }[]> {
+		const found = await this.#change<{ id: string; error: WireError }[]>("damagedVolumes", [ids]);
+		return found.map(({ id, error }) => ({ id, error: fromWire(error) }));
+	}
+
+	adoptVolume = async (id: string, _options: FileToAdopt): Promise<VolumeInfo> => {
+		requireId(id, "volume");
+		throw new AppError("unsupported", adoptRefusal);
+	};
+	adoptableFiles = async (files: readonly FileToAdopt[]): Promise<Adoptable[]> =>
+		files.map(() => ({ refusal: adoptRefusal, heldBy: null }));
+	releaseVolume = (id: string) => this.#change<void>("releaseVolume", [id]);
+
+	async openUpload(id: string, totalBytes: number | null, options: UploadOptions = {}): Promise<UploadFile> {
+		const worker = await this.worker.get();
+		const args = [id, totalBytes === null || Number.isFinite(totalBytes) ? totalBytes : -1, options];
+		const { value } = await worker.call("openUpload", args, { limitMs: this.worker.limits.changeMs });
+		const { upload, receivedBytes } = value as { upload: number; receivedBytes: number };
+		return new WorkerUpload(worker, upload, receivedBytes);
+	}
+
+	getUpload = (id: string) => this.#look<UploadStatus | null>("getUpload", [id]);
+	finishImage: StorageDriver["finishImage"] = (id, { format, sha256, ...options }) =>
+		this.#long<ImageInfo & { sha256: string }>("finishImage", [id, { format, sha256 }], options);
+	importFile = (id: string, path: string, options: LongOptions) =>
+		importHostFile(this, this.#options.pool.protectedPaths, id, path, options);
+	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, { format, ...options }) =>
+		this.#long<void>("imageFromVolume", [id, volumeId, { format }], options);
+	getImage = (id: string) => this.#look<ImageInfo | null>("getImage", [id]);
+	imageSource = (id: string) => this.#look<DiskSource>("imageSource", [id]);
+	listImages = () => this.#change<string[]>("listImages", []);
+	deleteImage = (id: string) => this.#change<void>("deleteImage", [id]);
+	openImage = (id: string) =>
+		this.#stream<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>("openImage", [id], {});
+
+	#look = <T>(method: string, args: unknown[]): Promise<T> => this.#ask<T>(method, args, this.worker.limits.lookMs);
+	#change = <T>(method: string, args: unknown[]): Promise<T> => this.#ask<T>(method, args, this.worker.limits.changeMs);
+	#long = <T>(method: string, args: unknown[], options: LongOptions): Promise<T> =>
+		this.#ask<T>(method, args, null, options);
+
+	async #ask<T>(method: string, args: unknown[], limitMs: number | null, options: LongOptions = {}): Promise<T> {
+		const worker = await this.worker.get();
+		return (await worker.call(method, args, { ...options, limitMs })).value as T;
+	}
+
+	/** Read part by part, each when it is wanted. */
+	async #stream<T extends { stream: ReadableStream<Uint8Array> }>(
+		method: string,
+		args: unknown[],
+		options: LongOptions,
+	): Promise<T> {
+		const worker = await this.worker.get();
+		const { value } = await worker.call(method, args, { ...options, limitMs: null });
+		const { stream: from, ...rest } = value as { stream: number };
+		const { signal } = options;
+		const cancel = async () => {
+			await worker.call("cancelStream", [from], { limitMs: this.worker.limits.lookMs }).catch(nothing);
+		};
+		const stream = new ReadableStream<Uint8Array>(
+			{
+				async pull(controller) {
+					try {
+						if (signal?.aborted) {
+							await cancel();
+							throw signal.reason;
+						}
+						const { value: more, part } = await worker.call("readStream", [from], { limitMs: null });
+						if (more) controller.enqueue(part);
+						else controller.close();
+					} catch (error) {
+						controller.error(error);
+					}
+				},
+				cancel,
+			},
+			{ highWaterMark: 0 },
+		);
+		return { ...rest, stream } as unknown as T;
+	}
+}
+
+/** Parts are written in the order of the calls. */
+class WorkerUpload implements UploadFile {
+	readonly #worker: WorkerProcess;
+	readonly #upload: number;
+	#receivedBytes: number;
+	#last: Promise<unknown> = Promise.resolve();
+	#closed = false;
+
+	constructor(worker: WorkerProcess, upload: number, receivedBytes: number) {
+		this.#worker = worker;
+		this.#upload = upload;
+		this.#receivedBytes = receivedBytes;
+	}
+
+	get receivedBytes(): number {
+		return this.#receivedBytes;
+	}
+
+	write(chunk: Uint8Array): Promise<void> {
+		return this.#inTurn(async () => {
+			if (this.#closed) throw new AppError("wrong-state", "The upload is closed.");
+			for (let at = 0; at < chunk.length; at += maxPartBytes) {
+				const part = chunk.subarray(at, at + maxPartBytes);
+				const { value } = await this.#worker.call("writeUpload", [this.#upload], { part, limitMs: null });
+				this.#receivedBytes = Number(value);
+			}
+		});
+	}
+
+	close(): Promise<void> {
+		return this.#inTurn(async () => {
+			if (this.#closed) return;
+			this.#closed = true;
+			try {
+				await this.#worker.call("closeUpload", [this.#upload], { limitMs: null });
+			} catch (error) {
+				// What was not flushed is not counted when it is opened again.
+				if (!isAppError(error, "wrong-state")) throw error;
+			}
+		});
+	}
+
+	#inTurn(work: () => Promise<void>): Promise<void> {
+		const result = this.#last.then(work);
+		this.#last = result.catch(nothing);
+		return result;
+	}
+}

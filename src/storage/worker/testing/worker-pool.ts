@@ -1,0 +1,36 @@
+/** For tests: a file pool behind a worker process, on an ordinary folder. */
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { systemClock } from "../../../lib/clock.ts";
+import { silentLogger } from "../../../lib/log.ts";
+import { newId } from "../../conformance.ts";
+import { poolId } from "../../local/testing/local-pool.ts";
+import { WorkerDriver } from "../driver.ts";
+import type { WorkerLimits } from "../worker-process.ts";
+
+export const workerCommand = {
+	program: process.execPath,
+	args: [join(import.meta.dir, "../../../main.ts"), "storage-worker"],
+};
+const nodeId = newId();
+
+type More = {
+	nodeId?: string;
+	limits?: Partial<WorkerLimits>;
+	mayInitialize?: boolean;
+	command?: typeof workerCommand;
+};
+
+/** The caller deactivates it: that ends the process. */
+export async function openWorkerPool(path: string, more: More = {}): Promise<WorkerDriver> {
+	const driver = new WorkerDriver("nfs", {
+		command: more.command ?? workerCommand,
+		...{ clock: systemClock, log: silentLogger, limits: more.limits ?? {} },
+		pool: {
+			...{ poolId, path: join(await realpath(dirname(path)), basename(path)), protectedPaths: [], otherPools: [] },
+			...{ mayInitialize: more.mayInitialize ?? true, sharedBy: more.nodeId ?? nodeId, lockWaitMs: 1000 },
+		},
+	});
+	await driver.activate();
+	return driver;
+}

@@ -1,0 +1,96 @@
+/** The worker of one pool: started when it is needed, and anew when it has ended. At most one works at a time. */
+import type { Clock } from "../../lib/clock.ts";
+import { AppError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { PoolCapabilities } from "../../model/storage.ts";
+import type { WorkerPool } from "./child.ts";
+import { unanswered, type WorkerCommand, type WorkerLimits, WorkerProcess, workerLimits } from "./worker-process.ts";
+
+export type WorkerOptions = {
+	command: WorkerCommand;
+	pool: WorkerPool;
+	clock: Clock;
+	log: Logger;
+	limits?: Partial<WorkerLimits>;
+};
+export type User = { uid: number; gid: number };
+
+/** Killed ones that do not end, because the kernel waits for their server. */
+const maxLingering = 3;
+
+export class PoolWorker {
+	readonly limits: WorkerLimits;
+	readonly #options: WorkerOptions;
+	/** Null is whoever the daemon is. */
+	#user: User | null = null;
+	#current: Promise<WorkerProcess> | null = null;
+	#lingering = 0;
+	/** Once it was: each new worker begins with that. */
+	#active = false;
+
+	constructor(options: WorkerOptions) {
+		this.#options = options;
+		this.limits = { ...workerLimits, ...options.limits };
+	}
+
+	/** A new worker runs as this user. */
+	runAs(user: User | null): void {
+		if (this.#user?.uid === user?.uid && this.#user?.gid === user?.gid) return;
+		this.#user = user;
+		this.end("runs as another user now");
+	}
+
+	/** Fails with `timeout` or `unavailable` when there is none, and none can be started. */
+	async get(): Promise<WorkerProcess> {
+		const found = await this.#current?.catch(() => null);
+		if (found && !found.isDead) return found;
+		if (found) this.#forget();
+		this.#current ??= this.#start();
+		const starting = this.#current;
+		return starting.catch((error) => {
+			if (this.#current === starting) this.#current = null;
+			throw error;
+		});
+	}
+
+	/** Prepares the pool's folder, and says what the pool can do. */
+	async activate(): Promise<PoolCapabilities> {
+		const worker = await this.get();
+		const { value } = await worker.call("activate", [], { limitMs: this.limits.changeMs });
+		this.#active = true;
+		return value as PoolCapabilities;
+	}
+
+	/** The next call starts another one. Nothing to do when there is none. */
+	end(why: string): void {
+		const ending = this.#current;
+		this.#forget();
+		this.#active = false;
+		ending?.then(
+			(worker) => worker.kill(new AppError("unavailable", `The pool's storage worker ${why}.`)),
+			() => {},
+		);
+	}
+
+	#forget(): void {
+		this.#current = null;
+	}
+
+	async #start(): Promise<WorkerProcess> {
+		if (this.#lingering >= maxLingering) throw unanswered(`does not answer: ${this.#lingering} processes wait for it`);
+		const { command, pool, clock, log } = this.#options;
+		const worker = await WorkerProcess.start(command, this.#user, { clock, log, limits: this.limits });
+		this.#lingering += 1;
+		worker.ended.then(() => {
+			this.#lingering -= 1;
+		});
+		try {
+			await worker.call("open", [pool], { limitMs: this.limits.startMs });
+			if (this.#active) await worker.call("activate", [], { limitMs: this.limits.changeMs });
+		} catch (error) {
+			worker.kill(new AppError("unavailable", "The pool's storage worker could not begin."));
+			throw error;
+		}
+		return worker;
+	}
+}
