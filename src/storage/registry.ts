@@ -11,6 +11,7 @@ import { localPath } from "../model/storage-rules.ts";
 import { CephRbdDriver } from "./ceph-rbd/driver.ts";
 import type { PoolPlace, StorageDriver } from "./driver.ts";
 import { LocalDriver } from "./local/driver.ts";
+import { NfsDriver } from "./nfs/driver.ts";
 
 export type StorageContext = {
 	nodeId: string;
@@ -53,6 +54,14 @@ export function createStorageDriver(pool: PoolToOpen, context: StorageContext): 
 			if (!credentials?.cephKey) throw new AppError("invalid", "A Ceph pool needs the key of its user.");
 			return new CephRbdDriver({
 				...{ poolId: pool.id, config, key: credentials.cephKey, mayInitialize: !(pool.wasReady ?? false) },
+				...context,
+			});
+		}
+		case "nfs": {
+			if (!("exportPath" in pool.config))
+				throw new AppError("invalid", "An NFS pool needs the name of its server and the path of the export.");
+			return new NfsDriver({
+				...{ poolId: pool.id, config: pool.config, mayInitialize: !(pool.wasReady ?? false) },
 				...context,
 			});
 		}

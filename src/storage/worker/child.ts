@@ -3,11 +3,14 @@
  * process only. Started by worker-process.ts as the hidden verb `storage-worker`; ends, with all that it has started, when its
  * standard input does.
  */
+import { open, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import { createLogger } from "../../lib/log.ts";
-import { systemRandom } from "../../lib/random.ts";
+import { randomHex, systemRandom } from "../../lib/random.ts";
 import type { LongOptions, PoolPlace } from "../driver.ts";
+import { errnoOf, fileError } from "../file-errors.ts";
 import { LocalDriver } from "../local/driver.ts";
 import { encodeFrame, FrameReader, protocolVersion, type Reply, type Request, toWire } from "./frames.ts";
 import { type Call, methodsOf } from "./methods.ts";
@@ -40,6 +43,7 @@ export async function runStorageWorker(): Promise<void> {
 			methods = methodsOf(driverOf(call.args[0] as WorkerPool));
 			return { value: null };
 		}
+		if (method === "madeBy") return { value: await madeBy(String(call.args[0])) };
 		const handler = methods !== null && Object.hasOwn(methods, method) ? methods[method] : undefined;
 		if (!handler) throw new AppError("unsupported", `The storage worker knows no "${method}".`);
 		return handler(call);
@@ -82,6 +86,23 @@ function endGroup(): never {
 		// Not the leader of a group: started by hand.
 	}
 	process.exit(0);
+}
+
+/** The owner of what this process makes in the folder; null when it may make nothing. */
+async function madeBy(folder: string): Promise<number | null> {
+	const path = join(folder, `.limiquantix-owner-${randomHex(systemRandom, 8)}`);
+	try {
+		const file = await open(path, "wx", 0o600);
+		try {
+			return (await file.stat()).uid;
+		} finally {
+			await file.close();
+			await rm(path, { force: true });
+		}
+	} catch (error) {
+		if (["EACCES", "EPERM"].includes(errnoOf(error) ?? "")) return null;
+		throw fileError(error, "looking at who owns new files");
+	}
 }
 
 function driverOf({ sharedBy, lockWaitMs, ...pool }: WorkerPool): LocalDriver {

@@ -65,12 +65,12 @@ export class WorkerDriver implements StorageDriver {
 	}
 
 	async deactivate(): Promise<void> {
-		this.worker.end("was ended");
+		await this.worker.end("was ended");
 	}
 
 	async remove(): Promise<void> {
 		await this.#ask("remove", [], this.worker.limits.changeMs);
-		this.worker.end("was ended");
+		await this.worker.end("was ended");
 	}
 
 	probe(): Promise<PoolUsage> {

@@ -17,6 +17,7 @@ export type User = { uid: number; gid: number };
 
 /** Killed ones that do not end, because the kernel waits for their server. */
 const maxLingering = 3;
+const endWaitMs = 2000;
 
 export class PoolWorker {
 	readonly limits: WorkerLimits;
@@ -37,7 +38,7 @@ export class PoolWorker {
 	runAs(user: User | null): void {
 		if (this.#user?.uid === user?.uid && this.#user?.gid === user?.gid) return;
 		this.#user = user;
-		this.end("runs as another user now");
+		void this.end("runs as another user now");
 	}
 
 	/** Fails with `timeout` or `unavailable` when there is none, and none can be started. */
@@ -61,15 +62,18 @@ export class PoolWorker {
 		return value as PoolCapabilities;
 	}
 
-	/** The next call starts another one. Nothing to do when there is none. */
-	end(why: string): void {
+	/** The next call starts another one. Resolves when it is gone, or after a moment when it waits for its server. */
+	async end(why: string): Promise<void> {
 		const ending = this.#current;
 		this.#forget();
 		this.#active = false;
-		ending?.then(
-			(worker) => worker.kill(new AppError("unavailable", `The pool's storage worker ${why}.`)),
-			() => {},
-		);
+		const worker = await ending?.catch(() => null);
+		if (!worker) return;
+		worker.kill(new AppError("unavailable", `The pool's storage worker ${why}.`));
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const timer = this.#options.clock.schedule(endWaitMs, resolve);
+		await Promise.race([worker.ended, promise]);
+		timer.cancel();
 	}
 
 	#forget(): void {
