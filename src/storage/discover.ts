@@ -2,6 +2,7 @@
 import { AppError } from "../lib/errors.ts";
 import type { PoolDiscover, PoolDiscovered } from "../model/storage.ts";
 import { discoverCephPools } from "./ceph-rbd/discover.ts";
+import { discoverNfsExports } from "./nfs/exports.ts";
 import type { StorageContext } from "./registry.ts";
 
 const nothing: PoolDiscovered = { exports: [], cephPools: [], targets: [], luns: [] };
@@ -17,6 +18,8 @@ export async function discoverStorage(
 			const cephPools = found.filter(({ erasureCoded }) => !erasureCoded);
 			return { ...nothing, cephPools: cephPools.map(({ name, namespaces }) => ({ name, namespaces })) };
 		}
+		case "nfs":
+			return { ...nothing, exports: await discoverNfsExports(query.server) };
 		default:
 			throw new AppError("unsupported", `Storage of type "${query.type}" cannot be looked for yet.`);
 	}

@@ -21,7 +21,7 @@ import type { StorageContext } from "../registry.ts";
 import { workerCommand } from "../worker/command.ts";
 import { WorkerDriver } from "../worker/driver.ts";
 import { PoolWorker, type User } from "../worker/worker-pool.ts";
-import type { WorkerLimits } from "../worker/worker-process.ts";
+import type { WorkerCommand, WorkerLimits } from "../worker/worker-process.ts";
 import { mountOptions, mountSource } from "./mount-options.ts";
 import { nfsVersion } from "./mountinfo.ts";
 import { NfsMount, unmounted } from "./nfs-mount.ts";
@@ -33,6 +33,8 @@ export type NfsDriverOptions = {
 	/** False once the pool has been ready: an empty folder then is an error. Default true. */
 	mayInitialize?: boolean;
 	limits?: Partial<WorkerLimits> & { mountMs?: number };
+	/** Default: this very program. */
+	worker?: WorkerCommand;
 } & Pick<StorageContext, "nodeId" | "random" | "clock" | "log" | "protectedPaths" | "runFolder">;
 
 /** `check` waits so long for mounting it anew; that goes on by itself. */
@@ -200,7 +202,7 @@ function mountAt({ config, runFolder, poolId, limits }: NfsDriverOptions, name: 
 }
 
 const workerOptions = (options: NfsDriverOptions, mountPath: string, mayInitialize: boolean) => ({
-	command: workerCommand(),
+	command: options.worker ?? workerCommand(),
 	...{ clock: options.clock, log: options.log, limits: options.limits ?? {} },
 	pool: {
 		...{ poolId: options.poolId, path: join(mountPath, options.config.folder ?? ""), mayInitialize },

@@ -3,15 +3,21 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { VolumeFormat } from "../../model/storage.ts";
-import { waitUntil } from "./wait-until.ts";
 import { newId } from "../../storage/conformance.ts";
+import { waitUntil } from "./wait-until.ts";
 
 export type HeldDisk = AsyncDisposable;
 
-export async function holdOpen(path: string, format: VolumeFormat): Promise<HeldDisk> {
+/** `user`: who it is, where files are not root's. */
+export async function holdOpen(
+	path: string,
+	format: VolumeFormat,
+	user: { uid: number; gid: number } | null = null,
+): Promise<HeldDisk> {
 	const ready = join(tmpdir(), `limiquantix-held-${newId()}.pid`);
 	const child = Bun.spawn(
 		[
+			...(user ? ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"] : []),
 			"qemu-storage-daemon",
 			...["--blockdev", `driver=file,node-name=file,filename=${path}`],
 			...["--blockdev", `driver=${format},node-name=disk,file=file`],

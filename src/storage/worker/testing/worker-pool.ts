@@ -21,9 +21,16 @@ type More = {
 	command?: typeof workerCommand;
 };
 
+class TestedDriver extends WorkerDriver {
+	/** Of the worker that is there now. */
+	async processId(): Promise<number> {
+		return (await this.worker.get()).processId;
+	}
+}
+
 /** The caller deactivates it: that ends the process. */
-export async function openWorkerPool(path: string, more: More = {}): Promise<WorkerDriver> {
-	const driver = new WorkerDriver("nfs", {
+export async function openWorkerPool(path: string, more: More = {}): Promise<TestedDriver> {
+	const driver = new TestedDriver("nfs", {
 		command: more.command ?? workerCommand,
 		...{ clock: systemClock, log: silentLogger, limits: more.limits ?? {} },
 		pool: {

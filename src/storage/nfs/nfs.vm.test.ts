@@ -1,0 +1,266 @@
+/** NFS pools on a real server and a real client: both kernels of the storage lab VM. */
+import { afterEach, expect, test } from "bun:test";
+import { readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isAppError } from "../../lib/errors.ts";
+import { run } from "../../lib/run.ts";
+import { MiB } from "../../lib/units.ts";
+import { sourceName } from "../../model/disk-source.ts";
+import { holdOpen } from "../../testing/lab/held-disk.ts";
+import { waitUntil } from "../../testing/lab/wait-until.ts";
+import { diskContent, expectSame, fails, makeImage, newId, pattern } from "../conformance.ts";
+import { writeDisk } from "../local/testing/local-pool.ts";
+import type { NfsDriver } from "./driver.ts";
+import { discoverNfsExports } from "./exports.ts";
+import { qemuUser } from "./qemu-user.ts";
+import { dropPackets, share, startThreads, stopThreads, unshare } from "./testing/kernel-server.ts";
+import { exportOptions, newExport, nfsDriver, nfsMounts, runFolder, type TestExport } from "./testing/nfs-pool.ts";
+
+const limitMs = 110_000;
+const cleanUp: (() => Promise<unknown>)[] = [];
+
+afterEach(async () => {
+	for (const step of cleanUp.splice(0).reverse()) await step();
+	expect(await nfsMounts()).toEqual([]);
+});
+
+async function exported(squash: boolean): Promise<TestExport> {
+	const made = await newExport(squash);
+	cleanUp.push(made.close);
+	return made;
+}
+
+function pool(path: string, more: Parameters<typeof nfsDriver>[1] = {}): NfsDriver {
+	const driver = nfsDriver(path, more);
+	cleanUp.push(() => driver.deactivate());
+	return driver;
+}
+
+const empty = { kind: "empty" } as const;
+const make = async (driver: NfsDriver, format: "raw" | "qcow2" = "qcow2", sizeBytes = 4 * MiB) => {
+	const id = newId();
+	await driver.createVolume(id, { format, sizeBytes, source: empty });
+	return id;
+};
+const timed = async <T>(work: Promise<T>): Promise<{ ms: number; error: unknown }> => {
+	const started = performance.now();
+	const error = await work.then(
+		() => null,
+		(failure: unknown) => failure,
+	);
+	return { ms: performance.now() - started, error };
+};
+const healthOf = (error: unknown) => (isAppError(error) ? error.context.health : undefined);
+
+for (const version of ["3", "4.2"] as const)
+	for (const squash of [true, false])
+		test(
+			`NFS ${version}, root ${squash ? "squashed" : "as it is"}: volumes, images, snapshots`,
+			async () => {
+				const { path } = await exported(squash);
+				const [nodeId, poolId] = [newId(), newId()];
+				const driver = pool(path, { version, nodeId, poolId, folder: "one/pool" });
+				await driver.activate();
+				expect(driver.capabilities).toMatchObject({ shared: true, snapshots: true });
+				expect(driver.capabilities.reasons.discard === undefined).toBe(version === "4.2");
+				expect((await driver.check()).availableBytes).toBeGreaterThan(0);
+				const image = await makeImage(driver, pattern(MiB));
+				const id = newId();
+				const source = { kind: "image", id: image, fullCopy: false } as const;
+				await driver.createVolume(id, { format: "qcow2", sizeBytes: MiB, source });
+				const user = await qemuUser();
+				const file = sourceName((await driver.attachInfo(id)).source);
+				expect(file).toStartWith(`${runFolder}/${poolId}/mount/one/pool/`);
+				expect((await stat(file)).uid).toBe(squash ? (user?.uid ?? -1) : 0);
+				const snapshot = newId();
+				await driver.snapshots.take(id, snapshot, { running: false });
+				expectSame(await diskContent(driver, id), pattern(MiB));
+				await using held = await holdOpen(
+					sourceName((await driver.attachInfo(id)).source),
+					"qcow2",
+					squash ? user : null,
+				);
+				await fails("in-use", driver.snapshots.revert(id, snapshot));
+				await fails("in-use", driver.deleteVolume(id));
+				await fails("in-use", driver.deactivate());
+				await held[Symbol.asyncDispose]();
+				await driver.snapshots.revert(id, snapshot);
+				await driver.snapshots.delete(id, snapshot, {});
+
+				// Another daemon of this node finds the mount, and what is in it.
+				const again = nfsDriver(path, { version, nodeId, poolId, folder: "one/pool", mayInitialize: false });
+				await again.activate();
+				expect(await nfsMounts()).toHaveLength(1);
+				expectSame(await diskContent(again, id), pattern(MiB));
+				await again.deleteVolume(id);
+				await again.deleteImage(image);
+				// Another pool beside it, on the same export.
+				const other = pool(path, { version, folder: "other" });
+				await other.activate();
+				expect(await other.listVolumes()).toEqual([]);
+				await fails("in-use", nfsDriver(path, { version, folder: "other" }).probe());
+				await other.remove();
+				await again.remove();
+				expect(await nfsMounts()).toEqual([]);
+				expect(await readdir(runFolder).then((names) => names.length)).toBeGreaterThan(0);
+				expect(await readdir(join(path, "one"))).toEqual([]);
+			},
+			limitMs,
+		);
+
+test(
+	"a probe says what is wrong, and leaves nothing",
+	async () => {
+		const { path } = await exported(true);
+		const probe = (where: string, more = {}) => nfsDriver(where, more).probe();
+		expect((await probe(path)).totalBytes).toBeGreaterThan(0);
+		expect(await readdir(path)).toEqual([]);
+		expect(await fails("storage", probe(`${path}-missing`))).toContain("mounted");
+		await run("chown", ["0:0", "--", path], { timeoutMs: 5000 });
+		expect(await fails("storage", probe(path))).toContain("QEMU's user");
+		expect(await readdir(path)).toEqual([]);
+		expect(await nfsMounts()).toEqual([]);
+		// TEST-NET: nobody answers, or there is no way there.
+		const { ms, error } = await timed(probe(path, { server: "192.0.2.1", limits: { mountMs: 3000 } }));
+		expect(isAppError(error) ? error.code : error).toMatch(/timeout|storage/);
+		expect(ms).toBeLessThan(15_000);
+		expect(await nfsMounts()).toEqual([]);
+	},
+	limitMs,
+);
+
+test(
+	"a server that is stopped is noticed, nothing waits for it, and it is back when it is",
+	async () => {
+		const { path } = await exported(false);
+		const driver = pool(path, { limits: { lookMs: 6000, checkMs: 3000 } });
+		await driver.activate();
+		const id = await make(driver);
+		await stopThreads();
+		cleanUp.push(startThreads);
+		const gone = await timed(driver.check());
+		expect(gone.ms).toBeLessThan(10_000);
+		expect(isAppError(gone.error, "timeout")).toBe(true);
+		expect(healthOf(gone.error)).toBeDefined();
+		const [looked, again] = await Promise.all([timed(driver.getVolume(id)), timed(driver.check())]);
+		expect(looked.ms).toBeLessThan(10_000);
+		expect(looked.error).not.toBeNull();
+		expect(again.error).not.toBeNull();
+		await startThreads();
+		const started = performance.now();
+		await waitUntil("the pool to be back", 60_000, async () => (await timed(driver.check())).error === null);
+		process.stdout.write(
+			`check after the stop: ${Math.round(gone.ms)} ms; back after ${Math.round(performance.now() - started)} ms\n`,
+		);
+		expect((await driver.getVolume(id))?.id).toBe(id);
+		await make(driver, "raw");
+	},
+	limitMs,
+);
+
+test(
+	"a copy that is under way when packets are lost goes on afterwards",
+	async () => {
+		const { path } = await exported(false);
+		const driver = pool(path, { limits: { checkMs: 3000 } });
+		await driver.activate();
+		const id = await make(driver, "raw", 64 * MiB);
+		await writeDisk(driver, id, 0, pattern(64 * MiB));
+		const cut = await dropPackets();
+		cleanUp.push(async () => cut[Symbol.asyncDispose]());
+		const copy = newId();
+		const copying = driver.createVolume(copy, {
+			...{ format: "qcow2", sizeBytes: 64 * MiB, source: { kind: "volume", id, fullCopy: true } },
+		});
+		copying.catch(() => {});
+		const gone = await timed(driver.check());
+		expect(gone.ms).toBeLessThan(10_000);
+		expect(isAppError(gone.error, "timeout")).toBe(true);
+		await cut[Symbol.asyncDispose]();
+		const started = performance.now();
+		await copying;
+		process.stdout.write(
+			`packets lost: noticed in ${Math.round(gone.ms)} ms; copied ${Math.round(performance.now() - started)} ms later\n`,
+		);
+		expectSame((await diskContent(driver, copy)).subarray(0, MiB), pattern(MiB));
+		await driver.check();
+	},
+	limitMs,
+);
+
+test(
+	"an export that was taken away and made anew is mounted anew",
+	async () => {
+		const { path } = await exported(false);
+		const poolId = newId();
+		const driver = pool(path, { poolId });
+		await driver.activate();
+		const id = await make(driver);
+		// The same content in another folder: the handles that the client has are of the old one.
+		await unshare(path);
+		await rename(path, `${path}-old`);
+		await run("cp", ["-a", "--", `${path}-old`, path], { timeoutMs: 20_000 });
+		await rm(`${path}-old`, { recursive: true });
+		const away = await timed(driver.check());
+		expect(away.error).not.toBeNull();
+		await share({ path, options: exportOptions(false) });
+		await waitUntil("the pool to be back", 60_000, async () => (await timed(driver.check())).error === null);
+		expect((await driver.getVolume(id))?.id).toBe(id);
+		// Unmounted by somebody.
+		await run("umount", ["-l", "--", join(runFolder, poolId, "mount")], { timeoutMs: 10_000 });
+		await waitUntil("the pool to be back", 60_000, async () => (await timed(driver.check())).error === null);
+		await make(driver);
+		expect(await nfsMounts()).toHaveLength(1);
+	},
+	limitMs,
+);
+
+test(
+	"what a guest discards is free on a server of 4.2",
+	async () => {
+		const { path } = await exported(false);
+		const driver = pool(path, { version: "4.2" });
+		await driver.activate();
+		const id = await make(driver, "raw", 64 * MiB);
+		await writeDisk(driver, id, 0, pattern(32 * MiB));
+		const before = (await driver.getVolume(id))?.allocatedBytes ?? 0;
+		expect(before).toBeGreaterThanOrEqual(32 * MiB);
+		const file = sourceName((await driver.attachInfo(id)).source);
+		await run("qemu-io", ["-f", "raw", "-d", "unmap", "-c", `discard 0 ${32 * MiB}`, "--", file], {
+			timeoutMs: 20_000,
+		});
+		const after = await waitUntil("the space to be free", 20_000, async () => {
+			const now = (await driver.getVolume(id))?.allocatedBytes ?? before;
+			return now < MiB && now + 1;
+		});
+		expect(after).toBeLessThan(before);
+	},
+	limitMs,
+);
+
+test(
+	"exports are found",
+	async () => {
+		const { path } = await exported(true);
+		expect(await discoverNfsExports("127.0.0.1")).toContainEqual({ path, clients: ["127.0.0.1"] });
+		const { ms, error } = await timed(discoverNfsExports("192.0.2.1"));
+		expect(error).not.toBeNull();
+		expect(ms).toBeLessThan(40_000);
+	},
+	limitMs,
+);
+
+test("something else at the place of the mount is left alone", async () => {
+	const { path } = await exported(false);
+	const poolId = newId();
+	const at = join(runFolder, poolId, "mount");
+	await run("mkdir", ["-p", "--", at], { timeoutMs: 5000 });
+	await run("mount", ["-t", "tmpfs", "--", "none", at], { timeoutMs: 5000 });
+	await writeFile(join(at, "theirs"), "x");
+	try {
+		await fails("in-use", nfsDriver(path, { poolId }).activate());
+		expect(await readdir(at)).toEqual(["theirs"]);
+	} finally {
+		await run("umount", ["--", at], { timeoutMs: 5000 });
+	}
+});

@@ -1,0 +1,179 @@
+/** A worker that stands still, as one does whose server is gone; that ends; that is none. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { isAppError } from "../../lib/errors.ts";
+import { startProgram } from "../../lib/run.ts";
+import { MiB } from "../../lib/units.ts";
+import { waitUntil } from "../../testing/lab/wait-until.ts";
+import { fails, newId, pattern, readAll } from "../conformance.ts";
+import { temporaryFolder, writeDisk } from "../local/testing/local-pool.ts";
+import { openWorkerPool, workerCommand } from "./testing/worker-pool.ts";
+
+const limits = { checkMs: 300, lookMs: 800, changeMs: 1500, stallMs: 4000 };
+const empty = { kind: "empty" } as const;
+
+type Setting = {
+	folder: Awaited<ReturnType<typeof temporaryFolder>>;
+	driver: Awaited<ReturnType<typeof openWorkerPool>>;
+};
+let setting: Setting;
+beforeEach(async () => {
+	const folder = await temporaryFolder();
+	setting = { folder, driver: await openWorkerPool(join(folder.path, "pool"), { limits }) };
+});
+afterEach(async () => {
+	await setting.driver.deactivate();
+	await setting.folder[Symbol.asyncDispose]();
+});
+
+const make = async (sizeBytes = MiB) => {
+	const id = newId();
+	await setting.driver.createVolume(id, { format: "raw", sizeBytes, source: empty });
+	return id;
+};
+
+/** How long `work` took, and its error; and the longest that this process was held up meanwhile. */
+async function watched(work: Promise<unknown>) {
+	const started = performance.now();
+	let [last, heldUpMs] = [started, 0];
+	const beat = setInterval(() => {
+		heldUpMs = Math.max(heldUpMs, performance.now() - last);
+		last = performance.now();
+	}, 5);
+	const error = await work.then(
+		() => null,
+		(failure: unknown) => failure,
+	);
+	clearInterval(beat);
+	return { ms: performance.now() - started, error, heldUpMs };
+}
+
+test("calls fail within their limits, nothing else waits, and the next one has a new worker", async () => {
+	const { driver } = setting;
+	const id = await make();
+	const before = await driver.processId();
+	process.kill(before, "SIGSTOP");
+	const checked = await watched(driver.check());
+	expect(isAppError(checked.error, "timeout") && checked.error.context.health).toBe("error");
+	expect(checked.ms).toBeGreaterThan(250);
+	expect(checked.ms).toBeLessThan(1000);
+	const looked = await watched(Promise.allSettled([driver.getVolume(id), driver.attachInfo(id), driver.check()]));
+	expect(looked.ms).toBeLessThan(2000);
+	expect(Math.max(checked.heldUpMs, looked.heldUpMs)).toBeLessThan(250);
+	expect((await driver.getVolume(id))?.id).toBe(id);
+	expect(await driver.processId()).not.toBe(before);
+	expect((await driver.check()).totalBytes).toBeGreaterThan(0);
+	await waitUntil("the old worker to be gone", 5000, () => !isThere(before));
+});
+
+test("one that goes on in time has lost nothing", async () => {
+	const { driver } = setting;
+	const id = await make();
+	const worker = await driver.processId();
+	process.kill(worker, "SIGSTOP");
+	const looking = driver.getVolume(id);
+	await fails("timeout", driver.check());
+	process.kill(worker, "SIGCONT");
+	expect((await looking)?.id).toBe(id);
+	expect(await driver.processId()).toBe(worker);
+});
+
+test("who looks does not end what copies; what says nothing for long is ended", async () => {
+	const { driver } = setting;
+	const id = await make(256 * MiB);
+	await writeDisk(driver, id, 0, pattern(64 * MiB));
+	const worker = await driver.processId();
+	const source = { kind: "volume", id, fullCopy: true } as const;
+	const copy = (to: string) => driver.createVolume(to, { format: "qcow2", sizeBytes: 256 * MiB, source });
+	const first = newId();
+	const copying = copy(first);
+	process.kill(worker, "SIGSTOP");
+	await fails("timeout", driver.getVolume(id));
+	process.kill(worker, "SIGCONT");
+	expect((await copying).id).toBe(first);
+	expect(await driver.processId()).toBe(worker);
+
+	const second = newId();
+	const stalled = copy(second);
+	process.kill(worker, "SIGSTOP");
+	const { ms, error } = await watched(stalled);
+	expect(isAppError(error, "timeout")).toBe(true);
+	expect(ms).toBeLessThan(limits.stallMs + 2500);
+	// The next worker tidies up what the one before has left half made.
+	expect(await driver.getVolume(second)).toBeNull();
+	expect((await readdir(join(setting.folder.path, "pool", "volumes"))).filter((name) => name.startsWith("."))).toEqual(
+		[],
+	);
+}, 30_000);
+
+test("streams and uploads end with their worker", async () => {
+	const { driver } = setting;
+	const id = await make(8 * MiB);
+	const image = newId();
+	const upload = await driver.openUpload(image, 2 * MiB);
+	await upload.write(pattern(MiB));
+	const { stream } = await driver.readVolume(id, {});
+	const reader = stream.getReader();
+	expect((await reader.read()).value?.length).toBeGreaterThan(0);
+	process.kill(await driver.processId(), "SIGKILL");
+	await fails(
+		"unavailable",
+		(async () => {
+			while (!(await reader.read()).done);
+		})(),
+	);
+	await fails("unavailable", upload.write(pattern(1000)));
+	await fails("unavailable", upload.close());
+	expect(await driver.getUpload(image)).toMatchObject({ receivedBytes: MiB });
+	const again = await driver.openUpload(image, 2 * MiB);
+	await again.write(pattern(MiB));
+	await again.close();
+
+	// Not read to its end, a volume can be deleted all the same.
+	const canceled = await driver.readVolume(id, {});
+	await canceled.stream.cancel();
+	const aborted = new AbortController();
+	const exported = await driver.exportVolume(id, "raw", { signal: aborted.signal });
+	aborted.abort(new Error("enough"));
+	await expect(readAll(exported.stream)).rejects.toThrow();
+	await driver.deleteVolume(id);
+});
+
+test("what is canceled stops in the worker", async () => {
+	const { driver } = setting;
+	const id = await make(512 * MiB);
+	await writeDisk(driver, id, 0, pattern(64 * MiB));
+	const canceling = new AbortController();
+	const copy = newId();
+	const source = { kind: "volume", id, fullCopy: true } as const;
+	const progress = () => canceling.abort();
+	const options = { format: "qcow2" as const, sizeBytes: 512 * MiB, source, signal: canceling.signal, progress };
+	await fails("canceled", driver.createVolume(copy, options));
+	expect(await driver.getVolume(copy)).toBeNull();
+});
+
+test("something else than a worker is no worker", async () => {
+	const path = join(setting.folder.path, "pool");
+	const open = (program: string, ...args: string[]) =>
+		openWorkerPool(path, { command: { program, args }, limits: { ...limits, startMs: 1000 } });
+	await fails("unavailable", open("/nonexistent/limiquantix"));
+	await fails("unavailable", open("false"));
+	await fails("internal", open("yes"));
+	await fails("timeout", open("sleep", "60"));
+});
+
+test("a worker ends with its daemon", async () => {
+	const worker = await startProgram(workerCommand.program, workerCommand.args, { user: null });
+	worker.stdin.end();
+	expect(await worker.ended).toMatch(/SIGKILL|exit code 0/);
+});
+
+function isThere(processId: number): boolean {
+	try {
+		process.kill(processId, 0);
+		return true;
+	} catch {
+		return false;
+	}
+}
