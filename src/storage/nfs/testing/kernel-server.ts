@@ -12,6 +12,7 @@ export type Export = { path: string; options: string };
 /** Starts what a server needs: rpcbind, statd, mountd, and threads in the kernel. Again is fine. */
 export async function startServer(): Promise<void> {
 	await mkdir("/run/rpcbind", { recursive: true });
+	await writeFile("/etc/exports", "");
 	await run("mount", ["-t", "nfsd", "--", "nfsd", "/proc/fs/nfsd"], { ...limit, okExitCodes: [0, 32] });
 	for (const name of ["nfsv4gracetime", "nfsv4leasetime"])
 		await writeFile(`/proc/fs/nfsd/${name}`, `${graceSeconds}`).catch(() => {});
