@@ -8,7 +8,7 @@
  *
  * An export that went away and came back (ESTALE) is mounted anew; so is one that somebody has unmounted.
  */
-import { mkdir, readdir, realpath } from "node:fs/promises";
+import { readdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { randomHex } from "../../lib/random.ts";
@@ -16,6 +16,7 @@ import type { NfsPoolConfig } from "../../model/pool-config.ts";
 import type { PoolCapabilities } from "../../model/storage.ts";
 import type { PoolUsage } from "../driver.ts";
 import { withFileErrors } from "../file-errors.ts";
+import { makeFolders } from "../local/pool-place.ts";
 import { requireId } from "../names.ts";
 import type { StorageContext } from "../registry.ts";
 import { workerCommand } from "../worker/command.ts";
@@ -177,7 +178,7 @@ export class NfsDriver extends WorkerDriver {
 	async #removeProbes(): Promise<void> {
 		const folder = join(this.#options.runFolder, this.#options.poolId);
 		await withFileErrors("preparing the folder for the mount", async () => {
-			await mkdir(folder, { recursive: true, mode: 0o711 });
+			await makeFolders(folder);
 			// The worker works with real paths only; this one is of this node.
 			if ((await realpath(folder)) !== folder)
 				throw new AppError("invalid", `The folder ${folder} is reached by a link.`);

@@ -2,10 +2,11 @@
  * One NFS file system at one place of this node, mounted and unmounted by mount(8) and umount(8), each with a limit. Nothing here
  * looks into the mounted folder, nor at it: that alone may take for ever. What is mounted is read from /proc/self/mountinfo.
  */
-import { lstat, mkdir, readFile, rmdir } from "node:fs/promises";
+import { lstat, readFile, rmdir } from "node:fs/promises";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { run } from "../../lib/run.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
+import { makeFolders } from "../local/pool-place.ts";
 import { type MountEntry, mountsAt, parseMountinfo } from "./mountinfo.ts";
 
 const unmountLimitMs = 8000;
@@ -40,7 +41,7 @@ export class NfsMount {
 			return there;
 		}
 		await withFileErrors("making the folder to mount at", async () => {
-			await mkdir(this.path, { recursive: true, mode: 0o711 });
+			await makeFolders(this.path);
 			if (!(await lstat(this.path)).isDirectory()) throw new AppError("invalid", `${this.path} is no folder.`);
 		});
 		try {

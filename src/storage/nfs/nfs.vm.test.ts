@@ -7,16 +7,25 @@ import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
 import { holdOpen } from "../../testing/lab/held-disk.ts";
+import { dropPackets, share, startThreads, stopThreads, unshare } from "../../testing/lab/nfs/kernel-server.ts";
+import {
+	exportOptions,
+	newExport,
+	nfsDriver,
+	nfsMounts,
+	runFolder,
+	type TestExport,
+} from "../../testing/lab/nfs/nfs-pool.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { diskContent, expectSame, fails, makeImage, newId, pattern } from "../conformance.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
 import type { NfsDriver } from "./driver.ts";
 import { discoverNfsExports } from "./exports.ts";
 import { qemuUser } from "./qemu-user.ts";
-import { dropPackets, share, startThreads, stopThreads, unshare } from "./testing/kernel-server.ts";
-import { exportOptions, newExport, nfsDriver, nfsMounts, runFolder, type TestExport } from "./testing/nfs-pool.ts";
 
 const limitMs = 110_000;
+// As the service has it: what others must pass through is opened by name.
+process.umask(0o077);
 const cleanUp: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {

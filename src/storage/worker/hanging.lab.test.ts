@@ -1,10 +1,11 @@
 /** A worker that stands still, as one does whose server is gone; that ends; that is none. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { readdir } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isAppError } from "../../lib/errors.ts";
 import { startProgram } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
+import { sourceName } from "../../model/disk-source.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { fails, newId, pattern, readAll } from "../conformance.ts";
 import { temporaryFolder, writeDisk } from "../local/testing/local-pool.ts";
@@ -161,6 +162,36 @@ test("something else than a worker is no worker", async () => {
 	await fails("unavailable", open("false"));
 	await fails("internal", open("yes"));
 	await fails("timeout", open("sleep", "60"));
+});
+
+const asRoot = process.getuid?.() === 0;
+const ofRoot = asRoot ? "" : " (skipped: needs root)";
+test.skipIf(!asRoot)(`a worker of another user makes files of that user${ofRoot}`, async () => {
+	// Nobody in particular; all that counts is that it is not root.
+	const user = { uid: 64_055, gid: 64_055 };
+	const { path } = setting.folder;
+	await chmod(path, 0o711);
+	await mkdir(join(path, "export"));
+	const open = () => openWorkerPool(join(path, "export", "pool"), { limits: { startMs: 20_000 }, user });
+	expect(await fails("storage", open())).toContain("permission denied");
+	await chown(join(path, "export"), user.uid, user.gid);
+	const driver = await open();
+	try {
+		const id = newId();
+		await driver.createVolume(id, { format: "qcow2", sizeBytes: MiB, source: empty });
+		await driver.snapshots.take(id, newId(), { running: false });
+		const file = sourceName((await driver.attachInfo(id)).source);
+		expect(await stat(file)).toMatchObject({ uid: user.uid, gid: user.gid });
+		// What only root may read is read here, and given to the worker.
+		const hostFile = join(path, "disk.img");
+		await writeFile(hostFile, pattern(MiB), { mode: 0o600 });
+		const image = newId();
+		await driver.importFile(image, hostFile, {});
+		expect((await driver.finishImage(image, { format: "raw", sha256: null })).virtualSizeBytes).toBe(MiB);
+		await driver.deleteVolume(id);
+	} finally {
+		await driver.deactivate();
+	}
 });
 
 test("a worker ends with its daemon", async () => {

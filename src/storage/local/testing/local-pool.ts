@@ -34,14 +34,23 @@ export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposa
 	return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** Writes into a disk with QEMU's own code, as a guest would. */
-export async function writeDisk(driver: StorageDriver, id: string, position: number, bytes: Uint8Array): Promise<void> {
+/** Writes into a disk with QEMU's own code, as a guest would. `user`: where the files are not root's. */
+export async function writeDisk(
+	driver: StorageDriver,
+	id: string,
+	position: number,
+	bytes: Uint8Array,
+	user: { uid: number; gid: number } | null = null,
+): Promise<void> {
 	const { source, format } = await driver.attachInfo(id);
 	const file = join(tmpdir(), `limiquantix-content-${newId()}`);
 	await writeFile(file, bytes);
 	try {
 		const command = `write -s ${file} ${position} ${bytes.length}`;
-		await run("qemu-io", ["-f", format, "-c", command, "--", sourceName(source)], { timeoutMs: 20_000 });
+		const write = ["qemu-io", "-f", format, "-c", command, "--", sourceName(source)];
+		const as = user === null ? [] : ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"];
+		const [program = "", ...args] = [...as, ...write];
+		await run(program, args, { timeoutMs: 20_000 });
 	} finally {
 		await rm(file);
 	}

@@ -15,6 +15,7 @@ export const workerCommand = {
 const nodeId = newId();
 
 type More = {
+	user?: { uid: number; gid: number };
 	nodeId?: string;
 	limits?: Partial<WorkerLimits>;
 	mayInitialize?: boolean;
@@ -22,6 +23,10 @@ type More = {
 };
 
 class TestedDriver extends WorkerDriver {
+	runAs(user: { uid: number; gid: number }): void {
+		this.worker.runAs(user);
+	}
+
 	/** Of the worker that is there now. */
 	async processId(): Promise<number> {
 		return (await this.worker.get()).processId;
@@ -38,6 +43,7 @@ export async function openWorkerPool(path: string, more: More = {}): Promise<Tes
 			...{ mayInitialize: more.mayInitialize ?? true, sharedBy: more.nodeId ?? nodeId, lockWaitMs: 1000 },
 		},
 	});
+	if (more.user) driver.runAs(more.user);
 	await driver.activate();
 	return driver;
 }

@@ -4,10 +4,10 @@ import { systemClock } from "../../../lib/clock.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
 import type { NfsPoolConfig } from "../../../model/pool-config.ts";
-import { newId } from "../../conformance.ts";
-import { NfsDriver, type NfsDriverOptions } from "../driver.ts";
-import { parseMountinfo } from "../mountinfo.ts";
-import { qemuUser } from "../qemu-user.ts";
+import { newId } from "../../../storage/conformance.ts";
+import { NfsDriver, type NfsDriverOptions } from "../../../storage/nfs/driver.ts";
+import { parseMountinfo } from "../../../storage/nfs/mountinfo.ts";
+import { qemuUser } from "../../../storage/nfs/qemu-user.ts";
 import { share, startServer, unshare } from "./kernel-server.ts";
 
 export const runFolder = "/run/lab-pools";

@@ -1,7 +1,7 @@
 /** The kernel's NFS server inside of the storage lab VM, by the programs of nfs-kernel-server. One for the whole machine. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { run } from "../../../lib/run.ts";
-import { waitUntil } from "../../../testing/lab/wait-until.ts";
+import { waitUntil } from "../wait-until.ts";
 
 const limit = { timeoutMs: 30_000 };
 /** NFS 4 clients wait so long after the server's start; the usual 90 s are too long for a test. */

@@ -1,0 +1,64 @@
+/** The whole suite over a real mount, root squashed, as most servers have it. LAB_NFS_VERSION says which version (default 4.2). */
+import { mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { newExport, nfsDriver } from "../../testing/lab/nfs/nfs-pool.ts";
+import { newId, storageConformance } from "../conformance.ts";
+import { writeDisk } from "../local/testing/local-pool.ts";
+import { qemuUser } from "./qemu-user.ts";
+
+const version = process.env.LAB_NFS_VERSION === "3" ? "3" : "4.2";
+const { path } = await newExport(true);
+
+async function openPool(poolId: string, folder: string) {
+	const driver = nfsDriver(path, { version, poolId, folder });
+	await driver.activate();
+	return driver;
+}
+
+const { capabilities } = await (async () => {
+	const driver = await openPool(newId(), "first");
+	await driver.deactivate();
+	return driver;
+})();
+
+storageConformance({
+	name: `NFS ${version}, root squashed`,
+	capabilities,
+	decodesQcow2: true,
+	adoptsFiles: "a file of one node is no volume of a pool that nodes share",
+	async open() {
+		const [poolId, folder] = [newId(), newId()];
+		const opened = [await openPool(poolId, folder)];
+		const [driver] = opened as [(typeof opened)[number]];
+		const files = `/data/files/${folder}`;
+		await mkdir(files, { recursive: true });
+		return {
+			driver,
+			async reopen() {
+				const again = await openPool(poolId, folder);
+				opened.push(again);
+				return again;
+			},
+			// Root may not write there: as the guest would, by QEMU's user.
+			async writeDisk(through, id, position, bytes) {
+				await writeDisk(through, id, position, bytes, await qemuUser());
+			},
+			async hostFile(name, bytes) {
+				const file = join(files, name);
+				await writeFile(file, bytes);
+				return file;
+			},
+			hostFileExists: (file) =>
+				stat(file).then(
+					() => true,
+					() => false,
+				),
+			removeHostFile: (file) => rm(file),
+			async close() {
+				for (const one of opened) await one.deactivate();
+				await rm(join(path, folder), { recursive: true, force: true });
+				await rm(files, { recursive: true, force: true });
+			},
+		};
+	},
+});
