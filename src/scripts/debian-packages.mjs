@@ -17,6 +17,7 @@ export const runtimePackages = [
 	"iproute2",
 	"util-linux", // prlimit, unshare
 	"xorriso",
+	"nfs-common", // NFS pools: mount.nfs, showmount
 ];
 
 /** What builds the small demo guest, which is also the guest of the tests. */
@@ -37,6 +38,7 @@ export const testPackages = [
 	"openssl",
 	"procps",
 	"python3-yaml",
+	"xfsprogs", // a file system whose files share blocks
 	"strace", // disks that hang, and syncs that fail
 	"xz-utils", // kernel modules of the storage lab VM
 ];
