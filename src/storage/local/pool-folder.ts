@@ -202,7 +202,8 @@ export class PoolFolder {
 		await this.step("remove the marker");
 		await rm(this.marker(), { force: true });
 		await syncFolder(this.root);
-		if (poolPathRefusal(await realpath(this.root)) === null) await removeIfEmpty(this.root);
+		// In a shared folder this is a place on a server, wherever it is mounted here.
+		if (this.sharedBy !== null || poolPathRefusal(await realpath(this.root)) === null) await removeIfEmpty(this.root);
 	}
 
 	/** The pool has another id from now on: its node has become another one. Nothing to do when the marker is not that of `from`. */
