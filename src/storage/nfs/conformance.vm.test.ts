@@ -7,7 +7,7 @@ import { writeDisk } from "../local/testing/local-pool.ts";
 import { qemuUser } from "./qemu-user.ts";
 
 const version = process.env.LAB_NFS_VERSION === "3" ? "3" : "4.2";
-const { path } = await newExport(true);
+const { path, folder: root } = await newExport(true);
 
 async function openPool(poolId: string, folder: string) {
 	const driver = nfsDriver(path, { version, poolId, folder });
@@ -56,7 +56,7 @@ storageConformance({
 			removeHostFile: (file) => rm(file),
 			async close() {
 				for (const one of opened) await one.deactivate();
-				await rm(join(path, folder), { recursive: true, force: true });
+				await rm(join(root, folder), { recursive: true, force: true });
 				await rm(files, { recursive: true, force: true });
 			},
 		};

@@ -68,7 +68,7 @@ for (const { version, squash } of [
 	test(
 		`NFS ${version}, root ${squash ? "squashed" : "as it is"}: volumes, images, snapshots`,
 		async () => {
-			const { path } = await exported(squash);
+			const { path, folder } = await exported(squash);
 			const [nodeId, poolId] = [newId(), newId()];
 			const driver = pool(path, { version, nodeId, poolId, folder: "one/pool" });
 			await driver.activate();
@@ -114,7 +114,7 @@ for (const { version, squash } of [
 			await again.remove();
 			expect(await nfsMounts()).toEqual([]);
 			expect(await readdir(runFolder).then((names) => names.length)).toBeGreaterThan(0);
-			expect(await readdir(join(path, "one"))).toEqual([]);
+			expect(await readdir(join(folder, "one"))).toEqual([]);
 		},
 		limitMs,
 	);
@@ -122,14 +122,14 @@ for (const { version, squash } of [
 test(
 	"a probe says what is wrong, and leaves nothing",
 	async () => {
-		const { path } = await exported(true);
+		const { path, folder } = await exported(true);
 		const probe = (where: string, more = {}) => nfsDriver(where, more).probe();
 		expect((await probe(path)).totalBytes).toBeGreaterThan(0);
-		expect(await readdir(path)).toEqual([]);
+		expect(await readdir(folder)).toEqual([]);
 		expect(await fails("storage", probe(`${path}-missing`))).toContain("mounted");
-		await run("chown", ["0:0", "--", path], { timeoutMs: 5000 });
+		await run("chown", ["0:0", "--", folder], { timeoutMs: 5000 });
 		expect(await fails("storage", probe(path))).toContain("QEMU's user");
-		expect(await readdir(path)).toEqual([]);
+		expect(await readdir(folder)).toEqual([]);
 		expect(await nfsMounts()).toEqual([]);
 		// TEST-NET: nobody answers, or there is no way there.
 		const { ms, error } = await timed(probe(path, { server: "192.0.2.1", limits: { mountMs: 3000 } }));
@@ -202,16 +202,16 @@ test(
 test(
 	"an export that was taken away and made anew is mounted anew",
 	async () => {
-		const { path } = await exported(false);
+		const { path, folder } = await exported(false);
 		const poolId = newId();
 		const driver = pool(path, { poolId });
 		await driver.activate();
 		const id = await make(driver);
 		// The same content in another folder: the handles that the client has are of the old one.
 		await unshare(path);
-		await rename(path, `${path}-old`);
-		await run("cp", ["-a", "--", `${path}-old`, path], { timeoutMs: 20_000 });
-		await rm(`${path}-old`, { recursive: true });
+		await rename(folder, `${folder}-old`);
+		await run("cp", ["-a", "--", `${folder}-old`, folder], { timeoutMs: 20_000 });
+		await rm(`${folder}-old`, { recursive: true });
 		const away = await timed(driver.check());
 		expect(away.error).not.toBeNull();
 		await share({ path, options: exportOptions(false) });

@@ -1,8 +1,10 @@
 /** The kernel's NFS server inside of the storage lab VM, by the programs of nfs-kernel-server. One for the whole machine. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { run } from "../../../lib/run.ts";
 import { waitUntil } from "../wait-until.ts";
 
+/** Paths of exports are below it. */
+export const exportRoot = "/data";
 const limit = { timeoutMs: 30_000 };
 /** NFS 4 clients wait so long after the server's start; the usual 90 s are too long for a test. */
 const graceSeconds = 5;
@@ -13,7 +15,15 @@ export type Export = { path: string; options: string };
 export async function startServer(): Promise<void> {
 	await mkdir("/run/rpcbind", { recursive: true });
 	await writeFile("/etc/exports", "");
+	// The root of NFS 4's tree must be a file system that can be exported, which an overlay is not.
+	await writeFile("/etc/nfs.conf", `[exports]\nrootdir=${exportRoot}\n`);
 	await run("mount", ["-t", "nfsd", "--", "nfsd", "/proc/fs/nfsd"], { ...limit, okExitCodes: [0, 32] });
+	// Who keeps note of NFS 4 clients: without it the server waits half a minute for each.
+	await mkdir("/run/rpc_pipefs", { recursive: true });
+	if (!(await readFile("/proc/self/mountinfo", "utf8")).includes(" - rpc_pipefs ")) {
+		await run("mount", ["-t", "rpc_pipefs", "--", "rpc_pipefs", "/run/rpc_pipefs"], limit);
+		await run("nfsdcld", ["-p", "/run/rpc_pipefs"], limit);
+	}
 	for (const name of ["nfsv4gracetime", "nfsv4leasetime"])
 		await writeFile(`/proc/fs/nfsd/${name}`, `${graceSeconds}`).catch(() => {});
 	await run("rpcbind", ["-w"], { ...limit, okExitCodes: [0, 1, 2, 255] });

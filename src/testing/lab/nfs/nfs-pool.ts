@@ -1,29 +1,31 @@
 /** Pools on the lab VM's own NFS server. */
-import { chown, mkdir, readFile } from "node:fs/promises";
+import { chown, readFile } from "node:fs/promises";
 import { systemClock } from "../../../lib/clock.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
 import type { NfsPoolConfig } from "../../../model/pool-config.ts";
 import { newId } from "../../../storage/conformance.ts";
+import { makeFolders } from "../../../storage/local/pool-place.ts";
 import { NfsDriver, type NfsDriverOptions } from "../../../storage/nfs/driver.ts";
 import { parseMountinfo } from "../../../storage/nfs/mountinfo.ts";
 import { qemuUser } from "../../../storage/nfs/qemu-user.ts";
-import { share, startServer, unshare } from "./kernel-server.ts";
+import { exportRoot, share, startServer, unshare } from "./kernel-server.ts";
 
 export const runFolder = "/run/lab-pools";
 
-export type TestExport = { path: string; close(): Promise<void> };
+/** `path`: as the server exports it; `folder`: where it is in truth. */
+export type TestExport = { path: string; folder: string; close(): Promise<void> };
 
 /** A new folder, exported. `squash`: root is nobody there, and the folder belongs to QEMU's user. */
 export async function newExport(squash: boolean): Promise<TestExport> {
-	const path = `/data/exports/${newId()}`;
-	await mkdir(path, { recursive: true });
-	await mkdir(runFolder, { recursive: true });
+	const path = `/exports/${newId()}`;
+	const folder = `${exportRoot}${path}`;
+	for (const each of [folder, runFolder]) await makeFolders(each);
 	const user = await qemuUser();
-	if (squash && user) await chown(path, user.uid, user.gid);
+	if (squash && user) await chown(folder, user.uid, user.gid);
 	await startServer();
 	await share({ path, options: exportOptions(squash) });
-	return { path, close: () => unshare(path) };
+	return { path, folder, close: () => unshare(path) };
 }
 
 export const exportOptions = (squash: boolean): string =>
@@ -38,7 +40,7 @@ export function nfsDriver(exportPath: string, more: More = {}): NfsDriver {
 		config: { server: "127.0.0.1", exportPath, folder: null, version: null, mountOptions: [], ...config },
 		...{ random: systemRandom, clock: systemClock, log: silentLogger },
 		// The machine is slow, and what starts with bytecode starts sooner.
-		limits: { startMs: 30_000, ...limits },
+		limits: { startMs: 40_000, lookMs: 40_000, changeMs: 120_000, ...limits },
 		worker: { program: "/repo/dist/limiquantix", args: ["storage-worker"] },
 	});
 }
