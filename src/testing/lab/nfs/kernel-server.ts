@@ -52,7 +52,16 @@ export async function unshare(path: string): Promise<void> {
 
 /** While it lasts, nothing goes to the server or comes from it, and nobody is told. */
 export async function dropPackets(): Promise<AsyncDisposable> {
-	const rules = `table inet cut { chain input { type filter hook input priority 0; tcp dport 2049 drop; tcp sport 2049 drop; } }`;
+	const rules = [
+		"table inet cut {",
+		"chain input {",
+		"type filter hook input priority 0;",
+		"tcp dport 2049 drop",
+		"tcp sport 2049 drop",
+		"}",
+		"}",
+		"",
+	].join("\n");
 	await run("nft", ["-f", "-"], { ...limit, stdin: rules });
 	let over = false;
 	return {
