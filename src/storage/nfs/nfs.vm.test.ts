@@ -210,7 +210,8 @@ test(
 		// The same content in another folder: the handles that the client has are of the old one.
 		await unshare(path);
 		await rename(folder, `${folder}-old`);
-		await run("cp", ["-a", "--", `${folder}-old`, folder], { timeoutMs: 20_000 });
+		// The server waits up to 45 s for a client to give a file back that it had for itself.
+		await run("cp", ["-a", "--", `${folder}-old`, folder], { timeoutMs: 90_000 });
 		await rm(`${folder}-old`, { recursive: true });
 		const away = await timed(driver.check());
 		expect(away.error).not.toBeNull();
