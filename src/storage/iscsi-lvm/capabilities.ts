@@ -1,0 +1,20 @@
+/** What a pool on iSCSI can do, by its layout, with the reason for what it cannot. */
+import type { PoolCapabilities } from "../../model/storage.ts";
+
+export function capabilitiesOf(layout: "thick" | "thin", shared: boolean): PoolCapabilities {
+	const reasons: Record<string, string> = {
+		shrink: "Making a disk smaller would cut off what the guest has stored at its end.",
+	};
+	if (!shared)
+		reasons.shared =
+			layout === "thin"
+				? "LVM's thin pools may be used by one node at a time only."
+				: "The volume group was made for one node, without locks.";
+	if (layout === "thin") reasons.formats = "Copies and snapshots are LVM's own, so all disks are raw.";
+	return {
+		formats: layout === "thin" ? ["raw"] : ["qcow2", "raw"],
+		...{ copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false, snapshots: true, images: true },
+		shared,
+		reasons,
+	};
+}

@@ -1,0 +1,281 @@
+/**
+ * The volume group of a pool: made once, on an empty LUN, by one node; found again by its name and its tag. A private group (one
+ * node) has that node's system id. A shared one is LVM's "sanlock": lvmlockd on each node asks sanlock, which keeps leases on the
+ * LUN itself, for every change of the group and for every activation (docs/decisions/0051-iscsi-lvm.md).
+ */
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { formatBytes, GiB, MiB } from "../../lib/units.ts";
+import type { PoolUsage } from "../driver.ts";
+import { boundedRun } from "./bounded-run.ts";
+import { type Lvm, systemId } from "./lvm.ts";
+import {
+	type Group,
+	lvFields,
+	parseGroups,
+	parseLvs,
+	parsePhysicalVolumes,
+	parseThinUsage,
+	pvFields,
+	vgFields,
+} from "./lvm-report.ts";
+import { groupName, lvName, thinPoolName } from "./names.ts";
+import type { Lv, LvRecord } from "./records.ts";
+import { tagChanges, tagsOf } from "./records.ts";
+import { requireConfirmed, whatIsOn, wipeSignatures } from "./signatures.ts";
+
+/** Volumes of raw disks have whole extents. */
+export const extentBytes = MiB;
+/** sanlock waits for old leases of this host id to run out: up to twice its 20 s of io timeout, and more. */
+const lockStartMs = 120_000;
+const lockManagerQuestions: [string, string[]][] = [
+	["sanlock", ["client", "status"]],
+	["lvmlockctl", ["--info"]],
+];
+const smallestBytes = 512 * MiB;
+
+export type GroupOptions = {
+	poolId: string;
+	nodeId: string;
+	shared: boolean;
+	layout: "thick" | "thin";
+	lvm: Lvm;
+};
+
+export class VolumeGroup {
+	readonly name: string;
+	readonly #options: GroupOptions;
+	/** Set by the driver when it has found the LUN. */
+	device: string | null = null;
+
+	constructor(options: GroupOptions) {
+		this.#options = options;
+		this.name = groupName(options.poolId);
+	}
+
+	get #devices() {
+		if (this.device === null)
+			throw new AppError("storage", "The pool is not connected on this node.", { context: { health: "unmounted" } });
+		return { devices: [this.device] };
+	}
+
+	/** Null when the LUN holds no group of ours; fails when it holds another pool's. */
+	async find(): Promise<Group | null> {
+		const reported = parsePhysicalVolumes(
+			await this.#options.lvm.report("pvs", pvFields, ["--foreign", "--shared", "--all"], this.#devices),
+		);
+		const pv = reported.find(({ device }) => device === this.device) ?? reported[0];
+		if (!pv || pv.group === "") return null;
+		if (pv.group !== this.name)
+			throw new AppError("wrong-state", `The LUN is in use by another volume group, ${pv.group.slice(0, 128)}.`);
+		const output = await this.#options.lvm.report("vgs", vgFields, ["--foreign", "--shared", this.name], this.#devices);
+		const [group] = parseGroups(output);
+		if (!group) return null;
+		this.#requireOurs(group);
+		return group;
+	}
+
+	#requireOurs({ tags, lockType, systemId: of }: Group): void {
+		const { poolId, nodeId, shared } = this.#options;
+		if (!tags.includes(poolTag(poolId)))
+			throw new AppError("wrong-state", "The volume group on the LUN was not made by this pool.");
+		if (shared !== (lockType === "sanlock"))
+			throw new AppError(
+				"wrong-state",
+				shared
+					? "The volume group on the LUN was made for one node and has no locks: it cannot be shared."
+					: "The volume group on the LUN is shared by nodes; this pool says that it is one node's.",
+			);
+		if (!shared && of !== systemId(nodeId))
+			throw new AppError("wrong-state", "The volume group on the LUN belongs to another node.");
+	}
+
+	/** Makes the group; `confirmed` names what may be overwritten. The caller has found the device by its WWID. */
+	async initialize(device: string, sizeBytes: number, confirmed: readonly string[]): Promise<void> {
+		const { poolId, shared, lvm } = this.#options;
+		if (sizeBytes < smallestBytes)
+			throw new AppError("invalid", `A LUN of ${formatBytes(sizeBytes)} is too small for a pool.`);
+		const found = await whatIsOn(device, sizeBytes);
+		requireConfirmed(found, confirmed);
+		if (found.length > 0) await wipeSignatures(device);
+		const metadataMiB = sizeBytes >= 64 * GiB ? 64 : sizeBytes >= 4 * GiB ? 8 : 1;
+		const args = ["--yes", "--physicalextentsize", `${extentBytes}b`, "--metadatasize", `${metadataMiB}m`];
+		// Tags of a pool are on its group from the first moment: one that was cut short is found and finished.
+		const tags = ["--addtag", poolTag(poolId), "--setautoactivation", "n"];
+		const lock = shared ? ["--shared", "--locktype", "sanlock"] : [];
+		await lvm.change(["vgcreate", ...args, ...tags, ...lock, "--", this.name, device], {
+			devices: [device],
+			timeoutMs: lockStartMs,
+		});
+	}
+
+	/** Shared groups: this node takes part in the locks. Done already is done. */
+	async startLocks(): Promise<void> {
+		if (!this.#options.shared) return;
+		await this.#options.lvm.change(["vgchange", "--lockstart", "--lockopt", "wait", "--", this.name], {
+			...this.#devices,
+			timeoutMs: lockStartMs,
+		});
+	}
+
+	async stopLocks(): Promise<void> {
+		if (!this.#options.shared) return;
+		await this.#options.lvm.change(["vgchange", "--lockstop", "--lockopt", "wait", "--", this.name], {
+			...this.#devices,
+			timeoutMs: lockStartMs,
+		});
+	}
+
+	/** The thin pool takes all of the group, but for room to mend its metadata. */
+	async ensureThinPool(group: Group): Promise<void> {
+		if (this.#options.layout !== "thin") return;
+		const { lvm } = this.#options;
+		const there = await lvm.report("lvs", "lv_name", ["--all", this.name], this.#devices);
+		if (new RegExp(`"${thinPoolName}"`).test(there)) {
+			if (group.freeBytes > group.sizeBytes / 10)
+				await lvm.change(["lvextend", "--extents", "+90%FREE", "--", `${this.name}/${thinPoolName}`], this.#devices);
+			return;
+		}
+		const args = ["--yes", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y", "--setautoactivation", "n"];
+		await lvm.change(["lvcreate", ...args, "--name", thinPoolName, "--", this.name], this.#devices);
+	}
+
+	/** The LUN grew: so does the group. */
+	async grow(): Promise<void> {
+		if (this.device === null) return;
+		await this.#options.lvm.change(["pvresize", "--", this.device], this.#devices);
+	}
+
+	async usage(timeoutMs?: number): Promise<PoolUsage> {
+		const { lvm, layout } = this.#options;
+		const call = { ...this.#devices, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+		const [group] = parseGroups(await lvm.report("vgs", vgFields, [this.name], call));
+		if (!group) throw new AppError("storage", "The volume group is not on the LUN.");
+		if (layout === "thin") {
+			const thin = parseThinUsage(
+				await lvm.report("lvs", "lv_size,data_percent", [`${this.name}/${thinPoolName}`], call),
+			);
+			if (thin) {
+				const usedBytes = Math.round((thin.lvBytes * thin.dataPercent) / 100);
+				return { totalBytes: thin.lvBytes, usedBytes, availableBytes: thin.lvBytes - usedBytes };
+			}
+		}
+		const { sizeBytes, freeBytes } = group;
+		return { totalBytes: sizeBytes, usedBytes: sizeBytes - freeBytes, availableBytes: freeBytes };
+	}
+
+	/** Of a group whose locks this node may not take part in yet. */
+	async usageWithoutLocks(): Promise<PoolUsage> {
+		const operands = ["--foreign", "--shared", this.name];
+		const [group] = parseGroups(await this.#options.lvm.report("vgs", vgFields, operands, this.#devices));
+		if (!group) throw new AppError("storage", "The volume group is not on the LUN.");
+		const { sizeBytes, freeBytes } = group;
+		return { totalBytes: sizeBytes, usedBytes: sizeBytes - freeBytes, availableBytes: freeBytes };
+	}
+
+	/** Fails with `unavailable` when lvmlockd or sanlock does not run on this node. */
+	async requireLockManager(): Promise<void> {
+		for (const [program, args] of lockManagerQuestions)
+			try {
+				await boundedRun(program, args, { timeoutMs: 5000 });
+			} catch (cause) {
+				const isMissing = isAppError(cause, "unavailable");
+				const why = isMissing ? "is not installed on this node" : "does not run on this node";
+				throw new AppError("unavailable", `A shared volume group needs ${program}, which ${why}.`, { cause });
+			}
+	}
+
+	/** How much of the LUN the group knows of. */
+	async coveredBytes(): Promise<number> {
+		const operands = ["--foreign", "--shared", "--all"];
+		const reported = parsePhysicalVolumes(await this.#options.lvm.report("pvs", pvFields, operands, this.#devices));
+		return reported.find(({ group }) => group === this.name)?.pvBytes ?? 0;
+	}
+
+	/** Ours, all of them; what is damaged is apart. */
+	async lvs(): Promise<ReturnType<typeof parseLvs>> {
+		return parseLvs(await this.#options.lvm.report("lvs", lvFields, [this.name], this.#devices));
+	}
+
+	/** Inactive; with its record from the first moment. */
+	async create(lv: string, bytes: number, record: Partial<LvRecord>): Promise<void> {
+		const { layout, lvm } = this.#options;
+		const size = `${roundUp(bytes)}b`;
+		const space =
+			layout === "thin"
+				? ["--type", "thin", "--thinpool", thinPoolName, "--virtualsize", size]
+				: ["--activate", "n", "--zero", "n", "--wipesignatures", "n", "--size", size];
+		const tags = tagsOf(record).flatMap((tag) => ["--addtag", tag]);
+		const args = ["--yes", "--setautoactivation", "n", ...space, ...tags, "--name", lv];
+		await lvm.change(["lvcreate", ...args, "--", this.name], this.#devices);
+	}
+
+	/** Thin layouts: what `origin` holds now, as a logical volume of its own that shares the space. */
+	async snapshot(origin: string, lv: string, record: Partial<LvRecord>): Promise<void> {
+		const tags = tagsOf(record).flatMap((tag) => ["--addtag", tag]);
+		const args = ["--yes", "--snapshot", "--setactivationskip", "n", "--setautoactivation", "n", ...tags, "--name", lv];
+		await this.#options.lvm.change(["lvcreate", ...args, "--", `${this.name}/${origin}`], this.#devices);
+	}
+
+	/** One commit. */
+	async record(lv: Pick<Lv, "lv" | "record">, change: Partial<LvRecord>, more: readonly string[] = []): Promise<void> {
+		const { add, remove } = tagChanges(lv.record, change);
+		if (add.length + remove.length + more.length === 0) return;
+		const tags = [...remove.flatMap((tag) => ["--deltag", tag]), ...add.flatMap((tag) => ["--addtag", tag])];
+		await this.#options.lvm.change(["lvchange", ...tags, ...more, "--", `${this.name}/${lv.lv}`], this.#devices);
+	}
+
+	async extend(lv: string, bytes: number): Promise<void> {
+		await this.#options.lvm.change(
+			["lvextend", "--size", `${roundUp(bytes)}b`, "--", `${this.name}/${lv}`],
+			this.#devices,
+		);
+	}
+
+	/** Missing is not an error. */
+	async removeLv(lv: string): Promise<void> {
+		try {
+			await this.#options.lvm.change(["lvremove", "--yes", "--", `${this.name}/${lv}`], this.#devices);
+		} catch (error) {
+			if (!isAppError(error, "not-found")) throw error;
+		}
+	}
+
+	/** `shared`: for reading, by several nodes. `in-use` when another node's way of using it rules that out. */
+	async activate(lv: string, mode: "exclusive" | "shared"): Promise<void> {
+		const flag = !this.#options.shared ? "y" : mode === "exclusive" ? "ey" : "sy";
+		await this.#options.lvm.change(
+			["lvchange", "--activate", flag, "--ignoreactivationskip", "--", `${this.name}/${lv}`],
+			this.#devices,
+		);
+	}
+
+	async deactivate(lv: string): Promise<void> {
+		await this.#options.lvm.change(["lvchange", "--activate", "n", "--", `${this.name}/${lv}`], this.#devices);
+	}
+
+	async deactivateAll(): Promise<void> {
+		await this.#options.lvm.change(["vgchange", "--activate", "n", "--", this.name], this.#devices);
+	}
+
+	/** It is nobody's from here on; what is in it stays. */
+	async disown(): Promise<void> {
+		const { poolId, lvm } = this.#options;
+		await lvm.change(["vgchange", "--deltag", poolTag(poolId), "--", this.name], this.#devices);
+	}
+
+	/** The group goes for good, with everything in it. */
+	async remove(): Promise<void> {
+		await this.#options.lvm.change(["vgremove", "--yes", "--force", "--", this.name], {
+			...this.#devices,
+			timeoutMs: lockStartMs,
+		});
+		if (this.device !== null) await this.#options.lvm.change(["pvremove", "--yes", "--", this.device], this.#devices);
+	}
+}
+
+export const roundUp = (bytes: number): number => Math.max(1, Math.ceil(bytes / extentBytes)) * extentBytes;
+
+const poolTag = (poolId: string): string => `lqx.pool=${poolId}`;
+
+export const volumeLv = (id: string, number: number): string => lvName({ kind: "volume", id, number });
+export const imageLv = (id: string): string => lvName({ kind: "image", id });

@@ -1,0 +1,93 @@
+/** What iscsiadm prints, and the records of open-iscsi's database. Pure. */
+import { AppError } from "../../lib/errors.ts";
+import { type Portal, parsePortal } from "./names.ts";
+
+export type DiscoveredTarget = { target: string; portals: Portal[] };
+
+const targetName = /^(iqn|eui|naa)\.[\x21-\x7e]{1,220}$/;
+
+/**
+ * Lines of "ADDRESS:PORT,GROUP TARGET". What is no such line is left out: a target may answer anything. Portals of one target
+ * stand together, in the order in which they came.
+ */
+export function parseSendTargets(text: string): DiscoveredTarget[] {
+	const found = new Map<string, DiscoveredTarget>();
+	for (const line of text.split("\n").slice(0, 10_000)) {
+		const match = /^(\S+),(-?[0-9]+) (\S+)\s*$/.exec(line);
+		if (!match?.[1] || !match[3] || !targetName.test(match[3])) continue;
+		let portal: Portal;
+		try {
+			portal = parsePortal(match[1]);
+		} catch {
+			continue;
+		}
+		const target = found.get(match[3]) ?? { target: match[3], portals: [] };
+		found.set(match[3], target);
+		if (!target.portals.some(({ host, port }) => host === portal.host && port === portal.port))
+			target.portals.push(portal);
+	}
+	return [...found.values()];
+}
+
+/**
+ * The record with these settings, others as they were. Passwords get into a record only this way: `iscsiadm --op update` takes them
+ * from the command line, which every user of the host can read.
+ */
+export function withSettings(record: string, settings: ReadonlyMap<string, string>): string {
+	for (const [key, value] of settings)
+		if (!/^[A-Za-z0-9_.[\]]+$/.test(key) || !/^[\x21-\x7e]*$/.test(value))
+			throw new AppError("invalid", "This is not a value that an iSCSI record can hold.");
+	const lines = record.split("\n").filter((line) => {
+		const key = /^\s*([^\s=#]+)\s*=/.exec(line)?.[1];
+		return line !== "" && (key === undefined || !settings.has(key));
+	});
+	const end = lines.findIndex((line) => line.startsWith("# END RECORD"));
+	const added = [...settings].filter(([, value]) => value !== "").map(([key, value]) => `${key} = ${value}`);
+	lines.splice(end < 0 ? lines.length : end, 0, ...added);
+	return `${lines.join("\n")}\n`;
+}
+
+export type Chap = { user: string; password: string; mutual: { user: string; password: string } | null };
+
+/** An empty value takes the setting away. `prefix`: "node.session" or "discovery.sendtargets". */
+export function chapSettings(prefix: string, chap: Chap | null): [string, string][] {
+	const auth = `${prefix}.auth`;
+	return [
+		[`${auth}.authmethod`, chap ? "CHAP" : "None"],
+		[`${auth}.username`, chap?.user ?? ""],
+		[`${auth}.password`, chap?.password ?? ""],
+		[`${auth}.username_in`, chap?.mutual?.user ?? ""],
+		[`${auth}.password_in`, chap?.mutual?.password ?? ""],
+	];
+}
+
+/** Exit codes of iscsiadm (its man page, and include/iscsi_err.h of open-iscsi). */
+export const iscsiExit = { sessionExists: 15, noRecords: 21, noObjects: 21, authorization: 24 } as const;
+
+const words: Record<number, string> = {
+	2: "there is no such session",
+	4: "the portal cannot be reached",
+	5: "the target refused the login",
+	6: "the database of open-iscsi cannot be used",
+	7: "the target's settings and ours do not fit",
+	8: "the portal did not answer in time",
+	11: "the target could not be read",
+	12: "the portal did not answer in time",
+	13: "the answer cannot be understood",
+	18: "iscsid does not answer: is it running",
+	19: "the target refused the login for good",
+	20: "iscsid cannot be reached: is it running",
+	24: "the target refused the name or the password (CHAP)",
+};
+
+export const iscsiReason = (exitCode: unknown, stderr: string): string => {
+	if (/authori[sz]ation failure|Login authentication failed/i.test(stderr)) return words[24] ?? "";
+	const known = typeof exitCode === "number" ? words[exitCode] : undefined;
+	const line = stderr
+		.trim()
+		.split("\n")
+		.at(-1)
+		?.replace(/^iscsiadm: /, "")
+		.slice(0, 200);
+	return known ?? (line || "no message");
+};

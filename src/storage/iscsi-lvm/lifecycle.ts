@@ -1,0 +1,207 @@
+/** A pool on this node from connecting to the LUN to leaving it: making the group, taking part in its locks, tidying up. */
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { GiB, MiB } from "../../lib/units.ts";
+import type { PoolUsage } from "../driver.ts";
+import { errnoOf } from "../file-errors.ts";
+import type { Connection } from "./connection.ts";
+import { type IscsiContext, readIndex } from "./context.ts";
+import { zeroDevice } from "./device-io.ts";
+import type { Group } from "./lvm-report.ts";
+import type { OpenVolumes } from "./open-volumes.ts";
+import { type PoolIndex, tidyPlan } from "./pool-index.ts";
+import { removeDisk } from "./remove-disk.ts";
+import { requireConfirmed, whatIsOn, wipeSignatures } from "./signatures.ts";
+import { keepSnapshot, settleRebase } from "./snapshots.ts";
+
+export type ActivateOptions = { overwrite?: readonly string[] };
+
+type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Connection; shared: boolean };
+
+/** Health is asked for every few seconds: an answer must not take as long as other work may. */
+const checkLimitMs = 5000;
+/** Less than this at the end of the LUN is not worth a change of the group. */
+const worthGrowingBytes = 16 * MiB;
+
+export class PoolLifecycle {
+	readonly #context: IscsiContext;
+	readonly #open: OpenVolumes;
+	readonly #options: LifecycleOptions;
+	#isTidy = false;
+
+	constructor(context: IscsiContext, open: OpenVolumes, options: LifecycleOptions) {
+		this.#context = context;
+		this.#open = open;
+		this.#options = options;
+	}
+
+	async activate({ overwrite = [] }: ActivateOptions): Promise<void> {
+		using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
+		const { group, staging, log } = this.#context;
+		await staging.prepare(!this.#isTidy);
+		const lun = await this.#options.connection.connect();
+		group.device = lun.device;
+		try {
+			const found = await this.#groupOn(lun.device, lun.sizeBytes, overwrite);
+			await group.startLocks();
+			await this.#grow();
+			await group.ensureThinPool(found);
+			if (this.#isTidy) return;
+			const index = await readIndex(this.#context);
+			this.#open.find(index);
+			await this.#tidy(index);
+			this.#isTidy = true;
+		} catch (error) {
+			// A group that takes part in the locks is in use: its LUN must not be taken away under it.
+			await group
+				.stopLocks()
+				.then(lun.undo)
+				.catch((failure) => log.warn("A pool was left connected", { failure }));
+			throw error;
+		}
+	}
+
+	async #groupOn(device: string, sizeBytes: number, overwrite: readonly string[]): Promise<Group> {
+		const { group } = this.#context;
+		if (await this.#wasInitializing()) {
+			// Only by us, and nothing but an empty group can be there.
+			await wipeSignatures(device);
+			await this.#initialize(device, sizeBytes, overwrite);
+		}
+		const found = await group.find();
+		if (found !== null) return found;
+		if (!this.#options.mayInitialize)
+			throw new AppError("storage", "The LUN holds no volume group of this pool.", {
+				context: { health: "unmounted" },
+			});
+		await this.#initialize(device, sizeBytes, overwrite);
+		const made = await group.find();
+		if (made === null) throw new AppError("storage", "The volume group that was just made is not found.");
+		return made;
+	}
+
+	/** From before the first change of the LUN to after the last, a file says that what is there is ours. */
+	async #initialize(device: string, sizeBytes: number, overwrite: readonly string[]): Promise<void> {
+		const { group, step } = this.#context;
+		// Asked before the file is there: what is foreign must not become ours by it.
+		requireConfirmed(await whatIsOn(device, sizeBytes), overwrite);
+		await writeFile(this.#initializingFile(), this.#options.poolId, { mode: 0o600, flush: true });
+		await step("make the volume group");
+		try {
+			await group.initialize(device, sizeBytes, overwrite);
+		} finally {
+			await rm(this.#initializingFile(), { force: true });
+		}
+	}
+
+	#initializingFile = (): string => join(this.#context.staging.context.folder.root, "initializing");
+
+	async #wasInitializing(): Promise<boolean> {
+		try {
+			return (await readFile(this.#initializingFile(), "utf8")) === this.#options.poolId;
+		} catch (error) {
+			if (errnoOf(error) === "ENOENT") return false;
+			throw error;
+		}
+	}
+
+	async #grow(): Promise<void> {
+		const { sizeBytes } = await this.#options.connection.rescan();
+		if (sizeBytes - (await this.#context.group.coveredBytes()) > worthGrowingBytes) await this.#context.group.grow();
+	}
+
+	async #tidy(index: PoolIndex): Promise<void> {
+		const { activation, log, nodeId } = this.#context;
+		for (const { lv, active, name } of index.lvs) {
+			if (!active || activation.inUse(lv) || name.kind === "image") continue;
+			// Of an operation that was cut short: nobody has it open.
+			await activation.release(lv).catch((error) => log.warn("A logical volume stays active", { lv, error }));
+		}
+		for (const step of tidyPlan(index, nodeId)) {
+			const lv = step.kind === "remove" ? step.lv : step.disk;
+			try {
+				if (step.kind === "settle") await settleRebase(this.#context, lv.lv);
+				else if (step.kind === "moveSnapshot")
+					await keepSnapshot(this.#context, await readIndex(this.#context), step.disk);
+				else {
+					log.info("A logical volume is removed", { lv: lv.lv, why: step.why });
+					await removeDisk(this.#context, lv);
+				}
+			} catch (error) {
+				if (!isAppError(error)) throw error;
+				log.warn("What an operation left behind could not be tidied up", { lv: lv.lv, error });
+			}
+		}
+	}
+
+	async deactivate(): Promise<void> {
+		using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
+		const { group, activation } = this.#context;
+		const { dead } = await this.#options.connection.trouble();
+		if (group.device === null) group.device = (await this.#options.connection.current())?.device ?? null;
+		if (group.device !== null && dead === null) {
+			await group.deactivateAll();
+			await group.stopLocks();
+		}
+		activation.forget();
+		group.device = null;
+		this.#isTidy = false;
+		await this.#options.connection.disconnect();
+	}
+
+	async remove(): Promise<void> {
+		const { group, staging } = this.#context;
+		if (group.device === null) {
+			const lun = await this.#options.connection.connect();
+			group.device = lun.device;
+		}
+		const found = await group.find().catch((error: unknown) => {
+			if (isAppError(error, "wrong-state")) return null;
+			throw error;
+		});
+		if (found !== null) {
+			await group.startLocks();
+			const { lvs, damaged } = await group.lvs();
+			const isEmpty = lvs.length === 0 && damaged.size === 0;
+			try {
+				await group.deactivateAll();
+				if (isEmpty) await group.remove();
+				else await group.disown();
+			} catch (error) {
+				// The last node that leaves the shared group takes it away.
+				if (!isAppError(error, "in-use") || !this.#options.shared) throw error;
+			}
+		}
+		await this.deactivate();
+		await staging.remove();
+	}
+
+	async check(): Promise<PoolUsage> {
+		const { dead, weak } = await this.#options.connection.trouble();
+		if (dead !== null) throw new AppError("storage", dead, { context: { health: "unmounted" } });
+		if (weak !== null) this.#context.log.warn("An iSCSI pool has lost a path", { weak });
+		if (this.#context.group.device === null)
+			throw new AppError("storage", "The pool is not connected on this node.", { context: { health: "unmounted" } });
+		return this.#context.group.usage(checkLimitMs);
+	}
+
+	async probe(): Promise<PoolUsage> {
+		const { group } = this.#context;
+		const before = group.device;
+		const lun = await this.#options.connection.connect();
+		group.device = lun.device;
+		try {
+			if ((await group.find()) !== null) return await group.usageWithoutLocks();
+			requireConfirmed(await whatIsOn(lun.device, lun.sizeBytes), []);
+			// It is zero there: writing zeroes shows that writing works, and changes nothing.
+			await zeroDevice(lun.device, 0, 4096);
+			if (this.#options.shared) await group.requireLockManager();
+			if (lun.sizeBytes < GiB / 2) throw new AppError("invalid", "The LUN is too small for a pool.");
+			return { totalBytes: lun.sizeBytes, usedBytes: 0, availableBytes: lun.sizeBytes };
+		} finally {
+			group.device = before;
+			await lun.undo();
+		}
+	}
+}

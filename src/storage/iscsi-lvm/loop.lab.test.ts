@@ -1,0 +1,42 @@
+/** The iscsi-lvm driver on LVM's real metadata, without iSCSI and device-mapper; see testing/loop-pool.ts. */
+import { rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { storageConformance } from "../conformance.ts";
+import { writeDisk } from "../local/testing/local-pool.ts";
+import { capabilitiesOf } from "./capabilities.ts";
+import { loopPool } from "./testing/loop-pool.ts";
+
+storageConformance({
+	name: "iscsi-lvm on a loop device",
+	capabilities: capabilitiesOf("thick", false),
+	decodesQcow2: true,
+	async open() {
+		const pool = await loopPool(2 * 1024 ** 3);
+		const open = async () => {
+			const driver = pool.driver();
+			await driver.activate();
+			return driver;
+		};
+		return {
+			driver: await open(),
+			reopen: open,
+			async writeDisk(driver, id, position, bytes) {
+				await driver.openVolume(id);
+				await writeDisk(driver, id, position, bytes);
+				await driver.closeVolume(id);
+			},
+			async hostFile(name, bytes) {
+				const path = join(pool.folder, name);
+				await writeFile(path, bytes);
+				return path;
+			},
+			hostFileExists: (path) =>
+				stat(path).then(
+					() => true,
+					() => false,
+				),
+			removeHostFile: (path) => rm(path),
+			close: () => pool[Symbol.asyncDispose](),
+		};
+	},
+});

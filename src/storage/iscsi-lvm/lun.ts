@@ -1,0 +1,121 @@
+/** The LUN of a pool: found by its WWID among the disks of the sessions, and as one device, however many paths lead to it. */
+import { type Clock, delay } from "../../lib/clock.ts";
+import { AppError } from "../../lib/errors.ts";
+import { type Iscsi, isAt } from "./iscsi.ts";
+import type { Multipath, MultipathMap } from "./multipath.ts";
+import type { Portal } from "./names.ts";
+import { type IscsiDisk, type Sysfs, sameWwid } from "./sysfs.ts";
+
+const appearMs = 10_000;
+/** A target without LUNs is believed after this. */
+const settleMs = 3000;
+const pollMs = 50;
+
+export type Lun = {
+	/** What LVM works on: /dev/sdb, or /dev/dm-2. */
+	device: string;
+	sizeBytes: number;
+	paths: IscsiDisk[];
+	map: MultipathMap | null;
+};
+
+export type LunSearch = { target: string; wwid: string };
+
+export class Luns {
+	readonly #sysfs: Sysfs;
+	readonly #iscsi: Iscsi;
+	readonly #multipath: Multipath;
+	readonly #clock: Clock;
+
+	constructor(sysfs: Sysfs, iscsi: Iscsi, multipath: Multipath, clock: Clock) {
+		this.#sysfs = sysfs;
+		this.#iscsi = iscsi;
+		this.#multipath = multipath;
+		this.#clock = clock;
+	}
+
+	/** All disks of the target's sessions. */
+	async disks(target: string): Promise<IscsiDisk[]> {
+		const found: IscsiDisk[] = [];
+		for (const session of await this.#iscsi.sessions(target)) found.push(...(await this.#sysfs.disks(session.name)));
+		return found;
+	}
+
+	/** All disks of the target, after a login: the kernel finds them one after another. */
+	async settled(target: string): Promise<IscsiDisk[]> {
+		const deadline = this.#clock.monotonicMs() + settleMs;
+		for (let before = -1; ; ) {
+			const found = (await this.disks(target)).filter(({ sizeBytes }) => sizeBytes > 0);
+			if ((found.length > 0 && found.length === before) || this.#clock.monotonicMs() > deadline) return found;
+			before = found.length;
+			await delay(this.#clock, 300);
+		}
+	}
+
+	/** Something is stacked on it, other than a multipath map that nothing uses. */
+	async isUsed(disk: IscsiDisk): Promise<boolean> {
+		for (const device of await this.#sysfs.holders(disk.device)) {
+			if (!(await this.#sysfs.mapperUuid(device))?.startsWith("mpath-")) return true;
+			if ((await this.#sysfs.holders(device)).length > 0) return true;
+		}
+		return false;
+	}
+
+	/** As it is now, without waiting; null when it is not there. */
+	async find({ target, wwid }: LunSearch): Promise<Lun | null> {
+		const paths = (await this.disks(target)).filter((disk) => disk.wwid === sameWwid(wwid));
+		const [first] = paths;
+		if (!first) return null;
+		const map = await this.#multipath.mapOf(paths);
+		const device = map?.device ?? first.device;
+		return { device: `/dev/${device}`, sizeBytes: await this.#sysfs.sizeBytes(device), paths, map };
+	}
+
+	/** Waits for it after a login. Says which LUNs are there when it is not one of them. */
+	async require(search: LunSearch): Promise<Lun> {
+		const deadline = this.#clock.monotonicMs() + appearMs;
+		for (;;) {
+			const lun = await this.find(search);
+			if (lun !== null && lun.sizeBytes > 0) return lun;
+			const others = await this.disks(search.target);
+			if (this.#clock.monotonicMs() > deadline) throw noSuchLun(search, others);
+			await delay(this.#clock, pollMs);
+		}
+	}
+
+	/** As one device: the paths joined when there are several. */
+	async joined(poolId: string, search: LunSearch): Promise<Lun> {
+		const lun = await this.require(search);
+		if (lun.paths.length < 2 && lun.map === null) return lun;
+		await this.#multipath.ensure(poolId, lun.paths);
+		return this.require(search);
+	}
+
+	/** Why no command may touch the LUN now; null when a path to it works. Reads the kernel's list only. */
+	async trouble(
+		{ target, wwid }: LunSearch,
+		portals: readonly Portal[],
+	): Promise<{ dead: string | null; weak: string | null }> {
+		const sessions = await this.#iscsi.sessions(target);
+		if (sessions.length === 0) return { dead: "This node is not logged in at the target.", weak: null };
+		const lun = await this.find({ target, wwid });
+		if (lun === null) return { dead: `The LUN ${wwid} is not there any more.`, weak: null };
+		const good = lun.paths.filter(
+			(path) =>
+				path.state === "running" && sessions.some(({ name, state }) => name === path.session && state === "LOGGED_IN"),
+		);
+		if (good.length === 0) return { dead: "The target does not answer.", weak: null };
+		const lost = portals.filter(
+			(portal) =>
+				!sessions.some((session) => isAt(session, portal) && good.some((path) => path.session === session.name)),
+		);
+		const weak = lost.length === 0 ? null : `${lost.length} of ${portals.length} portals do not answer.`;
+		return { dead: null, weak };
+	}
+}
+
+function noSuchLun({ wwid, target }: LunSearch, others: readonly IscsiDisk[]): AppError {
+	const seen = [...new Set(others.map((disk) => disk.wwid))].slice(0, 8);
+	const there = seen.length === 0 ? "it offers no LUN to this node" : `it offers ${seen.join(", ")}`;
+	return new AppError("storage", `The target ${target} has no LUN ${wwid}: ${there}.`);
+}

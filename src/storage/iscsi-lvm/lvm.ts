@@ -1,0 +1,154 @@
+/**
+ * The only user of `lvm`. Each command is told by itself which devices it may look at (--devices) and everything else that it needs
+ * (--config), so nothing in /etc/lvm is changed and the groups of others are neither seen nor held up.
+ *
+ * No event activates our groups, and no other command of the host does by mistake: a private group has the system id of its
+ * node, which plain LVM on that host does not claim, and a shared one needs lvmlockd, which plain LVM there does not use.
+ */
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { boundedRun, stderrOf } from "./bounded-run.ts";
+
+export type LvmOptions = {
+	nodeId: string;
+	/** For sanlock: of this node in a shared group; null in a private one. */
+	hostId: number | null;
+	/** More for each command; for tests. */
+	extra?: readonly string[];
+	/** Default 30 s. */
+	timeoutMs?: number;
+};
+
+export type LvmCall = { devices: readonly string[]; timeoutMs?: number; stdin?: string };
+
+const defaultLimitMs = 30_000;
+/** Another node holds the group's lock while it changes something: for a moment. */
+const lockedTries = 8;
+
+export class Lvm {
+	readonly #options: LvmOptions;
+	#last: Promise<unknown> = Promise.resolve();
+
+	constructor(options: LvmOptions) {
+		this.#options = options;
+	}
+
+	/** Standard output. Changes of one node come one after another: LVM would have them wait for each other anyway. */
+	change(args: readonly string[], call: LvmCall): Promise<string> {
+		const result = this.#last.then(() => this.#run(args, call));
+		this.#last = result.catch(() => {});
+		return result;
+	}
+
+	report(command: "lvs" | "vgs" | "pvs", fields: string, operands: readonly string[], call: LvmCall): Promise<string> {
+		const format = ["--reportformat", "json", "--units", "b", "--nosuffix", "--binary", "-o", fields];
+		return this.#run([command, ...format, ...operands], call);
+	}
+
+	async #run([command = "", ...args]: readonly string[], call: LvmCall): Promise<string> {
+		const devices = call.devices.flatMap((device) => ["--devices", device]);
+		const all = [command, ...devices, "--config", lvmConfig(this.#options), ...(this.#options.extra ?? []), ...args];
+		for (let attempt = 1; ; attempt++) {
+			try {
+				const { stdout } = await boundedRun("lvm", all, {
+					timeoutMs: call.timeoutMs ?? this.#options.timeoutMs ?? defaultLimitMs,
+					environment: { LVM_SUPPRESS_FD_WARNINGS: "1" },
+					maxOutputBytes: 64 * 1024 * 1024,
+				});
+				return stdout;
+			} catch (error) {
+				const known = lvmError(error);
+				if (!known.context.heldForAMoment || attempt === lockedTries) throw known;
+				await new Promise((resolve) => setTimeout(resolve, 100 * attempt));
+			}
+		}
+	}
+}
+
+/** What all commands get as --config. */
+export function lvmConfig({ nodeId, hostId }: Pick<LvmOptions, "nodeId" | "hostId">): string {
+	return [
+		'devices/global_filter=["a|.*|"]',
+		"devices/issue_discards=1",
+		// Ours are on LUNs: a group inside of a guest's disk is none of the host's.
+		"devices/scan_lvs=0",
+		"backup/backup=0",
+		"backup/archive=0",
+		'global/system_id_source="lvmlocal"',
+		`local/system_id="${systemId(nodeId)}"`,
+		...(hostId === null ? ["global/use_lvmlockd=0"] : ["global/use_lvmlockd=1", `local/host_id=${hostId}`]),
+	].join(" ");
+}
+
+/** LVM's system id of a node. */
+export const systemId = (nodeId: string): string => `lqx-${nodeId}`;
+
+const rules: { says: RegExp; code: AppError["code"]; message: string; moment?: true }[] = [
+	{
+		says: /LV locked by other host|LV is already locked with incompatible mode|LV already locked/i,
+		code: "in-use",
+		message: "Another node has this volume open.",
+	},
+	{
+		says: /lock failed: held by other host|lock skipped: held by other host|VG .* lock failed: .*(?:EAGAIN|-11)/i,
+		code: "in-use",
+		message: "Another node is changing the volume group.",
+		moment: true,
+	},
+	{
+		says: /insufficient (?:free space|suitable|available)|has insufficient free space|no free extents|Insufficient.*extents|free space .* not enough|cannot create new .*: pool .* is full/i,
+		code: "no-space",
+		message: "There is no space left in the storage pool.",
+	},
+	{
+		says: /is in use\b|in use\.|is used by another device|contains a filesystem in use|Device or resource busy/i,
+		code: "in-use",
+		message: "A process on this node has this volume open.",
+	},
+	{
+		says: /already exists in volume group/i,
+		code: "already-exists",
+		message: "A logical volume of this name exists already.",
+	},
+	{
+		says: /Failed to find logical volume|One or more specified logical volume\(s\) not found/i,
+		code: "not-found",
+		message: "The logical volume is not there.",
+	},
+	{
+		says: /lvmlockd process is not running|lockspace is (?:not started|inactive)|lock manager .* is not running|lock start|lockd .* not found|storage failed for sanlock/i,
+		code: "unavailable",
+		message: "The lock manager of the shared volume group (lvmlockd, sanlock) does not work on this node.",
+	},
+	{
+		says: /Cannot access VG .* with system ID/i,
+		code: "wrong-state",
+		message: "The volume group belongs to another node.",
+	},
+	{
+		says: /Volume group "[^"]*" not found|Cannot process volume group/i,
+		code: "storage",
+		message: "The volume group is not on the LUN.",
+	},
+];
+
+/** LVM says why in words only. */
+export function lvmError(error: unknown): AppError {
+	if (!isAppError(error)) return new AppError("internal", "LVM could not be run.", { cause: error });
+	if (error.code !== "internal") return error;
+	const said = stderrOf(error);
+	const context = error.context;
+	for (const rule of rules)
+		if (rule.says.test(said))
+			return new AppError(rule.code, rule.message, {
+				context: { ...context, ...(rule.moment ? { heldForAMoment: true } : {}) },
+				cause: error,
+			});
+	const lines = said
+		.split("\n")
+		.map((line) => line.trim())
+		.filter((line) => line !== "" && !/^WARNING|^File descriptor/.test(line));
+	return new AppError("storage", `LVM failed: ${(lines.at(-1) ?? "no message").slice(0, 300)}`, {
+		context,
+		cause: error,
+	});
+}

@@ -1,0 +1,116 @@
+/**
+ * dm-multipath for a LUN that several portals lead to. multipathd of the host does the work; only the LUN of this pool is made known
+ * to it, by the WWID that it reads itself from one of the paths, and only that LUN's behaviour is set, in a file of ours under
+ * /etc/multipath/conf.d.
+ */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import { delay } from "../../lib/clock.ts";
+import { AppError } from "../../lib/errors.ts";
+import { errnoOf } from "../file-errors.ts";
+import { boundedRun } from "./bounded-run.ts";
+import type { IscsiDisk, Sysfs } from "./sysfs.ts";
+
+const limitMs = 10_000;
+const mapWaitMs = 10_000;
+const pollMs = 100;
+
+export type MultipathMap = {
+	/** "dm-2". */ device: string /** "mpatha", or the WWID as multipath writes it. */;
+	name: string;
+	uuid: string;
+};
+
+export class Multipath {
+	readonly #sysfs: Sysfs;
+	readonly #clock: Clock;
+	readonly #confFolder: string;
+
+	constructor(sysfs: Sysfs, clock: Clock, confFolder = "/etc/multipath/conf.d") {
+		this.#sysfs = sysfs;
+		this.#clock = clock;
+		this.#confFolder = confFolder;
+	}
+
+	/** The map that these disks are paths of; null when there is none. */
+	async mapOf(disks: readonly IscsiDisk[]): Promise<MultipathMap | null> {
+		for (const disk of disks)
+			for (const device of await this.#sysfs.holders(disk.device)) {
+				const uuid = await this.#sysfs.mapperUuid(device);
+				const name = await this.#sysfs.mapperName(device);
+				if (uuid?.startsWith("mpath-") && name !== null) return { device, name, uuid };
+			}
+		return null;
+	}
+
+	/** Makes the map when there is none, and waits until every path is in it. */
+	async ensure(poolId: string, disks: readonly IscsiDisk[]): Promise<MultipathMap> {
+		const [first] = disks;
+		if (!first) throw new AppError("internal", "A multipath map has paths.");
+		const deadline = this.#clock.monotonicMs() + mapWaitMs;
+		let asked = false;
+		for (;;) {
+			const map = await this.mapOf(disks);
+			if (map !== null) {
+				const parts = await this.#sysfs.parts(map.device);
+				const missing = disks.filter((disk) => !parts.includes(disk.device));
+				if (missing.length === 0) {
+					await this.#configure(poolId, map);
+					return map;
+				}
+				if (!asked) for (const disk of missing) await this.#daemon(["add", "path", disk.device]);
+			} else if (!asked) {
+				// Only what it was told of becomes multipath (find_multipaths strict): this one LUN.
+				await boundedRun("multipath", ["-a", `/dev/${first.device}`], { timeoutMs: limitMs });
+				for (const disk of disks) await this.#daemon(["add", "path", disk.device]);
+			}
+			asked = true;
+			if (this.#clock.monotonicMs() > deadline)
+				throw new AppError("storage", "The paths to the LUN were not joined: does multipathd run on this node?");
+			await delay(this.#clock, pollMs);
+		}
+	}
+
+	/** A VM's disk fails instead of hanging for ever when all paths are gone: its VM pauses, and goes on afterwards. */
+	async #configure(poolId: string, { uuid }: MultipathMap): Promise<void> {
+		const wwid = uuid.replace(/^mpath-/, "");
+		if (!/^[\x21\x23-\x7e]{1,128}$/.test(wwid)) return;
+		const path = this.#confFile(poolId);
+		const own = [`\t\twwid "${wwid}"`, "\t\tno_path_retry 4"];
+		const text = [
+			"# By limiquantix, for a storage pool.",
+			"multipaths {",
+			"\tmultipath {",
+			...own,
+			"\t}",
+			"}",
+			"",
+		].join("\n");
+		try {
+			if ((await readFile(path, "utf8")) === text) return;
+		} catch (error) {
+			if (errnoOf(error) !== "ENOENT") throw error;
+		}
+		await mkdir(this.#confFolder, { recursive: true, mode: 0o755 });
+		await writeFile(path, text, { mode: 0o644 });
+		await this.#daemon(["reconfigure"]);
+	}
+
+	#confFile = (poolId: string): string => join(this.#confFolder, `limiquantix-${poolId}.conf`);
+
+	/** After the LUN grew, and its paths were rescanned. */
+	resize = (map: MultipathMap): Promise<void> => this.#daemon(["resize", "map", map.name]);
+
+	/** Before the sessions end: a map without paths would stay. */
+	async remove(poolId: string, map: MultipathMap | null): Promise<void> {
+		if (map !== null) await boundedRun("multipath", ["-f", map.name], { timeoutMs: limitMs });
+		await rm(this.#confFile(poolId), { force: true });
+	}
+
+	async #daemon(command: string[]): Promise<void> {
+		const { stdout } = await boundedRun("multipathd", command, { timeoutMs: limitMs });
+		if (/^(fail|error|timeout)/m.test(stdout))
+			throw new AppError("storage", `multipathd refused: ${command.join(" ")}.`, { context: { stdout } });
+	}
+}

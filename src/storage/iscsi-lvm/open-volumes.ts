@@ -1,0 +1,90 @@
+/** Volumes that VMs of this node use: their disks active here, the one that is written to on no other node. */
+
+import { AppError } from "../../lib/errors.ts";
+import { requireId } from "../names.ts";
+import { requireHeadersMatch, wantedFor } from "./chain.ts";
+import { type IscsiContext, readIndex } from "./context.ts";
+import { isDisk, type PoolIndex, sizeOf } from "./pool-index.ts";
+import type { IscsiVolumes } from "./volumes.ts";
+
+export class OpenVolumes {
+	readonly #context: IscsiContext;
+	readonly #volumes: IscsiVolumes;
+
+	constructor(context: IscsiContext, volumes: IscsiVolumes) {
+		this.#context = context;
+		this.#volumes = volumes;
+	}
+
+	/** What is active already, from before this process: it belongs to VMs that run, until somebody says otherwise. */
+	find(index: PoolIndex): void {
+		const { activation } = this.#context;
+		for (const { lv, active } of index.lvs) if (active) activation.found(lv);
+		for (const id of index.volumeIds()) {
+			try {
+				const volume = index.volume(id);
+				if (volume?.active.active)
+					activation.pinFound(
+						id,
+						index.chain(volume.active).map(({ lv }) => lv),
+					);
+			} catch (error) {
+				this.#context.log.warn("A volume that is active cannot be read", { volumeId: id, error });
+			}
+		}
+	}
+
+	async open(id: string): Promise<void> {
+		requireId(id, "volume");
+		const { activation, group, locks } = this.#context;
+		using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
+		const index = await readIndex(this.#context);
+		const volume = index.volume(id);
+		if (volume === null) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
+		const chain = index.chain(volume.active);
+		const wasOpen = activation.isPinned(id);
+		await activation.pin(id, wantedFor(chain));
+		if (wasOpen) return;
+		try {
+			await this.#volumes.finishGrowing(volume.active.lv);
+			const sizeBytes = await requireHeadersMatch(this.#context, chain);
+			// QEMU may have grown it and ended before that was recorded, or the other way round: the header is right.
+			const change = sizeBytes !== null && sizeBytes !== sizeOf(volume.active) ? { sizeBytes } : {};
+			await group.record(volume.active, { ...change, opened: volume.active.record.opened + 1 });
+		} catch (error) {
+			await activation.unpin(id).catch(() => {});
+			throw error;
+		}
+	}
+
+	/** Also of a volume that is not there any more. */
+	async close(id: string): Promise<void> {
+		requireId(id, "volume");
+		const { activation, locks } = this.#context;
+		using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
+		await activation.unpin(id);
+	}
+
+	async list(): Promise<string[]> {
+		const { activation } = this.#context;
+		const index = await readIndex(this.#context);
+		const open: string[] = [];
+		for (const id of index.volumeIds()) {
+			const active = index.disks(id).findLast(({ record }) => record.half === null && record.snap === null);
+			if (!active || !isDisk(active)) continue;
+			const byOperation = active.active === true && !activation.isUsedByOperation(active.lv);
+			if (activation.isPinned(id) || byOperation) open.push(id);
+		}
+		return open;
+	}
+
+	/** After a snapshot of a running VM: what it writes to now is active here, and so is what that rests on. */
+	async follow(id: string): Promise<void> {
+		const { activation } = this.#context;
+		if (!activation.isPinned(id)) return;
+		const index = await readIndex(this.#context);
+		const volume = index.volume(id);
+		if (volume === null) return;
+		await activation.pin(id, wantedFor(index.chain(volume.active)));
+	}
+}

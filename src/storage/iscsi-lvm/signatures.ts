@@ -1,0 +1,68 @@
+/**
+ * What is on a LUN before it becomes a pool: signatures that libblkid knows, and whether its first and last MiB are zero. The device
+ * is read by children with a limit, never by the daemon.
+ */
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { AppError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/units.ts";
+import { boundedRun } from "./bounded-run.ts";
+
+const limitMs = 15_000;
+/** For data that nobody knows: what people write to confirm that it goes. */
+export const unknownData = "data";
+
+const Wipefs = Type.Object({
+	signatures: Type.Array(
+		Type.Object({
+			type: Type.String(),
+			label: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+			uuid: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+		}),
+	),
+});
+type Wipefs = Static<typeof Wipefs>;
+
+/** Names of what is on the disk, as `wipefs --json` tells: "ext4", "gpt", "LVM2_member" …; nothing is "". */
+export function parseWipefs(json: string): string[] {
+	if (json.trim() === "") return [];
+	let value: unknown;
+	try {
+		value = JSON.parse(json);
+	} catch (cause) {
+		throw new AppError("storage", "What wipefs says of the LUN is not understood.", { cause });
+	}
+	if (!Value.Check(Wipefs, value)) throw new AppError("storage", "What wipefs says of the LUN is not understood.");
+	const found: Wipefs = value;
+	return [...new Set(found.signatures.map(({ type }) => type.slice(0, 64)))];
+}
+
+/** Names of what is on the device; `unknownData` for bytes that are not zero and that nobody knows; empty when it is empty. */
+export async function whatIsOn(device: string, sizeBytes: number): Promise<string[]> {
+	const { stdout } = await boundedRun("wipefs", ["--no-act", "--json", "--", device], { timeoutMs: limitMs });
+	const known = parseWipefs(stdout);
+	if (known.length > 0) return known;
+	for (const start of [0, Math.max(0, sizeBytes - MiB)]) if (!(await isZero(device, start))) return [unknownData];
+	return [];
+}
+
+async function isZero(device: string, start: number): Promise<boolean> {
+	const args = ["--bytes", `${MiB}`, "--ignore-initial", `${start}:0`, "--", device, "/dev/zero"];
+	const { exitCode } = await boundedRun("cmp", ["--silent", ...args], { timeoutMs: limitMs, okExitCodes: [0, 1] });
+	return exitCode === 0;
+}
+
+/** Fails with `wrong-state`, naming what is there, unless all of it is confirmed by name. */
+export function requireConfirmed(found: readonly string[], confirmed: readonly string[]): void {
+	const foreign = found.filter((name) => !confirmed.includes(name));
+	if (foreign.length === 0) return;
+	const words = foreign.map((name) => (name === unknownData ? "data of an unknown kind" : name)).join(", ");
+	throw new AppError("wrong-state", `The LUN is not empty: ${words} is on it. Nothing was changed.`, {
+		context: { found: [...found] },
+	});
+}
+
+/** Takes the signatures away, so that LVM asks nothing. */
+export async function wipeSignatures(device: string): Promise<void> {
+	await boundedRun("wipefs", ["--all", "--quiet", "--", device], { timeoutMs: limitMs });
+}

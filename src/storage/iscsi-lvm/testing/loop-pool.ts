@@ -1,0 +1,142 @@
+/**
+ * A pool without iSCSI and without device-mapper, for machines whose kernel has neither: real LVM on a loop device changes its real
+ * metadata, told to leave the kernel alone; a logical volume that is activated is another loop device on its part of the file. What
+ * this cannot show (locks, multipath, LVM's own activation) is tested in the lab VM.
+ */
+import { mkdir, mkdtemp, readlink, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { systemClock } from "../../../lib/clock.ts";
+import { silentLogger } from "../../../lib/log.ts";
+import { systemRandom } from "../../../lib/random.ts";
+import { run } from "../../../lib/run.ts";
+import { MiB } from "../../../lib/units.ts";
+import { newId } from "../../conformance.ts";
+import type { Connection } from "../connection.ts";
+import { IscsiLvmDriver, type IscsiLvmDriverOptions } from "../driver.ts";
+import { VolumeGroup } from "../group.ts";
+import { Lvm } from "../lvm.ts";
+import { devicePath } from "../names.ts";
+
+export const nodeId = "01890000-0000-7000-8000-00000000000a";
+const limit = { timeoutMs: 20_000 };
+/** Where the first extent is: LVM aligns it, and says where. */
+const firstExtentBytes = async (device: string): Promise<number> => {
+	const config = 'devices/global_filter=["a|.*|"]';
+	const args = ["pvs", "--devices", device, "--config", config, "--driverloaded", "n", "--foreign", "--noheadings"];
+	const { stdout } = await run("lvm", [...args, "--units", "b", "--nosuffix", "-o", "pe_start"], quiet);
+	return Number(stdout.trim());
+};
+const quiet = { ...limit, environment: { LVM_SUPPRESS_FD_WARNINGS: "1" } };
+
+/** Activation by loop devices; "/dev/GROUP/VOLUME" is a link, as with LVM. */
+class LoopGroup extends VolumeGroup {
+	readonly #lvm: Lvm;
+	readonly #file: string;
+
+	constructor(poolId: string, file: string, lvm: Lvm) {
+		super({ poolId, nodeId, shared: false, layout: "thick", lvm });
+		this.#lvm = lvm;
+		this.#file = file;
+	}
+
+	override async activate(lv: string): Promise<void> {
+		const path = devicePath(this.name, lv);
+		if ((await target(path)) !== null || this.device === null) return;
+		const fields = "seg_start_pe,seg_size,devices,vg_extent_size,lv_size";
+		const call = { devices: [this.device] };
+		const { report } = JSON.parse(await this.#lvm.report("lvs", `lv_name,${fields}`, [`${this.name}/${lv}`], call));
+		const rows: Record<string, string>[] = report[0].lv;
+		if (rows.length !== 1) throw new Error(`${lv} is in ${rows.length} pieces`);
+		const start = Number(/\((\d+)\)/.exec(rows[0]?.devices ?? "")?.[1]);
+		const offset = (await firstExtentBytes(this.device)) + start * Number(rows[0]?.vg_extent_size);
+		const args = ["--find", "--show", "--offset", `${offset}`, "--sizelimit", rows[0]?.lv_size ?? "0", "--", this.#file];
+		const { stdout } = await run("losetup", args, limit);
+		await mkdir(dirname(path), { recursive: true });
+		await symlink(stdout.trim(), path);
+	}
+
+	override async deactivate(lv: string): Promise<void> {
+		const path = devicePath(this.name, lv);
+		const device = await target(path);
+		if (device === null) return;
+		await rm(path);
+		await run("losetup", ["--detach", device], limit);
+	}
+
+	override async deactivateAll(): Promise<void> {
+		for (const { lv } of (await this.lvs()).lvs) await this.deactivate(lv);
+	}
+
+	override async extend(lv: string, bytes: number): Promise<void> {
+		const wasActive = (await target(devicePath(this.name, lv))) !== null;
+		await super.extend(lv, bytes);
+		if (!wasActive) return;
+		await this.deactivate(lv);
+		await this.activate(lv);
+	}
+
+	override async lvs() {
+		const found = await super.lvs();
+		const lvs = [];
+		for (const lv of found.lvs) lvs.push({ ...lv, active: (await target(devicePath(this.name, lv.lv))) !== null });
+		return { ...found, lvs };
+	}
+}
+
+async function target(path: string): Promise<string | null> {
+	return readlink(path).catch(() => null);
+}
+
+export type LoopPool = AsyncDisposable & {
+	folder: string;
+	device: string;
+	driver(more?: Partial<IscsiLvmDriverOptions>): IscsiLvmDriver;
+	/** Logical volumes as LVM lists them, with their tags. */
+	lvNames(): Promise<string[]>;
+};
+
+export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
+	const folder = await mkdtemp(join(tmpdir(), "limiquantix-loop-"));
+	const file = join(folder, "lun");
+	await writeFile(file, "");
+	await truncate(file, sizeBytes);
+	const device = (await run("losetup", ["--find", "--show", "--", file], limit)).stdout.trim();
+	const poolId = newId();
+	const lvm = new Lvm({ nodeId, hostId: null, extra: ["--driverloaded", "n"] });
+	const connection: Connection = {
+		connect: async () => ({ device, sizeBytes, undo: async () => {} }),
+		current: async () => ({ device, sizeBytes }),
+		trouble: async () => ({ dead: null, weak: null }),
+		rescan: async () => ({ device, sizeBytes }),
+		disconnect: async () => {},
+	};
+	const groups: LoopGroup[] = [];
+	return {
+		folder,
+		device,
+		driver(more = {}) {
+			const group = new LoopGroup(poolId, file, lvm);
+			groups.push(group);
+			return new IscsiLvmDriver({
+				...{ poolId, nodeId, layout: "thick", shared: false, wipeOnDelete: false, connection, group },
+				...{ mayInitialize: true, stagingFolder: join(folder, "staging"), protectedPaths: [] },
+				...{ random: systemRandom, clock: systemClock, log: silentLogger, lockWaitMs: 1000, writes: async () => null },
+				...more,
+			});
+		},
+		async lvNames() {
+			const group = new LoopGroup(poolId, file, lvm);
+			group.device = device;
+			return (await group.lvs()).lvs.map(({ lv }) => lv).sort();
+		},
+		async [Symbol.asyncDispose]() {
+			const group = new LoopGroup(poolId, file, lvm);
+			group.device = device;
+			await group.deactivateAll().catch(() => {});
+			await rm(`/dev/${group.name}`, { recursive: true, force: true });
+			await run("losetup", ["--detach", device], limit);
+			await rm(folder, { recursive: true, force: true });
+		},
+	};
+}
