@@ -39,6 +39,10 @@ export type StorageUnderTest = {
 	decodesQcow2: true | string;
 	/** True when files are taken over where they lie (the default); else the reason why not. */
 	adoptsFiles?: true | string;
+	/** Volumes have all of their space from the beginning. */
+	preallocates?: true;
+	/** Copy-on-write copies depend on nothing: what they were made of can be deleted. */
+	copiesStandAlone?: true;
 };
 
 export type Suite = {

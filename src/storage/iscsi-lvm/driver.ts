@@ -80,7 +80,7 @@ export class IscsiLvmDriver implements StorageDriver {
 		this.#context = {
 			...{ nodeId, layout, wipeOnDelete, group, locks, log, clock, writes },
 			activation: new Activation(group, log),
-			staging: new Staging({ folder, poolId, random, log, locks, protectedPaths }),
+			staging: new Staging({ folder, poolId, random, log, clock, protectedPaths, lockWaitMs: options.lockWaitMs }),
 			step: options.onStep ?? (() => {}),
 		};
 		this.#volumes = new IscsiVolumes(this.#context);

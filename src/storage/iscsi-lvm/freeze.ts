@@ -67,8 +67,5 @@ export async function overlayOn(context: IscsiContext, layer: Disk, options: Ove
 }
 
 /** The commit: from here on it is there. */
-export async function finish(context: IscsiContext, lv: string, more: readonly string[] = []): Promise<void> {
-	const made = (await readIndex(context)).get(lv);
-	if (made === null) throw new AppError("storage", `The disk ${lv} went while it was being made.`);
-	await context.group.record(made, { half: null }, more);
-}
+export const finish = (context: IscsiContext, lv: string, more: readonly string[] = []): Promise<void> =>
+	context.group.finish(lv, context.nodeId, more);

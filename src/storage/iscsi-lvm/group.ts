@@ -224,6 +224,12 @@ export class VolumeGroup {
 		await this.#options.lvm.change(["lvchange", ...tags, ...more, "--", `${this.name}/${lv.lv}`], this.#devices);
 	}
 
+	/** What `nodeId` made is whole from here on. */
+	async finish(lv: string, nodeId: string, more: readonly string[]): Promise<void> {
+		const tags = tagsOf({ half: nodeId }).flatMap((tag) => ["--deltag", tag]);
+		await this.#options.lvm.change(["lvchange", ...tags, ...more, "--", `${this.name}/${lv}`], this.#devices);
+	}
+
 	async extend(lv: string, bytes: number): Promise<void> {
 		await this.#options.lvm.change(
 			["lvextend", "--size", `${roundUp(bytes)}b`, "--", `${this.name}/${lv}`],

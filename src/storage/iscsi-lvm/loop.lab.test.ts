@@ -1,6 +1,7 @@
 /** The iscsi-lvm driver on LVM's real metadata, without iSCSI and device-mapper; see testing/loop-pool.ts. */
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { GiB } from "../../lib/units.ts";
 import { storageConformance } from "../conformance.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
 import { capabilitiesOf } from "./capabilities.ts";
@@ -10,8 +11,10 @@ storageConformance({
 	name: "iscsi-lvm on a loop device",
 	capabilities: capabilitiesOf("thick", false),
 	decodesQcow2: true,
+	adoptsFiles: "Logical volumes are no files.",
+	preallocates: true,
 	async open() {
-		const pool = await loopPool(2 * 1024 ** 3);
+		const pool = await loopPool(32 * GiB);
 		const open = async () => {
 			const driver = pool.driver();
 			await driver.activate();

@@ -4,6 +4,7 @@
  */
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
 import { withFileErrors } from "../file-errors.ts";
@@ -14,15 +15,16 @@ import { LocalImages } from "../local/images.ts";
 import { PoolFolder } from "../local/pool-folder.ts";
 import { LocalUploads } from "../local/uploads.ts";
 import { LocalVolumes } from "../local/volumes.ts";
-import type { OperationLocks } from "../operation-locks.ts";
+import { OperationLocks } from "../operation-locks.ts";
 
 export type StagingOptions = {
 	folder: string;
 	poolId: string;
 	random: Random;
 	log: Logger;
-	locks: OperationLocks;
+	clock: Clock;
 	protectedPaths: readonly string[];
+	lockWaitMs: number | undefined;
 };
 
 export class Staging {
@@ -31,7 +33,9 @@ export class Staging {
 	readonly uploads: LocalUploads;
 	readonly images: LocalImages;
 
-	constructor({ folder, poolId, random, log, locks, protectedPaths }: StagingOptions) {
+	constructor({ folder, poolId, random, log, clock, protectedPaths, lockWaitMs }: StagingOptions) {
+		// Its own: an image is held here while its file is looked at there.
+		const locks = new OperationLocks(lockWaitMs, clock);
 		this.context = {
 			folder: new PoolFolder(join(folder, poolId), random),
 			...{ locks, log, inspectLimits, protectedPaths: [...protectedPaths], otherPools: () => [] },

@@ -37,7 +37,7 @@ export class IscsiVolumes {
 			if (existing.format === format && existing.sizeBytes === sizeBytes) return existing;
 			throw new AppError("already-exists", `Volume ${id} exists already, with another size or format.`);
 		}
-		await this.#removeRest(id);
+		if ((await readIndex(this.#context)).disks(id).length > 0) await this.#removeRest(id);
 		const { signal } = options;
 		try {
 			using held = await holdSource(this.#context, source, id);
@@ -51,7 +51,7 @@ export class IscsiVolumes {
 		} catch (error) {
 			throw canceledOr(error, signal, "Making the volume");
 		}
-		return this.#infoOf(await this.#present(id));
+		return this.#infoNow(id);
 	}
 
 	/** Makes a whole disk of the unfinished one that `fill` makes, or leaves nothing. */
@@ -84,7 +84,7 @@ export class IscsiVolumes {
 				if (!isZero) await zeroDevice(path, file.sizeBytes, sizeBytes);
 			});
 		});
-		return this.#infoOf(await this.#present(id));
+		return this.#infoNow(id);
 	}
 
 	async delete(id: string): Promise<void> {
@@ -136,7 +136,7 @@ export class IscsiVolumes {
 			const chain = (await readIndex(this.#context)).chain(active);
 			await activation.use(wantedFor(chain), () => this.#grow(active, sizeBytes, running));
 		}
-		return this.#infoOf(await this.#present(id));
+		return this.#infoNow(id);
 	}
 
 	async #grow(disk: Disk, sizeBytes: number, running: boolean): Promise<void> {
@@ -179,7 +179,7 @@ export class IscsiVolumes {
 		requireId(id, "volume");
 		const index = await readIndex(this.#context);
 		const volume = index.volume(id);
-		return volume === null ? null : this.#infoOf(volume);
+		return volume === null ? null : this.#infoWith(index.info(volume), volume.active.lv);
 	}
 
 	async list(): Promise<VolumeInfo[]> {
@@ -210,7 +210,7 @@ export class IscsiVolumes {
 		for (const id of ids) {
 			try {
 				const volume = index.volume(id);
-				if (volume === null) throw notFound(id);
+				if (volume === null) throw new AppError("storage", `The disk of volume ${id} is missing.`);
 				index.info(volume);
 			} catch (error) {
 				if (!isAppError(error)) throw error;
@@ -220,8 +220,10 @@ export class IscsiVolumes {
 		return found;
 	}
 
-	async #infoOf(volume: Volume): Promise<VolumeInfo> {
-		return this.#infoWith((await readIndex(this.#context)).info(volume), volume.active.lv);
+	async #infoNow(id: string): Promise<VolumeInfo> {
+		const info = await this.get(id);
+		if (info === null) throw notFound(id);
+		return info;
 	}
 
 	/** While a VM has it, the kernel counts what is written. */

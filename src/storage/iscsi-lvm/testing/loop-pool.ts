@@ -50,7 +50,16 @@ class LoopGroup extends VolumeGroup {
 		if (rows.length !== 1) throw new Error(`${lv} is in ${rows.length} pieces`);
 		const start = Number(/\((\d+)\)/.exec(rows[0]?.devices ?? "")?.[1]);
 		const offset = (await firstExtentBytes(this.device)) + start * Number(rows[0]?.vg_extent_size);
-		const args = ["--find", "--show", "--offset", `${offset}`, "--sizelimit", rows[0]?.lv_size ?? "0", "--", this.#file];
+		const args = [
+			"--find",
+			"--show",
+			"--offset",
+			`${offset}`,
+			"--sizelimit",
+			rows[0]?.lv_size ?? "0",
+			"--",
+			this.#file,
+		];
 		const { stdout } = await run("losetup", args, limit);
 		await mkdir(dirname(path), { recursive: true });
 		await symlink(stdout.trim(), path);
@@ -88,7 +97,8 @@ async function target(path: string): Promise<string | null> {
 	return readlink(path).catch(() => null);
 }
 
-export type LoopPool = AsyncDisposable & {
+export type LoopPool = {
+	[Symbol.asyncDispose](): Promise<void>;
 	folder: string;
 	device: string;
 	driver(more?: Partial<IscsiLvmDriverOptions>): IscsiLvmDriver;
@@ -121,7 +131,7 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 			return new IscsiLvmDriver({
 				...{ poolId, nodeId, layout: "thick", shared: false, wipeOnDelete: false, connection, group },
 				...{ mayInitialize: true, stagingFolder: join(folder, "staging"), protectedPaths: [] },
-				...{ random: systemRandom, clock: systemClock, log: silentLogger, lockWaitMs: 1000, writes: async () => null },
+				...{ random: systemRandom, clock: systemClock, log: silentLogger, lockWaitMs: 4000, writes: async () => null },
 				...more,
 			});
 		},
