@@ -10,6 +10,7 @@ import type { Pool } from "../model/storage.ts";
 import { localPath } from "../model/storage-rules.ts";
 import { CephRbdDriver } from "./ceph-rbd/driver.ts";
 import type { PoolPlace, StorageDriver } from "./driver.ts";
+import { createIscsiLvmDriver } from "./iscsi-lvm/create.ts";
 import { LocalDriver } from "./local/driver.ts";
 import { NfsDriver } from "./nfs/driver.ts";
 
@@ -64,6 +65,12 @@ export function createStorageDriver(pool: PoolToOpen, context: StorageContext): 
 				...{ poolId: pool.id, config: pool.config, mayInitialize: !(pool.wasReady ?? false) },
 				...context,
 			});
+		}
+		case "iscsi-lvm": {
+			const { config } = pool;
+			if (!("wwid" in config)) throw new AppError("invalid", "A pool on iSCSI needs the WWID of its LUN.");
+			const { id: poolId, credentials = null, wasReady = false } = pool;
+			return createIscsiLvmDriver({ poolId, config, credentials, wasReady, ...context });
 		}
 		default:
 			throw new AppError("unsupported", `Storage pools of type "${pool.type}" are not supported yet.`);

@@ -1,0 +1,124 @@
+/** The driver of a pool from its configuration and credentials, with the parts that touch this host. */
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import { AppError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Random } from "../../lib/random.ts";
+import type { IscsiLvmPoolConfig, PoolCredentials } from "../../model/pool-config.ts";
+import { IscsiConnection } from "./connection.ts";
+import { type DiscoveredLun, discoverLuns, discoverTargets } from "./discover.ts";
+import { IscsiLvmDriver } from "./driver.ts";
+import { VolumeGroup } from "./group.ts";
+import { Iscsi, type IscsiTarget } from "./iscsi.ts";
+import { IscsiDatabase } from "./iscsi-database.ts";
+import type { Chap, DiscoveredTarget } from "./iscsi-text.ts";
+import { Luns } from "./lun.ts";
+import { Lvm } from "./lvm.ts";
+import { Multipath } from "./multipath.ts";
+import { parsePortal } from "./names.ts";
+import { Sysfs } from "./sysfs.ts";
+
+export type IscsiLvmPool = {
+	poolId: string;
+	config: IscsiLvmPoolConfig;
+	credentials: PoolCredentials | null;
+	/** It has held data: an empty LUN then is an error, and never made a group again. */
+	wasReady: boolean;
+	nodeId: string;
+	runFolder: string;
+	stagingFolder: string;
+	protectedPaths: readonly string[];
+	random: Random;
+	clock: Clock;
+	log: Logger;
+};
+
+type Ways = Pick<IscsiLvmPoolConfig, "chapUser" | "mutualChapUser">;
+
+/** Fails with `invalid` when a name has no password, or the other way round. */
+export function chapOf(config: Ways, credentials: PoolCredentials | null): Chap | null {
+	const { chapPassword, mutualChapPassword } = credentials ?? {};
+	if (config.chapUser === null) {
+		if (config.mutualChapUser !== null)
+			throw new AppError(
+				"invalid",
+				"A target proves itself by CHAP only to somebody who does so too: the user is missing.",
+			);
+		return null;
+	}
+	if (chapPassword === undefined) throw new AppError("invalid", "The CHAP password is missing.");
+	if (config.mutualChapUser === null) return { user: config.chapUser, password: chapPassword, mutual: null };
+	if (mutualChapPassword === undefined) throw new AppError("invalid", "The CHAP password of the target is missing.");
+	if (mutualChapPassword === chapPassword)
+		throw new AppError("invalid", "CHAP in both directions needs two different passwords.");
+	const mutual = { user: config.mutualChapUser, password: mutualChapPassword };
+	return { user: config.chapUser, password: chapPassword, mutual };
+}
+
+function hostParts(clock: Clock) {
+	const sysfs = new Sysfs();
+	const iscsi = new Iscsi(sysfs, new IscsiDatabase());
+	const multipath = new Multipath(sysfs, clock);
+	return { sysfs, iscsi, multipath, luns: new Luns(sysfs, iscsi, multipath, clock) };
+}
+
+export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
+	const { poolId, config, nodeId, clock, log } = pool;
+	const hostIds = Object.entries(config.hostIds);
+	// Without host ids the group is one node's, and has no locks. A thin pool never has any.
+	const shared = config.layout === "thick" && hostIds.length > 0;
+	const hostId = config.hostIds[nodeId] ?? null;
+	if (shared && hostId === null)
+		throw new AppError("invalid", "This node has no host id in the pool, so it cannot take part in its locks.");
+	if (new Set(hostIds.map(([, id]) => id)).size < hostIds.length)
+		throw new AppError("invalid", "Two nodes of the pool have the same host id.");
+	if (config.layout === "thin" && hostIds.length > 1) throw new AppError("invalid", "A thin pool belongs to one node.");
+	const first = shared && hostIds.every(([, id]) => (hostId ?? 0) <= id);
+	const target: IscsiTarget = {
+		target: config.target,
+		portals: config.portals.map(parsePortal),
+		chap: chapOf(config, pool.credentials),
+	};
+	const { sysfs, ...parts } = hostParts(clock);
+	const sessionsFile = join(pool.runFolder, poolId, "iscsi-sessions.json");
+	const lvm = new Lvm({ nodeId, hostId: shared ? hostId : null });
+	return new IscsiLvmDriver({
+		...{ poolId, nodeId, layout: config.layout, shared, wipeOnDelete: config.wipeOnDelete },
+		connection: new IscsiConnection(poolId, target, config.wwid, { ...parts, log, sessionsFile }),
+		group: new VolumeGroup({ poolId, nodeId, shared, layout: config.layout, lvm }),
+		// Two nodes that find the LUN empty at the same time must not both make the group: the one with the lowest number does.
+		mayInitialize: !pool.wasReady && (!shared || first),
+		...{ stagingFolder: pool.stagingFolder, protectedPaths: pool.protectedPaths, random: pool.random, clock, log },
+		writes: async (path) => {
+			const device = await sysfs.deviceOf(path);
+			return device === null ? null : sysfs.writes(device);
+		},
+	});
+}
+
+export type DiscoverOptions = Ways & {
+	portals: readonly string[];
+	credentials: PoolCredentials | null;
+	clock: Clock;
+	log: Logger;
+};
+
+/** Targets that these portals offer. */
+export const discoverIscsiTargets = async (options: DiscoverOptions): Promise<DiscoveredTarget[]> =>
+	discoverTargets(
+		hostParts(options.clock).iscsi,
+		options.portals.map(parsePortal),
+		chapOf(options, options.credentials),
+	);
+
+/** LUNs of a target, with what is on them. */
+export async function discoverIscsiLuns(options: DiscoverOptions & { target: string }): Promise<DiscoveredLun[]> {
+	const { iscsi, luns } = hostParts(options.clock);
+	const chap = chapOf(options, options.credentials);
+	return discoverLuns(
+		iscsi,
+		luns,
+		{ target: options.target, portals: options.portals.map(parsePortal), chap },
+		options.log,
+	);
+}
