@@ -1,0 +1,208 @@
+/** Pools on a real iSCSI target, in the storage lab VM: what the suite of all drivers does not ask for. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { readdir, readFile } from "node:fs/promises";
+import { systemClock } from "../../lib/clock.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { run } from "../../lib/run.ts";
+import { GiB, MiB } from "../../lib/units.ts";
+import { sourceName } from "../../model/disk-source.ts";
+import { diskContent, expectSame, fails, newId, pattern } from "../conformance.ts";
+import { writeDisk } from "../local/testing/local-pool.ts";
+import { discoverIscsiLuns, discoverIscsiTargets } from "./create.ts";
+import type { IscsiLvmDriver } from "./driver.ts";
+import {
+	chap,
+	credentials,
+	type LabLuns,
+	labLuns,
+	limit,
+	lunDevices,
+	serialOf,
+	sessionCount,
+	wwidOf,
+} from "./testing/lab-lun.ts";
+
+const databases = ["/etc/iscsi", "/var/lib/iscsi"];
+const portals = ["10.88.0.2"];
+let lab: LabLuns;
+let poolId = newId();
+const opened: IscsiLvmDriver[] = [];
+
+beforeAll(async () => {
+	lab = await labLuns({ portals, sizes: [2 * GiB, GiB], withChap: true });
+}, 60_000);
+afterAll(() => lab.close(), 60_000);
+afterEach(async () => {
+	for (const driver of opened.splice(0)) await driver.deactivate();
+	poolId = newId();
+	for (const { device } of lab.disks) await run("blkdiscard", ["--force", "--", device], limit);
+}, 60_000);
+
+const make = (...args: Parameters<LabLuns["driver"]> extends [string, ...infer Rest] ? Rest : never) => {
+	const driver = lab.driver(poolId, ...args);
+	opened.push(driver);
+	return driver;
+};
+const host = { clock: systemClock, log: silentLogger };
+
+test("discovers targets and LUNs, and leaves nothing behind", async () => {
+	const ways = { portals, chapUser: null, mutualChapUser: null, credentials: null, ...host };
+	expect(await discoverIscsiTargets(ways)).toEqual([
+		{ target: lab.target.name, portals: [{ host: "10.88.0.2", port: 3260 }] },
+	]);
+	const luns = await discoverIscsiLuns({
+		...ways,
+		chapUser: chap.user,
+		mutualChapUser: "target",
+		credentials,
+		target: lab.target.name,
+	});
+	expect(luns).toMatchObject([
+		{ wwid: wwidOf(1), lun: 1, sizeBytes: 2 * GiB, vendor: "LIO-ORG", paths: 1, contents: [] },
+		{ wwid: wwidOf(2), lun: 2, sizeBytes: GiB, contents: [] },
+	]);
+	expect(await sessionCount()).toBe(0);
+	for (const database of databases)
+		for (const part of ["nodes", "send_targets"])
+			expect(await readdir(`${database}/${part}`).catch(() => [])).toEqual([]);
+});
+
+test("a wrong password, a wrong WWID, a dead portal are told, and leave no session", async () => {
+	const wrong = { ...credentials, chapPassword: "not-the-secret" };
+	expect(await fails("storage", make({}, { credentials: wrong }).probe())).toContain("CHAP");
+	const mutual = { ...credentials, mutualChapPassword: "not-its-secret" };
+	await fails("storage", make({}, { credentials: mutual }).probe());
+	const wwid = "naa.60014050000000000000000000000000";
+	expect(await fails("storage", make({ wwid }).activate())).toContain(wwidOf(1));
+	const started = performance.now();
+	const dead = await make({ portals: ["10.88.0.9"] })
+		.probe()
+		.then(
+			() => "",
+			(error) => error.code,
+		);
+	expect(["storage", "timeout"]).toContain(dead);
+	expect(performance.now() - started).toBeLessThan(20_000);
+	expect(await sessionCount()).toBe(0);
+	opened.splice(0);
+}, 90_000);
+
+test("what is on a LUN is not overwritten, unless it is named", async () => {
+	const wwid = wwidOf(2);
+	const probe = make({ wwid });
+	expect((await probe.probe()).totalBytes).toBe(GiB);
+	await run("mkfs.ext4", ["-q", "-F", lab.disks[1]?.device ?? ""], limit);
+	expect(await fails("wrong-state", probe.probe())).toContain("ext4");
+	expect(await fails("wrong-state", make({ wwid }).activate())).toContain("ext4");
+	await fails("wrong-state", make({ wwid }).activate({ overwrite: ["xfs"] }));
+	expect(await sessionCount()).toBe(0);
+	await run("e2fsck", ["-n", "-f", lab.disks[1]?.device ?? ""], limit);
+	const driver = make({ wwid });
+	await driver.activate({ overwrite: ["ext4"] });
+	expect((await driver.check()).totalBytes).toBeGreaterThan(GiB - 64 * MiB);
+	await driver.remove();
+	expect(await fails("storage", make({ wwid }, { wasReady: true }).activate())).toContain("no volume group");
+	expect(await sessionCount()).toBe(0);
+}, 90_000);
+
+test("passwords are in no command line and in no file that others can read", async () => {
+	const driver = make();
+	const seen = new Set<string>();
+	let watching = true;
+	const watch = (async () => {
+		while (watching) {
+			for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+				const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+				if (line.includes("secret")) seen.add(line);
+			}
+			await Bun.sleep(0);
+		}
+	})();
+	await driver.activate();
+	watching = false;
+	await watch;
+	expect([...seen]).toEqual([]);
+	const { stdout } = await run("grep", ["-rl", "initiator-secret", ...databases], limit);
+	const files = stdout.trim().split("\n");
+	expect(files.length).toBe(1);
+	for (const file of files) expect((await run("stat", ["-c", "%a %u", file], limit)).stdout.trim()).toBe("600 0");
+	await driver.remove();
+	expect((await run("grep", ["-rl", "secret", ...databases], { ...limit, okExitCodes: [0, 1] })).stdout).toBe("");
+}, 60_000);
+
+test("makes, opens, grows and deletes volumes; what is open is found again", async () => {
+	const driver = make();
+	await driver.activate();
+	const id = newId();
+	await driver.createVolume(id, { format: "qcow2", sizeBytes: 64 * MiB, source: { kind: "empty" } });
+	await driver.openVolume(id);
+	expect(await driver.openVolumes()).toEqual([id]);
+	await writeDisk(driver, id, 0, pattern(65_536));
+	const again = make({}, { wasReady: true });
+	await again.activate();
+	expect(await again.openVolumes()).toEqual([id]);
+	expect((await again.growOpenVolume(id, 128 * MiB)).sizeBytes).toBe(128 * MiB);
+	await again.closeVolume(id);
+	expect(await again.openVolumes()).toEqual([]);
+	// QEMU was not told: the header is right.
+	await again.openVolume(id);
+	expect((await again.getVolume(id))?.sizeBytes).toBe(64 * MiB);
+	await again.closeVolume(id);
+	expect((await again.resizeVolume(id, 128 * MiB)).sizeBytes).toBe(128 * MiB);
+	expectSame((await diskContent(again, id)).subarray(0, 65_536), pattern(65_536));
+	const path = sourceName((await again.attachInfo(id)).source);
+	expect(path).toBe(`/dev/lqx-${poolId}/v-${id}-1`);
+	await again.deleteVolume(id);
+	await again.remove();
+	opened.splice(0);
+}, 60_000);
+
+test("a larger LUN is a larger pool", async () => {
+	const driver = make();
+	await driver.activate();
+	const before = await driver.check();
+	await lab.disks[0]?.grow(3 * GiB);
+	await driver.activate();
+	const after = await driver.check();
+	expect(after.totalBytes - before.totalBytes).toBe(GiB);
+	await driver.remove();
+}, 60_000);
+
+test("a target that is gone is told within seconds, and comes back by itself", async () => {
+	const driver = make();
+	await driver.activate();
+	await driver.check();
+	await lab.server.cable("down");
+	const started = performance.now();
+	let noticed = Number.NaN;
+	while (Number.isNaN(noticed) && performance.now() - started < 30_000) {
+		const asked = performance.now();
+		await driver.check().catch(() => (noticed = performance.now() - started));
+		expect(performance.now() - asked).toBeLessThan(12_000);
+		await Bun.sleep(200);
+	}
+	console.log(`noticed after ${Math.round(noticed)} ms`);
+	expect(noticed).toBeLessThan(12_000);
+	await lab.server.cable("up");
+	let usage = null;
+	while (usage === null && performance.now() - started < 50_000) {
+		usage = await driver.check().catch(() => null);
+		await Bun.sleep(200);
+	}
+	expect(usage).not.toBeNull();
+	await driver.remove();
+}, 90_000);
+
+test("a LUN that vanishes is told", async () => {
+	const driver = make({ wwid: wwidOf(2) });
+	await driver.activate();
+	expect(await lunDevices(wwidOf(2))).toHaveLength(1);
+	await lab.target.vanish(2);
+	await fails("storage", driver.check());
+	await lab.target.show(2, { device: lab.disks[1]?.device ?? "", serial: serialOf(2) });
+	let usage = null;
+	const started = performance.now();
+	while (usage === null && performance.now() - started < 20_000) usage = await driver.check().catch(() => null);
+	expect(usage).not.toBeNull();
+	await driver.remove();
+}, 60_000);

@@ -1,0 +1,108 @@
+/** Inside the storage lab VM: a target with LUNs, this machine as the node, and drivers on one of them. */
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../../../lib/clock.ts";
+import { silentLogger } from "../../../lib/log.ts";
+import { systemRandom } from "../../../lib/random.ts";
+import { run } from "../../../lib/run.ts";
+import type { IscsiLvmPoolConfig, PoolCredentials } from "../../../model/pool-config.ts";
+import { type BackingDisk, makeBackingDisk } from "../../../testing/lab/storage-vm/inside/backing-disk.ts";
+import { startIscsiInitiator } from "../../../testing/lab/storage-vm/inside/iscsi-initiator.ts";
+import { type IscsiTarget, makeIscsiTarget } from "../../../testing/lab/storage-vm/inside/iscsi-target.ts";
+import { type LabHost, makeHost } from "../../../testing/lab/storage-vm/inside/lab-network.ts";
+import { newId } from "../../conformance.ts";
+import { createIscsiLvmDriver, type IscsiLvmPool } from "../create.ts";
+import type { IscsiLvmDriver } from "../driver.ts";
+import { lvmConfig } from "../lvm.ts";
+import { groupName } from "../names.ts";
+import { Sysfs } from "../sysfs.ts";
+
+export const limit = { timeoutMs: 40_000 };
+export const chap = { user: "node", password: "initiator-secret" };
+export const mutualChap = { user: "target", password: "target-secret-1" };
+export const credentials: PoolCredentials = { chapPassword: chap.password, mutualChapPassword: mutualChap.password };
+export const nodeId = "01890000-0000-7000-8000-00000000000a";
+
+export const serialOf = (lun: number): string => `${lun}e2f1a52-7d0b-4e11-9a43-0f5c2b9d8e71`;
+/** LIO's NAA 6 identifier: the company, then digits of the serial number. */
+export const wwidOf = (lun: number): string => `naa.6001405${serialOf(lun).replaceAll("-", "").slice(0, 25)}`;
+
+export type LabLuns = {
+	server: LabHost;
+	target: IscsiTarget;
+	disks: BackingDisk[];
+	folder: string;
+	config(more?: Partial<IscsiLvmPoolConfig>): IscsiLvmPoolConfig;
+	driver(poolId: string, more?: Partial<IscsiLvmPoolConfig>, pool?: Partial<IscsiLvmPool>): IscsiLvmDriver;
+	/** Takes a pool's group away, whatever is in it, and makes the LUN empty. */
+	clear(poolId: string): Promise<void>;
+	close(): Promise<void>;
+};
+
+export async function labLuns(options: { portals: string[]; sizes: number[]; withChap?: boolean }): Promise<LabLuns> {
+	const server = await makeHost("server", options.portals);
+	const disks: BackingDisk[] = [];
+	for (const [at, size] of options.sizes.entries()) disks.push(await makeBackingDisk(`/data/lun-${at + 1}`, size));
+	const target = await makeIscsiTarget({
+		...{ name: "iqn.2026-11.test.limiquantix:pool", host: server, portals: options.portals },
+		units: disks.map(({ device }, at) => ({ device, serial: serialOf(at + 1) })),
+		...(options.withChap ? { chap, mutualChap } : {}),
+	});
+	const initiator = await startIscsiInitiator("iqn.2026-11.test.limiquantix:node");
+	await mkdir("/data/tmp", { recursive: true });
+	const folder = await mkdtemp("/data/tmp/iscsi-");
+	const config = (more: Partial<IscsiLvmPoolConfig> = {}): IscsiLvmPoolConfig => ({
+		...{
+			portals: options.portals,
+			target: target.name,
+			wwid: wwidOf(1),
+			layout: "thick",
+			wipeOnDelete: false,
+			hostIds: {},
+		},
+		...(options.withChap
+			? { chapUser: chap.user, mutualChapUser: mutualChap.user }
+			: { chapUser: null, mutualChapUser: null }),
+		...more,
+	});
+	return {
+		...{ server, target, disks, folder, config },
+		driver: (poolId, more = {}, pool = {}) =>
+			createIscsiLvmDriver({
+				...{ poolId, config: config(more), credentials: options.withChap ? credentials : null, wasReady: false },
+				...{ nodeId, runFolder: join(folder, "run"), stagingFolder: join(folder, "staging"), protectedPaths: [] },
+				...{ random: systemRandom, clock: systemClock, log: silentLogger },
+				...pool,
+			}),
+		async clear(poolId) {
+			const common = ["--config", lvmConfig({ nodeId, hostId: null })];
+			for (const args of [
+				["vgchange", ...common, "--activate", "n", groupName(poolId)],
+				["vgremove", ...common, "--yes", "--force", groupName(poolId)],
+			])
+				await run("lvm", args, { ...limit, okExitCodes: [0, 5] });
+			for (const device of await lunDevices(wwidOf(1))) await run("blkdiscard", ["--force", "--", device], limit);
+		},
+		async close() {
+			await run("iscsiadm", ["-m", "node", "--logoutall=all"], { ...limit, okExitCodes: [0, 21] });
+			await initiator[Symbol.asyncDispose]();
+			await target[Symbol.asyncDispose]();
+			for (const disk of disks) await disk[Symbol.asyncDispose]();
+			await server[Symbol.asyncDispose]();
+			await rm(folder, { recursive: true, force: true });
+		},
+	};
+}
+
+/** /dev/sdX of a LUN, by all its paths. */
+export async function lunDevices(wwid: string): Promise<string[]> {
+	const sysfs = new Sysfs();
+	const found: string[] = [];
+	for (const { name } of await sysfs.sessions())
+		for (const disk of await sysfs.disks(name)) if (disk.wwid === wwid) found.push(`/dev/${disk.device}`);
+	return found;
+}
+
+export const sessionCount = async (): Promise<number> => (await new Sysfs().sessions()).length;
+
+export const newPoolId = newId;
