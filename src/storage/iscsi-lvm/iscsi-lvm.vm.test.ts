@@ -91,7 +91,7 @@ test("what is on a LUN is not overwritten, unless it is named", async () => {
 	const wwid = wwidOf(2);
 	const probe = make({ wwid });
 	expect((await probe.probe()).totalBytes).toBe(GiB);
-	await run("mkfs.ext4", ["-q", "-F", lab.disks[1]?.device ?? ""], limit);
+	await run("mkfs.ext4", ["-q", "-F", "-F", lab.disks[1]?.device ?? ""], limit);
 	expect(await fails("wrong-state", probe.probe())).toContain("ext4");
 	expect(await fails("wrong-state", make({ wwid }).activate())).toContain("ext4");
 	await fails("wrong-state", make({ wwid }).activate({ overwrite: ["xfs"] }));
@@ -115,7 +115,7 @@ test("passwords are in no command line and in no file that others can read", asy
 				const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
 				if (line.includes("secret")) seen.add(line);
 			}
-			await Bun.sleep(0);
+			await Bun.sleep(10);
 		}
 	})();
 	await driver.activate();

@@ -46,7 +46,11 @@ export class Lvm {
 
 	async #run([command = "", ...args]: readonly string[], call: LvmCall): Promise<string> {
 		const devices = call.devices.flatMap((device) => ["--devices", device]);
-		const all = [command, ...devices, "--config", lvmConfig(this.#options), ...(this.#options.extra ?? []), ...args];
+		const { hostId, extra = [] } = this.#options;
+		// LVM's global lock is for devices without a group, which only we and only one node ever touch. With sanlock it is in one of
+		// all shared groups, and everybody would depend on that one's LUN.
+		const locks = hostId === null || args.includes("--lockopt") ? [] : ["--lockopt", "skipgl"];
+		const all = [command, ...devices, "--config", lvmConfig(this.#options), ...locks, ...extra, ...args];
 		for (let attempt = 1; ; attempt++) {
 			try {
 				const { stdout } = await boundedRun("lvm", all, {

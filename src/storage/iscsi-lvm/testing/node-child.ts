@@ -1,0 +1,51 @@
+/**
+ * One node of a shared pool, as a process in namespaces of its own: does what it is told in its argument (JSON), one thing after the
+ * other, and prints what came of each.
+ */
+import { systemClock } from "../../../lib/clock.ts";
+import { toAppError } from "../../../lib/errors.ts";
+import { silentLogger } from "../../../lib/log.ts";
+import { systemRandom } from "../../../lib/random.ts";
+import type { IscsiLvmPoolConfig } from "../../../model/pool-config.ts";
+import { createIscsiLvmDriver } from "../create.ts";
+
+export type NodeOrders = {
+	poolId: string;
+	nodeId: string;
+	folder: string;
+	config: IscsiLvmPoolConfig;
+	/** Method of the driver, and its arguments. */
+	calls: [string, ...unknown[]][];
+};
+export type NodeAnswer = { call: string; ms: number; error: string | null; value: unknown };
+
+if (import.meta.main) {
+	const orders: NodeOrders = JSON.parse(process.argv[2] ?? "");
+	const { poolId, nodeId, folder, config } = orders;
+	const driver = createIscsiLvmDriver({
+		...{ poolId, nodeId, config, credentials: null, wasReady: false, protectedPaths: [] },
+		...{ runFolder: `${folder}/run`, stagingFolder: `${folder}/staging` },
+		...{ random: systemRandom, clock: systemClock, log: silentLogger },
+	});
+	const answers: NodeAnswer[] = [];
+	for (const [call, ...args] of orders.calls) {
+		const started = performance.now();
+		const method: unknown = Reflect.get(driver, call);
+		if (typeof method !== "function") throw new Error(`no method ${call}`);
+		try {
+			const value: unknown = await Reflect.apply(method, driver, args);
+			answers.push({ call, ms: Math.round(performance.now() - started), error: null, value });
+		} catch (error) {
+			const { code, message, context } = toAppError(error);
+			const said = typeof context.stderr === "string" ? ` (${context.stderr.trim()})` : "";
+			answers.push({
+				call,
+				ms: Math.round(performance.now() - started),
+				error: `${code}: ${message}${said}`,
+				value: null,
+			});
+		}
+	}
+	console.log(JSON.stringify(answers));
+	process.exit(0);
+}
