@@ -19,7 +19,16 @@ export type FileToAdopt = { path: string; format: VolumeFormat };
  */
 export type Adoptable = { sizeBytes: number; fileKey: string } | { refusal: string; heldBy: string | null };
 
-export type PoolUsage = { totalBytes: number; usedBytes: number; availableBytes: number };
+export type PoolUsage = {
+	totalBytes: number;
+	usedBytes: number;
+	availableBytes: number;
+	/** It works, but something of it is lost: one path of several to a LUN. A sentence. */
+	warning?: string;
+};
+
+/** `overwrite`: names of what may be on a device that becomes a pool, as `probe` told them ("ext4"). */
+export type ActivateOptions = { overwrite?: readonly string[] };
 
 export type VolumeInfo = {
 	id: string;
@@ -110,7 +119,7 @@ export interface StorageDriver {
 	 */
 	probe(): Promise<PoolUsage>;
 	/** Makes the pool usable on this node (folders, mount, login); removes half-made leftovers. Idempotent. */
-	activate(): Promise<void>;
+	activate(options?: ActivateOptions): Promise<void>;
 	deactivate(): Promise<void>;
 	/** The pool is deleted for good: its marks go, so that its place can be used anew. What is stored in it stays. Idempotent. */
 	remove(): Promise<void>;
@@ -136,6 +145,11 @@ export interface StorageDriver {
 	deleteVolume(id: string): Promise<void>;
 	/** Grows the volume while no VM uses it; smaller than now is `invalid`. A running VM's disk is grown through QEMU instead. */
 	resizeVolume(id: string, sizeBytes: number): Promise<VolumeInfo>;
+	/**
+	 * Before QEMU is told to grow a disk that a VM of this node has open: makes room for it. Only where QEMU cannot do that itself (a
+	 * logical volume). Repeated, or followed by no growth, it does no harm.
+	 */
+	growOpenVolume?(id: string, sizeBytes: number): Promise<VolumeInfo>;
 	/** Null when there is none. Never probes the format: it is in the pool's own record beside the file. */
 	getVolume(id: string): Promise<VolumeInfo | null>;
 	/** By id. A volume whose record is damaged is left out and logged; getVolume of it is `corrupt`. */

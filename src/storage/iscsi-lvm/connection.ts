@@ -61,6 +61,9 @@ export class IscsiConnection implements Connection {
 		const { iscsi, luns, multipath, log } = this.#parts;
 		const { target } = this.#target;
 		const { made, failed } = await iscsi.login(this.#target);
+		// What was there before may show another disk or another size by now: the kernel asks for the WWID again.
+		const sessions = await iscsi.sessions(target);
+		if (made.length < sessions.length) await iscsi.rescan(sessions);
 		for (const { portal, error } of failed) log.warn("A portal of an iSCSI pool cannot be used", { portal, error });
 		const pools = users.get(target) ?? new Set();
 		const isNew = !pools.has(this.#poolId);

@@ -9,6 +9,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
 import type {
+	ActivateOptions,
 	Adoptable,
 	FileToAdopt,
 	LongOptions,
@@ -27,7 +28,7 @@ import type { Connection } from "./connection.ts";
 import type { IscsiContext } from "./context.ts";
 import type { VolumeGroup } from "./group.ts";
 import { IscsiImages } from "./images.ts";
-import { type ActivateOptions, PoolLifecycle } from "./lifecycle.ts";
+import { PoolLifecycle } from "./lifecycle.ts";
 import { OpenVolumes } from "./open-volumes.ts";
 import { IscsiSnapshots } from "./snapshots.ts";
 import { Staging } from "./staging.ts";

@@ -129,14 +129,15 @@ export class VolumeGroup {
 	async ensureThinPool(group: Group): Promise<void> {
 		if (this.#options.layout !== "thin") return;
 		const { lvm } = this.#options;
-		const there = await lvm.report("lvs", "lv_name", ["--all", this.name], this.#devices);
-		if (new RegExp(`"${thinPoolName}"`).test(there)) {
-			if (group.freeBytes > group.sizeBytes / 10)
-				await lvm.change(["lvextend", "--extents", "+90%FREE", "--", `${this.name}/${thinPoolName}`], this.#devices);
-			return;
-		}
-		const args = ["--yes", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y", "--setautoactivation", "n"];
-		await lvm.change(["lvcreate", ...args, "--name", thinPoolName, "--", this.name], this.#devices);
+		const there = await lvm.report("lvs", "lv_name", [this.name], this.#devices);
+		const pool = `${this.name}/${thinPoolName}`;
+		if (!new RegExp(`"${thinPoolName}"`).test(there)) {
+			const args = ["--yes", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y", "--setautoactivation", "n"];
+			await lvm.change(["lvcreate", ...args, "--name", thinPoolName, "--", this.name], this.#devices);
+		} else if (group.freeBytes > group.sizeBytes / 10)
+			await lvm.change(["lvextend", "--extents", "+90%FREE", "--", pool], this.#devices);
+		// Only an active one says how full it is.
+		await this.activate(thinPoolName, "exclusive");
 	}
 
 	/** The LUN grew: so does the group. */
@@ -207,6 +208,8 @@ export class VolumeGroup {
 		const tags = tagsOf(record).flatMap((tag) => ["--addtag", tag]);
 		const args = ["--yes", "--setautoactivation", "n", ...space, ...tags, "--name", lv];
 		await lvm.change(["lvcreate", ...args, "--", this.name], this.#devices);
+		// LVM makes a thin volume by telling the active pool, and leaves it active.
+		if (layout === "thin") await this.deactivate(lv);
 	}
 
 	/** Thin layouts: what `origin` holds now, as a logical volume of its own that shares the space. */
@@ -214,6 +217,7 @@ export class VolumeGroup {
 		const tags = tagsOf(record).flatMap((tag) => ["--addtag", tag]);
 		const args = ["--yes", "--snapshot", "--setactivationskip", "n", "--setautoactivation", "n", ...tags, "--name", lv];
 		await this.#options.lvm.change(["lvcreate", ...args, "--", `${this.name}/${origin}`], this.#devices);
+		await this.deactivate(lv);
 	}
 
 	/** One commit. */

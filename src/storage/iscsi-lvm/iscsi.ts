@@ -18,8 +18,8 @@ import { type Portal, portalText } from "./names.ts";
 import type { IscsiSession, Sysfs } from "./sysfs.ts";
 
 /** A portal that does not answer is given up after this. */
-const loginSeconds = 5;
-const limitMs = 15_000;
+const loginSeconds = 10;
+const limitMs = 25_000;
 /**
  * How long the kernel holds what it cannot send before it fails it. With several paths another one takes over then; with a single one
  * the VM's disk fails, its VM pauses, and goes on when the target is back.

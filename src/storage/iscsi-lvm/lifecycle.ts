@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { GiB, MiB } from "../../lib/units.ts";
-import type { PoolUsage } from "../driver.ts";
+import type { ActivateOptions, PoolUsage } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { Connection } from "./connection.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
@@ -14,8 +14,6 @@ import { type PoolIndex, tidyPlan } from "./pool-index.ts";
 import { removeDisk } from "./remove-disk.ts";
 import { requireConfirmed, whatIsOn, wipeSignatures } from "./signatures.ts";
 import { keepSnapshot, settleRebase } from "./snapshots.ts";
-
-export type ActivateOptions = { overwrite?: readonly string[] };
 
 type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Connection; shared: boolean };
 
@@ -45,7 +43,7 @@ export class PoolLifecycle {
 		try {
 			const found = await this.#groupOn(lun.device, lun.sizeBytes, overwrite);
 			await group.startLocks();
-			await this.#grow();
+			if (lun.sizeBytes - (await group.coveredBytes()) > worthGrowingBytes) await group.grow();
 			await group.ensureThinPool(found);
 			if (this.#isTidy) return;
 			const index = await readIndex(this.#context);
@@ -104,11 +102,6 @@ export class PoolLifecycle {
 			if (errnoOf(error) === "ENOENT") return false;
 			throw error;
 		}
-	}
-
-	async #grow(): Promise<void> {
-		const { sizeBytes } = await this.#options.connection.rescan();
-		if (sizeBytes - (await this.#context.group.coveredBytes()) > worthGrowingBytes) await this.#context.group.grow();
 	}
 
 	async #tidy(index: PoolIndex): Promise<void> {
@@ -180,10 +173,10 @@ export class PoolLifecycle {
 	async check(): Promise<PoolUsage> {
 		const { dead, weak } = await this.#options.connection.trouble();
 		if (dead !== null) throw new AppError("storage", dead, { context: { health: "unmounted" } });
-		if (weak !== null) this.#context.log.warn("An iSCSI pool has lost a path", { weak });
 		if (this.#context.group.device === null)
 			throw new AppError("storage", "The pool is not connected on this node.", { context: { health: "unmounted" } });
-		return this.#context.group.usage(checkLimitMs);
+		const usage = await this.#context.group.usage(checkLimitMs);
+		return weak === null ? usage : { ...usage, warning: weak };
 	}
 
 	async probe(): Promise<PoolUsage> {

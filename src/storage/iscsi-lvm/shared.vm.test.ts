@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import { type Namespace, startNamespace } from "../../testing/lab/namespace.ts";
@@ -62,8 +63,8 @@ async function tell(at: 0 | 1, ...calls: NodeOrders["calls"]): Promise<NodeAnswe
 		...{ poolId, nodeId: ids[at], folder: `${lab.folder}/node-${at}`, calls },
 		config: lab.config({ hostIds }),
 	};
-	const args = ["src/storage/iscsi-lvm/testing/node-child.ts", JSON.stringify(orders)];
-	const answer = await nodes[at]?.run("bun", args, { timeoutMs: 170_000, cwd: "/repo" });
+	const args = [join(import.meta.dir, "testing/node-child.ts"), JSON.stringify(orders)];
+	const answer = await nodes[at]?.run("bun", args, { timeoutMs: 170_000 });
 	const answers: NodeAnswer[] = JSON.parse(answer?.stdout.trim().split("\n").at(-1) ?? "[]");
 	for (const { call, ms, error } of answers) console.log(`node ${at + 1}: ${call} ${ms} ms ${error ?? ""}`);
 	return answers;
