@@ -137,7 +137,7 @@ export function imageConformance(suite: Suite): void {
 			const volume = newId();
 			const source = { kind: "image", id, fullCopy: false } as const;
 			const made = await driver().createVolume(volume, { format: anyFormat, sizeBytes: 10 * GiB, source });
-			expect(made.backing).toEqual([{ kind: "image", id, format: kept }]);
+			expect(made.backing).toEqual(under.copiesStandAlone ? [] : [{ kind: "image", id, format: kept }]);
 		}
 		const iso = await makeImage(driver(), isoSample(), "iso");
 		expect(await driver().getImage(iso)).toMatchObject({ format: "iso", virtualSizeBytes: 64 * 1024 });

@@ -1,8 +1,12 @@
 /** What a storage server offers, by the type of the pool that is to be made of it. */
+import { systemClock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
+import { silentLogger } from "../lib/log.ts";
 import type { PoolDiscover, PoolDiscovered } from "../model/storage.ts";
 import { discoverCephPools } from "./ceph-rbd/discover.ts";
 import { discoverNfsExports } from "./nfs/exports.ts";
+import { discoverIscsi } from "./iscsi-lvm/create.ts";
+import { portalText } from "./iscsi-lvm/names.ts";
 import type { StorageContext } from "./registry.ts";
 
 const nothing: PoolDiscovered = { exports: [], cephPools: [], targets: [], luns: [] };
@@ -20,7 +24,22 @@ export async function discoverStorage(
 		}
 		case "nfs":
 			return { ...nothing, exports: await discoverNfsExports(query.server) };
+		case "iscsi-lvm":
+			return { ...nothing, ...(await iscsi(query)) };
 		default:
 			throw new AppError("unsupported", `Storage of type "${query.type}" cannot be looked for yet.`);
 	}
+}
+
+async function iscsi(
+	query: Extract<PoolDiscover, { type: "iscsi-lvm" }>,
+): Promise<Pick<PoolDiscovered, "targets" | "luns">> {
+	const { targets, luns } = await discoverIscsi(query, { clock: systemClock, log: silentLogger });
+	return {
+		targets: targets.map(({ target, portals }) => ({ name: target, portals: portals.map(portalText) })),
+		luns: luns.map(({ wwid, lun, sizeBytes, vendor, model, contents }) => ({
+			...{ wwid, lun, sizeBytes, vendor, model },
+			content: contents === null ? "not readable" : contents.length === 0 ? null : contents.join(", "),
+		})),
+	};
 }

@@ -96,29 +96,21 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 	});
 }
 
-export type DiscoverOptions = Ways & {
+export type IscsiDiscovery = Ways & {
 	portals: readonly string[];
-	credentials: PoolCredentials | null;
-	clock: Clock;
-	log: Logger;
+	/** Null: the targets are asked for; else the LUNs of this one. */
+	target: string | null;
+	credentials?: PoolCredentials;
 };
 
-/** Targets that these portals offer. */
-export const discoverIscsiTargets = async (options: DiscoverOptions): Promise<DiscoveredTarget[]> =>
-	discoverTargets(
-		hostParts(options.clock).iscsi,
-		options.portals.map(parsePortal),
-		chapOf(options, options.credentials),
-	);
-
-/** LUNs of a target, with what is on them. */
-export async function discoverIscsiLuns(options: DiscoverOptions & { target: string }): Promise<DiscoveredLun[]> {
-	const { iscsi, luns } = hostParts(options.clock);
-	const chap = chapOf(options, options.credentials);
-	return discoverLuns(
-		iscsi,
-		luns,
-		{ target: options.target, portals: options.portals.map(parsePortal), chap },
-		options.log,
-	);
+/** What is offered to this node, for a pool that is to be made. Nothing stays logged in that was not. */
+export async function discoverIscsi(
+	query: IscsiDiscovery,
+	{ clock, log }: { clock: Clock; log: Logger },
+): Promise<{ targets: DiscoveredTarget[]; luns: DiscoveredLun[] }> {
+	const { iscsi, luns } = hostParts(clock);
+	const chap = chapOf(query, query.credentials ?? null);
+	const portals = query.portals.map(parsePortal);
+	if (query.target === null) return { targets: await discoverTargets(iscsi, portals, chap), luns: [] };
+	return { targets: [], luns: await discoverLuns(iscsi, luns, { target: query.target, portals, chap }, log) };
 }

@@ -7,6 +7,7 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes, GiB, MiB } from "../../lib/units.ts";
 import type { PoolUsage } from "../driver.ts";
 import { boundedRun } from "./bounded-run.ts";
+import { zeroDevice } from "./device-io.ts";
 import { type Lvm, systemId } from "./lvm.ts";
 import {
 	type Group,
@@ -279,7 +280,10 @@ export class VolumeGroup {
 			...this.#devices,
 			timeoutMs: lockStartMs,
 		});
-		if (this.device !== null) await this.#options.lvm.change(["pvremove", "--yes", "--", this.device], this.#devices);
+		if (this.device === null) return;
+		await this.#options.lvm.change(["pvremove", "--yes", "--", this.device], this.#devices);
+		// LVM's texts stay where they were, and would pass for data of somebody.
+		await zeroDevice(this.device, 0, 2 * MiB);
 	}
 }
 

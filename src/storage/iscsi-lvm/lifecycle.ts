@@ -12,8 +12,8 @@ import type { Group } from "./lvm-report.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
 import { type PoolIndex, tidyPlan } from "./pool-index.ts";
 import { removeDisk } from "./remove-disk.ts";
-import { requireConfirmed, whatIsOn, wipeSignatures } from "./signatures.ts";
-import { keepSnapshot, settleRebase } from "./snapshots.ts";
+import { keepSnapshot, settleRebase } from "./settle.ts";
+import { requireConfirmed, unknownData, whatIsOn, wipeSignatures } from "./signatures.ts";
 
 type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Connection; shared: boolean };
 
@@ -65,7 +65,7 @@ export class PoolLifecycle {
 		if (await this.#wasInitializing()) {
 			// Only by us, and nothing but an empty group can be there.
 			await wipeSignatures(device);
-			await this.#initialize(device, sizeBytes, overwrite);
+			await this.#initialize(device, sizeBytes, [...overwrite, unknownData]);
 		}
 		const found = await group.find();
 		if (found !== null) return found;
@@ -86,11 +86,9 @@ export class PoolLifecycle {
 		requireConfirmed(await whatIsOn(device, sizeBytes), overwrite);
 		await writeFile(this.#initializingFile(), this.#options.poolId, { mode: 0o600, flush: true });
 		await step("make the volume group");
-		try {
-			await group.initialize(device, sizeBytes, overwrite);
-		} finally {
-			await rm(this.#initializingFile(), { force: true });
-		}
+		// What fails half-way leaves a device that LVM knows, and is begun anew the next time.
+		await group.initialize(device, sizeBytes, overwrite);
+		await rm(this.#initializingFile(), { force: true });
 	}
 
 	#initializingFile = (): string => join(this.#context.staging.context.folder.root, "initializing");

@@ -5,6 +5,7 @@
  * No event activates our groups, and no other command of the host does by mistake: a private group has the system id of its
  * node, which plain LVM on that host does not claim, and a shared one needs lvmlockd, which plain LVM there does not use.
  */
+import { delay, systemClock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { boundedRun, stderrOf } from "./bounded-run.ts";
 
@@ -62,7 +63,7 @@ export class Lvm {
 			} catch (error) {
 				const known = lvmError(error);
 				if (!known.context.heldForAMoment || attempt === lockedTries) throw known;
-				await new Promise((resolve) => setTimeout(resolve, 100 * attempt));
+				await delay(systemClock, 100 * attempt);
 			}
 		}
 	}

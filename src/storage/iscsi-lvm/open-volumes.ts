@@ -5,6 +5,7 @@ import { requireId } from "../names.ts";
 import { requireHeadersMatch, wantedFor } from "./chain.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
 import { isDisk, type PoolIndex, sizeOf } from "./pool-index.ts";
+import { settleRebase } from "./settle.ts";
 import type { IscsiVolumes } from "./volumes.ts";
 
 export class OpenVolumes {
@@ -63,6 +64,9 @@ export class OpenVolumes {
 		const { activation, locks } = this.#context;
 		using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
 		await activation.unpin(id);
+		// A move between layers that was cut short while the volume was taken for open.
+		for (const { lv, record } of (await readIndex(this.#context)).disks(id))
+			if (record.rebase?.node === this.#context.nodeId) await settleRebase(this.#context, lv);
 	}
 
 	async list(): Promise<string[]> {

@@ -4,7 +4,7 @@
  * would reset the machine.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
@@ -46,8 +46,11 @@ async function startNode(name: string): Promise<Namespace> {
 			() => undefined,
 		),
 	);
-	const pid = `/run/lvm/lvmlockd.pid`;
-	node.run("lvmlockd", ["-f", "-g", "sanlock", "-p", pid], { timeoutMs: daemonMs }).catch(() => {});
+	// LVM looks at this file to see whether the daemon runs.
+	await writeFile("/run/lvmlockd.pid", "");
+	await node.run("touch", ["/run/lvm/pid"], limit);
+	await node.run("mount", ["--bind", "/run/lvm/pid", "/run/lvmlockd.pid"], limit);
+	node.run("lvmlockd", ["-f", "-g", "sanlock"], { timeoutMs: daemonMs }).catch(() => {});
 	await waitUntil("lvmlockd", 20_000, () =>
 		node.run("lvmlockctl", ["--info"], limit).then(
 			() => true,

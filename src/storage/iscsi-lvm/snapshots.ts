@@ -9,14 +9,13 @@ import { requireId } from "../names.ts";
 import { requireNotOpen } from "../qemu-img.ts";
 import { requireHeadersMatch, wantedFor } from "./chain.ts";
 import { type IscsiContext, pathOf, readIndex } from "./context.ts";
-import { readQcow2Header } from "./device-io.ts";
 import { makeOverlay, qcow2Bytes, rebaseDisk } from "./disk-copy.ts";
 import { finish, overlayOn } from "./freeze.ts";
 import { volumeLv } from "./group.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
 import { type Disk, isDisk, type PoolIndex, sizeOf, uselessDisks, type Volume, volumeFormat } from "./pool-index.ts";
-import type { Lv } from "./records.ts";
 import { removeDisk } from "./remove-disk.ts";
+import { keepSnapshot, settleRebase } from "./settle.ts";
 import type { IscsiVolumes } from "./volumes.ts";
 
 export class IscsiSnapshots implements VolumeSnapshots {
@@ -213,24 +212,4 @@ export class IscsiSnapshots implements VolumeSnapshots {
 
 function requireSnapshotId(id: string): void {
 	if (typeof id !== "string" || !isUuid(id)) throw new AppError("invalid", "This is not the id of a snapshot.");
-}
-
-/** Before an overlay goes: the snapshot that it names is recorded on the layer below it. */
-export async function keepSnapshot({ group }: IscsiContext, index: PoolIndex, overlay: Disk): Promise<void> {
-	const { freezes, on } = overlay.record;
-	const layer = on === null ? null : index.get(on);
-	if (freezes !== null && layer !== null) await group.record(layer, { snap: freezes });
-}
-
-/** A move to another layer that was done or cut short: the disk's own header says where it rests, and the record follows it. */
-export async function settleRebase(context: IscsiContext, lv: string): Promise<void> {
-	const index = await readIndex(context);
-	const disk: Lv | null = index.get(lv);
-	const rebase = disk?.record.rebase;
-	if (!disk || !rebase) return;
-	await context.activation.use([{ lv, mode: "exclusive" }], async () => {
-		const { backingFile } = await readQcow2Header(pathOf(context, lv), lv);
-		const moved = backingFile === (rebase.to === null ? null : pathOf(context, rebase.to));
-		await context.group.record(disk, moved ? { on: rebase.to, rebase: null } : { rebase: null });
-	});
 }

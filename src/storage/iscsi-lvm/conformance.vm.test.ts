@@ -1,0 +1,58 @@
+/** The suite of all storage drivers on pools of both layouts, on a real iSCSI target in the storage lab VM. */
+import { afterAll, beforeAll } from "bun:test";
+import { rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { GiB } from "../../lib/units.ts";
+import { newId, storageConformance } from "../conformance.ts";
+import { writeDisk } from "../local/testing/local-pool.ts";
+import { capabilitiesOf } from "./capabilities.ts";
+import { type LabLuns, labLuns, nodeId } from "./testing/lab-lun.ts";
+
+let lab: LabLuns;
+beforeAll(async () => {
+	lab = await labLuns({ portals: ["10.88.0.2"], sizes: [32 * GiB] });
+}, 60_000);
+afterAll(() => lab.close(), 60_000);
+
+for (const layout of ["thick", "thin"] as const)
+	storageConformance({
+		name: `iscsi-lvm, ${layout}`,
+		capabilities: capabilitiesOf(layout, false),
+		decodesQcow2: true,
+		adoptsFiles: "Logical volumes are no files.",
+		...(layout === "thick" ? { preallocates: true } : { copiesStandAlone: true }),
+		async open() {
+			const poolId = newId();
+			const hostIds: Record<string, number> = layout === "thin" ? { [nodeId]: 1 } : {};
+			const open = async () => {
+				const driver = lab.driver(poolId, { layout, hostIds });
+				await driver.activate();
+				return driver;
+			};
+			let current = await open();
+			return {
+				driver: current,
+				async reopen() {
+					current = await open();
+					return current;
+				},
+				async writeDisk(driver, id, position, bytes) {
+					await driver.openVolume(id);
+					await writeDisk(driver, id, position, bytes);
+					await driver.closeVolume(id);
+				},
+				async hostFile(name, bytes) {
+					const path = join(lab.folder, name);
+					await writeFile(path, bytes);
+					return path;
+				},
+				hostFileExists: (path) =>
+					stat(path).then(
+						() => true,
+						() => false,
+					),
+				removeHostFile: (path) => rm(path),
+				close: () => lab.clear(poolId),
+			};
+		},
+	});
