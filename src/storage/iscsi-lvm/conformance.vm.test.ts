@@ -3,10 +3,10 @@ import { afterAll, beforeAll } from "bun:test";
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GiB } from "../../lib/units.ts";
+import { type LabLuns, labLuns, nodeId } from "../../testing/lab/storage-vm/inside/iscsi-pool.ts";
 import { newId, storageConformance } from "../conformance.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import { type LabLuns, labLuns, nodeId } from "./testing/lab-lun.ts";
 
 let lab: LabLuns;
 beforeAll(async () => {

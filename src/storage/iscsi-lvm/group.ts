@@ -19,7 +19,7 @@ import {
 	pvFields,
 	vgFields,
 } from "./lvm-report.ts";
-import { groupName, lvName, thinPoolName } from "./names.ts";
+import { groupName, lvName, mapperName, thinPoolName } from "./names.ts";
 import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
 import { requireConfirmed, whatIsOn, wipeSignatures } from "./signatures.ts";
@@ -27,7 +27,7 @@ import { requireConfirmed, whatIsOn, wipeSignatures } from "./signatures.ts";
 /** Volumes of raw disks have whole extents. */
 export const extentBytes = MiB;
 /** sanlock waits for old leases of this host id to run out: up to twice its 20 s of io timeout, and more. */
-const lockStartMs = 120_000;
+const lockStartMs = 180_000;
 const lockManagerQuestions: [string, string[]][] = [
 	["sanlock", ["client", "status"]],
 	["lvmlockctl", ["--info"]],
@@ -107,6 +107,14 @@ export class VolumeGroup {
 			devices: [device],
 			timeoutMs: lockStartMs,
 		});
+	}
+
+	/** Of a shared group that was not finished: the device that LVM keeps its leases on, which would hold the LUN. */
+	async dropLeases(): Promise<void> {
+		if (!this.#options.shared) return;
+		const name = mapperName(this.name, "lvmlock");
+		// Not there is what is usual; in use is told by what follows.
+		await boundedRun("dmsetup", ["remove", "--retry", "--", name], { timeoutMs: 20_000 }).catch(() => {});
 	}
 
 	/** Shared groups: this node takes part in the locks. Done already is done. */

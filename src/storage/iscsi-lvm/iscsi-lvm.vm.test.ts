@@ -6,11 +6,6 @@ import { silentLogger } from "../../lib/log.ts";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
-import { waitUntil } from "../../testing/lab/wait-until.ts";
-import { diskContent, expectSame, fails, newId, pattern } from "../conformance.ts";
-import { writeDisk } from "../local/testing/local-pool.ts";
-import { discoverIscsi } from "./create.ts";
-import type { IscsiLvmDriver } from "./driver.ts";
 import {
 	chap,
 	credentials,
@@ -21,7 +16,12 @@ import {
 	serialOf,
 	sessionCount,
 	wwidOf,
-} from "./testing/lab-lun.ts";
+} from "../../testing/lab/storage-vm/inside/iscsi-pool.ts";
+import { waitUntil } from "../../testing/lab/wait-until.ts";
+import { diskContent, expectSame, fails, newId, pattern } from "../conformance.ts";
+import { writeDisk } from "../local/testing/local-pool.ts";
+import { discoverIscsi } from "./create.ts";
+import type { IscsiLvmDriver } from "./driver.ts";
 
 const databases = ["/etc/iscsi", "/var/lib/iscsi"];
 const portals = ["10.88.0.2"];

@@ -64,6 +64,7 @@ export class PoolLifecycle {
 		const { group } = this.#context;
 		if (await this.#wasInitializing()) {
 			// Only by us, and nothing but an empty group can be there.
+			await group.dropLeases();
 			await wipeSignatures(device);
 			await this.#initialize(device, sizeBytes, [...overwrite, unknownData]);
 		}

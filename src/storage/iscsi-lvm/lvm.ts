@@ -69,6 +69,9 @@ export class Lvm {
 	}
 }
 
+/** For leases of logical volumes, 1 MiB each, made one by one: LVM takes so much at first, and again whenever they are used up. */
+const leaseMiB = 64;
+
 /** What all commands get as --config. */
 export function lvmConfig({ nodeId, hostId }: Pick<LvmOptions, "nodeId" | "hostId">): string {
 	return [
@@ -80,7 +83,9 @@ export function lvmConfig({ nodeId, hostId }: Pick<LvmOptions, "nodeId" | "hostI
 		"backup/archive=0",
 		'global/system_id_source="lvmlocal"',
 		`local/system_id="${systemId(nodeId)}"`,
-		...(hostId === null ? ["global/use_lvmlockd=0"] : ["global/use_lvmlockd=1", `local/host_id=${hostId}`]),
+		...(hostId === null
+			? ["global/use_lvmlockd=0"]
+			: ["global/use_lvmlockd=1", `local/host_id=${hostId}`, `global/sanlock_lv_extend=${leaseMiB}`]),
 	].join(" ");
 }
 

@@ -12,8 +12,8 @@ import { errnoOf } from "../file-errors.ts";
 import { boundedRun } from "./bounded-run.ts";
 import type { IscsiDisk, Sysfs } from "./sysfs.ts";
 
-const limitMs = 10_000;
-const mapWaitMs = 10_000;
+const limitMs = 20_000;
+const mapWaitMs = 20_000;
 const pollMs = 100;
 
 export type MultipathMap = {
@@ -59,11 +59,12 @@ export class Multipath {
 					await this.#configure(poolId, map);
 					return map;
 				}
-				if (!asked) for (const disk of missing) await this.#daemon(["add", "path", disk.device]);
+				if (!asked) for (const disk of missing) await this.#daemon(["add", "path", disk.device]).catch(() => {});
 			} else if (!asked) {
 				// Only what it was told of becomes multipath (find_multipaths strict): this one LUN.
 				await boundedRun("multipath", ["-a", `/dev/${first.device}`], { timeoutMs: limitMs });
-				for (const disk of disks) await this.#daemon(["add", "path", disk.device]);
+				// It has seen the paths before, and takes them for single disks: adding them again is refused.
+				await this.#daemon(["reconfigure"]);
 			}
 			asked = true;
 			if (this.#clock.monotonicMs() > deadline)

@@ -9,9 +9,9 @@ import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import { type Namespace, startNamespace } from "../../testing/lab/namespace.ts";
+import { type LabLuns, labLuns, limit } from "../../testing/lab/storage-vm/inside/iscsi-pool.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { newId } from "../conformance.ts";
-import { type LabLuns, labLuns, limit } from "./testing/lab-lun.ts";
 import type { NodeAnswer, NodeOrders } from "./testing/node-child.ts";
 
 const poolId = newId();
@@ -21,7 +21,7 @@ let lab: LabLuns;
 const nodes: Namespace[] = [];
 
 beforeAll(async () => {
-	lab = await labLuns({ portals: ["10.88.0.2"], sizes: [3 * GiB] });
+	lab = await labLuns({ portals: ["10.88.0.2"], sizes: [GiB] });
 	// The initiator is this machine's: its session is there for both.
 	await run("iscsiadm", ["-m", "discovery", "-t", "sendtargets", "-p", "10.88.0.2"], limit);
 	await run("iscsiadm", ["-m", "node", "-T", lab.target.name, "-p", "10.88.0.2:3260", "--login"], limit);
@@ -67,7 +67,7 @@ async function tell(at: 0 | 1, ...calls: NodeOrders["calls"]): Promise<NodeAnswe
 		config: lab.config({ hostIds }),
 	};
 	const args = [join(import.meta.dir, "testing/node-child.ts"), JSON.stringify(orders)];
-	const answer = await nodes[at]?.run("bun", args, { timeoutMs: 170_000 });
+	const answer = await nodes[at]?.run("bun", args, { timeoutMs: 290_000 });
 	const answers: NodeAnswer[] = JSON.parse(answer?.stdout.trim().split("\n").at(-1) ?? "[]");
 	for (const { call, ms, error } of answers) console.log(`node ${at + 1}: ${call} ${ms} ms ${error ?? ""}`);
 	return answers;

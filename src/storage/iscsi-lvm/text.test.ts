@@ -173,7 +173,7 @@ test("reports of LVM; what is damaged is apart; what is no report is refused", (
 		expect(["storage"]).toContain(codeOf(() => parseGroups(text)));
 		expect(["storage"]).toContain(codeOf(() => parsePhysicalVolumes(text)));
 	}
-	expect(codeOf(() => parseLvs('{"report":[{"lv":[{"lv_name":"i-' + id + '","lv_size":"x"}]}]}'))).toBe("storage");
+	expect(codeOf(() => parseLvs(`{"report":[{"lv":[{"lv_name":"i-${id}","lv_size":"x"}]}]}`))).toBe("storage");
 });
 
 test("LVM's sentences have codes", () => {

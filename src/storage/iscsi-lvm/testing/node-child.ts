@@ -46,6 +46,6 @@ if (import.meta.main) {
 			});
 		}
 	}
-	console.log(JSON.stringify(answers));
+	await Bun.write(Bun.stdout, `${JSON.stringify(answers)}\n`);
 	process.exit(0);
 }

@@ -1,21 +1,20 @@
 /** Inside the storage lab VM: a target with LUNs, this machine as the node, and drivers on one of them. */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { systemClock } from "../../../lib/clock.ts";
-import { silentLogger } from "../../../lib/log.ts";
-import { systemRandom } from "../../../lib/random.ts";
-import { run } from "../../../lib/run.ts";
-import type { IscsiLvmPoolConfig, PoolCredentials } from "../../../model/pool-config.ts";
-import { type BackingDisk, makeBackingDisk } from "../../../testing/lab/storage-vm/inside/backing-disk.ts";
-import { startIscsiInitiator } from "../../../testing/lab/storage-vm/inside/iscsi-initiator.ts";
-import { type IscsiTarget, makeIscsiTarget } from "../../../testing/lab/storage-vm/inside/iscsi-target.ts";
-import { type LabHost, makeHost } from "../../../testing/lab/storage-vm/inside/lab-network.ts";
-import { newId } from "../../conformance.ts";
-import { createIscsiLvmDriver, type IscsiLvmPool } from "../create.ts";
-import type { IscsiLvmDriver } from "../driver.ts";
-import { lvmConfig } from "../lvm.ts";
-import { groupName } from "../names.ts";
-import { Sysfs } from "../sysfs.ts";
+import { systemClock } from "../../../../lib/clock.ts";
+import { silentLogger } from "../../../../lib/log.ts";
+import { systemRandom } from "../../../../lib/random.ts";
+import { run } from "../../../../lib/run.ts";
+import type { IscsiLvmPoolConfig, PoolCredentials } from "../../../../model/pool-config.ts";
+import { createIscsiLvmDriver, type IscsiLvmPool } from "../../../../storage/iscsi-lvm/create.ts";
+import type { IscsiLvmDriver } from "../../../../storage/iscsi-lvm/driver.ts";
+import { lvmConfig } from "../../../../storage/iscsi-lvm/lvm.ts";
+import { groupName } from "../../../../storage/iscsi-lvm/names.ts";
+import { Sysfs } from "../../../../storage/iscsi-lvm/sysfs.ts";
+import { type BackingDisk, makeBackingDisk } from "./backing-disk.ts";
+import { startIscsiInitiator } from "./iscsi-initiator.ts";
+import { type IscsiTarget, makeIscsiTarget } from "./iscsi-target.ts";
+import { type LabHost, makeHost } from "./lab-network.ts";
 
 export const limit = { timeoutMs: 40_000 };
 export const chap = { user: "node", password: "initiator-secret" };
@@ -104,5 +103,3 @@ export async function lunDevices(wwid: string): Promise<string[]> {
 }
 
 export const sessionCount = async (): Promise<number> => (await new Sysfs().sessions()).length;
-
-export const newPoolId = newId;
