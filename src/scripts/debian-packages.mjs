@@ -35,6 +35,7 @@ export const testPackages = [
 	"file",
 	"libnbd-bin", // nbdinfo
 	"nasm", // the guest that is one boot sector
+	"lvm2", // its metadata, without device-mapper
 	"openssl",
 	"procps",
 	"python3-yaml",

@@ -1,6 +1,5 @@
 /** What a storage server offers, by the type of the pool that is to be made of it. */
 import { systemClock } from "../lib/clock.ts";
-import { AppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
 import type { PoolDiscover, PoolDiscovered } from "../model/storage.ts";
 import { discoverCephPools } from "./ceph-rbd/discover.ts";
@@ -26,8 +25,6 @@ export async function discoverStorage(
 			return { ...nothing, exports: await discoverNfsExports(query.server) };
 		case "iscsi-lvm":
 			return { ...nothing, ...(await iscsi(query)) };
-		default:
-			throw new AppError("unsupported", `Storage of type "${query.type}" cannot be looked for yet.`);
 	}
 }
 

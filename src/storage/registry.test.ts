@@ -24,13 +24,32 @@ test("an NFS pool has an NFS driver, which mounts nothing yet", () => {
 	expect(driver.capabilities.shared).toBe(true);
 });
 
-test("what this build has no driver for is unsupported; what makes no sense is invalid", async () => {
+test("what makes no sense is invalid", async () => {
 	const make = async (type: "local" | "nfs" | "ceph-rbd" | "iscsi-lvm", config: object, id = newId()) =>
 		createStorageDriver({ id, type, config: config as Pool["config"] }, context);
-	await fails("invalid", make("ceph-rbd", { path: "/srv/x" }));
-	await fails("unsupported", make("iscsi-lvm", { path: "/srv/x" }));
+	for (const type of ["ceph-rbd", "iscsi-lvm"] as const) await fails("invalid", make(type, { path: "/srv/x" }));
 	await fails("invalid", make("local", {}));
 	await fails("invalid", make("nfs", { path: "/srv/x" }));
 	await fails("invalid", make("local", { path: "/proc/1" }));
 	await fails("invalid", make("local", { path: "/srv/pool" }, "../x"));
+});
+
+test("a pool on iSCSI has the driver of its layout; a node without a number takes no part in its locks", async () => {
+	const config = {
+		...{
+			portals: ["10.0.0.1"],
+			target: "iqn.2026-01.example:a",
+			wwid: "naa.6001",
+			chapUser: null,
+			mutualChapUser: null,
+		},
+		...{ layout: "thick" as const, wipeOnDelete: false, hostIds: {} as Record<string, number> },
+	};
+	const make = (more: Partial<typeof config>) =>
+		createStorageDriver({ id: newId(), type: "iscsi-lvm", config: { ...config, ...more } }, context);
+	expect(make({}).capabilities).toMatchObject({ shared: false, formats: ["qcow2", "raw"] });
+	expect(make({ hostIds: { [context.nodeId]: 3, [newId()]: 4 } }).capabilities.shared).toBe(true);
+	await fails("invalid", (async () => make({ hostIds: { [newId()]: 4 } }))());
+	await fails("invalid", (async () => make({ hostIds: { [context.nodeId]: 4, [newId()]: 4 } }))());
+	await fails("invalid", (async () => make({ chapUser: "node" as never }))());
 });

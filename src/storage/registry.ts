@@ -36,7 +36,7 @@ export type PoolToOpen = Pick<Pool, "id" | "type" | "config"> & {
 	otherPools?: () => readonly PoolPlace[];
 };
 
-/** A driver that has done nothing yet: call `activate()`. Fails with `unsupported` (type) or `invalid` (config). */
+/** A driver that has done nothing yet: call `activate()`. Fails with `invalid` (config). */
 export function createStorageDriver(pool: PoolToOpen, context: StorageContext): StorageDriver {
 	switch (pool.type) {
 		case "local": {
@@ -72,7 +72,5 @@ export function createStorageDriver(pool: PoolToOpen, context: StorageContext): 
 			const { id: poolId, credentials = null, wasReady = false } = pool;
 			return createIscsiLvmDriver({ poolId, config, credentials, wasReady, ...context });
 		}
-		default:
-			throw new AppError("unsupported", `Storage pools of type "${pool.type}" are not supported yet.`);
 	}
 }
