@@ -1,6 +1,6 @@
 /** A pool whose target answers at two portals: one device, which goes on when one of them is cut. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
@@ -17,6 +17,11 @@ let daemon: number | undefined;
 
 beforeAll(async () => {
 	await mkdir("/run/multipath", { recursive: true });
+	// The lab's kernel has no ALUA, which multipath's own table wants for LIO.
+	const device = ['vendor "LIO-ORG"', 'product ".*"', 'hardware_handler "0"', 'prio "const"', "detect_prio no"];
+	const policy = ["path_grouping_policy failover", "path_checker tur", "failback immediate"];
+	const text = ["devices {", "device {", ...device, ...policy, "}", "}", ""].join("\n");
+	await writeFile("/etc/multipath.conf", text);
 	lab = await labLuns({ portals: ["10.88.0.2", "10.88.0.3"], sizes: [GiB] });
 	run("multipathd", ["-d", "-s"], {
 		timeoutMs: 3_600_000,
