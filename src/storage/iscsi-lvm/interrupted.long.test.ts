@@ -3,6 +3,7 @@
  * it is there afterwards or nothing, and it can be done again.
  */
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { MiB } from "../../lib/units.ts";
 import { diskContent, expectSame, newId, pattern, upload } from "../conformance.ts";
 import type { CreateSource } from "../driver.ts";
@@ -27,10 +28,12 @@ async function endedAt(
 	pool: LoopPool,
 	at: number,
 	work: (driver: IscsiLvmDriver) => Promise<unknown>,
+	more: { wipeOnDelete?: boolean } = {},
 ): Promise<boolean> {
 	const ended = Promise.withResolvers<false>();
 	let steps = Number.NEGATIVE_INFINITY;
 	const driver = pool.driver({
+		...more,
 		onStep: () => {
 			steps += 1;
 			if (steps !== at) return;
@@ -205,4 +208,32 @@ test("images", async () => {
 			await upload(driver, id, bytes);
 		},
 	);
+}, 300_000);
+
+test("what was deleted is overwritten, however often that is cut short", async () => {
+	await using pool = await loopPool();
+	const id = newId();
+	const marker = Buffer.from(pattern(64, 99));
+	const isThere = async () => {
+		for await (const chunk of Bun.file(join(pool.folder, "lun")).stream())
+			if (Buffer.from(chunk).includes(marker)) return true;
+		return false;
+	};
+	const driver = () => pool.driver({ wipeOnDelete: true });
+	for (let at = 1; at < 10; at++) {
+		const first = driver();
+		await first.activate();
+		await make(first, id, empty, "raw");
+		await write(first, id, 3, 99);
+		expect(await isThere()).toBe(true);
+		const done = await endedAt(pool, at, (of) => of.deleteVolume(id), { wipeOnDelete: true });
+		const again = driver();
+		await again.activate();
+		for (const open of await again.openVolumes()) await again.closeVolume(open);
+		await again.deleteVolume(id);
+		expect(await again.listVolumes()).toEqual([]);
+		expect(await isThere()).toBe(false);
+		if (done) return;
+	}
+	throw new Error("more than 10 steps");
 }, 300_000);

@@ -78,7 +78,10 @@ test("one of two paths is cut while a disk is written to: its user notices nothi
 	expect(warning).toBe("1 of 2 portals do not answer.");
 	await fio;
 	await lab.server.admit();
-	await waitUntil("both paths", 60_000, async () => (await driver.check()).warning === undefined);
+	await waitUntil("both paths", 60_000, async () => {
+		const usage = await driver.check().catch(() => null);
+		return usage !== null && usage.warning === undefined;
+	});
 	await driver.closeVolume(id);
 	await driver.deleteVolume(id);
 }, 300_000);
