@@ -3,9 +3,9 @@ import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/log.ts";
 import type { PoolDiscover, PoolDiscovered } from "../model/storage.ts";
 import { discoverCephPools } from "./ceph-rbd/discover.ts";
-import { discoverNfsExports } from "./nfs/exports.ts";
 import { discoverIscsi } from "./iscsi-lvm/create.ts";
 import { portalText } from "./iscsi-lvm/names.ts";
+import { discoverNfsExports } from "./nfs/exports.ts";
 import type { StorageContext } from "./registry.ts";
 
 const nothing: PoolDiscovered = { exports: [], cephPools: [], targets: [], luns: [] };

@@ -20,6 +20,7 @@ import type {
 	VolumeSnapshots,
 } from "../driver.ts";
 import type { Step } from "../durable.ts";
+import { importHostFile } from "../import-host-file.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import { Activation } from "./activation.ts";
@@ -134,7 +135,8 @@ export class IscsiLvmDriver implements StorageDriver {
 		this.#images.openUpload(id, totalBytes, options);
 	getUpload = (id: string) => this.#images.getUpload(id);
 	finishImage: StorageDriver["finishImage"] = (id, options) => this.#images.finish(id, options);
-	importFile = (id: string, path: string, options: LongOptions) => this.#images.importFile(id, path, options);
+	importFile = (id: string, path: string, options: LongOptions) =>
+		importHostFile(this, this.#context.staging.context.protectedPaths, id, path, options);
 	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, options) =>
 		this.#images.fromVolume(id, volumeId, options);
 	getImage = (id: string) => this.#images.get(id);

@@ -115,12 +115,6 @@ export class IscsiImages {
 		}
 	}
 
-	async importFile(id: string, path: string, options: LongOptions): Promise<void> {
-		requireId(id, "image");
-		if ((await this.#find(id)) !== null) throw new AppError("already-exists", `Image ${id} is complete already.`);
-		await this.#context.staging.images.importFile(id, path, options);
-	}
-
 	async fromVolume(id: string, volumeId: string, options: LongOptions & { format?: VolumeFormat }): Promise<void> {
 		requireId(id, "image");
 		if ((await this.#find(id)) !== null) throw new AppError("already-exists", `Image ${id} is complete already.`);

@@ -39,6 +39,7 @@ export class Staging {
 		this.context = {
 			folder: new PoolFolder(join(folder, poolId), random),
 			...{ locks, log, inspectLimits, protectedPaths: [...protectedPaths], otherPools: () => [] },
+			sharesBlocks: () => false,
 		};
 		this.volumes = new LocalVolumes(this.context);
 		this.uploads = new LocalUploads(this.context);
