@@ -1,7 +1,7 @@
 /**
  * The `iscsi-lvm` pool: a volume group on one LUN of an iSCSI target. One instance serves one pool on this node; `activate()` comes
  * first. What is in the pool is in LVM's own metadata (records.ts). Thick pools may be shared by nodes and keep qcow2 and raw disks
- * on logical volumes of their full size; thin pools belong to one node and keep raw disks. See docs/decisions/0051-iscsi-lvm.md.
+ * on logical volumes of their full size; thin pools belong to one node and keep raw disks. See docs/decisions/0054-iscsi-lvm.md.
  */
 import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";

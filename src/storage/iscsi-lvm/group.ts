@@ -1,7 +1,7 @@
 /**
  * The volume group of a pool: made once, on an empty LUN, by one node; found again by its name and its tag. A private group (one
  * node) has that node's system id. A shared one is LVM's "sanlock": lvmlockd on each node asks sanlock, which keeps leases on the
- * LUN itself, for every change of the group and for every activation (docs/decisions/0051-iscsi-lvm.md).
+ * LUN itself, for every change of the group and for every activation (docs/decisions/0054-iscsi-lvm.md).
  */
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes, GiB, MiB } from "../../lib/units.ts";
