@@ -9,6 +9,7 @@ import * as network from "../model/network.ts";
 import * as node from "../model/node.ts";
 import * as poolConfig from "../model/pool-config.ts";
 import * as base from "../model/schema.ts";
+import * as snapshot from "../model/snapshot.ts";
 import * as storage from "../model/storage.ts";
 import * as task from "../model/task.ts";
 import * as vm from "../model/vm.ts";
@@ -23,6 +24,7 @@ export const modelModules: Readonly<Record<string, Readonly<Record<string, unkno
 	node,
 	"pool-config": poolConfig,
 	schema: base,
+	snapshot,
 	storage,
 	task,
 	vm,

@@ -72,7 +72,8 @@ function responseHeaders(route: Route, status: number, body: BodySpec): Json {
 	return names.length > 0 ? { headers: header(...new Set(names)) } : {};
 }
 
-const takesWork = (route: Route): boolean => ["vms", "volumes", "images", "pools", "networks"].includes(route.tag);
+const takesWork = (route: Route): boolean =>
+	["vms", "snapshots", "volumes", "images", "pools", "networks"].includes(route.tag);
 
 function responses(route: Route): Json {
 	const good = Object.entries(route.responses).map(([status, body]): [string, Json] => {

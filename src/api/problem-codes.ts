@@ -41,7 +41,8 @@ export function codesOf(route: Route): number[] {
 	if (route.method !== "GET") add(409);
 	if (route.ifMatch) add(412);
 	// Those that ask the node or need space on it.
-	if (["vms", "volumes", "images", "pools", "networks", "cluster"].includes(route.tag)) add(404, 409, 502, 504);
-	if (route.method !== "GET" && ["vms", "volumes", "images"].includes(route.tag)) add(507);
+	if (["vms", "snapshots", "volumes", "images", "pools", "networks", "cluster"].includes(route.tag))
+		add(404, 409, 502, 504);
+	if (route.method !== "GET" && ["vms", "snapshots", "volumes", "images"].includes(route.tag)) add(507);
 	return [...codes].sort((a, b) => a - b);
 }

@@ -17,6 +17,7 @@ const nouns: Record<TableName, string> = {
 	node: "node",
 	vm: "VM",
 	volume: "volume",
+	snapshot: "snapshot",
 	pool: "storage pool",
 	image: "image",
 	network: "network",

@@ -154,6 +154,7 @@ export const tags = {
 	cluster: "The cluster and its nodes",
 	tasks: "Work that takes time",
 	vms: "Virtual machines",
+	snapshots: "Snapshots of VMs",
 	pools: "Storage pools",
 	volumes: "Disks of VMs",
 	images: "Disk images and ISO files",

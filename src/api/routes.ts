@@ -11,6 +11,7 @@ import { poolRoutes } from "./pools/routes.ts";
 import type { Route } from "./route.ts";
 import { serviceRoutes } from "./service/routes.ts";
 import { sessionRoutes } from "./sessions/routes.ts";
+import { snapshotRoutes } from "./snapshots/routes.ts";
 import { taskRoutes } from "./tasks/routes.ts";
 import { tokenRoutes } from "./tokens/routes.ts";
 import { userRoutes } from "./users/routes.ts";
@@ -48,6 +49,7 @@ export const routes: readonly Route[] = checkRoutes(
 		...joinTokenRoutes,
 		...taskRoutes,
 		...vmRoutes,
+		...snapshotRoutes,
 		...poolRoutes,
 		...volumeRoutes,
 		...imageRoutes,

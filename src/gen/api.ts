@@ -5,6 +5,7 @@ import type * as api from "../model/api.ts";
 import type * as cluster from "../model/cluster.ts";
 import type * as network from "../model/network.ts";
 import type * as node from "../model/node.ts";
+import type * as snapshot from "../model/snapshot.ts";
 import type * as storage from "../model/storage.ts";
 import type * as task from "../model/task.ts";
 import type * as vm from "../model/vm.ts";
@@ -72,6 +73,12 @@ export const operations = {
 	vmConsoleTicketCreate: { method: "POST", path: "/v1/vms/{id}/console-tickets", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
 	foreignVmList: { method: "GET", path: "/v1/foreign-vms", body: null, answer: "json", idempotent: false, ifMatch: false },
 	foreignVmAdopt: { method: "POST", path: "/v1/foreign-vms/{id}/actions/adopt", body: null, answer: "json", idempotent: true, ifMatch: false },
+	snapshotList: { method: "GET", path: "/v1/vms/{id}/snapshots", body: null, answer: "json", idempotent: false, ifMatch: false },
+	snapshotCreate: { method: "POST", path: "/v1/vms/{id}/snapshots", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
+	snapshotGet: { method: "GET", path: "/v1/snapshots/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
+	snapshotUpdate: { method: "PATCH", path: "/v1/snapshots/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
+	snapshotDelete: { method: "DELETE", path: "/v1/snapshots/{id}", body: null, answer: "json", idempotent: false, ifMatch: true },
+	snapshotRevert: { method: "POST", path: "/v1/snapshots/{id}/actions/revert", body: null, answer: "json", idempotent: true, ifMatch: false },
 	poolList: { method: "GET", path: "/v1/pools", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolCreate: { method: "POST", path: "/v1/pools", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	poolProbe: { method: "POST", path: "/v1/pools/actions/probe", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
@@ -168,6 +175,12 @@ export const operationSummaries: Record<OperationName, string> = {
 	vmConsoleTicketCreate: "Get a ticket for a console",
 	foreignVmList: "Domains that were made outside LimiQuantix, or whose VM another node has by now",
 	foreignVmAdopt: "Make a foreign domain a VM of the cluster",
+	snapshotList: "List the snapshots of a VM",
+	snapshotCreate: "Take a snapshot of a VM",
+	snapshotGet: "Get a snapshot",
+	snapshotUpdate: "Rename or describe a snapshot",
+	snapshotDelete: "Delete a snapshot",
+	snapshotRevert: "Set a VM back to a snapshot",
 	poolList: "List storage pools",
 	poolCreate: "Create a storage pool",
 	poolProbe: "Try a storage pool",
@@ -247,6 +260,10 @@ export type NodeMetricsHistory = Static<typeof node.NodeMetricsHistory>;
 export type NodePage = Static<typeof node.NodePage>;
 export type VmMetrics = Static<typeof node.VmMetrics>;
 export type VmMetricsHistory = Static<typeof node.VmMetricsHistory>;
+export type Snapshot = Static<typeof snapshot.Snapshot>;
+export type SnapshotCreate = Static<typeof snapshot.SnapshotCreate>;
+export type SnapshotPage = Static<typeof snapshot.SnapshotPage>;
+export type SnapshotUpdate = Static<typeof snapshot.SnapshotUpdate>;
 export type Image = Static<typeof storage.Image>;
 export type ImageCreate = Static<typeof storage.ImageCreate>;
 export type ImagePage = Static<typeof storage.ImagePage>;
@@ -708,6 +725,48 @@ export type OperationTypes = {
 	foreignVmAdopt: {
 		path: { id: string };
 		query: { nodeId?: string };
+		headers: undefined;
+		body: undefined;
+		response: Task;
+	};
+	snapshotList: {
+		path: { id: string };
+		query: { limit?: number; pageToken?: string; sort?: "createdAt" | "-createdAt" | "name" | "-name"; search?: string };
+		headers: undefined;
+		body: undefined;
+		response: SnapshotPage;
+	};
+	snapshotCreate: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: SnapshotCreate;
+		response: Snapshot;
+	};
+	snapshotGet: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: undefined;
+		response: Snapshot;
+	};
+	snapshotUpdate: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: SnapshotUpdate;
+		response: Snapshot;
+	};
+	snapshotDelete: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: undefined;
+		response: Task;
+	};
+	snapshotRevert: {
+		path: { id: string };
+		query: undefined;
 		headers: undefined;
 		body: undefined;
 		response: Task;

@@ -16,6 +16,9 @@ export const vmActions = [
 	"change-media",
 	"console",
 	"move",
+	"snapshot",
+	"revert",
+	"delete-snapshot",
 	"delete",
 ] as const;
 export type VmAction = (typeof vmActions)[number];
@@ -32,6 +35,10 @@ const allowedIn: Record<VmAction, readonly PowerState[]> = {
 	"change-media": ["stopped", "running", "paused", "failed"],
 	console: ["starting", "running", "paused", "stopping"],
 	move: ["stopped"],
+	snapshot: ["stopped", "running", "paused", "failed"],
+	revert: ["stopped", "failed"],
+	// Whether it has to be off depends on its pools: model/snapshot-rules.ts.
+	"delete-snapshot": ["stopped", "running", "paused", "failed"],
 	// Unknown: a node that is gone does not report any more.
 	delete: ["stopped", "running", "paused", "failed", "starting", "stopping", "unknown"],
 };
@@ -48,11 +55,14 @@ const verb: Record<VmAction, string> = {
 	"change-media": "given another disc",
 	console: "shown",
 	move: "moved",
+	snapshot: "kept in a snapshot",
+	revert: "set back to a snapshot",
+	"delete-snapshot": "freed of a snapshot",
 	delete: "deleted",
 };
 
 /** Each of them would let two machines write to the same disks, or take them away from one that runs. */
-const notWhileElsewhere: readonly VmAction[] = ["start", "move", "delete"];
+const notWhileElsewhere: readonly VmAction[] = ["start", "move", "snapshot", "revert", "delete-snapshot", "delete"];
 
 /** Why nothing may be begun with it: its node is not the only one on which it runs, or may run. Null when there is no other. */
 export const runsElsewhere = ({ alsoRunsOn = [] }: Pick<Vm, "alsoRunsOn">): string | null =>

@@ -74,6 +74,13 @@ export const permissions = {
 	vmConsoleTicketCreate: "viewer", // a viewer's ticket is view-only
 	vmDomainXmlGet: "operator",
 	vmCreateDemo: "operator",
+	// snapshots of VMs
+	snapshotList: "viewer",
+	snapshotCreate: "operator",
+	snapshotGet: "viewer",
+	snapshotUpdate: "operator",
+	snapshotDelete: "operator",
+	snapshotRevert: "operator",
 	foreignVmList: "admin",
 	foreignVmAdopt: "admin",
 	// storage

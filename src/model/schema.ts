@@ -63,6 +63,7 @@ export const ResourceRef = Strict(
 			"node",
 			"vm",
 			"volume",
+			"snapshot",
 			"pool",
 			"image",
 			"network",

@@ -35,7 +35,6 @@ export function imagePhaseObstacle(from: Image["phase"], to: Image["phase"]): st
 export function needsSource(volume: Pick<Volume, "source" | "phase">): boolean {
 	const { source } = volume;
 	if (source.kind === "empty") return false;
-	if (source.kind === "snapshot") return true;
 	return !source.fullCopy || volume.phase === "pending" || volume.phase === "creating";
 }
 

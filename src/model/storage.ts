@@ -179,7 +179,13 @@ export const VolumeSource = Type.Union(
 		Strict({ kind: Type.Literal("empty") }),
 		Strict({ kind: Type.Literal("image"), imageId: Id, fullCopy: Type.Boolean() }),
 		Strict({ kind: Type.Literal("clone"), volumeId: Id, fullCopy: Type.Boolean() }),
-		Strict({ kind: Type.Literal("snapshot"), snapshotId: Id }),
+		/** Of a VM; `volumeId`: which of its disks, where it has several. Both optional members are in each volume that is made of one. */
+		Strict({
+			kind: Type.Literal("snapshot"),
+			snapshotId: Id,
+			volumeId: Type.Optional({ ...Id, description: "Which disk; can be left out when the snapshot has one" }),
+			fullCopy: Type.Optional(Type.Boolean({ description: "Default: only where the pool cannot share data" })),
+		}),
 	],
 	{ $id: "VolumeSource" },
 );

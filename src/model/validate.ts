@@ -12,6 +12,7 @@ import * as network from "./network.ts";
 import * as node from "./node.ts";
 import * as poolConfig from "./pool-config.ts";
 import * as base from "./schema.ts";
+import * as snapshot from "./snapshot.ts";
 import * as storage from "./storage.ts";
 import * as task from "./task.ts";
 import * as vm from "./vm.ts";
@@ -23,7 +24,7 @@ export const isTimestamp = (text: string): boolean => rfc3339Utc.test(text) && !
 // The registry is one for the process; "date-time" must mean the same whatever else was loaded before.
 FormatRegistry.Set("date-time", isTimestamp);
 
-const named: TSchema[] = [access, base, cluster, event, network, node, poolConfig, storage, task, vm]
+const named: TSchema[] = [access, base, cluster, event, network, node, poolConfig, snapshot, storage, task, vm]
 	.flatMap((module) => Object.values(module) as unknown[])
 	.filter((value): value is TSchema => typeof value === "object" && value !== null && "$id" in value);
 

@@ -11,13 +11,20 @@ import { AppError } from "../lib/errors.ts";
 import type { Requester } from "../model/task.ts";
 import { accessCodecs } from "./codec/access.ts";
 import { clusterCodecs } from "./codec/cluster.ts";
+import { snapshotCodecs } from "./codec/snapshot.ts";
 import { storageCodecs } from "./codec/storage.ts";
 import type { BodyCodec, BodyCodecs } from "./codec/values.ts";
 import { vmCodecs } from "./codec/vm.ts";
 import type { Command, CommandBody, CommandKind } from "./command.ts";
 import { isKnown } from "./command-features.ts";
 
-const codecs: BodyCodecs<CommandKind> = { ...clusterCodecs, ...accessCodecs, ...vmCodecs, ...storageCodecs };
+const codecs: BodyCodecs<CommandKind> = {
+	...clusterCodecs,
+	...accessCodecs,
+	...vmCodecs,
+	...storageCodecs,
+	...snapshotCodecs,
+};
 
 /** Also the other way round: each message of the oneof is a kind of command. */
 type MessageKind = Exclude<ProtoCommand["body"]["case"], undefined>;

@@ -9,6 +9,7 @@ import type { AuditRecord, Role, Session, Token, User } from "../model/access.ts
 import type { JoinToken } from "../model/cluster.ts";
 import type { Network, NetworkNodeStatus } from "../model/network.ts";
 import type { Cluster, Node, NodeStatus } from "../model/node.ts";
+import type { Snapshot } from "../model/snapshot.ts";
 import type { Image, Pool, PoolNodeStatus, Volume } from "../model/storage.ts";
 import type { Requester, Task, TaskState } from "../model/task.ts";
 import type { DesiredPower, Vm, VmSpec, VmStatus } from "../model/vm.ts";
@@ -58,6 +59,8 @@ export type CommandBody =
 			images: Image[];
 			volumes: Volume[];
 			vms: Vm[];
+			/** Of those VMs. Only with "storage-1". */
+			snapshots?: Snapshot[];
 			renameSuffix: string | null;
 	  }
 	/** `leaving`: the node is empty and goes by itself; else it is gone, and `confirmName` is its name. */
@@ -168,6 +171,28 @@ export type CommandBody =
 			error?: ErrorInfo | null;
 	  }
 	| { kind: "volumeGone"; id: string }
+	/** Parent, disks and phase are as the state has them where it applies. */
+	| { kind: "snapshotCreate"; snapshot: Snapshot; task: Task }
+	| ({ kind: "snapshotUpdate"; name?: string; description?: string } & Expected)
+	/**
+	 * From the VM's node. One that was `creating` and is `ready` is where the VM is at from then on. `sizes`: of the disks as they
+	 * were taken, by volume.
+	 */
+	| {
+			kind: "snapshotStatus";
+			id: string;
+			phase: Snapshot["phase"];
+			powerState?: NonNullable<Snapshot["powerState"]>;
+			consistency?: Snapshot["consistency"];
+			sizes?: { volumeId: string; sizeBytes: number }[];
+			error?: ErrorInfo | null;
+	  }
+	| { kind: "snapshotRevert"; id: string; task: Task }
+	/** From the VM's node: all disks are what they were then. */
+	| { kind: "snapshotReverted"; id: string }
+	| { kind: "snapshotDelete"; id: string; task: Task }
+	/** From the VM's node: no disk has it any more. */
+	| { kind: "snapshotGone"; id: string }
 	// images
 	| { kind: "imageCreate"; image: Image; task: Task }
 	| ({ kind: "imageUpdate"; name?: string; description?: string; tags?: string[] } & Expected)

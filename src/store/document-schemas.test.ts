@@ -15,13 +15,14 @@ import * as network from "../model/network.ts";
 import * as node from "../model/node.ts";
 import * as poolConfig from "../model/pool-config.ts";
 import * as base from "../model/schema.ts";
+import * as snapshot from "../model/snapshot.ts";
 import * as storage from "../model/storage.ts";
 import * as task from "../model/task.ts";
 import * as vm from "../model/vm.ts";
 
 const path = join(import.meta.dir, "document-schemas.golden.json");
 const named = new Map(
-	[access, base, cluster, network, node, poolConfig, storage, task, vm]
+	[access, base, cluster, network, node, poolConfig, snapshot, storage, task, vm]
 		.flatMap((module) => Object.values(module) as unknown[])
 		.filter((value): value is TSchema => typeof value === "object" && value !== null && "$id" in value)
 		.map((schema) => [String(schema.$id), schema]),
@@ -32,7 +33,7 @@ const documents: Record<string, TSchema> = {
 	...{ NodeUpdate: node.NodeUpdate, ClusterUpdate: node.ClusterUpdate },
 	...{ Vm: vm.Vm, VmSpec: vm.VmSpec, VmStatus: vm.VmStatus, Task: task.Task },
 	...{ Pool: storage.Pool, PoolNodeStatus: storage.PoolNodeStatus, Volume: storage.Volume, Image: storage.Image },
-	...{ Network: network.Network },
+	...{ Network: network.Network, Snapshot: snapshot.Snapshot },
 };
 
 /** With the schemas that it refers to in place, and without what is for people. */

@@ -8,6 +8,7 @@ import type { Event } from "../model/event.ts";
 import type { Network } from "../model/network.ts";
 import type { Cluster, Node } from "../model/node.ts";
 import type { Page } from "../model/schema.ts";
+import type { Snapshot } from "../model/snapshot.ts";
 import type { Image, Pool, Volume } from "../model/storage.ts";
 import type { Task } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
@@ -18,6 +19,7 @@ export type Tables = {
 	node: Node;
 	vm: Vm;
 	volume: Volume;
+	snapshot: Snapshot;
 	pool: Pool;
 	image: Image;
 	network: Network;

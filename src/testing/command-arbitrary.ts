@@ -55,6 +55,7 @@ import {
 	fixtureUser,
 } from "./fixtures.ts";
 import { poolArbitraries } from "./pool-arbitrary.ts";
+import { snapshotArbitraries } from "./snapshot-arbitrary.ts";
 
 /** Where an error has to be said. */
 const orBroken = (error: ErrorInfo | null): ErrorInfo => error ?? { code: "invalid", message: "not to be taken" };
@@ -200,6 +201,7 @@ export const bodyArbitraries: Arbitraries = {
 		.record({ made: vmWithVolumes, task: task(["vm.adopt"], vmId, "vm") })
 		.map(({ made, task: sent }) => ({ kind: "vmAdopt", ...made, task: sent })),
 	...poolArbitraries,
+	...snapshotArbitraries,
 	volumeCreate: record({
 		kind: fc.constant("volumeCreate"),
 		volume,
@@ -298,6 +300,8 @@ const weights: Partial<Record<CommandKind, number>> = {
 	taskUpdate: 8,
 	imageStatus: 8,
 	volumeStatus: 8,
+	snapshotCreate: 8,
+	snapshotStatus: 8,
 	sessionCreate: 6,
 	vmUpdate: 6,
 	clusterInit: 1,

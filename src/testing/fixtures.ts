@@ -5,6 +5,7 @@ import type { JoinToken } from "../model/cluster.ts";
 import type { Network } from "../model/network.ts";
 import type { Cluster, Node } from "../model/node.ts";
 import type { ResourceKind } from "../model/schema.ts";
+import type { Snapshot } from "../model/snapshot.ts";
 import type { Image, Pool, Volume } from "../model/storage.ts";
 import type { Task, TaskKind } from "../model/task.ts";
 import type { Vm, VmSpec, VmStatus } from "../model/vm.ts";
@@ -181,6 +182,21 @@ export const fixtureVolume = (changes: Partial<Volume> = {}): Volume => ({
 	source: { kind: "empty" },
 	phase: "pending",
 	vmId: null,
+	error: null,
+	...changes,
+});
+
+export const fixtureSnapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
+	...metadata(fixtureId(0x280)),
+	name: "snapshot-1",
+	description: "",
+	vmId: fixtureId(0x100),
+	parentId: null,
+	current: false,
+	phase: "creating",
+	powerState: null,
+	consistency: "crash",
+	disks: [],
 	error: null,
 	...changes,
 });

@@ -1,6 +1,7 @@
 /** The icons in use, and which one stands for which kind of object, everywhere the same. */
 import {
 	Boxes,
+	Camera,
 	Database,
 	Disc3,
 	HardDrive,
@@ -22,6 +23,7 @@ export const resourceIcons: Record<ResourceKind, Icon> = {
 	node: Server,
 	vm: Monitor,
 	volume: HardDrive,
+	snapshot: Camera,
 	pool: Database,
 	image: Disc3,
 	network: Network,

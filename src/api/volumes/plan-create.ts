@@ -24,13 +24,13 @@ export type PlannedVolume = { volume: Volume; worker: string; placement: string 
 export function planVolumeCreate(context: RequestContext, request: Static<typeof VolumeCreate>): PlannedVolume {
 	const { store } = context.services;
 	const errors = new FieldErrors();
-	const placed = placedBy(context, request);
+	const source = completeSource(context, request.source ?? { kind: "empty" }, request, errors);
+	const placed = placedBy(context, { ...request, source });
 	const { nodeId } = placed;
 	const node = store.get("node", nodeId);
 	if (node) checkWorks(node);
 	else errors.add("/nodeId", "There is no such node.");
 	checkHeard(context, nodeId);
-	const source = request.source ?? { kind: "empty" };
 	const origin = originOf(context, source, nodeId, errors);
 	const pool = choosePool(store, nodeId, request.poolId ?? origin?.poolId, "/poolId", errors);
 	if (origin && !origin.fullCopy && pool && origin.poolId !== pool.id)
@@ -67,7 +67,8 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 function placedBy(context: RequestContext, { nodeId, poolId, source }: Static<typeof VolumeCreate>): Placement {
 	const { store } = context.services;
 	if (nodeId !== undefined) return { nodeId, reason: null };
-	const origin = source?.kind === "clone" ? store.get("volume", source.volumeId) : null;
+	const volumeId = source?.kind === "clone" || source?.kind === "snapshot" ? source.volumeId : undefined;
+	const origin = volumeId === undefined ? null : store.get("volume", volumeId);
 	const worker = origin && workerOfVolume(store, origin);
 	// Where the copy is to be has to be reached from where its source is.
 	const target = poolId === undefined ? null : store.get("pool", poolId);
@@ -80,17 +81,59 @@ function placedBy(context: RequestContext, { nodeId, poolId, source }: Static<ty
 function originOf(context: RequestContext, source: VolumeSource, nodeId: string, errors: FieldErrors): Origin | null {
 	const { store } = context.services;
 	if (source.kind === "empty") return null;
-	if (source.kind === "snapshot") return errors.add("/source/kind", "There are no snapshots yet.");
 	if (source.kind === "image") {
 		const image = chooseImage(store, nodeId, source.imageId, "disk", "/source/imageId", errors);
 		if (!image) return null;
 		return { poolId: image.poolId, leastBytes: image.virtualSizeBytes ?? 0, fullCopy: source.fullCopy };
 	}
+	if (source.kind === "snapshot") return snapshotOrigin(context, source, nodeId, errors);
 	const volume = store.get("volume", source.volumeId);
 	if (!volume) return errors.add("/source/volumeId", "There is no such volume.");
 	if (volume.nodeId !== null && volume.nodeId !== nodeId)
 		return errors.add("/source/volumeId", "The volume is on another node.");
 	return { poolId: volume.poolId, leastBytes: volume.sizeBytes, fullCopy: source.fullCopy };
+}
+
+function snapshotOrigin(
+	context: RequestContext,
+	{ snapshotId, volumeId, fullCopy }: Extract<VolumeSource, { kind: "snapshot" }>,
+	nodeId: string,
+	errors: FieldErrors,
+): Origin | null {
+	const { store } = context.services;
+	const disk = store.get("snapshot", snapshotId)?.disks.find((one) => one.volumeId === volumeId);
+	const volume = disk && store.get("volume", disk.volumeId);
+	if (!disk || !volume) return errors.add("/source/volumeId", "The snapshot holds no such disk.");
+	if (volume.nodeId !== null && volume.nodeId !== nodeId)
+		return errors.add("/source/snapshotId", "The disk is on another node.");
+	return { poolId: volume.poolId, leastBytes: disk.sizeBytes, fullCopy: fullCopy === true };
+}
+
+/**
+ * Which disk of a snapshot, and whether it is to share data with it: said in each volume that is made of one. Others are left as they
+ * are.
+ */
+function completeSource(
+	context: RequestContext,
+	source: VolumeSource,
+	request: Pick<VolumeCreate, "poolId" | "format">,
+	errors: FieldErrors,
+): VolumeSource {
+	if (source.kind !== "snapshot") return source;
+	const { store, cluster } = context.services;
+	if (!cluster.everybodyHas("storage-1"))
+		throw new AppError("unsupported", "Not all nodes of the cluster know of snapshots yet: upgrade them first.");
+	const snapshot = store.get("snapshot", source.snapshotId);
+	if (!snapshot) return errors.add("/source/snapshotId", "There is no such snapshot.") ?? source;
+	const [only, ...others] = snapshot.disks;
+	const volumeId = source.volumeId ?? (others.length === 0 ? only?.volumeId : undefined);
+	if (volumeId === undefined)
+		return errors.add("/source/volumeId", "The snapshot has several disks: say which one.") ?? source;
+	const volume = store.get("volume", volumeId);
+	const pool = volume && store.get("pool", volume.poolId);
+	const elsewhere = request.poolId !== undefined && request.poolId !== volume?.poolId;
+	const whole = elsewhere || !pool || !sharesData(pool, request.format ?? formatsOf(pool)[0] ?? "qcow2");
+	return { ...source, volumeId, fullCopy: source.fullCopy ?? whole };
 }
 
 /** Volumes only grow. */

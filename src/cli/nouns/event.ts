@@ -15,6 +15,7 @@ const kinds = [
 	"node",
 	"vm",
 	"volume",
+	"snapshot",
 	"pool",
 	"image",
 	"network",

@@ -9,11 +9,13 @@ import { inspectVerbs } from "./vm/inspect.ts";
 import { listVerb, showVerb } from "./vm/list.ts";
 import { cdromVerb } from "./vm/media.ts";
 import { moveVerb } from "./vm/move.ts";
+import { snapshotVerbs } from "./vm/snapshot.ts";
 import { vncVerb } from "./vm/vnc.ts";
 
 export const vmNoun: Noun = {
 	name: "vm",
 	summary: "virtual machines",
+	groups: { snapshot: "what the disks of a VM held at one moment" },
 	verbs: [
 		listVerb,
 		createVerb,
@@ -23,6 +25,7 @@ export const vmNoun: Noun = {
 		deleteVerb,
 		...actionVerbs,
 		moveVerb,
+		...snapshotVerbs,
 		cdromVerb,
 		consoleVerb,
 		vncVerb,

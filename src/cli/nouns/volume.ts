@@ -43,7 +43,7 @@ export const volumeNoun: Noun = {
 			name: "create",
 			summary: "Create a volume",
 			description:
-				"Empty, or a copy of an image. A volume made from an image is as large as the image, unless --size says more.",
+				"Empty, or a copy of an image, or of a disk in a snapshot. A volume made from an image is as large as the image, unless --size says more.",
 			examples: [
 				"limiquantix volume create data --size 100GiB",
 				"limiquantix volume create web-root --image debian-13 --size 20GiB",
@@ -52,25 +52,28 @@ export const volumeNoun: Noun = {
 			options: {
 				size: size("--size <size>", "what the guest sees, for example 20GiB"),
 				image: text("--image <image>", "copy this image"),
-				fullCopy: onOff("--full-copy", "copy all of the image now", "copy blocks as they are written"),
-				pool: text("--pool <pool>", "storage pool (default: the image's, or the first)"),
+				snapshot: text("--snapshot <id>", "copy a disk as it was in this snapshot of a VM"),
+				disk: text("--disk <volume>", "which disk of the snapshot, if it has several"),
+				fullCopy: onOff("--full-copy", "copy all of it now", "copy blocks as they are written"),
+				pool: text("--pool <pool>", "storage pool (default: that of the source, or the first)"),
 				node: text("--node <node>", "node that holds it, in a pool that is not shared"),
 				format: choice("--format <format>", formats, "file format (default qcow2)"),
 				...waitOptions,
 			},
-			async run(cli, { name }, { size: sizeBytes, image, fullCopy, pool, node, format, ...wait }) {
-				if (image === undefined && sizeBytes === undefined) throw usageError("--size is missing.");
-				if (image === undefined && fullCopy !== undefined) throw usageError("--full-copy goes together with --image.");
+			async run(cli, { name }, { size: sizeBytes, image, snapshot, disk, fullCopy, pool, node, format, ...wait }) {
+				if (image !== undefined && snapshot !== undefined)
+					throw usageError("--image and --snapshot exclude each other.");
+				const isCopy = image !== undefined || snapshot !== undefined;
+				if (!isCopy && sizeBytes === undefined) throw usageError("--size is missing.");
+				if (!isCopy && fullCopy !== undefined)
+					throw usageError("--full-copy goes together with --image or --snapshot.");
+				if (disk !== undefined && snapshot === undefined) throw usageError("--disk goes together with --snapshot.");
 				const poolId = pool === undefined ? undefined : await resolveId(cli, "pool", pool);
 				const nodeId = node === undefined ? undefined : await resolveId(cli, "node", node);
 				const source =
-					image === undefined
-						? undefined
-						: {
-								kind: "image" as const,
-								imageId: await resolveId(cli, "image", image),
-								fullCopy: fullCopy ?? format === "raw",
-							};
+					snapshot === undefined
+						? await imageSource(cli, image, fullCopy ?? format === "raw")
+						: await snapshotSource(cli, snapshot, disk, fullCopy);
 				const body = { name, ...given({ sizeBytes, poolId, nodeId, format, source }) };
 				const result = await cli.call("volumeCreate", { body });
 				await showOne(cli, await finishObject(cli, result, wait, () => get(cli, result.body.id)));
@@ -168,6 +171,16 @@ export const volumeNoun: Noun = {
 		}),
 	],
 };
+
+async function imageSource(cli: Cli, image: string | undefined, fullCopy: boolean) {
+	if (image === undefined) return undefined;
+	return { kind: "image" as const, imageId: await resolveId(cli, "image", image), fullCopy };
+}
+
+async function snapshotSource(cli: Cli, snapshotId: string, disk: string | undefined, fullCopy: boolean | undefined) {
+	const volumeId = disk === undefined ? undefined : await resolveId(cli, "volume", disk);
+	return { kind: "snapshot" as const, snapshotId, ...given({ volumeId, fullCopy }) };
+}
 
 const get = (cli: Cli, id: string) => cli.call("volumeGet", { path: { id } });
 

@@ -32,6 +32,7 @@ import { authorize } from "./permission.ts";
 import { poolHandlers } from "./pool.ts";
 import { pruneHandlers, trim } from "./prune.ts";
 import { sessionHandlers } from "./sessions.ts";
+import { snapshotHandlers } from "./snapshot.ts";
 import { targetsOf } from "./targets.ts";
 import { taskHandlers } from "./task.ts";
 import { userHandlers } from "./users.ts";
@@ -52,6 +53,7 @@ const handlers: Handlers<CommandKind> = {
 	...vmMoveHandlers,
 	...poolHandlers,
 	...volumeHandlers,
+	...snapshotHandlers,
 	...imageHandlers,
 	...networkHandlers,
 	...taskHandlers,

@@ -121,10 +121,9 @@ export function endTasksOf(context: ApplyContext, targetId: string, exceptKind: 
 }
 
 /** A change of name or description of an object that has both. */
-export function describedChanges<T extends Tables["pool"] | Tables["image"] | Tables["network"]>(body: {
-	name?: string;
-	description?: string;
-}): Partial<T> {
+export function describedChanges<
+	T extends Tables["pool"] | Tables["image"] | Tables["network"] | Tables["snapshot"],
+>(body: { name?: string; description?: string }): Partial<T> {
 	return {
 		...(body.name === undefined ? {} : { name: body.name }),
 		...(body.description === undefined ? {} : { description: body.description }),

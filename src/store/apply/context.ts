@@ -24,6 +24,7 @@ export const nouns: Record<TableName, string> = {
 	node: "node",
 	vm: "VM",
 	volume: "volume",
+	snapshot: "snapshot",
 	pool: "storage pool",
 	image: "image",
 	network: "network",

@@ -61,6 +61,8 @@ function createdObjects(body: CommandBody): Objects | null {
 			return { pool: body.pool };
 		case "volumeCreate":
 			return { volume: body.volume };
+		case "snapshotCreate":
+			return { snapshot: body.snapshot };
 		case "imageCreate":
 			return { image: body.image };
 		case "networkCreate":
@@ -80,6 +82,7 @@ const tables = [
 	"vm",
 	"pool",
 	"volume",
+	"snapshot",
 	"image",
 	"network",
 	"task",

@@ -12,6 +12,7 @@ import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { memberOf } from "./node.ts";
 import { checkPoolUsable } from "./pool.ts";
+import { interruptSnapshotsOf, snapshotsHolding } from "./snapshot.ts";
 import { ownedBy } from "./vm-status.ts";
 import { checkNoDependents, checkVolumeName } from "./volume.ts";
 
@@ -86,7 +87,14 @@ function checkMovable(context: ApplyContext, vm: Vm, from: Node, to: Node): void
 	for (const volume of volumes) {
 		if (volume.phase !== "ready" && volume.phase !== "pending")
 			throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}.`);
-		if (volume.nodeId !== null) checkNoDependents(context, volume);
+		if (volume.nodeId === null) continue;
+		checkNoDependents(context, volume);
+		const [held] = snapshotsHolding(context, volume.id);
+		if (held)
+			throw new AppError(
+				"wrong-state",
+				`The disk ${volume.name} lies on the node ${from.name} and has the snapshot ${held}, which would not come along. Delete its snapshots first.`,
+			);
 	}
 	// Else what is left there of an earlier move would be removed together with what comes now.
 	for (const id of [vm.id, ...volumes.map((volume) => volume.id)])
@@ -125,6 +133,7 @@ function takeOver(context: ApplyContext, vm: Vm, to: Node, { task: given, keepDi
 		if (keepDiscards && task.kind === "volume.discard") continue;
 		context.update("task", task, { ...task, ...end, state: "canceled", error });
 	}
+	interruptSnapshotsOf(context, vm.id, error.message);
 	const unknown = { startedAt: null, addresses: [], taskId: null, error: null, pendingRestart: false, differences: [] };
 	const status: VmStatus = {
 		...{ ...vm.status, ...unknown, powerState: "stopped", reason: null },

@@ -9,6 +9,7 @@ import { endTasksOf, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { memberOf } from "./node.ts";
+import { removeSnapshotsOf } from "./snapshot.ts";
 
 export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone" | "vmUnadopt" | "vmElsewhere"> = {
 	vmStatus(context, body) {
@@ -29,6 +30,7 @@ export const vmStatusHandlers: Handlers<"vmStatus" | "vmGone" | "vmUnadopt" | "v
 			if (volume.phase === "deleting") context.remove("volume", volume);
 			else context.update("volume", volume, { ...volume, vmId: null });
 		}
+		removeSnapshotsOf(context, vm.id);
 		endTasksOf(context, vm.id, "vm.delete", "VM");
 		context.remove("vm", vm);
 		return null;

@@ -1,6 +1,7 @@
 /** VMs as people want them: create, adopt, update, actions, delete. What nodes report is in vm-status.ts. */
 import { AppError } from "../../lib/errors.ts";
 import type { VmAction } from "../../model/actions.ts";
+import { halfRevertedObstacle } from "../../model/snapshot-rules.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
@@ -21,6 +22,7 @@ import {
 } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
+import { removeSnapshotsOf } from "./snapshot.ts";
 import { attachVolumes, checkVmSpec } from "./vm-spec.ts";
 import { checkNoDependents, insertVolume } from "./volume.ts";
 
@@ -104,6 +106,14 @@ function insertVm(context: ApplyContext, vm: Vm, volumes: readonly unknown[], ph
 function checkAction(context: ApplyContext, action: VmAction, vm: Vm): void {
 	const obstacle = vmRequestObstacle(action, vm, unfinishedTasks(context, vm.id));
 	if (obstacle !== null) throw new AppError("wrong-state", obstacle);
+	if (action === "start") checkWhole(context, vm);
+}
+
+/** A revert that is under way makes it whole before the start comes to it. */
+function checkWhole(context: ApplyContext, vm: Vm): void {
+	if (unfinishedTasks(context, vm.id).some(({ kind }) => kind === "vm.revert")) return;
+	const obstacle = halfRevertedObstacle(context.state.snapshotsOfVm(vm.id));
+	if (obstacle !== null) throw new AppError("wrong-state", obstacle);
 }
 
 /** At once: nobody is there to do it. What was there is gone, or comes back with its node, which brings it as it was. */
@@ -115,6 +125,7 @@ function deleteLost(context: ApplyContext, vm: Vm, body: BodyOf<"vmDelete">): st
 			context.remove("volume", volume);
 		}
 	}
+	removeSnapshotsOf(context, vm.id);
 	endTasksOf(context, vm.id, "vm.delete", "VM");
 	context.remove("vm", vm);
 	return createFinishedTask(context, body.task, ["vm.delete"]);

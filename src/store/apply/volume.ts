@@ -16,6 +16,7 @@ import {
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { checkPoolUsable } from "./pool.ts";
+import { snapshotsHolding } from "./snapshot.ts";
 
 export const volumeHandlers: Handlers<
 	"volumeCreate" | "volumeUpdate" | "volumeResize" | "volumeDelete" | "volumeStatus" | "volumeGone"
@@ -49,8 +50,10 @@ export const volumeHandlers: Handlers<
 			throw new AppError("invalid", message, { fields: [{ path: "/sizeBytes", message }] });
 		}
 		checkNotMoving(context, volume);
-		const dependent = dependentsOf(context, volume.id)[0];
-		if (dependent) throw new AppError("in-use", `${dependent} is a copy-on-write clone of this volume.`);
+		const clone = clonesOf(context, volume.id).find(needsSource);
+		if (clone) throw new AppError("in-use", `The volume ${clone.name} is a copy-on-write clone of this volume.`);
+		const image = imagesBeingMadeOf(context, volume.id)[0];
+		if (image) throw new AppError("in-use", `The image ${image.name} is being made from this volume.`);
 		context.update("volume", volume, { ...volume, phase: "resizing" });
 		return createTask(context, body.task, ["volume.resize"]);
 	},
@@ -116,24 +119,27 @@ export function checkVolumeName(context: ApplyContext, poolId: string, name: str
 function checkSource(context: ApplyContext, volume: Volume): void {
 	const { source } = volume;
 	if (source.kind === "empty") return;
-	if (source.kind === "snapshot") throw new AppError("unsupported", "Volumes cannot be made from snapshots yet.");
-	const [origin, noun, sizeBytes] =
-		source.kind === "image"
-			? imageOrigin(context, source.imageId)
-			: volumeOrigin(context, source.volumeId, source.fullCopy);
+	const [origin, noun, sizeBytes] = originOf(context, source);
 	const refuse = (path: string, message: string): never => {
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
 	};
 	if (!source.fullCopy && origin.poolId !== volume.poolId)
 		refuse("/source", `A copy-on-write volume lies in the pool of its source, ${noun}. Ask for a full copy.`);
 	// Images are fetched from the node that has them.
-	if (source.kind === "clone" && origin.nodeId !== null && volume.nodeId !== null && origin.nodeId !== volume.nodeId)
+	if (source.kind !== "image" && origin.nodeId !== null && volume.nodeId !== null && origin.nodeId !== volume.nodeId)
 		refuse("/nodeId", `A clone lies on the node of its source, ${noun}.`);
 	if (sizeBytes !== null && volume.sizeBytes < sizeBytes)
 		refuse("/sizeBytes", `The volume is smaller than its source, ${noun}.`);
 }
 
 type Origin = [{ poolId: string; nodeId: string | null }, string, number | null];
+
+function originOf(context: ApplyContext, source: Exclude<Volume["source"], { kind: "empty" }>): Origin {
+	if (source.kind === "image") return imageOrigin(context, source.imageId);
+	return source.kind === "clone"
+		? volumeOrigin(context, source.volumeId, source.fullCopy)
+		: snapshotOrigin(context, source.snapshotId, source.volumeId);
+}
 
 function imageOrigin(context: ApplyContext, id: string): Origin {
 	const image = context.needReferenced("image", id, "/source/imageId");
@@ -156,24 +162,45 @@ function volumeOrigin(context: ApplyContext, id: string, fullCopy: boolean): Ori
 	return [origin, `the volume ${origin.name}`, origin.sizeBytes];
 }
 
+/** What the snapshot holds stays as it is, whatever the VM does with the disk. */
+function snapshotOrigin(context: ApplyContext, id: string, volumeId: string | undefined): Origin {
+	const snapshot = context.needReferenced("snapshot", id, "/source/snapshotId");
+	if (snapshot.phase !== "ready")
+		throw new AppError("wrong-state", `The snapshot ${snapshot.name} is ${snapshot.phase}; a volume needs it ready.`);
+	const disk = snapshot.disks.find((one) => one.volumeId === volumeId);
+	const volume = disk && context.get("volume", disk.volumeId);
+	if (!disk || !volume) {
+		const message = `The snapshot ${snapshot.name} holds no such disk.`;
+		throw new AppError("invalid", message, { fields: [{ path: "/source/volumeId", message }] });
+	}
+	checkNotMoving(context, volume);
+	return [volume, `the disk ${volume.name} in the snapshot ${snapshot.name}`, disk.sizeBytes];
+}
+
 /** What is being copied to another node stays as it is, and where it is, until that is done. */
 export function checkNotMoving(context: ApplyContext, volume: Volume): void {
 	if (volume.vmId !== null && moveTaskOf(context.state.unfinishedTasksOf(volume.vmId)))
 		throw new AppError("wrong-state", `The VM of the volume ${volume.name} is being moved to another node.`);
 }
 
+/** Of the volume as it is now: what was made of a snapshot does not mind what is written to it. */
+const clonesOf = (context: ApplyContext, volumeId: string): Volume[] =>
+	context.state.linked("volume", "sourceVolumeId", volumeId).filter(({ source }) => source.kind === "clone");
+
 export const hasCopyOnWriteClones = (context: ApplyContext, volumeId: string): boolean =>
-	context.state.linked("volume", "sourceVolumeId", volumeId).some(needsSource);
+	clonesOf(context, volumeId).some(needsSource);
 
 /** Names of what needs this volume to stay as it is: clones that share its data, images being made from it. */
 function dependentsOf(context: ApplyContext, volumeId: string): string[] {
-	const { state } = context;
-	const clones = state.linked("volume", "sourceVolumeId", volumeId).filter(needsSource);
-	const images = state
-		.linked("image", "sourceVolumeId", volumeId)
-		.filter((image) => image.phase === "uploading" || image.phase === "importing");
+	const clones = context.state.linked("volume", "sourceVolumeId", volumeId).filter(needsSource);
+	const images = imagesBeingMadeOf(context, volumeId);
 	return [...clones.map((clone) => `The volume ${clone.name}`), ...images.map((image) => `The image ${image.name}`)];
 }
+
+const imagesBeingMadeOf = (context: ApplyContext, volumeId: string) =>
+	context.state
+		.linked("image", "sourceVolumeId", volumeId)
+		.filter(({ phase }) => phase === "uploading" || phase === "importing");
 
 /** For deleting it, alone or with the VM that it is attached to. */
 export function checkNoDependents(context: ApplyContext, volume: Volume): void {
@@ -187,6 +214,10 @@ function checkVolumeUnused(context: ApplyContext, volume: Volume): void {
 		throw new AppError("in-use", `The volume ${volume.name} is attached to the VM ${vm?.name ?? volume.vmId}.`);
 	}
 	checkNoDependents(context, volume);
+	const [first, ...others] = snapshotsHolding(context, volume.id);
+	if (first === undefined) return;
+	const all = others.length === 0 ? first : `${first}, and ${others.length} more`;
+	throw new AppError("in-use", `The volume ${volume.name} is a part of snapshots: ${all}. Delete them first.`);
 }
 
 function checkNotDeleting(volume: Volume): void {

@@ -3,6 +3,7 @@ import type { User } from "../../model/access.ts";
 import type { JoinToken } from "../../model/cluster.ts";
 import type { Network } from "../../model/network.ts";
 import type { Cluster, Node, NodeStatus } from "../../model/node.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
 import type { Image, Pool, Volume } from "../../model/storage.ts";
 import type { Vm } from "../../model/vm.ts";
 import { type BodyCodecs, decodeExpected, encodeExpected, fromJson, onlyId, optional, toJson } from "./values.ts";
@@ -100,6 +101,7 @@ export const clusterCodecs: BodyCodecs<
 			imagesJson: body.images.map(toJson),
 			volumesJson: body.volumes.map(toJson),
 			vmsJson: body.vms.map(toJson),
+			snapshotsJson: (body.snapshots ?? []).map(toJson),
 			...(body.renameSuffix === null ? {} : { renameSuffix: body.renameSuffix }),
 		}),
 		decode: (message) => ({
@@ -110,6 +112,9 @@ export const clusterCodecs: BodyCodecs<
 			images: message.imagesJson.map((text) => fromJson<Image>(text)),
 			volumes: message.volumesJson.map((text) => fromJson<Volume>(text)),
 			vms: message.vmsJson.map((text) => fromJson<Vm>(text)),
+			...(message.snapshotsJson.length === 0
+				? {}
+				: { snapshots: message.snapshotsJson.map((text) => fromJson<Snapshot>(text)) }),
 			renameSuffix: message.renameSuffix ?? null,
 		}),
 	},

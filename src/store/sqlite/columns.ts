@@ -50,10 +50,16 @@ export const tableColumns: Record<TableName, TableColumns> = {
 			...columns(["name", "vmId"], fine),
 			...columns(["poolId", "phase"], { sortedWith: "name" }),
 			...columns(["nodeId", "format"]),
-			...links(["sourceImageId", "sourceVolumeId"]),
+			...links(["sourceImageId", "sourceVolumeId", "sourceSnapshotId"]),
 		},
 		sorts: sorts("name", "createdAt", "sizeBytes"),
 		defaultSort: "name",
+		search: "name",
+	},
+	snapshot: {
+		filters: { ...columns(["name", "vmId"], fine), ...columns(["phase", "current"]), ...links(["volumeId"], fine) },
+		sorts: sorts("createdAt", "name"),
+		defaultSort: "createdAt",
 		search: "name",
 	},
 	pool: {
@@ -130,8 +136,14 @@ export const linksOf: { [T in TableName]?: (object: Tables[T]) => Link[] } = {
 	],
 	volume: ({ source }) => {
 		if (source.kind === "image") return [["sourceImageId", source.imageId]];
+		if (source.kind === "snapshot")
+			return [
+				["sourceSnapshotId", source.snapshotId],
+				...(source.volumeId === undefined ? [] : [["sourceVolumeId", source.volumeId] as const]),
+			];
 		return source.kind === "clone" ? [["sourceVolumeId", source.volumeId]] : [];
 	},
+	snapshot: ({ disks }) => disks.map(({ volumeId }): Link => ["volumeId", volumeId]),
 	image: (image) => [
 		...image.tags.map((tag): Link => ["tag", tag]),
 		...(image.source.kind === "volume" ? [["sourceVolumeId", image.source.volumeId] as const] : []),

@@ -7,6 +7,7 @@ import type { Database } from "bun:sqlite";
 import { AppError } from "../../lib/errors.ts";
 import { schema1 } from "./schema-1.ts";
 import { schema3 } from "./schema-3.ts";
+import { schema4 } from "./schema-4.ts";
 import { writeDigest } from "./state-digest.ts";
 
 export type Migration = {
@@ -21,6 +22,7 @@ export const migrations: readonly Migration[] = [
 	// The digest of the state covers the schema, so this is the end of each step from here on.
 	{ version: 2, statements: [], after: writeDigest },
 	{ version: 3, statements: schema3, after: writeDigest },
+	{ version: 4, statements: schema4, after: writeDigest },
 ];
 
 export const schemaVersion = migrations.at(-1)?.version ?? 0;

@@ -7,7 +7,7 @@
 
 export const text = (column: string, path: string, more = "") =>
 	`${column} TEXT GENERATED ALWAYS AS (json_extract(doc, '$.${path}')) STORED${more}`;
-const integer = (column: string, path: string) =>
+export const integer = (column: string, path: string) =>
 	`${column} INTEGER GENERATED ALWAYS AS (json_extract(doc, '$.${path}')) STORED`;
 const name = text("name", "name", " COLLATE NOCASE");
 

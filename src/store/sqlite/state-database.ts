@@ -4,6 +4,7 @@
  */
 import { assert } from "../../lib/assert.ts";
 import type { AuditRecord, Session, Token } from "../../model/access.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";
 import type { ConfigurationAt } from "../../raft/types.ts";
@@ -137,6 +138,11 @@ export class StateDatabase extends StateRows {
 
 	volumesOfVm(vmId: string): Volume[] {
 		return this.#documents("SELECT doc FROM volume WHERE vm_id = ? ORDER BY name, id", vmId);
+	}
+
+	/** Oldest first. */
+	snapshotsOfVm(vmId: string): Snapshot[] {
+		return this.#documents("SELECT doc FROM snapshot WHERE vm_id = ? ORDER BY created_at, id", vmId);
 	}
 
 	all<T extends TableName>(table: T): Tables[T][] {
