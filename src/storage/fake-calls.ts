@@ -2,9 +2,12 @@
 import { AppError } from "../lib/errors.ts";
 import type { StorageDriver } from "./driver.ts";
 import { abortable } from "./fake-content.ts";
+import type { FakeSnapshotMethod } from "./fake-snapshots.ts";
 
 /** Methods that can be made to fail or to wait. */
-export type FakeMethod = Exclude<keyof StorageDriver, "type" | "capabilities" | "hostSecrets" | "snapshots">;
+export type FakeMethod =
+	| Exclude<keyof StorageDriver, "type" | "capabilities" | "hostSecrets" | "snapshots">
+	| FakeSnapshotMethod;
 
 export class FakeCalls {
 	readonly calls: FakeMethod[] = [];

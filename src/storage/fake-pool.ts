@@ -2,8 +2,9 @@
 import { AppError } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
 import type { VolumeFormat } from "../model/storage.ts";
-import type { ImageInfo, VolumeInfo } from "./driver.ts";
+import type { ImageInfo, PoolUsage, VolumeInfo } from "./driver.ts";
 import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
+import type { FakeLayer, FakeSnapshot } from "./fake-snapshots.ts";
 import type { FakeUpload } from "./fake-upload.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
 import { diskSize } from "./names.ts";
@@ -15,7 +16,20 @@ export type FakeVolume = {
 	path: string;
 	/** Taken over; the path is one of `hostFiles`. */
 	adopted: boolean;
+	snapshots: FakeSnapshot[];
+	/** The snapshot that it is at. */
+	at: string | null;
+	/** Own files below `path`, nearest first. */
+	layers: FakeLayer[];
+	/** How many files it has had. */
+	files: number;
+	/** It rests on this one. */
+	fromSnapshot: string | null;
 };
+/** A volume that never had snapshots. */
+export const noSnapshots = (): Pick<FakeVolume, "snapshots" | "at" | "layers" | "files" | "fromSnapshot"> => ({
+	...{ snapshots: [], at: null, layers: [], files: 1, fromSnapshot: null },
+});
 export type FakeImage = ImageInfo & { sha256: string; content: SparseBytes };
 
 /** What is stored, apart from the driver: two drivers on one world are one pool before and after a restart. */
@@ -28,6 +42,10 @@ export class FakePool {
 	/** Volumes that are open on the node; as they stay when the daemon ends. */
 	readonly open = new Set<string>();
 	totalBytes = 100 * GiB;
+	/** Whether its volumes can have snapshots. */
+	makesSnapshots = true;
+	/** Whether QEMU has the file open. */
+	isHeld: (path: string) => Promise<boolean> = async () => false;
 
 	hostFile(path: string): Uint8Array {
 		const bytes = this.hostFiles.get(path);
@@ -52,6 +70,12 @@ export class FakePool {
 			.map(([other]) => other);
 		if (dependants.length > 0)
 			throw new AppError("in-use", `Volumes are copy-on-write copies of ${kind} ${id}: ${dependants.join(", ")}.`);
+	}
+
+	usage(): PoolUsage {
+		const { totalBytes } = this;
+		const usedBytes = this.usedBytes();
+		return { totalBytes, usedBytes, availableBytes: Math.max(0, totalBytes - usedBytes) };
 	}
 
 	usedBytes(): number {

@@ -2,7 +2,7 @@
 import { AppError } from "../lib/errors.ts";
 import type { LongOptions, VolumeContent } from "./driver.ts";
 import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
-import type { FakePool, FakeVolume } from "./fake-pool.ts";
+import { type FakePool, type FakeVolume, noSnapshots } from "./fake-pool.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
 import { qcow2Sample } from "./inspect/qcow2-sample.ts";
 import { requireId, sectorBytes } from "./names.ts";
@@ -40,7 +40,8 @@ export async function receive(
 		for (let at = 0; headerBytes + at < file.length; at += 65_536)
 			content.write(at, file.read(headerBytes + at, 65_536));
 	} else if (file.length % sectorBytes !== 0) throw new AppError("storage", "What came is no raw disk.");
-	const volume: FakeVolume = { format, content, backing: [], path: `/fake/volumes/${id}.${format}`, adopted: false };
+	const path = `/fake/volumes/${id}.${format}`;
+	const volume: FakeVolume = { format, content, backing: [], path, adopted: false, ...noSnapshots() };
 	pool.volumes.set(id, volume);
 	return volume;
 }

@@ -21,10 +21,12 @@ import type {
 	VolumeContent,
 	VolumeDamage,
 	VolumeInfo,
+	VolumeSnapshots,
 } from "./driver.ts";
-import { FakeCalls } from "./fake-calls.ts";
+import { FakeCalls, type FakeMethod } from "./fake-calls.ts";
 import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
-import { type FakeImage, FakePool, type FakeVolume, imageInfo } from "./fake-pool.ts";
+import { type FakeImage, FakePool, type FakeVolume, imageInfo, noSnapshots } from "./fake-pool.ts";
+import { fakeSnapshots, snapshotOf } from "./fake-snapshots.ts";
 import { contentOf, receive } from "./fake-transfer.ts";
 import { type FakeUpload, uploadWriter } from "./fake-upload.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
@@ -37,15 +39,20 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	readonly type = "local";
 	readonly capabilities: PoolCapabilities = {
 		...{ formats: ["qcow2", "raw"], copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false },
-		...{ snapshots: false, images: true, shared: false },
-		reasons: { shrink: "The fake keeps to growing.", snapshots: "Not in the fake.", shared: "The fake is one node's." },
+		...{ snapshots: true, images: true, shared: false },
+		reasons: { shrink: "The fake keeps to growing.", shared: "The fake is one node's." },
 	};
 	hostSecrets: HostSecret[] = [];
-	readonly snapshots = null;
+	snapshots: VolumeSnapshots | null;
 	readonly pool: FakePool;
 	constructor(pool = new FakePool()) {
 		super();
 		this.pool = pool;
+		const enter = (method: FakeMethod) => this.enter(method);
+		this.snapshots = pool.makesSnapshots ? fakeSnapshots(pool, enter, (id, volume) => this.#info(id, volume)) : null;
+		if (this.snapshots) return;
+		this.capabilities.snapshots = false;
+		this.capabilities.reasons.snapshots = "This one makes none.";
 	}
 
 	/** What a guest would write to its disk. */
@@ -67,21 +74,12 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 
 	async probe(): Promise<PoolUsage> {
 		await this.enter("probe");
-		return this.#usage();
+		return this.pool.usage();
 	}
 
 	async check(): Promise<PoolUsage> {
 		await this.enter("check");
-		return this.#usage();
-	}
-
-	#usage(): PoolUsage {
-		const used = this.pool.usedBytes();
-		return {
-			totalBytes: this.pool.totalBytes,
-			usedBytes: used,
-			availableBytes: Math.max(0, this.pool.totalBytes - used),
-		};
+		return this.pool.usage();
 	}
 
 	async createVolume(
@@ -98,16 +96,22 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		}
 		const made = this.#fromSource(options.source, options.format, sizeBytes);
 		options.progress?.(1);
-		const volume = { ...made, format: options.format, path: `/fake/volumes/${id}.${options.format}`, adopted: false };
+		const path = `/fake/volumes/${id}.${options.format}`;
+		const volume = { ...noSnapshots(), ...made, format: options.format, path, adopted: false };
 		this.pool.volumes.set(id, volume);
 		return this.#info(id, volume);
 	}
 
-	#fromSource(source: CreateSource, format: VolumeFormat, sizeBytes: number): Pick<FakeVolume, "content" | "backing"> {
-		if (source.kind === "snapshot") throw new AppError("unsupported", "The fake has no snapshots.");
+	#fromSource(
+		source: CreateSource,
+		format: VolumeFormat,
+		sizeBytes: number,
+	): Pick<FakeVolume, "content" | "backing"> & Partial<FakeVolume> {
 		if (source.kind === "empty") return { content: new SparseBytes(sizeBytes), backing: [] };
-		requireId(source.id, source.kind);
+		requireId(source.id, source.kind === "image" ? "image" : "volume");
 		const from = source.kind === "image" ? this.#imageSource(source.id) : this.#volumeSource(source.id);
+		if (source.kind === "snapshot")
+			from.content = snapshotOf(this.#volume(source.id), source.id, source.snapshotId).content;
 		if (sizeBytes < from.content.length)
 			throw new AppError("invalid", "The volume would be smaller than what it is made of.");
 		const content = from.content.copy(sizeBytes, !source.fullCopy);
@@ -115,7 +119,9 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		if (format === "raw") throw new AppError("invalid", "A copy-on-write copy is always qcow2.");
 		if (source.kind === "volume" && from.format === "raw")
 			throw new AppError("invalid", "A raw volume cannot be copied copy-on-write. Ask for a full copy.");
-		return { content, backing: [{ kind: source.kind, id: source.id, format: from.format }, ...from.backing] };
+		const kind = source.kind === "image" ? "image" : "volume";
+		const backing: FakeVolume["backing"] = [{ kind, id: source.id, format: from.format }, ...from.backing];
+		return { content, backing, fromSnapshot: source.kind === "snapshot" ? source.snapshotId : null };
 	}
 
 	#imageSource(id: string): Pick<FakeVolume, "format" | "content" | "backing"> {
@@ -126,14 +132,14 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		return { format: image.format, content, backing: [] };
 	}
 
-	#volumeSource = (id: string): Pick<FakeVolume, "format" | "content" | "backing"> => this.#volume(id);
+	#volumeSource = (id: string): Pick<FakeVolume, "format" | "content" | "backing"> => ({ ...this.#volume(id) });
 
 	async deleteVolume(id: string): Promise<void> {
 		requireId(id, "volume");
 		await this.enter("deleteVolume");
 		this.pool.requireFree("volume", id);
 		const volume = this.pool.volumes.get(id);
-		if (volume) this.pool.hostFiles.delete(volume.path);
+		for (const { path } of volume ? [volume, ...volume.layers] : []) this.pool.hostFiles.delete(path);
 		this.pool.volumes.delete(id);
 	}
 
@@ -162,14 +168,15 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async attachInfo(id: string): ReturnType<StorageDriver["attachInfo"]> {
 		requireId(id, "volume");
 		await this.enter("attachInfo");
-		const { path, format, backing } = this.#volume(id);
+		const { path, format, layers, backing } = this.#volume(id);
+		const below = backing.map((file) => ({
+			path: `/fake/${file.kind}s/${file.id}.${file.format}`,
+			format: file.format,
+		}));
 		return {
 			source: fileSource(path),
 			format,
-			backing: backing.map((file) => ({
-				source: fileSource(`/fake/${file.kind}s/${file.id}.${file.format}`),
-				format: file.format,
-			})),
+			backing: [...layers, ...below].map((file) => ({ source: fileSource(file.path), format: file.format })),
 		};
 	}
 
@@ -225,7 +232,8 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		if (existing) throw new AppError("already-exists", `Volume ${id} exists already and is another one.`);
 		if ([...this.pool.volumes.values()].some((other) => other.path === options.path))
 			throw new AppError("already-exists", `The file ${options.path} is a volume already.`);
-		const volume: FakeVolume = { format: options.format, content, backing: [], path: options.path, adopted: true };
+		const { path, format } = options;
+		const volume: FakeVolume = { ...noSnapshots(), format, content, backing: [], path, adopted: true };
 		this.pool.volumes.set(id, volume);
 		return this.#info(id, volume);
 	}

@@ -1,0 +1,119 @@
+/**
+ * Snapshots in the fake driver, in the manner of a pool of files: the disk that is written to is another file after each, on the
+ * layers of what it was. As there, what the content is does not depend on which file QEMU has open.
+ */
+import { AppError } from "../lib/errors.ts";
+import type { SnapshotInfo, VolumeInfo, VolumeSnapshots } from "./driver.ts";
+import type { SparseBytes } from "./fake-content.ts";
+import type { FakePool, FakeVolume } from "./fake-pool.ts";
+import { requireId } from "./names.ts";
+
+export type FakeLayer = { path: string; format: FakeVolume["format"] };
+export type FakeSnapshot = { id: string; parentId: string | null; content: SparseBytes; layers: FakeLayer[] };
+export type FakeSnapshotMethod = `snapshots.${keyof VolumeSnapshots}`;
+
+export function fakeSnapshots(
+	pool: FakePool,
+	enter: (method: FakeSnapshotMethod) => Promise<void>,
+	describe: (id: string, volume: FakeVolume) => VolumeInfo,
+): VolumeSnapshots {
+	const entered = async (method: FakeSnapshotMethod, volumeId: string, snapshotId: string): Promise<void> => {
+		requireId(volumeId, "volume");
+		requireId(snapshotId, "snapshot");
+		await enter(method);
+	};
+	const needed = (id: string): FakeVolume => {
+		const volume = pool.volumes.get(id);
+		if (!volume) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
+		return volume;
+	};
+	const requireClosed = async (id: string, { path, layers }: FakeVolume): Promise<void> => {
+		for (const file of [path, ...layers.map((layer) => layer.path)])
+			if (await pool.isHeld(file)) throw new AppError("in-use", `A VM has volume ${id} open.`);
+	};
+	return {
+		async take(volumeId, snapshotId, { running }) {
+			await entered("snapshots.take", volumeId, snapshotId);
+			const volume = needed(volumeId);
+			const done = volume.snapshots.find(({ id }) => id === snapshotId);
+			if (done) return infoOf(done);
+			if (!running) await requireClosed(volumeId, volume);
+			const layers = [{ path: volume.path, format: volume.format }, ...volume.layers];
+			const made = { id: snapshotId, parentId: volume.at, content: volume.content.copy(), layers };
+			volume.snapshots.push(made);
+			volume.at = snapshotId;
+			goOn(volumeId, volume, layers);
+			return infoOf(made);
+		},
+
+		async revert(volumeId, snapshotId) {
+			await entered("snapshots.revert", volumeId, snapshotId);
+			const volume = needed(volumeId);
+			const { content, layers } = snapshotOf(volume, volumeId, snapshotId);
+			await requireClosed(volumeId, volume);
+			volume.content = content.copy();
+			volume.at = snapshotId;
+			goOn(volumeId, volume, layers);
+			return describe(volumeId, volume);
+		},
+
+		async delete(volumeId, snapshotId) {
+			await entered("snapshots.delete", volumeId, snapshotId);
+			const volume = pool.volumes.get(volumeId);
+			if (!volume?.snapshots.some(({ id }) => id === snapshotId)) return;
+			const copies = [...pool.volumes].filter(([, other]) => other.fromSnapshot === snapshotId).map(([id]) => id);
+			if (copies.length > 0)
+				throw new AppError("in-use", `Volumes rest on snapshot ${snapshotId}: ${copies.join(", ")}.`);
+			await requireClosed(volumeId, volume);
+			forget(volume, snapshotId);
+		},
+
+		async list(volumeId) {
+			requireId(volumeId, "volume");
+			await enter("snapshots.list");
+			return (pool.volumes.get(volumeId)?.snapshots ?? []).map(infoOf);
+		},
+
+		async undoTake(volumeId, snapshotId) {
+			await entered("snapshots.undoTake", volumeId, snapshotId);
+			const volume = pool.volumes.get(volumeId);
+			const snapshot = volume?.snapshots.find(({ id }) => id === snapshotId);
+			if (!volume || !snapshot) return;
+			const [below, ...rest] = volume.layers;
+			if (
+				!below ||
+				volume.at !== snapshotId ||
+				below.path !== snapshot.layers[0]?.path ||
+				(await pool.isHeld(volume.path))
+			)
+				throw new AppError("wrong-state", `Snapshot ${snapshotId} cannot be undone.`);
+			Object.assign(volume, { path: below.path, format: below.format, layers: rest });
+			forget(volume, snapshotId);
+		},
+	};
+}
+
+export function snapshotOf(volume: FakeVolume, volumeId: string, snapshotId: string): FakeSnapshot {
+	const found = volume.snapshots.find(({ id }) => id === snapshotId);
+	if (!found) throw new AppError("not-found", `Volume ${volumeId} has no snapshot ${snapshotId}.`);
+	return found;
+}
+
+/** In a new file on these layers. */
+function goOn(volumeId: string, volume: FakeVolume, layers: FakeLayer[]): void {
+	volume.files += 1;
+	volume.path = `/fake/volumes/${volumeId}-${volume.files}.qcow2`;
+	volume.format = "qcow2";
+	volume.layers = layers;
+}
+
+/** What came after it comes after what it came after. */
+function forget(volume: FakeVolume, gone: string): void {
+	const { parentId = null } = volume.snapshots.find(({ id }) => id === gone) ?? {};
+	volume.snapshots = volume.snapshots
+		.filter(({ id }) => id !== gone)
+		.map((other) => (other.parentId === gone ? { ...other, parentId } : other));
+	if (volume.at === gone) volume.at = parentId;
+}
+
+const infoOf = ({ id, parentId, content }: FakeSnapshot): SnapshotInfo => ({ id, parentId, sizeBytes: content.length });
