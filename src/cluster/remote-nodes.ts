@@ -16,6 +16,7 @@ import { type Clock, delay } from "../lib/clock.ts";
 import { AppError, toAppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
 import { Id, Strict, StringEnum } from "../model/schema.ts";
+import { maxSnapshotsOfVm } from "../model/snapshot-rules.ts";
 import type { RemoteNodes, TransferOptions } from "../node/remote.ts";
 import type { NodeSources } from "../node/sources.ts";
 import { maxVmStateBytes, type VmStateFile, vmStateParts } from "../node/vm-state.ts";
@@ -34,8 +35,12 @@ const DisksHead = Strict({
 });
 const StateHead = Strict({
 	files: Type.Array(
-		Strict({ part: StringEnum(vmStateParts), length: Type.Integer({ minimum: 0, maximum: maxVmStateBytes }) }),
-		{ maxItems: vmStateParts.length },
+		Strict({
+			part: StringEnum(vmStateParts),
+			length: Type.Integer({ minimum: 0, maximum: maxVmStateBytes }),
+			snapshotId: Type.Optional(Id),
+		}),
+		{ maxItems: vmStateParts.length * (1 + maxSnapshotsOfVm) },
 	),
 });
 
@@ -65,9 +70,9 @@ export function createRemoteNodes(peers: () => Pick<PeerNode, "openStream">): Re
 			const total = head.files.reduce((sum, file) => sum + file.length, 0);
 			const bytes = await bytesOf(stream, total);
 			let at = 0;
-			return head.files.map(({ part, length: size }): VmStateFile => {
+			return head.files.map(({ part, length: size, snapshotId }): VmStateFile => {
 				at += size;
-				return { part, bytes: bytes.slice(at - size, at) };
+				return { part, bytes: bytes.slice(at - size, at), ...(snapshotId === undefined ? {} : { snapshotId }) };
 			});
 		},
 	};
@@ -211,7 +216,7 @@ export function contentStreams(started: () => NodeSources | null, clock: Clock):
 		"vm-state": serving(async (asking, id) => {
 			const files = await (await sources()).vmState(asking, id);
 			return {
-				head: { files: files.map(({ part, bytes }) => ({ part, length: bytes.length })) },
+				head: { files: files.map(({ bytes, ...file }) => ({ ...file, length: bytes.length })) },
 				stream: new Blob(files.map(({ bytes }) => new Uint8Array(bytes))).stream(),
 			};
 		}),

@@ -52,6 +52,13 @@ export abstract class FakeWorld {
 		this.#closed = false;
 	}
 
+	/** Whether a process has a disk, or what it rests on, open: whatever libvirt does. By sourceName. */
+	holds(path: string): boolean {
+		return [...this.domains.values()].some((domain) =>
+			domain.running?.facts.disks.some((disk) => disk.path === path || disk.backing.includes(path)),
+		);
+	}
+
 	/** How the guest of this domain behaves from now on. */
 	setGuest(id: string, guest: Partial<FakeGuest>): void {
 		Object.assign(this.get(id).guest, guest);

@@ -29,6 +29,10 @@ export const limits = {
 	deleteVolumeMs: 600_000,
 	/** Making a volume without copying, growing one. */
 	quickStorageMs: 120_000,
+	/** One disk's part of a snapshot, while its guest stands still. */
+	snapshotMs: 30_000,
+	/** Setting a disk back, or deleting a snapshot of it, where blocks are copied for that. */
+	revertMs: 3_600_000,
 	/** Copying: as long as it makes progress, and never longer than this. */
 	copyMs: 24 * 3_600_000,
 	/** Copying without any progress. */

@@ -3,24 +3,12 @@
  * before each of these calls and after it took effect, with the answer lost. The next process must bring everything to an
  * end: nothing unfinished, nothing orphaned, nothing claimed that is not so.
  */
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { MiB } from "../lib/units.ts";
 import type { Volume } from "../model/storage.ts";
-import type { TaskState } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
-import type { KillPoint } from "../testing/node/life.ts";
-import { NodeWorld } from "../testing/node/node-world.ts";
-
-type Scenario = {
-	name: string;
-	/** Before the process that is killed. */
-	prepare?: (world: NodeWorld) => Promise<void>;
-	/** Asks for the operation; returns what `check` needs. */
-	ask: (world: NodeWorld) => Promise<string>;
-	/** How its task may end; "gone" when the record of the task is enough. */
-	ends?: TaskState[];
-	check?: (world: NodeWorld) => void | Promise<void>;
-};
+import { killedAnywhere, type Scenario } from "../testing/node/killed-anywhere.ts";
+import type { NodeWorld } from "../testing/node/node-world.ts";
 
 const vmId = "00000000-0000-7000-8000-0000000000aa";
 const volumeId = (world: NodeWorld): string => world.vm(vmId).spec.disks[0]?.volumeId ?? "";
@@ -184,37 +172,4 @@ const scenarios: Scenario[] = [
 	},
 ];
 
-const timing = { stepMs: 5_000, limitMs: 200_000 };
-
-async function runOnce(scenario: Scenario, kill: KillPoint | null): Promise<number> {
-	await using world = await NodeWorld.open();
-	await world.boot();
-	await scenario.prepare?.(world);
-	await world.settle(timing);
-	const before = world.life.calls.length;
-	if (kill) world.life.killAt({ call: before + kill.call, when: kill.when });
-	const taskId = await scenario.ask(world);
-	await world.settle(timing);
-	const calls = world.life.calls.length - before;
-	if (kill) {
-		expect(world.life.dead).toBe(true);
-		await world.boot();
-		await world.settle(timing);
-	}
-	const task = world.taskOf(taskId);
-	expect(scenario.ends ?? ["succeeded"], `${task.error?.code} ${task.error?.message}`).toContain(task.state);
-	await scenario.check?.(world);
-	expect(await world.problems()).toEqual([]);
-	return calls;
-}
-
-for (const scenario of scenarios)
-	test(`killed at any step: ${scenario.name}`, async () => {
-		const calls = await runOnce(scenario, null);
-		expect(calls).toBeGreaterThan(3);
-		for (let call = 1; call <= calls; call++)
-			for (const when of ["before", "after"] as const)
-				await runOnce(scenario, { call, when }).catch((error) => {
-					throw new Error(`killed ${when} call ${call} of ${calls}: ${error instanceof Error ? error.message : error}`);
-				});
-	}, 60_000);
+killedAnywhere(scenarios);

@@ -29,6 +29,7 @@ import { Openings } from "./openings.ts";
 import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
+import { deleteSnapshot } from "./snapshot-delete.ts";
 import { LocalSources, type NodeSources } from "./sources.ts";
 import { Strays } from "./strays.ts";
 import { sweep } from "./sweep.ts";
@@ -117,6 +118,8 @@ class LocalNode {
 			"volume.resize": (id, run) => volumes.resize(id, run),
 			"volume.delete": (id, run) => volumes.delete(id, run),
 			"volume.discard": (_id, run) => discardVolume({ context: this.#context, pools: this.#pools }, run),
+			"snapshot.delete": (id, run) =>
+				deleteSnapshot({ context: this.#context, pools: this.#pools, users: this.#queues }, id, run),
 			"image.import": (id, run) => images.import(id, run),
 			"image.delete": (id) => images.delete(id),
 			"network.create": (id, run) => this.#networks.create(id, run),

@@ -13,12 +13,15 @@ export function requireOurs({ store, nodeId }: NodeContext, vm: Vm): void {
 	throw new AppError("wrong-state", `The VM is on the node ${node} by now. Try again.`);
 }
 
+/** By which the guest runs, or its disks change. */
+const needsOurs: readonly VmStep["kind"][] = ["start", "resume", "take-snapshot", "revert-snapshot"];
+
 /**
  * Before a step by which the guest runs, which may come long after the work began: a node that was cut off meanwhile was
  * perhaps declared off, and the VM runs on another one. `Later` while nobody can say.
  */
 export async function mayRunHere(context: NodeContext, vmId: string, step: VmStep, { signal }: TaskRun): Promise<void> {
-	if (step.kind !== "start" && step.kind !== "resume") return;
+	if (!needsOurs.includes(step.kind)) return;
 	await upToDate(context, "It is not known whether the VM is still this node's to start.");
 	signal.throwIfAborted();
 	const vm = context.store.get("vm", vmId);

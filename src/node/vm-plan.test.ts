@@ -3,7 +3,14 @@ import { expect, test } from "bun:test";
 import type { DomainState } from "../hypervisor/driver.ts";
 import type { Task, TaskKind } from "../model/task.ts";
 import type { PowerState } from "../model/vm.ts";
-import { fixtureImage, fixtureTask, fixtureVm, fixtureVmSpec, fixtureVolume } from "../testing/fixtures.ts";
+import {
+	fixtureImage,
+	fixtureSnapshot,
+	fixtureTask,
+	fixtureVm,
+	fixtureVmSpec,
+	fixtureVolume,
+} from "../testing/fixtures.ts";
 import { diskOf } from "../testing/node/node-world.ts";
 import { limits } from "./limits.ts";
 import { planVm, type VmStep, type VmView } from "./vm-plan.ts";
@@ -271,6 +278,82 @@ const rows: Row[] = [
 		view: { attached: [volume], kept: new Set([volume.id]) },
 		next: { kind: "gone", message: 'Kept, because other volumes are copies of it: "volume-1".' },
 	},
+	{
+		is: "snapshots on disks that stay",
+		kind: "vm.delete",
+		view: { snapshots: [fixtureSnapshot()] },
+		next: { kind: "forget-snapshots" },
+	},
+	// snapshots
+	{ is: "no record", kind: "vm.snapshot", next: { kind: "fail" } },
+	...(["running", "paused", "stopped"] as const).map(
+		(powerState): Row => ({
+			is: `asked for, ${powerState}`,
+			kind: "vm.snapshot",
+			domain: domain(powerState),
+			view: { snapshot: fixtureSnapshot() },
+			next: { kind: "begin-snapshot", powerState },
+		}),
+	),
+	{
+		is: "halted by a process that died",
+		kind: "vm.snapshot",
+		domain: domain("paused"),
+		view: { snapshot: fixtureSnapshot({ powerState: "running" }) },
+		next: { kind: "take-snapshot" },
+	},
+	{
+		is: "all there",
+		kind: "vm.snapshot",
+		domain: domain("running"),
+		view: { snapshot: fixtureSnapshot({ powerState: "running" }) },
+		done: ["take-snapshot"],
+		next: { kind: "report-snapshot" },
+	},
+	{
+		is: "reported",
+		kind: "vm.snapshot",
+		view: { snapshot: fixtureSnapshot({ phase: "ready" }) },
+		next: { kind: "finish" },
+	},
+	{
+		is: "failed, and the task's end was not written",
+		kind: "vm.snapshot",
+		view: { snapshot: fixtureSnapshot({ phase: "error", error: { code: "storage", message: "full" } }) },
+		next: { kind: "fail", error: { code: "wrong-state", message: "full" } },
+	},
+	{
+		is: "off",
+		kind: "vm.revert",
+		view: { snapshot: fixtureSnapshot({ phase: "ready" }) },
+		next: { kind: "revert-snapshot" },
+	},
+	{
+		is: "begun by a process that died",
+		kind: "vm.revert",
+		view: { snapshot: fixtureSnapshot({ phase: "reverting" }) },
+		next: { kind: "revert-snapshot" },
+	},
+	{
+		is: "running",
+		kind: "vm.revert",
+		domain: domain("running"),
+		view: { snapshot: fixtureSnapshot({ phase: "ready" }) },
+		next: { kind: "fail" },
+	},
+	{
+		is: "done",
+		kind: "vm.revert",
+		view: { snapshot: fixtureSnapshot({ phase: "ready" }), remark: "so" },
+		done: ["revert-snapshot"],
+		next: { kind: "finish", message: "so" },
+	},
+	{
+		is: "half set back",
+		kind: "vm.start",
+		view: { snapshots: [fixtureSnapshot({ phase: "reverting" })] },
+		next: { kind: "fail" },
+	},
 	// no operation of a VM
 	{ is: "anything", kind: "image.delete", next: { kind: "fail" } },
 ];
@@ -280,7 +363,7 @@ for (const row of rows)
 		const view: VmView = {
 			...{ vm, domain: row.domain ?? null, volumes: [volume], discs: [], attached: [], inTheMaking: new Set<string>() },
 			...{ deleted: new Set<string>(), kept: new Set<string>(), fetched: new Set<string>(), notLive: [] },
-			...{ elapsedMs: 0, ageMs: 0, sinceRequestMs: null },
+			...{ elapsedMs: 0, ageMs: 0, sinceRequestMs: null, snapshots: [], snapshot: null, remark: null },
 			task: fixtureTask(row.kind, { kind: "vm", id: vm.id }, { input: row.input ?? {} }),
 			done: new Set(row.done ?? []),
 			destroys: row.done?.includes("destroy") ? 1 : 0,
@@ -305,8 +388,9 @@ test("a plan that is followed on a domain that obeys comes to an end, from any s
 				const common = { volumes: [volume], discs: [], attached: [], inTheMaking: new Set<string>(), notLive: [] };
 				const sets = { deleted: new Set<string>(), kept: new Set<string>(), fetched: new Set<string>() };
 				const destroys = done.has("destroy") ? 1 : 0;
+				const none = { snapshots: [], snapshot: null, remark: null };
 				const times = { elapsedMs, ageMs: elapsedMs, sinceRequestMs: done.has("request-shutdown") ? 0 : null };
-				last = planVm({ vm, task, domain: now, done, ...common, ...sets, ...times, destroys }).step;
+				last = planVm({ vm, task, domain: now, done, ...common, ...sets, ...times, ...none, destroys }).step;
 				if (last.kind === "wait") elapsedMs += last.ms;
 				if (last.kind === "start" || last.kind === "resume") now = domain("running");
 				if (last.kind === "pause") now = domain("paused");

@@ -8,10 +8,14 @@ import type { DomainState } from "../hypervisor/driver.ts";
 import { type ErrorInfo, fromErrorInfo } from "../lib/errors.ts";
 import { formatDuration } from "../lib/units.ts";
 import { runsElsewhere } from "../model/actions.ts";
+import type { Snapshot } from "../model/snapshot.ts";
+import { halfRevertedObstacle } from "../model/snapshot-rules.ts";
 import type { Image, Volume } from "../model/storage.ts";
 import type { Task } from "../model/task.ts";
-import type { PowerState, Vm } from "../model/vm.ts";
+import type { Vm } from "../model/vm.ts";
 import { limits } from "./limits.ts";
+import { fail, finish, isActive, type Planned, quietly } from "./plan-words.ts";
+import { planRevert, planSnapshot } from "./snapshot-plan.ts";
 
 export type VmView = {
 	vm: Vm;
@@ -23,6 +27,12 @@ export type VmView = {
 	discs: (Image | null)[];
 	/** All volumes that are attached to the VM; those in phase "deleting" go with it. Only looked at by vm.delete. */
 	attached: Volume[];
+	/** Of the VM. */
+	snapshots: readonly Snapshot[];
+	/** The one that the task is about; null for any other task. */
+	snapshot: Snapshot | null;
+	/** What the task ends with saying. */
+	remark: string | null;
 	/** Volumes that a task of their own is making now. */
 	inTheMaking: ReadonlySet<string>;
 	/** What this run has done. */
@@ -66,18 +76,20 @@ export type VmStep =
 	| { kind: "apply-live" }
 	| { kind: "undefine" }
 	| { kind: "delete-volume"; volumeId: string }
+	/** Of volumes that stay when their VM goes. */
+	| { kind: "forget-snapshots" }
+	/** `powerState`: what the VM is. */
+	| { kind: "begin-snapshot"; powerState: NonNullable<Snapshot["powerState"]> }
+	| { kind: "take-snapshot" }
+	| { kind: "report-snapshot" }
+	| { kind: "revert-snapshot" }
 	| { kind: "remove-folder" }
 	| { kind: "gone"; message: string | null }
 	/** The goal is reached. `reason` becomes that of the status. */
 	| { kind: "finish"; message: string | null; reason: string | null }
 	| { kind: "fail"; error: ErrorInfo };
 
-/** `showAs`: the in-between state that the VM is in while the step is done; null leaves what it shows. */
-export type Planned = { step: VmStep; showAs: PowerState | null };
-
-/** Does it exist as a process (of any state) in libvirt's eyes? */
-export const isActive = (domain: DomainState | null): boolean =>
-	domain !== null && domain.powerState !== "stopped" && domain.powerState !== "failed";
+export { isActive };
 
 /** Between two looks at a domain that is being started. */
 const halfStartedMs = 500;
@@ -102,17 +114,16 @@ export function planVm(view: VmView): Planned {
 			return planUpdate(view);
 		case "vm.adopt":
 			return planAdopt(view);
+		case "vm.snapshot":
+			return planSnapshot(view);
+		case "vm.revert":
+			return planRevert(view);
 		case "vm.delete":
 			return planDelete(view);
 		default:
 			return fail("internal", `A VM has no operation ${view.task.kind}.`);
 	}
 }
-
-const quietly = (step: VmStep): Planned => ({ step, showAs: null });
-const finish = (message: string | null, reason: string | null = null): Planned =>
-	quietly({ kind: "finish", message, reason });
-const fail = (code: ErrorInfo["code"], message: string): Planned => quietly({ kind: "fail", error: { code, message } });
 
 /** Everything that a definition needs, and the definition. Null when it is done. */
 function prepare(view: VmView): Planned | null {
@@ -150,8 +161,8 @@ function planStart(view: VmView): Planned {
 	// libvirt is not done yet, for a daemon before us. It may still give up: a restarted libvirtd ends what was half started.
 	if (domain?.powerState === "starting") return { step: { kind: "wait", ms: halfStartedMs }, showAs: "starting" };
 	// It was accepted before that was known.
-	const elsewhere = isActive(domain) ? null : runsElsewhere(view.vm);
-	if (elsewhere !== null) return fail("wrong-state", elsewhere);
+	const obstacle = isActive(domain) ? null : (runsElsewhere(view.vm) ?? halfRevertedObstacle(view.snapshots));
+	if (obstacle !== null) return fail("wrong-state", obstacle);
 	if (domain && isActive(domain)) {
 		if (domain.powerState === "paused" && !paused && domain.reason !== "io-error" && !done.has("resume"))
 			return { step: { kind: "resume" }, showAs: "starting" };
@@ -259,6 +270,7 @@ function planDelete(view: VmView): Planned {
 			return fail("hypervisor", "libvirt keeps the definition of the VM although it was removed.");
 		return quietly({ kind: "undefine" });
 	}
+	if (!done.has("forget-snapshots") && view.snapshots.length > 0) return quietly({ kind: "forget-snapshots" });
 	const next = view.attached.find((volume) => volume.phase === "deleting" && !view.deleted.has(volume.id));
 	if (next) return quietly({ kind: "delete-volume", volumeId: next.id });
 	if (!done.has("remove-folder")) return quietly({ kind: "remove-folder" });

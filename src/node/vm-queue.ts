@@ -38,11 +38,11 @@ import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Task, TaskKind } from "../model/task.ts";
 import type { PowerState, Vm, VmStatus } from "../model/vm.ts";
-import { undoAdoption } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
 import { bounds, intervals, limits } from "./limits.ts";
 import { networkAwaited } from "./network-wait.ts";
 import { type RelocationParts, relocate } from "./relocation.ts";
+import { snapshotsOf } from "./snapshot-take.ts";
 import { patchVm, reportVm } from "./status.ts";
 import type { TaskBoard } from "./task-board.ts";
 import { Later, type TaskRun, waitsForHypervisor, withPlacement } from "./task-run.ts";
@@ -51,6 +51,7 @@ import { mayRunHere, requireOurs } from "./vm-ours.ts";
 import { planError, planVm, type VmStep, type VmView } from "./vm-plan.ts";
 import { settleVm } from "./vm-settle.ts";
 import { type DoableStep, doStep, isUnslotted, newVmRun, type StepParts, type VmRun } from "./vm-steps.ts";
+import { undoTask } from "./vm-undo.ts";
 import { Bell } from "./wait.ts";
 
 export type QueueParts = StepParts &
@@ -214,7 +215,7 @@ export class VmQueue {
 				await run.succeed(withPlacement(task, end.message));
 			} catch (error) {
 				if (context.stopping.aborted || error instanceof Later) throw error;
-				const undone = task.kind === "vm.adopt" && (await undoAdoption(this.#parts, this.vmId, error));
+				const undone = await undoTask(this.#parts, this.vmId, run, memory, error);
 				if (!undone) await this.#settle(run, memory, { kind: "failure", error: toErrorInfo(error) });
 				await run.fail(error);
 			} finally {
@@ -271,7 +272,7 @@ export class VmQueue {
 			deleted: memory.deleted,
 			kept: memory.kept,
 			fetched: memory.fetched,
-			notLive: memory.notLive,
+			...{ notLive: memory.notLive, remark: memory.remark, ...snapshotsOf(context, run.task, vm) },
 			elapsedMs: run.elapsedMs(),
 			ageMs: context.clock.nowMs() - Date.parse(run.task.createdAt),
 			sinceRequestMs: memory.requestedMonotonicMs === null ? null : now - memory.requestedMonotonicMs,
@@ -396,5 +397,3 @@ function overtakes(newer: TaskKind, current: TaskKind): boolean {
 
 const overtaken = (by: TaskKind): AppError =>
 	new AppError("canceled", by === "vm.delete" ? "The VM is being deleted." : "Overtaken by a stop.");
-
-export type { VmStep };

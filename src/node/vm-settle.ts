@@ -86,7 +86,8 @@ function settleOff(ending: Ending, before: Status): Observed {
 		error: errorOf(outcome),
 	};
 	if (outcome.kind === "success") {
-		const stays = taskKind === "vm.update" && before.powerState === "failed";
+		const leaves: readonly TaskKind[] = ["vm.update", "vm.snapshot"];
+		const stays = leaves.includes(taskKind) && before.powerState === "failed";
 		const state = stays ? { powerState: "failed" as const, error: before.error } : { powerState: "stopped" as const };
 		return { status: { ...off, reason: stays ? before.reason : outcome.reason, ...state }, desiredPower: "stopped" };
 	}

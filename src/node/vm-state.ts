@@ -16,10 +16,12 @@ import { MiB } from "../lib/units.ts";
 import { syncFolder, writeFileDurably } from "../storage/durable.ts";
 import { errnoOf, fileError } from "../storage/file-errors.ts";
 import { readTail, serialLogPath, vmFolder, vmFolders } from "./vm-folder.ts";
+import { type KeptFile, type KeptPart, keptParts, vmStateCopies } from "./vm-state-copies.ts";
 
 export const vmStateParts = ["nvram", "tpm", "serial-log"] as const;
 export type VmStatePart = (typeof vmStateParts)[number];
-export type VmStateFile = { part: VmStatePart; bytes: Uint8Array };
+/** `snapshotId`: it is what that snapshot keeps. */
+export type VmStateFile = { part: VmStatePart; bytes: Uint8Array; snapshotId?: string };
 
 /** Each of them is far smaller. */
 export const maxVmStateBytes = 16 * MiB;
@@ -31,6 +33,12 @@ export interface VmStateFiles {
 	write(vmId: string, files: readonly VmStateFile[]): Promise<void>;
 	/** The VM's folder with everything in it, and the TPM's. Missing is done. */
 	remove(vmId: string): Promise<void>;
+	/** What a snapshot keeps beside the disks. Done already is done. The VM stands still meanwhile. */
+	keep(vmId: string, snapshotId: string): Promise<void>;
+	/** It is again what it was then. False, and nothing changes, when there is no copy: it was lost with another node. */
+	restore(vmId: string, snapshotId: string): Promise<boolean>;
+	/** Missing is done. */
+	forget(vmId: string, snapshotId: string): Promise<void>;
 }
 
 const libvirtTpmRoot = "/var/lib/libvirt/swtpm";
@@ -40,20 +48,49 @@ export function vmStateFiles(dataDir: string, tpmRoot = libvirtTpmRoot): VmState
 		assert(isUuid(vmId), "a VM's id is a UUID");
 		return join(tpmRoot, vmId);
 	};
-	const placeOf = (vmId: string, part: Exclude<VmStatePart, "serial-log">): string =>
+	const placeOf = (vmId: string, part: KeptPart): string =>
 		part === "nvram" ? join(vmFolder(dataDir, vmId), "nvram.fd") : join(tpmFolder(vmId), "tpm2", "tpm2-00.permall");
 	const remove = async (vmId: string): Promise<void> => {
 		await rm(tpmFolder(vmId), { recursive: true, force: true });
 		await vmFolders.remove(vmFolder(dataDir, vmId));
 	};
+	const copiesOf = (vmId: string) => vmStateCopies(vmFolder(dataDir, vmId), readWhole);
+	const present = async (vmId: string): Promise<KeptFile[]> => {
+		const files: KeptFile[] = [];
+		for (const part of keptParts) {
+			const bytes = await readWhole(placeOf(vmId, part));
+			if (bytes !== null) files.push({ part, bytes });
+		}
+		return files;
+	};
+	const put = async (vmId: string, { part, bytes }: KeptFile): Promise<void> => {
+		const path = placeOf(vmId, part);
+		if (part === "tpm") await makeTpmFolder(dirname(path));
+		await writeFileDurably(path, bytes);
+	};
 	return {
 		remove,
+		async keep(vmId, snapshotId) {
+			if (await copiesOf(vmId).has(snapshotId)) return;
+			await vmFolders.make(vmFolder(dataDir, vmId));
+			await copiesOf(vmId).write(snapshotId, await present(vmId));
+		},
+		async restore(vmId, snapshotId) {
+			const copies = copiesOf(vmId);
+			if (!(await copies.has(snapshotId))) return false;
+			const kept = await copies.read(snapshotId);
+			for (const file of kept) await put(vmId, file);
+			// What was not there yet: its next start makes it anew.
+			for (const part of keptParts)
+				if (!kept.some((file) => file.part === part)) await rm(placeOf(vmId, part), { force: true });
+			return true;
+		},
+		forget: (vmId, snapshotId) => copiesOf(vmId).remove(snapshotId),
 		async read(vmId) {
-			const files: VmStateFile[] = [];
-			for (const part of ["nvram", "tpm"] as const) {
-				const bytes = await readWhole(placeOf(vmId, part));
-				if (bytes !== null) files.push({ part, bytes });
-			}
+			const files: VmStateFile[] = await present(vmId);
+			const copies = copiesOf(vmId);
+			for (const snapshotId of await copies.list())
+				for (const file of await copies.read(snapshotId)) files.push({ ...file, snapshotId });
 			const log = await readTail(serialLogPath(vmFolder(dataDir, vmId)), maxVmStateBytes);
 			if (log.length > 0) files.push({ part: "serial-log", bytes: log });
 			return files;
@@ -62,11 +99,13 @@ export function vmStateFiles(dataDir: string, tpmRoot = libvirtTpmRoot): VmState
 			await remove(vmId);
 			const folder = vmFolder(dataDir, vmId);
 			await vmFolders.make(folder);
-			for (const { part, bytes } of files) {
-				const path = part === "serial-log" ? serialLogPath(folder) : placeOf(vmId, part);
-				if (part === "tpm") await makeTpmFolder(dirname(path));
-				await writeFileDurably(path, bytes);
+			const kept = new Map<string, KeptFile[]>();
+			for (const { part, bytes, snapshotId } of files) {
+				if (part === "serial-log") await writeFileDurably(serialLogPath(folder), bytes);
+				else if (snapshotId === undefined) await put(vmId, { part, bytes });
+				else kept.set(snapshotId, [...(kept.get(snapshotId) ?? []), { part, bytes }]);
 			}
+			for (const [snapshotId, parts] of kept) await copiesOf(vmId).write(snapshotId, parts);
 			await syncFolder(dirname(folder));
 		},
 	};

@@ -10,6 +10,9 @@ import { buildDomainSpec, type DomainParts, prepareNetworks } from "./domain-spe
 import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
 import type { Openings } from "./openings.ts";
+import { forgetSnapshots } from "./snapshot-delete.ts";
+import { revertToSnapshot } from "./snapshot-revert.ts";
+import { snapshotIdOf, takeSnapshot } from "./snapshot-take.ts";
 import type { TaskRun } from "./task-run.ts";
 import { seedPath, vmFolder } from "./vm-folder.ts";
 import type { VmStep } from "./vm-plan.ts";
@@ -29,6 +32,10 @@ export type VmRun = {
 	/** What still differs from the spec after a live change. */
 	differences: VmDifference[] | null;
 	requestedMonotonicMs: number | null;
+	/** Of the disks in the snapshot, as they were taken. */
+	sizes: { volumeId: string; sizeBytes: number }[];
+	/** What the task ends with saying. */
+	remark: string | null;
 	/** Since when it waits for a network. */
 	networkSinceMonotonicMs: number | null;
 };
@@ -44,6 +51,8 @@ export const newVmRun = (): VmRun => ({
 	definedGeneration: null,
 	differences: null,
 	requestedMonotonicMs: null,
+	sizes: [],
+	remark: null,
 	networkSinceMonotonicMs: null,
 });
 
@@ -59,6 +68,8 @@ export const isUnslotted = (step: VmStep): boolean =>
 	step.kind === "create-volume" ||
 	step.kind === "fetch-image" ||
 	step.kind === "delete-volume" ||
+	step.kind === "forget-snapshots" ||
+	step.kind === "revert-snapshot" ||
 	step.kind === "adopt-volumes";
 
 export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: VmRun, task: TaskRun): Promise<void> {
@@ -126,6 +137,28 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			break;
 		case "delete-volume":
 			await deleteVolume(parts, step.volumeId, run);
+			break;
+		case "begin-snapshot":
+			await context.propose({
+				...{ kind: "snapshotStatus", id: snapshotIdOf(task), phase: "creating", powerState: step.powerState },
+			});
+			break;
+		case "take-snapshot":
+			await takeSnapshot(parts, vm, snapshotIdOf(task), (sizes) => {
+				run.sizes = sizes;
+			});
+			break;
+		case "report-snapshot":
+			await context.propose({
+				...{ kind: "snapshotStatus", id: snapshotIdOf(task), phase: "ready", consistency: "crash" },
+				...{ sizes: run.sizes, error: null },
+			});
+			break;
+		case "revert-snapshot":
+			run.remark = await revertToSnapshot(parts, vm, snapshotIdOf(task));
+			break;
+		case "forget-snapshots":
+			await forgetSnapshots(parts, vm);
 			break;
 		case "remove-folder":
 			await call("Removing the VM's folder", limits.deleteVolumeMs, () => context.vmState.remove(vm.id));

@@ -18,7 +18,10 @@ import type { TaskBoard } from "./task-board.ts";
 import { type TaskRun, withPlacement } from "./task-run.ts";
 import { Bell } from "./wait.ts";
 
-type Source = { kind: "empty" } | CopySource;
+type Source =
+	| { kind: "empty" }
+	| CopySource
+	| { kind: "snapshot"; id: string; snapshotId: string; fullCopy: boolean; poolId: string };
 
 /** What volumes need to know of VMs. The VM queues give it. */
 export interface VolumeUsers {
@@ -133,8 +136,7 @@ export class Volumes {
 	async #sourceOf(volume: Volume, run: MakingRun): Promise<Source> {
 		const { source } = volume;
 		if (source.kind === "empty") return { kind: "empty" };
-		if (source.kind === "snapshot")
-			throw new AppError("unsupported", "Volumes cannot be made from snapshots in this version.");
+		if (source.kind === "snapshot") return this.#snapshotSource(source);
 		const { fullCopy } = source;
 		if (source.kind === "clone") {
 			const origin = this.#context.store.get("volume", source.volumeId);
@@ -146,6 +148,21 @@ export class Volumes {
 		requireReady("image", image);
 		await this.#copies.ensure(image, run);
 		return { kind: "image", id: image.id, fullCopy, poolId: image.poolId };
+	}
+
+	/** What the snapshot holds stays as it is while this is made: it cannot be deleted then. */
+	#snapshotSource({
+		snapshotId,
+		volumeId = "",
+		fullCopy = true,
+	}: Extract<Volume["source"], { kind: "snapshot" }>): Source {
+		const origin = this.#context.store.get("volume", volumeId);
+		const snapshot = this.#context.store.get("snapshot", snapshotId);
+		if (!origin || !snapshot?.disks.some((disk) => disk.volumeId === volumeId))
+			throw new AppError("not-found", "The snapshot that it is a copy of does not exist any more.");
+		if (snapshot.phase !== "ready")
+			throw new AppError("wrong-state", `The snapshot "${snapshot.name}" that it is a copy of is ${snapshot.phase}.`);
+		return { kind: "snapshot", id: volumeId, snapshotId, fullCopy, poolId: origin.poolId };
 	}
 
 	async #waitForImage(imageId: string, run: MakingRun): Promise<void> {
@@ -174,6 +191,8 @@ export class Volumes {
 			return heavyCopy(this.#context, run, what, (signal, progress) =>
 				driver.createVolume(id, { format, sizeBytes, source, signal, progress }),
 			);
+		if (source.kind === "snapshot")
+			throw new AppError("unsupported", "A volume that is made of a snapshot lies in the pool of its disk.");
 		const from = await this.#pools.driver(source.poolId);
 		return heavyCopy(this.#context, run, what, (signal, progress) =>
 			copyAcrossPools({ from, to: driver, source, volume: { id, format, sizeBytes }, signal, progress }),

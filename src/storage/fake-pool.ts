@@ -45,7 +45,7 @@ export class FakePool {
 	/** Whether its volumes can have snapshots. */
 	makesSnapshots = true;
 	/** Whether QEMU has the file open. */
-	isHeld: (path: string) => Promise<boolean> = async () => false;
+	isHeld: (path: string) => boolean = () => false;
 
 	hostFile(path: string): Uint8Array {
 		const bytes = this.hostFiles.get(path);

@@ -27,9 +27,9 @@ export function fakeSnapshots(
 		if (!volume) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
 		return volume;
 	};
-	const requireClosed = async (id: string, { path, layers }: FakeVolume): Promise<void> => {
+	const requireClosed = (id: string, { path, layers }: FakeVolume): void => {
 		for (const file of [path, ...layers.map((layer) => layer.path)])
-			if (await pool.isHeld(file)) throw new AppError("in-use", `A VM has volume ${id} open.`);
+			if (pool.isHeld(file)) throw new AppError("in-use", `A VM has volume ${id} open.`);
 	};
 	return {
 		async take(volumeId, snapshotId, { running }) {
@@ -37,7 +37,7 @@ export function fakeSnapshots(
 			const volume = needed(volumeId);
 			const done = volume.snapshots.find(({ id }) => id === snapshotId);
 			if (done) return infoOf(done);
-			if (!running) await requireClosed(volumeId, volume);
+			if (!running) requireClosed(volumeId, volume);
 			const layers = [{ path: volume.path, format: volume.format }, ...volume.layers];
 			const made = { id: snapshotId, parentId: volume.at, content: volume.content.copy(), layers };
 			volume.snapshots.push(made);
@@ -50,7 +50,7 @@ export function fakeSnapshots(
 			await entered("snapshots.revert", volumeId, snapshotId);
 			const volume = needed(volumeId);
 			const { content, layers } = snapshotOf(volume, volumeId, snapshotId);
-			await requireClosed(volumeId, volume);
+			requireClosed(volumeId, volume);
 			volume.content = content.copy();
 			volume.at = snapshotId;
 			goOn(volumeId, volume, layers);
@@ -64,7 +64,7 @@ export function fakeSnapshots(
 			const copies = [...pool.volumes].filter(([, other]) => other.fromSnapshot === snapshotId).map(([id]) => id);
 			if (copies.length > 0)
 				throw new AppError("in-use", `Volumes rest on snapshot ${snapshotId}: ${copies.join(", ")}.`);
-			await requireClosed(volumeId, volume);
+			requireClosed(volumeId, volume);
 			forget(volume, snapshotId);
 		},
 
@@ -80,12 +80,7 @@ export function fakeSnapshots(
 			const snapshot = volume?.snapshots.find(({ id }) => id === snapshotId);
 			if (!volume || !snapshot) return;
 			const [below, ...rest] = volume.layers;
-			if (
-				!below ||
-				volume.at !== snapshotId ||
-				below.path !== snapshot.layers[0]?.path ||
-				(await pool.isHeld(volume.path))
-			)
+			if (!below || volume.at !== snapshotId || below.path !== snapshot.layers[0]?.path || pool.isHeld(volume.path))
 				throw new AppError("wrong-state", `Snapshot ${snapshotId} cannot be undone.`);
 			Object.assign(volume, { path: below.path, format: below.format, layers: rest });
 			forget(volume, snapshotId);

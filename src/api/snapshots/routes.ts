@@ -127,7 +127,7 @@ function planSnapshot(context: RequestContext, vm: Vm, { name, description }: St
 }
 
 function snapshotTask(context: RequestContext, kind: TaskKind, vm: Vm, snapshot: Snapshot): Task {
-	const options = { nodeId: vm.nodeId, input: { snapshotId: snapshot.id } };
+	const options = { nodeId: vm.nodeId, input: { snapshotId: snapshot.id, wasReady: snapshot.phase === "ready" } };
 	const task = newTask(context, kind, vmRef(vm), options);
 	return { ...task, targets: [...task.targets, refTo("snapshot", snapshot)] };
 }

@@ -33,7 +33,9 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	checkHeard(context, nodeId);
 	const origin = originOf(context, source, nodeId, errors);
 	const pool = choosePool(store, nodeId, request.poolId ?? origin?.poolId, "/poolId", errors);
-	if (origin && !origin.fullCopy && pool && origin.poolId !== pool.id)
+	if (source.kind === "snapshot" && origin && pool && origin.poolId !== pool.id)
+		errors.add("/poolId", "A volume that is made of a snapshot lies in the pool of its disk. Copy it from there.");
+	else if (origin && !origin.fullCopy && pool && origin.poolId !== pool.id)
 		errors.add("/source/fullCopy", "In another pool than its source only a full copy can be made.");
 	const format = request.format ?? (pool ? formatsOf(pool)[0] : undefined) ?? "qcow2";
 	if (pool && !formatsOf(pool).includes(format))
@@ -116,7 +118,7 @@ function snapshotOrigin(
 function completeSource(
 	context: RequestContext,
 	source: VolumeSource,
-	request: Pick<VolumeCreate, "poolId" | "format">,
+	request: Pick<VolumeCreate, "format">,
 	errors: FieldErrors,
 ): VolumeSource {
 	if (source.kind !== "snapshot") return source;
@@ -131,8 +133,7 @@ function completeSource(
 		return errors.add("/source/volumeId", "The snapshot has several disks: say which one.") ?? source;
 	const volume = store.get("volume", volumeId);
 	const pool = volume && store.get("pool", volume.poolId);
-	const elsewhere = request.poolId !== undefined && request.poolId !== volume?.poolId;
-	const whole = elsewhere || !pool || !sharesData(pool, request.format ?? formatsOf(pool)[0] ?? "qcow2");
+	const whole = !pool || !sharesData(pool, request.format ?? formatsOf(pool)[0] ?? "qcow2");
 	return { ...source, volumeId, fullCopy: source.fullCopy ?? whole };
 }
 

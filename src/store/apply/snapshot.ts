@@ -183,8 +183,10 @@ function checkNoCopies(context: ApplyContext, { id, name }: Snapshot): void {
 	if (copy) throw new AppError("in-use", `The volume ${copy.name} is made from the snapshot ${name}.`);
 }
 
-function checkOffForDeletion(context: ApplyContext, vm: Vm, { disks, name }: Snapshot): void {
+/** Of one that was not taken there is mostly nothing: its node says so if there is. */
+function checkOffForDeletion(context: ApplyContext, vm: Vm, { disks, name, phase }: Snapshot): void {
 	const { powerState } = vm.status;
+	if (phase !== "ready") return;
 	if (powerState === "stopped" || powerState === "failed") return;
 	for (const { volumeId } of disks) {
 		const volume = context.get("volume", volumeId);

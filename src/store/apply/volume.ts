@@ -123,6 +123,8 @@ function checkSource(context: ApplyContext, volume: Volume): void {
 	const refuse = (path: string, message: string): never => {
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
 	};
+	if (source.kind === "snapshot" && origin.poolId !== volume.poolId)
+		refuse("/poolId", `A volume that is made of a snapshot lies in the pool of ${noun}.`);
 	if (!source.fullCopy && origin.poolId !== volume.poolId)
 		refuse("/source", `A copy-on-write volume lies in the pool of its source, ${noun}. Ask for a full copy.`);
 	// Images are fetched from the node that has them.

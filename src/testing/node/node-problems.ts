@@ -30,6 +30,7 @@ export async function findProblems(world: NodeWorld): Promise<string[]> {
 		if (vm.desiredPower !== wished) found.push(`VM ${vm.name} is ${powerState}, and ${vm.desiredPower} is desired`);
 	}
 	for (const [poolId, pool] of world.pools) found.push(...poolProblems(world.store, poolId, pool));
+	found.push(...snapshotProblems(world));
 	const folders = await readdir(join(world.dataDir, "vms")).catch(() => []);
 	for (const folder of folders) if (!vms.has(folder)) found.push(`folder ${folder} has no VM`);
 	return found;
@@ -60,5 +61,23 @@ function poolProblems(store: Store, poolId: string, pool: FakePool): string[] {
 		if (image.phase === "error" && pool.uploads.has(image.id)) found.push(`image ${image.name} left its upload`);
 		if (image.phase !== "ready" && image.phase !== "error") found.push(`image ${image.name} is ${image.phase}`);
 	}
+	return found;
+}
+
+function snapshotProblems({ store, pools }: NodeWorld): string[] {
+	const found: string[] = [];
+	const volumes = new Map([...pools.values()].flatMap((pool) => [...pool.volumes]));
+	const records = new Map(store.all("snapshot").map((snapshot) => [snapshot.id, snapshot]));
+	for (const { name, id, phase, disks, vmId, current } of records.values()) {
+		if (phase !== "ready" && phase !== "error") found.push(`snapshot ${name} is ${phase}`);
+		for (const { volumeId } of phase === "ready" ? disks : [])
+			if (!volumes.get(volumeId)?.snapshots.some((one) => one.id === id))
+				found.push(`snapshot ${name} is ready, and disk ${volumeId} has none`);
+		const others = [...records.values()].filter((other) => other.vmId === vmId && other.id !== id);
+		if (current && others.some((other) => other.current)) found.push(`VM ${vmId} is at two snapshots`);
+	}
+	for (const [volumeId, { snapshots }] of volumes)
+		for (const { id } of snapshots)
+			if (!records.has(id)) found.push(`snapshot ${id} of volume ${volumeId} has no record`);
 	return found;
 }

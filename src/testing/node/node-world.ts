@@ -218,6 +218,8 @@ export class NodeWorld {
 		this.pools.set(poolId, pool);
 		const driver = new FakeStorageDriver(pool);
 		this.drivers.set(poolId, driver);
+		pool.isHeld = (path) => this.hypervisor.holds(path);
+		if (driver.snapshots) driver.snapshots = life.wrap("snapshots", driver.snapshots);
 		const deleteVolume = driver.deleteVolume.bind(driver);
 		driver.deleteVolume = async (id) => {
 			await this.beforeDeleteVolume(id);

@@ -34,6 +34,9 @@ export function fileDeps(
 			read: (vmId) => life.around("vmState.read", () => file(vmState.read(vmId))),
 			write: (vmId, files) => life.around("vmState.write", () => file(vmState.write(vmId, files))),
 			remove: (vmId) => life.around("vmState.remove", () => file(vmState.remove(vmId))),
+			keep: (vmId, id) => life.around("vmState.keep", () => file(vmState.keep(vmId, id))),
+			restore: (vmId, id) => life.around("vmState.restore", () => file(vmState.restore(vmId, id))),
+			forget: (vmId, id) => life.around("vmState.forget", () => file(vmState.forget(vmId, id))),
 		},
 	};
 }

@@ -1,0 +1,58 @@
+/** Snapshots of VMs that go: by themselves, and with their VM from the volumes that stay. */
+import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import type { Vm } from "../model/vm.ts";
+import { limits } from "./limits.ts";
+import { disksOfSnapshot, type SnapshotParts, withDisk } from "./snapshot-disks.ts";
+import type { TaskRun } from "./task-run.ts";
+import type { VolumeUsers } from "./volumes.ts";
+
+type Parts = SnapshotParts & { users: Pick<VolumeUsers, "whileStill"> };
+
+/** The task snapshot.delete: while nothing else happens to the VM. What is gone already is no error. */
+export async function deleteSnapshot(parts: Parts, snapshotId: string, run: TaskRun): Promise<string | null> {
+	const { store, propose, stopping } = parts.context;
+	const snapshot = store.get("snapshot", snapshotId);
+	if (!snapshot) return null;
+	run.say("Waits until nothing happens to its VM");
+	let begun = run.task.input.wasReady !== true;
+	try {
+		await parts.users.whileStill(snapshot.vmId, run.signal, async () => {
+			for (const disk of await disksOfSnapshot(parts, snapshot)) {
+				run.say(`Disk "${disk.volume.name}"`);
+				await withDisk(parts.context, disk, "Deleting the snapshot of", limits.revertMs, (signal) =>
+					disk.snapshots.delete(disk.volume.id, snapshotId, { signal, progress: run.progress }),
+				);
+				begun = true;
+			}
+			await parts.context.vmState.forget(snapshot.vmId, snapshotId);
+		});
+	} catch (error) {
+		if (!stopping.aborted && store.get("snapshot", snapshotId)?.phase === "deleting") {
+			// Refused by the first disk, it is as it was. A part of a snapshot is none.
+			const whole = !begun && isAppError(error, "in-use");
+			const status = { kind: "snapshotStatus", id: snapshotId } as const;
+			if (whole) await propose({ ...status, phase: "ready", error: null });
+			else await propose({ ...status, phase: "error", error: toErrorInfo(error) });
+		}
+		throw error;
+	}
+	if (store.get("snapshot", snapshotId)) await propose({ kind: "snapshotGone", id: snapshotId });
+	return null;
+}
+
+/** Of a VM that is being deleted: nobody will know of them any more. What a pool refuses stays in it. */
+export async function forgetSnapshots(parts: SnapshotParts, vm: Vm): Promise<void> {
+	const { context } = parts;
+	for (const snapshot of context.store.all("snapshot", { vmId: vm.id }))
+		try {
+			for (const disk of await disksOfSnapshot(parts, snapshot))
+				if (disk.volume.phase !== "deleting")
+					await withDisk(context, disk, "Deleting the snapshot of", limits.revertMs, (signal) =>
+						disk.snapshots.delete(disk.volume.id, snapshot.id, { signal }),
+					);
+		} catch (error) {
+			context.stopping.throwIfAborted();
+			if (!(error instanceof AppError)) throw error;
+			context.logger.warn("a snapshot of a volume stays although its VM goes", { snapshotId: snapshot.id, error });
+		}
+}
