@@ -25,6 +25,7 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	const { store } = context.services;
 	const errors = new FieldErrors();
 	const source = completeSource(context, request.source ?? { kind: "empty" }, request, errors);
+	errors.check("The volume cannot be made");
 	const placed = placedBy(context, { ...request, source });
 	const { nodeId } = placed;
 	const node = store.get("node", nodeId);

@@ -27,13 +27,11 @@ export const snapshotVerbs: readonly Verb[] = [
 		async run(cli, { vm }) {
 			const found = await snapshotsOf(cli, await resolveId(cli, "vm", vm));
 			const now = cli.io.clock.nowMs();
+			const tree = treeOf(found);
 			await cli.output.list(
-				treeOf(found),
+				tree.map(({ snapshot }) => snapshot),
 				[
-					{
-						header: "NAME",
-						value: ({ depth, name }) => `${depth === 0 ? "" : `${"   ".repeat(depth - 1)}└─ `}${name}`,
-					},
+					{ header: "NAME", value: ({ id, name }) => `${tree.find((one) => one.snapshot.id === id)?.branch}${name}` },
 					{ header: "AT", value: ({ current }) => (current ? "*" : "") },
 					{ header: "PHASE", value: ({ phase }) => phase, state: true },
 					{ header: "VM WAS", value: ({ powerState }) => powerState },
@@ -131,14 +129,20 @@ async function snapshotId(cli: Cli, vm: string, nameOrId: string): Promise<strin
 	).id;
 }
 
-/** Each behind the one that it was taken after, siblings in the order of their making. */
-function treeOf(snapshots: readonly Snapshot[]): (Snapshot & { depth: number })[] {
+/** Each behind the one that it was taken after, siblings in the order of their making; `branch` is drawn before its name. */
+function treeOf(snapshots: readonly Snapshot[]): { snapshot: Snapshot; branch: string }[] {
 	const known = new Set(snapshots.map(({ id }) => id));
-	const below = (parentId: string | null, depth: number): (Snapshot & { depth: number })[] =>
-		snapshots
-			.filter((one) => (one.parentId !== null && known.has(one.parentId) ? one.parentId : null) === parentId)
-			.flatMap((one) => [{ ...one, depth }, ...below(one.id, depth + 1)]);
-	return below(null, 0);
+	const parentOf = ({ parentId }: Snapshot) => (parentId !== null && known.has(parentId) ? parentId : null);
+	const below = (parentId: string | null, before: string): { snapshot: Snapshot; branch: string }[] => {
+		const siblings = snapshots.filter((one) => parentOf(one) === parentId);
+		return siblings.flatMap((snapshot, at) => {
+			const isLast = at === siblings.length - 1;
+			const branch = parentId === null ? "" : `${before}${isLast ? "└─ " : "├─ "}`;
+			const inside = parentId === null ? "" : `${before}${isLast ? "   " : "│  "}`;
+			return [{ snapshot, branch }, ...below(snapshot.id, inside)];
+		});
+	};
+	return below(null, "");
 }
 
 async function showOne(cli: Cli, snapshot: Snapshot): Promise<void> {
