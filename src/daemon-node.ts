@@ -64,7 +64,10 @@ export function startWhenMember(parts: MemberParts): { stop(): Promise<void> } {
 		signal.throwIfAborted();
 		if (hints !== null)
 			await importFormer(
-				{ dataDir: config.dataDir, nodeId, hints, store, proposer, poolFolders, clock, logger },
+				{
+					...{ dataDir: config.dataDir, nodeId, hints, store, proposer, poolFolders, clock, logger },
+					everybodyHas: (feature) => cluster.everybodyHas(feature),
+				},
 				signal,
 			);
 		if (store.get("node", nodeId)?.witness) return cluster.actAsWitness(service);

@@ -9,6 +9,7 @@ import { idSource } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import { localPath } from "../model/storage-rules.ts";
+import type { TaskKind } from "../model/task.ts";
 import type { CommandBody } from "../store/command.ts";
 import { openStore, pathsOf } from "../store/open-store.ts";
 import { proposer } from "../store/proposer.ts";
@@ -20,7 +21,9 @@ import {
 	fixtureId,
 	fixtureMember,
 	fixturePool,
+	fixtureSnapshot,
 	fixtureTask,
+	fixtureVm,
 	fixtureVolume,
 } from "../testing/fixtures.ts";
 import { waitUntil } from "../testing/lab/wait-until.ts";
@@ -37,6 +40,7 @@ let dataDir: string;
 let store: MemoryStore;
 let handedOver: string[];
 let handOver: () => Promise<void>;
+let everybodyKnows: boolean;
 const me = fixtureId(0xabc);
 const before = clusterIds.node;
 const ids = idSource(systemClock, systemRandom);
@@ -46,6 +50,7 @@ beforeEach(async () => {
 	dataDir = mkdtempSync("/tmp/lqx-importing-");
 	handedOver = [];
 	handOver = async () => {};
+	everybodyKnows = true;
 	store = await openMemoryStore();
 });
 afterEach(async () => {
@@ -84,6 +89,7 @@ const run = (
 ) =>
 	importFormer(
 		{
+			everybodyHas: () => everybodyKnows,
 			...{ dataDir, nodeId: me, store, proposer, clock, logger: silentLogger },
 			hints,
 			poolFolders: {
@@ -98,6 +104,42 @@ const run = (
 	);
 
 const volume = fixtureVolume({ id: fixtureId(0xd15c), name: "disk", nodeId: before, phase: "ready" });
+
+test("snapshots come along with their VM, once all members know what they are", async () => {
+	const vm = fixtureVm({ id: fixtureId(0xd160), name: "web", nodeId: before });
+	const disk = {
+		id: "disk-0",
+		volumeId: volume.id,
+		bus: "virtio",
+		cache: "none",
+		discard: true,
+		readOnly: false,
+	} as const;
+	const snapshot = fixtureSnapshot({ id: fixtureId(0xd161), vmId: vm.id });
+	const task = (kind: TaskKind, number: number) =>
+		fixtureTask(kind, { kind: "vm", id: vm.id }, { id: fixtureId(number), nodeId: before });
+	await withFormer(async (propose) => {
+		await propose(fixtureCluster());
+		await propose({
+			...{ kind: "vmCreate", volumes: [volume], task: task("vm.create", 0xd170) },
+			vm: { ...vm, spec: { ...vm.spec, disks: [disk] } },
+		});
+		await propose({ kind: "volumeStatus", id: volume.id, phase: "ready", allocatedBytes: 0 });
+		await propose({ kind: "snapshotCreate", snapshot, task: task("vm.snapshot", 0xd171) });
+		await propose({ kind: "snapshotStatus", id: snapshot.id, phase: "ready", powerState: "stopped" });
+	});
+	await admitted();
+	everybodyKnows = false;
+	const abort = new AbortController();
+	const waiting = run(abort.signal).catch(() => "called off");
+	const told = () => store.get("node", me)?.status.reason?.includes("snapshots") === true;
+	await waitUntil("why it waits", 10_000, told);
+	abort.abort(new AppError("canceled", "enough"));
+	expect(await waiting).toBe("called off");
+	everybodyKnows = true;
+	await run();
+	expect(store.all("snapshot")).toMatchObject([{ id: snapshot.id, vmId: vm.id, current: true, phase: "ready" }]);
+});
 
 test("volumes come along into the pool of the same name and folder, whose marker is handed over", async () => {
 	await withVolume();

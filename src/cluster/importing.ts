@@ -16,6 +16,7 @@ import { localPath } from "../model/storage-rules.ts";
 import type { LeftInPool } from "../node/left-in-pools.ts";
 import { nodeHasLeft } from "../store/apply/checks.ts";
 import type { CommandBody } from "../store/command.ts";
+import type { Feature } from "../store/command-features.ts";
 import { maxCommandBytes } from "../store/limits.ts";
 import { mayHaveHappened } from "../store/raft/refusals.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
@@ -42,6 +43,8 @@ export type ImportingDeps = {
 	store: Store;
 	proposer: Pick<Proposer, "proposeSystem">;
 	poolFolders: PoolFolders;
+	/** Do all members know it? */
+	everybodyHas(feature: Feature): boolean;
 	clock: Clock;
 	logger: Logger;
 };
@@ -172,6 +175,11 @@ async function planImport(deps: ImportingDeps, renameSuffix: string | null): Pro
 	const objects = await withFormerState(dataDir, formerNodeId, logger, (reader, marked) =>
 		ownObjects(reader, formerNodeId, marked),
 	);
+	if (objects.snapshots && !deps.everybodyHas("storage-1"))
+		throw new AppError(
+			"unsupported",
+			"Its VMs have snapshots, of which not all nodes of the cluster know yet. Upgrade them.",
+		);
 	return { kind: "nodeImport", nodeId, formerNodeId, renameSuffix, ...objects };
 }
 
@@ -209,12 +217,16 @@ export async function withFormerState<Result>(
 
 function ownObjects(reader: Pick<StoreReader, "all">, nodeId: string, marked: ReadonlySet<string>) {
 	const here = { nodeId };
+	const vms = reader.all("vm", here);
+	const vmIds = new Set(vms.map(({ id }) => id));
+	const snapshots = reader.all("snapshot").filter(({ vmId }) => vmIds.has(vmId));
 	return {
+		...(snapshots.length === 0 ? {} : { snapshots }),
 		pools: ownPools(reader, nodeId, marked),
 		networks: reader.all("network"),
 		images: reader.all("image", here),
 		volumes: reader.all("volume", here),
-		vms: reader.all("vm", here),
+		vms,
 	};
 }
 

@@ -6,6 +6,7 @@ import type { TSchema } from "@sinclair/typebox";
 import { AppError } from "../lib/errors.ts";
 import { Network } from "../model/network.ts";
 import { networkConfigProblems } from "../model/network-rules.ts";
+import { Snapshot } from "../model/snapshot.ts";
 import { Image, Pool, Volume } from "../model/storage.ts";
 import { schemaProblems } from "../model/validate.ts";
 import { Vm } from "../model/vm.ts";
@@ -14,6 +15,7 @@ import type { StoreReader } from "../store/store.ts";
 const kinds = [
 	["vm", "VM", Vm],
 	["volume", "volume", Volume],
+	["snapshot", "snapshot", Snapshot],
 	["image", "image", Image],
 	["pool", "storage pool", Pool],
 	["network", "network", Network],

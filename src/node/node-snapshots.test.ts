@@ -18,8 +18,10 @@ async function worldWith(start: boolean, kinds = 1) {
 	await world.settle();
 	const [first = "", second = ""] = made.volumeIds;
 	const pools = [world.pool, world.pools.get(other) ?? world.pool];
-	const write = (byte: number) =>
-		[first, second].forEach((id, at) => pools[at]?.volumes.get(id)?.content.write(0, new Uint8Array(8).fill(byte)));
+	const write = (byte: number) => {
+		for (const [at, id] of [first, second].entries())
+			pools[at]?.volumes.get(id)?.content.write(0, new Uint8Array(8).fill(byte));
+	};
 	const content = () => [first, second].map((id, at) => pools[at]?.volumes.get(id)?.content.read(0, 1)[0]);
 	const power = () => world.vm(made.id).status.powerState;
 	return { world, id: made.id, first, second, other, write, content, power };
@@ -191,6 +193,29 @@ test("libvirt is away in the middle: it is waited for, and the VM goes on", asyn
 	await world.settle();
 	expect(world.taskOf(asked.taskId)).toMatchObject({ state: "succeeded" });
 	expect([power(), snapshotIn(world, asked.id).phase]).toEqual(["running", "ready"]);
+	expect(await world.problems()).toEqual([]);
+});
+
+test("a task that was ended while the node was away: the next process lets the VM go on, and says so", async () => {
+	const { world, id, power } = await worldWith(true);
+	await using _ = world;
+	const before = await layersOf(world, id);
+	const held = world.hypervisor.faults.hold("switchDisks");
+	const asked = await askSnapshot(world, id, "one");
+	await held.reached;
+	world.kill();
+	held.release();
+	const error = { code: "canceled", message: "Canceled while its node was not heard of." } as const;
+	await world.propose({ kind: "taskUpdate", id: asked.taskId, state: "canceled", error });
+	expect((await world.hypervisor.getDomain(id))?.powerState).toBe("paused");
+	await world.boot();
+	await world.settle();
+	expect([power(), snapshotIn(world, asked.id).phase]).toEqual(["running", "error"]);
+	// Either way QEMU writes to what the pools say.
+	const layers = await layersOf(world, id);
+	const own = [...world.pool.volumes.values()].map(({ path }) => path);
+	expect(layers.map(([top]) => top)).toEqual(own);
+	expect(before.map((one) => one.at(-1))).toEqual(layers.map((one) => one.at(-1)));
 	expect(await world.problems()).toEqual([]);
 });
 

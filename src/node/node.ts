@@ -30,6 +30,7 @@ import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
 import { deleteSnapshot } from "./snapshot-delete.ts";
+import { abandonDeserted } from "./snapshot-take.ts";
 import { LocalSources, type NodeSources } from "./sources.ts";
 import { Strays } from "./strays.ts";
 import { sweep } from "./sweep.ts";
@@ -173,6 +174,7 @@ class LocalNode {
 			Promise.all(this.#queues.running()),
 		).catch(throwIf(stopping));
 		await this.#removeForgotten();
+		await this.#abandonSnapshots();
 		await this.#autostart.run();
 	}
 
@@ -181,6 +183,10 @@ class LocalNode {
 		await this.#pools.sweep();
 		await this.#moves.sweep();
 		await this.#copies.sweep();
+	}
+
+	#abandonSnapshots(): Promise<void> {
+		return abandonDeserted({ context: this.#context, pools: this.#pools }, this.#board, this.#queues);
 	}
 
 	/** libvirt is there (again): nothing that was read before counts. */
@@ -217,6 +223,7 @@ class LocalNode {
 		this.#runner.offerAll();
 		await sweep(this.#context, this.#queues.volumes);
 		await this.#removeForgotten();
+		await this.#abandonSnapshots();
 		await this.#openings.sweep((vmId) => this.#queues.mayRun(vmId));
 		await this.#queues.resync();
 		await this.#lookForStrays();

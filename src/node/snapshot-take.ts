@@ -26,7 +26,9 @@ import {
 	withDisk,
 	writtenTo,
 } from "./snapshot-disks.ts";
+import type { TaskBoard } from "./task-board.ts";
 import type { TaskRun } from "./task-run.ts";
+import type { VolumeUsers } from "./volumes.ts";
 
 type Parts = SnapshotParts & { openings: Pick<Openings, "openOf"> };
 type Sizes = { volumeId: string; sizeBytes: number }[];
@@ -180,19 +182,18 @@ async function undoDisk(context: NodeContext, disk: DiskOfSnapshot, id: string, 
  */
 export async function abandonSnapshot(
 	parts: SnapshotParts,
-	vmId: string,
-	run: TaskRun,
+	snapshotId: string,
 	whole: Sizes,
 	error: unknown,
 ): Promise<void> {
 	const { context } = parts;
-	const { store } = context;
-	const [vm, snapshot] = [store.get("vm", vmId), store.get("snapshot", snapshotIdOf(run))];
-	if (!vm || snapshot?.phase !== "creating") return;
+	const snapshot = context.store.get("snapshot", snapshotId);
+	const vm = snapshot && context.store.get("vm", snapshot.vmId);
+	if (!vm || vm.nodeId !== context.nodeId || snapshot?.phase !== "creating") return;
 	const { id } = snapshot;
 	if (whole.length > 0) {
 		await goOn(context, vm.id, snapshot).catch((cause) =>
-			context.logger.error("a VM stays halted after a snapshot", { vmId, error: cause }),
+			context.logger.error("a VM stays halted after a snapshot", { vmId: vm.id, error: cause }),
 		);
 		await context.propose({
 			kind: "snapshotStatus",
@@ -205,10 +206,30 @@ export async function abandonSnapshot(
 		return;
 	}
 	if (snapshot.powerState !== null) {
-		await readDomain(context, vmId);
+		await readDomain(context, vm.id);
 		await undoSnapshot(parts, vm, snapshot);
 	}
 	await context.propose({ kind: "snapshotStatus", id, phase: "error", error: toErrorInfo(error) });
+}
+
+/**
+ * Those of this node's VMs that no task takes any more: it was ended while this node was away, or stayed behind when the node joined a
+ * cluster. A VM may stand still for one.
+ */
+export async function abandonDeserted(
+	parts: SnapshotParts,
+	board: Pick<TaskBoard, "ofTarget">,
+	users: Pick<VolumeUsers, "whileStill">,
+): Promise<void> {
+	const { store, nodeId, stopping, logger } = parts.context;
+	const hasTask = ({ vmId }: Snapshot) => board.ofTarget("vm", vmId).some(({ kind }) => kind === "vm.snapshot");
+	for (const snapshot of store.all("snapshot", { phase: "creating" })) {
+		if (store.get("vm", snapshot.vmId)?.nodeId !== nodeId || hasTask(snapshot)) continue;
+		const reason = new AppError("canceled", "It was called off before it was taken.");
+		await users
+			.whileStill(snapshot.vmId, stopping, () => abandonSnapshot(parts, snapshot.id, [], reason))
+			.catch((error) => logger.warn("a snapshot that nobody takes stays for now", { snapshotId: snapshot.id, error }));
+	}
 }
 
 const readDomain = (context: NodeContext, vmId: string): Promise<DomainState | null> =>

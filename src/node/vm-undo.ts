@@ -1,7 +1,7 @@
 /** What a VM's task that failed leaves is taken back, where the task itself has to see to that. */
 import { undoAdoption } from "./adoption-steps.ts";
 import type { SnapshotParts } from "./snapshot-disks.ts";
-import { abandonSnapshot } from "./snapshot-take.ts";
+import { abandonSnapshot, snapshotIdOf } from "./snapshot-take.ts";
 import type { TaskRun } from "./task-run.ts";
 import type { VmRun } from "./vm-steps.ts";
 
@@ -14,6 +14,6 @@ export async function undoTask(
 	error: unknown,
 ): Promise<boolean> {
 	if (run.task.kind === "vm.adopt") return undoAdoption(parts, vmId, error);
-	if (run.task.kind === "vm.snapshot") await abandonSnapshot(parts, vmId, run, memory.sizes, error);
+	if (run.task.kind === "vm.snapshot") await abandonSnapshot(parts, snapshotIdOf(run), memory.sizes, error);
 	return false;
 }

@@ -26,6 +26,7 @@ import {
 	fixtureNetwork,
 	fixtureNode,
 	fixturePool,
+	fixtureSnapshot,
 	fixtureVm,
 	fixtureVolume,
 } from "./fixtures.ts";
@@ -94,12 +95,14 @@ export const clusterArbitraries: Arbitraries<
 			images,
 			volumes,
 			vms,
+			snapshots: fc.option(fc.array(vmId, { minLength: 1, maxLength: 1 }), { nil: undefined, freq: 2 }),
 			renameSuffix: fc.option(fc.constant("node-2")),
 		})
-		.map(({ poolPath, pools, networks, ...body }) => ({
+		.map(({ poolPath, pools, networks, snapshots, ...body }) => ({
 			kind: "nodeImport",
 			formerNodeId: fixtureId(0xf00),
 			...body,
+			...(snapshots ? { snapshots: snapshots.map((id) => fixtureSnapshot({ vmId: id, phase: "ready" })) } : {}),
 			pools: pools.map((changes) =>
 				fixturePool({ ...changes, config: { path: poolPath }, nodeIds: [fixtureId(0xf00)] }),
 			),

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Network } from "../../model/network.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
 import type { Pool, Volume } from "../../model/storage.ts";
 import { localPath } from "../../model/storage-rules.ts";
 import type { VmSpec } from "../../model/vm.ts";
@@ -13,6 +14,7 @@ import {
 	fixtureMember,
 	fixtureNetwork,
 	fixturePool,
+	fixtureSnapshot,
 	fixtureTask,
 	fixtureVm,
 	fixtureVmSpec,
@@ -84,6 +86,23 @@ beforeEach(async () => {
 afterEach(() => store.close());
 
 describe("what a node brings", () => {
+	test("snapshots come with their VM, and those of a VM that comes back are as its node has them", async () => {
+		const of = (number: number, changes: Partial<Snapshot> = {}) =>
+			fixtureSnapshot({ id: fixtureId(number), name: `s${number}`, vmId: ids.vm, phase: "ready", ...changes });
+		const one = of(0xf51, { current: true });
+		await apply(brings({ snapshots: [one, of(0xf52, { phase: "deleting" }), of(0xf53, { vmId: clusterIds.pool })] }));
+		expect(store.all("snapshot")).toMatchObject([
+			{ id: one.id, current: true, phase: "ready" },
+			{ id: fixtureId(0xf52), phase: "error", error: { code: "canceled" } },
+		]);
+		await apply({ kind: "nodeRemove", id: second, leaving: false, confirmName: "node-2" });
+		const third = fixtureId(0x997);
+		for (const body of fixtureMember({ id: third, name: "node-3" }, clock.nowMs()).slice(0, 2)) await apply(body);
+		const mine = of(0xf54, { current: true });
+		await apply(brings({ nodeId: third, formerNodeId: second, snapshots: [mine] }));
+		expect(store.get("vm", ids.vm)?.nodeId).toBe(third);
+		expect(store.all("snapshot").map(({ id }) => id)).toEqual([mine.id]);
+	});
 	test("is the cluster's, as it was; default pool and network are those that are there", async () => {
 		const { targets } = await apply(brings());
 		expect(targets).toEqual([{ kind: "node", id: second }]);

@@ -8,6 +8,7 @@ import { Network } from "../../model/network.ts";
 import { networkConfigProblems } from "../../model/network-rules.ts";
 import type { Node } from "../../model/node.ts";
 import { Name } from "../../model/schema.ts";
+import { Snapshot } from "../../model/snapshot.ts";
 import { Image, Pool, Volume } from "../../model/storage.ts";
 import { poolPhase } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
@@ -19,6 +20,7 @@ import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { memberOf, setPhase } from "./node.ts";
 import { checkPathFree } from "./pool.ts";
+import { removeSnapshotsOf } from "./snapshot.ts";
 import { attachVolumes, checkVmSpec } from "./vm-spec.ts";
 
 export const nodeImportHandlers: Handlers<"nodeImport"> = {
@@ -51,6 +53,7 @@ type Given = Omit<Brought, "nodeName" | Kind> & {
 	images: Image[];
 	volumes: Volume[];
 	vms: Vm[];
+	snapshots: Snapshot[];
 };
 
 function checkedBody(body: BodyOf<"nodeImport">): Given {
@@ -62,6 +65,7 @@ function checkedBody(body: BodyOf<"nodeImport">): Given {
 		images: body.images.map((given) => validated(Image, given, "The image")),
 		volumes: body.volumes.map((given) => validated(Volume, given, "The volume")),
 		vms: body.vms.map((given) => validated(Vm, given, "The VM")),
+		snapshots: (body.snapshots ?? []).map((given) => validated(Snapshot, given, "The snapshot")),
 	};
 }
 
@@ -95,6 +99,7 @@ class Import {
 		for (const volume of volumes) this.#volume(volume);
 		for (const vm of vms) this.#vm(vm);
 		for (const volume of volumes) this.#detachUnlessDisk(volume);
+		for (const vm of vms) this.#snapshotsOf(vm);
 	}
 
 	/** The VM of a volume may have stayed elsewhere, or have another disk since. */
@@ -215,7 +220,17 @@ class Import {
 		attachVolumes(this.#context, mine.id, spec);
 	}
 
-	#insert<T extends "pool" | "network" | "image" | "volume" | "vm">(table: T, object: Tables[T]): void {
+	/** Of a VM that comes back, the node knows better than the cluster which snapshots its disks have. */
+	#snapshotsOf({ id }: Vm): void {
+		const fate = this.#fate("vms", id);
+		if (fate.as !== "new" && fate.as !== "back") return;
+		removeSnapshotsOf(this.#context, id);
+		for (const snapshot of this.#given.snapshots)
+			if (snapshot.vmId === id)
+				this.#insert("snapshot", { ...snapshot, ...(snapshot.phase === "deleting" ? interruptedDeletion : {}) });
+	}
+
+	#insert<T extends "pool" | "network" | "image" | "volume" | "vm" | "snapshot">(table: T, object: Tables[T]): void {
 		this.#context.insert(table, { ...object, updatedAt: this.#context.time });
 	}
 }
@@ -223,6 +238,11 @@ class Import {
 const interrupted = {
 	phase: "error",
 	error: { code: "canceled", message: "Its node joined a cluster before it was made." },
+} as const;
+
+const interruptedDeletion = {
+	phase: "error",
+	error: { code: "canceled", message: "Its node joined a cluster while it was being deleted." },
 } as const;
 
 /** Tasks do not come along: what they had begun can be asked for again, or has failed. */

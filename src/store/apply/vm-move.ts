@@ -158,7 +158,7 @@ function moveVolume(context: ApplyContext, volume: Volume, nodeId: string, poolI
 	if (poolId !== volume.poolId) checkVolumeName(context, poolId, volume.name, volume.id);
 	// What was copied shares its data with nothing. What was not made yet is made there, from its source.
 	const { source } = volume;
-	const isCopy = volume.phase === "ready" && (source.kind === "image" || source.kind === "clone");
+	const isCopy = volume.phase === "ready" && source.kind !== "empty";
 	const after = { ...volume, nodeId, poolId, source: isCopy ? { ...source, fullCopy: true } : source };
 	context.update("volume", volume, after);
 }
