@@ -284,70 +284,7 @@ const rows: Row[] = [
 		view: { snapshots: [fixtureSnapshot()] },
 		next: { kind: "forget-snapshots" },
 	},
-	// snapshots
-	{ is: "no record", kind: "vm.snapshot", next: { kind: "fail" } },
-	...(["running", "paused", "stopped"] as const).map(
-		(powerState): Row => ({
-			is: `asked for, ${powerState}`,
-			kind: "vm.snapshot",
-			domain: domain(powerState),
-			view: { snapshot: fixtureSnapshot() },
-			next: { kind: "begin-snapshot", powerState },
-		}),
-	),
-	{
-		is: "halted by a process that died",
-		kind: "vm.snapshot",
-		domain: domain("paused"),
-		view: { snapshot: fixtureSnapshot({ powerState: "running" }) },
-		next: { kind: "take-snapshot" },
-	},
-	{
-		is: "all there",
-		kind: "vm.snapshot",
-		domain: domain("running"),
-		view: { snapshot: fixtureSnapshot({ powerState: "running" }) },
-		done: ["take-snapshot"],
-		next: { kind: "report-snapshot" },
-	},
-	{
-		is: "reported",
-		kind: "vm.snapshot",
-		view: { snapshot: fixtureSnapshot({ phase: "ready" }) },
-		next: { kind: "finish" },
-	},
-	{
-		is: "failed, and the task's end was not written",
-		kind: "vm.snapshot",
-		view: { snapshot: fixtureSnapshot({ phase: "error", error: { code: "storage", message: "full" } }) },
-		next: { kind: "fail", error: { code: "wrong-state", message: "full" } },
-	},
-	{
-		is: "off",
-		kind: "vm.revert",
-		view: { snapshot: fixtureSnapshot({ phase: "ready" }) },
-		next: { kind: "revert-snapshot" },
-	},
-	{
-		is: "begun by a process that died",
-		kind: "vm.revert",
-		view: { snapshot: fixtureSnapshot({ phase: "reverting" }) },
-		next: { kind: "revert-snapshot" },
-	},
-	{
-		is: "running",
-		kind: "vm.revert",
-		domain: domain("running"),
-		view: { snapshot: fixtureSnapshot({ phase: "ready" }) },
-		next: { kind: "fail" },
-	},
-	{
-		is: "done",
-		kind: "vm.revert",
-		view: { snapshot: fixtureSnapshot({ phase: "ready" }), remark: "so" },
-		done: ["revert-snapshot"],
-		next: { kind: "finish", message: "so" },
-	},
+	// snapshots: see snapshot-plan.test.ts
 	{
 		is: "half set back",
 		kind: "vm.start",

@@ -116,7 +116,7 @@ async function makeTpmFolder(folder: string): Promise<void> {
 	const ofVm = dirname(folder);
 	await mkdir(ofVm, { recursive: true, mode: 0o711 });
 	await chmod(ofVm, 0o711);
-	await mkdir(folder, { mode: 0o700 });
+	await mkdir(folder, { recursive: true, mode: 0o700 });
 	await syncFolder(ofVm);
 	await syncFolder(dirname(ofVm));
 }
