@@ -150,6 +150,8 @@ describe("taking one", () => {
 		await apply({ kind: "volumeResize", id: first, sizeBytes: 2 ** 40, task: task("volume.resize", "volume", first) });
 		await refused(ask(2), "wrong-state", "resizing");
 		await apply({ kind: "volumeStatus", id: first, phase: "ready" });
+		await refused(ask(2), "wrong-state", "Work on the disk one is under way");
+		await finishTasks();
 		await apply({ kind: "vmDelete", id: vmId, deleteVolumes: false, task: task("vm.delete") });
 		await refused(ask(2), "wrong-state", "deleted");
 		await apply({ kind: "vmGone", id: vmId, nodeId: clusterIds.node });

@@ -10,6 +10,7 @@ import {
 	snapshotPhaseObstacle,
 	snapshotWorkOf,
 } from "../../model/snapshot-rules.ts";
+import type { Volume } from "../../model/storage.ts";
 import { needsSource } from "../../model/storage-rules.ts";
 import type { Task, TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
@@ -152,8 +153,7 @@ function checkFree(others: readonly Snapshot[], name: string, ownId: string | nu
 function checkedDisks(context: ApplyContext, vm: Vm): Snapshot["disks"] {
 	const disks = snapshotDisksOf(vm).map(({ id, volumeId }) => {
 		const volume = context.need("volume", volumeId);
-		if (volume.phase !== "ready")
-			throw new AppError("wrong-state", `The disk ${volume.name} is ${volume.phase}, not ready.`);
+		checkAtRest(context, volume);
 		const obstacle = snapshotObstacle(context.need("pool", volume.poolId), volume);
 		if (obstacle !== null) throw new AppError("unsupported", obstacle);
 		return { diskId: id, volumeId, sizeBytes: volume.sizeBytes };
@@ -161,6 +161,13 @@ function checkedDisks(context: ApplyContext, vm: Vm): Snapshot["disks"] {
 	if (disks.length === 0)
 		throw new AppError("wrong-state", `The VM ${vm.name} has no disk that a snapshot could keep.`);
 	return disks;
+}
+
+function checkAtRest(context: ApplyContext, { id, name, phase }: Volume): void {
+	if (phase !== "ready") throw new AppError("wrong-state", `The disk ${name} is ${phase}, not ready.`);
+	// It may be on its way to another pool.
+	if (unfinishedTasks(context, id).some(({ kind }) => kind !== "volume.discard"))
+		throw new AppError("wrong-state", `Work on the disk ${name} is under way.`);
 }
 
 function checkDisksAreThere(context: ApplyContext, vm: Vm, snapshot: Snapshot): void {
@@ -172,8 +179,7 @@ function checkDisksAreThere(context: ApplyContext, vm: Vm, snapshot: Snapshot): 
 				"wrong-state",
 				`The disk ${volume?.name ?? volumeId} of the snapshot ${snapshot.name} is not attached to the VM ${vm.name}.`,
 			);
-		if (volume.phase !== "ready")
-			throw new AppError("wrong-state", `The disk ${volume.name} is ${volume.phase}, not ready.`);
+		checkAtRest(context, volume);
 	}
 }
 
