@@ -209,7 +209,35 @@ test("volumes", async () => {
 	const resize = await admin.call("volumeResize", { path: { id: clone.id }, body: { sizeBytes: 128 * MiB } });
 	expect(resize.body).toMatchObject({ kind: "volume.resize", input: { sizeBytes: 128 * MiB } });
 	await readyVolume(clone.id);
+	await finish(resize.location);
+	const check = await admin.call("volumeCheck", { path: { id: clone.id }, body: { repair: true } });
+	expect(check.body).toMatchObject({ kind: "volume.check", input: { repair: true }, cancelable: true });
+	await finish(check.location);
 	expect((await admin.call("volumeDelete", { path: { id: clone.id } })).status).toBe(202);
+	const { body: other } = await admin.call("poolCreate", {
+		body: { name: "other", type: "local", config: { path: "/srv/other" } },
+	});
+	const { body: alone } = await admin.call("volumeCreate", { body: { name: "alone", sizeBytes: 64 * MiB } });
+	await readyVolume(alone.id);
+	const move = await admin.call("volumeMove", { path: { id: alone.id }, body: { poolId: other.id, format: "raw" } });
+	expect(move.body).toMatchObject({ kind: "volume.move", nodeId: clusterIds.node, cancelable: true });
+	expect(move.body.input).toMatchObject({ poolId: other.id, nodeId: clusterIds.node, format: "raw" });
+});
+
+test("what nobody owns in a pool", async () => {
+	const id = fixtureId(0x777);
+	const about = { name: null, reason: null, format: "raw", sizeBytes: 64 * MiB, allocatedBytes: 4096 } as const;
+	const orphan = { nodeId: clusterIds.node, kind: "volume", found: "no-record", ...about } as const;
+	harness.node.orphans = [id, fixtureId(0x778)].map((one) => ({ ...orphan, id: one }));
+	const path = { id: clusterIds.pool };
+	expect((await admin.call("poolOrphanList", { path, query: {} })).body.items).toHaveLength(2);
+	const adopted = await admin.call("poolOrphanAdopt", { path, query: {}, body: { volumeId: id, name: "rescued" } });
+	expect(adopted.body).toMatchObject({ id, name: "rescued", format: "raw", allocatedBytes: 4096, phase: "pending" });
+	const body = { volumeIds: [fixtureId(0x778), fixtureId(0x779)], imageIds: [] };
+	const { deleted, kept } = (await admin.call("poolOrphanDelete", { path, query: {}, body })).body;
+	expect([deleted, kept[0]?.id]).toEqual([[fixtureId(0x778)], fixtureId(0x779)]);
+	const audit = await admin.call("auditList", { query: { operation: ["poolOrphanDelete"] } });
+	expect(audit.body.items[0]?.targets.map((target) => target.id)).toEqual([path.id, ...body.volumeIds]);
 });
 
 test("pools and networks", async () => {
@@ -224,7 +252,7 @@ test("pools and networks", async () => {
 	const offered = await admin.call("poolDiscover", { query: {}, body: { type: "nfs", server: "files" } });
 	expect(offered.body.exports).toEqual([{ path: "/srv/vms", clients: ["*"] }]);
 	expect(probed.body.nodes).toMatchObject([{ ok: true, error: null }]);
-	expect((await admin.call("poolList", { query: { type: ["local"] } })).body.items).toHaveLength(2);
+	expect((await admin.call("poolList", { query: { type: ["local"] } })).body.items).toHaveLength(3);
 	expect((await admin.call("poolDelete", { path })).body.kind).toBe("pool.delete");
 	const { body: network } = await admin.call("networkCreate", {
 		body: { name: "lan", config: { kind: "bridge", bridge: "br0" } },

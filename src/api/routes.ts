@@ -7,6 +7,7 @@ import { memberRoutes } from "./cluster/member-routes.ts";
 import { clusterRoutes } from "./cluster/routes.ts";
 import { imageRoutes } from "./images/routes.ts";
 import { networkRoutes } from "./networks/routes.ts";
+import { poolOrphanRoutes } from "./pools/orphan-routes.ts";
 import { poolRoutes } from "./pools/routes.ts";
 import type { Route } from "./route.ts";
 import { serviceRoutes } from "./service/routes.ts";
@@ -17,6 +18,7 @@ import { tokenRoutes } from "./tokens/routes.ts";
 import { userRoutes } from "./users/routes.ts";
 import { vmRoutes } from "./vms/routes.ts";
 import { volumeRoutes } from "./volumes/routes.ts";
+import { volumeWorkRoutes } from "./volumes/work-routes.ts";
 
 /** Throws when routes and table differ, or when an operation or a path with its method is defined twice. */
 export function checkRoutes(routes: readonly Route[], table: Readonly<Record<string, unknown>>): readonly Route[] {
@@ -51,7 +53,9 @@ export const routes: readonly Route[] = checkRoutes(
 		...vmRoutes,
 		...snapshotRoutes,
 		...poolRoutes,
+		...poolOrphanRoutes,
 		...volumeRoutes,
+		...volumeWorkRoutes,
 		...imageRoutes,
 		...networkRoutes,
 	],

@@ -95,16 +95,16 @@ export function mustHaveSucceeded(task: Task): Task {
  * Ends a verb that started a task and made nothing: waits, and shows the task. One that is over already is not asked for: what was
  * done without a quorum is in no state that could be read (api/vms/actions.ts).
  */
-export async function finishTask(cli: Cli, task: Task, options: WaitOptions): Promise<void> {
+export async function finishTask(cli: Cli, task: Task, options: WaitOptions): Promise<Task> {
 	const isOver = isFinished(task.state);
 	const shown = options.wait && !isOver ? await awaitTask(cli, task.id, options.timeout) : task;
 	if (options.wait || isOver) mustHaveSucceeded(shown);
 	if (isOver && shown.message !== null) await cli.note(shown.message);
-	if (cli.output.forPeople && (options.wait || isOver))
-		return cli.output.say(`${taskTitle(shown)}: done${took(shown)}`);
-	if (cli.output.forPeople) return cli.output.say(`${taskTitle(shown)}: started, ${waitHint(shown.id)}`);
 	const quietId = options.wait ? (shown.targets[0]?.id ?? shown.id) : shown.id;
-	await cli.output.object(shown, taskFields(cli, shown), quietId);
+	if (!cli.output.forPeople) await cli.output.object(shown, taskFields(cli, shown), quietId);
+	else if (options.wait || isOver) await cli.output.say(`${taskTitle(shown)}: done${took(shown)}`);
+	else await cli.output.say(`${taskTitle(shown)}: started, ${waitHint(shown.id)}`);
+	return shown;
 }
 
 function took(task: Task): string {

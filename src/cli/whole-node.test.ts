@@ -11,6 +11,7 @@ import { MiB } from "../lib/units.ts";
 import { permissions } from "../model/permissions.ts";
 import { fakeIo } from "../testing/cli/fake-io.ts";
 import { cli } from "../testing/cli/run-cli.ts";
+import { limitedDisk, wanderingVolume, whatNobodyOwns } from "../testing/cli/storage-commands.ts";
 import { adminPassword, startWholeNode, type WholeNode } from "../testing/cli/whole-node.ts";
 import { fixtureId } from "../testing/fixtures.ts";
 import { commandOfOperation } from "./operations.ts";
@@ -170,6 +171,9 @@ describe("later", () => {
 		expect(await json("volume list --search data")).toEqual([]);
 	});
 
+	test("what nobody owns in a pool is found, deleted, adopted", () => whatNobodyOwns({ node, root, json, rootCode }));
+	test("a disk is limited, and not any more", () => limitedDisk({ node, root, json, rootCode }));
+
 	test("discs are changed", async () => {
 		await root("vm cdrom web --eject");
 		expect((await json("vm show web")).spec.cdroms).toEqual([{ id: "cdrom-0", imageId: null }]);
@@ -185,6 +189,7 @@ describe("later", () => {
 		await root("network leases lab2");
 		await root("network delete lab2 --yes");
 		await root(["pool", "create", "fast", "--path", join(folder, "fast")]);
+		await wanderingVolume({ node, root, json, rootCode });
 		await root("pool edit fast --name faster --description NVMe");
 		expect(await root("pool list")).toContain("faster");
 		await root("pool delete faster --yes");

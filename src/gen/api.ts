@@ -86,6 +86,9 @@ export const operations = {
 	poolGet: { method: "GET", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolUpdate: { method: "PATCH", path: "/v1/pools/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
 	poolDelete: { method: "DELETE", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: true },
+	poolOrphanList: { method: "GET", path: "/v1/pools/{id}/orphans", body: null, answer: "json", idempotent: false, ifMatch: false },
+	poolOrphanDelete: { method: "POST", path: "/v1/pools/{id}/orphans/actions/delete", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
+	poolOrphanAdopt: { method: "POST", path: "/v1/pools/{id}/orphans/actions/adopt", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	volumeList: { method: "GET", path: "/v1/volumes", body: null, answer: "json", idempotent: false, ifMatch: false },
 	volumeCreate: { method: "POST", path: "/v1/volumes", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	volumeGet: { method: "GET", path: "/v1/volumes/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
@@ -94,6 +97,8 @@ export const operations = {
 	volumeResize: { method: "POST", path: "/v1/volumes/{id}/actions/resize", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	volumeClone: { method: "POST", path: "/v1/volumes/{id}/actions/clone", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	volumeContentGet: { method: "GET", path: "/v1/volumes/{id}/content", body: null, answer: "raw", idempotent: false, ifMatch: false },
+	volumeMove: { method: "POST", path: "/v1/volumes/{id}/actions/move", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
+	volumeCheck: { method: "POST", path: "/v1/volumes/{id}/actions/check", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	imageList: { method: "GET", path: "/v1/images", body: null, answer: "json", idempotent: false, ifMatch: false },
 	imageCreate: { method: "POST", path: "/v1/images", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	imageGet: { method: "GET", path: "/v1/images/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
@@ -188,6 +193,9 @@ export const operationSummaries: Record<OperationName, string> = {
 	poolGet: "Get a storage pool",
 	poolUpdate: "Change a storage pool",
 	poolDelete: "Delete a storage pool",
+	poolOrphanList: "What is in a storage pool and in no record, and records without content",
+	poolOrphanDelete: "Delete content of a storage pool that is in no record",
+	poolOrphanAdopt: "Make a volume of content that is in no record",
 	volumeList: "List volumes",
 	volumeCreate: "Create a volume",
 	volumeGet: "Get a volume",
@@ -196,6 +204,8 @@ export const operationSummaries: Record<OperationName, string> = {
 	volumeResize: "Enlarge a volume",
 	volumeClone: "Copy a volume",
 	volumeContentGet: "Download a volume",
+	volumeMove: "Move a volume to another storage pool",
+	volumeCheck: "Look for damage in a volume",
 	imageList: "List images",
 	imageCreate: "Create an image",
 	imageGet: "Get an image",
@@ -232,6 +242,7 @@ export type ForeignVmList = Static<typeof api.ForeignVmList>;
 export type Health = Static<typeof api.Health>;
 export type NetworkLeaseList = Static<typeof api.NetworkLeaseList>;
 export type PasswordReset = Static<typeof api.PasswordReset>;
+export type PoolOrphanList = Static<typeof api.PoolOrphanList>;
 export type UploadProgress = Static<typeof api.UploadProgress>;
 export type UploadStatus = Static<typeof api.UploadStatus>;
 export type VmMediaChange = Static<typeof api.VmMediaChange>;
@@ -272,14 +283,19 @@ export type Pool = Static<typeof storage.Pool>;
 export type PoolCreate = Static<typeof storage.PoolCreate>;
 export type PoolDiscover = Static<typeof storage.PoolDiscover>;
 export type PoolDiscovered = Static<typeof storage.PoolDiscovered>;
+export type PoolOrphanAdopt = Static<typeof storage.PoolOrphanAdopt>;
+export type PoolOrphanDelete = Static<typeof storage.PoolOrphanDelete>;
+export type PoolOrphansDeleted = Static<typeof storage.PoolOrphansDeleted>;
 export type PoolPage = Static<typeof storage.PoolPage>;
 export type PoolProbe = Static<typeof storage.PoolProbe>;
 export type PoolProbed = Static<typeof storage.PoolProbed>;
 export type PoolType = Static<typeof storage.PoolType>;
 export type PoolUpdate = Static<typeof storage.PoolUpdate>;
 export type Volume = Static<typeof storage.Volume>;
+export type VolumeCheck = Static<typeof storage.VolumeCheck>;
 export type VolumeClone = Static<typeof storage.VolumeClone>;
 export type VolumeCreate = Static<typeof storage.VolumeCreate>;
+export type VolumeMove = Static<typeof storage.VolumeMove>;
 export type VolumePage = Static<typeof storage.VolumePage>;
 export type VolumeResize = Static<typeof storage.VolumeResize>;
 export type VolumeUpdate = Static<typeof storage.VolumeUpdate>;
@@ -820,6 +836,27 @@ export type OperationTypes = {
 		body: undefined;
 		response: Task;
 	};
+	poolOrphanList: {
+		path: { id: string };
+		query: { nodeId?: string };
+		headers: undefined;
+		body: undefined;
+		response: PoolOrphanList;
+	};
+	poolOrphanDelete: {
+		path: { id: string };
+		query: { nodeId?: string };
+		headers: undefined;
+		body: PoolOrphanDelete;
+		response: PoolOrphansDeleted;
+	};
+	poolOrphanAdopt: {
+		path: { id: string };
+		query: { nodeId?: string };
+		headers: undefined;
+		body: PoolOrphanAdopt;
+		response: Volume;
+	};
 	volumeList: {
 		path: undefined;
 		query: { limit?: number; pageToken?: string; sort?: "name" | "-name" | "createdAt" | "-createdAt" | "sizeBytes" | "-sizeBytes"; search?: string; poolId?: Array<string>; vmId?: Array<string>; phase?: Array<"pending" | "creating" | "ready" | "resizing" | "deleting" | "error"> };
@@ -875,6 +912,20 @@ export type OperationTypes = {
 		headers: undefined;
 		body: undefined;
 		response: Response;
+	};
+	volumeMove: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: VolumeMove;
+		response: Task;
+	};
+	volumeCheck: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: VolumeCheck | undefined;
+		response: Task;
 	};
 	imageList: {
 		path: undefined;

@@ -3,7 +3,7 @@
  * keys for disks elsewhere. Called by conformance.ts only.
  */
 import { expect } from "bun:test";
-import { isAppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import { fileSource } from "../model/disk-source.ts";
 import type { ConformanceTools } from "./conformance-changes.ts";
@@ -165,6 +165,24 @@ export function disksConformance({ part, fresh, running, gone, driver, harness }
 			code: "canceled",
 		});
 		expect(await driver().blockJobs(domain.id)).toEqual([]);
+		await gone(domain);
+	});
+
+	part("disk-work", "asks before a disk goes over, and takes the copy back when the answer is no", async () => {
+		const { domain, path } = await onFullDisk("ask-from");
+		const target = disk(await harness().makeDisk("ask-to.raw", "raw", fullBytes), "raw");
+		const refusal = { beforeSwitch: () => Promise.reject(new AppError("wrong-state", "Not now.")) };
+		await expect(driver().copyDisk(domain.id, "disk-0", target, refusal)).rejects.toMatchObject({
+			message: "Not now.",
+		});
+		expect(await driver().blockJobs(domain.id)).toEqual([]);
+		expect(await layersOf(domain)).toEqual([path]);
+		const asked: (string[] | undefined)[] = [];
+		const beforeSwitch = async () => void asked.push(await layersOf(domain));
+		await driver().copyDisk(domain.id, "disk-0", target, { beforeSwitch });
+		expect(asked).toEqual([[path]]);
+		expect(await layersOf(domain)).toEqual([sourcePath(target)]);
+		await driver().copyDisk(domain.id, "disk-0", target, refusal);
 		await gone(domain);
 	});
 

@@ -66,6 +66,11 @@ export type BlockJobOptions = {
 	progress?: (done: number) => void;
 	/** Without it as fast as it goes. */
 	bytesPerSecond?: number;
+	/**
+	 * All is there, and the disk is about to go over: it does when this resolves. When it fails the job is taken back and the call
+	 * fails with the same. Not called when the disk has gone over already.
+	 */
+	beforeSwitch?: () => Promise<void>;
 };
 
 /** What libvirt says of a domain. */

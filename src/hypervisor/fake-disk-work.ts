@@ -13,6 +13,8 @@ export type FakeBlockJob = {
 	/** With a limit it does not end by itself. */
 	limited: boolean;
 	perform(): void;
+	/** What a job that is done waits for before the disk goes over; that of who adopted it last. */
+	goOver: (() => void) | null;
 	waiting: Set<{ resolve(): void; reject(error: AppError): void }>;
 };
 
@@ -60,14 +62,22 @@ export function switchFakeDisks(domain: FakeDomain, wanted: readonly { diskId: s
 }
 
 /** Null when it is there already. */
-export function fakeCopy(domain: FakeDomain, diskId: string, target: DomainDisk): FakeBlockJob | null {
+export function fakeCopy(
+	domain: FakeDomain,
+	diskId: string,
+	target: DomainDisk,
+	copied: (from: string, to: string) => void,
+): FakeBlockJob | null {
 	if (target.backing.length > 0) throw new AppError("invalid", "A copy of a disk rests on nothing.");
 	const disk = fakeDisk(domain, diskId);
 	const name = sourceName(target.source);
 	if (disk.path === name) return null;
 	noteFormats(domain, [target]);
-	const perform = () => change(domain, diskId, { path: name, format: target.format, backing: [] });
-	return { kind: "copy", target: name, top: null, limited: false, perform, waiting: new Set() };
+	const perform = () => {
+		copied(disk.path, name);
+		change(domain, diskId, { path: name, format: target.format, backing: [] });
+	};
+	return { kind: "copy", target: name, top: null, limited: false, perform, goOver: null, waiting: new Set() };
 }
 
 /** Null when it is done already. */
@@ -86,7 +96,15 @@ export function fakeCommit(
 		change(domain, diskId, { path, backing, format: domain.formats.get(path) ?? disk.format });
 	};
 	const kind = at === 0 ? "active-commit" : "commit";
-	return { kind, target: sourceName(base), top: sourceName(top), limited: false, perform, waiting: new Set() };
+	return {
+		kind,
+		target: sourceName(base),
+		top: sourceName(top),
+		limited: false,
+		perform,
+		goOver: null,
+		waiting: new Set(),
+	};
 }
 
 /** Starts the job or adopts the one that is there; settles when it has ended. `held`: it does not end by itself. */
@@ -113,10 +131,31 @@ export async function runFakeJob(
 		};
 		signal?.addEventListener("abort", cancel);
 		progress?.(0.5);
-		if (!held && !job.limited) endFakeJob(domain, diskId, "done");
-		await promise.finally(() => signal?.removeEventListener("abort", cancel));
+		const ended = promise.finally(() => signal?.removeEventListener("abort", cancel));
+		job.goOver = goOver(domain, diskId, job, options, reject);
+		if (!held && !job.limited) (job.goOver ?? (() => endFakeJob(domain, diskId, "done")))();
+		await ended;
 	}
 	progress?.(1);
+}
+
+function goOver(
+	domain: FakeDomain,
+	diskId: string,
+	job: FakeBlockJob,
+	{ beforeSwitch }: BlockJobOptions,
+	fail: (error: unknown) => void,
+): (() => void) | null {
+	if (!beforeSwitch) return null;
+	const isThere = () => domain.blockJobs.get(diskId) === job;
+	return () =>
+		void beforeSwitch().then(
+			() => isThere() && endFakeJob(domain, diskId, "done"),
+			(error) => {
+				fail(error);
+				if (isThere()) endFakeJob(domain, diskId, "taken back");
+			},
+		);
 }
 
 /** No job is not an error. */

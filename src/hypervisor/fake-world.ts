@@ -5,7 +5,7 @@
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { HostSecret } from "../model/disk-source.ts";
-import type { DomainEvent, DomainStats, HypervisorInfo } from "./driver.ts";
+import type { DiskLimits, DomainEvent, DomainStats, HypervisorInfo } from "./driver.ts";
 import { endFakeJob, leaveFakeJobs } from "./fake-disk-work.ts";
 import { type FakeDomain, type FakeGuest, foreignDomainOf, isActive } from "./fake-domain.ts";
 import { Faults } from "./fake-faults.ts";
@@ -18,6 +18,8 @@ export abstract class FakeWorld {
 	readonly calls: string[] = [];
 	/** Jobs on disks go on until `endBlockJob` or an abort. */
 	blockJobsHeld = false;
+	/** A disk has been copied, and goes over now: by the names of where it was and is. */
+	diskCopied: (from: string, to: string) => void = () => {};
 	/** By id. */
 	readonly secrets = new Map<string, HostSecret>();
 	/** Figures that `stats()` adds to what it makes up, by domain id. */
@@ -108,7 +110,10 @@ export abstract class FakeWorld {
 
 	/** QEMU ends the job on a disk: it was held by `blockJobsHeld` or by a limit, or fails. */
 	endBlockJob(id: string, diskId: string, how: "done" | "taken back"): void {
-		endFakeJob(this.active(id), diskId, how);
+		const domain = this.active(id);
+		const job = domain.blockJobs.get(diskId);
+		if (how === "done" && job?.goOver) job.goOver();
+		else endFakeJob(domain, diskId, how);
 	}
 
 	/** The guest writes to its serial port. */
@@ -131,6 +136,11 @@ export abstract class FakeWorld {
 	/** Size that a disk was grown to, or undefined. */
 	diskSize(id: string, diskId: string): number | undefined {
 		return this.get(id).diskSizes.get(diskId);
+	}
+
+	/** Of the disks of a running domain, in their order. */
+	limitsOf(id: string): (DiskLimits | null)[] {
+		return this.active(id).running?.facts.disks.map(({ limits }) => limits) ?? [];
 	}
 
 	info(): HypervisorInfo {

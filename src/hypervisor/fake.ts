@@ -185,7 +185,8 @@ export class FakeHypervisor extends FakeWorld implements HypervisorDriver {
 	copyDisk(id: string, diskId: string, target: DomainDisk, options: BlockJobOptions = {}): Promise<void> {
 		return this.call("copyDisk", id, () => {
 			const domain = this.active(id);
-			return runFakeJob(domain, diskId, fakeCopy(domain, diskId, target), options, this.blockJobsHeld);
+			const job = fakeCopy(domain, diskId, target, (from, to) => this.diskCopied(from, to));
+			return runFakeJob(domain, diskId, job, options, this.blockJobsHeld);
 		});
 	}
 

@@ -4,6 +4,7 @@ import { NetworkLease } from "./network.ts";
 import { Cluster } from "./node.ts";
 import { consolePath } from "./permissions.ts";
 import { Bytes, Id, Nullable, Strict, StringEnum, Timestamp } from "./schema.ts";
+import { PoolOrphan } from "./storage.ts";
 import { DeviceId, ForeignVm } from "./vm.ts";
 
 /** RFC 9457, with the error's `code` and the bad fields. */
@@ -109,5 +110,9 @@ const unanswered = Type.Optional(
 export const NetworkLeaseList = Strict(
 	{ items: Type.Array(Type.Ref(NetworkLease)), unanswered },
 	{ $id: "NetworkLeaseList" },
+);
+export const PoolOrphanList = Strict(
+	{ items: Type.Array(Type.Ref(PoolOrphan)), unanswered },
+	{ $id: "PoolOrphanList" },
 );
 export const ForeignVmList = Strict({ items: Type.Array(Type.Ref(ForeignVm)), unanswered }, { $id: "ForeignVmList" });

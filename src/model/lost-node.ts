@@ -16,10 +16,10 @@ export const isLost = ({ status }: Pick<Node, "status">): boolean =>
 /**
  * Whether a task of a node that is lost can be ended without it. Should the node be at work all the same, it gives up when it hears of
  * that, and cleans up as after any cancel. Not so an adoption, which is undone with its task, nor what a move left there:
- * that has to go.
+ * that has to go; nor a volume that goes over to another pool just now, since only the node knows in which one it is.
  */
-export const endsWithoutNode = ({ kind }: Pick<Task, "kind">): boolean =>
-	kind !== "vm.adopt" && kind !== "volume.discard";
+export const endsWithoutNode = ({ kind, cancelable }: Pick<Task, "kind" | "cancelable">): boolean =>
+	kind !== "vm.adopt" && kind !== "volume.discard" && (kind !== "volume.move" || cancelable);
 
 /** What its VMs may have changed to meanwhile. What is off stays off: nobody but the node could have started it. */
 export const unknownWithNode: readonly PowerState[] = ["starting", "running", "paused", "stopping", "migrating"];

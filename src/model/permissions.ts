@@ -91,6 +91,9 @@ export const permissions = {
 	poolProbe: "admin",
 	poolDiscover: "admin",
 	poolDelete: "admin",
+	poolOrphanList: "operator",
+	poolOrphanDelete: "admin",
+	poolOrphanAdopt: "admin",
 	volumeList: "viewer",
 	volumeCreate: "operator",
 	volumeGet: "viewer",
@@ -98,6 +101,8 @@ export const permissions = {
 	volumeDelete: "operator",
 	volumeResize: "operator",
 	volumeClone: "operator",
+	volumeMove: "operator",
+	volumeCheck: "operator",
 	volumeContentGet: "operator", // export
 	// images
 	imageList: "viewer",

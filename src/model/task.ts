@@ -31,6 +31,8 @@ export const taskKinds = [
 	"volume.resize",
 	"volume.delete",
 	"volume.discard",
+	"volume.move",
+	"volume.check",
 	"image.import",
 	"image.delete",
 	"network.create",

@@ -60,6 +60,20 @@ export const MemorySpec = Strict(
 /** Device ids are chosen by the API, stay for the device's life, and are the libvirt alias `ua-<id>`. */
 export const DeviceId = Type.String({ pattern: "^[a-z][a-z0-9-]{0,31}$" });
 
+const LimitOf = (description: string) =>
+	Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description }));
+/** What is missing is not limited. Written only when all members of the cluster have "storage-1". */
+export const DiskIoLimits = Strict(
+	{
+		readBytesPerSecond: LimitOf("At most so many bytes read in a second"),
+		writeBytesPerSecond: LimitOf("At most so many bytes written in a second"),
+		readIops: LimitOf("At most so many reads in a second"),
+		writeIops: LimitOf("At most so many writes in a second"),
+	},
+	{ $id: "DiskIoLimits", minProperties: 1 },
+);
+export type DiskIoLimits = Static<typeof DiskIoLimits>;
+
 export const DiskSpec = Strict(
 	{
 		id: DeviceId,
@@ -68,6 +82,8 @@ export const DiskSpec = Strict(
 		cache: StringEnum(["none", "writeback", "writethrough"] as const),
 		discard: Type.Boolean(),
 		readOnly: Type.Boolean(),
+		/** Absent: as much as it can. */
+		limits: Type.Optional(Type.Ref(DiskIoLimits)),
 	},
 	{ $id: "DiskSpec" },
 );
@@ -248,6 +264,7 @@ export const VmCreate = Strict(
 					format: Type.Optional(StringEnum(["qcow2", "raw"] as const)),
 					fullCopy: Type.Optional(Type.Boolean()),
 					bus: Type.Optional(StringEnum(["virtio", "scsi", "sata"] as const)),
+					limits: Type.Optional(Type.Ref(DiskIoLimits)),
 				}),
 				{ maxItems: 64 },
 			),

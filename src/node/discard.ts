@@ -1,6 +1,6 @@
 /**
  * The task volume.discard, on the node that a VM has left: a disk, or the definition and the folder, that another node has
- * now. What came back meanwhile, or is on its way back, stays.
+ * now; and on the node that has moved a volume to another pool: what is left in the old one. What came back meanwhile, or is on its way back, stays.
  */
 import { AppError, isAppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
@@ -48,7 +48,8 @@ async function removeVolume({ context, pools }: DiscardParts, run: TaskRun): Pro
 		// A copy of the state that is behind may not know yet that it came back.
 		await store.readIndex();
 		const volume = store.get("volume", volumeId);
-		if (volume?.nodeId === nodeId || (volume?.vmId && movesHere(context, volume.vmId))) return stays;
+		const isBack = volume?.poolId === poolId && (volume.nodeId === nodeId || volume.nodeId === null);
+		if (isBack || (volume?.vmId && movesHere(context, volume.vmId))) return stays;
 		const pool = store.get("pool", poolId);
 		if (!pool || !isHere(pool, nodeId)) return "Its pool has no part on this node any more.";
 		const driver = await pools.driver(poolId);

@@ -3,7 +3,7 @@
  * bridges of this node. Fails with a message that names what is missing.
  */
 
-import type { DomainSpec } from "../hypervisor/driver.ts";
+import type { DiskLimits, DomainSpec } from "../hypervisor/driver.ts";
 import { AppError } from "../lib/errors.ts";
 import type { DiskSource } from "../model/disk-source.ts";
 import type { Vm } from "../model/vm.ts";
@@ -12,20 +12,27 @@ import { limits } from "./limits.ts";
 import type { Networks } from "./networks.ts";
 import type { Pools } from "./pools.ts";
 import { seedPath, vmFolder } from "./vm-folder.ts";
+import type { VolumeMoves } from "./volume-moves.ts";
 
-export type DomainParts = { context: NodeContext; pools: Pools; networks: Networks };
+export type DomainParts = {
+	context: NodeContext;
+	pools: Pools;
+	networks: Networks;
+	volumeMoves: Pick<VolumeMoves, "settle">;
+};
 
 /** What holds the bridges that it was given (see Networks). `bridges`: by network id; null until they were made ready. */
 export type BridgeUser = { bridges: Map<string, string> | null };
 
 /** Networks that were not made ready for `user` are so here, because a bridge's name is only known then. */
 export async function buildDomainSpec(
-	{ context, pools, networks }: DomainParts,
+	{ context, pools, networks, volumeMoves }: DomainParts,
 	vm: Vm,
 	user: BridgeUser | null,
 ): Promise<DomainSpec> {
 	const folder = vmFolder(context.dataDir, vm.id);
 	const known = user?.bridges ?? (await prepareNetworks(networks, vm, user));
+	await settleDisks(volumeMoves, vm);
 	const disks = await Promise.all(
 		vm.spec.disks.map(async (disk) => {
 			const volume = context.store.get("volume", disk.volumeId);
@@ -34,7 +41,7 @@ export async function buildDomainSpec(
 			const attached = await limited(context, `Finding volume "${volume.name}"`, limits.quickStorageMs, () =>
 				driver.attachInfo(volume.id),
 			);
-			return { id: disk.id, ...attached };
+			return { id: disk.id, ...attached, qos: qosOf(disk) };
 		}),
 	);
 	const cdroms = await Promise.all(
@@ -60,6 +67,17 @@ export async function buildDomainSpec(
 		accelerator: context.accelerator.kind,
 		folder,
 	};
+}
+
+function qosOf({ limits }: Vm["spec"]["disks"][number]): DiskLimits | null {
+	if (limits === undefined) return null;
+	const { readBytesPerSecond = null, writeBytesPerSecond = null, readIops = null, writeIops = null } = limits;
+	return { readBytesPerSecond, writeBytesPerSecond, readIops, writeIops };
+}
+
+/** A disk may have gone over to another pool when a daemon before this one ended: then the state says so afterwards. */
+export async function settleDisks(volumeMoves: DomainParts["volumeMoves"], vm: Vm): Promise<void> {
+	for (const { volumeId } of vm.spec.disks) await volumeMoves.settle(volumeId);
 }
 
 /** Makes the networks of all NICs exist; bridges by network id. */

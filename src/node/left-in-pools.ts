@@ -10,6 +10,7 @@ import { copyRecords } from "./image-copies.ts";
 import { moveRecords } from "./moves.ts";
 import { readRecords } from "./record-file.ts";
 import type { VmFolders } from "./vm-folder.ts";
+import { volumeMoveRecords } from "./volume-moves.ts";
 
 export type LeftInPools = {
 	dataDir: string;
@@ -41,12 +42,18 @@ async function collect(parts: LeftInPools, upToDate: boolean): Promise<LeftInPoo
 		if (store.get("image", id)?.nodeId !== nodeId) add("images", poolId, id);
 	// Of a copy that may be behind: a VM may have come here since, and then these disks are all there is of it.
 	if (!upToDate) return [...pools.values()];
-	const isElsewhere = (id: string) => store.get("volume", id)?.nodeId !== nodeId;
+	const isElsewhere = (id: string, poolId: string) => {
+		const volume = store.get("volume", id);
+		return volume?.poolId !== poolId || (volume.nodeId !== nodeId && volume.nodeId !== null);
+	};
 	for (const [, { volumes }] of await readRecords(parts, moveRecords))
-		for (const { id, poolId } of volumes) if (isElsewhere(id)) add("volumes", poolId, id);
+		for (const { id, poolId } of volumes) if (isElsewhere(id, poolId)) add("volumes", poolId, id);
+	for (const [id, { toPoolId }] of await readRecords(parts, volumeMoveRecords))
+		if (isElsewhere(id, toPoolId)) add("volumes", toPoolId, id);
 	for (const task of store.all("task", { kind: "volume.discard", nodeId })) {
 		const discard = discardOf(task);
-		const isDue = discard?.kind === "volume" && task.state !== "succeeded" && isElsewhere(discard.volumeId);
+		const isDue =
+			discard?.kind === "volume" && task.state !== "succeeded" && isElsewhere(discard.volumeId, discard.poolId);
 		if (isDue) add("volumes", discard.poolId, discard.volumeId);
 	}
 	return [...pools.values()];

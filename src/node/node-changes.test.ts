@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { AppError } from "../lib/errors.ts";
-import type { Vm } from "../model/vm.ts";
+import type { Vm, VmSpec } from "../model/vm.ts";
 import { clusterIds } from "../testing/fixtures.ts";
 import { diskOf, NodeWorld } from "../testing/node/node-world.ts";
 
@@ -248,4 +248,30 @@ test("many VMs at once: never more than eight steps in flight", async () => {
 	expect(most).toBeGreaterThan(1);
 	expect(most).toBeLessThanOrEqual(8);
 	expect(await world.problems()).toEqual([]);
+});
+
+test("limits of a disk reach the hypervisor, live and at the next start; without any nothing is said of them", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { id } = await world.createVm({ volumes: [{}] });
+	await world.settle();
+	expect(JSON.stringify(world.vm(id).spec)).not.toContain("limits");
+	const limited = (limits: VmSpec["disks"][number]["limits"]) =>
+		world.update(id, (spec) => ({
+			...spec,
+			disks: spec.disks.map(({ limits: _, ...disk }) => (limits ? { ...disk, limits } : disk)),
+		}));
+	const had = () => world.hypervisor.limitsOf(id)[0];
+	await limited({ readIops: 100, writeBytesPerSecond: 1_000_000 });
+	await world.settle();
+	expect(world.vm(id).status).toMatchObject({ powerState: "running", pendingRestart: false, differences: [] });
+	const wanted = { readBytesPerSecond: null, writeBytesPerSecond: 1_000_000, readIops: 100, writeIops: null };
+	expect(had()).toEqual(wanted);
+	await world.act("vm.stop", id);
+	await world.act("vm.start", id);
+	await world.settle();
+	expect(had()).toEqual(wanted);
+	await limited(undefined);
+	await world.settle();
+	expect(had()).toBeNull();
 });

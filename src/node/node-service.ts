@@ -13,6 +13,7 @@ import type { Adoption } from "./adoption.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
+import { deleteOrphans, findOrphans, orphanVolume } from "./orphans.ts";
 import type { Pools } from "./pools.ts";
 import type { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
@@ -145,6 +146,12 @@ export class LocalNodeService implements NodeService {
 	}
 
 	probePool: NodeService["probePool"] = (pool) => this.#parts.pools.probe(pool);
+
+	poolOrphans: NodeService["poolOrphans"] = (poolId) => findOrphans(this.#parts, poolId);
+
+	deleteOrphans: NodeService["deleteOrphans"] = (poolId, chosen) => deleteOrphans(this.#parts, poolId, chosen);
+
+	orphanVolume: NodeService["orphanVolume"] = (poolId, volumeId) => orphanVolume(this.#parts, poolId, volumeId);
 
 	demoImagePath(): string | null {
 		const path = this.#context.demoImage;

@@ -56,6 +56,11 @@ test("volume: the disk of a running VM grows through QEMU", async () => {
 	expect(world.taskOf(task).state).toBe("succeeded");
 	expect(world.hypervisor.diskSize(id, "disk-0")).toBe(256 * MiB);
 	expect(world.driver.calls).not.toContain("resizeVolume");
+	expect(world.driver.calls).toContain("growOpenVolume");
+	world.driver.failNext("growOpenVolume", new AppError("no-space", "The group is full."));
+	const refused = await resize(world, volumeId, 512 * MiB);
+	expect(world.taskOf(refused)).toMatchObject({ state: "failed", error: { code: "no-space" } });
+	expect(world.hypervisor.diskSize(id, "disk-0")).toBe(256 * MiB);
 	expect(world.volume(volumeId)).toMatchObject({ phase: "ready", sizeBytes: 256 * MiB });
 });
 

@@ -38,6 +38,7 @@ import { TaskBoard } from "./task-board.ts";
 import { type TaskHandlers, TaskRunner } from "./task-runner.ts";
 import { Uploads } from "./uploads.ts";
 import { VmQueues } from "./vm-queues.ts";
+import { moveVolume, type VolumeMoveParts } from "./volume-move.ts";
 import { Bell, withLimit } from "./wait.ts";
 
 export type { NodeDeps } from "./context.ts";
@@ -118,6 +119,8 @@ class LocalNode {
 			"volume.create": (id, run) => volumes.create(id, run),
 			"volume.resize": (id, run) => volumes.resize(id, run),
 			"volume.delete": (id, run) => volumes.delete(id, run),
+			"volume.move": (id, run) => moveVolume(this.#volumeMoveParts(), id, run),
+			"volume.check": (id, run) => volumes.check(id, run),
 			"volume.discard": (_id, run) => discardVolume({ context: this.#context, pools: this.#pools }, run),
 			"snapshot.delete": (id, run) =>
 				deleteSnapshot({ context: this.#context, pools: this.#pools, users: this.#queues }, id, run),
@@ -128,6 +131,12 @@ class LocalNode {
 			"pool.create": (id) => this.#pools.create(id),
 			"pool.delete": (id) => this.#pools.delete(id),
 		};
+	}
+
+	#volumeMoveParts(): VolumeMoveParts {
+		const queues = this.#queues;
+		const own = { context: this.#context, pools: this.#pools, openings: this.#openings };
+		return { ...own, users: queues, moves: queues.volumeMoves };
 	}
 
 	async start(): Promise<void> {
@@ -182,6 +191,7 @@ class LocalNode {
 	async #removeForgotten(): Promise<void> {
 		await this.#pools.sweep();
 		await this.#moves.sweep();
+		await this.#queues.volumeMoves.sweep();
 		await this.#copies.sweep();
 	}
 
@@ -224,7 +234,10 @@ class LocalNode {
 		await sweep(this.#context, this.#queues.volumes);
 		await this.#removeForgotten();
 		await this.#abandonSnapshots();
-		await this.#openings.sweep((vmId) => this.#queues.mayRun(vmId));
+		await this.#openings.sweep(
+			(vmId) => this.#queues.mayRun(vmId),
+			(volumeId, poolId) => this.#queues.volumeMoves.keepsOpen(volumeId, poolId),
+		);
 		await this.#queues.resync();
 		await this.#lookForStrays();
 		await this.#status.refresh();

@@ -42,6 +42,21 @@ export class Openings {
 		}
 	}
 
+	/** In another pool than the state says: a disk that is being copied there. */
+	async openIn(volumeId: string, poolId: string): Promise<void> {
+		const driver = await this.#pools.driver(poolId);
+		await this.#putSecrets(driver);
+		await this.#locked(volumeId, () =>
+			limited(this.#context, "Opening a volume", limits.quickStorageMs, () => driver.openVolume(volumeId)),
+		);
+	}
+
+	/** The disk of a VM that runs is in another pool now. Never fails: what stays open in the old one is closed by the next sweep. */
+	async wentTo(volumeId: string, fromPoolId: string, toPoolId: string): Promise<void> {
+		await this.#close(volumeId, fromPoolId, () => true);
+		this.#open.set(volumeId, toPoolId);
+	}
+
 	/** libvirt has forgotten them when it was restarted. Never fails. */
 	async putAllSecrets(): Promise<void> {
 		for (const { driver, poolId } of await this.#pools.activeDrivers())
@@ -67,9 +82,13 @@ export class Openings {
 
 	/**
 	 * Whatever is open here and is no disk of a VM that may run here. `mayRun`: whether a VM of this node does, or is about to;
-	 * a task that is accepted after that waits for the lock before it opens its disks. Never fails.
+	 * a task that is accepted after that waits for the lock before it opens its disks. `isMoving`: whether what is in that pool is
+	 * open for a move. Never fails.
 	 */
-	async sweep(mayRun: (vmId: string) => Promise<boolean>): Promise<void> {
+	async sweep(
+		mayRun: (vmId: string) => Promise<boolean>,
+		isMoving: (volumeId: string, poolId: string) => Promise<boolean>,
+	): Promise<void> {
 		for (const { driver, poolId } of await this.#pools.activeDrivers()) {
 			const ids = await limited(this.#context, "Listing open volumes", limits.quickStorageMs, () =>
 				driver.openVolumes(),
@@ -77,13 +96,15 @@ export class Openings {
 				this.#context.logger.debug("open volumes were not listed", { poolId, error });
 				return [];
 			});
-			for (const id of ids) await this.#close(id, poolId, () => this.#isUnused(id, mayRun));
+			for (const id of ids)
+				await this.#close(id, poolId, async () => !(await isMoving(id, poolId)) && this.#isUnused(id, poolId, mayRun));
 		}
 	}
 
-	async #isUnused(volumeId: string, mayRun: (vmId: string) => Promise<boolean>): Promise<boolean> {
+	async #isUnused(volumeId: string, poolId: string, mayRun: (vmId: string) => Promise<boolean>): Promise<boolean> {
 		const { store, nodeId } = this.#context;
 		const volume = store.get("volume", volumeId);
+		if (volume?.poolId !== poolId) return true;
 		const vm = volume?.vmId ? store.get("vm", volume.vmId) : null;
 		return vm?.nodeId !== nodeId || !(await mayRun(vm.id));
 	}
@@ -95,7 +116,7 @@ export class Openings {
 			await this.#locked(volumeId, async () => {
 				if (!(await isUnused())) return;
 				await limited(this.#context, "Closing a volume", limits.quickStorageMs, () => driver.closeVolume(volumeId));
-				this.#open.delete(volumeId);
+				if (this.#open.get(volumeId) === poolId) this.#open.delete(volumeId);
 			});
 		} catch (error) {
 			// A process has it open still: of a VM that was unplugged from it and has not let go yet.

@@ -8,9 +8,10 @@ import type { SerialStream } from "../hypervisor/driver.ts";
 import type { NetworkLease } from "../model/network.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
 import type { PoolCredentials } from "../model/pool-config.ts";
-import type { Pool, PoolDiscover, PoolDiscovered, Volume } from "../model/storage.ts";
+import type { Pool, PoolDiscover, PoolDiscovered, PoolOrphan, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { PoolUsage } from "../storage/driver.ts";
+import type { OrphansDeleted, OrphanVolume } from "./orphans.ts";
 
 export interface NodeService {
 	readonly nodeId: string;
@@ -54,5 +55,14 @@ export interface NodeService {
 	probePool(
 		pool: Pick<Pool, "id" | "name" | "type" | "config"> & { credentials: PoolCredentials | null },
 	): Promise<PoolUsage>;
+	/** Of this node's part of the pool; empty when it has none. */
+	poolOrphans(poolId: string): Promise<PoolOrphan[]>;
+	/** Only what is still an orphan when it is deleted. */
+	deleteOrphans(
+		poolId: string,
+		chosen: { volumeIds: readonly string[]; imageIds: readonly string[] },
+	): Promise<OrphansDeleted>;
+	/** What the record of a volume would say that has none; fails for one that has. */
+	orphanVolume(poolId: string, volumeId: string): Promise<OrphanVolume>;
 	hypervisorState(): "connected" | "connecting" | "disconnected";
 }

@@ -111,7 +111,7 @@ export class LocalSources implements NodeSources {
 }
 
 /** `bytes`: of the volume and of all that it rests on; no more than the disk is large. */
-async function measure(driver: StorageDriver, volumeId: string): Promise<Omit<DiskSize, "volumeId">> {
+export async function measure(driver: StorageDriver, volumeId: string): Promise<Omit<DiskSize, "volumeId">> {
 	const info = await driver.getVolume(volumeId);
 	if (info === null) throw new AppError("storage", "The content of a volume is missing in its pool.");
 	let bytes = info.allocatedBytes;

@@ -57,6 +57,9 @@ export function startingService(nodeId: string, demoImage: string | null, clock:
 		openImage: async (imageId) => (await whenStarted()).openImage(imageId),
 		discoverStorage: async (query) => (await whenStarted()).discoverStorage(query),
 		probePool: async (pool) => (await whenStarted()).probePool(pool),
+		poolOrphans: async (poolId) => (await whenStarted()).poolOrphans(poolId),
+		deleteOrphans: async (poolId, chosen) => (await whenStarted()).deleteOrphans(poolId, chosen),
+		orphanVolume: async (poolId, volumeId) => (await whenStarted()).orphanVolume(poolId, volumeId),
 		exportVolume: async (volumeId, format, signal) => (await whenStarted()).exportVolume(volumeId, format, signal),
 	};
 }

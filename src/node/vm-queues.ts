@@ -11,6 +11,7 @@ import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
 import { isActive } from "./vm-plan.ts";
 import { type QueueParts, VmQueue } from "./vm-queue.ts";
+import { VolumeMoves } from "./volume-moves.ts";
 import { Volumes, type VolumeUsers } from "./volumes.ts";
 
 export class VmQueues implements VolumeUsers {
@@ -20,14 +21,20 @@ export class VmQueues implements VolumeUsers {
 	readonly #seen = new Set<string>();
 	#hostRestarted = false;
 	readonly volumes: Volumes;
+	readonly volumeMoves: VolumeMoves;
 
-	constructor(context: NodeContext, given: Omit<QueueParts, "context" | "volumes" | "hostRestarted" | "seen">) {
+	constructor(
+		context: NodeContext,
+		given: Omit<QueueParts, "context" | "volumes" | "volumeMoves" | "hostRestarted" | "seen">,
+	) {
 		this.#context = context;
 		this.volumes = new Volumes(context, given.pools, this, given.copies);
+		this.volumeMoves = new VolumeMoves(context, given.pools);
 		this.#parts = {
 			...given,
 			context,
 			volumes: this.volumes,
+			volumeMoves: this.volumeMoves,
 			hostRestarted: (vmId) => this.#hostRestarted && !this.#seen.has(vmId),
 			seen: (vmId) => void this.#seen.add(vmId),
 		};

@@ -6,7 +6,7 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import type { Vm, VmDifference } from "../model/vm.ts";
 import { adoptVolumes, reportVolumes } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
-import { buildDomainSpec, type DomainParts, prepareNetworks } from "./domain-spec.ts";
+import { buildDomainSpec, type DomainParts, prepareNetworks, settleDisks } from "./domain-spec.ts";
 import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
 import type { Openings } from "./openings.ts";
@@ -76,6 +76,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 	const { context } = parts;
 	const { hypervisor } = context;
 	const call = (what: string, limitMs: number, work: () => Promise<void>) => limited(context, what, limitMs, work);
+	await settleDisks(parts.volumeMoves, vm);
 	switch (step.kind) {
 		case "create-volume":
 			await parts.volumes.make(step.volumeId, task);

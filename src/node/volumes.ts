@@ -7,7 +7,7 @@ import { AppError, type ErrorInfo, isAppError, toErrorInfo } from "../lib/errors
 import { formatBytes } from "../lib/units.ts";
 import type { Image, Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
-import type { StorageDriver, VolumeInfo } from "../storage/driver.ts";
+import type { StorageDriver, VolumeDamage, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { type CopySource, copyAcrossPools } from "./copy-across-pools.ts";
 import { heavyCopy, type MakingRun } from "./heavy-copy.ts";
@@ -292,9 +292,41 @@ export class Volumes {
 		const vm = this.#context.store.get("vm", runningVmId);
 		const disk = vm?.spec.disks.find((candidate) => candidate.volumeId === volume.id);
 		if (!disk) throw new AppError("wrong-state", `Volume "${volume.name}" is not a disk of the running VM.`);
+		const room = () => driver.growOpenVolume?.(volume.id, wantedBytes) ?? Promise.resolve();
+		await limited<unknown>(this.#context, what, limits.quickStorageMs, room);
 		await limited(this.#context, what, limits.liveChangeMs, () =>
 			this.#context.hypervisor.resizeDisk(runningVmId, disk.id, wantedBytes),
 		);
+	}
+
+	/** The task volume.check. What was found is said in the task's message; damage that stays is no failure of the check. */
+	async check(volumeId: string, run: TaskRun): Promise<string | null> {
+		const { store, locks } = this.#context;
+		const repair = run.task.input.repair === true;
+		const volume = store.get("volume", volumeId);
+		if (!volume) throw new AppError("not-found", "The volume does not exist any more.");
+		const what = `Checking volume "${volume.name}"`;
+		const work = () =>
+			locks.run(
+				`volume:${volumeId}`,
+				async () => {
+					const driver = await this.#pools.driver(volume.poolId);
+					return damageText(
+						await heavyCopy(this.#context, run, what, (signal, progress) =>
+							driver.checkVolume(volumeId, { repair, signal, progress }),
+						),
+					);
+				},
+				run.signal,
+			);
+		if (volume.vmId === null) {
+			await this.#requireReleased(volumeId, run.signal);
+			return work();
+		}
+		return this.#users.whileStill(volume.vmId, run.signal, (active) => {
+			if (!active) return work();
+			throw new AppError("in-use", `Volume "${volume.name}" belongs to a running VM: stop it to check the volume.`);
+		});
 	}
 
 	/** The task volume.delete. Refused while anything uses it; then the volume is as before. */
@@ -333,6 +365,13 @@ export class Volumes {
 		if (isAppError(error, "in-use") && volume.allocatedBytes !== null)
 			await this.#context.propose({ kind: "volumeStatus", id: volumeId, phase: "ready", error: null });
 	}
+}
+
+export function damageText({ errors, leakedBytes, repaired }: VolumeDamage): string {
+	if (errors === 0 && leakedBytes === 0) return repaired === 0 ? "No damage found." : `Repaired: ${repaired}.`;
+	const leaked = leakedBytes === 0 ? [] : [`${formatBytes(leakedBytes)} that belong to nothing`];
+	const damaged = errors === 0 ? [] : [`${errors} damaged ${errors === 1 ? "structure" : "structures"}`];
+	return `Found ${[...damaged, ...leaked].join(" and ")}; repaired: ${repaired}.`;
 }
 
 function requireReady<T extends Image | Volume>(what: "image" | "volume", origin: T | null): asserts origin is T {

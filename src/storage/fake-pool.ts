@@ -42,10 +42,16 @@ export class FakePool {
 	/** Volumes that are open on the node; as they stay when the daemon ends. */
 	readonly open = new Set<string>();
 	totalBytes = 100 * GiB;
+	/** What the paths of its files begin with; nothing is there. */
+	readonly folder: string;
 	/** Whether its volumes can have snapshots. */
 	makesSnapshots = true;
 	/** Whether QEMU has the file open. */
 	isHeld: (path: string) => boolean = () => false;
+
+	constructor(folder = "/fake") {
+		this.folder = folder;
+	}
 
 	hostFile(path: string): Uint8Array {
 		const bytes = this.hostFiles.get(path);

@@ -40,7 +40,7 @@ export async function receive(
 		for (let at = 0; headerBytes + at < file.length; at += 65_536)
 			content.write(at, file.read(headerBytes + at, 65_536));
 	} else if (file.length % sectorBytes !== 0) throw new AppError("storage", "What came is no raw disk.");
-	const path = `/fake/volumes/${id}.${format}`;
+	const path = `${pool.folder}/volumes/${id}.${format}`;
 	const volume: FakeVolume = { format, content, backing: [], path, adopted: false, ...noSnapshots() };
 	pool.volumes.set(id, volume);
 	return volume;

@@ -44,6 +44,8 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	};
 	hostSecrets: HostSecret[] = [];
 	snapshots: VolumeSnapshots | null;
+	/** What checkVolume finds, by volume id. */
+	readonly damage = new Map<string, VolumeDamage>();
 	readonly pool: FakePool;
 	constructor(pool = new FakePool()) {
 		super();
@@ -96,7 +98,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		}
 		const made = this.#fromSource(options.source, options.format, sizeBytes);
 		options.progress?.(1);
-		const path = `/fake/volumes/${id}.${options.format}`;
+		const path = `${this.pool.folder}/volumes/${id}.${options.format}`;
 		const volume = { ...noSnapshots(), ...made, format: options.format, path, adopted: false };
 		this.pool.volumes.set(id, volume);
 		return this.#info(id, volume);
@@ -153,6 +155,12 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		return this.#info(id, volume);
 	}
 
+	async growOpenVolume(id: string): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		await this.enter("growOpenVolume");
+		return this.#info(id, this.#volume(id));
+	}
+
 	async getVolume(id: string): Promise<VolumeInfo | null> {
 		requireId(id, "volume");
 		await this.enter("getVolume");
@@ -202,7 +210,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		requireId(id, "volume");
 		await this.enter("checkVolume");
 		this.#volume(id);
-		return { errors: 0, leakedBytes: 0, repaired: 0 };
+		return this.damage.get(id) ?? { errors: 0, leakedBytes: 0, repaired: 0 };
 	}
 
 	async exportVolume(id: string, format: VolumeFormat, options: LongOptions) {
@@ -356,7 +364,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async imageSource(id: string): Promise<DiskSource> {
 		requireId(id, "image");
 		await this.enter("imageSource");
-		return fileSource(`/fake/images/${id}.${this.#image(id).format}`);
+		return fileSource(`${this.pool.folder}/images/${id}.${this.#image(id).format}`);
 	}
 
 	async listImages(): Promise<string[]> {

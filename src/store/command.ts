@@ -193,6 +193,21 @@ export type CommandBody =
 	| { kind: "snapshotDelete"; id: string; task: Task }
 	/** From the VM's node: no disk has it any more. */
 	| { kind: "snapshotGone"; id: string }
+	/** To another pool; the task does the work. `nodeId` null: the pool is shared. */
+	| { kind: "volumeMove"; id: string; poolId: string; nodeId: string | null; format: Volume["format"]; task: Task }
+	/**
+	 * From the node that carries out the task: where the task says is the volume's content now, whole. Makes a task
+	 * "volume.discard" for that node, for what is left in the pool of before. Does not end the task of the move.
+	 */
+	| {
+			kind: "volumeMoved";
+			id: string;
+			taskId: string;
+			sizeBytes: number;
+			allocatedBytes: number;
+			discardTaskId: string;
+	  }
+	| { kind: "volumeCheck"; id: string; repair: boolean; task: Task }
 	// images
 	| { kind: "imageCreate"; image: Image; task: Task }
 	| ({ kind: "imageUpdate"; name?: string; description?: string; tags?: string[] } & Expected)

@@ -54,7 +54,7 @@ import {
 	fixtureToken,
 	fixtureUser,
 } from "./fixtures.ts";
-import { poolArbitraries } from "./pool-arbitrary.ts";
+import { poolArbitraries, volumeWorkArbitraries } from "./pool-arbitrary.ts";
 import { snapshotArbitraries } from "./snapshot-arbitrary.ts";
 
 /** Where an error has to be said. */
@@ -227,6 +227,7 @@ export const bodyArbitraries: Arbitraries = {
 		allocatedBytes: maybe(fc.option(bytes)),
 		error: maybe(errorInfo),
 	}),
+	...volumeWorkArbitraries,
 	volumeGone: record({ kind: fc.constant("volumeGone"), id: volumeId }),
 	imageCreate: fc
 		.record({ id: imageId, name, poolId, task: task(["image.import"], imageId, "image") })

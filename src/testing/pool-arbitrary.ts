@@ -1,9 +1,9 @@
-/** Random commands about storage pools; part of command-arbitrary.ts. */
+/** Random commands about storage pools, and work on volumes; part of command-arbitrary.ts. */
 import fc from "fast-check";
 import { GiB } from "../lib/units.ts";
 import type { Pool } from "../model/storage.ts";
 import type { CommandBody, CommandKind } from "../store/command.ts";
-import { expected, maybe, name, nodeId, poolId, record, task, text } from "./command-parts.ts";
+import { bytes, expected, maybe, name, nodeId, poolId, record, task, taskId, text, volumeId } from "./command-parts.ts";
 import { fixtureNfs, fixturePool, fixtureTime } from "./fixtures.ts";
 
 type Arbitraries<K extends CommandKind> = { [Kind in K]: fc.Arbitrary<Extract<CommandBody, { kind: Kind }>> };
@@ -62,4 +62,29 @@ export const poolArbitraries: Arbitraries<
 			},
 		})),
 	poolGone: record({ kind: fc.constant("poolGone"), id: poolId }),
+};
+
+export const volumeWorkArbitraries: Arbitraries<"volumeMove" | "volumeMoved" | "volumeCheck"> = {
+	volumeMove: record({
+		kind: fc.constant("volumeMove"),
+		id: volumeId,
+		poolId,
+		nodeId: fc.option(nodeId),
+		format: fc.constantFrom("qcow2", "raw"),
+		task: task(["volume.move"], volumeId, "volume"),
+	}),
+	volumeMoved: record({
+		kind: fc.constant("volumeMoved"),
+		id: volumeId,
+		taskId,
+		sizeBytes: bytes,
+		allocatedBytes: bytes,
+		discardTaskId: taskId,
+	}),
+	volumeCheck: record({
+		kind: fc.constant("volumeCheck"),
+		id: volumeId,
+		repair: fc.boolean(),
+		task: task(["volume.check"], volumeId, "volume"),
+	}),
 };

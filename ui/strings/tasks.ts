@@ -19,6 +19,8 @@ const kinds: Record<TaskKind, string> = {
 	"volume.create": "Create volume",
 	"volume.resize": "Resize volume",
 	"volume.delete": "Delete volume",
+	"volume.move": "Move volume",
+	"volume.check": "Check volume",
 	"volume.discard": "Discard what was moved",
 	"image.import": "Import image",
 	"image.delete": "Delete image",

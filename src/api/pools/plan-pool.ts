@@ -71,6 +71,11 @@ export function checkEverybodyKnows(context: RequestContext, pool: Pick<Pool, "t
 	if (pool.type !== "local") checkEverybodyHas(context);
 }
 
+/** Limits of disks came with shared storage. */
+export function checkEverybodyLimits(context: RequestContext, disks: readonly { limits?: object }[] = []): void {
+	if (disks.some(({ limits }) => limits !== undefined)) checkEverybodyHas(context);
+}
+
 export function checkEverybodyHas({ services: { cluster } }: RequestContext): void {
 	if (cluster.everybodyHas("storage-1")) return;
 	const names = cluster.lacking("storage-1").join(", ");

@@ -147,6 +147,7 @@ function planDisks(request: VmCreate, planning: Planning): { disks: DiskSpec[]; 
 			cache: "none",
 			discard: true,
 			readOnly: false,
+			...(wanted.limits === undefined ? {} : { limits: wanted.limits }),
 		});
 	}
 	return { disks, volumes };

@@ -7,6 +7,7 @@ import { Task } from "../../model/task.ts";
 import { PowerState, Vm, VmCreate, VmPage, VmUpdate } from "../../model/vm.ts";
 import { checkHeard, lostNodes } from "../as-known.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
+import { checkEverybodyLimits } from "../pools/plan-pool.ts";
 import { vmRef } from "../refs.ts";
 import { ok } from "../reply.ts";
 import { accepted, create, created, expected, find, findForWrite, listed, listPage, newTask } from "../resources.ts";
@@ -66,6 +67,7 @@ export const vmRoutes: Route[] = [
 		handler: ({ context, body }) =>
 			created(context, "vm", () => {
 				const { store, clock, random, ids } = context.services;
+				checkEverybodyLimits(context, body.disks);
 				const plan = planVmCreate(body, store, { clock, random, ids });
 				checkHeard(context, plan.vm.nodeId);
 				const task = newVmTask(context, plan, true);
@@ -109,6 +111,7 @@ export const vmRoutes: Route[] = [
 		async handler({ context, params, body }) {
 			const { object, taskLocation } = await create(context, "vm", () => {
 				const vm = findForWrite(context, "vm", params.id);
+				checkEverybodyLimits(context, body.disks);
 				const plan = planVmUpdate(vm, body, context.services.store);
 				const task = newTask(context, "vm.update", vmRef(vm), { nodeId: vm.nodeId });
 				// The spec was merged into this generation: a change in between must not be lost.

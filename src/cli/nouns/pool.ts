@@ -7,12 +7,14 @@ import { yes } from "./common-options.ts";
 import { createVerb } from "./pool/create.ts";
 import { discoverVerb } from "./pool/discover.ts";
 import { editVerb } from "./pool/edit.ts";
+import { poolOrphanVerbs } from "./pool/orphans.ts";
 import { testVerb } from "./pool/probe.ts";
 import { listVerb, poolArgument, showVerb } from "./pool/show.ts";
 
 export const poolNoun: Noun = {
 	name: "pool",
 	summary: "storage pools, where volumes and images are",
+	groups: { orphans: "what is in a pool and in no record, and records without content" },
 	verbs: [
 		listVerb,
 		createVerb,
@@ -33,5 +35,6 @@ export const poolNoun: Noun = {
 				await finishTask(cli, (await cli.call("poolDelete", { path: { id } })).body, wait);
 			},
 		}),
+		...poolOrphanVerbs,
 	],
 };

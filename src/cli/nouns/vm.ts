@@ -4,6 +4,7 @@ import { actionVerbs } from "./vm/actions.ts";
 import { consoleVerb } from "./vm/console.ts";
 import { createDemoVerb, createVerb } from "./vm/create.ts";
 import { deleteVerb } from "./vm/delete.ts";
+import { diskEditVerb } from "./vm/disk.ts";
 import { editVerb } from "./vm/edit.ts";
 import { inspectVerbs } from "./vm/inspect.ts";
 import { listVerb, showVerb } from "./vm/list.ts";
@@ -15,7 +16,10 @@ import { vncVerb } from "./vm/vnc.ts";
 export const vmNoun: Noun = {
 	name: "vm",
 	summary: "virtual machines",
-	groups: { snapshot: "what the disks of a VM held at one moment" },
+	groups: {
+		disk: "disks of a VM; they are attached and detached with vm edit",
+		snapshot: "what the disks of a VM held at one moment",
+	},
 	verbs: [
 		listVerb,
 		createVerb,
@@ -26,6 +30,7 @@ export const vmNoun: Noun = {
 		...actionVerbs,
 		moveVerb,
 		...snapshotVerbs,
+		diskEditVerb,
 		cdromVerb,
 		consoleVerb,
 		vncVerb,

@@ -13,8 +13,8 @@ import { confirm } from "../prompt.ts";
 import { finishObject, finishTask, waitOptions } from "../tasks.ts";
 import { type Noun, verb } from "../verb.ts";
 import { yes } from "./common-options.ts";
+import { volumeArgument, volumeWorkVerbs } from "./volume-work.ts";
 
-const volumeArgument = { "<volume>": "name or id of the volume" } as const;
 const formats = ["qcow2", "raw"] as const;
 const phases = ["pending", "creating", "ready", "resizing", "deleting", "error"] as const;
 
@@ -132,6 +132,7 @@ export const volumeNoun: Noun = {
 				await showOne(cli, await finishObject(cli, result, wait, () => get(cli, result.body.id)));
 			},
 		}),
+		...volumeWorkVerbs,
 		verb({
 			name: "delete",
 			summary: "Delete a volume and what is on it",

@@ -164,6 +164,7 @@ export class DiskWork {
 	async #seeThrough(id: string, diskId: string, target: string, { what, isDone, options }: Awaited): Promise<void> {
 		const { signal } = options;
 		let told = 0;
+		let mayGoOver = options.beforeSwitch === undefined;
 		const tell = (done: number) => {
 			told = Math.max(told, done);
 			options.progress?.(told);
@@ -193,6 +194,13 @@ export class DiskWork {
 					throwIfCanceled(signal);
 				}
 				tell(doneOf(info));
+				if (disk.mirror?.ready && !mayGoOver) {
+					await options.beforeSwitch?.().catch(async (error: unknown) => {
+						await this.#takeBack(id, target);
+						throw error;
+					});
+					mayGoOver = true;
+				}
 				if (!(disk.mirror?.ready && (await this.#goOver(id, target)))) await news.result;
 			} finally {
 				signal?.removeEventListener("abort", wake);

@@ -40,6 +40,7 @@ import { vmHandlers } from "./vm.ts";
 import { vmMoveHandlers } from "./vm-move.ts";
 import { vmStatusHandlers } from "./vm-status.ts";
 import { volumeHandlers } from "./volume.ts";
+import { volumeWorkHandlers } from "./volume-work.ts";
 
 const handlers: Handlers<CommandKind> = {
 	...clusterHandlers,
@@ -54,6 +55,7 @@ const handlers: Handlers<CommandKind> = {
 	...poolHandlers,
 	...volumeHandlers,
 	...snapshotHandlers,
+	...volumeWorkHandlers,
 	...imageHandlers,
 	...networkHandlers,
 	...taskHandlers,

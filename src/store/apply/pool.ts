@@ -4,6 +4,7 @@ import { AppError } from "../../lib/errors.ts";
 import { poolConfigs } from "../../model/pool-config.ts";
 import { Pool, PoolNodeStatus } from "../../model/storage.ts";
 import { fixedPart, isSamePlace, localPath, poolPhase } from "../../model/storage-rules.ts";
+import type { Task } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import {
 	asCreated,
@@ -124,6 +125,8 @@ function checkNodesChange(context: ApplyContext, pool: Pool, after: Pool): void 
 			const vm = volume.vmId === null ? null : context.get("vm", volume.vmId);
 			if (vm?.nodeId === nodeId) refuse(`its VM ${vm.name} has the volume ${volume.name}`);
 		}
+		if (volumeMovesInto(context, pool.id).some((task) => task.nodeId === nodeId))
+			refuse("a volume is moved to it there");
 		for (const image of context.state.all("image").filter((one) => one.poolId === pool.id)) {
 			if (image.nodeId === nodeId) refuse(`it has the image ${image.name}`);
 			const vm = context.state.linked("vm", "imageId", image.id).find((one) => one.nodeId === nodeId);
@@ -203,8 +206,14 @@ function checkNotDeleting(pool: Pool): void {
 	if (pool.phase === "deleting") throw new AppError("wrong-state", `The storage pool ${pool.name} is being deleted.`);
 }
 
+/** Unfinished moves of volumes to the pool. */
+export const volumeMovesInto = (context: ApplyContext, poolId: string): Task[] =>
+	context.state.unfinishedTasksOfKind("volume.move").filter(({ input }) => input.poolId === poolId);
+
 function checkEmpty(context: ApplyContext, pool: Pool): void {
 	const { state } = context;
+	if (volumeMovesInto(context, pool.id).length > 0)
+		throw new AppError("in-use", `A volume is being moved to the storage pool ${pool.name}.`);
 	if (state.row("SELECT id FROM volume WHERE pool_id = ? LIMIT 1", pool.id) !== null)
 		throw new AppError("in-use", `The storage pool ${pool.name} holds volumes.`);
 	if (state.row("SELECT id FROM image WHERE pool_id = ? LIMIT 1", pool.id) !== null)

@@ -14,7 +14,7 @@ import { memberOf } from "./node.ts";
 import { checkPoolUsable } from "./pool.ts";
 import { interruptSnapshotsOf, snapshotsHolding } from "./snapshot.ts";
 import { ownedBy } from "./vm-status.ts";
-import { checkNoDependents, checkVolumeName } from "./volume.ts";
+import { checkNoDependents, checkNoWork, checkVolumeName } from "./volume.ts";
 
 export const vmMoveHandlers: Handlers<"vmMove" | "vmMoved"> = {
 	vmMove(context, body) {
@@ -87,6 +87,7 @@ function checkMovable(context: ApplyContext, vm: Vm, from: Node, to: Node): void
 	for (const volume of volumes) {
 		if (volume.phase !== "ready" && volume.phase !== "pending")
 			throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}.`);
+		checkNoWork(context, volume);
 		if (volume.nodeId === null) continue;
 		checkNoDependents(context, volume);
 		const [held] = snapshotsHolding(context, volume.id);
@@ -122,6 +123,12 @@ function checkGone(context: ApplyContext, vm: Vm, from: Node, { confirmNodeOff, 
 	const left = context.state.volumesOfVm(vm.id).find(({ nodeId }) => nodeId !== null);
 	if (left)
 		throw new AppError("wrong-state", `The disk ${left.name} of the VM lies on the node ${from.name}, which is off.`);
+	for (const volume of context.state.volumesOfVm(vm.id))
+		if (unfinishedTasks(context, volume.id).some(({ kind, cancelable }) => kind === "volume.move" && !cancelable))
+			throw new AppError(
+				"wrong-state",
+				`The disk ${volume.name} of the VM was going over to another storage pool when its node was lost: only that node knows where it is.`,
+			);
 }
 
 /** The record alone goes, at once. */
@@ -134,6 +141,9 @@ function takeOver(context: ApplyContext, vm: Vm, to: Node, { task: given, keepDi
 		context.update("task", task, { ...task, ...end, state: "canceled", error });
 	}
 	interruptSnapshotsOf(context, vm.id, error.message);
+	for (const { id } of context.state.volumesOfVm(vm.id))
+		for (const task of unfinishedTasks(context, id))
+			if (task.kind === "volume.move") context.update("task", task, { ...task, ...end, state: "canceled", error });
 	const unknown = { startedAt: null, addresses: [], taskId: null, error: null, pendingRestart: false, differences: [] };
 	const status: VmStatus = {
 		...{ ...vm.status, ...unknown, powerState: "stopped", reason: null },

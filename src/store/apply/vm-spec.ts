@@ -4,7 +4,7 @@ import type { Volume } from "../../model/storage.ts";
 import type { Vm, VmSpec } from "../../model/vm.ts";
 import { vmSpecProblems } from "../../model/vm-rules.ts";
 import type { ApplyContext } from "./context.ts";
-import { hasCopyOnWriteClones } from "./volume.ts";
+import { checkNoWork, hasCopyOnWriteClones } from "./volume.ts";
 
 type Owner = Pick<Vm, "id" | "nodeId">;
 
@@ -42,6 +42,7 @@ function checkAttachable(context: ApplyContext, owner: Owner, volume: Volume, re
 	}
 	if (volume.phase === "deleting" || volume.phase === "error")
 		throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}.`);
+	checkNoWork(context, volume);
 	if (volume.nodeId !== null && volume.nodeId !== owner.nodeId) {
 		const message = `The volume ${volume.name} lies on another node than the VM.`;
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
@@ -70,7 +71,10 @@ function checkDisc(context: ApplyContext, owner: Owner, imageId: string, path: s
 export function attachVolumes(context: ApplyContext, vmId: string, spec: VmSpec): void {
 	const wanted = new Set(spec.disks.map((disk) => disk.volumeId));
 	for (const volume of context.state.volumesOfVm(vmId))
-		if (!wanted.has(volume.id)) context.update("volume", volume, { ...volume, vmId: null });
+		if (!wanted.has(volume.id)) {
+			checkNoWork(context, volume);
+			context.update("volume", volume, { ...volume, vmId: null });
+		}
 	for (const id of wanted) {
 		const volume = context.need("volume", id);
 		if (volume.vmId !== vmId) context.update("volume", volume, { ...volume, vmId });

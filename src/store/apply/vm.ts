@@ -25,6 +25,7 @@ import type { Handlers } from "./handler.ts";
 import { removeSnapshotsOf } from "./snapshot.ts";
 import { attachVolumes, checkVmSpec } from "./vm-spec.ts";
 import { checkNoDependents, insertVolume } from "./volume.ts";
+import { cancelWorkOn } from "./volume-work.ts";
 
 export const vmHandlers: Handlers<"vmCreate" | "vmAdopt" | "vmUpdate" | "vmAction" | "vmDelete"> = {
 	vmCreate(context, body) {
@@ -77,6 +78,7 @@ export const vmHandlers: Handlers<"vmCreate" | "vmAdopt" | "vmUpdate" | "vmActio
 		context.update("vm", vm, { ...vm, deleting: true, desiredPower: "stopped" });
 		const taskId = createTask(context, body.task, ["vm.delete"]);
 		requestCancelOf(context, vm.id, taskId);
+		for (const volume of context.state.volumesOfVm(vm.id)) cancelWorkOn(context, volume);
 		return taskId;
 	},
 };

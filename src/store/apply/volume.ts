@@ -15,7 +15,7 @@ import {
 } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
-import { checkPoolUsable } from "./pool.ts";
+import { checkPoolUsable, volumeMovesInto } from "./pool.ts";
 import { snapshotsHolding } from "./snapshot.ts";
 
 export const volumeHandlers: Handlers<
@@ -30,6 +30,7 @@ export const volumeHandlers: Handlers<
 		const volume = context.need("volume", body.id);
 		checkGeneration(volume, body.expectedGeneration, "volume");
 		checkNotDeleting(volume);
+		checkNoWork(context, volume);
 		validated(VolumeUpdate, { name: body.name }, "The change");
 		checkVolumeName(context, volume.poolId, body.name, volume.id);
 		context.updateSpec("volume", volume, { name: body.name });
@@ -66,6 +67,7 @@ export const volumeHandlers: Handlers<
 		)
 			throw new AppError("wrong-state", `The volume ${volume.name} is being deleted already.`);
 		checkVolumeUnused(context, volume);
+		if (!isOnLostNode(context, volume)) checkNoWork(context, volume);
 		if (isOnLostNode(context, volume)) {
 			endTasksOf(context, volume.id, "volume.delete", "volume");
 			context.remove("volume", volume);
@@ -114,6 +116,10 @@ export function insertVolume(context: ApplyContext, given: unknown, fixed: Pick<
 export function checkVolumeName(context: ApplyContext, poolId: string, name: string, ownId: string | null): void {
 	const row = context.state.row<{ id: string }>("SELECT id FROM volume WHERE pool_id = ? AND name = ?", poolId, name);
 	if (row !== null && row.id !== ownId) throw nameTaken("volume", name);
+	// One that is on its way there has its place already.
+	const comes = volumeMovesInto(context, poolId).flatMap(({ targets }) => targets.map((target) => target.id));
+	if (comes.some((id) => id !== ownId && context.get("volume", id)?.name.toLowerCase() === name.toLowerCase()))
+		throw nameTaken("volume", name);
 }
 
 function checkSource(context: ApplyContext, volume: Volume): void {
@@ -183,6 +189,16 @@ function snapshotOrigin(context: ApplyContext, id: string, volumeId: string | un
 export function checkNotMoving(context: ApplyContext, volume: Volume): void {
 	if (volume.vmId !== null && moveTaskOf(context.state.unfinishedTasksOf(volume.vmId)))
 		throw new AppError("wrong-state", `The VM of the volume ${volume.name} is being moved to another node.`);
+	checkNoWork(context, volume);
+}
+
+/** Work that goes on while the volume is `ready`: see volume-work.ts. */
+export function checkNoWork(context: ApplyContext, volume: Volume): void {
+	const work = context.state.unfinishedTasksOf(volume.id);
+	if (work.some(({ kind }) => kind === "volume.move"))
+		throw new AppError("wrong-state", `The volume ${volume.name} is being moved to another storage pool.`);
+	if (work.some(({ kind }) => kind === "volume.check"))
+		throw new AppError("wrong-state", `The volume ${volume.name} is being checked.`);
 }
 
 /** Of the volume as it is now: what was made of a snapshot does not mind what is written to it. */

@@ -57,6 +57,9 @@ export const storageCodecs: BodyCodecs<
 	| "volumeDelete"
 	| "volumeStatus"
 	| "volumeGone"
+	| "volumeMove"
+	| "volumeMoved"
+	| "volumeCheck"
 	| "imageCreate"
 	| "imageUpdate"
 	| "imageDelete"
@@ -135,6 +138,29 @@ export const storageCodecs: BodyCodecs<
 		},
 	},
 	volumeGone: onlyId,
+	volumeMove: {
+		encode: ({ poolId, nodeId, format, ...body }) => ({
+			...{ ...idAndTask.encode(body), poolId, format },
+			...(nodeId === null ? {} : { nodeId }),
+		}),
+		decode: ({ poolId, nodeId, format, ...message }) => ({
+			...{ ...idAndTask.decode(message), poolId, nodeId: nodeId ?? null, format: format as Volume["format"] },
+		}),
+	},
+	volumeMoved: {
+		encode: ({ id, taskId, sizeBytes, allocatedBytes, discardTaskId }) => ({
+			...{ id, taskId, discardTaskId },
+			...{ sizeBytes: toUint64(sizeBytes), allocatedBytes: toUint64(allocatedBytes) },
+		}),
+		decode: ({ id, taskId, sizeBytes, allocatedBytes, discardTaskId }) => ({
+			...{ id, taskId, discardTaskId },
+			...{ sizeBytes: fromUint64(sizeBytes), allocatedBytes: fromUint64(allocatedBytes) },
+		}),
+	},
+	volumeCheck: {
+		encode: (body) => ({ ...idAndTask.encode(body), repair: body.repair }),
+		decode: (message) => ({ ...idAndTask.decode(message), repair: message.repair }),
+	},
 	imageCreate: {
 		encode: (body) => ({ imageJson: toJson(body.image), taskJson: toJson(body.task) }),
 		decode: (message) => ({ image: fromJson<Image>(message.imageJson), task: fromJson<Task>(message.taskJson) }),

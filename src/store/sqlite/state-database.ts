@@ -131,6 +131,13 @@ export class StateDatabase extends StateRows {
 		);
 	}
 
+	unfinishedTasksOfKind(kind: Task["kind"]): Task[] {
+		return this.#documents(
+			"SELECT doc FROM task WHERE kind = ? AND state IN ('pending', 'running') ORDER BY created_at, id",
+			kind,
+		);
+	}
+
 	/** Id of the object with this name, upper and lower case being the same. */
 	idByName(table: TableName, name: string): string | null {
 		return this.row<{ id: string }>(`SELECT id FROM ${table} WHERE name = ? ORDER BY id LIMIT 1`, name)?.id ?? null;

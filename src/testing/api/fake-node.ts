@@ -1,9 +1,11 @@
 /** A node's service for tests of the API: answers what a test puts in, does nothing. */
 
 import { AppError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/units.ts";
 import type { NodeMetrics, VmMetrics } from "../../model/node.ts";
-import type { PoolDiscover, PoolDiscovered, Volume } from "../../model/storage.ts";
+import type { PoolDiscover, PoolDiscovered, PoolOrphan, Volume } from "../../model/storage.ts";
 import type { ForeignVm, Vm } from "../../model/vm.ts";
+import type { OrphanVolume } from "../../node/orphans.ts";
 import type { NodeService } from "../../node/service.ts";
 
 const streamOf = (bytes: Uint8Array): ReadableStream<Uint8Array> =>
@@ -89,6 +91,20 @@ export class FakeNode implements NodeService {
 	async discoverStorage(query: PoolDiscover): Promise<PoolDiscovered> {
 		const found = { exports: [], cephPools: [], targets: [], luns: [] };
 		return query.type === "nfs" ? { ...found, exports: [{ path: "/srv/vms", clients: ["*"] }] } : found;
+	}
+	/** Of poolOrphans; deleteOrphans takes them out of it. */
+	orphans: PoolOrphan[] = [];
+	poolOrphans = async () => this.orphans;
+	async deleteOrphans(_poolId: string, chosen: { volumeIds: readonly string[]; imageIds: readonly string[] }) {
+		const ids = [...chosen.volumeIds, ...chosen.imageIds];
+		const deleted = ids.filter((id) => this.orphans.some((one) => one.id === id));
+		this.orphans = this.orphans.filter(({ id }) => !deleted.includes(id));
+		const reason = "It is no orphan: there is a record of it.";
+		return { deleted, kept: ids.filter((id) => !deleted.includes(id)).map((id) => ({ id, reason })) };
+	}
+	async orphanVolume(_poolId: string, volumeId: string): Promise<OrphanVolume> {
+		if (!this.orphans.some(({ id }) => id === volumeId)) throw new AppError("wrong-state", "It is no orphan.");
+		return { format: "raw", sizeBytes: 64 * MiB, allocatedBytes: 4096, source: { kind: "empty" } };
 	}
 	demoImagePath = () => this.demoImage;
 	hypervisorState = () => this.hypervisor;

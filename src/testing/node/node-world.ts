@@ -32,7 +32,7 @@ import { ManualClock } from "../manual-clock.ts";
 import { type MemoryStore, openMemoryStore } from "../memory-store.ts";
 import { type KillPoint, Life } from "./life.ts";
 import { findProblems } from "./node-problems.ts";
-import { fileDeps, remoteDeps, simulatedHost } from "./world-deps.ts";
+import { copyContent, fileDeps, remoteDeps, simulatedHost } from "./world-deps.ts";
 
 export type VmPlan = {
 	id?: string;
@@ -69,6 +69,7 @@ export class NodeWorld {
 		this.nodeId = nodeId;
 		this.clock = clock;
 		this.hypervisor = new FakeHypervisor({ clock });
+		this.hypervisor.diskCopied = (from, to) => copyContent([...this.pools.values()], from, to);
 		this.networks = new FakeNetworks({ clock });
 		let number = seed;
 		// The same ids for the same seed.
@@ -214,7 +215,7 @@ export class NodeWorld {
 	}
 
 	#openPool(life: Life, poolId: string): StorageDriver {
-		const pool = this.pools.get(poolId) ?? new FakePool();
+		const pool = this.pools.get(poolId) ?? new FakePool(`/fake/${poolId}`);
 		this.pools.set(poolId, pool);
 		const driver = new FakeStorageDriver(pool);
 		this.drivers.set(poolId, driver);
@@ -293,7 +294,7 @@ export class NodeWorld {
 	}
 
 	async createVolume(changes: Partial<Volume> = {}): Promise<{ id: string; taskId: string }> {
-		const id = this.ids.newId();
+		const id = changes.id ?? this.ids.newId();
 		const volume = fixtureVolume({ id, name: `volume-${id.slice(-8)}`, sizeBytes: 64 * MiB, ...changes });
 		const task = this.task("volume.create", id);
 		await this.propose({ kind: "volumeCreate", volume, task });

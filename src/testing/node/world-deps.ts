@@ -9,6 +9,7 @@ import type { RemoteNodes } from "../../node/remote.ts";
 import type { NodeSources } from "../../node/sources.ts";
 import { vmFolders } from "../../node/vm-folder.ts";
 import { type VmStateFiles, vmStateFiles } from "../../node/vm-state.ts";
+import type { FakePool } from "../../storage/fake.ts";
 import type { Life } from "./life.ts";
 
 /** Where a simulated node has what lies on its real file system. */
@@ -66,3 +67,11 @@ export const simulatedHost = (clock: Clock, bootId: () => string): HostFacts => 
 	memory: async () => ({ totalBytes: 1000 * MiB, usedBytes: 400 * MiB }),
 	load1: async () => 0.5,
 });
+
+/** What QEMU does when it copies a disk to another file. */
+export function copyContent(pools: readonly FakePool[], from: string, to: string): void {
+	const volumes = pools.flatMap((pool) => [...pool.volumes.values()]);
+	const source = volumes.find(({ path }) => path === from);
+	const target = volumes.find(({ path }) => path === to);
+	if (source && target) target.content = source.content.copy();
+}

@@ -73,10 +73,22 @@ function vmFields(vm: Vm, names: Names, nowMs: number): Field[] {
 	];
 }
 
+function limitsText(limits: Vm["spec"]["disks"][number]["limits"]): string {
+	if (limits === undefined) return "";
+	const { readBytesPerSecond, writeBytesPerSecond, readIops, writeIops } = limits;
+	const parts = [
+		readBytesPerSecond === undefined ? [] : `reads ${bytes(readBytesPerSecond)}/s`,
+		writeBytesPerSecond === undefined ? [] : `writes ${bytes(writeBytesPerSecond)}/s`,
+		readIops === undefined ? [] : `${readIops} reads/s`,
+		writeIops === undefined ? [] : `${writeIops} writes/s`,
+	].flat();
+	return `, at most ${parts.join(", ")}`;
+}
+
 function deviceFields({ spec, status }: Vm, names: Names): Field[] {
 	const disks = spec.disks.map((disk): Field => {
 		const readOnly = disk.readOnly ? ", read-only" : "";
-		return [disk.id, `disk: ${names.volume(disk.volumeId)}, ${disk.bus}${readOnly}`];
+		return [disk.id, `disk: ${names.volume(disk.volumeId)}, ${disk.bus}${readOnly}${limitsText(disk.limits)}`];
 	});
 	const cdroms = spec.cdroms.map(
 		(cdrom): Field => [cdrom.id, `CD-ROM: ${cdrom.imageId === null ? "empty" : names.image(cdrom.imageId)}`],

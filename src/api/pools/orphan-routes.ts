@@ -1,0 +1,126 @@
+/** What is in a pool and in no record, and the other way round; and what can be done about it. */
+import type { Static } from "@sinclair/typebox";
+import { AppError } from "../../lib/errors.ts";
+import { PoolOrphanList } from "../../model/api.ts";
+import { type Pool, PoolOrphanAdopt, PoolOrphanDelete, PoolOrphansDeleted, Volume } from "../../model/storage.ts";
+import { isShared } from "../../model/storage-rules.ts";
+import { workerOfPool } from "../../store/storage-worker.ts";
+import { ofAllNodes } from "../all-nodes.ts";
+import type { ApiServices, RequestContext } from "../context.ts";
+import { idParams, nodeQuery } from "../parameters.ts";
+import { recorded } from "../recorded.ts";
+import { refTo } from "../refs.ts";
+import { ok } from "../reply.ts";
+import { created, find, newMetadata, newTask, nodeOfQuery } from "../resources.ts";
+import { type Route, route } from "../route.ts";
+
+const tag = "pools" as const;
+
+type Place = { services: ApiServices; params: { id: string }; query: { nodeId?: string } };
+
+/** Any node sees all of a pool that is shared; one on which it works is asked. */
+function at({ services, params, query }: Place): string | null {
+	if (query.nodeId !== undefined) return nodeOfQuery({ services, query });
+	const pool = find({ services }, "pool", params.id);
+	return isShared(pool) ? workerOfPool(services.store, pool) : null;
+}
+
+/** What is changed in a local pool is changed on one node. */
+function atOne(place: Place): string | null {
+	const pool = find(place, "pool", place.params.id);
+	const [only, ...others] = pool.nodeIds;
+	if (place.query.nodeId === undefined && !isShared(pool) && only !== undefined && others.length === 0) return only;
+	return at(place);
+}
+
+function checkOneNode({ services: { node } }: RequestContext, pool: Pool, nodeId: string | undefined): void {
+	if (!pool.nodeIds.includes(node.nodeId))
+		throw new AppError("invalid", `The storage pool ${pool.name} is not on that node.`, {
+			fields: [{ path: "/nodeId", message: "has no part of the pool" }],
+		});
+	if (nodeId === undefined && !isShared(pool) && pool.nodeIds.length > 1)
+		throw new AppError("invalid", `Each node has its own part of the storage pool ${pool.name}: say which.`, {
+			fields: [{ path: "/nodeId", message: "is missing" }],
+		});
+}
+
+const listRoute: Route = route({
+	operationId: "poolOrphanList",
+	method: "GET",
+	path: "/v1/pools/{id}/orphans",
+	summary: "What is in a storage pool and in no record, and records without content",
+	description:
+		"What is being made, moved or deleted is not among it. Of one node, or of all that answer when each has its own part of the pool: `unanswered` names the others.",
+	tag,
+	params: idParams,
+	query: nodeQuery("Default: all nodes"),
+	responses: { 200: PoolOrphanList },
+	longLived: true,
+	at,
+	async handler({ context, params, query }) {
+		const pool = find(context, "pool", params.id);
+		const own = () => context.services.node.poolOrphans(pool.id);
+		if (isShared(pool) || query.nodeId !== undefined || context.passedOn) return ok({ items: await own() });
+		const isOf = (item: Static<typeof PoolOrphanList>["items"][number], nodeId: string) => item.nodeId === nodeId;
+		return ok(await ofAllNodes(context, { route: listRoute, params, answer: PoolOrphanList, own, isOf }));
+	},
+});
+
+export const poolOrphanRoutes: Route[] = [
+	listRoute,
+	route({
+		operationId: "poolOrphanDelete",
+		method: "POST",
+		path: "/v1/pools/{id}/orphans/actions/delete",
+		summary: "Delete content of a storage pool that is in no record",
+		description: "Only what is in no record when it is deleted; the answer names what was kept, and why.",
+		tag,
+		params: idParams,
+		query: nodeQuery("Whose part of the pool, when each node has its own"),
+		body: PoolOrphanDelete,
+		responses: { 200: PoolOrphansDeleted },
+		longLived: true,
+		direct: true,
+		at: atOne,
+		async handler({ context, params, query, body }) {
+			const pool = find(context, "pool", params.id);
+			checkOneNode(context, pool, query.nodeId);
+			const targets = [
+				refTo("pool", pool),
+				...body.volumeIds.map((id) => ({ kind: "volume" as const, id, name: null })),
+				...body.imageIds.map((id) => ({ kind: "image" as const, id, name: null })),
+			];
+			return ok(await recorded(context, targets, () => context.services.node.deleteOrphans(pool.id, body)));
+		},
+	}),
+	route({
+		operationId: "poolOrphanAdopt",
+		method: "POST",
+		path: "/v1/pools/{id}/orphans/actions/adopt",
+		summary: "Make a volume of content that is in no record",
+		tag,
+		params: idParams,
+		query: nodeQuery("Whose part of the pool, when each node has its own"),
+		body: PoolOrphanAdopt,
+		responses: { 201: Volume },
+		idempotent: true,
+		longLived: true,
+		at: atOne,
+		async handler({ context, params, query, body: { volumeId, name } }) {
+			const pool = find(context, "pool", params.id);
+			checkOneNode(context, pool, query.nodeId);
+			const { node } = context.services;
+			return created(context, "volume", async () => {
+				const found = await node.orphanVolume(pool.id, volumeId);
+				const volume: Volume = {
+					...newMetadata(context),
+					...found,
+					...{ id: volumeId, name, poolId: pool.id, nodeId: isShared(pool) ? null : node.nodeId },
+					...{ phase: "pending", vmId: null, error: null },
+				};
+				const task = newTask(context, "volume.create", refTo("volume", volume), { nodeId: node.nodeId });
+				return { kind: "volumeCreate", volume, task };
+			});
+		},
+	}),
+];

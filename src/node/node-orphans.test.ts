@@ -1,0 +1,135 @@
+/** What a pool has that nobody owns, and what is owned and not there: found, deleted and adopted by choice, nothing else. */
+
+import { expect, test } from "bun:test";
+import { AppError } from "../lib/errors.ts";
+import { MiB } from "../lib/units.ts";
+import { SparseBytes } from "../storage/fake-content.ts";
+import { noSnapshots } from "../storage/fake-pool.ts";
+import { clusterIds, fixtureId } from "../testing/fixtures.ts";
+import { NodeWorld } from "../testing/node/node-world.ts";
+import { askToMoveVolume, otherPool, otherPoolId, worldWithTwoPools } from "../testing/node/volume-moving.ts";
+
+const [stray, clone, image] = [fixtureId(0x901), fixtureId(0x902), fixtureId(0x903)];
+
+async function booted(): Promise<NodeWorld> {
+	const world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	return world;
+}
+
+function putStrays({ pool }: NodeWorld): void {
+	const volume = (id: string, backing: { kind: "volume" | "image"; id: string }[]) =>
+		pool.volumes.set(id, {
+			...{ format: "qcow2", content: new SparseBytes(2 * MiB), path: `/fake/volumes/${id}.qcow2`, adopted: false },
+			backing: backing.map((one) => ({ ...one, format: "qcow2" })),
+			...noSnapshots(),
+		});
+	volume(stray, [{ kind: "image", id: image }]);
+	volume(clone, [{ kind: "volume", id: stray }]);
+	const sizes = { fileSizeBytes: MiB, virtualSizeBytes: 2 * MiB };
+	pool.images.set(image, { id: image, format: "raw", ...sizes, sha256: "", content: new SparseBytes(MiB) });
+}
+const find = (world: NodeWorld, poolId = clusterIds.pool) => world.service.poolOrphans(poolId);
+
+test("content that no record names, with its size; what has a record is not among it", async () => {
+	await using world = await booted();
+	const { volumeIds } = await world.createVm({ volumes: [{}] });
+	await world.createVolume();
+	await world.createImage();
+	await world.settle();
+	expect(await find(world)).toEqual([]);
+	putStrays(world);
+	const found = await find(world);
+	expect(found.map(({ id, kind, found: what }) => [id, kind, what])).toEqual([
+		[stray, "volume", "no-record"],
+		[clone, "volume", "no-record"],
+		[image, "image", "no-record"],
+	]);
+	expect(found[0]).toMatchObject({ format: "qcow2", sizeBytes: 2 * MiB, nodeId: clusterIds.node });
+	expect(await world.service.deleteOrphans(clusterIds.pool, { volumeIds, imageIds: [] })).toMatchObject({
+		deleted: [],
+		kept: [{ id: volumeIds[0], reason: expect.stringContaining("there is a record") }],
+	});
+	expect(world.pool.volumes.has(volumeIds[0] ?? "")).toBe(true);
+});
+
+test("what is being made, and what came or went while it looked, is no orphan", async () => {
+	await using world = await booted();
+	const release = world.driver.hold("createVolume");
+	const made = await world.createVolume();
+	const gone = await world.createVolume();
+	await world.settleLoops();
+	const looking = world.driver.hold("listImages");
+	const found = find(world);
+	await world.settleLoops();
+	release();
+	await world.settle();
+	await world.propose({ kind: "volumeDelete", id: gone.id, task: world.task("volume.delete", gone.id, {}, false) });
+	await world.settle();
+	looking();
+	expect(await found).toEqual([]);
+	expect(world.pool.volumes.has(made.id)).toBe(true);
+});
+
+test("a volume that moves is an orphan in neither pool; what its discard left is one", async () => {
+	await using world = await worldWithTwoPools();
+	const { id } = await world.createVolume({ sizeBytes: 2 * MiB, format: "raw" });
+	await world.settle();
+	const release = world.drivers.get(otherPoolId)?.hold("check");
+	await askToMoveVolume(world, id);
+	await world.settleLoops();
+	const half = world.pool.volumes.get(id);
+	if (half) otherPool(world).volumes.set(id, half);
+	expect([...(await find(world)), ...(await find(world, otherPoolId))]).toEqual([]);
+	otherPool(world).volumes.delete(id);
+	world.driver.failNext("deleteVolume", new AppError("in-use", "Somebody reads it."));
+	release?.();
+	await world.settle({ stepMs: 1000, limitMs: 60_000 });
+	expect((await find(world)).map((one) => one.id)).toEqual([id]);
+	const deleted = await world.service.deleteOrphans(clusterIds.pool, { volumeIds: [id], imageIds: [] });
+	expect(deleted).toEqual({ deleted: [id], kept: [] });
+	expect(otherPool(world).volumes.has(id)).toBe(true);
+	expect(await world.problems()).toEqual([]);
+});
+
+test("what others rest on is deleted after them, in whatever order they are named", async () => {
+	await using world = await booted();
+	putStrays(world);
+	const chosen = { volumeIds: [stray, clone, fixtureId(0x904)], imageIds: [image] };
+	const { deleted, kept } = await world.service.deleteOrphans(clusterIds.pool, chosen);
+	expect(deleted.sort()).toEqual([stray, clone, image, fixtureId(0x904)].sort());
+	expect(kept).toEqual([]);
+	expect([...world.pool.volumes.keys(), ...world.pool.images.keys()]).toEqual([]);
+});
+
+test("a volume is adopted with what it rests on; not while that has no record", async () => {
+	await using world = await booted();
+	putStrays(world);
+	await expect(world.service.orphanVolume(clusterIds.pool, clone)).rejects.toMatchObject({ code: "wrong-state" });
+	await expect(world.service.orphanVolume(clusterIds.pool, fixtureId(0x905))).rejects.toMatchObject({
+		code: "not-found",
+	});
+	const volume = world.pool.volumes.get(stray);
+	if (volume) volume.backing = [];
+	const found = await world.service.orphanVolume(clusterIds.pool, stray);
+	expect(found).toMatchObject({ format: "qcow2", sizeBytes: 2 * MiB, source: { kind: "empty" } });
+	await world.createVolume({ ...found, id: stray, name: "rescued" });
+	await world.settle();
+	expect(world.volume(stray)).toMatchObject({ phase: "ready", name: "rescued", sizeBytes: 2 * MiB });
+	const copy = await world.service.orphanVolume(clusterIds.pool, clone);
+	expect(copy.source).toEqual({ kind: "clone", volumeId: stray, fullCopy: false });
+	await expect(world.service.orphanVolume(clusterIds.pool, stray)).rejects.toMatchObject({ code: "wrong-state" });
+});
+
+test("records without content are named, and deleted like any other", async () => {
+	await using world = await booted();
+	const { id } = await world.createVolume();
+	await world.settle();
+	world.pool.volumes.delete(id);
+	expect(await find(world)).toMatchObject([{ id, kind: "volume", found: "no-content", name: world.volume(id).name }]);
+	await world.propose({ kind: "volumeDelete", id, task: world.task("volume.delete", id, {}, false) });
+	await world.settle();
+	expect(world.store.get("volume", id)).toBeNull();
+	expect(await find(world)).toEqual([]);
+});

@@ -1,0 +1,193 @@
+/**
+ * What a pool has and no record names, and records whose content the pool does not have. Content comes after its record and goes before
+ * it, so an orphan is what the pool had before the state was read and still has afterwards. Left out is what work that is not finished
+ * is about, and what this node's own records name (moves, copies of images): that is being put in order without anybody's help.
+ */
+import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import type { PoolOrphan, Volume, VolumeSource } from "../model/storage.ts";
+import type { ListedVolume, StorageDriver } from "../storage/driver.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { copyRecords } from "./image-copies.ts";
+import { bounds, limits } from "./limits.ts";
+import { moveRecords } from "./moves.ts";
+import { isHere, type Pools } from "./pools.ts";
+import { readRecords } from "./record-file.ts";
+import { volumeMoveRecords } from "./volume-moves.ts";
+
+export type OrphanParts = { context: NodeContext; pools: Pick<Pools, "driver"> };
+type Chosen = { volumeIds: readonly string[]; imageIds: readonly string[] };
+export type OrphansDeleted = { deleted: string[]; kept: { id: string; reason: string }[] };
+
+export async function findOrphans(parts: OrphanParts, poolId: string): Promise<PoolOrphan[]> {
+	const { context } = parts;
+	const { store, nodeId } = context;
+	const pool = store.get("pool", poolId);
+	if (!pool || !isHere(pool, nodeId)) return [];
+	const driver = await parts.pools.driver(poolId);
+	const before = await contentOf(context, driver);
+	await store.readIndex();
+	const named = await namedIds(context, poolId);
+	const busy = await busyIds(context);
+	const after = await contentOf(context, driver);
+	const isOrphan = (id: string) => !named.has(id) && !busy.has(id);
+	const found: PoolOrphan[] = [];
+	for (const [id, info] of after.volumes)
+		if (before.volumes.has(id) && isOrphan(id)) {
+			const { format, sizeBytes, allocatedBytes } = info;
+			found.push({ ...bare(nodeId, "volume", id, "no-record"), format, sizeBytes, allocatedBytes });
+		}
+	for (const id of after.images)
+		if (before.images.has(id) && isOrphan(id)) {
+			const info = await driver.getImage(id);
+			const sizes = { sizeBytes: info?.virtualSizeBytes ?? null, allocatedBytes: info?.fileSizeBytes ?? null };
+			found.push({ ...bare(nodeId, "image", id, "no-record"), format: info?.format ?? null, ...sizes });
+		}
+	return [...found, ...(await withoutContent(context, driver, poolId, after.images, busy))];
+}
+
+const bare = (nodeId: string, kind: PoolOrphan["kind"], id: string, found: PoolOrphan["found"]): PoolOrphan => ({
+	...{ nodeId, kind, id, found, name: null, format: null, sizeBytes: null, allocatedBytes: null, reason: null },
+});
+
+type Content = { volumes: Map<string, ListedVolume>; images: Set<string> };
+
+async function contentOf(context: NodeContext, driver: StorageDriver): Promise<Content> {
+	const list = async () => ({ volumes: await driver.listVolumes(), images: await driver.listImages() });
+	const { volumes, images } = await limited(context, "Listing what the pool has", limits.quickStorageMs, list);
+	return { volumes: new Map(volumes.map((info) => [info.id, info])), images: new Set(images) };
+}
+
+const isOf = (nodeId: string) => (object: { nodeId: string | null }) =>
+	object.nodeId === null || object.nodeId === nodeId;
+
+/** Of this node's part of the pool. */
+async function namedIds(context: NodeContext, poolId: string): Promise<Set<string>> {
+	const { store, nodeId } = context;
+	const records = [...store.all("volume", { poolId }), ...store.all("image", { poolId })].filter(isOf(nodeId));
+	const copies = [...(await readRecords(context, copyRecords))].map(([id]) => id);
+	return new Set([...records.map(({ id }) => id), ...copies]);
+}
+
+/** What unfinished work of any node, or a record of this one, is about. */
+async function busyIds(context: NodeContext): Promise<Set<string>> {
+	const { store } = context;
+	const busy = new Set<string>();
+	for (const { targets, input } of store.all("task", { state: ["pending", "running"] })) {
+		for (const { kind, id } of targets) {
+			busy.add(id);
+			if (kind === "vm") for (const volume of store.all("volume", { vmId: id })) busy.add(volume.id);
+		}
+		if (typeof input.volumeId === "string") busy.add(input.volumeId);
+	}
+	for (const [, { volumes }] of await readRecords(context, moveRecords)) for (const { id } of volumes) busy.add(id);
+	for (const [id] of await readRecords(context, volumeMoveRecords)) busy.add(id);
+	return busy;
+}
+
+async function withoutContent(
+	context: NodeContext,
+	driver: StorageDriver,
+	poolId: string,
+	images: ReadonlySet<string>,
+	busy: ReadonlySet<string>,
+): Promise<PoolOrphan[]> {
+	const { store, nodeId } = context;
+	const mine = isOf(nodeId);
+	// One that was never made has none.
+	const volumes = store
+		.all("volume", { poolId, phase: ["ready", "error"] })
+		.filter((volume) => mine(volume) && volume.allocatedBytes !== null && !busy.has(volume.id));
+	const byId = new Map(volumes.map((volume) => [volume.id, volume]));
+	const ids = [...byId.keys()];
+	const found: PoolOrphan[] = [];
+	for (let at = 0; at < ids.length; at += bounds.volumesPerCheck) {
+		const part = ids.slice(at, at + bounds.volumesPerCheck);
+		const look = () => driver.damagedVolumes(part);
+		for (const { id, error } of await limited(context, "Looking at volumes", limits.quickStorageMs, look)) {
+			const { name, format, sizeBytes, allocatedBytes } = byId.get(id) as Volume;
+			const volume = { name, format, sizeBytes, allocatedBytes, reason: error.message };
+			found.push({ ...bare(nodeId, "volume", id, "no-content"), ...volume });
+		}
+	}
+	for (const { id, name, format, ...image } of store.all("image", { poolId, phase: "ready" }).filter(mine))
+		if (!images.has(id) && !busy.has(id)) {
+			const sizes = { sizeBytes: image.virtualSizeBytes, allocatedBytes: image.fileSizeBytes };
+			const reason = "The file of the image is missing.";
+			found.push({ ...bare(nodeId, "image", id, "no-content"), name, format, ...sizes, reason });
+		}
+	return found;
+}
+
+/** Fails, as a sentence, for what a record or unfinished work names. */
+async function requireOrphan({ context }: OrphanParts, poolId: string, id: string): Promise<void> {
+	await context.store.readIndex();
+	if ((await namedIds(context, poolId)).has(id))
+		throw new AppError("wrong-state", "It is no orphan: there is a record of it.");
+	if ((await busyIds(context)).has(id)) throw new AppError("wrong-state", "It is no orphan: work on it is under way.");
+}
+
+/** What others among them rest on goes after those. */
+export async function deleteOrphans(parts: OrphanParts, poolId: string, chosen: Chosen): Promise<OrphansDeleted> {
+	const driver = await parts.pools.driver(poolId);
+	const deleted: string[] = [];
+	let left = [
+		...chosen.volumeIds.map((id) => ({ kind: "volume" as const, id })),
+		...chosen.imageIds.map((id) => ({ kind: "image" as const, id })),
+	];
+	for (;;) {
+		const kept: { kind: "volume" | "image"; id: string; reason: string; again: boolean }[] = [];
+		for (const one of left) {
+			try {
+				await deleteOne(parts, poolId, driver, one);
+				deleted.push(one.id);
+			} catch (error) {
+				parts.context.stopping.throwIfAborted();
+				kept.push({ ...one, reason: toAppError(error).message, again: isAppError(error, "in-use") });
+			}
+		}
+		const isDone = kept.length === left.length || !kept.some(({ again }) => again);
+		if (isDone) return { deleted, kept: kept.map(({ id, reason }) => ({ id, reason })) };
+		left = kept;
+	}
+}
+
+function deleteOne(
+	parts: OrphanParts,
+	poolId: string,
+	driver: StorageDriver,
+	{ kind, id }: { kind: "volume" | "image"; id: string },
+): Promise<void> {
+	const { context } = parts;
+	return context.locks.run(`${kind}:${id}`, async () => {
+		await requireOrphan(parts, poolId, id);
+		context.logger.info("what no record names is deleted from a pool", { poolId, kind, id });
+		await limited(context, "Deleting what nobody owns", limits.deleteVolumeMs, async () => {
+			if (kind === "image") return driver.deleteImage(id);
+			await driver.closeVolume(id);
+			await driver.deleteVolume(id);
+		});
+	});
+}
+
+export type OrphanVolume = Pick<Volume, "format" | "sizeBytes" | "allocatedBytes" | "source">;
+
+/** What its record would say. */
+export async function orphanVolume(parts: OrphanParts, poolId: string, id: string): Promise<OrphanVolume> {
+	const driver = await parts.pools.driver(poolId);
+	await requireOrphan(parts, poolId, id);
+	const get = () => driver.getVolume(id);
+	const info = await limited(parts.context, "Looking for the volume", limits.quickStorageMs, get);
+	if (!info) throw new AppError("not-found", "There is no such volume in the pool.");
+	const { format, sizeBytes, allocatedBytes } = info;
+	return { format, sizeBytes, allocatedBytes, source: sourceOf(parts, info) };
+}
+
+/** What it rests on needs a record, or nobody would know that it is needed. */
+function sourceOf({ context: { store } }: OrphanParts, { backing }: VolumeInfo): VolumeSource {
+	const [below] = backing;
+	if (!below) return { kind: "empty" };
+	if (store.get(below.kind, below.id) === null)
+		throw new AppError("wrong-state", `It rests on the ${below.kind} ${below.id}, which has no record either.`);
+	if (below.kind === "image") return { kind: "image", imageId: below.id, fullCopy: false };
+	return { kind: "clone", volumeId: below.id, fullCopy: false };
+}

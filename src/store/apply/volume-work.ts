@@ -1,0 +1,124 @@
+/**
+ * Work on a volume that goes on while the volume stays what it is: moving it to another pool, checking it. The phase stays `ready` and
+ * its VM may run; that work is under way is said by the task, and whatever would get in its way asks for that here.
+ */
+import { AppError } from "../../lib/errors.ts";
+import { type Pool, Volume, type VolumeSource } from "../../model/storage.ts";
+import { formatsOf, isShared } from "../../model/storage-rules.ts";
+import type { Task } from "../../model/task.ts";
+import { validated } from "../../model/validate.ts";
+import type { BodyOf } from "../codec/values.ts";
+import { createTask, unfinishedTasks } from "./checks.ts";
+import type { ApplyContext } from "./context.ts";
+import type { Handlers } from "./handler.ts";
+import { checkPoolUsable } from "./pool.ts";
+import { checkNoDependents, checkNotMoving, checkVolumeName, hasCopyOnWriteClones } from "./volume.ts";
+
+export const volumeWorkHandlers: Handlers<"volumeMove" | "volumeMoved" | "volumeCheck"> = {
+	volumeMove(context, body) {
+		const volume = context.need("volume", body.id);
+		checkAtRest(context, volume, "moved");
+		checkTarget(context, volume, body);
+		if (hasCopyOnWriteClones(context, volume.id))
+			throw new AppError("in-use", `Other volumes share data with ${volume.name}: they would be cut off.`);
+		checkNoDependents(context, volume);
+		const { poolId, nodeId, format } = body;
+		const input = { poolId, nodeId, format, fromPoolId: volume.poolId, fromNodeId: volume.nodeId };
+		return createTask(context, { ...body.task, input }, ["volume.move"]);
+	},
+
+	volumeMoved(context, body) {
+		const volume = context.need("volume", body.id);
+		const task = context.need("task", body.taskId);
+		const to = unfinishedMove(unfinishedTasks(context, volume.id));
+		if (to === null || to.task.id !== task.id)
+			throw new AppError("wrong-state", `Nobody asked to move the volume ${volume.name}.`);
+		if (volume.phase !== "ready")
+			throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}; it stays where it is.`);
+		const { sizeBytes, allocatedBytes } = body;
+		const after = { poolId: to.poolId, nodeId: to.nodeId, format: to.format, sizeBytes, allocatedBytes };
+		const moved = { ...volume, ...after, source: wholeSource(volume.source), error: null };
+		context.update("volume", volume, validated(Volume, moved, "The volume"));
+		discardOld(context, volume, task, body.discardTaskId);
+		return null;
+	},
+
+	volumeCheck(context, body) {
+		const volume = context.need("volume", body.id);
+		checkAtRest(context, volume, "checked");
+		return createTask(context, { ...body.task, input: { repair: body.repair } }, ["volume.check"]);
+	},
+};
+
+function checkAtRest(context: ApplyContext, volume: Volume, done: string): void {
+	if (volume.phase !== "ready")
+		throw new AppError(
+			"wrong-state",
+			`The volume ${volume.name} is ${volume.phase}; it can be ${done} when it is ready.`,
+		);
+	checkNotMoving(context, volume);
+}
+
+function checkTarget(context: ApplyContext, volume: Volume, body: BodyOf<"volumeMove">): void {
+	const refuse = (path: string, message: string): never => {
+		throw new AppError("invalid", message, { fields: [{ path, message }] });
+	};
+	const pool = checkPoolUsable(context, body.poolId, body.nodeId);
+	if (pool.id === volume.poolId) refuse("/poolId", `The volume ${volume.name} is in the storage pool ${pool.name}.`);
+	if (isShared(pool) !== (body.nodeId === null))
+		refuse("/nodeId", `The storage pool ${pool.name} is ${isShared(pool) ? "shared by" : "of single"} nodes.`);
+	if (!formatsOf(pool).includes(body.format))
+		refuse("/format", `The storage pool ${pool.name} has no volumes of format ${body.format}.`);
+	const worker = body.task.nodeId;
+	const vm = volume.vmId === null ? null : context.get("vm", volume.vmId);
+	if (body.nodeId !== null && body.nodeId !== worker)
+		refuse("/nodeId", "A volume is copied on one node: it cannot be moved to another one on the way.");
+	if (volume.nodeId !== null && volume.nodeId !== worker) refuse("/nodeId", "The volume lies on another node.");
+	if (vm !== null && vm.nodeId !== worker) refuse("/nodeId", `The VM ${vm.name} of the volume is on another node.`);
+	if (!pool.nodeIds.includes(worker) || context.get("pool", volume.poolId)?.nodeIds.includes(worker) === false)
+		refuse("/poolId", `No node of the volume has both storage pools: ${pool.name} is not where the volume is.`);
+	checkVolumeName(context, pool.id, volume.name, volume.id);
+	if (unfinishedTasks(context, volume.id).some((task) => leavesIn(task, pool)))
+		throw new AppError(
+			"wrong-state",
+			`What the volume ${volume.name} left in the storage pool ${pool.name} is still being removed.`,
+		);
+}
+
+const leavesIn = ({ kind, input }: Task, { id }: Pool): boolean => kind === "volume.discard" && input.poolId === id;
+
+/** What was copied shares its data with nothing. */
+function wholeSource(source: VolumeSource): VolumeSource {
+	if (source.kind === "empty") return source;
+	return source.kind === "snapshot" ? { kind: "empty" } : { ...source, fullCopy: true };
+}
+
+function discardOld(context: ApplyContext, { id, name, poolId }: Volume, move: Task, taskId: string): void {
+	const untouched = { startedAt: null, finishedAt: null, cancelable: false, cancelRequested: false, error: null };
+	context.insert("task", {
+		...{ id: taskId, kind: "volume.discard", state: "pending", progress: null, message: null },
+		targets: [{ kind: "volume", id, name }],
+		requester: context.command.requester,
+		...{ nodeId: move.nodeId, parentId: null, createdAt: context.time, ...untouched },
+		input: { poolId, volumeId: id },
+	});
+}
+
+/** What is under way makes no sense any more. */
+export function cancelWorkOn(context: ApplyContext, { id }: Volume): void {
+	for (const task of unfinishedTasks(context, id)) {
+		const isWork = task.kind === "volume.move" || task.kind === "volume.check";
+		if (isWork && task.cancelable) context.update("task", task, { ...task, cancelRequested: true });
+	}
+}
+
+type Move = { task: Task; poolId: string; nodeId: string | null; format: Volume["format"] };
+
+/** Where a volume is being moved to. The command that made the task has seen to what is in its input. */
+export function unfinishedMove(tasks: readonly Task[]): Move | null {
+	const task = tasks.find(({ kind }) => kind === "volume.move");
+	if (!task) return null;
+	const { poolId, nodeId, format } = task.input;
+	if (typeof poolId !== "string" || (format !== "qcow2" && format !== "raw")) return null;
+	return { task, poolId, nodeId: typeof nodeId === "string" ? nodeId : null, format };
+}

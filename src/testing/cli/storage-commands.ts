@@ -1,0 +1,63 @@
+/** Commands about volumes and pools, for whole-node.test.ts: each does what a person would, and looks. */
+
+import { expect } from "bun:test";
+import { present } from "../../lib/assert.ts";
+import { MiB } from "../../lib/units.ts";
+import { noSnapshots } from "../../storage/fake-pool.ts";
+import { fixtureId } from "../fixtures.ts";
+import type { WholeNode } from "./whole-node.ts";
+
+type Commands = {
+	node: WholeNode;
+	/** As root on the node; fails when the command does. */
+	root(words: string): Promise<string>;
+	json(words: string): ReturnType<typeof JSON.parse>;
+	rootCode(words: string): Promise<number>;
+};
+
+/** Between the pools local and fast. */
+export async function wanderingVolume({ root, json }: Commands): Promise<void> {
+	await root("volume create wanderer --size 24MiB --format raw --pool local");
+	await root("volume move wanderer fast --format qcow2");
+	expect(await json("volume show wanderer")).toMatchObject({ format: "qcow2", phase: "ready" });
+	expect(await root("volume list --pool fast")).toContain("wanderer");
+	expect(await root("volume check wanderer --repair")).toContain("No damage found.");
+	await root("volume move wanderer local");
+	expect(await root("pool orphans list fast")).not.toContain("volume");
+	await root("volume delete wanderer --yes");
+}
+
+export async function whatNobodyOwns({ node, root, json, rootCode }: Commands): Promise<void> {
+	const some = present([...node.pool.volumes.values()][0], "a volume in the pool");
+	const content = some.content.copy(24 * MiB);
+	const [first, second] = [fixtureId(0x901), fixtureId(0x902)];
+	for (const id of [first, second])
+		node.pool.volumes.set(id, {
+			format: "raw",
+			content,
+			backing: [],
+			path: `/fake/volumes/${id}.raw`,
+			adopted: false,
+			...noSnapshots(),
+		});
+	const found = await json("pool orphans list local");
+	expect(found.map(({ id }: { id: string }) => id).sort()).toEqual([first, second]);
+	expect(await rootCode(`pool orphans delete local ${fixtureId(0x903)} --yes`)).toBe(2);
+	expect(await root(`pool orphans delete local ${first} --yes`)).toContain("Deleted: 1.");
+	expect(await root(`pool orphans adopt local ${second} rescued`)).toContain("ready");
+	expect(await json("volume show rescued")).toMatchObject({ id: second, sizeBytes: 24 * MiB, format: "raw" });
+	expect(await json("pool orphans list local")).toEqual([]);
+	await root("volume delete rescued --yes");
+	expect(node.pool.volumes.has(second)).toBe(false);
+}
+
+/** Of the VM web. */
+export async function limitedDisk({ root, json, rootCode }: Commands): Promise<void> {
+	await root("vm disk edit web disk-0 --read-iops 500 --write-bytes 50MiB");
+	await root("vm disk edit web disk-0 --read-iops 300");
+	expect((await json("vm show web")).spec.disks[0].limits).toEqual({ readIops: 300, writeBytesPerSecond: 50 * MiB });
+	expect(await root("vm show web")).toContain("at most writes 50 MiB/s, 300 reads/s");
+	await root("vm disk edit web disk-0 --no-limits");
+	expect((await json("vm show web")).spec.disks[0].limits).toBeUndefined();
+	expect(await rootCode("vm disk edit web disk-0")).toBe(2);
+}
