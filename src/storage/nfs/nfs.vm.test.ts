@@ -175,13 +175,13 @@ test(
 		const { path } = await exported(false);
 		const driver = pool(path, { limits: { checkMs: 3000 } });
 		await driver.activate();
-		const id = await make(driver, "raw", 64 * MiB);
-		await writeDisk(driver, id, 0, pattern(64 * MiB));
+		const id = await make(driver, "raw", 16 * MiB);
+		await writeDisk(driver, id, 0, pattern(16 * MiB));
 		const cut = await dropPackets();
 		cleanUp.push(async () => cut[Symbol.asyncDispose]());
 		const copy = newId();
 		const copying = driver.createVolume(copy, {
-			...{ format: "qcow2", sizeBytes: 64 * MiB, source: { kind: "volume", id, fullCopy: true } },
+			...{ format: "qcow2", sizeBytes: 16 * MiB, source: { kind: "volume", id, fullCopy: true } },
 		});
 		copying.catch(() => {});
 		const gone = await timed(driver.check());

@@ -17,6 +17,7 @@ storageConformance({
 	name: "storage worker",
 	capabilities,
 	decodesQcow2: true,
+	adoptsFiles: "a file of one node is no volume of a pool that nodes share",
 	async open() {
 		const { path: folder } = await temporaryFolder();
 		const driver = await openWorkerPool(join(folder, "pool"));
