@@ -5,7 +5,7 @@
  */
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
 import type { PoolOrphan, Volume, VolumeSource } from "../model/storage.ts";
-import type { ListedVolume, StorageDriver } from "../storage/driver.ts";
+import type { ListedVolume, StorageDriver, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { copyRecords } from "./image-copies.ts";
 import { bounds, limits } from "./limits.ts";

@@ -1,8 +1,8 @@
 /** What a fake pool stores. */
-import { AppError } from "../lib/errors.ts";
+import { AppError, toAppError } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
 import type { VolumeFormat } from "../model/storage.ts";
-import type { ImageInfo, PoolUsage, VolumeInfo } from "./driver.ts";
+import type { Adoptable, FileToAdopt, ImageInfo, PoolUsage, VolumeInfo } from "./driver.ts";
 import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
 import type { FakeLayer, FakeSnapshot } from "./fake-snapshots.ts";
 import type { FakeUpload } from "./fake-upload.ts";
@@ -68,6 +68,18 @@ export class FakePool {
 		const bytes = this.hostFile(path);
 		if (format === "raw") return fileOf(bytes);
 		return new SparseBytes(diskSize(checkImageBytes("qcow2", bytesOf(fileOf(bytes)))));
+	}
+
+	adoptable({ path, format }: FileToAdopt): Adoptable {
+		try {
+			const sizeBytes = this.diskIn(path, format).length;
+			const held = [...this.volumes].find(([, volume]) => volume.path === path);
+			return held
+				? { refusal: `The file ${path} is a volume already.`, heldBy: held[0] }
+				: { sizeBytes, fileKey: path };
+		} catch (error) {
+			return { refusal: toAppError(error).message, heldBy: null };
+		}
 	}
 
 	requireFree(kind: "volume" | "image", id: string): void {

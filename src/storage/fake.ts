@@ -4,7 +4,7 @@
  * qcow2 are an empty qcow2 file of the right size. Its paths exist nowhere.
  */
 
-import { AppError, toAppError } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 import { type DiskSource, fileSource, type HostSecret } from "../model/disk-source.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import type {
@@ -255,17 +255,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 
 	async adoptableFiles(files: readonly FileToAdopt[]): Promise<Adoptable[]> {
 		await this.enter("adoptableFiles");
-		return files.map(({ path, format }) => {
-			try {
-				const sizeBytes = this.pool.diskIn(path, format).length;
-				const held = [...this.pool.volumes].find(([, volume]) => volume.path === path);
-				return held
-					? { refusal: `The file ${path} is a volume already.`, heldBy: held[0] }
-					: { sizeBytes, fileKey: path };
-			} catch (error) {
-				return { refusal: toAppError(error).message, heldBy: null };
-			}
-		});
+		return files.map((file) => this.pool.adoptable(file));
 	}
 
 	async releaseVolume(id: string): Promise<void> {

@@ -386,12 +386,8 @@ const sha256 = (text: string): Uint8Array => new Bun.CryptoHasher("sha256").upda
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export const diskOf = (volumeId: string, index: number): VmSpec["disks"][number] => ({
-	id: `disk-${index}`,
-	volumeId,
-	bus: "virtio",
-	cache: "none",
-	discard: true,
-	readOnly: false,
+	...{ id: `disk-${index}`, volumeId },
+	...{ bus: "virtio", cache: "none", discard: true, readOnly: false },
 });
 
 /** A MAC address that is as unique as the id. */
