@@ -308,6 +308,25 @@ test("VMs: create, look, change, act, delete", async () => {
 	expect(gone.body).toMatchObject({ kind: "vm.delete", input: { deleteVolumes: false } });
 });
 
+test("snapshots", async () => {
+	const body = { name: "kept", start: false, disks: [{ sizeBytes: 64 * MiB }] };
+	const { body: vm, taskLocation } = await admin.call("vmCreate", { body });
+	await readyVolume(vm.spec.disks[0]?.volumeId ?? "");
+	await reportVm(vm.id, "stopped");
+	await finish(taskLocation);
+	const made = await admin.call("snapshotCreate", { path: { id: vm.id }, body: { name: "first" } });
+	const path = { id: made.body.id };
+	await harness.store.proposer.proposeSystem({ kind: "snapshotStatus", id: path.id, phase: "ready" });
+	await finish(made.taskLocation);
+	expect((await admin.call("snapshotGet", { path })).body).toMatchObject({ current: true, vmId: vm.id });
+	expect((await admin.call("snapshotUpdate", { path, body: { name: "1st" } })).body.name).toBe("1st");
+	expect((await admin.call("snapshotList", { path: { id: vm.id } })).body.items).toHaveLength(1);
+	const revert = await admin.call("snapshotRevert", { path });
+	expect(revert.body.kind).toBe("vm.revert");
+	await finish(revert.taskLocation);
+	expect((await admin.call("snapshotDelete", { path })).body.kind).toBe("snapshot.delete");
+});
+
 test("VMs: inside", async () => {
 	const { body: vm, taskLocation } = await admin.call("vmCreate", { body: { name: "db" } });
 	await reportVm(vm.id, "running");

@@ -11,7 +11,7 @@ import { MiB } from "../lib/units.ts";
 import { permissions } from "../model/permissions.ts";
 import { fakeIo } from "../testing/cli/fake-io.ts";
 import { cli } from "../testing/cli/run-cli.ts";
-import { limitedDisk, wanderingVolume, whatNobodyOwns } from "../testing/cli/storage-commands.ts";
+import { limitedDisk, snapshotsOfVm, wanderingVolume, whatNobodyOwns } from "../testing/cli/storage-commands.ts";
 import { adminPassword, startWholeNode, type WholeNode } from "../testing/cli/whole-node.ts";
 import { fixtureId } from "../testing/fixtures.ts";
 import { commandOfOperation } from "./operations.ts";
@@ -173,6 +173,7 @@ describe("later", () => {
 
 	test("what nobody owns in a pool is found, deleted, adopted", () => whatNobodyOwns({ node, root, json, rootCode }));
 	test("a disk is limited, and not any more", () => limitedDisk({ node, root, json, rootCode }));
+	test("snapshots of a VM", () => snapshotsOfVm({ node, root, json, rootCode }));
 
 	test("discs are changed", async () => {
 		await root("vm cdrom web --eject");

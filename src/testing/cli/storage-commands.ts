@@ -61,3 +61,20 @@ export async function limitedDisk({ root, json, rootCode }: Commands): Promise<v
 	expect((await json("vm show web")).spec.disks[0].limits).toBeUndefined();
 	expect(await rootCode("vm disk edit web disk-0")).toBe(2);
 }
+
+export async function snapshotsOfVm({ root, json, rootCode }: Commands): Promise<void> {
+	await root("vm snapshot create web first --description clean");
+	await root("vm snapshot create web second");
+	expect(await root("vm snapshot list web")).toContain("└─ second  *");
+	expect(await json("vm snapshot show web first")).toMatchObject({ powerState: "running", description: "clean" });
+	await root("vm snapshot edit web first --name 1st");
+	expect(await rootCode("vm snapshot delete web 1st --yes")).toBe(1);
+	await root("vm stop web");
+	await root("vm snapshot revert web 1st --yes");
+	await root("vm snapshot delete web second --yes");
+	expect(await json("vm snapshot list web")).toMatchObject([{ name: "1st", current: true }]);
+	const { id } = await json("vm snapshot show web 1st");
+	await root(`volume create as-it-was --snapshot ${id}`);
+	await root("volume delete as-it-was --yes");
+	await root("vm start web");
+}
