@@ -25,9 +25,8 @@ export function snapshotObstacle(pool: Pick<Pool, "name" | "nodes">, volume: Pic
 	return `The disk ${volume.name} lies in the storage pool ${pool.name}, which makes no snapshots${reason ? `: ${reason}` : "."}`;
 }
 
-/** Where a snapshot is a layer of files, the process that has them open would have to write it into another one. */
-export const deletesSnapshotsLive = ({ type, config }: Pick<Pool, "type" | "config">): boolean =>
-	type === "ceph-rbd" || ("layout" in config && config.layout === "thin");
+/** Elsewhere only while nobody has the disk open: layers of it become one. */
+export const deletesSnapshotsLive = ({ type }: Pick<Pool, "type">): boolean => type === "ceph-rbd";
 
 /** Why the VM cannot start: some of its disks are set back, and some are not. */
 export function halfRevertedObstacle(snapshots: readonly Pick<Snapshot, "name" | "phase">[]): string | null {

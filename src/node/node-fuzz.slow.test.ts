@@ -12,6 +12,7 @@ import type { TaskKind } from "../model/task.ts";
 import { clusterIds } from "../testing/fixtures.ts";
 import type { Life } from "../testing/node/life.ts";
 import { diskOf, NodeWorld } from "../testing/node/node-world.ts";
+import { askDeletion, askRevert, askSnapshot } from "../testing/node/snapshot-deeds.ts";
 
 /** xorshift32: the same numbers for the same seed. */
 function dice(seed: number) {
@@ -30,8 +31,12 @@ type Dice = ReturnType<typeof dice>;
 
 const actions: TaskKind[] = ["vm.start", "vm.shutdown", "vm.stop", "vm.reset", "vm.pause", "vm.resume"];
 const driverCalls = ["getDomain", "define", "start", "destroy", "undefine", "applyLive", "compare", "pause", "resume"];
+const diskCalls = ["switchDisks", "diskLayers"];
 const errorCodes: ErrorCode[] = ["hypervisor", "unavailable", "timeout", "internal"];
-const storageCalls = ["createVolume", "deleteVolume", "attachInfo", "getVolume", "finishImage", "deleteImage"] as const;
+const storageCalls = [
+	...(["createVolume", "deleteVolume", "attachInfo", "getVolume", "finishImage", "deleteImage"] as const),
+	...(["snapshots.take", "snapshots.revert", "snapshots.delete", "snapshots.undoTake", "snapshots.list"] as const),
+];
 
 /** What may be refused is tried all the same. */
 const attempt = (work: Promise<unknown>): Promise<unknown> =>
@@ -128,6 +133,27 @@ const deeds: Record<string, { weight: number; act: Deed }> = {
 			else await attempt(world.createImage({ source: { kind: "path", path: "/images/a.raw" } }));
 		},
 	},
+	snapshot: {
+		weight: 6,
+		act: async (world, die) => {
+			const id = die.of(vmIds(world));
+			if (id) await attempt(askSnapshot(world, id, `s-${die.next(1e6)}`));
+		},
+	},
+	revert: {
+		weight: 4,
+		act: async (world, die) => {
+			const id = die.of(world.store.all("snapshot"))?.id;
+			if (id) await attempt(askRevert(world, id));
+		},
+	},
+	deleteSnapshot: {
+		weight: 4,
+		act: async (world, die) => {
+			const id = die.of(world.store.all("snapshot"))?.id;
+			if (id) await attempt(askDeletion(world, id));
+		},
+	},
 	cancel: {
 		weight: 5,
 		act: async (world, die) => {
@@ -165,7 +191,7 @@ const deeds: Record<string, { weight: number; act: Deed }> = {
 			const error = new AppError(die.of(errorCodes) ?? "hypervisor", "made to fail");
 			if (die.chance(30)) world.drivers.get(clusterIds.pool)?.failNext(die.of(storageCalls) ?? "getVolume", error);
 			else
-				world.hypervisor.faults.fail(die.of(driverCalls) ?? "define", error, {
+				world.hypervisor.faults.fail(die.of([...driverCalls, ...diskCalls]) ?? "define", error, {
 					when: die.chance(50) ? "after" : "before",
 				});
 		},
@@ -254,6 +280,10 @@ async function run(seed: number, count: number): Promise<void> {
 			await attempt(
 				world.propose({ kind: "volumeDelete", id: volume.id, task: world.task("volume.delete", volume.id) }),
 			);
+		for (const snapshot of world.store.all("snapshot", { phase: "reverting" })) {
+			await attempt(askRevert(world, snapshot.id));
+			await rest(world);
+		}
 		await rest(world);
 		// Failures are made to hit the cleaning up too; what it left goes with the image.
 		const problems = (await world.problems()).filter((problem) => !problem.includes("left its upload"));

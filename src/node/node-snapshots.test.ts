@@ -9,11 +9,18 @@ import { NodeWorld } from "../testing/node/node-world.ts";
 import { askDeletion, askRevert, askSnapshot, snapshotIn, takeSnapshot } from "../testing/node/snapshot-deeds.ts";
 import { secondPool } from "../testing/node/storage-deeds.ts";
 
-async function worldWith(start: boolean, kinds = 1) {
+/** `kinds`: in how many pools its disks are. `own`: the second one makes snapshots that are no layers. */
+async function worldWith(start: boolean, kinds = 1, own = false) {
 	const world = await NodeWorld.open();
 	await world.boot();
 	await world.settle();
 	const other = kinds > 1 ? await secondPool(world) : clusterIds.pool;
+	const secondOne = world.pools.get(other);
+	if (own && secondOne) {
+		secondOne.snapshotsAreLayers = false;
+		await world.boot();
+		await world.settle();
+	}
 	const made = await world.createVm({ name: "vm", volumes: [{}, { poolId: other }], start });
 	await world.settle();
 	const [first = "", second = ""] = made.volumeIds;
@@ -56,6 +63,31 @@ test("a running VM: its disks in two pools are kept at one moment, and it goes o
 		[...world.pools.values()].flatMap((pool) => pool.volumes.get(second)?.path ?? [])[0] as string,
 	]);
 	expect(world.vm(id)).toMatchObject({ desiredPower: "running", status: { error: null, pendingRestart: false } });
+	expect(await world.problems()).toEqual([]);
+});
+
+test("a disk whose pool has snapshots of its own stays where it is, beside one that goes on in another file", async () => {
+	const { world, id, second, other, write, content, power } = await worldWith(true, 2, true);
+	await using _ = world;
+	const before = await layersOf(world, id);
+	write(1);
+	const one = await takeSnapshot(world, id, "one");
+	write(2);
+	const after = await layersOf(world, id);
+	expect([after[0]?.length, after[1]]).toEqual([2, before[1] ?? []]);
+	expect(world.pools.get(other)?.volumes.get(second)?.snapshots).toHaveLength(1);
+	// Taken back, each in its way.
+	world.hypervisor.faults.fail("switchDisks", new AppError("hypervisor", "no"));
+	const asked = await askSnapshot(world, id, "two");
+	await world.settle();
+	expect([world.taskOf(asked.taskId).state, power()]).toEqual(["failed", "running"]);
+	for (const pool of world.pools.values())
+		for (const volume of pool.volumes.values()) expect(volume.snapshots.map((kept) => kept.id)).toEqual([one]);
+	expect(await layersOf(world, id)).toEqual(after);
+	await world.act("vm.stop", id);
+	await world.settle();
+	expect((await ended(world, await askRevert(world, one)))[0]).toBe("succeeded");
+	expect(content()).toEqual([1, 1]);
 	expect(await world.problems()).toEqual([]);
 });
 

@@ -46,6 +46,8 @@ export class FakePool {
 	readonly folder: string;
 	/** Whether its volumes can have snapshots. */
 	makesSnapshots = true;
+	/** False: as RBD, whose snapshots are its own, and the disk stays what it is. */
+	snapshotsAreLayers = true;
 	/** Whether QEMU has the file open. */
 	isHeld: (path: string) => boolean = () => false;
 

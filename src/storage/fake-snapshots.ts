@@ -31,7 +31,7 @@ export function fakeSnapshots(
 		for (const file of [path, ...layers.map((layer) => layer.path)])
 			if (pool.isHeld(file)) throw new AppError("in-use", `A VM has volume ${id} open.`);
 	};
-	return {
+	const snapshots: VolumeSnapshots = {
 		async take(volumeId, snapshotId, { running }) {
 			await entered("snapshots.take", volumeId, snapshotId);
 			const volume = needed(volumeId);
@@ -42,7 +42,7 @@ export function fakeSnapshots(
 			const made = { id: snapshotId, parentId: volume.at, content: volume.content.copy(), layers };
 			volume.snapshots.push(made);
 			volume.at = snapshotId;
-			goOn(volumeId, volume, layers);
+			if (pool.snapshotsAreLayers) goOn(volumeId, volume, layers);
 			return infoOf(made);
 		},
 
@@ -53,7 +53,7 @@ export function fakeSnapshots(
 			requireClosed(volumeId, volume);
 			volume.content = content.copy();
 			volume.at = snapshotId;
-			goOn(volumeId, volume, layers);
+			if (pool.snapshotsAreLayers) goOn(volumeId, volume, layers);
 			return describe(volumeId, volume);
 		},
 
@@ -64,7 +64,7 @@ export function fakeSnapshots(
 			const copies = [...pool.volumes].filter(([, other]) => other.fromSnapshot === snapshotId).map(([id]) => id);
 			if (copies.length > 0)
 				throw new AppError("in-use", `Volumes rest on snapshot ${snapshotId}: ${copies.join(", ")}.`);
-			requireClosed(volumeId, volume);
+			if (pool.snapshotsAreLayers) requireClosed(volumeId, volume);
 			forget(volume, snapshotId);
 		},
 
@@ -73,7 +73,10 @@ export function fakeSnapshots(
 			await enter("snapshots.list");
 			return (pool.volumes.get(volumeId)?.snapshots ?? []).map(infoOf);
 		},
-
+	};
+	if (!pool.snapshotsAreLayers) return snapshots;
+	return {
+		...snapshots,
 		async undoTake(volumeId, snapshotId) {
 			await entered("snapshots.undoTake", volumeId, snapshotId);
 			const volume = pool.volumes.get(volumeId);

@@ -8,6 +8,8 @@ import {
 	clusterIds,
 	fixtureCluster,
 	fixtureId,
+	fixtureMember,
+	fixturePool,
 	fixtureSnapshot,
 	fixtureTask,
 	fixtureTime,
@@ -243,6 +245,45 @@ describe("deleting one", () => {
 		await refused(remove(1), "wrong-state", "Shut the VM down first");
 		await report({ powerState: "stopped" });
 		await apply(remove(1));
+	});
+	test("where the pool has snapshots of its own, also while the VM runs", async () => {
+		const config = { monitors: ["192.0.2.1"], user: "lqx", cephPool: "vms", namespace: null, dataPool: null };
+		const pool = fixturePool({ id: fixtureId(0x501), name: "ceph", type: "ceph-rbd", config });
+		const id = fixtureId(0x210);
+		await apply({ kind: "poolCreate", pool, task: fixtureTask("pool.create", { kind: "pool", id: pool.id }) });
+		const volume = fixtureVolume({ id, name: "rbd", poolId: pool.id, nodeId: null, format: "raw" });
+		await apply({ kind: "volumeCreate", volume, task: task("volume.create", "volume", id) });
+		await apply({ kind: "volumeStatus", id, phase: "ready", allocatedBytes: 0 });
+		await finishTasks();
+		await apply({ kind: "vmUpdate", id: vmId, spec: fixtureVmSpec({ disks: [disk(id, 0)] }), task: task("vm.update") });
+		await finishTasks();
+		await take(1);
+		await report({ powerState: "running" });
+		await apply(remove(1));
+		// Its VM may go to another node, and they go along.
+		await apply({ kind: "snapshotGone", id: fixtureId(1) });
+		await finishTasks();
+		await report({ powerState: "stopped" });
+		await take(2);
+		const [token, admit, bring, tell] = fixtureMember({ id: fixtureId(0x998), name: "node-2" }, Date.now());
+		for (const body of [token, admit, bring, tell]) if (body) await apply(body);
+		await apply({ kind: "poolUpdate", id: pool.id, nodeIds: [clusterIds.node, fixtureId(0x998)] });
+		const move = { ...task("vm.move"), nodeId: fixtureId(0x998) };
+		await apply({ kind: "vmMove", id: vmId, nodeId: fixtureId(0x998), task: move, confirmNodeOff: null });
+		await refused(ask(3), "wrong-state", "moved");
+	});
+	test("a VM whose local disks have some does not go to another node", async () => {
+		await take(1);
+		for (const body of fixtureMember({ id: fixtureId(0x998), name: "node-2" }, Date.now())) await apply(body);
+		const move = (): CommandBody => ({
+			...{ kind: "vmMove", id: vmId, nodeId: fixtureId(0x998), confirmNodeOff: null },
+			task: { ...task("vm.move"), nodeId: fixtureId(0x998) },
+		});
+		await refused(move(), "wrong-state", "has the snapshot s1 of the VM web");
+		await apply(remove(1));
+		await apply({ kind: "snapshotGone", id: fixtureId(1) });
+		await finishTasks();
+		await apply(move());
 	});
 	test("not while a volume is made of it, or rests on it", async () => {
 		await take(1);
