@@ -1,10 +1,11 @@
 /**
- * Copies between two pools of this node: streamed into the upload area of the target pool, which checks what came as it
- * checks any image, and makes the volume from it. The way takes the space twice for a while; it works between any two
- * drivers, and an interrupted copy leaves only an upload, under the volume's own id, which the next try replaces.
+ * Copies between two pools of this node. A volume that stays as large as it is goes straight there. Anything else is streamed into the
+ * upload area of the target pool, which checks what came as it checks any image, and makes the volume from it: that takes
+ * the space twice for a while, but formats and sizes may change on the way. An interrupted copy leaves only an upload, under the
+ * volume's own id, which the next try replaces.
  */
 import type { VolumeFormat } from "../model/storage.ts";
-import type { Progress, StorageDriver, VolumeInfo } from "../storage/driver.ts";
+import type { Progress, StorageDriver, VolumeContent, VolumeInfo } from "../storage/driver.ts";
 
 export type CopySource = { kind: "image" | "volume"; id: string; fullCopy: boolean; poolId: string };
 
@@ -20,6 +21,11 @@ export type PoolCopy = {
 export async function copyAcrossPools(copy: PoolCopy): Promise<VolumeInfo> {
 	const { from, to, source, volume, signal, progress } = copy;
 	const { id } = volume;
+	const origin = source.kind === "volume" ? await from.getVolume(source.id) : null;
+	if (origin?.sizeBytes === volume.sizeBytes) {
+		const content = await wholeContent(from, origin, volume.format, signal);
+		return to.receiveVolume(id, content, { signal, progress });
+	}
 	// The first two thirds of the way are the transfer and its check.
 	const part = (begin: number, end: number): Progress => {
 		return (ratio, message) => progress(ratio === null ? null : begin + ratio * (end - begin), message);
@@ -39,6 +45,17 @@ export async function copyAcrossPools(copy: PoolCopy): Promise<VolumeInfo> {
 	} finally {
 		await to.deleteImage(id);
 	}
+}
+
+/** As it is where the format stays; else as a file in the other format that stands alone. */
+export async function wholeContent(
+	from: StorageDriver,
+	{ id, format: own }: Pick<VolumeInfo, "id" | "format">,
+	format: VolumeFormat,
+	signal: AbortSignal,
+): Promise<VolumeContent> {
+	if (own === format) return from.readVolume(id, { signal });
+	return { format, ...(await from.exportVolume(id, format, { signal })) };
 }
 
 async function sourceFormat(from: StorageDriver, source: CopySource, wanted: VolumeFormat): Promise<VolumeFormat> {

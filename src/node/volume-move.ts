@@ -20,8 +20,9 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
-import type { Progress, StorageDriver, VolumeContent, VolumeInfo } from "../storage/driver.ts";
+import type { StorageDriver, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
+import { wholeContent } from "./copy-across-pools.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import { limits } from "./limits.ts";
 import type { Openings } from "./openings.ts";
@@ -124,9 +125,12 @@ function moveAtRest(parts: VolumeMoveParts, volume: Volume, ends: Ends, run: Tas
 		if (there === null || known.copied !== before.contentMark) {
 			await limited(context, "Removing an old copy", limits.deleteVolumeMs, () => to.deleteVolume(id));
 			await requireRoom(context, from, to, volume);
-			await heavyCopy(context, run, `Copying volume "${name}"`, (signal, progress) =>
-				copyWhole(from, to, volume, ends.format, { signal, progress }),
-			);
+			await heavyCopy(context, run, `Copying volume "${name}"`, async (signal, progress) => {
+				const content = await wholeContent(from, before, ends.format, signal);
+				const received = await to.receiveVolume(id, content, { signal, progress });
+				if (received.format !== ends.format || received.sizeBytes < before.sizeBytes)
+					throw new AppError("corrupt", `The copy of volume "${name}" is another disk than the volume.`);
+			});
 			if ((await infoOf(context, from, volume)).contentMark !== before.contentMark)
 				throw new AppError("in-use", `Volume "${name}" was written to while it was copied.`);
 			await moves.set(id, { ...known, copied: before.contentMark });
@@ -136,24 +140,6 @@ function moveAtRest(parts: VolumeMoveParts, volume: Volume, ends: Ends, run: Tas
 		await moves.take(id);
 	};
 	return context.locks.run(`volume:${volume.id}`, work, run.signal);
-}
-
-/** As it is where the format stays; else as a file in the other format that stands alone. */
-async function copyWhole(
-	from: StorageDriver,
-	to: StorageDriver,
-	{ id, sizeBytes, name }: Volume,
-	format: Volume["format"],
-	options: { signal: AbortSignal; progress: Progress },
-): Promise<void> {
-	const own = await from.getVolume(id);
-	const content: VolumeContent =
-		own?.format === format
-			? await from.readVolume(id, { signal: options.signal })
-			: { format, ...(await from.exportVolume(id, format, { signal: options.signal })) };
-	const received = await to.receiveVolume(id, content, options);
-	if (received.format !== format || received.sizeBytes < sizeBytes)
-		throw new AppError("corrupt", `The copy of volume "${name}" is another disk than the volume.`);
 }
 
 async function moveWhileRunning(
@@ -174,13 +160,19 @@ async function moveWhileRunning(
 	const record = await moves.begin(id, { taskId: run.task.id, ...ends, live, switching: false, copied: null });
 	const there = await limited(context, "Looking for the copy", limits.quickStorageMs, () => to.getVolume(id));
 	if (there === null) await requireRoom(context, from, to, volume);
-	await limited(
+	const made = await limited(
 		context,
 		`Making room for volume "${name}"`,
 		limits.quickStorageMs,
 		(signal) => to.createVolume(id, { format: ends.format, sizeBytes, source: { kind: "empty" }, signal }),
 		run.signal,
 	);
+	// QEMU takes no other size; a pool may have steps of its own.
+	if (made.sizeBytes !== sizeBytes)
+		throw new AppError(
+			"unsupported",
+			`The pool makes volumes of ${formatBytes(made.sizeBytes)}, not of ${formatBytes(sizeBytes)}: move the volume while its VM is off, or enlarge it first.`,
+		);
 	await openings.openIn(id, ends.toPoolId);
 	const target = await limited(context, "Finding the copy", limits.quickStorageMs, () => to.attachInfo(id));
 	const still = new Stillness(parts.users, vmId, run.signal);

@@ -178,7 +178,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		await this.enter("attachInfo");
 		const { path, format, layers, backing } = this.#volume(id);
 		const below = backing.map((file) => ({
-			path: `/fake/${file.kind}s/${file.id}.${file.format}`,
+			path: `${this.pool.folder}/${file.kind}s/${file.id}.${file.format}`,
 			format: file.format,
 		}));
 		return {

@@ -10,6 +10,7 @@ import {
 	fixtureMember,
 	fixtureNfs,
 	fixturePool,
+	fixtureSnapshot,
 	fixtureTask,
 	fixtureVm,
 	fixtureVmSpec,
@@ -174,6 +175,27 @@ test("copies that share its data keep it where it is", async () => {
 	await create();
 	await create({ id: fixtureId(0x203), name: "copy", source: { kind: "clone", volumeId, fullCopy: false } });
 	await refused(move(), "in-use", "share data");
+});
+
+test("snapshots keep it where it is, and so does work on them", async () => {
+	await create();
+	await createVm();
+	const task = (kind: "vm.snapshot" | "snapshot.delete") => {
+		const target =
+			kind === "vm.snapshot" ? { kind: "vm" as const, id: vmId } : { kind: "snapshot" as const, id: snapshot };
+		return fixtureTask(kind, target, { id: fixtureId(nextTask++) });
+	};
+	const snapshot = fixtureId(0x280);
+	const begun = task("vm.snapshot");
+	await apply({ kind: "snapshotCreate", snapshot: fixtureSnapshot({ id: snapshot, vmId }), task: begun });
+	await refused(move(), "in-use", "snapshot");
+	await apply({ kind: "snapshotStatus", id: snapshot, phase: "ready", powerState: "stopped" });
+	await finish(begun.id);
+	await refused(move(), "in-use", "Delete its snapshots first");
+	await apply({ kind: "snapshotDelete", id: snapshot, task: task("snapshot.delete") });
+	await apply({ kind: "snapshotGone", id: snapshot });
+	for (const { id } of store.all("task", { state: ["pending", "running"] })) await finish(id);
+	await apply(move());
 });
 
 test("only an unfinished move moves it, and only its own", async () => {

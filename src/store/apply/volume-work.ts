@@ -3,6 +3,7 @@
  * its VM may run; that work is under way is said by the task, and whatever would get in its way asks for that here.
  */
 import { AppError } from "../../lib/errors.ts";
+import { snapshotWorkOf } from "../../model/snapshot-rules.ts";
 import { type Pool, Volume, type VolumeSource } from "../../model/storage.ts";
 import { formatsOf, isShared } from "../../model/storage-rules.ts";
 import type { Task } from "../../model/task.ts";
@@ -12,6 +13,7 @@ import { createTask, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { checkPoolUsable } from "./pool.ts";
+import { snapshotsHolding } from "./snapshot.ts";
 import { checkNoDependents, checkNotMoving, checkVolumeName, hasCopyOnWriteClones } from "./volume.ts";
 
 export const volumeWorkHandlers: Handlers<"volumeMove" | "volumeMoved" | "volumeCheck"> = {
@@ -22,6 +24,7 @@ export const volumeWorkHandlers: Handlers<"volumeMove" | "volumeMoved" | "volume
 		if (hasCopyOnWriteClones(context, volume.id))
 			throw new AppError("in-use", `Other volumes share data with ${volume.name}: they would be cut off.`);
 		checkNoDependents(context, volume);
+		checkNoSnapshots(context, volume);
 		const { poolId, nodeId, format } = body;
 		const input = { poolId, nodeId, format, fromPoolId: volume.poolId, fromNodeId: volume.nodeId };
 		return createTask(context, { ...body.task, input }, ["volume.move"]);
@@ -59,6 +62,14 @@ function checkAtRest(context: ApplyContext, volume: Volume, done: string): void 
 	checkNotMoving(context, volume);
 }
 
+/** They would stay behind. */
+function checkNoSnapshots(context: ApplyContext, { id, name, vmId }: Volume): void {
+	const [held] = snapshotsHolding(context, id);
+	if (held) throw new AppError("in-use", `The snapshot ${held} holds the volume ${name}. Delete its snapshots first.`);
+	if (vmId !== null && snapshotWorkOf(unfinishedTasks(context, vmId)))
+		throw new AppError("wrong-state", `Work on snapshots of the VM of ${name} is under way.`);
+}
+
 function checkTarget(context: ApplyContext, volume: Volume, body: BodyOf<"volumeMove">): void {
 	const refuse = (path: string, message: string): never => {
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
@@ -89,8 +100,7 @@ const leavesIn = ({ kind, input }: Task, { id }: Pool): boolean => kind === "vol
 
 /** What was copied shares its data with nothing. */
 function wholeSource(source: VolumeSource): VolumeSource {
-	if (source.kind === "empty") return source;
-	return source.kind === "snapshot" ? { kind: "empty" } : { ...source, fullCopy: true };
+	return source.kind === "empty" ? source : { ...source, fullCopy: true };
 }
 
 function discardOld(context: ApplyContext, { id, name, poolId }: Volume, move: Task, taskId: string): void {
