@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
-import { clusterIds, fixtureImage } from "../testing/fixtures.ts";
+import type { FakePool } from "../storage/fake.ts";
+import { clusterIds, fixtureId, fixtureImage, fixtureNfs, fixturePool, fixtureTask } from "../testing/fixtures.ts";
 import { bytes } from "../testing/node/storage-deeds.ts";
 import {
 	askToMoveVolume,
@@ -191,6 +192,49 @@ test("back and forth; what an earlier stay has left is no copy", async () => {
 	await world.propose({ kind: "volumeMove", id: volumeId, ...to, task });
 	await world.settle();
 	await expectIn(world, "first", volumeId, content);
+});
+
+test("to a pool that nodes share, and back while the VM runs: nothing stays in either", async () => {
+	await using world = await worldWithTwoPools();
+	const shared = fixturePool({ id: fixtureId(0x32), name: "shared", type: "nfs", config: fixtureNfs });
+	const task = fixtureTask("pool.create", { kind: "pool", id: shared.id }, { id: world.ids.newId() });
+	await world.propose({ kind: "poolCreate", pool: shared, task });
+	const { id, volumeId } = await vmWithDisk(world, { start: false });
+	const content = contentIn(world.pool, volumeId);
+	const move = (poolId: string, nodeId: string | null) => {
+		const to = { poolId, nodeId, format: "raw" as const };
+		return world.propose({ kind: "volumeMove", id: volumeId, ...to, task: world.task("volume.move", volumeId) });
+	};
+	await move(shared.id, null);
+	await world.settle();
+	expect(world.volume(volumeId)).toMatchObject({ poolId: shared.id, nodeId: null });
+	expect(contentIn(world.pools.get(shared.id) as FakePool, volumeId)).toBe(content);
+	expect([...world.pool.volumes.keys()]).toEqual([]);
+	await world.act("vm.start", id);
+	await world.settle();
+	await move(clusterIds.pool, clusterIds.node);
+	await world.settle();
+	await expectIn(world, "first", volumeId, content);
+	const left = world.pools.get(shared.id);
+	expect([...(left?.volumes.keys() ?? []), ...(left?.open ?? [])]).toEqual([]);
+	expect(await world.problems()).toEqual([]);
+});
+
+test("a pool that is away when its volume has left it keeps nobody from working with the volume", async () => {
+	await using world = await worldWithTwoPools();
+	const { id } = await world.createVolume({ format: "raw", sizeBytes: 2 * MiB });
+	await world.settle();
+	for (let round = 0; round < 3; round++)
+		world.driver.failNext("deleteVolume", new AppError("storage", "The server does not answer."));
+	const taskId = await askToMoveVolume(world, id);
+	await world.until(() => world.taskOf(taskId).state === "succeeded");
+	const resize = world.task("volume.resize", id, { sizeBytes: 4 * MiB });
+	await world.propose({ kind: "volumeResize", id, sizeBytes: 4 * MiB, task: resize });
+	await world.until(() => world.taskOf(resize.id).state === "succeeded");
+	expect(world.unfinished().map(({ kind }) => kind)).toEqual(["volume.discard"]);
+	expect(world.pool.volumes.has(id)).toBe(true);
+	await world.settle({ stepMs: 10_000, limitMs: 600_000 });
+	await expectIn(world, "other", id, contentIn(otherPool(world), id));
 });
 
 test("a check says what it found, and is refused while a VM runs with the volume", async () => {

@@ -58,11 +58,19 @@ export class TaskRunner {
 	async #work(key: string, kind: ResourceKind, id: string): Promise<void> {
 		await Promise.resolve();
 		try {
+			const postponed = new Set<string>();
 			for (;;) {
-				const tasks = this.#board.ofTarget(kind, id);
-				const task = tasks[0];
+				const task = this.#board.ofTarget(kind, id).find((one) => !postponed.has(one.id));
 				if (!task || this.#context.stopping.aborted) break;
-				await this.#carryOut(task, id);
+				const error = await this.#carryOut(task, id).then(
+					() => null,
+					(reason: unknown) => reason,
+				);
+				if (error === null) continue;
+				// What was left where a volume came from is removed when that pool is there again; the volume does not wait for it.
+				if (task.kind !== "volume.discard" || !(error instanceof Later)) throw error;
+				postponed.add(task.id);
+				this.#context.logger.debug("what has moved away is removed later", { target: key, error });
 			}
 		} catch (error) {
 			if (!this.#context.stopping.aborted)
