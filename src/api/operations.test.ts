@@ -6,6 +6,7 @@ import type { ApiClient } from "../lib/api-client.ts";
 import { MiB } from "../lib/units.ts";
 import { type ApiHarness, createApiHarness, password } from "../testing/api/api-harness.ts";
 import { fakeSecretHash } from "../testing/api/fake-cluster.ts";
+import { snapshotOperations } from "../testing/api/snapshot-operations.ts";
 import { clusterIds, fixtureId, fixtureNode, fixtureVm, fixtureVmStatus } from "../testing/fixtures.ts";
 
 let harness: ApiHarness;
@@ -308,24 +309,7 @@ test("VMs: create, look, change, act, delete", async () => {
 	expect(gone.body).toMatchObject({ kind: "vm.delete", input: { deleteVolumes: false } });
 });
 
-test("snapshots", async () => {
-	const body = { name: "kept", start: false, disks: [{ sizeBytes: 64 * MiB }] };
-	const { body: vm, taskLocation } = await admin.call("vmCreate", { body });
-	await readyVolume(vm.spec.disks[0]?.volumeId ?? "");
-	await reportVm(vm.id, "stopped");
-	await finish(taskLocation);
-	const made = await admin.call("snapshotCreate", { path: { id: vm.id }, body: { name: "first" } });
-	const path = { id: made.body.id };
-	await harness.store.proposer.proposeSystem({ kind: "snapshotStatus", id: path.id, phase: "ready" });
-	await finish(made.taskLocation);
-	expect((await admin.call("snapshotGet", { path })).body).toMatchObject({ current: true, vmId: vm.id });
-	expect((await admin.call("snapshotUpdate", { path, body: { name: "1st" } })).body.name).toBe("1st");
-	expect((await admin.call("snapshotList", { path: { id: vm.id } })).body.items).toHaveLength(1);
-	const revert = await admin.call("snapshotRevert", { path });
-	expect(revert.body.kind).toBe("vm.revert");
-	await finish(revert.taskLocation);
-	expect((await admin.call("snapshotDelete", { path })).body.kind).toBe("snapshot.delete");
-});
+test("snapshots", () => snapshotOperations({ admin, harness, finish, readyVolume, reportVm }));
 
 test("VMs: inside", async () => {
 	const { body: vm, taskLocation } = await admin.call("vmCreate", { body: { name: "db" } });
