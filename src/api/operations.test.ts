@@ -24,12 +24,10 @@ beforeAll(async () => {
 });
 afterAll(() => harness.close());
 
-/** What the node would report once its work is done. */
+/** What the node would report. */
 const reportVm = (id: string, powerState: "stopped" | "running" | "paused") =>
 	harness.store.proposer.proposeSystem({
-		kind: "vmStatus",
-		id,
-		nodeId: clusterIds.node,
+		...{ kind: "vmStatus", id, nodeId: clusterIds.node },
 		status: fixtureVmStatus({ powerState }),
 	});
 async function finish(taskLocation: string | null) {
@@ -41,12 +39,8 @@ const readyVolume = (id: string) =>
 	harness.store.proposer.proposeSystem({ kind: "volumeStatus", id, phase: "ready", sizeBytes: 64 * MiB });
 const readyImage = (id: string) =>
 	harness.store.proposer.proposeSystem({
-		kind: "imageStatus",
-		id,
-		phase: "ready",
-		fileSizeBytes: 8 * MiB,
-		virtualSizeBytes: 64 * MiB,
-		sha256: "0".repeat(64),
+		...{ kind: "imageStatus", id, phase: "ready", fileSizeBytes: 8 * MiB },
+		...{ virtualSizeBytes: 64 * MiB, sha256: "0".repeat(64) },
 	});
 
 test("service", async () => {
