@@ -50,12 +50,17 @@ export type LabSystem = AsyncDisposable & {
 	ready(): Promise<void>;
 };
 
-export type LabSystemOptions = Partial<LabDaemonOptions> & { name: string };
+export type LabSystemOptions = Partial<LabDaemonOptions> & {
+	name: string;
+	/** "machine": QEMU reaches what listens on the loopback of this process. Default: a network of its own. */
+	network?: "private" | "machine";
+};
 
 export async function startLabSystem(options: LabSystemOptions): Promise<LabSystem> {
 	const guest = await buildGuestImage({ cacheDir });
-	const libvirtd = await startLibvirtd({ name: options.name });
-	const system = labSystem({ libvirtd, guest, ...options });
+	const { name, network, ...rest } = options;
+	const libvirtd = await startLibvirtd({ name, ...(network ? { network } : {}) });
+	const system = labSystem({ libvirtd, guest, ...rest });
 	try {
 		await system.daemon.start();
 		await system.ready();
