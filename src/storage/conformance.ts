@@ -10,6 +10,7 @@ import { idSource } from "../lib/ids.ts";
 import { systemRandom } from "../lib/random.ts";
 import { MiB } from "../lib/units.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
+import { adoptionConformance } from "./conformance-adoption.ts";
 import { imageConformance } from "./conformance-images.ts";
 import { snapshotConformance } from "./conformance-snapshots.ts";
 import { transferConformance } from "./conformance-transfer.ts";
@@ -100,6 +101,7 @@ export function storageConformance(under: StorageUnderTest): void {
 		};
 		poolConformance(suite);
 		volumeConformance(suite);
+		adoptionConformance(suite);
 		transferConformance(suite);
 		imageConformance(suite);
 		snapshotConformance(suite);
