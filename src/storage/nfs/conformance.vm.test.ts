@@ -1,4 +1,7 @@
-/** The whole suite over a real mount, root squashed, as most servers have it. LAB_NFS_VERSION says which version (default 4.2). */
+/**
+ * The whole suite over a real mount. LAB_NFS_VERSION says which version (default 4.2), LAB_NFS_ROOT whether root is `squashed` (the
+ * default, as most servers have it) or `root` there too.
+ */
 import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { newExport, nfsDriver } from "../../testing/lab/nfs/nfs-pool.ts";
@@ -7,7 +10,8 @@ import { writeDisk } from "../local/testing/local-pool.ts";
 import { qemuUser } from "./qemu-user.ts";
 
 const version = process.env.LAB_NFS_VERSION === "3" ? "3" : "4.2";
-const { path, folder: root } = await newExport(true);
+const squash = process.env.LAB_NFS_ROOT !== "root";
+const { path, folder: root } = await newExport(squash);
 
 async function openPool(poolId: string, folder: string) {
 	const driver = nfsDriver(path, { version, poolId, folder });
@@ -22,7 +26,7 @@ const { capabilities } = await (async () => {
 })();
 
 storageConformance({
-	name: `NFS ${version}, root squashed`,
+	name: `NFS ${version}, root ${squash ? "squashed" : "as it is"}`,
 	capabilities,
 	decodesQcow2: true,
 	adoptsFiles: "a file of one node is no volume of a pool that nodes share",
@@ -39,9 +43,9 @@ storageConformance({
 				opened.push(again);
 				return again;
 			},
-			// Root may not write there: as the guest would, by QEMU's user.
+			// As the guest would: where root may not write, by QEMU's user.
 			async writeDisk(through, id, position, bytes) {
-				await writeDisk(through, id, position, bytes, await qemuUser());
+				await writeDisk(through, id, position, bytes, squash ? await qemuUser() : null);
 			},
 			async hostFile(name, bytes) {
 				const file = join(files, name);
