@@ -1,50 +1,49 @@
-/** The whole suite through a worker process, on an ordinary folder in place of a mount. */
-import { rm, stat, writeFile } from "node:fs/promises";
+/** One of each kind of call through a worker process; conformance.long.test.ts has all of them. */
+import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { storageConformance } from "../conformance.ts";
+import { MiB } from "../../lib/units.ts";
+import { diskContent, expectSame, fails, makeImage, newId, pattern, readAll } from "../conformance.ts";
 import { temporaryFolder, writeDisk } from "../local/testing/local-pool.ts";
 import { openWorkerPool } from "./testing/worker-pool.ts";
 
-/** Known once a pool is active: what the file system can. */
-const { capabilities } = await (async () => {
+test("a worker looks, changes, copies, streams, and says what went wrong", async () => {
 	await using folder = await temporaryFolder();
 	const driver = await openWorkerPool(join(folder.path, "pool"));
-	await driver.deactivate();
-	return driver;
-})();
+	try {
+		expect((await driver.check()).availableBytes).toBeGreaterThan(0);
+		const bytes = pattern(MiB);
+		const image = await makeImage(driver, bytes);
+		expectSame(await readAll((await driver.openImage(image)).stream), bytes);
+		const id = newId();
+		const progress: (number | null)[] = [];
+		await driver.createVolume(id, {
+			...{ format: "raw", sizeBytes: MiB, source: { kind: "image", id: image, fullCopy: true } },
+			progress: (ratio) => progress.push(ratio),
+		});
+		expect(progress.at(-1)).toBe(1);
+		expect((await driver.resizeVolume(id, 2 * MiB)).sizeBytes).toBe(2 * MiB);
 
-storageConformance({
-	name: "storage worker",
-	capabilities,
-	decodesQcow2: true,
-	adoptsFiles: "a file of one node is no volume of a pool that nodes share",
-	async open() {
-		const { path: folder } = await temporaryFolder();
-		const driver = await openWorkerPool(join(folder, "pool"));
-		const opened = [driver];
-		return {
-			driver,
-			async reopen() {
-				const again = await openWorkerPool(join(folder, "pool"));
-				opened.push(again);
-				return again;
-			},
-			writeDisk,
-			async hostFile(name, bytes) {
-				const path = join(folder, name);
-				await writeFile(path, bytes);
-				return path;
-			},
-			hostFileExists: (path) =>
-				stat(path).then(
-					() => true,
-					() => false,
-				),
-			removeHostFile: (path) => rm(path),
-			async close() {
-				for (const one of opened) await one.deactivate();
-				await rm(folder, { recursive: true, force: true });
-			},
-		};
-	},
-});
+		const received = newId();
+		await driver.receiveVolume(received, await driver.readVolume(id, {}), {});
+		expectSame((await diskContent(driver, received)).subarray(0, MiB), bytes);
+
+		const snapshot = newId();
+		await driver.snapshots.take(id, snapshot, { running: false });
+		await writeDisk(driver, id, 0, pattern(4096, 2));
+		await driver.snapshots.revert(id, snapshot);
+		expectSame((await diskContent(driver, id)).subarray(0, MiB), bytes);
+		expect(await driver.snapshots.list(id)).toMatchObject([{ id: snapshot }]);
+		await driver.snapshots.delete(id, snapshot, {});
+
+		expect(await fails("not-found", driver.attachInfo(newId()))).toMatch(/\.$/);
+		await fails("invalid", driver.getVolume("../../etc/passwd"));
+		const missing = newId();
+		expect(await driver.damagedVolumes([id, missing])).toMatchObject([{ id: missing }]);
+		for (const volume of [id, received]) await driver.deleteVolume(volume);
+		await driver.deleteImage(image);
+		expect(await driver.listVolumes()).toEqual([]);
+		await driver.remove();
+	} finally {
+		await driver.deactivate();
+	}
+}, 60_000);

@@ -40,7 +40,7 @@ export async function openWorkerPool(path: string, more: More = {}): Promise<Tes
 		...{ clock: systemClock, log: silentLogger, limits: more.limits ?? {} },
 		pool: {
 			...{ poolId, path: join(await realpath(dirname(path)), basename(path)), protectedPaths: [], otherPools: [] },
-			...{ mayInitialize: more.mayInitialize ?? true, sharedBy: more.nodeId ?? nodeId, lockWaitMs: 1000 },
+			...{ mayInitialize: more.mayInitialize ?? true, sharedBy: more.nodeId ?? nodeId, lockWaitMs: 4000 },
 		},
 	});
 	if (more.user) driver.runAs(more.user);
