@@ -59,6 +59,19 @@ test("while something uses it the pool goes on as it was, and says so", async ()
 	expect(part(world)?.reason).toBeNull();
 });
 
+test("a pool that works and has lost something says so, and that it has it again", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const check = driver(world).check.bind(driver(world));
+	let warning: string | undefined = "1 of 2 portals do not answer.";
+	driver(world).check = async () => ({ ...(await check()), ...(warning === undefined ? {} : { warning }) });
+	await world.until(() => part(world)?.health === "degraded", ticks);
+	expect(part(world)?.reason).toBe("1 of 2 portals do not answer.");
+	warning = undefined;
+	await world.until(() => part(world)?.health === "healthy", ticks);
+	expect(part(world)?.reason).toBeNull();
+});
+
 test("settings that do not work are left although nothing can be let go of any more", async () => {
 	await using world = await NodeWorld.open();
 	await sharedPool(world);

@@ -166,8 +166,9 @@ export class Pools {
 			const usage = await limited(this.#context, `Checking pool "${pool.name}"`, limits.poolCheckMs, () =>
 				used.driver.check(),
 			);
-			const health = used.outdated === null ? ("healthy" as const) : ("degraded" as const);
-			await this.#report(id, used.driver, { health, reason: used.outdated }, usage);
+			const reason = used.outdated ?? usage.warning ?? null;
+			const health = reason === null ? ("healthy" as const) : ("degraded" as const);
+			await this.#report(id, used.driver, { health, reason }, usage);
 		} catch (error) {
 			// An activation that worked once may be void by now (a disk unmounted): do it again next time.
 			if (entry) entry.active = null;
