@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { testInStorageVm } from "../../testing/lab/storage-vm/inner-tests.ts";
 
-const names = ["iscsi-lvm", "multipath", "shared", "conformance"];
+const names = ["iscsi-lvm", "multipath", "conformance"];
 for (const name of names)
 	await testInStorageVm([`src/storage/iscsi-lvm/${name}.vm.test.ts`], {
 		cacheDir: join(import.meta.dir, "../../../.cache"),

@@ -1,6 +1,6 @@
 /** A pool on this node from connecting to the LUN to leaving it: making the group, taking part in its locks, tidying up. */
 import { readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import type { ActivateOptions, PoolUsage } from "../driver.ts";
@@ -14,6 +14,7 @@ import { type PoolIndex, tidyPlan } from "./pool-index.ts";
 import { removeDisk } from "./remove-disk.ts";
 import { keepSnapshot, settleRebase } from "./settle.ts";
 import { requireConfirmed, unknownData, whatIsOn, wipeSignatures } from "./signatures.ts";
+import { Sysfs } from "./sysfs.ts";
 
 type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Connection; shared: boolean };
 
@@ -133,8 +134,14 @@ export class PoolLifecycle {
 		const { dead } = await this.#options.connection.trouble();
 		if (group.device === null) group.device = (await this.#options.connection.current())?.device ?? null;
 		if (group.device !== null && dead === null) {
-			await group.deactivateAll();
-			await group.stopLocks();
+			try {
+				await group.deactivateAll();
+				await group.stopLocks();
+			} catch (error) {
+				// Somebody has taken the group away: the session must not stay for that, unless something of it is active still.
+				if (!isAppError(error) || error.context.noGroup !== true) throw error;
+				if ((await new Sysfs().holders(basename(group.device))).length > 0) throw error;
+			}
 		}
 		activation.forget();
 		group.device = null;

@@ -92,7 +92,7 @@ export function lvmConfig({ nodeId, hostId }: Pick<LvmOptions, "nodeId" | "hostI
 /** LVM's system id of a node. */
 export const systemId = (nodeId: string): string => `lqx-${nodeId}`;
 
-const rules: { says: RegExp; code: AppError["code"]; message: string; moment?: true }[] = [
+const rules: { says: RegExp; code: AppError["code"]; message: string; moment?: true; noGroup?: true }[] = [
 	{
 		says: /LV locked by other host|LV is already locked with incompatible mode|LV already locked/i,
 		code: "in-use",
@@ -138,6 +138,7 @@ const rules: { says: RegExp; code: AppError["code"]; message: string; moment?: t
 		says: /Volume group "[^"]*" not found|Cannot process volume group/i,
 		code: "storage",
 		message: "The volume group is not on the LUN.",
+		noGroup: true,
 	},
 ];
 
@@ -150,7 +151,11 @@ export function lvmError(error: unknown): AppError {
 	for (const rule of rules)
 		if (rule.says.test(said))
 			return new AppError(rule.code, rule.message, {
-				context: { ...context, ...(rule.moment ? { heldForAMoment: true } : {}) },
+				context: {
+					...context,
+					...(rule.moment ? { heldForAMoment: true } : {}),
+					...(rule.noGroup ? { noGroup: true } : {}),
+				},
 				cause: error,
 			});
 	const lines = said
