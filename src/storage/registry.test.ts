@@ -1,5 +1,8 @@
 /** Drivers by pool type. */
 import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
@@ -22,6 +25,15 @@ test("an NFS pool has an NFS driver, which mounts nothing yet", () => {
 	const driver = createStorageDriver({ id: newId(), type: "nfs", config }, context);
 	expect(driver.type).toBe("nfs");
 	expect(driver.capabilities.shared).toBe(true);
+});
+
+test("a Ceph pool that is gone is let go of without its key, and cannot be used without", async () => {
+	const config = { monitors: ["10.0.0.1"], user: "limiquantix", cephPool: "vms", namespace: null, dataPool: null };
+	const runFolder = await mkdtemp(join(tmpdir(), "lqx-registry-"));
+	const driver = createStorageDriver({ id: newId(), type: "ceph-rbd", config }, { ...context, runFolder });
+	await driver.deactivate();
+	await fails("invalid", driver.probe());
+	await rm(runFolder, { recursive: true });
 });
 
 test("what makes no sense is invalid", async () => {

@@ -52,9 +52,10 @@ export function createStorageDriver(pool: PoolToOpen, context: StorageContext): 
 			const { config, credentials } = pool;
 			if (!Value.Check(CephRbdPoolConfig, config))
 				throw new AppError("invalid", "A Ceph pool needs its monitors, a user and the name of a pool.");
-			if (!credentials?.cephKey) throw new AppError("invalid", "A Ceph pool needs the key of its user.");
+			// Without the key the pool of before can still be let go of here.
+			const key = credentials?.cephKey ?? "";
 			return new CephRbdDriver({
-				...{ poolId: pool.id, config, key: credentials.cephKey, mayInitialize: !(pool.wasReady ?? false) },
+				...{ poolId: pool.id, config, key, mayInitialize: !(pool.wasReady ?? false) },
 				...context,
 			});
 		}

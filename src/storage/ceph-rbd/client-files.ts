@@ -22,6 +22,7 @@ export function clientFiles(folder: string, user: string): ClientFiles {
 
 export function writeClientFiles(files: ClientFiles, client: CephClient): void {
 	// It stands in a line of its own; the API's schema has checked all of it already.
+	if (client.key === "") throw new AppError("invalid", "A Ceph pool needs the key of its user.");
 	if (![...client.monitors, client.user, client.key, files.folder].every((part) => /^[\x21-\x7e]+$/.test(part)))
 		throw new AppError("invalid", "The configuration of the Ceph client holds signs that do not belong there.");
 	mkdirSync(files.folder, { recursive: true, mode: 0o700 });

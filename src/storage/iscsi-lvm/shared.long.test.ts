@@ -94,7 +94,11 @@ test("what one node has open, the other one neither opens, copies, grows nor del
 test("closed here, it is opened there; what it rests on is open on both", async () => {
 	const copy = newId();
 	const clone = { ...empty, source: { kind: "volume", id: volume, fullCopy: false } };
-	const made: NodeOrders["calls"] = [["closeVolume", volume], ["createVolume", copy, clone], ["openVolume", copy]];
+	const made: NodeOrders["calls"] = [
+		["closeVolume", volume],
+		["createVolume", copy, clone],
+		["openVolume", copy],
+	];
 	expect(errors(await tell(0, ["activate"], ...made))).toEqual([null, null, null, null]);
 	const there = await tell(1, ["activate"], ["openVolume", volume], ["openVolume", copy]);
 	expect(errors(there)).toEqual([null, null, "in-use"]);
@@ -123,5 +127,9 @@ test("what a node that stands still has open is given to nobody until its lease 
 	console.log(`given away after ${Math.round(afterMs)} ms`);
 	// sanlock: 8 io timeouts of 10 s without a renewal, and the time in which a watchdog would have reset that node.
 	expect(afterMs).toBeGreaterThan(80_000);
-	expect(errors(await tell(0, ["activate"], ["closeVolume", held], ["deleteVolume", held]))).toEqual([null, null, null]);
+	expect(errors(await tell(0, ["activate"], ["closeVolume", held], ["deleteVolume", held]))).toEqual([
+		null,
+		null,
+		null,
+	]);
 }, 600_000);
