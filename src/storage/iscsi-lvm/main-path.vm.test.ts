@@ -42,4 +42,4 @@ test("a LUN is found by its WWID and becomes a pool; volumes are made, copied, g
 	expect(await driver.listVolumes()).toEqual([]);
 	await driver.remove();
 	expect(await sessionCount()).toBe(0);
-}, 120_000);
+}, 240_000);

@@ -89,7 +89,7 @@ test("what one node has open, the other one neither opens, copies, grows nor del
 	);
 	expect(errors(refused)).toEqual([null, null, "in-use", "in-use", "in-use", "in-use", "in-use", null]);
 	expect(refused.at(-1)?.value).toHaveLength(1);
-}, 300_000);
+}, 600_000);
 
 test("closed here, it is opened there; what it rests on is open on both", async () => {
 	const copy = newId();
@@ -108,7 +108,7 @@ test("closed here, it is opened there; what it rests on is open on both", async 
 	expect(errors(closed)).toEqual([null, null, null, null]);
 	const gone = await tell(0, ["activate"], ["deleteVolume", copy], ["deleteVolume", volume]);
 	expect(errors(gone)).toEqual([null, null, null]);
-}, 300_000);
+}, 600_000);
 
 test("what a node that stands still has open is given to nobody until its lease has run out", async () => {
 	const held = newId();

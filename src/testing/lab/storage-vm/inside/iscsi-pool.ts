@@ -1,5 +1,5 @@
 /** Inside the storage lab VM: a target with LUNs, this machine as the node, and drivers on one of them. */
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../../../../lib/clock.ts";
 import { silentLogger } from "../../../../lib/log.ts";
@@ -38,7 +38,12 @@ export type LabLuns = {
 	close(): Promise<void>;
 };
 
+/** Programs that Debian has udev start by the dozen whenever a LUN was open for writing; nothing here needs what they find. */
+const idleRules = ["55-scsi-sg3_id.rules", "58-scsi-sg3_symlink.rules", "99-nfs.rules"];
+
 export async function labLuns(options: { portals: string[]; sizes: number[]; withChap?: boolean }): Promise<LabLuns> {
+	for (const name of idleRules) await writeFile(`/etc/udev/rules.d/${name}`, "");
+	await run("udevadm", ["control", "--reload"], limit);
 	const server = await makeHost("server", options.portals);
 	const disks: BackingDisk[] = [];
 	for (const [at, size] of options.sizes.entries()) disks.push(await makeBackingDisk(`/data/lun-${at + 1}`, size));
