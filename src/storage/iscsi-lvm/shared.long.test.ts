@@ -36,7 +36,8 @@ const serve = `
 
 beforeAll(async () => {
 	folder = await mkdtemp(join(tmpdir(), "lqx-shared-"));
-	const { socketPath } = (hub = await startEthernetHub(join(folder, "hub")));
+	hub = await startEthernetHub(join(folder, "hub"));
+	const { socketPath } = hub;
 	for (const node of [1, 2])
 		machines.push(await startStorageVm({ cacheDir, lifetimeMs: 1_800_000, hub: { socketPath, node } }));
 	await machines[0]?.shell(serve, 120_000);
