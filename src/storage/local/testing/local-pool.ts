@@ -1,6 +1,6 @@
 /** For the tests of the local driver: drivers on temporary pools, and what is in a pool. */
 
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chown, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { present } from "../../../lib/assert.ts";
@@ -45,6 +45,7 @@ export async function writeDisk(
 	const { source, format } = await driver.attachInfo(id);
 	const file = join(tmpdir(), `limiquantix-content-${newId()}`);
 	await writeFile(file, bytes);
+	if (user !== null) await chown(file, user.uid, user.gid);
 	try {
 		const command = `write -s ${file} ${position} ${bytes.length}`;
 		const write = ["qemu-io", "-f", format, "-c", command, "--", sourceName(source)];
