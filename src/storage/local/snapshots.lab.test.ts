@@ -172,7 +172,8 @@ test("refusals", async () => {
 	await setting.write(99);
 	expect(await fails("invalid", driver.snapshots.take(id, newId(), stopped))).toContain("too long");
 	await setting.holds(id, 99);
-});
+	// It makes a chain as long as chains may be.
+}, 20_000);
 
 test("of a disk that QEMU has open, a snapshot is taken; nothing else is done", async () => {
 	await using setting = await setUp();

@@ -72,4 +72,4 @@ test("a pool on NFS 4.2, root squashed: volumes, a snapshot, and a server that s
 		await driver.deactivate();
 		await close();
 	}
-}, 120_000);
+}, 240_000);

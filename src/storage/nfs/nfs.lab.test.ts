@@ -4,4 +4,4 @@ import { testInStorageVm } from "../../testing/lab/storage-vm/inner-tests.ts";
 
 const cacheDir = join(import.meta.dir, "../../../.cache");
 
-await testInStorageVm(["src/storage/nfs/everyday.vm.test.ts"], { cacheDir, limitMs: 150_000 });
+await testInStorageVm(["src/storage/nfs/everyday.vm.test.ts"], { cacheDir, limitMs: 270_000 });
