@@ -15,6 +15,7 @@ import {
 	fixtureNode,
 	fixturePool,
 	fixtureSession,
+	fixtureSnapshot,
 	fixtureTask,
 	fixtureTime,
 	fixtureToken,
@@ -73,6 +74,8 @@ function insertSome(database: StateDatabase, number: number): void {
 	database.insert("token", fixtureToken({ id: id(3), userId: user.id, name }));
 	database.setSecretHash("token", id(3), `token-${number}`);
 	database.insert("joinToken", fixtureJoinToken({ id: id(10) }));
+	const disks = [{ diskId: "disk-0", volumeId: id(5), sizeBytes: 1 << 20 }];
+	database.insert("snapshot", fixtureSnapshot({ id: id(11), vmId: id(4), name, disks }));
 	database.setSecretHash("joinToken", id(10), `join-token-${number}`);
 	database.insert(
 		"vm",
