@@ -1,5 +1,5 @@
 /** Trying a pool on each of its nodes before it is made, or changed: what failed where is said, and nothing is left behind. */
-import { AppError, toErrorInfo } from "../../lib/errors.ts";
+import { AppError, isAppError, toErrorInfo } from "../../lib/errors.ts";
 import type { PoolCredentials } from "../../model/pool-config.ts";
 import { type Pool, type PoolProbeAnswer, PoolProbed, type PoolProbeResult } from "../../model/storage.ts";
 import type { RequestContext } from "../context.ts";
@@ -25,13 +25,17 @@ const failed = (nodeId: string, error: unknown): PoolProbeResult => ({
 	error: toErrorInfo(error),
 });
 
+/** `unreached`: ids of nodes that could not be asked; what is said of those is said by this node. */
+export type Probed = PoolProbeAnswer & { unreached: ReadonlySet<string> };
+
 /** On all of these, at the same time. `route`: that of poolProbe, which the others answer. */
 export async function probeOn(
 	context: RequestContext,
 	route: Route,
 	pool: PoolToProbe,
 	nodeIds: readonly string[],
-): Promise<PoolProbeAnswer> {
+): Promise<Probed> {
+	const unreached = new Set<string>();
 	const { id, type, config, credentials } = pool;
 	const body = { poolId: id, type, config, ...(credentials === null ? {} : { credentials }) };
 	const ask = async (nodeId: string): Promise<PoolProbeResult> => {
@@ -43,17 +47,21 @@ export async function probeOn(
 			if (result?.nodeId === nodeId) return result;
 			throw new AppError("unavailable", "The node answered with something that is not understood here.");
 		} catch (error) {
+			if (isAppError(error, "unavailable") || isAppError(error, "timeout")) unreached.add(nodeId);
 			return failed(nodeId, error);
 		}
 	};
 	const nodes = await Promise.all(nodeIds.map(ask));
 	context.credentialEnded.throwIfAborted();
-	return { nodes };
+	return { nodes, unreached };
 }
 
-/** Fails with the nodes on which it does not work, each with its reason. */
-export function requireWorks(context: RequestContext, nodeIds: readonly string[], { nodes }: PoolProbeAnswer): void {
-	const failures = nodes.filter(({ ok }) => !ok);
+/**
+ * Fails with the nodes on which it does not work, each with its reason. One that is away keeps nobody from making a pool: it tries
+ * it when it is back, and says then how it is there.
+ */
+export function requireWorks(context: RequestContext, nodeIds: readonly string[], { nodes, unreached }: Probed): void {
+	const failures = nodes.filter(({ ok, nodeId }) => !ok && !unreached.has(nodeId));
 	const [first] = failures;
 	if (!first) return;
 	const nameOf = (nodeId: string) => context.services.store.get("node", nodeId)?.name ?? nodeId;

@@ -77,7 +77,8 @@ const poolProbe: Route = route({
 		if (query.nodeId !== undefined) return ok({ nodes: [await probeHere(context, pool)] });
 		checkCredentials(type, config, body.credentials, known !== null);
 		const asked = chosenNodes(context, { name: pool.name, type, config, ...(nodeIds ? { nodeIds } : {}) });
-		return ok(await probeOn(context, poolProbe, pool, asked));
+		const { nodes } = await probeOn(context, poolProbe, pool, asked);
+		return ok({ nodes });
 	},
 });
 

@@ -1,4 +1,4 @@
-/** Power cuts of one machine, many, and the same without fsync. A few are in power-cut.lab.test.ts. */
+/** Power cuts of one machine, many, and the same without fsync. A few are in power-cut-few.long.test.ts. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type PowerBase, prepareBase, recordReport, runPowerCuts } from "../power/power-cuts.ts";
 import { chosenSeed } from "./crash-points.ts";
