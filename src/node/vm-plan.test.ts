@@ -46,6 +46,12 @@ const rows: Row[] = [
 	{ is: "no volume record", kind: "vm.create", view: { volumes: [null] }, next: { kind: "fail" } },
 	{ is: "a volume on its way out", kind: "vm.create", view: making("deleting"), next: { kind: "fail" } },
 	{
+		is: "deleted meanwhile, with its volumes",
+		kind: "vm.start",
+		view: { ...making("deleting"), vm: { ...vm, deleting: true } },
+		next: { kind: "fail", error: { code: "canceled", message: "The VM is being deleted." } },
+	},
+	{
 		is: "a volume that its own task makes",
 		kind: "vm.create",
 		view: { ...making("creating"), inTheMaking: new Set([volume.id]) },

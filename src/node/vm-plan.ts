@@ -130,6 +130,8 @@ function prepare(view: VmView): Planned | null {
 	for (const [index, disk] of view.vm.spec.disks.entries()) {
 		const volume = view.volumes[index] ?? null;
 		if (volume === null) return fail("not-found", `The volume of disk "${disk.id}" does not exist.`);
+		// Overtaken by the VM's own deletion, which the state has already and this queue is about to hear of.
+		if (volume.phase === "deleting" && view.vm.deleting) return fail("canceled", "The VM is being deleted.");
 		if (volume.phase === "deleting") return fail("wrong-state", `Volume "${volume.name}" is being deleted.`);
 		// A volume that is being resized is whole: waiting for it here would wait for a task that waits for this VM.
 		if (volume.phase === "ready" || volume.phase === "resizing") continue;
