@@ -56,14 +56,17 @@ export function ScreenCard({ vm }: { vm: Vm }) {
 	const { powerState } = vm.status;
 	const on = powerState === "running" || powerState === "paused";
 	const { picture, failure } = useScreenshot(vm.id, on);
+	const instead = failure ?? t.metrics.waiting;
+	// What is seen is a part of what the link is called.
+	const name = picture ? t.summary.openConsole : `${instead} ${t.summary.openConsole}`;
 	return (
 		<Card title={t.summary.screen} flush>
 			{on ? (
-				<a class="vm-screen" href={href("vm", { vmId: vm.id, tab: "console" })} aria-label={t.summary.openConsole}>
+				<a class="vm-screen" href={href("vm", { vmId: vm.id, tab: "console" })} aria-label={name}>
 					{picture ? (
 						<img src={picture} alt={t.summary.screenAlt(vm.name)} />
 					) : (
-						<span class="vm-screen__off">{failure ?? t.metrics.waiting}</span>
+						<span class="vm-screen__off">{instead}</span>
 					)}
 				</a>
 			) : (
