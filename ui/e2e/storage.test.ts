@@ -205,7 +205,7 @@ test("the list says where a pool is and how it is on each node, for whoever sees
 	await page.getByText("1.8 TiB of 5.3 TiB").waitFor();
 	await page.getByRole("link", { name: "files" }).click();
 	await page.getByText("node-1, node-2, node-3: Not mounted").waitFor();
-	await page.getByRole("row", { name: /Snapshots No Not in this version\./ }).waitFor();
+	await page.getByRole("row", { name: /Shrink No Making a disk smaller would cut off/ }).waitFor();
 	for (const { id } of [...server.state.tables.pool.values()]) server.state.remove("pool", id);
 	await page.goto(`${server.url}/storage`);
 	await page.getByRole("heading", { name: "No storage pools" }).waitFor();

@@ -3,7 +3,7 @@ import { setDefaultTimeout } from "bun:test";
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { storageConformance } from "../conformance.ts";
-import { CephRbdDriver } from "./driver.ts";
+import { cephRbdCapabilities } from "./capabilities.ts";
 
 // Each step is a program that connects to the cluster, and a runner that gives up takes the cluster along.
 setDefaultTimeout(60_000);
@@ -13,7 +13,7 @@ import { useCeph } from "../../testing/lab/ceph-pool.ts";
 
 storageConformance({
 	name: "ceph-rbd",
-	capabilities: CephRbdDriver.capabilities,
+	capabilities: cephRbdCapabilities,
 	decodesQcow2: true,
 	adoptsFiles: "a Ceph pool holds no files",
 	async open() {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import type { HostSecret, RbdSource } from "../../model/disk-source.ts";
 import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
-import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
+import type { VolumeFormat } from "../../model/storage.ts";
 import type {
 	Adoptable,
 	FileToAdopt,
@@ -25,6 +25,7 @@ import { inspectLimits } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import type { StorageContext } from "../registry.ts";
+import { cephRbdCapabilities } from "./capabilities.ts";
 import { type ClientFiles, clientFiles, removeClientFiles, writeClientFiles } from "./client-files.ts";
 import type { RbdContext } from "./context.ts";
 import { describeVolume, listVolumes } from "./describe.ts";
@@ -55,24 +56,12 @@ export type CephRbdDriverOptions = StorageContext & {
 	onStep?: Step;
 };
 
-const capabilities: PoolCapabilities = {
-	formats: ["raw"],
-	copyOnWriteClone: true,
-	fullClone: true,
-	resizeOnline: true,
-	shrink: false,
-	snapshots: true,
-	images: true,
-	shared: true,
-	reasons: { shrink: "Making a disk smaller would cut off what the guest has stored at its end." },
-};
 const noFiles =
 	"A Ceph pool holds no files, so it takes none over where they lie. Import the file as an image instead.";
 
 export class CephRbdDriver implements StorageDriver {
 	readonly type = "ceph-rbd";
-	static readonly capabilities = capabilities;
-	readonly capabilities = capabilities;
+	readonly capabilities = cephRbdCapabilities;
 	readonly hostSecrets: readonly HostSecret[];
 	readonly snapshots: RbdSnapshots;
 	readonly #options: CephRbdDriverOptions;

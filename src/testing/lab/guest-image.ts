@@ -10,10 +10,11 @@
  * Callers treat the built files as read-only (make an overlay or a copy) and keep them in a git-ignored folder. Host
  * programs: apt-get, dpkg, mtools, mkfs.vfat, syslinux, mke2fs, qemu-img, xorriso.
  */
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { run } from "../../lib/run.ts";
+import { removeUnused } from "./cached-folder.ts";
 import { type BootFiles, buildDisk, buildIso } from "./guest-image/boot-media.ts";
 import { buildInitramfs } from "./guest-image/initramfs.ts";
 import { publish, unpackedPackages } from "./guest-image/packages.ts";
@@ -59,20 +60,11 @@ export async function buildGuestImage(options: { cacheDir: string }): Promise<Gu
 	} finally {
 		await rm(work, { recursive: true, force: true });
 	}
-	await removeUnused(cache);
+	await removeUnused(cache, keptUnusedMs, /^([0-9a-f]{24}|build-.*|packages-.*)$/);
 	return describe(final);
 }
 
 const keptUnusedMs = 7 * 24 * 3600 * 1000;
-
-/** Images of older sources that nobody asked for in a week, and what killed builds left. */
-async function removeUnused(cache: string): Promise<void> {
-	for (const name of await readdir(cache)) {
-		if (!/^([0-9a-f]{24}|build-.*|packages-.*)$/.test(name)) continue;
-		const usedMs = (await stat(join(cache, name)).catch(() => undefined))?.mtimeMs ?? Date.now();
-		if (Date.now() - usedMs > keptUnusedMs) await rm(join(cache, name), { recursive: true, force: true });
-	}
-}
 
 async function build(root: string, work: string, out: string): Promise<void> {
 	const boot = await readdir(join(root, "boot"));

@@ -5,14 +5,15 @@
  * Kept in a git-ignored cache under keys made of what they are made of; callers treat them as read-only. Host programs:
  * apt-get, dpkg, mke2fs, ldd.
  */
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { assert, present } from "../../lib/assert.ts";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
+import { cachedFolder, removeUnused } from "./cached-folder.ts";
 import { type CpioEntry, writeCpio } from "./guest-image/cpio.ts";
 import { modulesInLoadOrder } from "./guest-image/kernel-modules.ts";
-import { publish, unpackedPackages } from "./guest-image/packages.ts";
+import { unpackedPackages } from "./guest-image/packages.ts";
 
 export type LabVmImage = {
 	kernelPath: string;
@@ -37,56 +38,25 @@ export async function buildLabVmImage(options: { cacheDir: string; executable: s
 		(await readdir(join(root, "boot"))).find((name) => name.startsWith("vmlinuz-")),
 		"the kernel of the lab VM",
 	);
-	const boot = await cached(cache, "boot", [files.join("\n"), await readFile(initPath)], async (out) => {
+	const own = await readFile(import.meta.path);
+	const boot = await cachedFolder(cache, "boot", [own, files.join("\n"), await readFile(initPath)], async (out) => {
 		await copyFile(join(root, "boot", kernel), join(out, "kernel"));
 		await writeFile(join(out, "initramfs"), await buildInitramfs(root, kernel.slice("vmlinuz-".length)));
 		await makeEmptyDisk(join(out, "empty.raw"));
 	});
 	const libraries = await librariesOf(options.executable);
 	const contents = await Promise.all([options.executable, ...libraries].map((path) => readFile(path)));
-	const product = await cached(cache, "product", contents, (out) =>
+	const product = await cachedFolder(cache, "product", [own, ...contents], (out) =>
 		makeProductDisk(options.executable, libraries, out),
 	);
-	await removeUnused(cache);
+	// Every build makes a disk of its size.
+	await removeUnused(cache, keptUnusedMs, /^(boot|product|build)-/);
 	return {
 		kernelPath: join(boot, "kernel"),
 		initramfsPath: join(boot, "initramfs"),
 		productDiskPath: join(product, "product.raw"),
 		emptyDiskPath: join(boot, "empty.raw"),
 	};
-}
-
-/** The folder that `make` fills, made once for the same inputs and this file. */
-async function cached(
-	cache: string,
-	name: string,
-	inputs: readonly (string | Uint8Array)[],
-	make: (out: string) => Promise<void>,
-): Promise<string> {
-	const hasher = new Bun.CryptoHasher("sha256").update(await readFile(import.meta.path));
-	for (const input of inputs) hasher.update(`\n${input.length}\n`).update(input);
-	const final = join(cache, `${name}-${hasher.digest("hex").slice(0, 24)}`);
-	if (await stat(final).catch(() => undefined)) {
-		await utimes(final, new Date(), new Date());
-		return final;
-	}
-	const work = await mkdtemp(join(cache, "build-"));
-	try {
-		await make(work);
-		await publish(work, final);
-	} finally {
-		await rm(work, { recursive: true, force: true });
-	}
-	return final;
-}
-
-/** Of other executables, and what killed builds left: every build makes a disk of its size. */
-async function removeUnused(cache: string): Promise<void> {
-	for (const name of await readdir(cache)) {
-		if (!/^(boot|product|build)-/.test(name)) continue;
-		const usedMs = (await stat(join(cache, name)).catch(() => undefined))?.mtimeMs ?? Date.now();
-		if (Date.now() - usedMs > keptUnusedMs) await rm(join(cache, name), { recursive: true, force: true });
-	}
 }
 
 async function buildInitramfs(root: string, kernelRelease: string): Promise<Uint8Array> {

@@ -1,32 +1,27 @@
 /** Pools that the mock starts with: of each type, and on wish some that do not work everywhere. */
 import { GiB, TiB } from "../../../src/lib/units.ts";
 import { poolPhase } from "../../../src/model/storage-rules.ts";
+import { cephRbdCapabilities } from "../../../src/storage/ceph-rbd/capabilities.ts";
+import { capabilitiesOf as iscsiCapabilities } from "../../../src/storage/iscsi-lvm/capabilities.ts";
+import { localCapabilities, sharedCapabilities } from "../../../src/storage/local/capabilities.ts";
 import type { Pool } from "../../api/types.ts";
 import type { MockState } from "./state.ts";
 
 type Capabilities = NonNullable<Pool["nodes"][number]["capabilities"]>;
 
 const ago = (minutes: number): string => new Date(Date.now() - minutes * 60_000).toISOString();
-const shrink = "Shrinking a disk would cut off data of the guest.";
-const files: Capabilities = {
-	formats: ["qcow2", "raw"],
-	...{ copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false, snapshots: false, images: true },
-	shared: false,
-	reasons: { shrink, snapshots: "Not in this version.", shared: "Each node has its own folder." },
-};
 
+/** As the drivers say it, so that the pages show here what they show on a node. */
 export function capabilitiesOf(type: Pool["type"]): Capabilities {
 	switch (type) {
 		case "local":
-			return files;
+			return localCapabilities;
 		case "nfs":
-			return { ...files, shared: true, reasons: { shrink, snapshots: "Not in this version." } };
+			return sharedCapabilities;
 		case "ceph-rbd":
-			return { ...files, formats: ["raw"], snapshots: true, shared: true, reasons: { shrink } };
-		case "iscsi-lvm": {
-			const images = "Images are files; a volume group holds disks only.";
-			return { ...files, shared: true, images: false, reasons: { shrink, snapshots: "Not in this version.", images } };
-		}
+			return cephRbdCapabilities;
+		case "iscsi-lvm":
+			return iscsiCapabilities("thick", true);
 	}
 }
 

@@ -4,12 +4,12 @@
  *
  * Host programs: apt-get, dpkg-deb, xz, mke2fs, qemu-img.
  */
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GiB } from "../../../lib/units.ts";
+import { cachedFolder, removeUnused } from "../cached-folder.ts";
 import { type CpioEntry, writeCpio } from "../guest-image/cpio.ts";
 import { modulesInLoadOrder } from "../guest-image/kernel-modules.ts";
-import { publish } from "../guest-image/packages.ts";
 import { makeFilledDisk } from "./filled-disk.ts";
 import { neededModules, projectRoot } from "./needed-modules.ts";
 import { makeRootDisk } from "./root-disk.ts";
@@ -37,27 +37,27 @@ export async function buildStorageVmImage(options: { cacheDir: string }): Promis
 	const cacheDir = join(options.cacheDir, "storage-vm");
 	await mkdir(cacheDir, { recursive: true });
 	const sources = (names: readonly string[]) => Promise.all(names.map((name) => readFile(join(import.meta.dir, name))));
-	const root = await cached(
+	const root = await cachedFolder(
 		cacheDir,
 		"root",
 		await sources(["root-disk.ts", "debian-root.ts", "filled-disk.ts"]),
 		makeRootDisk,
 	);
 	const guest = await Promise.all((await readdir(guestFiles)).sort().map((name) => readFile(join(guestFiles, name))));
-	const boot = await cached(cacheDir, "boot", [root, ...guest, await readFile(import.meta.path)], async (out) => {
+	const boot = await cachedFolder(cacheDir, "boot", [root, ...guest, await readFile(import.meta.path)], async (out) => {
 		await writeFile(join(out, "initramfs"), await buildInitramfs(root));
 		await mkdir(join(out, "empty"));
 		// Few tables: writing them is most of making it.
 		await makeFilledDisk({ from: join(out, "empty"), to: join(out, "empty.raw"), sizeBytes: emptyDiskBytes });
 	});
 	const lock = await readFile(join(projectRoot, "package-lock.json"));
-	const tools = await cached(
+	const tools = await cachedFolder(
 		cacheDir,
 		"tools",
 		[Bun.version, lock, ...(await sources(["needed-modules.ts", "image.ts"]))],
 		makeToolsDisk,
 	);
-	await removeUnused(cacheDir);
+	await removeUnused(cacheDir, keptUnusedMs);
 	return {
 		key: new Bun.CryptoHasher("sha256").update(`${boot}\n${tools}`).digest("hex").slice(0, 24),
 		cacheDir,
@@ -67,38 +67,6 @@ export async function buildStorageVmImage(options: { cacheDir: string }): Promis
 		toolsDiskPath: join(tools, "tools.raw"),
 		emptyDiskPath: join(boot, "empty.raw"),
 	};
-}
-
-/** The folder that `make` fills, made once for the same inputs. */
-export async function cached(
-	cacheDir: string,
-	name: string,
-	inputs: readonly (string | Uint8Array)[],
-	make: (out: string) => Promise<void>,
-): Promise<string> {
-	const hasher = new Bun.CryptoHasher("sha256");
-	for (const input of inputs) hasher.update(`\n${input.length}\n`).update(input);
-	const final = join(cacheDir, `${name}-${hasher.digest("hex").slice(0, 24)}`);
-	if (await stat(final).catch(() => undefined)) {
-		await utimes(final, new Date(), new Date());
-		return final;
-	}
-	const work = await mkdtemp(join(cacheDir, "build-"));
-	try {
-		await make(work);
-		await publish(work, final);
-	} finally {
-		await rm(work, { recursive: true, force: true });
-	}
-	return final;
-}
-
-/** Of older sources, and what killed builds left. */
-async function removeUnused(cacheDir: string): Promise<void> {
-	for (const name of await readdir(cacheDir)) {
-		const usedMs = (await stat(join(cacheDir, name)).catch(() => undefined))?.mtimeMs ?? Date.now();
-		if (Date.now() - usedMs > keptUnusedMs) await rm(join(cacheDir, name), { recursive: true, force: true });
-	}
 }
 
 async function buildInitramfs(root: string): Promise<Uint8Array> {

@@ -3,9 +3,10 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../../../lib/errors.ts";
 import { run } from "../../../lib/run.ts";
+import { cachedFolder } from "../cached-folder.ts";
 import { type QemuProcess, startQemu } from "../qemu-process.ts";
 import { waitUntil } from "../wait-until.ts";
-import { cached, type StorageVmImage } from "./image.ts";
+import type { StorageVmImage } from "./image.ts";
 import { testedDiskBytes } from "./tested-disk.ts";
 
 export type Hardware = { memoryMib: number; cpus: number };
@@ -19,7 +20,7 @@ export async function bootedSnapshot(image: StorageVmImage, hardware: Hardware):
 	const { stdout: version } = await run("qemu-system-x86_64", ["--version"], { timeoutMs: 10_000 });
 	const source = await Bun.file(import.meta.path).bytes();
 	const inputs = [image.key, version, JSON.stringify(hardware), source];
-	return cached(image.cacheDir, "booted", inputs, (out) => boot(image, hardware, out));
+	return cachedFolder(image.cacheDir, "booted", inputs, (out) => boot(image, hardware, out));
 }
 
 async function boot(image: StorageVmImage, hardware: Hardware, out: string): Promise<void> {

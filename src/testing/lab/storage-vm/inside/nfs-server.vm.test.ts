@@ -48,6 +48,7 @@ test("it is gone while it is stopped, and clients go on when it is back", async 
 		await writeFile(`${path}/before`, "1");
 		await server.stop();
 		const write = writeFile(`${path}/while`, "2");
+		// Longer than an answered write takes, by far.
 		const first = await Promise.race([write.then(() => "written"), Bun.sleep(1000).then(() => "waits")]);
 		expect(first).toBe("waits");
 		await server.start();
@@ -60,6 +61,7 @@ test("it hangs, and goes on", async () => {
 	await mounted("vers=4.2,hard", async (path) => {
 		await server.hang();
 		const write = writeFile(`${path}/hung`, "3");
+		// Longer than an answered write takes, by far.
 		const first = await Promise.race([write.then(() => "written"), Bun.sleep(1000).then(() => "waits")]);
 		expect(first).toBe("waits");
 		await server.resume();
