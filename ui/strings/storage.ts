@@ -111,6 +111,7 @@ export const storage = {
 	namespaceOf: (pool: string) => `namespace in ${pool}`,
 	cephPool: "Ceph pool",
 	namespace: "Namespace",
+	namespaceHint: "libvirt 9 opens no disk in one: leave it empty.",
 	dataPool: "Data pool",
 	dataPoolHint: "An erasure-coded pool for what is in the disks; the Ceph pool above then keeps what describes them.",
 

@@ -34,7 +34,10 @@ const cephAccess = {
 const ceph = {
 	...cephAccess,
 	cephPool: text("--ceph-pool <name>", "ceph-rbd: pool of the cluster"),
-	namespace: text("--namespace <name>", "ceph-rbd: namespace in the pool (default: none)"),
+	namespace: text(
+		"--namespace <name>",
+		"ceph-rbd: namespace in the pool (default: none; libvirt 9 opens no disk in one)",
+	),
 	dataPool: text("--data-pool <name>", "ceph-rbd: erasure-coded pool that takes the data"),
 };
 const iscsiAccess = {

@@ -90,6 +90,7 @@ function Place({ form }: { form: Form<PoolValues> }) {
 				/>
 				<TextField
 					label={t.namespace}
+					hint={t.namespaceHint}
 					optional
 					plain
 					mono
