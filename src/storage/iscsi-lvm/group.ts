@@ -12,6 +12,7 @@ import { type Lvm, systemId } from "./lvm.ts";
 import {
 	type Group,
 	lvFields,
+	type PhysicalVolume,
 	parseGroups,
 	parseLvs,
 	parsePhysicalVolumes,
@@ -59,13 +60,24 @@ export class VolumeGroup {
 		return { devices: [this.device] };
 	}
 
-	/** Null when the LUN holds no group of ours; fails when it holds another pool's. */
+	/** What LVM knows of the LUN, be it somebody else's; a row without a group also for a device that is not LVM's. */
+	async #physicalVolume(): Promise<PhysicalVolume | null> {
+		const operands = ["--foreign", "--shared", "--all"];
+		const reported = parsePhysicalVolumes(await this.#options.lvm.report("pvs", pvFields, operands, this.#devices));
+		return reported.find(({ device }) => device === this.device) ?? reported[0] ?? null;
+	}
+
+	/** LVM's, and no more than what this node began to make: no group, or ours before it was finished. Nobody uses one before. */
+	async isUnfinished(): Promise<boolean> {
+		const pv = await this.#physicalVolume();
+		if (pv === null) return false;
+		return pv.group === "" || (pv.group === this.name && pv.tags.includes(makingTag(this.#options.nodeId)));
+	}
+
+	/** Null when the LUN holds no group of ours; fails when it holds another pool's, or one that is not finished. */
 	async find(): Promise<Group | null> {
-		const reported = parsePhysicalVolumes(
-			await this.#options.lvm.report("pvs", pvFields, ["--foreign", "--shared", "--all"], this.#devices),
-		);
-		const pv = reported.find(({ device }) => device === this.device) ?? reported[0];
-		if (!pv || pv.group === "") return null;
+		const pv = await this.#physicalVolume();
+		if (pv === null || pv.group === "") return null;
 		if (pv.group !== this.name)
 			throw new AppError("wrong-state", `The LUN is in use by another volume group, ${pv.group.slice(0, 128)}.`);
 		const output = await this.#options.lvm.report("vgs", vgFields, ["--foreign", "--shared", this.name], this.#devices);
@@ -77,6 +89,8 @@ export class VolumeGroup {
 
 	#requireOurs({ tags, lockType, systemId: of }: Group): void {
 		const { poolId, nodeId, shared } = this.#options;
+		if (tags.some((tag) => tag.startsWith(makingTag(""))))
+			throw new AppError("wrong-state", "The node that makes the volume group on the LUN has not finished it yet.");
 		if (!tags.includes(poolTag(poolId)))
 			throw new AppError("wrong-state", "The volume group on the LUN was not made by this pool.");
 		if (shared !== (lockType === "sanlock"))
@@ -90,9 +104,12 @@ export class VolumeGroup {
 			throw new AppError("wrong-state", "The volume group on the LUN belongs to another node.");
 	}
 
-	/** Makes the group; `confirmed` names what may be overwritten. The caller has found the device by its WWID. */
+	/**
+	 * Makes the group, unfinished: until `finishInitializing` no node uses it. `confirmed` names what may be overwritten. The caller has
+	 * found the device by its WWID.
+	 */
 	async initialize(device: string, sizeBytes: number, confirmed: readonly string[]): Promise<void> {
-		const { poolId, shared, lvm } = this.#options;
+		const { nodeId, shared, lvm } = this.#options;
 		if (sizeBytes < smallestBytes)
 			throw new AppError("invalid", `A LUN of ${formatBytes(sizeBytes)} is too small for a pool.`);
 		const found = await whatIsOn(device, sizeBytes);
@@ -100,13 +117,19 @@ export class VolumeGroup {
 		if (found.length > 0) await wipeSignatures(device);
 		const metadataMiB = sizeBytes >= 64 * GiB ? 64 : sizeBytes >= 4 * GiB ? 8 : 1;
 		const args = ["--yes", "--physicalextentsize", `${extentBytes}b`, "--metadatasize", `${metadataMiB}m`];
-		// Tags of a pool are on its group from the first moment: one that was cut short is found and finished.
-		const tags = ["--addtag", poolTag(poolId), "--setautoactivation", "n"];
+		const tags = ["--addtag", makingTag(nodeId), "--setautoactivation", "n"];
 		const lock = shared ? ["--shared", "--locktype", "sanlock"] : [];
 		await lvm.change(["vgcreate", ...args, ...tags, ...lock, "--", this.name, device], {
 			devices: [device],
 			timeoutMs: lockStartMs,
 		});
+	}
+
+	/** From here on other nodes use it, and nobody makes it anew. */
+	async finishInitializing(): Promise<void> {
+		const { poolId, nodeId, lvm } = this.#options;
+		const tags = ["--deltag", makingTag(nodeId), "--addtag", poolTag(poolId)];
+		await lvm.change(["vgchange", ...tags, "--", this.name], { ...this.#devices, timeoutMs: lockStartMs });
 	}
 
 	/** Of a shared group that was not finished: the device that LVM keeps its leases on, which would hold the LUN. */
@@ -196,9 +219,8 @@ export class VolumeGroup {
 
 	/** How much of the LUN the group knows of. */
 	async coveredBytes(): Promise<number> {
-		const operands = ["--foreign", "--shared", "--all"];
-		const reported = parsePhysicalVolumes(await this.#options.lvm.report("pvs", pvFields, operands, this.#devices));
-		return reported.find(({ group }) => group === this.name)?.pvBytes ?? 0;
+		const pv = await this.#physicalVolume();
+		return pv?.group === this.name ? pv.pvBytes : 0;
 	}
 
 	/** Ours, all of them; what is damaged is apart. */
@@ -298,6 +320,7 @@ export class VolumeGroup {
 export const roundUp = (bytes: number): number => Math.max(1, Math.ceil(bytes / extentBytes)) * extentBytes;
 
 const poolTag = (poolId: string): string => `lqx.pool=${poolId}`;
+const makingTag = (nodeId: string): string => `lqx.making=${nodeId}`;
 
 export const volumeLv = (id: string, number: number): string => lvName({ kind: "volume", id, number });
 export const imageLv = (id: string): string => lvName({ kind: "image", id });

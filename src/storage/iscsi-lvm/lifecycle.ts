@@ -63,22 +63,31 @@ export class PoolLifecycle {
 
 	async #groupOn(device: string, sizeBytes: number, overwrite: readonly string[]): Promise<Group> {
 		const { group } = this.#context;
-		if (await this.#wasInitializing()) {
-			// Only by us, and nothing but an empty group can be there.
-			await group.dropLeases();
-			await wipeSignatures(device);
-			await this.#initialize(device, sizeBytes, [...overwrite, unknownData]);
-		}
+		const begun = await this.#wasInitializing();
+		if (begun) await this.#clearUnfinished(device, sizeBytes);
 		const found = await group.find();
-		if (found !== null) return found;
+		if (found !== null) {
+			if (begun) await rm(this.#initializingFile(), { force: true });
+			return found;
+		}
 		if (!this.#options.mayInitialize)
 			throw new AppError("storage", "The LUN holds no volume group of this pool.", {
 				context: { health: "unmounted" },
 			});
-		await this.#initialize(device, sizeBytes, overwrite);
+		// LVM's texts outlast its signatures.
+		await this.#initialize(device, sizeBytes, begun ? [...overwrite, unknownData] : overwrite);
 		const made = await group.find();
 		if (made === null) throw new AppError("storage", "The volume group that was just made is not found.");
 		return made;
+	}
+
+	/** What this node had begun to make and nobody uses. Anything else stays: somebody may have taken the LUN meanwhile. */
+	async #clearUnfinished(device: string, sizeBytes: number): Promise<void> {
+		const { group } = this.#context;
+		const isLvm = (await whatIsOn(device, sizeBytes)).join() === "LVM2_member";
+		if (!isLvm || !(await group.isUnfinished())) return;
+		await group.dropLeases();
+		await wipeSignatures(device);
 	}
 
 	/** From before the first change of the LUN to after the last, a file says that what is there is ours. */
@@ -90,6 +99,9 @@ export class PoolLifecycle {
 		await step("make the volume group");
 		// What fails half-way leaves a device that LVM knows, and is begun anew the next time.
 		await group.initialize(device, sizeBytes, overwrite);
+		await step("finish the volume group");
+		await group.finishInitializing();
+		await step("forget that the volume group was begun");
 		await rm(this.#initializingFile(), { force: true });
 	}
 
@@ -154,6 +166,10 @@ export class PoolLifecycle {
 		if (group.device === null) {
 			const lun = await this.#options.connection.connect();
 			group.device = lun.device;
+		}
+		if (await this.#wasInitializing()) {
+			const lun = await this.#options.connection.current();
+			if (lun !== null) await this.#clearUnfinished(lun.device, lun.sizeBytes);
 		}
 		const found = await group.find().catch((error: unknown) => {
 			if (isAppError(error, "wrong-state")) return null;
