@@ -1,10 +1,12 @@
 /** A pool with parts on several nodes is deleted: each node gives its own folder free. */
 import { expect, test } from "bun:test";
 import { MiB } from "../lib/units.ts";
+import { FakePool } from "../storage/fake-pool.ts";
 import { fixtureId, fixturePool } from "../testing/fixtures.ts";
 import { type Pair, pair } from "../testing/node/moving.ts";
 import type { NodeWorld } from "../testing/node/node-world.ts";
 import { readyImage, remove } from "../testing/node/storage-deeds.ts";
+import type { NodeService } from "./service.ts";
 
 const poolId = fixtureId(0x33);
 const removals = (world: NodeWorld): number =>
@@ -39,6 +41,28 @@ test("one that is away then does it when it is back, and once", async () => {
 	await second.boot();
 	await second.settle();
 	expect(removals(second)).toBe(0);
+});
+
+test("a pool can be where one was that has just been deleted, before this node has left that one", async () => {
+	await using both = await pair();
+	const { first, second } = both;
+	await poolOnBoth(both);
+	const release = second.drivers.get(poolId)?.hold("remove") as () => void;
+	let isTaken = true;
+	await remove(first, "pool", poolId);
+	const next = fixtureId(0x34);
+	const pool = new FakePool("/both");
+	pool.isTaken = () => isTaken;
+	second.pools.set(next, pool);
+	const service = second.node?.service as NodeService;
+	const trial = service.probePool({
+		...{ id: next, name: "next", type: "local", config: { path: "/both" }, credentials: null },
+	});
+	await second.until(() => second.drivers.get(next)?.calls.includes("probe") === true);
+	isTaken = false;
+	release();
+	expect((await trial).totalBytes).toBe(pool.totalBytes);
+	expect(removals(second)).toBe(1);
 });
 
 test("what the state does not know of another life of the node is left alone", async () => {

@@ -43,12 +43,25 @@ export class Pools {
 
 	/** Of one that may not be there yet. Its driver is nobody else's. */
 	async probe(pool: FormerPool & { credentials: PoolCredentials | null }): Promise<PoolUsage> {
+		return limited(this.#context, "Trying the storage pool", limits.poolProbeMs, async () => {
+			try {
+				return await this.#probe(pool);
+			} catch (error) {
+				if (!isAppError(error, "in-use")) throw error;
+				// By a pool that is gone from the state, perhaps, and has not left this node yet.
+				await this.#context.store.readIndex();
+				await this.sweep();
+				return this.#probe(pool);
+			}
+		});
+	}
+
+	async #probe(pool: FormerPool & { credentials: PoolCredentials | null }): Promise<PoolUsage> {
 		const known = this.#context.store.get("pool", pool.id);
 		const credentials = pool.credentials ?? (known ? await this.#context.credentials(pool.id) : null);
 		const wasReady = known !== null && this.#wasReady(known);
 		const otherPools = () => this.#otherPools(pool.id);
-		const driver = this.#context.storage.open({ ...pool, credentials, wasReady, otherPools });
-		return limited(this.#context, "Trying the storage pool", limits.poolProbeMs, () => driver.probe());
+		return this.#context.storage.open({ ...pool, credentials, wasReady, otherPools }).probe();
 	}
 
 	/** The drivers of pools that work on this node now. */

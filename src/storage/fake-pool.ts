@@ -50,6 +50,8 @@ export class FakePool {
 	snapshotsAreLayers = true;
 	/** Whether QEMU has the file open. */
 	isHeld: (path: string) => boolean = () => false;
+	/** Whether another pool has its marks where this one would be. */
+	isTaken = (): boolean => false;
 
 	constructor(folder = "/fake") {
 		this.folder = folder;

@@ -76,6 +76,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 
 	async probe(): Promise<PoolUsage> {
 		await this.enter("probe");
+		if (this.pool.isTaken()) throw new AppError("in-use", "The folder belongs to another storage pool.");
 		return this.pool.usage();
 	}
 

@@ -123,12 +123,12 @@ export class CephRbdDriver implements StorageDriver {
 	async probe(): Promise<PoolUsage> {
 		this.#requireOpenable();
 		// Files of its own: a pool that is in use goes on with its.
-		const { poolId, nodeId, config, runFolder } = this.#options;
+		const { poolId, nodeId, config, runFolder, clock } = this.#options;
 		const files = clientFiles(join(runFolder, `${poolId}-probe`), config.user);
 		const runner = new CephRunner(files, config);
 		try {
 			this.#writeFiles(files);
-			return await probePool(runner, new RbdImages(runner, config.dataPool), { poolId, nodeId, config });
+			return await probePool(runner, new RbdImages(runner, config.dataPool), { poolId, nodeId, config, clock });
 		} finally {
 			removeClientFiles(files);
 		}

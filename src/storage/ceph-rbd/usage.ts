@@ -1,45 +1,74 @@
 /** Whether the pool can be used, how full it is, and a small trial of writing. */
+import { type Clock, delay } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
 import type { PoolUsage } from "../driver.ts";
-import { DfAnswer, readAnswer } from "./answers.ts";
+import { DfAnswer, PoolsAnswer, readAnswer } from "./answers.ts";
 import { errno, errnoOfCeph } from "./ceph-error.ts";
 import { temporaryPrefix } from "./names.ts";
 import { placeText, requireFree } from "./pool-marker.ts";
 import type { RbdImages } from "./rbd-images.ts";
 import type { CephRunner } from "./runner.ts";
 
+/** A pool that was just made is in no count: the manager counts what the OSDs have told it, every five seconds. */
+const uncountedLimitMs = 12_000;
+const countEveryMs = 500;
+
 /** Of the pool that keeps the data, all its namespaces together: what is stored, and what fits in before it is full or has its quota. */
 export async function measurePool(runner: CephRunner, dataPool: string | null): Promise<PoolUsage> {
 	const name = dataPool ?? runner.place.cephPool;
+	const usage = await countedUsage(runner, name);
+	if (usage) return usage;
+	throw new AppError(
+		"unavailable",
+		`The Ceph cluster does not say yet how full the pool "${name}" is. It does so some seconds after a pool was made.`,
+	);
+}
+
+/** Null as long as the cluster has not counted it. */
+async function countedUsage(runner: CephRunner, name: string): Promise<PoolUsage | null> {
 	const { pools } = readAnswer(DfAnswer, await runner.ceph(["df", "detail", "--format", "json"]), "ceph df");
 	const found = pools.find((pool) => pool.name === name);
-	if (!found)
-		throw new AppError("storage", `There is no pool "${name}" in the Ceph cluster.`, {
-			context: { health: "unmounted" },
-		});
+	if (!found) {
+		await requirePool(runner, name);
+		return null;
+	}
 	const { stored, max_avail, quota_bytes } = found.stats;
 	const availableBytes = quota_bytes ? Math.min(max_avail, Math.max(0, quota_bytes - stored)) : max_avail;
 	runner.maybeFull = availableBytes === 0;
 	return { totalBytes: stored + availableBytes, usedBytes: stored, availableBytes };
 }
 
-type ProbeOptions = { poolId: string; nodeId: string; config: CephRbdPoolConfig };
+async function requirePool(runner: CephRunner, name: string): Promise<void> {
+	const text = await runner.ceph(["osd", "pool", "ls", "detail", "--format", "json"]);
+	if (readAnswer(PoolsAnswer, text, "ceph osd pool ls").some(({ pool_name }) => pool_name === name)) return;
+	throw new AppError("storage", `There is no pool "${name}" in the Ceph cluster.`, {
+		context: { health: "unmounted" },
+	});
+}
+
+async function untilCounted(runner: CephRunner, name: string, clock: Clock): Promise<void> {
+	const untilMs = clock.monotonicMs() + uncountedLimitMs;
+	while (clock.monotonicMs() < untilMs && (await countedUsage(runner, name)) === null) await delay(clock, countEveryMs);
+}
+
+type ProbeOptions = { poolId: string; nodeId: string; config: CephRbdPoolConfig; clock: Clock };
 
 /** Reaches the cluster, makes and removes an image (which needs all that a volume needs) and writes where its data would go. */
 export async function probePool(
 	runner: CephRunner,
 	images: RbdImages,
-	{ poolId, nodeId, config }: ProbeOptions,
+	{ poolId, nodeId, config, clock }: ProbeOptions,
 ): Promise<PoolUsage> {
 	// The same name each time: what a killed trial left, the next one removes.
 	const name = `${temporaryPrefix(nodeId)}probe-${poolId}`;
 	await found(runner, () => images.names());
 	await requireFree(runner, poolId);
+	const dataPool = config.dataPool ?? config.cephPool;
+	await untilCounted(runner, dataPool, clock);
 	const usage = await measurePool(runner, config.dataPool);
 	await images.remove(name);
-	const dataPool = config.dataPool ?? config.cephPool;
 	try {
 		await images.create(name, MiB);
 		await runner.explained(() => runner.radosOf(dataPool, ["put", name, "-"], { stdin: "LimiQuantix" }));
