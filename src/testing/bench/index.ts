@@ -11,7 +11,11 @@ import { clusterSoak } from "./cluster/cluster-soak.ts";
 import { daemonProcess } from "./daemon.ts";
 import { eventLatency } from "./event-latency.ts";
 import { libvirtCall, libvirtStats } from "./libvirt-calls.ts";
+import { guestIo } from "./storage/guest-io.ts";
+import { storageCeph } from "./storage/storage-ceph.ts";
+import { storageIscsi } from "./storage/storage-iscsi.ts";
 import { storageLocal } from "./storage/storage-local.ts";
+import { storageNfs } from "./storage/storage-nfs.ts";
 import { vmStart } from "./vm-start.ts";
 import { vncProxy } from "./vnc-proxy.ts";
 
@@ -25,6 +29,10 @@ export const benches: readonly Bench[] = [
 	vncProxy,
 	daemonProcess,
 	storageLocal,
+	storageNfs,
+	storageCeph,
+	storageIscsi,
+	guestIo,
 	clusterLoad,
 	clusterFailover,
 	clusterJoin,

@@ -10,7 +10,8 @@ import { run } from "../../../lib/run.ts";
 import { GiB, MiB } from "../../../lib/units.ts";
 import { LocalDriver } from "../../../storage/local/driver.ts";
 import { type Bench, type Figures, median, round, timed } from "../bench.ts";
-import { type BareTool, driverRounds } from "./driver-rounds.ts";
+import { driverRounds } from "./driver-rounds.ts";
+import { qemuImgIn } from "./qemu-img-tool.ts";
 
 const ids = idSource(systemClock, random);
 const newId = () => ids.newId();
@@ -40,25 +41,6 @@ async function openPool(path: string): Promise<LocalDriver> {
 	const driver = new LocalDriver({ poolId: newId(), path, ...parts });
 	await driver.activate();
 	return driver;
-}
-
-/** qcow2 files in one folder; a snapshot is what external snapshots are: a new file over the old one. */
-function qemuImgIn(folder: string): BareTool {
-	const path = (name: string) => join(folder, `${name}.qcow2`);
-	const overlay = async (from: string, to: string) => {
-		const backing = ["-F", "qcow2", "-b", path(from)];
-		await run("qemu-img", ["create", "-q", "-f", "qcow2", ...backing, "--", path(to)], limit);
-	};
-	return {
-		create: async (name, bytes) => {
-			await run("qemu-img", ["create", "-q", "-f", "qcow2", "--", path(name), `${bytes}`], limit);
-		},
-		clone: overlay,
-		snapshot: (name, snapshot) => overlay(name, `${name}-${snapshot}`),
-		delete: async (name) => {
-			await run("rm", ["-f", "--", path(name), path(`${name}-one`)], limit);
-		},
-	};
 }
 
 /** A raw file of 2 GB, half of it data, comes into the pool as an image; beside it the conversion alone. */
