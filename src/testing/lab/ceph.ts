@@ -1,6 +1,6 @@
 /**
- * A small Ceph of real daemons (one monitor, one manager, one OSD that keeps everything in memory) on 127.0.0.1, with
- * authentication on and everything in one temporary folder, for tests. Any number runs beside each other. Needs root and the
+ * A small Ceph of real daemons (one monitor, one manager, one OSD that keeps everything in memory, two more for erasure coding) on
+ * 127.0.0.1, with authentication on and everything in one temporary folder, for tests. Any number runs beside each other. Needs root and the
  * Debian packages ceph-mon, ceph-mgr, ceph-osd and ceph-common. The caller calls `stop()`; if its process dies instead, the kernel
  * ends the daemons and only the folder in /tmp stays.
  */
@@ -17,6 +17,8 @@ const stepLimitMs = 60_000;
 const startLimitMs = 180_000;
 
 type CephDaemon = "mon" | "mgr" | "osd";
+/** Those that there can be, by id. */
+const osdIds = [0, 1, 2];
 
 export type LabCeph = {
 	/** HOST:PORT, as a pool's configuration has them. */
@@ -30,6 +32,8 @@ export type LabCeph = {
 	rados(...args: string[]): Promise<RunResult>;
 	/** A pool with the rbd application; an OSD makes it in a second. */
 	makePool(name: string): Promise<void>;
+	/** One for data only, erasure-coded (two parts and one to spare); starts the OSDs that it needs. */
+	makeErasurePool(name: string): Promise<void>;
 	/** Makes `client.NAME` with these capabilities (as `ceph auth get-or-create` takes them); its key. */
 	makeUser(name: string, capabilities: readonly string[]): Promise<string>;
 	/** Ends one daemon (SIGKILL) and waits until it is gone. */
@@ -46,27 +50,53 @@ export async function startCeph(): Promise<LabCeph> {
 	const folder = mkdtempSync("/tmp/lqx-ceph-");
 	const port = freePort();
 	const conf = join(folder, "ceph.conf");
-	const [fsid, osdUuid] = [randomUUID(), randomUUID()];
-	const running = new Map<CephDaemon, { pid: number; ended: Promise<void> }>();
+	const fsid = randomUUID();
+	type Running = { pid: number; ended: Promise<void> };
+	const running = new Map<CephDaemon, Running>();
+	const moreOsds: Running[] = [];
 	const failures: unknown[] = [];
-	for (const name of ["mon", "mgr", "osd", "run"]) mkdirSync(join(folder, name));
+	for (const name of ["mon", "mgr", "run", ...osdIds.map((id) => `osd-${id}`)]) mkdirSync(join(folder, name));
 	await Bun.write(conf, confText(folder, fsid, port));
 
 	const admin = (program: string, args: readonly string[], options: Partial<RunOptions> = {}) =>
 		run(program, ["--conf", conf, ...args], { timeoutMs: stepLimitMs, ...options });
 	const ids = { mon: "a", mgr: "x", osd: "0" } as const;
-	const start = (daemon: CephDaemon) => {
+	const startDaemon = (daemon: CephDaemon, id: string): Running => {
 		let pid = 0;
 		const ended = run(
 			"setpriv",
-			["--pdeathsig", "KILL", "--", `ceph-${daemon}`, "-f", "-i", ids[daemon], "-c", conf],
+			["--pdeathsig", "KILL", "--", `ceph-${daemon}`, "-f", "-i", id, "-c", conf],
 			// Python's modules of the manager look for a home.
 			{ timeoutMs: longestMs, environment: { HOME: folder }, onStart: (started) => (pid = started) },
 		).then(
 			() => {},
 			(error) => void failures.push(error),
 		);
-		running.set(daemon, { pid, ended });
+		return { pid, ended };
+	};
+	const start = (daemon: CephDaemon) => void running.set(daemon, startDaemon(daemon, ids[daemon]));
+	const makeOsd = async (id: number) => {
+		const uuid = randomUUID();
+		await admin("ceph", ["--connect-timeout", "20", "osd", "new", uuid, `${id}`]);
+		await run("ceph-osd", ["-c", conf, "-i", `${id}`, "--mkfs", "--osd-uuid", uuid], { timeoutMs: stepLimitMs });
+	};
+	const untilUp = (osds: number) =>
+		waitUntil(
+			"the cluster to come up",
+			startLimitMs,
+			async () => {
+				const { stdout } = await admin("ceph", ["status", "--format", "json"]);
+				const { osdmap, mgrmap } = JSON.parse(stdout);
+				return osdmap.num_up_osds === osds && mgrmap.available === true;
+			},
+			{ everyMs: 100 },
+		);
+	const startAllOsds = async () => {
+		for (const id of osdIds.slice(1 + moreOsds.length)) {
+			await makeOsd(id);
+			moreOsds.push(startDaemon("osd", `${id}`));
+		}
+		await untilUp(osdIds.length);
 	};
 	const signal = (daemon: CephDaemon, name: NodeJS.Signals) => {
 		const found = running.get(daemon);
@@ -81,26 +111,18 @@ export async function startCeph(): Promise<LabCeph> {
 	};
 	const stop = async () => {
 		await Promise.all([...running.keys()].map(kill));
+		for (const { pid } of moreOsds) process.kill(pid, "SIGKILL");
+		await Promise.all(moreOsds.map(({ ended }) => ended));
 		rmSync(folder, { recursive: true, force: true });
 	};
 	try {
 		const adminKey = await makeKeyrings(folder);
 		await makeMonitor(folder, conf, fsid, port);
 		start("mon");
-		await admin("ceph", ["--connect-timeout", "20", "osd", "new", osdUuid, "0"]);
-		await run("ceph-osd", ["-c", conf, "-i", "0", "--mkfs", "--osd-uuid", osdUuid], { timeoutMs: stepLimitMs });
+		await makeOsd(0);
 		start("osd");
 		start("mgr");
-		await waitUntil(
-			"the cluster to come up",
-			startLimitMs,
-			async () => {
-				const { stdout } = await admin("ceph", ["status", "--format", "json"]);
-				const { osdmap, mgrmap } = JSON.parse(stdout);
-				return osdmap.num_up_osds === 1 && mgrmap.available === true;
-			},
-			{ everyMs: 100 },
-		);
+		await untilUp(1);
 		return {
 			monitors: [`127.0.0.1:${port}`],
 			...{ folder, adminKey, kill, start, stop },
@@ -109,6 +131,15 @@ export async function startCeph(): Promise<LabCeph> {
 			rados: (...args) => admin("rados", args),
 			async makePool(name) {
 				await admin("ceph", ["osd", "pool", "create", name, "4", "4"]);
+				await admin("ceph", ["osd", "pool", "application", "enable", name, "rbd"]);
+			},
+			async makeErasurePool(name) {
+				await startAllOsds();
+				const profile = ["k=2", "m=1", "crush-failure-domain=osd"];
+				await admin("ceph", ["osd", "erasure-code-profile", "set", "two-and-one", ...profile]);
+				await admin("ceph", ["osd", "pool", "create", name, "4", "4", "erasure", "two-and-one"]);
+				// Writing in the middle of an object, which RBD does.
+				await admin("ceph", ["osd", "pool", "set", name, "allow_ec_overwrites", "true"]);
 				await admin("ceph", ["osd", "pool", "application", "enable", name, "rbd"]);
 			},
 			async makeUser(name, capabilities) {
@@ -160,6 +191,8 @@ mon_allow_pool_delete = true
 mon_warn_on_pool_no_redundancy = false
 mon_data_avail_crit = 1
 paxos_propose_interval = 0.02
+# Only BlueStore finds what has rotted in such a pool; a test of minutes can do without.
+mon_debug_no_require_bluestore_for_ec_overwrites = true
 paxos_min_wait = 0.01
 mon_data_avail_warn = 1
 [mgr]
@@ -167,7 +200,7 @@ mgr_data = ${folder}/mgr
 mgr_module_path = ${folder}/run
 mgr_initial_modules =
 [osd]
-osd_data = ${folder}/osd
+osd_data = ${folder}/osd-$id
 osd_objectstore = memstore
 memstore_device_bytes = 4294967296
 osd_op_num_shards = 2
@@ -185,15 +218,8 @@ async function makeKeyrings(folder: string): Promise<string> {
 	await make("mon.", ["--cap", "mon", "allow *"], ["--create-keyring"]);
 	await make("client.admin", everything(["mon", "mgr", "osd", "mds"]));
 	await make("mgr.x", ["--cap", "mon", "allow profile mgr", ...everything(["osd", "mds"])]);
-	await make("osd.0", [
-		"--cap",
-		"mon",
-		"allow profile osd",
-		"--cap",
-		"mgr",
-		"allow profile osd",
-		...everything(["osd"]),
-	]);
+	const osd = ["--cap", "mon", "allow profile osd", "--cap", "mgr", "allow profile osd", ...everything(["osd"])];
+	for (const id of osdIds) await make(`osd.${id}`, osd);
 	const key = /\[client\.admin\]\s*key = (\S+)/.exec(readFileSync(keyring, "utf8"))?.[1];
 	if (key === undefined) throw new AppError("internal", "ceph-authtool made no key.");
 	return key;

@@ -13,7 +13,7 @@ import { type Bench, type Figures, median, round } from "../bench.ts";
 import { buildFioDisk, type FioJob, fioCommand, fioJobs, mountFio, operationsOf } from "./fio-disk.ts";
 
 const jobs = Object.keys(fioJobs) as FioJob[];
-const seconds = 10;
+const seconds = 5;
 const limitMs = 120_000;
 const memoryMib = 512;
 const dataBytes = 1024 * MiB;
