@@ -1,6 +1,7 @@
 /** Rules of snapshots that need nothing but the objects. Pure; imported by the browser. */
 import type { Snapshot } from "./snapshot.ts";
 import type { Pool, Volume } from "./storage.ts";
+import { needsSource } from "./storage-rules.ts";
 import type { Task, TaskKind } from "./task.ts";
 import type { Vm } from "./vm.ts";
 
@@ -25,8 +26,82 @@ export function snapshotObstacle(pool: Pick<Pool, "name" | "nodes">, volume: Pic
 	return `The disk ${volume.name} lies in the storage pool ${pool.name}, which makes no snapshots${reason ? `: ${reason}` : "."}`;
 }
 
+/** Why a VM with so many snapshots gets no more of them. */
+export const snapshotCountObstacle = ({ name }: Pick<Vm, "name">, count: number): string | null =>
+	count < maxSnapshotsOfVm ? null : `The VM ${name} has ${maxSnapshotsOfVm} snapshots. Delete some first.`;
+
+/** Why there is nothing that a snapshot of the VM could keep. */
+export const noDisksObstacle = (vm: Pick<Vm, "name" | "spec">): string | null =>
+	snapshotDisksOf(vm).length > 0 ? null : `The VM ${vm.name} has no disk that a snapshot could keep.`;
+
+export const snapshotWorkObstacle = (vm: Pick<Vm, "name">, tasks: readonly Pick<Task, "kind">[]): string | null =>
+	snapshotWorkOf(tasks) ? `Work on a snapshot of the VM ${vm.name} is under way.` : null;
+
+/** Why the disk can be neither kept nor set back now. */
+export const diskPhaseObstacle = ({ name, phase }: Pick<Volume, "name" | "phase">): string | null =>
+	phase === "ready" ? null : `The disk ${name} is ${phase}, not ready.`;
+
 /** Elsewhere only while nobody has the disk open: layers of it become one. */
 export const deletesSnapshotsLive = ({ type }: Pick<Pool, "type">): boolean => type === "ceph-rbd";
+
+/** By id; undefined or null when there is none, or when it is not known. */
+type Lookup<T> = (id: string) => T | null | undefined;
+
+/** Why nothing is set back to it: it is no snapshot now. */
+export const revertPhaseObstacle = ({ name, phase }: Pick<Snapshot, "name" | "phase">): string | null =>
+	phase === "ready" || phase === "reverting" ? null : `The snapshot ${name} is ${phase}.`;
+
+/** Why this disk of the snapshot is not set back. */
+export function revertDiskObstacle(
+	vm: Pick<Vm, "name" | "spec">,
+	snapshot: Pick<Snapshot, "name">,
+	volumeId: string,
+	volume: Pick<Volume, "name" | "phase"> | null | undefined,
+): string | null {
+	if (volume && vm.spec.disks.some((disk) => disk.volumeId === volumeId)) return diskPhaseObstacle(volume);
+	return `The disk ${volume?.name ?? volumeId} of the snapshot ${snapshot.name} is not attached to the VM ${vm.name}.`;
+}
+
+/** Why the snapshot stays: volumes of `volumes` were made of it and rest on it, or are being made of it. */
+export function snapshotCopyObstacle(
+	{ id, name }: Pick<Snapshot, "id" | "name">,
+	volumes: readonly Pick<Volume, "name" | "source" | "phase">[],
+): string | null {
+	const copy = volumes.find(
+		(volume) => volume.source.kind === "snapshot" && volume.source.snapshotId === id && needsSource(volume),
+	);
+	return copy ? `The volume ${copy.name} is made from the snapshot ${name}.` : null;
+}
+
+/** Why it is reverted to before it is deleted. */
+export const halfRevertedDeletionObstacle = (
+	vm: Pick<Vm, "name">,
+	{ name, phase }: Pick<Snapshot, "name" | "phase">,
+): string | null =>
+	phase === "reverting"
+		? `Some disks of the VM ${vm.name} are set back to the snapshot ${name}, and some are not. Revert it first.`
+		: null;
+
+/**
+ * Why the VM has to be off before the snapshot is deleted. Of one that was not taken there is mostly nothing: its node says so if
+ * there is.
+ */
+export function liveDeletionObstacle(
+	vm: Pick<Vm, "id" | "status">,
+	{ disks, name, phase }: Pick<Snapshot, "disks" | "name" | "phase">,
+	volumeOf: Lookup<Pick<Volume, "name" | "poolId" | "vmId">>,
+	poolOf: Lookup<Pick<Pool, "name" | "type">>,
+): string | null {
+	const { powerState } = vm.status;
+	if (phase !== "ready" || powerState === "stopped" || powerState === "failed") return null;
+	for (const { volumeId } of disks) {
+		const volume = volumeOf(volumeId);
+		const pool = volume && poolOf(volume.poolId);
+		if (pool && volume.vmId === vm.id && !deletesSnapshotsLive(pool))
+			return `The snapshot ${name} cannot be deleted while the VM is ${powerState}: in the storage pool ${pool.name} it is a part of the disk ${volume.name}, which is in use. Shut the VM down first.`;
+	}
+	return null;
+}
 
 /** Why the VM cannot start: some of its disks are set back, and some are not. */
 export function halfRevertedObstacle(snapshots: readonly Pick<Snapshot, "name" | "phase">[]): string | null {

@@ -3,15 +3,20 @@ import { AppError } from "../../lib/errors.ts";
 import type { VmAction } from "../../model/actions.ts";
 import { Snapshot, SnapshotUpdate } from "../../model/snapshot.ts";
 import {
-	deletesSnapshotsLive,
-	maxSnapshotsOfVm,
+	diskPhaseObstacle,
+	halfRevertedDeletionObstacle,
+	liveDeletionObstacle,
+	noDisksObstacle,
+	revertDiskObstacle,
+	revertPhaseObstacle,
+	snapshotCopyObstacle,
+	snapshotCountObstacle,
 	snapshotDisksOf,
 	snapshotObstacle,
 	snapshotPhaseObstacle,
-	snapshotWorkOf,
+	snapshotWorkObstacle,
 } from "../../model/snapshot-rules.ts";
 import type { Volume } from "../../model/storage.ts";
-import { needsSource } from "../../model/storage-rules.ts";
 import type { Task, TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import type { Vm } from "../../model/vm.ts";
@@ -44,8 +49,7 @@ export const snapshotHandlers: Handlers<
 		const vm = context.needReferenced("vm", given.vmId, "/vmId");
 		checkPossible(context, "snapshot", vm);
 		const others = context.state.snapshotsOfVm(vm.id);
-		if (others.length >= maxSnapshotsOfVm)
-			throw new AppError("wrong-state", `The VM ${vm.name} has ${maxSnapshotsOfVm} snapshots. Delete some first.`);
+		refuse(snapshotCountObstacle(vm, others.length));
 		checkFree(others, given.name, null);
 		const snapshot: Snapshot = {
 			...given,
@@ -90,8 +94,7 @@ export const snapshotHandlers: Handlers<
 	snapshotRevert(context, body) {
 		const snapshot = context.need("snapshot", body.id);
 		const vm = context.need("vm", snapshot.vmId);
-		if (snapshot.phase !== "ready" && snapshot.phase !== "reverting")
-			throw new AppError("wrong-state", `The snapshot ${snapshot.name} is ${snapshot.phase}.`);
+		refuse(revertPhaseObstacle(snapshot));
 		checkPossible(context, "revert", vm);
 		checkDisksAreThere(context, vm, snapshot);
 		return createVmTask(context, vm, snapshot, body.task, "vm.revert");
@@ -111,18 +114,14 @@ export const snapshotHandlers: Handlers<
 	snapshotDelete(context, body) {
 		const snapshot = context.need("snapshot", body.id);
 		const vm = context.need("vm", snapshot.vmId);
-		checkNoCopies(context, snapshot);
+		refuse(snapshotCopyObstacle(snapshot, context.state.linked("volume", "sourceSnapshotId", snapshot.id)), "in-use");
 		if (isOnLostNode(context, vm)) {
 			removeSnapshot(context, snapshot);
 			return createFinishedTask(context, body.task, ["snapshot.delete"]);
 		}
 		checkPossible(context, "delete-snapshot", vm);
-		if (snapshot.phase === "reverting")
-			throw new AppError(
-				"wrong-state",
-				`Some disks of the VM ${vm.name} are set back to the snapshot ${snapshot.name}, and some are not. Revert it first.`,
-			);
-		checkOffForDeletion(context, vm, snapshot);
+		refuse(halfRevertedDeletionObstacle(vm, snapshot));
+		refuse(liveDeletionObstacle(vm, snapshot, volumeIn(context), poolIn(context)));
 		context.update("snapshot", snapshot, { ...snapshot, phase: "deleting", error: null });
 		return createVmTask(context, vm, snapshot, body.task, "snapshot.delete");
 	},
@@ -138,10 +137,15 @@ export const snapshotHandlers: Handlers<
 /** The VM's state allows it, and nothing else is being done with its snapshots. */
 function checkPossible(context: ApplyContext, action: VmAction, vm: Vm): void {
 	const tasks = unfinishedTasks(context, vm.id);
-	const obstacle = vmRequestObstacle(action, vm, tasks);
-	if (obstacle !== null) throw new AppError("wrong-state", obstacle);
-	if (snapshotWorkOf(tasks)) throw new AppError("wrong-state", `Work on a snapshot of the VM ${vm.name} is under way.`);
+	refuse(vmRequestObstacle(action, vm, tasks) ?? snapshotWorkObstacle(vm, tasks));
 }
+
+function refuse(obstacle: string | null, code: "wrong-state" | "in-use" | "unsupported" = "wrong-state"): void {
+	if (obstacle !== null) throw new AppError(code, obstacle);
+}
+
+const volumeIn = (context: ApplyContext) => (id: string) => context.get("volume", id);
+const poolIn = (context: ApplyContext) => (id: string) => context.get("pool", id);
 
 function checkFree(others: readonly Snapshot[], name: string, ownId: string | null): void {
 	const lower = name.toLowerCase();
@@ -154,54 +158,24 @@ function checkedDisks(context: ApplyContext, vm: Vm): Snapshot["disks"] {
 	const disks = snapshotDisksOf(vm).map(({ id, volumeId }) => {
 		const volume = context.need("volume", volumeId);
 		checkAtRest(context, volume);
-		const obstacle = snapshotObstacle(context.need("pool", volume.poolId), volume);
-		if (obstacle !== null) throw new AppError("unsupported", obstacle);
+		refuse(snapshotObstacle(context.need("pool", volume.poolId), volume), "unsupported");
 		return { diskId: id, volumeId, sizeBytes: volume.sizeBytes };
 	});
-	if (disks.length === 0)
-		throw new AppError("wrong-state", `The VM ${vm.name} has no disk that a snapshot could keep.`);
+	refuse(noDisksObstacle(vm));
 	return disks;
 }
 
-function checkAtRest(context: ApplyContext, { id, name, phase }: Volume): void {
-	if (phase !== "ready") throw new AppError("wrong-state", `The disk ${name} is ${phase}, not ready.`);
+function checkAtRest(context: ApplyContext, volume: Volume): void {
+	refuse(diskPhaseObstacle(volume));
 	// It may be on its way to another pool.
-	if (unfinishedTasks(context, id).some(({ kind }) => kind !== "volume.discard"))
-		throw new AppError("wrong-state", `Work on the disk ${name} is under way.`);
+	if (unfinishedTasks(context, volume.id).some(({ kind }) => kind !== "volume.discard"))
+		throw new AppError("wrong-state", `Work on the disk ${volume.name} is under way.`);
 }
 
 function checkDisksAreThere(context: ApplyContext, vm: Vm, snapshot: Snapshot): void {
-	const attached = new Set(vm.spec.disks.map(({ volumeId }) => volumeId));
 	for (const { volumeId } of snapshot.disks) {
-		const volume = context.get("volume", volumeId);
-		if (!volume || !attached.has(volumeId))
-			throw new AppError(
-				"wrong-state",
-				`The disk ${volume?.name ?? volumeId} of the snapshot ${snapshot.name} is not attached to the VM ${vm.name}.`,
-			);
-		checkAtRest(context, volume);
-	}
-}
-
-/** Volumes that were made of it and rest on it, or are being made of it. */
-function checkNoCopies(context: ApplyContext, { id, name }: Snapshot): void {
-	const copy = context.state.linked("volume", "sourceSnapshotId", id).find(needsSource);
-	if (copy) throw new AppError("in-use", `The volume ${copy.name} is made from the snapshot ${name}.`);
-}
-
-/** Of one that was not taken there is mostly nothing: its node says so if there is. */
-function checkOffForDeletion(context: ApplyContext, vm: Vm, { disks, name, phase }: Snapshot): void {
-	const { powerState } = vm.status;
-	if (phase !== "ready") return;
-	if (powerState === "stopped" || powerState === "failed") return;
-	for (const { volumeId } of disks) {
-		const volume = context.get("volume", volumeId);
-		const pool = volume && context.get("pool", volume.poolId);
-		if (pool && volume.vmId === vm.id && !deletesSnapshotsLive(pool))
-			throw new AppError(
-				"wrong-state",
-				`The snapshot ${name} cannot be deleted while the VM is ${powerState}: in the storage pool ${pool.name} it is a part of the disk ${volume.name}, which is in use. Shut the VM down first.`,
-			);
+		refuse(revertDiskObstacle(vm, snapshot, volumeId, context.get("volume", volumeId)));
+		checkAtRest(context, context.need("volume", volumeId));
 	}
 }
 
