@@ -57,6 +57,9 @@ export const drawerTasks = computed<readonly Task[]>(() => {
 
 export const failedTasks = computed<number>(() => drawerTasks.value.filter(({ state }) => state === "failed").length);
 
+/** What could not be done at once ("Waits for the next start: …"), or was not there to be set back. */
+const saysMore: readonly Task["kind"][] = ["vm.update", "vm.revert"];
+
 /** Follows a task started here: its failure is shown until read. Resolves with the finished task, or null if lost. */
 export async function followTask(id: string): Promise<Task | null> {
 	await ensureTask(id).catch(() => {});
@@ -76,8 +79,7 @@ export async function followTask(id: string): Promise<Task | null> {
 		const title = t.failure(taskTitle(finished), taskTarget(finished)?.name ?? "");
 		toastFailureText(title, finished.error?.message ?? "", taskDetails(finished));
 	}
-	// What could not be done at once is said: "Waits for the next start: …".
-	if (finished?.state === "succeeded" && finished.kind === "vm.update" && finished.message) {
+	if (finished?.state === "succeeded" && saysMore.includes(finished.kind) && finished.message) {
 		toastSuccess(`${taskTarget(finished)?.name ?? ""}: ${finished.message}`);
 	}
 	return finished;

@@ -7,6 +7,7 @@ import type { Event } from "../../src/model/event.ts";
 import type { Network, NetworkCreate, NetworkLease } from "../../src/model/network.ts";
 import type { Cluster, Node, NodeMetrics, VmMetrics } from "../../src/model/node.ts";
 import type { Page, ResourceRef } from "../../src/model/schema.ts";
+import type { Snapshot } from "../../src/model/snapshot.ts";
 import type { Image, ImageCreate, Pool, PoolCreate, Volume, VolumeCreate } from "../../src/model/storage.ts";
 import type { Task } from "../../src/model/task.ts";
 import type { ForeignVm as ForeignVmSchema, Vm, VmCreate, VmUpdate } from "../../src/model/vm.ts";
@@ -53,6 +54,7 @@ export type {
 	ResourceRef,
 	Role,
 	Session,
+	Snapshot,
 	Task,
 	Token,
 	User,

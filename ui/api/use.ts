@@ -2,12 +2,21 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { type ApiError, toApiError } from "./errors.ts";
 import type { Collection } from "./live/collection.ts";
-import { live } from "./live/live.ts";
-import type { LiveKind, LiveObjects } from "./types.ts";
+import { live, liveSnapshots } from "./live/live.ts";
+import type { LiveKind, LiveObjects, Snapshot } from "./types.ts";
 
 /** The collection, loading unless it is loaded. */
 export function useCollection<Kind extends LiveKind>(kind: Kind): Collection<LiveObjects[Kind]> {
 	const collection = live[kind] as unknown as Collection<LiveObjects[Kind]>;
+	useEffect(() => {
+		void collection.ensure();
+	}, [collection]);
+	return collection;
+}
+
+/** The snapshots of the VM, loading unless they are loaded. */
+export function useSnapshots(vmId: string): Collection<Snapshot> {
+	const collection = liveSnapshots.of(vmId);
 	useEffect(() => {
 		void collection.ensure();
 	}, [collection]);

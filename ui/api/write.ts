@@ -1,9 +1,9 @@
 /** Writes as the pages do them: the task shows at once and is followed; a failure is told with its details. */
 import { type CallOptions, type CallResult, call, type OperationName } from "./call.ts";
-import { live } from "./live/live.ts";
+import { live, liveSnapshots } from "./live/live.ts";
 import { toastFailure, toastSuccess } from "./notify.ts";
 import { followTask } from "./tasks.ts";
-import type { LiveKind, Task } from "./types.ts";
+import type { LiveKind, Snapshot, Task } from "./types.ts";
 
 /** Calls, shows the task, and lets failures pass to the caller (forms show them in place). */
 export async function write<Operation extends OperationName>(
@@ -50,14 +50,16 @@ function remember(operation: OperationName, data: unknown): void {
 		if (!live.task.peek((data as Task).id)) live.task.upsert(data as Task);
 		return;
 	}
-	const kind = plurals[/^[a-z]+/.exec(operation)?.[0] ?? ""];
-	if (!kind || !("generation" in data)) return;
-	const collection = live[kind] as unknown as {
+	const noun = /^[a-z]+/.exec(operation)?.[0] ?? "";
+	const kind = plurals[noun];
+	const known = noun === "snapshot" ? liveSnapshots.of((data as Snapshot).vmId) : kind && live[kind];
+	if (!known || !("generation" in data)) return;
+	const collection = known as unknown as {
 		peek(id: string): { generation?: number } | undefined;
 		upsert(object: { id: string }): void;
 	};
 	const object = data as { id: string; generation: number };
-	const known = collection.peek(object.id);
+	const before = collection.peek(object.id);
 	// An answer of the same generation may carry an older status than the events since.
-	if (!known || (known.generation ?? 0) < object.generation) collection.upsert(object);
+	if (!before || (before.generation ?? 0) < object.generation) collection.upsert(object);
 }

@@ -4,10 +4,11 @@
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { call, type OperationName, read } from "../call.ts";
-import type { ClusterInfo, Event, LiveKind, LiveObjects, Page, Task } from "../types.ts";
+import type { ClusterInfo, Event, LiveKind, LiveObjects, Page, Snapshot, Task } from "../types.ts";
 import { Collection } from "./collection.ts";
 import { watchLostNodes } from "./lost-nodes.ts";
 import { SharedStream } from "./share.ts";
+import { SnapshotsByVm } from "./snapshots-by-vm.ts";
 import type { StreamState } from "./stream.ts";
 
 export type Connection = {
@@ -68,6 +69,14 @@ export const live: { readonly [Kind in LiveKind]: Collection<LiveObjects[Kind]> 
 };
 const kinds = Object.keys(live) as LiveKind[];
 
+/** Those of a VM load when somebody asks for them. */
+export const liveSnapshots = new SnapshotsByVm(async (vmId, pageToken) => {
+	await streamOpen();
+	return await read("snapshotList", { id: vmId, query: { limit: pageSize, pageToken } });
+});
+/** Everything that is read once and kept fresh by events. */
+const allCollections = () => [...kinds.map((kind) => live[kind]), ...liveSnapshots.known()];
+
 export const connection = signal<Connection>({ state: "connecting", heardAtMs: Date.now(), retryAtMs: null });
 /** True in the tab that runs the stream for all. */
 export const leading = signal(false);
@@ -125,7 +134,7 @@ function streamOpen(): Promise<void> {
 function readAllAnew(): void {
 	readBeforeOpen = false;
 	void refreshCluster();
-	for (const kind of kinds) if (live[kind].state.peek() !== "idle") void live[kind].reload();
+	for (const collection of allCollections()) if (collection.state.peek() !== "idle") void collection.reload();
 }
 
 let administrator = false;
@@ -152,7 +161,7 @@ export function startLive(options: LiveOptions): void {
 				void refreshCluster();
 				if (readBeforeOpen) readAllAnew();
 				// Lists that failed while the node was away.
-				else for (const kind of kinds) if (live[kind].error.peek() !== null) void live[kind].reload();
+				else for (const collection of allCollections()) if (collection.error.peek() !== null) void collection.reload();
 			}
 		},
 		onHeard: (heardAtMs) => {
@@ -174,6 +183,7 @@ export function stopLive(): void {
 	clusterWanted = false;
 	clusterSignal.value = null;
 	for (const kind of kinds) live[kind].clear();
+	liveSnapshots.clear();
 	lostNodesChanged = watchLostNodes(wasLost);
 	connection.value = { state: "connecting", heardAtMs: Date.now(), retryAtMs: null };
 }
@@ -193,6 +203,9 @@ function applyEvents(events: readonly Event[]): void {
 		if (target.kind === "user") onUserChanged(target.id);
 		// The first VM or image ends the first run.
 		if (type === "created" && (target.kind === "vm" || target.kind === "image")) refreshWanted ||= firstRunShown();
+		if (target.kind === "snapshot")
+			liveSnapshots.apply(target.id, type === "deleted" ? null : (object as Snapshot | null));
+		if (type === "deleted" && target.kind === "vm") liveSnapshots.forget(target.id);
 		if (!(target.kind in live)) continue;
 		const collection = live[target.kind as LiveKind] as unknown as Collection<{ id: string }>;
 		collection.apply([{ id: target.id, object: type === "deleted" ? null : (object as { id: string } | null) }]);
