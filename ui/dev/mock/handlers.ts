@@ -7,6 +7,7 @@ import { networks } from "./networks.ts";
 import { pools } from "./pools.ts";
 import { checkMatch, checkName, find, type HandlerTable, MockProblem, type MockSettings, page } from "./request.ts";
 import { service } from "./service.ts";
+import { snapshots } from "./snapshots.ts";
 import type { MockState } from "./state.ts";
 import { storage } from "./storage.ts";
 import { vms } from "./vms.ts";
@@ -66,6 +67,7 @@ export function handlers(state: MockState, settings: MockSettings): HandlerTable
 		...access(state, settings),
 		...vms(state),
 		...storage(state),
+		...snapshots(state),
 		...pools(state),
 		...networks(state),
 		...members(state, settings),

@@ -1,8 +1,8 @@
 /** What a handler of the mock gets and gives, and the checks that several of them share. */
 import type { OperationName } from "../../../src/gen/api.ts";
 import type { Task } from "../../../src/model/task.ts";
-import type { LiveKind, User } from "../../api/types.ts";
-import type { MockState } from "./state.ts";
+import type { User } from "../../api/types.ts";
+import type { MockKind, MockState } from "./state.ts";
 
 export class MockProblem extends Error {
 	constructor(
@@ -36,13 +36,13 @@ export type MockSettings = {
 
 export type HandlerTable = Partial<Record<OperationName, Handler>>;
 
-export function find(state: MockState, kind: LiveKind, id: string): { id: string } {
+export function find(state: MockState, kind: MockKind, id: string): { id: string } {
 	const object = state.tables[kind].get(id);
 	if (!object) throw new MockProblem(404, "not-found", `There is no such ${kind}.`);
 	return object;
 }
 
-export function page(state: MockState, kind: LiveKind, query: URLSearchParams) {
+export function page(state: MockState, kind: MockKind, query: URLSearchParams) {
 	let items: Record<string, unknown>[] = [...state.tables[kind].values()] as never;
 	for (const key of ["state", "kind", "phase", "vmId", "poolId"]) {
 		const wanted = query.getAll(key);
@@ -66,7 +66,7 @@ export function checkMatch(headers: Headers, object: { generation: number }): vo
 	}
 }
 
-export function checkName(state: MockState, kind: LiveKind, name: unknown, own = ""): void {
+export function checkName(state: MockState, kind: MockKind, name: unknown, own = ""): void {
 	if (typeof name !== "string" || name === "") {
 		throw new MockProblem(422, "invalid", "The request is not valid.", [
 			{ path: "/name", message: "A name is needed." },

@@ -4,6 +4,7 @@ import type { PowerState, Vm } from "../../../src/model/vm.ts";
 import type { Image } from "../../api/types.ts";
 import { addNode, spreadVms } from "./members.ts";
 import { seedPools, troublePools } from "./seed-pools.ts";
+import { seedSnapshots } from "./seed-snapshots.ts";
 import { MockState } from "./state.ts";
 
 export type SeedOptions = {
@@ -44,6 +45,7 @@ export function seed(options: SeedOptions): MockState {
 		for (let number = 0; number < (options.vms ?? 40); number++) {
 			seedVm(state, number, { poolId: pools[number % 2]?.id ?? "", networkId: networks[0] ?? "", images });
 		}
+		seedSnapshots(state);
 		seedTasks(state);
 	}
 	for (let number = 2; number <= (options.nodes ?? 1); number++) addNode(state, `node-${number}`);

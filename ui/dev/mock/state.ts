@@ -2,10 +2,12 @@
 import type { Event } from "../../../src/model/event.ts";
 import type { ResourceKind, ResourceRef } from "../../../src/model/schema.ts";
 import type { Task, TaskKind } from "../../../src/model/task.ts";
-import type { LiveKind, LiveObjects } from "../../api/types.ts";
+import type { LiveObjects, Snapshot } from "../../api/types.ts";
 import { MockMembers } from "./members.ts";
 
-export type Tables = { [Kind in LiveKind]: Map<string, LiveObjects[Kind]> };
+type Objects = LiveObjects & { snapshot: Snapshot };
+export type MockKind = keyof Objects;
+export type Tables = { [Kind in MockKind]: Map<string, Objects[Kind]> };
 export type TaskSteps = {
 	/** How many steps it takes; each is one tick. */
 	steps: number;
@@ -24,6 +26,7 @@ export class MockState {
 		node: new Map(),
 		vm: new Map(),
 		volume: new Map(),
+		snapshot: new Map(),
 		pool: new Map(),
 		image: new Map(),
 		network: new Map(),
@@ -64,21 +67,21 @@ export class MockState {
 		return `${this.index}.0`;
 	}
 
-	put<Kind extends LiveKind>(kind: Kind, object: LiveObjects[Kind]): LiveObjects[Kind] {
-		const table = this.tables[kind] as Map<string, LiveObjects[Kind]>;
+	put<Kind extends MockKind>(kind: Kind, object: Objects[Kind]): Objects[Kind] {
+		const table = this.tables[kind] as Map<string, Objects[Kind]>;
 		const type = table.has(object.id) ? "updated" : "created";
 		table.set(object.id, object);
 		this.emit(type, kind, object.id, object);
 		return object;
 	}
 
-	change<Kind extends LiveKind>(kind: Kind, id: string, change: Partial<LiveObjects[Kind]>): void {
-		const table = this.tables[kind] as Map<string, LiveObjects[Kind]>;
+	change<Kind extends MockKind>(kind: Kind, id: string, change: Partial<Objects[Kind]>): void {
+		const table = this.tables[kind] as Map<string, Objects[Kind]>;
 		const object = table.get(id);
 		if (object) this.put(kind, { ...object, ...change, updatedAt: new Date().toISOString() });
 	}
 
-	remove(kind: LiveKind, id: string): void {
+	remove(kind: MockKind, id: string): void {
 		if (this.tables[kind].delete(id)) this.emit("deleted", kind, id, null);
 	}
 
@@ -97,7 +100,7 @@ export class MockState {
 		for (const listener of this.listeners) listener(event);
 	}
 
-	refOf(kind: Exclude<LiveKind, "task" | "session" | "joinToken">, id: string): ResourceRef {
+	refOf(kind: Exclude<MockKind, "task" | "session" | "joinToken">, id: string): ResourceRef {
 		return { kind, id, name: this.tables[kind].get(id)?.name ?? null };
 	}
 

@@ -49,13 +49,14 @@ export function storage(state: MockState): HandlerTable {
 		volumeCreate: ({ body }) => {
 			const request = body as VolumeCreate;
 			checkName(state, "volume", request.name);
+			const origin = snapshotDisk(state, request.source);
 			const volume = state.put("volume", {
 				...state.metadata(),
 				name: request.name,
-				poolId: request.poolId ?? [...state.tables.pool.keys()][0] ?? "",
+				poolId: request.poolId ?? origin?.poolId ?? [...state.tables.pool.keys()][0] ?? "",
 				nodeId: state.nodeId,
 				format: request.format ?? "qcow2",
-				sizeBytes: request.sizeBytes ?? 20 * GiB,
+				sizeBytes: request.sizeBytes ?? origin?.sizeBytes ?? 20 * GiB,
 				allocatedBytes: null,
 				source: request.source ?? { kind: "empty" },
 				phase: "creating",
@@ -143,4 +144,13 @@ export function storage(state: MockState): HandlerTable {
 			return { body: { receivedBytes, fileSizeBytes } };
 		},
 	};
+}
+
+/** Where a volume that is made of a snapshot lies, and how large it is. */
+function snapshotDisk(state: MockState, source: VolumeCreate["source"]): { poolId: string; sizeBytes: number } | null {
+	if (source?.kind !== "snapshot") return null;
+	const disk = state.tables.snapshot.get(source.snapshotId)?.disks.find(({ volumeId }) => volumeId === source.volumeId);
+	const volume = disk && state.tables.volume.get(disk.volumeId);
+	if (!volume) throw new MockProblem(422, "invalid", "The snapshot holds no such disk.");
+	return { poolId: volume.poolId, sizeBytes: disk.sizeBytes };
 }

@@ -7,6 +7,8 @@ import { historyIntervalMs, historyOf, vmFigures } from "./figures.ts";
 import { checkMatch, checkName, find, type Handler, type HandlerTable, MockProblem } from "./request.ts";
 import type { MockState } from "./state.ts";
 
+type Disk = Vm["spec"]["disks"][number];
+
 export function vms(state: MockState): HandlerTable {
 	const get = (id: string): Vm => find(state, "vm", id) as Vm;
 	const setStatus = (id: string, change: Partial<Vm["status"]>) => {
@@ -151,7 +153,9 @@ export function vms(state: MockState): HandlerTable {
 			if (update.name !== undefined) checkName(state, "vm", update.name, id);
 			const { name, description, tags, vcpus, maxVcpus, cpuModel, memoryBytes, maxMemoryBytes, ...rest } = update;
 			const running = vm.status.powerState === "running";
-			const waits = ["firmware", "tpm", "cpuModel", "maxVcpus", "maxMemoryBytes"].some((key) => key in update);
+			const waits =
+				["firmware", "tpm", "cpuModel", "maxVcpus", "maxMemoryBytes"].some((key) => key in update) ||
+				(rest.disks?.some((disk) => changesAtStart(vm, disk)) ?? false);
 			for (const { volumeId } of rest.disks ?? []) state.change("volume", volumeId, { vmId: id });
 			for (const { volumeId } of vm.spec.disks) {
 				if (rest.disks && !rest.disks.some((disk) => disk.volumeId === volumeId)) {
@@ -193,6 +197,8 @@ export function vms(state: MockState): HandlerTable {
 						if (query.get("deleteVolumes") === "false") state.change("volume", volumeId, { vmId: null });
 						else state.remove("volume", volumeId);
 					}
+					for (const { id: snapshotId, vmId } of state.tables.snapshot.values())
+						if (vmId === id) state.remove("snapshot", snapshotId);
 					state.remove("vm", id);
 				},
 			});
@@ -227,6 +233,12 @@ export function vms(state: MockState): HandlerTable {
 			return { status: 202, body: task, task };
 		},
 	};
+}
+
+/** Whether anything but its limits is another. */
+function changesAtStart(vm: Vm, disk: Disk): boolean {
+	const before = vm.spec.disks.find(({ id }) => id === disk.id) ?? disk;
+	return (["bus", "cache", "discard", "readOnly"] as const).some((key) => disk[key] !== before[key]);
 }
 
 function foreignVms(state: MockState) {
