@@ -1,5 +1,5 @@
 /** One word, one tone and one kind of motion for each state of each kind of object, everywhere the same. */
-import type { Image, Network, Node, Pool, Task, Vm, Volume } from "../api/types.ts";
+import type { Image, Network, Node, Pool, Snapshot, Task, Vm, Volume } from "../api/types.ts";
 import { states as t } from "../strings/states.ts";
 
 export type Tone = "green" | "grey" | "amber" | "red" | "blue";
@@ -70,6 +70,22 @@ export const volumeLook = (state: VolumeState): StateLook => ({
 	tone: volumeTones[state],
 	word: t.volume[state],
 	moving: volumeTones[state] === "blue",
+});
+
+/** `half`: reverting, and nothing goes on with it. */
+export type SnapshotState = Snapshot["phase"] | "half";
+const snapshotTones: Record<SnapshotState, Tone> = {
+	creating: "blue",
+	ready: "green",
+	reverting: "blue",
+	half: "amber",
+	deleting: "blue",
+	error: "red",
+};
+export const snapshotLook = (state: SnapshotState): StateLook => ({
+	tone: snapshotTones[state],
+	word: t.snapshot[state],
+	moving: snapshotTones[state] === "blue",
 });
 
 const poolTones: Record<Pool["phase"], Tone> = {

@@ -21,17 +21,22 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		throw new Error("The mock is empty.");
 	};
 	const vmId = first([...tables.vm.values()].filter(({ status }) => status.powerState === "running")).id;
+	const taken = new Set([...tables.snapshot.values()].map((snapshot) => snapshot.vmId));
+	const withoutSnapshots = first([...tables.vm.keys()].filter((id) => !taken.has(id)));
 	const poolId = first(tables.pool.keys());
 	return [
 		{ name: "overview", path: href("overview") },
 		{ name: "welcome", path: href("welcome") },
 		{ name: "vms", path: href("vms") },
 		{ name: "vm-create", path: href("vmCreate") },
-		...(["summary", "console", "disks", "network", "settings", "tasks", "log", "xml"] as const).map((tab) => ({
-			name: `vm-${tab}`,
-			path: href("vm", { vmId, tab: tab === "summary" ? undefined : tab }),
-			...(tab === "console" ? { prepare: screenShown } : {}),
-		})),
+		...(["summary", "console", "disks", "snapshots", "network", "settings", "tasks", "log", "xml"] as const).map(
+			(tab) => ({
+				name: `vm-${tab}`,
+				path: href("vm", { vmId, tab: tab === "summary" ? undefined : tab }),
+				...(tab === "console" ? { prepare: screenShown } : {}),
+			}),
+		),
+		{ name: "vm-snapshots-none", path: href("vm", { vmId: withoutSnapshots, tab: "snapshots" }) },
 		{ name: "storage", path: href("storage") },
 		{ name: "volumes", path: href("volumes") },
 		{ name: "pool", path: href("pool", { poolId }) },

@@ -10,6 +10,7 @@ import { isNarrow } from "../lib/media.ts";
 import { pageShown } from "../lib/scroll-memory.ts";
 import { listenForShortcuts, type Shortcut } from "../lib/shortcuts.ts";
 import { MoveHost } from "../pages/vm/moving.tsx";
+import { TakeHost } from "../pages/vm/snapshots/taking.tsx";
 import { frame as t } from "../strings/frame.ts";
 import { ensureFrameData } from "./attention.ts";
 import { Banners } from "./banners.tsx";
@@ -47,6 +48,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
 			<ShortcutsHelp />
 			<ConfirmHost />
 			<MoveHost />
+			<TakeHost />
 		</div>
 	);
 }

@@ -18,6 +18,7 @@ import { networks } from "./networks.ts";
 import { operations } from "./operations.ts";
 import { attention, overview, welcome } from "./overview.ts";
 import { cloudInit, settings } from "./settings.ts";
+import { snapshots } from "./snapshots.ts";
 import { states } from "./states.ts";
 import { storage } from "./storage.ts";
 import { tasks } from "./tasks.ts";
@@ -43,6 +44,7 @@ export const catalogue = {
 	operations,
 	overview,
 	settings,
+	snapshots,
 	states,
 	storage,
 	tasks,

@@ -80,6 +80,7 @@ const lookedUp = new Set([
 	"task",
 	"image",
 	"volume",
+	"snapshot",
 	"pool",
 	"poolHealth",
 	"node",
@@ -97,4 +98,8 @@ const lookedUp = new Set([
 	"capabilityNames",
 	"sources",
 	"operationNames",
+	"whileState",
+	"consistencies",
+	"caches",
+	"cacheHints",
 ]);

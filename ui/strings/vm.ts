@@ -55,7 +55,7 @@ export const vm = {
 				: count === 1
 					? `1 of the ${total} runs and is cut off at once.`
 					: `${count} of the ${total} run and are cut off at once.`,
-		deleteVms: (count: string) => `${count} VMs with their settings, firmware variables and serial logs`,
+		deleteVms: (count: string) => `${count} VMs with their settings, firmware variables, snapshots and serial logs`,
 		deleteOfRemoved: (count: number) =>
 			`${count} of them ${count === 1 ? "is" : "are"} on nodes that were removed. What is on those hosts, disks included, stays there, and comes back when the nodes join again.`,
 		deleteTheirVolumes: (count: string, size: string) => `${count} volumes, ${size}`,
@@ -87,6 +87,7 @@ export const vm = {
 		summary: "Summary",
 		console: "Console",
 		disks: "Disks",
+		snapshots: "Snapshots",
 		network: "Network",
 		settings: "Settings",
 		tasks: "Tasks",

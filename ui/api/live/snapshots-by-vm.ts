@@ -27,6 +27,11 @@ export class SnapshotsByVm {
 		return collection;
 	}
 
+	/** Only if somebody has asked for them before. */
+	peek(vmId: string): Collection<Snapshot> | undefined {
+		return this.byVm.get(vmId);
+	}
+
 	known(): Collection<Snapshot>[] {
 		return [...this.byVm.values()];
 	}

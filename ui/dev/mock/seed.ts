@@ -210,7 +210,12 @@ function seedVm(
 			tpm: false,
 			cpu: { vcpus: size, maxVcpus: Math.max(8, size * 4), model: "portable" },
 			memory: { sizeBytes: size * GiB, maxSizeBytes: size * 4 * GiB },
-			disks: [{ id: "disk-0", volumeId: volume.id, bus: "virtio", cache: "none", discard: true, readOnly: false }],
+			disks: [
+				{
+					...{ id: "disk-0", volumeId: volume.id, bus: "virtio", cache: "none", discard: true, readOnly: false },
+					...(number === 0 ? { limits: { writeIops: 500, writeBytesPerSecond: 50 * MiB } } : {}),
+				},
+			],
 			cdroms: [{ id: "cdrom-0", imageId: null }],
 			nics: [{ id: "nic-0", networkId: refs.networkId, mac, model: "virtio", linkUp: true }],
 			bootOrder: ["disk-0", "cdrom-0"],

@@ -12,7 +12,7 @@ import { type Captured, CapturedErrors, useCaptured } from "./captured.tsx";
 
 type Updates = Extract<
 	OperationName,
-	"imageUpdate" | "poolUpdate" | "networkUpdate" | "volumeUpdate" | "nodeUpdate" | "clusterUpdate"
+	"snapshotUpdate" | "imageUpdate" | "poolUpdate" | "networkUpdate" | "volumeUpdate" | "nodeUpdate" | "clusterUpdate"
 >;
 type Edited = { id: string; generation: number; name: string; description?: string; tags?: readonly string[] };
 type Props = {

@@ -1,18 +1,15 @@
 /** A new disk for a VM: empty, from an image, or a volume that is there already. */
 
 import { GiB, MiB } from "../../../src/lib/units.ts";
-import { call } from "../../api/call.ts";
-import { ApiError } from "../../api/errors.ts";
 import { live } from "../../api/live/live.ts";
-import { followTask } from "../../api/tasks.ts";
-import type { Vm } from "../../api/types.ts";
+import type { Vm, VolumeCreate } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { Button } from "../../components/button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
 import { SegmentedField, SelectField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
-import { Notice } from "../../components/layout.tsx";
+import { Disclosure, Notice } from "../../components/layout.tsx";
 import { SizeField } from "../../components/size-field.tsx";
 import { SubmitButton } from "../../components/submit-button.tsx";
 import { formatBytes } from "../../lib/format.ts";
@@ -22,7 +19,9 @@ import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
 import { storage as storageText } from "../../strings/storage.ts";
 import { copiesAll, formatChoices, formatHint, formatIn, poolChoices } from "../storage/choices.ts";
-import { followVolumeReady } from "./release.ts";
+import { DiskOptionFields } from "./disk-option-fields.tsx";
+import { type DiskOptions, diskOf, optionErrors, usualOptions } from "./disk-options.ts";
+import { attachNew, makeVolume } from "./make-volume.ts";
 import { freeDeviceId, updateVm } from "./update.ts";
 
 type Values = {
@@ -33,7 +32,7 @@ type Values = {
 	imageId: string;
 	volumeId: string;
 	format: "qcow2" | "raw";
-	bus: "virtio" | "scsi" | "sata";
+	options: DiskOptions;
 };
 
 export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
@@ -54,10 +53,10 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 			imageId: "",
 			volumeId: "",
 			format: "qcow2",
-			bus: "virtio",
+			options: usualOptions,
 		},
 		validate(values): FieldErrors {
-			const errors: FieldErrors = {};
+			const errors: FieldErrors = optionErrors(values.options);
 			if (values.kind === "existing") {
 				if (values.volumeId === "") errors["/volumeId"] = common.required;
 				return errors;
@@ -75,14 +74,12 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 			return errors;
 		},
 		async submit(values) {
-			const volumeId = values.kind === "existing" ? values.volumeId : await makeVolume(vm, values);
-			const disk = { id, volumeId, bus: values.bus, cache: "none", discard: true, readOnly: false } as const;
-			try {
+			if (values.kind === "existing") {
+				const disk = diskOf({ id, volumeId: values.volumeId }, values.options);
 				await updateVm(vm, { disks: [...vm.spec.disks, disk] });
-			} catch (error) {
-				if (values.kind === "existing" || !(error instanceof ApiError)) throw error;
-				const { status, code, operation } = error;
-				throw new ApiError(`${t.diskAttached(values.name)} ${error.message}`, { status, code, operation });
+			} else {
+				const volumeId = await makeVolume(newVolume(vm, values));
+				await attachNew(vm, diskOf({ id, volumeId }, values.options), values.name);
 			}
 			onClose();
 		},
@@ -185,46 +182,24 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 					/>
 				</>
 			)}
-			<SelectField
-				label={t.bus}
-				narrow
-				value={values.bus}
-				choices={[
-					{ value: "virtio", label: t.buses.virtio },
-					{ value: "scsi", label: t.buses.scsi },
-					{ value: "sata", label: t.buses.sata },
-				]}
-				onChange={(bus) => form.set({ bus })}
-			/>
+			<Disclosure title={t.options} note={t.optionsNote}>
+				<DiskOptionFields
+					options={values.options}
+					error={(field) => form.error(field)}
+					onChange={(options, field) => form.set({ options }, field)}
+				/>
+			</Disclosure>
 		</Dialog>
 	);
 }
 
-/** The id of a new volume that is ready to be attached. */
-async function makeVolume(vm: Vm, values: Values): Promise<string> {
-	const image = values.kind === "image";
-	const pool = live.pool.peek(values.poolId);
+/** What the API is asked to make. */
+function newVolume(vm: Vm, { kind, name, poolId, sizeBytes, imageId, ...values }: Values): VolumeCreate {
+	const pool = live.pool.peek(poolId);
 	const format = formatIn(pool, values.format);
-	const { data, taskId } = await call("volumeCreate", {
-		body: {
-			name: values.name,
-			poolId: values.poolId,
-			nodeId: vm.nodeId,
-			format,
-			...(values.sizeBytes === null ? {} : { sizeBytes: values.sizeBytes }),
-			source: image ? { kind: "image", imageId: values.imageId, fullCopy: copiesAll(pool, format) } : { kind: "empty" },
-		},
-	});
-	if (taskId) {
-		const task = await followTask(taskId);
-		if (task?.state === "failed") {
-			throw new ApiError(task.error?.message ?? t.addDiskFailed, {
-				status: 0,
-				code: "storage",
-				operation: "volumeCreate",
-			});
-		}
-	}
-	await followVolumeReady(data.id);
-	return data.id;
+	return {
+		...{ name, poolId, nodeId: vm.nodeId, format },
+		...(sizeBytes === null ? {} : { sizeBytes }),
+		source: kind === "image" ? { kind, imageId, fullCopy: copiesAll(pool, format) } : { kind: "empty" },
+	};
 }

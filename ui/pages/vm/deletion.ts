@@ -25,4 +25,4 @@ export function deletionOf(vms: readonly Vm[], volumes: readonly Volume[], remov
 	};
 }
 
-export const namesOf = (volumes: readonly Volume[]): string => volumes.map(({ name }) => name).join(", ");
+export const namesOf = (objects: readonly { name: string }[]): string => objects.map(({ name }) => name).join(", ");

@@ -24,6 +24,9 @@ import { resizeObstacle } from "../storage/volume-actions.ts";
 import { VolumeBadge } from "../storage/volume-badge.tsx";
 import { AddDiskPanel } from "./add-disk.tsx";
 import { CdromsCard } from "./cdroms.tsx";
+import { limitsText } from "./disk-options.ts";
+import { DiskProblems } from "./disk-problems.tsx";
+import { EditDiskPanel } from "./edit-disk.tsx";
 import { followVolumeRelease } from "./release.ts";
 import { updateVm } from "./update.ts";
 import { obstacleOf } from "./vm-actions.ts";
@@ -59,6 +62,13 @@ const columns: readonly Column<DiskRow>[] = [
 		header: t.bus,
 		cell: ({ bus, volume }) => `${t.buses[bus]}${volume ? `, ${volume.format}` : ""}`,
 		width: "120px",
+		card: "none",
+	},
+	{
+		id: "limits",
+		header: t.limits,
+		cell: ({ limits }) => limitsText(limits) ?? <span class="muted">{t.noLimits}</span>,
+		width: "150px",
 	},
 	{
 		id: "boot",
@@ -82,6 +92,7 @@ export function DisksTab({ vm }: { vm: Vm }) {
 	const volumes = useCollection("volume");
 	useCollection("pool");
 	const [adding, setAdding] = useState(false);
+	const [editing, setEditing] = useState<string | null>(null);
 	const [resizing, setResizing] = useState<Volume | null>(null);
 	const obstacle = obstacleOf("update-hardware", "vmUpdate", vm);
 	const rows: DiskRow[] = vm.spec.disks.map((disk) => ({
@@ -97,6 +108,7 @@ export function DisksTab({ vm }: { vm: Vm }) {
 				obstacleOf("update-hardware", "volumeResize", vm) ?? (volume ? resizeObstacle(volume) : common.notYetKnown),
 			onSelect: () => setResizing(volume ?? null),
 		},
+		{ id: "edit", label: t.editDisk, obstacle, onSelect: () => setEditing(id) },
 		{ id: "open", label: t.open, onSelect: () => route(href("volume", { volumeId })) },
 		{ id: "detach", label: t.detach, obstacle, divided: true, onSelect: () => void detach(vm, id, volume?.name ?? id) },
 		{
@@ -109,6 +121,7 @@ export function DisksTab({ vm }: { vm: Vm }) {
 	];
 	return (
 		<Stack>
+			<DiskProblems vm={vm} />
 			{vm.status.powerState === "running" && <Notice>{t.nextStart}</Notice>}
 			<Card
 				title={t.disks}
@@ -133,6 +146,7 @@ export function DisksTab({ vm }: { vm: Vm }) {
 			</Card>
 			<CdromsCard vm={vm} icon={Disc} />
 			{adding && <AddDiskPanel vm={vm} onClose={() => setAdding(false)} />}
+			{editing && <EditDiskPanel vm={vm} diskId={editing} onClose={() => setEditing(null)} />}
 			{resizing && <ResizeDialog volume={resizing} onClose={() => setResizing(null)} />}
 		</Stack>
 	);

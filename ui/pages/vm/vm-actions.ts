@@ -2,14 +2,25 @@
  * What can be done with a VM, in the same order in every menu. Which is possible now comes from the model's table and
  * from the role; what cannot be taken back is confirmed first.
  */
-import { CirclePause, CirclePlay, Monitor, MoveRight, Play, Power, PowerOff, RotateCcw, Trash2 } from "lucide-preact";
+import {
+	Camera,
+	CirclePause,
+	CirclePlay,
+	Monitor,
+	MoveRight,
+	Play,
+	Power,
+	PowerOff,
+	RotateCcw,
+	Trash2,
+} from "lucide-preact";
 import { h } from "preact";
 import { type VmAction, vmActionObstacle } from "../../../src/model/actions.ts";
 import type { OperationId } from "../../../src/model/permissions.ts";
-import { live } from "../../api/live/live.ts";
+import { live, liveSnapshots } from "../../api/live/live.ts";
 import { toastFailure } from "../../api/notify.ts";
 import { obstacleTo } from "../../api/session.ts";
-import type { Vm, Volume } from "../../api/types.ts";
+import type { Snapshot, Vm, Volume } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm, confirmWithOption } from "../../components/confirm.tsx";
 import type { Icon } from "../../components/icons.ts";
@@ -17,10 +28,13 @@ import type { Action } from "../../components/menu.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { href } from "../../routes.ts";
 import { move } from "../../strings/move.ts";
+import { snapshots } from "../../strings/snapshots.ts";
 import { vm as t } from "../../strings/vm.ts";
 import { DeleteVmText } from "./delete-text.tsx";
 import { isGone } from "./move.ts";
 import { openMove } from "./moving.tsx";
+import { startObstacle, takeObstacle } from "./snapshots/obstacles.ts";
+import { openTake } from "./snapshots/taking.tsx";
 
 export type PowerVerb = Extract<VmAction, "start" | "shutdown" | "stop" | "reset" | "pause" | "resume">;
 
@@ -44,7 +58,7 @@ export function powerAction(verb: PowerVerb, vm: Vm): Action {
 		id: verb,
 		label: t.actions[verb],
 		icon,
-		obstacle: obstacleOf(verb, operation, vm),
+		obstacle: obstacleOf(verb, operation, vm) ?? (verb === "start" ? startObstacle(vm) : null),
 		...(note ? { note } : {}),
 		onSelect: () => void runPower(verb, vm),
 	};
@@ -65,10 +79,20 @@ export function rowActions(vm: Vm, route: (url: string) => void): Action[] {
 	return [
 		...(["start", "shutdown", "stop", "reset", "pause", "resume"] as const).map((verb) => powerAction(verb, vm)),
 		consoleAction(vm, route),
+		snapshotAction(vm),
 		moveAction(vm),
 		deleteAction(vm),
 	];
 }
+
+export const snapshotAction = (vm: Vm): Action => ({
+	id: "snapshot",
+	label: snapshots.take,
+	icon: Camera,
+	note: snapshots.takeNote,
+	obstacle: obstacleOf("snapshot", "snapshotCreate", vm) ?? takeObstacle(vm),
+	onSelect: () => openTake(vm.id),
+});
 
 /** Whether its disks may be lost with its node is said by the dialog. */
 export const moveAction = (vm: Vm): Action => {
@@ -118,13 +142,25 @@ export async function knownVolumes(vms: readonly Vm[]): Promise<Volume[] | null>
 	return null;
 }
 
+/** Its snapshots; as with the volumes, null when they cannot be listed. */
+async function knownSnapshots(vm: Vm): Promise<readonly Snapshot[] | null> {
+	const collection = liveSnapshots.of(vm.id);
+	await collection.ensure();
+	const error = collection.error.peek();
+	if (error === null) return collection.items.peek();
+	toastFailure(snapshots.unknown, error);
+	return null;
+}
+
 /** Whether the volumes go too; null when it is not to be done. */
 export async function askDeletion(vm: Vm): Promise<boolean | null> {
 	const volumes = await knownVolumes([vm]);
 	if (volumes === null) return null;
+	const taken = await knownSnapshots(vm);
+	if (taken === null) return null;
 	const answer = await confirmWithOption({
 		title: t.deleteTitle(vm.name),
-		body: (withVolumes) => h(DeleteVmText, { vm, volumes: withVolumes ? volumes : [] }),
+		body: (withVolumes) => h(DeleteVmText, { vm, volumes: withVolumes ? volumes : [], snapshots: taken }),
 		confirmLabel: t.deleteConfirm,
 		danger: true,
 		typedName: vm.name,

@@ -3,7 +3,7 @@
 import { Monitor } from "lucide-preact";
 import { useLocation } from "preact-iso";
 import type { Vm } from "../../api/types.ts";
-import { useObject } from "../../api/use.ts";
+import { useObject, useSnapshots } from "../../api/use.ts";
 import { Label, Tags } from "../../components/badge.tsx";
 import { Button } from "../../components/button.tsx";
 import { EmptyState, ErrorState, PageSkeleton } from "../../components/feedback.tsx";
@@ -19,14 +19,16 @@ import { DisksTab } from "./disks.tsx";
 import { LogTab, XmlTab } from "./inspect.tsx";
 import { NetworkTab } from "./network.tsx";
 import { SettingsTab } from "./settings/settings-tab.tsx";
+import { SnapshotsTab } from "./snapshots/snapshots-tab.tsx";
 import { SummaryTab } from "./summary.tsx";
 import { VmTasksTab } from "./tasks-tab.tsx";
-import { consoleAction, deleteAction, moveAction, powerAction } from "./vm-actions.ts";
+import { consoleAction, deleteAction, moveAction, powerAction, snapshotAction } from "./vm-actions.ts";
 
 const tabs = {
 	summary: SummaryTab,
 	console: ConsoleTab,
 	disks: DisksTab,
+	snapshots: SnapshotsTab,
 	network: NetworkTab,
 	settings: SettingsTab,
 	tasks: VmTasksTab,
@@ -62,9 +64,11 @@ function VmView({ vm }: { vm: Vm }) {
 	const asked = useParams<"vm">().tab;
 	const tab = tabIds.find((id) => id === asked) ?? "summary";
 	const Content = tabs[tab];
+	const snapshots = useSnapshots(vm.id).count.value;
 	const links: TabLink[] = tabIds.map((id) => ({
 		id,
 		label: t.tabs[id],
+		...(id === "snapshots" ? { count: snapshots } : {}),
 		href: href("vm", { vmId: vm.id, tab: id === "summary" ? undefined : id }),
 	}));
 	const stopped = vm.status.powerState === "stopped" || vm.status.powerState === "failed";
@@ -89,7 +93,8 @@ function VmView({ vm }: { vm: Vm }) {
 			]}
 			menu={[
 				...(["stop", "reset", "pause", "resume"] as const).map((verb) => powerAction(verb, vm)),
-				{ ...moveAction(vm), divided: true },
+				{ ...snapshotAction(vm), divided: true },
+				moveAction(vm),
 				deleteAction(vm, () => route(href("vms"))),
 			]}
 			tabs={links}

@@ -1,0 +1,71 @@
+/** How a VM has a disk, as the form shows it and as the API takes it. Rates are MiB in a second in the form, bytes in the API. Pure. */
+import { MiB } from "../../../src/lib/units.ts";
+import type { Vm } from "../../api/types.ts";
+import type { FieldErrors } from "../../components/form.ts";
+import { formatCount, formatRate } from "../../lib/format.ts";
+import { devices as t } from "../../strings/devices.ts";
+
+type Disk = Vm["spec"]["disks"][number];
+type Limits = NonNullable<Disk["limits"]>;
+
+/** Limits are null where there is none. */
+export type DiskOptions = Pick<Disk, "bus" | "cache" | "discard" | "readOnly"> & {
+	readIops: number | null;
+	writeIops: number | null;
+	readRate: number | null;
+	writeRate: number | null;
+};
+
+const unlimited = { readIops: null, writeIops: null, readRate: null, writeRate: null };
+export const usualOptions: DiskOptions = {
+	...{ bus: "virtio", cache: "none", discard: true, readOnly: false },
+	...unlimited,
+};
+
+const rateOf = (bytes: number | undefined): number | null => (bytes === undefined ? null : bytes / MiB);
+
+export const optionsOf = ({ bus, cache, discard, readOnly, limits = {} as Limits }: Disk): DiskOptions => ({
+	...{ bus, cache, discard, readOnly },
+	readIops: limits.readIops ?? null,
+	writeIops: limits.writeIops ?? null,
+	readRate: rateOf(limits.readBytesPerSecond),
+	writeRate: rateOf(limits.writeBytesPerSecond),
+});
+
+/** Without limits there is no such member. */
+export function diskOf({ id, volumeId }: Pick<Disk, "id" | "volumeId">, options: DiskOptions): Disk {
+	const { bus, cache, discard, readOnly, readIops, writeIops, readRate, writeRate } = options;
+	const limits: Limits = {
+		...(readRate === null ? {} : { readBytesPerSecond: Math.round(readRate * MiB) }),
+		...(writeRate === null ? {} : { writeBytesPerSecond: Math.round(writeRate * MiB) }),
+		...(readIops === null ? {} : { readIops }),
+		...(writeIops === null ? {} : { writeIops }),
+	};
+	const disk = { id, volumeId, bus, cache, discard, readOnly };
+	return Object.keys(limits).length === 0 ? disk : { ...disk, limits };
+}
+
+export function optionErrors(options: DiskOptions): FieldErrors {
+	const errors: FieldErrors = {};
+	const isCount = (value: number | null) => value === null || (Number.isSafeInteger(value) && value >= 1);
+	const isRate = (value: number | null) =>
+		value === null || (Math.round(value * MiB) >= 1 && Number.isSafeInteger(Math.round(value * MiB)));
+	for (const key of ["readIops", "writeIops"] as const) if (!isCount(options[key])) errors[`/${key}`] = t.limitWhole;
+	for (const key of ["readRate", "writeRate"] as const) if (!isRate(options[key])) errors[`/${key}`] = t.limitRate;
+	if (options.bus === "sata" && options.readOnly) errors["/readOnly"] = t.readOnlySata;
+	return errors;
+}
+
+/** "500 reads/s, writes 50 MiB/s"; null without any. */
+export function limitsText(limits: Disk["limits"]): string | null {
+	if (limits === undefined) return null;
+	const { readIops, writeIops, readBytesPerSecond, writeBytesPerSecond } = limits;
+	return [
+		readIops && t.limitReads(formatCount(readIops)),
+		writeIops && t.limitWrites(formatCount(writeIops)),
+		readBytesPerSecond && t.limitReading(formatRate(readBytesPerSecond)),
+		writeBytesPerSecond && t.limitWriting(formatRate(writeBytesPerSecond)),
+	]
+		.filter(Boolean)
+		.join(", ");
+}

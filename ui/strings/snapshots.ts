@@ -1,0 +1,73 @@
+/** Snapshots of VMs. */
+const disks = (count: number): string => (count === 1 ? "1 disk" : `${count} disks`);
+
+export const snapshots = {
+	title: "Snapshots",
+	tree: (vm: string) => `Snapshots of ${vm}`,
+	gone: "The snapshots could not be listed",
+	emptyTitle: "No snapshots",
+	emptyText:
+		"A snapshot keeps what all disks of the VM hold at one moment. Take one before an upgrade, and go back to it if that goes wrong. It is no backup: it lies where the disks lie.",
+	here: "You are here",
+	hereNote: (state: string) => `${state} now`,
+	after: (parent: string) => `after ${parent}`,
+	whileState: { running: "while running", paused: "while paused", stopped: "while off" },
+	consistencies: {
+		crash: "as after a power cut",
+		filesystem: "file systems written out",
+		application: "services prepared for it",
+	},
+	holds: (count: number, size: string) => `${disks(count)}, ${size}`,
+	heldDisk: (disk: string, size: string) => `${disk}, ${size}`,
+	halfTitle: "The VM is half set back",
+
+	take: "Take snapshot",
+	takeNote: "Keeps what its disks hold",
+	takeTitle: (vm: string) => `Take a snapshot of ${vm}`,
+	takeFailed: "The snapshot was not taken",
+	nameTaken: (name: string) => `Another snapshot of this VM has the name ${name}.`,
+	descriptionHint: "What it is for, and until when it is needed.",
+	kept: "Kept, all of one moment",
+	uefi: "UEFI variables",
+	tpm: "The TPM",
+	notKept: "Not kept",
+	memory: "The memory. Back at this snapshot, the guest starts as after a power cut.",
+	readOnlyDisk: (name: string) => `${name}, which is read-only.`,
+	discs: "Discs in its CD-ROM drives.",
+	halts: "The guest halts for a moment. With the VM off, nothing is half written.",
+	onlyOff: (pools: string) => `Deleting it again needs the VM off: in ${pools} it is a part of the disk.`,
+
+	revert: "Revert",
+	revertNote: "Sets the disks back",
+	revertTitle: (vm: string, name: string) => `Revert ${vm} to ${name}`,
+	revertLost: "Lost for good, unless a snapshot has it:",
+	revertLostDisks: "what is on these disks now, as far as it was written since the last snapshot",
+	revertLostState: "the UEFI variables and the TPM as they are now",
+	revertLostUefi: "the UEFI variables as they are now",
+	revertSizes: (name: string, size: string) => `${name} is ${size} large again.`,
+	revertStays: (names: string) => `Stays as it is, because the snapshot does not have it: ${names}.`,
+	revertKeeps: "All snapshots stay. To keep what is there now, take one first.",
+
+	copy: "Make a volume",
+	copyNote: "Of a disk in it",
+	copyTitle: (name: string) => `Make a volume of ${name}`,
+	copyFailed: "The volume was not made",
+	copyDisk: "Disk",
+	copyHint: "Shares data with the snapshot, which cannot be deleted as long as the volume is there.",
+	attach: (vm: string) => `Attach it to ${vm}`,
+	attachHint: "As another disk, beside those that it has.",
+	notReady: (state: string) => `The snapshot is not ready (${state}).`,
+
+	edit: "Edit",
+	editTitle: (name: string) => `Edit ${name}`,
+	editFailed: "The change was not saved",
+
+	delete: "Delete snapshot",
+	deleteTitle: (name: string) => `Delete the snapshot ${name}`,
+	deleteText: "What it kept is gone then, and nothing goes back to it.",
+	deleteStays: "The VM stays as it is, and so do its other snapshots.",
+	deleteNotTaken: "It was not taken: nothing can go back to it. What there is of it is removed.",
+
+	withVm: (count: number) => (count === 1 ? "its snapshot:" : `its ${count} snapshots:`),
+	unknown: "The snapshots of the VM could not be listed, so nothing was deleted",
+} as const;
