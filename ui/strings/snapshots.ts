@@ -11,7 +11,7 @@ export const snapshots = {
 	here: "You are here",
 	hereNote: (state: string) => `${state} now`,
 	after: (parent: string) => `after ${parent}`,
-	whileState: { running: "while running", paused: "while paused", stopped: "while off" },
+	whileState: { running: "taken while running", paused: "taken while paused", stopped: "taken while off" },
 	consistencies: {
 		crash: "as after a power cut",
 		filesystem: "file systems written out",
@@ -35,7 +35,7 @@ export const snapshots = {
 	readOnlyDisk: (name: string) => `${name}, which is read-only.`,
 	discs: "Discs in its CD-ROM drives.",
 	halts: "The guest halts for a moment. With the VM off, nothing is half written.",
-	onlyOff: (pools: string) => `Deleting it again needs the VM off: in ${pools} it is a part of the disk.`,
+	onlyOff: (pools: string) => `In ${pools} it becomes a part of the disk: it can only be deleted while the VM is off.`,
 
 	revert: "Revert",
 	revertNote: "Sets the disks back",
@@ -66,7 +66,7 @@ export const snapshots = {
 	deleteTitle: (name: string) => `Delete the snapshot ${name}`,
 	deleteText: "What it kept is gone then, and nothing goes back to it.",
 	deleteStays: "The VM stays as it is, and so do its other snapshots.",
-	deleteNotTaken: "It was not taken: nothing can go back to it. What there is of it is removed.",
+	deleteBroken: "It is not whole, and nothing can go back to it. What there is of it is removed.",
 
 	withVm: (count: number) => (count === 1 ? "its snapshot:" : `its ${count} snapshots:`),
 	unknown: "The snapshots of the VM could not be listed, so nothing was deleted",

@@ -31,5 +31,6 @@ test("limits are numbers from one on, whole ones where they count", () => {
 
 test("limits in words", () => {
 	expect(limitsText(undefined)).toBeNull();
-	expect(limitsText({ readIops: 500, writeBytesPerSecond: 50 * MiB })).toBe("500 reads/s, writes 50 MiB/s");
+	expect(limitsText({ writeIops: 200, writeBytesPerSecond: 50 * MiB })).toBe("writes 200/s, 50 MiB/s");
+	expect(limitsText({ readIops: 500, writeBytesPerSecond: 50 * MiB })).toBe("reads 500/s; writes 50 MiB/s");
 });

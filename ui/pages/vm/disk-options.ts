@@ -56,16 +56,13 @@ export function optionErrors(options: DiskOptions): FieldErrors {
 	return errors;
 }
 
-/** "500 reads/s, writes 50 MiB/s"; null without any. */
+/** "reads 500/s; writes 200/s, 50 MiB/s"; null without any. */
 export function limitsText(limits: Disk["limits"]): string | null {
-	if (limits === undefined) return null;
-	const { readIops, writeIops, readBytesPerSecond, writeBytesPerSecond } = limits;
-	return [
-		readIops && t.limitReads(formatCount(readIops)),
-		writeIops && t.limitWrites(formatCount(writeIops)),
-		readBytesPerSecond && t.limitReading(formatRate(readBytesPerSecond)),
-		writeBytesPerSecond && t.limitWriting(formatRate(writeBytesPerSecond)),
-	]
-		.filter(Boolean)
-		.join(", ");
+	const side = (ops: number | undefined, bytes: number | undefined, words: (limits: string) => string) => {
+		const parts = [ops && t.limitOps(formatCount(ops)), bytes && formatRate(bytes)].filter(Boolean);
+		return parts.length === 0 ? null : words(parts.join(", "));
+	};
+	const reads = side(limits?.readIops, limits?.readBytesPerSecond, t.limitReads);
+	const writes = side(limits?.writeIops, limits?.writeBytesPerSecond, t.limitWrites);
+	return [reads, writes].filter(Boolean).join("; ") || null;
 }

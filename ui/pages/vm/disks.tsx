@@ -58,17 +58,16 @@ const columns: readonly Column<DiskRow>[] = [
 		width: "100px",
 	},
 	{
+		id: "limits",
+		header: t.limits,
+		cell: ({ limits }) => <span title={limitsText(limits) ?? ""}>{limitsText(limits) ?? "–"}</span>,
+		width: "180px",
+	},
+	{
 		id: "bus",
 		header: t.bus,
 		cell: ({ bus, volume }) => `${t.buses[bus]}${volume ? `, ${volume.format}` : ""}`,
 		width: "120px",
-		card: "none",
-	},
-	{
-		id: "limits",
-		header: t.limits,
-		cell: ({ limits }) => limitsText(limits) ?? <span class="muted">{t.noLimits}</span>,
-		width: "150px",
 	},
 	{
 		id: "boot",
@@ -87,6 +86,8 @@ const columns: readonly Column<DiskRow>[] = [
 	},
 ];
 
+const columnsWithoutLimits = columns.filter(({ id }) => id !== "limits");
+
 export function DisksTab({ vm }: { vm: Vm }) {
 	const { route } = useLocation();
 	const volumes = useCollection("volume");
@@ -100,6 +101,7 @@ export function DisksTab({ vm }: { vm: Vm }) {
 		boot: vm.spec.bootOrder.indexOf(disk.id),
 		volume: volumes.one(disk.volumeId).value,
 	}));
+	const limited = rows.some(({ limits }) => limits !== undefined);
 	const actions = ({ id, volume, volumeId }: DiskRow): Action[] => [
 		{
 			id: "resize",
@@ -136,7 +138,7 @@ export function DisksTab({ vm }: { vm: Vm }) {
 					name="vm-disks"
 					caption={t.disksCaption}
 					rows={rows}
-					columns={columns}
+					columns={limited ? columns : columnsWithoutLimits}
 					rowLabel={({ id }) => id}
 					rowActions={actions}
 					defaultSort="id"

@@ -43,7 +43,7 @@ export function RevertText({ vm, snapshot }: { vm: Vm; snapshot: Snapshot }) {
 export function DeleteSnapshotText({ snapshot }: { snapshot: Snapshot }) {
 	return (
 		<>
-			<p>{snapshot.phase === "error" && snapshot.powerState === null ? t.deleteNotTaken : t.deleteText}</p>
+			<p>{snapshot.phase === "error" ? t.deleteBroken : t.deleteText}</p>
 			<p>{t.deleteStays}</p>
 		</>
 	);

@@ -68,7 +68,7 @@ function SnapshotEntry({ snapshot, parent, actions }: EntryProps) {
 				{parent && <span class="snapshot__parent">{t.after(parent.name)}</span>}
 				<RelativeTime time={createdAt} />
 				{was && <span>{was}</span>}
-				<HeldDisks snapshot={snapshot} />
+				{snapshot.phase !== "error" && <HeldDisks snapshot={snapshot} />}
 			</div>
 			{description && <p class="snapshot__description">{description}</p>}
 			{error && <p class="snapshot__error">{error.message}</p>}

@@ -117,10 +117,12 @@ function WhatIsKept({ vm, disks }: { vm: Vm; disks: readonly ListedDisk[] }) {
 			<section>
 				<h3>{t.kept}</h3>
 				<DiskList disks={disks} />
-				<ul class="bullets">
-					{spec.firmware !== "bios" && <li>{t.uefi}</li>}
-					{spec.tpm && <li>{t.tpm}</li>}
-				</ul>
+				{(spec.firmware !== "bios" || spec.tpm) && (
+					<ul class="bullets">
+						{spec.firmware !== "bios" && <li>{t.uefi}</li>}
+						{spec.tpm && <li>{t.tpm}</li>}
+					</ul>
+				)}
 			</section>
 			{(isOn || readOnly.length > 0 || hasDiscs) && (
 				<section>
