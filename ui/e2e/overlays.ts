@@ -124,6 +124,44 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 		await page.getByRole("button", { name: "Add disk" }).click();
 		await page.getByRole("dialog").waitFor();
 	},
+	async "edit disk"(opened) {
+		const { page, server } = opened;
+		await page.goto(`${server.url}/vms/${vmOf(opened, "running").id}/disks`);
+		await ready(page);
+		await page.getByRole("button", { name: "Actions: disk-0" }).click();
+		await page.getByRole("menuitem", { name: "Edit" }).click();
+		await page.getByRole("dialog").getByLabel("Reads").fill("0");
+		await page.getByText("Enter a whole number").waitFor();
+	},
+	async "taking a snapshot"(opened) {
+		const { page, server } = opened;
+		await page.goto(`${server.url}/vms/${vmOf(opened, "running").id}/snapshots`);
+		await ready(page);
+		await page.getByRole("main").getByRole("button", { name: "Take snapshot" }).click();
+		await page.getByRole("dialog").getByLabel("Name").fill("installed");
+		await page.getByText("Another snapshot of this VM").waitFor();
+	},
+	async "what a snapshot cannot be used for"({ page }) {
+		await page.keyboard.press("Escape");
+		await page.getByRole("button", { name: "Discard changes" }).click();
+		await page.getByRole("button", { name: "Actions: configured" }).click();
+		await page.getByText("Shut the VM down first.").waitFor();
+	},
+	async "a volume of a snapshot"({ page }) {
+		await page.getByRole("menuitem", { name: "Make a volume" }).click();
+		await page.getByRole("dialog").waitFor();
+	},
+	async "reverting to a snapshot"(opened) {
+		const { page, server } = opened;
+		const vm = vmOf(opened, "running");
+		await page.keyboard.press("Escape");
+		server.state.change("vm", vm.id, { status: { ...vm.status, powerState: "stopped" } });
+		await page.getByText("Stopped now").waitFor();
+		await page.getByRole("button", { name: "Actions: configured" }).click();
+		await page.getByRole("menuitem", { name: "Revert" }).click();
+		await page.getByRole("dialog").getByText("Lost for good").waitFor();
+		server.state.change("vm", vm.id, { status: vm.status });
+	},
 	async "add image"({ page, server }) {
 		await page.goto(`${server.url}/images?add=upload`);
 		await page.getByRole("dialog").waitFor();
