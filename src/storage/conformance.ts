@@ -11,6 +11,7 @@ import { systemRandom } from "../lib/random.ts";
 import { MiB } from "../lib/units.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import { adoptionConformance } from "./conformance-adoption.ts";
+import { contentConformance } from "./conformance-content.ts";
 import { imageConformance } from "./conformance-images.ts";
 import { snapshotConformance } from "./conformance-snapshots.ts";
 import { transferConformance } from "./conformance-transfer.ts";
@@ -29,6 +30,11 @@ export type StoragePoolUnderTest = {
 	hostFile(name: string, bytes: Uint8Array): Promise<string>;
 	hostFileExists(path: string): Promise<boolean>;
 	removeHostFile(path: string): Promise<void>;
+	/**
+	 * Puts something of nobody's at the top of the pool, past the driver: what is stored there (a file, an image of RBD, a logical
+	 * volume), or in pools of files a folder, or a link to the root folder of the node.
+	 */
+	placeForeign(name: string | Uint8Array, what: "thing" | "folder" | "link"): Promise<void>;
 	close(): Promise<void>;
 };
 
@@ -44,6 +50,12 @@ export type StorageUnderTest = {
 	preallocates?: true;
 	/** Copy-on-write copies depend on nothing: what they were made of can be deleted. */
 	copiesStandAlone?: true;
+	/** What others may call their things there, as far as the pool goes; bytes are no UTF-8. */
+	foreignNames: readonly (string | Uint8Array)[];
+	/** True when things lie in folders (the default); else the reason why not. */
+	hasFolders?: true | string;
+	/** True when uploads grow in the pool itself (the default); else the reason why not. */
+	keepsUploads?: true | string;
 };
 
 export type Suite = {
@@ -72,6 +84,21 @@ export const hostileIds = [
 	"01890000-0000-7000-8000-00000000000A",
 	"@snapshot",
 	"a".repeat(4096),
+];
+
+/** For pools of files. Each has 255 bytes at most. */
+export const foreignFileNames: readonly (string | Uint8Array)[] = [
+	"debian-12.iso",
+	"line\nbreak and\ttab",
+	"-rf",
+	"'single' \"double\" `back` $HOME \\ {}",
+	"01890000-0000-7000-8000-000000000001",
+	"volumes.old",
+	"\u202egpj.exe \u200b",
+	" ",
+	"x".repeat(255),
+	"ü".repeat(127),
+	new Uint8Array([0x66, 0xff, 0xfe, 0x80]),
 ];
 
 export function storageConformance(under: StorageUnderTest): void {
@@ -105,6 +132,7 @@ export function storageConformance(under: StorageUnderTest): void {
 		transferConformance(suite);
 		imageConformance(suite);
 		snapshotConformance(suite);
+		contentConformance(suite);
 	});
 }
 

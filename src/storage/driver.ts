@@ -8,6 +8,7 @@ import type { DomainDisk } from "../hypervisor/driver.ts";
 import type { AppError } from "../lib/errors.ts";
 import type { DiskSource, HostSecret } from "../model/disk-source.ts";
 import type { PoolCapabilities, PoolType, VolumeFormat } from "../model/storage.ts";
+import type { ContentListing, ContentOptions } from "./content.ts";
 
 /** A pool with a folder on this node. `wasReady`: it has held data here. */
 export type PoolPlace = { poolId: string; name: string; path: string; wasReady: boolean };
@@ -128,6 +129,12 @@ export interface StorageDriver {
 	 * when it is not there at all. Never hangs for longer than some seconds, whatever the server does.
 	 */
 	check(): Promise<PoolUsage>;
+	/**
+	 * What really lies in a folder of the pool ("" is its top, names have '/' between them), ours or not: looks only, follows no
+	 * link, and reads no content of others. Bounded, however much is there. `invalid` for what leads out of the pool or is no folder,
+	 * `not-found` for one that is not there.
+	 */
+	listContent(folder: string, options?: ContentOptions): Promise<ContentListing>;
 
 	/**
 	 * Makes the volume whole, or nothing: an interrupted create leaves no volume. Existing with the same id, format and size:

@@ -2,6 +2,7 @@
 import { AppError, toAppError } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
 import type { VolumeFormat } from "../model/storage.ts";
+import type { ContentEntry } from "./content.ts";
 import type { Adoptable, FileToAdopt, ImageInfo, PoolUsage, VolumeInfo } from "./driver.ts";
 import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
 import type { FakeLayer, FakeSnapshot } from "./fake-snapshots.ts";
@@ -37,6 +38,8 @@ export class FakePool {
 	readonly volumes = new Map<string, FakeVolume>();
 	readonly images = new Map<string, FakeImage>();
 	readonly uploads = new Map<string, FakeUpload>();
+	/** What somebody else has put at the top of the pool, by name. */
+	readonly strays = new Map<string, Pick<ContentEntry, "kind" | "nameIsExact">>();
 	/** Files of the node, for importFile and adoptVolume. */
 	readonly hostFiles = new Map<string, Uint8Array>();
 	/** Volumes that are open on the node; as they stay when the daemon ends. */

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
-import { fails, newId, storageConformance } from "./conformance.ts";
+import { fails, foreignFileNames, newId, storageConformance } from "./conformance.ts";
 import { FakePool, FakeStorageDriver } from "./fake.ts";
 
 const noQcow2 = "the fake keeps no content of qcow2 files";
@@ -11,6 +11,7 @@ storageConformance({
 	name: "fake",
 	capabilities: new FakeStorageDriver().capabilities,
 	decodesQcow2: noQcow2,
+	foreignNames: foreignFileNames,
 	async open() {
 		const pool = new FakePool();
 		return {
@@ -28,6 +29,11 @@ storageConformance({
 			},
 			hostFileExists: async (path) => pool.hostFiles.has(path),
 			removeHostFile: async (path) => void pool.hostFiles.delete(path),
+			async placeForeign(name, what) {
+				const kind = what === "thing" ? "file" : what === "link" ? "other" : "folder";
+				const nameIsExact = typeof name === "string";
+				pool.strays.set(nameIsExact ? name : new TextDecoder().decode(name), { kind, nameIsExact });
+			},
 			async close() {},
 		};
 	},

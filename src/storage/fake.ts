@@ -25,6 +25,7 @@ import type {
 } from "./driver.ts";
 import { FakeCalls, type FakeMethod } from "./fake-calls.ts";
 import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
+import { fakeContent } from "./fake-listing.ts";
 import { type FakeImage, FakePool, type FakeVolume, imageInfo, noSnapshots } from "./fake-pool.ts";
 import { fakeSnapshots, snapshotOf } from "./fake-snapshots.ts";
 import { contentOf, receive } from "./fake-transfer.ts";
@@ -84,6 +85,9 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		await this.enter("check");
 		return this.pool.usage();
 	}
+
+	listContent: StorageDriver["listContent"] = (folder, options = {}) =>
+		fakeContent(this.pool, folder, options, this.enter("listContent", options.signal));
 
 	async createVolume(
 		id: string,

@@ -16,6 +16,16 @@ storageConformance({
 	capabilities: cephRbdCapabilities,
 	decodesQcow2: true,
 	adoptsFiles: "a Ceph pool holds no files",
+	foreignNames: [
+		"debian-12",
+		"line\nbreak",
+		"'single' \"double\" $HOME {}",
+		"lqx-vol-1",
+		"\u202egpj.exe",
+		"x".repeat(96),
+	],
+	hasFolders: "a Ceph pool has no folders",
+	keepsUploads: "they grow in a folder of the node",
 	async open() {
 		const pool = await session.pool();
 		const open = () => pool.open();
@@ -34,6 +44,7 @@ storageConformance({
 					() => false,
 				),
 			removeHostFile: (path) => rm(path),
+			placeForeign: (name) => pool.placeForeign(String(name)),
 			close: () => pool.close(),
 		};
 	},

@@ -9,6 +9,7 @@ import { AppError } from "../../lib/errors.ts";
 import type { HostSecret, RbdSource } from "../../model/disk-source.ts";
 import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
+import type { ContentOptions } from "../content.ts";
 import type {
 	Adoptable,
 	FileToAdopt,
@@ -27,6 +28,7 @@ import { OperationLocks } from "../operation-locks.ts";
 import type { StorageContext } from "../registry.ts";
 import { cephRbdCapabilities } from "./capabilities.ts";
 import { type ClientFiles, clientFiles, removeClientFiles, writeClientFiles } from "./client-files.ts";
+import { listContent } from "./content.ts";
 import type { RbdContext } from "./context.ts";
 import { describeVolume, listVolumes } from "./describe.ts";
 import { hostSecret, sourceIn } from "./host-secret.ts";
@@ -143,6 +145,8 @@ export class CephRbdDriver implements StorageDriver {
 		]);
 		return usage;
 	}
+
+	listContent = (folder: string, options?: ContentOptions) => listContent(this.#context, folder, options);
 
 	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
 	deleteVolume = (id: string) => this.#volumes.delete(id);

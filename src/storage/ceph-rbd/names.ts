@@ -18,7 +18,11 @@ export const baseSnapshot = "lqx-base";
 export const volumeName = (id: string): string => `${volumePrefix}${id}`;
 export const imageName = (id: string): string => `${imagePrefix}${id}`;
 export const snapshotName = (id: string): string => `${snapshotPrefix}${id}`;
-export const temporaryPrefix = (nodeId: string): string => `lqx-tmp-${nodeId}-`;
+const anyTemporary = "lqx-tmp-";
+export const temporaryPrefix = (nodeId: string): string => `${anyTemporary}${nodeId}-`;
+/** Of whichever node. */
+export const isTemporary = (name: string): boolean =>
+	name.startsWith(anyTemporary) && isUuid(name.slice(anyTemporary.length, anyTemporary.length + 36));
 export const workObject = "limiquantix-work";
 
 const idAfter = (prefix: string, name: string): string | null => {

@@ -33,7 +33,7 @@ export class RbdImages {
 
 	/** Of all images in the pool and namespace, ours or not. */
 	async names(): Promise<string[]> {
-		return readAnswer(ListAnswer, await this.#runner.rbd(["ls", ...json, ...this.#pool()]), "rbd ls");
+		return readAnswer(ListAnswer, await this.#runner.rbd(["ls", ...json, ...this.poolArguments()]), "rbd ls");
 	}
 
 	async create(name: string, sizeBytes: number): Promise<void> {
@@ -151,7 +151,8 @@ export class RbdImages {
 		if (host !== undefined) throw new AppError("in-use", `A running VM has this disk open (on the host ${host}).`);
 	}
 
-	#pool(): string[] {
+	/** For commands that are about all of the pool. */
+	poolArguments(): string[] {
 		const { cephPool, namespace } = this.#runner.place;
 		return ["--pool", cephPool, ...(namespace === null ? [] : ["--namespace", namespace])];
 	}

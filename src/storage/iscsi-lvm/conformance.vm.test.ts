@@ -7,6 +7,8 @@ import { type LabLuns, labLuns, nodeId } from "../../testing/lab/storage-vm/insi
 import { newId, storageConformance } from "../conformance.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
 import { capabilitiesOf } from "./capabilities.ts";
+import { thinPoolName } from "./names.ts";
+import { foreignLvNames } from "./testing/loop-pool.ts";
 
 let lab: LabLuns;
 beforeAll(async () => {
@@ -20,6 +22,9 @@ for (const layout of ["thick", "thin"] as const)
 		capabilities: capabilitiesOf(layout, false),
 		decodesQcow2: true,
 		adoptsFiles: "Logical volumes are no files.",
+		foreignNames: foreignLvNames.filter((name) => layout === "thick" || name !== thinPoolName),
+		hasFolders: "a volume group has no folders",
+		keepsUploads: "they grow in a folder of the node",
 		...(layout === "thick" ? { preallocates: true } : { copiesStandAlone: true }),
 		async open() {
 			const poolId = newId();
@@ -52,6 +57,7 @@ for (const layout of ["thick", "thin"] as const)
 						() => false,
 					),
 				removeHostFile: (path) => rm(path),
+				placeForeign: (name) => lab.placeForeign(poolId, String(name)),
 				close: () => lab.clear(poolId),
 			};
 		},

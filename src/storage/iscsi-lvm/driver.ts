@@ -8,6 +8,7 @@ import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
+import type { ContentOptions } from "../content.ts";
 import type {
 	ActivateOptions,
 	Adoptable,
@@ -26,6 +27,7 @@ import { OperationLocks } from "../operation-locks.ts";
 import { Activation } from "./activation.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import type { Connection } from "./connection.ts";
+import { listContent } from "./content.ts";
 import type { IscsiContext } from "./context.ts";
 import type { VolumeGroup } from "./group.ts";
 import { IscsiImages } from "./images.ts";
@@ -66,6 +68,7 @@ export class IscsiLvmDriver implements StorageDriver {
 	readonly capabilities: PoolCapabilities;
 	readonly hostSecrets = [];
 	readonly snapshots: VolumeSnapshots;
+	readonly #poolId: string;
 	readonly #context: IscsiContext;
 	readonly #lifecycle: PoolLifecycle;
 	readonly #volumes: IscsiVolumes;
@@ -75,6 +78,7 @@ export class IscsiLvmDriver implements StorageDriver {
 	constructor(options: IscsiLvmDriverOptions) {
 		requireId(options.poolId, "pool");
 		const { poolId, nodeId, layout, shared, wipeOnDelete, group, random, clock, writes } = options;
+		this.#poolId = poolId;
 		const log = options.log.with({ poolId });
 		const locks = new OperationLocks(options.lockWaitMs, clock);
 		const { stagingFolder: folder, protectedPaths } = options;
@@ -98,6 +102,8 @@ export class IscsiLvmDriver implements StorageDriver {
 	deactivate = (): Promise<void> => this.#lifecycle.deactivate();
 	remove = (): Promise<void> => this.#lifecycle.remove();
 	check = (): Promise<PoolUsage> => this.#lifecycle.check();
+
+	listContent = (folder: string, options?: ContentOptions) => listContent(this.#context, this.#poolId, folder, options);
 
 	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
 	deleteVolume = (id: string) => this.#volumes.delete(id);

@@ -10,9 +10,11 @@ import { boundedRun } from "./bounded-run.ts";
 import { zeroDevice } from "./device-io.ts";
 import { type Lvm, systemId } from "./lvm.ts";
 import {
+	type AnyLv,
 	type Group,
 	lvFields,
 	type PhysicalVolume,
+	parseAnyLvs,
 	parseGroups,
 	parseLvs,
 	parsePhysicalVolumes,
@@ -226,6 +228,13 @@ export class VolumeGroup {
 	/** Ours, all of them; what is damaged is apart. */
 	async lvs(): Promise<ReturnType<typeof parseLvs>> {
 		return parseLvs(await this.#options.lvm.report("lvs", lvFields, [this.name], this.#devices));
+	}
+
+	/** Others' too, and what LVM itself has there. */
+	async anyLvs(): Promise<AnyLv[]> {
+		return parseAnyLvs(
+			await this.#options.lvm.report("lvs", "lv_name,lv_size,data_percent", ["-a", this.name], this.#devices),
+		);
 	}
 
 	/** Inactive; with its record from the first moment. */

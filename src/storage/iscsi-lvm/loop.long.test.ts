@@ -5,7 +5,7 @@ import { GiB } from "../../lib/units.ts";
 import { storageConformance } from "../conformance.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import { loopPool } from "./testing/loop-pool.ts";
+import { foreignLvNames, loopPool } from "./testing/loop-pool.ts";
 
 storageConformance({
 	name: "iscsi-lvm on a loop device",
@@ -13,6 +13,9 @@ storageConformance({
 	decodesQcow2: true,
 	adoptsFiles: "Logical volumes are no files.",
 	preallocates: true,
+	foreignNames: foreignLvNames,
+	hasFolders: "a volume group has no folders",
+	keepsUploads: "they grow in a folder of the node",
 	async open() {
 		const pool = await loopPool(32 * GiB);
 		const open = async () => {
@@ -39,6 +42,7 @@ storageConformance({
 					() => false,
 				),
 			removeHostFile: (path) => rm(path),
+			placeForeign: (name) => pool.placeForeign(String(name)),
 			close: () => pool[Symbol.asyncDispose](),
 		};
 	},

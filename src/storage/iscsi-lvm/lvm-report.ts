@@ -40,6 +40,8 @@ function bytes(row: Static<typeof Row>, field: string): number {
 	return number;
 }
 
+const percent = (value = ""): number | null => (/^[0-9]+(\.[0-9]+)?$/.test(value) ? Number(value) : null);
+
 const list = (value: string): string[] => (value === "" ? [] : value.split(","));
 
 /** Ours only. One whose tags are damaged is in `damaged` instead. */
@@ -52,10 +54,9 @@ export function parseLvs(json: string): { lvs: Lv[]; damaged: Map<string, AppErr
 		if (name === null) continue;
 		try {
 			const active = text(row, "lv_active_locally");
-			const percent = row.data_percent ?? "";
 			lvs.push({
 				...{ lv, name, uuid: text(row, "lv_uuid"), lvBytes: bytes(row, "lv_size") },
-				dataPercent: /^[0-9]+(\.[0-9]+)?$/.test(percent) ? Number(percent) : null,
+				dataPercent: percent(row.data_percent),
 				record: parseTags(lv, list(text(row, "lv_tags"))),
 				active: active === "1" ? true : active === "0" ? false : null,
 				open: row.lv_device_open === "1",
@@ -68,13 +69,25 @@ export function parseLvs(json: string): { lvs: Lv[]; damaged: Map<string, AppErr
 	return { lvs, damaged };
 }
 
+export type AnyLv = { lv: string; lvBytes: number; dataPercent: number | null };
+
+/** All that take space of the group by themselves, ours or not. */
+export const parseAnyLvs = (json: string): AnyLv[] =>
+	rows(json, "lv").flatMap((row) => {
+		// In brackets is what others consist of; the leases belong to the group itself.
+		const name = text(row, "lv_name");
+		if (name.startsWith("[") && name !== "[lvmlock]") return [];
+		const lv = name.replace(/^\[|\]$/g, "");
+		return [{ lv, lvBytes: bytes(row, "lv_size"), dataPercent: percent(row.data_percent) }];
+	});
+
 export type ThinUsage = { lvBytes: number; dataPercent: number };
 
 /** Of the thin pool: its size and how much of it is taken; null when it has none, or is not active. */
 export function parseThinUsage(json: string): ThinUsage | null {
 	const row = rows(json, "lv")[0];
-	if (!row || !/^[0-9]+(\.[0-9]+)?$/.test(row.data_percent ?? "")) return null;
-	return { lvBytes: bytes(row, "lv_size"), dataPercent: Number(row.data_percent) };
+	const dataPercent = percent(row?.data_percent);
+	return !row || dataPercent === null ? null : { lvBytes: bytes(row, "lv_size"), dataPercent };
 }
 
 export type Group = {

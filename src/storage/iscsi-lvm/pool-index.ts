@@ -109,15 +109,15 @@ export class PoolIndex {
 	}
 
 	/** Oldest first: numbers only grow. */
-	snapshots(volume: Volume): (SnapshotInfo & { disk: Disk })[] {
+	snapshots({ disks }: { disks: readonly Disk[] }): (SnapshotInfo & { disk: Disk })[] {
 		const byDisk = new Map<string, string>();
-		for (const disk of volume.disks) {
+		for (const disk of disks) {
 			if (disk.record.half !== null) continue;
 			if (disk.record.snap !== null) byDisk.set(disk.lv, disk.record.snap);
 			if (disk.record.freezes !== null && disk.record.on !== null) byDisk.set(disk.record.on, disk.record.freezes);
 		}
 		const found: (SnapshotInfo & { disk: Disk })[] = [];
-		for (const disk of volume.disks) {
+		for (const disk of disks) {
 			const id = byDisk.get(disk.lv);
 			if (id === undefined) continue;
 			let parentId = disk.record.parent;

@@ -12,6 +12,7 @@ import type { Random } from "../../lib/random.ts";
 import { fileSource } from "../../model/disk-source.ts";
 import { isInside } from "../../model/host-paths.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
+import type { ContentListing, ContentOptions } from "../content.ts";
 import type {
 	FileToAdopt,
 	LongOptions,
@@ -30,6 +31,7 @@ import { OperationLocks } from "../operation-locks.ts";
 import { adoptableFiles, adoptVolume, releaseVolume } from "./adopt-volume.ts";
 import { localCapabilities, noReflink, sharedCapabilities } from "./capabilities.ts";
 import { checkVolume } from "./check-volume.ts";
+import { listContent } from "./content.ts";
 import type { LocalContext } from "./context.ts";
 import { canShareBlocks } from "./copy-whole.ts";
 import { exportVolume } from "./export-volume.ts";
@@ -139,17 +141,27 @@ export class LocalDriver implements StorageDriver {
 	}
 
 	async check(): Promise<PoolUsage> {
+		await this.#requireOurs();
 		const { folder } = this.#context;
-		const marker = await folder.readMarker();
-		if (marker === null) throw new AppError("storage", `The folder ${folder.root} holds no pool. Is its disk mounted?`);
-		if (marker.poolId !== this.#options.poolId)
-			throw new AppError("storage", `The folder ${folder.root} belongs to another storage pool (${marker.poolId}).`);
 		const space = await withFileErrors("measuring the pool", () => statfs(folder.root));
 		return {
 			totalBytes: space.blocks * space.bsize,
 			usedBytes: (space.blocks - space.bfree) * space.bsize,
 			availableBytes: space.bavail * space.bsize,
 		};
+	}
+
+	async #requireOurs(): Promise<void> {
+		const { folder } = this.#context;
+		const marker = await folder.readMarker();
+		if (marker === null) throw new AppError("storage", `The folder ${folder.root} holds no pool. Is its disk mounted?`);
+		if (marker.poolId !== this.#options.poolId)
+			throw new AppError("storage", `The folder ${folder.root} belongs to another storage pool (${marker.poolId}).`);
+	}
+
+	async listContent(folder: string, options?: ContentOptions): Promise<ContentListing> {
+		await this.#requireOurs();
+		return listContent(this.#context, this.#options.poolId, folder, options);
 	}
 
 	async probe(): Promise<PoolUsage> {

@@ -19,6 +19,9 @@ import { workPrefix } from "./pool-folder.ts";
 const uuid = uuidPattern.replace(/^\^|\$$/g, "");
 const markPattern = new RegExp(`^\\${workPrefix}(${uuid})-(${uuid})$`);
 
+/** The volume that a mark of this name is for; null when it is none. */
+export const halfDoneVolume = (name: string): string | null => markPattern.exec(name)?.[2] ?? null;
+
 /** Runs what changes the files of a volume. The caller holds its lock. */
 export async function changing<T>(context: LocalContext, volumeId: string, work: () => Promise<T>): Promise<T> {
 	const { folder } = context;

@@ -1,8 +1,8 @@
 /** The local driver with real qemu-img, on a real file system. No root needed. */
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { storageConformance } from "../conformance.ts";
-import { openLocal, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
+import { foreignFileNames, storageConformance } from "../conformance.ts";
+import { openLocal, placeInFolder, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
 
 /** Known once a pool is active: what the file system can. */
 const { capabilities } = await (async () => {
@@ -14,6 +14,7 @@ storageConformance({
 	name: "local",
 	capabilities,
 	decodesQcow2: true,
+	foreignNames: foreignFileNames,
 	async open() {
 		const { path: folder } = await temporaryFolder();
 		const open = () => openLocal(join(folder, "pool"));
@@ -32,6 +33,7 @@ storageConformance({
 					() => false,
 				),
 			removeHostFile: (path) => rm(path),
+			placeForeign: (name, what) => placeInFolder(join(folder, "pool"), name, what),
 			close: () => rm(folder, { recursive: true, force: true }),
 		};
 	},

@@ -33,6 +33,7 @@ import {
 } from "./pool-place.ts";
 import { ImageRecord, PoolRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
 
+export const markerName = "limiquantix-pool.json";
 const temporaryPrefix = ".tmp-";
 const trashPrefix = ".trash-";
 /** See half-done.ts. */
@@ -43,6 +44,11 @@ const parts: { name: PoolPart; mode: number }[] = [
 	{ name: "images", mode: 0o711 },
 	{ name: "uploads", mode: 0o700 },
 ];
+export const poolParts: readonly string[] = parts.map(({ name }) => name);
+
+/** Whether something in one of the parts is half made, or on its way out. */
+export const isWorkInProgress = (name: string): boolean =>
+	[temporaryPrefix, trashPrefix, workPrefix].some((prefix) => name.startsWith(prefix));
 
 export class PoolFolder {
 	readonly root: string;
@@ -61,7 +67,7 @@ export class PoolFolder {
 	}
 
 	part = (name: PoolPart): string => join(this.root, name);
-	marker = (): string => join(this.root, "limiquantix-pool.json");
+	marker = (): string => join(this.root, markerName);
 	volume = (id: string): string => this.#entry("volumes", id, "volume");
 	image = (id: string): string => this.#entry("images", id, "image");
 	imageFile = (id: string, format: ImageRecord["format"]): string => join(this.image(id), `image.${format}`);

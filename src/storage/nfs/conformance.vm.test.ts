@@ -5,8 +5,8 @@
 import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { newExport, nfsDriver } from "../../testing/lab/nfs/nfs-pool.ts";
-import { newId, storageConformance } from "../conformance.ts";
-import { writeDisk } from "../local/testing/local-pool.ts";
+import { foreignFileNames, newId, storageConformance } from "../conformance.ts";
+import { placeInFolder, writeDisk } from "../local/testing/local-pool.ts";
 import { qemuUser } from "./qemu-user.ts";
 
 const version = process.env.LAB_NFS_VERSION === "3" ? "3" : "4.2";
@@ -29,6 +29,7 @@ storageConformance({
 	name: `NFS ${version}, root ${squash ? "squashed" : "as it is"}`,
 	capabilities,
 	decodesQcow2: true,
+	foreignNames: foreignFileNames,
 	adoptsFiles: "a file of one node is no volume of a pool that nodes share",
 	async open() {
 		const [poolId, folder] = [newId(), newId()];
@@ -58,6 +59,7 @@ storageConformance({
 					() => false,
 				),
 			removeHostFile: (file) => rm(file),
+			placeForeign: (name, what) => placeInFolder(join(root, folder), name, what),
 			async close() {
 				for (const one of opened) await one.deactivate();
 				await rm(join(root, folder), { recursive: true, force: true });

@@ -1,8 +1,8 @@
 /** The whole suite through a worker process, on an ordinary folder in place of a mount. */
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { storageConformance } from "../conformance.ts";
-import { temporaryFolder, writeDisk } from "../local/testing/local-pool.ts";
+import { foreignFileNames, storageConformance } from "../conformance.ts";
+import { placeInFolder, temporaryFolder, writeDisk } from "../local/testing/local-pool.ts";
 import { openWorkerPool } from "./testing/worker-pool.ts";
 
 /** Known once a pool is active: what the file system can. */
@@ -17,6 +17,7 @@ storageConformance({
 	name: "storage worker",
 	capabilities,
 	decodesQcow2: true,
+	foreignNames: foreignFileNames,
 	adoptsFiles: "a file of one node is no volume of a pool that nodes share",
 	async open() {
 		const { path: folder } = await temporaryFolder();
@@ -41,6 +42,7 @@ storageConformance({
 					() => false,
 				),
 			removeHostFile: (path) => rm(path),
+			placeForeign: (name, what) => placeInFolder(join(folder, "pool"), name, what),
 			async close() {
 				for (const one of opened) await one.deactivate();
 				await rm(folder, { recursive: true, force: true });

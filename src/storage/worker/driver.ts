@@ -6,6 +6,7 @@
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { DiskSource } from "../../model/disk-source.ts";
 import type { PoolCapabilities, PoolType } from "../../model/storage.ts";
+import type { ContentListing, ContentOptions } from "../content.ts";
 import type {
 	Adoptable,
 	AttachInfo,
@@ -93,6 +94,8 @@ export class WorkerDriver implements StorageDriver {
 		}
 	}
 
+	listContent = (folder: string, { signal, ...options }: ContentOptions = {}) =>
+		this.#ask<ContentListing>("listContent", [folder, options], this.worker.limits.changeMs, signal ? { signal } : {});
 	createVolume: StorageDriver["createVolume"] = (id, { signal, progress, ...given }) =>
 		this.#long<VolumeInfo>("createVolume", [id, given], { signal, progress } as LongOptions);
 	deleteVolume = (id: string) => this.#change<void>("deleteVolume", [id]);

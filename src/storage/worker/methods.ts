@@ -37,6 +37,10 @@ export function methodsOf(driver: StorageDriver): Record<string, Handler> {
 		},
 		remove: () => value(driver.remove()),
 		check: () => value(driver.check()),
+		listContent({ args, options: { signal } }) {
+			const [folder, given] = args as Args<"listContent">;
+			return value(driver.listContent(folder, { ...given, ...(signal ? { signal } : {}) }));
+		},
 		createVolume({ args, options }) {
 			const [id, given] = args as Args<"createVolume">;
 			return value(driver.createVolume(id, { ...given, ...options }));

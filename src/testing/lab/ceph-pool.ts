@@ -32,6 +32,8 @@ export type TestPool = {
 	content(image: string): Promise<string>;
 	/** All that is in the namespace, whoever made it: images with their snapshots, Ceph's trash, objects beside them. */
 	contents(): Promise<string[]>;
+	/** An image of RBD that somebody else has made. */
+	placeForeign(name: string): Promise<void>;
 	/** Removes what is in it, and the folder. */
 	close(): Promise<void>;
 };
@@ -148,6 +150,9 @@ function testPool(
 				...trash,
 				...objects.map((name) => `object: ${name.replace(/\.[0-9a-f]{16}$/, "")}`),
 			];
+		},
+		async placeForeign(name) {
+			await ceph.rbd("create", ...where, "--size", "1M", "--", name);
 		},
 		async close() {
 			for (const one of opened) await one.deactivate();

@@ -104,7 +104,12 @@ export type LoopPool = {
 	driver(more?: Partial<IscsiLvmDriverOptions>): IscsiLvmDriver;
 	/** Logical volumes as LVM lists them, with their tags. */
 	lvNames(): Promise<string[]>;
+	/** A logical volume that somebody else has made. */
+	placeForeign(name: string): Promise<void>;
 };
+
+/** What others may call theirs: LVM takes letters, digits and "+_.-", and a group of ours leaves 84 characters. */
+export const foreignLvNames = ["backup", "v-1-1", "i-x", "thin", "a+b_c.d-e", "x".repeat(80)];
 
 export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 	const folder = await mkdtemp(join(tmpdir(), "limiquantix-loop-"));
@@ -139,6 +144,11 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 			const group = new LoopGroup(poolId, file, lvm);
 			group.device = device;
 			return (await group.lvs()).lvs.map(({ lv }) => lv).sort();
+		},
+		async placeForeign(name) {
+			const size = ["--size", "1m", "--activate", "n", "--zero", "n", "--wipesignatures", "n"];
+			const args = ["lvcreate", "--yes", ...size, "--name", name, "--", new LoopGroup(poolId, file, lvm).name];
+			await lvm.change(args, { devices: [device] });
 		},
 		async [Symbol.asyncDispose]() {
 			const group = new LoopGroup(poolId, file, lvm);

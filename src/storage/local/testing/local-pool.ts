@@ -1,6 +1,6 @@
 /** For the tests of the local driver: drivers on temporary pools, and what is in a pool. */
 
-import { chown, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { present } from "../../../lib/assert.ts";
@@ -55,6 +55,18 @@ export async function writeDisk(
 	} finally {
 		await rm(file);
 	}
+}
+
+/** Past the driver; for the suite of all drivers. */
+export async function placeInFolder(
+	root: string,
+	name: string | Uint8Array,
+	what: "thing" | "folder" | "link",
+): Promise<void> {
+	const path = Buffer.concat([Buffer.from(`${root}/`), Buffer.from(name)]);
+	if (what === "folder") await mkdir(path);
+	else if (what === "link") await symlink("/", path);
+	else await writeFile(path, "somebody's");
 }
 
 /** All that the pool says it holds, with the content of the disks. */

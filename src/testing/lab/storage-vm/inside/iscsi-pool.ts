@@ -33,6 +33,8 @@ export type LabLuns = {
 	folder: string;
 	config(more?: Partial<IscsiLvmPoolConfig>): IscsiLvmPoolConfig;
 	driver(poolId: string, more?: Partial<IscsiLvmPoolConfig>, pool?: Partial<IscsiLvmPool>): IscsiLvmDriver;
+	/** A logical volume that somebody else has made. */
+	placeForeign(poolId: string, name: string): Promise<void>;
 	/** Takes a pool's group away, whatever is in it, and makes the LUN empty. */
 	clear(poolId: string): Promise<void>;
 	close(): Promise<void>;
@@ -78,6 +80,11 @@ export async function labLuns(options: { portals: string[]; sizes: number[]; wit
 				...{ random: systemRandom, clock: systemClock, log: silentLogger },
 				...pool,
 			}),
+		async placeForeign(poolId, name) {
+			const size = ["--size", "1m", "--activate", "n", "--zero", "n", "--wipesignatures", "n"];
+			const config = ["--config", lvmConfig({ nodeId, hostId: null })];
+			await run("lvm", ["lvcreate", ...config, "--yes", ...size, "--name", name, "--", groupName(poolId)], limit);
+		},
 		async clear(poolId) {
 			const common = ["--config", lvmConfig({ nodeId, hostId: null })];
 			for (const args of [
