@@ -8,6 +8,7 @@ import * as event from "../model/event.ts";
 import * as network from "../model/network.ts";
 import * as node from "../model/node.ts";
 import * as poolConfig from "../model/pool-config.ts";
+import * as poolContent from "../model/pool-content.ts";
 import * as base from "../model/schema.ts";
 import * as snapshot from "../model/snapshot.ts";
 import * as storage from "../model/storage.ts";
@@ -23,6 +24,7 @@ export const modelModules: Readonly<Record<string, Readonly<Record<string, unkno
 	network,
 	node,
 	"pool-config": poolConfig,
+	"pool-content": poolContent,
 	schema: base,
 	snapshot,
 	storage,

@@ -219,6 +219,24 @@ test("volumes", async () => {
 	expect(move.body.input).toMatchObject({ poolId: other.id, nodeId: clusterIds.node, format: "raw" });
 });
 
+test("what lies in a pool", async () => {
+	const path = { id: clusterIds.pool };
+	const belongsTo = { kind: "image", id: fixtureId(0x776), volumeId: null, name: null, recorded: false } as const;
+	const name = "a \u202e\n\ufffd name";
+	const sizes = { sizeBytes: 64 * MiB, allocatedBytes: null, modifiedAt: null };
+	harness.node.contentItems = [{ name, nameIsExact: false, kind: "file", ...sizes, belongsTo }];
+	const { body } = await admin.call("poolContentList", { path, query: { folder: "images/a b" } });
+	expect(body).toMatchObject({ nodeId: clusterIds.node, folder: "images/a b", truncated: false, items: [{ name }] });
+	for (const folder of ["..", "/etc", "a/../b", "x".repeat(5000)]) {
+		const refused = await admin.call("poolContentList", { path, query: { folder } }).catch((error) => error);
+		expect([folder.slice(0, 9), refused.code, refused.fields[0]?.path]).toEqual([
+			folder.slice(0, 9),
+			"invalid",
+			"?folder",
+		]);
+	}
+});
+
 test("what nobody owns in a pool", async () => {
 	const id = fixtureId(0x777);
 	const about = { name: null, reason: null, format: "raw", sizeBytes: 64 * MiB, allocatedBytes: 4096 } as const;

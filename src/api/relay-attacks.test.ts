@@ -63,6 +63,7 @@ describe("the other node, asked by a member that may be anybody's", () => {
 			"nodeLeave",
 			"nodeMetricsGet",
 			"nodeMetricsHistoryGet",
+			"poolContentList",
 			"poolDiscover",
 			"poolOrphanAdopt",
 			"poolOrphanDelete",

@@ -7,6 +7,7 @@ import { memberRoutes } from "./cluster/member-routes.ts";
 import { clusterRoutes } from "./cluster/routes.ts";
 import { imageRoutes } from "./images/routes.ts";
 import { networkRoutes } from "./networks/routes.ts";
+import { poolContentRoutes } from "./pools/content-routes.ts";
 import { poolOrphanRoutes } from "./pools/orphan-routes.ts";
 import { poolRoutes } from "./pools/routes.ts";
 import type { Route } from "./route.ts";
@@ -53,6 +54,7 @@ export const routes: readonly Route[] = checkRoutes(
 		...vmRoutes,
 		...snapshotRoutes,
 		...poolRoutes,
+		...poolContentRoutes,
 		...poolOrphanRoutes,
 		...volumeRoutes,
 		...volumeWorkRoutes,

@@ -82,6 +82,7 @@ export const commandOfOperation: Record<OperationId, CommandOfOperation> = {
 	poolProbe: "pool test",
 	poolDiscover: "pool discover",
 	poolDelete: "pool delete",
+	poolContentList: "pool content",
 	poolOrphanList: "pool orphans list",
 	poolOrphanDelete: "pool orphans delete",
 	poolOrphanAdopt: "pool orphans adopt",

@@ -5,6 +5,7 @@ import type * as api from "../model/api.ts";
 import type * as cluster from "../model/cluster.ts";
 import type * as network from "../model/network.ts";
 import type * as node from "../model/node.ts";
+import type * as poolContent from "../model/pool-content.ts";
 import type * as snapshot from "../model/snapshot.ts";
 import type * as storage from "../model/storage.ts";
 import type * as task from "../model/task.ts";
@@ -86,6 +87,7 @@ export const operations = {
 	poolGet: { method: "GET", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolUpdate: { method: "PATCH", path: "/v1/pools/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
 	poolDelete: { method: "DELETE", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: true },
+	poolContentList: { method: "GET", path: "/v1/pools/{id}/content", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolOrphanList: { method: "GET", path: "/v1/pools/{id}/orphans", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolOrphanDelete: { method: "POST", path: "/v1/pools/{id}/orphans/actions/delete", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
 	poolOrphanAdopt: { method: "POST", path: "/v1/pools/{id}/orphans/actions/adopt", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
@@ -193,6 +195,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	poolGet: "Get a storage pool",
 	poolUpdate: "Change a storage pool",
 	poolDelete: "Delete a storage pool",
+	poolContentList: "What lies in a folder of a storage pool, and whose it is",
 	poolOrphanList: "What is in a storage pool and in no record, and records without content",
 	poolOrphanDelete: "Delete content of a storage pool that is in no record",
 	poolOrphanAdopt: "Make a volume of content that is in no record",
@@ -271,6 +274,7 @@ export type NodeMetricsHistory = Static<typeof node.NodeMetricsHistory>;
 export type NodePage = Static<typeof node.NodePage>;
 export type VmMetrics = Static<typeof node.VmMetrics>;
 export type VmMetricsHistory = Static<typeof node.VmMetricsHistory>;
+export type PoolContent = Static<typeof poolContent.PoolContent>;
 export type Snapshot = Static<typeof snapshot.Snapshot>;
 export type SnapshotCreate = Static<typeof snapshot.SnapshotCreate>;
 export type SnapshotPage = Static<typeof snapshot.SnapshotPage>;
@@ -835,6 +839,13 @@ export type OperationTypes = {
 		headers: undefined;
 		body: undefined;
 		response: Task;
+	};
+	poolContentList: {
+		path: { id: string };
+		query: { folder?: string; nodeId?: string };
+		headers: undefined;
+		body: undefined;
+		response: PoolContent;
 	};
 	poolOrphanList: {
 		path: { id: string };

@@ -91,6 +91,7 @@ export const permissions = {
 	poolProbe: "admin",
 	poolDiscover: "admin",
 	poolDelete: "admin",
+	poolContentList: "operator",
 	poolOrphanList: "operator",
 	poolOrphanDelete: "admin",
 	poolOrphanAdopt: "admin",

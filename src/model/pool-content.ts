@@ -58,6 +58,6 @@ export function folderParts(folder: string): string[] {
 		["", ".", ".."].includes(part) || part.includes("\0") || byteLength(part) > maxNameBytes;
 	if (folder.isWellFormed() && byteLength(folder) < maxFolderBytes && !parts.some(unfit)) return parts;
 	throw new AppError("invalid", "This is no folder of a pool: names below its top, with '/' between them, are one.", {
-		fields: [{ path: "/folder", message: "is no folder of a pool" }],
+		fields: [{ path: "?folder", message: "is no folder of a pool" }],
 	});
 }

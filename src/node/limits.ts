@@ -44,6 +44,8 @@ export const limits = {
 	poolActivateMs: 60_000,
 	/** Less than what the API of another node waits for it. */
 	poolProbeMs: 25_000,
+	/** Looking into a folder of 10,000 things, or at as many images. */
+	poolContentMs: 90_000,
 	/** A pool whose server hangs is noticed within this and intervals.poolCheckMs. */
 	poolCheckMs: 5_000,
 

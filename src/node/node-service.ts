@@ -14,6 +14,7 @@ import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
 import { deleteOrphans, findOrphans, orphanVolume } from "./orphans.ts";
+import { poolContent } from "./pool-content.ts";
 import type { Pools } from "./pools.ts";
 import type { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
@@ -146,6 +147,8 @@ export class LocalNodeService implements NodeService {
 	}
 
 	probePool: NodeService["probePool"] = (pool) => this.#parts.pools.probe(pool);
+
+	poolContent: NodeService["poolContent"] = (poolId, folder) => poolContent(this.#parts, poolId, folder);
 
 	poolOrphans: NodeService["poolOrphans"] = (poolId) => findOrphans(this.#parts, poolId);
 

@@ -8,6 +8,7 @@ import type { SerialStream } from "../hypervisor/driver.ts";
 import type { NetworkLease } from "../model/network.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
 import type { PoolCredentials } from "../model/pool-config.ts";
+import type { PoolContent } from "../model/pool-content.ts";
 import type { Pool, PoolDiscover, PoolDiscovered, PoolOrphan, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { PoolUsage } from "../storage/driver.ts";
@@ -55,6 +56,8 @@ export interface NodeService {
 	probePool(
 		pool: Pick<Pool, "id" | "name" | "type" | "config"> & { credentials: PoolCredentials | null },
 	): Promise<PoolUsage>;
+	/** Of this node's part of the pool; `folder` "" is its top. */
+	poolContent(poolId: string, folder: string): Promise<PoolContent>;
 	/** Of this node's part of the pool; empty when it has none. */
 	poolOrphans(poolId: string): Promise<PoolOrphan[]>;
 	/** Only what is still an orphan when it is deleted. */

@@ -57,6 +57,7 @@ export function startingService(nodeId: string, demoImage: string | null, clock:
 		openImage: async (imageId) => (await whenStarted()).openImage(imageId),
 		discoverStorage: async (query) => (await whenStarted()).discoverStorage(query),
 		probePool: async (pool) => (await whenStarted()).probePool(pool),
+		poolContent: async (poolId, folder) => (await whenStarted()).poolContent(poolId, folder),
 		poolOrphans: async (poolId) => (await whenStarted()).poolOrphans(poolId),
 		deleteOrphans: async (poolId, chosen) => (await whenStarted()).deleteOrphans(poolId, chosen),
 		orphanVolume: async (poolId, volumeId) => (await whenStarted()).orphanVolume(poolId, volumeId),

@@ -98,6 +98,10 @@ function typeEntry(route: Route, used: Set<string>): string {
 	].join("\n");
 }
 
+/** "pool-content" → "poolContent" */
+const identifier = (module: string): string =>
+	module.replace(/-([a-z])/g, (_all, letter: string) => letter.toUpperCase());
+
 export function clientSource(all: readonly Route[]): string {
 	const used = new Set<string>();
 	const types = all.map((route) => typeEntry(route, used));
@@ -106,7 +110,7 @@ export function clientSource(all: readonly Route[]): string {
 	return [
 		"// Generated from the routes in src/api by src/scripts/generate-client.ts. Do not edit.",
 		'import type { Static } from "@sinclair/typebox";',
-		...modules.map((module) => `import type * as ${module} from "../model/${module}.ts";`),
+		...modules.map((module) => `import type * as ${identifier(module)} from "../model/${module}.ts";`),
 		"",
 		"export const operations = {",
 		...all.map(tableEntry),
@@ -118,7 +122,9 @@ export function clientSource(all: readonly Route[]): string {
 		...all.map((route) => `\t${route.operationId}: ${JSON.stringify(route.summary)},`),
 		"};",
 		"",
-		...named.map(({ name, module, exportName }) => `export type ${name} = Static<typeof ${module}.${exportName}>;`),
+		...named.map(
+			({ name, module, exportName }) => `export type ${name} = Static<typeof ${identifier(module)}.${exportName}>;`,
+		),
 		"",
 		"/** Of each operation: path, query and header parameters, body, and the answer's body. */",
 		"export type OperationTypes = {",

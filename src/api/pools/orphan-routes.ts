@@ -1,48 +1,18 @@
 /** What is in a pool and in no record, and the other way round; and what can be done about it. */
 import type { Static } from "@sinclair/typebox";
-import { AppError } from "../../lib/errors.ts";
 import { PoolOrphanList } from "../../model/api.ts";
-import { type Pool, PoolOrphanAdopt, PoolOrphanDelete, PoolOrphansDeleted, Volume } from "../../model/storage.ts";
+import { PoolOrphanAdopt, PoolOrphanDelete, PoolOrphansDeleted, Volume } from "../../model/storage.ts";
 import { isShared } from "../../model/storage-rules.ts";
-import { workerOfPool } from "../../store/storage-worker.ts";
 import { ofAllNodes } from "../all-nodes.ts";
-import type { ApiServices, RequestContext } from "../context.ts";
 import { idParams, nodeQuery } from "../parameters.ts";
 import { recorded } from "../recorded.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
-import { created, find, newMetadata, newTask, nodeOfQuery } from "../resources.ts";
+import { created, find, newMetadata, newTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
+import { at, atOne, checkOneNode } from "./part.ts";
 
 const tag = "pools" as const;
-
-type Place = { services: ApiServices; params: { id: string }; query: { nodeId?: string } };
-
-/** Any node sees all of a pool that is shared; one on which it works is asked. */
-function at({ services, params, query }: Place): string | null {
-	if (query.nodeId !== undefined) return nodeOfQuery({ services, query });
-	const pool = find({ services }, "pool", params.id);
-	return isShared(pool) ? workerOfPool(services.store, pool) : null;
-}
-
-/** What is changed in a local pool is changed on one node. */
-function atOne(place: Place): string | null {
-	const pool = find(place, "pool", place.params.id);
-	const [only, ...others] = pool.nodeIds;
-	if (place.query.nodeId === undefined && !isShared(pool) && only !== undefined && others.length === 0) return only;
-	return at(place);
-}
-
-function checkOneNode({ services: { node } }: RequestContext, pool: Pool, nodeId: string | undefined): void {
-	if (!pool.nodeIds.includes(node.nodeId))
-		throw new AppError("invalid", `The storage pool ${pool.name} is not on that node.`, {
-			fields: [{ path: "/nodeId", message: "has no part of the pool" }],
-		});
-	if (nodeId === undefined && !isShared(pool) && pool.nodeIds.length > 1)
-		throw new AppError("invalid", `Each node has its own part of the storage pool ${pool.name}: say which.`, {
-			fields: [{ path: "/nodeId", message: "is missing" }],
-		});
-}
 
 const listRoute: Route = route({
 	operationId: "poolOrphanList",

@@ -4,6 +4,7 @@ import { confirm } from "../prompt.ts";
 import { finishTask, waitOptions } from "../tasks.ts";
 import { type Noun, verb } from "../verb.ts";
 import { yes } from "./common-options.ts";
+import { contentVerb } from "./pool/content.ts";
 import { createVerb } from "./pool/create.ts";
 import { discoverVerb } from "./pool/discover.ts";
 import { editVerb } from "./pool/edit.ts";
@@ -22,6 +23,7 @@ export const poolNoun: Noun = {
 		editVerb,
 		testVerb,
 		discoverVerb,
+		contentVerb,
 		verb({
 			name: "delete",
 			summary: "Delete a storage pool",

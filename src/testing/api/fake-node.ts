@@ -3,6 +3,7 @@
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { NodeMetrics, VmMetrics } from "../../model/node.ts";
+import { folderParts, type PoolContent, type PoolContentEntry } from "../../model/pool-content.ts";
 import type { PoolDiscover, PoolDiscovered, PoolOrphan, Volume } from "../../model/storage.ts";
 import type { ForeignVm, Vm } from "../../model/vm.ts";
 import type { OrphanVolume } from "../../node/orphans.ts";
@@ -92,6 +93,12 @@ export class FakeNode implements NodeService {
 		const found = { exports: [], cephPools: [], targets: [], luns: [] };
 		return query.type === "nfs" ? { ...found, exports: [{ path: "/srv/vms", clients: ["*"] }] } : found;
 	}
+	/** Of poolContent. */
+	contentItems: PoolContentEntry[] = [];
+	poolContent = async (_poolId: string, folder: string): Promise<PoolContent> => {
+		folderParts(folder);
+		return { nodeId: this.nodeId, folder, items: this.contentItems, truncated: false };
+	};
 	/** Of poolOrphans; deleteOrphans takes them out of it. */
 	orphans: PoolOrphan[] = [];
 	poolOrphans = async () => this.orphans;

@@ -3,6 +3,7 @@
 import { expect } from "bun:test";
 import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
+import type { PoolContentEntry } from "../../model/pool-content.ts";
 import { noSnapshots } from "../../storage/fake-pool.ts";
 import { fixtureId } from "../fixtures.ts";
 import type { WholeNode } from "./whole-node.ts";
@@ -40,6 +41,12 @@ export async function whatNobodyOwns({ node, root, json, rootCode }: Commands): 
 			adopted: false,
 			...noSnapshots(),
 		});
+	expect(await root("pool content local")).toContain("volumes/");
+	const lies = await json("pool content local volumes");
+	const owner = (id: string) => lies.find((one: PoolContentEntry) => one.belongsTo?.id === id)?.belongsTo;
+	expect([owner(first)?.recorded, lies.length > 2]).toEqual([false, true]);
+	expect(await root("pool content local volumes")).toContain(`volume ${first} (no record)`);
+	expect(await rootCode("pool content local ../..")).toBe(2);
 	const found = await json("pool orphans list local");
 	expect(found.map(({ id }: { id: string }) => id).sort()).toEqual([first, second]);
 	expect(await rootCode(`pool orphans delete local ${fixtureId(0x903)} --yes`)).toBe(2);
