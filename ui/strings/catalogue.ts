@@ -17,6 +17,7 @@ import { move } from "./move.ts";
 import { networks } from "./networks.ts";
 import { operations } from "./operations.ts";
 import { attention, overview, welcome } from "./overview.ts";
+import { poolContent } from "./pool-content.ts";
 import { cloudInit, settings } from "./settings.ts";
 import { snapshots } from "./snapshots.ts";
 import { states } from "./states.ts";
@@ -43,6 +44,7 @@ export const catalogue = {
 	networks,
 	operations,
 	overview,
+	poolContent,
 	settings,
 	snapshots,
 	states,

@@ -24,6 +24,7 @@ export const images = {
 	pathHint: "An absolute path on the node. The file is copied.",
 	nodeAsked: "The one that this page talks to",
 	nodeOfPath: "The file is looked for there.",
+	notInPool: (node: string) => `${node} (has no part of the pool)`,
 	nodeHint: "The image lies there, in its part of the pool. Other nodes get copies when they need it.",
 	pathInvalid: "Enter an absolute path, for example /srv/images/debian.qcow2.",
 	pathObstacle: "Only administrators may import files of the node.",

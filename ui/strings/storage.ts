@@ -13,6 +13,9 @@ export const storage = {
 	},
 	formatHintPool: "What this pool has its disks in.",
 	holdsNoImages: "holds no images",
+	poolHoldsNoImages: "The pool holds no images.",
+	poolNotUsable: (state: string) => `The pool cannot be used now (${state}).`,
+	addImage: "Add image",
 	type: "Type",
 	typeNotes: {
 		local: "A folder on each node, on its own disks. Needs nothing else.",
@@ -186,7 +189,7 @@ export const storage = {
 	available: "Free",
 	total: "Total",
 	status: "Status",
-	tabs: { summary: "Summary", volumes: "Volumes", images: "Images" },
+	tabs: { summary: "Summary", volumes: "Volumes", images: "Images", content: "Content" },
 	tabsLabel: "Sections of the pool",
 	noVolumes: "No volumes",
 	noVolumesText: "A volume is the disk of a VM. Creating a VM makes its volumes; here you can make one by itself.",

@@ -4,6 +4,7 @@ import type { LiveKind } from "../../api/types.ts";
 import { access } from "./access.ts";
 import { members } from "./members.ts";
 import { networks } from "./networks.ts";
+import { poolContent } from "./pool-content.ts";
 import { pools } from "./pools.ts";
 import { checkMatch, checkName, find, type HandlerTable, MockProblem, type MockSettings, page } from "./request.ts";
 import { service } from "./service.ts";
@@ -69,6 +70,7 @@ export function handlers(state: MockState, settings: MockSettings): HandlerTable
 		...storage(state),
 		...snapshots(state),
 		...pools(state),
+		...poolContent(state),
 		...networks(state),
 		...members(state, settings),
 	};

@@ -69,12 +69,11 @@ function bodyOf(values: Values, file: File | null): ImageCreate {
 	};
 }
 
-type Props = { source: Source; file: File | null; onClose: () => void };
+/** `poolId`: the pool that it was opened from; else empty. */
+type Props = { source: Source; file: File | null; poolId: string; onClose: () => void };
 
-export function AddImagePanel({ source, file: dropped, onClose }: Props) {
-	const pools = useCollection("pool").items.value.filter(({ nodes }) =>
-		nodes.some(({ capabilities }) => capabilities === null || capabilities.images),
-	);
+export function AddImagePanel({ source, file: dropped, poolId: wanted, onClose }: Props) {
+	const pools = useCollection("pool").items.value;
 	const nodes = useNodes().filter(({ witness, status }) => !witness && status.phase !== "left");
 	const [file, setFile] = useState<File | null>(null);
 	/** By the file's first bytes; null before there is one. */
@@ -90,7 +89,7 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 			path: "",
 			format: "qcow2",
 			sha256: "",
-			poolId: "",
+			poolId: wanted,
 			nodeId: "",
 			description: "",
 			tags: [],
@@ -118,6 +117,8 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 		const name = values.named ? {} : { name: nameFromFile(text) };
 		form.set({ ...change, ...name, format: formatFromName(text) }, field);
 	};
+	const hasPart = (poolId: string, nodeId: string) =>
+		pools.find(({ id }) => id === poolId)?.nodeIds.includes(nodeId) ?? true;
 	const pathObstacle = role.value === "admin" ? null : t.pathObstacle;
 	return (
 		<Dialog
@@ -190,17 +191,32 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 			{detected !== null && values.source === "upload" && detected !== values.format && (
 				<Notice tone="warning">{detected === "unknown" ? t.formatUnknown : t.formatDetected(detected)}</Notice>
 			)}
+			{(pools.length > 1 || values.poolId !== "") && (
+				<SelectField
+					label={t.pool}
+					value={values.poolId}
+					error={form.error("/poolId")}
+					choices={[{ value: "", label: common.defaultChoice }, ...poolChoices(pools, { forImages: true })]}
+					onChange={(poolId) => form.set(hasPart(poolId, values.nodeId) ? { poolId } : { poolId, nodeId: "" })}
+				/>
+			)}
 			{nodes.length > 1 && (
 				<SelectField
 					label={move.node}
 					hint={values.source === "path" ? t.nodeOfPath : values.nodeId === "" ? undefined : t.nodeHint}
 					value={values.nodeId}
 					error={form.error("/nodeId")}
-					choices={[{ value: "", label: t.nodeAsked }, ...nodes.map(({ id, name }) => ({ value: id, label: name }))]}
+					choices={[
+						{ value: "", label: t.nodeAsked },
+						...nodes.map(({ id, name }) => {
+							const fits = hasPart(values.poolId, id);
+							return { value: id, label: fits ? name : t.notInPool(name), disabled: !fits };
+						}),
+					]}
 					onChange={(nodeId) => form.set({ nodeId })}
 				/>
 			)}
-			<Disclosure title={common.moreFields} note={[t.sha256, t.pool, common.tags].join(", ")}>
+			<Disclosure title={common.moreFields} note={[t.sha256, common.description, common.tags].join(", ")}>
 				<TextField
 					label={t.sha256}
 					optional
@@ -210,13 +226,6 @@ export function AddImagePanel({ source, file: dropped, onClose }: Props) {
 					mono
 					error={form.error("/sha256")}
 					onInput={(sha256) => form.set({ sha256: sha256.trim().toLowerCase() })}
-				/>
-				<SelectField
-					label={t.pool}
-					value={values.poolId}
-					error={form.error("/poolId")}
-					choices={[{ value: "", label: common.defaultChoice }, ...poolChoices(pools, { forImages: true })]}
-					onChange={(poolId) => form.set({ poolId })}
 				/>
 				<TextAreaField
 					label={common.description}

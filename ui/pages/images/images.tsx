@@ -149,9 +149,10 @@ export default function ImagesPage() {
 					<AddImagePanel
 						source={adding === "url" || adding === "path" ? adding : "upload"}
 						file={file}
+						poolId={address.get("into")}
 						onClose={() => {
 							setFile(null);
-							address.set({ add: "" });
+							address.set({ add: "", into: "" });
 						}}
 					/>
 				)}

@@ -1,7 +1,7 @@
 /** What a pool can do is what the forms offer. */
 import { expect, test } from "bun:test";
 import type { Pool } from "../../api/types.ts";
-import { copiesAll, formatChoices, formatHint, formatIn, poolChoices } from "./choices.ts";
+import { copiesAll, formatChoices, formatHint, formatIn, imageObstacle, poolChoices } from "./choices.ts";
 
 const pool = (type: Pool["type"], config: Pool["config"], images = true): Pool => ({
 	...{ id: type, generation: 1, createdAt: "", updatedAt: "", name: type, description: "", phase: "ready" },
@@ -36,4 +36,11 @@ test("a pool that holds no images is not offered for them", () => {
 	const disks = pool("local", { path: "/srv" }, false);
 	expect(poolChoices([disks], { forImages: true })[0]).toMatchObject({ disabled: true });
 	expect(poolChoices([disks])[0]).toMatchObject({ disabled: false });
+	expect([imageObstacle(disks), imageObstacle(ceph)]).toEqual([expect.stringMatching(/\.$/), null]);
+});
+
+test("a pool that cannot be used now says so", () => {
+	const broken: Pool = { ...ceph, phase: "error" };
+	expect(poolChoices([broken])[0]).toMatchObject({ label: "ceph-rbd (error)", disabled: true });
+	expect(imageObstacle(broken)).toContain("error");
 });

@@ -5,6 +5,7 @@ import type { Image, Pool } from "../../api/types.ts";
 import type { Choice } from "../../components/fields.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { byName } from "../../lib/sort.ts";
+import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
 
 type Format = "qcow2" | "raw";
@@ -29,16 +30,29 @@ export const formatChoices = (pool: MaybePool): Choice<Format>[] =>
 export const formatHint = (pool: MaybePool, format: Format): string =>
 	format === "raw" && !copiesAll(pool, format) ? t.formatHintPool : t.formatHints[format];
 
-/** `forImages`: some pools hold none. */
+/** Why no image can be put into the pool now, as a sentence; null when one can. */
+export function imageObstacle({ phase, nodes }: Pick<Pool, "phase" | "nodes">): string | null {
+	const cannot = nodes.find(({ capabilities }) => capabilities !== null && !capabilities.images);
+	if (cannot) return cannot.capabilities?.reasons.images ?? t.poolHoldsNoImages;
+	return isUsable(phase) ? null : t.poolNotUsable(states.pool[phase].toLowerCase());
+}
+
+const isUsable = (phase: Pool["phase"]): boolean => phase === "ready" || phase === "degraded";
+
+/** `forImages`: some pools hold none. What cannot be chosen says why. */
 export function poolChoices(pools: readonly Pool[], { forImages = false } = {}): Choice<string>[] {
 	return [...pools].sort(byName).map((pool) => {
 		const usage = poolUsage(pool);
-		const free = usage ? ` (${t.freeSpace(formatBytes(usage.availableBytes))})` : "";
 		const noImages = forImages && pool.nodes.some(({ capabilities }) => capabilities !== null && !capabilities.images);
+		const note = noImages
+			? t.holdsNoImages
+			: !isUsable(pool.phase)
+				? states.pool[pool.phase].toLowerCase()
+				: usage && t.freeSpace(formatBytes(usage.availableBytes));
 		return {
 			value: pool.id,
-			label: `${pool.name}${noImages ? ` (${t.holdsNoImages})` : free}`,
-			disabled: noImages || (pool.phase !== "ready" && pool.phase !== "degraded"),
+			label: note === null ? pool.name : `${pool.name} (${note})`,
+			disabled: noImages || !isUsable(pool.phase),
 		};
 	});
 }

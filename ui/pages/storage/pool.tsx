@@ -1,12 +1,13 @@
 /** The page of one storage pool. */
 
-import { Database, Pencil } from "lucide-preact";
+import { Database, Pencil, Plus } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { obstacleTo } from "../../api/session.ts";
 import type { Pool } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
 import { StateBadge } from "../../components/badge.tsx";
+import { Button } from "../../components/button.tsx";
 import { EmptyState, ErrorState, PageSkeleton } from "../../components/feedback.tsx";
 import { resourceIcons } from "../../components/icons.ts";
 import { Card } from "../../components/layout.tsx";
@@ -19,13 +20,15 @@ import { byName } from "../../lib/sort.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { imageObstacle } from "./choices.ts";
 import { EditPoolPanel } from "./edit-pool.tsx";
 import { poolActions } from "./pool-actions.ts";
+import { PoolContentTab } from "./pool-content.tsx";
 import { PoolSummary } from "./pool-summary.tsx";
 import { VolumesTable } from "./volumes-table.tsx";
 import "./storage.css";
 
-const tabIds = ["summary", "volumes", "images"] as const;
+const tabIds = ["summary", "volumes", "images", "content"] as const;
 
 export default function PoolPage() {
 	const { poolId } = useParams<"pool">();
@@ -43,7 +46,7 @@ function PoolView({ pool }: { pool: Pool }) {
 	const [editing, setEditing] = useState(false);
 	const volumes = useCollection("volume").items.value.filter(({ poolId }) => poolId === pool.id);
 	const images = useCollection("image").items.value.filter(({ poolId }) => poolId === pool.id);
-	const counts = { summary: undefined, volumes: volumes.length, images: images.length };
+	const counts = { summary: undefined, volumes: volumes.length, images: images.length, content: undefined };
 	return (
 		<Page
 			title={pool.name}
@@ -71,8 +74,21 @@ function PoolView({ pool }: { pool: Pool }) {
 		>
 			{tab === "summary" && <PoolSummary pool={pool} />}
 			{tab === "volumes" && <VolumesTable volumes={volumes} inPool />}
+			{tab === "content" && <PoolContentTab pool={pool} />}
 			{tab === "images" && (
-				<Card title={t.tabs.images}>
+				<Card
+					title={t.tabs.images}
+					actions={
+						<Button
+							small
+							icon={Plus}
+							obstacle={obstacleTo("imageCreate") ?? imageObstacle(pool)}
+							href={href("images", undefined, { add: "upload", into: pool.id })}
+						>
+							{t.addImage}
+						</Button>
+					}
+				>
 					{images.length === 0 ? (
 						<p class="muted">{t.noImages}</p>
 					) : (
