@@ -1,6 +1,6 @@
 /** What really lies in a pool, as one of its nodes finds it now: folder by folder where it has folders. Folder and node are in the address. */
 import { FolderOpen, RefreshCw } from "lucide-preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { isShared, poolPlace } from "../../../src/model/storage-rules.ts";
 import { read } from "../../api/call.ts";
 import { obstacleTo } from "../../api/session.ts";
@@ -49,9 +49,14 @@ function Content({ pool }: { pool: Pool }) {
 	const found = look.data?.key === key ? look.data : undefined;
 	const failed = look.error !== null && !look.loading;
 	const hasFolders = pool.type === "local" || pool.type === "nfs";
-	const folderHref = (to: string) =>
-		href("pool", { poolId: pool.id, tab: "content" }, { folder: to, node: asked === "" ? undefined : nodeId });
-	const rows = found?.items.map((item, at): ContentRow => ({ ...item, id: `${at}` })) ?? [];
+	const node = asked === "" ? undefined : nodeId;
+	const folderHref = (to: string) => href("pool", { poolId: pool.id, tab: "content" }, { folder: to, node });
+	// The same ones from one render to the next: thousands are sorted when they change.
+	const rows = useMemo(() => found?.items.map((item, at): ContentRow => ({ ...item, id: `${at}` })) ?? [], [found]);
+	const columns = useMemo(
+		() => contentColumns(rows, (name) => folderHref(folder === "" ? name : `${folder}/${name}`)),
+		[rows, key, node],
+	);
 	return (
 		<Stack>
 			<div class="pool-content__bar">
@@ -95,7 +100,7 @@ function Content({ pool }: { pool: Pool }) {
 					name={`pool-content-${pool.type}`}
 					caption={t.caption(pool.name)}
 					rows={rows}
-					columns={contentColumns(rows, (name) => folderHref(folder === "" ? name : `${folder}/${name}`))}
+					columns={columns}
 					filters={contentFilters}
 					rowLabel={({ name }) => visibleName(name)}
 					searchText={({ name, belongsTo }) => `${name} ${belongsTo?.name ?? ""} ${belongsTo?.id ?? ""}`}
