@@ -46,11 +46,8 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		{ name: "pool-content", path: href("pool", { poolId, tab: "content" }) },
 		{ name: "pool-content-volumes", path: href("pool", { poolId, tab: "content" }, { folder: "volumes" }) },
 		...[...tables.pool.values()]
-			.filter(({ type }) => type === "nfs" || type === "ceph-rbd")
-			.map(({ id, type }) => ({
-				name: `pool-content-${type}`,
-				path: href("pool", { poolId: id, tab: "content" }),
-			})),
+			.filter(({ type }) => type === "ceph-rbd")
+			.map(({ id }) => ({ name: "pool-content-ceph-rbd", path: href("pool", { poolId: id, tab: "content" }) })),
 		...(["Ceph RBD", "iSCSI with LVM"] as const).map((type) => ({
 			name: `pool-create-${type.split(" ")[0]?.toLowerCase()}`,
 			path: href("poolCreate"),

@@ -4,7 +4,7 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { chapOf } from "./create.ts";
 import { chapSettings, iscsiReason, parseSendTargets, withSettings } from "./iscsi-text.ts";
 import { lvmConfig, lvmError } from "./lvm.ts";
-import { parseGroups, parseLvs, parsePhysicalVolumes, parseThinUsage } from "./lvm-report.ts";
+import { parseAnyLvs, parseGroups, parseLvs, parsePhysicalVolumes, parseThinUsage } from "./lvm-report.ts";
 import { groupName, lvName, mapperName, parseLvName, parsePortal, portalText } from "./names.ts";
 import { parseTags, tagChanges, tagsOf } from "./records.ts";
 import { parseWipefs, requireConfirmed } from "./signatures.ts";
@@ -169,11 +169,29 @@ test("reports of LVM; what is damaged is apart; what is no report is refused", (
 	]);
 	for (const text of garbage) {
 		if (text === '{"report":[{"lv":[{"lv_name":7}]}]}') expect(codeOf(() => parseGroups(text))).toBe("storage");
-		for (const parse of [parseLvs, parseThinUsage]) expect(codeOf(() => parse(text))).toBe("storage");
+		for (const parse of [parseLvs, parseAnyLvs, parseThinUsage]) expect(codeOf(() => parse(text))).toBe("storage");
 		expect(["storage"]).toContain(codeOf(() => parseGroups(text)));
 		expect(["storage"]).toContain(codeOf(() => parsePhysicalVolumes(text)));
 	}
 	expect(codeOf(() => parseLvs(`{"report":[{"lv":[{"lv_name":"i-${id}","lv_size":"x"}]}]}`))).toBe("storage");
+});
+
+test("of all logical volumes those that take space by themselves, whoever made them", () => {
+	const row = (name: string, bytes: number, percent = "") => ({
+		lv_name: name,
+		lv_size: `${bytes}`,
+		data_percent: percent,
+	});
+	const lv = [
+		...[row("[lvmlock]", 256), row("thin", 900, "25.50"), row("[thin_tdata]", 900), row("[lvol0_pmspare]", 8)],
+		...[row(`v-${id}-1`, 4000, "12.5"), row("somebody's", 10)],
+	];
+	expect(parseAnyLvs(JSON.stringify({ report: [{ lv }] }))).toEqual([
+		{ lv: "lvmlock", lvBytes: 256, dataPercent: null },
+		{ lv: "thin", lvBytes: 900, dataPercent: 25.5 },
+		{ lv: `v-${id}-1`, lvBytes: 4000, dataPercent: 12.5 },
+		{ lv: "somebody's", lvBytes: 10, dataPercent: null },
+	]);
 });
 
 test("LVM's sentences have codes", () => {
