@@ -7,7 +7,7 @@ import { openLocal, placeInFolder, temporaryFolder, writeDisk } from "./testing/
 /** Known once a pool is active: what the file system can. */
 const { capabilities } = await (async () => {
 	await using folder = await temporaryFolder();
-	return openLocal(join(folder.path, "pool"));
+	return await openLocal(join(folder.path, "pool"));
 })();
 
 storageConformance({
