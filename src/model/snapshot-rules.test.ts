@@ -75,20 +75,24 @@ describe("reverting to one", () => {
 describe("deleting one", () => {
 	const pool = (type: Pool["type"]) => one(fixturePool({ name: "fast", type }));
 
-	test("in files needs the VM off, elsewhere not", () => {
+	const obstacle = (state: PowerState, type: Pool["type"], merging: boolean, known: Volume | undefined = volume()) =>
+		liveDeletionObstacle(vm(state), taken, one(known), pool(type), merging);
+
+	test("in files needs the VM off where QEMU is not told to merge them, of logical volumes always, of RBD never", () => {
 		for (const state of ["running", "paused"] as const) {
-			expect(liveDeletionObstacle(vm(state), taken, one(volume()), pool("nfs"))).toContain("Shut the VM down first.");
-			expect(liveDeletionObstacle(vm(state), taken, one(volume()), pool("ceph-rbd"))).toBeNull();
+			expect(obstacle(state, "nfs", false)).toContain("Shut the VM down first.");
+			expect(obstacle(state, "iscsi-lvm", true)).toContain("Shut the VM down first.");
+			for (const type of ["local", "nfs"] as const) expect(obstacle(state, type, true)).toBeNull();
+			expect(obstacle(state, "ceph-rbd", false)).toBeNull();
 		}
-		for (const state of ["stopped", "failed"] as const)
-			expect(liveDeletionObstacle(vm(state), taken, one(volume()), pool("nfs"))).toBeNull();
+		for (const state of ["stopped", "failed"] as const) expect(obstacle(state, "iscsi-lvm", false)).toBeNull();
 	});
 
 	test("is possible while the VM runs when nothing of it is in use, or known", () => {
+		expect(obstacle("running", "nfs", false, volume({ vmId: null }))).toBeNull();
 		const running = vm("running");
-		expect(liveDeletionObstacle(running, taken, one(volume({ vmId: null })), pool("nfs"))).toBeNull();
-		expect(liveDeletionObstacle(running, taken, one(undefined), pool("nfs"))).toBeNull();
-		expect(liveDeletionObstacle(running, { ...taken, phase: "error" }, one(volume()), pool("nfs"))).toBeNull();
+		expect(liveDeletionObstacle(running, taken, one(undefined), pool("nfs"), false)).toBeNull();
+		expect(liveDeletionObstacle(running, { ...taken, phase: "error" }, one(volume()), pool("nfs"), false)).toBeNull();
 	});
 
 	test("waits for what rests on it, and for a revert that is half done", () => {

@@ -41,8 +41,12 @@ export const snapshotWorkObstacle = (vm: Pick<Vm, "name">, tasks: readonly Pick<
 export const diskPhaseObstacle = ({ name, phase }: Pick<Volume, "name" | "phase">): string | null =>
 	phase === "ready" ? null : `The disk ${name} is ${phase}, not ready.`;
 
-/** Elsewhere only while nobody has the disk open: layers of it become one. */
-export const deletesSnapshotsLive = ({ type }: Pick<Pool, "type">): boolean => type === "ceph-rbd";
+/**
+ * While the VM runs. Where snapshots are layers of the disk, QEMU has to merge them then: `merging`, which all nodes that know how to
+ * have it done ask for. Of logical volumes nobody can: the lock of one that is a layer does not become that of a disk while it is open.
+ */
+export const deletesSnapshotsLive = ({ type }: Pick<Pool, "type">, merging: boolean): boolean =>
+	type === "ceph-rbd" || (merging && (type === "local" || type === "nfs"));
 
 /** By id; undefined or null when there is none, or when it is not known. */
 type Lookup<T> = (id: string) => T | null | undefined;
@@ -83,21 +87,22 @@ export const halfRevertedDeletionObstacle = (
 		: null;
 
 /**
- * Why the VM has to be off before the snapshot is deleted. Of one that was not taken there is mostly nothing: its node says so if
- * there is.
+ * Why the VM has to be off before the snapshot is deleted; `merging` as above. Of one that was not taken there is mostly nothing: its
+ * node says so if there is.
  */
 export function liveDeletionObstacle(
 	vm: Pick<Vm, "id" | "status">,
 	{ disks, name, phase }: Pick<Snapshot, "disks" | "name" | "phase">,
 	volumeOf: Lookup<Pick<Volume, "name" | "poolId" | "vmId">>,
 	poolOf: Lookup<Pick<Pool, "name" | "type">>,
+	merging: boolean,
 ): string | null {
 	const { powerState } = vm.status;
 	if (phase !== "ready" || powerState === "stopped" || powerState === "failed") return null;
 	for (const { volumeId } of disks) {
 		const volume = volumeOf(volumeId);
 		const pool = volume && poolOf(volume.poolId);
-		if (pool && volume.vmId === vm.id && !deletesSnapshotsLive(pool))
+		if (pool && volume.vmId === vm.id && !deletesSnapshotsLive(pool, merging))
 			return `The snapshot ${name} cannot be deleted while the VM is ${powerState}: in the storage pool ${pool.name} it is a part of the disk ${volume.name}, which is in use. Shut the VM down first.`;
 	}
 	return null;

@@ -9,6 +9,7 @@ import type { DiskSource } from "../model/disk-source.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import type { LiveMerges } from "./live-merges.ts";
 import type { Networks } from "./networks.ts";
 import type { Pools } from "./pools.ts";
 import { seedPath, vmFolder } from "./vm-folder.ts";
@@ -19,6 +20,7 @@ export type DomainParts = {
 	pools: Pools;
 	networks: Networks;
 	volumeMoves: Pick<VolumeMoves, "settle">;
+	liveMerges: Pick<LiveMerges, "settle">;
 };
 
 /** What holds the bridges that it was given (see Networks). `bridges`: by network id; null until they were made ready. */
@@ -26,13 +28,14 @@ export type BridgeUser = { bridges: Map<string, string> | null };
 
 /** Networks that were not made ready for `user` are so here, because a bridge's name is only known then. */
 export async function buildDomainSpec(
-	{ context, pools, networks, volumeMoves }: DomainParts,
+	{ context, pools, networks, volumeMoves, liveMerges }: DomainParts,
 	vm: Vm,
 	user: BridgeUser | null,
 ): Promise<DomainSpec> {
 	const folder = vmFolder(context.dataDir, vm.id);
 	const known = user?.bridges ?? (await prepareNetworks(networks, vm, user));
 	await settleDisks(volumeMoves, vm);
+	await liveMerges.settle(vm.id);
 	const disks = await Promise.all(
 		vm.spec.disks.map(async (disk) => {
 			const volume = context.store.get("volume", disk.volumeId);

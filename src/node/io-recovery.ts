@@ -14,12 +14,15 @@ type Attempt = { atMonotonicMs: number; waitMs: number };
 
 export class IoRecovery {
 	readonly #context: NodeContext;
+	readonly #settle: (vmId: string) => Promise<unknown>;
 	readonly #attempts = new Map<string, Attempt>();
 	/** Waiting for their VM to be left alone, which may take as long as a copy of its disk. */
 	readonly #underWay = new Set<string>();
 
-	constructor(context: NodeContext) {
+	/** `settle`: of LiveMerges. */
+	constructor(context: NodeContext, settle: (vmId: string) => Promise<unknown>) {
 		this.#context = context;
+		this.#settle = settle;
 	}
 
 	/** After each check of the pools. `whileStill`: runs work while nothing else happens to the VM; it is not waited for. */
@@ -62,6 +65,7 @@ export class IoRecovery {
 		const before = this.#attempts.get(vmId);
 		const waitMs = before ? Math.min(longestWaitMs, before.waitMs * 2) : firstWaitMs;
 		this.#attempts.set(vmId, { atMonotonicMs: clock.monotonicMs(), waitMs });
+		await this.#settle(vmId);
 		logger.info("a VM that paused for an error of a disk goes on: its pools work again", { vmId });
 		try {
 			await limited(this.#context, "Resuming the VM", limits.controlMs, () => hypervisor.resume(vmId));

@@ -90,6 +90,8 @@ export const bounds = {
 	heavyCopies: 2,
 	/** Steps of one task: more means that the planner goes round in circles. */
 	stepsPerTask: 500,
+	/** Merges of one disk while its VM runs: more than a chain has layers, and than anybody stops and starts the VM meanwhile. */
+	mergesOfDisk: 100,
 	/** Pictures kept for the screenshot cache. */
 	screenshots: 32,
 	/** One hour of intervals.metricsHistoryMs. */

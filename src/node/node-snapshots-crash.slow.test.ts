@@ -21,6 +21,7 @@ function write(world: NodeWorld, byte: number): void {
 }
 const content = (world: NodeWorld) => [...world.pool.volumes.values()].map((volume) => volume.content.read(0, 1)[0]);
 const power = (world: NodeWorld) => world.vm(vmId).status.powerState;
+const named = (world: NodeWorld, name: string) => world.store.all("snapshot").find((one) => one.name === name);
 const only = (world: NodeWorld) => world.store.all("snapshot")[0];
 
 /** QEMU writes to what the pools say that the disks are. */
@@ -102,6 +103,25 @@ const scenarios: Scenario[] = [
 			expect(world.store.count("snapshot")).toBe(0);
 		},
 	},
+	...["one", "two", "three"].map(
+		(name): Scenario => ({
+			name: `snapshot ${name} of three is deleted while the VM runs`,
+			prepare: async (world) => {
+				await made(true)(world);
+				for (const each of ["one", "two", "three"]) await takeSnapshot(world, vmId, each);
+				write(world, 2);
+			},
+			ask: (world) => askDeletion(world, named(world, name)?.id ?? ""),
+			async check(world) {
+				expect([power(world), content(world)]).toEqual(["running", [2, 2]]);
+				await expectInStep(world);
+				expect(named(world, name)).toBeUndefined();
+				for (const { layers, snapshots } of world.pool.volumes.values())
+					expect([layers.length, snapshots.length]).toEqual([2, 2]);
+				expect(await world.hypervisor.blockJobs(vmId)).toEqual([]);
+			},
+		}),
+	),
 	{
 		name: "a VM with snapshots is deleted, and its volumes stay",
 		prepare: async (world) => {

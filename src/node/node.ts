@@ -29,7 +29,7 @@ import { Openings } from "./openings.ts";
 import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
-import { deleteSnapshot } from "./snapshot-delete.ts";
+import { type DeletionParts, deleteSnapshot } from "./snapshot-delete.ts";
 import { abandonDeserted } from "./snapshot-take.ts";
 import { LocalSources, type NodeSources } from "./sources.ts";
 import { Strays } from "./strays.ts";
@@ -87,7 +87,7 @@ class LocalNode {
 		this.#context = context;
 		this.#pools = new Pools(context);
 		this.#openings = new Openings(context, this.#pools);
-		this.#ioRecovery = new IoRecovery(context);
+		this.#ioRecovery = new IoRecovery(context, (vmId) => this.#queues.liveMerges.settle(vmId));
 		this.#networks = new Networks(context);
 		this.#board = new TaskBoard(context, (task) => this.#runner.offer(task));
 		this.#copies = new ImageCopies(context, this.#pools);
@@ -122,8 +122,7 @@ class LocalNode {
 			"volume.move": (id, run) => moveVolume(this.#volumeMoveParts(), id, run),
 			"volume.check": (id, run) => volumes.check(id, run),
 			"volume.discard": (_id, run) => discardVolume({ context: this.#context, pools: this.#pools }, run),
-			"snapshot.delete": (id, run) =>
-				deleteSnapshot({ context: this.#context, pools: this.#pools, users: this.#queues }, id, run),
+			"snapshot.delete": (id, run) => deleteSnapshot(this.#snapshotParts(), id, run),
 			"image.import": (id, run) => images.import(id, run),
 			"image.delete": (id) => images.delete(id),
 			"network.create": (id, run) => this.#networks.create(id, run),
@@ -131,6 +130,11 @@ class LocalNode {
 			"pool.create": (id) => this.#pools.create(id),
 			"pool.delete": (id) => this.#pools.delete(id),
 		};
+	}
+
+	#snapshotParts(): DeletionParts {
+		const queues = this.#queues;
+		return { context: this.#context, pools: this.#pools, users: queues, merges: queues.liveMerges };
 	}
 
 	#volumeMoveParts(): VolumeMoveParts {
@@ -192,6 +196,7 @@ class LocalNode {
 		await this.#pools.sweep();
 		await this.#moves.sweep();
 		await this.#queues.volumeMoves.sweep();
+		await this.#queues.liveMerges.sweep(this.#queues);
 		await this.#copies.sweep();
 	}
 

@@ -3,29 +3,27 @@ import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Vm } from "../model/vm.ts";
 import { limits } from "./limits.ts";
 import { disksOfSnapshot, type SnapshotParts, withDisk } from "./snapshot-disks.ts";
+import { type DeletionParts, deleteOfDisk } from "./snapshot-merge.ts";
 import type { TaskRun } from "./task-run.ts";
-import type { VolumeUsers } from "./volumes.ts";
 
-type Parts = SnapshotParts & { users: Pick<VolumeUsers, "whileStill"> };
+export type { DeletionParts };
 
-/** The task snapshot.delete: while nothing else happens to the VM. What is gone already is no error. */
-export async function deleteSnapshot(parts: Parts, snapshotId: string, run: TaskRun): Promise<string | null> {
+/** The task snapshot.delete, disk by disk. What is gone already is no error. */
+export async function deleteSnapshot(parts: DeletionParts, snapshotId: string, run: TaskRun): Promise<string | null> {
 	const { store, propose, stopping } = parts.context;
 	const snapshot = store.get("snapshot", snapshotId);
 	if (!snapshot) return null;
-	run.say("Waits until nothing happens to its VM");
 	let begun = run.task.input.wasReady !== true;
 	try {
-		await parts.users.whileStill(snapshot.vmId, run.signal, async () => {
-			for (const disk of await disksOfSnapshot(parts, snapshot)) {
-				run.say(`Disk "${disk.volume.name}"`);
-				await withDisk(parts.context, disk, "Deleting the snapshot of", limits.revertMs, (signal) =>
-					disk.snapshots.delete(disk.volume.id, snapshotId, { signal, progress: run.progress }),
-				);
+		for (const disk of await disksOfSnapshot(parts, snapshot)) {
+			await deleteOfDisk(parts, snapshot, disk, run, () => {
 				begun = true;
-			}
-			await parts.context.vmState.forget(snapshot.vmId, snapshotId);
-		});
+			});
+			begun = true;
+		}
+		await parts.users.whileStill(snapshot.vmId, run.signal, () =>
+			parts.context.vmState.forget(snapshot.vmId, snapshotId),
+		);
 	} catch (error) {
 		if (!stopping.aborted && store.get("snapshot", snapshotId)?.phase === "deleting") {
 			// Refused by the first disk, it is as it was. A part of a snapshot is none.
@@ -36,6 +34,7 @@ export async function deleteSnapshot(parts: Parts, snapshotId: string, run: Task
 		}
 		throw error;
 	}
+	await run.setCancelable(false);
 	if (store.get("snapshot", snapshotId)) await propose({ kind: "snapshotGone", id: snapshotId });
 	return null;
 }

@@ -9,6 +9,7 @@ import type { Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { LiveMerges } from "./live-merges.ts";
 import { isActive } from "./vm-plan.ts";
 import { type QueueParts, VmQueue } from "./vm-queue.ts";
 import { VolumeMoves } from "./volume-moves.ts";
@@ -22,19 +23,22 @@ export class VmQueues implements VolumeUsers {
 	#hostRestarted = false;
 	readonly volumes: Volumes;
 	readonly volumeMoves: VolumeMoves;
+	readonly liveMerges: LiveMerges;
 
 	constructor(
 		context: NodeContext,
-		given: Omit<QueueParts, "context" | "volumes" | "volumeMoves" | "hostRestarted" | "seen">,
+		given: Omit<QueueParts, "context" | "volumes" | "volumeMoves" | "liveMerges" | "hostRestarted" | "seen">,
 	) {
 		this.#context = context;
 		this.volumes = new Volumes(context, given.pools, this, given.copies);
 		this.volumeMoves = new VolumeMoves(context, given.pools);
+		this.liveMerges = new LiveMerges(context, given.pools);
 		this.#parts = {
 			...given,
 			context,
 			volumes: this.volumes,
 			volumeMoves: this.volumeMoves,
+			liveMerges: this.liveMerges,
 			hostRestarted: (vmId) => this.#hostRestarted && !this.#seen.has(vmId),
 			seen: (vmId) => void this.#seen.add(vmId),
 		};

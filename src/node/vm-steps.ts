@@ -128,6 +128,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			await call("Pausing the VM", limits.controlMs, () => hypervisor.pause(vm.id));
 			break;
 		case "resume":
+			await parts.liveMerges.settle(vm.id);
 			await call("Resuming the VM", limits.controlMs, () => hypervisor.resume(vm.id));
 			break;
 		case "apply-live":

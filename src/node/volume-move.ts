@@ -28,6 +28,7 @@ import { limits } from "./limits.ts";
 import type { Openings } from "./openings.ts";
 import type { Pools } from "./pools.ts";
 import { measure } from "./sources.ts";
+import { orStopping, Stillness, untilStopping } from "./stillness.ts";
 import { Later, type TaskRun, upToDate } from "./task-run.ts";
 import type { VolumeMoveRecord, VolumeMoves } from "./volume-moves.ts";
 import type { VolumeUsers } from "./volumes.ts";
@@ -175,7 +176,7 @@ async function moveWhileRunning(
 		);
 	await openings.openIn(id, ends.toPoolId);
 	const target = await limited(context, "Finding the copy", limits.quickStorageMs, () => to.attachInfo(id));
-	const still = new Stillness(parts.users, vmId, run.signal);
+	const still = new Stillness(parts.users, vmId, run.signal, "The VM stopped while its disk was copied.");
 	try {
 		await heavyCopy(context, run, `Copying volume "${name}" while its VM runs`, (signal, progress) => {
 			const beforeSwitch = async () => {
@@ -203,56 +204,6 @@ function diskOf(vm: Vm | null, { id, name }: Volume): Vm["spec"]["disks"][number
 	const disk = vm?.spec.disks.find(({ volumeId }) => volumeId === id);
 	if (!disk) throw new AppError("wrong-state", `Volume "${name}" is not a disk of the running VM.`);
 	return disk;
-}
-
-/** Nothing else happens to the VM between `begin` and `end`. */
-class Stillness {
-	readonly #users: VolumeUsers;
-	readonly #vmId: string;
-	readonly #signal: AbortSignal;
-	readonly #over = Promise.withResolvers<void>();
-
-	constructor(users: VolumeUsers, vmId: string, signal: AbortSignal) {
-		this.#users = users;
-		this.#vmId = vmId;
-		this.#signal = signal;
-	}
-
-	begin(): Promise<void> {
-		return new Promise((resolve, reject) => {
-			this.#users
-				.whileStill(this.#vmId, this.#signal, (active) => {
-					if (active) resolve();
-					else reject(new AppError("wrong-state", "The VM stopped while its disk was copied."));
-					return active ? this.#over.promise : Promise.resolve();
-				})
-				.catch(reject);
-		});
-	}
-
-	end(): void {
-		this.#over.resolve();
-	}
-}
-
-/** The daemon's end takes nothing back: QEMU goes on, and the next daemon adopts its work. */
-function orStopping(signal: AbortSignal, stopping: AbortSignal): AbortSignal {
-	const taken = new AbortController();
-	const onAbort = () => {
-		if (!stopping.aborted) taken.abort(signal.reason);
-	};
-	signal.addEventListener("abort", onAbort, { once: true });
-	if (signal.aborted) onAbort();
-	return taken.signal;
-}
-
-function untilStopping<T>(work: Promise<T>, stopping: AbortSignal): Promise<T> {
-	return new Promise((resolve, reject) => {
-		const onAbort = () => reject(stopping.reason);
-		stopping.addEventListener("abort", onAbort, { once: true });
-		if (stopping.aborted) onAbort();
-		work.then(resolve, reject).finally(() => stopping.removeEventListener("abort", onAbort));
-	});
 }
 
 async function infoOf(context: NodeContext, driver: StorageDriver, { id, name }: Volume): Promise<VolumeInfo> {

@@ -71,6 +71,51 @@ export function snapshotConformance(suite: Suite): void {
 		});
 	}
 
+	const merging = needs === true ? (under.mergesLayers ?? "no merge of QEMU is asked for, or imitated") : needs;
+	for (const [at, which] of ["first", "middle", "last"].entries())
+		check(
+			`deletes the ${which} of three snapshots while a VM has the disk open, by merges of QEMU`,
+			merging,
+			async () => {
+				const mergeLayers = present(suite.pool().mergeLayers, "what merges layers");
+				const planLiveDelete = present(snapshots().planLiveDelete, "planLiveDelete");
+				const finishLiveDelete = present(snapshots().finishLiveDelete, "finishLiveDelete");
+				const id = await make();
+				const taken: string[] = [];
+				for (const seed of [1, 2, 3]) {
+					await write(id, seed, seed);
+					taken.push(newId());
+					await snapshots().take(id, taken.at(-1) ?? "", stopped);
+				}
+				await write(id, 0, 4);
+				const gone = taken[at] ?? "";
+				const plan = () => planLiveDelete.call(snapshots(), id, gone, {});
+				// Begun and given up, nothing is lost, and it is begun again.
+				const first = present(await plan(), "what QEMU merges");
+				expect(first.active).toBe(which === "last");
+				await content(id, [4, 1, 2, 3]);
+				await suite.pool().reopen();
+				expect(await plan()).toEqual(first);
+				for (let merge = await plan(); merge; merge = await plan()) {
+					await mergeLayers(driver(), id, merge);
+					await content(id, [4, 1, 2, 3]);
+					await finishLiveDelete.call(snapshots(), id, merge);
+					await finishLiveDelete.call(snapshots(), id, merge);
+				}
+				expect(await plan()).toBeNull();
+				await content(id, [4, 1, 2, 3]);
+				const left = taken.toSpliced(at, 1);
+				expect((await snapshots().list(id)).map((one) => one.id)).toEqual(left);
+				for (const [number, snapshot] of taken.entries()) {
+					if (snapshot === gone) continue;
+					await snapshots().revert(id, snapshot);
+					await content(id, [0, ...[1, 2, 3].map((seed) => (seed <= number + 1 ? seed : 0))]);
+				}
+				for (const snapshot of left) await snapshots().delete(id, snapshot, {});
+				await driver().deleteVolume(id);
+			},
+		);
+
 	check("done already is done; what is not there is no error, or not-found", needs, async () => {
 		const id = await make();
 		const snapshot = newId();

@@ -16,7 +16,7 @@ import { imageConformance } from "./conformance-images.ts";
 import { snapshotConformance } from "./conformance-snapshots.ts";
 import { transferConformance } from "./conformance-transfer.ts";
 import { volumeConformance } from "./conformance-volumes.ts";
-import type { StorageDriver } from "./driver.ts";
+import type { LayerMerge, StorageDriver } from "./driver.ts";
 
 /** One pool of one test. */
 export type StoragePoolUnderTest = {
@@ -26,6 +26,8 @@ export type StoragePoolUnderTest = {
 	reopen(): Promise<StorageDriver>;
 	/** Writes into the disk as its guest would. */
 	writeDisk(driver: StorageDriver, id: string, position: number, bytes: Uint8Array): Promise<void>;
+	/** Does what QEMU does with a disk that it has open, where `mergesLayers`. */
+	mergeLayers?(driver: StorageDriver, id: string, merge: LayerMerge): Promise<void>;
 	/** Makes a file on the node, outside of the pool; its path. */
 	hostFile(name: string, bytes: Uint8Array): Promise<string>;
 	hostFileExists(path: string): Promise<boolean>;
@@ -46,6 +48,8 @@ export type StorageUnderTest = {
 	decodesQcow2: true | string;
 	/** True when files are taken over where they lie (the default); else the reason why not. */
 	adoptsFiles?: true | string;
+	/** Snapshots go while a VM has the disk open, by merges of QEMU for which the pool under test has a stand-in. */
+	mergesLayers?: true;
 	/** Volumes have all of their space from the beginning. */
 	preallocates?: true;
 	/** Copy-on-write copies depend on nothing: what they were made of can be deleted. */

@@ -78,6 +78,12 @@ export type SnapshotInfo = {
 	parentId: string | null;
 };
 
+/**
+ * Of a disk that QEMU has open: the layer `top` is to be written into `base`, the one below it, and goes. `active`: `top` is what the
+ * VM writes to, which goes on in `base` then.
+ */
+export type LayerMerge = { top: DiskSource; base: DiskSource; active: boolean };
+
 /** How QEMU opens a volume: source, format and the whole chain below it. */
 export type AttachInfo = Pick<DomainDisk, "source" | "format" | "backing">;
 
@@ -98,6 +104,17 @@ export interface VolumeSnapshots {
 	 * pool cannot do it then.
 	 */
 	delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void>;
+	/**
+	 * `delete` while a VM of this node has the volume open, where only QEMU can merge layers then: the snapshot is gone, what does not
+	 * concern the open files is done, and the answer is what QEMU has to do next (commitDisk), until it is null. `finishLiveDelete` follows
+	 * each. Missing is not an error; `in-use` as for `delete`. Given up half-way, nothing is lost: `delete` or this does the rest.
+	 */
+	planLiveDelete?(volumeId: string, snapshotId: string, options: LongOptions): Promise<LayerMerge | null>;
+	/**
+	 * QEMU has `top` no longer, and attachInfo says so from now on. The caller sees to it that this is so; with `active` it keeps the
+	 * VM paused from before QEMU goes over until this returns, so that until then both are the disk. Done already is done.
+	 */
+	finishLiveDelete?(volumeId: string, merge: LayerMerge): Promise<void>;
 	/** Oldest first; empty when there is no such volume. */
 	list(volumeId: string): Promise<SnapshotInfo[]>;
 	/**

@@ -3,7 +3,8 @@
  * layers of what it was. As there, what the content is does not depend on which file QEMU has open.
  */
 import { AppError } from "../lib/errors.ts";
-import type { SnapshotInfo, VolumeInfo, VolumeSnapshots } from "./driver.ts";
+import { fileSource, sourceName } from "../model/disk-source.ts";
+import type { LayerMerge, SnapshotInfo, VolumeInfo, VolumeSnapshots } from "./driver.ts";
 import type { SparseBytes } from "./fake-content.ts";
 import type { FakePool, FakeVolume } from "./fake-pool.ts";
 import { requireId } from "./names.ts";
@@ -30,6 +31,11 @@ export function fakeSnapshots(
 	const requireClosed = (id: string, { path, layers }: FakeVolume): void => {
 		for (const file of [path, ...layers.map((layer) => layer.path)])
 			if (pool.isHeld(file)) throw new AppError("in-use", `A VM has volume ${id} open.`);
+	};
+	const requireNoCopies = (snapshotId: string): void => {
+		const copies = [...pool.volumes].filter(([, other]) => other.fromSnapshot === snapshotId).map(([id]) => id);
+		if (copies.length > 0)
+			throw new AppError("in-use", `Volumes rest on snapshot ${snapshotId}: ${copies.join(", ")}.`);
 	};
 	const snapshots: VolumeSnapshots = {
 		async take(volumeId, snapshotId, { running }) {
@@ -61,9 +67,7 @@ export function fakeSnapshots(
 			await entered("snapshots.delete", volumeId, snapshotId);
 			const volume = pool.volumes.get(volumeId);
 			if (!volume?.snapshots.some(({ id }) => id === snapshotId)) return;
-			const copies = [...pool.volumes].filter(([, other]) => other.fromSnapshot === snapshotId).map(([id]) => id);
-			if (copies.length > 0)
-				throw new AppError("in-use", `Volumes rest on snapshot ${snapshotId}: ${copies.join(", ")}.`);
+			requireNoCopies(snapshotId);
 			if (pool.snapshotsAreLayers) requireClosed(volumeId, volume);
 			forget(volume, snapshotId);
 		},
@@ -77,6 +81,30 @@ export function fakeSnapshots(
 	if (!pool.snapshotsAreLayers) return snapshots;
 	return {
 		...snapshots,
+		async planLiveDelete(volumeId, snapshotId) {
+			await entered("snapshots.planLiveDelete", volumeId, snapshotId);
+			const volume = pool.volumes.get(volumeId);
+			if (!volume) return null;
+			requireNoCopies(snapshotId);
+			forget(volume, snapshotId);
+			return needlessLayer(volume);
+		},
+
+		async finishLiveDelete(volumeId, { top, base, active }) {
+			requireId(volumeId, "volume");
+			await enter("snapshots.finishLiveDelete");
+			const volume = pool.volumes.get(volumeId);
+			if (!volume) return;
+			const [topName, baseName] = [sourceName(top), sourceName(base)];
+			const [below, ...rest] = volume.layers;
+			if (active && volume.path === topName && below?.path === baseName)
+				Object.assign(volume, { path: below.path, format: below.format, layers: rest });
+			if (active || pool.isHeld(topName)) return;
+			const without = (layers: FakeLayer[]) => layers.filter(({ path }) => path !== topName);
+			volume.layers = without(volume.layers);
+			for (const snapshot of volume.snapshots) snapshot.layers = without(snapshot.layers);
+		},
+
 		async undoTake(volumeId, snapshotId) {
 			await entered("snapshots.undoTake", volumeId, snapshotId);
 			const volume = pool.volumes.get(volumeId);
@@ -95,6 +123,25 @@ export function snapshotOf(volume: FakeVolume, volumeId: string, snapshotId: str
 	const found = volume.snapshots.find(({ id }) => id === snapshotId);
 	if (!found) throw new AppError("not-found", `Volume ${volumeId} has no snapshot ${snapshotId}.`);
 	return found;
+}
+
+/** A layer below the disk that is no snapshot, and that nothing but the one above it rests on. */
+function needlessLayer({ path, layers, snapshots }: FakeVolume): LayerMerge | null {
+	const chain = [path, ...layers.map((layer) => layer.path)];
+	for (const [at, base] of chain.entries()) {
+		const top = chain[at - 1];
+		const branches = snapshots.some((one) => {
+			const names = one.layers.map((layer) => layer.path);
+			const found = names.indexOf(base);
+			// It is this one, or has another layer on it, or rests on the one above by another way than the disk.
+			return (
+				found === 0 ||
+				(found > 0 && (names[found - 1] !== top || (at > 1 && found > 1 && names[found - 2] !== chain[at - 2])))
+			);
+		});
+		if (top !== undefined && !branches) return { top: fileSource(top), base: fileSource(base), active: at === 1 };
+	}
+	return null;
 }
 
 /** In a new file on these layers. */

@@ -190,7 +190,8 @@ export type CommandBody =
 	| { kind: "snapshotRevert"; id: string; task: Task }
 	/** From the VM's node: all disks are what they were then. */
 	| { kind: "snapshotReverted"; id: string }
-	| { kind: "snapshotDelete"; id: string; task: Task }
+	/** `merging`: also while the VM runs, where QEMU merges layers of its disks for it. All members know that. */
+	| { kind: "snapshotDelete"; id: string; task: Task; merging?: true }
 	/** From the VM's node: no disk has it any more. */
 	| { kind: "snapshotGone"; id: string }
 	/** To another pool; the task does the work. `nodeId` null: the pool is shared. */

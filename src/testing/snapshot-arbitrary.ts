@@ -47,6 +47,7 @@ export const snapshotArbitraries: { [K in SnapshotKind]: fc.Arbitrary<Extract<Co
 	snapshotReverted: record({ kind: kind("snapshotReverted"), id: snapshotId }),
 	snapshotDelete: record({
 		...{ kind: kind("snapshotDelete"), id: snapshotId, task: task(["snapshot.delete"], vmId, "vm") },
+		merging: maybe(fc.constant(true as const)),
 	}),
 	snapshotGone: record({ kind: kind("snapshotGone"), id: snapshotId }),
 };

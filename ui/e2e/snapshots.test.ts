@@ -120,13 +120,19 @@ test("one that fails says why, in its place, and can be deleted", async () => {
 	await close();
 });
 
-test("while the VM runs neither revert nor delete, with the reason; off, it goes back, and what is lost is said", async () => {
+test("while the VM runs no revert, with the reason, and of logical volumes no delete; off, it goes back, and what is lost is said", async () => {
 	const { page, server, close, problems } = await open({ tickMs: 250 });
 	await actionsOf(page, "php-9-trial").click();
 	const revert = page.getByRole("menuitem", { name: "Revert" });
 	expect(await revert.getAttribute("aria-disabled")).toBe("true");
 	await page.getByText("A VM that is running cannot be set back to a snapshot.").waitFor();
+	const remove = page.getByRole("menuitem", { name: "Delete snapshot" });
+	expect(await remove.getAttribute("aria-disabled")).toBeNull();
+	const { poolId } =
+		server.state.tables.volume.get(snapshotNamed(server, "php-9-trial")?.disks[0]?.volumeId ?? "") ?? {};
+	server.state.change("pool", poolId ?? "", { type: "iscsi-lvm" });
 	await page.getByText("in the storage pool local it is a part of the disk web-01-disk-0").waitFor();
+	expect(await remove.getAttribute("aria-disabled")).toBe("true");
 	setPower(server, "stopped");
 	await page.getByText("Stopped now").waitFor();
 	const { disks } = snapshotNamed(server, "php-9-trial") ?? { disks: [] };

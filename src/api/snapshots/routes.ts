@@ -79,7 +79,7 @@ export const snapshotRoutes: Route[] = [
 		path: "/v1/snapshots/{id}",
 		summary: "Delete a snapshot",
 		description:
-			"The VM stays as it is, and so do the other snapshots. 409 while volumes rest on it, and while the VM runs where the pool of a disk cannot do it then.",
+			"The VM stays as it is, and so do the other snapshots; it may run, and halts for a moment then. 409 while volumes rest on it, and while the VM runs where the pool of a disk cannot do it then (iscsi-lvm; any but ceph-rbd while a member of an older version is there).",
 		tag,
 		params: idParams,
 		responses: { 202: Task },
@@ -89,7 +89,8 @@ export const snapshotRoutes: Route[] = [
 				const snapshot = findForWrite(context, "snapshot", params.id);
 				const vm = find(context, "vm", snapshot.vmId);
 				const task = snapshotTask(context, "snapshot.delete", vm, snapshot);
-				return { kind: "snapshotDelete", id: snapshot.id, task };
+				const merging = context.services.cluster.everybodyHas("live-merge-1");
+				return { kind: "snapshotDelete", id: snapshot.id, task, ...(merging ? { merging } : {}) };
 			}),
 	}),
 	route({

@@ -107,11 +107,18 @@ export class DiskWork {
 				throw new AppError("wrong-state", `Disk ${diskId} has no such layers above each other.`, {
 					context: { layers: disk.layers, base: baseName, top: topName },
 				});
-			return this.#client.domainBlockCommit({ uuid: id }, disk.target, {
-				base: `${disk.target}[${disk.layers[downTo]?.index}]`,
-				top: `${disk.target}[${disk.layers[at]?.index}]`,
-				flags: at === 0 ? blockCommitFlags.active : 0,
-				...limitOf(options),
+			const begin = (flags: number) =>
+				this.#client.domainBlockCommit({ uuid: id }, disk.target, {
+					base: `${disk.target}[${disk.layers[downTo]?.index}]`,
+					top: `${disk.target}[${disk.layers[at]?.index}]`,
+					flags,
+					...limitOf(options),
+				});
+			if (at === 0) return begin(blockCommitFlags.active);
+			// Headers that name what they rest on by its place beside them go on doing so.
+			return begin(blockCommitFlags.relative).catch((error: unknown) => {
+				if (!isLibvirtError(error, libvirtErrors.configUnsupported)) throw error;
+				return begin(0);
 			});
 		};
 		// Of a commit below what the guest writes to, libvirt does not say into which layer it goes.

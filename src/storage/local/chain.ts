@@ -1,6 +1,6 @@
 /** Which files a disk consists of, from the pool's records: never from what the files say of themselves. */
 import { open, stat } from "node:fs/promises";
-import { isAbsolute, join, relative } from "node:path";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { VolumeInfo } from "../driver.ts";
@@ -8,7 +8,7 @@ import { errnoOf, fileError, withFileErrors } from "../file-errors.ts";
 import { readFully } from "../inspect/inspect-image.ts";
 import { parseQcow2Header, type Qcow2Header } from "../inspect/qcow2-header.ts";
 import { sectorBytes } from "../names.ts";
-import { layersFrom } from "./layer-tree.ts";
+import { layersFrom, onlyChild, withMergedDown } from "./layer-tree.ts";
 import type { PoolFolder } from "./pool-folder.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
@@ -83,6 +83,30 @@ export function backingOf(chain: ChainFile[]): VolumeInfo["backing"] {
 	return backing;
 }
 
+/** Whether `name`, in the header of `file`, is how the pool names `next`. QEMU writes "././x" where we write "./x". */
+export function namesFile(folder: PoolFolder, file: string, name: string, next: string): boolean {
+	const expected = backingName(folder, dirname(file), next);
+	return name === expected || (!isAbsolute(expected) && !isAbsolute(name) && resolve(dirname(file), name) === next);
+}
+
+/**
+ * A record that says that QEMU merges a layer, as it is once QEMU has: the header of what rested on that layer names the one below, which
+ * is the last thing that QEMU does. Null until then; nothing is lost by that, for all that the layer holds is there still.
+ */
+export async function mergedByQemu(
+	folder: PoolFolder,
+	{ merging, ...record }: VolumeRecord,
+): Promise<VolumeRecord | null> {
+	const above = merging?.live ? onlyChild(record, merging.child) : null;
+	if (!merging || above === null) return null;
+	const path = volumeFile(folder, record.id, above);
+	// One that cannot be read is told by whoever needs it.
+	const header = await readOwnHeader(path, record.id).catch(() => null);
+	const isDone =
+		header?.backingFile && namesFile(folder, path, header.backingFile, volumeFile(folder, record.id, merging.layer));
+	return isDone ? withMergedDown(record, merging.child, merging.layer) : null;
+}
+
 /**
  * Our own header of a qcow2 file, and what it must say of the next file in the chain. Before `qemu-img` follows a
  * chain as root: a QEMU that was taken over from inside could have pointed its disk at any file of the host.
@@ -92,9 +116,12 @@ export async function requireHeadersMatch(folder: PoolFolder, chain: Chain): Pro
 		if (file.owner.kind === "image" || file.format === "raw") continue;
 		const header = await readOwnHeader(file.path, file.owner.id);
 		const next = chain[index + 1];
-		const expected = next ? backingName(folder, folder.volume(file.owner.id), next.path) : null;
-		const format = next ? next.format : null;
-		if (header.backingFile !== expected || (next && header.backingFormat !== format) || header.externalDataFile)
+		const { backingFile } = header;
+		const same =
+			next && backingFile !== null
+				? namesFile(folder, file.path, backingFile, next.path)
+				: !next && backingFile === null;
+		if (!same || (next && header.backingFormat !== next.format) || header.externalDataFile)
 			throw damaged(file.owner.id, "its header refers to another file than the pool's record");
 		if (header.encrypted) throw damaged(file.owner.id, "its header says that it is encrypted");
 	}

@@ -12,7 +12,7 @@ import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { volumeFile } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { diskMode, frozenMode } from "./freeze.ts";
-import { ownFiles } from "./layer-tree.ts";
+import { onlyChild, ownFiles } from "./layer-tree.ts";
 import { finishMerge } from "./merge-layers.ts";
 import { workPrefix } from "./pool-folder.ts";
 
@@ -66,7 +66,7 @@ async function marks({ folder }: LocalContext): Promise<{ path: string; nodeId: 
 
 /** Removes what no record names, ends a merge, and repairs modes. */
 async function tidyVolume({ folder }: LocalContext, id: string): Promise<void> {
-	const found = await folder.readVolume(id);
+	const found = await folder.readVolumeRecord(id);
 	if (found === null) return;
 	const record = await finishMerge(folder, found);
 	const layers = ownFiles(record)
@@ -75,8 +75,11 @@ async function tidyVolume({ folder }: LocalContext, id: string): Promise<void> {
 	const known = new Set(["record.json", record.file, ...layers]);
 	for (const name of await readdir(folder.volume(id)))
 		if (!known.has(name)) await rm(join(folder.volume(id), name), { force: true });
+	// QEMU may be at it still, and opens them for writing at the end.
+	const { layer = "", child = "" } = record.merging ?? {};
+	const forQemu = new Set([layer, onlyChild(record, child)]);
 	await setMode(volumeFile(folder, id, record.file), diskMode);
-	for (const layer of layers) await setMode(volumeFile(folder, id, layer), frozenMode);
+	for (const layer of layers) if (!forQemu.has(layer)) await setMode(volumeFile(folder, id, layer), frozenMode);
 }
 
 async function setMode(path: string, mode: number): Promise<void> {

@@ -87,6 +87,22 @@ export function withoutLayer(record: VolumeRecord, layer: string): VolumeRecord 
 	return recordOf(record, tree, record.file);
 }
 
+/** `top` is in `base`, the layer below it: what rested on it rests on `base`, and what snapshot it was is `base`. */
+export function withMergedDown(record: VolumeRecord, top: string, base: string): VolumeRecord {
+	if (top === record.file) return withDiskDropped(record);
+	const tree = treeOf(record);
+	tree.delete(top);
+	for (const [file, node] of tree) if (node.below === top) tree.set(file, { ...node, below: base });
+	const snapshots = record.snapshots?.map((one) => (one.file === top ? { ...one, file: base } : one));
+	return recordOf({ ...record, ...(snapshots ? { snapshots } : {}) }, tree, record.file);
+}
+
+/** The file of the volume that rests on this one; null when none does, or several. */
+export function onlyChild(record: VolumeRecord, file: string): string | null {
+	const children = [...treeOf(record)].filter(([, { below }]) => below === file);
+	return children.length === 1 ? (children[0]?.[0] ?? null) : null;
+}
+
 export type Needless =
 	| { kind: "leaf"; file: string }
 	| { kind: "merge"; layer: Layer; into: "child" | "layer"; child: Layer };
@@ -95,14 +111,18 @@ export type Needless =
  * The next layer that is there for nothing: no snapshot is it, nothing outside rests on it, and one file of the volume
  * at most does. `neededElsewhere`: files that other volumes rest on. `merge` into `layer`: the child is the disk, and
  * the layer becomes it. Into `child`: the layer takes the child's name, for which both must be qcow2 files of the
- * volume's own folder; others stay as they are.
+ * volume's own folder; others stay as they are. `leave`: files that are not looked at.
  */
-export function nextNeedless(record: VolumeRecord, neededElsewhere: ReadonlySet<string>): Needless | null {
+export function nextNeedless(
+	record: VolumeRecord,
+	neededElsewhere: ReadonlySet<string>,
+	leave: ReadonlySet<string> = new Set(),
+): Needless | null {
 	const tree = treeOf(record);
 	const snapshots = new Set((record.snapshots ?? []).map(({ file }) => file));
 	const isOwn = (file: string) => !file.startsWith("/");
 	for (const [file, node] of tree) {
-		if (file === record.file || snapshots.has(file) || neededElsewhere.has(file)) continue;
+		if (file === record.file || snapshots.has(file) || neededElsewhere.has(file) || leave.has(file)) continue;
 		const children = [...tree].filter(([, { below }]) => below === file);
 		const [only] = children;
 		if (!only) return { kind: "leaf", file };
@@ -114,4 +134,30 @@ export function nextNeedless(record: VolumeRecord, neededElsewhere: ReadonlySet<
 			return { kind: "merge", layer, child, into: "child" };
 	}
 	return null;
+}
+
+/** The files that a VM has open when it has the volume: the disk, and the volume's own layers below it. */
+export const openFiles = (record: VolumeRecord): Set<string> =>
+	new Set([record.file, ...record.layers.map(({ file }) => file)]);
+
+/**
+ * The same among the files that QEMU has open: it writes `child` into `layer`, and only what is in its chain can learn that `child` is
+ * gone. So a child on which anything else rests stays, until the VM is off. `above`: what rests on the child; null: it is the disk.
+ */
+export function nextLiveMerge(
+	record: VolumeRecord,
+	neededElsewhere: ReadonlySet<string>,
+): { layer: string; child: string; above: string | null } | null {
+	const open = openFiles(record);
+	// What else is needless is done already, or rests on none of these.
+	const leave = new Set(ownFiles(record).flatMap(({ file }) => (open.has(file) ? [] : [file])));
+	for (;;) {
+		const found = nextNeedless(record, neededElsewhere, leave);
+		if (found?.kind !== "merge") return null;
+		const [layer, child] = [found.layer.file, found.child.file];
+		if (found.into === "layer") return { layer, child, above: null };
+		const above = neededElsewhere.has(child) ? null : onlyChild(record, child);
+		if (above !== null) return { layer, child, above };
+		leave.add(layer);
+	}
 }

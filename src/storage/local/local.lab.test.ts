@@ -2,7 +2,7 @@
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { foreignFileNames, storageConformance } from "../conformance.ts";
-import { openLocal, placeInFolder, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
+import { mergeLayers, openLocal, placeInFolder, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
 
 /** Known once a pool is active: what the file system can. */
 const { capabilities } = await (async () => {
@@ -15,6 +15,7 @@ storageConformance({
 	capabilities,
 	decodesQcow2: true,
 	foreignNames: foreignFileNames,
+	mergesLayers: true,
 	async open() {
 		const { path: folder } = await temporaryFolder();
 		const open = () => openLocal(join(folder, "pool"));
@@ -22,6 +23,7 @@ storageConformance({
 			driver: await open(),
 			reopen: open,
 			writeDisk,
+			mergeLayers,
 			async hostFile(name, bytes) {
 				const path = join(folder, name);
 				await writeFile(path, bytes);

@@ -13,10 +13,10 @@ import type { LongOptions } from "../driver.ts";
 import { syncFile, syncFolder } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { commitDisk } from "../qemu-img.ts";
-import { chainOf, layerChain, requireHeadersMatch, volumeFile } from "./chain.ts";
+import { chainOf, layerChain, mergedByQemu, requireHeadersMatch, volumeFile } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { diskMode, frozenMode } from "./freeze.ts";
-import { type Needless, nextNeedless, withDiskDropped, withoutLayer, withoutLeaf } from "./layer-tree.ts";
+import { type Needless, nextNeedless, onlyChild, withDiskDropped, withoutLayer, withoutLeaf } from "./layer-tree.ts";
 import type { PoolFolder } from "./pool-folder.ts";
 import type { VolumeRecord } from "./records.ts";
 
@@ -42,22 +42,31 @@ export async function removeFiles(folder: PoolFolder, volumeId: string, files: r
 	}
 }
 
-/** The caller holds the volume's lock. A layer that a running copy has open stays for the next time. */
-export async function mergeNeedless(context: LocalContext, record: VolumeRecord, options: LongOptions): Promise<void> {
+/**
+ * The caller holds the volume's lock. A layer that a running copy has open stays for the next time. `leave`: files that are not
+ * merged, because the volume's VM has them open. The record as it is then.
+ */
+export async function mergeNeedless(
+	context: LocalContext,
+	record: VolumeRecord,
+	options: LongOptions,
+	leave: ReadonlySet<string> = new Set(),
+): Promise<VolumeRecord> {
 	const { folder } = context;
 	const needed = await neededElsewhere(folder, record.id);
 	let current = record;
-	for (let found = nextNeedless(current, needed); found !== null; found = nextNeedless(current, needed)) {
+	for (let found = nextNeedless(current, needed, leave); found; found = nextNeedless(current, needed, leave)) {
 		try {
 			current = await withFileErrors("merging layers of the volume", () => removeOne(folder, current, found, options));
 		} catch (error) {
 			// The name may have changed hands already.
-			await finishMerge(folder, (await folder.readVolume(record.id)) ?? current).catch(() => {});
+			const now = await finishMerge(folder, (await folder.readVolumeRecord(record.id)) ?? current).catch(() => current);
 			if (!isAppError(error, "in-use")) throw error;
 			context.log.info("A layer stays: a running VM has it open", { volumeId: record.id });
-			return;
+			return now;
 		}
 	}
+	return current;
 }
 
 async function removeOne(
@@ -101,17 +110,36 @@ async function removeOne(
 	return next;
 }
 
-/** Whatever a merge that was cut short left to do; the record as it is then. The caller holds the volume's lock. */
+/** Whatever a merge that was cut short left to do; `record` as it is written down, returned as it is then. The caller holds the volume's lock. */
 export async function finishMerge(folder: PoolFolder, record: VolumeRecord): Promise<VolumeRecord> {
 	if (!record.merging) return record;
 	const { merging, ...rest } = record;
-	const { layer, child } = merging;
+	const { layer, child, live } = merging;
+	if (live) return finishLiveMerge(folder, record);
 	const renamed = !(await isThere(volumeFile(folder, record.id, layer)));
 	const next = renamed ? withoutLayer(rest, layer) : rest;
 	await withFileErrors("merging layers of the volume", async () => {
 		await folder.step("make the merged layer read-only");
 		for (const file of renamed ? [child] : [layer, child]) await chmod(volumeFile(folder, record.id, file), frozenMode);
 		await writeVolume(folder, next);
+	});
+	return next;
+}
+
+/** The record, as it is written down, follows what QEMU has done. */
+async function finishLiveMerge(folder: PoolFolder, record: VolumeRecord): Promise<VolumeRecord> {
+	const next = await mergedByQemu(folder, record);
+	if (next === null || !record.merging) return record;
+	const { layer, child } = record.merging;
+	const above = onlyChild(record, child);
+	const merged = [layer, ...(above === null ? [] : [above])];
+	await withFileErrors("merging layers of the volume", async () => {
+		await folder.step("sync the layers that QEMU has merged");
+		for (const file of merged) await syncFile(volumeFile(folder, record.id, file));
+		await writeVolume(folder, next);
+		await removeFiles(folder, record.id, [child]);
+		await folder.step("make the merged layer read-only");
+		for (const file of merged) if (file !== next.file) await chmod(volumeFile(folder, record.id, file), frozenMode);
 	});
 	return next;
 }

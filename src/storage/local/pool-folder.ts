@@ -23,6 +23,7 @@ import { poolPathRefusal } from "../../model/host-paths.ts";
 import { type Step, syncFolder, writeFileDurably } from "../durable.ts";
 import { errnoOf } from "../file-errors.ts";
 import { requireId } from "../names.ts";
+import { mergedByQemu } from "./chain.ts";
 import {
 	type ForbiddenPlaces,
 	isOwnFile,
@@ -104,7 +105,13 @@ export class PoolFolder {
 		return writeFileDurably(path, recordText(record), this.step);
 	}
 
-	readVolume = (id: string): Promise<VolumeRecord | null> =>
+	/** With what QEMU has merged meanwhile (chain.ts). */
+	async readVolume(id: string): Promise<VolumeRecord | null> {
+		const record = await this.readVolumeRecord(id);
+		return record?.merging?.live ? ((await mergedByQemu(this, record)) ?? record) : record;
+	}
+	/** As it is written down. */
+	readVolumeRecord = (id: string): Promise<VolumeRecord | null> =>
 		this.#read(VolumeRecord, join(this.volume(id), "record.json"), id);
 	readImage = (id: string): Promise<ImageRecord | null> =>
 		this.#read(ImageRecord, join(this.image(id), "record.json"), id);

@@ -60,8 +60,11 @@ export const VolumeRecord = Strict({
 	),
 	/** The snapshot that the volume is at: the next one's parent. */
 	at: Type.Optional(Id),
-	/** `layer` is taking over the content of `child`, and then its name. When `layer` is not there, it has. */
-	merging: Type.Optional(Strict({ layer: FileName, child: FileName })),
+	/**
+	 * `layer` is taking over the content of `child`, and then its name. When `layer` is not there, it has. `live`: QEMU does it, and
+	 * `layer` keeps its name; when the header of what rested on `child` names `layer`, it has.
+	 */
+	merging: Type.Optional(Strict({ layer: FileName, child: FileName, live: Type.Optional(Type.Literal(true)) })),
 	/**
 	 * The file that was taken over, and proof that it is the same: only then it is removed with the volume. No device
 	 * number: it changes from boot to boot.

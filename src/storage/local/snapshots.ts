@@ -8,11 +8,11 @@
  *
  * Deleting one takes its id from the record first, and then the layers that nothing needs any more out of the chain:
  * what was written after a snapshot goes into its layer, which then is in the place of what came after. Each step may be
- * repeated, and a chain is whole at each of them.
+ * repeated, and a chain is whole at each of them. While a VM has the volume open, QEMU merges (live-merge.ts).
  */
 import { chmod } from "node:fs/promises";
 import { AppError } from "../../lib/errors.ts";
-import type { LongOptions, SnapshotInfo, VolumeInfo, VolumeSnapshots } from "../driver.ts";
+import type { LayerMerge, LongOptions, SnapshotInfo, VolumeInfo, VolumeSnapshots } from "../driver.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { requireId } from "../names.ts";
 import { requireNotOpen } from "../qemu-img.ts";
@@ -30,6 +30,7 @@ import type { LocalContext } from "./context.ts";
 import { addDisk, diskMode, frozenMode, holdsNoData } from "./freeze.ts";
 import { changing } from "./half-done.ts";
 import { nextNeedless, withDiskDropped, withoutLeaf } from "./layer-tree.ts";
+import { finishActiveMerge, planLiveMerge } from "./live-merge.ts";
 import { finishMerge, mergeNeedless, neededElsewhere, removeFiles, writeVolume } from "./merge-layers.ts";
 import type { VolumeRecord } from "./records.ts";
 
@@ -133,25 +134,44 @@ export class LocalSnapshots implements VolumeSnapshots {
 	}
 
 	async #delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void> {
-		const { folder } = this.#context;
-		let record = await this.#read(volumeId);
-		if (record === null) return;
-		const snapshot = find(record, snapshotId);
-		if (snapshot) {
-			const copies = await this.#copies(volumeId, snapshotId);
-			if (copies.length > 0)
-				throw new AppError(
-					"in-use",
-					`Other volumes are copy-on-write copies of snapshot ${snapshotId}: ${copies.join(", ")}.`,
-				);
-			const chain = await chainOf(folder, record);
-			await requireHeadersMatch(folder, chain);
-			await requireNotOpen(chain[0].path, record.format);
-			record = withoutSnapshot(record, snapshot);
-			await writeVolume(folder, record);
-		}
+		const record = await this.#forget(volumeId, snapshotId, { running: false });
 		// Also what an earlier one left when it was cut short.
-		await mergeNeedless(this.#context, record, options);
+		if (record !== null) await mergeNeedless(this.#context, record, options);
+	}
+
+	planLiveDelete(volumeId: string, snapshotId: string, options: LongOptions): Promise<LayerMerge | null> {
+		return this.#changing(volumeId, snapshotId, async () => {
+			const record = await this.#forget(volumeId, snapshotId, { running: true });
+			return record && planLiveMerge(this.#context, record, options);
+		});
+	}
+
+	finishLiveDelete(volumeId: string, merge: LayerMerge): Promise<void> {
+		return this.#working(volumeId, async () => {
+			// Below the disk, reading the record follows what QEMU has done.
+			const record = await this.#read(volumeId);
+			if (record !== null && merge.active) await finishActiveMerge(this.#context, record, merge);
+		});
+	}
+
+	/** Takes the snapshot out of the record, which is what its deletion begins with. Null when there is no such volume. */
+	async #forget(volumeId: string, snapshotId: string, { running }: { running: boolean }): Promise<VolumeRecord | null> {
+		const { folder } = this.#context;
+		const record = await this.#read(volumeId);
+		const snapshot = record && find(record, snapshotId);
+		if (!snapshot) return record;
+		const copies = await this.#copies(volumeId, snapshotId);
+		if (copies.length > 0)
+			throw new AppError(
+				"in-use",
+				`Other volumes are copy-on-write copies of snapshot ${snapshotId}: ${copies.join(", ")}.`,
+			);
+		const chain = await chainOf(folder, record);
+		await requireHeadersMatch(folder, chain);
+		if (!running) await requireNotOpen(chain[0].path, record.format);
+		const next = withoutSnapshot(record, snapshot);
+		await writeVolume(folder, next);
+		return next;
 	}
 
 	async list(volumeId: string): Promise<SnapshotInfo[]> {
@@ -207,13 +227,17 @@ export class LocalSnapshots implements VolumeSnapshots {
 	}
 
 	async #read(volumeId: string): Promise<VolumeRecord | null> {
-		const record = await this.#context.folder.readVolume(volumeId);
+		const record = await this.#context.folder.readVolumeRecord(volumeId);
 		return record === null ? null : finishMerge(this.#context.folder, record);
 	}
 
 	async #changing<T>(volumeId: string, snapshotId: string, work: () => Promise<T>): Promise<T> {
-		requireId(volumeId, "volume");
 		requireId(snapshotId, "snapshot");
+		return this.#working(volumeId, work);
+	}
+
+	async #working<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+		requireId(volumeId, "volume");
 		const busy = `Volume ${volumeId} is busy with another operation.`;
 		using _own = await this.#context.locks.exclusive(`volume:${volumeId}`, busy);
 		return await changing(this.#context, volumeId, work);

@@ -2,7 +2,7 @@
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { foreignFileNames, storageConformance } from "../conformance.ts";
-import { placeInFolder, temporaryFolder, writeDisk } from "../local/testing/local-pool.ts";
+import { mergeLayers, placeInFolder, temporaryFolder, writeDisk } from "../local/testing/local-pool.ts";
 import { openWorkerPool } from "./testing/worker-pool.ts";
 
 /** Known once a pool is active: what the file system can. */
@@ -18,6 +18,7 @@ storageConformance({
 	capabilities,
 	decodesQcow2: true,
 	foreignNames: foreignFileNames,
+	mergesLayers: true,
 	adoptsFiles: "a file of one node is no volume of a pool that nodes share",
 	async open() {
 		const { path: folder } = await temporaryFolder();
@@ -31,6 +32,7 @@ storageConformance({
 				return again;
 			},
 			writeDisk,
+			mergeLayers,
 			async hostFile(name, bytes) {
 				const path = join(folder, name);
 				await writeFile(path, bytes);

@@ -12,6 +12,7 @@ import type {
 	AttachInfo,
 	FileToAdopt,
 	ImageInfo,
+	LayerMerge,
 	LongOptions,
 	PoolUsage,
 	SnapshotInfo,
@@ -53,6 +54,9 @@ export class WorkerDriver implements StorageDriver {
 			revert: (...args) => this.#ask<VolumeInfo>("revertToSnapshot", args, changeMs),
 			delete: (volumeId, id, options) => this.#long("deleteSnapshot", [volumeId, id], options),
 			list: (...args) => this.#ask<SnapshotInfo[]>("listSnapshots", args, lookMs),
+			planLiveDelete: (volumeId, id, options) =>
+				this.#long<LayerMerge | null>("planLiveDelete", [volumeId, id], options),
+			finishLiveDelete: (...args) => this.#ask<void>("finishLiveDelete", args, changeMs),
 			undoTake: (...args) => this.#ask<void>("undoTakeSnapshot", args, changeMs),
 		};
 	}

@@ -64,6 +64,14 @@ export function methodsOf(driver: StorageDriver): Record<string, Handler> {
 			await snapshots().undoTake?.(...(args as SnapshotArgs<"undoTake">));
 			return { value: null };
 		},
+		async planLiveDelete({ args, options }) {
+			const [volumeId, snapshotId] = args as SnapshotArgs<"planLiveDelete">;
+			return { value: (await snapshots().planLiveDelete?.(volumeId, snapshotId, options)) ?? null };
+		},
+		async finishLiveDelete({ args }) {
+			await snapshots().finishLiveDelete?.(...(args as SnapshotArgs<"finishLiveDelete">));
+			return { value: null };
+		},
 		checkVolume({ args, options }) {
 			const [id, given] = args as Args<"checkVolume">;
 			return value(driver.checkVolume(id, { ...given, ...options }));

@@ -121,7 +121,7 @@ export const snapshotHandlers: Handlers<
 		}
 		checkPossible(context, "delete-snapshot", vm);
 		refuse(halfRevertedDeletionObstacle(vm, snapshot));
-		refuse(liveDeletionObstacle(vm, snapshot, volumeIn(context), poolIn(context)));
+		refuse(liveDeletionObstacle(vm, snapshot, volumeIn(context), poolIn(context), body.merging ?? false));
 		context.update("snapshot", snapshot, { ...snapshot, phase: "deleting", error: null });
 		return createVmTask(context, vm, snapshot, body.task, "snapshot.delete");
 	},

@@ -67,7 +67,10 @@ export const snapshotCodecs: BodyCodecs<
 	},
 	snapshotRevert: idAndTask,
 	snapshotReverted: onlyId,
-	snapshotDelete: idAndTask,
+	snapshotDelete: {
+		encode: (body) => ({ ...idAndTask.encode(body), ...optional("merging", body.merging) }),
+		decode: (message) => ({ ...idAndTask.decode(message), ...(message.merging ? { merging: true as const } : {}) }),
+	},
 	snapshotGone: onlyId,
 };
 

@@ -36,9 +36,10 @@ export async function askRevert(world: NodeWorld, id: string): Promise<string> {
 	return task.id;
 }
 
-export async function askDeletion(world: NodeWorld, id: string): Promise<string> {
+/** `merging`: as all members know it. */
+export async function askDeletion(world: NodeWorld, id: string, { merging = true } = {}): Promise<string> {
 	const task = taskFor(world, "snapshot.delete", snapshotIn(world, id).vmId, id);
-	await world.propose({ kind: "snapshotDelete", id, task });
+	await world.propose({ kind: "snapshotDelete", id, task, ...(merging ? { merging: true as const } : {}) });
 	return task.id;
 }
 

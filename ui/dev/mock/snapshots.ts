@@ -120,7 +120,7 @@ export function snapshots(state: MockState): HandlerTable {
 			checkPossible("delete-snapshot", vm);
 			refuse(halfRevertedDeletionObstacle(vm, snapshot));
 			const [volumeOf, poolOf] = [(one: string) => tables.volume.get(one), (one: string) => tables.pool.get(one)];
-			refuse(liveDeletionObstacle(vm, snapshot, volumeOf, poolOf));
+			refuse(liveDeletionObstacle(vm, snapshot, volumeOf, poolOf, true));
 			state.change("snapshot", id, { phase: "deleting" });
 			const task = start("snapshot.delete", snapshot, {
 				steps: 2,

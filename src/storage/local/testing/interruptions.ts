@@ -12,7 +12,7 @@ import { MiB } from "../../../lib/units.ts";
 import { makeImage, newId, pattern, upload } from "../../conformance.ts";
 import type { StorageDriver } from "../../driver.ts";
 import type { LocalDriver } from "../driver.ts";
-import { describePool, openLocal, strayFiles, temporaryFolder, writeDisk } from "./local-pool.ts";
+import { describePool, mergeLayers, openLocal, strayFiles, temporaryFolder, writeDisk } from "./local-pool.ts";
 
 type Setting = {
 	root: string;
@@ -50,6 +50,16 @@ async function makeSnapshots(driver: StorageDriver, { volume, snapshots }: Setti
 	}
 }
 const snapshotsOf = (driver: StorageDriver) => present(driver.snapshots, "snapshots");
+
+async function deleteLive(driver: StorageDriver, volume: string, snapshot: string): Promise<void> {
+	const snapshots = snapshotsOf(driver);
+	for (;;) {
+		const merge = await snapshots.planLiveDelete?.(volume, snapshot, {});
+		if (!merge) return;
+		await mergeLayers(driver, volume, merge);
+		await snapshots.finishLiveDelete?.(volume, merge);
+	}
+}
 
 const copyOf = (driver: StorageDriver, setting: Setting, fullCopy: boolean) =>
 	driver.createVolume(setting.fresh, { ...qcow2, source: { kind: "volume", id: setting.volume, fullCopy } });
@@ -162,6 +172,16 @@ const operations: Operation[] = [
 			await snapshotsOf(driver).revert(setting.volume, setting.snapshots[0]);
 		},
 		act: (driver, { volume, snapshots: [, second] }) => snapshotsOf(driver).delete(volume, second, {}),
+	},
+	{
+		name: "delete the newest snapshot while QEMU has the disk open",
+		prepare: (driver, setting) => makeSnapshots(driver, setting, 2),
+		act: (driver, { volume, snapshots: [, second] }) => deleteLive(driver, volume, second),
+	},
+	{
+		name: "delete a snapshot between others while QEMU has the disk open",
+		prepare: (driver, setting) => makeSnapshots(driver, setting, 3),
+		act: (driver, { volume, snapshots: [, second] }) => deleteLive(driver, volume, second),
 	},
 	{
 		name: "import a file",

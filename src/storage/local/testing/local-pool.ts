@@ -2,15 +2,15 @@
 
 import { chown, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { present } from "../../../lib/assert.ts";
 import { systemClock } from "../../../lib/clock.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
 import { run } from "../../../lib/run.ts";
-import { sourceName } from "../../../model/disk-source.ts";
+import { type DiskSource, sourceName } from "../../../model/disk-source.ts";
 import { newId, readAll, sha256 } from "../../conformance.ts";
-import type { StorageDriver } from "../../driver.ts";
+import type { LayerMerge, StorageDriver } from "../../driver.ts";
 import { LocalDriver, type LocalDriverOptions } from "../driver.ts";
 import { ownFiles } from "../layer-tree.ts";
 import type { VolumeRecord } from "../records.ts";
@@ -67,6 +67,20 @@ export async function placeInFolder(
 	if (what === "folder") await mkdir(path);
 	else if (what === "link") await symlink("/", path);
 	else await writeFile(path, "somebody's");
+}
+
+/** As QEMU does it, by its tools: the layer is in the one below, and what rested on it names that one in the way that libvirt has it named. */
+export async function mergeLayers(driver: StorageDriver, id: string, { top, base }: LayerMerge): Promise<void> {
+	const { backing, ...disk } = await driver.attachInfo(id);
+	const chain = [disk, ...backing];
+	const placeOf = (source: DiskSource) => chain.findIndex((layer) => sourceName(layer.source) === sourceName(source));
+	const qemuImg = (...args: string[]) => run("qemu-img", args, { timeoutMs: 20_000 });
+	await qemuImg("commit", "-q", "-d", "-f", "qcow2", "-b", sourceName(base), "--", sourceName(top));
+	const above = chain[placeOf(top) - 1];
+	if (!above) return;
+	const name = `././${basename(sourceName(base))}`;
+	const format = present(chain[placeOf(base)], "the layer below").format;
+	await qemuImg("rebase", "-q", "-u", "-f", "qcow2", "-F", format, "-b", name, "--", sourceName(above.source));
 }
 
 /** All that the pool says it holds, with the content of the disks. */

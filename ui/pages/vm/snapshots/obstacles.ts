@@ -47,13 +47,16 @@ export function revertObstacle(vm: Vm, snapshot: Snapshot): string | null {
 	return null;
 }
 
+/** While a node of an older version is in the cluster it is not so, and the answer says that then. */
+export const merging = true;
+
 export const deleteObstacle = (vm: Vm, snapshot: Snapshot): string | null =>
 	obstacleTo("snapshotDelete") ??
 	vmActionObstacle("delete-snapshot", vm) ??
 	snapshotWorkObstacle(vm, workOn(vm.id)) ??
 	halfRevertedDeletionObstacle(vm, snapshot) ??
 	snapshotCopyObstacle(snapshot, live.volume.items.value) ??
-	liveDeletionObstacle(vm, snapshot, volumeOf, poolOf);
+	liveDeletionObstacle(vm, snapshot, volumeOf, poolOf, merging);
 
 export const copyObstacle = (snapshot: Snapshot): string | null =>
 	obstacleTo("volumeCreate") ??

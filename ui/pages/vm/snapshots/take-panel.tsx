@@ -23,6 +23,7 @@ import { snapshots as t } from "../../../strings/snapshots.ts";
 import { namesOf } from "../deletion.ts";
 import { snapshotAction } from "../vm-actions.ts";
 import { DiskList, type ListedDisk } from "./disk-list.tsx";
+import { merging } from "./obstacles.ts";
 import { freeName, isTaken } from "./tree.ts";
 
 export default function TakePanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
@@ -46,7 +47,7 @@ export default function TakePanel({ vm, onClose }: { vm: Vm; onClose: () => void
 		disks.find((disk) => disk.obstacle)?.obstacle ??
 		null;
 	const { name, description } = form.values.value;
-	const inFiles = pools.filter((pool) => !deletesSnapshotsLive(pool));
+	const onlyOff = pools.filter((pool) => !deletesSnapshotsLive(pool, merging));
 	return (
 		<Dialog
 			kind="panel"
@@ -86,7 +87,7 @@ export default function TakePanel({ vm, onClose }: { vm: Vm; onClose: () => void
 				onInput={(value) => form.set({ description: value })}
 			/>
 			<WhatIsKept vm={vm} disks={disks} />
-			{inFiles.length > 0 && <p class="field__hint">{t.onlyOff(namesOf([...inFiles].sort(byName)))}</p>}
+			{onlyOff.length > 0 && <p class="field__hint">{t.onlyOff(namesOf([...onlyOff].sort(byName)))}</p>}
 		</Dialog>
 	);
 }
