@@ -31,11 +31,12 @@ type Dice = ReturnType<typeof dice>;
 
 const actions: TaskKind[] = ["vm.start", "vm.shutdown", "vm.stop", "vm.reset", "vm.pause", "vm.resume"];
 const driverCalls = ["getDomain", "define", "start", "destroy", "undefine", "applyLive", "compare", "pause", "resume"];
-const diskCalls = ["switchDisks", "diskLayers"];
+const diskCalls = ["switchDisks", "diskLayers", "commitDisk"];
 const errorCodes: ErrorCode[] = ["hypervisor", "unavailable", "timeout", "internal"];
 const storageCalls = [
 	...(["createVolume", "deleteVolume", "attachInfo", "getVolume", "finishImage", "deleteImage"] as const),
 	...(["snapshots.take", "snapshots.revert", "snapshots.delete", "snapshots.undoTake", "snapshots.list"] as const),
+	...(["snapshots.planLiveDelete", "snapshots.finishLiveDelete"] as const),
 ];
 
 /** What may be refused is tried all the same. */

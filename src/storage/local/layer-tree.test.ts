@@ -2,11 +2,13 @@
 import { expect, test } from "bun:test";
 import {
 	layersFrom,
+	nextLiveMerge,
 	nextNeedless,
 	ownFiles,
 	unusedFile,
 	withDiskDropped,
 	withDiskOn,
+	withMergedDown,
 	withoutLayer,
 	withoutLeaf,
 } from "./layer-tree.ts";
@@ -92,4 +94,52 @@ test("a layer between others takes the name of the one above it", () => {
 		layers: [...held.layers.slice(0, 1), { file: "/srv/old.qcow2", format: "qcow2" as const }],
 	};
 	expect(nextNeedless(adopted, none)).toBeNull();
+});
+
+/** disk-1.qcow2 ← disk-2 ← disk-3 ← disk-4: the disk; and disk-5 on `branch`. */
+function tower(branch: string | null, snapshots: VolumeRecord["snapshots"]): VolumeRecord {
+	let record: VolumeRecord = { ...base, format: "qcow2", file: "disk-1.qcow2" };
+	if (branch === "disk-1.qcow2") record = withDiskOn(record, "disk-5.qcow2", branch);
+	for (const [at, file] of ["disk-2.qcow2", "disk-3.qcow2", "disk-4.qcow2"].entries()) {
+		if (branch === `disk-${at + 1}.qcow2` && branch !== "disk-1.qcow2")
+			record = withDiskOn(record, "disk-5.qcow2", branch);
+		record = withDiskOn(record, file, `disk-${at + 1}.qcow2`);
+	}
+	return { ...record, ...(snapshots ? { snapshots } : {}) };
+}
+
+test("of the files that QEMU has open it merges a layer that nothing needs with the one above", () => {
+	const second = snapshot(2, "disk-2.qcow2");
+	const third = snapshot(3, "disk-3.qcow2");
+	const first = snapshot(1, "disk-1.qcow2");
+	expect(nextLiveMerge(tower(null, [first, second, third]), none)).toBeNull();
+	expect(nextLiveMerge(tower(null, [first, second]), none)).toEqual({
+		...{ layer: "disk-3.qcow2", child: "disk-4.qcow2", above: null },
+	});
+	const middle = tower(null, [first, third]);
+	expect(nextLiveMerge(middle, none)).toEqual({ layer: "disk-2.qcow2", child: "disk-3.qcow2", above: "disk-4.qcow2" });
+	const merged = withMergedDown(middle, "disk-3.qcow2", "disk-2.qcow2");
+	expect(merged).toMatchObject({
+		file: "disk-4.qcow2",
+		layers: [{ file: "disk-2.qcow2" }, { file: "disk-1.qcow2" }],
+		snapshots: [first, { ...third, file: "disk-2.qcow2" }],
+	});
+	expect(nextLiveMerge(merged, none)).toBeNull();
+});
+
+test("a layer stays while the VM runs when something else rests on the one above, which would not learn of it", () => {
+	const first = snapshot(1, "disk-1.qcow2");
+	const third = snapshot(3, "disk-3.qcow2");
+	const branch = snapshot(5, "disk-5.qcow2");
+	// Another branch, and a volume that was copied.
+	expect(nextLiveMerge(tower("disk-3.qcow2", [first, third, branch]), none)).toBeNull();
+	expect(nextLiveMerge(tower(null, [first, third]), new Set(["disk-3.qcow2"]))).toBeNull();
+	// On the layer itself: it is needed.
+	expect(nextLiveMerge(tower("disk-2.qcow2", [first, third, branch]), none)).toBeNull();
+	// Further below nothing changes for it.
+	expect(nextLiveMerge(tower("disk-1.qcow2", [first, third, branch]), none)).not.toBeNull();
+	// A raw file takes in what the disk holds, and no layer's.
+	const raw = withDiskOn(withDiskOn(base, "disk-2.qcow2", "disk-1.raw"), "disk-3.qcow2", "disk-2.qcow2");
+	expect(nextLiveMerge({ ...raw, snapshots: [snapshot(2, "disk-2.qcow2")] }, none)).toBeNull();
+	expect(nextLiveMerge(raw, none)).toMatchObject({ layer: "disk-2.qcow2", above: null });
 });

@@ -6,7 +6,7 @@ import { run } from "../../lib/run.ts";
 import { KiB, MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
 import { type HeldDisk, holdOpen } from "../../testing/lab/held-disk.ts";
-import { diskContent, expectSame, fails, hostileIds, makeImage, newId, pattern } from "../conformance.ts";
+import { diskContent, expectSame, fails, hostileIds, makeImage, newId, pattern, readAll } from "../conformance.ts";
 import type { CreateSource } from "../driver.ts";
 import { openLocal, poolId, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
 
@@ -149,6 +149,34 @@ test("a copy of the volume keeps a layer whose snapshot goes; an image stays bel
 	await driver.snapshots.delete(id, later, {});
 	expect((await driver.attachInfo(id)).backing).toEqual([{ source: await driver.imageSource(image), format: "raw" }]);
 	expectSame(await diskContent(driver, id), wanted);
+});
+
+test("a raw volume is qcow2 under its snapshots, and is given out as it is asked for", async () => {
+	await using setting = await setUp("raw");
+	const { driver, id, write, holds } = setting;
+	await write(1);
+	await driver.snapshots.take(id, newId(), stopped);
+	await write(2, part);
+	const wanted = new Uint8Array(MiB);
+	wanted.set(pattern(part, 1));
+	wanted.set(pattern(part, 2), part);
+	const raw = await driver.exportVolume(id, "raw", {});
+	expect(raw.sizeBytes).toBe(MiB);
+	expectSame(await readAll(raw.stream), wanted);
+	const source: CreateSource = { kind: "volume", id, fullCopy: true };
+	for (const format of ["raw", "qcow2"] as const) {
+		const copy = newId();
+		expect(await driver.createVolume(copy, { format, sizeBytes: MiB, source })).toMatchObject({ format, backing: [] });
+		expectSame(await diskContent(driver, copy), wanted);
+	}
+	// Copies elsewhere go by what the pool says of it.
+	await using folder = await temporaryFolder();
+	const other = await openLocal(join(folder.path, "other"), { poolId: newId() });
+	const content = await driver.readVolume(id, {});
+	expect(content.format).toBe("qcow2");
+	await other.receiveVolume(id, content, {});
+	expectSame(await diskContent(other, id), wanted);
+	await holds(id, 1);
 });
 
 test("refusals", async () => {

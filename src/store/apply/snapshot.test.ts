@@ -79,8 +79,9 @@ const snapshot = (number: number) => store.get("snapshot", fixtureId(number));
 const revert = (number: number): CommandBody => ({
 	...{ kind: "snapshotRevert", id: fixtureId(number), task: task("vm.revert") },
 });
-const remove = (number: number): CommandBody => ({
+const remove = (number: number, merging = false): CommandBody => ({
 	...{ kind: "snapshotDelete", id: fixtureId(number), task: task("snapshot.delete") },
+	...(merging ? { merging } : {}),
 });
 const reverted = async (number: number) => {
 	await apply(revert(number));
@@ -239,12 +240,17 @@ describe("deleting one", () => {
 		await apply({ kind: "snapshotGone", id: fixtureId(3) });
 		expect(tree()).toEqual([["s1", null, true]]);
 	});
-	test("in files only while the VM is off", async () => {
+	test("in files only while the VM is off, but where all members know how QEMU merges them", async () => {
 		await take(1);
+		await take(2);
 		await report({ powerState: "running" });
 		await refused(remove(1), "wrong-state", "Shut the VM down first");
+		await apply(remove(1, true));
+		await refused(remove(2, true), "wrong-state", "under way");
+		await apply({ kind: "snapshotGone", id: fixtureId(1) });
+		await finishTasks();
 		await report({ powerState: "stopped" });
-		await apply(remove(1));
+		await apply(remove(2));
 	});
 	test("where the pool has snapshots of its own, also while the VM runs", async () => {
 		const config = { monitors: ["192.0.2.1"], user: "lqx", cephPool: "vms", namespace: null, dataPool: null };

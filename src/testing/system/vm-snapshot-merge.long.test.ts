@@ -26,9 +26,9 @@ afterAll(async () => {
 	if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
-const sizeBytes = 64 * MiB;
+const sizeBytes = 40 * MiB;
 /** Of each disk, this much is written before each snapshot. */
-const partMiB = 12;
+const partMiB = 8;
 
 const virsh = async (...words: string[]): Promise<string> =>
 	(await system.libvirtd.runInNamespace("virsh", ["--quiet", ...words])).stdout;
@@ -69,7 +69,12 @@ test("first, middle and last of three go while the guest writes, and it reads wh
 		each(
 			`tr '\\0' ${letter} </dev/zero | dd of=/dev/$d bs=1M count=${partMiB} seek=${part * partMiB} iflag=fullblock conv=fsync,notrunc 2>/dev/null`,
 		);
-	const digests = async () => (await each("sha256sum </dev/$d")).match(/[0-9a-f]{64}/g) ?? [];
+	const digests = async () => {
+		const found: string[] = [];
+		for (const disk of ["vdb", "vdc"])
+			found.push(/[0-9a-f]{64}/.exec(await guest.run(`sha256sum </dev/${disk}`))?.[0] ?? disk);
+		return found;
+	};
 	const files = (volumeId: string) => readdirSync(join(place, "volumes", volumeId)).sort();
 	const layers = async () =>
 		(await virsh("domblklist", vm.id)).split("\n").flatMap((line) => /\s(\/\S+\/disk-\d+\.\w+)/.exec(line)?.[1] ?? []);
@@ -83,21 +88,22 @@ test("first, middle and last of three go while the guest writes, and it reads wh
 	for (const id of volumes) expect(files(id)).toHaveLength(5);
 	// A number in each disk, on and on; above what was filled.
 	await guest.run(
-		"(n=0; while [ ! -e /tmp/stop ]; do n=$((n + 1)); for d in vdb vdc; do printf '%08d' $n | dd of=/dev/$d bs=512 seek=$((98304 + n % 8192)) conv=notrunc 2>/dev/null; done; echo $n >/tmp/count; done; echo >/tmp/ended) & echo begun",
+		"(n=0; while [ ! -e /tmp/stop ]; do n=$((n + 1)); for d in vdb vdc; do printf '%08d' $n | dd of=/dev/$d bs=512 seek=$((65536 + n % 8192)) conv=notrunc 2>/dev/null; done; echo $n >/tmp/count; done; echo >/tmp/ended) & echo begun",
 	);
 	const count = async () => Number(/\d+/.exec(await guest.run("cat /tmp/count"))?.[0]);
 
-	for (const [left, at] of [
-		[4, 1],
-		[3, 0],
-		[2, 2],
+	// What is below a layer in a raw file stays until the disk itself goes into it.
+	for (const [at, left] of [
+		[1, [4, 4]],
+		[0, [3, 4]],
+		[2, [2, 2]],
 	] as const) {
 		const before = await count();
 		const asked = await api.call("snapshotDelete", { path: { id: snapshots[at] ?? "" } });
 		await killedInTheMiddle(asked.body);
 		await system.done(asked);
 		expect((await virsh("domstate", vm.id)).trim()).toBe("running");
-		for (const id of volumes) expect(files(id)).toHaveLength(left);
+		expect(volumes.map((id) => files(id).length)).toEqual([...left]);
 		expect((await system.vm(vm.id)).status).toMatchObject({ powerState: "running", error: null, differences: [] });
 		await waitUntil("the guest to go on", 60_000, async () => ((await count()) > before ? true : undefined));
 	}
@@ -116,7 +122,6 @@ test("first, middle and last of three go while the guest writes, and it reads wh
 		expect(found.trim().split(/\s+/)).toEqual(["0", "0"]);
 	}
 	const said = await digests();
-	expect(said).toHaveLength(2);
 	await system.done(await api.call("vmStop", path));
 	for (const [at, id] of volumes.entries()) {
 		const file = join(place, "volumes", id, files(id)[0] ?? "");

@@ -101,7 +101,8 @@ export const snapshotVerbs: readonly Verb[] = [
 	verb({
 		name: "snapshot delete",
 		summary: "Delete a snapshot",
-		description: "The VM stays as it is, and so do its other snapshots.",
+		description:
+			"The VM stays as it is, and so do its other snapshots. It may run, unless a disk of it is in an iscsi-lvm pool; in pools of files it halts for a moment.",
 		examples: ["limiquantix vm snapshot delete web before-upgrade --yes"],
 		arguments: snapshotArgument,
 		options: { yes, ...waitOptions },
