@@ -90,7 +90,7 @@ export class LiveMerges {
 		const { snapshots } = await this.#pools.driver(volume.poolId);
 		const { top, base } = record;
 		await this.#context.locks.run(`merged:${volumeId}`, () =>
-			limited(this.#context, `Merging disk "${volume.name}"`, limits.snapshotMs, async () =>
+			limited(this.#context, `Merging disk "${volume.name}"`, limits.quickStorageMs, async () =>
 				snapshots?.finishLiveDelete?.(volumeId, { top, base, active }),
 			),
 		);

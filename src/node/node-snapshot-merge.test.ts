@@ -193,3 +193,38 @@ test("the pool cannot take down for long that QEMU has gone over: the guest wait
 	expect(power()).toBe("running");
 	expect(await world.problems()).toEqual([]);
 });
+
+test("libvirt is restarted in the middle: QEMU's work is adopted, and the disk goes over once it is back", async () => {
+	const { world, id, snapshots, inStep, power } = await worldWith(["one"]);
+	await using _ = world;
+	world.hypervisor.blockJobsHeld = true;
+	const task = await askDeletion(world, snapshots[0] ?? "");
+	await world.settleLoops();
+	world.hypervisor.setConnection("disconnected", "restarted");
+	await world.settleLoops();
+	world.clock.advance(1_000);
+	world.hypervisor.setConnection("connected");
+	await world.settleLoops();
+	expect(await world.hypervisor.blockJobs(id)).toHaveLength(1);
+	world.hypervisor.endBlockJob(id, "disk-0", "done");
+	expect(await ended(world, task)).toEqual(["succeeded", null]);
+	await inStep();
+	expect(power()).toBe("running");
+	expect(await world.problems()).toEqual([]);
+});
+
+test("a node that stops while the guest stands still lets it go on first", async () => {
+	const { world, id, snapshots, inStep } = await worldWith(["one"]);
+	await using _ = world;
+	const release = world.driver.hold("snapshots.finishLiveDelete");
+	await askDeletion(world, snapshots[0] ?? "");
+	await world.settleLoops();
+	expect((await world.hypervisor.getDomain(id))?.powerState).toBe("paused");
+	const stopped = world.node?.stop();
+	await world.settleLoops();
+	release();
+	await world.settleLoops();
+	await stopped;
+	await inStep();
+	expect((await world.hypervisor.getDomain(id))?.powerState).toBe("running");
+});

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
@@ -16,13 +16,23 @@ import { findLeftovers } from "./leftovers.ts";
 
 let system: LabSystem;
 let folder: string;
+/** A file system that gets full. */
+let small: string;
 beforeAll(async () => {
 	folder = mkdtempSync("/srv/lqx-vm-snapshot-merge-");
+	// Before the lab begins: what is mounted then is there in its namespaces.
+	small = join(folder, "small");
+	mkdirSync(small);
+	const device = join(folder, "small.img");
+	await run("truncate", ["-s", String(96 * MiB), "--", device], { timeoutMs: 5000 });
+	await run("mkfs.ext4", ["-q", "-m", "0", "--", device], { timeoutMs: 20_000 });
+	await run("mount", ["-o", "loop", "--", device, small], { timeoutMs: 10_000 });
 	system = await startLabSystem({ name: "snapshot-merge" });
 	await system.image();
 }, 120_000);
 afterAll(async () => {
 	await system?.[Symbol.asyncDispose]();
+	if (small) await run("umount", ["--lazy", "--", small], { timeoutMs: 10_000, okExitCodes: [0, 32] });
 	if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
@@ -157,3 +167,51 @@ test("first, middle and last of three go while the guest writes, and it reads wh
 	await system.done(await api.call("poolDelete", { path: { id: poolId } }));
 	expect(await findLeftovers(system)).toEqual([]);
 }, 580_000);
+
+test("a pool without room for it: the guest goes on, nothing is lost, and it goes once there is room", async () => {
+	const { api } = system;
+	const place = join(small, "pool");
+	const pool = await api.call("poolCreate", { body: { name: "small", type: "local", config: { path: place } } });
+	await system.done(pool);
+	const vm = await system.createVm({
+		name: "squeezed",
+		nics: [],
+		disks: [{ imageId: (await system.image()).id }, { sizeBytes, poolId: pool.body.id }],
+	});
+	const path = { path: { id: vm.id } };
+	const guest = new GuestTerminal(system, vm.id);
+	await guest.booted();
+	const fill = (letter: string, megabytes: number, at: number) =>
+		guest.run(
+			`tr '\\0' ${letter} </dev/zero | dd of=/dev/vdb bs=1M count=${megabytes} seek=${at} iflag=fullblock conv=fsync,notrunc 2>/dev/null`,
+		);
+	const digest = async () => /[0-9a-f]{64}/.exec(await guest.run("sha256sum </dev/vdb"))?.[0] ?? "none";
+	await fill("a", 4, 0);
+	const id = await take(vm.id, "one");
+	await fill("b", 24, 4);
+	const said = await digest();
+	const free = statfsSync(small);
+	writeFileSync(join(small, "ballast"), new Uint8Array(free.bavail * free.bsize - 8 * MiB).fill(1));
+	const refused = await api.call("snapshotDelete", { path: { id } });
+	const failed = await system.done(refused).then(
+		() => "done",
+		(error) => String(error),
+	);
+	expect(failed).toContain("no room left");
+	const snapshot = (await api.call("snapshotGet", { path: { id } })).body;
+	expect(snapshot).toMatchObject({ phase: "error", error: { code: "no-space" } });
+	expect((await virsh("domstate", vm.id)).trim()).toBe("running");
+	expect((await system.vm(vm.id)).status).toMatchObject({ powerState: "running", error: null, differences: [] });
+	await guest.run("echo 3 >/proc/sys/vm/drop_caches");
+	expect(await digest()).toBe(said);
+
+	rmSync(join(small, "ballast"));
+	await system.done(await api.call("snapshotDelete", { path: { id } }));
+	await guest.run("echo 3 >/proc/sys/vm/drop_caches");
+	expect(await digest()).toBe(said);
+	const [, volume] = vm.spec.disks;
+	expect(readdirSync(join(place, "volumes", volume?.volumeId ?? ""))).toHaveLength(2);
+	await system.done(await api.call("vmDelete", path));
+	await system.done(await api.call("poolDelete", { path: { id: pool.body.id } }));
+	expect(await findLeftovers(system)).toEqual([]);
+}, 400_000);
