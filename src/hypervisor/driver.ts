@@ -59,6 +59,12 @@ export type BlockJob = {
 	target: string | null;
 };
 
+/**
+ * `relative`: files whose headers name each other by their places, not by whole paths. What rested on `top` names `base` so, too; in other
+ * words perhaps, as "././base". Whole paths otherwise.
+ */
+export type LayersToMerge = { base: DiskSource; top: DiskSource; relative?: boolean };
+
 export type BlockJobOptions = {
 	/** Takes the job back; the disk stays what it was, and the call fails with `canceled`. */
 	signal?: AbortSignal;
@@ -216,12 +222,7 @@ export interface HypervisorDriver {
 	 * `top` rests on `base` then, and when `top` was what the guest wrote to, it goes on in `base`. Idempotent and adopting as
 	 * copyDisk; the definition as for switchDisks. Nothing is deleted.
 	 */
-	commitDisk(
-		id: string,
-		diskId: string,
-		layers: { base: DiskSource; top: DiskSource },
-		options?: BlockJobOptions,
-	): Promise<void>;
+	commitDisk(id: string, diskId: string, layers: LayersToMerge, options?: BlockJobOptions): Promise<void>;
 	/** What goes on on the disks of a running domain that are ours. */
 	blockJobs(id: string): Promise<BlockJob[]>;
 	/** Takes it back; the disk stays what it was. No job is not an error. */

@@ -15,6 +15,7 @@ import type {
 	DomainStats,
 	ForeignDomain,
 	HypervisorDriver,
+	LayersToMerge,
 	LiveChange,
 	SerialStream,
 } from "./driver.ts";
@@ -190,12 +191,7 @@ export class FakeHypervisor extends FakeWorld implements HypervisorDriver {
 		});
 	}
 
-	commitDisk(
-		id: string,
-		diskId: string,
-		layers: { base: DiskSource; top: DiskSource },
-		options: BlockJobOptions = {},
-	): Promise<void> {
+	commitDisk(id: string, diskId: string, layers: LayersToMerge, options: BlockJobOptions = {}): Promise<void> {
 		return this.call("commitDisk", id, () => {
 			const domain = this.active(id);
 			return runFakeJob(domain, diskId, fakeCommit(domain, diskId, layers), options, this.blockJobsHeld);

@@ -105,7 +105,7 @@ async function mergeLive(
 				await merges.halt(vmId);
 			};
 			const options = { signal: orStopping(signal, stopping), progress, ...(active ? { beforeSwitch } : {}) };
-			const merging = hypervisor.commitDisk(vmId, diskId, { top, base }, options);
+			const merging = hypervisor.commitDisk(vmId, diskId, { top, base, relative: top.kind === "file" }, options);
 			// A guest that stands still is waited for.
 			return untilStopping(merging, stopping, () => still.isHeld);
 		});

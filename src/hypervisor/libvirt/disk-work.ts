@@ -6,8 +6,8 @@
 import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import { writeXml } from "../../lib/xml-writer.ts";
-import { type DiskSource, sourceName } from "../../model/disk-source.ts";
-import type { BlockJob, BlockJobOptions, DomainDisk } from "../driver.ts";
+import { sourceName } from "../../model/disk-source.ts";
+import type { BlockJob, BlockJobOptions, DomainDisk, LayersToMerge } from "../driver.ts";
 import { blockCopyXml, overlaysXml } from "./domain/disk-work-xml.ts";
 import { type RunningDisk, runningDisks, withDefinedIds } from "./domain/running-disks.ts";
 import type { DomainLookup } from "./domain-lookup.ts";
@@ -95,7 +95,7 @@ export class DiskWork {
 	async commit(
 		id: string,
 		diskId: string,
-		{ base, top }: { base: DiskSource; top: DiskSource },
+		{ base, top, relative = false }: LayersToMerge,
 		options: BlockJobOptions,
 	): Promise<void> {
 		const [baseName, topName] = [sourceName(base), sourceName(top)];
@@ -107,18 +107,11 @@ export class DiskWork {
 				throw new AppError("wrong-state", `Disk ${diskId} has no such layers above each other.`, {
 					context: { layers: disk.layers, base: baseName, top: topName },
 				});
-			const begin = (flags: number) =>
-				this.#client.domainBlockCommit({ uuid: id }, disk.target, {
-					base: `${disk.target}[${disk.layers[downTo]?.index}]`,
-					top: `${disk.target}[${disk.layers[at]?.index}]`,
-					flags,
-					...limitOf(options),
-				});
-			if (at === 0) return begin(blockCommitFlags.active);
-			// Headers that name what they rest on by its place beside them go on doing so.
-			return begin(blockCommitFlags.relative).catch((error: unknown) => {
-				if (!isLibvirtError(error, libvirtErrors.configUnsupported)) throw error;
-				return begin(0);
+			return this.#client.domainBlockCommit({ uuid: id }, disk.target, {
+				base: `${disk.target}[${disk.layers[downTo]?.index}]`,
+				top: `${disk.target}[${disk.layers[at]?.index}]`,
+				flags: at === 0 ? blockCommitFlags.active : relative ? blockCommitFlags.relative : 0,
+				...limitOf(options),
 			});
 		};
 		// Of a commit below what the guest writes to, libvirt does not say into which layer it goes.

@@ -23,6 +23,7 @@ import type {
 	ForeignDomain,
 	HypervisorDriver,
 	HypervisorInfo,
+	LayersToMerge,
 	LiveChange,
 	SerialStream,
 } from "../driver.ts";
@@ -242,12 +243,8 @@ class LibvirtDriver implements HypervisorDriver {
 		this.#diskWork.switch(id, disks);
 	copyDisk = (id: string, diskId: string, target: DomainDisk, options: BlockJobOptions = {}) =>
 		this.#diskWork.copy(id, diskId, target, options);
-	commitDisk = (
-		id: string,
-		diskId: string,
-		layers: { base: DiskSource; top: DiskSource },
-		options: BlockJobOptions = {},
-	) => this.#diskWork.commit(id, diskId, layers, options);
+	commitDisk = (id: string, diskId: string, layers: LayersToMerge, options: BlockJobOptions = {}) =>
+		this.#diskWork.commit(id, diskId, layers, options);
 	blockJobs = (id: string) => this.#diskWork.list(id);
 	abortBlockJob = (id: string, diskId: string) => this.#diskWork.abort(id, diskId);
 
