@@ -16,6 +16,7 @@
  */
 import { type Static, Type } from "@sinclair/typebox";
 import type { DomainState } from "../hypervisor/driver.ts";
+import { isAppError } from "../lib/errors.ts";
 import { sourceName } from "../model/disk-source.ts";
 import { Id, Strict } from "../model/schema.ts";
 import { isFinished } from "../model/task.ts";
@@ -123,7 +124,10 @@ export class LiveMerges {
 		if (active)
 			await limited(this.#context, "Ending the merging of a disk", limits.controlMs, () =>
 				this.#context.hypervisor.abortBlockJob(vmId, record.diskId),
-			);
+			).catch((error) => {
+				// It was unplugged.
+				if (!isAppError(error, "not-found")) throw error;
+			});
 		const settled = await this.end(vmId);
 		await this.#records.delete(vmId);
 		return settled || !active;

@@ -228,3 +228,21 @@ test("a node that stops while the guest stands still lets it go on first", async
 	await inStep();
 	expect((await world.hypervisor.getDomain(id))?.powerState).toBe("running");
 });
+
+test("the host loses power with the guest standing still: either file is the disk, and the pool ends it", async () => {
+	const { world, id, volumeId, snapshots, power } = await worldWith(["one"]);
+	await using _ = world;
+	const release = world.driver.hold("snapshots.finishLiveDelete");
+	const task = await askDeletion(world, snapshots[0] ?? "");
+	await world.settleLoops();
+	world.powerCut();
+	release();
+	await world.boot();
+	expect(await ended(world, task)).toEqual(["succeeded", null]);
+	expect([power(), world.pool.volumes.get(volumeId)?.snapshots]).toEqual(["stopped", []]);
+	expect(world.driver.calls).not.toContain("snapshots.finishLiveDelete");
+	await world.act("vm.start", id);
+	await world.settle();
+	expect(power()).toBe("running");
+	expect(await world.problems()).toEqual([]);
+});
