@@ -28,8 +28,11 @@ export type PoolUsage = {
 	warning?: string;
 };
 
-/** `overwrite`: names of what may be on a device that becomes a pool, as `probe` told them ("ext4"). */
-export type ActivateOptions = { overwrite?: readonly string[] };
+/**
+ * `overwrite`: names of what may be on a device that becomes a pool, and goes ("ext4"). `probe` and `activate` fail with `wrong-state`
+ * for anything else there, and say its names in `context.found`. Pools of files and of Ceph overwrite nothing, whatever is named.
+ */
+export type OverwriteOptions = { overwrite?: readonly string[] };
 
 export type VolumeInfo = {
 	id: string;
@@ -135,9 +138,9 @@ export interface StorageDriver {
 	 * Whether the pool would work on this node: reaches it, writes and removes something small. Leaves nothing behind, whatever
 	 * happens; nothing is mounted or logged in afterwards that was not before. Fails with what is wrong, as a sentence.
 	 */
-	probe(): Promise<PoolUsage>;
+	probe(options?: OverwriteOptions): Promise<PoolUsage>;
 	/** Makes the pool usable on this node (folders, mount, login); removes half-made leftovers. Idempotent. */
-	activate(options?: ActivateOptions): Promise<void>;
+	activate(options?: OverwriteOptions): Promise<void>;
 	deactivate(): Promise<void>;
 	/** The pool is deleted for good: its marks go, so that its place can be used anew. What is stored in it stays. Idempotent. */
 	remove(): Promise<void>;

@@ -10,7 +10,7 @@ import type { Random } from "../../lib/random.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
 import type { ContentOptions } from "../content.ts";
 import type {
-	ActivateOptions,
+	OverwriteOptions,
 	Adoptable,
 	FileToAdopt,
 	LongOptions,
@@ -96,9 +96,9 @@ export class IscsiLvmDriver implements StorageDriver {
 		this.#lifecycle = new PoolLifecycle(this.#context, this.#open, options);
 	}
 
-	probe = (): Promise<PoolUsage> => this.#lifecycle.probe();
-	/** `overwrite`: names of what may be on the LUN and goes, as `probe` told them. */
-	activate = (options: ActivateOptions = {}): Promise<void> => this.#lifecycle.activate(options);
+	probe = (options: OverwriteOptions = {}): Promise<PoolUsage> => this.#lifecycle.probe(options);
+	/** `overwrite` counts once: when this node was cut short after it had cleared the LUN, it is not looked at any more. */
+	activate = (options: OverwriteOptions = {}): Promise<void> => this.#lifecycle.activate(options);
 	deactivate = (): Promise<void> => this.#lifecycle.deactivate();
 	remove = (): Promise<void> => this.#lifecycle.remove();
 	check = (): Promise<PoolUsage> => this.#lifecycle.check();

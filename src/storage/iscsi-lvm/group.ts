@@ -25,7 +25,7 @@ import {
 import { groupName, lvName, mapperName, thinPoolName } from "./names.ts";
 import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
-import { requireConfirmed, whatIsOn, wipeSignatures } from "./signatures.ts";
+import { memberOf, requireConfirmed, unknownData, whatIsOn } from "./signatures.ts";
 
 /** Volumes of raw disks have whole extents. */
 export const extentBytes = MiB;
@@ -76,12 +76,26 @@ export class VolumeGroup {
 		return pv.group === "" || (pv.group === this.name && pv.tags.includes(makingTag(this.#options.nodeId)));
 	}
 
-	/** Null when the LUN holds no group of ours; fails when it holds another pool's, or one that is not finished. */
-	async find(): Promise<Group | null> {
+	/** The name of the group that the LUN is in, when it is not this pool's; else null. */
+	async otherGroup(): Promise<string | null> {
+		const group = (await this.#physicalVolume())?.group ?? "";
+		return group === "" || group === this.name ? null : group;
+	}
+
+	/**
+	 * Null when the LUN holds no group of ours; fails when it holds another one, unless that may go (`confirmed` names it as `memberOf`
+	 * does), or one of ours that is not finished.
+	 */
+	async find(confirmed: readonly string[] = []): Promise<Group | null> {
 		const pv = await this.#physicalVolume();
 		if (pv === null || pv.group === "") return null;
-		if (pv.group !== this.name)
-			throw new AppError("wrong-state", `The LUN is in use by another volume group, ${pv.group.slice(0, 128)}.`);
+		if (pv.group !== this.name) {
+			const what = memberOf(pv.group);
+			if (confirmed.includes(what)) return null;
+			throw new AppError("wrong-state", `The LUN is in use by another volume group, ${pv.group.slice(0, 128)}.`, {
+				context: { found: [what] },
+			});
+		}
 		const output = await this.#options.lvm.report("vgs", vgFields, ["--foreign", "--shared", this.name], this.#devices);
 		const [group] = parseGroups(output);
 		if (!group) return null;
@@ -106,17 +120,19 @@ export class VolumeGroup {
 			throw new AppError("wrong-state", "The volume group on the LUN belongs to another node.");
 	}
 
-	/**
-	 * Makes the group, unfinished: until `finishInitializing` no node uses it. `confirmed` names what may be overwritten. The caller has
-	 * found the device by its WWID.
-	 */
-	async initialize(device: string, sizeBytes: number, confirmed: readonly string[]): Promise<void> {
-		const { nodeId, shared, lvm } = this.#options;
+	/** Fails for a LUN that no group fits on. */
+	requireRoom(sizeBytes: number): void {
 		if (sizeBytes < smallestBytes)
 			throw new AppError("invalid", `A LUN of ${formatBytes(sizeBytes)} is too small for a pool.`);
-		const found = await whatIsOn(device, sizeBytes);
-		requireConfirmed(found, confirmed);
-		if (found.length > 0) await wipeSignatures(device);
+	}
+
+	/**
+	 * Makes the group, unfinished: until `finishInitializing` no node uses it. The caller has found the device by its WWID, and has taken
+	 * away what was on it: no signature is overwritten here.
+	 */
+	async initialize(device: string, sizeBytes: number): Promise<void> {
+		const { nodeId, shared, lvm } = this.#options;
+		requireConfirmed(await whatIsOn(device, sizeBytes), [unknownData]);
 		const metadataMiB = sizeBytes >= 64 * GiB ? 64 : sizeBytes >= 4 * GiB ? 8 : 1;
 		const args = ["--yes", "--physicalextentsize", `${extentBytes}b`, "--metadatasize", `${metadataMiB}m`];
 		const tags = ["--addtag", makingTag(nodeId), "--setautoactivation", "n"];

@@ -3,6 +3,7 @@
  * have put on the LUN meanwhile: a pool that they use already, or something that is not ours.
  */
 import { expect, test } from "bun:test";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
@@ -11,9 +12,11 @@ import { writeDisk } from "../local/testing/local-pool.ts";
 import { type LoopPool, loopPool } from "./testing/loop-pool.ts";
 
 const steps = ["make the volume group", "finish the volume group", "forget that the volume group was begun"] as const;
+/** Only where something is on the LUN that may go. */
+const allSteps = ["clear the LUN", ...steps] as const;
 
 /** A driver begins to make the group, and never goes on at `step`. */
-async function endedAt(pool: LoopPool, step: (typeof steps)[number]): Promise<void> {
+async function endedAt(pool: LoopPool, step: (typeof allSteps)[number], overwrite: string[] = []): Promise<void> {
 	const ended = Promise.withResolvers<void>();
 	const driver = pool.driver({
 		onStep: (name) => {
@@ -22,7 +25,7 @@ async function endedAt(pool: LoopPool, step: (typeof steps)[number]): Promise<vo
 			return new Promise<void>(() => {});
 		},
 	});
-	const whole = driver.activate().then(() => {
+	const whole = driver.activate({ overwrite }).then(() => {
 		throw new Error(`it did not stop at "${step}"`);
 	});
 	await Promise.race([ended.promise, whole]);
@@ -92,4 +95,89 @@ test("a pool that is deleted before it was finished leaves nothing", async () =>
 	expect(await signatures(pool)).toEqual(["LVM2_member"]);
 	await pool.driver().remove();
 	expect(await signatures(pool)).toEqual([""]);
+}, 120_000);
+
+const makeExt4 = (device: string) => run("mke2fs", ["-q", "-F", "-t", "ext4", device], { timeoutMs: 30_000 });
+/** A volume group of somebody else, on the whole LUN. */
+const makeGroup = async (device: string, name: string) => {
+	const config = ["--devices", device, "--config", 'devices/global_filter=["a|.*|"]', "--driverloaded", "n"];
+	await run("lvm", ["vgcreate", ...config, "--yes", name, device], {
+		...{ timeoutMs: 30_000, environment: { LVM_SUPPRESS_FD_WARNINGS: "1" } },
+	});
+};
+
+test("what is on the LUN is told by name, and goes when exactly that was named", async () => {
+	await using pool = await loopPool();
+	await makeExt4(pool.device);
+	const refusal = { code: "wrong-state", context: { found: ["ext4"] } };
+	await expect(pool.driver().probe()).rejects.toMatchObject(refusal);
+	await expect(pool.driver().activate()).rejects.toMatchObject(refusal);
+	await expect(pool.driver().activate({ overwrite: ["xfs", "data"] })).rejects.toMatchObject(refusal);
+	// Whoever is not to make the group clears nothing.
+	await expect(other(pool).activate({ overwrite: ["ext4"] })).rejects.toMatchObject({ code: "storage" });
+	expect((await pool.driver().probe({ overwrite: ["ext4"] })).usedBytes).toBe(0);
+	expect(await signatures(pool)).toEqual(["ext4"]);
+	const driver = pool.driver();
+	await driver.activate({ overwrite: ["ext4"] });
+	expect(await signatures(pool)).toEqual(["LVM2_member"]);
+	expect(await driver.listVolumes()).toEqual([]);
+}, 120_000);
+
+test("a volume group of somebody else is named with its name", async () => {
+	await using pool = await loopPool();
+	await makeGroup(pool.device, "data");
+	const name = "LVM2_member of group data";
+	const refusal = { code: "wrong-state", message: "The LUN is in use by another volume group, data.", context: { found: [name] } };
+	await expect(pool.driver().probe()).rejects.toMatchObject(refusal);
+	await expect(pool.driver().activate({ overwrite: ["LVM2_member"] })).rejects.toMatchObject(refusal);
+	await expect(pool.driver().activate({ overwrite: ["LVM2_member of group other"] })).rejects.toMatchObject(refusal);
+	await pool.driver().activate({ overwrite: [name] });
+	await other(pool).activate();
+}, 120_000);
+
+test("data that nobody knows goes when that was said", async () => {
+	await using pool = await loopPool();
+	await run("dd", ["if=/dev/urandom", `of=${pool.device}`, "bs=64k", "count=1", "status=none"], { timeoutMs: 30_000 });
+	await expect(pool.driver().activate()).rejects.toMatchObject({ context: { found: ["data"] } });
+	await pool.driver().activate({ overwrite: ["data"] });
+}, 120_000);
+
+test("what is mounted here does not go", async () => {
+	await using pool = await loopPool();
+	await makeExt4(pool.device);
+	const mountPoint = join(pool.folder, "mounted");
+	await mkdir(mountPoint);
+	await run("mount", [pool.device, mountPoint], { timeoutMs: 10_000 });
+	try {
+		for (const work of [pool.driver().probe({ overwrite: ["ext4"] }), pool.driver().activate({ overwrite: ["ext4"] })])
+			await expect(work).rejects.toMatchObject({ code: "in-use" });
+	} finally {
+		await run("umount", [mountPoint], { timeoutMs: 10_000 });
+	}
+	expect(await signatures(pool)).toEqual(["ext4"]);
+}, 120_000);
+
+for (const step of allSteps)
+	test(`with something on the LUN, ended at "${step}": it is made in the end`, async () => {
+		await using pool = await loopPool();
+		await makeExt4(pool.device);
+		await endedAt(pool, step, ["ext4"]);
+		// Before that it is as it was: without leave, nothing goes.
+		if (step === "clear the LUN") {
+			await expect(pool.driver().activate()).rejects.toMatchObject({ context: { found: ["ext4"] } });
+			expect(await signatures(pool)).toEqual(["ext4"]);
+		}
+		// Afterwards none is needed.
+		await pool.driver().activate(step === "clear the LUN" ? { overwrite: ["ext4"] } : {});
+		await other(pool).activate();
+	}, 120_000);
+
+test("leave to overwrite counts once: what is put there after the LUN was cleared stays", async () => {
+	await using pool = await loopPool();
+	await makeExt4(pool.device);
+	await endedAt(pool, "make the volume group", ["ext4"]);
+	expect(await signatures(pool)).toEqual([""]);
+	await makeExt4(pool.device);
+	await expect(pool.driver().activate({ overwrite: ["ext4"] })).rejects.toMatchObject({ code: "wrong-state" });
+	expect(await signatures(pool)).toEqual(["ext4"]);
 }, 120_000);

@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { GiB, MiB } from "../../lib/units.ts";
-import type { ActivateOptions, PoolUsage } from "../driver.ts";
+import type { OverwriteOptions, PoolUsage } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { Connection } from "./connection.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
@@ -13,9 +13,19 @@ import type { OpenVolumes } from "./open-volumes.ts";
 import { type PoolIndex, tidyPlan } from "./pool-index.ts";
 import { removeDisk } from "./remove-disk.ts";
 import { keepSnapshot, settleRebase } from "./settle.ts";
-import { requireConfirmed, unknownData, whatIsOn, wipeSignatures } from "./signatures.ts";
+import {
+	lvmMember,
+	memberOf,
+	requireConfirmed,
+	requireUnused,
+	unknownData,
+	whatIsOn,
+	wipeSignatures,
+} from "./signatures.ts";
 import { Sysfs } from "./sysfs.ts";
 
+/** "cleared": what was on the LUN before is gone. */
+type Begun = "begun" | "cleared";
 type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Connection; shared: boolean };
 
 /** Health is asked for every few seconds: an answer must not take as long as other work may. */
@@ -35,7 +45,7 @@ export class PoolLifecycle {
 		this.#options = options;
 	}
 
-	async activate({ overwrite = [] }: ActivateOptions): Promise<void> {
+	async activate({ overwrite = [] }: OverwriteOptions): Promise<void> {
 		using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
 		const { group, staging, log } = this.#context;
 		await staging.prepare(!this.#isTidy);
@@ -63,11 +73,13 @@ export class PoolLifecycle {
 
 	async #groupOn(device: string, sizeBytes: number, overwrite: readonly string[]): Promise<Group> {
 		const { group } = this.#context;
-		const begun = await this.#wasInitializing();
-		if (begun) await this.#clearUnfinished(device, sizeBytes);
-		const found = await group.find();
+		const begun = await this.#begun();
+		if (begun !== null) await this.#clearUnfinished(device, sizeBytes);
+		// Leave to overwrite is used up once the LUN was cleared by it: what is there since then is somebody else's.
+		const confirmed = begun === "cleared" ? [] : overwrite;
+		const found = await group.find(this.#options.mayInitialize ? confirmed : []);
 		if (found !== null) {
-			if (begun) await rm(this.#initializingFile(), { force: true });
+			if (begun !== null) await rm(this.#initializingFile(), { force: true });
 			return found;
 		}
 		if (!this.#options.mayInitialize)
@@ -75,7 +87,7 @@ export class PoolLifecycle {
 				context: { health: "unmounted" },
 			});
 		// LVM's texts outlast its signatures.
-		await this.#initialize(device, sizeBytes, begun ? [...overwrite, unknownData] : overwrite);
+		await this.#initialize(device, sizeBytes, begun === null ? confirmed : [...confirmed, unknownData]);
 		const made = await group.find();
 		if (made === null) throw new AppError("storage", "The volume group that was just made is not found.");
 		return made;
@@ -84,21 +96,36 @@ export class PoolLifecycle {
 	/** What this node had begun to make and nobody uses. Anything else stays: somebody may have taken the LUN meanwhile. */
 	async #clearUnfinished(device: string, sizeBytes: number): Promise<void> {
 		const { group } = this.#context;
-		const isLvm = (await whatIsOn(device, sizeBytes)).join() === "LVM2_member";
+		const isLvm = (await whatIsOn(device, sizeBytes)).join() === lvmMember;
 		if (!isLvm || !(await group.isUnfinished())) return;
 		await group.dropLeases();
 		await wipeSignatures(device);
 	}
 
+	/** As people are told it, and name it to confirm that it goes. */
+	async #contents(device: string, sizeBytes: number): Promise<string[]> {
+		const found = await whatIsOn(device, sizeBytes);
+		const other = found.includes(lvmMember) ? await this.#context.group.otherGroup() : null;
+		return other === null ? found : found.map((name) => (name === lvmMember ? memberOf(other) : name));
+	}
+
 	/** From before the first change of the LUN to after the last, a file says that what is there is ours. */
-	async #initialize(device: string, sizeBytes: number, overwrite: readonly string[]): Promise<void> {
+	async #initialize(device: string, sizeBytes: number, confirmed: readonly string[]): Promise<void> {
 		const { group, step } = this.#context;
+		group.requireRoom(sizeBytes);
 		// Asked before the file is there: what is foreign must not become ours by it.
-		requireConfirmed(await whatIsOn(device, sizeBytes), overwrite);
-		await writeFile(this.#initializingFile(), this.#options.poolId, { mode: 0o600, flush: true });
+		const found = await this.#contents(device, sizeBytes);
+		requireConfirmed(found, confirmed);
+		if (found.length > 0) await requireUnused(device);
+		await this.#note("begun");
+		if (found.length > 0) {
+			await step("clear the LUN");
+			await wipeSignatures(device);
+			await this.#note("cleared");
+		}
 		await step("make the volume group");
 		// What fails half-way leaves a device that LVM knows, and is begun anew the next time.
-		await group.initialize(device, sizeBytes, overwrite);
+		await group.initialize(device, sizeBytes);
 		await step("finish the volume group");
 		await group.finishInitializing();
 		await step("forget that the volume group was begun");
@@ -107,11 +134,17 @@ export class PoolLifecycle {
 
 	#initializingFile = (): string => join(this.#context.staging.context.folder.root, "initializing");
 
-	async #wasInitializing(): Promise<boolean> {
+	#note = (begun: Begun): Promise<void> =>
+		writeFile(this.#initializingFile(), `${this.#options.poolId} ${begun}`, { mode: 0o600, flush: true });
+
+	/** How far this node had come with making the group; null when it had not begun, or was done. */
+	async #begun(): Promise<Begun | null> {
 		try {
-			return (await readFile(this.#initializingFile(), "utf8")) === this.#options.poolId;
+			const [poolId, begun] = (await readFile(this.#initializingFile(), "utf8")).split(" ");
+			if (poolId !== this.#options.poolId) return null;
+			return begun === "cleared" ? "cleared" : "begun";
 		} catch (error) {
-			if (errnoOf(error) === "ENOENT") return false;
+			if (errnoOf(error) === "ENOENT") return null;
 			throw error;
 		}
 	}
@@ -167,7 +200,7 @@ export class PoolLifecycle {
 			const lun = await this.#options.connection.connect();
 			group.device = lun.device;
 		}
-		if (await this.#wasInitializing()) {
+		if ((await this.#begun()) !== null) {
 			const lun = await this.#options.connection.current();
 			if (lun !== null) await this.#clearUnfinished(lun.device, lun.sizeBytes);
 		}
@@ -201,16 +234,18 @@ export class PoolLifecycle {
 		return weak === null ? usage : { ...usage, warning: weak };
 	}
 
-	async probe(): Promise<PoolUsage> {
+	async probe({ overwrite = [] }: OverwriteOptions): Promise<PoolUsage> {
 		const { group } = this.#context;
 		const before = group.device;
 		const lun = await this.#options.connection.connect();
 		group.device = lun.device;
 		try {
-			if ((await group.find()) !== null) return await group.usageWithoutLocks();
-			requireConfirmed(await whatIsOn(lun.device, lun.sizeBytes), []);
+			if ((await group.find(overwrite)) !== null) return await group.usageWithoutLocks();
+			const found = await this.#contents(lun.device, lun.sizeBytes);
+			requireConfirmed(found, overwrite);
+			if (found.length > 0) await requireUnused(lun.device);
 			// It is zero there: writing zeroes shows that writing works, and changes nothing.
-			await zeroDevice(lun.device, 0, 4096);
+			else await zeroDevice(lun.device, 0, 4096);
 			if (this.#options.shared) await group.requireLockManager();
 			if (lun.sizeBytes < GiB / 2) throw new AppError("invalid", "The LUN is too small for a pool.");
 			return { totalBytes: lun.sizeBytes, usedBytes: 0, availableBytes: lun.sizeBytes };

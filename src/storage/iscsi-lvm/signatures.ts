@@ -6,11 +6,15 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
-import { boundedRun } from "./bounded-run.ts";
+import { boundedRun, stderrOf } from "./bounded-run.ts";
 
 const limitMs = 15_000;
 /** For data that nobody knows: what people write to confirm that it goes. */
 export const unknownData = "data";
+/** What wipefs calls a device of LVM, be it in a group or in none. */
+export const lvmMember = "LVM2_member";
+/** The name of a device that another group has: which one is a part of it, since that group goes. */
+export const memberOf = (group: string): string => `${lvmMember} of group ${group.slice(0, 128)}`;
 
 const Wipefs = Type.Object({
 	signatures: Type.Array(
@@ -64,7 +68,17 @@ export function requireConfirmed(found: readonly string[], confirmed: readonly s
 	});
 }
 
-/** Takes the signatures away, so that LVM asks nothing. */
-export async function wipeSignatures(device: string): Promise<void> {
-	await boundedRun("wipefs", ["--all", "--quiet", "--", device], { timeoutMs: limitMs });
+/** Takes the signatures away, so that LVM asks nothing. `in-use` while something on this node has the device. */
+export const wipeSignatures = (device: string): Promise<void> => wipefsAll(device, []);
+
+/** `in-use` for a device whose signatures cannot be taken away now: mounted, or a volume group that is active. Changes nothing. */
+export const requireUnused = (device: string): Promise<void> => wipefsAll(device, ["--no-act"]);
+
+async function wipefsAll(device: string, more: readonly string[]): Promise<void> {
+	try {
+		await boundedRun("wipefs", ["--all", "--quiet", ...more, "--", device], { timeoutMs: limitMs });
+	} catch (cause) {
+		if (!/busy/i.test(stderrOf(cause))) throw cause;
+		throw new AppError("in-use", "What is on the LUN is in use on this node: let go of it first.", { cause });
+	}
 }
