@@ -21,6 +21,18 @@ async function sharedPool(world: NodeWorld): Promise<void> {
 	await world.settle();
 	expect(part(world)?.health).toBe("healthy");
 }
+test("it works after a restart, too, and is let go of when it is deleted then", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	world.kill();
+	await world.boot();
+	await world.until(() => world.drivers.get(poolId)?.calls.includes("check") === true, ticks);
+	await remove(world, "pool", poolId);
+	await world.until(() => world.store.get("pool", poolId) === null, ticks);
+	await world.settleLoops();
+	expect(driver(world).calls).toContain("deactivate");
+});
+
 const change = (world: NodeWorld, server: string) =>
 	world.propose({ kind: "poolUpdate", id: poolId, config: { ...fixtureNfs, server } });
 

@@ -9,7 +9,7 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
-import { PoolConfig as PoolConfigSchema } from "../model/pool-config.ts";
+import { poolConfigs } from "../model/pool-config.ts";
 import { Id, Strict } from "../model/schema.ts";
 import { type Pool, PoolType } from "../model/storage.ts";
 import { localPath } from "../model/storage-rules.ts";
@@ -23,8 +23,8 @@ const Place = Strict({
 	...{ nodeId: Id, clusterId: Id, name: Type.String(), type: PoolType },
 	/** Of a pool of type local. */
 	path: Type.Optional(Type.String()),
-	/** Of any other. */
-	config: Type.Optional(PoolConfigSchema),
+	/** Of any other. Not by reference: what is read again is checked against nothing but this. */
+	config: Type.Optional(Type.Union(Object.values(poolConfigs))),
 });
 type Place = Static<typeof Place>;
 export const placeRecords = { name: "pool-places", schema: Place };
