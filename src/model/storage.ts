@@ -70,6 +70,13 @@ export const Pool = Strict(
 export type Pool = Static<typeof Pool>;
 export const PoolPage = PageOf(Type.Ref(Pool), "PoolPage");
 
+/** What a LUN holds has a name ("ext4", "LVM2_member of group data"); who wants it gone says that name. */
+const Overwrite = Type.Array(Type.String({ minLength: 1, maxLength: 200 }), {
+	maxItems: 16,
+	description:
+		"Names of what may be on the LUN of a pool of type iscsi-lvm, and is destroyed: as poolProbe says them in found. Anything else there is an error",
+});
+
 export const PoolCreate = Strict(
 	{
 		name: Name,
@@ -83,6 +90,7 @@ export const PoolCreate = Strict(
 				description: "Default: the node that is asked for a local pool, else all that run VMs",
 			}),
 		),
+		overwrite: Type.Optional(Overwrite),
 	},
 	{ $id: "PoolCreate" },
 );
@@ -105,6 +113,7 @@ export const PoolProbe = Strict(
 		config: PoolConfig,
 		credentials: Type.Optional(Type.Ref(PoolCredentials)),
 		nodeIds: Type.Optional(Type.Array(Id, { maxItems: 64 })),
+		overwrite: Type.Optional(Overwrite),
 	},
 	{ $id: "PoolProbe" },
 );
@@ -117,23 +126,33 @@ export const PoolProbed = Strict(
 				totalBytes: Nullable(Bytes()),
 				availableBytes: Nullable(Bytes()),
 				error: Nullable(ErrorInfoSchema),
+				found: Type.Optional(
+					Type.Array(Type.String(), {
+						description: "Names of what is there and in the way; see overwrite of PoolCreate",
+					}),
+				),
 			}),
 		),
 	},
 	{ $id: "PoolProbed" },
 );
-/** What a server offers, for a pool that is to be made. `target` null: the targets, else what is behind that one. */
+/**
+ * What a server offers, for a pool that is to be made, or for one that is there (`poolId`: its own credentials are used unless there are
+ * others). `target` null: the targets, else what is behind that one.
+ */
 export const PoolDiscover = Type.Union(
 	[
 		Strict({ type: Type.Literal("nfs"), server: NfsPoolConfig.properties.server }),
 		Strict({
 			type: Type.Literal("ceph-rbd"),
+			poolId: Type.Optional(Id),
 			monitors: CephRbdPoolConfig.properties.monitors,
 			user: CephRbdPoolConfig.properties.user,
 			credentials: Type.Optional(Type.Ref(PoolCredentials)),
 		}),
 		Strict({
 			type: Type.Literal("iscsi-lvm"),
+			poolId: Type.Optional(Id),
 			portals: IscsiLvmPoolConfig.properties.portals,
 			target: Nullable(IscsiLvmPoolConfig.properties.target),
 			chapUser: IscsiLvmPoolConfig.properties.chapUser,

@@ -46,6 +46,8 @@ export const limits = {
 	poolProbeMs: 25_000,
 	/** Looking into a folder of 10,000 things, or at as many images. */
 	poolContentMs: 90_000,
+	/** How long it counts that what is on a LUN may go: nobody looks again before it is done. */
+	overwriteMs: 900_000,
 	/** A pool whose server hangs is noticed within this and intervals.poolCheckMs. */
 	poolCheckMs: 5_000,
 

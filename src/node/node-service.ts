@@ -140,10 +140,24 @@ export class LocalNodeService implements NodeService {
 		return driver.exportVolume(volumeId, format, { signal });
 	}
 
-	discoverStorage(query: PoolDiscover): Promise<PoolDiscovered> {
+	async discoverStorage(query: PoolDiscover): Promise<PoolDiscovered> {
+		const asked = await this.#withCredentials(query);
 		return limited(this.#context, "Looking for storage", limits.poolProbeMs, () =>
-			this.#context.storage.discover(query),
+			this.#context.storage.discover(asked),
 		);
+	}
+
+	async #withCredentials(query: PoolDiscover): Promise<PoolDiscover> {
+		if (query.type === "nfs" || query.poolId === undefined) return query;
+		const { poolId, ...asked } = query;
+		const pool = this.#context.store.get("pool", poolId);
+		if (!pool) throw new AppError("not-found", "There is no such storage pool.");
+		if (pool.type !== query.type) {
+			const message = `The storage pool ${pool.name} is of another type.`;
+			throw new AppError("invalid", message, { fields: [{ path: "/poolId", message }] });
+		}
+		const credentials = query.credentials ?? (await this.#context.credentials(poolId));
+		return credentials === null ? asked : { ...asked, credentials };
 	}
 
 	probePool: NodeService["probePool"] = (pool) => this.#parts.pools.probe(pool);

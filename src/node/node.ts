@@ -26,6 +26,7 @@ import { Networks } from "./networks.ts";
 import { LocalNodeService } from "./node-service.ts";
 import { NodeStatusReporter } from "./node-status.ts";
 import { Openings } from "./openings.ts";
+import { overwriteOf } from "./overwrite.ts";
 import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
@@ -127,7 +128,7 @@ class LocalNode {
 			"image.delete": (id) => images.delete(id),
 			"network.create": (id, run) => this.#networks.create(id, run),
 			"network.delete": (id, run) => this.#networks.delete(id, run, this.#queues),
-			"pool.create": (id) => this.#pools.create(id),
+			"pool.create": (id, run) => this.#pools.create(id, overwriteOf(this.#context, run.task)),
 			"pool.delete": (id) => this.#pools.delete(id),
 		};
 	}

@@ -81,10 +81,7 @@ export class PoolEntries {
 
 	/** Why the pool cannot be let go of; null when it was, or cannot be reached anyhow. */
 	async #letGo(pool: Pool, { active, driver }: PoolEntry): Promise<string | null> {
-		const works = await (active ?? Promise.reject(new Error("not active"))).then(
-			() => true,
-			() => false,
-		);
+		const works = active !== null && (await isSettledWell(active));
 		try {
 			await limited(this.#context, `Letting go of pool "${pool.name}"`, limits.poolActivateMs, () =>
 				driver.deactivate(),
@@ -96,10 +93,13 @@ export class PoolEntries {
 		}
 	}
 
-	async activate(pool: Pool, entry: PoolEntry): Promise<void> {
+	/** `overwrite`: names of what may be where it is to be, and goes. */
+	async activate(pool: Pool, entry: PoolEntry, overwrite: readonly string[] = []): Promise<void> {
+		// What was begun without this leave fails, perhaps, for want of it.
+		while (overwrite.length > 0 && entry.active !== null) if (await isSettledWell(entry.active)) return;
 		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, limits.poolActivateMs, async () => {
 			await this.#places.note(pool);
-			await entry.driver.activate();
+			await entry.driver.activate({ overwrite });
 		}).catch((error) => {
 			entry.active = null;
 			throw error;
@@ -107,3 +107,9 @@ export class PoolEntries {
 		await entry.active;
 	}
 }
+
+const isSettledWell = (work: Promise<void>): Promise<boolean> =>
+	work.then(
+		() => true,
+		() => false,
+	);

@@ -15,6 +15,8 @@ import { intervals, limits } from "./limits.ts";
 import { PoolEntries, type PoolEntry } from "./pool-entry.ts";
 import { type FormerPool, PoolPlaces, takeMarksAway } from "./pool-places.ts";
 
+export type PoolToProbe = FormerPool & { credentials: PoolCredentials | null; overwrite?: readonly string[] };
+
 export class Pools {
 	readonly #context: NodeContext;
 	readonly #places: PoolPlaces;
@@ -42,7 +44,7 @@ export class Pools {
 	}
 
 	/** Of one that may not be there yet. Its driver is nobody else's. */
-	async probe(pool: FormerPool & { credentials: PoolCredentials | null }): Promise<PoolUsage> {
+	async probe(pool: PoolToProbe): Promise<PoolUsage> {
 		return limited(this.#context, "Trying the storage pool", limits.poolProbeMs, async () => {
 			try {
 				return await this.#probe(pool);
@@ -56,12 +58,12 @@ export class Pools {
 		});
 	}
 
-	async #probe(pool: FormerPool & { credentials: PoolCredentials | null }): Promise<PoolUsage> {
+	async #probe({ overwrite = [], ...pool }: PoolToProbe): Promise<PoolUsage> {
 		const known = this.#context.store.get("pool", pool.id);
 		const credentials = pool.credentials ?? (known ? await this.#context.credentials(pool.id) : null);
 		const wasReady = known !== null && this.#wasReady(known);
 		const otherPools = () => this.#otherPools(pool.id);
-		return this.#context.storage.open({ ...pool, credentials, wasReady, otherPools }).probe();
+		return this.#context.storage.open({ ...pool, credentials, wasReady, otherPools }).probe({ overwrite });
 	}
 
 	/** The drivers of pools that work on this node now. */
@@ -95,11 +97,12 @@ export class Pools {
 		await this.#entries.known(pool.id)?.volumes.next();
 	}
 
-	async create(poolId: string): Promise<string | null> {
+	/** `overwrite`: names of what may be where it is to be, and goes. */
+	async create(poolId: string, overwrite: readonly string[] = []): Promise<string | null> {
 		const pool = this.#context.store.get("pool", poolId);
 		if (!pool) throw new AppError("not-found", "The storage pool does not exist any more.");
 		if (!isHere(pool, this.#context.nodeId)) return null;
-		await this.#check(pool);
+		await this.#check(pool, overwrite);
 		return null;
 	}
 
@@ -168,14 +171,14 @@ export class Pools {
 	}
 
 	/** Fails when the pool does not work. */
-	async #check(pool: Pool): Promise<void> {
+	async #check(pool: Pool, overwrite: readonly string[] = []): Promise<void> {
 		const { id } = pool;
 		this.#checking.add(id);
 		let entry: PoolEntry | null = null;
 		try {
 			const used = await this.#entry(pool);
 			entry = used;
-			await this.#entries.activate(pool, used);
+			await this.#entries.activate(pool, used, overwrite);
 			const usage = await limited(this.#context, `Checking pool "${pool.name}"`, limits.poolCheckMs, () =>
 				used.driver.check(),
 			);

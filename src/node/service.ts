@@ -7,12 +7,12 @@ import type { Static } from "@sinclair/typebox";
 import type { SerialStream } from "../hypervisor/driver.ts";
 import type { NetworkLease } from "../model/network.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
-import type { PoolCredentials } from "../model/pool-config.ts";
 import type { PoolContent } from "../model/pool-content.ts";
-import type { Pool, PoolDiscover, PoolDiscovered, PoolOrphan, Volume } from "../model/storage.ts";
+import type { PoolDiscover, PoolDiscovered, PoolOrphan, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { PoolUsage } from "../storage/driver.ts";
 import type { OrphansDeleted, OrphanVolume } from "./orphans.ts";
+import type { PoolToProbe } from "./pools.ts";
 
 export interface NodeService {
 	readonly nodeId: string;
@@ -52,10 +52,11 @@ export interface NodeService {
 	demoImagePath(): string | null;
 	/** Nothing is kept, and whoever was not logged in before is not afterwards. */
 	discoverStorage(query: PoolDiscover): Promise<PoolDiscovered>;
-	/** Whether a pool would work on this node; leaves nothing behind. Fails with what is wrong, as a sentence. */
-	probePool(
-		pool: Pick<Pool, "id" | "name" | "type" | "config"> & { credentials: PoolCredentials | null },
-	): Promise<PoolUsage>;
+	/**
+	 * Whether a pool would work on this node; leaves nothing behind, and what `overwrite` names where it is. Fails with what is wrong, as a
+	 * sentence; `context.found` then names what is there and is in the way.
+	 */
+	probePool(pool: PoolToProbe): Promise<PoolUsage>;
 	/** Of this node's part of the pool; `folder` "" is its top. */
 	poolContent(poolId: string, folder: string): Promise<PoolContent>;
 	/** Of this node's part of the pool; empty when it has none. */

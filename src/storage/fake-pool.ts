@@ -56,8 +56,18 @@ export class FakePool {
 	/** Whether another pool has its marks where this one would be. */
 	isTaken = (): boolean => false;
 
+	/** Names of what is where it is to be. */
+	foreign: string[] = [];
+
 	constructor(folder = "/fake") {
 		this.folder = folder;
+	}
+
+	requireConfirmed(overwrite: readonly string[]): void {
+		if (this.foreign.every((name) => overwrite.includes(name))) return;
+		throw new AppError("wrong-state", `It is not empty: ${this.foreign.join(", ")} is on it.`, {
+			context: { found: this.foreign },
+		});
 	}
 
 	hostFile(path: string): Uint8Array {

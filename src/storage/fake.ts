@@ -13,6 +13,7 @@ import type {
 	FileToAdopt,
 	ImageInfo,
 	LongOptions,
+	OverwriteOptions,
 	PoolUsage,
 	StorageDriver,
 	UploadFile,
@@ -63,8 +64,10 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		this.#volume(id).content.write(position, bytes);
 	}
 
-	async activate(): Promise<void> {
+	async activate({ overwrite = [] }: OverwriteOptions = {}): Promise<void> {
 		await this.enter("activate");
+		this.pool.requireConfirmed(overwrite);
+		this.pool.foreign = [];
 	}
 
 	async deactivate(): Promise<void> {
@@ -75,8 +78,9 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		await this.enter("remove");
 	}
 
-	async probe(): Promise<PoolUsage> {
+	async probe({ overwrite = [] }: OverwriteOptions = {}): Promise<PoolUsage> {
 		await this.enter("probe");
+		this.pool.requireConfirmed(overwrite);
 		if (this.pool.isTaken()) throw new AppError("in-use", "The folder belongs to another storage pool.");
 		return this.pool.usage();
 	}

@@ -66,6 +66,23 @@ function wantedCredentials(type: PoolType, config: PoolConfig): Partial<Record<k
 	};
 }
 
+/**
+ * The node that carries out the making of a pool: of one on a LUN, the one that makes the volume group (the lowest host id, as
+ * src/storage/iscsi-lvm/create.ts has it). Null when that makes no difference.
+ */
+export function makerOf(config: PoolConfig): string | null {
+	if (!("hostIds" in config)) return null;
+	const [first] = Object.entries(config.hostIds).sort(([, one], [, other]) => one - other);
+	return first?.[0] ?? null;
+}
+
+/** `overwrite`: what may be on the LUN and goes. */
+export function checkOverwrite(type: PoolType, overwrite: readonly string[] | undefined): void {
+	if (overwrite === undefined || overwrite.length === 0 || type === "iscsi-lvm") return;
+	const message = "Only the LUN of a pool of type iscsi-lvm is overwritten.";
+	throw new AppError("invalid", message, { fields: [{ path: "/overwrite", message }] });
+}
+
 /** A local pool is what it always was: everything else waits until all members keep one state of it. */
 export function checkEverybodyKnows(context: RequestContext, pool: Pick<Pool, "type">): void {
 	if (pool.type !== "local") checkEverybodyHas(context);

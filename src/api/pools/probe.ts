@@ -7,7 +7,11 @@ import { askNode } from "../relay.ts";
 import type { Route } from "../route.ts";
 import { fieldErrors } from "../validation.ts";
 
-export type PoolToProbe = Pick<Pool, "id" | "name" | "type" | "config"> & { credentials: PoolCredentials | null };
+export type PoolToProbe = Pick<Pool, "id" | "name" | "type" | "config"> & {
+	credentials: PoolCredentials | null;
+	/** Names of what may be there, and goes when the pool is made. */
+	overwrite?: readonly string[];
+};
 
 /** On this node. */
 export async function probeHere(context: RequestContext, pool: PoolToProbe): Promise<PoolProbeResult> {
@@ -23,7 +27,14 @@ export async function probeHere(context: RequestContext, pool: PoolToProbe): Pro
 const failed = (nodeId: string, error: unknown): PoolProbeResult => ({
 	...{ nodeId, ok: false, totalBytes: null, availableBytes: null },
 	error: toErrorInfo(error),
+	...foundIn(error),
 });
+
+function foundIn(error: unknown): { found?: string[] } {
+	const found = isAppError(error) ? error.context.found : undefined;
+	if (!Array.isArray(found)) return {};
+	return { found: found.filter((name) => typeof name === "string") };
+}
 
 /** `unreached`: ids of nodes that could not be asked; what is said of those is said by this node. */
 export type Probed = PoolProbeAnswer & { unreached: ReadonlySet<string> };
@@ -36,8 +47,12 @@ export async function probeOn(
 	nodeIds: readonly string[],
 ): Promise<Probed> {
 	const unreached = new Set<string>();
-	const { id, type, config, credentials } = pool;
-	const body = { poolId: id, type, config, ...(credentials === null ? {} : { credentials }) };
+	const { id, type, config, credentials, overwrite } = pool;
+	const body = {
+		...{ poolId: id, type, config },
+		...(credentials === null ? {} : { credentials }),
+		...(overwrite === undefined ? {} : { overwrite }),
+	};
 	const ask = async (nodeId: string): Promise<PoolProbeResult> => {
 		if (nodeId === context.services.node.nodeId) return probeHere(context, pool);
 		try {
@@ -69,6 +84,23 @@ export function requireWorks(context: RequestContext, nodeIds: readonly string[]
 		path: `/nodeIds/${nodeIds.indexOf(nodeId)}`,
 		message: `${nameOf(nodeId)}: ${error?.message ?? "It does not work there."}`,
 	}));
+	const found = failures.find((one) => one.found !== undefined)?.found;
+	if (found) fields.push({ path: "/overwrite", message: `What is there has to be named: ${found.join(", ")}.` });
 	const what = `The storage pool does not work on ${failures.map(({ nodeId }) => nameOf(nodeId)).join(", ")}`;
 	throw new AppError("invalid", `${what}: ${first.error?.message}`, { fields });
+}
+
+/** What was on the LUN minutes or days ago is confirmed for nobody: the node that overwrites it has looked just now. */
+export function requireAnswered(
+	{ services: { store } }: RequestContext,
+	nodeId: string | null,
+	heard: readonly string[],
+	{ unreached }: Probed,
+): void {
+	if (nodeId !== null && heard.includes(nodeId) && !unreached.has(nodeId)) return;
+	const name = nodeId === null ? "that makes the volume group" : (store.get("node", nodeId)?.name ?? nodeId);
+	throw new AppError(
+		"unavailable",
+		`The node ${name} is not reached, and what is on the LUN is overwritten by it only.`,
+	);
 }

@@ -39,9 +39,11 @@ import {
 	checkEverybodyKnows,
 	checkedConfig,
 	checkNodes,
+	checkOverwrite,
 	chosenNodes,
+	makerOf,
 } from "./plan-pool.ts";
-import { probeHere, probeOn, requireWorks } from "./probe.ts";
+import { probeHere, probeOn, requireAnswered, requireWorks } from "./probe.ts";
 
 const tag = "pools" as const;
 
@@ -60,7 +62,7 @@ const poolProbe: Route = route({
 	path: "/v1/pools/actions/probe",
 	summary: "Try a storage pool",
 	description:
-		"On each of the nodes: reaches it, writes and removes something small, and leaves nothing behind. With nodeId in the query only that node is asked.",
+		"On each of the nodes: reaches it, writes and removes something small, and leaves nothing behind. What is on a LUN is named in found, and stays; with those names in overwrite it is no error. With nodeId in the query only that node is asked.",
 	tag,
 	query: nodeQuery("Only on this node"),
 	body: PoolProbe,
@@ -69,15 +71,19 @@ const poolProbe: Route = route({
 	direct: true,
 	at: nodeOfQuery,
 	async handler({ context, query, body }) {
-		const { poolId, type, nodeIds } = body;
+		const { poolId, type, nodeIds, overwrite } = body;
 		const config = checkedConfig(context, type, body.config);
+		checkOverwrite(type, overwrite);
 		const known = poolId === undefined ? null : context.services.store.get("pool", poolId);
 		const id = poolId ?? context.services.ids.newId();
-		const pool = { id, name: known?.name ?? "new", type, config, credentials: body.credentials ?? null };
+		const named = overwrite === undefined ? {} : { overwrite };
+		const pool = { id, name: known?.name ?? "new", type, config, credentials: body.credentials ?? null, ...named };
 		if (query.nodeId !== undefined) return ok({ nodes: [await probeHere(context, pool)] });
 		checkCredentials(type, config, body.credentials, known !== null);
 		const asked = chosenNodes(context, { name: pool.name, type, config, ...(nodeIds ? { nodeIds } : {}) });
-		const { nodes } = await probeOn(context, poolProbe, pool, asked);
+		// As it would be made: with its locks, if it has any.
+		const numbered = withHostIds(config, asked, context.services.store.all("pool"));
+		const { nodes } = await probeOn(context, poolProbe, { ...pool, config: numbered }, asked);
 		return ok({ nodes });
 	},
 });
@@ -129,7 +135,7 @@ export const poolRoutes: Route[] = [
 		path: "/v1/pools",
 		summary: "Create a storage pool",
 		description:
-			"Tried on each of its nodes that is heard of first: an answer with errors says what failed where, and nothing was made. The folder of a local pool is made when it is not there; it must not be one that the system or LimiQuantix uses.",
+			"Tried on each of its nodes that is heard of first: an answer with errors says what failed where, and nothing was made. The folder of a local pool is made when it is not there; it must not be one that the system or LimiQuantix uses. A LUN has to be empty, or all that it holds named in overwrite: then it is destroyed, once, by the node that makes the volume group, which has to be reached.",
 		tag,
 		body: PoolCreate,
 		responses: { 201: Pool },
@@ -139,6 +145,7 @@ export const poolRoutes: Route[] = [
 			created(context, "pool", async () => {
 				const { secrets, store } = context.services;
 				checkEverybodyKnows(context, body);
+				checkOverwrite(body.type, body.overwrite);
 				const nodeIds = chosenNodes(context, body);
 				const config = withHostIds(checkedConfig(context, body.type, body.config), nodeIds, store.all("pool"));
 				checkCredentials(body.type, config, body.credentials, false);
@@ -153,12 +160,15 @@ export const poolRoutes: Route[] = [
 					nodes: [],
 				};
 				const credentials = body.credentials ?? null;
-				requireWorks(
-					context,
-					nodeIds,
-					await probeOn(context, poolProbe, { ...pool, credentials }, heardOf(store, nodeIds)),
-				);
-				const task = newTask(context, "pool.create", refTo("pool", pool), { nodeId: firstHeard(store, nodeIds) });
+				const named = (body.overwrite ?? []).length > 0 ? { overwrite: body.overwrite } : {};
+				const heard = heardOf(store, nodeIds);
+				const probed = await probeOn(context, poolProbe, { ...pool, credentials, ...named }, heard);
+				requireWorks(context, nodeIds, probed);
+				const maker = makerOf(config);
+				if (named.overwrite) requireAnswered(context, maker, heard, probed);
+				// Made by another one, it would only be waited for.
+				const nodeId = maker !== null && heard.includes(maker) ? maker : firstHeard(store, nodeIds);
+				const task = newTask(context, "pool.create", refTo("pool", pool), { nodeId, input: named });
 				const sealed = credentials === null ? {} : { sealedCredentials: await secrets.seal(pool.id, credentials) };
 				return { kind: "poolCreate", pool, task, ...sealed };
 			}),

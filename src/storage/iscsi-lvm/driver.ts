@@ -10,10 +10,10 @@ import type { Random } from "../../lib/random.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
 import type { ContentOptions } from "../content.ts";
 import type {
-	OverwriteOptions,
 	Adoptable,
 	FileToAdopt,
 	LongOptions,
+	OverwriteOptions,
 	PoolUsage,
 	StorageDriver,
 	UploadOptions,

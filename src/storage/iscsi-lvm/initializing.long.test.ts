@@ -127,7 +127,11 @@ test("a volume group of somebody else is named with its name", async () => {
 	await using pool = await loopPool();
 	await makeGroup(pool.device, "data");
 	const name = "LVM2_member of group data";
-	const refusal = { code: "wrong-state", message: "The LUN is in use by another volume group, data.", context: { found: [name] } };
+	const refusal = {
+		code: "wrong-state",
+		message: "The LUN is in use by another volume group, data.",
+		context: { found: [name] },
+	};
 	await expect(pool.driver().probe()).rejects.toMatchObject(refusal);
 	await expect(pool.driver().activate({ overwrite: ["LVM2_member"] })).rejects.toMatchObject(refusal);
 	await expect(pool.driver().activate({ overwrite: ["LVM2_member of group other"] })).rejects.toMatchObject(refusal);

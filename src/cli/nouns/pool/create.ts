@@ -6,7 +6,7 @@ import { finishObject, waitOptions } from "../../tasks.ts";
 import { verb } from "../../verb.ts";
 import { description } from "../common-options.ts";
 import { newReach } from "./reach.ts";
-import { poolTypes, reachOptions } from "./reach-options.ts";
+import { overwriteOption, poolTypes, reachOptions } from "./reach-options.ts";
 import { getPool, showPool } from "./show.ts";
 
 /** Each of its nodes is asked, and a server that hangs is given up there. */
@@ -16,7 +16,7 @@ export const createVerb = verb({
 	name: "create",
 	summary: "Create a storage pool",
 	description:
-		"It is tried on each of its nodes first; when it does not work on one, nothing is made. The folder of a local pool is made when it is not there. Only an empty LUN is taken for iscsi-lvm.",
+		"It is tried on each of its nodes first; when it does not work on one, nothing is made. The folder of a local pool is made when it is not there. For iscsi-lvm the LUN has to be empty, or all that it holds named with --overwrite: that is destroyed.",
 	examples: [
 		"limiquantix pool create fast --path /srv/nvme",
 		"limiquantix pool create shared --type nfs --nfs-server nas1 --export /export/vms --nfs-version 4.2",
@@ -32,12 +32,13 @@ export const createVerb = verb({
 		),
 		description,
 		...reachOptions,
+		overwrite: overwriteOption,
 		...waitOptions,
 	},
-	async run(cli, { name }, { type = "local", node, description: about, wait, timeout, ...reach }) {
+	async run(cli, { name }, { type = "local", node, description: about, overwrite, wait, timeout, ...reach }) {
 		const reached = await newReach(cli, type, reach);
 		const nodeIds = await Promise.all(node.map((one) => resolveId(cli, "node", one)));
-		const body = { name, type, ...reached, ...given({ description: about, nodeIds }) };
+		const body = { name, type, ...reached, ...given({ description: about, nodeIds, overwrite }) };
 		const result = await cli.call("poolCreate", { body, timeoutMs: probeTimeoutMs });
 		const made = await finishObject(cli, result, { wait, timeout }, () => getPool(cli, result.body.id));
 		await showPool(cli, made);

@@ -5,38 +5,57 @@ import { usageError } from "../../failure.ts";
 import { bytes } from "../../format.ts";
 import { resolveId } from "../../names.ts";
 import { choice, text } from "../../options.ts";
+import { given } from "../../pages.ts";
 import { verb } from "../../verb.ts";
 import { probeTimeoutMs } from "./create.ts";
-import { chapCredentials, chapUsers, neededList, newCephAccess } from "./reach.ts";
+import { changedReach, chapCredentials, chapUsers, neededList, newCephAccess } from "./reach.ts";
 import { type AccessOptions, accessOptions, refuseOthers } from "./reach-options.ts";
+import { getPool } from "./show.ts";
 
 export const discoverVerb = verb({
 	name: "discover",
 	summary: "Look for what a storage server offers",
 	description:
-		"The exports of an NFS server, the pools of a Ceph cluster, the targets of iSCSI portals; with --target the LUNs behind that one. A LUN with something on it is not empty, and not taken.",
+		"The exports of an NFS server, the pools of a Ceph cluster, the targets of iSCSI portals; with --target the LUNs behind that one. What is on a LUN is named: pool create destroys it when it is told so. With --pool as that one reaches it, with its credentials, and with what the options say instead.",
 	examples: [
 		"limiquantix pool discover --type nfs --nfs-server nas1",
 		"limiquantix pool discover --type ceph-rbd --ceph-conf ceph.conf --keyring ceph.client.vms.keyring",
 		"limiquantix pool discover --type iscsi-lvm --portal 10.0.0.5",
 		"limiquantix pool discover --type iscsi-lvm --portal 10.0.0.5 --target iqn.2026-01.net.example:disks",
+		"limiquantix pool discover --pool san --portal 10.0.0.6",
 	],
 	options: {
 		type: choice("--type <type>", ["nfs", "ceph-rbd", "iscsi-lvm"], "kind of storage"),
+		pool: text("--pool <pool>", "name or id of a storage pool that is there"),
 		node: text("--node <node>", "as seen from this node (default: the one asked)"),
 		...accessOptions,
 	},
-	async run(cli, _, { type, node, ...access }) {
-		if (type === undefined) throw usageError("--type is missing.");
-		refuseOthers(type, access);
+	async run(cli, _, { type, node, pool, ...access }) {
 		const query = node === undefined ? {} : { nodeId: await resolveId(cli, "node", node) };
-		const body = await question(cli, type, access);
+		const body = pool === undefined ? await question(cli, type, access) : await ofPool(cli, pool, type, access);
 		const found = (await cli.call("poolDiscover", { query, body, timeoutMs: probeTimeoutMs })).body;
 		await show(cli, body, found);
 	},
 });
 
-async function question(cli: Cli, type: Exclude<PoolType, "local">, access: AccessOptions): Promise<PoolDiscover> {
+type Type = Exclude<PoolType, "local">;
+
+/** As a pool is reached, with what the options say in place of what it has. Its LUNs are asked for with --target only. */
+async function ofPool(cli: Cli, name: string, type: Type | undefined, access: AccessOptions): Promise<PoolDiscover> {
+	const { body: pool } = await getPool(cli, await resolveId(cli, "pool", name));
+	if (type !== undefined && type !== pool.type) throw usageError(`${pool.name} is of type ${pool.type}.`);
+	const { config = pool.config, credentials } = await changedReach(cli, pool.type, pool.config, access);
+	const about = { poolId: pool.id, ...given({ credentials }) };
+	if ("exportPath" in config) return { type: "nfs", server: config.server };
+	if ("cephPool" in config) return { type: "ceph-rbd", monitors: config.monitors, user: config.user, ...about };
+	if (!("wwid" in config)) throw usageError(`${pool.name} is a folder of its nodes: there is nothing to look for.`);
+	const { portals, chapUser, mutualChapUser } = config;
+	return { type: "iscsi-lvm", portals, target: access.target ?? null, chapUser, mutualChapUser, ...about };
+}
+
+async function question(cli: Cli, type: Type | undefined, access: AccessOptions): Promise<PoolDiscover> {
+	if (type === undefined) throw usageError("--type is missing, or --pool.");
+	refuseOthers(type, access);
 	switch (type) {
 		case "nfs":
 			if (access.nfsServer === undefined) throw usageError("--nfs-server is missing.");

@@ -99,6 +99,15 @@ describe("what is sent to make one", () => {
 		await here(`pool create san --type iscsi-lvm ${by} --layout thin --wipe-on-delete`);
 		expect(sent("poolCreate")).toMatchObject({ config: { chapUser: null, layout: "thin", wipeOnDelete: true } });
 		expect(sent("poolCreate")).not.toHaveProperty("credentials");
+		expect(sent("poolCreate")).not.toHaveProperty("overwrite");
+		await cli(
+			[
+				...`pool create san --type iscsi-lvm ${by} --overwrite gpt --overwrite`.split(" "),
+				...["LVM2_member of group data", "--run-dir", folder],
+			],
+			{},
+		);
+		expect(sent("poolCreate")).toMatchObject({ overwrite: ["gpt", "LVM2_member of group data"] });
 	});
 });
 
@@ -124,7 +133,7 @@ test("what does not fit together is said, and nothing is sent", async () => {
 		[`pool create x ${iscsiWords} --chap-password-file - --mutual-chap-password-file -`, "Only one password"],
 		[`pool create x ${iscsiWords} --chap-password ${password}`, "Unknown option '--chap-password'"],
 		["pool test", "Give the name of a storage pool, or --type."],
-		["pool discover", "--type is missing."],
+		["pool discover", "--type is missing, or --pool."],
 		["pool discover --type nfs --portal a", "--portal: not an option of pools of type nfs."],
 		["pool discover --type iscsi-lvm", "--portal is missing."],
 	] as const) {
@@ -190,12 +199,46 @@ describe("a try", () => {
 		expect((await here(`pool test ${nfsPool.id} --type local`)).code).toBe(2);
 	});
 
+	test("names what is on a LUN, and how that is said", async () => {
+		const error = { code: "wrong-state", message: "The LUN is not empty: gpt is on it. Nothing was changed." };
+		const failed = { ok: false, totalBytes: null, availableBytes: null, error, found: ["gpt"] };
+		api.handlers.poolProbe = () => ({ nodes: nodes.map(({ id }) => ({ nodeId: id, ...failed })) });
+		const by = `--portal 10.0.0.5 --target ${target} --wwid naa.6001405a`;
+		const { code, err } = await here(`pool test --type iscsi-lvm ${by}`);
+		expect({ code, err }).toEqual({ code: 1, err: 'To destroy what is there: --overwrite "gpt"\n' });
+		await here(`pool test --type iscsi-lvm ${by} --overwrite gpt`);
+		expect(sent("poolProbe")).toMatchObject({ overwrite: ["gpt"] });
+	});
+
 	test("fails when it does not work on one node", async () => {
 		const ok = { ok: true, totalBytes: GiB, availableBytes: GiB, error: null };
 		api.handlers.poolProbe = () => ({ nodes: [{ nodeId: first, ...ok }] });
 		expect((await here("pool test --type local --path /srv/x")).code).toBe(0);
 		expect(sent("poolProbe")).toEqual({ type: "local", config: { path: "/srv/x" } });
 	});
+});
+
+test("what a server offers to a pool that is there is asked with its credentials, unless others are given", async () => {
+	const nothing = { exports: [], cephPools: [], targets: [], luns: [] };
+	api.handlers.poolDiscover = () => nothing;
+	await here(`pool discover --pool ${nfsPool.id}`);
+	expect(sent("poolDiscover")).toEqual({ type: "nfs", server: "nas1" });
+	const id = nfsPool.id;
+	api.handlers.poolGet = () => ({ ...nfsPool, type: "iscsi-lvm", config: iscsi });
+	await here(`pool discover --pool ${id} --portal 10.0.0.6`);
+	const asked = { type: "iscsi-lvm", poolId: id, chapUser: "node", mutualChapUser: "disks" };
+	expect(sent("poolDiscover")).toEqual({ ...asked, portals: ["10.0.0.6"], target: null });
+	await here(`pool discover --pool ${id} --target ${target} --chap-password-file ${put("own", password)}`);
+	const credentials = { chapPassword: password };
+	expect(sent("poolDiscover")).toEqual({ ...asked, portals: ["10.0.0.5"], target, credentials });
+	api.handlers.poolGet = () => ({ ...nfsPool, type: "ceph-rbd", config: ceph });
+	await here(`pool discover --pool ${id}`);
+	const { monitors, user } = ceph;
+	expect(sent("poolDiscover")).toEqual({ type: "ceph-rbd", poolId: id, monitors, user });
+	for (const words of ["--type nfs", "--nfs-server nas1"])
+		expect((await here(`pool discover --pool ${id} ${words}`)).code).toBe(2);
+	api.handlers.poolGet = () => fixturePool();
+	expect((await here(`pool discover --pool ${id}`)).code).toBe(2);
 });
 
 test("tries, findings and pools, as people see them", async () => {

@@ -9,7 +9,7 @@ import { given } from "../../pages.ts";
 import { verb } from "../../verb.ts";
 import { probeTimeoutMs } from "./create.ts";
 import { changedReach, newReach } from "./reach.ts";
-import { poolTypes, type ReachOptions, reachOptions } from "./reach-options.ts";
+import { overwriteOption, poolTypes, type ReachOptions, reachOptions } from "./reach-options.ts";
 import { getPool } from "./show.ts";
 
 export const testVerb = verb({
@@ -30,11 +30,12 @@ export const testVerb = verb({
 			"try it on this node (default: its nodes, or those that it would have); several times",
 		),
 		...reachOptions,
+		overwrite: overwriteOption,
 	},
-	async run(cli, { pool }, { type, node, ...reach }) {
+	async run(cli, { pool }, { type, node, overwrite, ...reach }) {
 		const nodeIds = await Promise.all(node.map((one) => resolveId(cli, "node", one)));
 		const asked = pool === undefined ? await asNew(cli, type, reach) : await asKnown(cli, pool, type, reach);
-		const body = { ...asked, ...given({ nodeIds }) };
+		const body = { ...asked, ...given({ nodeIds, overwrite }) };
 		const { nodes } = (await cli.call("poolProbe", { body, timeoutMs: probeTimeoutMs })).body;
 		const nodeName = await namesById(cli, "node");
 		await cli.output.list(
@@ -48,6 +49,10 @@ export const testVerb = verb({
 			],
 			({ nodeId }) => nodeId,
 		);
+		const found = new Set(nodes.flatMap((node) => node.found ?? []));
+		// Names have spaces in them.
+		const named = [...found].map((what) => `--overwrite "${what}"`).join(" ");
+		if (found.size > 0) await cli.note(`To destroy what is there: ${named}`);
 		return nodes.every(({ ok }) => ok) ? exitCode.ok : exitCode.failed;
 	},
 });

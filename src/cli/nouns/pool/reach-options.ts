@@ -59,7 +59,13 @@ const iscsi = {
 	),
 };
 
-/** All that `pool create` takes. */
+/** What `pool create` and `pool test` take besides: once, and no part of the pool. */
+export const overwriteOption = texts(
+	"--overwrite <what>",
+	"iscsi-lvm: destroy this on the LUN, named as pool test shows it; several times for several",
+);
+
+/** All that `pool create` takes of how it is reached. */
 export const reachOptions = { ...local, ...nfs, ...ceph, ...iscsi };
 export type ReachOptions = OptionValues<typeof reachOptions>;
 /** What `pool discover` takes. */

@@ -60,7 +60,7 @@ export async function changedReach(
 	cli: Cli,
 	type: PoolType,
 	before: PoolConfig,
-	options: ReachOptions,
+	options: AccessOptions & Partial<ReachOptions>,
 ): Promise<Partial<Reached>> {
 	refuseOthers(type, options);
 	if ("path" in before) return changed(before, given({ path: options.path }));

@@ -1,0 +1,140 @@
+/** What is on a LUN that becomes a pool goes with the task that was told so, and with nothing else. */
+import { expect, test } from "bun:test";
+import type { PoolDiscover, PoolDiscovered } from "../model/storage.ts";
+import { FakePool, FakeStorageDriver } from "../storage/fake.ts";
+import { fixtureId, fixturePool } from "../testing/fixtures.ts";
+import { NodeWorld } from "../testing/node/node-world.ts";
+import { limits } from "./limits.ts";
+
+const poolId = fixtureId(0x45);
+const config = {
+	...{ portals: ["10.0.0.5"], target: "iqn.2026-01.net.example:disks", wwid: "naa.6001405a" },
+	...{ chapUser: null, mutualChapUser: null, layout: "thick" as const, wipeOnDelete: false, hostIds: {} },
+};
+const ticks = { stepMs: 1000, limitMs: 600_000 };
+const part = (world: NodeWorld) => world.store.get("pool", poolId)?.nodes[0];
+
+/** A pool on a LUN with a file system; the task says what may go. */
+async function make(world: NodeWorld, input: Record<string, unknown>): Promise<{ lun: FakePool; taskId: string }> {
+	const lun = new FakePool("/lun");
+	lun.foreign = ["ext4"];
+	world.pools.set(poolId, lun);
+	const pool = fixturePool({ id: poolId, name: "san", type: "iscsi-lvm", config, nodeIds: [world.nodeId] });
+	const task = world.task("pool.create", poolId, input);
+	await world.propose({ kind: "poolCreate", pool, task });
+	return { lun, taskId: task.id };
+}
+const task = (world: NodeWorld, id: string) => world.store.get("task", id);
+
+test("what was named goes, and the pool is made", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { lun, taskId } = await make(world, { overwrite: ["ext4"] });
+	await world.settle();
+	expect(task(world, taskId)?.state).toBe("succeeded");
+	expect([lun.foreign, part(world)?.health]).toEqual([[], "healthy"]);
+});
+
+test("without leave, or with leave for something else, it stays; also when the pool is looked at again", async () => {
+	for (const input of [{}, { overwrite: ["xfs"] }, { overwrite: "ext4" }, { overwrite: [4] }]) {
+		await using world = await NodeWorld.open();
+		await world.boot();
+		const { lun, taskId } = await make(world, input);
+		await world.settle();
+		expect(task(world, taskId)).toMatchObject({ state: "failed", error: { code: "wrong-state" } });
+		await world.until(() => part(world)?.health === "error", ticks);
+		await world.settleLoops();
+		expect(lun.foreign).toEqual(["ext4"]);
+	}
+});
+
+test("leave ends with its task: what is there afterwards stays", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { lun } = await make(world, { overwrite: ["ext4"] });
+	await world.settle();
+	world.kill();
+	lun.foreign = ["ext4"];
+	await world.boot();
+	await world.settleLoops();
+	await world.until(() => part(world)?.health === "error", ticks);
+	expect(lun.foreign).toEqual(["ext4"]);
+});
+
+test("a task that a restart cut short is gone on with", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { lun, taskId } = await make(world, { overwrite: ["ext4"] });
+	const check = lun.requireConfirmed.bind(lun);
+	lun.requireConfirmed = (overwrite) => {
+		if (overwrite.length === 0) return check(overwrite);
+		lun.requireConfirmed = check;
+		world.kill();
+		throw new Error("the process is gone");
+	};
+	await world.until(() => world.node === null, ticks);
+	expect([task(world, taskId)?.state, lun.foreign]).toEqual(["running", ["ext4"]]);
+	await world.boot();
+	await world.settle();
+	expect([task(world, taskId)?.state, lun.foreign]).toEqual(["succeeded", []]);
+});
+
+test("what was confirmed long ago counts no more: the node was away meanwhile", async () => {
+	await using world = await NodeWorld.open();
+	const { lun, taskId } = await make(world, { overwrite: ["ext4"] });
+	world.clock.advance(limits.overwriteMs + 1000);
+	await world.boot();
+	await world.settle();
+	expect(task(world, taskId)).toMatchObject({ state: "failed", error: { code: "timeout" } });
+	expect(lun.foreign).toEqual(["ext4"]);
+});
+
+test("a look at the pool that began without leave, and fails, does not take it away", async () => {
+	await using world = await NodeWorld.open();
+	const { lun, taskId } = await make(world, { overwrite: ["ext4"] });
+	const driver = new FakeStorageDriver(lun);
+	const release = driver.hold("activate");
+	await world.boot(null, { storage: { open: () => driver, discover: async () => nothing } });
+	await world.until(() => driver.calls.includes("activate") && task(world, taskId)?.state === "running", ticks);
+	release();
+	await world.settle();
+	expect(driver.calls.filter((call) => call === "activate")).toHaveLength(2);
+	expect([task(world, taskId)?.state, lun.foreign]).toEqual(["succeeded", []]);
+});
+
+const nothing: PoolDiscovered = { exports: [], cephPools: [], targets: [], luns: [] };
+
+test("a server is asked with the credentials of the pool, unless there are others", async () => {
+	await using world = await NodeWorld.open();
+	const asked: PoolDiscover[] = [];
+	await make(world, {});
+	await world.boot(null, {
+		credentials: async (id) => (id === poolId ? { chapPassword: "stored-password" } : null),
+		storage: {
+			open: () => new FakeStorageDriver(),
+			discover: async (query) => {
+				asked.push(query);
+				return nothing;
+			},
+		},
+	});
+	const question = { portals: ["10.0.0.6"], target: null, chapUser: "node", mutualChapUser: null };
+	const other = { chapPassword: "another-password" };
+	await world.service.discoverStorage({ type: "iscsi-lvm", ...question });
+	await world.service.discoverStorage({ type: "iscsi-lvm", poolId, ...question });
+	await world.service.discoverStorage({ type: "iscsi-lvm", poolId, ...question, credentials: other });
+	expect(asked).toEqual([
+		{ type: "iscsi-lvm", ...question },
+		{ type: "iscsi-lvm", ...question, credentials: { chapPassword: "stored-password" } },
+		{ type: "iscsi-lvm", ...question, credentials: other },
+	]);
+	const ceph = { type: "ceph-rbd" as const, monitors: ["a"], user: "vms" };
+	await expect(world.service.discoverStorage({ ...ceph, poolId })).rejects.toMatchObject({
+		code: "invalid",
+		fields: [{ path: "/poolId" }],
+	});
+	await expect(world.service.discoverStorage({ ...ceph, poolId: fixtureId(0x46) })).rejects.toMatchObject({
+		code: "not-found",
+	});
+	expect(asked).toHaveLength(3);
+});
