@@ -9,6 +9,8 @@ export type Pick = {
 	value: string;
 	name: string;
 	note?: string | undefined;
+	/** What to mind when it is taken. */
+	warning?: string | null;
 	/** Why it cannot be taken. */
 	obstacle?: string | null;
 };
@@ -25,7 +27,7 @@ export function PickList(props: {
 		<fieldset class="pick-list">
 			<legend class="field__label">{props.label}</legend>
 			<div class="pick-list__box">
-				{props.choices.map(({ value, name: shown, note, obstacle }) => (
+				{props.choices.map(({ value, name: shown, note, warning, obstacle }) => (
 					<label key={value} class={`pick-list__choice${obstacle ? " pick-list__choice--off" : ""}`}>
 						<input
 							type="radio"
@@ -42,6 +44,7 @@ export function PickList(props: {
 						/>
 						<span class={`pick-list__name${props.mono ? " mono" : ""}`}>{shown}</span>
 						{note && <span class="pick-list__note">{note}</span>}
+						{warning && <span class="pick-list__obstacle">{warning}</span>}
 						{obstacle && <span class="pick-list__obstacle">{obstacle}</span>}
 					</label>
 				))}

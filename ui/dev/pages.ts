@@ -14,6 +14,9 @@ async function screenShown(page: Page): Promise<void> {
 	});
 }
 
+const isOff = ({ state }: MockServer, vmId: string | null): boolean =>
+	vmId !== null && state.tables.vm.get(vmId)?.status.powerState === "stopped";
+
 export function pagesToShow(server: MockServer): ShownPage[] {
 	const { tables } = server.state;
 	const first = <T>(values: Iterable<T>): T => {
@@ -40,6 +43,11 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		{ name: "storage", path: href("storage") },
 		{ name: "volumes", path: href("volumes") },
 		{ name: "pool", path: href("pool", { poolId }) },
+		{
+			name: "pool-orphans",
+			path: href("pool", { poolId, tab: "orphans" }),
+			prepare: (page: Page) => page.getByText("Belongs to nothing").first().waitFor(),
+		},
 		...[...tables.pool.values()]
 			.filter(({ type }) => type === "nfs" || type === "ceph-rbd")
 			.map(({ id, type }) => ({ name: `pool-${type}`, path: href("pool", { poolId: id }) })),
@@ -56,6 +64,33 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 			},
 		})),
 		{ name: "volume", path: href("volume", { volumeId: first(tables.volume.keys()) }) },
+		{
+			name: "volume-checked",
+			path: href("volume", {
+				volumeId: first([...tables.volume.values()].filter(({ vmId }) => isOff(server, vmId))).id,
+			}),
+			prepare: async (page: Page) => {
+				server.state.damaged.add(new URL(page.url()).pathname.split("/").at(-1) ?? "");
+				await page.getByRole("button", { name: "More actions" }).click();
+				await page.getByRole("menuitem", { name: "Check for damage" }).click();
+				await page.getByRole("button", { name: "Check", exact: true }).click();
+				await page.getByText("Found 2 damaged structures").waitFor();
+			},
+		},
+		{
+			name: "volume-moving",
+			path: href("volume", { volumeId: first(tables.volume.keys()) }),
+			prepare: async (page: Page) => {
+				await page.getByRole("button", { name: "More actions" }).click();
+				await page.getByRole("menuitem", { name: "Move to another pool" }).click();
+				await page
+					.getByRole("radio", { name: /^fast|^local/ })
+					.last()
+					.check();
+				await page.getByRole("button", { name: "Move", exact: true }).click();
+				await page.getByText("To the pool").waitFor();
+			},
+		},
 		{ name: "networks", path: href("networks") },
 		{ name: "network", path: href("network", { networkId: first(tables.network.keys()) }) },
 		{

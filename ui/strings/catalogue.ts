@@ -16,6 +16,7 @@ import { members } from "./members.ts";
 import { move } from "./move.ts";
 import { networks } from "./networks.ts";
 import { operations } from "./operations.ts";
+import { orphans } from "./orphans.ts";
 import { attention, overview, welcome } from "./overview.ts";
 import { poolContent } from "./pool-content.ts";
 import { cloudInit, settings } from "./settings.ts";
@@ -43,6 +44,7 @@ export const catalogue = {
 	move,
 	networks,
 	operations,
+	orphans,
 	overview,
 	poolContent,
 	settings,

@@ -4,6 +4,7 @@ import type { LiveKind } from "../../api/types.ts";
 import { access } from "./access.ts";
 import { members } from "./members.ts";
 import { networks } from "./networks.ts";
+import { orphans } from "./orphans.ts";
 import { poolContent } from "./pool-content.ts";
 import { pools } from "./pools.ts";
 import { checkMatch, checkName, find, type HandlerTable, MockProblem, type MockSettings, page } from "./request.ts";
@@ -12,6 +13,7 @@ import { snapshots } from "./snapshots.ts";
 import type { MockState } from "./state.ts";
 import { storage } from "./storage.ts";
 import { vms } from "./vms.ts";
+import { volumeWork } from "./volume-work.ts";
 
 const lists: Partial<Record<OperationName, LiveKind>> = {
 	nodeList: "node",
@@ -69,8 +71,10 @@ export function handlers(state: MockState, settings: MockSettings): HandlerTable
 		...vms(state),
 		...storage(state),
 		...snapshots(state),
+		...volumeWork(state),
 		...pools(state),
 		...poolContent(state),
+		...orphans(state),
 		...networks(state),
 		...members(state, settings),
 	};

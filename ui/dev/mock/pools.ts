@@ -1,6 +1,6 @@
 /**
  * The mock's pools: made, changed, tried, discovered. What is at a host whose name begins with "closed" answers nowhere; with "partly",
- * everywhere but on the last node.
+ * everywhere but on the last node. LUN 1 of a target holds something.
  */
 import { GiB, TiB } from "../../../src/lib/units.ts";
 import type { PoolDiscover, PoolDiscovered, PoolProbeResult } from "../../../src/model/storage.ts";
@@ -9,6 +9,8 @@ import { checkMatch, checkName, find, type HandlerTable, MockProblem } from "./r
 import { healthyOn } from "./seed-pools.ts";
 import type { MockState } from "./state.ts";
 
+const takenWwid = "naa.60014051a1b1c1d1e1f1112131415161";
+const takenBy = ["gpt", "LVM2_member of group data"];
 const totalBytes = 2 * TiB;
 const availableBytes = 1.5 * TiB;
 
@@ -18,8 +20,17 @@ export function pools(state: MockState): HandlerTable {
 		(type === "local"
 			? [state.nodeId]
 			: [...state.tables.node.values()].filter(({ witness }) => !witness).map(({ id }) => id));
-	const probe = (config: Pool["config"], nodeIds: readonly string[]): PoolProbeResult[] =>
+	const probe = (
+		config: Pool["config"],
+		nodeIds: readonly string[],
+		overwrite: readonly string[] = [],
+	): PoolProbeResult[] =>
 		nodeIds.map((nodeId, at) => {
+			if ("wwid" in config && config.wwid === takenWwid && !takenBy.every((name) => overwrite.includes(name))) {
+				const message = `The LUN is not empty: ${takenBy.join(", ")} is on it. Nothing was changed.`;
+				const nothing = { ok: false, totalBytes: null, availableBytes: null };
+				return { nodeId, ...nothing, error: { code: "wrong-state", message }, found: [...takenBy] };
+			}
 			const host = hostOf(config);
 			const fails = host.startsWith("closed") || (host.startsWith("partly") && at === nodeIds.length - 1);
 			const error = { code: "storage" as const, message: `${host} does not answer (no route to host).` };
@@ -27,15 +38,17 @@ export function pools(state: MockState): HandlerTable {
 				? { nodeId, ok: false, totalBytes: null, availableBytes: null, error }
 				: { nodeId, ok: true, totalBytes, availableBytes, error: null };
 		});
-	const requireWorks = (config: Pool["config"], nodeIds: readonly string[]) => {
+	const requireWorks = (config: Pool["config"], nodeIds: readonly string[], overwrite: readonly string[] = []) => {
 		const name = (id: string) => state.tables.node.get(id)?.name ?? id;
-		const failed = probe(config, nodeIds).filter(({ ok }) => !ok);
+		const failed = probe(config, nodeIds, overwrite).filter(({ ok }) => !ok);
 		const [first] = failed;
 		if (!first) return;
 		const fields = failed.map(({ nodeId, error }) => ({
 			path: `/nodeIds/${nodeIds.indexOf(nodeId)}`,
 			message: `${name(nodeId)}: ${error?.message}`,
 		}));
+		if (first.found)
+			fields.push({ path: "/overwrite", message: `What is there has to be named: ${first.found.join(", ")}.` });
 		const where = failed.map(({ nodeId }) => name(nodeId)).join(", ");
 		const message = `The storage pool does not work on ${where}: ${first.error?.message}`;
 		throw new MockProblem(422, "invalid", message, fields);
@@ -43,9 +56,9 @@ export function pools(state: MockState): HandlerTable {
 	return {
 		poolCreate: ({ body }) => {
 			checkName(state, "pool", body.name);
-			const { credentials: _, description = "", nodeIds: asked, ...about } = body as PoolCreate;
+			const { credentials: _, description = "", nodeIds: asked, overwrite, ...about } = body as PoolCreate;
 			const nodeIds = nodesOf({ type: about.type, ...(asked ? { nodeIds: asked } : {}) });
-			requireWorks(about.config, nodeIds);
+			requireWorks(about.config, nodeIds, overwrite);
 			const pool = state.put("pool", {
 				...{ ...state.metadata(), ...about, description, nodeIds },
 				...{ phase: "pending", nodes: [] },
@@ -72,8 +85,8 @@ export function pools(state: MockState): HandlerTable {
 			return { body: find(state, "pool", id) };
 		},
 		poolProbe: ({ body }) => {
-			const asked = body as { type: Pool["type"]; config: Pool["config"]; nodeIds?: string[] };
-			return { body: { nodes: probe(asked.config, nodesOf(asked)) } };
+			const asked = body as { type: Pool["type"]; config: Pool["config"]; nodeIds?: string[]; overwrite?: string[] };
+			return { body: { nodes: probe(asked.config, nodesOf(asked), asked.overwrite) } };
 		},
 		poolDiscover: ({ body }) => ({ body: discovered(body as PoolDiscover) }),
 	};
@@ -114,11 +127,8 @@ function discovered(asked: PoolDiscover): PoolDiscovered {
 	const luns = [
 		{ wwid: "naa.60014050a0b0c0d0e0f0102030405060", lun: 0, sizeBytes: 2 * TiB, content: null, ...disk },
 		{
-			wwid: "naa.60014051a1b1c1d1e1f1112131415161",
-			lun: 1,
-			sizeBytes: 500 * GiB,
-			content: "a file system (xfs)",
-			...disk,
+			...{ wwid: takenWwid, lun: 1, sizeBytes: 500 * GiB, ...disk },
+			content: takenBy.join(", "),
 		},
 	];
 	return { ...nothing, luns };

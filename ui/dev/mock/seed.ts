@@ -3,6 +3,7 @@ import { GiB, MiB } from "../../../src/lib/units.ts";
 import type { PowerState, Vm } from "../../../src/model/vm.ts";
 import type { Image } from "../../api/types.ts";
 import { addNode, spreadVms } from "./members.ts";
+import { seedOrphans } from "./orphans.ts";
 import { seedPools, troublePools } from "./seed-pools.ts";
 import { seedSnapshots } from "./seed-snapshots.ts";
 import { MockState } from "./state.ts";
@@ -50,7 +51,10 @@ export function seed(options: SeedOptions): MockState {
 	}
 	for (let number = 2; number <= (options.nodes ?? 1); number++) addNode(state, `node-${number}`);
 	if ((options.nodes ?? 1) > 1) spreadVms(state);
-	if (options.storageTrouble) troublePools(state);
+	if (options.storageTrouble) {
+		troublePools(state);
+		seedOrphans(state, pools[0]?.id ?? "");
+	}
 	state.events.length = 0;
 	return state;
 }

@@ -1,6 +1,7 @@
 /** The mock's state: objects by kind, events, and tasks that take their time. In memory, for developing the UI only. */
 import type { Event } from "../../../src/model/event.ts";
 import type { ResourceKind, ResourceRef } from "../../../src/model/schema.ts";
+import type { PoolOrphan } from "../../../src/model/storage.ts";
 import type { Task, TaskKind } from "../../../src/model/task.ts";
 import type { LiveObjects, Snapshot } from "../../api/types.ts";
 import { MockMembers } from "./members.ts";
@@ -12,6 +13,9 @@ export type TaskSteps = {
 	/** How many steps it takes; each is one tick. */
 	steps: number;
 	messages?: readonly string[];
+	input?: Task["input"];
+	/** Its message when it has succeeded. */
+	found?: () => string;
 	cancelable?: boolean;
 	onStep?: (step: number) => void;
 	/** A thrown error fails the task. */
@@ -37,6 +41,10 @@ export class MockState {
 		joinToken: new Map(),
 	};
 	readonly members: MockMembers;
+	/** By pool. */
+	readonly orphans = new Map<string, PoolOrphan[]>();
+	/** Ids of volumes that a check finds damaged. */
+	readonly damaged = new Set<string>();
 	readonly events: Event[] = [];
 	readonly listeners = new Set<(event: Event) => void>();
 	readonly requester = { kind: "user" as const, id: null as string | null, name: "admin" };
@@ -123,7 +131,7 @@ export class MockState {
 			cancelable: how.cancelable ?? false,
 			cancelRequested: false,
 			error: null,
-			input: {},
+			input: how.input ?? {},
 		};
 		this.put("task", task);
 		this.later(() => this.step(task.id, 0, how));
@@ -166,7 +174,7 @@ export class MockState {
 		}
 		try {
 			how.onDone?.();
-			finish({ state: "succeeded", progress: 100 });
+			finish({ state: "succeeded", progress: 100, message: how.found?.() ?? null });
 		} catch (error) {
 			const message = error instanceof Error ? error.message : String(error);
 			finish({ state: "failed", error: { code: "hypervisor", message } });

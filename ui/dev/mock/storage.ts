@@ -69,24 +69,6 @@ export function storage(state: MockState): HandlerTable {
 			});
 			return { status: 201, body: volume, task };
 		},
-		volumeClone: ({ id, body }) => {
-			checkName(state, "volume", body.name);
-			const source = state.tables.volume.get(id);
-			if (!source) throw new MockProblem(404, "not-found", "There is no such volume.");
-			const volume = state.put("volume", {
-				...source,
-				...state.metadata(),
-				name: String(body.name),
-				vmId: null,
-				phase: "creating",
-				source: { kind: "clone", volumeId: id, fullCopy: body.fullCopy === true },
-			});
-			const task = state.startTask("volume.create", [state.refOf("volume", volume.id)], {
-				steps: 3,
-				onDone: () => state.change("volume", volume.id, { phase: "ready" }),
-			});
-			return { status: 201, body: volume, task };
-		},
 		volumeResize: ({ id, body }) => {
 			find(state, "volume", id);
 			state.change("volume", id, { phase: "resizing" });

@@ -39,20 +39,32 @@ export function imageObstacle({ phase, nodes }: Pick<Pool, "phase" | "nodes">): 
 
 const isUsable = (phase: Pool["phase"]): boolean => phase === "ready" || phase === "degraded";
 
-/** `forImages`: some pools hold none. What cannot be chosen says why. */
-export function poolChoices(pools: readonly Pool[], { forImages = false } = {}): Choice<string>[] {
+type PoolsFor = {
+	/** Some pools hold none. */
+	forImages?: boolean;
+	/** Why one cannot be taken. */
+	obstacleOf?: (pool: Pool) => string | null;
+};
+
+export function poolChoices(
+	pools: readonly Pool[],
+	{ forImages = false, obstacleOf = () => null }: PoolsFor = {},
+): Choice<string>[] {
 	return [...pools].sort(byName).map((pool) => {
 		const usage = poolUsage(pool);
 		const noImages = forImages && pool.nodes.some(({ capabilities }) => capabilities !== null && !capabilities.images);
+		const obstacle = obstacleOf(pool);
 		const note = noImages
 			? t.holdsNoImages
-			: !isUsable(pool.phase)
-				? states.pool[pool.phase].toLowerCase()
-				: usage && t.freeSpace(formatBytes(usage.availableBytes));
+			: obstacle !== null
+				? obstacle.replace(/\.$/, "")
+				: !isUsable(pool.phase)
+					? states.pool[pool.phase].toLowerCase()
+					: usage && t.freeSpace(formatBytes(usage.availableBytes));
 		return {
 			value: pool.id,
 			label: note === null ? pool.name : `${pool.name} (${note})`,
-			disabled: noImages || !isUsable(pool.phase),
+			disabled: noImages || obstacle !== null || !isUsable(pool.phase),
 		};
 	});
 }

@@ -1,11 +1,13 @@
 /** A copy of a volume. */
 import { useLocation } from "preact-iso";
+import { formatsOf } from "../../../src/model/storage-rules.ts";
 import { live } from "../../api/live/live.ts";
 import type { Volume } from "../../api/types.ts";
+import { useCollection } from "../../api/use.ts";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
-import { CheckboxField, TextField } from "../../components/fields.tsx";
+import { CheckboxField, SelectField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { SubmitButton } from "../../components/submit-button.tsx";
@@ -13,22 +15,34 @@ import { fits, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
-import { copiesAll } from "./choices.ts";
+import { copiesAll, poolChoices } from "./choices.ts";
+import { moveTargets } from "./move-targets.ts";
 
 export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () => void }) {
 	const { route } = useLocation();
 	// What a VM writes to cannot be the base of another disk.
 	const mustBeFull = copiesAll(live.pool.peek(volume.poolId), volume.format) || volume.vmId !== null;
+	const pools = useCollection("pool").items.value;
+	const vms = useCollection("vm").items.value;
 	const form = useForm({
-		initial: { name: t.cloneName(volume.name), fullCopy: mustBeFull },
+		initial: { name: t.cloneName(volume.name), fullCopy: mustBeFull, poolId: volume.poolId },
 		validate: ({ name }): FieldErrors => (fits(namePattern, name) ? {} : { "/name": common.nameInvalid }),
-		async submit(body) {
+		async submit({ name, fullCopy, poolId }) {
+			const body = poolId === volume.poolId ? { name, fullCopy } : { name, fullCopy: true, poolId };
 			const { data } = await write("volumeClone", { id: volume.id, body });
 			onClose();
 			route(href("volume", { volumeId: data.id }));
 		},
 	});
-	const { name, fullCopy } = form.values.value;
+	const { name, fullCopy, poolId } = form.values.value;
+	const elsewhere = poolId !== volume.poolId;
+	// Read where the volume is, written in the other pool: what a move needs, a copy needs.
+	const nameOf = (id: string) => live.node.peek(id)?.name ?? common.unknown;
+	const targets = new Map(moveTargets([volume], { pools, vms, nameOf }).map((one) => [one.pool.id, one.obstacle]));
+	const choices = poolChoices(pools, {
+		obstacleOf: ({ id }) => (id === volume.poolId ? null : (targets.get(id) ?? null)),
+	});
+	const target = pools.find(({ id }) => id === poolId);
 	return (
 		<Dialog
 			title={t.cloneTitle(volume.name)}
@@ -49,11 +63,19 @@ export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () =
 				error={form.error("/name")}
 				onInput={(value) => form.set({ name: value })}
 			/>
+			<SelectField
+				label={t.filterPool}
+				hint={elsewhere && target ? t.cloneFormat(formatsOf(target)[0] ?? volume.format) : undefined}
+				value={poolId}
+				choices={choices}
+				error={form.error("/poolId")}
+				onChange={(value) => form.set({ poolId: value })}
+			/>
 			<CheckboxField
 				label={t.fullCopy}
-				hint={volume.vmId === null ? t.fullCopyHint : t.fullCopyAttached}
-				checked={fullCopy}
-				disabled={mustBeFull}
+				hint={elsewhere ? t.fullCopyElsewhere : volume.vmId === null ? t.fullCopyHint : t.fullCopyAttached}
+				checked={fullCopy || elsewhere}
+				disabled={mustBeFull || elsewhere}
 				onChange={(value) => form.set({ fullCopy: value })}
 			/>
 		</Dialog>

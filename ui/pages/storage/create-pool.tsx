@@ -2,6 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { poolPlace } from "../../../src/model/storage-rules.ts";
+import { toApiError } from "../../api/errors.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Node } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
@@ -22,12 +23,15 @@ import { storage as t } from "../../strings/storage.ts";
 import { useNodes } from "../shared/node-column.tsx";
 import { probeTimeoutMs } from "./pool-form/ask.ts";
 import { NodesField, TypeFields } from "./pool-form/fields.tsx";
+import { Overwrite, useFound } from "./pool-form/overwrite.tsx";
 import { ProbeButton, ProbeResult, useProbe } from "./pool-form/probe.tsx";
 import {
 	checkPool,
 	configOf,
 	credentialsOf,
+	foundOn,
 	newPool,
+	overwriteOf,
 	type PoolValues,
 	usesPools,
 	withoutSecrets,
@@ -56,7 +60,11 @@ function CreatePoolForm() {
 		async submit(values) {
 			const { name, type, description } = values;
 			const body = { name, ...bodyOf(values, choose), type, ...(description === "" ? {} : { description }) };
-			const { data } = await write("poolCreate", { body, timeoutMs: probeTimeoutMs });
+			const { data } = await write("poolCreate", { body, timeoutMs: probeTimeoutMs }).catch((error: unknown) => {
+				// It holds something that no test has named yet.
+				if (toApiError(error).fields.some(({ path }) => path === "/overwrite")) void probe.run();
+				throw error;
+			});
 			keepDraft(draftKey, null);
 			route(href("pool", { poolId: data.id }));
 		},
@@ -64,6 +72,7 @@ function CreatePoolForm() {
 	const values = form.values.value;
 	const body = { type: values.type, ...bodyOf(values, choose) };
 	const probe = useProbe(body);
+	useFound(form, probe);
 	useEffect(() => form.forget(), [JSON.stringify(body)]);
 	// Not after the next picture: the page may be left before that.
 	useLayoutEffect(() => {
@@ -147,6 +156,7 @@ function CreatePoolForm() {
 								))}
 							</ol>
 							<ProbeResult probe={probe} />
+							<Overwrite form={form} />
 							<FormError form={form} title={t.createPoolFailed} />
 							<div class="create-pool__buttons">
 								<SubmitButton form={form} obstacle={obstacleTo("poolCreate")}>
@@ -167,12 +177,14 @@ const bodyOf = (values: PoolValues, choose: boolean) => ({
 	config: configOf(values),
 	...credentialsOf(values),
 	...(choose ? { nodeIds: values.nodeIds } : {}),
+	...overwriteOf(values),
 });
 
 function planOf(values: PoolValues, nodes: readonly Node[], choose: boolean): string[] {
 	const names = nodes.filter(({ id }) => values.nodeIds.includes(id)).map(({ name }) => name);
 	const where = choose ? names.join(", ") || t.plan.nowhere : t.plan.thisNode;
-	return [t.plan.tried(where), becomes(values)];
+	const found = foundOn(values);
+	return [t.plan.tried(where), ...(found === null ? [] : [t.plan.destroyed(found)]), becomes(values)];
 }
 
 function becomes(values: PoolValues): string {

@@ -22,13 +22,14 @@ import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { imageObstacle } from "./choices.ts";
 import { EditPoolPanel } from "./edit-pool.tsx";
+import { OrphansTab } from "./orphans/tab.tsx";
 import { poolActions } from "./pool-actions.ts";
 import { PoolContentTab } from "./pool-content.tsx";
 import { PoolSummary } from "./pool-summary.tsx";
 import { VolumesTable } from "./volumes-table.tsx";
 import "./storage.css";
 
-const tabIds = ["summary", "volumes", "images", "content"] as const;
+const tabIds = ["summary", "volumes", "images", "content", "orphans"] as const;
 
 export default function PoolPage() {
 	const { poolId } = useParams<"pool">();
@@ -46,7 +47,10 @@ function PoolView({ pool }: { pool: Pool }) {
 	const [editing, setEditing] = useState(false);
 	const volumes = useCollection("volume").items.value.filter(({ poolId }) => poolId === pool.id);
 	const images = useCollection("image").items.value.filter(({ poolId }) => poolId === pool.id);
-	const counts = { summary: undefined, volumes: volumes.length, images: images.length, content: undefined };
+	const counts = {
+		...{ summary: undefined, volumes: volumes.length, images: images.length },
+		...{ content: undefined, orphans: undefined },
+	};
 	return (
 		<Page
 			title={pool.name}
@@ -75,6 +79,7 @@ function PoolView({ pool }: { pool: Pool }) {
 			{tab === "summary" && <PoolSummary pool={pool} />}
 			{tab === "volumes" && <VolumesTable volumes={volumes} inPool />}
 			{tab === "content" && <PoolContentTab pool={pool} />}
+			{tab === "orphans" && <OrphansTab pool={pool} />}
 			{tab === "images" && (
 				<Card
 					title={t.tabs.images}

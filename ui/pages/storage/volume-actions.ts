@@ -1,5 +1,5 @@
 /** What can be done with a volume. */
-import { Copy, Disc3, Download, Maximize2, Trash2 } from "lucide-preact";
+import { ArrowRightLeft, Copy, Disc3, Download, Maximize2, ShieldCheck, Trash2 } from "lucide-preact";
 import { h } from "preact";
 import { operationUrl } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
@@ -12,11 +12,14 @@ import { download } from "../../lib/download.ts";
 import { devices } from "../../strings/devices.ts";
 import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { sharesObstacle, workObstacle } from "./volume-work.ts";
 
 type Handlers = {
 	onClone: (volume: Volume) => void;
 	onResize: (volume: Volume) => void;
 	onMakeImage: (volume: Volume) => void;
+	onMove: (volume: Volume) => void;
+	onCheck: (volume: Volume) => void;
 	route: (url: string) => void;
 	/** After it was deleted. */
 	after?: () => void;
@@ -25,22 +28,36 @@ type Handlers = {
 const notReady = ({ phase }: Volume): string | null =>
 	phase === "ready" ? null : t.notReady(states.volume[phase].toLowerCase());
 
-/** A disk that a running guest writes to cannot be read consistently from outside. */
-function inUse({ vmId }: Volume): string | null {
+const isOff = ({ vmId }: Volume): boolean => {
 	const power = vmId === null ? "stopped" : live.vm.peek(vmId)?.status.powerState;
-	return power === "stopped" || power === "failed" ? null : t.cloneRunning;
-}
+	return power === "stopped" || power === "failed";
+};
+
+/** A disk that a running guest writes to cannot be read consistently from outside. */
+const inUse = (volume: Volume): string | null => (isOff(volume) ? workObstacle(volume) : t.cloneRunning);
+
+/** Its VM may run. */
+export const moveObstacle = (volume: Volume): string | null =>
+	obstacleTo("volumeMove") ?? notReady(volume) ?? workObstacle(volume) ?? sharesObstacle(volume);
+
+export const checkObstacle = (volume: Volume): string | null =>
+	obstacleTo("volumeCheck") ?? notReady(volume) ?? workObstacle(volume) ?? (isOff(volume) ? null : t.checkRunning);
+
+export const deleteObstacle = (volume: Volume): string | null =>
+	obstacleTo("volumeDelete") ??
+	(volume.vmId !== null ? t.inUse : volume.phase === "deleting" ? notReady(volume) : null);
 
 /** Pools differ in whether a disk can grow under a running guest. */
 export function resizeObstacle(volume: Volume): string | null {
-	const power = volume.vmId === null ? "stopped" : live.vm.peek(volume.vmId)?.status.powerState;
-	const offline = power === "stopped" || power === "failed";
 	const capabilities = live.pool.peek(volume.poolId)?.nodes.find((node) => node.capabilities !== null)?.capabilities;
-	if (!offline && capabilities?.resizeOnline === false) return devices.resizeOffline;
-	return obstacleTo("volumeResize") ?? notReady(volume);
+	if (!isOff(volume) && capabilities?.resizeOnline === false) return devices.resizeOffline;
+	return obstacleTo("volumeResize") ?? notReady(volume) ?? workObstacle(volume);
 }
 
-export function volumeActions(volume: Volume, { onClone, onResize, onMakeImage, after }: Handlers): Action[] {
+export function volumeActions(
+	volume: Volume,
+	{ onClone, onResize, onMakeImage, onMove, onCheck, after }: Handlers,
+): Action[] {
 	const downloadAs = (format: "qcow2" | "raw"): Action => ({
 		id: `download-${format}`,
 		label: t.downloadAs(format),
@@ -64,6 +81,20 @@ export function volumeActions(volume: Volume, { onClone, onResize, onMakeImage, 
 			onSelect: () => onClone(volume),
 		},
 		{
+			id: "move",
+			label: t.moveAction,
+			icon: ArrowRightLeft,
+			obstacle: moveObstacle(volume),
+			onSelect: () => onMove(volume),
+		},
+		{
+			id: "check",
+			label: t.checkAction,
+			icon: ShieldCheck,
+			obstacle: checkObstacle(volume),
+			onSelect: () => onCheck(volume),
+		},
+		{
 			id: "make-image",
 			label: t.makeImage,
 			icon: Disc3,
@@ -78,9 +109,7 @@ export function volumeActions(volume: Volume, { onClone, onResize, onMakeImage, 
 			icon: Trash2,
 			danger: true,
 			divided: true,
-			obstacle:
-				obstacleTo("volumeDelete") ??
-				(volume.vmId !== null ? t.inUse : volume.phase === "deleting" ? notReady(volume) : null),
+			obstacle: deleteObstacle(volume),
 			async onSelect() {
 				const title = t.deleteVolumeTitle(volume.name);
 				const body = h("p", {}, t.deleteVolumeText);

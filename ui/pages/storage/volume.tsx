@@ -18,12 +18,15 @@ import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { EditObjectPanel } from "../shared/edit-object.tsx";
+import { CheckVolumeDialog } from "./check-volume-dialog.tsx";
 import { CloneDialog } from "./clone-dialog.tsx";
 import { MakeImageDialog } from "./make-image-dialog.tsx";
+import { MoveVolumeDialog } from "./move-volume-dialog.tsx";
 import { ResizeDialog } from "./resize-dialog.tsx";
 import { volumeActions } from "./volume-actions.ts";
 import { VolumeBadge } from "./volume-badge.tsx";
 import { volumeState } from "./volume-state.ts";
+import { WorkCard } from "./work-card.tsx";
 import "./storage.css";
 
 export default function VolumePage() {
@@ -37,14 +40,19 @@ export default function VolumePage() {
 
 function VolumeView({ volume }: { volume: Volume }) {
 	const { route } = useLocation();
-	const [open, setOpen] = useState<"rename" | "clone" | "resize" | "image" | null>(null);
+	const [open, setOpen] = useState<"rename" | "clone" | "resize" | "image" | "move" | "check" | "repair" | null>(null);
 	const close = () => setOpen(null);
 	// The state of the VM decides what may be done with its disk.
 	const vm = useCollection("vm").one(volume.vmId ?? "").value;
+	useCollection("task");
+	useCollection("pool");
+	useCollection("volume");
 	const actions = volumeActions(volume, {
 		onClone: () => setOpen("clone"),
 		onResize: () => setOpen("resize"),
 		onMakeImage: () => setOpen("image"),
+		onMove: () => setOpen("move"),
+		onCheck: () => setOpen("check"),
 		route,
 		after: () => route(href("volumes")),
 	});
@@ -73,6 +81,7 @@ function VolumeView({ volume }: { volume: Volume }) {
 						{volume.error.message}
 					</Notice>
 				)}
+				<WorkCard volume={volume} onRepair={() => setOpen("repair")} />
 				{volumeState(volume) === "unmade" && <Notice title={t.unmade}>{t.unmadeText}</Notice>}
 				<Grid wide>
 					<SizeCard volume={volume} />
@@ -90,6 +99,10 @@ function VolumeView({ volume }: { volume: Volume }) {
 			)}
 			{open === "clone" && <CloneDialog volume={volume} onClose={close} />}
 			{open === "image" && <MakeImageDialog volume={volume} onClose={close} />}
+			{open === "move" && <MoveVolumeDialog volumes={[volume]} onClose={close} />}
+			{(open === "check" || open === "repair") && (
+				<CheckVolumeDialog volumes={[volume]} repair={open === "repair"} onClose={close} />
+			)}
 			{open === "resize" && <ResizeDialog volume={volume} onClose={close} />}
 		</Page>
 	);

@@ -18,8 +18,11 @@ import { common } from "../../strings/common.ts";
 import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { nodeColumn, nodeFilter, useNodes } from "../shared/node-column.tsx";
+import { bulkActions } from "./bulk-actions.ts";
+import { CheckVolumeDialog } from "./check-volume-dialog.tsx";
 import { CloneDialog } from "./clone-dialog.tsx";
 import { MakeImageDialog } from "./make-image-dialog.tsx";
+import { MoveVolumeDialog } from "./move-volume-dialog.tsx";
 import { ResizeDialog } from "./resize-dialog.tsx";
 import { volumeActions } from "./volume-actions.ts";
 import { VolumeBadge } from "./volume-badge.tsx";
@@ -106,11 +109,14 @@ type Props = {
 export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Props) {
 	const { route } = useLocation();
 	useCollection("vm");
+	useCollection("task");
 	const pools = useCollection("pool").items.value;
 	const nodes = useNodes();
 	const [cloning, setCloning] = useState<Volume | null>(null);
 	const [resizing, setResizing] = useState<Volume | null>(null);
 	const [imaging, setImaging] = useState<Volume | null>(null);
+	const [moving, setMoving] = useState<readonly Volume[]>([]);
+	const [checking, setChecking] = useState<readonly Volume[]>([]);
 	const filters: Filter<Volume>[] = [
 		{
 			id: "state",
@@ -154,8 +160,13 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 				onRetry={collection && (() => void collection.reload())}
 				dimmed={({ phase }) => phase === "deleting"}
 				rowActions={(volume) =>
-					volumeActions(volume, { onClone: setCloning, onResize: setResizing, onMakeImage: setImaging, route })
+					volumeActions(volume, {
+						...{ onClone: setCloning, onResize: setResizing, onMakeImage: setImaging, route },
+						onMove: (one) => setMoving([one]),
+						onCheck: (one) => setChecking([one]),
+					})
 				}
+				bulkActions={(chosen, clear) => bulkActions(chosen, { clear, onMove: setMoving, onCheck: setChecking })}
 				empty={
 					<EmptyState icon={HardDrive} title={t.noVolumes} text={t.noVolumesText}>
 						{onCreate && (
@@ -167,6 +178,8 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 				}
 			/>
 			{cloning && <CloneDialog volume={cloning} onClose={() => setCloning(null)} />}
+			{moving.length > 0 && <MoveVolumeDialog volumes={moving} onClose={() => setMoving([])} />}
+			{checking.length > 0 && <CheckVolumeDialog volumes={checking} onClose={() => setChecking([])} />}
 			{imaging && <MakeImageDialog volume={imaging} onClose={() => setImaging(null)} />}
 			{resizing && <ResizeDialog volume={resizing} onClose={() => setResizing(null)} />}
 		</>

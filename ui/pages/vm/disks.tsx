@@ -19,8 +19,10 @@ import { formatBytes } from "../../lib/format.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
+import { storage } from "../../strings/storage.ts";
+import { MoveVolumeDialog } from "../storage/move-volume-dialog.tsx";
 import { ResizeDialog } from "../storage/resize-dialog.tsx";
-import { resizeObstacle } from "../storage/volume-actions.ts";
+import { moveObstacle, resizeObstacle } from "../storage/volume-actions.ts";
 import { VolumeBadge } from "../storage/volume-badge.tsx";
 import { AddDiskPanel } from "./add-disk.tsx";
 import { CdromsCard } from "./cdroms.tsx";
@@ -92,9 +94,11 @@ export function DisksTab({ vm }: { vm: Vm }) {
 	const { route } = useLocation();
 	const volumes = useCollection("volume");
 	useCollection("pool");
+	useCollection("task");
 	const [adding, setAdding] = useState(false);
 	const [editing, setEditing] = useState<string | null>(null);
 	const [resizing, setResizing] = useState<Volume | null>(null);
+	const [moving, setMoving] = useState<Volume | null>(null);
 	const obstacle = obstacleOf("update-hardware", "vmUpdate", vm);
 	const rows: DiskRow[] = vm.spec.disks.map((disk) => ({
 		...disk,
@@ -111,6 +115,12 @@ export function DisksTab({ vm }: { vm: Vm }) {
 			onSelect: () => setResizing(volume ?? null),
 		},
 		{ id: "edit", label: t.editDisk, obstacle, onSelect: () => setEditing(id) },
+		{
+			id: "move",
+			label: storage.moveAction,
+			obstacle: volume ? moveObstacle(volume) : common.notYetKnown,
+			onSelect: () => setMoving(volume ?? null),
+		},
 		{ id: "open", label: t.open, onSelect: () => route(href("volume", { volumeId })) },
 		{ id: "detach", label: t.detach, obstacle, divided: true, onSelect: () => void detach(vm, id, volume?.name ?? id) },
 		{
@@ -149,6 +159,7 @@ export function DisksTab({ vm }: { vm: Vm }) {
 			<CdromsCard vm={vm} icon={Disc} />
 			{adding && <AddDiskPanel vm={vm} onClose={() => setAdding(false)} />}
 			{editing && <EditDiskPanel vm={vm} diskId={editing} onClose={() => setEditing(null)} />}
+			{moving && <MoveVolumeDialog volumes={[moving]} onClose={() => setMoving(null)} />}
 			{resizing && <ResizeDialog volume={resizing} onClose={() => setResizing(null)} />}
 		</Stack>
 	);

@@ -26,7 +26,7 @@ export function IscsiFields({ form, known }: PoolFieldsProps) {
 			<Discovery
 				action={t.lookTargets}
 				label={t.targets}
-				question={questionOf(values)}
+				question={questionOf(values, { known })}
 				missing={t.portalsFirst}
 				nodeId={values.nodeIds[0]}
 				choices={({ targets }) =>
@@ -125,7 +125,7 @@ function Lun({ form }: { form: Form<PoolValues> }) {
 			<Discovery
 				action={t.lookLuns}
 				label={t.luns}
-				question={questionOf(values, "luns")}
+				question={questionOf(values, { step: "luns" })}
 				missing={t.targetFirst}
 				nodeId={values.nodeIds[0]}
 				choices={({ luns }) =>
@@ -133,7 +133,7 @@ function Lun({ form }: { form: Form<PoolValues> }) {
 						value: wwid,
 						name: t.lun(lun, formatBytes(sizeBytes)),
 						note: t.lunNote(`${vendor} ${model}`.trim(), wwid),
-						obstacle: content === null ? null : t.lunTaken(content),
+						warning: content === null ? null : t.lunHolds(content),
 					}))
 				}
 				nothing={t.noLuns}

@@ -20,7 +20,8 @@ export type Probe = Ask<PoolProbeAnswer>;
 
 export const useProbe = (body: Static<typeof PoolProbe>): Probe => useAsk("poolProbe", { body });
 
-const isOfIt = (field: string): boolean => field !== "/name" && field !== "/description";
+/** What it holds is looked at, be it confirmed or not. */
+const isOfIt = (field: string): boolean => !["/name", "/description", "/overwrite"].includes(field);
 
 export function ProbeButton({ form, probe }: { form: Form<PoolValues>; probe: Probe }) {
 	const test = async () => {

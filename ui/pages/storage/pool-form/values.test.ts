@@ -1,7 +1,18 @@
 /** What a pool's form makes of what was typed. */
 import { expect, test } from "bun:test";
 import type { Pool } from "../../../api/types.ts";
-import { checkPool, configOf, credentialsOf, newPool, questionOf, valuesOf, withoutSecrets } from "./values.ts";
+import {
+	checkPool,
+	configOf,
+	credentialsOf,
+	foundOn,
+	lunOf,
+	newPool,
+	overwriteOf,
+	questionOf,
+	valuesOf,
+	withoutSecrets,
+} from "./values.ts";
 
 const target = "iqn.2026-01.net.example:disks";
 const iscsi = {
@@ -68,7 +79,41 @@ test("a server is asked once enough is known of it", () => {
 	expect(questionOf({ ...ceph, cephKey })).toMatchObject({ monitors: ["a"], credentials: { cephKey } });
 	const lun = { ...fresh, type: "iscsi-lvm" as const, portals: ["a"] };
 	expect(questionOf(lun)).toMatchObject({ target: null, chapUser: null });
-	expect(questionOf(lun, "luns")).toBeNull();
-	expect(questionOf({ ...lun, target }, "luns")).toMatchObject({ target });
+	expect(questionOf(lun, { step: "luns" })).toBeNull();
+	expect(questionOf({ ...lun, target }, { step: "luns" })).toMatchObject({ target });
 	expect(questionOf({ ...lun, chap: "one", chapUser: "node" })).toBeNull();
+});
+
+test("a server of a pool that is there is asked with its credentials, unless others are typed", () => {
+	const known = poolOf("iscsi-lvm", iscsi);
+	const values = valuesOf(known);
+	expect(questionOf(values, { known })).toMatchObject({ poolId: "p", chapUser: "node" });
+	expect(questionOf(values, { known })).not.toHaveProperty("credentials");
+	expect(questionOf(values)).toBeNull();
+	const typed = { ...values, chapPassword: "twelve-letters" };
+	expect(questionOf(typed, { known })).toMatchObject({ poolId: "p", credentials: { chapPassword: "twelve-letters" } });
+	// It has none for both directions.
+	expect(questionOf({ ...values, chap: "both", mutualChapUser: "disks" }, { known })).toBeNull();
+	const ceph = poolOf("ceph-rbd", configs[3]?.[1] as Pool["config"]);
+	expect(questionOf(valuesOf(ceph), { known: ceph })).toEqual({
+		...{ type: "ceph-rbd", poolId: "p", monitors: ["10.0.0.1"], user: "vms" },
+	});
+});
+
+test("what was found on a LUN is destroyed when exactly that was typed, and counts for that LUN only", () => {
+	const empty = { ...valuesOf(poolOf("iscsi-lvm", iscsi)), chapPassword: "twelve-letters" };
+	const values = { ...empty, found: { names: ["gpt", "LVM2_member of group data"], on: lunOf(empty) } };
+	const name = "gpt, LVM2_member of group data";
+	const errors = (one: typeof values) => Object.keys(checkPool(one, { known: null, choose: true }));
+	expect([foundOn(values), overwriteOf(values), errors(values)]).toEqual([name, {}, ["/overwrite"]]);
+	expect(overwriteOf({ ...values, foundConfirmed: "gpt" })).toEqual({});
+	const confirmed = { ...values, foundConfirmed: ` ${name}` };
+	expect([overwriteOf(confirmed), errors(confirmed)]).toEqual([{ overwrite: values.found.names }, []]);
+	for (const other of [
+		{ ...confirmed, wwid: "naa.6001405b" },
+		{ ...confirmed, target: `${target}2` },
+		{ ...confirmed, type: "nfs" as const },
+	])
+		expect([foundOn(other), overwriteOf(other)]).toEqual([null, {}]);
+	expect(overwriteOf(withoutSecrets(confirmed))).toEqual({});
 });

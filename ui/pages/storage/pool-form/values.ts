@@ -54,6 +54,10 @@ export type PoolValues = {
 	layout: "thick" | "thin";
 	wipeOnDelete: boolean;
 	hostIds: Record<string, number>;
+	/** What a test has found on the LUN: names, and which LUN it was. */
+	found: { names: string[]; on: string } | null;
+	/** Typed to confirm that it is destroyed. */
+	foundConfirmed: string;
 };
 
 export const usesPools = ({ witness, status }: Node): boolean => !witness && status.phase !== "left";
@@ -64,6 +68,7 @@ const blank: PoolValues = {
 	...{ monitors: [], user: "", cephPool: "", namespace: "", dataPool: "", cephKey: "" },
 	...{ portals: [], target: "", wwid: "", layout: "thick", wipeOnDelete: false, hostIds: {} },
 	...{ chap: "none", chapUser: "", chapPassword: "", mutualChapUser: "", mutualChapPassword: "" },
+	...{ found: null, foundConfirmed: "" },
 };
 
 export const newPool = (nodeIds: string[]): PoolValues => ({ ...blank, nodeIds });
@@ -96,11 +101,26 @@ export function valuesOf(pool: Pool): PoolValues {
 	};
 }
 
-/** What a draft may keep. */
+/** What a draft may keep. What was confirmed is confirmed anew. */
 export const withoutSecrets = (values: PoolValues): PoolValues => ({
 	...values,
-	...{ cephKey: "", chapPassword: "", mutualChapPassword: "" },
+	...{ cephKey: "", chapPassword: "", mutualChapPassword: "", found: null, foundConfirmed: "" },
 });
+
+export const lunOf = ({ target, wwid }: PoolValues): string => `${target} ${wwid}`;
+
+/** What is on the LUN of the form, as a test has named it; null when nothing is known of it. To confirm it, this is typed. */
+export function foundOn(values: PoolValues): string | null {
+	const { type, found } = values;
+	return type !== "iscsi-lvm" || found === null || found.on !== lunOf(values) ? null : found.names.join(", ");
+}
+
+/** Leave to destroy what was found, once that was typed. */
+export function overwriteOf(values: PoolValues): { overwrite?: string[] } {
+	const found = foundOn(values);
+	if (found === null || values.foundConfirmed.trim() !== found) return {};
+	return { overwrite: values.found?.names ?? [] };
+}
 
 const orNull = (text: string): string | null => (text === "" ? null : text);
 const ownChap = ({ chap, chapUser }: PoolValues) => (chap === "none" ? null : chapUser);
@@ -137,8 +157,15 @@ export function credentialsOf(values: PoolValues): { credentials?: PoolCredentia
 	return Object.keys(credentials).length === 0 ? {} : { credentials };
 }
 
-/** What to ask the server, or null while too little is known of it. `step`: LUNs are behind a target. */
-export function questionOf(values: PoolValues, step: "first" | "luns" = "first"): PoolDiscover | null {
+/**
+ * What to ask the server, or null while too little is known of it. `step`: LUNs are behind a target. `known`: the pool that is changed,
+ * whose own credentials are used unless others are typed.
+ */
+export function questionOf(
+	values: PoolValues,
+	{ step = "first", known = null }: { step?: "first" | "luns"; known?: Pool | null } = {},
+): PoolDiscover | null {
+	const poolId = known === null ? {} : { poolId: known.id };
 	switch (values.type) {
 		case "local":
 			return null;
@@ -146,15 +173,16 @@ export function questionOf(values: PoolValues, step: "first" | "luns" = "first")
 			return fits(hostPattern, values.server) ? { type: "nfs", server: values.server } : null;
 		case "ceph-rbd": {
 			const { monitors, user, cephKey } = values;
-			if (monitors.length === 0 || !fits(cephNamePattern, user) || !fits(cephKeyPattern, cephKey)) return null;
-			return { type: "ceph-rbd", monitors, user, credentials: { cephKey } };
+			const hasKey = fits(cephKeyPattern, cephKey) || (known !== null && cephKey === "");
+			if (monitors.length === 0 || !fits(cephNamePattern, user) || !hasKey) return null;
+			return { type: "ceph-rbd", ...poolId, monitors, user, ...credentialsOf(values) };
 		}
 		case "iscsi-lvm": {
 			const { portals, target } = values;
 			if (portals.length === 0 || (step === "luns" && !fits(iscsiNamePattern, target))) return null;
-			if (Object.keys(chapProblems(values, null)).length > 0) return null;
+			if (Object.keys(chapProblems(values, known)).length > 0) return null;
 			return {
-				...{ type: "iscsi-lvm", portals, target: step === "luns" ? target : null },
+				...{ type: "iscsi-lvm", ...poolId, portals, target: step === "luns" ? target : null },
 				...{ chapUser: ownChap(values), mutualChapUser: mutualChap(values) },
 				...credentialsOf(values),
 			};
@@ -198,6 +226,8 @@ function configProblems(values: PoolValues, known: Pool | null): FieldErrors {
 			if (values.portals.length === 0) errors["/config/portals"] = common.required;
 			check("/config/target", iscsiNamePattern, values.target, t.targetInvalid);
 			check("/config/wwid", wwidPattern, values.wwid, t.wwidInvalid);
+			if (foundOn(values) !== null && overwriteOf(values).overwrite === undefined)
+				errors["/overwrite"] = t.overwriteType(foundOn(values) ?? "");
 			return { ...errors, ...chapProblems(values, known) };
 	}
 	return errors;

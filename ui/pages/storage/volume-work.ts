@@ -1,0 +1,32 @@
+/** Work on a volume that goes on while it is ready: moving it to another pool, checking it. Said by its task. */
+import { live } from "../../api/live/live.ts";
+import { runningTasks } from "../../api/tasks.ts";
+import type { Task, Volume } from "../../api/types.ts";
+import { storage as t } from "../../strings/storage.ts";
+
+const isAbout = ({ targets }: Task, volumeId: string): boolean =>
+	targets[0]?.kind === "volume" && targets[0].id === volumeId;
+
+/** Follows the tasks in whatever renders it. */
+export const workOn = ({ id }: Volume): Task | undefined =>
+	runningTasks.value.find((task) => (task.kind === "volume.move" || task.kind === "volume.check") && isAbout(task, id));
+
+/** The newest check that has ended, as long as its task is known. */
+export const lastCheck = ({ id }: Volume): Task | undefined =>
+	live.task.items.value
+		.filter((task) => task.kind === "volume.check" && task.finishedAt !== null && isAbout(task, id))
+		.reduce<Task | undefined>((one, other) => ((one?.createdAt ?? "") > other.createdAt ? one : other), undefined);
+
+/** Why other work has to wait. */
+export function workObstacle(volume: Volume): string | null {
+	const kind = workOn(volume)?.kind;
+	return kind === "volume.move" ? t.isMoving : kind === "volume.check" ? t.isChecking : null;
+}
+
+/** Copies that rest on it would be cut off. Snapshots are left to the node. */
+export function sharesObstacle({ id }: Volume): string | null {
+	const copy = live.volume.items.value.find(
+		({ source }) => source.kind === "clone" && source.volumeId === id && !source.fullCopy,
+	);
+	return copy ? t.sharesData(copy.name) : null;
+}
