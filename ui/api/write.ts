@@ -43,6 +43,9 @@ const plurals: Partial<Record<string, LiveKind>> = {
 	user: "user",
 };
 
+/** Answers that are not of the kind that their operation is named after. */
+const otherKinds: Partial<Record<OperationName, LiveKind>> = { poolOrphanAdopt: "volume" };
+
 /** Puts an answer into the store before its event arrives, so that the page that opens next has it. */
 function remember(operation: OperationName, data: unknown): void {
 	if (typeof data !== "object" || data === null || !("id" in data)) return;
@@ -51,7 +54,7 @@ function remember(operation: OperationName, data: unknown): void {
 		return;
 	}
 	const noun = /^[a-z]+/.exec(operation)?.[0] ?? "";
-	const kind = plurals[noun];
+	const kind = otherKinds[operation] ?? plurals[noun];
 	const known = noun === "snapshot" ? liveSnapshots.of((data as Snapshot).vmId) : kind && live[kind];
 	if (!known || !("generation" in data)) return;
 	const collection = known as unknown as {

@@ -81,12 +81,10 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 			name: "volume-moving",
 			path: href("volume", { volumeId: first(tables.volume.keys()) }),
 			prepare: async (page: Page) => {
+				if (await page.getByText("To the pool").isVisible()) return;
 				await page.getByRole("button", { name: "More actions" }).click();
 				await page.getByRole("menuitem", { name: "Move to another pool" }).click();
-				await page
-					.getByRole("radio", { name: /^fast|^local/ })
-					.last()
-					.check();
+				await page.locator("dialog input[type=radio]:not([aria-disabled])").first().check();
 				await page.getByRole("button", { name: "Move", exact: true }).click();
 				await page.getByText("To the pool").waitFor();
 			},

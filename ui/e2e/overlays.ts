@@ -195,6 +195,41 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 		await page.getByRole("button", { name: "Test" }).click();
 		await page.getByText("Fails", { exact: true }).waitFor();
 	},
+	async "a LUN that is not empty"({ page, server }) {
+		await page.goto(`${server.url}/storage/new`);
+		await ready(page);
+		await page.getByRole("radio", { name: /^iSCSI with LVM/ }).check();
+		await page.getByRole("textbox", { name: "Portals" }).fill("10.0.1.5,");
+		await page.getByRole("button", { name: "Look for targets" }).click();
+		await page.getByRole("radio", { name: /storage\.disks/ }).check();
+		await page.getByRole("button", { name: "Look for LUNs" }).click();
+		await page.getByRole("radio", { name: "LUN 1, 500 GiB" }).check();
+		await page.getByRole("button", { name: "Test" }).click();
+		await page.getByLabel(/^Type gpt/).waitFor();
+	},
+	async "moving a volume"(opened) {
+		const { page, server } = opened;
+		await page.goto(`${server.url}/storage/volumes/${vmOf(opened, "running").spec.disks[0]?.volumeId}`);
+		await ready(page);
+		await page.getByRole("button", { name: "More actions" }).click();
+		await page.getByRole("menuitem", { name: "Move to another pool" }).click();
+		await page.locator("dialog input[type=radio]:not([aria-disabled])").first().check();
+		await page.getByText("Then the old copy is deleted.").waitFor();
+	},
+	async "copying a volume"(opened) {
+		const { page, server } = opened;
+		await page.goto(`${server.url}/storage/volumes/${vmOf(opened, "stopped").spec.disks[0]?.volumeId}`);
+		await ready(page);
+		await page.getByRole("button", { name: "More actions" }).click();
+		await page.getByRole("menuitem", { name: "Clone" }).click();
+		await page.getByRole("combobox", { name: "Pool" }).waitFor();
+	},
+	async "checking a volume"({ page }) {
+		await page.keyboard.press("Escape");
+		await page.getByRole("button", { name: "More actions" }).click();
+		await page.getByRole("menuitem", { name: "Check for damage" }).click();
+		await page.getByRole("checkbox", { name: "Repair" }).waitFor();
+	},
 	async "edit pool"({ page, server }) {
 		const pool = [...server.state.tables.pool.values()].find(({ type }) => type === "ceph-rbd");
 		await page.goto(`${server.url}/storage/pools/${pool?.id}`);

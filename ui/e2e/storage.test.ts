@@ -119,7 +119,7 @@ test("a Ceph pool: conf and keyring are pasted, the key is kept nowhere", async 
 	await opened.close();
 });
 
-test("an iSCSI pool: targets, then LUNs; one that is not empty cannot be taken", async () => {
+test("an iSCSI pool: targets, then LUNs; what is on one is said", async () => {
 	const opened = await openCreate("iSCSI with LVM");
 	const { page, problems } = opened;
 	await field(page, "Name").fill("lun");
@@ -138,25 +138,108 @@ test("an iSCSI pool: targets, then LUNs; one that is not empty cannot be taken",
 	await page.getByRole("button", { name: "Remove tag 10.0.2.5:3260" }).waitFor();
 	expect(await page.getByRole("radio", { name: /storage\.archive/ }).isChecked()).toBe(true);
 	await button(page, "Look for LUNs").click();
-	const taken = page.getByRole("radio", { name: "LUN 1, 500 GiB" });
-	await page.getByText("Not empty: a file system (xfs). It cannot be taken.").waitFor();
-	const empty = page.getByRole("radio", { name: "LUN 0, 2 TiB" });
-	await empty.check();
-	await taken.click({ force: true });
-	await empty.focus();
-	await page.keyboard.press("ArrowDown");
-	expect([await taken.isChecked(), await empty.isChecked()]).toEqual([false, true]);
+	await page.getByText("Not empty: gpt, LVM2_member of group data. Making a pool on it destroys that.").waitFor();
+	await page.getByRole("radio", { name: "LUN 0, 2 TiB" }).check();
 	await page.getByRole("radio", { name: /^Thin/ }).check();
 	await page.locator(".field__error", { hasText: "A thin pool is for one node only" }).waitFor();
 	await page.getByRole("radio", { name: /^Thick/ }).check();
 	const request = sent(page, "POST");
 	await button(page, "Create pool").click();
+	expect((await request).postDataJSON()).not.toHaveProperty("overwrite");
 	expect((await request).postDataJSON()).toMatchObject({
 		config: { wwid: "naa.60014050a0b0c0d0e0f0102030405060", chapUser: "berlin", mutualChapUser: null, hostIds: {} },
 		credentials: { chapPassword: "twelve-letters" },
 	});
 	await page.getByRole("heading", { name: "lun" }).waitFor();
 	expect(problems).toEqual([]);
+	await opened.close();
+});
+
+const taken = "gpt, LVM2_member of group data";
+
+async function openTaken(): Promise<Opened> {
+	const opened = await openCreate("iSCSI with LVM");
+	const { page } = opened;
+	await field(page, "Name").fill("lun");
+	await field(page, "Portals").fill("10.0.1.5,");
+	await button(page, "Look for targets").click();
+	await page.getByRole("radio", { name: /storage\.disks/ }).check();
+	await button(page, "Look for LUNs").click();
+	await page.getByRole("radio", { name: "LUN 1, 500 GiB" }).check();
+	return opened;
+}
+
+test("what is on a LUN is destroyed when it was typed, and not before", async () => {
+	const opened = await openTaken();
+	const { page, problems } = opened;
+	await button(page, "Test").click();
+	await page.getByText(`The LUN is not empty: ${taken}`, { exact: true }).waitFor();
+	await page.getByText(`What is on the LUN is destroyed: ${taken}.`).waitFor();
+	expect(await page.getByRole("list", { name: "Result of the test" }).getByText("Fails").count()).toBe(3);
+	const typed = page.getByLabel(`Type ${taken} to confirm`);
+	await typed.fill("gpt");
+	let posts = 0;
+	page.on("request", (one) => {
+		if (one.method() === "POST" && one.url().endsWith("/v1/pools")) posts += 1;
+	});
+	await button(page, "Create pool").click();
+	await page.getByText(`Type ${taken} to confirm that it is destroyed`).waitFor();
+	expect(posts).toBe(0);
+	// Another LUN holds something else, or nothing.
+	await page.getByRole("radio", { name: "LUN 0, 2 TiB" }).check();
+	await typed.waitFor({ state: "detached" });
+	await page.getByRole("radio", { name: "LUN 1, 500 GiB" }).check();
+	await typed.fill(taken);
+	await button(page, "Test").click();
+	const result = page.getByRole("list", { name: "Result of the test" });
+	await result.getByText("Works").first().waitFor();
+	expect(await page.getByText(`What is on the LUN is destroyed: ${taken}.`).count()).toBe(1);
+	const request = sent(page, "POST");
+	await button(page, "Create pool").click();
+	expect((await request).postDataJSON().overwrite).toEqual(["gpt", "LVM2_member of group data"]);
+	await page.getByRole("heading", { name: "lun" }).waitFor();
+	expect(problems).toEqual([]);
+	await opened.close();
+});
+
+test("who creates without a test is told what is there, and asked for it; a reload asks anew", async () => {
+	const opened = await openTaken();
+	const { page } = opened;
+	await button(page, "Create pool").click();
+	const typed = page.getByLabel(`Type ${taken} to confirm`);
+	await typed.fill(taken);
+	await page.getByText("The pool was not created").waitFor({ state: "detached" });
+	await page.reload();
+	await page.getByText("What you entered before was kept").waitFor();
+	expect(await field(page, "LUN").inputValue()).toStartWith("naa.60014051");
+	expect(await typed.count()).toBe(0);
+	await button(page, "Create pool").click();
+	expect(await typed.inputValue()).toBe("");
+	await opened.close();
+});
+
+test("the targets of a pool that is there are looked for with its credentials, unless others are typed", async () => {
+	const opened = await stage.open({ vms: 1, nodes: 1 });
+	const { page, server } = opened;
+	const { id } = poolNamed(opened, "san");
+	await page.goto(`${server.url}/storage/pools/${id}`);
+	await page.getByRole("button", { name: "More actions" }).click();
+	await page.getByRole("menuitem", { name: "Edit" }).click();
+	const panel = page.getByRole("dialog", { name: "Edit pool san" });
+	const asked = () => page.waitForRequest((one) => one.url().includes("/pools/actions/discover"));
+	const look = panel.getByRole("button", { name: "Look for targets" });
+	const first = asked();
+	await look.click();
+	expect((await first).postDataJSON()).toMatchObject({ poolId: id, chapUser: "berlin" });
+	expect((await first).postDataJSON()).not.toHaveProperty("credentials");
+	await panel.getByRole("radio", { name: /storage\.archive/ }).waitFor();
+	await panel.getByLabel("CHAP password").fill("another-password");
+	const second = asked();
+	await look.click();
+	expect((await second).postDataJSON()).toMatchObject({
+		poolId: id,
+		credentials: { chapPassword: "another-password" },
+	});
 	await opened.close();
 });
 

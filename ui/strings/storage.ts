@@ -239,7 +239,7 @@ export const storage = {
 	moveChoose: "Choose a pool.",
 	moveThere: "It is in this pool.",
 	moveSomeThere: "Some of them are in this pool.",
-	movePhase: (phase: string) => `The pool is ${phase}.`,
+	movePhases: { pending: "It is not ready yet.", error: "It works on no node now.", deleting: "It is being deleted." },
 	moveNotOn: (node: string) => `It is not on ${node}, where the volume is.`,
 	moveNoNode: "No node has both pools.",
 	moveFails: (node: string, reason: string | null) =>

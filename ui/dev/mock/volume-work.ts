@@ -41,7 +41,7 @@ export function volumeWork(state: MockState): HandlerTable {
 			const format = (body.format as Volume["format"] | undefined) ?? volume.format;
 			const { source } = volume;
 			const task = state.startTask("volume.move", [state.refOf("volume", id)], {
-				...{ steps: 8, messages: ["Copying the disk"], cancelable: true },
+				...{ steps: 40, messages: ["Copying the disk"], cancelable: true },
 				input: { poolId: pool.id, format, fromPoolId: volume.poolId },
 				onDone: () =>
 					state.change("volume", id, {

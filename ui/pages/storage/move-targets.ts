@@ -1,9 +1,8 @@
-/** Where volumes can be moved to: every pool, and why it cannot take them. Pure; the node decides again (src/api/volumes/plan-move.ts). */
+/** Where volumes can be moved to: every pool, those that can take them first, and why others cannot. Pure; the node decides again (src/api/volumes/plan-move.ts). */
 import { poolUsage } from "../../../src/model/storage-rules.ts";
 import type { Pool, Vm, Volume } from "../../api/types.ts";
 import { formatBytes } from "../../lib/format.ts";
 import { byName } from "../../lib/sort.ts";
-import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
 
 export type MoveTarget = {
@@ -16,7 +15,7 @@ type World = { pools: readonly Pool[]; vms: readonly Vm[]; nameOf: (nodeId: stri
 
 export function moveTargets(volumes: readonly Volume[], world: World): MoveTarget[] {
 	const bytes = volumes.reduce((sum, { allocatedBytes }) => sum + (allocatedBytes ?? 0), 0);
-	return [...world.pools].sort(byName).map((pool) => {
+	const targets = [...world.pools].sort(byName).map((pool): MoveTarget => {
 		const nodes = volumes.map((volume) => nodeOfMove(volume, pool, world));
 		const [first] = nodes;
 		const part = pool.nodes.find(({ nodeId }) => nodeId === first);
@@ -26,8 +25,7 @@ export function moveTargets(volumes: readonly Volume[], world: World): MoveTarge
 		function obstacleOf(): string | null {
 			if (volumes.every(({ poolId }) => poolId === pool.id)) return t.moveThere;
 			if (volumes.some(({ poolId }) => poolId === pool.id)) return t.moveSomeThere;
-			if (pool.phase !== "ready" && pool.phase !== "degraded")
-				return t.movePhase(states.pool[pool.phase].toLowerCase());
+			if (pool.phase !== "ready" && pool.phase !== "degraded") return t.movePhases[pool.phase];
 			if (nodes.includes(null)) return unreachedBy(volumes[nodes.indexOf(null)] as Volume, world);
 			for (const nodeId of nodes) {
 				const there = pool.nodes.find((one) => one.nodeId === nodeId);
@@ -39,6 +37,10 @@ export function moveTargets(volumes: readonly Volume[], world: World): MoveTarge
 			return null;
 		}
 	});
+	return [
+		...targets.filter(({ obstacle }) => obstacle === null),
+		...targets.filter(({ obstacle }) => obstacle !== null),
+	];
 }
 
 /** The node that it has to be copied on; null when any will do. */

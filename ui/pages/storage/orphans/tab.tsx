@@ -33,7 +33,7 @@ const columns: readonly Column<OrphanRow>[] = [
 		header: t.what,
 		cell: ({ kind, orphanId, name }) =>
 			name === null ? (
-				<span class="mono" title={orphanId}>
+				<span class="mono orphan-id" title={orphanId}>
 					{orphanId}
 				</span>
 			) : (
@@ -54,7 +54,7 @@ const columns: readonly Column<OrphanRow>[] = [
 			/>
 		),
 		sort: ({ found }) => found,
-		width: "150px",
+		width: "164px",
 		fixed: true,
 		card: "badge",
 	},
@@ -160,7 +160,7 @@ const adoptObstacle = ({ kind, found }: OrphanRow): string | null =>
 function deleteObstacle({ kind, found, orphanId }: OrphanRow): string | null {
 	if (found === "no-record") return obstacleTo("poolOrphanDelete");
 	if (kind === "image") return obstacleTo("imageDelete");
-	const attached = (live.volume.peek(orphanId)?.vmId ?? null) !== null;
+	const attached = (live.volume.one(orphanId).value?.vmId ?? null) !== null;
 	return obstacleTo("volumeDelete") ?? (attached ? storage.inUse : null);
 }
 
