@@ -199,6 +199,8 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 		await page.goto(`${server.url}/storage/new`);
 		await ready(page);
 		await page.getByRole("radio", { name: /^iSCSI with LVM/ }).check();
+		// What was typed before was kept.
+		await page.getByRole("radio", { name: "None", exact: true }).check();
 		await page.getByRole("textbox", { name: "Portals" }).fill("10.0.1.5,");
 		await page.getByRole("button", { name: "Look for targets" }).click();
 		await page.getByRole("radio", { name: /storage\.disks/ }).check();

@@ -86,6 +86,8 @@ const lookedUp = new Set([
 	"node",
 	"network",
 	"kinds",
+	"founds",
+	"foundNotes",
 	"types",
 	"typeNotes",
 	"firmwares",
