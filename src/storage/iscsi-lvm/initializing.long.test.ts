@@ -153,8 +153,9 @@ test("what is mounted here does not go", async () => {
 	await mkdir(mountPoint);
 	await run("mount", [pool.device, mountPoint], { timeoutMs: 10_000 });
 	try {
-		for (const work of [pool.driver().probe({ overwrite: ["ext4"] }), pool.driver().activate({ overwrite: ["ext4"] })])
-			await expect(work).rejects.toMatchObject({ code: "in-use" });
+		const options = { overwrite: ["ext4"] };
+		await expect(pool.driver().probe(options)).rejects.toMatchObject({ code: "in-use" });
+		await expect(pool.driver().activate(options)).rejects.toMatchObject({ code: "in-use" });
 	} finally {
 		await run("umount", [mountPoint], { timeoutMs: 10_000 });
 	}
