@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import type { PoolDiscover, PoolDiscovered } from "../model/storage.ts";
 import { FakePool, FakeStorageDriver } from "../storage/fake.ts";
+import type { CommandBody } from "../store/command.ts";
 import { fixtureId, fixturePool } from "../testing/fixtures.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
 import { limits } from "./limits.ts";
@@ -94,11 +95,22 @@ test("a look at the pool that began without leave, and fails, does not take it a
 	const { lun, taskId } = await make(world, { overwrite: ["ext4"] });
 	const driver = new FakeStorageDriver(lun);
 	const release = driver.hold("activate");
-	await world.boot(null, { storage: { open: () => driver, discover: async () => nothing } });
-	await world.until(() => driver.calls.includes("activate") && task(world, taskId)?.state === "running", ticks);
+	// The task begins when the look at the pool is under way.
+	const looking = Promise.withResolvers<void>();
+	const proposeSystem = async (body: CommandBody) => {
+		if (body.kind === "taskUpdate" && body.state === "running") await looking.promise;
+		return world.propose(body);
+	};
+	await world.boot(null, {
+		proposer: { proposeSystem, propose: (body) => proposeSystem(body) },
+		storage: { open: () => driver, discover: async () => nothing },
+	});
+	await world.until(() => driver.calls.includes("activate"), ticks);
+	expect(task(world, taskId)?.state).toBe("pending");
+	looking.resolve();
+	await world.until(() => task(world, taskId)?.state === "running", ticks);
 	release();
 	await world.settle();
-	expect(driver.calls.filter((call) => call === "activate")).toHaveLength(2);
 	expect([task(world, taskId)?.state, lun.foreign]).toEqual(["succeeded", []]);
 });
 
