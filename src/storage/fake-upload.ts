@@ -1,7 +1,8 @@
 /** An upload of the fake driver, and the one writer that it has at a time. */
 import { AppError } from "../lib/errors.ts";
-import type { UploadFile } from "./driver.ts";
-import type { SparseBytes } from "./fake-content.ts";
+import type { UploadFile, UploadOptions } from "./driver.ts";
+import { SparseBytes } from "./fake-content.ts";
+import type { FakePool } from "./fake-pool.ts";
 
 export type FakeUpload = {
 	totalBytes: number | null;
@@ -11,7 +12,7 @@ export type FakeUpload = {
 };
 
 /** Becomes the upload's writer. */
-export function uploadWriter(upload: FakeUpload, pool: { isGone: () => boolean; isFull: () => boolean }): UploadFile {
+function uploadWriter(upload: FakeUpload, pool: { isGone: () => boolean; isFull: () => boolean }): UploadFile {
 	const self: UploadFile = {
 		get receivedBytes() {
 			return upload.content.length;
@@ -30,4 +31,20 @@ export function uploadWriter(upload: FakeUpload, pool: { isGone: () => boolean; 
 	};
 	upload.writer = self;
 	return self;
+}
+
+export function openUpload(pool: FakePool, id: string, totalBytes: number | null, options: UploadOptions): UploadFile {
+	if (pool.images.has(id)) throw new AppError("already-exists", `Image ${id} is complete already.`);
+	const found = options.restart ? undefined : pool.uploads.get(id);
+	if (found?.writer) throw new AppError("in-use", "This upload is busy with another operation.");
+	if (found && found.totalBytes !== null && totalBytes !== null && found.totalBytes !== totalBytes)
+		throw new AppError("wrong-state", `This upload was begun with a length of ${found.totalBytes} bytes.`);
+	const upload = found ?? { totalBytes, validator: null, content: new SparseBytes(), writer: null };
+	upload.totalBytes ??= totalBytes;
+	upload.validator = options.validator ?? upload.validator;
+	pool.uploads.set(id, upload);
+	return uploadWriter(upload, {
+		isGone: () => pool.uploads.get(id) !== upload,
+		isFull: () => pool.usedBytes() >= pool.totalBytes,
+	});
 }

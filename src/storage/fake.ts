@@ -30,7 +30,7 @@ import { fakeContent } from "./fake-listing.ts";
 import { type FakeImage, FakePool, type FakeVolume, imageInfo, noSnapshots } from "./fake-pool.ts";
 import { fakeSnapshots, snapshotOf } from "./fake-snapshots.ts";
 import { contentOf, receive } from "./fake-transfer.ts";
-import { type FakeUpload, uploadWriter } from "./fake-upload.ts";
+import { type FakeUpload, openUpload } from "./fake-upload.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
 import { qcow2Sample } from "./inspect/qcow2-sample.ts";
 import { diskSize, requireId } from "./names.ts";
@@ -280,19 +280,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async openUpload(id: string, totalBytes: number | null, options: UploadOptions = {}): Promise<UploadFile> {
 		requireId(id, "image");
 		await this.enter("openUpload");
-		if (this.pool.images.has(id)) throw new AppError("already-exists", `Image ${id} is complete already.`);
-		const found = options.restart ? undefined : this.pool.uploads.get(id);
-		if (found?.writer) throw new AppError("in-use", "This upload is busy with another operation.");
-		if (found && found.totalBytes !== null && totalBytes !== null && found.totalBytes !== totalBytes)
-			throw new AppError("wrong-state", `This upload was begun with a length of ${found.totalBytes} bytes.`);
-		const upload = found ?? { totalBytes, validator: null, content: new SparseBytes(), writer: null };
-		upload.totalBytes ??= totalBytes;
-		upload.validator = options.validator ?? upload.validator;
-		this.pool.uploads.set(id, upload);
-		return uploadWriter(upload, {
-			isGone: () => this.pool.uploads.get(id) !== upload,
-			isFull: () => this.pool.usedBytes() >= this.pool.totalBytes,
-		});
+		return openUpload(this.pool, id, totalBytes, options);
 	}
 
 	async getUpload(id: string): Promise<UploadStatus | null> {
