@@ -77,7 +77,13 @@ test("one is taken: what is kept is said, the name is filled in and not taken tw
 	const panel = page.getByRole("dialog", { name: "Take a snapshot of web-01" });
 	for (const text of ["UEFI variables", "The TPM", "The memory.", "The guest halts for a moment."])
 		await panel.getByText(text).waitFor();
-	await panel.getByText("In local it becomes a part of the disk").waitFor();
+	const onlyOff = panel.getByText("In local it becomes a part of the disk");
+	expect(await onlyOff.count()).toBe(0);
+	const local = [...server.state.tables.pool.values()].find(({ name }) => name === "local");
+	server.state.change("pool", local?.id ?? "", { type: "iscsi-lvm" });
+	await onlyOff.waitFor();
+	server.state.change("pool", local?.id ?? "", { type: "local" });
+	await onlyOff.waitFor({ state: "detached" });
 	await panel.getByText("web-01-disk-0").waitFor();
 	const name = panel.getByLabel("Name");
 	expect(await name.inputValue()).toMatch(/^\d{4}-\d\d-\d\d-\d{4}$/);
