@@ -169,7 +169,13 @@ export const PoolDiscovered = Strict(
 		exports: Type.Array(
 			Strict({ path: Type.String(), clients: Type.Array(Type.String(), { description: "Who may mount it" }) }),
 		),
-		cephPools: Type.Array(Strict({ name: Type.String(), namespaces: Type.Array(Type.String()) })),
+		cephPools: Type.Array(
+			Strict({
+				name: Type.String(),
+				namespaces: Type.Array(Type.String()),
+				erasureCoded: Type.Boolean({ description: "It takes the data of disks only: for `dataPool`" }),
+			}),
+		),
 		targets: Type.Array(Strict({ name: Type.String(), portals: Type.Array(Type.String()) })),
 		luns: Type.Array(
 			Strict({

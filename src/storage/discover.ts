@@ -16,10 +16,7 @@ export async function discoverStorage(
 ): Promise<PoolDiscovered> {
 	switch (query.type) {
 		case "ceph-rbd": {
-			const found = await discoverCephPools(query, query.credentials ?? {}, context);
-			// An erasure-coded pool keeps data only: no pool of ours begins with one.
-			const cephPools = found.filter(({ erasureCoded }) => !erasureCoded);
-			return { ...nothing, cephPools: cephPools.map(({ name, namespaces }) => ({ name, namespaces })) };
+			return { ...nothing, cephPools: await discoverCephPools(query, query.credentials ?? {}, context) };
 		}
 		case "nfs":
 			return { ...nothing, exports: await discoverNfsExports(query.server) };

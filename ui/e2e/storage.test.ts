@@ -105,12 +105,15 @@ test("a Ceph pool: conf and keyring are pasted, the key is kept nowhere", async 
 	expect([await secret.getAttribute("type"), await secret.getAttribute("autocomplete")]).toEqual(["password", "off"]);
 	await button(page, "Look for pools").click();
 	await page.getByRole("radio", { name: "vms/berlin" }).check();
+	const data = page.getByRole("group", { name: "Data pool" });
+	expect(await data.getByRole("radio", { name: "None" }).isChecked()).toBe(true);
+	await data.getByRole("radio", { name: "coded" }).check();
 	expect(await page.evaluate(() => JSON.stringify([{ ...sessionStorage }, { ...localStorage }]))).not.toContain(key);
 	const request = sent(page, "POST");
 	await button(page, "Create pool").click();
 	const access = { monitors: ["10.0.0.1", "[fd00::2]"], user: "vms" };
 	expect((await request).postDataJSON()).toMatchObject({
-		config: { ...access, cephPool: "vms", namespace: "berlin", dataPool: null },
+		config: { ...access, cephPool: "vms", namespace: "berlin", dataPool: "coded" },
 		credentials: { cephKey: key },
 	});
 	await page.getByRole("heading", { name: "ceph" }).waitFor();

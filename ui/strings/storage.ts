@@ -117,6 +117,9 @@ export const storage = {
 	namespace: "Namespace",
 	namespaceHint: "libvirt 9 opens no disk in one: leave it empty.",
 	dataPool: "Data pool",
+	noDataPool: "None",
+	noDataPoolNote: "data lie in the Ceph pool, too",
+	erasureCoded: "erasure-coded",
 	dataPoolHint: "An erasure-coded pool for what is in the disks; the Ceph pool above then keeps what describes them.",
 
 	portals: "Portals",

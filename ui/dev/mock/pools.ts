@@ -113,8 +113,9 @@ function discovered(asked: PoolDiscover): PoolDiscovered {
 	}
 	if (asked.type === "ceph-rbd") {
 		const cephPools = [
-			{ name: "vms", namespaces: ["berlin", "paris"] },
-			{ name: "backup", namespaces: [] },
+			{ name: "vms", namespaces: ["berlin", "paris"], erasureCoded: false },
+			{ name: "backup", namespaces: [], erasureCoded: false },
+			{ name: "coded", namespaces: [], erasureCoded: true },
 		];
 		return { ...nothing, cephPools };
 	}

@@ -94,6 +94,7 @@ async function show(cli: Cli, asked: PoolDiscover, found: PoolDiscovered): Promi
 			[
 				{ header: "CEPH POOL", value: ({ name }: CephPool) => name },
 				{ header: "NAMESPACES", value: ({ namespaces }) => namespaces.join(" ") },
+				{ header: "FOR", value: ({ erasureCoded }) => (erasureCoded ? "data (--data-pool)" : "disks") },
 			],
 			({ name }) => name,
 		);

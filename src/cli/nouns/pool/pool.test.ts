@@ -269,7 +269,8 @@ test("tries, findings and pools, as people see them", async () => {
 	api.handlers.poolDiscover = ({ json }) => {
 		const asked = json as { type: string; target?: string | null };
 		if (asked.type === "nfs") return { ...nothing, exports: [{ path: "/export", clients: ["10.0.0.0/24", "*.lan"] }] };
-		if (asked.type === "ceph-rbd") return { ...nothing, cephPools: [{ name: "rbd", namespaces: ["berlin"] }] };
+		if (asked.type === "ceph-rbd")
+			return { ...nothing, cephPools: [{ name: "rbd", namespaces: ["berlin"], erasureCoded: false }] };
 		if (asked.target === null) return { ...nothing, targets: [{ name: target, portals: ["10.0.0.5:3260"] }] };
 		const luns = [
 			{ wwid: "naa.6001405a", lun: 0, sizeBytes: 500 * GiB, content: null, ...disk },

@@ -5,6 +5,7 @@ import { FieldRow } from "../../../components/field.tsx";
 import { TextAreaField, TextField, WordsField } from "../../../components/fields.tsx";
 import type { Form } from "../../../components/form.ts";
 import { Disclosure } from "../../../components/layout.tsx";
+import { PickList } from "../../../components/pick-list.tsx";
 import { hostPortPattern } from "../../../lib/patterns.ts";
 import { storage as t } from "../../../strings/storage.ts";
 import { Discovery } from "./discovery.tsx";
@@ -63,15 +64,31 @@ function Place({ form }: { form: Form<PoolValues> }) {
 				missing={t.cephFirst}
 				nodeId={values.nodeIds[0]}
 				choices={({ cephPools }) =>
-					cephPools.flatMap(({ name, namespaces }) => [
-						{ value: name, name },
-						...namespaces.map((one) => ({
-							value: `${name}/${one}`,
-							name: `${name}/${one}`,
-							note: t.namespaceOf(name),
-						})),
-					])
+					cephPools
+						.filter(({ erasureCoded }) => !erasureCoded)
+						.flatMap(({ name, namespaces }) => [
+							{ value: name, name },
+							...namespaces.map((one) => ({
+								value: `${name}/${one}`,
+								name: `${name}/${one}`,
+								note: t.namespaceOf(name),
+							})),
+						])
 				}
+				more={({ cephPools }) => {
+					const coded = cephPools.filter(({ erasureCoded }) => erasureCoded);
+					if (coded.length === 0) return null;
+					const none = { value: "", name: t.noDataPool, note: t.noDataPoolNote };
+					const choices = [none, ...coded.map(({ name }) => ({ value: name, name, note: t.erasureCoded }))];
+					return (
+						<PickList
+							label={t.dataPool}
+							choices={choices}
+							value={values.dataPool}
+							onChoose={(dataPool) => form.set({ dataPool }, "/config/dataPool")}
+						/>
+					);
+				}}
 				nothing={t.noCephPools}
 				value={chosen}
 				onChoose={(value) => {

@@ -1,5 +1,6 @@
 /** "Look for …": what a storage server offers, to choose from. */
 import { Search } from "lucide-preact";
+import type { ComponentChildren } from "preact";
 import type { PoolDiscover, PoolDiscovered } from "../../../../src/model/storage.ts";
 import { obstacleTo } from "../../../api/session.ts";
 import { Button } from "../../../components/button.tsx";
@@ -23,10 +24,12 @@ type Props = {
 	nothing: string;
 	value: string;
 	onChoose: (value: string, found: PoolDiscovered) => void;
+	/** What else can be chosen from what was found. */
+	more?: (found: PoolDiscovered) => ComponentChildren;
 };
 
 export function Discovery(props: Props) {
-	const { action, label, question, missing, nodeId, choices, nothing, value, onChoose } = props;
+	const { action, label, question, missing, nodeId, choices, nothing, value, onChoose, more } = props;
 	const ask = useAsk(
 		"poolDiscover",
 		question && { body: question, ...(nodeId === undefined ? {} : { query: { nodeId } }) },
@@ -63,6 +66,7 @@ export function Discovery(props: Props) {
 						}}
 					/>
 				)}
+				{found !== null && more?.(found)}
 			</div>
 		</div>
 	);
