@@ -23,6 +23,8 @@ export type ProbeReport = {
 	sectors: bigint | null;
 	/** The number that it found on its disk. */
 	found: number | null;
+	/** How often it was up with this disk, this time included. */
+	boots: number | null;
 	/** The last that it wrote and read back. */
 	wrote: number | null;
 	/** How often something went wrong with its disk, as it saw it. */
@@ -32,11 +34,12 @@ export type ProbeReport = {
 /** What it said on its serial port. After a restart, of the last one. */
 export function readProbe(serial: string): ProbeReport {
 	const said = serial.slice(Math.max(0, serial.lastIndexOf("PROBE up")));
-	const up = /PROBE up sectors ([0-9a-f]{16}) found ([0-9a-f]{8})\r\n/.exec(said);
+	const up = /PROBE up sectors ([0-9a-f]{16}) found ([0-9a-f]{8}) boots ([0-9a-f]{8})\r\n/.exec(said);
 	const wrote = [...said.matchAll(/PROBE wrote ([0-9a-f]{8})\r\n/g)].at(-1)?.[1];
 	return {
 		sectors: up ? BigInt(`0x${up[1]}`) : null,
 		found: up ? Number.parseInt(up[2] ?? "", 16) : null,
+		boots: up ? Number.parseInt(up[3] ?? "", 16) : null,
 		wrote: wrote === undefined ? null : Number.parseInt(wrote, 16),
 		failures: said.match(/PROBE (failed|differs)/g)?.length ?? 0,
 	};

@@ -1,19 +1,26 @@
 ; A guest that is one boot sector (BIOS, real mode), for where even a small Linux takes minutes: emulated by what is emulated.
 ; On the first serial port it says
-;     PROBE up sectors HHHHHHHHHHHHHHHH found HHHHHHHH
-; the size of its disk and the number that it finds in sector 1, and then, some times a second, adds one to the number, writes it
-; there, reads it back, and says one of
+;     PROBE up sectors HHHHHHHHHHHHHHHH found HHHHHHHH boots HHHHHHHH
+; the size of its disk, the number that it finds in sector 1, and how often it was up with this disk, this time included. Then, some
+; times a second, it adds one to the number, writes both there, reads them back, and says one of
 ;     PROBE wrote HHHHHHHH
 ;     PROBE failed HH          (the status of the BIOS)
 ;     PROBE differs HHHHHHHH   (what it read instead)
-; Interfaces: INT 13h extensions (EDD 3.0), the tick counter at 40h:6Ch, 16550 at 3F8h. `nasm -f bin`.
+; When the power button is pressed it says `PROBE stops` and turns the machine off.
+; Interfaces: INT 13h extensions (EDD 3.0), the tick counter at 40h:6Ch, 16550 at 3F8h, and the fixed registers of ACPI where SeaBIOS
+; puts them in QEMU's machines. `nasm -f bin`.
 bits 16
 org 0x7c00
 
 written equ 0x8000		; a sector
 read_back equ 0x8200		; a sector
 parameters equ 0x8400		; of the disk
+boots equ written + 4
 ticks_between equ 4		; of 55 ms
+pm_status equ 0x600		; PM1a_EVT_BLK; PM1_EN is next
+pm_control equ 0x604		; PM1a_CNT_BLK
+power_button equ 0x100		; in PM1_STS and PM1_EN
+sleep_off equ 0x2000		; SLP_EN, and S5 as QEMU has it
 
 start:
 	jmp 0:begin		; some BIOSes start at 07c0:0000
@@ -26,6 +33,9 @@ begin:
 	sti
 	cld
 	mov [drive], dl
+	mov dx, pm_status + 2
+	mov ax, power_button
+	out dx, ax
 
 	mov si, text_up
 	call say
@@ -46,6 +56,11 @@ begin:
 	jc failed
 	mov eax, [written]
 	call say_number
+	mov si, text_boots
+	call say
+	inc dword [boots]
+	mov eax, [boots]
+	call say_number
 	call end_line
 
 again:
@@ -56,6 +71,10 @@ again:
 	hlt
 	cmp bx, [0x46c]
 	je .wait
+	mov dx, pm_status
+	in ax, dx
+	test ah, power_button >> 8
+	jnz stop
 	loop .next
 
 	inc dword [written]
@@ -89,6 +108,16 @@ failed:
 	call say_byte
 	call end_line
 	jmp again
+
+stop:
+	mov si, text_stops
+	call say
+	mov dx, pm_control
+	mov ax, sleep_off
+	out dx, ax
+.wait:
+	hlt
+	jmp .wait
 
 ; AH: what to do. Carry and AH: how it went.
 disk:
@@ -149,9 +178,11 @@ say:
 
 text_up db "PROBE up sectors ", 0
 text_found db " found ", 0
+text_boots db " boots ", 0
 text_wrote db "PROBE wrote ", 0
 text_differs db "PROBE differs ", 0
 text_failed db "PROBE failed ", 0
+text_stops db "PROBE stops", 13, 10, 0
 text_end db 13, 10, 0
 drive db 0
 
