@@ -67,6 +67,10 @@ export const limits = {
 	stopMs: 10_000,
 } as const;
 
+/** For a pool to become usable on this node, or to let go of it. */
+export const settleLimitOf = (driver: { settleLimitMs?: number }): number =>
+	driver.settleLimitMs ?? limits.poolActivateMs;
+
 export const intervals = {
 	resyncMs: 30_000,
 	addressesMs: 10_000,

@@ -130,3 +130,21 @@ test("volumes of a shared pool belong to no node", async () => {
 	await remove(world, "volume", id);
 	expect(world.pools.get(poolId)?.volumes.size).toBe(0);
 });
+
+test("one that takes long to become usable is waited for as long as its driver says", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const slow = driver(world);
+	slow.settleLimitMs = 300_000;
+	const release = slow.hold("activate");
+	slow.failNext("check", new AppError("storage", "The session is gone."));
+	const activations = () => slow.calls.filter((call) => call === "activate").length;
+	const before = activations();
+	await world.until(() => activations() > before, ticks);
+	const sinceMs = world.clock.monotonicMs();
+	await world.until(() => world.clock.monotonicMs() - sinceMs > 200_000, ticks);
+	expect(part(world)?.reason).toBe("The session is gone.");
+	release();
+	await world.until(() => part(world)?.health === "healthy", ticks);
+	expect(activations()).toBe(before + 1);
+});

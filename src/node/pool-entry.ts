@@ -6,7 +6,7 @@ import { isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Pool } from "../model/storage.ts";
 import type { PoolPlace, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
-import { limits } from "./limits.ts";
+import { settleLimitOf } from "./limits.ts";
 import type { PoolPlaces } from "./pool-places.ts";
 import { VolumeCheck } from "./volume-check.ts";
 
@@ -83,7 +83,7 @@ export class PoolEntries {
 	async #letGo(pool: Pool, { active, driver }: PoolEntry): Promise<string | null> {
 		const works = active !== null && (await isSettledWell(active));
 		try {
-			await limited(this.#context, `Letting go of pool "${pool.name}"`, limits.poolActivateMs, () =>
+			await limited(this.#context, `Letting go of pool "${pool.name}"`, settleLimitOf(driver), () =>
 				driver.deactivate(),
 			);
 			return null;
@@ -97,7 +97,7 @@ export class PoolEntries {
 	async activate(pool: Pool, entry: PoolEntry, overwrite: readonly string[] = []): Promise<void> {
 		// What was begun without this leave fails, perhaps, for want of it.
 		while (overwrite.length > 0 && entry.active !== null) if (await isSettledWell(entry.active)) return;
-		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, limits.poolActivateMs, async () => {
+		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, settleLimitOf(entry.driver), async () => {
 			await this.#places.note(pool);
 			await entry.driver.activate({ overwrite });
 		}).catch((error) => {

@@ -16,7 +16,7 @@ import { localPath } from "../model/storage-rules.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { leftOfPool } from "./left-in-pools.ts";
-import { limits } from "./limits.ts";
+import { limits, settleLimitOf } from "./limits.ts";
 import { RecordFile } from "./record-file.ts";
 
 const Place = Strict({
@@ -97,12 +97,12 @@ export async function takeMarksAway(context: NodeContext, poolId: string, driver
 		await limited(context, "Deleting a volume", limits.deleteVolumeMs, () => driver.deleteVolume(id));
 	for (const id of images)
 		await limited(context, "Deleting the copy of an image", limits.deleteVolumeMs, () => driver.deleteImage(id));
-	await limited(context, "Removing the pool's marks", limits.poolActivateMs, () => driver.remove());
+	await limited(context, "Removing the pool's marks", settleLimitOf(driver), () => driver.remove());
 	await letGo(context, driver);
 }
 
 async function letGo(context: NodeContext, driver: StorageDriver): Promise<void> {
-	await limited(context, "Deactivating the pool", limits.poolActivateMs, () => driver.deactivate());
+	await limited(context, "Deactivating the pool", settleLimitOf(driver), () => driver.deactivate());
 	for (const { id } of driver.hostSecrets)
 		await limited(context, "Removing the pool's key", limits.controlMs, () => context.hypervisor.removeSecret(id));
 }

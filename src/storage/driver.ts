@@ -134,6 +134,8 @@ export interface StorageDriver {
 	readonly capabilities: PoolCapabilities;
 	/** Keys without which QEMU opens no disk of this pool; the hypervisor must have them before a VM starts. */
 	readonly hostSecrets: readonly HostSecret[];
+	/** How long `activate`, `deactivate` and `remove` may take where it is more than a minute: locks of a host that went away run out. */
+	readonly settleLimitMs?: number;
 	/**
 	 * Whether the pool would work on this node: reaches it, writes and removes something small. Leaves nothing behind, whatever
 	 * happens; nothing is mounted or logged in afterwards that was not before. Fails with what is wrong, as a sentence.

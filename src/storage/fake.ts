@@ -45,6 +45,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		reasons: { shrink: "The fake keeps to growing.", shared: "The fake is one node's." },
 	};
 	hostSecrets: HostSecret[] = [];
+	settleLimitMs = 60_000;
 	snapshots: VolumeSnapshots | null;
 	/** What checkVolume finds, by volume id. */
 	readonly damage = new Map<string, VolumeDamage>();

@@ -61,12 +61,16 @@ export type IscsiLvmDriverOptions = {
 	onStep?: Step;
 };
 
+const privateSettleMs = 120_000;
+/** sanlock waits, for each of a few things, until what a host that is gone may hold has run out (group.ts). */
+const sharedSettleMs = 600_000;
 const noAdoption = "A storage pool on iSCSI takes over no files: import the disk instead.";
 
 export class IscsiLvmDriver implements StorageDriver {
 	readonly type = "iscsi-lvm";
 	readonly capabilities: PoolCapabilities;
 	readonly hostSecrets = [];
+	readonly settleLimitMs: number;
 	readonly snapshots: VolumeSnapshots;
 	readonly #poolId: string;
 	readonly #context: IscsiContext;
@@ -83,6 +87,7 @@ export class IscsiLvmDriver implements StorageDriver {
 		const locks = new OperationLocks(options.lockWaitMs, clock);
 		const { stagingFolder: folder, protectedPaths } = options;
 		this.capabilities = capabilitiesOf(layout, shared);
+		this.settleLimitMs = shared ? sharedSettleMs : privateSettleMs;
 		this.#context = {
 			...{ nodeId, layout, wipeOnDelete, group, locks, log, clock, writes },
 			activation: new Activation(group, log),
