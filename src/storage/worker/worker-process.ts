@@ -8,7 +8,7 @@ import type { LongOptions, Progress } from "../driver.ts";
 import { encodeFrame, FrameReader, fromWire, protocolVersion, type Reply } from "./frames.ts";
 
 export type WorkerLimits = {
-	/** Until a new worker says hello. */
+	/** Until a new worker says hello: it touches no storage before, so only a host that is very busy keeps it from that. */
 	startMs: number;
 	/** A call that looks at one thing. */
 	lookMs: number;
@@ -25,7 +25,7 @@ export type WorkerLimits = {
  * go on afterwards; looking at something need not wait for that.
  */
 export const workerLimits: WorkerLimits = {
-	...{ startMs: 10_000, lookMs: 20_000, changeMs: 60_000, checkMs: 5000, stallMs: 150_000 },
+	...{ startMs: 30_000, lookMs: 20_000, changeMs: 60_000, checkMs: 5000, stallMs: 150_000 },
 };
 
 export type WorkerCommand = { program: string; args: readonly string[] };
