@@ -1,9 +1,10 @@
-/** What is said again at the end of a run, of real output. */
+/** What is said again at the end of a run, and what is shown of tests that passed, of real output. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { present } from "../lib/assert.ts";
 import { run } from "../lib/run.ts";
+import { noteMark, notesIn } from "../testing/note.ts";
 import { failuresOf } from "./test-suites.ts";
 
 test("each failed test is named again, with what it said", async () => {
@@ -16,12 +17,13 @@ test("each failed test is named again, with what it said", async () => {
 			test("wrong", () => { console.error("said by a wrong one"); expect(1).toBe(2); });
 			test.skip("left out", () => {});
 			test("another", () => { for (let at = 0; at < 50; at++) console.error("line", at); throw new Error("broken"); });
-			test("good again", () => {});`,
+			test("good again", () => console.log("${noteMark}so many seconds"));`,
 		);
-		const { stderr, exitCode } = await run(process.execPath, ["test", "."], {
+		const { stdout, stderr, exitCode } = await run(process.execPath, ["test", "."], {
 			...{ cwd: folder, timeoutMs: 30_000, okExitCodes: [1], environment: { NO_COLOR: "1", FORCE_COLOR: "0" } },
 		});
 		expect(exitCode).toBe(1);
+		expect(notesIn(stdout)).toEqual(["so many seconds"]);
 		const found = failuresOf("a suite", stderr);
 		expect(found).toHaveLength(2);
 		const [wrong, another] = [present(found[0], "the first"), present(found[1], "the second")];

@@ -4,10 +4,12 @@
  * QEMU, disks), `x.e2e.test.ts` the browser, `x.long.test.ts` only in `npm run test:lab`.
  * `x.vm.test.ts` runs only inside the storage lab VM, started by a lab or long test (testing/lab/storage-vm).
  * Lab and browser tests run each file in a process of its own; of the lab's, which share the machine, one at a time.
+ * What a test has to say when it passes, too, it says through testing/note.ts.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
+import { notesIn } from "../testing/note.ts";
 import { root } from "./root.ts";
 
 export type SuiteKind = "unit" | "slow" | "lab" | "e2e" | "long" | "vm";
@@ -81,6 +83,7 @@ export async function runTests(
 	if (broken)
 		total.failures.push(`${name}: the process ended with ${exitCode}${counts ? "" : " and without a report"}`);
 	for (const line of new Set(skips(errors))) console.log(line);
+	for (const line of notesIn(output)) console.log(`   ${line}`);
 	const seconds = ((performance.now() - started) / 1000).toFixed(1);
 	console.log(
 		`${total.failed > 0 ? "FAILED" : "ok    "} ${name}: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped (${seconds} s)`,

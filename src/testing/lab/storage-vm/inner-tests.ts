@@ -7,6 +7,7 @@
  */
 import { describe, test } from "bun:test";
 import { toAppError } from "../../../lib/errors.ts";
+import { note, notesIn } from "../../note.ts";
 import { readJunit, type TestResult } from "./junit-report.ts";
 import { type StorageVm, type StorageVmOptions, startStorageVm } from "./storage-vm.ts";
 
@@ -78,6 +79,7 @@ export async function testInStorageVm(
 		inner = { results: [], output: toAppError(error).message, broken: "the machine failed" };
 	}
 	const { results, output, broken } = inner;
+	for (const line of notesIn(output)) note(line);
 	describe("in the storage lab VM", () => {
 		for (const { name, outcome, failure, seconds } of results) {
 			const title = `${name} (${seconds.toFixed(1)} s inside)`;
