@@ -37,6 +37,8 @@ export type LibvirtdOptions = {
 	name: string;
 	/** Starts with, and leaves behind, what libvirt learnt about QEMU (default true). An empty cache costs seconds. */
 	keepCapabilityCache?: boolean;
+	/** A folder with what libvirt learnt about QEMU: starts with that, whatever is kept. */
+	knownCapabilities?: string;
 	/** Network of the daemons and guests (default "private"); see NamespaceOptions. */
 	network?: NamespaceOptions["network"];
 	/** Leaves the machine's /dev/kvm visible (default false). */
@@ -183,8 +185,8 @@ async function writeFolder(folder: string, options: LibvirtdOptions, keepCache: 
 		lines(['user = "root"', 'group = "root"', 'security_driver = "none"', ...(options.qemuConf ?? [])]),
 	);
 	const cache = join(folder, "cache/qemu/capabilities");
-	if (keepCache && existsSync(capabilityCache) && !existsSync(cache))
-		cpSync(capabilityCache, cache, { recursive: true });
+	const known = options.knownCapabilities ?? (keepCache ? capabilityCache : null);
+	if (known !== null && existsSync(known) && !existsSync(cache)) cpSync(known, cache, { recursive: true });
 }
 
 type RunInside = PrivateLibvirtd["runInNamespace"];

@@ -11,7 +11,7 @@ import { testedDiskBytes } from "./tested-disk.ts";
 
 export type Hardware = { memoryMib: number; cpus: number };
 
-const bootLimitMs = 180_000;
+const bootLimitMs = 300_000;
 const migrateLimitMs = 60_000;
 const kernelLine = "console=ttyS0 quiet loglevel=4 panic=1 mitigations=off nokaslr no_timer_check net.ifnames=0";
 

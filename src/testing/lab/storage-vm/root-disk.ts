@@ -24,7 +24,11 @@ export const rootPackages = [
 
 const limitMs = 60_000;
 /** Of no use to a machine that nobody sits at. */
-const left = ["usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "usr/include"];
+const left = [
+	...["usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "usr/include"],
+	// libvirt would ask each of them at its start what it can do.
+	...["usr/bin/qemu-system-i386", "usr/bin/qemu-system-x86_64-microvm"],
+];
 
 /** Users and groups beside those of base-passwd, with the numbers that Debian gives where it fixes them. */
 const users = [
