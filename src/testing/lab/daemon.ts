@@ -97,13 +97,15 @@ export function prepareLabDaemon(options: LabDaemonOptions): LabDaemon {
 
 	const spawn = () => {
 		assert(child === null || child.exitCode !== null || child.signalCode !== null, "the daemon runs already");
-		const process = Bun.spawn(command(), { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
-		child = process;
+		// Said, since what was taken out of the environment meanwhile would still be there by default.
+		const how = { stdin: "ignore", stdout: "ignore", stderr: "pipe", env: process.env } as const;
+		const spawned = Bun.spawn(command(), how);
+		child = spawned;
 		const from = log.length;
-		const logged = collect(process.stderr, (text) => {
+		const logged = collect(spawned.stderr, (text) => {
 			log += text;
 		});
-		return { process, logged, said: () => log.slice(from) };
+		return { process: spawned, logged, said: () => log.slice(from) };
 	};
 	const start = async () => {
 		const { process, logged, said } = spawn();

@@ -26,12 +26,13 @@ const labNetwork: NetworkConfig = {
 	...{ dhcpStart: "198.18.0.10", dhcpEnd: "198.18.0.250" },
 };
 const readyLimitMs = 30_000;
-const taskLimitMs = 120_000;
+const usualTaskMs = 120_000;
 
 export type LabSystem = AsyncDisposable & {
 	libvirtd: PrivateLibvirtd;
 	daemon: LabDaemon;
-	guest: GuestImage;
+	/** Not where the system was made without one. */
+	readonly guest: GuestImage;
 	api: LabDaemon["api"];
 	/** The guest as an image of the node, imported at the first call. */
 	image(): Promise<Image>;
@@ -73,9 +74,15 @@ export async function startLabSystem(options: LabSystemOptions): Promise<LabSyst
 
 /** On parts that the caller has started; the daemon is not started yet. Disposing ends all of them. */
 export function labSystem(
-	options: Partial<LabDaemonOptions> & { libvirtd: PrivateLibvirtd; guest: GuestImage },
+	options: Partial<LabDaemonOptions> & {
+		libvirtd: PrivateLibvirtd;
+		guest: GuestImage | null;
+		/** How long a task may take when its caller says nothing else. */
+		taskLimitMs?: number;
+	},
 ): LabSystem {
-	const { libvirtd, guest, ...rest } = options;
+	const { libvirtd, guest: given, taskLimitMs = usualTaskMs, ...rest } = options;
+	const guest = (): GuestImage => present(given, "the guest of this system");
 	const daemon = prepareLabDaemon({ libvirtUri: libvirtd.uri, ...rest });
 	const { api } = daemon;
 	let image: Promise<Image> | null = null;
@@ -101,7 +108,7 @@ export function labSystem(
 	const vm = async (id: string): Promise<Vm> => (await api.call("vmGet", { path: { id } })).body;
 	const importGuest = async (): Promise<Image> => {
 		const answer = await api.call("imageCreate", {
-			body: { name: "guest", format: "qcow2", source: { kind: "path", path: guest.qcow2Path } },
+			body: { name: "guest", format: "qcow2", source: { kind: "path", path: guest().qcow2Path } },
 		});
 		await done(answer);
 		return (await api.call("imageGet", { path: { id: answer.body.id } })).body;
@@ -120,7 +127,10 @@ export function labSystem(
 		return network;
 	};
 	return {
-		...{ libvirtd, daemon, guest, api, vm, finished, done },
+		...{ libvirtd, daemon, api, vm, finished, done },
+		get guest() {
+			return guest();
+		},
 		...{ image: importOnce, network: networkOnce },
 		async createVm(body) {
 			const answer = await api.call("vmCreate", {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type LabCeph, startCeph } from "../lab/ceph.ts";
+import { note } from "../note.ts";
 import { type LabSystem, startLabSystem } from "./lab-system.ts";
 import { bootFromPool } from "./storage-boot.ts";
 
@@ -25,7 +26,7 @@ test("local", async () => {
 		pool: { type: "local", config: { path: join(folder, "pool") } },
 		disk: /<source file='[^']*\/pool\/volumes\//,
 	});
-	console.log(line);
+	note(line);
 	expect(line).toContain("booted");
 }, 300_000);
 
@@ -45,7 +46,7 @@ test("ceph-rbd", async () => {
 		pool: { type: "ceph-rbd", config, credentials: { cephKey } },
 		disk: /<source protocol='rbd' name='vms\/lqx-vol-[0-9a-f-]{36}'/,
 	});
-	console.log(line);
+	note(line);
 	expect(line).toContain("booted");
 	expect((await ceph.rbd("ls", "--pool", "vms")).stdout.trim()).toBe("");
 	expect(
