@@ -145,7 +145,7 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 		await page.keyboard.press("Escape");
 		await page.getByRole("button", { name: "Discard changes" }).click();
 		await page.getByRole("button", { name: "Actions: configured" }).click();
-		await page.getByText("Shut the VM down first.").waitFor();
+		await page.getByText("A VM that is running cannot be set back to a snapshot.").waitFor();
 	},
 	async "a volume of a snapshot"({ page }) {
 		await page.getByRole("menuitem", { name: "Make a volume" }).click();
