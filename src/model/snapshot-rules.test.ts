@@ -10,6 +10,7 @@ import {
 	fixtureVolume,
 } from "../testing/fixtures.ts";
 import {
+	beingCopiedObstacle,
 	halfRevertedDeletionObstacle,
 	liveDeletionObstacle,
 	maxSnapshotsOfVm,
@@ -93,6 +94,16 @@ describe("deleting one", () => {
 		const running = vm("running");
 		expect(liveDeletionObstacle(running, taken, one(undefined), pool("nfs"), false)).toBeNull();
 		expect(liveDeletionObstacle(running, { ...taken, phase: "error" }, one(volume()), pool("nfs"), false)).toBeNull();
+	});
+
+	test("waits while the VM runs for copies that are being made of any of its snapshots", () => {
+		const copies = (phase: Volume["phase"]) => (id: string) =>
+			id === "other" ? [volume({ name: "copy", phase })] : [];
+		const snapshots = [{ id: "s" }, { id: "other" }];
+		for (const phase of ["pending", "creating"] as const)
+			expect(beingCopiedObstacle(vm("running"), snapshots, copies(phase))).toContain("The volume copy is being made");
+		expect(beingCopiedObstacle(vm("running"), snapshots, copies("ready"))).toBeNull();
+		expect(beingCopiedObstacle(vm("stopped"), snapshots, copies("creating"))).toBeNull();
 	});
 
 	test("waits for what rests on it, and for a revert that is half done", () => {

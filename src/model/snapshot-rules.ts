@@ -86,6 +86,20 @@ export const halfRevertedDeletionObstacle = (
 		? `Some disks of the VM ${vm.name} are set back to the snapshot ${name}, and some are not. Revert it first.`
 		: null;
 
+/** While the VM runs, why layers of its disks stay what they are: `copiesOf` a snapshot are being made, and may rest on any of them. */
+export function beingCopiedObstacle(
+	{ name, status }: Pick<Vm, "name" | "status">,
+	snapshots: readonly Pick<Snapshot, "id">[],
+	copiesOf: (snapshotId: string) => readonly Pick<Volume, "name" | "phase">[],
+): string | null {
+	if (status.powerState === "stopped" || status.powerState === "failed") return null;
+	const copies = snapshots.flatMap(({ id }) => copiesOf(id));
+	const made = copies.find(({ phase }) => phase === "pending" || phase === "creating");
+	return made
+		? `The volume ${made.name} is being made from a snapshot of the VM ${name}. Wait until it is there.`
+		: null;
+}
+
 /**
  * Why the VM has to be off before the snapshot is deleted; `merging` as above. Of one that was not taken there is mostly nothing: its
  * node says so if there is.

@@ -1,7 +1,7 @@
 /** How full a pool is, and where. Rules of phases are tested in rules.test.ts. */
 import { expect, test } from "bun:test";
 import type { Pool } from "./storage.ts";
-import { poolPlace, poolUsage } from "./storage-rules.ts";
+import { isSamePlace, poolPlace, poolUsage } from "./storage-rules.ts";
 
 const node = (totalBytes: number | null, usedBytes: number | null, updatedAt = ""): Pool["nodes"][number] => ({
 	nodeId: "n",
@@ -45,4 +45,17 @@ test("a pool is where people say it is", () => {
 	const target = "iqn.2026-01.net.example:disks";
 	const iscsi = { portals: ["10.0.0.5"], target, wwid: "naa.6001405a", chapUser: null, mutualChapUser: null };
 	expect(poolPlace({ ...iscsi, layout: "thick", wipeOnDelete: false, hostIds: {} })).toBe(target);
+});
+
+test("a LUN holds one pool, however its name is written and whatever the layout is", () => {
+	const base = {
+		portals: ["10.0.0.1:3260"],
+		target: "iqn.2026-01.net.example:disks",
+		chapUser: null,
+		mutualChapUser: null,
+	};
+	const more = { hostIds: {}, wipeOnDelete: false };
+	const lun = (wwid: string, layout: "thick" | "thin") => ({ ...base, ...more, wwid, layout });
+	expect(isSamePlace(lun("naa.6001405abc", "thick"), lun("naa.6001405ABC ", "thin"))).toBe(true);
+	expect(isSamePlace(lun("naa.6001405abc", "thick"), lun("naa.6001405abd", "thick"))).toBe(false);
 });

@@ -47,6 +47,8 @@ export const localPath = ({ config }: { config: PoolConfig }): string | undefine
  * mark of a pool in its place is.
  */
 export function isSamePlace(one: PoolConfig, other: PoolConfig): boolean {
+	// Whatever is on it: a LUN holds one pool.
+	if ("wwid" in one && "wwid" in other) return bareWwid(one.wwid) === bareWwid(other.wwid);
 	if (fixedPart(one) !== fixedPart(other)) return false;
 	if ("exportPath" in one && "exportPath" in other) return one.server === other.server;
 	if ("cephPool" in one && "cephPool" in other) return one.monitors.some((monitor) => other.monitors.includes(monitor));
@@ -74,6 +76,8 @@ export const sharesData = (pool: Pick<Pool, "type" | "config" | "nodes">, format
 
 /** Volumes and images of such a pool are on no node of their own. */
 export const isShared = ({ type }: Pick<Pool, "type">): boolean => type !== "local";
+
+const bareWwid = (wwid: string): string => wwid.trim().replace(/\s+/g, " ").toLowerCase();
 
 const normalPath = (path: string): string =>
 	path

@@ -52,7 +52,8 @@ export class IoRecovery {
 			const volume = store.get("volume", volumeId);
 			const pool = volume && store.get("pool", volume.poolId);
 			const part = pool?.nodes.find((one) => one.nodeId === nodeId);
-			return part?.health === "healthy" && (part.availableBytes ?? 1) > 0;
+			const works = part?.health === "healthy" || part?.health === "degraded";
+			return works && (part.availableBytes ?? 1) > 0;
 		});
 	}
 

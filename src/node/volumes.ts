@@ -5,6 +5,7 @@
  */
 import { AppError, type ErrorInfo, isAppError, toErrorInfo } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
+import { sourceName } from "../model/disk-source.ts";
 import type { Image, Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StorageDriver, VolumeDamage, VolumeInfo } from "../storage/driver.ts";
@@ -292,10 +293,26 @@ export class Volumes {
 		const vm = this.#context.store.get("vm", runningVmId);
 		const disk = vm?.spec.disks.find((candidate) => candidate.volumeId === volume.id);
 		if (!disk) throw new AppError("wrong-state", `Volume "${volume.name}" is not a disk of the running VM.`);
+		if (driver.growOpenVolume) await this.#requireSameDisk(volume, driver, runningVmId, disk.id);
 		const room = () => driver.growOpenVolume?.(volume.id, wantedBytes) ?? Promise.resolve();
 		await limited<unknown>(this.#context, what, limits.quickStorageMs, room);
 		await limited(this.#context, what, limits.liveChangeMs, () =>
 			this.#context.hypervisor.resizeDisk(runningVmId, disk.id, wantedBytes),
+		);
+	}
+
+	/** The room is made in what the pool takes for the disk; a snapshot that failed may have left QEMU on the layer below that. */
+	async #requireSameDisk(volume: Volume, driver: StorageDriver, vmId: string, diskId: string): Promise<void> {
+		const { source } = await limited(this.#context, "Reading the volume", limits.quickStorageMs, () =>
+			driver.attachInfo(volume.id),
+		);
+		const disks = await limited(this.#context, "Reading the VM's disks", limits.readMs, () =>
+			this.#context.hypervisor.diskLayers(vmId),
+		);
+		if (disks.find((one) => one.diskId === diskId)?.layers[0] === sourceName(source)) return;
+		throw new AppError(
+			"wrong-state",
+			`The VM goes on with an older layer of "${volume.name}" than the pool has, since a snapshot failed. Shut it down, then enlarge the volume.`,
 		);
 	}
 

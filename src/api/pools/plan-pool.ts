@@ -77,8 +77,18 @@ export function makerOf(config: PoolConfig): string | null {
 }
 
 /** `overwrite`: what may be on the LUN and goes. */
-export function checkOverwrite(type: PoolType, overwrite: readonly string[] | undefined): void {
-	if (overwrite === undefined || overwrite.length === 0 || type === "iscsi-lvm") return;
+export function checkOverwrite(
+	pools: readonly Pick<Pool, "id" | "name">[],
+	type: PoolType,
+	overwrite: readonly string[] | undefined,
+): void {
+	if (overwrite === undefined || overwrite.length === 0) return;
+	const own = pools.find(({ id }) => overwrite.some((name) => name.toLowerCase().includes(id)));
+	if (own) {
+		const message = `On the LUN is the storage pool ${own.name} of this cluster. Delete that one first.`;
+		throw new AppError("in-use", message, { fields: [{ path: "/overwrite", message }] });
+	}
+	if (type === "iscsi-lvm") return;
 	const message = "Only the LUN of a pool of type iscsi-lvm is overwritten.";
 	throw new AppError("invalid", message, { fields: [{ path: "/overwrite", message }] });
 }

@@ -73,7 +73,7 @@ const poolProbe: Route = route({
 	async handler({ context, query, body }) {
 		const { poolId, type, nodeIds, overwrite } = body;
 		const config = checkedConfig(context, type, body.config);
-		checkOverwrite(type, overwrite);
+		checkOverwrite(context.services.store.all("pool"), type, overwrite);
 		const known = poolId === undefined ? null : context.services.store.get("pool", poolId);
 		const id = poolId ?? context.services.ids.newId();
 		const named = overwrite === undefined ? {} : { overwrite };
@@ -145,7 +145,7 @@ export const poolRoutes: Route[] = [
 			created(context, "pool", async () => {
 				const { secrets, store } = context.services;
 				checkEverybodyKnows(context, body);
-				checkOverwrite(body.type, body.overwrite);
+				checkOverwrite(context.services.store.all("pool"), body.type, body.overwrite);
 				const nodeIds = chosenNodes(context, body);
 				const config = withHostIds(checkedConfig(context, body.type, body.config), nodeIds, store.all("pool"));
 				checkCredentials(body.type, config, body.credentials, false);

@@ -145,3 +145,24 @@ test("a volume is made of a disk in a snapshot, in the pool of that disk", async
 	const copies = (await admin().call("volumeList", { query: { search: "x" } })).body.items;
 	expect(copies).toHaveLength(1);
 });
+
+test("while the VM runs, a snapshot is not deleted as long as a volume is being made of another, nor one made meanwhile", async () => {
+	const vmId = await madeVm();
+	const [first, second] = [await taken(vmId, "one"), await taken(vmId, "two")];
+	await report(vmId, "running");
+	const [disk] = (await admin().call("snapshotGet", { path: { id: first } })).body.disks;
+	const copyOf = (snapshotId: string, name: string) => {
+		const source = { kind: "snapshot" as const, snapshotId, ...(disk ? { volumeId: disk.volumeId } : {}) };
+		return admin().call("volumeCreate", { body: { name, source } });
+	};
+	const made = await copyOf(second, "copy");
+	await expect(admin().call("snapshotDelete", { path: { id: first } })).rejects.toMatchObject({
+		...{ code: "wrong-state", message: expect.stringContaining("The volume copy is being made") },
+	});
+	await propose({ kind: "volumeStatus", id: made.body.id, phase: "ready", allocatedBytes: 0 });
+	await finish();
+	expect((await admin().call("snapshotDelete", { path: { id: first } })).status).toBe(202);
+	await expect(copyOf(second, "late")).rejects.toMatchObject({
+		...{ code: "wrong-state", message: expect.stringContaining("is being deleted") },
+	});
+});

@@ -132,12 +132,14 @@ async function makeClone(
 	source: Exclude<CreateSource, { kind: "empty" }>,
 	plan: DiskPlan,
 ): Promise<void> {
-	const on = source.kind === "volume" ? (await freezeVolume(context, source.id)).lv : from.lv;
+	// A layer below has a format of its own: raw, where a snapshot was taken of a raw volume.
+	const layer = source.kind === "volume" ? await freezeVolume(context, source.id) : from;
+	const on = layer.lv;
 	await makeLv(context, plan, on);
 	const wanted = [{ lv: plan.lv, mode: "exclusive" as const }];
 	await context.activation.use(wanted, async () => {
 		await context.step("fill a disk");
-		const backing = { path: pathOf(context, on), format: volumeFormat(from) };
+		const backing = { path: pathOf(context, on), format: volumeFormat(layer) };
 		await makeOverlay(pathOf(context, plan.lv), backing, plan.sizeBytes);
 	});
 }

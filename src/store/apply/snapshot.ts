@@ -3,6 +3,7 @@ import { AppError } from "../../lib/errors.ts";
 import type { VmAction } from "../../model/actions.ts";
 import { Snapshot, SnapshotUpdate } from "../../model/snapshot.ts";
 import {
+	beingCopiedObstacle,
 	diskPhaseObstacle,
 	halfRevertedDeletionObstacle,
 	liveDeletionObstacle,
@@ -121,6 +122,11 @@ export const snapshotHandlers: Handlers<
 		}
 		checkPossible(context, "delete-snapshot", vm);
 		refuse(halfRevertedDeletionObstacle(vm, snapshot));
+		refuse(
+			beingCopiedObstacle(vm, context.state.snapshotsOfVm(vm.id), (one) =>
+				context.state.linked("volume", "sourceSnapshotId", one),
+			),
+		);
 		refuse(liveDeletionObstacle(vm, snapshot, volumeIn(context), poolIn(context), body.merging ?? false));
 		context.update("snapshot", snapshot, { ...snapshot, phase: "deleting", error: null });
 		return createVmTask(context, vm, snapshot, body.task, "snapshot.delete");

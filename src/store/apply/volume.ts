@@ -182,6 +182,13 @@ function snapshotOrigin(context: ApplyContext, id: string, volumeId: string | un
 		throw new AppError("invalid", message, { fields: [{ path: "/source/volumeId", message }] });
 	}
 	checkNotMoving(context, volume);
+	// Layers that a copy would rest on are being merged, perhaps.
+	const tasks = volume.vmId === null ? [] : context.state.unfinishedTasksOf(volume.vmId);
+	if (tasks.some(({ kind }) => kind === "snapshot.delete"))
+		throw new AppError(
+			"wrong-state",
+			`A snapshot of the disk ${volume.name} is being deleted. Try again when that is done.`,
+		);
 	return [volume, `the disk ${volume.name} in the snapshot ${snapshot.name}`, disk.sizeBytes];
 }
 
