@@ -74,10 +74,12 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 		throw new AppError("invalid", "Two nodes of the pool have the same host id.");
 	if (config.layout === "thin" && hostIds.length > 1) throw new AppError("invalid", "A thin pool belongs to one node.");
 	const first = shared && hostIds.every(([, id]) => (hostId ?? 0) <= id);
+	// Without the passwords the pool of before can still be let go of here: it is logged in.
+	const isFormer = pool.wasReady && pool.credentials === null;
 	const target: IscsiTarget = {
 		target: config.target,
 		portals: config.portals.map(parsePortal),
-		chap: chapOf(config, pool.credentials),
+		chap: isFormer ? null : chapOf(config, pool.credentials),
 	};
 	const { sysfs, ...parts } = hostParts(clock);
 	const sessionsFile = join(pool.runFolder, poolId, "iscsi-sessions.json");

@@ -25,6 +25,7 @@ import {
 import { groupName, lvName, mapperName, thinPoolName } from "./names.ts";
 import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
+import { otherHosts } from "./sanlock.ts";
 import { memberOf, requireConfirmed, unknownData, whatIsOn } from "./signatures.ts";
 
 /** Volumes of raw disks have whole extents. */
@@ -84,9 +85,12 @@ export class VolumeGroup {
 
 	/**
 	 * Null when the LUN holds no group of ours; fails when it holds another one, unless that may go (`confirmed` names it as `memberOf`
-	 * does), or one of ours that is not finished.
+	 * does), or one of ours that is not finished. `leaving`: also a shared one whose locks this node has ended already, to remove it.
 	 */
-	async find(confirmed: readonly string[] = []): Promise<Group | null> {
+	async find(
+		confirmed: readonly string[] = [],
+		{ leaving = false }: { leaving?: boolean } = {},
+	): Promise<Group | null> {
 		const pv = await this.#physicalVolume();
 		if (pv === null || pv.group === "") return null;
 		if (pv.group !== this.name) {
@@ -99,7 +103,8 @@ export class VolumeGroup {
 		const output = await this.#options.lvm.report("vgs", vgFields, ["--foreign", "--shared", this.name], this.#devices);
 		const [group] = parseGroups(output);
 		if (!group) return null;
-		this.#requireOurs(group);
+		if (!(leaving && this.#options.shared && group.lockType !== "sanlock")) this.#requireOurs(group);
+		else if (!group.tags.includes(poolTag(this.#options.poolId))) return null;
 		return group;
 	}
 
@@ -329,8 +334,19 @@ export class VolumeGroup {
 		await lvm.change(["vgchange", "--deltag", poolTag(poolId), "--", this.name], this.#devices);
 	}
 
-	/** The group goes for good, with everything in it. */
-	async remove(): Promise<void> {
+	/**
+	 * The group goes for good, with everything in it. Of a shared one the locks go first, which LVM would do itself: its lvmlockd (2.03.31,
+	 * Debian 13's) gives sanlock a lease back that it does not hold, and then waits for ever. `in-use`: another node takes part still.
+	 */
+	async remove({ lockType }: Group): Promise<void> {
+		const { lvm, poolId } = this.#options;
+		if (lockType === "sanlock") {
+			if ((await otherHosts(poolId)).length > 0)
+				throw new AppError("in-use", "Other nodes still take part in the locks of the volume group.");
+			await this.stopLocks();
+			const args = ["--yes", "--locktype", "none", "--lockopt", "force", "--", this.name];
+			await lvm.change(["vgchange", ...args], this.#devices);
+		}
 		await this.#options.lvm.change(["vgremove", "--yes", "--force", "--", this.name], {
 			...this.#devices,
 			timeoutMs: lockStartMs,

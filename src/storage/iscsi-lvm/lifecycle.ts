@@ -204,17 +204,17 @@ export class PoolLifecycle {
 			const lun = await this.#options.connection.current();
 			if (lun !== null) await this.#clearUnfinished(lun.device, lun.sizeBytes);
 		}
-		const found = await group.find().catch((error: unknown) => {
+		const found = await group.find([], { leaving: true }).catch((error: unknown) => {
 			if (isAppError(error, "wrong-state")) return null;
 			throw error;
 		});
 		if (found !== null) {
-			await group.startLocks();
+			if (found.lockType === "sanlock") await group.startLocks();
 			const { lvs, damaged } = await group.lvs();
 			const isEmpty = lvs.length === 0 && damaged.size === 0;
 			try {
 				await group.deactivateAll();
-				if (isEmpty) await group.remove();
+				if (isEmpty) await group.remove(found);
 				else await group.disown();
 			} catch (error) {
 				// The last node that leaves the shared group takes it away.

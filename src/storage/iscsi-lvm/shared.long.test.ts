@@ -111,6 +111,12 @@ test("closed here, it is opened there; what it rests on is open on both", async 
 	expect(errors(gone)).toEqual([null, null, null]);
 }, 600_000);
 
+test("a node that leaves takes nothing away from one that stays", async () => {
+	expect(errors(await tell(1, ["activate"], ["remove"]))).toEqual([null, null]);
+	expect(errors(await tell(0, ["activate"], ["check"]))).toEqual([null, null]);
+	expect(errors(await tell(1, ["activate"], ["check"]))).toEqual([null, null]);
+}, 600_000);
+
 test("what a node that stands still has open is given to nobody until its lease has run out", async () => {
 	const held = newId();
 	const opened = await tell(1, ["activate"], ["createVolume", held, empty], ["openVolume", held]);
@@ -133,4 +139,13 @@ test("what a node that stands still has open is given to nobody until its lease 
 		null,
 		null,
 	]);
+}, 600_000);
+
+test("the last node takes the group away, and the other one is gone without a word", async () => {
+	expect(errors(await tell(0, ["activate"], ["remove"], ["probe"]))).toEqual([null, null, null]);
+	const left = await machines[0]
+		?.shell("iscsiadm -m session 2>&1; dmsetup ls; lvmlockctl --info", 60_000)
+		.catch(String);
+	expect(left).toContain("No active sessions");
+	expect(left).not.toContain("lqx");
 }, 600_000);

@@ -7,6 +7,7 @@ import { lvmConfig, lvmError } from "./lvm.ts";
 import { parseAnyLvs, parseGroups, parseLvs, parsePhysicalVolumes, parseThinUsage } from "./lvm-report.ts";
 import { groupName, lvName, mapperName, parseLvName, parsePortal, portalText } from "./names.ts";
 import { parseTags, tagChanges, tagsOf } from "./records.ts";
+import { parseHosts } from "./sanlock.ts";
 import { parseWipefs, requireConfirmed } from "./signatures.ts";
 
 const id = "01890000-0000-7000-8000-0000000000aa";
@@ -220,4 +221,22 @@ test("what is on a LUN must be confirmed by name, all of it", () => {
 	expect(codeOf(() => requireConfirmed(["dos", "ext4"], ["ext4"]))).toBe("wrong-state");
 	expect(codeOf(() => requireConfirmed(["ext4"], ["ext4", "x"]))).toBe("nothing failed");
 	expect(codeOf(() => requireConfirmed([], []))).toBe("nothing failed");
+});
+
+test("nodes that take part in the locks: others, of this group, that are not gone", () => {
+	const said = [
+		"s lvm_lqx-one:2:/dev/mapper/lqx--one-lvmlock:0 ",
+		"h 1 gen 3 timestamp 105 LIVE",
+		"h 2 gen 1 timestamp 99 LIVE",
+		"h 3 gen 1 timestamp 0 FREE",
+		"h 4 gen 7 timestamp 12 DEAD",
+		"h 5 gen 1 timestamp 12 UNKNOWN",
+		"s lvm_lqx-other:1:/dev/mapper/lqx--other-lvmlock:0 ",
+		"h 1 gen 1 timestamp 105 LIVE",
+		"h 9 gen 1 timestamp 105 LIVE",
+	].join("\n");
+	expect(parseHosts(said, "lvm_lqx-one")).toEqual([1, 5]);
+	expect(parseHosts(said, "lvm_lqx-other")).toEqual([9]);
+	expect(parseHosts(said, "lvm_lqx")).toEqual([]);
+	for (const text of garbage) expect(parseHosts(text, "lvm_lqx-one")).toEqual([]);
 });
