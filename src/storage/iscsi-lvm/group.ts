@@ -187,7 +187,8 @@ export class VolumeGroup {
 		const there = await lvm.report("lvs", "lv_name", [this.name], this.#devices);
 		const pool = `${this.name}/${thinPoolName}`;
 		if (!new RegExp(`"${thinPoolName}"`).test(there)) {
-			const args = ["--yes", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y", "--setautoactivation", "n"];
+			// No --setautoactivation here and below: LVM does not take it for what is thin. It is off in the group.
+			const args = ["--yes", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y"];
 			await lvm.change(["lvcreate", ...args, "--name", thinPoolName, "--", this.name], this.#devices);
 		} else if (group.freeBytes > group.sizeBytes / 10)
 			await lvm.change(["lvextend", "--extents", "+90%FREE", "--", pool], this.#devices);
@@ -265,9 +266,9 @@ export class VolumeGroup {
 		const space =
 			layout === "thin"
 				? ["--type", "thin", "--thinpool", thinPoolName, "--virtualsize", size]
-				: ["--activate", "n", "--zero", "n", "--wipesignatures", "n", "--size", size];
+				: ["--setautoactivation", "n", "--activate", "n", "--zero", "n", "--wipesignatures", "n", "--size", size];
 		const tags = tagsOf(record).flatMap((tag) => ["--addtag", tag]);
-		const args = ["--yes", "--setautoactivation", "n", ...space, ...tags, "--name", lv];
+		const args = ["--yes", ...space, ...tags, "--name", lv];
 		await lvm.change(["lvcreate", ...args, "--", this.name], this.#devices);
 		// LVM makes a thin volume by telling the active pool, and leaves it active.
 		if (layout === "thin") await this.deactivate(lv);
@@ -276,7 +277,7 @@ export class VolumeGroup {
 	/** Thin layouts: what `origin` holds now, as a logical volume of its own that shares the space. */
 	async snapshot(origin: string, lv: string, record: Partial<LvRecord>): Promise<void> {
 		const tags = tagsOf(record).flatMap((tag) => ["--addtag", tag]);
-		const args = ["--yes", "--snapshot", "--setactivationskip", "n", "--setautoactivation", "n", ...tags, "--name", lv];
+		const args = ["--yes", "--snapshot", "--setactivationskip", "n", ...tags, "--name", lv];
 		await this.#options.lvm.change(["lvcreate", ...args, "--", `${this.name}/${origin}`], this.#devices);
 		await this.deactivate(lv);
 	}

@@ -1,5 +1,5 @@
 /**
- * A VM boots from a pool on a LUN of the kernel's iSCSI target, in the storage lab VM. LAB_LAYOUT: "thick" (default; the group has the
+ * A VM boots from a pool on a LUN of the kernel's iSCSI target, in the storage lab VM. LAB_LAYOUT: "thick" (the default; the group has the
  * locks of one that nodes share, as the API makes it) or "thin".
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
@@ -15,11 +15,11 @@ import { bootFromPool } from "./storage-boot.ts";
 const layout = process.env.LAB_LAYOUT === "thin" ? "thin" : "thick";
 const startLimitMs = 300_000;
 let lab: LabLuns;
-let locks: AsyncDisposable;
+let locks: AsyncDisposable | undefined;
 let system: LabSystem;
 beforeAll(async () => {
 	lab = await labLuns({ portals: ["10.88.0.2"], sizes: [2 * GiB], withChap: true });
-	locks = await startLockManager("boot");
+	if (layout === "thick") locks = await startLockManager("boot");
 	system = await startNestedSystem("boot-iscsi");
 }, startLimitMs);
 afterAll(async () => {
@@ -34,7 +34,7 @@ test(`iscsi-lvm, ${layout}`, async () => {
 		pool: { type: "iscsi-lvm", config: lab.config({ layout }), credentials },
 		disk: /<source dev='\/dev\/lqx-[0-9a-f-]{36}\/v-[0-9a-f-]{36}-1'/,
 	});
-	note(line);
+	note(`${line} (${layout})`);
 	expect(await sessionCount()).toBe(0);
 	expect((await run("dmsetup", ["ls"], limit)).stdout).not.toContain("lqx");
 	const left = ["--no-act", "--noheadings", "--output", "TYPE", "--", lab.disks[0]?.device ?? ""];

@@ -16,7 +16,7 @@ export const rootPackages = [
 	...["hostname", "kmod", "libc-bin", "mount", "netbase", "procps", "sed", "tar", "udev", "util-linux", "strace"],
 	...["nfs-kernel-server", "nfs-common", "rpcbind"],
 	...["open-iscsi", "sg3-utils", "multipath-tools"],
-	...["lvm2", "lvm2-lockd", "sanlock", "dmsetup", "e2fsprogs", "xfsprogs", "fio"],
+	...["lvm2", "lvm2-lockd", "thin-provisioning-tools", "sanlock", "dmsetup", "e2fsprogs", "xfsprogs", "fio"],
 	...["iproute2", "iputils-ping", "nftables", "dnsmasq-base"],
 	...["qemu-system-x86", "qemu-utils", "qemu-block-extra", "seabios", "libvirt-daemon-system", "libvirt-clients"],
 	...["dbus", "xorriso"],
