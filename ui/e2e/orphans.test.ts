@@ -1,7 +1,7 @@
 /** What is in a pool and in no record, and the other way round, against the mock: looked for, adopted, deleted. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { findings } from "./axe.ts";
-import { type Opened, openStage, type Stage } from "./setup.ts";
+import { type Opened, openStage, poolNamed, type Stage } from "./setup.ts";
 
 setDefaultTimeout(180_000);
 
@@ -13,7 +13,7 @@ afterAll(() => stage.close());
 
 async function openOrphans(options: Parameters<Stage["open"]>[0] = {}): Promise<Opened & { poolId: string }> {
 	const opened = await stage.open({ vms: 2, nodes: 3, storageTrouble: true, ...options });
-	const poolId = [...opened.server.state.tables.pool.values()].find(({ name }) => name === "local")?.id ?? "";
+	const poolId = poolNamed(opened, "local").id;
 	await opened.page.goto(`${opened.server.url}/storage/pools/${poolId}`);
 	await opened.page.getByRole("link", { name: "Orphans" }).click();
 	return { ...opened, poolId };

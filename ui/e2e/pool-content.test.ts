@@ -1,9 +1,8 @@
 /** Looking into a pool against the mock: folder by folder, whose each thing is, names of strangers, what goes wrong; and an image put there. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
-import type { Pool } from "../api/types.ts";
 import { findings } from "./axe.ts";
-import { type Opened, openStage, type Stage } from "./setup.ts";
+import { type Opened, openStage, poolNamed, type Stage } from "./setup.ts";
 
 setDefaultTimeout(180_000);
 
@@ -13,11 +12,6 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-const poolNamed = ({ server }: Opened, name: string): Pool => {
-	const pool = [...server.state.tables.pool.values()].find((one) => one.name === name);
-	if (!pool) throw new Error(`there is no pool ${name}`);
-	return pool;
-};
 const contentOf = (opened: Opened, name: string, query = "") =>
 	`${opened.server.url}/storage/pools/${poolNamed(opened, name).id}/content${query}`;
 const row = (page: Page, text: string) => page.getByRole("row").filter({ hasText: text });

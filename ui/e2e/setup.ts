@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { buildUi } from "../../src/scripts/build-ui.ts";
+import type { Pool } from "../api/types.ts";
 import { type MockOptions, MockServer } from "../dev/mock/server.ts";
 import { launchBrowser, signIn } from "./browser.ts";
 
@@ -23,6 +24,13 @@ export type Opened = {
 	problems: string[];
 	close(): Promise<void>;
 };
+
+/** In the mock. */
+export function poolNamed({ server }: Pick<Opened, "server">, name: string): Pool {
+	const pool = [...server.state.tables.pool.values()].find((one) => one.name === name);
+	if (!pool) throw new Error(`there is no pool ${name}`);
+	return pool;
+}
 
 export async function openStage(): Promise<Stage> {
 	const folder = await mkdtemp(join(tmpdir(), "lqx-ui-"));

@@ -1,8 +1,7 @@
 /** Storage pools of all types against the mock: looked for, tried, made, changed, and how they are on each node. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page, Request } from "playwright-core";
-import type { Pool } from "../api/types.ts";
-import { type Opened, openStage, type Stage } from "./setup.ts";
+import { type Opened, openStage, poolNamed, type Stage } from "./setup.ts";
 
 setDefaultTimeout(180_000);
 
@@ -12,11 +11,6 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-const poolNamed = ({ server }: Opened, name: string): Pool => {
-	const pool = [...server.state.tables.pool.values()].find((one) => one.name === name);
-	if (!pool) throw new Error(`there is no pool ${name}`);
-	return pool;
-};
 const field = (page: Page, name: string) => page.getByRole("textbox", { name, exact: true });
 const button = (page: Page, name: string) => page.getByRole("main").getByRole("button", { name });
 const sent = (page: Page, method: string): Promise<Request> =>

@@ -1,9 +1,9 @@
 /** Work on volumes against the mock: moved to other pools while their VMs run, called off, copied elsewhere, checked, many at once. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
-import type { Pool, Volume } from "../api/types.ts";
+import type { Volume } from "../api/types.ts";
 import { findings } from "./axe.ts";
-import { type Opened, openStage, type Stage } from "./setup.ts";
+import { type Opened, openStage, poolNamed, type Stage } from "./setup.ts";
 
 setDefaultTimeout(180_000);
 
@@ -13,11 +13,6 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-const poolNamed = ({ server }: Opened, name: string): Pool => {
-	const pool = [...server.state.tables.pool.values()].find((one) => one.name === name);
-	if (!pool) throw new Error(`there is no pool ${name}`);
-	return pool;
-};
 const diskOf = ({ server }: Opened, power: string): Volume => {
 	const vm = [...server.state.tables.vm.values()].find(({ status }) => status.powerState === power);
 	const volume = server.state.tables.volume.get(vm?.spec.disks[0]?.volumeId ?? "");
