@@ -71,6 +71,35 @@ export function snapshotConformance(suite: Suite): void {
 		});
 	}
 
+	for (const format of under.capabilities.formats)
+		check(`takes back a snapshot of a ${format} volume that a VM has open and did not go over to`, needs, async () => {
+			const id = await make(format);
+			await write(id, 0, 1);
+			const kept = newId();
+			await snapshots().take(id, kept, stopped);
+			await write(id, 1, 2);
+			await driver().openVolume(id);
+			const before = await driver().attachInfo(id);
+			for (let round = 0; round < 2; round++) {
+				const gone = newId();
+				await snapshots().take(id, gone, { running: true });
+				const takeBack = () => {
+					const taken = snapshots();
+					return taken.undoTake ? taken.undoTake(id, gone) : taken.delete(id, gone, {});
+				};
+				await takeBack();
+				await takeBack();
+				expect(await driver().attachInfo(id)).toEqual(before);
+				expect((await snapshots().list(id)).map((one) => one.id)).toEqual([kept]);
+			}
+			await driver().closeVolume(id);
+			await content(id, [1, 2, 0]);
+			await snapshots().revert(id, kept);
+			await content(id, [1, 0, 0]);
+			await snapshots().delete(id, kept, {});
+			await driver().deleteVolume(id);
+		});
+
 	const merging = needs === true ? (under.mergesLayers ?? "no merge of QEMU is asked for, or imitated") : needs;
 	for (const [at, which] of ["first", "middle", "last"].entries())
 		check(

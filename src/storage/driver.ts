@@ -123,7 +123,7 @@ export interface VolumeSnapshots {
 	/**
 	 * Undoes `take` with `running` when QEMU never went over to the new file (the daemon ended in between): attachInfo says again
 	 * what QEMU has open, and the snapshot is gone, for what it would be was written to. Missing is done already; `wrong-state` when
-	 * something rests on it, or was written to the new file. Absent where `take` leaves the volume in the file that it was in.
+	 * something rests on it, or was written to the new file. Absent where `take` leaves the volume in the file that it was in, and `delete` can take it away while a VM has that open.
 	 */
 	undoTake?(volumeId: string, snapshotId: string): Promise<void>;
 }

@@ -211,7 +211,18 @@ export function tidyPlan(index: PoolIndex, nodeId: string): TidyStep[] {
 }
 
 /** Disks that are neither written to, nor a snapshot, nor rested upon. */
-export function uselessDisks(index: PoolIndex, disks: readonly Disk[], active: Disk): Disk[] {
+export const uselessDisks = (index: PoolIndex, disks: readonly Disk[], active: Disk): Disk[] =>
+	nameless(disks, active).filter(({ lv }) => index.restingOn(lv).length === 0);
+
+/** Disks that are no snapshot, and on which one disk of the same volume rests, and nothing else: what they hold can go up into that one. */
+export const needlessLayers = (index: PoolIndex, disks: readonly Disk[], active: Disk): Disk[] =>
+	nameless(disks, active).filter(({ lv, name }) => {
+		const [above, ...more] = index.restingOn(lv);
+		return above !== undefined && more.length === 0 && above.name.id === name.id && above.record.half === null;
+	});
+
+/** Below the disk that is written to, and no snapshot. */
+function nameless(disks: readonly Disk[], active: Disk): Disk[] {
 	const frozen = new Set(
 		disks.flatMap(({ record }) =>
 			record.half === null && record.freezes !== null && record.on !== null ? [record.on] : [],
@@ -223,7 +234,6 @@ export function uselessDisks(index: PoolIndex, disks: readonly Disk[], active: D
 			disk.record.half === null &&
 			disk.record.snap === null &&
 			disk.name.number < active.name.number &&
-			!frozen.has(disk.lv) &&
-			index.restingOn(disk.lv).length === 0,
+			!frozen.has(disk.lv),
 	);
 }

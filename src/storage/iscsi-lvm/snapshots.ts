@@ -9,11 +9,21 @@ import { requireId } from "../names.ts";
 import { requireNotOpen } from "../qemu-img.ts";
 import { requireHeadersMatch, wantedFor } from "./chain.ts";
 import { type IscsiContext, pathOf, readIndex } from "./context.ts";
+import { holdsNoData, readQcow2Header } from "./device-io.ts";
 import { makeOverlay, qcow2Bytes, rebaseDisk } from "./disk-copy.ts";
 import { finish, overlayOn } from "./freeze.ts";
 import { volumeLv } from "./group.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
-import { type Disk, isDisk, type PoolIndex, sizeOf, uselessDisks, type Volume, volumeFormat } from "./pool-index.ts";
+import {
+	type Disk,
+	isDisk,
+	needlessLayers,
+	type PoolIndex,
+	sizeOf,
+	uselessDisks,
+	type Volume,
+	volumeFormat,
+} from "./pool-index.ts";
 import { removeDisk } from "./remove-disk.ts";
 import { keepSnapshot, settleRebase } from "./settle.ts";
 import type { IscsiVolumes } from "./volumes.ts";
@@ -124,22 +134,72 @@ export class IscsiSnapshots implements VolumeSnapshots {
 		const { activation } = this.#context;
 		const index = await readIndex(this.#context);
 		const volume = index.volume(volumeId);
-		const snapshot = volume && index.snapshots(volume).find(({ id }) => id === snapshotId);
-		if (!volume || !snapshot) return;
+		if (volume === null) return;
+		const snapshot = index.snapshots(volume).find(({ id }) => id === snapshotId);
+		const isOpen = activation.isPinned(volumeId) || volume.active.open === true;
+		if (!snapshot) {
+			// What a deletion that was cut short has left.
+			if (this.#context.layout === "thick" && !isOpen) await this.#mergeNeedless(volumeId, options);
+			return;
+		}
 		const copies = index.restingOn(snapshot.disk.lv).filter(({ name }) => name.id !== volumeId);
 		if (copies.length > 0)
 			throw new AppError(
 				"in-use",
 				`Volumes are copy-on-write copies of this snapshot: ${copies.map(({ name }) => name.id).join(", ")}.`,
 			);
-		if (activation.isPinned(volumeId) || volume.active.open)
-			throw new AppError("in-use", "A running VM has this disk open.");
+		// LVM's own are no part of the disk that is open.
 		if (this.#context.layout === "thin") return this.#deleteThin(volume, snapshot.disk, snapshotId);
+		if (isOpen) throw new AppError("in-use", "A running VM has this disk open.");
 		await activation.use([{ lv: volume.active.lv, mode: "exclusive" }], () =>
 			this.#forget(volume, snapshot.disk, snapshotId),
 		);
-		await this.#merge(volumeId, snapshot.disk.lv, options);
-		await this.#removeUseless(volumeId);
+		await this.#mergeNeedless(volumeId, options);
+	}
+
+	/**
+	 * The overlay goes, and with it, in the same commit, the name of the snapshot that it says; the layer below is the disk again, as
+	 * QEMU has had it all the time.
+	 */
+	async undoTake(volumeId: string, snapshotId: string): Promise<void> {
+		requireSnapshotId(snapshotId);
+		using _own = await this.#lock(volumeId);
+		const { layout, activation } = this.#context;
+		const index = await readIndex(this.#context);
+		const volume = index.volume(volumeId);
+		const snapshot = volume && index.snapshots(volume).find(({ id }) => id === snapshotId);
+		if (!volume || !snapshot) return;
+		if (layout === "thin") return this.#deleteThin(volume, snapshot.disk, snapshotId);
+		const { active } = volume;
+		const layer = snapshot.disk;
+		const refuse = (why: string) => new AppError("wrong-state", `Snapshot ${snapshotId} cannot be undone: ${why}.`);
+		const isLast = active.record.freezes === snapshotId && active.record.on === layer.lv;
+		const [, ...others] = [...index.restingOn(layer.lv), ...index.restingOn(active.lv)];
+		if (!isLast || layer.record.snap !== null || others.length > 0) throw refuse("something rests on it");
+		if (active.open) throw refuse("its VM has gone over to the new disk");
+		await activation.use([{ lv: active.lv, mode: "exclusive" }], async () => {
+			const path = pathOf(this.#context, active.lv);
+			if (!(await holdsNoData(path, await readQcow2Header(path, active.lv)))) throw refuse("its VM has written since");
+		});
+		await activation.unpin(volumeId, new Set(index.chain(layer).map(({ lv }) => lv)));
+		await this.#context.step("undo a snapshot");
+		await removeDisk(this.#context, active);
+		await this.#open.follow(volumeId);
+	}
+
+	/** All that hold nothing that has to be told apart any more. */
+	async #mergeNeedless(volumeId: string, options: LongOptions): Promise<void> {
+		const before = new Set<string>();
+		for (;;) {
+			await this.#removeUseless(volumeId);
+			const index = await readIndex(this.#context);
+			const volume = index.volume(volumeId);
+			const layers = volume === null || index.hasDamaged ? [] : needlessLayers(index, volume.disks, volume.active);
+			const next = layers.find(({ lv }) => !before.has(lv));
+			if (!next) return;
+			before.add(next.lv);
+			await this.#merge(volumeId, next.lv, options);
+		}
 	}
 
 	async #deleteThin(volume: Volume, disk: Disk, snapshotId: string): Promise<void> {

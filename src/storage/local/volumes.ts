@@ -160,7 +160,9 @@ export class LocalVolumes {
 		return {
 			file: chain[0],
 			...{ sizeBytes, fileSizeBytes: sizeBytes, alone: chain.length === 1 },
-			freeze: () => changing(this.#context, id, () => freezeVolume(folder, record)),
+			// Another node may have changed it since: what it left half done is ended by now.
+			freeze: () =>
+				changing(this.#context, id, async () => freezeVolume(folder, (await folder.readVolume(id)) ?? record)),
 		};
 	}
 
@@ -175,6 +177,9 @@ export class LocalVolumes {
 		await requireHeadersMatch(folder, chain);
 		const [layer] = chain;
 		const freeze = async (): Promise<BackingRecord> => {
+			const { merging } = record;
+			if (merging && [merging.layer, merging.child].includes(snapshot.file))
+				throw new AppError("in-use", `Layers of volume ${id} are being merged. Try again when that is done.`);
 			if (chain.length + 1 > maxChainFiles)
 				throw new AppError("invalid", "The chain of this snapshot is too long. Ask for a full copy.");
 			return { kind: "volume", id, file: snapshot.file, format: layer.format, snapshotId };

@@ -118,6 +118,25 @@ test("a shared pool has no node of its own", async () => {
 	expect(volume()).toMatchObject({ poolId: shared, nodeId: null, format: "qcow2" });
 });
 
+test("copies that change a shared volume's files are made by one node at a time", async () => {
+	await create({ poolId: shared, nodeId: null });
+	const copyOf = (id: number, nodeId: string, fullCopy = false): [CommandBody, Task] => {
+		const source = { kind: "clone" as const, volumeId, fullCopy };
+		const copy = fixtureVolume({ id: fixtureId(id), name: `copy-${id}`, poolId: shared, nodeId: null, source });
+		const task = fixtureTask("volume.create", { kind: "volume", id: copy.id }, { id: fixtureId(nextTask++), nodeId });
+		return [{ kind: "volumeCreate", volume: { ...copy, sizeBytes: 2 ** 30 }, task }, task];
+	};
+	const [first, task] = copyOf(0x301, here);
+	await apply(first);
+	await refused(copyOf(0x302, second)[0], "wrong-state", "Another node is making the copy copy-769");
+	await apply(copyOf(0x303, second, true)[0]);
+	await apply(copyOf(0x304, here)[0]);
+	for (const id of [0x301, 0x304])
+		await apply({ kind: "volumeStatus", id: fixtureId(id), phase: "ready", allocatedBytes: 0 });
+	await finish(task.id);
+	await apply(copyOf(0x302, second)[0]);
+});
+
 test("where it cannot go", async () => {
 	await create();
 	await refused(move({ poolId: clusterIds.pool }), "invalid", "is in the storage pool");

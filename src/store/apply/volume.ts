@@ -22,6 +22,7 @@ export const volumeHandlers: Handlers<
 	"volumeCreate" | "volumeUpdate" | "volumeResize" | "volumeDelete" | "volumeStatus" | "volumeGone"
 > = {
 	volumeCreate(context, body) {
+		checkOneCopies(context, body.volume, body.task.nodeId);
 		insertVolume(context, body.volume, { vmId: null, phase: "pending" });
 		return createTask(context, body.task, ["volume.create"]);
 	},
@@ -100,6 +101,20 @@ export const volumeHandlers: Handlers<
 		return null;
 	},
 };
+
+/** A copy-on-write copy changes the files of what it is made of: where nodes share them, one node does that at a time. */
+function checkOneCopies(context: ApplyContext, { nodeId, source }: Volume, worker: string | null): void {
+	if (nodeId !== null || source.kind !== "clone" || source.fullCopy) return;
+	for (const copy of clonesOf(context, source.volumeId)) {
+		if (copy.source.kind !== "clone" || copy.source.fullCopy || copy.phase === "ready") continue;
+		const tasks = context.state.unfinishedTasksOf(copy.id);
+		if (tasks.some((task) => task.kind === "volume.create" && task.nodeId !== worker))
+			throw new AppError(
+				"wrong-state",
+				`Another node is making the copy ${copy.name} of this volume. Try again when it is there.`,
+			);
+	}
+}
 
 /** Checks a new volume and adds it. */
 export function insertVolume(context: ApplyContext, given: unknown, fixed: Pick<Volume, "vmId" | "phase">): Volume {
