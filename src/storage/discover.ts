@@ -21,14 +21,15 @@ export async function discoverStorage(
 		case "nfs":
 			return { ...nothing, exports: await discoverNfsExports(query.server) };
 		case "iscsi-lvm":
-			return { ...nothing, ...(await iscsi(query)) };
+			return { ...nothing, ...(await iscsi(query, context.runFolder)) };
 	}
 }
 
 async function iscsi(
 	query: Extract<PoolDiscover, { type: "iscsi-lvm" }>,
+	runFolder: string,
 ): Promise<Pick<PoolDiscovered, "targets" | "luns">> {
-	const { targets, luns } = await discoverIscsi(query, { clock: systemClock, log: silentLogger });
+	const { targets, luns } = await discoverIscsi(query, { clock: systemClock, log: silentLogger, runFolder });
 	return {
 		targets: targets.map(({ target, portals }) => ({ name: target, portals: portals.map(portalText) })),
 		luns: luns.map(({ wwid, lun, sizeBytes, vendor, model, contents }) => ({

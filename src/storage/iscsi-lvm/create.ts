@@ -1,5 +1,4 @@
 /** The driver of a pool from its configuration and credentials, with the parts that touch this host. */
-import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -17,6 +16,7 @@ import { Lvm } from "./lvm.ts";
 import { Multipath } from "./multipath.ts";
 import { parsePortal } from "./names.ts";
 import { Sysfs } from "./sysfs.ts";
+import { TargetSessions } from "./target-sessions.ts";
 
 export type IscsiLvmPool = {
 	poolId: string;
@@ -82,11 +82,10 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 		chap: isFormer ? null : chapOf(config, pool.credentials),
 	};
 	const { sysfs, ...parts } = hostParts(clock);
-	const sessionsFile = join(pool.runFolder, poolId, "iscsi-sessions.json");
 	const lvm = new Lvm({ nodeId, hostId: shared ? hostId : null });
 	return new IscsiLvmDriver({
 		...{ poolId, nodeId, layout: config.layout, shared, wipeOnDelete: config.wipeOnDelete },
-		connection: new IscsiConnection(poolId, target, config.wwid, { ...parts, log, sessionsFile }),
+		connection: new IscsiConnection(poolId, target, config.wwid, { ...parts, log, runFolder: pool.runFolder }),
 		group: new VolumeGroup({ poolId, nodeId, shared, layout: config.layout, lvm }),
 		// Two nodes that find the LUN empty at the same time must not both make the group: the one with the lowest number does.
 		mayInitialize: !pool.wasReady && (!shared || first),
@@ -108,11 +107,12 @@ export type IscsiDiscovery = Ways & {
 /** What is offered to this node, for a pool that is to be made. Nothing stays logged in that was not. */
 export async function discoverIscsi(
 	query: IscsiDiscovery,
-	{ clock, log }: { clock: Clock; log: Logger },
+	{ clock, log, runFolder }: { clock: Clock; log: Logger; runFolder: string },
 ): Promise<{ targets: DiscoveredTarget[]; luns: DiscoveredLun[] }> {
 	const { iscsi, luns } = hostParts(clock);
 	const chap = chapOf(query, query.credentials ?? null);
 	const portals = query.portals.map(parsePortal);
 	if (query.target === null) return { targets: await discoverTargets(iscsi, portals, chap), luns: [] };
-	return { targets: [], luns: await discoverLuns(iscsi, luns, { target: query.target, portals, chap }, log) };
+	const sessions = new TargetSessions(iscsi, { target: query.target, portals, chap }, runFolder);
+	return { targets: [], luns: await discoverLuns(sessions, luns, query.target, log) };
 }

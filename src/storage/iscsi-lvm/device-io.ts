@@ -49,6 +49,8 @@ export type ZeroOptions = {
 	signal?: AbortSignal;
 	/** Called after each step with the place up to which everything is zero. */
 	reached?: (position: number) => Promise<void>;
+	/** Fails when anything on this node has the device. */
+	alone?: boolean;
 };
 
 /** Overwrites with zeroes (the target may do it by itself). Can be ended, and goes on at `start`. */
@@ -56,7 +58,16 @@ export async function zeroDevice(path: string, start: number, end: number, optio
 	for (let at = start; at < end; ) {
 		options.signal?.throwIfAborted();
 		const length = Math.min(zeroStepBytes, end - at);
-		const args = ["--zeroout", "--force", "--offset", `${at}`, "--length", `${length}`, "--", path];
+		const args = [
+			"--zeroout",
+			...(options.alone ? [] : ["--force"]),
+			"--offset",
+			`${at}`,
+			"--length",
+			`${length}`,
+			"--",
+			path,
+		];
 		await boundedRun("blkdiscard", args, { timeoutMs: zeroLimitMs });
 		at += length;
 		await options.reached?.(at);

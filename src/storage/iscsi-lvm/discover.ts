@@ -2,11 +2,12 @@
 
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Iscsi, IscsiTarget } from "./iscsi.ts";
+import type { Iscsi } from "./iscsi.ts";
 import type { Chap, DiscoveredTarget } from "./iscsi-text.ts";
 import type { Luns } from "./lun.ts";
 import type { Portal } from "./names.ts";
 import { whatIsOn } from "./signatures.ts";
+import type { TargetSessions } from "./target-sessions.ts";
 
 /** What is on it: names of signatures, or "data"; empty when it is empty; null when it could not be read. */
 export type DiscoveredLun = {
@@ -43,14 +44,14 @@ export async function discoverTargets(
 }
 
 export async function discoverLuns(
-	iscsi: Iscsi,
+	sessions: TargetSessions,
 	luns: Luns,
-	target: IscsiTarget,
+	target: string,
 	log: Logger,
 ): Promise<DiscoveredLun[]> {
-	const { made } = await iscsi.login(target);
+	const { undo } = await sessions.join({});
 	try {
-		const disks = await luns.settled(target.target);
+		const disks = await luns.settled(target);
 		const found = new Map<string, DiscoveredLun>();
 		for (const { wwid, lun, sizeBytes, vendor, model, device } of disks) {
 			const known = found.get(wwid);
@@ -65,6 +66,6 @@ export async function discoverLuns(
 		}
 		return [...found.values()].sort((a, b) => a.lun - b.lun);
 	} finally {
-		if (made.length > 0) await iscsi.logout(target.target, made);
+		await undo();
 	}
 }

@@ -44,7 +44,7 @@ const make = (...args: Parameters<LabLuns["driver"]> extends [string, ...infer R
 	opened.push(driver);
 	return driver;
 };
-const host = { clock: systemClock, log: silentLogger };
+const host = { clock: systemClock, log: silentLogger, runFolder: "/tmp/lqx-discovery" };
 
 test("discovers targets and LUNs, and leaves nothing behind", async () => {
 	const ways = { portals, target: null, chapUser: null, mutualChapUser: null };

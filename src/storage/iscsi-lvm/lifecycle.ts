@@ -32,12 +32,16 @@ type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Co
 const checkLimitMs = 5000;
 /** Less than this at the end of the LUN is not worth a change of the group. */
 const worthGrowingBytes = 16 * MiB;
+/** A LUN that was enlarged is noticed within this. */
+const growthEveryMs = 60_000;
 
 export class PoolLifecycle {
 	readonly #context: IscsiContext;
 	readonly #open: OpenVolumes;
 	readonly #options: LifecycleOptions;
 	#isTidy = false;
+	#growth: Promise<void> | null = null;
+	#lookedMs = Number.NEGATIVE_INFINITY;
 
 	constructor(context: IscsiContext, open: OpenVolumes, options: LifecycleOptions) {
 		this.#context = context;
@@ -54,7 +58,7 @@ export class PoolLifecycle {
 		try {
 			const found = await this.#groupOn(lun.device, lun.sizeBytes, overwrite);
 			await group.startLocks();
-			if (lun.sizeBytes - (await group.coveredBytes()) > worthGrowingBytes) await group.grow();
+			await this.#growTo(lun.sizeBytes);
 			await group.ensureThinPool(found);
 			if (this.#isTidy) return;
 			const index = await readIndex(this.#context);
@@ -231,13 +235,40 @@ export class PoolLifecycle {
 		if (this.#context.group.device === null)
 			throw new AppError("storage", "The pool is not connected on this node.", { context: { health: "unmounted" } });
 		const usage = await this.#context.group.usage(checkLimitMs);
+		this.#lookForGrowth();
 		return weak === null ? usage : { ...usage, warning: weak };
+	}
+
+	/** Now and then, and beside what is asked: the kernel asks the target for new sizes. */
+	#lookForGrowth(): void {
+		const { clock, log, group } = this.#context;
+		if (this.#growth !== null || clock.monotonicMs() - this.#lookedMs < growthEveryMs) return;
+		this.#lookedMs = clock.monotonicMs();
+		this.#growth = (async () => {
+			const { sizeBytes } = await this.#options.connection.rescan();
+			using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
+			if (group.device === null || !(await this.#growTo(sizeBytes))) return;
+			log.info("The LUN of a pool was enlarged, and so was its volume group", { sizeBytes });
+			const found = await group.find();
+			if (found !== null) await group.ensureThinPool(found);
+		})()
+			.catch((error) => log.warn("Whether the LUN of a pool grew is not known", { error }))
+			.finally(() => {
+				this.#growth = null;
+			});
+	}
+
+	async #growTo(sizeBytes: number): Promise<boolean> {
+		const { group } = this.#context;
+		if (sizeBytes - (await group.coveredBytes()) <= worthGrowingBytes) return false;
+		await group.grow();
+		return true;
 	}
 
 	async probe({ overwrite = [] }: OverwriteOptions): Promise<PoolUsage> {
 		const { group } = this.#context;
 		const before = group.device;
-		const lun = await this.#options.connection.connect();
+		const lun = await this.#options.connection.connect({ trial: true });
 		group.device = lun.device;
 		try {
 			if ((await group.find(overwrite)) !== null) return await group.usageWithoutLocks();
@@ -245,7 +276,7 @@ export class PoolLifecycle {
 			requireConfirmed(found, overwrite);
 			if (found.length > 0) await requireUnused(lun.device);
 			// It is zero there: writing zeroes shows that writing works, and changes nothing.
-			else await zeroDevice(lun.device, 0, 4096);
+			else await zeroDevice(lun.device, 0, 4096, { alone: true });
 			if (this.#options.shared) await group.requireLockManager();
 			if (lun.sizeBytes < GiB / 2) throw new AppError("invalid", "The LUN is too small for a pool.");
 			return { totalBytes: lun.sizeBytes, usedBytes: 0, availableBytes: lun.sizeBytes };

@@ -3,7 +3,7 @@
  * metadata, told to leave the kernel alone; a logical volume that is activated is another loop device on its part of the file. What
  * this cannot show (locks, multipath, LVM's own activation) is tested in the lab VM.
  */
-import { mkdir, mkdtemp, readlink, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readlink, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { systemClock } from "../../../lib/clock.ts";
@@ -102,6 +102,8 @@ export type LoopPool = {
 	folder: string;
 	device: string;
 	driver(more?: Partial<IscsiLvmDriverOptions>): IscsiLvmDriver;
+	/** As the administrator of the target does it. */
+	growLun(sizeBytes: number): Promise<void>;
 	/** Logical volumes as LVM lists them, with their tags. */
 	lvNames(): Promise<string[]>;
 	/** A logical volume that somebody else has made. */
@@ -123,7 +125,7 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 		connect: async () => ({ device, sizeBytes, undo: async () => {} }),
 		current: async () => ({ device, sizeBytes }),
 		trouble: async () => ({ dead: null, weak: null }),
-		rescan: async () => ({ device, sizeBytes }),
+		rescan: async () => ({ device, sizeBytes: (await stat(file)).size }),
 		disconnect: async () => {},
 	};
 	const groups: LoopGroup[] = [];
@@ -139,6 +141,10 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 				...{ random: systemRandom, clock: systemClock, log: silentLogger, lockWaitMs: 4000, writes: async () => null },
 				...more,
 			});
+		},
+		async growLun(bytes) {
+			await truncate(file, bytes);
+			await run("losetup", ["--set-capacity", device], limit);
 		},
 		async lvNames() {
 			const group = new LoopGroup(poolId, file, lvm);

@@ -1,0 +1,107 @@
+/**
+ * The sessions of this node with a target. Pools, tries of pools and discoveries share them, so they are begun and ended in turn, and
+ * never ended under somebody who uses them; which of them are ours is kept in a file until the machine restarts: others' stay.
+ */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { errnoOf } from "../file-errors.ts";
+import type { Iscsi, IscsiTarget } from "./iscsi.ts";
+import type { Portal } from "./names.ts";
+
+const Made = Type.Array(Type.Object({ host: Type.String(), port: Type.Integer() }));
+
+/** Who uses a target in this process, by its name. */
+const users = new Map<string, Set<object | string>>();
+const turns = new Map<string, Promise<unknown>>();
+
+export type Joined = Awaited<ReturnType<Iscsi["login"]>> & {
+	/** Ends what was begun by this, unless somebody else uses it by now. */
+	undo(): Promise<void>;
+};
+
+export class TargetSessions {
+	readonly #iscsi: Pick<Iscsi, "login" | "logout">;
+	readonly #target: IscsiTarget;
+	readonly #file: string;
+
+	constructor(iscsi: Pick<Iscsi, "login" | "logout">, target: IscsiTarget, runFolder: string) {
+		this.#iscsi = iscsi;
+		this.#target = target;
+		const name = new Bun.CryptoHasher("sha256").update(target.target).digest("hex").slice(0, 32);
+		this.#file = join(runFolder, `iscsi-sessions-${name}.json`);
+	}
+
+	/** Logs in where it is not. `user`: whoever uses the sessions until `undo` or `leave`; the same one again is no other. */
+	join(user: object | string): Promise<Joined> {
+		return this.#inTurn(async () => {
+			const all = this.#users();
+			const isNew = !all.has(user);
+			// Before the sessions are looked at: nobody ends them from here on.
+			all.add(user);
+			try {
+				const answer = await this.#iscsi.login(this.#target);
+				if (answer.made.length > 0) await this.#keep([...(await this.#kept()), ...answer.made]);
+				return { ...answer, undo: () => this.#undo(user, isNew, answer.made) };
+			} catch (error) {
+				if (isNew) all.delete(user);
+				throw error;
+			}
+		});
+	}
+
+	/** Ends all sessions that are ours when nobody here uses them any more, and `mayEnd` says so. */
+	leave(user: object | string, mayEnd: () => Promise<boolean>): Promise<void> {
+		return this.#inTurn(async () => {
+			this.#users().delete(user);
+			if (this.#users().size > 0 || !(await mayEnd())) return;
+			await this.#iscsi.logout(this.#target.target, await this.#kept());
+			await this.#keep([]);
+		});
+	}
+
+	#undo(user: object | string, isNew: boolean, made: readonly Portal[]): Promise<void> {
+		return this.#inTurn(async () => {
+			if (isNew) this.#users().delete(user);
+			if (made.length === 0 || this.#users().size > 0) return;
+			await this.#iscsi.logout(this.#target.target, made);
+			await this.#keep((await this.#kept()).filter((portal) => !made.some((one) => same(one, portal))));
+		});
+	}
+
+	#users(): Set<object | string> {
+		const { target } = this.#target;
+		const known = users.get(target) ?? new Set();
+		users.set(target, known);
+		return known;
+	}
+
+	#inTurn<T>(work: () => Promise<T>): Promise<T> {
+		const { target } = this.#target;
+		const result = (turns.get(target) ?? Promise.resolve()).then(work);
+		turns.set(
+			target,
+			result.catch(() => {}),
+		);
+		return result;
+	}
+
+	async #kept(): Promise<Portal[]> {
+		try {
+			const value: unknown = JSON.parse(await readFile(this.#file, "utf8"));
+			return Value.Check(Made, value) ? value : [];
+		} catch (error) {
+			if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return [];
+			throw error;
+		}
+	}
+
+	async #keep(portals: readonly Portal[]): Promise<void> {
+		if (portals.length === 0) return rm(this.#file, { force: true });
+		await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
+		await writeFile(this.#file, JSON.stringify(portals), { mode: 0o600 });
+	}
+}
+
+const same = (a: Portal, b: Portal): boolean => a.host === b.host && a.port === b.port;
