@@ -17,6 +17,9 @@ import {
 	Timestamp,
 } from "./schema.ts";
 
+/** What every driver can make: qcow2 ends there. */
+export const maxDiskBytes = 64 * TiB;
+
 export const PoolType = StringEnum(["local", "nfs", "ceph-rbd", "iscsi-lvm"] as const, { $id: "PoolType" });
 export type PoolType = Static<typeof PoolType>;
 export const PoolHealth = StringEnum(["healthy", "degraded", "error", "unmounted"] as const);
@@ -244,7 +247,7 @@ export const VolumeCreate = Strict(
 		nodeId: Type.Optional(Id),
 		format: Type.Optional(VolumeFormat),
 		sizeBytes: Type.Optional(
-			Bytes({ minimum: MiB, maximum: 1024 * TiB, description: "Default: the size of the source" }),
+			Bytes({ minimum: MiB, maximum: maxDiskBytes, description: "Default: the size of the source" }),
 		),
 		source: Type.Optional(VolumeSource),
 	},
@@ -253,7 +256,7 @@ export const VolumeCreate = Strict(
 export type VolumeCreate = Static<typeof VolumeCreate>;
 export const VolumeUpdate = Strict({ name: Name }, { $id: "VolumeUpdate" });
 export const VolumeResize = Strict(
-	{ sizeBytes: Bytes({ minimum: MiB, maximum: 1024 * TiB }) },
+	{ sizeBytes: Bytes({ minimum: MiB, maximum: maxDiskBytes }) },
 	{ $id: "VolumeResize" },
 );
 export const VolumeClone = Strict(

@@ -16,6 +16,7 @@ import {
 	Tags,
 	Timestamp,
 } from "./schema.ts";
+import { maxDiskBytes } from "./storage.ts";
 
 export const powerStates = [
 	"stopped",
@@ -259,7 +260,7 @@ export const VmCreate = Strict(
 					/** Copy of this image (copy-on-write unless fullCopy); else empty; or an existing volume. */
 					imageId: Type.Optional(Id),
 					volumeId: Type.Optional(Id),
-					sizeBytes: Type.Optional(Bytes({ minimum: MiB, maximum: 1024 * TiB })),
+					sizeBytes: Type.Optional(Bytes({ minimum: MiB, maximum: maxDiskBytes })),
 					poolId: Type.Optional(Id),
 					format: Type.Optional(StringEnum(["qcow2", "raw"] as const)),
 					fullCopy: Type.Optional(Type.Boolean()),

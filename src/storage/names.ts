@@ -1,12 +1,11 @@
 /** Ids that name files, and sizes that reach a command line: checked again here, whoever called. */
 import { AppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
-import { formatBytes, TiB } from "../lib/units.ts";
+import { formatBytes } from "../lib/units.ts";
+import { maxDiskBytes } from "../model/storage.ts";
 
 /** Disks are counted in sectors of this size by every guest; sizes are rounded up to it. */
 export const sectorBytes = 512;
-/** Largest disk that we make or take in. */
-export const maxDiskBytes = 64 * TiB;
 
 /** Fails with `invalid` unless `id` is a UUID in lower case: nothing else becomes part of a path. */
 export function requireId(id: string, what: "pool" | "volume" | "image" | "snapshot"): void {

@@ -1,7 +1,8 @@
 /** What an image file must be, judged from its bytes alone: the same rules for every driver and the fake. Pure. */
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
-import { maxDiskBytes, sectorBytes } from "../names.ts";
+import { maxDiskBytes } from "../../model/storage.ts";
+import { sectorBytes } from "../names.ts";
 import { isIso9660, lookAlike } from "./file-magic.ts";
 import { parseQcow2Header, requireStandAlone } from "./qcow2-header.ts";
 
