@@ -52,6 +52,10 @@ export type StorageUnderTest = {
 	mergesLayers?: true;
 	/** Volumes have all of their space from the beginning. */
 	preallocates?: true;
+	/** It is not known what a volume takes: its whole size is said instead. */
+	countsWhole?: true;
+	/** What sizes of disks are rounded up to (default: a sector). */
+	sizeStepBytes?: number;
 	/** Copy-on-write copies depend on nothing: what they were made of can be deleted. */
 	copiesStandAlone?: true;
 	/** What others may call their things there, as far as the pool goes; bytes are no UTF-8. */
