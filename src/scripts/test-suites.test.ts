@@ -1,11 +1,11 @@
-/** What is said again at the end of a run, and what is shown of tests that passed, of real output. */
+/** What is said again at the end of a run, and what is shown of tests that passed, of real output; what may run beside each other. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { present } from "../lib/assert.ts";
 import { run } from "../lib/run.ts";
 import { noteMark, notesIn } from "../testing/note.ts";
-import { failuresOf } from "./test-suites.ts";
+import { failuresOf, findTests, needsMachine } from "./test-suites.ts";
 
 test("each failed test is named again, with what it said", async () => {
 	const folder = mkdtempSync("/tmp/lqx-suites-");
@@ -38,4 +38,14 @@ test("each failed test is named again, with what it said", async () => {
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}
+});
+
+test("pages, and what is inside of a machine of its own, run beside what shares this one", () => {
+	const found = [...findTests("lab"), ...findTests("e2e"), ...findTests("long")];
+	const [alone, beside] = [found.filter(needsMachine), found.filter((path) => !needsMachine(path))];
+	expect(alone).toContain("src/testing/system/lifecycle.lab.test.ts");
+	expect(alone).toContain("src/testing/system/journey.e2e.test.ts");
+	expect(alone).toContain("ui/e2e/nodes-vms.test.ts");
+	expect(beside).toContain("src/testing/system/storage-boot-nfs.lab.test.ts");
+	expect(beside).toContain("ui/e2e/lists.test.ts");
 });

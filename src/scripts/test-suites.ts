@@ -3,7 +3,8 @@
  * the same but exhaustive or random, for seconds each (not in `npm run check`), `x.lab.test.ts` the real thing (libvirt,
  * QEMU, disks), `x.e2e.test.ts` the browser, `x.long.test.ts` only in `npm run test:lab`.
  * `x.vm.test.ts` runs only inside the storage lab VM, started by a lab or long test (testing/lab/storage-vm).
- * Lab and browser tests run each file in a process of its own; of the lab's, which share the machine, one at a time.
+ * Lab and browser tests run each file in a process of its own. Those that share the machine (libvirt, networks, disks) run one at a
+ * time; beside them, one at a time, too, those that do not: pages on a server of their own, and what is inside of the storage lab VM.
  * What a test has to say when it passes, too, it says through testing/note.ts.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -30,6 +31,13 @@ export function kindOf(path: string): SuiteKind {
 	if (path.startsWith("ui/e2e/")) return path.endsWith(".long.test.ts") ? "long" : "e2e";
 	const match = /\.(slow|lab|e2e|long|vm)\.test\.tsx?$/.exec(path);
 	return (match?.[1] as SuiteKind | undefined) ?? "unit";
+}
+
+/** Whether it shares something of this machine with others that do: not pages on a mock server, nor what is inside of a machine of its own. */
+export function needsMachine(path: string): boolean {
+	const text = readFileSync(join(root, path), "utf8");
+	if (path.startsWith("ui/")) return text.includes("src/testing/");
+	return !/\b(?:testInStorageVm|startStorageVm)\(/.test(text);
 }
 
 /** Two processes, every other file each: the work is computing, and there are two cores at least. */

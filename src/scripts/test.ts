@@ -1,6 +1,5 @@
 /**
- * `npm test`: build, check, the slow unit tests, then lab tests, one file after the other, and browser tests, two at a time; the
- * last line is `N passed, N failed, N skipped`. `npm run test:lab` adds the long ones. `-- NAME…` runs only the suites whose path
+ * `npm test`: build, check, the slow unit tests, then lab and browser tests in two lanes (test-suites.ts); the last line is `N passed, N failed, N skipped`. `npm run test:lab` adds the long ones. `-- NAME…` runs only the suites whose path
  * contains one of the names; `-- --resume` leaves out those that passed since the last full run.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -8,7 +7,7 @@ import { join } from "node:path";
 import { build } from "./build.ts";
 import { check } from "./check.ts";
 import { root } from "./root.ts";
-import { add, type Counts, findTests, none, runInHalves, runTests } from "./test-suites.ts";
+import { add, type Counts, findTests, needsMachine, none, runInHalves, runTests } from "./test-suites.ts";
 
 const args = process.argv.slice(2);
 const lab = args.includes("--lab");
@@ -41,26 +40,28 @@ if (names.length === 0 && !passedBefore.has("slow")) {
 }
 // By name, any file that is asked for; else those above ran all together.
 const together = names.length === 0 ? [] : [...findTests("unit"), ...findTests("slow")];
-await runFiles([...together, ...findTests("lab")], 1);
-await runFiles(findTests("e2e"), 2);
-if (lab) await runFiles(findTests("long"), 1);
+await runFiles([...together, ...findTests("lab"), ...findTests("e2e"), ...(lab ? findTests("long") : [])]);
 // Again, since there is much between them and the end.
 if (total.failures.length > 0) console.log("\n── what failed");
 for (const failure of total.failures) console.log(`\n${failure}`);
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed > 0 ? 1 : 0);
 
-/** Each in a process of its own, so many at a time. */
-async function runFiles(files: readonly string[], lanes: number): Promise<void> {
+/**
+ * Each file in a process of its own. One lane has the tests that need the machine for themselves, the other one those that can run beside
+ * anything; who is done with its own takes from the rest of those.
+ */
+async function runFiles(files: readonly string[]): Promise<void> {
 	const left = files.filter((file) => wanted(file) && !passedBefore.has(file));
-	const run = async (): Promise<void> => {
-		for (let file = left.shift(); file !== undefined; file = left.shift()) {
+	const [alone, beside] = [left.filter(needsMachine), left.filter((file) => !needsMachine(file))];
+	const lane = async (next: () => string | undefined): Promise<void> => {
+		for (let file = next(); file !== undefined; file = next()) {
 			const counts = await runTests(file, [file], { timeoutMs: lab ? 3_600_000 : 900_000 });
 			total = add(total, counts);
 			remember(file, counts);
 		}
 	};
-	await Promise.all(Array.from({ length: lanes }, run));
+	await Promise.all([lane(() => alone.shift() ?? beside.shift()), lane(() => beside.shift())]);
 }
 
 function remember(suite: string, counts: Counts): void {
