@@ -18,7 +18,6 @@ import {
 	parseGroups,
 	parseLvs,
 	parsePhysicalVolumes,
-	parseThinUsage,
 	pvFields,
 	vgFields,
 } from "./lvm-report.ts";
@@ -27,6 +26,7 @@ import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
 import { otherHosts } from "./sanlock.ts";
 import { memberOf, requireConfirmed, unknownData, whatIsOn } from "./signatures.ts";
+import { ThinPool } from "./thin-pool.ts";
 
 /** Volumes of raw disks have whole extents. */
 export const extentBytes = MiB;
@@ -49,12 +49,14 @@ export type GroupOptions = {
 export class VolumeGroup {
 	readonly name: string;
 	readonly #options: GroupOptions;
+	readonly #thin: ThinPool | null;
 	/** Set by the driver when it has found the LUN. */
 	device: string | null = null;
 
 	constructor(options: GroupOptions) {
 		this.#options = options;
 		this.name = groupName(options.poolId);
+		this.#thin = options.layout === "thin" ? new ThinPool({ lvm: options.lvm, group: this.name }) : null;
 	}
 
 	get #devices() {
@@ -180,20 +182,16 @@ export class VolumeGroup {
 		});
 	}
 
-	/** The thin pool takes all of the group, but for room to mend its metadata. */
+	/** Thin layouts: the pool is there, takes what the group has, and is active: only then it says how full it is. */
 	async ensureThinPool(group: Group): Promise<void> {
-		if (this.#options.layout !== "thin") return;
-		const { lvm } = this.#options;
-		const there = await lvm.report("lvs", "lv_name", [this.name], this.#devices);
-		const pool = `${this.name}/${thinPoolName}`;
-		if (!new RegExp(`"${thinPoolName}"`).test(there)) {
-			// No --setautoactivation here and below: LVM does not take it for what is thin. It is off in the group.
-			const args = ["--yes", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y"];
-			await lvm.change(["lvcreate", ...args, "--name", thinPoolName, "--", this.name], this.#devices);
-		} else if (group.freeBytes > group.sizeBytes / 10)
-			await lvm.change(["lvextend", "--extents", "+90%FREE", "--", pool], this.#devices);
-		// Only an active one says how full it is.
+		if (this.#thin === null) return;
+		await this.#thin.ensure(group, this.#devices);
 		await this.activate(thinPoolName, "exclusive");
+	}
+
+	/** Thin layouts: whether the pool's metadata had to be made larger, and was. */
+	async growThinMetadata(): Promise<boolean> {
+		return (await this.#thin?.growMetadata(this.#devices)) ?? false;
 	}
 
 	/** The LUN grew: so does the group. */
@@ -203,19 +201,12 @@ export class VolumeGroup {
 	}
 
 	async usage(timeoutMs?: number): Promise<PoolUsage> {
-		const { lvm, layout } = this.#options;
+		const { lvm } = this.#options;
 		const call = { ...this.#devices, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
 		const [group] = parseGroups(await lvm.report("vgs", vgFields, [this.name], call));
 		if (!group) throw new AppError("storage", "The volume group is not on the LUN.");
-		if (layout === "thin") {
-			const thin = parseThinUsage(
-				await lvm.report("lvs", "lv_size,data_percent", [`${this.name}/${thinPoolName}`], call),
-			);
-			if (thin) {
-				const usedBytes = Math.round((thin.lvBytes * thin.dataPercent) / 100);
-				return { totalBytes: thin.lvBytes, usedBytes, availableBytes: thin.lvBytes - usedBytes };
-			}
-		}
+		const thin = await this.#thin?.usage(call);
+		if (thin) return thin;
 		const { sizeBytes, freeBytes } = group;
 		return { totalBytes: sizeBytes, usedBytes: sizeBytes - freeBytes, availableBytes: freeBytes };
 	}

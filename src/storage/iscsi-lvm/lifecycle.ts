@@ -247,12 +247,17 @@ export class PoolLifecycle {
 		this.#growth = (async () => {
 			const { sizeBytes } = await this.#options.connection.rescan();
 			using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
-			if (group.device === null || !(await this.#growTo(sizeBytes))) return;
-			log.info("The LUN of a pool was enlarged, and so was its volume group", { sizeBytes });
-			const found = await group.find();
-			if (found !== null) await group.ensureThinPool(found);
+			if (group.device === null) return;
+			if (await this.#growTo(sizeBytes)) {
+				log.info("The LUN of a pool was enlarged, and so was its volume group", { sizeBytes });
+				const found = await group.find();
+				if (found !== null) await group.ensureThinPool(found);
+			}
+			if (await group.growThinMetadata()) log.info("The metadata of a thin pool was made larger");
 		})()
-			.catch((error) => log.warn("Whether the LUN of a pool grew is not known", { error }))
+			.catch((error) =>
+				log.warn("Whether the LUN of a pool grew is not known, or the pool could not follow", { error }),
+			)
 			.finally(() => {
 				this.#growth = null;
 			});

@@ -9,6 +9,7 @@ const Row = Type.Record(Type.String(), Type.String());
 const Report = Type.Object({ report: Type.Array(Type.Record(Type.String(), Type.Array(Row))) });
 
 export const lvFields = "lv_name,lv_uuid,lv_size,lv_tags,lv_active_locally,lv_device_open,data_percent";
+export const thinUsageFields = "lv_size,data_percent,lv_metadata_size,metadata_percent";
 export const vgFields = "vg_name,vg_uuid,vg_size,vg_free,vg_tags,vg_lock_type,vg_systemid,vg_extent_size";
 export const pvFields = "pv_name,vg_name,vg_tags,dev_size,pv_size";
 
@@ -81,13 +82,19 @@ export const parseAnyLvs = (json: string): AnyLv[] =>
 		return [{ lv, lvBytes: bytes(row, "lv_size"), dataPercent: percent(row.data_percent) }];
 	});
 
-export type ThinUsage = { lvBytes: number; dataPercent: number };
+export type ThinUsage = { lvBytes: number; dataPercent: number; metadataBytes: number; metadataPercent: number };
 
-/** Of the thin pool: its size and how much of it is taken; null when it has none, or is not active. */
+/** Of the thin pool: its sizes and how much of them is taken; null when it has none, or is not active. */
 export function parseThinUsage(json: string): ThinUsage | null {
 	const row = rows(json, "lv")[0];
-	const dataPercent = percent(row?.data_percent);
-	return !row || dataPercent === null ? null : { lvBytes: bytes(row, "lv_size"), dataPercent };
+	const [dataPercent, metadataPercent] = [percent(row?.data_percent), percent(row?.metadata_percent)];
+	if (!row || dataPercent === null || metadataPercent === null) return null;
+	return {
+		lvBytes: bytes(row, "lv_size"),
+		dataPercent,
+		metadataBytes: bytes(row, "lv_metadata_size"),
+		metadataPercent,
+	};
 }
 
 export type Group = {

@@ -79,6 +79,8 @@ export function lvmConfig({ nodeId, hostId }: Pick<LvmOptions, "nodeId" | "hostI
 		"devices/issue_discards=1",
 		// Ours are on LUNs: a group inside of a guest's disk is none of the host's.
 		"devices/scan_lvs=0",
+		// For thin pools that are made: lvcreate takes no --errorwhenfull for them.
+		"activation/error_when_full=1",
 		"backup/backup=0",
 		"backup/archive=0",
 		'global/system_id_source="lvmlocal"',
@@ -105,7 +107,7 @@ const rules: { says: RegExp; code: AppError["code"]; message: string; moment?: t
 		moment: true,
 	},
 	{
-		says: /insufficient (?:free space|suitable|available)|has insufficient free space|no free extents|Insufficient.*extents|free space .* not enough|cannot create new .*: pool .* is full/i,
+		says: /insufficient (?:free space|suitable|available)|has insufficient free space|no free extents|Insufficient.*extents|free space .* not enough|cannot create new .*: pool .* is full|free space in thin pool .* reached threshold/i,
 		code: "no-space",
 		message: "There is no space left in the storage pool.",
 	},
