@@ -1,5 +1,6 @@
 /** What libvirt has of a domain at this moment: its state, its definition and what runs, read as we compare them. */
 import { AppError, isAppError } from "../../lib/errors.ts";
+import type { HangingPaths } from "../../lib/hanging-paths.ts";
 import type { PowerState } from "../../model/vm.ts";
 import { type ReadDomain, readDomain } from "./domain/domain-reader.ts";
 import { withRealPaths } from "./real-paths.ts";
@@ -11,9 +12,11 @@ import { isActive, powerStateOf } from "./states.ts";
 
 export class DomainLookup {
 	readonly #client: LibvirtClient;
+	readonly #paths: HangingPaths;
 
-	constructor(client: LibvirtClient) {
+	constructor(client: LibvirtClient, paths: HangingPaths) {
 		this.#client = client;
+		this.#paths = paths;
 	}
 
 	state(id: string): Promise<DomainStateInfo> {
@@ -41,6 +44,11 @@ export class DomainLookup {
 		return readDomain(await this.#client.domainGetXMLDesc({ uuid: id }, flags));
 	}
 
+	/** As `read`, with the real paths of its disks (real-paths.ts). */
+	async readReal(id: string, flags = 0): Promise<ReadDomain> {
+		return withRealPaths(this.#paths, await this.read(id, flags));
+	}
+
 	/** As `read`, of a domain that must run. */
 	async readActive(id: string): Promise<ReadDomain> {
 		await this.active(id);
@@ -55,8 +63,8 @@ export class DomainLookup {
 				this.#client.domainIsPersistent({ uuid: id }),
 			]);
 			const [defined, live] = await Promise.all([
-				persistent ? this.read(id, xmlFlags.inactive).then(withRealPaths) : null,
-				active ? this.read(id).then(withRealPaths) : null,
+				persistent ? this.readReal(id, xmlFlags.inactive) : null,
+				active ? this.readReal(id) : null,
 			]);
 			return { defined, live };
 		} catch (error) {

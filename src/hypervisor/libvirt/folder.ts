@@ -1,9 +1,13 @@
 /** The folder of a domain on this node: made before its definition, with a part in which QEMU may make its socket. */
 import { existsSync } from "node:fs";
-import { chmod, chown, copyFile, lstat, mkdir } from "node:fs/promises";
-import { AppError } from "../../lib/errors.ts";
+import { chmod, chown, lstat, mkdir, rename } from "node:fs/promises";
+import type { Clock } from "../../lib/clock.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { doesNotAnswer, runOrGiveUp } from "../../lib/hanging-paths.ts";
 import { domainFiles, type Machine } from "./domain/machine.ts";
 import type { QemuUser } from "./host.ts";
+
+const copyLimitMs = 10_000;
 
 /** Fails with `hypervisor` when something else is in the way, or the folder cannot be made. Safe to repeat. */
 export async function prepareFolder(folder: string, user: QemuUser): Promise<void> {
@@ -30,11 +34,22 @@ export function checkFirmware(machine: Machine): void {
 		if (!existsSync(path)) throw new AppError("unsupported", `UEFI needs the package ovmf on this node: no ${path}.`);
 }
 
-/** A domain that is adopted brings its UEFI variables along. */
-export async function takeVariables(machine: Machine, currentPath: string | null): Promise<void> {
+/**
+ * A domain that is adopted brings its UEFI variables along. Where they lie nobody knows: `timeout` when that does not answer.
+ */
+export async function takeVariables(clock: Clock, machine: Machine, currentPath: string | null): Promise<void> {
 	const { firmware } = machine;
 	if (firmware.kind === "bios" || currentPath === null || currentPath === firmware.nvramPath) return;
-	if (existsSync(firmware.nvramPath) || !existsSync(currentPath)) return;
-	await copyFile(currentPath, firmware.nvramPath);
-	await chmod(firmware.nvramPath, 0o600);
+	if (existsSync(firmware.nvramPath)) return;
+	const half = `${firmware.nvramPath}.new`;
+	try {
+		await runOrGiveUp(clock, "cp", ["--", currentPath, half], { timeoutMs: copyLimitMs });
+	} catch (error) {
+		if (isAppError(error, "timeout")) throw doesNotAnswer(`The file ${currentPath} with the VM's UEFI variables`);
+		// Those of a domain that never ran: QEMU makes them.
+		if (isAppError(error) && /No such file or directory/.test(String(error.context.stderr))) return;
+		throw new AppError("hypervisor", `The VM's UEFI variables (${currentPath}) cannot be copied.`, { cause: error });
+	}
+	await chmod(half, 0o600);
+	await rename(half, firmware.nvramPath);
 }

@@ -9,6 +9,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
+import { HangingPaths } from "../../lib/hanging-paths.ts";
 import type { Logger } from "../../lib/log.ts";
 import { type DiskSource, type HostSecret, sourceName } from "../../model/disk-source.ts";
 import { compareAutostart, compareFacts, withMatchedIds } from "../compare.ts";
@@ -40,7 +41,6 @@ import { DomainLookup, firstAccepted, notRunning } from "./domain-lookup.ts";
 import { checkFirmware, prepareFolder, takeVariables } from "./folder.ts";
 import { type HostFacts, readHost } from "./host.ts";
 import { applyToLive, changeLiveMedia, type LiveContext, mediaXml } from "./live-apply.ts";
-import { withRealPaths } from "./real-paths.ts";
 import type { LibvirtClient } from "./rpc/client.ts";
 import { isLibvirtError, libvirtErrors } from "./rpc/errors.ts";
 import { consoleFlags, deviceFlags, shutdownFlags, startFlags, undefineFlags, xmlFlags } from "./rpc/flags.ts";
@@ -85,7 +85,7 @@ class LibvirtDriver implements HypervisorDriver {
 	constructor(options: LibvirtDriverOptions) {
 		this.#client = options.client;
 		this.#options = options;
-		this.#domains = new DomainLookup(options.client);
+		this.#domains = new DomainLookup(options.client, new HangingPaths(options.clock));
 		this.#diskWork = new DiskWork(options.client, options.clock, this.#domains);
 		this.#statistics = new Statistics(options.client, options.clock);
 		this.#stops = [
@@ -135,7 +135,7 @@ class LibvirtDriver implements HypervisorDriver {
 		checkFirmware(machine);
 		const { qemuUser } = await this.#readHost();
 		await prepareFolder(domain.folder, qemuUser);
-		await takeVariables(machine, known?.nvramPath ?? null);
+		await takeVariables(this.#options.clock, machine, known?.nvramPath ?? null);
 		await this.#client.domainDefineXMLFlags(domainXml(machine));
 		// Each time: one that was adopted, or that somebody changed with virsh, would start with the host by itself. A
 		// definition keeps this flag, so if the process ends right here, whoever looks next finds it and defines again.
@@ -212,7 +212,7 @@ class LibvirtDriver implements HypervisorDriver {
 	async compare(domain: DomainSpec): Promise<DomainDifference[]> {
 		const active = await this.#domains.isActive(domain.id);
 		const [found, autostart] = await Promise.all([
-			this.#domains.read(domain.id, active ? 0 : xmlFlags.inactive).then(withRealPaths),
+			this.#domains.readReal(domain.id, active ? 0 : xmlFlags.inactive),
 			this.#client.domainGetAutostart({ uuid: domain.id }),
 		]);
 		const differences = compareFacts(wantedFacts(domain), found.facts).map(({ step: _, ...difference }) =>
