@@ -34,6 +34,7 @@ import { present } from "./lib/assert.ts";
 import { type Clock, shiftedClock, systemClock } from "./lib/clock.ts";
 import { toAppError } from "./lib/errors.ts";
 import { haltAtStepIn, passing } from "./lib/halting.ts";
+import { doesNotAnswer, HangingPaths } from "./lib/hanging-paths.ts";
 import { sleptMs } from "./lib/host-sleep.ts";
 import { idSource } from "./lib/ids.ts";
 import { createLogger, type Logger } from "./lib/log.ts";
@@ -46,8 +47,8 @@ import type { NodeSources } from "./node/sources.ts";
 import { startingService } from "./node/starting-service.ts";
 import type { PeerNode } from "./peer/peer.ts";
 import type { StreamHandler } from "./peer/stream-open.ts";
-import { PoolFolder } from "./storage/local/pool-folder.ts";
-import { releasePool } from "./storage/local/release-pool.ts";
+import { workerCommand } from "./storage/worker/command.ts";
+import { folderWorkApart } from "./storage/worker/host-file.ts";
 import { openStore } from "./store/open-store.ts";
 import { proposer as createProposer } from "./store/proposer.ts";
 import type { RaftConsensus } from "./store/raft/raft-consensus.ts";
@@ -60,11 +61,23 @@ const raftTiming = {
 	tickJitterMs: 2,
 	limits: { electionTicks: 10, electionJitterTicks: 6, heartbeatTicks: 2 },
 };
+const handOverLimitMs = 60_000;
+/** Deletes what the node leaves behind. */
+const releaseLimitMs = 600_000;
 const ids = idSource(systemClock, random);
-const poolFoldersWith = (clock: Clock, log: Logger): PoolFolders => ({
-	handOver: (path, from, to) => new PoolFolder(path, random).handOver(from, to),
-	release: (path, poolId, left) => releasePool({ path, poolId, random, clock, log, protectedPaths: [] }, left),
-});
+/** Not in this process: such a folder may lie on a mount whose server is gone. */
+const poolFoldersWith = (clock: Clock, log: Logger): PoolFolders => {
+	const paths = new HangingPaths(clock);
+	const work = async (method: string, args: [path: string, ...unknown[]], limitMs: number) => {
+		const [path] = args;
+		if ((await paths.realPaths([path]))[0] === null) throw doesNotAnswer(`The folder ${path}`);
+		await folderWorkApart({ command: workerCommand(), clock, log }, method, args, limitMs);
+	};
+	return {
+		handOver: (...args) => work("handOver", args, handOverLimitMs),
+		release: (...args) => work("release", args, releaseLimitMs),
+	};
+};
 
 export type Daemon = {
 	url: string;

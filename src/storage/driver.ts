@@ -10,8 +10,11 @@ import type { DiskSource, HostSecret } from "../model/disk-source.ts";
 import type { PoolCapabilities, PoolType, VolumeFormat } from "../model/storage.ts";
 import type { ContentListing, ContentOptions } from "./content.ts";
 
-/** A pool with a folder on this node. `wasReady`: it has held data here. */
-export type PoolPlace = { poolId: string; name: string; path: string; wasReady: boolean };
+/**
+ * A pool with a folder on this node. `wasReady`: it has held data here. `realPath`: where the path leads; null when that does not answer,
+ * so that nobody may look; absent: not asked.
+ */
+export type PoolPlace = { poolId: string; name: string; path: string; wasReady: boolean; realPath?: string | null };
 
 export type FileToAdopt = { path: string; format: VolumeFormat };
 /**

@@ -1,46 +1,59 @@
-/** A regular file of this node into a pool, as the upload of an image. Whatever the pool is, the file is read here. */
+/** A regular file of this node into a pool, as the upload of an image. Whatever the pool is, the file is read in the same way. */
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import type { LongOptions, StorageDriver, UploadFile } from "./driver.ts";
-import { openHostFile } from "./local/host-file.ts";
+import type { HostFileReader } from "./host-file-reader.ts";
 
 /** What goes to the pool at once. */
 const partBytes = MiB;
 
 /**
- * From the beginning; a failed import leaves no upload. Nothing from below `protectedPaths` is taken. Fails with `invalid` for what
- * cannot be taken, `wrong-state` when the file is changed meanwhile, `canceled`, and whatever the pool says.
+ * From the beginning; a failed import leaves no upload. `open` refuses what may not be taken. Fails with what `open` fails with,
+ * `wrong-state` when the file is changed meanwhile, `timeout` when its file system does not answer, `canceled`, and whatever the pool says.
  */
 export async function importHostFile(
 	pool: Pick<StorageDriver, "openUpload" | "deleteImage">,
-	protectedPaths: readonly string[],
+	open: () => Promise<Pick<HostFileReader, "read" | "stat" | "sizeBytes" | typeof Symbol.asyncDispose>>,
 	id: string,
 	path: string,
 	options: LongOptions,
 ): Promise<void> {
-	const source = await openHostFile(path, protectedPaths);
-	let upload: UploadFile | null = null;
+	await using source = await open();
+	const before = await source.stat();
+	const upload = await pool.openUpload(id, source.sizeBytes, { restart: true });
 	try {
-		const before = await source.file.stat();
-		upload = await pool.openUpload(id, source.sizeBytes, { restart: true });
-		const buffer = new Uint8Array(partBytes);
-		while (upload.receivedBytes < source.sizeBytes) {
-			if (options.signal?.aborted)
-				throw new AppError("canceled", "The operation was canceled.", { cause: options.signal.reason });
-			const { bytesRead } = await source.file.read(buffer, 0, buffer.length, upload.receivedBytes);
-			if (bytesRead === 0) break;
-			await upload.write(buffer.subarray(0, bytesRead));
-			options.progress?.(upload.receivedBytes / source.sizeBytes, "Copying the file");
-		}
-		const after = await source.file.stat();
-		if (upload.receivedBytes !== source.sizeBytes || after.size !== before.size || after.mtimeMs !== before.mtimeMs)
+		await copyInto(upload, source, options);
+		const after = await source.stat();
+		const isWhole = upload.receivedBytes === source.sizeBytes;
+		if (!isWhole || after.sizeBytes !== before.sizeBytes || after.changedMs !== before.changedMs)
 			throw new AppError("wrong-state", `The file ${path} was changed while it was being copied.`);
 		await upload.close();
 	} catch (error) {
-		await upload?.close().catch(() => {});
-		if (upload !== null) await pool.deleteImage(id);
+		await upload.close().catch(() => {});
+		await pool.deleteImage(id);
 		throw error;
-	} finally {
-		await source.file.close();
+	}
+}
+
+/** The next part is read while one is written. */
+async function copyInto(
+	upload: UploadFile,
+	source: Pick<HostFileReader, "read" | "sizeBytes">,
+	{ signal, progress }: LongOptions,
+): Promise<void> {
+	const read = (position: number) => {
+		const part = source.read(position, partBytes);
+		// Told where it is waited for.
+		part.catch(() => {});
+		return part;
+	};
+	let next = read(0);
+	while (upload.receivedBytes < source.sizeBytes) {
+		if (signal?.aborted) throw new AppError("canceled", "The operation was canceled.", { cause: signal.reason });
+		const part = await next;
+		if (part.length === 0) return;
+		next = read(upload.receivedBytes + part.length);
+		await upload.write(part);
+		progress?.(upload.receivedBytes / source.sizeBytes, "Copying the file");
 	}
 }

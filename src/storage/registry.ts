@@ -11,8 +11,8 @@ import { localPath } from "../model/storage-rules.ts";
 import { CephRbdDriver } from "./ceph-rbd/driver.ts";
 import type { PoolPlace, StorageDriver } from "./driver.ts";
 import { createIscsiLvmDriver } from "./iscsi-lvm/create.ts";
-import { LocalDriver } from "./local/driver.ts";
 import { NfsDriver } from "./nfs/driver.ts";
+import { LocalPoolDriver } from "./worker/local-pool.ts";
 
 export type StorageContext = {
 	nodeId: string;
@@ -42,9 +42,9 @@ export function createStorageDriver(pool: PoolToOpen, context: StorageContext): 
 		case "local": {
 			const path = localPath(pool);
 			if (path === undefined) throw new AppError("invalid", "A local pool needs the path of its folder.");
-			return new LocalDriver({
+			return new LocalPoolDriver({
 				...{ poolId: pool.id, path, mayInitialize: !(pool.wasReady ?? false) },
-				...(pool.otherPools ? { otherPools: pool.otherPools } : {}),
+				otherPools: pool.otherPools ?? (() => []),
 				...context,
 			});
 		}

@@ -91,7 +91,7 @@ export class CephRbdDriver implements StorageDriver {
 			source: (name): RbdSource => sourceIn(poolId, config, name),
 		};
 		const root = join(options.stagingFolder, poolId);
-		this.#staging = new Staging({ ...shared, root, random: options.random });
+		this.#staging = new Staging({ ...shared, root, random: options.random, clock: options.clock });
 		this.#diskImages = new RbdDiskImages(this.#context, this.#staging);
 		this.#volumes = new RbdVolumes(this.#context, this.#diskImages);
 		this.#transfer = new RbdTransfer(this.#context, this.#volumes, this.#staging);

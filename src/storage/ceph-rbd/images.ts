@@ -23,7 +23,6 @@ import type { Staging } from "./staging.ts";
 import { limited } from "./streams.ts";
 
 const recordKey = "limiquantix-image";
-const readBytes = 1024 * 1024;
 
 const DiskImageRecord = Type.Object(
 	{
@@ -72,12 +71,15 @@ export class RbdDiskImages {
 			await this.#staging.remove(id);
 			return { ...infoOf(done), sha256: done.sha256 };
 		}
-		const record = await this.#staging.withComplete(id, async (path, fileSizeBytes, known) => {
+		const record = await this.#staging.withComplete(id, async (received) => {
+			const { path, sizeBytes: fileSizeBytes } = received;
 			options.progress?.(0, "Computing the checksum");
-			const sha256 = known ?? (await hashFile(path, fileSizeBytes, options));
+			const sha256 = await received.sha256(options);
 			requireHash(sha256, options.sha256);
 			options.progress?.(null, "Inspecting the image");
-			const { virtualSizeBytes } = await inspectImage(path, options.format, options, this.#context.inspectLimits);
+			const bytes = await received.imageBytes();
+			const { inspectLimits } = this.#context;
+			const { virtualSizeBytes } = await inspectImage(path, options.format, options, inspectLimits, bytes);
 			requireNotCanceled(options);
 			const storedBytes = options.format === "iso" ? fileSizeBytes : virtualSizeBytes;
 			const cameAs = options.format;
@@ -216,25 +218,4 @@ function requireHash(found: string, expected: string | null): void {
 			"invalid",
 			`The checksum does not match: the file has sha256 ${found}, expected was ${expected}.`,
 		);
-}
-
-async function hashFile(path: string, sizeBytes: number, options: LongOptions): Promise<string> {
-	const hasher = new Bun.CryptoHasher("sha256");
-	await withFileErrors("reading the received file", async () => {
-		const file = await open(path, "r");
-		try {
-			const buffer = new Uint8Array(readBytes);
-			for (let done = 0; done < sizeBytes; ) {
-				requireNotCanceled(options);
-				const { bytesRead } = await file.read(buffer, 0, buffer.length, done);
-				if (bytesRead === 0) throw new AppError("storage", "The received file became shorter while it was read.");
-				hasher.update(buffer.subarray(0, bytesRead));
-				done += bytesRead;
-				options.progress?.(done / sizeBytes, "Computing the checksum");
-			}
-		} finally {
-			await file.close();
-		}
-	});
-	return hasher.digest("hex");
 }

@@ -3,21 +3,26 @@
  * go on after a restart (they are those of the local pool), files that are to be imported, by name, and copies of volumes in a
  * format that only a file has.
  */
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
 import type { Random } from "../../lib/random.ts";
 import type { UploadFile, UploadOptions, UploadStatus } from "../driver.ts";
 import { writeFileDurably } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
+import type { HostFileReader } from "../host-file-reader.ts";
+import { readImageBytes } from "../inspect/inspect-image.ts";
 import type { LocalContext } from "../local/context.ts";
-import { type HostFile, openHostFile } from "../local/host-file.ts";
+import { hashFile } from "../local/host-file-here.ts";
 import { PoolFolder } from "../local/pool-folder.ts";
 import { LocalUploads } from "../local/uploads.ts";
 import { requireId } from "../names.ts";
+import { workerCommand } from "../worker/command.ts";
+import { hostFileApart } from "../worker/host-file.ts";
 
 /** A file of this node that was named for import. It is read where it lies, and must still be what it was then. */
 const FileReference = Type.Object({
@@ -28,7 +33,11 @@ const FileReference = Type.Object({
 });
 type FileReference = Static<typeof FileReference>;
 
+/** A whole file, by a path for other programs: this process opens it only by what is here, for it may lie where nothing answers. */
+export type Received = { path: string; sizeBytes: number } & Pick<HostFileReader, "sha256" | "imageBytes">;
+
 type StagingOptions = Pick<LocalContext, "locks" | "log" | "inspectLimits" | "protectedPaths"> & {
+	clock: Clock;
 	root: string;
 	random: Random;
 };
@@ -78,24 +87,17 @@ export class Staging {
 
 	/** Takes the file as what the upload of this image has received. */
 	async refer(id: string, path: string): Promise<void> {
-		const host = await this.#openHostFile(path);
-		try {
-			const { mtimeMs } = await host.file.stat();
-			const reference = { path: host.realPath, sizeBytes: host.sizeBytes, inode: host.inode, changedMs: mtimeMs };
-			await this.#uploads.remove(id);
-			await withFileErrors("noting the file", () =>
-				writeFileDurably(this.#referencePath(id), JSON.stringify(reference satisfies FileReference)),
-			);
-		} finally {
-			await host.file.close();
-		}
+		await using host = await this.#openHostFile(path);
+		const { sizeBytes, changedMs } = await host.stat();
+		const reference = { path: host.realPath, sizeBytes, inode: host.inode, changedMs };
+		await this.#uploads.remove(id);
+		await withFileErrors("noting the file", () =>
+			writeFileDurably(this.#referencePath(id), JSON.stringify(reference satisfies FileReference)),
+		);
 	}
 
 	/** Calls `work` with the whole received file while nobody writes to it; what was received goes when that is done well. */
-	async withComplete<T>(
-		id: string,
-		work: (path: string, sizeBytes: number, sha256: string | null) => Promise<T>,
-	): Promise<T> {
+	async withComplete<T>(id: string, work: (received: Received) => Promise<T>): Promise<T> {
 		const reference = await this.#reference(id);
 		if (reference !== null) {
 			const result = await this.#withReference(reference, work);
@@ -103,7 +105,15 @@ export class Staging {
 			return result;
 		}
 		return this.#uploads.withComplete(id, async (path, sizeBytes, sha256) => {
-			const result = await work(path, sizeBytes, sha256);
+			const result = await work({
+				...{ path, sizeBytes },
+				imageBytes: () => readImageBytes(path),
+				async sha256(options) {
+					if (sha256 !== null) return sha256;
+					const file = await withFileErrors("reading the received file", () => open(path, "r"));
+					return hashFile(file, sizeBytes, options).finally(() => file.close());
+				},
+			});
 			await this.#uploads.discard(id);
 			return result;
 		});
@@ -120,29 +130,25 @@ export class Staging {
 		return this.#folder.withTemporary("uploads", work);
 	}
 
-	async #withReference<T>(
-		{ path, sizeBytes, inode, changedMs }: FileReference,
-		work: (path: string, sizeBytes: number, sha256: null) => Promise<T>,
-	): Promise<T> {
-		const host = await this.#openHostFile(path);
-		try {
-			const requireSame = async () => {
-				const { size, mtimeMs } = await host.file.stat();
-				if (host.inode !== inode || size !== sizeBytes || mtimeMs !== changedMs)
-					throw new AppError("wrong-state", `The file ${path} was changed while it was being imported.`);
-			};
-			await requireSame();
-			// The open file, whatever gets its name meanwhile.
-			const result = await work(`/proc/${process.pid}/fd/${host.file.fd}`, sizeBytes, null);
-			await requireSame();
-			return result;
-		} finally {
-			await host.file.close();
-		}
+	async #withReference<T>(reference: FileReference, work: (received: Received) => Promise<T>): Promise<T> {
+		const { path, inode } = reference;
+		await using host = await this.#openHostFile(path);
+		const requireSame = async () => {
+			const { sizeBytes, changedMs } = await host.stat();
+			if (host.inode !== inode || sizeBytes !== reference.sizeBytes || changedMs !== reference.changedMs)
+				throw new AppError("wrong-state", `The file ${path} was changed while it was being imported.`);
+		};
+		await requireSame();
+		// The open file, whatever gets its name meanwhile.
+		const { programPath, sizeBytes, sha256, imageBytes } = host;
+		const result = await work({ path: programPath, sizeBytes, sha256, imageBytes });
+		await requireSame();
+		return result;
 	}
 
-	#openHostFile(path: string): Promise<HostFile> {
-		return openHostFile(path, [...this.#options.protectedPaths, this.#root]);
+	#openHostFile(path: string): Promise<HostFileReader> {
+		const { clock, log, protectedPaths } = this.#options;
+		return hostFileApart({ command: workerCommand(), clock, log }, path, [...protectedPaths, this.#root]);
 	}
 
 	#referencePath(id: string): string {

@@ -3,7 +3,7 @@
  * QEMU's own reading of them in a `qemu-img` with limits on memory, processor time and output, with the format given.
  * The file must not change meanwhile: the caller holds it.
  */
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { AppError, isAppError } from "../../lib/errors.ts";
@@ -37,14 +37,18 @@ export const inspectLimits: InspectLimits = {
 	checkTimeoutMs: 15 * 60_000,
 };
 
-/** Size of the disk in the image. Fails with `invalid` (the message says why), `canceled`, `storage`, `unavailable`. */
+/**
+ * Size of the disk in the image. Fails with `invalid` (the message says why), `canceled`, `storage`, `unavailable`. `bytes`: what
+ * somebody else has read of a file that this process must not open.
+ */
 export async function inspectImage(
 	path: string,
 	format: ImageFileFormat,
 	options: LongOptions = {},
 	limits: InspectLimits = inspectLimits,
+	bytes: ImageBytes | null = null,
 ): Promise<{ virtualSizeBytes: number }> {
-	const file = await readImageBytes(path);
+	const file = bytes ?? (await readImageBytes(path));
 	const expected = checkImageBytes(format, file, limits.maxVirtualBytes);
 	await requireQemuAgrees(path, format === "iso" ? "raw" : format, expected, options, limits);
 	if (format === "qcow2") await checkTables(path, options, limits);
@@ -65,21 +69,21 @@ export async function requireQemuAgrees(
 
 export async function readImageBytes(path: string): Promise<ImageBytes> {
 	return withFileErrors("reading the file", async () => {
-		const file = await open(path, "r");
-		try {
-			const { size } = await file.stat();
-			const head = new Uint8Array(Math.min(size, qcow2HeaderBytes));
-			const tail = new Uint8Array(Math.min(size, trailerBytes));
-			const headRead = await readFully(file, head, 0);
-			const tailRead = await readFully(file, tail, size - tail.length);
-			return { fileSizeBytes: size, head: head.subarray(0, headRead), tail: tail.subarray(0, tailRead) };
-		} finally {
-			await file.close();
-		}
+		await using file = await open(path, "r");
+		return await imageBytesOf(file);
 	});
 }
 
-type Readable = { read(b: Uint8Array, o: number, l: number, p: number): Promise<{ bytesRead: number }> };
+export async function imageBytesOf(file: Readable & Pick<FileHandle, "stat">): Promise<ImageBytes> {
+	const { size } = await file.stat();
+	const head = new Uint8Array(Math.min(size, qcow2HeaderBytes));
+	const tail = new Uint8Array(Math.min(size, trailerBytes));
+	const headRead = await readFully(file, head, 0);
+	const tailRead = await readFully(file, tail, size - tail.length);
+	return { fileSizeBytes: size, head: head.subarray(0, headRead), tail: tail.subarray(0, tailRead) };
+}
+
+export type Readable = { read(b: Uint8Array, o: number, l: number, p: number): Promise<{ bytesRead: number }> };
 
 /** Reads until `into` is full or the file ends; the number of bytes read. */
 export async function readFully(file: Readable, into: Uint8Array, position: number): Promise<number> {

@@ -24,6 +24,8 @@ import type { Step } from "../durable.ts";
 import { importHostFile } from "../import-host-file.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
+import { workerCommand } from "../worker/command.ts";
+import { hostFileApart } from "../worker/host-file.ts";
 import { Activation } from "./activation.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import type { Connection } from "./connection.ts";
@@ -147,7 +149,14 @@ export class IscsiLvmDriver implements StorageDriver {
 	getUpload = (id: string) => this.#images.getUpload(id);
 	finishImage: StorageDriver["finishImage"] = (id, options) => this.#images.finish(id, options);
 	importFile = (id: string, path: string, options: LongOptions) =>
-		importHostFile(this, this.#context.staging.context.protectedPaths, id, path, options);
+		importHostFile(
+			this,
+			() => {
+				const { clock, log, staging } = this.#context;
+				return hostFileApart({ command: workerCommand(), clock, log }, path, staging.context.protectedPaths);
+			},
+			...([id, path, options] as const),
+		);
 	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, options) =>
 		this.#images.fromVolume(id, volumeId, options);
 	getImage = (id: string) => this.#images.get(id);

@@ -24,8 +24,13 @@ import type { VolumeRecord } from "./records.ts";
 /** The smallest disk that the model knows. */
 const minDiskBytes = MiB;
 
+/** What the driver's own checks of a file have found: place, kind, header, size. */
+export type InspectedFile = { realPath: string; device: string; inode: string; diskBytes: number };
+/** `found`: somebody else has looked at the file, which may hang, and this process does not before it is a volume's. */
+export type FileInspected = FileToAdopt & { found?: InspectedFile };
+
 /** Fails with `invalid` (refers to other files, not a regular file, not a path to take), `already-exists`, `storage`. */
-export async function adoptVolume(context: LocalContext, id: string, options: FileToAdopt): Promise<VolumeInfo> {
+export async function adoptVolume(context: LocalContext, id: string, options: FileInspected): Promise<VolumeInfo> {
 	requireId(id, "volume");
 	const { folder, locks, otherPools } = context;
 	// Between looking whose a file is and recording it, nobody else may do the same.
@@ -56,7 +61,7 @@ export async function adoptVolume(context: LocalContext, id: string, options: Fi
 }
 
 /** Whether `adoptVolume` would take these files, in their order. Changes nothing. */
-export async function adoptableFiles(context: LocalContext, files: readonly FileToAdopt[]): Promise<Adoptable[]> {
+export async function adoptableFiles(context: LocalContext, files: readonly FileInspected[]): Promise<Adoptable[]> {
 	if (files.length === 0) return [];
 	const held = await heldFiles(context.folder, context.otherPools());
 	const answers: Adoptable[] = [];
@@ -64,7 +69,7 @@ export async function adoptableFiles(context: LocalContext, files: readonly File
 	return answers;
 }
 
-async function adoptable(context: LocalContext, file: FileToAdopt, held: HeldFiles): Promise<Adoptable> {
+async function adoptable(context: LocalContext, file: FileInspected, held: HeldFiles): Promise<Adoptable> {
 	try {
 		const found = await inspect(context, file);
 		const key = fileKey(found);
@@ -73,9 +78,14 @@ async function adoptable(context: LocalContext, file: FileToAdopt, held: HeldFil
 		const own = holder.kind === "volume" && holder.pool === null && holder.adopted;
 		return { refusal: heldMessage(file.path, holder), heldBy: own ? holder.id : null };
 	} catch (error) {
-		if (error instanceof AppError && error.code !== "storage") return { refusal: error.message, heldBy: null };
-		throw error;
+		return refusalOf(error);
 	}
+}
+
+/** What speaks against this file alone; anything else is thrown again. */
+export function refusalOf(error: unknown): Adoptable {
+	if (error instanceof AppError && error.code !== "storage") return { refusal: error.message, heldBy: null };
+	throw error;
 }
 
 /**
@@ -85,7 +95,8 @@ async function adoptable(context: LocalContext, file: FileToAdopt, held: HeldFil
 export async function releaseVolume({ folder, locks }: LocalContext, id: string): Promise<void> {
 	requireId(id, "volume");
 	using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
-	const record = await folder.readVolume(id);
+	// Its file is not looked at: it may be given back while that does not answer.
+	const record = await folder.readVolumeRecord(id);
 	if (record === null) return;
 	if (record.adopted === undefined)
 		throw new AppError("wrong-state", `Volume ${id} was made in this pool: it can only be deleted.`);
@@ -94,12 +105,17 @@ export async function releaseVolume({ folder, locks }: LocalContext, id: string)
 	await withFileErrors("giving back the file", () => folder.forgetVolume(id));
 }
 
-type Inspected = { realPath: string; device: string; inode: string; diskBytes: number };
+async function inspect({ folder, protectedPaths, otherPools }: LocalContext, { found, ...file }: FileInspected) {
+	if (found) return found;
+	return inspectFile(file, protectedPaths, [folder.root, ...otherPools().map((place) => place.path)]);
+}
 
-/** The driver's own checks of a file: place, kind, header, size. */
-async function inspect(context: LocalContext, { path, format }: FileToAdopt): Promise<Inspected> {
-	const { folder, protectedPaths, otherPools } = context;
-	const pools = [folder.root, ...otherPools().map((place) => place.path)];
+/** `pools`: folders whose files are somebody's already. Fails as openHostFile does, and with `invalid` for what is no disk. */
+export async function inspectFile(
+	{ path, format }: FileToAdopt,
+	protectedPaths: readonly string[],
+	pools: readonly string[],
+): Promise<InspectedFile> {
 	const host = await openHostFile(path, protectedPaths, pools);
 	try {
 		let diskBytes = host.sizeBytes;

@@ -1,7 +1,8 @@
 /**
  * The `local` pool: a folder of this node. See pool-folder.ts for what is in it, records.ts for why formats are never
  * guessed. One instance serves one pool; `activate()` comes first. Every change is made aside and appears in one rename,
- * so an operation that is cut short leaves everything or nothing, and can be repeated.
+ * so an operation that is cut short leaves everything or nothing, and can be repeated. The daemon runs it in a storage worker
+ * (../worker), never in its own process.
  */
 import { realpath, statfs } from "node:fs/promises";
 import { isAbsolute, normalize } from "node:path";
@@ -13,22 +14,15 @@ import { fileSource } from "../../model/disk-source.ts";
 import { isInside } from "../../model/host-paths.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
 import type { ContentListing, ContentOptions } from "../content.ts";
-import type {
-	FileToAdopt,
-	LongOptions,
-	PoolPlace,
-	PoolUsage,
-	StorageDriver,
-	UploadOptions,
-	VolumeContent,
-} from "../driver.ts";
+import type { LongOptions, PoolPlace, PoolUsage, StorageDriver, UploadOptions, VolumeContent } from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { importHostFile } from "../import-host-file.ts";
 import { type InspectLimits, inspectLimits } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
-import { adoptableFiles, adoptVolume, releaseVolume } from "./adopt-volume.ts";
+import { adoptableFiles, adoptVolume, type FileInspected, releaseVolume } from "./adopt-volume.ts";
+import { AnsweringFiles } from "./answering-files.ts";
 import { localCapabilities, noReflink, sharedCapabilities } from "./capabilities.ts";
 import { checkVolume } from "./check-volume.ts";
 import { listContent } from "./content.ts";
@@ -36,6 +30,7 @@ import type { LocalContext } from "./context.ts";
 import { canShareBlocks } from "./copy-whole.ts";
 import { exportVolume } from "./export-volume.ts";
 import { tidyVolumes } from "./half-done.ts";
+import { hostFileHere } from "./host-file-here.ts";
 import { LocalImages } from "./images.ts";
 import { PoolFolder } from "./pool-folder.ts";
 import { realPlace } from "./pool-place.ts";
@@ -80,6 +75,8 @@ export class LocalDriver implements StorageDriver {
 	readonly #uploads: LocalUploads;
 	readonly #images: LocalImages;
 	#tidied = false;
+	/** Its folder holds a pool: found empty from now on, it is a disk that is not mounted. */
+	#prepared = false;
 	/** Null until the pool's folder has been tried. */
 	#sharesBlocks: boolean | null = null;
 
@@ -87,7 +84,10 @@ export class LocalDriver implements StorageDriver {
 		requireId(options.poolId, "pool");
 		this.#options = options;
 		this.#context = {
-			folder: new PoolFolder(checkedRoot(options.path), options.random, options.onStep, options.sharedBy ?? null),
+			folder: new PoolFolder(
+				...([poolRoot(options.path), options.random, options.onStep, options.sharedBy ?? null] as const),
+				new AnsweringFiles(options.clock).require,
+			),
 			locks: new OperationLocks(options.lockWaitMs, options.clock),
 			log: options.log.with({ poolId: options.poolId }),
 			inspectLimits: { ...inspectLimits, ...options.inspectLimits },
@@ -109,12 +109,14 @@ export class LocalDriver implements StorageDriver {
 
 	async activate(): Promise<void> {
 		const { folder, otherPools, protectedPaths, log } = this.#context;
-		const { poolId, mayInitialize } = this.#options;
+		const { poolId } = this.#options;
+		const mayInitialize = (this.#options.mayInitialize ?? true) && !this.#prepared;
 		await withFileErrors("preparing the pool's folder", async () => {
 			const places = { protectedPaths, otherPools: otherPools() };
 			await (folder.sharedBy === null
-				? folder.prepare(poolId, mayInitialize ?? true, places)
-				: folder.prepareShared(poolId, mayInitialize ?? true));
+				? folder.prepare(poolId, mayInitialize, places)
+				: folder.prepareShared(poolId, mayInitialize));
+			this.#prepared = true;
 			if (this.#tidied) return;
 			this.#sharesBlocks ??= await folder.withTemporary("uploads", canShareBlocks);
 			const guest = await this.#poolInside();
@@ -138,6 +140,7 @@ export class LocalDriver implements StorageDriver {
 	async remove(): Promise<void> {
 		const { folder } = this.#context;
 		await withFileErrors("removing the pool's marks", () => folder.remove(this.#options.poolId));
+		this.#prepared = false;
 	}
 
 	async check(): Promise<PoolUsage> {
@@ -196,8 +199,8 @@ export class LocalDriver implements StorageDriver {
 		receiveVolume(this.#context, id, content, options);
 	checkVolume: StorageDriver["checkVolume"] = (id, options) => checkVolume(this.#context, id, options);
 	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
-	adoptVolume = (id: string, options: FileToAdopt) => adoptVolume(this.#context, id, options);
-	adoptableFiles = (files: readonly FileToAdopt[]) => adoptableFiles(this.#context, files);
+	adoptVolume = (id: string, options: FileInspected) => adoptVolume(this.#context, id, options);
+	adoptableFiles = (files: readonly FileInspected[]) => adoptableFiles(this.#context, files);
 	releaseVolume = (id: string) => releaseVolume(this.#context, id);
 
 	openUpload = (id: string, totalBytes: number | null, options?: UploadOptions) =>
@@ -205,7 +208,11 @@ export class LocalDriver implements StorageDriver {
 	getUpload = (id: string) => this.#uploads.status(id);
 	finishImage: StorageDriver["finishImage"] = (id, options) => this.#images.finish(id, options);
 	importFile = (id: string, path: string, options: LongOptions) =>
-		importHostFile(this, [...this.#context.protectedPaths, this.#context.folder.root], id, path, options);
+		importHostFile(
+			this,
+			() => hostFileHere(path, [...this.#context.protectedPaths, this.#context.folder.root]),
+			...([id, path, options] as const),
+		);
 	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, options) =>
 		this.#images.fromVolume(id, volumeId, options);
 	getImage = (id: string) => this.#images.get(id);
@@ -215,7 +222,8 @@ export class LocalDriver implements StorageDriver {
 	openImage = (id: string) => this.#images.open(id);
 }
 
-function checkedRoot(path: string): string {
+/** Where the pool is; `invalid` when that can be no folder. */
+export function poolRoot(path: string): string {
 	const root = normalize(path).replace(/\/+$/, "");
 	const unfit = !isAbsolute(path) || root === "" || /[\u0000-\u001f]/.test(path);
 	if (unfit || ["/proc", "/sys", "/dev"].some((kernel) => isInside(root, kernel)))

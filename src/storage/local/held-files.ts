@@ -29,18 +29,26 @@ export const fileKey = (file: { device: string; inode: string }): string => `${f
  */
 export async function heldFiles(own: PoolFolder, others: readonly PoolPlace[]): Promise<HeldFiles> {
 	const held = new Map<string, Holder>();
+	requireAnswering(others);
 	await collect(own, null, held);
 	for (const place of others) {
 		const folder = own.sibling(place.path);
 		if ((await folder.readMarker())?.poolId === place.poolId) await collect(folder, place.name, held);
-		else if (place.wasReady)
-			throw new AppError(
-				"storage",
-				`Storage pool "${place.name}" cannot be looked at now, so nobody knows which files belong to it. Is its disk mounted?`,
-			);
+		else if (place.wasReady) throw unseen(place, "Is its disk mounted?");
 	}
 	return held;
 }
+
+/** Fails with `storage` when one of the pools does not answer. */
+export function requireAnswering(pools: readonly PoolPlace[]): void {
+	for (const place of pools) if (place.realPath === null) throw unseen(place, "Its file system does not answer.");
+}
+
+const unseen = ({ name }: PoolPlace, why: string) =>
+	new AppError(
+		"storage",
+		`Storage pool "${name}" cannot be looked at now, so nobody knows which files belong to it. ${why}`,
+	);
 
 async function collect(folder: PoolFolder, pool: string | null, held: Map<string, Holder>): Promise<void> {
 	for (const id of await folder.ids("volumes")) {

@@ -1,7 +1,8 @@
 /**
  * Opening a file of this node that a person named. Refused: symbolic links in the last place, everything that is not a
  * regular file, the system's folders of the model's list, and folders that are ours. The check is made on the open file
- * and its real path, so links on the way and swapping the path meanwhile change nothing.
+ * and its real path, so links on the way and swapping the path meanwhile change nothing. Only for a storage worker: nobody knows where
+ * such a path leads, and whether that answers.
  */
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, readlink, realpath } from "node:fs/promises";
@@ -10,7 +11,9 @@ import { AppError } from "../../lib/errors.ts";
 import { imagePathRefusal, isInside } from "../../model/host-paths.ts";
 import { errnoOf, fileError } from "../file-errors.ts";
 
-export type HostFile = { file: FileHandle; realPath: string; sizeBytes: number; device: string; inode: string };
+/** What is known of it once it is open. */
+export type OpenedHostFile = { realPath: string; sizeBytes: number; device: string; inode: string; changedMs: number };
+export type HostFile = OpenedHostFile & { file: FileHandle };
 
 /**
  * The caller closes `file`. `pools`: folders whose files are somebody's already. Fails with `invalid` (the message says
@@ -48,7 +51,7 @@ export async function openHostFile(
 		if (imagePathRefusal(realPath) !== null || forbidden.some((folder) => isInside(realPath, folder)))
 			throw refuse("it is in a folder of the system");
 		const { dev, ino } = await file.stat({ bigint: true });
-		return { file, realPath, sizeBytes: found.size, device: `${dev}`, inode: `${ino}` };
+		return { file, realPath, sizeBytes: found.size, device: `${dev}`, inode: `${ino}`, changedMs: found.mtimeMs };
 	} catch (error) {
 		await file.close();
 		throw fileError(error, "opening the file");

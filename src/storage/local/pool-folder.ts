@@ -16,7 +16,7 @@
  */
 import { chmod, lstat, mkdir, readdir, realpath, rename, rm, rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { type Random, randomHex } from "../../lib/random.ts";
 import { poolPathRefusal } from "../../model/host-paths.ts";
@@ -39,6 +39,8 @@ const temporaryPrefix = ".tmp-";
 const trashPrefix = ".trash-";
 /** See half-done.ts. */
 export const workPrefix = ".work-";
+/** Fails with `timeout` when the file system that this path lies on does not answer. */
+export type MayLook = (path: string) => Promise<void>;
 export type PoolPart = "volumes" | "images" | "uploads";
 const parts: { name: PoolPart; mode: number }[] = [
 	{ name: "volumes", mode: 0o711 },
@@ -57,11 +59,20 @@ export class PoolFolder {
 	/** This node, when others reach the folder too. */
 	readonly sharedBy: string | null;
 	readonly #random: Random;
+	/** Before a file outside of the pool is looked at. */
+	readonly #mayLook: MayLook;
 	/** Temporary files of operations that run now: activate() leaves them alone. */
 	readonly #live = new Set<string>();
 
-	constructor(root: string, random: Random, step: Step = () => {}, sharedBy: string | null = null) {
+	constructor(
+		root: string,
+		random: Random,
+		step: Step = () => {},
+		sharedBy: string | null = null,
+		mayLook: MayLook = async () => {},
+	) {
 		this.root = root;
+		this.#mayLook = mayLook;
 		this.sharedBy = sharedBy;
 		this.step = step;
 		this.#random = random;
@@ -76,7 +87,7 @@ export class PoolFolder {
 	uploadRecord = (id: string): string => `${this.#entry("uploads", id, "image")}.json`;
 
 	/** Another pool's folder, to be read. */
-	sibling = (root: string): PoolFolder => new PoolFolder(root, this.#random);
+	sibling = (root: string): PoolFolder => new PoolFolder(root, this.#random, undefined, null, this.#mayLook);
 
 	#entry(part: PoolPart, id: string, what: "volume" | "image"): string {
 		requireId(id, what);
@@ -105,12 +116,13 @@ export class PoolFolder {
 		return writeFileDurably(path, recordText(record), this.step);
 	}
 
-	/** With what QEMU has merged meanwhile (chain.ts). */
+	/** With what QEMU has merged meanwhile (chain.ts). `timeout` when it has a file outside of the pool that does not answer. */
 	async readVolume(id: string): Promise<VolumeRecord | null> {
 		const record = await this.readVolumeRecord(id);
+		if (record?.adopted) await this.#mayLook(record.adopted.path);
 		return record?.merging?.live ? ((await mergedByQemu(this, record)) ?? record) : record;
 	}
-	/** As it is written down. */
+	/** As it is written down; no file of the volume is looked at. */
 	readVolumeRecord = (id: string): Promise<VolumeRecord | null> =>
 		this.#read(VolumeRecord, join(this.volume(id), "record.json"), id);
 	readImage = (id: string): Promise<ImageRecord | null> =>
@@ -276,19 +288,25 @@ export class PoolFolder {
 			await requireOwnFolder(trash);
 			if (!(await isOwnFile(path))) return null;
 			const { adopted } = (await readRecord(VolumeRecord, path)) ?? {};
-			if (!adopted || (await realpath(adopted.path)) !== adopted.path) return null;
+			if (!adopted) return null;
+			await this.#mayLook(adopted.path);
+			if ((await realpath(adopted.path)) !== adopted.path) return null;
 			const found = await lstat(adopted.path, { bigint: true });
 			return found.isFile() && `${found.ino}` === adopted.inode ? adopted.path : null;
 		} catch (error) {
+			if (isAppError(error, "timeout")) throw error;
 			if (error instanceof AppError || errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return null;
 			throw error;
 		}
 	}
 
-	/** Finishes deletions that were cut short. */
+	/** Finishes deletions that were cut short. One whose file does not answer waits for the next time. */
 	async removeTrash(part: PoolPart, prefix = this.#own(trashPrefix)): Promise<void> {
 		for (const entry of await readdir(this.part(part)))
-			if (entry.startsWith(prefix) && !this.#live.has(entry)) await this.#emptyTrash(join(this.part(part), entry));
+			if (entry.startsWith(prefix) && !this.#live.has(entry))
+				await this.#emptyTrash(join(this.part(part), entry)).catch((error) => {
+					if (!isAppError(error, "timeout")) throw error;
+				});
 	}
 
 	/** `everybodys`: the pool is nobody's any more. */

@@ -46,12 +46,14 @@ export async function requireAllowedPlace(
 	return real;
 }
 
-/** Where a pool really is; as written, when its links lead nowhere now. */
-export const realPlace = (place: PoolPlace): Promise<string> =>
-	resolved(place.path).catch((error) => {
-		if (error instanceof AppError) return place.path;
+/** Where a pool really is; as written, when its links lead nowhere now, or it does not answer. */
+export async function realPlace({ path, realPath }: PoolPlace): Promise<string> {
+	if (realPath !== undefined) return realPath ?? path;
+	return resolved(path).catch((error) => {
+		if (error instanceof AppError) return path;
 		throw error;
 	});
+}
 
 /** Makes `path` and the missing folders above it, each 0711: QEMU's user passes through, nobody lists them. */
 export async function makeFolders(path: string): Promise<void> {

@@ -205,6 +205,7 @@ function mountAt({ config, runFolder, poolId, limits }: NfsDriverOptions, name: 
 const workerOptions = (options: NfsDriverOptions, mountPath: string, mayInitialize: boolean) => ({
 	command: options.worker ?? workerCommand(),
 	...{ clock: options.clock, log: options.log, limits: options.limits ?? {} },
+	notImported: options.protectedPaths,
 	pool: {
 		...{ poolId: options.poolId, path: join(mountPath, options.config.folder ?? ""), mayInitialize },
 		...{ protectedPaths: [...options.protectedPaths], otherPools: [], sharedBy: options.nodeId, lockWaitMs: null },

@@ -7,11 +7,12 @@ import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
-import { createLogger } from "../../lib/log.ts";
+import { createLogger, type Logger } from "../../lib/log.ts";
 import { randomHex, systemRandom } from "../../lib/random.ts";
 import type { LongOptions, PoolPlace } from "../driver.ts";
 import { errnoOf, fileError } from "../file-errors.ts";
 import { LocalDriver } from "../local/driver.ts";
+import { methodsApart } from "./apart.ts";
 import { encodeFrame, FrameReader, protocolVersion, type Reply, type Request, toWire } from "./frames.ts";
 import { type Call, methodsOf } from "./methods.ts";
 
@@ -21,6 +22,7 @@ export type WorkerPool = {
 	path: string;
 	mayInitialize: boolean;
 	protectedPaths: string[];
+	/** As they are when it begins; "otherPools" says it anew. */
 	otherPools: PoolPlace[];
 	/** Null for a folder of this node alone. */
 	sharedBy: string | null;
@@ -34,17 +36,27 @@ export async function runStorageWorker(): Promise<void> {
 	// Modes are set by name; nothing depends on what the daemon was started with.
 	process.umask(0o077);
 	const calls = new Map<number, AbortController>();
-	let methods: ReturnType<typeof methodsOf> | null = null;
+	const log = createLogger((line) => void process.stderr.write(line), "info", "json");
+	const apart = methodsApart(log);
+	let methods: ReturnType<typeof methodsOf> = {};
+	let otherPools: PoolPlace[] = [];
 	const send = (head: Reply, part?: Uint8Array) => {
 		process.stdout.write(encodeFrame(head, part));
 	};
 	const perform = async (method: string, call: Call) => {
 		if (method === "open") {
-			methods = methodsOf(driverOf(call.args[0] as WorkerPool));
+			const pool = call.args[0] as WorkerPool;
+			({ otherPools } = pool);
+			methods = methodsOf(driverOf(pool, () => otherPools, log));
+			return { value: null };
+		}
+		if (method === "otherPools") {
+			otherPools = call.args[0] as PoolPlace[];
 			return { value: null };
 		}
 		if (method === "madeBy") return { value: await madeBy(String(call.args[0])) };
-		const handler = methods !== null && Object.hasOwn(methods, method) ? methods[method] : undefined;
+		const known = Object.hasOwn(methods, method) ? methods : apart;
+		const handler = Object.hasOwn(known, method) ? known[method] : undefined;
 		if (!handler) throw new AppError("unsupported", `The storage worker knows no "${method}".`);
 		return handler(call);
 	};
@@ -105,11 +117,13 @@ async function madeBy(folder: string): Promise<number | null> {
 	}
 }
 
-function driverOf({ sharedBy, lockWaitMs, ...pool }: WorkerPool): LocalDriver {
-	const log = createLogger((line) => void process.stderr.write(line), "info", "json");
+function driverOf(
+	{ sharedBy, lockWaitMs, ...pool }: WorkerPool,
+	otherPools: () => readonly PoolPlace[],
+	log: Logger,
+): LocalDriver {
 	return new LocalDriver({
-		...pool,
-		...{ random: systemRandom, clock: systemClock, log, otherPools: () => pool.otherPools },
+		...{ ...pool, random: systemRandom, clock: systemClock, log, otherPools },
 		...(sharedBy === null ? {} : { sharedBy }),
 		...(lockWaitMs === null ? {} : { lockWaitMs }),
 	});

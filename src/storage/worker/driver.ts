@@ -1,7 +1,7 @@
 /**
  * A file pool whose files are handled by a storage worker: StorageDriver on the daemon's side. Every call has a limit, so a file system
- * that hangs is an error here and never a wait without end. What reads files of this node (imports) is done here: the
- * worker may be another user.
+ * that hangs is an error here and never a wait without end. A file of this node that is imported is read by a worker of its own: this
+ * one may be another user, and where that file lies may hang while the pool does not.
  */
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { DiskSource } from "../../model/disk-source.ts";
@@ -29,8 +29,14 @@ import { importHostFile } from "../import-host-file.ts";
 import { sharedCapabilities } from "../local/capabilities.ts";
 import { requireId } from "../names.ts";
 import { fromWire, maxPartBytes, toWire, type WireError } from "./frames.ts";
+import { hostFileApart } from "./host-file.ts";
 import { PoolWorker, type WorkerOptions } from "./worker-pool.ts";
 import { unanswered, type WorkerProcess } from "./worker-process.ts";
+
+export type ImportRules = {
+	/** Nothing from below these folders is imported. */
+	notImported: readonly string[];
+};
 
 const adoptRefusal = "A file of one node cannot become a volume of a pool that nodes share.";
 const nothing = () => {};
@@ -40,24 +46,26 @@ export class WorkerDriver implements StorageDriver {
 	readonly hostSecrets = [];
 	readonly snapshots: VolumeSnapshots;
 	protected readonly worker: PoolWorker;
-	readonly #options: WorkerOptions;
-	#capabilities: PoolCapabilities = sharedCapabilities;
+	readonly #options: WorkerOptions & ImportRules;
+	#capabilities: PoolCapabilities;
 	#checking: Promise<PoolUsage> | null = null;
 
-	constructor(type: PoolType, options: WorkerOptions) {
+	/** `capabilities`: until the pool is active. */
+	constructor(type: PoolType, options: WorkerOptions & ImportRules, capabilities = sharedCapabilities) {
 		this.type = type;
 		this.#options = options;
+		this.#capabilities = capabilities;
 		this.worker = new PoolWorker(options);
 		const { changeMs, lookMs } = this.worker.limits;
 		this.snapshots = {
-			take: (...args) => this.#ask<SnapshotInfo>("takeSnapshot", args, changeMs),
-			revert: (...args) => this.#ask<VolumeInfo>("revertToSnapshot", args, changeMs),
+			take: (...args) => this.ask<SnapshotInfo>("takeSnapshot", args, changeMs),
+			revert: (...args) => this.ask<VolumeInfo>("revertToSnapshot", args, changeMs),
 			delete: (volumeId, id, options) => this.#long("deleteSnapshot", [volumeId, id], options),
-			list: (...args) => this.#ask<SnapshotInfo[]>("listSnapshots", args, lookMs),
+			list: (...args) => this.ask<SnapshotInfo[]>("listSnapshots", args, lookMs),
 			planLiveDelete: (volumeId, id, options) =>
 				this.#long<LayerMerge | null>("planLiveDelete", [volumeId, id], options),
-			finishLiveDelete: (...args) => this.#ask<void>("finishLiveDelete", args, changeMs),
-			undoTake: (...args) => this.#ask<void>("undoTakeSnapshot", args, changeMs),
+			finishLiveDelete: (...args) => this.ask<void>("finishLiveDelete", args, changeMs),
+			undoTake: (...args) => this.ask<void>("undoTakeSnapshot", args, changeMs),
 		};
 	}
 
@@ -74,18 +82,18 @@ export class WorkerDriver implements StorageDriver {
 	}
 
 	async remove(): Promise<void> {
-		await this.#ask("remove", [], this.worker.limits.changeMs);
+		await this.ask("remove", [], this.worker.limits.changeMs);
 		await this.worker.end("was ended");
 	}
 
 	probe(): Promise<PoolUsage> {
-		return this.#ask("probe", [], this.worker.limits.lookMs);
+		return this.ask("probe", [], this.worker.limits.lookMs);
 	}
 
 	/** One question at a time: those who ask while it is open get its answer, or `timeout`. */
 	async check(): Promise<PoolUsage> {
 		const { clock } = this.#options;
-		this.#checking ??= this.#ask<PoolUsage>("check", [], this.worker.limits.lookMs).finally(() => {
+		this.#checking ??= this.ask<PoolUsage>("check", [], this.worker.limits.lookMs).finally(() => {
 			this.#checking = null;
 		});
 		this.#checking.catch(nothing);
@@ -99,13 +107,13 @@ export class WorkerDriver implements StorageDriver {
 	}
 
 	listContent = (folder: string, { signal, ...options }: ContentOptions = {}) =>
-		this.#ask<ContentListing>("listContent", [folder, options], this.worker.limits.changeMs, signal ? { signal } : {});
+		this.ask<ContentListing>("listContent", [folder, options], this.worker.limits.listMs, signal ? { signal } : {});
 	createVolume: StorageDriver["createVolume"] = (id, { signal, progress, ...given }) =>
 		this.#long<VolumeInfo>("createVolume", [id, given], { signal, progress } as LongOptions);
 	deleteVolume = (id: string) => this.#change<void>("deleteVolume", [id]);
 	resizeVolume = (id: string, sizeBytes: number) => this.#change<VolumeInfo>("resizeVolume", [id, sizeBytes]);
 	getVolume = (id: string) => this.#look<VolumeInfo | null>("getVolume", [id]);
-	listVolumes = () => this.#change<VolumeInfo[]>("listVolumes", []);
+	listVolumes = () => this.#list<VolumeInfo[]>("listVolumes", []);
 	attachInfo = (id: string) => this.#look<AttachInfo>("attachInfo", [id]);
 	openVolume = (id: string) => this.#look<void>("openVolume", [id]);
 	closeVolume = (id: string) => this.#look<void>("closeVolume", [id]);
@@ -147,16 +155,17 @@ export class WorkerDriver implements StorageDriver {
 	}
 
 	async damagedVolumes(ids: readonly string[]): Promise<{ id: string; error: AppError }[]> {
-		const found = await this.#change<{ id: string; error: WireError }[]>("damagedVolumes", [ids]);
+		const found = await this.#list<{ id: string; error: WireError }[]>("damagedVolumes", [ids]);
 		return found.map(({ id, error }) => ({ id, error: fromWire(error) }));
 	}
 
-	adoptVolume = async (id: string, _options: FileToAdopt): Promise<VolumeInfo> => {
+	async adoptVolume(id: string, _options: FileToAdopt): Promise<VolumeInfo> {
 		requireId(id, "volume");
 		throw new AppError("unsupported", adoptRefusal);
-	};
-	adoptableFiles = async (files: readonly FileToAdopt[]): Promise<Adoptable[]> =>
-		files.map(() => ({ refusal: adoptRefusal, heldBy: null }));
+	}
+	async adoptableFiles(files: readonly FileToAdopt[]): Promise<Adoptable[]> {
+		return files.map(() => ({ refusal: adoptRefusal, heldBy: null }));
+	}
 	releaseVolume = (id: string) => this.#change<void>("releaseVolume", [id]);
 
 	async openUpload(id: string, totalBytes: number | null, options: UploadOptions = {}): Promise<UploadFile> {
@@ -171,22 +180,35 @@ export class WorkerDriver implements StorageDriver {
 	finishImage: StorageDriver["finishImage"] = (id, { format, sha256, ...options }) =>
 		this.#long<ImageInfo & { sha256: string }>("finishImage", [id, { format, sha256 }], options);
 	importFile = (id: string, path: string, options: LongOptions) =>
-		importHostFile(this, this.#options.pool.protectedPaths, id, path, options);
+		importHostFile(
+			this,
+			() => {
+				const { command, clock, log, notImported } = this.#options;
+				return hostFileApart({ command, clock, log }, path, notImported);
+			},
+			...([id, path, options] as const),
+		);
 	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, { format, ...options }) =>
 		this.#long<void>("imageFromVolume", [id, volumeId, { format }], options);
 	getImage = (id: string) => this.#look<ImageInfo | null>("getImage", [id]);
 	imageSource = (id: string) => this.#look<DiskSource>("imageSource", [id]);
-	listImages = () => this.#change<string[]>("listImages", []);
+	listImages = () => this.#list<string[]>("listImages", []);
 	deleteImage = (id: string) => this.#change<void>("deleteImage", [id]);
 	openImage = (id: string) =>
 		this.#stream<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>("openImage", [id], {});
 
-	#look = <T>(method: string, args: unknown[]): Promise<T> => this.#ask<T>(method, args, this.worker.limits.lookMs);
-	#change = <T>(method: string, args: unknown[]): Promise<T> => this.#ask<T>(method, args, this.worker.limits.changeMs);
+	#look = <T>(method: string, args: unknown[]): Promise<T> => this.ask<T>(method, args, this.worker.limits.lookMs);
+	#list = <T>(method: string, args: unknown[]): Promise<T> => this.ask<T>(method, args, this.worker.limits.listMs);
+	#change = <T>(method: string, args: unknown[]): Promise<T> => this.ask<T>(method, args, this.worker.limits.changeMs);
 	#long = <T>(method: string, args: unknown[], options: LongOptions): Promise<T> =>
-		this.#ask<T>(method, args, null, options);
+		this.ask<T>(method, args, null, options);
 
-	async #ask<T>(method: string, args: unknown[], limitMs: number | null, options: LongOptions = {}): Promise<T> {
+	protected async ask<T>(
+		method: string,
+		args: unknown[],
+		limitMs: number | null,
+		options: LongOptions = {},
+	): Promise<T> {
 		const worker = await this.worker.get();
 		return (await worker.call(method, args, { ...options, limitMs })).value as T;
 	}

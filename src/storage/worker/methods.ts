@@ -105,6 +105,8 @@ export function methodsOf(driver: StorageDriver): Record<string, Handler> {
 			const found = await driver.damagedVolumes(...(args as Args<"damagedVolumes">));
 			return { value: found.map(({ id, error }) => ({ id, error: toWire(error) })) };
 		},
+		adoptVolume: ({ args }) => value(driver.adoptVolume(...(args as Args<"adoptVolume">))),
+		adoptableFiles: ({ args }) => value(driver.adoptableFiles(...(args as Args<"adoptableFiles">))),
 		releaseVolume: ({ args }) => value(driver.releaseVolume(...(args as Args<"releaseVolume">))),
 		async openUpload({ args }) {
 			const upload = await driver.openUpload(...(args as Args<"openUpload">));

@@ -8,7 +8,8 @@ import { unanswered, type WorkerCommand, type WorkerLimits, WorkerProcess, worke
 
 export type WorkerOptions = {
 	command: WorkerCommand;
-	pool: WorkerPool;
+	/** What a new worker is told. */
+	pool: WorkerPool | (() => Promise<WorkerPool>);
 	clock: Clock;
 	log: Logger;
 	limits?: Partial<WorkerLimits>;
@@ -82,7 +83,8 @@ export class PoolWorker {
 
 	async #start(): Promise<WorkerProcess> {
 		if (this.#lingering >= maxLingering) throw unanswered(`does not answer: ${this.#lingering} processes wait for it`);
-		const { command, pool, clock, log } = this.#options;
+		const { command, clock, log } = this.#options;
+		const pool = typeof this.#options.pool === "function" ? await this.#options.pool() : this.#options.pool;
 		const worker = await WorkerProcess.start(command, this.#user, { clock, log, limits: this.limits });
 		this.#lingering += 1;
 		worker.ended.then(() => {

@@ -12,7 +12,9 @@ export type WorkerLimits = {
 	startMs: number;
 	/** A call that looks at one thing. */
 	lookMs: number;
-	/** A call that changes something small, or looks at everything. */
+	/** A call that looks at everything. */
+	listMs: number;
+	/** A call that changes something small. */
 	changeMs: number;
 	/** `check` answers within this time, whatever the worker does. */
 	checkMs: number;
@@ -25,7 +27,7 @@ export type WorkerLimits = {
  * go on afterwards; looking at something need not wait for that.
  */
 export const workerLimits: WorkerLimits = {
-	...{ startMs: 30_000, lookMs: 20_000, changeMs: 60_000, checkMs: 5000, stallMs: 150_000 },
+	...{ startMs: 30_000, lookMs: 20_000, listMs: 60_000, changeMs: 60_000, checkMs: 5000, stallMs: 150_000 },
 };
 
 export type WorkerCommand = { program: string; args: readonly string[] };

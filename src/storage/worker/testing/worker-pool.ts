@@ -38,6 +38,7 @@ export async function openWorkerPool(path: string, more: More = {}): Promise<Tes
 	const driver = new TestedDriver("nfs", {
 		command: more.command ?? workerCommand,
 		...{ clock: systemClock, log: silentLogger, limits: more.limits ?? {} },
+		notImported: [],
 		pool: {
 			...{ poolId, path: join(await realpath(dirname(path)), basename(path)), protectedPaths: [], otherPools: [] },
 			...{ mayInitialize: more.mayInitialize ?? true, sharedBy: more.nodeId ?? nodeId, lockWaitMs: 4000 },

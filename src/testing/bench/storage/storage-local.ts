@@ -8,7 +8,7 @@ import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom as random } from "../../../lib/random.ts";
 import { run } from "../../../lib/run.ts";
 import { GiB, MiB } from "../../../lib/units.ts";
-import { LocalDriver } from "../../../storage/local/driver.ts";
+import { LocalPoolDriver } from "../../../storage/worker/local-pool.ts";
 import { type Bench, type Figures, median, round, timed } from "../bench.ts";
 import { driverRounds } from "./driver-rounds.ts";
 import { qemuImgIn } from "./qemu-img-tool.ts";
@@ -24,27 +24,34 @@ export const storageLocal: Bench = {
 	what: "local pool: create, clone, snapshot, delete of 10 GB against qemu-img; import of 2 GB; 10,000 volumes",
 	async run({ runs = 15 }) {
 		const folder = mkdtempSync("/var/tmp/lqx-bench-storage-");
+		const opened: LocalPoolDriver[] = [];
 		try {
 			const driver = await openPool(join(folder, "pool"));
+			opened.push(driver);
 			const verbs = await driverRounds({
 				...{ prefix: "storageLocal", driver, bare: qemuImgIn(folder), newId, rounds: runs },
 			});
-			return { ...verbs, ...(await importFigures(driver, folder)), ...(await listFigures(join(folder, "many"))) };
+			const imported = await importFigures(driver, folder);
+			const many = await openPool(join(folder, "many"));
+			opened.push(many);
+			return { ...verbs, ...imported, ...(await listFigures(many)) };
 		} finally {
+			for (const driver of opened) await driver.deactivate();
 			rmSync(folder, { recursive: true, force: true });
 		}
 	},
 };
 
-async function openPool(path: string): Promise<LocalDriver> {
-	const parts = { random, clock: systemClock, log: silentLogger, protectedPaths: [] };
-	const driver = new LocalDriver({ poolId: newId(), path, ...parts });
+/** As the daemon has it, in a process of its own. The caller deactivates it. */
+async function openPool(path: string): Promise<LocalPoolDriver> {
+	const parts = { clock: systemClock, log: silentLogger, protectedPaths: [], otherPools: () => [] };
+	const driver = new LocalPoolDriver({ poolId: newId(), path, mayInitialize: true, ...parts });
 	await driver.activate();
 	return driver;
 }
 
 /** A raw file of 2 GB, half of it data, comes into the pool as an image; beside it the conversion alone. */
-async function importFigures(driver: LocalDriver, folder: string): Promise<Figures> {
+async function importFigures(driver: LocalPoolDriver, folder: string): Promise<Figures> {
 	const source = join(folder, "source.raw");
 	await writeHalfFull(source, 2 * GiB);
 	const [ours, bare]: [number[], number[]] = [[], []];
@@ -77,8 +84,7 @@ async function writeHalfFull(path: string, bytes: number): Promise<void> {
 	await file.end();
 }
 
-async function listFigures(path: string): Promise<Figures> {
-	const driver = await openPool(path);
+async function listFigures(driver: LocalPoolDriver): Promise<Figures> {
 	const empty = { format: "raw", sizeBytes: MiB, source: { kind: "empty" } } as const;
 	for (let made = 0; made < manyVolumes; made += 50)
 		await Promise.all(Array.from({ length: 50 }, () => driver.createVolume(newId(), empty)));

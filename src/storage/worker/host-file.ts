@@ -1,0 +1,137 @@
+/**
+ * Files of this node that a person, or a domain of others, names: opened and read in a storage worker of their own, which has no pool.
+ * Where such a path leads nobody knows, and a file system whose server is gone would keep whoever looks at it for ever.
+ */
+import type { Clock } from "../../lib/clock.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { doesNotAnswer } from "../../lib/hanging-paths.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { FileToAdopt, LongOptions } from "../driver.ts";
+import type { HostFileReader } from "../host-file-reader.ts";
+import type { ImageBytes } from "../inspect/image-rules.ts";
+import type { InspectedFile } from "../local/adopt-volume.ts";
+import type { OpenedHostFile } from "../local/host-file.ts";
+import { maxPartBytes } from "./frames.ts";
+import {
+	type CallOptions,
+	type WorkerAnswer,
+	type WorkerCommand,
+	WorkerProcess,
+	workerLimits,
+} from "./worker-process.ts";
+
+export type HostFileOptions = {
+	command: WorkerCommand;
+	clock: Clock;
+	log: Logger;
+	limits?: Partial<HostFileLimits>;
+};
+
+export type HostFileLimits = {
+	/** Opening a file, and seeing what is in the beginning of it. */
+	lookMs: number;
+	/** One part of a file that is being read: a server that starts again keeps its clients waiting for up to 90 s. */
+	readMs: number;
+};
+const hostFileLimits: HostFileLimits = { lookMs: 5000, readMs: 120_000 };
+
+/** Fails as openHostFile does, and with `timeout` when the file system does not answer. The caller disposes it. */
+export async function hostFileApart(
+	options: HostFileOptions,
+	path: string,
+	protectedPaths: readonly string[],
+): Promise<HostFileReader> {
+	const { lookMs, readMs } = { ...hostFileLimits, ...options.limits };
+	const worker = await startWorker(options);
+	const ask = async (method: string, args: unknown[], call: CallOptions): Promise<WorkerAnswer> => {
+		try {
+			return await worker.call(method, args, call);
+		} catch (error) {
+			throw isAppError(error, "timeout") ? doesNotAnswer(`The file ${path}`) : error;
+		}
+	};
+	try {
+		const { value } = await ask("openHostFile", [path, protectedPaths], { limitMs: lookMs });
+		const { fd, ...opened } = value as OpenedHostFile & { fd: number };
+		return {
+			...opened,
+			programPath: `/proc/${worker.processId}/fd/${fd}`,
+			async read(position, maxBytes) {
+				const length = Math.min(maxBytes, maxPartBytes);
+				return (await ask("readHostFile", [position, length], { limitMs: readMs })).part;
+			},
+			async stat() {
+				return (await ask("statHostFile", [], { limitMs: readMs })).value as { sizeBytes: number; changedMs: number };
+			},
+			sha256: async (how: LongOptions) =>
+				(await ask("hashHostFile", [readMs], { ...how, limitMs: null })).value as string,
+			async imageBytes(): Promise<ImageBytes> {
+				const { value: sizes, part } = await ask("hostImageBytes", [], { limitMs: readMs });
+				const { fileSizeBytes, headBytes } = sizes as { fileSizeBytes: number; headBytes: number };
+				return { fileSizeBytes, head: part.subarray(0, headBytes), tail: part.subarray(headBytes) };
+			},
+			[Symbol.asyncDispose]: async () => end(worker),
+		};
+	} catch (error) {
+		end(worker);
+		throw error;
+	}
+}
+
+/** After so many files that do not answer the rest is not waited for. */
+const maxHung = 2;
+
+/**
+ * The checks of files that are to be taken over, in their order, each with its answer or what it failed with. `pools`: real paths of
+ * the folders whose files are somebody's.
+ */
+export async function inspectApart(
+	options: HostFileOptions,
+	files: readonly FileToAdopt[],
+	protectedPaths: readonly string[],
+	pools: readonly string[],
+): Promise<(InspectedFile | AppError)[]> {
+	const { lookMs } = { ...hostFileLimits, ...options.limits };
+	const answers: (InspectedFile | AppError)[] = [];
+	let worker: WorkerProcess | null = null;
+	let hung = 0;
+	try {
+		for (const file of files) {
+			if (hung >= maxHung) {
+				answers.push(doesNotAnswer(`The file ${file.path}`));
+				continue;
+			}
+			worker ??= await startWorker(options);
+			try {
+				const { value } = await worker.call("inspectHostFile", [file, protectedPaths, pools], { limitMs: lookMs });
+				answers.push(value as InspectedFile);
+			} catch (error) {
+				if (!(error instanceof AppError)) throw error;
+				answers.push(error.code === "timeout" ? doesNotAnswer(`The file ${file.path}`) : error);
+				if (error.code !== "timeout") continue;
+				hung += 1;
+				end(worker);
+				worker = null;
+			}
+		}
+		return answers;
+	} finally {
+		if (worker) end(worker);
+	}
+}
+
+/** Work on the folder of a pool that has no driver here; `method` as in apart.ts. */
+export async function folderWorkApart(options: HostFileOptions, method: string, args: unknown[], limitMs: number) {
+	const worker = await startWorker(options);
+	try {
+		return (await worker.call(method, args, { limitMs })).value;
+	} finally {
+		end(worker);
+	}
+}
+
+const startWorker = ({ command, clock, log }: HostFileOptions): Promise<WorkerProcess> =>
+	WorkerProcess.start(command, null, { clock, log, limits: workerLimits });
+
+const end = (worker: WorkerProcess): void =>
+	worker.kill(new AppError("unavailable", "The process that read this file was ended."));
