@@ -90,15 +90,29 @@ export class PoolPlaces {
 	}
 }
 
-/** With what no record of the state says that it is there. The pool holds nothing else: else it is not deleted. */
+/**
+ * With what no record of the state says that it is there. The pool holds nothing else: else it is not deleted. What fails is tried
+ * with another driver: this one lets go in any case.
+ */
 export async function takeMarksAway(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {
+	try {
+		await removeAll(context, poolId, driver);
+	} catch (error) {
+		await letGo(context, driver).catch((cause) =>
+			context.logger.debug("a pool that cannot be removed is not let go of", { poolId, error: cause }),
+		);
+		throw error;
+	}
+	await letGo(context, driver);
+}
+
+async function removeAll(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {
 	const { volumes, images } = await leftOfPool(context, poolId);
 	for (const id of volumes)
 		await limited(context, "Deleting a volume", limits.deleteVolumeMs, () => driver.deleteVolume(id));
 	for (const id of images)
 		await limited(context, "Deleting the copy of an image", limits.deleteVolumeMs, () => driver.deleteImage(id));
 	await limited(context, "Removing the pool's marks", settleLimitOf(driver), () => driver.remove());
-	await letGo(context, driver);
 }
 
 async function letGo(context: NodeContext, driver: StorageDriver): Promise<void> {
