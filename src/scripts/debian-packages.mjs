@@ -30,6 +30,7 @@ export const testPackages = [
 	"libxml2-utils", // virt-xml-validate
 	"prometheus", // promtool
 	"busybox-static",
+	"bindfs", // a file system that hangs
 	...["ceph-mon", "ceph-mgr", "ceph-osd"], // a cluster of one node
 	"curl",
 	"file",
