@@ -9,7 +9,7 @@ import { type RunOptions, type RunResult, run } from "./run.ts";
 /** A server that is merely busy has answered by then. */
 const askLimitMs = 3000;
 /** What did not answer is not asked again for so long. */
-const silentMs = 10_000;
+const silentMs = 4000;
 /** Arguments of one program. */
 const maxPathsAtOnce = 256;
 /** Programs, once one of them has hung. */
@@ -61,7 +61,8 @@ export class HangingPaths {
 		const found = new Map<string, string | null>();
 		for (let at = 0; at < asked.length; at += maxPathsAtOnce) {
 			const some = asked.slice(at, at + maxPathsAtOnce);
-			const answers = (await unlessLate(this.#ask(some))) ?? (await this.#askEach(some));
+			const together = some.length > 1 ? await unlessLate(this.#ask(some)) : null;
+			const answers = together ?? (await this.#askEach(some));
 			for (const [index, path] of some.entries()) found.set(path, answers[index] ?? null);
 		}
 		return paths.map((path) => found.get(path) ?? null);

@@ -168,6 +168,7 @@ class LocalNode {
 		await withLimit(this.#context.clock, options, () => Promise.all(inFlight)).catch((error) =>
 			this.#context.logger.warn("the node ends although steps are in flight", { error }),
 		);
+		await this.#pools.end();
 	}
 
 	async #checkPools(): Promise<void> {

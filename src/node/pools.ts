@@ -90,6 +90,12 @@ export class Pools {
 		);
 	}
 
+	/** After all that uses them. Never fails. */
+	async end(): Promise<void> {
+		const drivers = this.#entries.ids().flatMap((id) => this.#entries.known(id)?.driver ?? []);
+		await Promise.all(drivers.map((driver) => driver.end?.().catch(() => {})));
+	}
+
 	/** The pool, and then what the records of some of its volumes claim of it. */
 	async #checkWhole(pool: Pool): Promise<void> {
 		if (this.#checking.has(pool.id)) return;

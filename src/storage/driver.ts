@@ -147,6 +147,8 @@ export interface StorageDriver {
 	/** Makes the pool usable on this node (folders, mount, login); removes half-made leftovers. Idempotent. */
 	activate(options?: OverwriteOptions): Promise<void>;
 	deactivate(): Promise<void>;
+	/** The node's service ends, and this driver is not used again: processes of its own go. What VMs use, a mount, stays. */
+	end?(): Promise<void>;
 	/** The pool is deleted for good: its marks go, so that its place can be used anew. What is stored in it stays. Idempotent. */
 	remove(): Promise<void>;
 	/**

@@ -81,6 +81,10 @@ export class WorkerDriver implements StorageDriver {
 		await this.worker.end("was ended");
 	}
 
+	end(): Promise<void> {
+		return this.worker.close();
+	}
+
 	async remove(): Promise<void> {
 		await this.ask("remove", [], this.worker.limits.changeMs);
 		await this.worker.end("was ended");

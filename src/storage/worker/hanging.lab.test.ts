@@ -194,6 +194,15 @@ test.skipIf(!asRoot)(`a worker of another user makes files of that user${ofRoot}
 	}
 });
 
+test("the driver of a node that ends has no worker any more, and starts none", async () => {
+	const { driver } = setting;
+	const id = await make();
+	const worker = await driver.processId();
+	await driver.end();
+	expect(isThere(worker)).toBe(false);
+	await fails("unavailable", driver.getVolume(id));
+});
+
 test("a worker ends with its daemon", async () => {
 	const worker = await startProgram(workerCommand.program, workerCommand.args, { user: null });
 	worker.stdin.end();

@@ -27,6 +27,7 @@ export class PoolWorker {
 	#user: User | null = null;
 	#current: Promise<WorkerProcess> | null = null;
 	#lingering = 0;
+	#closed = false;
 	/** Once it was: each new worker begins with that. */
 	#active = false;
 
@@ -77,11 +78,18 @@ export class PoolWorker {
 		timer.cancel();
 	}
 
+	/** None is started any more. */
+	async close(): Promise<void> {
+		this.#closed = true;
+		await this.end("was ended");
+	}
+
 	#forget(): void {
 		this.#current = null;
 	}
 
 	async #start(): Promise<WorkerProcess> {
+		if (this.#closed) throw new AppError("unavailable", "The node's service is ending.");
 		if (this.#lingering >= maxLingering) throw unanswered(`does not answer: ${this.#lingering} processes wait for it`);
 		const { command, clock, log } = this.#options;
 		const pool = typeof this.#options.pool === "function" ? await this.#options.pool() : this.#options.pool;
