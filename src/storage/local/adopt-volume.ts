@@ -96,7 +96,7 @@ export async function releaseVolume({ folder, locks }: LocalContext, id: string)
 	requireId(id, "volume");
 	using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
 	// Its file is not looked at: it may be given back while that does not answer.
-	const record = await folder.readVolumeRecord(id);
+	const record = await folder.volumeRecord(id);
 	if (record === null) return;
 	if (record.adopted === undefined)
 		throw new AppError("wrong-state", `Volume ${id} was made in this pool: it can only be deleted.`);

@@ -27,7 +27,7 @@ export const writeVolume = (folder: PoolFolder, record: VolumeRecord): Promise<v
 export async function neededElsewhere(folder: PoolFolder, volumeId: string): Promise<Set<string>> {
 	const files = new Set<string>();
 	for (const id of await folder.ids("volumes")) {
-		const backing = (await folder.readVolumeRecord(id))?.backing;
+		const backing = (await folder.volumeRecord(id))?.backing;
 		if (backing?.kind === "volume" && backing.id === volumeId) files.add(backing.file);
 	}
 	return files;

@@ -119,11 +119,16 @@ export class PoolFolder {
 	/** With what QEMU has merged meanwhile (chain.ts). `timeout` when it has a file outside of the pool that does not answer. */
 	async readVolume(id: string): Promise<VolumeRecord | null> {
 		const record = await this.readVolumeRecord(id);
-		if (record?.adopted) await this.#mayLook(record.adopted.path);
 		return record?.merging?.live ? ((await mergedByQemu(this, record)) ?? record) : record;
 	}
-	/** As it is written down; no file of the volume is looked at. */
-	readVolumeRecord = (id: string): Promise<VolumeRecord | null> =>
+	/** As it is written down; `timeout` as above. */
+	async readVolumeRecord(id: string): Promise<VolumeRecord | null> {
+		const record = await this.volumeRecord(id);
+		if (record?.adopted) await this.#mayLook(record.adopted.path);
+		return record;
+	}
+	/** As it is written down, for who looks at none of the volume's files: where they lie may hang. */
+	volumeRecord = (id: string): Promise<VolumeRecord | null> =>
 		this.#read(VolumeRecord, join(this.volume(id), "record.json"), id);
 	readImage = (id: string): Promise<ImageRecord | null> =>
 		this.#read(ImageRecord, join(this.image(id), "record.json"), id);

@@ -220,7 +220,7 @@ export class LocalSnapshots implements VolumeSnapshots {
 	async #copies(volumeId: string, snapshotId: string): Promise<string[]> {
 		const found: string[] = [];
 		for (const id of await this.#context.folder.ids("volumes")) {
-			const backing = (await this.#context.folder.readVolumeRecord(id))?.backing;
+			const backing = (await this.#context.folder.volumeRecord(id))?.backing;
 			if (backing?.kind === "volume" && backing.id === volumeId && backing.snapshotId === snapshotId) found.push(id);
 		}
 		return found;

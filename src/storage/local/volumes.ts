@@ -285,7 +285,7 @@ export class LocalVolumes {
 	async dependants(kind: BackingRecord["kind"], id: string): Promise<string[]> {
 		const found: string[] = [];
 		for (const other of await this.#context.folder.ids("volumes")) {
-			const record = await this.#context.folder.readVolumeRecord(other);
+			const record = await this.#context.folder.volumeRecord(other);
 			if (record !== null && restsOn(record, kind, id)) found.push(other);
 		}
 		return found;

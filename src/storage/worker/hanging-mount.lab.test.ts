@@ -191,6 +191,11 @@ test(
 		await driver.createVolume(copy, { format, sizeBytes: MiB, source });
 		await driver.deleteVolume(copy);
 		expect((await driver.listVolumes()).map(({ id }) => id)).toEqual([ours]);
+		await fails("timeout", driver.snapshots.take(theirs, newId(), { running: false }));
+		// Begun anew meanwhile, as by a start of the daemon.
+		await driver.deactivate();
+		await driver.activate();
+		expect((await driver.getVolume(ours))?.id).toBe(ours);
 
 		mount.goOn();
 		await waitUntil("the volume to be back", 20_000, async () => (await driver.damagedVolumes([theirs])).length === 0);

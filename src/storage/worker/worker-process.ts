@@ -16,7 +16,7 @@ export type WorkerLimits = {
 	listMs: number;
 	/** A call that changes something small. */
 	changeMs: number;
-	/** `check` answers within this time, whatever the worker does. */
+	/** `check` answers within this time, whatever the worker does: before whoever asks gives up, and knows less of why. */
 	checkMs: number;
 	/** A call without a limit of its own ends when the worker has said nothing for so long, though it was asked for a sign of life. */
 	stallMs: number;
@@ -27,7 +27,7 @@ export type WorkerLimits = {
  * go on afterwards; looking at something need not wait for that.
  */
 export const workerLimits: WorkerLimits = {
-	...{ startMs: 30_000, lookMs: 20_000, listMs: 60_000, changeMs: 60_000, checkMs: 5000, stallMs: 150_000 },
+	...{ startMs: 30_000, lookMs: 20_000, listMs: 60_000, changeMs: 60_000, checkMs: 4500, stallMs: 150_000 },
 };
 
 export type WorkerCommand = { program: string; args: readonly string[] };
