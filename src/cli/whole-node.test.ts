@@ -11,7 +11,14 @@ import { MiB } from "../lib/units.ts";
 import { permissions } from "../model/permissions.ts";
 import { fakeIo } from "../testing/cli/fake-io.ts";
 import { cli } from "../testing/cli/run-cli.ts";
-import { limitedDisk, snapshotsOfVm, wanderingVolume, whatNobodyOwns } from "../testing/cli/storage-commands.ts";
+import {
+	limitedDisk,
+	passingVolume,
+	snapshotsOfVm,
+	thickVolumes,
+	wanderingVolume,
+	whatNobodyOwns,
+} from "../testing/cli/storage-commands.ts";
 import { adminPassword, startWholeNode, type WholeNode } from "../testing/cli/whole-node.ts";
 import { fixtureId } from "../testing/fixtures.ts";
 import { commandOfOperation } from "./operations.ts";
@@ -151,26 +158,8 @@ describe("the first hour", () => {
 });
 
 describe("later", () => {
-	test("a volume comes and goes", async () => {
-		await root("volume create data --size 24MiB --pool local");
-		await root("volume resize data 48MiB");
-		await root("volume rename data more-data");
-		expect(await json("volume show more-data")).toMatchObject({ sizeBytes: 48 * MiB, phase: "ready" });
-		await root("volume clone more-data copy --full-copy");
-		const path = join(folder, "data.img");
-		await root(["volume", "download", "more-data", path, "--format", "raw"]);
-		expect(statSync(path).size).toBe(48 * MiB);
-		expect(statSync(path).blocks).toBe(0);
-		expect(await json("image import golden --volume copy --format raw")).toMatchObject({ phase: "ready" });
-		await root("vm edit web --attach more-data --memory 512MiB --description changed");
-		expect(await root("volume list --vm web -q")).toContain((await json("volume show more-data")).id);
-		expect(await rootCode("volume delete more-data --yes")).toBe(1);
-		await root("vm edit web --detach more-data");
-		await root("volume delete more-data --yes");
-		await root("volume delete copy --yes");
-		expect(await json("volume list --search data")).toEqual([]);
-	});
-
+	test("a volume comes and goes", () => passingVolume({ node, root, json, rootCode }, join(folder, "data.img")));
+	test("thick volumes, copies and disks", () => thickVolumes({ node, root, json, rootCode }));
 	test("what nobody owns in a pool is found, deleted, adopted", () => whatNobodyOwns({ node, root, json, rootCode }));
 	test("a disk is limited, and not any more", () => limitedDisk({ node, root, json, rootCode }));
 	test("snapshots of a VM", () => snapshotsOfVm({ node, root, json, rootCode }));

@@ -23,6 +23,7 @@ import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store, StoreReader } from "../store/store.ts";
 import { isHandedOver, isPastJoining, noteArrived, noteHandedOver, noteImporting, noteNotImported } from "./arrival.ts";
 import { ownPools } from "./belongings.ts";
+import { asKnown } from "./import-known.ts";
 import { type MarkedPool, markedPools } from "./marked-pools.ts";
 import { clusterPathsOf, readNodeFile } from "./node-file.ts";
 import { collect } from "./recover.ts";
@@ -175,12 +176,13 @@ async function planImport(deps: ImportingDeps, renameSuffix: string | null): Pro
 	const objects = await withFormerState(dataDir, formerNodeId, logger, (reader, marked) =>
 		ownObjects(reader, formerNodeId, marked),
 	);
-	if (objects.snapshots && !deps.everybodyHas("storage-1"))
-		throw new AppError(
-			"unsupported",
-			"Its VMs have snapshots, of which not all nodes of the cluster know yet. Upgrade them.",
-		);
-	return { kind: "nodeImport", nodeId, formerNodeId, renameSuffix, ...objects };
+	return {
+		kind: "nodeImport",
+		nodeId,
+		formerNodeId,
+		renameSuffix,
+		...asKnown(objects, (feature) => deps.everybodyHas(feature)),
+	};
 }
 
 /**

@@ -1,7 +1,15 @@
 /** How full a pool is, and where. Rules of phases are tested in rules.test.ts. */
 import { expect, test } from "bun:test";
 import type { Pool } from "./storage.ts";
-import { isSamePlace, poolPlace, poolUsage } from "./storage-rules.ts";
+import {
+	isSamePlace,
+	losesByDiscard,
+	poolPlace,
+	poolUsage,
+	provisioningKept,
+	provisioningObstacle,
+	provisioningOf,
+} from "./storage-rules.ts";
 
 const node = (totalBytes: number | null, usedBytes: number | null, updatedAt = ""): Pool["nodes"][number] => ({
 	nodeId: "n",
@@ -58,4 +66,49 @@ test("a LUN holds one pool, however its name is written and whatever the layout 
 	const lun = (wwid: string, layout: "thick" | "thin") => ({ ...base, ...more, wwid, layout });
 	expect(isSamePlace(lun("naa.6001405abc", "thick"), lun("naa.6001405ABC ", "thin"))).toBe(true);
 	expect(isSamePlace(lun("naa.6001405abc", "thick"), lun("naa.6001405abd", "thick"))).toBe(false);
+});
+
+const told = (nodeId: string, provisioning: ("thin" | "thick")[], reasons = {}): Pool["nodes"][number] => ({
+	...{ ...node(100, 0), nodeId },
+	capabilities: {
+		...{ formats: ["raw"], provisioning, copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false },
+		...{ snapshots: true, images: true, shared: false, reasons },
+	},
+});
+const files = (nodes: Pool["nodes"]) => ({ type: "local" as const, config: { path: "/srv" }, nodes });
+
+test("volumes are thick or thin as the node that makes them says; as the type has it while nobody has said", () => {
+	const pool = files([node(1, 0), told("a", ["thin", "thick"]), told("b", ["thin"], { provisioning: "ZFS cannot." })]);
+	expect([provisioningOf(pool), provisioningOf(pool, "b"), provisioningOf(pool, "c")]).toEqual([
+		["thin", "thick"],
+		["thin"],
+		["thin", "thick"],
+	]);
+	expect(provisioningOf(files([]))).toEqual(["thin"]);
+	const group = (layout: "thin" | "thick") =>
+		provisioningOf({ type: "iscsi-lvm", config: { layout } as Pool["config"], nodes: [] });
+	expect([group("thin"), group("thick")]).toEqual([["thin"], ["thick"]]);
+	const alone = { shares: false };
+	expect(provisioningObstacle(pool, "thick", { ...alone, nodeId: "a" })).toBeNull();
+	expect(provisioningObstacle(pool, "thick", { ...alone, nodeId: "b" })).toBe("ZFS cannot.");
+	expect(provisioningObstacle(files([]), "thick", alone)).toBe("Volumes of this pool are thin.");
+	expect(provisioningKept(pool, { provisioning: "thick" }, "a")).toBe("thick");
+	expect([provisioningKept(pool, { provisioning: "thick" }, "b"), provisioningKept(pool, {}, "a")]).toEqual([
+		undefined,
+		undefined,
+	]);
+});
+
+test("a copy-on-write copy is thick only where all volumes are; a thick file keeps what its guest discards", () => {
+	const both = files([told("a", ["thin", "thick"])]);
+	const thick = files([told("a", ["thick"])]);
+	expect(provisioningObstacle(both, "thick", { shares: true })).toContain("full copy");
+	expect(provisioningObstacle(both, "thin", { shares: true })).toBeNull();
+	expect(provisioningObstacle(thick, "thick", { shares: true })).toBeNull();
+	expect(losesByDiscard({ provisioning: "thick" }, { type: "nfs" })).toBe(true);
+	expect(losesByDiscard({ provisioning: "thick" }, { type: "iscsi-lvm" })).toBe(false);
+	expect([losesByDiscard({}, { type: "local" }), losesByDiscard({ provisioning: "thin" }, null)]).toEqual([
+		false,
+		false,
+	]);
 });

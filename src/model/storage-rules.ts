@@ -1,6 +1,6 @@
 /** Rules of pools, volumes and images that need nothing but the object. */
 import type { PoolConfig } from "./pool-config.ts";
-import type { Image, Pool, Volume, VolumeFormat } from "./storage.ts";
+import type { Image, Pool, PoolCapabilities, Provisioning, Volume, VolumeFormat } from "./storage.ts";
 
 /** The phase of a pool follows from what its nodes report: degraded while one of them is not healthy. */
 export function poolPhase(pool: Pick<Pool, "phase" | "nodeIds" | "nodes">): Pool["phase"] {
@@ -73,6 +73,57 @@ export function formatsOf({ type, config, nodes }: Pick<Pool, "type" | "config" 
 /** Whether a copy-on-write copy can have this format: where volumes are files it is qcow2 that shares data. */
 export const sharesData = (pool: Pick<Pool, "type" | "config" | "nodes">, format: VolumeFormat): boolean =>
 	format === "qcow2" || !formatsOf(pool).includes("qcow2");
+
+type ToldPool = Pick<Pool, "type" | "config" | "nodes">;
+
+/** What that node says of the pool, else the first that has said. */
+const capabilitiesOn = ({ nodes }: ToldPool, nodeId?: string): PoolCapabilities | null => {
+	const told = nodes.filter(({ capabilities }) => capabilities !== null);
+	return (told.find((node) => node.nodeId === nodeId) ?? told[0])?.capabilities ?? null;
+};
+
+/** How volumes of the pool get their space, the usual way first: as a node says, or as its type has it. */
+export function provisioningOf(pool: ToldPool, nodeId?: string): Provisioning[] {
+	const told = capabilitiesOn(pool, nodeId)?.provisioning;
+	if (told && told.length > 0) return told;
+	return "layout" in pool.config ? [pool.config.layout] : ["thin"];
+}
+
+/**
+ * Why a new volume of the pool cannot be thick, or thin, as a sentence; null when it can, or when nothing is asked for. `shares`: it is a
+ * copy-on-write copy. `nodeId`: who makes it.
+ */
+export function provisioningObstacle(
+	pool: ToldPool,
+	wanted: Provisioning | undefined,
+	{ shares, nodeId }: { shares: boolean; nodeId?: string },
+): string | null {
+	if (wanted === undefined) return null;
+	const can = provisioningOf(pool, nodeId);
+	if (!can.includes(wanted))
+		return capabilitiesOn(pool, nodeId)?.reasons.provisioning ?? `Volumes of this pool are ${can.join(" or ")}.`;
+	// Where all volumes are thick, the space of a copy is its own from the beginning, too.
+	if (wanted === "thick" && shares && can.includes("thin"))
+		return "A copy-on-write copy takes space as it is written to. Ask for a full copy.";
+	return null;
+}
+
+/** What a volume is that comes to the pool: as it is, where the pool can; else as the pool has it. */
+export const provisioningKept = (
+	pool: ToldPool,
+	{ provisioning }: Pick<Volume, "provisioning">,
+	nodeId?: string,
+): Provisioning | undefined =>
+	provisioning !== undefined && provisioningOf(pool, nodeId).includes(provisioning) ? provisioning : undefined;
+
+/**
+ * Whether the volume would lose space that it is to keep when its guest discards: thick, and in a file. The space of a logical volume is
+ * the volume group's, whatever is discarded.
+ */
+export const losesByDiscard = (
+	{ provisioning }: Pick<Volume, "provisioning">,
+	pool: Pick<Pool, "type"> | null,
+): boolean => provisioning === "thick" && pool?.type !== "iscsi-lvm";
 
 /** Volumes and images of such a pool are on no node of their own. */
 export const isShared = ({ type }: Pick<Pool, "type">): boolean => type !== "local";

@@ -24,10 +24,16 @@ export const PoolType = StringEnum(["local", "nfs", "ceph-rbd", "iscsi-lvm"] as 
 export type PoolType = Static<typeof PoolType>;
 export const PoolHealth = StringEnum(["healthy", "degraded", "error", "unmounted"] as const);
 
+/** thin: a volume takes space as it is written to. thick: it has all of its space from the beginning, and keeps it. */
+export const Provisioning = StringEnum(["thin", "thick"] as const);
+export type Provisioning = Static<typeof Provisioning>;
+
 /** What a driver can do, for API and UI to follow. `reasons` says why something is off, by capability name. */
 export const PoolCapabilities = Strict(
 	{
 		formats: Type.Array(StringEnum(["qcow2", "raw"] as const)),
+		/** Written only when all members of the cluster have "thick-1"; absent: as the pool's type has it. */
+		provisioning: Type.Optional(Type.Array(Provisioning, { description: "The usual way first" })),
 		copyOnWriteClone: Type.Boolean(),
 		fullClone: Type.Boolean(),
 		resizeOnline: Type.Boolean(),
@@ -229,6 +235,8 @@ export const Volume = Strict(
 		format: VolumeFormat,
 		sizeBytes: Bytes({ minimum: MiB, maximum: 1024 * TiB, description: "What the guest sees" }),
 		allocatedBytes: Nullable(Bytes({ description: "What it takes in the pool; null while unknown" })),
+		/** As it was asked for. Absent: as the pool makes its volumes. Written only when all members have "thick-1". */
+		provisioning: Type.Optional(Provisioning),
 		source: VolumeSource,
 		phase: StringEnum(["pending", "creating", "ready", "resizing", "deleting", "error"] as const),
 		/** The VM that it is attached to. */
@@ -240,6 +248,11 @@ export const Volume = Strict(
 export type Volume = Static<typeof Volume>;
 export const VolumePage = PageOf(Type.Ref(Volume), "VolumePage");
 
+export const WantedProvisioning = Type.Optional({
+	...Provisioning,
+	description:
+		"thick: all of its space is set aside when it is made. Default: as the pool makes its volumes, which its capabilities say",
+});
 export const VolumeCreate = Strict(
 	{
 		name: Name,
@@ -249,6 +262,7 @@ export const VolumeCreate = Strict(
 		sizeBytes: Type.Optional(
 			Bytes({ minimum: MiB, maximum: maxDiskBytes, description: "Default: the size of the source" }),
 		),
+		provisioning: WantedProvisioning,
 		source: Type.Optional(VolumeSource),
 	},
 	{ $id: "VolumeCreate" },
@@ -260,7 +274,12 @@ export const VolumeResize = Strict(
 	{ $id: "VolumeResize" },
 );
 export const VolumeClone = Strict(
-	{ name: Name, fullCopy: Type.Optional(Type.Boolean()), poolId: Type.Optional(Id) },
+	{
+		name: Name,
+		fullCopy: Type.Optional(Type.Boolean()),
+		poolId: Type.Optional(Id),
+		provisioning: WantedProvisioning,
+	},
 	{ $id: "VolumeClone" },
 );
 /** `nodeId`: where it is copied, for a volume that is on no node; the default is one that has both pools. */

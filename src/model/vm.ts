@@ -16,7 +16,7 @@ import {
 	Tags,
 	Timestamp,
 } from "./schema.ts";
-import { maxDiskBytes } from "./storage.ts";
+import { maxDiskBytes, WantedProvisioning } from "./storage.ts";
 
 export const powerStates = [
 	"stopped",
@@ -264,6 +264,7 @@ export const VmCreate = Strict(
 					poolId: Type.Optional(Id),
 					format: Type.Optional(StringEnum(["qcow2", "raw"] as const)),
 					fullCopy: Type.Optional(Type.Boolean()),
+					provisioning: WantedProvisioning,
 					bus: Type.Optional(StringEnum(["virtio", "scsi", "sata"] as const)),
 					limits: Type.Optional(Type.Ref(DiskIoLimits)),
 				}),

@@ -4,7 +4,7 @@
  * the space twice for a while, but formats and sizes may change on the way. An interrupted copy leaves only an upload, under the
  * volume's own id, which the next try replaces.
  */
-import type { VolumeFormat } from "../model/storage.ts";
+import type { Provisioning, VolumeFormat } from "../model/storage.ts";
 import type { Progress, StorageDriver, VolumeContent, VolumeInfo } from "../storage/driver.ts";
 
 export type CopySource = { kind: "image" | "volume"; id: string; fullCopy: boolean; poolId: string };
@@ -13,7 +13,7 @@ export type PoolCopy = {
 	from: StorageDriver;
 	to: StorageDriver;
 	source: CopySource;
-	volume: { id: string; format: VolumeFormat; sizeBytes: number };
+	volume: { id: string; format: VolumeFormat; sizeBytes: number; provisioning?: Provisioning };
 	signal: AbortSignal;
 	progress: Progress;
 };
@@ -24,7 +24,8 @@ export async function copyAcrossPools(copy: PoolCopy): Promise<VolumeInfo> {
 	const origin = source.kind === "volume" ? await from.getVolume(source.id) : null;
 	if (origin?.sizeBytes === volume.sizeBytes) {
 		const content = await wholeContent(from, origin, volume.format, signal);
-		return to.receiveVolume(id, content, { signal, progress });
+		const { provisioning } = volume;
+		return to.receiveVolume(id, content, { signal, progress, ...(provisioning === undefined ? {} : { provisioning }) });
 	}
 	// The first two thirds of the way are the transfer and its check.
 	const part = (begin: number, end: number): Progress => {

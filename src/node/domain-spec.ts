@@ -6,6 +6,7 @@
 import type { DiskLimits, DomainSpec } from "../hypervisor/driver.ts";
 import { AppError } from "../lib/errors.ts";
 import type { DiskSource } from "../model/disk-source.ts";
+import { losesByDiscard } from "../model/storage-rules.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
@@ -36,8 +37,9 @@ export async function buildDomainSpec(
 	const known = user?.bridges ?? (await prepareNetworks(networks, vm, user));
 	await settleDisks(volumeMoves, vm);
 	await liveMerges.settle(vm.id);
+	const spec = withSpaceKept(context, vm.spec);
 	const disks = await Promise.all(
-		vm.spec.disks.map(async (disk) => {
+		spec.disks.map(async (disk) => {
 			const volume = context.store.get("volume", disk.volumeId);
 			if (!volume) throw new AppError("not-found", `The volume of disk "${disk.id}" does not exist.`);
 			const driver = await pools.driver(volume.poolId);
@@ -62,7 +64,7 @@ export async function buildDomainSpec(
 		id: vm.id,
 		name: vm.name,
 		generation: vm.generation,
-		spec: vm.spec,
+		spec,
 		disks,
 		cdroms,
 		nics,
@@ -70,6 +72,18 @@ export async function buildDomainSpec(
 		accelerator: context.accelerator.kind,
 		folder,
 	};
+}
+
+/**
+ * What its guest discards would make a hole in the file of a thick volume, whose space is promised: QEMU ignores it there, whatever the
+ * disk says. Zeroes that the guest writes keep their space then, too.
+ */
+function withSpaceKept({ store }: NodeContext, spec: Vm["spec"]): Vm["spec"] {
+	const isKept = ({ volumeId }: Vm["spec"]["disks"][number]): boolean => {
+		const volume = store.get("volume", volumeId);
+		return volume !== null && losesByDiscard(volume, store.get("pool", volume.poolId));
+	};
+	return { ...spec, disks: spec.disks.map((disk) => (isKept(disk) ? { ...disk, discard: false } : disk)) };
 }
 
 function qosOf({ limits }: Vm["spec"]["disks"][number]): DiskLimits | null {

@@ -29,6 +29,8 @@ export const limits = {
 	deleteVolumeMs: 600_000,
 	/** Making a volume without copying, growing one. */
 	quickStorageMs: 120_000,
+	/** Setting aside the space of a thick volume: metadata only, but of all of it. */
+	allocateMs: 3_600_000,
 	/** One disk's part of a snapshot, while its guest stands still. */
 	snapshotMs: 30_000,
 	/** Setting a disk back, or deleting a snapshot of it, where blocks are copied for that. */

@@ -7,7 +7,7 @@
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { PoolCredentials } from "../model/pool-config.ts";
-import type { Pool, PoolNodeStatus } from "../model/storage.ts";
+import type { Pool, PoolCapabilities, PoolNodeStatus } from "../model/storage.ts";
 import { localPath } from "../model/storage-rules.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
@@ -202,6 +202,13 @@ export class Pools {
 		}
 	}
 
+	/** Without what older members of the cluster do not know. */
+	#told(capabilities: PoolCapabilities | null): PoolCapabilities | null {
+		if (capabilities === null || this.#context.everybodyHas("thick-1")) return capabilities;
+		const { provisioning: _new, ...rest } = capabilities;
+		return rest;
+	}
+
 	async #report(
 		id: string,
 		driver: StorageDriver | null,
@@ -213,7 +220,7 @@ export class Pools {
 		if (!pool) return;
 		const known = pool.nodes.find((node) => node.nodeId === nodeId) ?? null;
 		const sinceMs = clock.monotonicMs() - (this.#reportedMonotonicMs.get(id) ?? Number.NEGATIVE_INFINITY);
-		const capabilities = driver?.capabilities ?? known?.capabilities ?? null;
+		const capabilities = this.#told(driver?.capabilities ?? known?.capabilities ?? null);
 		const isSame = known && JSON.stringify(known.capabilities) === JSON.stringify(capabilities);
 		if (isSame && !isWorthReporting(known, health, usage, sinceMs)) return;
 		this.#reportedMonotonicMs.set(id, clock.monotonicMs());

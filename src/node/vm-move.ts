@@ -15,6 +15,7 @@ import type { Pool, Volume } from "../model/storage.ts";
 import { needsSource } from "../model/storage-rules.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StorageDriver } from "../storage/driver.ts";
+import { requireProvisioning } from "../storage/provisioning.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import type { ImageCopies } from "./image-copies.ts";
@@ -137,8 +138,11 @@ async function disksOf({ context, pools }: MoveParts, vm: Vm, from: string, sign
 		requireTransferable(volume, from);
 		const pool = poolHere(context, volume);
 		const size = sizes.get(volumeId);
-		const bytes = volume.phase === "pending" ? 0 : (size?.bytes ?? volume.sizeBytes);
-		disks.push({ volume, pool, driver: await pools.driver(pool.id), bytes, mark: size?.mark ?? null });
+		const isThick = volume.provisioning === "thick";
+		const bytes = volume.phase === "pending" ? 0 : isThick ? volume.sizeBytes : (size?.bytes ?? volume.sizeBytes);
+		const driver = await pools.driver(pool.id);
+		if (isThick) requireProvisioning(driver.capabilities, "thick");
+		disks.push({ volume, pool, driver, bytes, mark: size?.mark ?? null });
 	}
 	return disks;
 }
@@ -227,7 +231,9 @@ async function copyDisks(
 				heavyCopy(context, run, `Copying disk "${volume.name}"`, async (signal, progress) => {
 					const at = (ratio: number | null) => progress(ratio === null ? null : (base + ratio * share) / totalBytes);
 					const content = await context.remote.openVolume(from, volume.id, { signal, progress: () => at(0) });
-					const info = await driver.receiveVolume(volume.id, content, { signal, progress: at });
+					const { provisioning } = volume;
+					const way = provisioning === undefined ? {} : { provisioning };
+					const info = await driver.receiveVolume(volume.id, content, { ...way, signal, progress: at });
 					if (info.sizeBytes !== volume.sizeBytes)
 						throw new AppError("corrupt", `Volume "${volume.name}" arrived with another size than its record says.`);
 				}),

@@ -18,7 +18,7 @@
  */
 import { AppError, isAppError } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
-import type { Volume } from "../model/storage.ts";
+import type { Provisioning, Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StorageDriver, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
@@ -64,6 +64,12 @@ function endsOf({ task }: TaskRun): Ends {
 	if (typeof poolId !== "string" || typeof fromPoolId !== "string" || (format !== "raw" && format !== "qcow2"))
 		throw new AppError("internal", "The task does not say where the volume goes.");
 	return { fromPoolId, toPoolId: poolId, format };
+}
+
+/** How it gets its space in the other pool, when that was said. */
+function wayOf({ task: { input } }: TaskRun): { provisioning?: Provisioning } {
+	const { provisioning } = input;
+	return provisioning === "thin" || provisioning === "thick" ? { provisioning } : {};
 }
 
 function said({ context: { store } }: VolumeMoveParts, run: TaskRun): string {
@@ -125,10 +131,10 @@ function moveAtRest(parts: VolumeMoveParts, volume: Volume, ends: Ends, run: Tas
 		const there = await limited(context, "Looking for the copy", limits.quickStorageMs, () => to.getVolume(id));
 		if (there === null || known.copied !== before.contentMark) {
 			await limited(context, "Removing an old copy", limits.deleteVolumeMs, () => to.deleteVolume(id));
-			await requireRoom(context, from, to, volume);
+			await requireRoom(context, from, to, volume, run);
 			await heavyCopy(context, run, `Copying volume "${name}"`, async (signal, progress) => {
 				const content = await wholeContent(from, before, ends.format, signal);
-				const received = await to.receiveVolume(id, content, { signal, progress });
+				const received = await to.receiveVolume(id, content, { ...wayOf(run), signal, progress });
 				if (received.format !== ends.format || received.sizeBytes < before.sizeBytes)
 					throw new AppError("corrupt", `The copy of volume "${name}" is another disk than the volume.`);
 			});
@@ -160,12 +166,13 @@ async function moveWhileRunning(
 	const live = { vmId, diskId: disk.id };
 	const record = await moves.begin(id, { taskId: run.task.id, ...ends, live, switching: false, copied: null });
 	const there = await limited(context, "Looking for the copy", limits.quickStorageMs, () => to.getVolume(id));
-	if (there === null) await requireRoom(context, from, to, volume);
+	if (there === null) await requireRoom(context, from, to, volume, run);
 	const made = await limited(
 		context,
 		`Making room for volume "${name}"`,
-		limits.quickStorageMs,
-		(signal) => to.createVolume(id, { format: ends.format, sizeBytes, source: { kind: "empty" }, signal }),
+		wayOf(run).provisioning === "thick" ? limits.allocateMs : limits.quickStorageMs,
+		(signal) =>
+			to.createVolume(id, { format: ends.format, sizeBytes, source: { kind: "empty" }, ...wayOf(run), signal }),
 		run.signal,
 	);
 	// QEMU takes no other size; a pool may have steps of its own.
@@ -225,9 +232,12 @@ async function requireRoom(
 	context: NodeContext,
 	from: StorageDriver,
 	to: StorageDriver,
-	{ id, name }: Volume,
+	{ id, name, sizeBytes }: Volume,
+	run: TaskRun,
 ): Promise<void> {
-	const check = async () => ({ needed: (await measure(from, id)).bytes, usage: await to.check() });
+	const isThick = wayOf(run).provisioning === "thick";
+	const bytes = async () => (isThick ? sizeBytes : (await measure(from, id)).bytes);
+	const check = async () => ({ needed: await bytes(), usage: await to.check() });
 	const { needed, usage } = await limited(context, "Measuring the volume", limits.quickStorageMs, check);
 	if (usage.availableBytes >= needed) return;
 	throw new AppError(

@@ -5,7 +5,6 @@
  */
 import { AppError, type ErrorInfo, isAppError, toErrorInfo } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
-import { sourceName } from "../model/disk-source.ts";
 import type { Image, Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StorageDriver, VolumeDamage, VolumeInfo } from "../storage/driver.ts";
@@ -17,6 +16,7 @@ import { limits } from "./limits.ts";
 import type { Pools } from "./pools.ts";
 import type { TaskBoard } from "./task-board.ts";
 import { type TaskRun, withPlacement } from "./task-run.ts";
+import { growVolume } from "./volume-growth.ts";
 import { Bell } from "./wait.ts";
 
 type Source =
@@ -178,25 +178,26 @@ export class Volumes {
 	}
 
 	async #createByDriver(driver: StorageDriver, volume: Volume, source: Source, run: MakingRun): Promise<VolumeInfo> {
-		const { id, format, sizeBytes } = volume;
+		const { id, format, sizeBytes, provisioning } = volume;
+		const wanted = { format, sizeBytes, ...(provisioning === undefined ? {} : { provisioning }) };
 		const what = `Copying to volume "${volume.name}"`;
 		if (source.kind === "empty" || !source.fullCopy)
 			return limited(
 				this.#context,
 				`Making volume "${volume.name}"`,
-				limits.quickStorageMs,
-				(signal) => driver.createVolume(id, { format, sizeBytes, source, signal }),
+				provisioning === "thick" ? limits.allocateMs : limits.quickStorageMs,
+				(signal) => driver.createVolume(id, { ...wanted, source, signal }),
 				run.signal,
 			);
 		if (source.poolId === volume.poolId)
 			return heavyCopy(this.#context, run, what, (signal, progress) =>
-				driver.createVolume(id, { format, sizeBytes, source, signal, progress }),
+				driver.createVolume(id, { ...wanted, source, signal, progress }),
 			);
 		if (source.kind === "snapshot")
 			throw new AppError("unsupported", "A volume that is made of a snapshot lies in the pool of its disk.");
 		const from = await this.#pools.driver(source.poolId);
 		return heavyCopy(this.#context, run, what, (signal, progress) =>
-			copyAcrossPools({ from, to: driver, source, volume: { id, format, sizeBytes }, signal, progress }),
+			copyAcrossPools({ from, to: driver, source, volume: { id, ...wanted }, signal, progress }),
 		);
 	}
 
@@ -264,7 +265,8 @@ export class Volumes {
 			const before = await get();
 			if (!before) throw new AppError("storage", `The content of volume "${volume.name}" is missing in its pool.`);
 			try {
-				await this.#grow(volume, driver, before.sizeBytes, wantedBytes, runningVmId);
+				const growth = { volume, driver, haveBytes: before.sizeBytes, wantedBytes };
+				await growVolume(this.#context, growth, runningVmId);
 				await this.#reportReady((await get()) ?? before);
 				return null;
 			} catch (error) {
@@ -273,47 +275,6 @@ export class Volumes {
 				throw error;
 			}
 		});
-	}
-
-	async #grow(
-		volume: Volume,
-		driver: StorageDriver,
-		haveBytes: number,
-		wantedBytes: number,
-		runningVmId: string | null,
-	): Promise<void> {
-		if (haveBytes === wantedBytes) return;
-		if (haveBytes > wantedBytes)
-			throw new AppError("invalid", `Volume "${volume.name}" has ${formatBytes(haveBytes)}; volumes cannot shrink.`);
-		const what = `Growing volume "${volume.name}"`;
-		if (runningVmId === null) {
-			await limited(this.#context, what, limits.quickStorageMs, () => driver.resizeVolume(volume.id, wantedBytes));
-			return;
-		}
-		const vm = this.#context.store.get("vm", runningVmId);
-		const disk = vm?.spec.disks.find((candidate) => candidate.volumeId === volume.id);
-		if (!disk) throw new AppError("wrong-state", `Volume "${volume.name}" is not a disk of the running VM.`);
-		if (driver.growOpenVolume) await this.#requireSameDisk(volume, driver, runningVmId, disk.id);
-		const room = () => driver.growOpenVolume?.(volume.id, wantedBytes) ?? Promise.resolve();
-		await limited<unknown>(this.#context, what, limits.quickStorageMs, room);
-		await limited(this.#context, what, limits.liveChangeMs, () =>
-			this.#context.hypervisor.resizeDisk(runningVmId, disk.id, wantedBytes),
-		);
-	}
-
-	/** The room is made in what the pool takes for the disk; a snapshot that failed may have left QEMU on the layer below that. */
-	async #requireSameDisk(volume: Volume, driver: StorageDriver, vmId: string, diskId: string): Promise<void> {
-		const { source } = await limited(this.#context, "Reading the volume", limits.quickStorageMs, () =>
-			driver.attachInfo(volume.id),
-		);
-		const disks = await limited(this.#context, "Reading the VM's disks", limits.readMs, () =>
-			this.#context.hypervisor.diskLayers(vmId),
-		);
-		if (disks.find((one) => one.diskId === diskId)?.layers[0] === sourceName(source)) return;
-		throw new AppError(
-			"wrong-state",
-			`The VM goes on with an older layer of "${volume.name}" than the pool has, since a snapshot failed. Shut it down, then enlarge the volume.`,
-		);
 	}
 
 	/** The task volume.check. What was found is said in the task's message; damage that stays is no failure of the check. */

@@ -13,6 +13,7 @@ import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import { adoptionConformance } from "./conformance-adoption.ts";
 import { contentConformance } from "./conformance-content.ts";
 import { imageConformance } from "./conformance-images.ts";
+import { provisioningConformance } from "./conformance-provisioning.ts";
 import { snapshotConformance } from "./conformance-snapshots.ts";
 import { transferConformance } from "./conformance-transfer.ts";
 import { volumeConformance } from "./conformance-volumes.ts";
@@ -136,6 +137,7 @@ export function storageConformance(under: StorageUnderTest): void {
 		};
 		poolConformance(suite);
 		volumeConformance(suite);
+		provisioningConformance(suite);
 		adoptionConformance(suite);
 		transferConformance(suite);
 		imageConformance(suite);

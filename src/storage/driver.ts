@@ -7,7 +7,7 @@
 import type { DomainDisk } from "../hypervisor/driver.ts";
 import type { AppError } from "../lib/errors.ts";
 import type { DiskSource, HostSecret } from "../model/disk-source.ts";
-import type { PoolCapabilities, PoolType, VolumeFormat } from "../model/storage.ts";
+import type { PoolCapabilities, PoolType, Provisioning, VolumeFormat } from "../model/storage.ts";
 import type { ContentListing, ContentOptions } from "./content.ts";
 
 /**
@@ -65,6 +65,9 @@ export type VolumeDamage = { errors: number; leakedBytes: number; repaired: numb
 /** 0 to 1, or null when it cannot be known. */
 export type Progress = (ratio: number | null, message?: string) => void;
 export type LongOptions = { signal?: AbortSignal; progress?: Progress };
+
+/** `provisioning`: how the volume gets its space; absent, as the pool makes its volumes (the first of its capability). */
+export type MakingOptions = { provisioning?: Provisioning } & LongOptions;
 
 /** A volume as one file that stands alone; `sizeBytes` is the length of the stream. */
 export type VolumeContent = { format: VolumeFormat; sizeBytes: number; stream: ReadableStream<Uint8Array> };
@@ -169,11 +172,14 @@ export interface StorageDriver {
 	 * Copy-on-write (`fullCopy` false): where the pool has qcow2, the new volume is qcow2 (`raw` is `invalid`); the source
 	 * stays writable, its disk then is another file, so attachInfo must be read anew before its VM starts; of a raw volume it
 	 * is `invalid`. A pool of raw volumes only makes raw ones. A source volume that a running VM has open is `in-use`. An ISO
-	 * image is no source (`invalid`).
+	 * image is no source (`invalid`). `unsupported`, with the capability's reason, for a way to get its space that the pool does not have.
+	 * Thick: all of the space is the volume's before it is there (`no-space` before anything is made), and stays so when it grows; a
+	 * copy-on-write copy that is asked to be thick is `invalid` where volumes may be thin. Snapshots and copies that rest on a thick
+	 * volume are thin layers.
 	 */
 	createVolume(
 		id: string,
-		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions,
+		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & MakingOptions,
 	): Promise<VolumeInfo>;
 	/** Missing is not an error. `in-use` when other volumes depend on it (the message says which ids) or a running VM has it open. */
 	deleteVolume(id: string): Promise<void>;
@@ -184,6 +190,11 @@ export interface StorageDriver {
 	 * logical volume). Repeated, or followed by no growth, it does no harm.
 	 */
 	growOpenVolume?(id: string, sizeBytes: number): Promise<VolumeInfo>;
+	/**
+	 * After QEMU has grown a disk that a VM of this node has open: sets the space aside that a thick volume lacks then. Nothing to do for
+	 * others, and when it was done. Absent where `growOpenVolume` does all of it, and where no volume is thick.
+	 */
+	fillVolume?(id: string, options: LongOptions): Promise<void>;
 	/** Null when there is none. Never probes the format: it is in the pool's own record beside the file. */
 	getVolume(id: string): Promise<VolumeInfo | null>;
 	/** By id. A volume whose record is damaged is left out and logged; getVolume of it is `corrupt`. */
@@ -227,8 +238,9 @@ export interface StorageDriver {
 	/**
 	 * Makes the volume of what `readVolume` gave elsewhere: whole, or nothing. `already-exists` when there is one, whatever is
 	 * in it; `invalid` when it refers to other files. Fails with the error of the stream, and takes the stream in any case.
+	 * `provisioning` as for createVolume; a pool that does not have it is `unsupported`.
 	 */
-	receiveVolume(id: string, content: VolumeContent, options: LongOptions): Promise<VolumeInfo>;
+	receiveVolume(id: string, content: VolumeContent, options: MakingOptions): Promise<VolumeInfo>;
 	/**
 	 * Of these volumes, those that no VM could start from, and why: the record or one of the files is missing or damaged.
 	 * Looks only; reads no content.

@@ -1,7 +1,7 @@
 /** What a fake pool stores. */
 import { AppError, toAppError } from "../lib/errors.ts";
 import { GiB } from "../lib/units.ts";
-import type { VolumeFormat } from "../model/storage.ts";
+import type { Provisioning, VolumeFormat } from "../model/storage.ts";
 import type { ContentEntry } from "./content.ts";
 import type { Adoptable, FileToAdopt, ImageInfo, PoolUsage, VolumeInfo } from "./driver.ts";
 import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
@@ -26,6 +26,8 @@ export type FakeVolume = {
 	files: number;
 	/** It rests on this one. */
 	fromSnapshot: string | null;
+	/** It takes all of its size, whatever was written. */
+	isThick?: boolean;
 };
 /** A volume that never had snapshots. */
 export const noSnapshots = (): Pick<FakeVolume, "snapshots" | "at" | "layers" | "files" | "fromSnapshot"> => ({
@@ -47,6 +49,8 @@ export class FakePool {
 	totalBytes = 100 * GiB;
 	/** What the paths of its files begin with; nothing is there. */
 	readonly folder: string;
+	/** How its volumes can get their space. */
+	provisioning: Provisioning[] = ["thin", "thick"];
 	/** Whether its volumes can have snapshots. */
 	makesSnapshots = true;
 	/** False: as RBD, whose snapshots are its own, and the disk stays what it is. */
@@ -61,6 +65,18 @@ export class FakePool {
 
 	constructor(folder = "/fake") {
 		this.folder = folder;
+	}
+
+	image(id: string): FakeImage {
+		const image = this.images.get(id);
+		if (!image) throw new AppError("not-found", `Image ${id} is not in this pool.`);
+		return image;
+	}
+
+	volume(id: string): FakeVolume {
+		const volume = this.volumes.get(id);
+		if (!volume) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
+		return volume;
 	}
 
 	requireConfirmed(overwrite: readonly string[]): void {
@@ -114,10 +130,26 @@ export class FakePool {
 	}
 
 	usedBytes(): number {
-		const all = [this.volumes, this.images, this.uploads].flatMap((map) => [...map.values()]);
-		return all.reduce((sum, { content }) => sum + content.allocatedBytes, 0);
+		const others = [this.images, this.uploads].flatMap((map) => [...map.values()]);
+		const volumes = [...this.volumes.values()].map(takenBytes);
+		return [...volumes, ...others.map(({ content }) => content.allocatedBytes)].reduce((sum, bytes) => sum + bytes, 0);
+	}
+
+	/** Whether a volume of this size can be thick now. */
+	requireThick(sizeBytes: number): void {
+		if (!this.provisioning.includes("thick")) throw new AppError("unsupported", noThick);
+		if (this.usage().availableBytes < sizeBytes) throw new AppError("no-space", "There is no room for a thick volume.");
 	}
 }
+
+export const noThick = "Volumes here are thin: the fake was told so.";
+const takenBytes = ({ isThick, content }: FakeVolume): number =>
+	isThick ? Math.max(content.length, content.allocatedBytes) : content.allocatedBytes;
+
+export const volumeInfo = (id: string, volume: FakeVolume): VolumeInfo => ({
+	...{ id, format: volume.format, ...volume.content.figures },
+	...{ allocatedBytes: takenBytes(volume), backing: [...volume.backing] },
+});
 
 export const imageInfo = ({ id, format, fileSizeBytes, virtualSizeBytes }: FakeImage): ImageInfo => ({
 	...{ id, format, fileSizeBytes, virtualSizeBytes },

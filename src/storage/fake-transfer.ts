@@ -1,6 +1,6 @@
 /** How the fake driver's volumes travel: a qcow2 one as an empty qcow2 file of its size with the content behind it. */
 import { AppError } from "../lib/errors.ts";
-import type { LongOptions, VolumeContent } from "./driver.ts";
+import type { LongOptions, MakingOptions, VolumeContent } from "./driver.ts";
 import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
 import { type FakePool, type FakeVolume, noSnapshots } from "./fake-pool.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
@@ -22,12 +22,13 @@ export async function receive(
 	pool: FakePool,
 	id: string,
 	{ format, sizeBytes, stream }: VolumeContent,
-	options: LongOptions,
+	options: MakingOptions,
 	entered: Promise<void>,
 ): Promise<FakeVolume> {
 	try {
 		await entered;
 		requireId(id, "volume");
+		if (options.provisioning === "thick") pool.requireThick(sizeBytes);
 		if (pool.volumes.has(id)) throw new AppError("already-exists", `Volume ${id} is in this pool already.`);
 	} catch (error) {
 		await stream.cancel(error).catch(() => {});
@@ -41,7 +42,8 @@ export async function receive(
 			content.write(at, file.read(headerBytes + at, 65_536));
 	} else if (file.length % sectorBytes !== 0) throw new AppError("storage", "What came is no raw disk.");
 	const path = `${pool.folder}/volumes/${id}.${format}`;
-	const volume: FakeVolume = { format, content, backing: [], path, adopted: false, ...noSnapshots() };
+	const isThick = options.provisioning === "thick";
+	const volume: FakeVolume = { format, content, backing: [], path, adopted: false, isThick, ...noSnapshots() };
 	pool.volumes.set(id, volume);
 	return volume;
 }

@@ -13,6 +13,7 @@ import type {
 	FileToAdopt,
 	ImageInfo,
 	LongOptions,
+	MakingOptions,
 	OverwriteOptions,
 	PoolUsage,
 	StorageDriver,
@@ -25,10 +26,11 @@ import type {
 	VolumeSnapshots,
 } from "./driver.ts";
 import { FakeCalls, type FakeMethod } from "./fake-calls.ts";
-import { bytesOf, fileOf, SparseBytes } from "./fake-content.ts";
+import { bytesOf, fileOf } from "./fake-content.ts";
 import { fakeContent } from "./fake-listing.ts";
-import { type FakeImage, FakePool, type FakeVolume, imageInfo, noSnapshots } from "./fake-pool.ts";
-import { fakeSnapshots, snapshotOf } from "./fake-snapshots.ts";
+import { type FakeImage, FakePool, type FakeVolume, imageInfo, noSnapshots, noThick, volumeInfo } from "./fake-pool.ts";
+import { fakeSnapshots } from "./fake-snapshots.ts";
+import { fromSource } from "./fake-sources.ts";
 import { contentOf, receive } from "./fake-transfer.ts";
 import { type FakeUpload, openUpload } from "./fake-upload.ts";
 import { checkImageBytes } from "./inspect/image-rules.ts";
@@ -40,7 +42,8 @@ export { FakePool } from "./fake-pool.ts";
 export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	readonly type = "local";
 	readonly capabilities: PoolCapabilities = {
-		...{ formats: ["qcow2", "raw"], copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false },
+		...{ formats: ["qcow2", "raw"], provisioning: ["thin", "thick"] },
+		...{ copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false },
 		...{ snapshots: true, images: true, shared: false },
 		reasons: { shrink: "The fake keeps to growing.", shared: "The fake is one node's." },
 	};
@@ -55,6 +58,8 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		this.pool = pool;
 		const enter = (method: FakeMethod) => this.enter(method);
 		this.snapshots = pool.makesSnapshots ? fakeSnapshots(pool, enter, (id, volume) => this.#info(id, volume)) : null;
+		this.capabilities.provisioning = pool.provisioning;
+		if (!pool.provisioning.includes("thick")) this.capabilities.reasons.provisioning = noThick;
 		if (this.snapshots) return;
 		this.capabilities.snapshots = false;
 		this.capabilities.reasons.snapshots = "This one makes none.";
@@ -96,7 +101,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 
 	async createVolume(
 		id: string,
-		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions,
+		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & MakingOptions,
 	): Promise<VolumeInfo> {
 		requireId(id, "volume");
 		await this.enter("createVolume", options.signal);
@@ -106,45 +111,16 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 			if (existing.format === options.format && existing.content.length === sizeBytes) return this.#info(id, existing);
 			throw new AppError("already-exists", `Volume ${id} exists already, with another size or format.`);
 		}
-		const made = this.#fromSource(options.source, options.format, sizeBytes);
+		const isThick = options.provisioning === "thick";
+		if (isThick) this.pool.requireThick(sizeBytes);
+		const made = fromSource(this.pool, options.source, options.format, sizeBytes);
+		if (isThick && made.backing.length > 0) throw new AppError("invalid", "A copy-on-write copy is thin.");
 		options.progress?.(1);
 		const path = `${this.pool.folder}/volumes/${id}.${options.format}`;
-		const volume = { ...noSnapshots(), ...made, format: options.format, path, adopted: false };
+		const volume = { ...noSnapshots(), ...made, format: options.format, path, adopted: false, isThick };
 		this.pool.volumes.set(id, volume);
 		return this.#info(id, volume);
 	}
-
-	#fromSource(
-		source: CreateSource,
-		format: VolumeFormat,
-		sizeBytes: number,
-	): Pick<FakeVolume, "content" | "backing"> & Partial<FakeVolume> {
-		if (source.kind === "empty") return { content: new SparseBytes(sizeBytes), backing: [] };
-		requireId(source.id, source.kind === "image" ? "image" : "volume");
-		const from = source.kind === "image" ? this.#imageSource(source.id) : this.#volumeSource(source.id);
-		if (source.kind === "snapshot")
-			from.content = snapshotOf(this.#volume(source.id), source.id, source.snapshotId).content;
-		if (sizeBytes < from.content.length)
-			throw new AppError("invalid", "The volume would be smaller than what it is made of.");
-		const content = from.content.copy(sizeBytes, !source.fullCopy);
-		if (source.fullCopy) return { content, backing: [] };
-		if (format === "raw") throw new AppError("invalid", "A copy-on-write copy is always qcow2.");
-		if (source.kind === "volume" && from.format === "raw")
-			throw new AppError("invalid", "A raw volume cannot be copied copy-on-write. Ask for a full copy.");
-		const kind = source.kind === "image" ? "image" : "volume";
-		const backing: FakeVolume["backing"] = [{ kind, id: source.id, format: from.format }, ...from.backing];
-		return { content, backing, fromSnapshot: source.kind === "snapshot" ? source.snapshotId : null };
-	}
-
-	#imageSource(id: string): Pick<FakeVolume, "format" | "content" | "backing"> {
-		const image = this.#image(id);
-		if (image.format === "iso") throw new AppError("invalid", "An ISO image is for CD-ROM drives, not for volumes.");
-		const size = diskSize(image.virtualSizeBytes);
-		const content = image.format === "raw" ? image.content.copy(size) : new SparseBytes(size);
-		return { format: image.format, content, backing: [] };
-	}
-
-	#volumeSource = (id: string): Pick<FakeVolume, "format" | "content" | "backing"> => ({ ...this.#volume(id) });
 
 	async deleteVolume(id: string): Promise<void> {
 		requireId(id, "volume");
@@ -161,6 +137,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		const sizeBytes = diskSize(wantedBytes);
 		const volume = this.#volume(id);
 		if (sizeBytes < volume.content.length) throw new AppError("invalid", "A volume cannot shrink.");
+		if (volume.isThick) this.pool.requireThick(sizeBytes - volume.content.length);
 		volume.content.grow(sizeBytes);
 		return this.#info(id, volume);
 	}
@@ -237,7 +214,13 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		return contentOf(this.#volume(id));
 	}
 
-	async receiveVolume(id: string, content: VolumeContent, options: LongOptions): Promise<VolumeInfo> {
+	async fillVolume(id: string): Promise<void> {
+		requireId(id, "volume");
+		await this.enter("fillVolume");
+		this.#volume(id);
+	}
+
+	async receiveVolume(id: string, content: VolumeContent, options: MakingOptions): Promise<VolumeInfo> {
 		return this.#info(id, await receive(this.pool, id, content, options, this.enter("receiveVolume", options.signal)));
 	}
 
@@ -375,19 +358,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		return { sizeBytes: content.length, stream: content.stream() };
 	}
 
-	#image(id: string): FakeImage {
-		const image = this.pool.images.get(id);
-		if (!image) throw new AppError("not-found", `Image ${id} is not in this pool.`);
-		return image;
-	}
-
-	#volume(id: string): FakeVolume {
-		const volume = this.pool.volumes.get(id);
-		if (!volume) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
-		return volume;
-	}
-
-	#info(id: string, { format, content, backing }: FakeVolume): VolumeInfo {
-		return { id, format, ...content.figures, backing: [...backing] };
-	}
+	#image = (id: string): FakeImage => this.pool.image(id);
+	#volume = (id: string): FakeVolume => this.pool.volume(id);
+	#info = volumeInfo;
 }

@@ -4,10 +4,12 @@
  * `canceled`, `timeout`, `unavailable` (not installed), otherwise `storage`.
  */
 import { isAbsolute } from "node:path";
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
 import { assert } from "../lib/assert.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { type RunOptions, type RunResult, run } from "../lib/run.ts";
-import type { VolumeFormat } from "../model/storage.ts";
+import type { Provisioning, VolumeFormat } from "../model/storage.ts";
 import type { LongOptions, VolumeDamage } from "./driver.ts";
 
 const shortLimitMs = 60_000;
@@ -15,11 +17,43 @@ const shortLimitMs = 60_000;
 const clusterBytes = 64 * 1024;
 const copyLimitMs = 24 * 3600_000;
 
-const creationOptions = { qcow2: "preallocation=off,compat=1.1,lazy_refcounts=off", raw: "preallocation=off" } as const;
+/** QEMU's word. A thick qcow2 disk has its tables, too. */
+const preallocation = { thin: "off", thick: "falloc" } as const;
 
-/** Makes an empty, sparse disk file. */
-export async function createDisk(path: string, format: VolumeFormat, sizeBytes: number): Promise<void> {
-	await qemuImg(["create", "-q", "-f", format, "-o", creationOptions[format], "--", absolute(path), `${sizeBytes}`]);
+const creationOptions = (format: VolumeFormat, provisioning: Provisioning = "thin"): string =>
+	`preallocation=${preallocation[provisioning]}${format === "qcow2" ? ",compat=1.1,lazy_refcounts=off" : ""}`;
+
+/** Makes an empty disk file: sparse, or where it is thick and in a file, with all of its space. */
+export async function createDisk(
+	path: string,
+	format: VolumeFormat,
+	sizeBytes: number,
+	{ provisioning, signal }: { provisioning?: Provisioning; signal?: AbortSignal } = {},
+): Promise<void> {
+	const options = creationOptions(format, provisioning);
+	await qemuImg(["create", "-q", "-f", format, "-o", options, "--", absolute(path), `${sizeBytes}`], {
+		// The tables of a large disk are written.
+		...(provisioning === "thick" ? { timeoutMs: copyLimitMs } : {}),
+		...(signal ? { signal } : {}),
+	});
+}
+
+const Measured = Type.Object({ "fully-allocated": Type.Integer({ minimum: 1 }) });
+
+/** What a qcow2 file that holds such a disk takes at most. */
+export async function wholeQcow2Bytes(sizeBytes: number): Promise<number> {
+	const { stdout } = await qemuImg(["measure", "--output=json", "-O", "qcow2", "--size", `${sizeBytes}`]);
+	const notUnderstood = (cause?: unknown) =>
+		new AppError("storage", "What qemu-img says of the size of a disk is not understood.", { cause });
+	let value: unknown;
+	try {
+		value = JSON.parse(stdout);
+	} catch (cause) {
+		throw notUnderstood(cause);
+	}
+	if (!Value.Check(Measured, value)) throw notUnderstood();
+	const measured: Static<typeof Measured> = value;
+	return measured["fully-allocated"];
 }
 
 /**
@@ -34,19 +68,20 @@ export async function createOverlay(
 ): Promise<void> {
 	// The name is made by us from ids, or was checked when it was adopted; "./" and "/" keep it from being a protocol.
 	assert(/^(\.{0,2}\/)/.test(backing.name), "a backing file's name begins with / or ./ or ../");
-	const options = ["-f", "qcow2", "-o", creationOptions.qcow2, "-F", backing.format, "-b", backing.name];
+	const options = ["-f", "qcow2", "-o", creationOptions("qcow2"), "-F", backing.format, "-b", backing.name];
 	if (unopened) options.push("-u");
 	await qemuImg(["create", "-q", ...options, "--", absolute(path), `${sizeBytes}`]);
 }
 
-/** Copies the content with its whole backing chain into a new file that stands alone; zeroes become holes. */
+/** Copies the content with its whole backing chain into a new file that stands alone; zeroes become holes, or unwritten space of a thick one. */
 export async function copyDisk(
 	from: { path: string; format: VolumeFormat },
 	to: { path: string; format: VolumeFormat },
-	options: LongOptions,
+	options: LongOptions & { provisioning?: Provisioning },
 ): Promise<void> {
-	const { progress, signal } = options;
-	const args = ["convert", "-p", "-f", from.format, "-O", to.format, "-o", creationOptions[to.format]];
+	const { progress, provisioning, signal } = options;
+	const made = ["-O", to.format, "-o", creationOptions(to.format, provisioning)];
+	const args = ["convert", "-p", "-f", from.format, ...made];
 	await qemuImg([...args, "--", absolute(from.path), absolute(to.path)], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),
@@ -60,6 +95,7 @@ const reporting = (progress: LongOptions["progress"]) => (line: string) => {
 	if (match) progress?.(Math.min(1, Number(match[1]) / 100));
 };
 
+/** What is added is a hole. */
 export async function growDisk(path: string, format: VolumeFormat, sizeBytes: number): Promise<void> {
 	await qemuImg(["resize", "-q", "-f", format, "--preallocation=off", "--", absolute(path), `${sizeBytes}`]);
 }

@@ -8,7 +8,15 @@
  */
 import type { CommandKind } from "./command.ts";
 
-const everyFeature = ["cluster-1", "vm-move-1", "runs-once-1", "cancel-lost-1", "storage-1", "live-merge-1"] as const;
+const everyFeature = [
+	"cluster-1",
+	"vm-move-1",
+	"runs-once-1",
+	"cancel-lost-1",
+	"storage-1",
+	"live-merge-1",
+	"thick-1",
+] as const;
 export type Feature = (typeof everyFeature)[number];
 
 /** Set by builds for tests only: a build without these features, and the commands that need them, stands for yesterday's. */

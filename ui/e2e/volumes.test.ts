@@ -114,6 +114,46 @@ test("a copy in another pool is a full one, in the format of that pool", async (
 	await opened.close();
 });
 
+test("a thick volume: offered where the pool has it, with what it means; its copy is a full one", async () => {
+	const { opened, volume, page, problems } = await openVolume("stopped");
+	await menu(page, "Clone");
+	const dialog = page.getByRole("dialog");
+	const provisioning = dialog.getByRole("combobox", { name: "Provisioning" });
+	await dialog.getByText("Takes space as it is written to.").waitFor();
+	await provisioning.selectOption("thick");
+	await dialog.getByText("what the guest discards is not freed").waitFor();
+	const full = dialog.getByRole("checkbox", { name: "Full copy" });
+	expect([await full.isChecked(), await full.isDisabled()]).toEqual([true, true]);
+	expect(await findings(page, { colorScheme: "light" })).toEqual([]);
+	const request = sent(page, "clone");
+	await dialog.getByRole("button", { name: "Clone" }).click();
+	expect((await request).postDataJSON()).toEqual({
+		name: `${volume.name}-copy`,
+		fullCopy: true,
+		provisioning: "thick",
+	});
+	await page.getByRole("heading", { name: `${volume.name}-copy` }).waitFor();
+	await page.getByRole("main").getByText("Thick", { exact: true }).waitFor();
+
+	await page.goto(`${opened.server.url}/storage/volumes`);
+	await page.getByRole("button", { name: "Create volume" }).first().click();
+	const form = page.getByRole("dialog");
+	await form.getByText("To have it thick, choose the pool.").waitFor();
+	await form.getByRole("combobox", { name: "Pool" }).selectOption({ value: poolNamed(opened, "san").id });
+	// All are thick there, and the pool says why.
+	expect(await form.getByRole("combobox", { name: "Provisioning" }).inputValue()).toBe("thick");
+	await form.getByText("a logical volume has all of its space from the beginning").waitFor();
+	await form.getByRole("combobox", { name: "Pool" }).selectOption({ value: poolNamed(opened, "local").id });
+	await form.getByRole("combobox", { name: "Provisioning" }).selectOption("thick");
+	await form.getByLabel("Name").fill("database");
+	expect(await findings(page, { colorScheme: "light" })).toEqual([]);
+	const created = page.waitForRequest((one) => one.method() === "POST" && one.url().endsWith("/v1/volumes"));
+	await form.getByRole("button", { name: "Create volume" }).click();
+	expect((await created).postDataJSON()).toMatchObject({ name: "database", provisioning: "thick" });
+	expect(problems).toEqual([]);
+	await opened.close();
+});
+
 test("a check says what it found, and mends it when asked to", async () => {
 	const { opened, volume, page, server } = await openVolume("stopped");
 	server.state.damaged.add(volume.id);

@@ -72,6 +72,7 @@ export const devices = {
 	},
 	discard: "Give back freed space",
 	discardHint: "What the guest trims becomes free in the pool.",
+	discardThick: "The volume is thick: it keeps its space, whatever the guest trims.",
 	readOnly: "Read-only",
 	readOnlyHint: "The guest cannot write to it, and snapshots leave it out.",
 	readOnlySata: "A SATA disk cannot be read-only; choose virtio or SCSI.",

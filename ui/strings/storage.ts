@@ -174,6 +174,14 @@ export const storage = {
 	onNodes: (nodes: string, word: string) => `${nodes}: ${word}`,
 	capability: "Capability",
 	formats: "Formats",
+	provisioning: "Provisioning",
+	provisionings: { thin: "Thin", thick: "Thick" },
+	provisioningHints: {
+		thin: "Takes space as it is written to.",
+		thick:
+			"All of its space is set aside when it is made, and kept: what the guest discards is not freed. Snapshots of it are thin.",
+	},
+	provisioningNoPool: "Takes space as it is written to. To have it thick, choose the pool.",
 	noImages: "No images are in this pool.",
 	deletePool: "Delete pool",
 	deletePoolTitle: (name: string) => `Delete pool ${name}`,

@@ -1,7 +1,8 @@
 /** Body of `POST /v1/pools` and `PATCH /v1/pools/{id}` + state → what the pool will be. Whether it works is tried by probe.ts. */
 import { AppError } from "../../lib/errors.ts";
 import { type PoolConfig, type PoolCredentials, poolConfigs } from "../../model/pool-config.ts";
-import type { Pool, PoolCreate, PoolType } from "../../model/storage.ts";
+import type { Pool, PoolCreate, PoolType, Provisioning } from "../../model/storage.ts";
+import type { Feature } from "../../store/command-features.ts";
 import type { RequestContext } from "../context.ts";
 import { checkHostPath } from "../host-path.ts";
 import { fieldErrors } from "../validation.ts";
@@ -98,13 +99,21 @@ export function checkEverybodyKnows(context: RequestContext, pool: Pick<Pool, "t
 	if (pool.type !== "local") checkEverybodyHas(context);
 }
 
+/** That volumes are thick or thin is said in their documents, which older members would refuse. */
+export function checkEverybodyProvisions(
+	context: RequestContext,
+	volumes: readonly { provisioning?: Provisioning }[] = [],
+): void {
+	if (volumes.some(({ provisioning }) => provisioning !== undefined)) checkEverybodyHas(context, "thick-1");
+}
+
 /** Limits of disks came with shared storage. */
 export function checkEverybodyLimits(context: RequestContext, disks: readonly { limits?: object }[] = []): void {
 	if (disks.some(({ limits }) => limits !== undefined)) checkEverybodyHas(context);
 }
 
-export function checkEverybodyHas({ services: { cluster } }: RequestContext): void {
-	if (cluster.everybodyHas("storage-1")) return;
-	const names = cluster.lacking("storage-1").join(", ");
+export function checkEverybodyHas({ services: { cluster } }: RequestContext, feature: Feature = "storage-1"): void {
+	if (cluster.everybodyHas(feature)) return;
+	const names = cluster.lacking(feature).join(", ");
 	throw new AppError("unsupported", `This waits until all nodes are upgraded: ${names} cannot yet.`);
 }

@@ -13,7 +13,7 @@ import { formatBytes } from "../../lib/units.ts";
 import type { Network } from "../../model/network.ts";
 import type { Node } from "../../model/node.ts";
 import type { Volume } from "../../model/storage.ts";
-import { formatsOf, isShared, sharesData } from "../../model/storage-rules.ts";
+import { formatsOf, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
 import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts";
 import { defaultMemoryBytes, defaultShutdownTimeoutMs, defaultVcpus } from "../../model/vm.ts";
 import { unreportedStatus } from "../../model/vm-rules.ts";
@@ -154,7 +154,7 @@ function planDisks(request: VmCreate, planning: Planning): { disks: DiskSpec[]; 
 }
 
 function existingVolume(wanted: DiskRequest, path: string, { state, node, errors }: Planning): Volume | null {
-	for (const other of ["imageId", "sizeBytes", "poolId", "format", "fullCopy"] as const)
+	for (const other of ["imageId", "sizeBytes", "poolId", "format", "fullCopy", "provisioning"] as const)
 		if (wanted[other] !== undefined)
 			errors.add(`${path}/${other}`, "This does not go together with an existing volume.");
 	return chooseVolume(state, node.id, wanted.volumeId ?? "", null, `${path}/volumeId`, errors);
@@ -172,7 +172,11 @@ function newVolume(vmName: string, wanted: DiskRequest, index: number, path: str
 	if (!formatsOf(pool).includes(format))
 		errors.add(`${path}/format`, `The pool ${pool.name} has no volumes of format ${format}.`);
 	const elsewhere = image !== undefined && image.poolId !== pool.id;
-	const fullCopy = wanted.fullCopy ?? (elsewhere || !sharesData(pool, format));
+	const { provisioning } = wanted;
+	const way = (shares: boolean) => provisioningObstacle(pool, provisioning, { shares, nodeId: node.id });
+	const fullCopy = wanted.fullCopy ?? (elsewhere || !sharesData(pool, format) || way(true) !== null);
+	const obstacle = way(image !== undefined && !fullCopy);
+	if (obstacle !== null) errors.add(`${path}/provisioning`, obstacle);
 	if (elsewhere && !fullCopy)
 		errors.add(`${path}/fullCopy`, "In another pool than the image only a full copy can be made.");
 	if (wanted.fullCopy !== undefined && !image)
@@ -194,6 +198,7 @@ function newVolume(vmName: string, wanted: DiskRequest, index: number, path: str
 		format,
 		sizeBytes,
 		allocatedBytes: null,
+		...(provisioning === undefined ? {} : { provisioning }),
 		source: image ? { kind: "image", imageId: image.id, fullCopy } : { kind: "empty" },
 		phase: "pending",
 		vmId,
@@ -249,14 +254,15 @@ function planNics(request: VmCreate, { state, tools, errors }: Planning): NicSpe
 	});
 }
 
-/** Full copies need their space at once; thin disks grow later and are watched by the pool's health. */
+/** Full copies and thick disks need their space at once; others grow later and are watched by the pool's health. */
 function checkSpace(volumes: Volume[], { state, node }: Planning): void {
 	const needed = new Map<string, number>();
-	for (const { poolId, source } of volumes) {
-		if (source.kind !== "image" || !source.fullCopy) continue;
-		const image = state.get("image", source.imageId);
-		needed.set(poolId, (needed.get(poolId) ?? 0) + (image?.fileSizeBytes ?? 0));
-	}
+	const bytesOf = ({ provisioning, sizeBytes, source }: Volume): number => {
+		if (provisioning === "thick") return sizeBytes;
+		if (source.kind !== "image" || !source.fullCopy) return 0;
+		return state.get("image", source.imageId)?.fileSizeBytes ?? 0;
+	};
+	for (const volume of volumes) needed.set(volume.poolId, (needed.get(volume.poolId) ?? 0) + bytesOf(volume));
 	for (const [poolId, bytes] of needed) {
 		const pool = state.get("pool", poolId);
 		const available = pool?.nodes.find((status) => status.nodeId === node.id)?.availableBytes;

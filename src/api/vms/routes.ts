@@ -7,7 +7,7 @@ import { Task } from "../../model/task.ts";
 import { PowerState, Vm, VmCreate, VmPage, VmUpdate } from "../../model/vm.ts";
 import { checkHeard, lostNodes } from "../as-known.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
-import { checkEverybodyLimits } from "../pools/plan-pool.ts";
+import { checkEverybodyLimits, checkEverybodyProvisions } from "../pools/plan-pool.ts";
 import { vmRef } from "../refs.ts";
 import { ok } from "../reply.ts";
 import { accepted, create, created, expected, find, findForWrite, listed, listPage, newTask } from "../resources.ts";
@@ -68,6 +68,7 @@ export const vmRoutes: Route[] = [
 			created(context, "vm", () => {
 				const { store, clock, random, ids } = context.services;
 				checkEverybodyLimits(context, body.disks);
+				checkEverybodyProvisions(context, body.disks);
 				const plan = planVmCreate(body, store, { clock, random, ids });
 				checkHeard(context, plan.vm.nodeId);
 				const task = newVmTask(context, plan, true);

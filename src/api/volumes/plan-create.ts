@@ -7,12 +7,13 @@ import type { Static } from "@sinclair/typebox";
 import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
-import type { Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
-import { formatsOf, isShared, sharesData } from "../../model/storage-rules.ts";
+import type { Pool, Provisioning, Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
+import { formatsOf, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
 import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
+import { checkEverybodyProvisions } from "../pools/plan-pool.ts";
 import { newMetadata } from "../resources.ts";
 import { checkSectors, chooseImage, choosePool, FieldErrors, placementState } from "../vms/plan-state.ts";
 
@@ -24,6 +25,8 @@ export type PlannedVolume = { volume: Volume; worker: string; placement: string 
 export function planVolumeCreate(context: RequestContext, request: Static<typeof VolumeCreate>): PlannedVolume {
 	const { store } = context.services;
 	const errors = new FieldErrors();
+	const { provisioning } = request;
+	checkEverybodyProvisions(context, [request]);
 	const source = completeSource(context, request.source ?? { kind: "empty" }, request, errors);
 	errors.check("The volume cannot be made");
 	const placed = placedBy(context, { ...request, source });
@@ -43,6 +46,9 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 		errors.add("/format", `The pool ${pool.name} has no volumes of format ${format}.`);
 	if (origin && !origin.fullCopy && pool && !sharesData(pool, format))
 		errors.add("/source/fullCopy", "A copy-on-write volume must be qcow2; make a full copy for raw.");
+	const shares = source.kind !== "empty" && source.fullCopy === false;
+	const obstacle = pool && provisioningObstacle(pool, provisioning, { shares, nodeId });
+	if (obstacle) errors.add("/provisioning", obstacle);
 	const least = origin?.leastBytes ?? 0;
 	const sizeBytes = request.sizeBytes ?? least;
 	if (sizeBytes === 0) errors.add("/sizeBytes", "An empty volume needs a size.");
@@ -50,6 +56,7 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	checkSectors(sizeBytes, "/sizeBytes", errors);
 	errors.check("The volume cannot be made");
 	if (!pool) throw new AppError("internal", "The pool is missing.");
+	if (provisioning === "thick") checkRoom(pool, nodeId, sizeBytes);
 	const volume: Volume = {
 		...newMetadata(context),
 		name: request.name,
@@ -58,6 +65,7 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 		format,
 		sizeBytes,
 		allocatedBytes: null,
+		...(provisioning === undefined ? {} : { provisioning }),
 		source,
 		phase: "pending",
 		vmId: null,
@@ -67,7 +75,8 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 }
 
 /** As asked; a clone where its source is; else where the most room is in the pool. */
-function placedBy(context: RequestContext, { nodeId, poolId, source }: Static<typeof VolumeCreate>): Placement {
+function placedBy(context: RequestContext, request: Static<typeof VolumeCreate>): Placement {
+	const { nodeId, poolId, source, provisioning, sizeBytes } = request;
 	const { store } = context.services;
 	if (nodeId !== undefined) return { nodeId, reason: null };
 	const volumeId = source?.kind === "clone" || source?.kind === "snapshot" ? source.volumeId : undefined;
@@ -78,7 +87,8 @@ function placedBy(context: RequestContext, { nodeId, poolId, source }: Static<ty
 	if (worker && (target === null || target.nodeIds.includes(worker))) return { nodeId: worker, reason: null };
 	const image = source?.kind === "image" ? store.get("image", source.imageId) : null;
 	const pool = store.get("pool", poolId ?? image?.poolId ?? "");
-	return placeStorage(placementState(store), { what: "The volume", pool, bytes: 0 });
+	const bytes = provisioning === "thick" ? (sizeBytes ?? 0) : 0;
+	return placeStorage(placementState(store), { what: "The volume", pool, bytes });
 }
 
 function originOf(context: RequestContext, source: VolumeSource, nodeId: string, errors: FieldErrors): Origin | null {
@@ -119,7 +129,7 @@ function snapshotOrigin(
 function completeSource(
 	context: RequestContext,
 	source: VolumeSource,
-	request: Pick<VolumeCreate, "format">,
+	request: Pick<VolumeCreate, "format" | "provisioning">,
 	errors: FieldErrors,
 ): VolumeSource {
 	if (source.kind !== "snapshot") return source;
@@ -135,7 +145,21 @@ function completeSource(
 	const volume = store.get("volume", volumeId);
 	const pool = volume && store.get("pool", volume.poolId);
 	const whole = !pool || !sharesData(pool, request.format ?? formatsOf(pool)[0] ?? "qcow2");
-	return { ...source, volumeId, fullCopy: source.fullCopy ?? whole };
+	return { ...source, volumeId, fullCopy: source.fullCopy ?? (whole || isCopiedWhole(pool, request.provisioning)) };
+}
+
+/** Whether a copy that is to get its space so is a full one, when nobody says. */
+export const isCopiedWhole = (pool: Pool | null, provisioning: Provisioning | undefined): boolean =>
+	pool !== null && provisioning !== undefined && provisioningObstacle(pool, provisioning, { shares: true }) !== null;
+
+/** What the node finds out too, before it makes anything: as it was last reported. */
+function checkRoom({ name, nodes }: Pool, worker: string, bytes: number): void {
+	const available = nodes.find(({ nodeId }) => nodeId === worker)?.availableBytes ?? null;
+	if (available === null || available >= bytes) return;
+	throw new AppError(
+		"no-space",
+		`The storage pool ${name} has ${formatBytes(available)} left; a thick volume of this size needs ${formatBytes(bytes)}.`,
+	);
 }
 
 /** Volumes only grow. */

@@ -3,7 +3,7 @@ import type { Static } from "@sinclair/typebox";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { Pool, Volume, VolumeMove } from "../../model/storage.ts";
-import { formatsOf, isShared } from "../../model/storage-rules.ts";
+import { formatsOf, isShared, provisioningKept } from "../../model/storage-rules.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
 import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
@@ -36,7 +36,8 @@ export function planVolumeMove(
 	errors.check("The volume cannot be moved");
 	if (!pool || worker === null) throw new AppError("internal", "The pool is missing.");
 	checkHeard(context, worker);
-	checkRoom(pool, worker, volume);
+	const isThick = provisioningKept(pool, volume, worker) === "thick";
+	checkRoom(pool, worker, isThick ? { ...volume, allocatedBytes: volume.sizeBytes } : volume);
 	return { poolId: pool.id, nodeId: isShared(pool) ? null : worker, format, worker };
 }
 

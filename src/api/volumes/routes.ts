@@ -31,7 +31,7 @@ import {
 	shown,
 } from "../resources.ts";
 import { type Route, route } from "../route.ts";
-import { checkResize, type PlannedVolume, planVolumeCreate } from "./plan-create.ts";
+import { checkResize, isCopiedWhole, type PlannedVolume, planVolumeCreate } from "./plan-create.ts";
 
 const tag = "volumes" as const;
 
@@ -135,7 +135,7 @@ export const volumeRoutes: Route[] = [
 		path: "/v1/volumes/{id}/actions/clone",
 		summary: "Copy a volume",
 		description:
-			"Copy-on-write where the pool can, unless fullCopy is true or the copy is in another pool. In another pool it has that pool's usual format.",
+			"Copy-on-write where the pool can, unless fullCopy is true, the copy is to be thick, or it is in another pool. In another pool it has that pool's usual format.",
 		tag,
 		params: idParams,
 		body: VolumeClone,
@@ -148,11 +148,12 @@ export const volumeRoutes: Route[] = [
 				const elsewhere = poolId !== undefined && poolId !== original.poolId;
 				const pool = context.services.store.get("pool", original.poolId);
 				const whole = elsewhere || !pool || !sharesData(pool, original.format);
-				const fullCopy = body.fullCopy ?? whole;
+				const fullCopy = body.fullCopy ?? (whole || isCopiedWhole(pool, body.provisioning));
 				const plan = planVolumeCreate(context, {
 					name,
 					poolId: poolId ?? original.poolId,
 					...(elsewhere ? {} : { format: original.format }),
+					...(body.provisioning === undefined ? {} : { provisioning: body.provisioning }),
 					source: { kind: "clone", volumeId: original.id, fullCopy },
 				});
 				return { kind: "volumeCreate", volume: plan.volume, task: newVolumeTask(context, plan) };

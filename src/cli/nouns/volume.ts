@@ -16,6 +16,11 @@ import { yes } from "./common-options.ts";
 import { volumeArgument, volumeWorkVerbs } from "./volume-work.ts";
 
 const formats = ["qcow2", "raw"] as const;
+const provisioning = choice(
+	"--provisioning <kind>",
+	["thin", "thick"] as const,
+	"thick: all of its space is set aside now (default: as the pool makes its volumes)",
+);
 const phases = ["pending", "creating", "ready", "resizing", "deleting", "error"] as const;
 
 export const volumeNoun: Noun = {
@@ -47,6 +52,7 @@ export const volumeNoun: Noun = {
 			examples: [
 				"limiquantix volume create data --size 100GiB",
 				"limiquantix volume create web-root --image debian-13 --size 20GiB",
+				"limiquantix volume create database --size 200GiB --provisioning thick",
 			],
 			arguments: { "<name>": "name of the volume" },
 			options: {
@@ -58,9 +64,11 @@ export const volumeNoun: Noun = {
 				pool: text("--pool <pool>", "storage pool (default: that of the source, or the first)"),
 				node: text("--node <node>", "node that holds it, in a pool that is not shared"),
 				format: choice("--format <format>", formats, "file format (default qcow2)"),
+				provisioning,
 				...waitOptions,
 			},
-			async run(cli, { name }, { size: sizeBytes, image, snapshot, disk, fullCopy, pool, node, format, ...wait }) {
+			async run(cli, { name }, options) {
+				const { size: sizeBytes, image, snapshot, disk, fullCopy, pool, node, format, provisioning, ...wait } = options;
 				if (image !== undefined && snapshot !== undefined)
 					throw usageError("--image and --snapshot exclude each other.");
 				const isCopy = image !== undefined || snapshot !== undefined;
@@ -72,9 +80,9 @@ export const volumeNoun: Noun = {
 				const nodeId = node === undefined ? undefined : await resolveId(cli, "node", node);
 				const source =
 					snapshot === undefined
-						? await imageSource(cli, image, fullCopy ?? format === "raw")
+						? await imageSource(cli, image, fullCopy ?? (format === "raw" || provisioning === "thick"))
 						: await snapshotSource(cli, snapshot, disk, fullCopy);
-				const body = { name, ...given({ sizeBytes, poolId, nodeId, format, source }) };
+				const body = { name, ...given({ sizeBytes, poolId, nodeId, format, provisioning, source }) };
 				const result = await cli.call("volumeCreate", { body });
 				await showOne(cli, await finishObject(cli, result, wait, () => get(cli, result.body.id)));
 			},
@@ -114,7 +122,7 @@ export const volumeNoun: Noun = {
 		verb({
 			name: "clone",
 			summary: "Copy a volume",
-			description: "Blocks are copied as they are written, unless --full-copy is given.",
+			description: "Blocks are copied as they are written, unless --full-copy or --provisioning thick is given.",
 			examples: [
 				"limiquantix volume clone data data-copy",
 				"limiquantix volume clone data backup --full-copy --pool slow",
@@ -123,12 +131,14 @@ export const volumeNoun: Noun = {
 			options: {
 				fullCopy: onOff("--full-copy", "copy everything now", "copy blocks as they are written"),
 				pool: text("--pool <pool>", "storage pool of the copy (default: the same)"),
+				provisioning,
 				...waitOptions,
 			},
-			async run(cli, { volume, name }, { fullCopy, pool, ...wait }) {
+			async run(cli, { volume, name }, { fullCopy, pool, provisioning, ...wait }) {
 				const id = await resolveId(cli, "volume", volume);
 				const poolId = pool === undefined ? undefined : await resolveId(cli, "pool", pool);
-				const result = await cli.call("volumeClone", { path: { id }, body: { name, ...given({ fullCopy, poolId }) } });
+				const body = { name, ...given({ fullCopy, poolId, provisioning }) };
+				const result = await cli.call("volumeClone", { path: { id }, body });
 				await showOne(cli, await finishObject(cli, result, wait, () => get(cli, result.body.id)));
 			},
 		}),
@@ -233,6 +243,7 @@ async function showOne(cli: Cli, volume: Volume): Promise<void> {
 		["size", bytes(volume.sizeBytes)],
 		["allocated", bytes(volume.allocatedBytes)],
 		["format", volume.format],
+		["provisioning", volume.provisioning],
 		["phase", volume.phase],
 		["error", volume.error?.message],
 		["source", sourceText(volume)],

@@ -3,6 +3,7 @@ import type { PoolCapabilities } from "../../model/storage.ts";
 
 export const cephRbdCapabilities: PoolCapabilities = {
 	formats: ["raw"],
+	provisioning: ["thin"],
 	copyOnWriteClone: true,
 	fullClone: true,
 	resizeOnline: true,
@@ -10,5 +11,9 @@ export const cephRbdCapabilities: PoolCapabilities = {
 	snapshots: true,
 	images: true,
 	shared: true,
-	reasons: { shrink: "Making a disk smaller would cut off what the guest has stored at its end." },
+	reasons: {
+		shrink: "Making a disk smaller would cut off what the guest has stored at its end.",
+		provisioning:
+			"Volumes here are thin: Ceph sets no space aside for an image. Written full of zeroes it would take the space, until its guest discards.",
+	},
 };

@@ -18,13 +18,13 @@ import type {
 	PoolUsage,
 	StorageDriver,
 	UploadOptions,
-	VolumeContent,
 	VolumeInfo,
 } from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { inspectLimits } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
+import { requireProvisioning, requireReceivable } from "../provisioning.ts";
 import type { StorageContext } from "../registry.ts";
 import { cephRbdCapabilities } from "./capabilities.ts";
 import { type ClientFiles, clientFiles, removeClientFiles, writeClientFiles } from "./client-files.ts";
@@ -148,7 +148,10 @@ export class CephRbdDriver implements StorageDriver {
 
 	listContent = (folder: string, options?: ContentOptions) => listContent(this.#context, folder, options);
 
-	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
+	createVolume: StorageDriver["createVolume"] = async (id, options) => {
+		requireProvisioning(this.capabilities, options.provisioning);
+		return this.#volumes.create(id, options);
+	};
 	deleteVolume = (id: string) => this.#volumes.delete(id);
 	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
 	getVolume = (id: string) => describeVolume(this.#context, id);
@@ -158,8 +161,10 @@ export class CephRbdDriver implements StorageDriver {
 	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
 	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) => this.#transfer.export(id, format, options);
 	readVolume = (id: string, options: LongOptions) => this.#transfer.read(id, options);
-	receiveVolume = (id: string, content: VolumeContent, options: LongOptions) =>
-		this.#transfer.receive(id, content, options);
+	receiveVolume: StorageDriver["receiveVolume"] = async (id, content, { provisioning, ...options }) => {
+		await requireReceivable(this.capabilities, provisioning, content);
+		return this.#transfer.receive(id, content, options);
+	};
 
 	async openVolume(id: string): Promise<void> {
 		await this.#volumes.open(id, isOwnAddress);

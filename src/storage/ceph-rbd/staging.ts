@@ -53,7 +53,7 @@ export class Staging {
 		this.#options = options;
 		this.#folder = new PoolFolder(options.root, options.random);
 		// A folder of this node alone, and no pool.
-		const alone = { otherPools: () => [], sharesBlocks: () => false };
+		const alone = { otherPools: () => [], sharesBlocks: () => false, allocates: () => false };
 		this.#uploads = new LocalUploads({ ...options, ...alone, folder: this.#folder });
 	}
 

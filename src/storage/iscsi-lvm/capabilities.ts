@@ -10,9 +10,14 @@ export function capabilitiesOf(layout: "thick" | "thin", shared: boolean): PoolC
 			layout === "thin"
 				? "LVM's thin pools may be used by one node at a time only."
 				: "The volume group was made for one node, without locks.";
+	reasons.provisioning =
+		layout === "thin"
+			? "Volumes here are thin: they share the space of LVM's thin pool, which gives it out as it is written to."
+			: "Volumes here are thick: a logical volume has all of its space from the beginning. A pool of layout thin has thin ones.";
 	if (layout === "thin") reasons.formats = "Copies and snapshots are LVM's own, so all disks are raw.";
 	return {
 		formats: layout === "thin" ? ["raw"] : ["qcow2", "raw"],
+		provisioning: [layout],
 		...{ copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false, snapshots: true, images: true },
 		shared,
 		reasons,

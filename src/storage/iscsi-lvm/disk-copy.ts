@@ -1,33 +1,17 @@
 /** qemu-img on logical volumes: sizes, empty disks, copies into them. Nothing here makes or activates a logical volume. */
-import { type Static, Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
-import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { LongOptions } from "../driver.ts";
-import { qemuImg } from "../qemu-img.ts";
+import { qemuImg, wholeQcow2Bytes } from "../qemu-img.ts";
 
 const copyLimitMs = 24 * 3600_000;
 const qcow2Options = "preallocation=off,compat=1.1,lazy_refcounts=off";
 /** A disk that grows moves its tables, and needs both places for a moment. */
 const tablesMoveBytes = 2 * MiB;
 
-const Measured = Type.Object({ "fully-allocated": Type.Integer({ minimum: 1 }) });
-
 /** What a qcow2 disk takes at most: as much as its logical volume must have, since nobody extends it while the guest writes. */
-export async function qcow2Bytes(sizeBytes: number): Promise<number> {
-	const { stdout } = await qemuImg(["measure", "--output=json", "-O", "qcow2", "--size", `${sizeBytes}`]);
-	let value: unknown;
-	try {
-		value = JSON.parse(stdout);
-	} catch (cause) {
-		throw new AppError("storage", "What qemu-img says of the size of a disk is not understood.", { cause });
-	}
-	if (!Value.Check(Measured, value))
-		throw new AppError("storage", "What qemu-img says of the size of a disk is not understood.");
-	const measured: Static<typeof Measured> = value;
-	return measured["fully-allocated"] + tablesMoveBytes;
-}
+export const qcow2Bytes = async (sizeBytes: number): Promise<number> =>
+	(await wholeQcow2Bytes(sizeBytes)) + tablesMoveBytes;
 
 /**
  * An empty overlay on `backing`. Its size is given and the backing disk is not opened: a VM may have it open for writing, paused, until

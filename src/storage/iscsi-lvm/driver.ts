@@ -17,13 +17,13 @@ import type {
 	PoolUsage,
 	StorageDriver,
 	UploadOptions,
-	VolumeContent,
 	VolumeSnapshots,
 } from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { importHostFile } from "../import-host-file.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
+import { requireProvisioning, requireReceivable } from "../provisioning.ts";
 import { workerCommand } from "../worker/command.ts";
 import { hostFileApart } from "../worker/host-file.ts";
 import { Activation } from "./activation.ts";
@@ -112,7 +112,10 @@ export class IscsiLvmDriver implements StorageDriver {
 
 	listContent = (folder: string, options?: ContentOptions) => listContent(this.#context, this.#poolId, folder, options);
 
-	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
+	createVolume: StorageDriver["createVolume"] = async (id, options) => {
+		requireProvisioning(this.capabilities, options.provisioning);
+		return this.#volumes.create(id, options);
+	};
 	deleteVolume = (id: string) => this.#volumes.delete(id);
 	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes, { running: false });
 	/** Before QEMU is told to grow a disk that a VM of this node has open: makes room for it. */
@@ -130,8 +133,10 @@ export class IscsiLvmDriver implements StorageDriver {
 	exportVolume = async (id: string, format: VolumeFormat, options: LongOptions) =>
 		exportVolume(this.#context, id, format, options);
 	readVolume = (id: string, options: LongOptions) => readVolume(this.#context, id, options);
-	receiveVolume = (id: string, content: VolumeContent, options: LongOptions) =>
-		receiveVolume(this.#context, this.#volumes, id, content, options);
+	receiveVolume: StorageDriver["receiveVolume"] = async (id, content, { provisioning, ...options }) => {
+		await requireReceivable(this.capabilities, provisioning, content);
+		return receiveVolume(this.#context, this.#volumes, id, content, options);
+	};
 	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
 
 	async adoptVolume(id: string): Promise<never> {

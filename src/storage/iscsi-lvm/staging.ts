@@ -40,6 +40,7 @@ export class Staging {
 			folder: new PoolFolder(join(folder, poolId), random),
 			...{ locks, log, inspectLimits, protectedPaths: [...protectedPaths], otherPools: () => [] },
 			sharesBlocks: () => false,
+			allocates: () => false,
 		};
 		this.volumes = new LocalVolumes(this.context);
 		this.uploads = new LocalUploads(this.context);

@@ -3,6 +3,7 @@ import type { PoolCapabilities } from "../../model/storage.ts";
 
 export const localCapabilities: PoolCapabilities = {
 	formats: ["qcow2", "raw"],
+	provisioning: ["thin", "thick"],
 	copyOnWriteClone: true,
 	fullClone: true,
 	resizeOnline: true,
@@ -19,6 +20,16 @@ export const localCapabilities: PoolCapabilities = {
 const { shared: _local, ...sharedReasons } = localCapabilities.reasons;
 /** Of a folder that several nodes reach. */
 export const sharedCapabilities: PoolCapabilities = { ...localCapabilities, shared: true, reasons: sharedReasons };
+
+/** A thick volume would have to be written in full, and would be thin again with the first discard. */
+export const withoutThick = (capabilities: PoolCapabilities, reason: string): PoolCapabilities => ({
+	...capabilities,
+	provisioning: ["thin"],
+	reasons: { ...capabilities.reasons, provisioning: reason },
+});
+
+export const noFallocate =
+	"Volumes here are thin: the file system cannot set space aside for a file (ext4, XFS and btrfs can).";
 
 /** No capability of its own: a full copy is made either way. */
 export const noReflink = {

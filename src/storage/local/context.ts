@@ -16,4 +16,6 @@ export type LocalContext = {
 	otherPools: () => readonly PoolPlace[];
 	/** Whether files of the pool can share blocks; known once it is active. */
 	sharesBlocks: () => boolean;
+	/** Whether files of the pool can be given their space beforehand; known once it is active. */
+	allocates: () => boolean;
 };

@@ -7,7 +7,7 @@ import { copyFile, rm, stat, writeFile } from "node:fs/promises";
 import { isAppError } from "../../lib/errors.ts";
 import { run } from "../../lib/run.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
-import type { LongOptions } from "../driver.ts";
+import type { MakingOptions } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
 import { sectorBytes } from "../names.ts";
 import { copyDisk, requireNotOpen } from "../qemu-img.ts";
@@ -25,9 +25,16 @@ export async function copyWhole(
 	from: ChainFile,
 	alone: boolean,
 	to: { path: string; format: VolumeFormat },
-	options: LongOptions,
+	options: MakingOptions,
 ): Promise<void> {
-	if (sharesBlocks() && alone && from.format === to.format && (await isPlain(from))) {
+	// A thick copy has blocks of its own.
+	if (
+		sharesBlocks() &&
+		options.provisioning !== "thick" &&
+		alone &&
+		from.format === to.format &&
+		(await isPlain(from))
+	) {
 		// Nobody writes to an image, so it need not be asked.
 		if (from.owner.kind === "volume") await requireNotOpen(from.path, from.format);
 		try {

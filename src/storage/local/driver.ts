@@ -14,7 +14,15 @@ import { fileSource } from "../../model/disk-source.ts";
 import { isInside } from "../../model/host-paths.ts";
 import type { PoolCapabilities, VolumeFormat } from "../../model/storage.ts";
 import type { ContentListing, ContentOptions } from "../content.ts";
-import type { LongOptions, PoolPlace, PoolUsage, StorageDriver, UploadOptions, VolumeContent } from "../driver.ts";
+import type {
+	LongOptions,
+	MakingOptions,
+	PoolPlace,
+	PoolUsage,
+	StorageDriver,
+	UploadOptions,
+	VolumeContent,
+} from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { importHostFile } from "../import-host-file.ts";
@@ -22,8 +30,9 @@ import { type InspectLimits, inspectLimits } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import { adoptableFiles, adoptVolume, type FileInspected, releaseVolume } from "./adopt-volume.ts";
+import { canAllocate } from "./allocation.ts";
 import { AnsweringFiles } from "./answering-files.ts";
-import { localCapabilities, noReflink, sharedCapabilities } from "./capabilities.ts";
+import { localCapabilities, noFallocate, noReflink, sharedCapabilities, withoutThick } from "./capabilities.ts";
 import { checkVolume } from "./check-volume.ts";
 import { listContent } from "./content.ts";
 import type { LocalContext } from "./context.ts";
@@ -77,8 +86,9 @@ export class LocalDriver implements StorageDriver {
 	#tidied = false;
 	/** Its folder holds a pool: found empty from now on, it is a disk that is not mounted. */
 	#prepared = false;
-	/** Null until the pool's folder has been tried. */
+	/** Null until the pool's folder has been tried, both. */
 	#sharesBlocks: boolean | null = null;
+	#allocates: boolean | null = null;
 
 	constructor(options: LocalDriverOptions) {
 		requireId(options.poolId, "pool");
@@ -94,6 +104,7 @@ export class LocalDriver implements StorageDriver {
 			protectedPaths: [...options.protectedPaths],
 			otherPools: options.otherPools ?? (() => []),
 			sharesBlocks: () => this.#sharesBlocks ?? false,
+			allocates: () => this.#allocates ?? true,
 		};
 		this.snapshots = new LocalSnapshots(this.#context);
 		this.#volumes = new LocalVolumes(this.#context);
@@ -102,7 +113,8 @@ export class LocalDriver implements StorageDriver {
 	}
 
 	get capabilities(): PoolCapabilities {
-		const capabilities = this.#options.sharedBy === undefined ? localCapabilities : sharedCapabilities;
+		const all = this.#options.sharedBy === undefined ? localCapabilities : sharedCapabilities;
+		const capabilities = this.#allocates === false ? withoutThick(all, noFallocate) : all;
 		if (this.#sharesBlocks !== false) return capabilities;
 		return { ...capabilities, reasons: { ...capabilities.reasons, ...noReflink } };
 	}
@@ -119,6 +131,7 @@ export class LocalDriver implements StorageDriver {
 			this.#prepared = true;
 			if (this.#tidied) return;
 			this.#sharesBlocks ??= await folder.withTemporary("uploads", canShareBlocks);
+			this.#allocates ??= await folder.withTemporary("uploads", canAllocate);
 			const guest = await this.#poolInside();
 			// Links may have been changed since the pools were made.
 			if (guest !== null) return log.warn("Another pool is inside this one: nothing is tidied up", { other: guest });
@@ -189,13 +202,14 @@ export class LocalDriver implements StorageDriver {
 	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
 	deleteVolume = (id: string) => this.#volumes.delete(id);
 	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
+	fillVolume = (id: string, options: LongOptions) => this.#volumes.fill(id, options);
 	getVolume = (id: string) => this.#volumes.get(id);
 	listVolumes = () => this.#volumes.list();
 	attachInfo = (id: string) => this.#volumes.attachInfo(id);
 	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) =>
 		exportVolume(this.#context, id, format, options);
 	readVolume = (id: string, options: LongOptions) => readVolume(this.#context, id, options);
-	receiveVolume = (id: string, content: VolumeContent, options: LongOptions) =>
+	receiveVolume = (id: string, content: VolumeContent, options: MakingOptions) =>
 		receiveVolume(this.#context, id, content, options);
 	checkVolume: StorageDriver["checkVolume"] = (id, options) => checkVolume(this.#context, id, options);
 	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);

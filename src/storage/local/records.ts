@@ -37,6 +37,8 @@ export const VolumeRecord = Strict({
 	file: FileName,
 	/** The volume's own frozen layers, nearest first: what it was when snapshots or copy-on-write copies were made of it. */
 	layers: Type.Array(Strict({ file: FileName, format: VolumeFormat }), { maxItems: 64 }),
+	/** All of its space is set aside, as far as nothing lies on it: snapshots and copies make thin layers. Absent: thin. */
+	provisioning: Type.Optional(Type.Literal("thick")),
 	/** What the last of its own files rests on. */
 	backing: Type.Union([BackingRecord, Type.Null()]),
 	/** Layers that the disk does not rest on since it was reverted, each on one of the volume's files or (null) on `backing`. */

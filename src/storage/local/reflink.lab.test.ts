@@ -72,6 +72,12 @@ test.skipIf(reason !== null)(
 		expectSame(await diskContent(driver, qcow2), bytes);
 		expectSame((await diskContent(driver, second)).subarray(0, MiB), pattern(MiB, 9));
 
+		// A thick copy has blocks of its own.
+		const [thick, withThick] = [newId(), await disk.usedBytes()];
+		const own = { format: "raw", sizeBytes: size, provisioning: "thick", source: volume(raw) } as const;
+		await driver.createVolume(thick, own);
+		expect((await disk.usedBytes()) - withThick).toBeGreaterThan(size - 4 * MiB);
+
 		await using _qemu = await holdOpen(sourceName((await driver.attachInfo(qcow2)).source), "qcow2");
 		await fails("in-use", driver.createVolume(newId(), { format: "qcow2", sizeBytes: size, source: volume(qcow2) }));
 	},

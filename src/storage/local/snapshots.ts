@@ -16,6 +16,7 @@ import type { LayerMerge, LongOptions, SnapshotInfo, VolumeInfo, VolumeSnapshots
 import { withFileErrors } from "../file-errors.ts";
 import { requireId } from "../names.ts";
 import { requireNotOpen } from "../qemu-img.ts";
+import { fillThick } from "./allocation.ts";
 import {
 	chainOf,
 	layerChain,
@@ -136,7 +137,13 @@ export class LocalSnapshots implements VolumeSnapshots {
 	async #delete(volumeId: string, snapshotId: string, options: LongOptions): Promise<void> {
 		const record = await this.#forget(volumeId, snapshotId, { running: false });
 		// Also what an earlier one left when it was cut short.
-		if (record !== null) await mergeNeedless(this.#context, record, options);
+		if (record === null) return;
+		const merged = await mergeNeedless(this.#context, record, options);
+		if (merged.layers.length === record.layers.length) return;
+		// What qemu-img merges may punch holes; nothing is lost by them but the promise of a thick volume.
+		await fillThick(this.#context, merged, options).catch((error) =>
+			this.#context.log.warn("A thick volume lacks space", { volumeId, error }),
+		);
 	}
 
 	planLiveDelete(volumeId: string, snapshotId: string, options: LongOptions): Promise<LayerMerge | null> {

@@ -8,14 +8,15 @@ import { constants } from "node:fs";
 import { chmod, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
-import type { LongOptions, VolumeContent, VolumeInfo } from "../driver.ts";
-import { commitFolder } from "../durable.ts";
+import type { LongOptions, MakingOptions, VolumeContent, VolumeInfo } from "../driver.ts";
+import { commitFolder, syncFile } from "../durable.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { streamFile } from "../file-stream.ts";
 import { readImageBytes, requireQemuAgrees } from "../inspect/inspect-image.ts";
 import { parseQcow2Header, requireStandAlone } from "../inspect/qcow2-header.ts";
 import { diskSize, requireId, sectorBytes } from "../names.ts";
 import { requireNotOpen } from "../qemu-img.ts";
+import { allocateFile, requireProvisioning, requireRoom, thickBytes } from "./allocation.ts";
 import { chainOf, requireHeadersMatch, volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { exportVolume } from "./export-volume.ts";
@@ -94,20 +95,29 @@ function guarded(
 }
 
 export async function receiveVolume(
-	{ folder, locks, inspectLimits }: LocalContext,
+	context: LocalContext,
 	id: string,
 	content: VolumeContent,
-	options: LongOptions,
+	options: MakingOptions,
 ): Promise<VolumeInfo> {
+	const { folder, locks, inspectLimits } = context;
+	const isThick = options.provisioning === "thick";
 	let taken = false;
 	try {
 		requireId(id, "volume");
+		requireProvisioning(context, options.provisioning);
 		diskSize(content.sizeBytes, inspectLimits.maxVirtualBytes);
 		using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
 		if ((await folder.readVolume(id)) !== null)
 			throw new AppError("already-exists", `Volume ${id} is in this pool already.`);
 		const { format } = content;
-		const record: VolumeRecord = { version: 1, id, format, file: `disk-1.${format}`, layers: [], backing: null };
+		const record: VolumeRecord = {
+			...{ version: 1, id, format, file: `disk-1.${format}`, layers: [] },
+			...(isThick ? { provisioning: "thick" as const } : {}),
+			backing: null,
+		};
+		// Of a raw disk it is known now what it takes; of a qcow2 one, how large it is at least.
+		if (isThick) await requireRoom(folder, content.sizeBytes);
 		await withFileErrors("receiving the volume", () =>
 			folder.withTemporary("volumes", async (path) => {
 				await folder.step("make the folder");
@@ -116,7 +126,11 @@ export async function receiveVolume(
 				await folder.step("receive the disk");
 				taken = true;
 				await writeDisk(disk, content, options);
-				await requireDisk(disk, format, options, inspectLimits);
+				const diskBytes = await requireDisk(disk, format, options, inspectLimits);
+				if (isThick) {
+					await allocateFile(disk, await thickBytes(format, diskBytes), options);
+					await syncFile(disk);
+				}
 				options.signal?.throwIfAborted();
 				await folder.writeRecord(join(path, "record.json"), record);
 				await commitFolder(path, folder.volume(id), folder.step);
@@ -157,20 +171,22 @@ async function writeDisk(path: string, { sizeBytes, stream }: VolumeContent, opt
 	}
 }
 
-/** A disk that refers to no other file. What is on a raw one is its guest's, and not looked at. */
+/** A disk that refers to no other file; its size. What is on a raw one is its guest's, and not looked at. */
 async function requireDisk(
 	path: string,
 	format: VolumeContent["format"],
 	options: LongOptions,
 	limits: LocalContext["inspectLimits"],
-): Promise<void> {
+): Promise<number> {
 	const { fileSizeBytes, head } = await readImageBytes(path);
 	if (format === "raw") {
 		if (fileSizeBytes % sectorBytes !== 0)
 			throw new AppError("storage", "What came is no raw disk: its length is not a multiple of 512 bytes.");
-		return;
+		return fileSizeBytes;
 	}
 	const header = parseQcow2Header(head);
 	requireStandAlone(header);
-	await requireQemuAgrees(path, format, diskSize(header.virtualSizeBytes), options, limits);
+	const sizeBytes = diskSize(header.virtualSizeBytes);
+	await requireQemuAgrees(path, format, sizeBytes, options, limits);
+	return sizeBytes;
 }

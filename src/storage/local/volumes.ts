@@ -6,11 +6,12 @@ import { formatBytes } from "../../lib/units.ts";
 import { fileSource } from "../../model/disk-source.ts";
 import { isInside } from "../../model/host-paths.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
-import type { CreateSource, LongOptions, StorageDriver, VolumeInfo } from "../driver.ts";
+import type { CreateSource, LongOptions, MakingOptions, StorageDriver, VolumeInfo } from "../driver.ts";
 import { commitFolder, syncFile } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { diskSize, requireId } from "../names.ts";
 import { createDisk, createOverlay, growDisk, requireNotOpen } from "../qemu-img.ts";
+import { allocateFile, fillThick, requireProvisioning, requireRoom, thickBytes } from "./allocation.ts";
 import {
 	backingName,
 	chainOf,
@@ -29,7 +30,7 @@ import { changing } from "./half-done.ts";
 import { realPlace } from "./pool-place.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
-type CreateOptions = { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions;
+type CreateOptions = { format: VolumeFormat; sizeBytes: number; source: CreateSource } & MakingOptions;
 type Made = { backing: BackingRecord | null };
 
 export class LocalVolumes {
@@ -42,6 +43,10 @@ export class LocalVolumes {
 	async create(id: string, options: CreateOptions): Promise<VolumeInfo> {
 		requireId(id, "volume");
 		const sizeBytes = diskSize(options.sizeBytes);
+		const isThick = options.provisioning === "thick";
+		requireProvisioning(this.#context, options.provisioning);
+		if (isThick && options.source.kind !== "empty" && !options.source.fullCopy)
+			throw new AppError("invalid", "A copy-on-write copy takes space as it is written to. Ask for a full copy.");
 		using _own = await this.#lock(id);
 		const existing = await this.get(id);
 		if (existing !== null) {
@@ -59,7 +64,11 @@ export class LocalVolumes {
 				signal?.throwIfAborted();
 				await folder.step("make the disk");
 				using source = await this.#source(id, options.source, sizeBytes);
+				const wholeBytes = isThick ? await thickBytes(options.format, sizeBytes) : 0;
+				if (isThick) await requireRoom(folder, wholeBytes);
 				const made = await source.make(disk, sizeBytes, options);
+				// What the copy has been grown by, too.
+				if (isThick) await allocateFile(disk, wholeBytes, options);
 				signal?.throwIfAborted();
 				await folder.step("sync the disk");
 				await chmod(disk, diskMode);
@@ -70,6 +79,7 @@ export class LocalVolumes {
 					format: options.format,
 					file,
 					layers: [],
+					...(isThick ? { provisioning: "thick" as const } : {}),
 					backing: made.backing,
 				};
 				await folder.writeRecord(join(path, "record.json"), record);
@@ -89,8 +99,8 @@ export class LocalVolumes {
 		if (source.kind === "empty")
 			return {
 				...nothing,
-				make: async (disk: string, size: number, { format }: CreateOptions): Promise<Made> => {
-					await createDisk(disk, format, size);
+				make: async (disk: string, size: number, { format, ...options }: CreateOptions): Promise<Made> => {
+					await createDisk(disk, format, size, options);
 					return { backing: null };
 				},
 			};
@@ -222,18 +232,31 @@ export class LocalVolumes {
 		const info = await this.#present(id);
 		if (sizeBytes < info.sizeBytes)
 			throw new AppError("invalid", `A volume cannot shrink: it has ${formatBytes(info.sizeBytes)}.`);
-		if (sizeBytes === info.sizeBytes) return info;
 		const record = await folder.readVolume(id);
 		if (record === null) throw notFound(id);
+		// One that was cut short may lack space.
+		if (sizeBytes === info.sizeBytes && record.provisioning === undefined) return info;
 		const chain = await chainOf(folder, record);
 		await requireHeadersMatch(folder, chain);
+		if (record.provisioning === "thick" && chain.length === 1)
+			await requireRoom(folder, (await thickBytes(record.format, sizeBytes)) - info.allocatedBytes);
 		await withFileErrors("growing the volume", async () => {
 			await folder.step("grow the disk");
-			await growDisk(chain[0].path, record.format, sizeBytes);
+			if (sizeBytes > info.sizeBytes) await growDisk(chain[0].path, record.format, sizeBytes);
+			await fillThick(this.#context, record, {});
 			await folder.step("sync the disk");
 			await syncFile(chain[0].path);
 		});
 		return this.#present(id);
+	}
+
+	/** See StorageDriver.fillVolume. */
+	async fill(id: string, options: LongOptions): Promise<void> {
+		requireId(id, "volume");
+		using _own = await this.#lock(id);
+		const record = await this.#context.folder.readVolume(id);
+		if (record === null) throw notFound(id);
+		await withFileErrors("setting space aside for the volume", () => fillThick(this.#context, record, options));
 	}
 
 	async get(id: string): Promise<VolumeInfo | null> {

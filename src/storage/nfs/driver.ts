@@ -16,6 +16,7 @@ import type { NfsPoolConfig } from "../../model/pool-config.ts";
 import type { PoolCapabilities } from "../../model/storage.ts";
 import type { PoolUsage } from "../driver.ts";
 import { withFileErrors } from "../file-errors.ts";
+import { withoutThick } from "../local/capabilities.ts";
 import { makeFolders } from "../local/pool-place.ts";
 import { requireId } from "../names.ts";
 import type { StorageContext } from "../registry.ts";
@@ -64,8 +65,10 @@ export class NfsDriver extends WorkerDriver {
 	}
 
 	override get capabilities(): PoolCapabilities {
-		const found = super.capabilities;
-		if (this.#version === null || this.#version === "4.2") return found;
+		const known = super.capabilities;
+		if (this.#version === null || this.#version === "4.2") return known;
+		const thick = `Volumes here are thin: setting space aside on the server needs NFS 4.2, and this is ${this.#version}.`;
+		const found = withoutThick(known, thick);
 		const discard = `Space that guests give back is not freed on the server: that needs NFS 4.2, and this is ${this.#version}.`;
 		return { ...found, reasons: { ...found.reasons, discard } };
 	}

@@ -74,6 +74,8 @@ for (const { version, squash } of [
 			await driver.activate();
 			expect(driver.capabilities).toMatchObject({ shared: true, snapshots: true });
 			expect(driver.capabilities.reasons.discard === undefined).toBe(version === "4.2");
+			expect(driver.capabilities.provisioning).toEqual(version === "4.2" ? ["thin", "thick"] : ["thin"]);
+			expect(driver.capabilities.reasons.provisioning ?? "").toMatch(version === "4.2" ? /^$/ : /needs NFS 4\.2.*\.$/);
 			expect((await driver.check()).availableBytes).toBeGreaterThan(0);
 			const image = await makeImage(driver, pattern(MiB));
 			const id = newId();

@@ -14,6 +14,7 @@ import type {
 	ImageInfo,
 	LayerMerge,
 	LongOptions,
+	MakingOptions,
 	PoolUsage,
 	SnapshotInfo,
 	StorageDriver,
@@ -115,7 +116,9 @@ export class WorkerDriver implements StorageDriver {
 	createVolume: StorageDriver["createVolume"] = (id, { signal, progress, ...given }) =>
 		this.#long<VolumeInfo>("createVolume", [id, given], { signal, progress } as LongOptions);
 	deleteVolume = (id: string) => this.#change<void>("deleteVolume", [id]);
-	resizeVolume = (id: string, sizeBytes: number) => this.#change<VolumeInfo>("resizeVolume", [id, sizeBytes]);
+	// Setting space aside on a server may take as long as it likes, while the worker gives signs of life.
+	resizeVolume = (id: string, sizeBytes: number) => this.#long<VolumeInfo>("resizeVolume", [id, sizeBytes], {});
+	fillVolume = (id: string, options: LongOptions) => this.#long<void>("fillVolume", [id], options);
 	getVolume = (id: string) => this.#look<VolumeInfo | null>("getVolume", [id]);
 	listVolumes = () => this.#list<VolumeInfo[]>("listVolumes", []);
 	attachInfo = (id: string) => this.#look<AttachInfo>("attachInfo", [id]);
@@ -128,12 +131,19 @@ export class WorkerDriver implements StorageDriver {
 		this.#stream("exportVolume", [id, format], options);
 	readVolume = (id: string, options: LongOptions) => this.#stream<VolumeContent>("readVolume", [id], options);
 
-	async receiveVolume(id: string, { stream, ...content }: VolumeContent, options: LongOptions): Promise<VolumeInfo> {
+	async receiveVolume(
+		id: string,
+		{ stream, ...content }: VolumeContent,
+		{ provisioning, ...options }: MakingOptions,
+	): Promise<VolumeInfo> {
 		const reader = stream.getReader();
 		try {
 			const worker = await this.worker.get();
 			const { value: to } = await worker.call("openIncoming", [], { limitMs: this.worker.limits.lookMs });
-			const receiving = worker.call("receiveVolume", [id, content, to], { ...options, limitMs: null });
+			const receiving = worker.call("receiveVolume", [id, content, to, provisioning ?? null], {
+				...options,
+				limitMs: null,
+			});
 			const pushing = this.#push(worker, to, reader).catch(nothing);
 			const { value } = await receiving;
 			await pushing;

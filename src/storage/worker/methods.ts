@@ -1,5 +1,6 @@
 /** What a storage worker does for each call: the methods of StorageDriver, streams and uploads by number. */
 import { AppError } from "../../lib/errors.ts";
+import type { Provisioning } from "../../model/storage.ts";
 import type { LongOptions, StorageDriver, UploadFile, VolumeSnapshots } from "../driver.ts";
 import { fromWire, maxPartBytes, toWire, type WireError } from "./frames.ts";
 
@@ -47,6 +48,10 @@ export function methodsOf(driver: StorageDriver): Record<string, Handler> {
 		},
 		deleteVolume: ({ args }) => value(driver.deleteVolume(...(args as Args<"deleteVolume">))),
 		resizeVolume: ({ args }) => value(driver.resizeVolume(...(args as Args<"resizeVolume">))),
+		fillVolume({ args, options }) {
+			const [id] = args as Args<"resizeVolume">;
+			return value(driver.fillVolume?.(id, options) ?? Promise.resolve());
+		},
 		getVolume: ({ args }) => value(driver.getVolume(...(args as Args<"getVolume">))),
 		listVolumes: () => value(driver.listVolumes()),
 		attachInfo: ({ args }) => value(driver.attachInfo(...(args as Args<"attachInfo">))),
@@ -88,9 +93,15 @@ export function methodsOf(driver: StorageDriver): Record<string, Handler> {
 			return { value: opened.add(new IncomingVolume()) };
 		},
 		receiveVolume({ args, options }) {
-			const [id, content, number] = args as [string, Pick<Args<"receiveVolume">[1], "format" | "sizeBytes">, number];
+			const [id, content, number, provisioning] = args as [
+				string,
+				Pick<Args<"receiveVolume">[1], "format" | "sizeBytes">,
+				number,
+				Provisioning | null,
+			];
 			const { stream } = opened.get(number, IncomingVolume);
-			return value(driver.receiveVolume(id, { ...content, stream }, options).finally(() => opened.remove(number)));
+			const making = { ...options, ...(provisioning === null ? {} : { provisioning }) };
+			return value(driver.receiveVolume(id, { ...content, stream }, making).finally(() => opened.remove(number)));
 		},
 		pushIncoming: ({ args, part }) => value(opened.get(args[0], IncomingVolume).push(part)),
 		async endIncoming({ args }) {

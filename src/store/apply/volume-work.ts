@@ -5,7 +5,7 @@
 import { AppError } from "../../lib/errors.ts";
 import { snapshotWorkOf } from "../../model/snapshot-rules.ts";
 import { type Pool, Volume, type VolumeSource } from "../../model/storage.ts";
-import { formatsOf, isShared } from "../../model/storage-rules.ts";
+import { formatsOf, isShared, provisioningKept } from "../../model/storage-rules.ts";
 import type { Task } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import type { BodyOf } from "../codec/values.ts";
@@ -20,13 +20,16 @@ export const volumeWorkHandlers: Handlers<"volumeMove" | "volumeMoved" | "volume
 	volumeMove(context, body) {
 		const volume = context.need("volume", body.id);
 		checkAtRest(context, volume, "moved");
-		checkTarget(context, volume, body);
+		const pool = checkTarget(context, volume, body);
 		if (hasCopyOnWriteClones(context, volume.id))
 			throw new AppError("in-use", `Other volumes share data with ${volume.name}: they would be cut off.`);
 		checkNoDependents(context, volume);
 		checkNoSnapshots(context, volume);
 		const { poolId, nodeId, format } = body;
-		const input = { poolId, nodeId, format, fromPoolId: volume.poolId, fromNodeId: volume.nodeId };
+		// Thick, or thin, it stays where the pool can.
+		const provisioning = provisioningKept(pool, volume, body.task.nodeId);
+		const way = provisioning === undefined ? {} : { provisioning };
+		const input = { poolId, nodeId, format, ...way, fromPoolId: volume.poolId, fromNodeId: volume.nodeId };
 		return createTask(context, { ...body.task, input }, ["volume.move"]);
 	},
 
@@ -39,8 +42,9 @@ export const volumeWorkHandlers: Handlers<"volumeMove" | "volumeMoved" | "volume
 		if (volume.phase !== "ready")
 			throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}; it stays where it is.`);
 		const { sizeBytes, allocatedBytes } = body;
-		const after = { poolId: to.poolId, nodeId: to.nodeId, format: to.format, sizeBytes, allocatedBytes };
-		const moved = { ...volume, ...after, source: wholeSource(volume.source), error: null };
+		const { task: _work, ...where } = to;
+		const { provisioning: _before, ...rest } = volume;
+		const moved = { ...rest, ...where, sizeBytes, allocatedBytes, source: wholeSource(volume.source), error: null };
 		context.update("volume", volume, validated(Volume, moved, "The volume"));
 		discardOld(context, volume, task, body.discardTaskId);
 		return null;
@@ -70,7 +74,7 @@ function checkNoSnapshots(context: ApplyContext, { id, name, vmId }: Volume): vo
 		throw new AppError("wrong-state", `Work on snapshots of the VM of ${name} is under way.`);
 }
 
-function checkTarget(context: ApplyContext, volume: Volume, body: BodyOf<"volumeMove">): void {
+function checkTarget(context: ApplyContext, volume: Volume, body: BodyOf<"volumeMove">): Pool {
 	const refuse = (path: string, message: string): never => {
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
 	};
@@ -94,6 +98,7 @@ function checkTarget(context: ApplyContext, volume: Volume, body: BodyOf<"volume
 			"wrong-state",
 			`What the volume ${volume.name} left in the storage pool ${pool.name} is still being removed.`,
 		);
+	return pool;
 }
 
 const leavesIn = ({ kind, input }: Task, { id }: Pool): boolean => kind === "volume.discard" && input.poolId === id;
@@ -122,13 +127,14 @@ export function cancelWorkOn(context: ApplyContext, { id }: Volume): void {
 	}
 }
 
-type Move = { task: Task; poolId: string; nodeId: string | null; format: Volume["format"] };
+type Move = { task: Task } & Pick<Volume, "poolId" | "nodeId" | "format" | "provisioning">;
 
 /** Where a volume is being moved to. The command that made the task has seen to what is in its input. */
 export function unfinishedMove(tasks: readonly Task[]): Move | null {
 	const task = tasks.find(({ kind }) => kind === "volume.move");
 	if (!task) return null;
-	const { poolId, nodeId, format } = task.input;
+	const { poolId, nodeId, format, provisioning } = task.input;
 	if (typeof poolId !== "string" || (format !== "qcow2" && format !== "raw")) return null;
-	return { task, poolId, nodeId: typeof nodeId === "string" ? nodeId : null, format };
+	const way: Pick<Volume, "provisioning"> = provisioning === "thin" || provisioning === "thick" ? { provisioning } : {};
+	return { task, poolId, nodeId: typeof nodeId === "string" ? nodeId : null, format, ...way };
 }

@@ -1,7 +1,7 @@
 /** Volumes. */
 import { AppError } from "../../lib/errors.ts";
 import { Volume, VolumeResize, VolumeUpdate } from "../../model/storage.ts";
-import { needsSource, volumePhaseObstacle } from "../../model/storage-rules.ts";
+import { needsSource, provisioningObstacle, volumePhaseObstacle } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
 import { moveTaskOf } from "../../model/vm-rules.ts";
 import {
@@ -123,6 +123,7 @@ export function insertVolume(context: ApplyContext, given: unknown, fixed: Pick<
 	if (volume.nodeId !== null) context.needReferenced("node", volume.nodeId, "/nodeId");
 	checkVolumeName(context, volume.poolId, volume.name, null);
 	checkSource(context, volume);
+	if (volume.provisioning !== undefined) checkProvisioning(context, volume);
 	const created = { ...asCreated(context, volume), error: null };
 	context.insert("volume", created);
 	return created;
@@ -135,6 +136,14 @@ export function checkVolumeName(context: ApplyContext, poolId: string, name: str
 	const comes = volumeMovesInto(context, poolId).flatMap(({ targets }) => targets.map((target) => target.id));
 	if (comes.some((id) => id !== ownId && context.get("volume", id)?.name.toLowerCase() === name.toLowerCase()))
 		throw nameTaken("volume", name);
+}
+
+/** Only of a volume that says how it gets its space: others are as they always were. */
+function checkProvisioning(context: ApplyContext, { provisioning, poolId, nodeId, source }: Volume): void {
+	const pool = context.needReferenced("pool", poolId, "/poolId");
+	const shares = source.kind !== "empty" && source.fullCopy === false;
+	const message = provisioningObstacle(pool, provisioning, { shares, ...(nodeId === null ? {} : { nodeId }) });
+	if (message !== null) throw new AppError("invalid", message, { fields: [{ path: "/provisioning", message }] });
 }
 
 function checkSource(context: ApplyContext, volume: Volume): void {

@@ -1,6 +1,7 @@
 /** Commands about volumes and pools, for whole-node.test.ts: each does what a person would, and looks. */
 
 import { expect } from "bun:test";
+import { statSync } from "node:fs";
 import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
 import type { PoolContentEntry } from "../../model/pool-content.ts";
@@ -15,6 +16,25 @@ type Commands = {
 	json(words: string): ReturnType<typeof JSON.parse>;
 	rootCode(words: string): Promise<number>;
 };
+
+/** `path`: of a file that is free. */
+export async function passingVolume({ root, json, rootCode }: Commands, path: string): Promise<void> {
+	await root("volume create data --size 24MiB --pool local");
+	await root("volume resize data 48MiB");
+	await root("volume rename data more-data");
+	expect(await json("volume show more-data")).toMatchObject({ sizeBytes: 48 * MiB, phase: "ready" });
+	await root("volume clone more-data copy --full-copy");
+	await root(`volume download more-data ${path} --format raw`);
+	expect(statSync(path).size).toBe(48 * MiB);
+	expect(statSync(path).blocks).toBe(0);
+	expect(await json("image import golden --volume copy --format raw")).toMatchObject({ phase: "ready" });
+	await root("vm edit web --attach more-data --memory 512MiB --description changed");
+	expect(await root("volume list --vm web -q")).toContain((await json("volume show more-data")).id);
+	expect(await rootCode("volume delete more-data --yes")).toBe(1);
+	await root("vm edit web --detach more-data");
+	for (const name of ["more-data", "copy"]) await root(`volume delete ${name} --yes`);
+	expect(await json("volume list --search data")).toEqual([]);
+}
 
 /** Between the pools local and fast. */
 export async function wanderingVolume({ root, json }: Commands): Promise<void> {
@@ -85,4 +105,16 @@ export async function snapshotsOfVm({ root, json }: Commands): Promise<void> {
 	await root(`volume create as-it-was --snapshot ${id}`);
 	await root("volume delete as-it-was --yes");
 	await root("vm start web");
+}
+
+export async function thickVolumes({ root, json }: Commands): Promise<void> {
+	const made = await json("volume create fat --size 4MiB --pool local --provisioning thick");
+	expect(made).toMatchObject({ provisioning: "thick", allocatedBytes: 4 * MiB });
+	expect(await root("volume show fat")).toMatch(/provisioning +thick/);
+	const copy = await json("volume clone fat fat-copy --provisioning thick");
+	expect(copy).toMatchObject({ allocatedBytes: 4 * MiB, source: { fullCopy: true } });
+	await root("vm create fat-vm --disk size=4MiB,provisioning=thick --no-start");
+	expect(await json("volume show fat-vm-disk-0")).toMatchObject({ provisioning: "thick", phase: "ready" });
+	await root("vm delete fat-vm --yes");
+	for (const name of ["fat-copy", "fat"]) await root(`volume delete ${name} --yes`);
 }

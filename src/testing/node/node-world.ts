@@ -59,6 +59,8 @@ export class NodeWorld {
 	bootId = "boot-1";
 	/** Called before the file of a volume is deleted. */
 	beforeDeleteVolume: (volumeId: string) => Promise<void> = async () => {};
+	/** Features that some member of the cluster has not got. */
+	readonly unknownToSome = new Set<string>();
 	node: RunningNode | null = null;
 	life = new Life();
 	readonly #files = new Set<Promise<unknown>>();
@@ -186,7 +188,7 @@ export class NodeWorld {
 				discover: async () => ({ exports: [], cephPools: [], targets: [], luns: [] }),
 			},
 			network: life.wrap("network", this.networks),
-			everybodyHas: () => true,
+			everybodyHas: (feature) => !this.unknownToSome.has(feature),
 			...fileDeps(life, this.dataDir, (work) => this.#file(work)),
 			remote: remoteDeps(life, this.nodeId, (nodeId) => this.others.get(nodeId)?.node?.sources),
 			fetchUrl: ({ url, imageId, driver }) =>

@@ -58,6 +58,7 @@ export function storage(state: MockState): HandlerTable {
 				format: request.format ?? "qcow2",
 				sizeBytes: request.sizeBytes ?? origin?.sizeBytes ?? 20 * GiB,
 				allocatedBytes: null,
+				...(request.provisioning === undefined ? {} : { provisioning: request.provisioning }),
 				source: request.source ?? { kind: "empty" },
 				phase: "creating",
 				vmId: null,
@@ -65,7 +66,10 @@ export function storage(state: MockState): HandlerTable {
 			});
 			const task = state.startTask("volume.create", [state.refOf("volume", volume.id)], {
 				steps: 2,
-				onDone: () => state.change("volume", volume.id, { phase: "ready", allocatedBytes: 200 * 1024 }),
+				onDone: () => {
+					const allocatedBytes = volume.provisioning === "thick" ? volume.sizeBytes : 200 * 1024;
+					state.change("volume", volume.id, { phase: "ready", allocatedBytes });
+				},
 			});
 			return { status: 201, body: volume, task };
 		},

@@ -61,6 +61,7 @@ export function vms(state: MockState): HandlerTable {
 				format: disk.format ?? "qcow2",
 				sizeBytes: disk.sizeBytes ?? 20 * GiB,
 				allocatedBytes: null,
+				...(disk.provisioning === undefined ? {} : { provisioning: disk.provisioning }),
 				source: disk.imageId
 					? { kind: "image", imageId: disk.imageId, fullCopy: disk.fullCopy ?? false }
 					: { kind: "empty" },

@@ -27,6 +27,9 @@ export function volumeWork(state: MockState): HandlerTable {
 				...{ ...source, ...state.metadata(), name: String(body.name), poolId: pool.id, vmId: null, phase: "creating" },
 				format: elsewhere ? (formatsOf(pool)[0] ?? source.format) : source.format,
 				nodeId: isShared(pool) ? null : state.nodeId,
+				...(body.provisioning === undefined
+					? {}
+					: { provisioning: body.provisioning as Volume["provisioning"] & string }),
 				source: { kind: "clone", volumeId: id, fullCopy: body.fullCopy === true },
 			});
 			const task = state.startTask("volume.create", [state.refOf("volume", volume.id)], {

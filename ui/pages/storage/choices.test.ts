@@ -1,7 +1,18 @@
 /** What a pool can do is what the forms offer. */
 import { expect, test } from "bun:test";
 import type { Pool } from "../../api/types.ts";
-import { copiesAll, formatChoices, formatHint, formatIn, imageObstacle, poolChoices } from "./choices.ts";
+import {
+	copiesAll,
+	formatChoices,
+	formatHint,
+	formatIn,
+	imageObstacle,
+	poolChoices,
+	provisioningBody,
+	provisioningChoices,
+	provisioningHint,
+	provisioningIn,
+} from "./choices.ts";
 
 const pool = (type: Pool["type"], config: Pool["config"], images = true): Pool => ({
 	...{ id: type, generation: 1, createdAt: "", updatedAt: "", name: type, description: "", phase: "ready" },
@@ -12,8 +23,9 @@ const pool = (type: Pool["type"], config: Pool["config"], images = true): Pool =
 			...{ totalBytes: null, usedBytes: null, availableBytes: null },
 			capabilities: {
 				formats: type === "ceph-rbd" ? ["raw"] : ["qcow2", "raw"],
+				provisioning: type === "ceph-rbd" ? ["thin"] : ["thin", "thick"],
 				...{ copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false, snapshots: false },
-				...{ images, shared: type !== "local", reasons: {} },
+				...{ images, shared: type !== "local", reasons: { provisioning: "Ceph is thin." } },
 			},
 		},
 	],
@@ -43,4 +55,24 @@ test("a pool that cannot be used now says so", () => {
 	const broken: Pool = { ...ceph, phase: "error" };
 	expect(poolChoices([broken])[0]).toMatchObject({ label: "ceph-rbd (error)", disabled: true });
 	expect(imageObstacle(broken)).toContain("error");
+});
+
+test("thick is offered where the pool has it, said only when it is not what the pool does, and copies all", () => {
+	const able = (pool: Pool | undefined) =>
+		provisioningChoices(pool)
+			.filter(({ disabled }) => !disabled)
+			.map(({ value }) => value);
+	expect([able(local), able(ceph), able(undefined)]).toEqual([["thin", "thick"], ["thin"], ["thin"]]);
+	expect([provisioningIn(local, "thick"), provisioningIn(ceph, "thick")]).toEqual(["thick", "thin"]);
+	expect([provisioningHint(ceph, "thin"), provisioningHint(local, "thick")]).toEqual([
+		"Ceph is thin.",
+		expect.stringContaining("set aside"),
+	]);
+	const bodies = [provisioningBody(local, "thick"), provisioningBody(local, "thin"), provisioningBody(ceph, "thick")];
+	expect(bodies).toEqual([{ provisioning: "thick" }, {}, {}]);
+	expect([
+		copiesAll(local, "qcow2", "thick"),
+		copiesAll(local, "qcow2", "thin"),
+		copiesAll(ceph, "raw", "thick"),
+	]).toEqual([true, false, false]);
 });

@@ -1,7 +1,13 @@
 /** Pools, formats and images as choices of a select field: pools with the space that is left, and only what a pool can do. */
 
-import { formatsOf, poolUsage, sharesData } from "../../../src/model/storage-rules.ts";
-import type { Image, Pool } from "../../api/types.ts";
+import {
+	formatsOf,
+	poolUsage,
+	provisioningObstacle,
+	provisioningOf,
+	sharesData,
+} from "../../../src/model/storage-rules.ts";
+import type { Image, Pool, Volume } from "../../api/types.ts";
 import type { Choice } from "../../components/fields.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { byName } from "../../lib/sort.ts";
@@ -9,6 +15,7 @@ import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
 
 type Format = "qcow2" | "raw";
+export type Provisioning = NonNullable<Volume["provisioning"]>;
 /** The pool that something is to be in; undefined while the node chooses it. */
 type MaybePool = Pool | undefined;
 
@@ -16,9 +23,11 @@ type MaybePool = Pool | undefined;
 export const formatIn = (pool: MaybePool, wanted: Format): Format =>
 	pool === undefined || formatsOf(pool).includes(wanted) ? wanted : (formatsOf(pool)[0] ?? wanted);
 
-/** Whether a disk of this format there is always a full copy of its image. */
-export const copiesAll = (pool: MaybePool, format: Format): boolean =>
-	pool === undefined ? format === "raw" : !sharesData(pool, format);
+/** Whether a disk of this format there, or one that is to be thick, is always a full copy of its image. */
+export const copiesAll = (pool: MaybePool, format: Format, wanted: Provisioning = "thin"): boolean =>
+	pool === undefined
+		? format === "raw"
+		: !sharesData(pool, format) || provisioningObstacle(pool, provisioningIn(pool, wanted), { shares: true }) !== null;
 
 export const formatChoices = (pool: MaybePool): Choice<Format>[] =>
 	(["qcow2", "raw"] as const).map((value) => ({
@@ -26,6 +35,32 @@ export const formatChoices = (pool: MaybePool): Choice<Format>[] =>
 		label: value,
 		disabled: pool !== undefined && !formatsOf(pool).includes(value),
 	}));
+
+/** How a new volume there gets its space: as it is wanted where the pool can, else as the pool has it. */
+export const provisioningIn = (pool: MaybePool, wanted: Provisioning): Provisioning =>
+	pool === undefined ? "thin" : provisioningObstacle(pool, wanted, { shares: false }) === null ? wanted : usual(pool);
+
+const usual = (pool: Pool): Provisioning => provisioningOf(pool)[0] ?? "thin";
+
+export const provisioningChoices = (pool: MaybePool): Choice<Provisioning>[] =>
+	(["thin", "thick"] as const).map((value) => ({
+		value,
+		label: t.provisionings[value],
+		disabled: pool === undefined ? value !== "thin" : !provisioningOf(pool).includes(value),
+	}));
+
+/** What it means, or why there is no choice. */
+export function provisioningHint(pool: MaybePool, provisioning: Provisioning): string {
+	const other = provisioning === "thin" ? "thick" : "thin";
+	const obstacle = pool === undefined ? t.provisioningNoPool : provisioningObstacle(pool, other, { shares: false });
+	return obstacle ?? t.provisioningHints[provisioning];
+}
+
+/** The member of the request: what the pool does by itself is not said, so that older nodes take it, too. */
+export const provisioningBody = (pool: MaybePool, wanted: Provisioning): { provisioning?: Provisioning } => {
+	const provisioning = provisioningIn(pool, wanted);
+	return pool === undefined || provisioning === usual(pool) ? {} : { provisioning };
+};
 
 export const formatHint = (pool: MaybePool, format: Format): string =>
 	format === "raw" && !copiesAll(pool, format) ? t.formatHintPool : t.formatHints[format];

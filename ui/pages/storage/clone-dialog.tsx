@@ -15,26 +15,29 @@ import { fits, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
-import { copiesAll, poolChoices } from "./choices.ts";
+import { copiesAll, type Provisioning, poolChoices, provisioningBody } from "./choices.ts";
 import { moveTargets } from "./move-targets.ts";
+import { ProvisioningField } from "./provisioning-field.tsx";
 
 export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () => void }) {
 	const { route } = useLocation();
-	// What a VM writes to cannot be the base of another disk.
-	const mustBeFull = copiesAll(live.pool.peek(volume.poolId), volume.format) || volume.vmId !== null;
 	const pools = useCollection("pool").items.value;
 	const vms = useCollection("vm").items.value;
 	const form = useForm({
-		initial: { name: t.cloneName(volume.name), fullCopy: mustBeFull, poolId: volume.poolId },
+		initial: {
+			...{ name: t.cloneName(volume.name), fullCopy: false, poolId: volume.poolId },
+			provisioning: "thin" as Provisioning,
+		},
 		validate: ({ name }): FieldErrors => (fits(namePattern, name) ? {} : { "/name": common.nameInvalid }),
-		async submit({ name, fullCopy, poolId }) {
-			const body = poolId === volume.poolId ? { name, fullCopy } : { name, fullCopy: true, poolId };
+		async submit({ name, poolId, provisioning }) {
+			const where = elsewhere ? { poolId } : {};
+			const body = { name, fullCopy: isWhole, ...where, ...provisioningBody(target, provisioning) };
 			const { data } = await write("volumeClone", { id: volume.id, body });
 			onClose();
 			route(href("volume", { volumeId: data.id }));
 		},
 	});
-	const { name, fullCopy, poolId } = form.values.value;
+	const { name, fullCopy, poolId, provisioning } = form.values.value;
 	const elsewhere = poolId !== volume.poolId;
 	// Read where the volume is, written in the other pool: what a move needs, a copy needs.
 	const nameOf = (id: string) => live.node.peek(id)?.name ?? common.unknown;
@@ -43,6 +46,9 @@ export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () =
 		obstacleOf: ({ id }) => (id === volume.poolId ? null : (targets.get(id) ?? null)),
 	});
 	const target = pools.find(({ id }) => id === poolId);
+	// What a VM writes to cannot be the base of another disk.
+	const mustBeFull = elsewhere || volume.vmId !== null || copiesAll(target, volume.format, provisioning);
+	const isWhole = fullCopy || mustBeFull;
 	return (
 		<Dialog
 			title={t.cloneTitle(volume.name)}
@@ -71,11 +77,17 @@ export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () =
 				error={form.error("/poolId")}
 				onChange={(value) => form.set({ poolId: value })}
 			/>
+			<ProvisioningField
+				pool={target}
+				wanted={provisioning}
+				error={form.error("/provisioning")}
+				onChange={(value) => form.set({ provisioning: value })}
+			/>
 			<CheckboxField
 				label={t.fullCopy}
 				hint={elsewhere ? t.fullCopyElsewhere : volume.vmId === null ? t.fullCopyHint : t.fullCopyAttached}
-				checked={fullCopy || elsewhere}
-				disabled={mustBeFull || elsewhere}
+				checked={isWhole}
+				disabled={mustBeFull}
 				onChange={(value) => form.set({ fullCopy: value })}
 			/>
 		</Dialog>

@@ -18,7 +18,17 @@ import { common } from "../../strings/common.ts";
 import { move } from "../../strings/move.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { useNodes } from "../shared/node-column.tsx";
-import { copiesAll, formatChoices, formatHint, formatIn, poolChoices, readyImages } from "./choices.ts";
+import {
+	copiesAll,
+	formatChoices,
+	formatHint,
+	formatIn,
+	type Provisioning,
+	poolChoices,
+	provisioningBody,
+	readyImages,
+} from "./choices.ts";
+import { ProvisioningField } from "./provisioning-field.tsx";
 
 type Values = {
 	name: string;
@@ -27,6 +37,7 @@ type Values = {
 	poolId: string;
 	nodeId: string;
 	format: "qcow2" | "raw";
+	provisioning: Provisioning;
 	fullCopy: boolean;
 };
 
@@ -40,7 +51,10 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 		return pools.find((pool) => pool.id === id);
 	};
 	const form = useForm<Values>({
-		initial: { name: "", imageId: "", sizeBytes: 20 * GiB, poolId: "", nodeId: "", format: "qcow2", fullCopy: false },
+		initial: {
+			...{ name: "", imageId: "", sizeBytes: 20 * GiB, poolId: "", nodeId: "" },
+			...{ format: "qcow2", provisioning: "thin", fullCopy: false },
+		},
 		validate({ name, imageId, sizeBytes }): FieldErrors {
 			const errors: FieldErrors = {};
 			const least = images.find(({ id }) => id === imageId)?.virtualSizeBytes ?? 0;
@@ -50,9 +64,10 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 			return errors;
 		},
 		async submit(values) {
-			const { name, imageId, sizeBytes, poolId, nodeId, fullCopy } = values;
+			const { name, imageId, sizeBytes, poolId, nodeId, provisioning } = values;
 			const pool = poolOf(values);
 			const format = formatIn(pool, values.format);
+			const fullCopy = values.fullCopy || copiesAll(pool, format, provisioning);
 			const { data } = await write("volumeCreate", {
 				body: {
 					name,
@@ -60,9 +75,8 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 					...(pool === undefined && format === "qcow2" ? {} : { format }),
 					...(poolId === "" || imageId !== "" ? {} : { poolId }),
 					...(nodeId === "" || imageId !== "" || (pool && isShared(pool)) ? {} : { nodeId }),
-					...(imageId === ""
-						? {}
-						: { source: { kind: "image" as const, imageId, fullCopy: fullCopy || copiesAll(pool, format) } }),
+					...provisioningBody(pool, provisioning),
+					...(imageId === "" ? {} : { source: { kind: "image" as const, imageId, fullCopy } }),
 				},
 			});
 			onClose();
@@ -72,6 +86,7 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 	const values = form.values.value;
 	const pool = poolOf(values);
 	const format = formatIn(pool, values.format);
+	const isWhole = copiesAll(pool, format, values.provisioning);
 	const onNoNode = pool !== undefined && isShared(pool);
 	return (
 		<Dialog
@@ -144,12 +159,18 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 				choices={formatChoices(pool)}
 				onChange={(value) => form.set({ format: value })}
 			/>
+			<ProvisioningField
+				pool={pool}
+				wanted={values.provisioning}
+				error={form.error("/provisioning")}
+				onChange={(provisioning) => form.set({ provisioning })}
+			/>
 			{values.imageId !== "" && (
 				<CheckboxField
 					label={t.fullCopy}
 					hint={t.fullCopyHint}
-					checked={values.fullCopy || copiesAll(pool, format)}
-					disabled={copiesAll(pool, format)}
+					checked={values.fullCopy || isWhole}
+					disabled={isWhole}
 					onChange={(fullCopy) => form.set({ fullCopy })}
 				/>
 			)}

@@ -58,6 +58,15 @@ export function PoolSummary({ pool }: { pool: Pool }) {
 									<th scope="row">{t.formats}</th>
 									<td colSpan={2}>{capabilities.formats.join(", ")}</td>
 								</tr>
+								{capabilities.provisioning && (
+									<tr>
+										<th scope="row">{t.provisioning}</th>
+										<td>{capabilities.provisioning.map((kind) => t.provisionings[kind].toLowerCase()).join(", ")}</td>
+										<td class="muted">
+											{capabilities.provisioning.length > 1 ? "" : capabilities.reasons.provisioning}
+										</td>
+									</tr>
+								)}
 								{names.map((name) => (
 									<tr key={name}>
 										<th scope="row">{t.capabilityNames[name]}</th>

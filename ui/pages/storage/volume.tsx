@@ -2,6 +2,7 @@
 import { HardDrive, Pencil } from "lucide-preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
+import { provisioningOf } from "../../../src/model/storage-rules.ts";
 import { obstacleTo } from "../../api/session.ts";
 import type { Volume } from "../../api/types.ts";
 import { useCollection, useObject } from "../../api/use.ts";
@@ -110,6 +111,8 @@ function VolumeView({ volume }: { volume: Volume }) {
 
 function SizeCard({ volume }: { volume: Volume }) {
 	const { sizeBytes, allocatedBytes, format, poolId, vmId } = volume;
+	const pool = useObject("pool", poolId);
+	const provisioning = volume.provisioning ?? (pool.state === "ready" ? provisioningOf(pool.object)[0] : undefined);
 	return (
 		<Card title={t.usage}>
 			<Properties
@@ -127,6 +130,7 @@ function SizeCard({ volume }: { volume: Volume }) {
 						),
 					],
 					[t.format, format],
+					provisioning !== undefined && [t.provisioning, t.provisionings[provisioning]],
 					[t.filterPool, <ResourceLink key="pool" kind="pool" id={poolId} />],
 					[
 						t.vm,

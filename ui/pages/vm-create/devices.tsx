@@ -13,8 +13,9 @@ import { devices } from "../../strings/devices.ts";
 import { storage } from "../../strings/storage.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
 import { copiesAll, formatChoices, formatHint, formatIn, poolChoices, readyImages } from "../storage/choices.ts";
+import { ProvisioningField } from "../storage/provisioning-field.tsx";
 import type { SectionProps } from "./advanced.tsx";
-import { type ExtraDisk, mainPool, type NewNic } from "./values.ts";
+import { type ExtraDisk, mainPool, type NewNic, poolById } from "./values.ts";
 
 const busChoices = (["virtio", "scsi", "sata"] as const).map((value) => ({ value, label: devices.buses[value] }));
 const replaced = <T,>(list: readonly T[], at: number, change: Partial<T>): T[] =>
@@ -37,9 +38,10 @@ function Device(props: { title: string; removeLabel?: string; onRemove?: () => v
 }
 
 export function DisksSection({ form, refs }: SectionProps) {
-	const { imageId, poolId, fullCopy, bus, extraDisks } = form.values.value;
+	const { imageId, poolId, provisioning, fullCopy, bus, extraDisks } = form.values.value;
 	const pool = mainPool(form.values.value, refs);
 	const format = formatIn(pool, form.values.value.format);
+	const isWhole = copiesAll(pool, format, provisioning);
 	const image = refs.images.find(({ id, format: imageFormat }) => id === imageId && imageFormat !== "iso");
 	return (
 		<>
@@ -71,12 +73,18 @@ export function DisksSection({ form, refs }: SectionProps) {
 						onChange={(value) => form.set({ bus: value })}
 					/>
 				</FieldRow>
+				<ProvisioningField
+					pool={pool}
+					wanted={provisioning}
+					error={form.error("/disks/0/provisioning")}
+					onChange={(value) => form.set({ provisioning: value }, "/disks/0/provisioning")}
+				/>
 				{image && (
 					<CheckboxField
 						label={t.fullCopy}
 						hint={storage.fullCopyHint}
-						checked={fullCopy || copiesAll(pool, format)}
-						disabled={copiesAll(pool, format)}
+						checked={fullCopy || isWhole}
+						disabled={isWhole}
 						onChange={(value) => form.set({ fullCopy: value })}
 					/>
 				)}
@@ -102,7 +110,7 @@ export function DisksSection({ form, refs }: SectionProps) {
 						form.set({
 							extraDisks: [
 								...extraDisks,
-								{ kind: "new", sizeBytes: 20 * GiB, poolId: "", volumeId: "", bus: "virtio" },
+								{ kind: "new", sizeBytes: 20 * GiB, poolId: "", volumeId: "", provisioning: "thin", bus: "virtio" },
 							],
 						})
 					}
@@ -163,6 +171,14 @@ function ExtraDiskFields({ disk, number, form, refs, onChange, onRemove }: Extra
 						onChange={(poolId) => onChange({ poolId }, "poolId")}
 					/>
 				</FieldRow>
+			)}
+			{disk.kind === "new" && (
+				<ProvisioningField
+					pool={poolById(refs, disk.poolId)}
+					wanted={disk.provisioning}
+					error={form.error(`${path}/provisioning`)}
+					onChange={(provisioning) => onChange({ provisioning }, "provisioning")}
+				/>
 			)}
 			<SelectField
 				label={devices.bus}

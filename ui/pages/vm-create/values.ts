@@ -19,7 +19,7 @@ import { storage } from "../../strings/storage.ts";
 import { vm as vmText } from "../../strings/vm.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
 import { roomiest, type Target, targetsFor } from "../shared/placement.ts";
-import { copiesAll, formatIn } from "../storage/choices.ts";
+import { copiesAll, formatIn, type Provisioning, provisioningBody } from "../storage/choices.ts";
 
 export const sizes = {
 	small: { vcpus: 1, memoryBytes: GiB, diskBytes: 10 * GiB },
@@ -36,6 +36,7 @@ export type ExtraDisk = {
 	sizeBytes: number | null;
 	poolId: string;
 	volumeId: string;
+	provisioning: Provisioning;
 	bus: Bus;
 };
 export type NewNic = { networkId: string; model: "virtio" | "e1000e"; mac: string };
@@ -58,6 +59,7 @@ export type CreateValues = {
 	/** "": the default pool. */
 	poolId: string;
 	format: "qcow2" | "raw";
+	provisioning: Provisioning;
 	fullCopy: boolean;
 	bus: Bus;
 	extraDisks: ExtraDisk[];
@@ -87,6 +89,7 @@ export const initialValues = (networkId: string | null): CreateValues => ({
 	tpm: false,
 	poolId: "",
 	format: "qcow2",
+	provisioning: "thin",
 	fullCopy: false,
 	bus: "virtio",
 	extraDisks: [],
@@ -195,7 +198,8 @@ export async function createBody(
 				sizeBytes: diskBytesFor(values, refs) ?? 20 * GiB,
 				...(values.poolId !== "" && !fromImage ? { poolId: values.poolId } : {}),
 				...(format !== "qcow2" ? { format } : {}),
-				...(fromImage && (values.fullCopy || copiesAll(pool, format)) ? { fullCopy: true } : {}),
+				...provisioningBody(pool, values.provisioning),
+				...(fromImage && (values.fullCopy || copiesAll(pool, format, values.provisioning)) ? { fullCopy: true } : {}),
 				...(values.bus !== "virtio" ? { bus: values.bus } : {}),
 			},
 			...values.extraDisks.map((disk) =>
@@ -205,6 +209,7 @@ export async function createBody(
 							sizeBytes: disk.sizeBytes ?? GiB,
 							bus: disk.bus,
 							...(disk.poolId === "" ? {} : { poolId: disk.poolId }),
+							...provisioningBody(poolById(refs, disk.poolId), disk.provisioning),
 						},
 			),
 		],
@@ -244,10 +249,13 @@ function drivesOf(values: CreateValues, isoId: string | null): { imageId: string
 	return drives.map((drive, index) => (index === empty ? { imageId: isoId } : drive));
 }
 
+export const poolById = ({ pools }: Pick<Refs, "pools">, poolId: string): Pool | undefined =>
+	pools.find(({ id }) => id === poolId);
+
 /** The pool of the first disk: its image's, or the one that was chosen; undefined while the node chooses. */
 export function mainPool(values: CreateValues, refs: Refs): Pool | undefined {
 	const image = imageOf(values, refs);
-	return refs.pools.find(({ id }) => id === (image && image.format !== "iso" ? image.poolId : values.poolId));
+	return poolById(refs, image && image.format !== "iso" ? image.poolId : values.poolId);
 }
 
 export type Plan = { steps: string[]; warnings: string[] };
@@ -264,7 +272,7 @@ export function planOf(values: CreateValues, refs: Refs): Plan {
 	const size = formatBytes(diskBytesFor(values, refs) ?? 0);
 	if (image && !iso) {
 		const pool = mainPool(values, refs);
-		const copies = values.fullCopy || copiesAll(pool, formatIn(pool, values.format));
+		const copies = values.fullCopy || copiesAll(pool, formatIn(pool, values.format), values.provisioning);
 		const say = copies ? t.plan.fullCopy : t.plan.copy;
 		steps.push(say(image.name, size, poolName(image.poolId)));
 	} else if (values.imageId !== "") steps.push(t.plan.emptyDisk(size, poolName(values.poolId)));

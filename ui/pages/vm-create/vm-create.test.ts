@@ -61,7 +61,9 @@ describe("creating a VM", () => {
 				...base,
 				vcpus: 0,
 				memoryBytes: 500 * GiB,
-				extraDisks: [{ kind: "existing", sizeBytes: null, poolId: "", volumeId: "", bus: "virtio" }],
+				extraDisks: [
+					{ kind: "existing", sizeBytes: null, poolId: "", volumeId: "", provisioning: "thin", bus: "virtio" },
+				],
 				nics: [{ networkId, model: "virtio", mac: "zz" }],
 			},
 			refs,

@@ -18,7 +18,16 @@ import { byName } from "../../lib/sort.ts";
 import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
 import { storage as storageText } from "../../strings/storage.ts";
-import { copiesAll, formatChoices, formatHint, formatIn, poolChoices } from "../storage/choices.ts";
+import {
+	copiesAll,
+	formatChoices,
+	formatHint,
+	formatIn,
+	type Provisioning,
+	poolChoices,
+	provisioningBody,
+} from "../storage/choices.ts";
+import { ProvisioningField } from "../storage/provisioning-field.tsx";
 import { DiskOptionFields } from "./disk-option-fields.tsx";
 import { type DiskOptions, diskOf, optionErrors, usualOptions } from "./disk-options.ts";
 import { attachNew, makeVolume } from "./make-volume.ts";
@@ -32,6 +41,7 @@ type Values = {
 	imageId: string;
 	volumeId: string;
 	format: "qcow2" | "raw";
+	provisioning: Provisioning;
 	options: DiskOptions;
 };
 
@@ -53,6 +63,7 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 			imageId: "",
 			volumeId: "",
 			format: "qcow2",
+			provisioning: "thin",
 			options: usualOptions,
 		},
 		validate(values): FieldErrors {
@@ -180,6 +191,12 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 						choices={formatChoices(pool)}
 						onChange={(value) => form.set({ format: value })}
 					/>
+					<ProvisioningField
+						pool={pool}
+						wanted={values.provisioning}
+						error={form.error("/provisioning")}
+						onChange={(provisioning) => form.set({ provisioning })}
+					/>
 				</>
 			)}
 			<Disclosure title={t.options} note={t.optionsNote}>
@@ -200,6 +217,8 @@ function newVolume(vm: Vm, { kind, name, poolId, sizeBytes, imageId, ...values }
 	return {
 		...{ name, poolId, nodeId: vm.nodeId, format },
 		...(sizeBytes === null ? {} : { sizeBytes }),
-		source: kind === "image" ? { kind, imageId, fullCopy: copiesAll(pool, format) } : { kind: "empty" },
+		...provisioningBody(pool, values.provisioning),
+		source:
+			kind === "image" ? { kind, imageId, fullCopy: copiesAll(pool, format, values.provisioning) } : { kind: "empty" },
 	};
 }

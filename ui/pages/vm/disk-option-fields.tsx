@@ -12,9 +12,11 @@ type Props = {
 	onChange: (options: DiskOptions, field: string) => void;
 	/** Says when a VM that runs has them. */
 	runs?: boolean;
+	/** Why nothing that the guest discards is freed, whatever is chosen. */
+	discardIgnored?: string | undefined;
 };
 
-export function DiskOptionFields({ options, error, onChange, runs = false }: Props) {
+export function DiskOptionFields({ options, error, onChange, runs = false, discardIgnored }: Props) {
 	const set = (change: Partial<DiskOptions>) => onChange({ ...options, ...change }, `/${Object.keys(change)[0]}`);
 	const limit = (key: "readIops" | "writeIops" | "readRate" | "writeRate", unit: string) => (
 		<NumberField
@@ -58,7 +60,7 @@ export function DiskOptionFields({ options, error, onChange, runs = false }: Pro
 				/>
 				<CheckboxField
 					label={t.discard}
-					hint={t.discardHint}
+					hint={discardIgnored ?? t.discardHint}
 					checked={options.discard}
 					onChange={(discard) => set({ discard })}
 				/>

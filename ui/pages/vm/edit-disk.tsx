@@ -1,5 +1,7 @@
 /** The limits of a disk, and how the guest has it. */
+import { losesByDiscard } from "../../../src/model/storage-rules.ts";
 import type { Vm } from "../../api/types.ts";
+import { useCollection } from "../../api/use.ts";
 import { Button } from "../../components/button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
 import { useForm } from "../../components/form.ts";
@@ -38,6 +40,9 @@ function EditForm({ vm, diskId, onClose, captured }: Props & { captured: Capture
 				.replace("/readBytesPerSecond", "/readRate")
 				.replace("/writeBytesPerSecond", "/writeRate"),
 	});
+	const volume = useCollection("volume").one(disk?.volumeId ?? "").value;
+	const pool = useCollection("pool").one(volume?.poolId ?? "").value;
+	const isThick = volume !== undefined && losesByDiscard(volume, pool ?? null);
 	const runs = vm.status.powerState === "running" || vm.status.powerState === "paused";
 	const obstacle = obstacleOf("update-hardware", "vmUpdate", vm) ?? (disk ? null : t.diskGone);
 	return (
@@ -62,6 +67,7 @@ function EditForm({ vm, diskId, onClose, captured }: Props & { captured: Capture
 				error={(field) => form.error(field)}
 				onChange={(options, field) => form.set(options, field)}
 				runs={runs}
+				discardIgnored={isThick ? t.discardThick : undefined}
 			/>
 		</Dialog>
 	);

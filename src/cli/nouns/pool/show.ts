@@ -118,11 +118,19 @@ const capabilityWords = {
 	images: "images",
 } as const;
 
+/** Nothing of what a node of before this version has said. */
+function provisioningFields({ provisioning, reasons }: PoolCapabilities): Field[] {
+	if (!provisioning) return [];
+	const only = provisioning.length === 1 && reasons.provisioning ? `: ${reasons.provisioning}` : "";
+	return [["volumes", `${provisioning.join(" or ")}${only}`]];
+}
+
 function capabilityFields(capabilities: PoolCapabilities | null): Field[] {
 	if (!capabilities) return [];
 	const names = Object.keys(capabilityWords) as (keyof typeof capabilityWords)[];
 	return [
 		["formats", capabilities.formats.join(", ")],
+		...provisioningFields(capabilities),
 		[
 			"can",
 			names

@@ -28,6 +28,7 @@ const noDisk: DiskRequest = {
 	pool: undefined,
 	bus: undefined,
 	format: undefined,
+	provisioning: undefined,
 	fullCopy: undefined,
 };
 

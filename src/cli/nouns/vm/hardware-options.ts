@@ -56,7 +56,7 @@ export function autostartBody(options: HardwareOptions, before: Autostart): Auto
 	};
 }
 
-const diskKeys = ["size", "image", "volume", "pool", "bus", "format"] as const;
+const diskKeys = ["size", "image", "volume", "pool", "bus", "format", "provisioning"] as const;
 export type DiskRequest = ReturnType<typeof parseDisk>;
 
 /** "20GiB", "size=20GiB,pool=fast", "volume=data,bus=scsi", "image=debian-13,full-copy". */
@@ -74,24 +74,26 @@ export function parseDisk(given: string) {
 		pool: pairs.pool,
 		bus: oneOfPair(pairs.bus, buses, "bus"),
 		format: oneOfPair(pairs.format, ["qcow2", "raw"] as const, "format"),
+		provisioning: oneOfPair(pairs.provisioning, ["thin", "thick"] as const, "provisioning"),
 		fullCopy: pairs["full-copy"] === undefined ? undefined : true,
 	};
 }
 
 export const diskOption = list(
 	"--disk <disk>",
-	"disk: a size, or size=20GiB,pool=…,image=…,full-copy,bus=virtio|scsi|sata,format=qcow2|raw, or volume=…; several times for several",
+	"disk: a size, or size=20GiB,pool=…,image=…,full-copy,bus=virtio|scsi|sata,format=qcow2|raw,provisioning=thin|thick, or volume=…; several times for several",
 	parseDisk,
 );
 
 /** A disk with its names turned into ids. */
 export async function diskBody(cli: Cli, disk: DiskRequest, defaultPool: string | undefined) {
-	const { sizeBytes, image, volume, bus, format, fullCopy } = disk;
+	const { sizeBytes, image, volume, bus, format, provisioning, fullCopy } = disk;
 	const pool = disk.pool ?? (volume === undefined ? defaultPool : undefined);
 	return given({
 		sizeBytes,
 		bus,
 		format,
+		provisioning,
 		fullCopy,
 		imageId: image === undefined ? undefined : await resolveId(cli, "image", image),
 		volumeId: volume === undefined ? undefined : await resolveId(cli, "volume", volume),

@@ -122,7 +122,7 @@ describe("vm create", () => {
 		const keys = join(folder, "keys");
 		writeFileSync(keys, "# mine\nssh-ed25519 AAAA anna\n\nssh-ed25519 BBBB berta\n");
 		const words =
-			"vm create web --image debian-13 --disk 20GiB --disk size=200GiB,pool=fast,bus=scsi,format=raw --disk volume=data --cpus 4 --max-cpus 8 --memory 2GiB --max-memory 8GiB --cpu-model host --firmware uefi --tpm --network office,model=e1000e,mac=52-4C-00-00-00-02 --cdrom install --tag a --tag b --description d --autostart --autostart-order 5 --autostart-delay 30s --shutdown-timeout 2m --cloud-init-user anna --no-sudo --hostname web1 --package nginx --address 10.0.0.5/24 --gateway 10.0.0.1 --nameserver 10.0.0.1 --no-start";
+			"vm create web --image debian-13 --disk 20GiB --disk size=200GiB,pool=fast,bus=scsi,format=raw,provisioning=thick --disk volume=data --cpus 4 --max-cpus 8 --memory 2GiB --max-memory 8GiB --cpu-model host --firmware uefi --tpm --network office,model=e1000e,mac=52-4C-00-00-00-02 --cdrom install --tag a --tag b --description d --autostart --autostart-order 5 --autostart-delay 30s --shutdown-timeout 2m --cloud-init-user anna --no-sudo --hostname web1 --package nginx --address 10.0.0.5/24 --gateway 10.0.0.1 --nameserver 10.0.0.1 --no-start";
 		expect((await here([...words.split(" "), "--ssh-key", `@${keys}`])).code).toBe(0);
 		expect(sent("vmCreate")?.json).toEqual({
 			name: "web",
@@ -138,7 +138,7 @@ describe("vm create", () => {
 			shutdownTimeoutMs: 120_000,
 			disks: [
 				{ imageId: image.id, sizeBytes: 20 * GiB },
-				{ sizeBytes: 200 * GiB, poolId: pool.id, bus: "scsi", format: "raw" },
+				{ sizeBytes: 200 * GiB, poolId: pool.id, bus: "scsi", format: "raw", provisioning: "thick" },
 				{ volumeId: volume.id },
 			],
 			cdroms: [{ imageId: iso.id }],

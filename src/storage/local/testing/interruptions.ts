@@ -107,6 +107,23 @@ const operations: Operation[] = [
 		act: (driver, { volume }) => driver.resizeVolume(volume, 2 * MiB),
 	},
 	{
+		name: "make a thick volume of an image",
+		prepare: nothing,
+		act: (driver, { fresh, image }) =>
+			driver.createVolume(fresh, {
+				...{ ...qcow2, provisioning: "thick", source: { kind: "image", id: image, fullCopy: true } },
+			}),
+	},
+	{
+		name: "grow a thick volume",
+		prepare: (driver, { volume }) =>
+			driver.createVolume(volume, { ...qcow2, format: "raw", provisioning: "thick", source: empty }),
+		async act(driver, { volume }) {
+			const { allocatedBytes } = await driver.resizeVolume(volume, 2 * MiB);
+			expect(allocatedBytes).toBeGreaterThanOrEqual(2 * MiB);
+		},
+	},
+	{
 		name: "receive a volume",
 		prepare: (driver, { volume }) => makeVolume(driver, volume),
 		act: async (driver, { volume, fresh }) => {

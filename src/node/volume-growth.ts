@@ -1,0 +1,71 @@
+/** A volume grows: through QEMU while a VM of this node runs with it, else in its pool. One operation at a time for each volume (volumes.ts). */
+import { AppError } from "../lib/errors.ts";
+import { formatBytes } from "../lib/units.ts";
+import { sourceName } from "../model/disk-source.ts";
+import type { Volume } from "../model/storage.ts";
+import type { StorageDriver } from "../storage/driver.ts";
+import { limited, type NodeContext } from "./context.ts";
+import { requireSpace } from "./image-copies.ts";
+import { limits } from "./limits.ts";
+
+export type Growth = { volume: Volume; driver: StorageDriver; haveBytes: number; wantedBytes: number };
+
+/** `runningVmId`: the VM that runs with it. Repeated, it does what is missing. */
+export async function growVolume(context: NodeContext, growth: Growth, runningVmId: string | null): Promise<void> {
+	const { volume, driver, haveBytes, wantedBytes } = growth;
+	const isThick = volume.provisioning === "thick";
+	// A thick one may have been cut short between its growth and the space for it.
+	if (haveBytes === wantedBytes && !isThick) return;
+	if (haveBytes > wantedBytes)
+		throw new AppError("invalid", `Volume "${volume.name}" has ${formatBytes(haveBytes)}; volumes cannot shrink.`);
+	const what = `Growing volume "${volume.name}"`;
+	if (runningVmId === null) {
+		const limitMs = isThick ? limits.allocateMs : limits.quickStorageMs;
+		await limited(context, what, limitMs, () => driver.resizeVolume(volume.id, wantedBytes));
+		return;
+	}
+	if (haveBytes < wantedBytes) await growOpen(context, growth, runningVmId, what);
+	if (!isThick) return;
+	await limited(context, `Setting space aside for volume "${volume.name}"`, limits.allocateMs, async (signal) =>
+		driver.fillVolume?.(volume.id, { signal }),
+	);
+}
+
+async function growOpen(
+	context: NodeContext,
+	{ volume, driver, haveBytes, wantedBytes }: Growth,
+	vmId: string,
+	what: string,
+): Promise<void> {
+	const disk = context.store.get("vm", vmId)?.spec.disks.find((candidate) => candidate.volumeId === volume.id);
+	if (!disk) throw new AppError("wrong-state", `Volume "${volume.name}" is not a disk of the running VM.`);
+	if (driver.growOpenVolume) await requireSameDisk(context, { volume, driver }, vmId, disk.id);
+	const room = async (): Promise<void> => {
+		await driver.growOpenVolume?.(volume.id, wantedBytes);
+		// QEMU leaves a hole, which is filled afterwards: then it must not turn out that there is no room.
+		if (volume.provisioning === "thick" && driver.fillVolume)
+			await requireSpace(driver, wantedBytes - haveBytes, `volume "${volume.name}"`);
+	};
+	await limited(context, what, limits.quickStorageMs, room);
+	await limited(context, what, limits.liveChangeMs, () => context.hypervisor.resizeDisk(vmId, disk.id, wantedBytes));
+}
+
+/** The room is made in what the pool takes for the disk; a snapshot that failed may have left QEMU on the layer below that. */
+async function requireSameDisk(
+	context: NodeContext,
+	{ volume, driver }: Pick<Growth, "volume" | "driver">,
+	vmId: string,
+	diskId: string,
+): Promise<void> {
+	const { source } = await limited(context, "Reading the volume", limits.quickStorageMs, () =>
+		driver.attachInfo(volume.id),
+	);
+	const disks = await limited(context, "Reading the VM's disks", limits.readMs, () =>
+		context.hypervisor.diskLayers(vmId),
+	);
+	if (disks.find((one) => one.diskId === diskId)?.layers[0] === sourceName(source)) return;
+	throw new AppError(
+		"wrong-state",
+		`The VM goes on with an older layer of "${volume.name}" than the pool has, since a snapshot failed. Shut it down, then enlarge the volume.`,
+	);
+}

@@ -1,0 +1,91 @@
+/**
+ * Space of thick volumes: set aside with fallocate(2), which reserves blocks without writing them, and leaves what is in the file as it
+ * is, also while QEMU has it open. Where a file system has no such call, programs write each block instead, which takes as long as
+ * filling the disk and is undone by the first guest that discards: such pools have thin volumes only.
+ *
+ * A qcow2 disk is thick when its file has all that it can ever take (`qemu-img measure`), wherever in the file QEMU puts what the guest writes.
+ */
+import { rm, stat, statfs, writeFile } from "node:fs/promises";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { run } from "../../lib/run.ts";
+import { formatBytes } from "../../lib/units.ts";
+import type { Provisioning, VolumeFormat } from "../../model/storage.ts";
+import type { LongOptions } from "../driver.ts";
+import { withFileErrors } from "../file-errors.ts";
+import { wholeQcow2Bytes } from "../qemu-img.ts";
+import { noFallocate } from "./capabilities.ts";
+import { volumeFile, volumeInfo } from "./chain.ts";
+import type { LocalContext } from "./context.ts";
+import type { PoolFolder } from "./pool-folder.ts";
+import type { VolumeRecord } from "./records.ts";
+
+/** It writes metadata only; a server may still take its time over a large file. */
+const allocateLimitMs = 3_600_000;
+const triedBytes = 64 * 1024;
+
+/** What the file of a thick disk takes. */
+export const thickBytes = (format: VolumeFormat, sizeBytes: number): Promise<number> =>
+	format === "qcow2" ? wholeQcow2Bytes(sizeBytes) : Promise.resolve(sizeBytes);
+
+/** Fails with `unsupported` for thick volumes where files cannot be given their space. */
+export function requireProvisioning({ allocates }: LocalContext, provisioning: Provisioning | undefined): void {
+	if (provisioning === "thick" && !allocates()) throw new AppError("unsupported", noFallocate);
+}
+
+/** `no-space` before anything is made. */
+export async function requireRoom({ root }: PoolFolder, bytes: number): Promise<void> {
+	const { bavail, bsize } = await withFileErrors("measuring the pool", () => statfs(root));
+	if (bavail * bsize >= bytes) return;
+	throw new AppError(
+		"no-space",
+		`There is no room for a thick volume of this size: the pool has ${formatBytes(bavail * bsize)} left, ${formatBytes(bytes)} are needed.`,
+	);
+}
+
+/** The first `bytes` of the file have their space afterwards; the file is not shorter than that. Repeated, it changes nothing. */
+export async function allocateFile(path: string, bytes: number, { signal }: LongOptions = {}): Promise<void> {
+	try {
+		await run("fallocate", ["--offset", "0", "--length", `${bytes}`, "--", path], {
+			timeoutMs: allocateLimitMs,
+			...(signal ? { signal } : {}),
+		});
+	} catch (error) {
+		if (!isAppError(error, "internal")) throw error;
+		const stderr = typeof error.context.stderr === "string" ? error.context.stderr : "";
+		if (/No space left on device|Disk quota exceeded/.test(stderr))
+			throw new AppError("no-space", "There is no space left in the storage pool.", { cause: error });
+		if (/File too large/.test(stderr))
+			throw new AppError("no-space", "The pool's file system cannot hold a disk of this size.", { cause: error });
+		throw new AppError("storage", "Space for the volume could not be set aside.", { cause: error });
+	}
+}
+
+/**
+ * The space that a thick volume lacks is set aside: it was grown, or layers were merged into it. One that rests on layers is thin until they
+ * are gone. The caller holds the volume's lock; a VM may have it open.
+ */
+export async function fillThick({ folder }: LocalContext, record: VolumeRecord, options: LongOptions): Promise<void> {
+	if (record.provisioning !== "thick" || record.layers.length > 0 || record.backing !== null) return;
+	const { sizeBytes } = await volumeInfo(folder, record);
+	await folder.step("set space aside");
+	await allocateFile(volumeFile(folder, record.id, record.file), await thickBytes(record.format, sizeBytes), options);
+}
+
+/**
+ * Whether files in this folder can be given their space: tried with a small one, whose blocks are counted then (ZFS takes the call
+ * and reserves nothing). `path`: a name that is free.
+ */
+export async function canAllocate(path: string): Promise<boolean> {
+	try {
+		await writeFile(path, new Uint8Array(0), { flag: "wx", mode: 0o600 });
+		await allocateFile(path, triedBytes);
+		return (await stat(path)).blocks * 512 >= triedBytes;
+	} catch (error) {
+		if (isAppError(error, "storage") || isAppError(error, "unavailable")) return false;
+		// It would, if there were any.
+		if (isAppError(error, "no-space")) return true;
+		throw error;
+	} finally {
+		await rm(path, { force: true });
+	}
+}
