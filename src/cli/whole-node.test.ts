@@ -12,6 +12,7 @@ import { permissions } from "../model/permissions.ts";
 import { fakeIo } from "../testing/cli/fake-io.ts";
 import { cli } from "../testing/cli/run-cli.ts";
 import {
+	copiedImage,
 	limitedDisk,
 	passingVolume,
 	snapshotsOfVm,
@@ -180,6 +181,7 @@ describe("later", () => {
 		await root("network delete lab2 --yes");
 		await root(["pool", "create", "fast", "--path", join(folder, "fast")]);
 		await wanderingVolume({ node, root, json, rootCode });
+		await copiedImage({ node, root, json, rootCode });
 		await root("pool edit fast --name faster --description NVMe");
 		expect(await root("pool list")).toContain("faster");
 		await root("pool delete faster --yes");

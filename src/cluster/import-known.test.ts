@@ -4,7 +4,14 @@ import { AppError } from "../lib/errors.ts";
 import type { PoolNodeStatus } from "../model/storage.ts";
 import { FakeStorageDriver } from "../storage/fake.ts";
 import type { Feature } from "../store/command-features.ts";
-import { clusterIds, fixturePool, fixtureSnapshot, fixtureVolume } from "../testing/fixtures.ts";
+import {
+	clusterIds,
+	fixtureId,
+	fixtureImage,
+	fixturePool,
+	fixtureSnapshot,
+	fixtureVolume,
+} from "../testing/fixtures.ts";
 import { asKnown } from "./import-known.ts";
 
 const { capabilities } = new FakeStorageDriver();
@@ -26,7 +33,13 @@ const refusal = (work: () => unknown): string => {
 };
 
 test("all of it, once everybody knows all", () => {
-	const brought = { pools, volumes: [fixtureVolume({ provisioning: "thick" })], snapshots: [fixtureSnapshot()] };
+	const copy = fixtureImage({ source: { kind: "image", imageId: fixtureId(0x300) } });
+	const brought = {
+		pools,
+		images: [copy],
+		volumes: [fixtureVolume({ provisioning: "thick" })],
+		snapshots: [fixtureSnapshot()],
+	};
 	expect(asKnown(brought, () => true)).toBe(brought);
 });
 
@@ -35,14 +48,19 @@ test("what a pool can do besides is left out, for its node says it anew; nothing
 	const { provisioning, ...rest } = capabilities;
 	expect(provisioning).toEqual(["thin", "thick"]);
 	const nodes = [{ ...report, capabilities: rest }, silent];
-	const known = asKnown({ pools, volumes }, without("thick-1"));
-	expect(known).toEqual({ pools: [{ ...pools[0], nodes }] as typeof pools, volumes });
+	const known = asKnown({ pools, images: [fixtureImage()], volumes }, without("thick-1"));
+	expect(known).toEqual({ pools: [{ ...pools[0], nodes }] as typeof pools, images: [fixtureImage()], volumes });
 });
 
 test("what cannot be left out waits", () => {
 	const volumes = [fixtureVolume({ provisioning: "thin" })];
-	expect(refusal(() => asKnown({ pools, volumes }, without("thick-1")))).toStartWith("unsupported: Its volumes say");
+	expect(refusal(() => asKnown({ pools, images: [], volumes }, without("thick-1")))).toStartWith(
+		"unsupported: Its volumes say",
+	);
 	const snapshots = [fixtureSnapshot()];
-	const some = { pools, volumes: [], snapshots };
+	const some = { pools, images: [], volumes: [], snapshots };
 	expect(refusal(() => asKnown(some, without("storage-1")))).toStartWith("unsupported: Its VMs have snapshots");
+	const images = [fixtureImage({ source: { kind: "image", imageId: fixtureId(0x300) } })];
+	const copies = { pools, images, volumes: [] };
+	expect(refusal(() => asKnown(copies, without("image-copy-1")))).toStartWith("unsupported: It has copies of images");
 });

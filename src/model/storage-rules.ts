@@ -38,6 +38,9 @@ export function needsSource(volume: Pick<Volume, "source" | "phase">): boolean {
 	return !source.fullCopy || volume.phase === "pending" || volume.phase === "creating";
 }
 
+/** Whether an image is being made, and what it is made of has to stay. */
+export const isBeingMade = ({ phase }: Pick<Image, "phase">): boolean => phase === "uploading" || phase === "importing";
+
 /** The folder of this host that a pool of type local is; undefined for any other. */
 export const localPath = ({ config }: { config: PoolConfig }): string | undefined =>
 	"path" in config ? config.path : undefined;
@@ -135,6 +138,9 @@ const normalPath = (path: string): string =>
 		.split("/")
 		.filter((part) => part !== "" && part !== ".")
 		.join("/");
+
+/** Images there are the very files that came, so their checksum is that of the file; other pools keep raw disks. */
+export const keepsImageFiles = ({ type }: Pick<Pool, "type">): boolean => type === "local" || type === "nfs";
 
 /** Where it is, as people write it: a folder, "server:/export", a Ceph pool, a target. */
 export function poolPlace(config: PoolConfig): string {

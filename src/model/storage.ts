@@ -298,6 +298,8 @@ export const ImageSource = Type.Union(
 		Strict({ kind: Type.Literal("path"), path: Type.String({ maxLength: 4096, pattern: "^/[^\\u0000]*$" }) }),
 		Strict({ kind: Type.Literal("url"), url: Type.String({ maxLength: 4096, pattern: "^https?://[^\\s\\u0000]+$" }) }),
 		Strict({ kind: Type.Literal("volume"), volumeId: Id }),
+		/** Only with "image-copy-1". */
+		Strict({ kind: Type.Literal("image"), imageId: Id }),
 	],
 	{ $id: "ImageSource" },
 );
@@ -338,11 +340,16 @@ export const ImageCreate = Strict(
 		name: Name,
 		description: Type.Optional(Description),
 		tags: Type.Optional(Tags),
-		format: StringEnum(["qcow2", "raw", "iso"] as const),
+		format: Type.Optional(
+			StringEnum(["qcow2", "raw", "iso"] as const, {
+				description: "What the file is; only a copy of an image has that image's format by default",
+			}),
+		),
 		poolId: Type.Optional(Id),
 		nodeId: Type.Optional({
 			...Id,
-			description: "Where it lies, or is fetched from: default the node that is asked; a volume's own node",
+			description:
+				"Where it lies, or is fetched from: default the node that is asked; a volume's own node; for a copy of an image one that reaches both",
 		}),
 		source: ImageSource,
 		/** Required for uploads: the length of the file. */

@@ -5,10 +5,11 @@
  */
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Image } from "../model/storage.ts";
-import { needsSource } from "../model/storage-rules.ts";
+import { isBeingMade, needsSource } from "../model/storage-rules.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { streamToUpload } from "./copy-across-pools.ts";
+import { copyImage } from "./copy-image.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import { limits } from "./limits.ts";
 import type { Pools } from "./pools.ts";
@@ -49,12 +50,12 @@ export class Images {
 			throw new AppError("unsupported", `Images of format ${format} cannot be imported in this version.`);
 		const driver = await this.#pools.driver(image.poolId);
 		// A run before this one came as far as the image itself: then only the record is behind.
-		if (!(await driver.getImage(imageId))) await this.#receive(image, driver, run);
+		const sent = (await driver.getImage(imageId)) ? null : await this.#receive(image, driver, run);
 		run.signal.throwIfAborted();
 		const { phase } = this.#context.store.get("image", imageId) ?? image;
 		if (phase !== "importing") await this.#context.propose({ kind: "imageStatus", id: imageId, phase: "importing" });
 		const info = await heavyCopy(this.#context, run, "Checking the image", (signal, progress) =>
-			driver.finishImage(imageId, { format, sha256: image.expectedSha256, signal, progress }),
+			driver.finishImage(imageId, { format, sha256: image.expectedSha256 ?? sent, signal, progress }),
 		);
 		await this.#context.propose({
 			kind: "imageStatus",
@@ -70,8 +71,20 @@ export class Images {
 		});
 	}
 
-	/** Gets the file into the pool's upload area. What an earlier run got there is used or replaced. */
-	async #receive(image: Image, driver: StorageDriver, run: TaskRun): Promise<void> {
+	/** Gets the file into the pool's upload area; its checksum, when it is known already. What an earlier run got there is used or replaced. */
+	async #receive(image: Image, driver: StorageDriver, run: TaskRun): Promise<string | null> {
+		const { source } = image;
+		if (source.kind === "image")
+			return copyImage({ context: this.#context, pools: this.#pools }, { image, driver }, source.imageId, run);
+		await this.#receiveFile({ ...image, source }, driver, run);
+		return null;
+	}
+
+	async #receiveFile(
+		image: Image & { source: Exclude<Image["source"], { kind: "image" }> },
+		driver: StorageDriver,
+		run: TaskRun,
+	): Promise<void> {
 		const { source } = image;
 		const { id } = image;
 		switch (source.kind) {
@@ -131,6 +144,8 @@ export class Images {
 		const image = store.get("image", imageId);
 		if (!image) return null;
 		try {
+			const copy = store.all("image", { sourceImageId: imageId }).find(isBeingMade);
+			if (copy) throw new AppError("in-use", `Image "${copy.name}" is being made of image "${image.name}".`);
 			const user = store.all("volume", { sourceImageId: imageId }).find(needsSource);
 			if (user) throw new AppError("in-use", `Volume "${user.name}" is a copy of image "${image.name}".`);
 			const reader = store.all("vm", { imageId })[0];

@@ -4,6 +4,7 @@
  * nothing but that it is that node.
  */
 import { AppError } from "../lib/errors.ts";
+import { isBeingMade } from "../model/storage-rules.ts";
 import { isFinished } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
 import type { LongOptions, StorageDriver, VolumeContent } from "../storage/driver.ts";
@@ -37,17 +38,29 @@ export class LocalSources implements NodeSources {
 		const image = store.get("image", imageId);
 		if (!image) throw new AppError("not-found", "There is no such image.");
 		const { phase, format, poolId } = image;
-		if (phase !== "ready" || image.nodeId !== nodeId)
+		const pool = store.get("pool", poolId);
+		const isHere = image.nodeId === null ? pool?.nodeIds.includes(nodeId) === true : image.nodeId === nodeId;
+		if (phase !== "ready" || !isHere)
 			throw new AppError(
 				"wrong-state",
 				`The image "${image.name}" is ${phase === "ready" ? "not on this node" : phase}.`,
 			);
-		if (!store.get("pool", poolId)?.nodeIds.includes(asking))
+		if (!pool?.nodeIds.includes(asking) && !this.#isCopiedBy(asking, imageId))
 			throw new AppError("forbidden", `The pool of image "${image.name}" has no part on the node that asks.`);
 		if (format !== "qcow2" && format !== "raw" && format !== "iso")
 			throw new AppError("unsupported", `Images of format ${format} are not copied.`);
 		const driver = await this.#pools.driver(poolId);
 		return { format, ...(await driver.openImage(imageId)) };
+	}
+
+	/** That node makes an image of another pool of it. */
+	#isCopiedBy(asking: string, imageId: string): boolean {
+		const { store } = this.#context;
+		const tasksOf = (targetId: string) => store.all("task", { kind: "image.import", targetId });
+		return store
+			.all("image", { sourceImageId: imageId })
+			.filter(isBeingMade)
+			.some(({ id }) => tasksOf(id).some((task) => task.nodeId === asking && !isFinished(task.state)));
 	}
 
 	async volume(asking: string, volumeId: string, options: LongOptions): Promise<VolumeContent> {

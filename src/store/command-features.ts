@@ -16,6 +16,7 @@ const everyFeature = [
 	"storage-1",
 	"live-merge-1",
 	"thick-1",
+	"image-copy-1",
 ] as const;
 export type Feature = (typeof everyFeature)[number];
 

@@ -56,7 +56,7 @@ export const imageRoutes: Route[] = [
 		path: "/v1/images",
 		summary: "Create an image",
 		description:
-			"From an upload (send the parts to /v1/images/{id}/content next), from a URL, from a volume, or from a file on the node (administrators only). On the node that is asked, unless `nodeId` names another one: that node fetches, and its files are meant.",
+			"From an upload (send the parts to /v1/images/{id}/content next), from a URL, from a volume, from an image of another storage pool, or from a file on the node (administrators only). On the node that is asked, unless `nodeId` names another one: that node fetches, and its files are meant.",
 		tag,
 		body: ImageCreate,
 		responses: { 201: Image },

@@ -1,4 +1,4 @@
-/** How images come in: from a file of this machine, from a URL, from a file on the node, from a volume. */
+/** How images come in: from a file of this machine, from a URL, from a file on the node, from a volume, from an image of another pool. */
 import { basename } from "node:path";
 import type { Image, ImageCreate } from "../../gen/api.ts";
 import { AppError } from "../../lib/errors.ts";
@@ -138,6 +138,34 @@ export const importVerb = (show: Show): Verb =>
 			});
 			if (wait.wait && cli.output.forPeople)
 				await cli.note(`Importing ${name} (task ${taskIdOf(result.taskLocation)})`);
+			const { id } = result.body;
+			await show(cli, await finishObject(cli, result, wait, () => cli.call("imageGet", { path: { id } })));
+		},
+	});
+
+export const copyVerb = (show: Show): Verb =>
+	verb({
+		name: "copy",
+		summary: "Copy an image to another storage pool",
+		description:
+			"The copy is an image of its own, held against the checksum of what it is made of. To call it off, cancel the task. The image that is copied cannot be deleted meanwhile.",
+		examples: ["limiquantix image copy debian-13 debian-13-fast --pool fast"],
+		arguments: { "<image>": "name or id of the image", "<name>": "name of the copy" },
+		options: {
+			pool: text("--pool <pool>", "storage pool that the copy is in"),
+			node: text("--node <node>", "node that makes it (default: one that reaches both pools)"),
+			description,
+			tag: tags,
+			...waitOptions,
+		},
+		async run(cli, { image, name }, { pool, node, description: about, tag, ...wait }) {
+			if (pool === undefined) throw usageError("--pool is missing.");
+			const source = { kind: "image" as const, imageId: await resolveId(cli, "image", image) };
+			const poolId = await resolveId(cli, "pool", pool);
+			const nodeId = node === undefined ? undefined : await resolveId(cli, "node", node);
+			const described = given({ nodeId, description: about, tags: tag.length > 0 ? tag : undefined });
+			const result = await cli.call("imageCreate", { body: { name, source, poolId, ...described } });
+			if (wait.wait && cli.output.forPeople) await cli.note(`Copying ${image} (task ${taskIdOf(result.taskLocation)})`);
 			const { id } = result.body;
 			await show(cli, await finishObject(cli, result, wait, () => cli.call("imageGet", { path: { id } })));
 		},

@@ -12,7 +12,7 @@ import { confirm } from "../prompt.ts";
 import { finishTask, waitOptions } from "../tasks.ts";
 import { type Noun, verb } from "../verb.ts";
 import { description, tags, yes } from "./common-options.ts";
-import { importVerb, uploadVerb } from "./image-sources.ts";
+import { copyVerb, importVerb, uploadVerb } from "./image-sources.ts";
 
 const imageArgument = { "<image>": "name or id of the image" } as const;
 const phases = ["uploading", "importing", "ready", "error", "deleting"] as const;
@@ -39,6 +39,7 @@ export const imageNoun: Noun = {
 		}),
 		uploadVerb(showImage),
 		importVerb(showImage),
+		copyVerb(showImage),
 		verb({
 			name: "show",
 			summary: "Show an image",
@@ -132,6 +133,8 @@ function sourceText({ source }: Image): string {
 			return source.url;
 		case "volume":
 			return `volume ${source.volumeId}`;
+		case "image":
+			return `image ${source.imageId}`;
 	}
 }
 

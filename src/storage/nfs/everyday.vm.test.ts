@@ -39,6 +39,16 @@ test("a pool on NFS 4.2, root squashed: volumes, a snapshot, and a server that s
 		await driver.createVolume(copy, { ...qcow2, sizeBytes: 2 * MiB, source });
 		expectSame((await diskContent(driver, copy)).subarray(0, 65_536), pattern(65_536, 2));
 
+		// The server sets the space aside, and counts it.
+		expect(driver.capabilities.provisioning).toEqual(["thin", "thick"]);
+		for (const format of ["raw", "qcow2"] as const) {
+			const options = { format, sizeBytes: 8 * MiB, source: { kind: "empty" }, provisioning: "thick" } as const;
+			const { id: thick, allocatedBytes } = await driver.createVolume(newId(), options);
+			expect(allocatedBytes).toBeGreaterThanOrEqual(8 * MiB);
+			expect((await driver.resizeVolume(thick, 12 * MiB)).allocatedBytes).toBeGreaterThanOrEqual(12 * MiB);
+			await driver.deleteVolume(thick);
+		}
+
 		await stopThreads();
 		const stopped = performance.now();
 		const gone: unknown = await driver.check().then(

@@ -1,7 +1,7 @@
 /** Images. */
 import { AppError } from "../../lib/errors.ts";
 import { Image, ImageUpdate } from "../../model/storage.ts";
-import { imagePhaseObstacle, needsSource } from "../../model/storage-rules.ts";
+import { imagePhaseObstacle, isBeingMade, needsSource } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
 import {
 	asCreated,
@@ -26,6 +26,7 @@ export const imageHandlers: Handlers<"imageCreate" | "imageUpdate" | "imageDelet
 		checkPoolUsable(context, image.poolId, image.nodeId);
 		checkNameFree(context, "image", image.name, null);
 		if (image.source.kind === "volume") checkSourceVolume(context, image, image.source.volumeId);
+		if (image.source.kind === "image") checkSourceImage(context, image, image.source.imageId);
 		if (image.source.kind === "upload" && image.fileSizeBytes === null) {
 			const message = "An upload says how long the file is.";
 			throw new AppError("invalid", message, { fields: [{ path: "/fileSizeBytes", message }] });
@@ -100,8 +101,22 @@ function checkSourceVolume(context: ApplyContext, image: Image, volumeId: string
 	}
 }
 
-/** An image stays while volumes share its data, are being copied from it, or a CD-ROM drive holds it. */
+function checkSourceImage(context: ApplyContext, image: Image, imageId: string): void {
+	const origin = context.needReferenced("image", imageId, "/source/imageId");
+	if (origin.phase !== "ready")
+		throw new AppError("wrong-state", `The image ${origin.name} is ${origin.phase}; a copy needs it ready.`);
+	const refuse = (path: string, message: string): never => {
+		throw new AppError("invalid", message, { fields: [{ path, message }] });
+	};
+	if (origin.poolId === image.poolId && origin.nodeId === image.nodeId)
+		refuse("/poolId", `The image ${origin.name} is in this storage pool.`);
+	if (origin.format !== image.format) refuse("/format", `A copy of ${origin.name} has its format, ${origin.format}.`);
+}
+
+/** An image stays while volumes share its data, are being copied from it, a CD-ROM drive holds it, or another image is made of it. */
 function checkUnused(context: ApplyContext, image: Image): void {
+	const copy = context.state.linked("image", "sourceImageId", image.id).find(isBeingMade);
+	if (copy) throw new AppError("in-use", `The image ${copy.name} is being made of the image ${image.name}.`);
 	const volume = context.state.linked("volume", "sourceImageId", image.id).find(needsSource);
 	if (volume) throw new AppError("in-use", `The volume ${volume.name} is made from the image ${image.name}.`);
 	const vm = context.state.linked("vm", "imageId", image.id, 1)[0];

@@ -1,7 +1,7 @@
 /** Volumes. */
 import { AppError } from "../../lib/errors.ts";
 import { Volume, VolumeResize, VolumeUpdate } from "../../model/storage.ts";
-import { needsSource, provisioningObstacle, volumePhaseObstacle } from "../../model/storage-rules.ts";
+import { isBeingMade, needsSource, provisioningObstacle, volumePhaseObstacle } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
 import { moveTaskOf } from "../../model/vm-rules.ts";
 import {
@@ -247,9 +247,7 @@ function dependentsOf(context: ApplyContext, volumeId: string): string[] {
 }
 
 const imagesBeingMadeOf = (context: ApplyContext, volumeId: string) =>
-	context.state
-		.linked("image", "sourceVolumeId", volumeId)
-		.filter(({ phase }) => phase === "uploading" || phase === "importing");
+	context.state.linked("image", "sourceVolumeId", volumeId).filter(isBeingMade);
 
 /** For deleting it, alone or with the VM that it is attached to. */
 export function checkNoDependents(context: ApplyContext, volume: Volume): void {

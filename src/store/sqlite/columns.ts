@@ -74,7 +74,7 @@ export const tableColumns: Record<TableName, TableColumns> = {
 			...columns(["poolId"], { sortedWith: "name" }),
 			...columns(["phase", "format", "nodeId"]),
 			...links(["tag"]),
-			...links(["sourceVolumeId"], fine),
+			...links(["sourceVolumeId", "sourceImageId"], fine),
 		},
 		sorts: sorts("name", "createdAt"),
 		defaultSort: "name",
@@ -147,6 +147,7 @@ export const linksOf: { [T in TableName]?: (object: Tables[T]) => Link[] } = {
 	image: (image) => [
 		...image.tags.map((tag): Link => ["tag", tag]),
 		...(image.source.kind === "volume" ? [["sourceVolumeId", image.source.volumeId] as const] : []),
+		...(image.source.kind === "image" ? [["sourceImageId", image.source.imageId] as const] : []),
 	],
 	task: (task) => task.targets.map((target): Link => ["targetId", target.id]),
 };

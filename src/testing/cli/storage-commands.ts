@@ -118,3 +118,18 @@ export async function thickVolumes({ root, json }: Commands): Promise<void> {
 	await root("vm delete fat-vm --yes");
 	for (const name of ["fat-copy", "fat"]) await root(`volume delete ${name} --yes`);
 }
+
+/** Of the image tiny-linux, into the pool fast, and VMs of the copy there. */
+export async function copiedImage({ root, json, rootCode }: Commands): Promise<void> {
+	const source = await json("image show tiny-linux");
+	expect(await rootCode("image copy tiny-linux tiny-copy")).toBe(2);
+	const made = await json("image copy tiny-linux tiny-copy --pool fast --tag golden");
+	expect(made).toMatchObject({ phase: "ready", sha256: source.sha256, tags: ["golden"], format: source.format });
+	expect(made.poolId).not.toBe(source.poolId);
+	expect(await root("image show tiny-copy")).toContain(`image ${source.id}`);
+	await root("vm create of-copy --image tiny-copy --no-start");
+	expect(await json("volume show of-copy-disk-0")).toMatchObject({ poolId: made.poolId, source: { fullCopy: false } });
+	expect(await rootCode("image delete tiny-copy --yes")).toBe(1);
+	await root("vm delete of-copy --yes");
+	await root("image delete tiny-copy --yes");
+}

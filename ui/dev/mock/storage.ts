@@ -90,12 +90,13 @@ export function storage(state: MockState): HandlerTable {
 				throw new MockProblem(403, "forbidden", "Only an administrator may import files of the node.");
 			}
 			const upload = request.source.kind === "upload";
+			const origin = request.source.kind === "image" ? (find(state, "image", request.source.imageId) as Image) : null;
 			const image = state.put("image", {
 				...state.metadata(),
 				name: request.name,
 				description: request.description ?? "",
 				tags: request.tags ?? [],
-				format: request.format,
+				format: request.format ?? origin?.format ?? "qcow2",
 				poolId: request.poolId ?? [...state.tables.pool.keys()][0] ?? "",
 				nodeId: (body.nodeId as string | undefined) ?? state.nodeId,
 				source: request.source,

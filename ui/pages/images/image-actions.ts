@@ -1,5 +1,5 @@
 /** What can be done with an image. */
-import { Download, Monitor, Trash2 } from "lucide-preact";
+import { Copy, Download, Monitor, Trash2 } from "lucide-preact";
 import { h } from "preact";
 import { operationUrl } from "../../api/call.ts";
 import { obstacleTo } from "../../api/session.ts";
@@ -16,7 +16,9 @@ import { states } from "../../strings/states.ts";
 export const notReady = ({ phase }: Image): string | null =>
 	phase === "ready" ? null : t.notReady(states.image[phase].toLowerCase());
 
-export function imageActions(image: Image, route: (url: string) => void): Action[] {
+type Ways = { route: (url: string) => void; onCopy: () => void };
+
+export function imageActions(image: Image, { route, onCopy }: Ways): Action[] {
 	return [
 		{
 			id: "create-vm",
@@ -31,6 +33,13 @@ export function imageActions(image: Image, route: (url: string) => void): Action
 			icon: Download,
 			obstacle: obstacleTo("imageContentGet") ?? notReady(image),
 			onSelect: () => download(operationUrl("imageContentGet", image.id)),
+		},
+		{
+			id: "copy",
+			label: t.copy,
+			icon: Copy,
+			obstacle: obstacleTo("imageCreate") ?? notReady(image),
+			onSelect: onCopy,
 		},
 		deleteImageAction(image),
 	];

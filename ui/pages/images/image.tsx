@@ -21,7 +21,9 @@ import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { images as t } from "../../strings/images.ts";
 import { EditObjectPanel } from "../shared/edit-object.tsx";
+import { CopyImageDialog } from "./copy-image-dialog.tsx";
 import { deleteImageAction, imageActions } from "./image-actions.ts";
+import { ImportCard } from "./import-card.tsx";
 import { UploadButton, uploadText } from "./upload-cell.tsx";
 import "./images.css";
 
@@ -36,8 +38,8 @@ export default function ImagePage() {
 
 function ImageView({ image }: { image: Image }) {
 	const { route } = useLocation();
-	const [editing, setEditing] = useState(false);
-	const [create, download] = imageActions(image, route);
+	const [open, setOpen] = useState<"edit" | "copy" | null>(null);
+	const actions = imageActions(image, { route, onCopy: () => setOpen("copy") });
 	return (
 		<Page
 			title={image.name}
@@ -49,16 +51,16 @@ function ImageView({ image }: { image: Image }) {
 					<Tags tags={image.tags} />
 				</>
 			}
-			primary={create ? [create] : []}
+			primary={actions.filter(({ id }) => id === "create-vm")}
 			menu={[
 				{
 					id: "edit",
 					label: t.edit,
 					icon: Pencil,
 					obstacle: obstacleTo("imageUpdate"),
-					onSelect: () => setEditing(true),
+					onSelect: () => setOpen("edit"),
 				},
-				...(download ? [download] : []),
+				...actions.filter(({ id }) => id === "download" || id === "copy"),
 				deleteImageAction(image, () => route(href("images"))),
 			]}
 		>
@@ -74,14 +76,15 @@ function ImageView({ image }: { image: Image }) {
 					<UseCard image={image} />
 				</Grid>
 			</Stack>
-			{editing && (
+			{open === "copy" && <CopyImageDialog image={image} onClose={() => setOpen(null)} />}
+			{open === "edit" && (
 				<EditObjectPanel
 					title={t.editTitle(image.name)}
 					failed={t.editFailed}
 					operation="imageUpdate"
 					object={image}
 					withTags
-					onClose={() => setEditing(false)}
+					onClose={() => setOpen(null)}
 				/>
 			)}
 		</Page>
@@ -90,6 +93,8 @@ function ImageView({ image }: { image: Image }) {
 
 function Transfer({ image }: { image: Image }) {
 	if (image.phase !== "uploading" && image.phase !== "importing") return null;
+	// What a node does by itself says how far it is in its task.
+	if (image.source.kind !== "upload") return <ImportCard image={image} />;
 	const upload = uploads.value.get(image.id);
 	const received = Math.max(image.receivedBytes, upload?.receivedBytes ?? 0);
 	const total = image.fileSizeBytes;
@@ -121,7 +126,15 @@ function FileCard({ image }: { image: Image }) {
 					[t.fileSize, fileSizeBytes === null ? unknownValue : formatBytes(fileSizeBytes)],
 					[
 						t.source,
-						from ? <Copyable key="source" text={from} what={t.source} mono={false} /> : t.sources[source.kind],
+						from ? (
+							<Copyable key="source" text={from} what={t.source} mono={false} />
+						) : source.kind === "image" ? (
+							<ResourceLink key="source" kind="image" id={source.imageId} />
+						) : source.kind === "volume" ? (
+							<ResourceLink key="source" kind="volume" id={source.volumeId} />
+						) : (
+							t.sources[source.kind]
+						),
 					],
 					["SHA-256", sha256 === null ? unknownValue : <Copyable key="sha" text={sha256} what="SHA-256" />],
 					expectedSha256 !== null &&

@@ -22,6 +22,7 @@ import { images as t } from "../../strings/images.ts";
 import { states } from "../../strings/states.ts";
 import { nodeColumn, nodeFilter, useNodes } from "../shared/node-column.tsx";
 import { AddImagePanel } from "./add-image.tsx";
+import { CopyImageDialog } from "./copy-image-dialog.tsx";
 import { DropArea } from "./drop-area.tsx";
 import { imageActions } from "./image-actions.ts";
 import { UploadCell } from "./upload-cell.tsx";
@@ -101,6 +102,7 @@ export default function ImagesPage() {
 	useCollection("pool");
 	const address = useUrlState();
 	const [file, setFile] = useState<File | null>(null);
+	const [copied, setCopied] = useState<Image | null>(null);
 	const obstacle = obstacleTo("imageCreate");
 	const adding = address.get("add");
 	const open = (source: string) => address.set({ add: source });
@@ -136,7 +138,7 @@ export default function ImagesPage() {
 					partial={images.partial.value}
 					onRetry={() => void images.reload()}
 					dimmed={({ phase }) => phase === "deleting"}
-					rowActions={(image) => imageActions(image, route)}
+					rowActions={(image) => imageActions(image, { route, onCopy: () => setCopied(image) })}
 					empty={
 						<EmptyState icon={Disc3} title={t.emptyTitle} text={t.emptyText}>
 							<Button kind="primary" icon={Plus} obstacle={obstacle} onClick={() => open("upload")}>
@@ -145,6 +147,7 @@ export default function ImagesPage() {
 						</EmptyState>
 					}
 				/>
+				{copied && <CopyImageDialog image={copied} onClose={() => setCopied(null)} />}
 				{adding !== "" && obstacle === null && (
 					<AddImagePanel
 						source={adding === "url" || adding === "path" ? adding : "upload"}
