@@ -1,5 +1,6 @@
 /** Which requests are the same. */
 import { expect, test } from "bun:test";
+import { PoolCredentials } from "../model/pool-config.ts";
 import { requestHash } from "./request-hash.ts";
 
 const of = (path: string, body?: unknown, method = "POST") =>
@@ -25,4 +26,13 @@ test("order of members and parameters does not matter, anything else does", () =
 test("nothing of a password is in it", () => {
 	const user = (password: string) => of("/v1/users", { name: "anna", password });
 	expect(user("correct horse battery")).toBe(user("another long password"));
+});
+
+test("nothing of the credentials of a pool is in it, wherever they stand", () => {
+	for (const name of Object.keys(PoolCredentials.properties)) {
+		const pool = (value: string) => of("/v1/pools", { name: "a", credentials: { [name]: value } });
+		expect(pool("AQBHCbtT6APDHhAA5W00cBchwkQjh3dkKsyPjw==")).toBe(pool("another-secret-of-12"));
+		const bare = (value: string) => of("/v1/pools", { name: "a", [name]: value });
+		expect(bare("AQBHCbtT6APDHhAA5W00cBchwkQjh3dkKsyPjw==")).toBe(bare("another-secret-of-12"));
+	}
 });

@@ -3,9 +3,13 @@
  * depends neither on the order of members or query parameters nor on white space (the canonical form: members sorted
  * by name, as in RFC 8785).
  *
- * The hash is replicated and kept, and hashes of this kind are quick to guess from: passwords are left out of it.
+ * The hash is replicated and kept, and hashes of this kind are quick to guess from: passwords and all other credentials are left out of
+ * it. Two requests that differ in nothing else are the same one.
  */
 import { createHash } from "node:crypto";
+
+/** Names of members whose values are secret: in `model/`, what is marked "Never returned" is below one of these. */
+const secretName = /password|passphrase|secret|credential|cephKey/i;
 
 /** `body` is parsed JSON, undefined for none. Hexadecimal SHA-256. */
 export function requestHash(method: string, url: URL, body: unknown): string {
@@ -21,6 +25,6 @@ function canonical(value: unknown): unknown {
 	return {
 		members: Object.entries(value)
 			.sort(([a], [b]) => (a < b ? -1 : 1))
-			.map(([name, member]) => [name, /password/i.test(name) ? null : canonical(member)]),
+			.map(([name, member]) => [name, secretName.test(name) ? null : canonical(member)]),
 	};
 }
