@@ -15,7 +15,7 @@ import { copyInto } from "./disk-copy.ts";
 import { finish } from "./freeze.ts";
 import { imageLv, roundUp } from "./group.ts";
 import type { Image } from "./pool-index.ts";
-import { removeDisk } from "./remove-disk.ts";
+import { leftUnfinished, removeDisk } from "./remove-disk.ts";
 
 type FinishOptions = { format: ImageInfo["format"]; sha256: string | null } & LongOptions;
 
@@ -179,8 +179,8 @@ export class IscsiImages {
 
 	async #removeRest(id: string): Promise<void> {
 		const lv = (await readIndex(this.#context)).get(imageLv(id));
-		if (lv !== null && lv.record.half !== null && lv.record.half !== this.#context.nodeId)
-			throw new AppError("in-use", `Another node (${lv.record.half}) works on image ${id}.`);
+		const half = lv?.record.half ?? null;
+		if (lv !== null && half !== null && half !== this.#context.nodeId) throw leftUnfinished(this.#context, half, lv.lv);
 		if (lv !== null) await removeDisk(this.#context, lv);
 	}
 

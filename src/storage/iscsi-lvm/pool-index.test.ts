@@ -64,6 +64,23 @@ test("snapshots are what overlays freeze, until the overlay has gone; a new bran
 	expect(steps(of)).toEqual([`moveSnapshot ${v(3)}`, `remove ${v(3)}`]);
 });
 
+test("a thin volume has gone on from the last snapshot of the disk that it is, also when only the snapshot was made", () => {
+	const raw = { format: "raw" as const };
+	const last = (...lvs: Lv[]) => {
+		const of = index(...lvs);
+		return of.lastThinSnapshot(of.volume(vol) ?? (undefined as never));
+	};
+	const disk = lv(v(1), raw);
+	expect(last(disk)).toBeNull();
+	expect(last(disk, lv(v(2), { ...raw, snap: s1 }))).toBe(s1);
+	expect(last(disk, lv(v(2), { ...raw, snap: s1 }), lv(v(3), { ...raw, snap: s2, parent: s1 }))).toBe(s2);
+	// Gone back to s1 after s2 was taken; then the one that it went back to is what counts, until another is taken.
+	const taken = [lv(v(2), { ...raw, snap: s1 }), lv(v(3), { ...raw, snap: s2, parent: s1 })];
+	const back = lv(v(4), { ...raw, parent: s1 });
+	expect(last(...taken, back)).toBe(s1);
+	expect(last(...taken, back, lv(v(5), { ...raw, snap: other, parent: s1 }))).toBe(other);
+});
+
 test("a deleted volume is none, whoever deletes it; its disks go upwards, by that node only", () => {
 	const of = index(lv(v(1)), lv(v(2), { on: v(1), gone: me }));
 	expect(of.volume(vol)).toBeNull();

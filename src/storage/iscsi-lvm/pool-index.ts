@@ -129,6 +129,17 @@ export class PoolIndex {
 		return found;
 	}
 
+	/**
+	 * The snapshot that a thin volume was last taken as, or went back to. Numbers only grow and going back makes a new disk, so what has
+	 * a higher number than the disk was taken of it: no second record says so, which a cut could leave behind.
+	 */
+	lastThinSnapshot({ disks, active }: Volume): string | null {
+		const taken = disks.findLast(
+			({ record, name }) => record.half === null && record.snap !== null && name.number > active.name.number,
+		);
+		return taken ? taken.record.snap : active.record.parent;
+	}
+
 	image(id: string): Image | null {
 		for (const [lv, error] of this.#damaged) {
 			const name = parseLvName(lv);

@@ -9,7 +9,7 @@
  *   lqx.on=LV         the next one in the chain of backing disks
  *   lqx.freezes=ID    what it rests on is the snapshot ID of the same volume
  *   lqx.snap=ID       it is the snapshot ID
- *   lqx.parent=ID     of a snapshot, or of the disk that is written to: the snapshot that it came from
+ *   lqx.parent=ID     of a snapshot: the one before it. Of the disk that is written to: the snapshot that the volume went back to
  *   lqx.opened=N      how often it was opened for writing; QEMU's writes leave no time on a block device
  *   lqx.rebase=NODE:LV, NODE:-    that node moves it to rest on this one, or on nothing; its header says whether it does already
  *   lqx.zero=BYTES    of a raw disk that grew: from here on it holds what others left, and this is its size until that is gone

@@ -1,4 +1,5 @@
 /** Taking logical volumes away: overwritten first where the pool wants it, however often that is cut short. */
+import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { type IscsiContext, pathOf } from "./context.ts";
 import { recordEveryBytes, zeroDevice } from "./device-io.ts";
@@ -29,3 +30,15 @@ export async function removeDisk(context: IscsiContext, lv: Lv): Promise<void> {
 	await step("remove a disk");
 	await group.removeLv(lv.lv);
 }
+
+/**
+ * Only the node that began it takes it away: nobody else knows whether it works on it still. One that is gone for good never does, so
+ * this says how a person does.
+ */
+export const leftUnfinished = ({ group }: IscsiContext, nodeId: string, lv: string): AppError =>
+	new AppError(
+		"in-use",
+		`Node ${nodeId} is making the logical volume ${lv}, or has left it unfinished: then that node takes it away when it starts. ` +
+			`If the node is gone for good, remove ${group.name}/${lv} by hand (operator's guide, "A node that is gone for good").`,
+		{ context: { nodeId, lv } },
+	);

@@ -64,14 +64,13 @@ export class IscsiSnapshots implements VolumeSnapshots {
 		});
 	}
 
-	async #takeThin(index: PoolIndex, { active, id }: Volume, snapshotId: string): Promise<void> {
+	async #takeThin(index: PoolIndex, volume: Volume, snapshotId: string): Promise<void> {
 		const { group, step } = this.#context;
-		const { parent } = active.record;
+		const { active, id } = volume;
 		await step("take a snapshot");
+		const parent = index.lastThinSnapshot(volume);
 		const record = { format: "raw" as const, sizeBytes: sizeOf(active), snap: snapshotId, parent };
 		await group.snapshot(active.lv, volumeLv(id, index.nextNumber(id)), record);
-		await step("record where the volume is");
-		await group.record(active, { parent: snapshotId });
 	}
 
 	async revert(volumeId: string, snapshotId: string): Promise<VolumeInfo> {

@@ -13,7 +13,7 @@ import { finish } from "./freeze.ts";
 import { roundUp, volumeLv } from "./group.ts";
 import { bytesFor, holdSource } from "./make-volume.ts";
 import { type Disk, sizeOf, type Volume, volumeFormat } from "./pool-index.ts";
-import { removeDisk } from "./remove-disk.ts";
+import { leftUnfinished, removeDisk } from "./remove-disk.ts";
 
 type CreateOptions = { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions;
 
@@ -56,15 +56,18 @@ export class IscsiVolumes {
 
 	/** Makes a whole disk of the unfinished one that `fill` makes, or leaves nothing. */
 	async #make(lv: string, fill: () => Promise<void>): Promise<void> {
-		const { group, step } = this.#context;
+		const { group, nodeId, step } = this.#context;
 		try {
 			await fill();
 			await step("finish a disk");
 			await finish(this.#context, lv);
 		} catch (error) {
-			const made = (await readIndex(this.#context)).get(lv);
-			if (made?.record.half !== null && made) await group.removeLv(lv);
-			throw error;
+			// Another node may have been first with this name: what it has made is its own.
+			const half = (await readIndex(this.#context)).get(lv)?.record.half ?? null;
+			if (half === nodeId) await group.removeLv(lv);
+			throw half !== null && half !== nodeId && isAppError(error, "already-exists")
+				? leftUnfinished(this.#context, half, lv)
+				: error;
 		}
 	}
 
@@ -112,8 +115,7 @@ export class IscsiVolumes {
 		const { nodeId } = this.#context;
 		for (const disk of (await readIndex(this.#context)).disks(id)) {
 			const { half } = disk.record;
-			if (half !== null && half !== nodeId)
-				throw new AppError("in-use", `Another node (${half}) has left volume ${id} unfinished, or works on it.`);
+			if (half !== null && half !== nodeId) throw leftUnfinished(this.#context, half, disk.lv);
 			await removeDisk(this.#context, disk);
 		}
 	}
