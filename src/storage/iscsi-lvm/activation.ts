@@ -1,7 +1,10 @@
 /**
  * Which logical volumes are active on this node, and for whom: for a VM (`pin`, until its volume is closed), or for as long as an
- * operation takes (`use`). A disk that is written to is active exclusively, what it rests on shared. A change waits for the one
- * before it, so nobody takes away what another has just asked for.
+ * operation takes (`use`). A disk that is written to is active exclusively, what it rests on shared, for other nodes may have disks that
+ * rest on it, too. A change waits for the one before it, so nobody takes away what another has just asked for.
+ *
+ * The disk of a running VM becomes a layer when a snapshot is taken. Its exclusive lock is not lowered with that: until QEMU has gone
+ * over to the new disk, it is the disk. `lower` does it, when the caller has seen that it has.
  */
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -10,28 +13,33 @@ import type { VolumeGroup } from "./group.ts";
 export type Mode = "exclusive" | "shared";
 export type Wanted = { lv: string; mode: Mode };
 
+type Group = Pick<VolumeGroup, "activate" | "deactivate" | "hasLocks">;
 type Entry = {
-	mode: Mode;
+	/** Of the lock that this node has; null when that is not known: it was active before this process began. */
+	mode: Mode | null;
 	/** Operations that use it now. */
-	uses: number;
-	/** Ids of volumes that are open on this node and need it. */
-	pins: Set<string>;
+	uses: Record<Mode, number>;
+	/** Ids of volumes that are open on this node and need it, and how. */
+	pins: Map<string, Mode>;
 };
 
+const isIdle = ({ uses, pins }: Entry): boolean => uses.exclusive + uses.shared + pins.size === 0;
+const isWrittenTo = ({ uses, pins }: Entry): boolean => uses.exclusive > 0 || [...pins.values()].includes("exclusive");
+
 export class Activation {
-	readonly #group: VolumeGroup;
+	readonly #group: Group;
 	readonly #log: Logger;
 	readonly #entries = new Map<string, Entry>();
 	#last: Promise<unknown> = Promise.resolve();
 
-	constructor(group: VolumeGroup, log: Logger) {
+	constructor(group: Group, log: Logger) {
 		this.#group = group;
 		this.#log = log;
 	}
 
 	/** Active before this process began. In which mode is asked for anew when it matters. */
 	found(lv: string): void {
-		if (!this.#entries.has(lv)) this.#entries.set(lv, { mode: "shared", uses: 0, pins: new Set() });
+		if (!this.#entries.has(lv)) this.#entries.set(lv, newEntry(null));
 	}
 
 	/** Nothing is known any more: the group was deactivated. */
@@ -42,50 +50,76 @@ export class Activation {
 	isPinned = (volumeId: string): boolean => [...this.#entries.values()].some(({ pins }) => pins.has(volumeId));
 	inUse = (lv: string): boolean => {
 		const entry = this.#entries.get(lv);
-		return entry !== undefined && entry.uses + entry.pins.size > 0;
+		return entry !== undefined && !isIdle(entry);
 	};
-	isUsedByOperation = (lv: string): boolean => (this.#entries.get(lv)?.uses ?? 0) > 0;
+	isUsedByOperation = (lv: string): boolean => {
+		const { exclusive, shared } = this.#entries.get(lv)?.uses ?? { exclusive: 0, shared: 0 };
+		return exclusive + shared > 0;
+	};
+
+	/** What this node has exclusively, or may have, though everybody here only reads it. Nothing where a group has no locks. */
+	lowerable(): string[] {
+		if (!this.#group.hasLocks) return [];
+		const isHigh = (entry: Entry) => entry.mode !== "shared" && !isIdle(entry) && !isWrittenTo(entry);
+		return [...this.#entries].filter(([, entry]) => isHigh(entry)).map(([lv]) => lv);
+	}
+
+	/** From here on other nodes may read it, too. */
+	lower(lv: string): Promise<void> {
+		return this.#inTurn(async () => {
+			const entry = this.#entries.get(lv);
+			if (!entry || !this.lowerable().includes(lv)) return;
+			await this.#group.activate(lv, "shared");
+			entry.mode = "shared";
+		});
+	}
 
 	/** Active while `work` runs; as before afterwards. */
 	async use<T>(wanted: readonly Wanted[], work: () => Promise<T>): Promise<T> {
-		const held: string[] = [];
+		const held: Wanted[] = [];
 		try {
 			// What is rested upon first: a disk that opens without it would be of no use.
 			for (const { lv, mode } of [...wanted].reverse()) {
-				await this.#inTurn(() => this.#activate(lv, mode, (entry) => (entry.uses += 1)));
-				held.push(lv);
+				await this.#inTurn(() => this.#activate(lv, mode, (entry) => (entry.uses[mode] += 1)));
+				held.push({ lv, mode });
 			}
 			return await work();
 		} finally {
-			for (const lv of held.reverse())
+			for (const { lv, mode } of held.reverse())
 				await this.#inTurn(async () => {
 					const entry = this.#entries.get(lv);
 					if (!entry) return;
-					entry.uses -= 1;
+					entry.uses[mode] -= 1;
 					await this.#deactivateIfIdle(lv, entry);
 				});
 		}
 	}
 
-	/** For a volume that is opened: all or nothing. */
+	/** For a volume that is opened: all or nothing. Again, when its disks are others by now: as it needs them then. */
 	pin(volumeId: string, wanted: readonly Wanted[]): Promise<void> {
 		return this.#inTurn(async () => {
-			const before = new Set([...this.#entries].filter(([, { pins }]) => pins.has(volumeId)).map(([lv]) => lv));
+			const before = new Map(
+				[...this.#entries].flatMap(([lv, { pins }]): [string, Mode][] => {
+					const mode = pins.get(volumeId);
+					return mode === undefined ? [] : [[lv, mode]];
+				}),
+			);
 			try {
 				for (const { lv, mode } of [...wanted].reverse())
-					await this.#activate(lv, mode, (entry) => entry.pins.add(volumeId));
+					await this.#activate(lv, mode, (entry) => entry.pins.set(volumeId, mode));
 			} catch (error) {
-				await this.#unpin(volumeId, before).catch(() => {});
+				for (const [lv, mode] of before) this.#entries.get(lv)?.pins.set(volumeId, mode);
+				await this.#unpin(volumeId, new Set(before.keys())).catch(() => {});
 				throw error;
 			}
 		});
 	}
 
 	/** Without asking LVM: it is active already. */
-	pinFound(volumeId: string, lvs: readonly string[]): void {
-		for (const lv of lvs) {
+	pinFound(volumeId: string, wanted: readonly Wanted[]): void {
+		for (const { lv, mode } of wanted) {
 			this.found(lv);
-			this.#entries.get(lv)?.pins.add(volumeId);
+			this.#entries.get(lv)?.pins.set(volumeId, mode);
 		}
 	}
 
@@ -96,12 +130,13 @@ export class Activation {
 
 	async #unpin(volumeId: string, keep: ReadonlySet<string>): Promise<void> {
 		for (const [lv, entry] of [...this.#entries]) {
-			if (!entry.pins.has(volumeId) || keep.has(lv)) continue;
+			const mode = entry.pins.get(volumeId);
+			if (mode === undefined || keep.has(lv)) continue;
 			entry.pins.delete(volumeId);
 			try {
 				await this.#deactivateIfIdle(lv, entry, true);
 			} catch (error) {
-				entry.pins.add(volumeId);
+				entry.pins.set(volumeId, mode);
 				throw error;
 			}
 		}
@@ -117,18 +152,17 @@ export class Activation {
 
 	async #activate(lv: string, mode: Mode, then: (entry: Entry) => void): Promise<void> {
 		const entry = this.#entries.get(lv);
-		const upgrade = entry?.mode === "shared" && mode === "exclusive";
-		// lvmlockd changes no lock that it has given: shared becomes exclusive by way of none.
-		if (upgrade && entry.uses + entry.pins.size === 0) await this.#group.deactivate(lv);
-		if (!entry || upgrade) await this.#group.activate(lv, mode);
-		const now = entry ?? { mode, uses: 0, pins: new Set<string>() };
+		const raise = entry !== undefined && entry.mode !== "exclusive" && mode === "exclusive";
+		if (raise && isIdle(entry)) await this.#group.deactivate(lv);
+		if (!entry || raise) await this.#group.activate(lv, mode);
+		const now = entry ?? newEntry(mode);
 		if (mode === "exclusive") now.mode = "exclusive";
 		this.#entries.set(lv, now);
 		then(now);
 	}
 
 	async #deactivateIfIdle(lv: string, entry: Entry, strict = false): Promise<void> {
-		if (entry.uses + entry.pins.size > 0) return;
+		if (!isIdle(entry)) return;
 		try {
 			await this.#group.deactivate(lv);
 			this.#entries.delete(lv);
@@ -148,3 +182,5 @@ export class Activation {
 		return result;
 	}
 }
+
+const newEntry = (mode: Mode | null): Entry => ({ mode, uses: { exclusive: 0, shared: 0 }, pins: new Map() });

@@ -59,6 +59,11 @@ export class VolumeGroup {
 		this.#thin = options.layout === "thin" ? new ThinPool({ lvm: options.lvm, group: this.name }) : null;
 	}
 
+	/** Nodes share it, and lock each other out. */
+	get hasLocks(): boolean {
+		return this.#options.shared;
+	}
+
 	get #devices() {
 		if (this.device === null)
 			throw new AppError("storage", "The pool is not connected on this node.", { context: { health: "unmounted" } });
@@ -303,7 +308,7 @@ export class VolumeGroup {
 		}
 	}
 
-	/** `shared`: for reading, by several nodes. `in-use` when another node's way of using it rules that out. */
+	/** `shared`: for reading, by several nodes. `in-use` when another node's way of using it rules that out. What is active changes its lock. */
 	async activate(lv: string, mode: "exclusive" | "shared"): Promise<void> {
 		const flag = !this.#options.shared ? "y" : mode === "exclusive" ? "ey" : "sy";
 		await this.#options.lvm.change(

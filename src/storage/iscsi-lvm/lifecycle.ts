@@ -41,6 +41,7 @@ export class PoolLifecycle {
 	readonly #options: LifecycleOptions;
 	#isTidy = false;
 	#growth: Promise<void> | null = null;
+	#lowering: Promise<void> | null = null;
 	#lookedMs = Number.NEGATIVE_INFINITY;
 
 	constructor(context: IscsiContext, open: OpenVolumes, options: LifecycleOptions) {
@@ -236,6 +237,12 @@ export class PoolLifecycle {
 			throw new AppError("storage", "The pool is not connected on this node.", { context: { health: "unmounted" } });
 		const usage = await this.#context.group.usage(checkLimitMs);
 		this.#lookForGrowth();
+		this.#lowering ??= this.#open
+			.lowerLayers()
+			.catch((error) => this.#context.log.warn("Layers were not given to other nodes", { error }))
+			.finally(() => {
+				this.#lowering = null;
+			});
 		return weak === null ? usage : { ...usage, warning: weak };
 	}
 

@@ -24,11 +24,7 @@ export class OpenVolumes {
 		for (const id of index.volumeIds()) {
 			try {
 				const volume = index.volume(id);
-				if (volume?.active.active)
-					activation.pinFound(
-						id,
-						index.chain(volume.active).map(({ lv }) => lv),
-					);
+				if (volume?.active.active) activation.pinFound(id, wantedFor(index.chain(volume.active)));
 			} catch (error) {
 				this.#context.log.warn("A volume that is active cannot be read", { volumeId: id, error });
 			}
@@ -80,6 +76,22 @@ export class OpenVolumes {
 			if (activation.isPinned(id) || byOperation) open.push(id);
 		}
 		return open;
+	}
+
+	/**
+	 * Layers that were written to before a snapshot of a running VM: other nodes may read them as soon as QEMU has gone over to the disk
+	 * above, which it has open then. Call now and then; it asks nothing while there is nothing to lower.
+	 */
+	async lowerLayers(): Promise<void> {
+		const { activation, log } = this.#context;
+		const layers = activation.lowerable();
+		if (layers.length === 0) return;
+		const index = await readIndex(this.#context);
+		for (const lv of layers) {
+			const above = index.restingOn(lv).filter((disk) => activation.inUse(disk.lv));
+			if (!above.every(({ open }) => open)) continue;
+			await activation.lower(lv).catch((error) => log.warn("A layer stays this node's alone for now", { lv, error }));
+		}
 	}
 
 	/** After a snapshot of a running VM: what it writes to now is active here, and so is what that rests on. */
