@@ -26,6 +26,7 @@ import { seedDocuments } from "./storage/cloud-init/documents.ts";
 import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
 import { discoverStorage } from "./storage/discover.ts";
 import { fetchToUpload } from "./storage/fetch-url.ts";
+import { tidyIscsi } from "./storage/iscsi-lvm/create.ts";
 import { createStorageDriver } from "./storage/registry.ts";
 import type { Proposer, Store } from "./store/store.ts";
 import { version } from "./version.ts";
@@ -95,6 +96,7 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 	client.open().catch((error) => logger.warn("libvirt does not answer", { error }));
 	const stopping = new AbortController();
 	const runFolder = join(config.runDir, "pools");
+	const stagingFolder = join(config.dataDir, "staging");
 	const starting: Promise<RunningNode> = chooseAccelerator(config.accelerator, stopping.signal).then((accelerator) => {
 		logger.info("accelerator", accelerator);
 		return startNode({
@@ -102,11 +104,12 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			dataDir: config.dataDir,
 			demoImage: config.demoImage,
 			storage: {
-				discover: (query) => discoverStorage(query, { runFolder, random }),
+				discover: (query) => discoverStorage(query, { runFolder, stagingFolder, random }),
+				tidy: (pools) => tidyIscsi(pools, { runFolder, stagingFolder, random, clock, log: logger }),
 				open: (pool) =>
 					createStorageDriver(pool, {
 						...{ nodeId, random, clock, log: logger, protectedPaths: [config.dataDir] },
-						...{ runFolder, stagingFolder: join(config.dataDir, "staging") },
+						...{ runFolder, stagingFolder },
 					}),
 			},
 			credentials: (poolId) => secrets.open(poolId),

@@ -40,6 +40,8 @@ export type StorageRegistry = {
 	): StorageDriver;
 	/** What a server offers; see PoolDiscover. */
 	discover(query: PoolDiscover): Promise<PoolDiscovered>;
+	/** What tries and questions that were cut short have left on this host, which no pool of this node (`pools`) needs. */
+	tidy?(pools: readonly Pick<Pool, "id" | "config">[]): Promise<void>;
 };
 
 /** Writes the NoCloud seed of a VM to `path`, whole or not at all. Only called for a VM with cloud-init settings. */

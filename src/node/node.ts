@@ -182,7 +182,7 @@ class LocalNode {
 		const { connection, stopping } = this.#context;
 		// What was a pool's that is gone may be in the way of another one, and no libvirt is needed for it.
 		const pools = this.#pools.sweep().then(() => this.#pools.checkAll());
-		await Promise.all([pools, this.#status.refresh(), this.#metrics.sample()]);
+		await Promise.all([pools, this.#pools.tidy(), this.#status.refresh(), this.#metrics.sample()]);
 		while (!connection.connected) await connection.wait(limits.hypervisorWaitMs, stopping).catch(throwIf(stopping));
 		await this.#readAnew();
 		await withLimit(this.#context.clock, { what: "Looking at all VMs", limitMs: limits.readMs }, () =>

@@ -55,6 +55,11 @@ export class PoolPlaces {
 	/** Its marks are still to be taken away here. */
 	has = async (poolId: string): Promise<boolean> => (await this.#records.get(poolId)) !== null;
 
+	/** Of all that have a part here. */
+	async configs(): Promise<{ id: string; config: Pool["config"] }[]> {
+		return [...(await this.#records.entries())].flatMap(([id, { config }]) => (config ? [{ id, config }] : []));
+	}
+
 	/** Gives free what was pools' that are gone. Never fails; what fails is tried again. */
 	async sweep(driverOf: DriverOf): Promise<void> {
 		for (const [id, place] of await this.#records.entries()) {

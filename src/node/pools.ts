@@ -145,6 +145,21 @@ export class Pools {
 		}
 	}
 
+	/** Once, at the start: what tries of pools have left on this host. Never fails. */
+	async tidy(): Promise<void> {
+		const { storage, logger, store, nodeId } = this.#context;
+		const tidy = storage.tidy;
+		if (!tidy) return;
+		try {
+			const here = store.all("pool").filter((pool) => isHere(pool, nodeId));
+			// Those that are gone from the state, and have not left this host yet, leave by themselves.
+			const pools = [...here, ...(await this.#places.configs())];
+			await limited(this.#context, "Tidying up after tries of storage pools", limits.poolProbeMs, () => tidy(pools));
+		} catch (error) {
+			logger.warn("what tries of storage pools have left was not tidied up", { error });
+		}
+	}
+
 	async #formerDriver(pool: FormerPool): Promise<StorageDriver> {
 		const entry = this.#entries.known(pool.id);
 		// It would put its marks there afterwards.

@@ -8,12 +8,10 @@ import { portalText } from "./iscsi-lvm/names.ts";
 import { discoverNfsExports } from "./nfs/exports.ts";
 import type { StorageContext } from "./registry.ts";
 
+type DiscoverContext = Pick<StorageContext, "runFolder" | "stagingFolder" | "random">;
 const nothing: PoolDiscovered = { exports: [], cephPools: [], targets: [], luns: [] };
 
-export async function discoverStorage(
-	query: PoolDiscover,
-	context: Pick<StorageContext, "runFolder" | "random">,
-): Promise<PoolDiscovered> {
+export async function discoverStorage(query: PoolDiscover, context: DiscoverContext): Promise<PoolDiscovered> {
 	switch (query.type) {
 		case "ceph-rbd": {
 			return { ...nothing, cephPools: await discoverCephPools(query, query.credentials ?? {}, context) };
@@ -21,15 +19,15 @@ export async function discoverStorage(
 		case "nfs":
 			return { ...nothing, exports: await discoverNfsExports(query.server) };
 		case "iscsi-lvm":
-			return { ...nothing, ...(await iscsi(query, context.runFolder)) };
+			return { ...nothing, ...(await iscsi(query, context)) };
 	}
 }
 
 async function iscsi(
 	query: Extract<PoolDiscover, { type: "iscsi-lvm" }>,
-	runFolder: string,
+	context: DiscoverContext,
 ): Promise<Pick<PoolDiscovered, "targets" | "luns">> {
-	const { targets, luns } = await discoverIscsi(query, { clock: systemClock, log: silentLogger, runFolder });
+	const { targets, luns } = await discoverIscsi(query, { clock: systemClock, log: silentLogger, ...context });
 	return {
 		targets: targets.map(({ target, portals }) => ({ name: target, portals: portals.map(portalText) })),
 		luns: luns.map(({ wwid, lun, sizeBytes, vendor, model, contents }) => ({

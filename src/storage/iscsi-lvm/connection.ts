@@ -4,6 +4,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { Iscsi, IscsiTarget } from "./iscsi.ts";
 import type { Luns } from "./lun.ts";
 import type { Multipath } from "./multipath.ts";
+import type { Portal } from "./names.ts";
 import { TargetSessions } from "./target-sessions.ts";
 
 export type ConnectedLun = { device: string; sizeBytes: number };
@@ -25,22 +26,30 @@ export interface Connection {
 }
 
 export type ConnectionParts = {
-	iscsi: Iscsi;
-	luns: Luns;
-	multipath: Multipath;
+	iscsi: Pick<Iscsi, "login" | "logout" | "sessions" | "rescan" | "tryLogin">;
+	luns: Pick<Luns, "find" | "joined" | "trouble" | "disks" | "isUsed">;
+	multipath: Pick<Multipath, "remove" | "resize">;
 	log: Logger;
 	/** For what is kept until the machine restarts. */
 	runFolder: string;
+	/** Of a pool that is gone, with passwords that are not known any more. */
+	isFormer?: boolean;
 };
 
 export class IscsiConnection implements Connection {
+	readonly #isFormer: boolean;
 	readonly #poolId: string;
 	readonly #target: IscsiTarget;
 	readonly #wwid: string;
 	readonly #parts: ConnectionParts;
 	readonly #sessions: TargetSessions;
+	/** Portals whose session was begun by others, or by a process before this: whether the target takes our password is not known by it. */
+	#reused: readonly Portal[] = [];
+	/** Why the target does not let this node in any more, while a session goes on. */
+	#refusal: string | null = null;
 
 	constructor(poolId: string, target: IscsiTarget, wwid: string, parts: ConnectionParts) {
+		this.#isFormer = parts.isFormer ?? false;
 		this.#poolId = poolId;
 		this.#target = target;
 		this.#wwid = wwid;
@@ -55,7 +64,7 @@ export class IscsiConnection implements Connection {
 	async connect({ trial = false } = {}): Promise<ConnectedLun & { undo: () => Promise<void> }> {
 		const { iscsi, luns, multipath, log } = this.#parts;
 		const { target } = this.#target;
-		const { made, failed, undo: leave } = await this.#sessions.join(trial ? {} : this.#poolId);
+		const { made, reused, failed, undo: leave } = await this.#sessions.join(trial ? {} : this.#poolId);
 		const undo = async () => {
 			const lun = made.length > 0 ? await luns.find(this.#search) : null;
 			if (lun?.map) await multipath.remove(this.#poolId, lun.map);
@@ -63,6 +72,12 @@ export class IscsiConnection implements Connection {
 		};
 		for (const { portal, error } of failed) log.warn("A portal of an iSCSI pool cannot be used", { portal, error });
 		try {
+			if (trial) await this.#requireLetIn(reused);
+			else {
+				this.#reused = reused;
+				// The session that is there does its work: this is told, and holds nothing up.
+				void this.#lookForRefusal();
+			}
 			// What was there before may show another disk or another size by now: the kernel asks for the WWID again.
 			const sessions = await iscsi.sessions(target);
 			if (made.length < sessions.length) await iscsi.rescan(sessions);
@@ -74,16 +89,41 @@ export class IscsiConnection implements Connection {
 		}
 	}
 
+	/** A session that is there proves nothing about these credentials: the target is asked. */
+	async #requireLetIn(portals: readonly Portal[]): Promise<void> {
+		const answers = await Promise.allSettled(portals.map((portal) => this.#parts.iscsi.tryLogin(this.#target, portal)));
+		const failed = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason] : []));
+		const refused = failed.find((error) => isAppError(error) && error.context.refused === true);
+		if (refused !== undefined) throw refused;
+		// One that does not answer is as one that cannot be logged in to: others may.
+		if (failed.length > 0 && failed.length === this.#target.portals.length) throw failed[0];
+	}
+
+	/** What is not answered stays as it was known. Without the passwords there is nothing to ask with: the pool is being let go of. */
+	async #lookForRefusal(): Promise<void> {
+		const { iscsi, log } = this.#parts;
+		if (this.#reused.length === 0 || this.#isFormer) return;
+		const answers = await Promise.allSettled(this.#reused.map((portal) => iscsi.tryLogin(this.#target, portal)));
+		const failed = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason] : []));
+		const refused = failed.find((error) => isAppError(error) && error.context.refused === true);
+		if (refused !== undefined) this.#refusal = refused.message;
+		else if (failed.length === 0) this.#refusal = null;
+		else log.info("Whether a target takes the password of a pool is not known now", { error: failed[0] });
+	}
+
 	current(): Promise<ConnectedLun | null> {
 		return this.#parts.luns.find(this.#search);
 	}
 
-	trouble() {
-		return this.#parts.luns.trouble(this.#search, this.#target.portals);
+	async trouble() {
+		const found = await this.#parts.luns.trouble(this.#search, this.#target.portals);
+		if (found.dead !== null || this.#refusal === null) return found;
+		return { ...found, weak: `Once the session is lost, there is no other: ${this.#refusal}` };
 	}
 
 	async rescan(): Promise<ConnectedLun> {
 		const { iscsi, luns, multipath } = this.#parts;
+		await this.#lookForRefusal();
 		await iscsi.rescan(await iscsi.sessions(this.#target.target));
 		const lun = await luns.find(this.#search);
 		if (lun === null) throw new AppError("storage", `The LUN ${this.#wwid} is not there any more.`);
@@ -111,7 +151,7 @@ export class IscsiConnection implements Connection {
 		});
 	}
 
-	async #removeMap(multipath: Multipath, map: Parameters<Multipath["remove"]>[1]): Promise<void> {
+	async #removeMap(multipath: ConnectionParts["multipath"], map: Parameters<Multipath["remove"]>[1]): Promise<void> {
 		try {
 			await multipath.remove(this.#poolId, map);
 		} catch (error) {

@@ -13,10 +13,11 @@ import { IscsiDatabase } from "./iscsi-database.ts";
 import type { Chap, DiscoveredTarget } from "./iscsi-text.ts";
 import { Luns } from "./lun.ts";
 import { Lvm } from "./lvm.ts";
+import { MadeRecords } from "./made-records.ts";
 import { Multipath } from "./multipath.ts";
 import { parsePortal } from "./names.ts";
 import { Sysfs } from "./sysfs.ts";
-import { TargetSessions } from "./target-sessions.ts";
+import { TargetSessions, targetsWithSessions } from "./target-sessions.ts";
 
 export type IscsiLvmPool = {
 	poolId: string;
@@ -55,9 +56,12 @@ export function chapOf(config: Ways, credentials: PoolCredentials | null): Chap 
 	return { user: config.chapUser, password: chapPassword, mutual };
 }
 
-function hostParts(clock: Clock) {
+type HostPart = { clock: Clock; random: Random; stagingFolder: string };
+
+function hostParts({ clock, random, stagingFolder }: HostPart) {
 	const sysfs = new Sysfs();
-	const iscsi = new Iscsi(sysfs, new IscsiDatabase());
+	const made = new MadeRecords(stagingFolder);
+	const iscsi = new Iscsi({ sysfs, database: new IscsiDatabase(), made, random });
 	const multipath = new Multipath(sysfs, clock);
 	return { sysfs, iscsi, multipath, luns: new Luns(sysfs, iscsi, multipath, clock) };
 }
@@ -81,11 +85,16 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 		portals: config.portals.map(parsePortal),
 		chap: isFormer ? null : chapOf(config, pool.credentials),
 	};
-	const { sysfs, ...parts } = hostParts(clock);
+	const { sysfs, ...parts } = hostParts(pool);
 	const lvm = new Lvm({ nodeId, hostId: shared ? hostId : null });
 	return new IscsiLvmDriver({
 		...{ poolId, nodeId, layout: config.layout, shared, wipeOnDelete: config.wipeOnDelete },
-		connection: new IscsiConnection(poolId, target, config.wwid, { ...parts, log, runFolder: pool.runFolder }),
+		connection: new IscsiConnection(poolId, target, config.wwid, {
+			...parts,
+			log,
+			runFolder: pool.runFolder,
+			isFormer,
+		}),
 		group: new VolumeGroup({ poolId, nodeId, shared, layout: config.layout, lvm }),
 		// Two nodes that find the LUN empty at the same time must not both make the group: the one with the lowest number does.
 		mayInitialize: !pool.wasReady && (!shared || first),
@@ -107,12 +116,45 @@ export type IscsiDiscovery = Ways & {
 /** What is offered to this node, for a pool that is to be made. Nothing stays logged in that was not. */
 export async function discoverIscsi(
 	query: IscsiDiscovery,
-	{ clock, log, runFolder }: { clock: Clock; log: Logger; runFolder: string },
+	{ log, runFolder, ...host }: HostPart & { log: Logger; runFolder: string },
 ): Promise<{ targets: DiscoveredTarget[]; luns: DiscoveredLun[] }> {
-	const { iscsi, luns } = hostParts(clock);
+	const { iscsi, luns } = hostParts(host);
 	const chap = chapOf(query, query.credentials ?? null);
 	const portals = query.portals.map(parsePortal);
 	if (query.target === null) return { targets: await discoverTargets(iscsi, portals, chap), luns: [] };
 	const sessions = new TargetSessions(iscsi, { target: query.target, portals, chap }, runFolder);
 	return { targets: [], luns: await discoverLuns(sessions, luns, query.target, log) };
+}
+
+/** A pool of this node, of any type. */
+type HostPool = { id: string; config: object };
+
+/**
+ * What tries of pools and questions that were cut short have left on this host: sessions, maps, records with passwords. For a node that
+ * starts; `pools`: those that it has. What somebody else has made, or uses, stays.
+ */
+export async function tidyIscsi(
+	pools: readonly HostPool[],
+	{ log, runFolder, ...host }: HostPart & { log: Logger; runFolder: string },
+): Promise<void> {
+	const { iscsi, luns, multipath } = hostParts(host);
+	const targets = new Set(pools.flatMap(({ config }) => ("target" in config ? [config.target] : [])));
+	for (const target of await targetsWithSessions(runFolder)) {
+		if (targets.has(target)) continue;
+		const sessions = new TargetSessions(iscsi, { target, portals: [], chap: null }, runFolder);
+		const mayEnd = async () => {
+			const disks = await luns.disks(target);
+			for (const disk of disks) if (await luns.isUsed(disk)) return false;
+			for (const disk of disks) {
+				const map = await multipath.mapOf([disk]);
+				if (map) await multipath.flush(map);
+			}
+			return true;
+		};
+		await sessions
+			.leave({}, mayEnd)
+			.catch((error) => log.warn("Sessions that were left were not ended", { target, error }));
+	}
+	await iscsi.forgetLeft();
+	await multipath.forgetOthers(new Set(pools.map(({ id }) => id)));
 }

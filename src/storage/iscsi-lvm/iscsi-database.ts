@@ -35,14 +35,6 @@ export class IscsiDatabase {
 		return null;
 	}
 
-	async discoveryRecord(portal: Portal): Promise<string | null> {
-		for (const root of this.#roots) {
-			const path = join(root, "send_targets", `${portal.host},${portal.port}`, "st_config");
-			if (await isFile(path)) return path;
-		}
-		return null;
-	}
-
 	async change(path: string, settings: ReadonlyMap<string, string>): Promise<void> {
 		await this.write(path, withSettings(await readFile(path, "utf8"), settings));
 	}

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readdir, readFile } from "node:fs/promises";
 import { systemClock } from "../../lib/clock.ts";
 import { silentLogger } from "../../lib/log.ts";
+import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
@@ -44,7 +45,10 @@ const make = (...args: Parameters<LabLuns["driver"]> extends [string, ...infer R
 	opened.push(driver);
 	return driver;
 };
-const host = { clock: systemClock, log: silentLogger, runFolder: "/tmp/lqx-discovery" };
+const host = {
+	...{ clock: systemClock, log: silentLogger, random: systemRandom },
+	...{ runFolder: "/tmp/lqx-discovery", stagingFolder: "/tmp/lqx-discovery" },
+};
 
 test("discovers targets and LUNs, and leaves nothing behind", async () => {
 	const ways = { portals, target: null, chapUser: null, mutualChapUser: null };

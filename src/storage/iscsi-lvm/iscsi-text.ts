@@ -7,26 +7,35 @@ export type DiscoveredTarget = { target: string; portals: Portal[] };
 const targetName = /^(iqn|eui|naa)\.[\x21-\x7e]{1,220}$/;
 
 /**
- * Lines of "ADDRESS:PORT,GROUP TARGET". What is no such line is left out: a target may answer anything. Portals of one target
- * stand together, in the order in which they came.
+ * What a portal says to SendTargets (RFC 7143, appendix C): each target with its portals after it, the asked one where it names none. What
+ * is no such thing is left out: a target may answer anything. Portals in the order in which they came.
  */
-export function parseSendTargets(text: string): DiscoveredTarget[] {
+export function parseTargetKeys(keys: readonly (readonly [string, string])[], asked: Portal): DiscoveredTarget[] {
 	const found = new Map<string, DiscoveredTarget>();
-	for (const line of text.split("\n").slice(0, 10_000)) {
-		const match = /^(\S+),(-?[0-9]+) (\S+)\s*$/.exec(line);
-		if (!match?.[1] || !match[3] || !targetName.test(match[3])) continue;
-		let portal: Portal;
-		try {
-			portal = parsePortal(match[1]);
-		} catch {
-			continue;
+	let current: DiscoveredTarget | null = null;
+	for (const [name, value] of keys.slice(0, 10_000)) {
+		if (name === "TargetName") {
+			current = targetName.test(value) ? (found.get(value) ?? { target: value, portals: [] }) : null;
+			if (current) found.set(value, current);
 		}
-		const target = found.get(match[3]) ?? { target: match[3], portals: [] };
-		found.set(match[3], target);
-		if (!target.portals.some(({ host, port }) => host === portal.host && port === portal.port))
-			target.portals.push(portal);
+		if (name !== "TargetAddress" || current === null) continue;
+		const portal = portalOf(value);
+		if (portal && !current.portals.some(({ host, port }) => host === portal.host && port === portal.port))
+			current.portals.push(portal);
 	}
-	return [...found.values()];
+	return [...found.values()].map(({ target, portals }) => ({
+		target,
+		portals: portals.length > 0 ? portals : [asked],
+	}));
+}
+
+/** "ADDRESS:PORT,GROUP". */
+function portalOf(address: string): Portal | null {
+	try {
+		return parsePortal(address.replace(/,[0-9]{1,5}$/, ""));
+	} catch {
+		return null;
+	}
 }
 
 /**

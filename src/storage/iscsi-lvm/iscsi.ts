@@ -1,19 +1,19 @@
 /**
  * Sessions with a target, by `iscsiadm` (open-iscsi; its daemon iscsid must run). A session that was there before is used and never
- * ended. Nothing logs in by itself at boot (node.startup manual): pools are activated by us.
+ * ended. Nothing logs in by itself at boot (node.startup manual): pools are activated by us. Records that an administrator has made are put
+ * back as they were.
  */
+
+import { readFile } from "node:fs/promises";
 import { AppError, isAppError } from "../../lib/errors.ts";
+import type { Random } from "../../lib/random.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import { boundedRun, stderrOf } from "./bounded-run.ts";
+import { initiatorName } from "./initiator-name.ts";
 import type { IscsiDatabase } from "./iscsi-database.ts";
-import {
-	type Chap,
-	chapSettings,
-	type DiscoveredTarget,
-	iscsiExit,
-	iscsiReason,
-	parseSendTargets,
-} from "./iscsi-text.ts";
+import { type Chap, chapSettings, type DiscoveredTarget, iscsiExit, iscsiReason } from "./iscsi-text.ts";
+import { sendTargets, tryLogin } from "./login.ts";
+import type { MadeRecords } from "./made-records.ts";
 import { type Portal, portalText } from "./names.ts";
 import type { IscsiSession, Sysfs } from "./sysfs.ts";
 
@@ -30,64 +30,61 @@ const locks = new OperationLocks(60_000);
 
 export type IscsiTarget = { target: string; portals: readonly Portal[]; chap: Chap | null };
 
+export type LoggedIn = {
+	made: Portal[];
+	/** Where a session was there already, whatever it was begun with. */
+	reused: Portal[];
+	failed: { portal: Portal; error: AppError }[];
+};
+
+export type IscsiParts = {
+	sysfs: Pick<Sysfs, "sessions">;
+	database: IscsiDatabase;
+	made: MadeRecords;
+	random: Random;
+	/** Runs a program; for tests. */
+	run?: typeof boundedRun;
+	/** This node's iSCSI name; for tests. */
+	name?: typeof initiatorName;
+};
+
 export class Iscsi {
-	readonly #sysfs: Sysfs;
-	readonly #database: IscsiDatabase;
+	readonly #parts: IscsiParts;
 
-	constructor(sysfs: Sysfs, database: IscsiDatabase) {
-		this.#sysfs = sysfs;
-		this.#database = database;
+	constructor(parts: IscsiParts) {
+		this.#parts = parts;
 	}
 
-	/** Targets that a portal offers. Leaves no record behind that was not there. */
+	/** Targets that a portal offers. Nothing of this is written anywhere. */
 	async discover(portal: Portal, chap: Chap | null): Promise<DiscoveredTarget[]> {
-		const address = portalText(portal);
-		const record = ["-m", "discoverydb", "-t", "sendtargets", "-p", address];
-		using _portal = await locks.exclusive(`discovery:${address}`, "Another discovery runs at this portal.");
-		const before = await this.#database.discoveryRecord(portal);
-		const text = before === null ? null : await Bun.file(before).text();
-		try {
-			if (before === null) await this.#admin([...record, "-o", "new"], `preparing the discovery at ${address}`);
-			const path = before ?? (await this.#database.discoveryRecord(portal));
-			if (path === null) throw new AppError("storage", "The record that iscsiadm makes of a discovery is not found.");
-			await this.#database.change(
-				path,
-				new Map([
-					...chapSettings("discovery.sendtargets", chap),
-					["discovery.sendtargets.timeo.login_timeout", `${loginSeconds}`],
-					["discovery.sendtargets.timeo.auth_timeout", `${loginSeconds}`],
-					["discovery.sendtargets.reopen_max", "1"],
-				]),
-			);
-			const found = await this.#admin(
-				[...record, "-o", "nonpersistent", "--discover"],
-				`asking ${address} for its targets`,
-			);
-			return parseSendTargets(found.stdout);
-		} finally {
-			if (text === null) await this.#admin([...record, "-o", "delete"], "forgetting the discovery").catch(() => {});
-			else if (before !== null) await this.#database.write(before, text);
-		}
+		return sendTargets({ portal, chap, initiator: await this.#name(), random: this.#parts.random });
 	}
+
+	/** Whether the target would let this node in now, whatever sessions there are: fails as a login would (login.ts). */
+	async tryLogin({ target, chap }: Omit<IscsiTarget, "portals">, portal: Portal): Promise<void> {
+		await tryLogin({ target, portal, chap, initiator: await this.#name(), random: this.#parts.random });
+	}
+
+	#name = (): Promise<string> => (this.#parts.name ?? initiatorName)();
 
 	async sessions(target: string): Promise<IscsiSession[]> {
-		return (await this.#sysfs.sessions()).filter((session) => session.target === target);
+		return (await this.#parts.sysfs.sessions()).filter((session) => session.target === target);
 	}
 
 	/**
-	 * Logs in at every portal that has no session yet. Which sessions were made, and what failed at the others; fails when none is
-	 * left. An undo of `made` is `logout`.
+	 * Logs in at every portal that has no session yet; `begin` is told which those are, before. Which sessions were made, and what failed
+	 * at the others; fails when none is left. An undo of `made` is `logout`.
 	 */
-	async login({
-		target,
-		portals,
-		chap,
-	}: IscsiTarget): Promise<{ made: Portal[]; failed: { portal: Portal; error: AppError }[] }> {
-		using _target = await locks.exclusive(`target:${target}`, "Another pool logs in at this target.");
+	async login(
+		{ target, portals, chap }: IscsiTarget,
+		begin: (missing: readonly Portal[]) => Promise<void> = async () => {},
+	): Promise<LoggedIn> {
+		using _target = await this.#lock(target);
 		const there = await this.sessions(target);
 		const missing = portals.filter((portal) => !there.some((session) => isAt(session, portal)));
 		const failed: { portal: Portal; error: AppError }[] = [];
 		const made: Portal[] = [];
+		if (missing.length > 0) await begin(missing);
 		await Promise.all(
 			missing.map(async (portal) => {
 				try {
@@ -102,19 +99,21 @@ export class Iscsi {
 		);
 		const [first] = failed;
 		if (first && made.length === 0 && missing.length === portals.length) throw first.error;
-		return { made, failed };
+		return { made, reused: portals.filter((portal) => !missing.includes(portal)), failed };
 	}
 
 	async #loginAt(target: string, portal: Portal, chap: Chap | null, several: boolean): Promise<void> {
+		const { database, made } = this.#parts;
 		const record = ["-m", "node", "-T", target, "-p", portalText(portal)];
 		const what = `logging in to ${target} at ${portalText(portal)}`;
-		let path = await this.#database.nodeRecord(target, portal);
+		let path = await database.nodeRecord(target, portal);
+		await made.note(target, portal, path === null ? null : await readFile(path, "utf8"));
 		if (path === null) {
 			await this.#admin([...record, "-o", "new"], what);
-			path = await this.#database.nodeRecord(target, portal);
+			path = await database.nodeRecord(target, portal);
 		}
 		if (path === null) throw new AppError("storage", "The record that iscsiadm makes of a target is not found.");
-		await this.#database.change(
+		await database.change(
 			path,
 			new Map([
 				...chapSettings("node.session", chap),
@@ -138,7 +137,7 @@ export class Iscsi {
 
 	/** Ends the sessions at these portals and forgets their records, passwords included. No session is no error. */
 	async logout(target: string, portals: readonly Portal[]): Promise<void> {
-		using _target = await locks.exclusive(`target:${target}`, "Another pool logs in at this target.");
+		using _target = await this.#lock(target);
 		for (const portal of portals) {
 			const there = (await this.sessions(target)).some((session) => isAt(session, portal));
 			const record = ["-m", "node", "-T", target, "-p", portalText(portal)];
@@ -147,11 +146,35 @@ export class Iscsi {
 		}
 	}
 
+	/** The record as it was before us: gone, or the administrator's. What is not ours stays. */
 	async #forget(target: string, portal: Portal): Promise<void> {
-		if ((await this.#database.nodeRecord(target, portal)) === null) return;
+		const { database, made } = this.#parts;
+		const ours = await made.get(target, portal);
+		if (ours === null) return;
+		const path = await database.nodeRecord(target, portal);
 		const record = ["-m", "node", "-T", target, "-p", portalText(portal), "-o", "delete"];
-		await this.#admin(record, "forgetting a target").catch(() => {});
+		try {
+			if (path !== null && ours.before !== null) await database.write(path, ours.before);
+			else if (path !== null) await this.#admin(record, "forgetting a target", [0, iscsiExit.noRecords]);
+		} catch (error) {
+			// The mark stays: at the next start it is tried again.
+			if (!isAppError(error)) throw error;
+			return;
+		}
+		await made.forget(target, portal);
 	}
+
+	/** Records that a login which was cut short has left, with their passwords; those of sessions stay. For a node that starts. */
+	async forgetLeft(): Promise<void> {
+		for (const { target, host, port } of await this.#parts.made.all()) {
+			using _target = await this.#lock(target);
+			const hasSession = (await this.sessions(target)).some((session) => isAt(session, { host, port }));
+			if (!hasSession) await this.#forget(target, { host, port });
+		}
+	}
+
+	#lock = (target: string): Promise<Disposable> =>
+		locks.exclusive(`target:${target}`, "Another pool logs in at this target.");
 
 	/** New LUNs, and new sizes of those that are known. */
 	async rescan(sessions: readonly IscsiSession[]): Promise<void> {
@@ -165,7 +188,7 @@ export class Iscsi {
 
 	async #admin(args: string[], what: string, okExitCodes = [0]) {
 		try {
-			return await boundedRun("iscsiadm", args, { timeoutMs: limitMs, okExitCodes });
+			return await (this.#parts.run ?? boundedRun)("iscsiadm", args, { timeoutMs: limitMs, okExitCodes });
 		} catch (error) {
 			if (!isAppError(error) || error.code === "unavailable" || error.code === "canceled") throw error;
 			const context = error.context;

@@ -3,11 +3,12 @@
  * to it, by the WWID that it reads itself from one of the paths, and only that LUN's behaviour is set, in a file of ours under
  * /etc/multipath/conf.d.
  */
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { delay } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
+import { isUuid } from "../../lib/ids.ts";
 import { errnoOf } from "../file-errors.ts";
 import { boundedRun } from "./bounded-run.ts";
 import type { IscsiDisk, Sysfs } from "./sysfs.ts";
@@ -105,8 +106,25 @@ export class Multipath {
 
 	/** Before the sessions end: a map without paths would stay. */
 	async remove(poolId: string, map: MultipathMap | null): Promise<void> {
-		if (map !== null) await boundedRun("multipath", ["-f", map.name], { timeoutMs: limitMs });
+		if (map !== null) await this.flush(map);
 		await rm(this.#confFile(poolId), { force: true });
+	}
+
+	/** Takes a map away that nobody uses. */
+	async flush(map: MultipathMap): Promise<void> {
+		await boundedRun("multipath", ["-f", map.name], { timeoutMs: limitMs });
+	}
+
+	/** Settings of ours for pools that this node has not. */
+	async forgetOthers(poolIds: ReadonlySet<string>): Promise<void> {
+		const names = await readdir(this.#confFolder).catch((error) => {
+			if (errnoOf(error) === "ENOENT") return [];
+			throw error;
+		});
+		for (const name of names) {
+			const id = /^limiquantix-(.{36})\.conf$/.exec(name)?.[1];
+			if (id !== undefined && isUuid(id) && !poolIds.has(id)) await rm(this.#confFile(id), { force: true });
+		}
 	}
 
 	async #daemon(command: string[]): Promise<void> {

@@ -39,7 +39,7 @@ beforeAll(async () => {
 	hub = await startEthernetHub(join(folder, "hub"));
 	const { socketPath } = hub;
 	for (const node of [1, 2])
-		machines.push(await startStorageVm({ cacheDir, lifetimeMs: 1_800_000, hub: { socketPath, node } }));
+		machines.push(await startStorageVm({ cacheDir, lifetimeMs: 2_700_000, hub: { socketPath, node } }));
 	await machines[0]?.shell(serve, 120_000);
 	for (const [at, machine] of machines.entries()) await machine.shell(startNode(at + 1), 90_000);
 }, 300_000);
@@ -109,6 +109,53 @@ test("closed here, it is opened there; what it rests on is open on both", async 
 	expect(errors(closed)).toEqual([null, null, null, null]);
 	const gone = await tell(0, ["activate"], ["deleteVolume", copy], ["deleteVolume", volume]);
 	expect(errors(gone)).toEqual([null, null, null]);
+}, 600_000);
+
+test("a layer of a disk that is written to is read by another node, once QEMU writes elsewhere", async () => {
+	const [base, copy, snapshot] = [newId(), newId(), newId()];
+	const source = { kind: "snapshot", id: base, snapshotId: snapshot, fullCopy: false };
+	const taken = await tell(
+		0,
+		["activate"],
+		["createVolume", base, empty],
+		["openVolume", base],
+		["snapshots.take", base, snapshot, { running: true }],
+		["createVolume", copy, { ...empty, source }],
+	);
+	expect(errors(taken)).toEqual([null, null, null, null, null]);
+	expect(errors(await tell(1, ["activate"], ["openVolume", copy]))).toEqual([null, "in-use"]);
+	// As QEMU does when it goes over.
+	const overlay = `/dev/lqx-${poolId}/v-${base}-2`;
+	const pid = await machines[0]?.shell(`setsid sleep 1000 < ${overlay} > /dev/null 2>&1 & echo $!`);
+	await waitUntil(
+		"the layer to be everybody's",
+		300_000,
+		async () => {
+			await tell(0, ["activate"], ["check"], ["listVolumes"], ["listVolumes"]);
+			return errors(await tell(1, ["activate"], ["openVolume", copy])).at(-1) === null;
+		},
+		{ everyMs: 1000 },
+	);
+	expect(errors(await tell(1, ["activate"], ["openVolume", base], ["closeVolume", copy]))).toEqual([
+		null,
+		"in-use",
+		null,
+	]);
+	await machines[0]?.shell(`kill ${pid}`);
+	const gone = await tell(0, ["activate"], ["closeVolume", base], ["deleteVolume", copy], ["deleteVolume", base]);
+	expect(errors(gone)).toEqual([null, null, null, null]);
+}, 900_000);
+
+test("what another node has left unfinished is refused, and removed by hand when that node is gone for good", async () => {
+	const id = newId();
+	const lv = `lqx-${poolId}/v-${id}-1`;
+	const asOther = `--config 'global/use_lvmlockd=1' --yes --addtag lqx.half=${ids[1]} -an -Zn -Wn -L4m -n v-${id}-1`;
+	await machines[1]?.shell(`lvcreate ${asOther} lqx-${poolId}`, 60_000);
+	const [, refused] = await tell(0, ["activate"], ["createVolume", id, empty]);
+	expect(refused?.error).toContain(`remove ${lv} by hand`);
+	await machines[0]?.shell(`lvremove --config global/use_lvmlockd=1 --yes ${lv}`, 60_000);
+	const made = await tell(0, ["activate"], ["createVolume", id, empty], ["deleteVolume", id]);
+	expect(errors(made)).toEqual([null, null, null]);
 }, 600_000);
 
 test("a node that leaves takes nothing away from one that stays", async () => {

@@ -3,9 +3,10 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { AppError } from "../../lib/errors.ts";
 import type { IscsiTarget } from "./iscsi.ts";
 import type { Portal } from "./names.ts";
-import { TargetSessions } from "./target-sessions.ts";
+import { TargetSessions, targetsWithSessions } from "./target-sessions.ts";
 
 const portal = { host: "10.0.0.1", port: 3260 };
 let folder: string;
@@ -13,12 +14,17 @@ let target: IscsiTarget;
 let number = 0;
 let sessions: Portal[];
 let held: Promise<void> | null;
+let refusal: AppError | null;
+let cut: boolean;
 const iscsi = {
-	async login({ portals }: IscsiTarget) {
+	async login({ portals }: IscsiTarget, begin: (missing: readonly Portal[]) => Promise<void> = async () => {}) {
 		const made = portals.filter((one) => !sessions.some(({ host }) => host === one.host));
+		if (made.length > 0) await begin(made);
 		await held;
+		if (refusal !== null) throw refusal;
 		sessions.push(...made);
-		return { made, failed: [] };
+		if (cut) throw new Error("The process ends here.");
+		return { made, reused: portals.filter((one) => !made.includes(one)), failed: [] };
 	},
 	async logout(_target: string, portals: readonly Portal[]) {
 		await held;
@@ -32,6 +38,8 @@ beforeEach(async () => {
 	target = { target: `iqn.2026-01.net.example:${number++}`, portals: [portal], chap: null };
 	sessions = [];
 	held = null;
+	refusal = null;
+	cut = false;
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 const ours = () => new TargetSessions(iscsi, target, folder);
@@ -70,4 +78,26 @@ test("the last pool that goes ends the sessions, whoever has made them; those of
 	await ours().join("pool");
 	await ours().leave("pool", ends);
 	expect(sessions).toEqual([portal]);
+});
+
+test("sessions that a process had begun when it ended are known to the next one, and ended by it", async () => {
+	expect(await targetsWithSessions(join(folder, "not-there"))).toEqual([]);
+	cut = true;
+	await expect(ours().join({})).rejects.toThrow("ends here");
+	expect([sessions, await targetsWithSessions(folder)]).toEqual([[portal], [target.target]]);
+	await ours().leave({}, ends);
+	expect([sessions, await readdir(folder)]).toEqual([[], []]);
+});
+
+test("a login that was refused leaves nothing behind, and what was ours before stays ours", async () => {
+	refusal = new AppError("storage", "The target refused.");
+	await expect(ours().join({})).rejects.toThrow("refused");
+	expect(await readdir(folder)).toEqual([]);
+
+	refusal = null;
+	await ours().join("pool");
+	refusal = new AppError("storage", "The target refused.");
+	sessions = [];
+	await expect(ours().join("pool")).rejects.toThrow("refused");
+	expect(await targetsWithSessions(folder)).toEqual([target.target]);
 });

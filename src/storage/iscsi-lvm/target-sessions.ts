@@ -1,16 +1,22 @@
 /**
  * The sessions of this node with a target. Pools, tries of pools and discoveries share them, so they are begun and ended in turn, and
- * never ended under somebody who uses them; which of them are ours is kept in a file until the machine restarts: others' stay.
+ * never ended under somebody who uses them; which of them are ours is kept in a file until the machine restarts, from before they begin:
+ * others' stay.
  */
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { isAppError } from "../../lib/errors.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { Iscsi, IscsiTarget } from "./iscsi.ts";
 import type { Portal } from "./names.ts";
 
-const Made = Type.Array(Type.Object({ host: Type.String(), port: Type.Integer() }));
+const Made = Type.Object({
+	target: Type.String(),
+	portals: Type.Array(Type.Object({ host: Type.String(), port: Type.Integer() })),
+});
+const fileName = /^iscsi-sessions-[0-9a-f]{32}\.json$/;
 
 /** Who uses a target in this process, by its name. */
 const users = new Map<string, Set<object | string>>();
@@ -41,9 +47,21 @@ export class TargetSessions {
 			// Before the sessions are looked at: nobody ends them from here on.
 			all.add(user);
 			try {
-				const answer = await this.#iscsi.login(this.#target);
-				if (answer.made.length > 0) await this.#keep([...(await this.#kept()), ...answer.made]);
-				return { ...answer, undo: () => this.#undo(user, isNew, answer.made) };
+				const before = await this.#kept();
+				let answer: Awaited<ReturnType<Iscsi["login"]>>;
+				try {
+					answer = await this.#iscsi.login(this.#target, (missing) =>
+						this.#keep([...without(before, missing), ...missing]),
+					);
+				} catch (error) {
+					// None was begun.
+					if (isAppError(error)) await this.#keep(before);
+					throw error;
+				}
+				const { made, failed } = answer;
+				const tried = [...made, ...failed.map(({ portal }) => portal)];
+				if (tried.length > 0) await this.#keep([...without(before, tried), ...made]);
+				return { ...answer, undo: () => this.#undo(user, isNew, made) };
 			} catch (error) {
 				if (isNew) all.delete(user);
 				throw error;
@@ -66,7 +84,7 @@ export class TargetSessions {
 			if (isNew) this.#users().delete(user);
 			if (made.length === 0 || this.#users().size > 0) return;
 			await this.#iscsi.logout(this.#target.target, made);
-			await this.#keep((await this.#kept()).filter((portal) => !made.some((one) => same(one, portal))));
+			await this.#keep(without(await this.#kept(), made));
 		});
 	}
 
@@ -88,20 +106,38 @@ export class TargetSessions {
 	}
 
 	async #kept(): Promise<Portal[]> {
-		try {
-			const value: unknown = JSON.parse(await readFile(this.#file, "utf8"));
-			return Value.Check(Made, value) ? value : [];
-		} catch (error) {
-			if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return [];
-			throw error;
-		}
+		return (await readMade(this.#file))?.portals ?? [];
 	}
 
 	async #keep(portals: readonly Portal[]): Promise<void> {
 		if (portals.length === 0) return rm(this.#file, { force: true });
 		await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
-		await writeFile(this.#file, JSON.stringify(portals), { mode: 0o600 });
+		await writeFile(this.#file, JSON.stringify({ target: this.#target.target, portals }), { mode: 0o600 });
 	}
 }
 
+/** Targets with sessions that are ours, of this process and of one before it. */
+export async function targetsWithSessions(runFolder: string): Promise<string[]> {
+	const names = await readdir(runFolder).catch((error) => {
+		if (errnoOf(error) === "ENOENT") return [];
+		throw error;
+	});
+	const found = await Promise.all(
+		names.filter((name) => fileName.test(name)).map((name) => readMade(join(runFolder, name))),
+	);
+	return found.flatMap((one) => (one === null ? [] : [one.target]));
+}
+
+async function readMade(path: string): Promise<{ target: string; portals: Portal[] } | null> {
+	try {
+		const value: unknown = JSON.parse(await readFile(path, "utf8"));
+		return Value.Check(Made, value) ? value : null;
+	} catch (error) {
+		if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return null;
+		throw error;
+	}
+}
+
+const without = (all: readonly Portal[], some: readonly Portal[]): Portal[] =>
+	all.filter((portal) => !some.some((one) => same(one, portal)));
 const same = (a: Portal, b: Portal): boolean => a.host === b.host && a.port === b.port;

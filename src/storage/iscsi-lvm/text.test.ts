@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { chapOf } from "./create.ts";
-import { chapSettings, iscsiReason, parseSendTargets, withSettings } from "./iscsi-text.ts";
+import { parseInitiatorName } from "./initiator-name.ts";
+import { chapSettings, iscsiReason, parseTargetKeys, withSettings } from "./iscsi-text.ts";
+import { parseKeys } from "./login-pdu.ts";
 import { lvmConfig, lvmError } from "./lvm.ts";
 import { parseAnyLvs, parseGroups, parseLvs, parsePhysicalVolumes, parseThinUsage } from "./lvm-report.ts";
 import { groupName, lvName, mapperName, parseLvName, parsePortal, portalText } from "./names.ts";
@@ -63,16 +65,27 @@ test("portals", () => {
 });
 
 test("targets that were discovered, with all of their portals; noise is left out", () => {
-	const text = [
-		"10.0.0.1:3260,1 iqn.2026-01.example:a",
-		"[fe80::1]:3260,1 iqn.2026-01.example:a",
-		"10.0.0.1:3260,-1 iqn.2026-01.example:b",
-		"10.0.0.1:3260,1 iqn.2026-01.example:a",
-		"10.0.0.1:3260,1 -oProxyCommand=x",
-		"no line of this kind",
-		":,1 iqn.x",
-	].join("\n");
-	expect(parseSendTargets(text)).toEqual([
+	const asked = { host: "10.0.0.9", port: 3261 };
+	const keys = parseKeys(
+		Buffer.from(
+			[
+				"TargetAddress=10.0.0.8:3260,1",
+				"TargetName=iqn.2026-01.example:a",
+				"TargetAddress=10.0.0.1:3260,1",
+				"TargetAddress=[fe80::1]:3260,1",
+				"TargetAddress=10.0.0.1:3260,2",
+				"TargetAddress=:,1",
+				"TargetName=-oProxyCommand=x",
+				"TargetAddress=10.0.0.2:3260,1",
+				"TargetName=iqn.2026-01.example:b",
+				"no key of this kind",
+				"TargetName=iqn.2026-01.example:c",
+				"TargetAddress=storage.example.net",
+				"",
+			].join("\0"),
+		),
+	);
+	expect(parseTargetKeys(keys, asked)).toEqual([
 		{
 			target: "iqn.2026-01.example:a",
 			portals: [
@@ -80,9 +93,18 @@ test("targets that were discovered, with all of their portals; noise is left out
 				{ host: "fe80::1", port: 3260 },
 			],
 		},
-		{ target: "iqn.2026-01.example:b", portals: [{ host: "10.0.0.1", port: 3260 }] },
+		{ target: "iqn.2026-01.example:b", portals: [asked] },
+		{ target: "iqn.2026-01.example:c", portals: [{ host: "storage.example.net", port: 3260 }] },
 	]);
-	for (const text of garbage) expect(parseSendTargets(text)).toEqual([]);
+	for (const text of garbage) expect(parseTargetKeys(parseKeys(Buffer.from(text)), asked)).toEqual([]);
+});
+
+test("this node's name is read as open-iscsi writes it", () => {
+	expect(parseInitiatorName("## comment\nInitiatorName=iqn.1993-08.org.debian:01:abc\n")).toBe(
+		"iqn.1993-08.org.debian:01:abc",
+	);
+	for (const text of ["", "# InitiatorName=iqn.x", "InitiatorName=", "GenerateName=yes", "InitiatorName=a b"])
+		expect(codeOf(() => parseInitiatorName(text))).toBe("unavailable");
 });
 
 test("settings of a record are changed, added before its end, and taken away; others stay", () => {

@@ -14,7 +14,7 @@ export type NodeOrders = {
 	nodeId: string;
 	folder: string;
 	config: IscsiLvmPoolConfig;
-	/** Method of the driver, and its arguments. */
+	/** Method of the driver, or of its snapshots ("snapshots.take"), and its arguments. */
 	calls: [string, ...unknown[]][];
 };
 export type NodeAnswer = { call: string; ms: number; error: string | null; value: unknown };
@@ -30,10 +30,11 @@ if (import.meta.main) {
 	const answers: NodeAnswer[] = [];
 	for (const [call, ...args] of orders.calls) {
 		const started = performance.now();
-		const method: unknown = Reflect.get(driver, call);
+		const [of, name] = call.startsWith("snapshots.") ? [driver.snapshots, call.slice(10)] : [driver, call];
+		const method: unknown = Reflect.get(of, name);
 		if (typeof method !== "function") throw new Error(`no method ${call}`);
 		try {
-			const value: unknown = await Reflect.apply(method, driver, args);
+			const value: unknown = await Reflect.apply(method, of, args);
 			answers.push({ call, ms: Math.round(performance.now() - started), error: null, value });
 		} catch (error) {
 			const { code, message, context } = toAppError(error);
