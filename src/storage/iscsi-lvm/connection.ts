@@ -47,6 +47,7 @@ export class IscsiConnection implements Connection {
 	#reused: readonly Portal[] = [];
 	/** Why the target does not let this node in any more, while a session goes on. */
 	#refusal: string | null = null;
+	#looking: Promise<void> | null = null;
 
 	constructor(poolId: string, target: IscsiTarget, wwid: string, parts: ConnectionParts) {
 		this.#isFormer = parts.isFormer ?? false;
@@ -100,7 +101,14 @@ export class IscsiConnection implements Connection {
 	}
 
 	/** What is not answered stays as it was known. Without the passwords there is nothing to ask with: the pool is being let go of. */
-	async #lookForRefusal(): Promise<void> {
+	#lookForRefusal(): Promise<void> {
+		this.#looking ??= this.#askAgain().finally(() => {
+			this.#looking = null;
+		});
+		return this.#looking;
+	}
+
+	async #askAgain(): Promise<void> {
 		const { iscsi, log } = this.#parts;
 		if (this.#reused.length === 0 || this.#isFormer) return;
 		const answers = await Promise.allSettled(this.#reused.map((portal) => iscsi.tryLogin(this.#target, portal)));

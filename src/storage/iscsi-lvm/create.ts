@@ -4,6 +4,7 @@ import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
 import type { IscsiLvmPoolConfig, PoolCredentials } from "../../model/pool-config.ts";
+import type { Step } from "../durable.ts";
 import { IscsiConnection } from "./connection.ts";
 import { type DiscoveredLun, discoverLuns, discoverTargets } from "./discover.ts";
 import { IscsiLvmDriver } from "./driver.ts";
@@ -32,6 +33,8 @@ export type IscsiLvmPool = {
 	random: Random;
 	clock: Clock;
 	log: Logger;
+	/** Called before each change; for tests that end the process there. */
+	onStep?: Step;
 };
 
 type Ways = Pick<IscsiLvmPoolConfig, "chapUser" | "mutualChapUser">;
@@ -99,6 +102,7 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 		// Two nodes that find the LUN empty at the same time must not both make the group: the one with the lowest number does.
 		mayInitialize: !pool.wasReady && (!shared || first),
 		...{ stagingFolder: pool.stagingFolder, protectedPaths: pool.protectedPaths, random: pool.random, clock, log },
+		...(pool.onStep ? { onStep: pool.onStep } : {}),
 		writes: async (path) => {
 			const device = await sysfs.deviceOf(path);
 			return device === null ? null : sysfs.writes(device);

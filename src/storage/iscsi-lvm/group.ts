@@ -26,6 +26,7 @@ import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
 import { otherHosts } from "./sanlock.ts";
 import { memberOf, requireConfirmed, unknownData, whatIsOn } from "./signatures.ts";
+import { requireThinPoolWorks, reviveThinPool } from "./thin-health.ts";
 import { ThinPool } from "./thin-pool.ts";
 
 /** Volumes of raw disks have whole extents. */
@@ -199,6 +200,17 @@ export class VolumeGroup {
 		return (await this.#thin?.growMetadata(this.#devices)) ?? false;
 	}
 
+	/** A thin pool that the kernel has given up is started again; fails while it is used. True when that was done. */
+	async reviveThinPool(isUsed: () => Promise<boolean>): Promise<boolean> {
+		if (this.#thin === null) return false;
+		const restart = async () => {
+			await this.deactivateAll();
+			await this.activate(thinPoolName, "exclusive");
+		};
+		const of = { lvm: this.#options.lvm, group: this.name, call: this.#devices };
+		return reviveThinPool(of, { isUsed, restart });
+	}
+
 	/** The LUN grew: so does the group. */
 	async grow(): Promise<void> {
 		if (this.device === null) return;
@@ -210,6 +222,7 @@ export class VolumeGroup {
 		const call = { ...this.#devices, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
 		const [group] = parseGroups(await lvm.report("vgs", vgFields, [this.name], call));
 		if (!group) throw new AppError("storage", "The volume group is not on the LUN.");
+		if (this.#thin) await requireThinPoolWorks({ lvm, group: this.name, call });
 		const thin = await this.#thin?.usage(call);
 		if (thin) return thin;
 		const { sizeBytes, freeBytes } = group;

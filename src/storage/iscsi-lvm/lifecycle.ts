@@ -57,10 +57,15 @@ export class PoolLifecycle {
 		const lun = await this.#options.connection.connect();
 		group.device = lun.device;
 		try {
+			// A pool whose LUN is away is activated again and again: no command of LVM waits for the device each time.
+			const { dead } = await this.#options.connection.trouble();
+			if (dead !== null) throw new AppError("storage", dead, { context: { health: "unmounted" } });
 			const found = await this.#groupOn(lun.device, lun.sizeBytes, overwrite);
 			await group.startLocks();
 			await this.#growTo(lun.sizeBytes);
 			await group.ensureThinPool(found);
+			if (await group.reviveThinPool(() => this.#isAnyUsed()))
+				log.info("A thin pool that had failed was started again");
 			if (this.#isTidy) return;
 			const index = await readIndex(this.#context);
 			this.#open.find(index);
@@ -74,6 +79,11 @@ export class PoolLifecycle {
 				.catch((failure) => log.warn("A pool was left connected", { failure }));
 			throw error;
 		}
+	}
+
+	async #isAnyUsed(): Promise<boolean> {
+		const { group, activation } = this.#context;
+		return (await group.lvs()).lvs.some(({ lv, open }) => open || activation.inUse(lv));
 	}
 
 	async #groupOn(device: string, sizeBytes: number, overwrite: readonly string[]): Promise<Group> {

@@ -28,6 +28,10 @@ function rows(json: string, kind: "lv" | "vg" | "pv"): Static<typeof Row>[] {
 	return value.report.flatMap((part) => part[kind] ?? []);
 }
 
+/** Of the only row, or of the first one; null when there is none. */
+export const firstValue = (json: string, kind: "lv" | "vg" | "pv", field: string): string | null =>
+	rows(json, kind)[0]?.[field] ?? null;
+
 function text(row: Static<typeof Row>, field: string): string {
 	const value = row[field];
 	if (value === undefined) throw notUnderstood();
