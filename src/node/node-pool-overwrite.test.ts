@@ -150,3 +150,22 @@ test("a server is asked with the credentials of the pool, unless there are other
 	});
 	expect(asked).toHaveLength(3);
 });
+
+test("what tries of pools have left is tidied up at the start, but for pools that are on this node; that never fails the start", async () => {
+	await using world = await NodeWorld.open();
+	await make(world, {});
+	const known: string[][] = [];
+	await world.boot(null, {
+		storage: {
+			open: () => new FakeStorageDriver(),
+			discover: async () => nothing,
+			async tidy(pools) {
+				known.push(pools.map(({ id, config }) => `${id} ${"target" in config ? config.target : ""}`));
+				throw new Error("iscsiadm is broken");
+			},
+		},
+	});
+	await world.until(() => world.store.get("pool", poolId)?.phase === "ready", ticks);
+	expect(known).toHaveLength(1);
+	expect(known[0]).toContain(`${poolId} ${config.target}`);
+});
