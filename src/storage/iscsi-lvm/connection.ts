@@ -1,7 +1,7 @@
 /** How the LUN of a pool gets to this node, and away: sessions, paths, the one device that LVM works on. */
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Iscsi, IscsiTarget } from "./iscsi.ts";
+import { type Iscsi, type IscsiTarget, requireLetIn } from "./iscsi.ts";
 import type { Luns } from "./lun.ts";
 import type { Multipath } from "./multipath.ts";
 import type { Portal } from "./names.ts";
@@ -73,7 +73,7 @@ export class IscsiConnection implements Connection {
 		};
 		for (const { portal, error } of failed) log.warn("A portal of an iSCSI pool cannot be used", { portal, error });
 		try {
-			if (trial) await this.#requireLetIn(reused);
+			if (trial) await requireLetIn(this.#parts.iscsi, this.#target, reused);
 			else {
 				this.#reused = reused;
 				// The session that is there does its work: this is told, and holds nothing up.
@@ -88,16 +88,6 @@ export class IscsiConnection implements Connection {
 			await undo().catch((failure) => log.warn("A session of a pool was not ended", { target, failure }));
 			throw error;
 		}
-	}
-
-	/** A session that is there proves nothing about these credentials: the target is asked. */
-	async #requireLetIn(portals: readonly Portal[]): Promise<void> {
-		const answers = await Promise.allSettled(portals.map((portal) => this.#parts.iscsi.tryLogin(this.#target, portal)));
-		const failed = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason] : []));
-		const refused = failed.find((error) => isAppError(error) && error.context.refused === true);
-		if (refused !== undefined) throw refused;
-		// One that does not answer is as one that cannot be logged in to: others may.
-		if (failed.length > 0 && failed.length === this.#target.portals.length) throw failed[0];
 	}
 
 	/** What is not answered stays as it was known. Without the passwords there is nothing to ask with: the pool is being let go of. */

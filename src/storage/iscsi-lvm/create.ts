@@ -9,14 +9,14 @@ import { IscsiConnection } from "./connection.ts";
 import { type DiscoveredLun, discoverLuns, discoverTargets } from "./discover.ts";
 import { IscsiLvmDriver } from "./driver.ts";
 import { VolumeGroup } from "./group.ts";
-import { Iscsi, type IscsiTarget } from "./iscsi.ts";
+import { Iscsi, type IscsiTarget, requireLetIn } from "./iscsi.ts";
 import { IscsiDatabase } from "./iscsi-database.ts";
 import type { Chap, DiscoveredTarget } from "./iscsi-text.ts";
 import { Luns } from "./lun.ts";
 import { Lvm } from "./lvm.ts";
 import { MadeRecords } from "./made-records.ts";
 import { Multipath } from "./multipath.ts";
-import { parsePortal } from "./names.ts";
+import { type Portal, parsePortal } from "./names.ts";
 import { Sysfs } from "./sysfs.ts";
 import { TargetSessions, targetsWithSessions } from "./target-sessions.ts";
 
@@ -126,8 +126,10 @@ export async function discoverIscsi(
 	const chap = chapOf(query, query.credentials ?? null);
 	const portals = query.portals.map(parsePortal);
 	if (query.target === null) return { targets: await discoverTargets(iscsi, portals, chap), luns: [] };
-	const sessions = new TargetSessions(iscsi, { target: query.target, portals, chap }, runFolder);
-	return { targets: [], luns: await discoverLuns(sessions, luns, query.target, log) };
+	const target: IscsiTarget = { target: query.target, portals, chap };
+	const sessions = new TargetSessions(iscsi, target, runFolder);
+	const mayUse = (reused: readonly Portal[]) => requireLetIn(iscsi, target, reused);
+	return { targets: [], luns: await discoverLuns(sessions, luns, query.target, log, mayUse) };
 }
 
 /** A pool of this node, of any type. */

@@ -48,9 +48,12 @@ export async function discoverLuns(
 	luns: Luns,
 	target: string,
 	log: Logger,
+	/** Fails where a session that is there belongs to somebody who knows another password. */
+	mayUse: (reused: readonly Portal[]) => Promise<void>,
 ): Promise<DiscoveredLun[]> {
-	const { undo } = await sessions.join({});
+	const { undo, reused } = await sessions.join({});
 	try {
+		await mayUse(reused);
 		const disks = await luns.settled(target);
 		const found = new Map<string, DiscoveredLun>();
 		for (const { wwid, lun, sizeBytes, vendor, model, device } of disks) {

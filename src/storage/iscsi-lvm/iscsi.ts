@@ -202,3 +202,17 @@ export class Iscsi {
 /** The host name of a portal may be an alias: then the port alone decides, which is less, but never logs in twice at one place. */
 export const isAt = (session: IscsiSession, portal: Portal): boolean =>
 	session.port === portal.port && session.host.toLowerCase() === portal.host.toLowerCase();
+
+/** A session that is there (`reused`) proves nothing about these credentials: the target is asked whether it takes them. */
+export async function requireLetIn(
+	iscsi: Pick<Iscsi, "tryLogin">,
+	target: IscsiTarget,
+	reused: readonly Portal[],
+): Promise<void> {
+	const answers = await Promise.allSettled(reused.map((portal) => iscsi.tryLogin(target, portal)));
+	const failed = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason] : []));
+	const refused = failed.find((error) => isAppError(error) && error.context.refused === true);
+	if (refused !== undefined) throw refused;
+	// One that does not answer is as one that cannot be logged in to: others may.
+	if (failed.length > 0 && failed.length === target.portals.length) throw failed[0];
+}

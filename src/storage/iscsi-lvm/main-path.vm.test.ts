@@ -6,6 +6,7 @@ import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import {
+	chap,
 	credentials,
 	type LabLuns,
 	labLuns,
@@ -16,7 +17,7 @@ import {
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { diskContent, expectSame, fails, newId, pattern } from "../conformance.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
-import { tidyIscsi } from "./create.ts";
+import { discoverIscsi, tidyIscsi } from "./create.ts";
 
 let lab: LabLuns;
 beforeAll(async () => {
@@ -38,6 +39,17 @@ test("a wrong password is told while a session is in use, which stays as it is; 
 	expect(await fails("storage", wrong.probe())).toContain("CHAP");
 	const mutual = lab.driver(newId(), {}, { credentials: { ...credentials, mutualChapPassword: "not-its-secret" } });
 	expect(await fails("storage", mutual.probe())).toContain("prove");
+	const asked = { portals: ["10.88.0.2"], target: lab.target.name, chapUser: chap.user, mutualChapUser: null };
+	const look = (chapPassword: string) =>
+		discoverIscsi(
+			{ ...asked, credentials: { chapPassword } },
+			{
+				...{ clock: systemClock, random: systemRandom, log: silentLogger },
+				...{ runFolder: `${lab.folder}/run`, stagingFolder: `${lab.folder}/staging` },
+			},
+		);
+	expect(await fails("storage", look("not-the-secret"))).toContain("CHAP");
+	expect((await look(chap.password)).luns).toHaveLength(2);
 	expect(await sessionCount()).toBe(1);
 	expect((await pool.check()).warning).toBeUndefined();
 	// A process that starts anew with another password uses the session, and says so.
