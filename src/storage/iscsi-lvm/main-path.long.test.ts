@@ -4,5 +4,5 @@ import { testInStorageVm } from "../../testing/lab/storage-vm/inner-tests.ts";
 
 await testInStorageVm(["src/storage/iscsi-lvm/main-path.vm.test.ts"], {
 	cacheDir: join(import.meta.dir, "../../../.cache"),
-	limitMs: 300_000,
+	limitMs: 440_000,
 });
