@@ -30,6 +30,18 @@ async function readDevice(path: string, start: number, length: number): Promise<
 	return Uint8Array.from(Buffer.from(stdout.replace(/\s+/g, ""), "hex"));
 }
 
+/** Past the page cache, which may know a device that is gone. */
+export async function isReadable(path: string, timeoutMs: number): Promise<boolean> {
+	try {
+		const args = [`if=${path}`, "of=/dev/null", "bs=4096", "count=1", "iflag=direct", "status=none"];
+		await boundedRun("dd", args, { timeoutMs });
+		return true;
+	} catch (error) {
+		if (!isAppError(error)) throw error;
+		return false;
+	}
+}
+
 export async function readQcow2Header(path: string, lv: string): Promise<Qcow2Header> {
 	const bytes = await readDevice(path, 0, headerBytes);
 	try {

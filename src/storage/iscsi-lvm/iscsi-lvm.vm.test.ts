@@ -201,7 +201,7 @@ test("a LUN that vanishes is told", async () => {
 	await driver.activate();
 	expect(await lunDevices(wwidOf(2))).toHaveLength(1);
 	await lab.target.vanish(2);
-	await fails("storage", driver.check());
+	expect(await fails("storage", driver.check())).toContain("The LUN cannot be read");
 	await lab.target.show(2, { device: lab.disks[1]?.device ?? "", serial: serialOf(2) });
 	await waitUntil("the LUN", 30_000, () => driver.check().catch(() => undefined));
 	await driver.remove();

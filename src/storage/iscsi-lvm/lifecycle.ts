@@ -7,7 +7,7 @@ import type { OverwriteOptions, PoolUsage } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { Connection } from "./connection.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
-import { zeroDevice } from "./device-io.ts";
+import { isReadable, zeroDevice } from "./device-io.ts";
 import type { Group } from "./lvm-report.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
 import { type PoolIndex, tidyPlan } from "./pool-index.ts";
@@ -30,6 +30,12 @@ type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Co
 
 /** Health is asked for every few seconds: an answer must not take as long as other work may. */
 const checkLimitMs = 5000;
+/** So both are done before a check is given up. */
+const readLimitMs = 2000;
+const unreadable = () =>
+	new AppError("storage", "The LUN cannot be read: the target has taken it away, or its disk fails.", {
+		context: { health: "unmounted" },
+	});
 /** Less than this at the end of the LUN is not worth a change of the group. */
 const worthGrowingBytes = 16 * MiB;
 /** A LUN that was enlarged is noticed within this. */
@@ -245,7 +251,12 @@ export class PoolLifecycle {
 		if (dead !== null) throw new AppError("storage", dead, { context: { health: "unmounted" } });
 		if (this.#context.group.device === null)
 			throw new AppError("storage", "The pool is not connected on this node.", { context: { health: "unmounted" } });
-		const usage = await this.#context.group.usage(checkLimitMs);
+		const { device } = this.#context.group;
+		const usage = await this.#context.group.usage(checkLimitMs).catch(async (error: unknown) => {
+			// LVM does not say why it finds nothing.
+			if (isAppError(error) && device !== null && !(await isReadable(device, readLimitMs))) throw unreadable();
+			throw error;
+		});
 		this.#lookForGrowth();
 		this.#lowering ??= this.#open
 			.lowerLayers()

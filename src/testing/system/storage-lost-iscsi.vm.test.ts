@@ -39,6 +39,10 @@ beforeAll(async () => {
 	const source = { kind: "path", path } as const;
 	const image = await api.call("imageCreate", { body: { name: "probe", format, poolId, source } });
 	await system.done(image);
+	// A look at it beside other work may have taken too long here, where all is emulated; the next one says otherwise.
+	await waitUntil("the pool to be usable", healLimitMs, async () => {
+		return (await api.call("poolGet", { path: { id: poolId } })).body.phase === "ready";
+	});
 	vm = await system.createVm({ name: "lost", disks: [{ imageId: image.body.id, poolId }], nics: [] });
 	await nestedGuest.of(system, vm.id).booted(bootLimitMs);
 }, 900_000);
