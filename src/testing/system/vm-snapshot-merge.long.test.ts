@@ -159,6 +159,9 @@ test("first, middle and last of three go while the guest writes, and it reads wh
 	await virsh("destroy", vm.id);
 	await system.done(asked);
 	for (const id of volumes) expect(files(id)).toHaveLength(2);
+	await waitUntil("the VM to be known as stopped", 30_000, async () => {
+		return (await system.vm(vm.id)).status.powerState === "stopped" || undefined;
+	});
 	const again = await guest.mark();
 	await system.done(await api.call("vmStart", path));
 	await guest.booted(again);
