@@ -12,6 +12,7 @@ import { MiB } from "../lib/units.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import { adoptionConformance } from "./conformance-adoption.ts";
 import { contentConformance } from "./conformance-content.ts";
+import { flattenConformance } from "./conformance-flatten.ts";
 import { imageConformance } from "./conformance-images.ts";
 import { provisioningConformance } from "./conformance-provisioning.ts";
 import { snapshotConformance } from "./conformance-snapshots.ts";
@@ -142,6 +143,7 @@ export function storageConformance(under: StorageUnderTest): void {
 		transferConformance(suite);
 		imageConformance(suite);
 		snapshotConformance(suite);
+		flattenConformance(suite);
 		contentConformance(suite);
 	});
 }

@@ -195,6 +195,13 @@ export interface StorageDriver {
 	 * others, and when it was done. Absent where `growOpenVolume` does all of it, and where no volume is thick.
 	 */
 	fillVolume?(id: string, options: LongOptions): Promise<void>;
+	/**
+	 * Makes a copy-on-write copy stand alone: what it has from below is copied into the volume and its snapshots, and then it depends on
+	 * nothing. What a guest reads stays the same throughout. One that stands alone is done already. `in-use` while a VM has it or
+	 * a copy of it open, where `capabilities.reasons.flattenOnline` says why. Cut short or canceled it still depends on what it was made of; what was
+	 * copied until then may stay, and counts as taken space.
+	 */
+	flattenVolume(id: string, options: LongOptions): Promise<VolumeInfo>;
 	/** Null when there is none. Never probes the format: it is in the pool's own record beside the file. */
 	getVolume(id: string): Promise<VolumeInfo | null>;
 	/** By id. A volume whose record is damaged is left out and logged; getVolume of it is `corrupt`. */

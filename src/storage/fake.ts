@@ -27,6 +27,7 @@ import type {
 } from "./driver.ts";
 import { FakeCalls, type FakeMethod } from "./fake-calls.ts";
 import { bytesOf, fileOf } from "./fake-content.ts";
+import { flatten } from "./fake-flatten.ts";
 import { fakeContent } from "./fake-listing.ts";
 import { type FakeImage, FakePool, type FakeVolume, imageInfo, noSnapshots, noThick, volumeInfo } from "./fake-pool.ts";
 import { fakeSnapshots } from "./fake-snapshots.ts";
@@ -45,7 +46,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		...{ formats: ["qcow2", "raw"], provisioning: ["thin", "thick"] },
 		...{ copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false },
 		...{ snapshots: true, images: true, shared: false },
-		reasons: { shrink: "The fake keeps to growing.", shared: "The fake is one node's." },
+		reasons: { shrink: "It only grows.", shared: "It is one node's.", flattenOnline: "Only QEMU could." },
 	};
 	hostSecrets: HostSecret[] = [];
 	settleLimitMs = 60_000;
@@ -147,6 +148,9 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		await this.enter("growOpenVolume");
 		return this.#info(id, this.#volume(id));
 	}
+
+	flattenVolume: StorageDriver["flattenVolume"] = async (id, options) =>
+		this.#info(id, await flatten(this.pool, id, options, this.enter("flattenVolume", options.signal)));
 
 	async getVolume(id: string): Promise<VolumeInfo | null> {
 		requireId(id, "volume");

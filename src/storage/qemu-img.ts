@@ -112,6 +112,34 @@ export async function commitDisk(path: string, { progress, signal }: LongOptions
 	});
 }
 
+/**
+ * Copies into the qcow2 disk `path` what it has from the chain below, and then says in its header that nothing is below. The caller has held
+ * the headers of the chain against its records. Cut short, the header is as it was, and the content the same in any case. Each write is
+ * flushed: after a power cut the header, which changes last, must not be there without what it relies on. `device`: a logical volume, past
+ * the page cache.
+ */
+export async function flattenDisk(
+	path: string,
+	{ progress, signal, device = false }: LongOptions & { device?: boolean },
+): Promise<void> {
+	const cache = device ? ["-t", "directsync", "-T", "none"] : ["-t", "writethrough"];
+	await qemuImg(["rebase", "-p", "-f", "qcow2", ...cache, "-b", "", "--", absolute(path)], {
+		timeoutMs: copyLimitMs,
+		...(signal ? { signal } : {}),
+		onStdoutLine: reporting(progress),
+	});
+}
+
+/**
+ * Undoes `flattenDisk`: the header names the disk below again, which is not looked at. What is zero there was not copied, so
+ * the content is the same.
+ */
+export async function unflattenDisk(path: string, backing: { name: string; format: VolumeFormat }): Promise<void> {
+	assert(/^(\.{0,2}\/)/.test(backing.name), "a backing file's name begins with / or ./ or ../");
+	const on = ["-F", backing.format, "-b", backing.name];
+	await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", ...on, "--", absolute(path)]);
+}
+
 /** Of a qcow2 file. Errors in it are the answer, not a failure. */
 export async function checkDisk(
 	path: string,

@@ -154,6 +154,7 @@ export class CephRbdDriver implements StorageDriver {
 	};
 	deleteVolume = (id: string) => this.#volumes.delete(id);
 	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
+	flattenVolume = (id: string, options: LongOptions) => this.#volumes.flatten(id, options);
 	getVolume = (id: string) => describeVolume(this.#context, id);
 	listVolumes = (): Promise<ListedVolume[]> => listVolumes(this.#context);
 	attachInfo = (id: string) => this.#volumes.attachInfo(id);

@@ -73,6 +73,16 @@ export class RbdImages {
 		await this.#runner.changeRbd(["resize", "--no-progress", "--size", `${sizeBytes}B`, "--", this.spec(name)]);
 	}
 
+	/**
+	 * What it has from its parent is copied into it and its snapshots; then it has none. Whoever has it open does that when another client asks
+	 * for it. Begun anew it goes on where it was; an image without a parent is EINVAL.
+	 */
+	async flatten(name: string, options: LongOptions): Promise<void> {
+		await this.#runner.requireRoom();
+		await this.#runner.changeRbdLong(["flatten", "--", this.spec(name)], options);
+		options.progress?.(1);
+	}
+
 	async rename(from: string, to: string): Promise<void> {
 		await this.#runner.changeRbd(["rename", "--", this.spec(from), this.spec(to)]);
 	}

@@ -169,6 +169,28 @@ export class RbdVolumes {
 		return this.#present(id);
 	}
 
+	/**
+	 * A VM may have it open: QEMU's own client copies then, and goes on with that when this is called off. The cluster lets go of the snapshot below
+	 * with the last copy that rested on it.
+	 */
+	async flatten(id: string, options: LongOptions): Promise<VolumeInfo> {
+		requireId(id, "volume");
+		using _own = await this.lock(id);
+		const { images } = this.#context;
+		const name = volumeName(id);
+		const info = await images.info(name);
+		if (info === null) throw notFound(id);
+		requireNotCanceled(options);
+		if (info.parent !== undefined)
+			await images.flatten(name, options).catch(async (error) => {
+				if (options.signal?.aborted)
+					throw new AppError("canceled", "Making the volume stand alone was canceled.", { cause: error });
+				// Done by then, by another node or by a client that outlived a request of before.
+				if (errnoOfCeph(error) !== errno.invalid || (await images.info(name))?.parent !== undefined) throw error;
+			});
+		return this.#present(id);
+	}
+
 	async attachInfo(id: string): Promise<AttachInfo> {
 		requireId(id, "volume");
 		if ((await this.#context.images.info(volumeName(id))) === null) throw notFound(id);

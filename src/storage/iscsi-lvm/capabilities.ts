@@ -14,6 +14,9 @@ export function capabilitiesOf(layout: "thick" | "thin", shared: boolean): PoolC
 		layout === "thin"
 			? "Volumes here are thin: they share the space of LVM's thin pool, which gives it out as it is written to."
 			: "Volumes here are thick: a logical volume has all of its space from the beginning. A pool of layout thin has thin ones.";
+	if (layout === "thick")
+		reasons.flattenOnline =
+			"Only QEMU itself could copy into a disk that it has open; the copy is made to stand alone while its VM is off.";
 	if (layout === "thin") reasons.formats = "Copies and snapshots are LVM's own, so all disks are raw.";
 	return {
 		formats: layout === "thin" ? ["raw"] : ["qcow2", "raw"],

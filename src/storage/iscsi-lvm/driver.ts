@@ -17,6 +17,7 @@ import type {
 	PoolUsage,
 	StorageDriver,
 	UploadOptions,
+	VolumeInfo,
 	VolumeSnapshots,
 } from "../driver.ts";
 import type { Step } from "../durable.ts";
@@ -31,6 +32,7 @@ import { capabilitiesOf } from "./capabilities.ts";
 import type { Connection } from "./connection.ts";
 import { listContent } from "./content.ts";
 import type { IscsiContext } from "./context.ts";
+import { flattenVolume } from "./flatten.ts";
 import type { VolumeGroup } from "./group.ts";
 import { IscsiImages } from "./images.ts";
 import { PoolLifecycle } from "./lifecycle.ts";
@@ -120,6 +122,12 @@ export class IscsiLvmDriver implements StorageDriver {
 	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes, { running: false });
 	/** Before QEMU is told to grow a disk that a VM of this node has open: makes room for it. */
 	growOpenVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes, { running: true });
+	async flattenVolume(id: string, options: LongOptions): Promise<VolumeInfo> {
+		await flattenVolume(this.#context, id, options);
+		const info = await this.#volumes.get(id);
+		if (info === null) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
+		return info;
+	}
 	getVolume = (id: string) => this.#volumes.get(id);
 	listVolumes = () => this.#volumes.list();
 	attachInfo = (id: string) => this.#volumes.attachInfo(id);

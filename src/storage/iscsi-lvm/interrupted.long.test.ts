@@ -169,6 +169,45 @@ test("snapshots: taken, gone back to, deleted", async () => {
 	);
 }, 300_000);
 
+test("a copy is made to stand alone", async () => {
+	await using pool = await loopPool();
+	const base = newId();
+	const first = pool.driver();
+	await first.activate();
+	await make(first, base, empty);
+	await write(first, base, 0, 1);
+	const snapshot = newId();
+	let id = newId();
+	const prepare = async (driver: IscsiLvmDriver) => {
+		await make(driver, id, { kind: "volume", id: base, fullCopy: false });
+		await write(driver, id, 1, 2);
+		await driver.snapshots.take(id, snapshot, { running: false });
+		await write(driver, id, 2, 3);
+	};
+	await prepare(first);
+	const steps = await everyStep(
+		pool,
+		(driver) => driver.flattenVolume(id, {}),
+		async (driver) => {
+			await holds(driver, id, [1, 2, 3]);
+			await driver.flattenVolume(id, {});
+			expect((await driver.getVolume(id))?.backing).toEqual([]);
+			await holds(driver, id, [1, 2, 3]);
+			await driver.snapshots.revert(id, snapshot);
+			await holds(driver, id, [1, 2, 0]);
+			await driver.deleteVolume(id);
+			id = newId();
+			await prepare(driver);
+		},
+	);
+	expect(steps).toBeGreaterThan(3);
+	const driver = pool.driver();
+	await driver.activate();
+	await driver.flattenVolume(id, {});
+	await driver.deleteVolume(base);
+	await holds(driver, id, [1, 2, 3]);
+}, 300_000);
+
 test("growing a raw disk shows nothing that others left", async () => {
 	await using pool = await loopPool();
 	const [old, id] = [newId(), newId()];

@@ -13,6 +13,8 @@ export const localCapabilities: PoolCapabilities = {
 	shared: false,
 	reasons: {
 		shrink: "Making a disk smaller would cut off what the guest has stored at its end.",
+		flattenOnline:
+			"Only QEMU itself could copy into a disk that it has open; the copy is made to stand alone while its VM is off.",
 		shared: "A local folder is reachable from its own node only.",
 	},
 };

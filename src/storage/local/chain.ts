@@ -12,7 +12,13 @@ import { layersFrom, onlyChild, withMergedDown } from "./layer-tree.ts";
 import type { PoolFolder } from "./pool-folder.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
-export type ChainFile = { owner: { kind: "volume" | "image"; id: string }; path: string; format: VolumeFormat };
+export type ChainFile = {
+	owner: { kind: "volume" | "image"; id: string };
+	path: string;
+	format: VolumeFormat;
+	/** What is below is being copied into it: its header may say already that nothing is. */
+	mayStandAlone?: true;
+};
 export type Chain = [ChainFile, ...ChainFile[]];
 
 /** Files in one chain at most; QEMU opens all of them. */
@@ -44,6 +50,7 @@ async function chainBelow(
 	});
 	const chain: Chain = [own(record, top.file, top.format)];
 	for (const layer of top.layers) chain.push(own(record, layer.file, layer.format));
+	markLast(chain, record);
 	for (let backing = record.backing; backing !== null; ) {
 		if (chain.length > maxChainFiles) throw damaged(record.id, "its chain of backing files does not end");
 		if (backing.kind === "image") {
@@ -58,9 +65,15 @@ async function chainBelow(
 		const layers: { file: string; format: VolumeFormat }[] = base === null ? [] : layersFrom(base, file);
 		if (base === null || layers.length === 0) throw damaged(record.id, `volume ${id}, which it rests on, is missing`);
 		for (const layer of layers) chain.push(own(base, layer.file, layer.format));
+		markLast(chain, base);
 		backing = base.backing;
 	}
 	return chain;
+}
+
+function markLast(chain: ChainFile[], { flattening }: VolumeRecord): void {
+	const last = chain.at(-1);
+	if (last && flattening) last.mayStandAlone = true;
 }
 
 export const volumeFile = (folder: PoolFolder, id: string, file: string): string =>
@@ -120,8 +133,8 @@ export async function requireHeadersMatch(folder: PoolFolder, chain: Chain): Pro
 		const same =
 			next && backingFile !== null
 				? namesFile(folder, file.path, backingFile, next.path)
-				: !next && backingFile === null;
-		if (!same || (next && header.backingFormat !== next.format) || header.externalDataFile)
+				: backingFile === null && (!next || file.mayStandAlone === true);
+		if (!same || (next && backingFile !== null && header.backingFormat !== next.format) || header.externalDataFile)
 			throw damaged(file.owner.id, "its header refers to another file than the pool's record");
 		if (header.encrypted) throw damaged(file.owner.id, "its header says that it is encrypted");
 	}

@@ -38,6 +38,7 @@ import { listContent } from "./content.ts";
 import type { LocalContext } from "./context.ts";
 import { canShareBlocks } from "./copy-whole.ts";
 import { exportVolume } from "./export-volume.ts";
+import { flattenVolume } from "./flatten.ts";
 import { tidyVolumes } from "./half-done.ts";
 import { hostFileHere } from "./host-file-here.ts";
 import { LocalImages } from "./images.ts";
@@ -203,6 +204,7 @@ export class LocalDriver implements StorageDriver {
 	deleteVolume = (id: string) => this.#volumes.delete(id);
 	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
 	fillVolume = (id: string, options: LongOptions) => this.#volumes.fill(id, options);
+	flattenVolume = (id: string, options: LongOptions) => flattenVolume(this.#context, id, options);
 	getVolume = (id: string) => this.#volumes.get(id);
 	listVolumes = () => this.#volumes.list();
 	attachInfo = (id: string) => this.#volumes.attachInfo(id);

@@ -15,6 +15,7 @@ import { diskMode, frozenMode } from "./freeze.ts";
 import { onlyChild, ownFiles } from "./layer-tree.ts";
 import { finishMerge } from "./merge-layers.ts";
 import { workPrefix } from "./pool-folder.ts";
+import { settleFlatten } from "./settle-flatten.ts";
 
 const uuid = uuidPattern.replace(/^\^|\$$/g, "");
 const markPattern = new RegExp(`^\\${workPrefix}(${uuid})-(${uuid})$`);
@@ -68,7 +69,7 @@ async function marks({ folder }: LocalContext): Promise<{ path: string; nodeId: 
 async function tidyVolume({ folder }: LocalContext, id: string): Promise<void> {
 	const found = await folder.readVolumeRecord(id);
 	if (found === null) return;
-	const record = await finishMerge(folder, found);
+	const record = await settleFlatten(folder, await finishMerge(folder, found));
 	const layers = ownFiles(record)
 		.map(({ file }) => file)
 		.filter((file) => file !== record.file);

@@ -43,6 +43,13 @@ function recordOf(record: VolumeRecord, tree: ReadonlyMap<string, Node>, active:
 export const ownFiles = (record: VolumeRecord): Layer[] =>
 	[...treeOf(record)].map(([file, { format }]) => ({ file, format }));
 
+/** Files that rest on what the volume rests on, the one below the disk last. */
+export function rootFiles(record: VolumeRecord): string[] {
+	const roots = [...treeOf(record)].filter(([, { below }]) => below === null).map(([file]) => file);
+	const last = (record.layers.at(-1) ?? record).file;
+	return [...roots.filter((file) => file !== last), last];
+}
+
 /** The frozen layer and those below it; empty when it is none of the volume's. */
 export const layersFrom = (record: VolumeRecord, file: string): Layer[] =>
 	file === record.file ? [] : chainIn(treeOf(record), file);

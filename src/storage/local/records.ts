@@ -67,6 +67,8 @@ export const VolumeRecord = Strict({
 	 * `layer` keeps its name; when the header of what rested on `child` names `layer`, it has.
 	 */
 	merging: Type.Optional(Strict({ layer: FileName, child: FileName, live: Type.Optional(Type.Literal(true)) })),
+	/** What is below is being copied into the volume: files that rest on `backing` may stand alone already (flatten.ts). */
+	flattening: Type.Optional(Type.Literal(true)),
 	/**
 	 * The file that was taken over, and proof that it is the same: only then it is removed with the volume. No device
 	 * number: it changes from boot to boot.

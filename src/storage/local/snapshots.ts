@@ -34,6 +34,7 @@ import { nextNeedless, withDiskDropped, withoutLeaf } from "./layer-tree.ts";
 import { finishActiveMerge, planLiveMerge } from "./live-merge.ts";
 import { finishMerge, mergeNeedless, neededElsewhere, removeFiles, writeVolume } from "./merge-layers.ts";
 import type { VolumeRecord } from "./records.ts";
+import { settleFlatten } from "./settle-flatten.ts";
 
 type Snapshot = NonNullable<VolumeRecord["snapshots"]>[number];
 
@@ -235,7 +236,8 @@ export class LocalSnapshots implements VolumeSnapshots {
 
 	async #read(volumeId: string): Promise<VolumeRecord | null> {
 		const record = await this.#context.folder.readVolumeRecord(volumeId);
-		return record === null ? null : finishMerge(this.#context.folder, record);
+		if (record === null) return null;
+		return settleFlatten(this.#context.folder, await finishMerge(this.#context.folder, record));
 	}
 
 	async #changing<T>(volumeId: string, snapshotId: string, work: () => Promise<T>): Promise<T> {

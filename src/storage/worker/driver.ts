@@ -119,6 +119,7 @@ export class WorkerDriver implements StorageDriver {
 	// Setting space aside on a server may take as long as it likes, while the worker gives signs of life.
 	resizeVolume = (id: string, sizeBytes: number) => this.#long<VolumeInfo>("resizeVolume", [id, sizeBytes], {});
 	fillVolume = (id: string, options: LongOptions) => this.#long<void>("fillVolume", [id], options);
+	flattenVolume = (id: string, options: LongOptions) => this.#long<VolumeInfo>("flattenVolume", [id], options);
 	getVolume = (id: string) => this.#look<VolumeInfo | null>("getVolume", [id]);
 	listVolumes = () => this.#list<VolumeInfo[]>("listVolumes", []);
 	attachInfo = (id: string) => this.#look<AttachInfo>("attachInfo", [id]);

@@ -52,6 +52,10 @@ export function methodsOf(driver: StorageDriver): Record<string, Handler> {
 			const [id] = args as Args<"resizeVolume">;
 			return value(driver.fillVolume?.(id, options) ?? Promise.resolve());
 		},
+		flattenVolume({ args, options }) {
+			const [id] = args as Args<"flattenVolume">;
+			return value(driver.flattenVolume(id, options));
+		},
 		getVolume: ({ args }) => value(driver.getVolume(...(args as Args<"getVolume">))),
 		listVolumes: () => value(driver.listVolumes()),
 		attachInfo: ({ args }) => value(driver.attachInfo(...(args as Args<"attachInfo">))),

@@ -60,6 +60,12 @@ const operations: Operation[] = [
 		act: (driver, { volume, snapshot }) => driver.snapshots.revert(volume, snapshot),
 	},
 	{
+		name: "make a copy stand alone",
+		steps: 1,
+		prepare: (driver, setting) => cloneOf(driver, setting, false),
+		act: (driver, { fresh }) => driver.flattenVolume(fresh, {}),
+	},
+	{
 		name: "receive a volume",
 		steps: 2,
 		async act(driver, { volume, fresh }) {

@@ -201,6 +201,19 @@ const operations: Operation[] = [
 		act: (driver, { volume, snapshots: [, second] }) => deleteLive(driver, volume, second),
 	},
 	{
+		name: "make a copy with snapshots stand alone",
+		async prepare(driver, { volume, other, snapshots: [first, second] }) {
+			await makeVolume(driver, other);
+			await driver.createVolume(volume, { ...qcow2, source: { kind: "volume", id: other, fullCopy: false } });
+			await writeDisk(driver, volume, 65_536, pattern(65_536, 7));
+			await snapshotsOf(driver).take(volume, first, { running: false });
+			await driver.createVolume(newId(), { ...qcow2, source: { kind: "volume", id: volume, fullCopy: false } });
+			await snapshotsOf(driver).take(volume, second, { running: false });
+			await writeDisk(driver, volume, 2 * 65_536, pattern(65_536, 8));
+		},
+		act: (driver, { volume }) => driver.flattenVolume(volume, {}),
+	},
+	{
 		name: "import a file",
 		partOfUpload: true,
 		prepare: nothing,
