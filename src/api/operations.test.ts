@@ -208,6 +208,9 @@ test("volumes", async () => {
 	const check = await admin.call("volumeCheck", { path: { id: clone.id }, body: { repair: true } });
 	expect(check.body).toMatchObject({ kind: "volume.check", input: { repair: true }, cancelable: true });
 	await finish(check.location);
+	const flatten = await admin.call("volumeFlatten", { path: { id: clone.id } });
+	expect(flatten.body).toMatchObject({ kind: "volume.flatten", cancelable: true, nodeId: clusterIds.node });
+	await finish(flatten.location);
 	expect((await admin.call("volumeDelete", { path: { id: clone.id } })).status).toBe(202);
 	const { body: other } = await admin.call("poolCreate", {
 		body: { name: "other", type: "local", config: { path: "/srv/other" } },

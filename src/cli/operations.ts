@@ -95,6 +95,7 @@ export const commandOfOperation: Record<OperationId, CommandOfOperation> = {
 	volumeClone: "volume clone",
 	volumeMove: "volume move",
 	volumeCheck: "volume check",
+	volumeFlatten: "volume flatten",
 	volumeContentGet: "volume download",
 	imageList: "image list",
 	imageCreate: "image import",

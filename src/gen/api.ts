@@ -101,6 +101,7 @@ export const operations = {
 	volumeContentGet: { method: "GET", path: "/v1/volumes/{id}/content", body: null, answer: "raw", idempotent: false, ifMatch: false },
 	volumeMove: { method: "POST", path: "/v1/volumes/{id}/actions/move", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	volumeCheck: { method: "POST", path: "/v1/volumes/{id}/actions/check", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
+	volumeFlatten: { method: "POST", path: "/v1/volumes/{id}/actions/flatten", body: null, answer: "json", idempotent: true, ifMatch: false },
 	imageList: { method: "GET", path: "/v1/images", body: null, answer: "json", idempotent: false, ifMatch: false },
 	imageCreate: { method: "POST", path: "/v1/images", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	imageGet: { method: "GET", path: "/v1/images/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
@@ -209,6 +210,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	volumeContentGet: "Download a volume",
 	volumeMove: "Move a volume to another storage pool",
 	volumeCheck: "Look for damage in a volume",
+	volumeFlatten: "Make a copy-on-write copy independent",
 	imageList: "List images",
 	imageCreate: "Create an image",
 	imageGet: "Get an image",
@@ -936,6 +938,13 @@ export type OperationTypes = {
 		query: undefined;
 		headers: undefined;
 		body: VolumeCheck | undefined;
+		response: Task;
+	};
+	volumeFlatten: {
+		path: { id: string };
+		query: undefined;
+		headers: undefined;
+		body: undefined;
 		response: Task;
 	};
 	imageList: {

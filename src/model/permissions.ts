@@ -104,6 +104,7 @@ export const permissions = {
 	volumeClone: "operator",
 	volumeMove: "operator",
 	volumeCheck: "operator",
+	volumeFlatten: "operator",
 	volumeContentGet: "operator", // export
 	// images
 	imageList: "viewer",

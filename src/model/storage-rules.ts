@@ -41,6 +41,24 @@ export function needsSource(volume: Pick<Volume, "source" | "phase">): boolean {
 /** Whether an image is being made, and what it is made of has to stay. */
 export const isBeingMade = ({ phase }: Pick<Image, "phase">): boolean => phase === "uploading" || phase === "importing";
 
+/**
+ * Why a volume is not made to stand alone now, by what it was made of and by what its pool can do while a VM has it open; null when it can be.
+ * `isOff`: no VM runs with it.
+ */
+export function flattenObstacle(
+	{ name, source }: Pick<Volume, "name" | "source">,
+	pool: Pick<Pool, "nodes"> | null | undefined,
+	isOff: boolean,
+): string | null {
+	if (source.kind === "empty" || source.fullCopy) return `The volume ${name} depends on nothing.`;
+	const why = isOff ? undefined : flattensOffline(pool);
+	return why === undefined ? null : `The VM of ${name} runs: shut it down first. ${why}`;
+}
+
+/** Why the pool makes copies stand alone only while no VM has them open, nor what rests on them; undefined where that does not matter. */
+export const flattensOffline = (pool: Pick<Pool, "nodes"> | null | undefined): string | undefined =>
+	pool?.nodes.find(({ capabilities }) => capabilities !== null)?.capabilities?.reasons.flattenOnline;
+
 /** The folder of this host that a pool of type local is; undefined for any other. */
 export const localPath = ({ config }: { config: PoolConfig }): string | undefined =>
 	"path" in config ? config.path : undefined;

@@ -33,6 +33,7 @@ export const taskKinds = [
 	"volume.discard",
 	"volume.move",
 	"volume.check",
+	"volume.flatten",
 	"image.import",
 	"image.delete",
 	"network.create",

@@ -39,6 +39,7 @@ import { TaskBoard } from "./task-board.ts";
 import { type TaskHandlers, TaskRunner } from "./task-runner.ts";
 import { Uploads } from "./uploads.ts";
 import { VmQueues } from "./vm-queues.ts";
+import { flattenVolume } from "./volume-flatten.ts";
 import { moveVolume, type VolumeMoveParts } from "./volume-move.ts";
 import { Bell, withLimit } from "./wait.ts";
 
@@ -122,6 +123,8 @@ class LocalNode {
 			"volume.delete": (id, run) => volumes.delete(id, run),
 			"volume.move": (id, run) => moveVolume(this.#volumeMoveParts(), id, run),
 			"volume.check": (id, run) => volumes.check(id, run),
+			"volume.flatten": (id, run) =>
+				flattenVolume({ context: this.#context, pools: this.#pools, users: this.#queues }, id, run),
 			"volume.discard": (_id, run) => discardVolume({ context: this.#context, pools: this.#pools }, run),
 			"snapshot.delete": (id, run) => deleteSnapshot(this.#snapshotParts(), id, run),
 			"image.import": (id, run) => images.import(id, run),

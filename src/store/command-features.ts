@@ -17,6 +17,7 @@ const everyFeature = [
 	"live-merge-1",
 	"thick-1",
 	"image-copy-1",
+	"flatten-1",
 ] as const;
 export type Feature = (typeof everyFeature)[number];
 
@@ -84,6 +85,8 @@ export const featureOf: Readonly<Record<CommandKind, Feature | null>> = {
 	volumeMove: "storage-1",
 	volumeMoved: "storage-1",
 	volumeCheck: "storage-1",
+	volumeFlatten: "flatten-1",
+	volumeFlattened: "flatten-1",
 	imageCreate: null,
 	imageUpdate: null,
 	imageDelete: null,

@@ -209,6 +209,9 @@ export type CommandBody =
 			discardTaskId: string;
 	  }
 	| { kind: "volumeCheck"; id: string; repair: boolean; task: Task }
+	| { kind: "volumeFlatten"; id: string; task: Task }
+	/** From the node that carries out the task: the volume depends on nothing any more. Does not end the task. */
+	| { kind: "volumeFlattened"; id: string; taskId: string; allocatedBytes: number }
 	// images
 	| { kind: "imageCreate"; image: Image; task: Task }
 	| ({ kind: "imageUpdate"; name?: string; description?: string; tags?: string[] } & Expected)

@@ -64,7 +64,9 @@ export const poolArbitraries: Arbitraries<
 	poolGone: record({ kind: fc.constant("poolGone"), id: poolId }),
 };
 
-export const volumeWorkArbitraries: Arbitraries<"volumeMove" | "volumeMoved" | "volumeCheck"> = {
+export const volumeWorkArbitraries: Arbitraries<
+	"volumeMove" | "volumeMoved" | "volumeCheck" | "volumeFlatten" | "volumeFlattened"
+> = {
 	volumeMove: record({
 		kind: fc.constant("volumeMove"),
 		id: volumeId,
@@ -87,4 +89,10 @@ export const volumeWorkArbitraries: Arbitraries<"volumeMove" | "volumeMoved" | "
 		repair: fc.boolean(),
 		task: task(["volume.check"], volumeId, "volume"),
 	}),
+	volumeFlatten: record({
+		kind: fc.constant("volumeFlatten"),
+		id: volumeId,
+		task: task(["volume.flatten"], volumeId, "volume"),
+	}),
+	volumeFlattened: record({ kind: fc.constant("volumeFlattened"), id: volumeId, taskId, allocatedBytes: bytes }),
 };

@@ -193,6 +193,43 @@ test("a disk in use is not checked, and one that others rest on is not moved: th
 	await opened.close();
 });
 
+test("a copy-on-write copy is made independent; where its VM runs, the menu says why not", async () => {
+	const { opened, volume, page, server, problems } = await openVolume("stopped");
+	const copy = server.state.put("volume", {
+		...volume,
+		...{ ...server.state.metadata(), name: "daughter", vmId: null },
+		source: { kind: "clone", volumeId: volume.id, fullCopy: false },
+	}) as Volume;
+	await page.goto(`${server.url}/storage/volumes/${copy.id}`);
+	await page.getByRole("heading", { name: "daughter" }).waitFor();
+	await menu(page, "Make independent");
+	const dialog = page.getByRole("dialog", { name: "Make daughter independent" });
+	await dialog.getByText(`What it shares with the volume ${volume.name} is copied into it`).waitFor();
+	await dialog.getByText("No VM can start with it meanwhile.").waitFor();
+	expect(await findings(page, { colorScheme: "light" })).toEqual([]);
+	const request = sent(page, "flatten");
+	await dialog.getByRole("button", { name: "Make independent" }).click();
+	await request;
+	await page.getByRole("progressbar", { name: "Make volume independent" }).first().waitFor();
+	await page.getByRole("main").getByText("full copy").waitFor();
+	await page.getByRole("button", { name: "More actions" }).click();
+	await page.getByRole("menuitem", { name: "Clone" }).waitFor();
+	expect(await page.getByRole("menuitem", { name: "Make independent" }).count()).toBe(0);
+	await page.keyboard.press("Escape");
+	const vm = [...server.state.tables.vm.values()].find(({ status }) => status.powerState === "running");
+	server.state.change("volume", copy.id, {
+		vmId: vm?.id ?? null,
+		source: { kind: "clone", volumeId: volume.id, fullCopy: false },
+	});
+	await page.getByRole("main").getByText("copy-on-write").waitFor();
+	await page.getByRole("button", { name: "More actions" }).click();
+	const item = page.getByRole("menuitem", { name: "Make independent" });
+	await item.getByText("The VM of daughter runs: shut it down first.").waitFor();
+	expect(await item.getAttribute("aria-disabled")).toBe("true");
+	expect(problems).toEqual([]);
+	await opened.close();
+});
+
 test("many at once: moved, checked, deleted; those that it does not fit are left out", async () => {
 	const opened = await stage.open({ vms: 0, nodes: 1 });
 	const { page, server } = opened;

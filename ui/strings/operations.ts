@@ -85,6 +85,7 @@ const operationNames: Record<OperationId, string> = {
 	volumeResize: "Resize volume",
 	volumeMove: "Move volume",
 	volumeCheck: "Check volume",
+	volumeFlatten: "Make volume independent",
 	poolContentList: "Look into a pool",
 	poolOrphanList: "List what nobody owns in a pool",
 	poolOrphanDelete: "Delete what nobody owns in a pool",

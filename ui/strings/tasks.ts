@@ -21,6 +21,7 @@ const kinds: Record<TaskKind, string> = {
 	"volume.delete": "Delete volume",
 	"volume.move": "Move volume",
 	"volume.check": "Check volume",
+	"volume.flatten": "Make volume independent",
 	"volume.discard": "Discard what was moved",
 	"image.import": "Import image",
 	"image.delete": "Delete image",

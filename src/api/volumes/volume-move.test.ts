@@ -132,6 +132,15 @@ test("not before all members know it, nor are limits of disks", async () => {
 	expect((await problem(update)).code).toBe("unsupported");
 });
 
+test("copies are made to stand alone once all members know how", async () => {
+	await volume();
+	harness.cluster.everybodyHas = (feature) => feature !== "flatten-1";
+	const flatten = () => problem(operator().call("volumeFlatten", { path: { id: volumeId } }));
+	expect((await flatten()).code).toBe("unsupported");
+	harness.cluster.everybodyHas = () => true;
+	expect((await flatten()).code).toBe("wrong-state");
+});
+
 test("limits are whole numbers above 0", async () => {
 	for (const limits of [{ readIops: 0 }, { writeIops: 1.5 }, { readBytesPerSecond: -1 }, {}, { reads: 1 }]) {
 		const body = { name: "web", disks: [{ sizeBytes: 64 * MiB, limits }], start: false };

@@ -1,4 +1,4 @@
-/** Work on a volume that keeps it what it is: moving it to another pool, checking it. */
+/** Work on a volume that keeps it what it is: moving it to another pool, checking it, making a copy stand alone. */
 
 import { VolumeCheck, VolumeMove } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
@@ -54,6 +54,26 @@ export const volumeWorkRoutes: Route[] = [
 					...{ nodeId: workerOfVolume(context.services.store, volume), cancelable: true, input: { repair } },
 				});
 				return { kind: "volumeCheck", id: volume.id, repair, task };
+			}),
+	}),
+	route({
+		operationId: "volumeFlatten",
+		method: "POST",
+		path: "/v1/volumes/{id}/actions/flatten",
+		summary: "Make a copy-on-write copy independent",
+		description:
+			"What it shares with the volume or image that it was made of is copied into it, and into its snapshots; it then takes that space, and what it was made of can be deleted. In a Ceph pool and on LVM-thin its VM may run; elsewhere it has to be off, and so have the VMs of copies that rest on it. To call it off, cancel the task: the volume then depends on what it did before.",
+		tag: "volumes",
+		params: idParams,
+		responses: { 202: Task },
+		idempotent: true,
+		handler: ({ context, params }) =>
+			accepted(context, () => {
+				checkEverybodyHas(context, "flatten-1");
+				const volume = find(context, "volume", params.id);
+				const nodeId = workerOfVolume(context.services.store, volume);
+				const task = newTask(context, "volume.flatten", refTo("volume", volume), { nodeId, cancelable: true });
+				return { kind: "volumeFlatten", id: volume.id, task };
 			}),
 	}),
 ];

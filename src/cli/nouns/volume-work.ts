@@ -1,4 +1,4 @@
-/** `volume move`, `volume check`: work on a volume that keeps it what it is. */
+/** `volume move`, `volume check`, `volume flatten`: work on a volume that keeps it what it is. */
 import { resolveId } from "../names.ts";
 import { choice, flag, text } from "../options.ts";
 import { given } from "../pages.ts";
@@ -45,6 +45,19 @@ export const volumeWorkVerbs: readonly Verb[] = [
 			const { body } = await cli.call("volumeCheck", { path: { id }, body: { repair: repair === true } });
 			const { message } = await finishTask(cli, body, wait);
 			if (wait.wait && cli.output.forPeople && message !== null) await cli.output.say(message);
+		},
+	}),
+	verb({
+		name: "flatten",
+		summary: "Make a copy-on-write copy independent of its source",
+		description:
+			"Copies what the volume shares with the volume or image that it was made of into it, so that the source can be deleted. It then takes that space. In a Ceph pool its VM may run, elsewhere it has to be off. To call it off, cancel the task.",
+		examples: ["limiquantix volume flatten data-copy", "limiquantix volume flatten data-copy --no-wait"],
+		arguments: volumeArgument,
+		options: waitOptions,
+		async run(cli, { volume }, wait) {
+			const id = await resolveId(cli, "volume", volume);
+			await finishTask(cli, (await cli.call("volumeFlatten", { path: { id } })).body, wait);
 		},
 	}),
 ];

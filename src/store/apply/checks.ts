@@ -1,6 +1,7 @@
 /** Checks that several groups of commands share. Each throws the AppError that the proposer gets. */
 import { AppError } from "../../lib/errors.ts";
 import type { Node } from "../../model/node.ts";
+import type { Volume } from "../../model/storage.ts";
 import { Task, type TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import { maxUnfinishedTasks } from "../limits.ts";
@@ -128,4 +129,9 @@ export function describedChanges<
 		...(body.name === undefined ? {} : { name: body.name }),
 		...(body.description === undefined ? {} : { description: body.description }),
 	} as Partial<T>;
+}
+
+export function checkNotFlattening(context: ApplyContext, { id, name }: Pick<Volume, "id" | "name">): void {
+	if (context.state.unfinishedTasksOf(id).some(({ kind }) => kind === "volume.flatten"))
+		throw new AppError("wrong-state", `The volume ${name} is being made to stand alone.`);
 }

@@ -67,6 +67,8 @@ const leastRole: Record<CommandKind, Role | "system" | "public"> = {
 	volumeMove: "operator",
 	volumeMoved: "system",
 	volumeCheck: "operator",
+	volumeFlatten: "operator",
+	volumeFlattened: "system",
 	imageCreate: "operator",
 	imageUpdate: "operator",
 	imageDelete: "operator",

@@ -25,6 +25,7 @@ import { vmRequestObstacle } from "../../model/vm-rules.ts";
 import {
 	asCreated,
 	checkGeneration,
+	checkNotFlattening,
 	createFinishedTask,
 	createTask,
 	describedChanges,
@@ -122,6 +123,10 @@ export const snapshotHandlers: Handlers<
 		}
 		checkPossible(context, "delete-snapshot", vm);
 		refuse(halfRevertedDeletionObstacle(vm, snapshot));
+		for (const { volumeId } of snapshot.disks) {
+			const volume = context.get("volume", volumeId);
+			if (volume) checkNotFlattening(context, volume);
+		}
 		refuse(
 			beingCopiedObstacle(vm, context.state.snapshotsOfVm(vm.id), (one) =>
 				context.state.linked("volume", "sourceSnapshotId", one),

@@ -143,7 +143,8 @@ function takeOver(context: ApplyContext, vm: Vm, to: Node, { task: given, keepDi
 	interruptSnapshotsOf(context, vm.id, error.message);
 	for (const { id } of context.state.volumesOfVm(vm.id))
 		for (const task of unfinishedTasks(context, id))
-			if (task.kind === "volume.move") context.update("task", task, { ...task, ...end, state: "canceled", error });
+			if (task.kind === "volume.move" || task.kind === "volume.flatten")
+				context.update("task", task, { ...task, ...end, state: "canceled", error });
 	const unknown = { startedAt: null, addresses: [], taskId: null, error: null, pendingRestart: false, differences: [] };
 	const status: VmStatus = {
 		...{ ...vm.status, ...unknown, powerState: "stopped", reason: null },

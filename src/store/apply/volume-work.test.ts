@@ -1,4 +1,4 @@
-/** Volumes that go to another pool or are checked: when they may, what that keeps from happening, and what is so afterwards. */
+/** Volumes that go to another pool, are checked or made to stand alone: when they may, what that keeps from happening, and what is so afterwards. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { Volume } from "../../model/storage.ts";
 import type { Task } from "../../model/task.ts";

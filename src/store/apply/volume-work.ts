@@ -1,11 +1,18 @@
 /**
- * Work on a volume that goes on while the volume stays what it is: moving it to another pool, checking it. The phase stays `ready` and
+ * Work on a volume that goes on while the volume stays what it is: moving it to another pool, checking it, making a copy stand alone. The phase stays `ready` and
  * its VM may run; that work is under way is said by the task, and whatever would get in its way asks for that here.
  */
 import { AppError } from "../../lib/errors.ts";
 import { snapshotWorkOf } from "../../model/snapshot-rules.ts";
 import { type Pool, Volume, type VolumeSource } from "../../model/storage.ts";
-import { formatsOf, isShared, provisioningKept } from "../../model/storage-rules.ts";
+import {
+	flattenObstacle,
+	flattensOffline,
+	formatsOf,
+	isShared,
+	needsSource,
+	provisioningKept,
+} from "../../model/storage-rules.ts";
 import type { Task } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import type { BodyOf } from "../codec/values.ts";
@@ -16,7 +23,9 @@ import { checkPoolUsable } from "./pool.ts";
 import { snapshotsHolding } from "./snapshot.ts";
 import { checkNoDependents, checkNotMoving, checkVolumeName, hasCopyOnWriteClones } from "./volume.ts";
 
-export const volumeWorkHandlers: Handlers<"volumeMove" | "volumeMoved" | "volumeCheck"> = {
+export const volumeWorkHandlers: Handlers<
+	"volumeMove" | "volumeMoved" | "volumeCheck" | "volumeFlatten" | "volumeFlattened"
+> = {
 	volumeMove(context, body) {
 		const volume = context.need("volume", body.id);
 		checkAtRest(context, volume, "moved");
@@ -55,7 +64,54 @@ export const volumeWorkHandlers: Handlers<"volumeMove" | "volumeMoved" | "volume
 		checkAtRest(context, volume, "checked");
 		return createTask(context, { ...body.task, input: { repair: body.repair } }, ["volume.check"]);
 	},
+
+	volumeFlatten(context, body) {
+		const volume = context.need("volume", body.id);
+		checkAtRest(context, volume, "made to stand alone");
+		const pool = context.need("pool", volume.poolId);
+		const obstacle = flattenObstacle(volume, pool, isOff(context, volume));
+		if (obstacle !== null) throw new AppError("wrong-state", obstacle);
+		checkNoSnapshotWork(context, volume);
+		checkCopiesAtRest(context, volume, flattensOffline(pool));
+		return createTask(context, { ...body.task, input: {} }, ["volume.flatten"]);
+	},
+
+	volumeFlattened(context, body) {
+		const volume = context.need("volume", body.id);
+		const tasks = unfinishedTasks(context, volume.id);
+		if (!tasks.some(({ id, kind }) => id === body.taskId && kind === "volume.flatten"))
+			throw new AppError("wrong-state", `Nobody asked to make the volume ${volume.name} stand alone.`);
+		const { allocatedBytes } = body;
+		const alone = { ...volume, source: wholeSource(volume.source), allocatedBytes };
+		context.update("volume", volume, validated(Volume, alone, "The volume"));
+		return null;
+	},
 };
+
+function isOff(context: ApplyContext, { vmId }: Volume): boolean {
+	const power = vmId === null ? "stopped" : (context.get("vm", vmId)?.status.powerState ?? "stopped");
+	return power === "stopped" || power === "failed";
+}
+
+/**
+ * Copies that rest on it read what it gets. One that is being made changes its files, where pools keep files; and where a VM must not have
+ * the volume open, its copies must not be open either.
+ */
+function checkCopiesAtRest(context: ApplyContext, { id, name }: Volume, why: string | undefined): void {
+	const seen = new Set<string>();
+	const below = [id];
+	for (let next = below.pop(); next !== undefined; next = below.pop()) {
+		for (const copy of context.state.linked("volume", "sourceVolumeId", next).filter(needsSource)) {
+			if (seen.has(copy.id)) continue;
+			seen.add(copy.id);
+			below.push(copy.id);
+			if (copy.phase === "pending" || copy.phase === "creating")
+				throw new AppError("wrong-state", `The volume ${copy.name} is being made from ${name}.`);
+			if (why !== undefined && !isOff(context, copy))
+				throw new AppError("in-use", `The volume ${copy.name} rests on ${name}, and its VM runs. ${why}`);
+		}
+	}
+}
 
 function checkAtRest(context: ApplyContext, volume: Volume, done: string): void {
 	if (volume.phase !== "ready")
@@ -70,6 +126,10 @@ function checkAtRest(context: ApplyContext, volume: Volume, done: string): void 
 function checkNoSnapshots(context: ApplyContext, { id, name, vmId }: Volume): void {
 	const [held] = snapshotsHolding(context, id);
 	if (held) throw new AppError("in-use", `The snapshot ${held} holds the volume ${name}. Delete its snapshots first.`);
+	checkNoSnapshotWork(context, { name, vmId });
+}
+
+function checkNoSnapshotWork(context: ApplyContext, { name, vmId }: Pick<Volume, "name" | "vmId">): void {
 	if (vmId !== null && snapshotWorkOf(unfinishedTasks(context, vmId)))
 		throw new AppError("wrong-state", `Work on snapshots of the VM of ${name} is under way.`);
 }
@@ -122,7 +182,7 @@ function discardOld(context: ApplyContext, { id, name, poolId }: Volume, move: T
 /** What is under way makes no sense any more. */
 export function cancelWorkOn(context: ApplyContext, { id }: Volume): void {
 	for (const task of unfinishedTasks(context, id)) {
-		const isWork = task.kind === "volume.move" || task.kind === "volume.check";
+		const isWork = ["volume.move", "volume.check", "volume.flatten"].includes(task.kind);
 		if (isWork && task.cancelable) context.update("task", task, { ...task, cancelRequested: true });
 	}
 }

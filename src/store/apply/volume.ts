@@ -7,6 +7,7 @@ import { moveTaskOf } from "../../model/vm-rules.ts";
 import {
 	asCreated,
 	checkGeneration,
+	checkNotFlattening,
 	createFinishedTask,
 	createTask,
 	endTasksOf,
@@ -230,6 +231,7 @@ export function checkNoWork(context: ApplyContext, volume: Volume): void {
 		throw new AppError("wrong-state", `The volume ${volume.name} is being moved to another storage pool.`);
 	if (work.some(({ kind }) => kind === "volume.check"))
 		throw new AppError("wrong-state", `The volume ${volume.name} is being checked.`);
+	checkNotFlattening(context, volume);
 }
 
 /** Of the volume as it is now: what was made of a snapshot does not mind what is written to it. */

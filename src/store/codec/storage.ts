@@ -60,6 +60,8 @@ export const storageCodecs: BodyCodecs<
 	| "volumeMove"
 	| "volumeMoved"
 	| "volumeCheck"
+	| "volumeFlatten"
+	| "volumeFlattened"
 	| "imageCreate"
 	| "imageUpdate"
 	| "imageDelete"
@@ -160,6 +162,11 @@ export const storageCodecs: BodyCodecs<
 	volumeCheck: {
 		encode: (body) => ({ ...idAndTask.encode(body), repair: body.repair }),
 		decode: (message) => ({ ...idAndTask.decode(message), repair: message.repair }),
+	},
+	volumeFlatten: idAndTask,
+	volumeFlattened: {
+		encode: ({ id, taskId, allocatedBytes }) => ({ id, taskId, allocatedBytes: toUint64(allocatedBytes) }),
+		decode: ({ id, taskId, allocatedBytes }) => ({ id, taskId, allocatedBytes: fromUint64(allocatedBytes) }),
 	},
 	imageCreate: {
 		encode: (body) => ({ imageJson: toJson(body.image), taskJson: toJson(body.task) }),

@@ -36,7 +36,7 @@ export async function passingVolume({ root, json, rootCode }: Commands, path: st
 	expect(await json("volume list --search data")).toEqual([]);
 }
 
-/** Between the pools local and fast. */
+/** Between the pools local and fast; and a copy that outlives what it was made of. */
 export async function wanderingVolume({ root, json }: Commands): Promise<void> {
 	await root("volume create wanderer --size 24MiB --format raw --pool local");
 	await root("volume move wanderer fast --format qcow2");
@@ -46,6 +46,12 @@ export async function wanderingVolume({ root, json }: Commands): Promise<void> {
 	await root("volume move wanderer local");
 	expect(await root("pool orphans list fast")).not.toContain("volume");
 	await root("volume delete wanderer --yes");
+	await root("volume create mother --size 24MiB --pool local");
+	await root("volume clone mother daughter");
+	expect((await json("volume show daughter")).source).toMatchObject({ kind: "clone", fullCopy: false });
+	await root("volume flatten daughter");
+	expect((await json("volume show daughter")).source).toMatchObject({ kind: "clone", fullCopy: true });
+	for (const name of ["mother", "daughter"]) await root(`volume delete ${name} --yes`);
 }
 
 export async function whatNobodyOwns({ node, root, json, rootCode }: Commands): Promise<void> {

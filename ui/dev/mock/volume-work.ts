@@ -54,6 +54,15 @@ export function volumeWork(state: MockState): HandlerTable {
 			});
 			return { status: 202, body: task, task };
 		},
+		volumeFlatten: ({ id }) => {
+			const { source } = find(state, "volume", id) as Volume;
+			const task = state.startTask("volume.flatten", [state.refOf("volume", id)], {
+				...{ steps: 12, messages: ["Making the volume stand alone"], cancelable: true },
+				onDone: () =>
+					state.change("volume", id, { source: source.kind === "empty" ? source : { ...source, fullCopy: true } }),
+			});
+			return { status: 202, body: task, task };
+		},
 		volumeCheck: ({ id, body }) => {
 			const volume = find(state, "volume", id) as Volume;
 			const repair = body.repair === true;

@@ -74,6 +74,11 @@ export function PoolSummary({ pool }: { pool: Pool }) {
 										<td class="muted">{capabilities[name] ? "" : capabilities.reasons[name]}</td>
 									</tr>
 								))}
+								<tr>
+									<th scope="row">{t.flattenOnline}</th>
+									<td>{capabilities.reasons.flattenOnline === undefined ? common.yes : common.no}</td>
+									<td class="muted">{capabilities.reasons.flattenOnline}</td>
+								</tr>
 							</tbody>
 						</table>
 					</Card>

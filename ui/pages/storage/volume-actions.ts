@@ -1,6 +1,7 @@
 /** What can be done with a volume. */
-import { ArrowRightLeft, Copy, Disc3, Download, Maximize2, ShieldCheck, Trash2 } from "lucide-preact";
+import { ArrowRightLeft, Copy, Disc3, Download, Maximize2, ShieldCheck, Trash2, Unlink } from "lucide-preact";
 import { h } from "preact";
+import { flattenObstacle, flattensOffline } from "../../../src/model/storage-rules.ts";
 import { operationUrl } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
 import { obstacleTo } from "../../api/session.ts";
@@ -43,6 +44,12 @@ export const moveObstacle = (volume: Volume): string | null =>
 export const checkObstacle = (volume: Volume): string | null =>
 	obstacleTo("volumeCheck") ?? notReady(volume) ?? workObstacle(volume) ?? (isOff(volume) ? null : t.checkRunning);
 
+/** What it says of VMs of copies that rest on it is left to the node. */
+export function flattenObstacleOf(volume: Volume): string | null {
+	const obstacle = obstacleTo("volumeFlatten") ?? notReady(volume) ?? workObstacle(volume);
+	return obstacle ?? flattenObstacle(volume, live.pool.peek(volume.poolId), isOff(volume));
+}
+
 export const deleteObstacle = (volume: Volume): string | null =>
 	obstacleTo("volumeDelete") ??
 	(volume.vmId !== null ? t.inUse : volume.phase === "deleting" ? notReady(volume) : null);
@@ -52,6 +59,37 @@ export function resizeObstacle(volume: Volume): string | null {
 	const capabilities = live.pool.peek(volume.poolId)?.nodes.find((node) => node.capabilities !== null)?.capabilities;
 	if (!isOff(volume) && capabilities?.resizeOnline === false) return devices.resizeOffline;
 	return obstacleTo("volumeResize") ?? notReady(volume) ?? workObstacle(volume);
+}
+
+/** As people know it: "the image debian". */
+function sourceOf({ source }: Volume): string {
+	if (source.kind === "empty") return "";
+	const { kind } = source;
+	const name =
+		kind === "image"
+			? live.image.peek(source.imageId)?.name
+			: kind === "clone"
+				? live.volume.peek(source.volumeId)?.name
+				: undefined;
+	return name === undefined ? t.flattenSource[kind] : `${t.flattenSource[kind]} ${name}`;
+}
+
+const dependsOnSource = ({ source }: Volume): boolean => source.kind !== "empty" && !source.fullCopy;
+
+function flattenAction(volume: Volume): Action {
+	return {
+		id: "flatten",
+		label: t.flattenAction,
+		icon: Unlink,
+		obstacle: flattenObstacleOf(volume),
+		async onSelect() {
+			const title = t.flattenTitle(volume.name);
+			const offline = flattensOffline(live.pool.peek(volume.poolId)) !== undefined;
+			const body = h("p", {}, [t.flattenText(sourceOf(volume)), ...(offline ? [t.flattenOff] : [])].join(" "));
+			if (!(await confirm({ title, body, confirmLabel: t.flattenAction }))) return;
+			await act(t.flattenFailed, "volumeFlatten", { id: volume.id });
+		},
+	};
 }
 
 export function volumeActions(
@@ -94,6 +132,7 @@ export function volumeActions(
 			obstacle: checkObstacle(volume),
 			onSelect: () => onCheck(volume),
 		},
+		...(dependsOnSource(volume) ? [flattenAction(volume)] : []),
 		{
 			id: "make-image",
 			label: t.makeImage,

@@ -1,15 +1,21 @@
-/** Work on a volume that goes on while it is ready: moving it to another pool, checking it. Said by its task. */
+/** Work on a volume that goes on while it is ready: moving it to another pool, checking it, making a copy independent. Said by its task. */
 import { live } from "../../api/live/live.ts";
 import { runningTasks } from "../../api/tasks.ts";
 import type { Task, Volume } from "../../api/types.ts";
 import { storage as t } from "../../strings/storage.ts";
 
-const isAbout = ({ targets }: Task, volumeId: string): boolean =>
+const isAbout = ({ targets }: Pick<Task, "targets">, volumeId: string): boolean =>
 	targets[0]?.kind === "volume" && targets[0].id === volumeId;
 
 /** Follows the tasks in whatever renders it. */
 export const workOn = ({ id }: Volume): Task | undefined =>
-	runningTasks.value.find((task) => (task.kind === "volume.move" || task.kind === "volume.check") && isAbout(task, id));
+	runningTasks.value.find(({ kind, ...task }) => kind in workTexts && isAbout(task, id));
+
+const workTexts: Partial<Record<Task["kind"], string>> = {
+	"volume.move": t.isMoving,
+	"volume.check": t.isChecking,
+	"volume.flatten": t.isFlattening,
+};
 
 /** The newest check that has ended, as long as its task is known. */
 export const lastCheck = ({ id }: Volume): Task | undefined =>
@@ -19,8 +25,8 @@ export const lastCheck = ({ id }: Volume): Task | undefined =>
 
 /** Why other work has to wait. */
 export function workObstacle(volume: Volume): string | null {
-	const kind = workOn(volume)?.kind;
-	return kind === "volume.move" ? t.isMoving : kind === "volume.check" ? t.isChecking : null;
+	const work = workOn(volume);
+	return (work && workTexts[work.kind]) ?? null;
 }
 
 /** Copies that rest on it would be cut off. Snapshots are left to the node. */

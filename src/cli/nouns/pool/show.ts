@@ -127,6 +127,7 @@ function provisioningFields({ provisioning, reasons }: PoolCapabilities): Field[
 
 function capabilityFields(capabilities: PoolCapabilities | null): Field[] {
 	if (!capabilities) return [];
+	const { reasons } = capabilities;
 	const names = Object.keys(capabilityWords) as (keyof typeof capabilityWords)[];
 	return [
 		["formats", capabilities.formats.join(", ")],
@@ -141,8 +142,11 @@ function capabilityFields(capabilities: PoolCapabilities | null): Field[] {
 		...names
 			.filter((name) => !capabilities[name])
 			.map((name): Field => {
-				const reason = capabilities.reasons[name];
+				const reason = reasons[name];
 				return ["cannot", reason === undefined ? capabilityWords[name] : `${capabilityWords[name]}: ${reason}`];
 			}),
+		...(reasons.flattenOnline === undefined
+			? []
+			: [["cannot", `flatten while the VM runs: ${reasons.flattenOnline}`] satisfies Field]),
 	];
 }

@@ -1,0 +1,163 @@
+/** Copy-on-write copies that are made to stand alone: when they may, what that keeps from happening, and what is so afterwards. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import type { Volume } from "../../model/storage.ts";
+import type { Task } from "../../model/task.ts";
+import { localCapabilities } from "../../storage/local/capabilities.ts";
+import {
+	clusterIds,
+	fixtureCluster,
+	fixtureId,
+	fixtureSnapshot,
+	fixtureTask,
+	fixtureTime,
+	fixtureVm,
+	fixtureVmSpec,
+	fixtureVolume,
+} from "../../testing/fixtures.ts";
+import { ManualClock } from "../../testing/manual-clock.ts";
+import { type MemoryStore, openMemoryStore } from "../../testing/memory-store.ts";
+import type { CommandBody } from "../command.ts";
+
+let store: MemoryStore;
+let nextTask = 0x1000;
+const [base, copy, last] = [fixtureId(0x200), fixtureId(0x201), fixtureId(0x202)];
+const vmId = fixtureId(0x100);
+
+const apply = (body: CommandBody) => store.proposer.proposeSystem(body);
+const refused = (body: CommandBody, code: string, message: string) =>
+	expect(apply(body)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+const taskOf = (kind: Task["kind"], id: string): Task =>
+	fixtureTask(kind, { kind: "volume", id }, { id: fixtureId(nextTask++), cancelable: true });
+const finish = (id: string) => apply({ kind: "taskUpdate", id, state: "succeeded" });
+const volume = (id: string) => store.get("volume", id) as Volume;
+const flatten = (id = copy): CommandBody => ({ kind: "volumeFlatten", id, task: taskOf("volume.flatten", id) });
+const flattened = (taskId: string, id = copy): CommandBody => ({
+	kind: "volumeFlattened",
+	id,
+	taskId,
+	allocatedBytes: 77,
+});
+const underWay = (): Task => {
+	const [task] = store.all("task", { kind: "volume.flatten", state: ["pending", "running"] });
+	if (!task) throw new Error("nothing is made to stand alone");
+	return task;
+};
+
+async function create(id: string, source: Volume["source"], ready = true): Promise<void> {
+	const made = fixtureVolume({ id, name: `volume-${id.slice(-3)}`, sizeBytes: 2 ** 30, source });
+	const task = taskOf("volume.create", id);
+	await apply({ kind: "volumeCreate", volume: made, task });
+	if (!ready) return;
+	await apply({ kind: "volumeStatus", id, phase: "ready", allocatedBytes: 8192 });
+	await finish(task.id);
+}
+
+async function vmWith(volumeId: string, powerState: "running" | "stopped"): Promise<void> {
+	const disk = { id: "disk-0", volumeId, bus: "virtio", cache: "none", discard: true, readOnly: false } as const;
+	const task = fixtureTask("vm.create", { kind: "vm", id: vmId }, { id: fixtureId(nextTask++) });
+	const vm = fixtureVm({ id: vmId, spec: fixtureVmSpec({ disks: [disk] }) });
+	await apply({ kind: "vmCreate", vm, volumes: [], task });
+	await finish(task.id);
+	await apply({ kind: "vmStatus", id: vmId, nodeId: clusterIds.node, status: { ...vm.status, powerState } });
+}
+
+/** As its node says: a VM must not have it open, or (Ceph) may. */
+async function poolCan(online: boolean): Promise<void> {
+	const { flattenOnline: _reason, ...others } = localCapabilities.reasons;
+	const capabilities = online ? { ...localCapabilities, reasons: others } : localCapabilities;
+	const figures = { totalBytes: null, usedBytes: null, availableBytes: null, capabilities, updatedAt: fixtureTime };
+	await apply({
+		...{ kind: "poolNodeStatus", id: clusterIds.pool },
+		status: { nodeId: clusterIds.node, health: "healthy", reason: null, ...figures },
+	});
+}
+
+beforeEach(async () => {
+	store = await openMemoryStore({ clock: new ManualClock(), commands: [fixtureCluster()] });
+	await poolCan(false);
+	await create(base, { kind: "empty" });
+	await create(copy, { kind: "clone", volumeId: base, fullCopy: false });
+});
+afterEach(() => store.close());
+
+test("what it was made of can go once its node says that it stands alone, and not before", async () => {
+	const remove = (): CommandBody => ({ kind: "volumeDelete", id: base, task: taskOf("volume.delete", base) });
+	await refused(remove(), "in-use", "is made from the volume");
+	await apply(flatten());
+	expect(underWay()).toMatchObject({ cancelable: true, input: {} });
+	await refused(remove(), "in-use", "is made from the volume");
+	await apply(flattened(underWay().id));
+	expect(volume(copy)).toMatchObject({
+		...{ source: { kind: "clone", volumeId: base, fullCopy: true }, allocatedBytes: 77, phase: "ready" },
+		generation: 1,
+	});
+	await apply(remove());
+});
+
+test("only what depends on something, and only for its own task", async () => {
+	await refused(flatten(base), "wrong-state", "depends on nothing");
+	await refused(flattened(fixtureId(0xaaaa)), "wrong-state", "Nobody asked");
+	await apply(flatten());
+	const { id } = underWay();
+	await refused(flattened(store.all("task", { kind: "volume.create" })[0]?.id ?? ""), "wrong-state", "Nobody asked");
+	await apply({ kind: "taskUpdate", id, state: "canceled" });
+	await refused(flattened(id), "wrong-state", "Nobody asked");
+	await apply(flatten());
+	await apply(flattened(underWay().id));
+	await finish(underWay().id);
+	await refused(flatten(), "wrong-state", "depends on nothing");
+});
+
+test("nothing else happens to it meanwhile", async () => {
+	await vmWith(copy, "stopped");
+	await apply(flatten());
+	const check = { kind: "volumeCheck", id: copy, repair: false, task: taskOf("volume.check", copy) } as const;
+	await refused(check, "wrong-state", "stand alone");
+	await refused(flatten(), "wrong-state", "stand alone");
+	await refused(
+		{ kind: "volumeResize", id: copy, sizeBytes: 2 ** 31, task: taskOf("volume.resize", copy) },
+		"wrong-state",
+		"stand alone",
+	);
+	await expect(create(last, { kind: "clone", volumeId: copy, fullCopy: true })).rejects.toMatchObject({
+		code: "wrong-state",
+	});
+	const snapshot = fixtureSnapshot({ id: fixtureId(0x280), vmId });
+	const task = fixtureTask("vm.snapshot", { kind: "vm", id: vmId }, { id: fixtureId(nextTask++) });
+	await refused({ kind: "snapshotCreate", snapshot, task }, "wrong-state", "under way");
+	await apply({ kind: "taskUpdate", id: underWay().id, state: "canceled" });
+	await apply({ kind: "snapshotCreate", snapshot, task });
+	await refused(flatten(), "wrong-state", "Work on snapshots");
+	await apply({ kind: "snapshotStatus", id: snapshot.id, phase: "ready", powerState: "stopped" });
+	await finish(task.id);
+	await apply(flatten());
+	const removal = fixtureTask("snapshot.delete", { kind: "snapshot", id: snapshot.id }, { id: fixtureId(nextTask++) });
+	await refused({ kind: "snapshotDelete", id: snapshot.id, task: removal }, "wrong-state", "stand alone");
+});
+
+test("its VM has to be off where the pool says so, and so have those of its copies", async () => {
+	await vmWith(copy, "running");
+	await refused(flatten(), "wrong-state", "shut it down first. Only QEMU itself");
+	await poolCan(true);
+	await apply(flatten());
+});
+
+test("copies of copies that run, or are being made, keep it as it is", async () => {
+	await create(last, { kind: "clone", volumeId: copy, fullCopy: false }, false);
+	await refused(flatten(), "wrong-state", "being made from");
+	await apply({ kind: "volumeStatus", id: last, phase: "ready", allocatedBytes: 0 });
+	const far = fixtureId(0x203);
+	await create(far, { kind: "clone", volumeId: last, fullCopy: false });
+	await vmWith(far, "running");
+	await refused(flatten(), "in-use", "rests on volume-201, and its VM runs");
+	await poolCan(true);
+	await apply(flatten());
+});
+
+test("deleting its VM calls it off", async () => {
+	await vmWith(copy, "stopped");
+	await apply(flatten());
+	const task = fixtureTask("vm.delete", { kind: "vm", id: vmId }, { id: fixtureId(nextTask++) });
+	await apply({ kind: "vmDelete", id: vmId, deleteVolumes: true, task });
+	expect(underWay().cancelRequested).toBe(true);
+});
