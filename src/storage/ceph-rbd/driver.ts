@@ -39,7 +39,7 @@ import { CephRunner } from "./runner.ts";
 import { RbdSnapshots } from "./snapshots.ts";
 import { Staging } from "./staging.ts";
 import { RbdTransfer } from "./transfer.ts";
-import { found, measurePool, probePool } from "./usage.ts";
+import { checkPool, found, probePool } from "./usage.ts";
 import { RbdVolumes } from "./volumes.ts";
 import { RbdWork } from "./work.ts";
 
@@ -136,15 +136,8 @@ export class CephRbdDriver implements StorageDriver {
 		}
 	}
 
-	async check(): Promise<PoolUsage> {
-		const { runner } = this.#context;
-		const { poolId, config } = this.#options;
-		const [usage] = await Promise.all([
-			measurePool(runner, config.dataPool),
-			found(runner, () => requireOwner(runner, poolId)),
-		]);
-		return usage;
-	}
+	check = (): Promise<PoolUsage> =>
+		checkPool(this.#context.runner, this.#options.poolId, this.#options.config.dataPool);
 
 	listContent = (folder: string, options?: ContentOptions) => listContent(this.#context, folder, options);
 

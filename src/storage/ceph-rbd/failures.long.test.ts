@@ -156,7 +156,7 @@ test("disks that do not answer are noticed in time, and the pool heals by itself
 	const driver = await pool.open();
 	session.ceph.freeze("osd");
 	try {
-		await failsSoon("timeout", 20_000, () => driver.check());
+		expect(await failsSoon("timeout", 20_000, () => driver.check())).toContain("OSDs did not answer");
 	} finally {
 		session.ceph.resume("osd");
 	}

@@ -9,11 +9,11 @@ import { markerObject, workObject } from "./names.ts";
 import { type CephRunner, orMissing } from "./runner.ts";
 
 const lockName = "owner";
-const checkLimitMs = 10_000;
+const readLimitMs = 10_000;
 
 /** Id of the pool; null when it is nobody's. */
-export async function readMarker(runner: CephRunner): Promise<string | null> {
-	const text = await orMissing(runner.rados(["lock", "info", markerObject, lockName], { timeoutMs: checkLimitMs }));
+export async function readMarker(runner: CephRunner, limit = { timeoutMs: readLimitMs }): Promise<string | null> {
+	const text = await orMissing(runner.rados(["lock", "info", markerObject, lockName], limit));
 	return text === null ? null : (readAnswer(LockAnswer, text, "rados lock info").lockers[0]?.cookie ?? null);
 }
 
@@ -33,8 +33,8 @@ export async function claimPool(runner: CephRunner, poolId: string): Promise<voi
 }
 
 /** Fails with `storage` when it is nobody's, `in-use` when it is another pool's. */
-export async function requireOwner(runner: CephRunner, poolId: string): Promise<void> {
-	const owner = await readMarker(runner);
+export async function requireOwner(runner: CephRunner, poolId: string, limit?: { timeoutMs: number }): Promise<void> {
+	const owner = await readMarker(runner, limit);
 	if (owner === poolId) return;
 	if (owner === null)
 		throw new AppError("storage", `${placeText(runner)} bears no mark of this storage pool. Was it made anew?`, {

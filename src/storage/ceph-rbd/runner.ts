@@ -103,9 +103,15 @@ export class CephRunner {
 		);
 	}
 
-	ceph(args: readonly string[]): Promise<string> {
+	ceph(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
 		const limit = ["--connect-timeout", `${monitorLimitSeconds}`];
-		return this.#short("ceph", [...this.#client(), ...limit, ...args], { timeoutMs: 4 * monitorLimitSeconds * 1000 });
+		const timeoutMs = 4 * monitorLimitSeconds * 1000;
+		return this.#short("ceph", [...this.#client(), ...limit, ...args], { timeoutMs, ...options });
+	}
+
+	async changeCeph(args: readonly string[]): Promise<string> {
+		await this.step(`ceph ${args.slice(0, 3).join(" ")}`);
+		return this.ceph(args);
 	}
 
 	/** How QEMU's programs open an image of the pool: one argument for `--image-opts`. */

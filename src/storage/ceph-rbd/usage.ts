@@ -1,13 +1,14 @@
 /** Whether the pool can be used, how full it is, and a small trial of writing. */
 import { type Clock, delay } from "../../lib/clock.ts";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import type { RunOptions } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
 import type { PoolUsage } from "../driver.ts";
 import { DfAnswer, PoolsAnswer, readAnswer } from "./answers.ts";
 import { errno, errnoOfCeph } from "./ceph-error.ts";
 import { temporaryPrefix } from "./names.ts";
-import { placeText, requireFree } from "./pool-marker.ts";
+import { placeText, requireFree, requireOwner } from "./pool-marker.ts";
 import type { RbdImages } from "./rbd-images.ts";
 import type { CephRunner } from "./runner.ts";
 
@@ -15,10 +16,33 @@ import type { CephRunner } from "./runner.ts";
 const uncountedLimitMs = 12_000;
 const countEveryMs = 500;
 
+type Limit = Pick<Partial<RunOptions>, "timeoutMs">;
+
+/**
+ * A cluster that hangs lets everybody wait. Less than what the node waits for a check (limits.poolCheckMs), so that it hears who does not
+ * answer, and that the programs of one check have ended before the next begins.
+ */
+const checkLimitMs = 4000;
+
+/** The monitors are asked for figures, an OSD for the mark of the pool: either may hang without the other. */
+export async function checkPool(runner: CephRunner, poolId: string, dataPool: string | null): Promise<PoolUsage> {
+	const limit = { timeoutMs: checkLimitMs };
+	const [usage, owner] = await Promise.allSettled([
+		measurePool(runner, dataPool, limit),
+		found(runner, () => requireOwner(runner, poolId, limit)),
+	]);
+	if (usage.status === "rejected") throw usage.reason;
+	if (owner.status === "fulfilled") return usage.value;
+	if (!isAppError(owner.reason, "timeout")) throw owner.reason;
+	throw new AppError("timeout", "The monitors of the Ceph cluster answer, but its OSDs did not answer in time.", {
+		cause: owner.reason,
+	});
+}
+
 /** Of the pool that keeps the data, all its namespaces together: what is stored, and what fits in before it is full or has its quota. */
-export async function measurePool(runner: CephRunner, dataPool: string | null): Promise<PoolUsage> {
+async function measurePool(runner: CephRunner, dataPool: string | null, limit: Limit = {}): Promise<PoolUsage> {
 	const name = dataPool ?? runner.place.cephPool;
-	const usage = await countedUsage(runner, name);
+	const usage = await countedUsage(runner, name, limit);
 	if (usage) return usage;
 	throw new AppError(
 		"unavailable",
@@ -27,8 +51,8 @@ export async function measurePool(runner: CephRunner, dataPool: string | null): 
 }
 
 /** Null as long as the cluster has not counted it. */
-async function countedUsage(runner: CephRunner, name: string): Promise<PoolUsage | null> {
-	const { pools } = readAnswer(DfAnswer, await runner.ceph(["df", "detail", "--format", "json"]), "ceph df");
+async function countedUsage(runner: CephRunner, name: string, limit: Limit = {}): Promise<PoolUsage | null> {
+	const { pools } = readAnswer(DfAnswer, await runner.ceph(["df", "detail", "--format", "json"], limit), "ceph df");
 	const found = pools.find((pool) => pool.name === name);
 	if (!found) {
 		await requirePool(runner, name);
