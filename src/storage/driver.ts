@@ -134,6 +134,29 @@ export interface VolumeSnapshots {
 	undoTake?(volumeId: string, snapshotId: string): Promise<void>;
 }
 
+/**
+ * A program that has a volume open for writing. `address`: its own, as the storage knows it; `host`: that of its host. `hasLock`: it is
+ * the one that writes now. Others take the lock over from it when they write, so whoever is to write no more is shut out with or without.
+ */
+export type VolumeClient = { address: string; host: string; hasLock: boolean };
+
+/**
+ * Shutting others out of a pool, so that what a host that is not heard of wrote last is all that it wrote. Nothing calls it yet: it is for starting
+ * VMs elsewhere. `address`: of one client, or of a host for all its clients, also those of other pools in the same storage, and those to come.
+ */
+export interface PoolFencing {
+	/** Who has the volume open for writing. One that died is among them until the storage takes it for gone. Fails with `not-found`. */
+	clients(volumeId: string): Promise<VolumeClient[]>;
+	/** When it returns, nothing more of that client reaches a volume. Done already is done. */
+	fence(address: string): Promise<void>;
+	/** For new clients: those of before stay shut out. Not fenced is no error. */
+	unfence(address: string): Promise<void>;
+	/** Addresses that are fenced, whoever did it. */
+	fenced(): Promise<string[]>;
+	/** `fence`, and the volume is free for the next one at once, without waiting until the storage takes the client for gone. */
+	takeFrom(volumeId: string, address: string): Promise<void>;
+}
+
 export interface StorageDriver {
 	readonly type: PoolType;
 	/** As far as is known now: some of it only after `activate`. */
@@ -219,6 +242,8 @@ export interface StorageDriver {
 	/** Volumes that are open on this node, by openVolume or by somebody: for a node that has just started. */
 	openVolumes(): Promise<string[]>;
 
+	/** Absent where the storage cannot shut out a host by itself. */
+	readonly fencing?: PoolFencing;
 	/** Null where the pool cannot (capability `snapshots`, with the reason). */
 	readonly snapshots: VolumeSnapshots | null;
 	/**

@@ -6,7 +6,7 @@ import type { FakeSnapshotMethod } from "./fake-snapshots.ts";
 
 /** Methods that can be made to fail or to wait. */
 export type FakeMethod =
-	| Exclude<keyof StorageDriver, "type" | "capabilities" | "hostSecrets" | "snapshots">
+	| Exclude<keyof StorageDriver, "type" | "capabilities" | "hostSecrets" | "snapshots" | "fencing">
 	| FakeSnapshotMethod;
 
 export class FakeCalls {

@@ -62,6 +62,15 @@ export const ChildrenAnswer = Type.Array(
 /** rbd status */
 export const StatusAnswer = Type.Object({ watchers: Type.Array(Type.Object({ address: Type.String() })) });
 
+/** rbd lock ls: the exclusive lock is one, too. */
+export const LocksAnswer = Type.Array(
+	Type.Object({ id: Type.String(), locker: Type.String(), address: Type.String() }),
+);
+export type LocksAnswer = Static<typeof LocksAnswer>;
+
+/** ceph osd blocklist ls */
+export const BlocklistAnswer = Type.Array(Type.Array(Type.Object({ addr: Type.String() })));
+
 /** rbd namespace ls */
 export const NamespacesAnswer = Type.Array(Type.Object({ name: Type.String() }));
 

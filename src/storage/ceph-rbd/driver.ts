@@ -31,6 +31,7 @@ import { type ClientFiles, clientFiles, removeClientFiles, writeClientFiles } fr
 import { listContent } from "./content.ts";
 import type { RbdContext } from "./context.ts";
 import { describeVolume, listVolumes } from "./describe.ts";
+import { RbdFencing } from "./fencing.ts";
 import { hostSecret, sourceIn } from "./host-secret.ts";
 import { RbdDiskImages } from "./images.ts";
 import { claimPool, removeMarker, requireOwner } from "./pool-marker.ts";
@@ -66,6 +67,7 @@ export class CephRbdDriver implements StorageDriver {
 	readonly capabilities = cephRbdCapabilities;
 	readonly hostSecrets: readonly HostSecret[];
 	readonly snapshots: RbdSnapshots;
+	readonly fencing: RbdFencing;
 	readonly #options: CephRbdDriverOptions;
 	readonly #files: ClientFiles;
 	readonly #staging: Staging;
@@ -96,6 +98,7 @@ export class CephRbdDriver implements StorageDriver {
 		this.#volumes = new RbdVolumes(this.#context, this.#diskImages);
 		this.#transfer = new RbdTransfer(this.#context, this.#volumes, this.#staging);
 		this.snapshots = new RbdSnapshots(this.#context);
+		this.fencing = new RbdFencing(this.#context);
 	}
 
 	async activate(): Promise<void> {

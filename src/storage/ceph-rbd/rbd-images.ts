@@ -148,11 +148,15 @@ export class RbdImages {
 		});
 	}
 
-	/** Addresses ("10.0.0.1") of the hosts that have it open for writing; a host that died is one of them for half a minute. */
-	async writers(name: string): Promise<string[]> {
+	/** Addresses ("10.0.0.1:0/4711") of the clients that have it open for writing; one that died is one of them for half a minute. */
+	async watchers(name: string): Promise<string[]> {
 		const text = await orMissing(this.#runner.rbd(["status", ...json, "--", this.spec(name)]));
-		const { watchers } = text === null ? { watchers: [] } : readAnswer(StatusAnswer, text, "rbd status");
-		return watchers.map(({ address }) => address.replace(/:\d+\/\d+$/, "").replace(/^\[(.*)\]$/, "$1"));
+		return text === null ? [] : readAnswer(StatusAnswer, text, "rbd status").watchers.map(({ address }) => address);
+	}
+
+	/** Addresses ("10.0.0.1") of their hosts. */
+	async writers(name: string): Promise<string[]> {
+		return (await this.watchers(name)).map(hostOf);
 	}
 
 	/** Fails with `in-use` when a VM has it open. */
@@ -167,3 +171,6 @@ export class RbdImages {
 		return ["--pool", cephPool, ...(namespace === null ? [] : ["--namespace", namespace])];
 	}
 }
+
+/** Of a client's address: "fd00::1" of "[fd00::1]:0/4711". */
+export const hostOf = (address: string): string => address.replace(/:\d+\/\d+$/, "").replace(/^\[(.*)\]$/, "$1");
