@@ -35,6 +35,14 @@ test.each([
 	expect(error.message).toMatch(/\.$/);
 });
 
+test("who is ended while its key is refused again and again was refused, and did not wait for an answer", () => {
+	const ended = (stderr: string) =>
+		cephError(new AppError("timeout", "ceph did not finish", { context: { program: "ceph", exitCode: null, stderr } }));
+	const refused = ended("monclient(hunting): handle_auth_bad_method server allowed_methods [2] but i only support [2]");
+	expect([refused.code, refused.message]).toEqual(["storage", "The Ceph cluster refuses the user or the key."]);
+	expect([ended("").code, errnoOfCeph(ended(""))]).toEqual(["timeout", 110]);
+});
+
 test("other errors stay what they are", () => {
 	const canceled = new AppError("canceled", "x");
 	expect(cephError(canceled)).toBe(canceled);

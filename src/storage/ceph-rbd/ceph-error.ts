@@ -27,12 +27,13 @@ export function errnoOfCeph(error: unknown): number | null {
 /** `error`: what `run` threw. */
 export function cephError(error: unknown): AppError {
 	if (!isAppError(error)) return new AppError("internal", "A program of Ceph could not be run.", { cause: error });
-	if (error.code === "timeout")
+	const stderr = typeof error.context.stderr === "string" ? error.context.stderr : "";
+	// A client whose key is not taken tries again until its time is over.
+	if (error.code === "timeout" && !isRefused(stderr))
 		return new AppError("timeout", "The Ceph cluster did not answer in time.", {
 			...{ context: { ...error.context, errno: errno.timedOut }, cause: error },
 		});
-	if (error.code !== "internal") return error;
-	const stderr = typeof error.context.stderr === "string" ? error.context.stderr : "";
+	if (error.code !== "internal" && error.code !== "timeout") return error;
 	const number = numberOf(error.context.program, error.context.exitCode, stderr);
 	const options = { context: { ...error.context, errno: number }, cause: error };
 	switch (number) {
@@ -60,12 +61,14 @@ export function cephError(error: unknown): AppError {
 
 function numberOf(program: unknown, exitCode: unknown, stderr: string): number | null {
 	// The rados program ends with 1 whatever happened, and says of a lost connection only what it wanted then.
-	if (/handle_auth_bad_method|permission denied|access denied/i.test(stderr)) return errno.accessDenied;
+	if (isRefused(stderr) || /permission denied|access denied/i.test(stderr)) return errno.accessDenied;
 	if (/failed to fetch mon config|timed out/i.test(stderr)) return errno.timedOut;
 	const written = [...stderr.matchAll(/\((\d{1,3})\) /g)].at(-1)?.[1] ?? /errno (\d{1,3})/.exec(stderr)?.[1];
 	if (written !== undefined) return Number(written);
 	return program === "rbd" && typeof exitCode === "number" ? exitCode : null;
 }
+
+const isRefused = (stderr: string): boolean => stderr.includes("handle_auth_bad_method");
 
 const deniedText = (stderr: string): string =>
 	/handle_auth_bad_method|couldn't connect|error connecting/i.test(stderr)

@@ -31,9 +31,10 @@ export async function checkPool(runner: CephRunner, poolId: string, dataPool: st
 		measurePool(runner, dataPool, limit),
 		found(runner, () => requireOwner(runner, poolId, limit)),
 	]);
+	// What one of them was told says more than that the other heard nothing.
+	if (owner.status === "rejected" && !isAppError(owner.reason, "timeout")) throw owner.reason;
 	if (usage.status === "rejected") throw usage.reason;
 	if (owner.status === "fulfilled") return usage.value;
-	if (!isAppError(owner.reason, "timeout")) throw owner.reason;
 	throw new AppError("timeout", "The monitors of the Ceph cluster answer, but its OSDs did not answer in time.", {
 		cause: owner.reason,
 	});
