@@ -23,7 +23,11 @@ type CephConfig = { monitors: string[]; user: string; cephPool: string; namespac
 
 export async function startCephSystem(name: string): Promise<CephSystem> {
 	// QEMU reaches the cluster on the loopback of this process.
-	const [system, ceph] = await Promise.all([startLabSystem({ name, network: "machine" }), startCeph()]);
+	const ceph = await startCeph();
+	const system = await startLabSystem({ name, network: "machine" }).catch(async (error: unknown) => {
+		await ceph.stop();
+		throw error;
+	});
 	await ceph.makePool(cephPool);
 	const caps = ["mon", "profile rbd", "mgr", "profile rbd", "osd", `profile rbd pool=${cephPool}`];
 	const cephKey = await ceph.makeUser(user, caps);
