@@ -26,7 +26,7 @@ import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
 import { otherHosts } from "./sanlock.ts";
 import { memberOf, requireConfirmed, unknownData, whatIsOn } from "./signatures.ts";
-import { requireThinPoolWorks, reviveThinPool } from "./thin-health.ts";
+import { reviveThinPool } from "./thin-health.ts";
 import { ThinPool } from "./thin-pool.ts";
 
 /** Volumes of raw disks have whole extents. */
@@ -220,11 +220,10 @@ export class VolumeGroup {
 	async usage(timeoutMs?: number): Promise<PoolUsage> {
 		const { lvm } = this.#options;
 		const call = { ...this.#devices, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
-		const [group] = parseGroups(await lvm.report("vgs", vgFields, [this.name], call));
-		if (!group) throw new AppError("storage", "The volume group is not on the LUN.");
-		if (this.#thin) await requireThinPoolWorks({ lvm, group: this.name, call });
 		const thin = await this.#thin?.usage(call);
 		if (thin) return thin;
+		const [group] = parseGroups(await lvm.report("vgs", vgFields, [this.name], call));
+		if (!group) throw new AppError("storage", "The volume group is not on the LUN.");
 		const { sizeBytes, freeBytes } = group;
 		return { totalBytes: sizeBytes, usedBytes: sizeBytes - freeBytes, availableBytes: freeBytes };
 	}

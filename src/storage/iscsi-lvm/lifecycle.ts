@@ -28,9 +28,9 @@ import { Sysfs } from "./sysfs.ts";
 type Begun = "begun" | "cleared";
 type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Connection; shared: boolean };
 
-/** Health is asked for every few seconds: an answer must not take as long as other work may. */
-const checkLimitMs = 5000;
-/** So both are done before a check is given up. */
+/** Health is asked for every few seconds. It ends before whoever asks gives up (5 s), so that it says what is wrong. */
+const checkLimitMs = 4000;
+/** Asked when LVM has failed, which it does at once. */
 const readLimitMs = 2000;
 const unreadable = () =>
 	new AppError("storage", "The LUN cannot be read: the target has taken it away, or its disk fails.", {
@@ -254,6 +254,7 @@ export class PoolLifecycle {
 		const { device } = this.#context.group;
 		const usage = await this.#context.group.usage(checkLimitMs).catch(async (error: unknown) => {
 			// LVM does not say why it finds nothing.
+			if (isAppError(error, "timeout")) throw new AppError("timeout", "The LUN does not answer.", { cause: error });
 			if (isAppError(error) && device !== null && !(await isReadable(device, readLimitMs))) throw unreadable();
 			throw error;
 		});

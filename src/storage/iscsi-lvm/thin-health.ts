@@ -9,16 +9,18 @@ import { thinPoolName } from "./names.ts";
 
 type Of = { lvm: Pick<Lvm, "report">; group: string; call: LvmCall };
 
-/** From lv_health_status. */
+export const thinHealthField = "lv_health_status";
 const hasFailed = (health: string): boolean => health === "failed" || health === "metadata_read_only";
 
+const saysFailed = (report: string): boolean => hasFailed(firstValue(report, "lv", thinHealthField) ?? "");
+
 async function isFailed({ lvm, group, call }: Of): Promise<boolean> {
-	const report = await lvm.report("lvs", "lv_health_status", [`${group}/${thinPoolName}`], call);
-	return hasFailed(firstValue(report, "lv", "lv_health_status") ?? "");
+	return saysFailed(await lvm.report("lvs", thinHealthField, [`${group}/${thinPoolName}`], call));
 }
 
-export async function requireThinPoolWorks(of: Of): Promise<void> {
-	if (await isFailed(of)) throw failed();
+/** `report`: of the thin pool, with `thinHealthField`. Pure. */
+export function requireThinPoolWorks(report: string): void {
+	if (saysFailed(report)) throw failed();
 }
 
 /** `restart` takes it from the kernel and gives it back; only called while nobody uses it. True when that was done. */

@@ -8,6 +8,7 @@ import type { PoolUsage } from "../driver.ts";
 import type { Lvm } from "./lvm.ts";
 import { type Group, parseThinUsage, type ThinUsage, thinUsageFields } from "./lvm-report.ts";
 import { thinPoolName } from "./names.ts";
+import { requireThinPoolWorks, thinHealthField } from "./thin-health.ts";
 
 /** Metadata grows by a quarter once so much of it is taken. */
 const usualGrowAbovePercent = 70;
@@ -56,14 +57,16 @@ export class ThinPool {
 		return true;
 	}
 
-	/** Null when it is not there, or not active. */
+	/** Null when it is not active; fails with `storage` when the kernel has given it up. One command, for a check has little time. */
 	async usage(call: Call): Promise<PoolUsage | null> {
 		const found = await this.#look(call);
 		return found === null ? null : thinPoolUsage(found);
 	}
 
 	async #look(call: Call): Promise<ThinUsage | null> {
-		return parseThinUsage(await this.#lvm.report("lvs", thinUsageFields, [this.#path], call));
+		const report = await this.#lvm.report("lvs", `${thinUsageFields},${thinHealthField}`, [this.#path], call);
+		requireThinPoolWorks(report);
+		return parseThinUsage(report);
 	}
 }
 
