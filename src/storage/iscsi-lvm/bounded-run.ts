@@ -7,9 +7,14 @@ import { AppError } from "../../lib/errors.ts";
 import { type RunOptions, type RunResult, run } from "../../lib/run.ts";
 
 /** After the limit: what run() itself needs to end a program that can be ended. */
-const graceMs = 3000;
+const usualGraceMs = 3000;
 
-export async function boundedRun(program: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+/** `graceMs`: how long after the limit the answer comes at the latest, where somebody waits for it. */
+export async function boundedRun(
+	program: string,
+	args: readonly string[],
+	{ graceMs = usualGraceMs, ...options }: RunOptions & { graceMs?: number },
+): Promise<RunResult> {
 	const stuck = Promise.withResolvers<never>();
 	const timer = setTimeout(
 		() =>

@@ -8,7 +8,7 @@ import { formatBytes, GiB, MiB } from "../../lib/units.ts";
 import type { PoolUsage } from "../driver.ts";
 import { boundedRun } from "./bounded-run.ts";
 import { zeroDevice } from "./device-io.ts";
-import { type Lvm, systemId } from "./lvm.ts";
+import { type Lvm, type LvmCall, systemId } from "./lvm.ts";
 import {
 	type AnyLv,
 	type Group,
@@ -217,9 +217,9 @@ export class VolumeGroup {
 		await this.#options.lvm.change(["pvresize", "--", this.device], this.#devices);
 	}
 
-	async usage(timeoutMs?: number): Promise<PoolUsage> {
+	async usage(limits: Pick<LvmCall, "timeoutMs" | "graceMs"> = {}): Promise<PoolUsage> {
 		const { lvm } = this.#options;
-		const call = { ...this.#devices, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+		const call = { ...this.#devices, ...limits };
 		const thin = await this.#thin?.usage(call);
 		if (thin) return thin;
 		const [group] = parseGroups(await lvm.report("vgs", vgFields, [this.name], call));

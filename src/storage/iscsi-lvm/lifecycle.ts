@@ -29,7 +29,7 @@ type Begun = "begun" | "cleared";
 type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Connection; shared: boolean };
 
 /** Health is asked for every few seconds. It ends before whoever asks gives up (5 s), so that it says what is wrong. */
-const checkLimitMs = 4000;
+const checkLimits = { timeoutMs: 3500, graceMs: 300 };
 /** Asked when LVM has failed, which it does at once. */
 const readLimitMs = 2000;
 const unreadable = () =>
@@ -252,7 +252,7 @@ export class PoolLifecycle {
 		if (this.#context.group.device === null)
 			throw new AppError("storage", "The pool is not connected on this node.", { context: { health: "unmounted" } });
 		const { device } = this.#context.group;
-		const usage = await this.#context.group.usage(checkLimitMs).catch(async (error: unknown) => {
+		const usage = await this.#context.group.usage(checkLimits).catch(async (error: unknown) => {
 			// LVM does not say why it finds nothing.
 			if (isAppError(error, "timeout")) throw new AppError("timeout", "The LUN does not answer.", { cause: error });
 			if (isAppError(error) && device !== null && !(await isReadable(device, readLimitMs))) throw unreadable();

@@ -19,7 +19,8 @@ export type LvmOptions = {
 	timeoutMs?: number;
 };
 
-export type LvmCall = { devices: readonly string[]; timeoutMs?: number; stdin?: string };
+/** `graceMs`: as of boundedRun. */
+export type LvmCall = { devices: readonly string[]; timeoutMs?: number; graceMs?: number; stdin?: string };
 
 const defaultLimitMs = 30_000;
 /** Another node holds the group's lock while it changes something: for a moment. */
@@ -56,6 +57,7 @@ export class Lvm {
 			try {
 				const { stdout } = await boundedRun("lvm", all, {
 					timeoutMs: call.timeoutMs ?? this.#options.timeoutMs ?? defaultLimitMs,
+					...(call.graceMs === undefined ? {} : { graceMs: call.graceMs }),
 					environment: { LVM_SUPPRESS_FD_WARNINGS: "1" },
 					maxOutputBytes: 64 * 1024 * 1024,
 				});

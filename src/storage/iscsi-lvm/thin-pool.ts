@@ -5,7 +5,7 @@
  */
 import { MiB } from "../../lib/units.ts";
 import type { PoolUsage } from "../driver.ts";
-import type { Lvm } from "./lvm.ts";
+import type { Lvm, LvmCall } from "./lvm.ts";
 import { type Group, parseThinUsage, type ThinUsage, thinUsageFields } from "./lvm-report.ts";
 import { thinPoolName } from "./names.ts";
 import { requireThinPoolWorks, thinHealthField } from "./thin-health.ts";
@@ -15,8 +15,6 @@ const usualGrowAbovePercent = 70;
 const growthOf = (metadataBytes: number): number => Math.max(4 * MiB, Math.ceil(metadataBytes / 4 / MiB) * MiB);
 /** Above this the pool is said to be in danger, because it could not be made larger. */
 const warnAbovePercent = 85;
-
-type Call = { devices: string[]; timeoutMs?: number };
 
 export class ThinPool {
 	readonly #lvm: Lvm;
@@ -38,7 +36,7 @@ export class ThinPool {
 	 * that finds no space fails at once (`error_when_full` in lvm.ts): QEMU stops the guest then, which loses nothing. LVM's own way is to keep it waiting for a
 	 * minute, and what copies with it, and to fail it as a broken disk afterwards.
 	 */
-	async ensure({ freeBytes, sizeBytes }: Group, call: Call): Promise<void> {
+	async ensure({ freeBytes, sizeBytes }: Group, call: LvmCall): Promise<void> {
 		const there = await this.#lvm.report("lvs", "lv_name", [this.#group], call);
 		if (!new RegExp(`"${thinPoolName}"`).test(there)) {
 			// No --setautoactivation: LVM does not take it for what is thin. It is off in the group.
@@ -49,7 +47,7 @@ export class ThinPool {
 	}
 
 	/** Whether its metadata was made larger. Fails with `no-space` when the group has no room for that. */
-	async growMetadata(call: Call): Promise<boolean> {
+	async growMetadata(call: LvmCall): Promise<boolean> {
 		const found = await this.#look(call);
 		if (found === null || found.metadataPercent <= this.#growAbovePercent) return false;
 		const more = `+${growthOf(found.metadataBytes)}b`;
@@ -58,12 +56,12 @@ export class ThinPool {
 	}
 
 	/** Null when it is not active; fails with `storage` when the kernel has given it up. One command, for a check has little time. */
-	async usage(call: Call): Promise<PoolUsage | null> {
+	async usage(call: LvmCall): Promise<PoolUsage | null> {
 		const found = await this.#look(call);
 		return found === null ? null : thinPoolUsage(found);
 	}
 
-	async #look(call: Call): Promise<ThinUsage | null> {
+	async #look(call: LvmCall): Promise<ThinUsage | null> {
 		const report = await this.#lvm.report("lvs", `${thinUsageFields},${thinHealthField}`, [this.#path], call);
 		requireThinPoolWorks(report);
 		return parseThinUsage(report);
