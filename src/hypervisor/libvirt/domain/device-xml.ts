@@ -16,9 +16,9 @@ export function diskElement(disk: DiskDevice): XmlElement {
 			// Linux's own asynchronous IO needs files opened past the page cache.
 			...(disk.source.kind === "rbd" ? {} : { io: disk.cache === "none" ? "native" : "threads" }),
 			discard: disk.discard ? "unmap" : "ignore",
-			// A pool that is full stops the guest, until there is room again; it never sees a broken disk for that.
+			// A pool that is full or away stops the guest until it works again: it never sees a broken disk for that, be it by a write or by a read.
 			error_policy: "stop",
-			rerror_policy: "report",
+			rerror_policy: "stop",
 		}),
 		sourceElement(disk.source),
 		backingChain(disk.backing),
