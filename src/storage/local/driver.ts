@@ -75,6 +75,9 @@ export type LocalDriverOptions = {
 	onStep?: Step;
 };
 
+/** Health is asked for every few seconds, and an answer must come before the next question. */
+const writeLimitMs = 4500;
+
 export class LocalDriver implements StorageDriver {
 	readonly type = "local";
 	readonly hostSecrets = [];
@@ -90,6 +93,8 @@ export class LocalDriver implements StorageDriver {
 	/** Null until the pool's folder has been tried, both. */
 	#sharesBlocks: boolean | null = null;
 	#allocates: boolean | null = null;
+	/** One at a time: on a disk that hangs, each would hold a thread of this process. */
+	#writing: Promise<void> | null = null;
 
 	constructor(options: LocalDriverOptions) {
 		requireId(options.poolId, "pool");
@@ -159,6 +164,7 @@ export class LocalDriver implements StorageDriver {
 
 	async check(): Promise<PoolUsage> {
 		await this.#requireOurs();
+		await this.#requireWritable();
 		const { folder } = this.#context;
 		const space = await withFileErrors("measuring the pool", () => statfs(folder.root));
 		return {
@@ -166,6 +172,29 @@ export class LocalDriver implements StorageDriver {
 			usedBytes: (space.blocks - space.bfree) * space.bsize,
 			availableBytes: space.bavail * space.bsize,
 		};
+	}
+
+	async #requireWritable(): Promise<void> {
+		const { clock } = this.#options;
+		this.#writing ??= withFileErrors("writing to the pool", () =>
+			this.#context.folder.tryWriting(clock.nowMs()),
+		).finally(() => {
+			this.#writing = null;
+		});
+		this.#writing.catch(() => {});
+		const late = Promise.withResolvers<never>();
+		const timer = clock.schedule(writeLimitMs, () =>
+			late.reject(
+				new AppError("timeout", "The pool's disk does not answer: a small write to it has not ended.", {
+					context: { health: "error" },
+				}),
+			),
+		);
+		try {
+			await Promise.race([this.#writing, late.promise]);
+		} finally {
+			timer.cancel();
+		}
 	}
 
 	async #requireOurs(): Promise<void> {

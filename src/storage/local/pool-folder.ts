@@ -14,7 +14,7 @@
  * A volume or image is a folder so that file and record appear, and disappear, in one rename. Folders are 0711: QEMU's
  * user passes through to the files that libvirt gives it, and lists nothing.
  */
-import { chmod, lstat, mkdir, readdir, realpath, rename, rm, rmdir } from "node:fs/promises";
+import { chmod, lstat, mkdir, open, readdir, realpath, rename, rm, rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
@@ -242,6 +242,23 @@ export class PoolFolder {
 		await requireOwnFolder(this.root, true);
 		await this.writeRecord(this.marker(), { version: 1, poolId: to });
 		await syncFolder(this.root);
+	}
+
+	/**
+	 * Has the disk take a small write. Reading does not tell that it takes none any more: what was read before is in memory. A full one
+	 * does take it, or is none that fails.
+	 */
+	async tryWriting(nowMs: number): Promise<void> {
+		const file = await open(this.marker(), "r+");
+		try {
+			const now = new Date(nowMs);
+			await file.utimes(now, now);
+			await file.sync();
+		} catch (error) {
+			if (!["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "")) throw error;
+		} finally {
+			await file.close();
+		}
 	}
 
 	readMarker(): Promise<PoolRecord | null> {
