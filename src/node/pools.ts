@@ -200,7 +200,7 @@ export class Pools {
 			const used = await this.#entry(pool);
 			entry = used;
 			await this.#entries.activate(pool, used, overwrite);
-			const usage = await limited(this.#context, `Checking pool "${pool.name}"`, limits.poolCheckMs, () =>
+			const usage = await limited(this.#context, "A look at the storage of the pool", limits.poolCheckMs, () =>
 				used.driver.check(),
 			);
 			const reason = used.outdated ?? usage.warning ?? null;

@@ -90,7 +90,7 @@ const startedOutside = "Started from outside of LimiQuantix.";
 
 function activeReason(domain: DomainState, before: Status, cameBack: boolean, now: PowerState): string | null {
 	if (domain.powerState === "paused" && domain.reason === "io-error")
-		return "QEMU paused the VM because a disk gives errors. Repair or free the storage, then resume it.";
+		return "QEMU paused the VM because a disk gives errors. It goes on by itself when its storage works and has room.";
 	if (cameBack) return startedOutside;
 	return before.reason === startedOutside && before.powerState === now ? startedOutside : null;
 }
