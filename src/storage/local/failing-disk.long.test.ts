@@ -1,0 +1,7 @@
+/** A local pool on a disk that fails, in the storage lab VM. */
+import { join } from "node:path";
+import { testInStorageVm } from "../../testing/lab/storage-vm/inner-tests.ts";
+
+const cacheDir = join(import.meta.dir, "../../../.cache");
+
+await testInStorageVm(["src/storage/local/failing-disk.vm.test.ts"], { cacheDir, limitMs: 400_000 });
