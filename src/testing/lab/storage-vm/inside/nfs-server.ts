@@ -1,6 +1,6 @@
 /**
  * The kernel's NFS server on a host of the lab's network: versions 3 to 4.2, with its own rpcbind, mountd and record of clients.
- * A lease lasts 10 s and so does the grace period after a restart, in which clients take back what they had open.
+ * A lease lasts 10 s and so do the grace periods after a restart, in which clients take back what they had open.
  */
 import { mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { waitUntil } from "../../wait-until.ts";
@@ -66,6 +66,8 @@ class KernelNfsServer implements NfsServer {
 		await this.#mount("rpc_pipefs", "/var/lib/nfs/rpc_pipefs");
 		await this.#mount("nfsd", "/proc/fs/nfsd");
 		for (const file of ["nfsv4leasetime", "nfsv4gracetime"]) await this.#set(file, String(leaseSeconds));
+		// Of the locks of NFS 3, by default five times as long.
+		await writeFile("/proc/sys/fs/nfs/nlm_grace_period", String(leaseSeconds));
 	}
 
 	async start(): Promise<void> {
