@@ -31,7 +31,7 @@ async function openImage(options: Parameters<Stage["open"]>[0] = {}) {
 }
 
 test("an image is copied to another pool: which can take it, how far it is, and what it was made of", async () => {
-	const { opened, image, page, problems } = await openImage();
+	const { opened, image, page, problems, server } = await openImage();
 	await menu(page, "Copy to pool");
 	const dialog = page.getByRole("dialog", { name: `Copy ${image.name} to another pool` });
 	const pools = dialog.getByRole("combobox", { name: "Pool" });
@@ -42,11 +42,13 @@ test("an image is copied to another pool: which can take it, how far it is, and 
 	await pools.selectOption({ value: rbd });
 	expect(await findings(page, { colorScheme: "light" })).toEqual([]);
 	const request = sent(page);
+	server.state.hold();
 	await dialog.getByRole("button", { name: "Copy to pool" }).click();
 	const name = `${image.name}-copy`;
 	expect((await request).postDataJSON()).toEqual({ name, poolId: rbd, source: { kind: "image", imageId: image.id } });
 	await page.getByRole("heading", { name }).waitFor();
 	await page.getByRole("progressbar", { name: `Import of ${name}` }).waitFor();
+	server.state.release();
 	await page.getByRole("progressbar", { name: `Import of ${name}` }).waitFor({ state: "detached" });
 	await page.getByRole("main").getByRole("link", { name: image.name, exact: true }).waitFor();
 	await page.getByRole("main").getByRole("link", { name: "rbd" }).waitFor();
@@ -56,13 +58,15 @@ test("an image is copied to another pool: which can take it, how far it is, and 
 });
 
 test("it is called off where its progress is", async () => {
-	const { opened, page, server } = await openImage({ tickMs: 1000 });
+	const { opened, page, server } = await openImage();
 	await menu(page, "Copy to pool");
 	await page.getByRole("combobox", { name: "Pool" }).selectOption({ value: poolNamed(opened, "san").id });
+	server.state.hold();
 	await page.getByRole("dialog").getByRole("button", { name: "Copy to pool" }).click();
 	const canceled = page.waitForRequest((request) => request.url().endsWith("/actions/cancel"));
 	await page.getByRole("main").getByRole("button", { name: "Cancel" }).click();
 	await canceled;
+	server.state.release();
 	await page.getByRole("main").getByRole("progressbar").waitFor({ state: "detached" });
 	const states = [...server.state.tables.task.values()].filter(({ kind }) => kind === "image.import");
 	expect(states.map(({ state }) => state)).toContain("canceled");

@@ -51,6 +51,7 @@ export class MockState {
 	private index = 100;
 	private serial = 0;
 	private readonly timers = new Set<ReturnType<typeof setTimeout>>();
+	private held: (() => void)[] | null = null;
 
 	constructor(
 		readonly nodeId: string,
@@ -141,9 +142,21 @@ export class MockState {
 	later(run: () => void, ticks = 1): void {
 		const timer = setTimeout(() => {
 			this.timers.delete(timer);
-			run();
+			if (this.held === null) run();
+			else this.held.push(run);
 		}, this.tickMs * ticks);
 		this.timers.add(timer);
+	}
+
+	/** No task goes on, so that what a page shows of one meanwhile can be looked at, however slow the browser is. */
+	hold(): void {
+		this.held ??= [];
+	}
+
+	release(): void {
+		const runs = this.held ?? [];
+		this.held = null;
+		for (const run of runs) this.later(run);
 	}
 
 	stop(): void {
