@@ -96,3 +96,49 @@ test("a node that ends in between goes on with it after its start", async () => 
 	expect(it.volume(copy).source).toMatchObject({ fullCopy: true });
 	expect(it.pool.volumes.get(copy)?.backing).toEqual([]);
 });
+
+test("without room for what it shares, nothing is begun", async () => {
+	await using it = await world();
+	const { copy } = await vmOnCopy(it, false);
+	const { totalBytes } = it.pool;
+	it.pool.totalBytes = it.pool.usedBytes() + 4095;
+	const refused = await ask(it, copy);
+	await it.settle();
+	expect(it.taskOf(refused)).toMatchObject({
+		state: "failed",
+		error: { code: "no-space", message: expect.stringContaining("no room for what volume") },
+	});
+	expect(it.driver.calls).not.toContain("flattenVolume");
+	it.pool.totalBytes = totalBytes;
+	const done = await ask(it, copy);
+	await it.settle();
+	expect(it.taskOf(done).state).toBe("succeeded");
+});
+
+test("what was copied by one that was called off, or failed, is said", async () => {
+	await using it = await world();
+	const { copy } = await vmOnCopy(it, false);
+	const cutShort = async (end: (task: string, release: () => void) => Promise<void>, position: number) => {
+		const release = it.driver.hold("flattenVolume");
+		const seen = it.driver.calls.length;
+		const task = await ask(it, copy);
+		await it.until(() => it.driver.calls.slice(seen).includes("flattenVolume"));
+		it.driver.writeContent(copy, position, new Uint8Array(4096).fill(9));
+		await end(task, release);
+		await it.settle();
+		return it.taskOf(task);
+	};
+	const canceled = await cutShort(async (id, release) => {
+		await it.propose({ kind: "taskCancel", id });
+		await it.settle();
+		release();
+	}, 0);
+	const stays = "stays in the volume and takes 4 KiB";
+	expect(canceled).toMatchObject({ state: "canceled", message: expect.stringContaining(stays) });
+	it.driver.failNext("flattenVolume", new AppError("no-space", "There is no space left in the storage pool."));
+	const failed = await cutShort(async (_id, release) => release(), 8192);
+	expect(failed).toMatchObject({
+		state: "failed",
+		error: { code: "no-space", message: expect.stringContaining(stays) },
+	});
+});

@@ -87,7 +87,8 @@ export class LocalSources implements NodeSources {
 			const measured = await limited(this.#context, "Measuring a volume", limits.quickStorageMs, () =>
 				measure(driver, volumeId),
 			);
-			sizes.push({ volumeId, ...measured });
+			const { bytes, mark } = measured;
+			sizes.push({ volumeId, bytes, mark });
 		}
 		return sizes;
 	}
@@ -123,8 +124,11 @@ export class LocalSources implements NodeSources {
 	}
 }
 
-/** `bytes`: of the volume and of all that it rests on; no more than the disk is large. */
-export async function measure(driver: StorageDriver, volumeId: string): Promise<Omit<DiskSize, "volumeId">> {
+/** `bytes`: of the volume and of all that it rests on; no more than the disk is large. `ownBytes`: what it takes itself. */
+export async function measure(
+	driver: StorageDriver,
+	volumeId: string,
+): Promise<Omit<DiskSize, "volumeId"> & { ownBytes: number }> {
 	const info = await driver.getVolume(volumeId);
 	if (info === null) throw new AppError("storage", "The content of a volume is missing in its pool.");
 	let bytes = info.allocatedBytes;
@@ -132,5 +136,5 @@ export async function measure(driver: StorageDriver, volumeId: string): Promise<
 		bytes +=
 			(kind === "image" ? (await driver.getImage(id))?.fileSizeBytes : (await driver.getVolume(id))?.allocatedBytes) ??
 			0;
-	return { bytes: Math.min(bytes, info.sizeBytes), mark: info.contentMark };
+	return { bytes: Math.min(bytes, info.sizeBytes), ownBytes: info.allocatedBytes, mark: info.contentMark };
 }
