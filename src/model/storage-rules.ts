@@ -55,9 +55,16 @@ export function flattenObstacle(
 	return why === undefined ? null : `The VM of ${name} runs: shut it down first. ${why}`;
 }
 
-/** Why the pool makes copies stand alone only while no VM has them open, nor what rests on them; undefined where that does not matter. */
-export const flattensOffline = (pool: Pick<Pool, "nodes"> | null | undefined): string | undefined =>
-	pool?.nodes.find(({ capabilities }) => capabilities !== null)?.capabilities?.reasons.flattenOnline;
+/**
+ * Why the pool makes copies stand alone only while no VM has them open, nor what rests on them; undefined where that does not matter. That it has
+ * no reason says so only of a node that tells how volumes get their space: others are of a version that gives no such reason, or have said nothing.
+ */
+export function flattensOffline(pool: Pick<Pool, "nodes"> | null | undefined): string | undefined {
+	const told = pool?.nodes.flatMap(({ capabilities }) => capabilities ?? []) ?? [];
+	const reason = told.find(({ reasons }) => reasons.flattenOnline !== undefined)?.reasons.flattenOnline;
+	if (reason !== undefined || told.some(({ provisioning }) => provisioning !== undefined)) return reason;
+	return "No node has said yet whether its pool can do that while a VM runs.";
+}
 
 /** The folder of this host that a pool of type local is; undefined for any other. */
 export const localPath = ({ config }: { config: PoolConfig }): string | undefined =>

@@ -140,3 +140,6 @@ export const desiredPowerOf: Record<
 	pause: ["paused"],
 	resume: ["running"],
 };
+
+/** No process of it has its disks open, as far as its node has said. */
+export const isVmOff = (power: Vm["status"]["powerState"]): boolean => power === "stopped" || power === "failed";

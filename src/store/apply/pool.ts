@@ -4,7 +4,7 @@ import { AppError } from "../../lib/errors.ts";
 import { poolConfigs } from "../../model/pool-config.ts";
 import { Pool, PoolNodeStatus } from "../../model/storage.ts";
 import { fixedPart, isSamePlace, localPath, poolPhase } from "../../model/storage-rules.ts";
-import type { Task } from "../../model/task.ts";
+import type { Task, TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import {
 	asCreated,
@@ -127,6 +127,15 @@ function checkNodesChange(context: ApplyContext, pool: Pool, after: Pool): void 
 		}
 		if (volumeMovesInto(context, pool.id).some((task) => task.nodeId === nodeId))
 			refuse("a volume is moved to it there");
+		const flattened = targetsOf(context, "volume.flatten", nodeId)
+			.map((id) => context.get("volume", id))
+			.find((volume) => volume?.poolId === pool.id);
+		if (flattened) refuse(`it makes the volume ${flattened.name} stand alone`);
+		// Only these: an older member would let imports of other sources pass.
+		const copied = targetsOf(context, "image.import", nodeId)
+			.map((id) => context.get("image", id))
+			.find((image) => image?.poolId === pool.id && image.source.kind === "image");
+		if (copied) refuse(`it copies the image ${copied.name} into it`);
 		for (const image of context.state.all("image").filter((one) => one.poolId === pool.id)) {
 			if (image.nodeId === nodeId) refuse(`it has the image ${image.name}`);
 			const vm = context.state.linked("vm", "imageId", image.id).find((one) => one.nodeId === nodeId);
@@ -134,6 +143,13 @@ function checkNodesChange(context: ApplyContext, pool: Pool, after: Pool): void 
 		}
 	}
 }
+
+/** What the node is working at in unfinished tasks of this kind. */
+const targetsOf = (context: ApplyContext, kind: TaskKind, nodeId: string): string[] =>
+	context.state
+		.unfinishedTasksOfKind(kind)
+		.filter((task) => task.nodeId === nodeId)
+		.flatMap(({ targets }) => targets.map(({ id }) => id));
 
 const byNodeId = (a: { nodeId: string }, b: { nodeId: string }): number => (a.nodeId < b.nodeId ? -1 : 1);
 

@@ -6,7 +6,7 @@ import type { Volume } from "../../model/storage.ts";
 import type { TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import { Vm } from "../../model/vm.ts";
-import { desiredPowerOf, updateActionOf, vmRequestObstacle } from "../../model/vm-rules.ts";
+import { desiredPowerOf, isVmOff, updateActionOf, vmRequestObstacle } from "../../model/vm-rules.ts";
 import type { BodyOf } from "../codec/values.ts";
 import {
 	asCreated,
@@ -25,7 +25,7 @@ import type { Handlers } from "./handler.ts";
 import { removeSnapshotsOf } from "./snapshot.ts";
 import { attachVolumes, checkVmSpec } from "./vm-spec.ts";
 import { checkNoDependents, insertVolume } from "./volume.ts";
-import { cancelWorkOn } from "./volume-work.ts";
+import { cancelWorkOn, checkSourcesAtRest } from "./volume-work.ts";
 
 export const vmHandlers: Handlers<"vmCreate" | "vmAdopt" | "vmUpdate" | "vmAction" | "vmDelete"> = {
 	vmCreate(context, body) {
@@ -35,6 +35,7 @@ export const vmHandlers: Handlers<"vmCreate" | "vmAdopt" | "vmUpdate" | "vmActio
 				fields: [{ path: "/status/powerState", message: "is not stopped" }],
 			});
 		insertVm(context, vm, body.volumes, "pending");
+		if (vm.desiredPower === "running") checkSourcesAtRest(context, context.state.volumesOfVm(vm.id));
 		return createTask(context, body.task, ["vm.create"]);
 	},
 
@@ -51,7 +52,10 @@ export const vmHandlers: Handlers<"vmCreate" | "vmAdopt" | "vmUpdate" | "vmActio
 		if (changes.name !== undefined) checkNameFree(context, "vm", changes.name, id);
 		if (changes.spec !== undefined) {
 			checkVmSpec(context, vm, after.spec, vm.spec);
+			const before = new Set(vm.spec.disks.map(({ volumeId }) => volumeId));
 			attachVolumes(context, id, after.spec);
+			const added = context.state.volumesOfVm(id).filter((volume) => !before.has(volume.id));
+			if (!isVmOff(vm.status.powerState)) checkSourcesAtRest(context, added);
 		}
 		context.updateSpec("vm", vm, changes);
 		return createTask(context, task, ["vm.update"]);
@@ -108,7 +112,9 @@ function insertVm(context: ApplyContext, vm: Vm, volumes: readonly unknown[], ph
 function checkAction(context: ApplyContext, action: VmAction, vm: Vm): void {
 	const obstacle = vmRequestObstacle(action, vm, unfinishedTasks(context, vm.id));
 	if (obstacle !== null) throw new AppError("wrong-state", obstacle);
-	if (action === "start") checkWhole(context, vm);
+	if (action !== "start") return;
+	checkWhole(context, vm);
+	checkSourcesAtRest(context, context.state.volumesOfVm(vm.id));
 }
 
 /** A revert that is under way makes it whole before the start comes to it. */

@@ -7,6 +7,9 @@ import {
 	clusterIds,
 	fixtureCluster,
 	fixtureId,
+	fixtureImage,
+	fixtureNfs,
+	fixturePool,
 	fixtureSnapshot,
 	fixtureTask,
 	fixtureTime,
@@ -43,8 +46,8 @@ const underWay = (): Task => {
 	return task;
 };
 
-async function create(id: string, source: Volume["source"], ready = true): Promise<void> {
-	const made = fixtureVolume({ id, name: `volume-${id.slice(-3)}`, sizeBytes: 2 ** 30, source });
+async function create(id: string, source: Volume["source"], ready = true, place: Partial<Volume> = {}): Promise<void> {
+	const made = fixtureVolume({ id, name: `volume-${id.slice(-3)}`, sizeBytes: 2 ** 30, source, ...place });
 	const task = taskOf("volume.create", id);
 	await apply({ kind: "volumeCreate", volume: made, task });
 	if (!ready) return;
@@ -152,6 +155,82 @@ test("copies of copies that run, or are being made, keep it as it is", async () 
 	await refused(flatten(), "in-use", "rests on volume-201, and its VM runs");
 	await poolCan(true);
 	await apply(flatten());
+});
+
+test("the VM of what rests on it does not get it open meanwhile, where its files are needed", async () => {
+	const far = fixtureId(0x203);
+	await create(last, { kind: "clone", volumeId: copy, fullCopy: false });
+	await create(far, { kind: "clone", volumeId: last, fullCopy: false });
+	await vmWith(far, "stopped");
+	const branch = fixtureId(0x204);
+	await create(branch, { kind: "clone", volumeId: copy, fullCopy: false });
+	await apply(flatten());
+	const start = (): CommandBody => {
+		const task = fixtureTask("vm.start", { kind: "vm", id: vmId }, { id: fixtureId(nextTask++) });
+		return { kind: "vmAction", id: vmId, desiredPower: "running", task };
+	};
+	await refused(start(), "wrong-state", "volume-201 is being made to stand alone");
+	const disk = (volumeId: string, id: string) =>
+		({ id, volumeId, bus: "virtio", cache: "none", discard: true, readOnly: false }) as const;
+	const [other, fresh] = [fixtureId(0x101), fixtureId(0x102)];
+	const vm = fixtureVm({ id: other, name: "other", spec: fixtureVmSpec({ disks: [] }) });
+	const created = (of: typeof vm): CommandBody => ({
+		...{ kind: "vmCreate", vm: of, volumes: [] },
+		task: fixtureTask("vm.create", { kind: "vm", id: of.id }, { id: fixtureId(nextTask++) }),
+	});
+	// One that is to start at once, and one that runs and gets it plugged in.
+	const begun = fixtureVm({
+		...{ id: fresh, name: "fresh", spec: fixtureVmSpec({ disks: [disk(branch, "disk-0")] }), desiredPower: "running" },
+	});
+	await refused(created(begun), "wrong-state", "volume-201 is being made to stand alone");
+	await apply(created(vm));
+	const status = { ...vm.status, powerState: "running" } as const;
+	await apply({ kind: "vmStatus", id: other, nodeId: clusterIds.node, status });
+	const [made] = store.all("task", { kind: "vm.create", targetId: other });
+	await finish(made?.id ?? "");
+	const plug = (): CommandBody => ({
+		...{ kind: "vmUpdate", id: other, expectedGeneration: 1 },
+		spec: fixtureVmSpec({ disks: [disk(branch, "disk-1")] }),
+		task: fixtureTask("vm.update", { kind: "vm", id: other }, { id: fixtureId(nextTask++) }),
+	});
+	await refused(plug(), "wrong-state", "volume-201 is being made to stand alone");
+	// Where VMs may have it open, nothing is in their way.
+	await poolCan(true);
+	await apply(plug());
+	await poolCan(false);
+	await apply({ kind: "taskUpdate", id: underWay().id, state: "canceled" });
+	await apply(start());
+});
+
+test("the pool keeps the node that does it", async () => {
+	const nfs = fixturePool({ id: fixtureId(0x500), name: "files", type: "nfs", config: fixtureNfs });
+	await apply({
+		...{ kind: "poolCreate", pool: nfs },
+		task: fixtureTask("pool.create", { kind: "pool", id: nfs.id }, { id: fixtureId(nextTask++) }),
+	});
+	const [below, above] = [fixtureId(0x210), fixtureId(0x211)];
+	await create(below, { kind: "empty" }, true, { poolId: nfs.id, nodeId: null });
+	await create(above, { kind: "clone", volumeId: below, fullCopy: false }, true, { poolId: nfs.id, nodeId: null });
+	const without = (): CommandBody => ({
+		...{ kind: "poolUpdate", id: nfs.id, expectedGeneration: 1, nodeIds: [] },
+	});
+	await apply(flatten(above));
+	await refused(without(), "in-use", "it makes the volume volume-211 stand alone");
+	await apply({ kind: "taskUpdate", id: underWay().id, state: "canceled" });
+	const image = fixtureImage({
+		...{ id: fixtureId(0x310), name: "copied", poolId: nfs.id, nodeId: null, phase: "importing" },
+		source: { kind: "image", imageId: fixtureId(0x311) },
+	});
+	const origin = fixtureImage({ id: fixtureId(0x311), name: "origin" });
+	await apply({
+		...{ kind: "imageCreate", image: origin },
+		task: fixtureTask("image.import", { kind: "image", id: origin.id }, { id: fixtureId(nextTask++) }),
+	});
+	const size = { fileSizeBytes: 10, virtualSizeBytes: 512, receivedBytes: 10, sha256: "0".repeat(64) };
+	await apply({ kind: "imageStatus", id: origin.id, phase: "ready", ...size });
+	const task = fixtureTask("image.import", { kind: "image", id: image.id }, { id: fixtureId(nextTask++) });
+	await apply({ kind: "imageCreate", image, task });
+	await refused(without(), "in-use", "it copies the image copied into it");
 });
 
 test("deleting its VM calls it off", async () => {

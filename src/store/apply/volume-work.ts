@@ -15,8 +15,9 @@ import {
 } from "../../model/storage-rules.ts";
 import type { Task } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
+import { isVmOff } from "../../model/vm-rules.ts";
 import type { BodyOf } from "../codec/values.ts";
-import { createTask, unfinishedTasks } from "./checks.ts";
+import { checkNotFlattening, createTask, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { checkPoolUsable } from "./pool.ts";
@@ -88,10 +89,8 @@ export const volumeWorkHandlers: Handlers<
 	},
 };
 
-function isOff(context: ApplyContext, { vmId }: Volume): boolean {
-	const power = vmId === null ? "stopped" : (context.get("vm", vmId)?.status.powerState ?? "stopped");
-	return power === "stopped" || power === "failed";
-}
+const isOff = (context: ApplyContext, { vmId }: Volume): boolean =>
+	vmId === null || isVmOff(context.get("vm", vmId)?.status.powerState ?? "stopped");
 
 /**
  * Copies that rest on it read what it gets. One that is being made changes its files, where pools keep files; and where a VM must not have
@@ -112,6 +111,26 @@ function checkCopiesAtRest(context: ApplyContext, { id, name }: Volume, why: str
 		}
 	}
 }
+
+/**
+ * For a VM that is to have these volumes open: what they rest on is not being made to stand alone, where that needs its files for itself. Tasks of
+ * that kind are there only once all members know them ("flatten-1"), so members of before decide the same.
+ */
+export function checkSourcesAtRest(context: ApplyContext, volumes: readonly Volume[]): void {
+	const seen = new Set<string>();
+	const above = volumes.filter(needsSource);
+	for (let next = above.pop(); next !== undefined; next = above.pop()) {
+		const id = sourceVolumeOf(next);
+		const below = id === null || seen.has(id) ? null : context.get("volume", id);
+		if (below === null) continue;
+		seen.add(below.id);
+		if (flattensOffline(context.get("pool", below.poolId)) !== undefined) checkNotFlattening(context, below);
+		if (needsSource(below)) above.push(below);
+	}
+}
+
+const sourceVolumeOf = ({ source }: Volume): string | null =>
+	source.kind === "clone" || source.kind === "snapshot" ? (source.volumeId ?? null) : null;
 
 function checkAtRest(context: ApplyContext, volume: Volume, done: string): void {
 	if (volume.phase !== "ready")
