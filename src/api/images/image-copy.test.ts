@@ -142,3 +142,18 @@ test("an image of a volume may be in another pool of its node", async () => {
 		...{ code: "invalid", paths: ["/poolId"] },
 	});
 });
+
+test("a node that is not heard of does not make it, while another one of the pool is there", async () => {
+	const [third, both, source] = [fixtureId(0x997), fixtureId(0x504), fixtureId(0x310)];
+	for (const body of fixtureMember({ id: third, name: "node-3" }, harness.clock.nowMs())) await propose(body);
+	const config = { ...fixtureNfs, exportPath: "/srv/both" };
+	await pool({ id: both, name: "both", type: "nfs", config }, [second, third]);
+	await image({ id: source, name: "elsewhere", poolId: both, nodeId: null });
+	const to = fixtureId(0x505);
+	await pool({ id: to, name: "to", type: "nfs", config: { ...fixtureNfs, exportPath: "/srv/to" } }, [second, third]);
+	const made = async (name: string) =>
+		taskOf((await copy({ name, poolId: to }, { kind: "image", imageId: source })).body)?.nodeId;
+	expect(await made("one")).toBe(second);
+	await propose({ kind: "nodeLost", id: second, reason: "not heard of", lost: true });
+	expect(await made("two")).toBe(third);
+});

@@ -1,6 +1,7 @@
 /** Body of `POST /v1/images` + state → the record of the image and the task that imports it. */
 import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
+import { isLost } from "../../model/lost-node.ts";
 import type { Node } from "../../model/node.ts";
 import type { Image, ImageCreate, Pool } from "../../model/storage.ts";
 import { isShared, keepsImageFiles } from "../../model/storage-rules.ts";
@@ -107,7 +108,13 @@ function workerOfCopy(
 	const from = store.get("pool", origin.poolId);
 	const reaches = (id: string) => (origin.nodeId === null ? from?.nodeIds.includes(id) === true : origin.nodeId === id);
 	const works = (id: string) => to?.nodes.find((part) => part.nodeId === id)?.health === "healthy";
-	const possible = [node.nodeId, ...(to?.nodeIds ?? [])].filter((id) => to?.nodeIds.includes(id) && reaches(id));
+	const isHeard = (id: string) => {
+		const known = id === node.nodeId ? null : store.get("node", id);
+		return known === null || !isLost(known);
+	};
+	const possible = [node.nodeId, ...(to?.nodeIds ?? [])].filter(
+		(id) => to?.nodeIds.includes(id) && reaches(id) && isHeard(id),
+	);
 	return possible.find(works) ?? possible[0] ?? null;
 }
 

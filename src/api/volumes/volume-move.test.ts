@@ -147,3 +147,15 @@ test("limits are whole numbers above 0", async () => {
 		expect((await problem(operator().call("vmCreate", { body: body as never }))).code).toBe("invalid");
 	}
 });
+
+test("a node that is not heard of is not asked to make a copy stand alone", async () => {
+	await pool({ id: farPool, name: "far", config: { path: "/far" }, nodeIds: [second] }, [second]);
+	const base = fixtureId(0x201);
+	await volume({ id: base, name: "base", poolId: farPool, nodeId: second });
+	const source = { kind: "clone", volumeId: base, fullCopy: false } as const;
+	await volume({ poolId: farPool, nodeId: second, source });
+	const flatten = () => operator().call("volumeFlatten", { path: { id: volumeId } });
+	await propose({ kind: "nodeLost", id: second, reason: "not heard of", lost: true });
+	expect((await problem(flatten())).code).toBe("wrong-state");
+	expect(harness.store.all("task", { kind: "volume.flatten" })).toEqual([]);
+});

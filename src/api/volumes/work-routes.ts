@@ -3,6 +3,7 @@
 import { VolumeCheck, VolumeMove } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
+import { checkHeard } from "../as-known.ts";
 import { idParams } from "../parameters.ts";
 import { checkEverybodyHas } from "../pools/plan-pool.ts";
 import { refTo } from "../refs.ts";
@@ -72,6 +73,7 @@ export const volumeWorkRoutes: Route[] = [
 				checkEverybodyHas(context, "flatten-1");
 				const volume = find(context, "volume", params.id);
 				const nodeId = workerOfVolume(context.services.store, volume);
+				if (nodeId !== null) checkHeard(context, nodeId);
 				const task = newTask(context, "volume.flatten", refTo("volume", volume), { nodeId, cancelable: true });
 				return { kind: "volumeFlatten", id: volume.id, task };
 			}),
