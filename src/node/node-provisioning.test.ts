@@ -3,8 +3,9 @@ import { expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
+import { askDeletion, takeSnapshot } from "../testing/node/snapshot-deeds.ts";
 import { readyImage, resize, secondPool } from "../testing/node/storage-deeds.ts";
-import { askToMoveVolume, otherPool, worldWithTwoPools } from "../testing/node/volume-moving.ts";
+import { askToMoveVolume, otherPool, otherPoolId, worldWithTwoPools } from "../testing/node/volume-moving.ts";
 
 const thick = { provisioning: "thick" } as const;
 const expectThick = (world: NodeWorld, id: string): void => {
@@ -57,7 +58,10 @@ test("grown while its VM runs it gets the space afterwards, also when that was c
 	const fills = () => world.driver.calls.filter((call) => call === "fillVolume").length;
 	world.driver.failNext("fillVolume", new AppError("storage", "The server is away."));
 	const failed = await resize(world, volumeId, 128 * MiB);
-	expect(world.taskOf(failed)).toMatchObject({ state: "failed", error: { code: "storage" } });
+	expect(world.taskOf(failed)).toMatchObject({
+		state: "failed",
+		error: { code: "storage", message: expect.stringContaining("to the same size again when there is room") },
+	});
 	expect([world.hypervisor.diskSize(id, "disk-0"), world.volume(volumeId).sizeBytes]).toEqual([128 * MiB, 128 * MiB]);
 	// The same size again: what is missing is done.
 	expect(world.taskOf(await resize(world, volumeId, 128 * MiB)).state).toBe("succeeded");
@@ -102,6 +106,65 @@ test.each([true, false])("moved to another pool that can it stays thick; its VM 
 	expectThick(world, volumeId);
 	expect(otherPool(world).volumes.get(volumeId)?.isThick).toBe(true);
 	expect(await world.problems()).toEqual([]);
+});
+
+test("moved while its VM runs it gets the space that QEMU did not write; what is missing is said", async () => {
+	await using world = await worldWithTwoPools();
+	const { volumeIds } = await world.createVm({ volumes: [{ ...thick, format: "raw" }] });
+	await world.settle();
+	const volumeId = volumeIds[0] ?? "";
+	const there = world.drivers.get(otherPoolId);
+	there?.failNext("fillVolume", new AppError("no-space", "There is no space left in the storage pool."));
+	const moved = await askToMoveVolume(world, volumeId);
+	await world.settle();
+	expect(there?.calls).toContain("fillVolume");
+	expect(world.taskOf(moved)).toMatchObject({
+		state: "succeeded",
+		message: expect.stringMatching(
+			/^Moved from local to other\. .* no space left .* same size again when there is room/,
+		),
+	});
+});
+
+test("a VM that runs with discard on, as on a logical volume, does not take a thick disk into a file", async () => {
+	await using world = await worldWithTwoPools();
+	const define = world.hypervisor.define.bind(world.hypervisor);
+	world.hypervisor.define = (domain) => {
+		const disks = domain.spec.disks.map((disk) => ({ ...disk, discard: true }));
+		return define({ ...domain, spec: { ...domain.spec, disks } });
+	};
+	const { id, volumeIds } = await world.createVm({ volumes: [{ ...thick, format: "raw" }] });
+	await world.settle();
+	const volumeId = volumeIds[0] ?? "";
+	const refused = await askToMoveVolume(world, volumeId);
+	await world.settle();
+	expect(world.taskOf(refused)).toMatchObject({
+		state: "failed",
+		error: { code: "wrong-state", message: expect.stringContaining("shut the VM down first") },
+	});
+	expect(otherPool(world).volumes.size).toBe(0);
+	await world.act("vm.stop", id);
+	const moved = await askToMoveVolume(world, volumeId);
+	await world.settle();
+	expect(world.taskOf(moved).state).toBe("succeeded");
+	expectThick(world, volumeId);
+});
+
+test("a deleted snapshot that leaves a thick disk without a part of its space says so", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	const { id } = await world.createVm({ volumes: [thick], start: false });
+	await world.settle();
+	const snapshotId = await takeSnapshot(world, id, "one");
+	world.driver.failNext("fillVolume", new AppError("no-space", "There is no space left in the storage pool."));
+	const deletion = await askDeletion(world, snapshotId);
+	await world.settle();
+	expect(world.taskOf(deletion)).toMatchObject({
+		state: "succeeded",
+		message: expect.stringContaining("lacks a part of its space: There is no space left"),
+	});
+	expect(world.store.get("snapshot", snapshotId)).toBeNull();
 });
 
 test("no room for all of it in the other pool is said before anything is copied", async () => {

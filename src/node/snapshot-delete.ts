@@ -5,6 +5,7 @@ import { limits } from "./limits.ts";
 import { disksOfSnapshot, type SnapshotParts, withDisk } from "./snapshot-disks.ts";
 import { type DeletionParts, deleteOfDisk } from "./snapshot-merge.ts";
 import type { TaskRun } from "./task-run.ts";
+import { fillOrSay } from "./thick-space.ts";
 
 export type { DeletionParts };
 
@@ -14,12 +15,16 @@ export async function deleteSnapshot(parts: DeletionParts, snapshotId: string, r
 	const snapshot = store.get("snapshot", snapshotId);
 	if (!snapshot) return null;
 	let begun = run.task.input.wasReady !== true;
+	const lacks: string[] = [];
 	try {
 		for (const disk of await disksOfSnapshot(parts, snapshot)) {
 			await deleteOfDisk(parts, snapshot, disk, run, () => {
 				begun = true;
 			});
 			begun = true;
+			// What is merged may leave holes in the file of a thick one.
+			const lack = await fillOrSay(parts.context, parts.pools, disk.volume);
+			if (lack !== null) lacks.push(lack);
 		}
 		await parts.users.whileStill(snapshot.vmId, run.signal, () =>
 			parts.context.vmState.forget(snapshot.vmId, snapshotId),
@@ -36,7 +41,7 @@ export async function deleteSnapshot(parts: DeletionParts, snapshotId: string, r
 	}
 	await run.setCancelable(false);
 	if (store.get("snapshot", snapshotId)) await propose({ kind: "snapshotGone", id: snapshotId });
-	return null;
+	return lacks.length === 0 ? null : lacks.join(" ");
 }
 
 /** Of a VM that is being deleted: nobody will know of them any more. What a pool refuses stays in it. */

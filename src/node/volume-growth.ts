@@ -1,5 +1,5 @@
 /** A volume grows: through QEMU while a VM of this node runs with it, else in its pool. One operation at a time for each volume (volumes.ts). */
-import { AppError } from "../lib/errors.ts";
+import { AppError, toAppError } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
 import { sourceName } from "../model/disk-source.ts";
 import type { Volume } from "../model/storage.ts";
@@ -7,6 +7,7 @@ import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { requireSpace } from "./image-copies.ts";
 import { limits } from "./limits.ts";
+import { fillThick, howToFill } from "./thick-space.ts";
 
 export type Growth = { volume: Volume; driver: StorageDriver; haveBytes: number; wantedBytes: number };
 
@@ -25,10 +26,12 @@ export async function growVolume(context: NodeContext, growth: Growth, runningVm
 		return;
 	}
 	if (haveBytes < wantedBytes) await growOpen(context, growth, runningVmId, what);
-	if (!isThick) return;
-	await limited(context, `Setting space aside for volume "${volume.name}"`, limits.allocateMs, async (signal) =>
-		driver.fillVolume?.(volume.id, { signal }),
-	);
+	await fillThick(context, driver, volume).catch((error) => {
+		context.stopping.throwIfAborted();
+		const { code, message, context: details } = toAppError(error);
+		const has = `The volume has the new size, but lacks a part of its space.`;
+		throw new AppError(code, `${message} ${has} ${howToFill}`, { context: details, cause: error });
+	});
 }
 
 async function growOpen(

@@ -30,6 +30,7 @@ import type { Pools } from "./pools.ts";
 import { measure } from "./sources.ts";
 import { orStopping, Stillness, untilStopping } from "./stillness.ts";
 import { Later, type TaskRun, upToDate } from "./task-run.ts";
+import { fillOrSay, requireDiscardOff } from "./thick-space.ts";
 import type { VolumeMoveRecord, VolumeMoves } from "./volume-moves.ts";
 import type { VolumeUsers } from "./volumes.ts";
 
@@ -49,7 +50,8 @@ export async function moveVolume(parts: VolumeMoveParts, volumeId: string, run: 
 	} catch (error) {
 		if (context.stopping.aborted || error instanceof Later) throw error;
 		// Whatever failed: when QEMU has gone over, the volume is there.
-		if ((await moves.settle(volumeId)) || isThere(parts, volumeId, endsOf(run).toPoolId)) return said(parts, run);
+		if ((await moves.settle(volumeId)) || isThere(parts, volumeId, endsOf(run).toPoolId))
+			return await saidOf(parts, volumeId, run);
 		// First the end of the task: from now on it cannot say any more that the volume is elsewhere.
 		await run.fail(error);
 		await moves.sweepOne(volumeId);
@@ -72,10 +74,15 @@ function wayOf({ task: { input } }: TaskRun): { provisioning?: Provisioning } {
 	return provisioning === "thin" || provisioning === "thick" ? { provisioning } : {};
 }
 
-function said({ context: { store } }: VolumeMoveParts, run: TaskRun): string {
+/** It is there. QEMU writes what it copies, and no more: a thick one gets the rest of its space now, and it is said when it cannot have it. */
+async function saidOf({ context, pools }: VolumeMoveParts, volumeId: string, run: TaskRun): Promise<string> {
+	const { store } = context;
 	const { fromPoolId, toPoolId } = endsOf(run);
 	const name = (id: string) => store.get("pool", id)?.name ?? "another pool";
-	return `Moved from ${name(fromPoolId)} to ${name(toPoolId)}.`;
+	const moved = `Moved from ${name(fromPoolId)} to ${name(toPoolId)}.`;
+	const volume = store.get("volume", volumeId);
+	const lack = volume?.poolId === toPoolId ? await fillOrSay(context, pools, volume) : null;
+	return lack === null ? moved : `${moved} ${lack}`;
 }
 
 async function move(parts: VolumeMoveParts, volumeId: string, run: TaskRun): Promise<string> {
@@ -91,7 +98,7 @@ async function move(parts: VolumeMoveParts, volumeId: string, run: TaskRun): Pro
 			throw new AppError("in-use", `VM "${holder}" still has volume "${volume.name}" open: stop that VM first.`);
 		await moveAtRest(parts, volume, ends, run);
 	} else await moveOfVm(parts, volume, volume.vmId, ends, run);
-	return said(parts, run);
+	return saidOf(parts, volumeId, run);
 }
 
 const isThere = ({ context }: VolumeMoveParts, volumeId: string, poolId: string): boolean =>
@@ -158,7 +165,9 @@ async function moveWhileRunning(
 ): Promise<void> {
 	const { context, moves, openings, pools } = parts;
 	const { id, name } = volume;
-	const disk = diskOf(context.store.get("vm", vmId), volume);
+	const vm = context.store.get("vm", vmId);
+	const disk = diskOf(vm, volume);
+	if (vm) await requireDiscardOff(context, pools, vm, disk, { ...ends, ...wayOf(run) });
 	const from = await pools.driver(ends.fromPoolId);
 	const to = await pools.driver(ends.toPoolId);
 	const { sizeBytes } = await infoOf(context, from, volume);

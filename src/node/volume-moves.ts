@@ -9,6 +9,7 @@ import { Id, Nullable, Strict } from "../model/schema.ts";
 import { VolumeFormat } from "../model/storage.ts";
 import { isFinished } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
+import { compareDisks } from "./compare-disks.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
 import { isHere, type Pools } from "./pools.ts";
@@ -149,22 +150,9 @@ export class VolumeMoves {
 		}
 	}
 
-	/** Compared like any definition, but for what does not matter here. */
 	async #isDefinedThere(volumeId: string, vm: Vm, record: VolumeMoveRecord): Promise<boolean> {
-		const { hypervisor, store, accelerator } = this.#context;
-		const disks = await Promise.all(
-			vm.spec.disks.map(async (disk) => {
-				const poolId = disk.volumeId === volumeId ? record.toPoolId : store.get("volume", disk.volumeId)?.poolId;
-				const driver = await this.#pools.driver(poolId ?? "");
-				return { id: disk.id, ...(await driver.attachInfo(disk.volumeId)) };
-			}),
-		);
-		const found = await hypervisor.compare({
-			...{ id: vm.id, name: vm.name, generation: vm.generation, spec: vm.spec, disks },
-			cdroms: vm.spec.cdroms.map(({ id }) => ({ id, source: null })),
-			nics: vm.spec.nics.map(({ id }) => ({ id, bridge: "" })),
-			...{ seedPath: null, accelerator: accelerator.kind, folder: "" },
-		});
+		const poolOf = (id: string) => (id === volumeId ? record.toPoolId : this.#context.store.get("volume", id)?.poolId);
+		const found = await compareDisks(this.#context, this.#pools, vm, poolOf);
 		return !found.some(({ field }) => field === `disks[${record.live?.diskId}].path`);
 	}
 

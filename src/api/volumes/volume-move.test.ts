@@ -149,12 +149,13 @@ test("limits are whole numbers above 0", async () => {
 });
 
 test("a node that is not heard of is not asked to make a copy stand alone", async () => {
-	await pool({ id: farPool, name: "far", config: { path: "/far" }, nodeIds: [second] }, [second]);
-	const base = fixtureId(0x201);
-	await volume({ id: base, name: "base", poolId: farPool, nodeId: second });
+	const [lonePool, base] = [fixtureId(0x509), fixtureId(0x209)];
+	await pool({ id: lonePool, name: "lone", config: { path: "/lone" }, nodeIds: [second] }, [second]);
+	await volume({ id: base, name: "base", poolId: lonePool, nodeId: second });
 	const source = { kind: "clone", volumeId: base, fullCopy: false } as const;
-	await volume({ poolId: farPool, nodeId: second, source });
-	const flatten = () => operator().call("volumeFlatten", { path: { id: volumeId } });
+	const id = fixtureId(0x20a);
+	await volume({ id, name: "resting", poolId: lonePool, nodeId: second, source });
+	const flatten = () => operator().call("volumeFlatten", { path: { id } });
 	await propose({ kind: "nodeLost", id: second, reason: "not heard of", lost: true });
 	expect((await problem(flatten())).code).toBe("wrong-state");
 	expect(harness.store.all("task", { kind: "volume.flatten" })).toEqual([]);
