@@ -71,6 +71,30 @@ test("called off while it copies", async () => {
 	await holds(driver, setting.id, 2);
 });
 
+test.each(["done", "cut short"])(
+	"%s, it leaves alone what another node has made of the volume meanwhile",
+	async (end) => {
+		await using setting = await setUp();
+		const record = join(dirname(await diskOf(setting.driver, setting.id)), "record.json");
+		let theirs = "";
+		const driver = await openLocal(setting.root, {
+			async onStep(name) {
+				if (name !== "sync what stands alone") return;
+				// As a node that tidied it up, and made a snapshot.
+				const { flattening, ...rest } = JSON.parse(await readFile(record, "utf8"));
+				expect(flattening).toBe(true);
+				const file = "disk-2.qcow2";
+				theirs = JSON.stringify({ ...rest, file, layers: [{ file: rest.file, format: "qcow2" }] });
+				await copyFile(join(dirname(record), rest.file), join(dirname(record), file));
+				await writeFile(record, theirs);
+				if (end === "cut short") throw new AppError("storage", "This step failed.");
+			},
+		});
+		await fails(end === "done" ? "in-use" : "storage", driver.flattenVolume(setting.id, {}));
+		expect(await readFile(record, "utf8")).toBe(theirs);
+	},
+);
+
 /** No operation of today makes a second file that rests on what the volume was made of; a record may have one. */
 async function secondRoot({
 	driver,

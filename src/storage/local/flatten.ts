@@ -5,6 +5,7 @@
  * same either way. Cut short, all headers have changed and the record follows them, or those that have are set back.
  */
 import { chmod } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import { AppError } from "../../lib/errors.ts";
 import type { LongOptions, VolumeInfo } from "../driver.ts";
 import { syncFile } from "../durable.ts";
@@ -51,14 +52,22 @@ export async function flattenVolume(context: LocalContext, id: string, options: 
 					await syncFile(root.path);
 				});
 		} catch (error) {
-			await settleFlatten(folder, marked).catch((failure) =>
+			await settleOwn(folder, marked).catch((failure) =>
 				log.warn("What making a volume stand alone has left is tidied up later", { volumeId: id, error: failure }),
 			);
 			throw options.signal?.aborted ? canceled(error) : error;
 		}
 		options.progress?.(1);
-		return volumeInfo(folder, await settleFlatten(folder, marked));
+		return volumeInfo(folder, await settleOwn(folder, marked));
 	});
+}
+
+/** A node that was cut off from the others for so long that one of them has gone on with the volume must not write over what that one wrote. */
+async function settleOwn(folder: PoolFolder, marked: VolumeRecord): Promise<VolumeRecord> {
+	const record = await folder.readVolumeRecord(marked.id);
+	if (!isDeepStrictEqual(record, marked))
+		throw new AppError("in-use", `Another node has gone on with volume ${marked.id} meanwhile: what it wrote stays.`);
+	return settleFlatten(folder, marked);
 }
 
 const canceled = (cause: unknown) => new AppError("canceled", "Making the volume stand alone was canceled.", { cause });
