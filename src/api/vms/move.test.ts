@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { systemClock } from "../../lib/clock.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import type { ClusterMember } from "../../model/cluster.ts";
+import { localCapabilities } from "../../storage/local/capabilities.ts";
 import { type ApiHarness, createApiHarness } from "../../testing/api/api-harness.ts";
 import { fixtureMember } from "../../testing/api/fake-cluster.ts";
 import { clusterIds, fixtureNode, fixtureVmStatus } from "../../testing/fixtures.ts";
@@ -30,7 +31,7 @@ const second = async (status = roomy) => {
 const admin = () => harness.client("admin");
 
 /** Off, and made: its node has reported. */
-async function stoppedVm(name = "web", disks: { sizeBytes: number }[] = []): Promise<string> {
+async function stoppedVm(name = "web", disks: { sizeBytes: number; provisioning?: "thick" }[] = []): Promise<string> {
 	const body = { name, nodeId: clusterIds.node, start: false, disks, memoryBytes: 512 * MiB };
 	const made = await admin().call("vmCreate", { body });
 	const taskId = made.taskLocation?.split("/").at(-1) ?? "";
@@ -71,6 +72,34 @@ test("what cannot work there is said before anything begins", async () => {
 	await expect(move(clusterIds.node)).rejects.toMatchObject({ code: "wrong-state" });
 	await expect(move("00000000-0000-7000-8000-000000000abc")).rejects.toMatchObject({ code: "invalid" });
 	expect(harness.store.all("task", { kind: "vm.move" })).toEqual([]);
+});
+
+test("a thick disk does not go where the pool has thin ones only; what its node has not said is left to it", async () => {
+	await second();
+	const can = (nodeId: string, provisioning?: ("thin" | "thick")[]) => {
+		const { provisioning: _both, reasons, ...others } = localCapabilities;
+		const capabilities = provisioning
+			? { ...others, reasons: { ...reasons, provisioning: "Thin it is." }, provisioning }
+			: null;
+		return propose({
+			kind: "poolNodeStatus",
+			id: clusterIds.pool,
+			status: {
+				...{ nodeId, health: "healthy", reason: null, capabilities, totalBytes: 900 * GiB, usedBytes: 0 },
+				...{ availableBytes: 900 * GiB, updatedAt: "2026-01-02T03:04:05.000Z" },
+			},
+		});
+	};
+	await can(clusterIds.node, ["thin", "thick"]);
+	const id = await stoppedVm("web", [{ sizeBytes: MiB, provisioning: "thick" }]);
+	const move = () => admin().call("vmMove", { path: { id }, body: { nodeId: secondNodeId } });
+	await can(secondNodeId, ["thin"]);
+	await expect(move()).rejects.toMatchObject({
+		code: "wrong-state",
+		message: expect.stringMatching(/its disk .* is thick, .* on the node node-2 it cannot be. Thin it is./),
+	});
+	await can(secondNodeId);
+	expect((await move()).body.kind).toBe("vm.move");
 });
 
 test("a viewer moves nothing", async () => {

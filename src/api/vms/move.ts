@@ -2,6 +2,9 @@
 import { vmObstacle } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { VmMove } from "../../model/cluster.ts";
+import type { Node } from "../../model/node.ts";
+import type { Volume } from "../../model/storage.ts";
+import { provisioningObstacle } from "../../model/storage-rules.ts";
 import { Task } from "../../model/task.ts";
 import type { Vm } from "../../model/vm.ts";
 import { howItAnswers } from "../cluster/answers.ts";
@@ -75,4 +78,18 @@ function checkFits(state: PlanState, { name, nodeId: from, spec }: Vm, nodeId: s
 	});
 	if (obstacle !== null)
 		throw new AppError("wrong-state", `The VM ${name} cannot be moved: the node ${target.name} ${obstacle}.`);
+	for (const volume of disks) checkStaysThick(state, name, volume, target);
+}
+
+/** A disk that is copied there has all of its space there, too. What the node has not said yet turns out when it does it. */
+function checkStaysThick(state: PlanState, vmName: string, volume: Volume, target: Node): void {
+	const pool = volume.nodeId === null ? null : state.get("pool", volume.poolId);
+	const told = pool?.nodes.find(({ nodeId }) => nodeId === target.id)?.capabilities?.provisioning;
+	if (!pool || told === undefined) return;
+	const obstacle = provisioningObstacle(pool, volume.provisioning, { shares: false, nodeId: target.id });
+	if (obstacle !== null)
+		throw new AppError(
+			"wrong-state",
+			`The VM ${vmName} cannot be moved: its disk ${volume.name} is thick, and in the pool ${pool.name} on the node ${target.name} it cannot be. ${obstacle}`,
+		);
 }

@@ -135,7 +135,7 @@ export const volumeRoutes: Route[] = [
 		path: "/v1/volumes/{id}/actions/clone",
 		summary: "Copy a volume",
 		description:
-			"Copy-on-write where the pool can, unless fullCopy is true, the copy is to be thick, or it is in another pool. In another pool it has that pool's usual format.",
+			"Copy-on-write where the pool can, unless fullCopy is true, the copy is to be thick in a pool that has thin ones as well, or it is in another pool. Where all volumes are thick, a copy-on-write copy has all of its space, too. In another pool it has that pool's usual format.",
 		tag,
 		params: idParams,
 		body: VolumeClone,

@@ -63,7 +63,7 @@ export const volumeWorkRoutes: Route[] = [
 		path: "/v1/volumes/{id}/actions/flatten",
 		summary: "Make a copy-on-write copy independent",
 		description:
-			"What it shares with the volume or image that it was made of is copied into it, and into its snapshots; it then takes that space, and what it was made of can be deleted. In a Ceph pool and on LVM-thin its VM may run; elsewhere it has to be off, and so have the VMs of copies that rest on it. To call it off, cancel the task: the volume then depends on what it did before.",
+			"What it shares with the volume or image that it was made of is copied into it, and into its snapshots; it then takes that space, and what it was made of can be deleted. 507 in the task, and nothing is begun, when the pool has no room for that. On LVM-thin nothing is copied. In a Ceph pool and on LVM-thin its VM may run; elsewhere it has to be off, and so have the VMs of copies that rest on it. To call it off, cancel the task: the volume then depends on what it did before.",
 		tag: "volumes",
 		params: idParams,
 		responses: { 202: Task },

@@ -51,7 +51,7 @@ export const volumeWorkVerbs: readonly Verb[] = [
 		name: "flatten",
 		summary: "Make a copy-on-write copy independent of its source",
 		description:
-			"Copies what the volume shares with the volume or image that it was made of into it, so that the source can be deleted. It then takes that space. In a Ceph pool its VM may run, elsewhere it has to be off. To call it off, cancel the task.",
+			"Copies what the volume shares with the volume or image that it was made of into it, so that the source can be deleted. It then takes that space. In a Ceph pool its VM may run, and on LVM-thin, where there is nothing to copy; elsewhere it has to be off. To call it off, cancel the task.",
 		examples: ["limiquantix volume flatten data-copy", "limiquantix volume flatten data-copy --no-wait"],
 		arguments: volumeArgument,
 		options: waitOptions,

@@ -122,7 +122,8 @@ export const volumeNoun: Noun = {
 		verb({
 			name: "clone",
 			summary: "Copy a volume",
-			description: "Blocks are copied as they are written, unless --full-copy or --provisioning thick is given.",
+			description:
+				"Blocks are copied as they are written, unless --full-copy is given, or --provisioning thick in a pool that has thin volumes as well.",
 			examples: [
 				"limiquantix volume clone data data-copy",
 				"limiquantix volume clone data backup --full-copy --pool slow",

@@ -74,11 +74,14 @@ export function PoolSummary({ pool }: { pool: Pool }) {
 										<td class="muted">{capabilities[name] ? "" : capabilities.reasons[name]}</td>
 									</tr>
 								))}
-								<tr>
-									<th scope="row">{t.flattenOnline}</th>
-									<td>{capabilities.reasons.flattenOnline === undefined ? common.yes : common.no}</td>
-									<td class="muted">{capabilities.reasons.flattenOnline}</td>
-								</tr>
+								{/* A node of before gives no reason whatever its pool can do. */}
+								{capabilities.provisioning && (
+									<tr>
+										<th scope="row">{t.flattenOnline}</th>
+										<td>{capabilities.reasons.flattenOnline === undefined ? common.yes : common.no}</td>
+										<td class="muted">{capabilities.reasons.flattenOnline}</td>
+									</tr>
+								)}
 							</tbody>
 						</table>
 					</Card>

@@ -52,7 +52,11 @@ export function flattenObstacleOf(volume: Volume): string | null {
 
 export const deleteObstacle = (volume: Volume): string | null =>
 	obstacleTo("volumeDelete") ??
-	(volume.vmId !== null ? t.inUse : volume.phase === "deleting" ? notReady(volume) : null);
+	(volume.vmId !== null ? t.inUse : volume.phase === "deleting" ? notReady(volume) : workHere(volume));
+
+/** On a node that has left, nothing goes on. */
+const workHere = (volume: Volume): string | null =>
+	volume.nodeId !== null && live.node.peek(volume.nodeId)?.status.phase === "left" ? null : workObstacle(volume);
 
 /** Pools differ in whether a disk can grow under a running guest. */
 export function resizeObstacle(volume: Volume): string | null {
