@@ -9,6 +9,7 @@ import type { Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import { killedAnywhere, type Scenario } from "../testing/node/killed-anywhere.ts";
 import type { NodeWorld } from "../testing/node/node-world.ts";
+import { bytes, readyImage, remove, secondPool, sha256 } from "../testing/node/storage-deeds.ts";
 
 const vmId = "00000000-0000-7000-8000-0000000000aa";
 const volumeId = (world: NodeWorld): string => world.vm(vmId).spec.disks[0]?.volumeId ?? "";
@@ -169,6 +170,80 @@ const scenarios: Scenario[] = [
 			return task.id;
 		},
 		check: (world) => expect(world.store.count("image")).toBe(0),
+	},
+	{
+		name: "volume: make a copy that a VM has stand alone",
+		prepare: async (world) => {
+			const { id } = await world.createVolume({ sizeBytes: 2 * MiB });
+			await world.settle();
+			world.driver.writeContent(id, 4096, bytes);
+			const source = { kind: "clone", volumeId: id, fullCopy: false } as const;
+			await world.createVm({ id: vmId, volumes: [{ sizeBytes: 2 * MiB, source }], start: false });
+		},
+		ask: async (world) => {
+			const id = volumeId(world);
+			const task = world.task("volume.flatten", id);
+			await world.propose({ kind: "volumeFlatten", id, task });
+			return task.id;
+		},
+		check: async (world) => {
+			const copy = volumeId(world);
+			expect(world.volume(copy)).toMatchObject({ phase: "ready", source: { fullCopy: true } });
+			const { source } = world.volume(copy);
+			const taken = world.volume(copy).allocatedBytes ?? 0;
+			expect(taken).toBeGreaterThanOrEqual(bytes.length);
+			// What it was made of is not missed.
+			await remove(world, "volume", source.kind === "clone" ? source.volumeId : "");
+			expect([...world.pool.volumes.keys()]).toEqual([copy]);
+			const kept = world.pool.volumes.get(copy);
+			expect([kept?.backing, kept?.content.read(4096, bytes.length)]).toEqual([[], bytes]);
+		},
+	},
+	{
+		name: "image: copy into another pool",
+		prepare: async (world) => {
+			await secondPool(world);
+			await readyImage(world);
+		},
+		ask: async (world) => {
+			const imageId = world.store.all("image")[0]?.id ?? "";
+			const poolId = world.store.all("pool").find(({ name }) => name === "second")?.id ?? "";
+			const plan = { poolId, format: "raw", source: { kind: "image", imageId }, expectedSha256: sha256 } as const;
+			return (await world.createImage(plan)).taskId;
+		},
+		check: async (world) => {
+			const images = world.store.all("image");
+			expect(images.map(({ phase }) => phase)).toEqual(["ready", "ready"]);
+			for (const { id, poolId } of images) {
+				const pool = world.pools.get(poolId);
+				expect([pool?.images.get(id)?.content.sha256(), pool?.images.size, pool?.uploads.size]).toEqual([sha256, 1, 0]);
+			}
+			await remove(world, "image", images.find(({ source }) => source.kind !== "image")?.id ?? "");
+			expect(world.store.count("image")).toBe(1);
+		},
+	},
+	{
+		name: "volume: resize of a running VM's thick disk",
+		prepare: async (world) => {
+			// Its pool says first that it can.
+			await world.settle();
+			await world.createVm({ id: vmId, volumes: [{ provisioning: "thick" }] });
+			const grow = world.hypervisor.resizeDisk.bind(world.hypervisor);
+			world.hypervisor.resizeDisk = async (id, diskId, sizeBytes) => {
+				await grow(id, diskId, sizeBytes);
+				world.pool.volumes.get(volumeId(world))?.content.grow(sizeBytes);
+			};
+		},
+		ask: async (world) => {
+			const id = volumeId(world);
+			const task = world.task("volume.resize", id, { sizeBytes: 128 * MiB });
+			await world.propose({ kind: "volumeResize", id, sizeBytes: 128 * MiB, task });
+			return task.id;
+		},
+		check: (world) => {
+			expect(world.volume(volumeId(world))).toMatchObject({ phase: "ready", sizeBytes: 128 * MiB });
+			expect(world.hypervisor.diskSize(vmId, "disk-0")).toBe(128 * MiB);
+		},
 	},
 ];
 
