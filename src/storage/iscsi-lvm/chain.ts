@@ -30,13 +30,15 @@ export async function requireHeadersMatch(context: IscsiContext, chain: readonly
 		if (disk.record.format !== "qcow2") continue;
 		const header = await readQcow2Header(pathOf(context, disk.lv), disk.lv);
 		if (index === 0) sizeBytes = header.virtualSizeBytes;
-		const next = chain[index + 1];
-		const same =
+		const matches = (next: Lv | null) =>
 			header.backingFile === (next ? pathOf(context, next.lv) : null) &&
-			(!next || header.backingFormat === volumeFormat(next)) &&
-			!header.externalDataFile &&
-			!header.encrypted;
-		if (!same)
+			(!next || header.backingFormat === volumeFormat(next));
+		const below = chain.slice(index + 1);
+		const { rebase } = disk.record;
+		// On its way: it rests on what it did, or where it goes already, which is one of those that the chain has anyway, or nothing.
+		const goesTo = rebase === null || rebase.to === null ? null : below.find(({ lv }) => lv === rebase.to);
+		const same = matches(below[0] ?? null) || (rebase !== null && goesTo !== undefined && matches(goesTo));
+		if (!same || header.externalDataFile || header.encrypted)
 			throw new AppError(
 				"corrupt",
 				`The disk ${disk.lv} cannot be used: its header refers to another disk than the pool's record.`,

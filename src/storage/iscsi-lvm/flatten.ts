@@ -13,19 +13,22 @@ import { canceledOr } from "./device-io.ts";
 import { qcow2Bytes } from "./disk-copy.ts";
 import { roundUp } from "./group.ts";
 import { parseLvName } from "./names.ts";
-import { type Disk, sizeOf, type Volume, volumeFormat } from "./pool-index.ts";
-import { settleRebase } from "./settle.ts";
+import { type Disk, isDisk, type PoolIndex, sizeOf, type Volume, volumeFormat } from "./pool-index.ts";
+import { settleOwn, settleRebase, thenSettled } from "./settle.ts";
 
 /** Fails with `not-found`, `in-use`, `no-space`, `canceled`. */
 export async function flattenVolume(context: IscsiContext, id: string, options: LongOptions): Promise<void> {
 	requireId(id, "volume");
 	using _own = await context.locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
-	const volume = (await readIndex(context)).volume(id);
-	if (volume === null) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
+	const isOpen = ({ active }: Volume) => context.activation.isPinned(id) || active.open;
+	let volume = requireVolume(await readIndex(context), id);
+	if (!isOpen(volume)) {
+		await settleOwn(context, id);
+		volume = requireVolume(await readIndex(context), id);
+	}
 	const roots = rootsOf(volume);
 	if (roots.length === 0) return;
-	if (context.activation.isPinned(id) || volume.active.open)
-		throw new AppError("in-use", "A running VM has this disk open.");
+	if (isOpen(volume)) throw new AppError("in-use", "A running VM has this disk open.");
 	const { signal } = options;
 	try {
 		// No VM of another node has it either.
@@ -34,13 +37,19 @@ export async function flattenVolume(context: IscsiContext, id: string, options: 
 				signal?.throwIfAborted();
 				const progress = (ratio: number | null) =>
 					options.progress?.(ratio === null ? null : (at + ratio) / roots.length);
-				await flattenOne(context, root, { ...(signal ? { signal } : {}), progress });
+				await flattenOne(context, root.lv, { ...(signal ? { signal } : {}), progress });
 			}
 		});
 	} catch (error) {
 		throw canceledOr(error, signal, "Making the volume stand alone");
 	}
 	options.progress?.(1);
+}
+
+function requireVolume(index: PoolIndex, id: string): Volume {
+	const volume = index.volume(id);
+	if (volume === null) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
+	return volume;
 }
 
 /** Disks that rest on what is not the volume's: the one below the disk that is written to is the last. */
@@ -59,9 +68,14 @@ function rootsOf({ id, disks, active }: Volume): Disk[] {
 	return [...roots.filter((disk) => disk !== last), ...roots.filter((disk) => disk === last)];
 }
 
-async function flattenOne(context: IscsiContext, root: Disk, options: LongOptions): Promise<void> {
+async function flattenOne(context: IscsiContext, lv: string, options: LongOptions): Promise<void> {
 	const { group, activation, nodeId, step } = context;
-	const chain = (await readIndex(context)).chain(root);
+	// Also of another node, which has left it: this one has the volume alone.
+	await settleRebase(context, lv);
+	const index = await readIndex(context);
+	const root = index.get(lv);
+	if (root === null || !isDisk(root) || root.record.on === null) return;
+	const chain = index.chain(root);
 	const path = pathOf(context, root.lv);
 	await activation.use(wantedFor(chain), async () => {
 		// A copy of it that runs on this node has it open.
@@ -74,12 +88,13 @@ async function flattenOne(context: IscsiContext, root: Disk, options: LongOption
 		}
 		await step("record that a disk will stand alone");
 		await group.record(root, { rebase: { node: nodeId, to: null } });
-		try {
-			await step("copy what is below into a disk");
-			await flattenDisk(path, { ...options, device: true });
-		} finally {
-			await step("record that a disk stands alone");
-			await settleRebase(context, root.lv);
-		}
+		await thenSettled(context, root.lv, async () => {
+			try {
+				await step("copy what is below into a disk");
+				await flattenDisk(path, { ...options, device: true });
+			} finally {
+				await step("record that a disk stands alone");
+			}
+		});
 	});
 }

@@ -1,11 +1,11 @@
 /** Volumes that VMs of this node use: their disks active here, the one that is written to on no other node. */
 
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import { requireId } from "../names.ts";
 import { requireHeadersMatch, wantedFor } from "./chain.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
 import { isDisk, type PoolIndex, sizeOf } from "./pool-index.ts";
-import { settleRebase } from "./settle.ts";
+import { settleOwn } from "./settle.ts";
 import type { IscsiVolumes } from "./volumes.ts";
 
 export class OpenVolumes {
@@ -35,11 +35,13 @@ export class OpenVolumes {
 		requireId(id, "volume");
 		const { activation, group, locks } = this.#context;
 		using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
+		const wasOpen = activation.isPinned(id);
+		// What a VM has open rests where it did when it was opened, or on less.
+		if (!wasOpen) await this.#settleIfIdle(id);
 		const index = await readIndex(this.#context);
 		const volume = index.volume(id);
 		if (volume === null) throw new AppError("not-found", `Volume ${id} is not in this pool.`);
 		const chain = index.chain(volume.active);
-		const wasOpen = activation.isPinned(id);
 		await activation.pin(id, wantedFor(chain));
 		if (wasOpen) return;
 		try {
@@ -61,8 +63,15 @@ export class OpenVolumes {
 		using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
 		await activation.unpin(id);
 		// A move between layers that was cut short while the volume was taken for open.
-		for (const { lv, record } of (await readIndex(this.#context)).disks(id))
-			if (record.rebase?.node === this.#context.nodeId) await settleRebase(this.#context, lv);
+		await this.#settleIfIdle(id);
+	}
+
+	/** What is open to somebody stays marked, for the next that closes or opens the volume, and for the next start. */
+	async #settleIfIdle(id: string): Promise<void> {
+		await settleOwn(this.#context, id).catch((error: unknown) => {
+			if (!isAppError(error, "in-use")) throw error;
+			this.#context.log.info("A disk is still on its way to another layer", { volumeId: id });
+		});
 	}
 
 	async list(): Promise<string[]> {

@@ -25,7 +25,7 @@ import {
 	volumeFormat,
 } from "./pool-index.ts";
 import { removeDisk } from "./remove-disk.ts";
-import { keepSnapshot, settleRebase } from "./settle.ts";
+import { keepSnapshot, settleOwn, settleRebase, thenSettled } from "./settle.ts";
 import type { IscsiVolumes } from "./volumes.ts";
 
 export class IscsiSnapshots implements VolumeSnapshots {
@@ -188,6 +188,7 @@ export class IscsiSnapshots implements VolumeSnapshots {
 
 	/** All that hold nothing that has to be told apart any more. */
 	async #mergeNeedless(volumeId: string, options: LongOptions): Promise<void> {
+		await settleOwn(this.#context, volumeId);
 		const before = new Set<string>();
 		for (;;) {
 			await this.#removeUseless(volumeId);
@@ -219,21 +220,36 @@ export class IscsiSnapshots implements VolumeSnapshots {
 	/** A layer on which one disk of the same volume rests, and nothing else: what it holds goes up into that one. */
 	async #merge(volumeId: string, lv: string, options: LongOptions): Promise<void> {
 		const { group, activation, nodeId, step } = this.#context;
-		const index = await readIndex(this.#context);
-		const layer = index.get(lv);
-		const [above, ...more] = index.restingOn(lv);
-		if (layer === null || !above || more.length > 0 || above.name.id !== volumeId || !isDisk(above)) return;
+		const find = async () => {
+			const index = await readIndex(this.#context);
+			const [above, ...more] = index.get(lv) === null ? [] : index.restingOn(lv);
+			const isOne = above !== undefined && more.length === 0 && above.name.id === volumeId;
+			return isOne && isDisk(above) ? { index, above } : null;
+		};
+		let found = await find();
+		if (found?.above.record.rebase) {
+			// Also of another node, which has left it: this one has the volume alone.
+			await settleRebase(this.#context, found.above.lv);
+			found = await find();
+		}
+		if (found === null) return;
+		const { index, above } = found;
 		const chain = index.chain(above);
 		const next = chain[2] ?? null;
 		await activation.use(wantedFor(chain), async () => {
 			await requireHeadersMatch(this.#context, chain);
 			await step("record that a disk moves");
 			await group.record(above, { rebase: { node: nodeId, to: next?.lv ?? null } });
-			await step("move a disk");
-			const backing = next && { path: pathOf(this.#context, next.lv), format: volumeFormat(next) };
-			await rebaseDisk(pathOf(this.#context, above.lv), backing, options);
+			await thenSettled(this.#context, above.lv, async () => {
+				const backing = next && { path: pathOf(this.#context, next.lv), format: volumeFormat(next) };
+				try {
+					await step("move a disk");
+					await rebaseDisk(pathOf(this.#context, above.lv), backing, options);
+				} finally {
+					await step("record that a disk has moved");
+				}
+			});
 		});
-		await settleRebase(this.#context, above.lv);
 	}
 
 	async list(volumeId: string): Promise<SnapshotInfo[]> {

@@ -3,10 +3,11 @@
  * metadata, told to leave the kernel alone; a logical volume that is activated is another loop device on its part of the file. What
  * this cannot show (locks, multipath, LVM's own activation) is tested in the lab VM.
  */
-import { mkdir, mkdtemp, readlink, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readlink, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { systemClock } from "../../../lib/clock.ts";
+import { AppError } from "../../../lib/errors.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
 import { run } from "../../../lib/run.ts";
@@ -40,6 +41,14 @@ class LoopGroup extends VolumeGroup {
 		this.#file = file;
 	}
 
+	/** LVM changes nothing any more, as when its device fails. */
+	failsChanges = () => false;
+
+	override async record(...change: Parameters<VolumeGroup["record"]>): Promise<void> {
+		if (this.failsChanges()) throw new AppError("storage", "LVM failed.");
+		return super.record(...change);
+	}
+
 	override async activate(lv: string): Promise<void> {
 		const path = devicePath(this.name, lv);
 		if ((await target(path)) !== null || this.device === null) return;
@@ -69,6 +78,8 @@ class LoopGroup extends VolumeGroup {
 		const path = devicePath(this.name, lv);
 		const device = await target(path);
 		if (device === null) return;
+		// LVM refuses that, too; a loop device would go with its last user.
+		if (await isOpen(device)) throw new AppError("in-use", `${lv} is open.`);
 		await rm(path);
 		await run("losetup", ["--detach", device], limit);
 	}
@@ -97,6 +108,14 @@ async function target(path: string): Promise<string | null> {
 	return readlink(path).catch(() => null);
 }
 
+/** To any process of this machine. */
+async function isOpen(device: string): Promise<boolean> {
+	for (const pid of (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name)))
+		for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => []))
+			if ((await target(`/proc/${pid}/fd/${fd}`)) === device) return true;
+	return false;
+}
+
 export type LoopPool = {
 	[Symbol.asyncDispose](): Promise<void>;
 	folder: string;
@@ -104,6 +123,8 @@ export type LoopPool = {
 	driver(more?: Partial<IscsiLvmDriverOptions>): IscsiLvmDriver;
 	/** As the administrator of the target does it. */
 	growLun(sizeBytes: number): Promise<void>;
+	/** LVM takes no records. */
+	failChanges(fails: boolean): void;
 	/** Logical volumes as LVM lists them, with their tags. */
 	lvNames(): Promise<string[]>;
 	/** A logical volume that somebody else has made. */
@@ -128,13 +149,13 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 		rescan: async () => ({ device, sizeBytes: (await stat(file)).size }),
 		disconnect: async () => {},
 	};
-	const groups: LoopGroup[] = [];
+	let failsChanges = false;
 	return {
 		folder,
 		device,
 		driver(more = {}) {
 			const group = new LoopGroup(poolId, file, lvm);
-			groups.push(group);
+			group.failsChanges = () => failsChanges;
 			return new IscsiLvmDriver({
 				...{ poolId, nodeId, layout: "thick", shared: false, wipeOnDelete: false, connection, group },
 				...{ mayInitialize: true, stagingFolder: join(folder, "staging"), protectedPaths: [] },
@@ -145,6 +166,9 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 		async growLun(bytes) {
 			await truncate(file, bytes);
 			await run("losetup", ["--set-capacity", device], limit);
+		},
+		failChanges(fails) {
+			failsChanges = fails;
 		},
 		async lvNames() {
 			const group = new LoopGroup(poolId, file, lvm);
