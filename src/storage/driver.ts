@@ -147,7 +147,11 @@ export type VolumeClient = { address: string; host: string; hasLock: boolean };
 export interface PoolFencing {
 	/** Who has the volume open for writing. One that died is among them until the storage takes it for gone. Fails with `not-found`. */
 	clients(volumeId: string): Promise<VolumeClient[]>;
-	/** When it returns, nothing more of that client reaches a volume. Done already is done. */
+	/**
+	 * When it returns, what the client still has on the way may reach a place of the storage that has not heard of it, until somebody else uses that
+	 * place: whoever opens the volume afterwards sees no write of that client come after its own reads and writes. Done already is done. A client that
+	 * has a volume open to write is shut out for good by `takeFrom` only: who takes its lock over otherwise may let the storage forget it sooner.
+	 */
 	fence(address: string): Promise<void>;
 	/** For new clients: those of before stay shut out. Not fenced is no error. */
 	unfence(address: string): Promise<void>;

@@ -44,6 +44,14 @@ async function openWriter(pool: Pick<TestPool, "folder" | "poolId">, driver: Cep
 	};
 }
 
+/** How long an address stays on the list from now on. */
+async function daysLeft(address: string): Promise<number> {
+	const { stdout } = await session.ceph.ceph("osd", "blocklist", "ls", "--format", "json");
+	const lists: { addr: string; until: string }[][] = JSON.parse(`[${stdout.trim().replace(/\]\s*\[/g, "],[")}]`);
+	const until = lists.flat().find(({ addr }) => addr === address)?.until ?? "not there";
+	return (Date.parse(until.replace(/([+-]\d{2})(\d{2})$/, "$1:$2")) - Date.now()) / (24 * 3600_000);
+}
+
 const firstByte = async (driver: CephRbdDriver, id: string) => (await diskContent(driver, id))[0];
 
 async function volumeIn(pool: TestPool, more = {}) {
@@ -110,7 +118,9 @@ test("a volume is taken from a writer that does not answer, at once", async () =
 	const one = await openWriter(pool, driver, id);
 	expect(await one.write(1)).toContain(done);
 	const [owner] = await driver.fencing.clients(id);
-	await driver.fencing.takeFrom(id, owner?.address ?? "");
+	const address = owner?.address ?? "";
+	await driver.fencing.takeFrom(id, address);
+	expect(await daysLeft(address)).toBeGreaterThan(360);
 	expect((await driver.fencing.clients(id)).filter(({ hasLock }) => hasLock)).toEqual([]);
 	const { stdout } = await session.ceph.rbd(
 		"lock",

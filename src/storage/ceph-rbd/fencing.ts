@@ -1,7 +1,7 @@
 /**
  * Shutting clients out of the cluster: its monitors put their addresses on the blocklist, and from then on every OSD refuses them, with what they
- * still had on the way. A client on it stays dead for its program, taken off or not: a QEMU has to be started anew. Whoever opens an image afterwards
- * knows the list, and so does each OSD that it writes to, so it may write at once. The user needs more than the profile rbd to take addresses off:
+ * still had on the way, as soon as they know the list. A client on it stays dead for its program, taken off or not: a QEMU has to be started anew.
+ * Whoever opens an image afterwards knows the list, and so does each OSD that it reads from or writes to, so it may write at once. The user needs more than the profile rbd to take addresses off:
  * docs/operators-guide.md.
  */
 import { isIP } from "node:net";
@@ -67,9 +67,11 @@ export class RbdFencing implements PoolFencing {
 		// First: a client whose lock alone is gone takes it again.
 		await this.fence(address);
 		for (const lock of await this.#locks(volumeId)) {
-			if (lock.address !== address && hostOf(lock.address) !== address) continue;
+			if (!isOf(lock.address, address)) continue;
 			const spec = images.spec(volumeName(volumeId));
-			await orMissing(runner.changeRbd(["lock", "rm", "--", spec, lock.id, lock.locker]));
+			// It is shut out already: librbd would do it once more, and its time would count instead of ours.
+			const only = "--rbd_blocklist_on_break_lock=false";
+			await orMissing(runner.changeRbd(["lock", "rm", only, "--", spec, lock.id, lock.locker]));
 		}
 	}
 
@@ -80,6 +82,25 @@ export class RbdFencing implements PoolFencing {
 		if (text === null) throw notFound(volumeId);
 		return readAnswer(LocksAnswer, text, "rbd lock ls");
 	}
+}
+
+/** Whether a client is the one, or on the host, that `address` says. */
+export function isOf(client: string, address: string): boolean {
+	const [one, other] = [parsed(client), parsed(address)];
+	return one.host === other.host && (other.client === null || one.client === other.client);
+}
+
+/** `client`: port and nonce, null for a host. IPv6 addresses have many spellings; Ceph uses the one, people any. */
+function parsed(address: string): { host: string; client: string | null } {
+	const client = /:(\d+\/\d+)$/.exec(address)?.[1] ?? null;
+	const host = hostOf(address);
+	return { host: isIP(host) === 6 ? canonicalIpv6(host) : host, client: client === "0/0" ? null : client };
+}
+
+/** RFC 5952, as the parser of URLs writes it; what has a zone stays as it is. */
+function canonicalIpv6(host: string): string {
+	const url = `http://[${host}]/`;
+	return URL.canParse(url) ? new URL(url).hostname : host;
 }
 
 /** "10.0.0.1:0/123" and "[fd00::1]:0/123" are of one client, an address of IP alone is of all on a host, as IP:0/0 is to Ceph. */
