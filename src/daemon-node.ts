@@ -105,7 +105,11 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			demoImage: config.demoImage,
 			storage: {
 				discover: (query) => discoverStorage(query, { runFolder, stagingFolder, random }),
-				tidy: (pools) => tidyIscsi(pools, { runFolder, stagingFolder, random, clock, log: logger }),
+				tidy: (pools) =>
+					tidyIscsi(pools, {
+						...{ runFolder, stagingFolder, random, clock, log: logger },
+						isPoolHere: (id) => store.get("pool", id)?.nodeIds.includes(nodeId) ?? false,
+					}),
 				open: (pool) =>
 					createStorageDriver(pool, {
 						...{ nodeId, random, clock, log: logger, protectedPaths: [config.dataDir] },

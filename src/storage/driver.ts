@@ -149,8 +149,8 @@ export interface PoolFencing {
 	clients(volumeId: string): Promise<VolumeClient[]>;
 	/**
 	 * When it returns, what the client still has on the way may reach a place of the storage that has not heard of it, until somebody else uses that
-	 * place: whoever opens the volume afterwards sees no write of that client come after its own reads and writes. Done already is done. A client that
-	 * has a volume open to write is shut out for good by `takeFrom` only: who takes its lock over otherwise may let the storage forget it sooner.
+	 * place: whoever opens the volume afterwards sees no write of that client come after its own reads and writes. Done already is done. Whom somebody
+	 * else has shut out already, and for less long, may stay so only for that.
 	 */
 	fence(address: string): Promise<void>;
 	/** For new clients: those of before stay shut out. Not fenced is no error. */

@@ -69,7 +69,7 @@ export class RbdFencing implements PoolFencing {
 		for (const lock of await this.#locks(volumeId)) {
 			if (!isOf(lock.address, address)) continue;
 			const spec = images.spec(volumeName(volumeId));
-			// It is shut out already: librbd would do it once more, and its time would count instead of ours.
+			// It is shut out already: librbd would do it once more, for the hour of the monitors.
 			const only = "--rbd_blocklist_on_break_lock=false";
 			await orMissing(runner.changeRbd(["lock", "rm", only, "--", spec, lock.id, lock.locker]));
 		}

@@ -65,7 +65,7 @@ function hostParts({ clock, random, stagingFolder }: HostPart) {
 	const sysfs = new Sysfs();
 	const made = new MadeRecords(stagingFolder);
 	const iscsi = new Iscsi({ sysfs, database: new IscsiDatabase(), made, random });
-	const multipath = new Multipath(sysfs, clock);
+	const multipath = new Multipath(sysfs, clock, stagingFolder);
 	return { sysfs, iscsi, multipath, luns: new Luns(sysfs, iscsi, multipath, clock) };
 }
 
@@ -137,11 +137,16 @@ type HostPool = { id: string; config: object };
 
 /**
  * What tries of pools and questions that were cut short have left on this host: sessions, maps, records with passwords. For a node that
- * starts; `pools`: those that it has. What somebody else has made, or uses, stays.
+ * starts; `pools`: those that it has, `isPoolHere`: also by now, for pools come while it looks. What somebody else has made, or uses, stays.
  */
 export async function tidyIscsi(
 	pools: readonly HostPool[],
-	{ log, runFolder, ...host }: HostPart & { log: Logger; runFolder: string },
+	{
+		log,
+		runFolder,
+		isPoolHere,
+		...host
+	}: HostPart & { log: Logger; runFolder: string; isPoolHere: (id: string) => boolean },
 ): Promise<void> {
 	const { iscsi, luns, multipath } = hostParts(host);
 	const targets = new Set(pools.flatMap(({ config }) => ("target" in config ? [config.target] : [])));
@@ -162,5 +167,6 @@ export async function tidyIscsi(
 			.catch((error) => log.warn("Sessions that were left were not ended", { target, error }));
 	}
 	await iscsi.forgetLeft();
-	await multipath.forgetOthers(new Set(pools.map(({ id }) => id)));
+	const before = new Set(pools.map(({ id }) => id));
+	await multipath.forgetOthers((id) => before.has(id) || isPoolHere(id));
 }

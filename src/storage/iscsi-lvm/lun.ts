@@ -1,6 +1,8 @@
 /** The LUN of a pool: found by its WWID among the disks of the sessions, and as one device, however many paths lead to it. */
+
 import { type Clock, delay } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
+import { devicesInUse } from "./devices-in-use.ts";
 import { type Iscsi, isAt } from "./iscsi.ts";
 import type { Multipath, MultipathMap } from "./multipath.ts";
 import type { Portal } from "./names.ts";
@@ -26,8 +28,11 @@ export class Luns {
 	readonly #iscsi: Iscsi;
 	readonly #multipath: Multipath;
 	readonly #clock: Clock;
+	readonly #taken: () => Promise<ReadonlySet<string>>;
 
-	constructor(sysfs: Sysfs, iscsi: Iscsi, multipath: Multipath, clock: Clock) {
+	/** `taken`: numbers of devices that the host has mounted or swaps to; for tests. */
+	constructor(sysfs: Sysfs, iscsi: Iscsi, multipath: Multipath, clock: Clock, taken = devicesInUse) {
+		this.#taken = taken;
 		this.#sysfs = sysfs;
 		this.#iscsi = iscsi;
 		this.#multipath = multipath;
@@ -52,11 +57,23 @@ export class Luns {
 		}
 	}
 
-	/** Something is stacked on it, other than a multipath map that nothing uses. */
+	/**
+	 * Something is stacked on it or on one of its partitions, other than a multipath map that nothing uses; or it is mounted, or swapped to. A
+	 * file system on a bare disk has no holder.
+	 */
 	async isUsed(disk: IscsiDisk): Promise<boolean> {
-		for (const device of await this.#sysfs.holders(disk.device)) {
-			if (!(await this.#sysfs.mapperUuid(device))?.startsWith("mpath-")) return true;
-			if ((await this.#sysfs.holders(device)).length > 0) return true;
+		const devices = [disk.device, ...(await this.#sysfs.partitions(disk.device))];
+		const seen = [...devices];
+		for (const path of devices)
+			for (const device of await this.#sysfs.holders(path)) {
+				if (!(await this.#sysfs.mapperUuid(device))?.startsWith("mpath-")) return true;
+				if ((await this.#sysfs.holders(device)).length > 0) return true;
+				seen.push(device);
+			}
+		const taken = await this.#taken();
+		for (const path of seen) {
+			const number = await this.#sysfs.number(path);
+			if (number !== null && taken.has(number)) return true;
 		}
 		return false;
 	}

@@ -78,7 +78,7 @@ test("what a try leaves that was cut short is gone after the next start, and not
 	expect([await sessionCount(), await passwords()]).toEqual([1, expect.stringContaining("nodes")]);
 	const tidy = (pools: { id: string; config: object }[]) =>
 		tidyIscsi(pools, {
-			...{ clock: systemClock, random: systemRandom, log: silentLogger },
+			...{ clock: systemClock, random: systemRandom, log: silentLogger, isPoolHere: () => false },
 			...{ runFolder: `${lab.folder}/run`, stagingFolder: `${lab.folder}/staging` },
 		});
 	await tidy([{ id: poolId, config: lab.config() }]);
@@ -88,7 +88,7 @@ test("what a try leaves that was cut short is gone after the next start, and not
 		const { systemClock } = await import("/repo/src/lib/clock.ts");
 		const { systemRandom } = await import("/repo/src/lib/random.ts");
 		const { silentLogger } = await import("/repo/src/lib/log.ts");
-		await tidyIscsi([], { clock: systemClock, random: systemRandom, log: silentLogger,
+		await tidyIscsi([], { clock: systemClock, random: systemRandom, log: silentLogger, isPoolHere: () => false,
 			runFolder: "${lab.folder}/run", stagingFolder: "${lab.folder}/staging" });`;
 	await run("bun", ["-e", script], limit);
 	expect([await sessionCount(), await passwords()]).toEqual([0, ""]);

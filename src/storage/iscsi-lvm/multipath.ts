@@ -26,9 +26,20 @@ export type MultipathMap = {
 export class Multipath {
 	readonly #sysfs: Sysfs;
 	readonly #clock: Clock;
+	readonly #noteFolder: string;
 	readonly #confFolder: string;
+	readonly #run: typeof boundedRun;
 
-	constructor(sysfs: Sysfs, clock: Clock, confFolder = "/etc/multipath/conf.d") {
+	/** `noteFolder`: the daemon's own, which outlives a restart of the machine as the settings do. `program`: for tests. */
+	constructor(
+		sysfs: Sysfs,
+		clock: Clock,
+		noteFolder: string,
+		confFolder = "/etc/multipath/conf.d",
+		program = boundedRun,
+	) {
+		this.#run = program;
+		this.#noteFolder = join(noteFolder, "multipath-settings");
 		this.#sysfs = sysfs;
 		this.#clock = clock;
 		this.#confFolder = confFolder;
@@ -63,7 +74,7 @@ export class Multipath {
 				if (!asked) for (const disk of missing) await this.#daemon(["add", "path", disk.device]).catch(() => {});
 			} else if (!asked) {
 				// Only what it was told of becomes multipath (find_multipaths strict): this one LUN.
-				await boundedRun("multipath", ["-a", `/dev/${first.device}`], { timeoutMs: limitMs });
+				await this.#run("multipath", ["-a", `/dev/${first.device}`], { timeoutMs: limitMs });
 				// It has seen the paths before, and takes them for single disks: adding them again is refused.
 				await this.#daemon(["reconfigure"]);
 			}
@@ -89,6 +100,9 @@ export class Multipath {
 			"}",
 			"",
 		].join("\n");
+		// Before: another daemon of this host has settings of its own in that folder.
+		await mkdir(this.#noteFolder, { recursive: true, mode: 0o700 });
+		await writeFile(join(this.#noteFolder, poolId), "", { mode: 0o600, flush: true });
 		try {
 			if ((await readFile(path, "utf8")) === text) return;
 		} catch (error) {
@@ -107,28 +121,30 @@ export class Multipath {
 	/** Before the sessions end: a map without paths would stay. */
 	async remove(poolId: string, map: MultipathMap | null): Promise<void> {
 		if (map !== null) await this.flush(map);
+		await this.#forget(poolId);
+	}
+
+	async #forget(poolId: string): Promise<void> {
 		await rm(this.#confFile(poolId), { force: true });
+		await rm(join(this.#noteFolder, poolId), { force: true });
 	}
 
 	/** Takes a map away that nobody uses. */
 	async flush(map: MultipathMap): Promise<void> {
-		await boundedRun("multipath", ["-f", map.name], { timeoutMs: limitMs });
+		await this.#run("multipath", ["-f", map.name], { timeoutMs: limitMs });
 	}
 
-	/** Settings of ours for pools that this node has not. */
-	async forgetOthers(poolIds: ReadonlySet<string>): Promise<void> {
-		const names = await readdir(this.#confFolder).catch((error) => {
+	/** Settings that this daemon has made, for pools that it has not. `isHere` is asked right before: pools come while a node starts. */
+	async forgetOthers(isHere: (poolId: string) => boolean): Promise<void> {
+		const names = await readdir(this.#noteFolder).catch((error) => {
 			if (errnoOf(error) === "ENOENT") return [];
 			throw error;
 		});
-		for (const name of names) {
-			const id = /^limiquantix-(.{36})\.conf$/.exec(name)?.[1];
-			if (id !== undefined && isUuid(id) && !poolIds.has(id)) await rm(this.#confFile(id), { force: true });
-		}
+		for (const id of names) if (isUuid(id) && !isHere(id)) await this.#forget(id);
 	}
 
 	async #daemon(command: string[]): Promise<void> {
-		const { stdout } = await boundedRun("multipathd", command, { timeoutMs: limitMs });
+		const { stdout } = await this.#run("multipathd", command, { timeoutMs: limitMs });
 		if (/^(fail|error|timeout)/m.test(stdout))
 			throw new AppError("storage", `multipathd refused: ${command.join(" ")}.`, { context: { stdout } });
 	}

@@ -84,6 +84,18 @@ export class Sysfs {
 
 	mapperName = (device: string): Promise<string | null> => text(join(this.#root, "block", device, "dm/name"));
 
+	/** "8:16", as the kernel's list of mounts names it; `path`: "sdb", or "sdb/sdb1" for a partition. */
+	number = (path: string): Promise<string | null> => text(join(this.#root, "block", path, "dev"));
+
+	/** Of a disk, "sdb/sdb1": a partition has its own number and its own holders. */
+	async partitions(device: string): Promise<string[]> {
+		const folder = join(this.#root, "block", device);
+		const found: string[] = [];
+		for (const name of await list(folder))
+			if ((await text(join(folder, name, "partition"))) !== null) found.push(`${device}/${name}`);
+		return found;
+	}
+
 	async sizeBytes(device: string): Promise<number> {
 		return Number((await text(join(this.#root, "block", device, "size"))) ?? 0) * 512;
 	}
