@@ -78,14 +78,18 @@ export class RbdDiskImages {
 			requireHash(sha256, options.sha256);
 			options.progress?.(null, "Inspecting the image");
 			const bytes = await received.imageBytes();
-			const { inspectLimits } = this.#context;
-			const { virtualSizeBytes } = await inspectImage(path, options.format, options, inspectLimits, bytes);
-			requireNotCanceled(options);
-			const storedBytes = options.format === "iso" ? fileSizeBytes : virtualSizeBytes;
-			const cameAs = options.format;
-			const made: DiskImageRecord = { version: 1, id, cameAs, fileSizeBytes: storedBytes, virtualSizeBytes, sha256 };
-			await this.#store(path, made, options);
-			return made;
+			return received.whileAnswering(async (left) => {
+				const signals = [options.signal, left].filter((signal) => signal !== undefined);
+				const how = { ...options, signal: AbortSignal.any(signals) };
+				const { inspectLimits } = this.#context;
+				const { virtualSizeBytes } = await inspectImage(path, options.format, how, inspectLimits, bytes);
+				requireNotCanceled(how);
+				const storedBytes = options.format === "iso" ? fileSizeBytes : virtualSizeBytes;
+				const cameAs = options.format;
+				const made: DiskImageRecord = { version: 1, id, cameAs, fileSizeBytes: storedBytes, virtualSizeBytes, sha256 };
+				await this.#store(path, made, how);
+				return made;
+			});
 		});
 		return { ...infoOf(record), sha256: record.sha256 };
 	}

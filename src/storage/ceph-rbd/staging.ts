@@ -23,6 +23,7 @@ import { LocalUploads } from "../local/uploads.ts";
 import { requireId } from "../names.ts";
 import { workerCommand } from "../worker/command.ts";
 import { hostFileApart } from "../worker/host-file.ts";
+import { whileAnswering } from "./while-answering.ts";
 
 /** A file of this node that was named for import. It is read where it lies, and must still be what it was then. */
 const FileReference = Type.Object({
@@ -34,7 +35,12 @@ const FileReference = Type.Object({
 type FileReference = Static<typeof FileReference>;
 
 /** A whole file, by a path for other programs: this process opens it only by what is here, for it may lie where nothing answers. */
-export type Received = { path: string; sizeBytes: number } & Pick<HostFileReader, "sha256" | "imageBytes">;
+export type Received = {
+	path: string;
+	sizeBytes: number;
+	/** For what other programs do with `path`: fails, and does not wait for them, when the file does not answer. */
+	whileAnswering<T>(work: (signal: AbortSignal | undefined) => Promise<T>): Promise<T>;
+} & Pick<HostFileReader, "sha256" | "imageBytes">;
 
 type StagingOptions = Pick<LocalContext, "locks" | "log" | "inspectLimits" | "protectedPaths"> & {
 	clock: Clock;
@@ -107,6 +113,7 @@ export class Staging {
 		return this.#uploads.withComplete(id, async (path, sizeBytes, sha256) => {
 			const result = await work({
 				...{ path, sizeBytes },
+				whileAnswering: (of) => of(undefined),
 				imageBytes: () => readImageBytes(path),
 				async sha256(options) {
 					if (sha256 !== null) return sha256;
@@ -141,7 +148,10 @@ export class Staging {
 		await requireSame();
 		// The open file, whatever gets its name meanwhile.
 		const { programPath, sizeBytes, sha256, imageBytes } = host;
-		const result = await work({ path: programPath, sizeBytes, sha256, imageBytes });
+		const result = await work({
+			...{ path: programPath, sizeBytes, sha256, imageBytes },
+			whileAnswering: (of) => whileAnswering(this.#options.clock, () => host.stat(), of),
+		});
 		await requireSame();
 		return result;
 	}
