@@ -114,3 +114,14 @@ test("a pool goes on with the session that is there, says what will be when that
 	await pool.rescan();
 	expect((await pool.trouble()).weak).toBeNull();
 });
+
+test("a login that the target took clears what it had refused before", async () => {
+	sessions = [...portals];
+	says = () => refusal;
+	const pool = connection();
+	await pool.connect();
+	await waitUntil("the warning", 5000, async () => (await pool.trouble()).weak !== null);
+	sessions = [];
+	await pool.connect();
+	expect((await pool.trouble()).weak).toBeNull();
+});

@@ -76,6 +76,8 @@ export class IscsiConnection implements Connection {
 			if (trial) await requireLetIn(this.#parts.iscsi, this.#target, reused);
 			else {
 				this.#reused = reused;
+				// A login has proved it; what was refused at a session that is gone is of no account.
+				if (reused.length === 0) this.#refusal = null;
 				// The session that is there does its work: this is told, and holds nothing up.
 				void this.#lookForRefusal();
 			}
@@ -101,7 +103,10 @@ export class IscsiConnection implements Connection {
 	async #askAgain(): Promise<void> {
 		const { iscsi, log } = this.#parts;
 		if (this.#reused.length === 0 || this.#isFormer) return;
-		const answers = await Promise.allSettled(this.#reused.map((portal) => iscsi.tryLogin(this.#target, portal)));
+		const asked = this.#reused;
+		const answers = await Promise.allSettled(asked.map((portal) => iscsi.tryLogin(this.#target, portal)));
+		// Logged in meanwhile: this is of the session before.
+		if (asked !== this.#reused) return;
 		const failed = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason] : []));
 		const refused = failed.find((error) => isAppError(error) && error.context.refused === true);
 		if (refused !== undefined) this.#refusal = refused.message;

@@ -166,7 +166,7 @@ export async function tidyIscsi(
 			.leave({}, mayEnd)
 			.catch((error) => log.warn("Sessions that were left were not ended", { target, error }));
 	}
-	await iscsi.forgetLeft();
+	await iscsi.forgetLeft(log);
 	const before = new Set(pools.map(({ id }) => id));
 	await multipath.forgetOthers((id) => before.has(id) || isPoolHere(id));
 }

@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
+import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { Iscsi, type IscsiParts } from "./iscsi.ts";
 import { IscsiDatabase } from "./iscsi-database.ts";
@@ -106,18 +107,26 @@ for (const before of ["none", "the administrator's"])
 		login = "ends";
 		await expect(logIn()).rejects.toThrow("ends here");
 		expect(await texts(database())).toContain(chap.password);
-		await open().forgetLeft();
+		await open().forgetLeft(silentLogger);
 		expect(await texts()).toBe(before === "none" ? "" : theirs);
 	});
 
 test("the next start leaves the record of a session that is there", async () => {
 	await logIn();
 	const before = await texts();
-	await open().forgetLeft();
+	await open().forgetLeft(silentLogger);
 	expect(await texts()).toBe(before);
 	// Lost with the machine.
 	sessions = [];
-	await open().forgetLeft();
+	await open().forgetLeft(silentLogger);
+	expect(await texts()).toBe("");
+});
+
+test("a note that cannot be read keeps nothing else from going", async () => {
+	login = "ends";
+	await expect(logIn()).rejects.toThrow("ends here");
+	await mkdir(join(folder, "staging/iscsi-records/0.json"), { recursive: true });
+	await open().forgetLeft(silentLogger);
 	expect(await texts()).toBe("");
 });
 

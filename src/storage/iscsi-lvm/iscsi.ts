@@ -6,6 +6,7 @@
 
 import { readFile } from "node:fs/promises";
 import { AppError, isAppError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
 import type { Random } from "../../lib/random.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import { boundedRun, stderrOf } from "./bounded-run.ts";
@@ -85,7 +86,8 @@ export class Iscsi {
 		const failed: { portal: Portal; error: AppError }[] = [];
 		const made: Portal[] = [];
 		if (missing.length > 0) await begin(missing);
-		await Promise.all(
+		// All of them end before the lock goes, whatever becomes of one.
+		const ends = await Promise.allSettled(
 			missing.map(async (portal) => {
 				try {
 					await this.#loginAt(target, portal, chap, portals.length > 1);
@@ -97,6 +99,7 @@ export class Iscsi {
 				}
 			}),
 		);
+		for (const end of ends) if (end.status === "rejected") throw end.reason;
 		const [first] = failed;
 		if (first && made.length === 0 && missing.length === portals.length) throw first.error;
 		return { made, reused: portals.filter((portal) => !missing.includes(portal)), failed };
@@ -165,12 +168,15 @@ export class Iscsi {
 	}
 
 	/** Records that a login which was cut short has left, with their passwords; those of sessions stay. For a node that starts. */
-	async forgetLeft(): Promise<void> {
-		for (const { target, host, port } of await this.#parts.made.all()) {
-			using _target = await this.#lock(target);
-			const hasSession = (await this.sessions(target)).some((session) => isAt(session, { host, port }));
-			if (!hasSession) await this.#forget(target, { host, port });
-		}
+	async forgetLeft(log: Logger): Promise<void> {
+		for (const { target, host, port } of await this.#parts.made.all(log))
+			try {
+				using _target = await this.#lock(target);
+				const hasSession = (await this.sessions(target)).some((session) => isAt(session, { host, port }));
+				if (!hasSession) await this.#forget(target, { host, port });
+			} catch (error) {
+				log.warn("A record of open-iscsi that was left stays", { target, host, port, error });
+			}
 	}
 
 	#lock = (target: string): Promise<Disposable> =>

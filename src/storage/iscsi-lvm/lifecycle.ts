@@ -62,9 +62,11 @@ export class PoolLifecycle {
 		await staging.prepare(!this.#isTidy);
 		const lun = await this.#options.connection.connect();
 		group.device = lun.device;
+		let isDead = false;
 		try {
 			// A pool whose LUN is away is activated again and again: no command of LVM waits for the device each time.
 			const { dead } = await this.#options.connection.trouble();
+			isDead = dead !== null;
 			if (dead !== null) throw new AppError("storage", dead, { context: { health: "unmounted" } });
 			const found = await this.#groupOn(lun.device, lun.sizeBytes, overwrite);
 			await group.startLocks();
@@ -79,8 +81,7 @@ export class PoolLifecycle {
 			this.#isTidy = true;
 		} catch (error) {
 			// A group that takes part in the locks is in use: its LUN must not be taken away under it.
-			await group
-				.stopLocks()
+			await (isDead ? Promise.resolve() : group.stopLocks())
 				.then(lun.undo)
 				.catch((failure) => log.warn("A pool was left connected", { failure }));
 			throw error;

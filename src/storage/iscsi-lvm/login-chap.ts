@@ -31,8 +31,9 @@ export type ChapAnswer = {
 
 /** What is said to the target's challenge, and asked of it in turn where it has to prove itself. */
 export function answerChallenge(keys: Keys, { user, password, mutual }: Chap, random: Random): ChapAnswer {
-	const id = Number(textFor(keys, "CHAP_I"));
-	if (textFor(keys, "CHAP_A") !== chapAlgorithm || !Number.isInteger(id) || id < 0 || id > 255) throw notUnderstood();
+	const said = textFor(keys, "CHAP_I") ?? "";
+	const id = Number(said);
+	if (textFor(keys, "CHAP_A") !== chapAlgorithm || !/^[0-9]{1,3}$/.test(said) || id > 255) throw notUnderstood();
 	const challenge = binary(textFor(keys, "CHAP_C"));
 	const answer: [string, string][] = [
 		["CHAP_N", user],

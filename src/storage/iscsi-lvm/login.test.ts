@@ -4,6 +4,7 @@ import { AppError } from "../../lib/errors.ts";
 import { systemRandom } from "../../lib/random.ts";
 import type { Chap } from "./iscsi-text.ts";
 import { sendTargets, tryLogin } from "./login.ts";
+import { answerChallenge } from "./login-chap.ts";
 import type { Portal } from "./names.ts";
 import { type FakeTargetOptions, fakeTarget } from "./testing/fake-target.ts";
 
@@ -81,6 +82,8 @@ test("a portal that sends on is followed, but not for ever", async () => {
 	expect(await trying({ redirectTo: at(last) }, { user, password: "not-the-secret", mutual: null })).toContain(
 		"refused",
 	);
+	for (const nowhere of ["not a portal", ":", "[::", "-x:99999"])
+		expect(await trying({ redirectTo: nowhere }, null)).toMatch(/^storage: iSCSI, logging in to .*no portal/);
 	await using lost = await fakeTarget({ redirectTo: "127.0.0.1:1" });
 	await using circle = await fakeTarget({ redirectTo: at(lost) });
 	expect(await outcome(tryLogin({ ...ask(circle.portal, null), target }))).toStartWith("storage: iSCSI, logging in to");
@@ -102,4 +105,19 @@ test("a portal that says nothing, nonsense or too much is given up", async () =>
 	const closed = await fakeTarget();
 	await closed[Symbol.asyncDispose]();
 	expect(await outcome(tryLogin({ ...ask(closed.portal, null), target }))).toMatch(/^storage: .*cannot be reached/);
+});
+
+test("a challenge without its number is not answered", () => {
+	const keys = [
+		["CHAP_A", "5"],
+		["CHAP_C", "0x0102"],
+	] as [string, string][];
+	const answer = (more: [string, string][]) =>
+		answerChallenge([...keys, ...more], { user, password, mutual: null }, systemRandom);
+	for (const bad of [[], [["CHAP_I", ""]], [["CHAP_I", "256"]], [["CHAP_I", "0x1"]], [["CHAP_I", " 1"]]] as [
+		string,
+		string,
+	][][])
+		expect(() => answer(bad)).toThrow(AppError);
+	expect(answer([["CHAP_I", "0"]]).keys).toHaveLength(2);
 });

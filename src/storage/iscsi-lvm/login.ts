@@ -82,7 +82,11 @@ async function conversation<T>(ask: LoginAsk, what: string, work: (wire: Wire) =
 			const { redirectedTo } = error.context;
 			if (typeof redirectedTo !== "string" || times === maxRedirections)
 				throw new AppError(error.code, `iSCSI, ${what}: ${error.message}.`, { context: error.context, cause: error });
-			portal = parsePortal(redirectedTo);
+			try {
+				portal = parsePortal(redirectedTo);
+			} catch (cause) {
+				throw new AppError("storage", `iSCSI, ${what}: the target sends this node to no portal.`, { cause });
+			}
 		} finally {
 			wire.end();
 		}

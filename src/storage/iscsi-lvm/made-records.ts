@@ -7,6 +7,7 @@ import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import type { Logger } from "../../lib/log.ts";
 import { syncFolder, writeFileDurably } from "../durable.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { Portal } from "./names.ts";
@@ -45,13 +46,21 @@ export class MadeRecords {
 		await syncFolder(this.#folder).catch(whenMissing);
 	}
 
-	async all(): Promise<MadeRecord[]> {
+	/** One that cannot be read is left out. */
+	async all(log: Logger): Promise<MadeRecord[]> {
 		const names = await readdir(this.#folder).catch((error) => {
 			whenMissing(error);
 			return [];
 		});
 		const found = await Promise.all(
-			names.filter((name) => name.endsWith(".json")).map((name) => read(join(this.#folder, name))),
+			names
+				.filter((name) => name.endsWith(".json"))
+				.map((name) =>
+					read(join(this.#folder, name)).catch((error) => {
+						log.warn("A note about a record of open-iscsi cannot be read", { name, error });
+						return null;
+					}),
+				),
 		);
 		return found.filter((one) => one !== null);
 	}

@@ -11,6 +11,8 @@ import type { IscsiVolumes } from "./volumes.ts";
 export class OpenVolumes {
 	readonly #context: IscsiContext;
 	readonly #volumes: IscsiVolumes;
+	/** Layers whose disks above were all open at the last look. */
+	#seenOpen: ReadonlySet<string> = new Set();
 
 	constructor(context: IscsiContext, volumes: IscsiVolumes) {
 		this.#context = context;
@@ -89,16 +91,27 @@ export class OpenVolumes {
 
 	/**
 	 * Layers that were written to before a snapshot of a running VM: other nodes may read them as soon as QEMU has gone over to the disk
-	 * above, which it has open then. Call now and then; it asks nothing while there is nothing to lower.
+	 * above, which it has open then, at two looks in a row. Call now and then; it asks nothing while there is nothing to lower.
 	 */
 	async lowerLayers(): Promise<void> {
+		const layers = this.#context.activation.lowerable();
+		const seen = new Set<string>();
+		try {
+			if (layers.length > 0) await this.#lower(layers, seen);
+		} finally {
+			this.#seenOpen = seen;
+		}
+	}
+
+	async #lower(layers: readonly string[], seen: Set<string>): Promise<void> {
 		const { activation, log } = this.#context;
-		const layers = activation.lowerable();
-		if (layers.length === 0) return;
 		const index = await readIndex(this.#context);
 		for (const lv of layers) {
 			const above = index.restingOn(lv).filter((disk) => activation.inUse(disk.lv));
 			if (!above.every(({ open }) => open)) continue;
+			seen.add(lv);
+			// Anything opens a new device for a moment (udev does): it is QEMU that has it still the next time.
+			if (!this.#seenOpen.has(lv)) continue;
 			await activation.lower(lv).catch((error) => log.warn("A layer stays this node's alone for now", { lv, error }));
 		}
 	}
