@@ -50,6 +50,8 @@ function words(code: string): string {
 	}
 }
 
+export const isFull = (error: unknown): boolean => ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");
+
 /** Runs `work`; what it throws becomes an AppError. */
 export async function withFileErrors<T>(what: string, work: () => Promise<T>): Promise<T> {
 	try {

@@ -11,9 +11,9 @@ import { run } from "../../lib/run.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { Provisioning, VolumeFormat } from "../../model/storage.ts";
 import type { LongOptions } from "../driver.ts";
-import { withFileErrors } from "../file-errors.ts";
+import { isFull, withFileErrors } from "../file-errors.ts";
 import { wholeQcow2Bytes } from "../qemu-img.ts";
-import { noFallocate } from "./capabilities.ts";
+import { copiesOnWrite, noFallocate } from "./capabilities.ts";
 import { volumeFile, volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import type { PoolFolder } from "./pool-folder.ts";
@@ -22,14 +22,18 @@ import type { VolumeRecord } from "./records.ts";
 /** It writes metadata only; a server may still take its time over a large file. */
 const allocateLimitMs = 3_600_000;
 const triedBytes = 64 * 1024;
+const attributeLimitMs = 10_000;
 
 /** What the file of a thick disk takes. */
 export const thickBytes = (format: VolumeFormat, sizeBytes: number): Promise<number> =>
 	format === "qcow2" ? wholeQcow2Bytes(sizeBytes) : Promise.resolve(sizeBytes);
 
 /** Fails with `unsupported` for thick volumes where files cannot be given their space. */
-export function requireProvisioning({ allocates }: LocalContext, provisioning: Provisioning | undefined): void {
-	if (provisioning === "thick" && !allocates()) throw new AppError("unsupported", noFallocate);
+export function requireProvisioning(
+	{ allocates, whyThin }: LocalContext,
+	provisioning: Provisioning | undefined,
+): void {
+	if (provisioning === "thick" && !allocates()) throw new AppError("unsupported", whyThin?.() ?? noFallocate);
 }
 
 /** `no-space` before anything is made. */
@@ -42,10 +46,19 @@ export async function requireRoom({ root }: PoolFolder, bytes: number): Promise<
 	);
 }
 
-/** The first `bytes` of the file have their space afterwards; the file is not shorter than that. Repeated, it changes nothing. */
-export async function allocateFile(path: string, bytes: number, { signal }: LongOptions = {}): Promise<void> {
+export type AllocateOptions = LongOptions & {
+	/** `keep-size`: the file stays as long as it is. `unshare`: blocks that another file has too are copied. */
+	how?: "keep-size" | "unshare";
+};
+
+/**
+ * The first `bytes` of the file have their space afterwards; the file is not shorter than that, unless its size is kept. Repeated, it
+ * changes nothing. `storage` when the file system, or fallocate(1), cannot do that.
+ */
+export async function allocateFile(path: string, bytes: number, { signal, how }: AllocateOptions = {}): Promise<void> {
+	const flags = how === undefined ? [] : [how === "unshare" ? "--unshare-range" : "--keep-size"];
 	try {
-		await run("fallocate", ["--offset", "0", "--length", `${bytes}`, "--", path], {
+		await run("fallocate", [...flags, "--offset", "0", "--length", `${bytes}`, "--", path], {
 			timeoutMs: allocateLimitMs,
 			...(signal ? { signal } : {}),
 		});
@@ -64,28 +77,56 @@ export async function allocateFile(path: string, bytes: number, { signal }: Long
  * The space that a thick volume lacks is set aside: it was grown, or layers were merged into it. One that rests on layers is thin until they
  * are gone. The caller holds the volume's lock; a VM may have it open.
  */
-export async function fillThick({ folder }: LocalContext, record: VolumeRecord, options: LongOptions): Promise<void> {
+export async function fillThick(
+	{ folder, sharesBlocks }: LocalContext,
+	record: VolumeRecord,
+	options: LongOptions,
+): Promise<void> {
 	if (record.provisioning !== "thick" || record.layers.length > 0 || record.backing !== null) return;
 	const { sizeBytes } = await volumeInfo(folder, record);
 	await folder.step("set space aside");
-	await allocateFile(volumeFile(folder, record.id, record.file), await thickBytes(record.format, sizeBytes), options);
+	const path = volumeFile(folder, record.id, record.file);
+	const bytes = await thickBytes(record.format, sizeBytes);
+	// Where files can share blocks, somebody may have cloned it.
+	const unshared =
+		sharesBlocks() &&
+		(await allocateFile(path, bytes, { ...options, how: "unshare" }).then(
+			() => true,
+			(error) => {
+				if (isAppError(error, "storage")) return false;
+				throw error;
+			},
+		));
+	if (!unshared) await allocateFile(path, bytes, options);
 }
 
+/** What statfs(2) says of btrfs. */
+const btrfsMagic = 0x9123683e;
+
 /**
- * Whether files in this folder can be given their space: tried with a small one, whose blocks are counted then (ZFS takes the call
- * and reserves nothing). `path`: a name that is free.
+ * Why files in this folder cannot be given their space, as a sentence; null when they can. Tried with a small one, whose blocks are counted
+ * then (ZFS takes the call and reserves nothing). `path`: a name that is free.
  */
-export async function canAllocate(path: string): Promise<boolean> {
+export async function whyOnlyThin(path: string): Promise<string | null> {
 	try {
 		await writeFile(path, new Uint8Array(0), { flag: "wx", mode: 0o600 });
+		if ((await statfs(path)).type === btrfsMagic && !(await isWrittenInPlace(path))) return copiesOnWrite;
 		await allocateFile(path, triedBytes);
-		return (await stat(path)).blocks * 512 >= triedBytes;
+		return (await stat(path)).blocks * 512 >= triedBytes ? null : noFallocate;
 	} catch (error) {
-		if (isAppError(error, "storage") || isAppError(error, "unavailable")) return false;
+		if (isAppError(error, "storage") || isAppError(error, "unavailable")) return noFallocate;
 		// It would, if there were any.
-		if (isAppError(error, "no-space")) return true;
+		if (isAppError(error, "no-space") || isFull(error)) return null;
 		throw error;
 	} finally {
 		await rm(path, { force: true });
 	}
+}
+
+/** By the attribute of a file of btrfs, which it has from its folder (chattr +C) or from the mount (nodatacow). */
+async function isWrittenInPlace(path: string): Promise<boolean> {
+	const { stdout } = await run("lsattr", ["-d", "--", path], {
+		...{ timeoutMs: attributeLimitMs, okExitCodes: [0, 1] },
+	});
+	return stdout.split(" ", 1)[0]?.includes("C") === true;
 }

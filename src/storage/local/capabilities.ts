@@ -31,7 +31,10 @@ export const withoutThick = (capabilities: PoolCapabilities, reason: string): Po
 });
 
 export const noFallocate =
-	"Volumes here are thin: the file system cannot set space aside for a file (ext4, XFS and btrfs can).";
+	"Volumes here are thin: the file system cannot set space aside for a file (ext4 and XFS can).";
+
+export const copiesOnWrite =
+	"Volumes here are thin: btrfs writes a block that changes to a new place, so space that was set aside for a file lasts for its first write only.";
 
 /** No capability of its own: a full copy is made either way. */
 export const noReflink = {

@@ -18,4 +18,6 @@ export type LocalContext = {
 	sharesBlocks: () => boolean;
 	/** Whether files of the pool can be given their space beforehand; known once it is active. */
 	allocates: () => boolean;
+	/** Why they cannot, as a sentence. */
+	whyThin?: () => string | null;
 };

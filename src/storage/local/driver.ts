@@ -30,9 +30,9 @@ import { type InspectLimits, inspectLimits } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import { adoptableFiles, adoptVolume, type FileInspected, releaseVolume } from "./adopt-volume.ts";
-import { canAllocate } from "./allocation.ts";
+import { whyOnlyThin } from "./allocation.ts";
 import { AnsweringFiles } from "./answering-files.ts";
-import { localCapabilities, noFallocate, noReflink, sharedCapabilities, withoutThick } from "./capabilities.ts";
+import { localCapabilities, noReflink, sharedCapabilities, withoutThick } from "./capabilities.ts";
 import { checkVolume } from "./check-volume.ts";
 import { listContent } from "./content.ts";
 import type { LocalContext } from "./context.ts";
@@ -90,9 +90,9 @@ export class LocalDriver implements StorageDriver {
 	#tidied = false;
 	/** Its folder holds a pool: found empty from now on, it is a disk that is not mounted. */
 	#prepared = false;
-	/** Null until the pool's folder has been tried, both. */
+	/** Null until the pool's folder has been tried, both; a full one is tried again. */
 	#sharesBlocks: boolean | null = null;
-	#allocates: boolean | null = null;
+	#thin: { why: string | null } | null = null;
 	/** One at a time: on a disk that hangs, each would hold a thread of this process. */
 	#writing: Promise<void> | null = null;
 
@@ -110,7 +110,8 @@ export class LocalDriver implements StorageDriver {
 			protectedPaths: [...options.protectedPaths],
 			otherPools: options.otherPools ?? (() => []),
 			sharesBlocks: () => this.#sharesBlocks ?? false,
-			allocates: () => this.#allocates ?? true,
+			allocates: () => (this.#thin?.why ?? null) === null,
+			whyThin: () => this.#thin?.why ?? null,
 		};
 		this.snapshots = new LocalSnapshots(this.#context);
 		this.#volumes = new LocalVolumes(this.#context);
@@ -120,7 +121,8 @@ export class LocalDriver implements StorageDriver {
 
 	get capabilities(): PoolCapabilities {
 		const all = this.#options.sharedBy === undefined ? localCapabilities : sharedCapabilities;
-		const capabilities = this.#allocates === false ? withoutThick(all, noFallocate) : all;
+		const why = this.#thin?.why ?? null;
+		const capabilities = why === null ? all : withoutThick(all, why);
 		if (this.#sharesBlocks !== false) return capabilities;
 		return { ...capabilities, reasons: { ...capabilities.reasons, ...noReflink } };
 	}
@@ -135,9 +137,9 @@ export class LocalDriver implements StorageDriver {
 				? folder.prepare(poolId, mayInitialize, places)
 				: folder.prepareShared(poolId, mayInitialize));
 			this.#prepared = true;
-			if (this.#tidied) return;
 			this.#sharesBlocks ??= await folder.withTemporary("uploads", canShareBlocks);
-			this.#allocates ??= await folder.withTemporary("uploads", canAllocate);
+			this.#thin ??= { why: await folder.withTemporary("uploads", whyOnlyThin) };
+			if (this.#tidied) return;
 			const guest = await this.#poolInside();
 			// Links may have been changed since the pools were made.
 			if (guest !== null) return log.warn("Another pool is inside this one: nothing is tidied up", { other: guest });

@@ -12,7 +12,7 @@ import { streamFile } from "../file-stream.ts";
 import { requireId } from "../names.ts";
 import { chainOf, requireHeadersMatch } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
-import { copyWhole } from "./copy-whole.ts";
+import { copyWhole, wholeSource } from "./copy-whole.ts";
 
 /** Fails with `not-found`, `in-use` (a running VM has it open), `no-space`, `canceled`, `storage`. */
 export async function exportVolume(
@@ -30,7 +30,7 @@ export async function exportVolume(
 	await requireHeadersMatch(folder, chain);
 	return withFileErrors("exporting the volume", () =>
 		folder.withTemporary("uploads", async (path) => {
-			await copyWhole(context, chain[0], chain.length === 1, { path, format }, options);
+			await copyWhole(context, wholeSource(record, chain), { path, format }, options);
 			const file = await open(path, "r");
 			await rm(path);
 			const { size } = await file.stat();

@@ -1,6 +1,6 @@
 /** A local pool on a file system that runs full: nothing half done, nothing lost. */
 import { expect, test } from "bun:test";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
@@ -65,6 +65,19 @@ onSmallDisk(`a full disk: no-space, nothing left behind, what was there is as it
 		expectSame(await diskContent(driver, id), content);
 		expectSame(await readAll((await driver.openImage(image)).stream), pattern(6 * MiB));
 		await driver.deleteVolume(id);
+	}),
+);
+
+onSmallDisk(`a full pool can be used: what is in it is read and deleted${because}`, () =>
+	withSmallPool(async (before, root) => {
+		const image = await makeImage(before, pattern(MiB));
+		const file = await open(join(root, "ballast"), "w");
+		for (let full = false; !full; ) full = (await file.write(pattern(4096)).catch(() => null)) === null;
+		await file.close();
+		const driver = await openLocal(root);
+		expectSame(await readAll((await driver.openImage(image)).stream), pattern(MiB));
+		await driver.deleteImage(image);
+		expect(await driver.listImages()).toEqual([]);
 	}),
 );
 

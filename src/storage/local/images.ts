@@ -12,7 +12,7 @@ import { inspectImage } from "../inspect/inspect-image.ts";
 import { requireId } from "../names.ts";
 import { chainOf, requireHeadersMatch } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
-import { copyWhole } from "./copy-whole.ts";
+import { copyWhole, wholeSource } from "./copy-whole.ts";
 import type { ImageRecord } from "./records.ts";
 import type { LocalUploads } from "./uploads.ts";
 import type { LocalVolumes } from "./volumes.ts";
@@ -93,7 +93,7 @@ export class LocalImages {
 			folder.withTemporary("uploads", async (path) => {
 				await folder.step("copy the volume");
 				const copy = { path, format: options.format ?? "qcow2" };
-				await copyWhole(this.#context, chain[0], chain.length === 1, copy, options);
+				await copyWhole(this.#context, wholeSource(record, chain), copy, options);
 				await folder.step("sync the copy");
 				await chmod(path, 0o600);
 				await syncFile(path);

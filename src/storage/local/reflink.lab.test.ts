@@ -1,4 +1,4 @@
-/** Full copies on a file system whose files can share blocks: XFS in a file, mounted where only this test sees it. */
+/** File systems whose files can share blocks, in a file each, mounted where only this test sees it: full copies, and thick volumes. */
 import { expect, test } from "bun:test";
 import { mkdir, stat, statfs, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,28 +7,30 @@ import { MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
 import { holdOpen } from "../../testing/lab/held-disk.ts";
 import { diskContent, expectSame, fails, makeImage, newId, pattern } from "../conformance.ts";
+import type { StorageDriver } from "../driver.ts";
 import { openLocal, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
 
 /** Far more than what the file system itself takes meanwhile. */
 const size = 24 * MiB;
 const limit = { timeoutMs: 30_000 };
-const reason = await whyNot();
+const reason = await whyNot("xfs");
+const noBtrfs = await whyNot("btrfs");
 
-async function whyNot(): Promise<string | null> {
+async function whyNot(kind: "xfs" | "btrfs"): Promise<string | null> {
 	if (process.getuid?.() !== 0) return "needs root";
-	if (Bun.which("mkfs.xfs") === null) return "needs xfsprogs";
+	if (Bun.which(`mkfs.${kind}`) === null) return `needs ${kind === "xfs" ? "xfsprogs" : "btrfs-progs"}`;
 	const known = await Bun.file("/proc/filesystems").text();
-	return /\txfs$/m.test(known) ? null : "this kernel has no XFS";
+	return known.split("\n").includes(`\t${kind}`) ? null : `this kernel has no ${kind}`;
 }
 
-async function xfs() {
+async function mounted(kind: "xfs" | "btrfs") {
 	const folder = await temporaryFolder();
 	const [file, path] = [join(folder.path, "disk"), join(folder.path, "mount")];
 	await writeFile(file, "");
 	await truncate(file, 320 * MiB);
-	await run("mkfs.xfs", ["-q", "-m", "reflink=1", file], limit);
+	await run(`mkfs.${kind}`, ["-q", ...(kind === "xfs" ? ["-m", "reflink=1"] : []), file], limit);
 	await mkdir(path);
-	await run("mount", ["-t", "xfs", "-o", "loop,nodev,nosuid", "--", file, path], limit);
+	await run("mount", ["-t", kind, "-o", "loop,nodev,nosuid", "--", file, path], limit);
 	return {
 		path,
 		async usedBytes() {
@@ -43,10 +45,20 @@ async function xfs() {
 	};
 }
 
+/** Whether another file has blocks of the volume's, as the file system itself counts. */
+async function shared(driver: StorageDriver, id: string, wanted: boolean): Promise<void> {
+	const path = sourceName((await driver.attachInfo(id)).source);
+	const { stdout } = await run("xfs_io", ["-r", "-c", "fiemap -v", "--", path], limit);
+	// FIEMAP_EXTENT_SHARED, in the last column.
+	const flags = [...stdout.matchAll(/0x([0-9a-f]+)$/gm)].map(([, hex]) => Number.parseInt(hex ?? "", 16));
+	expect(flags.length).toBeGreaterThan(0);
+	expect(flags.some((one) => (one & 0x2000) !== 0)).toBe(wanted);
+}
+
 test.skipIf(reason !== null)(
 	`copies take no space${reason ? ` (skipped: ${reason})` : ""}`,
 	async () => {
-		await using disk = await xfs();
+		await using disk = await mounted("xfs");
 		const driver = await openLocal(join(disk.path, "pool"));
 		expect(driver.capabilities.reasons.reflink).toBeUndefined();
 		const bytes = pattern(size);
@@ -78,6 +90,18 @@ test.skipIf(reason !== null)(
 		await driver.createVolume(thick, own);
 		expect((await disk.usedBytes()) - withThick).toBeGreaterThan(size - 4 * MiB);
 
+		// And so has what is made of a thick one: else its guest's next writes would want new blocks.
+		const ofThick = { format: "raw", sizeBytes: size, source: volume(thick) } as const;
+		await shared(driver, thick, false);
+		const [thinCopy, ofIt] = [newId(), newId()];
+		await driver.createVolume(thinCopy, ofThick);
+		await driver.imageFromVolume(ofIt, thick, { format: "raw" });
+		const { stream } = await driver.exportVolume(thick, "raw", {});
+		await shared(driver, thick, false);
+		await stream.cancel();
+		await shared(driver, raw, true);
+		await driver.fillVolume(thick, {});
+
 		await using _qemu = await holdOpen(sourceName((await driver.attachInfo(qcow2)).source), "qcow2");
 		await fails("in-use", driver.createVolume(newId(), { format: "qcow2", sizeBytes: size, source: volume(qcow2) }));
 	},
@@ -91,3 +115,23 @@ test("where files cannot share blocks, the pool says so", async () => {
 	const can = ["xfs", "btrfs"].includes(stdout.trim());
 	expect(driver.capabilities.reasons.reflink === undefined).toBe(can);
 });
+
+test.skipIf(noBtrfs !== null)(
+	`on btrfs there are thick volumes where it writes in place${noBtrfs ? ` (skipped: ${noBtrfs})` : ""}`,
+	async () => {
+		await using disk = await mounted("btrfs");
+		const driver = await openLocal(join(disk.path, "pool"));
+		const { provisioning, reasons } = driver.capabilities;
+		expect([provisioning, reasons.provisioning]).toEqual([["thin"], expect.stringContaining("btrfs")]);
+		const options = { format: "raw", sizeBytes: MiB, provisioning: "thick", source: { kind: "empty" } } as const;
+		expect(await fails("unsupported", driver.createVolume(newId(), options))).toBe(reasons.provisioning ?? "");
+
+		const inPlace = join(disk.path, "in-place");
+		await mkdir(inPlace, { mode: 0o711 });
+		await run("chattr", ["+C", "--", inPlace], limit);
+		const other = await openLocal(inPlace);
+		expect(other.capabilities.provisioning).toEqual(["thin", "thick"]);
+		await other.createVolume(newId(), options);
+	},
+	60_000,
+);

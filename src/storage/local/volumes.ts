@@ -24,7 +24,7 @@ import {
 	volumeInfo,
 } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
-import { copyWhole } from "./copy-whole.ts";
+import { copyWhole, wholeSource } from "./copy-whole.ts";
 import { diskMode, freezeVolume } from "./freeze.ts";
 import { changing } from "./half-done.ts";
 import { realPlace } from "./pool-place.ts";
@@ -125,14 +125,14 @@ export class LocalVolumes {
 				);
 			const make = async (disk: string, size: number, options: CreateOptions): Promise<Made> => {
 				if (source.fullCopy) {
-					await copyWhole(this.#context, from.file, from.alone, { path: disk, format: options.format }, options);
+					await copyWhole(this.#context, from.whole, { path: disk, format: options.format }, options);
 					if (size > from.fileSizeBytes) await growDisk(disk, options.format, size);
 					return { backing: null };
 				}
 				if (options.format === "raw")
 					throw new AppError("invalid", "A copy-on-write copy is always qcow2. Ask for qcow2 or for a full copy.");
 				const backing = await from.freeze();
-				const path = backing.kind === "image" ? from.file.path : volumeFile(folder, backing.id, backing.file);
+				const path = backing.kind === "image" ? from.whole.file.path : volumeFile(folder, backing.id, backing.file);
 				const name = backingName(folder, folder.volume(id), path);
 				await createOverlay(disk, { name, format: backing.format }, size);
 				return { backing };
@@ -154,8 +154,8 @@ export class LocalVolumes {
 		const sizeBytes = diskSize(image.virtualSizeBytes);
 		const owner = { kind: "image" as const, id };
 		return {
-			file: { owner, path: folder.imageFile(id, format), format },
-			...{ sizeBytes, fileSizeBytes: sizeBytes, alone: true },
+			whole: { file: { owner, path: folder.imageFile(id, format), format }, alone: true, provisioning: undefined },
+			...{ sizeBytes, fileSizeBytes: sizeBytes },
 			freeze: async () => backing,
 		};
 	}
@@ -168,8 +168,7 @@ export class LocalVolumes {
 		await requireHeadersMatch(folder, chain);
 		const { sizeBytes } = await volumeInfo(folder, record);
 		return {
-			file: chain[0],
-			...{ sizeBytes, fileSizeBytes: sizeBytes, alone: chain.length === 1 },
+			...{ whole: wholeSource(record, chain), sizeBytes, fileSizeBytes: sizeBytes },
 			// Another node may have changed it since: what it left half done is ended by now.
 			freeze: () =>
 				changing(this.#context, id, async () => freezeVolume(folder, (await folder.readVolume(id)) ?? record)),
@@ -195,7 +194,7 @@ export class LocalVolumes {
 			return { kind: "volume", id, file: snapshot.file, format: layer.format, snapshotId };
 		};
 		// A smaller layer is copied as it is, and the copy grown.
-		return { file: layer, sizeBytes: snapshot.sizeBytes, fileSizeBytes: 0, alone: chain.length === 1, freeze };
+		return { whole: wholeSource(record, chain), sizeBytes: snapshot.sizeBytes, fileSizeBytes: 0, freeze };
 	}
 
 	async delete(id: string): Promise<void> {
