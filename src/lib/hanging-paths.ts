@@ -17,39 +17,66 @@ const atOnce = 8;
 const maxSilent = 1024;
 /** Paths whose last answer is kept. */
 const maxKnown = 4096;
+/** While a program that asked it is there still, though it was killed: so that a mount that was taken away and made anew is seen. */
+const lingeringMs = 600_000;
+/** Of those, for one path, and in all: more are not started. */
+const [maxLingeringEach, maxLingering] = [3, 256];
+/** Stands for what asks for several paths at once. */
+const together = "";
 /** `run` has killed the program by then; only one that the kernel does not let go of is there still. */
 const killMs = 3000;
 
-/**
- * As `run`, and fails with `timeout` also when the program does not end although it was killed: it waits in the kernel, and ends when
- * what it waits for answers.
- */
-export async function runOrGiveUp(
+export type GivenUp = {
+	/** As that of `run`, and fails with `timeout` also when the program does not end although it was killed. */
+	result: Promise<RunResult>;
+	/** Resolves when the program has ended, however long that takes. */
+	ended: Promise<void>;
+	/** `result` has failed, and the program is there still: it waits in the kernel, and ends when what it waits for answers. */
+	lingers(): boolean;
+};
+
+/** Starts a program that may come to wait in the kernel for ever. */
+export function startOrGiveUp(clock: Clock, program: string, args: readonly string[], options: RunOptions): GivenUp {
+	const { promise: late, reject } = Promise.withResolvers<never>();
+	const message = `${program} did not end within ${options.timeoutMs} ms.`;
+	let lingers = false;
+	const timer = clock.schedule(options.timeoutMs + killMs, () => {
+		lingers = true;
+		reject(new AppError("timeout", message));
+	});
+	const running = run(program, args, options);
+	const end = () => {
+		timer.cancel();
+		lingers = false;
+	};
+	return { result: Promise.race([running, late]), ended: running.then(end, end), lingers: () => lingers };
+}
+
+/** As `run`, and fails with `timeout` also when the program does not end although it was killed. */
+export const runOrGiveUp = (
 	clock: Clock,
 	program: string,
 	args: readonly string[],
 	options: RunOptions,
-): Promise<RunResult> {
-	const { promise: late, reject } = Promise.withResolvers<never>();
-	const message = `${program} did not end within ${options.timeoutMs} ms.`;
-	const timer = clock.schedule(options.timeoutMs + killMs, () => reject(new AppError("timeout", message)));
-	const running = run(program, args, options);
-	running.catch(() => {});
-	try {
-		return await Promise.race([running, late]);
-	} finally {
-		timer.cancel();
-	}
-}
+): Promise<RunResult> => startOrGiveUp(clock, program, args, options).result;
+
+export type HangingPathsOptions = {
+	/** What asks (default startOrGiveUp); for tests. */
+	start?: typeof startOrGiveUp;
+};
 
 export class HangingPaths {
 	readonly #clock: Clock;
+	readonly #start: typeof startOrGiveUp;
 	/** What did not answer, and until when that counts. */
 	readonly #silent = new Map<string, number>();
 	readonly #known = new Map<string, string>();
+	/** Programs that have been given up and are there still, by what they ask for. */
+	readonly #lingering = new Map<string, number>();
 
-	constructor(clock: Clock) {
+	constructor(clock: Clock, { start = startOrGiveUp }: HangingPathsOptions = {}) {
 		this.#clock = clock;
+		this.#start = start;
 	}
 
 	/**
@@ -61,30 +88,38 @@ export class HangingPaths {
 		const found = new Map<string, string | null>();
 		for (let at = 0; at < asked.length; at += maxPathsAtOnce) {
 			const some = asked.slice(at, at + maxPathsAtOnce);
-			const together = some.length > 1 ? await unlessLate(this.#ask(some)) : null;
-			const answers = together ?? (await this.#askEach(some));
-			for (const [index, path] of some.entries()) found.set(path, answers[index] ?? null);
+			const isAsked = some.length > 1 && this.#mayLinger(together);
+			const all = isAsked ? await unlessLate(this.#ask(some, together)) : null;
+			const answers = all ?? (await this.#askEach(some));
+			for (const [index, path] of some.entries()) {
+				const answer = answers[index] ?? null;
+				found.set(path, answer);
+				if (answer === null) continue;
+				this.#known.delete(path);
+				this.#known.set(path, answer);
+				dropOldest(this.#known, maxKnown);
+			}
 		}
 		return paths.map((path) => found.get(path) ?? null);
 	}
 
+	/** Where they led when they were last asked and answered; null when that never was. Asks nothing. */
+	lastKnown = (paths: readonly string[]): (string | null)[] => paths.map((path) => this.#known.get(path) ?? null);
+
 	/** As realPaths; of one that does not answer, where it led when it last did. Null when it never has. */
 	async lastRealPaths(paths: readonly string[]): Promise<(string | null)[]> {
 		const found = await this.realPaths(paths);
-		return paths.map((path, index) => {
-			const now = found[index] ?? null;
-			if (now === null) return this.#known.get(path) ?? null;
-			this.#known.delete(path);
-			this.#known.set(path, now);
-			dropOldest(this.#known, maxKnown);
-			return now;
-		});
+		const known = this.lastKnown(paths);
+		return paths.map((_path, index) => found[index] ?? known[index] ?? null);
 	}
 
-	/** Whether the file can be opened and read, or is not there, rather than nothing at all. Only for regular files. Asked each time. */
-	async answers(path: string): Promise<boolean> {
-		const options = { timeoutMs: askLimitMs, okExitCodes: [0, 1] };
-		return (await unlessLate(runOrGiveUp(this.#clock, "head", ["-c", "1", "--", path], options))) !== null;
+	/**
+	 * Whether the file can be opened and read, or is not there, rather than nothing at all. Only for regular files. `on`: what is silent
+	 * with it, as the mount that it lies on.
+	 */
+	async answers(path: string, on = path): Promise<boolean> {
+		const ask = () => this.#run(on, "head", ["-c", "1", "--", path]);
+		return (await this.#unlessSilent(on, ask)) !== null;
 	}
 
 	/** One of them does not answer: the others do. */
@@ -92,7 +127,7 @@ export class HangingPaths {
 		const answers: (string | null)[] = [];
 		for (let at = 0; at < paths.length; at += atOnce) {
 			const some = paths.slice(at, at + atOnce);
-			const ask = (path: string) => this.#unlessSilent(path, async () => (await this.#ask([path]))[0] ?? path);
+			const ask = (path: string) => this.#unlessSilent(path, async () => (await this.#ask([path], path))[0] ?? path);
 			answers.push(...(await Promise.all(some.map(ask))));
 		}
 		return answers;
@@ -100,10 +135,10 @@ export class HangingPaths {
 
 	/** Null when it does not answer, or did not lately. */
 	async #unlessSilent<T>(path: string, ask: () => Promise<T>): Promise<T | null> {
-		if (this.#isSilent(path)) return null;
+		if (this.#isSilent(path) || !this.#mayLinger(path)) return null;
 		const answer = await unlessLate(ask());
 		this.#silent.delete(path);
-		if (answer === null) this.#silent.set(path, this.#clock.monotonicMs() + silentMs);
+		if (answer === null) this.#silent.set(path, this.#clock.monotonicMs() + this.#pauseMs(path));
 		dropOldest(this.#silent, maxSilent);
 		return answer;
 	}
@@ -112,16 +147,46 @@ export class HangingPaths {
 		return this.#clock.monotonicMs() < (this.#silent.get(path) ?? Number.NEGATIVE_INFINITY);
 	}
 
-	async #ask(paths: readonly string[]): Promise<string[]> {
+	/** While somebody asks still, others would only join. */
+	#pauseMs = (path: string): number => (this.#lingering.has(path) ? lingeringMs : silentMs);
+
+	#mayLinger(path: string): boolean {
+		let all = 0;
+		for (const count of this.#lingering.values()) all += count;
+		return all < maxLingering && (this.#lingering.get(path) ?? 0) < maxLingeringEach;
+	}
+
+	async #ask(paths: readonly string[], on: string): Promise<string[]> {
 		const real = async (some: readonly string[]) => {
-			const options = { timeoutMs: askLimitMs, okExitCodes: [0, 1] };
-			const { stdout } = await runOrGiveUp(this.#clock, "realpath", ["-m", "-z", "--", ...some], options);
+			const { stdout } = await this.#run(on, "realpath", ["-m", "-z", "--", ...some]);
 			return stdout.split("\0").slice(0, -1);
 		};
 		const all = await real(paths);
 		if (all.length === paths.length) return all;
 		// It says nothing of those that it cannot follow, so each is asked for by itself.
 		return Promise.all(paths.map(async (path) => (await real([path]))[0] ?? path));
+	}
+
+	/** A program that does not end counts against `on` until it does. */
+	async #run(on: string, program: string, args: readonly string[]): Promise<RunResult> {
+		const asking = this.#start(this.#clock, program, args, { timeoutMs: askLimitMs, okExitCodes: [0, 1] });
+		try {
+			return await asking.result;
+		} catch (error) {
+			if (asking.lingers()) {
+				this.#lingering.set(on, (this.#lingering.get(on) ?? 0) + 1);
+				void asking.ended.then(() => this.#hasEnded(on));
+			}
+			throw error;
+		}
+	}
+
+	#hasEnded(on: string): void {
+		const left = (this.#lingering.get(on) ?? 0) - 1;
+		if (left > 0) this.#lingering.set(on, left);
+		else this.#lingering.delete(on);
+		// What it waited for has answered.
+		this.#silent.delete(on);
 	}
 }
 

@@ -14,7 +14,15 @@ import type { ContentListing, ContentOptions } from "./content.ts";
  * A pool with a folder on this node. `wasReady`: it has held data here. `realPath`: where the path leads; null when that does not answer,
  * so that nobody may look; absent: not asked.
  */
-export type PoolPlace = { poolId: string; name: string; path: string; wasReady: boolean; realPath?: string | null };
+export type PoolPlace = {
+	poolId: string;
+	name: string;
+	path: string;
+	wasReady: boolean;
+	realPath?: string | null;
+	/** Of one that does not answer: where it led when it last did; null when nobody has seen that. */
+	lastRealPath?: string | null;
+};
 
 export type FileToAdopt = { path: string; format: VolumeFormat };
 /**

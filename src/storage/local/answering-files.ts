@@ -39,7 +39,7 @@ export class AnsweringFiles {
 	#answers(mountPoint: string, path: string): Promise<boolean> {
 		const known = this.#mounts.get(mountPoint);
 		if (known && this.#clock.monotonicMs() < known.untilMs) return known.answers;
-		const answers = this.#paths.answers(path);
+		const answers = this.#paths.answers(path, mountPoint);
 		const question = { answers, untilMs: Number.POSITIVE_INFINITY };
 		this.#mounts.set(mountPoint, question);
 		const until = (ms: number) => {

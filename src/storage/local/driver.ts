@@ -43,7 +43,7 @@ import { tidyVolumes } from "./half-done.ts";
 import { hostFileHere } from "./host-file-here.ts";
 import { LocalImages } from "./images.ts";
 import { PoolFolder } from "./pool-folder.ts";
-import { realPlace } from "./pool-place.ts";
+import { isUnseen, realPlace } from "./pool-place.ts";
 import { probeFolder } from "./probe-folder.ts";
 import { LocalSnapshots } from "./snapshots.ts";
 import { readVolume, receiveVolume } from "./transfer.ts";
@@ -143,8 +143,15 @@ export class LocalDriver implements StorageDriver {
 			const guest = await this.#poolInside();
 			// Links may have been changed since the pools were made.
 			if (guest !== null) return log.warn("Another pool is inside this one: nothing is tidied up", { other: guest });
-			await folder.removeLeftovers();
-			await this.#uploads.removeLeftovers();
+			const unseen = otherPools().find(isUnseen);
+			if (unseen)
+				log.warn("Another pool does not answer: what may be leftovers stays until this one starts again", {
+					other: unseen.name,
+				});
+			else {
+				await folder.removeLeftovers();
+				await this.#uploads.removeLeftovers();
+			}
 			await tidyVolumes(this.#context);
 		});
 		this.#tidied = true;

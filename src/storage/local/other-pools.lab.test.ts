@@ -99,6 +99,24 @@ test("a file of another pool that was recorded all the same stays when that reco
 	expect(await second.damagedVolumes([id])).toEqual([]);
 });
 
+test("a file that was taken over is not deleted while another pool does not answer", async () => {
+	await using folder = await temporaryFolder();
+	const { pool, places } = node(folder.path);
+	const [first] = [await pool("first"), await pool("second")];
+	const path = join(folder.path, "theirs.raw");
+	await writeFile(path, pattern(MiB));
+	const adopted = await first.adoptVolume(newId(), { path, format: raw });
+	const own = await first.createVolume(newId(), { format: raw, sizeBytes: MiB, source: empty });
+	const [, second] = places;
+	present(second, "the second pool").realPath = null;
+	expect(await fails("storage", first.deleteVolume(adopted.id))).toContain('"second"');
+	expect((await first.getVolume(adopted.id))?.id).toBe(adopted.id);
+	await first.deleteVolume(own.id);
+	present(second, "the second pool").realPath = join(folder.path, "second");
+	await first.deleteVolume(adopted.id);
+	expect(await Bun.file(path).exists()).toBe(false);
+});
+
 test("two at once: one file becomes one volume", async () => {
 	await using folder = await temporaryFolder();
 	const driver = await node(folder.path).pool("pool");
@@ -144,6 +162,12 @@ test("a pool that came to be inside of another is not tidied away", async () => 
 	await symlink(hidden, inner.path);
 	await openLocal(outer.path, { poolId: outer.poolId, otherPools: () => [inner] });
 	expect((await stat(hidden)).isDirectory()).toBe(true);
+	// What does not answer is where it was, or nobody knows where.
+	for (const last of [hidden, null]) {
+		const silent = { ...inner, realPath: null, lastRealPath: last };
+		await openLocal(outer.path, { poolId: outer.poolId, otherPools: () => [silent] });
+		expect((await stat(hidden)).isDirectory()).toBe(true);
+	}
 	await openLocal(outer.path, { poolId: outer.poolId, otherPools: () => [] });
 	expect(await readdir(join(outer.path, "volumes"))).toEqual([]);
 });

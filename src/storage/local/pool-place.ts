@@ -46,14 +46,18 @@ export async function requireAllowedPlace(
 	return real;
 }
 
-/** Where a pool really is; as written, when its links lead nowhere now, or it does not answer. */
-export async function realPlace({ path, realPath }: PoolPlace): Promise<string> {
-	if (realPath !== undefined) return realPath ?? path;
+/** Where a pool really is, or was when it last answered; as written, when its links lead nowhere now, or nobody has seen that. */
+export async function realPlace({ path, realPath, lastRealPath }: PoolPlace): Promise<string> {
+	if (realPath !== undefined) return realPath ?? lastRealPath ?? path;
 	return resolved(path).catch((error) => {
 		if (error instanceof AppError) return path;
 		throw error;
 	});
 }
+
+/** It does not answer, and nobody knows where its links lead. */
+export const isUnseen = ({ realPath, lastRealPath }: PoolPlace): boolean =>
+	realPath === null && (lastRealPath ?? null) === null;
 
 /** Makes `path` and the missing folders above it, each 0711: QEMU's user passes through, nobody lists them. */
 export async function makeFolders(path: string): Promise<void> {

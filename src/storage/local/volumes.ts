@@ -27,6 +27,7 @@ import type { LocalContext } from "./context.ts";
 import { copyWhole, wholeSource } from "./copy-whole.ts";
 import { diskMode, freezeVolume } from "./freeze.ts";
 import { changing } from "./half-done.ts";
+import { requireAnswering } from "./held-files.ts";
 import { realPlace } from "./pool-place.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
@@ -206,6 +207,8 @@ export class LocalVolumes {
 		const dependants = await this.dependants("volume", id);
 		if (dependants.length > 0)
 			throw new AppError("in-use", `Other volumes are copy-on-write copies of volume ${id}: ${dependants.join(", ")}.`);
+		// Whose the file is that was taken over, nobody knows while one of the pools does not answer.
+		if (record.adopted) requireAnswering(this.#context.otherPools());
 		const path = volumeFile(folder, id, record.file);
 		await withFileErrors("removing the volume", async () => {
 			if (await isThere(path)) await requireNotOpen(path, record.format);

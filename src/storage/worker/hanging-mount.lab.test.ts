@@ -169,6 +169,22 @@ test(
 );
 
 test(
+	"a file in a pool that was made since stays when a volume is deleted that was recorded with it",
+	async () => {
+		const places: PoolPlace[] = [];
+		const first = await activePool(join(folder.path, "first"), places);
+		await mkdir(join(folder.path, "second"));
+		const path = await makeFile(join(folder.path, "second", "file.qcow2"));
+		const { id } = await first.adoptVolume(newId(), { path, format: "qcow2" });
+		places.push({ poolId: newId(), name: "second", path: dirname(path), wasReady: true });
+		await first.deleteVolume(id);
+		expect(await first.getVolume(id)).toBeNull();
+		expect(await Bun.file(path).exists()).toBe(true);
+	},
+	testLimitMs,
+);
+
+test(
 	"a volume whose file lies elsewhere and hangs is in trouble alone",
 	async () => {
 		const driver = await activePool(join(folder.path, "pool"));

@@ -105,11 +105,16 @@ export class LocalPoolDriver extends WorkerDriver {
 		return inspected.flatMap((one) => (one instanceof AppError ? refusalOf(one) : answers.splice(0, 1)));
 	}
 
+	/** Told anew where the other pools are: a file that was taken over may be one of theirs, also of one that was made since. */
+	override deleteVolume = async (id: string): Promise<void> => {
+		await this.#tellOtherPools();
+		return this.ask("deleteVolume", [id], this.worker.limits.changeMs);
+	};
+
 	/** Each as it is to be taken over, or what speaks against it. */
 	async #inspect(files: readonly FileToAdopt[]): Promise<(FileInspected | AppError)[]> {
-		const otherPools = await this.#otherPools();
+		const otherPools = await this.#tellOtherPools();
 		requireAnswering(otherPools);
-		await this.ask("otherPools", [otherPools], this.worker.limits.lookMs);
 		const pools = [this.#root, ...otherPools.flatMap(({ path, realPath }) => [path, realPath ?? path])];
 		const { command, clock, log } = this.#workers;
 		const options: HostFileOptions = { command, clock, log };
@@ -121,11 +126,23 @@ export class LocalPoolDriver extends WorkerDriver {
 		});
 	}
 
+	async #tellOtherPools(): Promise<PoolPlace[]> {
+		const otherPools = await this.#otherPools();
+		await this.ask("otherPools", [otherPools], this.worker.limits.lookMs);
+		return otherPools;
+	}
+
 	#otherPools = (): Promise<PoolPlace[]> => placed(this.#paths, this.#options.otherPools());
 }
 
 /** With where they are: who looks at one that does not answer would hang with it. */
 async function placed(paths: HangingPaths, pools: readonly PoolPlace[]): Promise<PoolPlace[]> {
-	const real = await paths.realPaths(pools.map(({ path }) => path));
-	return pools.map((pool, index) => ({ ...pool, realPath: real[index] ?? null }));
+	const written = pools.map(({ path }) => path);
+	const real = await paths.realPaths(written);
+	const last = paths.lastKnown(written);
+	return pools.map((pool, index) => ({
+		...pool,
+		realPath: real[index] ?? null,
+		...(real[index] ? {} : { lastRealPath: last[index] ?? null }),
+	}));
 }
