@@ -2,14 +2,18 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { chmod, chown, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { isAppError } from "../../lib/errors.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { silentLogger } from "../../lib/log.ts";
 import { startProgram } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { fails, newId, pattern, readAll } from "../conformance.ts";
 import { temporaryFolder, writeDisk } from "../local/testing/local-pool.ts";
+import { inspectApart } from "./host-file.ts";
 import { openWorkerPool, workerCommand } from "./testing/worker-pool.ts";
+import { WorkerProcess, workerLimits } from "./worker-process.ts";
 
 const limits = { checkMs: 300, lookMs: 800, changeMs: 1500, stallMs: 4000 };
 const empty = { kind: "empty" } as const;
@@ -217,3 +221,26 @@ function isThere(processId: number): boolean {
 		return false;
 	}
 }
+
+const oddWorker = { program: process.execPath, args: [join(import.meta.dir, "testing/odd-worker.ts")] };
+
+test("what takes long within its limit goes on while the worker gives signs of life", async () => {
+	const context = { clock: systemClock, log: silentLogger, limits: { ...workerLimits, stallMs: 800 } };
+	const worker = await WorkerProcess.start(oddWorker, null, context);
+	try {
+		// A sign is asked for after a quarter of the silence that is put up with.
+		const { value } = await worker.call("work", [8], { limitMs: 60_000 });
+		expect(value).toBe(8);
+	} finally {
+		worker.kill(new AppError("unavailable", "The test ends."));
+		await worker.ended;
+	}
+});
+
+test("a worker that dies of one file leaves the others to another one", async () => {
+	const options = { command: oddWorker, clock: systemClock, log: silentLogger };
+	const files = ["/a", "/deadly", "/b", "/deadly-too", "/c"].map((path) => ({ path, format: "raw" as const }));
+	const found = await inspectApart(options, files, [], []);
+	const seen = found.map((one) => (one instanceof AppError ? one.code : one.realPath));
+	expect(seen).toEqual(["/a", "unavailable", "/b", "unavailable", "/c"]);
+});

@@ -70,10 +70,10 @@ export async function hostFileApart(
 				const { fileSizeBytes, headBytes } = sizes as { fileSizeBytes: number; headBytes: number };
 				return { fileSizeBytes, head: part.subarray(0, headBytes), tail: part.subarray(headBytes) };
 			},
-			[Symbol.asyncDispose]: async () => end(worker),
+			[Symbol.asyncDispose]: async () => end(options, worker),
 		};
 	} catch (error) {
-		end(worker);
+		end(options, worker);
 		throw error;
 	}
 }
@@ -108,15 +108,17 @@ export async function inspectApart(
 			} catch (error) {
 				if (!(error instanceof AppError)) throw error;
 				answers.push(error.code === "timeout" ? doesNotAnswer(`The file ${file.path}`) : error);
-				if (error.code !== "timeout") continue;
-				hung += 1;
-				end(worker);
+				const isHung = error.code === "timeout";
+				if (isHung) hung += 1;
+				// One that has ended by itself answers nothing more.
+				if (!isHung && !worker.isDead) continue;
+				end(options, worker);
 				worker = null;
 			}
 		}
 		return answers;
 	} finally {
-		if (worker) end(worker);
+		if (worker) end(options, worker);
 	}
 }
 
@@ -126,12 +128,31 @@ export async function folderWorkApart(options: HostFileOptions, method: string, 
 	try {
 		return (await worker.call(method, args, { limitMs })).value;
 	} finally {
-		end(worker);
+		end(options, worker);
 	}
 }
 
-const startWorker = ({ command, clock, log }: HostFileOptions): Promise<WorkerProcess> =>
-	WorkerProcess.start(command, null, { clock, log, limits: workerLimits });
+/** Killed ones that do not end, because the kernel waits for what they read: of this process, whatever they were for. */
+const lingering = new Set<WorkerProcess>();
+const maxLingering = 8;
+const endWaitMs = 2000;
 
-const end = (worker: WorkerProcess): void =>
+/** Fails with `timeout` when too many of those before wait still. */
+async function startWorker({ command, clock, log }: HostFileOptions): Promise<WorkerProcess> {
+	if (lingering.size >= maxLingering)
+		throw new AppError(
+			"timeout",
+			`Files of this node cannot be looked at: ${lingering.size} processes wait for file systems that do not answer.`,
+			{ context: { health: "error" } },
+		);
+	return WorkerProcess.start(command, null, { clock, log, limits: workerLimits });
+}
+
+function end({ clock }: HostFileOptions, worker: WorkerProcess): void {
 	worker.kill(new AppError("unavailable", "The process that read this file was ended."));
+	const timer = clock.schedule(endWaitMs, () => lingering.add(worker));
+	void worker.ended.then(() => {
+		timer.cancel();
+		lingering.delete(worker);
+	});
+}

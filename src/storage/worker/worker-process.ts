@@ -18,7 +18,7 @@ export type WorkerLimits = {
 	changeMs: number;
 	/** `check` answers within this time, whatever the worker does: before whoever asks gives up, and knows less of why. */
 	checkMs: number;
-	/** A call without a limit of its own ends when the worker has said nothing for so long, though it was asked for a sign of life. */
+	/** Whatever is pending ends when the worker has said nothing for so long, though it was asked for a sign of life. */
 	stallMs: number;
 };
 
@@ -39,6 +39,8 @@ type Pending = {
 	reject(error: unknown): void;
 	progress: Progress | undefined;
 	deadlineMs: number | null;
+	/** Asked for a sign of life: nobody waits for it. */
+	isSign: boolean;
 };
 
 const noBytes = new Uint8Array(0);
@@ -117,12 +119,16 @@ export class WorkerProcess {
 	}
 
 	call(method: string, args: unknown[], options: CallOptions): Promise<WorkerAnswer> {
+		return this.#call(method, args, options, false);
+	}
+
+	#call(method: string, args: unknown[], options: CallOptions, isSign: boolean): Promise<WorkerAnswer> {
 		if (this.#dead) return Promise.reject(this.#dead);
 		const { signal, limitMs, part = noBytes, progress } = options;
 		const id = ++this.#lastId;
 		const { promise, resolve, reject } = Promise.withResolvers<WorkerAnswer>();
 		const deadlineMs = limitMs === null ? null : this.#clock.monotonicMs() + limitMs;
-		this.#pending.set(id, { resolve, reject, progress, deadlineMs });
+		this.#pending.set(id, { resolve, reject, progress, deadlineMs, isSign });
 		// Nobody has been waiting: silence counts from now.
 		if (this.#pending.size === 1) this.#lastSignMs = this.#clock.monotonicMs();
 		this.#program.stdin.write(encodeFrame({ kind: "call", id, method, args }, part));
@@ -153,8 +159,8 @@ export class WorkerProcess {
 		const silentMs = now - this.#lastSignMs;
 		let unlimited = false;
 		let late = false;
-		for (const [id, { deadlineMs, reject }] of this.#pending) {
-			if (deadlineMs === null) unlimited = true;
+		for (const [id, { deadlineMs, isSign, reject }] of this.#pending) {
+			if (deadlineMs === null) unlimited ||= !isSign;
 			else if (now >= deadlineMs) {
 				late = true;
 				this.#pending.delete(id);
@@ -167,9 +173,10 @@ export class WorkerProcess {
 			this.kill(unanswered("does not answer"));
 			return;
 		}
-		if (unlimited && silentMs > this.#limits.stallMs / 4 && !this.#askedForSign) {
+		// What takes long, with a limit or without one, says nothing by itself.
+		if (silentMs > this.#limits.stallMs / 4 && !this.#askedForSign) {
 			this.#askedForSign = true;
-			const asked = this.call("check", [], { limitMs: null });
+			const asked = this.#call("check", [], { limitMs: null }, true);
 			asked
 				.catch(() => {})
 				.finally(() => {
