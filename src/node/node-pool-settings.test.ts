@@ -27,9 +27,16 @@ test("it works after a restart, too, and is let go of when it is deleted then", 
 	world.kill();
 	await world.boot();
 	await world.until(() => world.drivers.get(poolId)?.calls.includes("check") === true, ticks);
+	let ended = 0;
+	Object.assign(driver(world), {
+		end: async () => {
+			ended += 1;
+		},
+	});
 	await remove(world, "pool", poolId);
 	await world.until(() => world.store.get("pool", poolId) === null, ticks);
 	await world.settleLoops();
+	expect(ended).toBeGreaterThan(0);
 	expect(driver(world).calls).toContain("deactivate");
 });
 
@@ -40,9 +47,16 @@ test("the old way is left before the new one is tried", async () => {
 	await using world = await NodeWorld.open();
 	await sharedPool(world);
 	const before = driver(world);
+	let ended = 0;
+	Object.assign(before, {
+		end: async () => {
+			ended += 1;
+		},
+	});
 	await change(world, "10.0.0.2");
 	await world.until(() => driver(world) !== before, ticks);
 	await world.settleLoops();
+	expect(ended).toBe(1);
 	expect(before.calls.at(-1)).toBe("deactivate");
 	expect(driver(world).calls).toContain("activate");
 	expect(part(world)).toMatchObject({ health: "healthy", reason: null });

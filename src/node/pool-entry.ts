@@ -7,7 +7,7 @@ import type { Pool } from "../model/storage.ts";
 import type { PoolPlace, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { settleLimitOf } from "./limits.ts";
-import type { PoolPlaces } from "./pool-places.ts";
+import { endDriver, type PoolPlaces } from "./pool-places.ts";
 import { VolumeCheck } from "./volume-check.ts";
 
 export type PoolEntry = {
@@ -38,7 +38,20 @@ export class PoolEntries {
 	/** As it is now, be it with settings of before. */
 	known = (poolId: string): PoolEntry | undefined => this.#entries.get(poolId);
 	ids = (): string[] => [...this.#entries.keys()];
-	forget = (poolId: string): boolean => this.#entries.delete(poolId);
+
+	/** Its driver is not used again: a call that is under way still starts no process that nobody owns. */
+	async forget(poolId: string): Promise<void> {
+		const entry = this.#entries.get(poolId);
+		this.#entries.delete(poolId);
+		if (entry) await endDriver(this.#context, poolId, entry.driver);
+	}
+
+	/** As forget, for a driver that goes on: whoever has it then ends it. */
+	take(poolId: string): PoolEntry | undefined {
+		const entry = this.#entries.get(poolId);
+		this.#entries.delete(poolId);
+		return entry;
+	}
 
 	/** With the settings of now, unless those of before are in use. Fails with what opening the driver fails with. */
 	async get(pool: Pool, wasReady: boolean): Promise<PoolEntry> {
@@ -62,6 +75,7 @@ export class PoolEntries {
 				known.outdated = `The changed settings take effect here when nothing uses the pool: ${refusal}`;
 				return known;
 			}
+			await endDriver(this.#context, pool.id, known.driver);
 		}
 		const credentials = await this.#context.credentials(pool.id);
 		const otherPools = () => this.#otherPools(pool.id);

@@ -82,8 +82,12 @@ export class PoolPlaces {
 		if (this.#isInUse(id) || !(await this.has(id))) return;
 		const { name, type, path, config } = place;
 		const driver = await driverOf({ id, name, type, config: config ?? { path: path ?? "" } });
-		if (type === "local") await takeMarksAway(this.#context, id, driver);
-		else await letGo(this.#context, driver);
+		try {
+			if (type === "local") await takeMarksAway(this.#context, id, driver);
+			else await letGo(this.#context, driver);
+		} finally {
+			await endDriver(this.#context, id, driver);
+		}
 		await this.#records.delete(id);
 	}
 
@@ -124,4 +128,13 @@ async function letGo(context: NodeContext, driver: StorageDriver): Promise<void>
 	await limited(context, "Deactivating the pool", settleLimitOf(driver), () => driver.deactivate());
 	for (const { id } of driver.hostSecrets)
 		await limited(context, "Removing the pool's key", limits.controlMs, () => context.hypervisor.removeSecret(id));
+}
+
+/** Never fails: what cannot be ended is of no use any more either. */
+export async function endDriver(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {
+	try {
+		await limited(context, "Ending the pool's driver", settleLimitOf(driver), async () => driver.end?.());
+	} catch (error) {
+		context.logger.debug("the driver of a pool was not ended", { poolId, error });
+	}
 }

@@ -120,7 +120,7 @@ export class Pools {
 		if (volumes + images > 0)
 			throw new AppError("in-use", `Pool "${pool.name}" still holds ${volumes} volumes and ${images} images.`);
 		if (isHere(pool, this.#context.nodeId)) await this.#leave(pool);
-		this.#entries.forget(poolId);
+		await this.#entries.forget(poolId);
 		await this.#context.propose({ kind: "poolGone", id: poolId });
 		return null;
 	}
@@ -141,7 +141,7 @@ export class Pools {
 		await this.#places.sweep((pool) => this.#formerDriver(pool));
 		for (const id of this.#entries.ids()) {
 			const pool = this.#context.store.get("pool", id);
-			if (pool === null || !isHere(pool, this.#context.nodeId)) this.#entries.forget(id);
+			if (pool === null || !isHere(pool, this.#context.nodeId)) await this.#entries.forget(id);
 		}
 	}
 
@@ -165,7 +165,7 @@ export class Pools {
 		// It would put its marks there afterwards.
 		await entry?.active?.catch(() => {});
 		// Used again, the pool is opened anew.
-		this.#entries.forget(pool.id);
+		this.#entries.take(pool.id);
 		if (entry) return entry.driver;
 		const otherPools = () => this.#otherPools(pool.id);
 		return this.#context.storage.open({ ...pool, credentials: null, wasReady: true, otherPools });

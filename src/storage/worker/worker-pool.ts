@@ -89,7 +89,8 @@ export class PoolWorker {
 	}
 
 	async #start(): Promise<WorkerProcess> {
-		if (this.#closed) throw new AppError("unavailable", "The node's service is ending.");
+		if (this.#closed)
+			throw new AppError("unavailable", "The pool's driver was ended: the service ends, or the pool changed.");
 		if (this.#lingering >= maxLingering) throw unanswered(`does not answer: ${this.#lingering} processes wait for it`);
 		const { command, clock, log } = this.#options;
 		const pool = typeof this.#options.pool === "function" ? await this.#options.pool() : this.#options.pool;
