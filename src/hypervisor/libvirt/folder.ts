@@ -1,6 +1,6 @@
 /** The folder of a domain on this node: made before its definition, with a part in which QEMU may make its socket. */
 import { existsSync } from "node:fs";
-import { chmod, chown, lstat, mkdir, rename } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, rename, rm } from "node:fs/promises";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { doesNotAnswer, runOrGiveUp } from "../../lib/hanging-paths.ts";
@@ -45,9 +45,11 @@ export async function takeVariables(clock: Clock, machine: Machine, currentPath:
 	try {
 		await runOrGiveUp(clock, "cp", ["--", currentPath, half], { timeoutMs: copyLimitMs });
 	} catch (error) {
+		await rm(half, { force: true });
 		if (isAppError(error, "timeout")) throw doesNotAnswer(`The file ${currentPath} with the VM's UEFI variables`);
-		// Those of a domain that never ran: QEMU makes them.
-		if (isAppError(error) && /No such file or directory/.test(String(error.context.stderr))) return;
+		// Those of a domain that never ran: QEMU makes them. Of a folder of ours that is missing cp says the same, but not of reading.
+		if (isAppError(error) && /cannot (stat|open) .*: No such file or directory/.test(String(error.context.stderr)))
+			return;
 		throw new AppError("hypervisor", `The VM's UEFI variables (${currentPath}) cannot be copied.`, { cause: error });
 	}
 	await chmod(half, 0o600);

@@ -64,8 +64,17 @@ test(
 			mount.hang();
 			await expect(takeVariables(systemClock, machine, theirs)).rejects.toMatchObject(silent);
 			mount.goOn();
+			// What an earlier copy has left goes, whatever comes of this one.
+			await Bun.write(join(folder, "nvram.fd.new"), "half");
 			await takeVariables(systemClock, machine, join(mount.path, "missing.fd"));
 			expect(await readdir(folder)).toEqual([]);
+			// Nor does a folder of ours that is missing mean that there are no variables.
+			const astray = planMachine({
+				...smallDomain(1, join(folder, "none")),
+				spec: { ...domain.spec, firmware: "uefi" },
+			});
+			const noFolder = { code: "hypervisor", message: expect.stringContaining("cannot be copied") };
+			await expect(takeVariables(systemClock, astray, theirs)).rejects.toMatchObject(noFolder);
 			await takeVariables(systemClock, machine, theirs);
 			if (machine.firmware.kind !== "uefi") throw new Error("UEFI");
 			const { nvramPath } = machine.firmware;
