@@ -5,7 +5,7 @@
  *
  * A qcow2 disk is thick when its file has all that it can ever take (`qemu-img measure`), wherever in the file QEMU puts what the guest writes.
  */
-import { rm, stat, statfs, writeFile } from "node:fs/promises";
+import { rm, stat, statfs, truncate, writeFile } from "node:fs/promises";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { run } from "../../lib/run.ts";
 import { formatBytes } from "../../lib/units.ts";
@@ -70,6 +70,22 @@ export async function allocateFile(path: string, bytes: number, { signal, how }:
 		if (/File too large/.test(stderr))
 			throw new AppError("no-space", "The pool's file system cannot hold a disk of this size.", { cause: error });
 		throw new AppError("storage", "Space for the volume could not be set aside.", { cause: error });
+	}
+}
+
+/**
+ * A disk whose file is this one gets the space that it will take when it is grown to `bytes`, and is as long as before: growing it does not fail for want
+ * of space then. Nothing is kept of what could be had only in part. A file system that cannot do this (NFS) is left as it is.
+ */
+export async function reserveGrowth(path: string, bytes: number): Promise<void> {
+	const { size } = await stat(path);
+	try {
+		await allocateFile(path, bytes, { how: "keep-size" });
+	} catch (error) {
+		if (isAppError(error, "storage")) return;
+		// Cuts off what lies past the end.
+		await truncate(path, size);
+		throw error;
 	}
 }
 

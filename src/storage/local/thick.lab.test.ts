@@ -1,6 +1,6 @@
 /** Thick volumes in real files: on a small disk, on a file system that sets nothing aside, beside a QEMU that has them open. */
 import { expect, test } from "bun:test";
-import { mkdir, readdir, truncate } from "node:fs/promises";
+import { mkdir, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
@@ -54,6 +54,33 @@ whenRoot(`a disk and its tables fit, or nothing is made${because}`, () =>
 		await writeDisk(driver, id, 0, pattern(12 * MiB));
 		expectSame(new Uint8Array(await Bun.file(await fileOf(driver, id)).arrayBuffer()), pattern(12 * MiB));
 	}),
+);
+
+whenRoot.each(["raw", "qcow2"] as const)(
+	`a thick %s disk for whose growth there is no room any more is as large as before${because}`,
+	(format) =>
+		on("tmpfs", "size=16m,mode=0711", async (root) => {
+			const id = newId();
+			const sizeBytes = 4 * MiB;
+			// Others take the room after it was found to be there.
+			const ballast = join(root, "ballast");
+			const driver = await openLocal(root, {
+				onStep: (name) =>
+					name === "set the space of the growth aside" ? writeFile(ballast, pattern(8 * MiB)) : undefined,
+			});
+			await driver.createVolume(id, { ...thick, format, sizeBytes, source: empty });
+			await writeDisk(driver, id, 0, pattern(MiB));
+			const file = await fileOf(driver, id);
+			const before = await takenBytes(file);
+			await fails("no-space", driver.resizeVolume(id, 8 * MiB));
+			expect((await driver.getVolume(id))?.sizeBytes).toBe(sizeBytes);
+			expect(await takenBytes(file)).toBe(before);
+			await rm(ballast);
+			const again = await openLocal(root);
+			expect((await again.resizeVolume(id, 8 * MiB)).sizeBytes).toBe(8 * MiB);
+			expect(await takenBytes(file)).toBeGreaterThanOrEqual(8 * MiB);
+			expectSame((await diskContent(again, id)).subarray(0, MiB), pattern(MiB));
+		}),
 );
 
 whenRoot(`where files are given no space beforehand, the pool says so and keeps to thin volumes${because}`, () =>

@@ -11,7 +11,7 @@ import { commitFolder, syncFile } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { diskSize, requireId } from "../names.ts";
 import { createDisk, createOverlay, growDisk, requireNotOpen } from "../qemu-img.ts";
-import { allocateFile, fillThick, requireProvisioning, requireRoom, thickBytes } from "./allocation.ts";
+import { allocateFile, fillThick, requireProvisioning, requireRoom, reserveGrowth, thickBytes } from "./allocation.ts";
 import {
 	backingName,
 	chainOf,
@@ -240,9 +240,15 @@ export class LocalVolumes {
 		if (sizeBytes === info.sizeBytes && record.provisioning === undefined) return info;
 		const chain = await chainOf(folder, record);
 		await requireHeadersMatch(folder, chain);
-		if (record.provisioning === "thick" && chain.length === 1)
-			await requireRoom(folder, (await thickBytes(record.format, sizeBytes)) - info.allocatedBytes);
+		const isThick = record.provisioning === "thick" && chain.length === 1;
+		const wholeBytes = isThick ? await thickBytes(record.format, sizeBytes) : 0;
+		if (isThick) await requireRoom(folder, wholeBytes - info.allocatedBytes);
 		await withFileErrors("growing the volume", async () => {
+			if (isThick) {
+				await requireNotOpen(chain[0].path, record.format);
+				await folder.step("set the space of the growth aside");
+				await reserveGrowth(chain[0].path, wholeBytes);
+			}
 			await folder.step("grow the disk");
 			if (sizeBytes > info.sizeBytes) await growDisk(chain[0].path, record.format, sizeBytes);
 			await fillThick(this.#context, record, {});
