@@ -97,8 +97,11 @@ test.skipIf(reason !== null)(
 		await driver.createVolume(thinCopy, ofThick);
 		await driver.imageFromVolume(ofIt, thick, { format: "raw" });
 		const { stream } = await driver.exportVolume(thick, "raw", {});
-		await shared(driver, thick, false);
-		await stream.cancel();
+		try {
+			await shared(driver, thick, false);
+		} finally {
+			await stream.cancel();
+		}
 		await shared(driver, raw, true);
 		await driver.fillVolume(thick, {});
 
