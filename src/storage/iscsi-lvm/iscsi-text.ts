@@ -80,9 +80,9 @@ const words: Record<number, string> = {
 	6: "the database of open-iscsi cannot be used",
 	7: "the target's settings and ours do not fit",
 	8: "the portal did not answer in time",
-	11: "the target could not be read",
-	12: "the portal did not answer in time",
-	13: "the answer cannot be understood",
+	11: "what answers there does not behave as an iSCSI target",
+	12: "the kernel has no iSCSI over TCP",
+	13: "iscsiadm may not do this here",
 	18: "iscsid does not answer: is it running",
 	19: "the target refused the login for good",
 	20: "iscsid cannot be reached: is it running",
@@ -98,5 +98,5 @@ export const iscsiReason = (exitCode: unknown, stderr: string): string => {
 		.at(-1)
 		?.replace(/^iscsiadm: /, "")
 		.slice(0, 200);
-	return known ?? (line || "no message");
+	return known ?? (line || "the portal ended the connection, or is none of iSCSI");
 };

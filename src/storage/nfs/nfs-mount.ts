@@ -1,5 +1,5 @@
 /**
- * One NFS file system at one place of this node, mounted and unmounted by mount(8) and umount(8), each with a limit. Nothing here
+ * One NFS file system at one place of this node, mounted and unmounted by mount.nfs(8) and umount(8), each with a limit. Nothing here
  * looks into the mounted folder, nor at it: that alone may take for ever. What is mounted is read from /proc/self/mountinfo.
  */
 import { lstat, readFile, rmdir } from "node:fs/promises";
@@ -32,7 +32,7 @@ export class NfsMount {
 		return mountsAt(parseMountinfo(await readFile("/proc/self/mountinfo", "utf8")), this.path).at(-1) ?? null;
 	}
 
-	/** Mounts it, unless it is. `in-use` when something else is there; `timeout`, `storage` with the words of mount(8). */
+	/** Mounts it, unless it is. `in-use` when something else is there; `timeout`, `storage` with the words of mount.nfs(8). */
 	async mount(): Promise<MountEntry> {
 		const there = await this.find();
 		if (there !== null) {
@@ -45,9 +45,8 @@ export class NfsMount {
 			if (!(await lstat(this.path)).isDirectory()) throw new AppError("invalid", `${this.path} is no folder.`);
 		});
 		try {
-			await run("mount", ["-t", "nfs", "-o", this.#options, "--", this.#source, this.path], {
-				timeoutMs: this.#limitMs,
-			});
+			// Not by mount(8), whose child it would be, and go on, when that is ended: past the limit, and with a mount in the end.
+			await run("mount.nfs", [this.#source, this.path, "-o", this.#options], { timeoutMs: this.#limitMs });
 		} catch (error) {
 			if ((await this.find()) !== null) await this.#detach();
 			throw mountError(error, this.#source, this.#limitMs);
@@ -116,7 +115,12 @@ function mountError(error: unknown, source: string, limitMs: number): AppError {
 			.trim()
 			.split("\n")
 			.find((one) => /^mount(\.nfs4?)?:/.test(one)) ?? stderr.trim();
-	const words = line.replace(/^mount(\.nfs4?)?: /, "").slice(0, 300);
+	// Where it is mounted is our matter, and the server was named already.
+	const words = line
+		.replace(/^mount(\.nfs4?)?: /, "")
+		.replace(/ for \S+ on \/\S+$/, "")
+		.replace(/[.\s]+$/, "")
+		.slice(0, 300);
 	const code = /timed out/i.test(words) ? "timeout" : "storage";
 	return new AppError(code, `${source} could not be mounted: ${words || "no message"}.`, options);
 }
