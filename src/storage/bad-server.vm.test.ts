@@ -78,7 +78,10 @@ for (const kind of badServerKinds.filter((one) => one !== "flood"))
 	test(`iSCSI, ${kind}: targets, LUNs and a probe`, async () => {
 		using server = badServer(kind, { hostname, port: 3260 });
 		await mkdir("/run/lab-bad", { recursive: true });
-		const host = { clock: systemClock, log: silentLogger, runFolder: "/run/lab-bad" };
+		const host = {
+			...{ clock: systemClock, log: silentLogger, random: systemRandom },
+			...{ runFolder: "/run/lab-bad", stagingFolder: "/data/staging" },
+		};
 		const ways = { portals: [hostname], chapUser: null, mutualChapUser: null };
 		const target = "iqn.2026-11.test.limiquantix:none";
 		await refusal(`iSCSI targets, ${kind}`, () => discoverIscsi({ ...ways, target: null }, host));
