@@ -8,6 +8,7 @@
 import { delay, systemClock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { boundedRun, stderrOf } from "./bounded-run.ts";
+import { isReadable } from "./device-io.ts";
 
 export type LvmOptions = {
 	nodeId: string;
@@ -63,7 +64,7 @@ export class Lvm {
 				});
 				return stdout;
 			} catch (error) {
-				const known = lvmError(error);
+				const known = await explained(lvmError(error), call.devices);
 				if (!known.context.heldForAMoment || attempt === lockedTries) throw known;
 				await delay(systemClock, 100 * attempt);
 			}
@@ -95,6 +96,8 @@ export function lvmConfig({ nodeId, hostId }: Pick<LvmOptions, "nodeId" | "hostI
 
 /** LVM's system id of a node. */
 export const systemId = (nodeId: string): string => `lqx-${nodeId}`;
+
+const unreadable = "The LUN cannot be read or written: its target reports errors of the device.";
 
 const rules: { says: RegExp; code: AppError["code"]; message: string; moment?: true; noGroup?: true }[] = [
 	{
@@ -139,12 +142,39 @@ const rules: { says: RegExp; code: AppError["code"]; message: string; moment?: t
 		message: "The volume group belongs to another node.",
 	},
 	{
+		// Before what LVM makes of it: that nothing is there.
+		says: /Error (?:reading|writing) device|Input\/output error|(?:read|write) failed/i,
+		code: "storage",
+		message: unreadable,
+	},
+	{
 		says: /Volume group "[^"]*" not found|Cannot process volume group/i,
 		code: "storage",
 		message: "The volume group is not on the LUN.",
 		noGroup: true,
 	},
 ];
+
+const readLimitMs = 3000;
+
+/** Where LVM could not read the device, its reports fail without a word (2.03.31), or say that no group is there. */
+async function explained(error: AppError, devices: readonly string[]): Promise<AppError> {
+	const { exitCode, noGroup } = error.context;
+	const isSilent = error.code === "storage" && exitCode !== undefined && wordsOf(error).length === 0;
+	if (!isSilent && noGroup !== true) return error;
+	for (const device of devices)
+		if (!(await isReadable(device, readLimitMs))) {
+			const { noGroup: _none, ...context } = error.context;
+			return new AppError("storage", unreadable, { context, cause: error });
+		}
+	return error;
+}
+
+const wordsOf = (error: unknown): string[] =>
+	stderrOf(error)
+		.split("\n")
+		.map((line) => line.trim())
+		.filter((line) => line !== "" && !/^WARNING|^File descriptor/.test(line));
 
 /** LVM says why in words only. */
 export function lvmError(error: unknown): AppError {
@@ -162,11 +192,7 @@ export function lvmError(error: unknown): AppError {
 				},
 				cause: error,
 			});
-	const lines = said
-		.split("\n")
-		.map((line) => line.trim())
-		.filter((line) => line !== "" && !/^WARNING|^File descriptor/.test(line));
-	return new AppError("storage", `LVM failed: ${(lines.at(-1) ?? "no message").slice(0, 300)}`, {
+	return new AppError("storage", `LVM failed: ${(wordsOf(error).at(-1) ?? "it says nothing").slice(0, 300)}`, {
 		context,
 		cause: error,
 	});

@@ -225,6 +225,11 @@ test("LVM's sentences have codes", () => {
 	expect(said('  Failed to find logical volume "g/v"')).toBe("not-found");
 	expect(said("  Cannot access VG g with system ID lqx-x with local system ID lqx-y.")).toBe("wrong-state");
 	expect(said("  something new")).toBe("storage");
+	// A disk that fails is not one that is empty.
+	const failing = '  Error reading device /dev/sdb at 0 length 4096.\n  Volume group "lqx-a" not found\n';
+	const error = lvmError(new AppError("internal", "x", { context: { stderr: failing } }));
+	expect([error.code, error.context.noGroup]).toEqual(["storage", undefined]);
+	expect(error.message).toContain("cannot be read or written");
 	expect(lvmError(new AppError("timeout", "x")).code).toBe("timeout");
 });
 

@@ -43,12 +43,21 @@ export type LabLuns = {
 /** Programs that Debian has udev start by the dozen whenever a LUN was open for writing; nothing here needs what they find. */
 const idleRules = ["55-scsi-sg3_id.rules", "58-scsi-sg3_symlink.rules", "99-nfs.rules"];
 
-export async function labLuns(options: { portals: string[]; sizes: number[]; withChap?: boolean }): Promise<LabLuns> {
+export type LabLunsOptions = {
+	portals: string[];
+	sizes: number[];
+	withChap?: boolean;
+	/** Of a LUN; default: one that never fails. */
+	makeDisk?: (path: string, sizeBytes: number) => Promise<BackingDisk>;
+};
+
+export async function labLuns(options: LabLunsOptions): Promise<LabLuns> {
+	const { makeDisk = makeBackingDisk } = options;
 	for (const name of idleRules) await writeFile(`/etc/udev/rules.d/${name}`, "");
 	await run("udevadm", ["control", "--reload"], limit);
 	const server = await makeHost("server", options.portals);
 	const disks: BackingDisk[] = [];
-	for (const [at, size] of options.sizes.entries()) disks.push(await makeBackingDisk(`/data/lun-${at + 1}`, size));
+	for (const [at, size] of options.sizes.entries()) disks.push(await makeDisk(`/data/lun-${at + 1}`, size));
 	const target = await makeIscsiTarget({
 		...{ name: "iqn.2026-11.test.limiquantix:pool", host: server, portals: options.portals },
 		units: disks.map(({ device }, at) => ({ device, serial: serialOf(at + 1) })),
