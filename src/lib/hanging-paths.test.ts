@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { AppError } from "./errors.ts";
-import { HangingPaths, type startOrGiveUp } from "./hanging-paths.ts";
+import { HangingPaths } from "./hanging-paths.ts";
+import type { startOrGiveUp } from "./run-or-give-up.ts";
 
 /** Programs that nobody can end, until what they wait for answers. */
 function stuckPrograms() {

@@ -4,7 +4,8 @@
  */
 import type { Clock } from "./clock.ts";
 import { AppError, isAppError } from "./errors.ts";
-import { type RunOptions, type RunResult, run } from "./run.ts";
+import type { RunResult } from "./run.ts";
+import { startOrGiveUp } from "./run-or-give-up.ts";
 
 /** A server that is merely busy has answered by then. */
 const askLimitMs = 3000;
@@ -23,42 +24,6 @@ const lingeringMs = 600_000;
 const [maxLingeringEach, maxLingering] = [3, 256];
 /** Stands for what asks for several paths at once. */
 const together = "";
-/** `run` has killed the program by then; only one that the kernel does not let go of is there still. */
-const killMs = 3000;
-
-export type GivenUp = {
-	/** As that of `run`, and fails with `timeout` also when the program does not end although it was killed. */
-	result: Promise<RunResult>;
-	/** Resolves when the program has ended, however long that takes. */
-	ended: Promise<void>;
-	/** `result` has failed, and the program is there still: it waits in the kernel, and ends when what it waits for answers. */
-	lingers(): boolean;
-};
-
-/** Starts a program that may come to wait in the kernel for ever. */
-export function startOrGiveUp(clock: Clock, program: string, args: readonly string[], options: RunOptions): GivenUp {
-	const { promise: late, reject } = Promise.withResolvers<never>();
-	const message = `${program} did not end within ${options.timeoutMs} ms.`;
-	let lingers = false;
-	const timer = clock.schedule(options.timeoutMs + killMs, () => {
-		lingers = true;
-		reject(new AppError("timeout", message));
-	});
-	const running = run(program, args, options);
-	const end = () => {
-		timer.cancel();
-		lingers = false;
-	};
-	return { result: Promise.race([running, late]), ended: running.then(end, end), lingers: () => lingers };
-}
-
-/** As `run`, and fails with `timeout` also when the program does not end although it was killed. */
-export const runOrGiveUp = (
-	clock: Clock,
-	program: string,
-	args: readonly string[],
-	options: RunOptions,
-): Promise<RunResult> => startOrGiveUp(clock, program, args, options).result;
 
 export type HangingPathsOptions = {
 	/** What asks (default startOrGiveUp); for tests. */

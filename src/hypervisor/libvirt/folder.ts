@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { chmod, chown, lstat, mkdir, rename, rm } from "node:fs/promises";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
-import { doesNotAnswer, runOrGiveUp } from "../../lib/hanging-paths.ts";
+import { doesNotAnswer } from "../../lib/hanging-paths.ts";
+import { runOrGiveUp } from "../../lib/run-or-give-up.ts";
 import { domainFiles, type Machine } from "./domain/machine.ts";
 import type { QemuUser } from "./host.ts";
 

@@ -112,7 +112,9 @@ export class OpenVolumes {
 			seen.add(lv);
 			// Anything opens a new device for a moment (udev does): it is QEMU that has it still the next time.
 			if (!this.#seenOpen.has(lv)) continue;
-			await activation.lower(lv).catch((error) => log.warn("A layer stays this node's alone for now", { lv, error }));
+			await activation
+				.lower(lv)
+				.catch((error) => log.warn("Other nodes do not get to read a layer until the next look", { lv, error }));
 		}
 	}
 

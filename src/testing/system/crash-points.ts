@@ -103,14 +103,15 @@ class CrashRun {
 	async #check(tasks: readonly Task[]): Promise<void> {
 		const { body } = await this.#system.api.call("vmList", { query: { limit: 1000 } });
 		const vmIds = new Set(body.items.map((vm) => vm.id));
-		const wrong = wrongEnds(tasks, vmIds);
+		let found: string[] = [];
+		const isTidy = async () => {
+			found = [...(await findLeftovers(this.#system)), ...wrongEnds(tasks, vmIds)];
+			return found.length === 0;
+		};
 		// The pool's own process tries its folder with a file that it takes away, beside what the node does at its start.
-		const deadline = performance.now() + tidyLimitMs;
-		let found = [...(await findLeftovers(this.#system)), ...wrong];
-		while (found.length > 0 && wrong.length === 0 && performance.now() < deadline) {
-			await Bun.sleep(500);
-			found = [...(await findLeftovers(this.#system)), ...wrong];
-		}
+		await waitUntil("nothing to be left over", tidyLimitMs, isTidy).catch((error) => {
+			if (found.length === 0) throw error;
+		});
 		if (found.length === 0) return;
 		const newest = tasks
 			.slice(0, 20)
