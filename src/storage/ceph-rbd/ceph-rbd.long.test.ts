@@ -1,7 +1,5 @@
 /** The ceph-rbd driver passes the same suite as the others, on real daemons. Needs root. */
 import { setDefaultTimeout } from "bun:test";
-import { rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { storageConformance } from "../conformance.ts";
 import { cephRbdCapabilities } from "./capabilities.ts";
 
@@ -10,6 +8,7 @@ setDefaultTimeout(60_000);
 const session = useCeph();
 
 import { useCeph } from "../../testing/lab/ceph-pool.ts";
+import { hostFilesIn } from "../local/testing/local-pool.ts";
 
 storageConformance({
 	name: "ceph-rbd",
@@ -33,17 +32,7 @@ storageConformance({
 			driver: await open(),
 			reopen: open,
 			writeDisk: pool.writeDisk,
-			async hostFile(name, bytes) {
-				const path = join(pool.folder, name);
-				await writeFile(path, bytes);
-				return path;
-			},
-			hostFileExists: (path) =>
-				stat(path).then(
-					() => true,
-					() => false,
-				),
-			removeHostFile: (path) => rm(path),
+			...hostFilesIn(pool.folder),
 			placeForeign: (name) => pool.placeForeign(String(name)),
 			close: () => pool.close(),
 		};

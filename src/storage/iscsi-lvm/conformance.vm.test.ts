@@ -1,11 +1,9 @@
 /** The suite of all storage drivers on pools of both layouts, on a real iSCSI target in the storage lab VM. */
 import { afterAll, beforeAll } from "bun:test";
-import { rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { GiB } from "../../lib/units.ts";
 import { type LabLuns, labLuns, nodeId } from "../../testing/lab/storage-vm/inside/iscsi-pool.ts";
 import { newId, storageConformance } from "../conformance.ts";
-import { writeDisk } from "../local/testing/local-pool.ts";
+import { hostFilesIn, writeDisk } from "../local/testing/local-pool.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { extentBytes } from "./group.ts";
 import { thinPoolName } from "./names.ts";
@@ -50,17 +48,7 @@ for (const layout of (["thick", "thin"] as const).filter((one) => (process.env.L
 					await writeDisk(driver, id, position, bytes);
 					await driver.closeVolume(id);
 				},
-				async hostFile(name, bytes) {
-					const path = join(lab.folder, name);
-					await writeFile(path, bytes);
-					return path;
-				},
-				hostFileExists: (path) =>
-					stat(path).then(
-						() => true,
-						() => false,
-					),
-				removeHostFile: (path) => rm(path),
+				...hostFilesIn(lab.folder),
 				placeForeign: (name) => lab.placeForeign(poolId, String(name)),
 				close: () => lab.clear(poolId),
 			};

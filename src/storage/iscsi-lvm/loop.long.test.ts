@@ -1,9 +1,7 @@
 /** The iscsi-lvm driver on LVM's real metadata, without iSCSI and device-mapper; see testing/loop-pool.ts. */
-import { rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { GiB } from "../../lib/units.ts";
 import { storageConformance } from "../conformance.ts";
-import { writeDisk } from "../local/testing/local-pool.ts";
+import { hostFilesIn, writeDisk } from "../local/testing/local-pool.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { foreignLvNames, loopPool } from "./testing/loop-pool.ts";
 
@@ -31,17 +29,7 @@ storageConformance({
 				await writeDisk(driver, id, position, bytes);
 				await driver.closeVolume(id);
 			},
-			async hostFile(name, bytes) {
-				const path = join(pool.folder, name);
-				await writeFile(path, bytes);
-				return path;
-			},
-			hostFileExists: (path) =>
-				stat(path).then(
-					() => true,
-					() => false,
-				),
-			removeHostFile: (path) => rm(path),
+			...hostFilesIn(pool.folder),
 			placeForeign: (name) => pool.placeForeign(String(name)),
 			close: () => pool[Symbol.asyncDispose](),
 		};

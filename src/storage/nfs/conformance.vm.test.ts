@@ -2,11 +2,11 @@
  * The whole suite over a real mount. LAB_NFS_VERSION says which version (default 4.2), LAB_NFS_ROOT whether root is `squashed` (the
  * default, as most servers have it) or `root` there too.
  */
-import { mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { newExport, nfsDriver } from "../../testing/lab/nfs/nfs-pool.ts";
 import { foreignFileNames, newId, storageConformance } from "../conformance.ts";
-import { placeInFolder, writeDisk } from "../local/testing/local-pool.ts";
+import { hostFilesIn, placeInFolder, writeDisk } from "../local/testing/local-pool.ts";
 import { qemuUser } from "./qemu-user.ts";
 
 const version = process.env.LAB_NFS_VERSION === "3" ? "3" : "4.2";
@@ -48,17 +48,7 @@ storageConformance({
 			async writeDisk(through, id, position, bytes) {
 				await writeDisk(through, id, position, bytes, squash ? await qemuUser() : null);
 			},
-			async hostFile(name, bytes) {
-				const file = join(files, name);
-				await writeFile(file, bytes);
-				return file;
-			},
-			hostFileExists: (file) =>
-				stat(file).then(
-					() => true,
-					() => false,
-				),
-			removeHostFile: (file) => rm(file),
+			...hostFilesIn(files),
 			placeForeign: (name, what) => placeInFolder(join(root, folder), name, what),
 			async close() {
 				for (const one of opened) await one.deactivate();

@@ -1,9 +1,9 @@
 /** The suite of all drivers on pools in an ordinary folder, whoever looks after it: the driver itself, or a worker with it. */
-import { rm, stat, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { foreignFileNames, storageConformance } from "../../conformance.ts";
 import type { StorageDriver } from "../../driver.ts";
-import { mergeLayers, placeInFolder, temporaryFolder, writeDisk } from "./local-pool.ts";
+import { hostFilesIn, mergeLayers, placeInFolder, temporaryFolder, writeDisk } from "./local-pool.ts";
 
 export type FolderPool = {
 	name: string;
@@ -34,17 +34,7 @@ export async function folderConformance({ open, ...under }: FolderPool): Promise
 				reopen: openOne,
 				writeDisk,
 				mergeLayers,
-				async hostFile(name, bytes) {
-					const path = join(folder, name);
-					await writeFile(path, bytes);
-					return path;
-				},
-				hostFileExists: (path) =>
-					stat(path).then(
-						() => true,
-						() => false,
-					),
-				removeHostFile: (path) => rm(path),
+				...hostFilesIn(folder),
 				placeForeign: (name, what) => placeInFolder(place, name, what),
 				async close() {
 					for (const one of opened) await one.deactivate();

@@ -1,5 +1,6 @@
 /** For the tests of the local driver: drivers on temporary pools, and what is in a pool. */
 
+import { existsSync } from "node:fs";
 import { chown, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
@@ -27,6 +28,17 @@ export async function openLocal(path: string, more: Partial<LocalDriverOptions> 
 	await driver.activate();
 	return driver;
 }
+
+/** For the suite of all drivers: files of the node, outside of any pool. */
+export const hostFilesIn = (folder: string) => ({
+	async hostFile(name: string, bytes: Uint8Array): Promise<string> {
+		const path = join(folder, name);
+		await writeFile(path, bytes);
+		return path;
+	},
+	hostFileExists: async (path: string) => existsSync(path),
+	removeHostFile: (path: string) => rm(path),
+});
 
 /** A folder that goes with the block: `await using folder = await temporaryFolder()`. */
 export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
