@@ -1,14 +1,13 @@
 /** The ceph-rbd driver passes the same suite as the others, on real daemons. Needs root. */
 import { setDefaultTimeout } from "bun:test";
+import { useCeph } from "../../testing/lab/ceph-pool.ts";
 import { storageConformance } from "../conformance.ts";
+import { hostFilesIn } from "../local/testing/local-pool.ts";
 import { cephRbdCapabilities } from "./capabilities.ts";
 
 // Each step is a program that connects to the cluster, and a runner that gives up takes the cluster along.
 setDefaultTimeout(60_000);
 const session = useCeph();
-
-import { useCeph } from "../../testing/lab/ceph-pool.ts";
-import { hostFilesIn } from "../local/testing/local-pool.ts";
 
 storageConformance({
 	name: "ceph-rbd",
