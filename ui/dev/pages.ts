@@ -71,8 +71,7 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 			}),
 			prepare: async (page: Page) => {
 				server.state.damaged.add(new URL(page.url()).pathname.split("/").at(-1) ?? "");
-				await page.getByRole("button", { name: "More actions" }).click();
-				await page.getByRole("menuitem", { name: "Check for damage" }).click();
+				await chosen(page, "Check for damage");
 				await page.getByRole("button", { name: "Check", exact: true }).click();
 				await page.getByText("Found 2 damaged structures").waitFor();
 			},
@@ -82,12 +81,23 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 			path: href("volume", { volumeId: first(tables.volume.keys()) }),
 			prepare: async (page: Page) => {
 				if (await page.getByText("To the pool").isVisible()) return;
-				await page.getByRole("button", { name: "More actions" }).click();
-				await page.getByRole("menuitem", { name: "Move to another pool" }).click();
+				await chosen(page, "Move to another pool");
 				await page.locator("dialog input[type=radio]:not([aria-disabled])").first().check();
 				await page.getByRole("button", { name: "Move", exact: true }).click();
 				await page.getByText("To the pool").waitFor();
 			},
+		},
+		{
+			name: "volume-flatten",
+			path: href("volume", {
+				volumeId: first([...tables.volume.values()].filter(({ vmId }) => isOff(server, vmId))).id,
+			}),
+			prepare: (page: Page) => chosen(page, "Make independent"),
+		},
+		{
+			name: "volume-create",
+			path: href("volumes"),
+			prepare: (page: Page) => page.getByRole("button", { name: "Create volume" }).first().click(),
 		},
 		{ name: "networks", path: href("networks") },
 		{ name: "network", path: href("network", { networkId: first(tables.network.keys()) }) },
@@ -97,6 +107,14 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		},
 		{ name: "images", path: href("images") },
 		{ name: "image", path: href("image", { imageId: first(tables.image.keys()) }) },
+		{
+			name: "image-copy",
+			path: href("image", {
+				imageId: first([...tables.image.values()].filter(({ phase, format }) => phase === "ready" && format !== "iso"))
+					.id,
+			}),
+			prepare: (page: Page) => chosen(page, "Copy to pool"),
+		},
 		{ name: "cluster", path: href("cluster") },
 		{ name: "node", path: href("node", { nodeId: first(tables.node.keys()) }) },
 		{ name: "node-foreign", path: href("node", { nodeId: first(tables.node.keys()), tab: "foreign" }) },
@@ -109,4 +127,11 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		{ name: "token", path: href("token", { tokenId: first(tables.token.keys()) }) },
 		{ name: "account", path: href("account") },
 	];
+}
+
+/** From the menu of the page's object. */
+async function chosen(page: Page, item: string): Promise<void> {
+	await page.getByRole("button", { name: "More actions" }).click();
+	await page.getByRole("menuitem", { name: item }).click();
+	await page.getByRole("dialog").waitFor();
 }

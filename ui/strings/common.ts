@@ -88,5 +88,7 @@ export const common = {
 	viewAll: "View all",
 	loadMore: "Load more",
 	back: "Back",
+	/** Of a list in which nothing is chosen, and something has to be. */
+	toChoose: "Choose…",
 	defaultChoice: "Default",
 } as const;

@@ -285,7 +285,10 @@ export const storage = {
 	flattenAction: "Make independent",
 	flattenTitle: (name: string) => `Make ${name} independent`,
 	flattenText: (source: string) =>
-		`What it shares with ${source} is copied into it, with its snapshots. Except on LVM-thin, where blocks stay shared, it then takes that space. ${source[0]?.toUpperCase()}${source.slice(1)} can be deleted.`,
+		`What it shares with ${source} is copied into it, with its snapshots, and takes space of its own then.`,
+	flattenThin: (source: string) =>
+		`It does not depend on ${source} any more then. The pool goes on sharing the blocks that they have in common.`,
+	flattenAfter: (source: string) => `Afterwards ${source} can be deleted.`,
 	flattenOff: "No VM can start with it meanwhile.",
 	flattenFailed: "The volume was not made independent",
 	flattenSource: { image: "the image", clone: "the volume", snapshot: "the snapshot" },

@@ -64,7 +64,7 @@ export function CopyImageDialog({ image, onClose }: { image: Image; onClose: () 
 				hint={target && !isShared(target) ? t.nodeHint : undefined}
 				value={poolId}
 				error={form.error("/poolId")}
-				choices={[{ value: "", label: "" }, ...poolChoices(pools, { forImages: true, obstacleOf })]}
+				choices={[{ value: "", label: common.toChoose }, ...poolChoices(pools, { forImages: true, obstacleOf })]}
 				onChange={(value) => form.set({ poolId: value }, "/poolId")}
 			/>
 		</Dialog>

@@ -5,7 +5,7 @@ import { flattenObstacle, flattensOffline } from "../../../src/model/storage-rul
 import { operationUrl } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
 import { obstacleTo } from "../../api/session.ts";
-import type { Volume } from "../../api/types.ts";
+import type { Pool, Volume } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
 import type { Action } from "../../components/menu.tsx";
@@ -78,6 +78,9 @@ function sourceOf({ source }: Volume): string {
 	return name === undefined ? t.flattenSource[kind] : `${t.flattenSource[kind]} ${name}`;
 }
 
+/** LVM-thin: nothing is copied there. */
+const sharesBlocks = ({ config }: Pool): boolean => "layout" in config && config.layout === "thin";
+
 const dependsOnSource = ({ source }: Volume): boolean => source.kind !== "empty" && !source.fullCopy;
 
 function flattenAction(volume: Volume): Action {
@@ -88,8 +91,11 @@ function flattenAction(volume: Volume): Action {
 		obstacle: flattenObstacleOf(volume),
 		async onSelect() {
 			const title = t.flattenTitle(volume.name);
-			const offline = flattensOffline(live.pool.peek(volume.poolId)) !== undefined;
-			const body = h("p", {}, [t.flattenText(sourceOf(volume)), ...(offline ? [t.flattenOff] : [])].join(" "));
+			const pool = live.pool.peek(volume.poolId);
+			const source = sourceOf(volume);
+			const what = pool && sharesBlocks(pool) ? t.flattenThin(source) : t.flattenText(source);
+			const offline = flattensOffline(pool) === undefined ? [] : [t.flattenOff];
+			const body = h("p", {}, [what, ...offline, t.flattenAfter(source)].join(" "));
 			if (!(await confirm({ title, body, confirmLabel: t.flattenAction }))) return;
 			await act(t.flattenFailed, "volumeFlatten", { id: volume.id });
 		},

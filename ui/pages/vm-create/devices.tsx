@@ -9,6 +9,7 @@ import { Notice } from "../../components/layout.tsx";
 import { SizeField } from "../../components/size-field.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { byName } from "../../lib/sort.ts";
+import { common } from "../../strings/common.ts";
 import { devices } from "../../strings/devices.ts";
 import { storage } from "../../strings/storage.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
@@ -150,7 +151,7 @@ function ExtraDiskFields({ disk, number, form, refs, onChange, onRemove }: Extra
 					error={form.error(`${path}/volumeId`)}
 					hint={free.length === 0 ? devices.noFreeVolumes : undefined}
 					choices={[
-						{ value: "", label: "" },
+						{ value: "", label: common.toChoose },
 						...free.map(({ id, name, sizeBytes }) => ({ value: id, label: `${name} (${formatBytes(sizeBytes)})` })),
 					]}
 					onChange={(volumeId) => onChange({ volumeId }, "volumeId")}
