@@ -349,6 +349,11 @@ export interface UploadFile {
 	readonly receivedBytes: number;
 	/** Appends at `receivedBytes`; a full disk is `no-space` and keeps what is there. */
 	write(chunk: Uint8Array): Promise<void>;
+	/** For all of it at once, written by another process of this node; not where the pool's files are another user's. */
+	readonly whole?: WholeUpload;
 	/** Flushes; the next openUpload sees what was written. */
 	close(): Promise<void>;
 }
+
+/** `path`: a file that is there and, when nothing was received, empty. `done` says how much it has got; it fails with `storage` when that is not so. */
+export type WholeUpload = { path: string; done(sizeBytes: number, sha256: string): Promise<void> };

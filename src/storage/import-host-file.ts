@@ -4,6 +4,7 @@ import { MiB } from "../lib/units.ts";
 import type { LongOptions, StorageDriver, UploadFile } from "./driver.ts";
 import type { HostFileReader } from "./host-file-reader.ts";
 
+type Needed = "read" | "stat" | "copyTo" | "sizeBytes" | typeof Symbol.asyncDispose;
 /** What goes to the pool at once. */
 const partBytes = MiB;
 
@@ -13,7 +14,7 @@ const partBytes = MiB;
  */
 export async function importHostFile(
 	pool: Pick<StorageDriver, "openUpload" | "deleteImage">,
-	open: () => Promise<Pick<HostFileReader, "read" | "stat" | "sizeBytes" | typeof Symbol.asyncDispose>>,
+	open: () => Promise<Pick<HostFileReader, Needed>>,
 	id: string,
 	path: string,
 	options: LongOptions,
@@ -22,7 +23,10 @@ export async function importHostFile(
 	const before = await source.stat();
 	const upload = await pool.openUpload(id, source.sizeBytes, { restart: true });
 	try {
-		await copyInto(upload, source, options);
+		const { whole } = upload;
+		// Half the way: the bytes need not pass this process, and that of the pool.
+		if (whole) await whole.done(source.sizeBytes, await source.copyTo(whole.path, options));
+		else await copyInto(upload, source, options);
 		const after = await source.stat();
 		const isWhole = upload.receivedBytes === source.sizeBytes;
 		if (!isWhole || after.sizeBytes !== before.sizeBytes || after.changedMs !== before.changedMs)

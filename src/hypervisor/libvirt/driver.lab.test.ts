@@ -17,6 +17,7 @@ import { startLab } from "../../testing/lab/libvirt-lab.ts";
 import { changedSpec, stepLimitMs, testLimitMs, useLibvirtLab } from "../../testing/lab/libvirt-session.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { smallDomain, withCdrom, withDisk } from "../test-domain.ts";
+import { xmlFlags } from "./rpc/flags.ts";
 
 const session = useLibvirtLab("driver");
 
@@ -204,6 +205,43 @@ describe("a start that fails", () => {
 			renameSync(`${path}.away`, path);
 			await session.lab.driver.start(session.domain.id, { paused: false });
 			expect((await session.lab.driver.getDomain(session.domain.id))?.powerState).toBe("running");
+		},
+		testLimitMs,
+	);
+});
+
+describe("IO threads", () => {
+	const threadsOf = async (id: string, flags = 0) => {
+		const { ioThreads, root } = await session.read(id, flags);
+		const disks = root.child("devices")?.all("disk") ?? [];
+		return [ioThreads, ...disks.map((disk) => disk.attributeOf("iothread", "driver"))];
+	};
+
+	test(
+		"virtio disks have one; where a domain runs without, as of an older version, a disk that comes has none until the next start",
+		async () => {
+			const { id } = session.domain;
+			const [first, second] = await Promise.all(
+				["first", "second"].map((name) => session.lab.makeDisk(`threads-${name}.qcow2`, "qcow2", 16 * MiB)),
+			);
+			const wanted = withDisk(session.domain, "disk-1", first ?? "");
+			await session.lab.driver.define(wanted);
+			const { client } = session.lab;
+			const xml = await client.domainGetXMLDesc({ uuid: id }, xmlFlags.inactive);
+			const older = xml.replace(/<iothreads>.*<\/iothreads>/, "").replaceAll(/ iothread='\d+'/g, "");
+			expect(older).not.toBe(xml);
+			await client.domainDefineXMLFlags(older, 0);
+			await session.lab.driver.start(id, { paused: true });
+			expect(await threadsOf(id)).toEqual([0, null]);
+			const more = withDisk(wanted, "disk-2", second ?? "");
+			expect(await session.lab.driver.compare(more)).toMatchObject([{ field: "disks[disk-2]", repair: "automatic" }]);
+			expect(await session.lab.driver.applyLive({ ...more, generation: 2 })).toMatchObject([{ applied: true }]);
+			expect(await threadsOf(id)).toEqual([0, null, null]);
+			expect(await threadsOf(id, xmlFlags.inactive)).toEqual([1, "1", "1"]);
+			expect(await session.lab.driver.compare(more)).toEqual([]);
+			await session.lab.driver.destroy(id);
+			await session.lab.driver.start(id, { paused: true });
+			expect(await threadsOf(id)).toEqual([1, "1", "1"]);
 		},
 		testLimitMs,
 	);

@@ -68,7 +68,7 @@ function planForLive(domain: DomainSpec, wanted: DomainFacts, live: ReadDomain, 
 			.filter((nic) => nic.id === null)
 			.map((nic) => ({ bus: "pci" as const, placement: nic.placement ?? nowhere })),
 	];
-	return planMachine(domain, { libvirtName: live.libvirtName, placements, taken });
+	return planMachine(domain, { libvirtName: live.libvirtName, placements, taken, ioThreads: live.ioThreads > 0 });
 }
 
 /** Drives on other buses share only their names with ours. */

@@ -1,4 +1,5 @@
 /** The driver of a pool from its configuration and credentials, with the parts that touch this host. */
+import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -89,7 +90,7 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 		chap: isFormer ? null : chapOf(config, pool.credentials),
 	};
 	const { sysfs, ...parts } = hostParts(pool);
-	const lvm = new Lvm({ nodeId, hostId: shared ? hostId : null });
+	const lvm = new Lvm({ nodeId, hostId: shared ? hostId : null, folder: join(pool.runFolder, "lvm") });
 	return new IscsiLvmDriver({
 		...{ poolId, nodeId, layout: config.layout, shared, wipeOnDelete: config.wipeOnDelete },
 		connection: new IscsiConnection(poolId, target, config.wwid, {

@@ -1,10 +1,13 @@
 /**
  * The only user of `lvm`. Each command is told by itself which devices it may look at (--devices) and everything else that it needs
- * (--config), so nothing in /etc/lvm is changed and the groups of others are neither seen nor held up.
+ * (--config, and a folder of settings of our own), so /etc/lvm is neither changed nor asked, and the groups of others are neither seen
+ * nor held up.
  *
  * No event activates our groups, and no other command of the host does by mistake: a private group has the system id of its
  * node, which plain LVM on that host does not claim, and a shared one needs lvmlockd, which plain LVM there does not use.
  */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { delay, systemClock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { boundedRun, stderrOf } from "./bounded-run.ts";
@@ -14,6 +17,8 @@ export type LvmOptions = {
 	nodeId: string;
 	/** For sanlock: of this node in a shared group; null in a private one. */
 	hostId: number | null;
+	/** Where LVM finds its own settings instead of /etc/lvm: made here. Null: those of the host. */
+	folder: string | null;
 	/** More for each command; for tests. */
 	extra?: readonly string[];
 	/** Default 30 s. */
@@ -30,6 +35,7 @@ const lockedTries = 8;
 export class Lvm {
 	readonly #options: LvmOptions;
 	#last: Promise<unknown> = Promise.resolve();
+	#settings: Promise<Record<string, string>> | null = null;
 
 	constructor(options: LvmOptions) {
 		this.#options = options;
@@ -47,6 +53,20 @@ export class Lvm {
 		return this.#run([command, ...format, ...operands], call);
 	}
 
+	/** The environment that says where. What cannot be written only makes LVM slower. */
+	async #environment(): Promise<Record<string, string>> {
+		const { folder } = this.#options;
+		const quiet = { LVM_SUPPRESS_FD_WARNINGS: "1" };
+		if (folder === null) return quiet;
+		try {
+			await mkdir(folder, { recursive: true, mode: 0o700 });
+			await writeFile(join(folder, "lvm.conf"), settings);
+			return { ...quiet, LVM_SYSTEM_DIR: folder };
+		} catch {
+			return quiet;
+		}
+	}
+
 	async #run([command = "", ...args]: readonly string[], call: LvmCall): Promise<string> {
 		const devices = call.devices.flatMap((device) => ["--devices", device]);
 		const { hostId, extra = [] } = this.#options;
@@ -54,12 +74,14 @@ export class Lvm {
 		// all shared groups, and everybody would depend on that one's LUN.
 		const locks = hostId === null || args.includes("--lockopt") ? [] : ["--lockopt", "skipgl"];
 		const all = [command, ...devices, "--config", lvmConfig(this.#options), ...locks, ...extra, ...args];
+		this.#settings ??= this.#environment();
+		const environment = await this.#settings;
 		for (let attempt = 1; ; attempt++) {
 			try {
 				const { stdout } = await boundedRun("lvm", all, {
 					timeoutMs: call.timeoutMs ?? this.#options.timeoutMs ?? defaultLimitMs,
 					...(call.graceMs === undefined ? {} : { graceMs: call.graceMs }),
-					environment: { LVM_SUPPRESS_FD_WARNINGS: "1" },
+					environment,
 					maxOutputBytes: 64 * 1024 * 1024,
 				});
 				return stdout;
@@ -71,6 +93,12 @@ export class Lvm {
 		}
 	}
 }
+
+/**
+ * What has no effect on the command line. Asynchronous IO is for many devices, and a command sees one LUN here; the kernel takes 15 to
+ * 35 ms to end it, which is most of the time of a command.
+ */
+const settings = "global { use_aio = 0 }\n";
 
 /** For leases of logical volumes, 1 MiB each, made one by one: LVM takes so much at first, and again whenever they are used up. */
 const leaseMiB = 64;

@@ -99,7 +99,7 @@ test("a full pool: a write fails at once, everything ends with no-space and leav
 }, 400_000);
 
 test("metadata that fills up is made larger, out of what the group has left", async () => {
-	const lvm = new Lvm({ nodeId, hostId: null });
+	const lvm = new Lvm({ nodeId, hostId: null, folder: null });
 	const call = { devices: await lunDevices(wwidOf(1)) };
 	const group = groupName(poolId);
 	expect(await new ThinPool({ lvm, group }).growMetadata(call)).toBe(false);
@@ -117,7 +117,7 @@ test("metadata that fills up is made larger, out of what the group has left", as
 }, 120_000);
 
 async function lvNames(): Promise<string[]> {
-	const json = await new Lvm({ nodeId, hostId: null }).report("lvs", "lv_name", [groupName(poolId)], {
+	const json = await new Lvm({ nodeId, hostId: null, folder: null }).report("lvs", "lv_name", [groupName(poolId)], {
 		devices: await lunDevices(wwidOf(1)),
 	});
 	return [...json.matchAll(/"lv_name":"([^"]+)"/g)].map(([, name]) => name ?? "").sort();

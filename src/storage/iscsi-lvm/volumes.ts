@@ -12,7 +12,7 @@ import { copyInto } from "./disk-copy.ts";
 import { finish } from "./freeze.ts";
 import { roundUp, volumeLv } from "./group.ts";
 import { bytesFor, holdSource } from "./make-volume.ts";
-import { type Disk, sizeOf, type Volume, volumeFormat } from "./pool-index.ts";
+import { type Disk, type PoolIndex, sizeOf, type Volume, volumeFormat } from "./pool-index.ts";
 import { leftUnfinished, removeDisk } from "./remove-disk.ts";
 
 type CreateOptions = { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions;
@@ -32,12 +32,13 @@ export class IscsiVolumes {
 		if (this.#context.layout === "thin" && format !== "raw")
 			throw new AppError("invalid", "This pool keeps raw disks only: its copies and snapshots are those of LVM.");
 		using _own = await this.#lock(id);
-		const existing = await this.get(id);
+		const index = await readIndex(this.#context);
+		const existing = await this.#infoIn(index, id);
 		if (existing !== null) {
 			if (existing.format === format && existing.sizeBytes === sizeBytes) return existing;
 			throw new AppError("already-exists", `Volume ${id} exists already, with another size or format.`);
 		}
-		if ((await readIndex(this.#context)).disks(id).length > 0) await this.#removeRest(id);
+		if (index.disks(id).length > 0) await this.#removeRest(id);
 		const { signal } = options;
 		try {
 			using held = await holdSource(this.#context, source, id);
@@ -179,7 +180,10 @@ export class IscsiVolumes {
 
 	async get(id: string): Promise<VolumeInfo | null> {
 		requireId(id, "volume");
-		const index = await readIndex(this.#context);
+		return this.#infoIn(await readIndex(this.#context), id);
+	}
+
+	async #infoIn(index: PoolIndex, id: string): Promise<VolumeInfo | null> {
 		const volume = index.volume(id);
 		return volume === null ? null : this.#infoWith(index.info(volume), volume.active.lv);
 	}

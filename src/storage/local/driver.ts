@@ -45,6 +45,7 @@ import { LocalImages } from "./images.ts";
 import { PoolFolder } from "./pool-folder.ts";
 import { isUnseen, realPlace } from "./pool-place.ts";
 import { probeFolder } from "./probe-folder.ts";
+import type { PoolRecord } from "./records.ts";
 import { LocalSnapshots } from "./snapshots.ts";
 import { readVolume, receiveVolume } from "./transfer.ts";
 import { LocalUploads } from "./uploads.ts";
@@ -172,10 +173,12 @@ export class LocalDriver implements StorageDriver {
 	}
 
 	async check(): Promise<PoolUsage> {
-		await this.#requireOurs();
-		await this.#requireWritable();
 		const { folder } = this.#context;
-		const space = await withFileErrors("measuring the pool", () => statfs(folder.root));
+		const measuring = withFileErrors("measuring the pool", () => statfs(folder.root));
+		// Whose pool it is, and whether it takes anything, is what is told first.
+		measuring.catch(() => {});
+		await this.#requireWritable();
+		const space = await measuring;
 		return {
 			totalBytes: space.blocks * space.bsize,
 			usedBytes: (space.blocks - space.bfree) * space.bsize,
@@ -186,7 +189,7 @@ export class LocalDriver implements StorageDriver {
 	async #requireWritable(): Promise<void> {
 		const { clock } = this.#options;
 		this.#writing ??= withFileErrors("writing to the pool", () =>
-			this.#context.folder.tryWriting(clock.nowMs()),
+			this.#context.folder.tryWriting(clock.nowMs(), this.#requireMarker),
 		).finally(() => {
 			this.#writing = null;
 		});
@@ -207,12 +210,15 @@ export class LocalDriver implements StorageDriver {
 	}
 
 	async #requireOurs(): Promise<void> {
+		this.#requireMarker(await this.#context.folder.readMarker());
+	}
+
+	#requireMarker = (marker: PoolRecord | null): void => {
 		const { folder } = this.#context;
-		const marker = await folder.readMarker();
 		if (marker === null) throw new AppError("storage", `The folder ${folder.root} holds no pool. Is its disk mounted?`);
 		if (marker.poolId !== this.#options.poolId)
 			throw new AppError("storage", `The folder ${folder.root} belongs to another storage pool (${marker.poolId}).`);
-	}
+	};
 
 	async listContent(folder: string, options?: ContentOptions): Promise<ContentListing> {
 		await this.#requireOurs();

@@ -6,6 +6,7 @@ import { withFileErrors } from "../file-errors.ts";
 import type { HostFileReader } from "../host-file-reader.ts";
 import type { ImageBytes } from "../inspect/image-rules.ts";
 import { imageBytesOf, type Readable } from "../inspect/inspect-image.ts";
+import { copyHostFile } from "./copy-host-file.ts";
 import { type HostFile, openHostFile } from "./host-file.ts";
 
 const hashedAtOnce = MiB;
@@ -19,6 +20,7 @@ export async function hostFileHere(path: string, protectedPaths: readonly string
 		programPath: `/proc/${process.pid}/fd/${file.fd}`,
 		read: (position, maxBytes) => readHere(file, position, maxBytes),
 		stat: () => statHere(file),
+		copyTo: (target, options) => copyHostFile(file, opened.sizeBytes, target, options),
 		sha256: (options) => hashFile(file, opened.sizeBytes, options),
 		imageBytes: () => imageBytesHere(file),
 		[Symbol.asyncDispose]: () => file.close(),

@@ -14,7 +14,7 @@
  * A volume or image is a folder so that file and record appear, and disappear, in one rename. Folders are 0711: QEMU's
  * user passes through to the files that libvirt gives it, and lists nothing.
  */
-import { chmod, lstat, mkdir, open, readdir, realpath, rename, rm, rmdir } from "node:fs/promises";
+import { chmod, type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
@@ -32,7 +32,7 @@ import {
 	requireEmpty,
 	requireOwnFolder,
 } from "./pool-place.ts";
-import { ImageRecord, PoolRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
+import { ImageRecord, PoolRecord, parseRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
 
 export const markerName = "limiquantix-pool.json";
 const temporaryPrefix = ".tmp-";
@@ -245,12 +245,20 @@ export class PoolFolder {
 	}
 
 	/**
-	 * Has the disk take a small write. Reading does not tell that it takes none any more: what was read before is in memory. A full one
-	 * does take it, or is none that fails.
+	 * Has the disk take a small write, once `requireOurs` has seen whose pool it is. Reading does not tell that it takes none any more: what
+	 * was read before is in memory. A full one does take it, or is none that fails. By one open file: where the server is far away, each
+	 * question takes its time.
 	 */
-	async tryWriting(nowMs: number): Promise<void> {
-		const file = await open(this.marker(), "r+");
+	async tryWriting(nowMs: number, requireOurs: (marker: PoolRecord | null) => void): Promise<void> {
+		let file: FileHandle;
 		try {
+			file = await open(this.marker(), "r+");
+		} catch (error) {
+			if (errnoOf(error) !== "ENOENT") throw error;
+			return requireOurs(null);
+		}
+		try {
+			requireOurs(parseRecord(PoolRecord, await file.readFile("utf8"), this.marker()));
 			const now = new Date(nowMs);
 			await file.utimes(now, now);
 			await file.sync();

@@ -121,6 +121,11 @@ export async function readRecord<T extends TSchema>(schema: T, path: string): Pr
 		if (errnoOf(error) === "ENOENT") return null;
 		throw fileError(error, "reading a record of the pool");
 	}
+	return parseRecord(schema, text, path);
+}
+
+/** `path`: where it was read. */
+export function parseRecord<T extends TSchema>(schema: T, text: string, path: string): Static<T> {
 	try {
 		const value: unknown = JSON.parse(text);
 		if (Value.Check(schema, value)) return value;

@@ -2,25 +2,28 @@
  * Appends to a file and leaves holes where the bytes are zero, hashing on the way. Memory: what the caller hands in. The
  * file's length lags behind `position` while it ends in a hole; `settle` brings it up.
  */
-import type { FileHandle } from "node:fs/promises";
 import { fileError } from "../file-errors.ts";
+import type { RunningHash } from "./running-hash.ts";
 
 const blockBytes = 64 * 1024;
 /** Work between two turns of the event loop. */
 const sliceBytes = 1024 * 1024;
 const zeroes = new Uint8Array(blockBytes);
 
-/** sha256 of the first `length` bytes of a file, so far. */
-export type RunningHash = { hasher: Bun.CryptoHasher; length: number };
+/** Of a FileHandle. */
+export type Writable = {
+	write(bytes: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }>;
+	truncate(length: number): Promise<void>;
+};
 
 export class SparseWriter {
-	readonly #file: FileHandle;
+	readonly #file: Writable;
 	readonly #hash: RunningHash | null;
 	#position: number;
 	#length: number;
 
 	/** `length` of the file now; writing goes on there. `hash` is kept up if it covers exactly that much. */
-	constructor(file: FileHandle, length: number, hash: RunningHash | null) {
+	constructor(file: Writable, length: number, hash: RunningHash | null) {
 		this.#file = file;
 		this.#position = length;
 		this.#length = length;
@@ -36,6 +39,13 @@ export class SparseWriter {
 		for (let at = 0; at < chunk.length; at += sliceBytes) await this.#slice(chunk.subarray(at, at + sliceBytes));
 	}
 
+	/** The file has got so many bytes from another process, which has hashed them, and begins with none here. */
+	takeWhole(length: number, sha256: string): void {
+		this.#position = length;
+		this.#length = length;
+		this.#hash?.setWhole(length, sha256);
+	}
+
 	/** Makes the file exactly `position` long. */
 	async settle(): Promise<void> {
 		if (this.#length === this.#position) return;
@@ -47,38 +57,42 @@ export class SparseWriter {
 	async cutTo(length: number): Promise<void> {
 		this.#position = length;
 		this.#length = length;
-		if (this.#hash) this.#hash.length = Number.NaN;
+		this.#hash?.forget();
 		await this.#file.truncate(length);
 	}
 
 	async #slice(slice: Uint8Array): Promise<void> {
 		const start = this.#position;
+		const writing = this.#writeBlocks(slice, start);
+		// Meanwhile another thread writes.
+		this.#hash?.update(slice);
 		try {
-			for (let at = 0; at < slice.length; ) {
-				const block = nextBlock(slice, at, start);
-				let end = at + block.length;
-				if (isZero(block)) {
-					at = end;
-					continue;
-				}
-				// Blocks with data that follow each other go out in one write.
-				while (end < slice.length) {
-					const following = nextBlock(slice, end, start);
-					if (isZero(following)) break;
-					end += following.length;
-				}
-				await this.#writeAll(slice.subarray(at, end), start + at);
-				at = end;
-			}
+			await writing;
 		} catch (error) {
+			this.#hash?.forget();
 			await this.#file.truncate(start).catch(() => {});
 			this.#length = start;
 			throw fileError(error, "writing the file");
 		}
 		this.#position = start + slice.length;
-		if (this.#hash) {
-			this.#hash.hasher.update(slice);
-			this.#hash.length = this.#position;
+	}
+
+	async #writeBlocks(slice: Uint8Array, start: number): Promise<void> {
+		for (let at = 0; at < slice.length; ) {
+			const block = nextBlock(slice, at, start);
+			let end = at + block.length;
+			if (isZero(block)) {
+				at = end;
+				continue;
+			}
+			// Blocks with data that follow each other go out in one write.
+			while (end < slice.length) {
+				const following = nextBlock(slice, end, start);
+				if (isZero(following)) break;
+				end += following.length;
+			}
+			await this.#writeAll(slice.subarray(at, end), start + at);
+			at = end;
 		}
 	}
 

@@ -7,13 +7,14 @@ import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { MiB } from "../../lib/units.ts";
-import type { UploadFile, UploadOptions, UploadStatus } from "../driver.ts";
+import type { UploadFile, UploadOptions, UploadStatus, WholeUpload } from "../driver.ts";
 import { syncFile, syncFolder } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { diskSize, requireId } from "../names.ts";
 import type { LocalContext } from "./context.ts";
 import type { UploadRecord } from "./records.ts";
-import { type RunningHash, SparseWriter } from "./sparse-writer.ts";
+import { RunningHash } from "./running-hash.ts";
+import { SparseWriter } from "./sparse-writer.ts";
 
 const syncEveryBytes = 64 * MiB;
 /** Hashes kept for uploads that are between two parts; beyond it the oldest file is read again instead. */
@@ -43,6 +44,7 @@ export class LocalUploads {
 				const file = await open(folder.uploadFile(id), "r+", 0o600);
 				const upload = new OpenUpload(file, record, await this.#settled(file, record), this.#hash(id), {
 					bootId: await this.#currentBootId(),
+					path: folder.uploadFile(id),
 					save: (changed) => folder.writeRecord(folder.uploadRecord(id), changed),
 					closed: () => {
 						this.#open.delete(id);
@@ -100,7 +102,7 @@ export class LocalUploads {
 			await syncFile(path);
 		});
 		const hash = this.#hashes.get(id);
-		const known = hash?.length === status.receivedBytes ? hash.hasher.copy().digest("hex") : null;
+		const known = hash?.length === status.receivedBytes ? hash.digest() : null;
 		return work(path, status.receivedBytes, known);
 	}
 
@@ -183,7 +185,7 @@ export class LocalUploads {
 		if (found) return found;
 		const oldest = this.#hashes.size >= maxHashes ? this.#hashes.keys().next().value : undefined;
 		if (oldest !== undefined) this.#hashes.delete(oldest);
-		const fresh = { hasher: new Bun.CryptoHasher("sha256"), length: 0 };
+		const fresh = new RunningHash();
 		this.#hashes.set(id, fresh);
 		return fresh;
 	}
@@ -208,6 +210,7 @@ export class LocalUploads {
 }
 
 type OpenUploadHooks = {
+	path: string;
 	bootId: string;
 	save: (record: UploadRecord) => Promise<void>;
 	closed: () => void;
@@ -235,14 +238,34 @@ class OpenUpload implements UploadFile {
 
 	write(chunk: Uint8Array): Promise<void> {
 		return this.#inTurn(async () => {
-			if (this.#state === "canceled") throw new AppError("canceled", "The upload was ended.");
-			if (this.#state === "closed") throw new AppError("wrong-state", "The upload is closed.");
+			this.#requireOpen();
 			const { totalBytes } = this.#record;
 			if (totalBytes !== null && this.receivedBytes + chunk.length > totalBytes)
 				throw new AppError("invalid", `More bytes than the ${totalBytes} that were announced.`);
 			await this.#writer.append(chunk);
 			if (this.receivedBytes - this.#record.syncedBytes >= syncEveryBytes) await this.#sync();
 		});
+	}
+
+	get whole(): WholeUpload {
+		return { path: this.#hooks.path, done: (sizeBytes, sha256) => this.#takeWhole(sizeBytes, sha256) };
+	}
+
+	#takeWhole(sizeBytes: number, sha256: string): Promise<void> {
+		return this.#inTurn(async () => {
+			this.#requireOpen();
+			const { size } = await withFileErrors("looking at the received file", () => this.#file.stat());
+			const { totalBytes } = this.#record;
+			if (this.receivedBytes !== 0 || size !== sizeBytes || (totalBytes ?? sizeBytes) !== sizeBytes)
+				throw new AppError("storage", `The received file has ${size} bytes, and ${sizeBytes} were copied.`);
+			this.#writer.takeWhole(sizeBytes, sha256);
+			await this.#sync();
+		});
+	}
+
+	#requireOpen(): void {
+		if (this.#state === "canceled") throw new AppError("canceled", "The upload was ended.");
+		if (this.#state === "closed") throw new AppError("wrong-state", "The upload is closed.");
 	}
 
 	close(): Promise<void> {

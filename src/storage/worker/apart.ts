@@ -6,10 +6,12 @@ import { systemRandom } from "../../lib/random.ts";
 import type { FileToAdopt } from "../driver.ts";
 import type { Readable } from "../inspect/inspect-image.ts";
 import { inspectFile } from "../local/adopt-volume.ts";
+import { copyHostFile } from "../local/copy-host-file.ts";
 import { type HostFile, openHostFile } from "../local/host-file.ts";
 import { hashFile, imageBytesHere, readHere, statHere } from "../local/host-file-here.ts";
 import { PoolFolder } from "../local/pool-folder.ts";
 import { type Leftovers, releasePool } from "../local/release-pool.ts";
+import type { Writable } from "../local/sparse-writer.ts";
 import type { Answer, Call } from "./methods.ts";
 
 export function methodsApart(log: Logger): Record<string, (call: Call) => Promise<Answer>> {
@@ -32,6 +34,11 @@ export function methodsApart(log: Logger): Record<string, (call: Call) => Promis
 			return { value: null, part: await readHere(file(), position, length) };
 		},
 		statHostFile: async () => ({ value: await statHere(file()) }),
+		async copyHostFile({ args, options }) {
+			const [path, limitMs] = args as [string, number];
+			const limited = { read: withinLimit(file(), limitMs) };
+			return { value: await copyHostFile(limited, sizeBytes, path, options, writesWithinLimit(limitMs)) };
+		},
 		async hashHostFile({ args, options }) {
 			const limited = { read: withinLimit(file(), Number(args[0])) };
 			return { value: await hashFile(limited, sizeBytes, options) };
@@ -58,16 +65,28 @@ export function methodsApart(log: Logger): Record<string, (call: Call) => Promis
 	};
 }
 
-/** Nobody else sees that a long piece of work has come to a stand. */
 const withinLimit =
 	(file: Readable, limitMs: number): Readable["read"] =>
-	async (...where) => {
-		const { promise: late, reject } = Promise.withResolvers<never>();
-		const message = "The file system of the file does not answer.";
-		const timer = systemClock.schedule(limitMs, () => reject(new AppError("timeout", message)));
-		try {
-			return await Promise.race([file.read(...where), late]);
-		} finally {
-			timer.cancel();
-		}
+	(...where) =>
+		answering(file.read(...where), limitMs, "The file system of the file does not answer.");
+
+const writesWithinLimit =
+	(limitMs: number) =>
+	(target: Writable): Writable => {
+		const within = <T>(work: Promise<T>) => answering(work, limitMs, "The pool's file system does not answer.");
+		return {
+			write: (...what) => within(target.write(...what)),
+			truncate: (length) => within(target.truncate(length)),
+		};
 	};
+
+/** Nobody else sees that a long piece of work has come to a stand. */
+async function answering<T>(work: Promise<T>, limitMs: number, message: string): Promise<T> {
+	const { promise: late, reject } = Promise.withResolvers<never>();
+	const timer = systemClock.schedule(limitMs, () => reject(new AppError("timeout", message)));
+	try {
+		return await Promise.race([work, late]);
+	} finally {
+		timer.cancel();
+	}
+}

@@ -25,6 +25,7 @@ import type {
 	VolumeDamage,
 	VolumeInfo,
 	VolumeSnapshots,
+	WholeUpload,
 } from "../driver.ts";
 import { importHostFile } from "../import-host-file.ts";
 import { sharedCapabilities } from "../local/capabilities.ts";
@@ -187,8 +188,10 @@ export class WorkerDriver implements StorageDriver {
 		const worker = await this.worker.get();
 		const args = [id, totalBytes === null || Number.isFinite(totalBytes) ? totalBytes : -1, options];
 		const { value } = await worker.call("openUpload", args, { limitMs: this.worker.limits.changeMs });
-		const { upload, receivedBytes } = value as { upload: number; receivedBytes: number };
-		return new WorkerUpload(worker, upload, receivedBytes);
+		const opened = value as { upload: number; receivedBytes: number; path: string | null };
+		// Another user's files are made by that user.
+		const path = this.worker.user === null ? opened.path : null;
+		return new WorkerUpload(worker, { ...opened, path });
 	}
 
 	getUpload = (id: string) => this.#look<UploadStatus | null>("getUpload", [id]);
@@ -266,16 +269,28 @@ export class WorkerDriver implements StorageDriver {
 
 /** Parts are written in the order of the calls. */
 class WorkerUpload implements UploadFile {
+	readonly whole?: WholeUpload;
 	readonly #worker: WorkerProcess;
 	readonly #upload: number;
 	#receivedBytes: number;
 	#last: Promise<unknown> = Promise.resolve();
 	#closed = false;
 
-	constructor(worker: WorkerProcess, upload: number, receivedBytes: number) {
+	/** `path`: where the whole of it may be written; null when it must come by `write`. */
+	constructor(worker: WorkerProcess, opened: { upload: number; receivedBytes: number; path: string | null }) {
+		const { upload, receivedBytes, path } = opened;
 		this.#worker = worker;
 		this.#upload = upload;
 		this.#receivedBytes = receivedBytes;
+		if (path !== null) this.whole = { path, done: (sizeBytes, sha256) => this.#takeWhole(sizeBytes, sha256) };
+	}
+
+	#takeWhole(sizeBytes: number, sha256: string): Promise<void> {
+		return this.#inTurn(async () => {
+			const args = [this.#upload, sizeBytes, sha256];
+			const { value } = await this.#worker.call("filledUpload", args, { limitMs: null });
+			this.#receivedBytes = Number(value);
+		});
 	}
 
 	get receivedBytes(): number {

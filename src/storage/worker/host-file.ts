@@ -63,6 +63,8 @@ export async function hostFileApart(
 			async stat() {
 				return (await ask("statHostFile", [], { limitMs: readMs })).value as { sizeBytes: number; changedMs: number };
 			},
+			copyTo: async (target, how) =>
+				(await ask("copyHostFile", [target, readMs], { ...how, limitMs: null })).value as string,
 			sha256: async (how: LongOptions) =>
 				(await ask("hashHostFile", [readMs], { ...how, limitMs: null })).value as string,
 			async imageBytes(): Promise<ImageBytes> {

@@ -125,7 +125,14 @@ export function methodsOf(driver: StorageDriver): Record<string, Handler> {
 		releaseVolume: ({ args }) => value(driver.releaseVolume(...(args as Args<"releaseVolume">))),
 		async openUpload({ args }) {
 			const upload = await driver.openUpload(...(args as Args<"openUpload">));
-			return { value: { upload: opened.add(new OpenFile(upload)), receivedBytes: upload.receivedBytes } };
+			const { receivedBytes, whole } = upload;
+			return { value: { upload: opened.add(new OpenFile(upload)), receivedBytes, path: whole?.path ?? null } };
+		},
+		async filledUpload({ args }) {
+			const [number, sizeBytes, sha256] = args as [number, number, string];
+			const { upload } = opened.get(number, OpenFile);
+			await upload.whole?.done(sizeBytes, sha256);
+			return { value: upload.receivedBytes };
 		},
 		async writeUpload({ args, part }) {
 			const { upload } = opened.get(args[0], OpenFile);

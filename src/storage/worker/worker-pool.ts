@@ -36,6 +36,10 @@ export class PoolWorker {
 		this.limits = { ...workerLimits, ...options.limits };
 	}
 
+	get user(): User | null {
+		return this.#user;
+	}
+
 	/** A new worker runs as this user. */
 	runAs(user: User | null): void {
 		if (this.#user?.uid === user?.uid && this.#user?.gid === user?.gid) return;

@@ -3,7 +3,7 @@ import { AppError } from "../../../lib/errors.ts";
 import { element, textElement, type XmlElement } from "../../../lib/xml-writer.ts";
 import { type DiskSource, rbdName } from "../../../model/disk-source.ts";
 import type { DiskLimits } from "../../driver.ts";
-import type { Address, CdromDevice, DiskDevice, NicDevice } from "./machine.ts";
+import { type Address, type CdromDevice, type DiskDevice, ioThreads, type NicDevice } from "./machine.ts";
 
 export const kibibytes = (bytes: number): number => bytes / 1024;
 
@@ -16,6 +16,7 @@ export function diskElement(disk: DiskDevice): XmlElement {
 			// Linux's own asynchronous IO needs files opened past the page cache.
 			...(disk.source.kind === "rbd" ? {} : { io: disk.cache === "none" ? "native" : "threads" }),
 			discard: disk.discard ? "unmap" : "ignore",
+			...(disk.ioThread ? { iothread: ioThreads } : {}),
 			// A pool that is full or away stops the guest until it works again: it never sees a broken disk for that, be it by a write or by a read.
 			error_policy: "stop",
 			rerror_policy: "stop",

@@ -29,6 +29,7 @@ export type ReadDomain = {
 	memoryModules: { alias: string; sizeBytes: number }[];
 	vncSocketPath: string | null;
 	nvramPath: string | null;
+	ioThreads: number;
 	/** Highest PCI Express root port. */
 	rootPorts: number;
 	seedAlias: string | null;
@@ -78,6 +79,7 @@ export function readDomain(xml: string): ReadDomain {
 		memoryModules: readMemoryModules(devices),
 		vncSocketPath: vncSocketOf(devices),
 		nvramPath: root.textOf("os", "nvram") || null,
+		ioThreads: wholeNumber(root.textOf("iothreads"), 0),
 		rootPorts: Math.max(0, ...ports(devices)),
 		seedAlias: seed?.alias ?? null,
 		fixedPlacements: fixedPlacements(devices),

@@ -7,6 +7,7 @@ import { memoryBlockBytes } from "../../facts.ts";
 import { controllers, fixedDevices } from "./controllers-xml.ts";
 import { cdromElement, diskElement, kibibytes, nicElement } from "./device-xml.ts";
 import {
+	ioThreads,
 	type Machine,
 	machineType,
 	memorySlots,
@@ -25,6 +26,7 @@ function domainElement(machine: Machine): XmlElement {
 		element("metadata", {}, [metadataElement(machine.title, machine.generation)]),
 		...memory(machine),
 		textElement("vcpu", machine.maxVcpus, { placement: "static", current: machine.vcpus }),
+		textElement("iothreads", ioThreads),
 		os(machine),
 		features(machine),
 		cpu(machine),

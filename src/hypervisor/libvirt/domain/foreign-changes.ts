@@ -6,7 +6,7 @@
 import { formatBytes } from "../../../lib/units.ts";
 import type { XmlNode } from "../../../lib/xml-reader.ts";
 import type { ReadDomain } from "./domain-reader.ts";
-import { agentChannelName, machineType, portableCpuModel } from "./machine.ts";
+import { agentChannelName, ioThreads, machineType, portableCpuModel } from "./machine.ts";
 import { readSize } from "./read-devices.ts";
 
 type Say = (condition: boolean, sentence: string) => void;
@@ -32,13 +32,14 @@ export function changesOf(domain: ReadDomain): string[] {
 const known = {
 	domain: [
 		...["name", "uuid", "title", "description", "metadata", "maxMemory", "memory", "currentMemory", "vcpu", "os"],
+		...["iothreads"],
 		...["features", "cpu", "clock", "on_poweroff", "on_reboot", "on_crash", "pm", "devices", "resource", "vcpus"],
 		// Obstacles.
 		...["cputune", "numatune", "blkiotune", "memoryBacking", "launchSecurity", "qemu:commandline"],
 	],
 	os: ["type", "loader", "nvram", "boot", "firmware", "kernel", "initrd", "cmdline"],
 	features: ["acpi", "apic", "pae", "smm", "vmport", "ioapic"],
-	diskDriver: ["name", "type", "cache", "io", "discard", "error_policy", "rerror_policy"],
+	diskDriver: ["name", "type", "cache", "io", "discard", "iothread", "error_policy", "rerror_policy"],
 	disk: [
 		...["driver", "source", "backingStore", "target", "address", "alias", "boot", "readonly", "serial", "wwn"],
 		...["encryption", "mirror", "shareable", "transient"],
@@ -81,6 +82,8 @@ function platform({ root }: ReadDomain, say: Say): void {
 	);
 	dropped(namesBeside(root.child("os"), known.os), "Settings of its start", say);
 	dropped(namesBeside(root.child("features"), known.features), "Features", say);
+	const threads = Number(root.textOf("iothreads") ?? ioThreads);
+	say(threads > ioThreads, `Its virtio disks share one IO thread; it has ${threads}.`);
 }
 
 /** libvirt itself labels what runs; only a label that somebody chose says something. */

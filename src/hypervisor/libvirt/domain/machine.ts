@@ -26,6 +26,8 @@ export type DiskDevice = {
 	bootOrder: number | null;
 	target: string;
 	address: Address | null;
+	/** Its requests are handled by the machine's IO thread. */
+	ioThread: boolean;
 };
 
 export type CdromDevice = {
@@ -107,6 +109,12 @@ export const fixedAliases = {
 	balloon: "ua-_balloon",
 	random: "ua-_random",
 } as const;
+
+/**
+ * A thread of its own for the requests of virtio disks, which else wait for whatever QEMU's main loop does. One for all disks of a machine.
+ * Not for SCSI: there the thread is the controller's, where devices come and go while QEMU 7.2 has races.
+ */
+export const ioThreads = 1;
 
 /** More than 255 vCPUs need interrupts that carry longer ids, which takes an IOMMU. */
 export const needsLongInterruptIds = (machine: Machine): boolean => machine.maxVcpus > 255;

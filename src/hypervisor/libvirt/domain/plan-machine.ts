@@ -32,6 +32,8 @@ export type MachineContext = {
 	placements?: Placements;
 	/** Places that are taken by devices that the spec does not name. */
 	taken?: readonly { bus: Bus | "pci"; placement: Placement }[];
+	/** False where the domain runs without IO threads: nothing that comes can have one. Default true. */
+	ioThreads?: boolean;
 };
 
 /** Not SATA: the kernels of many cloud images have no driver for it. For discs to install from, SATA is what all know. */
@@ -101,6 +103,7 @@ export function planMachine(domain: DomainSpec, context: MachineContext = {}): M
 			limits: source.qos ?? null,
 			serial: diskSerial(disk.volumeId),
 			bootOrder: bootOrder.get(disk.id) ?? null,
+			ioThread: disk.bus === "virtio" && context.ioThreads !== false,
 			...placeOf(alias),
 		};
 	});

@@ -141,7 +141,7 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 	await truncate(file, sizeBytes);
 	const device = (await run("losetup", ["--find", "--show", "--", file], limit)).stdout.trim();
 	const poolId = newId();
-	const lvm = new Lvm({ nodeId, hostId: null, extra: ["--driverloaded", "n"] });
+	const lvm = new Lvm({ nodeId, hostId: null, folder: join(folder, "lvm"), extra: ["--driverloaded", "n"] });
 	const connection: Connection = {
 		connect: async () => ({ device, sizeBytes, undo: async () => {} }),
 		current: async () => ({ device, sizeBytes }),

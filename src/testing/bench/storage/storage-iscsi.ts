@@ -1,5 +1,5 @@
 /**
- * The iSCSI driver's logical volumes beside `lvcreate` and `lvremove` with the same settings, on LVM's real metadata. Without iSCSI
+ * The iSCSI driver's logical volumes beside `lvcreate` and `lvremove` with the host's own lvm.conf, on LVM's real metadata. Without iSCSI
  * and without device-mapper, which the kernel of a build machine may lack: the programs that run are the same.
  */
 import { systemClock } from "../../../lib/clock.ts";
@@ -28,7 +28,7 @@ export const storageIscsi: Bench = {
 };
 
 async function lvmOn(device: string): Promise<BareTool> {
-	const lvm = new Lvm({ nodeId, hostId: null, extra: ["--driverloaded", "n"] });
+	const lvm = new Lvm({ nodeId, hostId: null, folder: null, extra: ["--driverloaded", "n"] });
 	const call = { devices: [device] };
 	const change = async (...args: string[]) => {
 		await lvm.change(args, call);

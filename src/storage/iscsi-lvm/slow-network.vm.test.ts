@@ -1,0 +1,58 @@
+/** A target that is far away, and a network that loses packets: slower, and nothing else. Round trips are those of netem at the target. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { GiB, MiB } from "../../lib/units.ts";
+import { type LabLuns, labLuns, sessionCount } from "../../testing/lab/storage-vm/inside/iscsi-pool.ts";
+import { note } from "../../testing/note.ts";
+import { diskContent, expectSame, newId, pattern } from "../conformance.ts";
+import { writeDisk } from "../local/testing/local-pool.ts";
+
+let lab: LabLuns;
+beforeAll(async () => {
+	lab = await labLuns({ portals: ["10.88.0.2"], sizes: [GiB], withChap: true });
+}, 60_000);
+afterAll(() => lab.close(), 60_000);
+
+test("20 ms away with one packet of a hundred lost: a pool is made, has a volume with its copy, and goes", async () => {
+	await lab.server.netem({ delayMs: 20, lossPercent: 1 });
+	const driver = lab.driver(newId());
+	const took: string[] = [];
+	const timed = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+		const begun = performance.now();
+		const result = await work();
+		took.push(`${name} ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+		return result;
+	};
+	try {
+		await timed("pool", () => driver.activate());
+		expect(await sessionCount()).toBe(1);
+		const [id, copy] = [newId(), newId()];
+		const sizeBytes = 16 * MiB;
+		await timed("volume", () => driver.createVolume(id, { format: "qcow2", sizeBytes, source: { kind: "empty" } }));
+		await timed("open, write, close", async () => {
+			await driver.openVolume(id);
+			await writeDisk(driver, id, 0, pattern(65_536));
+			await driver.closeVolume(id);
+		});
+		const source = { kind: "volume", id, fullCopy: false } as const;
+		await timed("copy", () => driver.createVolume(copy, { format: "qcow2", sizeBytes, source }));
+		expectSame((await diskContent(driver, copy)).subarray(0, 65_536), pattern(65_536));
+		for (const delayMs of [20, 100, 200]) {
+			await lab.server.netem({ delayMs });
+			await timed(`look, ${delayMs} ms away`, async () => {
+				const usage = await driver.check();
+				expect(usage.warning).toBeUndefined();
+			});
+		}
+		await lab.server.netem({ delayMs: 20, lossPercent: 1 });
+		await timed("delete", async () => {
+			await driver.deleteVolume(copy);
+			await driver.deleteVolume(id);
+		});
+		expect(await driver.listVolumes()).toEqual([]);
+		await timed("remove", () => driver.remove());
+		expect(await sessionCount()).toBe(0);
+	} finally {
+		note(`iSCSI, 20 ms away, 1 % lost: ${took.join(", ")}`);
+		await lab.server.netem(null);
+	}
+}, 360_000);
