@@ -17,10 +17,10 @@ export const notFound = (id: string) => new AppError("not-found", `Volume ${id} 
 export async function describeVolume(context: RbdContext, id: string): Promise<VolumeInfo | null> {
 	requireId(id, "volume");
 	const { images } = context;
-	const info = await images.info(volumeName(id));
+	const name = volumeName(id);
+	const [info, allocatedBytes] = await Promise.all([images.info(name), allocated(context, name)]);
 	if (info === null) return null;
-	const [allocatedBytes, contentMark, backing] = await Promise.all([
-		allocated(context, info.name),
+	const [contentMark, backing] = await Promise.all([
 		markOf(context, info),
 		backingOf(context, info.parent, async (name) => (await images.info(name))?.parent),
 	]);

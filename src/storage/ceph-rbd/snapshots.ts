@@ -24,10 +24,14 @@ export class RbdSnapshots implements VolumeSnapshots {
 		requireId(snapshotId, "snapshot");
 		using _volume = await this.#lock(volumeId);
 		const { images } = this.#context;
-		if ((await images.info(volumeName(volumeId))) === null) throw notFound(volumeId);
-		const before = await this.#found(volumeId);
+		const [info, before, tree] = await Promise.all([
+			images.info(volumeName(volumeId)),
+			this.#found(volumeId),
+			readTree(images, volumeId),
+		]);
+		if (info === null) throw notFound(volumeId);
 		if (!before.has(snapshotId)) {
-			const tree = await this.#settledTree(volumeId);
+			requireSettled(volumeId, tree);
 			await writeTree(images, volumeId, taken(tree, snapshotId, new Set(before.keys())));
 			await images.makeSnapshot(volumeName(volumeId), snapshotName(snapshotId));
 		}
@@ -64,15 +68,13 @@ export class RbdSnapshots implements VolumeSnapshots {
 		requireId(snapshotId, "snapshot");
 		using _volume = await this.#lock(volumeId);
 		requireNotCanceled(options);
-		await this.#settledTree(volumeId);
+		requireSettled(volumeId, await readTree(this.#context.images, volumeId));
 		await this.#context.images.removeSnapshot(volumeName(volumeId), snapshotName(snapshotId));
 	}
 
 	async list(volumeId: string): Promise<SnapshotInfo[]> {
 		requireId(volumeId, "volume");
-		const found = await this.#found(volumeId);
-		if (found.size === 0) return [];
-		const tree = await readTree(this.#context.images, volumeId);
+		const [found, tree] = await Promise.all([this.#found(volumeId), readTree(this.#context.images, volumeId)]);
 		const exists = new Set(found.keys());
 		return [...found].map(([id, sizeBytes]) => ({ id, sizeBytes, parentId: parentOf(tree, id, exists) }));
 	}
@@ -95,13 +97,6 @@ export class RbdSnapshots implements VolumeSnapshots {
 		return found;
 	}
 
-	async #settledTree(volumeId: string) {
-		const tree = await readTree(this.#context.images, volumeId);
-		if (tree.reverting !== null)
-			throw new AppError("wrong-state", `Volume ${volumeId} is being set back to a snapshot; finish that first.`);
-		return tree;
-	}
-
 	async #rollBack(volumeId: string, snapshotId: string): Promise<void> {
 		const { images } = this.#context;
 		await images.rollBack(volumeName(volumeId), snapshotName(snapshotId));
@@ -122,4 +117,9 @@ export class RbdSnapshots implements VolumeSnapshots {
 		requireId(volumeId, "volume");
 		return this.#context.locks.exclusive(`volume:${volumeId}`, `Volume ${volumeId} is busy with another operation.`);
 	}
+}
+
+function requireSettled(volumeId: string, { reverting }: { reverting: string | null }): void {
+	if (reverting !== null)
+		throw new AppError("wrong-state", `Volume ${volumeId} is being set back to a snapshot; finish that first.`);
 }

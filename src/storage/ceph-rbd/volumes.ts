@@ -138,7 +138,6 @@ export class RbdVolumes {
 		using _own = await this.lock(id);
 		const { images, work } = this.#context;
 		const name = volumeName(id);
-		if ((await images.info(name)) === null) return work.tidy();
 		const mayGo = async (now: string) => {
 			const [children, snapshots] = await Promise.all([
 				images.children(now),
@@ -152,7 +151,8 @@ export class RbdVolumes {
 				throw new AppError("in-use", `Volume ${id} has protected snapshots that are not ours: ${foreign.join(", ")}.`);
 			return { snapshots: snapshots.length > 0 };
 		};
-		await mayGo(name);
+		const [info] = await Promise.all([images.info(name), mayGo(name)]);
+		if (info === null) return work.tidy();
 		await work.discard(name, mayGo);
 	}
 
