@@ -152,6 +152,7 @@ const text = (bytes: unknown): string => (bytes instanceof Uint8Array ? new Text
 
 type Outcome = {
 	exitCode?: number | undefined;
+	signal?: string | undefined;
 	stdout?: unknown;
 	stderr?: unknown;
 	isCanceled: boolean;
@@ -164,7 +165,9 @@ type Outcome = {
 function outcome(program: string, args: readonly string[], options: RunOptions, result: Outcome): RunResult {
 	const stdout = String(result.stdout ?? "");
 	const stderr = String(result.stderr ?? "");
-	const context = { program, args, exitCode: result.exitCode, stderr: stderr.slice(0, 4000) };
+	const { exitCode, signal } = result;
+	// `signal`: what ended it, when nobody here asked for that, as "SIGABRT".
+	const context = { program, args, exitCode, ...(signal ? { signal } : {}), stderr: stderr.slice(0, 4000) };
 	if (result.isCanceled) throw new AppError("canceled", `${program} was canceled.`, { context });
 	if (result.timedOut)
 		throw new AppError("timeout", `${program} did not finish within ${options.timeoutMs} ms.`, { context });

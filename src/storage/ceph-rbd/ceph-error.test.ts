@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { AppError, isAppError } from "../../lib/errors.ts";
+import { run } from "../../lib/run.ts";
 import { InfoAnswer, readAnswer } from "./answers.ts";
 import { cephError, errnoOfCeph } from "./ceph-error.ts";
+import { unlessCrashed } from "./runner.ts";
 
 const failed = (program: string, exitCode: number, stderr: string) =>
 	cephError(new AppError("internal", `${program} failed`, { context: { program, exitCode, stderr } }));
@@ -64,4 +66,31 @@ test("garbage in place of an answer is an error of the storage", () => {
 			}
 		}),
 	);
+});
+
+test("a question is asked again when its program crashed, a failure is told at once", async () => {
+	let asked = 0;
+	const crash = () =>
+		run("bash", ["-c", "kill -ABRT $$"], { timeoutMs: 10_000 }).catch((error) => {
+			throw cephError(error);
+		});
+	const answer = await unlessCrashed(async () => (++asked < 3 ? crash() : "an answer"));
+	expect([answer, asked]).toEqual(["an answer", 3]);
+	asked = 0;
+	const always = unlessCrashed(() => {
+		asked += 1;
+		return crash();
+	});
+	await expect(always).rejects.toMatchObject({
+		code: "storage",
+		message: "The program bash of Ceph crashed (SIGABRT).",
+	});
+	expect(asked).toBe(3);
+	asked = 0;
+	const refused = unlessCrashed(async () => {
+		asked += 1;
+		throw failed("rbd", 2, "rbd: error opening image x: (2) No such file or directory");
+	});
+	await expect(refused).rejects.toMatchObject({ code: "storage" });
+	expect(asked).toBe(1);
 });

@@ -24,6 +24,10 @@ export function errnoOfCeph(error: unknown): number | null {
 	return typeof found === "number" ? found : null;
 }
 
+/** The program itself was ended by the kernel for what it did. */
+export const isCrash = (error: unknown): boolean =>
+	isAppError(error) && ["SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL"].includes(String(error.context.signal));
+
 /** `error`: what `run` threw. */
 export function cephError(error: unknown): AppError {
 	if (!isAppError(error)) return new AppError("internal", "A program of Ceph could not be run.", { cause: error });
@@ -34,6 +38,10 @@ export function cephError(error: unknown): AppError {
 			...{ context: { ...error.context, errno: errno.timedOut }, cause: error },
 		});
 	if (error.code !== "internal" && error.code !== "timeout") return error;
+	if (isCrash(error))
+		return new AppError("storage", `The program ${error.context.program} of Ceph crashed (${error.context.signal}).`, {
+			...{ context: error.context, cause: error },
+		});
 	const number = numberOf(error.context.program, error.context.exitCode, stderr);
 	const options = { context: { ...error.context, errno: number }, cause: error };
 	switch (number) {
