@@ -1,5 +1,5 @@
 /**
- * The only place that starts host programs. `run` waits for the end: always an argument list, never a shell; always a time limit; output is
+ * With run-for-output.ts the only place that starts host programs. `run` waits for the end: always an argument list, never a shell; always a time limit; output is
  * bounded; the whole process group ends with the limit or the signal. Callers put `--` before untrusted operands
  * where the program understands it.
  */
@@ -50,50 +50,6 @@ export async function run(program: string, args: readonly string[], options: Run
 	if (options.onStdoutLine) forwardLines(subprocess.stdout, options.onStdoutLine);
 	if (options.onStderrLine) forwardLines(subprocess.stderr, options.onStderrLine);
 	return outcome(program, args, options, await subprocess);
-}
-
-/**
- * Runs a program whose standard output is read as it comes, no faster than the reader takes it. The stream ends when the
- * program has ended well, and fails with the error of `run` otherwise; canceling it ends the program.
- */
-export function runForOutput(
-	program: string,
-	args: readonly string[],
-	options: Omit<RunOptions, "stdin" | "limits" | "onStdoutLine">,
-): ReadableStream<Uint8Array> {
-	const end = new AbortController();
-	const signal = options.signal ? AbortSignal.any([options.signal, end.signal]) : end.signal;
-	const subprocess = execa(program, [...args], {
-		...commonOptions({ ...options, signal }),
-		...{ stdin: "ignore", buffer: { stdout: false, stderr: true }, encoding: "buffer" },
-	});
-	if (subprocess.pid !== undefined) options.onStart?.(subprocess.pid);
-	const ended = subprocess.then((result) =>
-		outcome(program, args, options, { ...result, stderr: text(result.stderr) }),
-	);
-	ended.catch(() => {});
-	const chunks: AsyncIterator<Uint8Array> = subprocess.stdout[Symbol.asyncIterator]();
-	return new ReadableStream<Uint8Array>(
-		{
-			async pull(controller) {
-				try {
-					const { done, value } = await chunks.next().catch(() => ({ done: true as const, value: undefined }));
-					if (!done) return controller.enqueue(value);
-					await ended;
-					controller.close();
-				} catch (error) {
-					controller.error(error);
-				}
-			},
-			async cancel() {
-				end.abort();
-				// What it wrote and nobody reads would keep it from having ended.
-				subprocess.stdout.destroy();
-				await ended.catch(() => {});
-			},
-		},
-		{ highWaterMark: 0 },
-	);
 }
 
 /**
@@ -148,9 +104,7 @@ const commonOptions = (options: RunOptions) => ({
 	...(options.signal ? { cancelSignal: options.signal } : {}),
 });
 
-const text = (bytes: unknown): string => (bytes instanceof Uint8Array ? new TextDecoder().decode(bytes) : "");
-
-type Outcome = {
+export type Outcome = {
 	exitCode?: number | undefined;
 	signal?: string | undefined;
 	stdout?: unknown;
@@ -162,7 +116,13 @@ type Outcome = {
 	cause?: unknown;
 };
 
-function outcome(program: string, args: readonly string[], options: RunOptions, result: Outcome): RunResult {
+/** The result of a program that has ended, or what `run` fails with. */
+export function outcome(
+	program: string,
+	args: readonly string[],
+	options: Pick<RunOptions, "timeoutMs" | "okExitCodes">,
+	result: Outcome,
+): RunResult {
 	const stdout = String(result.stdout ?? "");
 	const stderr = String(result.stderr ?? "");
 	const { exitCode, signal } = result;

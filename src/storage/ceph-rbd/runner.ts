@@ -5,7 +5,8 @@
  * and then, in a thread of their library; a change is not, for nobody knows how far it went.
  */
 import { AppError, isAppError } from "../../lib/errors.ts";
-import { type RunOptions, run, runForOutput, runWithInput } from "../../lib/run.ts";
+import { type RunOptions, run, runWithInput } from "../../lib/run.ts";
+import { runForOutput } from "../../lib/run-for-output.ts";
 import type { LongOptions } from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { PoolsAnswer, readAnswer } from "./answers.ts";

@@ -16,6 +16,7 @@ type Limits = {
 export function limited(source: ReadableStream<Uint8Array>, limits: Limits): ReadableStream<Uint8Array> {
 	const reader = source.getReader();
 	let left = limits.sizeBytes;
+	let canceled = false;
 	let released: Promise<void> | null = null;
 	const release = () => {
 		released ??= limits.release?.() ?? Promise.resolve();
@@ -26,6 +27,8 @@ export function limited(source: ReadableStream<Uint8Array>, limits: Limits): Rea
 			async pull(controller) {
 				try {
 					const { done, value } = await reader.read();
+					// A read that was open then says that the source has ended.
+					if (canceled) return;
 					if (done) {
 						if (left > 0) throw new AppError("storage", `The disk ended ${left} bytes before its end.`);
 						await limits.check?.();
@@ -37,12 +40,14 @@ export function limited(source: ReadableStream<Uint8Array>, limits: Limits): Rea
 					left -= part.length;
 					controller.enqueue(part);
 				} catch (error) {
+					if (canceled) return;
 					await reader.cancel().catch(() => {});
 					await release().catch(() => {});
 					controller.error(error);
 				}
 			},
 			async cancel(reason) {
+				canceled = true;
 				await reader.cancel(reason).catch(() => {});
 				await release();
 			},

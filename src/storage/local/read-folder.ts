@@ -8,7 +8,7 @@ import { type FileHandle, open, readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { toRfc3339 } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
-import { runForOutput } from "../../lib/run.ts";
+import { runForOutput } from "../../lib/run-for-output.ts";
 import { isInside } from "../../model/host-paths.ts";
 import { type ContentEntry, entryNamed, noSuchFolder } from "../content.ts";
 import { errnoOf, fileError } from "../file-errors.ts";

@@ -9,6 +9,7 @@ import { MiB } from "../../lib/units.ts";
 import type { CephRbdDriver } from "../../storage/ceph-rbd/driver.ts";
 import { newId, pattern, upload } from "../../storage/conformance.ts";
 import type { CephSession, TestPool } from "./ceph-pool.ts";
+import { waitUntil } from "./wait-until.ts";
 
 type Setting = { pool: TestPool; volume: string; fresh: string; snapshot: string };
 type Operation = {
@@ -148,6 +149,8 @@ async function cleared(driver: CephRbdDriver, { pool }: Setting): Promise<void> 
 	for (const { id } of volumes) await driver.deleteVolume(id);
 	for (const id of await driver.listImages()) await driver.deleteImage(id);
 	await driver.remove();
+	// The cluster takes what only a snapshot had away in its own time.
+	await waitUntil("an empty pool", 60_000, async () => (await pool.contents()).length === 0).catch(() => {});
 	expect(await pool.contents()).toEqual([]);
 	await pool.close();
 }
