@@ -12,7 +12,7 @@ export interface HostFileReader extends AsyncDisposable, OpenedHostFile {
 	/** From `position`, at most `maxBytes`; empty at the end. */
 	read(position: number, maxBytes: number): Promise<Uint8Array>;
 	stat(): Promise<{ sizeBytes: number; changedMs: number }>;
-	/** The first `sizeBytes` bytes into the file `path`, which is there and empty; not flushed. Their SHA-256, in hex. */
+	/** The first `sizeBytes` bytes into the file `path`, which is there and empty; on the disk then. Their SHA-256, in hex. */
 	copyTo(path: string, options: LongOptions): Promise<string>;
 	/** Of the first `sizeBytes` bytes, in hex. */
 	sha256(options: LongOptions): Promise<string>;

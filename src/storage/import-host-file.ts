@@ -34,7 +34,8 @@ export async function importHostFile(
 		await upload.close();
 	} catch (error) {
 		await upload.close().catch(() => {});
-		await pool.deleteImage(id);
+		// What failed first is what is told.
+		await pool.deleteImage(id).catch(() => {});
 		throw error;
 	}
 }

@@ -77,7 +77,7 @@ export type LocalDriverOptions = {
 };
 
 /** Health is asked for every few seconds, and an answer must come before the next question. */
-const writeLimitMs = 4500;
+const lookLimitMs = 4500;
 
 export class LocalDriver implements StorageDriver {
 	readonly type = "local";
@@ -95,7 +95,7 @@ export class LocalDriver implements StorageDriver {
 	#sharesBlocks: boolean | null = null;
 	#thin: { why: string | null } | null = null;
 	/** One at a time: on a disk that hangs, each would hold a thread of this process. */
-	#writing: Promise<void> | null = null;
+	#looking: Promise<PoolUsage> | null = null;
 
 	constructor(options: LocalDriverOptions) {
 		requireId(options.poolId, "pool");
@@ -173,40 +173,38 @@ export class LocalDriver implements StorageDriver {
 	}
 
 	async check(): Promise<PoolUsage> {
+		// A look that has not come back: whoever asks has a limit, and ends this process when that is over.
+		const isOld = this.#looking !== null;
+		this.#looking ??= this.#look().finally(() => {
+			this.#looking = null;
+		});
+		this.#looking.catch(() => {});
+		const late = Promise.withResolvers<never>();
+		const timer = this.#options.clock.schedule(lookLimitMs, () => {
+			if (isOld) return;
+			const message = "The pool's disk does not answer: a small write to it has not ended.";
+			late.reject(new AppError("timeout", message, { context: { health: "error" } }));
+		});
+		try {
+			return await Promise.race([this.#looking, late.promise]);
+		} finally {
+			timer.cancel();
+		}
+	}
+
+	async #look(): Promise<PoolUsage> {
 		const { folder } = this.#context;
 		const measuring = withFileErrors("measuring the pool", () => statfs(folder.root));
 		// Whose pool it is, and whether it takes anything, is what is told first.
 		measuring.catch(() => {});
-		await this.#requireWritable();
+		const now = this.#options.clock.nowMs();
+		await withFileErrors("writing to the pool", () => folder.tryWriting(now, this.#requireMarker));
 		const space = await measuring;
 		return {
 			totalBytes: space.blocks * space.bsize,
 			usedBytes: (space.blocks - space.bfree) * space.bsize,
 			availableBytes: space.bavail * space.bsize,
 		};
-	}
-
-	async #requireWritable(): Promise<void> {
-		const { clock } = this.#options;
-		this.#writing ??= withFileErrors("writing to the pool", () =>
-			this.#context.folder.tryWriting(clock.nowMs(), this.#requireMarker),
-		).finally(() => {
-			this.#writing = null;
-		});
-		this.#writing.catch(() => {});
-		const late = Promise.withResolvers<never>();
-		const timer = clock.schedule(writeLimitMs, () =>
-			late.reject(
-				new AppError("timeout", "The pool's disk does not answer: a small write to it has not ended.", {
-					context: { health: "error" },
-				}),
-			),
-		);
-		try {
-			await Promise.race([this.#writing, late.promise]);
-		} finally {
-			timer.cancel();
-		}
 	}
 
 	async #requireOurs(): Promise<void> {

@@ -11,7 +11,6 @@ import { type HostFile, openHostFile } from "../local/host-file.ts";
 import { hashFile, imageBytesHere, readHere, statHere } from "../local/host-file-here.ts";
 import { PoolFolder } from "../local/pool-folder.ts";
 import { type Leftovers, releasePool } from "../local/release-pool.ts";
-import type { Writable } from "../local/sparse-writer.ts";
 import type { Answer, Call } from "./methods.ts";
 
 export function methodsApart(log: Logger): Record<string, (call: Call) => Promise<Answer>> {
@@ -37,7 +36,8 @@ export function methodsApart(log: Logger): Record<string, (call: Call) => Promis
 		async copyHostFile({ args, options }) {
 			const [path, limitMs] = args as [string, number];
 			const limited = { read: withinLimit(file(), limitMs) };
-			return { value: await copyHostFile(limited, sizeBytes, path, options, writesWithinLimit(limitMs)) };
+			const within = <T>(work: Promise<T>) => answering(work, limitMs, poolIsSilent);
+			return { value: await copyHostFile(limited, sizeBytes, path, options, within) };
 		},
 		async hashHostFile({ args, options }) {
 			const limited = { read: withinLimit(file(), Number(args[0])) };
@@ -68,22 +68,18 @@ export function methodsApart(log: Logger): Record<string, (call: Call) => Promis
 const withinLimit =
 	(file: Readable, limitMs: number): Readable["read"] =>
 	(...where) =>
-		answering(file.read(...where), limitMs, "The file system of the file does not answer.");
+		answering(file.read(...where), limitMs, { message: "The file system of the file does not answer." });
 
-const writesWithinLimit =
-	(limitMs: number) =>
-	(target: Writable): Writable => {
-		const within = <T>(work: Promise<T>) => answering(work, limitMs, "The pool's file system does not answer.");
-		return {
-			write: (...what) => within(target.write(...what)),
-			truncate: (length) => within(target.truncate(length)),
-		};
-	};
+const poolIsSilent = { message: "The pool's file system does not answer.", context: { silent: "pool" } };
 
 /** Nobody else sees that a long piece of work has come to a stand. */
-async function answering<T>(work: Promise<T>, limitMs: number, message: string): Promise<T> {
+async function answering<T>(
+	work: Promise<T>,
+	limitMs: number,
+	{ message, context = {} }: { message: string; context?: Record<string, string> },
+): Promise<T> {
 	const { promise: late, reject } = Promise.withResolvers<never>();
-	const timer = systemClock.schedule(limitMs, () => reject(new AppError("timeout", message)));
+	const timer = systemClock.schedule(limitMs, () => reject(new AppError("timeout", message, { context })));
 	try {
 		return await Promise.race([work, late]);
 	} finally {

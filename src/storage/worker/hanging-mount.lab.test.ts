@@ -166,6 +166,77 @@ test(
 );
 
 test(
+	"a copy into a pool says which of the two hangs, the file or the pool, and one that is called off ends",
+	async () => {
+		const bytes = pattern(64 * MiB);
+		const [near, far] = [join(folder.path, "file"), join(mount.path, "file")];
+		for (const path of [near, join(mount.behind, "file")]) await Bun.write(path, bytes);
+		const target = async (path: string) => {
+			await Bun.write(path, "");
+			return path;
+		};
+		const copied = async (from: string, to: string, readMs: number) => {
+			await using file = await hostFileApart({ ...apart, limits: { lookMs: 5000, readMs } }, from, []);
+			const controller = new AbortController();
+			let begun = false;
+			const progress = () => {
+				if (begun) return;
+				begun = true;
+				mount.hang();
+				if (readMs > 10_000) controller.abort();
+			};
+			return await file.copyTo(to, { progress, signal: controller.signal });
+		};
+		const local = await target(join(folder.path, "target"));
+		expect(await fails("timeout", copied(far, local, 1000))).toContain(`The file ${far}`);
+		mount.goOn();
+		const remote = await target(join(mount.path, "target"));
+		expect(await fails("timeout", copied(near, remote, 1000))).toBe("The pool's file system does not answer.");
+		mount.goOn();
+		// Called off while it waits.
+		await fails("canceled", copied(near, await target(remote), 120_000));
+		mount.goOn();
+		await using file = await hostFileApart(apart, far, []);
+		const hash = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+		expect(await file.copyTo(await target(local), {})).toBe(hash);
+		expectSame(new Uint8Array(await Bun.file(local).arrayBuffer()), bytes);
+	},
+	testLimitMs,
+);
+
+test(
+	"a pool whose mount hung and was taken away is healthy when another one is there",
+	async () => {
+		const path = join(mount.path, "pool");
+		const driver = new LocalPoolDriver({
+			...{ poolId: newId(), path, mayInitialize: true, protectedPaths: [], otherPools: () => [] },
+			...{ clock: systemClock, log: silentLogger, worker: workerCommand },
+			// As it is in the service, but that what hangs is ended sooner.
+			limits: { lookMs: 8000 },
+		});
+		drivers.push(driver);
+		await driver.activate();
+		mount.hang();
+		expect(await fails("timeout", driver.check())).toMatch(/does not answer/);
+		await run("umount", ["-l", "--", mount.path], { timeoutMs: 10_000 });
+		// As the same export, mounted anew.
+		await run("mount", ["--bind", "--", mount.behind, mount.path], { timeoutMs: 10_000 });
+		try {
+			await waitUntil("the pool to be healthy", 40_000, () =>
+				driver.check().then(
+					() => true,
+					() => false,
+				),
+			);
+		} finally {
+			await driver.deactivate();
+			await run("umount", ["--", mount.path], { timeoutMs: 10_000 });
+		}
+	},
+	testLimitMs,
+);
+
+test(
 	"a file in a pool that was made since stays when a volume is deleted that was recorded with it",
 	async () => {
 		const places: PoolPlace[] = [];

@@ -2,7 +2,7 @@
  * Files of this node that a person, or a domain of others, names: opened and read in a storage worker of their own, which has no pool.
  * Where such a path leads nobody knows, and a file system whose server is gone would keep whoever looks at it for ever.
  */
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock, Timer } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { doesNotAnswer } from "../../lib/hanging-paths.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -30,10 +30,12 @@ export type HostFileOptions = {
 export type HostFileLimits = {
 	/** Opening a file, and seeing what is in the beginning of it. */
 	lookMs: number;
-	/** One part of a file that is being read: a server that starts again keeps its clients waiting for up to 90 s. */
+	/** One part of a file that is being read, or written to a pool: a server that starts again keeps its clients waiting for up to 90 s. */
 	readMs: number;
 };
 const hostFileLimits: HostFileLimits = { lookMs: 5000, readMs: 120_000 };
+/** Until a copy that was called off is ended by force. */
+const cancelMs = 5000;
 
 /** Fails as openHostFile does, and with `timeout` when the file system does not answer. The caller disposes it. */
 export async function hostFileApart(
@@ -47,7 +49,23 @@ export async function hostFileApart(
 		try {
 			return await worker.call(method, args, call);
 		} catch (error) {
-			throw isAppError(error, "timeout") ? doesNotAnswer(`The file ${path}`) : error;
+			const isOfFile = isAppError(error, "timeout") && error.context.silent !== "pool";
+			throw isOfFile ? doesNotAnswer(`The file ${path}`) : error;
+		}
+	};
+	/** What hangs does not hear that it is called off. */
+	const long = async (method: string, args: unknown[], how: LongOptions): Promise<unknown> => {
+		let timer: Timer | null = null;
+		const onAbort = () => {
+			const canceled = new AppError("canceled", "The operation was canceled.");
+			timer = options.clock.schedule(cancelMs, () => worker.kill(canceled));
+		};
+		how.signal?.addEventListener("abort", onAbort, { once: true });
+		try {
+			return (await ask(method, args, { ...how, limitMs: null })).value;
+		} finally {
+			how.signal?.removeEventListener("abort", onAbort);
+			(timer as Timer | null)?.cancel();
 		}
 	};
 	try {
@@ -63,10 +81,8 @@ export async function hostFileApart(
 			async stat() {
 				return (await ask("statHostFile", [], { limitMs: readMs })).value as { sizeBytes: number; changedMs: number };
 			},
-			copyTo: async (target, how) =>
-				(await ask("copyHostFile", [target, readMs], { ...how, limitMs: null })).value as string,
-			sha256: async (how: LongOptions) =>
-				(await ask("hashHostFile", [readMs], { ...how, limitMs: null })).value as string,
+			copyTo: async (target, how) => (await long("copyHostFile", [target, readMs], how)) as string,
+			sha256: async (how: LongOptions) => (await long("hashHostFile", [readMs], how)) as string,
 			async imageBytes(): Promise<ImageBytes> {
 				const { value: sizes, part } = await ask("hostImageBytes", [], { limitMs: readMs });
 				const { fileSizeBytes, headBytes } = sizes as { fileSizeBytes: number; headBytes: number };
