@@ -42,7 +42,10 @@ export function runForOutput(
 		clearTimeout(limit);
 		options.signal?.removeEventListener("abort", onAbort);
 		const { exitCode, signalCode } = child;
-		const how = { ...(exitCode === null ? {} : { exitCode }), ...(signalCode === null ? {} : { signal: `${signalCode}` }) };
+		const how = {
+			...(exitCode === null ? {} : { exitCode }),
+			...(signalCode === null ? {} : { signal: `${signalCode}` }),
+		};
 		return outcome(program, args, options, { ...how, stderr: await errors, ...state });
 	});
 	ended.catch(() => {});

@@ -163,6 +163,7 @@ export const storage = {
 	},
 	wipe: "Overwrite deleted volumes",
 	wipeHint: "With zeroes, before their space is given to others. Deleting takes longer.",
+	wipeThin: "Not for thin disks, which share blocks. Each block is zeroed before another disk gets it.",
 
 	place: "Where",
 	since: "since",

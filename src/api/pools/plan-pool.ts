@@ -8,10 +8,15 @@ import { checkHostPath } from "../host-path.ts";
 import { fieldErrors } from "../validation.ts";
 import { FieldErrors } from "../vms/plan-state.ts";
 
+const thinIsNotWiped =
+	"Only thick volumes are overwritten. Thin ones share blocks, so writing would fill others instead; each block is zeroed before a volume gets it.";
+
 /** The configuration as it is stored; `invalid` with the fields that do not fit the type. */
 export function checkedConfig(context: RequestContext, type: PoolType, config: PoolConfig): PoolConfig {
 	const errors = new FieldErrors();
 	for (const { path, message } of fieldErrors(poolConfigs[type], config)) errors.add(`/config${path}`, message);
+	if ("layout" in config && config.layout === "thin" && config.wipeOnDelete)
+		errors.add("/config/wipeOnDelete", thinIsNotWiped);
 	errors.check("The storage pool cannot be made");
 	if (!("path" in config)) return config;
 	return { path: checkHostPath(config.path, "/config/path", { dataDir: context.services.dataDir, use: "pool" }) };

@@ -57,6 +57,9 @@ test("configuration and credentials are those of the type", async () => {
 	await bad({ name: "x", type: "ceph-rbd", config: ceph }, "/credentials/cephKey");
 	await bad({ name: "x", type: "nfs", config: fixtureNfs, credentials: { cephKey } }, "/credentials/cephKey");
 	await bad({ name: "x", type: "nfs", config: { ...fixtureNfs, server: "a b" } }, "/config/server");
+	const lun = { portals: ["10.0.0.5"], target: "iqn.2026-01.net.example:disks", wwid: "naa.6001405a", hostIds: {} };
+	const thin = { ...lun, chapUser: null, mutualChapUser: null, layout: "thin", wipeOnDelete: true };
+	await bad({ name: "x", type: "iscsi-lvm", config: thin }, "/config/wipeOnDelete");
 	await bad({ name: "x", type: "ceph-rbd", config: { ...ceph, cephPool: "a/b@c" } }, "/config/cephPool");
 	await bad(
 		{ name: "x", type: "nfs", config: { ...fixtureNfs, mountOptions: ["addr=1.2.3.4,exec"] } },

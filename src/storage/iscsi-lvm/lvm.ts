@@ -63,6 +63,8 @@ export class Lvm {
 			await writeFile(join(folder, "lvm.conf"), settings);
 			return { ...quiet, LVM_SYSTEM_DIR: folder };
 		} catch {
+			// Tried again by the next command.
+			this.#settings = null;
 			return quiet;
 		}
 	}

@@ -96,8 +96,8 @@ describe("what is sent to make one", () => {
 			...{ name: "san", type: "iscsi-lvm", config: iscsi },
 			credentials: { chapPassword: password, mutualChapPassword: `${password}-of-theirs` },
 		});
-		await here(`pool create san --type iscsi-lvm ${by} --layout thin --wipe-on-delete`);
-		expect(sent("poolCreate")).toMatchObject({ config: { chapUser: null, layout: "thin", wipeOnDelete: true } });
+		await here(`pool create san --type iscsi-lvm ${by} --layout thick --wipe-on-delete`);
+		expect(sent("poolCreate")).toMatchObject({ config: { chapUser: null, layout: "thick", wipeOnDelete: true } });
 		expect(sent("poolCreate")).not.toHaveProperty("credentials");
 		expect(sent("poolCreate")).not.toHaveProperty("overwrite");
 		await cli(

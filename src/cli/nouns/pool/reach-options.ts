@@ -54,7 +54,7 @@ const iscsi = {
 	layout: choice("--layout <layout>", layouts, "iscsi-lvm: thick may be shared by nodes (default), thin is for one"),
 	wipeOnDelete: onOff(
 		"--wipe-on-delete",
-		"iscsi-lvm: overwrite volumes that are deleted",
+		"iscsi-lvm: overwrite volumes that are deleted; thick ones only",
 		"iscsi-lvm: leave what was on deleted volumes (default)",
 	),
 };

@@ -53,8 +53,10 @@ export function IscsiFields({ form, known }: PoolFieldsProps) {
 			{!known && <Lun form={form} />}
 			<CheckboxField
 				label={t.wipe}
-				hint={t.wipeHint}
-				checked={values.wipeOnDelete}
+				hint={values.layout === "thin" ? t.wipeThin : t.wipeHint}
+				checked={values.wipeOnDelete && values.layout !== "thin"}
+				disabled={values.layout === "thin"}
+				error={form.error("/config/wipeOnDelete")}
 				onChange={(wipeOnDelete) => form.set({ wipeOnDelete }, "/config/wipeOnDelete")}
 			/>
 		</>

@@ -117,3 +117,9 @@ test("what was found on a LUN is destroyed when exactly that was typed, and coun
 		expect([foundOn(other), overwriteOf(other)]).toEqual([null, {}]);
 	expect(overwriteOf(withoutSecrets(confirmed))).toEqual({});
 });
+
+test("thin disks are not overwritten, whatever was ticked before", () => {
+	const values = { ...valuesOf(poolOf("iscsi-lvm", iscsi)), wipeOnDelete: true };
+	expect(configOf({ ...values, layout: "thick" })).toMatchObject({ layout: "thick", wipeOnDelete: true });
+	expect(configOf({ ...values, layout: "thin" })).toMatchObject({ layout: "thin", wipeOnDelete: false });
+});

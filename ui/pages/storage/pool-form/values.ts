@@ -141,7 +141,8 @@ export function configOf(values: PoolValues): PoolConfig {
 		case "iscsi-lvm": {
 			const { portals, target, wwid, layout, wipeOnDelete, hostIds } = values;
 			const chap = { chapUser: ownChap(values), mutualChapUser: mutualChap(values) };
-			return { portals, target, wwid, ...chap, layout, wipeOnDelete, hostIds };
+			const wipe = { wipeOnDelete: wipeOnDelete && layout !== "thin" };
+			return { portals, target, wwid, ...chap, layout, ...wipe, hostIds };
 		}
 	}
 }
