@@ -137,9 +137,14 @@ test("an iSCSI pool: targets, then LUNs; what is on one is said", async () => {
 	await button(page, "Look for LUNs").click();
 	await page.getByText("Not empty: gpt, LVM2_member of group data. Making a pool on it destroys that.").waitFor();
 	await page.getByRole("radio", { name: "LUN 0, 2 TiB" }).check();
+	const wipe = page.getByRole("checkbox", { name: "Overwrite deleted volumes" });
+	await wipe.check();
 	await page.getByRole("radio", { name: /^Thin/ }).check();
 	await page.locator(".field__error", { hasText: "A thin pool is for one node only" }).waitFor();
+	await page.getByText("Not for thin disks, which share blocks.").waitFor();
+	expect([await wipe.isDisabled(), await wipe.isChecked()]).toEqual([true, false]);
 	await page.getByRole("radio", { name: /^Thick/ }).check();
+	expect([await wipe.isDisabled(), await wipe.isChecked()]).toEqual([false, true]);
 	const request = sent(page, "POST");
 	await button(page, "Create pool").click();
 	expect((await request).postDataJSON()).not.toHaveProperty("overwrite");
@@ -147,6 +152,7 @@ test("an iSCSI pool: targets, then LUNs; what is on one is said", async () => {
 		config: { wwid: "naa.60014050a0b0c0d0e0f0102030405060", chapUser: "berlin", mutualChapUser: null, hostIds: {} },
 		credentials: { chapPassword: "twelve-letters" },
 	});
+	expect((await request).postDataJSON()).toMatchObject({ config: { layout: "thick", wipeOnDelete: true } });
 	await page.getByRole("heading", { name: "lun" }).waitFor();
 	expect(problems).toEqual([]);
 	await opened.close();
