@@ -16,8 +16,8 @@ export type InnerTestOptions = {
 	limitMs: number;
 	/** Of a test that says nothing else itself. */
 	eachLimitMs?: number;
-	/** Only those whose name contains this. */
-	named?: string;
+	/** Only those whose name, after those of its groups, contains this. */
+	named?: string | RegExp;
 	environment?: Readonly<Record<string, string>>;
 };
 
@@ -43,7 +43,9 @@ export async function runInnerTests(
 		"--reporter=junit",
 		`--reporter-outfile=${report}`,
 	];
-	if (options.named !== undefined) flags.push(`--test-name-pattern=${RegExp.escape(options.named)}`);
+	const { named } = options;
+	if (named !== undefined)
+		flags.push(`--test-name-pattern=${named instanceof RegExp ? named.source : RegExp.escape(named)}`);
 	const environment = Object.entries(options.environment ?? {}).map(
 		([name, value]) => `export ${name}=${quoted(value)}`,
 	);

@@ -1,0 +1,20 @@
+/**
+ * The suite of all drivers on a real iSCSI target in the storage lab VM, in parts by the first letter of a test's name: emulated, all of it
+ * takes half an hour with nothing else on the machine, and each part can be done again by itself.
+ */
+import { join } from "node:path";
+import type { InnerTestOptions } from "../../../testing/lab/storage-vm/inner-tests.ts";
+import type { StorageVmOptions } from "../../../testing/lab/storage-vm/storage-vm.ts";
+
+export const conformanceFiles = ["src/storage/iscsi-lvm/conformance.vm.test.ts"];
+
+const letters = { 1: "[a-c]", 2: "[d-r]", 3: "[^a-r]" } as const;
+
+export const conformancePart = (
+	layout: "thick" | "thin",
+	part: keyof typeof letters,
+): StorageVmOptions & InnerTestOptions => ({
+	...{ cacheDir: join(import.meta.dir, "../../../../.cache"), limitMs: 2_400_000, eachLimitMs: 300_000 },
+	named: new RegExp(`, ${layout} ${letters[part]}`),
+	environment: { LAB_LAYOUT: layout },
+});
