@@ -24,6 +24,8 @@ export class RbdSnapshots implements VolumeSnapshots {
 		requireId(snapshotId, "snapshot");
 		using _volume = await this.#lock(volumeId);
 		const { images } = this.#context;
+		// In any order: this lock is of this node alone, and two nodes that take snapshots of one volume at the same time would write over each
+		// other's tree however they read it. The node that has the volume's VM is the one to do it.
 		const [info, before, tree] = await Promise.all([
 			images.info(volumeName(volumeId)),
 			this.#found(volumeId),
@@ -74,7 +76,9 @@ export class RbdSnapshots implements VolumeSnapshots {
 
 	async list(volumeId: string): Promise<SnapshotInfo[]> {
 		requireId(volumeId, "volume");
-		const [found, tree] = await Promise.all([this.#found(volumeId), readTree(this.#context.images, volumeId)]);
+		// After the list: another node may take one now, which is in the tree before it is there.
+		const found = await this.#found(volumeId);
+		const tree = await readTree(this.#context.images, volumeId);
 		const exists = new Set(found.keys());
 		return [...found].map(([id, sizeBytes]) => ({ id, sizeBytes, parentId: parentOf(tree, id, exists) }));
 	}
