@@ -27,6 +27,13 @@ test.each([
 	["rbd", 17, "rbd: rename error: (17) File exists", "already-exists", 17],
 	["rbd", 28, "", "no-space", 28],
 	["rbd", 122, "rbd: create error: (122) Disk quota exceeded", "no-space", 122],
+	[
+		"rbd",
+		2,
+		"handle_trash_add: failed to add image to trash: (122) Disk quota exceeded\nrbd: delete error: (2) No such file or directory",
+		"no-space",
+		122,
+	],
 	["rbd", 110, "rbd: couldn't connect to the cluster!", "timeout", 110],
 	["rbd", 108, "", "storage", 108],
 	["rados", 1, "", "storage", null],

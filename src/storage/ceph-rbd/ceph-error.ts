@@ -71,6 +71,9 @@ function numberOf(program: unknown, exitCode: unknown, stderr: string): number |
 	// The rados program ends with 1 whatever happened, and says of a lost connection only what it wanted then.
 	if (isRefused(stderr) || /permission denied|access denied/i.test(stderr)) return errno.accessDenied;
 	if (/failed to fetch mon config|timed out/i.test(stderr)) return errno.timedOut;
+	// `rbd rm` in a full pool says at last, and by its exit code, that something is missing.
+	const full = /\((28|122)\) (No space left|Disk quota exceeded)/.exec(stderr)?.[1];
+	if (full !== undefined) return Number(full);
 	const written = [...stderr.matchAll(/\((\d{1,3})\) /g)].at(-1)?.[1] ?? /errno (\d{1,3})/.exec(stderr)?.[1];
 	if (written !== undefined) return Number(written);
 	return program === "rbd" && typeof exitCode === "number" ? exitCode : null;

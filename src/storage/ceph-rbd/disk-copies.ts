@@ -14,7 +14,7 @@ export async function copyIn(runner: CephRunner, from: DiskFile, to: string, opt
 	await runner.step("qemu-img convert");
 	const target = ["-n", "--target-is-zero", "--target-image-opts", "-W", "-m", "8"];
 	const args = [...target, "-f", from.format, "--", from.path, runner.qemuOptions(to)];
-	await runner.explained(() => convert(args, options));
+	await runner.writing(options, (how) => convert(args, how));
 }
 
 /** A new file that stands alone. */

@@ -52,7 +52,7 @@ export class RbdImages {
 	async copy(from: { name: string; snapshot?: string }, to: string, options: LongOptions): Promise<void> {
 		await this.#runner.requireRoom();
 		const source = this.spec(from.name, from.snapshot);
-		await this.#runner.changeRbdLong(["cp", ...this.#newImage, "--", source, this.spec(to)], options);
+		await this.#runner.writeRbd(["cp", ...this.#newImage, "--", source, this.spec(to)], options);
 		options.progress?.(1);
 	}
 
@@ -79,7 +79,7 @@ export class RbdImages {
 	 */
 	async flatten(name: string, options: LongOptions): Promise<void> {
 		await this.#runner.requireRoom();
-		await this.#runner.changeRbdLong(["flatten", "--", this.spec(name)], options);
+		await this.#runner.writeRbd(["flatten", "--", this.spec(name)], options);
 		options.progress?.(1);
 	}
 
@@ -123,7 +123,7 @@ export class RbdImages {
 	}
 
 	async rollBack(name: string, snapshot: string): Promise<void> {
-		await this.#runner.changeRbdLong(["snap", "rollback", "--no-progress", "--", this.spec(name, snapshot)], {});
+		await this.#runner.writeRbd(["snap", "rollback", "--", this.spec(name, snapshot)], {});
 	}
 
 	/** What is kept with the image under the key; null when there is none, or no such image. */

@@ -4,6 +4,7 @@
  * client of its own that has to make its connections. A question is asked again when its program crashed, which those of Ceph 16.2.15 do now
  * and then, in a thread of their library; a change is not, for nobody knows how far it went.
  */
+import { systemClock } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { type RunOptions, run, runWithInput } from "../../lib/run.ts";
 import { runForOutput } from "../../lib/run-for-output.ts";
@@ -13,6 +14,7 @@ import { PoolsAnswer, readAnswer } from "./answers.ts";
 import { cephError, errno, errnoOfCeph, isCrash } from "./ceph-error.ts";
 import { type ClientFiles, monitorLimitSeconds } from "./client-files.ts";
 import type { CephPlace } from "./names.ts";
+import { noSpace, whileRoom } from "./while-room.ts";
 
 /** Above the limits of the client's own configuration. */
 const shortLimitMs = 30_000;
@@ -25,13 +27,24 @@ export class CephRunner {
 	readonly #files: ClientFiles;
 	readonly #waiting: (() => void)[] = [];
 	#running = 0;
-	/** Whoever measured the pool found no room: writers look before they wait. */
-	maybeFull = false;
+	#maybeFull = false;
+	/** Little can be removed from a full pool; called when it has room again. */
+	onRoomAgain: () => void = () => {};
 
 	constructor(files: ClientFiles, place: CephPlace, step: Step = () => {}) {
 		this.#files = files;
 		this.place = place;
 		this.step = step;
+	}
+
+	/** Whoever measured the pool, or waited for it in vain, found no room: writers look before they wait. */
+	get maybeFull(): boolean {
+		return this.#maybeFull;
+	}
+	set maybeFull(full: boolean) {
+		const again = this.#maybeFull && !full;
+		this.#maybeFull = full;
+		if (again) this.onRoomAgain();
 	}
 
 	/** Looks only; the answer of `rbd`. */
@@ -44,16 +57,29 @@ export class CephRunner {
 		return this.explained(() => this.#short("rbd", args, options));
 	}
 
-	/** For what moves a lot of data. Progress is that of `rbd`, or null when it tells none. */
+	/** For what takes a while and makes room, or needs none. Progress is that of `rbd`, or null when it tells none. */
 	async changeRbdLong(args: readonly string[], options: LongOptions): Promise<void> {
 		await this.step(`rbd ${stepName(args)}`);
-		await this.explained(() => guarded(() => run("rbd", [...this.#client(), ...args], longOptions(options))));
+		await this.explained(() => this.#long(args, options));
+	}
+
+	/** For what writes a lot of data, and tells its progress. */
+	async writeRbd(args: readonly string[], options: LongOptions): Promise<void> {
+		await this.step(`rbd ${stepName(args)}`);
+		await this.writing(options, (how) => this.#long(args, how));
 	}
 
 	async importRbd(args: readonly string[], input: AsyncIterable<Uint8Array>, options: LongOptions): Promise<void> {
 		await this.step(`rbd ${stepName(args)}`);
 		const all = [...this.#client(), ...args];
-		await this.explained(() => guarded(() => runWithInput("rbd", all, input, signalOptions(options))));
+		await this.writing(options, (how) =>
+			guarded(() => runWithInput("rbd", all, counted(input, how), signalOptions(how))),
+		);
+	}
+
+	/** Ends what stands still because the pool has got full: it fails with `no-space`. */
+	writing<T>(options: LongOptions, work: (options: LongOptions) => Promise<T>): Promise<T> {
+		return this.explained(() => whileRoom(systemClock, () => this.#isFull(), options, work));
 	}
 
 	/** Standard output of `rbd` as it comes. */
@@ -83,6 +109,7 @@ export class CephRunner {
 		try {
 			return await work();
 		} catch (error) {
+			if (isAppError(error, "no-space")) this.maybeFull = true;
 			if (!isAppError(error, "timeout") || !(await this.#isFull().catch(() => false))) throw error;
 			this.maybeFull = true;
 			throw noSpace(error);
@@ -142,6 +169,10 @@ export class CephRunner {
 		return ["--conf", conf, "--keyring", keyring, "--id", user];
 	}
 
+	async #long(args: readonly string[], options: LongOptions): Promise<void> {
+		await guarded(() => run("rbd", [...this.#client(), ...args], longOptions(options)));
+	}
+
 	async #short(program: string, args: readonly string[], options: Partial<RunOptions>): Promise<string> {
 		if (this.#running >= maxAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
 		this.#running += 1;
@@ -186,9 +217,6 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
 	}
 }
 
-const noSpace = (cause?: unknown) =>
-	new AppError("no-space", "The Ceph pool is full, or its quota is reached.", { cause });
-
 const signalOptions = ({ signal }: LongOptions) => ({ timeoutMs: longLimitMs, ...(signal ? { signal } : {}) });
 
 const longOptions = (options: LongOptions) => ({
@@ -198,6 +226,15 @@ const longOptions = (options: LongOptions) => ({
 		if (percent !== undefined) options.progress?.(Math.min(1, Number(percent) / 100));
 	},
 });
+
+/** What is taken of it counts as progress. */
+async function* counted(input: AsyncIterable<Uint8Array>, { progress }: LongOptions): AsyncGenerator<Uint8Array> {
+	let parts = 0;
+	for await (const part of input) {
+		yield part;
+		progress?.(++parts);
+	}
+}
 
 /** "snap create" of ["snap", "create", "pool/image@snap"]. */
 const stepName = (args: readonly string[]): string =>
