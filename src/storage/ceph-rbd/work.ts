@@ -9,11 +9,15 @@ import type { Logger } from "../../lib/log.ts";
 import { type Random, randomHex } from "../../lib/random.ts";
 import { temporaryPrefix, volumeName, workObject } from "./names.ts";
 import type { RbdImages } from "./rbd-images.ts";
+import { Retries } from "./retries.ts";
 import { type CephRunner, orMissing } from "./runner.ts";
 
 /** The cluster takes a client that was killed for alive so long (30 s by default): until then its image cannot go. */
-const retryMs = 15_000;
+const firstRetryMs = 15_000;
+/** An hour in all: each waits twice as long as the one before. */
 const maxRetries = 8;
+/** For the retries: nothing of it answers. No image is called that. */
+const wholePool = "the pool";
 
 type WorkEntry = { kind: "snapshot" | "revert"; volumeId: string; name: string };
 
@@ -23,7 +27,8 @@ export class RbdWork {
 	readonly #options: { nodeId: string; random: Random; clock: Clock; log: Logger };
 	/** Names and entries of operations that run now. */
 	readonly #live = new Set<string>();
-	#retry: Timer | null = null;
+	readonly #retries: Retries;
+	#retry: { timer: Timer; dueMs: number } | null = null;
 	/** Finishes a revert that was cut short. */
 	finishRevert: (volumeId: string, snapshotId: string) => Promise<void> = async () => {};
 
@@ -35,6 +40,8 @@ export class RbdWork {
 		this.#runner = runner;
 		this.#images = images;
 		this.#options = options;
+		this.#retries = new Retries(options.clock, { firstMs: firstRetryMs, max: maxRetries });
+		runner.onRoomAgain = () => this.#tidyAnew();
 	}
 
 	/** Runs `make` with the name of an image to be made, which it renames at its end; what has that name after a failure is removed. */
@@ -105,42 +112,80 @@ export class RbdWork {
 
 	/** Tidies what former runs of this node left. What cannot go yet is tried again later. `names`: of all images, if known. */
 	async tidy(names?: readonly string[]): Promise<void> {
-		let left = false;
+		await this.#tidy(() => true, names);
+	}
+
+	/** After something was left: soon, and if need be again. */
+	tidyLater(): void {
+		this.#wake(firstRetryMs);
+	}
+
+	/** What was in the way of everything is over: what was given up is tried again, too. */
+	#tidyAnew(): void {
+		this.#retries.clear();
+		this.#wake(0);
+	}
+
+	stop(): void {
+		this.#retry?.timer.cancel();
+		this.#retry = null;
+	}
+
+	async #tidy(isTime: (what: string) => boolean, names?: readonly string[]): Promise<void> {
+		const present = new Set<string>();
 		const attempt = async (what: string, work: () => Promise<unknown>) => {
+			present.add(what);
+			// Whoever is at it says when it is left.
+			if (this.#live.has(what)) return this.#retries.done(what);
+			if (!isTime(what)) return;
 			try {
 				await work();
+				this.#retries.done(what);
 			} catch (error) {
 				if (isAppError(error, "timeout") || isAppError(error, "unavailable")) throw error;
-				left = true;
-				this.#options.log.warn("Something half done could not be tidied up yet", { what, error });
+				this.#left(what, error);
 			}
 		};
 		for (const name of names ?? (await this.#images.names()))
-			if (name.startsWith(temporaryPrefix(this.#options.nodeId)) && !this.#live.has(name))
-				await attempt(name, () => this.#images.remove(name));
+			if (name.startsWith(temporaryPrefix(this.#options.nodeId))) await attempt(name, () => this.#images.remove(name));
 		for (const entry of await this.#entries()) {
 			const key = this.#key(entry);
-			if (this.#live.has(key)) continue;
 			await attempt(key, async () => {
 				if (entry.kind === "revert") await this.finishRevert(entry.volumeId, entry.name);
 				else await this.#images.removeSnapshot(volumeName(entry.volumeId), entry.name);
 				await this.#forget(key);
 			});
 		}
-		if (left) this.tidyLater();
+		this.#retries.keep(present);
+		this.#wake(this.#retries.nextInMs());
 	}
 
-	tidyLater(retries = maxRetries): void {
-		if (this.#retry !== null || retries === 0) return;
-		this.#retry = this.#options.clock.schedule(retryMs, () => {
+	/** Said when it is given up: a while is nothing unusual. */
+	#left(what: string, error: unknown): void {
+		const { log } = this.#options;
+		const time = this.#retries.fail(what);
+		if (time === "first") log.info("something half done could not be tidied up yet", { what, error });
+		if (time === "last")
+			log.warn("Something half done could not be tidied up, and is left until the pool is opened again", {
+				what,
+				error,
+			});
+	}
+
+	#wake(inMs: number | null): void {
+		const { clock } = this.#options;
+		if (inMs === null) return;
+		const dueMs = clock.monotonicMs() + inMs;
+		if (this.#retry !== null && this.#retry.dueMs <= dueMs) return;
+		this.#retry?.timer.cancel();
+		const timer = clock.schedule(inMs, () => {
 			this.#retry = null;
-			this.tidy().catch(() => this.tidyLater(retries - 1));
+			this.#tidy((what) => this.#retries.isDue(what)).catch((error) => {
+				this.#left(wholePool, error);
+				this.#wake(this.#retries.nextInMs(wholePool));
+			});
 		});
-	}
-
-	stop(): void {
-		this.#retry?.cancel();
-		this.#retry = null;
+		this.#retry = { timer, dueMs };
 	}
 
 	async #entries(): Promise<WorkEntry[]> {
