@@ -6,12 +6,23 @@ import type { LongOptions } from "./driver.ts";
 import type { ImageBytes } from "./inspect/image-rules.ts";
 import type { OpenedHostFile } from "./local/host-file.ts";
 
+/**
+ * What tells that a file was written to. Whose file it is can set the time of its content back; that of its status is the kernel's, and goes
+ * with every write and every such setting. Neither is finer than some milliseconds.
+ */
+export type HostFileState = { sizeBytes: number; changedMs: number; statusChangedMs: number };
+
+export const sameState = (one: HostFileState, other: HostFileState): boolean =>
+	one.sizeBytes === other.sizeBytes &&
+	one.changedMs === other.changedMs &&
+	one.statusChangedMs === other.statusChangedMs;
+
 export interface HostFileReader extends AsyncDisposable, OpenedHostFile {
 	/** By which other programs open this very file, whatever gets its name meanwhile. */
 	readonly programPath: string;
 	/** From `position`, at most `maxBytes`; empty at the end. */
 	read(position: number, maxBytes: number): Promise<Uint8Array>;
-	stat(): Promise<{ sizeBytes: number; changedMs: number }>;
+	stat(): Promise<HostFileState>;
 	/** The first `sizeBytes` bytes into the file `path`, which is there and empty; on the disk then. Their SHA-256, in hex. */
 	copyTo(path: string, options: LongOptions): Promise<string>;
 	/** Of the first `sizeBytes` bytes, in hex. */

@@ -2,7 +2,7 @@
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import type { LongOptions, StorageDriver, UploadFile } from "./driver.ts";
-import type { HostFileReader } from "./host-file-reader.ts";
+import { type HostFileReader, sameState } from "./host-file-reader.ts";
 
 type Needed = "read" | "stat" | "copyTo" | "sizeBytes" | typeof Symbol.asyncDispose;
 /** What goes to the pool at once. */
@@ -29,7 +29,7 @@ export async function importHostFile(
 		else await copyInto(upload, source, options);
 		const after = await source.stat();
 		const isWhole = upload.receivedBytes === source.sizeBytes;
-		if (!isWhole || after.sizeBytes !== before.sizeBytes || after.changedMs !== before.changedMs)
+		if (!isWhole || !sameState(after, before))
 			throw new AppError("wrong-state", `The file ${path} was changed while it was being copied.`);
 		await upload.close();
 	} catch (error) {

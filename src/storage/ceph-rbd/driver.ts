@@ -55,7 +55,7 @@ export type CephRbdDriverOptions = StorageContext & {
 	opensNamespaces?: boolean;
 	/** How long one operation waits for another on the same object (default 10 s). */
 	lockWaitMs?: number;
-	/** Called before each change in the cluster; for tests that end the process there. */
+	/** Called before each change in the cluster and in the staging folder; for tests that end the process there. */
 	onStep?: Step;
 };
 
@@ -93,7 +93,8 @@ export class CephRbdDriver implements StorageDriver {
 			source: (name): RbdSource => sourceIn(poolId, config, name),
 		};
 		const root = join(options.stagingFolder, poolId);
-		this.#staging = new Staging({ ...shared, root, random: options.random, clock: options.clock });
+		const { random, clock } = options;
+		this.#staging = new Staging({ ...shared, root, random, clock, step: runner.step });
 		this.#diskImages = new RbdDiskImages(this.#context, this.#staging);
 		this.#volumes = new RbdVolumes(this.#context, this.#diskImages);
 		this.#transfer = new RbdTransfer(this.#context, this.#volumes, this.#staging);

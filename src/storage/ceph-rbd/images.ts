@@ -19,7 +19,7 @@ import type { RbdContext } from "./context.ts";
 import { copyIn, copyOut } from "./disk-copies.ts";
 import { baseSnapshot, imageIdOf, imageName, volumeName } from "./names.ts";
 import { requireNotCanceled } from "./runner.ts";
-import type { Staging } from "./staging.ts";
+import type { Received, Staging } from "./staging.ts";
 import { limited } from "./streams.ts";
 
 const recordKey = "limiquantix-image";
@@ -71,8 +71,10 @@ export class RbdDiskImages {
 			await this.#staging.remove(id);
 			return { ...infoOf(done), sha256: done.sha256 };
 		}
-		const record = await this.#staging.withComplete(id, async (received) => {
-			const { path, sizeBytes: fileSizeBytes } = received;
+		// Of the formats that we take, the one that can name other files.
+		const mayRefer = options.format === "qcow2";
+		const record = await this.#staging.withComplete(id, { ...options, mayRefer }, async (received) => {
+			const { sizeBytes: fileSizeBytes } = received;
 			options.progress?.(0, "Computing the checksum");
 			const sha256 = await received.sha256(options);
 			requireHash(sha256, options.sha256);
@@ -82,25 +84,30 @@ export class RbdDiskImages {
 				const signals = [options.signal, left].filter((signal) => signal !== undefined);
 				const how = { ...options, signal: AbortSignal.any(signals) };
 				const { inspectLimits } = this.#context;
-				const { virtualSizeBytes } = await inspectImage(path, options.format, how, inspectLimits, bytes);
+				const { virtualSizeBytes } = await inspectImage(received.path, options.format, how, inspectLimits, bytes);
 				requireNotCanceled(how);
 				const storedBytes = options.format === "iso" ? fileSizeBytes : virtualSizeBytes;
 				const cameAs = options.format;
 				const made: DiskImageRecord = { version: 1, id, cameAs, fileSizeBytes: storedBytes, virtualSizeBytes, sha256 };
-				await this.#store(path, made, how);
+				await this.#store(received, made, how);
 				return made;
 			});
 		});
 		return { ...infoOf(record), sha256: record.sha256 };
 	}
 
-	async #store(path: string, record: DiskImageRecord, options: LongOptions): Promise<void> {
+	async #store(
+		{ path, requireUnchanged }: Pick<Received, "path" | "requireUnchanged">,
+		record: DiskImageRecord,
+		options: LongOptions,
+	): Promise<void> {
 		const { images, work } = this.#context;
 		await work.withTemporary(async (name) => {
 			await images.create(name, diskSize(record.virtualSizeBytes));
 			const format = record.cameAs === "qcow2" ? "qcow2" : "raw";
 			const progress = (ratio: number | null) => options.progress?.(ratio, "Writing the image");
 			await copyIn(this.#context.runner, { path, format }, name, { ...options, progress });
+			await requireUnchanged();
 			await images.makeSnapshot(name, baseSnapshot);
 			await images.writeMeta(name, recordKey, JSON.stringify(record));
 			requireNotCanceled(options);
@@ -167,7 +174,7 @@ export class RbdDiskImages {
 		using _image = await this.#lock(id);
 		const { images, work } = this.#context;
 		const name = imageName(id);
-		if ((await images.info(name)) === null) return;
+		if ((await images.info(name)) === null) return work.tidy();
 		const mayGo = async (now: string) => {
 			const children = await images.children(now);
 			if (children.length > 0)

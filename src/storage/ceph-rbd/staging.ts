@@ -11,10 +11,10 @@ import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
 import type { Random } from "../../lib/random.ts";
-import type { UploadFile, UploadOptions, UploadStatus } from "../driver.ts";
-import { writeFileDurably } from "../durable.ts";
+import type { LongOptions, UploadFile, UploadOptions, UploadStatus } from "../driver.ts";
+import { type Step, writeFileDurably } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
-import type { HostFileReader } from "../host-file-reader.ts";
+import { type HostFileReader, sameState } from "../host-file-reader.ts";
 import { readImageBytes } from "../inspect/inspect-image.ts";
 import type { LocalContext } from "../local/context.ts";
 import { hashFile } from "../local/host-file-here.ts";
@@ -25,12 +25,13 @@ import { workerCommand } from "../worker/command.ts";
 import { hostFileApart } from "../worker/host-file.ts";
 import { whileAnswering } from "./while-answering.ts";
 
-/** A file of this node that was named for import. It is read where it lies, and must still be what it was then. */
+/** A file of this node that was named for import. It is read when the image is finished, and must still be what it was then. */
 const FileReference = Type.Object({
 	path: Type.String(),
 	sizeBytes: Type.Integer({ minimum: 0 }),
 	inode: Type.String(),
 	changedMs: Type.Number(),
+	statusChangedMs: Type.Number(),
 });
 type FileReference = Static<typeof FileReference>;
 
@@ -40,12 +41,15 @@ export type Received = {
 	sizeBytes: number;
 	/** For what other programs do with `path`: fails, and does not wait for them, when the file does not answer. */
 	whileAnswering<T>(work: (signal: AbortSignal | undefined) => Promise<T>): Promise<T>;
+	/** Fails with `wrong-state` when somebody wrote to it meanwhile. */
+	requireUnchanged(): Promise<void>;
 } & Pick<HostFileReader, "sha256" | "imageBytes">;
 
 type StagingOptions = Pick<LocalContext, "locks" | "log" | "inspectLimits" | "protectedPaths"> & {
 	clock: Clock;
 	root: string;
 	random: Random;
+	step?: Step;
 };
 
 export class Staging {
@@ -57,7 +61,7 @@ export class Staging {
 	constructor(options: StagingOptions) {
 		this.#root = options.root;
 		this.#options = options;
-		this.#folder = new PoolFolder(options.root, options.random);
+		this.#folder = new PoolFolder(options.root, options.random, options.step);
 		// A folder of this node alone, and no pool.
 		const alone = { otherPools: () => [], sharesBlocks: () => false, allocates: () => false };
 		this.#uploads = new LocalUploads({ ...options, ...alone, folder: this.#folder });
@@ -94,27 +98,34 @@ export class Staging {
 	/** Takes the file as what the upload of this image has received. */
 	async refer(id: string, path: string): Promise<void> {
 		await using host = await this.#openHostFile(path);
-		const { sizeBytes, changedMs } = await host.stat();
-		const reference = { path: host.realPath, sizeBytes, inode: host.inode, changedMs };
+		const reference = { path: host.realPath, inode: host.inode, ...(await host.stat()) };
 		await this.#uploads.remove(id);
 		await withFileErrors("noting the file", () =>
 			writeFileDurably(this.#referencePath(id), JSON.stringify(reference satisfies FileReference)),
 		);
 	}
 
-	/** Calls `work` with the whole received file while nobody writes to it; what was received goes when that is done well. */
-	async withComplete<T>(id: string, work: (received: Received) => Promise<T>): Promise<T> {
+	/**
+	 * Calls `work` with the whole received file while nobody writes to it; what was received goes when that is done well. A file that was
+	 * named may be written to all the same, by whose it is: `work` asks about that when it has read it. `mayRefer`: then it would be too
+	 * late, since programs that read the file follow what it says of other files. It is copied first.
+	 */
+	async withComplete<T>(
+		id: string,
+		options: LongOptions & { mayRefer: boolean },
+		work: (received: Received) => Promise<T>,
+	): Promise<T> {
 		const reference = await this.#reference(id);
 		if (reference !== null) {
-			const result = await this.#withReference(reference, work);
+			const result = options.mayRefer
+				? await this.#withCopy(reference, options, work)
+				: await this.#withReference(reference, work);
 			await this.#forget(id);
 			return result;
 		}
 		return this.#uploads.withComplete(id, async (path, sizeBytes, sha256) => {
 			const result = await work({
-				...{ path, sizeBytes },
-				whileAnswering: (of) => of(undefined),
-				imageBytes: () => readImageBytes(path),
+				...ownFile(path, sizeBytes),
 				async sha256(options) {
 					if (sha256 !== null) return sha256;
 					const file = await withFileErrors("reading the received file", () => open(path, "r"));
@@ -138,22 +149,36 @@ export class Staging {
 	}
 
 	async #withReference<T>(reference: FileReference, work: (received: Received) => Promise<T>): Promise<T> {
-		const { path, inode } = reference;
-		await using host = await this.#openHostFile(path);
-		const requireSame = async () => {
-			const { sizeBytes, changedMs } = await host.stat();
-			if (host.inode !== inode || sizeBytes !== reference.sizeBytes || changedMs !== reference.changedMs)
-				throw new AppError("wrong-state", `The file ${path} was changed while it was being imported.`);
-		};
-		await requireSame();
+		await using host = await this.#openHostFile(reference.path);
+		await requireSame(host, reference);
 		// The open file, whatever gets its name meanwhile.
 		const { programPath, sizeBytes, sha256, imageBytes } = host;
-		const result = await work({
+		return await work({
 			...{ path: programPath, sizeBytes, sha256, imageBytes },
 			whileAnswering: (of) => whileAnswering(this.#options.clock, () => host.stat(), of),
+			requireUnchanged: () => requireSame(host, reference),
 		});
-		await requireSame();
-		return result;
+	}
+
+	/** What is inspected is then what is read. */
+	async #withCopy<T>(
+		reference: FileReference,
+		options: LongOptions,
+		work: (received: Received) => Promise<T>,
+	): Promise<T> {
+		return this.withTemporary(async (path) => {
+			const sha256 = await this.#copy(reference, path, options);
+			return work({ ...ownFile(path, reference.sizeBytes), sha256: async () => sha256 });
+		});
+	}
+
+	async #copy(reference: FileReference, path: string, options: LongOptions): Promise<string> {
+		await using host = await this.#openHostFile(reference.path);
+		await requireSame(host, reference);
+		await withFileErrors("making room for the file", async () => (await open(path, "wx", 0o600)).close());
+		const sha256 = await host.copyTo(path, options);
+		await requireSame(host, reference);
+		return sha256;
 	}
 
 	#openHostFile(path: string): Promise<HostFileReader> {
@@ -180,4 +205,17 @@ export class Staging {
 	async #forget(id: string): Promise<void> {
 		await withFileErrors("forgetting the file", () => rm(this.#referencePath(id), { force: true }));
 	}
+}
+
+/** In the staging folder, which nobody else writes to. */
+const ownFile = (path: string, sizeBytes: number) => ({
+	...{ path, sizeBytes },
+	whileAnswering: <T>(work: (signal: undefined) => Promise<T>) => work(undefined),
+	requireUnchanged: async () => {},
+	imageBytes: () => readImageBytes(path),
+});
+
+async function requireSame(host: HostFileReader, reference: FileReference): Promise<void> {
+	if (host.inode !== reference.inode || !sameState(await host.stat(), reference))
+		throw new AppError("wrong-state", `The file ${reference.path} was changed while it was being imported.`);
 }

@@ -3,7 +3,7 @@ import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { LongOptions } from "../driver.ts";
 import { withFileErrors } from "../file-errors.ts";
-import type { HostFileReader } from "../host-file-reader.ts";
+import type { HostFileReader, HostFileState } from "../host-file-reader.ts";
 import type { ImageBytes } from "../inspect/image-rules.ts";
 import { imageBytesOf, type Readable } from "../inspect/inspect-image.ts";
 import { copyHostFile } from "./copy-host-file.ts";
@@ -34,10 +34,10 @@ export const readHere = (file: Readable, position: number, maxBytes: number): Pr
 		return buffer.subarray(0, (await file.read(buffer, 0, maxBytes, position)).bytesRead);
 	});
 
-export const statHere = (file: File): Promise<{ sizeBytes: number; changedMs: number }> =>
+export const statHere = (file: File): Promise<HostFileState> =>
 	withFileErrors("looking at the file", async () => {
-		const { size, mtimeMs } = await file.stat();
-		return { sizeBytes: size, changedMs: mtimeMs };
+		const { size, mtimeMs, ctimeMs } = await file.stat();
+		return { sizeBytes: size, changedMs: mtimeMs, statusChangedMs: ctimeMs };
 	});
 
 export const imageBytesHere = (file: File): Promise<ImageBytes> =>

@@ -1,7 +1,8 @@
 /** What a real host adds: running QEMUs, full disks, permissions, killed processes, links, damaged and foreign files. */
 
 import { expect, test } from "bun:test";
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { utimesSync, writeFileSync } from "node:fs";
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
@@ -152,6 +153,25 @@ test("a file that changes while it is imported is not taken", () =>
 		};
 		await fails("wrong-state", driver.importFile(id, path, { progress }));
 		await appended;
+		expect(await driver.getUpload(id)).toBeNull();
+	}));
+
+test("nor is one that was given its old time back", () =>
+	withPool(async (driver, _root, folder) => {
+		const path = join(folder, "hidden.img");
+		const time = new Date(1_900_000_000_000);
+		await writeFile(path, pattern(4 * MiB));
+		await utimes(path, time, time);
+		const id = newId();
+		let changes = 0;
+		const progress = () => {
+			if (changes++ > 0) return;
+			writeFileSync(path, pattern(10, 3), { flag: "r+" });
+			utimesSync(path, time, time);
+		};
+		await fails("wrong-state", driver.importFile(id, path, { progress }));
+		expect(changes).toBeGreaterThan(0);
+		expect(await stat(path)).toMatchObject({ size: 4 * MiB, mtime: time });
 		expect(await driver.getUpload(id)).toBeNull();
 	}));
 

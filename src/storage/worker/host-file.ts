@@ -7,7 +7,7 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { doesNotAnswer } from "../../lib/hanging-paths.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { FileToAdopt, LongOptions } from "../driver.ts";
-import type { HostFileReader } from "../host-file-reader.ts";
+import type { HostFileReader, HostFileState } from "../host-file-reader.ts";
 import type { ImageBytes } from "../inspect/image-rules.ts";
 import type { InspectedFile } from "../local/adopt-volume.ts";
 import type { OpenedHostFile } from "../local/host-file.ts";
@@ -79,7 +79,7 @@ export async function hostFileApart(
 				return (await ask("readHostFile", [position, length], { limitMs: readMs })).part;
 			},
 			async stat() {
-				return (await ask("statHostFile", [], { limitMs: readMs })).value as { sizeBytes: number; changedMs: number };
+				return (await ask("statHostFile", [], { limitMs: readMs })).value as HostFileState;
 			},
 			copyTo: async (target, how) => (await long("copyHostFile", [target, readMs], how)) as string,
 			sha256: async (how: LongOptions) => (await long("hashHostFile", [readMs], how)) as string,
