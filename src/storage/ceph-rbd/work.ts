@@ -69,7 +69,10 @@ export class RbdWork {
 				await this.#images.rename(hidden, name);
 				throw error;
 			});
-			await this.#images.remove(hidden, has);
+			await this.#images.remove(hidden, has).catch((error) => {
+				this.tidyLater();
+				throw error;
+			});
 		} finally {
 			this.#live.delete(hidden);
 		}

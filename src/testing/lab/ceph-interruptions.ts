@@ -4,6 +4,8 @@
  * operation finishes it. At the end everything is deleted, and nothing is left in the cluster.
  */
 import { expect, test } from "bun:test";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { CephRbdDriver } from "../../storage/ceph-rbd/driver.ts";
@@ -76,9 +78,34 @@ const operations: Operation[] = [
 	},
 	{
 		name: "finish an image",
-		steps: 5,
+		steps: 7,
 		prepare: (driver, { fresh }) => upload(driver, fresh, pattern(MiB)),
 		act: (driver, { fresh }) => driver.finishImage(fresh, { format: "raw", sha256: null }),
+	},
+	{
+		name: "grow a volume",
+		steps: 1,
+		act: (driver, { volume }) => driver.resizeVolume(volume, 2 * MiB),
+	},
+	{
+		name: "delete a snapshot",
+		steps: 1,
+		prepare: (driver, { volume, snapshot }) => driver.snapshots.take(volume, snapshot, running),
+		act: (driver, { volume, snapshot }) => driver.snapshots.delete(volume, snapshot, {}),
+	},
+	{
+		name: "delete an image",
+		steps: 5,
+		async prepare(driver, { fresh }) {
+			await upload(driver, fresh, pattern(MiB));
+			await driver.finishImage(fresh, { format: "raw", sha256: null });
+		},
+		act: (driver, { fresh }) => driver.deleteImage(fresh),
+	},
+	{
+		name: "make an image of a volume",
+		steps: 8,
+		act: (driver, { fresh, volume }) => driver.imageFromVolume(fresh, volume, { format: "raw" }),
 	},
 ];
 
@@ -138,9 +165,12 @@ async function describe(driver: CephRbdDriver, { pool, volume, fresh, snapshot }
 	return { volumes, images: (await driver.listImages()).map(named), upload: await driver.getUpload(fresh) };
 }
 
-/** What is in the cluster and in no list of ours. */
-async function stray({ pool }: Setting): Promise<string[]> {
-	return (await pool.contents()).filter((name) => /^(trash|lqx-tmp)|@lqx-tmp/.test(name));
+/** What is in the cluster and in no list of ours, and what is left of an upload in the node's folder. */
+async function stray({ pool, fresh }: Setting): Promise<string[]> {
+	const files = (await readdir(join(pool.folder, "staging", pool.poolId, "uploads"))).sort();
+	const isWhole = Bun.deepEquals(files, [`${fresh}.json`, `${fresh}.part`]);
+	const images = (await pool.contents()).filter((name) => /^(trash|lqx-tmp)|@lqx-tmp/.test(name));
+	return isWhole ? images : [...images, ...files];
 }
 
 async function cleared(driver: CephRbdDriver, { pool }: Setting): Promise<void> {
