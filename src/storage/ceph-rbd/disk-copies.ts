@@ -35,7 +35,7 @@ async function convert(args: string[], { signal, progress }: LongOptions): Promi
 		});
 	} catch (error) {
 		const said = isAppError(error) && typeof error.context.stderr === "string" ? error.context.stderr : "";
-		if (isAppError(error) && /timed out|error connecting|Permission denied/.test(said))
+		if (isAppError(error) && error.code !== "canceled" && /timed out|error connecting|Permission denied/.test(said))
 			throw cephError(new AppError("internal", error.message, { context: error.context, cause: error }));
 		throw error;
 	}
