@@ -1,4 +1,4 @@
+import { conformanceFiles, conformancePart } from "../../testing/lab/storage-vm/conformance-part.ts";
 import { testInStorageVm } from "../../testing/lab/storage-vm/inner-tests.ts";
-import { conformanceFiles, conformancePart } from "./testing/conformance-part.ts";
 
 await testInStorageVm(conformanceFiles, conformancePart("thick", 1));

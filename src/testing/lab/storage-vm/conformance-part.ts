@@ -3,8 +3,8 @@
  * takes half an hour with nothing else on the machine, and each part can be done again by itself.
  */
 import { join } from "node:path";
-import type { InnerTestOptions } from "../../../testing/lab/storage-vm/inner-tests.ts";
-import type { StorageVmOptions } from "../../../testing/lab/storage-vm/storage-vm.ts";
+import type { InnerTestOptions } from "./inner-tests.ts";
+import type { StorageVmOptions } from "./storage-vm.ts";
 
 export const conformanceFiles = ["src/storage/iscsi-lvm/conformance.vm.test.ts"];
 
