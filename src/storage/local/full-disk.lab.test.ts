@@ -1,101 +1,61 @@
 /** A local pool on a file system that runs full: nothing half done, nothing lost. */
 import { expect, test } from "bun:test";
-import { mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
-import { diskContent, expectSame, fails, makeImage, newId, pattern, readAll, sha256 } from "../conformance.ts";
-import type { StorageDriver } from "../driver.ts";
-import { openLocal, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
+import { expectSame, fails, makeImage, newId, pattern, readAll } from "../conformance.ts";
+import { fullInTheMiddle, fullUploadGoesOn, fullWhileSettingAside, type SmallPool } from "./testing/full-pool.ts";
+import { openLocal, temporaryFolder } from "./testing/local-pool.ts";
+import { type FileSystemKind, smallFileSystem } from "./testing/small-file-system.ts";
 
 const asRoot = process.getuid?.() === 0;
-const empty = { kind: "empty" } as const;
-const qcow2 = { format: "qcow2", sizeBytes: 4 * MiB } as const;
 const onSmallDisk = asRoot ? test : test.skip;
 const because = asRoot ? "" : " (skipped: mounting a small file system needs root)";
 
-async function withSmallPool(body: (driver: StorageDriver, root: string, folder: string) => Promise<void>) {
+async function withSmallPool(kind: FileSystemKind, body: (pool: SmallPool) => Promise<void>) {
 	await using folder = await temporaryFolder();
-	const root = join(folder.path, "small");
-	await mkdir(root);
-	await run("mount", ["-t", "tmpfs", "-o", "size=16m,mode=0711", "tmpfs", root], { timeoutMs: 10_000 });
-	try {
-		await body(await openLocal(root), root, folder.path);
-	} finally {
-		await run("umount", ["--lazy", root], { timeoutMs: 10_000 });
-	}
+	await using fileSystem = await smallFileSystem(folder.path, "small", kind);
+	const root = join(fileSystem.path, "pool");
+	await mkdir(root, { mode: 0o711 });
+	await body({ driver: await openLocal(root), fileSystem, root, folder: folder.path, user: null });
 }
 
-onSmallDisk(`a full disk: no-space, nothing left behind, what was there is as it was${because}`, () =>
-	withSmallPool(async (driver, root, folder) => {
-		const image = await makeImage(driver, pattern(6 * MiB));
-		const source = { kind: "image", id: image, fullCopy: false } as const;
-		const { id } = await driver.createVolume(newId(), { ...qcow2, sizeBytes: 6 * MiB, source });
-		await writeDisk(driver, id, 0, pattern(2 * MiB, 7));
-		const big = join(folder, "big.img");
-		await writeFile(big, pattern(16 * MiB));
-		const content = await diskContent(driver, id);
-		// Room for less than one more copy.
-		await writeFile(join(root, "ballast"), pattern(5 * MiB));
-		const files = async () => (await readdir(root, { recursive: true })).sort();
-		const before = { files: await files(), volumes: await driver.listVolumes() };
+for (const kind of ["tmpfs", "ext4"] as const)
+	onSmallDisk(`${kind} that runs full: no-space, nothing left behind, what was there is as it was${because}`, () =>
+		withSmallPool(kind, fullInTheMiddle),
+	);
 
-		for (const format of ["raw", "qcow2"] as const)
-			await fails(
-				"no-space",
-				driver.createVolume(newId(), { format, sizeBytes: 6 * MiB, source: { ...source, fullCopy: true } }),
-			);
-		await fails("no-space", driver.exportVolume(id, "raw", {}));
-		await fails("no-space", driver.imageFromVolume(newId(), id, {}));
-		const imported = newId();
-		await fails("no-space", driver.importFile(imported, big, {}));
-		expect(await driver.getUpload(imported)).toBeNull();
-		expect({ files: await files(), volumes: await driver.listVolumes() }).toEqual(before);
+onSmallDisk(
+	`ext4 without room for the list of a file's pieces: no thick volume, and none that is larger${because}`,
+	() => withSmallPool("ext4", fullWhileSettingAside),
+);
 
-		// Not even room for a record.
-		await writeFile(join(root, "ballast"), pattern(16 * MiB), { flag: "a" }).catch(() => {});
-		await fails("no-space", driver.createVolume(newId(), { ...qcow2, source: empty }));
-		await fails(
-			"no-space",
-			driver.createVolume(newId(), { ...qcow2, sizeBytes: 6 * MiB, source: { kind: "volume", id, fullCopy: false } }),
-		);
+onSmallDisk(`an upload that fills the disk goes on when there is room again${because}`, () =>
+	withSmallPool("tmpfs", fullUploadGoesOn),
+);
+
+onSmallDisk(`not even room for a record: nothing is begun${because}`, () =>
+	withSmallPool("tmpfs", async ({ driver, fileSystem }) => {
+		const id = newId();
+		const qcow2 = { format: "qcow2", sizeBytes: MiB } as const;
+		await driver.createVolume(id, { ...qcow2, source: { kind: "empty" } });
+		await fileSystem.leave(0);
+		const before = await driver.listVolumes();
+		await fails("no-space", driver.createVolume(newId(), { ...qcow2, source: { kind: "empty" } }));
+		const source = { kind: "volume", id, fullCopy: false } as const;
+		await fails("no-space", driver.createVolume(newId(), { ...qcow2, source }));
 		await fails("no-space", driver.openUpload(newId(), MiB));
-		expect({ files: await files(), volumes: await driver.listVolumes() }).toEqual(before);
-		await rm(join(root, "ballast"));
-		expectSame(await diskContent(driver, id), content);
-		expectSame(await readAll((await driver.openImage(image)).stream), pattern(6 * MiB));
-		await driver.deleteVolume(id);
+		expect(await driver.listVolumes()).toEqual(before);
 	}),
 );
 
 onSmallDisk(`a full pool can be used: what is in it is read and deleted${because}`, () =>
-	withSmallPool(async (before, root) => {
+	withSmallPool("tmpfs", async ({ driver: before, fileSystem, root }) => {
 		const image = await makeImage(before, pattern(MiB));
-		const file = await open(join(root, "ballast"), "w");
-		for (let full = false; !full; ) full = (await file.write(pattern(4096)).catch(() => null)) === null;
-		await file.close();
+		await fileSystem.leave(0);
 		const driver = await openLocal(root);
 		expectSame(await readAll((await driver.openImage(image)).stream), pattern(MiB));
 		await driver.deleteImage(image);
 		expect(await driver.listImages()).toEqual([]);
-	}),
-);
-
-onSmallDisk(`an upload that fills the disk goes on when there is room again${because}`, () =>
-	withSmallPool(async (driver, root) => {
-		const bytes = pattern(8 * MiB);
-		const id = newId();
-		await writeFile(join(root, "ballast"), pattern(12 * MiB));
-		const file = await driver.openUpload(id, bytes.length);
-		await fails("no-space", file.write(bytes));
-		const there = file.receivedBytes;
-		expect(there).toBeLessThan(bytes.length);
-		await rm(join(root, "ballast"));
-		await file.close();
-		expect((await driver.getUpload(id))?.receivedBytes).toBe(there);
-		const again = await driver.openUpload(id, bytes.length);
-		await again.write(bytes.subarray(again.receivedBytes));
-		await again.close();
-		await driver.finishImage(id, { format: "raw", sha256: sha256(bytes) });
 	}),
 );

@@ -21,7 +21,7 @@ import { isUuid } from "../../lib/ids.ts";
 import { type Random, randomHex } from "../../lib/random.ts";
 import { poolPathRefusal } from "../../model/host-paths.ts";
 import { type Step, syncFolder, writeFileDurably } from "../durable.ts";
-import { errnoOf } from "../file-errors.ts";
+import { errnoOf, withFileErrors } from "../file-errors.ts";
 import { requireId } from "../names.ts";
 import { mergedByQemu } from "./chain.ts";
 import {
@@ -113,7 +113,7 @@ export class PoolFolder {
 	}
 
 	writeRecord(path: string, record: VolumeRecord | ImageRecord | UploadRecord | PoolRecord): Promise<void> {
-		return writeFileDurably(path, recordText(record), this.step);
+		return withFileErrors("writing a record of the pool", () => writeFileDurably(path, recordText(record), this.step));
 	}
 
 	/** With what QEMU has merged meanwhile (chain.ts). `timeout` when it has a file outside of the pool that does not answer. */
