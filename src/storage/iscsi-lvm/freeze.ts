@@ -11,6 +11,7 @@ import { makeOverlay, qcow2Bytes } from "./disk-copy.ts";
 import { volumeLv } from "./group.ts";
 import { type Disk, maxChainDisks, sizeOf, volumeFormat } from "./pool-index.ts";
 import type { Lv } from "./records.ts";
+import { removeDisk } from "./remove-disk.ts";
 
 /**
  * The layer that a copy may rest on. The caller holds the volume's lock. `in-use` while a running VM has it open, `invalid` for raw
@@ -34,6 +35,26 @@ export async function freezeVolume(context: IscsiContext, id: string): Promise<L
 		await overlayOn(context, active, { number: index.nextNumber(id), freezes: null, chainLength: chain.length });
 		return active;
 	});
+}
+
+/**
+ * The layer is the volume's disk again, when nothing but the volume's new disk rests on it, which holds nothing and no snapshot. The caller
+ * holds the volume's lock.
+ */
+export async function unfreezeVolume(context: IscsiContext, id: string, layer: string): Promise<void> {
+	const index = await readIndex(context);
+	const active = index.volume(id)?.active;
+	const below = index.get(layer);
+	if (!active || active.record.on !== layer || active.record.freezes !== null || below?.record.snap !== null) return;
+	const isOfVolume = below.name.kind === "volume" && below.name.id === id;
+	if (!isOfVolume || index.restingOn(layer).length > 1 || index.restingOn(active.lv).length > 0) return;
+	const isEmpty = await context.activation.use(wantedFor(index.chain(active)), async () => {
+		const path = pathOf(context, active.lv);
+		await requireNotOpen(path, "qcow2");
+		const header = await readQcow2Header(path, active.lv);
+		return header.virtualSizeBytes === sizeOf(below) && (await holdsNoData(path, header));
+	});
+	if (isEmpty) await removeDisk(context, active);
 }
 
 export type OverlayOptions = { number: number; freezes: string | null; chainLength: number };

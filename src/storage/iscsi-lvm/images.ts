@@ -2,10 +2,12 @@
  * Images of an iSCSI pool: received and checked as files of this node (staging.ts), then a logical volume each, read-only. A qcow2
  * image stays qcow2 in a thick pool and becomes raw in a thin one, whose copies are LVM's.
  */
+import { chmod, link } from "node:fs/promises";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { DiskSource } from "../../model/disk-source.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { ImageInfo, LongOptions, UploadFile, UploadOptions, UploadStatus } from "../driver.ts";
+import { withFileErrors } from "../file-errors.ts";
 import { requireId } from "../names.ts";
 import { copyDisk } from "../qemu-img.ts";
 import { requireHeadersMatch, wantedFor } from "./chain.ts";
@@ -57,11 +59,28 @@ export class IscsiImages {
 		try {
 			await this.#store(checked, await staging.images.path(id), options);
 		} catch (error) {
+			await this.#putBack(checked).catch((failure) =>
+				this.#context.log.warn("An image that could not be stored stays aside", { imageId: id, error: failure }),
+			);
 			throw canceledOr(error, options.signal, "Storing the image");
 		}
 		await staging.images.delete(id);
 		const stored = await this.#present(id);
 		return { ...stored.info, sha256: stored.sha256 };
+	}
+
+	/** It is an upload again, which can be finished when there is room, or sent anew. */
+	async #putBack({ id, fileSizeBytes }: ImageInfo): Promise<void> {
+		const { images, uploads, context } = this.#context.staging;
+		const path = await images.path(id);
+		await withFileErrors("putting the received file back", () =>
+			context.folder.withTemporary("uploads", async (file) => {
+				await link(path, file);
+				await images.delete(id);
+				await chmod(file, 0o600);
+				await uploads.place(id, file, fileSizeBytes);
+			}),
+		);
 	}
 
 	#done({ info, sha256, id }: Image, wanted: FinishOptions): ImageInfo & { sha256: string } {

@@ -1,5 +1,5 @@
 /** How a volume's first disk comes to hold what it is made of. The logical volume is there already, unfinished and inactive. */
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { CreateSource, LongOptions } from "../driver.ts";
@@ -9,7 +9,7 @@ import { requireHeadersMatch, wantedFor } from "./chain.ts";
 import { type IscsiContext, pathOf, readIndex } from "./context.ts";
 import { zeroDevice } from "./device-io.ts";
 import { copyInto, makeOverlay, qcow2Bytes } from "./disk-copy.ts";
-import { freezeVolume } from "./freeze.ts";
+import { freezeVolume, unfreezeVolume } from "./freeze.ts";
 import { roundUp } from "./group.ts";
 import { sizeOf, volumeFormat } from "./pool-index.ts";
 import type { Lv } from "./records.ts";
@@ -135,7 +135,16 @@ async function makeClone(
 	// A layer below has a format of its own: raw, where a snapshot was taken of a raw volume.
 	const layer = source.kind === "volume" ? await freezeVolume(context, source.id) : from;
 	const on = layer.lv;
-	await makeLv(context, plan, on);
+	try {
+		await makeLv(context, plan, on);
+	} catch (error) {
+		// The volume's new disk may have as much space as the copy would: it goes again.
+		if (source.kind === "volume" && isAppError(error, "no-space"))
+			await unfreezeVolume(context, source.id, on).catch((failure) =>
+				context.log.warn("A new disk stays on a layer that no copy rests on", { volumeId: source.id, error: failure }),
+			);
+		throw error;
+	}
 	const wanted = [{ lv: plan.lv, mode: "exclusive" as const }];
 	await context.activation.use(wanted, async () => {
 		await context.step("fill a disk");

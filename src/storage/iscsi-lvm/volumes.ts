@@ -153,7 +153,7 @@ export class IscsiVolumes {
 				await group.record(disk, { zeroFrom: sizeOf(disk) });
 			}
 			await step("extend a disk");
-			if (lvBytes > disk.lvBytes) await group.extend(disk.lv, lvBytes);
+			if (lvBytes > disk.lvBytes) await this.#extend(disk, lvBytes);
 			await this.finishGrowing(disk.lv);
 			return;
 		}
@@ -167,6 +167,20 @@ export class IscsiVolumes {
 		}
 		await step("record the size of a disk");
 		await group.record(disk, { sizeBytes });
+	}
+
+	/** What is recorded of a raw disk is as before when there is no room. */
+	async #extend(disk: Disk, lvBytes: number): Promise<void> {
+		const { group, log } = this.#context;
+		try {
+			await group.extend(disk.lv, lvBytes);
+		} catch (error) {
+			if (isAppError(error, "no-space"))
+				await this.finishGrowing(disk.lv).catch((failure) =>
+					log.warn("A disk that could not grow is recorded as growing still", { lv: disk.lv, error: failure }),
+				);
+			throw error;
+		}
 	}
 
 	/** A raw disk that grew: its new part is overwritten. It must be active. */

@@ -18,6 +18,7 @@ import { IscsiLvmDriver, type IscsiLvmDriverOptions } from "../driver.ts";
 import { VolumeGroup } from "../group.ts";
 import { Lvm } from "../lvm.ts";
 import { devicePath } from "../names.ts";
+import type { LvRecord } from "../records.ts";
 
 export const nodeId = "01890000-0000-7000-8000-00000000000a";
 const limit = { timeoutMs: 20_000 };
@@ -127,8 +128,12 @@ export type LoopPool = {
 	failChanges(fails: boolean): void;
 	/** Logical volumes as LVM lists them, with their tags. */
 	lvNames(): Promise<string[]>;
+	/** All that is recorded of them. */
+	lvs(): Promise<{ lv: string; lvBytes: number; record: LvRecord }[]>;
 	/** A logical volume that somebody else has made. */
 	placeForeign(name: string): Promise<void>;
+	/** One of somebody else, "ballast", takes what the group has, but for so much; null: none does. */
+	leave(driver: IscsiLvmDriver, bytes: number | null): Promise<void>;
 };
 
 /** What others may call theirs: LVM takes letters, digits and "+_.-", and a group of ours leaves 84 characters. */
@@ -150,6 +155,11 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 		disconnect: async () => {},
 	};
 	let failsChanges = false;
+	const place = async (name: string, bytes: number) => {
+		const size = ["--size", `${bytes}b`, "--activate", "n", "--zero", "n", "--wipesignatures", "n"];
+		const args = ["lvcreate", "--yes", ...size, "--name", name, "--", new LoopGroup(poolId, file, lvm).name];
+		await lvm.change(args, { devices: [device] });
+	};
 	return {
 		folder,
 		device,
@@ -175,10 +185,20 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 			group.device = device;
 			return (await group.lvs()).lvs.map(({ lv }) => lv).sort();
 		},
-		async placeForeign(name) {
-			const size = ["--size", "1m", "--activate", "n", "--zero", "n", "--wipesignatures", "n"];
-			const args = ["lvcreate", "--yes", ...size, "--name", name, "--", new LoopGroup(poolId, file, lvm).name];
-			await lvm.change(args, { devices: [device] });
+		async lvs() {
+			const group = new LoopGroup(poolId, file, lvm);
+			group.device = device;
+			const { lvs } = await group.lvs();
+			return lvs.map(({ lv, lvBytes, record }) => ({ lv, lvBytes, record }));
+		},
+		placeForeign: (name) => place(name, MiB),
+		async leave(driver, bytes) {
+			const group = new LoopGroup(poolId, file, lvm);
+			group.device = device;
+			await group.removeLv("ballast");
+			if (bytes === null) return;
+			const { availableBytes } = await driver.check();
+			if (availableBytes > bytes) await place("ballast", availableBytes - bytes);
 		},
 		async [Symbol.asyncDispose]() {
 			const group = new LoopGroup(poolId, file, lvm);
