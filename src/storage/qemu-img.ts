@@ -11,6 +11,7 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import { type RunOptions, type RunResult, run } from "../lib/run.ts";
 import type { Provisioning, VolumeFormat } from "../model/storage.ts";
 import type { LongOptions, VolumeDamage } from "./driver.ts";
+import { written } from "./written-file.ts";
 
 const shortLimitMs = 60_000;
 /** Of the qcow2 files that we make. */
@@ -31,7 +32,7 @@ export async function createDisk(
 	{ provisioning, signal }: { provisioning?: Provisioning; signal?: AbortSignal } = {},
 ): Promise<void> {
 	const options = creationOptions(format, provisioning);
-	await qemuImg(["create", "-q", "-f", format, "-o", options, "--", absolute(path), `${sizeBytes}`], {
+	await writing(path, ["create", "-q", "-f", format, "-o", options, "--", absolute(path), `${sizeBytes}`], {
 		// The tables of a large disk are written.
 		...(provisioning === "thick" ? { timeoutMs: copyLimitMs } : {}),
 		...(signal ? { signal } : {}),
@@ -70,7 +71,7 @@ export async function createOverlay(
 	assert(/^(\.{0,2}\/)/.test(backing.name), "a backing file's name begins with / or ./ or ../");
 	const options = ["-f", "qcow2", "-o", creationOptions("qcow2"), "-F", backing.format, "-b", backing.name];
 	if (unopened) options.push("-u");
-	await qemuImg(["create", "-q", ...options, "--", absolute(path), `${sizeBytes}`]);
+	await writing(path, ["create", "-q", ...options, "--", absolute(path), `${sizeBytes}`]);
 }
 
 /** Copies the content with its whole backing chain into a new file that stands alone; zeroes become holes, or unwritten space of a thick one. */
@@ -82,7 +83,7 @@ export async function copyDisk(
 	const { progress, provisioning, signal } = options;
 	const made = ["-O", to.format, "-o", creationOptions(to.format, provisioning)];
 	const args = ["convert", "-p", "-f", from.format, ...made];
-	await qemuImg([...args, "--", absolute(from.path), absolute(to.path)], {
+	await writing(to.path, [...args, "--", absolute(from.path), absolute(to.path)], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),
 		onStdoutLine: reporting(progress),
@@ -97,15 +98,15 @@ const reporting = (progress: LongOptions["progress"]) => (line: string) => {
 
 /** What is added is a hole. */
 export async function growDisk(path: string, format: VolumeFormat, sizeBytes: number): Promise<void> {
-	await qemuImg(["resize", "-q", "-f", format, "--preallocation=off", "--", absolute(path), `${sizeBytes}`]);
+	await writing(path, ["resize", "-q", "-f", format, "--preallocation=off", "--", absolute(path), `${sizeBytes}`]);
 }
 
 /**
- * Writes what the qcow2 file `path` holds of its own into its backing file, which then has the same content; `path` itself stays as
- * it is. The caller has held the header against its records: qemu-img follows it.
+ * Writes what the qcow2 file `path` holds of its own into its backing file `into`, which then has the same content; `path` itself stays
+ * as it is. The caller has held the header against its records: qemu-img follows it.
  */
-export async function commitDisk(path: string, { progress, signal }: LongOptions): Promise<void> {
-	await qemuImg(["commit", "-p", "-d", "-f", "qcow2", "--", absolute(path)], {
+export async function commitDisk(path: string, into: string, { progress, signal }: LongOptions): Promise<void> {
+	await writing(into, ["commit", "-p", "-d", "-f", "qcow2", "--", absolute(path)], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),
 		onStdoutLine: reporting(progress),
@@ -123,7 +124,7 @@ export async function flattenDisk(
 	{ progress, signal, device = false }: LongOptions & { device?: boolean },
 ): Promise<void> {
 	const cache = device ? ["-t", "directsync", "-T", "none"] : ["-t", "writethrough"];
-	await qemuImg(["rebase", "-p", "-f", "qcow2", ...cache, "-b", "", "--", absolute(path)], {
+	await writing(path, ["rebase", "-p", "-f", "qcow2", ...cache, "-b", "", "--", absolute(path)], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),
 		onStdoutLine: reporting(progress),
@@ -137,7 +138,7 @@ export async function flattenDisk(
 export async function unflattenDisk(path: string, backing: { name: string; format: VolumeFormat }): Promise<void> {
 	assert(/^(\.{0,2}\/)/.test(backing.name), "a backing file's name begins with / or ./ or ../");
 	const on = ["-F", backing.format, "-b", backing.name];
-	await qemuImg(["rebase", "-q", "-u", "-f", "qcow2", ...on, "--", absolute(path)]);
+	await writing(path, ["rebase", "-q", "-u", "-f", "qcow2", ...on, "--", absolute(path)]);
 }
 
 /** Of a qcow2 file. Errors in it are the answer, not a failure. */
@@ -174,6 +175,10 @@ export async function requireNotOpen(path: string, format: VolumeFormat): Promis
 	if (format === "qcow2") await qemuImg(["info", "--output=json", "-f", format, "--", absolute(path)]);
 	else await qemuProgram("qemu-io", ["-f", format, "-c", "length", "--", absolute(path)], {});
 }
+
+/** `path`: the file that is written to. */
+const writing = (path: string, args: string[], options: Partial<RunOptions> = {}): Promise<void> =>
+	written(path, () => qemuImg(args, options));
 
 export function qemuImg(args: string[], options: Partial<RunOptions> = {}): Promise<RunResult> {
 	return qemuProgram("qemu-img", args, options);

@@ -4,7 +4,13 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { MiB } from "../../lib/units.ts";
 import { expectSame, fails, makeImage, newId, pattern, readAll } from "../conformance.ts";
-import { fullInTheMiddle, fullUploadGoesOn, fullWhileSettingAside, type SmallPool } from "./testing/full-pool.ts";
+import {
+	fullInANewDisk,
+	fullInTheMiddle,
+	fullUploadGoesOn,
+	fullWhileSettingAside,
+	type SmallPool,
+} from "./testing/full-pool.ts";
 import { openLocal, temporaryFolder } from "./testing/local-pool.ts";
 import { type FileSystemKind, smallFileSystem } from "./testing/small-file-system.ts";
 
@@ -29,6 +35,11 @@ onSmallDisk(
 	`ext4 without room for the list of a file's pieces: no thick volume, and none that is larger${because}`,
 	() => withSmallPool("ext4", fullWhileSettingAside),
 );
+
+for (const kind of ["tmpfs", "ext4"] as const)
+	onSmallDisk(`${kind} with room for a part of a disk: the disk is whole, or there is none${because}`, () =>
+		withSmallPool(kind, fullInANewDisk),
+	);
 
 onSmallDisk(`an upload that fills the disk goes on when there is room again${because}`, () =>
 	withSmallPool("tmpfs", fullUploadGoesOn),

@@ -5,6 +5,7 @@
 import { expect } from "bun:test";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isAppError } from "../../../lib/errors.ts";
 import { MiB } from "../../../lib/units.ts";
 import { diskContent, expectSame, fails, makeImage, newId, pattern, readAll, sha256 } from "../../conformance.ts";
 import type { StorageDriver } from "../../driver.ts";
@@ -33,8 +34,10 @@ type Operation = {
 
 const empty = { kind: "empty" } as const;
 const diskBytes = 6 * MiB;
-/** Less than what any of them needs; and not even enough for a record. */
-const rooms = [0, 2 * MiB];
+/** Not even enough for a record; and less than what any of them needs. */
+const usualRooms = [0, 2 * MiB];
+/** A new qcow2 disk has four clusters of 64 KiB at most. */
+const partsKib = [4, 48, 100, 160, 224, 288, 1024];
 
 /** Files, volumes and images. The mark of a volume that is being changed may stay for the next one who changes it. */
 async function stateOf({ driver, root }: SmallPool) {
@@ -48,7 +51,7 @@ async function stateOf({ driver, root }: SmallPool) {
 	};
 }
 
-export async function fullInTheMiddle(pool: SmallPool): Promise<void> {
+export async function fullInTheMiddle(pool: SmallPool, rooms: readonly number[] = usualRooms): Promise<void> {
 	const { driver, fileSystem, folder, user } = pool;
 	const bytes = pattern(diskBytes);
 	const isThick = driver.capabilities.provisioning?.includes("thick");
@@ -143,6 +146,46 @@ export async function fullInTheMiddle(pool: SmallPool): Promise<void> {
 	await driver.deleteImage(image);
 	const left = await readdir(pool.root, { recursive: true });
 	expect(left.filter((name) => name.includes("/"))).toEqual([]);
+}
+
+/** Room for a part of a new disk, from none to all of it: it is whole, or there is none. */
+export async function fullInANewDisk(pool: SmallPool): Promise<void> {
+	const { driver, fileSystem } = pool;
+	const qcow2 = { format: "qcow2", sizeBytes: MiB } as const;
+	const frozen = newId();
+	await driver.createVolume(frozen, { ...qcow2, source: empty });
+	const source = { kind: "volume", id: frozen, fullCopy: false } as const;
+	const before = await driver.listVolumes();
+	const made: Record<string, number> = {};
+	const attempt = async (name: string, id: string, work: () => Promise<unknown>) => {
+		try {
+			await work();
+			made[name] = (made[name] ?? 0) + 1;
+		} catch (error) {
+			if (!isAppError(error, "no-space")) throw error;
+			if (id !== frozen) expect(await driver.getVolume(id)).toBeNull();
+		}
+		await fileSystem.empty();
+		for (const each of await driver.listVolumes()) {
+			expect(await driver.checkVolume(each.id, { repair: false })).toEqual({ errors: 0, leakedBytes: 0, repaired: 0 });
+			expect(await diskContent(driver, each.id)).toHaveLength(MiB);
+			if (each.id !== frozen) await driver.deleteVolume(each.id);
+		}
+		for (const snapshot of (await driver.snapshots?.list(frozen)) ?? [])
+			await driver.snapshots?.delete(frozen, snapshot.id, {});
+	};
+	for (const room of partsKib.map((kib) => kib * 1024)) {
+		const [volume, copy] = [newId(), newId()];
+		await fileSystem.leave(room);
+		await attempt("volume", volume, () => driver.createVolume(volume, { ...qcow2, source: empty }));
+		await fileSystem.leave(room);
+		await attempt("copy", copy, () => driver.createVolume(copy, { ...qcow2, source }));
+		await fileSystem.leave(room);
+		await attempt("snapshot", frozen, async () => driver.snapshots?.take(frozen, newId(), { running: false }));
+	}
+	expect(Object.keys(made).sort()).toEqual(["copy", "snapshot", "volume"]);
+	expect((await driver.listVolumes()).map(({ id }) => id)).toEqual(before.map(({ id }) => id));
+	await driver.deleteVolume(frozen);
 }
 
 /** There is room for a thick volume, but not for the list of the pieces that it would be in. */

@@ -34,7 +34,9 @@ export async function smallFileSystem(folder: string, name: string, kind: FileSy
 		const disk = join(folder, `${name}.img`);
 		await writeFile(disk, "");
 		await truncate(disk, sizeBytes.ext4);
-		await run("mke2fs", ["-q", "-F", "-t", "ext4", "-m", "0", "-b", `${blockBytes}`, "--", disk], limit);
+		// With a journal, a write for which there is no space is tried again after each of several commits: minutes, where all is emulated.
+		const features = ["-m", "0", "-b", `${blockBytes}`, "-O", "^has_journal"];
+		await run("mke2fs", ["-q", "-F", "-t", "ext4", ...features, "--", disk], limit);
 		await run("mount", ["-o", "loop", "--", disk, path], limit);
 	}
 	const outside = join(path, "outside");
@@ -51,12 +53,18 @@ export async function smallFileSystem(folder: string, name: string, kind: FileSy
 	};
 	const leave = async (bytes: number) => {
 		await empty();
-		const bulk = (await available()) - bytes - MiB;
+		const free = async () => blockBytes * Math.floor(((await available()) - bytes) / blockBytes);
+		// What a file of so many pieces needs for itself is not known before.
+		const bulk = (await free()) - 64 * blockBytes;
 		if (bulk > 0) await run("fallocate", ["--length", `${bulk}`, "--", ballast], limit);
-		try {
-			while ((await available()) >= bytes + blockBytes) await appendFile(ballast, block);
-		} catch (error) {
-			if (!isFull(error)) throw error;
+		let most = 64 * blockBytes;
+		for (let left = await free(); left > 0 && most >= blockBytes; left = await free()) {
+			try {
+				await appendFile(ballast, new Uint8Array(Math.min(left, most)).fill(1));
+			} catch (error) {
+				if (!isFull(error)) throw error;
+				most /= 2;
+			}
 		}
 		await run("sync", ["-f", "--", path], limit);
 	};
