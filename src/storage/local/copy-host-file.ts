@@ -72,7 +72,7 @@ export async function copyHostFile(
 			flushedBytes = writer.position;
 		}
 		await flushing;
-		await withFileErrors("writing the received file", () => writer.settle());
+		await withFileErrors("writing the file", () => writer.settle());
 		await flush();
 		await close();
 		return hash.digest();

@@ -9,12 +9,7 @@ import { exportRoot, share, startServer, unshare } from "../../testing/lab/nfs/k
 import { exportOptions, nfsDriver, nfsMounts, runFolder } from "../../testing/lab/nfs/nfs-pool.ts";
 import { newId } from "../conformance.ts";
 import { makeFolders } from "../local/pool-place.ts";
-import {
-	fullInANewDisk,
-	fullInTheMiddle,
-	fullUploadGoesOn,
-	fullWhileSettingAside,
-} from "../local/testing/full-pool.ts";
+import { fullInTheMiddle } from "../local/testing/full-pool.ts";
 import { smallFileSystem } from "../local/testing/small-file-system.ts";
 import { qemuUser } from "./qemu-user.ts";
 
