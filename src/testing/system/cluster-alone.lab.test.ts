@@ -137,8 +137,12 @@ test(
 			expect((await statusOf(first))?.members.map(({ name }) => name)).toEqual([first.name]);
 			// It works by itself, with a first password of its own.
 			expect((await signIn(second, await firstPassword(second))).status).toBe(201);
-			const [pool] = (await second.api.call("poolList", { query: {} })).body.items;
-			expect(pool?.nodes.map(({ health, reason }) => [health, reason])).toEqual([["healthy", null]]);
+			// It says how its pools are once it has opened them.
+			const nodes = await waitUntil("the pool to be opened", 30_000, async () => {
+				const [pool] = (await second.api.call("poolList", { query: {} })).body.items;
+				return pool && pool.nodes.length > 0 ? pool.nodes : undefined;
+			});
+			expect(nodes.map(({ health, reason }) => [health, reason])).toEqual([["healthy", null]]);
 
 			await cluster.join(second, first);
 			ids.push(second.nodeId);
