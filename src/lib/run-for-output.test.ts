@@ -1,36 +1,64 @@
 import { expect, test } from "bun:test";
+import { readFile } from "node:fs/promises";
+import { waitUntil } from "../testing/lab/wait-until.ts";
 import { AppError } from "./errors.ts";
 import { runForOutput } from "./run-for-output.ts";
 
 const limit = { timeoutMs: 20_000 };
 
-async function bytesOf(stream: ReadableStream<Uint8Array>, pauseMs = 0): Promise<number> {
+/** The process id of `head`, which writes so many bytes, and its output. */
+function head(bytes: number): { pid: number; stream: ReadableStream<Uint8Array> } {
+	let pid = 0;
+	const stream = runForOutput("head", ["-c", String(bytes), "/dev/zero"], { ...limit, onStart: (id) => (pid = id) });
+	return { pid, stream };
+}
+
+/** It has ended, or waits for its reader: what it has written does not become more. */
+async function stands(pid: number): Promise<void> {
+	let before = -1;
+	const isStanding = async () => {
+		const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ") Z");
+		const [now, last] = [await written(pid), before];
+		before = now;
+		return /\) Z/.test(stat) || (now > 0 && now === last && /\) S/.test(stat));
+	};
+	await waitUntil("the program to stand still", 10_000, isStanding, { everyMs: 20 });
+}
+
+/** 0 when it is gone. */
+async function written(pid: number): Promise<number> {
+	const text = await readFile(`/proc/${pid}/io`, "utf8").catch(() => "");
+	return Number(/^wchar: (\d+)$/m.exec(text)?.[1] ?? 0);
+}
+
+async function bytesOf(stream: ReadableStream<Uint8Array>, before: () => Promise<void> = async () => {}) {
 	let bytes = 0;
+	await before();
 	for await (const chunk of stream) {
 		bytes += chunk.length;
-		if (pauseMs > 0) await Bun.sleep(pauseMs);
+		await before();
 	}
 	return bytes;
 }
 
 test("all of the output comes, whenever it is read", async () => {
-	for (const bytes of [0, 1000, 65_536, 1_048_576, 10_485_760])
-		for (const waitMs of [0, 200]) {
-			const stream = runForOutput("head", ["-c", String(bytes), "/dev/zero"], limit);
-			await Bun.sleep(waitMs);
-			expect({ bytes, waitMs, got: await bytesOf(stream) }).toEqual({ bytes, waitMs, got: bytes });
-		}
-	expect(await bytesOf(runForOutput("head", ["-c", "1000000", "/dev/zero"], limit), 5)).toBe(1_000_000);
+	for (const bytes of [0, 1000, 65_536, 1_048_576, 10_485_760]) {
+		expect(await bytesOf(head(bytes).stream)).toBe(bytes);
+		const { pid, stream } = head(bytes);
+		expect(await bytesOf(stream, () => stands(pid))).toBe(bytes);
+	}
 });
 
 test("what is not read yet waits in the program, and not in memory", async () => {
-	const before = process.memoryUsage().rss;
-	const stream = runForOutput("head", ["-c", String(2 ** 31), "/dev/zero"], limit);
-	await Bun.sleep(500);
+	const { pid, stream } = head(2 ** 31);
+	await stands(pid);
+	expect(await written(pid)).toBeLessThan(16 * 1024 * 1024);
 	const reader = stream.getReader();
-	for (let part = 0; part < 10; part++) expect((await reader.read()).value?.length).toBeGreaterThan(0);
-	await Bun.sleep(500);
-	expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024);
+	let read = 0;
+	for (let part = 0; part < 10; part++) read += (await reader.read()).value?.length ?? 0;
+	expect(read).toBeGreaterThan(0);
+	await stands(pid);
+	expect((await written(pid)) - read).toBeLessThan(16 * 1024 * 1024);
 	await reader.cancel();
 });
 

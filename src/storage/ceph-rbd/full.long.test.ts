@@ -3,6 +3,7 @@
  * room again. Full by its quota: the monitors say that some seconds after the OSDs have counted, so nothing is written meanwhile.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { startProgram } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { useCeph } from "../../testing/lab/ceph-pool.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
@@ -138,12 +139,11 @@ fullIn(
 async function heldByQemu({ cephPool, fresh, ends }: Setting): Promise<void> {
 	const conf = `file.conf=${session.ceph.folder}/ceph.conf,file.user=admin`;
 	const image = `driver=raw,file.driver=rbd,file.pool=${cephPool},file.image=lqx-vol-${fresh},${conf}`;
-	const child = Bun.spawn(["qemu-io", "--image-opts", "-c", "write 0 4k", "-c", `sleep ${900_000}`, "--", image], {
-		...{ stdin: "ignore", stdout: "pipe", stderr: "ignore" },
-	});
+	const args = ["--image-opts", "-c", "write 0 4k", "-c", `sleep ${900_000}`, "--", image];
+	const program = await startProgram("qemu-io", args, { user: null });
 	ends.defer(async () => {
-		child.kill("SIGKILL");
-		await child.exited;
+		program.kill();
+		await program.ended;
 	});
 	await waitUntil("QEMU to have the lock", 20_000, async () => {
 		const { stdout } = await session.ceph.rbd("lock", "ls", "--pool", cephPool, `lqx-vol-${fresh}`);

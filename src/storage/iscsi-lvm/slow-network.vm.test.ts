@@ -4,6 +4,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import { limits } from "../../node/limits.ts";
 import { withLimit } from "../../node/wait.ts";
+import { stopwatch } from "../../testing/lab/stopwatch.ts";
 import { type LabLuns, labLuns, sessionCount } from "../../testing/lab/storage-vm/inside/iscsi-pool.ts";
 import { note } from "../../testing/note.ts";
 import { diskContent, expectSame, newId, pattern } from "../conformance.ts";
@@ -18,13 +19,7 @@ afterAll(() => lab.close(), 60_000);
 test("20 ms away with one packet of a hundred lost: a pool is made, has a volume with its copy, and goes", async () => {
 	await lab.server.netem({ delayMs: 20, lossPercent: 1 });
 	const driver = lab.driver(newId());
-	const took: string[] = [];
-	const timed = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-		const begun = performance.now();
-		const result = await work();
-		took.push(`${name} ${((performance.now() - begun) / 1000).toFixed(1)} s`);
-		return result;
-	};
+	const { timed, took } = stopwatch();
 	try {
 		await timed("pool", () => driver.activate());
 		expect(await sessionCount()).toBe(1);
@@ -58,7 +53,7 @@ test("20 ms away with one packet of a hundred lost: a pool is made, has a volume
 		await timed("remove", () => driver.remove());
 		expect(await sessionCount()).toBe(0);
 	} finally {
-		note(`iSCSI, 20 ms away, 1 % lost: ${took.join(", ")}`);
+		note(`iSCSI, 20 ms away, 1 % lost: ${took()}`);
 		await lab.server.netem(null);
 	}
 }, 360_000);

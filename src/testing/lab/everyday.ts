@@ -7,6 +7,7 @@ import { MiB } from "../../lib/units.ts";
 import { diskContent, expectSame, makeImage, newId, pattern } from "../../storage/conformance.ts";
 import type { StorageDriver } from "../../storage/driver.ts";
 import { writeDisk } from "../../storage/local/testing/local-pool.ts";
+import { stopwatch } from "./stopwatch.ts";
 
 /** Of what a file system or a group keeps for itself while things come and go. */
 const slackBytes = 4 * MiB;
@@ -21,13 +22,7 @@ export type Everyday = {
 
 /** The pool is empty before and after. How long each step took, for people. */
 export async function everyday(driver: StorageDriver, { user = null }: Everyday = {}): Promise<string> {
-	const took: string[] = [];
-	const timed = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-		const begun = performance.now();
-		const result = await work();
-		took.push(`${name} ${((performance.now() - begun) / 1000).toFixed(1)} s`);
-		return result;
-	};
+	const { timed, took } = stopwatch();
 	const write = async (id: string, seed: number) => {
 		await driver.openVolume(id);
 		await writeDisk(driver, id, 0, pattern(written, seed), user);
@@ -71,5 +66,5 @@ export async function everyday(driver: StorageDriver, { user = null }: Everyday 
 	expect(await driver.listVolumes()).toEqual([]);
 	expect(await driver.listImages()).toEqual([]);
 	expect(Math.abs((await driver.check()).usedBytes - before.usedBytes)).toBeLessThan(slackBytes);
-	return took.join(", ");
+	return took();
 }
