@@ -44,7 +44,7 @@ export function NodesField({ form, nodes }: { form: Form<PoolValues>; nodes: rea
 	return (
 		<fieldset class="field-group pool-nodes-field">
 			<legend class="visually-hidden">{t.nodes}</legend>
-			<p class="field__hint">{hint}</p>
+			{hint !== error && <p class="field__hint">{hint}</p>}
 			{nodes.map(({ id, name }) => (
 				<CheckboxField
 					key={id}
