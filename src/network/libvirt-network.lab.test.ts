@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { smallDomain, withNic } from "../hypervisor/test-domain.ts";
 import { silentLogger } from "../lib/log.ts";
 import { type LibvirtLab, startLab } from "../testing/lab/libvirt-lab.ts";
+import { waitUntil } from "../testing/lab/wait-until.ts";
 import type { NatConfig } from "./address.ts";
 import { networkConformance } from "./conformance.ts";
 import type { NetworkDriver } from "./driver.ts";
@@ -79,7 +80,11 @@ describe("NAT networks on libvirt", () => {
 		await lab.driver.define(guest);
 		await lab.driver.start(guest.id, { paused: false });
 		await lab.guestSays(guest.id, "address eth0 10.99.1.1");
-		const [lease, ...others] = await driver.leases(network);
+		// dnsmasq answers the guest, and has libvirt note the lease after that.
+		const [lease, ...others] = await waitUntil("the lease to be noted", 10_000, async () => {
+			const leases = await driver.leases(network);
+			return leases.length > 0 ? leases : undefined;
+		});
 		expect(others).toEqual([]);
 		expect(lease?.mac).toBe(guest.spec.nics[0]?.mac ?? "");
 		expect(lease?.address).toMatch(/^10\.99\.1\.1(0\d|10)$/);
