@@ -74,14 +74,22 @@ export async function createOverlay(
 	await writing(path, ["create", "-q", ...options, "--", absolute(path), `${sizeBytes}`]);
 }
 
+/**
+ * `pastCache`: what is written goes past the page cache. On a server that has room for a part of it only, the NFS client writes what it
+ * has in its cache again and again, and QEMU waits for that without an end; past the cache each write ends, with an error.
+ */
+type Writing = { pastCache?: boolean };
+
+const cacheMode = ({ pastCache = false }: Writing): string[] => (pastCache ? ["-t", "none"] : []);
+
 /** Copies the content with its whole backing chain into a new file that stands alone; zeroes become holes, or unwritten space of a thick one. */
 export async function copyDisk(
 	from: { path: string; format: VolumeFormat },
 	to: { path: string; format: VolumeFormat },
-	options: LongOptions & { provisioning?: Provisioning },
+	options: LongOptions & Writing & { provisioning?: Provisioning },
 ): Promise<void> {
 	const { progress, provisioning, signal } = options;
-	const made = ["-O", to.format, "-o", creationOptions(to.format, provisioning)];
+	const made = ["-O", to.format, "-o", creationOptions(to.format, provisioning), ...cacheMode(options)];
 	const args = ["convert", "-p", "-f", from.format, ...made];
 	await writing(to.path, [...args, "--", absolute(from.path), absolute(to.path)], {
 		timeoutMs: copyLimitMs,
@@ -105,8 +113,9 @@ export async function growDisk(path: string, format: VolumeFormat, sizeBytes: nu
  * Writes what the qcow2 file `path` holds of its own into its backing file `into`, which then has the same content; `path` itself stays
  * as it is. The caller has held the header against its records: qemu-img follows it.
  */
-export async function commitDisk(path: string, into: string, { progress, signal }: LongOptions): Promise<void> {
-	await writing(into, ["commit", "-p", "-d", "-f", "qcow2", "--", absolute(path)], {
+export async function commitDisk(path: string, into: string, options: LongOptions & Writing): Promise<void> {
+	const { progress, signal } = options;
+	await writing(into, ["commit", "-p", "-d", "-f", "qcow2", ...cacheMode(options), "--", absolute(path)], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),
 		onStdoutLine: reporting(progress),

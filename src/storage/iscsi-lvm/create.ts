@@ -34,6 +34,8 @@ export type IscsiLvmPool = {
 	random: Random;
 	clock: Clock;
 	log: Logger;
+	/** How long one operation waits for another on the same object (default 10 s). */
+	lockWaitMs?: number;
 	/** Called before each change; for tests that end the process there. */
 	onStep?: Step;
 };
@@ -104,6 +106,7 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 		mayInitialize: !pool.wasReady && (!shared || first),
 		...{ stagingFolder: pool.stagingFolder, protectedPaths: pool.protectedPaths, random: pool.random, clock, log },
 		...(pool.onStep ? { onStep: pool.onStep } : {}),
+		...(pool.lockWaitMs === undefined ? {} : { lockWaitMs: pool.lockWaitMs }),
 		writes: async (path) => {
 			const device = await sysfs.deviceOf(path);
 			return device === null ? null : sysfs.writes(device);

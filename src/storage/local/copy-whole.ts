@@ -35,7 +35,7 @@ export const wholeSource = ({ provisioning }: VolumeRecord, chain: Chain): Whole
 
 /** Errors as copyDisk. */
 export async function copyWhole(
-	{ sharesBlocks, log }: LocalContext,
+	{ folder, sharesBlocks, log }: LocalContext,
 	{ file: from, alone, provisioning }: WholeSource,
 	to: { path: string; format: VolumeFormat },
 	options: MakingOptions,
@@ -59,7 +59,7 @@ export async function copyWhole(
 			log.info("A file could not be cloned and is copied", { path: from.path, error });
 		}
 	}
-	await copyDisk(from, to, options);
+	await copyDisk(from, to, { ...options, pastCache: folder.sharedBy !== null });
 }
 
 async function isPlain({ path, format, owner }: ChainFile): Promise<boolean> {

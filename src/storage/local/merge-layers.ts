@@ -95,7 +95,7 @@ async function removeOne(
 	await folder.step("make the layers writable");
 	for (const path of [layerPath, childPath]) await chmod(path, diskMode);
 	await folder.step("merge the layers");
-	await commitDisk(childPath, layerPath, options);
+	await commitDisk(childPath, layerPath, { ...options, pastCache: folder.sharedBy !== null });
 	await folder.step("sync the merged layer");
 	await syncFile(layerPath);
 	if (into === "child") {

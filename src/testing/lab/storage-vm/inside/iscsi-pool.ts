@@ -87,7 +87,8 @@ export async function labLuns(options: LabLunsOptions): Promise<LabLuns> {
 				...{ poolId, config: config(more), credentials: options.withChap ? credentials : null, wasReady: false },
 				...{ nodeId, runFolder: join(folder, "run"), stagingFolder: join(folder, "staging"), protectedPaths: [] },
 				...{ random: systemRandom, clock: systemClock, log: silentLogger },
-				...pool,
+				// The machine is slow: four copies of one volume, one after the other, took 24 s.
+				...{ lockWaitMs: 40_000, ...pool },
 			}),
 		async placeForeign(poolId, name) {
 			const size = ["--size", "1m", "--activate", "n", "--zero", "n", "--wipesignatures", "n"];
