@@ -74,15 +74,18 @@ export async function allocateFile(path: string, bytes: number, { signal, how }:
 }
 
 /**
- * A disk whose file is this one gets the space that it will take when it is grown to `bytes`, and is as long as before: growing it does not fail for want
- * of space then. Nothing is kept of what could be had only in part. A file system that cannot do this (NFS) is left as it is.
+ * A disk whose file is this one gets the space that it will take when it is grown to `bytes`: growing it does not fail for want of space then.
+ * The file is as long as before, but where the file system cannot do that (NFS), which is a raw disk that is grown already. Nothing is kept of
+ * what could be had only in part.
  */
 export async function reserveGrowth(path: string, bytes: number): Promise<void> {
 	const { size } = await stat(path);
 	try {
-		await allocateFile(path, bytes, { how: "keep-size" });
+		await allocateFile(path, bytes, { how: "keep-size" }).catch((error: unknown) => {
+			if (!isAppError(error, "storage")) throw error;
+			return allocateFile(path, bytes);
+		});
 	} catch (error) {
-		if (isAppError(error, "storage")) return;
 		// Cuts off what lies past the end.
 		await truncate(path, size);
 		throw error;

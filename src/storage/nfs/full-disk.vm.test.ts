@@ -9,7 +9,7 @@ import { exportRoot, share, startServer, unshare } from "../../testing/lab/nfs/k
 import { exportOptions, nfsDriver, nfsMounts, runFolder } from "../../testing/lab/nfs/nfs-pool.ts";
 import { newId } from "../conformance.ts";
 import { makeFolders } from "../local/pool-place.ts";
-import { fullInTheMiddle } from "../local/testing/full-pool.ts";
+import { fullInTheMiddle, fullWhileSettingAside } from "../local/testing/full-pool.ts";
 import { smallFileSystem } from "../local/testing/small-file-system.ts";
 import { qemuUser } from "./qemu-user.ts";
 
@@ -41,6 +41,7 @@ for (const { version, squash } of [
 				await driver.activate();
 				const pool = { driver, fileSystem, root, folder, user };
 				await fullInTheMiddle(pool);
+				await fullWhileSettingAside(pool);
 				await driver.remove();
 				expect(await readdir(root)).toEqual([]);
 				expect(await nfsMounts()).toEqual([]);
