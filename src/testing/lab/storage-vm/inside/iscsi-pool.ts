@@ -92,11 +92,11 @@ export async function labLuns(options: LabLunsOptions): Promise<LabLuns> {
 			}),
 		async placeForeign(poolId, name) {
 			const size = ["--size", "1m", "--activate", "n", "--zero", "n", "--wipesignatures", "n"];
-			const config = ["--config", lvmConfig({ nodeId, hostId: null })];
-			await run("lvm", ["lvcreate", ...config, "--yes", ...size, "--name", name, "--", groupName(poolId)], limit);
+			const common = await lvmOptions();
+			await run("lvm", ["lvcreate", ...common, "--yes", ...size, "--name", name, "--", groupName(poolId)], limit);
 		},
 		async clear(poolId) {
-			const common = ["--config", lvmConfig({ nodeId, hostId: null })];
+			const common = await lvmOptions();
 			for (const args of [
 				["vgchange", ...common, "--activate", "n", groupName(poolId)],
 				["vgremove", ...common, "--yes", "--force", groupName(poolId)],
@@ -114,6 +114,12 @@ export async function labLuns(options: LabLunsOptions): Promise<LabLuns> {
 		},
 	};
 }
+
+/** The disk behind the LUN, which LVM would find as well, is not looked at. */
+const lvmOptions = async (): Promise<string[]> => [
+	...["--config", lvmConfig({ nodeId, hostId: null })],
+	...(await lunDevices(wwidOf(1))).flatMap((device) => ["--devices", device]),
+];
 
 /** /dev/sdX of a LUN, by all its paths. */
 export async function lunDevices(wwid: string): Promise<string[]> {
