@@ -130,9 +130,9 @@ export async function commitDisk(path: string, into: string, options: LongOption
  */
 export async function flattenDisk(
 	path: string,
-	{ progress, signal, device = false }: LongOptions & { device?: boolean },
+	{ progress, signal, device = false, pastCache = false }: LongOptions & Writing & { device?: boolean },
 ): Promise<void> {
-	const cache = device ? ["-t", "directsync", "-T", "none"] : ["-t", "writethrough"];
+	const cache = ["-t", device || pastCache ? "directsync" : "writethrough", ...(device ? ["-T", "none"] : [])];
 	await writing(path, ["rebase", "-p", "-f", "qcow2", ...cache, "-b", "", "--", absolute(path)], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),

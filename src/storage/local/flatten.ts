@@ -47,7 +47,7 @@ export async function flattenVolume(context: LocalContext, id: string, options: 
 					await folder.step("copy what is below into it");
 					const progress = (ratio: number | null) =>
 						options.progress?.(ratio === null ? null : (at + ratio) / roots.length);
-					await flattenDisk(root.path, { ...options, progress });
+					await flattenDisk(root.path, { ...options, progress, pastCache: folder.sharedBy !== null });
 					await folder.step("sync what stands alone");
 					await syncFile(root.path);
 				});

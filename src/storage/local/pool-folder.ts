@@ -33,6 +33,7 @@ import {
 	requireOwnFolder,
 } from "./pool-place.ts";
 import { ImageRecord, PoolRecord, parseRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
+import { removeTree } from "./remove-tree.ts";
 
 export const markerName = "limiquantix-pool.json";
 const temporaryPrefix = ".tmp-";
@@ -102,13 +103,18 @@ export class PoolFolder {
 
 	#own = (prefix: string): string => (this.sharedBy === null ? prefix : `${prefix}${this.sharedBy}-`);
 
-	/** Runs `work` with a temporary path; whatever is left there afterwards is removed. */
+	/** Runs `work` with a temporary path; whatever is left there afterwards is removed, or, after a failure, at the next start at the latest. */
 	async withTemporary<T>(part: PoolPart, work: (path: string) => Promise<T>): Promise<T> {
 		const { path, done } = this.#temporary(part, temporaryPrefix);
 		try {
-			return await work(path);
+			const result = await work(path);
+			await removeTree(path);
+			return result;
+		} catch (error) {
+			await removeTree(path).catch(() => {});
+			throw error;
 		} finally {
-			await rm(path, { recursive: true, force: true }).finally(done);
+			done();
 		}
 	}
 
@@ -305,7 +311,7 @@ export class PoolFolder {
 			await rm(adopted, { force: true });
 		}
 		await this.step("remove the folder");
-		await rm(path, { recursive: true, force: true });
+		await removeTree(path);
 	}
 
 	/**
@@ -347,7 +353,7 @@ export class PoolFolder {
 			await this.removeTrash(name, own(trashPrefix));
 			for (const entry of await readdir(this.part(name)))
 				if (prefixes.some((prefix) => entry.startsWith(prefix)) && !this.#live.has(entry))
-					await rm(join(this.part(name), entry), { recursive: true, force: true });
+					await removeTree(join(this.part(name), entry));
 		}
 	}
 }

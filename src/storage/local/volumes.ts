@@ -1,7 +1,7 @@
 /** Volumes of a local pool: made aside and committed by one rename, found by their records. */
 import { chmod, lstat, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import { fileSource } from "../../model/disk-source.ts";
 import { isInside } from "../../model/host-paths.ts";
@@ -28,6 +28,8 @@ import { copyWhole, wholeSource } from "./copy-whole.ts";
 import { diskMode, freezeVolume } from "./freeze.ts";
 import { changing } from "./half-done.ts";
 import { requireAnswering } from "./held-files.ts";
+import { writeVolume } from "./merge-layers.ts";
+import type { PoolFolder } from "./pool-folder.ts";
 import { realPlace } from "./pool-place.ts";
 import type { BackingRecord, VolumeRecord } from "./records.ts";
 
@@ -254,6 +256,7 @@ export class LocalVolumes {
 			await fillThick(this.#context, record, {});
 			await folder.step("sync the disk");
 			await syncFile(chain[0].path);
+			await requireWritable(folder, id);
 		});
 		return this.#present(id);
 	}
@@ -343,4 +346,16 @@ async function isThere(path: string): Promise<boolean> {
 		if (errnoOf(error) === "ENOENT") return false;
 		throw error;
 	}
+}
+
+/**
+ * An ext4 that has given up its journal meanwhile says nothing when a file is flushed; a record that is written anew it refuses. One for which
+ * there is no room does no harm: it is the same.
+ */
+async function requireWritable(folder: PoolFolder, id: string): Promise<void> {
+	const record = await folder.readVolumeRecord(id);
+	if (record === null) return;
+	await writeVolume(folder, record).catch((error: unknown) => {
+		if (!isAppError(error, "no-space")) throw error;
+	});
 }

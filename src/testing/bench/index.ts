@@ -16,6 +16,7 @@ import { storageCeph } from "./storage/storage-ceph.ts";
 import { storageIscsi } from "./storage/storage-iscsi.ts";
 import { storageLocal } from "./storage/storage-local.ts";
 import { storageNfs } from "./storage/storage-nfs.ts";
+import { storageVm } from "./storage/storage-vm.ts";
 import { vmStart } from "./vm-start.ts";
 import { vncProxy } from "./vnc-proxy.ts";
 
@@ -32,6 +33,7 @@ export const benches: readonly Bench[] = [
 	storageNfs,
 	storageCeph,
 	storageIscsi,
+	...storageVm,
 	guestIo,
 	clusterLoad,
 	clusterFailover,

@@ -1,6 +1,6 @@
 /**
  * Times of a storage driver's verbs beside the bare tool that it runs, in turns, so that both see the same machine. A volume of 10 GB is
- * made, copied copy-on-write, kept as a snapshot and deleted; then a hundred are made at once.
+ * made, copied copy-on-write, kept as a snapshot and deleted; then many are made at once.
  */
 import { GiB } from "../../../lib/units.ts";
 import type { StorageDriver } from "../../../storage/driver.ts";
@@ -26,12 +26,20 @@ export type DriverRounds = {
 	bare: BareTool;
 	newId: () => string;
 	rounds: number;
+	/** How many are made at once (default 100). */
+	atOnce?: number;
 };
 
 const sizeBytes = 10 * GiB;
-const atOnce = 100;
 
-export async function driverRounds({ prefix, driver, bare, newId, rounds }: DriverRounds): Promise<Figures> {
+export async function driverRounds({
+	prefix,
+	driver,
+	bare,
+	newId,
+	rounds,
+	atOnce = 100,
+}: DriverRounds): Promise<Figures> {
 	const ours = emptyTimes();
 	const theirs = emptyTimes();
 	const format = driver.capabilities.formats[0] ?? "raw";
@@ -50,8 +58,8 @@ export async function driverRounds({ prefix, driver, bare, newId, rounds }: Driv
 	await Promise.all(names.map((name) => bare.delete(name)));
 	return {
 		...Object.assign({}, ...verbs.map((verb) => figuresOf(prefix, verb, ours[verb], theirs[verb]))),
-		[`${prefix}Create100AtOnceMs`]: round(oursAtOnce, 0),
-		[`${prefix}Create100AtOnceRatio`]: round(oursAtOnce / theirsAtOnce),
+		[`${prefix}Create${atOnce}AtOnceMs`]: round(oursAtOnce, 0),
+		[`${prefix}Create${atOnce}AtOnceRatio`]: round(oursAtOnce / theirsAtOnce),
 	};
 }
 

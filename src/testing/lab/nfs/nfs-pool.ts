@@ -1,16 +1,17 @@
 /** Pools on the lab VM's own NFS server. */
 import { chown, readFile } from "node:fs/promises";
 import { systemClock } from "../../../lib/clock.ts";
+import { idSource } from "../../../lib/ids.ts";
 import { silentLogger } from "../../../lib/log.ts";
 import { systemRandom } from "../../../lib/random.ts";
 import type { NfsPoolConfig } from "../../../model/pool-config.ts";
-import { newId } from "../../../storage/conformance.ts";
 import { makeFolders } from "../../../storage/local/pool-place.ts";
 import { NfsDriver, type NfsDriverOptions } from "../../../storage/nfs/driver.ts";
 import { parseMountinfo } from "../../../storage/nfs/mountinfo.ts";
 import { qemuUser } from "../../../storage/nfs/qemu-user.ts";
 import { exportRoot, share, startServer, unshare } from "./kernel-server.ts";
 
+const { newId } = idSource(systemClock, systemRandom);
 export const runFolder = "/run/lab-pools";
 
 /** `path`: as the server exports it; `folder`: where it is in truth. */
