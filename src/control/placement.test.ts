@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { GiB } from "../lib/units.ts";
 import type { NetworkNodeStatus } from "../model/network.ts";
 import type { Node, NodeStatus } from "../model/node.ts";
+import type { PoolNodeStatus } from "../model/storage.ts";
 import { fixtureId, fixtureNetwork, fixtureNode, fixturePool } from "../testing/fixtures.ts";
 import { type PlacementState, placeStorage, placeVm, type WantedVm } from "./placement.ts";
 
@@ -15,7 +16,7 @@ const load = (nodeNumber: number, memoryBytes: number, vcpus = 1) => ({
 	memoryBytes,
 	vcpus,
 });
-const part = (nodeNumber: number, availableBytes: number, health: "healthy" | "error" = "healthy") => ({
+const part = (nodeNumber: number, availableBytes: number, health: PoolNodeStatus["health"] = "healthy") => ({
 	...{ nodeId: fixtureId(nodeNumber), health, reason: null, totalBytes: 100 * GiB, usedBytes: 0, availableBytes },
 	...{ capabilities: null, updatedAt: "2026-01-02T03:04:05.000Z" },
 });
@@ -117,6 +118,40 @@ describe("a VM goes", () => {
 			expect(place({ pools }, { pools: [unseen] }).nodeId).toBe(fixtureId(1));
 	});
 
+	test("where its pool works: without a warning, then with one, and nowhere else", () => {
+		const two = [node(1, { memoryBytes: 64 * GiB }), node(2)];
+		const mixed = (...healths: PoolNodeStatus["health"][]) =>
+			fixturePool({
+				...{ name: "shared", phase: "degraded", nodeIds: [1, 2].map(fixtureId) },
+				nodes: healths.map((health, index) => part(index + 1, 9 * GiB, health)),
+			});
+		const place = (...healths: PoolNodeStatus["health"][]) =>
+			placeVm(state(two, { pools: [mixed(...healths)] }), wanted);
+		for (const health of ["unmounted", "error"] as const) {
+			expect(place(health, "healthy")).toEqual({
+				nodeId: fixtureId(2),
+				reason: "Placed on node-2: no other node fits.",
+			});
+			expect(place(health, "degraded")).toEqual({
+				nodeId: fixtureId(2),
+				reason: "Placed on node-2: no other node fits. Degraded there: the storage pool shared.",
+			});
+		}
+		expect(place("degraded", "healthy")).toEqual({
+			nodeId: fixtureId(2),
+			reason: "Placed on node-2: of 2 nodes that fit it is the only one where its networks and storage are ready.",
+		});
+		expect(place("degraded", "degraded")).toEqual({
+			nodeId: fixtureId(1),
+			reason:
+				"Placed on node-1: of 2 nodes that fit it has the most memory left after it (62 GiB). Degraded there: the storage pool shared.",
+		});
+		// One that works, though not without a warning, rather than one that nobody has looked at.
+		const unseen = fixturePool({ ...mixed(), nodes: [part(2, GiB, "degraded")] });
+		expect(placeVm(state(two, { pools: [unseen] }), wanted).nodeId).toBe(fixtureId(2));
+		expect(() => place("unmounted", "unmounted")).toThrow("node-1 has no storage pool that can be used");
+	});
+
 	test("nowhere, with the reason for each node", () => {
 		const nodes = [
 			node(1, {}, { witness: true }),
@@ -168,6 +203,26 @@ describe("volumes and images go", () => {
 		});
 		expect(() => place({ id: fixturePool().id }, 10 * GiB)).toThrow("no node has more than 9 GiB");
 		expect(() => place({ id: fixtureId(0x99) })).toThrow("The volume fits on no node: node-1 has no usable part");
+	});
+
+	test("where the pool works: without a warning, then with one where that has the room, and nowhere else", () => {
+		const two = [node(1), node(2)];
+		const place = (parts: PoolNodeStatus[], bytes = GiB) => {
+			const pool = fixturePool({ phase: "degraded", nodeIds: [1, 2].map(fixtureId), nodes: parts });
+			return placeStorage(state(two, { pools: [pool] }), { what: "The volume", pool, bytes });
+		};
+		// What a part had before it was lost says nothing.
+		for (const health of ["unmounted", "error"] as const)
+			expect(place([part(1, 90 * GiB, health), part(2, 5 * GiB)])).toEqual({
+				nodeId: fixtureId(2),
+				reason: "Placed on node-2: no other node fits.",
+			});
+		const parts = [part(1, 90 * GiB, "degraded"), part(2, 5 * GiB)];
+		expect(place(parts)).toEqual({ nodeId: fixtureId(2), reason: "Placed on node-2: its pool works best there." });
+		expect(place(parts, 6 * GiB).nodeId).toBe(fixtureId(1));
+		expect(() => place(parts, 91 * GiB)).toThrow("no node has more than 90 GiB");
+		// What is not known is not zero: the node finds out.
+		expect(place([part(2, GiB)], 2 * GiB).nodeId).toBe(fixtureId(1));
 	});
 
 	test("to the only node without further questions", () => {

@@ -1,7 +1,8 @@
 /**
  * On which node something new goes, when nobody said. Pure. A VM goes where its networks and pools are ready, there to the node
- * with the most memory left after it, then to the one with the fewest vCPUs for each CPU; a volume or an image to the one with the most room. Names break ties, so that
- * the same state gives the same answer. Whatever fits nowhere is refused, with the reason for each node.
+ * with the most memory left after it, then to the one with the fewest vCPUs for each CPU; a volume or an image where its pool works without
+ * a warning, there to the one with the most room. Names break ties, so that the same state gives the same answer. Whatever fits nowhere is
+ * refused, with the reason for each node.
  *
  * The memory of all VMs of a node counts, of those that are off too: they will be started. That a node has less than
  * nothing left does not rule it out, since not all of them run at once; that it has less in all than the VM wants does.
@@ -10,6 +11,7 @@ import { AppError } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Network } from "../model/network.ts";
 import type { Node } from "../model/node.ts";
+import { mayWorkOn, partRank } from "../model/pool-parts.ts";
 import type { Pool, Volume } from "../model/storage.ts";
 import type { VmLoad } from "../store/store.ts";
 import { type Readiness, readinessOn } from "./readiness.ts";
@@ -42,10 +44,8 @@ function nodeObstacle({ status, witness }: Node): string | null {
 	return null;
 }
 
-const isUsable = (pool: Pool, nodeId: string): boolean => {
-	if (!pool.nodeIds.includes(nodeId) || (pool.phase !== "ready" && pool.phase !== "degraded")) return false;
-	return pool.nodes.find((part) => part.nodeId === nodeId)?.health !== "error";
-};
+const isUsable = (pool: Pool, nodeId: string): boolean =>
+	pool.nodeIds.includes(nodeId) && (pool.phase === "ready" || pool.phase === "degraded") && mayWorkOn(pool, nodeId);
 
 function poolObstacle(state: PlacementState, nodeId: string, wanted: Pick<Pool, "id"> | null): string | null {
 	const usable = state.pools.filter((pool) => isUsable(pool, nodeId));
@@ -103,15 +103,17 @@ export function placeVm(state: PlacementState, wanted: WantedVm): Placement {
 
 function sentence(best: Load, fitting: readonly Load[]): string {
 	const { node, memoryLeftBytes, readiness } = best;
-	const waits = readiness.rank > 0 ? ` Not ready there yet: ${readiness.unready.join(", ")}.` : "";
-	return `Placed on ${node.name}: ${why(memoryLeftBytes, readiness, fitting)}.${waits}`;
+	const { degraded, unready } = readiness;
+	const warns = degraded.length > 0 ? ` Degraded there: ${degraded.join(", ")}.` : "";
+	const waits = unready.length > 0 ? ` Not ready there yet: ${unready.join(", ")}.` : "";
+	return `Placed on ${node.name}: ${why(memoryLeftBytes, readiness, fitting)}.${warns}${waits}`;
 }
 
 function why(memoryLeftBytes: number, { rank }: Readiness, fitting: readonly Load[]): string {
 	const count = fitting.length;
 	if (count === 1) return "no other node fits";
 	const alike = fitting.filter(({ readiness }) => readiness.rank === rank).length;
-	const where = `where its networks and storage ${rank === 0 ? "are ready" : "may be ready soon"}`;
+	const where = `where its networks and storage ${rank === 0 ? "are ready" : rank === 1 ? "work" : "may be ready soon"}`;
 	if (alike === 1) return `of ${count} nodes that fit it is the only one ${where}`;
 	const left = memoryLeftBytes >= 0 ? formatBytes(memoryLeftBytes) : "none";
 	const which = alike === count ? "" : ` and ${where}`;
@@ -120,22 +122,42 @@ function why(memoryLeftBytes: number, { rank }: Readiness, fitting: readonly Loa
 
 export type WantedStorage = { what: "The volume" | "The image"; pool: Pick<Pool, "id"> | null; bytes: number };
 
+type Room = { node: Node; rank: number; availableBytes: number | null };
+
 export function placeStorage(state: PlacementState, { what, pool, bytes }: WantedStorage): Placement {
-	const room = (node: Node): number => {
-		const parts = state.pools.filter((one) => isUsable(one, node.id) && (pool === null || one.id === pool.id));
-		const available = parts.map((one) => one.nodes.find(({ nodeId }) => nodeId === node.id)?.availableBytes ?? 0);
-		return Math.max(0, ...available);
-	};
 	const { fitting, members } = choose(state, what, (node) => nodeObstacle(node) ?? poolObstacle(state, node.id, pool));
-	const [best] = fitting.sort((a, b) => room(b) - room(a) || compareText(a.name, b.name));
+	const rooms = fitting.map((node): Room => {
+		const parts = state.pools.filter((one) => isUsable(one, node.id) && (pool === null || one.id === pool.id));
+		const known = parts.flatMap((one) => one.nodes.find(({ nodeId }) => nodeId === node.id)?.availableBytes ?? []);
+		const rank = Math.min(...parts.map((one) => partRank(one, node.id)));
+		return { node, rank, availableBytes: known.length > 0 ? Math.max(...known) : null };
+	});
+	const lacks = ({ availableBytes }: Room): boolean => availableBytes !== null && availableBytes < bytes;
+	const [best] = rooms.sort(
+		(a, b) =>
+			Number(lacks(a)) - Number(lacks(b)) ||
+			a.rank - b.rank ||
+			(b.availableBytes ?? 0) - (a.availableBytes ?? 0) ||
+			compareText(a.node.name, b.node.name),
+	);
 	if (best === undefined) throw new AppError("internal", "None of the nodes that fit was chosen.");
-	if (room(best) < bytes)
-		throw new AppError(
-			"no-space",
-			`${what} needs ${formatBytes(bytes)}; no node has more than ${formatBytes(room(best))}.`,
-		);
-	const reason = `Placed on ${best.name}: ${fitting.length === 1 ? "no other node has the pool" : "its pool has the most room"}.`;
-	return { nodeId: best.id, reason: members === 1 ? null : reason };
+	if (lacks(best)) {
+		const most = Math.max(...rooms.map(({ availableBytes }) => availableBytes ?? 0));
+		const message = `${what} needs ${formatBytes(bytes)}; no node has more than ${formatBytes(most)}.`;
+		throw new AppError("no-space", message);
+	}
+	const reason = `Placed on ${best.node.name}: ${whyThere(
+		best,
+		rooms.filter((one) => !lacks(one)),
+	)}.`;
+	return { nodeId: best.node.id, reason: members === 1 ? null : reason };
+}
+
+function whyThere({ rank }: Room, enough: readonly Room[]): string {
+	if (enough.length === 1) return "no other node fits";
+	return enough.filter((one) => one.rank === rank).length === 1
+		? "its pool works best there"
+		: "its pool has the most room";
 }
 
 /**

@@ -1,36 +1,43 @@
 /** How far the networks and pools that a VM needs are ready on a node. Pure. What is not will wait there; another node may do better. */
 import type { Network } from "../model/network.ts";
+import { type PartRank, partRank } from "../model/pool-parts.ts";
 import type { Pool } from "../model/storage.ts";
 
-/** 0: all of it is ready. 1: the node has not looked at some of it yet. 2: some of it does not work there now. */
-export type Rank = 0 | 1 | 2;
-/** `unready`: what is not, as in "the network NAME". */
-export type Readiness = { rank: Rank; unready: readonly string[] };
+/**
+ * Ranks are those of pools: the worst of what is needed. `degraded`: what works, with a warning, and `unready`: what does not yet, as in
+ * "the network NAME".
+ */
+export type Readiness = { rank: PartRank; degraded: readonly string[]; unready: readonly string[] };
 
 type NeededNetwork = Pick<Network, "name" | "nodes">;
 /** Any of `anyOf` does. */
 type NeededPool = { anyOf: readonly Pick<Pool, "name" | "nodes">[] };
+type Judged = { what: string; rank: PartRank };
 
-type Part = { nodeId: string; health: string };
-const rankOf = (parts: readonly Part[], nodeId: string): Rank => {
-	const health = parts.find((part) => part.nodeId === nodeId)?.health;
-	return health === "healthy" ? 0 : health === undefined ? 1 : 2;
-};
+function networkRank({ nodes }: NeededNetwork, nodeId: string): PartRank {
+	const health = nodes.find((part) => part.nodeId === nodeId)?.health;
+	return health === "healthy" ? 0 : health === undefined ? 2 : 3;
+}
 
 export function readinessOn(
 	nodeId: string,
 	{ networks, pools }: { networks: readonly NeededNetwork[]; pools: readonly NeededPool[] },
 ): Readiness {
 	const judged = [
-		...networks.map(({ name, nodes }) => ({ what: `the network ${name}`, rank: rankOf(nodes, nodeId) })),
+		...networks.map((network) => ({ what: `the network ${network.name}`, rank: networkRank(network, nodeId) })),
 		...pools.map(({ anyOf }) => bestOf(anyOf, nodeId)),
 	];
-	const unready = new Set(judged.filter(({ rank }) => rank > 0).map(({ what }) => what));
-	return { rank: Math.max(0, ...judged.map(({ rank }) => rank)) as Rank, unready: [...unready].sort() };
+	const names = (isSo: (rank: PartRank) => boolean) =>
+		[...new Set(judged.filter(({ rank }) => isSo(rank)).map(({ what }) => what))].sort();
+	return {
+		rank: Math.max(0, ...judged.map(({ rank }) => rank)) as PartRank,
+		degraded: names((rank) => rank === 1),
+		unready: names((rank) => rank > 1),
+	};
 }
 
-function bestOf(pools: NeededPool["anyOf"], nodeId: string): { what: string; rank: Rank } {
-	const ranked = pools.map(({ name, nodes }) => ({ what: `the storage pool ${name}`, rank: rankOf(nodes, nodeId) }));
+function bestOf(pools: NeededPool["anyOf"], nodeId: string): Judged {
+	const ranked = pools.map((pool) => ({ what: `the storage pool ${pool.name}`, rank: partRank(pool, nodeId) }));
 	const [best] = ranked.sort((a, b) => a.rank - b.rank);
-	return best ?? { what: "storage", rank: 2 };
+	return best ?? { what: "storage", rank: 3 };
 }

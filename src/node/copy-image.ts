@@ -7,6 +7,7 @@
  * that it came as.
  */
 import { AppError } from "../lib/errors.ts";
+import { mayWorkOn } from "../model/pool-parts.ts";
 import type { Image } from "../model/storage.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { workerOfImage } from "../store/storage-worker.ts";
@@ -62,8 +63,9 @@ export async function copyImage(
 /** The node that it is read from; null: this one. */
 function fromWhere({ store, nodeId }: NodeContext, origin: Image): string | null {
 	const pool = store.get("pool", origin.poolId);
-	if (origin.nodeId === nodeId || (origin.nodeId === null && pool?.nodeIds.includes(nodeId))) return null;
+	const isHere = pool?.nodeIds.includes(nodeId) === true && mayWorkOn(pool, nodeId);
+	if (origin.nodeId === nodeId || (origin.nodeId === null && isHere)) return null;
 	const worker = workerOfImage(store, origin);
-	if (worker !== null) return worker;
+	if (worker !== null) return worker === nodeId ? null : worker;
 	throw new AppError("unavailable", `No node has the pool of image "${origin.name}".`);
 }

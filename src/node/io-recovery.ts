@@ -3,6 +3,7 @@
  * was waiting for, so it notices nothing but the time. One that pauses again at once is tried less and less often.
  */
 import { isAppError } from "../lib/errors.ts";
+import { isWorking } from "../model/pool-parts.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
@@ -52,8 +53,7 @@ export class IoRecovery {
 			const volume = store.get("volume", volumeId);
 			const pool = volume && store.get("pool", volume.poolId);
 			const part = pool?.nodes.find((one) => one.nodeId === nodeId);
-			const works = part?.health === "healthy" || part?.health === "degraded";
-			return works && (part.availableBytes ?? 1) > 0;
+			return part !== undefined && isWorking(part) && (part.availableBytes ?? 1) > 0;
 		});
 	}
 

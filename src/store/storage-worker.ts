@@ -1,9 +1,10 @@
 /**
  * Which node does what has to be done with a volume or an image: its own, where the pool is not shared; else one that uses it
- * already, else the first one on which the pool works. Pure. All nodes give the same answer for the same state; what is done by two
+ * already, else the first one on which the pool works best. Pure. All nodes give the same answer for the same state; what is done by two
  * at once all the same is kept apart by the phase of the volume and by the driver.
  */
 import { isLost } from "../model/lost-node.ts";
+import { bestNode } from "../model/pool-parts.ts";
 import type { Image, Pool, Volume } from "../model/storage.ts";
 import type { StoreReader } from "./store.ts";
 
@@ -12,9 +13,8 @@ type State = Pick<StoreReader, "get" | "all">;
 /** Null when no node can: the pool is on none. */
 export function workerOfPool(state: State, pool: Pool): string | null {
 	const nodes = pool.nodeIds.flatMap((id) => state.get("node", id) ?? []).filter((node) => !node.witness);
-	const heard = nodes.filter((node) => !isLost(node));
-	const works = heard.find(({ id }) => pool.nodes.find((part) => part.nodeId === id)?.health === "healthy");
-	return (works ?? heard[0] ?? nodes[0])?.id ?? null;
+	const heard = nodes.filter((node) => !isLost(node)).map(({ id }) => id);
+	return bestNode(heard, [pool]) ?? nodes[0]?.id ?? null;
 }
 
 /** A shared volume that belongs to a VM is that VM's node's to work on. */

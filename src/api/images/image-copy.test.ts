@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { AppError } from "../../lib/errors.ts";
 import { GiB, MiB } from "../../lib/units.ts";
-import type { Image, Pool } from "../../model/storage.ts";
+import type { Image, Pool, PoolNodeStatus } from "../../model/storage.ts";
 import { type ApiHarness, createApiHarness } from "../../testing/api/api-harness.ts";
 import {
 	clusterIds,
@@ -156,4 +156,37 @@ test("a node that is not heard of does not make it, while another one of the poo
 	expect(await made("one")).toBe(second);
 	await propose({ kind: "nodeLost", id: second, reason: "not heard of", lost: true });
 	expect(await made("two")).toBe(third);
+});
+
+test("it is made where both pools work; one that works nowhere else is for its node", async () => {
+	const part = (id: string, nodeId: string, health: PoolNodeStatus["health"]) =>
+		propose({
+			...{ kind: "poolNodeStatus", id },
+			status: {
+				...{ nodeId, health, reason: null, capabilities: null, updatedAt: "2026-01-02T03:04:05Z" },
+				...{ totalBytes: 100 * GiB, usedBytes: 0, availableBytes: 100 * GiB },
+			},
+		});
+	const source = fixtureId(0x310);
+	await pool({ id: fixtureId(0x504), name: "both", type: "nfs", config: { ...fixtureNfs, exportPath: "/b" } }, [
+		here,
+		second,
+	]);
+	await image({ id: source, name: "elsewhere", poolId: fixtureId(0x504), nodeId: null });
+	const made = async (name: string, body: object, from: object = { kind: "image", imageId: source }) =>
+		taskOf((await copy({ name, ...body }, from)).body)?.nodeId;
+	expect(await made("one", { poolId: shared })).toBe(here);
+	await part(shared, here, "unmounted");
+	expect(await made("two", { poolId: shared })).toBe(second);
+	// What arrives here is for a node where the pool works, too.
+	const upload = { poolId: shared, format: "raw", fileSizeBytes: MiB };
+	expect(await made("three", upload, { kind: "upload" })).toBe(second);
+	await part(shared, second, "degraded");
+	expect(await made("four", upload, { kind: "upload" })).toBe(second);
+	await part(shared, second, "unmounted");
+	await part(shared, here, "degraded");
+	expect(await made("five", upload, { kind: "upload" })).toBe(here);
+	// The source is read where it can be.
+	await part(fixtureId(0x504), here, "error");
+	expect(await made("six", { poolId: shared })).toBe(here);
 });

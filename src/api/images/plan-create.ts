@@ -3,7 +3,8 @@ import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { isLost } from "../../model/lost-node.ts";
 import type { Node } from "../../model/node.ts";
-import type { Image, ImageCreate, Pool } from "../../model/storage.ts";
+import { bestNode, mayWorkOn } from "../../model/pool-parts.ts";
+import type { Image, ImageCreate } from "../../model/storage.ts";
 import { isShared, keepsImageFiles } from "../../model/storage-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
 import type { CommandBody } from "../../store/command.ts";
@@ -97,7 +98,7 @@ function sha256Of({ services: { store } }: RequestContext, origin: Image): strin
 	return pool && keepsImageFiles(pool) ? origin.sha256 : null;
 }
 
-/** A node of the pool that reaches the source as well, if there is one; null: any that the pool has, to which the source is sent. */
+/** A node of the pool that reaches the source as well, if there is one where both work; null: any that the pool has, to which the source is sent. */
 function workerOfCopy(
 	{ services: { store, node } }: RequestContext,
 	origin: Image,
@@ -107,7 +108,6 @@ function workerOfCopy(
 	const to = store.get("pool", request.poolId ?? "");
 	const from = store.get("pool", origin.poolId);
 	const reaches = (id: string) => (origin.nodeId === null ? from?.nodeIds.includes(id) === true : origin.nodeId === id);
-	const works = (id: string) => to?.nodes.find((part) => part.nodeId === id)?.health === "healthy";
 	const isHeard = (id: string) => {
 		const known = id === node.nodeId ? null : store.get("node", id);
 		return known === null || !isLost(known);
@@ -115,21 +115,28 @@ function workerOfCopy(
 	const possible = [node.nodeId, ...(to?.nodeIds ?? [])].filter(
 		(id) => to?.nodeIds.includes(id) && reaches(id) && isHeard(id),
 	);
-	return possible.find(works) ?? possible[0] ?? null;
+	const pools = [to, from].flatMap((pool) => pool ?? []);
+	return bestNode(
+		possible.filter((id) => pools.every((pool) => mayWorkOn(pool, id))),
+		pools,
+	);
 }
 
 /**
  * As asked; else on the node that was asked, which is where an upload arrives and where a path is looked for; elsewhere when
- * that node has no part of the pool.
+ * that node has no part of the pool, or has it where it does not work while it does on others.
  */
 function placedBy(context: RequestContext, { nodeId, poolId, source, fileSizeBytes }: ImageCreate): Placement {
 	const { store, node } = context.services;
 	if (nodeId !== undefined) return { nodeId, reason: null };
-	const isWanted = (pool: Pool) => pool.nodeIds.includes(node.nodeId) && (poolId === undefined || pool.id === poolId);
-	const hasPart = store.get("node", node.nodeId)?.witness !== true && store.all("pool").some(isWanted);
+	const here = { nodeId: node.nodeId, reason: null };
 	const pool = poolId === undefined ? null : store.get("pool", poolId);
-	if (hasPart || source.kind === "path" || (poolId !== undefined && pool === null))
-		return { nodeId: node.nodeId, reason: null };
+	if (source.kind === "path" || (poolId !== undefined && pool === null)) return here;
+	const wanted = pool === null ? store.all("pool") : [pool];
+	const parts = wanted.filter(({ nodeIds }) => nodeIds.includes(node.nodeId));
+	const hasPart = store.get("node", node.nodeId)?.witness !== true && parts.length > 0;
+	const isElsewhere = wanted.some((one) => one.nodeIds.some((id) => id !== node.nodeId && mayWorkOn(one, id)));
+	if (hasPart && (!isElsewhere || parts.some((one) => mayWorkOn(one, node.nodeId)))) return here;
 	return placeStorage(placementState(store), { what: "The image", pool, bytes: fileSizeBytes ?? 0 });
 }
 

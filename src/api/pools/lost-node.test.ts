@@ -85,3 +85,14 @@ test("nobody says how a network is there", async () => {
 	await lose();
 	expect(await known()).toEqual([clusterIds.node]);
 });
+
+test("a pool is deleted by a node where it works, which can clear its place", async () => {
+	const figures = { totalBytes: 100, usedBytes: 40, availableBytes: 60, capabilities: null };
+	const updatedAt = new Date(systemClock.nowMs()).toISOString();
+	await propose({
+		...{ kind: "poolNodeStatus", id: both },
+		status: { nodeId: clusterIds.node, health: "unmounted", reason: "It is not there.", ...figures, updatedAt },
+	});
+	const { body: task } = await harness.client("admin").call("poolDelete", { path: { id: both } });
+	expect(task.nodeId).toBe(secondNodeId);
+});

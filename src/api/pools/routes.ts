@@ -12,6 +12,7 @@ import {
 	PoolUpdate,
 } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
+import { workerOfPool } from "../../store/storage-worker.ts";
 import type { StoreReader } from "../../store/store.ts";
 import { firstHeard, knownPool, lostNodes } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
@@ -239,7 +240,8 @@ export const poolRoutes: Route[] = [
 		handler: ({ context, params }) =>
 			accepted(context, () => {
 				const pool = findForWrite(context, "pool", params.id);
-				const nodeId = firstHeard(context.services.store, pool.nodeIds);
+				// Where it works, its place can be cleared.
+				const nodeId = workerOfPool(context.services.store, pool);
 				return {
 					kind: "poolDelete",
 					id: pool.id,

@@ -2,6 +2,7 @@
 import type { PlacementState } from "../../control/placement.ts";
 import { AppError, type FieldError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
+import { mayWorkOn } from "../../model/pool-parts.ts";
 import type { Image, Pool, Volume } from "../../model/storage.ts";
 import type { StoreReader } from "../../store/store.ts";
 
@@ -35,7 +36,8 @@ const shortId = (id: string): string => id.slice(0, 13);
 export const usable = (pool: Pool): boolean => pool.phase === "ready" || pool.phase === "degraded";
 
 /**
- * The pool asked for, or the default: the oldest usable one on the node. Null (and a field error) when there is none.
+ * The pool asked for, or the default: the oldest usable one on the node, rather one that works there. Null (and a field error) when there
+ * is none.
  */
 export function choosePool(
 	state: PlanState,
@@ -52,7 +54,8 @@ export function choosePool(
 		return pool;
 	}
 	const pools = state.all("pool").filter((pool) => pool.nodeIds.includes(nodeId) && pool.phase !== "deleting");
-	const oldest = pools.filter(usable).sort(byAge)[0];
+	const fails = (pool: Pool) => Number(!mayWorkOn(pool, nodeId));
+	const [oldest] = pools.filter(usable).sort((one, other) => fails(one) - fails(other) || byAge(one, other));
 	if (oldest) return oldest;
 	const [waiting] = pools;
 	if (waiting) throw notUsable(waiting);

@@ -2,6 +2,7 @@
 import type { Static } from "@sinclair/typebox";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
+import { bestNode } from "../../model/pool-parts.ts";
 import type { Pool, Volume, VolumeMove } from "../../model/storage.ts";
 import { formatsOf, isShared, provisioningKept } from "../../model/storage-rules.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
@@ -56,10 +57,8 @@ function workerOfMove(
 		from?.nodeIds.includes(nodeId) === true &&
 		(fixed === undefined || fixed === nodeId) &&
 		(wanted === undefined || wanted === nodeId);
-	const works = (nodeId: string) =>
-		[pool, from].every((one) => one?.nodes.find((part) => part.nodeId === nodeId)?.health === "healthy");
 	const possible = [workerOfVolume(store, volume) ?? "", ...pool.nodeIds].filter(can);
-	return possible.find(works) ?? possible[0] ?? null;
+	return bestNode(possible, from === null ? [pool] : [pool, from]);
 }
 
 /** What the node finds out too, after a while: as it was last reported. */

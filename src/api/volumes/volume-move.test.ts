@@ -92,6 +92,21 @@ test("a volume of no node is copied where both pools work, or where it is asked 
 	expect([body.nodeId, body.input.nodeId]).toEqual([second, second]);
 });
 
+test("a warning keeps no node from it where the pool works on no other", async () => {
+	await volume({ poolId: sharedPool, nodeId: null });
+	const part = (nodeId: string, health: PoolNodeStatus["health"]) =>
+		propose({
+			...{ kind: "poolNodeStatus", id: sharedPool },
+			status: {
+				...{ nodeId, health, reason: null, capabilities: null, updatedAt: "2026-01-02T03:04:05Z" },
+				...{ totalBytes: GiB, usedBytes: 0, availableBytes: GiB },
+			},
+		});
+	await part(here, "error");
+	await part(second, "degraded");
+	expect((await move({ poolId: cephPool })).body.nodeId).toBe(second);
+});
+
 test("it does not go to another node, to where it is, or to nowhere", async () => {
 	await volume();
 	for (const poolId of [farPool, clusterIds.pool, fixtureId(0x999)])

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { GiB } from "../../../src/lib/units.ts";
+import type { Pool } from "../../api/types.ts";
 import { seed } from "../../dev/mock/seed.ts";
 import type { MockState } from "../../dev/mock/state.ts";
 import { planMove } from "../vm/move.ts";
@@ -65,6 +66,24 @@ describe("where a VM can be", () => {
 			"node-6": null,
 		});
 		expect(obstacles(state)["node-4"]).toBeNull();
+	});
+
+	test("not where no pool works; a warning, or that nobody has looked yet, is no reason", () => {
+		const state = seed({ nodes: 4, vms: 0 });
+		const change = (name: string, health: Pool["nodes"][number]["health"] | null) => {
+			const { id } = nodeNamed(state, name);
+			for (const pool of state.tables.pool.values()) {
+				const others = pool.nodes.filter(({ nodeId }) => nodeId !== id);
+				const mine = pool.nodes.filter(({ nodeId }) => nodeId === id && health !== null);
+				const nodes = [...others, ...mine.map((part) => ({ ...part, health: health ?? part.health }))];
+				state.change("pool", pool.id, { nodes, phase: "degraded" });
+			}
+		};
+		change("node-1", "unmounted");
+		change("node-2", "error");
+		change("node-3", "degraded");
+		change("node-4", null);
+		expect(Object.values(obstacles(state)).map((obstacle) => obstacle === null)).toEqual([false, false, true, true]);
 	});
 
 	test("nodes that left are no choice", () => {

@@ -2,6 +2,7 @@
  * On which nodes a VM can be, and how much room they have: for choosing one, whether the VM is new or moves. The API checks
  * all of it again where the command applies. Pure.
  */
+import { mayWorkOn } from "../../../src/model/pool-parts.ts";
 import type { Network, Node, Pool, Vm } from "../../api/types.ts";
 import { formatBytes } from "../../lib/format.ts";
 import { byName } from "../../lib/sort.ts";
@@ -53,9 +54,7 @@ function obstacleOn(node: Node, wanted: Wanted, { pools, networks }: Surrounding
 }
 
 const isUsable = (pool: Pool, nodeId: string): boolean =>
-	pool.nodeIds.includes(nodeId) &&
-	(pool.phase === "ready" || pool.phase === "degraded") &&
-	pool.nodes.find((part) => part.nodeId === nodeId)?.health !== "error";
+	pool.nodeIds.includes(nodeId) && (pool.phase === "ready" || pool.phase === "degraded") && mayWorkOn(pool, nodeId);
 
 export const roomText = ({ memoryLeftBytes }: Pick<Target, "memoryLeftBytes">): string =>
 	memoryLeftBytes >= 0 ? t.left(formatBytes(memoryLeftBytes)) : t.over(formatBytes(-memoryLeftBytes));

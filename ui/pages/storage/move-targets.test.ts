@@ -63,6 +63,14 @@ test("of a pool that nodes share it is copied where its VM is, or on any node th
 	expect(one?.obstacle).toBe("No node has both pools.");
 });
 
+test("a node where a pool works with a warning, rather than one where it does not", () => {
+	const shared = pool("here", [part("n1"), part("n2")], { type: "nfs" });
+	const nodes = [part("n1", { health: "unmounted" }), part("n2", { health: "degraded", availableBytes: 70 })];
+	const there = pool("there", nodes, { phase: "degraded" });
+	const [one] = moveTargets([volume({ nodeId: null })], { pools: [shared, there], vms: [], nameOf: (id) => id });
+	expect([one?.pool.id, one?.obstacle, one?.availableBytes]).toEqual(["there", null, 70]);
+});
+
 test("several together need room for all, and a pool that takes each of them", () => {
 	const takes = pool("takes", [part("n1", { availableBytes: 100 }), part("n2")]);
 	const [one, two] = [volume(), volume({ id: "w", allocatedBytes: 41 })];

@@ -1,4 +1,5 @@
 /** Where volumes can be moved to: every pool, those that can take them first, and why others cannot. Pure; the node decides again (src/api/volumes/plan-move.ts). */
+import { bestNode, isWorking } from "../../../src/model/pool-parts.ts";
 import { poolUsage } from "../../../src/model/storage-rules.ts";
 import type { Pool, Vm, Volume } from "../../api/types.ts";
 import { formatBytes } from "../../lib/format.ts";
@@ -29,8 +30,7 @@ export function moveTargets(volumes: readonly Volume[], world: World): MoveTarge
 			if (nodes.includes(null)) return unreachedBy(volumes[nodes.indexOf(null)] as Volume, world);
 			for (const nodeId of nodes) {
 				const there = pool.nodes.find((one) => one.nodeId === nodeId);
-				if (there && there.health !== "healthy" && there.health !== "degraded")
-					return t.moveFails(world.nameOf(there.nodeId), there.reason);
+				if (there && !isWorking(there)) return t.moveFails(world.nameOf(there.nodeId), there.reason);
 			}
 			if (availableBytes !== null && availableBytes < bytes)
 				return t.moveNoRoom(formatBytes(availableBytes), formatBytes(bytes));
@@ -54,9 +54,7 @@ function nodeOfMove(volume: Volume, pool: Pool, { pools, vms }: World): string |
 	const possible = pool.nodeIds.filter(
 		(id) => (from?.nodeIds.includes(id) ?? false) && (fixed === null || fixed === id),
 	);
-	const works = (id: string) =>
-		[pool, from].every((one) => one?.nodes.find(({ nodeId }) => nodeId === id)?.health === "healthy");
-	return possible.find(works) ?? possible[0] ?? null;
+	return bestNode(possible, from === undefined ? [pool] : [pool, from]);
 }
 
 function unreachedBy(volume: Volume, { vms, nameOf }: World): string {
