@@ -116,7 +116,7 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 						...{ runFolder, stagingFolder },
 					}),
 			},
-			credentials: (poolId) => secrets.open(poolId),
+			credentials: (poolId, sealed) => secrets.open(poolId, sealed),
 			network: createLibvirtNetworks({ client, logger }),
 			everybodyHas: (feature) => cluster.everybodyHas(feature),
 			seeds: ({ path, vm }) => {

@@ -61,9 +61,11 @@ export class ClusterSecrets implements SecretSealer {
 		return seal(JSON.stringify(credentials), contextOf(poolId), key, this.#deps.random);
 	}
 
-	/** Null when the pool has none. `unavailable` while this node has not got the key, `corrupt` when they do not open. */
-	async open(poolId: string): Promise<PoolCredentials | null> {
-		const sealed = this.#deps.store.sealedCredentials(poolId);
+	/**
+	 * Null when the pool has none. `unavailable` while this node has not got the key, `corrupt` when they do not open. `sealed`: as the state
+	 * has them, or had.
+	 */
+	async open(poolId: string, sealed = this.#deps.store.sealedCredentials(poolId)): Promise<PoolCredentials | null> {
 		if (sealed === null) return null;
 		const keyId = sealedWith(sealed);
 		const key = (await this.#known()).get(keyId) ?? (await this.#inTurn(() => this.#fetch(keyId)));

@@ -67,8 +67,11 @@ export type NodeDeps = {
 	everybodyHas(feature: Feature): boolean;
 	hypervisor: HypervisorDriver;
 	storage: StorageRegistry;
-	/** Of a pool, opened; null when it has none. `unavailable` while this node has not got the key. */
-	credentials(poolId: string): Promise<PoolCredentials | null>;
+	/**
+	 * Of a pool, opened; null when it has none. `unavailable` while this node has not got the key. `sealed`: as the state had them, of one
+	 * that is gone from it.
+	 */
+	credentials(poolId: string, sealed?: string): Promise<PoolCredentials | null>;
 	network: NetworkDriver;
 	seeds: SeedWriter;
 	/** vmFolders of vm-folder.ts, but for tests. */

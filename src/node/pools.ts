@@ -8,18 +8,20 @@ import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { PoolCredentials } from "../model/pool-config.ts";
 import type { Pool, PoolCapabilities, PoolNodeStatus } from "../model/storage.ts";
-import { localPath } from "../model/storage-rules.ts";
+import { isShared, localPath } from "../model/storage-rules.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { intervals, limits } from "./limits.ts";
 import { PoolEntries, type PoolEntry } from "./pool-entry.ts";
 import { type FormerPool, PoolPlaces, takeMarksAway } from "./pool-places.ts";
+import { messageOf, PoolRemains } from "./pool-remains.ts";
 
 export type PoolToProbe = FormerPool & { credentials: PoolCredentials | null; overwrite?: readonly string[] };
 
 export class Pools {
 	readonly #context: NodeContext;
 	readonly #places: PoolPlaces;
+	readonly #remains: PoolRemains;
 	readonly #entries: PoolEntries;
 	readonly #checking = new Set<string>();
 	/** When the health of a pool was last reported, by its id. */
@@ -28,6 +30,7 @@ export class Pools {
 	constructor(context: NodeContext) {
 		this.#context = context;
 		this.#places = new PoolPlaces(context);
+		this.#remains = new PoolRemains(context);
 		this.#entries = new PoolEntries(context, this.#places, (poolId) => this.#otherPools(poolId));
 	}
 
@@ -49,10 +52,14 @@ export class Pools {
 			try {
 				return await this.#probe(pool);
 			} catch (error) {
-				if (!isAppError(error, "in-use")) throw error;
-				// By a pool that is gone from the state, perhaps, and has not left this node yet.
-				await this.#context.store.readIndex();
-				await this.sweep();
+				// By a pool that is gone from the state, perhaps, and has not left its place yet.
+				const isInUse = isAppError(error, "in-use");
+				if (!isInUse && !(isAppError(error) && error.context.found !== undefined)) throw error;
+				if (isInUse) {
+					await this.#context.store.readIndex();
+					await this.sweep();
+				}
+				if (!(await this.#remains.clear(pool)) && !isInUse) throw error;
 				return this.#probe(pool);
 			}
 		});
@@ -93,7 +100,7 @@ export class Pools {
 	/** After all that uses them. Never fails. */
 	async end(): Promise<void> {
 		const drivers = this.#entries.ids().flatMap((id) => this.#entries.known(id)?.driver ?? []);
-		await Promise.all(drivers.map((driver) => driver.end?.().catch(() => {})));
+		await Promise.all([...drivers.map((driver) => driver.end?.().catch(() => {})), this.#remains.end()]);
 	}
 
 	/** The pool, and then what the records of some of its volumes claim of it. */
@@ -112,33 +119,41 @@ export class Pools {
 		return null;
 	}
 
+	/** Resolves with what of it stays, for people. */
 	async delete(poolId: string): Promise<string | null> {
 		const pool = this.#context.store.get("pool", poolId);
-		if (!pool) return null;
+		if (!pool) return this.#remains.message(poolId);
 		const volumes = this.#context.store.count("volume", { poolId });
 		const images = this.#context.store.count("image", { poolId });
 		if (volumes + images > 0)
 			throw new AppError("in-use", `Pool "${pool.name}" still holds ${volumes} volumes and ${images} images.`);
-		if (isHere(pool, this.#context.nodeId)) await this.#leave(pool);
+		const left = isHere(pool, this.#context.nodeId) ? await this.#leave(pool) : null;
 		await this.#entries.forget(poolId);
 		await this.#context.propose({ kind: "poolGone", id: poolId });
-		return null;
+		return left;
 	}
 
-	/** Marks that cannot be taken off (the disk is gone, say) do not keep a pool from being deleted. */
-	async #leave(pool: Pool): Promise<void> {
+	/** Marks that cannot be taken off (the disk is gone, say) do not keep a pool from being deleted. Resolves with what is said of them. */
+	async #leave(pool: Pool): Promise<string | null> {
 		const { logger } = this.#context;
 		try {
 			await takeMarksAway(this.#context, pool.id, (await this.#entry(pool)).driver);
+			await this.#remains.forget(pool.id);
+			return null;
 		} catch (error) {
 			if (this.#context.stopping.aborted) throw error;
 			logger.warn("the marks of a deleted pool stay where it was", { poolId: pool.id, error });
+			// The folder of a local one is left by each node in its own time.
+			if (!isShared(pool)) return `${messageOf(this.#context, pool.id, pool.config, toErrorInfo(error).message)}.`;
+			await this.#remains.note(pool, error);
+			return this.#remains.message(pool.id);
 		}
 	}
 
 	/** Of pools that are gone, or not for this node any more: nothing of them stays here. Never fails. */
 	async sweep(): Promise<void> {
 		await this.#places.sweep((pool) => this.#formerDriver(pool));
+		this.#remains.retry();
 		for (const id of this.#entries.ids()) {
 			const pool = this.#context.store.get("pool", id);
 			if (pool === null || !isHere(pool, this.#context.nodeId)) await this.#entries.forget(id);
@@ -153,7 +168,7 @@ export class Pools {
 		try {
 			const here = store.all("pool").filter((pool) => isHere(pool, nodeId));
 			// Those that are gone from the state, and have not left this host yet, leave by themselves.
-			const pools = [...here, ...(await this.#places.configs())];
+			const pools = [...here, ...(await this.#places.configs()), ...(await this.#remains.configs())];
 			await limited(this.#context, "Tidying up after tries of storage pools", limits.poolProbeMs, () => tidy(pools));
 		} catch (error) {
 			logger.warn("what tries of storage pools have left was not tidied up", { error });

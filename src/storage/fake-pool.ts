@@ -59,6 +59,8 @@ export class FakePool {
 	isHeld: (path: string) => boolean = () => false;
 	/** Whether another pool has its marks where this one would be. */
 	isTaken = (): boolean => false;
+	/** What taking its marks away fails with, whichever driver does. */
+	removalError: AppError | null = null;
 
 	/** Names of what is where it is to be. */
 	foreign: string[] = [];

@@ -83,6 +83,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 
 	async remove(): Promise<void> {
 		await this.enter("remove");
+		if (this.pool.removalError !== null) throw this.pool.removalError;
 	}
 
 	async probe({ overwrite = [] }: OverwriteOptions = {}): Promise<PoolUsage> {

@@ -79,6 +79,9 @@ export async function followTask(id: string): Promise<Task | null> {
 		const title = t.failure(taskTitle(finished), taskTarget(finished)?.name ?? "");
 		toastFailureText(title, finished.error?.message ?? "", taskDetails(finished));
 	}
+	// What stays has to be read.
+	if (finished?.state === "succeeded" && finished.kind === "pool.delete" && finished.message)
+		toastFailureText(taskTarget(finished)?.name ?? taskTitle(finished), finished.message, taskDetails(finished));
 	if (finished?.state === "succeeded" && saysMore.includes(finished.kind) && finished.message) {
 		toastSuccess(`${taskTarget(finished)?.name ?? ""}: ${finished.message}`);
 	}

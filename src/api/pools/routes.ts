@@ -232,7 +232,8 @@ export const poolRoutes: Route[] = [
 		method: "DELETE",
 		path: "/v1/pools/{id}",
 		summary: "Delete a storage pool",
-		description: "Refused while volumes or images are in it.",
+		description:
+			"Refused while volumes or images are in it. A place that cannot be cleared keeps nobody from it: the message of the task says what stays there, and the node goes on trying.",
 		tag,
 		params: idParams,
 		responses: { 202: Task },

@@ -27,7 +27,8 @@ export const poolNoun: Noun = {
 		verb({
 			name: "delete",
 			summary: "Delete a storage pool",
-			description: "Refused while volumes or images are in it.",
+			description:
+				"Refused while volumes or images are in it. When its place cannot be cleared, because the server is away for example, it is deleted all the same: what stays there, and how to remove it, is said, and the node goes on trying.",
 			examples: ["limiquantix pool delete fast --yes"],
 			arguments: poolArgument,
 			options: { yes, ...waitOptions },

@@ -34,7 +34,7 @@ import { describeVolume, listVolumes } from "./describe.ts";
 import { RbdFencing } from "./fencing.ts";
 import { hostSecret, sourceIn } from "./host-secret.ts";
 import { RbdDiskImages } from "./images.ts";
-import { claimPool, removeMarker, requireOwner } from "./pool-marker.ts";
+import { claimPool, leavePlace, requireOwner } from "./pool-marker.ts";
 import { RbdImages } from "./rbd-images.ts";
 import { CephRunner } from "./runner.ts";
 import { RbdSnapshots } from "./snapshots.ts";
@@ -121,8 +121,7 @@ export class CephRbdDriver implements StorageDriver {
 	async remove(): Promise<void> {
 		this.#writeFiles();
 		const { runner, work } = this.#context;
-		await work.tidy();
-		await removeMarker(runner, this.#options.poolId);
+		await leavePlace(runner, this.#options.poolId, () => work.tidy());
 		await this.deactivate();
 	}
 

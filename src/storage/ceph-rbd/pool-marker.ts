@@ -49,8 +49,10 @@ export async function requireFree(runner: CephRunner, poolId: string): Promise<v
 	if (owner !== null && owner !== poolId) throw belongsTo(runner, owner);
 }
 
-export async function removeMarker(runner: CephRunner, poolId: string): Promise<void> {
+/** `tidy`: what this node has half done there. Not in a place that is another pool's by now: that one is at work with the same names. */
+export async function leavePlace(runner: CephRunner, poolId: string, tidy: () => Promise<void>): Promise<void> {
 	if ((await readMarker(runner)) !== poolId) return;
+	await tidy();
 	await orMissing(runner.changeRados(["rm", workObject]));
 	// Last: while it is there, a repetition goes on.
 	await orMissing(runner.changeRados(["rm", markerObject]));

@@ -36,6 +36,9 @@ import { ImageRecord, PoolRecord, parseRecord, readRecord, recordText, UploadRec
 import { removeTree } from "./remove-tree.ts";
 
 export const markerName = "limiquantix-pool.json";
+const notOurs = { isOurs: false };
+/** Whether the folder was looked at, and is another pool's or nobody's: nothing of this one is in it. */
+export const isNotOurs = (error: unknown): boolean => isAppError(error) && error.context.isOurs === false;
 const temporaryPrefix = ".tmp-";
 const trashPrefix = ".trash-";
 /** See half-done.ts. */
@@ -198,9 +201,12 @@ export class PoolFolder {
 			throw new AppError(
 				"in-use",
 				`The folder ${this.root} belongs to another storage pool (${marker.poolId}). Choose another folder; if that pool is gone for good, remove ${this.marker()} first.`,
+				{ context: notOurs },
 			);
 		if (marker === null && !mayInitialize)
-			throw new AppError("storage", `The folder ${this.root} holds no pool. Is its disk mounted?`);
+			throw new AppError("storage", `The folder ${this.root} holds no pool. Is its disk mounted?`, {
+				context: notOurs,
+			});
 	}
 
 	async #makeParts(): Promise<void> {

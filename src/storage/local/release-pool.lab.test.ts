@@ -1,12 +1,13 @@
 /** The folder of a pool whose node leaves: what the node names goes, the rest stays, and a new pool can begin in it. */
 import { expect, test } from "bun:test";
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../../lib/clock.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { MiB } from "../../lib/units.ts";
 import { makeImage, newId, pattern, upload } from "../conformance.ts";
+import { isNotOurs, markerName } from "./pool-folder.ts";
 import { releasePool } from "./release-pool.ts";
 import { openLocal, poolId, temporaryFolder } from "./testing/local-pool.ts";
 
@@ -36,6 +37,23 @@ test("what the node leaves behind goes, also what came of it only in part", asyn
 	// Cut off after it was done, it is repeated: the folder is another pool's by now.
 	await release(path, poolId, left);
 	await (await openLocal(path, { poolId: successor })).check();
+});
+
+test("a folder that is another pool's, or nobody's, is told from one that does not work", async () => {
+	await using folder = await temporaryFolder();
+	const path = join(folder.path, "pool");
+	await openLocal(path, { poolId: successor });
+	const opening = (at: string) =>
+		openLocal(at, { mayInitialize: false }).then(
+			() => null,
+			(error: unknown) => error,
+		);
+	expect(isNotOurs(await opening(path))).toBe(true);
+	await mkdir(join(folder.path, "empty"));
+	expect(isNotOurs(await opening(join(folder.path, "empty")))).toBe(true);
+	await writeFile(join(path, markerName), "no record");
+	expect(isNotOurs(await opening(path))).toBe(false);
+	expect(isNotOurs(null)).toBe(false);
 });
 
 test("what nobody named stays, and so does what is around it", async () => {

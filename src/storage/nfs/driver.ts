@@ -17,6 +17,7 @@ import type { PoolCapabilities } from "../../model/storage.ts";
 import type { PoolUsage } from "../driver.ts";
 import { withFileErrors } from "../file-errors.ts";
 import { withoutThick } from "../local/capabilities.ts";
+import { isNotOurs } from "../local/pool-folder.ts";
 import { makeFolders } from "../local/pool-place.ts";
 import { requireId } from "../names.ts";
 import type { StorageContext } from "../registry.ts";
@@ -119,8 +120,13 @@ export class NfsDriver extends WorkerDriver {
 	}
 
 	override async remove(): Promise<void> {
-		await this.#inTurn(() => this.#mountWhole());
-		await super.remove();
+		try {
+			await this.#inTurn(() => this.#mountWhole());
+			await super.remove();
+		} catch (error) {
+			// Done before, or the place is another pool's by now.
+			if (!isNotOurs(error)) throw error;
+		}
 		await this.deactivate();
 	}
 

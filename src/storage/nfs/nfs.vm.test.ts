@@ -108,11 +108,19 @@ for (const { version, squash } of [
 			await again.deleteVolume(id);
 			await again.deleteImage(image);
 			// Another pool beside it, on the same export.
-			const other = pool(path, { version, folder: "other" });
+			const otherId = newId();
+			const other = pool(path, { version, folder: "other", poolId: otherId });
 			await other.activate();
 			expect(await other.listVolumes()).toEqual([]);
 			await fails("in-use", nfsDriver(path, { version, folder: "other" }).probe());
 			await other.remove();
+			// Once more, and when yet another pool has the place: nothing is left to do, and that one's mark stays.
+			await nfsDriver(path, { version, folder: "other", poolId: otherId, mayInitialize: false }).remove();
+			const third = nfsDriver(path, { version, folder: "other" });
+			await third.activate();
+			await nfsDriver(path, { version, folder: "other", poolId: otherId, mayInitialize: false }).remove();
+			await third.check();
+			await third.remove();
 			await again.remove();
 			expect(await nfsMounts()).toEqual([]);
 			expect(await readdir(runFolder).then((names) => names.length)).toBeGreaterThan(0);

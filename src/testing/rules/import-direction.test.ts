@@ -121,6 +121,7 @@ test("UI code takes nothing but pure files of the model at run time", () => {
 		"src/model/clock-rules.ts",
 		"src/model/member-limits.ts",
 		"src/model/permissions.ts",
+		"src/model/pool-parts.ts",
 		"src/model/snapshot-rules.ts",
 		"src/model/storage-rules.ts",
 	];
