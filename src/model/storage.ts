@@ -114,7 +114,10 @@ export const PoolUpdate = Strict(
 	},
 	{ $id: "PoolUpdate", minProperties: 1 },
 );
-/** `poolId`: of a pool that is there already and is to be changed; its own credentials are used unless there are others. */
+/**
+ * `poolId`: of a pool that is there already and is to be changed; its own credentials are used unless there are others, at its own
+ * monitors or portals.
+ */
 export const PoolProbe = Strict(
 	{
 		poolId: Type.Optional(Id),
@@ -147,7 +150,7 @@ export const PoolProbed = Strict(
 );
 /**
  * What a server offers, for a pool that is to be made, or for one that is there (`poolId`: its own credentials are used unless there are
- * others). `target` null: the targets, else what is behind that one.
+ * others, at its own monitors or portals). `target` null: the targets, else what is behind that one.
  */
 export const PoolDiscover = Type.Union(
 	[

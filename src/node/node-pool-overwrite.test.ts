@@ -130,15 +130,24 @@ test("a server is asked with the credentials of the pool, unless there are other
 			},
 		},
 	});
-	const question = { portals: ["10.0.0.6"], target: null, chapUser: "node", mutualChapUser: null };
+	const question = { portals: ["10.0.0.5:3260"], target: null, chapUser: "node", mutualChapUser: null };
 	const other = { chapPassword: "another-password" };
+	const elsewhere = { ...question, portals: ["10.0.0.6"] };
+	const open = { ...elsewhere, chapUser: null };
 	await world.service.discoverStorage({ type: "iscsi-lvm", ...question });
 	await world.service.discoverStorage({ type: "iscsi-lvm", poolId, ...question });
-	await world.service.discoverStorage({ type: "iscsi-lvm", poolId, ...question, credentials: other });
+	await world.service.discoverStorage({ type: "iscsi-lvm", poolId, ...elsewhere, credentials: other });
+	await world.service.discoverStorage({ type: "iscsi-lvm", poolId, ...open });
+	// What is kept is for its own portals.
+	await expect(world.service.discoverStorage({ type: "iscsi-lvm", poolId, ...elsewhere })).rejects.toMatchObject({
+		...{ code: "invalid", fields: [{ path: "/credentials/chapPassword" }] },
+		message: "The password of the storage pool san is used at its own portals only: give it again for 10.0.0.6.",
+	});
 	expect(asked).toEqual([
 		{ type: "iscsi-lvm", ...question },
 		{ type: "iscsi-lvm", ...question, credentials: { chapPassword: "stored-password" } },
-		{ type: "iscsi-lvm", ...question, credentials: other },
+		{ type: "iscsi-lvm", ...elsewhere, credentials: other },
+		{ type: "iscsi-lvm", ...open },
 	]);
 	const ceph = { type: "ceph-rbd" as const, monitors: ["a"], user: "vms" };
 	await expect(world.service.discoverStorage({ ...ceph, poolId })).rejects.toMatchObject({
@@ -148,7 +157,7 @@ test("a server is asked with the credentials of the pool, unless there are other
 	await expect(world.service.discoverStorage({ ...ceph, poolId: fixtureId(0x46) })).rejects.toMatchObject({
 		code: "not-found",
 	});
-	expect(asked).toHaveLength(3);
+	expect(asked).toHaveLength(4);
 });
 
 test("what tries of pools have left is tidied up at the start, but for pools that are on this node; that never fails the start", async () => {

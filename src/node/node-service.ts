@@ -11,6 +11,7 @@ import type { PoolDiscover, PoolDiscovered, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { Adoption } from "./adoption.ts";
 import { limited, type NodeContext } from "./context.ts";
+import { keptCredentials } from "./kept-credentials.ts";
 import { limits } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
 import { deleteOrphans, findOrphans, orphanVolume } from "./orphans.ts";
@@ -156,7 +157,8 @@ export class LocalNodeService implements NodeService {
 			const message = `The storage pool ${pool.name} is of another type.`;
 			throw new AppError("invalid", message, { fields: [{ path: "/poolId", message }] });
 		}
-		const credentials = query.credentials ?? (await this.#context.credentials(poolId));
+		if (query.credentials !== undefined) return asked;
+		const credentials = await keptCredentials(this.#context, pool, asked);
 		return credentials === null ? asked : { ...asked, credentials };
 	}
 

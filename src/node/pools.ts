@@ -11,6 +11,7 @@ import type { Pool, PoolCapabilities, PoolNodeStatus } from "../model/storage.ts
 import { isShared, localPath } from "../model/storage-rules.ts";
 import type { PoolPlace, PoolUsage, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
+import { keptCredentials } from "./kept-credentials.ts";
 import { intervals, limits } from "./limits.ts";
 import { PoolEntries, type PoolEntry } from "./pool-entry.ts";
 import { type FormerPool, PoolPlaces, takeMarksAway } from "./pool-places.ts";
@@ -67,7 +68,7 @@ export class Pools {
 
 	async #probe({ overwrite = [], ...pool }: PoolToProbe): Promise<PoolUsage> {
 		const known = this.#context.store.get("pool", pool.id);
-		const credentials = pool.credentials ?? (known ? await this.#context.credentials(pool.id) : null);
+		const credentials = pool.credentials ?? (known ? await keptCredentials(this.#context, known, pool.config) : null);
 		const wasReady = known !== null && this.#wasReady(known);
 		const otherPools = () => this.#otherPools(pool.id);
 		return this.#context.storage.open({ ...pool, credentials, wasReady, otherPools }).probe({ overwrite });

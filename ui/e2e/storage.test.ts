@@ -253,12 +253,14 @@ test("a pool is changed: only what is another now is sent, and Escape asks first
 	await page.getByRole("button", { name: "More actions" }).click();
 	await page.getByRole("menuitem", { name: "Edit" }).click();
 	const panel = page.getByRole("dialog", { name: "Edit pool san" });
+	await panel.getByText("Leave empty to keep the one that it has.").waitFor();
 	await panel.getByRole("textbox", { name: "Portals" }).fill("closed.example.net ");
 	await panel.getByRole("textbox", { name: "Portals" }).press("Escape");
 	await panel.getByText("Discard what you entered?").waitFor();
 	await panel.getByRole("button", { name: "Keep editing" }).click();
 	expect(await panel.getByLabel("CHAP password").getAttribute("type")).toBe("password");
-	await panel.getByText("Leave empty to keep the one that it has.").waitFor();
+	await panel.getByText("the one that the pool has is not shown to closed.example.net, which is new.").waitFor();
+	await panel.getByLabel("CHAP password").fill("typed-once-more");
 	await panel.getByRole("button", { name: "Remove tag 10.0.1.5:3260" }).click();
 	await panel.getByRole("checkbox", { name: "node-3" }).uncheck();
 	await panel.getByRole("button", { name: "Test" }).click();
@@ -266,7 +268,8 @@ test("a pool is changed: only what is another now is sent, and Escape asks first
 	const request = sent(page, "PATCH");
 	await panel.getByRole("button", { name: "Save changes" }).click();
 	const body = (await request).postDataJSON();
-	expect(Object.keys(body).sort()).toEqual(["config", "nodeIds"]);
+	expect(Object.keys(body).sort()).toEqual(["config", "credentials", "nodeIds"]);
+	expect(body.credentials).toEqual({ chapPassword: "typed-once-more" });
 	expect(body.config.portals).toEqual(["10.0.2.5:3260", "closed.example.net"]);
 	await panel.waitFor({ state: "detached" });
 	expect(poolNamed(opened, "san").nodeIds).toHaveLength(2);

@@ -69,6 +69,7 @@ export const storage = {
 	testNoReason: "It does not work there.",
 	freeOf: (free: string, total: string) => `${free} free of ${total}`,
 	keepEmpty: "Leave empty to keep the one that it has.",
+	giveAgain: (places: string) => `Enter it again: the one that the pool has is not shown to ${places}, which is new.`,
 	secretHint: "Stored encrypted, and never shown again.",
 	hostInvalid: "Enter a host name or an address, without a port.",
 	hostPortInvalid: "Enter HOST, HOST:PORT or [IPv6]:PORT.",

@@ -1,5 +1,6 @@
 /** Body of `POST /v1/pools` and `PATCH /v1/pools/{id}` + state → what the pool will be. Whether it works is tried by probe.ts. */
 import { AppError } from "../../lib/errors.ts";
+import { credentialsObstacle } from "../../model/kept-credentials.ts";
 import { type PoolConfig, type PoolCredentials, poolConfigs } from "../../model/pool-config.ts";
 import type { Pool, PoolCreate, PoolType, Provisioning } from "../../model/storage.ts";
 import type { Feature } from "../../store/command-features.ts";
@@ -44,22 +45,23 @@ export function checkNodes(context: RequestContext, nodeIds: readonly string[]):
 }
 
 /**
- * Those that the type takes and needs; `invalid` names what is missing or out of place. `has`: the pool has some already, and `given` are
- * new ones, all of them.
+ * Those that the type takes and needs; `invalid` names what is missing or out of place. `known`: the pool that has some already, unless
+ * `given` are new ones, all of them; they are used at its own monitors or portals only.
  */
 export function checkCredentials(
 	type: PoolType,
 	config: PoolConfig,
 	given: PoolCredentials | undefined,
-	has: boolean,
+	known: Pick<Pool, "name" | "config"> | null,
 ): void {
 	const errors = new FieldErrors();
+	const obstacle = given === undefined && known !== null ? credentialsObstacle(known, config) : null;
 	const wanted = wantedCredentials(type, config);
 	for (const name of Object.keys(given ?? {}) as (keyof PoolCredentials)[])
 		if (!(name in wanted)) errors.add(`/credentials/${name}`, "This pool has no use for it.");
-	if (given !== undefined || !has)
+	if (given !== undefined || known === null || obstacle !== null)
 		for (const [name, why] of Object.entries(wanted))
-			if (given?.[name as keyof PoolCredentials] === undefined) errors.add(`/credentials/${name}`, why);
+			if (given?.[name as keyof PoolCredentials] === undefined) errors.add(`/credentials/${name}`, obstacle ?? why);
 	errors.check("The credentials do not fit the storage pool");
 }
 

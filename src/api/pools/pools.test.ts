@@ -84,6 +84,34 @@ test("how a pool is reached is changed after it was tried; a name is not tried",
 	expect(harness.store.get("pool", path.id)).toMatchObject({ config: { server: "10.1.1.1" } });
 });
 
+test("credentials that are kept are not shown to monitors that the pool does not have", async () => {
+	const body = { name: "vms", type: "ceph-rbd" as const, config: ceph, credentials: { cephKey } };
+	const { id } = (await make({ body })).body as { id: string };
+	const tried = harness.node.probed.length;
+	const moved = { ...ceph, monitors: ["10.0.0.1:6789", "10.6.6.6"] };
+	const probe = (config: typeof ceph, credentials?: { cephKey: string }) =>
+		admin().call("poolProbe", {
+			...{ query: {}, body: { poolId: id, type: "ceph-rbd", config, ...(credentials ? { credentials } : {}) } },
+		});
+	const edit = (body: object) => admin().call("poolUpdate", { path: { id }, body });
+	for (const asked of [() => probe(moved), () => edit({ config: moved })])
+		expect(await problem(asked())).toMatchObject({
+			...{ code: "invalid", fields: [{ path: "/credentials/cephKey" }] },
+			message: expect.stringContaining(
+				"The key of the storage pool vms is used at its own monitors only: give it again for 10.6.6.6.",
+			),
+		});
+	expect(harness.node.probed).toHaveLength(tried);
+	// Its own, or with the key.
+	await probe({ ...ceph, user: "other" });
+	await probe(moved, { cephKey });
+	await edit({ config: moved, credentials: { cephKey } });
+	// They are its own now.
+	await probe(moved);
+	await edit({ config: { ...moved, user: "other" } });
+	expect(harness.node.probed).toHaveLength(tried + 5);
+});
+
 test("viewers and operators neither make nor try pools", async () => {
 	for (const role of ["viewer", "operator"] as const) {
 		const client = harness.client(role);

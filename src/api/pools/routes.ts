@@ -63,7 +63,7 @@ const poolProbe: Route = route({
 	path: "/v1/pools/actions/probe",
 	summary: "Try a storage pool",
 	description:
-		"On each of the nodes: reaches it, writes and removes something small, and leaves nothing behind. What is on a LUN is named in found, and stays; with those names in overwrite it is no error. With nodeId in the query only that node is asked.",
+		"On each of the nodes: reaches it, writes and removes something small, and leaves nothing behind. What is on a LUN is named in found, and stays; with those names in overwrite it is no error. With nodeId in the query only that node is asked. The credentials of the pool poolId are used at its own monitors or portals only: for others they are given again.",
 	tag,
 	query: nodeQuery("Only on this node"),
 	body: PoolProbe,
@@ -80,7 +80,8 @@ const poolProbe: Route = route({
 		const named = overwrite === undefined ? {} : { overwrite };
 		const pool = { id, name: known?.name ?? "new", type, config, credentials: body.credentials ?? null, ...named };
 		if (query.nodeId !== undefined) return ok({ nodes: [await probeHere(context, pool)] });
-		checkCredentials(type, config, body.credentials, known !== null);
+		const { store } = context.services;
+		checkCredentials(type, config, body.credentials, known && store.sealedCredentials(known.id) ? known : null);
 		const asked = chosenNodes(context, { name: pool.name, type, config, ...(nodeIds ? { nodeIds } : {}) });
 		// As it would be made: with its locks, if it has any.
 		const numbered = withHostIds(config, asked, context.services.store.all("pool"));
@@ -95,7 +96,7 @@ const poolDiscover: Route = route({
 	path: "/v1/pools/actions/discover",
 	summary: "What a storage server offers",
 	description:
-		"Exports of an NFS server, pools of a Ceph cluster, targets of iSCSI portals and what is behind one of them; as seen from the node that is asked. Nothing is kept: whoever was not logged in before is not afterwards.",
+		"Exports of an NFS server, pools of a Ceph cluster, targets of iSCSI portals and what is behind one of them; as seen from the node that is asked. Nothing is kept: whoever was not logged in before is not afterwards. The credentials of the pool poolId are used at its own monitors or portals only: for others they are given again.",
 	tag,
 	query: nodeQuery("As seen from this node"),
 	body: PoolDiscover,
@@ -149,7 +150,7 @@ export const poolRoutes: Route[] = [
 				checkOverwrite(context.services.store.all("pool"), body.type, body.overwrite);
 				const nodeIds = chosenNodes(context, body);
 				const config = withHostIds(checkedConfig(context, body.type, body.config), nodeIds, store.all("pool"));
-				checkCredentials(body.type, config, body.credentials, false);
+				checkCredentials(body.type, config, body.credentials, null);
 				const pool: Pool = {
 					...newMetadata(context),
 					name: body.name,
@@ -192,7 +193,7 @@ export const poolRoutes: Route[] = [
 		path: "/v1/pools/{id}",
 		summary: "Change a storage pool",
 		description:
-			"Name, description, the nodes that use it, and how it is reached; where its data are stays. Changes of how it is reached are tried on each of its nodes first, and take effect on a node when nothing there uses the pool. A node that needs the pool cannot be taken out of it.",
+			"Name, description, the nodes that use it, and how it is reached; where its data are stays. Changes of how it is reached are tried on each of its nodes first, and take effect on a node when nothing there uses the pool. New monitors or portals need the credentials again: those that are kept are not shown to them. A node that needs the pool cannot be taken out of it.",
 		tag,
 		params: idParams,
 		body: PoolUpdate,
@@ -211,7 +212,7 @@ export const poolRoutes: Route[] = [
 				const wanted = given === undefined ? pool.config : checkedConfig(context, pool.type, given);
 				const config = withHostIds(wanted, nodeIds ?? pool.nodeIds, store.all("pool"));
 				const isOther = JSON.stringify(config) !== JSON.stringify(pool.config);
-				checkCredentials(pool.type, config, credentials, store.sealedCredentials(pool.id) !== null);
+				checkCredentials(pool.type, config, credentials, store.sealedCredentials(pool.id) === null ? null : pool);
 				const used = nodeIds ?? pool.nodeIds;
 				const isNew = (nodeId: string) => !pool.nodeIds.includes(nodeId);
 				const tried = given === undefined && credentials === undefined ? used.filter(isNew) : used;

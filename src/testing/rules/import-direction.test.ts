@@ -119,6 +119,7 @@ test("UI code takes nothing but pure files of the model at run time", () => {
 		"src/model/ceph-conf.ts",
 		"src/model/certificate-rules.ts",
 		"src/model/clock-rules.ts",
+		"src/model/kept-credentials.ts",
 		"src/model/member-limits.ts",
 		"src/model/permissions.ts",
 		"src/model/pool-parts.ts",

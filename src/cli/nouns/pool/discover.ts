@@ -16,13 +16,14 @@ export const discoverVerb = verb({
 	name: "discover",
 	summary: "Look for what a storage server offers",
 	description:
-		"The exports of an NFS server, the pools of a Ceph cluster, the targets of iSCSI portals; with --target the LUNs behind that one. What is on a LUN is named: pool create destroys it when it is told so. With --pool as that one reaches it, with its credentials, and with what the options say instead.",
+		"The exports of an NFS server, the pools of a Ceph cluster, the targets of iSCSI portals; with --target the LUNs behind that one. What is on a LUN is named: pool create destroys it when it is told so. With --pool as that one reaches it, with its credentials, and with what the options say instead; at monitors or portals that it does not have, its credentials are not used: give them again.",
 	examples: [
 		"limiquantix pool discover --type nfs --nfs-server nas1",
 		"limiquantix pool discover --type ceph-rbd --ceph-conf ceph.conf --keyring ceph.client.vms.keyring",
 		"limiquantix pool discover --type iscsi-lvm --portal 10.0.0.5",
 		"limiquantix pool discover --type iscsi-lvm --portal 10.0.0.5 --target iqn.2026-01.net.example:disks",
-		"limiquantix pool discover --pool san --portal 10.0.0.6",
+		"limiquantix pool discover --pool san",
+		"limiquantix pool discover --pool san --portal 10.0.0.6 --chap-user node --chap-password-file chap.txt",
 	],
 	options: {
 		type: choice("--type <type>", ["nfs", "ceph-rbd", "iscsi-lvm"], "kind of storage"),

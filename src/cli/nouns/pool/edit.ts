@@ -17,7 +17,7 @@ export const editVerb = verb({
 	aliases: ["set"],
 	summary: "Change a storage pool",
 	description:
-		"Where its data are stays: folder, export, Ceph pool, LUN. Changes of how it is reached are tried on each of its nodes first. New credentials replace all that it has.",
+		"Where its data are stays: folder, export, Ceph pool, LUN. Changes of how it is reached are tried on each of its nodes first. New credentials replace all that it has. For new monitors or portals they are given again: those that the pool has are not shown to them.",
 	examples: [
 		"limiquantix pool edit fast --description 'NVMe of rack 2'",
 		"limiquantix pool edit shared --nfs-server nas2 --mount-option nconnect=4",

@@ -16,7 +16,7 @@ export const testVerb = verb({
 	name: "test",
 	summary: "Try a storage pool on its nodes",
 	description:
-		"Reaches it from each node, writes and removes something small, and leaves nothing behind. Of a pool that is there, with what the options say in place of what it has; without one, as pool create would make it. Exits with 1 when it does not work on one of the nodes.",
+		"Reaches it from each node, writes and removes something small, and leaves nothing behind. Of a pool that is there, with what the options say in place of what it has; without one, as pool create would make it. Its credentials are used at its own monitors or portals; for others give them again. Exits with 1 when it does not work on one of the nodes.",
 	examples: [
 		"limiquantix pool test shared",
 		"limiquantix pool test shared --nfs-server nas2",

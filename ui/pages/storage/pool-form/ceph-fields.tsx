@@ -10,10 +10,11 @@ import { hostPortPattern } from "../../../lib/patterns.ts";
 import { storage as t } from "../../../strings/storage.ts";
 import { Discovery } from "./discovery.tsx";
 import type { PoolFieldsProps } from "./fields.tsx";
-import { type PoolValues, questionOf } from "./values.ts";
+import { giveAgain, type PoolValues, questionOf } from "./values.ts";
 
 export function CephFields({ form, known }: PoolFieldsProps) {
 	const values = form.values.value;
+	const again = giveAgain(values, known);
 	return (
 		<>
 			<Pasted form={form} />
@@ -38,8 +39,8 @@ export function CephFields({ form, known }: PoolFieldsProps) {
 				/>
 				<TextField
 					label={t.cephKey}
-					hint={known ? t.keepEmpty : t.secretHint}
-					optional={known !== null}
+					hint={again ?? (known ? t.keepEmpty : t.secretHint)}
+					optional={known !== null && again === null}
 					type="password"
 					autoComplete="off"
 					value={values.cephKey}

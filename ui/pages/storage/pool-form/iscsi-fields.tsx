@@ -7,7 +7,7 @@ import { hostPortPattern } from "../../../lib/patterns.ts";
 import { storage as t } from "../../../strings/storage.ts";
 import { Discovery } from "./discovery.tsx";
 import type { PoolFieldsProps } from "./fields.tsx";
-import { chapKinds, type PoolValues, questionOf } from "./values.ts";
+import { chapKinds, giveAgain, type PoolValues, questionOf } from "./values.ts";
 
 export function IscsiFields({ form, known }: PoolFieldsProps) {
 	const values = form.values.value;
@@ -65,7 +65,7 @@ export function IscsiFields({ form, known }: PoolFieldsProps) {
 
 function Chap({ form, known }: PoolFieldsProps) {
 	const values = form.values.value;
-	const passwordHint = known ? t.keepEmpty : t.secretHint;
+	const passwordHint = giveAgain(values, known) ?? (known ? t.keepEmpty : t.secretHint);
 	return (
 		<>
 			<SegmentedField

@@ -6,6 +6,7 @@ import {
 	configOf,
 	credentialsOf,
 	foundOn,
+	giveAgain,
 	lunOf,
 	newPool,
 	overwriteOf,
@@ -92,12 +93,21 @@ test("a server of a pool that is there is asked with its credentials, unless oth
 	expect(questionOf(values)).toBeNull();
 	const typed = { ...values, chapPassword: "twelve-letters" };
 	expect(questionOf(typed, { known })).toMatchObject({ poolId: "p", credentials: { chapPassword: "twelve-letters" } });
+	// What it has is not for other portals.
+	const moved = { ...values, portals: [...values.portals, "10.0.0.66"] };
+	expect(questionOf(moved, { known })).toBeNull();
+	expect(checkPool(moved, { known, choose: false })["/credentials/chapPassword"]).toContain("not shown to 10.0.0.66");
+	expect(questionOf({ ...moved, chapPassword: "twelve-letters" }, { known })).toMatchObject({ portals: moved.portals });
 	// It has none for both directions.
 	expect(questionOf({ ...values, chap: "both", mutualChapUser: "disks" }, { known })).toBeNull();
 	const ceph = poolOf("ceph-rbd", configs[3]?.[1] as Pool["config"]);
 	expect(questionOf(valuesOf(ceph), { known: ceph })).toEqual({
 		...{ type: "ceph-rbd", poolId: "p", monitors: ["10.0.0.1"], user: "vms" },
 	});
+	const other = { ...valuesOf(ceph), monitors: ["10.0.0.66"] };
+	expect([questionOf(other, { known: ceph }), giveAgain(other, null)]).toEqual([null, null]);
+	expect(checkPool(other, { known: ceph, choose: false })).toHaveProperty(["/credentials/cephKey"]);
+	expect(checkPool({ ...other, cephKey: "A".repeat(40) }, { known: ceph, choose: false })).toEqual({});
 });
 
 test("what was found on a LUN is destroyed when exactly that was typed, and counts for that LUN only", () => {

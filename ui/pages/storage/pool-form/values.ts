@@ -1,4 +1,5 @@
 /** What a pool's form holds, of all types at once so that nothing typed is lost by looking at another one; and what the API gets of it. Pure. */
+import { foreignPlaces } from "../../../../src/model/kept-credentials.ts";
 import type { PoolConfig, PoolCredentials } from "../../../../src/model/pool-config.ts";
 import type { PoolDiscover, PoolType } from "../../../../src/model/storage.ts";
 import type { Node, Pool } from "../../../api/types.ts";
@@ -158,6 +159,12 @@ export function credentialsOf(values: PoolValues): { credentials?: PoolCredentia
 	return Object.keys(credentials).length === 0 ? {} : { credentials };
 }
 
+/** Why key and passwords are not left empty although the pool has some: monitors or portals of the form are not its own. Null when they can be. */
+export function giveAgain(values: PoolValues, known: Pool | null): string | null {
+	const foreign = known === null ? [] : foreignPlaces(known.config, configOf(values));
+	return foreign.length === 0 ? null : t.giveAgain(foreign.join(", "));
+}
+
 /**
  * What to ask the server, or null while too little is known of it. `step`: LUNs are behind a target. `known`: the pool that is changed,
  * whose own credentials are used unless others are typed.
@@ -174,7 +181,8 @@ export function questionOf(
 			return fits(hostPattern, values.server) ? { type: "nfs", server: values.server } : null;
 		case "ceph-rbd": {
 			const { monitors, user, cephKey } = values;
-			const hasKey = fits(cephKeyPattern, cephKey) || (known !== null && cephKey === "");
+			const keeps = known !== null && giveAgain(values, known) === null;
+			const hasKey = fits(cephKeyPattern, cephKey) || (keeps && cephKey === "");
 			if (monitors.length === 0 || !fits(cephNamePattern, user) || !hasKey) return null;
 			return { type: "ceph-rbd", ...poolId, monitors, user, ...credentialsOf(values) };
 		}
@@ -206,6 +214,9 @@ function configProblems(values: PoolValues, known: Pool | null): FieldErrors {
 	const check = (field: string, pattern: string, text: string, words: string, optional = false) => {
 		if (text === "" ? !optional : !fits(pattern, text)) errors[field] = text === "" ? common.required : words;
 	};
+	const put = (field: string, problem: string | null) => {
+		if (problem !== null) errors[field] = problem;
+	};
 	switch (values.type) {
 		case "local":
 			if (!fits(poolPathPattern, values.path)) errors["/config/path"] = t.poolPathInvalid;
@@ -222,6 +233,7 @@ function configProblems(values: PoolValues, known: Pool | null): FieldErrors {
 			check("/config/namespace", cephNamePattern, values.namespace, t.cephNameInvalid, true);
 			check("/config/dataPool", cephNamePattern, values.dataPool, t.cephNameInvalid, true);
 			check("/credentials/cephKey", cephKeyPattern, values.cephKey, t.cephKeyInvalid, known !== null);
+			if (values.cephKey === "") put("/credentials/cephKey", giveAgain(values, known));
 			break;
 		case "iscsi-lvm":
 			if (values.portals.length === 0) errors["/config/portals"] = common.required;
@@ -243,8 +255,9 @@ function chapProblems(values: PoolValues, known: Pool | null): FieldErrors {
 	const hasMutual = had !== null && had.mutualChapUser !== null;
 	const user = (text: string) =>
 		text === "" ? common.required : fits(chapUserPattern, text) ? null : t.chapUserInvalid;
+	const again = giveAgain(values, known);
 	const password = (text: string, mayBeEmpty: boolean) => {
-		if (text === "") return mayBeEmpty ? null : t.chapPasswordNeeded;
+		if (text === "") return mayBeEmpty ? again : t.chapPasswordNeeded;
 		return text.length >= minChapPasswordLength && fits(chapPasswordPattern, text) ? null : t.chapPasswordInvalid;
 	};
 	const put = (field: string, problem: string | null) => {
