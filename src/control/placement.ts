@@ -11,7 +11,7 @@ import { AppError } from "../lib/errors.ts";
 import { formatBytes } from "../lib/units.ts";
 import type { Network } from "../model/network.ts";
 import type { Node } from "../model/node.ts";
-import { mayWorkOn, partRank } from "../model/pool-parts.ts";
+import { availableOn, mayWorkOn, partRank } from "../model/pool-parts.ts";
 import type { Pool, Volume } from "../model/storage.ts";
 import type { VmLoad } from "../store/store.ts";
 import { type Readiness, readinessOn } from "./readiness.ts";
@@ -128,7 +128,7 @@ export function placeStorage(state: PlacementState, { what, pool, bytes }: Wante
 	const { fitting, members } = choose(state, what, (node) => nodeObstacle(node) ?? poolObstacle(state, node.id, pool));
 	const rooms = fitting.map((node): Room => {
 		const parts = state.pools.filter((one) => isUsable(one, node.id) && (pool === null || one.id === pool.id));
-		const known = parts.flatMap((one) => one.nodes.find(({ nodeId }) => nodeId === node.id)?.availableBytes ?? []);
+		const known = parts.flatMap((one) => availableOn(one, node.id) ?? []);
 		const rank = Math.min(...parts.map((one) => partRank(one, node.id)));
 		return { node, rank, availableBytes: known.length > 0 ? Math.max(...known) : null };
 	});

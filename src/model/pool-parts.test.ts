@@ -1,6 +1,6 @@
 /** Which node of a pool is asked first. */
 import { expect, test } from "bun:test";
-import { bestNode, isWorking, mayWorkOn, partRank, worksOn } from "./pool-parts.ts";
+import { availableOn, bestNode, isWorking, mayWorkOn, partRank, worksOn } from "./pool-parts.ts";
 import type { Pool } from "./storage.ts";
 
 type Health = Pool["nodes"][number]["health"];
@@ -35,4 +35,14 @@ test("the best node has the best of its worst pool; the first of those that are 
 	expect(bestNode(["a", "d"], [one])).toBe("d");
 	expect(bestNode(["c", "a"], [one, other])).toBe("c");
 	expect(bestNode([], [one])).toBeNull();
+});
+
+test("free space counts where the pool works now", () => {
+	const nodes = ["healthy", "degraded", "unmounted", "error"].map((health) => ({
+		...(poolOf({ [health]: health as Health }).nodes[0] as Pool["nodes"][number]),
+		availableBytes: 7,
+	}));
+	expect(["healthy", "degraded", "unmounted", "error", "unseen"].map((id) => availableOn({ nodes }, id))).toEqual([
+		...[7, 7, null, null, null],
+	]);
 });

@@ -28,6 +28,12 @@ export const worksOn = (pool: Parts, nodeId: string): boolean => partRank(pool, 
 /** Also on a node that has not looked at it yet: what goes there waits until it has. */
 export const mayWorkOn = (pool: Parts, nodeId: string): boolean => partRank(pool, nodeId) <= 2;
 
+/** What is left there now; null while that is not known. What a part said last before it failed is of no use to anybody. */
+export function availableOn({ nodes }: Parts, nodeId: string): number | null {
+	const part = nodes.find((one) => one.nodeId === nodeId);
+	return part !== undefined && isWorking(part) ? part.availableBytes : null;
+}
+
 /** The node on which all of these pools work best, the first of several; null for none. */
 export function bestNode(nodeIds: readonly string[], pools: readonly Parts[]): string | null {
 	const rank = (nodeId: string) => Math.max(0, ...pools.map((pool) => partRank(pool, nodeId)));

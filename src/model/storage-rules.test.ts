@@ -11,9 +11,15 @@ import {
 	provisioningOf,
 } from "./storage-rules.ts";
 
-const node = (totalBytes: number | null, usedBytes: number | null, updatedAt = ""): Pool["nodes"][number] => ({
-	nodeId: "n",
-	health: "healthy",
+type Part = Pool["nodes"][number];
+const node = (
+	totalBytes: number | null,
+	usedBytes: number | null,
+	updatedAt = "",
+	{ nodeId = "n", health = "healthy" }: Partial<Part> = {},
+): Part => ({
+	nodeId,
+	health,
 	reason: null,
 	totalBytes,
 	usedBytes,
@@ -21,8 +27,8 @@ const node = (totalBytes: number | null, usedBytes: number | null, updatedAt = "
 	capabilities: null,
 	updatedAt,
 });
-const usage = (usedBytes: number, totalBytes: number) => ({
-	...{ usedBytes, totalBytes, availableBytes: totalBytes - usedBytes },
+const usage = (usedBytes: number, totalBytes: number, isOld = false, leftOut: string[] = []) => ({
+	...{ usedBytes, totalBytes, availableBytes: totalBytes - usedBytes, isOld, leftOut },
 });
 
 test("local pools add up over their nodes, shared ones are the same on each, and the newest report counts", () => {
@@ -31,14 +37,28 @@ test("local pools add up over their nodes, shared ones are the same on each, and
 		node(100, 10, "2026-01-01T00:00:05.000Z"),
 		node(null, null),
 	];
-	expect(poolUsage({ type: "local", nodes })).toEqual(usage(50, 200));
+	expect(poolUsage({ type: "local", nodes, nodeIds: ["n"] })).toEqual(usage(50, 200));
 	for (const type of ["nfs", "ceph-rbd", "iscsi-lvm"] as const)
-		expect(poolUsage({ type, nodes })).toEqual(usage(10, 100));
+		expect(poolUsage({ type, nodes, nodeIds: ["n"] })).toEqual(usage(10, 100));
+});
+
+test("what a part said before it failed does not count beside parts that work, and is marked where nothing does", () => {
+	const [early, late] = ["2026-01-01T00:00:00.000Z", "2026-01-01T00:00:05.000Z"];
+	const nodeIds = ["a", "b", "c"];
+	const nodes = [
+		node(100, 40, early, { nodeId: "a", health: "degraded" }),
+		node(100, 10, late, { nodeId: "b", health: "error" }),
+	];
+	expect(poolUsage({ type: "local", nodes, nodeIds })).toEqual(usage(40, 100, false, ["b", "c"]));
+	expect(poolUsage({ type: "nfs", nodes, nodeIds })).toEqual(usage(40, 100));
+	const failed = nodes.map((part) => ({ ...part, health: "unmounted" as const }));
+	expect(poolUsage({ type: "local", nodes: failed, nodeIds })).toEqual(usage(50, 200, true, ["c"]));
+	expect(poolUsage({ type: "nfs", nodes: failed, nodeIds })).toEqual(usage(10, 100, true));
 });
 
 test("what is not known is not zero", () => {
-	expect(poolUsage({ type: "local", nodes: [] })).toBeNull();
-	expect(poolUsage({ type: "nfs", nodes: [node(null, null)] })).toBeNull();
+	expect(poolUsage({ type: "local", nodes: [], nodeIds: ["n"] })).toBeNull();
+	expect(poolUsage({ type: "nfs", nodes: [node(null, null)], nodeIds: ["n"] })).toBeNull();
 });
 
 test("a pool is where people say it is", () => {

@@ -1,5 +1,6 @@
 /** Rules of pools, volumes and images that need nothing but the object. */
 import type { PoolConfig } from "./pool-config.ts";
+import { isWorking } from "./pool-parts.ts";
 import type { Image, Pool, PoolCapabilities, Provisioning, Volume, VolumeFormat } from "./storage.ts";
 
 /** The phase of a pool follows from what its nodes report: degraded while one of them is not healthy. */
@@ -180,26 +181,37 @@ export function poolPlace(config: PoolConfig): string {
 	return config.target;
 }
 
-export type PoolUsage = { usedBytes: number; totalBytes: number; availableBytes: number };
+export type PoolUsage = {
+	usedBytes: number;
+	totalBytes: number;
+	availableBytes: number;
+	/** It works on no node now: this is what was seen last. */
+	isOld: boolean;
+	/** Nodes whose own space is not in it, since nobody knows how it is now. */
+	leftOut: string[];
+};
 
 /**
  * How full it is; null while no node has reported. Local pools are a space on each node and add up; one that nodes share is the
- * same space seen from each, and the newest report of it counts.
+ * same space seen from each, and the newest report of it counts. Where it works on some nodes only those count.
  */
-export function poolUsage(pool: Pick<Pool, "nodes" | "type">): PoolUsage | null {
-	const known = pool.nodes.flatMap(({ usedBytes, totalBytes, availableBytes, updatedAt }) =>
-		usedBytes === null || totalBytes === null
-			? []
-			: [{ usedBytes, totalBytes, availableBytes: availableBytes ?? 0, updatedAt }],
-	);
-	const newest = known.reduce((one, other) => (other.updatedAt > one.updatedAt ? other : one), known[0] ?? noReport);
-	if (newest === noReport) return null;
-	const usage = { usedBytes: 0, totalBytes: 0, availableBytes: 0 };
-	for (const report of isShared(pool) ? [newest] : known) {
-		usage.usedBytes += report.usedBytes;
-		usage.totalBytes += report.totalBytes;
-		usage.availableBytes += report.availableBytes;
-	}
-	return usage;
+export function poolUsage(pool: Pick<Pool, "nodes" | "nodeIds" | "type">): PoolUsage | null {
+	const known = pool.nodes.flatMap((part) => {
+		const { nodeId, usedBytes, totalBytes, availableBytes, updatedAt } = part;
+		if (usedBytes === null || totalBytes === null) return [];
+		return [{ nodeId, usedBytes, totalBytes, availableBytes: availableBytes ?? 0, updatedAt, works: isWorking(part) }];
+	});
+	const working = known.filter(({ works }) => works);
+	const isOld = working.length === 0;
+	const [first, ...others] = isOld ? known : working;
+	if (first === undefined) return null;
+	const newest = others.reduce((one, other) => (other.updatedAt > one.updatedAt ? other : one), first);
+	const counted = isShared(pool) ? [newest] : [first, ...others];
+	const isLeftOut = (id: string) => !isShared(pool) && !counted.some(({ nodeId }) => nodeId === id);
+	const sum = (member: "usedBytes" | "totalBytes" | "availableBytes") =>
+		counted.reduce((bytes, part) => bytes + part[member], 0);
+	return {
+		...{ usedBytes: sum("usedBytes"), totalBytes: sum("totalBytes"), availableBytes: sum("availableBytes") },
+		...{ isOld, leftOut: pool.nodeIds.filter(isLeftOut) },
+	};
 }
-const noReport = { usedBytes: 0, totalBytes: 0, availableBytes: 0, updatedAt: "" };

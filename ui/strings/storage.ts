@@ -28,6 +28,10 @@ export const storage = {
 	usage: "Usage",
 	usageOf: (name: string) => `Space used in pool ${name}`,
 	lastKnown: "As last seen: no node reaches the pool now.",
+	usageLeftOut: (count: number) =>
+		count === 1 ? "Without one node, where it is not known now." : `Without ${count} nodes, where it is not known now.`,
+	withoutNodes: (count: number) => (count === 1 ? "without one node" : `without ${count} nodes`),
+	freeBefore: (size: string) => `${size} free when it was last seen`,
 	usedOf: (used: string, total: string) => `${used} of ${total}`,
 	nodes: "Nodes",
 	node: "Node",

@@ -3,7 +3,7 @@ import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { isLost } from "../../model/lost-node.ts";
 import type { Node } from "../../model/node.ts";
-import { bestNode, mayWorkOn } from "../../model/pool-parts.ts";
+import { availableOn, bestNode, mayWorkOn } from "../../model/pool-parts.ts";
 import type { Image, ImageCreate } from "../../model/storage.ts";
 import { isShared, keepsImageFiles } from "../../model/storage-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
@@ -53,9 +53,8 @@ export function planImageCreate(
 	errors.check("The image cannot be made");
 	if (!pool || format === null) throw new AppError("internal", "The pool is missing.");
 	if (volume) checkVolumeAtRest(context, volume);
-	const local = pool.nodes.find((status) => status.nodeId === nodeId);
 	const fileBytes = request.fileSizeBytes ?? origin?.fileSizeBytes ?? 0;
-	if ((local?.availableBytes ?? Infinity) < fileBytes)
+	if ((availableOn(pool, nodeId) ?? Infinity) < fileBytes)
 		throw new AppError("no-space", `The pool ${pool.name} has less space left than the file is long.`);
 	const image: Image = {
 		...newMetadata(context),

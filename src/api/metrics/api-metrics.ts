@@ -4,6 +4,7 @@ import type { ClusterService } from "../../cluster/service.ts";
 import type { ConsoleService } from "../../console/service.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import { unknownWithNode } from "../../model/lost-node.ts";
+import { availableOn } from "../../model/pool-parts.ts";
 import { taskStates } from "../../model/task.ts";
 import { type PowerState, powerStates } from "../../model/vm.ts";
 import type { NodeService } from "../../node/service.ts";
@@ -89,9 +90,10 @@ export class ApiMetrics {
 				.all("pool")
 				.map((pool) => knownPool(store, pool))
 				.flatMap((pool) =>
-					pool.nodes.flatMap(({ nodeId, availableBytes }) =>
-						availableBytes === null ? [] : [{ labels: { pool: pool.name, node: nodeId }, value: availableBytes }],
-					),
+					pool.nodes.flatMap(({ nodeId }) => {
+						const value = availableOn(pool, nodeId);
+						return value === null ? [] : [{ labels: { pool: pool.name, node: nodeId }, value }];
+					}),
 				),
 		);
 	}

@@ -93,6 +93,12 @@ test("a pool is deleted by a node where it works, which can clear its place", as
 		...{ kind: "poolNodeStatus", id: both },
 		status: { nodeId: clusterIds.node, health: "unmounted", reason: "It is not there.", ...figures, updatedAt },
 	});
+	// Nor are its figures those of now.
+	const metrics = await (await harness.request("GET", "/metrics", { as: "viewer" })).text();
+	const free = metrics.split("\n").filter((line) => line.startsWith("limiquantix_pool_available_bytes{"));
+	expect(free.filter((line) => line.includes('pool="both"')).map((line) => line.includes(secondNodeId))).toEqual([
+		true,
+	]);
 	const { body: task } = await harness.client("admin").call("poolDelete", { path: { id: both } });
 	expect(task.nodeId).toBe(secondNodeId);
 });

@@ -12,6 +12,7 @@ import type { Random } from "../../lib/random.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { Network } from "../../model/network.ts";
 import type { Node } from "../../model/node.ts";
+import { availableOn } from "../../model/pool-parts.ts";
 import type { Volume } from "../../model/storage.ts";
 import { formatsOf, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
 import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts";
@@ -265,8 +266,8 @@ function checkSpace(volumes: Volume[], { state, node }: Planning): void {
 	for (const volume of volumes) needed.set(volume.poolId, (needed.get(volume.poolId) ?? 0) + bytesOf(volume));
 	for (const [poolId, bytes] of needed) {
 		const pool = state.get("pool", poolId);
-		const available = pool?.nodes.find((status) => status.nodeId === node.id)?.availableBytes;
-		if (pool && available !== null && available !== undefined && available < bytes)
+		const available = pool ? availableOn(pool, node.id) : null;
+		if (pool && available !== null && available < bytes)
 			throw new AppError(
 				"no-space",
 				`The pool ${pool.name} has ${formatBytes(available)} left; ${formatBytes(bytes)} are needed.`,

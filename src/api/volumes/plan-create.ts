@@ -7,6 +7,7 @@ import type { Static } from "@sinclair/typebox";
 import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
+import { availableOn } from "../../model/pool-parts.ts";
 import type { Pool, Provisioning, Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
 import { formatsOf, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
@@ -153,12 +154,12 @@ export const isCopiedWhole = (pool: Pool | null, provisioning: Provisioning | un
 	pool !== null && provisioning !== undefined && provisioningObstacle(pool, provisioning, { shares: true }) !== null;
 
 /** What the node finds out too, before it makes anything: as it was last reported. */
-function checkRoom({ name, nodes }: Pool, worker: string, bytes: number): void {
-	const available = nodes.find(({ nodeId }) => nodeId === worker)?.availableBytes ?? null;
+function checkRoom(pool: Pool, worker: string, bytes: number): void {
+	const available = availableOn(pool, worker);
 	if (available === null || available >= bytes) return;
 	throw new AppError(
 		"no-space",
-		`The storage pool ${name} has ${formatBytes(available)} left; a thick volume of this size needs ${formatBytes(bytes)}.`,
+		`The storage pool ${pool.name} has ${formatBytes(available)} left; a thick volume of this size needs ${formatBytes(bytes)}.`,
 	);
 }
 

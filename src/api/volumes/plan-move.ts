@@ -2,7 +2,7 @@
 import type { Static } from "@sinclair/typebox";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
-import { bestNode } from "../../model/pool-parts.ts";
+import { availableOn, bestNode } from "../../model/pool-parts.ts";
 import type { Pool, Volume, VolumeMove } from "../../model/storage.ts";
 import { formatsOf, isShared, provisioningKept } from "../../model/storage-rules.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
@@ -63,7 +63,7 @@ function workerOfMove(
 
 /** What the node finds out too, after a while: as it was last reported. */
 function checkRoom(pool: Pool, worker: string, { name, allocatedBytes }: Volume): void {
-	const available = pool.nodes.find(({ nodeId }) => nodeId === worker)?.availableBytes ?? null;
+	const available = availableOn(pool, worker);
 	if (available === null || allocatedBytes === null || available >= allocatedBytes) return;
 	throw new AppError(
 		"no-space",

@@ -129,6 +129,16 @@ test("no room is said at once", async () => {
 	expect(answer.status).toBe(507);
 });
 
+test("what a part had before it failed is no reason to refuse", async () => {
+	await volume();
+	const figures = { totalBytes: GiB, usedBytes: GiB, availableBytes: 0, capabilities: null };
+	const status = { nodeId: here, reason: "It is away.", ...figures, updatedAt: "2026-01-02T03:04:05Z" };
+	await propose({ kind: "poolNodeStatus", id: cephPool, status: { ...status, health: "degraded" } });
+	expect((await problem(move({ poolId: cephPool }))).code).toBe("no-space");
+	await propose({ kind: "poolNodeStatus", id: cephPool, status: { ...status, health: "unmounted" } });
+	expect((await move({ poolId: cephPool })).body.nodeId).toBe(here);
+});
+
 test("not before all members know it, nor are limits of disks", async () => {
 	await volume();
 	harness.cluster.everybodyHas = (feature) => feature !== "storage-1";

@@ -7,6 +7,7 @@ import { Card } from "../../components/layout.tsx";
 import { ResourceLink } from "../../components/resource-link.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { overview as t } from "../../strings/overview.ts";
+import { usageNote } from "../storage/choices.ts";
 import { hostCapacity } from "./host-capacity.ts";
 
 const holdsMemory = new Set(["running", "paused", "starting", "stopping", "migrating"]);
@@ -44,6 +45,7 @@ export function CapacityCard() {
 				/>
 				{pools.items.value.map((pool) => {
 					const usage = poolUsage(pool);
+					const note = usage && usageNote(usage);
 					return (
 						<li key={pool.id}>
 							<div class="capacity__line">
@@ -51,6 +53,7 @@ export function CapacityCard() {
 								<span>{usage ? `${formatBytes(usage.usedBytes)} / ${formatBytes(usage.totalBytes)}` : ""}</span>
 							</div>
 							{usage && <UsageBar used={usage.usedBytes} total={usage.totalBytes} label={t.poolLabel(pool.name)} />}
+							{note !== null && <p class="capacity__note">{note}</p>}
 						</li>
 					);
 				})}

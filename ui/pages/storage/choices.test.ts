@@ -1,8 +1,10 @@
 /** What a pool can do is what the forms offer. */
 import { expect, test } from "bun:test";
+import { poolUsage } from "../../../src/model/storage-rules.ts";
 import type { Pool } from "../../api/types.ts";
 import {
 	copiesAll,
+	currentSpace,
 	formatChoices,
 	formatHint,
 	formatIn,
@@ -12,6 +14,7 @@ import {
 	provisioningChoices,
 	provisioningHint,
 	provisioningIn,
+	usageNote,
 } from "./choices.ts";
 
 const pool = (type: Pool["type"], config: Pool["config"], images = true): Pool => ({
@@ -32,6 +35,23 @@ const pool = (type: Pool["type"], config: Pool["config"], images = true): Pool =
 });
 const local = pool("local", { path: "/srv" });
 const ceph = pool("ceph-rbd", { monitors: ["a"], user: "u", cephPool: "p", namespace: null, dataPool: null });
+
+test("what is left is said of parts that work now, and figures say what they are not", () => {
+	const [part] = local.nodes;
+	if (!part) throw new Error("the pool has no part");
+	const seen = { ...part, totalBytes: 100, usedBytes: 40, availableBytes: 60 };
+	const failed = { ...seen, nodeId: "m", health: "unmounted" as const };
+	const both = { ...local, nodeIds: ["n", "m"], nodes: [seen, failed] };
+	const gone = { ...both, nodes: [failed] };
+	expect([currentSpace(both), currentSpace(gone), currentSpace(local)]).toEqual([60, null, null]);
+	const noteOf = (one: Pool) => usageNote(poolUsage(one) ?? { ...{ usedBytes: 0, totalBytes: 0 }, ...nothing });
+	const nothing = { availableBytes: 0, isOld: false, leftOut: [] };
+	expect([noteOf(both), noteOf(gone), noteOf({ ...both, nodes: [seen, { ...seen, nodeId: "m" }] })]).toEqual([
+		"Without one node, where it is not known now.",
+		"As last seen: no node reaches the pool now.",
+		null,
+	]);
+});
 
 test("a pool with one format has its disks in that, and shares data in it", () => {
 	expect([formatIn(local, "qcow2"), formatIn(ceph, "qcow2"), formatIn(undefined, "qcow2")]).toEqual([

@@ -2,6 +2,7 @@
 
 import {
 	formatsOf,
+	type PoolUsage,
 	poolUsage,
 	provisioningObstacle,
 	provisioningOf,
@@ -74,6 +75,18 @@ export function imageObstacle({ phase, nodes }: Pick<Pool, "phase" | "nodes">): 
 
 const isUsable = (phase: Pool["phase"]): boolean => phase === "ready" || phase === "degraded";
 
+/** What is left in the pool; null while nobody knows how much it is now. */
+export function currentSpace(pool: Pool): number | null {
+	const usage = poolUsage(pool);
+	return usage === null || usage.isOld ? null : usage.availableBytes;
+}
+
+/** What the figures are not, as a sentence; null when they are those of now, of all nodes. */
+export function usageNote({ isOld, leftOut }: PoolUsage): string | null {
+	if (isOld) return t.lastKnown;
+	return leftOut.length === 0 ? null : t.usageLeftOut(leftOut.length);
+}
+
 type PoolsFor = {
 	/** Some pools hold none. */
 	forImages?: boolean;
@@ -86,7 +99,7 @@ export function poolChoices(
 	{ forImages = false, obstacleOf = () => null }: PoolsFor = {},
 ): Choice<string>[] {
 	return [...pools].sort(byName).map((pool) => {
-		const usage = poolUsage(pool);
+		const freeBytes = currentSpace(pool);
 		const noImages = forImages && pool.nodes.some(({ capabilities }) => capabilities !== null && !capabilities.images);
 		const obstacle = obstacleOf(pool);
 		const note = noImages
@@ -95,7 +108,9 @@ export function poolChoices(
 				? obstacle.replace(/\.$/, "")
 				: !isUsable(pool.phase)
 					? states.pool[pool.phase].toLowerCase()
-					: usage && t.freeSpace(formatBytes(usage.availableBytes));
+					: freeBytes === null
+						? null
+						: t.freeSpace(formatBytes(freeBytes));
 		return {
 			value: pool.id,
 			label: note === null ? pool.name : `${pool.name} (${note})`,

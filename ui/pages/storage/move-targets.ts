@@ -1,10 +1,11 @@
 /** Where volumes can be moved to: every pool, those that can take them first, and why others cannot. Pure; the node decides again (src/api/volumes/plan-move.ts). */
-import { bestNode, isWorking } from "../../../src/model/pool-parts.ts";
-import { poolUsage } from "../../../src/model/storage-rules.ts";
+import { availableOn, bestNode, isWorking } from "../../../src/model/pool-parts.ts";
+import { isShared } from "../../../src/model/storage-rules.ts";
 import type { Pool, Vm, Volume } from "../../api/types.ts";
 import { formatBytes } from "../../lib/format.ts";
 import { byName } from "../../lib/sort.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { currentSpace } from "./choices.ts";
 
 export type MoveTarget = {
 	pool: Pool;
@@ -19,8 +20,8 @@ export function moveTargets(volumes: readonly Volume[], world: World): MoveTarge
 	const targets = [...world.pools].sort(byName).map((pool): MoveTarget => {
 		const nodes = volumes.map((volume) => nodeOfMove(volume, pool, world));
 		const [first] = nodes;
-		const part = pool.nodes.find(({ nodeId }) => nodeId === first);
-		const availableBytes = part?.availableBytes ?? poolUsage(pool)?.availableBytes ?? null;
+		const there = first ? availableOn(pool, first) : null;
+		const availableBytes = there ?? (isShared(pool) ? currentSpace(pool) : null);
 		return { pool, availableBytes, obstacle: obstacleOf() };
 
 		function obstacleOf(): string | null {

@@ -1,4 +1,5 @@
 /** How a pool is on each of its nodes: as a row of marks, and as a table. */
+import { isWorking } from "../../../src/model/pool-parts.ts";
 import type { Node, Pool } from "../../api/types.ts";
 import { StateBadge, StateDot } from "../../components/badge.tsx";
 import { RelativeTime } from "../../components/relative-time.tsx";
@@ -63,7 +64,11 @@ export function HealthTable({ pool }: { pool: Pool }) {
 							</span>
 						)}
 						{pool.type === "local" && report && report.availableBytes !== null && (
-							<span class="muted">{t.freeSpace(formatBytes(report.availableBytes))}</span>
+							<span class="muted">
+								{isWorking(report)
+									? t.freeSpace(formatBytes(report.availableBytes))
+									: t.freeBefore(formatBytes(report.availableBytes))}
+							</span>
 						)}
 					</span>
 				</li>

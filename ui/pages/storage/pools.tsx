@@ -19,6 +19,7 @@ import { formatBytes } from "../../lib/format.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { usageNote } from "./choices.ts";
 import { poolActions } from "./pool-actions.ts";
 import { HealthMarks } from "./pool-health.tsx";
 import { storageTabs } from "./tabs.ts";
@@ -77,14 +78,14 @@ const columns: readonly Column<Pool>[] = [
 export function PoolUsage({ pool }: { pool: Pool }) {
 	const usage = poolUsage(pool);
 	if (!usage) return <span class="muted">{common.notYetKnown}</span>;
-	// Where no node sees it now, this is what was seen last.
-	const old = pool.phase === "error";
+	const note = usageNote(usage);
 	return (
-		<span class={`pool-usage${old ? " pool-usage--old" : ""}`} title={old ? t.lastKnown : undefined}>
+		<span class={`pool-usage${usage.isOld ? " pool-usage--old" : ""}`} title={note ?? undefined}>
 			<UsageBar used={usage.usedBytes} total={usage.totalBytes} label={t.usageOf(pool.name)} />
 			<span>
 				{t.usedOf(formatBytes(usage.usedBytes), formatBytes(usage.totalBytes))}
-				{old && <span class="visually-hidden"> {t.lastKnown}</span>}
+				{note !== null && <span class="visually-hidden"> {note}</span>}
+				{usage.leftOut.length > 0 && !usage.isOld && <span class="muted"> {t.withoutNodes(usage.leftOut.length)}</span>}
 			</span>
 		</span>
 	);

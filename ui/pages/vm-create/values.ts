@@ -1,6 +1,5 @@
 /** The create form: values, checks, the body that is sent, and what it will do in words. Pure. */
 import { GiB, MiB } from "../../../src/lib/units.ts";
-import { poolUsage } from "../../../src/model/storage-rules.ts";
 import type { Image, Network, Node, Pool, Vm, VmCreate, Volume } from "../../api/types.ts";
 import {
 	type CloudInitForm,
@@ -19,7 +18,7 @@ import { storage } from "../../strings/storage.ts";
 import { vm as vmText } from "../../strings/vm.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
 import { roomiest, type Target, targetsFor } from "../shared/placement.ts";
-import { copiesAll, formatIn, type Provisioning, provisioningBody } from "../storage/choices.ts";
+import { copiesAll, currentSpace, formatIn, type Provisioning, provisioningBody } from "../storage/choices.ts";
 
 export const sizes = {
 	small: { vcpus: 1, memoryBytes: GiB, diskBytes: 10 * GiB },
@@ -309,10 +308,10 @@ function warningsOf(values: CreateValues, refs: Refs): string[] {
 	}
 	const image = imageOf(values, refs);
 	const pool = mainPool(values, refs);
-	const usage = pool ? poolUsage(pool) : null;
+	const freeBytes = pool ? currentSpace(pool) : null;
 	const needed = diskBytesFor(values, refs) ?? 0;
-	if (pool && usage && needed > usage.availableBytes) {
-		warnings.push(t.warnings.space(formatBytes(needed), formatBytes(usage.availableBytes), pool.name));
+	if (pool && freeBytes !== null && needed > freeBytes) {
+		warnings.push(t.warnings.space(formatBytes(needed), formatBytes(freeBytes), pool.name));
 	}
 	const targets = nodesFor(values, refs);
 	if (values.nodeId === "" && targets.length > 1 && roomiest(targets) === undefined) {

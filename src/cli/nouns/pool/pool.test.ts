@@ -241,6 +241,37 @@ test("what a server offers to a pool that is there is asked with its credentials
 	expect((await here(`pool discover --pool ${id}`)).code).toBe(2);
 });
 
+test("figures of a part that fails are marked, and do not count beside those of parts that work", async () => {
+	const failed = report(second, { health: "unmounted", reason: "It is not there." });
+	const partly = fixturePool({ ...shared, phase: "degraded", nodes: [report(first), failed] });
+	const gone = { ...partly, phase: "error" as const, nodes: [failed] };
+	const shown = async (pool: Pool) => {
+		api.handlers.poolGet = () => pool;
+		api.handlers.poolList = () => page(pool);
+		const lines = (await here(`pool show ${pool.id}`)).out.split("\n").map((line) => line.replace(/\s+/g, " "));
+		const listed = (await here("pool list")).out.split("\n")[1]?.split(/\s\s+/).slice(3, 6);
+		return [lines.filter((line) => /^(used|available|node) /.test(line)), listed];
+	};
+	const since = expect.stringMatching(
+		/^node node-2: unmounted, 40 GiB of 100 GiB \(40 ?%\) when it was last seen, since /,
+	);
+	expect(await shown(partly)).toEqual([
+		[
+			"used 40 GiB of 100 GiB (40 %) without node-2",
+			"available 60 GiB without node-2",
+			"node node-1: healthy, 40 GiB of 100 GiB (40 %)",
+			since,
+		],
+		["40 GiB", "60 GiB", "100 GiB"],
+	]);
+	const [lines, listed] = await shown(gone);
+	expect(lines?.slice(0, 2)).toEqual([
+		"used 40 GiB of 100 GiB (40 %) when it was last seen",
+		"available 60 GiB when it was last seen",
+	]);
+	expect(listed).not.toContain("60 GiB");
+});
+
 test("tries, findings and pools, as people see them", async () => {
 	const capabilities: Pool["nodes"][number]["capabilities"] = {
 		...{ formats: ["qcow2", "raw"], copyOnWriteClone: true, fullClone: true, resizeOnline: true, shrink: false },

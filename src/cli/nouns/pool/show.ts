@@ -1,7 +1,8 @@
 /** `pool list` and `pool show`. */
 import type { Pool } from "../../../gen/api.ts";
+import { isWorking } from "../../../model/pool-parts.ts";
 import type { PoolCapabilities } from "../../../model/storage.ts";
-import { isShared, poolPlace, poolUsage } from "../../../model/storage-rules.ts";
+import { isShared, type PoolUsage, poolPlace, poolUsage } from "../../../model/storage-rules.ts";
 import type { Cli } from "../../cli.ts";
 import { bytes, fullTime, relativeTime, share } from "../../format.ts";
 import { namesById, resolveId } from "../../names.ts";
@@ -41,13 +42,19 @@ export const showVerb = verb({
 
 export const getPool = (cli: Cli, id: string) => cli.call("poolGet", { path: { id } });
 
+/** Of no pool that works nowhere: what was seen last is in `show`. */
+function usageNow(pool: Pool): PoolUsage | null {
+	const usage = poolUsage(pool);
+	return usage?.isOld === true ? null : usage;
+}
+
 const columns: Column<Pool>[] = [
 	{ header: "NAME", value: (pool) => pool.name },
 	{ header: "TYPE", value: (pool) => pool.type },
 	{ header: "PHASE", value: (pool) => pool.phase, state: true },
-	{ header: "USED", value: (pool) => bytes(poolUsage(pool)?.usedBytes), right: true },
-	{ header: "AVAILABLE", value: (pool) => bytes(poolUsage(pool)?.availableBytes), right: true },
-	{ header: "TOTAL", value: (pool) => bytes(poolUsage(pool)?.totalBytes), right: true },
+	{ header: "USED", value: (pool) => bytes(usageNow(pool)?.usedBytes), right: true },
+	{ header: "AVAILABLE", value: (pool) => bytes(usageNow(pool)?.availableBytes), right: true },
+	{ header: "TOTAL", value: (pool) => bytes(usageNow(pool)?.totalBytes), right: true },
 	{ header: "WHERE", value: (pool) => poolPlace(pool.config) },
 	{ header: "ID", value: (pool) => pool.id },
 ];
@@ -55,6 +62,8 @@ const columns: Column<Pool>[] = [
 export async function showPool(cli: Cli, pool: Pool): Promise<void> {
 	const nodeName = await namesById(cli, "node");
 	const usage = poolUsage(pool);
+	const leftOut = usage?.leftOut.map(nodeName).sort().join(", ") ?? "";
+	const note = usage?.isOld ? "when it was last seen" : leftOut === "" ? null : `without ${leftOut}`;
 	const now = cli.io.clock.nowMs();
 	const unheard = pool.nodeIds.filter((id) => !pool.nodes.some(({ nodeId }) => nodeId === id));
 	const fields: Field[] = [
@@ -64,11 +73,12 @@ export async function showPool(cli: Cli, pool: Pool): Promise<void> {
 		["type", pool.type],
 		...configFields(pool),
 		["phase", pool.phase],
-		["used", share(usage?.usedBytes, usage?.totalBytes)],
-		["available", bytes(usage?.availableBytes)],
+		["used", marked(share(usage?.usedBytes, usage?.totalBytes), note)],
+		["available", marked(bytes(usage?.availableBytes), note)],
 		...pool.nodes.map((node): Field => {
 			// What all see is said above.
-			const used = isShared(pool) ? null : share(node.usedBytes, node.totalBytes);
+			const seen = isWorking(node) ? null : "when it was last seen";
+			const used = isShared(pool) ? null : marked(share(node.usedBytes, node.totalBytes), seen);
 			const since = node.health === "healthy" ? null : `since ${relativeTime(node.updatedAt, now)}`;
 			const about = [node.health, used, since].filter((part) => part !== null).join(", ");
 			return ["node", `${nodeName(node.nodeId)}: ${about}${node.reason === null ? "" : ` (${node.reason})`}`];
@@ -79,6 +89,9 @@ export async function showPool(cli: Cli, pool: Pool): Promise<void> {
 	];
 	await cli.output.object(pool, fields, pool.id);
 }
+
+const marked = (figure: string | null, note: string | null): string | null =>
+	figure === null || note === null ? figure : `${figure} ${note}`;
 
 function configFields({ config }: Pool): Field[] {
 	if ("path" in config) return [["path", config.path]];
