@@ -21,8 +21,14 @@ const silence = new AppError("timeout", "There was no answer in time.");
 let folder: string;
 let sessions: Portal[];
 /** What a try says at each portal. */
-let says: (portal: Portal) => AppError | null;
+let says: (portal: Portal) => AppError | null | Promise<null>;
 let tried: Portal[];
+/** Where a login fails. */
+let silent: Portal[];
+/** LVM works on a map; what was done with it. */
+let hasMap: boolean;
+let joined: number;
+let removed: number;
 let number = 0;
 
 beforeEach(async () => {
@@ -30,18 +36,23 @@ beforeEach(async () => {
 	sessions = [];
 	says = () => null;
 	tried = [];
+	silent = [];
+	[hasMap, joined, removed] = [false, 0, 0];
 	number += 1;
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-function connection(): IscsiConnection {
-	const lun = { device: "/dev/sdx", sizeBytes: 1024, paths: [], map: null };
+function connection(more: Partial<ConnectionParts> = {}): IscsiConnection {
+	const map = { device: "dm-2", name: "mpatha", uuid: "mpath-36" };
+	const lun = () => ({ device: "/dev/sdx", sizeBytes: 1024, paths: [], map: hasMap ? map : null });
 	const iscsi: ConnectionParts["iscsi"] = {
 		async login({ portals: asked }, begin = async () => {}) {
-			const made = asked.filter((portal) => !sessions.includes(portal));
-			if (made.length > 0) await begin(made);
+			const missing = asked.filter((portal) => !sessions.includes(portal));
+			const made = missing.filter((portal) => !silent.includes(portal));
+			if (missing.length > 0) await begin(missing);
 			sessions.push(...made);
-			return { made, reused: asked.filter((portal) => !made.includes(portal)), failed: [] };
+			const failed = missing.filter((portal) => silent.includes(portal)).map((portal) => ({ portal, error: silence }));
+			return { made, reused: asked.filter((portal) => !missing.includes(portal)), failed };
 		},
 		async logout(_target, ended) {
 			sessions = sessions.filter(({ host }) => !ended.some((one) => one.host === host));
@@ -51,19 +62,30 @@ function connection(): IscsiConnection {
 		rescan: async () => {},
 		async tryLogin(_target, portal) {
 			tried.push(portal);
-			const error = says(portal);
+			const error = await says(portal);
 			if (error) throw error;
 		},
 	};
 	const luns: ConnectionParts["luns"] = {
-		...{ find: async () => lun, joined: async () => lun, disks: async () => [], isUsed: async () => false },
+		...{ find: async () => lun(), seenBy: async () => {}, disks: async () => [], isUsed: async () => false },
 		trouble: async () => ({ dead: null, weak: null }),
+		async joined() {
+			hasMap = true;
+			joined += 1;
+			return lun();
+		},
 	};
 	const chap = { user: "node", password: "initiator-secret", mutual: null };
 	const target: IscsiTarget = { target: `iqn.2026-11.test.limiquantix:c${number}`, portals, chap };
-	const multipath = { remove: async () => {}, resize: async () => {} };
+	const multipath = {
+		resize: async () => {},
+		async remove() {
+			hasMap = false;
+			removed += 1;
+		},
+	};
 	return new IscsiConnection(`pool-${number}`, target, "naa.6", {
-		...{ iscsi, luns, multipath, log: silentLogger, runFolder: folder },
+		...{ iscsi, luns, multipath, log: silentLogger, runFolder: folder, ...more },
 	});
 }
 
@@ -124,4 +146,89 @@ test("a login that the target took clears what it had refused before", async () 
 	sessions = [];
 	await pool.connect();
 	expect((await pool.trouble()).weak).toBeNull();
+});
+
+test("a portal that was down when the pool was connected is used once it answers, and asked before", async () => {
+	const [first, second] = portals as [Portal, Portal];
+	silent = [second];
+	says = ({ host }) => (host === second.host ? silence : null);
+	const pool = connection();
+	await pool.connect();
+	await pool.rescan();
+	expect([sessions, tried, joined]).toEqual([[first], [second], 1]);
+	silent = [];
+	says = () => null;
+	await pool.rescan();
+	expect([sessions, joined]).toEqual([[first, second], 2]);
+	// The one that it has begun by itself is its own.
+	await pool.disconnect();
+	expect(sessions).toEqual([]);
+});
+
+test("another process of the daemon goes on with the sessions that are there, and logs in at the others", async () => {
+	const [first, second] = portals as [Portal, Portal];
+	silent = [second];
+	await connection().connect();
+	const next = connection();
+	await next.connect();
+	silent = [];
+	await next.rescan();
+	expect(sessions).toEqual([first, second]);
+});
+
+test("a map is begun when the pool is connected, and not under a pool that works without one", async () => {
+	silent = [portals[1] as Portal];
+	const pool = connection();
+	await pool.connect();
+	hasMap = false;
+	silent = [];
+	await pool.rescan();
+	expect([sessions, joined]).toEqual([[...portals], 1]);
+});
+
+test("a pool that is let go of while a portal is asked is not logged in again", async () => {
+	silent = [portals[1] as Portal];
+	const pool = connection();
+	await pool.connect();
+	const asked = Promise.withResolvers<void>();
+	const answer = Promise.withResolvers<null>();
+	says = () => {
+		asked.resolve();
+		return answer.promise;
+	};
+	silent = [];
+	const look = pool.rescan();
+	await asked.promise;
+	await pool.disconnect();
+	answer.resolve(null);
+	await look;
+	expect(sessions).toEqual([]);
+});
+
+test("without the passwords of a pool that is gone, nothing is logged in at", async () => {
+	silent = [portals[1] as Portal];
+	const pool = connection({ isFormer: true });
+	await pool.connect();
+	silent = [];
+	await pool.rescan();
+	expect([sessions, tried]).toEqual([[portals[0] as Portal], []]);
+});
+
+test("a try takes the map away that it began, and leaves the one of the pool, also when it finds one more portal", async () => {
+	await (await connection().connect({ trial: true })).undo();
+	expect([sessions, removed]).toEqual([[], 1]);
+
+	silent = [portals[1] as Portal];
+	const pool = connection();
+	await pool.connect();
+	silent = [];
+	await (await connection().connect({ trial: true })).undo();
+	// The pool goes on with the session that the try began.
+	expect([sessions, removed, hasMap]).toEqual([[...portals], 1, true]);
+
+	// Sessions that are there for another LUN: the map is the try's all the same.
+	await pool.disconnect();
+	[sessions, hasMap, removed] = [[...portals], false, 0];
+	await (await connection().connect({ trial: true })).undo();
+	expect([sessions, removed]).toEqual([[...portals], 1]);
 });

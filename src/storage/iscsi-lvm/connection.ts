@@ -1,7 +1,7 @@
 /** How the LUN of a pool gets to this node, and away: sessions, paths, the one device that LVM works on. */
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import { type Iscsi, type IscsiTarget, requireLetIn } from "./iscsi.ts";
+import { type Iscsi, type IscsiTarget, isAt, requireLetIn } from "./iscsi.ts";
 import type { Luns } from "./lun.ts";
 import type { Multipath } from "./multipath.ts";
 import type { Portal } from "./names.ts";
@@ -19,7 +19,7 @@ export interface Connection {
 	current(): Promise<ConnectedLun | null>;
 	/** Why no command may touch the LUN now, and what is lost though it works. */
 	trouble(): Promise<{ dead: string | null; weak: string | null }>;
-	/** New sizes of the LUN. */
+	/** The look of each minute: logs in where it is not, at portals that answer again, and asks for new sizes of the LUN. */
 	rescan(): Promise<ConnectedLun>;
 	/** Ends the sessions, unless other pools of this node need them. */
 	disconnect(): Promise<void>;
@@ -27,7 +27,7 @@ export interface Connection {
 
 export type ConnectionParts = {
 	iscsi: Pick<Iscsi, "login" | "logout" | "sessions" | "rescan" | "tryLogin">;
-	luns: Pick<Luns, "find" | "joined" | "trouble" | "disks" | "isUsed">;
+	luns: Pick<Luns, "find" | "joined" | "seenBy" | "trouble" | "disks" | "isUsed">;
 	multipath: Pick<Multipath, "remove" | "resize">;
 	log: Logger;
 	/** For what is kept until the machine restarts. */
@@ -65,9 +65,12 @@ export class IscsiConnection implements Connection {
 	async connect({ trial = false } = {}): Promise<ConnectedLun & { undo: () => Promise<void> }> {
 		const { iscsi, luns, multipath, log } = this.#parts;
 		const { target } = this.#target;
+		const before = await luns.find(this.#search);
 		const { made, reused, failed, undo: leave } = await this.#sessions.join(trial ? {} : this.#poolId);
 		const undo = async () => {
-			const lun = made.length > 0 ? await luns.find(this.#search) : null;
+			// A map that was there is somebody's: the pool's own, when this is a try of it that has found one more portal.
+			const isOthers = before?.map || (trial && this.#sessions.has(this.#poolId));
+			const lun = isOthers ? null : await luns.find(this.#search);
 			if (lun?.map) await multipath.remove(this.#poolId, lun.map);
 			await leave();
 		};
@@ -84,7 +87,7 @@ export class IscsiConnection implements Connection {
 			// What was there before may show another disk or another size by now: the kernel asks for the WWID again.
 			const sessions = await iscsi.sessions(target);
 			if (made.length < sessions.length) await iscsi.rescan(sessions);
-			const { device, sizeBytes } = await luns.joined(this.#poolId, this.#search);
+			const { device, sizeBytes } = await luns.joined(this.#poolId, this.#search, this.#target.portals.length);
 			return { device, sizeBytes, undo };
 		} catch (error) {
 			await undo().catch((failure) => log.warn("A session of a pool was not ended", { target, failure }));
@@ -124,9 +127,35 @@ export class IscsiConnection implements Connection {
 		return { ...found, weak: `Once the session is lost, there is no other: ${this.#refusal}` };
 	}
 
+	/** Never fails: without those portals it is as it was. The kernel itself makes lost connections again, and not logins that failed. */
+	async #loginWhereMissing(): Promise<void> {
+		const { iscsi, luns, log } = this.#parts;
+		const { target, portals } = this.#target;
+		if (this.#isFormer) return;
+		try {
+			const sessions = await iscsi.sessions(target);
+			const missing = portals.filter((portal) => !sessions.some((session) => isAt(session, portal)));
+			if (sessions.length === 0 || missing.length === 0) return;
+			// Asked before: a login that fails takes its time, and other pools on this target would wait for that.
+			const asked = await Promise.allSettled(missing.map((portal) => iscsi.tryLogin(this.#target, portal)));
+			if (asked.every(({ status }) => status === "rejected")) return;
+			const answer = await this.#sessions.complete(this.#poolId);
+			// A portal that has two names may have been there already.
+			if (answer === null || (await iscsi.sessions(target)).length <= sessions.length) return;
+			log.info("Portals of an iSCSI pool are used again", { target, portals: answer.made });
+			await luns.seenBy(this.#search, answer.made);
+			// Only joined to the map that LVM works on: to begin one now would take its device away from under it.
+			const lun = await luns.find(this.#search);
+			if (lun?.map) await luns.joined(this.#poolId, this.#search, portals.length);
+		} catch (error) {
+			log.warn("A portal of an iSCSI pool cannot be used", { target, error });
+		}
+	}
+
 	async rescan(): Promise<ConnectedLun> {
 		const { iscsi, luns, multipath } = this.#parts;
 		await this.#lookForRefusal();
+		await this.#loginWhereMissing();
 		await iscsi.rescan(await iscsi.sessions(this.#target.target));
 		const lun = await luns.find(this.#search);
 		if (lun === null) throw new AppError("storage", `The LUN ${this.#wwid} is not there any more.`);
@@ -142,7 +171,8 @@ export class IscsiConnection implements Connection {
 		const { luns, multipath, log } = this.#parts;
 		const { target } = this.#target;
 		const lun = await luns.find(this.#search);
-		if (lun?.map) await this.#removeMap(multipath, lun.map);
+		// Also without a map there may be settings, and a WWID that was made known.
+		await this.#removeMap(multipath, lun?.map ?? null);
 		await this.#sessions.leave(this.#poolId, async () => {
 			// Disks of the target that others on this node use: a group of somebody else, a file system.
 			for (const disk of await luns.disks(target))

@@ -13,11 +13,15 @@ const appearMs = 10_000;
 const settleMs = 3000;
 const pollMs = 50;
 
+const singlePath =
+	"The LUN is used by one path only: its paths are joined when the pool is connected while nothing on this node uses it.";
+
 export type Lun = {
 	/** What LVM works on: /dev/sdb, or /dev/dm-2. */
 	device: string;
 	sizeBytes: number;
 	paths: IscsiDisk[];
+	/** Null: `device` is one of the paths. */
 	map: MultipathMap | null;
 };
 
@@ -84,8 +88,15 @@ export class Luns {
 		const [first] = paths;
 		if (!first) return null;
 		const map = await this.#multipath.mapOf(paths);
-		const device = map?.device ?? first.device;
+		const device = map?.device ?? (await this.#pathInUse(paths))?.device ?? first.device;
 		return { device: `/dev/${device}`, sizeBytes: await this.#sysfs.sizeBytes(device), paths, map };
+	}
+
+	/** Without a map: the one on which something is stacked, which cannot go over to another. */
+	async #pathInUse(paths: readonly IscsiDisk[]): Promise<IscsiDisk | null> {
+		if (paths.length > 1)
+			for (const path of paths) if ((await this.#sysfs.holders(path.device)).length > 0) return path;
+		return null;
 	}
 
 	/** Waits for it after a login. Says which LUNs are there when it is not one of them. */
@@ -100,12 +111,32 @@ export class Luns {
 		}
 	}
 
-	/** As one device: the paths joined when there are several. */
-	async joined(poolId: string, search: LunSearch): Promise<Lun> {
+	/**
+	 * As one device. Where several portals lead to it that is a multipath map from the beginning, be it of the one path that there is now: what
+	 * LVM has once opened on a bare path stays on that, and would never get another.
+	 */
+	async joined(poolId: string, search: LunSearch, portals: number): Promise<Lun> {
 		const lun = await this.require(search);
-		if (lun.paths.length < 2 && lun.map === null) return lun;
+		if (lun.map === null) {
+			if (portals < 2 && lun.paths.length < 2) return lun;
+			// Begun when there was one portal. It works, and `trouble` says what it lacks.
+			for (const path of lun.paths) if (await this.isUsed(path)) return lun;
+		}
 		await this.#multipath.ensure(poolId, lun.paths);
 		return this.require(search);
+	}
+
+	/** Waits until the LUN is seen through each of these sessions, and not for ever: a portal may show another LUN, or none. */
+	async seenBy({ target, wwid }: LunSearch, portals: readonly Portal[]): Promise<void> {
+		const deadline = this.#clock.monotonicMs() + appearMs;
+		const isSeen = async (): Promise<boolean> => {
+			const sessions = (await this.#iscsi.sessions(target)).filter((one) =>
+				portals.some((portal) => isAt(one, portal)),
+			);
+			const seen = await Promise.all(sessions.map(({ name }) => this.#sysfs.disks(name)));
+			return seen.every((disks) => disks.some((disk) => disk.wwid === sameWwid(wwid) && disk.sizeBytes > 0));
+		};
+		while (!(await isSeen()) && this.#clock.monotonicMs() < deadline) await delay(this.#clock, pollMs);
 	}
 
 	/** Why no command may touch the LUN now; null when a path to it works. Reads the kernel's list only. */
@@ -127,7 +158,15 @@ export class Luns {
 				!sessions.some((session) => isAt(session, portal) && good.some((path) => path.session === session.name)),
 		);
 		const weak = lost.length === 0 ? null : `${lost.length} of ${portals.length} portals do not answer.`;
-		return { dead: null, weak };
+		return { dead: null, weak: weak ?? (await this.#unjoined(lun, good, portals.length)) };
+	}
+
+	/** That paths are there is of no use as long as what LVM works on does not go over to them. */
+	async #unjoined({ map }: Lun, good: readonly IscsiDisk[], portals: number): Promise<string | null> {
+		if (map === null) return portals < 2 ? null : singlePath;
+		const parts = await this.#sysfs.parts(map.device);
+		const missing = good.filter((path) => !parts.includes(path.device)).length;
+		return missing === 0 ? null : `multipathd has not joined ${missing} of ${good.length} paths to the LUN.`;
 	}
 }
 

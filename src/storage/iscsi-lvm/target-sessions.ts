@@ -9,7 +9,7 @@ import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { isAppError } from "../../lib/errors.ts";
 import { errnoOf } from "../file-errors.ts";
-import type { Iscsi, IscsiTarget } from "./iscsi.ts";
+import type { Iscsi, IscsiTarget, LoggedIn } from "./iscsi.ts";
 import type { Portal } from "./names.ts";
 
 const Made = Type.Object({
@@ -22,7 +22,7 @@ const fileName = /^iscsi-sessions-[0-9a-f]{32}\.json$/;
 const users = new Map<string, Set<object | string>>();
 const turns = new Map<string, Promise<unknown>>();
 
-export type Joined = Awaited<ReturnType<Iscsi["login"]>> & {
+export type Joined = LoggedIn & {
 	/** Ends what was begun by this, unless somebody else uses it by now. */
 	undo(): Promise<void>;
 };
@@ -47,26 +47,38 @@ export class TargetSessions {
 			// Before the sessions are looked at: nobody ends them from here on.
 			all.add(user);
 			try {
-				const before = await this.#kept();
-				let answer: Awaited<ReturnType<Iscsi["login"]>>;
-				try {
-					answer = await this.#iscsi.login(this.#target, (missing) =>
-						this.#keep([...without(before, missing), ...missing]),
-					);
-				} catch (error) {
-					// None was begun.
-					if (isAppError(error)) await this.#keep(before);
-					throw error;
-				}
-				const { made, failed } = answer;
-				const tried = [...made, ...failed.map(({ portal }) => portal)];
-				if (tried.length > 0) await this.#keep([...without(before, tried), ...made]);
-				return { ...answer, undo: () => this.#undo(user, isNew, made) };
+				const answer = await this.#login();
+				return { ...answer, undo: () => this.#undo(user, isNew, answer.made) };
 			} catch (error) {
 				if (isNew) all.delete(user);
 				throw error;
 			}
 		});
+	}
+
+	has = (user: object | string): boolean => this.#users().has(user);
+
+	/** Logs in where it is not, for a user that is there already; null when it has left meanwhile. */
+	complete(user: object | string): Promise<LoggedIn | null> {
+		return this.#inTurn(async () => (this.has(user) ? this.#login() : null));
+	}
+
+	async #login(): Promise<LoggedIn> {
+		const before = await this.#kept();
+		let answer: LoggedIn;
+		try {
+			answer = await this.#iscsi.login(this.#target, (missing) =>
+				this.#keep([...without(before, missing), ...missing]),
+			);
+		} catch (error) {
+			// None was begun.
+			if (isAppError(error)) await this.#keep(before);
+			throw error;
+		}
+		const { made, failed } = answer;
+		const tried = [...made, ...failed.map(({ portal }) => portal)];
+		if (tried.length > 0) await this.#keep([...without(before, tried), ...made]);
+		return answer;
 	}
 
 	/** Ends all sessions that are ours when nobody here uses them any more, and `mayEnd` says so. */
