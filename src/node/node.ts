@@ -264,7 +264,8 @@ class LocalNode {
 			// Others may have said of it that it is lost.
 			if (event.target.kind === "node" && event.target.id === this.#context.nodeId)
 				this.#run("reporting the node", () => this.#status.report());
-			if (event.target.kind === "pool" && event.type === "deleted")
+			// Who deletes a volume group waits for the other nodes to leave it.
+			if (event.target.kind === "pool" && (event.type === "deleted" || this.#pools.isDeleted(event.target.id)))
 				this.#run("giving the folder of a deleted pool free", () => this.#removeForgotten());
 			if (event.target.kind === "image" && event.type === "deleted")
 				this.#run("removing the copy of an image", () => this.#copies.sweep());

@@ -2,7 +2,8 @@
  * Where this node has had a part of a pool, `<dataDir>/pool-places.json`, written before the pool's folder is first touched. When a
  * pool is gone from the state, or is not for this node any more, nothing else says where its marks are, which keep the folder from
  * any other pool: each node takes its own away, also one that was away then. Of a pool that nodes share, which whoever deletes it
- * clears, each lets go (unmounts, logs out).
+ * clears, each lets go (unmounts, logs out): when it is gone, or, of a volume group, whose locks have to be left by all others before one can
+ * take it away, as soon as another node deletes it.
  *
  * A place counts only for the node and the cluster in which it was written: that this state has no such pool then proves that it
  * was deleted. After a join or a restore it proves nothing.
@@ -84,15 +85,31 @@ export class PoolPlaces {
 		const driver = await driverOf({ id, name, type, config: config ?? { path: path ?? "" } });
 		try {
 			if (type === "local") await takeMarksAway(this.#context, id, driver);
-			else await letGo(this.#context, driver);
+			else {
+				// Whoever deletes it finds nothing of this node in it, and else would leave it where it is.
+				if (this.#isDeletedElsewhere(id)) await removeLeft(this.#context, id, driver);
+				await letGo(this.#context, driver);
+			}
 		} finally {
 			await endDriver(this.#context, id, driver);
 		}
 		await this.#records.delete(id);
 	}
 
-	#isInUse = (poolId: string): boolean =>
-		this.#context.store.get("pool", poolId)?.nodeIds.includes(this.#context.nodeId) === true;
+	#isInUse(poolId: string): boolean {
+		const { store, nodeId } = this.#context;
+		const isHere = store.get("pool", poolId)?.nodeIds.includes(nodeId) === true;
+		return isHere && !this.#isDeletedElsewhere(poolId);
+	}
+
+	/** A volume group that another node is taking away, and waits for this one to leave. */
+	#isDeletedElsewhere(poolId: string): boolean {
+		const { store, nodeId } = this.#context;
+		const pool = store.get("pool", poolId);
+		if (pool?.type !== "iscsi-lvm" || pool.phase !== "deleting") return false;
+		const [task] = store.all("task", { kind: "pool.delete", targetId: poolId, state: ["pending", "running"] });
+		return task !== undefined && task.nodeId !== nodeId;
+	}
 
 	#clusterId(): string | null {
 		return this.#context.store.all("cluster")[0]?.id ?? null;
@@ -116,12 +133,19 @@ export async function takeMarksAway(context: NodeContext, poolId: string, driver
 }
 
 async function removeAll(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {
+	await removeLeft(context, poolId, driver);
+	await limited(context, "Removing the pool's marks", settleLimitOf(driver), () => driver.remove());
+}
+
+async function removeLeft(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {
 	const { volumes, images } = await leftOfPool(context, poolId);
+	// Files are there without that.
+	if (volumes.length + images.length > 0 && driver.type !== "local")
+		await limited(context, "Activating the pool", settleLimitOf(driver), () => driver.activate());
 	for (const id of volumes)
 		await limited(context, "Deleting a volume", limits.deleteVolumeMs, () => driver.deleteVolume(id));
 	for (const id of images)
 		await limited(context, "Deleting the copy of an image", limits.deleteVolumeMs, () => driver.deleteImage(id));
-	await limited(context, "Removing the pool's marks", settleLimitOf(driver), () => driver.remove());
 }
 
 async function letGo(context: NodeContext, driver: StorageDriver): Promise<void> {

@@ -38,6 +38,12 @@ export class Pools {
 	/** It is gone from the state, and its folder here is not free yet. */
 	isLeaving = (poolId: string): Promise<boolean> => this.#places.has(poolId);
 
+	/** It is on its way out of the state, or is gone from it. */
+	isDeleted(poolId: string): boolean {
+		const pool = this.#context.store.get("pool", poolId);
+		return pool === null || pool.phase === "deleting";
+	}
+
 	/** The driver of a pool, activated. Fails with what activating it fails with. */
 	async driver(poolId: string): Promise<StorageDriver> {
 		const pool = this.#context.store.get("pool", poolId);

@@ -187,7 +187,10 @@ export interface StorageDriver {
 	deactivate(): Promise<void>;
 	/** The node's service ends, and this driver is not used again: processes of its own go. What VMs use, a mount, stays. */
 	end?(): Promise<void>;
-	/** The pool is deleted for good: its marks go, so that its place can be used anew. What is stored in it stays. Idempotent. */
+	/**
+	 * The pool is deleted for good: its marks go, so that its place can be used anew. What is stored in it stays. Idempotent. `in-use` when
+	 * other nodes do not let go of it in time, where they have to first.
+	 */
 	remove(): Promise<void>;
 	/**
 	 * Fails with `storage` or `timeout` when the pool cannot be used; the message says why, and `context.health` is "unmounted"

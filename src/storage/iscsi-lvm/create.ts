@@ -36,6 +36,8 @@ export type IscsiLvmPool = {
 	log: Logger;
 	/** How long one operation waits for another on the same object (default 10 s). */
 	lockWaitMs?: number;
+	/** How long the removal of a shared pool waits for other nodes to leave it (default 180 s). */
+	othersLeaveMs?: number;
 	/** Called before each change; for tests that end the process there. */
 	onStep?: Step;
 };
@@ -107,6 +109,7 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 		...{ stagingFolder: pool.stagingFolder, protectedPaths: pool.protectedPaths, random: pool.random, clock, log },
 		...(pool.onStep ? { onStep: pool.onStep } : {}),
 		...(pool.lockWaitMs === undefined ? {} : { lockWaitMs: pool.lockWaitMs }),
+		othersLeaveMs: pool.othersLeaveMs,
 		writes: async (path) => {
 			const device = await sysfs.deviceOf(path);
 			return device === null ? null : sysfs.writes(device);

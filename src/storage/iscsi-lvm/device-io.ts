@@ -42,6 +42,11 @@ export async function isReadable(path: string, timeoutMs: number): Promise<boole
 	}
 }
 
+/** Whether this ASCII text is in the beginning of the device. */
+export async function holdsText(path: string, length: number, text: string): Promise<boolean> {
+	return Buffer.from(await readDevice(path, 0, length)).includes(text);
+}
+
 export async function readQcow2Header(path: string, lv: string): Promise<Qcow2Header> {
 	const bytes = await readDevice(path, 0, headerBytes);
 	try {

@@ -61,6 +61,8 @@ export type IscsiLvmDriverOptions = {
 	writes: IscsiContext["writes"];
 	/** How long one operation waits for another on the same object (default 10 s). */
 	lockWaitMs?: number;
+	/** How long `remove` waits for other nodes to leave the locks of a shared group (default 180 s). */
+	othersLeaveMs?: number | undefined;
 	/** Called before each change; for tests that end the process there. */
 	onStep?: Step;
 };

@@ -7,7 +7,6 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes, GiB, MiB } from "../../lib/units.ts";
 import type { PoolUsage } from "../driver.ts";
 import { boundedRun } from "./bounded-run.ts";
-import { zeroDevice } from "./device-io.ts";
 import { type Lvm, type LvmCall, systemId } from "./lvm.ts";
 import {
 	type AnyLv,
@@ -343,27 +342,34 @@ export class VolumeGroup {
 		await lvm.change(["vgchange", "--deltag", poolTag(poolId), "--", this.name], this.#devices);
 	}
 
+	/** `in-use` while other nodes take part in the locks of a shared group, or while that is not known yet. This node has to take part. */
+	async requireAlone({ lockType }: Group): Promise<void> {
+		if (lockType === "sanlock" && (await otherHosts(this.#options.poolId)).length > 0)
+			throw new AppError("in-use", "Other nodes still take part in the locks of the volume group.");
+	}
+
 	/**
-	 * The group goes for good, with everything in it. Of a shared one the locks go first, which LVM would do itself: its lvmlockd (2.03.31,
-	 * Debian 13's) gives sanlock a lease back that it does not hold, and then waits for ever. `in-use`: another node takes part still.
+	 * The group goes for good, with everything in it; the device stays LVM's. Of a shared one the locks go first, which LVM would do itself: its
+	 * lvmlockd (2.03.31, Debian 13's) gives sanlock a lease back that it does not hold, and then waits for ever. `in-use`: as requireAlone.
 	 */
-	async remove({ lockType }: Group): Promise<void> {
-		const { lvm, poolId } = this.#options;
-		if (lockType === "sanlock") {
-			if ((await otherHosts(poolId)).length > 0)
-				throw new AppError("in-use", "Other nodes still take part in the locks of the volume group.");
+	async remove(found: Group): Promise<void> {
+		const { lvm } = this.#options;
+		await this.requireAlone(found);
+		if (found.lockType === "sanlock") {
 			await this.stopLocks();
 			const args = ["--yes", "--locktype", "none", "--lockopt", "force", "--", this.name];
 			await lvm.change(["vgchange", ...args], this.#devices);
 		}
-		await this.#options.lvm.change(["vgremove", "--yes", "--force", "--", this.name], {
+		await lvm.change(["vgremove", "--yes", "--force", "--", this.name], {
 			...this.#devices,
 			timeoutMs: lockStartMs,
 		});
+	}
+
+	/** One that is in no group any more. */
+	async removeDevice(): Promise<void> {
 		if (this.device === null) return;
 		await this.#options.lvm.change(["pvremove", "--yes", "--", this.device], this.#devices);
-		// LVM's texts stay where they were, and would pass for data of somebody.
-		await zeroDevice(this.device, 0, 2 * MiB);
 	}
 }
 

@@ -8,6 +8,7 @@ import { errnoOf } from "../file-errors.ts";
 import type { Connection } from "./connection.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
 import { isReadable, zeroDevice } from "./device-io.ts";
+import { removeGroup } from "./lifecycle-remove.ts";
 import type { Group } from "./lvm-report.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
 import { type PoolIndex, tidyPlan } from "./pool-index.ts";
@@ -26,7 +27,14 @@ import { Sysfs } from "./sysfs.ts";
 
 /** "cleared": what was on the LUN before is gone. */
 type Begun = "begun" | "cleared";
-type LifecycleOptions = { poolId: string; mayInitialize: boolean; connection: Connection; shared: boolean };
+type LifecycleOptions = {
+	poolId: string;
+	mayInitialize: boolean;
+	connection: Connection;
+	shared: boolean;
+	/** How long `remove` waits for other nodes to leave a shared group. */
+	othersLeaveMs?: number | undefined;
+};
 
 /** Health is asked for every few seconds. It ends before whoever asks gives up (5 s), so that it says what is wrong. */
 const checkLimits = { timeoutMs: 3500, graceMs: 300 };
@@ -218,31 +226,13 @@ export class PoolLifecycle {
 
 	async remove(): Promise<void> {
 		const { group, staging } = this.#context;
-		if (group.device === null) {
-			const lun = await this.#options.connection.connect();
-			group.device = lun.device;
-		}
-		if ((await this.#begun()) !== null) {
-			const lun = await this.#options.connection.current();
-			if (lun !== null) await this.#clearUnfinished(lun.device, lun.sizeBytes);
-		}
-		const found = await group.find([], { leaving: true }).catch((error: unknown) => {
-			if (isAppError(error, "wrong-state")) return null;
-			throw error;
-		});
-		if (found !== null) {
-			if (found.lockType === "sanlock") await group.startLocks();
-			const { lvs, damaged } = await group.lvs();
-			const isEmpty = lvs.length === 0 && damaged.size === 0;
-			try {
-				await group.deactivateAll();
-				if (isEmpty) await group.remove(found);
-				else await group.disown();
-			} catch (error) {
-				// The last node that leaves the shared group takes it away.
-				if (!isAppError(error, "in-use") || !this.#options.shared) throw error;
-			}
-		}
+		const { connection, poolId, othersLeaveMs } = this.#options;
+		group.device ??= (await connection.connect()).device;
+		const { dead } = await connection.trouble();
+		const lun = await connection.current();
+		if (dead !== null || lun === null) throw new AppError("storage", dead ?? "The LUN is not there any more.");
+		if ((await this.#begun()) !== null) await this.#clearUnfinished(lun.device, lun.sizeBytes);
+		await removeGroup(this.#context, lun, { poolId, othersLeaveMs });
 		await this.deactivate();
 		await staging.remove();
 	}

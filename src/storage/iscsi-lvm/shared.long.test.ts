@@ -39,7 +39,7 @@ beforeAll(async () => {
 	hub = await startEthernetHub(join(folder, "hub"));
 	const { socketPath } = hub;
 	for (const node of [1, 2])
-		machines.push(await startStorageVm({ cacheDir, lifetimeMs: 2_700_000, hub: { socketPath, node } }));
+		machines.push(await startStorageVm({ cacheDir, lifetimeMs: 3_600_000, hub: { socketPath, node } }));
 	await machines[0]?.shell(serve, 120_000);
 	for (const [at, machine] of machines.entries()) await machine.shell(startNode(at + 1), 90_000);
 }, 300_000);
@@ -49,15 +49,21 @@ afterAll(async () => {
 	await rm(folder, { recursive: true, force: true });
 }, 60_000);
 
-async function tell(at: 0 | 1, ...calls: NodeOrders["calls"]): Promise<NodeAnswer[]> {
+const tell = (at: 0 | 1, ...calls: NodeOrders["calls"]): Promise<NodeAnswer[]> => order(at, calls);
+
+async function order(
+	at: 0 | 1,
+	calls: NodeOrders["calls"],
+	more: Pick<NodeOrders, "othersLeaveMs"> = {},
+): Promise<NodeAnswer[]> {
 	const config: NodeOrders["config"] = {
 		...{ portals: ["10.88.0.2"], target: "iqn.2026-11.test.limiquantix:shared", layout: "thick", wipeOnDelete: false },
 		...{ wwid: `naa.6001405${serial.replaceAll("-", "").slice(0, 25)}`, chapUser: null, mutualChapUser: null },
 		hostIds: { [ids[0]]: 1, [ids[1]]: 2 },
 	};
-	const orders: NodeOrders = { poolId, nodeId: ids[at], folder: "/data/node", config, calls };
+	const orders: NodeOrders = { poolId, nodeId: ids[at], folder: "/data/node", config, calls, ...more };
 	const script = `cd /repo && bun src/storage/iscsi-lvm/testing/node-child.ts '${JSON.stringify(orders)}'`;
-	const output = (await machines[at]?.shell(script, 240_000)) ?? "";
+	const output = (await machines[at]?.shell(script, 400_000)) ?? "";
 	const answers: NodeAnswer[] = JSON.parse(output.split("\n").at(-1) ?? "[]");
 	for (const { call, ms, error } of answers) console.log(`node ${at + 1}: ${call} ${ms} ms ${error ?? ""}`);
 	return answers;
@@ -160,11 +166,32 @@ test("what another node has left unfinished is refused, and removed by hand when
 	expect(errors(made)).toEqual([null, null, null]);
 }, 600_000);
 
-test("a node that leaves takes nothing away from one that stays", async () => {
-	expect(errors(await tell(1, ["activate"], ["remove"]))).toEqual([null, null]);
+test("a group that another node takes part in is not taken away", async () => {
+	const refused = await order(1, [["activate"], ["remove"]], { othersLeaveMs: 5000 });
+	expect(errors(refused)).toEqual([null, "in-use"]);
+	expect(errors(await tell(1, ["deactivate"]))).toEqual([null]);
 	expect(errors(await tell(0, ["activate"], ["check"]))).toEqual([null, null]);
 	expect(errors(await tell(1, ["activate"], ["check"]))).toEqual([null, null]);
-}, 600_000);
+}, 900_000);
+
+test("whoever deletes the pool waits for the other one to leave, and leaves the LUN empty; a pool can be made there", async () => {
+	const [removed, left] = await Promise.all([
+		tell(0, ["remove"], ["probe"]),
+		// Some more to do before it leaves, as a node has that hears of it.
+		tell(1, ["activate"], ["listVolumes"], ["deactivate"]),
+	]);
+	expect([errors(removed), errors(left)]).toEqual([
+		[null, null],
+		[null, null, null],
+	]);
+	for (const machine of machines) {
+		const seen = await machine.shell("iscsiadm -m session 2>&1; dmsetup ls; lvmlockctl --info", 60_000).catch(String);
+		expect(seen).toContain("No active sessions");
+		expect(seen).not.toContain("lqx");
+	}
+	expect(errors(await tell(0, ["activate"], ["check"]))).toEqual([null, null]);
+	expect(errors(await tell(1, ["activate"], ["check"]))).toEqual([null, null]);
+}, 900_000);
 
 test("what a node that stands still has open is given to nobody until its lease has run out", async () => {
 	const held = newId();
@@ -190,8 +217,9 @@ test("what a node that stands still has open is given to nobody until its lease 
 	]);
 }, 600_000);
 
-test("the last node takes the group away, and the other one is gone without a word", async () => {
-	expect(errors(await tell(0, ["activate"], ["remove"], ["probe"]))).toEqual([null, null, null]);
+test("a node that is gone without a word keeps nobody from taking the group away", async () => {
+	// It is not seen to renew its lease for long enough, also when this node has just begun to look.
+	expect(errors(await tell(0, ["deactivate"], ["activate"], ["remove"], ["probe"]))).toEqual([null, null, null, null]);
 	const left = await machines[0]
 		?.shell("iscsiadm -m session 2>&1; dmsetup ls; lvmlockctl --info", 60_000)
 		.catch(String);

@@ -14,6 +14,8 @@ export type NodeOrders = {
 	nodeId: string;
 	folder: string;
 	config: IscsiLvmPoolConfig;
+	/** How long `remove` waits for the other node; default: as usual. */
+	othersLeaveMs?: number;
 	/** Method of the driver, or of its snapshots ("snapshots.take"), and its arguments. */
 	calls: [string, ...unknown[]][];
 };
@@ -21,11 +23,12 @@ export type NodeAnswer = { call: string; ms: number; error: string | null; value
 
 if (import.meta.main) {
 	const orders: NodeOrders = JSON.parse(process.argv[2] ?? "");
-	const { poolId, nodeId, folder, config } = orders;
+	const { poolId, nodeId, folder, config, othersLeaveMs } = orders;
 	const driver = createIscsiLvmDriver({
 		...{ poolId, nodeId, config, credentials: null, wasReady: false, protectedPaths: [] },
 		...{ runFolder: `${folder}/run`, stagingFolder: `${folder}/staging` },
 		...{ random: systemRandom, clock: systemClock, log: silentLogger },
+		...(othersLeaveMs === undefined ? {} : { othersLeaveMs }),
 	});
 	const answers: NodeAnswer[] = [];
 	for (const [call, ...args] of orders.calls) {

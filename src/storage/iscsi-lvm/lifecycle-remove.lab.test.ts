@@ -1,0 +1,90 @@
+/**
+ * Removing the volume group, ended at each of its steps, on LVM's real metadata (testing/loop-pool.ts): the LUN is empty in the end, and what
+ * somebody else has put there meanwhile stays.
+ */
+import { expect, test } from "bun:test";
+import { run } from "../../lib/run.ts";
+import { MiB } from "../../lib/units.ts";
+import { newId } from "../conformance.ts";
+import { type LoopPool, loopPool } from "./testing/loop-pool.ts";
+
+const steps = ["take the volume group away", "take the device from LVM", "overwrite what LVM has left"] as const;
+
+/** A pool with a volume that has been deleted, as a pool is that may go. */
+async function made(pool: LoopPool): Promise<void> {
+	const driver = pool.driver();
+	await driver.activate();
+	const id = newId();
+	await driver.createVolume(id, { format: "raw", sizeBytes: 4 * MiB, source: { kind: "empty" } });
+	await driver.deleteVolume(id);
+}
+
+/** It goes to that step, and never on. */
+async function endedAt(pool: LoopPool, step: (typeof steps)[number]): Promise<void> {
+	await made(pool);
+	const ended = Promise.withResolvers<void>();
+	const driver = pool.driver({
+		onStep: (name) => {
+			if (name !== step) return;
+			ended.resolve();
+			return new Promise<void>(() => {});
+		},
+	});
+	const whole = driver.remove().then(() => {
+		throw new Error(`it did not stop at "${step}"`);
+	});
+	await Promise.race([ended.promise, whole]);
+}
+
+const signatures = async (pool: LoopPool) =>
+	(await run("wipefs", ["--no-act", "--noheadings", "--output", "TYPE", pool.device], { timeoutMs: 10_000 })).stdout
+		.trim()
+		.split("\n");
+/** Fails for a LUN on which something is. */
+const isEmpty = async (pool: LoopPool) => (await pool.driver().probe()).usedBytes === 0;
+
+test("removed, the LUN is empty, and removing it once more changes nothing", async () => {
+	await using pool = await loopPool();
+	await made(pool);
+	const driver = pool.driver();
+	await driver.remove();
+	expect(await isEmpty(pool)).toBe(true);
+	await driver.remove();
+	await pool.driver().remove();
+	expect(await isEmpty(pool)).toBe(true);
+}, 60_000);
+
+for (const step of steps)
+	test(`ended at "${step}", it is done the next time`, async () => {
+		await using pool = await loopPool();
+		await endedAt(pool, step);
+		await pool.driver().remove();
+		expect(await signatures(pool)).toEqual([""]);
+		expect(await isEmpty(pool)).toBe(true);
+	}, 60_000);
+
+for (const step of steps.slice(1))
+	test(`ended at "${step}": a file system, or data, that was put there since stays`, async () => {
+		await using pool = await loopPool();
+		await endedAt(pool, step);
+		await run("mke2fs", ["-q", "-F", "-t", "ext4", pool.device], { timeoutMs: 30_000 });
+		await pool.driver().remove();
+		expect(await signatures(pool)).toEqual(["ext4"]);
+	}, 60_000);
+
+test("data of somebody else, of no kind that is known, stay", async () => {
+	await using pool = await loopPool();
+	await endedAt(pool, "overwrite what LVM has left");
+	await run("dd", ["if=/dev/urandom", `of=${pool.device}`, "bs=1M", "count=2", "status=none"], { timeoutMs: 30_000 });
+	await pool.driver().remove();
+	await expect(isEmpty(pool)).rejects.toMatchObject({ context: { found: ["data"] } });
+}, 60_000);
+
+test("a device of LVM that this node did not leave there stays", async () => {
+	await using pool = await loopPool();
+	const config = ["--devices", pool.device, "--config", 'devices/global_filter=["a|.*|"]', "--driverloaded", "n"];
+	const environment = { LVM_SUPPRESS_FD_WARNINGS: "1" };
+	await run("lvm", ["pvcreate", ...config, "--yes", pool.device], { timeoutMs: 30_000, environment });
+	await pool.driver().remove();
+	expect(await signatures(pool)).toEqual(["LVM2_member"]);
+}, 60_000);

@@ -1,0 +1,92 @@
+/** Who takes a shared group away, and when: LVM and sanlock are played here; the real ones are in shared.long.test.ts. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import { AppError } from "../../lib/errors.ts";
+import type { IscsiContext } from "./context.ts";
+import type { VolumeGroup } from "./group.ts";
+import { removeGroup } from "./lifecycle-remove.ts";
+import type { Group } from "./lvm-report.ts";
+
+let folder: string;
+let calls: string[];
+/** Nodes that take part beside this one, by the seconds that have passed. */
+let others: (passedMs: number) => number;
+let left: number;
+let passedMs: number;
+
+beforeEach(async () => {
+	folder = await mkdtemp(join(tmpdir(), "lqx-remove-"));
+	[calls, left, passedMs] = [[], 0, 0];
+	others = () => 0;
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const ended = new Error("The process ends here.");
+async function remove(othersLeaveMs?: number): Promise<void> {
+	const clock: Clock = {
+		nowMs: () => passedMs,
+		monotonicMs: () => passedMs,
+		schedule(delayMs, callback) {
+			passedMs += delayMs;
+			setImmediate(callback);
+			return { cancel() {} };
+		},
+	};
+	const found: Group = { ...({} as Group), lockType: "sanlock" };
+	const group: Partial<VolumeGroup> = {
+		find: async () => found,
+		startLocks: async () => void calls.push("take part"),
+		lvs: async () => ({ lvs: Array.from({ length: left }), damaged: new Map() }) as never,
+		deactivateAll: async () => {},
+		disown: async () => void calls.push("disown"),
+		remove: async () => void calls.push("remove"),
+		async requireAlone() {
+			if (others(passedMs) > 0) throw new AppError("in-use", "Other nodes still take part.");
+		},
+	};
+	const context: Partial<IscsiContext> = {
+		group: group as VolumeGroup,
+		clock,
+		staging: { context: { folder: { root: join(folder, "staging") } } } as IscsiContext["staging"],
+		// What comes after is on a device (lifecycle-remove.lab.test.ts).
+		step: (name) => {
+			if (name === "take the device from LVM") throw ended;
+		},
+	};
+	const lun = { device: "/dev/null", sizeBytes: 1024 };
+	await removeGroup(context as IscsiContext, lun, { poolId: "pool", othersLeaveMs });
+}
+
+test("alone, a node takes the group away at once", async () => {
+	await expect(remove()).rejects.toBe(ended);
+	expect([calls, passedMs]).toEqual([["take part", "remove"], 0]);
+});
+
+test("others are waited for: those that leave, and one that is dead until sanlock takes it for that", async () => {
+	// Two leave in a few seconds; the third one has lost its power.
+	others = (ms) => (ms < 5000 ? 3 : ms < 140_000 ? 1 : 0);
+	await expect(remove()).rejects.toBe(ended);
+	expect(calls).toEqual(["take part", "remove"]);
+	expect(passedMs).toBeGreaterThanOrEqual(140_000);
+	expect(passedMs).toBeLessThan(145_000);
+});
+
+test("one that stays keeps the group: nothing is changed, and that is said", async () => {
+	others = () => 1;
+	await expect(remove()).rejects.toMatchObject({ code: "in-use" });
+	expect(calls).toEqual(["take part"]);
+	expect(passedMs).toBeGreaterThanOrEqual(180_000);
+	passedMs = 0;
+	await expect(remove(3000)).rejects.toMatchObject({ code: "in-use" });
+	expect(passedMs).toBe(3000);
+});
+
+test("what others have left unfinished counts only once they are out; what stays then is kept, and the group nobody's", async () => {
+	left = 1;
+	others = (ms) => (ms < 2000 ? 1 : 0);
+	await remove();
+	expect([calls, passedMs]).toEqual([["take part", "disown"], 2000]);
+});

@@ -1,0 +1,94 @@
+/**
+ * A pool that is deleted: its volume group goes from the LUN, with all that LVM has written there, so that the next pool finds it empty. One
+ * node does it, the one that deletes the pool, when all others have left the locks of the group. What it was in the middle of when it was
+ * ended, it finishes the next time; what somebody else has put on the LUN by then stays.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { delay } from "../../lib/clock.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/units.ts";
+import { errnoOf } from "../file-errors.ts";
+import type { ConnectedLun } from "./connection.ts";
+import type { IscsiContext } from "./context.ts";
+import { holdsText, zeroDevice } from "./device-io.ts";
+import type { Group } from "./lvm-report.ts";
+import { lvmMember, unknownData, whatIsOn } from "./signatures.ts";
+
+/** Who leaves needs seconds; sanlock takes a node for gone that has not renewed its lease for 140 s, if it was watched for so long. */
+const othersLeaveMs = 180_000;
+const askEveryMs = 1000;
+/** Where LVM keeps its texts, or begins to. */
+const textBytes = 2 * MiB;
+
+export type RemovalOptions = { poolId: string; othersLeaveMs?: number | undefined };
+
+/** `in-use` when other nodes still take part in a shared group: nothing is changed then, and this node takes part, too. */
+export async function removeGroup(context: IscsiContext, lun: ConnectedLun, options: RemovalOptions): Promise<void> {
+	const { group, step } = context;
+	const found = await group.find([], { leaving: true }).catch((error: unknown) => {
+		if (isAppError(error, "wrong-state")) return null;
+		throw error;
+	});
+	if (found === null) {
+		if ((await isNoted(context, options)) && (await isWhatWeLeft(context, lun))) await clear(context, lun);
+		return;
+	}
+	if (found.lockType === "sanlock") await group.startLocks();
+	// Before its contents count: what others have left unfinished there, they tidy up before they leave.
+	await waitUntilAlone(context, found, options);
+	const { lvs, damaged } = await group.lvs();
+	await group.deactivateAll();
+	if (lvs.length > 0 || damaged.size > 0) return group.disown();
+	await note(context, options);
+	await step("take the volume group away");
+	await group.remove(found);
+	await step("take the device from LVM");
+	await clear(context, lun);
+}
+
+async function waitUntilAlone(
+	{ group, clock }: IscsiContext,
+	found: Group,
+	{ othersLeaveMs: waitMs = othersLeaveMs }: RemovalOptions,
+): Promise<void> {
+	const deadline = clock.monotonicMs() + waitMs;
+	for (;;) {
+		try {
+			return await group.requireAlone(found);
+		} catch (error) {
+			if (!isAppError(error, "in-use") || clock.monotonicMs() >= deadline) throw error;
+		}
+		await delay(clock, askEveryMs);
+	}
+}
+
+/** LVM's texts stay where they were when it lets go of the device, and would pass for data of somebody. */
+async function clear({ group, step }: IscsiContext, { device, sizeBytes }: ConnectedLun): Promise<void> {
+	if ((await whatIsOn(device, sizeBytes)).includes(lvmMember)) await group.removeDevice();
+	await step("overwrite what LVM has left");
+	await zeroDevice(device, 0, textBytes);
+}
+
+/** A device of LVM in no group, or the texts of one that this pool's group is in. */
+async function isWhatWeLeft({ group }: IscsiContext, { device, sizeBytes }: ConnectedLun): Promise<boolean> {
+	const found = (await whatIsOn(device, sizeBytes)).join();
+	if (found === lvmMember) return group.isUnfinished();
+	return found === unknownData && holdsText(device, textBytes, group.name);
+}
+
+const notePath = ({ staging }: IscsiContext): string => join(staging.context.folder.root, "removing");
+
+async function note(context: IscsiContext, { poolId }: RemovalOptions): Promise<void> {
+	await mkdir(context.staging.context.folder.root, { recursive: true, mode: 0o700 });
+	await writeFile(notePath(context), poolId, { mode: 0o600, flush: true });
+}
+
+async function isNoted(context: IscsiContext, { poolId }: RemovalOptions): Promise<boolean> {
+	try {
+		return (await readFile(notePath(context), "utf8")) === poolId;
+	} catch (error) {
+		if (errnoOf(error) === "ENOENT") return false;
+		throw new AppError("storage", "Whether the pool was being removed is not known.", { cause: error });
+	}
+}
