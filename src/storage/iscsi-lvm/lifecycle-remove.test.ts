@@ -24,6 +24,11 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
+const volume = {
+	lv: "v-1-1",
+	name: { kind: "volume", id: "1", number: 1 },
+	record: { half: null, gone: null, snap: null },
+};
 const ended = new Error("The process ends here.");
 async function remove(othersLeaveMs?: number): Promise<void> {
 	const clock: Clock = {
@@ -39,7 +44,7 @@ async function remove(othersLeaveMs?: number): Promise<void> {
 	const group: Partial<VolumeGroup> = {
 		find: async () => found,
 		startLocks: async () => void calls.push("take part"),
-		lvs: async () => ({ lvs: Array.from({ length: left }), damaged: new Map() }) as never,
+		lvs: async () => ({ lvs: Array.from({ length: left }, () => volume), damaged: new Map() }) as never,
 		deactivateAll: async () => {},
 		disown: async () => void calls.push("disown"),
 		remove: async () => void calls.push("remove"),

@@ -10,9 +10,12 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { ConnectedLun } from "./connection.ts";
-import type { IscsiContext } from "./context.ts";
+import { type IscsiContext, readIndex } from "./context.ts";
 import { holdsText, zeroDevice } from "./device-io.ts";
 import type { Group } from "./lvm-report.ts";
+import type { PoolIndex } from "./pool-index.ts";
+import type { Lv } from "./records.ts";
+import { removeDisk } from "./remove-disk.ts";
 import { lvmMember, unknownData, whatIsOn } from "./signatures.ts";
 
 /** Who leaves needs seconds; sanlock takes a node for gone that has not renewed its lease for 140 s, if it was watched for so long. */
@@ -37,14 +40,32 @@ export async function removeGroup(context: IscsiContext, lun: ConnectedLun, opti
 	if (found.lockType === "sanlock") await group.startLocks();
 	// Before its contents count: what others have left unfinished there, they tidy up before they leave.
 	await waitUntilAlone(context, found, options);
-	const { lvs, damaged } = await group.lvs();
+	const left = leftovers(await readIndex(context));
 	await group.deactivateAll();
-	if (lvs.length > 0 || damaged.size > 0) return group.disown();
+	if (left === null) return group.disown();
+	// The group takes them along; only what is to be overwritten has to be before that, and goes on where it was when it is cut short.
+	if (context.wipeOnDelete) for (const lv of left) await removeDisk(context, lv);
 	await note(context, options);
 	await step("take the volume group away");
 	await group.remove(found);
 	await step("take the device from LVM");
 	await clear(context, lun);
+}
+
+/**
+ * What operations that were cut short have left, of whichever node: each node takes away its own, and there is none any more. In the order in
+ * which it goes; null when something else is there.
+ */
+function leftovers(index: PoolIndex): Lv[] | null {
+	const isDeleted = (id: string): boolean => {
+		const active = index.disks(id).findLast(({ record }) => record.half === null && record.snap === null);
+		return active !== undefined && active.record.gone !== null;
+	};
+	const isLeft = ({ name, record }: Lv): boolean =>
+		record.half !== null || (name.kind === "image" ? record.gone !== null : isDeleted(name.id));
+	if (index.hasDamaged || !index.lvs.every(isLeft)) return null;
+	const numberOf = ({ name }: Lv): number => (name.kind === "volume" ? name.number : 0);
+	return [...index.lvs].sort((a, b) => numberOf(a) - numberOf(b));
 }
 
 async function waitUntilAlone(
