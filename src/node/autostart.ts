@@ -9,16 +9,24 @@
  *
  * What is still to be started is in `<dataDir>/autostart.json`, with the boot that it belongs to. After kill -9 in the
  * middle it goes on where it was, and does not start again what a person has stopped meanwhile.
+ *
+ * A VM whose pools do not work yet waits until they do, for ten minutes, and keeps no other one waiting, be it of a later order: after a power
+ * cut the storage may come up later than its clients. What a person starts or stops in the meantime is left to that person.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { toRfc3339 } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
-import { isFinished, type Task } from "../model/task.ts";
+import type { Event } from "../model/event.ts";
+import { isFinished, type Task, type TaskKind } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
 import type { NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { poolsOf } from "./pool-wait.ts";
+import type { Pools } from "./pools.ts";
 import { Bell } from "./wait.ts";
+
+const powerKinds: readonly TaskKind[] = ["vm.start", "vm.shutdown", "vm.stop"];
 
 type Record = { bootId: string; waiting: string[] };
 
@@ -28,9 +36,20 @@ export class Autostart {
 	/** Rung when a task has changed. */
 	readonly #bell = new Bell();
 	#record: Record = { bootId: "", waiting: [] };
+	#giveUpAtMs = 0;
+	/** VMs that somebody has started or stopped since this process began. */
+	readonly #inOtherHands = new Set<string>();
+	readonly #ownTasks = new Set<string>();
+	/** What was said of VMs that wait, by their id. */
+	readonly #said = new Map<string, string>();
+	readonly #pools: Pick<Pools, "works">;
+	readonly #say: (vmId: string, reason: string | null) => void;
 
-	constructor(context: NodeContext) {
+	/** `say`: becomes the reason of a VM that is stopped. */
+	constructor(context: NodeContext, pools: Pick<Pools, "works">, say: (vmId: string, reason: string | null) => void) {
 		this.#context = context;
+		this.#pools = pools;
+		this.#say = say;
 		this.#path = join(context.dataDir, "autostart.json");
 	}
 
@@ -51,31 +70,72 @@ export class Autostart {
 		return true;
 	}
 
-	taskChanged(): void {
+	taskChanged({ type, object }: Event): void {
+		const task = object as Task | null;
+		if (type === "created" && task && powerKinds.includes(task.kind) && !this.#ownTasks.has(task.id))
+			for (const { id } of task.targets) this.#inOtherHands.add(id);
+		this.#bell.ring();
+	}
+
+	/** Pools may work that did not. */
+	poolsChanged(): void {
 		this.#bell.ring();
 	}
 
 	/** Call after `hostWasRestarted`, when the VMs were looked at. Ends early, with the reason, when the node stops. */
 	async run(): Promise<void> {
 		const { store, stopping, clock, logger, upToDate } = this.#context;
+		const { waiting } = this.#record;
 		const asked: string[] = [];
-		for (let id = this.#record.waiting[0]; id !== undefined; id = this.#record.waiting[0]) {
+		this.#giveUpAtMs = clock.monotonicMs() + limits.autostartPoolsMs;
+		for (let id = await this.#next(); id !== undefined; id = await this.#next()) {
 			stopping.throwIfAborted();
 			// While the host was off, the VM may have been taken over.
 			await upToDate();
 			const vm = store.get("vm", id);
 			const taskId = vm && (await this.#ask(vm));
-			this.#record.waiting.shift();
+			waiting.splice(waiting.indexOf(id), 1);
 			await this.#write();
+			if (vm && !taskId && vm.status.reason !== null && vm.status.reason === this.#said.get(id)) this.#say(id, null);
 			if (!vm || !taskId) continue;
 			logger.info("a VM is started by itself", { vmId: id });
 			asked.push(taskId);
-			const next = store.get("vm", this.#record.waiting[0] ?? "");
+			const next = store.get("vm", waiting.find((one) => this.#poolAwaited(one) === null) ?? "");
 			const { order, delayMs } = vm.spec.autostart;
 			if (!next || (next.spec.autostart.order === order && delayMs === 0)) continue;
 			await this.#finished(asked.splice(0));
 			if (delayMs > 0) await new Bell().wait(clock, delayMs, stopping);
 		}
+	}
+
+	/** The first whose pools work; undefined when there is none left. */
+	async #next(): Promise<string | undefined> {
+		const { clock, stopping } = this.#context;
+		const { waiting } = this.#record;
+		for (;;) {
+			const leftMs = this.#giveUpAtMs - clock.monotonicMs();
+			const next = waiting.find((id) => leftMs <= 0 || this.#poolAwaited(id) === null);
+			if (next !== undefined || waiting.length === 0) return next;
+			for (const id of waiting) this.#sayThatItWaits(id);
+			await this.#bell.wait(clock, leftMs, stopping);
+		}
+	}
+
+	/** The pool that the VM's start waits for; null when it need not wait. */
+	#poolAwaited(vmId: string): string | null {
+		const { store } = this.#context;
+		const vm = store.get("vm", vmId);
+		if (!vm || this.#inOtherHands.has(vmId)) return null;
+		const pool = poolsOf(store, vm.spec).find((id) => store.get("pool", id) !== null && !this.#pools.works(id));
+		return pool === undefined ? null : (store.get("pool", pool)?.name ?? null);
+	}
+
+	#sayThatItWaits(vmId: string): void {
+		const pool = this.#poolAwaited(vmId);
+		if (pool === null || this.#said.has(vmId)) return;
+		const reason = `It starts by itself as soon as storage pool "${pool}" works on this node.`;
+		this.#said.set(vmId, reason);
+		this.#say(vmId, reason);
 	}
 
 	/** A start that hangs does not keep the others waiting for longer than its own limit. */
@@ -94,7 +154,7 @@ export class Autostart {
 	async #ask(vm: Vm): Promise<string | null> {
 		const { clock, ids, nodeId, propose, logger } = this.#context;
 		const vmId = vm.id;
-		if (vm.deleting || !vm.spec.autostart.enabled || vm.nodeId !== nodeId) return null;
+		if (vm.deleting || !vm.spec.autostart.enabled || vm.nodeId !== nodeId || this.#inOtherHands.has(vmId)) return null;
 		if (vm.status.powerState !== "stopped" && vm.status.powerState !== "failed") return null;
 		const task: Task = {
 			id: ids.newId(),
@@ -115,6 +175,7 @@ export class Autostart {
 			input: {},
 		};
 		try {
+			this.#ownTasks.add(task.id);
 			await propose({ kind: "vmAction", id: vmId, desiredPower: "running", task });
 			return task.id;
 		} catch (error) {

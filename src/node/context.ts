@@ -17,7 +17,7 @@ import type { CommandBody } from "../store/command.ts";
 import type { Feature } from "../store/command-features.ts";
 import type { Applied, Proposer, Store } from "../store/store.ts";
 import { Connection } from "./connection.ts";
-import { KeyedMutex, Semaphore } from "./gates.ts";
+import { KeyedMutex, KeyedSemaphore, Semaphore } from "./gates.ts";
 import type { HostFacts } from "./host.ts";
 import { bounds, limits } from "./limits.ts";
 import type { RemoteNodes } from "./remote.ts";
@@ -93,6 +93,8 @@ export type NodeContext = NodeDeps & {
 	stopping: AbortSignal;
 	vmSteps: Semaphore;
 	heavyCopies: Semaphore;
+	/** By pool id: questions about what VMs are to open. Those about a pool that hangs keep none about another one waiting. */
+	poolLooks: KeyedSemaphore;
 	/** "volume:<id>", "image:<id>": one at a time changes what is behind it. */
 	locks: KeyedMutex;
 	connection: Connection;
@@ -108,6 +110,7 @@ export function createContext(deps: NodeDeps, stopping: AbortSignal): NodeContex
 		stopping,
 		vmSteps: new Semaphore(bounds.vmSteps),
 		heavyCopies: new Semaphore(bounds.heavyCopies),
+		poolLooks: new KeyedSemaphore(bounds.poolLooks),
 		locks: new KeyedMutex(),
 		connection: new Connection(deps.hypervisor, deps.clock),
 		propose: (body) =>

@@ -43,8 +43,8 @@ export async function buildDomainSpec(
 			const volume = context.store.get("volume", disk.volumeId);
 			if (!volume) throw new AppError("not-found", `The volume of disk "${disk.id}" does not exist.`);
 			const driver = await pools.driver(volume.poolId);
-			const attached = await limited(context, `Finding volume "${volume.name}"`, limits.quickStorageMs, () =>
-				driver.attachInfo(volume.id),
+			const attached = await context.poolLooks.run(volume.poolId, () =>
+				limited(context, `Finding volume "${volume.name}"`, limits.quickStorageMs, () => driver.attachInfo(volume.id)),
 			);
 			return { id: disk.id, ...attached, qos: qosOf(disk) };
 		}),
@@ -120,5 +120,7 @@ async function imageSource(context: NodeContext, pools: Pools, imageId: string):
 	if (image.phase !== "ready")
 		throw new AppError("wrong-state", `Image "${image.name}" in a CD-ROM drive is ${image.phase}.`);
 	const driver = await pools.driver(image.poolId);
-	return limited(context, `Finding image "${image.name}"`, limits.quickStorageMs, () => driver.imageSource(imageId));
+	return context.poolLooks.run(image.poolId, () =>
+		limited(context, `Finding image "${image.name}"`, limits.quickStorageMs, () => driver.imageSource(imageId)),
+	);
 }

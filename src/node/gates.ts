@@ -1,4 +1,4 @@
-/** Bounds on what goes on at once: a counting semaphore, and a mutex for each key. First come, first served. */
+/** Bounds on what goes on at once: a counting semaphore, and the same for each key. First come, first served. */
 
 export class Semaphore {
 	#free: number;
@@ -45,12 +45,17 @@ export class Semaphore {
 	}
 }
 
-/** One holder at a time for each key; a key costs nothing while nobody holds it. */
-export class KeyedMutex {
+/** So many holders at a time for each key; a key costs nothing while nobody holds it. */
+export class KeyedSemaphore {
+	readonly #count: number;
 	readonly #keys = new Map<string, { gate: Semaphore; users: number }>();
 
+	constructor(count: number) {
+		this.#count = count;
+	}
+
 	async run<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-		const entry = this.#keys.get(key) ?? { gate: new Semaphore(1), users: 0 };
+		const entry = this.#keys.get(key) ?? { gate: new Semaphore(this.#count), users: 0 };
 		this.#keys.set(key, entry);
 		entry.users += 1;
 		try {
@@ -59,5 +64,12 @@ export class KeyedMutex {
 			entry.users -= 1;
 			if (entry.users === 0) this.#keys.delete(key);
 		}
+	}
+}
+
+/** One holder at a time for each key. */
+export class KeyedMutex extends KeyedSemaphore {
+	constructor() {
+		super(1);
 	}
 }

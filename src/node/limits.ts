@@ -22,6 +22,8 @@ export const limits = {
 	figuresAgeMs: 15_000,
 	/** How long a start waits for a network that cannot be used on this node yet. */
 	networkWaitMs: 600_000,
+	/** How long a start by itself waits for pools that do not work yet: a server may boot longer than its clients. */
+	autostartPoolsMs: 600_000,
 	/** Making a network exist (libvirt starts dnsmasq). */
 	networkMs: 60_000,
 	seedMs: 30_000,
@@ -92,6 +94,8 @@ export const intervals = {
 export const bounds = {
 	/** Steps of VM operations at once. */
 	vmSteps: 8,
+	/** Questions to one pool about what VMs are to open, at once. */
+	poolLooks: 8,
 	/** Volumes of one pool whose files are looked at with one check of the pool: 10,000 are seen in 200 s. */
 	volumesPerCheck: 500,
 	/** Copies of whole disks and images at once. */

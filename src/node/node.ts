@@ -27,12 +27,14 @@ import { LocalNodeService } from "./node-service.ts";
 import { NodeStatusReporter } from "./node-status.ts";
 import { Openings } from "./openings.ts";
 import { overwriteOf } from "./overwrite.ts";
+import { type Looked, PoolChecks } from "./pool-checks.ts";
 import { Pools } from "./pools.ts";
 import { Screenshots } from "./screenshots.ts";
 import type { NodeService } from "./service.ts";
 import { type DeletionParts, deleteSnapshot } from "./snapshot-delete.ts";
 import { abandonDeserted } from "./snapshot-take.ts";
 import { LocalSources, type NodeSources } from "./sources.ts";
+import { patchVm } from "./status.ts";
 import { Strays } from "./strays.ts";
 import { sweep } from "./sweep.ts";
 import { TaskBoard } from "./task-board.ts";
@@ -65,6 +67,7 @@ class LocalNode {
 	readonly #stopping = new AbortController();
 	readonly #context: NodeContext;
 	readonly #pools: Pools;
+	readonly #checks: PoolChecks;
 	readonly #networks: Networks;
 	readonly #openings: Openings;
 	readonly #ioRecovery: IoRecovery;
@@ -81,6 +84,8 @@ class LocalNode {
 	readonly #autostart: Autostart;
 	#ends: (() => void)[] = [];
 	#awayTimer: Timer | null = null;
+	#sweeping: Promise<void> | null = null;
+	#toSweep = false;
 	/** Loops and the start sequence. */
 	readonly #background = new Set<Promise<void>>();
 
@@ -88,6 +93,7 @@ class LocalNode {
 		const context = createContext(deps, this.#stopping.signal);
 		this.#context = context;
 		this.#pools = new Pools(context);
+		this.#checks = new PoolChecks(context, this.#pools, (looked) => this.#lookedAtPool(looked));
 		this.#openings = new Openings(context, this.#pools);
 		this.#ioRecovery = new IoRecovery(context, (vmId) => this.#queues.liveMerges.settle(vmId));
 		this.#networks = new Networks(context);
@@ -109,7 +115,7 @@ class LocalNode {
 		this.#metrics = new Metrics(context);
 		this.#screenshots = new Screenshots(context);
 		this.#addresses = new AddressPoller(context, (vmId, found) => this.#queues.get(vmId).setAddresses(found));
-		this.#autostart = new Autostart(context);
+		this.#autostart = new Autostart(context, pools, (vmId, reason) => this.#sayWhileStopped(vmId, reason));
 		const adoption = new Adoption(context, this.#pools);
 		const [metrics, screenshots] = [this.#metrics, this.#screenshots];
 		this.service = new LocalNodeService({ context, pools: this.#pools, uploads, adoption, metrics, screenshots });
@@ -154,10 +160,14 @@ class LocalNode {
 		this.#ends.push(store.subscribe((events) => this.#onStoreEvents(events)));
 		this.#board.load();
 		this.#run("the start of the node", () => this.#bringUp());
-		this.#every(intervals.poolCheckMs, "checking pools", () => this.#checkPools());
+		// A round is not waited for: a pool that hangs would keep the others from the next one.
+		this.#every(intervals.poolCheckMs, "checking pools", async () =>
+			this.#run("checking pools", () => this.#checks.run()),
+		);
 		this.#every(intervals.metricsMs, "sampling figures", () => this.#metrics.sample());
 		this.#every(intervals.addressesMs, "reading addresses", () => this.#addresses.poll());
 		this.#every(intervals.resyncMs, "comparing all VMs", () => this.#resync());
+		this.#every(intervals.resyncMs, "tidying up", () => this.#tidyUp());
 	}
 
 	async stop(): Promise<void> {
@@ -174,31 +184,68 @@ class LocalNode {
 		await this.#pools.end();
 	}
 
-	async #checkPools(): Promise<void> {
-		await this.#pools.checkAll();
+	#lookedAtPool({ poolId, isBack }: Looked): void {
 		const signal = this.#stopping.signal;
 		this.#ioRecovery.run((vmId, work) => this.#queues.whileStill(vmId, signal, work));
+		this.#autostart.poolsChanged();
+		if (!isBack) return;
+		this.#run("giving libvirt the key of a pool", () => this.#openings.putSecretsOf(poolId));
+		this.#queues.poolIsBack(poolId);
 	}
 
-	/** In the order in which things need each other. Nothing here fails the start: what does not work says so itself. */
+	#sayWhileStopped(vmId: string, reason: string | null): void {
+		this.#run("saying why a VM has not started", () =>
+			this.#queues.whileStill(vmId, this.#stopping.signal, async () => {
+				if (this.#context.store.get("vm", vmId)?.status.powerState !== "stopped") return;
+				await patchVm(this.#context, vmId, { reason });
+			}),
+		);
+	}
+
+	/**
+	 * In the order in which things need each other. Nothing here fails the start: what does not work says so itself. Nothing waits for
+	 * storage for longer than a pool that answers needs: what is late is made up for when it answers.
+	 */
 	async #bringUp(): Promise<void> {
 		const { connection, stopping } = this.#context;
+		this.#run("tidying up after tries of pools", () => this.#pools.tidy());
 		// What was a pool's that is gone may be in the way of another one, and no libvirt is needed for it.
-		const pools = this.#pools.sweep().then(() => this.#pools.checkAll());
-		await Promise.all([pools, this.#pools.tidy(), this.#status.refresh(), this.#metrics.sample()]);
+		const pools = this.#aWhile(this.#sweepPools()).then(() => this.#aWhile(this.#checks.run()));
+		await Promise.all([pools, this.#status.refresh(), this.#metrics.sample()]);
 		while (!connection.connected) await connection.wait(limits.hypervisorWaitMs, stopping).catch(throwIf(stopping));
 		await this.#readAnew();
 		await withLimit(this.#context.clock, { what: "Looking at all VMs", limitMs: limits.readMs }, () =>
 			Promise.all(this.#queues.running()),
 		).catch(throwIf(stopping));
-		await this.#removeForgotten();
-		await this.#abandonSnapshots();
+		this.#run("tidying up", () => this.#removeForgotten().then(() => this.#abandonSnapshots()));
 		await this.#autostart.run();
+	}
+
+	/** Of pools that are gone: letting go of one whose storage hangs takes as long as it does. */
+	#sweepPools(): Promise<void> {
+		this.#toSweep = true;
+		this.#sweeping ??= this.#sweepUntilDone().finally(() => {
+			this.#sweeping = null;
+		});
+		return this.#sweeping;
+	}
+
+	async #sweepUntilDone(): Promise<void> {
+		// A pool may have gone since the last round began.
+		while (this.#toSweep && !this.#stopping.signal.aborted) {
+			this.#toSweep = false;
+			await this.#pools.sweep();
+		}
+	}
+
+	async #aWhile(work: Promise<void>): Promise<void> {
+		const options = { what: "Making the pools ready", limitMs: limits.poolCheckMs };
+		await withLimit(this.#context.clock, options, () => work).catch(throwIf(this.#stopping.signal));
 	}
 
 	/** Of VMs that did not come here after all, and of pools and images that are gone. */
 	async #removeForgotten(): Promise<void> {
-		await this.#pools.sweep();
+		this.#run("letting go of pools that are gone", () => this.#sweepPools());
 		await this.#moves.sweep();
 		await this.#queues.volumeMoves.sweep();
 		await this.#queues.liveMerges.sweep(this.#queues);
@@ -242,16 +289,20 @@ class LocalNode {
 		this.#board.load();
 		this.#runner.offerAll();
 		await sweep(this.#context, this.#queues.volumes);
+		await this.#queues.resync();
+		await this.#lookForStrays();
+		await this.#status.refresh();
+		await this.#networks.ensureUnready();
+	}
+
+	/** Apart from the VMs, which must not wait for what hangs in storage. */
+	async #tidyUp(): Promise<void> {
 		await this.#removeForgotten();
 		await this.#abandonSnapshots();
 		await this.#openings.sweep(
 			(vmId) => this.#queues.mayRun(vmId),
 			(volumeId, poolId) => this.#queues.volumeMoves.keepsOpen(volumeId, poolId),
 		);
-		await this.#queues.resync();
-		await this.#lookForStrays();
-		await this.#status.refresh();
-		await this.#networks.ensureUnready();
 	}
 
 	#onStoreEvents(events: readonly Event[]): void {
@@ -260,7 +311,7 @@ class LocalNode {
 			this.#queues.onStoreEvent(event);
 			this.#strays.onStoreEvent(event);
 			if (event.target.kind === "vm" && this.#queues.wentElsewhere(event)) this.#lookForStray(event.target.id);
-			if (event.target.kind === "task") this.#autostart.taskChanged();
+			if (event.target.kind === "task") this.#autostart.taskChanged(event);
 			// Others may have said of it that it is lost.
 			if (event.target.kind === "node" && event.target.id === this.#context.nodeId)
 				this.#run("reporting the node", () => this.#status.report());

@@ -11,6 +11,7 @@ import type { Vm } from "../model/vm.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { poolsOf } from "./pool-wait.ts";
 import type { Pools } from "./pools.ts";
 
 export class Openings {
@@ -27,12 +28,8 @@ export class Openings {
 	/** All disks of the VM, before it starts or gets one plugged in. What was opened stays so when a later one fails. */
 	async openOf(vm: Vm): Promise<void> {
 		const { store } = this.#context;
-		const discs = vm.spec.cdroms.flatMap(({ imageId }) =>
-			imageId === null ? [] : (store.get("image", imageId) ?? []),
-		);
 		const volumes = vm.spec.disks.flatMap(({ volumeId }) => store.get("volume", volumeId) ?? []);
-		const poolIds = new Set([...volumes, ...discs].map(({ poolId }) => poolId));
-		for (const poolId of poolIds) await this.#putSecrets(await this.#pools.driver(poolId));
+		for (const poolId of poolsOf(store, vm.spec)) await this.#putSecrets(await this.#pools.driver(poolId));
 		for (const { id, name, poolId } of volumes) {
 			const driver = await this.#pools.driver(poolId);
 			await this.#locked(id, async () => {
@@ -57,12 +54,18 @@ export class Openings {
 		this.#open.set(volumeId, toPoolId);
 	}
 
-	/** libvirt has forgotten them when it was restarted. Never fails. */
+	/** libvirt has forgotten them when it was restarted; a pool that does not work now has its own put when it does. Never fails. */
 	async putAllSecrets(): Promise<void> {
-		for (const { driver, poolId } of await this.#pools.activeDrivers())
-			await this.#putSecrets(driver).catch((error) =>
-				this.#context.logger.warn("libvirt did not take the key of a pool", { poolId, error }),
-			);
+		for (const { poolId } of this.#pools.activeDrivers()) await this.putSecretsOf(poolId);
+	}
+
+	/** Of a pool that works now. Never fails. */
+	async putSecretsOf(poolId: string): Promise<void> {
+		const found = this.#pools.activeDrivers().find((one) => one.poolId === poolId);
+		if (!found || !this.#context.connection.connected) return;
+		await this.#putSecrets(found.driver).catch((error) =>
+			this.#context.logger.warn("libvirt did not take the key of a pool", { poolId, error }),
+		);
 	}
 
 	async #putSecrets(driver: StorageDriver): Promise<void> {
@@ -89,7 +92,7 @@ export class Openings {
 		mayRun: (vmId: string) => Promise<boolean>,
 		isMoving: (volumeId: string, poolId: string) => Promise<boolean>,
 	): Promise<void> {
-		for (const { driver, poolId } of await this.#pools.activeDrivers()) {
+		for (const { driver, poolId } of this.#pools.activeDrivers()) {
 			const ids = await limited(this.#context, "Listing open volumes", limits.quickStorageMs, () =>
 				driver.openVolumes(),
 			).catch((error) => {

@@ -6,7 +6,7 @@ import { isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Pool } from "../model/storage.ts";
 import type { PoolPlace, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
-import { settleLimitOf } from "./limits.ts";
+import { limits, settleLimitOf } from "./limits.ts";
 import { endDriver, type PoolPlaces } from "./pool-places.ts";
 import { VolumeCheck } from "./volume-check.ts";
 
@@ -15,8 +15,12 @@ export type PoolEntry = {
 	volumes: VolumeCheck;
 	/** Configuration and credentials that the driver was opened with. */
 	settings: string;
-	/** Settled well: the pool can be used. Null: not tried, or failed. */
+	/** Being made usable, or usable. Null: not tried, or failed. */
 	active: Promise<void> | null;
+	/** It can be used, as far as is known. */
+	works: boolean;
+	/** Why it does not work; null when it does, and before it was tried. `late`: that was found after a while only. */
+	failure: { error: unknown; late: boolean } | null;
 	/** Why the driver still has settings of before; null when it has not. */
 	outdated: string | null;
 };
@@ -81,7 +85,7 @@ export class PoolEntries {
 		const otherPools = () => this.#otherPools(pool.id);
 		const driver = this.#context.storage.open({ ...pool, credentials, wasReady, otherPools });
 		const volumes = new VolumeCheck(this.#context, pool.id, driver);
-		const entry: PoolEntry = { driver, volumes, settings, active: null, outdated: null };
+		const entry: PoolEntry = { driver, volumes, settings, active: null, works: false, failure: null, outdated: null };
 		this.#entries.set(pool.id, entry);
 		return entry;
 	}
@@ -111,14 +115,44 @@ export class PoolEntries {
 	async activate(pool: Pool, entry: PoolEntry, overwrite: readonly string[] = []): Promise<void> {
 		// What was begun without this leave fails, perhaps, for want of it.
 		while (overwrite.length > 0 && entry.active !== null) if (await isSettledWell(entry.active)) return;
-		entry.active ??= limited(this.#context, `Activating pool "${pool.name}"`, settleLimitOf(entry.driver), async () => {
-			await this.#places.note(pool);
-			await entry.driver.activate({ overwrite });
-		}).catch((error) => {
-			entry.active = null;
-			throw error;
-		});
+		entry.active ??= this.#activate(pool, entry, overwrite);
 		await entry.active;
+	}
+
+	async #activate(pool: Pool, entry: PoolEntry, overwrite: readonly string[]): Promise<void> {
+		const sinceMs = this.#context.clock.monotonicMs();
+		try {
+			await limited(this.#context, `Activating pool "${pool.name}"`, settleLimitOf(entry.driver), async () => {
+				await this.#places.note(pool);
+				await entry.driver.activate({ overwrite });
+			});
+			entry.works = true;
+			entry.failure = null;
+		} catch (error) {
+			this.failed(entry, error, this.#context.clock.monotonicMs() - sinceMs);
+			throw error;
+		}
+	}
+
+	/** An activation that worked once is void: it is done again. `afterMs`: how long it took until that was known. */
+	failed(entry: PoolEntry, error: unknown, afterMs: number): void {
+		entry.active = null;
+		entry.works = false;
+		entry.failure = { error, late: isAppError(error, "timeout") || afterMs >= limits.poolCheckMs };
+	}
+
+	/**
+	 * Makes the pool usable, as activate does, for who cannot wait for what is known not to work: the first time it is waited for, but
+	 * what does not answer is left to the looks at the pool, which try it again.
+	 */
+	async use(pool: Pool, entry: PoolEntry): Promise<void> {
+		const { works, failure } = entry;
+		if (works) return;
+		if (failure === null) return this.activate(pool, entry);
+		if (failure.late) throw failure.error;
+		await limited(this.#context, `Activating pool "${pool.name}"`, limits.poolCheckMs, () =>
+			this.activate(pool, entry),
+		);
 	}
 }
 

@@ -25,6 +25,8 @@ export class Pools {
 	readonly #remains: PoolRemains;
 	readonly #entries: PoolEntries;
 	readonly #checking = new Set<string>();
+	/** Looked at, or used, since this process began. */
+	readonly #tried = new Set<string>();
 	/** When the health of a pool was last reported, by its id. */
 	readonly #reportedMonotonicMs = new Map<string, number>();
 
@@ -44,13 +46,24 @@ export class Pools {
 		return pool === null || pool.phase === "deleting";
 	}
 
-	/** The driver of a pool, activated. Fails with what activating it fails with. */
+	/** The driver of a pool, activated. Fails with what activating it fails with, and at once while it is known not to answer. */
 	async driver(poolId: string): Promise<StorageDriver> {
 		const pool = this.#context.store.get("pool", poolId);
 		if (!pool) throw new AppError("not-found", "The storage pool does not exist any more.");
+		const known = this.#entries.known(poolId)?.failure;
+		if (known?.late) throw known.error;
 		const entry = await this.#entry(pool);
-		await this.#entries.activate(pool, entry);
+		await this.#entries.use(pool, entry);
 		return entry.driver;
+	}
+
+	works = (poolId: string): boolean => this.#entries.known(poolId)?.works === true;
+
+	/** It is being made usable for the first time since this process began, so nobody knows whether it works. */
+	isAwaited(poolId: string): boolean {
+		const pool = this.#context.store.get("pool", poolId);
+		if (!pool || pool.phase === "deleting" || !isHere(pool, this.#context.nodeId)) return false;
+		return !this.#tried.has(poolId) && !this.works(poolId);
 	}
 
 	/** Of one that may not be there yet. Its driver is nobody else's. */
@@ -81,27 +94,11 @@ export class Pools {
 	}
 
 	/** The drivers of pools that work on this node now. */
-	async activeDrivers(): Promise<{ poolId: string; driver: StorageDriver }[]> {
-		const found: { poolId: string; driver: StorageDriver }[] = [];
-		for (const poolId of this.#entries.ids()) {
-			const { active, driver } = this.#entries.known(poolId) ?? { active: null };
-			if (driver && (await active?.then(() => true).catch(() => false))) found.push({ poolId, driver });
-		}
-		return found;
-	}
-
-	/** One round of checks over all pools of this node; never fails. A pool that is still being checked is left out. */
-	async checkAll(): Promise<void> {
-		await Promise.all(
-			this.#context.store
-				.all("pool")
-				.filter((pool) => isHere(pool, this.#context.nodeId) && pool.phase !== "deleting")
-				.map((pool) =>
-					this.#checkWhole(pool).catch((error) =>
-						this.#context.logger.debug("a pool was not checked", { poolId: pool.id, error }),
-					),
-				),
-		);
+	activeDrivers(): { poolId: string; driver: StorageDriver }[] {
+		return this.#entries.ids().flatMap((poolId) => {
+			const entry = this.#entries.known(poolId);
+			return entry?.works ? [{ poolId, driver: entry.driver }] : [];
+		});
 	}
 
 	/** After all that uses them. Never fails. */
@@ -110,12 +107,15 @@ export class Pools {
 		await Promise.all([...drivers.map((driver) => driver.end?.().catch(() => {})), this.#remains.end()]);
 	}
 
-	/** The pool, and then what the records of some of its volumes claim of it. */
-	async #checkWhole(pool: Pool): Promise<void> {
-		if (this.#checking.has(pool.id)) return;
-		await this.#check(pool);
-		await this.#entries.known(pool.id)?.volumes.next();
+	/** One look at a pool of this node, and a report of it. Null when it is being looked at, or is gone. Fails when it does not work. */
+	async check(poolId: string): Promise<StorageDriver | null> {
+		const pool = this.#context.store.get("pool", poolId);
+		if (!pool || this.#checking.has(poolId)) return null;
+		return this.#check(pool);
 	}
+
+	/** What the records of some of its volumes claim of it, after a look at the pool. */
+	checkVolumes = async (poolId: string): Promise<void> => this.#entries.known(poolId)?.volumes.next();
 
 	/** `overwrite`: names of what may be where it is to be, and goes. */
 	async create(poolId: string, overwrite: readonly string[] = []): Promise<string | null> {
@@ -214,29 +214,61 @@ export class Pools {
 	}
 
 	/** Fails when the pool does not work. */
-	async #check(pool: Pool, overwrite: readonly string[] = []): Promise<void> {
+	async #check(pool: Pool, overwrite: readonly string[] = []): Promise<StorageDriver> {
 		const { id } = pool;
 		this.#checking.add(id);
+		try {
+			const { entry, usage } = await this.#look(pool, overwrite).catch(async (error: unknown) => {
+				const [health, reason] = [healthOf(error), toErrorInfo(error).message];
+				const driver = this.#entries.known(id)?.driver ?? null;
+				if (!this.#context.stopping.aborted) await this.#report(id, driver, { health, reason }, null);
+				throw error;
+			});
+			const reason = entry.outdated ?? usage.warning ?? null;
+			const health = reason === null ? ("healthy" as const) : ("degraded" as const);
+			await this.#report(id, entry.driver, { health, reason }, usage);
+			return entry.driver;
+		} finally {
+			this.#tried.add(id);
+			this.#checking.delete(id);
+		}
+	}
+
+	async #look(pool: Pool, overwrite: readonly string[]): Promise<{ entry: PoolEntry; usage: PoolUsage }> {
+		const { clock } = this.#context;
+		const reports: Promise<void>[] = [];
+		const timer = clock.schedule(limits.poolCheckMs, () => reports.push(this.#reportLate(pool.id).catch(() => {})));
 		let entry: PoolEntry | null = null;
+		let sinceMs = clock.monotonicMs();
 		try {
 			const used = await this.#entry(pool);
 			entry = used;
 			await this.#entries.activate(pool, used, overwrite);
+			timer.cancel();
+			sinceMs = clock.monotonicMs();
 			const usage = await limited(this.#context, "A look at the storage of the pool", limits.poolCheckMs, () =>
 				used.driver.check(),
 			);
-			const reason = used.outdated ?? usage.warning ?? null;
-			const health = reason === null ? ("healthy" as const) : ("degraded" as const);
-			await this.#report(id, used.driver, { health, reason }, usage);
+			return { entry: used, usage };
 		} catch (error) {
 			// An activation that worked once may be void by now (a disk unmounted): do it again next time.
-			if (entry) entry.active = null;
-			const [health, reason] = [healthOf(error), toErrorInfo(error).message];
-			if (!this.#context.stopping.aborted) await this.#report(id, entry?.driver ?? null, { health, reason }, null);
+			if (entry) this.#entries.failed(entry, error, clock.monotonicMs() - sinceMs);
 			throw error;
 		} finally {
-			this.#checking.delete(id);
+			timer.cancel();
+			// It must not come after what is reported next.
+			await Promise.all(reports);
 		}
+	}
+
+	/** It may take minutes until making it ready fails: until then nothing else says that the pool does not work. */
+	async #reportLate(id: string): Promise<void> {
+		const entry = this.#entries.known(id);
+		// What was wrong with it was said, and says more.
+		if (entry?.failure) return;
+		const seconds = limits.poolCheckMs / 1000;
+		const reason = `It is being made ready on this node, which takes more than ${seconds} s: its storage does not answer yet, or is slow.`;
+		await this.#report(id, entry?.driver ?? null, { health: "error", reason }, null);
 	}
 
 	/** Without what older members of the cluster do not know. */

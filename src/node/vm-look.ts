@@ -3,14 +3,18 @@
  * Safe is making the definition anew (missing, of an older generation, started by libvirt itself, or changed behind our
  * back while the VM is off): that touches nothing that runs. A running VM is never changed from here: its differences are reported and go
  * away with the next start.
+ *
+ * What asks libvirt takes one of the node's VM slots; what asks the VM's pools takes none, for a pool may hang. Pools that are being made ready
+ * for the first time are not waited for: the VM is compared with its spec when they are (VmQueues.poolIsBack).
  */
-import type { DomainState } from "../hypervisor/driver.ts";
+import type { DomainSpec, DomainState } from "../hypervisor/driver.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Vm, VmDifference, VmStatus } from "../model/vm.ts";
 import { limited } from "./context.ts";
 import { buildDomainSpec } from "./domain-spec.ts";
 import { limits } from "./limits.ts";
+import { poolsOf } from "./pool-wait.ts";
 import { reportVm } from "./status.ts";
 import { vmFolder } from "./vm-folder.ts";
 import { observeVm } from "./vm-observe.ts";
@@ -26,7 +30,7 @@ export async function lookAtVm(
 	const { context } = parts;
 	const vm = context.store.get("vm", vmId);
 	if (!vm || vm.nodeId !== context.nodeId) return;
-	const domain = await read(parts, vmId);
+	const domain = await context.vmSteps.run(() => read(parts, vmId));
 	if (domain === "unreachable" && context.connection.awayMs() < limits.hypervisorAwayMs) return;
 	if (domain !== "unreachable" && !isActive(domain)) await parts.openings.closeOf(vm);
 	const found = domain === "unreachable" ? null : await repairAndCompare(parts, vm, domain, options.compare);
@@ -73,30 +77,11 @@ async function repairAndCompare(
 	const stale = known && (domain === null || domain.definedGeneration !== vm.generation || domain.autostart);
 	if (!known || (!stale && !compare)) return { domain, differences: null, definedGeneration: null };
 	const { context } = parts;
+	if (poolsOf(context.store, vm.spec).some((id) => parts.pools.isAwaited(id)))
+		return { domain, differences: null, definedGeneration: null };
 	try {
 		const spec = await buildDomainSpec(parts, vm, null);
-		const define = () =>
-			limited(context, "Defining the VM", limits.defineMs, async () => {
-				await context.folders.make(vmFolder(context.dataDir, vm.id));
-				await context.hypervisor.define(spec);
-			});
-		const differ = () =>
-			limited(context, "Comparing the VM with its spec", limits.readMs, () => context.hypervisor.compare(spec));
-		if (stale) {
-			await define();
-			context.logger.info("a VM's definition was made anew", { vmId: vm.id, found: domain?.definedGeneration ?? null });
-		}
-		let differences = await differ();
-		const running = isActive(domain);
-		if (!running && !stale && differences.some((difference) => difference.repair === "automatic")) {
-			await define();
-			differences = await differ();
-		}
-		return {
-			domain,
-			differences: running ? differences.map((one) => ({ ...one, repair: repairLater(one.repair) })) : differences,
-			definedGeneration: vm.generation,
-		};
+		return await context.vmSteps.run(() => bringInLine(parts, vm, { domain, stale }, spec));
 	} catch (error) {
 		// libvirt went away meanwhile: all is read anew when it is back.
 		if (isAppError(error, "unavailable") && !context.connection.connected)
@@ -113,4 +98,34 @@ async function repairAndCompare(
 			definedGeneration: null,
 		};
 	}
+}
+
+async function bringInLine(
+	{ context }: QueueParts,
+	vm: Vm,
+	{ domain, stale }: { domain: DomainState | null; stale: boolean },
+	spec: DomainSpec,
+): Promise<Found> {
+	const define = () =>
+		limited(context, "Defining the VM", limits.defineMs, async () => {
+			await context.folders.make(vmFolder(context.dataDir, vm.id));
+			await context.hypervisor.define(spec);
+		});
+	const differ = () =>
+		limited(context, "Comparing the VM with its spec", limits.readMs, () => context.hypervisor.compare(spec));
+	if (stale) {
+		await define();
+		context.logger.info("a VM's definition was made anew", { vmId: vm.id, found: domain?.definedGeneration ?? null });
+	}
+	let differences = await differ();
+	const running = isActive(domain);
+	if (!running && !stale && differences.some((difference) => difference.repair === "automatic")) {
+		await define();
+		differences = await differ();
+	}
+	return {
+		domain,
+		differences: running ? differences.map((one) => ({ ...one, repair: repairLater(one.repair) })) : differences,
+		definedGeneration: vm.generation,
+	};
 }

@@ -26,8 +26,8 @@
  * | (any) no libvirt| the task             | 60 s, five times                       | the task fails                    |
  * | (any) no quorum | the task             | none: until there is one               | goes on, or ends as it was ended  |
  * | moving here     | vm.move              | 10 min without progress, 24 h          | here, or where it was             |
- * | adopting        | vm.adopt             | of each step; failed: until it is known | adopted, or foreign as before    |
- * |                 |                      | whose the domain is                     |                                  |
+ * | adopting        | vm.adopt             | of each step; failed: until it is known whose the domain is | adopted, or foreign as before |
+ * | pool not ready  | the task             | of making it ready, once: then it fails at once | what the step says     |
  *
  * A stop overtakes what waits (a shut-down, volumes in the making), a delete overtakes everything: the overtaken task
  * ends as canceled. After kill -9 the tasks are still in the state, pending or running; the next start carries them out
@@ -41,6 +41,7 @@ import type { PowerState, Vm, VmStatus } from "../model/vm.ts";
 import { limited } from "./context.ts";
 import { bounds, intervals, limits } from "./limits.ts";
 import { networkAwaited } from "./network-wait.ts";
+import { poolsSettled } from "./pool-wait.ts";
 import { type RelocationParts, relocate } from "./relocation.ts";
 import { snapshotsOf } from "./snapshot-take.ts";
 import { patchVm, reportVm } from "./status.ts";
@@ -179,9 +180,7 @@ export class VmQueue {
 		const { context } = this.#parts;
 		const look = this.#look;
 		this.#look = null;
-		await context.vmSteps.run(() =>
-			lookAtVm(this.#parts, this.vmId, { compare: look?.compare ?? false, addresses: this.#addresses }),
-		);
+		await lookAtVm(this.#parts, this.vmId, { compare: look?.compare ?? false, addresses: this.#addresses });
 		// Addresses are those of one life of the guest.
 		if (context.store.get("vm", this.vmId)?.status.startedAt === null) this.#addresses = undefined;
 	}
@@ -311,7 +310,9 @@ export class VmQueue {
 			await mayRunHere(context, vmId, step, run);
 			await doStep(this.#parts, vm, step, memory, run);
 		};
-		await (isUnslotted(step) ? work() : context.vmSteps.run(work));
+		if (isUnslotted(step)) return work();
+		await poolsSettled(context, this.#parts.pools, vm.spec, step, run);
+		await context.vmSteps.run(work);
 	}
 
 	/**

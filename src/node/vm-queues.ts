@@ -10,6 +10,7 @@ import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
 import { LiveMerges } from "./live-merges.ts";
+import { poolsOf } from "./pool-wait.ts";
 import { isActive } from "./vm-plan.ts";
 import { type QueueParts, VmQueue } from "./vm-queue.ts";
 import { VolumeMoves } from "./volume-moves.ts";
@@ -21,6 +22,7 @@ export class VmQueues implements VolumeUsers {
 	readonly #queues = new Map<string, VmQueue>();
 	readonly #seen = new Set<string>();
 	#hostRestarted = false;
+	#lookedAtAll = false;
 	readonly volumes: Volumes;
 	readonly volumeMoves: VolumeMoves;
 	readonly liveMerges: LiveMerges;
@@ -83,7 +85,16 @@ export class VmQueues implements VolumeUsers {
 
 	/** At start, and when libvirt came back: looks at every VM and compares it with its spec. */
 	lookAtAll(): void {
+		this.#lookedAtAll = true;
 		for (const vm of this.#mine()) this.get(vm.id).wake({ compare: true });
+	}
+
+	/** VMs that use it may not have been compared with their spec while it did not work. */
+	poolIsBack(poolId: string): void {
+		const { store, connection } = this.#context;
+		if (!this.#lookedAtAll || !connection.connected) return;
+		for (const vm of this.#mine())
+			if (poolsOf(store, vm.spec).includes(poolId)) this.get(vm.id).wake({ compare: true });
 	}
 
 	/** libvirt is away: what ran is unknown after a while. */
