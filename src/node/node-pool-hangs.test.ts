@@ -205,6 +205,32 @@ async function stoppedVm(world: NodeWorld): Promise<string> {
 	return id;
 }
 
+test("VMs that start while their pool begins to hang hold up no other VM", async () => {
+	await using world = await NodeWorld.open();
+	const shared = await sharedPool(world);
+	const ids: string[] = [];
+	for (let number = 0; number < 9; number++) ids.push(await stoppedVm(world));
+	const { id } = await world.createVm({ start: false, volumes: [{}] });
+	await world.settle();
+	for (const call of ["openVolume", "attachInfo"] as const) {
+		const before = shared.calls.filter((one) => one === call).length;
+		const release = shared.hold(call);
+		for (const vmId of ids) await world.act("vm.start", vmId);
+		await world.settleLoops();
+		// Questions to one pool are bounded.
+		const asked = shared.calls.filter((one) => one === call).length - before;
+		expect(asked).toBe(call === "attachInfo" ? 8 : 9);
+		for (const kind of ["vm.start", "vm.stop"] as const) {
+			const task = await world.act(kind, id);
+			expect(await msUntil(world, () => world.taskOf(task).state === "succeeded")).toBe(0);
+		}
+		release();
+		await world.settle();
+		for (const vmId of ids) await world.act("vm.stop", vmId);
+		await world.settle();
+	}
+});
+
 test("who needs a pool that is known not to answer is told so at once", async () => {
 	await using world = await NodeWorld.open();
 	const shared = await sharedPool(world);

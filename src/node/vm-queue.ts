@@ -41,7 +41,6 @@ import type { PowerState, Vm, VmStatus } from "../model/vm.ts";
 import { limited } from "./context.ts";
 import { bounds, intervals, limits } from "./limits.ts";
 import { networkAwaited } from "./network-wait.ts";
-import { poolsSettled } from "./pool-wait.ts";
 import { type RelocationParts, relocate } from "./relocation.ts";
 import { snapshotsOf } from "./snapshot-take.ts";
 import { patchVm, reportVm } from "./status.ts";
@@ -51,7 +50,7 @@ import { lookAtVm } from "./vm-look.ts";
 import { mayRunHere, requireOurs } from "./vm-ours.ts";
 import { planError, planVm, type VmStep, type VmView } from "./vm-plan.ts";
 import { settleVm } from "./vm-settle.ts";
-import { type DoableStep, doStep, isUnslotted, newVmRun, type StepParts, type VmRun } from "./vm-steps.ts";
+import { type DoableStep, doStep, isUnslotted, newVmRun, prepareStep, type StepParts, type VmRun } from "./vm-steps.ts";
 import { undoTask } from "./vm-undo.ts";
 import { Bell } from "./wait.ts";
 
@@ -311,7 +310,7 @@ export class VmQueue {
 			await doStep(this.#parts, vm, step, memory, run);
 		};
 		if (isUnslotted(step)) return work();
-		await poolsSettled(context, this.#parts.pools, vm.spec, step, run);
+		await prepareStep(this.#parts, vm, step, memory, run);
 		await context.vmSteps.run(work);
 	}
 

@@ -2,6 +2,7 @@
  * Does one step of vm-plan.ts; decides nothing. What the run has to remember between steps is in `VmRun`, which lives
  * as long as the task is carried out and is lost with the process: the planner then starts from what is.
  */
+import type { DomainSpec } from "../hypervisor/driver.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Vm, VmDifference } from "../model/vm.ts";
 import { adoptVolumes, reportVolumes } from "./adoption-steps.ts";
@@ -10,6 +11,7 @@ import { buildDomainSpec, type DomainParts, prepareNetworks, settleDisks } from 
 import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
 import type { Openings } from "./openings.ts";
+import { poolsSettled } from "./pool-wait.ts";
 import { forgetSnapshots } from "./snapshot-delete.ts";
 import { revertToSnapshot } from "./snapshot-revert.ts";
 import { snapshotIdOf, takeSnapshot } from "./snapshot-take.ts";
@@ -36,6 +38,8 @@ export type VmRun = {
 	sizes: { volumeId: string; sizeBytes: number }[];
 	/** What the task ends with saying. */
 	remark: string | null;
+	/** The VM's record as libvirt is to have it, from prepareStep to doStep. */
+	domain: DomainSpec | null;
 	/** Since when it waits for a network. */
 	networkSinceMonotonicMs: number | null;
 };
@@ -53,6 +57,7 @@ export const newVmRun = (): VmRun => ({
 	requestedMonotonicMs: null,
 	sizes: [],
 	remark: null,
+	domain: null,
 	networkSinceMonotonicMs: null,
 });
 
@@ -72,6 +77,23 @@ export const isUnslotted = (step: VmStep): boolean =>
 	step.kind === "revert-snapshot" ||
 	step.kind === "adopt-volumes";
 
+/** The part of a step that asks the VM's pools, and holds no slot: what hangs in one pool is not to be in the way of VMs on others. */
+export async function prepareStep(
+	parts: StepParts,
+	vm: Vm,
+	step: DoableStep,
+	run: VmRun,
+	task: TaskRun,
+): Promise<void> {
+	await poolsSettled(parts.context, parts.pools, vm.spec, step, task);
+	run.domain = null;
+	if (step.kind !== "define" && step.kind !== "start" && step.kind !== "apply-live") return;
+	await settleDisks(parts.volumeMoves, vm);
+	if (step.kind !== "define") await parts.openings.openOf(vm);
+	if (step.kind !== "start") run.domain = await buildDomainSpec(parts, vm, run);
+}
+
+/** Call prepareStep before. */
 export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: VmRun, task: TaskRun): Promise<void> {
 	const { context } = parts;
 	const { hypervisor } = context;
@@ -106,13 +128,12 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			break;
 		case "define": {
 			await context.folders.make(vmFolder(context.dataDir, vm.id));
-			const domain = await buildDomainSpec(parts, vm, run);
+			const domain = prepared(run);
 			await call("Defining the VM", limits.defineMs, () => hypervisor.define(domain));
 			run.definedGeneration = vm.generation;
 			break;
 		}
 		case "start":
-			await parts.openings.openOf(vm);
 			await call("Starting the VM", limits.startMs, () => hypervisor.start(vm.id, { paused: step.paused }));
 			break;
 		case "request-shutdown":
@@ -169,6 +190,11 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 	run.done.add(step.kind);
 }
 
+function prepared({ domain }: VmRun): DomainSpec {
+	if (domain === null) throw new AppError("internal", "The VM's definition was not prepared.");
+	return domain;
+}
+
 async function prepareSeed({ context }: StepParts, vm: Vm): Promise<void> {
 	const folder = vmFolder(context.dataDir, vm.id);
 	await context.folders.make(folder);
@@ -213,8 +239,7 @@ async function requestShutdown(
 
 async function applyLive(parts: StepParts, vm: Vm, run: VmRun): Promise<void> {
 	const { context } = parts;
-	await parts.openings.openOf(vm);
-	const domain = await buildDomainSpec(parts, vm, run);
+	const domain = prepared(run);
 	const changes = await limited(context, "Changing the running VM", limits.liveChangeMs, () =>
 		context.hypervisor.applyLive(domain),
 	);
