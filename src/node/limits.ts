@@ -79,6 +79,8 @@ export const intervals = {
 	resyncMs: 30_000,
 	addressesMs: 10_000,
 	poolCheckMs: 5_000,
+	/** Between two attempts to let go of a pool that is in use, for settings that have changed. */
+	poolLetGoMs: 30_000,
 	/** Usage of a pool that changed by less than 1 % is reported at most this often. */
 	poolUsageMs: 60_000,
 	metricsMs: 5_000,

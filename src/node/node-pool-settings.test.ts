@@ -162,3 +162,25 @@ test("one that takes long to become usable is waited for as long as its driver s
 	await world.until(() => part(world)?.health === "healthy", ticks);
 	expect(activations()).toBe(before + 1);
 });
+
+test("who uses the pool is not disturbed by every look at it, and settings that are taken back need nothing any more", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const before = driver(world);
+	const asked = () => before.calls.filter((call) => call === "deactivate").length;
+	const refuse = () => before.failNext("deactivate", new AppError("in-use", "Files of it are open."));
+	for (let round = 0; round < 20; round++) refuse();
+	await change(world, "10.0.0.2");
+	await world.until(() => part(world)?.health === "degraded", ticks);
+	const sinceMs = world.clock.monotonicMs();
+	await world.until(() => world.clock.monotonicMs() - sinceMs > 60_000, ticks);
+	expect(asked()).toBe(3);
+	// Others are tried at once.
+	await change(world, "10.0.0.3");
+	await world.until(() => asked() === 4, { stepMs: 1000, limitMs: 5_000 });
+	await change(world, fixtureNfs.server);
+	await world.until(() => part(world)?.health === "healthy", ticks);
+	expect(part(world)?.reason).toBeNull();
+	expect(driver(world)).toBe(before);
+	expect(asked()).toBe(4);
+});

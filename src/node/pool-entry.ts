@@ -1,12 +1,13 @@
 /**
  * The driver of a pool on this node, for the settings that the state has of it: opened once, activated before use, exchanged when the
- * settings change. What is in the middle of something keeps the driver that it began with.
+ * settings change and nothing uses the pool: a driver refuses to let go of it while a VM has files of it open, or it works on something itself,
+ * and goes on as if it had not been asked.
  */
 import { isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Pool } from "../model/storage.ts";
 import type { PoolPlace, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
-import { limits, settleLimitOf } from "./limits.ts";
+import { intervals, limits, settleLimitOf } from "./limits.ts";
 import { endDriver, type PoolPlaces } from "./pool-places.ts";
 import { VolumeCheck } from "./volume-check.ts";
 
@@ -23,6 +24,8 @@ export type PoolEntry = {
 	failure: { error: unknown; late: boolean } | null;
 	/** Why the driver still has settings of before; null when it has not. */
 	outdated: string | null;
+	/** With what settings it was to be exchanged last, and when. */
+	asked: { settings: string; atMonotonicMs: number } | null;
 };
 
 export class PoolEntries {
@@ -72,8 +75,12 @@ export class PoolEntries {
 	async #current(pool: Pool, wasReady: boolean): Promise<PoolEntry> {
 		const settings = this.#settingsOf(pool);
 		const known = this.#entries.get(pool.id);
-		if (known?.settings === settings) return known;
+		if (known?.settings === settings) {
+			Object.assign(known, { outdated: null, asked: null });
+			return known;
+		}
 		if (known) {
+			if (this.#wasAsked(known, settings)) return known;
 			const refusal = await this.#letGo(pool, known);
 			if (refusal !== null) {
 				known.outdated = `The changed settings take effect here when nothing uses the pool: ${refusal}`;
@@ -85,9 +92,21 @@ export class PoolEntries {
 		const otherPools = () => this.#otherPools(pool.id);
 		const driver = this.#context.storage.open({ ...pool, credentials, wasReady, otherPools });
 		const volumes = new VolumeCheck(this.#context, pool.id, driver);
-		const entry: PoolEntry = { driver, volumes, settings, active: null, works: false, failure: null, outdated: null };
+		const entry: PoolEntry = {
+			...{ driver, volumes, settings, active: null, works: false, failure: null },
+			...{ outdated: null, asked: null },
+		};
 		this.#entries.set(pool.id, entry);
 		return entry;
+	}
+
+	/** Just now, in vain: who uses the pool is not disturbed by every look at it. */
+	#wasAsked(entry: PoolEntry, settings: string): boolean {
+		const now = this.#context.clock.monotonicMs();
+		const { asked } = entry;
+		if (asked?.settings === settings && now - asked.atMonotonicMs < intervals.poolLetGoMs) return true;
+		entry.asked = { settings, atMonotonicMs: now };
+		return false;
 	}
 
 	/** What another node is called in it makes no difference here. */

@@ -110,10 +110,10 @@ export class NfsDriver extends WorkerDriver {
 		});
 	}
 
+	/** `in-use`, and all goes on as it was, while a VM or the worker itself is at work there. */
 	override deactivate(): Promise<void> {
 		return this.#inTurn(async () => {
-			await this.worker.end("was ended");
-			await this.#mount.unmount({ busy: "refuse" });
+			await this.worker.leave(() => this.#mount.unmount({ busy: "refuse" }));
 			this.#active = false;
 			this.#user = null;
 		});

@@ -95,7 +95,13 @@ for (const { version, squash } of [
 			);
 			await fails("in-use", driver.snapshots.revert(id, snapshot));
 			await fails("in-use", driver.deleteVolume(id));
+			const uploaded = newId();
+			const upload = await driver.openUpload(uploaded, MiB);
 			await fails("in-use", driver.deactivate());
+			// What the pool's own worker has in hand is not lost by that.
+			await upload.write(pattern(MiB));
+			await upload.close();
+			await driver.deleteImage(uploaded);
 			await held[Symbol.asyncDispose]();
 			await driver.snapshots.revert(id, snapshot);
 			await driver.snapshots.delete(id, snapshot, {});

@@ -33,7 +33,7 @@ import { requireId } from "../names.ts";
 import { fromWire, maxPartBytes, toWire, type WireError } from "./frames.ts";
 import { hostFileApart } from "./host-file.ts";
 import { PoolWorker, type WorkerOptions } from "./worker-pool.ts";
-import { unanswered, type WorkerProcess } from "./worker-process.ts";
+import { type CallOptions, unanswered, type WorkerProcess } from "./worker-process.ts";
 
 export type ImportRules = {
 	/** Nothing from below these folders is imported. */
@@ -58,12 +58,12 @@ export class WorkerDriver implements StorageDriver {
 		this.#options = options;
 		this.#capabilities = capabilities;
 		this.worker = new PoolWorker(options);
-		const { changeMs, lookMs } = this.worker.limits;
+		const { changeMs } = this.worker.limits;
 		this.snapshots = {
 			take: (...args) => this.ask<SnapshotInfo>("takeSnapshot", args, changeMs),
 			revert: (...args) => this.ask<VolumeInfo>("revertToSnapshot", args, changeMs),
 			delete: (volumeId, id, options) => this.#long("deleteSnapshot", [volumeId, id], options),
-			list: (...args) => this.ask<SnapshotInfo[]>("listSnapshots", args, lookMs),
+			list: (...args) => this.#look<SnapshotInfo[]>("listSnapshots", args),
 			planLiveDelete: (volumeId, id, options) =>
 				this.#long<LayerMerge | null>("planLiveDelete", [volumeId, id], options),
 			finishLiveDelete: (...args) => this.ask<void>("finishLiveDelete", args, changeMs),
@@ -99,7 +99,7 @@ export class WorkerDriver implements StorageDriver {
 	/** One question at a time: those who ask while it is open get its answer, or `timeout`. */
 	async check(): Promise<PoolUsage> {
 		const { clock } = this.#options;
-		this.#checking ??= this.ask<PoolUsage>("check", [], this.worker.limits.lookMs).finally(() => {
+		this.#checking ??= this.#look<PoolUsage>("check", []).finally(() => {
 			this.#checking = null;
 		});
 		this.#checking.catch(nothing);
@@ -113,7 +113,10 @@ export class WorkerDriver implements StorageDriver {
 	}
 
 	listContent = (folder: string, { signal, ...options }: ContentOptions = {}) =>
-		this.ask<ContentListing>("listContent", [folder, options], this.worker.limits.listMs, signal ? { signal } : {});
+		this.ask<ContentListing>("listContent", [folder, options], this.worker.limits.listMs, {
+			...(signal ? { signal } : {}),
+			look: true,
+		});
 	createVolume: StorageDriver["createVolume"] = (id, { signal, progress, ...given }) =>
 		this.#long<VolumeInfo>("createVolume", [id, given], { signal, progress } as LongOptions);
 	deleteVolume = (id: string) => this.#change<void>("deleteVolume", [id]);
@@ -215,8 +218,10 @@ export class WorkerDriver implements StorageDriver {
 	openImage = (id: string) =>
 		this.#stream<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>("openImage", [id], {});
 
-	#look = <T>(method: string, args: unknown[]): Promise<T> => this.ask<T>(method, args, this.worker.limits.lookMs);
-	#list = <T>(method: string, args: unknown[]): Promise<T> => this.ask<T>(method, args, this.worker.limits.listMs);
+	#look = <T>(method: string, args: unknown[]): Promise<T> =>
+		this.ask<T>(method, args, this.worker.limits.lookMs, { look: true });
+	#list = <T>(method: string, args: unknown[]): Promise<T> =>
+		this.ask<T>(method, args, this.worker.limits.listMs, { look: true });
 	#change = <T>(method: string, args: unknown[]): Promise<T> => this.ask<T>(method, args, this.worker.limits.changeMs);
 	#long = <T>(method: string, args: unknown[], options: LongOptions): Promise<T> =>
 		this.ask<T>(method, args, null, options);
@@ -225,7 +230,7 @@ export class WorkerDriver implements StorageDriver {
 		method: string,
 		args: unknown[],
 		limitMs: number | null,
-		options: LongOptions = {},
+		options: Omit<CallOptions, "limitMs"> = {},
 	): Promise<T> {
 		const worker = await this.worker.get();
 		return (await worker.call(method, args, { ...options, limitMs })).value as T;

@@ -28,6 +28,8 @@ export class PoolWorker {
 	#current: Promise<WorkerProcess> | null = null;
 	#lingering = 0;
 	#closed = false;
+	/** Whoever wants a worker waits for it. */
+	#left: Promise<void> | null = null;
 	/** Once it was: each new worker begins with that. */
 	#active = false;
 
@@ -49,6 +51,7 @@ export class PoolWorker {
 
 	/** Fails with `timeout` or `unavailable` when there is none, and none can be started. */
 	async get(): Promise<WorkerProcess> {
+		while (this.#left) await this.#left;
 		const found = await this.#current?.catch(() => null);
 		if (found && !found.isDead) return found;
 		if (found) this.#forget();
@@ -80,6 +83,28 @@ export class PoolWorker {
 		const timer = this.#options.clock.schedule(endWaitMs, resolve);
 		await Promise.race([worker.ended, promise]);
 		timer.cancel();
+	}
+
+	/**
+	 * Does `work`, which takes away what the worker works on, and ends the worker then; calls wait for that. When `work` fails, they and the
+	 * worker go on as if nothing had been. `in-use`, before anything is done, while calls are under way that change something.
+	 */
+	async leave(work: () => Promise<void>): Promise<void> {
+		const found = (await this.#current?.catch(() => null)) ?? null;
+		const worker = found?.isDead ? null : found;
+		if (worker?.isWorking || this.#left) throw new AppError("in-use", "Work on the pool is under way.");
+		const { promise, resolve } = Promise.withResolvers<void>();
+		this.#left = promise;
+		worker?.hold(promise);
+		try {
+			// Those that only look, and do not end, wait for a server that is gone.
+			if (worker && !(await worker.isQuiet(endWaitMs))) await this.end("was ended");
+			await work();
+			await this.end("was ended");
+		} finally {
+			this.#left = null;
+			resolve();
+		}
 	}
 
 	/** None is started any more. */

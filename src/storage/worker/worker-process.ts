@@ -31,7 +31,8 @@ export const workerLimits: WorkerLimits = {
 };
 
 export type WorkerCommand = { program: string; args: readonly string[] };
-export type CallOptions = LongOptions & { part?: Uint8Array; limitMs: number | null };
+/** `look`: it changes nothing, so nothing is lost when it is cut off. */
+export type CallOptions = LongOptions & { part?: Uint8Array; limitMs: number | null; look?: boolean };
 export type WorkerAnswer = { value: unknown; part: Uint8Array };
 
 type Pending = {
@@ -41,6 +42,8 @@ type Pending = {
 	deadlineMs: number | null;
 	/** Asked for a sign of life: nobody waits for it. */
 	isSign: boolean;
+	isLook: boolean;
+	ended: Promise<unknown>;
 };
 
 const noBytes = new Uint8Array(0);
@@ -58,6 +61,8 @@ export class WorkerProcess {
 	#askedForSign = false;
 	#dead: AppError | null = null;
 	#watch: Timer | null = null;
+	/** New calls wait for it. */
+	#held: Promise<void> | null = null;
 
 	/** Fails with `unavailable` or `timeout` when it does not come up. */
 	static async start(
@@ -119,16 +124,41 @@ export class WorkerProcess {
 	}
 
 	call(method: string, args: unknown[], options: CallOptions): Promise<WorkerAnswer> {
+		if (this.#held) return this.#held.then(() => this.call(method, args, options));
 		return this.#call(method, args, options, false);
+	}
+
+	/** Something would be lost if it ended now. */
+	get isWorking(): boolean {
+		return [...this.#pending.values()].some(({ isLook }) => !isLook);
+	}
+
+	/** New calls wait until `promise` resolves: then they are made, or fail with what the worker ended with. */
+	hold(promise: Promise<void>): void {
+		const held = promise.finally(() => {
+			if (this.#held === held) this.#held = null;
+		});
+		this.#held = held;
+	}
+
+	/** False when there still are calls after `limitMs`. */
+	async isQuiet(limitMs: number): Promise<boolean> {
+		const { promise: late, resolve } = Promise.withResolvers<false>();
+		const timer = this.#clock.schedule(limitMs, () => resolve(false));
+		const calls = Promise.all([...this.#pending.values()].map(({ ended }) => ended)).then(() => true);
+		const quiet = await Promise.race([calls, late]);
+		timer.cancel();
+		return quiet;
 	}
 
 	#call(method: string, args: unknown[], options: CallOptions, isSign: boolean): Promise<WorkerAnswer> {
 		if (this.#dead) return Promise.reject(this.#dead);
-		const { signal, limitMs, part = noBytes, progress } = options;
+		const { signal, limitMs, part = noBytes, progress, look = false } = options;
 		const id = ++this.#lastId;
 		const { promise, resolve, reject } = Promise.withResolvers<WorkerAnswer>();
 		const deadlineMs = limitMs === null ? null : this.#clock.monotonicMs() + limitMs;
-		this.#pending.set(id, { resolve, reject, progress, deadlineMs, isSign });
+		const ended = promise.catch(() => {});
+		this.#pending.set(id, { resolve, reject, progress, deadlineMs, isSign, isLook: isSign || look, ended });
 		// Nobody has been waiting: silence counts from now.
 		if (this.#pending.size === 1) this.#lastSignMs = this.#clock.monotonicMs();
 		this.#program.stdin.write(encodeFrame({ kind: "call", id, method, args }, part));

@@ -27,6 +27,10 @@ class TestedDriver extends WorkerDriver {
 		this.worker.runAs(user);
 	}
 
+	leave(work: () => Promise<void>): Promise<void> {
+		return this.worker.leave(work);
+	}
+
 	/** Of the worker that is there now. */
 	async processId(): Promise<number> {
 		return (await this.worker.get()).processId;
