@@ -28,6 +28,14 @@ import { Bell } from "./wait.ts";
 
 const powerKinds: readonly TaskKind[] = ["vm.start", "vm.shutdown", "vm.stop"];
 
+type Parts = {
+	pools: Pick<Pools, "works">;
+	/** Has the VM been looked at since this process began? Before, it may still be said to run. */
+	isSeen(vmId: string): boolean;
+	/** Becomes the reason of a VM that is stopped. */
+	say(vmId: string, reason: string | null): void;
+};
+
 type Record = { bootId: string; waiting: string[] };
 
 export class Autostart {
@@ -37,19 +45,18 @@ export class Autostart {
 	readonly #bell = new Bell();
 	#record: Record = { bootId: "", waiting: [] };
 	#giveUpAtMs = 0;
+	/** Until then those that were not looked at wait for that. */
+	#lookedAtMs = 0;
 	/** VMs that somebody has started or stopped since this process began. */
 	readonly #inOtherHands = new Set<string>();
 	readonly #ownTasks = new Set<string>();
 	/** What was said of VMs that wait, by their id. */
 	readonly #said = new Map<string, string>();
-	readonly #pools: Pick<Pools, "works">;
-	readonly #say: (vmId: string, reason: string | null) => void;
+	readonly #parts: Parts;
 
-	/** `say`: becomes the reason of a VM that is stopped. */
-	constructor(context: NodeContext, pools: Pick<Pools, "works">, say: (vmId: string, reason: string | null) => void) {
+	constructor(context: NodeContext, parts: Parts) {
 		this.#context = context;
-		this.#pools = pools;
-		this.#say = say;
+		this.#parts = parts;
 		this.#path = join(context.dataDir, "autostart.json");
 	}
 
@@ -88,6 +95,7 @@ export class Autostart {
 		const { waiting } = this.#record;
 		const asked: string[] = [];
 		this.#giveUpAtMs = clock.monotonicMs() + limits.autostartPoolsMs;
+		this.#lookedAtMs = clock.monotonicMs() + limits.readMs;
 		for (let id = await this.#next(); id !== undefined; id = await this.#next()) {
 			stopping.throwIfAborted();
 			// While the host was off, the VM may have been taken over.
@@ -96,11 +104,12 @@ export class Autostart {
 			const taskId = vm && (await this.#ask(vm));
 			waiting.splice(waiting.indexOf(id), 1);
 			await this.#write();
-			if (vm && !taskId && vm.status.reason !== null && vm.status.reason === this.#said.get(id)) this.#say(id, null);
+			if (vm && !taskId && vm.status.reason !== null && vm.status.reason === this.#said.get(id))
+				this.#parts.say(id, null);
 			if (!vm || !taskId) continue;
 			logger.info("a VM is started by itself", { vmId: id });
 			asked.push(taskId);
-			const next = store.get("vm", waiting.find((one) => this.#poolAwaited(one) === null) ?? "");
+			const next = store.get("vm", waiting.find((one) => this.#isDue(one)) ?? "");
 			const { order, delayMs } = vm.spec.autostart;
 			if (!next || (next.spec.autostart.order === order && delayMs === 0)) continue;
 			await this.#finished(asked.splice(0));
@@ -114,11 +123,16 @@ export class Autostart {
 		const { waiting } = this.#record;
 		for (;;) {
 			const leftMs = this.#giveUpAtMs - clock.monotonicMs();
-			const next = waiting.find((id) => leftMs <= 0 || this.#poolAwaited(id) === null);
+			const next = waiting.find((id) => leftMs <= 0 || this.#isDue(id));
 			if (next !== undefined || waiting.length === 0) return next;
 			for (const id of waiting) this.#sayThatItWaits(id);
-			await this.#bell.wait(clock, leftMs, stopping);
+			await this.#bell.wait(clock, Math.min(leftMs, limits.readMs), stopping);
 		}
+	}
+
+	#isDue(vmId: string): boolean {
+		const looked = this.#parts.isSeen(vmId) || this.#context.clock.monotonicMs() >= this.#lookedAtMs;
+		return looked && this.#poolAwaited(vmId) === null;
 	}
 
 	/** The pool that the VM's start waits for; null when it need not wait. */
@@ -126,7 +140,7 @@ export class Autostart {
 		const { store } = this.#context;
 		const vm = store.get("vm", vmId);
 		if (!vm || this.#inOtherHands.has(vmId)) return null;
-		const pool = poolsOf(store, vm.spec).find((id) => store.get("pool", id) !== null && !this.#pools.works(id));
+		const pool = poolsOf(store, vm.spec).find((id) => store.get("pool", id) !== null && !this.#parts.pools.works(id));
 		return pool === undefined ? null : (store.get("pool", pool)?.name ?? null);
 	}
 
@@ -135,7 +149,7 @@ export class Autostart {
 		if (pool === null || this.#said.has(vmId)) return;
 		const reason = `It starts by itself as soon as storage pool "${pool}" works on this node.`;
 		this.#said.set(vmId, reason);
-		this.#say(vmId, reason);
+		this.#parts.say(vmId, reason);
 	}
 
 	/** A start that hangs does not keep the others waiting for longer than its own limit. */

@@ -272,3 +272,19 @@ test("a VM that its pool has paused goes on while another pool hangs", async () 
 	await world.until(() => world.vm(id).status.powerState === "paused", ticks);
 	expect(await msUntil(world, () => world.vm(id).status.powerState === "running")).toBeLessThanOrEqual(10_000);
 });
+
+test("a task of before that waits for a pool that hangs keeps no other VM from starting by itself", async () => {
+	await using world = await NodeWorld.open();
+	const shared = await sharedPool(world);
+	const cutOff = await stoppedVm(world);
+	const spec = { autostart: { enabled: true, order: 1, delayMs: 0 } };
+	const { id } = await world.createVm({ start: false, volumes: [{}], spec });
+	await world.settle();
+	shared.hold("openVolume");
+	const start = await world.act("vm.start", cutOff);
+	await world.until(() => shared.calls.includes("openVolume"));
+	world.powerCut();
+	await bootHanging(world);
+	expect(await msUntil(world, () => world.vm(id).status.powerState === "running")).toBeLessThanOrEqual(10_000);
+	expect(world.taskOf(start).state).toBe("running");
+});

@@ -115,7 +115,10 @@ class LocalNode {
 		this.#metrics = new Metrics(context);
 		this.#screenshots = new Screenshots(context);
 		this.#addresses = new AddressPoller(context, (vmId, found) => this.#queues.get(vmId).setAddresses(found));
-		this.#autostart = new Autostart(context, pools, (vmId, reason) => this.#sayWhileStopped(vmId, reason));
+		this.#autostart = new Autostart(context, {
+			...{ pools, isSeen: (vmId) => this.#queues.wasSeen(vmId) },
+			say: (vmId, reason) => this.#sayWhileStopped(vmId, reason),
+		});
 		const adoption = new Adoption(context, this.#pools);
 		const [metrics, screenshots] = [this.#metrics, this.#screenshots];
 		this.service = new LocalNodeService({ context, pools: this.#pools, uploads, adoption, metrics, screenshots });
@@ -215,7 +218,7 @@ class LocalNode {
 		while (!connection.connected) await connection.wait(limits.hypervisorWaitMs, stopping).catch(throwIf(stopping));
 		await this.#readAnew();
 		await withLimit(this.#context.clock, { what: "Looking at all VMs", limitMs: limits.readMs }, () =>
-			Promise.all(this.#queues.running()),
+			Promise.all(this.#queues.looking()),
 		).catch(throwIf(stopping));
 		this.#run("tidying up", () => this.#removeForgotten().then(() => this.#abandonSnapshots()));
 		await this.#autostart.run();

@@ -172,6 +172,12 @@ export class VmQueues implements VolumeUsers {
 		return [...this.#queues.values()].flatMap((queue) => (queue.running ? [queue.running] : []));
 	}
 
+	/** Looks under way at VMs with which nothing else happens: what else happens may wait for storage. */
+	looking(): Promise<void>[] {
+		const isLook = ({ vmId, task }: VmQueue) => task === null && this.#parts.board.ofTarget("vm", vmId).length === 0;
+		return [...this.#queues.values()].flatMap((queue) => (queue.running && isLook(queue) ? [queue.running] : []));
+	}
+
 	#mine(): Vm[] {
 		return this.#context.store.all("vm", { nodeId: this.#context.nodeId });
 	}
