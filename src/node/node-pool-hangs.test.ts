@@ -288,3 +288,21 @@ test("a task of before that waits for a pool that hangs keeps no other VM from s
 	expect(await msUntil(world, () => world.vm(id).status.powerState === "running")).toBeLessThanOrEqual(10_000);
 	expect(world.taskOf(start).state).toBe("running");
 });
+
+test("a new pool that takes its time is no pool in error", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const releases: (() => void)[] = [];
+	const set = world.drivers.set.bind(world.drivers);
+	world.drivers.set = (id, driver) => {
+		if (id === poolId) releases.push(driver.hold("activate"));
+		return set(id, driver);
+	};
+	const pool = fixturePool({ id: poolId, name: "shared", type: "nfs", config: fixtureNfs, nodeIds: [world.nodeId] });
+	await world.propose({ kind: "poolCreate", pool, task: world.task("pool.create", poolId) });
+	await world.until(() => world.clock.monotonicMs() > 30_000, ticks);
+	expect(world.store.get("pool", poolId)).toMatchObject({ phase: "pending", nodes: [] });
+	for (const release of releases) release();
+	await world.settle(ticks);
+	expect(world.store.get("pool", poolId)?.phase).toBe("ready");
+});

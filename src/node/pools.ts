@@ -264,8 +264,9 @@ export class Pools {
 	/** It may take minutes until making it ready fails: until then nothing else says that the pool does not work. */
 	async #reportLate(id: string): Promise<void> {
 		const entry = this.#entries.known(id);
-		// What was wrong with it was said, and says more.
-		if (entry?.failure) return;
+		// What was wrong with it was said, and says more. Of a new one nobody thinks that it works.
+		const { store, nodeId } = this.#context;
+		if (entry?.failure || !store.get("pool", id)?.nodes.some((part) => part.nodeId === nodeId)) return;
 		const seconds = limits.poolCheckMs / 1000;
 		const reason = `It is being made ready on this node, which takes more than ${seconds} s: its storage does not answer yet, or is slow.`;
 		await this.#report(id, entry?.driver ?? null, { health: "error", reason }, null);
