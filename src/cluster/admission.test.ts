@@ -10,7 +10,7 @@ import { hashSecret, newSecret } from "../peer/join-token.ts";
 import type { Status } from "../raft/types.ts";
 import type { CommandBody } from "../store/command.ts";
 import type { Applied, Store } from "../store/store.ts";
-import { clusterIds, fixtureId, fixtureNode, fixtureVm } from "../testing/fixtures.ts";
+import { clusterIds, fixtureId, fixtureNfs, fixtureNode, fixturePool, fixtureVm } from "../testing/fixtures.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { type AdmissionDeps, createAdmission, type JoinAnswer, type JoinFacts } from "./admission.ts";
 import type { MemberFeatures } from "./member-features.ts";
@@ -78,6 +78,10 @@ describe("a node that was admitted before, and has not arrived", () => {
 		witness?: boolean;
 		/** Of the VM that runs on its host, and is in the cluster. */
 		vmNodeId?: string;
+		/** It shares a storage pool with nobody that is here. */
+		shares?: boolean;
+		/** Who is known to have been removed. */
+		removed?: string[];
 	}) {
 		const keyPem = await makeNodeKey();
 		const csr = await makeRequest(keyPem);
@@ -110,11 +114,11 @@ describe("a node that was admitted before, and has not arrived", () => {
 				hostClock: { nowMs: () => clock.nowMs() + (changes.hostAheadMs ?? 0) },
 				memberFeatures: { common: () => [], lacking: () => [] } as unknown as MemberFeatures,
 			},
-			consensus: { details: () => ({ configuration: { removed: [] } }) as unknown as Status },
+			consensus: { details: () => ({ configuration: { removed: changes.removed ?? [] } }) as unknown as Status },
 			reach: async () => null,
 		});
 		const belongings = {
-			pools: [],
+			pools: changes.shares === true ? [fixturePool({ name: "nas", type: "nfs", config: fixtureNfs })] : [],
 			networks: [],
 			images: [],
 			volumes: [],
@@ -132,6 +136,12 @@ describe("a node that was admitted before, and has not arrived", () => {
 		const { asked, clashes } = decodeJson<JoinAnswer>(admitted.configuration);
 		return { admitted, proposed, asked, clashes };
 	}
+
+	test("is told of a storage pool that it shares, unless it was a member that came back", async () => {
+		const { clashes } = await asksAgain({ shares: true });
+		expect(clashes).toMatchObject([{ kind: "pool", name: "nas", renamable: false }]);
+		expect((await asksAgain({ shares: true, removed: [fixtureId(1)] })).clashes).toEqual([]);
+	});
 
 	test("gets its addresses set right, whatever token it comes with, and no second record", async () => {
 		const { admitted, proposed } = await asksAgain({});

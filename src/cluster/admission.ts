@@ -76,17 +76,18 @@ export function createAdmission(deps: AdmissionDeps): JoinHandler {
 		const nodes = store.all("node").filter(({ status }) => status.phase !== "left");
 		const [cluster] = store.all("cluster");
 		const { removed: removedIds } = deps.consensus.details().configuration;
+		const wasMember = [facts.belongings.nodeId, facts.listensAs ?? ""].some((id) => removedIds.includes(id));
 		return {
 			clusterId,
 			clusterName: cluster?.name ?? "",
 			memberNames: nodes.map(({ name }) => name),
-			clashes: hasArrived ? [] : clashesOf(facts.belongings, presentIn(store)),
+			clashes: hasArrived ? [] : clashesOf(facts.belongings, presentIn(store), wasMember),
 			members: nodes.map(({ id, name, peerAddresses }) => ({ nodeId: id, name, addresses: peerAddresses })),
 			asked: {
 				name: store.get("node", deps.nodeId)?.name ?? "",
 				agreedAheadMs: Math.round(clock.nowMs() - hostClock.nowMs()),
 			},
-			wasMember: [facts.belongings.nodeId, facts.listensAs ?? ""].some((id) => removedIds.includes(id)),
+			wasMember,
 		};
 	};
 

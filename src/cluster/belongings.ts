@@ -1,6 +1,7 @@
 /** What a node has and brings along when it joins; and what the cluster has, that it may clash with. */
 import type { Brought, Holdings, Present } from "../model/join-clashes.ts";
 import type { Pool } from "../model/storage.ts";
+import { isShared } from "../model/storage-rules.ts";
 import type { StoreReader } from "../store/store.ts";
 
 type Reader = Pick<StoreReader, "all" | "get">;
@@ -25,8 +26,9 @@ export function broughtBy(store: Reader, nodeId: string, marked: ReadonlySet<str
 	const all = holdingsOf(store);
 	const isOwn = (object: { nodeId: string | null }) => object.nodeId === nodeId;
 	const poolIds = new Set(ownPools(store, nodeId, marked).map(({ id }) => id));
+	const needed = new Set(sharedPoolsOf(store, nodeId).map(({ id }) => id));
 	return {
-		pools: all.pools.filter(({ id }) => poolIds.has(id)),
+		pools: all.pools.filter((pool) => poolIds.has(pool.id) && (!isShared(pool) || needed.has(pool.id))),
 		networks: all.networks,
 		images: all.images.filter(isOwn),
 		volumes: all.volumes.filter(isOwn),
@@ -38,7 +40,32 @@ export function broughtBy(store: Reader, nodeId: string, marked: ReadonlySet<str
 
 export function ownPools(store: Pick<Reader, "all">, nodeId: string, marked: ReadonlySet<string>): Pool[] {
 	const used = [...store.all("image", { nodeId }), ...store.all("volume", { nodeId })].map(({ poolId }) => poolId);
-	return store.all("pool").filter(({ id, nodeIds }) => nodeIds.includes(nodeId) || used.includes(id) || marked.has(id));
+	const ids = new Set([...used, ...marked, ...sharedPoolsOf(store, nodeId).map(({ id }) => id)]);
+	return store.all("pool").filter(({ id, nodeIds }) => nodeIds.includes(nodeId) || ids.has(id));
+}
+
+/**
+ * Shared pools that are this node's affair: all of its own cluster, if it is alone in it; else those that its VMs have disks or discs in. The others are
+ * those of the members that stay there.
+ */
+export function sharedPoolsOf(store: Pick<Reader, "all">, nodeId: string): Pool[] {
+	const shared = store.all("pool").filter(isShared);
+	if (!hasOthers(store, nodeId)) return shared;
+	const used = new Set(poolsOfVms(store, nodeId));
+	return shared.filter(({ id }) => used.has(id));
+}
+
+export const hasOthers = (store: Pick<Reader, "all">, nodeId: string): boolean =>
+	store.all("node").some(({ id, status }) => id !== nodeId && status.phase !== "left");
+
+function poolsOfVms(store: Pick<Reader, "all">, nodeId: string): string[] {
+	const vms = store.all("vm", { nodeId });
+	const vmIds = new Set(vms.map(({ id }) => id));
+	const discs = new Set(vms.flatMap(({ spec }) => spec.cdroms.map(({ imageId }) => imageId)));
+	return [
+		...store.all("volume").flatMap(({ vmId, poolId }) => (vmId !== null && vmIds.has(vmId) ? [poolId] : [])),
+		...store.all("image").flatMap(({ id, poolId }) => (discs.has(id) ? [poolId] : [])),
+	];
 }
 
 export const presentIn = (store: Reader): Present => ({

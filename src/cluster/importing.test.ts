@@ -20,6 +20,7 @@ import {
 	fixtureCluster,
 	fixtureId,
 	fixtureMember,
+	fixtureNfs,
 	fixturePool,
 	fixtureSnapshot,
 	fixtureTask,
@@ -207,6 +208,22 @@ test("a start that was cut off before it noted that all is the cluster's, or bef
 	await noteArrived(dataDir);
 	await run();
 	expect([isNoted(), handedOver.length]).toEqual([true, 3]);
+});
+
+test("a storage pool that nodes share, which came after the node had asked, is named and not lost", async () => {
+	const nas = fixturePool({ id: fixtureId(0xf07), name: "nas", type: "nfs", config: fixtureNfs });
+	const task = fixtureTask("pool.create", { kind: "pool", id: nas.id, name: "nas" }, { id: ids.newId() });
+	await withFormer(async (propose) => {
+		await propose(fixtureCluster());
+		await propose({ kind: "poolCreate", pool: nas, task });
+	});
+	await admitted();
+	const ended = new AbortController();
+	const waiting = run(ended.signal).catch(() => "called off");
+	const told = () => store.get("node", me)?.status.reason?.includes("The storage pool nas") === true;
+	await waitUntil("why it waits", 10_000, told);
+	ended.abort(new AppError("canceled", "enough"));
+	expect([await waiting, store.get("pool", nas.id)]).toEqual(["called off", null]);
 });
 
 const withVolume = () =>

@@ -22,8 +22,9 @@ import { mayHaveHappened } from "../store/raft/refusals.ts";
 import { SqliteReader } from "../store/sqlite/reader.ts";
 import type { Proposer, Store, StoreReader } from "../store/store.ts";
 import { isHandedOver, isPastJoining, noteArrived, noteHandedOver, noteImporting, noteNotImported } from "./arrival.ts";
-import { ownPools } from "./belongings.ts";
+import { hasOthers, ownPools } from "./belongings.ts";
 import { asKnown } from "./import-known.ts";
+import { withoutShared } from "./import-shared.ts";
 import { type MarkedPool, markedPools } from "./marked-pools.ts";
 import { clusterPathsOf, readNodeFile } from "./node-file.ts";
 import { collect } from "./recover.ts";
@@ -74,7 +75,7 @@ export async function importFormer(deps: ImportingDeps, signal: AbortSignal): Pr
 			continue;
 		}
 		try {
-			const planned = await planImport(deps, renames ? node.name : null);
+			const planned = await planImport(deps, node, renames);
 			passing("import planned");
 			await propose(deps, planned);
 			passing("imported");
@@ -170,17 +171,26 @@ export async function poolsToHandOver(
 const samePath = (one: string | undefined, other: string | undefined): boolean =>
 	one !== undefined && other !== undefined && normalize(one) === normalize(other);
 
-async function planImport(deps: ImportingDeps, renameSuffix: string | null): Promise<NodeImport> {
-	const { dataDir, nodeId, hints, logger } = deps;
+async function planImport(deps: ImportingDeps, { name }: Node, renames: boolean): Promise<NodeImport> {
+	const { dataDir, nodeId, hints, store, logger } = deps;
 	const { formerNodeId } = hints;
-	const objects = await withFormerState(dataDir, formerNodeId, logger, (reader, marked) =>
-		ownObjects(reader, formerNodeId, marked),
-	);
+	const former = await withFormerState(dataDir, formerNodeId, logger, (reader, marked) => ({
+		brings: ownObjects(reader, formerNodeId, marked),
+		alone: !hasOthers(reader, formerNodeId),
+	}));
+	const { objects, leftOut } = withoutShared(former.brings, former.alone, name, store);
+	for (const vm of leftOut)
+		logger.warn(
+			"a VM that the cluster has deleted does not come back: it has disks in storage pools that nodes share",
+			{
+				...{ vmId: vm.id, name: vm.name },
+			},
+		);
 	return {
 		kind: "nodeImport",
 		nodeId,
 		formerNodeId,
-		renameSuffix,
+		renameSuffix: renames ? name : null,
 		...asKnown(objects, (feature) => deps.everybodyHas(feature)),
 	};
 }

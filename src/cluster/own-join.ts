@@ -10,7 +10,7 @@ import { parseToken } from "../peer/join-token.ts";
 import type { StoreIdentity } from "../store/open-store.ts";
 import type { Store, StoreReader } from "../store/store.ts";
 import { arrivingWith } from "./arrival.ts";
-import { broughtBy } from "./belongings.ts";
+import { broughtBy, hasOthers } from "./belongings.ts";
 import { checkImportable, withFormerState } from "./importing.ts";
 import { hasToLeave, joinCluster, ownToken } from "./joining.ts";
 import { markedPools } from "./marked-pools.ts";
@@ -68,7 +68,7 @@ export class OwnJoin {
 		const removed = this.#deps.isRemoved();
 		const isSameCluster = parseToken(request.token).clusterId === node.clusterId;
 		if (isSameCluster && arriving === null && !removed) throw ownToken();
-		const isMember = () => !this.#deps.isRemoved() && this.#hasOthers();
+		const isMember = () => !this.#deps.isRemoved() && hasOthers(store, node.nodeId);
 		// That it was admitted to the same cluster before does not stand in its way, nor that it arrives while it asks again.
 		const asksAgain = arriving !== null && isSameCluster;
 		const checkMayJoin = () => {
@@ -87,11 +87,6 @@ export class OwnJoin {
 			},
 			request,
 		);
-	}
-
-	#hasOthers(): boolean {
-		const { store, node } = this.#deps;
-		return store.all("node").some(({ id, status }) => id !== node.nodeId && status.phase !== "left");
 	}
 
 	async #belongings(arriving: JoinHints | null): Promise<Brought> {

@@ -8,7 +8,6 @@ import type { Node } from "../model/node.ts";
 import type { PeerStatus as LinkStatus } from "../peer/peer.ts";
 import type { Status } from "../raft/types.ts";
 import { fixtureId, fixtureNode } from "../testing/fixtures.ts";
-import { broughtBy } from "./belongings.ts";
 import { decodePacked, decodeProposal, encodePacked, encodeProposal } from "./methods.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import { peerMembers } from "./peer-members.ts";
@@ -335,28 +334,6 @@ test("a proposal is read as it was sent, and nothing else is one", () => {
 	expect(decodeProposal(encodeProposal(data, "growing"))).toEqual({ data, urgency: "growing" });
 	for (const bytes of [[], [0], [2, 1], [255, 1]])
 		expect(() => decodeProposal(new Uint8Array(bytes))).toThrow("no proposal");
-});
-
-test("a node that comes back brings what is its own", () => {
-	const pool = (id: string, nodeIds: string[]) => ({ ...{ id, name: id, type: "local", config: {} }, nodeIds });
-	const tables: Record<string, unknown[]> = {
-		pool: [pool("mine", [a]), pool("others", [b]), pool("used", [b])],
-		network: [],
-		image: [
-			{ id: "image", name: "i", nodeId: a, poolId: "used" },
-			{ id: "image-b", name: "j", nodeId: b, poolId: "others" },
-		],
-		volume: [{ id: "volume-b", name: "v", nodeId: b, poolId: "others" }],
-		vm: [
-			{ id: "vm", name: "v", nodeId: a, spec: { nics: [] } },
-			{ id: "vm-b", name: "w", nodeId: b, spec: { nics: [] } },
-		],
-	};
-	const all = (table: string, filter: { nodeId?: string } = {}) =>
-		(tables[table] ?? []).filter((row) => !filter.nodeId || (row as { nodeId: string }).nodeId === filter.nodeId);
-	const brought = broughtBy({ all, get: () => node(a) } as unknown as Parameters<typeof broughtBy>[0], a, new Set());
-	expect(brought.pools.map(({ id }) => id)).toEqual(["mine", "used"]);
-	expect([brought.images.length, brought.volumes.length, brought.vms.length]).toEqual([1, 0, 1]);
 });
 
 test("what a node says about itself is small on the way, and never becomes too large", () => {

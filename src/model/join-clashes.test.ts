@@ -5,6 +5,7 @@ import {
 	fixtureId,
 	fixtureImage,
 	fixtureNetwork,
+	fixtureNfs,
 	fixturePool,
 	fixtureVm,
 	fixtureVmSpec,
@@ -57,6 +58,26 @@ describe("storage pools", () => {
 	test("with one id are one, however they are called, unless they are in different folders", () => {
 		expect(fate("pools", "a", bring("was-local", "/pool", "a"), there)).toEqual({ as: "same", id: "a" });
 		expect(clashesOf(bring("local", "/other", "a"), there)).toMatchObject([{ kind: "pool", renamable: false }]);
+	});
+});
+
+describe("storage pools that nodes share", () => {
+	const nas = fixturePool({ id: "nas", name: "nas", type: "nfs", config: fixtureNfs });
+	const bring = mine({ pools: [nas], volumes: [fixtureVolume({ poolId: "nas", nodeId: null })] });
+
+	test("do not come along, used or not, not even where the cluster has one in the same place", () => {
+		const sameName = fixturePool({ ...nas, id: "theirs" });
+		const sameServer = fixturePool({ ...nas, id: "theirs", name: "files" });
+		for (const pools of [[], [sameName], [sameServer]])
+			for (const brought of [bring, mine({ pools: [nas] })])
+				expect(clashesOf(brought, theirs({ pools }))).toEqual([
+					{ kind: "pool", name: "nas", renamable: false, message: expect.stringContaining("delete it on node-2") },
+				]);
+	});
+
+	test("are the cluster's for one that was its member, also where they were deleted since", () => {
+		expect(clashesOf(bring, theirs({ pools: [nas] }))).toEqual([]);
+		expect(clashesOf(mine({ pools: [nas] }), theirs(), true)).toEqual([]);
 	});
 });
 

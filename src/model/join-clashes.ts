@@ -7,7 +7,7 @@ import type { JoinClash } from "./cluster.ts";
 import type { Network } from "./network.ts";
 import { networksCollide } from "./network-rules.ts";
 import type { Image, Pool, Volume } from "./storage.ts";
-import { isSamePlace as samePlace } from "./storage-rules.ts";
+import { isShared, isSamePlace as samePlace } from "./storage-rules.ts";
 import type { Vm, VmSpec } from "./vm.ts";
 
 export type Holdings = {
@@ -35,8 +35,29 @@ export type Fate = { as: "new"; name: string } | { as: "same"; id: string } | { 
 export type Kind = keyof Holdings;
 export type JoinPlan = { clashes: JoinClash[]; fates: Record<Kind, Map<string, Fate>> };
 
-/** Nothing is renamed: what a person is told before. */
-export const clashesOf = (mine: Brought, theirs: Present): JoinClash[] => planJoin(mine, theirs, null).clashes;
+/**
+ * Nothing is renamed: what a person is told before. `wasMember`: of this cluster, whose shared pools are what it knows; one that was
+ * deleted since holds nothing of it any more.
+ */
+export const clashesOf = (mine: Brought, theirs: Present, wasMember = false): JoinClash[] => [
+	...planJoin(mine, theirs, null).clashes,
+	...(wasMember ? [] : sharedPoolClashes(mine, theirs)),
+];
+
+/**
+ * Of another cluster: what is in them has no node, so nothing says whose it is; their credentials are sealed with that cluster's key, and
+ * marks, host ids and the system id of a volume group are made of ids that end with it. No part of the plan: the import means the same
+ * on members of every version.
+ */
+function sharedPoolClashes({ pools, nodeName }: Brought, theirs: Present): JoinClash[] {
+	const known = new Set(theirs.pools.map(({ id }) => id));
+	return pools
+		.filter((pool) => isShared(pool) && !known.has(pool.id))
+		.map(({ name }) => ({ kind: "pool", name, message: sharedStaysBehind(nodeName), renamable: false }));
+}
+
+export const sharedStaysBehind = (nodeName: string): string =>
+	`Pools of this type are not brought along. Move the volumes in it to a local pool, or delete them, and the images in it, too; then delete it on ${nodeName}. Once ${nodeName} has joined, make it in the cluster.`;
 
 /** With `renameSuffix`, names that are taken become NAME-SUFFIX, and are no clashes. */
 export function planJoin(mine: Brought, theirs: Present, renameSuffix: string | null): JoinPlan {
