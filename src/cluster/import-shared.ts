@@ -6,36 +6,46 @@ import { AppError } from "../lib/errors.ts";
 import { sharedStaysBehind } from "../model/join-clashes.ts";
 import type { Snapshot } from "../model/snapshot.ts";
 import type { Pool, Volume } from "../model/storage.ts";
-import { isShared } from "../model/storage-rules.ts";
+import { isShared, needsSource } from "../model/storage-rules.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StoreReader } from "../store/store.ts";
 
 type Brought = { pools: Pool[]; volumes: Volume[]; vms: Vm[]; snapshots?: Snapshot[] };
 
 /**
- * As it is brought, and the VMs that are not: the cluster has deleted them, and has their disks in shared pools, if those are there still.
- * Brought, they would be without. `alone`: it had a cluster of its own, so that what is in its shared pools is nowhere else; it
+ * As it is brought, and the VMs that are not: the cluster has deleted them, and what has become of their disks in shared pools since keeps
+ * them from being attached again. `alone`: it had a cluster of its own, so that what is in its shared pools is nowhere else; it
  * was asked about them before it was admitted, so `wrong-state` is for what came in between, or was admitted by a member of before.
  */
 export function withoutShared<T extends Brought>(
 	objects: T,
 	alone: boolean,
 	nodeName: string,
-	cluster: Pick<StoreReader, "get">,
+	cluster: Pick<StoreReader, "get" | "all">,
 ): { objects: T; leftOut: Vm[] } {
 	const stays = (pool: Pool) => isShared(pool) && cluster.get("pool", pool.id) === null;
 	const lost = objects.pools.find(stays);
 	if (alone && lost !== undefined)
 		throw new AppError("wrong-state", `The storage pool ${lost.name}: ${sharedStaysBehind(nodeName)}`);
+	const pools = objects.pools.filter((pool) => !stays(pool));
 	const own = new Set(objects.volumes.map(({ id }) => id));
+	const isFree = (volumeId: string) => {
+		const volume = cluster.get("volume", volumeId);
+		if (volume === null || volume.vmId !== null || volume.phase === "deleting" || volume.phase === "error")
+			return false;
+		if (!pools.some(({ id }) => id === volume.poolId)) return false;
+		return !cluster
+			.all("volume", { sourceVolumeId: volumeId })
+			.some((copy) => copy.source.kind === "clone" && needsSource(copy));
+	};
 	const isLeftOut = ({ id, spec }: Vm) =>
-		cluster.get("vm", id) === null && spec.disks.some(({ volumeId }) => !own.has(volumeId));
+		cluster.get("vm", id) === null && spec.disks.some(({ volumeId }) => !own.has(volumeId) && !isFree(volumeId));
 	const leftOut = objects.vms.filter(isLeftOut);
 	const ids = new Set(leftOut.map(({ id }) => id));
 	return {
 		objects: {
 			...objects,
-			pools: objects.pools.filter((pool) => !stays(pool)),
+			pools,
 			vms: objects.vms.filter(({ id }) => !ids.has(id)),
 			...(objects.snapshots && { snapshots: objects.snapshots.filter(({ vmId }) => !ids.has(vmId)) }),
 		},

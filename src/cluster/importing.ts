@@ -181,7 +181,7 @@ async function planImport(deps: ImportingDeps, { name }: Node, renames: boolean)
 	const { objects, leftOut } = withoutShared(former.brings, former.alone, name, store);
 	for (const vm of leftOut)
 		logger.warn(
-			"a VM that the cluster has deleted does not come back: it has disks in storage pools that nodes share",
+			"a VM that the cluster has deleted does not come back: its disks in storage pools that nodes share are gone, or in use",
 			{
 				...{ vmId: vm.id, name: vm.name },
 			},
