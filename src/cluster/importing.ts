@@ -191,6 +191,7 @@ async function planImport(deps: ImportingDeps, { name }: Node, renames: boolean)
 		nodeId,
 		formerNodeId,
 		renameSuffix: renames ? name : null,
+		...(deps.everybodyHas("host-ids-1") ? { givesHostIds: true as const } : {}),
 		...asKnown(objects, (feature) => deps.everybodyHas(feature)),
 	};
 }

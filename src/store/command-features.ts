@@ -18,6 +18,7 @@ const everyFeature = [
 	"thick-1",
 	"image-copy-1",
 	"flatten-1",
+	"host-ids-1",
 ] as const;
 export type Feature = (typeof everyFeature)[number];
 

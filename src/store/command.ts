@@ -61,6 +61,8 @@ export type CommandBody =
 			vms: Vm[];
 			/** Of those VMs. Only with "storage-1". */
 			snapshots?: Snapshot[];
+			/** The node gets a number in shared volume groups that it comes back to. Only with "host-ids-1". */
+			givesHostIds?: true;
 			renameSuffix: string | null;
 	  }
 	/** `leaving`: the node is empty and goes by itself; else it is gone, and `confirmName` is its name. */
@@ -140,8 +142,11 @@ export type CommandBody =
 			onlyOff?: true;
 	  }
 	// storage
-	/** `sealedCredentials`: as SecretBox seals them. */
-	| { kind: "poolCreate"; pool: Pool; task: Task; sealedCredentials?: string }
+	/**
+	 * `sealedCredentials`: as SecretBox seals them. `checksHostIds`: `wrong-state` when numbers of nodes in it are not free any more; only with
+	 * "host-ids-1".
+	 */
+	| { kind: "poolCreate"; pool: Pool; task: Task; sealedCredentials?: string; checksHostIds?: true }
 	| ({
 			kind: "poolUpdate";
 			name?: string;
@@ -149,6 +154,7 @@ export type CommandBody =
 			config?: Pool["config"];
 			nodeIds?: string[];
 			sealedCredentials?: string;
+			checksHostIds?: true;
 	  } & Expected)
 	/**
 	 * With which key credentials are sealed from now on: its fingerprint. `replaces`: the one of before, "" for the first; refused

@@ -96,12 +96,14 @@ export const clusterArbitraries: Arbitraries<
 			volumes,
 			vms,
 			snapshots: fc.option(fc.array(vmId, { minLength: 1, maxLength: 1 }), { nil: undefined, freq: 2 }),
+			givesHostIds: fc.option(fc.constant<true>(true), { nil: undefined, freq: 2 }),
 			renameSuffix: fc.option(fc.constant("node-2")),
 		})
-		.map(({ poolPath, pools, networks, snapshots, ...body }) => ({
+		.map(({ poolPath, pools, networks, snapshots, givesHostIds, ...body }) => ({
 			kind: "nodeImport",
 			formerNodeId: fixtureId(0xf00),
 			...body,
+			...(givesHostIds ? { givesHostIds } : {}),
 			...(snapshots ? { snapshots: snapshots.map((id) => fixtureSnapshot({ vmId: id, phase: "ready" })) } : {}),
 			pools: pools.map((changes) =>
 				fixturePool({ ...changes, config: { path: poolPath }, nodeIds: [fixtureId(0xf00)] }),

@@ -4,10 +4,15 @@ import { GiB } from "../lib/units.ts";
 import type { Pool } from "../model/storage.ts";
 import type { CommandBody, CommandKind } from "../store/command.ts";
 import { bytes, expected, maybe, name, nodeId, poolId, record, task, taskId, text, volumeId } from "./command-parts.ts";
-import { fixtureNfs, fixturePool, fixtureTime } from "./fixtures.ts";
+import { clusterIds, fixtureNfs, fixturePool, fixtureTime } from "./fixtures.ts";
 
 type Arbitraries<K extends CommandKind> = { [Kind in K]: fc.Arbitrary<Extract<CommandBody, { kind: Kind }>> };
 const described = { expectedGeneration: expected, name: maybe(name), description: maybe(text) };
+
+const iscsi = {
+	...{ portals: ["10.0.0.1"], target: "iqn.2026-01.net.example:disks", chapUser: null, mutualChapUser: null },
+	...{ wwid: "naa.6001405a", layout: "thick" as const, wipeOnDelete: false },
+};
 
 export const poolArbitraries: Arbitraries<
 	"poolCreate" | "poolUpdate" | "poolDelete" | "poolNodeStatus" | "poolGone" | "secretsKeySet"
@@ -21,16 +26,20 @@ export const poolArbitraries: Arbitraries<
 				{ config: { path: "/b" } },
 				{ config: { path: "/a/c" } },
 				{ type: "nfs", config: fixtureNfs },
+				{ type: "iscsi-lvm", config: { ...iscsi, hostIds: { [clusterIds.node]: 1 } } },
+				{ type: "iscsi-lvm", config: { ...iscsi, hostIds: { [clusterIds.node]: 2 } } },
 			),
 			nodeIds: maybe(fc.uniqueArray(nodeId, { maxLength: 2 })),
 			sealedCredentials: maybe(fc.constantFrom("v1.x", "no good")),
+			checksHostIds: maybe(fc.constant<true>(true)),
 			task: task(["pool.create"], poolId, "pool"),
 		})
-		.map(({ place, task: sent, sealedCredentials, nodeIds, ...changes }) => ({
+		.map(({ place, task: sent, sealedCredentials, checksHostIds, nodeIds, ...changes }) => ({
 			kind: "poolCreate",
 			pool: fixturePool({ ...changes, ...place, ...(nodeIds ? { nodeIds } : {}) }),
 			task: sent,
 			...(sealedCredentials === undefined ? {} : { sealedCredentials }),
+			...(checksHostIds === undefined ? {} : { checksHostIds }),
 		})),
 	poolUpdate: record({
 		kind: fc.constant("poolUpdate"),
@@ -39,6 +48,7 @@ export const poolArbitraries: Arbitraries<
 		config: maybe(fc.constantFrom<Pool["config"]>({ path: "/a" }, fixtureNfs, { ...fixtureNfs, server: "other" })),
 		nodeIds: maybe(fc.uniqueArray(nodeId, { maxLength: 2 })),
 		sealedCredentials: maybe(fc.constantFrom("v1.x", "no good")),
+		checksHostIds: maybe(fc.constant<true>(true)),
 	}),
 	secretsKeySet: record({
 		kind: fc.constant("secretsKeySet"),

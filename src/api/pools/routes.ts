@@ -1,5 +1,7 @@
 /** Storage pools. */
 
+import { withHostIds } from "../../model/host-ids.ts";
+import type { PoolConfig } from "../../model/pool-config.ts";
 import {
 	Pool,
 	PoolCreate,
@@ -33,7 +35,6 @@ import {
 	shown,
 } from "../resources.ts";
 import { type Route, route } from "../route.ts";
-import { withHostIds } from "./host-ids.ts";
 import {
 	checkCredentials,
 	checkEverybodyHas,
@@ -53,6 +54,10 @@ const heardOf = (store: StoreReader, nodeIds: readonly string[]): string[] => {
 	const lost = new Set(lostNodes(store).map(({ id }) => id));
 	return nodeIds.filter((id) => !lost.has(id));
 };
+
+/** So that nobody else has got one of these numbers meanwhile. */
+const checkingHostIds = (context: RequestContext, config: PoolConfig) =>
+	"hostIds" in config && context.services.cluster.everybodyHas("host-ids-1") ? { checksHostIds: true as const } : {};
 
 const showPool = (context: RequestContext, id: string) =>
 	shown(knownPool(context.services.store, find(context, "pool", id)));
@@ -84,7 +89,7 @@ const poolProbe: Route = route({
 		checkCredentials(type, config, body.credentials, known && store.sealedCredentials(known.id) ? known : null);
 		const asked = chosenNodes(context, { name: pool.name, type, config, ...(nodeIds ? { nodeIds } : {}) });
 		// As it would be made: with its locks, if it has any.
-		const numbered = withHostIds(config, asked, context.services.store.all("pool"));
+		const numbered = withHostIds(config, asked, context.services.store.all("pool"), id);
 		const { nodes } = await probeOn(context, poolProbe, { ...pool, config: numbered }, asked);
 		return ok({ nodes });
 	},
@@ -149,14 +154,16 @@ export const poolRoutes: Route[] = [
 				checkEverybodyKnows(context, body);
 				checkOverwrite(context.services.store.all("pool"), body.type, body.overwrite);
 				const nodeIds = chosenNodes(context, body);
-				const config = withHostIds(checkedConfig(context, body.type, body.config), nodeIds, store.all("pool"));
-				checkCredentials(body.type, config, body.credentials, null);
-				const pool: Pool = {
-					...newMetadata(context),
+				const metadata = newMetadata(context);
+				const wanted = checkedConfig(context, body.type, body.config);
+				const numbered = () => withHostIds(wanted, nodeIds, store.all("pool"), metadata.id);
+				checkCredentials(body.type, wanted, body.credentials, null);
+				const tried: Pool = {
+					...metadata,
 					name: body.name,
 					description: body.description ?? "",
 					type: body.type,
-					config,
+					config: numbered(),
 					nodeIds,
 					phase: "pending",
 					nodes: [],
@@ -164,15 +171,18 @@ export const poolRoutes: Route[] = [
 				const credentials = body.credentials ?? null;
 				const named = (body.overwrite ?? []).length > 0 ? { overwrite: body.overwrite } : {};
 				const heard = heardOf(store, nodeIds);
-				const probed = await probeOn(context, poolProbe, { ...pool, credentials, ...named }, heard);
+				const probed = await probeOn(context, poolProbe, { ...tried, credentials, ...named }, heard);
 				requireWorks(context, nodeIds, probed);
+				// It may have taken a minute, and others may have got the numbers.
+				const config = numbered();
+				const pool = { ...tried, config };
 				const maker = makerOf(config);
 				if (named.overwrite) requireAnswered(context, maker, heard, probed);
 				// Made by another one, it would only be waited for.
 				const nodeId = maker !== null && heard.includes(maker) ? maker : firstHeard(store, nodeIds);
 				const task = newTask(context, "pool.create", refTo("pool", pool), { nodeId, input: named });
 				const sealed = credentials === null ? {} : { sealedCredentials: await secrets.seal(pool.id, credentials) };
-				return { kind: "poolCreate", pool, task, ...sealed };
+				return { kind: "poolCreate", pool, task, ...sealed, ...checkingHostIds(context, config) };
 			}),
 	}),
 	poolProbe,
@@ -210,17 +220,19 @@ export const poolRoutes: Route[] = [
 				checkEverybodyHas(context);
 				if (nodeIds !== undefined) checkNodes(context, nodeIds);
 				const wanted = given === undefined ? pool.config : checkedConfig(context, pool.type, given);
-				const config = withHostIds(wanted, nodeIds ?? pool.nodeIds, store.all("pool"));
-				const isOther = JSON.stringify(config) !== JSON.stringify(pool.config);
-				checkCredentials(pool.type, config, credentials, store.sealedCredentials(pool.id) === null ? null : pool);
 				const used = nodeIds ?? pool.nodeIds;
+				const numbered = () => withHostIds(wanted, used, store.all("pool"), pool.id);
+				checkCredentials(pool.type, wanted, credentials, store.sealedCredentials(pool.id) === null ? null : pool);
 				const isNew = (nodeId: string) => !pool.nodeIds.includes(nodeId);
 				const tried = given === undefined && credentials === undefined ? used.filter(isNew) : used;
-				const probed = { ...pool, config, credentials: credentials ?? null };
+				const probed = { ...pool, config: numbered(), credentials: credentials ?? null };
 				requireWorks(context, used, await probeOn(context, poolProbe, probed, heardOf(store, tried)));
+				const config = numbered();
+				const isOther = JSON.stringify(config) !== JSON.stringify(pool.config);
 				return {
 					...change,
 					...(isOther ? { config } : {}),
+					...checkingHostIds(context, config),
 					...(nodeIds === undefined ? {} : { nodeIds }),
 					...(credentials === undefined ? {} : { sealedCredentials: await secrets.seal(pool.id, credentials) }),
 				};

@@ -3,6 +3,7 @@
  * model/join-clashes.ts; here it is checked as if it were made anew, and written. Objects keep ids and generations.
  */
 import { AppError } from "../../lib/errors.ts";
+import { withHostIds } from "../../model/host-ids.ts";
 import { type Brought, type Fate, type JoinPlan, type Kind, planJoin } from "../../model/join-clashes.ts";
 import { Network } from "../../model/network.ts";
 import { networkConfigProblems } from "../../model/network-rules.ts";
@@ -41,7 +42,7 @@ export const nodeImportHandlers: Handlers<"nodeImport"> = {
 		const plan = planJoin({ ...brought, nodeName: node.name }, theirs, body.renameSuffix);
 		refuseClashes(plan);
 		// Whatever a witness had of these, it has no use for.
-		if (!node.witness) new Import(context, node, brought, plan).run();
+		if (!node.witness) new Import(context, node, brought, plan, body.givesHostIds === true).run();
 		setPhase(context, node, "not-ready", "Starting");
 		return null;
 	},
@@ -83,12 +84,14 @@ class Import {
 	readonly #node: Node;
 	readonly #given: Given;
 	readonly #fates: JoinPlan["fates"];
+	readonly #givesHostIds: boolean;
 
-	constructor(context: ApplyContext, node: Node, given: Given, plan: JoinPlan) {
+	constructor(context: ApplyContext, node: Node, given: Given, plan: JoinPlan, givesHostIds: boolean) {
 		this.#context = context;
 		this.#node = node;
 		this.#given = given;
 		this.#fates = plan.fates;
+		this.#givesHostIds = givesHostIds;
 	}
 
 	run(): void {
@@ -144,8 +147,11 @@ class Import {
 			if (known.phase === "deleting")
 				throw new AppError("wrong-state", `The storage pool ${known.name} is being deleted.`);
 			const nodeIds = [...known.nodeIds.filter((id) => id !== this.#node.id), this.#node.id];
+			const config = this.#givesHostIds
+				? withHostIds(known.config, nodeIds, this.#context.state.all("pool"), known.id)
+				: known.config;
 			const nodes = sorted([...known.nodes.filter(({ nodeId }) => nodeId !== this.#node.id), ...reports]);
-			const after = { ...known, nodeIds, nodes };
+			const after = { ...known, config, nodeIds, nodes };
 			checkPathFree(this.#context, after);
 			this.#context.update("pool", known, { ...after, phase: poolPhase(after) });
 		}

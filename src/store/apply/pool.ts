@@ -1,6 +1,7 @@
 /** Storage pools. */
 
 import { AppError } from "../../lib/errors.ts";
+import { hostIdsProblem } from "../../model/host-ids.ts";
 import { poolConfigs } from "../../model/pool-config.ts";
 import { Pool, PoolNodeStatus } from "../../model/storage.ts";
 import { fixedPart, isSamePlace, localPath, poolPhase } from "../../model/storage-rules.ts";
@@ -25,12 +26,13 @@ export const poolHandlers: Handlers<
 		const pool = validated(Pool, body.pool, "The storage pool");
 		validated(poolConfigs[pool.type], pool.config, "The storage pool");
 		checkPool(context, pool);
+		if (body.checksHostIds === true) checkHostIds(context, pool);
 		context.insert("pool", { ...asCreated(context, pool), phase: "pending", nodes: [] });
 		if (body.sealedCredentials !== undefined) setCredentials(context, pool.id, body.sealedCredentials);
 		return createTask(context, body.task, ["pool.create"]);
 	},
 
-	poolUpdate(context, { kind: _kind, id, expectedGeneration, sealedCredentials, ...changes }) {
+	poolUpdate(context, { kind: _kind, id, expectedGeneration, sealedCredentials, checksHostIds, ...changes }) {
 		const pool = context.need("pool", id);
 		checkGeneration(pool, expectedGeneration, "pool");
 		checkNotDeleting(pool);
@@ -45,6 +47,7 @@ export const poolHandlers: Handlers<
 		validated(Pool, after, "The change");
 		if (config !== undefined) checkConfigChange(context, pool, after);
 		if (nodeIds !== undefined) checkNodesChange(context, pool, after);
+		if (checksHostIds === true) checkHostIds(context, after);
 		const nodes = pool.nodes.filter((node) => after.nodeIds.includes(node.nodeId));
 		const phase = poolPhase({ ...after, nodes });
 		context.updateSpec("pool", pool, { ...after, nodes, phase });
@@ -92,6 +95,12 @@ export const poolHandlers: Handlers<
 		return null;
 	},
 };
+
+/** Commands that ask for it do: members of before would take what this refuses ("host-ids-1"). */
+function checkHostIds(context: ApplyContext, pool: Pool): void {
+	const problem = hostIdsProblem(pool, context.state.all("pool"));
+	if (problem !== null) throw new AppError("wrong-state", problem);
+}
 
 const maxSealedLength = 8192;
 

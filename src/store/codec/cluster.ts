@@ -6,7 +6,16 @@ import type { Cluster, Node, NodeStatus } from "../../model/node.ts";
 import type { Snapshot } from "../../model/snapshot.ts";
 import type { Image, Pool, Volume } from "../../model/storage.ts";
 import type { Vm } from "../../model/vm.ts";
-import { type BodyCodecs, decodeExpected, encodeExpected, fromJson, onlyId, optional, toJson } from "./values.ts";
+import {
+	type BodyCodecs,
+	decodeExpected,
+	encodeExpected,
+	fromJson,
+	onlyId,
+	onlyTrue,
+	optional,
+	toJson,
+} from "./values.ts";
 
 export const clusterCodecs: BodyCodecs<
 	| "clusterInit"
@@ -102,6 +111,7 @@ export const clusterCodecs: BodyCodecs<
 			volumesJson: body.volumes.map(toJson),
 			vmsJson: body.vms.map(toJson),
 			snapshotsJson: (body.snapshots ?? []).map(toJson),
+			...optional("givesHostIds", body.givesHostIds),
 			...(body.renameSuffix === null ? {} : { renameSuffix: body.renameSuffix }),
 		}),
 		decode: (message) => ({
@@ -115,6 +125,7 @@ export const clusterCodecs: BodyCodecs<
 			...(message.snapshotsJson.length === 0
 				? {}
 				: { snapshots: message.snapshotsJson.map((text) => fromJson<Snapshot>(text)) }),
+			...onlyTrue("givesHostIds", message.givesHostIds),
 			renameSuffix: message.renameSuffix ?? null,
 		}),
 	},

@@ -13,6 +13,7 @@ import {
 	fromOptionalUint64,
 	fromUint64,
 	onlyId,
+	onlyTrue,
 	optional,
 	toJson,
 	toNullable,
@@ -77,10 +78,12 @@ export const storageCodecs: BodyCodecs<
 		encode: (body) => ({
 			...{ poolJson: toJson(body.pool), taskJson: toJson(body.task) },
 			...optional("sealedCredentials", body.sealedCredentials),
+			...optional("checksHostIds", body.checksHostIds),
 		}),
 		decode: (message) => ({
 			...{ pool: fromJson<Pool>(message.poolJson), task: fromJson<Task>(message.taskJson) },
 			...optional("sealedCredentials", message.sealedCredentials),
+			...onlyTrue("checksHostIds", message.checksHostIds),
 		}),
 	},
 	poolUpdate: {
@@ -89,12 +92,14 @@ export const storageCodecs: BodyCodecs<
 			configJson: toOptionalJson(body.config),
 			nodeIdsJson: toOptionalJson(body.nodeIds),
 			...optional("sealedCredentials", body.sealedCredentials),
+			...optional("checksHostIds", body.checksHostIds),
 		}),
 		decode: (message) => ({
 			...described.decode(message),
 			...optional("config", fromOptionalJson<Pool["config"]>(message.configJson)),
 			...optional("nodeIds", fromOptionalJson<string[]>(message.nodeIdsJson)),
 			...optional("sealedCredentials", message.sealedCredentials),
+			...onlyTrue("checksHostIds", message.checksHostIds),
 		}),
 	},
 	secretsKeySet: {

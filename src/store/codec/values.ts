@@ -68,6 +68,10 @@ export const decodeExpected = (message: { id: string; expectedGeneration?: bigin
 	...optional("expectedGeneration", fromOptionalUint64(message.expectedGeneration)),
 });
 
+/** A member that is there, and true, or is not there. */
+export const onlyTrue = <K extends string>(key: K, value: boolean | undefined): { [P in K]?: true } =>
+	(value === true ? { [key]: true } : {}) as { [P in K]?: true };
+
 export const onlyId = {
 	encode: (body: { id: string }) => ({ id: body.id }),
 	decode: (message: { id: string }) => ({ id: message.id }),

@@ -83,9 +83,12 @@ export class FakeNode implements NodeService {
 	exportVolume = async (_volumeId: string, _format: "qcow2" | "raw", _signal: AbortSignal) => this.#download();
 	/** What trying a pool fails with; null: it works. */
 	probeError: AppError | null = null;
+	/** What happens while a pool is tried. */
+	onProbe: () => Promise<void> = async () => {};
 	readonly probed: unknown[] = [];
 	async probePool(pool: unknown) {
 		this.probed.push(pool);
+		await this.onProbe();
 		if (this.probeError) throw this.probeError;
 		return { totalBytes: 100, usedBytes: 40, availableBytes: 60 };
 	}

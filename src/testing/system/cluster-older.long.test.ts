@@ -29,7 +29,16 @@ const stepMs = 60_000;
 const feature = "vm-move-1";
 /** Of this version, since the older one. */
 const newFeatures = [
-	...["runs-once-1", "cancel-lost-1", "storage-1", "live-merge-1", "thick-1", "image-copy-1", "flatten-1"],
+	...[
+		"runs-once-1",
+		"cancel-lost-1",
+		"storage-1",
+		"live-merge-1",
+		"thick-1",
+		"image-copy-1",
+		"flatten-1",
+		"host-ids-1",
+	],
 ];
 const password = "correct horse battery";
 
