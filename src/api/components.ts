@@ -9,6 +9,7 @@ import * as network from "../model/network.ts";
 import * as node from "../model/node.ts";
 import * as poolConfig from "../model/pool-config.ts";
 import * as poolContent from "../model/pool-content.ts";
+import * as poolOrphan from "../model/pool-orphan.ts";
 import * as base from "../model/schema.ts";
 import * as snapshot from "../model/snapshot.ts";
 import * as storage from "../model/storage.ts";
@@ -25,6 +26,7 @@ export const modelModules: Readonly<Record<string, Readonly<Record<string, unkno
 	node,
 	"pool-config": poolConfig,
 	"pool-content": poolContent,
+	"pool-orphan": poolOrphan,
 	schema: base,
 	snapshot,
 	storage,

@@ -3,8 +3,8 @@ import { type Static, Type } from "@sinclair/typebox";
 import { NetworkLease } from "./network.ts";
 import { Cluster } from "./node.ts";
 import { consolePath } from "./permissions.ts";
+import { PoolOrphan } from "./pool-orphan.ts";
 import { Bytes, Id, Nullable, Strict, StringEnum, Timestamp } from "./schema.ts";
-import { PoolOrphan } from "./storage.ts";
 import { DeviceId, ForeignVm } from "./vm.ts";
 
 /** RFC 9457, with the error's `code` and the bad fields. */

@@ -367,31 +367,3 @@ export const ImageUpdate = Strict(
 	{ $id: "ImageUpdate", minProperties: 1 },
 );
 export type ImageUpdate = Static<typeof ImageUpdate>;
-
-export const PoolOrphan = Strict(
-	{
-		/** Whose part of the pool, or who has looked. */
-		nodeId: Id,
-		kind: StringEnum(["volume", "image"] as const),
-		id: Id,
-		found: StringEnum(["no-record", "no-content"] as const, {
-			description: "Content that no record names, or a record whose content is missing or damaged",
-		}),
-		/** Of the record. */
-		name: Nullable(Type.String()),
-		format: Nullable(ImageFormat),
-		sizeBytes: Nullable(Bytes()),
-		allocatedBytes: Nullable(Bytes()),
-		/** What is wrong with the content of a record. */
-		reason: Nullable(Type.String()),
-	},
-	{ $id: "PoolOrphan" },
-);
-export type PoolOrphan = Static<typeof PoolOrphan>;
-const OrphanIds = Type.Array(Id, { maxItems: 1000, uniqueItems: true });
-export const PoolOrphanDelete = Strict({ volumeIds: OrphanIds, imageIds: OrphanIds }, { $id: "PoolOrphanDelete" });
-export const PoolOrphansDeleted = Strict(
-	{ deleted: Type.Array(Id), kept: Type.Array(Strict({ id: Id, reason: Type.String() })) },
-	{ $id: "PoolOrphansDeleted" },
-);
-export const PoolOrphanAdopt = Strict({ volumeId: Id, name: Name }, { $id: "PoolOrphanAdopt" });

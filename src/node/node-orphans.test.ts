@@ -1,6 +1,7 @@
 /** What a pool has that nobody owns, and what is owned and not there: found, deleted and adopted by choice, nothing else. */
 
 import { expect, test } from "bun:test";
+import { present } from "../lib/assert.ts";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import { SparseBytes } from "../storage/fake-content.ts";
@@ -120,6 +121,51 @@ test("a volume is adopted with what it rests on; not while that has no record", 
 	const copy = await world.service.orphanVolume(clusterIds.pool, clone);
 	expect(copy.source).toEqual({ kind: "clone", volumeId: stray, fullCopy: false });
 	await expect(world.service.orphanVolume(clusterIds.pool, stray)).rejects.toMatchObject({ code: "wrong-state" });
+});
+
+test("a thick volume is adopted as one", async () => {
+	await using world = await booted();
+	putStrays(world);
+	const volume = present(world.pool.volumes.get(stray), "the volume");
+	Object.assign(volume, { backing: [], isThick: true });
+	const found = await world.service.orphanVolume(clusterIds.pool, stray);
+	expect(found.provisioning).toBe("thick");
+	await world.createVolume({ ...found, id: stray, name: "rescued" });
+	await world.settle();
+	expect(world.volume(stray)).toMatchObject({ phase: "ready", provisioning: "thick" });
+});
+
+test("snapshots that are in no record are counted, and go before the volume is adopted, or stay, as is said", async () => {
+	await using world = await booted();
+	putStrays(world);
+	const volume = present(world.pool.volumes.get(stray), "the volume");
+	volume.backing = [];
+	const snapshots = present(world.driver.snapshots, "the snapshots of the pool");
+	for (const number of [0x911, 0x912]) await snapshots.take(stray, fixtureId(number), { running: false });
+	expect((await find(world)).map(({ id, snapshots: count }) => [id, count])).toEqual([
+		[stray, 2],
+		[clone, undefined],
+		[image, undefined],
+	]);
+	await expect(world.service.orphanVolume(clusterIds.pool, stray)).rejects.toMatchObject({
+		...{ code: "wrong-state", message: expect.stringContaining("snapshots that are in no record: 2") },
+		fields: [{ path: "/snapshots" }],
+	});
+	expect(await world.service.orphanVolume(clusterIds.pool, stray, "keep")).toMatchObject({ sizeBytes: 2 * MiB });
+	expect(await snapshots.list(stray)).toHaveLength(2);
+	expect(await world.service.orphanVolume(clusterIds.pool, stray, "delete")).toMatchObject({ sizeBytes: 2 * MiB });
+	expect(await snapshots.list(stray)).toEqual([]);
+	expect(await world.service.orphanVolume(clusterIds.pool, stray)).toMatchObject({ sizeBytes: 2 * MiB });
+});
+
+test("what cannot be adopted keeps its snapshots", async () => {
+	await using world = await booted();
+	putStrays(world);
+	const snapshots = present(world.driver.snapshots, "the snapshots of the pool");
+	await snapshots.take(clone, fixtureId(0x911), { running: false });
+	const adopting = world.service.orphanVolume(clusterIds.pool, clone, "delete");
+	await expect(adopting).rejects.toMatchObject({ code: "wrong-state", message: expect.stringContaining("no record") });
+	expect(await snapshots.list(clone)).toHaveLength(1);
 });
 
 test("records without content are named, and deleted like any other", async () => {

@@ -170,7 +170,7 @@ export class LocalNodeService implements NodeService {
 
 	deleteOrphans: NodeService["deleteOrphans"] = (poolId, chosen) => deleteOrphans(this.#parts, poolId, chosen);
 
-	orphanVolume: NodeService["orphanVolume"] = (poolId, volumeId) => orphanVolume(this.#parts, poolId, volumeId);
+	orphanVolume: NodeService["orphanVolume"] = (...asked) => orphanVolume(this.#parts, ...asked);
 
 	demoImagePath(): string | null {
 		const path = this.#context.demoImage;

@@ -4,7 +4,8 @@
  * is about, and what this node's own records name (moves, copies of images): that is being put in order without anybody's help.
  */
 import { AppError, isAppError, toAppError } from "../lib/errors.ts";
-import type { PoolOrphan, Volume, VolumeSource } from "../model/storage.ts";
+import type { PoolOrphan } from "../model/pool-orphan.ts";
+import type { Volume, VolumeSource } from "../model/storage.ts";
 import type { ListedVolume, StorageDriver, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { copyRecords } from "./image-copies.ts";
@@ -34,7 +35,9 @@ export async function findOrphans(parts: OrphanParts, poolId: string): Promise<P
 	for (const [id, info] of after.volumes)
 		if (before.volumes.has(id) && isOrphan(id)) {
 			const { format, sizeBytes, allocatedBytes } = info;
-			found.push({ ...bare(nodeId, "volume", id, "no-record"), format, sizeBytes, allocatedBytes });
+			const snapshots = (await unrecorded(context, driver, id)).length;
+			const sizes = { format, sizeBytes, allocatedBytes };
+			found.push({ ...bare(nodeId, "volume", id, "no-record"), ...sizes, ...(snapshots > 0 ? { snapshots } : {}) });
 		}
 	for (const id of after.images)
 		if (before.images.has(id) && isOrphan(id)) {
@@ -169,17 +172,66 @@ function deleteOne(
 	});
 }
 
-export type OrphanVolume = Pick<Volume, "format" | "sizeBytes" | "allocatedBytes" | "source">;
+export type OrphanVolume = Pick<Volume, "format" | "sizeBytes" | "allocatedBytes" | "source" | "provisioning">;
+/** What becomes of its snapshots, which no record names. */
+export type OrphanSnapshots = "delete" | "keep";
 
-/** What its record would say. */
-export async function orphanVolume(parts: OrphanParts, poolId: string, id: string): Promise<OrphanVolume> {
-	const driver = await parts.pools.driver(poolId);
+/** What its record would say. `snapshots` undefined: `wrong-state` when it has some. */
+export async function orphanVolume(
+	parts: OrphanParts,
+	poolId: string,
+	id: string,
+	snapshots?: OrphanSnapshots,
+): Promise<OrphanVolume> {
+	const { context, pools } = parts;
+	const driver = await pools.driver(poolId);
 	await requireOrphan(parts, poolId, id);
-	const get = () => driver.getVolume(id);
-	const info = await limited(parts.context, "Looking for the volume", limits.quickStorageMs, get);
-	if (!info) throw new AppError("not-found", "There is no such volume in the pool.");
-	const { format, sizeBytes, allocatedBytes } = info;
-	return { format, sizeBytes, allocatedBytes, source: sourceOf(parts, info) };
+	const get = async () => {
+		const info = await driver.getVolume(id);
+		if (!info) throw new AppError("not-found", "There is no such volume in the pool.");
+		return info;
+	};
+	const look = () => limited(context, "Looking for the volume", limits.quickStorageMs, get);
+	// What cannot be adopted keeps its snapshots.
+	const source = sourceOf(parts, await look());
+	if (snapshots !== "keep") await withoutSnapshots(parts, poolId, driver, id, snapshots === "delete");
+	const { format, sizeBytes, allocatedBytes, provisioning } = await look();
+	return { format, sizeBytes, allocatedBytes, source, ...(provisioning === undefined ? {} : { provisioning }) };
+}
+
+/** Ids of snapshots of the volume that are in no record. */
+async function unrecorded(context: NodeContext, { snapshots }: StorageDriver, volumeId: string): Promise<string[]> {
+	if (snapshots === null) return [];
+	const list = () => snapshots.list(volumeId);
+	const found = await limited(context, "Looking for snapshots", limits.quickStorageMs, list);
+	return found.map(({ id }) => id).filter((id) => context.store.get("snapshot", id) === null);
+}
+
+/** Nobody could go back to them, delete them, or move the volume as long as it has them. */
+async function withoutSnapshots(
+	parts: OrphanParts,
+	poolId: string,
+	driver: StorageDriver,
+	volumeId: string,
+	deletes: boolean,
+): Promise<void> {
+	const { context } = parts;
+	const found = await unrecorded(context, driver, volumeId);
+	if (found.length === 0) return;
+	if (!deletes)
+		throw new AppError(
+			"wrong-state",
+			`It has snapshots that are in no record: ${found.length}. As a volume it could not go back to them, and would not move to another pool. Say whether they are deleted first, or kept.`,
+			{ fields: [{ path: "/snapshots", message: "is to be said: delete or keep" }] },
+		);
+	await context.locks.run(`volume:${volumeId}`, async () => {
+		await requireOrphan(parts, poolId, volumeId);
+		context.logger.info("snapshots that no record names are deleted from a pool", { poolId, volumeId, found });
+		for (const id of found)
+			await limited(context, "Deleting a snapshot that nobody owns", limits.revertMs, async (signal) => {
+				await driver.snapshots?.delete(volumeId, id, { signal });
+			});
+	});
 }
 
 /** What it rests on needs a record, or nobody would know that it is needed. */

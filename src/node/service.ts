@@ -8,10 +8,11 @@ import type { SerialStream } from "../hypervisor/driver.ts";
 import type { NetworkLease } from "../model/network.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
 import type { PoolContent } from "../model/pool-content.ts";
-import type { PoolDiscover, PoolDiscovered, PoolOrphan, Volume } from "../model/storage.ts";
+import type { PoolOrphan } from "../model/pool-orphan.ts";
+import type { PoolDiscover, PoolDiscovered, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { PoolUsage } from "../storage/driver.ts";
-import type { OrphansDeleted, OrphanVolume } from "./orphans.ts";
+import type { OrphanSnapshots, OrphansDeleted, OrphanVolume } from "./orphans.ts";
 import type { PoolToProbe } from "./pools.ts";
 
 export interface NodeService {
@@ -66,7 +67,7 @@ export interface NodeService {
 		poolId: string,
 		chosen: { volumeIds: readonly string[]; imageIds: readonly string[] },
 	): Promise<OrphansDeleted>;
-	/** What the record of a volume would say that has none; fails for one that has. */
-	orphanVolume(poolId: string, volumeId: string): Promise<OrphanVolume>;
+	/** What the record of a volume would say that has none; fails for one that has, and for one with snapshots of which nothing is said. */
+	orphanVolume(poolId: string, volumeId: string, snapshots?: OrphanSnapshots): Promise<OrphanVolume>;
 	hypervisorState(): "connected" | "connecting" | "disconnected";
 }

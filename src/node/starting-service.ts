@@ -60,7 +60,7 @@ export function startingService(nodeId: string, demoImage: string | null, clock:
 		poolContent: async (poolId, folder) => (await whenStarted()).poolContent(poolId, folder),
 		poolOrphans: async (poolId) => (await whenStarted()).poolOrphans(poolId),
 		deleteOrphans: async (poolId, chosen) => (await whenStarted()).deleteOrphans(poolId, chosen),
-		orphanVolume: async (poolId, volumeId) => (await whenStarted()).orphanVolume(poolId, volumeId),
+		orphanVolume: async (...asked) => (await whenStarted()).orphanVolume(...asked),
 		exportVolume: async (volumeId, format, signal) => (await whenStarted()).exportVolume(volumeId, format, signal),
 	};
 }

@@ -102,6 +102,17 @@ export function provisioningConformance(suite: Suite): void {
 		});
 	}
 
+	check("whether a volume is thick is known by the volume, also after a restart", can("thick"), async () => {
+		const says = provisioning.length > 1 ? "thick" : undefined;
+		const made = await make("thick");
+		expect(made.provisioning).toBe(says);
+		const reopened = await suite.pool().reopen();
+		expect((await reopened.getVolume(made.id))?.provisioning).toBe(says);
+		if (provisioning.includes("thin")) expect((await make("thin")).provisioning).toBeUndefined();
+		const listed = (await reopened.listVolumes()).map((volume) => [volume.id === made.id, volume.provisioning]);
+		expect(listed).toContainEqual([true, says]);
+	});
+
 	const chooses = provisioning.length > 1 || (reasons.provisioning ?? "it has one kind only");
 	check("a copy-on-write copy is never thick where volumes may be thin", chooses, async () => {
 		const image = await makeImage(driver(), pattern(MiB));

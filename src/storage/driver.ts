@@ -54,6 +54,8 @@ export type VolumeInfo = {
 	contentMark: string;
 	/** Ids of volume or image that it depends on, nearest first; empty when it stands alone. */
 	backing: { kind: "volume" | "image"; id: string; format: VolumeFormat }[];
+	/** Where the pool may choose, and it was asked to be. */
+	provisioning?: "thick";
 };
 
 /** What a list says of a volume: a pool may need a look at each one for the rest. */

@@ -151,6 +151,7 @@ const takenBytes = ({ isThick, content }: FakeVolume): number =>
 export const volumeInfo = (id: string, volume: FakeVolume): VolumeInfo => ({
 	...{ id, format: volume.format, ...volume.content.figures },
 	...{ allocatedBytes: takenBytes(volume), backing: [...volume.backing] },
+	...(volume.isThick === true ? { provisioning: "thick" } : {}),
 });
 
 export const imageInfo = ({ id, format, fileSizeBytes, virtualSizeBytes }: FakeImage): ImageInfo => ({

@@ -19,6 +19,10 @@ export const orphans = {
 	adoptTitle: "Adopt as a volume",
 	adoptText: "It becomes a volume with this name, and stays where it is.",
 	adoptFailed: "It was not adopted",
+	deleteSnapshots: (count: number) =>
+		count === 1 ? "Delete its snapshot first" : `Delete its ${count} snapshots first`,
+	deleteSnapshotsHint:
+		"They are recorded nowhere. Kept, nobody can go back to them or delete them, and the volume does not move to another pool.",
 	adoptRecord: "It is a volume or an image already; its content is missing.",
 	adoptImage: "Only volumes are adopted.",
 	delete: "Delete",

@@ -1,7 +1,8 @@
 /** What is in a pool and in no record, and the other way round; and what can be done about it. */
 import type { Static } from "@sinclair/typebox";
 import { PoolOrphanList } from "../../model/api.ts";
-import { PoolOrphanAdopt, PoolOrphanDelete, PoolOrphansDeleted, Volume } from "../../model/storage.ts";
+import { PoolOrphanAdopt, PoolOrphanDelete, PoolOrphansDeleted } from "../../model/pool-orphan.ts";
+import { Volume } from "../../model/storage.ts";
 import { isShared } from "../../model/storage-rules.ts";
 import { ofAllNodes } from "../all-nodes.ts";
 import { idParams, nodeQuery } from "../parameters.ts";
@@ -11,6 +12,7 @@ import { ok } from "../reply.ts";
 import { created, find, newMetadata, newTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 import { at, atOne, checkOneNode } from "./part.ts";
+import { checkEverybodyProvisions } from "./plan-pool.ts";
 
 const tag = "pools" as const;
 
@@ -68,6 +70,8 @@ export const poolOrphanRoutes: Route[] = [
 		method: "POST",
 		path: "/v1/pools/{id}/orphans/actions/adopt",
 		summary: "Make a volume of content that is in no record",
+		description:
+			"Thick where it was made so. Snapshots of it that are in no record are deleted first, or kept, as is said.",
 		tag,
 		params: idParams,
 		query: nodeQuery("Whose part of the pool, when each node has its own"),
@@ -76,12 +80,13 @@ export const poolOrphanRoutes: Route[] = [
 		idempotent: true,
 		longLived: true,
 		at: atOne,
-		async handler({ context, params, query, body: { volumeId, name } }) {
+		async handler({ context, params, query, body: { volumeId, name, snapshots } }) {
 			const pool = find(context, "pool", params.id);
 			checkOneNode(context, pool, query.nodeId);
 			const { node } = context.services;
 			return created(context, "volume", async () => {
-				const found = await node.orphanVolume(pool.id, volumeId);
+				const found = await node.orphanVolume(pool.id, volumeId, snapshots);
+				checkEverybodyProvisions(context, [found]);
 				const volume: Volume = {
 					...newMetadata(context),
 					...found,

@@ -181,6 +181,7 @@ export async function volumeInfo(folder: PoolFolder, record: VolumeRecord): Prom
 		allocatedBytes,
 		contentMark: marks.join(" "),
 		backing: backingOf(chain),
+		...(record.provisioning === undefined ? {} : { provisioning: record.provisioning }),
 	};
 }
 

@@ -1,6 +1,6 @@
 /** What the mock's pools have and no record names, and the other way round. A node that is away does not answer for its part. */
 import { GiB, MiB } from "../../../src/lib/units.ts";
-import type { PoolOrphan } from "../../../src/model/storage.ts";
+import type { PoolOrphan } from "../../../src/model/pool-orphan.ts";
 import { isShared } from "../../../src/model/storage-rules.ts";
 import type { Pool, Volume } from "../../api/types.ts";
 import { checkName, find, type HandlerTable, MockProblem } from "./request.ts";
@@ -18,7 +18,7 @@ export function seedOrphans(state: MockState, poolId: string): void {
 	state.orphans.set(poolId, [
 		{
 			...{ ...content, kind: "volume", id: state.newId(), format: "qcow2" },
-			...{ sizeBytes: 40 * GiB, allocatedBytes: 12.5 * GiB },
+			...{ sizeBytes: 40 * GiB, allocatedBytes: 12.5 * GiB, snapshots: 2 },
 		},
 		{
 			...{ ...content, kind: "volume", id: state.newId(), format: "raw" },

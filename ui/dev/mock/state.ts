@@ -1,7 +1,7 @@
 /** The mock's state: objects by kind, events, and tasks that take their time. In memory, for developing the UI only. */
 import type { Event } from "../../../src/model/event.ts";
+import type { PoolOrphan } from "../../../src/model/pool-orphan.ts";
 import type { ResourceKind, ResourceRef } from "../../../src/model/schema.ts";
-import type { PoolOrphan } from "../../../src/model/storage.ts";
 import type { Task, TaskKind } from "../../../src/model/task.ts";
 import type { LiveObjects, Snapshot } from "../../api/types.ts";
 import { MockMembers } from "./members.ts";

@@ -3,7 +3,7 @@ import type { Cli } from "../../cli.ts";
 import { usageError } from "../../failure.ts";
 import { bytes } from "../../format.ts";
 import { namesById, resolveId } from "../../names.ts";
-import { text } from "../../options.ts";
+import { choice, text } from "../../options.ts";
 import { given } from "../../pages.ts";
 import { confirm } from "../../prompt.ts";
 import { finishObject, waitOptions } from "../../tasks.ts";
@@ -13,6 +13,12 @@ import { yes } from "../common-options.ts";
 import { poolArgument } from "./show.ts";
 
 const node = text("--node <node>", "whose part of the pool, when each node has its own");
+
+const snapshots = choice(
+	"--snapshots <what>",
+	["delete", "keep"],
+	"what becomes of snapshots of it that are in no record",
+);
 
 async function placeOf(cli: Cli, pool: string, nodeName: string | undefined) {
 	const id = await resolveId(cli, "pool", pool);
@@ -42,6 +48,7 @@ export const poolOrphanVerbs: readonly Verb[] = [
 					{ header: "SIZE", value: (one) => bytes(one.sizeBytes), right: true },
 					{ header: "ALLOCATED", value: (one) => bytes(one.allocatedBytes), right: true },
 					{ header: "FORMAT", value: (one) => one.format },
+					{ header: "SNAPSHOTS", value: (one) => one.snapshots ?? null, right: true },
 					{ header: "NODE", value: (one) => nameOf(one.nodeId) },
 					{ header: "REASON", value: (one) => one.reason },
 					{ header: "ID", value: (one) => one.id },
@@ -75,16 +82,21 @@ export const poolOrphanVerbs: readonly Verb[] = [
 	verb({
 		name: "orphans adopt",
 		summary: "Make a volume of content that is in no record",
+		description:
+			"Snapshots of it that are in no record have to be deleted or kept. Kept, nobody can go back to them or delete them, and the volume does not move to another pool.",
 		examples: ["limiquantix pool orphans adopt local 0198c0de-0000-7000-8000-000000000001 rescued"],
 		arguments: {
 			...poolArgument,
 			"<id>": "id of the volume, as `pool orphans list` has it",
 			"<name>": "its name from now on",
 		},
-		options: { node, ...waitOptions },
-		async run(cli, { pool, id: volumeId, name }, { node: nodeName, ...wait }) {
+		options: { node, snapshots, ...waitOptions },
+		async run(cli, { pool, id: volumeId, name }, { node: nodeName, snapshots: fate, ...wait }) {
 			const place = await placeOf(cli, pool, nodeName);
-			const result = await cli.call("poolOrphanAdopt", { ...place, body: { volumeId, name } });
+			const result = await cli.call("poolOrphanAdopt", {
+				...place,
+				body: { volumeId, name, ...given({ snapshots: fate }) },
+			});
 			const get = () => cli.call("volumeGet", { path: { id: result.body.id } });
 			const volume = await finishObject(cli, result, wait, get);
 			await cli.output.object(

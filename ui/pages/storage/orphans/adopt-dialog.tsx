@@ -5,7 +5,7 @@ import type { Pool } from "../../../api/types.ts";
 import { write } from "../../../api/write.ts";
 import { Button } from "../../../components/button.tsx";
 import { Dialog } from "../../../components/dialog.tsx";
-import { TextField } from "../../../components/fields.tsx";
+import { CheckboxField, TextField } from "../../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../../components/form.ts";
 import { FormError } from "../../../components/form-error.tsx";
 import { Properties } from "../../../components/layout.tsx";
@@ -21,12 +21,13 @@ import type { OrphanRow } from "./orphans.ts";
 export function AdoptDialog({ pool, row, onClose }: { pool: Pool; row: OrphanRow; onClose: () => void }) {
 	const { route } = useLocation();
 	const form = useForm({
-		initial: { name: "" },
+		initial: { name: "", deletesSnapshots: true },
 		validate: ({ name }): FieldErrors =>
 			fits(namePattern, name) ? {} : { "/name": name === "" ? common.required : common.nameInvalid },
-		async submit({ name }) {
+		async submit({ name, deletesSnapshots }) {
 			const query = isShared(pool) ? {} : { nodeId: row.nodeId };
-			const body = { volumeId: row.orphanId, name };
+			const fate = deletesSnapshots ? ("delete" as const) : ("keep" as const);
+			const body = { volumeId: row.orphanId, name, ...(row.snapshots === undefined ? {} : { snapshots: fate }) };
 			const { data } = await write("poolOrphanAdopt", { id: pool.id, query, body });
 			onClose();
 			route(href("volume", { volumeId: data.id }));
@@ -67,6 +68,15 @@ export function AdoptDialog({ pool, row, onClose }: { pool: Pool; row: OrphanRow
 				error={form.error("/name")}
 				onInput={(name) => form.set({ name })}
 			/>
+			{row.snapshots !== undefined && (
+				<CheckboxField
+					label={t.deleteSnapshots(row.snapshots)}
+					hint={t.deleteSnapshotsHint}
+					checked={form.values.value.deletesSnapshots}
+					error={form.error("/snapshots")}
+					onChange={(deletesSnapshots) => form.set({ deletesSnapshots })}
+				/>
+			)}
 		</Dialog>
 	);
 }

@@ -1,6 +1,6 @@
 /** What goes is asked for where it lies. */
 import { expect, test } from "bun:test";
-import type { PoolOrphan } from "../../../../src/model/storage.ts";
+import type { PoolOrphan } from "../../../../src/model/pool-orphan.ts";
 import { bytesOf, deletionOf, rowsOf } from "./orphans.ts";
 
 const orphan = (id: string, more: Partial<PoolOrphan> = {}): PoolOrphan => ({

@@ -1,5 +1,5 @@
 /** What a pool has and no record names, and records without content: as rows, and what becomes of those that are to go. Pure. */
-import type { PoolOrphan } from "../../../../src/model/storage.ts";
+import type { PoolOrphan } from "../../../../src/model/pool-orphan.ts";
 
 /** Each node has its own part of a local pool, so an id can be there more than once. */
 export type OrphanRow = PoolOrphan & { orphanId: string };
