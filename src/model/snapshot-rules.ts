@@ -1,4 +1,5 @@
 /** Rules of snapshots that need nothing but the objects. Pure; imported by the browser. */
+import { subjectOf } from "../lib/list-names.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Pool, Volume } from "./storage.ts";
 import { needsSource } from "./storage-rules.ts";
@@ -71,10 +72,11 @@ export function snapshotCopyObstacle(
 	{ id, name }: Pick<Snapshot, "id" | "name">,
 	volumes: readonly Pick<Volume, "name" | "source" | "phase">[],
 ): string | null {
-	const copy = volumes.find(
+	const copies = volumes.filter(
 		(volume) => volume.source.kind === "snapshot" && volume.source.snapshotId === id && needsSource(volume),
 	);
-	return copy ? `The volume ${copy.name} is made from the snapshot ${name}.` : null;
+	const names = copies.map((copy) => copy.name).sort();
+	return names.length === 0 ? null : `${subjectOf([{ noun: "volume", names }])} made from the snapshot ${name}.`;
 }
 
 /** Why it is reverted to before it is deleted. */

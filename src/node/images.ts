@@ -4,6 +4,7 @@
  * its record stays, in phase error, until a person deletes it.
  */
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
+import { listNames } from "../lib/list-names.ts";
 import type { Image } from "../model/storage.ts";
 import { isBeingMade, needsSource } from "../model/storage-rules.ts";
 import type { StorageDriver } from "../storage/driver.ts";
@@ -144,10 +145,10 @@ export class Images {
 		const image = store.get("image", imageId);
 		if (!image) return null;
 		try {
-			const copy = store.all("image", { sourceImageId: imageId }).find(isBeingMade);
-			if (copy) throw new AppError("in-use", `Image "${copy.name}" is being made of image "${image.name}".`);
-			const user = store.all("volume", { sourceImageId: imageId }).find(needsSource);
-			if (user) throw new AppError("in-use", `Volume "${user.name}" is a copy of image "${image.name}".`);
+			const copies = store.all("image", { sourceImageId: imageId }).filter(isBeingMade);
+			requireNone(copies, (names) => `Being made of image "${image.name}": ${names}.`);
+			const users = store.all("volume", { sourceImageId: imageId }).filter(needsSource);
+			requireNone(users, (names) => `Copies of image "${image.name}": ${names}.`);
 			const reader = store.all("vm", { imageId })[0];
 			if (reader) throw new AppError("in-use", `VM "${reader.name}" has image "${image.name}" in a CD-ROM drive.`);
 			await this.#deleteInPool(image);
@@ -171,4 +172,8 @@ export class Images {
 			);
 		});
 	}
+}
+
+function requireNone(users: readonly { name: string }[], what: (names: string) => string): void {
+	if (users.length > 0) throw new AppError("in-use", what(listNames(users.map(({ name }) => name).sort())));
 }

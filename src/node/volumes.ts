@@ -17,6 +17,7 @@ import type { Pools } from "./pools.ts";
 import type { TaskBoard } from "./task-board.ts";
 import { type TaskRun, withPlacement } from "./task-run.ts";
 import { growVolume } from "./volume-growth.ts";
+import { withVolumeNames } from "./volume-names.ts";
 import { Bell } from "./wait.ts";
 
 type Source =
@@ -329,7 +330,9 @@ export class Volumes {
 			const driver = await this.#pools.driver(volume.poolId);
 			await limited(this.#context, `Deleting volume "${volume.name}"`, limits.deleteVolumeMs, () =>
 				driver.deleteVolume(volumeId),
-			);
+			).catch((error) => {
+				throw withVolumeNames(error, (id) => this.#context.store.get("volume", id)?.name);
+			});
 			// What a copy from another pool may have left, when it was cut off (copy-across-pools.ts).
 			if (volume.allocatedBytes === null && volume.source.kind !== "empty") await driver.deleteImage(volumeId);
 		});

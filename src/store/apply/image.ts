@@ -1,5 +1,6 @@
 /** Images. */
 import { AppError } from "../../lib/errors.ts";
+import { listNames, subjectOf } from "../../lib/list-names.ts";
 import { Image, ImageUpdate } from "../../model/storage.ts";
 import { imagePhaseObstacle, isBeingMade, needsSource } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
@@ -115,10 +116,16 @@ function checkSourceImage(context: ApplyContext, image: Image, imageId: string):
 
 /** An image stays while volumes share its data, are being copied from it, a CD-ROM drive holds it, or another image is made of it. */
 function checkUnused(context: ApplyContext, image: Image): void {
-	const copy = context.state.linked("image", "sourceImageId", image.id).find(isBeingMade);
-	if (copy) throw new AppError("in-use", `The image ${copy.name} is being made of the image ${image.name}.`);
-	const volume = context.state.linked("volume", "sourceImageId", image.id).find(needsSource);
-	if (volume) throw new AppError("in-use", `The volume ${volume.name} is made from the image ${image.name}.`);
-	const vm = context.state.linked("vm", "imageId", image.id, 1)[0];
-	if (vm) throw new AppError("in-use", `The image ${image.name} is in a CD-ROM drive of the VM ${vm.name}.`);
+	const refuse = (noun: string, users: readonly { name: string }[], what: (which: string) => string): void => {
+		const names = users.map(({ name }) => name).sort();
+		if (names.length > 0) throw new AppError("in-use", what(subjectOf([{ noun, names }])));
+	};
+	const copies = context.state.linked("image", "sourceImageId", image.id).filter(isBeingMade);
+	refuse("image", copies, (which) => `${which} being made of the image ${image.name}.`);
+	const volumes = context.state.linked("volume", "sourceImageId", image.id).filter(needsSource);
+	refuse("volume", volumes, (which) => `${which} made from the image ${image.name}.`);
+	const names = context.state.linked("vm", "imageId", image.id).map(({ name }) => name);
+	if (names.length === 0) return;
+	const holders = `the VM${names.length === 1 ? "" : "s"} ${listNames(names.sort())}`;
+	throw new AppError("in-use", `The image ${image.name} is in a CD-ROM drive of ${holders}.`);
 }

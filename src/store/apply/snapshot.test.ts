@@ -328,7 +328,7 @@ describe("volumes and their VM", () => {
 			task: task("vm.update"),
 		});
 		await finishTasks();
-		await refused(drop(second), "in-use", "s1 of the VM web, and 1 more");
+		await refused(drop(second), "in-use", "s1 of the VM web and s2 of the VM web");
 		for (const number of [1, 2]) {
 			await apply(remove(number));
 			await apply({ kind: "snapshotGone", id: fixtureId(number) });

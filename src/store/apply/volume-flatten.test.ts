@@ -83,6 +83,16 @@ beforeEach(async () => {
 });
 afterEach(() => store.close());
 
+test("all of what rests on a volume is named, when it is to go or to grow", async () => {
+	for (let number = 0; number < 11; number++)
+		await create(fixtureId(0x210 + number), { kind: "clone", volumeId: base, fullCopy: false });
+	const remove: CommandBody = { kind: "volumeDelete", id: base, task: taskOf("volume.delete", base) };
+	const names = "volume-201, volume-210, volume-211, volume-212, volume-213, volume-214, volume-215, volume-216";
+	await refused(remove, "in-use", `The volumes ${names}, volume-217, volume-218 and 2 more are made from the volume`);
+	const task = taskOf("volume.resize", base);
+	await refused({ kind: "volumeResize", id: base, sizeBytes: 2 ** 40, task }, "in-use", names);
+});
+
 test("what it was made of can go once its node says that it stands alone, and not before", async () => {
 	const remove = (): CommandBody => ({ kind: "volumeDelete", id: base, task: taskOf("volume.delete", base) });
 	await refused(remove(), "in-use", "is made from the volume");

@@ -1,5 +1,6 @@
 /** Volumes. */
 import { AppError } from "../../lib/errors.ts";
+import { listNames, subjectOf } from "../../lib/list-names.ts";
 import { Volume, VolumeResize, VolumeUpdate } from "../../model/storage.ts";
 import { isBeingMade, needsSource, provisioningObstacle, volumePhaseObstacle } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
@@ -53,10 +54,12 @@ export const volumeHandlers: Handlers<
 			throw new AppError("invalid", message, { fields: [{ path: "/sizeBytes", message }] });
 		}
 		checkNotMoving(context, volume);
-		const clone = clonesOf(context, volume.id).find(needsSource);
-		if (clone) throw new AppError("in-use", `The volume ${clone.name} is a copy-on-write clone of this volume.`);
-		const image = imagesBeingMadeOf(context, volume.id)[0];
-		if (image) throw new AppError("in-use", `The image ${image.name} is being made from this volume.`);
+		const clones = namesOf(clonesOf(context, volume.id).filter(needsSource));
+		if (clones.length > 0)
+			throw new AppError("in-use", `Copy-on-write copies rest on the volume ${volume.name}: ${listNames(clones)}.`);
+		const images = namesOf(imagesBeingMadeOf(context, volume.id));
+		if (images.length > 0)
+			throw new AppError("in-use", `${subjectOf([{ noun: "image", names: images }])} being made from this volume.`);
 		context.update("volume", volume, { ...volume, phase: "resizing" });
 		return createTask(context, body.task, ["volume.resize"]);
 	},
@@ -241,20 +244,21 @@ const clonesOf = (context: ApplyContext, volumeId: string): Volume[] =>
 export const hasCopyOnWriteClones = (context: ApplyContext, volumeId: string): boolean =>
 	clonesOf(context, volumeId).some(needsSource);
 
-/** Names of what needs this volume to stay as it is: clones that share its data, images being made from it. */
-function dependentsOf(context: ApplyContext, volumeId: string): string[] {
-	const clones = context.state.linked("volume", "sourceVolumeId", volumeId).filter(needsSource);
-	const images = imagesBeingMadeOf(context, volumeId);
-	return [...clones.map((clone) => `The volume ${clone.name}`), ...images.map((image) => `The image ${image.name}`)];
-}
+const namesOf = (objects: readonly { name: string }[]): string[] => objects.map(({ name }) => name).sort();
 
 const imagesBeingMadeOf = (context: ApplyContext, volumeId: string) =>
 	context.state.linked("image", "sourceVolumeId", volumeId).filter(isBeingMade);
 
 /** For deleting it, alone or with the VM that it is attached to. */
 export function checkNoDependents(context: ApplyContext, volume: Volume): void {
-	const dependent = dependentsOf(context, volume.id)[0];
-	if (dependent) throw new AppError("in-use", `${dependent} is made from the volume ${volume.name}.`);
+	const volumes = namesOf(context.state.linked("volume", "sourceVolumeId", volume.id).filter(needsSource));
+	const images = namesOf(imagesBeingMadeOf(context, volume.id));
+	if (volumes.length + images.length === 0) return;
+	const which = subjectOf([
+		{ noun: "volume", names: volumes },
+		{ noun: "image", names: images },
+	]);
+	throw new AppError("in-use", `${which} made from the volume ${volume.name}.`);
 }
 
 function checkVolumeUnused(context: ApplyContext, volume: Volume): void {
@@ -263,10 +267,12 @@ function checkVolumeUnused(context: ApplyContext, volume: Volume): void {
 		throw new AppError("in-use", `The volume ${volume.name} is attached to the VM ${vm?.name ?? volume.vmId}.`);
 	}
 	checkNoDependents(context, volume);
-	const [first, ...others] = snapshotsHolding(context, volume.id);
-	if (first === undefined) return;
-	const all = others.length === 0 ? first : `${first}, and ${others.length} more`;
-	throw new AppError("in-use", `The volume ${volume.name} is a part of snapshots: ${all}. Delete them first.`);
+	const snapshots = snapshotsHolding(context, volume.id);
+	if (snapshots.length === 0) return;
+	throw new AppError(
+		"in-use",
+		`The volume ${volume.name} is a part of snapshots: ${listNames(snapshots)}. Delete them first.`,
+	);
 }
 
 function checkNotDeleting(volume: Volume): void {
