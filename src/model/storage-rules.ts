@@ -39,6 +39,13 @@ export function needsSource(volume: Pick<Volume, "source" | "phase">): boolean {
 	return !source.fullCopy || volume.phase === "pending" || volume.phase === "creating";
 }
 
+/**
+ * Whether copy-on-write copies of volumes hold what they were made of for themselves, so that it may be written to, and grow: clones of RBD rest
+ * on a snapshot, thin logical volumes on blocks. Where volumes are files, or thick logical volumes, a copy rests on a layer that its source has too.
+ */
+export const copiesStandAlone = ({ type, config }: Pick<Pool, "type" | "config">): boolean =>
+	type === "ceph-rbd" || ("layout" in config && config.layout === "thin");
+
 /** Whether an image is being made, and what it is made of has to stay. */
 export const isBeingMade = ({ phase }: Pick<Image, "phase">): boolean => phase === "uploading" || phase === "importing";
 

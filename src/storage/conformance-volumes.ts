@@ -208,6 +208,7 @@ export function volumeConformance(suite: Suite): void {
 			const third = await make({ kind: "volume", id: first.id, fullCopy: false });
 			expect(third.backing.map(({ id }) => id)).toEqual(standsAlone ? [] : [first.id, source.id]);
 			await write(first.id, 65_536, 4);
+			expect((await driver().resizeVolume(source.id, 6 * MiB)).sizeBytes).toBe(6 * MiB);
 
 			const part = async (id: string) => (await diskContent(driver(), id)).subarray(0, 2 * 65_536);
 			const both = (a: Uint8Array, b: Uint8Array) => new Uint8Array([...a, ...b]);
@@ -217,7 +218,12 @@ export function volumeConformance(suite: Suite): void {
 			expectSame(await part(second.id), both(pattern(65_536, 1), none));
 			expectSame(await part(third.id), both(pattern(65_536, 1), pattern(65_536, 3)));
 			expect((await driver().getVolume(source.id))?.backing).toEqual([]);
-			expect((await driver().getVolume(source.id))?.sizeBytes).toBe(4 * MiB);
+			expect((await driver().getVolume(source.id))?.sizeBytes).toBe(6 * MiB);
+			for (const [id, sizeBytes] of [
+				[first.id, 4 * MiB],
+				[second.id, 8 * MiB],
+			] as const)
+				expect((await driver().getVolume(id))?.sizeBytes).toBe(sizeBytes);
 
 			if (!standsAlone) {
 				expect(await fails("in-use", driver().deleteVolume(source.id))).toContain(first.id);

@@ -19,6 +19,7 @@ const everyFeature = [
 	"image-copy-1",
 	"flatten-1",
 	"host-ids-1",
+	"free-sources-1",
 ] as const;
 export type Feature = (typeof everyFeature)[number];
 

@@ -17,6 +17,12 @@ import type { DesiredPower, Vm, VmSpec, VmStatus } from "../model/vm.ts";
 /** Fields of an update: what is undefined stays. `expectedGeneration` undefined means no If-Match. */
 type Expected = { id: string; expectedGeneration?: number };
 
+/**
+ * Where copies stand alone (`copiesStandAlone`), what they were made of may be written to and grow, and is copied while a VM that is off has it. Only
+ * with "free-sources-1".
+ */
+type FreeSources = { freeSources?: true };
+
 export type CommandBody =
 	// cluster
 	| {
@@ -97,8 +103,9 @@ export type CommandBody =
 	/** A denial of somebody signed in; mutations write their own record as they apply. */
 	| { kind: "auditAppend"; record: AuditRecord }
 	// VMs. Each that asks for work carries the task that will do it.
-	| { kind: "vmCreate"; vm: Vm; volumes: Volume[]; task: Task }
-	| ({ kind: "vmUpdate"; name?: string; description?: string; tags?: string[]; spec?: VmSpec; task: Task } & Expected)
+	| ({ kind: "vmCreate"; vm: Vm; volumes: Volume[]; task: Task } & FreeSources)
+	| ({ kind: "vmUpdate"; name?: string; description?: string; tags?: string[]; spec?: VmSpec; task: Task } & Expected &
+			FreeSources)
 	/** start, shutdown, stop, reset, pause, resume: sets the desired power where the action has one. */
 	| { kind: "vmAction"; id: string; desiredPower?: DesiredPower; task: Task }
 	| { kind: "vmDelete"; id: string; deleteVolumes: boolean; task: Task }
@@ -164,9 +171,9 @@ export type CommandBody =
 	| { kind: "poolDelete"; id: string; task: Task }
 	| { kind: "poolNodeStatus"; id: string; status: PoolNodeStatus }
 	| { kind: "poolGone"; id: string }
-	| { kind: "volumeCreate"; volume: Volume; task: Task }
+	| ({ kind: "volumeCreate"; volume: Volume; task: Task } & FreeSources)
 	| ({ kind: "volumeUpdate"; name: string } & Expected)
-	| { kind: "volumeResize"; id: string; sizeBytes: number; task: Task }
+	| ({ kind: "volumeResize"; id: string; sizeBytes: number; task: Task } & FreeSources)
 	| { kind: "volumeDelete"; id: string; task: Task }
 	| {
 			kind: "volumeStatus";

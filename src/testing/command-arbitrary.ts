@@ -57,6 +57,8 @@ import {
 import { poolArbitraries, volumeWorkArbitraries } from "./pool-arbitrary.ts";
 import { snapshotArbitraries } from "./snapshot-arbitrary.ts";
 
+const freeSources = maybe(fc.constant<true>(true));
+
 /** Where an error has to be said. */
 const orBroken = (error: ErrorInfo | null): ErrorInfo => error ?? { code: "invalid", message: "not to be taken" };
 
@@ -137,8 +139,11 @@ export const bodyArbitraries: Arbitraries = {
 		},
 	}),
 	vmCreate: fc
-		.record({ made: vmWithVolumes, task: task(["vm.create"], vmId, "vm") })
-		.map(({ made, task: sent }) => ({ kind: "vmCreate", ...made, task: sent })),
+		.record({ made: vmWithVolumes, task: task(["vm.create"], vmId, "vm"), freeSources })
+		.map(({ made, task: sent, freeSources: free }) => ({
+			...{ kind: "vmCreate", ...made, task: sent },
+			...(free ? { freeSources: free } : {}),
+		})),
 	vmUpdate: record({
 		kind: fc.constant("vmUpdate"),
 		id: vmId,
@@ -146,6 +151,7 @@ export const bodyArbitraries: Arbitraries = {
 		tags: maybe(tags),
 		spec: maybe(spec),
 		task: task(["vm.update"], vmId, "vm"),
+		freeSources,
 	}),
 	vmAction: record({
 		kind: fc.constant("vmAction"),
@@ -206,6 +212,7 @@ export const bodyArbitraries: Arbitraries = {
 		kind: fc.constant("volumeCreate"),
 		volume,
 		task: task(["volume.create"], volumeId, "volume"),
+		freeSources,
 	}),
 	volumeUpdate: record({ kind: fc.constant("volumeUpdate"), id: volumeId, expectedGeneration: expected, name }),
 	volumeResize: record({
@@ -213,6 +220,7 @@ export const bodyArbitraries: Arbitraries = {
 		id: volumeId,
 		sizeBytes: bytes,
 		task: task(["volume.resize"], volumeId, "volume"),
+		freeSources,
 	}),
 	volumeDelete: record({
 		kind: fc.constant("volumeDelete"),

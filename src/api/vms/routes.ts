@@ -6,6 +6,7 @@ import { Id, Strict } from "../../model/schema.ts";
 import { Task } from "../../model/task.ts";
 import { PowerState, Vm, VmCreate, VmPage, VmUpdate } from "../../model/vm.ts";
 import { checkHeard, lostNodes } from "../as-known.ts";
+import { freeingSources } from "../freeing-sources.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { checkEverybodyLimits, checkEverybodyProvisions } from "../pools/plan-pool.ts";
 import { vmRef } from "../refs.ts";
@@ -72,7 +73,7 @@ export const vmRoutes: Route[] = [
 				const plan = planVmCreate(body, store, { clock, random, ids });
 				checkHeard(context, plan.vm.nodeId);
 				const task = newVmTask(context, plan, true);
-				return { kind: "vmCreate", vm: plan.vm, volumes: plan.volumes, task };
+				return { kind: "vmCreate", vm: plan.vm, volumes: plan.volumes, task, ...freeingSources(context) };
 			}),
 	}),
 	route({
@@ -117,7 +118,7 @@ export const vmRoutes: Route[] = [
 				const task = newTask(context, "vm.update", vmRef(vm), { nodeId: vm.nodeId });
 				// The spec was merged into this generation: a change in between must not be lost.
 				const base = plan.spec ? { expectedGeneration: vm.generation } : expected(context);
-				return { kind: "vmUpdate", id: vm.id, ...plan, ...base, task };
+				return { kind: "vmUpdate", id: vm.id, ...plan, ...base, task, ...freeingSources(context) };
 			});
 			const reply = showVm(context, object);
 			return { ...reply, headers: { ...reply.headers, ...(taskLocation ? { taskLocation } : {}) } };

@@ -16,6 +16,7 @@ import { sharesData } from "../../model/storage-rules.ts";
 import { Task } from "../../model/task.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
 import type { RequestContext } from "../context.ts";
+import { freeingSources } from "../freeing-sources.ts";
 import { anyOf, idParams, listQuery } from "../parameters.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
@@ -62,7 +63,8 @@ export const volumeRoutes: Route[] = [
 		handler: ({ context, body }) =>
 			created(context, "volume", () => {
 				const plan = planVolumeCreate(context, body);
-				return { kind: "volumeCreate", volume: plan.volume, task: newVolumeTask(context, plan) };
+				const task = newVolumeTask(context, plan);
+				return { kind: "volumeCreate", volume: plan.volume, task, ...freeingSources(context) };
 			}),
 	}),
 	route({
@@ -126,7 +128,7 @@ export const volumeRoutes: Route[] = [
 					nodeId: workerOfVolume(context.services.store, volume),
 					input: { sizeBytes },
 				});
-				return { kind: "volumeResize", id: volume.id, sizeBytes, task };
+				return { kind: "volumeResize", id: volume.id, sizeBytes, task, ...freeingSources(context) };
 			}),
 	}),
 	route({
@@ -156,7 +158,8 @@ export const volumeRoutes: Route[] = [
 					...(body.provisioning === undefined ? {} : { provisioning: body.provisioning }),
 					source: { kind: "clone", volumeId: original.id, fullCopy },
 				});
-				return { kind: "volumeCreate", volume: plan.volume, task: newVolumeTask(context, plan) };
+				const task = newVolumeTask(context, plan);
+				return { kind: "volumeCreate", volume: plan.volume, task, ...freeingSources(context) };
 			}),
 	}),
 	route({

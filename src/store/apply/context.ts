@@ -53,6 +53,12 @@ export class ApplyContext {
 		this.actor = actor;
 	}
 
+	/** Whether the command knows of pools where copies stand alone ("free-sources-1"). */
+	get freesSources(): boolean {
+		const { body } = this.command;
+		return "freeSources" in body && body.freeSources === true;
+	}
+
 	get<T extends TableName>(table: T, id: string): Tables[T] | null {
 		return this.state.known(table, id);
 	}

@@ -1,5 +1,6 @@
 /** Numbers of nodes in shared volume groups: what was chosen from a state of before is refused, for commands that ask for it. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { present } from "../../lib/assert.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { IscsiLvmPoolConfig } from "../../model/pool-config.ts";
 import {
@@ -29,7 +30,10 @@ function create(lun: number, hostIds: Record<string, number>, checks = true) {
 		...(checks ? { checksHostIds: true } : {}),
 	});
 }
-const hostIdsOf = (lun: number) => (store.get("pool", fixtureId(0x700 + lun))?.config as IscsiLvmPoolConfig).hostIds;
+const hostIdsOf = (lun: number) => {
+	const { config: made } = present(store.get("pool", fixtureId(0x700 + lun)), "the pool");
+	return "hostIds" in made ? made.hostIds : null;
+};
 
 beforeEach(async () => {
 	store = await openMemoryStore({ commands: [fixtureCluster()] });

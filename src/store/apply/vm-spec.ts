@@ -1,10 +1,11 @@
 /** References of a VM's spec: disks to volumes, drives to images, NICs to networks and MAC addresses. */
 import { AppError } from "../../lib/errors.ts";
+import { listNames } from "../../lib/list-names.ts";
 import type { Volume } from "../../model/storage.ts";
 import type { Vm, VmSpec } from "../../model/vm.ts";
 import { vmSpecProblems } from "../../model/vm-rules.ts";
 import type { ApplyContext } from "./context.ts";
-import { checkNoWork, hasCopyOnWriteClones } from "./volume.ts";
+import { checkNoWork, clonesHolding } from "./volume.ts";
 
 type Owner = Pick<Vm, "id" | "nodeId">;
 
@@ -51,8 +52,12 @@ function checkAttachable(context: ApplyContext, owner: Owner, volume: Volume, re
 		const message = `The volume ${volume.name} lies in a storage pool that is not on the node of the VM.`;
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
 	}
-	if (!readOnly && hasCopyOnWriteClones(context, volume.id))
-		throw new AppError("in-use", `Other volumes share data with ${volume.name}: it can be attached read-only.`);
+	const clones = readOnly ? [] : clonesHolding(context, volume).map(({ name }) => name);
+	if (clones.length > 0)
+		throw new AppError(
+			"in-use",
+			`Other volumes share data with ${volume.name}: ${listNames(clones.sort())}. It can be attached read-only.`,
+		);
 }
 
 function checkDisc(context: ApplyContext, owner: Owner, imageId: string, path: string): void {

@@ -44,7 +44,7 @@ export const vmHandlers: Handlers<"vmCreate" | "vmAdopt" | "vmUpdate" | "vmActio
 		return createTask(context, body.task, ["vm.adopt"]);
 	},
 
-	vmUpdate(context, { kind: _kind, id, expectedGeneration, task, ...changes }) {
+	vmUpdate(context, { kind: _kind, id, expectedGeneration, task, freeSources: _free, ...changes }) {
 		const vm = context.need("vm", id);
 		checkGeneration(vm, expectedGeneration, "vm");
 		const after = validated(Vm, { ...vm, ...changes }, "The VM");

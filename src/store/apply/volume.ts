@@ -2,7 +2,13 @@
 import { AppError } from "../../lib/errors.ts";
 import { listNames, subjectOf } from "../../lib/list-names.ts";
 import { Volume, VolumeResize, VolumeUpdate } from "../../model/storage.ts";
-import { isBeingMade, needsSource, provisioningObstacle, volumePhaseObstacle } from "../../model/storage-rules.ts";
+import {
+	copiesStandAlone,
+	isBeingMade,
+	needsSource,
+	provisioningObstacle,
+	volumePhaseObstacle,
+} from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
 import { moveTaskOf } from "../../model/vm-rules.ts";
 import {
@@ -54,7 +60,7 @@ export const volumeHandlers: Handlers<
 			throw new AppError("invalid", message, { fields: [{ path: "/sizeBytes", message }] });
 		}
 		checkNotMoving(context, volume);
-		const clones = namesOf(clonesOf(context, volume.id).filter(needsSource));
+		const clones = namesOf(clonesHolding(context, volume));
 		if (clones.length > 0)
 			throw new AppError("in-use", `Copy-on-write copies rest on the volume ${volume.name}: ${listNames(clones)}.`);
 		const images = namesOf(imagesBeingMadeOf(context, volume.id));
@@ -191,7 +197,7 @@ function volumeOrigin(context: ApplyContext, id: string, fullCopy: boolean): Ori
 	const vm = origin.vmId === null ? null : context.get("vm", origin.vmId);
 	checkNotMoving(context, origin);
 	// Whoever writes to the source of a copy-on-write clone damages the clone.
-	if (vm !== null && !fullCopy)
+	if (vm !== null && !fullCopy && !standAlone(context, origin))
 		throw new AppError("in-use", `The volume ${origin.name} is attached to the VM ${vm.name}. Ask for a full copy.`);
 	if (vm !== null && vm.status.powerState !== "stopped" && vm.status.powerState !== "failed")
 		throw new AppError("wrong-state", `The VM ${vm.name} uses the volume ${origin.name}. Stop it first.`);
@@ -243,6 +249,19 @@ const clonesOf = (context: ApplyContext, volumeId: string): Volume[] =>
 
 export const hasCopyOnWriteClones = (context: ApplyContext, volumeId: string): boolean =>
 	clonesOf(context, volumeId).some(needsSource);
+
+/** Copies for whose sake the volume stays what it is: where they stand alone, those that are being made. */
+export function clonesHolding(context: ApplyContext, volume: Volume): Volume[] {
+	const isMade = ({ phase }: Volume) => phase !== "pending" && phase !== "creating";
+	const alone = standAlone(context, volume);
+	return clonesOf(context, volume.id).filter((clone) => needsSource(clone) && !(alone && isMade(clone)));
+}
+
+/** Commands of members of before mean what they meant. */
+function standAlone(context: ApplyContext, { poolId }: Volume): boolean {
+	const pool = context.freesSources ? context.get("pool", poolId) : null;
+	return pool !== null && copiesStandAlone(pool);
+}
 
 const namesOf = (objects: readonly { name: string }[]): string[] => objects.map(({ name }) => name).sort();
 

@@ -113,16 +113,28 @@ export const storageCodecs: BodyCodecs<
 	},
 	poolGone: onlyId,
 	volumeCreate: {
-		encode: (body) => ({ volumeJson: toJson(body.volume), taskJson: toJson(body.task) }),
-		decode: (message) => ({ volume: fromJson<Volume>(message.volumeJson), task: fromJson<Task>(message.taskJson) }),
+		encode: (body) => ({
+			...{ volumeJson: toJson(body.volume), taskJson: toJson(body.task) },
+			...optional("freeSources", body.freeSources),
+		}),
+		decode: (message) => ({
+			...{ volume: fromJson<Volume>(message.volumeJson), task: fromJson<Task>(message.taskJson) },
+			...onlyTrue("freeSources", message.freeSources),
+		}),
 	},
 	volumeUpdate: {
 		encode: (body) => ({ ...encodeExpected(body), name: body.name }),
 		decode: (message) => ({ ...decodeExpected(message), name: message.name }),
 	},
 	volumeResize: {
-		encode: (body) => ({ ...idAndTask.encode(body), sizeBytes: toUint64(body.sizeBytes) }),
-		decode: (message) => ({ ...idAndTask.decode(message), sizeBytes: fromUint64(message.sizeBytes) }),
+		encode: (body) => ({
+			...{ ...idAndTask.encode(body), sizeBytes: toUint64(body.sizeBytes) },
+			...optional("freeSources", body.freeSources),
+		}),
+		decode: (message) => ({
+			...{ ...idAndTask.decode(message), sizeBytes: fromUint64(message.sizeBytes) },
+			...onlyTrue("freeSources", message.freeSources),
+		}),
 	},
 	volumeDelete: idAndTask,
 	volumeStatus: {

@@ -11,6 +11,7 @@ import {
 	fromJson,
 	fromNullable,
 	fromOptionalJson,
+	onlyTrue,
 	optional,
 	toJson,
 	toNullable,
@@ -44,7 +45,10 @@ export const vmCodecs: BodyCodecs<
 	| "taskCancel"
 	| "prune"
 > = {
-	vmCreate: { encode: encodeVm, decode: decodeVm },
+	vmCreate: {
+		encode: (body) => ({ ...encodeVm(body), ...optional("freeSources", body.freeSources) }),
+		decode: (message) => ({ ...decodeVm(message), ...onlyTrue("freeSources", message.freeSources) }),
+	},
 	vmAdopt: { encode: encodeVm, decode: decodeVm },
 	vmUpdate: {
 		encode: (body) => ({
@@ -54,6 +58,7 @@ export const vmCodecs: BodyCodecs<
 			...(body.tags === undefined ? {} : { tags: { values: body.tags } }),
 			specJson: toOptionalJson(body.spec),
 			taskJson: toJson(body.task),
+			...optional("freeSources", body.freeSources),
 		}),
 		decode: (message) => ({
 			...decodeExpected(message),
@@ -62,6 +67,7 @@ export const vmCodecs: BodyCodecs<
 			...optional("tags", message.tags?.values),
 			...optional("spec", fromOptionalJson<VmSpec>(message.specJson)),
 			task: fromJson<Task>(message.taskJson),
+			...onlyTrue("freeSources", message.freeSources),
 		}),
 	},
 	vmAction: {

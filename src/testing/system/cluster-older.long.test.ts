@@ -38,6 +38,7 @@ const newFeatures = [
 		"image-copy-1",
 		"flatten-1",
 		"host-ids-1",
+		"free-sources-1",
 	],
 ];
 const password = "correct horse battery";

@@ -1,6 +1,6 @@
 /** A copy of a volume. */
 import { useLocation } from "preact-iso";
-import { formatsOf } from "../../../src/model/storage-rules.ts";
+import { copiesStandAlone, formatsOf } from "../../../src/model/storage-rules.ts";
 import { live } from "../../api/live/live.ts";
 import type { Volume } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
@@ -46,8 +46,9 @@ export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () =
 		obstacleOf: ({ id }) => (id === volume.poolId ? null : (targets.get(id) ?? null)),
 	});
 	const target = pools.find(({ id }) => id === poolId);
-	// What a VM writes to cannot be the base of another disk.
-	const mustBeFull = elsewhere || volume.vmId !== null || copiesAll(target, volume.format, provisioning);
+	// Where a copy rests on what its source has, a VM must not write to that.
+	const isWrittenTo = volume.vmId !== null && !(target && copiesStandAlone(target));
+	const mustBeFull = elsewhere || isWrittenTo || copiesAll(target, volume.format, provisioning);
 	const isWhole = fullCopy || mustBeFull;
 	return (
 		<Dialog
