@@ -3,7 +3,12 @@ import { GiB, TiB } from "../../../src/lib/units.ts";
 import { poolPhase } from "../../../src/model/storage-rules.ts";
 import { cephRbdCapabilities } from "../../../src/storage/ceph-rbd/capabilities.ts";
 import { capabilitiesOf as iscsiCapabilities } from "../../../src/storage/iscsi-lvm/capabilities.ts";
-import { localCapabilities, sharedCapabilities } from "../../../src/storage/local/capabilities.ts";
+import {
+	localCapabilities,
+	noReflink,
+	sharedCapabilities,
+	withoutThick,
+} from "../../../src/storage/local/capabilities.ts";
 import type { Pool } from "../../api/types.ts";
 import type { MockState } from "./state.ts";
 
@@ -90,7 +95,19 @@ export function seedPools(state: MockState, onlyLocal: boolean): Pool[] {
 	];
 }
 
-/** One node does not reach the cluster; one export is nowhere. */
+const needs42 = "needs NFS 4.2, and this is 4.1.";
+const oldNfs = withoutThick(
+	{
+		...sharedCapabilities,
+		reasons: {
+			...{ ...sharedCapabilities.reasons, ...noReflink },
+			discard: `Space that guests give back is not freed on the server: that ${needs42}`,
+		},
+	},
+	`Volumes here are thin: setting space aside on the server ${needs42}`,
+);
+
+/** One node does not reach the cluster; one export is nowhere, and one node has mounted it by an old version. */
 export function troublePools(state: MockState): void {
 	const change = (name: string, change: (at: number) => Partial<Pool["nodes"][number]>) => {
 		const pool = [...state.tables.pool.values()].find((one) => one.name === name);
@@ -101,7 +118,8 @@ export function troublePools(state: MockState): void {
 	change("rbd", (at) =>
 		at === 1 ? { health: "error", reason: "None of the monitors answered within 10 s.", updatedAt: ago(7) } : {},
 	);
-	change("files", () => ({
+	change("files", (at) => ({
+		...(at === 1 ? { capabilities: oldNfs } : {}),
 		...{ health: "unmounted", reason: "nas1.example.net does not answer (no route to host).", updatedAt: ago(42) },
 	}));
 }

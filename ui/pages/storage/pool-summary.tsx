@@ -9,12 +9,11 @@ import { RelativeTime } from "../../components/relative-time.tsx";
 import { poolHealthLook } from "../../components/states.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
+import { PoolCapabilities } from "./pool-capabilities.tsx";
 import { HealthTable } from "./pool-health.tsx";
 import { PoolUsage } from "./pools.tsx";
 
 export function PoolSummary({ pool }: { pool: Pool }) {
-	const capabilities = pool.nodes.find((node) => node.capabilities !== null)?.capabilities ?? null;
-	const names = Object.keys(t.capabilityNames) as (keyof typeof t.capabilityNames)[];
 	return (
 		<Stack>
 			{troublesOf(pool).map(({ nodeIds, reason, health }) => (
@@ -42,50 +41,7 @@ export function PoolSummary({ pool }: { pool: Pool }) {
 				<Card title={t.nodes}>
 					<HealthTable pool={pool} />
 				</Card>
-				{capabilities && (
-					<Card title={t.capabilities} flush>
-						<table class="capabilities">
-							<caption class="visually-hidden">{t.capabilities}</caption>
-							<thead class="visually-hidden">
-								<tr>
-									<th scope="col">{t.capability}</th>
-									<th scope="col">{common.state}</th>
-									<th scope="col">{t.reason}</th>
-								</tr>
-							</thead>
-							<tbody>
-								<tr>
-									<th scope="row">{t.formats}</th>
-									<td colSpan={2}>{capabilities.formats.join(", ")}</td>
-								</tr>
-								{capabilities.provisioning && (
-									<tr>
-										<th scope="row">{t.provisioning}</th>
-										<td>{capabilities.provisioning.map((kind) => t.provisionings[kind].toLowerCase()).join(", ")}</td>
-										<td class="muted">
-											{capabilities.provisioning.length > 1 ? "" : capabilities.reasons.provisioning}
-										</td>
-									</tr>
-								)}
-								{names.map((name) => (
-									<tr key={name}>
-										<th scope="row">{t.capabilityNames[name]}</th>
-										<td>{capabilities[name] ? common.yes : common.no}</td>
-										<td class="muted">{capabilities[name] ? "" : capabilities.reasons[name]}</td>
-									</tr>
-								))}
-								{/* A node of before gives no reason whatever its pool can do. */}
-								{capabilities.provisioning && (
-									<tr>
-										<th scope="row">{t.flattenOnline}</th>
-										<td>{capabilities.reasons.flattenOnline === undefined ? common.yes : common.no}</td>
-										<td class="muted">{capabilities.reasons.flattenOnline}</td>
-									</tr>
-								)}
-							</tbody>
-						</table>
-					</Card>
-				)}
+				<PoolCapabilities pool={pool} nodeName={nodeName} />
 			</Grid>
 		</Stack>
 	);

@@ -1,7 +1,9 @@
 /** Options of a disk between form and API. */
 import { expect, test } from "bun:test";
 import { MiB } from "../../../src/lib/units.ts";
-import { diskOf, limitsText, optionErrors, optionsOf, usualOptions } from "./disk-options.ts";
+import { localCapabilities } from "../../../src/storage/local/capabilities.ts";
+import type { Pool } from "../../api/types.ts";
+import { diskOf, limitsText, optionErrors, optionsOf, usualOptions, whyNotDiscarded } from "./disk-options.ts";
 
 const place = { id: "disk-0", volumeId: "v" };
 
@@ -33,4 +35,22 @@ test("limits in words", () => {
 	expect(limitsText(undefined)).toBeNull();
 	expect(limitsText({ writeIops: 200, writeBytesPerSecond: 50 * MiB })).toBe("writes 200/s, 50 MiB/s");
 	expect(limitsText({ readIops: 500, writeBytesPerSecond: 50 * MiB })).toBe("reads 500/s; writes 50 MiB/s");
+});
+
+test("why discarded space is not freed: the volume is thick, or the pool says so on that node", () => {
+	const part = (nodeId: string, reasons: Record<string, string>): Pool["nodes"][number] => ({
+		...{ nodeId, health: "healthy", reason: null, updatedAt: "" },
+		...{ totalBytes: null, usedBytes: null, availableBytes: null },
+		capabilities: { ...localCapabilities, reasons },
+	});
+	const nfs = { server: "s", exportPath: "/e", folder: null, version: null, mountOptions: [] };
+	const pool: Pool = {
+		...{ id: "p", generation: 1, createdAt: "", updatedAt: "", name: "nas", description: "", phase: "ready" },
+		...{ type: "nfs", config: nfs, nodeIds: ["a", "b"] },
+		nodes: [part("a", {}), part("b", { discard: "It is NFS 4.1." })],
+	};
+	const why = (provisioning: "thin" | "thick", nodeId: string) => whyNotDiscarded({ provisioning }, pool, nodeId);
+	expect([why("thin", "a"), why("thin", "b")]).toEqual([undefined, "It is NFS 4.1."]);
+	expect(why("thick", "b")).toContain("The volume is thick");
+	expect(whyNotDiscarded({}, undefined, "a")).toBeUndefined();
 });

@@ -1,6 +1,8 @@
 /** How a VM has a disk, as the form shows it and as the API takes it. Rates are MiB in a second in the form, bytes in the API. Pure. */
 import { MiB } from "../../../src/lib/units.ts";
-import type { Vm } from "../../api/types.ts";
+import { losesByDiscard } from "../../../src/model/storage-rules.ts";
+import { reasonAgainst } from "../../../src/model/told-capabilities.ts";
+import type { Pool, Vm, Volume } from "../../api/types.ts";
 import type { FieldErrors } from "../../components/form.ts";
 import { formatCount, formatRate } from "../../lib/format.ts";
 import { devices as t } from "../../strings/devices.ts";
@@ -55,6 +57,14 @@ export function optionErrors(options: DiskOptions): FieldErrors {
 	if (options.bus === "sata" && options.readOnly) errors["/readOnly"] = t.readOnlySata;
 	return errors;
 }
+
+/** Why nothing that the guest discards is freed, whatever the disk's option is; undefined where it is. */
+export const whyNotDiscarded = (
+	volume: Pick<Volume, "provisioning">,
+	pool: Pool | undefined,
+	nodeId: string,
+): string | undefined =>
+	losesByDiscard(volume, pool ?? null) ? t.discardThick : pool && reasonAgainst(pool, "discard", nodeId);
 
 /** "reads 500/s; writes 200/s, 50 MiB/s"; null without any. */
 export function limitsText(limits: Disk["limits"]): string | null {

@@ -1,5 +1,4 @@
 /** The limits of a disk, and how the guest has it. */
-import { losesByDiscard } from "../../../src/model/storage-rules.ts";
 import type { Vm } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { Button } from "../../components/button.tsx";
@@ -10,7 +9,7 @@ import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
 import { type Captured, CapturedErrors, useCaptured } from "../shared/captured.tsx";
 import { DiskOptionFields } from "./disk-option-fields.tsx";
-import { diskOf, optionErrors, optionsOf, usualOptions } from "./disk-options.ts";
+import { diskOf, optionErrors, optionsOf, usualOptions, whyNotDiscarded } from "./disk-options.ts";
 import { updateVm } from "./update.ts";
 import { obstacleOf } from "./vm-actions.ts";
 
@@ -42,7 +41,6 @@ function EditForm({ vm, diskId, onClose, captured }: Props & { captured: Capture
 	});
 	const volume = useCollection("volume").one(disk?.volumeId ?? "").value;
 	const pool = useCollection("pool").one(volume?.poolId ?? "").value;
-	const isThick = volume !== undefined && losesByDiscard(volume, pool ?? null);
 	const runs = vm.status.powerState === "running" || vm.status.powerState === "paused";
 	const obstacle = obstacleOf("update-hardware", "vmUpdate", vm) ?? (disk ? null : t.diskGone);
 	return (
@@ -67,7 +65,7 @@ function EditForm({ vm, diskId, onClose, captured }: Props & { captured: Capture
 				error={(field) => form.error(field)}
 				onChange={(options, field) => form.set(options, field)}
 				runs={runs}
-				discardIgnored={isThick ? t.discardThick : undefined}
+				discardIgnored={volume && whyNotDiscarded(volume, pool, vm.nodeId)}
 			/>
 		</Dialog>
 	);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GiB } from "../../../lib/units.ts";
 import type { PoolConfig } from "../../../model/pool-config.ts";
-import type { Pool } from "../../../model/storage.ts";
+import type { Pool, PoolCapabilities } from "../../../model/storage.ts";
 import { type FakeApi, fakeApi, page, problem } from "../../../testing/cli/fake-api.ts";
 import { fakeIo } from "../../../testing/cli/fake-io.ts";
 import { expectGolden } from "../../../testing/cli/golden.ts";
@@ -270,6 +270,59 @@ test("figures of a part that fails are marked, and do not count beside those of 
 		"available 60 GiB when it was last seen",
 	]);
 	expect(listed).not.toContain("60 GiB");
+});
+
+test("each reason is said, under the names of the nodes that give it where they differ", async () => {
+	const newest: PoolCapabilities = {
+		...{ formats: ["qcow2", "raw"], provisioning: ["thin", "thick"], copyOnWriteClone: true, fullClone: true },
+		...{ resizeOnline: true, shrink: false, snapshots: true, images: true, shared: true },
+		reasons: { shrink: "It cuts off.", flattenOnline: "Only QEMU could." },
+	};
+	const older: PoolCapabilities = {
+		...newest,
+		...{ provisioning: ["thin"], snapshots: false },
+		reasons: {
+			...newest.reasons,
+			...{ provisioning: "Thick needs NFS 4.2.", discard: "It needs NFS 4.2.", snapshots: "Not there." },
+			...{ reflink: "ext4 cannot.", formats: "Both.", later: "Who knows." },
+		},
+	};
+	const shown = async (...records: (PoolCapabilities | null)[]) => {
+		const parts = [first, second].map((id, at) => report(id, { capabilities: records[at] ?? null }));
+		api.handlers.poolGet = () => ({ ...nfsPool, nodes: parts });
+		const { out } = await here(`pool show ${nfsPool.id}`);
+		return out
+			.split("\n")
+			.filter((line) => /^(formats|volumes|can|cannot) /.test(line))
+			.map((line) => line.replace(/ {2,}/, " "));
+	};
+	expect(await shown(older, null)).toEqual([
+		"formats qcow2, raw: Both.",
+		"volumes thin: Thick needs NFS 4.2.",
+		"can copy-on-write clones, full clones, resize online, images, shared by nodes",
+		"cannot shrink: It cuts off.",
+		"cannot snapshots: Not there.",
+		"cannot flatten while the VM runs: Only QEMU could.",
+		"cannot free what guests discard: It needs NFS 4.2.",
+		"cannot later: Who knows.",
+		"cannot full copies that share blocks: ext4 cannot.",
+	]);
+	const [differ, agree] = [await shown(newest, older), await shown(newest, newest)];
+	expect(differ).toEqual([
+		"formats node-1: qcow2, raw",
+		"formats node-2: qcow2, raw: Both.",
+		"volumes node-1: thin or thick",
+		"volumes node-2: thin: Thick needs NFS 4.2.",
+		"can copy-on-write clones, full clones, resize online, images, shared by nodes",
+		"can node-1: snapshots",
+		"cannot shrink: It cuts off.",
+		"cannot node-2: snapshots: Not there.",
+		"cannot flatten while the VM runs: Only QEMU could.",
+		"cannot node-2: free what guests discard: It needs NFS 4.2.",
+		"cannot node-2: later: Who knows.",
+		"cannot node-2: full copies that share blocks: ext4 cannot.",
+	]);
+	expect(agree.some((line) => line.includes("node-"))).toBe(false);
 });
 
 test("tries, findings and pools, as people see them", async () => {

@@ -1,7 +1,6 @@
 /** `pool list` and `pool show`. */
 import type { Pool } from "../../../gen/api.ts";
 import { isWorking } from "../../../model/pool-parts.ts";
-import type { PoolCapabilities } from "../../../model/storage.ts";
 import { isShared, type PoolUsage, poolPlace, poolUsage } from "../../../model/storage-rules.ts";
 import type { Cli } from "../../cli.ts";
 import { bytes, fullTime, relativeTime, share } from "../../format.ts";
@@ -10,6 +9,7 @@ import { choices } from "../../options.ts";
 import type { Column, Field } from "../../output.ts";
 import { allPages, given, listOptions } from "../../pages.ts";
 import { verb } from "../../verb.ts";
+import { capabilityFields } from "./capabilities.ts";
 import { poolTypes } from "./reach-options.ts";
 
 export const poolArgument = { "<pool>": "name or id of the storage pool" } as const;
@@ -84,7 +84,7 @@ export async function showPool(cli: Cli, pool: Pool): Promise<void> {
 			return ["node", `${nodeName(node.nodeId)}: ${about}${node.reason === null ? "" : ` (${node.reason})`}`];
 		}),
 		...unheard.map((id): Field => ["node", `${nodeName(id)}: has not reported yet`]),
-		...capabilityFields(pool.nodes.find(({ capabilities }) => capabilities !== null)?.capabilities ?? null),
+		...capabilityFields(pool, nodeName),
 		["created", fullTime(pool.createdAt, now)],
 	];
 	await cli.output.object(pool, fields, pool.id);
@@ -119,47 +119,5 @@ function configFields({ config }: Pool): Field[] {
 		["mutual CHAP", config.mutualChapUser === null ? "off" : `the target is ${config.mutualChapUser}`],
 		["layout", config.layout],
 		["wipe on delete", config.wipeOnDelete],
-	];
-}
-
-const capabilityWords = {
-	copyOnWriteClone: "copy-on-write clones",
-	fullClone: "full clones",
-	resizeOnline: "resize online",
-	shrink: "shrink",
-	snapshots: "snapshots",
-	images: "images",
-} as const;
-
-/** Nothing of what a node of before this version has said. */
-function provisioningFields({ provisioning, reasons }: PoolCapabilities): Field[] {
-	if (!provisioning) return [];
-	const only = provisioning.length === 1 && reasons.provisioning ? `: ${reasons.provisioning}` : "";
-	return [["volumes", `${provisioning.join(" or ")}${only}`]];
-}
-
-function capabilityFields(capabilities: PoolCapabilities | null): Field[] {
-	if (!capabilities) return [];
-	const { reasons } = capabilities;
-	const names = Object.keys(capabilityWords) as (keyof typeof capabilityWords)[];
-	return [
-		["formats", capabilities.formats.join(", ")],
-		...provisioningFields(capabilities),
-		[
-			"can",
-			names
-				.filter((name) => capabilities[name])
-				.map((name) => capabilityWords[name])
-				.join(", "),
-		],
-		...names
-			.filter((name) => !capabilities[name])
-			.map((name): Field => {
-				const reason = reasons[name];
-				return ["cannot", reason === undefined ? capabilityWords[name] : `${capabilityWords[name]}: ${reason}`];
-			}),
-		...(reasons.flattenOnline === undefined
-			? []
-			: [["cannot", `flatten while the VM runs: ${reasons.flattenOnline}`] satisfies Field]),
 	];
 }
