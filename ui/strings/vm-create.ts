@@ -31,7 +31,6 @@ export const vmCreate = {
 	storageNote: "pool, format, further disks",
 	mainDisk: "First disk",
 	pool: "Pool",
-	poolOfImage: "The copy is made in the pool that the image is in.",
 	format: "Format",
 	fullCopy: "Full copy of the image",
 	furtherDisk: (number: number) => `Disk ${number}`,

@@ -1,7 +1,8 @@
 /** The mock's pools, volumes and images. */
 import { GiB } from "../../../src/lib/units.ts";
 import { roleAtLeast } from "../../../src/model/permissions.ts";
-import type { Image, ImageCreate, VolumeCreate } from "../../api/types.ts";
+import { formatsOf, isShared } from "../../../src/model/storage-rules.ts";
+import type { Image, ImageCreate, Volume, VolumeCreate } from "../../api/types.ts";
 import { checkName, find, type Handler, type HandlerTable, MockProblem } from "./request.ts";
 import type { MockState } from "./state.ts";
 
@@ -50,12 +51,21 @@ export function storage(state: MockState): HandlerTable {
 			const request = body as VolumeCreate;
 			checkName(state, "volume", request.name);
 			const origin = snapshotDisk(state, request.source);
+			const { source } = request;
+			const place = placeOfDisk(state, {
+				...{ poolId: request.poolId ?? origin?.poolId, imageId: source?.kind === "image" ? source.imageId : undefined },
+				...{ format: request.format, nodeId: request.nodeId },
+			});
+			if (place.elsewhere && source?.kind === "image" && !source.fullCopy)
+				throw new MockProblem(422, "invalid", "The volume cannot be made.", [
+					{ path: "/source/fullCopy", message: "In another pool than its source only a full copy can be made." },
+				]);
 			const volume = state.put("volume", {
 				...state.metadata(),
 				name: request.name,
-				poolId: request.poolId ?? origin?.poolId ?? [...state.tables.pool.keys()][0] ?? "",
-				nodeId: state.nodeId,
-				format: request.format ?? "qcow2",
+				poolId: place.poolId,
+				nodeId: place.nodeId,
+				format: place.format,
 				sizeBytes: request.sizeBytes ?? origin?.sizeBytes ?? 20 * GiB,
 				allocatedBytes: null,
 				...(request.provisioning === undefined ? {} : { provisioning: request.provisioning }),
@@ -133,6 +143,25 @@ export function storage(state: MockState): HandlerTable {
 	};
 }
 
+type WantedDisk = {
+	poolId?: string | undefined;
+	imageId?: string | undefined;
+	nodeId?: string | undefined;
+	format?: Volume["format"] | undefined;
+};
+
+/** Where a new disk comes to lie and as what: in the pool that was asked for, its image's, or the first. */
+export function placeOfDisk(state: MockState, { poolId, imageId, format, nodeId }: WantedDisk) {
+	const image = imageId === undefined ? undefined : state.tables.image.get(imageId);
+	const [first] = state.tables.pool.values();
+	const pool = state.tables.pool.get(poolId ?? image?.poolId ?? "") ?? first;
+	return {
+		poolId: pool?.id ?? "",
+		nodeId: pool && isShared(pool) ? null : (nodeId ?? state.nodeId),
+		format: format ?? (pool && formatsOf(pool)[0]) ?? "qcow2",
+		elsewhere: image !== undefined && image.poolId !== pool?.id,
+	};
+}
 /** Where a volume that is made of a snapshot lies, and how large it is. */
 function snapshotDisk(state: MockState, source: VolumeCreate["source"]): { poolId: string; sizeBytes: number } | null {
 	if (source?.kind !== "snapshot") return null;

@@ -6,6 +6,7 @@ import type { PowerState, Vm, VmCreate, VmUpdate } from "../../../src/model/vm.t
 import { historyIntervalMs, historyOf, vmFigures } from "./figures.ts";
 import { checkMatch, checkName, find, type Handler, type HandlerTable, MockProblem } from "./request.ts";
 import type { MockState } from "./state.ts";
+import { placeOfDisk } from "./storage.ts";
 
 type Disk = Vm["spec"]["disks"][number];
 
@@ -45,7 +46,6 @@ export function vms(state: MockState): HandlerTable {
 	};
 	const create = (body: Partial<VmCreate> & { name: string }) => {
 		const metadata = state.metadata();
-		const pool = [...state.tables.pool.values()][0];
 		const network = [...state.tables.network.values()][0];
 		const volumes = (body.disks ?? [{}]).map((disk, index) => {
 			const known = disk.volumeId ? state.tables.volume.get(disk.volumeId) : undefined;
@@ -53,17 +53,16 @@ export function vms(state: MockState): HandlerTable {
 				state.change("volume", known.id, { vmId: metadata.id });
 				return known;
 			}
+			const { elsewhere, ...place } = placeOfDisk(state, { ...disk, nodeId: body.nodeId });
 			return state.put("volume", {
 				...state.metadata(),
 				name: `${body.name}-disk-${index}`,
-				poolId: disk.poolId ?? pool?.id ?? "",
-				nodeId: state.nodeId,
-				format: disk.format ?? "qcow2",
+				...place,
 				sizeBytes: disk.sizeBytes ?? 20 * GiB,
 				allocatedBytes: null,
 				...(disk.provisioning === undefined ? {} : { provisioning: disk.provisioning }),
 				source: disk.imageId
-					? { kind: "image", imageId: disk.imageId, fullCopy: disk.fullCopy ?? false }
+					? { kind: "image", imageId: disk.imageId, fullCopy: disk.fullCopy ?? elsewhere }
 					: { kind: "empty" },
 				phase: "creating",
 				vmId: metadata.id,

@@ -4,7 +4,9 @@ import { poolUsage } from "../../../src/model/storage-rules.ts";
 import type { Pool } from "../../api/types.ts";
 import {
 	copiesAll,
+	copyObstacle,
 	currentSpace,
+	diskIn,
 	formatChoices,
 	formatHint,
 	formatIn,
@@ -95,4 +97,39 @@ test("thick is offered where the pool has it, said only when it is not what the 
 		copiesAll(local, "qcow2", "thin"),
 		copiesAll(ceph, "raw", "thick"),
 	]).toEqual([true, false, false]);
+});
+
+test("a disk of an image in another pool is a full copy, in the format of that pool", () => {
+	const wanted = { format: "qcow2", provisioning: "thin" } as const;
+	expect(diskIn(local, { ...wanted, from: local })).toEqual({ format: "qcow2", elsewhere: false, mustBeFull: false });
+	expect(diskIn(ceph, { ...wanted, from: local })).toEqual({ format: "raw", elsewhere: true, mustBeFull: true });
+	expect(diskIn(ceph, { ...wanted, from: ceph })).toEqual({ format: "raw", elsewhere: false, mustBeFull: false });
+	expect(diskIn(local, { ...wanted, provisioning: "thick", from: local })).toMatchObject({ mustBeFull: true });
+	expect(diskIn(local, { ...wanted, from: undefined })).toMatchObject({ elsewhere: false });
+});
+
+test("one node reads the image and writes the disk", () => {
+	const on = (one: Pool, ...nodeIds: string[]): Pool => ({
+		...one,
+		nodeIds,
+		nodes: nodeIds.map((nodeId) => ({ ...(one.nodes[0] as Pool["nodes"][number]), nodeId })),
+	});
+	const from = on(local, "a", "b");
+	const why = (pool: Pool, nodeId: string | null = null) =>
+		copyObstacle(pool, { from, nodeId, nameOf: (id) => `node ${id}` });
+	const both = on(ceph, "b", "c");
+	expect([why(both), why(both, "b"), why(from, "a")]).toEqual([null, null, null]);
+	expect(why(on(ceph, "c"))).toBe("No node has both pools.");
+	expect(why(both, "c")).toBe("node c does not have both pools.");
+	const broken = (...ids: string[]): Pool => ({
+		...both,
+		phase: "degraded",
+		nodes: both.nodes.map((part) =>
+			ids.includes(part.nodeId) ? { ...part, health: "unmounted", reason: "It is gone." } : part,
+		),
+	});
+	expect(why(broken("b"))).toBe("It does not work on node b: It is gone.");
+	expect([why(broken("c")), why(broken("c"), "b")]).toEqual([null, null]);
+	// Of one that works nowhere its own state is said.
+	expect(why({ ...broken("b", "c"), phase: "error" })).toBeNull();
 });

@@ -1,5 +1,6 @@
 /** Pools, formats and images as choices of a select field: pools with the space that is left, and only what a pool can do. */
 
+import { isWorking } from "../../../src/model/pool-parts.ts";
 import {
 	formatsOf,
 	type PoolUsage,
@@ -29,6 +30,13 @@ export const copiesAll = (pool: MaybePool, format: Format, wanted: Provisioning 
 	pool === undefined
 		? format === "raw"
 		: !sharesData(pool, format) || provisioningObstacle(pool, provisioningIn(pool, wanted), { shares: true }) !== null;
+
+/** A disk as it is made there. `from`: the pool of the image that it is made of. */
+export function diskIn(pool: MaybePool, wanted: { from: MaybePool; format: Format; provisioning: Provisioning }) {
+	const format = formatIn(pool, wanted.format);
+	const elsewhere = wanted.from !== undefined && pool !== undefined && pool.id !== wanted.from.id;
+	return { format, elsewhere, mustBeFull: elsewhere || copiesAll(pool, format, wanted.provisioning) };
+}
 
 export const formatChoices = (pool: MaybePool): Choice<Format>[] =>
 	(["qcow2", "raw"] as const).map((value) => ({
@@ -85,6 +93,26 @@ export function currentSpace(pool: Pool): number | null {
 export function usageNote({ isOld, leftOut }: PoolUsage): string | null {
 	if (isOld) return t.lastKnown;
 	return leftOut.length === 0 ? null : t.usageLeftOut(leftOut.length);
+}
+
+type Copying = {
+	/** The image's pool. */
+	from: Pool;
+	/** Where the disk is to be made; null: on any node. */
+	nodeId: string | null;
+	nameOf: (nodeId: string) => string;
+};
+
+/** Why no disk of an image can be made in the pool, as a sentence: one node reads the image and writes the disk. */
+export function copyObstacle(pool: Pool, { from, nodeId, nameOf }: Copying): string | null {
+	const both = pool.nodeIds.filter((id) => from.nodeIds.includes(id));
+	if (both.length === 0) return t.moveNoNode;
+	if (nodeId !== null && !both.includes(nodeId)) return t.copyNotOn(nameOf(nodeId));
+	if (!isUsable(pool.phase)) return null;
+	const parts = (nodeId === null ? both : [nodeId]).map((id) => pool.nodes.find((part) => part.nodeId === id));
+	const fails = parts.flatMap((part) => (part === undefined || isWorking(part) ? [] : part));
+	const [first] = fails;
+	return first && fails.length === parts.length ? t.moveFails(nameOf(first.nodeId), first.reason) : null;
 }
 
 type PoolsFor = {

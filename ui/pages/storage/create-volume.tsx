@@ -2,11 +2,12 @@
 import { useLocation } from "preact-iso";
 import { GiB, MiB } from "../../../src/lib/units.ts";
 import { isShared } from "../../../src/model/storage-rules.ts";
+import type { Pool } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { write } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
-import { CheckboxField, SelectField, TextField } from "../../components/fields.tsx";
+import { SelectField, TextField } from "../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../components/form.ts";
 import { FormError } from "../../components/form-error.tsx";
 import { SizeField } from "../../components/size-field.tsx";
@@ -19,21 +20,23 @@ import { move } from "../../strings/move.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { useNodes } from "../shared/node-column.tsx";
 import {
-	copiesAll,
+	copyObstacle,
+	diskIn,
 	formatChoices,
 	formatHint,
-	formatIn,
 	type Provisioning,
 	poolChoices,
 	provisioningBody,
 	readyImages,
 } from "./choices.ts";
+import { FullCopyField } from "./full-copy-field.tsx";
 import { ProvisioningField } from "./provisioning-field.tsx";
 
 type Values = {
 	name: string;
 	imageId: string;
 	sizeBytes: number | null;
+	/** "": the image's, or the one that the node chooses. */
 	poolId: string;
 	nodeId: string;
 	format: "qcow2" | "raw";
@@ -46,17 +49,29 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 	const pools = useCollection("pool").items.value;
 	const nodes = useNodes().filter(({ witness, status }) => !witness && status.phase !== "left");
 	const images = readyImages(useCollection("image").items.value, "disk");
-	const poolOf = ({ imageId, poolId }: Values) => {
-		const id = imageId === "" ? poolId : images.find((image) => image.id === imageId)?.poolId;
+	const poolOf = ({ imageId, poolId }: Pick<Values, "imageId" | "poolId">) => {
+		const id = poolId === "" ? images.find((image) => image.id === imageId)?.poolId : poolId;
 		return pools.find((pool) => pool.id === id);
+	};
+	/** Where the image is that it is made of. */
+	const sourceOf = ({ imageId }: Values) => poolOf({ imageId, poolId: "" });
+	const nameOf = (id: string) => nodes.find((node) => node.id === id)?.name ?? common.unknown;
+	const obstacleOf = (pool: Pool, values: Values) => {
+		const from = sourceOf(values);
+		const nodeId = values.nodeId === "" || isShared(pool) ? null : values.nodeId;
+		return from ? copyObstacle(pool, { from, nodeId, nameOf }) : null;
 	};
 	const form = useForm<Values>({
 		initial: {
 			...{ name: "", imageId: "", sizeBytes: 20 * GiB, poolId: "", nodeId: "" },
 			...{ format: "qcow2", provisioning: "thin", fullCopy: false },
 		},
-		validate({ name, imageId, sizeBytes }): FieldErrors {
+		validate(values): FieldErrors {
+			const { name, imageId, sizeBytes } = values;
 			const errors: FieldErrors = {};
+			const pool = poolOf(values);
+			const obstacle = pool ? obstacleOf(pool, values) : null;
+			if (obstacle !== null) errors["/poolId"] = obstacle;
 			const least = images.find(({ id }) => id === imageId)?.virtualSizeBytes ?? 0;
 			if (!fits(namePattern, name)) errors["/name"] = name === "" ? common.required : common.nameInvalid;
 			if (sizeBytes === null || sizeBytes < MiB) errors["/sizeBytes"] = common.numberMin("1 MiB");
@@ -66,15 +81,15 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 		async submit(values) {
 			const { name, imageId, sizeBytes, poolId, nodeId, provisioning } = values;
 			const pool = poolOf(values);
-			const format = formatIn(pool, values.format);
-			const fullCopy = values.fullCopy || copiesAll(pool, format, provisioning);
+			const { format, mustBeFull } = diskIn(pool, { ...values, from: sourceOf(values) });
+			const fullCopy = values.fullCopy || mustBeFull;
 			const { data } = await write("volumeCreate", {
 				body: {
 					name,
 					sizeBytes: sizeBytes ?? GiB,
 					...(pool === undefined && format === "qcow2" ? {} : { format }),
-					...(poolId === "" || imageId !== "" ? {} : { poolId }),
-					...(nodeId === "" || imageId !== "" || (pool && isShared(pool)) ? {} : { nodeId }),
+					...(poolId === "" ? {} : { poolId }),
+					...(nodeId === "" || (pool && isShared(pool)) ? {} : { nodeId }),
 					...provisioningBody(pool, provisioning),
 					...(imageId === "" ? {} : { source: { kind: "image" as const, imageId, fullCopy } }),
 				},
@@ -84,10 +99,10 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 		},
 	});
 	const values = form.values.value;
-	const pool = poolOf(values);
-	const format = formatIn(pool, values.format);
-	const isWhole = copiesAll(pool, format, values.provisioning);
+	const [pool, from] = [poolOf(values), sourceOf(values)];
+	const { format, elsewhere, mustBeFull } = diskIn(pool, { ...values, from });
 	const onNoNode = pool !== undefined && isShared(pool);
+	const hasBoth = (nodeId: string) => [pool, from].every((one) => one === undefined || one.nodeIds.includes(nodeId));
 	return (
 		<Dialog
 			kind="panel"
@@ -131,22 +146,26 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 				error={form.error("/sizeBytes")}
 				onInput={(sizeBytes) => form.set({ sizeBytes })}
 			/>
-			{values.imageId === "" && (
-				<SelectField
-					label={t.filterPool}
-					value={values.poolId}
-					error={form.error("/poolId")}
-					choices={[{ value: "", label: common.defaultChoice }, ...poolChoices(pools)]}
-					onChange={(poolId) => form.set({ poolId })}
-				/>
-			)}
-			{values.imageId === "" && nodes.length > 1 && !onNoNode && (
+			<SelectField
+				label={t.filterPool}
+				value={values.poolId}
+				error={form.error("/poolId")}
+				choices={[
+					{ value: "", label: from ? t.poolOfImage(from.name) : common.defaultChoice },
+					...poolChoices(pools, { obstacleOf: (one) => obstacleOf(one, values) }),
+				]}
+				onChange={(poolId) => form.set({ poolId })}
+			/>
+			{nodes.length > 1 && !onNoNode && (
 				<SelectField
 					label={move.node}
 					hint={values.nodeId === "" ? move.automaticStorage : undefined}
 					value={values.nodeId}
 					error={form.error("/nodeId")}
-					choices={[{ value: "", label: move.automatic }, ...nodes.map(({ id, name }) => ({ value: id, label: name }))]}
+					choices={[
+						{ value: "", label: move.automatic },
+						...nodes.map(({ id, name }) => ({ value: id, label: name, disabled: !hasBoth(id) })),
+					]}
 					onChange={(nodeId) => form.set({ nodeId })}
 				/>
 			)}
@@ -166,11 +185,10 @@ export function CreateVolumePanel({ onClose }: { onClose: () => void }) {
 				onChange={(provisioning) => form.set({ provisioning })}
 			/>
 			{values.imageId !== "" && (
-				<CheckboxField
-					label={t.fullCopy}
-					hint={t.fullCopyHint}
-					checked={values.fullCopy || isWhole}
-					disabled={isWhole}
+				<FullCopyField
+					elsewhere={elsewhere}
+					must={mustBeFull}
+					wanted={values.fullCopy}
 					onChange={(fullCopy) => form.set({ fullCopy })}
 				/>
 			)}

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { GiB } from "../../../src/lib/units.ts";
 import { Button } from "../../components/button.tsx";
 import { FieldGroup, FieldRow } from "../../components/field.tsx";
-import { CheckboxField, SegmentedField, SelectField, TextField } from "../../components/fields.tsx";
+import { SegmentedField, SelectField, TextField } from "../../components/fields.tsx";
 import { Notice } from "../../components/layout.tsx";
 import { SizeField } from "../../components/size-field.tsx";
 import { formatBytes } from "../../lib/format.ts";
@@ -13,10 +13,11 @@ import { common } from "../../strings/common.ts";
 import { devices } from "../../strings/devices.ts";
 import { storage } from "../../strings/storage.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
-import { copiesAll, formatChoices, formatHint, formatIn, poolChoices, readyImages } from "../storage/choices.ts";
+import { diskIn, formatChoices, formatHint, poolChoices, readyImages } from "../storage/choices.ts";
+import { FullCopyField } from "../storage/full-copy-field.tsx";
 import { ProvisioningField } from "../storage/provisioning-field.tsx";
 import type { SectionProps } from "./advanced.tsx";
-import { type ExtraDisk, mainPool, type NewNic, poolById } from "./values.ts";
+import { type ExtraDisk, imagePool, mainPool, mainPoolObstacle, type NewNic, poolById } from "./values.ts";
 
 const busChoices = (["virtio", "scsi", "sata"] as const).map((value) => ({ value, label: devices.buses[value] }));
 const replaced = <T,>(list: readonly T[], at: number, change: Partial<T>): T[] =>
@@ -39,25 +40,23 @@ function Device(props: { title: string; removeLabel?: string; onRemove?: () => v
 }
 
 export function DisksSection({ form, refs }: SectionProps) {
-	const { imageId, poolId, provisioning, fullCopy, bus, extraDisks } = form.values.value;
-	const pool = mainPool(form.values.value, refs);
-	const format = formatIn(pool, form.values.value.format);
-	const isWhole = copiesAll(pool, format, provisioning);
-	const image = refs.images.find(({ id, format: imageFormat }) => id === imageId && imageFormat !== "iso");
+	const { poolId, provisioning, fullCopy, bus, extraDisks } = form.values.value;
+	const values = form.values.value;
+	const [pool, from] = [mainPool(values, refs), imagePool(values, refs)];
+	const { format, elsewhere, mustBeFull } = diskIn(pool, { ...values, from });
 	return (
 		<>
 			<Device title={t.mainDisk}>
-				{image ? (
-					<p class="field__hint">{t.poolOfImage}</p>
-				) : (
-					<SelectField
-						label={t.pool}
-						value={poolId}
-						error={form.error("/disks/0/poolId")}
-						choices={[{ value: "", label: t.plan.defaultPool }, ...poolChoices(refs.pools)]}
-						onChange={(value) => form.set({ poolId: value }, "/disks/0/poolId")}
-					/>
-				)}
+				<SelectField
+					label={t.pool}
+					value={poolId}
+					error={form.error("/disks/0/poolId")}
+					choices={[
+						{ value: "", label: from ? storage.poolOfImage(from.name) : t.plan.defaultPool },
+						...poolChoices(refs.pools, { obstacleOf: (one) => mainPoolObstacle(one, values, refs) }),
+					]}
+					onChange={(value) => form.set({ poolId: value }, "/disks/0/poolId")}
+				/>
 				<FieldRow>
 					<SelectField
 						label={t.format}
@@ -80,12 +79,12 @@ export function DisksSection({ form, refs }: SectionProps) {
 					error={form.error("/disks/0/provisioning")}
 					onChange={(value) => form.set({ provisioning: value }, "/disks/0/provisioning")}
 				/>
-				{image && (
-					<CheckboxField
+				{from && (
+					<FullCopyField
 						label={t.fullCopy}
-						hint={storage.fullCopyHint}
-						checked={fullCopy || isWhole}
-						disabled={isWhole}
+						elsewhere={elsewhere}
+						must={mustBeFull}
+						wanted={fullCopy}
 						onChange={(value) => form.set({ fullCopy: value })}
 					/>
 				)}

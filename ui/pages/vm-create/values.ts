@@ -18,7 +18,7 @@ import { storage } from "../../strings/storage.ts";
 import { vm as vmText } from "../../strings/vm.ts";
 import { vmCreate as t } from "../../strings/vm-create.ts";
 import { roomiest, type Target, targetsFor } from "../shared/placement.ts";
-import { copiesAll, currentSpace, formatIn, type Provisioning, provisioningBody } from "../storage/choices.ts";
+import { copyObstacle, currentSpace, diskIn, type Provisioning, provisioningBody } from "../storage/choices.ts";
 
 export const sizes = {
 	small: { vcpus: 1, memoryBytes: GiB, diskBytes: 10 * GiB },
@@ -55,7 +55,7 @@ export type CreateValues = {
 	cpuModel: "portable" | "host";
 	firmware: Vm["spec"]["firmware"];
 	tpm: boolean;
-	/** "": the default pool. */
+	/** "": the image's, else the default pool. */
 	poolId: string;
 	format: "qcow2" | "raw";
 	provisioning: Provisioning;
@@ -162,6 +162,9 @@ export function checkCreate(values: CreateValues, refs: Refs): Record<string, st
 	const diskBytes = diskBytesFor(values, refs);
 	if (diskBytes === null || diskBytes < MiB) errors["/disks/0/sizeBytes"] = common.numberMin("1 MiB");
 	else if (diskBytes < least) errors["/disks/0/sizeBytes"] = storage.imageNeeds(formatBytes(least));
+	const pool = mainPool(values, refs);
+	const obstacle = pool ? mainPoolObstacle(pool, values, refs) : null;
+	if (obstacle !== null) errors["/disks/0/poolId"] = obstacle;
 	for (const [index, disk] of values.extraDisks.entries()) {
 		const path = `/disks/${index + 1}`;
 		if (disk.kind === "existing" && disk.volumeId === "") errors[`${path}/volumeId`] = common.required;
@@ -186,7 +189,7 @@ export async function createBody(
 	const iso = image?.format === "iso";
 	const fromImage = image !== undefined && !iso;
 	const pool = mainPool(values, refs);
-	const format = formatIn(pool, values.format);
+	const { format, mustBeFull } = diskIn(pool, { ...values, from: imagePool(values, refs) });
 	const body: VmCreate = {
 		name: values.name,
 		vcpus: values.vcpus ?? 1,
@@ -195,10 +198,10 @@ export async function createBody(
 			{
 				...(fromImage ? { imageId: image.id } : {}),
 				sizeBytes: diskBytesFor(values, refs) ?? 20 * GiB,
-				...(values.poolId !== "" && !fromImage ? { poolId: values.poolId } : {}),
+				...(values.poolId !== "" ? { poolId: values.poolId } : {}),
 				...(format !== "qcow2" ? { format } : {}),
 				...provisioningBody(pool, values.provisioning),
-				...(fromImage && (values.fullCopy || copiesAll(pool, format, values.provisioning)) ? { fullCopy: true } : {}),
+				...(fromImage && (values.fullCopy || mustBeFull) ? { fullCopy: true } : {}),
 				...(values.bus !== "virtio" ? { bus: values.bus } : {}),
 			},
 			...values.extraDisks.map((disk) =>
@@ -251,10 +254,22 @@ function drivesOf(values: CreateValues, isoId: string | null): { imageId: string
 export const poolById = ({ pools }: Pick<Refs, "pools">, poolId: string): Pool | undefined =>
 	pools.find(({ id }) => id === poolId);
 
-/** The pool of the first disk: its image's, or the one that was chosen; undefined while the node chooses. */
-export function mainPool(values: CreateValues, refs: Refs): Pool | undefined {
+/** Where the image of the first disk lies. */
+export function imagePool(values: CreateValues, refs: Refs): Pool | undefined {
 	const image = imageOf(values, refs);
-	return poolById(refs, image && image.format !== "iso" ? image.poolId : values.poolId);
+	return image && image.format !== "iso" ? poolById(refs, image.poolId) : undefined;
+}
+
+/** The pool of the first disk: the one that was chosen, or its image's; undefined while the node chooses. */
+export const mainPool = (values: CreateValues, refs: Refs): Pool | undefined =>
+	values.poolId === "" ? imagePool(values, refs) : poolById(refs, values.poolId);
+
+/** Why the first disk cannot be made there of its image. */
+export function mainPoolObstacle(pool: Pool, values: CreateValues, refs: Refs): string | null {
+	const from = imagePool(values, refs);
+	const nodeId = values.nodeId === "" ? null : values.nodeId;
+	const nameOf = (id: string) => refs.nodes.find((node) => node.id === id)?.name ?? common.unknown;
+	return from ? copyObstacle(pool, { from, nodeId, nameOf }) : null;
 }
 
 export type Plan = { steps: string[]; warnings: string[] };
@@ -271,9 +286,9 @@ export function planOf(values: CreateValues, refs: Refs): Plan {
 	const size = formatBytes(diskBytesFor(values, refs) ?? 0);
 	if (image && !iso) {
 		const pool = mainPool(values, refs);
-		const copies = values.fullCopy || copiesAll(pool, formatIn(pool, values.format), values.provisioning);
-		const say = copies ? t.plan.fullCopy : t.plan.copy;
-		steps.push(say(image.name, size, poolName(image.poolId)));
+		const { mustBeFull } = diskIn(pool, { ...values, from: imagePool(values, refs) });
+		const say = values.fullCopy || mustBeFull ? t.plan.fullCopy : t.plan.copy;
+		steps.push(say(image.name, size, poolName(pool?.id ?? image.poolId)));
 	} else if (values.imageId !== "") steps.push(t.plan.emptyDisk(size, poolName(values.poolId)));
 	for (const disk of values.extraDisks) {
 		const volume = refs.volumes.find(({ id }) => id === disk.volumeId);

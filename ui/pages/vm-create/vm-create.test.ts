@@ -55,6 +55,24 @@ describe("creating a VM", () => {
 		expect(checkCreate(custom, large)["/disks/0/sizeBytes"]).toContain("64 GiB");
 	});
 
+	test("a disk of an image is made in another pool when that is chosen, as a full copy", async () => {
+		const pool = (name: string) => refs.pools.find((one) => one.name === name)?.id ?? "";
+		const values = { ...base, poolId: pool("rbd") };
+		expect(checkCreate(values, refs)).toEqual({});
+		expect((await createBody(values, refs, hash)).disks).toEqual([
+			{ imageId: debian.id, sizeBytes: 20 * GiB, poolId: pool("rbd"), format: "raw", fullCopy: true },
+		]);
+		expect(planOf(values, refs).steps[0]).toBe("A full copy of debian-13-generic becomes a 20 GiB disk in pool rbd.");
+		// The image's own, said or not, is no other pool.
+		const own = await createBody({ ...base, poolId: pool("local") }, refs, hash);
+		expect(own.disks).toEqual([{ imageId: debian.id, sizeBytes: 20 * GiB, poolId: pool("local") }]);
+		const apart: Refs = {
+			...refs,
+			pools: refs.pools.map((one) => (one.name === "rbd" ? { ...one, nodeIds: ["elsewhere"] } : one)),
+		};
+		expect(checkCreate(values, apart)).toEqual({ "/disks/0/poolId": "No node has both pools." });
+	});
+
 	test("problems are at the pointers of the body", () => {
 		const errors = checkCreate(
 			{

@@ -2,7 +2,7 @@
 
 import { GiB, MiB } from "../../../src/lib/units.ts";
 import { live } from "../../api/live/live.ts";
-import type { Vm, VolumeCreate } from "../../api/types.ts";
+import type { Pool, Vm, VolumeCreate } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
 import { Button } from "../../components/button.tsx";
 import { Dialog } from "../../components/dialog.tsx";
@@ -19,17 +19,18 @@ import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
 import { storage as storageText } from "../../strings/storage.ts";
 import {
-	copiesAll,
+	copyObstacle,
+	diskIn,
 	formatChoices,
 	formatHint,
-	formatIn,
 	type Provisioning,
 	poolChoices,
 	provisioningBody,
 } from "../storage/choices.ts";
+import { FullCopyField } from "../storage/full-copy-field.tsx";
 import { ProvisioningField } from "../storage/provisioning-field.tsx";
 import { DiskOptionFields } from "./disk-option-fields.tsx";
-import { type DiskOptions, diskOf, optionErrors, usualOptions } from "./disk-options.ts";
+import { type DiskOptions, diskOf, optionErrors, usualOptions, whyNotDiscarded } from "./disk-options.ts";
 import { attachNew, makeVolume } from "./make-volume.ts";
 import { freeDeviceId, updateVm } from "./update.ts";
 
@@ -42,6 +43,7 @@ type Values = {
 	volumeId: string;
 	format: "qcow2" | "raw";
 	provisioning: Provisioning;
+	fullCopy: boolean;
 	options: DiskOptions;
 };
 
@@ -54,6 +56,13 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 		({ vmId, phase, nodeId }) => vmId === null && phase === "ready" && (nodeId ?? vm.nodeId) === vm.nodeId,
 	);
 	const id = freeDeviceId("disk", vm.spec.disks);
+	const poolOf = (poolId: string | undefined) => pools.find((one) => one.id === poolId);
+	const nameOf = (nodeId: string) => live.node.peek(nodeId)?.name ?? common.unknown;
+	/** The pool of the image that it is made of. */
+	const sourceOf = ({ kind, imageId }: Pick<Values, "kind" | "imageId">) =>
+		kind === "image" ? poolOf(images.find((one) => one.id === imageId)?.poolId) : undefined;
+	const obstacleIn = (pool: Pool, from: Pool | undefined) =>
+		from ? copyObstacle(pool, { from, nodeId: vm.nodeId, nameOf }) : null;
 	const form = useForm<Values>({
 		initial: {
 			kind: "new",
@@ -64,6 +73,7 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 			volumeId: "",
 			format: "qcow2",
 			provisioning: "thin",
+			fullCopy: false,
 			options: usualOptions,
 		},
 		validate(values): FieldErrors {
@@ -77,6 +87,9 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 			if (values.kind === "image") {
 				const image = images.find((other) => other.id === values.imageId);
 				const least = image?.virtualSizeBytes ?? 0;
+				const pool = poolOf(values.poolId);
+				const obstacle = pool ? obstacleIn(pool, sourceOf(values)) : null;
+				if (obstacle !== null) errors["/poolId"] = obstacle;
 				if (!image) errors["/source/imageId"] = common.required;
 				else if (values.sizeBytes !== null && values.sizeBytes < least) {
 					errors["/sizeBytes"] = storageText.imageNeeds(formatBytes(least));
@@ -89,7 +102,7 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 				const disk = diskOf({ id, volumeId: values.volumeId }, values.options);
 				await updateVm(vm, { disks: [...vm.spec.disks, disk] });
 			} else {
-				const volumeId = await makeVolume(newVolume(vm, values));
+				const volumeId = await makeVolume(newVolume(vm, values, sourceOf(values)));
 				await attachNew(vm, diskOf({ id, volumeId }, values.options), values.name);
 			}
 			onClose();
@@ -97,8 +110,9 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 	});
 	const values = form.values.value;
 	const source = values.kind;
-	const pool = pools.find(({ id: one }) => one === values.poolId);
-	const format = formatIn(pool, values.format);
+	const [pool, from] = [poolOf(values.poolId), sourceOf(values)];
+	const { format, elsewhere, mustBeFull } = diskIn(pool, { ...values, from });
+	const existing = source === "existing" ? free.find((one) => one.id === values.volumeId) : undefined;
 	return (
 		<Dialog
 			kind="panel"
@@ -174,15 +188,13 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 						error={form.error("/sizeBytes")}
 						onInput={(sizeBytes) => form.set({ sizeBytes })}
 					/>
-					{source === "new" && (
-						<SelectField
-							label={t.pool}
-							value={values.poolId}
-							error={form.error("/poolId")}
-							choices={poolChoices(pools)}
-							onChange={(poolId) => form.set({ poolId })}
-						/>
-					)}
+					<SelectField
+						label={t.pool}
+						value={values.poolId}
+						error={form.error("/poolId")}
+						choices={poolChoices(pools, { obstacleOf: (one) => obstacleIn(one, from) })}
+						onChange={(poolId) => form.set({ poolId })}
+					/>
 					<SelectField
 						label={t.format}
 						narrow
@@ -197,6 +209,14 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 						error={form.error("/provisioning")}
 						onChange={(provisioning) => form.set({ provisioning })}
 					/>
+					{source === "image" && (
+						<FullCopyField
+							elsewhere={elsewhere}
+							must={mustBeFull}
+							wanted={values.fullCopy}
+							onChange={(fullCopy) => form.set({ fullCopy })}
+						/>
+					)}
 				</>
 			)}
 			<Disclosure title={t.options} note={t.optionsNote}>
@@ -204,21 +224,29 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 					options={values.options}
 					error={(field) => form.error(field)}
 					onChange={(options, field) => form.set({ options }, field)}
+					discardIgnored={
+						source === "existing"
+							? existing && whyNotDiscarded(existing, poolOf(existing.poolId), vm.nodeId)
+							: whyNotDiscarded(provisioningBody(pool, values.provisioning), pool, vm.nodeId)
+					}
 				/>
 			</Disclosure>
 		</Dialog>
 	);
 }
 
-/** What the API is asked to make. */
-function newVolume(vm: Vm, { kind, name, poolId, sizeBytes, imageId, ...values }: Values): VolumeCreate {
+/** What the API is asked to make. `from`: the pool of the image that it is made of. */
+function newVolume(
+	vm: Vm,
+	{ kind, name, poolId, sizeBytes, imageId, ...values }: Values,
+	from: Pool | undefined,
+): VolumeCreate {
 	const pool = live.pool.peek(poolId);
-	const format = formatIn(pool, values.format);
+	const { format, mustBeFull } = diskIn(pool, { ...values, from });
 	return {
 		...{ name, poolId, nodeId: vm.nodeId, format },
 		...(sizeBytes === null ? {} : { sizeBytes }),
 		...provisioningBody(pool, values.provisioning),
-		source:
-			kind === "image" ? { kind, imageId, fullCopy: copiesAll(pool, format, values.provisioning) } : { kind: "empty" },
+		source: kind === "image" ? { kind, imageId, fullCopy: values.fullCopy || mustBeFull } : { kind: "empty" },
 	};
 }
