@@ -144,6 +144,21 @@ export function provisioningObstacle(
 	return null;
 }
 
+type Copy = {
+	/** In another pool than its source. */
+	elsewhere: boolean;
+	/** Undefined: the usual one there. */
+	format?: VolumeFormat | undefined;
+	provisioning?: Provisioning | undefined;
+	nodeId?: string;
+};
+
+/** Whether a copy that is made in the pool is a full one, when nobody says: where a copy-on-write copy cannot be what is asked for. */
+export const isCopiedWhole = (pool: ToldPool, { elsewhere, format, provisioning, nodeId }: Copy): boolean =>
+	elsewhere ||
+	!sharesData(pool, format ?? formatsOf(pool)[0] ?? "qcow2") ||
+	provisioningObstacle(pool, provisioning, { shares: true, ...(nodeId === undefined ? {} : { nodeId }) }) !== null;
+
 /** What a volume is that comes to the pool: as it is, where the pool can; else as the pool has it. */
 export const provisioningKept = (
 	pool: ToldPool,

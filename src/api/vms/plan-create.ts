@@ -14,7 +14,7 @@ import type { Network } from "../../model/network.ts";
 import type { Node } from "../../model/node.ts";
 import { availableOn } from "../../model/pool-parts.ts";
 import type { Volume } from "../../model/storage.ts";
-import { formatsOf, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
+import { formatsOf, isCopiedWhole, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
 import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts";
 import { defaultMemoryBytes, defaultShutdownTimeoutMs, defaultVcpus } from "../../model/vm.ts";
 import { unreportedStatus } from "../../model/vm-rules.ts";
@@ -174,9 +174,9 @@ function newVolume(vmName: string, wanted: DiskRequest, index: number, path: str
 		errors.add(`${path}/format`, `The pool ${pool.name} has no volumes of format ${format}.`);
 	const elsewhere = image !== undefined && image.poolId !== pool.id;
 	const { provisioning } = wanted;
-	const way = (shares: boolean) => provisioningObstacle(pool, provisioning, { shares, nodeId: node.id });
-	const fullCopy = wanted.fullCopy ?? (elsewhere || !sharesData(pool, format) || way(true) !== null);
-	const obstacle = way(image !== undefined && !fullCopy);
+	const fullCopy = wanted.fullCopy ?? isCopiedWhole(pool, { elsewhere, format, provisioning, nodeId: node.id });
+	const shares = image !== undefined && !fullCopy;
+	const obstacle = provisioningObstacle(pool, provisioning, { shares, nodeId: node.id });
 	if (obstacle !== null) errors.add(`${path}/provisioning`, obstacle);
 	if (elsewhere && !fullCopy)
 		errors.add(`${path}/fullCopy`, "In another pool than the image only a full copy can be made.");

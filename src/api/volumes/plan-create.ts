@@ -4,12 +4,12 @@
  */
 
 import type { Static } from "@sinclair/typebox";
-import { type Placement, placeStorage } from "../../control/placement.ts";
+import { type Placement, type PlacementState, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import { availableOn } from "../../model/pool-parts.ts";
-import type { Pool, Provisioning, Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
-import { formatsOf, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
+import type { Pool, Volume, VolumeCreate, VolumeSource } from "../../model/storage.ts";
+import { formatsOf, isCopiedWhole, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
 import { checkHeard } from "../as-known.ts";
@@ -89,7 +89,14 @@ function placedBy(context: RequestContext, request: Static<typeof VolumeCreate>)
 	const image = source?.kind === "image" ? store.get("image", source.imageId) : null;
 	const pool = store.get("pool", poolId ?? image?.poolId ?? "");
 	const bytes = provisioning === "thick" ? (sizeBytes ?? 0) : 0;
-	return placeStorage(placementState(store), { what: "The volume", pool, bytes });
+	const from = image && store.get("pool", image.poolId);
+	return placeStorage(withSource(placementState(store), pool, from), { what: "The volume", pool, bytes });
+}
+
+/** Of a copy of an image in another pool: only nodes that have the image's pool, since one node reads the image and writes the copy. */
+function withSource(state: PlacementState, pool: Pool | null, from: Pool | null): PlacementState {
+	if (!from || from.id === pool?.id) return state;
+	return { ...state, nodes: state.nodes.filter(({ id }) => from.nodeIds.includes(id)) };
 }
 
 function originOf(context: RequestContext, source: VolumeSource, nodeId: string, errors: FieldErrors): Origin | null {
@@ -145,13 +152,9 @@ function completeSource(
 		return errors.add("/source/volumeId", "The snapshot has several disks: say which one.") ?? source;
 	const volume = store.get("volume", volumeId);
 	const pool = volume && store.get("pool", volume.poolId);
-	const whole = !pool || !sharesData(pool, request.format ?? formatsOf(pool)[0] ?? "qcow2");
-	return { ...source, volumeId, fullCopy: source.fullCopy ?? (whole || isCopiedWhole(pool, request.provisioning)) };
+	const whole = !pool || isCopiedWhole(pool, { ...request, elsewhere: false });
+	return { ...source, volumeId, fullCopy: source.fullCopy ?? whole };
 }
-
-/** Whether a copy that is to get its space so is a full one, when nobody says. */
-export const isCopiedWhole = (pool: Pool | null, provisioning: Provisioning | undefined): boolean =>
-	pool !== null && provisioning !== undefined && provisioningObstacle(pool, provisioning, { shares: true }) !== null;
 
 /** What the node finds out too, before it makes anything: as it was last reported. */
 function checkRoom(pool: Pool, worker: string, bytes: number): void {

@@ -12,7 +12,7 @@ import {
 	VolumeResize,
 	VolumeUpdate,
 } from "../../model/storage.ts";
-import { sharesData } from "../../model/storage-rules.ts";
+import { isCopiedWhole } from "../../model/storage-rules.ts";
 import { Task } from "../../model/task.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
 import type { RequestContext } from "../context.ts";
@@ -32,7 +32,7 @@ import {
 	shown,
 } from "../resources.ts";
 import { type Route, route } from "../route.ts";
-import { checkResize, isCopiedWhole, type PlannedVolume, planVolumeCreate } from "./plan-create.ts";
+import { checkResize, type PlannedVolume, planVolumeCreate } from "./plan-create.ts";
 
 const tag = "volumes" as const;
 
@@ -149,12 +149,13 @@ export const volumeRoutes: Route[] = [
 				const original = find(context, "volume", params.id);
 				const elsewhere = poolId !== undefined && poolId !== original.poolId;
 				const pool = context.services.store.get("pool", original.poolId);
-				const whole = elsewhere || !pool || !sharesData(pool, original.format);
-				const fullCopy = body.fullCopy ?? (whole || isCopiedWhole(pool, body.provisioning));
+				const { format } = original;
+				const whole = !pool || isCopiedWhole(pool, { elsewhere, format, provisioning: body.provisioning });
+				const fullCopy = body.fullCopy ?? whole;
 				const plan = planVolumeCreate(context, {
 					name,
 					poolId: poolId ?? original.poolId,
-					...(elsewhere ? {} : { format: original.format }),
+					...(elsewhere ? {} : { format }),
 					...(body.provisioning === undefined ? {} : { provisioning: body.provisioning }),
 					source: { kind: "clone", volumeId: original.id, fullCopy },
 				});

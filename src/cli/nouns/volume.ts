@@ -1,6 +1,7 @@
 /** `limiquantix volume`: the disks of VMs. */
 import type { Volume } from "../../gen/api.ts";
 import { parseBytes } from "../../lib/units.ts";
+import { isCopiedWhole } from "../../model/storage-rules.ts";
 import type { Cli } from "../cli.ts";
 import { download, safeFileName } from "../download.ts";
 import { usageError } from "../failure.ts";
@@ -48,7 +49,7 @@ export const volumeNoun: Noun = {
 			name: "create",
 			summary: "Create a volume",
 			description:
-				"Empty, or a copy of an image, or of a disk in a snapshot. A volume made from an image is as large as the image, unless --size says more.",
+				"Empty, or a copy of an image, or of a disk in a snapshot. A volume made from an image is as large as the image, unless --size says more. Blocks are copied as they are written, unless --full-copy is given, or the pool, the format or --provisioning allow nothing but a full copy; in another pool than the image's it always is one.",
 			examples: [
 				"limiquantix volume create data --size 100GiB",
 				"limiquantix volume create web-root --image debian-13 --size 20GiB",
@@ -80,7 +81,7 @@ export const volumeNoun: Noun = {
 				const nodeId = node === undefined ? undefined : await resolveId(cli, "node", node);
 				const source =
 					snapshot === undefined
-						? await imageSource(cli, image, fullCopy ?? (format === "raw" || provisioning === "thick"))
+						? await imageSource(cli, image, fullCopy, { poolId, nodeId, format, provisioning })
 						: await snapshotSource(cli, snapshot, disk, fullCopy);
 				const body = { name, ...given({ sizeBytes, poolId, nodeId, format, provisioning, source }) };
 				const result = await cli.call("volumeCreate", { body });
@@ -123,7 +124,7 @@ export const volumeNoun: Noun = {
 			name: "clone",
 			summary: "Copy a volume",
 			description:
-				"Blocks are copied as they are written, unless --full-copy is given, or --provisioning thick in a pool that has thin volumes as well.",
+				"Blocks are copied as they are written, unless --full-copy is given, or --provisioning thick in a pool that has thin volumes as well, or the copy is in another pool.",
 			examples: [
 				"limiquantix volume clone data data-copy",
 				"limiquantix volume clone data backup --full-copy --pool slow",
@@ -184,9 +185,25 @@ export const volumeNoun: Noun = {
 	],
 };
 
-async function imageSource(cli: Cli, image: string | undefined, fullCopy: boolean) {
+type WantedCopy = {
+	poolId: string | undefined;
+	nodeId: string | undefined;
+	format: Volume["format"] | undefined;
+	provisioning: Volume["provisioning"] | undefined;
+};
+
+/** The API wants to be told how a copy of an image is made; it decides the same of other copies, by the same rule. */
+async function imageSource(cli: Cli, image: string | undefined, fullCopy: boolean | undefined, wanted: WantedCopy) {
 	if (image === undefined) return undefined;
-	return { kind: "image" as const, imageId: await resolveId(cli, "image", image), fullCopy };
+	const imageId = await resolveId(cli, "image", image);
+	return { kind: "image" as const, imageId, fullCopy: fullCopy ?? (await isWholeCopy(cli, imageId, wanted)) };
+}
+
+async function isWholeCopy(cli: Cli, imageId: string, { poolId, nodeId, format, provisioning }: WantedCopy) {
+	const { body: image } = await cli.call("imageGet", { path: { id: imageId } });
+	const { body: pool } = await cli.call("poolGet", { path: { id: poolId ?? image.poolId } });
+	const elsewhere = pool.id !== image.poolId;
+	return isCopiedWhole(pool, { elsewhere, format, provisioning, ...given({ nodeId }) });
 }
 
 async function snapshotSource(cli: Cli, snapshotId: string, disk: string | undefined, fullCopy: boolean | undefined) {

@@ -3,11 +3,11 @@
 import { isWorking } from "../../../src/model/pool-parts.ts";
 import {
 	formatsOf,
+	isCopiedWhole,
 	type PoolUsage,
 	poolUsage,
 	provisioningObstacle,
 	provisioningOf,
-	sharesData,
 } from "../../../src/model/storage-rules.ts";
 import type { Image, Pool, Volume } from "../../api/types.ts";
 import type { Choice } from "../../components/fields.tsx";
@@ -29,7 +29,7 @@ export const formatIn = (pool: MaybePool, wanted: Format): Format =>
 export const copiesAll = (pool: MaybePool, format: Format, wanted: Provisioning = "thin"): boolean =>
 	pool === undefined
 		? format === "raw"
-		: !sharesData(pool, format) || provisioningObstacle(pool, provisioningIn(pool, wanted), { shares: true }) !== null;
+		: isCopiedWhole(pool, { elsewhere: false, format, provisioning: provisioningIn(pool, wanted) });
 
 /** A disk as it is made there. `from`: the pool of the image that it is made of. */
 export function diskIn(pool: MaybePool, wanted: { from: MaybePool; format: Format; provisioning: Provisioning }) {
