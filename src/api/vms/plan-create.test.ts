@@ -100,6 +100,15 @@ describe("a name is enough", () => {
 		]);
 	});
 
+	test("disks are attached as is said", () => {
+		const { vm } = plan({ disks: [{ bus: "scsi", cache: "writeback", discard: false, readOnly: true }, {}] });
+		expect(vm.spec.disks).toMatchObject([
+			{ bus: "scsi", cache: "writeback", discard: false, readOnly: true },
+			{ bus: "virtio", cache: "none", discard: true, readOnly: false },
+		]);
+		expect(paths(() => plan({ disks: [{}, { bus: "sata", readOnly: true }] }))).toEqual(["/disks/1/readOnly"]);
+	});
+
 	test("room for hot-plug stays within the host and within limits", () => {
 		expect([1, 2, 16, 200, 512].map(defaultMaxVcpus)).toEqual([8, 8, 64, 512, 512]);
 		expect(defaultMaxMemoryBytes(2 * GiB, 64 * GiB)).toBe(8 * GiB);

@@ -140,14 +140,16 @@ function planDisks(request: VmCreate, planning: Planning): { disks: DiskSpec[]; 
 		if (!volume) continue;
 		if (attached.has(volume.id)) planning.errors.add(`${path}/volumeId`, "The volume is named twice.");
 		attached.add(volume.id);
+		if (wanted.bus === "sata" && wanted.readOnly)
+			planning.errors.add(`${path}/readOnly`, "A SATA disk cannot be read-only; choose virtio or SCSI.");
 		if (!wanted.volumeId) volumes.push(volume);
 		disks.push({
 			id,
 			volumeId: volume.id,
 			bus: wanted.bus ?? "virtio",
-			cache: "none",
-			discard: true,
-			readOnly: false,
+			cache: wanted.cache ?? "none",
+			discard: wanted.discard ?? true,
+			readOnly: wanted.readOnly ?? false,
 			...(wanted.limits === undefined ? {} : { limits: wanted.limits }),
 		});
 	}
