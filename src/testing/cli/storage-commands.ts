@@ -93,6 +93,13 @@ export async function limitedDisk({ root, json, rootCode }: Commands): Promise<v
 	await root("vm disk edit web disk-0 --no-limits");
 	expect((await json("vm show web")).spec.disks[0].limits).toBeUndefined();
 	expect(await rootCode("vm disk edit web disk-0")).toBe(2);
+	await root("vm disk edit web disk-0 --cache writeback --no-discard");
+	expect((await json("vm show web")).spec.disks[0]).toMatchObject({
+		cache: "writeback",
+		discard: false,
+		bus: "virtio",
+	});
+	expect(await root("vm show web")).toContain("cache writeback, no discard");
 }
 
 export async function snapshotsOfVm({ root, json }: Commands): Promise<void> {

@@ -8,6 +8,7 @@ import { finishObject, waitOptions } from "../../tasks.ts";
 import { type Verb, verb } from "../../verb.ts";
 import { tags } from "../common-options.ts";
 import { cloudInitBody, cloudInitOptions } from "./cloud-init-options.ts";
+import { attachmentOf } from "./disk-options.ts";
 import {
 	autostartBody,
 	type DiskRequest,
@@ -22,14 +23,9 @@ import { getVm, showVm } from "./show.ts";
 
 const demoTimeoutMs = 120_000;
 const noDisk: DiskRequest = {
-	sizeBytes: undefined,
-	image: undefined,
-	volume: undefined,
-	pool: undefined,
-	bus: undefined,
-	format: undefined,
-	provisioning: undefined,
-	fullCopy: undefined,
+	...{ sizeBytes: undefined, image: undefined, volume: undefined, pool: undefined },
+	...{ format: undefined, provisioning: undefined, fullCopy: undefined },
+	...attachmentOf({}),
 };
 
 export const createVerb: Verb = verb({

@@ -10,29 +10,25 @@ import { usageError } from "../../failure.ts";
 import { resolveId } from "../../names.ts";
 import { flag, list, off, text, texts } from "../../options.ts";
 import { given } from "../../pages.ts";
-import { oneOfPair, parsePairs } from "../../pairs.ts";
+import { parsePairs } from "../../pairs.ts";
 import { finishObject, waitOptions } from "../../tasks.ts";
 import { type Verb, verb } from "../../verb.ts";
 import { tags } from "../common-options.ts";
 import { cloudInitBody, cloudInitOptions } from "./cloud-init-options.ts";
+import { type Attachment, attachmentFlags, attachmentKeys, attachmentOf, attachmentWords } from "./disk-options.ts";
 import { autostartBody, hardwareBody, hardwareOptions, type NicRequest, parseNic } from "./hardware-options.ts";
 import { getVm, showVm, vmArgument } from "./show.ts";
 
 const maxTries = 3;
-const buses = ["virtio", "scsi", "sata"] as const;
 
 function parseAttach(text: string) {
-	const pairs = parsePairs(text, { keys: ["volume", "bus"], first: "volume", flags: ["read-only"] });
+	const pairs = parsePairs(text, { keys: ["volume", ...attachmentKeys], first: "volume", flags: attachmentFlags });
 	if (pairs.volume === undefined) throw new AppError("invalid", `"${text}": the volume is missing.`);
-	return {
-		volume: pairs.volume,
-		bus: oneOfPair(pairs.bus, buses, "bus") ?? "virtio",
-		readOnly: pairs["read-only"] !== undefined,
-	};
+	return { volume: pairs.volume, attachment: attachmentOf(pairs) };
 }
 
 const deviceOptions = {
-	attach: list("--attach <volume>", "attach a volume as a disk, also NAME,bus=virtio|scsi|sata,read-only", parseAttach),
+	attach: list("--attach <volume>", `attach a volume as a disk, also NAME,${attachmentWords}`, parseAttach),
 	detach: texts("--detach <disk>", "detach a disk: its device id, or name or id of its volume"),
 	addNic: list("--add-nic <network>", "add a NIC, also NAME,model=virtio|e1000e,mac=…", parseNic),
 	removeNic: texts("--remove-nic <nic>", "remove a NIC: its device id or MAC address"),
@@ -96,7 +92,7 @@ export const editVerb: Verb = verb({
 });
 
 type DeviceChange = {
-	attach: { volumeId: string; bus: (typeof buses)[number]; readOnly: boolean }[];
+	attach: { volumeId: string; attachment: Attachment }[];
 	/** Device ids or volume ids. */
 	detach: string[];
 	addNics: { networkId: string; mac: string | undefined; model: NicRequest["model"] }[];
@@ -117,8 +113,8 @@ async function resolveDevices(
 	},
 ): Promise<DeviceChange> {
 	const attach: DeviceChange["attach"] = [];
-	for (const { volume, bus, readOnly } of options.attach)
-		attach.push({ volumeId: await resolveId(cli, "volume", volume), bus, readOnly });
+	for (const { volume, attachment } of options.attach)
+		attach.push({ volumeId: await resolveId(cli, "volume", volume), attachment });
 	const addNics: DeviceChange["addNics"] = [];
 	for (const { network, mac, model } of options.addNic)
 		addNics.push({ networkId: await resolveId(cli, "network", network), mac, model });
@@ -149,13 +145,11 @@ function changedDevices(vm: Vm, change: DeviceChange, random: Random): Pick<VmUp
 				throw new AppError("invalid", `${vm.name} has no ${what} ${name}.`);
 		return items.filter((item) => !names(item).some((name) => gone.includes(name)));
 	};
-	const newDisks = change.attach.map(({ volumeId, bus, readOnly }) => ({
+	const newDisks = change.attach.map(({ volumeId, attachment }) => ({
 		id: free("disk"),
 		volumeId,
-		bus,
-		cache: "none" as const,
-		discard: true,
-		readOnly,
+		...{ bus: "virtio" as const, cache: "none" as const, discard: true, readOnly: false },
+		...given(attachment),
 	}));
 	const newNics = change.addNics.map(({ networkId, mac, model }) => ({
 		id: free("nic"),

@@ -8,9 +8,9 @@ import { resolveId } from "../../names.ts";
 import { choice, duration, integer, list, type OptionValues, onOff, size, text } from "../../options.ts";
 import { given } from "../../pages.ts";
 import { oneOfPair, parsePairs } from "../../pairs.ts";
+import { attachmentFlags, attachmentKeys, attachmentOf, attachmentWords } from "./disk-options.ts";
 
 const maxCpuCount = 512;
-const buses = ["virtio", "scsi", "sata"] as const;
 const nicModels = ["virtio", "e1000e"] as const;
 
 export const hardwareOptions = {
@@ -56,14 +56,16 @@ export function autostartBody(options: HardwareOptions, before: Autostart): Auto
 	};
 }
 
-const diskKeys = ["size", "image", "volume", "pool", "bus", "format", "provisioning"] as const;
+const diskKeys = ["size", "image", "volume", "pool", "format", "provisioning", ...attachmentKeys] as const;
+const ofNewVolumes = ["size", "image", "pool", "format", "provisioning", "full-copy"] as const;
 export type DiskRequest = ReturnType<typeof parseDisk>;
 
-/** "20GiB", "size=20GiB,pool=fast", "volume=data,bus=scsi", "image=debian-13,full-copy". */
+/** "20GiB", "size=20GiB,pool=fast", "volume=data,bus=scsi,read-only", "image=debian-13,full-copy". */
 export function parseDisk(given: string) {
-	const pairs = parsePairs(given, { keys: diskKeys, first: "size", flags: ["full-copy"] });
-	if (pairs.volume !== undefined && Object.keys(pairs).some((key) => key !== "volume" && key !== "bus"))
-		throw new AppError("invalid", `"${given}": with an existing volume only bus goes together.`);
+	const pairs = parsePairs(given, { keys: diskKeys, first: "size", flags: ["full-copy", ...attachmentFlags] });
+	const wrong = pairs.volume === undefined ? undefined : ofNewVolumes.find((key) => pairs[key] !== undefined);
+	if (wrong !== undefined)
+		throw new AppError("invalid", `"${given}": ${wrong} does not go together with an existing volume.`);
 	const sizeBytes = pairs.size === undefined ? undefined : parseBytes(pairs.size);
 	if (sizeBytes !== undefined && sizeBytes < MiB)
 		throw new AppError("invalid", `"${given}": a disk has 1 MiB at least.`);
@@ -72,29 +74,25 @@ export function parseDisk(given: string) {
 		image: pairs.image,
 		volume: pairs.volume,
 		pool: pairs.pool,
-		bus: oneOfPair(pairs.bus, buses, "bus"),
 		format: oneOfPair(pairs.format, ["qcow2", "raw"] as const, "format"),
 		provisioning: oneOfPair(pairs.provisioning, ["thin", "thick"] as const, "provisioning"),
 		fullCopy: pairs["full-copy"] === undefined ? undefined : true,
+		...attachmentOf(pairs),
 	};
 }
 
 export const diskOption = list(
 	"--disk <disk>",
-	"disk: a size, or size=20GiB,pool=…,image=…,full-copy,bus=virtio|scsi|sata,format=qcow2|raw,provisioning=thin|thick, or volume=…; several times for several",
+	`disk: a size, or size=20GiB,pool=…,image=…,full-copy,format=qcow2|raw,provisioning=thin|thick, or volume=…; with each ${attachmentWords}; several times for several`,
 	parseDisk,
 );
 
 /** A disk with its names turned into ids. */
 export async function diskBody(cli: Cli, disk: DiskRequest, defaultPool: string | undefined) {
-	const { sizeBytes, image, volume, bus, format, provisioning, fullCopy } = disk;
-	const pool = disk.pool ?? (volume === undefined ? defaultPool : undefined);
+	const { image, volume, pool: named, ...others } = disk;
+	const pool = named ?? (volume === undefined ? defaultPool : undefined);
 	return given({
-		sizeBytes,
-		bus,
-		format,
-		provisioning,
-		fullCopy,
+		...others,
 		imageId: image === undefined ? undefined : await resolveId(cli, "image", image),
 		volumeId: volume === undefined ? undefined : await resolveId(cli, "volume", volume),
 		poolId: pool === undefined ? undefined : await resolveId(cli, "pool", pool),

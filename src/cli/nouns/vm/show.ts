@@ -87,8 +87,9 @@ function limitsText(limits: Vm["spec"]["disks"][number]["limits"]): string {
 
 function deviceFields({ spec, status }: Vm, names: Names): Field[] {
 	const disks = spec.disks.map((disk): Field => {
-		const readOnly = disk.readOnly ? ", read-only" : "";
-		return [disk.id, `disk: ${names.volume(disk.volumeId)}, ${disk.bus}${readOnly}${limitsText(disk.limits)}`];
+		const cache = disk.cache === "none" ? "" : `, cache ${disk.cache}`;
+		const how = `${disk.bus}${cache}${disk.discard ? "" : ", no discard"}${disk.readOnly ? ", read-only" : ""}`;
+		return [disk.id, `disk: ${names.volume(disk.volumeId)}, ${how}${limitsText(disk.limits)}`];
 	});
 	const cdroms = spec.cdroms.map(
 		(cdrom): Field => [cdrom.id, `CD-ROM: ${cdrom.imageId === null ? "empty" : names.image(cdrom.imageId)}`],
