@@ -40,8 +40,8 @@ function Device(props: { title: string; removeLabel?: string; onRemove?: () => v
 }
 
 export function DisksSection({ form, refs }: SectionProps) {
-	const { poolId, provisioning, fullCopy, bus, extraDisks } = form.values.value;
 	const values = form.values.value;
+	const { poolId, provisioning, fullCopy, bus, extraDisks } = values;
 	const [pool, from] = [mainPool(values, refs), imagePool(values, refs)];
 	const { format, elsewhere, mustBeFull } = diskIn(pool, { ...values, from });
 	return (
