@@ -11,6 +11,7 @@ import { systemRandom } from "../lib/random.ts";
 import { MiB } from "../lib/units.ts";
 import type { PoolCapabilities, VolumeFormat } from "../model/storage.ts";
 import { adoptionConformance } from "./conformance-adoption.ts";
+import { DriverCalls } from "./conformance-calls.ts";
 import { contentConformance } from "./conformance-content.ts";
 import { flattenConformance } from "./conformance-flatten.ts";
 import { imageConformance } from "./conformance-images.ts";
@@ -111,13 +112,24 @@ export const foreignFileNames: readonly (string | Uint8Array)[] = [
 	new Uint8Array([0x66, 0xff, 0xfe, 0x80]),
 ];
 
+/** How long what a failed test has left is waited for. */
+const callsLimitMs = 60_000;
+
 export function storageConformance(under: StorageUnderTest): void {
 	describe(`storage conformance: ${under.name}`, () => {
 		let current: StoragePoolUnderTest | null = null;
+		let calls = new DriverCalls();
 		beforeEach(async () => {
-			current = await under.open();
+			calls = new DriverCalls();
+			const pool = await under.open();
+			current = {
+				...pool,
+				driver: calls.watch(pool.driver),
+				reopen: async () => calls.watch(await pool.reopen()),
+			};
 		});
 		afterEach(async () => {
+			await calls.ended(callsLimitMs);
 			await current?.close();
 			current = null;
 		});

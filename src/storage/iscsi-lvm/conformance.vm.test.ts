@@ -10,6 +10,13 @@ import { thinPoolName } from "./names.ts";
 import { foreignLvNames } from "./testing/loop-pool.ts";
 
 let lab: LabLuns;
+/** Of a pool that could not be taken away: it is tried again, or the next test would find the LUN in use. */
+let left: string | null = null;
+const clear = async (poolId: string) => {
+	left = poolId;
+	await lab.clear(poolId);
+	left = null;
+};
 beforeAll(async () => {
 	lab = await labLuns({ portals: ["10.88.0.2"], sizes: [32 * GiB] });
 }, 60_000);
@@ -29,6 +36,7 @@ for (const layout of (["thick", "thin"] as const).filter((one) => (process.env.L
 			? { preallocates: true }
 			: { copiesStandAlone: true, countsWhole: true, sizeStepBytes: extentBytes }),
 		async open() {
+			if (left !== null) await clear(left);
 			const poolId = newId();
 			const hostIds: Record<string, number> = layout === "thin" ? { [nodeId]: 1 } : {};
 			const open = async () => {
@@ -50,7 +58,7 @@ for (const layout of (["thick", "thin"] as const).filter((one) => (process.env.L
 				},
 				...hostFilesIn(lab.folder),
 				placeForeign: (name) => lab.placeForeign(poolId, String(name)),
-				close: () => lab.clear(poolId),
+				close: () => clear(poolId),
 			};
 		},
 	});
