@@ -74,6 +74,10 @@ export type VolumeDamage = { errors: number; leakedBytes: number; repaired: numb
 
 /** 0 to 1, or null when it cannot be known. */
 export type Progress = (ratio: number | null, message?: string) => void;
+/**
+ * Of what takes as long as a disk is large. Aborted, it is `canceled` and undone, or goes on where it was when it is asked for again; `progress` is
+ * called as it goes, so that what stands still can be told from what is long.
+ */
 export type LongOptions = { signal?: AbortSignal; progress?: Progress };
 
 /** `provisioning`: how the volume gets its space; absent, as the pool makes its volumes (the first of its capability). */
@@ -117,7 +121,7 @@ export interface VolumeSnapshots {
 	 * The volume becomes what it was then; what was written since is lost, all snapshots stay. `in-use` while a VM has it
 	 * open.
 	 */
-	revert(volumeId: string, snapshotId: string): Promise<VolumeInfo>;
+	revert(volumeId: string, snapshotId: string, options?: LongOptions): Promise<VolumeInfo>;
 	/**
 	 * The volume stays as it is. Missing is not an error; `in-use` when copies rest on it, or a VM has the volume open, where the
 	 * pool cannot do it then.
@@ -216,21 +220,28 @@ export interface StorageDriver {
 	 * image is no source (`invalid`). `unsupported`, with the capability's reason, for a way to get its space that the pool does not have.
 	 * Thick: all of the space is the volume's before it is there (`no-space` before anything is made), and stays so when it grows; a
 	 * copy-on-write copy that is asked to be thick is `invalid` where volumes may be thin. Snapshots and copies that rest on a thick
-	 * volume are thin layers.
+	 * volume are thin layers. With a signal, what somebody else does with the source is waited for until that is aborted, else for some
+	 * seconds (`in-use`).
 	 */
 	createVolume(
 		id: string,
 		options: { format: VolumeFormat; sizeBytes: number; source: CreateSource } & MakingOptions,
 	): Promise<VolumeInfo>;
-	/** Missing is not an error. `in-use` when other volumes depend on it (the message says which ids) or a running VM has it open. */
-	deleteVolume(id: string): Promise<void>;
-	/** Grows the volume while no VM uses it; smaller than now is `invalid`. A running VM's disk is grown through QEMU instead. */
-	resizeVolume(id: string, sizeBytes: number): Promise<VolumeInfo>;
+	/**
+	 * Missing is not an error. `in-use` when other volumes depend on it (the message says which ids) or a running VM has it open. Where a pool
+	 * overwrites what it deletes, the volume is gone before that begins; aborted, it goes on with the next call, or when the pool is activated again.
+	 */
+	deleteVolume(id: string, options?: LongOptions): Promise<void>;
+	/**
+	 * Grows the volume while no VM uses it; smaller than now is `invalid`. A running VM's disk is grown through QEMU instead. Aborted, or cut
+	 * short, it has its old size or the new one.
+	 */
+	resizeVolume(id: string, sizeBytes: number, options?: LongOptions): Promise<VolumeInfo>;
 	/**
 	 * Before QEMU is told to grow a disk that a VM of this node has open: makes room for it. Only where QEMU cannot do that itself (a
 	 * logical volume). Repeated, or followed by no growth, it does no harm.
 	 */
-	growOpenVolume?(id: string, sizeBytes: number): Promise<VolumeInfo>;
+	growOpenVolume?(id: string, sizeBytes: number, options?: LongOptions): Promise<VolumeInfo>;
 	/**
 	 * After QEMU has grown a disk that a VM of this node has open: sets the space aside that a thick volume lacks then. Nothing to do for
 	 * others, and when it was done. Absent where `growOpenVolume` does all of it, and where no volume is thick.
@@ -338,8 +349,8 @@ export interface StorageDriver {
 	imageSource(id: string): Promise<DiskSource>;
 	/** Ids of the images that are complete. */
 	listImages(): Promise<string[]>;
-	/** Also ends an upload. Missing is not an error. `in-use` when volumes are copy-on-write copies of it. */
-	deleteImage(id: string): Promise<void>;
+	/** Also ends an upload. Missing is not an error. `in-use` when volumes are copy-on-write copies of it. Overwritten as a volume is. */
+	deleteImage(id: string, options?: LongOptions): Promise<void>;
 	openImage(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>;
 }
 

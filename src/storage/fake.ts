@@ -124,18 +124,18 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		return this.#info(id, volume);
 	}
 
-	async deleteVolume(id: string): Promise<void> {
+	async deleteVolume(id: string, { signal }: LongOptions = {}): Promise<void> {
 		requireId(id, "volume");
-		await this.enter("deleteVolume");
+		await this.enter("deleteVolume", signal);
 		this.pool.requireFree("volume", id);
 		const volume = this.pool.volumes.get(id);
 		for (const { path } of volume ? [volume, ...volume.layers] : []) this.pool.hostFiles.delete(path);
 		this.pool.volumes.delete(id);
 	}
 
-	async resizeVolume(id: string, wantedBytes: number): Promise<VolumeInfo> {
+	async resizeVolume(id: string, wantedBytes: number, { signal }: LongOptions = {}): Promise<VolumeInfo> {
 		requireId(id, "volume");
-		await this.enter("resizeVolume");
+		await this.enter("resizeVolume", signal);
 		const sizeBytes = diskSize(wantedBytes);
 		const volume = this.#volume(id);
 		if (sizeBytes < volume.content.length) throw new AppError("invalid", "A volume cannot shrink.");
@@ -144,9 +144,9 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		return this.#info(id, volume);
 	}
 
-	async growOpenVolume(id: string): Promise<VolumeInfo> {
+	async growOpenVolume(id: string, _sizeBytes: number, { signal }: LongOptions = {}): Promise<VolumeInfo> {
 		requireId(id, "volume");
-		await this.enter("growOpenVolume");
+		await this.enter("growOpenVolume", signal);
 		return this.#info(id, this.#volume(id));
 	}
 
@@ -348,9 +348,9 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 		return [...this.pool.images.keys()].sort();
 	}
 
-	async deleteImage(id: string): Promise<void> {
+	async deleteImage(id: string, { signal }: LongOptions = {}): Promise<void> {
 		requireId(id, "image");
-		await this.enter("deleteImage");
+		await this.enter("deleteImage", signal);
 		this.pool.uploads.delete(id);
 		this.pool.requireFree("image", id);
 		this.pool.images.delete(id);

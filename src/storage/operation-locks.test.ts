@@ -37,3 +37,61 @@ test("waiting ends with in-use, and those behind go on", async () => {
 	reader[Symbol.dispose]();
 	(await locks.exclusive("a", "busy"))[Symbol.dispose]();
 });
+
+const lock = (key: string, how: "shared" | "exclusive" = "exclusive") => ({ key, how, busyMessage: `${key} is busy` });
+
+test("with a signal it waits for longer, says so, and gets its turn", async () => {
+	const locks = new OperationLocks(5);
+	const told: (string | undefined)[] = [];
+	const first = await locks.exclusive("a", "busy");
+	const twice = Promise.withResolvers<void>();
+	const progress = (ratio: number | null, message?: string) => {
+		expect(ratio).toBeNull();
+		if (told.push(message) === 2) twice.resolve();
+	};
+	const patient = locks.all([lock("a")], { signal: new AbortController().signal, progress });
+	await twice.promise;
+	first[Symbol.dispose]();
+	using _held = await patient;
+	expect([...new Set(told)]).toEqual(["a is busy", undefined]);
+	expect(told.at(-1)).toBeUndefined();
+});
+
+test("the signal ends the waiting, and nothing is kept", async () => {
+	const locks = new OperationLocks(5);
+	const [a, b] = [await locks.exclusive("a", "busy"), await locks.exclusive("b", "busy")];
+	const abort = new AbortController();
+	const patient = fails("canceled", locks.all([lock("b"), lock("a")], { signal: abort.signal }));
+	a[Symbol.dispose]();
+	await fails("in-use", locks.exclusive("a", "busy"));
+	abort.abort();
+	await patient;
+	(await locks.exclusive("a", "busy"))[Symbol.dispose]();
+	await fails("canceled", locks.all([lock("b")], { signal: abort.signal }));
+	b[Symbol.dispose]();
+	(await locks.exclusive("b", "busy"))[Symbol.dispose]();
+	// Without one it has the limit of all others, and what it had by then is free.
+	const held = await locks.exclusive("b", "busy");
+	await fails("in-use", locks.all([lock("a"), lock("b")]));
+	(await locks.exclusive("a", "busy"))[Symbol.dispose]();
+	held[Symbol.dispose]();
+});
+
+test("two that want the same, named the other way round, do not wait for each other; a key named twice is one", async () => {
+	const locks = new OperationLocks(5);
+	const { signal } = new AbortController();
+	const done: string[] = [];
+	const take = async (name: string, ...keys: string[]) => {
+		using _held = await locks.all(
+			keys.map((key) => lock(key)),
+			{ signal },
+		);
+		await null;
+		done.push(name);
+	};
+	await Promise.all([take("one", "a", "b"), take("two", "b", "a"), take("three", "b", "b"), take("four", "a", "c")]);
+	expect(done.sort()).toEqual(["four", "one", "three", "two"]);
+	const held = await locks.all([lock("a", "shared"), lock("a"), lock("a", "shared")], { signal });
+	await fails("in-use", locks.shared("a", "busy"));
+	held[Symbol.dispose]();
+});

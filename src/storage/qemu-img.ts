@@ -99,7 +99,7 @@ export async function copyDisk(
 }
 
 /** Of what `-p` prints. */
-const reporting = (progress: LongOptions["progress"]) => (line: string) => {
+export const reporting = (progress: LongOptions["progress"]) => (line: string) => {
 	const match = /\((\d+(?:\.\d+)?)\/100%\)/.exec(line);
 	if (match) progress?.(Math.min(1, Number(match[1]) / 100));
 };

@@ -148,7 +148,7 @@ export class CephRbdDriver implements StorageDriver {
 		requireProvisioning(this.capabilities, options.provisioning);
 		return this.#volumes.create(id, options);
 	};
-	deleteVolume = (id: string) => this.#volumes.delete(id);
+	deleteVolume = (id: string, options: LongOptions = {}) => this.#volumes.delete(id, options);
 	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
 	flattenVolume = (id: string, options: LongOptions) => this.#volumes.flatten(id, options);
 	getVolume = (id: string) => describeVolume(this.#context, id);
@@ -195,7 +195,7 @@ export class CephRbdDriver implements StorageDriver {
 	getImage = (id: string) => this.#diskImages.get(id);
 	imageSource = (id: string) => this.#diskImages.source(id);
 	listImages = () => this.#diskImages.list();
-	deleteImage = (id: string) => this.#diskImages.delete(id);
+	deleteImage = (id: string, options: LongOptions = {}) => this.#diskImages.delete(id, options);
 	openImage = (id: string) => this.#diskImages.open(id);
 
 	#requireOpenable(): void {

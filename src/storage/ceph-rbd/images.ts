@@ -127,7 +127,8 @@ export class RbdDiskImages {
 		requireId(volumeId, "volume");
 		await this.#requireNone(id);
 		const { images, locks, runner } = this.#context;
-		using _volume = await locks.shared(`volume:${volumeId}`, `Volume ${volumeId} is busy with another operation.`);
+		const busyMessage = `Volume ${volumeId} is busy with another operation.`;
+		using _volume = await locks.all([{ key: `volume:${volumeId}`, how: "shared", busyMessage }], options);
 		const name = volumeName(volumeId);
 		if ((await images.info(name)) === null) throw new AppError("not-found", `Volume ${volumeId} is not in this pool.`);
 		await images.requireNotOpen(name);
@@ -168,7 +169,7 @@ export class RbdDiskImages {
 		return ids.filter((id) => id !== null).sort();
 	}
 
-	async delete(id: string): Promise<void> {
+	async delete(id: string, options: LongOptions): Promise<void> {
 		requireId(id, "image");
 		await this.#staging.remove(id);
 		using _image = await this.#lock(id);
@@ -182,7 +183,7 @@ export class RbdDiskImages {
 			return { snapshots: true };
 		};
 		await mayGo(name);
-		await work.discard(name, mayGo);
+		await work.discard(name, mayGo, options);
 	}
 
 	async open(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {

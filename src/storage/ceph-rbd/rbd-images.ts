@@ -88,10 +88,14 @@ export class RbdImages {
 	}
 
 	/** With its snapshots; `has`: that there are some, which saves a trial. Missing is not an error; `in-use` when copies rest on it or somebody has it open. */
-	async remove(name: string, has: { snapshots: boolean } = { snapshots: false }): Promise<void> {
-		const long = (args: string[]) => orMissing(this.#runner.changeRbdLong([...args, "--", this.spec(name)], {}));
-		const purge = () => long(["snap", "purge", "--no-progress"]);
-		const remove = () => long(["rm", "--no-progress"]);
+	async remove(
+		name: string,
+		has: { snapshots: boolean } = { snapshots: false },
+		options: LongOptions = {},
+	): Promise<void> {
+		const long = (args: string[]) => orMissing(this.#runner.changeRbdLong([...args, "--", this.spec(name)], options));
+		const purge = () => long(["snap", "purge"]);
+		const remove = () => long(["rm"]);
 		try {
 			if (has.snapshots) await purge();
 			await remove();
@@ -122,8 +126,8 @@ export class RbdImages {
 		await orMissing(this.#runner.changeRbdLong(["snap", "rm", "--no-progress", "--", this.spec(name, snapshot)], {}));
 	}
 
-	async rollBack(name: string, snapshot: string): Promise<void> {
-		await this.#runner.writeRbd(["snap", "rollback", "--", this.spec(name, snapshot)], {});
+	async rollBack(name: string, snapshot: string, options: LongOptions): Promise<void> {
+		await this.#runner.writeRbd(["snap", "rollback", "--", this.spec(name, snapshot)], options);
 	}
 
 	/** What is kept with the image under the key; null when there is none, or no such image. */

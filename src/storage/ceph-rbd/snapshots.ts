@@ -40,7 +40,7 @@ export class RbdSnapshots implements VolumeSnapshots {
 		return this.#present(volumeId, snapshotId);
 	}
 
-	async revert(volumeId: string, snapshotId: string): Promise<VolumeInfo> {
+	async revert(volumeId: string, snapshotId: string, { progress }: LongOptions = {}): Promise<VolumeInfo> {
 		requireId(snapshotId, "snapshot");
 		using _volume = await this.#lock(volumeId);
 		const { images, work } = this.#context;
@@ -52,7 +52,8 @@ export class RbdSnapshots implements VolumeSnapshots {
 		try {
 			const tree = pruned(await readTree(images, volumeId), exists);
 			await writeTree(images, volumeId, { ...tree, reverting: snapshotId });
-			await this.#rollBack(volumeId, snapshotId);
+			// Once begun it is gone through with.
+			await this.#rollBack(volumeId, snapshotId, progress ? { progress } : {});
 			await entry.end();
 		} catch (error) {
 			// Half of it may be done: it is finished later, and nobody opens the volume before.
@@ -101,9 +102,9 @@ export class RbdSnapshots implements VolumeSnapshots {
 		return found;
 	}
 
-	async #rollBack(volumeId: string, snapshotId: string): Promise<void> {
+	async #rollBack(volumeId: string, snapshotId: string, options: LongOptions): Promise<void> {
 		const { images } = this.#context;
-		await images.rollBack(volumeName(volumeId), snapshotName(snapshotId));
+		await images.rollBack(volumeName(volumeId), snapshotName(snapshotId), options);
 		const tree = await readTree(images, volumeId);
 		await writeTree(images, volumeId, { ...tree, current: snapshotId, reverting: null });
 	}
@@ -114,7 +115,7 @@ export class RbdSnapshots implements VolumeSnapshots {
 		const { images } = this.#context;
 		if ((await images.info(volumeName(volumeId))) === null) return;
 		if ((await readTree(images, volumeId)).reverting !== snapshotId) return;
-		await this.#rollBack(volumeId, snapshotId);
+		await this.#rollBack(volumeId, snapshotId, {});
 	}
 
 	async #lock(volumeId: string): Promise<Disposable> {

@@ -3,6 +3,7 @@ import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { AttachInfo, CreateSource, LongOptions, VolumeDamage, VolumeInfo } from "../driver.ts";
+import { makingLocks } from "../making-locks.ts";
 import { diskSize, requireId } from "../names.ts";
 import { errno, errnoOfCeph } from "./ceph-error.ts";
 import type { RbdContext } from "./context.ts";
@@ -27,14 +28,13 @@ export class RbdVolumes {
 
 	async create(id: string, options: CreateOptions): Promise<VolumeInfo> {
 		requireId(id, "volume");
-		if (options.source.kind !== "empty")
-			requireId(options.source.id, options.source.kind === "image" ? "image" : "volume");
 		if (options.format !== "raw") throw new AppError("invalid", "A Ceph pool keeps raw volumes only.");
 		const sizeBytes = diskSize(options.sizeBytes);
-		using _own = await this.lock(id);
+		const locks = makingLocks(id, options.source, { changesSource: false });
+		using _held = await this.#context.locks.all(locks, options);
 		const done = await this.#existing(id, sizeBytes);
 		if (done !== null) return done;
-		using source = await this.#source(options.source, sizeBytes, options);
+		const source = await this.#source(options.source, sizeBytes, options);
 		requireNotCanceled(options);
 		await this.place(id, async (name) => {
 			const made = await source.make(name);
@@ -65,36 +65,28 @@ export class RbdVolumes {
 		return this.#present(id);
 	}
 
-	/** Checks the source, holds it, and says how a disk is made of it. */
-	async #source(source: CreateSource, sizeBytes: number, options: LongOptions): Promise<{ make: Make } & Disposable> {
+	/** Checks the source, which the caller holds, and says how a disk is made of it. */
+	async #source(source: CreateSource, sizeBytes: number, options: LongOptions): Promise<{ make: Make }> {
 		const { images } = this.#context;
 		if (source.kind === "empty") {
 			const make: Make = async (name) => {
 				await images.create(name, sizeBytes);
 				return sizeBytes;
 			};
-			return { make, [Symbol.dispose]() {} };
+			return { make };
 		}
-		const isImage = source.kind === "image";
-		const busy = `The ${isImage ? "image" : "volume"} ${source.id} is busy with another operation.`;
-		const held = await this.#context.locks.shared(`${isImage ? "image" : "volume"}:${source.id}`, busy);
-		try {
-			const from = isImage ? await this.#imageSource(source.id) : await this.#volumeSource(source);
-			if (sizeBytes < from.sizeBytes)
-				throw new AppError(
-					"invalid",
-					`The volume would be smaller (${formatBytes(sizeBytes)}) than what it is made of (${formatBytes(from.sizeBytes)}).`,
-				);
-			const make: Make = async (name) => {
-				if (source.fullCopy) await images.copy(from, name, options);
-				else await this.#clone(from, name);
-				return from.sizeBytes;
-			};
-			return { make, [Symbol.dispose]: () => held[Symbol.dispose]() };
-		} catch (error) {
-			held[Symbol.dispose]();
-			throw error;
-		}
+		const from = source.kind === "image" ? await this.#imageSource(source.id) : await this.#volumeSource(source);
+		if (sizeBytes < from.sizeBytes)
+			throw new AppError(
+				"invalid",
+				`The volume would be smaller (${formatBytes(sizeBytes)}) than what it is made of (${formatBytes(from.sizeBytes)}).`,
+			);
+		const make: Make = async (name) => {
+			if (source.fullCopy) await images.copy(from, name, options);
+			else await this.#clone(from, name);
+			return from.sizeBytes;
+		};
+		return { make };
 	}
 
 	async #clone(from: { name: string; snapshot?: string }, to: string): Promise<void> {
@@ -133,7 +125,7 @@ export class RbdVolumes {
 		return { name, sizeBytes: info.size };
 	}
 
-	async delete(id: string): Promise<void> {
+	async delete(id: string, options: LongOptions): Promise<void> {
 		requireId(id, "volume");
 		using _own = await this.lock(id);
 		const { images, work } = this.#context;
@@ -153,7 +145,7 @@ export class RbdVolumes {
 		};
 		const [info] = await Promise.all([images.info(name), mayGo(name)]);
 		if (info === null) return work.tidy();
-		await work.discard(name, mayGo);
+		await work.discard(name, mayGo, options);
 	}
 
 	async resize(id: string, wantedBytes: number): Promise<VolumeInfo> {

@@ -7,6 +7,7 @@ import type { Clock, Timer } from "../../lib/clock.ts";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { type Random, randomHex } from "../../lib/random.ts";
+import type { LongOptions } from "../driver.ts";
 import { temporaryPrefix, volumeName, workObject } from "./names.ts";
 import type { RbdImages } from "./rbd-images.ts";
 import { Retries } from "./retries.ts";
@@ -58,8 +59,12 @@ export class RbdWork {
 		}
 	}
 
-	/** Takes the image `name` out of sight, then removes it with its snapshots. */
-	async discard(name: string, mayGo: (hidden: string) => Promise<{ snapshots: boolean }>): Promise<void> {
+	/** Takes the image `name` out of sight, then removes it with its snapshots. Aborted, the rest goes later. */
+	async discard(
+		name: string,
+		mayGo: (hidden: string) => Promise<{ snapshots: boolean }>,
+		options: LongOptions,
+	): Promise<void> {
 		const hidden = this.#newName();
 		this.#live.add(hidden);
 		try {
@@ -69,7 +74,7 @@ export class RbdWork {
 				await this.#images.rename(hidden, name);
 				throw error;
 			});
-			await this.#images.remove(hidden, has).catch((error) => {
+			await this.#images.remove(hidden, has, options).catch((error) => {
 				this.tidyLater();
 				throw error;
 			});

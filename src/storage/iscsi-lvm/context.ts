@@ -7,6 +7,7 @@ import type { Activation } from "./activation.ts";
 import type { VolumeGroup } from "./group.ts";
 import { devicePath } from "./names.ts";
 import { PoolIndex } from "./pool-index.ts";
+import type { Removals } from "./remove-disk.ts";
 import type { Staging } from "./staging.ts";
 
 export type IscsiContext = {
@@ -16,6 +17,7 @@ export type IscsiContext = {
 	group: VolumeGroup;
 	activation: Activation;
 	locks: OperationLocks;
+	removals: Removals;
 	staging: Staging;
 	log: Logger;
 	clock: Clock;

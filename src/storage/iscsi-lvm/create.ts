@@ -34,8 +34,6 @@ export type IscsiLvmPool = {
 	random: Random;
 	clock: Clock;
 	log: Logger;
-	/** How long one operation waits for another on the same object (default 10 s). */
-	lockWaitMs?: number;
 	/** How long the removal of a shared pool waits for other nodes to leave it (default 180 s). */
 	othersLeaveMs?: number;
 	/** Called before each change; for tests that end the process there. */
@@ -108,7 +106,6 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 		mayInitialize: !pool.wasReady && (!shared || first),
 		...{ stagingFolder: pool.stagingFolder, protectedPaths: pool.protectedPaths, random: pool.random, clock, log },
 		...(pool.onStep ? { onStep: pool.onStep } : {}),
-		...(pool.lockWaitMs === undefined ? {} : { lockWaitMs: pool.lockWaitMs }),
 		othersLeaveMs: pool.othersLeaveMs,
 		writes: async (path) => {
 			const device = await sysfs.deviceOf(path);

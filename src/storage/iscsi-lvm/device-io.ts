@@ -4,6 +4,7 @@
  */
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { GiB, MiB } from "../../lib/units.ts";
+import type { LongOptions } from "../driver.ts";
 import { parseQcow2Header, type Qcow2Header } from "../inspect/qcow2-header.ts";
 import { boundedRun } from "./bounded-run.ts";
 
@@ -62,18 +63,28 @@ export async function holdsNoData(path: string, header: Pick<Qcow2Header, "l1Siz
 	return (await readDevice(path, header.l1Offset, header.l1Size * 8)).every((byte) => byte === 0);
 }
 
-export type ZeroOptions = {
-	signal?: AbortSignal;
+/** For a part of a longer work, which begins at `from` of it and ends at `to`. */
+export function part({ signal, progress }: LongOptions, from: number, to: number): LongOptions {
+	return {
+		...(signal ? { signal } : {}),
+		...(progress
+			? { progress: (ratio, message) => progress(ratio === null ? null : from + (to - from) * ratio, message) }
+			: {}),
+	};
+}
+
+export type ZeroOptions = LongOptions & {
 	/** Called after each step with the place up to which everything is zero. */
 	reached?: (position: number) => Promise<void>;
 	/** Fails when anything on this node has the device. */
 	alone?: boolean;
 };
 
-/** Overwrites with zeroes (the target may do it by itself). Can be ended, and goes on at `start`. */
+/** Overwrites with zeroes (the target may do it by itself). Can be ended between two steps, and goes on at `start`. */
 export async function zeroDevice(path: string, start: number, end: number, options: ZeroOptions = {}): Promise<void> {
+	const { signal, progress } = options;
 	for (let at = start; at < end; ) {
-		options.signal?.throwIfAborted();
+		signal?.throwIfAborted();
 		const length = Math.min(zeroStepBytes, end - at);
 		const args = [
 			"--zeroout",
@@ -87,6 +98,7 @@ export async function zeroDevice(path: string, start: number, end: number, optio
 		];
 		await boundedRun("blkdiscard", args, { timeoutMs: zeroLimitMs });
 		at += length;
+		progress?.((at - start) / (end - start));
 		await options.reached?.(at);
 	}
 }

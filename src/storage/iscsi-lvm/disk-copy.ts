@@ -2,7 +2,7 @@
 import { MiB } from "../../lib/units.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { LongOptions } from "../driver.ts";
-import { qemuImg, wholeQcow2Bytes } from "../qemu-img.ts";
+import { qemuImg, reporting, wholeQcow2Bytes } from "../qemu-img.ts";
 
 const copyLimitMs = 24 * 3600_000;
 const qcow2Options = "preallocation=off,compat=1.1,lazy_refcounts=off";
@@ -46,10 +46,7 @@ export async function copyInto(
 	await qemuImg([...args, "--", from.path, to.path], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),
-		onStdoutLine(line) {
-			const match = /\((\d+(?:\.\d+)?)\/100%\)/.exec(line);
-			if (match) progress?.(Math.min(1, Number(match[1]) / 100));
-		},
+		onStdoutLine: reporting(progress),
 	});
 }
 
@@ -57,11 +54,12 @@ export async function copyInto(
 export async function rebaseDisk(
 	path: string,
 	backing: { path: string; format: VolumeFormat } | null,
-	{ signal }: LongOptions,
+	{ signal, progress }: LongOptions,
 ): Promise<void> {
 	const on = backing === null ? ["-b", ""] : ["-F", backing.format, "-b", backing.path];
-	await qemuImg(["rebase", "-q", "-f", "qcow2", ...on, "--", path], {
+	await qemuImg(["rebase", "-p", "-f", "qcow2", ...on, "--", path], {
 		timeoutMs: copyLimitMs,
 		...(signal ? { signal } : {}),
+		onStdoutLine: reporting(progress),
 	});
 }

@@ -95,13 +95,13 @@ export class IscsiLvmDriver implements StorageDriver {
 		this.capabilities = capabilitiesOf(layout, shared);
 		this.settleLimitMs = shared ? sharedSettleMs : privateSettleMs;
 		this.#context = {
-			...{ nodeId, layout, wipeOnDelete, group, locks, log, clock, writes },
+			...{ nodeId, layout, wipeOnDelete, group, locks, log, clock, writes, removals: new Map() },
 			activation: new Activation(group, log),
 			staging: new Staging({ folder, poolId, random, log, clock, protectedPaths, lockWaitMs: options.lockWaitMs }),
 			step: options.onStep ?? (() => {}),
 		};
 		this.#volumes = new IscsiVolumes(this.#context);
-		this.#open = new OpenVolumes(this.#context, this.#volumes);
+		this.#open = new OpenVolumes(this.#context);
 		this.#images = new IscsiImages(this.#context);
 		this.snapshots = new IscsiSnapshots(this.#context, this.#volumes, this.#open);
 		this.#lifecycle = new PoolLifecycle(this.#context, this.#open, options);
@@ -120,10 +120,11 @@ export class IscsiLvmDriver implements StorageDriver {
 		requireProvisioning(this.capabilities, options.provisioning);
 		return this.#volumes.create(id, options);
 	};
-	deleteVolume = (id: string) => this.#volumes.delete(id);
-	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes, { running: false });
-	/** Before QEMU is told to grow a disk that a VM of this node has open: makes room for it. */
-	growOpenVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes, { running: true });
+	deleteVolume = (id: string, options: LongOptions = {}) => this.#volumes.delete(id, options);
+	resizeVolume = (id: string, sizeBytes: number, options: LongOptions = {}) =>
+		this.#volumes.resize(id, sizeBytes, { ...options, running: false });
+	growOpenVolume = (id: string, sizeBytes: number, options: LongOptions = {}) =>
+		this.#volumes.resize(id, sizeBytes, { ...options, running: true });
 	async flattenVolume(id: string, options: LongOptions): Promise<VolumeInfo> {
 		await flattenVolume(this.#context, id, options);
 		const info = await this.#volumes.get(id);
@@ -177,6 +178,6 @@ export class IscsiLvmDriver implements StorageDriver {
 	getImage = (id: string) => this.#images.get(id);
 	imageSource = (id: string) => this.#images.source(id);
 	listImages = () => this.#images.list();
-	deleteImage = (id: string) => this.#images.delete(id);
+	deleteImage = (id: string, options: LongOptions = {}) => this.#images.delete(id, options);
 	openImage = (id: string) => this.#images.open(id);
 }

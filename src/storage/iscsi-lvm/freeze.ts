@@ -54,7 +54,7 @@ export async function unfreezeVolume(context: IscsiContext, id: string, layer: s
 		const header = await readQcow2Header(path, active.lv);
 		return header.virtualSizeBytes === sizeOf(below) && (await holdsNoData(path, header));
 	});
-	if (isEmpty) await removeDisk(context, active);
+	if (isEmpty) await removeDisk(context, active, { isEmpty });
 }
 
 export type OverlayOptions = { number: number; freezes: string | null; chainLength: number };

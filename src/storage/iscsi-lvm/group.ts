@@ -6,7 +6,7 @@
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes, GiB, MiB } from "../../lib/units.ts";
 import type { PoolUsage } from "../driver.ts";
-import { boundedRun } from "./bounded-run.ts";
+import { boundedRun, stderrOf } from "./bounded-run.ts";
 import { type Lvm, type LvmCall, systemId } from "./lvm.ts";
 import {
 	type AnyLv,
@@ -308,6 +308,17 @@ export class VolumeGroup {
 			["lvextend", "--size", `${roundUp(bytes)}b`, "--", `${this.name}/${lv}`],
 			this.#devices,
 		);
+	}
+
+	/** Takes its end away, whatever is there. */
+	async reduce(lv: string, bytes: number): Promise<void> {
+		const args = ["--yes", "--force", "--size", `${roundUp(bytes)}b`, "--", `${this.name}/${lv}`];
+		const change = (...more: string[]) => this.#options.lvm.change(["lvreduce", ...more, ...args], this.#devices);
+		// Newer ones would look for a file system, which is the guest's.
+		await change("--fs", "ignore").catch((error: unknown) => {
+			if (!/unrecogni[sz]ed option/i.test(stderrOf(error))) throw error;
+			return change();
+		});
 	}
 
 	/** Missing is not an error. */

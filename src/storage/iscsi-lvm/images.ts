@@ -106,7 +106,7 @@ export class IscsiImages {
 		const decoded = layout === "thin" && checked.format === "qcow2";
 		const format = decoded ? "raw" : checked.format;
 		const length = decoded ? checked.virtualSizeBytes : checked.fileSizeBytes;
-		await this.#removeRest(checked.id);
+		await this.#removeRest(checked.id, signal ? { signal } : {});
 		try {
 			await step("make a logical volume");
 			const sizes = { fileSizeBytes: length, sizeBytes: checked.virtualSizeBytes };
@@ -176,7 +176,7 @@ export class IscsiImages {
 		return (await readIndex(this.#context)).imageIds();
 	}
 
-	async delete(id: string): Promise<void> {
+	async delete(id: string, options: LongOptions): Promise<void> {
 		requireId(id, "image");
 		await this.#context.staging.uploads.remove(id);
 		using _image = await this.#lock(id);
@@ -184,7 +184,7 @@ export class IscsiImages {
 		await staging.images.delete(id);
 		const index = await readIndex(this.#context);
 		const image = index.image(id);
-		if (image === null) return this.#removeRest(id);
+		if (image === null) return this.#removeRest(id, options);
 		const dependants = index.dependants("image", id);
 		if (dependants.length > 0)
 			throw new AppError("in-use", `Volumes are copy-on-write copies of image ${id}: ${dependants.join(", ")}.`);
@@ -193,14 +193,17 @@ export class IscsiImages {
 			await step("mark an image as deleted");
 			await group.record(image.lv, { gone: nodeId }, ["--permission", "rw"]);
 		});
-		await this.#removeRest(id);
+		await this.#removeRest(id, options);
 	}
 
-	async #removeRest(id: string): Promise<void> {
+	async #removeRest(id: string, options: LongOptions): Promise<void> {
 		const lv = (await readIndex(this.#context)).get(imageLv(id));
 		const half = lv?.record.half ?? null;
 		if (lv !== null && half !== null && half !== this.#context.nodeId) throw leftUnfinished(this.#context, half, lv.lv);
-		if (lv !== null) await removeDisk(this.#context, lv);
+		if (lv === null) return;
+		await removeDisk(this.#context, lv, options).catch((error) => {
+			throw canceledOr(error, options.signal, "Removing the image");
+		});
 	}
 
 	async open(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {
@@ -239,10 +242,8 @@ export async function copyVolume(
 	options: LongOptions,
 ): Promise<void> {
 	requireId(volumeId, "volume");
-	using _volume = await context.locks.shared(
-		`volume:${volumeId}`,
-		`Volume ${volumeId} is busy with another operation.`,
-	);
+	const busyMessage = `Volume ${volumeId} is busy with another operation.`;
+	using _volume = await context.locks.all([{ key: `volume:${volumeId}`, how: "shared", busyMessage }], options);
 	const index = await readIndex(context);
 	const volume = index.volume(volumeId);
 	if (volume === null) throw new AppError("not-found", `Volume ${volumeId} is not in this pool.`);

@@ -8,11 +8,12 @@ import { errnoOf } from "../file-errors.ts";
 import type { Connection } from "./connection.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
 import { isReadable, zeroDevice } from "./device-io.ts";
+import { settleGrowth } from "./grow-raw.ts";
+import { LeftDisks } from "./left-disks.ts";
 import { removeGroup } from "./lifecycle-remove.ts";
 import type { Group } from "./lvm-report.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
 import { type PoolIndex, tidyPlan } from "./pool-index.ts";
-import { removeDisk } from "./remove-disk.ts";
 import { keepSnapshot, settleRebase } from "./settle.ts";
 import {
 	lvmMember,
@@ -53,6 +54,7 @@ export class PoolLifecycle {
 	readonly #context: IscsiContext;
 	readonly #open: OpenVolumes;
 	readonly #options: LifecycleOptions;
+	readonly #left: LeftDisks;
 	#isTidy = false;
 	#growth: Promise<void> | null = null;
 	#lowering: Promise<void> | null = null;
@@ -62,6 +64,7 @@ export class PoolLifecycle {
 		this.#context = context;
 		this.#open = open;
 		this.#options = options;
+		this.#left = new LeftDisks(context);
 	}
 
 	async activate({ overwrite = [] }: OverwriteOptions): Promise<void> {
@@ -190,11 +193,14 @@ export class PoolLifecycle {
 			const lv = step.kind === "remove" ? step.lv : step.disk;
 			try {
 				if (step.kind === "settle") await settleRebase(this.#context, lv.lv);
-				else if (step.kind === "moveSnapshot")
+				else if (step.kind === "shrink") {
+					// Of a VM that runs, which may be growing it: then that is done once more.
+					if (!activation.inUse(lv.lv)) await settleGrowth(this.#context, lv.lv);
+				} else if (step.kind === "moveSnapshot")
 					await keepSnapshot(this.#context, await readIndex(this.#context), step.disk);
 				else {
 					log.info("A logical volume is removed", { lv: lv.lv, why: step.why });
-					await removeDisk(this.#context, lv);
+					await this.#left.remove(lv);
 				}
 			} catch (error) {
 				if (!isAppError(error)) throw error;
@@ -207,6 +213,8 @@ export class PoolLifecycle {
 		using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
 		const { group, activation } = this.#context;
 		const { dead } = await this.#options.connection.trouble();
+		const stopped = this.#left.stop();
+		if (dead === null) await stopped;
 		if (group.device === null) group.device = (await this.#options.connection.current())?.device ?? null;
 		if (group.device !== null && dead === null) {
 			try {
@@ -226,6 +234,7 @@ export class PoolLifecycle {
 
 	async remove(): Promise<void> {
 		const { group, staging } = this.#context;
+		this.#left.requireDone();
 		const { connection, poolId, othersLeaveMs } = this.#options;
 		group.device ??= (await connection.connect()).device;
 		const { dead } = await connection.trouble();

@@ -3,11 +3,10 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { CreateSource, LongOptions } from "../driver.ts";
-import { requireId } from "../names.ts";
 import { createDisk } from "../qemu-img.ts";
 import { requireHeadersMatch, wantedFor } from "./chain.ts";
 import { type IscsiContext, pathOf, readIndex } from "./context.ts";
-import { zeroDevice } from "./device-io.ts";
+import { part, zeroDevice } from "./device-io.ts";
 import { copyInto, makeOverlay, qcow2Bytes } from "./disk-copy.ts";
 import { freezeVolume, unfreezeVolume } from "./freeze.ts";
 import { roundUp } from "./group.ts";
@@ -20,54 +19,37 @@ export type DiskPlan = { lv: string; format: VolumeFormat; sizeBytes: number };
 export const bytesFor = (format: VolumeFormat, sizeBytes: number): Promise<number> =>
 	format === "qcow2" ? qcow2Bytes(sizeBytes) : Promise.resolve(roundUp(sizeBytes));
 
-/** What a volume is made of, checked and held until it is disposed. */
-export type HeldSource = Disposable & {
+/** What a volume is made of, checked. */
+export type Source = {
 	/** Fails before anything is made. */
 	requireFits(plan: DiskPlan): void;
 	/** Makes the logical volume unfinished, and fills it. */
 	make(plan: DiskPlan, options: LongOptions): Promise<void>;
 };
 
-const nothing = { [Symbol.dispose]() {} };
-
-export async function holdSource(context: IscsiContext, source: CreateSource, ownId: string): Promise<HeldSource> {
-	if (source.kind === "empty")
-		return { ...nothing, requireFits() {}, make: (plan, options) => makeEmpty(context, plan, options) };
-	requireId(source.id, source.kind === "image" ? "image" : "volume");
-	const isImage = source.kind === "image";
-	if (!isImage && source.id === ownId) throw new AppError("invalid", "A volume is not made of itself.");
-	const key = `${isImage ? "image" : "volume"}:${source.id}`;
-	const busy = `The ${isImage ? "image" : "volume"} ${source.id} is busy with another operation.`;
-	const { locks } = context;
-	// A copy-on-write copy changes the volume that it is made of; everything else only reads.
-	const changes = source.kind === "volume" && !source.fullCopy;
-	const held = changes ? await locks.exclusive(key, busy) : await locks.shared(key, busy);
-	try {
-		const from = await sourceDisk(context, source);
-		return {
-			[Symbol.dispose]: () => held[Symbol.dispose](),
-			requireFits({ sizeBytes, format }) {
-				if (sizeBytes < sizeOf(from))
-					throw new AppError(
-						"invalid",
-						`The volume would be smaller (${formatBytes(sizeBytes)}) than what it is made of (${formatBytes(sizeOf(from))}).`,
-					);
-				if (source.fullCopy || context.layout === "thin") return;
-				if (format === "raw")
-					throw new AppError("invalid", "A copy-on-write copy is always qcow2. Ask for qcow2 or for a full copy.");
-				if (source.kind === "volume" && volumeFormat(from) === "raw")
-					throw new AppError("invalid", "A raw volume cannot be copied copy-on-write. Ask for a full copy.");
-			},
-			make(plan, options) {
-				if (source.fullCopy) return makeCopy(context, from, plan, options);
-				if (context.layout === "thin") return makeThinCopy(context, from, plan);
-				return makeClone(context, from, source, plan);
-			},
-		};
-	} catch (error) {
-		held[Symbol.dispose]();
-		throw error;
-	}
+/** The caller holds its lock until the volume is made. */
+export async function openSource(context: IscsiContext, source: CreateSource): Promise<Source> {
+	if (source.kind === "empty") return { requireFits() {}, make: (plan, options) => makeEmpty(context, plan, options) };
+	const from = await sourceDisk(context, source);
+	return {
+		requireFits({ sizeBytes, format }) {
+			if (sizeBytes < sizeOf(from))
+				throw new AppError(
+					"invalid",
+					`The volume would be smaller (${formatBytes(sizeBytes)}) than what it is made of (${formatBytes(sizeOf(from))}).`,
+				);
+			if (source.fullCopy || context.layout === "thin") return;
+			if (format === "raw")
+				throw new AppError("invalid", "A copy-on-write copy is always qcow2. Ask for qcow2 or for a full copy.");
+			if (source.kind === "volume" && volumeFormat(from) === "raw")
+				throw new AppError("invalid", "A raw volume cannot be copied copy-on-write. Ask for a full copy.");
+		},
+		make(plan, options) {
+			if (source.fullCopy) return makeCopy(context, from, plan, options);
+			if (context.layout === "thin") return makeThinCopy(context, from, plan);
+			return makeClone(context, from, source, plan);
+		},
+	};
 }
 
 async function sourceDisk(context: IscsiContext, source: Exclude<CreateSource, { kind: "empty" }>): Promise<Lv> {
@@ -92,7 +74,7 @@ async function makeLv({ group, nodeId, step }: IscsiContext, plan: DiskPlan, on:
 	await group.create(lv, await bytesFor(format, sizeBytes), { half: nodeId, format, sizeBytes, on });
 }
 
-async function makeEmpty(context: IscsiContext, plan: DiskPlan, { signal }: LongOptions): Promise<void> {
+async function makeEmpty(context: IscsiContext, plan: DiskPlan, options: LongOptions): Promise<void> {
 	const path = pathOf(context, plan.lv);
 	await makeLv(context, plan, null);
 	// What a thin pool gives out reads as zeroes.
@@ -101,13 +83,15 @@ async function makeEmpty(context: IscsiContext, plan: DiskPlan, { signal }: Long
 		await context.step("fill a disk");
 		if (plan.format === "qcow2") await createDisk(path, "qcow2", plan.sizeBytes);
 		// The space may hold what others left there.
-		else await zeroDevice(path, 0, roundUp(plan.sizeBytes), signal ? { signal } : {});
+		else await zeroDevice(path, 0, roundUp(plan.sizeBytes), options);
 	});
 }
 
 async function makeCopy(context: IscsiContext, from: Lv, plan: DiskPlan, options: LongOptions): Promise<void> {
 	const path = pathOf(context, plan.lv);
 	const chain = (await readIndex(context)).chain(from);
+	const zeroes = plan.format === "raw" && context.layout === "thick";
+	const copied = zeroes ? sizeOf(from) / roundUp(plan.sizeBytes) : 1;
 	await makeLv(context, plan, null);
 	await context.activation.use([{ lv: plan.lv, mode: "exclusive" }, ...readOf(context, chain)], async () => {
 		await requireHeadersMatch(context, chain);
@@ -115,11 +99,10 @@ async function makeCopy(context: IscsiContext, from: Lv, plan: DiskPlan, options
 		if (plan.format === "qcow2") await createDisk(path, "qcow2", plan.sizeBytes);
 		await copyInto(
 			{ path: pathOf(context, from.lv), format: volumeFormat(from), device: true },
-			{ path, format: plan.format, device: true, isZero: plan.format === "qcow2" || context.layout === "thin" },
-			options,
+			{ path, format: plan.format, device: true, isZero: !zeroes },
+			part(options, 0, copied),
 		);
-		if (plan.format === "raw" && context.layout === "thick")
-			await zeroDevice(path, sizeOf(from), roundUp(plan.sizeBytes), options.signal ? { signal: options.signal } : {});
+		if (zeroes) await zeroDevice(path, sizeOf(from), roundUp(plan.sizeBytes), part(options, copied, 1));
 	});
 }
 

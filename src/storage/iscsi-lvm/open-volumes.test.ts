@@ -6,7 +6,6 @@ import type { IscsiContext } from "./context.ts";
 import { lvName, parseLvName } from "./names.ts";
 import { OpenVolumes } from "./open-volumes.ts";
 import { type Lv, parseTags } from "./records.ts";
-import type { IscsiVolumes } from "./volumes.ts";
 
 const id = "01890000-0000-7000-8000-0000000000aa";
 const [layer, disk] = [lvName({ kind: "volume", id, number: 1 }), lvName({ kind: "volume", id, number: 2 })];
@@ -31,7 +30,7 @@ test("a layer is lowered when the disk above is open at two looks in a row", asy
 	};
 	const activation = new Activation(group, silentLogger);
 	const context = { group, activation, log: silentLogger } as unknown as IscsiContext;
-	const volumes = new OpenVolumes(context, {} as IscsiVolumes);
+	const volumes = new OpenVolumes(context);
 	await activation.pin(id, [{ lv: layer, mode: "exclusive" }]);
 	await activation.pin(id, [
 		{ lv: disk, mode: "exclusive" },

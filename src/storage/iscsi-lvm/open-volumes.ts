@@ -4,19 +4,17 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { requireId } from "../names.ts";
 import { requireHeadersMatch, wantedFor } from "./chain.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
+import { finishGrowing, settleGrowth } from "./grow-raw.ts";
 import { isDisk, type PoolIndex, sizeOf } from "./pool-index.ts";
 import { settleOwn } from "./settle.ts";
-import type { IscsiVolumes } from "./volumes.ts";
 
 export class OpenVolumes {
 	readonly #context: IscsiContext;
-	readonly #volumes: IscsiVolumes;
 	/** Layers whose disks above were all open at the last look. */
 	#seenOpen: ReadonlySet<string> = new Set();
 
-	constructor(context: IscsiContext, volumes: IscsiVolumes) {
+	constructor(context: IscsiContext) {
 		this.#context = context;
-		this.#volumes = volumes;
 	}
 
 	/** What is active already, from before this process: it belongs to VMs that run, until somebody says otherwise. */
@@ -47,7 +45,8 @@ export class OpenVolumes {
 		await activation.pin(id, wantedFor(chain));
 		if (wasOpen) return;
 		try {
-			await this.#volumes.finishGrowing(volume.active.lv);
+			// Nothing, but where its growth could not be taken back before.
+			await finishGrowing(this.#context, volume.active.lv, {});
 			const sizeBytes = await requireHeadersMatch(this.#context, chain);
 			// QEMU may have grown it and ended before that was recorded, or the other way round: the header is right.
 			const change = sizeBytes !== null && sizeBytes !== sizeOf(volume.active) ? { sizeBytes } : {};
@@ -64,7 +63,7 @@ export class OpenVolumes {
 		const { activation, locks } = this.#context;
 		using _own = await locks.exclusive(`volume:${id}`, `Volume ${id} is busy with another operation.`);
 		await activation.unpin(id);
-		// A move between layers that was cut short while the volume was taken for open.
+		// A move between layers, or a growth, that was cut short while the volume was taken for open.
 		await this.#settleIfIdle(id);
 	}
 
@@ -74,6 +73,8 @@ export class OpenVolumes {
 			if (!isAppError(error, "in-use")) throw error;
 			this.#context.log.info("A disk is still on its way to another layer", { volumeId: id });
 		});
+		for (const { lv, record } of (await readIndex(this.#context)).disks(id))
+			if (record.zeroFrom !== null) await settleGrowth(this.#context, lv);
 	}
 
 	async list(): Promise<string[]> {

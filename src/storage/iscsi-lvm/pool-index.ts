@@ -190,6 +190,8 @@ export type TidyStep =
 	| { kind: "remove"; lv: Lv; why: string }
 	/** A move to another layer was cut short: the header says where it rests. */
 	| { kind: "settle"; disk: Lv }
+	/** A growth was cut short, by whichever node: who still is at it has the disk exclusively. */
+	| { kind: "shrink"; disk: Lv }
 	/** The snapshot that a disk names is recorded on the layer itself. */
 	| { kind: "moveSnapshot"; disk: Disk };
 
@@ -199,6 +201,7 @@ export function tidyPlan(index: PoolIndex, nodeId: string): TidyStep[] {
 	for (const lv of index.lvs) {
 		if (lv.record.half === nodeId) steps.push({ kind: "remove", lv, why: "it was not finished" });
 		else if (lv.record.rebase?.node === nodeId) steps.push({ kind: "settle", disk: lv });
+		else if (lv.record.half === null && lv.record.zeroFrom !== null) steps.push({ kind: "shrink", disk: lv });
 		else if (lv.name.kind === "image" && lv.record.gone === nodeId)
 			steps.push({ kind: "remove", lv, why: "it was deleted" });
 	}

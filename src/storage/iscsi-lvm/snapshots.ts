@@ -73,7 +73,7 @@ export class IscsiSnapshots implements VolumeSnapshots {
 		await group.snapshot(active.lv, volumeLv(id, index.nextNumber(id)), record);
 	}
 
-	async revert(volumeId: string, snapshotId: string): Promise<VolumeInfo> {
+	async revert(volumeId: string, snapshotId: string, options: LongOptions = {}): Promise<VolumeInfo> {
 		requireSnapshotId(snapshotId);
 		using _own = await this.#lock(volumeId);
 		const { group, nodeId, layout, activation, step } = this.#context;
@@ -108,14 +108,14 @@ export class IscsiSnapshots implements VolumeSnapshots {
 				throw error;
 			}
 		});
-		await this.#removeUseless(volumeId);
+		await this.#removeUseless(volumeId, options);
 		const info = await this.#volumes.get(volumeId);
 		if (info === null) throw new AppError("not-found", `Volume ${volumeId} is not in this pool.`);
 		return info;
 	}
 
 	/** Disks that nothing needs any more; what they say of the snapshot below them is kept. */
-	async #removeUseless(volumeId: string): Promise<void> {
+	async #removeUseless(volumeId: string, options: LongOptions): Promise<void> {
 		for (;;) {
 			const index = await readIndex(this.#context);
 			const volume = index.volume(volumeId);
@@ -123,7 +123,7 @@ export class IscsiSnapshots implements VolumeSnapshots {
 			if (!useless) return;
 			await keepSnapshot(this.#context, index, useless);
 			await this.#context.step("remove a disk that nothing needs");
-			await removeDisk(this.#context, useless);
+			await removeDisk(this.#context, useless, options);
 		}
 	}
 
@@ -182,7 +182,7 @@ export class IscsiSnapshots implements VolumeSnapshots {
 		});
 		await activation.unpin(volumeId, new Set(index.chain(layer).map(({ lv }) => lv)));
 		await this.#context.step("undo a snapshot");
-		await removeDisk(this.#context, active);
+		await removeDisk(this.#context, active, { isEmpty: true });
 		await this.#open.follow(volumeId);
 	}
 
@@ -191,7 +191,7 @@ export class IscsiSnapshots implements VolumeSnapshots {
 		await settleOwn(this.#context, volumeId);
 		const before = new Set<string>();
 		for (;;) {
-			await this.#removeUseless(volumeId);
+			await this.#removeUseless(volumeId, options);
 			const index = await readIndex(this.#context);
 			const volume = index.volume(volumeId);
 			const layers = volume === null || index.hasDamaged ? [] : needlessLayers(index, volume.disks, volume.active);

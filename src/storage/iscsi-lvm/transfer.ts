@@ -42,8 +42,7 @@ export async function receiveVolume(
 			const { source } = await staging.volumes.attachInfo(id);
 			if (source.kind !== "file") throw new AppError("internal", "A received volume is a file.");
 			const { format, sizeBytes } = received;
-			const rest = options.signal ? { signal: options.signal } : {};
-			return await volumes.fromFile(id, { path: source.path, format, sizeBytes }, rest);
+			return await volumes.fromFile(id, { path: source.path, format, sizeBytes }, options);
 		} finally {
 			await staging.volumes.delete(id);
 		}

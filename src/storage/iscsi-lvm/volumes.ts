@@ -3,6 +3,7 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
 import type { AttachInfo, CreateSource, LongOptions, VolumeInfo } from "../driver.ts";
+import { makingLocks } from "../making-locks.ts";
 import { diskSize, requireId } from "../names.ts";
 import { createDisk, growDisk } from "../qemu-img.ts";
 import { attachInfoOf, requireHeadersMatch, wantedFor } from "./chain.ts";
@@ -11,9 +12,10 @@ import { canceledOr, zeroDevice } from "./device-io.ts";
 import { copyInto } from "./disk-copy.ts";
 import { finish } from "./freeze.ts";
 import { roundUp, volumeLv } from "./group.ts";
-import { bytesFor, holdSource } from "./make-volume.ts";
+import { growRaw } from "./grow-raw.ts";
+import { bytesFor, openSource } from "./make-volume.ts";
 import { type Disk, type PoolIndex, sizeOf, type Volume, volumeFormat } from "./pool-index.ts";
-import { leftUnfinished, removeDisk } from "./remove-disk.ts";
+import { leftUnfinished, removeDisks } from "./remove-disk.ts";
 
 type CreateOptions = { format: VolumeFormat; sizeBytes: number; source: CreateSource } & LongOptions;
 
@@ -31,22 +33,22 @@ export class IscsiVolumes {
 		const sizeBytes = format === "raw" ? roundUp(asked) : asked;
 		if (this.#context.layout === "thin" && format !== "raw")
 			throw new AppError("invalid", "This pool keeps raw disks only: its copies and snapshots are those of LVM.");
-		using _own = await this.#lock(id);
+		using _held = await this.#context.locks.all(makingLocks(id, source, { changesSource: true }), options);
 		const index = await readIndex(this.#context);
 		const existing = await this.#infoIn(index, id);
 		if (existing !== null) {
 			if (existing.format === format && existing.sizeBytes === sizeBytes) return existing;
 			throw new AppError("already-exists", `Volume ${id} exists already, with another size or format.`);
 		}
-		if (index.disks(id).length > 0) await this.#removeRest(id);
 		const { signal } = options;
 		try {
-			using held = await holdSource(this.#context, source, id);
+			await this.#removeRest(id, index, options);
+			const from = await openSource(this.#context, source);
 			const plan = { lv: volumeLv(id, 1), format, sizeBytes };
 			signal?.throwIfAborted();
-			held.requireFits(plan);
+			from.requireFits(plan);
 			await this.#make(plan.lv, async () => {
-				await held.make(plan, options);
+				await from.make(plan, options);
 				signal?.throwIfAborted();
 			});
 		} catch (error) {
@@ -79,25 +81,36 @@ export class IscsiVolumes {
 		const sizeBytes = format === "raw" ? roundUp(file.sizeBytes) : diskSize(file.sizeBytes);
 		const lv = volumeLv(id, 1);
 		const path = pathOf(this.#context, lv);
+		await this.#removeRest(id, await readIndex(this.#context), options);
 		await this.#make(lv, async () => {
 			await group.create(lv, await bytesFor(format, sizeBytes), { half: nodeId, format, sizeBytes });
 			await activation.use([{ lv, mode: "exclusive" }], async () => {
 				if (format === "qcow2") await createDisk(path, "qcow2", sizeBytes);
 				const isZero = format === "qcow2" || layout === "thin";
 				await copyInto({ ...file, device: false }, { path, format, device: true, isZero }, options);
-				if (!isZero) await zeroDevice(path, file.sizeBytes, sizeBytes);
+				if (!isZero) await zeroDevice(path, file.sizeBytes, sizeBytes, options);
 			});
 		});
 		return this.#infoNow(id);
 	}
 
-	async delete(id: string): Promise<void> {
+	async delete(id: string, options: LongOptions): Promise<void> {
 		requireId(id, "volume");
 		using _own = await this.#lock(id);
+		try {
+			const index = await readIndex(this.#context);
+			const volume = index.volume(id);
+			if (volume !== null) await this.#markDeleted(index, volume);
+			await this.#removeRest(id, volume === null ? index : await readIndex(this.#context), options);
+		} catch (error) {
+			throw canceledOr(error, options.signal, "Removing the volume");
+		}
+	}
+
+	/** From here on it is nobody's, and what it has is taken away by this node. */
+	async #markDeleted(index: PoolIndex, volume: Volume): Promise<void> {
 		const { group, activation, nodeId, step } = this.#context;
-		const index = await readIndex(this.#context);
-		const volume = index.volume(id);
-		if (volume === null) return this.#removeRest(id);
+		const { id } = volume;
 		const dependants = index.dependants("volume", id);
 		if (dependants.length > 0)
 			throw new AppError("in-use", `Other volumes are copy-on-write copies of volume ${id}: ${dependants.join(", ")}.`);
@@ -108,21 +121,20 @@ export class IscsiVolumes {
 			await step("mark a volume as deleted");
 			await group.record(volume.active, { gone: nodeId });
 		});
-		await this.#removeRest(id);
 	}
 
 	/** What is left of a deleted volume, and what was not finished here. The highest goes last: it says that it is deleted. */
-	async #removeRest(id: string): Promise<void> {
-		const { nodeId } = this.#context;
-		for (const disk of (await readIndex(this.#context)).disks(id)) {
-			const { half } = disk.record;
-			if (half !== null && half !== nodeId) throw leftUnfinished(this.#context, half, disk.lv);
-			await removeDisk(this.#context, disk);
-		}
+	async #removeRest(id: string, index: PoolIndex, options: LongOptions): Promise<void> {
+		const disks = index.disks(id);
+		for (const { lv, record } of disks)
+			if (record.half !== null && record.half !== this.#context.nodeId)
+				throw leftUnfinished(this.#context, record.half, lv);
+		await removeDisks(this.#context, disks, options);
 	}
 
 	/** `running`: a VM of this node has it open and goes on: QEMU's own resize follows, and the guest sees the size then. */
-	async resize(id: string, wantedBytes: number, { running }: { running: boolean }): Promise<VolumeInfo> {
+	async resize(id: string, wantedBytes: number, options: LongOptions & { running: boolean }): Promise<VolumeInfo> {
+		const { running } = options;
 		requireId(id, "volume");
 		const asked = diskSize(wantedBytes);
 		using _own = await this.#lock(id);
@@ -137,59 +149,30 @@ export class IscsiVolumes {
 				throw new AppError("wrong-state", "The volume is not open on this node.");
 			if (!running && active.open) throw new AppError("in-use", "A running VM has this disk open.");
 			const chain = (await readIndex(this.#context)).chain(active);
-			await activation.use(wantedFor(chain), () => this.#grow(active, sizeBytes, running));
+			try {
+				await activation.use(wantedFor(chain), () => this.#grow(active, sizeBytes, options));
+			} catch (error) {
+				throw canceledOr(error, options.signal, "Growing the volume");
+			}
 		}
 		return this.#infoNow(id);
 	}
 
-	async #grow(disk: Disk, sizeBytes: number, running: boolean): Promise<void> {
-		const { group, layout, step } = this.#context;
+	async #grow(disk: Disk, sizeBytes: number, options: LongOptions & { running: boolean }): Promise<void> {
+		const { group, step } = this.#context;
 		const path = pathOf(this.#context, disk.lv);
 		const lvBytes = roundUp(await bytesFor(volumeFormat(disk), sizeBytes));
-		if (disk.record.format === "raw") {
-			if (layout === "thick") {
-				// Its size is the old one until what others left in the new part is gone.
-				await step("record that a disk grows");
-				await group.record(disk, { zeroFrom: sizeOf(disk) });
-			}
-			await step("extend a disk");
-			if (lvBytes > disk.lvBytes) await this.#extend(disk, lvBytes);
-			await this.finishGrowing(disk.lv);
-			return;
-		}
+		if (disk.record.format === "raw") return growRaw(this.#context, disk, lvBytes, options);
 		await step("extend a disk");
 		if (lvBytes > disk.lvBytes) await group.extend(disk.lv, lvBytes);
 		await step("grow a disk");
-		if (!running) {
+		if (!options.running) {
 			const chain = (await readIndex(this.#context)).chain(disk);
 			await requireHeadersMatch(this.#context, chain);
 			await growDisk(path, "qcow2", sizeBytes);
 		}
 		await step("record the size of a disk");
 		await group.record(disk, { sizeBytes });
-	}
-
-	/** What is recorded of a raw disk is as before when there is no room. */
-	async #extend(disk: Disk, lvBytes: number): Promise<void> {
-		const { group, log } = this.#context;
-		try {
-			await group.extend(disk.lv, lvBytes);
-		} catch (error) {
-			if (isAppError(error, "no-space"))
-				await this.finishGrowing(disk.lv).catch((failure) =>
-					log.warn("A disk that could not grow is recorded as growing still", { lv: disk.lv, error: failure }),
-				);
-			throw error;
-		}
-	}
-
-	/** A raw disk that grew: its new part is overwritten. It must be active. */
-	async finishGrowing(lv: string): Promise<void> {
-		const disk = (await readIndex(this.#context)).get(lv);
-		if (disk === null || disk.record.zeroFrom === null) return;
-		await this.#context.step("overwrite the new part of a disk");
-		await zeroDevice(pathOf(this.#context, lv), disk.record.zeroFrom, disk.lvBytes);
-		await this.#context.group.record(disk, { zeroFrom: null });
 	}
 
 	async get(id: string): Promise<VolumeInfo | null> {

@@ -8,7 +8,7 @@
 import { rm, stat, statfs, truncate, writeFile } from "node:fs/promises";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { run } from "../../lib/run.ts";
-import { formatBytes } from "../../lib/units.ts";
+import { formatBytes, GiB } from "../../lib/units.ts";
 import type { Provisioning, VolumeFormat } from "../../model/storage.ts";
 import type { LongOptions } from "../driver.ts";
 import { isFull, withFileErrors } from "../file-errors.ts";
@@ -19,8 +19,10 @@ import type { LocalContext } from "./context.ts";
 import type { PoolFolder } from "./pool-folder.ts";
 import type { VolumeRecord } from "./records.ts";
 
-/** It writes metadata only; a server may still take its time over a large file. */
+/** It writes metadata only; a server may still take its time over so much. */
 const allocateLimitMs = 3_600_000;
+/** Of one call: between two of them it is told how far it is. */
+const allocateStepBytes = 16 * GiB;
 const triedBytes = 64 * 1024;
 const attributeLimitMs = 10_000;
 
@@ -55,13 +57,18 @@ export type AllocateOptions = LongOptions & {
  * The first `bytes` of the file have their space afterwards; the file is not shorter than that, unless its size is kept. Repeated, it
  * changes nothing. `storage` when the file system, or fallocate(1), cannot do that.
  */
-export async function allocateFile(path: string, bytes: number, { signal, how }: AllocateOptions = {}): Promise<void> {
+export async function allocateFile(path: string, bytes: number, options: AllocateOptions = {}): Promise<void> {
+	const { signal, progress, how } = options;
 	const flags = how === undefined ? [] : [how === "unshare" ? "--unshare-range" : "--keep-size"];
 	try {
-		await run("fallocate", [...flags, "--offset", "0", "--length", `${bytes}`, "--", path], {
-			timeoutMs: allocateLimitMs,
-			...(signal ? { signal } : {}),
-		});
+		for (let at = 0; at < bytes; at += allocateStepBytes) {
+			const length = Math.min(allocateStepBytes, bytes - at);
+			await run("fallocate", [...flags, "--offset", `${at}`, "--length", `${length}`, "--", path], {
+				timeoutMs: allocateLimitMs,
+				...(signal ? { signal } : {}),
+			});
+			progress?.((at + length) / bytes);
+		}
 	} catch (error) {
 		if (!isAppError(error, "internal")) throw error;
 		const stderr = typeof error.context.stderr === "string" ? error.context.stderr : "";
@@ -78,12 +85,12 @@ export async function allocateFile(path: string, bytes: number, { signal, how }:
  * The file is as long as before, but where the file system cannot do that (NFS), which is a raw disk that is grown already. Nothing is kept of
  * what could be had only in part.
  */
-export async function reserveGrowth(path: string, bytes: number): Promise<void> {
+export async function reserveGrowth(path: string, bytes: number, options: LongOptions = {}): Promise<void> {
 	const { size } = await stat(path);
 	try {
-		await allocateFile(path, bytes, { how: "keep-size" }).catch((error: unknown) => {
+		await allocateFile(path, bytes, { ...options, how: "keep-size" }).catch((error: unknown) => {
 			if (!isAppError(error, "storage")) throw error;
-			return allocateFile(path, bytes);
+			return allocateFile(path, bytes, options);
 		});
 	} catch (error) {
 		// Cuts off what lies past the end.

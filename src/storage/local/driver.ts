@@ -244,7 +244,8 @@ export class LocalDriver implements StorageDriver {
 
 	createVolume: StorageDriver["createVolume"] = (id, options) => this.#volumes.create(id, options);
 	deleteVolume = (id: string) => this.#volumes.delete(id);
-	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
+	resizeVolume = (id: string, sizeBytes: number, options: LongOptions = {}) =>
+		this.#volumes.resize(id, sizeBytes, options);
 	fillVolume = (id: string, options: LongOptions) => this.#volumes.fill(id, options);
 	flattenVolume = (id: string, options: LongOptions) => flattenVolume(this.#context, id, options);
 	getVolume = (id: string) => this.#volumes.get(id);

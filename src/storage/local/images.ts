@@ -84,7 +84,8 @@ export class LocalImages {
 		requireId(id, "image");
 		requireId(volumeId, "volume");
 		const { folder, locks } = this.#context;
-		using _volume = await locks.shared(`volume:${volumeId}`, `Volume ${volumeId} is busy with another operation.`);
+		const busyMessage = `Volume ${volumeId} is busy with another operation.`;
+		using _volume = await locks.all([{ key: `volume:${volumeId}`, how: "shared", busyMessage }], options);
 		const record = await folder.readVolume(volumeId);
 		if (record === null) throw new AppError("not-found", `Volume ${volumeId} is not in this pool.`);
 		const chain = await chainOf(folder, record);

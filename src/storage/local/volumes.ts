@@ -9,6 +9,7 @@ import type { VolumeFormat } from "../../model/storage.ts";
 import type { CreateSource, LongOptions, MakingOptions, StorageDriver, VolumeInfo } from "../driver.ts";
 import { commitFolder, syncFile } from "../durable.ts";
 import { errnoOf, withFileErrors } from "../file-errors.ts";
+import { makingLocks } from "../making-locks.ts";
 import { diskSize, requireId } from "../names.ts";
 import { createDisk, createOverlay, growDisk, requireNotOpen } from "../qemu-img.ts";
 import { allocateFile, fillThick, requireProvisioning, requireRoom, reserveGrowth, thickBytes } from "./allocation.ts";
@@ -50,7 +51,8 @@ export class LocalVolumes {
 		requireProvisioning(this.#context, options.provisioning);
 		if (isThick && options.source.kind !== "empty" && !options.source.fullCopy)
 			throw new AppError("invalid", "A copy-on-write copy takes space as it is written to. Ask for a full copy.");
-		using _own = await this.#lock(id);
+		const locks = makingLocks(id, options.source, { changesSource: true });
+		using _held = await this.#context.locks.all(locks, options);
 		const existing = await this.get(id);
 		if (existing !== null) {
 			if (existing.format === options.format && existing.sizeBytes === sizeBytes) return existing;
@@ -66,7 +68,7 @@ export class LocalVolumes {
 				const { signal } = options;
 				signal?.throwIfAborted();
 				await folder.step("make the disk");
-				using source = await this.#source(id, options.source, sizeBytes);
+				const source = await this.#source(id, options.source, sizeBytes);
 				const wholeBytes = isThick ? await thickBytes(options.format, sizeBytes) : 0;
 				if (isThick) await requireRoom(folder, wholeBytes);
 				const made = await source.make(disk, sizeBytes, options);
@@ -95,56 +97,42 @@ export class LocalVolumes {
 		return this.#present(id);
 	}
 
-	/** Checks the source, holds it, and says how a disk is made of it. */
+	/** Checks the source, which the caller holds, and says how a disk is made of it. */
 	async #source(id: string, source: CreateSource, sizeBytes: number) {
-		const { folder, locks } = this.#context;
-		const nothing = { [Symbol.dispose]() {} };
+		const { folder } = this.#context;
 		if (source.kind === "empty")
 			return {
-				...nothing,
 				make: async (disk: string, size: number, { format, ...options }: CreateOptions): Promise<Made> => {
 					await createDisk(disk, format, size, options);
 					return { backing: null };
 				},
 			};
-		const kind = source.kind === "snapshot" ? "volume" : source.kind;
-		requireId(source.id, kind);
-		const isVolume = source.kind === "volume";
-		const key = `${kind}:${source.id}`;
-		const busy = `The ${kind} ${source.id} is busy with another operation.`;
-		// A copy-on-write copy changes the volume that it is made of; everything else only reads.
-		const held = isVolume && !source.fullCopy ? await locks.exclusive(key, busy) : await locks.shared(key, busy);
-		try {
-			const from =
-				source.kind === "snapshot"
-					? await this.#snapshotSource(source.id, source.snapshotId)
-					: isVolume
-						? await this.#volumeSource(source.id)
-						: await this.#imageSource(source.id);
-			if (sizeBytes < from.sizeBytes)
-				throw new AppError(
-					"invalid",
-					`The volume would be smaller (${formatBytes(sizeBytes)}) than what it is made of (${formatBytes(from.sizeBytes)}).`,
-				);
-			const make = async (disk: string, size: number, options: CreateOptions): Promise<Made> => {
-				if (source.fullCopy) {
-					await copyWhole(this.#context, from.whole, { path: disk, format: options.format }, options);
-					if (size > from.fileSizeBytes) await growDisk(disk, options.format, size);
-					return { backing: null };
-				}
-				if (options.format === "raw")
-					throw new AppError("invalid", "A copy-on-write copy is always qcow2. Ask for qcow2 or for a full copy.");
-				const backing = await from.freeze();
-				const path = backing.kind === "image" ? from.whole.file.path : volumeFile(folder, backing.id, backing.file);
-				const name = backingName(folder, folder.volume(id), path);
-				await createOverlay(disk, { name, format: backing.format }, size);
-				return { backing };
-			};
-			return { [Symbol.dispose]: () => held[Symbol.dispose](), make };
-		} catch (error) {
-			held[Symbol.dispose]();
-			throw error;
-		}
+		const from =
+			source.kind === "snapshot"
+				? await this.#snapshotSource(source.id, source.snapshotId)
+				: source.kind === "volume"
+					? await this.#volumeSource(source.id)
+					: await this.#imageSource(source.id);
+		if (sizeBytes < from.sizeBytes)
+			throw new AppError(
+				"invalid",
+				`The volume would be smaller (${formatBytes(sizeBytes)}) than what it is made of (${formatBytes(from.sizeBytes)}).`,
+			);
+		const make = async (disk: string, size: number, options: CreateOptions): Promise<Made> => {
+			if (source.fullCopy) {
+				await copyWhole(this.#context, from.whole, { path: disk, format: options.format }, options);
+				if (size > from.fileSizeBytes) await growDisk(disk, options.format, size);
+				return { backing: null };
+			}
+			if (options.format === "raw")
+				throw new AppError("invalid", "A copy-on-write copy is always qcow2. Ask for qcow2 or for a full copy.");
+			const backing = await from.freeze();
+			const path = backing.kind === "image" ? from.whole.file.path : volumeFile(folder, backing.id, backing.file);
+			const name = backingName(folder, folder.volume(id), path);
+			await createOverlay(disk, { name, format: backing.format }, size);
+			return { backing };
+		};
+		return { make };
 	}
 
 	async #imageSource(id: string) {
@@ -228,7 +216,7 @@ export class LocalVolumes {
 		return false;
 	}
 
-	async resize(id: string, wantedBytes: number): Promise<VolumeInfo> {
+	async resize(id: string, wantedBytes: number, options: LongOptions = {}): Promise<VolumeInfo> {
 		requireId(id, "volume");
 		const sizeBytes = diskSize(wantedBytes);
 		using _own = await this.#lock(id);
@@ -249,14 +237,19 @@ export class LocalVolumes {
 			if (isThick) {
 				await requireNotOpen(chain[0].path, record.format);
 				await folder.step("set the space of the growth aside");
-				await reserveGrowth(chain[0].path, wholeBytes);
+				await reserveGrowth(chain[0].path, wholeBytes, options);
 			}
+			options.signal?.throwIfAborted();
+			// From here on it is gone through with.
 			await folder.step("grow the disk");
 			if (sizeBytes > info.sizeBytes) await growDisk(chain[0].path, record.format, sizeBytes);
-			await fillThick(this.#context, record, {});
+			await fillThick(this.#context, record, options.progress ? { progress: options.progress } : {});
 			await folder.step("sync the disk");
 			await syncFile(chain[0].path);
 			await requireWritable(folder, id);
+		}).catch((error) => {
+			if (options.signal?.aborted) throw new AppError("canceled", "Growing the volume was canceled.", { cause: error });
+			throw error;
 		});
 		return this.#present(id);
 	}

@@ -119,9 +119,10 @@ export class WorkerDriver implements StorageDriver {
 		});
 	createVolume: StorageDriver["createVolume"] = (id, { signal, progress, ...given }) =>
 		this.#long<VolumeInfo>("createVolume", [id, given], { signal, progress } as LongOptions);
-	deleteVolume = (id: string) => this.#change<void>("deleteVolume", [id]);
-	// Setting space aside on a server may take as long as it likes, while the worker gives signs of life.
-	resizeVolume = (id: string, sizeBytes: number) => this.#long<VolumeInfo>("resizeVolume", [id, sizeBytes], {});
+	// What a large file takes on a server, to go as to grow, may be as long as it likes, while the worker gives signs of life.
+	deleteVolume = (id: string) => this.#long<void>("deleteVolume", [id], {});
+	resizeVolume = (id: string, sizeBytes: number, options: LongOptions = {}) =>
+		this.#long<VolumeInfo>("resizeVolume", [id, sizeBytes], options);
 	fillVolume = (id: string, options: LongOptions) => this.#long<void>("fillVolume", [id], options);
 	flattenVolume = (id: string, options: LongOptions) => this.#long<VolumeInfo>("flattenVolume", [id], options);
 	getVolume = (id: string) => this.#look<VolumeInfo | null>("getVolume", [id]);
@@ -214,7 +215,7 @@ export class WorkerDriver implements StorageDriver {
 	getImage = (id: string) => this.#look<ImageInfo | null>("getImage", [id]);
 	imageSource = (id: string) => this.#look<DiskSource>("imageSource", [id]);
 	listImages = () => this.#list<string[]>("listImages", []);
-	deleteImage = (id: string) => this.#change<void>("deleteImage", [id]);
+	deleteImage = (id: string) => this.#long<void>("deleteImage", [id], {});
 	openImage = (id: string) =>
 		this.#stream<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }>("openImage", [id], {});
 

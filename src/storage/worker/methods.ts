@@ -47,7 +47,10 @@ export function methodsOf(driver: StorageDriver): Record<string, Handler> {
 			return value(driver.createVolume(id, { ...given, ...options }));
 		},
 		deleteVolume: ({ args }) => value(driver.deleteVolume(...(args as Args<"deleteVolume">))),
-		resizeVolume: ({ args }) => value(driver.resizeVolume(...(args as Args<"resizeVolume">))),
+		resizeVolume({ args, options }) {
+			const [id, sizeBytes] = args as Args<"resizeVolume">;
+			return value(driver.resizeVolume(id, sizeBytes, options));
+		},
 		fillVolume({ args, options }) {
 			const [id] = args as Args<"resizeVolume">;
 			return value(driver.fillVolume?.(id, options) ?? Promise.resolve());

@@ -97,6 +97,14 @@ class LoopGroup extends VolumeGroup {
 		await this.activate(lv);
 	}
 
+	override async reduce(lv: string, bytes: number): Promise<void> {
+		const wasActive = (await target(devicePath(this.name, lv))) !== null;
+		await super.reduce(lv, bytes);
+		if (!wasActive) return;
+		await this.deactivate(lv);
+		await this.activate(lv);
+	}
+
 	override async lvs() {
 		const found = await super.lvs();
 		const lvs = [];

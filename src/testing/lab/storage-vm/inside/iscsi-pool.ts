@@ -87,8 +87,7 @@ export async function labLuns(options: LabLunsOptions): Promise<LabLuns> {
 				...{ poolId, config: config(more), credentials: options.withChap ? credentials : null, wasReady: false },
 				...{ nodeId, runFolder: join(folder, "run"), stagingFolder: join(folder, "staging"), protectedPaths: [] },
 				...{ random: systemRandom, clock: systemClock, log: silentLogger },
-				// The machine is slow: four copies of one volume, one after the other, took 24 s.
-				...{ lockWaitMs: 40_000, ...pool },
+				...pool,
 			}),
 		async placeForeign(poolId, name) {
 			const size = ["--size", "1m", "--activate", "n", "--zero", "n", "--wipesignatures", "n"];
