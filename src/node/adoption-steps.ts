@@ -100,7 +100,7 @@ export async function undoAdoption({ context, pools }: Parts, vmId: string, erro
 		}
 	}
 	// With a copy of the domain's UEFI variables, which would be old at the next try.
-	await limited(context, "Removing the VM's folder", limits.deleteVolumeMs, () =>
+	await limited(context, "Removing the VM's folder", limits.removeFolderMs, () =>
 		folders.remove(vmFolder(dataDir, vmId)),
 	);
 	await context.propose({ kind: "vmUnadopt", id: vmId, nodeId, error: toErrorInfo(error) });

@@ -44,7 +44,7 @@ export async function copyAcrossPools(copy: PoolCopy): Promise<VolumeInfo> {
 		const made = { kind: "image", id, fullCopy: true } as const;
 		return await to.createVolume(id, { ...volume, source: made, signal, progress: part(0.65, 1) });
 	} finally {
-		await to.deleteImage(id);
+		await to.deleteImage(id, { progress: () => progress(1) });
 	}
 }
 

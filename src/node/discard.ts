@@ -7,6 +7,7 @@ import { isUuid } from "../lib/ids.ts";
 import { isFinished, type Task } from "../model/task.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { Later, onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
 import { isActive } from "./vm-plan.ts";
@@ -53,8 +54,8 @@ async function removeVolume({ context, pools }: DiscardParts, run: TaskRun): Pro
 		const pool = store.get("pool", poolId);
 		if (!pool || !isHere(pool, nodeId)) return "Its pool has no part on this node any more.";
 		const driver = await pools.driver(poolId);
-		await limited(context, "Deleting a volume that has moved", limits.deleteVolumeMs, () =>
-			driver.deleteVolume(volumeId),
+		await longStep(context, "Deleting a volume that has moved", { run }, (options) =>
+			driver.deleteVolume(volumeId, options),
 		);
 		return null;
 	});
@@ -75,7 +76,7 @@ async function removeVm(context: NodeContext, vmId: string, run: TaskRun): Promi
 			throw new AppError("wrong-state", "The VM runs here although it has moved to another node. Stop it with virsh.");
 		await limited(context, "Removing the VM's definition", limits.controlMs, () => hypervisor.undefine(vmId));
 	});
-	await limited(context, "Removing the VM's folder", limits.deleteVolumeMs, () => vmState.remove(vmId));
+	await limited(context, "Removing the VM's folder", limits.removeFolderMs, () => vmState.remove(vmId));
 	return null;
 }
 

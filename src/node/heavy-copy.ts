@@ -22,7 +22,7 @@ export async function heavyCopy<T>(
 		return withLimit(context.clock, options, (signal, touch) =>
 			work(signal, (ratio, message) => {
 				touch();
-				run.progress(ratio, message);
+				run.progress(ratio, message ?? what);
 			}),
 		);
 	}, run.signal);

@@ -16,6 +16,7 @@ import { limited, type NodeContext } from "./context.ts";
 import { streamToUpload } from "./copy-across-pools.ts";
 import { heavyCopy, type MakingRun } from "./heavy-copy.ts";
 import { limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import type { Pools } from "./pools.ts";
 import { RecordFile } from "./record-file.ts";
 
@@ -118,7 +119,7 @@ export class ImageCopies {
 		if (!pool?.nodeIds.includes(this.#context.nodeId)) return this.#records.delete(id);
 		const driver = await this.#pools.driver(poolId);
 		if (image && (await this.#isThere(driver, id))) return;
-		await limited(this.#context, "Deleting the copy of an image", limits.deleteVolumeMs, () => driver.deleteImage(id));
+		await longStep(this.#context, "Deleting the copy of an image", {}, (options) => driver.deleteImage(id, options));
 		await this.#records.delete(id);
 	}
 }

@@ -8,11 +8,11 @@ import { listNames } from "../lib/list-names.ts";
 import type { Image } from "../model/storage.ts";
 import { isBeingMade, needsSource } from "../model/storage-rules.ts";
 import type { StorageDriver } from "../storage/driver.ts";
-import { limited, type NodeContext } from "./context.ts";
+import type { NodeContext } from "./context.ts";
 import { streamToUpload } from "./copy-across-pools.ts";
 import { copyImage } from "./copy-image.ts";
 import { heavyCopy } from "./heavy-copy.ts";
-import { limits } from "./limits.ts";
+import { type LongStepOptions, longStep } from "./long-step.ts";
 import type { Pools } from "./pools.ts";
 import { type TaskRun, withPlacement } from "./task-run.ts";
 import type { Uploads } from "./uploads.ts";
@@ -132,7 +132,7 @@ export class Images {
 		const image = this.#context.store.get("image", imageId);
 		if (!image || image.phase === "ready" || image.phase === "deleting") return;
 		try {
-			await this.#deleteInPool(image);
+			await this.#deleteInPool(image, { signal: this.#context.stopping });
 		} catch (undoError) {
 			this.#context.logger.warn("an image that failed was not cleaned up", { imageId, error: undoError });
 		}
@@ -140,7 +140,7 @@ export class Images {
 	}
 
 	/** The task image.delete. Refused while something uses it; then the image is as before. */
-	async delete(imageId: string): Promise<string | null> {
+	async delete(imageId: string, run: TaskRun): Promise<string | null> {
 		const { store } = this.#context;
 		const image = store.get("image", imageId);
 		if (!image) return null;
@@ -151,7 +151,7 @@ export class Images {
 			requireNone(users, (names) => `Copies of image "${image.name}": ${names}.`);
 			const reader = store.all("vm", { imageId })[0];
 			if (reader) throw new AppError("in-use", `VM "${reader.name}" has image "${image.name}" in a CD-ROM drive.`);
-			await this.#deleteInPool(image);
+			await this.#deleteInPool(image, run);
 		} catch (error) {
 			if (this.#context.stopping.aborted) throw error;
 			await this.#context.propose({ kind: "imageStatus", id: imageId, phase: "error", error: toErrorInfo(error) });
@@ -164,11 +164,11 @@ export class Images {
 		return null;
 	}
 
-	#deleteInPool(image: Image): Promise<void> {
+	#deleteInPool(image: Image, run: NonNullable<LongStepOptions["run"]>): Promise<void> {
 		return this.#context.locks.run(`image:${image.id}`, async () => {
 			const driver = await this.#pools.driver(image.poolId);
-			await limited(this.#context, `Deleting image "${image.name}"`, limits.deleteVolumeMs, () =>
-				driver.deleteImage(image.id),
+			await longStep(this.#context, `Deleting image "${image.name}"`, { run }, (options) =>
+				driver.deleteImage(image.id, options),
 			);
 		});
 	}

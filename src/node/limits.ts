@@ -27,19 +27,19 @@ export const limits = {
 	/** Making a network exist (libvirt starts dnsmasq). */
 	networkMs: 60_000,
 	seedMs: 30_000,
-	/** Deleting a large file on a slow disk. */
-	deleteVolumeMs: 600_000,
-	/** Making a volume without copying, growing one. */
+	/** Removing the folder of a VM. */
+	removeFolderMs: 600_000,
+	/** Looking at a volume, opening and closing it. */
 	quickStorageMs: 120_000,
-	/** Setting aside the space of a thick volume: metadata only, but of all of it. */
-	allocateMs: 3_600_000,
+	/** Overwriting all of a disk, or setting space aside for it: as long as it makes progress (copyIdleMs), which is 12 TB at 10 MB/s. */
+	wholeDiskMs: 14 * 24 * 3_600_000,
 	/** One disk's part of a snapshot, while its guest stands still. */
 	snapshotMs: 30_000,
-	/** Setting a disk back, or deleting a snapshot of it, where blocks are copied for that. */
-	revertMs: 3_600_000,
+	/** Without any progress: setting a disk back, or deleting a snapshot of it, where blocks are copied for that, which not every pool tells of. */
+	revertIdleMs: 3_600_000,
 	/** Copying: as long as it makes progress, and never longer than this. */
 	copyMs: 24 * 3_600_000,
-	/** Copying without any progress. */
+	/** Copying, and other work on all of a disk, without any progress. */
 	copyIdleMs: 600_000,
 	/** An upload to which nothing is added. */
 	uploadIdleMs: 24 * 3_600_000,

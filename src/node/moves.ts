@@ -9,6 +9,7 @@ import { Id, Strict } from "../model/schema.ts";
 import { isFinished } from "../model/task.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { RecordFile } from "./record-file.ts";
 
@@ -106,7 +107,7 @@ export class Moves {
 		const { store, nodeId, vmState } = this.#context;
 		for (const { id, poolId } of volumes) await this.#removeVolume(id, poolId);
 		if (store.get("vm", vmId)?.nodeId !== nodeId)
-			await limited(this.#context, "Removing the VM's folder", limits.deleteVolumeMs, () => vmState.remove(vmId));
+			await limited(this.#context, "Removing the VM's folder", limits.removeFolderMs, () => vmState.remove(vmId));
 		await this.finish(vmId);
 	}
 
@@ -117,7 +118,7 @@ export class Moves {
 		const driver = await this.#pools.driver(poolId);
 		await locks.run(`volume:${id}`, async () => {
 			if (store.get("volume", id)?.nodeId === nodeId) return;
-			await limited(this.#context, "Deleting a volume", limits.deleteVolumeMs, () => driver.deleteVolume(id));
+			await longStep(this.#context, "Deleting a volume", {}, (options) => driver.deleteVolume(id, options));
 		});
 	}
 }

@@ -137,7 +137,7 @@ class LocalNode {
 			"volume.discard": (_id, run) => discardVolume({ context: this.#context, pools: this.#pools }, run),
 			"snapshot.delete": (id, run) => deleteSnapshot(this.#snapshotParts(), id, run),
 			"image.import": (id, run) => images.import(id, run),
-			"image.delete": (id) => images.delete(id),
+			"image.delete": (id, run) => images.delete(id, run),
 			"network.create": (id, run) => this.#networks.create(id, run),
 			"network.delete": (id, run) => this.#networks.delete(id, run, this.#queues),
 			"pool.create": (id, run) => this.#pools.create(id, overwriteOf(this.#context, run.task)),

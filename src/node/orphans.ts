@@ -10,6 +10,7 @@ import type { ListedVolume, StorageDriver, VolumeInfo } from "../storage/driver.
 import { limited, type NodeContext } from "./context.ts";
 import { copyRecords } from "./image-copies.ts";
 import { bounds, limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import { moveRecords } from "./moves.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { readRecords } from "./record-file.ts";
@@ -164,10 +165,10 @@ function deleteOne(
 	return context.locks.run(`${kind}:${id}`, async () => {
 		await requireOrphan(parts, poolId, id);
 		context.logger.info("what no record names is deleted from a pool", { poolId, kind, id });
-		await limited(context, "Deleting what nobody owns", limits.deleteVolumeMs, async () => {
-			if (kind === "image") return driver.deleteImage(id);
+		await longStep(context, "Deleting what nobody owns", {}, async (options) => {
+			if (kind === "image") return driver.deleteImage(id, options);
 			await driver.closeVolume(id);
-			await driver.deleteVolume(id);
+			await driver.deleteVolume(id, options);
 		});
 	});
 }

@@ -18,6 +18,7 @@ import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { leftOfPool } from "./left-in-pools.ts";
 import { limits, settleLimitOf } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import { RecordFile } from "./record-file.ts";
 
 const Place = Strict({
@@ -143,9 +144,9 @@ async function removeLeft(context: NodeContext, poolId: string, driver: StorageD
 	if (volumes.length + images.length > 0 && driver.type !== "local")
 		await limited(context, "Activating the pool", settleLimitOf(driver), () => driver.activate());
 	for (const id of volumes)
-		await limited(context, "Deleting a volume", limits.deleteVolumeMs, () => driver.deleteVolume(id));
+		await longStep(context, "Deleting a volume", {}, (options) => driver.deleteVolume(id, options));
 	for (const id of images)
-		await limited(context, "Deleting the copy of an image", limits.deleteVolumeMs, () => driver.deleteImage(id));
+		await longStep(context, "Deleting the copy of an image", {}, (options) => driver.deleteImage(id, options));
 }
 
 async function letGo(context: NodeContext, driver: StorageDriver): Promise<void> {

@@ -1,8 +1,7 @@
 /** Snapshots of VMs that go: by themselves, and with their VM from the volumes that stay. */
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Vm } from "../model/vm.ts";
-import { limits } from "./limits.ts";
-import { disksOfSnapshot, type SnapshotParts, withDisk } from "./snapshot-disks.ts";
+import { disksOfSnapshot, type SnapshotParts, withDiskForLong } from "./snapshot-disks.ts";
 import { type DeletionParts, deleteOfDisk } from "./snapshot-merge.ts";
 import type { TaskRun } from "./task-run.ts";
 import { fillOrSay } from "./thick-space.ts";
@@ -23,7 +22,7 @@ export async function deleteSnapshot(parts: DeletionParts, snapshotId: string, r
 			});
 			begun = true;
 			// What is merged may leave holes in the file of a thick one.
-			const lack = await fillOrSay(parts.context, parts.pools, disk.volume);
+			const lack = await fillOrSay(parts.context, parts.pools, disk.volume, run);
 			if (lack !== null) lacks.push(lack);
 		}
 		await parts.users.whileStill(snapshot.vmId, run.signal, () =>
@@ -45,14 +44,14 @@ export async function deleteSnapshot(parts: DeletionParts, snapshotId: string, r
 }
 
 /** Of a VM that is being deleted: nobody will know of them any more. What a pool refuses stays in it. */
-export async function forgetSnapshots(parts: SnapshotParts, vm: Vm): Promise<void> {
+export async function forgetSnapshots(parts: SnapshotParts, vm: Vm, run: Pick<TaskRun, "progress">): Promise<void> {
 	const { context } = parts;
 	for (const snapshot of context.store.all("snapshot", { vmId: vm.id }))
 		try {
 			for (const disk of await disksOfSnapshot(parts, snapshot))
 				if (disk.volume.phase !== "deleting")
-					await withDisk(context, disk, "Deleting the snapshot of", limits.revertMs, (signal) =>
-						disk.snapshots.delete(disk.volume.id, snapshot.id, { signal }),
+					await withDiskForLong(context, disk, "Deleting the snapshot of", run, (options) =>
+						disk.snapshots.delete(disk.volume.id, snapshot.id, options),
 					);
 		} catch (error) {
 			context.stopping.throwIfAborted();

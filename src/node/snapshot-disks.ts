@@ -3,10 +3,12 @@ import { AppError } from "../lib/errors.ts";
 import { sourceName } from "../model/disk-source.ts";
 import type { Snapshot } from "../model/snapshot.ts";
 import type { Volume } from "../model/storage.ts";
-import type { StorageDriver, VolumeSnapshots } from "../storage/driver.ts";
+import type { LongOptions, StorageDriver, VolumeSnapshots } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import type { Pools } from "./pools.ts";
+import type { TaskRun } from "./task-run.ts";
 
 export type SnapshotParts = { context: NodeContext; pools: Pick<Pools, "driver"> };
 export type DiskOfSnapshot = {
@@ -45,6 +47,18 @@ export const withDisk = <T>(
 	work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> =>
 	context.locks.run(`volume:${volume.id}`, () => limited(context, `${what} disk "${volume.name}"`, limitMs, work));
+
+/** The same where the work takes as long as the disk is large. It is not called off half-way: a part of a snapshot is none. */
+export const withDiskForLong = <T>(
+	context: NodeContext,
+	{ volume }: DiskOfSnapshot,
+	what: string,
+	{ progress }: Pick<TaskRun, "progress">,
+	work: (options: Required<LongOptions>) => Promise<T>,
+): Promise<T> =>
+	context.locks.run(`volume:${volume.id}`, () =>
+		longStep(context, `${what} disk "${volume.name}"`, { run: { progress }, idleMs: limits.revertIdleMs }, work),
+	);
 
 export const hasSnapshot = async (context: NodeContext, disk: DiskOfSnapshot, snapshotId: string): Promise<boolean> => {
 	const list = await withDisk(context, disk, "Looking at", limits.snapshotMs, () =>

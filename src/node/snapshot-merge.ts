@@ -7,12 +7,12 @@
 import { AppError, isAppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import type { Snapshot } from "../model/snapshot.ts";
-import type { LayerMerge } from "../storage/driver.ts";
+import type { LayerMerge, LongOptions } from "../storage/driver.ts";
 import { limited } from "./context.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import { bounds, limits } from "./limits.ts";
 import type { LiveMerges } from "./live-merges.ts";
-import { type DiskOfSnapshot, type SnapshotParts, withDisk } from "./snapshot-disks.ts";
+import { type DiskOfSnapshot, type SnapshotParts, withDiskForLong } from "./snapshot-disks.ts";
 import { orStopping, Stillness, untilStopping } from "./stillness.ts";
 import { onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
 import type { VolumeUsers } from "./volumes.ts";
@@ -57,12 +57,11 @@ function nextMerge(
 		// What an earlier run has left.
 		await merges.end(vmId);
 		const diskId = active && snapshots.planLiveDelete ? await openAs(vmId, volume.id) : null;
-		const work = (signal: AbortSignal) => {
-			const options = { signal, progress: run.progress };
+		const work = (options: Required<LongOptions>) => {
 			if (diskId !== null && snapshots.planLiveDelete) return snapshots.planLiveDelete(volume.id, id, options);
 			return snapshots.delete(volume.id, id, options).then(() => null);
 		};
-		const merge = await withDisk(context, disk, "Deleting the snapshot of", limits.revertMs, work);
+		const merge = await withDiskForLong(context, disk, "Deleting the snapshot of", run, work);
 		return merge && diskId !== null ? { diskId, merge } : null;
 	});
 

@@ -8,10 +8,22 @@ import type { Snapshot } from "../model/snapshot.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
-import { type DiskOfSnapshot, disksOfSnapshot, hasSnapshot, type SnapshotParts, withDisk } from "./snapshot-disks.ts";
+import {
+	type DiskOfSnapshot,
+	disksOfSnapshot,
+	hasSnapshot,
+	type SnapshotParts,
+	withDiskForLong,
+} from "./snapshot-disks.ts";
+import type { TaskRun } from "./task-run.ts";
 
 /** The VM does not run. Returns what there is to say. */
-export async function revertToSnapshot(parts: SnapshotParts, vm: Vm, snapshotId: string): Promise<string | null> {
+export async function revertToSnapshot(
+	parts: SnapshotParts,
+	vm: Vm,
+	snapshotId: string,
+	run: Pick<TaskRun, "progress">,
+): Promise<string | null> {
 	const { context } = parts;
 	const snapshot = context.store.get("snapshot", snapshotId);
 	if (!snapshot) throw new AppError("canceled", "The snapshot does not exist any more.");
@@ -25,7 +37,7 @@ export async function revertToSnapshot(parts: SnapshotParts, vm: Vm, snapshotId:
 	let changed = snapshot.phase === "reverting";
 	try {
 		for (const disk of disks) {
-			await revertDisk(context, disk, snapshotId).catch((error) => {
+			await revertDisk(context, disk, snapshotId, run).catch((error) => {
 				// A refusal has changed nothing.
 				changed ||= !isAppError(error, "in-use") && !isAppError(error, "not-found");
 				throw error;
@@ -53,9 +65,14 @@ async function requireWhole(context: NodeContext, vm: Vm, snapshot: Snapshot, di
 	}
 }
 
-async function revertDisk(context: NodeContext, disk: DiskOfSnapshot, snapshotId: string): Promise<void> {
-	const { id, sizeBytes, allocatedBytes } = await withDisk(context, disk, "Setting back", limits.revertMs, () =>
-		disk.snapshots.revert(disk.volume.id, snapshotId),
+async function revertDisk(
+	context: NodeContext,
+	disk: DiskOfSnapshot,
+	snapshotId: string,
+	run: Pick<TaskRun, "progress">,
+): Promise<void> {
+	const { id, sizeBytes, allocatedBytes } = await withDiskForLong(context, disk, "Setting back", run, (options) =>
+		disk.snapshots.revert(disk.volume.id, snapshotId, options),
 	);
 	await context.propose({ kind: "volumeStatus", id, phase: "ready", sizeBytes, allocatedBytes, error: null });
 }

@@ -7,7 +7,9 @@ import type { StorageDriver } from "../storage/driver.ts";
 import { compareDisks } from "./compare-disks.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { type LongStepOptions, longStep } from "./long-step.ts";
 import type { Pools } from "./pools.ts";
+import type { TaskRun } from "./task-run.ts";
 
 /** Enlarging to the size that it has does nothing else. */
 export const howToFill = "Enlarge it to the same size again when there is room: then it gets what is missing.";
@@ -17,10 +19,11 @@ export async function fillThick(
 	context: NodeContext,
 	driver: Pick<StorageDriver, "fillVolume">,
 	{ id, name, provisioning }: Pick<Volume, "id" | "name" | "provisioning">,
+	run: NonNullable<LongStepOptions["run"]>,
 ): Promise<void> {
 	if (provisioning !== "thick") return;
-	await limited(context, `Setting space aside for volume "${name}"`, limits.allocateMs, async (signal) =>
-		driver.fillVolume?.(id, { signal }),
+	await longStep(context, `Setting space aside for volume "${name}"`, { run }, async (options) =>
+		driver.fillVolume?.(id, options),
 	);
 }
 
@@ -29,10 +32,12 @@ export async function fillOrSay(
 	context: NodeContext,
 	pools: Pick<Pools, "driver">,
 	volume: Pick<Volume, "id" | "name" | "poolId" | "provisioning">,
+	{ progress }: Pick<TaskRun, "progress">,
 ): Promise<string | null> {
 	if (volume.provisioning !== "thick") return null;
 	try {
-		await fillThick(context, await pools.driver(volume.poolId), volume);
+		// What it follows is done, and cannot be called off any more.
+		await fillThick(context, await pools.driver(volume.poolId), volume, { signal: context.stopping, progress });
 		return null;
 	} catch (error) {
 		context.stopping.throwIfAborted();

@@ -20,6 +20,7 @@ import { limited, type NodeContext } from "./context.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import type { Moves } from "./moves.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { Later, onceHypervisorAnswers, type TaskRun, upToDate } from "./task-run.ts";
@@ -175,7 +176,7 @@ async function clear({ context, pools }: MoveParts, vm: Vm, disks: readonly Disk
 			);
 		await limited(context, "Removing an old definition", limits.controlMs, () => hypervisor.undefine(vm.id));
 	});
-	await limited(context, "Removing the VM's folder", limits.deleteVolumeMs, () => vmState.remove(vm.id));
+	await limited(context, "Removing the VM's folder", limits.removeFolderMs, () => vmState.remove(vm.id));
 	for (const { volume } of disks) await removeVolume({ context, pools }, volume);
 }
 
@@ -185,7 +186,7 @@ async function removeVolume(
 ): Promise<void> {
 	const driver = await pools.driver(poolId);
 	await context.locks.run(`volume:${id}`, () =>
-		limited(context, "Deleting a volume", limits.deleteVolumeMs, () => driver.deleteVolume(id)),
+		longStep(context, "Deleting a volume", {}, (options) => driver.deleteVolume(id, options)),
 	);
 }
 

@@ -159,7 +159,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			await call("Removing the VM's definition", limits.controlMs, () => hypervisor.undefine(vm.id));
 			break;
 		case "delete-volume":
-			await deleteVolume(parts, step.volumeId, run);
+			await deleteVolume(parts, step.volumeId, run, task);
 			break;
 		case "begin-snapshot":
 			await context.propose({
@@ -178,13 +178,13 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			});
 			break;
 		case "revert-snapshot":
-			run.remark = await revertToSnapshot(parts, vm, snapshotIdOf(task));
+			run.remark = await revertToSnapshot(parts, vm, snapshotIdOf(task), task);
 			break;
 		case "forget-snapshots":
-			await forgetSnapshots(parts, vm);
+			await forgetSnapshots(parts, vm, task);
 			break;
 		case "remove-folder":
-			await call("Removing the VM's folder", limits.deleteVolumeMs, () => context.vmState.remove(vm.id));
+			await call("Removing the VM's folder", limits.removeFolderMs, () => context.vmState.remove(vm.id));
 			break;
 	}
 	run.done.add(step.kind);
@@ -258,9 +258,14 @@ export const repairLater = (repair: VmDifference["repair"]): VmDifference["repai
 	repair === "automatic" ? "next-start" : repair;
 
 /** The record goes with the VM's (vmGone), unless the volume has to stay. */
-async function deleteVolume({ context, volumes }: StepParts, volumeId: string, run: VmRun): Promise<void> {
+async function deleteVolume(
+	{ context, volumes }: StepParts,
+	volumeId: string,
+	run: VmRun,
+	task: TaskRun,
+): Promise<void> {
 	try {
-		await volumes.deleteFile(volumeId);
+		await volumes.deleteFile(volumeId, task);
 		run.deleted.add(volumeId);
 	} catch (error) {
 		if (!isAppError(error, "in-use")) throw error;

@@ -7,12 +7,19 @@ import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { requireSpace } from "./image-copies.ts";
 import { limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
+import type { TaskRun } from "./task-run.ts";
 import { fillThick, howToFill } from "./thick-space.ts";
 
 export type Growth = { volume: Volume; driver: StorageDriver; haveBytes: number; wantedBytes: number };
 
-/** `runningVmId`: the VM that runs with it. Repeated, it does what is missing. */
-export async function growVolume(context: NodeContext, growth: Growth, runningVmId: string | null): Promise<void> {
+/** `runningVmId`: the VM that runs with it. Repeated, it does what is missing; called off, the volume has its old size. */
+export async function growVolume(
+	context: NodeContext,
+	growth: Growth,
+	runningVmId: string | null,
+	run: TaskRun,
+): Promise<void> {
 	const { volume, driver, haveBytes, wantedBytes } = growth;
 	const isThick = volume.provisioning === "thick";
 	// A thick one may have been cut short between its growth and the space for it.
@@ -21,12 +28,13 @@ export async function growVolume(context: NodeContext, growth: Growth, runningVm
 		throw new AppError("invalid", `Volume "${volume.name}" has ${formatBytes(haveBytes)}; volumes cannot shrink.`);
 	const what = `Growing volume "${volume.name}"`;
 	if (runningVmId === null) {
-		const limitMs = isThick ? limits.allocateMs : limits.quickStorageMs;
-		await limited(context, what, limitMs, () => driver.resizeVolume(volume.id, wantedBytes));
+		await longStep(context, what, { run, cancelable: run }, (options) =>
+			driver.resizeVolume(volume.id, wantedBytes, options),
+		);
 		return;
 	}
-	if (haveBytes < wantedBytes) await growOpen(context, growth, runningVmId, what);
-	await fillThick(context, driver, volume).catch((error) => {
+	if (haveBytes < wantedBytes) await growOpen(context, growth, runningVmId, run);
+	await fillThick(context, driver, volume, run).catch((error) => {
 		context.stopping.throwIfAborted();
 		const { code, message, context: details } = toAppError(error);
 		const has = `The volume has the new size, but lacks a part of its space.`;
@@ -38,18 +46,20 @@ async function growOpen(
 	context: NodeContext,
 	{ volume, driver, haveBytes, wantedBytes }: Growth,
 	vmId: string,
-	what: string,
+	run: TaskRun,
 ): Promise<void> {
+	const what = `Growing volume "${volume.name}"`;
 	const disk = context.store.get("vm", vmId)?.spec.disks.find((candidate) => candidate.volumeId === volume.id);
 	if (!disk) throw new AppError("wrong-state", `Volume "${volume.name}" is not a disk of the running VM.`);
 	if (driver.growOpenVolume) await requireSameDisk(context, { volume, driver }, vmId, disk.id);
-	const room = async (): Promise<void> => {
-		await driver.growOpenVolume?.(volume.id, wantedBytes);
+	await longStep(context, what, { run, cancelable: run }, async (options) => {
+		await driver.growOpenVolume?.(volume.id, wantedBytes, options);
 		// QEMU leaves a hole, which is filled afterwards: then it must not turn out that there is no room.
 		if (volume.provisioning === "thick" && driver.fillVolume)
 			await requireSpace(driver, wantedBytes - haveBytes, `volume "${volume.name}"`);
-	};
-	await limited(context, what, limits.quickStorageMs, room);
+	});
+	await run.setCancelable(false);
+	run.signal.throwIfAborted();
 	await limited(context, what, limits.liveChangeMs, () => context.hypervisor.resizeDisk(vmId, disk.id, wantedBytes));
 }
 

@@ -25,6 +25,7 @@ import { limited, type NodeContext } from "./context.ts";
 import { wholeContent } from "./copy-across-pools.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import { limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import type { Openings } from "./openings.ts";
 import type { Pools } from "./pools.ts";
 import { measure } from "./sources.ts";
@@ -81,7 +82,7 @@ async function saidOf({ context, pools }: VolumeMoveParts, volumeId: string, run
 	const name = (id: string) => store.get("pool", id)?.name ?? "another pool";
 	const moved = `Moved from ${name(fromPoolId)} to ${name(toPoolId)}.`;
 	const volume = store.get("volume", volumeId);
-	const lack = volume?.poolId === toPoolId ? await fillOrSay(context, pools, volume) : null;
+	const lack = volume?.poolId === toPoolId ? await fillOrSay(context, pools, volume, run) : null;
 	return lack === null ? moved : `${moved} ${lack}`;
 }
 
@@ -137,7 +138,9 @@ function moveAtRest(parts: VolumeMoveParts, volume: Volume, ends: Ends, run: Tas
 		const known = await moves.begin(id, { taskId: run.task.id, ...ends, live: null, switching: false, copied: null });
 		const there = await limited(context, "Looking for the copy", limits.quickStorageMs, () => to.getVolume(id));
 		if (there === null || known.copied !== before.contentMark) {
-			await limited(context, "Removing an old copy", limits.deleteVolumeMs, () => to.deleteVolume(id));
+			await longStep(context, "Removing an old copy", { run, cancelable: run }, (options) =>
+				to.deleteVolume(id, options),
+			);
 			await requireRoom(context, from, to, volume, run);
 			await heavyCopy(context, run, `Copying volume "${name}"`, async (signal, progress) => {
 				const content = await wholeContent(from, before, ends.format, signal);
@@ -176,13 +179,10 @@ async function moveWhileRunning(
 	const record = await moves.begin(id, { taskId: run.task.id, ...ends, live, switching: false, copied: null });
 	const there = await limited(context, "Looking for the copy", limits.quickStorageMs, () => to.getVolume(id));
 	if (there === null) await requireRoom(context, from, to, volume, run);
-	const made = await limited(
-		context,
-		`Making room for volume "${name}"`,
-		wayOf(run).provisioning === "thick" ? limits.allocateMs : limits.quickStorageMs,
-		(signal) =>
-			to.createVolume(id, { format: ends.format, sizeBytes, source: { kind: "empty" }, ...wayOf(run), signal }),
-		run.signal,
+	const wanted = { format: ends.format, sizeBytes, source: { kind: "empty" }, ...wayOf(run) } as const;
+	const room = `Making room for volume "${name}"`;
+	const made = await longStep(context, room, { run, cancelable: run }, (options) =>
+		to.createVolume(id, { ...wanted, ...options }),
 	);
 	// QEMU takes no other size; a pool may have steps of its own.
 	if (made.sizeBytes !== sizeBytes)

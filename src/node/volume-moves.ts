@@ -12,6 +12,7 @@ import type { Vm } from "../model/vm.ts";
 import { compareDisks } from "./compare-disks.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
+import { longStep } from "./long-step.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { RecordFile } from "./record-file.ts";
 import { Later, upToDate } from "./task-run.ts";
@@ -209,10 +210,10 @@ export class VolumeMoves {
 		const pool = store.get("pool", toPoolId);
 		if (!pool || !isHere(pool, nodeId)) return;
 		const driver = await this.#pools.driver(toPoolId);
-		await limited(this.#context, "Deleting the copy of a volume", limits.deleteVolumeMs, async () => {
+		await longStep(this.#context, "Deleting the copy of a volume", {}, async (options) => {
 			if (store.get("volume", volumeId)?.poolId === toPoolId) return;
 			await driver.closeVolume(volumeId);
-			await driver.deleteVolume(volumeId);
+			await driver.deleteVolume(volumeId, options);
 		});
 	}
 }

@@ -13,6 +13,7 @@ import { type CopySource, copyAcrossPools } from "./copy-across-pools.ts";
 import { heavyCopy, type MakingRun } from "./heavy-copy.ts";
 import type { ImageCopies } from "./image-copies.ts";
 import { limits } from "./limits.ts";
+import { type LongStepOptions, longStep } from "./long-step.ts";
 import type { Pools } from "./pools.ts";
 import type { TaskBoard } from "./task-board.ts";
 import { type TaskRun, withPlacement } from "./task-run.ts";
@@ -182,13 +183,10 @@ export class Volumes {
 		const { id, format, sizeBytes, provisioning } = volume;
 		const wanted = { format, sizeBytes, ...(provisioning === undefined ? {} : { provisioning }) };
 		const what = `Copying to volume "${volume.name}"`;
+		// Mostly done at once; but an empty one may have to be overwritten, and copies of one volume wait for each other.
 		if (source.kind === "empty" || !source.fullCopy)
-			return limited(
-				this.#context,
-				`Making volume "${volume.name}"`,
-				provisioning === "thick" ? limits.allocateMs : limits.quickStorageMs,
-				(signal) => driver.createVolume(id, { ...wanted, source, signal }),
-				run.signal,
+			return longStep(this.#context, `Making volume "${volume.name}"`, { run, cancelable: run }, (options) =>
+				driver.createVolume(id, { ...wanted, source, ...options }),
 			);
 		if (source.poolId === volume.poolId)
 			return heavyCopy(this.#context, run, what, (signal, progress) =>
@@ -233,10 +231,10 @@ export class Volumes {
 			const vmId = this.#context.store.get("volume", volumeId)?.vmId ?? null;
 			if (vmId !== null)
 				return await this.#users.whileStill(vmId, run.signal, (active) =>
-					this.#resizeLocked(volumeId, wanted, active ? vmId : null),
+					this.#resizeLocked(volumeId, wanted, active ? vmId : null, run),
 				);
 			await this.#requireReleased(volumeId, run.signal);
-			return await this.#resizeLocked(volumeId, wanted, null);
+			return await this.#resizeLocked(volumeId, wanted, null, run);
 		} catch (error) {
 			// Not even tried: the volume is as it was.
 			if (!this.#context.stopping.aborted && this.#context.store.get("volume", volumeId)?.phase === "resizing")
@@ -256,8 +254,8 @@ export class Volumes {
 		);
 	}
 
-	#resizeLocked(volumeId: string, wantedBytes: number, runningVmId: string | null): Promise<string | null> {
-		return this.#context.locks.run(`volume:${volumeId}`, async () => {
+	#resizeLocked(volumeId: string, wantedBytes: number, runningVmId: string | null, run: TaskRun): Promise<null> {
+		const work = async () => {
 			const volume = this.#context.store.get("volume", volumeId);
 			if (!volume) throw new AppError("not-found", "The volume does not exist any more.");
 			const driver = await this.#pools.driver(volume.poolId);
@@ -267,7 +265,7 @@ export class Volumes {
 			if (!before) throw new AppError("storage", `The content of volume "${volume.name}" is missing in its pool.`);
 			try {
 				const growth = { volume, driver, haveBytes: before.sizeBytes, wantedBytes };
-				await growVolume(this.#context, growth, runningVmId);
+				await growVolume(this.#context, growth, runningVmId, run);
 				await this.#reportReady((await get()) ?? before);
 				return null;
 			} catch (error) {
@@ -275,7 +273,8 @@ export class Volumes {
 				if (!this.#context.stopping.aborted) await this.#reportReady((await get().catch(() => null)) ?? before);
 				throw error;
 			}
-		});
+		};
+		return this.#context.locks.run(`volume:${volumeId}`, work, run.signal);
 	}
 
 	/** The task volume.check. What was found is said in the task's message; damage that stays is no failure of the check. */
@@ -312,7 +311,7 @@ export class Volumes {
 	async delete(volumeId: string, run: TaskRun): Promise<string | null> {
 		try {
 			await this.#requireReleased(volumeId, run.signal);
-			await this.deleteFile(volumeId);
+			await this.deleteFile(volumeId, run);
 		} catch (error) {
 			if (!this.#context.stopping.aborted) await this.keep(volumeId, error);
 			throw error;
@@ -321,20 +320,21 @@ export class Volumes {
 		return null;
 	}
 
-	/** Deletes the volume in its pool, not its record. `in-use` when others depend on it. Gone already is done. */
-	async deleteFile(volumeId: string): Promise<void> {
+	/** Deletes the volume in its pool, not its record. `in-use` when others depend on it. Gone already is done. `run`: hears how far it is. */
+	async deleteFile(volumeId: string, run: NonNullable<LongStepOptions["run"]>): Promise<void> {
 		this.#detached.get(volumeId)?.abort(new AppError("canceled", "It is being deleted."));
 		await this.#context.locks.run(`volume:${volumeId}`, async () => {
 			const volume = this.#context.store.get("volume", volumeId);
 			if (!volume) return;
 			const driver = await this.#pools.driver(volume.poolId);
-			await limited(this.#context, `Deleting volume "${volume.name}"`, limits.deleteVolumeMs, () =>
-				driver.deleteVolume(volumeId),
-			).catch((error) => {
-				throw withVolumeNames(error, (id) => this.#context.store.get("volume", id)?.name);
+			await longStep(this.#context, `Deleting volume "${volume.name}"`, { run }, async (options) => {
+				await driver.deleteVolume(volumeId, options).catch((error: unknown) => {
+					throw withVolumeNames(error, (id) => this.#context.store.get("volume", id)?.name);
+				});
+				// What a copy from another pool may have left, when it was cut off (copy-across-pools.ts).
+				if (volume.allocatedBytes === null && volume.source.kind !== "empty")
+					await driver.deleteImage(volumeId, options);
 			});
-			// What a copy from another pool may have left, when it was cut off (copy-across-pools.ts).
-			if (volume.allocatedBytes === null && volume.source.kind !== "empty") await driver.deleteImage(volumeId);
 		});
 	}
 

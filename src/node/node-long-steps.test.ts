@@ -1,0 +1,164 @@
+/** What takes as long as a disk is large, on a node whose surroundings are simulated: never too long while it goes on, ended when it stands still or is called off. */
+import { expect, test } from "bun:test";
+import { delay } from "../lib/clock.ts";
+import { MiB } from "../lib/units.ts";
+import type { LongOptions } from "../storage/driver.ts";
+import type { FakeStorageDriver } from "../storage/fake.ts";
+import { NodeWorld } from "../testing/node/node-world.ts";
+import { askToMoveVolume, otherPool, otherPoolId, worldWithTwoPools } from "../testing/node/volume-moving.ts";
+import { limits } from "./limits.ts";
+
+const hourMs = 3_600_000;
+const stepMs = 300_000;
+/** Longer than any fixed limit was. */
+const longSteps = (2 * hourMs) / stepMs;
+const ticks = { stepMs: stepMs / 2, limitMs: 3 * hourMs };
+type LongMethod = "createVolume" | "deleteVolume" | "resizeVolume" | "growOpenVolume";
+
+/** From here on the method takes hours, and says how far it is; `standsAt`: from this step on it does nothing more. */
+function slow(
+	world: NodeWorld,
+	driver: FakeStorageDriver,
+	method: LongMethod,
+	standsAt = Number.POSITIVE_INFINITY,
+): void {
+	type Call = (...args: unknown[]) => Promise<unknown>;
+	const methods = driver as unknown as Record<LongMethod, Call>;
+	const work = methods[method].bind(driver);
+	methods[method] = async (...args) => {
+		const { signal, progress } = args.at(-1) as LongOptions;
+		for (let step = 1; step <= longSteps; step++) {
+			await delay(world.clock, step < standsAt ? stepMs : 100 * hourMs, signal);
+			if (step < longSteps) progress?.(step / longSteps);
+		}
+		return work(...args);
+	};
+}
+
+const half = (world: NodeWorld, taskId: string) => world.until(() => (world.taskOf(taskId).progress ?? 0) >= 50, ticks);
+const askToGrow = async (world: NodeWorld, id: string, sizeBytes: number) => {
+	const task = world.task("volume.resize", id, { sizeBytes });
+	await world.propose({ kind: "volumeResize", id, sizeBytes, task });
+	return task.id;
+};
+const askToDelete = async (world: NodeWorld, id: string) => {
+	const task = world.task("volume.delete", id);
+	await world.propose({ kind: "volumeDelete", id, task });
+	return task.id;
+};
+
+test("an empty volume whose space is overwritten is made, however long that takes, and can be called off", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	slow(world, world.driver, "createVolume");
+	const { id, taskId } = await world.createVolume({ format: "raw" });
+	await half(world, taskId);
+	expect(world.taskOf(taskId)).toMatchObject({
+		...{ state: "running", cancelable: true, message: expect.stringContaining("Making volume") },
+	});
+	await world.settle(ticks);
+	expect(world.taskOf(taskId).state).toBe("succeeded");
+	expect(world.volume(id).phase).toBe("ready");
+
+	const called = await world.createVolume({ format: "raw" });
+	await half(world, called.taskId);
+	await world.propose({ kind: "taskCancel", id: called.taskId });
+	await world.settle();
+	expect(world.taskOf(called.taskId).state).toBe("canceled");
+	expect(world.volume(called.id)).toMatchObject({ phase: "error", error: { code: "canceled" } });
+	expect([...world.pool.volumes.keys()]).toEqual([id]);
+	expect(await world.problems()).toEqual([]);
+});
+
+test("one that stands still is ended after a while", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	slow(world, world.driver, "createVolume", 3);
+	const { id, taskId } = await world.createVolume({ format: "raw" });
+	const startedMs = world.clock.monotonicMs();
+	await world.settle(ticks);
+	expect(world.taskOf(taskId)).toMatchObject({
+		...{ state: "failed", error: { code: "timeout", message: expect.stringContaining("made no progress for 10 min") } },
+	});
+	expect(world.clock.monotonicMs() - startedMs).toBeLessThan(2 * stepMs + limits.copyIdleMs + 2 * ticks.stepMs);
+	expect(world.volume(id).phase).toBe("error");
+});
+
+test("a deletion that overwrites is no failure while it goes on, also when the node starts again meanwhile", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { id } = await world.createVolume();
+	await world.settle();
+	slow(world, world.driver, "deleteVolume");
+	const taskId = await askToDelete(world, id);
+	await half(world, taskId);
+	expect(world.taskOf(taskId).state).toBe("running");
+	expect(world.volume(id)).toMatchObject({ phase: "deleting", error: null });
+	await world.boot();
+	await world.settle(ticks);
+	expect(world.taskOf(taskId).state).toBe("succeeded");
+	expect(world.store.get("volume", id)).toBeNull();
+	expect(await world.problems()).toEqual([]);
+
+	const { id: vmId, volumeIds } = await world.createVm({ volumes: [{}], start: false });
+	await world.settle();
+	slow(world, world.driver, "deleteVolume");
+	const deletion = await world.deleteVm(vmId);
+	await half(world, deletion);
+	expect(world.taskOf(deletion).message).toContain("Deleting volume");
+	await world.settle(ticks);
+	expect(world.taskOf(deletion).state).toBe("succeeded");
+	for (const volumeId of volumeIds) expect(world.store.get("volume", volumeId)).toBeNull();
+});
+
+test.each([false, true])("growth, its VM runs: %p; called off, the volume has its old size", async (start) => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	const { id, volumeIds } = await world.createVm({ volumes: [{ format: "raw" }], start });
+	await world.settle();
+	const [volumeId = ""] = volumeIds;
+	const grow = world.hypervisor.resizeDisk.bind(world.hypervisor);
+	world.hypervisor.resizeDisk = async (vmId, diskId, sizeBytes) => {
+		await grow(vmId, diskId, sizeBytes);
+		world.pool.volumes.get(volumeId)?.content.grow(sizeBytes);
+	};
+	slow(world, world.driver, start ? "growOpenVolume" : "resizeVolume");
+	const called = await askToGrow(world, volumeId, 256 * MiB);
+	await half(world, called);
+	expect(world.taskOf(called)).toMatchObject({ cancelable: true, message: expect.stringContaining("Growing volume") });
+	await world.propose({ kind: "taskCancel", id: called });
+	await world.settle();
+	expect(world.taskOf(called).state).toBe("canceled");
+	expect(world.volume(volumeId)).toMatchObject({ phase: "ready", sizeBytes: 64 * MiB, error: null });
+	const whole = await askToGrow(world, volumeId, 256 * MiB);
+	await world.settle(ticks);
+	expect(world.taskOf(whole)).toMatchObject({ state: "succeeded" });
+	expect(world.volume(volumeId)).toMatchObject({ phase: "ready", sizeBytes: 256 * MiB });
+	if (start) expect(world.hypervisor.diskSize(id, "disk-0")).toBe(256 * MiB);
+	expect(await world.problems()).toEqual([]);
+});
+
+test("what a disk moves into while its VM runs may take long to be made, and the move can be called off meanwhile", async () => {
+	await using world = await worldWithTwoPools();
+	const { volumeIds } = await world.createVm({ volumes: [{ format: "raw" }] });
+	await world.settle();
+	const [volumeId = ""] = volumeIds;
+	const there = world.drivers.get(otherPoolId);
+	if (!there) throw new Error("the other pool has not been opened");
+	slow(world, there, "createVolume");
+	const called = await askToMoveVolume(world, volumeId);
+	await half(world, called);
+	expect(world.taskOf(called)).toMatchObject({ cancelable: true, message: expect.stringContaining("Making room") });
+	await world.propose({ kind: "taskCancel", id: called });
+	await world.settle();
+	expect(world.taskOf(called).state).toBe("canceled");
+	expect(otherPool(world).volumes.size).toBe(0);
+	const moved = await askToMoveVolume(world, volumeId);
+	await world.settle(ticks);
+	expect(world.taskOf(moved).state).toBe("succeeded");
+	expect(world.volume(volumeId).poolId).toBe(otherPoolId);
+	expect(await world.problems()).toEqual([]);
+});
