@@ -111,6 +111,7 @@ export class IscsiLvmDriver implements StorageDriver {
 	/** `overwrite` counts once: when this node was cut short after it had cleared the LUN, it is not looked at any more. */
 	activate = (options: OverwriteOptions = {}): Promise<void> => this.#lifecycle.activate(options);
 	deactivate = (): Promise<void> => this.#lifecycle.deactivate();
+	end = (): Promise<void> => this.#lifecycle.end();
 	remove = (): Promise<void> => this.#lifecycle.remove();
 	check = (): Promise<PoolUsage> => this.#lifecycle.check();
 

@@ -106,7 +106,7 @@ export class IscsiImages {
 		const decoded = layout === "thin" && checked.format === "qcow2";
 		const format = decoded ? "raw" : checked.format;
 		const length = decoded ? checked.virtualSizeBytes : checked.fileSizeBytes;
-		await this.#removeRest(checked.id, signal ? { signal } : {});
+		await this.#removeRest(checked.id, { ...(signal ? { signal } : {}), progress: () => progress?.(0.5) });
 		try {
 			await step("make a logical volume");
 			const sizes = { fileSizeBytes: length, sizeBytes: checked.virtualSizeBytes };

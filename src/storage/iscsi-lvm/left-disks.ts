@@ -2,7 +2,7 @@
  * Disks that an earlier run has left to be taken away. Where they are overwritten, that takes hours: it is done one after the other while the
  * pool is used, and who deletes or makes a volume of the same name meanwhile waits for it (remove-disk.ts).
  */
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
 import type { Lv } from "./records.ts";
 import { removeDisk, wipes } from "./remove-disk.ts";
@@ -47,7 +47,11 @@ export class LeftDisks {
 		} finally {
 			held[Symbol.dispose]();
 		}
-		await removal;
+		await removal?.catch((error: unknown) => {
+			// It was somebody else's, who was told to end.
+			if (!isAppError(error, "canceled") || signal.aborted) throw error;
+			return this.#removeLater(lv, signal);
+		});
 	}
 
 	/** What is not done is planned anew when the pool is activated again. */

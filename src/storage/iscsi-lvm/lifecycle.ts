@@ -209,6 +209,11 @@ export class PoolLifecycle {
 		}
 	}
 
+	/** Another driver of this process may take over: from then on nothing is taken away here any more. */
+	end(): Promise<void> {
+		return this.#left.stop();
+	}
+
 	async deactivate(): Promise<void> {
 		using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
 		const { group, activation } = this.#context;

@@ -61,7 +61,7 @@ export class WorkerDriver implements StorageDriver {
 		const { changeMs } = this.worker.limits;
 		this.snapshots = {
 			take: (...args) => this.ask<SnapshotInfo>("takeSnapshot", args, changeMs),
-			revert: (...args) => this.ask<VolumeInfo>("revertToSnapshot", args, changeMs),
+			revert: (volumeId, id) => this.ask<VolumeInfo>("revertToSnapshot", [volumeId, id], changeMs),
 			delete: (volumeId, id, options) => this.#long("deleteSnapshot", [volumeId, id], options),
 			list: (...args) => this.#look<SnapshotInfo[]>("listSnapshots", args),
 			planLiveDelete: (volumeId, id, options) =>
