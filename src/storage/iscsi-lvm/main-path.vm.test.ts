@@ -1,10 +1,12 @@
 /** The way that every pool on iSCSI takes, on a real target, in the storage lab VM; the rest is in iscsi-lvm.vm.test.ts. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { open } from "node:fs/promises";
 import { systemClock } from "../../lib/clock.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
+import { sourceName } from "../../model/disk-source.ts";
 import {
 	chap,
 	credentials,
@@ -18,6 +20,7 @@ import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { diskContent, expectSame, fails, newId, pattern } from "../conformance.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
 import { discoverIscsi, tidyIscsi } from "./create.ts";
+import type { IscsiLvmDriver } from "./driver.ts";
 
 let lab: LabLuns;
 beforeAll(async () => {
@@ -121,6 +124,32 @@ test("a LUN is found by its WWID and becomes a pool; volumes are made, copied, g
 	await driver.deleteVolume(copy);
 	await driver.deleteVolume(id);
 	expect(await driver.listVolumes()).toEqual([]);
+	await growthTakenBack(driver);
 	await driver.remove();
 	expect(await sessionCount()).toBe(0);
 }, 240_000);
+
+/** LVM makes a logical volume smaller again, while it is not in use and under somebody who has it open. */
+async function growthTakenBack(driver: IscsiLvmDriver): Promise<void> {
+	const id = newId();
+	const [small, large] = [8 * MiB, 72 * MiB];
+	await driver.createVolume(id, { format: "raw", sizeBytes: small, source: { kind: "empty" } });
+	const { availableBytes } = await driver.check();
+	const called = { signal: AbortSignal.abort() };
+	const expectSmall = async () => {
+		expect((await driver.getVolume(id))?.sizeBytes).toBe(small);
+		expect((await driver.check()).availableBytes).toBe(availableBytes);
+	};
+	await fails("canceled", driver.resizeVolume(id, large, called));
+	await expectSmall();
+	await driver.openVolume(id);
+	await writeDisk(driver, id, 0, pattern(65_536));
+	const disk = await open(sourceName((await driver.attachInfo(id)).source), "r+");
+	await fails("canceled", driver.growOpenVolume(id, large, called));
+	await expectSmall();
+	await disk.close();
+	expect((await driver.growOpenVolume(id, large)).sizeBytes).toBe(large);
+	await driver.closeVolume(id);
+	expectSame((await diskContent(driver, id)).subarray(0, 65_536), pattern(65_536));
+	await driver.deleteVolume(id);
+}
