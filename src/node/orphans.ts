@@ -229,9 +229,14 @@ async function withoutSnapshots(
 		await requireOrphan(parts, poolId, volumeId);
 		context.logger.info("snapshots that no record names are deleted from a pool", { poolId, volumeId, found });
 		for (const id of found)
-			await limited(context, "Deleting a snapshot that nobody owns", limits.revertMs, async (signal) => {
-				await driver.snapshots?.delete(volumeId, id, { signal });
-			});
+			await longStep(
+				context,
+				"Deleting a snapshot that nobody owns",
+				{ idleMs: limits.revertIdleMs },
+				async (options) => {
+					await driver.snapshots?.delete(volumeId, id, options);
+				},
+			);
 	});
 }
 
