@@ -12,6 +12,7 @@ import { formatBytes, GiB } from "../../lib/units.ts";
 import type { Provisioning, VolumeFormat } from "../../model/storage.ts";
 import type { LongOptions } from "../driver.ts";
 import { isFull, withFileErrors } from "../file-errors.ts";
+import { sectorBytes } from "../names.ts";
 import { wholeQcow2Bytes } from "../qemu-img.ts";
 import { copiesOnWrite, noFallocate } from "./capabilities.ts";
 import { volumeFile, volumeInfo } from "./chain.ts";
@@ -87,12 +88,16 @@ export async function allocateFile(path: string, bytes: number, options: Allocat
  */
 export async function reserveGrowth(path: string, bytes: number, options: LongOptions = {}): Promise<void> {
 	const { size } = await stat(path);
+	let mayBeLonger = false;
 	try {
 		await allocateFile(path, bytes, { ...options, how: "keep-size" }).catch((error: unknown) => {
 			if (!isAppError(error, "storage")) throw error;
+			mayBeLonger = true;
 			return allocateFile(path, bytes, options);
 		});
 	} catch (error) {
+		// An NFS client that was told of a failure knows nothing of what was done, and asks for no size that it takes the file to have.
+		if (mayBeLonger) await truncate(path, size + sectorBytes);
 		// Cuts off what lies past the end.
 		await truncate(path, size);
 		throw error;

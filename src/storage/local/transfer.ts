@@ -165,6 +165,10 @@ async function writeDisk(path: string, { sizeBytes, stream }: VolumeContent, opt
 		await writer.settle();
 		await chmod(path, diskMode);
 		await file.sync();
+	} catch (error) {
+		// What the client of a server without room could not write yet it would write again and again, and the file would stay so long.
+		await file.truncate(0).catch(() => {});
+		throw error;
 	} finally {
 		await reader.cancel().catch(() => {});
 		await file.close();
