@@ -14,6 +14,18 @@ import { type IscsiContext, readIndex } from "./context.ts";
 import { parseLvName, thinPoolName } from "./names.ts";
 import { type PoolIndex, sizeOf } from "./pool-index.ts";
 
+/** LVM's own: the leases of a shared group, the pool that thin volumes take their space from. */
+const lvsOfPool = ({ layout }: Pick<IscsiContext, "layout">): string[] => [
+	"lvmlock",
+	...(layout === "thin" ? [thinPoolName] : []),
+];
+
+/** Whether somebody else has made a logical volume in the group. */
+export async function holdsOthers(context: Pick<IscsiContext, "layout" | "group">, index: PoolIndex): Promise<boolean> {
+	const ofPool = lvsOfPool(context);
+	return (await context.group.anyLvs()).some(({ lv }) => index.get(lv) === null && !ofPool.includes(lv));
+}
+
 export async function listContent(
 	context: IscsiContext,
 	poolId: string,
@@ -24,8 +36,7 @@ export async function listContent(
 	const [index, found] = await Promise.all([readIndex(context), context.group.anyLvs()]);
 	options.signal?.throwIfAborted();
 	const snapshots = snapshotsByDisk(index);
-	// LVM's own: the leases of a shared group, the pool that thin volumes take their space from.
-	const ofPool = ["lvmlock", ...(context.layout === "thin" ? [thinPoolName] : [])];
+	const ofPool = lvsOfPool(context);
 	const entries = found.map(({ lv, lvBytes, dataPercent }): ContentEntry => {
 		const name = parseLvName(lv);
 		const ours = index.get(lv);

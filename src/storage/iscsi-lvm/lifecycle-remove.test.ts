@@ -15,12 +15,15 @@ let calls: string[];
 /** Nodes that take part beside this one, by the seconds that have passed. */
 let others: (passedMs: number) => number;
 let left: number;
+/** Logical volumes of somebody else. */
+let foreign: string[];
 let passedMs: number;
 
 beforeEach(async () => {
 	folder = await mkdtemp(join(tmpdir(), "lqx-remove-"));
 	[calls, left, passedMs] = [[], 0, 0];
 	others = () => 0;
+	foreign = [];
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
@@ -45,6 +48,7 @@ async function remove(othersLeaveMs?: number): Promise<void> {
 		find: async () => found,
 		startLocks: async () => void calls.push("take part"),
 		lvs: async () => ({ lvs: Array.from({ length: left }, () => volume), damaged: new Map() }) as never,
+		anyLvs: async () => [...(left > 0 ? ["v-1-1"] : []), "lvmlock", ...foreign].map((lv) => ({ lv })) as never,
 		deactivateAll: async () => {},
 		disown: async () => void calls.push("disown"),
 		remove: async () => void calls.push("remove"),
@@ -94,4 +98,10 @@ test("what others have left unfinished counts only once they are out; what stays
 	others = (ms) => (ms < 2000 ? 1 : 0);
 	await remove();
 	expect([calls, passedMs]).toEqual([["take part", "disown"], 2000]);
+});
+
+test("a group in which somebody else has made a logical volume stays, and is nobody's", async () => {
+	foreign = ["backup"];
+	await remove();
+	expect(calls).toEqual(["take part", "disown"]);
 });

@@ -10,6 +10,7 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { ConnectedLun } from "./connection.ts";
+import { holdsOthers } from "./content.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
 import { holdsText, zeroDevice } from "./device-io.ts";
 import type { Group } from "./lvm-report.ts";
@@ -40,7 +41,8 @@ export async function removeGroup(context: IscsiContext, lun: ConnectedLun, opti
 	if (found.lockType === "sanlock") await group.startLocks();
 	// Before its contents count: what others have left unfinished there, they tidy up before they leave.
 	await waitUntilAlone(context, found, options);
-	const left = leftovers(await readIndex(context));
+	const index = await readIndex(context);
+	const left = (await holdsOthers(context, index)) ? null : leftovers(index);
 	await group.deactivateAll();
 	if (left === null) return group.disown();
 	// The group takes them along; only what is to be overwritten has to be before that, and goes on where it was when it is cut short.
@@ -54,7 +56,7 @@ export async function removeGroup(context: IscsiContext, lun: ConnectedLun, opti
 
 /**
  * What operations that were cut short have left, of whichever node: each node takes away its own, and there is none any more. In the order in
- * which it goes; null when something else is there.
+ * which it goes; null when a volume or an image is there.
  */
 function leftovers(index: PoolIndex): Lv[] | null {
 	const isDeleted = (id: string): boolean => {
