@@ -11,6 +11,7 @@ import {
 	fixtureId,
 	fixtureImage,
 	fixtureNetwork,
+	fixtureNfs,
 	fixtureNode,
 	fixturePool,
 	fixtureVm,
@@ -162,6 +163,19 @@ describe("with several nodes", () => {
 		const apart = { ...two, pool: [pool] };
 		expect(plan({ disks: [{ imageId: ready.id }] }, apart).vm.nodeId).toBe(clusterIds.node);
 		expect(() => plan({ disks: [{ imageId: ready.id }], nodeId: other }, apart)).toThrow("is not on this node");
+	});
+
+	test("nor on a node without the pool of its image, whatever pool the disk is in, and be that of the image shared", () => {
+		const fast = fixturePool({ id: fixtureId(0x56), name: "fast", phase: "ready", nodeIds });
+		const nas = fixturePool({ phase: "ready", name: "nas", type: "nfs", config: fixtureNfs });
+		const image = [ready, iso].map((one) => ({ ...one, nodeId: null }));
+		const state = { ...two, pool: [nas, fast], image };
+		const disks = [{ imageId: ready.id, poolId: fast.id }];
+		expect(plan({ disks }, state).vm.nodeId).toBe(clusterIds.node);
+		expect(paths(() => plan({ disks, nodeId: other }, state))).toEqual(["/disks/0/imageId"]);
+		const cdroms = [{ imageId: iso.id }];
+		expect(plan({ cdroms }, state).vm.nodeId).toBe(clusterIds.node);
+		expect(paths(() => plan({ cdroms, nodeId: other }, state))).toEqual(["/cdroms/0/imageId"]);
 	});
 
 	test("what fits nowhere is refused, with the reasons", () => {

@@ -87,9 +87,9 @@ export function chooseImage(
 	if (use === "cdrom" && image.format !== "iso") return errors.add(path, `${image.name} is no ISO image.`);
 	if (use === "disk" && image.format === "iso")
 		return errors.add(path, `${image.name} is an ISO image: put it into a CD-ROM drive.`);
-	// One that another node has is copied, into this node's part of the pool.
+	// One that another node has is copied, into this node's part of the pool; one in a shared pool is read there.
 	const pool = state.get("pool", image.poolId);
-	if (image.nodeId !== null && image.nodeId !== nodeId && !pool?.nodeIds.includes(nodeId))
+	if (image.nodeId !== nodeId && !pool?.nodeIds.includes(nodeId))
 		return errors.add(path, `The image ${image.name} is in the pool ${pool?.name ?? "?"}, which is not on this node.`);
 	if (image.phase !== "ready")
 		throw new AppError("wrong-state", `The image ${image.name} is ${image.phase}, not ready.`);
