@@ -225,6 +225,57 @@ describe("volumes and images go", () => {
 		expect(place([part(2, GiB)], 2 * GiB).nodeId).toBe(fixtureId(1));
 	});
 
+	test("where the pool of their source works as well, however much room there is elsewhere", () => {
+		const target = fixturePool({
+			...{ id: fixtureId(0x31), name: "fast", phase: "ready", nodeIds: [1, 2, 3].map(fixtureId) },
+			nodes: [part(1, 5 * GiB), part(2, 6 * GiB), part(3, 90 * GiB)],
+		});
+		type Health = PoolNodeStatus["health"] | "absent";
+		const place = (healths: Health[], given: { nodes?: Node[]; pool?: typeof target } = {}) => {
+			const has = healths.flatMap((health, index) => (health === "absent" ? [] : [{ health, number: index + 1 }]));
+			const from = fixturePool({
+				...{ name: "nas", phase: "degraded", nodeIds: has.map(({ number }) => fixtureId(number)) },
+				nodes: has.map(({ health, number }) => part(number, GiB, health)),
+			});
+			const pool = given.pool ?? target;
+			const wanted = { what: "The volume" as const, pool, bytes: GiB, from };
+			return placeStorage(state(given.nodes ?? nodes, { pools: [from, target] }), wanted);
+		};
+		expect(place(["healthy", "healthy", "healthy"]).nodeId).toBe(fixtureId(3));
+		expect(place(["healthy", "healthy", "error"])).toEqual({
+			nodeId: fixtureId(2),
+			reason: "Placed on node-2: its pool has the most room.",
+		});
+		expect(place(["healthy", "degraded", "degraded"])).toEqual({
+			nodeId: fixtureId(1),
+			reason: "Placed on node-1: its pool and that of the source work best there.",
+		});
+		expect(place(["healthy", "absent", "unmounted"])).toEqual({
+			nodeId: fixtureId(1),
+			reason: "Placed on node-1: no other node fits.",
+		});
+		// The only node that has it is asked like any other: it is not the only one of the cluster.
+		const notReady = [node(1, { phase: "not-ready" }), node(2), node(3)];
+		const lacks = "has no usable part of the storage pool nas, where the source is";
+		expect(() => place(["healthy", "absent", "absent"], { nodes: notReady })).toThrow(
+			`The volume fits on no node: node-1 is not-ready; node-2 ${lacks}; node-3 ${lacks}.`,
+		);
+		const apart = fixturePool({ ...target, nodeIds: [3].map(fixtureId) });
+		expect(() =>
+			placeStorage(state(nodes, { pools: [pool([1, 2]), apart] }), {
+				...{ what: "The volume", pool: apart, bytes: 0, from: pool([1, 2]) },
+			}),
+		).toThrow("node-1 has no usable part of the storage pool fast; node-2 has no usable part");
+	});
+
+	test("in the pool of their source, where that works", () => {
+		const same = pool([1, 2]);
+		const placed = placeStorage(state(nodes, { pools: [same] }), {
+			...{ what: "The volume", pool: same, bytes: 0, from: same },
+		});
+		expect(placed).toEqual({ nodeId: fixtureId(1), reason: "Placed on node-1: its pool has the most room." });
+	});
+
 	test("to the only node without further questions", () => {
 		const placed = placeStorage(state([node(1)], { pools: [] }), { what: "The image", pool: null, bytes: 0 });
 		expect(placed).toEqual({ nodeId: fixtureId(1), reason: null });

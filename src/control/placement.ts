@@ -55,6 +55,11 @@ function poolObstacle(state: PlacementState, nodeId: string, wanted: Pick<Pool, 
 	return `has no usable part of the storage pool ${name}`;
 }
 
+const sourceObstacle = (nodeId: string, source: Pool | null): string | null =>
+	source === null || isUsable(source, nodeId)
+		? null
+		: `has no usable part of the storage pool ${source.name}, where the source is`;
+
 /** Why a VM cannot be on this node, whatever runs there; also asked before one is moved. */
 export function vmObstacle(state: PlacementState, node: Node, wanted: WantedVm): string | null {
 	const ofNode = nodeObstacle(node);
@@ -120,16 +125,26 @@ function why(memoryLeftBytes: number, { rank }: Readiness, fitting: readonly Loa
 	return `of ${alike} nodes that fit${which} it has the most memory left after it (${left})`;
 }
 
-export type WantedStorage = { what: "The volume" | "The image"; pool: Pick<Pool, "id"> | null; bytes: number };
+export type WantedStorage = {
+	what: "The volume" | "The image";
+	pool: Pick<Pool, "id"> | null;
+	bytes: number;
+	/** The pool of what it is a copy of: one node reads that and writes the copy, so both have to work there. */
+	from?: Pool | null;
+};
 
 type Room = { node: Node; rank: number; availableBytes: number | null };
 
-export function placeStorage(state: PlacementState, { what, pool, bytes }: WantedStorage): Placement {
-	const { fitting, members } = choose(state, what, (node) => nodeObstacle(node) ?? poolObstacle(state, node.id, pool));
+export function placeStorage(state: PlacementState, { what, pool, bytes, from = null }: WantedStorage): Placement {
+	const source = from?.id === pool?.id ? null : from;
+	const obstacleOf = (node: Node) =>
+		nodeObstacle(node) ?? poolObstacle(state, node.id, pool) ?? sourceObstacle(node.id, source);
+	const { fitting, members } = choose(state, what, obstacleOf);
 	const rooms = fitting.map((node): Room => {
 		const parts = state.pools.filter((one) => isUsable(one, node.id) && (pool === null || one.id === pool.id));
 		const known = parts.flatMap((one) => availableOn(one, node.id) ?? []);
-		const rank = Math.min(...parts.map((one) => partRank(one, node.id)));
+		const there = Math.min(...parts.map((one) => partRank(one, node.id)));
+		const rank = Math.max(there, source ? partRank(source, node.id) : 0);
 		return { node, rank, availableBytes: known.length > 0 ? Math.max(...known) : null };
 	});
 	const lacks = ({ availableBytes }: Room): boolean => availableBytes !== null && availableBytes < bytes;
@@ -146,18 +161,15 @@ export function placeStorage(state: PlacementState, { what, pool, bytes }: Wante
 		const message = `${what} needs ${formatBytes(bytes)}; no node has more than ${formatBytes(most)}.`;
 		throw new AppError("no-space", message);
 	}
-	const reason = `Placed on ${best.node.name}: ${whyThere(
-		best,
-		rooms.filter((one) => !lacks(one)),
-	)}.`;
+	const enough = rooms.filter((one) => !lacks(one));
+	const reason = `Placed on ${best.node.name}: ${whyThere(best, enough, source)}.`;
 	return { nodeId: best.node.id, reason: members === 1 ? null : reason };
 }
 
-function whyThere({ rank }: Room, enough: readonly Room[]): string {
+function whyThere({ rank }: Room, enough: readonly Room[], source: Pool | null): string {
 	if (enough.length === 1) return "no other node fits";
-	return enough.filter((one) => one.rank === rank).length === 1
-		? "its pool works best there"
-		: "its pool has the most room";
+	if (enough.filter((one) => one.rank === rank).length > 1) return "its pool has the most room";
+	return source ? "its pool and that of the source work best there" : "its pool works best there";
 }
 
 /**

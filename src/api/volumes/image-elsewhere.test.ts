@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { AppError } from "../../lib/errors.ts";
 import { GiB } from "../../lib/units.ts";
 import { createTwoNodes, otherId, remote, type TwoNodes } from "../../testing/api/two-nodes.ts";
-import { clusterIds, fixtureId, fixtureNfs, fixturePool, fixtureTask } from "../../testing/fixtures.ts";
+import { clusterIds, fixtureId, fixtureImage, fixtureNfs, fixturePool, fixtureTask } from "../../testing/fixtures.ts";
 
 const everywhere = fixtureId(0x31);
 let nodes: TwoNodes;
@@ -43,11 +43,50 @@ test("not where there is the most room", async () => {
 	expect(task).toMatchObject({ kind: "volume.create", nodeId: otherId });
 });
 
-test("where no node has both it is refused, with the reason", async () => {
-	const error = await create(clusterIds.pool).catch((failure: unknown) => failure);
+const problem = async (call: Promise<unknown>) => {
+	const error = await call.then(
+		() => null,
+		(failure: unknown) => failure,
+	);
 	if (!(error instanceof AppError)) throw new Error(`no problem: ${error}`);
-	expect({ code: error.code, fields: error.fields }).toEqual({
-		code: "invalid",
-		fields: [{ path: "/poolId", message: "The pool local is not on this node." }],
+	return { code: error.code, message: error.message, fields: error.fields };
+};
+
+test("where no node has both it is refused, with the reason for each node", async () => {
+	expect(await problem(create(clusterIds.pool))).toMatchObject({
+		code: "wrong-state",
+		message:
+			"The volume fits on no node: node-1 has no usable part of the storage pool local-2, where the source is; node-2 has no usable part of the storage pool local.",
 	});
+});
+
+test("nor on the only node that has the image's pool, while that is not ready", async () => {
+	const node = nodes.store.get("node", otherId);
+	if (!node) throw new Error("there is no other node");
+	const status = { ...node.status, phase: "not-ready" as const, reason: "Libvirt does not answer." };
+	await nodes.store.proposer.proposeSystem({ kind: "nodeStatus", id: otherId, status });
+	expect(await problem(create(everywhere))).toMatchObject({
+		code: "wrong-state",
+		message: expect.stringContaining("node-2 is not-ready (Libvirt does not answer.)"),
+	});
+});
+
+test("nor on a node that was asked for and does not have the pool of the image, be that shared", async () => {
+	const { proposer } = nodes.store;
+	const [apart, imageId] = [fixtureId(0x32), fixtureId(0x310)] as [string, string];
+	const config = { ...fixtureNfs, server: "apart" };
+	const pool = fixturePool({ id: apart, name: "apart", type: "nfs", config, nodeIds: [otherId] });
+	const task = (kind: "pool.create" | "image.import", target: "pool" | "image", id: string) =>
+		fixtureTask(kind, { kind: target, id }, { id: fixtureId(kind === "pool.create" ? 0x501 : 0x502) });
+	await proposer.proposeSystem({ kind: "poolCreate", pool, task: task("pool.create", "pool", apart) });
+	const image = fixtureImage({ id: imageId, name: "shared", poolId: apart, nodeId: null });
+	await proposer.proposeSystem({ kind: "imageCreate", image, task: task("image.import", "image", imageId) });
+	await proposer.proposeSystem({ kind: "imageStatus", id: imageId, phase: "ready", fileSizeBytes: 4 });
+	const body = { name: "copy", poolId: everywhere, sizeBytes: GiB, nodeId: clusterIds.node };
+	const call = nodes
+		.client("operator")
+		.call("volumeCreate", { body: { ...body, source: { kind: "image", imageId, fullCopy: true } } });
+	expect((await problem(call)).fields).toEqual([
+		{ path: "/source/imageId", message: "The image shared is in the pool apart, which is not on this node." },
+	]);
 });

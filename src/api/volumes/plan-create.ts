@@ -4,7 +4,7 @@
  */
 
 import type { Static } from "@sinclair/typebox";
-import { type Placement, type PlacementState, placeStorage } from "../../control/placement.ts";
+import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/units.ts";
 import { availableOn } from "../../model/pool-parts.ts";
@@ -12,6 +12,7 @@ import type { Pool, Volume, VolumeCreate, VolumeSource } from "../../model/stora
 import { formatsOf, isCopiedWhole, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
+import type { StoreReader } from "../../store/store.ts";
 import { checkHeard } from "../as-known.ts";
 import type { RequestContext } from "../context.ts";
 import { checkEverybodyProvisions } from "../pools/plan-pool.ts";
@@ -30,7 +31,8 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	checkEverybodyProvisions(context, [request]);
 	const source = completeSource(context, request.source ?? { kind: "empty" }, request, errors);
 	errors.check("The volume cannot be made");
-	const placed = placedBy(context, { ...request, source });
+	const placed = placedBy(context, { ...request, source }, errors);
+	errors.check("The volume cannot be made");
 	const { nodeId } = placed;
 	const node = store.get("node", nodeId);
 	if (node) checkWorks(node);
@@ -75,28 +77,44 @@ export function planVolumeCreate(context: RequestContext, request: Static<typeof
 	return { volume, worker: nodeId, placement: placed.reason };
 }
 
-/** As asked; a clone where its source is; else where the most room is in the pool. */
-function placedBy(context: RequestContext, request: Static<typeof VolumeCreate>): Placement {
+/**
+ * As asked; a copy in the pool of its source where the source is worked on; else where the most room is in the pool, of the nodes where both
+ * pools work.
+ */
+function placedBy(
+	context: RequestContext,
+	request: Static<typeof VolumeCreate> & { source: VolumeSource },
+	errors: FieldErrors,
+): Placement {
 	const { nodeId, poolId, source, provisioning, sizeBytes } = request;
 	const { store } = context.services;
 	if (nodeId !== undefined) return { nodeId, reason: null };
-	const volumeId = source?.kind === "clone" || source?.kind === "snapshot" ? source.volumeId : undefined;
-	const origin = volumeId === undefined ? null : store.get("volume", volumeId);
-	const worker = origin && workerOfVolume(store, origin);
-	// Where the copy is to be has to be reached from where its source is.
-	const target = poolId === undefined ? null : store.get("pool", poolId);
-	if (worker && (target === null || target.nodeIds.includes(worker))) return { nodeId: worker, reason: null };
-	const image = source?.kind === "image" ? store.get("image", source.imageId) : null;
-	const pool = store.get("pool", poolId ?? image?.poolId ?? "");
-	const bytes = provisioning === "thick" ? (sizeBytes ?? 0) : 0;
-	const from = image && store.get("pool", image.poolId);
-	return placeStorage(withSource(placementState(store), pool, from), { what: "The volume", pool, bytes });
+	const copied =
+		source.kind === "clone" || source.kind === "snapshot" ? store.get("volume", source.volumeId ?? "") : null;
+	const image = source.kind === "image" ? store.get("image", source.imageId) : null;
+	const fromId = copied?.poolId ?? image?.poolId ?? "";
+	const pool = store.get("pool", poolId ?? fromId);
+	const worker = copied && workerOfVolume(store, copied);
+	const mayGo = source.kind === "clone" && pool !== null && pool.id !== fromId;
+	if (worker && !mayGo) return { nodeId: worker, reason: null };
+	const only = copied && onlyWorkerOf(store, copied);
+	if (only && pool) {
+		const name = store.get("node", only)?.name ?? "the node";
+		if (!pool.nodeIds.includes(only))
+			errors.add("/poolId", `The pool ${pool.name} is not on ${name}, where the volume is copied.`);
+		return { nodeId: only, reason: null };
+	}
+	const leastBytes = copied?.sizeBytes ?? image?.virtualSizeBytes ?? 0;
+	const bytes = provisioning === "thick" ? (sizeBytes ?? leastBytes) : 0;
+	return placeStorage(placementState(store), { what: "The volume", pool, bytes, from: store.get("pool", fromId) });
 }
 
-/** Of a copy of an image in another pool: only nodes that have the image's pool, since one node reads the image and writes the copy. */
-function withSource(state: PlacementState, pool: Pool | null, from: Pool | null): PlacementState {
-	if (!from || from.id === pool?.id) return state;
-	return { ...state, nodes: state.nodes.filter(({ id }) => from.nodeIds.includes(id)) };
+/**
+ * Null: any node that has its pool. The disk of a VM is copied on the VM's node, which alone keeps the VM from being started
+ * meanwhile.
+ */
+function onlyWorkerOf(store: Pick<StoreReader, "get">, { nodeId, vmId }: Volume): string | null {
+	return nodeId ?? (vmId === null ? null : (store.get("vm", vmId)?.nodeId ?? null));
 }
 
 function originOf(context: RequestContext, source: VolumeSource, nodeId: string, errors: FieldErrors): Origin | null {
@@ -110,8 +128,20 @@ function originOf(context: RequestContext, source: VolumeSource, nodeId: string,
 	if (source.kind === "snapshot") return snapshotOrigin(context, source, nodeId, errors);
 	const volume = store.get("volume", source.volumeId);
 	if (!volume) return errors.add("/source/volumeId", "There is no such volume.");
-	if (volume.nodeId !== null && volume.nodeId !== nodeId)
-		return errors.add("/source/volumeId", "The volume is on another node.");
+	const only = onlyWorkerOf(store, volume);
+	if (only !== null && only !== nodeId)
+		return errors.add(
+			"/source/volumeId",
+			volume.nodeId === null
+				? "The volume is the disk of a VM on another node, and is copied there."
+				: "The volume is on another node.",
+		);
+	const pool = store.get("pool", volume.poolId);
+	if (only === null && !pool?.nodeIds.includes(nodeId))
+		return errors.add(
+			"/source/volumeId",
+			`The volume ${volume.name} is in the pool ${pool?.name ?? "?"}, which is not on this node.`,
+		);
 	return { poolId: volume.poolId, leastBytes: volume.sizeBytes, fullCopy: source.fullCopy };
 }
 
