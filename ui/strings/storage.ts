@@ -228,6 +228,9 @@ export const storage = {
 	fullCopyHint: "Independent of its source, and takes as much space.",
 	poolOfImage: (pool: string) => `That of the image: ${pool}`,
 	copyNotOn: (node: string) => `${node} does not have both pools.`,
+	poolNotOn: (node: string, pool: string) => `${node} does not have the pool ${pool}.`,
+	copySourceFails: (node: string, pool: string, reason: string | null) =>
+		`The pool of the image, ${pool}, does not work on ${node}${reason === null ? "." : `: ${reason}`}`,
 	fullCopyAttached: "The volume is attached to a VM, so the copy has to be independent of it.",
 	copyOnWrite: "copy-on-write",
 	vm: "VM",

@@ -11,6 +11,7 @@ import {
 	formatHint,
 	formatIn,
 	imageObstacle,
+	isWrittenTo,
 	poolChoices,
 	provisioningBody,
 	provisioningChoices,
@@ -132,4 +133,46 @@ test("one node reads the image and writes the disk", () => {
 	expect([why(broken("c")), why(broken("c"), "b")]).toEqual([null, null]);
 	// Of one that works nowhere its own state is said.
 	expect(why({ ...broken("b", "c"), phase: "error" })).toBeNull();
+	expect(why(from, "c")).toBe("node c does not have the pool local.");
+});
+
+test("the pool of the image has to work where the disk is made, too", () => {
+	const on = (one: Pool, healths: Record<string, Pool["nodes"][number]["health"]>): Pool => ({
+		...one,
+		nodeIds: Object.keys(healths),
+		nodes: Object.entries(healths).map(([nodeId, health]) => ({
+			...(one.nodes[0] as Pool["nodes"][number]),
+			...{ nodeId, health, reason: health === "healthy" ? null : `It is ${health}.` },
+		})),
+	});
+	const why = (target: Pool, from: Pool, nodeId: string | null = null) =>
+		copyObstacle(target, { from, nodeId, nameOf: (id) => `node ${id}` });
+	const target = on(ceph, { a: "healthy", b: "healthy" });
+	const image = (a: Pool["nodes"][number]["health"], b: typeof a) => on(local, { a, b });
+	expect(why(target, image("error", "degraded"))).toBeNull();
+	expect(why(target, image("error", "healthy"), "b")).toBeNull();
+	const fails = "The pool of the image, local, does not work on node a: It is error.";
+	expect(why(target, image("error", "healthy"), "a")).toBe(fails);
+	expect(why(target, image("error", "unmounted"))).toBe(fails);
+	// No node is left where both work.
+	const half = on(ceph, { a: "healthy", b: "error" });
+	expect(why(half, image("error", "healthy"))).toBe(fails);
+	expect(why(half, image("healthy", "error"))).toBeNull();
+	const unseen = { ...image("healthy", "healthy"), nodes: [] };
+	expect(why(target, unseen)).toBeNull();
+});
+
+test("a copy of a VM's disk rests on it only where copies stand alone, and all members know of that", () => {
+	const knows = { features: ["free-sources-1"] };
+	const lun = {
+		...{ portals: ["a"], target: "iqn.2026-01.org.example:vms", wwid: "naa.6", chapUser: null },
+		...{ mutualChapUser: null, wipeOnDelete: false, hostIds: {} },
+	};
+	const thin = pool("iscsi-lvm", { ...lun, layout: "thin" });
+	const thick = pool("iscsi-lvm", { ...lun, layout: "thick" });
+	const all = (vmId: string | null, members: Parameters<typeof isWrittenTo>[2]) =>
+		[ceph, thin, thick, local, undefined].map((one) => isWrittenTo({ vmId }, one, members));
+	expect(all(null, [{ features: [] }])).toEqual([false, false, false, false, false]);
+	expect(all("vm", [knows, knows, { features: null }])).toEqual([false, false, true, true, true]);
+	expect(all("vm", [knows, { features: ["cluster-1"] }])).toEqual([true, true, true, true, true]);
 });

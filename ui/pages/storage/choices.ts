@@ -2,6 +2,7 @@
 
 import { isWorking } from "../../../src/model/pool-parts.ts";
 import {
+	copiesStandAlone,
 	formatsOf,
 	isCopiedWhole,
 	type PoolUsage,
@@ -9,7 +10,7 @@ import {
 	provisioningObstacle,
 	provisioningOf,
 } from "../../../src/model/storage-rules.ts";
-import type { Image, Pool, Volume } from "../../api/types.ts";
+import type { ClusterMember, Image, Pool, Volume } from "../../api/types.ts";
 import type { Choice } from "../../components/fields.tsx";
 import { formatBytes } from "../../lib/format.ts";
 import { byName } from "../../lib/sort.ts";
@@ -103,17 +104,40 @@ type Copying = {
 	nameOf: (nodeId: string) => string;
 };
 
-/** Why no disk of an image can be made in the pool, as a sentence: one node reads the image and writes the disk. */
+/** Why no disk of an image can be made in the pool, as a sentence: one node reads the image and writes the disk, so both pools have to work there. */
 export function copyObstacle(pool: Pool, { from, nodeId, nameOf }: Copying): string | null {
 	const both = pool.nodeIds.filter((id) => from.nodeIds.includes(id));
 	if (both.length === 0) return t.moveNoNode;
-	if (nodeId !== null && !both.includes(nodeId)) return t.copyNotOn(nameOf(nodeId));
+	if (nodeId !== null && !both.includes(nodeId))
+		return pool.id === from.id ? t.poolNotOn(nameOf(nodeId), pool.name) : t.copyNotOn(nameOf(nodeId));
 	if (!isUsable(pool.phase)) return null;
-	const parts = (nodeId === null ? both : [nodeId]).map((id) => pool.nodes.find((part) => part.nodeId === id));
-	const fails = parts.flatMap((part) => (part === undefined || isWorking(part) ? [] : part));
-	const [first] = fails;
-	return first && fails.length === parts.length ? t.moveFails(nameOf(first.nodeId), first.reason) : null;
+	const obstacles = (nodeId === null ? both : [nodeId]).map((id) => {
+		const here = failureOn(pool, id);
+		if (here) return t.moveFails(nameOf(id), here.reason);
+		const there = failureOn(from, id);
+		return there && t.copySourceFails(nameOf(id), from.name, there.reason);
+	});
+	const [first] = obstacles;
+	return first !== undefined && obstacles.every((one) => one !== null) ? first : null;
 }
+
+/** What a node says of its part that does not work; null of one that works, or that it has not looked at yet. */
+function failureOn({ nodes }: Pool, nodeId: string): Pick<Pool["nodes"][number], "reason"> | null {
+	const part = nodes.find((one) => one.nodeId === nodeId);
+	return part === undefined || isWorking(part) ? null : part;
+}
+
+/**
+ * Whether a copy has to stand alone because a VM may write to the volume: not where copies stand alone by themselves, once all members of
+ * the cluster know of it. One that has not said what it knows does not count; the API decides again.
+ */
+export const isWrittenTo = (
+	{ vmId }: Pick<Volume, "vmId">,
+	pool: MaybePool,
+	members: readonly Pick<ClusterMember, "features">[],
+): boolean =>
+	vmId !== null &&
+	!(pool && copiesStandAlone(pool) && members.every(({ features }) => features?.includes("free-sources-1") ?? true));
 
 type PoolsFor = {
 	/** Some pools hold none. */

@@ -1,6 +1,7 @@
 /** A copy of a volume. */
 import { useLocation } from "preact-iso";
-import { copiesStandAlone, formatsOf } from "../../../src/model/storage-rules.ts";
+import { formatsOf } from "../../../src/model/storage-rules.ts";
+import { clusterStatus } from "../../api/cluster-status.ts";
 import { live } from "../../api/live/live.ts";
 import type { Volume } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
@@ -15,7 +16,7 @@ import { fits, namePattern } from "../../lib/patterns.ts";
 import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
-import { copiesAll, type Provisioning, poolChoices, provisioningBody } from "./choices.ts";
+import { copiesAll, isWrittenTo, type Provisioning, poolChoices, provisioningBody } from "./choices.ts";
 import { moveTargets } from "./move-targets.ts";
 import { ProvisioningField } from "./provisioning-field.tsx";
 
@@ -46,9 +47,8 @@ export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () =
 		obstacleOf: ({ id }) => (id === volume.poolId ? null : (targets.get(id) ?? null)),
 	});
 	const target = pools.find(({ id }) => id === poolId);
-	// Where a copy rests on what its source has, a VM must not write to that.
-	const isWrittenTo = volume.vmId !== null && !(target && copiesStandAlone(target));
-	const mustBeFull = elsewhere || isWrittenTo || copiesAll(target, volume.format, provisioning);
+	const mustStandAlone = isWrittenTo(volume, target, clusterStatus.value?.members ?? []);
+	const mustBeFull = elsewhere || mustStandAlone || copiesAll(target, volume.format, provisioning);
 	const isWhole = fullCopy || mustBeFull;
 	return (
 		<Dialog
@@ -86,7 +86,7 @@ export function CloneDialog({ volume, onClose }: { volume: Volume; onClose: () =
 			/>
 			<CheckboxField
 				label={t.fullCopy}
-				hint={elsewhere ? t.fullCopyElsewhere : volume.vmId === null ? t.fullCopyHint : t.fullCopyAttached}
+				hint={elsewhere ? t.fullCopyElsewhere : mustStandAlone ? t.fullCopyAttached : t.fullCopyHint}
 				checked={isWhole}
 				disabled={mustBeFull}
 				onChange={(value) => form.set({ fullCopy: value })}
