@@ -156,6 +156,23 @@ describe("with several nodes", () => {
 		expect(plan({ disks: [{ volumeId: volume.id }] }, { ...two, volume: [volume] }).vm.nodeId).toBe(clusterIds.node);
 	});
 
+	test("where the pool of its shared volume works", () => {
+		const nas = fixturePool({ id: fixtureId(0x56), name: "nas", type: "nfs", config: fixtureNfs, phase: "ready" });
+		const volume = fixtureVolume({ phase: "ready", nodeId: null, poolId: nas.id });
+		const madeOn = (...parts: PoolNodeStatus[]) =>
+			plan(
+				{ disks: [{ volumeId: volume.id }] },
+				{
+					...two,
+					pool: [both, { ...nas, nodeIds: parts.map(({ nodeId }) => nodeId), nodes: parts }],
+					volume: [volume],
+				},
+			).vm.nodeId;
+		expect(madeOn(...nodeIds.map(poolPart))).toBe(other);
+		expect(madeOn(poolPart(clusterIds.node))).toBe(clusterIds.node);
+		expect(madeOn(poolPart(clusterIds.node), { ...poolPart(other), health: "error" })).toBe(clusterIds.node);
+	});
+
 	test("an image of another node will do when its pool has a part here", () => {
 		const { vm, volumes } = plan({ disks: [{ imageId: ready.id }], cdroms: [{ imageId: iso.id }] }, two);
 		expect([vm.nodeId, ready.nodeId]).toEqual([other, clusterIds.node]);

@@ -80,7 +80,9 @@ function wantedOf(request: VmCreate, state: PlanState): WantedVm {
 		return image ? [{ id: image.poolId }] : [];
 	};
 	const poolsOf = (disk: DiskRequest) => {
-		if (disk.volumeId) return [];
+		// Of a volume on one node's disk that node is known; a shared one is where its pool is.
+		const volume = disk.volumeId ? state.get("volume", disk.volumeId) : null;
+		if (disk.volumeId) return volume?.nodeId === null ? [{ id: volume.poolId }] : [];
 		const named = [disk.poolId, state.get("image", disk.imageId ?? "")?.poolId];
 		const known = named.flatMap((id) => (id && state.get("pool", id) ? [{ id }] : []));
 		return known.length > 0 ? known : [null];
