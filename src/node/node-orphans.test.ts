@@ -113,12 +113,12 @@ test("a volume is adopted with what it rests on; not while that has no record", 
 	});
 	const volume = world.pool.volumes.get(stray);
 	if (volume) volume.backing = [];
-	const found = await world.service.orphanVolume(clusterIds.pool, stray);
+	const { volume: found } = await world.service.orphanVolume(clusterIds.pool, stray);
 	expect(found).toMatchObject({ format: "qcow2", sizeBytes: 2 * MiB, source: { kind: "empty" } });
 	await world.createVolume({ ...found, id: stray, name: "rescued" });
 	await world.settle();
 	expect(world.volume(stray)).toMatchObject({ phase: "ready", name: "rescued", sizeBytes: 2 * MiB });
-	const copy = await world.service.orphanVolume(clusterIds.pool, clone);
+	const { volume: copy } = await world.service.orphanVolume(clusterIds.pool, clone);
 	expect(copy.source).toEqual({ kind: "clone", volumeId: stray, fullCopy: false });
 	await expect(world.service.orphanVolume(clusterIds.pool, stray)).rejects.toMatchObject({ code: "wrong-state" });
 });
@@ -128,7 +128,7 @@ test("a thick volume is adopted as one", async () => {
 	putStrays(world);
 	const volume = present(world.pool.volumes.get(stray), "the volume");
 	Object.assign(volume, { backing: [], isThick: true });
-	const found = await world.service.orphanVolume(clusterIds.pool, stray);
+	const { volume: found } = await world.service.orphanVolume(clusterIds.pool, stray);
 	expect(found.provisioning).toBe("thick");
 	await world.createVolume({ ...found, id: stray, name: "rescued" });
 	await world.settle();
@@ -151,11 +151,25 @@ test("snapshots that are in no record are counted, and go before the volume is a
 		...{ code: "wrong-state", message: expect.stringContaining("snapshots that are in no record: 2") },
 		fields: [{ path: "/snapshots" }],
 	});
-	expect(await world.service.orphanVolume(clusterIds.pool, stray, "keep")).toMatchObject({ sizeBytes: 2 * MiB });
+	// Looking deletes nothing, whatever is to become of them.
+	for (const fate of ["keep", "delete"] as const)
+		expect(await world.service.orphanVolume(clusterIds.pool, stray, fate)).toMatchObject({
+			...{ volume: { sizeBytes: 2 * MiB }, snapshotIds: [fixtureId(0x911), fixtureId(0x912)] },
+		});
 	expect(await snapshots.list(stray)).toHaveLength(2);
-	expect(await world.service.orphanVolume(clusterIds.pool, stray, "delete")).toMatchObject({ sizeBytes: 2 * MiB });
+	await world.service.deleteOrphanSnapshots(clusterIds.pool, stray);
 	expect(await snapshots.list(stray)).toEqual([]);
-	expect(await world.service.orphanVolume(clusterIds.pool, stray)).toMatchObject({ sizeBytes: 2 * MiB });
+	expect(await world.service.orphanVolume(clusterIds.pool, stray)).toMatchObject({ snapshotIds: [] });
+});
+
+test("snapshots of what has a record are nobody's to delete here", async () => {
+	await using world = await booted();
+	const { id } = await world.createVolume();
+	await world.settle();
+	const snapshots = present(world.driver.snapshots, "the snapshots of the pool");
+	await snapshots.take(id, fixtureId(0x911), { running: false });
+	await expect(world.service.deleteOrphanSnapshots(clusterIds.pool, id)).rejects.toMatchObject({ code: "wrong-state" });
+	expect(await snapshots.list(id)).toHaveLength(1);
 });
 
 test("what cannot be adopted keeps its snapshots", async () => {

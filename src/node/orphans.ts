@@ -176,14 +176,16 @@ function deleteOne(
 export type OrphanVolume = Pick<Volume, "format" | "sizeBytes" | "allocatedBytes" | "source" | "provisioning">;
 /** What becomes of its snapshots, which no record names. */
 export type OrphanSnapshots = "delete" | "keep";
+/** What its record would say, and which snapshots it has that no record names. */
+export type FoundOrphan = { volume: OrphanVolume; snapshotIds: string[] };
 
-/** What its record would say. `snapshots` undefined: `wrong-state` when it has some. */
+/** Changes nothing. `snapshots` undefined: `wrong-state` when it has some. */
 export async function orphanVolume(
 	parts: OrphanParts,
 	poolId: string,
 	id: string,
 	snapshots?: OrphanSnapshots,
-): Promise<OrphanVolume> {
+): Promise<FoundOrphan> {
 	const { context, pools } = parts;
 	const driver = await pools.driver(poolId);
 	await requireOrphan(parts, poolId, id);
@@ -192,12 +194,17 @@ export async function orphanVolume(
 		if (!info) throw new AppError("not-found", "There is no such volume in the pool.");
 		return info;
 	};
-	const look = () => limited(context, "Looking for the volume", limits.quickStorageMs, get);
-	// What cannot be adopted keeps its snapshots.
-	const source = sourceOf(parts, await look());
-	if (snapshots !== "keep") await withoutSnapshots(parts, poolId, driver, id, snapshots === "delete");
-	const { format, sizeBytes, allocatedBytes, provisioning } = await look();
-	return { format, sizeBytes, allocatedBytes, source, ...(provisioning === undefined ? {} : { provisioning }) };
+	const info = await limited(context, "Looking for the volume", limits.quickStorageMs, get);
+	const { format, sizeBytes, allocatedBytes, provisioning } = info;
+	const way = provisioning === undefined ? {} : { provisioning };
+	const volume = { format, sizeBytes, allocatedBytes, source: sourceOf(parts, info), ...way };
+	const snapshotIds = await unrecorded(context, driver, id);
+	if (snapshots !== undefined || snapshotIds.length === 0) return { volume, snapshotIds };
+	throw new AppError(
+		"wrong-state",
+		`It has snapshots that are in no record: ${snapshotIds.length}. As a volume it could not go back to them, and would not move to another pool. Say whether they are deleted first, or kept.`,
+		{ fields: [{ path: "/snapshots", message: "is to be said: delete or keep" }] },
+	);
 }
 
 /** Ids of snapshots of the volume that are in no record. */
@@ -208,25 +215,13 @@ async function unrecorded(context: NodeContext, { snapshots }: StorageDriver, vo
 	return found.map(({ id }) => id).filter((id) => context.store.get("snapshot", id) === null);
 }
 
-/** Nobody could go back to them, delete them, or move the volume as long as it has them. */
-async function withoutSnapshots(
-	parts: OrphanParts,
-	poolId: string,
-	driver: StorageDriver,
-	volumeId: string,
-	deletes: boolean,
-): Promise<void> {
-	const { context } = parts;
-	const found = await unrecorded(context, driver, volumeId);
-	if (found.length === 0) return;
-	if (!deletes)
-		throw new AppError(
-			"wrong-state",
-			`It has snapshots that are in no record: ${found.length}. As a volume it could not go back to them, and would not move to another pool. Say whether they are deleted first, or kept.`,
-			{ fields: [{ path: "/snapshots", message: "is to be said: delete or keep" }] },
-		);
+/** Those that no record names: nobody could go back to them, delete them, or move the volume as long as it has them. */
+export async function deleteOrphanSnapshots(parts: OrphanParts, poolId: string, volumeId: string): Promise<void> {
+	const { context, pools } = parts;
+	const driver = await pools.driver(poolId);
 	await context.locks.run(`volume:${volumeId}`, async () => {
 		await requireOrphan(parts, poolId, volumeId);
+		const found = await unrecorded(context, driver, volumeId);
 		context.logger.info("snapshots that no record names are deleted from a pool", { poolId, volumeId, found });
 		for (const id of found)
 			await longStep(

@@ -12,7 +12,7 @@ import type { PoolOrphan } from "../model/pool-orphan.ts";
 import type { PoolDiscover, PoolDiscovered, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { PoolUsage } from "../storage/driver.ts";
-import type { OrphanSnapshots, OrphansDeleted, OrphanVolume } from "./orphans.ts";
+import type { FoundOrphan, OrphanSnapshots, OrphansDeleted } from "./orphans.ts";
 import type { PoolToProbe } from "./pools.ts";
 
 export interface NodeService {
@@ -68,6 +68,8 @@ export interface NodeService {
 		chosen: { volumeIds: readonly string[]; imageIds: readonly string[] },
 	): Promise<OrphansDeleted>;
 	/** What the record of a volume would say that has none; fails for one that has, and for one with snapshots of which nothing is said. */
-	orphanVolume(poolId: string, volumeId: string, snapshots?: OrphanSnapshots): Promise<OrphanVolume>;
+	orphanVolume(poolId: string, volumeId: string, snapshots?: OrphanSnapshots): Promise<FoundOrphan>;
+	/** Of such a volume: those that no record names. */
+	deleteOrphanSnapshots(poolId: string, volumeId: string): Promise<void>;
 	hypervisorState(): "connected" | "connecting" | "disconnected";
 }

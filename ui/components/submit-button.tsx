@@ -8,11 +8,18 @@ type Props<Values> = {
 	children: ComponentChildren;
 	/** What else is in the way, the role for example. */
 	obstacle?: string | null;
+	/** With what is filled in now, something is lost by it. */
+	danger?: boolean;
 };
 
-export function SubmitButton<Values>({ form, children, obstacle = null }: Props<Values>) {
+export function SubmitButton<Values>({ form, children, obstacle = null, danger = false }: Props<Values>) {
 	return (
-		<Button type="submit" kind="primary" busy={form.busy.value} obstacle={obstacle ?? form.obstacle.value}>
+		<Button
+			type="submit"
+			kind={danger ? "danger" : "primary"}
+			busy={form.busy.value}
+			obstacle={obstacle ?? form.obstacle.value}
+		>
 			{children}
 		</Button>
 	);

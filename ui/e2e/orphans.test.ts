@@ -34,6 +34,11 @@ test("what is found is adopted under a name", async () => {
 	const dialog = page.getByRole("dialog", { name: "Adopt as a volume" });
 	await dialog.getByRole("button", { name: "Adopt" }).click();
 	await dialog.getByText("Enter a value.").waitFor();
+	await dialog.getByText("Choose what becomes of them.").waitFor();
+	await dialog.getByLabel("Its 2 snapshots").selectOption({ label: "Delete" });
+	await dialog.getByText("Lost for good, with what only they have.").waitFor();
+	await dialog.getByRole("button", { name: "Adopt and delete snapshots" }).waitFor();
+	await dialog.getByLabel("Its 2 snapshots").selectOption({ label: "Keep" });
 	await dialog.getByRole("textbox", { name: "Name" }).fill("old-mail-data");
 	await dialog.getByRole("button", { name: "Adopt" }).click();
 	await dialog.getByText("The name old-mail-data is taken.").first().waitFor();
@@ -42,6 +47,7 @@ test("what is found is adopted under a name", async () => {
 	await dialog.getByRole("button", { name: "Adopt" }).click();
 	// Each node has its own part of a local pool.
 	expect((await request).url()).toContain(`nodeId=${volume?.nodeId}`);
+	expect((await request).postDataJSON()).toMatchObject({ snapshots: "keep" });
 	await page.getByRole("heading", { name: "rescued" }).waitFor();
 	await page.getByRole("main").getByText("Ready", { exact: true }).waitFor();
 	expect(problems).toEqual([]);

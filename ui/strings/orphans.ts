@@ -19,10 +19,14 @@ export const orphans = {
 	adoptTitle: "Adopt as a volume",
 	adoptText: "It becomes a volume with this name, and stays where it is.",
 	adoptFailed: "It was not adopted",
-	deleteSnapshots: (count: number) =>
-		count === 1 ? "Delete its snapshot first" : `Delete its ${count} snapshots first`,
-	deleteSnapshotsHint:
-		"They are recorded nowhere. Kept, nobody can go back to them or delete them, and the volume does not move to another pool.",
+	adoptAndDelete: "Adopt and delete snapshots",
+	snapshots: (count: number) => (count === 1 ? "Its snapshot" : `Its ${count} snapshots`),
+	snapshotsToChoose: "Choose what becomes of them.",
+	deleteSnapshots: "Delete",
+	keepSnapshots: "Keep",
+	snapshotsHint:
+		"Recorded nowhere. Kept, nobody can go back to them or delete them, and the volume does not move to another pool.",
+	snapshotsDeletedHint: "Lost for good, with what only they have. The disk itself stays as it is now.",
 	adoptRecord: "It is a volume or an image already; its content is missing.",
 	adoptImage: "Only volumes are adopted.",
 	delete: "Delete",

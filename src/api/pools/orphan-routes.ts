@@ -5,6 +5,7 @@ import { PoolOrphanAdopt, PoolOrphanDelete, PoolOrphansDeleted } from "../../mod
 import { Volume } from "../../model/storage.ts";
 import { isShared } from "../../model/storage-rules.ts";
 import { ofAllNodes } from "../all-nodes.ts";
+import { freeingSources } from "../freeing-sources.ts";
 import { idParams, nodeQuery } from "../parameters.ts";
 import { recorded } from "../recorded.ts";
 import { refTo } from "../refs.ts";
@@ -12,7 +13,7 @@ import { ok } from "../reply.ts";
 import { created, find, newMetadata, newTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
 import { at, atOne, checkOneNode } from "./part.ts";
-import { checkEverybodyProvisions } from "./plan-pool.ts";
+import { checkAdoptable } from "./plan-adopt.ts";
 
 const tag = "pools" as const;
 
@@ -71,7 +72,7 @@ export const poolOrphanRoutes: Route[] = [
 		path: "/v1/pools/{id}/orphans/actions/adopt",
 		summary: "Make a volume of content that is in no record",
 		description:
-			"Thick where it was made so. Snapshots of it that are in no record are deleted first, or kept, as is said.",
+			"Thick where it was made so. Snapshots of it that are in no record are deleted, or kept, as is said: deleted when nothing else is in the way of the volume.",
 		tag,
 		params: idParams,
 		query: nodeQuery("Whose part of the pool, when each node has its own"),
@@ -85,8 +86,15 @@ export const poolOrphanRoutes: Route[] = [
 			checkOneNode(context, pool, query.nodeId);
 			const { node } = context.services;
 			return created(context, "volume", async () => {
-				const found = await node.orphanVolume(pool.id, volumeId, snapshots);
-				checkEverybodyProvisions(context, [found]);
+				const look = () => node.orphanVolume(pool.id, volumeId, snapshots);
+				let { volume: found, snapshotIds } = await look();
+				checkAdoptable(context, pool, name, found);
+				if (snapshots === "delete" && snapshotIds.length > 0) {
+					const gone = snapshotIds.map((id) => ({ kind: "snapshot" as const, id, name: null }));
+					const targets = [refTo("pool", pool), { kind: "volume" as const, id: volumeId, name }, ...gone];
+					await recorded(context, targets, () => node.deleteOrphanSnapshots(pool.id, volumeId));
+					found = (await look()).volume;
+				}
 				const volume: Volume = {
 					...newMetadata(context),
 					...found,
@@ -94,7 +102,7 @@ export const poolOrphanRoutes: Route[] = [
 					...{ phase: "pending", vmId: null, error: null },
 				};
 				const task = newTask(context, "volume.create", refTo("volume", volume), { nodeId: node.nodeId });
-				return { kind: "volumeCreate", volume, task };
+				return { kind: "volumeCreate", volume, task, ...freeingSources(context) };
 			});
 		},
 	}),

@@ -7,7 +7,7 @@ import { folderParts, type PoolContent, type PoolContentEntry } from "../../mode
 import type { PoolOrphan } from "../../model/pool-orphan.ts";
 import type { PoolDiscover, PoolDiscovered, Volume } from "../../model/storage.ts";
 import type { ForeignVm, Vm } from "../../model/vm.ts";
-import type { OrphanVolume } from "../../node/orphans.ts";
+import type { FoundOrphan, OrphanVolume } from "../../node/orphans.ts";
 import type { NodeService } from "../../node/service.ts";
 
 const streamOf = (bytes: Uint8Array): ReadableStream<Uint8Array> =>
@@ -113,9 +113,17 @@ export class FakeNode implements NodeService {
 		const reason = "It is no orphan: there is a record of it.";
 		return { deleted, kept: ids.filter((id) => !deleted.includes(id)).map((id) => ({ id, reason })) };
 	}
-	async orphanVolume(_poolId: string, volumeId: string): Promise<OrphanVolume> {
+	/** Of orphanVolume; deleteOrphanSnapshots empties it. */
+	orphanSnapshotIds: string[] = [];
+	/** What orphanVolume says beside the usual. */
+	orphanAs: Partial<OrphanVolume> = {};
+	async orphanVolume(_poolId: string, volumeId: string): Promise<FoundOrphan> {
 		if (!this.orphans.some(({ id }) => id === volumeId)) throw new AppError("wrong-state", "It is no orphan.");
-		return { format: "raw", sizeBytes: 64 * MiB, allocatedBytes: 4096, source: { kind: "empty" } };
+		const usual = { format: "raw", sizeBytes: 64 * MiB, allocatedBytes: 4096, source: { kind: "empty" } } as const;
+		return { volume: { ...usual, ...this.orphanAs }, snapshotIds: this.orphanSnapshotIds };
+	}
+	async deleteOrphanSnapshots(_poolId: string, _volumeId: string) {
+		this.orphanSnapshotIds = [];
 	}
 	demoImagePath = () => this.demoImage;
 	hypervisorState = () => this.hypervisor;

@@ -5,7 +5,7 @@ import type { Pool } from "../../../api/types.ts";
 import { write } from "../../../api/write.ts";
 import { Button } from "../../../components/button.tsx";
 import { Dialog } from "../../../components/dialog.tsx";
-import { CheckboxField, TextField } from "../../../components/fields.tsx";
+import { SelectField, TextField } from "../../../components/fields.tsx";
 import { type FieldErrors, useForm } from "../../../components/form.ts";
 import { FormError } from "../../../components/form-error.tsx";
 import { Properties } from "../../../components/layout.tsx";
@@ -18,21 +18,27 @@ import { orphans as t } from "../../../strings/orphans.ts";
 import { storage } from "../../../strings/storage.ts";
 import type { OrphanRow } from "./orphans.ts";
 
+/** Of its snapshots. Nothing is chosen for anybody: one way they are lost, the other way the volume cannot be moved. */
+type Fate = "" | "delete" | "keep";
+
 export function AdoptDialog({ pool, row, onClose }: { pool: Pool; row: OrphanRow; onClose: () => void }) {
 	const { route } = useLocation();
 	const form = useForm({
-		initial: { name: "", deletesSnapshots: true },
-		validate: ({ name }): FieldErrors =>
-			fits(namePattern, name) ? {} : { "/name": name === "" ? common.required : common.nameInvalid },
-		async submit({ name, deletesSnapshots }) {
+		initial: { name: "", snapshots: "" as Fate },
+		validate: ({ name, snapshots }): FieldErrors => ({
+			...(fits(namePattern, name) ? {} : { "/name": name === "" ? common.required : common.nameInvalid }),
+			...(row.snapshots !== undefined && snapshots === "" ? { "/snapshots": t.snapshotsToChoose } : {}),
+		}),
+		async submit({ name, snapshots }) {
 			const query = isShared(pool) ? {} : { nodeId: row.nodeId };
-			const fate = deletesSnapshots ? ("delete" as const) : ("keep" as const);
-			const body = { volumeId: row.orphanId, name, ...(row.snapshots === undefined ? {} : { snapshots: fate }) };
+			const body = { volumeId: row.orphanId, name, ...(snapshots === "" ? {} : { snapshots }) };
 			const { data } = await write("poolOrphanAdopt", { id: pool.id, query, body });
 			onClose();
 			route(href("volume", { volumeId: data.id }));
 		},
 	});
+	const { name, snapshots } = form.values.value;
+	const deletes = snapshots === "delete";
 	return (
 		<Dialog
 			title={t.adoptTitle}
@@ -41,7 +47,9 @@ export function AdoptDialog({ pool, row, onClose }: { pool: Pool; row: OrphanRow
 			footer={
 				<>
 					<Button onClick={onClose}>{common.cancel}</Button>
-					<SubmitButton form={form}>{t.adopt}</SubmitButton>
+					<SubmitButton form={form} danger={deletes}>
+						{deletes ? t.adoptAndDelete : t.adopt}
+					</SubmitButton>
 				</>
 			}
 		>
@@ -64,17 +72,22 @@ export function AdoptDialog({ pool, row, onClose }: { pool: Pool; row: OrphanRow
 				hint={common.nameHint}
 				plain
 				autoFocus
-				value={form.values.value.name}
+				value={name}
 				error={form.error("/name")}
-				onInput={(name) => form.set({ name })}
+				onInput={(typed) => form.set({ name: typed })}
 			/>
 			{row.snapshots !== undefined && (
-				<CheckboxField
-					label={t.deleteSnapshots(row.snapshots)}
-					hint={t.deleteSnapshotsHint}
-					checked={form.values.value.deletesSnapshots}
+				<SelectField
+					label={t.snapshots(row.snapshots)}
+					hint={deletes ? t.snapshotsDeletedHint : t.snapshotsHint}
+					value={snapshots}
+					choices={[
+						{ value: "", label: common.toChoose },
+						{ value: "delete", label: t.deleteSnapshots },
+						{ value: "keep", label: t.keepSnapshots },
+					]}
 					error={form.error("/snapshots")}
-					onChange={(deletesSnapshots) => form.set({ deletesSnapshots })}
+					onChange={(chosen) => form.set({ snapshots: chosen })}
 				/>
 			)}
 		</Dialog>
