@@ -102,7 +102,7 @@ const maxRebases = 5;
  * `mutate`, for plans that merge a change into the object as it is and insist on that generation: when somebody else
  * was quicker, and the client did not ask for a certain generation itself, the change is planned again.
  */
-async function mutateRebased(
+export async function mutateRebased(
 	context: RequestContext,
 	plan: () => CommandBody | Promise<CommandBody>,
 ): Promise<Applied> {

@@ -1,6 +1,6 @@
 /** Body of `POST /v1/pools` and `PATCH /v1/pools/{id}` + state → what the pool will be. Whether it works is tried by probe.ts. */
 import { AppError } from "../../lib/errors.ts";
-import { credentialsObstacle } from "../../model/kept-credentials.ts";
+import { credentialsObstacle, foreignPlaces } from "../../model/kept-credentials.ts";
 import { type PoolConfig, type PoolCredentials, poolConfigs } from "../../model/pool-config.ts";
 import type { Pool, PoolCreate, PoolType, Provisioning } from "../../model/storage.ts";
 import type { Feature } from "../../store/command-features.ts";
@@ -63,6 +63,19 @@ export function checkCredentials(
 		for (const [name, why] of Object.entries(wanted))
 			if (given?.[name as keyof PoolCredentials] === undefined) errors.add(`/credentials/${name}`, obstacle ?? why);
 	errors.check("The credentials do not fit the storage pool");
+}
+
+/**
+ * For new credentials of a pool, planned again since the pool has changed: `asked` is how it was reached when they came. They were meant for
+ * those monitors or portals, so others are not shown them.
+ */
+export function checkSamePlaces({ name, config }: Pick<Pool, "name" | "config">, asked: PoolConfig): void {
+	const others = foreignPlaces(asked, config);
+	if (others.length === 0) return;
+	throw new AppError(
+		"wrong-state",
+		`The storage pool ${name} is reached by way of ${others.join(", ")} since a moment ago. The credentials were not used there: look whether they are meant for that, and give them again.`,
+	);
 }
 
 function wantedCredentials(type: PoolType, config: PoolConfig): Partial<Record<keyof PoolCredentials, string>> {

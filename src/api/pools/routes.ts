@@ -29,6 +29,7 @@ import {
 	findForWrite,
 	listed,
 	listPage,
+	mutateRebased,
 	newMetadata,
 	newTask,
 	nodeOfQuery,
@@ -42,6 +43,7 @@ import {
 	checkedConfig,
 	checkNodes,
 	checkOverwrite,
+	checkSamePlaces,
 	chosenNodes,
 	makerOf,
 } from "./plan-pool.ts";
@@ -211,12 +213,15 @@ export const poolRoutes: Route[] = [
 		ifMatch: true,
 		longLived: true,
 		async handler({ context, params, body }) {
-			await context.mutate(async () => {
-				const { credentials, config: given, nodeIds, ...described } = body;
+			const { credentials, config: given, nodeIds, ...described } = body;
+			let asked: PoolConfig | null = null;
+			await mutateRebased(context, async () => {
 				const change = { kind: "poolUpdate" as const, id: params.id, ...described, ...expected(context) };
 				if (credentials === undefined && given === undefined && nodeIds === undefined) return change;
 				const { secrets, store } = context.services;
 				const pool = findForWrite(context, "pool", params.id);
+				asked ??= pool.config;
+				if (credentials !== undefined && given === undefined) checkSamePlaces(pool, asked);
 				checkEverybodyHas(context);
 				if (nodeIds !== undefined) checkNodes(context, nodeIds);
 				const wanted = given === undefined ? pool.config : checkedConfig(context, pool.type, given);
@@ -231,6 +236,8 @@ export const poolRoutes: Route[] = [
 				const isOther = JSON.stringify(config) !== JSON.stringify(pool.config);
 				return {
 					...change,
+					// Trying takes up to a minute: what others change meanwhile is neither undone, nor mixed with what was tried.
+					expectedGeneration: pool.generation,
 					...(isOther ? { config } : {}),
 					...checkingHostIds(context, config),
 					...(nodeIds === undefined ? {} : { nodeIds }),
