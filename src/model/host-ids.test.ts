@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { fixtureId, fixtureNfs, fixturePool } from "../testing/fixtures.ts";
-import { hostIdsProblem, withHostIds } from "./host-ids.ts";
+import { hostIdsProblem, withHostIds, withOwnHostIds } from "./host-ids.ts";
 import type { IscsiLvmPoolConfig } from "./pool-config.ts";
 import type { Pool } from "./storage.ts";
 
@@ -49,6 +49,24 @@ test("two nodes that have one number in different pools, from before, get differ
 	// In its own pool a node keeps what it holds leases with, whoever comes.
 	expect(numbered([a, c], [...before, pool({ [c]: 1 }, mine)])).toEqual({ [a]: 3, [c]: 1 });
 	expect(problem({ [a]: 3, [c]: 1 }, [...before, pool({ [c]: 1 }, mine)])).toBe(null);
+});
+
+test("two nodes that have one number in one pool, from before, get different ones with its next change, which is not refused", () => {
+	const own = (nodeIds: string[], before: Pool[]) => {
+		const config = withOwnHostIds(iscsi, nodeIds, before, mine);
+		const hostIds = "hostIds" in config ? config.hostIds : {};
+		expect(problem(hostIds, before)).toBe(null);
+		return hostIds;
+	};
+	const before = [pool({ [a]: 1, [b]: 1, [c]: 2 }, mine)];
+	expect(own([a, b, c], before)).toEqual({ [a]: 1, [b]: 3, [c]: 2 });
+	expect(own([b, c], before)).toEqual({ [b]: 1, [c]: 2 });
+	expect(own([a, b, c, d], before)).toEqual({ [a]: 1, [b]: 3, [c]: 2, [d]: 4 });
+	// What it has elsewhere, unless that is somebody's here.
+	expect(own([a, b, c], [...before, pool({ [b]: 7 })])).toEqual({ [a]: 1, [b]: 7, [c]: 2 });
+	expect(own([a, b, c], [...before, pool({ [b]: 2 })])).toEqual({ [a]: 1, [b]: 3, [c]: 2 });
+	// A pool whose numbers differ keeps them.
+	expect(own([b, a], [pool({ [a]: 4, [b]: 2 }, mine)])).toEqual({ [a]: 4, [b]: 2 });
 });
 
 test("a number that was free when it was chosen is refused once it is not", () => {

@@ -1,7 +1,7 @@
 /**
  * Numbers of nodes for sanlock, which tells hosts of a shared volume group apart by them: 1 to 2000, each another one in a pool. A node
  * has one number in all pools, and nobody else has it in any, as far as that can be: what two requests chose at the same time, before that
- * was checked where commands apply, stays as it is.
+ * was checked where commands apply, stays as it is until somebody changes the pool.
  */
 import { AppError } from "../lib/errors.ts";
 import type { PoolConfig } from "./pool-config.ts";
@@ -38,6 +38,28 @@ export function withHostIds(
 		hostIds[nodeId] = id;
 	}
 	return { ...config, hostIds };
+}
+
+/**
+ * As `withHostIds`, for a request to change the pool. Nodes that have one number in it, from before that was checked, get different ones: the first
+ * of `nodeIds` keeps it, and only one of them can have been in the volume group at a time.
+ */
+export function withOwnHostIds(
+	config: PoolConfig,
+	nodeIds: readonly string[],
+	pools: readonly Numbered[],
+	poolId: string,
+): PoolConfig {
+	const distinct = (pool: Numbered): Numbered => {
+		if (pool.id !== poolId || !("hostIds" in pool.config)) return pool;
+		const { hostIds } = pool.config;
+		const holders = nodeIds.filter((nodeId) => nodeId in hostIds);
+		const isFirst = (nodeId: string) => holders.find((one) => hostIds[one] === hostIds[nodeId]) === nodeId;
+		// A node that is taken out of the pool counts for what is taken only.
+		const kept = Object.entries(hostIds).filter(([nodeId]) => isFirst(nodeId) || !holders.includes(nodeId));
+		return { ...pool, config: { ...pool.config, hostIds: Object.fromEntries(kept) } };
+	};
+	return withHostIds(config, nodeIds, pools.map(distinct), poolId);
 }
 
 /** What the node is called in these pools, lowest first. */

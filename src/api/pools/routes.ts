@@ -1,6 +1,6 @@
 /** Storage pools. */
 
-import { withHostIds } from "../../model/host-ids.ts";
+import { withHostIds, withOwnHostIds } from "../../model/host-ids.ts";
 import type { PoolConfig } from "../../model/pool-config.ts";
 import {
 	Pool,
@@ -91,7 +91,7 @@ const poolProbe: Route = route({
 		checkCredentials(type, config, body.credentials, known && store.sealedCredentials(known.id) ? known : null);
 		const asked = chosenNodes(context, { name: pool.name, type, config, ...(nodeIds ? { nodeIds } : {}) });
 		// As it would be made: with its locks, if it has any.
-		const numbered = withHostIds(config, asked, context.services.store.all("pool"), id);
+		const numbered = withOwnHostIds(config, asked, context.services.store.all("pool"), id);
 		const { nodes } = await probeOn(context, poolProbe, { ...pool, config: numbered }, asked);
 		return ok({ nodes });
 	},
@@ -226,7 +226,7 @@ export const poolRoutes: Route[] = [
 				if (nodeIds !== undefined) checkNodes(context, nodeIds);
 				const wanted = given === undefined ? pool.config : checkedConfig(context, pool.type, given);
 				const used = nodeIds ?? pool.nodeIds;
-				const numbered = () => withHostIds(wanted, used, store.all("pool"), pool.id);
+				const numbered = () => withOwnHostIds(wanted, used, store.all("pool"), pool.id);
 				checkCredentials(pool.type, wanted, credentials, store.sealedCredentials(pool.id) === null ? null : pool);
 				const isNew = (nodeId: string) => !pool.nodeIds.includes(nodeId);
 				const tried = given === undefined && credentials === undefined ? used.filter(isNew) : used;
