@@ -54,6 +54,9 @@ test("what a part said before it failed does not count beside parts that work, a
 	const failed = nodes.map((part) => ({ ...part, health: "unmounted" as const }));
 	expect(poolUsage({ type: "local", nodes: failed, nodeIds })).toEqual(usage(50, 200, true, ["c"]));
 	expect(poolUsage({ type: "nfs", nodes: failed, nodeIds })).toEqual(usage(10, 100, true));
+	// It works, and nobody knows how full it is: what it was is not said of a pool that works.
+	const unsaid = [node(null, null, late, { nodeId: "a" }), node(100, 10, early, { nodeId: "b", health: "error" })];
+	for (const type of ["local", "nfs"] as const) expect(poolUsage({ type, nodes: unsaid, nodeIds })).toBeNull();
 });
 
 test("what is not known is not zero", () => {

@@ -214,7 +214,7 @@ export type PoolUsage = {
 };
 
 /**
- * How full it is; null while no node has reported. Local pools are a space on each node and add up; one that nodes share is the
+ * How full it is; null while no node has reported, or those on which it works have not said. Local pools are a space on each node and add up; one that nodes share is the
  * same space seen from each, and the newest report of it counts. Where it works on some nodes only those count.
  */
 export function poolUsage(pool: Pick<Pool, "nodes" | "nodeIds" | "type">): PoolUsage | null {
@@ -224,7 +224,7 @@ export function poolUsage(pool: Pick<Pool, "nodes" | "nodeIds" | "type">): PoolU
 		return [{ nodeId, usedBytes, totalBytes, availableBytes: availableBytes ?? 0, updatedAt, works: isWorking(part) }];
 	});
 	const working = known.filter(({ works }) => works);
-	const isOld = working.length === 0;
+	const isOld = !pool.nodes.some(isWorking);
 	const [first, ...others] = isOld ? known : working;
 	if (first === undefined) return null;
 	const newest = others.reduce((one, other) => (other.updatedAt > one.updatedAt ? other : one), first);
