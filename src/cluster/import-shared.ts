@@ -3,12 +3,15 @@
  * the cluster knows better; pools of another cluster stay behind (sharedPoolClashes in model/join-clashes.ts says why).
  */
 import { AppError } from "../lib/errors.ts";
-import { sharedStaysBehind } from "../model/join-clashes.ts";
 import type { Snapshot } from "../model/snapshot.ts";
 import type { Pool, Volume } from "../model/storage.ts";
 import { isShared, needsSource } from "../model/storage-rules.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StoreReader } from "../store/store.ts";
+
+/** It is a member by now, so on its own it can neither move what is in the pool nor delete it. */
+const hasToTurnBack = (poolName: string, nodeName: string): string =>
+	`The storage pool ${poolName} is of a type that is not brought along, and nothing that ${nodeName} had is recorded without it. \`limiquantix cluster leave\` on ${nodeName} makes it what it was before: move the volumes and images of the pool to a local one there, or delete them, delete the pool, and join again.`;
 
 type Brought = { pools: Pool[]; volumes: Volume[]; vms: Vm[]; snapshots?: Snapshot[] };
 
@@ -25,8 +28,7 @@ export function withoutShared<T extends Brought>(
 ): { objects: T; leftOut: Vm[] } {
 	const stays = (pool: Pool) => isShared(pool) && cluster.get("pool", pool.id) === null;
 	const lost = objects.pools.find(stays);
-	if (alone && lost !== undefined)
-		throw new AppError("wrong-state", `The storage pool ${lost.name}: ${sharedStaysBehind(nodeName)}`);
+	if (alone && lost !== undefined) throw new AppError("wrong-state", hasToTurnBack(lost.name, nodeName));
 	const pools = objects.pools.filter((pool) => !stays(pool));
 	const own = new Set(objects.volumes.map(({ id }) => id));
 	const isFree = (volumeId: string) => {

@@ -16,6 +16,7 @@ import type { Brought } from "../model/join-clashes.ts";
 import { formatAddress } from "../peer/address.ts";
 import { formatToken, newSecret } from "../peer/join-token.ts";
 import { closeAll, clusterId, strangeAuthority, testId, testIdentity, testNode } from "../peer/test-peers.ts";
+import { fixtureNfs } from "../testing/fixtures.ts";
 import type { JoinAnswer, JoinFacts } from "./admission.ts";
 import { hasToLeave, joinCluster, othersPauseMs } from "./joining.ts";
 import { decodePacked, encodeJson } from "./methods.ts";
@@ -57,7 +58,10 @@ type Berlin = {
 	/** What the member says of itself, where it is not of an older version. */
 	asked?: JoinAnswer["asked"];
 	/** What the node that joins has. */
-	has?: Partial<Pick<Brought, "vms" | "volumes" | "images">>;
+	has?: Partial<Pick<Brought, "vms" | "volumes" | "images" | "pools">>;
+	alone?: boolean;
+	/** What the member finds in the way. */
+	clashes?: JoinAnswer["clashes"];
 };
 const noLeader = new AppError("unavailable", "No leader confirmed that this is the newest state.");
 
@@ -70,6 +74,7 @@ async function berlin(options: Berlin) {
 	const saidToRun: (readonly string[] | undefined)[] = [];
 	const answer: JoinAnswer = {
 		...{ clusterId, clusterName: "berlin", memberNames: ["node-1"], clashes: [], members: [] },
+		...(options.clashes === undefined ? {} : { clashes: options.clashes }),
 		...(wasMember === undefined ? {} : { wasMember }),
 		...(options.asked === undefined ? {} : { asked: options.asked }),
 	};
@@ -111,7 +116,7 @@ async function berlin(options: Berlin) {
 					...has,
 				}),
 				running: async () => runs,
-				...{ arriving: null, checkMayJoin },
+				...{ arriving: null, checkMayJoin, alone: options.alone ?? false },
 				...{ clock: shiftedClock(impatientClock(), ownAheadMs), random: systemRandom, logger: silentLogger },
 			},
 			{ token, ...request },
@@ -119,6 +124,45 @@ async function berlin(options: Berlin) {
 	return { ask, asked, saidToRun, refused: () => refused };
 }
 const before = testId(0xd);
+
+describe("a pool that nodes share", () => {
+	const nas = { id: testId(0xe), name: "nas", type: "nfs", config: fixtureNfs } as const;
+
+	test("keeps its node from being admitted also where the member, of an older version, says nothing of it", async () => {
+		const { ask, asked } = await berlin({ alone: true, has: { pools: [nas] } });
+		const clash = {
+			kind: "pool",
+			name: "nas",
+			message: expect.stringContaining("not brought along"),
+			renamable: false,
+		};
+		expect(await ask(null, { rename: true })).toMatchObject({ joining: false, clashes: [clash] });
+		expect(asked).toEqual(["preview"]);
+	});
+
+	test("is said once", async () => {
+		const clashes = [{ kind: "pool", name: "nas", message: "It is in the way.", renamable: false }] as const;
+		const { ask } = await berlin({ alone: true, has: { pools: [nas] }, clashes: [...clashes] });
+		expect(await ask(null, { preview: true })).toMatchObject({ clashes });
+	});
+
+	test("that is made after the member was asked keeps it from being admitted, too", async () => {
+		const pools: Brought["pools"][number][] = [];
+		const { ask, asked } = await berlin({ alone: true, has: { pools } });
+		const making = ask(null, {}, () => void pools.push(nas));
+		await expect(making).rejects.toMatchObject({
+			...{ code: "wrong-state", message: expect.stringContaining("The storage pool nas: Pools of this type") },
+		});
+		expect(asked).toEqual(["preview"]);
+	});
+
+	test("is no matter of a node that was a member of this cluster, or is not alone in its own", async () => {
+		for (const options of [{ alone: true, wasMember: true }, { alone: false }]) {
+			const { ask } = await berlin({ ...options, has: { pools: [nas] } });
+			expect(await ask(null, { preview: true })).toMatchObject({ clashes: [] });
+		}
+	});
+});
 
 test("a node of its own joins whatever it has a token of", async () => {
 	const { ask } = await berlin({});

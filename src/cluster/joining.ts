@@ -10,8 +10,8 @@ import { passing } from "../lib/halting.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Random, randomHex } from "../lib/random.ts";
 import { aheadOrBehind, joinClockLimitMs, setClockRight, timeOfMember } from "../model/clock-rules.ts";
-import type { ClusterJoin, JoinPreview } from "../model/cluster.ts";
-import type { Brought } from "../model/join-clashes.ts";
+import type { ClusterJoin, JoinClash, JoinPreview } from "../model/cluster.ts";
+import { type Brought, sharedPoolClashes } from "../model/join-clashes.ts";
 import { type Address, parseAddress } from "../peer/address.ts";
 import type { PeerClock } from "../peer/clock-filter.ts";
 import { protocolVersions } from "../peer/hello.ts";
@@ -39,6 +39,8 @@ export type JoiningDeps = {
 	/** Where others reach this node, when the request does not say. */
 	ownAddresses: readonly Address[];
 	belongings: () => Promise<Brought>;
+	/** No other node has been in its cluster, so the pools there that nodes share are this one's alone. */
+	alone: boolean;
 	/** Ids of the VMs that run on this host, whoever's they are; null when libvirt does not say. */
 	running: () => Promise<string[] | null>;
 	/** Throws when this node has become what may not join: somebody has come to it meanwhile. */
@@ -110,31 +112,52 @@ type Steps = {
 };
 
 async function lookAndJoin(
-	{ dataDir, nodeId, nodeName, memberOf, arriving, checkMayJoin, logger }: JoiningDeps,
+	deps: JoiningDeps,
 	request: ClusterJoin,
 	{ ask, admit, brings, witness }: Steps,
 ): Promise<JoinPreview> {
+	const { dataDir, nodeId, nodeName, memberOf, arriving, checkMayJoin, logger } = deps;
 	const first = await ask();
 	passing("preview there");
 	const rename = request.rename ?? false;
-	const inTheWay = first.clashes.some(({ renamable }) => !(rename && renamable));
-	const { clusterId, clusterName, memberNames, clashes, clockOffsetMs, clockOf } = first;
+	const { clusterId, clusterName, memberNames, clockOffsetMs, clockOf } = first;
+	const clashes = [...first.clashes, ...(await unsaidClashes(deps, first))];
+	const inTheWay = clashes.some(({ renamable }) => !(rename && renamable));
 	const recovered = memberOf !== null && first.wasMember === true && clusterId !== memberOf;
 	if (memberOf !== null && !recovered) throw hasToLeave();
 	const found = { clusterId, clusterName, memberNames, clashes, clockOffsetMs, clockOf };
 	const preview = { ...found, brings, recovered, joining: false };
 	if (request.preview === true || inTheWay) return preview;
 	if (recovered && request.confirmName !== nodeName) throw notConfirmed(nodeName, clusterName);
-	checkMayJoin();
+	const checkStillMay = async () => {
+		checkMayJoin();
+		// A pool may have been made meanwhile. As long as nothing is written here, it can still be moved and deleted.
+		const [late] = await unsaidClashes(deps, first);
+		if (late !== undefined) throw new AppError("wrong-state", `The storage pool ${late.name}: ${late.message}`);
+	};
+	await checkStillMay();
 	const { identity, configuration } = await admit();
 	passing("admission there");
-	checkMayJoin();
+	await checkStillMay();
 	const { members } = decodeJson<JoinAnswer>(configuration);
 	const joined = { identity, members, formerNodeId: arriving?.formerNodeId ?? nodeId, rename, witness };
 	if (identity.nodeId === nodeId) await admittedAgain(dataDir, joined);
 	else await prepareJoin(dataDir, joined, nodeId);
 	logger.info("admitted to a cluster; this node begins anew as a member", { clusterId, nodeId: identity.nodeId });
 	return { ...preview, joining: true };
+}
+
+/**
+ * Pools that nodes share, of which the member says nothing: it is of a version that does not, or they were made after it was asked. Admitted with
+ * one, this node would never get to the end of joining. Of those that it had as a member of this cluster, the cluster knows what has become.
+ */
+async function unsaidClashes(
+	{ alone, belongings }: JoiningDeps,
+	{ clashes, wasMember }: JoinAnswer,
+): Promise<JoinClash[]> {
+	if (!alone || wasMember === true) return [];
+	const said = new Set(clashes.filter(({ kind }) => kind === "pool").map(({ name }) => name));
+	return sharedPoolClashes(await belongings(), { pools: [] }).filter(({ name }) => !said.has(name));
 }
 
 type AgainstMember = Pick<JoinPreview, "clockOffsetMs" | "clockOf">;

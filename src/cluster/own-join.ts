@@ -79,6 +79,7 @@ export class OwnJoin {
 			{
 				...{ dataDir, nodeId: node.nodeId, build: version, clock, random, logger, checkMayJoin },
 				arriving: arriving && { formerNodeId: arriving.formerNodeId, identity: removed ? null : identity() },
+				alone: arriving === null && !hasOthers(store, node.nodeId),
 				memberOf: isMember() && !asksAgain ? node.clusterId : null,
 				nodeName: store.get("node", node.nodeId)?.name ?? this.#deps.nodeName,
 				ownAddresses: ownAddresses(),

@@ -49,14 +49,14 @@ export const clashesOf = (mine: Brought, theirs: Present, wasMember = false): Jo
  * marks, host ids and the system id of a volume group are made of ids that end with it. No part of the plan: the import means the same
  * on members of every version.
  */
-function sharedPoolClashes({ pools, nodeName }: Brought, theirs: Present): JoinClash[] {
+export function sharedPoolClashes({ pools, nodeName }: Brought, theirs: Pick<Present, "pools">): JoinClash[] {
 	const known = new Set(theirs.pools.map(({ id }) => id));
 	return pools
 		.filter((pool) => isShared(pool) && !known.has(pool.id))
 		.map(({ name }) => ({ kind: "pool", name, message: sharedStaysBehind(nodeName), renamable: false }));
 }
 
-export const sharedStaysBehind = (nodeName: string): string =>
+const sharedStaysBehind = (nodeName: string): string =>
 	`Pools of this type are not brought along. Move the volumes in it to a local pool, or delete them, and the images in it, too; then delete it on ${nodeName}. Once ${nodeName} has joined, make it in the cluster.`;
 
 /** With `renameSuffix`, names that are taken become NAME-SUFFIX, and are no clashes. */
