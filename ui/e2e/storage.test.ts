@@ -260,7 +260,7 @@ test("a pool is changed: only what is another now is sent, and Escape asks first
 	await panel.getByText("Discard what you entered?").waitFor();
 	await panel.getByRole("button", { name: "Keep editing" }).click();
 	expect(await panel.getByLabel("CHAP password").getAttribute("type")).toBe("password");
-	await panel.getByText("the one that the pool has is not shown to closed.example.net, which is new.").waitFor();
+	await panel.getByText("the stored one is not sent to new addresses (closed.example.net).").waitFor();
 	await panel.getByLabel("CHAP password").fill("typed-once-more");
 	await panel.getByRole("button", { name: "Remove tag 10.0.1.5:3260" }).click();
 	await panel.getByRole("checkbox", { name: "node-3" }).uncheck();

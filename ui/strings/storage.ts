@@ -29,7 +29,9 @@ export const storage = {
 	usageOf: (name: string) => `Space used in pool ${name}`,
 	lastKnown: "As last seen: no node reaches the pool now.",
 	usageLeftOut: (count: number) =>
-		count === 1 ? "Without one node, where it is not known now." : `Without ${count} nodes, where it is not known now.`,
+		count === 1
+			? "One node is not counted: its space is not known now."
+			: `${count} nodes are not counted: their space is not known now.`,
 	withoutNodes: (count: number) => (count === 1 ? "without one node" : `without ${count} nodes`),
 	freeBefore: (size: string) => `${size} free when it was last seen`,
 	usedOf: (used: string, total: string) => `${used} of ${total}`,
@@ -73,7 +75,7 @@ export const storage = {
 	testNoReason: "It does not work there.",
 	freeOf: (free: string, total: string) => `${free} free of ${total}`,
 	keepEmpty: "Leave empty to keep the one that it has.",
-	giveAgain: (places: string) => `Enter it again: the one that the pool has is not shown to ${places}, which is new.`,
+	giveAgain: (places: string) => `Enter it again: the stored one is not sent to new addresses (${places}).`,
 	secretHint: "Stored encrypted, and never shown again.",
 	hostInvalid: "Enter a host name or an address, without a port.",
 	hostPortInvalid: "Enter HOST, HOST:PORT or [IPv6]:PORT.",

@@ -50,7 +50,7 @@ test("what is left is said of parts that work now, and figures say what they are
 	const noteOf = (one: Pool) => usageNote(poolUsage(one) ?? { ...{ usedBytes: 0, totalBytes: 0 }, ...nothing });
 	const nothing = { availableBytes: 0, isOld: false, leftOut: [] };
 	expect([noteOf(both), noteOf(gone), noteOf({ ...both, nodes: [seen, { ...seen, nodeId: "m" }] })]).toEqual([
-		"Without one node, where it is not known now.",
+		"One node is not counted: its space is not known now.",
 		"As last seen: no node reaches the pool now.",
 		null,
 	]);

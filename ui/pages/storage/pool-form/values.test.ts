@@ -96,7 +96,9 @@ test("a server of a pool that is there is asked with its credentials, unless oth
 	// What it has is not for other portals.
 	const moved = { ...values, portals: [...values.portals, "10.0.0.66"] };
 	expect(questionOf(moved, { known })).toBeNull();
-	expect(checkPool(moved, { known, choose: false })["/credentials/chapPassword"]).toContain("not shown to 10.0.0.66");
+	expect(checkPool(moved, { known, choose: false })["/credentials/chapPassword"]).toContain(
+		"not sent to new addresses (10.0.0.66)",
+	);
 	expect(questionOf({ ...moved, chapPassword: "twelve-letters" }, { known })).toMatchObject({ portals: moved.portals });
 	// It has none for both directions.
 	expect(questionOf({ ...values, chap: "both", mutualChapUser: "disks" }, { known })).toBeNull();
