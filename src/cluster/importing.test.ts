@@ -108,14 +108,8 @@ const volume = fixtureVolume({ id: fixtureId(0xd15c), name: "disk", nodeId: befo
 
 test("snapshots come along with their VM, once all members know what they are", async () => {
 	const vm = fixtureVm({ id: fixtureId(0xd160), name: "web", nodeId: before });
-	const disk = {
-		id: "disk-0",
-		volumeId: volume.id,
-		bus: "virtio",
-		cache: "none",
-		discard: true,
-		readOnly: false,
-	} as const;
+	const attached = { bus: "virtio", cache: "none", discard: true, readOnly: false } as const;
+	const disk = { id: "disk-0", volumeId: volume.id, ...attached };
 	const snapshot = fixtureSnapshot({ id: fixtureId(0xd161), vmId: vm.id });
 	const task = (kind: TaskKind, number: number) =>
 		fixtureTask(kind, { kind: "vm", id: vm.id }, { id: fixtureId(number), nodeId: before });
@@ -267,6 +261,23 @@ test("that it may be the cluster's is noted before it is proposed, until it is k
 		[false, true, true, false],
 	]);
 });
+
+test.each([true, false])(
+	"what the members know of shared storage is asked for as far as all of them know it: %p",
+	async (knows) => {
+		await withFormer((propose) => propose(fixtureCluster()).then(() => {}));
+		await admitted();
+		everybodyKnows = knows;
+		const seen: CommandBody[] = [];
+		const propose = store.proposer.proposeSystem;
+		const proposeSystem: typeof propose = (body) => {
+			if (body.kind === "nodeImport") seen.push(body);
+			return propose(body);
+		};
+		await run(new AbortController().signal, systemClock, { proposeSystem });
+		expect(seen.map((body) => ["givesHostIds" in body, "freeSources" in body])).toEqual([[knows, knows]]);
+	},
+);
 
 test("one that brings nothing that anybody could run notes nothing", async () => {
 	await withFormer((propose) => propose(fixtureCluster()).then(() => {}));

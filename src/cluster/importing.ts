@@ -178,10 +178,15 @@ async function planImport(deps: ImportingDeps, { name }: Node, renames: boolean)
 		brings: ownObjects(reader, formerNodeId, marked),
 		alone: !hasOthers(reader, formerNodeId),
 	}));
-	const { objects, leftOut } = withoutShared(former.brings, former.alone, name, store);
+	const freesSources = deps.everybodyHas("free-sources-1");
+	const { objects, leftOut } = withoutShared(
+		former.brings,
+		{ alone: former.alone, nodeName: name, freesSources },
+		store,
+	);
 	for (const vm of leftOut)
 		logger.warn(
-			"a VM that the cluster has deleted does not come back: its disks in storage pools that nodes share are gone, or in use",
+			"a VM that the cluster has deleted does not come back: its disks in storage pools that nodes share are gone, in use, or copies rest on them",
 			{
 				...{ vmId: vm.id, name: vm.name },
 			},
@@ -192,6 +197,7 @@ async function planImport(deps: ImportingDeps, { name }: Node, renames: boolean)
 		formerNodeId,
 		renameSuffix: renames ? name : null,
 		...(deps.everybodyHas("host-ids-1") ? { givesHostIds: true as const } : {}),
+		...(freesSources ? { freeSources: true as const } : {}),
 		...asKnown(objects, (feature) => deps.everybodyHas(feature)),
 	};
 }

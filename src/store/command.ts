@@ -56,7 +56,7 @@ export type CommandBody =
 	 * What a node that was admitted had been before, all or nothing; a second one changes nothing. `renameSuffix`: names that
 	 * are taken become NAME-SUFFIX; null: they are `already-exists`. Rules: model/join-clashes.ts.
 	 */
-	| {
+	| ({
 			kind: "nodeImport";
 			nodeId: string;
 			formerNodeId: string;
@@ -70,7 +70,7 @@ export type CommandBody =
 			/** The node gets a number in shared volume groups that it comes back to. Only with "host-ids-1". */
 			givesHostIds?: true;
 			renameSuffix: string | null;
-	  }
+	  } & FreeSources)
 	/** `leaving`: the node is empty and goes by itself; else it is gone, and `confirmName` is its name. */
 	| { kind: "nodeRemove"; id: string; leaving: boolean; confirmName: string | null }
 	/** Deletes the record of a node that has left and that nothing refers to. */

@@ -97,13 +97,15 @@ export const clusterArbitraries: Arbitraries<
 			vms,
 			snapshots: fc.option(fc.array(vmId, { minLength: 1, maxLength: 1 }), { nil: undefined, freq: 2 }),
 			givesHostIds: fc.option(fc.constant<true>(true), { nil: undefined, freq: 2 }),
+			freeSources: fc.option(fc.constant<true>(true), { nil: undefined, freq: 2 }),
 			renameSuffix: fc.option(fc.constant("node-2")),
 		})
-		.map(({ poolPath, pools, networks, snapshots, givesHostIds, ...body }) => ({
+		.map(({ poolPath, pools, networks, snapshots, givesHostIds, freeSources, ...body }) => ({
 			kind: "nodeImport",
 			formerNodeId: fixtureId(0xf00),
 			...body,
 			...(givesHostIds ? { givesHostIds } : {}),
+			...(freeSources ? { freeSources } : {}),
 			...(snapshots ? { snapshots: snapshots.map((id) => fixtureSnapshot({ vmId: id, phase: "ready" })) } : {}),
 			pools: pools.map((changes) =>
 				fixturePool({ ...changes, config: { path: poolPath }, nodeIds: [fixtureId(0xf00)] }),

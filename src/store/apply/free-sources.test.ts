@@ -7,6 +7,7 @@ import {
 	clusterIds,
 	fixtureCluster,
 	fixtureId,
+	fixtureMember,
 	fixtureNfs,
 	fixturePool,
 	fixtureTask,
@@ -58,10 +59,20 @@ async function made(id: string, of: string | null, known: { freeSources?: true }
 }
 const grown = (known: { freeSources?: true }) =>
 	apply({ kind: "volumeResize", id: base, sizeBytes: 2 ** 31, task: task("volume.resize", base), ...known });
-async function attached(known: { freeSources?: true }): Promise<void> {
-	const disk = { id: "disk-0", volumeId: base, bus: "virtio", cache: "none", discard: true, readOnly: false } as const;
-	const vm = fixtureVm({ id: vmId, spec: fixtureVmSpec({ disks: [disk] }) });
+const withDisk = (readOnly: boolean) =>
+	fixtureVmSpec({ disks: [{ id: "disk-0", volumeId: base, bus: "virtio", cache: "none", discard: true, readOnly }] });
+async function attached(known: { freeSources?: true }, readOnly = false): Promise<void> {
+	const vm = fixtureVm({ id: vmId, spec: withDisk(readOnly) });
 	await apply({ kind: "vmCreate", vm, volumes: [], task: task("vm.create", vmId, "vm"), ...known });
+}
+/** A node that was removed comes back with a VM that the cluster has deleted meanwhile. */
+async function comesBack(known: { freeSources?: true }): Promise<void> {
+	const [id, formerNodeId] = [fixtureId(0x990), fixtureId(0x991)];
+	for (const body of fixtureMember({ id, name: "node-2" }, new ManualClock().nowMs()).slice(0, 2)) await apply(body);
+	const pools = store.all("pool").map((pool) => ({ ...pool, nodeIds: [formerNodeId], nodes: [] }));
+	const vms = [fixtureVm({ id: vmId, nodeId: formerNodeId, spec: withDisk(false) })];
+	const nothing = { networks: [], images: [], volumes: [], renameSuffix: null };
+	await apply({ kind: "nodeImport", nodeId: id, formerNodeId, ...nothing, pools, vms, ...known });
 }
 async function open(kind: keyof typeof pools): Promise<void> {
 	store = await openMemoryStore({ clock: new ManualClock(), commands: [fixtureCluster()] });
@@ -80,6 +91,17 @@ describe.each(["ceph", "thin"] as const)("in a %s pool", (kind) => {
 		await made(other, base, { freeSources: true });
 		await grown({ freeSources: true });
 		expect(store.get("volume", base)).toMatchObject({ vmId, phase: "resizing" });
+	});
+
+	test("a VM does not come back with its node by a command of a member of before, with the source as its disk", async () => {
+		await made(copy, base, { freeSources: true });
+		await expect(comesBack({})).rejects.toMatchObject({ code: "in-use" });
+	});
+
+	test("it does by those that know of it", async () => {
+		await made(copy, base, { freeSources: true });
+		await comesBack({ freeSources: true });
+		expect(store.get("volume", base)).toMatchObject({ vmId });
 	});
 
 	test("not while the copy is being made", async () => {

@@ -112,6 +112,7 @@ export const clusterCodecs: BodyCodecs<
 			vmsJson: body.vms.map(toJson),
 			snapshotsJson: (body.snapshots ?? []).map(toJson),
 			...optional("givesHostIds", body.givesHostIds),
+			...optional("freeSources", body.freeSources),
 			...(body.renameSuffix === null ? {} : { renameSuffix: body.renameSuffix }),
 		}),
 		decode: (message) => ({
@@ -126,6 +127,7 @@ export const clusterCodecs: BodyCodecs<
 				? {}
 				: { snapshots: message.snapshotsJson.map((text) => fromJson<Snapshot>(text)) }),
 			...onlyTrue("givesHostIds", message.givesHostIds),
+			...onlyTrue("freeSources", message.freeSources),
 			renameSuffix: message.renameSuffix ?? null,
 		}),
 	},
