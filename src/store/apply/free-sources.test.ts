@@ -65,6 +65,8 @@ async function attached(known: { freeSources?: true }, readOnly = false): Promis
 	const vm = fixtureVm({ id: vmId, spec: withDisk(readOnly) });
 	await apply({ kind: "vmCreate", vm, volumes: [], task: task("vm.create", vmId, "vm"), ...known });
 }
+const written = (known: { freeSources?: true }) =>
+	apply({ kind: "vmUpdate", id: vmId, spec: withDisk(false), task: task("vm.update", vmId, "vm"), ...known });
 /** A node that was removed comes back with a VM that the cluster has deleted meanwhile. */
 async function comesBack(known: { freeSources?: true }): Promise<void> {
 	const [id, formerNodeId] = [fixtureId(0x990), fixtureId(0x991)];
@@ -91,6 +93,13 @@ describe.each(["ceph", "thin"] as const)("in a %s pool", (kind) => {
 		await made(other, base, { freeSources: true });
 		await grown({ freeSources: true });
 		expect(store.get("volume", base)).toMatchObject({ vmId, phase: "resizing" });
+	});
+
+	test("a disk that is read only becomes one that is written to", async () => {
+		await made(copy, base, { freeSources: true });
+		await attached({ freeSources: true }, true);
+		await written({ freeSources: true });
+		expect(store.get("vm", vmId)?.spec.disks).toMatchObject([{ readOnly: false }]);
 	});
 
 	test("a VM does not come back with its node by a command of a member of before, with the source as its disk", async () => {
@@ -139,6 +148,18 @@ describe.each(["thick", "nfs"] as const)("in a %s pool", (kind) => {
 		await made(copy, base, { freeSources: true });
 		await expect(grown({ freeSources: true })).rejects.toMatchObject({ code: "in-use" });
 		await expect(attached({ freeSources: true })).rejects.toMatchObject({ code: "in-use" });
+	});
+
+	test("a disk that is read only stays that, by commands of members that know of it", async () => {
+		await made(copy, base, { freeSources: true });
+		await attached({ freeSources: true }, true);
+		await expect(written({ freeSources: true })).rejects.toMatchObject({
+			...{ code: "in-use", message: expect.stringContaining("share data with v200: v201. It stays read-only.") },
+		});
+		await written({});
+		expect(store.get("vm", vmId)?.spec.disks).toMatchObject([{ readOnly: false }]);
+		// One that is written to already is no matter of this.
+		await written({ freeSources: true });
 	});
 
 	test("the disk of a VM is copied in full", async () => {

@@ -13,9 +13,13 @@ type Owner = Pick<Vm, "id" | "nodeId">;
 export function checkVmSpec(context: ApplyContext, owner: Owner, spec: VmSpec, before: VmSpec | null): void {
 	const fields = vmSpecProblems(spec);
 	if (fields.length > 0) throw new AppError("invalid", "The parts of the VM do not fit together.", { fields });
+	const onlyRead = new Set(before?.disks.filter(({ readOnly }) => readOnly).map(({ volumeId }) => volumeId));
 	spec.disks.forEach((disk, position) => {
 		const volume = context.needReferenced("volume", disk.volumeId, `/spec/disks/${position}/volumeId`);
 		checkAttachable(context, owner, volume, disk.readOnly, `/spec/disks/${position}/volumeId`);
+		// Commands of members of before mean what they meant: there it was looked at only when the volume was attached.
+		const isNowWritten = volume.vmId === owner.id && onlyRead.has(volume.id) && !disk.readOnly;
+		if (context.freesSources && isNowWritten) checkNothingRestsOn(context, volume, "It stays read-only.");
 	});
 	const discsBefore = new Set(before?.cdroms.map((cdrom) => cdrom.imageId));
 	spec.cdroms.forEach((cdrom, position) => {
@@ -52,12 +56,14 @@ function checkAttachable(context: ApplyContext, owner: Owner, volume: Volume, re
 		const message = `The volume ${volume.name} lies in a storage pool that is not on the node of the VM.`;
 		throw new AppError("invalid", message, { fields: [{ path, message }] });
 	}
-	const clones = readOnly ? [] : clonesHolding(context, volume).map(({ name }) => name);
-	if (clones.length > 0)
-		throw new AppError(
-			"in-use",
-			`Other volumes share data with ${volume.name}: ${listNames(clones.sort())}. It can be attached read-only.`,
-		);
+	if (!readOnly) checkNothingRestsOn(context, volume, "It can be attached read-only.");
+}
+
+/** `then`: what is possible all the same, as a sentence. */
+function checkNothingRestsOn(context: ApplyContext, volume: Volume, then: string): void {
+	const clones = clonesHolding(context, volume).map(({ name }) => name);
+	if (clones.length === 0) return;
+	throw new AppError("in-use", `Other volumes share data with ${volume.name}: ${listNames(clones.sort())}. ${then}`);
 }
 
 function checkDisc(context: ApplyContext, owner: Owner, imageId: string, path: string): void {

@@ -196,7 +196,7 @@ function volumeOrigin(context: ApplyContext, id: string, fullCopy: boolean): Ori
 		throw new AppError("wrong-state", `The volume ${origin.name} is ${origin.phase}; a clone needs it ready.`);
 	const vm = origin.vmId === null ? null : context.get("vm", origin.vmId);
 	checkNotMoving(context, origin);
-	// Whoever writes to the source of a copy-on-write clone damages the clone.
+	// Elsewhere the source stays what it is: written to, it would get a layer more with each copy.
 	if (vm !== null && !fullCopy && !standAlone(context, origin))
 		throw new AppError("in-use", `The volume ${origin.name} is attached to the VM ${vm.name}. Ask for a full copy.`);
 	if (vm !== null && vm.status.powerState !== "stopped" && vm.status.powerState !== "failed")
