@@ -12,6 +12,9 @@
  *
  * A VM whose pools do not work yet waits until they do, for ten minutes, and keeps no other one waiting, be it of a later order: after a power
  * cut the storage may come up later than its clients. What a person starts or stops in the meantime is left to that person.
+ *
+ * A VM of which the record still says that it runs, because it could not be looked at yet (its disk goes on growing, say, which may take
+ * hours), waits until it was: only then it is known that it ended with the host.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -122,17 +125,29 @@ export class Autostart {
 		const { clock, stopping } = this.#context;
 		const { waiting } = this.#record;
 		for (;;) {
-			const leftMs = this.#giveUpAtMs - clock.monotonicMs();
-			const next = waiting.find((id) => leftMs <= 0 || this.#isDue(id));
+			const next = waiting.find((id) => this.#isDue(id));
 			if (next !== undefined || waiting.length === 0) return next;
 			for (const id of waiting) this.#sayThatItWaits(id);
-			await this.#bell.wait(clock, Math.min(leftMs, limits.readMs), stopping);
+			const leftMs = this.#giveUpAtMs - clock.monotonicMs();
+			await this.#bell.wait(clock, leftMs > 0 ? Math.min(leftMs, limits.readMs) : limits.readMs, stopping);
 		}
 	}
 
 	#isDue(vmId: string): boolean {
-		const looked = this.#parts.isSeen(vmId) || this.#context.clock.monotonicMs() >= this.#lookedAtMs;
-		return looked && this.#poolAwaited(vmId) === null;
+		const nowMs = this.#context.clock.monotonicMs();
+		if (!this.#parts.isSeen(vmId) && (nowMs < this.#lookedAtMs || this.#isSaidToRun(vmId))) return false;
+		return nowMs >= this.#giveUpAtMs || this.#poolAwaited(vmId) === null;
+	}
+
+	/** Of one that is not for us to start any more, it does not matter. */
+	#isSaidToRun(vmId: string): boolean {
+		const vm = this.#context.store.get("vm", vmId);
+		return vm !== null && this.#isOurs(vm) && !canStart(vm);
+	}
+
+	#isOurs(vm: Vm): boolean {
+		const isToStart = !vm.deleting && vm.spec.autostart.enabled && vm.nodeId === this.#context.nodeId;
+		return isToStart && !this.#inOtherHands.has(vm.id);
 	}
 
 	/** The pool that the VM's start waits for; null when it need not wait. */
@@ -168,8 +183,7 @@ export class Autostart {
 	async #ask(vm: Vm): Promise<string | null> {
 		const { clock, ids, nodeId, propose, logger } = this.#context;
 		const vmId = vm.id;
-		if (vm.deleting || !vm.spec.autostart.enabled || vm.nodeId !== nodeId || this.#inOtherHands.has(vmId)) return null;
-		if (vm.status.powerState !== "stopped" && vm.status.powerState !== "failed") return null;
+		if (!this.#isOurs(vm) || !canStart(vm)) return null;
 		const task: Task = {
 			id: ids.newId(),
 			kind: "vm.start",
@@ -213,6 +227,8 @@ export class Autostart {
 		return this.#context.folders.writeRecord(this.#path, `${JSON.stringify(this.#record)}\n`);
 	}
 }
+
+const canStart = ({ status }: Vm): boolean => status.powerState === "stopped" || status.powerState === "failed";
 
 export const autostartOrder = (vms: readonly Vm[]): Vm[] =>
 	vms

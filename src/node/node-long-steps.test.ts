@@ -162,3 +162,31 @@ test("what a disk moves into while its VM runs may take long to be made, and the
 	expect(world.volume(volumeId).poolId).toBe(otherPoolId);
 	expect(await world.problems()).toEqual([]);
 });
+
+test("after a power cut a VM whose disk goes on growing for hours starts by itself afterwards, and keeps no other one waiting", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	const spec = (order: number) => ({ autostart: { enabled: true, order, delayMs: 0 } });
+	const { id, volumeIds } = await world.createVm({ volumes: [{ format: "raw" }], spec: spec(1) });
+	const { id: later } = await world.createVm({ volumes: [{}], spec: spec(2) });
+	await world.settle();
+	const [volumeId = ""] = volumeIds;
+	slow(world, world.driver, "growOpenVolume");
+	const growth = await askToGrow(world, volumeId, 256 * MiB);
+	await half(world, growth);
+	world.powerCut();
+	const open = world.drivers.set.bind(world.drivers);
+	world.drivers.set = (poolId, driver) => {
+		slow(world, driver, "resizeVolume");
+		return open(poolId, driver);
+	};
+	await world.boot();
+	await world.until(() => world.vm(later).status.powerState === "running", { stepMs: 5_000, limitMs: 2 * limits.readMs });
+	await world.until(() => world.taskOf(growth).state !== "running", ticks);
+	expect(world.taskOf(growth).state).toBe("succeeded");
+	await world.until(() => world.vm(id).status.powerState === "running", { stepMs: 5_000, limitMs: 120_000 });
+	await world.settle();
+	expect(await Bun.file(`${world.dataDir}/autostart.json`).json()).toMatchObject({ waiting: [] });
+	expect(await world.problems()).toEqual([]);
+});
