@@ -122,10 +122,14 @@ export class Images {
 				await streamToUpload(await from.exportVolume(volumeId, format, { signal }), driver, image.id, signal, progress);
 			});
 		if (volume.vmId === null) return copy();
-		return this.#users.whileStill(volume.vmId, run.signal, (active) => {
+		run.say(`Waits until nothing happens to the VM that has "${volume.name}"`);
+		await run.setCancelable(true);
+		const work = (active: boolean) => {
 			if (!active) return copy();
 			throw new AppError("wrong-state", `Volume "${volume.name}" belongs to a running VM: stop it to copy the volume.`);
-		});
+		};
+		// Other copies of it may come first, each of which takes hours.
+		return this.#users.whileStill(volume.vmId, run.signal, work, null);
 	}
 
 	async #undo(imageId: string, error: unknown): Promise<void> {

@@ -190,3 +190,57 @@ test("after a power cut a VM whose disk goes on growing for hours starts by itse
 	expect(await Bun.file(`${world.dataDir}/autostart.json`).json()).toMatchObject({ waiting: [] });
 	expect(await world.problems()).toEqual([]);
 });
+
+test("while a disk of a running VM grows for hours, volumes that are not its own are not waited for, whatever the VM is asked", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	const { id, volumeIds } = await world.createVm({ volumes: [{ format: "raw" }, {}] });
+	const [other, grown] = [await world.createVolume(), await world.createVolume()];
+	await world.settle();
+	slow(world, world.driver, "growOpenVolume");
+	const [volumeId = "", detached = ""] = volumeIds;
+	const growth = await askToGrow(world, volumeId, 256 * MiB);
+	await world.until(() => world.taskOf(growth).progress !== null, ticks);
+	const detachment = await world.update(id, (spec) => ({ ...spec, disks: spec.disks.slice(0, 1) }));
+	const stop = await world.act("vm.stop", id);
+	const others = [await askToDelete(world, other.id), await askToGrow(world, grown.id, 128 * MiB)];
+	const held = await askToDelete(world, detached);
+	const isOver = (taskId: string) => world.taskOf(taskId).finishedAt !== null;
+	await world.until(() => others.every(isOver), { stepMs: 1_000, limitMs: 10_000 });
+	expect(others.map((taskId) => world.taskOf(taskId).state)).toEqual(["succeeded", "succeeded"]);
+	// Its process has it open until it is told to let go, which it is afterwards.
+	await world.until(() => isOver(held), { stepMs: 10_000, limitMs: limits.exclusiveWaitMs + 20_000 });
+	expect(world.taskOf(held)).toMatchObject({ state: "failed", error: { code: "in-use" } });
+	expect(world.volume(detached)).toMatchObject({ phase: "ready", error: null });
+	expect([growth, detachment, stop].some(isOver)).toBe(false);
+	await world.propose({ kind: "taskCancel", id: growth });
+	await world.settle();
+	expect([detachment, stop].map((taskId) => world.taskOf(taskId).state)).toEqual(["succeeded", "succeeded"]);
+	await askToDelete(world, detached);
+	await world.settle();
+	expect(world.store.get("volume", detached)).toBeNull();
+	expect(await world.problems()).toEqual([]);
+});
+
+test("copies of a volume of a stopped VM are made one after the other, however long each takes, and those that wait can be called off", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	const { volumeIds } = await world.createVm({ volumes: [{}], start: false });
+	await world.settle();
+	const [volumeId = ""] = volumeIds;
+	slow(world, world.driver, "createVolume");
+	const source = { kind: "clone", volumeId, fullCopy: true } as const;
+	const copies = [];
+	for (let count = 0; count < 4; count++) copies.push(await world.createVolume({ source }));
+	const taskIds = copies.map(({ taskId }) => taskId);
+	await half(world, taskIds[1] ?? "");
+	const waits = world.taskOf(taskIds[3] ?? "");
+	expect(waits).toMatchObject({ state: "running", cancelable: true, message: expect.stringContaining("Waits until") });
+	await world.propose({ kind: "taskCancel", id: waits.id });
+	await world.settle({ ...ticks, limitMs: 10 * hourMs });
+	const states = taskIds.map((taskId) => world.taskOf(taskId).state);
+	expect(states).toEqual(["succeeded", "succeeded", "succeeded", "canceled"]);
+	expect(await world.problems()).toEqual([]);
+});

@@ -39,6 +39,7 @@ import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Task, TaskKind } from "../model/task.ts";
 import type { PowerState, Vm, VmStatus } from "../model/vm.ts";
 import { limited } from "./context.ts";
+import { ExclusiveWork } from "./exclusive.ts";
 import { bounds, intervals, limits } from "./limits.ts";
 import { networkAwaited } from "./network-wait.ts";
 import { type RelocationParts, relocate } from "./relocation.ts";
@@ -62,14 +63,13 @@ export type QueueParts = StepParts &
 		seen(vmId: string): void;
 	};
 
-type Exclusive = { run(): Promise<void> };
 type StepsEnd = { message: string | null; reason: string | null; gone: boolean };
 
 export class VmQueue {
 	readonly vmId: string;
 	readonly #parts: QueueParts;
 	readonly #bell = new Bell();
-	readonly #exclusive: Exclusive[] = [];
+	readonly #exclusive = new ExclusiveWork();
 	#running: Promise<void> | null = null;
 	#current: Task | null = null;
 	#look: { compare: boolean } | null = null;
@@ -106,40 +106,17 @@ export class VmQueue {
 
 	/**
 	 * Runs `work` in the queue, after the tasks that are there, with nothing else happening to the VM. Fails with the
-	 * signal's reason, or `timeout`.
+	 * signal's reason, or `timeout` when it is not its turn for so long; null: there is no such limit.
 	 */
-	whileStill<T>(signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T> {
+	whileStill<T>(
+		signal: AbortSignal,
+		work: (active: boolean) => Promise<T>,
+		waitMs: number | null = limits.exclusiveWaitMs,
+	): Promise<T> {
 		const { clock } = this.#parts.context;
-		return new Promise<T>((resolve, reject) => {
-			const entry: Exclusive = {
-				run: async () => {
-					stopWaiting();
-					try {
-						resolve(await work(await this.#isActive()));
-					} catch (error) {
-						reject(error);
-					}
-				},
-			};
-			const giveUp = (error: unknown) => {
-				stopWaiting();
-				const at = this.#exclusive.indexOf(entry);
-				if (at >= 0) this.#exclusive.splice(at, 1);
-				reject(error);
-			};
-			const onAbort = () => giveUp(signal.reason);
-			const timer = clock.schedule(limits.exclusiveWaitMs, () =>
-				giveUp(new AppError("timeout", "The VM was busy for too long.")),
-			);
-			const stopWaiting = () => {
-				timer.cancel();
-				signal.removeEventListener("abort", onAbort);
-			};
-			if (signal.aborted) return giveUp(signal.reason);
-			signal.addEventListener("abort", onAbort, { once: true });
-			this.#exclusive.push(entry);
-			this.wake();
-		});
+		const result = this.#exclusive.add({ clock, signal, waitMs }, async () => work(await this.#isActive()));
+		this.wake();
+		return result;
 	}
 
 	async #isActive(): Promise<boolean> {
@@ -156,7 +133,7 @@ export class VmQueue {
 				const task = board.ofTarget("vm", this.vmId)[0];
 				const exclusive = task ? undefined : this.#exclusive.shift();
 				if (task) await this.#carryOut(task);
-				else if (exclusive) await exclusive.run();
+				else if (exclusive) await exclusive();
 				else if (this.#look) await this.#lookNow();
 				else break;
 				this.#failures = 0;
@@ -342,7 +319,7 @@ export class VmQueue {
 
 	async #waitAWhile(ms: number, run: TaskRun): Promise<void> {
 		const exclusive = this.#exclusive.shift();
-		if (exclusive) await exclusive.run();
+		if (exclusive) await exclusive();
 		else await this.#bell.wait(this.#parts.context.clock, ms, run.signal);
 	}
 

@@ -6,6 +6,7 @@ import type { DomainEvent, DomainState } from "../hypervisor/driver.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Event } from "../model/event.ts";
 import type { Volume } from "../model/storage.ts";
+import type { TaskKind } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
@@ -15,6 +16,9 @@ import { isActive } from "./vm-plan.ts";
 import { type QueueParts, VmQueue } from "./vm-queue.ts";
 import { VolumeMoves } from "./volume-moves.ts";
 import { Volumes, type VolumeUsers } from "./volumes.ts";
+
+/** What is never given a disk. */
+const opensNothing: readonly TaskKind[] = ["vm.move", "vm.shutdown", "vm.stop", "vm.delete", "volume.discard"];
 
 export class VmQueues implements VolumeUsers {
 	readonly #context: NodeContext;
@@ -118,19 +122,24 @@ export class VmQueues implements VolumeUsers {
 		}
 	}
 
-	async whileStill<T>(vmId: string, signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T> {
+	async whileStill<T>(
+		vmId: string,
+		signal: AbortSignal,
+		work: (active: boolean) => Promise<T>,
+		waitMs?: number | null,
+	): Promise<T> {
 		if (!this.#isMine(vmId)) {
 			const elsewhere = this.#context.store.get("vm", vmId);
 			if (elsewhere === null) return work(false);
 			throw new AppError("wrong-state", `The VM "${elsewhere.name}" is on another node now. Try again.`);
 		}
-		return this.get(vmId).whileStill(signal, work);
+		return this.get(vmId).whileStill(signal, work, waitMs);
 	}
 
 	/**
 	 * Only a VM whose process may be behind its record can hold what is not its own any more: work on it is under way, a
-	 * part waits for a restart, or its last update failed. libvirt says what such a VM has open, once its queue is through
-	 * with what was accepted before.
+	 * part waits for a restart, or its last update failed. libvirt says what such a VM has open. Only one that has the volume, or
+	 * is being given what its record had before, is waited for: its queue may be held for hours, by the growth of another disk.
 	 */
 	async heldBy(volumeId: string, signal: AbortSignal): Promise<string | null> {
 		for (const vm of this.#mine()) {
@@ -140,8 +149,19 @@ export class VmQueues implements VolumeUsers {
 			const behind = status.pendingRestart || status.observedGeneration !== generation;
 			if (!busy && !behind && status.powerState !== "unknown") continue;
 			await this.#context.connection.wait(limits.hypervisorWaitMs, signal);
-			const xml = await this.get(id).whileStill(signal, (active) => (active ? this.#xmlOf(id) : Promise.resolve("")));
-			if (xml.includes(volumeId)) return name;
+			// A task that has not begun reads the record of now.
+			const current = this.get(id).task;
+			const mayGetIt = current !== null && !opensNothing.includes(current.kind);
+			const hasIt = await this.#hasOpen(id, volumeId);
+			if (!hasIt && !mayGetIt) continue;
+			const waitMs = hasIt ? limits.exclusiveWaitMs : null;
+			const later = this.get(id).whileStill(signal, () => this.#hasOpen(id, volumeId), waitMs);
+			const stillHasIt = await later.catch((error) => {
+				// It is known to have had it, and whoever asked wants to be told.
+				if (hasIt && isAppError(error, "timeout")) return true;
+				throw error;
+			});
+			if (stillHasIt) return name;
 		}
 		return null;
 	}
@@ -156,13 +176,16 @@ export class VmQueues implements VolumeUsers {
 		return isActive(domain);
 	}
 
-	async #xmlOf(vmId: string): Promise<string> {
+	/** The process of the VM; what libvirt would open next does not count. */
+	async #hasOpen(vmId: string, volumeId: string): Promise<boolean> {
+		const { hypervisor } = this.#context;
 		try {
-			return await limited(this.#context, "Reading the VM's definition", limits.readMs, () =>
-				this.#context.hypervisor.domainXml(vmId),
+			const [domain, xml] = await limited(this.#context, "Reading the VM's definition", limits.readMs, () =>
+				Promise.all([hypervisor.getDomain(vmId), hypervisor.domainXml(vmId)]),
 			);
+			return isActive(domain) && xml.includes(volumeId);
 		} catch (error) {
-			if (isAppError(error, "not-found")) return "";
+			if (isAppError(error, "not-found")) return false;
 			throw error;
 		}
 	}

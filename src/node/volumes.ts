@@ -28,8 +28,16 @@ type Source =
 
 /** What volumes need to know of VMs. The VM queues give it. */
 export interface VolumeUsers {
-	/** Runs `work` while nothing else happens to the VM; `active` says whether it runs. */
-	whileStill<T>(vmId: string, signal: AbortSignal, work: (active: boolean) => Promise<T>): Promise<T>;
+	/**
+	 * Runs `work` while nothing else happens to the VM; `active` says whether it runs. Fails with `timeout` when that is not so
+	 * for `waitMs`: ten minutes, or null for as long as nobody calls it off.
+	 */
+	whileStill<T>(
+		vmId: string,
+		signal: AbortSignal,
+		work: (active: boolean) => Promise<T>,
+		waitMs?: number | null,
+	): Promise<T>;
 	/** Name of a VM whose running process still has the disk open although it is no longer attached; null for none. */
 	heldBy(volumeId: string, signal: AbortSignal): Promise<string | null>;
 }
@@ -81,10 +89,13 @@ export class Volumes {
 		if (!cloned?.vmId) return work();
 		// Copying a disk that a guest writes to would give a torn copy.
 		run.say(`Waits until nothing happens to the VM that has "${cloned.name}"`);
-		return this.#users.whileStill(cloned.vmId, run.signal, (active) => {
+		await run.setCancelable(true);
+		const copy = (active: boolean) => {
 			if (!active) return work();
 			throw new AppError("wrong-state", `Volume "${cloned.name}" belongs to a running VM: stop it to copy the volume.`);
-		});
+		};
+		// Other copies of it may come first, each of which takes hours.
+		return this.#users.whileStill(cloned.vmId, run.signal, copy, null);
 	}
 
 	async #makeLocked(volumeId: string, run: MakingRun): Promise<void> {
