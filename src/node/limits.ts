@@ -69,6 +69,8 @@ export const limits = {
 	proposeRetryMs: 600_000,
 	/** How long stop() waits for steps in flight. */
 	stopMs: 10_000,
+	/** How long it waits for the pools' drivers then. Together less than systemd waits for the daemon (TimeoutStopSec). */
+	endPoolsMs: 5_000,
 } as const;
 
 /** For a pool to become usable on this node, or to let go of it. */

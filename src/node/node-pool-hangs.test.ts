@@ -5,6 +5,7 @@ import type { StorageDriver } from "../storage/driver.ts";
 import { FakeStorageDriver } from "../storage/fake.ts";
 import { clusterIds, fixtureId, fixtureNfs, fixturePool } from "../testing/fixtures.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
+import { limits } from "./limits.ts";
 
 const poolId = fixtureId(0x44);
 const ticks = { stepMs: 1000, limitMs: 900_000 };
@@ -305,4 +306,18 @@ test("a new pool that takes its time is no pool in error", async () => {
 	for (const release of releases) release();
 	await world.settle(ticks);
 	expect(world.store.get("pool", poolId)?.phase).toBe("ready");
+});
+
+test("the node's service ends in time although a pool's driver does not", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	await world.settle();
+	const { promise, resolve } = Promise.withResolvers<void>();
+	Object.assign(world.driver, { end: () => promise });
+	let isOver = false;
+	void world.node?.stop().then(() => {
+		isOver = true;
+	});
+	await world.until(() => isOver, { stepMs: 1_000, limitMs: limits.stopMs + limits.endPoolsMs });
+	resolve();
 });

@@ -51,7 +51,7 @@ export type RunningNode = {
 	service: NodeService;
 	/** What other nodes may have of this one. */
 	sources: NodeSources;
-	/** Ends all loops; waits at most 10 s for steps in flight. VMs go on. Unfinished tasks stay for the next start. */
+	/** Ends all loops; waits at most 10 s for steps in flight, and 5 s for the pools' drivers. VMs go on. Unfinished tasks stay for the next start. */
 	stop(): Promise<void>;
 };
 

@@ -101,10 +101,15 @@ export class Pools {
 		});
 	}
 
-	/** After all that uses them. Never fails. */
+	/** After all that uses them. Never fails, and waits only a moment for what hangs: it ends with the process. */
 	async end(): Promise<void> {
 		const drivers = this.#entries.ids().flatMap((id) => this.#entries.known(id)?.driver ?? []);
-		await Promise.all([...drivers.map((driver) => driver.end?.().catch(() => {})), this.#remains.end()]);
+		const all = () =>
+			Promise.all([...drivers.map((driver) => driver.end?.().catch(() => {})), this.#remains.end()]);
+		const { logger } = this.#context;
+		await limited(this.#context, "Ending the drivers of the storage pools", limits.endPoolsMs, all).catch((error) =>
+			logger.warn("the node ends although drivers of storage pools do not", { error }),
+		);
 	}
 
 	/** One look at a pool of this node, and a report of it. Null when it is being looked at, or is gone. Fails when it does not work. */
