@@ -48,6 +48,8 @@ export const limits = {
 	poolActivateMs: 60_000,
 	/** Less than what the API of another node waits for it. */
 	poolProbeMs: 25_000,
+	/** How long a trial of a pool waits for deleted ones that may be in its place: less than poolProbeMs. */
+	poolLeaveMs: 15_000,
 	/** Looking into a folder of 10,000 things, or at as many images. */
 	poolContentMs: 90_000,
 	/** How long it counts that what is on a LUN may go: nobody looks again before it is done. */

@@ -3,10 +3,12 @@
  * as soon as it is being deleted. What the driver does meanwhile: storage/iscsi-lvm/lifecycle-remove.test.ts.
  */
 import { expect, test } from "bun:test";
-import { fixtureId, fixturePool } from "../testing/fixtures.ts";
+import { AppError } from "../lib/errors.ts";
+import { fixtureId, fixtureNfs, fixturePool } from "../testing/fixtures.ts";
 import { type Pair, pair } from "../testing/node/moving.ts";
 import type { NodeWorld } from "../testing/node/node-world.ts";
 import { remove } from "../testing/node/storage-deeds.ts";
+import { limits } from "./limits.ts";
 
 const poolId = fixtureId(0x46);
 const config = {
@@ -121,4 +123,41 @@ test("taken from one node's list only, the group stays: that node lets go, and n
 	await second.settleLoops();
 	expect([await places(first), await places(second)]).toEqual([[poolId], []]);
 	expect([counted(first, "remove"), counted(second, "remove"), counted(first, "deactivate")]).toEqual([0, 0, 0]);
+});
+
+test("a node leaves it although another deleted pool that it has to leave hangs, and another can be tried meanwhile", async () => {
+	await using both = await pair();
+	const { first, second } = both;
+	await groupOfBoth(both);
+	const [nas, nodeIds] = [fixtureId(0x33), [first.nodeId, second.nodeId]];
+	const shared = fixturePool({ id: nas, name: "nas", type: "nfs", config: fixtureNfs, nodeIds });
+	await first.propose({ kind: "poolCreate", pool: shared, task: first.task("pool.create", nas) });
+	await first.until(() => first.store.get("pool", nas)?.nodes.length === 2, { stepMs: 1000, limitMs: 60_000 });
+	await first.settle();
+	const hanging = second.drivers.get(nas);
+	if (!hanging) throw new Error("the other pool was not opened");
+	hanging.settleLimitMs = 3_600_000;
+	const release = hanging.hold("deactivate");
+	await remove(first, "pool", nas);
+	await second.until(() => hanging.calls.includes("deactivate"), { stepMs: 1000, limitMs: 60_000 });
+	const { goOn } = await beginDeletion(both);
+	await second.until(() => second.drivers.get(poolId)?.calls.includes("deactivate") === true);
+	goOn();
+	await first.settle();
+	expect(first.store.get("pool", poolId)).toBeNull();
+
+	const open = second.drivers.set.bind(second.drivers);
+	second.drivers.set = (id, driver) => {
+		driver.failNext("probe", new AppError("in-use", "It is another pool's."));
+		return open(id, driver);
+	};
+	const { id, name, type, config: place } = fixturePool({ id: fixtureId(0x34), name: "new", config: { path: "/new" } });
+	const tried = second.service.probePool({ id, name, type, config: place, credentials: null });
+	const answer = tried.catch((error: unknown) => error);
+	await second.settleLoops();
+	second.clock.advance(limits.poolLeaveMs);
+	expect(await answer).toMatchObject({ code: "in-use" });
+	release();
+	await second.settleLoops();
+	expect(counted(second, "remove")).toBe(0);
 });

@@ -84,8 +84,6 @@ class LocalNode {
 	readonly #autostart: Autostart;
 	#ends: (() => void)[] = [];
 	#awayTimer: Timer | null = null;
-	#sweeping: Promise<void> | null = null;
-	#toSweep = false;
 	/** Loops and the start sequence. */
 	readonly #background = new Set<Promise<void>>();
 
@@ -213,7 +211,7 @@ class LocalNode {
 		const { connection, stopping } = this.#context;
 		this.#run("tidying up after tries of pools", () => this.#pools.tidy());
 		// What was a pool's that is gone may be in the way of another one, and no libvirt is needed for it.
-		const pools = this.#aWhile(this.#sweepPools()).then(() => this.#aWhile(this.#checks.run()));
+		const pools = this.#aWhile(this.#pools.sweep()).then(() => this.#aWhile(this.#checks.run()));
 		await Promise.all([pools, this.#status.refresh(), this.#metrics.sample()]);
 		while (!connection.connected) await connection.wait(limits.hypervisorWaitMs, stopping).catch(throwIf(stopping));
 		await this.#readAnew();
@@ -224,23 +222,6 @@ class LocalNode {
 		await this.#autostart.run();
 	}
 
-	/** Of pools that are gone: letting go of one whose storage hangs takes as long as it does. */
-	#sweepPools(): Promise<void> {
-		this.#toSweep = true;
-		this.#sweeping ??= this.#sweepUntilDone().finally(() => {
-			this.#sweeping = null;
-		});
-		return this.#sweeping;
-	}
-
-	async #sweepUntilDone(): Promise<void> {
-		// A pool may have gone since the last round began.
-		while (this.#toSweep && !this.#stopping.signal.aborted) {
-			this.#toSweep = false;
-			await this.#pools.sweep();
-		}
-	}
-
 	async #aWhile(work: Promise<void>): Promise<void> {
 		const options = { what: "Making the pools ready", limitMs: limits.poolCheckMs };
 		await withLimit(this.#context.clock, options, () => work).catch(throwIf(this.#stopping.signal));
@@ -248,7 +229,8 @@ class LocalNode {
 
 	/** Of VMs that did not come here after all, and of pools and images that are gone. */
 	async #removeForgotten(): Promise<void> {
-		this.#run("letting go of pools that are gone", () => this.#sweepPools());
+		// It takes as long as the slowest of their storage does.
+		this.#run("letting go of pools that are gone", () => this.#pools.sweep());
 		await this.#moves.sweep();
 		await this.#queues.volumeMoves.sweep();
 		await this.#queues.liveMerges.sweep(this.#queues);

@@ -37,6 +37,8 @@ type DriverOf = (pool: FormerPool) => Promise<StorageDriver>;
 export class PoolPlaces {
 	readonly #context: NodeContext;
 	readonly #records: RecordFile<typeof Place>;
+	/** Being given free, by the pool's id. */
+	readonly #leaving = new Map<string, Promise<void>>();
 
 	constructor(context: NodeContext) {
 		this.#context = context;
@@ -62,18 +64,36 @@ export class PoolPlaces {
 		return [...(await this.#records.entries())].flatMap(([id, { config }]) => (config ? [{ id, config }] : []));
 	}
 
-	/** Gives free what was pools' that are gone. Never fails; what fails is tried again. */
+	/**
+	 * Gives free what was pools' that are gone, each on its own: one may hang, or be overwritten for hours. Resolves when all that it has
+	 * begun is over. Never fails; what fails is tried again.
+	 */
 	async sweep(driverOf: DriverOf): Promise<void> {
+		const begun: Promise<void>[] = [];
 		for (const [id, place] of await this.#records.entries()) {
-			const { locks, logger, stopping, nodeId } = this.#context;
-			if (this.#isInUse(id)) continue;
-			try {
-				if (place.nodeId === nodeId && place.clusterId === this.#clusterId())
-					await locks.run(`pool:${id}`, () => this.#giveFree(id, place, driverOf), stopping);
-				else await this.#records.delete(id);
-			} catch (error) {
-				if (!stopping.aborted) logger.warn("the marks of a deleted pool stay for now", { poolId: id, error });
-			}
+			if (this.#isInUse(id) || this.isBeingLeft(id)) continue;
+			const leaving = this.#leave(id, place, driverOf).finally(() => this.#leaving.delete(id));
+			this.#leaving.set(id, leaving);
+			begun.push(leaving);
+		}
+		await Promise.all(begun);
+	}
+
+	isBeingLeft = (poolId: string): boolean => this.#leaving.has(poolId);
+
+	/** What is being given free now is, or cannot be. Never fails. */
+	async settled(): Promise<void> {
+		await Promise.all(this.#leaving.values());
+	}
+
+	async #leave(id: string, place: Place, driverOf: DriverOf): Promise<void> {
+		const { locks, logger, stopping, nodeId } = this.#context;
+		try {
+			if (place.nodeId === nodeId && place.clusterId === this.#clusterId())
+				await locks.run(`pool:${id}`, () => this.#giveFree(id, place, driverOf), stopping);
+			else await this.#records.delete(id);
+		} catch (error) {
+			if (!stopping.aborted) logger.warn("the marks of a deleted pool stay for now", { poolId: id, error });
 		}
 	}
 

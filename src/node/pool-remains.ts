@@ -45,7 +45,8 @@ export class PoolRemains {
 	/** By pool, when it is tried again; since the start of the node. */
 	readonly #attempts = new Map<string, Attempt>();
 	readonly #drivers = new Map<string, StorageDriver>();
-	#round: Promise<void> | null = null;
+	/** Being tried, by pool. */
+	readonly #underWay = new Map<string, { remains: Remains; done: Promise<void> }>();
 
 	constructor(context: NodeContext) {
 		this.#context = context;
@@ -84,11 +85,9 @@ export class PoolRemains {
 		return (await this.#records.entries()).map(([id, { config }]) => ({ id, config }));
 	}
 
-	/** Begins with what is due, one after another, and waits for none of it. Never fails. */
+	/** Begins with what is due, and waits for none of it. Never fails. */
 	retry(): void {
-		this.#round ??= this.#tryAll(([id]) => this.#isDue(id)).then(() => {
-			this.#round = null;
-		});
+		void this.#tryAll(([id]) => this.#isDue(id) && !this.#underWay.has(id));
 	}
 
 	/** Of pools that were where this one is to be: now, whenever they are due. False when there is none. Never fails. */
@@ -101,20 +100,25 @@ export class PoolRemains {
 		await Promise.all([...this.#drivers].map(([id, driver]) => endDriver(this.#context, id, driver)));
 	}
 
-	/** False when none is wanted. Never fails. */
+	/** Each on its own, as one may hang or be overwritten for hours; those in one place one after another. False when none is wanted. Never fails. */
 	async #tryAll(isWanted: (entry: [string, Remains]) => boolean): Promise<boolean> {
-		const { locks, stopping, logger } = this.#context;
 		const wanted = (await this.#entries()).filter(isWanted);
-		for (const [id] of wanted) {
-			try {
-				stopping.throwIfAborted();
-				await locks.run(`pool:${id}`, () => this.#try(id), stopping);
-			} catch (error) {
-				if (stopping.aborted) break;
-				logger.debug("what a deleted pool has left was not looked at", { poolId: id, error });
-			}
-		}
+		await Promise.all(wanted.map(([id, remains]) => this.#underWay.get(id)?.done ?? this.#begin(id, remains)));
 		return wanted.length > 0;
+	}
+
+	#begin(id: string, remains: Remains): Promise<void> {
+		const { locks, stopping, logger } = this.#context;
+		const before = [...this.#underWay.values()].filter((one) => isSamePlace(one.remains.config, remains.config));
+		const done = Promise.all(before.map((one) => one.done))
+			.then(() => locks.run(`pool:${id}`, () => this.#try(id), stopping))
+			.catch((error) => {
+				if (!stopping.aborted)
+					logger.debug("what a deleted pool has left was not looked at", { poolId: id, error });
+			})
+			.finally(() => this.#underWay.delete(id));
+		this.#underWay.set(id, { remains, done });
+		return done;
 	}
 
 	async #entries(): Promise<[string, Remains][]> {

@@ -77,12 +77,21 @@ export class Pools {
 				if (!isInUse && !(isAppError(error) && error.context.found !== undefined)) throw error;
 				if (isInUse) {
 					await this.#context.store.readIndex();
-					await this.sweep();
+					await this.#untilLeft();
 				}
 				if (!(await this.#remains.clear(pool)) && !isInUse) throw error;
 				return this.#probe(pool);
 			}
 		});
+	}
+
+	/** Others may take hours to be left: that is not waited for. */
+	async #untilLeft(): Promise<void> {
+		const { stopping } = this.#context;
+		await limited(this.#context, "Letting go of deleted pools", limits.poolLeaveMs, async () => {
+			await this.sweep();
+			await this.#places.settled();
+		}).catch(() => stopping.throwIfAborted());
 	}
 
 	async #probe({ overwrite = [], ...pool }: PoolToProbe): Promise<PoolUsage> {
@@ -162,14 +171,14 @@ export class Pools {
 		}
 	}
 
-	/** Of pools that are gone, or not for this node any more: nothing of them stays here. Never fails. */
+	/** Of pools that are gone, or not for this node any more: nothing of them stays here. Each goes on its own. Never fails. */
 	async sweep(): Promise<void> {
-		await this.#places.sweep((pool) => this.#formerDriver(pool));
 		this.#remains.retry();
-		for (const id of this.#entries.ids()) {
-			const pool = this.#context.store.get("pool", id);
-			if (pool === null || !isHere(pool, this.#context.nodeId)) await this.#entries.forget(id);
-		}
+		await this.#places.sweep((pool) => this.#formerDriver(pool));
+		const { store, nodeId } = this.#context;
+		const isGone = (id: string) => store.get("pool", id)?.nodeIds.includes(nodeId) !== true;
+		const gone = this.#entries.ids().filter((id) => isGone(id) && !this.#places.isBeingLeft(id));
+		await Promise.all(gone.map((id) => this.#entries.forget(id)));
 	}
 
 	/** Once, at the start: what tries of pools have left on this host. Never fails. */
@@ -188,11 +197,10 @@ export class Pools {
 	}
 
 	async #formerDriver(pool: FormerPool): Promise<StorageDriver> {
-		const entry = this.#entries.known(pool.id);
+		// Used again, the pool is opened anew.
+		const entry = this.#entries.take(pool.id);
 		// It would put its marks there afterwards.
 		await entry?.active?.catch(() => {});
-		// Used again, the pool is opened anew.
-		this.#entries.take(pool.id);
 		if (entry) return entry.driver;
 		const otherPools = () => this.#otherPools(pool.id);
 		return this.#context.storage.open({ ...pool, credentials: null, wasReady: true, otherPools });
