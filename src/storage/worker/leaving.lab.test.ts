@@ -1,6 +1,6 @@
 /** A worker whose pool is let go of, or is not because somebody uses it: then nothing that it does is lost. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir, readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { run } from "../../lib/run.ts";
@@ -110,4 +110,26 @@ test("it ends once its pool is gone, also when its server is gone and looks at i
 	await driver.leave(async () => expect(wasLooking).toBe(false));
 	await fails("unavailable", looking);
 	expect((await driver.getVolume(id))?.sizeBytes).toBe(MiB);
+});
+
+test("where it cannot be left after its looks were given up, the next worker makes the pool ready as the one before did", async () => {
+	const { driver, folder } = setting;
+	const pool = join(folder.path, "pool");
+	const id = await make();
+	process.kill(await driver.processId(), "SIGSTOP");
+	const looking = driver.getVolume(id);
+	looking.catch(() => {});
+	await driver.processId();
+	const made = (await readdir(pool)).sort();
+	await rmdir(join(pool, "images"));
+	const busy = new AppError("in-use", "Files of it are open.");
+	await fails(
+		"in-use",
+		driver.leave(async () => {
+			throw busy;
+		}),
+	);
+	await fails("unavailable", looking);
+	expect((await driver.getVolume(id))?.sizeBytes).toBe(MiB);
+	expect((await readdir(pool)).sort()).toEqual(made);
 });

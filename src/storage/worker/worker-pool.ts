@@ -73,9 +73,13 @@ export class PoolWorker {
 
 	/** The next call starts another one. Resolves when it is gone, or after a moment when it waits for its server. */
 	async end(why: string): Promise<void> {
+		this.#active = false;
+		await this.#endCurrent(why);
+	}
+
+	async #endCurrent(why: string): Promise<void> {
 		const ending = this.#current;
 		this.#forget();
-		this.#active = false;
 		const worker = await ending?.catch(() => null);
 		if (!worker) return;
 		worker.kill(new AppError("unavailable", `The pool's storage worker ${why}.`));
@@ -97,8 +101,8 @@ export class PoolWorker {
 		this.#left = promise;
 		worker?.hold(promise);
 		try {
-			// Those that only look, and do not end, wait for a server that is gone.
-			if (worker && !(await worker.isQuiet(endWaitMs))) await this.end("was ended");
+			// Those that only look, and do not end, wait for a server that is gone. The pool may have to go on all the same, with another worker.
+			if (worker && !(await worker.isQuiet(endWaitMs))) await this.#endCurrent("was ended");
 			await work();
 			await this.end("was ended");
 		} finally {
