@@ -6,7 +6,7 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import { isUuid } from "../lib/ids.ts";
 import { isFinished, type Task } from "../model/task.ts";
 import { limited, type NodeContext } from "./context.ts";
-import { limits } from "./limits.ts";
+import { deletionIdleOf, limits } from "./limits.ts";
 import { longStep } from "./long-step.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { Later, onceHypervisorAnswers, type TaskRun } from "./task-run.ts";
@@ -54,7 +54,7 @@ async function removeVolume({ context, pools }: DiscardParts, run: TaskRun): Pro
 		const pool = store.get("pool", poolId);
 		if (!pool || !isHere(pool, nodeId)) return "Its pool has no part on this node any more.";
 		const driver = await pools.driver(poolId);
-		await longStep(context, "Deleting a volume that has moved", { run }, (options) =>
+		await longStep(context, "Deleting a volume that has moved", { run, idleMs: deletionIdleOf(driver) }, (options) =>
 			driver.deleteVolume(volumeId, options),
 		);
 		return null;

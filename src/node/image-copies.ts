@@ -15,7 +15,7 @@ import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { streamToUpload } from "./copy-across-pools.ts";
 import { heavyCopy, type MakingRun } from "./heavy-copy.ts";
-import { limits } from "./limits.ts";
+import { deletionIdleOf, limits } from "./limits.ts";
 import { longStep } from "./long-step.ts";
 import type { Pools } from "./pools.ts";
 import { RecordFile } from "./record-file.ts";
@@ -119,7 +119,9 @@ export class ImageCopies {
 		if (!pool?.nodeIds.includes(this.#context.nodeId)) return this.#records.delete(id);
 		const driver = await this.#pools.driver(poolId);
 		if (image && (await this.#isThere(driver, id))) return;
-		await longStep(this.#context, "Deleting the copy of an image", {}, (options) => driver.deleteImage(id, options));
+		await longStep(this.#context, "Deleting the copy of an image", { idleMs: deletionIdleOf(driver) }, (options) =>
+			driver.deleteImage(id, options),
+		);
 		await this.#records.delete(id);
 	}
 }

@@ -12,6 +12,7 @@ import type { NodeContext } from "./context.ts";
 import { streamToUpload } from "./copy-across-pools.ts";
 import { copyImage } from "./copy-image.ts";
 import { heavyCopy } from "./heavy-copy.ts";
+import { deletionIdleOf } from "./limits.ts";
 import { type LongStepOptions, longStep } from "./long-step.ts";
 import type { Pools } from "./pools.ts";
 import { type TaskRun, withPlacement } from "./task-run.ts";
@@ -171,8 +172,11 @@ export class Images {
 	#deleteInPool(image: Image, run: NonNullable<LongStepOptions["run"]>): Promise<void> {
 		return this.#context.locks.run(`image:${image.id}`, async () => {
 			const driver = await this.#pools.driver(image.poolId);
-			await longStep(this.#context, `Deleting image "${image.name}"`, { run }, (options) =>
-				driver.deleteImage(image.id, options),
+			await longStep(
+				this.#context,
+				`Deleting image "${image.name}"`,
+				{ run, idleMs: deletionIdleOf(driver) },
+				(options) => driver.deleteImage(image.id, options),
 			);
 		});
 	}

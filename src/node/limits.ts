@@ -3,6 +3,7 @@
  * image has an owner (a task, or the node's own loops) and a limit from here: when it is over, the task fails with
  * `timeout` and the state is read anew, so that nothing is ever stuck. Times are milliseconds.
  */
+import type { PoolType } from "../model/storage.ts";
 
 export const limits = {
 	/** One read from libvirt (list, state, XML). */
@@ -35,7 +36,7 @@ export const limits = {
 	wholeDiskMs: 14 * 24 * 3_600_000,
 	/** One disk's part of a snapshot, while its guest stands still. */
 	snapshotMs: 30_000,
-	/** Without any progress: setting a disk back, or deleting a snapshot of it, where blocks are copied for that, which not every pool tells of. */
+	/** Without any progress: setting a disk back, or deleting a snapshot of it or a whole file, where the pool does not tell how far it is. */
 	revertIdleMs: 3_600_000,
 	/** Copying: as long as it makes progress, and never longer than this. */
 	copyMs: 24 * 3_600_000,
@@ -74,6 +75,10 @@ export const limits = {
 	/** How long it waits for the pools' drivers then. Together less than systemd waits for the daemon (TimeoutStopSec). */
 	endPoolsMs: 5_000,
 } as const;
+
+/** How long deleting a disk or an image may say nothing: a file server takes as long as it likes, and tells nobody how far it is. */
+export const deletionIdleOf = ({ type }: { type: PoolType }): number =>
+	type === "local" || type === "nfs" ? limits.revertIdleMs : limits.copyIdleMs;
 
 /** For a pool to become usable on this node, or to let go of it. */
 export const settleLimitOf = (driver: { settleLimitMs?: number }): number =>

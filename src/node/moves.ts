@@ -8,7 +8,7 @@ import { assert } from "../lib/assert.ts";
 import { Id, Strict } from "../model/schema.ts";
 import { isFinished } from "../model/task.ts";
 import { limited, type NodeContext } from "./context.ts";
-import { limits } from "./limits.ts";
+import { deletionIdleOf, limits } from "./limits.ts";
 import { longStep } from "./long-step.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { RecordFile } from "./record-file.ts";
@@ -118,7 +118,9 @@ export class Moves {
 		const driver = await this.#pools.driver(poolId);
 		await locks.run(`volume:${id}`, async () => {
 			if (store.get("volume", id)?.nodeId === nodeId) return;
-			await longStep(this.#context, "Deleting a volume", {}, (options) => driver.deleteVolume(id, options));
+			await longStep(this.#context, "Deleting a volume", { idleMs: deletionIdleOf(driver) }, (options) =>
+				driver.deleteVolume(id, options),
+			);
 		});
 	}
 }

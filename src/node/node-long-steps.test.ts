@@ -182,7 +182,10 @@ test("after a power cut a VM whose disk goes on growing for hours starts by itse
 		return open(poolId, driver);
 	};
 	await world.boot();
-	await world.until(() => world.vm(later).status.powerState === "running", { stepMs: 5_000, limitMs: 2 * limits.readMs });
+	await world.until(() => world.vm(later).status.powerState === "running", {
+		stepMs: 5_000,
+		limitMs: 2 * limits.readMs,
+	});
 	await world.until(() => world.taskOf(growth).state !== "running", ticks);
 	expect(world.taskOf(growth).state).toBe("succeeded");
 	await world.until(() => world.vm(id).status.powerState === "running", { stepMs: 5_000, limitMs: 120_000 });
@@ -243,4 +246,20 @@ test("copies of a volume of a stopped VM are made one after the other, however l
 	const states = taskIds.map((taskId) => world.taskOf(taskId).state);
 	expect(states).toEqual(["succeeded", "succeeded", "succeeded", "canceled"]);
 	expect(await world.problems()).toEqual([]);
+});
+
+test("deleting a file may say nothing for most of an hour", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { id } = await world.createVolume();
+	await world.settle();
+	const work = world.driver.deleteVolume.bind(world.driver);
+	world.driver.deleteVolume = async (volumeId, options) => {
+		await delay(world.clock, limits.revertIdleMs - 600_000, options?.signal);
+		return work(volumeId, options);
+	};
+	const taskId = await askToDelete(world, id);
+	await world.settle(ticks);
+	expect(world.taskOf(taskId)).toMatchObject({ state: "succeeded", error: null });
+	expect(world.store.get("volume", id)).toBeNull();
 });

@@ -17,7 +17,7 @@ import { localPath } from "../model/storage-rules.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { leftOfPool } from "./left-in-pools.ts";
-import { limits, settleLimitOf } from "./limits.ts";
+import { deletionIdleOf, limits, settleLimitOf } from "./limits.ts";
 import { longStep } from "./long-step.ts";
 import { RecordFile } from "./record-file.ts";
 
@@ -163,10 +163,11 @@ async function removeLeft(context: NodeContext, poolId: string, driver: StorageD
 	// Files are there without that.
 	if (volumes.length + images.length > 0 && driver.type !== "local")
 		await limited(context, "Activating the pool", settleLimitOf(driver), () => driver.activate());
+	const idleMs = deletionIdleOf(driver);
 	for (const id of volumes)
-		await longStep(context, "Deleting a volume", {}, (options) => driver.deleteVolume(id, options));
+		await longStep(context, "Deleting a volume", { idleMs }, (options) => driver.deleteVolume(id, options));
 	for (const id of images)
-		await longStep(context, "Deleting the copy of an image", {}, (options) => driver.deleteImage(id, options));
+		await longStep(context, "Deleting the copy of an image", { idleMs }, (options) => driver.deleteImage(id, options));
 }
 
 async function letGo(context: NodeContext, driver: StorageDriver): Promise<void> {

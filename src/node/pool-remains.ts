@@ -113,8 +113,7 @@ export class PoolRemains {
 		const done = Promise.all(before.map((one) => one.done))
 			.then(() => locks.run(`pool:${id}`, () => this.#try(id), stopping))
 			.catch((error) => {
-				if (!stopping.aborted)
-					logger.debug("what a deleted pool has left was not looked at", { poolId: id, error });
+				if (!stopping.aborted) logger.debug("what a deleted pool has left was not looked at", { poolId: id, error });
 			})
 			.finally(() => this.#underWay.delete(id));
 		this.#underWay.set(id, { remains, done });

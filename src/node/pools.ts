@@ -113,8 +113,7 @@ export class Pools {
 	/** After all that uses them. Never fails, and waits only a moment for what hangs: it ends with the process. */
 	async end(): Promise<void> {
 		const drivers = this.#entries.ids().flatMap((id) => this.#entries.known(id)?.driver ?? []);
-		const all = () =>
-			Promise.all([...drivers.map((driver) => driver.end?.().catch(() => {})), this.#remains.end()]);
+		const all = () => Promise.all([...drivers.map((driver) => driver.end?.().catch(() => {})), this.#remains.end()]);
 		const { logger } = this.#context;
 		await limited(this.#context, "Ending the drivers of the storage pools", limits.endPoolsMs, all).catch((error) =>
 			logger.warn("the node ends although drivers of storage pools do not", { error }),

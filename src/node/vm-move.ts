@@ -19,7 +19,7 @@ import { requireProvisioning } from "../storage/provisioning.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { heavyCopy } from "./heavy-copy.ts";
 import type { ImageCopies } from "./image-copies.ts";
-import { limits } from "./limits.ts";
+import { deletionIdleOf, limits } from "./limits.ts";
 import { longStep } from "./long-step.ts";
 import type { Moves } from "./moves.ts";
 import { isHere, type Pools } from "./pools.ts";
@@ -186,7 +186,9 @@ async function removeVolume(
 ): Promise<void> {
 	const driver = await pools.driver(poolId);
 	await context.locks.run(`volume:${id}`, () =>
-		longStep(context, "Deleting a volume", {}, (options) => driver.deleteVolume(id, options)),
+		longStep(context, "Deleting a volume", { idleMs: deletionIdleOf(driver) }, (options) =>
+			driver.deleteVolume(id, options),
+		),
 	);
 }
 

@@ -24,7 +24,7 @@ import type { StorageDriver, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { wholeContent } from "./copy-across-pools.ts";
 import { heavyCopy } from "./heavy-copy.ts";
-import { limits } from "./limits.ts";
+import { deletionIdleOf, limits } from "./limits.ts";
 import { longStep } from "./long-step.ts";
 import type { Openings } from "./openings.ts";
 import type { Pools } from "./pools.ts";
@@ -138,7 +138,7 @@ function moveAtRest(parts: VolumeMoveParts, volume: Volume, ends: Ends, run: Tas
 		const known = await moves.begin(id, { taskId: run.task.id, ...ends, live: null, switching: false, copied: null });
 		const there = await limited(context, "Looking for the copy", limits.quickStorageMs, () => to.getVolume(id));
 		if (there === null || known.copied !== before.contentMark) {
-			await longStep(context, "Removing an old copy", { run, cancelable: run }, (options) =>
+			await longStep(context, "Removing an old copy", { run, cancelable: run, idleMs: deletionIdleOf(to) }, (options) =>
 				to.deleteVolume(id, options),
 			);
 			await requireRoom(context, from, to, volume, run);

@@ -11,7 +11,7 @@ import { isFinished } from "../model/task.ts";
 import type { Vm } from "../model/vm.ts";
 import { compareDisks } from "./compare-disks.ts";
 import { limited, type NodeContext } from "./context.ts";
-import { limits } from "./limits.ts";
+import { deletionIdleOf, limits } from "./limits.ts";
 import { longStep } from "./long-step.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { RecordFile } from "./record-file.ts";
@@ -210,10 +210,15 @@ export class VolumeMoves {
 		const pool = store.get("pool", toPoolId);
 		if (!pool || !isHere(pool, nodeId)) return;
 		const driver = await this.#pools.driver(toPoolId);
-		await longStep(this.#context, "Deleting the copy of a volume", {}, async (options) => {
-			if (store.get("volume", volumeId)?.poolId === toPoolId) return;
-			await driver.closeVolume(volumeId);
-			await driver.deleteVolume(volumeId, options);
-		});
+		await longStep(
+			this.#context,
+			"Deleting the copy of a volume",
+			{ idleMs: deletionIdleOf(driver) },
+			async (options) => {
+				if (store.get("volume", volumeId)?.poolId === toPoolId) return;
+				await driver.closeVolume(volumeId);
+				await driver.deleteVolume(volumeId, options);
+			},
+		);
 	}
 }

@@ -12,7 +12,7 @@ import { limited, type NodeContext } from "./context.ts";
 import { type CopySource, copyAcrossPools } from "./copy-across-pools.ts";
 import { heavyCopy, type MakingRun } from "./heavy-copy.ts";
 import type { ImageCopies } from "./image-copies.ts";
-import { limits } from "./limits.ts";
+import { deletionIdleOf, limits } from "./limits.ts";
 import { type LongStepOptions, longStep } from "./long-step.ts";
 import type { Pools } from "./pools.ts";
 import type { TaskBoard } from "./task-board.ts";
@@ -338,7 +338,8 @@ export class Volumes {
 			const volume = this.#context.store.get("volume", volumeId);
 			if (!volume) return;
 			const driver = await this.#pools.driver(volume.poolId);
-			await longStep(this.#context, `Deleting volume "${volume.name}"`, { run }, async (options) => {
+			const idleMs = deletionIdleOf(driver);
+			await longStep(this.#context, `Deleting volume "${volume.name}"`, { run, idleMs }, async (options) => {
 				await driver.deleteVolume(volumeId, options).catch((error: unknown) => {
 					throw withVolumeNames(error, (id) => this.#context.store.get("volume", id)?.name);
 				});
