@@ -1,6 +1,7 @@
 /** A pool whose settings change is reached in the new way, once nothing uses it; one that nodes share is let go of by each. */
-import { expect, test } from "bun:test";
+import { expect, mock, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
+import { FakeStorageDriver } from "../storage/fake.ts";
 import { fixtureId, fixtureNfs, fixturePool } from "../testing/fixtures.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
 import { remove } from "../testing/node/storage-deeds.ts";
@@ -40,6 +41,10 @@ test("it works after a restart, too, and is let go of when it is deleted then", 
 	expect(driver(world).calls).toContain("deactivate");
 });
 
+const pass = async (world: NodeWorld, forMs: number) => {
+	const sinceMs = world.clock.monotonicMs();
+	await world.until(() => world.clock.monotonicMs() - sinceMs >= forMs, ticks);
+};
 const change = (world: NodeWorld, server: string) =>
 	world.propose({ kind: "poolUpdate", id: poolId, config: { ...fixtureNfs, server } });
 
@@ -96,6 +101,50 @@ test("a pool that works and has lost something says so, and that it has it again
 	warning = undefined;
 	await world.until(() => part(world)?.health === "healthy", ticks);
 	expect(part(world)?.reason).toBeNull();
+});
+
+test("what of the new way cannot be had leaves the old one as it is, and a driver that was ended is not used again", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	let [isSealed, isBroken, opened] = [false, false, 0];
+	await world.boot(null, {
+		credentials: async () => {
+			if (isSealed) throw new AppError("internal", "The key of the cluster cannot be read.");
+			return null;
+		},
+		storage: {
+			open: ({ id }) => {
+				if (id === poolId && isBroken) throw new AppError("invalid", "The server has no address.");
+				const made = new FakeStorageDriver(world.pools.get(id));
+				world.drivers.set(id, made);
+				if (id === poolId) opened += 1;
+				return made;
+			},
+			discover: async () => ({ exports: [], cephPools: [], targets: [], luns: [] }),
+		},
+	});
+	await world.until(() => world.drivers.get(poolId)?.calls.includes("check") === true, ticks);
+	const before = driver(world);
+	const ended = mock(async () => {});
+	Object.assign(before, { end: ended });
+	isSealed = true;
+	await change(world, "10.0.0.2");
+	await world.until(() => part(world)?.health === "degraded", ticks);
+	expect(part(world)?.reason).toContain("The key of the cluster cannot be read.");
+	expect(before.calls).not.toContain("deactivate");
+	const { id } = await world.createVolume({ poolId, nodeId: null });
+	await world.settle();
+	expect(world.volume(id).phase).toBe("ready");
+
+	[isSealed, isBroken] = [false, true];
+	await world.until(() => part(world)?.health === "error", ticks);
+	expect(part(world)?.reason).toBe("The server has no address.");
+	const checks = before.calls.length;
+	await pass(world, 20_000);
+	expect([ended.mock.calls.length, before.calls.length - checks, opened]).toEqual([1, 0, 1]);
+	isBroken = false;
+	await world.until(() => part(world)?.health === "healthy", ticks);
+	expect(opened).toBe(2);
 });
 
 test("settings that do not work are left although nothing can be let go of any more", async () => {

@@ -4,6 +4,7 @@
  * and goes on as if it had not been asked.
  */
 import { isAppError, toErrorInfo } from "../lib/errors.ts";
+import type { PoolCredentials } from "../model/pool-config.ts";
 import type { Pool } from "../model/storage.ts";
 import type { PoolPlace, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
@@ -79,16 +80,26 @@ export class PoolEntries {
 			Object.assign(known, { outdated: null, asked: null });
 			return known;
 		}
+		if (known && this.#wasAsked(known, settings)) return known;
+		let credentials: PoolCredentials | null;
+		try {
+			// Before anything is left that could not be opened again then.
+			credentials = await this.#context.credentials(pool.id);
+		} catch (error) {
+			if (!known?.works) throw error;
+			known.outdated = `The changed settings do not take effect here yet: ${toErrorInfo(error).message}`;
+			return known;
+		}
 		if (known) {
-			if (this.#wasAsked(known, settings)) return known;
 			const refusal = await this.#letGo(pool, known);
 			if (refusal !== null) {
 				known.outdated = `The changed settings take effect here when nothing uses the pool: ${refusal}`;
 				return known;
 			}
+			// Whatever becomes of the new one, this one is of no use any more.
+			if (this.#entries.get(pool.id) === known) this.#entries.delete(pool.id);
 			await endDriver(this.#context, pool.id, known.driver);
 		}
-		const credentials = await this.#context.credentials(pool.id);
 		const otherPools = () => this.#otherPools(pool.id);
 		const driver = this.#context.storage.open({ ...pool, credentials, wasReady, otherPools });
 		const volumes = new VolumeCheck(this.#context, pool.id, driver);
