@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { delay } from "../lib/clock.ts";
 import { MiB } from "../lib/units.ts";
-import type { LongOptions } from "../storage/driver.ts";
+import type { LongOptions, VolumeInfo } from "../storage/driver.ts";
 import type { FakeStorageDriver } from "../storage/fake.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
 import { askToMoveVolume, otherPool, otherPoolId, worldWithTwoPools } from "../testing/node/volume-moving.ts";
@@ -262,4 +262,47 @@ test("deleting a file may say nothing for most of an hour", async () => {
 	await world.settle(ticks);
 	expect(world.taskOf(taskId)).toMatchObject({ state: "succeeded", error: null });
 	expect(world.store.get("volume", id)).toBeNull();
+});
+
+/** Grows the disk of a VM that runs, as a pool does in which the size is not QEMU's to make; then does `after`. */
+async function growsItself(world: NodeWorld, after: (taskId: string) => Promise<unknown>) {
+	await world.boot();
+	await world.settle();
+	const { id, volumeIds } = await world.createVm({ volumes: [{ format: "raw" }] });
+	await world.settle();
+	const [volumeId = ""] = volumeIds;
+	const growOpen = async (_id: string, sizeBytes: number, { progress }: LongOptions = {}) => {
+		progress?.(0.5);
+		while (!world.taskOf(taskId).cancelable) await Bun.sleep(0);
+		world.pool.volumes.get(volumeId)?.content.grow(sizeBytes);
+		await after(taskId);
+		return (await world.driver.getVolume(volumeId)) as VolumeInfo;
+	};
+	world.driver.growOpenVolume = growOpen;
+	const taskId = await askToGrow(world, volumeId, 256 * MiB);
+	return { id, taskId, volumeId };
+}
+
+test("growth that is called off when the pool is through with it reaches the guest, and is no canceled one", async () => {
+	await using world = await NodeWorld.open();
+	const { id, taskId, volumeId } = await growsItself(world, (asked) =>
+		world.propose({ kind: "taskCancel", id: asked }),
+	);
+	await world.settle();
+	expect(world.taskOf(taskId)).toMatchObject({ state: "succeeded", error: null });
+	expect(world.volume(volumeId)).toMatchObject({ phase: "ready", sizeBytes: 256 * MiB });
+	expect(world.hypervisor.diskSize(id, "disk-0")).toBe(256 * MiB);
+	expect(await world.problems()).toEqual([]);
+});
+
+test("growth that a restart cuts short before the guest hears of it reaches the guest", async () => {
+	await using world = await NodeWorld.open();
+	const { id, taskId, volumeId } = await growsItself(world, async () => world.kill());
+	await world.until(() => world.life.dead);
+	expect(world.hypervisor.diskSize(id, "disk-0")).not.toBe(256 * MiB);
+	await world.boot();
+	await world.settle();
+	expect(world.taskOf(taskId).state).toBe("succeeded");
+	expect(world.volume(volumeId)).toMatchObject({ phase: "ready", sizeBytes: 256 * MiB });
+	expect(world.hypervisor.diskSize(id, "disk-0")).toBe(256 * MiB);
 });

@@ -22,8 +22,9 @@ export async function growVolume(
 ): Promise<void> {
 	const { volume, driver, haveBytes, wantedBytes } = growth;
 	const isThick = volume.provisioning === "thick";
-	// A thick one may have been cut short between its growth and the space for it.
-	if (haveBytes === wantedBytes && !isThick) return;
+	// One that was cut short may lack the space for what it has grown by, or QEMU may not have been told.
+	const mayLack = isThick || (runningVmId !== null && driver.growOpenVolume !== undefined);
+	if (haveBytes === wantedBytes && !mayLack) return;
 	if (haveBytes > wantedBytes)
 		throw new AppError("invalid", `Volume "${volume.name}" has ${formatBytes(haveBytes)}; volumes cannot shrink.`);
 	const what = `Growing volume "${volume.name}"`;
@@ -33,7 +34,7 @@ export async function growVolume(
 		);
 		return;
 	}
-	if (haveBytes < wantedBytes) await growOpen(context, growth, runningVmId, run);
+	if (haveBytes < wantedBytes || driver.growOpenVolume) await growOpen(context, growth, runningVmId, run);
 	await fillThick(context, driver, volume, run).catch((error) => {
 		context.stopping.throwIfAborted();
 		const { code, message, context: details } = toAppError(error);
@@ -52,14 +53,20 @@ async function growOpen(
 	const disk = context.store.get("vm", vmId)?.spec.disks.find((candidate) => candidate.volumeId === volume.id);
 	if (!disk) throw new AppError("wrong-state", `Volume "${volume.name}" is not a disk of the running VM.`);
 	if (driver.growOpenVolume) await requireSameDisk(context, { volume, driver }, vmId, disk.id);
+	let hasGrown = false;
 	await longStep(context, what, { run, cancelable: run }, async (options) => {
-		await driver.growOpenVolume?.(volume.id, wantedBytes, options);
+		if (driver.growOpenVolume) {
+			await driver.growOpenVolume(volume.id, wantedBytes, options);
+			hasGrown = true;
+		}
 		// QEMU leaves a hole, which is filled afterwards: then it must not turn out that there is no room.
 		if (volume.provisioning === "thick" && driver.fillVolume)
 			await requireSpace(driver, wantedBytes - haveBytes, `volume "${volume.name}"`);
 	});
 	await run.setCancelable(false);
-	run.signal.throwIfAborted();
+	// Called off when it has grown, it is gone through with: the disk would be larger than its VM knows.
+	if (!hasGrown) run.signal.throwIfAborted();
+	context.stopping.throwIfAborted();
 	await limited(context, what, limits.liveChangeMs, () => context.hypervisor.resizeDisk(vmId, disk.id, wantedBytes));
 }
 
