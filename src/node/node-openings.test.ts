@@ -1,8 +1,12 @@
 /** Disks are open on a node while a VM of it runs with them, and only then; VMs that a pool has paused go on. */
 import { expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
+import { FakeStorageDriver } from "../storage/fake.ts";
 import { clusterIds, fixtureId } from "../testing/fixtures.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
+import type { NodeContext } from "./context.ts";
+import { KeyedMutex } from "./gates.ts";
+import { Openings } from "./openings.ts";
 
 async function runningVm(world: NodeWorld) {
 	if (!world.node) await world.boot();
@@ -97,4 +101,25 @@ test("a VM that a pool has paused goes on when the pool works; one that a person
 	world.hypervisor.ioError(id, "disk-0", "io-error");
 	await world.until(() => resumes() > before, ticks);
 	expect(world.vm(byPerson.id).status.powerState).toBe("paused");
+});
+
+test("what was opened in a pool that was let go of just then is opened in the one that is there now", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { id, volumeIds } = await world.createVm({ volumes: [{}], start: false });
+	await world.settle();
+	const [before, now] = [new FakeStorageDriver(world.pool), new FakeStorageDriver(world.pool)];
+	const pools = {
+		driver: async () => (before.calls.length === 0 ? before : now),
+		activeDrivers: () => [],
+	};
+	const { store, clock, hypervisor } = world;
+	const context = { store, clock, hypervisor, locks: new KeyedMutex(), stopping: new AbortController().signal };
+	const openings = new Openings(context as unknown as NodeContext, pools);
+	await openings.openOf(world.vm(id));
+	expect([before.calls, now.calls]).toEqual([["openVolume"], ["openVolume"]]);
+	expect([...world.pool.open]).toEqual(volumeIds);
+	expect(openings.userOf(clusterIds.pool, (vmId) => vmId === id)).toBe(world.vm(id).name);
+	expect(openings.userOf(clusterIds.pool, () => false)).toBeNull();
+	expect(openings.userOf(fixtureId(0x777), () => true)).toBeNull();
 });

@@ -147,6 +147,30 @@ test("what of the new way cannot be had leaves the old one as it is, and a drive
 	expect(opened).toBe(2);
 });
 
+test("while a VM is about to open a disk of it the pool is not let go of", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const { id } = await world.createVm({ name: "web", volumes: [{ poolId, nodeId: null }], start: false });
+	await world.settle();
+	const before = driver(world);
+	const startVm = world.hypervisor.start.bind(world.hypervisor);
+	const mayStart = Promise.withResolvers<void>();
+	world.hypervisor.start = async (...args) => {
+		await mayStart.promise;
+		return startVm(...args);
+	};
+	await world.act("vm.start", id);
+	await world.until(() => before.calls.includes("openVolume"));
+	await change(world, "10.0.0.2");
+	await world.until(() => part(world)?.health === "degraded", ticks);
+	expect(part(world)?.reason).toContain('VM "web" is about to use it.');
+	expect(before.calls).not.toContain("deactivate");
+	mayStart.resolve();
+	await world.settle(ticks);
+	// By then its driver says whether a process has something of it open: this one has no such thing.
+	await world.until(() => driver(world) !== before, ticks);
+});
+
 test("settings that do not work are left although nothing can be let go of any more", async () => {
 	await using world = await NodeWorld.open();
 	await sharedPool(world);

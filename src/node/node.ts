@@ -90,7 +90,9 @@ class LocalNode {
 	constructor(deps: NodeDeps) {
 		const context = createContext(deps, this.#stopping.signal);
 		this.#context = context;
-		this.#pools = new Pools(context);
+		this.#pools = new Pools(context, (poolId) =>
+			this.#openings.userOf(poolId, (vmId) => this.#queues.mayGetDisks(vmId)),
+		);
 		this.#checks = new PoolChecks(context, this.#pools, (looked) => this.#lookedAtPool(looked));
 		this.#openings = new Openings(context, this.#pools);
 		this.#ioRecovery = new IoRecovery(context, (vmId) => this.#queues.liveMerges.settle(vmId));

@@ -7,6 +7,7 @@
  * state before.
  */
 import { isAppError } from "../lib/errors.ts";
+import type { Volume } from "../model/storage.ts";
 import type { Vm } from "../model/vm.ts";
 import type { StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
@@ -30,13 +31,33 @@ export class Openings {
 		const { store } = this.#context;
 		const volumes = vm.spec.disks.flatMap(({ volumeId }) => store.get("volume", volumeId) ?? []);
 		for (const poolId of poolsOf(store, vm.spec)) await this.#putSecrets(await this.#pools.driver(poolId));
-		for (const { id, name, poolId } of volumes) {
-			const driver = await this.#pools.driver(poolId);
+		for (const volume of volumes) await this.#openHere(volume);
+	}
+
+	async #openHere({ id, name, poolId }: Volume): Promise<void> {
+		let driver = await this.#pools.driver(poolId);
+		for (;;) {
+			const by = driver;
 			await this.#locked(id, async () => {
 				this.#open.set(id, poolId);
-				await limited(this.#context, `Opening volume "${name}"`, limits.quickStorageMs, () => driver.openVolume(id));
+				await limited(this.#context, `Opening volume "${name}"`, limits.quickStorageMs, () => by.openVolume(id));
 			});
+			driver = await this.#pools.driver(poolId);
+			if (driver === by) return;
+			// The pool was let go of before it was said that this is open in it.
+			await this.#putSecrets(driver);
 		}
+	}
+
+	/** Name of a VM for which something of the pool was opened that QEMU may be about to open as well. Null for none. */
+	userOf(poolId: string, mayGetDisks: (vmId: string) => boolean): string | null {
+		const { store } = this.#context;
+		for (const [volumeId, openIn] of this.#open) {
+			const vmId = openIn === poolId ? store.get("volume", volumeId)?.vmId : null;
+			const vm = vmId ? store.get("vm", vmId) : null;
+			if (vm && mayGetDisks(vm.id)) return vm.name;
+		}
+		return null;
 	}
 
 	/** In another pool than the state says: a disk that is being copied there. */

@@ -1,7 +1,7 @@
 /**
  * The driver of a pool on this node, for the settings that the state has of it: opened once, activated before use, exchanged when the
  * settings change and nothing uses the pool: a driver refuses to let go of it while a VM has files of it open, or it works on something itself,
- * and goes on as if it had not been asked.
+ * and goes on as if it had not been asked. That a VM is about to open something, no driver knows.
  */
 import { isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { PoolCredentials } from "../model/pool-config.ts";
@@ -29,18 +29,23 @@ export type PoolEntry = {
 	asked: { settings: string; atMonotonicMs: number } | null;
 };
 
+type Parts = {
+	places: PoolPlaces;
+	otherPools(poolId: string): PoolPlace[];
+	/** Name of a VM that is about to have something of a pool open; null for none. */
+	userOf(poolId: string): string | null;
+};
+
 export class PoolEntries {
 	readonly #context: NodeContext;
-	readonly #places: PoolPlaces;
-	readonly #otherPools: (poolId: string) => PoolPlace[];
+	readonly #parts: Parts;
 	readonly #entries = new Map<string, PoolEntry>();
 	/** One after another for each pool. */
 	readonly #opening = new Map<string, Promise<PoolEntry>>();
 
-	constructor(context: NodeContext, places: PoolPlaces, otherPools: (poolId: string) => PoolPlace[]) {
+	constructor(context: NodeContext, parts: Parts) {
 		this.#context = context;
-		this.#places = places;
-		this.#otherPools = otherPools;
+		this.#parts = parts;
 	}
 
 	/** As it is now, be it with settings of before. */
@@ -100,7 +105,7 @@ export class PoolEntries {
 			if (this.#entries.get(pool.id) === known) this.#entries.delete(pool.id);
 			await endDriver(this.#context, pool.id, known.driver);
 		}
-		const otherPools = () => this.#otherPools(pool.id);
+		const otherPools = () => this.#parts.otherPools(pool.id);
 		const driver = this.#context.storage.open({ ...pool, credentials, wasReady, otherPools });
 		const volumes = new VolumeCheck(this.#context, pool.id, driver);
 		const entry: PoolEntry = {
@@ -130,6 +135,9 @@ export class PoolEntries {
 	/** Why the pool cannot be let go of; null when it was, or cannot be reached anyhow. */
 	async #letGo(pool: Pool, { active, driver }: PoolEntry): Promise<string | null> {
 		const works = active !== null && (await isSettledWell(active));
+		// The driver knows of what QEMU has open, and not of what it is about to.
+		const user = works ? this.#parts.userOf(pool.id) : null;
+		if (user !== null) return `VM "${user}" is about to use it.`;
 		try {
 			await limited(this.#context, `Letting go of pool "${pool.name}"`, settleLimitOf(driver), () =>
 				driver.deactivate(),
@@ -153,7 +161,7 @@ export class PoolEntries {
 		const sinceMs = this.#context.clock.monotonicMs();
 		try {
 			await limited(this.#context, `Activating pool "${pool.name}"`, settleLimitOf(entry.driver), async () => {
-				await this.#places.note(pool);
+				await this.#parts.places.note(pool);
 				await entry.driver.activate({ overwrite });
 			});
 			entry.works = true;

@@ -30,11 +30,13 @@ export class Pools {
 	/** When the health of a pool was last reported, by its id. */
 	readonly #reportedMonotonicMs = new Map<string, number>();
 
-	constructor(context: NodeContext) {
+	/** `userOf`: name of a VM that is about to have something of a pool open; null for none. */
+	constructor(context: NodeContext, userOf: (poolId: string) => string | null) {
 		this.#context = context;
 		this.#places = new PoolPlaces(context);
 		this.#remains = new PoolRemains(context);
-		this.#entries = new PoolEntries(context, this.#places, (poolId) => this.#otherPools(poolId));
+		const otherPools = (poolId: string) => this.#otherPools(poolId);
+		this.#entries = new PoolEntries(context, { places: this.#places, otherPools, userOf });
 	}
 
 	/** It is gone from the state, and its folder here is not free yet. */

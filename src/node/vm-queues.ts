@@ -149,9 +149,7 @@ export class VmQueues implements VolumeUsers {
 			const behind = status.pendingRestart || status.observedGeneration !== generation;
 			if (!busy && !behind && status.powerState !== "unknown") continue;
 			await this.#context.connection.wait(limits.hypervisorWaitMs, signal);
-			// A task that has not begun reads the record of now.
-			const current = this.get(id).task;
-			const mayGetIt = current !== null && !opensNothing.includes(current.kind);
+			const mayGetIt = this.mayGetDisks(id);
 			const hasIt = await this.#hasOpen(id, volumeId);
 			if (!hasIt && !mayGetIt) continue;
 			const waitMs = hasIt ? limits.exclusiveWaitMs : null;
@@ -164,6 +162,12 @@ export class VmQueues implements VolumeUsers {
 			if (stillHasIt) return name;
 		}
 		return null;
+	}
+
+	/** What is under way may give its process a disk. A task that has not begun reads the record of then. */
+	mayGetDisks(vmId: string): boolean {
+		const current = this.#queues.get(vmId)?.task ?? null;
+		return current !== null && !opensNothing.includes(current.kind);
 	}
 
 	/** It runs, or something is under way that may start it. Waits for nothing that its queue does. */
