@@ -190,7 +190,10 @@ export interface StorageDriver {
 	probe(options?: OverwriteOptions): Promise<PoolUsage>;
 	/** Makes the pool usable on this node (folders, mount, login); removes half-made leftovers. Idempotent. */
 	activate(options?: OverwriteOptions): Promise<void>;
-	/** `in-use` while it is used here, by a VM, say: nothing that is under way is disturbed by that, and the pool stays active. */
+	/**
+	 * `in-use` while it is used here, by a VM, say: nothing that is under way is disturbed by that, and the pool stays active. What was deleted,
+	 * and is being overwritten for nobody, is no use: it goes on when the pool is activated again.
+	 */
 	deactivate(): Promise<void>;
 	/** The node's service ends, and this driver is not used again: processes of its own go. What VMs use, a mount, stays. */
 	end?(): Promise<void>;

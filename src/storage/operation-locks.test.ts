@@ -95,3 +95,25 @@ test("two that want the same, named the other way round, do not wait for each ot
 	await fails("in-use", locks.shared("a", "busy"));
 	held[Symbol.dispose]();
 });
+
+test("closed, nobody gets a lock, as long as it takes; it closes only while nobody has one but whoever closes", async () => {
+	const locks = new OperationLocks(1000);
+	const own = await locks.exclusive("pool", "busy");
+	const reader = await locks.shared("a", "busy");
+	expect(locks.close("pool")).toBeNull();
+	reader[Symbol.dispose]();
+	const closed = locks.close("pool");
+	expect(closed).not.toBeNull();
+	let isIn = false;
+	const late = locks.exclusive("a", "busy").then((lock) => {
+		isIn = true;
+		return lock;
+	});
+	const waits = locks.exclusive("pool", "busy");
+	own[Symbol.dispose]();
+	await Promise.resolve();
+	expect([isIn, locks.close("pool")]).toEqual([false, null]);
+	closed?.[Symbol.dispose]();
+	(await late)[Symbol.dispose]();
+	(await waits)[Symbol.dispose]();
+});

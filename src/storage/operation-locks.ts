@@ -23,6 +23,7 @@ export class OperationLocks {
 	readonly #entries = new Map<string, Entry>();
 	readonly #waitMs: number;
 	readonly #clock: Clock;
+	#isClosed = false;
 
 	constructor(waitMs = 10_000, clock: Clock = systemClock) {
 		this.#waitMs = waitMs;
@@ -51,11 +52,27 @@ export class OperationLocks {
 		return held.move();
 	}
 
+	/**
+	 * While nobody has a lock but this one: until disposed, nobody gets another, and who asks waits as for any. Null when somebody has. The
+	 * caller takes no lock meanwhile.
+	 */
+	close(own: string): Disposable | null {
+		const isBusy = [...this.#entries].some(([key, one]) => key !== own && (one.exclusive || one.sharedCount > 0));
+		if (this.#isClosed || isBusy) return null;
+		this.#isClosed = true;
+		return {
+			[Symbol.dispose]: () => {
+				this.#isClosed = false;
+				for (const [key, entry] of [...this.#entries]) this.#wake(key, entry);
+			},
+		};
+	}
+
 	#acquire({ key, how, busyMessage }: WantedLock, { signal, progress }: LongOptions): Promise<Disposable> {
 		const exclusive = how === "exclusive";
 		const entry = this.#entries.get(key) ?? { sharedCount: 0, exclusive: false, waiters: [] };
 		this.#entries.set(key, entry);
-		if (entry.waiters.length === 0 && canEnter(entry, exclusive))
+		if (!this.#isClosed && entry.waiters.length === 0 && canEnter(entry, exclusive))
 			return Promise.resolve(this.#enter(key, entry, exclusive));
 		return new Promise((resolve, reject) => {
 			let timer: Timer | null = null;
@@ -109,7 +126,11 @@ export class OperationLocks {
 	}
 
 	#wake(key: string, entry: Entry): void {
-		for (let next = entry.waiters[0]; next && canEnter(entry, next.exclusive); next = entry.waiters[0]) {
+		for (
+			let [next] = entry.waiters;
+			!this.#isClosed && next && canEnter(entry, next.exclusive);
+			[next] = entry.waiters
+		) {
 			entry.waiters.shift();
 			next.grant();
 		}

@@ -47,6 +47,16 @@ export class Activation {
 		this.#entries.clear();
 	}
 
+	/** By what is open here, or is to be, and by operations; `but`: what it is used for by whoever asks, who has it once. */
+	isUsed(but: string | null): "open" | "operation" | null {
+		let used: "operation" | null = null;
+		for (const [lv, { uses, pins }] of this.#entries) {
+			if (pins.size > 0) return "open";
+			if (uses.exclusive + uses.shared > (lv === but ? 1 : 0)) used = "operation";
+		}
+		return used;
+	}
+
 	isPinned = (volumeId: string): boolean => [...this.#entries.values()].some(({ pins }) => pins.has(volumeId));
 	inUse = (lv: string): boolean => {
 		const entry = this.#entries.get(lv);

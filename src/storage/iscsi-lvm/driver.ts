@@ -104,7 +104,10 @@ export class IscsiLvmDriver implements StorageDriver {
 		this.#open = new OpenVolumes(this.#context);
 		this.#images = new IscsiImages(this.#context);
 		this.snapshots = new IscsiSnapshots(this.#context, this.#volumes, this.#open);
-		this.#lifecycle = new PoolLifecycle(this.#context, this.#open, options);
+		this.#lifecycle = new PoolLifecycle(this.#context, this.#open, {
+			...options,
+			releaseIdleImages: () => this.#images.releaseIdle(),
+		});
 	}
 
 	probe = (options: OverwriteOptions = {}): Promise<PoolUsage> => this.#lifecycle.probe(options);

@@ -152,6 +152,7 @@ export class IscsiImages {
 	/** Active on this node from here on, for reading, beside other nodes. */
 	async source(id: string): Promise<DiskSource> {
 		requireId(id, "image");
+		using _image = await this.#lock(id, "shared");
 		const { lv } = (await this.#present(id)).lv;
 		const { activation, clock } = this.#context;
 		this.#asked.set(id, clock.monotonicMs());
@@ -208,9 +209,10 @@ export class IscsiImages {
 
 	async open(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {
 		requireId(id, "image");
+		using _image = await this.#lock(id, "shared");
 		const { lv, info } = await this.#present(id);
 		const { activation, staging } = this.#context;
-		return activation.use([{ lv: lv.lv, mode: "shared" }], () =>
+		return await activation.use([{ lv: lv.lv, mode: "shared" }], () =>
 			staging.stream(
 				(path) => copyDisk({ path: pathOf(this.#context, lv.lv), format: "raw" }, { path, format: "raw" }, {}),
 				info.fileSizeBytes,
@@ -229,8 +231,8 @@ export class IscsiImages {
 		return image;
 	}
 
-	#lock(id: string): Promise<Disposable> {
-		return this.#context.locks.exclusive(`image:${id}`, `Image ${id} is busy with another operation.`);
+	#lock(id: string, how: "exclusive" | "shared" = "exclusive"): Promise<Disposable> {
+		return this.#context.locks[how](`image:${id}`, `Image ${id} is busy with another operation.`);
 	}
 }
 

@@ -33,6 +33,8 @@ type LifecycleOptions = {
 	mayInitialize: boolean;
 	connection: Connection;
 	shared: boolean;
+	/** Images that nothing here reads any more are not open any more either. */
+	releaseIdleImages: () => Promise<void>;
 	/** How long `remove` waits for other nodes to leave a shared group. */
 	othersLeaveMs?: number | undefined;
 };
@@ -216,10 +218,44 @@ export class PoolLifecycle {
 
 	async deactivate(): Promise<void> {
 		using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
-		const { group, activation } = this.#context;
 		const { dead } = await this.#options.connection.trouble();
-		const stopped = this.#left.stop();
-		if (dead === null) await stopped;
+		// A LUN that is dead is of no use to anybody, and may be so by the settings that are to be changed.
+		if (dead !== null) return this.#letGo(dead);
+		await this.#releaseIdleImages();
+		this.#closeUnused()[Symbol.dispose]();
+		try {
+			// Long, perhaps: meanwhile the pool is used.
+			await this.#left.pause();
+			using _unused = this.#closeUnused();
+			await this.#letGo(dead);
+		} catch (error) {
+			this.#left.resume();
+			throw error;
+		}
+	}
+
+	async #releaseIdleImages(): Promise<void> {
+		if (this.#context.group.device === null) return;
+		await this.#options
+			.releaseIdleImages()
+			.catch((error) => this.#context.log.debug("Whether images are idle is not known", { error }));
+	}
+
+	/**
+	 * Until disposed, nobody begins anything with the pool. `in-use` when somebody uses it: what a VM is about to start with is not open to any
+	 * process yet, and neither is, between two steps, what is overwritten. What is left to be overwritten keeps nobody: it goes on later.
+	 */
+	#closeUnused(): Disposable {
+		const { activation, locks } = this.#context;
+		const used = activation.isUsed(this.#left.current);
+		if (used === "open") throw new AppError("in-use", "A VM of this node uses disks or images of the pool.");
+		const closed = used === null ? locks.close("pool") : null;
+		if (closed === null) throw new AppError("in-use", "Something is being done in the pool on this node.");
+		return closed;
+	}
+
+	async #letGo(dead: string | null): Promise<void> {
+		const { group, activation } = this.#context;
 		if (group.device === null) group.device = (await this.#options.connection.current())?.device ?? null;
 		if (group.device !== null && dead === null) {
 			try {
@@ -231,6 +267,7 @@ export class PoolLifecycle {
 				if ((await new Sysfs().holders(basename(group.device))).length > 0) throw error;
 			}
 		}
+		void this.#left.stop();
 		activation.forget();
 		group.device = null;
 		this.#isTidy = false;

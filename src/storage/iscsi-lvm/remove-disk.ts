@@ -1,8 +1,8 @@
 /** Taking logical volumes away: overwritten first where the pool wants it, however often that is cut short. */
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { LongOptions, Progress } from "../driver.ts";
-import { type IscsiContext, pathOf } from "./context.ts";
+import { type IscsiContext, pathOf, readIndex } from "./context.ts";
 import { part, recordEveryBytes, zeroDevice } from "./device-io.ts";
 import type { Lv } from "./records.ts";
 
@@ -21,9 +21,22 @@ export const wipes = ({ wipeOnDelete, layout }: Pick<IscsiContext, "wipeOnDelete
 /**
  * Fails with `in-use` while anybody has it open. In a thin pool blocks are zeroed when they are given out, and overwriting would
  * first take space for every block that the volume never had: nothing is overwritten there. Aborted, it goes on the next time where it was.
- * Of a disk that is on its way out already, it is waited for: what was left when the pool was activated goes while the pool is used.
+ * Of a disk that is on its way out already, it is waited for: what was left when the pool was activated goes while the pool is used. When
+ * whoever began that was told to end, this goes on with it. Nobody else makes or removes one of this name meanwhile: the caller sees to that.
  */
 export async function removeDisk(context: IscsiContext, lv: Lv, options: RemoveOptions = {}): Promise<void> {
+	for (let now: Lv | null = lv; now?.uuid === lv.uuid; now = (await readIndex(context)).get(lv.lv)) {
+		const isOthers = context.removals.has(lv.lv);
+		try {
+			return await beginOrJoin(context, now, options);
+		} catch (error) {
+			if (!isOthers || !isAppError(error, "canceled") || options.signal?.aborted) throw error;
+		}
+	}
+}
+
+/** As `removeDisk`, and `canceled` also when whoever began it was told to end. */
+export async function beginOrJoin(context: IscsiContext, lv: Lv, options: RemoveOptions): Promise<void> {
 	const { removals } = context;
 	const { progress, signal } = options;
 	const running = removals.get(lv.lv);

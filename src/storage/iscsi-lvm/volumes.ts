@@ -81,6 +81,7 @@ export class IscsiVolumes {
 		const sizeBytes = format === "raw" ? roundUp(file.sizeBytes) : diskSize(file.sizeBytes);
 		const lv = volumeLv(id, 1);
 		const path = pathOf(this.#context, lv);
+		using _own = await this.#lock(id);
 		await this.#removeRest(id, await readIndex(this.#context), options);
 		await this.#make(lv, async () => {
 			await group.create(lv, await bytesFor(format, sizeBytes), { half: nodeId, format, sizeBytes });

@@ -1,0 +1,181 @@
+/** A pool that is let go of, and what keeps it: LVM is played here; on its real metadata it is in long-work.lab.test.ts. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../../lib/clock.ts";
+import { AppError } from "../../lib/errors.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { GiB } from "../../lib/units.ts";
+import { fails } from "../conformance.ts";
+import { OperationLocks } from "../operation-locks.ts";
+import { Activation } from "./activation.ts";
+import type { Connection } from "./connection.ts";
+import type { IscsiContext } from "./context.ts";
+import type { VolumeGroup } from "./group.ts";
+import { PoolLifecycle } from "./lifecycle.ts";
+import type { OpenVolumes } from "./open-volumes.ts";
+import { parseTags } from "./records.ts";
+import { removeDisk } from "./remove-disk.ts";
+
+const nodeId = "11111111-1111-4111-8111-111111111111";
+const id = "22222222-2222-4222-8222-222222222222";
+const other = "33333333-3333-4333-8333-333333333333";
+const lv = `v-${id}-1`;
+const otherLv = { lv: `v-${other}-1`, mode: "exclusive" as const };
+
+let folder: string;
+let calls: string[];
+/** What LVM answers to deactivating the group. */
+let refusal: AppError | null;
+/** The disk that was deleted, and is to be overwritten. */
+let isThere: boolean;
+/** The overwriting began; it goes on with `go`, in the turn of the test. */
+let [began, go]: PromiseWithResolvers<void>[] = [];
+
+beforeEach(async () => {
+	folder = await mkdtemp(join(tmpdir(), "lqx-let-go-"));
+	[calls, refusal, isThere] = [[], null, true];
+	next();
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+function next(): void {
+	[began, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+}
+
+function pool() {
+	const disk = () => ({
+		...{ lv, name: { kind: "volume", id, number: 1 }, uuid: "u", lvBytes: GiB, active: false, open: false },
+		...{ dataPercent: null, record: parseTags(lv, [`lqx.gone=${nodeId}`, "lqx.format=raw"]) },
+	});
+	const group = {
+		...{ device: null as string | null, name: "lqx-x", hasLocks: false },
+		find: async () => ({ lockType: "none", tags: [] }),
+		startLocks: async () => {},
+		stopLocks: async () => {},
+		coveredBytes: async () => 1e15,
+		ensureThinPool: async () => {},
+		reviveThinPool: async () => false,
+		lvs: async () => ({ lvs: isThere ? [disk()] : [], damaged: new Map() }),
+		activate: async (name: string) => void calls.push(`activate ${name}`),
+		deactivate: async () => {},
+		record: async () => {},
+		removeLv: async () => {
+			isThere = false;
+		},
+		async deactivateAll() {
+			calls.push("deactivate all");
+			if (refusal !== null) throw refusal;
+		},
+	} as unknown as VolumeGroup;
+	const connection: Connection = {
+		connect: async () => ({ device: "/dev/null", sizeBytes: 0, undo: async () => {} }),
+		current: async () => ({ device: "/dev/null", sizeBytes: 0 }),
+		trouble: async () => ({ dead: null, weak: null }),
+		rescan: async () => ({ device: "/dev/null", sizeBytes: 0 }),
+		disconnect: async () => void calls.push("disconnect"),
+	};
+	const context = {
+		...{ nodeId, layout: "thick", wipeOnDelete: true, group, log: silentLogger, clock: systemClock },
+		...{ removals: new Map(), locks: new OperationLocks(50), activation: new Activation(group, silentLogger) },
+		staging: { prepare: async () => {}, context: { folder: { root: folder } } },
+		// Between two steps nothing has the disk open; /dev/null takes no zeroes, so it ends here, or is told to.
+		async step(name: string) {
+			if (name !== "overwrite a disk") return;
+			calls.push(name);
+			const [at, end] = [began, go];
+			at?.resolve();
+			await end?.promise;
+		},
+	} as unknown as IscsiContext;
+	const open = { find() {}, lowerLayers: async () => {} } as unknown as OpenVolumes;
+	const options = { poolId: "p", mayInitialize: false, connection, shared: false, releaseIdleImages: async () => {} };
+	return { context, disk, lifecycle: new PoolLifecycle(context, open, options) };
+}
+
+/** The process of the deletion that was cut short is over; the overwriting that is left has begun. */
+async function withLeft() {
+	const made = pool();
+	await made.lifecycle.activate({});
+	await began?.promise;
+	return made;
+}
+
+test("what LVM refuses to let go of stays, and the overwriting of what is left goes on", async () => {
+	const { lifecycle, context } = await withLeft();
+	refusal = new AppError("in-use", "A process has a volume open.");
+	const refused = fails("in-use", lifecycle.deactivate());
+	const before = go;
+	next();
+	before?.resolve();
+	await refused;
+	await began?.promise;
+	expect(calls.filter((call) => !call.startsWith("activate"))).toEqual([
+		"overwrite a disk",
+		"deactivate all",
+		"overwrite a disk",
+	]);
+	expect(context.group.device).toBe("/dev/null");
+});
+
+test("a deletion that waits for what is left keeps the pool, and is not called off", async () => {
+	const { lifecycle, context, disk } = await withLeft();
+	const lock = await context.locks.exclusive(`volume:${id}`, "busy");
+	let ended = "";
+	const deletion = removeDisk(context, disk() as never).then(
+		() => (ended = "done"),
+		(error) => (ended = error.code),
+	);
+	expect(await fails("in-use", lifecycle.deactivate())).toContain("Something is being done");
+	expect([ended, calls]).toEqual(["", ["overwrite a disk"]]);
+	lock[Symbol.dispose]();
+	go?.resolve();
+	await deletion;
+});
+
+test("whoever waits for a removal that is told to end goes on with it", async () => {
+	const { context, disk } = pool();
+	const abort = new AbortController();
+	const first = fails("canceled", removeDisk(context, disk() as never, { signal: abort.signal }));
+	await began?.promise;
+	const second = removeDisk(context, disk() as never, { signal: new AbortController().signal });
+	abort.abort(new AppError("canceled", "Enough."));
+	const before = go;
+	next();
+	before?.resolve();
+	await first;
+	await Promise.race([began?.promise, second]);
+	expect(calls.filter((call) => call === "overwrite a disk")).toHaveLength(2);
+	// Gone by somebody else, it is done.
+	isThere = false;
+	go?.resolve();
+	await second.catch(() => {});
+});
+
+test("disks that are open, to be opened by QEMU in a while, keep the pool", async () => {
+	isThere = false;
+	const { lifecycle, context } = pool();
+	await lifecycle.activate({});
+	await context.activation.pin(other, [otherLv]);
+	expect(await fails("in-use", lifecycle.deactivate())).toContain("A VM of this node");
+	expect(context.activation.isPinned(other)).toBe(true);
+	expect(calls).toEqual([`activate ${otherLv.lv}`]);
+	await context.activation.unpin(other);
+	await lifecycle.deactivate();
+	expect(calls.slice(1)).toEqual(["deactivate all", "disconnect"]);
+});
+
+test("an operation between two of its steps keeps the pool; what is left to be overwritten does not", async () => {
+	const { lifecycle, context } = await withLeft();
+	const done = Promise.withResolvers<void>();
+	const operation = context.activation.use([otherLv], () => done.promise);
+	expect(await fails("in-use", lifecycle.deactivate())).toContain("Something is being done");
+	done.resolve();
+	await operation;
+	const left = lifecycle.deactivate();
+	go?.resolve();
+	await left;
+	expect(calls.slice(-2)).toEqual(["deactivate all", "disconnect"]);
+	expect(isThere).toBe(true);
+});
