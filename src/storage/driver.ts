@@ -80,6 +80,9 @@ export type Progress = (ratio: number | null, message?: string) => void;
  */
 export type LongOptions = { signal?: AbortSignal; progress?: Progress };
 
+/** `ifIdle`: `in-use`, with `context.isAtWork`, while the driver itself overwrites what was deleted: it goes on with that. */
+export type RemovalOptions = { ifIdle?: boolean } & LongOptions;
+
 /** `provisioning`: how the volume gets its space; absent, as the pool makes its volumes (the first of its capability). */
 export type MakingOptions = { provisioning?: Provisioning } & LongOptions;
 
@@ -181,7 +184,7 @@ export interface StorageDriver {
 	readonly capabilities: PoolCapabilities;
 	/** Keys without which QEMU opens no disk of this pool; the hypervisor must have them before a VM starts. */
 	readonly hostSecrets: readonly HostSecret[];
-	/** How long `activate`, `deactivate` and `remove` may take where it is more than a minute: locks of a host that went away run out. */
+	/** How long `activate`, `deactivate` and, without a sign of progress, `remove` may take where it is more than a minute: locks of a host that went away run out. */
 	readonly settleLimitMs?: number;
 	/**
 	 * Whether the pool would work on this node: reaches it, writes and removes something small. Leaves nothing behind, whatever
@@ -199,9 +202,9 @@ export interface StorageDriver {
 	end?(): Promise<void>;
 	/**
 	 * The pool is deleted for good: its marks go, so that its place can be used anew. What is stored in it stays. Idempotent. `in-use` when
-	 * other nodes do not let go of it in time, where they have to first.
+	 * other nodes do not let go of it in time, where they have to first. Where a pool overwrites what it deletes, the rest of that is done before.
 	 */
-	remove(): Promise<void>;
+	remove(options?: RemovalOptions): Promise<void>;
 	/**
 	 * Fails with `storage` or `timeout` when the pool cannot be used; the message says why, and `context.health` is "unmounted"
 	 * when it is not there at all. Never hangs for longer than some seconds, whatever the server does.

@@ -9,6 +9,7 @@ import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { type ConnectionParts, IscsiConnection } from "./connection.ts";
 import type { IscsiTarget } from "./iscsi.ts";
 import type { Portal } from "./names.ts";
+import type { IscsiDisk } from "./sysfs.ts";
 
 const portals = [
 	{ host: "10.0.0.1", port: 3260 },
@@ -29,6 +30,9 @@ let silent: Portal[];
 let hasMap: boolean;
 let joined: number;
 let removed: number;
+let flushed: number;
+/** Something is stacked on the LUN. */
+let isUsed: boolean;
 let number = 0;
 
 beforeEach(async () => {
@@ -37,7 +41,7 @@ beforeEach(async () => {
 	says = () => null;
 	tried = [];
 	silent = [];
-	[hasMap, joined, removed] = [false, 0, 0];
+	[hasMap, joined, removed, flushed, isUsed] = [false, 0, 0, 0, false];
 	number += 1;
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -67,7 +71,12 @@ function connection(more: Partial<ConnectionParts> = {}): IscsiConnection {
 		},
 	};
 	const luns: ConnectionParts["luns"] = {
-		...{ find: async () => lun(), seenBy: async () => {}, disks: async () => [], isUsed: async () => false },
+		...{
+			find: async () => lun(),
+			seenBy: async () => {},
+			disks: async () => [{ wwid: "naa.6" } as IscsiDisk],
+			isUsed: async () => isUsed,
+		},
 		trouble: async () => ({ dead: null, weak: null }),
 		async joined() {
 			hasMap = true;
@@ -79,9 +88,14 @@ function connection(more: Partial<ConnectionParts> = {}): IscsiConnection {
 	const target: IscsiTarget = { target: `iqn.2026-11.test.limiquantix:c${number}`, portals, chap };
 	const multipath = {
 		resize: async () => {},
-		async remove() {
+		async remove(_poolId: string, map: object | null) {
+			if (map === null) return;
 			hasMap = false;
 			removed += 1;
+		},
+		async flush() {
+			hasMap = false;
+			flushed += 1;
 		},
 	};
 	return new IscsiConnection(`pool-${number}`, target, "naa.6", {
@@ -231,4 +245,15 @@ test("a try takes the map away that it began, and leaves the one of the pool, al
 	[sessions, hasMap, removed] = [[...portals], false, 0];
 	await (await connection().connect({ trial: true })).undo();
 	expect([sessions, removed]).toEqual([[...portals], 1]);
+});
+
+test("a LUN that somebody else has by now keeps its map, and its sessions, while it is used", async () => {
+	const pool = connection();
+	await pool.connect();
+	isUsed = true;
+	await pool.disconnect({ isOthers: true });
+	expect([sessions, hasMap, removed, flushed]).toEqual([[...portals], true, 0, 0]);
+	isUsed = false;
+	await pool.disconnect({ isOthers: true });
+	expect([sessions, hasMap, removed, flushed]).toEqual([[], false, 0, 1]);
 });

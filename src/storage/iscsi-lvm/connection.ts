@@ -21,14 +21,17 @@ export interface Connection {
 	trouble(): Promise<{ dead: string | null; weak: string | null }>;
 	/** The look of each minute: logs in where it is not, at portals that answer again, and asks for new sizes of the LUN. */
 	rescan(): Promise<ConnectedLun>;
-	/** Ends the sessions, unless other pools of this node need them. */
-	disconnect(): Promise<void>;
+	/**
+	 * Ends the sessions, unless other pools of this node need them. `isOthers`: somebody else has the LUN by now, so that the sessions, and its
+	 * map, stay while it is used.
+	 */
+	disconnect(options?: { isOthers?: boolean }): Promise<void>;
 }
 
 export type ConnectionParts = {
 	iscsi: Pick<Iscsi, "login" | "logout" | "sessions" | "rescan" | "tryLogin">;
 	luns: Pick<Luns, "find" | "joined" | "seenBy" | "trouble" | "disks" | "isUsed">;
-	multipath: Pick<Multipath, "remove" | "resize">;
+	multipath: Pick<Multipath, "remove" | "resize" | "flush">;
 	log: Logger;
 	/** For what is kept until the machine restarts. */
 	runFolder: string;
@@ -167,19 +170,21 @@ export class IscsiConnection implements Connection {
 		return lun;
 	}
 
-	async disconnect(): Promise<void> {
+	async disconnect({ isOthers = false } = {}): Promise<void> {
 		const { luns, multipath, log } = this.#parts;
 		const { target } = this.#target;
 		const lun = await luns.find(this.#search);
 		// Also without a map there may be settings, and a WWID that was made known.
-		await this.#removeMap(multipath, lun?.map ?? null);
+		await this.#removeMap(multipath, isOthers ? null : (lun?.map ?? null));
 		await this.#sessions.leave(this.#poolId, async () => {
 			// Disks of the target that others on this node use: a group of somebody else, a file system.
 			for (const disk of await luns.disks(target))
-				if ((await luns.isUsed(disk)) && disk.wwid !== this.#wwid) {
+				if ((await luns.isUsed(disk)) && (isOthers || disk.wwid !== this.#wwid)) {
 					log.warn("The sessions with a target stay: another disk of it is in use", { target, wwid: disk.wwid });
 					return false;
 				}
+			// Nobody needs it, and it would stay without paths.
+			if (isOthers && lun?.map) await multipath.flush(lun.map);
 			return true;
 		});
 	}

@@ -15,6 +15,7 @@ import type {
 	LongOptions,
 	OverwriteOptions,
 	PoolUsage,
+	RemovalOptions,
 	StorageDriver,
 	UploadOptions,
 	VolumeInfo,
@@ -32,6 +33,7 @@ import { capabilitiesOf } from "./capabilities.ts";
 import type { Connection } from "./connection.ts";
 import { listContent } from "./content.ts";
 import type { IscsiContext } from "./context.ts";
+import { canceledOr } from "./device-io.ts";
 import { flattenVolume } from "./flatten.ts";
 import type { VolumeGroup } from "./group.ts";
 import { IscsiImages } from "./images.ts";
@@ -115,7 +117,13 @@ export class IscsiLvmDriver implements StorageDriver {
 	activate = (options: OverwriteOptions = {}): Promise<void> => this.#lifecycle.activate(options);
 	deactivate = (): Promise<void> => this.#lifecycle.deactivate();
 	end = (): Promise<void> => this.#lifecycle.end();
-	remove = (): Promise<void> => this.#lifecycle.remove();
+	async remove(options: RemovalOptions = {}): Promise<void> {
+		try {
+			await this.#lifecycle.remove(options);
+		} catch (error) {
+			throw canceledOr(error, options.signal, "Removing the pool");
+		}
+	}
 	check = (): Promise<PoolUsage> => this.#lifecycle.check();
 
 	listContent = (folder: string, options?: ContentOptions) => listContent(this.#context, this.#poolId, folder, options);

@@ -92,7 +92,7 @@ export class VolumeGroup {
 
 	/**
 	 * Null when the LUN holds no group of ours; fails when it holds another one, unless that may go (`confirmed` names it as `memberOf`
-	 * does), or one of ours that is not finished. `leaving`: also a shared one whose locks this node has ended already, to remove it.
+	 * does), or one of ours that is not finished; `context.isOthers` says that it is no business of this pool. `leaving`: also a shared one whose locks this node has ended already, to remove it.
 	 */
 	async find(
 		confirmed: readonly string[] = [],
@@ -104,7 +104,7 @@ export class VolumeGroup {
 			const what = memberOf(pv.group);
 			if (confirmed.includes(what)) return null;
 			throw new AppError("wrong-state", `The LUN is in use by another volume group, ${pv.group.slice(0, 128)}.`, {
-				context: { found: [what] },
+				context: { found: [what], isOthers: true },
 			});
 		}
 		const output = await this.#options.lvm.report("vgs", vgFields, ["--foreign", "--shared", this.name], this.#devices);
@@ -120,7 +120,9 @@ export class VolumeGroup {
 		if (tags.some((tag) => tag.startsWith(makingTag(""))))
 			throw new AppError("wrong-state", "The node that makes the volume group on the LUN has not finished it yet.");
 		if (!tags.includes(poolTag(poolId)))
-			throw new AppError("wrong-state", "The volume group on the LUN was not made by this pool.");
+			throw new AppError("wrong-state", "The volume group on the LUN was not made by this pool.", {
+				context: { isOthers: true },
+			});
 		if (shared !== (lockType === "sanlock"))
 			throw new AppError(
 				"wrong-state",

@@ -98,7 +98,7 @@ export class LeftDisks {
 			throw new AppError(
 				"in-use",
 				"What was deleted from the pool is being overwritten still. Try again when that is done.",
-				{ context: { working: true } },
+				{ context: { isAtWork: true } },
 			);
 	}
 }

@@ -30,12 +30,14 @@ let calls: string[];
 let refusal: AppError | null;
 /** The disk that was deleted, and is to be overwritten. */
 let isThere: boolean;
+/** The group that the LUN is in, when it is another pool's. */
+let otherGroup: string | null;
 /** The overwriting began; it goes on with `go`, in the turn of the test. */
 let [began, go]: PromiseWithResolvers<void>[] = [];
 
 beforeEach(async () => {
 	folder = await mkdtemp(join(tmpdir(), "lqx-let-go-"));
-	[calls, refusal, isThere] = [[], null, true];
+	[calls, refusal, isThere, otherGroup] = [[], null, true, null];
 	next();
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -61,6 +63,7 @@ function pool() {
 		activate: async (name: string) => void calls.push(`activate ${name}`),
 		deactivate: async () => {},
 		record: async () => {},
+		otherGroup: async () => otherGroup,
 		removeLv: async () => {
 			isThere = false;
 		},
@@ -74,7 +77,7 @@ function pool() {
 		current: async () => ({ device: "/dev/null", sizeBytes: 0 }),
 		trouble: async () => ({ dead: null, weak: null }),
 		rescan: async () => ({ device: "/dev/null", sizeBytes: 0 }),
-		disconnect: async () => void calls.push("disconnect"),
+		disconnect: async ({ isOthers } = {}) => void calls.push(isOthers ? "disconnect from others'" : "disconnect"),
 	};
 	const context = {
 		...{ nodeId, layout: "thick", wipeOnDelete: true, group, log: silentLogger, clock: systemClock },
@@ -140,7 +143,7 @@ test("whoever waits for a removal that is told to end goes on with it", async ()
 	const first = fails("canceled", removeDisk(context, disk() as never, { signal: abort.signal }));
 	await began?.promise;
 	const second = removeDisk(context, disk() as never, { signal: new AbortController().signal });
-	abort.abort(new AppError("canceled", "Enough."));
+	abort.abort();
 	const before = go;
 	next();
 	before?.resolve();
@@ -178,4 +181,39 @@ test("an operation between two of its steps keeps the pool; what is left to be o
 	await left;
 	expect(calls.slice(-2)).toEqual(["deactivate all", "disconnect"]);
 	expect(isThere).toBe(true);
+});
+
+test("a LUN that another pool has by now is let go of, and stays for that one", async () => {
+	isThere = false;
+	const { lifecycle } = pool();
+	refusal = new AppError("storage", "The volume group is not on the LUN.", { context: { noGroup: true } });
+	otherGroup = "lqx-another";
+	await lifecycle.deactivate();
+	expect(calls).toEqual(["deactivate all", "disconnect from others'"]);
+});
+
+test("the removal waits for what makes the pool ready, and ends when it is told to", async () => {
+	const { lifecycle, context } = pool();
+	const activation = await context.locks.exclusive("pool", "busy");
+	const said = Promise.withResolvers<string | undefined>();
+	const abort = new AbortController();
+	const removal = fails(
+		"canceled",
+		lifecycle.remove({ signal: abort.signal, progress: (_ratio, text) => said.resolve(text) }),
+	);
+	expect(await said.promise).toBe("The pool is busy.");
+	abort.abort();
+	await removal;
+	activation[Symbol.dispose]();
+	expect(calls).toEqual([]);
+});
+
+test("a pool that is being overwritten is not removed when that is asked for, and goes on", async () => {
+	const { lifecycle } = await withLeft();
+	const refused = await lifecycle.remove({ ifIdle: true }).catch((error) => error);
+	expect(refused).toMatchObject({ code: "in-use", context: { isAtWork: true } });
+	expect(calls).toEqual(["overwrite a disk"]);
+	const left = lifecycle.end();
+	go?.resolve();
+	await left;
 });

@@ -1,10 +1,11 @@
 /** Who takes a shared group away, and when: LVM and sanlock are played here; the real ones are in shared.long.test.ts. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
 import { AppError } from "../../lib/errors.ts";
+import { MiB } from "../../lib/units.ts";
 import type { IscsiContext } from "./context.ts";
 import type { VolumeGroup } from "./group.ts";
 import { removeGroup } from "./lifecycle-remove.ts";
@@ -18,12 +19,17 @@ let left: number;
 /** Logical volumes of somebody else. */
 let foreign: string[];
 let passedMs: number;
+/** Why LVM finds no group of the pool. */
+let refusal: AppError | null;
 
 beforeEach(async () => {
 	folder = await mkdtemp(join(tmpdir(), "lqx-remove-"));
+	await writeFile(join(folder, "lun"), "");
+	await truncate(join(folder, "lun"), 4 * MiB);
 	[calls, left, passedMs] = [[], 0, 0];
 	others = () => 0;
 	foreign = [];
+	refusal = null;
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
@@ -33,7 +39,7 @@ const volume = {
 	record: { half: null, gone: null, snap: null },
 };
 const ended = new Error("The process ends here.");
-async function remove(othersLeaveMs?: number): Promise<void> {
+async function remove(othersLeaveMs?: number, signal = new AbortController().signal): Promise<string> {
 	const clock: Clock = {
 		nowMs: () => passedMs,
 		monotonicMs: () => passedMs,
@@ -45,7 +51,10 @@ async function remove(othersLeaveMs?: number): Promise<void> {
 	};
 	const found: Group = { ...({} as Group), lockType: "sanlock" };
 	const group: Partial<VolumeGroup> = {
-		find: async () => found,
+		async find() {
+			if (refusal !== null) throw refusal;
+			return found;
+		},
 		startLocks: async () => void calls.push("take part"),
 		lvs: async () => ({ lvs: Array.from({ length: left }, () => volume), damaged: new Map() }) as never,
 		anyLvs: async () => [...(left > 0 ? ["v-1-1"] : []), "lvmlock", ...foreign].map((lv) => ({ lv })) as never,
@@ -65,8 +74,8 @@ async function remove(othersLeaveMs?: number): Promise<void> {
 			if (name === "take the device from LVM") throw ended;
 		},
 	};
-	const lun = { device: "/dev/null", sizeBytes: 1024 };
-	await removeGroup(context as IscsiContext, lun, { poolId: "pool", othersLeaveMs });
+	const lun = { device: join(folder, "lun"), sizeBytes: 4 * MiB };
+	return removeGroup(context as IscsiContext, lun, { poolId: "pool", othersLeaveMs, signal });
 }
 
 test("alone, a node takes the group away at once", async () => {
@@ -104,4 +113,25 @@ test("a group in which somebody else has made a logical volume stays, and is nob
 	foreign = ["backup"];
 	await remove();
 	expect(calls).toEqual(["take part", "disown"]);
+});
+
+test("what is somebody else's is left alone, and told from an empty LUN", async () => {
+	refusal = new AppError("wrong-state", "Another volume group.", { context: { isOthers: true } });
+	expect(await remove()).toBe("removed");
+	await writeFile(join(folder, "lun"), "something");
+	await truncate(join(folder, "lun"), 4 * MiB);
+	expect([await remove(), calls]).toEqual(["others", []]);
+});
+
+test("a group of this pool that cannot be removed is not gone", async () => {
+	refusal = new AppError("wrong-state", "The volume group on the LUN belongs to another node.");
+	await expect(remove()).rejects.toBe(refusal);
+});
+
+test("told to end, it waits for no other node", async () => {
+	others = () => 1;
+	const abort = new AbortController();
+	abort.abort(new AppError("canceled", "Enough."));
+	await expect(remove(180_000, abort.signal)).rejects.toMatchObject({ code: "canceled" });
+	expect(passedMs).toBeLessThan(2000);
 });

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { delay } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
+import type { LongOptions } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { ConnectedLun } from "./connection.ts";
 import { holdsOthers } from "./content.ts";
@@ -16,7 +17,7 @@ import { holdsText, zeroDevice } from "./device-io.ts";
 import type { Group } from "./lvm-report.ts";
 import type { PoolIndex } from "./pool-index.ts";
 import type { Lv } from "./records.ts";
-import { removeDisk } from "./remove-disk.ts";
+import { removeDisks } from "./remove-disk.ts";
 import { lvmMember, unknownData, whatIsOn } from "./signatures.ts";
 
 /** Who leaves needs seconds; sanlock takes a node for gone that has not renewed its lease for 140 s, if it was watched for so long. */
@@ -25,18 +26,26 @@ const askEveryMs = 1000;
 /** Where LVM keeps its texts, or begins to. */
 const textBytes = 2 * MiB;
 
-export type RemovalOptions = { poolId: string; othersLeaveMs?: number | undefined };
+type GroupRemoval = { poolId: string; othersLeaveMs?: number | undefined } & LongOptions;
 
-/** `in-use` when other nodes still take part in a shared group: nothing is changed then, and this node takes part, too. */
-export async function removeGroup(context: IscsiContext, lun: ConnectedLun, options: RemovalOptions): Promise<void> {
+/**
+ * `in-use` when other nodes still take part in a shared group: nothing is changed then, and this node takes part, too. "others": what is on the
+ * LUN is somebody else's, who may use it, and so may be the way to it. A group of this pool that cannot be removed is never taken for that.
+ */
+export async function removeGroup(
+	context: IscsiContext,
+	lun: ConnectedLun,
+	options: GroupRemoval,
+): Promise<"removed" | "others"> {
 	const { group, step } = context;
 	const found = await group.find([], { leaving: true }).catch((error: unknown) => {
-		if (isAppError(error, "wrong-state")) return null;
+		if (isAppError(error, "wrong-state") && error.context.isOthers === true) return null;
 		throw error;
 	});
 	if (found === null) {
 		if ((await isNoted(context, options)) && (await isWhatWeLeft(context, lun))) await clear(context, lun);
-		return;
+		else if ((await whatIsOn(lun.device, lun.sizeBytes)).length > 0) return "others";
+		return "removed";
 	}
 	if (found.lockType === "sanlock") await group.startLocks();
 	// Before its contents count: what others have left unfinished there, they tidy up before they leave.
@@ -44,14 +53,19 @@ export async function removeGroup(context: IscsiContext, lun: ConnectedLun, opti
 	const index = await readIndex(context);
 	const left = (await holdsOthers(context, index)) ? null : leftovers(index);
 	await group.deactivateAll();
-	if (left === null) return group.disown();
+	if (left === null) {
+		await group.disown();
+		return "removed";
+	}
 	// The group takes them along; only what is to be overwritten has to be before that, and goes on where it was when it is cut short.
-	if (context.wipeOnDelete) for (const lv of left) await removeDisk(context, lv);
+	if (context.wipeOnDelete) await removeDisks(context, left, options);
+	options.signal?.throwIfAborted();
 	await note(context, options);
 	await step("take the volume group away");
 	await group.remove(found);
 	await step("take the device from LVM");
 	await clear(context, lun);
+	return "removed";
 }
 
 /**
@@ -73,7 +87,7 @@ function leftovers(index: PoolIndex): Lv[] | null {
 async function waitUntilAlone(
 	{ group, clock }: IscsiContext,
 	found: Group,
-	{ othersLeaveMs: waitMs = othersLeaveMs }: RemovalOptions,
+	{ othersLeaveMs: waitMs = othersLeaveMs, signal }: GroupRemoval,
 ): Promise<void> {
 	const deadline = clock.monotonicMs() + waitMs;
 	for (;;) {
@@ -82,6 +96,7 @@ async function waitUntilAlone(
 		} catch (error) {
 			if (!isAppError(error, "in-use") || clock.monotonicMs() >= deadline) throw error;
 		}
+		signal?.throwIfAborted();
 		await delay(clock, askEveryMs);
 	}
 }
@@ -102,12 +117,12 @@ async function isWhatWeLeft({ group }: IscsiContext, { device, sizeBytes }: Conn
 
 const notePath = ({ staging }: IscsiContext): string => join(staging.context.folder.root, "removing");
 
-async function note(context: IscsiContext, { poolId }: RemovalOptions): Promise<void> {
+async function note(context: IscsiContext, { poolId }: GroupRemoval): Promise<void> {
 	await mkdir(context.staging.context.folder.root, { recursive: true, mode: 0o700 });
 	await writeFile(notePath(context), poolId, { mode: 0o600, flush: true });
 }
 
-async function isNoted(context: IscsiContext, { poolId }: RemovalOptions): Promise<boolean> {
+async function isNoted(context: IscsiContext, { poolId }: GroupRemoval): Promise<boolean> {
 	try {
 		return (await readFile(notePath(context), "utf8")) === poolId;
 	} catch (error) {

@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { GiB, MiB } from "../../lib/units.ts";
-import type { OverwriteOptions, PoolUsage } from "../driver.ts";
+import type { OverwriteOptions, PoolUsage, RemovalOptions } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
 import type { Connection } from "./connection.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
@@ -58,6 +58,8 @@ export class PoolLifecycle {
 	readonly #options: LifecycleOptions;
 	readonly #left: LeftDisks;
 	#isTidy = false;
+	/** Another pool, or whoever, has the LUN by now. */
+	#isOthers = false;
 	#growth: Promise<void> | null = null;
 	#lowering: Promise<void> | null = null;
 	#lookedMs = Number.NEGATIVE_INFINITY;
@@ -72,6 +74,7 @@ export class PoolLifecycle {
 	async activate({ overwrite = [] }: OverwriteOptions): Promise<void> {
 		using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
 		const { group, staging, log } = this.#context;
+		this.#isOthers = false;
 		await staging.prepare(!this.#isTidy);
 		const lun = await this.#options.connection.connect();
 		group.device = lun.device;
@@ -257,34 +260,40 @@ export class PoolLifecycle {
 	async #letGo(dead: string | null): Promise<void> {
 		const { group, activation } = this.#context;
 		if (group.device === null) group.device = (await this.#options.connection.current())?.device ?? null;
-		if (group.device !== null && dead === null) {
+		if (group.device !== null && dead === null && !this.#isOthers) {
 			try {
 				await group.deactivateAll();
 				await group.stopLocks();
 			} catch (error) {
 				// Somebody has taken the group away: the session must not stay for that, unless something of it is active still.
 				if (!isAppError(error) || error.context.noGroup !== true) throw error;
-				if ((await new Sysfs().holders(basename(group.device))).length > 0) throw error;
+				this.#isOthers = (await group.otherGroup()) !== null;
+				if (!this.#isOthers && (await new Sysfs().holders(basename(group.device))).length > 0) throw error;
 			}
 		}
 		void this.#left.stop();
 		activation.forget();
 		group.device = null;
 		this.#isTidy = false;
-		await this.#options.connection.disconnect();
+		await this.#options.connection.disconnect({ isOthers: this.#isOthers });
 	}
 
-	async remove(): Promise<void> {
-		const { group, staging } = this.#context;
-		this.#left.requireDone();
+	async remove({ ifIdle = false, ...options }: RemovalOptions = {}): Promise<void> {
+		const { group, staging, locks } = this.#context;
+		// Nothing that makes the pool ready, or looks whether it grew, may put anything there afterwards.
+		using _pool = await locks.all([{ key: "pool", how: "exclusive", busyMessage: "The pool is busy." }], options);
+		if (ifIdle) this.#left.requireDone();
+		// It is done here, with all else that is left.
+		else await this.#left.stop();
 		const { connection, poolId, othersLeaveMs } = this.#options;
 		group.device ??= (await connection.connect()).device;
 		const { dead } = await connection.trouble();
 		const lun = await connection.current();
 		if (dead !== null || lun === null) throw new AppError("storage", dead ?? "The LUN is not there any more.");
 		if ((await this.#begun()) !== null) await this.#clearUnfinished(lun.device, lun.sizeBytes);
-		await removeGroup(this.#context, lun, { poolId, othersLeaveMs });
-		await this.deactivate();
+		const removed = await removeGroup(this.#context, lun, { ...options, poolId, othersLeaveMs });
+		this.#isOthers = removed === "others";
+		await this.#letGo(null);
 		await staging.remove();
 	}
 

@@ -141,7 +141,7 @@ test("a deletion with overwriting that is ended goes on later: the pool is usabl
 	await there.promise;
 	const other = newId();
 	await make(second, other, small);
-	expect(await fails("in-use", second.remove())).toContain("overwritten");
+	expect(await fails("in-use", second.remove({ ifIdle: true }))).toContain("overwritten");
 	const rest = watched();
 	const deleting = second.deleteVolume(id, rest.options);
 	const anew = make(second, id, small, watched().options);
@@ -150,6 +150,24 @@ test("a deletion with overwriting that is ended goes on later: the pool is usabl
 	expectToTheEnd(rest.ratios);
 	expect((await anew).sizeBytes).toBe(small);
 	expect(await pool.lvNames()).toEqual([`v-${id}-1`, `v-${other}-1`].sort());
+}, 60_000);
+
+test("a pool that is removed is overwritten first, as far as that was not done yet; told to end, it goes on the next time", async () => {
+	await using pool = await loopPool(2048 * MiB);
+	const id = newId();
+	const wiping = { wipeOnDelete: true };
+	const first = pool.driver(wiping);
+	await first.activate();
+	await make(first, id, large);
+	await fails("canceled", first.deleteVolume(id, watched(0.2).options));
+	const second = pool.driver(wiping);
+	await second.activate();
+	await fails("canceled", second.remove(watched(0.2).options));
+	expect(await pool.lvNames()).toEqual([`v-${id}-1`]);
+	const rest = watched();
+	await pool.driver(wiping).remove(rest.options);
+	expectToTheEnd(rest.ratios);
+	expect((await pool.driver().probe()).usedBytes).toBe(0);
 }, 60_000);
 
 test("what is left to be overwritten goes by itself, and never takes another disk of the same name", async () => {

@@ -144,3 +144,16 @@ test("one that cannot be forgotten now keeps no pool from being let go of, and g
 	await daemon().forgetOthers(() => false);
 	expect([await notes(), await wwids()]).toEqual([[], `#${wwid}/\n`]);
 });
+
+test("the map of a LUN that another pool has by now stays, with what it needs", async () => {
+	const multipath = daemon();
+	await multipath.ensure(mine, [sdb, sdc]);
+	const map = await multipath.ensure(other, [sdb, sdc]);
+	calls = [];
+	await multipath.remove(mine, map);
+	expect(calls).toEqual([]);
+	expect(await wwids()).toBe(`/${wwid}/\n`);
+	expect([await notes(), await readdir(join(folder, "conf.d"))]).toEqual([[other], [`limiquantix-${other}.conf`]]);
+	await multipath.remove(other, map);
+	expect(calls).toEqual(["-f mpatha", `-w ${wwid}`]);
+});

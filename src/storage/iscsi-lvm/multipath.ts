@@ -124,11 +124,11 @@ export class Multipath {
 	}
 
 	/** A VM's disk fails instead of hanging for ever when all paths are gone: its VM pauses, and goes on afterwards. */
-	async #configure(poolId: string, { uuid }: MultipathMap): Promise<void> {
-		const wwid = uuid.replace(/^mpath-/, "");
+	async #configure(poolId: string, map: MultipathMap): Promise<void> {
+		const wwid = wwidOf(map);
 		if (!/^[\x21\x23-\x7e]{1,128}$/.test(wwid)) return;
 		const path = this.#confFile(poolId);
-		const own = [`\t\twwid "${wwid}"`, "\t\tno_path_retry 4"];
+		const own = [wwidLine(wwid), "\t\tno_path_retry 4"];
 		const text = [
 			"# By limiquantix, for a storage pool.",
 			"multipaths {",
@@ -151,10 +151,16 @@ export class Multipath {
 	/** After the LUN grew, and its paths were rescanned. */
 	resize = (map: MultipathMap): Promise<void> => this.#daemon(["resize", "map", map.name]);
 
-	/** Before the sessions end: a map without paths would stay. */
+	/** Before the sessions end: a map without paths would stay. One that another pool of this node has set up, too, is that one's. */
 	async remove(poolId: string, map: MultipathMap | null): Promise<void> {
-		if (map !== null) await this.flush(map);
+		if (map !== null && !(await this.#isOthers(poolId, map))) await this.flush(map);
 		await this.#forget(poolId);
+	}
+
+	async #isOthers(poolId: string, map: MultipathMap): Promise<boolean> {
+		for (const id of (await this.#notes()).keys())
+			if (id !== poolId && (await textOf(this.#confFile(id)))?.includes(wwidLine(wwidOf(map)))) return true;
+		return false;
 	}
 
 	/** What fails leaves the note: at the next start it is tried again. */
@@ -194,6 +200,9 @@ export class Multipath {
 			throw new AppError("storage", `multipathd refused: ${command.join(" ")}.`, { context: { stdout } });
 	}
 }
+
+const wwidOf = ({ uuid }: MultipathMap): string => uuid.replace(/^mpath-/, "");
+const wwidLine = (wwid: string): string => `\t\twwid "${wwid}"`;
 
 async function textOf(path: string): Promise<string | null> {
 	try {

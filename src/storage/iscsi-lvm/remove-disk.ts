@@ -3,7 +3,7 @@ import { AppError, isAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import type { LongOptions, Progress } from "../driver.ts";
 import { type IscsiContext, pathOf, readIndex } from "./context.ts";
-import { part, recordEveryBytes, zeroDevice } from "./device-io.ts";
+import { canceledOr, part, recordEveryBytes, zeroDevice } from "./device-io.ts";
 import type { Lv } from "./records.ts";
 
 /** Disks that are on their way out, by name. */
@@ -48,7 +48,11 @@ export async function beginOrJoin(context: IscsiContext, lv: Lv, options: Remove
 	const tell: Progress = (...said) => {
 		for (const watcher of watchers) watcher(...said);
 	};
-	const done = remove(context, lv, { ...options, progress: tell }).finally(() => removals.delete(lv.lv));
+	const done = remove(context, lv, { ...options, progress: tell })
+		.catch((error) => {
+			throw canceledOr(error, signal, "Removing a disk");
+		})
+		.finally(() => removals.delete(lv.lv));
 	removals.set(lv.lv, { done, watchers });
 	return done;
 }
