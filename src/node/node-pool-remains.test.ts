@@ -157,3 +157,18 @@ test("the folder of a local pool is told as well; each node gives its own free",
 	await pass(world, minuteMs, 30_000);
 	expect(removals(world)).toBeGreaterThan(before);
 });
+
+test("a pool that overwrites what was deleted is not let go of for its deletion, and stays", async () => {
+	const { world, there } = await worldWithPool();
+	await using _world = world;
+	const before = world.life.calls.length;
+	there.removalError = new AppError("in-use", "It is being overwritten.", { context: { isAtWork: true } });
+	const task = world.taskOf(await remove(world, "pool", poolId));
+	expect(task).toMatchObject({ state: "failed", error: { code: "in-use" } });
+	expect(world.store.get("pool", poolId)).not.toBeNull();
+	expect(world.life.calls.slice(before)).not.toContain("storage.deactivate");
+	expect(await record(world)).toEqual({});
+	there.removalError = null;
+	await remove(world, "pool", poolId);
+	expect(world.store.get("pool", poolId)).toBeNull();
+});

@@ -10,11 +10,12 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
+import { isAppError } from "../lib/errors.ts";
 import { poolConfigs } from "../model/pool-config.ts";
 import { Id, Strict } from "../model/schema.ts";
 import { type Pool, PoolType } from "../model/storage.ts";
 import { localPath } from "../model/storage-rules.ts";
-import type { StorageDriver } from "../storage/driver.ts";
+import type { RemovalOptions, StorageDriver } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { leftOfPool } from "./left-in-pools.ts";
 import { deletionIdleOf, limits, settleLimitOf } from "./limits.ts";
@@ -141,10 +142,17 @@ export class PoolPlaces {
  * With what no record of the state says that it is there. The pool holds nothing else: else it is not deleted. What fails is tried
  * with another driver: this one lets go in any case.
  */
-export async function takeMarksAway(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {
+export async function takeMarksAway(
+	context: NodeContext,
+	poolId: string,
+	driver: StorageDriver,
+	options: Pick<RemovalOptions, "ifIdle"> = {},
+): Promise<void> {
 	try {
-		await removeAll(context, poolId, driver);
+		await removeLeft(context, poolId, driver);
+		await removeMarks(context, driver, options);
 	} catch (error) {
+		if (isAtWork(error)) throw error;
 		await letGo(context, driver).catch((cause) =>
 			context.logger.debug("a pool that cannot be removed is not let go of", { poolId, error: cause }),
 		);
@@ -153,9 +161,20 @@ export async function takeMarksAway(context: NodeContext, poolId: string, driver
 	await letGo(context, driver);
 }
 
-async function removeAll(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {
-	await removeLeft(context, poolId, driver);
-	await limited(context, "Removing the pool's marks", settleLimitOf(driver), () => driver.remove());
+/** The driver overwrites what was deleted from the pool: it is to go on with that, and the pool to stay until then. */
+export const isAtWork = (error: unknown): boolean => isAppError(error, "in-use") && error.context.isAtWork === true;
+
+async function removeMarks(
+	context: NodeContext,
+	driver: StorageDriver,
+	asked: Pick<RemovalOptions, "ifIdle">,
+): Promise<void> {
+	const settleMs = settleLimitOf(driver);
+	// Where it takes long to leave, what was deleted may have to be overwritten first, which is told of.
+	const idleMs = driver.settleLimitMs === undefined ? settleMs : Math.max(settleMs, limits.copyIdleMs);
+	await longStep(context, "Removing the pool's marks", { idleMs }, (options) =>
+		driver.remove({ ...options, ...asked }),
+	);
 }
 
 async function removeLeft(context: NodeContext, poolId: string, driver: StorageDriver): Promise<void> {

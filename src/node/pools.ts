@@ -14,7 +14,7 @@ import { limited, type NodeContext } from "./context.ts";
 import { keptCredentials } from "./kept-credentials.ts";
 import { intervals, limits } from "./limits.ts";
 import { PoolEntries, type PoolEntry } from "./pool-entry.ts";
-import { type FormerPool, PoolPlaces, takeMarksAway } from "./pool-places.ts";
+import { type FormerPool, isAtWork, PoolPlaces, takeMarksAway } from "./pool-places.ts";
 import { messageOf, PoolRemains } from "./pool-remains.ts";
 
 export type PoolToProbe = FormerPool & { credentials: PoolCredentials | null; overwrite?: readonly string[] };
@@ -159,11 +159,14 @@ export class Pools {
 	async #leave(pool: Pool): Promise<string | null> {
 		const { logger } = this.#context;
 		try {
-			await takeMarksAway(this.#context, pool.id, (await this.#entry(pool)).driver);
+			const entry = await this.#entry(pool);
+			// It would put its marks there afterwards.
+			await entry.active?.catch(() => {});
+			await takeMarksAway(this.#context, pool.id, entry.driver, { ifIdle: true });
 			await this.#remains.forget(pool.id);
 			return null;
 		} catch (error) {
-			if (this.#context.stopping.aborted) throw error;
+			if (this.#context.stopping.aborted || isAtWork(error)) throw error;
 			logger.warn("the marks of a deleted pool stay where it was", { poolId: pool.id, error });
 			// The folder of a local one is left by each node in its own time.
 			if (!isShared(pool)) return `${messageOf(this.#context, pool.id, pool.config, toErrorInfo(error).message)}.`;
