@@ -125,6 +125,23 @@ test("a pool that is to be in that place is not kept waiting for the next time",
 	expect(await record(world)).toEqual({});
 });
 
+test("what a pool has left in a place that is to be overwritten goes before that", async () => {
+	const { world, there } = await worldWithPool();
+	await using _world = world;
+	there.removalError = away;
+	await remove(world, "pool", poolId);
+	there.removalError = null;
+	const before = world.life.calls.length;
+	const next = fixturePool({ id: fixtureId(0x34), name: "next", ...nas });
+	const task = world.task("pool.create", next.id, { overwrite: ["LVM2_member of group lqx"] });
+	await world.propose({ kind: "poolCreate", pool: next, task });
+	await world.settle();
+	expect(world.taskOf(task.id)?.state).toBe("succeeded");
+	expect(await record(world)).toEqual({});
+	const calls = world.life.calls.slice(before).filter((call) => /^storage\.(remove|activate)$/.test(call));
+	expect(calls.slice(0, 2)).toEqual(["storage.remove", "storage.activate"]);
+});
+
 test("after thirty days it is tried no longer, and in another cluster not at all", async () => {
 	const { world, there } = await worldWithPool();
 	await using _world = world;

@@ -137,6 +137,8 @@ export class Pools {
 		const pool = this.#context.store.get("pool", poolId);
 		if (!pool) throw new AppError("not-found", "The storage pool does not exist any more.");
 		if (!isHere(pool, this.#context.nodeId)) return null;
+		// Of a pool that was there, perhaps: two that clear the place at once would be in each other's way.
+		if (overwrite.length > 0) await this.#remains.clear(pool);
 		await this.#check(pool, overwrite);
 		return null;
 	}
