@@ -100,9 +100,9 @@ test("closed, nobody gets a lock, as long as it takes; it closes only while nobo
 	const locks = new OperationLocks(1000);
 	const own = await locks.exclusive("pool", "busy");
 	const reader = await locks.shared("a", "busy");
-	expect(locks.close("pool")).toBeNull();
+	expect(locks.close(["pool"])).toBeNull();
 	reader[Symbol.dispose]();
-	const closed = locks.close("pool");
+	const closed = locks.close(["pool"]);
 	expect(closed).not.toBeNull();
 	let isIn = false;
 	const late = locks.exclusive("a", "busy").then((lock) => {
@@ -112,7 +112,7 @@ test("closed, nobody gets a lock, as long as it takes; it closes only while nobo
 	const waits = locks.exclusive("pool", "busy");
 	own[Symbol.dispose]();
 	await Promise.resolve();
-	expect([isIn, locks.close("pool")]).toEqual([false, null]);
+	expect([isIn, locks.close(["pool"])]).toEqual([false, null]);
 	closed?.[Symbol.dispose]();
 	(await late)[Symbol.dispose]();
 	(await waits)[Symbol.dispose]();

@@ -53,11 +53,13 @@ export class OperationLocks {
 	}
 
 	/**
-	 * While nobody has a lock but this one: until disposed, nobody gets another, and who asks waits as for any. Null when somebody has. The
+	 * While nobody has a lock but these: until disposed, nobody gets another, and who asks waits as for any. Null when somebody has. The
 	 * caller takes no lock meanwhile.
 	 */
-	close(own: string): Disposable | null {
-		const isBusy = [...this.#entries].some(([key, one]) => key !== own && (one.exclusive || one.sharedCount > 0));
+	close(own: readonly string[]): Disposable | null {
+		const isBusy = [...this.#entries].some(
+			([key, one]) => !own.includes(key) && (one.exclusive || one.sharedCount > 0),
+		);
 		if (this.#isClosed || isBusy) return null;
 		this.#isClosed = true;
 		return {

@@ -15,6 +15,8 @@ export class LeftDisks {
 	#abort: AbortController | null = null;
 	#work: Promise<void> = Promise.resolve();
 	#isPaused = false;
+	/** Keys of the locks that it has now. */
+	lockKeys: readonly string[] = [];
 
 	constructor(context: IscsiContext) {
 		this.#context = context;
@@ -76,13 +78,16 @@ export class LeftDisks {
 		const { locks } = this.#context;
 		const { kind, id } = lv.name;
 		const busyMessage = `The ${kind} ${id} is busy with another operation.`;
-		const held = await locks.all([{ key: `${kind}:${id}`, how: "exclusive", busyMessage }], { signal });
+		const key = `${kind}:${id}`;
+		const held = await locks.all([{ key, how: "exclusive", busyMessage }], { signal });
+		this.lockKeys = [key];
 		let removal: Promise<void> | null = null;
 		try {
 			const now = (await readIndex(this.#context)).get(lv.lv);
 			// It may have come further than when it was planned.
 			if (now?.uuid === lv.uuid) removal = beginOrJoin(this.#context, now, { signal });
 		} finally {
+			this.lockKeys = [];
 			held[Symbol.dispose]();
 		}
 		await removal?.catch((error: unknown) => {

@@ -179,6 +179,9 @@ test("an operation between two of its steps keeps the pool; what is left to be o
 	const left = lifecycle.deactivate();
 	go?.resolve();
 	await left;
+	// Also while it looks what is left.
+	await lifecycle.activate({});
+	await lifecycle.deactivate();
 	expect(calls.slice(-2)).toEqual(["deactivate all", "disconnect"]);
 	expect(isThere).toBe(true);
 });

@@ -252,7 +252,7 @@ export class PoolLifecycle {
 		const { activation, locks } = this.#context;
 		const used = activation.isUsed(this.#left.current);
 		if (used === "open") throw new AppError("in-use", "A VM of this node uses disks or images of the pool.");
-		const closed = used === null ? locks.close("pool") : null;
+		const closed = used === null ? locks.close(["pool", ...this.#left.lockKeys]) : null;
 		if (closed === null) throw new AppError("in-use", "Something is being done in the pool on this node.");
 		return closed;
 	}
