@@ -3,7 +3,7 @@
  * writes; in the storage lab VM. What is looked at is what the guest reads back, what QEMU has open, and what is left in each pool.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { present } from "../../lib/assert.ts";
 import { run } from "../../lib/run.ts";
@@ -26,6 +26,7 @@ let lab: LabLuns;
 let locks: AsyncDisposable | undefined;
 let system: LabSystem;
 beforeAll(async () => {
+	await mkdir("/srv", { recursive: true });
 	folder = await mkdtemp("/srv/move-");
 	exported = await newExport(false);
 	lab = await labLuns({ portals: ["10.88.0.2"], sizes: [2 * GiB], withChap: true });
