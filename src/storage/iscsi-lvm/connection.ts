@@ -2,7 +2,7 @@
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { type Iscsi, type IscsiTarget, isAt, requireLetIn } from "./iscsi.ts";
-import type { Luns } from "./lun.ts";
+import type { Lun, Luns } from "./lun.ts";
 import type { Multipath } from "./multipath.ts";
 import type { Portal } from "./names.ts";
 import { TargetSessions } from "./target-sessions.ts";
@@ -90,7 +90,9 @@ export class IscsiConnection implements Connection {
 			// What was there before may show another disk or another size by now: the kernel asks for the WWID again.
 			const sessions = await iscsi.sessions(target);
 			if (made.length < sessions.length) await iscsi.rescan(sessions);
-			const { device, sizeBytes } = await luns.joined(this.#poolId, this.#search, this.#target.portals.length);
+			const { device, sizeBytes } = await this.#withMapGrown(
+				await luns.joined(this.#poolId, this.#search, this.#target.portals.length),
+			);
 			return { device, sizeBytes, undo };
 		} catch (error) {
 			await undo().catch((failure) => log.warn("A session of a pool was not ended", { target, failure }));
@@ -156,18 +158,22 @@ export class IscsiConnection implements Connection {
 	}
 
 	async rescan(): Promise<ConnectedLun> {
-		const { iscsi, luns, multipath } = this.#parts;
+		const { iscsi, luns } = this.#parts;
 		await this.#lookForRefusal();
 		await this.#loginWhereMissing();
 		await iscsi.rescan(await iscsi.sessions(this.#target.target));
 		const lun = await luns.find(this.#search);
 		if (lun === null) throw new AppError("storage", `The LUN ${this.#wwid} is not there any more.`);
+		return this.#withMapGrown(lun);
+	}
+
+	/** A map does not follow its paths by itself. */
+	async #withMapGrown(lun: Lun): Promise<Lun> {
+		const { luns, multipath } = this.#parts;
 		const [path] = lun.paths;
-		if (lun.map && path && path.sizeBytes !== lun.sizeBytes) {
-			await multipath.resize(lun.map);
-			return (await luns.find(this.#search)) ?? lun;
-		}
-		return lun;
+		if (!lun.map || !path || path.sizeBytes === lun.sizeBytes) return lun;
+		await multipath.resize(lun.map);
+		return (await luns.find(this.#search)) ?? lun;
 	}
 
 	async disconnect({ isOthers = false } = {}): Promise<void> {
