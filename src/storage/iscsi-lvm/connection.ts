@@ -143,7 +143,8 @@ export class IscsiConnection implements Connection {
 			if (sessions.length === 0 || missing.length === 0) return;
 			// Asked before: a login that fails takes its time, and other pools on this target would wait for that.
 			const asked = await Promise.allSettled(missing.map((portal) => iscsi.tryLogin(this.#target, portal)));
-			if (asked.every(({ status }) => status === "rejected")) return;
+			if (asked.every(({ status }) => status === "rejected"))
+				return log.debug("Portals of an iSCSI pool still do not let this node in", { target, asked });
 			const answer = await this.#sessions.complete(this.#poolId);
 			// A portal that has two names may have been there already.
 			if (answer === null || (await iscsi.sessions(target)).length <= sessions.length) return;
