@@ -85,7 +85,7 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 	if (config.layout === "thin" && hostIds.length > 1) throw new AppError("invalid", "A thin pool belongs to one node.");
 	const first = shared && hostIds.every(([, id]) => (hostId ?? 0) <= id);
 	// Without the passwords the pool of before can still be let go of here: it is logged in.
-	const isFormer = pool.wasReady && pool.credentials === null;
+	const isFormer = pool.wasReady && pool.credentials === null && config.chapUser !== null;
 	const target: IscsiTarget = {
 		target: config.target,
 		portals: config.portals.map(parsePortal),
