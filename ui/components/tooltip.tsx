@@ -5,7 +5,7 @@
  */
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
 import "./tooltip.css";
 
 type Shown = { text: string; anchor: HTMLElement };
@@ -71,7 +71,8 @@ export function TooltipHost() {
 			removeEventListener("keydown", onKeyDown, { capture: true });
 		};
 	}, []);
-	useEffect(() => {
+	// With the render itself: an effect after the paint would leave an empty tooltip open over what was just pressed.
+	useLayoutEffect(() => {
 		const element = ref.current;
 		if (!element || !current) return;
 		if (!current.anchor.isConnected) {
