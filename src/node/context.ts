@@ -21,6 +21,7 @@ import { KeyedMutex, KeyedSemaphore, Semaphore } from "./gates.ts";
 import type { HostFacts } from "./host.ts";
 import { bounds, limits } from "./limits.ts";
 import type { RemoteNodes } from "./remote.ts";
+import { vmFilesInOrder } from "./vm-files.ts";
 import type { VmFolders } from "./vm-folder.ts";
 import type { VmStateFiles } from "./vm-state.ts";
 import { Bell, withLimit } from "./wait.ts";
@@ -107,6 +108,7 @@ export type NodeContext = NodeDeps & {
 export function createContext(deps: NodeDeps, stopping: AbortSignal): NodeContext {
 	return {
 		...deps,
+		...vmFilesInOrder(deps),
 		stopping,
 		vmSteps: new Semaphore(bounds.vmSteps),
 		heavyCopies: new Semaphore(bounds.heavyCopies),
