@@ -56,6 +56,19 @@ type Lookup<T> = (id: string) => T | null | undefined;
 export const revertPhaseObstacle = ({ name, phase }: Pick<Snapshot, "name" | "phase">): string | null =>
 	phase === "ready" || phase === "reverting" ? null : `The snapshot ${name} is ${phase}.`;
 
+/**
+ * Disks of the snapshot that are set back. Where it is half done already, those that the VM still has: the others may be gone for good, or
+ * somebody else's, and the VM starts only when this comes to its end. `partly`: all members know that.
+ */
+export const disksToRevert = (
+	{ spec }: Pick<Vm, "spec">,
+	{ disks, phase }: Pick<Snapshot, "disks" | "phase">,
+	partly: boolean,
+): Snapshot["disks"] =>
+	partly && phase === "reverting"
+		? disks.filter(({ volumeId }) => spec.disks.some((disk) => disk.volumeId === volumeId))
+		: disks;
+
 /** Why this disk of the snapshot is not set back. */
 export function revertDiskObstacle(
 	vm: Pick<Vm, "name" | "spec">,

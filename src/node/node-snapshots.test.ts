@@ -270,6 +270,21 @@ test("a revert that fails at its second disk keeps the VM from starting until on
 	expect(await world.problems()).toEqual([]);
 });
 
+test("a disk that is taken from a VM that is half set back is left alone, and the VM is whole without it", async () => {
+	const { world, id, second, write, content, other } = await worldWith(false, 2);
+	await using _ = world;
+	write(1);
+	const one = await takeSnapshot(world, id, "one");
+	write(2);
+	world.drivers.get(other)?.failNext("snapshots.revert", new AppError("storage", "broken"));
+	expect((await ended(world, await askRevert(world, one)))[0]).toBe("failed");
+	await world.update(id, (spec) => ({ ...spec, disks: spec.disks.filter(({ volumeId }) => volumeId !== second) }));
+	const left = `Not set back, because the VM has them no more: "${world.volume(second).name}".`;
+	expect(await ended(world, await askRevert(world, one))).toEqual(["succeeded", left]);
+	expect([snapshotIn(world, one).phase, content()]).toEqual(["ready", [1, 2]]);
+	expect((await ended(world, await world.act("vm.start", id)))[0]).toBe("succeeded");
+});
+
 test("a revert whose first disk is in use has changed nothing", async () => {
 	const { world, id, write, content } = await worldWith(false);
 	await using _ = world;
@@ -309,6 +324,17 @@ test("a VM goes with its snapshots, also from the volumes that stay", async () =
 		else expect(world.pool.volumes.get(first)?.snapshots).toEqual([]);
 		expect(await world.problems()).toEqual([]);
 	}
+});
+
+test("a snapshot that a pool keeps although its VM goes is said; the other disks' go", async () => {
+	const { world, id, first, second, other } = await worldWith(false, 2);
+	await using _ = world;
+	await takeSnapshot(world, id, "one");
+	world.driver.failNext("snapshots.delete", new AppError("storage", "No."));
+	const said = `The snapshot "one" of disk "${world.volume(first).name}" stays in its pool: No.`;
+	expect(await ended(world, await world.deleteVm(id, false))).toEqual(["succeeded", said]);
+	expect(world.pool.volumes.get(first)?.snapshots).toHaveLength(1);
+	expect(world.pools.get(other)?.volumes.get(second)?.snapshots).toEqual([]);
 });
 
 test("a volume made of a disk in a snapshot has what was there then, while the VM runs", async () => {

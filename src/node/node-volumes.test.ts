@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
-import { NodeWorld } from "../testing/node/node-world.ts";
+import { diskOf, NodeWorld } from "../testing/node/node-world.ts";
 import { bytes, readyImage, remove, resize, secondPool } from "../testing/node/storage-deeds.ts";
 
 test("volume: create, resize, delete", async () => {
@@ -130,6 +130,22 @@ test("volume: a disk in use is not copied; a stopped VM is kept still while it i
 	await expect(world.createVolume({ source: { kind: "clone", volumeId, fullCopy: true } })).rejects.toMatchObject({
 		code: "wrong-state",
 	});
+});
+
+test("volume: a disk that is a copy of another disk of its VM, and could not be made, is made with the VM", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const { id, volumeIds } = await world.createVm({ volumes: [{}], start: false });
+	await world.settle();
+	world.driver.failNext("createVolume", new AppError("storage", "No."));
+	const source = { kind: "clone", volumeId: volumeIds[0] ?? "", fullCopy: true } as const;
+	const copy = await world.createVolume({ source });
+	const update = await world.update(id, (spec) => ({ ...spec, disks: [...spec.disks, diskOf(copy.id, 1)] }));
+	await world.settle();
+	expect(world.taskOf(copy.taskId)).toMatchObject({ state: "failed" });
+	expect(world.taskOf(update)).toMatchObject({ state: "succeeded" });
+	expect(world.volume(copy.id).phase).toBe("ready");
+	expect(await world.problems()).toEqual([]);
 });
 
 test("volume: a copy is canceled; the record says so and can be deleted", async () => {

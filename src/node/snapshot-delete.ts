@@ -43,19 +43,31 @@ export async function deleteSnapshot(parts: DeletionParts, snapshotId: string, r
 	return lacks.length === 0 ? null : lacks.join(" ");
 }
 
-/** Of a VM that is being deleted: nobody will know of them any more. What a pool refuses stays in it. */
-export async function forgetSnapshots(parts: SnapshotParts, vm: Vm, run: Pick<TaskRun, "progress">): Promise<void> {
+/** Of a VM that is being deleted: nobody will know of them any more. What a pool refuses stays in it; returns what there is to say of that. */
+export async function forgetSnapshots(
+	parts: SnapshotParts,
+	vm: Vm,
+	run: Pick<TaskRun, "progress">,
+): Promise<string | null> {
 	const { context } = parts;
+	const left: string[] = [];
 	for (const snapshot of context.store.all("snapshot", { vmId: vm.id }))
-		try {
-			for (const disk of await disksOfSnapshot(parts, snapshot))
-				if (disk.volume.phase !== "deleting")
-					await withDiskForLong(context, disk, "Deleting the snapshot of", run, (options) =>
-						disk.snapshots.delete(disk.volume.id, snapshot.id, options),
-					);
-		} catch (error) {
-			context.stopping.throwIfAborted();
-			if (!(error instanceof AppError)) throw error;
-			context.logger.warn("a snapshot of a volume stays although its VM goes", { snapshotId: snapshot.id, error });
-		}
+		for (const { volumeId } of snapshot.disks)
+			try {
+				for (const disk of await disksOfSnapshot(parts, {
+					disks: snapshot.disks.filter((one) => one.volumeId === volumeId),
+				}))
+					if (disk.volume.phase !== "deleting")
+						await withDiskForLong(context, disk, "Deleting the snapshot of", run, (options) =>
+							disk.snapshots.delete(disk.volume.id, snapshot.id, options),
+						);
+			} catch (error) {
+				context.stopping.throwIfAborted();
+				if (!(error instanceof AppError)) throw error;
+				const facts = { snapshotId: snapshot.id, volumeId };
+				context.logger.warn("a snapshot of a volume stays although its VM goes", { ...facts, error });
+				const name = context.store.get("volume", volumeId)?.name ?? volumeId;
+				left.push(`The snapshot "${snapshot.name}" of disk "${name}" stays in its pool: ${error.message}`);
+			}
+	return left.length === 0 ? null : left.join(" ");
 }

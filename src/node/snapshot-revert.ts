@@ -1,10 +1,11 @@
 /**
  * A VM set back to a snapshot: each disk, then UEFI variables and TPM. That is begun is in the record before anything changes, and
- * until all of it is done the VM does not start (model/snapshot-rules.ts). One that was cut off is done again from the beginning;
- * one that failed on its way waits for a person, who may choose another snapshot.
+ * until all of it is done the VM does not start (model/snapshot-rules.ts). One that was cut off is done again from the beginning, with
+ * the disks that the VM still has; one that failed on its way waits for a person, who may choose another snapshot.
  */
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import type { Snapshot } from "../model/snapshot.ts";
+import { disksToRevert } from "../model/snapshot-rules.ts";
 import type { Vm } from "../model/vm.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { limits } from "./limits.ts";
@@ -27,8 +28,11 @@ export async function revertToSnapshot(
 	const { context } = parts;
 	const snapshot = context.store.get("snapshot", snapshotId);
 	if (!snapshot) throw new AppError("canceled", "The snapshot does not exist any more.");
-	const disks = await disksOfSnapshot(parts, snapshot);
-	await requireWhole(context, vm, snapshot, disks);
+	const wanted = disksToRevert(vm, snapshot, true);
+	const disks = await disksOfSnapshot(parts, { disks: wanted });
+	if (disks.length < wanted.length || wanted.some(({ volumeId }) => !hasDisk(vm, volumeId)))
+		throw new AppError("wrong-state", "A disk of the snapshot is not attached to the VM any more.");
+	await requireKept(context, snapshot.id, disks);
 	const status = (phase: "reverting" | "ready", error: unknown) =>
 		context.propose({
 			...{ kind: "snapshotStatus", id: snapshotId, phase, error: error === null ? null : toErrorInfo(error) },
@@ -46,23 +50,29 @@ export async function revertToSnapshot(
 		}
 		const remark = await restoreState(context, vm, snapshotId);
 		await context.propose({ kind: "snapshotReverted", id: snapshotId });
-		return remark;
+		const taken = asTheyAre(
+			context,
+			snapshot.disks.filter((disk) => !wanted.includes(disk)),
+		);
+		return [remark, taken].filter((one) => one !== null).join(" ") || null;
 	} catch (error) {
 		if (!context.stopping.aborted) await status(changed ? "reverting" : "ready", error);
 		throw error;
 	}
 }
 
+const hasDisk = ({ spec }: Vm, volumeId: string): boolean => spec.disks.some((disk) => disk.volumeId === volumeId);
+
+const asTheyAre = ({ store }: NodeContext, taken: Snapshot["disks"]): string | null => {
+	const names = taken.map(({ volumeId }) => `"${store.get("volume", volumeId)?.name ?? volumeId}"`);
+	return names.length === 0 ? null : `Not set back, because the VM has them no more: ${names.join(", ")}.`;
+};
+
 /** Before anything is begun. */
-async function requireWhole(context: NodeContext, vm: Vm, snapshot: Snapshot, disks: DiskOfSnapshot[]): Promise<void> {
-	const attached = new Set(vm.spec.disks.map(({ volumeId }) => volumeId));
-	for (const { volumeId } of snapshot.disks) {
-		const disk = disks.find(({ volume }) => volume.id === volumeId);
-		if (!disk || !attached.has(volumeId))
-			throw new AppError("wrong-state", "A disk of the snapshot is not attached to the VM any more.");
-		if (!(await hasSnapshot(context, disk, snapshot.id)))
+async function requireKept(context: NodeContext, snapshotId: string, disks: DiskOfSnapshot[]): Promise<void> {
+	for (const disk of disks)
+		if (!(await hasSnapshot(context, disk, snapshotId)))
 			throw new AppError("storage", `Disk "${disk.volume.name}" has lost this snapshot in its pool.`);
-	}
 }
 
 async function revertDisk(

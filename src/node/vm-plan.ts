@@ -277,10 +277,8 @@ function planDelete(view: VmView): Planned {
 	if (next) return quietly({ kind: "delete-volume", volumeId: next.id });
 	if (!done.has("remove-folder")) return quietly({ kind: "remove-folder" });
 	const kept = view.attached.filter((volume) => view.kept.has(volume.id)).map((volume) => `"${volume.name}"`);
-	return quietly({
-		kind: "gone",
-		message: kept.length === 0 ? null : `Kept, because other volumes are copies of it: ${kept.join(", ")}.`,
-	});
+	const copied = kept.length === 0 ? null : `Kept, because other volumes are copies of it: ${kept.join(", ")}.`;
+	return quietly({ kind: "gone", message: [copied, view.remark].filter((text) => text !== null).join(" ") || null });
 }
 
 /** A plan that cannot go on, as an error. */

@@ -101,7 +101,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 	await settleDisks(parts.volumeMoves, vm);
 	switch (step.kind) {
 		case "create-volume":
-			await parts.volumes.make(step.volumeId, task);
+			await parts.volumes.make(step.volumeId, task, vm.id);
 			await task.setCancelable(false);
 			break;
 		case "fetch-image": {
@@ -181,7 +181,7 @@ export async function doStep(parts: StepParts, vm: Vm, step: DoableStep, run: Vm
 			run.remark = await revertToSnapshot(parts, vm, snapshotIdOf(task), task);
 			break;
 		case "forget-snapshots":
-			await forgetSnapshots(parts, vm, task);
+			run.remark = await forgetSnapshots(parts, vm, task);
 			break;
 		case "remove-folder":
 			await call("Removing the VM's folder", limits.removeFolderMs, () => context.vmState.remove(vm.id));

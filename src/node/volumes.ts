@@ -14,6 +14,7 @@ import { heavyCopy, type MakingRun } from "./heavy-copy.ts";
 import type { ImageCopies } from "./image-copies.ts";
 import { deletionIdleOf, limits } from "./limits.ts";
 import { type LongStepOptions, longStep } from "./long-step.ts";
+import { isActive } from "./plan-words.ts";
 import type { Pools } from "./pools.ts";
 import type { TaskBoard } from "./task-board.ts";
 import { type TaskRun, withPlacement } from "./task-run.ts";
@@ -79,23 +80,31 @@ export class Volumes {
 
 	/**
 	 * Makes the volume by its source. Done already is done. Failure is recorded with the volume, and thrown. Called off is
-	 * no failure: the volume waits to be made, as before.
+	 * no failure: the volume waits to be made, as before. `byVmId`: the VM whose queue does it, and to which nothing else happens meanwhile.
 	 */
-	async make(volumeId: string, run: MakingRun): Promise<void> {
+	async make(volumeId: string, run: MakingRun, byVmId: string | null = null): Promise<void> {
 		const { store, locks } = this.#context;
 		const source = store.get("volume", volumeId)?.source;
 		const cloned = source?.kind === "clone" ? store.get("volume", source.volumeId) : null;
 		const work = () => locks.run(`volume:${volumeId}`, () => this.#makeLocked(volumeId, run), run.signal);
 		if (!cloned?.vmId) return work();
 		// Copying a disk that a guest writes to would give a torn copy.
-		run.say(`Waits until nothing happens to the VM that has "${cloned.name}"`);
-		await run.setCancelable(true);
 		const copy = (active: boolean) => {
 			if (!active) return work();
 			throw new AppError("wrong-state", `Volume "${cloned.name}" belongs to a running VM: stop it to copy the volume.`);
 		};
+		// Its queue would wait for itself.
+		if (cloned.vmId === byVmId) return copy(await this.#isActive(byVmId));
+		run.say(`Waits until nothing happens to the VM that has "${cloned.name}"`);
+		await run.setCancelable(true);
 		// Other copies of it may come first, each of which takes hours.
 		return this.#users.whileStill(cloned.vmId, run.signal, copy, null);
+	}
+
+	async #isActive(vmId: string): Promise<boolean> {
+		const { hypervisor } = this.#context;
+		const read = () => hypervisor.getDomain(vmId);
+		return isActive(await limited(this.#context, "Reading the VM's state", limits.readMs, read));
 	}
 
 	async #makeLocked(volumeId: string, run: MakingRun): Promise<void> {

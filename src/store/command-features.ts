@@ -20,6 +20,7 @@ const everyFeature = [
 	"flatten-1",
 	"host-ids-1",
 	"free-sources-1",
+	"revert-rest-1",
 ] as const;
 export type Feature = (typeof everyFeature)[number];
 

@@ -200,7 +200,8 @@ export type CommandBody =
 			sizes?: { volumeId: string; sizeBytes: number }[];
 			error?: ErrorInfo | null;
 	  }
-	| { kind: "snapshotRevert"; id: string; task: Task }
+	/** `partly`: of one that is half done, the disks that the VM still has. All members know that ("revert-rest-1"). */
+	| { kind: "snapshotRevert"; id: string; task: Task; partly?: true }
 	/** From the VM's node: all disks are what they were then. */
 	| { kind: "snapshotReverted"; id: string }
 	/** `merging`: also while the VM runs, where QEMU merges layers of its disks for it. All members know that. */

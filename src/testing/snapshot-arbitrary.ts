@@ -43,6 +43,7 @@ export const snapshotArbitraries: { [K in SnapshotKind]: fc.Arbitrary<Extract<Co
 	}),
 	snapshotRevert: record({
 		...{ kind: kind("snapshotRevert"), id: snapshotId, task: task(["vm.revert"], vmId, "vm") },
+		partly: maybe(fc.constant(true as const)),
 	}),
 	snapshotReverted: record({ kind: kind("snapshotReverted"), id: snapshotId }),
 	snapshotDelete: record({

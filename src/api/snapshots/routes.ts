@@ -99,7 +99,7 @@ export const snapshotRoutes: Route[] = [
 		path: "/v1/snapshots/{id}/actions/revert",
 		summary: "Set a VM back to a snapshot",
 		description:
-			"The VM is off. What was written since the last snapshot is lost; all snapshots stay. Disks that are not in the snapshot stay as they are.",
+			"The VM is off. What was written since the last snapshot is lost; all snapshots stay. Disks that are not in the snapshot stay as they are. Done again after it failed half-way, it sets back the disks that the VM still has.",
 		tag,
 		params: idParams,
 		responses: { 202: Task },
@@ -109,7 +109,9 @@ export const snapshotRoutes: Route[] = [
 				const snapshot = find(context, "snapshot", params.id);
 				const vm = find(context, "vm", snapshot.vmId);
 				checkHeard(context, vm.nodeId);
-				return { kind: "snapshotRevert", id: snapshot.id, task: snapshotTask(context, "vm.revert", vm, snapshot) };
+				const partly = context.services.cluster.everybodyHas("revert-rest-1");
+				const task = snapshotTask(context, "vm.revert", vm, snapshot);
+				return { kind: "snapshotRevert", id: snapshot.id, task, ...(partly ? { partly } : {}) };
 			}),
 	}),
 ];

@@ -210,6 +210,17 @@ describe("setting the VM back", () => {
 		expect([snapshot(1), snapshot(2)]).toMatchObject([{ phase: "ready", current: false }, { current: true }]);
 		await apply({ ...start, task: task("vm.start") });
 	});
+	test("half done, it is done again with the disks that the VM still has, as soon as all members know that", async () => {
+		await take(1);
+		const detached = fixtureVmSpec({ disks: [disk(first, 0)] });
+		await apply({ kind: "vmUpdate", id: vmId, spec: detached, task: task("vm.update") });
+		await finishTasks();
+		const partly = { ...revert(1), partly: true } as CommandBody;
+		await refused(partly, "wrong-state", "The disk two");
+		await apply({ kind: "snapshotStatus", id: fixtureId(1), phase: "reverting" });
+		await refused(revert(1), "wrong-state", "The disk two");
+		await apply(partly);
+	});
 	test("a start that comes behind a revert is taken", async () => {
 		await take(1);
 		await apply(revert(1));

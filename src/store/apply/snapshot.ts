@@ -5,6 +5,7 @@ import { Snapshot, SnapshotUpdate } from "../../model/snapshot.ts";
 import {
 	beingCopiedObstacle,
 	diskPhaseObstacle,
+	disksToRevert,
 	halfRevertedDeletionObstacle,
 	liveDeletionObstacle,
 	noDisksObstacle,
@@ -98,7 +99,7 @@ export const snapshotHandlers: Handlers<
 		const vm = context.need("vm", snapshot.vmId);
 		refuse(revertPhaseObstacle(snapshot));
 		checkPossible(context, "revert", vm);
-		checkDisksAreThere(context, vm, snapshot);
+		checkDisksAreThere(context, vm, snapshot, body.partly ?? false);
 		return createVmTask(context, vm, snapshot, body.task, "vm.revert");
 	},
 
@@ -183,8 +184,8 @@ function checkAtRest(context: ApplyContext, volume: Volume): void {
 		throw new AppError("wrong-state", `Work on the disk ${volume.name} is under way.`);
 }
 
-function checkDisksAreThere(context: ApplyContext, vm: Vm, snapshot: Snapshot): void {
-	for (const { volumeId } of snapshot.disks) {
+function checkDisksAreThere(context: ApplyContext, vm: Vm, snapshot: Snapshot, partly: boolean): void {
+	for (const { volumeId } of disksToRevert(vm, snapshot, partly)) {
 		refuse(revertDiskObstacle(vm, snapshot, volumeId, context.get("volume", volumeId)));
 		checkAtRest(context, context.need("volume", volumeId));
 	}

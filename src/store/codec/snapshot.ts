@@ -65,7 +65,10 @@ export const snapshotCodecs: BodyCodecs<
 			...optional("error", fromOptionalJson<ErrorInfo | null>(message.errorJson)),
 		}),
 	},
-	snapshotRevert: idAndTask,
+	snapshotRevert: {
+		encode: (body) => ({ ...idAndTask.encode(body), ...optional("partly", body.partly) }),
+		decode: (message) => ({ ...idAndTask.decode(message), ...(message.partly ? { partly: true as const } : {}) }),
+	},
 	snapshotReverted: onlyId,
 	snapshotDelete: {
 		encode: (body) => ({ ...idAndTask.encode(body), ...optional("merging", body.merging) }),

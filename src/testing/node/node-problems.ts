@@ -44,8 +44,8 @@ function poolProblems(store: Store, poolId: string, pool: FakePool): string[] {
 		const here = pool.volumes.has(volume.id);
 		if (volume.phase === "ready" && !here) found.push(`volume ${volume.name} is ready and has no file`);
 		const vm = volume.vmId === null ? null : store.get("vm", volume.vmId);
-		// A VM whose making was called off: its next start makes the volume.
-		const waits = volume.phase === "pending" && !here && vm?.status.observedGeneration === 0;
+		// A VM whose making was called off: its next start makes the volume, or finds that a daemon before had made it.
+		const waits = volume.phase === "pending" && vm?.status.observedGeneration === 0;
 		if (volume.phase !== "ready" && volume.phase !== "error" && !waits)
 			found.push(`volume ${volume.name} is ${volume.phase}`);
 		const size = pool.volumes.get(volume.id)?.content.length;

@@ -32,7 +32,7 @@ export async function takeSnapshot(world: NodeWorld, vmId: string, name: string)
 
 export async function askRevert(world: NodeWorld, id: string): Promise<string> {
 	const task = taskFor(world, "vm.revert", snapshotIn(world, id).vmId, id);
-	await world.propose({ kind: "snapshotRevert", id, task });
+	await world.propose({ kind: "snapshotRevert", id, task, partly: true });
 	return task.id;
 }
 

@@ -1,6 +1,7 @@
 /** The mock's snapshots of VMs: taken, reverted to and deleted as a node does it, and refused for the same reasons. */
 import { type VmAction, vmActionObstacle } from "../../../src/model/actions.ts";
 import {
+	disksToRevert,
 	halfRevertedDeletionObstacle,
 	liveDeletionObstacle,
 	noDisksObstacle,
@@ -97,7 +98,7 @@ export function snapshots(state: MockState): HandlerTable {
 			const vm = vmOf(snapshot.vmId);
 			refuse(revertPhaseObstacle(snapshot));
 			checkPossible("revert", vm);
-			for (const { volumeId } of snapshot.disks)
+			for (const { volumeId } of disksToRevert(vm, snapshot, true))
 				refuse(revertDiskObstacle(vm, snapshot, volumeId, tables.volume.get(volumeId)));
 			const task = start("vm.revert", snapshot, {
 				steps: 2,

@@ -1,6 +1,7 @@
 /** Why snapshots are not taken, reverted to or deleted now, as the model says it of what the live store has. */
 import { vmActionObstacle } from "../../../../src/model/actions.ts";
 import {
+	disksToRevert,
 	halfRevertedDeletionObstacle,
 	halfRevertedObstacle,
 	liveDeletionObstacle,
@@ -40,7 +41,7 @@ export function revertObstacle(vm: Vm, snapshot: Snapshot): string | null {
 		vmActionObstacle("revert", vm) ??
 		snapshotWorkObstacle(vm, workOn(vm.id));
 	if (state !== null || live.volume.state.value !== "ready") return state;
-	for (const { volumeId } of snapshot.disks) {
+	for (const { volumeId } of disksToRevert(vm, snapshot, true)) {
 		const obstacle = revertDiskObstacle(vm, snapshot, volumeId, volumeOf(volumeId));
 		if (obstacle !== null) return obstacle;
 	}
