@@ -138,7 +138,12 @@ function testPool(
 			const images = await list(["ls"]);
 			const snapshots: string[] = [];
 			for (const image of images) {
-				const { stdout } = await ceph.rbd("snap", "ls", "--all", "--format", "json", ...where, image);
+				const listing = ceph.rbd("snap", "ls", "--all", "--format", "json", ...where, image);
+				const { stdout } = await listing.catch(async (error) => {
+					// It was deleted meanwhile.
+					if ((await list(["ls"])).includes(image)) throw error;
+					return { stdout: "[]" };
+				});
 				for (const { name } of JSON.parse(stdout)) snapshots.push(`${image}@${name}`);
 			}
 			const trash = (await list(["trash", "ls", "--all"])).map((line) => `trash: ${line}`);

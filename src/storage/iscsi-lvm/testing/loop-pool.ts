@@ -3,7 +3,8 @@
  * metadata, told to leave the kernel alone; a logical volume that is activated is another loop device on its part of the file. What
  * this cannot show (locks, multipath, LVM's own activation) is tested in the lab VM.
  */
-import { mkdir, mkdtemp, readdir, readlink, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, open, readdir, readlink, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { systemClock } from "../../../lib/clock.ts";
@@ -53,26 +54,36 @@ class LoopGroup extends VolumeGroup {
 	override async activate(lv: string): Promise<void> {
 		const path = devicePath(this.name, lv);
 		if ((await target(path)) !== null || this.device === null) return;
-		const fields = "seg_start_pe,seg_size,devices,vg_extent_size,lv_size";
-		const call = { devices: [this.device] };
-		const { report } = JSON.parse(await this.#lvm.report("lvs", `lv_name,${fields}`, [`${this.name}/${lv}`], call));
-		const rows: Record<string, string>[] = report[0].lv;
-		if (rows.length !== 1) throw new Error(`${lv} is in ${rows.length} pieces`);
-		const start = Number(/\((\d+)\)/.exec(rows[0]?.devices ?? "")?.[1]);
-		const offset = (await firstExtentBytes(this.device)) + start * Number(rows[0]?.vg_extent_size);
-		const args = [
-			"--find",
-			"--show",
-			"--offset",
-			`${offset}`,
-			"--sizelimit",
-			rows[0]?.lv_size ?? "0",
-			"--",
-			this.#file,
-		];
-		const { stdout } = await run("losetup", args, limit);
+		const [first, ...others] = await this.#pieces(lv);
+		if (!first) throw new Error(`${lv} has no extents`);
+		const isWhole = others.length === 0;
+		if (!isWhole) await copyPieces([first, ...others], this.#file, this.#assembled(lv), "from");
+		const part = isWhole ? ["--offset", `${first.offset}`, "--sizelimit", `${first.bytes}`] : [];
+		const file = isWhole ? this.#file : this.#assembled(lv);
+		const { stdout } = await run("losetup", ["--find", "--show", ...part, "--", file], limit);
 		await mkdir(dirname(path), { recursive: true });
 		await symlink(stdout.trim(), path);
+	}
+
+	/** In order. */
+	async #pieces(lv: string): Promise<Piece[]> {
+		if (this.device === null) return [];
+		const fields = "lv_name,seg_start,seg_size,devices,vg_extent_size";
+		const call = { devices: [this.device] };
+		const { report } = JSON.parse(await this.#lvm.report("lvs", fields, [`${this.name}/${lv}`], call));
+		const rows: Record<string, string>[] = report[0].lv;
+		const firstExtent = await firstExtentBytes(this.device);
+		return rows
+			.toSorted((a, b) => Number(a.seg_start) - Number(b.seg_start))
+			.map((row) => ({
+				offset: firstExtent + Number(/\((\d+)\)/.exec(row.devices ?? "")?.[1]) * Number(row.vg_extent_size),
+				bytes: Number(row.seg_size),
+			}));
+	}
+
+	/** One that lies in several pieces, of which a loop device can have only one: put together while it is active. */
+	#assembled(lv: string): string {
+		return `${this.#file}-${lv}`;
 	}
 
 	override async deactivate(lv: string): Promise<void> {
@@ -83,6 +94,10 @@ class LoopGroup extends VolumeGroup {
 		if (await isOpen(device)) throw new AppError("in-use", `${lv} is open.`);
 		await rm(path);
 		await run("losetup", ["--detach", device], limit);
+		const assembled = this.#assembled(lv);
+		if (!existsSync(assembled)) return;
+		await copyPieces(await this.#pieces(lv), this.#file, assembled, "to");
+		await rm(assembled);
 	}
 
 	override async deactivateAll(): Promise<void> {
@@ -111,6 +126,22 @@ class LoopGroup extends VolumeGroup {
 		for (const lv of found.lvs) lvs.push({ ...lv, active: (await target(devicePath(this.name, lv.lv))) !== null });
 		return { ...found, lvs };
 	}
+}
+
+type Piece = { offset: number; bytes: number };
+
+/** Between `file`, which has the pieces, and `whole`; one that is shorter ends early. */
+async function copyPieces(pieces: readonly Piece[], file: string, whole: string, way: "from" | "to"): Promise<void> {
+	await using from = await open(way === "from" ? file : whole, "r");
+	await using to = await open(way === "from" ? whole : file, way === "from" ? "w" : "r+");
+	let position = 0;
+	for (const { offset, bytes } of pieces) {
+		const [read, write] = way === "from" ? [offset, position] : [position, offset];
+		const { buffer, bytesRead } = await from.read(Buffer.alloc(bytes), 0, bytes, read);
+		await to.write(buffer, 0, bytesRead, write);
+		position += bytes;
+	}
+	await to.sync();
 }
 
 async function target(path: string): Promise<string | null> {
