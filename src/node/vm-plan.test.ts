@@ -281,8 +281,8 @@ const rows: Row[] = [
 		is: "a volume that others need",
 		kind: "vm.delete",
 		done: ["remove-folder"],
-		view: { attached: [volume], kept: new Set([volume.id]) },
-		next: { kind: "gone", message: 'Kept, because other volumes are copies of it: "volume-1".' },
+		view: { attached: [volume], kept: new Map([[volume.id, "Others are copies of it."]]) },
+		next: { kind: "gone", message: 'Volume "volume-1" stays: Others are copies of it.' },
 	},
 	{
 		is: "snapshots on disks that stay",
@@ -305,7 +305,7 @@ for (const row of rows)
 	test(`${row.kind}: ${row.is}${row.done ? ` after ${row.done.at(-1)}` : ""} → ${row.next.kind}`, () => {
 		const view: VmView = {
 			...{ vm, domain: row.domain ?? null, volumes: [volume], discs: [], attached: [], inTheMaking: new Set<string>() },
-			...{ deleted: new Set<string>(), kept: new Set<string>(), fetched: new Set<string>(), notLive: [] },
+			...{ deleted: new Set<string>(), kept: new Map<string, string>(), fetched: new Set<string>(), notLive: [] },
 			...{ elapsedMs: 0, ageMs: 0, sinceRequestMs: null, snapshots: [], snapshot: null, remark: null },
 			task: fixtureTask(row.kind, { kind: "vm", id: vm.id }, { input: row.input ?? {} }),
 			done: new Set(row.done ?? []),
@@ -329,7 +329,7 @@ test("a plan that is followed on a domain that obeys comes to an end, from any s
 			let elapsedMs = 0;
 			for (let count = 0; count < 50 && !["finish", "fail", "gone"].includes(last?.kind ?? ""); count++) {
 				const common = { volumes: [volume], discs: [], attached: [], inTheMaking: new Set<string>(), notLive: [] };
-				const sets = { deleted: new Set<string>(), kept: new Set<string>(), fetched: new Set<string>() };
+				const sets = { deleted: new Set<string>(), kept: new Map<string, string>(), fetched: new Set<string>() };
 				const destroys = done.has("destroy") ? 1 : 0;
 				const none = { snapshots: [], snapshot: null, remark: null };
 				const times = { elapsedMs, ageMs: elapsedMs, sinceRequestMs: done.has("request-shutdown") ? 0 : null };

@@ -41,8 +41,8 @@ export type VmView = {
 	destroys: number;
 	/** Volumes whose files this run has deleted. */
 	deleted: ReadonlySet<string>;
-	/** Volumes that the driver would not delete, because others depend on them. */
-	kept: ReadonlySet<string>;
+	/** Volumes that are not deleted, because something uses them: what it is. */
+	kept: ReadonlyMap<string, string>;
 	/** Images that this run has got from other nodes. */
 	fetched: ReadonlySet<string>;
 	/** Parts of a live change that wait for the next start. */
@@ -276,9 +276,10 @@ function planDelete(view: VmView): Planned {
 	const next = view.attached.find((volume) => volume.phase === "deleting" && !view.deleted.has(volume.id));
 	if (next) return quietly({ kind: "delete-volume", volumeId: next.id });
 	if (!done.has("remove-folder")) return quietly({ kind: "remove-folder" });
-	const kept = view.attached.filter((volume) => view.kept.has(volume.id)).map((volume) => `"${volume.name}"`);
-	const copied = kept.length === 0 ? null : `Kept, because other volumes are copies of it: ${kept.join(", ")}.`;
-	return quietly({ kind: "gone", message: [copied, view.remark].filter((text) => text !== null).join(" ") || null });
+	const kept = view.attached
+		.filter((volume) => view.kept.has(volume.id))
+		.map((volume) => `Volume "${volume.name}" stays: ${view.kept.get(volume.id)}`);
+	return quietly({ kind: "gone", message: [...kept, view.remark].filter((text) => text !== null).join(" ") || null });
 }
 
 /** A plan that cannot go on, as an error. */

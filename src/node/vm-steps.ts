@@ -25,7 +25,7 @@ export type VmRun = {
 	done: Set<VmStep["kind"]>;
 	destroys: number;
 	deleted: Set<string>;
-	kept: Set<string>;
+	kept: Map<string, string>;
 	fetched: Set<string>;
 	notLive: string[];
 	bridges: Map<string, string> | null;
@@ -48,7 +48,7 @@ export const newVmRun = (): VmRun => ({
 	done: new Set(),
 	destroys: 0,
 	deleted: new Set(),
-	kept: new Set(),
+	kept: new Map(),
 	fetched: new Set(),
 	notLive: [],
 	bridges: null,
@@ -269,8 +269,8 @@ async function deleteVolume(
 		run.deleted.add(volumeId);
 	} catch (error) {
 		if (!isAppError(error, "in-use")) throw error;
-		run.kept.add(volumeId);
+		run.kept.set(volumeId, error.message);
 		await volumes.keep(volumeId, error);
-		context.logger.info("a volume stays although its VM goes: others depend on it", { volumeId });
+		context.logger.info("a volume stays although its VM goes", { volumeId, error });
 	}
 }

@@ -13,7 +13,7 @@ import { type CopySource, copyAcrossPools } from "./copy-across-pools.ts";
 import { heavyCopy, type MakingRun } from "./heavy-copy.ts";
 import type { ImageCopies } from "./image-copies.ts";
 import { deletionIdleOf, limits } from "./limits.ts";
-import { type LongStepOptions, longStep } from "./long-step.ts";
+import { longStep } from "./long-step.ts";
 import { isActive } from "./plan-words.ts";
 import type { Pools } from "./pools.ts";
 import type { TaskBoard } from "./task-board.ts";
@@ -330,7 +330,6 @@ export class Volumes {
 	/** The task volume.delete. Refused while anything uses it; then the volume is as before. */
 	async delete(volumeId: string, run: TaskRun): Promise<string | null> {
 		try {
-			await this.#requireReleased(volumeId, run.signal);
 			await this.deleteFile(volumeId, run);
 		} catch (error) {
 			if (!this.#context.stopping.aborted) await this.keep(volumeId, error);
@@ -340,9 +339,10 @@ export class Volumes {
 		return null;
 	}
 
-	/** Deletes the volume in its pool, not its record. `in-use` when others depend on it. Gone already is done. `run`: hears how far it is. */
-	async deleteFile(volumeId: string, run: NonNullable<LongStepOptions["run"]>): Promise<void> {
+	/** Deletes the volume in its pool, not its record. `in-use` when anything uses it. Gone already is done. `run`: hears how far it is. */
+	async deleteFile(volumeId: string, run: TaskRun): Promise<void> {
 		this.#detached.get(volumeId)?.abort(new AppError("canceled", "It is being deleted."));
+		await this.#requireReleased(volumeId, run.signal);
 		await this.#context.locks.run(`volume:${volumeId}`, async () => {
 			const volume = this.#context.store.get("volume", volumeId);
 			if (!volume) return;
