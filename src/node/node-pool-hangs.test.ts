@@ -257,6 +257,7 @@ test("one that fails at once is tried by who needs it, for as long as an answer 
 	const release = shared.hold("activate");
 	const start = await world.act("vm.start", id);
 	expect(await msUntil(world, () => world.taskOf(start).state === "failed")).toBeLessThanOrEqual(5_000);
+	expect(world.taskOf(start).error?.message).toBe("The disk is gone.");
 	release();
 	const again = await world.act("vm.start", id);
 	expect(await msUntil(world, () => world.taskOf(again).state === "succeeded")).toBe(0);

@@ -188,9 +188,13 @@ export class PoolEntries {
 		if (works) return;
 		if (failure === null) return this.activate(pool, entry);
 		if (failure.late) throw failure.error;
-		await limited(this.#context, `Activating pool "${pool.name}"`, limits.poolCheckMs, () =>
+		const activated = limited(this.#context, `Activating pool "${pool.name}"`, limits.poolCheckMs, () =>
 			this.activate(pool, entry),
 		);
+		await activated.catch((error) => {
+			// It goes on: what is known is why it did not work the last time.
+			throw isAppError(error, "timeout") && entry.failure === failure ? failure.error : error;
+		});
 	}
 }
 
