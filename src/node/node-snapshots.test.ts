@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
 import { clusterIds } from "../testing/fixtures.ts";
-import { NodeWorld } from "../testing/node/node-world.ts";
+import { diskOf, NodeWorld } from "../testing/node/node-world.ts";
 import { askDeletion, askRevert, askSnapshot, snapshotIn, takeSnapshot } from "../testing/node/snapshot-deeds.ts";
 import { secondPool } from "../testing/node/storage-deeds.ts";
 
@@ -324,6 +324,22 @@ test("a VM goes with its snapshots, also from the volumes that stay", async () =
 		else expect(world.pool.volumes.get(first)?.snapshots).toEqual([]);
 		expect(await world.problems()).toEqual([]);
 	}
+});
+
+test("a disk that a snapshot of another VM holds stays when the VM that has it now goes", async () => {
+	const { world, id, first } = await worldWith(false);
+	await using _ = world;
+	await takeSnapshot(world, id, "one");
+	await world.update(id, (spec) => ({ ...spec, disks: spec.disks.filter(({ volumeId }) => volumeId !== first) }));
+	const disks = [diskOf(first, 0)];
+	const next = await world.createVm({ name: "next", start: false });
+	await world.settle();
+	await world.update(next.id, (spec) => ({ ...spec, disks }));
+	await world.settle();
+	const said = `Volume "${world.volume(first).name}" stays: It is a part of the snapshot "one" of VM "vm".`;
+	expect(await ended(world, await world.deleteVm(next.id))).toEqual(["succeeded", said]);
+	expect(world.volume(first)).toMatchObject({ phase: "ready", vmId: null });
+	expect(await world.problems()).toEqual([]);
 });
 
 test("a snapshot that a pool keeps although its VM goes is said; the other disks' go", async () => {

@@ -4,6 +4,7 @@
  */
 import type { DomainSpec } from "../hypervisor/driver.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
+import type { Snapshot } from "../model/snapshot.ts";
 import type { Vm, VmDifference } from "../model/vm.ts";
 import { adoptVolumes, reportVolumes } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
@@ -257,6 +258,16 @@ async function applyLive(parts: StepParts, vm: Vm, run: VmRun): Promise<void> {
 export const repairLater = (repair: VmDifference["repair"]): VmDifference["repair"] =>
 	repair === "automatic" ? "next-start" : repair;
 
+/** Those of the VM that goes are forgotten by then: of one that had the volume before. */
+function requireInNoSnapshot({ store }: StepParts["context"], volumeId: string): void {
+	const holds = ({ disks }: Snapshot) => disks.some((disk) => disk.volumeId === volumeId);
+	const vmId = store.get("volume", volumeId)?.vmId;
+	const [snapshot] = store.all("snapshot").filter((one) => one.vmId !== vmId && holds(one));
+	if (!snapshot) return;
+	const vm = store.get("vm", snapshot.vmId)?.name ?? snapshot.vmId;
+	throw new AppError("in-use", `It is a part of the snapshot "${snapshot.name}" of VM "${vm}".`);
+}
+
 /** The record goes with the VM's (vmGone), unless the volume has to stay. */
 async function deleteVolume(
 	{ context, volumes }: StepParts,
@@ -265,6 +276,7 @@ async function deleteVolume(
 	task: TaskRun,
 ): Promise<void> {
 	try {
+		requireInNoSnapshot(context, volumeId);
 		await volumes.deleteFile(volumeId, task);
 		run.deleted.add(volumeId);
 	} catch (error) {
