@@ -30,7 +30,11 @@ export const workerLimits: WorkerLimits = {
 	...{ startMs: 30_000, lookMs: 20_000, listMs: 60_000, changeMs: 60_000, checkMs: 4500, stallMs: 150_000 },
 };
 
-export type WorkerCommand = { program: string; args: readonly string[] };
+export type WorkerCommand = {
+	program: string;
+	args: readonly string[];
+	environment?: Readonly<Record<string, string>>;
+};
 /** `look`: it changes nothing, so nothing is lost when it is cut off. */
 export type CallOptions = LongOptions & { part?: Uint8Array; limitMs: number | null; look?: boolean };
 export type WorkerAnswer = { value: unknown; part: Uint8Array };
@@ -70,7 +74,7 @@ export class WorkerProcess {
 		user: { uid: number; gid: number } | null,
 		context: { clock: Clock; limits: WorkerLimits; log: Logger },
 	): Promise<WorkerProcess> {
-		const program = await startProgram(command.program, command.args, { user });
+		const program = await startProgram(command.program, command.args, { user, environment: command.environment });
 		const worker = new WorkerProcess(program, context);
 		const late = Promise.withResolvers<void>();
 		const timer = context.clock.schedule(context.limits.startMs, () =>

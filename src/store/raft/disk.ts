@@ -83,6 +83,7 @@ export class RaftDisk {
 			if (truncateAfter !== null && !planted(this, "cut-not-written")) await this.#log.truncateAfter(truncateAfter);
 			const written = entries.length > 0 ? this.#log.append(entries, this.#keptFree) : null;
 			if (!planted(this, "log-not-awaited")) await written;
+			else written?.catch(() => {});
 			return true;
 		} catch (error) {
 			if (isAppError(error, "no-space")) return planted(this, "no-space-acknowledged");
