@@ -118,14 +118,21 @@ test("growth that the process did not survive is undone by the next start, or by
 	expect((await other.resizeVolume(id, large)).sizeBytes).toBe(large);
 }, 60_000);
 
-test("a deletion with overwriting that is ended goes on later: the pool is usable meanwhile, and whoever asks waits for it", async () => {
-	await using pool = await loopPool(2048 * MiB);
+const wiping = { wipeOnDelete: true };
+
+/** A large volume whose deletion was called off while it was overwritten. */
+async function halfWiped(pool: LoopPool) {
 	const id = newId();
-	const wiping = { wipeOnDelete: true };
 	const first = pool.driver(wiping);
 	await first.activate();
 	await make(first, id, large);
 	await fails("canceled", first.deleteVolume(id, watched(0.2).options));
+	return { id, first };
+}
+
+test("a deletion with overwriting that is ended goes on later: the pool is usable meanwhile, and whoever asks waits for it", async () => {
+	await using pool = await loopPool(2048 * MiB);
+	const { id, first } = await halfWiped(pool);
 	expect(await first.getVolume(id)).toBeNull();
 	expect(await pool.lvNames()).toEqual([`v-${id}-1`]);
 
@@ -154,12 +161,7 @@ test("a deletion with overwriting that is ended goes on later: the pool is usabl
 
 test("a pool that is removed is overwritten first, as far as that was not done yet; told to end, it goes on the next time", async () => {
 	await using pool = await loopPool(2048 * MiB);
-	const id = newId();
-	const wiping = { wipeOnDelete: true };
-	const first = pool.driver(wiping);
-	await first.activate();
-	await make(first, id, large);
-	await fails("canceled", first.deleteVolume(id, watched(0.2).options));
+	const { id } = await halfWiped(pool);
 	const second = pool.driver(wiping);
 	await second.activate();
 	await fails("canceled", second.remove(watched(0.2).options));

@@ -11,6 +11,7 @@ import { present } from "../../lib/assert.ts";
 import { MiB } from "../../lib/units.ts";
 import { isFinished } from "../../model/task.ts";
 import { buildWithout } from "../../scripts/build.ts";
+import { features } from "../../store/command-features.ts";
 import type { ClusterNode } from "../cluster/cluster-node.ts";
 import { untilSame } from "../cluster/convergence.ts";
 import { Creations } from "../cluster/creations.ts";
@@ -27,20 +28,8 @@ import { Random } from "../simulation/random.ts";
 const limitMs = 300_000;
 const stepMs = 60_000;
 const feature = "vm-move-1";
-/** Of this version, since the older one. */
-const newFeatures = [
-	...[
-		"runs-once-1",
-		"cancel-lost-1",
-		"storage-1",
-		"live-merge-1",
-		"thick-1",
-		"image-copy-1",
-		"flatten-1",
-		"host-ids-1",
-		"free-sources-1",
-	],
-];
+/** Of this version, since the older one: features are only ever added at the end. */
+const newFeatures = features.slice(features.indexOf(feature) + 1);
 const password = "correct horse battery";
 
 const missing = await missingCommit(olderCommit);
