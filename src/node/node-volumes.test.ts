@@ -295,6 +295,28 @@ test("volume: a disk that is detached while its VM is made is made all the same"
 	expect(await world.problems()).toEqual([]);
 });
 
+test("volume: a disk that a guest has kept stays when the VM that it was given to is deleted", async () => {
+	await using world = await NodeWorld.open();
+	await world.boot();
+	const keeper = await world.createVm({ name: "keeper", volumes: [{}] });
+	const next = await world.createVm({ name: "next", start: false });
+	await world.settle();
+	const [id = ""] = keeper.volumeIds;
+	world.hypervisor.setGuest(keeper.id, { unplug: "ignore" });
+	await world.update(keeper.id, (spec) => ({ ...spec, disks: [] }));
+	await world.settle({ stepMs: 1_000, limitMs: 600_000 });
+	await world.update(next.id, (spec) => ({ ...spec, disks: [diskOf(id, 0)] }));
+	await world.settle();
+	const task = await world.deleteVm(next.id);
+	await world.settle();
+	expect(world.taskOf(task)).toMatchObject({
+		state: "succeeded",
+		message: expect.stringContaining(`Volume "${world.volume(id).name}" stays: VM "keeper" still has`),
+	});
+	expect(world.volume(id)).toMatchObject({ phase: "ready", vmId: null });
+	expect(world.pool.volumes.has(id)).toBe(true);
+});
+
 test("volume: deleting a detached disk ends its making", async () => {
 	await using world = await NodeWorld.open();
 	const { id, release } = await detachedInTheMaking(world);

@@ -141,17 +141,19 @@ export class VmQueues implements VolumeUsers {
 	 * part waits for a restart, or its last update failed. libvirt says what such a VM has open. Only one that has the volume, or
 	 * is being given what its record had before, is waited for: its queue may be held for hours, by the growth of another disk.
 	 */
-	async heldBy(volumeId: string, signal: AbortSignal): Promise<string | null> {
+	async heldBy(volumeId: string, signal: AbortSignal, { now = false } = {}): Promise<string | null> {
 		for (const vm of this.#mine()) {
 			const { id, name, spec, status, generation } = vm;
 			if (spec.disks.some((disk) => disk.volumeId === volumeId)) continue;
 			const busy = this.#parts.board.ofTarget("vm", id).length > 0;
 			const behind = status.pendingRestart || status.observedGeneration !== generation;
-			if (!busy && !behind && status.powerState !== "unknown") continue;
+			// Of many that are made or deleted at once each would ask for all the others.
+			if (!(busy && !now) && !behind && status.powerState !== "unknown") continue;
 			await this.#context.connection.wait(limits.hypervisorWaitMs, signal);
 			const mayGetIt = this.mayGetDisks(id);
 			const hasIt = await this.#hasOpen(id, volumeId);
-			if (!hasIt && !mayGetIt) continue;
+			if (now && hasIt) return name;
+			if (now || (!hasIt && !mayGetIt)) continue;
 			const waitMs = hasIt ? limits.exclusiveWaitMs : null;
 			const later = this.get(id).whileStill(signal, () => this.#hasOpen(id, volumeId), waitMs);
 			const stillHasIt = await later.catch((error) => {

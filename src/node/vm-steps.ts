@@ -277,7 +277,7 @@ async function deleteVolume(
 ): Promise<void> {
 	try {
 		requireInNoSnapshot(context, volumeId);
-		await volumes.deleteFile(volumeId, task);
+		await volumes.deleteWithVm(volumeId, task);
 		run.deleted.add(volumeId);
 	} catch (error) {
 		if (!isAppError(error, "in-use")) throw error;

@@ -39,8 +39,11 @@ export interface VolumeUsers {
 		work: (active: boolean) => Promise<T>,
 		waitMs?: number | null,
 	): Promise<T>;
-	/** Name of a VM whose running process still has the disk open although it is no longer attached; null for none. */
-	heldBy(volumeId: string, signal: AbortSignal): Promise<string | null>;
+	/**
+	 * Name of a VM whose running process still has the disk open although it is no longer attached; null for none. `now`: nothing is waited
+	 * for, and what is under way may open it yet; then its pool has to refuse.
+	 */
+	heldBy(volumeId: string, signal: AbortSignal, options?: { now?: boolean }): Promise<string | null>;
 }
 
 export class Volumes {
@@ -264,8 +267,8 @@ export class Volumes {
 	}
 
 	/** Detached from a VM in the record is not always detached in the process that runs. */
-	async #requireReleased(volumeId: string, signal: AbortSignal): Promise<void> {
-		const holder = await this.#users.heldBy(volumeId, signal);
+	async #requireReleased(volumeId: string, signal: AbortSignal, options: { now?: boolean } = {}): Promise<void> {
+		const holder = await this.#users.heldBy(volumeId, signal, options);
 		if (holder === null) return;
 		const name = this.#context.store.get("volume", volumeId)?.name;
 		throw new AppError(
@@ -330,7 +333,8 @@ export class Volumes {
 	/** The task volume.delete. Refused while anything uses it; then the volume is as before. */
 	async delete(volumeId: string, run: TaskRun): Promise<string | null> {
 		try {
-			await this.deleteFile(volumeId, run);
+			await this.#requireReleased(volumeId, run.signal);
+			await this.#deleteFile(volumeId, run);
 		} catch (error) {
 			if (!this.#context.stopping.aborted) await this.keep(volumeId, error);
 			throw error;
@@ -339,10 +343,14 @@ export class Volumes {
 		return null;
 	}
 
-	/** Deletes the volume in its pool, not its record. `in-use` when anything uses it. Gone already is done. `run`: hears how far it is. */
-	async deleteFile(volumeId: string, run: TaskRun): Promise<void> {
+	/** Deletes the volume of a VM that goes, in its pool; the record goes with the VM's. `in-use` when anything else uses it. Gone already is done. */
+	async deleteWithVm(volumeId: string, run: TaskRun): Promise<void> {
+		await this.#requireReleased(volumeId, run.signal, { now: true });
+		await this.#deleteFile(volumeId, run);
+	}
+
+	async #deleteFile(volumeId: string, run: TaskRun): Promise<void> {
 		this.#detached.get(volumeId)?.abort(new AppError("canceled", "It is being deleted."));
-		await this.#requireReleased(volumeId, run.signal);
 		await this.#context.locks.run(`volume:${volumeId}`, async () => {
 			const volume = this.#context.store.get("volume", volumeId);
 			if (!volume) return;
