@@ -48,7 +48,8 @@ test("so is one that was removed and asks one of them to be let in", async () =>
 			],
 			[testId(2)],
 		);
-	await until(() => third.node.sinceRemovedMs(testId(2)) !== null);
+	// It asks again after a while only: it has been told that it was removed.
+	await until(() => third.node.sinceRemovedMs(testId(2)) !== null, "node 2 to ask again", 20_000);
 	expect(await whoHears(testId(2), first.node)).toBe(testId(3));
 });
 
