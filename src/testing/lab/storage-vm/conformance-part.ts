@@ -26,5 +26,5 @@ export const nfsConformance = (
 	root: "squashed" | "root",
 ): [readonly string[], StorageVmOptions & InnerTestOptions] => [
 	["src/storage/nfs/conformance.vm.test.ts"],
-	{ cacheDir, limitMs: 1_500_000, environment: { LAB_NFS_VERSION: version, LAB_NFS_ROOT: root } },
+	{ cacheDir, limitMs: 2_400_000, environment: { LAB_NFS_VERSION: version, LAB_NFS_ROOT: root } },
 ];
