@@ -52,11 +52,9 @@ export async function forgetSnapshots(
 	const { context } = parts;
 	const left: string[] = [];
 	for (const snapshot of context.store.all("snapshot", { vmId: vm.id }))
-		for (const { volumeId } of snapshot.disks)
+		for (const kept of snapshot.disks)
 			try {
-				for (const disk of await disksOfSnapshot(parts, {
-					disks: snapshot.disks.filter((one) => one.volumeId === volumeId),
-				}))
+				for (const disk of await disksOfSnapshot(parts, { disks: [kept] }))
 					if (disk.volume.phase !== "deleting")
 						await withDiskForLong(context, disk, "Deleting the snapshot of", run, (options) =>
 							disk.snapshots.delete(disk.volume.id, snapshot.id, options),
@@ -64,6 +62,7 @@ export async function forgetSnapshots(
 			} catch (error) {
 				context.stopping.throwIfAborted();
 				if (!(error instanceof AppError)) throw error;
+				const { volumeId } = kept;
 				const facts = { snapshotId: snapshot.id, volumeId };
 				context.logger.warn("a snapshot of a volume stays although its VM goes", { ...facts, error });
 				const name = context.store.get("volume", volumeId)?.name ?? volumeId;
