@@ -4,7 +4,6 @@
  */
 import type { DomainSpec } from "../hypervisor/driver.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
-import type { Snapshot } from "../model/snapshot.ts";
 import type { Vm, VmDifference } from "../model/vm.ts";
 import { adoptVolumes, reportVolumes } from "./adoption-steps.ts";
 import { limited } from "./context.ts";
@@ -260,9 +259,8 @@ export const repairLater = (repair: VmDifference["repair"]): VmDifference["repai
 
 /** Those of the VM that goes are forgotten by then: of one that had the volume before. */
 function requireInNoSnapshot({ store }: StepParts["context"], volumeId: string): void {
-	const holds = ({ disks }: Snapshot) => disks.some((disk) => disk.volumeId === volumeId);
 	const vmId = store.get("volume", volumeId)?.vmId;
-	const [snapshot] = store.all("snapshot").filter((one) => one.vmId !== vmId && holds(one));
+	const snapshot = store.all("snapshot", { volumeId }).find((one) => one.vmId !== vmId);
 	if (!snapshot) return;
 	const vm = store.get("vm", snapshot.vmId)?.name ?? snapshot.vmId;
 	throw new AppError("in-use", `It is a part of the snapshot "${snapshot.name}" of VM "${vm}".`);
