@@ -113,6 +113,15 @@ test("a network that is not there: nothing is started, nothing is left", async (
 	expect(folders()).toEqual([]);
 });
 
+test("what a killed libvirtd noted of its open consoles is not seen by another instance", async () => {
+	const first = await start("notes-a");
+	const second = await start("notes-b");
+	const outside = readdirSync("/run/lock").sort();
+	await first.runInNamespace("touch", ["/run/lock/LCK.._pts_0"]);
+	expect((await second.runInNamespace("ls", ["/run/lock"])).stdout).toBe("");
+	expect(readdirSync("/run/lock").sort()).toEqual(outside);
+});
+
 test("/dev/kvm is hidden inside and untouched outside, and so libvirt answers quickly", async () => {
 	const outside = existsSync("/dev/kvm");
 	const libvirtd = await start("kvm");

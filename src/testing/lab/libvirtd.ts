@@ -31,6 +31,7 @@ const bindMounts = {
 	cache: "/var/cache/libvirt",
 	log: "/var/log/libvirt",
 } as const;
+const consoleLocks = "/run/lock";
 
 export type LibvirtdOptions = {
 	/** Lower-case letters, digits and dashes, at most 20: part of the folder's name and the host name inside. */
@@ -169,7 +170,7 @@ async function writeFolder(folder: string, options: LibvirtdOptions, keepCache: 
 	// What a former libvirtd noted of running guests holds process numbers that are somebody else's by now.
 	rmSync(join(folder, "run"), { recursive: true, force: true });
 	for (const name of [...Object.keys(bindMounts), "dev"]) mkdirSync(join(folder, name), { recursive: true });
-	for (const target of Object.values(bindMounts)) mkdirSync(target, { recursive: true });
+	for (const target of [...Object.values(bindMounts), consoleLocks]) mkdirSync(target, { recursive: true });
 	const uuidFile = join(folder, "host-uuid");
 	if (!existsSync(uuidFile)) await Bun.write(uuidFile, randomUUID());
 	await Bun.write(
@@ -194,6 +195,9 @@ type RunInside = PrivateLibvirtd["runInNamespace"];
 async function mountAll(folder: string, inside: RunInside, showKvm: boolean): Promise<void> {
 	for (const [name, target] of Object.entries(bindMounts))
 		await inside("mount", ["--bind", join(folder, name), target]);
+	// libvirtd notes there, by its process number, which consoles it holds open. A killed one leaves the note, and in
+	// another instance that number is somebody else's, who lives: the console would be refused.
+	await inside("mount", ["-t", "tmpfs", "-o", "mode=1777", "tmpfs", consoleLocks]);
 	// A new /sys shows this network's devices. It also lacks control groups: two libvirtd would name those of their first
 	// guests alike, and without any mounted libvirt uses none.
 	await inside("umount", ["--recursive", "--lazy", "/sys"]);
