@@ -92,6 +92,8 @@ export const intervals = {
 	poolLetGoMs: 30_000,
 	/** Usage of a pool that changed by less than 1 % is reported at most this often. */
 	poolUsageMs: 60_000,
+	/** Between two lists of a pool for what the volumes of running VMs take up by now. */
+	volumeUsageMs: 120_000,
 	metricsMs: 5_000,
 	metricsHistoryMs: 10_000,
 	/** Between two attempts at a network that a start waits for. */
@@ -109,6 +111,10 @@ export const bounds = {
 	poolLooks: 8,
 	/** Volumes of one pool whose files are looked at with one check of the pool: 10,000 are seen in 200 s. */
 	volumesPerCheck: 500,
+	/** How many times as long as listing the volumes of a pool took, it is not listed again for what they take up. */
+	restAfterListing: 20,
+	/** What so many volumes take up is told with one entry of the log. */
+	volumesPerUsage: 1_000,
 	/** Copies of whole disks and images at once. */
 	heavyCopies: 2,
 	/** Steps of one task: more means that the planner goes round in circles. */

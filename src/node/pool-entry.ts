@@ -11,10 +11,12 @@ import { limited, type NodeContext } from "./context.ts";
 import { intervals, limits, settleLimitOf } from "./limits.ts";
 import { endDriver, type PoolPlaces } from "./pool-places.ts";
 import { VolumeCheck } from "./volume-check.ts";
+import { VolumeUsage } from "./volume-usage.ts";
 
 export type PoolEntry = {
 	driver: StorageDriver;
 	volumes: VolumeCheck;
+	usage: VolumeUsage;
 	/** Configuration and credentials that the driver was opened with. */
 	settings: string;
 	/** Being made usable, or usable. Null: not tried, or failed. */
@@ -108,8 +110,9 @@ export class PoolEntries {
 		const otherPools = () => this.#parts.otherPools(pool.id);
 		const driver = this.#context.storage.open({ ...pool, credentials, wasReady, otherPools });
 		const volumes = new VolumeCheck(this.#context, pool.id, driver);
+		const usage = new VolumeUsage(this.#context, pool.id, driver);
 		const entry: PoolEntry = {
-			...{ driver, volumes, settings, active: null, works: false, failure: null },
+			...{ driver, volumes, usage, settings, active: null, works: false, failure: null },
 			...{ outdated: null, asked: null },
 		};
 		this.#entries.set(pool.id, entry);

@@ -129,8 +129,12 @@ export class Pools {
 		return this.#check(pool);
 	}
 
-	/** What the records of some of its volumes claim of it, after a look at the pool. */
-	checkVolumes = async (poolId: string): Promise<void> => this.#entries.known(poolId)?.volumes.next();
+	/** What the records of some of its volumes claim of it, after a look at the pool, and what those take up that VMs write to. */
+	async checkVolumes(poolId: string): Promise<void> {
+		const entry = this.#entries.known(poolId);
+		await entry?.volumes.next();
+		await entry?.usage.next();
+	}
 
 	/** `overwrite`: names of what may be where it is to be, and goes. */
 	async create(poolId: string, overwrite: readonly string[] = []): Promise<string | null> {

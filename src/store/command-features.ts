@@ -21,6 +21,7 @@ const everyFeature = [
 	"host-ids-1",
 	"free-sources-1",
 	"revert-rest-1",
+	"volume-usage-1",
 ] as const;
 export type Feature = (typeof everyFeature)[number];
 
@@ -90,6 +91,7 @@ export const featureOf: Readonly<Record<CommandKind, Feature | null>> = {
 	volumeCheck: "storage-1",
 	volumeFlatten: "flatten-1",
 	volumeFlattened: "flatten-1",
+	volumeUsage: "volume-usage-1",
 	imageCreate: null,
 	imageUpdate: null,
 	imageDelete: null,

@@ -226,6 +226,8 @@ export type CommandBody =
 	| { kind: "volumeFlatten"; id: string; task: Task }
 	/** From the node that carries out the task: the volume depends on nothing any more. Does not end the task. */
 	| { kind: "volumeFlattened"; id: string; taskId: string; allocatedBytes: number }
+	/** From a node that VMs run on: what their volumes take in that pool by now. Those that are not `ready` there any more are left as they are. */
+	| { kind: "volumeUsage"; poolId: string; volumes: { id: string; allocatedBytes: number }[] }
 	// images
 	| { kind: "imageCreate"; image: Image; task: Task }
 	| ({ kind: "imageUpdate"; name?: string; description?: string; tags?: string[] } & Expected)

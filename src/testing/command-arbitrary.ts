@@ -235,6 +235,11 @@ export const bodyArbitraries: Arbitraries = {
 		allocatedBytes: maybe(fc.option(bytes)),
 		error: maybe(errorInfo),
 	}),
+	volumeUsage: record({
+		kind: fc.constant("volumeUsage"),
+		poolId,
+		volumes: fc.array(record({ id: volumeId, allocatedBytes: bytes }), { maxLength: 3 }),
+	}),
 	...volumeWorkArbitraries,
 	volumeGone: record({ kind: fc.constant("volumeGone"), id: volumeId }),
 	imageCreate: fc

@@ -69,6 +69,7 @@ const leastRole: Record<CommandKind, Role | "system" | "public"> = {
 	volumeCheck: "operator",
 	volumeFlatten: "operator",
 	volumeFlattened: "system",
+	volumeUsage: "system",
 	imageCreate: "operator",
 	imageUpdate: "operator",
 	imageDelete: "operator",

@@ -280,3 +280,24 @@ test("a VM whose node is off is not taken over while its disk goes over, and its
 	expect(store.get("task", id)?.state).toBe("canceled");
 	expect(store.get("vm", vmId)?.nodeId).toBe(second);
 });
+
+test("what a volume takes by now is noted while it is ready in that pool, and of others nothing", async () => {
+	await create();
+	const usage = (poolId: string, allocatedBytes: number) =>
+		apply({
+			kind: "volumeUsage",
+			poolId,
+			volumes: [
+				{ id: fixtureId(0x777), allocatedBytes },
+				{ id: volumeId, allocatedBytes },
+			],
+		});
+	const { poolId, generation } = volume();
+	await usage(poolId, 5000);
+	expect(volume()).toMatchObject({ allocatedBytes: 5000, phase: "ready" });
+	await usage(other, 6000);
+	expect(volume().allocatedBytes).toBe(5000);
+	await apply({ kind: "volumeResize", id: volumeId, sizeBytes: 2 ** 31, task: taskOf("volume.resize") });
+	await usage(poolId, 7000);
+	expect(volume()).toMatchObject({ allocatedBytes: 5000, phase: "resizing", generation });
+});

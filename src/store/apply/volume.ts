@@ -27,7 +27,7 @@ import { checkPoolUsable, volumeMovesInto } from "./pool.ts";
 import { snapshotsHolding } from "./snapshot.ts";
 
 export const volumeHandlers: Handlers<
-	"volumeCreate" | "volumeUpdate" | "volumeResize" | "volumeDelete" | "volumeStatus" | "volumeGone"
+	"volumeCreate" | "volumeUpdate" | "volumeResize" | "volumeDelete" | "volumeStatus" | "volumeUsage" | "volumeGone"
 > = {
 	volumeCreate(context, body) {
 		checkOneCopies(context, body.volume, body.task.nodeId);
@@ -100,6 +100,16 @@ export const volumeHandlers: Handlers<
 			...(body.error === undefined ? {} : { error: body.error }),
 		};
 		context.update("volume", volume, validated(Volume, after, "The volume"));
+		return null;
+	},
+
+	volumeUsage(context, body) {
+		for (const { id, allocatedBytes } of body.volumes) {
+			const volume = context.get("volume", id);
+			// Others say it themselves when they are done.
+			if (volume?.phase !== "ready" || volume.poolId !== body.poolId) continue;
+			context.update("volume", volume, validated(Volume, { ...volume, allocatedBytes }, "The volume"));
+		}
 		return null;
 	},
 

@@ -63,6 +63,7 @@ export const storageCodecs: BodyCodecs<
 	| "volumeCheck"
 	| "volumeFlatten"
 	| "volumeFlattened"
+	| "volumeUsage"
 	| "imageCreate"
 	| "imageUpdate"
 	| "imageDelete"
@@ -184,6 +185,16 @@ export const storageCodecs: BodyCodecs<
 	volumeFlattened: {
 		encode: ({ id, taskId, allocatedBytes }) => ({ id, taskId, allocatedBytes: toUint64(allocatedBytes) }),
 		decode: ({ id, taskId, allocatedBytes }) => ({ id, taskId, allocatedBytes: fromUint64(allocatedBytes) }),
+	},
+	volumeUsage: {
+		encode: ({ poolId, volumes }) => ({
+			poolId,
+			volumes: volumes.map(({ id, allocatedBytes }) => ({ id, allocatedBytes: toUint64(allocatedBytes) })),
+		}),
+		decode: ({ poolId, volumes }) => ({
+			poolId,
+			volumes: volumes.map(({ id, allocatedBytes }) => ({ id, allocatedBytes: fromUint64(allocatedBytes) })),
+		}),
 	},
 	imageCreate: {
 		encode: (body) => ({ imageJson: toJson(body.image), taskJson: toJson(body.task) }),
