@@ -60,6 +60,19 @@ export class GuestTerminal {
 	/** Waits until the guest is up and its shell takes commands; `from`: in this life. */
 	async booted(from = 0, limitMs = bootLimitMs): Promise<void> {
 		await this.says(new RegExp(`${guestReadyLine}[\\s\\S]*:\\S*# `), { from, limitMs });
+		await this.#answers();
+	}
+
+	/** On a busy machine the first bytes after the prompt are lost at times: what is typed here is no loss. */
+	async #answers(attempts = 3): Promise<void> {
+		const from = await this.mark();
+		try {
+			await this.type(": are you there?\n");
+			await this.says(/\n[^\n]*:\S*# /, { from, limitMs: 10_000 });
+		} catch (error) {
+			if (attempts <= 1) throw error;
+			await this.#answers(attempts - 1);
+		}
 	}
 
 	/** What a command printed. The guest must be up; fails when its shell does not answer within 30 s. */

@@ -16,16 +16,18 @@ export type VmNodeOptions = {
 	poolPath: string;
 	peerPort: number;
 	arguments?: readonly string[];
+	/** "machine": QEMU reaches what listens on the loopback of this process. Default: a network of its own. */
+	network?: "private" | "machine";
 	/** What has to be ended afterwards, first to last; also when this fails. */
 	ends: (() => PromiseLike<void>)[];
 };
 
 export async function startVmNode(options: VmNodeOptions): Promise<LabSystem> {
-	const { name, poolPath, peerPort, ends } = options;
+	const { name, poolPath, peerPort, network, ends } = options;
 	const guest = await buildGuestImage({ cacheDir });
 	const mounts = await startMountNamespace();
 	ends.unshift(() => mounts.stop());
-	const libvirtd = await startLibvirtd({ name });
+	const libvirtd = await startLibvirtd({ name, ...(network ? { network } : {}) });
 	ends.unshift(() => libvirtd.stop());
 	const pool = join(libvirtd.folder, "pool");
 	mkdirSync(pool);
