@@ -176,6 +176,13 @@ export const losesByDiscard = (
 	pool: Pick<Pool, "type"> | null,
 ): boolean => provisioning === "thick" && pool?.type !== "iscsi-lvm";
 
+/**
+ * How QEMU keeps what a disk in such a pool reads and writes, where nobody has said. In front of a Ceph cluster RBD has a cache of its own,
+ * in QEMU: it holds only what the guest has not flushed, and gathers what would else go to the cluster in small pieces.
+ */
+export const usualCache = (pool: Pick<Pool, "type"> | null | undefined): "none" | "writeback" =>
+	pool?.type === "ceph-rbd" ? "writeback" : "none";
+
 /** Volumes and images of such a pool are on no node of their own. */
 export const isShared = ({ type }: Pick<Pool, "type">): boolean => type !== "local";
 

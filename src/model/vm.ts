@@ -266,7 +266,10 @@ export const VmCreate = Strict(
 					fullCopy: Type.Optional(Type.Boolean()),
 					provisioning: WantedProvisioning,
 					bus: Type.Optional(DiskSpec.properties.bus),
-					cache: Type.Optional({ ...DiskSpec.properties.cache, description: "Default: none" }),
+					cache: Type.Optional({
+						...DiskSpec.properties.cache,
+						description: "Default: writeback in a Ceph pool, else none",
+					}),
 					discard: Type.Optional(Type.Boolean({ description: "Default: true" })),
 					readOnly: Type.Optional(Type.Boolean({ description: "Default: false" })),
 					limits: Type.Optional(Type.Ref(DiskIoLimits)),

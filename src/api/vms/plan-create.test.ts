@@ -110,6 +110,13 @@ describe("a name is enough", () => {
 		expect(paths(() => plan({ disks: [{}, { bus: "sata", readOnly: true }] }))).toEqual(["/disks/1/readOnly"]);
 	});
 
+	test("a disk in a Ceph cluster has the cache of RBD, unless somebody says otherwise", () => {
+		const ceph = { monitors: ["10.0.0.1"], user: "vms", cephPool: "rbd", namespace: null, dataPool: null };
+		const pool = [fixturePool({ type: "ceph-rbd", config: ceph, phase: "ready" })];
+		const { vm } = plan({ disks: [{}, { cache: "none" }] }, { pool });
+		expect(vm.spec.disks.map(({ cache }) => cache)).toEqual(["writeback", "none"]);
+	});
+
 	test("room for hot-plug stays within the host and within limits", () => {
 		expect([1, 2, 16, 200, 512].map(defaultMaxVcpus)).toEqual([8, 8, 64, 512, 512]);
 		expect(defaultMaxMemoryBytes(2 * GiB, 64 * GiB)).toBe(8 * GiB);

@@ -14,7 +14,14 @@ import type { Network } from "../../model/network.ts";
 import type { Node } from "../../model/node.ts";
 import { availableOn } from "../../model/pool-parts.ts";
 import type { Volume } from "../../model/storage.ts";
-import { formatsOf, isCopiedWhole, isShared, provisioningObstacle, sharesData } from "../../model/storage-rules.ts";
+import {
+	formatsOf,
+	isCopiedWhole,
+	isShared,
+	provisioningObstacle,
+	sharesData,
+	usualCache,
+} from "../../model/storage-rules.ts";
 import type { DiskSpec, NicSpec, Vm, VmCreate, VmSpec } from "../../model/vm.ts";
 import { defaultMemoryBytes, defaultShutdownTimeoutMs, defaultVcpus } from "../../model/vm.ts";
 import { unreportedStatus } from "../../model/vm-rules.ts";
@@ -130,6 +137,7 @@ function planSize(request: VmCreate, { node, errors }: Planning): Pick<VmSpec, "
 }
 
 function planDisks(request: VmCreate, planning: Planning): { disks: DiskSpec[]; volumes: Volume[] } {
+	const { state } = planning;
 	const disks: DiskSpec[] = [];
 	const volumes: Volume[] = [];
 	const attached = new Set<string>();
@@ -149,7 +157,7 @@ function planDisks(request: VmCreate, planning: Planning): { disks: DiskSpec[]; 
 			id,
 			volumeId: volume.id,
 			bus: wanted.bus ?? "virtio",
-			cache: wanted.cache ?? "none",
+			cache: wanted.cache ?? usualCache(state.get("pool", volume.poolId)),
 			discard: wanted.discard ?? true,
 			readOnly: wanted.readOnly ?? false,
 			...(wanted.limits === undefined ? {} : { limits: wanted.limits }),

@@ -1,6 +1,7 @@
 /** A new disk for a VM: empty, from an image, or a volume that is there already. */
 
 import { GiB, MiB } from "../../../src/lib/units.ts";
+import { usualCache } from "../../../src/model/storage-rules.ts";
 import { live } from "../../api/live/live.ts";
 import type { Pool, Vm, VolumeCreate } from "../../api/types.ts";
 import { useCollection } from "../../api/use.ts";
@@ -45,6 +46,8 @@ type Values = {
 	provisioning: Provisioning;
 	fullCopy: boolean;
 	options: DiskOptions;
+	/** Until somebody says how, it is as usual in the pool. */
+	cacheChosen: boolean;
 };
 
 export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
@@ -63,6 +66,10 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 		kind === "image" ? poolOf(images.find((one) => one.id === imageId)?.poolId) : undefined;
 	const obstacleIn = (pool: Pool, from: Pool | undefined) =>
 		from ? copyObstacle(pool, { from, nodeId: vm.nodeId, nameOf }) : null;
+	const optionsOf = ({ kind, poolId, volumeId, options, cacheChosen }: Values): DiskOptions => {
+		const where = kind === "existing" ? free.find((one) => one.id === volumeId)?.poolId : poolId;
+		return cacheChosen ? options : { ...options, cache: usualCache(poolOf(where)) };
+	};
 	const form = useForm<Values>({
 		initial: {
 			kind: "new",
@@ -75,6 +82,7 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 			provisioning: "thin",
 			fullCopy: false,
 			options: usualOptions,
+			cacheChosen: false,
 		},
 		validate(values): FieldErrors {
 			const errors: FieldErrors = optionErrors(values.options);
@@ -99,11 +107,11 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 		},
 		async submit(values) {
 			if (values.kind === "existing") {
-				const disk = diskOf({ id, volumeId: values.volumeId }, values.options);
+				const disk = diskOf({ id, volumeId: values.volumeId }, optionsOf(values));
 				await updateVm(vm, { disks: [...vm.spec.disks, disk] });
 			} else {
 				const volumeId = await makeVolume(newVolume(vm, values, sourceOf(values)));
-				await attachNew(vm, diskOf({ id, volumeId }, values.options), values.name);
+				await attachNew(vm, diskOf({ id, volumeId }, optionsOf(values)), values.name);
 			}
 			onClose();
 		},
@@ -221,9 +229,12 @@ export function AddDiskPanel({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 			)}
 			<Disclosure title={t.options} note={t.optionsNote}>
 				<DiskOptionFields
-					options={values.options}
+					options={optionsOf(values)}
 					error={(field) => form.error(field)}
-					onChange={(options, field) => form.set({ options }, field)}
+					onChange={(options, field) => {
+						const cacheChosen = values.cacheChosen || options.cache !== optionsOf(values).cache;
+						form.set({ options, cacheChosen }, field);
+					}}
 					discardIgnored={
 						source === "existing"
 							? existing && whyNotDiscarded(existing, poolOf(existing.poolId), vm.nodeId)

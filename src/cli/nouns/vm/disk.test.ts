@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { GiB, MiB } from "../../../lib/units.ts";
 import { type FakeApi, fakeApi, page } from "../../../testing/cli/fake-api.ts";
 import { cli } from "../../../testing/cli/run-cli.ts";
-import { fixtureId, fixtureNode, fixtureVm, fixtureVmSpec, fixtureVolume } from "../../../testing/fixtures.ts";
+import {
+	fixtureId,
+	fixtureNode,
+	fixturePool,
+	fixtureVm,
+	fixtureVmSpec,
+	fixtureVolume,
+} from "../../../testing/fixtures.ts";
 
 const volume = fixtureVolume({ id: fixtureId(5), name: "data" });
 const plain = { bus: "virtio", cache: "none", discard: true, readOnly: false } as const;
@@ -26,6 +33,8 @@ beforeEach(() => {
 			vmUpdate: () => vm,
 			vmCreate: () => Response.json(vm, { status: 201 }),
 			volumeList: () => page(volume),
+			volumeGet: () => volume,
+			poolGet: () => fixturePool(),
 			nodeList: () => page(fixtureNode()),
 		},
 	);
@@ -72,6 +81,12 @@ test("all of it can be said of a disk of a new VM, and of one that is attached",
 	expect(await disksSent(`vm edit web --detach data --attach data,${how}`)).toEqual([
 		first,
 		{ id: "disk-2", volumeId: volume.id, ...said, limits },
+	]);
+	const ceph = { monitors: ["10.0.0.1"], user: "vms", cephPool: "rbd", namespace: null, dataPool: null };
+	api.handlers.poolGet = () => fixturePool({ type: "ceph-rbd", config: ceph });
+	expect(await disksSent("vm edit web --detach data --attach data")).toEqual([
+		first,
+		{ id: "disk-2", volumeId: volume.id, ...plain, cache: "writeback" },
 	]);
 	for (const words of [
 		...["create web --disk 1GiB,cache=unsafe", "create web --disk 1GiB,read-iops=0", "create web --disk 1GiB,discard"],

@@ -5,6 +5,7 @@
 import type { Vm, VmUpdate } from "../../../gen/api.ts";
 import { AppError, isAppError } from "../../../lib/errors.ts";
 import type { Random } from "../../../lib/random.ts";
+import { usualCache } from "../../../model/storage-rules.ts";
 import type { Cli } from "../../cli.ts";
 import { usageError } from "../../failure.ts";
 import { resolveId } from "../../names.ts";
@@ -91,8 +92,9 @@ export const editVerb: Verb = verb({
 	},
 });
 
+type DiskCache = Vm["spec"]["disks"][number]["cache"];
 type DeviceChange = {
-	attach: { volumeId: string; attachment: Attachment }[];
+	attach: { volumeId: string; attachment: Attachment & { cache: DiskCache } }[];
 	/** Device ids or volume ids. */
 	detach: string[];
 	addNics: { networkId: string; mac: string | undefined; model: NicRequest["model"] }[];
@@ -113,8 +115,11 @@ async function resolveDevices(
 	},
 ): Promise<DeviceChange> {
 	const attach: DeviceChange["attach"] = [];
-	for (const { volume, attachment } of options.attach)
-		attach.push({ volumeId: await resolveId(cli, "volume", volume), attachment });
+	for (const { volume, attachment } of options.attach) {
+		const volumeId = await resolveId(cli, "volume", volume);
+		const cache = attachment.cache ?? (await cacheOf(cli, volumeId));
+		attach.push({ volumeId, attachment: { ...attachment, cache } });
+	}
 	const addNics: DeviceChange["addNics"] = [];
 	for (const { network, mac, model } of options.addNic)
 		addNics.push({ networkId: await resolveId(cli, "network", network), mac, model });
@@ -122,6 +127,13 @@ async function resolveDevices(
 	for (const disk of options.detach) detach.push(isDeviceId(disk) ? disk : await resolveId(cli, "volume", disk));
 	const { removeNic: removeNics, addCdrom, removeCdrom: removeCdroms } = options;
 	return { attach, detach, addNics, removeNics, addCdrom, removeCdroms };
+}
+
+/** As the pool of the volume has it usually. */
+async function cacheOf(cli: Cli, volumeId: string): Promise<DiskCache> {
+	const { body: volume } = await cli.call("volumeGet", { path: { id: volumeId } });
+	const { body: pool } = await cli.call("poolGet", { path: { id: volume.poolId } });
+	return usualCache(pool);
 }
 
 /** The ids that the API gives to disks; a volume of such a name is named by its id. */
@@ -148,8 +160,9 @@ function changedDevices(vm: Vm, change: DeviceChange, random: Random): Pick<VmUp
 	const newDisks = change.attach.map(({ volumeId, attachment }) => ({
 		id: free("disk"),
 		volumeId,
-		...{ bus: "virtio" as const, cache: "none" as const, discard: true, readOnly: false },
+		...{ bus: "virtio" as const, discard: true, readOnly: false },
 		...given(attachment),
+		cache: attachment.cache,
 	}));
 	const newNics = change.addNics.map(({ networkId, mac, model }) => ({
 		id: free("nic"),

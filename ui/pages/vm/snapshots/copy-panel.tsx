@@ -1,5 +1,6 @@
 /** A volume made of a disk in a snapshot, attached to the VM as another disk or left by itself. */
 import { useLocation } from "preact-iso";
+import { usualCache } from "../../../../src/model/storage-rules.ts";
 import type { Snapshot, Vm } from "../../../api/types.ts";
 import { useCollection } from "../../../api/use.ts";
 import { write } from "../../../api/write.ts";
@@ -53,7 +54,7 @@ export function CopyPanel({ vm, snapshot, onClose }: { vm: Vm; snapshot: Snapsho
 			await attachNew(
 				vm,
 				{
-					...{ id, volumeId: made, bus: "virtio", cache: "none", discard: true, readOnly: false },
+					...{ id, volumeId: made, bus: "virtio", cache: usualCache(poolOf(volumeId)), discard: true, readOnly: false },
 				},
 				name,
 			);
