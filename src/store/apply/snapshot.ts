@@ -23,6 +23,7 @@ import type { Task, TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import type { Vm } from "../../model/vm.ts";
 import { vmRequestObstacle } from "../../model/vm-rules.ts";
+import { type AroundVolume, snapshotsHolding as namesHolding } from "../../model/volume-rules.ts";
 import {
 	asCreated,
 	checkGeneration,
@@ -230,9 +231,11 @@ export function interruptSnapshotsOf(context: ApplyContext, vmId: string, messag
 			context.update("snapshot", snapshot, { ...snapshot, phase: "error", error });
 }
 
-/** Names of the snapshots that hold the volume, each with its VM's: deleting the volume alone would take a part of them. */
-export function snapshotsHolding(context: ApplyContext, volumeId: string): string[] {
-	return context.state
-		.linked("snapshot", "volumeId", volumeId)
-		.map(({ name, vmId }) => `${name} of the VM ${context.get("vm", vmId)?.name ?? vmId}`);
-}
+/** Those that hold the volume, and what is to be known of their VMs. */
+export const holdersOf = (context: ApplyContext, volumeId: string): Pick<AroundVolume, "snapshots" | "vmNameOf"> => ({
+	snapshots: context.state.linked("snapshot", "volumeId", volumeId),
+	vmNameOf: (vmId) => context.get("vm", vmId)?.name,
+});
+
+export const snapshotsHolding = (context: ApplyContext, volumeId: string): string[] =>
+	namesHolding(volumeId, holdersOf(context, volumeId));

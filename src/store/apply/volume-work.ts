@@ -16,6 +16,7 @@ import {
 import type { Task } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import { isVmOff } from "../../model/vm-rules.ts";
+import { sourceVolumeOf } from "../../model/volume-rules.ts";
 import type { BodyOf } from "../codec/values.ts";
 import { checkNotFlattening, createTask, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
@@ -128,9 +129,6 @@ export function checkSourcesAtRest(context: ApplyContext, volumes: readonly Volu
 		if (needsSource(below)) above.push(below);
 	}
 }
-
-const sourceVolumeOf = ({ source }: Volume): string | null =>
-	source.kind === "clone" || source.kind === "snapshot" ? (source.volumeId ?? null) : null;
 
 function checkAtRest(context: ApplyContext, volume: Volume, done: string): void {
 	if (volume.phase !== "ready")

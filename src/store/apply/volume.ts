@@ -1,20 +1,19 @@
 /** Volumes. */
 import { AppError } from "../../lib/errors.ts";
-import { listNames, subjectOf } from "../../lib/list-names.ts";
 import { Volume, VolumeResize, VolumeUpdate } from "../../model/storage.ts";
-import {
-	copiesStandAlone,
-	isBeingMade,
-	needsSource,
-	provisioningObstacle,
-	volumePhaseObstacle,
-} from "../../model/storage-rules.ts";
+import { copiesStandAlone, needsSource, provisioningObstacle, volumePhaseObstacle } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
-import { moveTaskOf } from "../../model/vm-rules.ts";
+import { isVmOff, moveTaskOf } from "../../model/vm-rules.ts";
+import {
+	clonesHolding as clonesOfVolume,
+	dependentsObstacle,
+	volumeDeletionObstacle,
+	volumeResizeObstacle,
+	volumeWorkObstacle,
+} from "../../model/volume-rules.ts";
 import {
 	asCreated,
 	checkGeneration,
-	checkNotFlattening,
 	createFinishedTask,
 	createTask,
 	endTasksOf,
@@ -24,7 +23,7 @@ import {
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { checkPoolUsable, volumeMovesInto } from "./pool.ts";
-import { snapshotsHolding } from "./snapshot.ts";
+import { holdersOf } from "./snapshot.ts";
 
 export const volumeHandlers: Handlers<
 	"volumeCreate" | "volumeUpdate" | "volumeResize" | "volumeDelete" | "volumeStatus" | "volumeUsage" | "volumeGone"
@@ -60,12 +59,7 @@ export const volumeHandlers: Handlers<
 			throw new AppError("invalid", message, { fields: [{ path: "/sizeBytes", message }] });
 		}
 		checkNotMoving(context, volume);
-		const clones = namesOf(clonesHolding(context, volume));
-		if (clones.length > 0)
-			throw new AppError("in-use", `Copy-on-write copies rest on the volume ${volume.name}: ${listNames(clones)}.`);
-		const images = namesOf(imagesBeingMadeOf(context, volume.id));
-		if (images.length > 0)
-			throw new AppError("in-use", `${subjectOf([{ noun: "image", names: images }])} being made from this volume.`);
+		refuseInUse(volumeResizeObstacle(volume, dependentsOf(context, volume), poolOfCopies(context, volume)));
 		context.update("volume", volume, { ...volume, phase: "resizing" });
 		return createTask(context, body.task, ["volume.resize"]);
 	},
@@ -209,7 +203,7 @@ function volumeOrigin(context: ApplyContext, id: string, fullCopy: boolean): Ori
 	// Elsewhere the source stays what it is: written to, it would get a layer more with each copy.
 	if (vm !== null && !fullCopy && !standAlone(context, origin))
 		throw new AppError("in-use", `The volume ${origin.name} is attached to the VM ${vm.name}. Ask for a full copy.`);
-	if (vm !== null && vm.status.powerState !== "stopped" && vm.status.powerState !== "failed")
+	if (vm !== null && !isVmOff(vm.status.powerState))
 		throw new AppError("wrong-state", `The VM ${vm.name} uses the volume ${origin.name}. Stop it first.`);
 	return [origin, `the volume ${origin.name}`, origin.sizeBytes];
 }
@@ -245,12 +239,8 @@ export function checkNotMoving(context: ApplyContext, volume: Volume): void {
 
 /** Work that goes on while the volume is `ready`: see volume-work.ts. */
 export function checkNoWork(context: ApplyContext, volume: Volume): void {
-	const work = context.state.unfinishedTasksOf(volume.id);
-	if (work.some(({ kind }) => kind === "volume.move"))
-		throw new AppError("wrong-state", `The volume ${volume.name} is being moved to another storage pool.`);
-	if (work.some(({ kind }) => kind === "volume.check"))
-		throw new AppError("wrong-state", `The volume ${volume.name} is being checked.`);
-	checkNotFlattening(context, volume);
+	const obstacle = volumeWorkObstacle(volume, context.state.unfinishedTasksOf(volume.id));
+	if (obstacle !== null) throw new AppError("wrong-state", obstacle);
 }
 
 /** Of the volume as it is now: what was made of a snapshot does not mind what is written to it. */
@@ -260,48 +250,39 @@ const clonesOf = (context: ApplyContext, volumeId: string): Volume[] =>
 export const hasCopyOnWriteClones = (context: ApplyContext, volumeId: string): boolean =>
 	clonesOf(context, volumeId).some(needsSource);
 
-/** Copies for whose sake the volume stays what it is: where they stand alone, those that are being made. */
-export function clonesHolding(context: ApplyContext, volume: Volume): Volume[] {
-	const isMade = ({ phase }: Volume) => phase !== "pending" && phase !== "creating";
-	const alone = standAlone(context, volume);
-	return clonesOf(context, volume.id).filter((clone) => needsSource(clone) && !(alone && isMade(clone)));
-}
+/** Copies for whose sake the volume stays what it is. */
+export const clonesHolding = (context: ApplyContext, volume: Volume): Volume[] =>
+	clonesOfVolume(volume.id, clonesOf(context, volume.id), poolOfCopies(context, volume));
 
-/** Commands of members of before mean what they meant. */
-function standAlone(context: ApplyContext, { poolId }: Volume): boolean {
-	const pool = context.freesSources ? context.get("pool", poolId) : null;
+/** Null where copies never stand alone: commands of members of before mean what they meant. */
+const poolOfCopies = (context: ApplyContext, { poolId }: Volume) =>
+	context.freesSources ? context.get("pool", poolId) : null;
+
+function standAlone(context: ApplyContext, volume: Volume): boolean {
+	const pool = poolOfCopies(context, volume);
 	return pool !== null && copiesStandAlone(pool);
 }
 
-const namesOf = (objects: readonly { name: string }[]): string[] => objects.map(({ name }) => name).sort();
+const dependentsOf = ({ state }: ApplyContext, { id }: Volume) => ({
+	volumes: state.linked("volume", "sourceVolumeId", id),
+	images: state.linked("image", "sourceVolumeId", id),
+});
 
-const imagesBeingMadeOf = (context: ApplyContext, volumeId: string) =>
-	context.state.linked("image", "sourceVolumeId", volumeId).filter(isBeingMade);
+function refuseInUse(obstacle: string | null): void {
+	if (obstacle !== null) throw new AppError("in-use", obstacle);
+}
 
 /** For deleting it, alone or with the VM that it is attached to. */
-export function checkNoDependents(context: ApplyContext, volume: Volume): void {
-	const volumes = namesOf(context.state.linked("volume", "sourceVolumeId", volume.id).filter(needsSource));
-	const images = namesOf(imagesBeingMadeOf(context, volume.id));
-	if (volumes.length + images.length === 0) return;
-	const which = subjectOf([
-		{ noun: "volume", names: volumes },
-		{ noun: "image", names: images },
-	]);
-	throw new AppError("in-use", `${which} made from the volume ${volume.name}.`);
-}
+export const checkNoDependents = (context: ApplyContext, volume: Volume): void =>
+	refuseInUse(dependentsObstacle(volume, dependentsOf(context, volume)));
 
 function checkVolumeUnused(context: ApplyContext, volume: Volume): void {
 	if (volume.vmId !== null) {
 		const vm = context.get("vm", volume.vmId);
 		throw new AppError("in-use", `The volume ${volume.name} is attached to the VM ${vm?.name ?? volume.vmId}.`);
 	}
-	checkNoDependents(context, volume);
-	const snapshots = snapshotsHolding(context, volume.id);
-	if (snapshots.length === 0) return;
-	throw new AppError(
-		"in-use",
-		`The volume ${volume.name} is a part of snapshots: ${listNames(snapshots)}. Delete them first.`,
-	);
+	const around = { ...dependentsOf(context, volume), ...holdersOf(context, volume.id) };
+	refuseInUse(volumeDeletionObstacle(volume, around));
 }
 
 function checkNotDeleting(volume: Volume): void {
