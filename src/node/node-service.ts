@@ -9,6 +9,7 @@ import type { NetworkLease } from "../model/network.ts";
 import type { NodeMetrics, VmMetrics } from "../model/node.ts";
 import type { PoolDiscover, PoolDiscovered, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
+import { isVmOff } from "../model/vm-rules.ts";
 import type { Adoption } from "./adoption.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { keptCredentials } from "./kept-credentials.ts";
@@ -135,7 +136,7 @@ export class LocalNodeService implements NodeService {
 		if (!volume) throw new AppError("not-found", "There is no such volume.");
 		if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}.`);
 		const vm = volume.vmId === null ? null : store.get("vm", volume.vmId);
-		if (vm && vm.status.powerState !== "stopped" && vm.status.powerState !== "failed")
+		if (vm && !isVmOff(vm.status.powerState))
 			throw new AppError("wrong-state", `The volume belongs to VM "${vm.name}", which runs: stop it first.`);
 		const driver = await this.#parts.pools.driver(volume.poolId);
 		return driver.exportVolume(volumeId, format, { signal });
@@ -199,8 +200,7 @@ export class LocalNodeService implements NodeService {
 	#alive(vmId: string): Vm {
 		const vm = this.#mine(vmId);
 		const { powerState } = vm.status;
-		if (powerState === "stopped" || powerState === "failed")
-			throw new AppError("wrong-state", `The VM is ${powerState}: there is nothing to see.`);
+		if (isVmOff(powerState)) throw new AppError("wrong-state", `The VM is ${powerState}: there is nothing to see.`);
 		return vm;
 	}
 }

@@ -6,6 +6,7 @@ import type { Node } from "../../model/node.ts";
 import { availableOn, bestNode, mayWorkOn } from "../../model/pool-parts.ts";
 import type { Image, ImageCreate } from "../../model/storage.ts";
 import { isShared, keepsImageFiles } from "../../model/storage-rules.ts";
+import { diskReadObstacle } from "../../model/vm-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
 import type { CommandBody } from "../../store/command.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
@@ -144,6 +145,6 @@ const isMember = (node: Node | null): boolean => node !== null && node.status.ph
 function checkVolumeAtRest(context: RequestContext, volume: { phase: string; vmId: string | null }): void {
 	if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);
 	const vm = volume.vmId === null ? null : context.services.store.get("vm", volume.vmId);
-	if (vm && vm.status.powerState !== "stopped")
-		throw new AppError("in-use", `The VM ${vm.name} is using it. Shut it down first.`);
+	const obstacle = vm && diskReadObstacle(vm);
+	if (obstacle !== null) throw new AppError("in-use", obstacle);
 }

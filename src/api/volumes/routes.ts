@@ -14,6 +14,7 @@ import {
 } from "../../model/storage.ts";
 import { isCopiedWhole } from "../../model/storage-rules.ts";
 import { Task } from "../../model/task.ts";
+import { diskReadObstacle } from "../../model/vm-rules.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
 import type { RequestContext } from "../context.ts";
 import { freeingSources } from "../freeing-sources.ts";
@@ -179,8 +180,8 @@ export const volumeRoutes: Route[] = [
 			const volume = find(context, "volume", params.id);
 			if (volume.phase !== "ready") throw new AppError("wrong-state", `The volume is ${volume.phase}, not ready.`);
 			const vm = volume.vmId === null ? null : context.services.store.get("vm", volume.vmId);
-			if (vm && vm.status.powerState !== "stopped")
-				throw new AppError("in-use", `The VM ${vm.name} is using it. Shut it down first.`);
+			const obstacle = vm && diskReadObstacle(vm);
+			if (obstacle !== null) throw new AppError("in-use", obstacle);
 			const format = query.format ?? "qcow2";
 			const service = nodeServiceFor(context, workerOfVolume(context.services.store, volume));
 			// It is copied first, which takes minutes.
