@@ -97,6 +97,7 @@ export const commandOfOperation: Record<OperationId, CommandOfOperation> = {
 	volumeCheck: "volume check",
 	volumeFlatten: "volume flatten",
 	volumeContentGet: "volume download",
+	volumeSnapshotList: "volume snapshots",
 	imageList: "image list",
 	imageCreate: "image import",
 	imageGet: "image show",

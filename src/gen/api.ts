@@ -95,6 +95,7 @@ export const operations = {
 	volumeList: { method: "GET", path: "/v1/volumes", body: null, answer: "json", idempotent: false, ifMatch: false },
 	volumeCreate: { method: "POST", path: "/v1/volumes", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	volumeGet: { method: "GET", path: "/v1/volumes/{id}", body: null, answer: "json", idempotent: false, ifMatch: false },
+	volumeSnapshotList: { method: "GET", path: "/v1/volumes/{id}/snapshots", body: null, answer: "json", idempotent: false, ifMatch: false },
 	volumeUpdate: { method: "PATCH", path: "/v1/volumes/{id}", body: "application/json", answer: "json", idempotent: false, ifMatch: true },
 	volumeDelete: { method: "DELETE", path: "/v1/volumes/{id}", body: null, answer: "json", idempotent: false, ifMatch: true },
 	volumeResize: { method: "POST", path: "/v1/volumes/{id}/actions/resize", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
@@ -204,6 +205,7 @@ export const operationSummaries: Record<OperationName, string> = {
 	volumeList: "List volumes",
 	volumeCreate: "Create a volume",
 	volumeGet: "Get a volume",
+	volumeSnapshotList: "List the snapshots that hold a volume",
 	volumeUpdate: "Rename a volume",
 	volumeDelete: "Delete a volume and what is on it",
 	volumeResize: "Enlarge a volume",
@@ -873,7 +875,7 @@ export type OperationTypes = {
 	};
 	volumeList: {
 		path: undefined;
-		query: { limit?: number; pageToken?: string; sort?: "name" | "-name" | "createdAt" | "-createdAt" | "sizeBytes" | "-sizeBytes"; search?: string; poolId?: Array<string>; vmId?: Array<string>; phase?: Array<"pending" | "creating" | "ready" | "resizing" | "deleting" | "error"> };
+		query: { limit?: number; pageToken?: string; sort?: "name" | "-name" | "createdAt" | "-createdAt" | "sizeBytes" | "-sizeBytes"; search?: string; poolId?: Array<string>; vmId?: Array<string>; phase?: Array<"pending" | "creating" | "ready" | "resizing" | "deleting" | "error">; sourceVolumeId?: Array<string> };
 		headers: undefined;
 		body: undefined;
 		response: VolumePage;
@@ -891,6 +893,13 @@ export type OperationTypes = {
 		headers: undefined;
 		body: undefined;
 		response: Volume;
+	};
+	volumeSnapshotList: {
+		path: { id: string };
+		query: { limit?: number; pageToken?: string; sort?: "createdAt" | "-createdAt" | "name" | "-name"; search?: string };
+		headers: undefined;
+		body: undefined;
+		response: SnapshotPage;
 	};
 	volumeUpdate: {
 		path: { id: string };
@@ -950,7 +959,7 @@ export type OperationTypes = {
 	};
 	imageList: {
 		path: undefined;
-		query: { limit?: number; pageToken?: string; sort?: "name" | "-name" | "createdAt" | "-createdAt"; search?: string; phase?: Array<"uploading" | "importing" | "ready" | "error" | "deleting">; format?: Array<"raw" | "qcow2" | "vmdk" | "vhd" | "iso" | "ova">; poolId?: Array<string> };
+		query: { limit?: number; pageToken?: string; sort?: "name" | "-name" | "createdAt" | "-createdAt"; search?: string; phase?: Array<"uploading" | "importing" | "ready" | "error" | "deleting">; format?: Array<"raw" | "qcow2" | "vmdk" | "vhd" | "iso" | "ova">; poolId?: Array<string>; sourceVolumeId?: Array<string> };
 		headers: undefined;
 		body: undefined;
 		response: ImagePage;

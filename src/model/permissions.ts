@@ -106,6 +106,7 @@ export const permissions = {
 	volumeCheck: "operator",
 	volumeFlatten: "operator",
 	volumeContentGet: "operator", // export
+	volumeSnapshotList: "viewer",
 	// images
 	imageList: "viewer",
 	imageCreate: "operator", // source "path" asks for admin, in the handler

@@ -92,6 +92,7 @@ const operationNames: Record<OperationId, string> = {
 	poolOrphanAdopt: "Adopt a volume that nobody owns",
 	volumeClone: "Clone volume",
 	volumeContentGet: "Download volume",
+	volumeSnapshotList: "List snapshots that hold a volume",
 	imageList: "List images",
 	imageCreate: "Add image",
 	imageGet: "Read image",

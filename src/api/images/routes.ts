@@ -5,7 +5,7 @@ import { AppError, toAppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { UploadProgress, UploadStatus } from "../../model/api.ts";
 import { roleAtLeast } from "../../model/permissions.ts";
-import { Strict } from "../../model/schema.ts";
+import { Id, Strict } from "../../model/schema.ts";
 import { Image, ImageCreate, ImageFormat, ImagePage, ImageUpdate } from "../../model/storage.ts";
 import { Task } from "../../model/task.ts";
 import { workerOfImage } from "../../store/storage-worker.ts";
@@ -46,6 +46,7 @@ export const imageRoutes: Route[] = [
 			phase: anyOf(Image.properties.phase),
 			format: anyOf(ImageFormat),
 			poolId: anyOf(Image.properties.poolId),
+			sourceVolumeId: anyOf(Id, "Made of these volumes"),
 		}),
 		responses: { 200: ImagePage },
 		handler: ({ context, query }) => listed(context, "image", query),

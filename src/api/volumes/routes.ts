@@ -3,6 +3,7 @@
 import { Type } from "@sinclair/typebox";
 import { AppError } from "../../lib/errors.ts";
 import { Id, Strict } from "../../model/schema.ts";
+import { SnapshotPage } from "../../model/snapshot.ts";
 import {
 	Volume,
 	VolumeClone,
@@ -48,6 +49,7 @@ export const volumeRoutes: Route[] = [
 			poolId: anyOf(Id),
 			vmId: anyOf(Id),
 			phase: anyOf(Volume.properties.phase),
+			sourceVolumeId: anyOf(Id, "Made of these volumes, or of snapshots of them"),
 		}),
 		responses: { 200: VolumePage },
 		handler: ({ context, query }) => listed(context, "volume", query),
@@ -79,6 +81,22 @@ export const volumeRoutes: Route[] = [
 		handler: ({ context, params }) => shown(find(context, "volume", params.id)),
 	}),
 	route({
+		operationId: "volumeSnapshotList",
+		method: "GET",
+		path: "/v1/volumes/{id}/snapshots",
+		summary: "List the snapshots that hold a volume",
+		description:
+			"Of whichever VM: one keeps those of a disk that was detached from it. The volume stays while there are some.",
+		tag,
+		params: idParams,
+		query: listQuery(["createdAt", "name"] as const, {}),
+		responses: { 200: SnapshotPage },
+		handler({ context, params, query }) {
+			const volume = find(context, "volume", params.id);
+			return listed(context, "snapshot", query, { volumeId: volume.id });
+		},
+	}),
+	route({
 		operationId: "volumeUpdate",
 		method: "PATCH",
 		path: "/v1/volumes/{id}",
@@ -98,7 +116,8 @@ export const volumeRoutes: Route[] = [
 		method: "DELETE",
 		path: "/v1/volumes/{id}",
 		summary: "Delete a volume and what is on it",
-		description: "Refused while it is attached to a VM.",
+		description:
+			"Refused while it is attached to a VM, is a part of snapshots, has copies that share its data, or is being copied.",
 		tag,
 		params: idParams,
 		responses: { 202: Task },

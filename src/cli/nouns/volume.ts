@@ -14,6 +14,7 @@ import { confirm } from "../prompt.ts";
 import { finishObject, finishTask, waitOptions } from "../tasks.ts";
 import { type Noun, verb } from "../verb.ts";
 import { yes } from "./common-options.ts";
+import { volumeSnapshotsVerb } from "./volume-snapshots.ts";
 import { volumeArgument, volumeWorkVerbs } from "./volume-work.ts";
 
 const formats = ["qcow2", "raw"] as const;
@@ -97,6 +98,7 @@ export const volumeNoun: Noun = {
 				await showOne(cli, (await get(cli, await resolveId(cli, "volume", volume))).body);
 			},
 		}),
+		volumeSnapshotsVerb,
 		verb({
 			name: "rename",
 			summary: "Give a volume another name",
@@ -148,7 +150,7 @@ export const volumeNoun: Noun = {
 		verb({
 			name: "delete",
 			summary: "Delete a volume and what is on it",
-			description: "Refused while it is attached to a VM.",
+			description: "Refused while it is attached to a VM, is a part of snapshots, or has copies that share its data.",
 			examples: ["limiquantix volume delete old-data --yes"],
 			arguments: volumeArgument,
 			options: { yes, ...waitOptions },

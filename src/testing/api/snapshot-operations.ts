@@ -26,6 +26,9 @@ export async function snapshotOperations({ admin, harness, finish, readyVolume, 
 	expect((await admin.call("snapshotGet", { path })).body).toMatchObject({ current: true, vmId: vm.id });
 	expect((await admin.call("snapshotUpdate", { path, body: { name: "1st" } })).body.name).toBe("1st");
 	expect((await admin.call("snapshotList", { path: { id: vm.id } })).body.items).toHaveLength(1);
+	const volume = { id: vm.spec.disks[0]?.volumeId ?? "" };
+	const holding = (await admin.call("volumeSnapshotList", { path: volume })).body.items;
+	expect(holding.map(({ id }) => id)).toEqual([path.id]);
 	const revert = await admin.call("snapshotRevert", { path });
 	expect(revert.body.kind).toBe("vm.revert");
 	await finish(revert.taskLocation);

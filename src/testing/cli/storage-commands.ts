@@ -114,6 +114,8 @@ export async function snapshotsOfVm({ root, json }: Commands): Promise<void> {
 	await root("vm snapshot revert web 1st --yes");
 	await root("vm snapshot delete web second --yes");
 	expect(await json("vm snapshot list web")).toMatchObject([{ name: "1st", current: true }]);
+	const [{ volumeId }] = (await json("vm show web")).spec.disks;
+	expect(await root(`volume snapshots ${volumeId}`)).toMatch(/^1st +web +ready/m);
 	const { id } = await json("vm snapshot show web 1st");
 	await root(`volume create as-it-was --snapshot ${id}`);
 	await root("volume delete as-it-was --yes");
