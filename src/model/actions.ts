@@ -80,3 +80,10 @@ export function vmActionObstacle(action: VmAction, vm: Pick<Vm, "status" | "dele
 	if (state === "unknown") return "The state of the VM is unknown: its node does not report.";
 	return `A VM that is ${state} cannot be ${verb[action]}.`;
 }
+
+/** No process of it has its disks open, as far as its node has said. One that is `failed` did not start, or its process has ended. */
+export const isVmOff = (power: Vm["status"]["powerState"]): boolean => power === "stopped" || power === "failed";
+
+/** Why what is on its disks cannot be read from outside now, consistent as it is: for a download, a copy, an image. */
+export const diskReadObstacle = ({ name, status }: Pick<Vm, "name" | "status">): string | null =>
+	isVmOff(status.powerState) ? null : `The VM ${name} is using it. Shut it down first.`;

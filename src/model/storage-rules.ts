@@ -183,6 +183,16 @@ export const losesByDiscard = (
 export const usualCache = (pool: Pick<Pool, "type"> | null | undefined): "none" | "writeback" =>
 	pool?.type === "ceph-rbd" ? "writeback" : "none";
 
+/** Why the pool is not deleted: volumes or images are in it, or `comes`, a volume that is being moved to it. */
+export function poolContentObstacle(
+	{ name }: Pick<Pool, "name">,
+	{ comes, volumes, images }: { comes: boolean; volumes: boolean; images: boolean },
+): string | null {
+	if (comes) return `A volume is being moved to the storage pool ${name}.`;
+	if (volumes) return `The storage pool ${name} holds volumes.`;
+	return images ? `The storage pool ${name} holds images.` : null;
+}
+
 /** Volumes and images of such a pool are on no node of their own. */
 export const isShared = ({ type }: Pick<Pool, "type">): boolean => type !== "local";
 

@@ -141,9 +141,4 @@ export const desiredPowerOf: Record<
 	resume: ["running"],
 };
 
-/** No process of it has its disks open, as far as its node has said. One that is `failed` did not start, or its process has ended. */
-export const isVmOff = (power: Vm["status"]["powerState"]): boolean => power === "stopped" || power === "failed";
-
-/** Why what is on its disks cannot be read from outside now, consistent as it is: for a download, a copy, an image. */
-export const diskReadObstacle = ({ name, status }: Pick<Vm, "name" | "status">): string | null =>
-	isVmOff(status.powerState) ? null : `The VM ${name} is using it. Shut it down first.`;
+export { isVmOff } from "./actions.ts";

@@ -8,9 +8,9 @@ import {
 	fixtureVmStatus,
 	fixtureVolume,
 } from "../testing/fixtures.ts";
+import { diskReadObstacle } from "./actions.ts";
 import type { Volume, VolumeSource } from "./storage.ts";
 import { powerStates } from "./vm.ts";
-import { diskReadObstacle } from "./vm-rules.ts";
 import {
 	type AroundVolume,
 	clonesHolding,

@@ -13,8 +13,11 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
+/** Of a VM without snapshots, which keep its disks where they are. */
 const diskOf = ({ server }: Opened, power: string): Volume => {
-	const vm = [...server.state.tables.vm.values()].find(({ status }) => status.powerState === power);
+	const { vm: vms, snapshot } = server.state.tables;
+	const taken = new Set([...snapshot.values()].map(({ vmId }) => vmId));
+	const vm = [...vms.values()].find(({ id, status }) => status.powerState === power && !taken.has(id));
 	const volume = server.state.tables.volume.get(vm?.spec.disks[0]?.volumeId ?? "");
 	if (!volume) throw new Error(`no VM with a disk is ${power}`);
 	return volume;

@@ -39,6 +39,8 @@ export const devices = {
 	deleteDisk: "Detach and delete",
 	deleteDiskTitle: (name: string) => `Delete ${name}`,
 	deleteDiskText: "The VM loses this disk, and its data are lost for good.",
+	deleteDiskRefused: (why: string) => `${why} Nothing was changed: the VM still has the disk.`,
+	detachedOnly: (name: string) => `${name} was detached, and not deleted`,
 	open: "Open volume",
 	editDisk: "Edit",
 	editDiskTitle: (disk: string, vm: string) => `Edit ${disk} of ${vm}`,

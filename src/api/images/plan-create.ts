@@ -1,12 +1,12 @@
 /** Body of `POST /v1/images` + state → the record of the image and the task that imports it. */
 import { type Placement, placeStorage } from "../../control/placement.ts";
 import { AppError } from "../../lib/errors.ts";
+import { diskReadObstacle } from "../../model/actions.ts";
 import { isLost } from "../../model/lost-node.ts";
 import type { Node } from "../../model/node.ts";
 import { availableOn, bestNode, mayWorkOn } from "../../model/pool-parts.ts";
 import type { Image, ImageCreate } from "../../model/storage.ts";
 import { isShared, keepsImageFiles } from "../../model/storage-rules.ts";
-import { diskReadObstacle } from "../../model/vm-rules.ts";
 import { checkWorks } from "../../store/apply/checks.ts";
 import type { CommandBody } from "../../store/command.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";

@@ -2,6 +2,7 @@
 
 import { Type } from "@sinclair/typebox";
 import { AppError } from "../../lib/errors.ts";
+import { diskReadObstacle } from "../../model/actions.ts";
 import { Id, Strict } from "../../model/schema.ts";
 import { SnapshotPage } from "../../model/snapshot.ts";
 import {
@@ -15,7 +16,6 @@ import {
 } from "../../model/storage.ts";
 import { isCopiedWhole } from "../../model/storage-rules.ts";
 import { Task } from "../../model/task.ts";
-import { diskReadObstacle } from "../../model/vm-rules.ts";
 import { workerOfVolume } from "../../store/storage-worker.ts";
 import type { RequestContext } from "../context.ts";
 import { freeingSources } from "../freeing-sources.ts";

@@ -4,7 +4,7 @@ import { AppError } from "../../lib/errors.ts";
 import { hostIdsProblem } from "../../model/host-ids.ts";
 import { poolConfigs } from "../../model/pool-config.ts";
 import { Pool, PoolNodeStatus } from "../../model/storage.ts";
-import { fixedPart, isSamePlace, localPath, poolPhase } from "../../model/storage-rules.ts";
+import { fixedPart, isSamePlace, localPath, poolContentObstacle, poolPhase } from "../../model/storage-rules.ts";
 import type { Task, TaskKind } from "../../model/task.ts";
 import { validated } from "../../model/validate.ts";
 import {
@@ -237,10 +237,10 @@ export const volumeMovesInto = (context: ApplyContext, poolId: string): Task[] =
 
 function checkEmpty(context: ApplyContext, pool: Pool): void {
 	const { state } = context;
-	if (volumeMovesInto(context, pool.id).length > 0)
-		throw new AppError("in-use", `A volume is being moved to the storage pool ${pool.name}.`);
-	if (state.row("SELECT id FROM volume WHERE pool_id = ? LIMIT 1", pool.id) !== null)
-		throw new AppError("in-use", `The storage pool ${pool.name} holds volumes.`);
-	if (state.row("SELECT id FROM image WHERE pool_id = ? LIMIT 1", pool.id) !== null)
-		throw new AppError("in-use", `The storage pool ${pool.name} holds images.`);
+	const obstacle = poolContentObstacle(pool, {
+		comes: volumeMovesInto(context, pool.id).length > 0,
+		volumes: state.row("SELECT id FROM volume WHERE pool_id = ? LIMIT 1", pool.id) !== null,
+		images: state.row("SELECT id FROM image WHERE pool_id = ? LIMIT 1", pool.id) !== null,
+	});
+	if (obstacle !== null) throw new AppError("in-use", obstacle);
 }

@@ -50,6 +50,12 @@ export function page(state: MockState, kind: MockKind, query: URLSearchParams) {
 	}
 	const target = query.get("targetId");
 	if (target) items = items.filter((item) => (item.targets as { id: string }[]).some(({ id }) => id === target));
+	const sources = query.getAll("sourceVolumeId");
+	if (sources.length > 0)
+		items = items.filter(({ source }) => sources.includes((source as { volumeId?: string }).volumeId ?? ""));
+	const held = query.get("volumeId");
+	if (held)
+		items = items.filter(({ disks }) => (disks as { volumeId: string }[]).some(({ volumeId }) => volumeId === held));
 	const sort = query.get("sort") ?? (kind === "task" ? "-createdAt" : "name");
 	const column = sort.replace(/^-/, "");
 	items.sort((a, b) => (String(a[column]) < String(b[column]) ? -1 : 1) * (sort.startsWith("-") ? -1 : 1));

@@ -7,9 +7,11 @@ import type { Server, ServerWebSocket } from "bun";
 import { type OperationName, operations } from "../../../src/gen/api.ts";
 import { isAllowed } from "../../../src/model/permissions.ts";
 import type { UiManifest } from "../../../src/scripts/build-ui.ts";
+import type { Volume } from "../../api/types.ts";
+import { refuseRunning } from "./around-volume.ts";
 import { handlers } from "./handlers.ts";
 import { screenPicture } from "./picture.ts";
-import { MockProblem, type MockRequest, type MockSettings } from "./request.ts";
+import { find, MockProblem, type MockRequest, type MockSettings } from "./request.ts";
 import { type SeedOptions, seed } from "./seed.ts";
 import { MockVnc } from "./vnc.ts";
 
@@ -228,8 +230,10 @@ export class MockServer {
 				);
 			}
 			case "volumeContentGet":
+				refuseRunning(this.state, find(this.state, "volume", id) as Volume);
+				return download();
 			case "imageContentGet":
-				return new Response("content", { headers: { "content-disposition": 'attachment; filename="content"' } });
+				return download();
 			default:
 				return null;
 		}
@@ -289,6 +293,9 @@ export class MockServer {
 		return new Response(Bun.file(join(this.uiFolder, entry.gzip ?? entry.file)), { headers });
 	}
 }
+
+const download = (): Response =>
+	new Response("content", { headers: { "content-disposition": 'attachment; filename="content"' } });
 
 function serialLog(name: string): string {
 	const lines = Array.from(

@@ -54,6 +54,12 @@ export function snapshots(state: MockState): HandlerTable {
 			query.set("vmId", id);
 			return { body: page(state, "snapshot", query) };
 		},
+		volumeSnapshotList: ({ id, query }) => {
+			find(state, "volume", id);
+			if (!query.has("sort")) query.set("sort", "createdAt");
+			query.set("volumeId", id);
+			return { body: page(state, "snapshot", query) };
+		},
 		snapshotGet: ({ id }) => ({ body: get(id) }),
 		snapshotCreate: ({ id, body }) => {
 			const vm = vmOf(id);

@@ -1,8 +1,11 @@
 /** The mock's pools, volumes and images. */
 import { GiB } from "../../../src/lib/units.ts";
 import { roleAtLeast } from "../../../src/model/permissions.ts";
-import { formatsOf, isShared } from "../../../src/model/storage-rules.ts";
-import type { Image, ImageCreate, Volume, VolumeCreate } from "../../api/types.ts";
+import { formatsOf, isShared, poolContentObstacle } from "../../../src/model/storage-rules.ts";
+import { volumeResizeObstacle } from "../../../src/model/volume-rules.ts";
+import type { Image, ImageCreate, Pool, Volume, VolumeCreate } from "../../api/types.ts";
+import { isFinished } from "../../lib/task-state.ts";
+import { aroundVolume, refuse, refuseAttached, refuseKept, refuseRunning, refuseWork } from "./around-volume.ts";
 import { checkName, find, type Handler, type HandlerTable, MockProblem } from "./request.ts";
 import type { MockState } from "./state.ts";
 
@@ -31,11 +34,22 @@ export function storage(state: MockState): HandlerTable {
 			}),
 		onFailed: (message: string) => state.change("image", id, { phase: "error", error: { code: "invalid", message } }),
 	});
+	const checkPoolEmpty = (pool: Pool) => {
+		const { volume, image, task } = state.tables;
+		const isHere = ({ poolId }: { poolId: string }) => poolId === pool.id;
+		const comes = [...task.values()].some(
+			({ kind, state: now, input }) => kind === "volume.move" && !isFinished(now) && input.poolId === pool.id,
+		);
+		const holds = { comes, volumes: [...volume.values()].some(isHere), images: [...image.values()].some(isHere) };
+		refuse(poolContentObstacle(pool, holds));
+	};
 	const deleting = (kind: "pool" | "volume" | "image"): Handler => {
 		return ({ id }) => {
-			find(state, kind, id);
-			if (kind === "pool" && [...state.tables.volume.values()].some(({ poolId }) => poolId === id)) {
-				throw new MockProblem(409, "in-use", "The pool holds volumes. Delete or move them first.");
+			const object = find(state, kind, id);
+			if (kind === "pool") checkPoolEmpty(object as Pool);
+			if (kind === "volume") {
+				refuseAttached(state, object as Volume);
+				refuseKept(state, object as Volume);
 			}
 			state.change(kind, id, { phase: "deleting" } as never);
 			const task = state.startTask(`${kind}.delete`, [state.refOf(kind, id)], {
@@ -84,7 +98,9 @@ export function storage(state: MockState): HandlerTable {
 			return { status: 201, body: volume, task };
 		},
 		volumeResize: ({ id, body }) => {
-			find(state, "volume", id);
+			const volume = find(state, "volume", id) as Volume;
+			refuseWork(state, volume);
+			refuse(volumeResizeObstacle(volume, aroundVolume(state), state.tables.pool.get(volume.poolId)));
 			state.change("volume", id, { phase: "resizing" });
 			const task = state.startTask("volume.resize", [state.refOf("volume", id)], {
 				steps: 2,
@@ -99,6 +115,8 @@ export function storage(state: MockState): HandlerTable {
 			if (request.source.kind === "path" && !roleAtLeast(user?.role ?? "viewer", "admin")) {
 				throw new MockProblem(403, "forbidden", "Only an administrator may import files of the node.");
 			}
+			if (request.source.kind === "volume")
+				refuseRunning(state, find(state, "volume", request.source.volumeId) as Volume);
 			const upload = request.source.kind === "upload";
 			const origin = request.source.kind === "image" ? (find(state, "image", request.source.imageId) as Image) : null;
 			const image = state.put("image", {

@@ -3,6 +3,7 @@ import { GiB } from "../../../src/lib/units.ts";
 import { type VmAction, vmActionObstacle } from "../../../src/model/actions.ts";
 import type { Task } from "../../../src/model/task.ts";
 import type { PowerState, Vm, VmCreate, VmUpdate } from "../../../src/model/vm.ts";
+import { refuseWork } from "./around-volume.ts";
 import { historyIntervalMs, historyOf, vmFigures } from "./figures.ts";
 import { checkMatch, checkName, find, type Handler, type HandlerTable, MockProblem } from "./request.ts";
 import type { MockState } from "./state.ts";
@@ -156,11 +157,14 @@ export function vms(state: MockState): HandlerTable {
 			const waits =
 				["firmware", "tpm", "cpuModel", "maxVcpus", "maxMemoryBytes"].some((key) => key in update) ||
 				(rest.disks?.some((disk) => changesAtStart(vm, disk)) ?? false);
+			const left = (volumeId: string) => rest.disks && !rest.disks.some((disk) => disk.volumeId === volumeId);
+			for (const { volumeId } of vm.spec.disks) {
+				const volume = state.tables.volume.get(volumeId);
+				if (volume && left(volumeId)) refuseWork(state, volume);
+			}
 			for (const { volumeId } of rest.disks ?? []) state.change("volume", volumeId, { vmId: id });
 			for (const { volumeId } of vm.spec.disks) {
-				if (rest.disks && !rest.disks.some((disk) => disk.volumeId === volumeId)) {
-					state.change("volume", volumeId, { vmId: null });
-				}
+				if (left(volumeId)) state.change("volume", volumeId, { vmId: null });
 			}
 			state.change("vm", id, {
 				generation: vm.generation + 1,

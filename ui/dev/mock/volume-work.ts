@@ -1,6 +1,8 @@
 /** The mock's work on volumes that keeps them what they are: copies into other pools, moves, checks. */
+import { isVmOff } from "../../../src/model/actions.ts";
 import { formatsOf, isShared } from "../../../src/model/storage-rules.ts";
 import type { Pool, Volume } from "../../api/types.ts";
+import { refuseKept, refuseRunning, refuseWork } from "./around-volume.ts";
 import { checkName, find, type HandlerTable, MockProblem } from "./request.ts";
 import type { MockState } from "./state.ts";
 
@@ -15,12 +17,14 @@ export function volumeWork(state: MockState): HandlerTable {
 	};
 	const runs = ({ vmId }: Volume): boolean => {
 		const power = state.tables.vm.get(vmId ?? "")?.status.powerState;
-		return power !== undefined && power !== "stopped" && power !== "failed";
+		return power !== undefined && !isVmOff(power);
 	};
 	return {
 		volumeClone: ({ id, body }) => {
 			checkName(state, "volume", body.name);
 			const source = find(state, "volume", id) as Volume;
+			refuseWork(state, source);
+			refuseRunning(state, source);
 			const pool = poolOf(body.poolId ?? source.poolId);
 			const elsewhere = pool.id !== source.poolId;
 			const volume = state.put("volume", {
@@ -40,6 +44,7 @@ export function volumeWork(state: MockState): HandlerTable {
 		},
 		volumeMove: ({ id, body }) => {
 			const volume = find(state, "volume", id) as Volume;
+			refuseKept(state, volume);
 			const pool = poolOf(body.poolId);
 			const format = (body.format as Volume["format"] | undefined) ?? volume.format;
 			const { source } = volume;

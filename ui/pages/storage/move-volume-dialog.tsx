@@ -1,5 +1,6 @@
 /** Moving volumes to another pool: which can take them, and what happens; their VMs may run. */
 import { useState } from "preact/hooks";
+import { isVmOff } from "../../../src/model/actions.ts";
 import { formatsOf } from "../../../src/model/storage-rules.ts";
 import { live } from "../../api/live/live.ts";
 import { obstacleTo } from "../../api/session.ts";
@@ -111,8 +112,7 @@ function WhatHappens({ volumes, vms, pool, formatOf }: WhatProps) {
 	const bytes = volumes.reduce((sum, { allocatedBytes, sizeBytes }) => sum + (allocatedBytes ?? sizeBytes), 0);
 	const others = [...new Set(volumes.filter((one) => formatOf(one) !== one.format).map(formatOf))];
 	const running = vms.filter(
-		({ id, status }) =>
-			volumes.some(({ vmId }) => vmId === id) && status.powerState !== "stopped" && status.powerState !== "failed",
+		({ id, status }) => volumes.some(({ vmId }) => vmId === id) && !isVmOff(status.powerState),
 	);
 	const rests = volumes.some(({ source }) => source.kind !== "empty" && !source.fullCopy);
 	return (

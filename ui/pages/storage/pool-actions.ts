@@ -1,7 +1,10 @@
 /** What can be done with a pool. */
 import { Trash2 } from "lucide-preact";
 import { h } from "preact";
+import { poolContentObstacle } from "../../../src/model/storage-rules.ts";
+import { live } from "../../api/live/live.ts";
 import { obstacleTo } from "../../api/session.ts";
+import { runningTasks } from "../../api/tasks.ts";
 import type { Pool } from "../../api/types.ts";
 import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
@@ -23,7 +26,7 @@ export function poolActions(pool: Pool, route: (url: string) => void): Action[] 
 			icon: Trash2,
 			danger: true,
 			divided: true,
-			obstacle: obstacleTo("poolDelete") ?? (pool.phase === "deleting" ? states.pool.deleting : null),
+			obstacle: deleteObstacle(pool),
 			async onSelect() {
 				const body = h("p", {}, t.deletePoolText);
 				const title = t.deletePoolTitle(pool.name);
@@ -32,4 +35,18 @@ export function poolActions(pool: Pool, route: (url: string) => void): Action[] 
 			},
 		},
 	];
+}
+
+/** As far as the lists have been read. */
+function deleteObstacle(pool: Pool): string | null {
+	const isHere = ({ poolId }: { poolId: string }) => poolId === pool.id;
+	return (
+		obstacleTo("poolDelete") ??
+		(pool.phase === "deleting" ? states.pool.deleting : null) ??
+		poolContentObstacle(pool, {
+			comes: runningTasks.value.some(({ kind, input }) => kind === "volume.move" && input.poolId === pool.id),
+			volumes: live.volume.items.value.some(isHere),
+			images: live.image.items.value.some(isHere),
+		})
+	);
 }

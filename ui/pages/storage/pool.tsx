@@ -47,6 +47,7 @@ function PoolView({ pool }: { pool: Pool }) {
 	const [editing, setEditing] = useState(false);
 	const volumes = useCollection("volume").items.value.filter(({ poolId }) => poolId === pool.id);
 	const images = useCollection("image").items.value.filter(({ poolId }) => poolId === pool.id);
+	useCollection("task");
 	const counts = {
 		...{ summary: undefined, volumes: volumes.length, images: images.length },
 		...{ content: undefined, orphans: undefined },

@@ -94,6 +94,10 @@ export function PoolUsage({ pool }: { pool: Pool }) {
 export default function PoolsPage() {
 	const { route } = useLocation();
 	const pools = useCollection("pool");
+	// What is in a pool keeps it.
+	useCollection("volume");
+	useCollection("image");
+	useCollection("task");
 	const obstacle = obstacleTo("poolCreate");
 	return (
 		<Page

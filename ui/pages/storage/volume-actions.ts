@@ -1,7 +1,9 @@
 /** What can be done with a volume. */
 import { ArrowRightLeft, Copy, Disc3, Download, Maximize2, ShieldCheck, Trash2, Unlink } from "lucide-preact";
 import { h } from "preact";
+import { diskReadObstacle, isVmOff } from "../../../src/model/actions.ts";
 import { flattenObstacle, flattensOffline } from "../../../src/model/storage-rules.ts";
+import { volumeDeletionObstacle, volumeResizeObstacle } from "../../../src/model/volume-rules.ts";
 import { operationUrl } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
 import { obstacleTo } from "../../api/session.ts";
@@ -10,10 +12,12 @@ import { act } from "../../api/write.ts";
 import { confirm } from "../../components/confirm.tsx";
 import type { Action } from "../../components/menu.tsx";
 import { download } from "../../lib/download.ts";
+import { common } from "../../strings/common.ts";
 import { devices } from "../../strings/devices.ts";
 import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
-import { sharesObstacle, workObstacle } from "./volume-work.ts";
+import { aroundVolume } from "./around-volume.ts";
+import { workObstacle } from "./volume-work.ts";
 
 type Handlers = {
 	onClone: (volume: Volume) => void;
@@ -29,17 +33,23 @@ type Handlers = {
 const notReady = ({ phase }: Volume): string | null =>
 	phase === "ready" ? null : t.notReady(states.volume[phase].toLowerCase());
 
-const isOff = ({ vmId }: Volume): boolean => {
-	const power = vmId === null ? "stopped" : live.vm.peek(vmId)?.status.powerState;
-	return power === "stopped" || power === "failed";
-};
+const isOff = ({ vmId }: Volume): boolean =>
+	vmId === null || isVmOff(live.vm.peek(vmId)?.status.powerState ?? "unknown");
 
 /** A disk that a running guest writes to cannot be read consistently from outside. */
-const inUse = (volume: Volume): string | null => (isOff(volume) ? workObstacle(volume) : t.cloneRunning);
+function inUse(volume: Volume): string | null {
+	if (isOff(volume)) return workObstacle(volume);
+	const vm = live.vm.peek(volume.vmId ?? "");
+	return vm ? diskReadObstacle(vm) : common.notYetKnown;
+}
 
-/** Its VM may run. */
+/** Its VM may run. Copies that rest on it would be cut off, and snapshots left behind. */
 export const moveObstacle = (volume: Volume): string | null =>
-	obstacleTo("volumeMove") ?? notReady(volume) ?? workObstacle(volume) ?? sharesObstacle(volume);
+	obstacleTo("volumeMove") ??
+	notReady(volume) ??
+	workObstacle(volume) ??
+	sharesObstacle(volume) ??
+	volumeDeletionObstacle(volume, aroundVolume(volume));
 
 export const checkObstacle = (volume: Volume): string | null =>
 	obstacleTo("volumeCheck") ?? notReady(volume) ?? workObstacle(volume) ?? (isOff(volume) ? null : t.checkRunning);
@@ -50,9 +60,20 @@ export function flattenObstacleOf(volume: Volume): string | null {
 	return obstacle ?? flattenObstacle(volume, live.pool.peek(volume.poolId), isOff(volume));
 }
 
+function sharesObstacle(volume: Volume): string | null {
+	const copy = aroundVolume(volume).volumes.find(({ source }) => source.kind === "clone" && !source.fullCopy);
+	return copy ? t.sharesData(copy.name) : null;
+}
+
 export const deleteObstacle = (volume: Volume): string | null =>
+	obstacleTo("volumeDelete") ?? (volume.vmId === null ? deleteDetachedObstacle(volume) : t.inUse);
+
+/** As `deleteObstacle`, of a volume that its VM lets go of first. */
+export const deleteDetachedObstacle = (volume: Volume): string | null =>
 	obstacleTo("volumeDelete") ??
-	(volume.vmId !== null ? t.inUse : volume.phase === "deleting" ? notReady(volume) : workHere(volume));
+	(volume.phase === "deleting" ? t.isDeleting : null) ??
+	workHere(volume) ??
+	volumeDeletionObstacle(volume, aroundVolume(volume));
 
 /** On a node that has left, nothing goes on. */
 const workHere = (volume: Volume): string | null =>
@@ -60,9 +81,15 @@ const workHere = (volume: Volume): string | null =>
 
 /** Pools differ in whether a disk can grow under a running guest. */
 export function resizeObstacle(volume: Volume): string | null {
-	const capabilities = live.pool.peek(volume.poolId)?.nodes.find((node) => node.capabilities !== null)?.capabilities;
+	const pool = live.pool.peek(volume.poolId);
+	const capabilities = pool?.nodes.find((node) => node.capabilities !== null)?.capabilities;
 	if (!isOff(volume) && capabilities?.resizeOnline === false) return devices.resizeOffline;
-	return obstacleTo("volumeResize") ?? notReady(volume) ?? workObstacle(volume);
+	return (
+		obstacleTo("volumeResize") ??
+		notReady(volume) ??
+		workObstacle(volume) ??
+		volumeResizeObstacle(volume, aroundVolume(volume), pool)
+	);
 }
 
 /** As people know it: "the image debian". */

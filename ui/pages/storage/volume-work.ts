@@ -26,13 +26,11 @@ export const lastCheck = ({ id }: Volume): Task | undefined =>
 /** Why other work has to wait. */
 export function workObstacle(volume: Volume): string | null {
 	const work = workOn(volume);
-	return (work && workTexts[work.kind]) ?? null;
+	return work ? workText([work], volume.id) : null;
 }
 
-/** Copies that rest on it would be cut off. Snapshots are left to the node. */
-export function sharesObstacle({ id }: Volume): string | null {
-	const copy = live.volume.items.value.find(
-		({ source }) => source.kind === "clone" && source.volumeId === id && !source.fullCopy,
-	);
-	return copy ? t.sharesData(copy.name) : null;
+/** What the first of the tasks that is such work does with the volume. */
+export function workText(tasks: readonly Task[], volumeId: string): string | null {
+	const work = tasks.find((task) => task.kind in workTexts && isAbout(task, volumeId));
+	return (work && workTexts[work.kind]) ?? null;
 }

@@ -19,6 +19,7 @@ import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { storage as t } from "../../strings/storage.ts";
 import { EditObjectPanel } from "../shared/edit-object.tsx";
+import { useHolders } from "./around-volume.ts";
 import { CheckVolumeDialog } from "./check-volume-dialog.tsx";
 import { CloneDialog } from "./clone-dialog.tsx";
 import { MakeImageDialog } from "./make-image-dialog.tsx";
@@ -48,6 +49,8 @@ function VolumeView({ volume }: { volume: Volume }) {
 	useCollection("task");
 	useCollection("pool");
 	useCollection("volume");
+	useCollection("image");
+	useHolders(volume);
 	const actions = volumeActions(volume, {
 		onClone: () => setOpen("clone"),
 		onResize: () => setOpen("resize"),

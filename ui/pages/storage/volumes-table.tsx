@@ -110,6 +110,7 @@ export function VolumesTable({ volumes, collection, fill, inPool, onCreate }: Pr
 	const { route } = useLocation();
 	useCollection("vm");
 	useCollection("task");
+	useCollection("image");
 	const pools = useCollection("pool").items.value;
 	const nodes = useNodes();
 	const [cloning, setCloning] = useState<Volume | null>(null);

@@ -3,9 +3,10 @@ import { Disc, HardDrive, Plus } from "lucide-preact";
 import { h } from "preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { toastFailure } from "../../api/notify.ts";
+import type { LoadState } from "../../api/live/collection.ts";
+import { toastFailure, toastFailureText } from "../../api/notify.ts";
 import type { Vm, Volume } from "../../api/types.ts";
-import { useCollection } from "../../api/use.ts";
+import { useCollection, useSnapshots } from "../../api/use.ts";
 import { act } from "../../api/write.ts";
 import { Button } from "../../components/button.tsx";
 import { confirm } from "../../components/confirm.tsx";
@@ -20,10 +21,12 @@ import { href } from "../../routes.ts";
 import { common } from "../../strings/common.ts";
 import { devices as t } from "../../strings/devices.ts";
 import { storage } from "../../strings/storage.ts";
+import { askDeletionObstacle } from "../storage/around-volume.ts";
 import { MoveVolumeDialog } from "../storage/move-volume-dialog.tsx";
 import { ResizeDialog } from "../storage/resize-dialog.tsx";
-import { moveObstacle, resizeObstacle } from "../storage/volume-actions.ts";
+import { deleteDetachedObstacle, moveObstacle, resizeObstacle } from "../storage/volume-actions.ts";
 import { VolumeBadge } from "../storage/volume-badge.tsx";
+import { workObstacle } from "../storage/volume-work.ts";
 import { AddDiskPanel } from "./add-disk.tsx";
 import { CdromsCard } from "./cdroms.tsx";
 import { limitsText } from "./disk-options.ts";
@@ -99,7 +102,10 @@ export function DisksTab({ vm }: { vm: Vm }) {
 	const [editing, setEditing] = useState<string | null>(null);
 	const [resizing, setResizing] = useState<Volume | null>(null);
 	const [moving, setMoving] = useState<Volume | null>(null);
+	const around = [volumes, useCollection("image"), useSnapshots(vm.id)];
+	const allKnown = around.every(({ state, partial }) => isLoaded(state.value) && !partial.value);
 	const obstacle = obstacleOf("update-hardware", "vmUpdate", vm);
+	const detachObstacle = (volume: Volume | undefined) => obstacle ?? (volume ? workObstacle(volume) : null);
 	const rows: DiskRow[] = vm.spec.disks.map((disk) => ({
 		...disk,
 		boot: vm.spec.bootOrder.indexOf(disk.id),
@@ -122,12 +128,18 @@ export function DisksTab({ vm }: { vm: Vm }) {
 			onSelect: () => setMoving(volume ?? null),
 		},
 		{ id: "open", label: t.open, onSelect: () => route(href("volume", { volumeId })) },
-		{ id: "detach", label: t.detach, obstacle, divided: true, onSelect: () => void detach(vm, id, volume?.name ?? id) },
+		{
+			id: "detach",
+			label: t.detach,
+			obstacle: detachObstacle(volume),
+			divided: true,
+			onSelect: () => void detach(vm, id, volume?.name ?? id),
+		},
 		{
 			id: "delete",
 			label: t.deleteDisk,
 			danger: true,
-			obstacle,
+			obstacle: detachObstacle(volume) ?? (volume && allKnown ? deleteDetachedObstacle(volume) : common.notYetKnown),
 			onSelect: () => volume && void detachAndDelete(vm, id, volume),
 		},
 	];
@@ -171,6 +183,9 @@ async function detach(vm: Vm, diskId: string, name: string): Promise<boolean> {
 	return removeDisk(vm, diskId, name);
 }
 
+/** Lists that cannot be read are asked for again when it matters. */
+const isLoaded = (state: LoadState): boolean => state === "ready" || state === "error";
+
 async function removeDisk(vm: Vm, diskId: string, name: string): Promise<boolean> {
 	try {
 		await updateVm(vm, { disks: vm.spec.disks.filter(({ id }) => id !== diskId) });
@@ -181,7 +196,9 @@ async function removeDisk(vm: Vm, diskId: string, name: string): Promise<boolean
 	}
 }
 
+/** Nothing is detached unless it can be deleted then: that is asked before a name is typed, and once more before it is done. */
 async function detachAndDelete(vm: Vm, diskId: string, volume: Volume): Promise<void> {
+	if (!(await isDeletable(vm, volume))) return;
 	const answer = await confirm({
 		title: t.deleteDiskTitle(volume.name),
 		body: h("p", {}, t.deleteDiskText),
@@ -189,7 +206,21 @@ async function detachAndDelete(vm: Vm, diskId: string, volume: Volume): Promise<
 		danger: true,
 		typedName: volume.name,
 	});
-	if (!answer || !(await removeDisk(vm, diskId, volume.name))) return;
+	if (!answer || !(await isDeletable(vm, volume)) || !(await removeDisk(vm, diskId, volume.name))) return;
 	await followVolumeRelease(volume.id);
-	await act(t.deleteDiskTitle(volume.name), "volumeDelete", { id: volume.id });
+	await act(t.detachedOnly(volume.name), "volumeDelete", { id: volume.id });
+}
+
+/** Why not is said. */
+async function isDeletable(vm: Vm, volume: Volume): Promise<boolean> {
+	const title = t.deleteDiskTitle(volume.name);
+	try {
+		const why = await askDeletionObstacle(volume.id, vm.id);
+		if (why === null) return true;
+		const text = t.deleteDiskRefused(why);
+		toastFailureText(title, text, `${title}\n${text}`);
+	} catch (error) {
+		toastFailure(title, error);
+	}
+	return false;
 }
