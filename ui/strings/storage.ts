@@ -321,6 +321,10 @@ export const storage = {
 	deleteVolumeText: "Its data are lost for good.",
 	inUse: "A VM uses it. Detach it there first.",
 	isDeleting: "It is being deleted.",
+	held: (one: string, count: number) =>
+		count === 1
+			? `The snapshot ${one} holds it. Delete that first.`
+			: `${count} snapshots hold it, among them ${one}. Delete them first.`,
 	notReady: (state: string) => `The volume is not ready (${state}).`,
 	error: "What failed",
 	details: "Details",

@@ -3,7 +3,13 @@
  * `useHolders` has it look at those that matter. The API knows all: whoever is about to do what cannot be taken back asks it.
  */
 import { computed } from "@preact/signals";
-import { type AroundVolume, sourceVolumeOf, volumeDeletionObstacle } from "../../../src/model/volume-rules.ts";
+import {
+	type AroundVolume,
+	dependentsObstacle,
+	snapshotsHolding,
+	sourceVolumeOf,
+	volumeDeletionObstacle,
+} from "../../../src/model/volume-rules.ts";
 import { read } from "../../api/call.ts";
 import { live, liveSnapshots } from "../../api/live/live.ts";
 import type { Page, Volume } from "../../api/types.ts";
@@ -24,6 +30,13 @@ export const aroundVolume = ({ id }: Volume): AroundVolume => ({
 	snapshots: liveSnapshots.known().flatMap(({ items }) => items.value),
 	vmNameOf,
 });
+
+/** As `volumeDeletionObstacle`, as far as it is known here, in few words: a volume may be in very many snapshots. */
+export function keptObstacle(volume: Volume): string | null {
+	const around = aroundVolume(volume);
+	const holding = snapshotsHolding(volume.id, around);
+	return dependentsObstacle(volume, around) ?? (holding[0] === undefined ? null : t.held(holding[0], holding.length));
+}
 
 /** Has the live store know the snapshots that hold the volume, of whichever VM they are. */
 export function useHolders({ id, vmId }: Volume): void {

@@ -3,7 +3,7 @@ import { ArrowRightLeft, Copy, Disc3, Download, Maximize2, ShieldCheck, Trash2, 
 import { h } from "preact";
 import { diskReadObstacle, isVmOff } from "../../../src/model/actions.ts";
 import { flattenObstacle, flattensOffline } from "../../../src/model/storage-rules.ts";
-import { volumeDeletionObstacle, volumeResizeObstacle } from "../../../src/model/volume-rules.ts";
+import { volumeResizeObstacle } from "../../../src/model/volume-rules.ts";
 import { operationUrl } from "../../api/call.ts";
 import { live } from "../../api/live/live.ts";
 import { obstacleTo } from "../../api/session.ts";
@@ -16,7 +16,7 @@ import { common } from "../../strings/common.ts";
 import { devices } from "../../strings/devices.ts";
 import { states } from "../../strings/states.ts";
 import { storage as t } from "../../strings/storage.ts";
-import { aroundVolume } from "./around-volume.ts";
+import { aroundVolume, keptObstacle } from "./around-volume.ts";
 import { workObstacle } from "./volume-work.ts";
 
 type Handlers = {
@@ -49,7 +49,7 @@ export const moveObstacle = (volume: Volume): string | null =>
 	notReady(volume) ??
 	workObstacle(volume) ??
 	sharesObstacle(volume) ??
-	volumeDeletionObstacle(volume, aroundVolume(volume));
+	keptObstacle(volume);
 
 export const checkObstacle = (volume: Volume): string | null =>
 	obstacleTo("volumeCheck") ?? notReady(volume) ?? workObstacle(volume) ?? (isOff(volume) ? null : t.checkRunning);
@@ -73,7 +73,7 @@ export const deleteDetachedObstacle = (volume: Volume): string | null =>
 	obstacleTo("volumeDelete") ??
 	(volume.phase === "deleting" ? t.isDeleting : null) ??
 	workHere(volume) ??
-	volumeDeletionObstacle(volume, aroundVolume(volume));
+	keptObstacle(volume);
 
 /** On a node that has left, nothing goes on. */
 const workHere = (volume: Volume): string | null =>
