@@ -177,6 +177,35 @@ function poolConformance({ pool, driver, under, format }: Suite): void {
 		expect((await driver().getVolume(id))?.sizeBytes).toBe(MiB);
 	});
 
+	test("it is not let go of while something is done in it, which goes on and ends well", async () => {
+		const [id, bytes] = [newId(), pattern(under.sizeStepBytes ?? MiB)];
+		const [begun, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+		const stream = new ReadableStream<Uint8Array>(
+			{
+				async pull(controller) {
+					begun.resolve();
+					await mayEnd.promise;
+					controller.enqueue(bytes);
+					controller.close();
+				},
+			},
+			{ highWaterMark: 0 },
+		);
+		const receiving = driver().receiveVolume(id, { format: "raw", sizeBytes: bytes.length, stream }, {});
+		receiving.catch(() => {});
+		try {
+			await begun.promise;
+			await fails("in-use", driver().deactivate());
+			expect((await driver().check()).totalBytes).toBeGreaterThan(0);
+		} finally {
+			mayEnd.resolve();
+		}
+		expect((await receiving).sizeBytes).toBe(bytes.length);
+		await driver().deactivate();
+		await driver().activate();
+		expectSame(await diskContent(driver(), id), bytes);
+	});
+
 	test("check measures the pool", async () => {
 		const usage = await driver().check();
 		expect(usage.totalBytes).toBeGreaterThan(0);

@@ -194,8 +194,8 @@ export interface StorageDriver {
 	/** Makes the pool usable on this node (folders, mount, login); removes half-made leftovers. Idempotent. */
 	activate(options?: OverwriteOptions): Promise<void>;
 	/**
-	 * `in-use` while it is used here, by a VM, say: nothing that is under way is disturbed by that, and the pool stays active. What was deleted,
-	 * and is being overwritten for nobody, is no use: it goes on when the pool is activated again.
+	 * `in-use` while it is used here, by an operation, or by a VM whose disks would go with it: nothing that is under way is disturbed by that,
+	 * and the pool stays active. What was deleted, and is being overwritten for nobody, is no use: it goes on when the pool is activated again.
 	 */
 	deactivate(): Promise<void>;
 	/** The node's service ends, and this driver is not used again: processes of its own go. What VMs use, a mount, stays. */

@@ -9,10 +9,20 @@ export type FakeMethod =
 	| Exclude<keyof StorageDriver, "type" | "capabilities" | "hostSecrets" | "snapshots" | "fencing">
 	| FakeSnapshotMethod;
 
+/** Those that change something, or read a disk, which takes a while. */
+const works: ReadonlySet<FakeMethod> = new Set<FakeMethod>([
+	...(["createVolume", "deleteVolume", "resizeVolume", "growOpenVolume", "fillVolume", "flattenVolume"] as const),
+	...(["receiveVolume", "exportVolume", "readVolume", "checkVolume", "adoptVolume", "releaseVolume"] as const),
+	...(["openUpload", "finishImage", "importFile", "imageFromVolume", "deleteImage"] as const),
+	...(["snapshots.take", "snapshots.revert", "snapshots.delete", "snapshots.undoTake"] as const),
+	...(["snapshots.planLiveDelete", "snapshots.finishLiveDelete"] as const),
+]);
+
 export class FakeCalls {
 	readonly calls: FakeMethod[] = [];
 	readonly #failures: { method: FakeMethod; error: AppError }[] = [];
 	readonly #gates = new Map<FakeMethod, Promise<void>>();
+	#working = 0;
 
 	/** The next call of `method` fails with `error` and changes nothing. */
 	failNext(method: FakeMethod, error: AppError): void {
@@ -37,10 +47,24 @@ export class FakeCalls {
 		};
 	}
 
+	/** Something is under way that is not to be disturbed. */
+	protected get isWorking(): boolean {
+		return this.#working > 0;
+	}
+
+	protected async working<T>(work: Promise<T>): Promise<T> {
+		this.#working += 1;
+		try {
+			return await work;
+		} finally {
+			this.#working -= 1;
+		}
+	}
+
 	protected async enter(method: FakeMethod, signal?: AbortSignal): Promise<void> {
 		this.calls.push(method);
 		const gate = this.#gates.get(method);
-		if (gate) await abortable(gate, signal);
+		if (gate) await (works.has(method) ? this.working(abortable(gate, signal)) : abortable(gate, signal));
 		if (signal?.aborted) throw new AppError("canceled", "The operation was canceled.");
 		const failure = this.#failures.findIndex((one) => one.method === method);
 		if (failure >= 0) throw this.#failures.splice(failure, 1)[0]?.error;

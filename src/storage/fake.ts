@@ -79,6 +79,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 
 	async deactivate(): Promise<void> {
 		await this.enter("deactivate");
+		if (this.isWorking) throw new AppError("in-use", "Something is being done in the pool.");
 	}
 
 	async remove(): Promise<void> {
@@ -226,7 +227,8 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	}
 
 	async receiveVolume(id: string, content: VolumeContent, options: MakingOptions): Promise<VolumeInfo> {
-		return this.#info(id, await receive(this.pool, id, content, options, this.enter("receiveVolume", options.signal)));
+		const entered = this.enter("receiveVolume", options.signal);
+		return this.#info(id, await this.working(receive(this.pool, id, content, options, entered)));
 	}
 
 	async adoptVolume(id: string, options: FileToAdopt): Promise<VolumeInfo> {

@@ -20,6 +20,7 @@ export async function copyIn(runner: CephRunner, from: DiskFile, to: string, opt
 /** A new file that stands alone. */
 export async function copyOut(runner: CephRunner, from: string, to: DiskFile, options: LongOptions): Promise<void> {
 	await runner.step("qemu-img convert");
+	runner.requireOpen();
 	await convert(["--image-opts", "-O", to.format, "--", runner.qemuOptions(from), to.path], options);
 }
 

@@ -6,6 +6,8 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
+import { randomHex } from "../../lib/random.ts";
+import type { run } from "../../lib/run.ts";
 import type { HostSecret, RbdSource } from "../../model/disk-source.ts";
 import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
 import type { VolumeFormat } from "../../model/storage.ts";
@@ -15,10 +17,12 @@ import type {
 	FileToAdopt,
 	ListedVolume,
 	LongOptions,
+	PoolFencing,
 	PoolUsage,
 	StorageDriver,
 	UploadOptions,
 	VolumeInfo,
+	VolumeSnapshots,
 } from "../driver.ts";
 import type { Step } from "../durable.ts";
 import { inspectLimits } from "../inspect/inspect-image.ts";
@@ -34,6 +38,7 @@ import { describeVolume, listVolumes } from "./describe.ts";
 import { RbdFencing } from "./fencing.ts";
 import { hostSecret, sourceIn } from "./host-secret.ts";
 import { RbdDiskImages } from "./images.ts";
+import { PoolCalls } from "./pool-calls.ts";
 import { claimPool, leavePlace, requireOwner } from "./pool-marker.ts";
 import { RbdImages } from "./rbd-images.ts";
 import { CephRunner } from "./runner.ts";
@@ -57,6 +62,8 @@ export type CephRbdDriverOptions = StorageContext & {
 	lockWaitMs?: number;
 	/** Called before each change in the cluster and in the staging folder; for tests that end the process there. */
 	onStep?: Step;
+	/** What Ceph's programs are run by, but for tests (default lib/run.ts). */
+	run?: typeof run;
 };
 
 const noFiles =
@@ -66,11 +73,12 @@ export class CephRbdDriver implements StorageDriver {
 	readonly type = "ceph-rbd";
 	readonly capabilities = cephRbdCapabilities;
 	readonly hostSecrets: readonly HostSecret[];
-	readonly snapshots: RbdSnapshots;
-	readonly fencing: RbdFencing;
+	readonly snapshots: VolumeSnapshots;
+	readonly fencing: PoolFencing;
 	readonly #options: CephRbdDriverOptions;
 	readonly #files: ClientFiles;
 	readonly #staging: Staging;
+	readonly #calls: PoolCalls;
 	readonly #context: RbdContext;
 	readonly #volumes: RbdVolumes;
 	readonly #diskImages: RbdDiskImages;
@@ -82,7 +90,9 @@ export class CephRbdDriver implements StorageDriver {
 		this.#options = options;
 		this.#files = clientFiles(join(options.runFolder, poolId), config.user);
 		this.hostSecrets = [hostSecret(poolId, options.key)];
-		const runner = new CephRunner(this.#files, config, options.onStep);
+		const calls = new PoolCalls(options.clock);
+		this.#calls = calls;
+		const runner = new CephRunner(this.#files, config, options.onStep, options.run);
 		const images = new RbdImages(runner, config.dataPool);
 		const locks = new OperationLocks(options.lockWaitMs, options.clock);
 		const log = options.log.with({ poolId });
@@ -98,14 +108,26 @@ export class CephRbdDriver implements StorageDriver {
 		this.#diskImages = new RbdDiskImages(this.#context, this.#staging);
 		this.#volumes = new RbdVolumes(this.#context, this.#diskImages);
 		this.#transfer = new RbdTransfer(this.#context, this.#volumes, this.#staging);
-		this.snapshots = new RbdSnapshots(this.#context);
-		this.fencing = new RbdFencing(this.#context);
+		const [snapshots, fencing] = [new RbdSnapshots(this.#context), new RbdFencing(this.#context)];
+		this.snapshots = {
+			take: (...args) => calls.change(() => snapshots.take(...args)),
+			revert: (...args) => calls.change(() => snapshots.revert(...args)),
+			delete: (...args) => calls.change(() => snapshots.delete(...args)),
+			list: (...args) => calls.look(() => snapshots.list(...args)),
+		};
+		this.fencing = {
+			clients: (...args) => calls.look(() => fencing.clients(...args)),
+			fence: (...args) => calls.change(() => fencing.fence(...args)),
+			unfence: (...args) => calls.change(() => fencing.unfence(...args)),
+			fenced: () => calls.look(() => fencing.fenced()),
+			takeFrom: (...args) => calls.change(() => fencing.takeFrom(...args)),
+		};
 	}
 
 	async activate(): Promise<void> {
 		const { runner, work, images } = this.#context;
 		const { poolId, mayInitialize } = this.#options;
-		this.#writeFiles();
+		this.#begin();
 		await this.#staging.prepare();
 		const names = await found(runner, () => images.names());
 		if (mayInitialize ?? true) await claimPool(runner, poolId);
@@ -113,24 +135,69 @@ export class CephRbdDriver implements StorageDriver {
 		await work.tidy(names);
 	}
 
+	#begin(): void {
+		this.#writeFiles();
+		this.#context.runner.open();
+		this.#context.work.begin();
+		this.#calls.begin();
+	}
+
+	/**
+	 * A VM that has disks of the pool open is no obstacle: QEMU has its connections to the cluster, and its key from libvirt. So a key that
+	 * the cluster takes no more, say, can be changed while VMs run.
+	 */
 	async deactivate(): Promise<void> {
-		this.#context.work.stop();
-		removeClientFiles(this.#files);
+		await this.#leave(async () => {});
 	}
 
 	async remove(): Promise<void> {
-		this.#writeFiles();
 		const { runner, work } = this.#context;
-		await leavePlace(runner, this.#options.poolId, () => work.tidy());
-		await this.deactivate();
+		await this.#leave(async () => {
+			this.#writeFiles();
+			runner.open();
+			work.begin();
+			await leavePlace(runner, this.#options.poolId, () => work.tidy());
+		});
+	}
+
+	/** What this driver tidies up by itself is called off: whoever opens the pool goes on with it. */
+	async #leave(last: () => Promise<void>): Promise<void> {
+		const { runner, work } = this.#context;
+		await this.#calls.leave(
+			() => work.isBusy || !this.#isFree(),
+			async () => {
+				await work.stop();
+				try {
+					await last();
+					await work.stop();
+					removeClientFiles(this.#files);
+					runner.close();
+				} catch (error) {
+					work.begin();
+					work.tidyLater();
+					throw error;
+				}
+			},
+		);
+	}
+
+	/** A stream, or an upload, has a lock until it ends. */
+	#isFree(): boolean {
+		using free = this.#context.locks.close([]);
+		return free !== null;
+	}
+
+	async end(): Promise<void> {
+		this.#context.runner.close();
+		await this.#context.work.stop();
 	}
 
 	async probe(): Promise<PoolUsage> {
 		this.#requireOpenable();
 		// Files of its own: a pool that is in use goes on with its.
-		const { poolId, nodeId, config, runFolder, clock } = this.#options;
-		const files = clientFiles(join(runFolder, `${poolId}-probe`), config.user);
-		const runner = new CephRunner(files, config);
+		const { poolId, nodeId, config, runFolder, clock, random } = this.#options;
+		const files = clientFiles(join(runFolder, `${poolId}-probe-${randomHex(random, 8)}`), config.user);
+		const runner = new CephRunner(files, config, undefined, this.#options.run);
 		try {
 			this.#writeFiles(files);
 			return await probePool(runner, new RbdImages(runner, config.dataPool), { poolId, nodeId, config, clock });
@@ -140,33 +207,37 @@ export class CephRbdDriver implements StorageDriver {
 	}
 
 	check = (): Promise<PoolUsage> =>
-		checkPool(this.#context.runner, this.#options.poolId, this.#options.config.dataPool);
+		this.#calls.look(() => checkPool(this.#context.runner, this.#options.poolId, this.#options.config.dataPool));
 
-	listContent = (folder: string, options?: ContentOptions) => listContent(this.#context, folder, options);
+	listContent = (folder: string, options?: ContentOptions) =>
+		this.#calls.look(() => listContent(this.#context, folder, options));
 
 	createVolume: StorageDriver["createVolume"] = async (id, options) => {
 		requireProvisioning(this.capabilities, options.provisioning);
-		return this.#volumes.create(id, options);
+		return this.#calls.change(() => this.#volumes.create(id, options));
 	};
-	deleteVolume = (id: string, options: LongOptions = {}) => this.#volumes.delete(id, options);
-	resizeVolume = (id: string, sizeBytes: number) => this.#volumes.resize(id, sizeBytes);
-	flattenVolume = (id: string, options: LongOptions) => this.#volumes.flatten(id, options);
-	getVolume = (id: string) => describeVolume(this.#context, id);
-	listVolumes = (): Promise<ListedVolume[]> => listVolumes(this.#context);
-	attachInfo = (id: string) => this.#volumes.attachInfo(id);
-	checkVolume: StorageDriver["checkVolume"] = (id, options) => this.#volumes.check(id, options);
-	damagedVolumes = (ids: readonly string[]) => this.#volumes.damaged(ids);
-	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) => this.#transfer.export(id, format, options);
-	readVolume = (id: string, options: LongOptions) => this.#transfer.read(id, options);
+	deleteVolume = (id: string, options: LongOptions = {}) => this.#calls.change(() => this.#volumes.delete(id, options));
+	resizeVolume = (id: string, sizeBytes: number) => this.#calls.change(() => this.#volumes.resize(id, sizeBytes));
+	flattenVolume = (id: string, options: LongOptions) => this.#calls.change(() => this.#volumes.flatten(id, options));
+	getVolume = (id: string) => this.#calls.look(() => describeVolume(this.#context, id));
+	listVolumes = (): Promise<ListedVolume[]> => this.#calls.look(() => listVolumes(this.#context));
+	attachInfo = (id: string) => this.#calls.look(() => this.#volumes.attachInfo(id));
+	checkVolume: StorageDriver["checkVolume"] = (id, options) =>
+		this.#calls.change(() => this.#volumes.check(id, options));
+	damagedVolumes = (ids: readonly string[]) => this.#calls.look(() => this.#volumes.damaged(ids));
+	exportVolume = (id: string, format: VolumeFormat, options: LongOptions) =>
+		this.#calls.change(() => this.#transfer.export(id, format, options));
+	readVolume = (id: string, options: LongOptions) => this.#calls.change(() => this.#transfer.read(id, options));
 	receiveVolume: StorageDriver["receiveVolume"] = async (id, content, { provisioning, ...options }) => {
 		await requireReceivable(this.capabilities, provisioning, content);
-		return this.#transfer.receive(id, content, options);
+		return this.#calls.change(() => this.#transfer.receive(id, content, options));
 	};
 
-	async openVolume(id: string): Promise<void> {
-		await this.#volumes.open(id, isOwnAddress);
-		this.#requireOpenable();
-	}
+	openVolume = (id: string): Promise<void> =>
+		this.#calls.look(async () => {
+			await this.#volumes.open(id, isOwnAddress);
+			this.#requireOpenable();
+		});
 
 	/** An image of RBD is open while QEMU has it, and no longer. */
 	async closeVolume(id: string): Promise<void> {
@@ -186,17 +257,28 @@ export class CephRbdDriver implements StorageDriver {
 	}
 
 	openUpload = (id: string, totalBytes: number | null, options?: UploadOptions) =>
-		this.#diskImages.openUpload(id, totalBytes, options);
-	getUpload = (id: string) => this.#diskImages.upload(id);
-	finishImage: StorageDriver["finishImage"] = (id, options) => this.#diskImages.finish(id, options);
-	importFile = (id: string, path: string, options: LongOptions) => this.#diskImages.importFile(id, path, options);
+		this.#calls.change(() => this.#diskImages.openUpload(id, totalBytes, options));
+	getUpload = (id: string) => this.#calls.look(() => this.#diskImages.upload(id));
+	finishImage: StorageDriver["finishImage"] = (id, options) =>
+		this.#calls.change(() => this.#diskImages.finish(id, options));
+	importFile = (id: string, path: string, options: LongOptions) =>
+		this.#calls.change(() => this.#diskImages.importFile(id, path, options));
 	imageFromVolume: StorageDriver["imageFromVolume"] = (id, volumeId, options) =>
-		this.#diskImages.fromVolume(id, volumeId, options);
-	getImage = (id: string) => this.#diskImages.get(id);
-	imageSource = (id: string) => this.#diskImages.source(id);
-	listImages = () => this.#diskImages.list();
-	deleteImage = (id: string, options: LongOptions = {}) => this.#diskImages.delete(id, options);
-	openImage = (id: string) => this.#diskImages.open(id);
+		this.#calls.change(() => this.#diskImages.fromVolume(id, volumeId, options));
+	getImage = (id: string) => this.#calls.look(() => this.#diskImages.get(id));
+	imageSource = (id: string) => this.#calls.look(() => this.#diskImages.source(id));
+	listImages = () => this.#calls.look(() => this.#diskImages.list());
+	deleteImage = (id: string, options: LongOptions = {}) =>
+		this.#calls.change(() => this.#diskImages.delete(id, options));
+	async openImage(id: string) {
+		const held = await this.#calls.hold();
+		try {
+			return await this.#diskImages.open(id, async () => held[Symbol.dispose]());
+		} catch (error) {
+			held[Symbol.dispose]();
+			throw error;
+		}
+	}
 
 	#requireOpenable(): void {
 		const { config, opensNamespaces } = this.#options;

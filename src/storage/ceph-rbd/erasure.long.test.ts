@@ -32,7 +32,7 @@ test("a volume whose data are in an erasure-coded pool is made, written, copied,
 	const ofVolumes = async () =>
 		(await session.ceph.rados("--pool", dataPool, "--namespace", pool.namespace, "ls")).stdout.trim();
 	expect(await ofVolumes()).toContain("rbd_data");
-	await driver.snapshots.take(id, snapshotId);
+	await driver.snapshots.take(id, snapshotId, { running: false });
 	await driver.createVolume(copy, {
 		format: "raw",
 		sizeBytes: 16 * MiB,

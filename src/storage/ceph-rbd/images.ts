@@ -186,10 +186,18 @@ export class RbdDiskImages {
 		await work.discard(name, mayGo, options);
 	}
 
-	async open(id: string): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {
+	/** `release`: called when the stream has ended. */
+	async open(
+		id: string,
+		release: () => Promise<void>,
+	): Promise<{ sizeBytes: number; stream: ReadableStream<Uint8Array> }> {
 		const { fileSizeBytes } = await this.present(id);
 		const from = { name: imageName(id), snapshot: baseSnapshot };
-		const stream = limited(this.#context.images.exportStream(from, {}), { sizeBytes: fileSizeBytes, cut: true });
+		const stream = limited(this.#context.images.exportStream(from, {}), {
+			sizeBytes: fileSizeBytes,
+			cut: true,
+			release,
+		});
 		return { sizeBytes: fileSizeBytes, stream };
 	}
 

@@ -14,27 +14,48 @@ import { PoolsAnswer, readAnswer } from "./answers.ts";
 import { cephError, errno, errnoOfCeph, isCrash } from "./ceph-error.ts";
 import { type ClientFiles, monitorLimitSeconds } from "./client-files.ts";
 import type { CephPlace } from "./names.ts";
+import { letGo } from "./pool-calls.ts";
 import { noSpace, whileRoom } from "./while-room.ts";
 
 /** Above the limits of the client's own configuration. */
 const shortLimitMs = 30_000;
 const longLimitMs = 24 * 3600_000;
 const maxAtOnce = 8;
+/** A look at the pool is two programs. */
+const maxApart = 4;
+
+/** `apart`: it waits for none of the others, of which there may be hundreds: what says within seconds whether the pool works. */
+export type Asking = Partial<RunOptions> & { apart?: boolean };
 
 export class CephRunner {
 	readonly place: CephPlace;
 	readonly step: Step;
 	readonly #files: ClientFiles;
-	readonly #waiting: (() => void)[] = [];
-	#running = 0;
+	readonly #run: typeof run;
+	readonly #usual = new Turns(maxAtOnce);
+	readonly #apart = new Turns(maxApart);
+	#isClosed = false;
 	#maybeFull = false;
 	/** Little can be removed from a full pool; called when it has room again. */
 	onRoomAgain: () => void = () => {};
 
-	constructor(files: ClientFiles, place: CephPlace, step: Step = () => {}) {
+	/** `start`: lib/run.ts, but for tests. */
+	constructor(files: ClientFiles, place: CephPlace, step: Step = () => {}, start = run) {
 		this.#files = files;
 		this.place = place;
 		this.step = step;
+		this.#run = start;
+	}
+
+	/** No program is started any more, whoever is on the way to one, until it is opened. */
+	close(): void {
+		this.#isClosed = true;
+	}
+	open(): void {
+		this.#isClosed = false;
+	}
+	requireOpen(): void {
+		if (this.#isClosed) throw letGo();
 	}
 
 	/** Whoever measured the pool, or waited for it in vain, found no room: writers look before they wait. */
@@ -48,7 +69,7 @@ export class CephRunner {
 	}
 
 	/** Looks only; the answer of `rbd`. */
-	rbd(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+	rbd(args: readonly string[], options: Asking = {}): Promise<string> {
 		return unlessCrashed(() => this.#short("rbd", args, options));
 	}
 
@@ -78,22 +99,24 @@ export class CephRunner {
 	}
 
 	/** Ends what stands still because the pool has got full: it fails with `no-space`. */
-	writing<T>(options: LongOptions, work: (options: LongOptions) => Promise<T>): Promise<T> {
+	async writing<T>(options: LongOptions, work: (options: LongOptions) => Promise<T>): Promise<T> {
+		this.requireOpen();
 		return this.explained(() => whileRoom(systemClock, () => this.#isFull(), options, work));
 	}
 
 	/** Standard output of `rbd` as it comes. */
 	outputOfRbd(args: readonly string[], options: LongOptions): ReadableStream<Uint8Array> {
+		this.requireOpen();
 		return runForOutput("rbd", [...this.#client(), ...args], signalOptions(options));
 	}
 
 	/** Looks only. */
-	rados(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+	rados(args: readonly string[], options: Asking = {}): Promise<string> {
 		return unlessCrashed(() => this.radosOf(this.place.cephPool, args, options));
 	}
 
 	/** In the same namespace of another pool (that of the data). */
-	radosOf(cephPool: string, args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+	radosOf(cephPool: string, args: readonly string[], options: Asking = {}): Promise<string> {
 		const { namespace } = this.place;
 		const where = ["--pool", cephPool, ...(namespace === null ? [] : ["--namespace", namespace])];
 		return this.#short("rados", [...where, ...args], options);
@@ -134,11 +157,11 @@ export class CephRunner {
 	}
 
 	/** Looks only. */
-	ceph(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+	ceph(args: readonly string[], options: Asking = {}): Promise<string> {
 		return unlessCrashed(() => this.#ceph(args, options));
 	}
 
-	#ceph(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+	#ceph(args: readonly string[], options: Asking = {}): Promise<string> {
 		const limit = ["--connect-timeout", `${monitorLimitSeconds}`];
 		const timeoutMs = 4 * monitorLimitSeconds * 1000;
 		return this.#short("ceph", [...limit, ...args], { timeoutMs, ...options });
@@ -170,19 +193,38 @@ export class CephRunner {
 	}
 
 	async #long(args: readonly string[], options: LongOptions): Promise<void> {
-		await guarded(() => run("rbd", [...this.#client(), ...args], longOptions(options)));
+		this.requireOpen();
+		await guarded(() => this.#run("rbd", [...this.#client(), ...args], longOptions(options)));
 	}
 
-	async #short(program: string, args: readonly string[], options: Partial<RunOptions>): Promise<string> {
-		if (this.#running >= maxAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-		this.#running += 1;
-		try {
+	#short(program: string, args: readonly string[], { apart = false, ...options }: Asking): Promise<string> {
+		return (apart ? this.#apart : this.#usual).run(async () => {
+			this.requireOpen();
 			const all = [...this.#client(), ...args];
-			const { stdout } = await guarded(() => run(program, all, { timeoutMs: shortLimitMs, ...options }));
+			const { stdout } = await guarded(() => this.#run(program, all, { timeoutMs: shortLimitMs, ...options }));
 			return stdout;
+		});
+	}
+}
+
+/** So many at a time, first come, first served. */
+class Turns {
+	#free: number;
+	readonly #waiting: (() => void)[] = [];
+
+	constructor(count: number) {
+		this.#free = count;
+	}
+
+	async run<T>(work: () => Promise<T>): Promise<T> {
+		if (this.#free > 0) this.#free -= 1;
+		else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+		try {
+			return await work();
 		} finally {
-			this.#running -= 1;
-			this.#waiting.shift()?.();
+			const next = this.#waiting.shift();
+			if (next) next();
+			else this.#free += 1;
 		}
 	}
 }

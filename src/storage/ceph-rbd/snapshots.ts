@@ -48,7 +48,7 @@ export class RbdSnapshots implements VolumeSnapshots {
 		const exists = new Set((await this.#found(volumeId)).keys());
 		if (!exists.has(snapshotId)) throw new AppError("not-found", `Volume ${volumeId} has no snapshot ${snapshotId}.`);
 		await images.requireNotOpen(volumeName(volumeId));
-		const entry = await work.begin({ kind: "revert", volumeId, name: snapshotId });
+		const entry = await work.note({ kind: "revert", volumeId, name: snapshotId });
 		try {
 			const tree = pruned(await readTree(images, volumeId), exists);
 			await writeTree(images, volumeId, { ...tree, reverting: snapshotId });

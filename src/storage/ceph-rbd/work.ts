@@ -11,7 +11,7 @@ import type { LongOptions } from "../driver.ts";
 import { temporaryPrefix, volumeName, workObject } from "./names.ts";
 import type { RbdImages } from "./rbd-images.ts";
 import { Retries } from "./retries.ts";
-import { type CephRunner, orMissing } from "./runner.ts";
+import { type CephRunner, orMissing, requireNotCanceled } from "./runner.ts";
 
 /** The cluster takes a client that was killed for alive so long (30 s by default): until then its image cannot go. */
 const firstRetryMs = 15_000;
@@ -30,6 +30,9 @@ export class RbdWork {
 	readonly #live = new Set<string>();
 	readonly #retries: Retries;
 	#retry: { timer: Timer; dueMs: number } | null = null;
+	/** Of tidying up: what is left is found again when the pool is opened the next time. */
+	#stopping = new AbortController();
+	readonly #tidying = new Set<Promise<void>>();
 	/** Finishes a revert that was cut short. */
 	finishRevert: (volumeId: string, snapshotId: string) => Promise<void> = async () => {};
 
@@ -86,7 +89,7 @@ export class RbdWork {
 	/** Keeps what the volume holds now, under the name that it gives, until `release`. */
 	async holdSnapshot(volumeId: string): Promise<{ snapshot: string; release(): Promise<void> }> {
 		const name = this.#newName();
-		const entry = await this.begin({ kind: "snapshot", volumeId, name });
+		const entry = await this.note({ kind: "snapshot", volumeId, name });
 		const release = async () => {
 			try {
 				await this.#images.removeSnapshot(volumeName(volumeId), name);
@@ -105,7 +108,7 @@ export class RbdWork {
 	}
 
 	/** Lists the entry; the caller ends it when it is done, or abandons it for `tidy` to finish. */
-	async begin(entry: WorkEntry): Promise<{ end(): Promise<void>; abandon(): void }> {
+	async note(entry: WorkEntry): Promise<{ end(): Promise<void>; abandon(): void }> {
 		const key = this.#key(entry);
 		this.#live.add(key);
 		try {
@@ -123,6 +126,11 @@ export class RbdWork {
 		await this.#tidy(() => true, names);
 	}
 
+	/** An operation runs that tells what it does by this. */
+	get isBusy(): boolean {
+		return this.#live.size > 0;
+	}
+
 	/** After something was left: soon, and if need be again. */
 	tidyLater(): void {
 		this.#wake(firstRetryMs);
@@ -134,14 +142,36 @@ export class RbdWork {
 		this.#wake(0);
 	}
 
-	stop(): void {
+	begin(): void {
+		if (this.#stopping.signal.aborted) this.#stopping = new AbortController();
+	}
+
+	/** Nothing is tidied up any more until `begin`; resolves when nothing is. */
+	async stop(): Promise<void> {
+		this.#stopping.abort();
 		this.#retry?.timer.cancel();
 		this.#retry = null;
+		await Promise.allSettled(this.#tidying);
 	}
 
 	async #tidy(isTime: (what: string) => boolean, names?: readonly string[]): Promise<void> {
+		const work = this.#tidyUp(isTime, names, this.#stopping.signal);
+		this.#tidying.add(work);
+		try {
+			await work;
+		} finally {
+			this.#tidying.delete(work);
+		}
+	}
+
+	async #tidyUp(
+		isTime: (what: string) => boolean,
+		names: readonly string[] | undefined,
+		signal: AbortSignal,
+	): Promise<void> {
 		const present = new Set<string>();
 		const attempt = async (what: string, work: () => Promise<unknown>) => {
+			requireNotCanceled({ signal });
 			present.add(what);
 			// Whoever is at it says when it is left.
 			if (this.#live.has(what)) return this.#retries.done(what);
@@ -150,12 +180,13 @@ export class RbdWork {
 				await work();
 				this.#retries.done(what);
 			} catch (error) {
-				if (isAppError(error, "timeout") || isAppError(error, "unavailable")) throw error;
+				if (signal.aborted || isAppError(error, "timeout") || isAppError(error, "unavailable")) throw error;
 				this.#left(what, error);
 			}
 		};
 		for (const name of names ?? (await this.#images.names()))
-			if (name.startsWith(temporaryPrefix(this.#options.nodeId))) await attempt(name, () => this.#images.remove(name));
+			if (name.startsWith(temporaryPrefix(this.#options.nodeId)))
+				await attempt(name, () => this.#images.remove(name, { snapshots: false }, { signal }));
 		for (const entry of await this.#entries()) {
 			const key = this.#key(entry);
 			await attempt(key, async () => {
@@ -182,13 +213,15 @@ export class RbdWork {
 
 	#wake(inMs: number | null): void {
 		const { clock } = this.#options;
-		if (inMs === null) return;
+		const { signal } = this.#stopping;
+		if (inMs === null || signal.aborted) return;
 		const dueMs = clock.monotonicMs() + inMs;
 		if (this.#retry !== null && this.#retry.dueMs <= dueMs) return;
 		this.#retry?.timer.cancel();
 		const timer = clock.schedule(inMs, () => {
 			this.#retry = null;
 			this.#tidy((what) => this.#retries.isDue(what)).catch((error) => {
+				if (signal.aborted) return;
 				this.#left(wholePool, error);
 				this.#wake(this.#retries.nextInMs(wholePool));
 			});

@@ -164,7 +164,11 @@ export class LocalDriver implements StorageDriver {
 		return null;
 	}
 
-	async deactivate(): Promise<void> {}
+	/** Nothing is to be let go of. */
+	async deactivate(): Promise<void> {
+		using free = this.#context.locks.close([]);
+		if (free === null) throw new AppError("in-use", "Something is being done in the pool on this node.");
+	}
 
 	async remove(): Promise<void> {
 		const { folder } = this.#context;

@@ -79,8 +79,9 @@ export class WorkerDriver implements StorageDriver {
 		this.#capabilities = await this.worker.activate();
 	}
 
+	/** What is under way ends with the worker, so that is not ended before. */
 	async deactivate(): Promise<void> {
-		await this.worker.end("was ended");
+		await this.worker.leave(async () => {});
 	}
 
 	end(): Promise<void> {
