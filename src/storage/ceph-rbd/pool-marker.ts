@@ -6,13 +6,16 @@ import { AppError } from "../../lib/errors.ts";
 import { LockAnswer, readAnswer } from "./answers.ts";
 import { errno, errnoOfCeph } from "./ceph-error.ts";
 import { markerObject, workObject } from "./names.ts";
-import { type CephRunner, orMissing } from "./runner.ts";
+import { type Asking, type CephRunner, orMissing } from "./runner.ts";
 
 const lockName = "owner";
 const readLimitMs = 10_000;
 
 /** Id of the pool; null when it is nobody's. */
-export async function readMarker(runner: CephRunner, limit = { timeoutMs: readLimitMs }): Promise<string | null> {
+export async function readMarker(
+	runner: CephRunner,
+	limit: Asking = { timeoutMs: readLimitMs },
+): Promise<string | null> {
 	const text = await orMissing(runner.rados(["lock", "info", markerObject, lockName], limit));
 	return text === null ? null : (readAnswer(LockAnswer, text, "rados lock info").lockers[0]?.cookie ?? null);
 }
@@ -33,7 +36,7 @@ export async function claimPool(runner: CephRunner, poolId: string): Promise<voi
 }
 
 /** Fails with `storage` when it is nobody's, `in-use` when it is another pool's. */
-export async function requireOwner(runner: CephRunner, poolId: string, limit?: { timeoutMs: number }): Promise<void> {
+export async function requireOwner(runner: CephRunner, poolId: string, limit?: Asking): Promise<void> {
 	const owner = await readMarker(runner, limit);
 	if (owner === poolId) return;
 	if (owner === null)

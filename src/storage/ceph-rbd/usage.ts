@@ -1,7 +1,6 @@
 /** Whether the pool can be used, how full it is, and a small trial of writing. */
 import { type Clock, delay } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
-import type { RunOptions } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
 import type { PoolUsage } from "../driver.ts";
@@ -10,23 +9,21 @@ import { errno, errnoOfCeph } from "./ceph-error.ts";
 import { temporaryPrefix } from "./names.ts";
 import { placeText, requireFree, requireOwner } from "./pool-marker.ts";
 import type { RbdImages } from "./rbd-images.ts";
-import type { CephRunner } from "./runner.ts";
+import type { Asking, CephRunner } from "./runner.ts";
 
 /** A pool that was just made is in no count: the manager counts what the OSDs have told it, every five seconds. */
 const uncountedLimitMs = 12_000;
 const countEveryMs = 500;
 
-type Limit = Pick<Partial<RunOptions>, "timeoutMs">;
-
 /**
  * A cluster that hangs lets everybody wait. Less than what the node waits for a check (limits.poolCheckMs), so that it hears who does not
- * answer, and that the programs of one check have ended before the next begins.
+ * answer, and that the programs of one check have ended before the next begins. That counts from the start of the programs, which wait for no others.
  */
 const checkLimitMs = 4000;
 
 /** The monitors are asked for figures, an OSD for the mark of the pool: either may hang without the other. */
 export async function checkPool(runner: CephRunner, poolId: string, dataPool: string | null): Promise<PoolUsage> {
-	const limit = { timeoutMs: checkLimitMs };
+	const limit = { timeoutMs: checkLimitMs, apart: true };
 	const [usage, owner] = await Promise.allSettled([
 		measurePool(runner, dataPool, limit),
 		found(runner, () => requireOwner(runner, poolId, limit)),
@@ -41,7 +38,7 @@ export async function checkPool(runner: CephRunner, poolId: string, dataPool: st
 }
 
 /** Of the pool that keeps the data, all its namespaces together: what is stored, and what fits in before it is full or has its quota. */
-async function measurePool(runner: CephRunner, dataPool: string | null, limit: Limit = {}): Promise<PoolUsage> {
+async function measurePool(runner: CephRunner, dataPool: string | null, limit: Asking = {}): Promise<PoolUsage> {
 	const name = dataPool ?? runner.place.cephPool;
 	const usage = await countedUsage(runner, name, limit);
 	if (usage) return usage;
@@ -52,11 +49,11 @@ async function measurePool(runner: CephRunner, dataPool: string | null, limit: L
 }
 
 /** Null as long as the cluster has not counted it. */
-async function countedUsage(runner: CephRunner, name: string, limit: Limit = {}): Promise<PoolUsage | null> {
+async function countedUsage(runner: CephRunner, name: string, limit: Asking = {}): Promise<PoolUsage | null> {
 	const { pools } = readAnswer(DfAnswer, await runner.ceph(["df", "detail", "--format", "json"], limit), "ceph df");
 	const found = pools.find((pool) => pool.name === name);
 	if (!found) {
-		await requirePool(runner, name);
+		await requirePool(runner, name, limit);
 		return null;
 	}
 	const { stored, max_avail, quota_bytes } = found.stats;
@@ -65,8 +62,8 @@ async function countedUsage(runner: CephRunner, name: string, limit: Limit = {})
 	return { totalBytes: stored + availableBytes, usedBytes: stored, availableBytes };
 }
 
-async function requirePool(runner: CephRunner, name: string): Promise<void> {
-	const text = await runner.ceph(["osd", "pool", "ls", "detail", "--format", "json"]);
+async function requirePool(runner: CephRunner, name: string, limit: Asking): Promise<void> {
+	const text = await runner.ceph(["osd", "pool", "ls", "detail", "--format", "json"], limit);
 	if (readAnswer(PoolsAnswer, text, "ceph osd pool ls").some(({ pool_name }) => pool_name === name)) return;
 	throw new AppError("storage", `There is no pool "${name}" in the Ceph cluster.`, {
 		context: { health: "unmounted" },
