@@ -61,6 +61,29 @@ export class FakeCalls {
 		}
 	}
 
+	/** Until somebody has read it to its end, or does not want to any more. */
+	protected workingUntilRead<T extends { stream: ReadableStream<Uint8Array> }>(content: T): T {
+		const reader = content.stream.getReader();
+		const { promise, resolve } = Promise.withResolvers<void>();
+		void this.working(promise);
+		const stream = new ReadableStream<Uint8Array>(
+			{
+				async pull(controller) {
+					const { done, value } = await reader.read();
+					if (!done) return controller.enqueue(value);
+					resolve();
+					controller.close();
+				},
+				async cancel(reason) {
+					resolve();
+					await reader.cancel(reason);
+				},
+			},
+			{ highWaterMark: 0 },
+		);
+		return { ...content, stream };
+	}
+
 	protected async enter(method: FakeMethod, signal?: AbortSignal): Promise<void> {
 		this.calls.push(method);
 		const gate = this.#gates.get(method);

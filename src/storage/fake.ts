@@ -217,7 +217,7 @@ export class FakeStorageDriver extends FakeCalls implements StorageDriver {
 	async readVolume(id: string, options: LongOptions): Promise<VolumeContent> {
 		requireId(id, "volume");
 		await this.enter("readVolume", options.signal);
-		return contentOf(this.#volume(id));
+		return this.workingUntilRead(contentOf(this.#volume(id)));
 	}
 
 	async fillVolume(id: string): Promise<void> {

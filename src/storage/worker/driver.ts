@@ -51,6 +51,8 @@ export class WorkerDriver implements StorageDriver {
 	readonly #options: WorkerOptions & ImportRules;
 	#capabilities: PoolCapabilities;
 	#checking: Promise<PoolUsage> | null = null;
+	/** Workers of uploads and streams that are open, each of which is under way. */
+	readonly #open = new Set<{ worker: WorkerProcess }>();
 
 	/** `capabilities`: until the pool is active. */
 	constructor(type: PoolType, options: WorkerOptions & ImportRules, capabilities = sharedCapabilities) {
@@ -81,7 +83,15 @@ export class WorkerDriver implements StorageDriver {
 
 	/** What is under way ends with the worker, so that is not ended before. */
 	async deactivate(): Promise<void> {
+		if ([...this.#open].some(({ worker }) => !worker.isDead))
+			throw new AppError("in-use", "Work on the pool is under way.");
 		await this.worker.leave(async () => {});
+	}
+
+	#opened(worker: WorkerProcess): () => void {
+		const one = { worker };
+		this.#open.add(one);
+		return () => void this.#open.delete(one);
 	}
 
 	end(): Promise<void> {
@@ -196,7 +206,7 @@ export class WorkerDriver implements StorageDriver {
 		const opened = value as { upload: number; receivedBytes: number; path: string | null };
 		// Another user's files are made by that user.
 		const path = this.worker.user === null ? opened.path : null;
-		return new WorkerUpload(worker, { ...opened, path });
+		return new WorkerUpload(worker, { ...opened, path }, this.#opened(worker));
 	}
 
 	getUpload = (id: string) => this.#look<UploadStatus | null>("getUpload", [id]);
@@ -248,7 +258,9 @@ export class WorkerDriver implements StorageDriver {
 		const { value } = await worker.call(method, args, { ...options, limitMs: null });
 		const { stream: from, ...rest } = value as { stream: number };
 		const { signal } = options;
+		const ended = this.#opened(worker);
 		const cancel = async () => {
+			ended();
 			await worker.call("cancelStream", [from], { limitMs: this.worker.limits.lookMs }).catch(nothing);
 		};
 		const stream = new ReadableStream<Uint8Array>(
@@ -260,9 +272,11 @@ export class WorkerDriver implements StorageDriver {
 							throw signal.reason;
 						}
 						const { value: more, part } = await worker.call("readStream", [from], { limitMs: null });
-						if (more) controller.enqueue(part);
-						else controller.close();
+						if (more) return controller.enqueue(part);
+						ended();
+						controller.close();
 					} catch (error) {
+						ended();
 						controller.error(error);
 					}
 				},
@@ -279,13 +293,19 @@ class WorkerUpload implements UploadFile {
 	readonly whole?: WholeUpload;
 	readonly #worker: WorkerProcess;
 	readonly #upload: number;
+	readonly #ended: () => void;
 	#receivedBytes: number;
 	#last: Promise<unknown> = Promise.resolve();
 	#closed = false;
 
 	/** `path`: where the whole of it may be written; null when it must come by `write`. */
-	constructor(worker: WorkerProcess, opened: { upload: number; receivedBytes: number; path: string | null }) {
+	constructor(
+		worker: WorkerProcess,
+		opened: { upload: number; receivedBytes: number; path: string | null },
+		ended: () => void,
+	) {
 		const { upload, receivedBytes, path } = opened;
+		this.#ended = ended;
 		this.#worker = worker;
 		this.#upload = upload;
 		this.#receivedBytes = receivedBytes;
@@ -324,6 +344,8 @@ class WorkerUpload implements UploadFile {
 			} catch (error) {
 				// What was not flushed is not counted when it is opened again.
 				if (!isAppError(error, "wrong-state")) throw error;
+			} finally {
+				this.#ended();
 			}
 		});
 	}
