@@ -11,7 +11,6 @@
 import { readdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
-import { randomHex } from "../../lib/random.ts";
 import type { NfsPoolConfig } from "../../model/pool-config.ts";
 import type { PoolCapabilities } from "../../model/storage.ts";
 import type { PoolUsage } from "../driver.ts";
@@ -21,13 +20,14 @@ import { isNotOurs } from "../local/pool-folder.ts";
 import { makeFolders } from "../local/pool-place.ts";
 import { requireId } from "../names.ts";
 import type { StorageContext } from "../registry.ts";
+import { isProbeMountName, probeMountName } from "../trial-names.ts";
 import { workerCommand } from "../worker/command.ts";
 import { WorkerDriver } from "../worker/driver.ts";
 import { PoolWorker, type User } from "../worker/worker-pool.ts";
 import type { WorkerCommand, WorkerLimits } from "../worker/worker-process.ts";
-import { mountOptions, mountSource } from "./mount-options.ts";
-import { nfsVersion } from "./mountinfo.ts";
-import { NfsMount, unmounted } from "./nfs-mount.ts";
+import { mountOptions, mountSource, otherOptions } from "./mount-options.ts";
+import { type MountEntry, nfsVersion } from "./mountinfo.ts";
+import { type MountHost, NfsMount, unmounted } from "./nfs-mount.ts";
 import { qemuUser } from "./qemu-user.ts";
 
 export type NfsDriverOptions = {
@@ -38,12 +38,15 @@ export type NfsDriverOptions = {
 	limits?: Partial<WorkerLimits> & { mountMs?: number };
 	/** Default: this very program. */
 	worker?: WorkerCommand;
+	/** This node, but for tests. */
+	host?: MountHost;
 } & Pick<StorageContext, "nodeId" | "random" | "clock" | "log" | "protectedPaths" | "runFolder">;
 
 /** `check` waits so long for mounting it anew; that goes on by itself. */
 const healWaitMs = 4000;
 const mountLimitMs = 20_000;
-const probePrefix = "probe-";
+/** A mount of before that has other settings is tried to be let go of so often: as the node does with a pool whose settings change. */
+const askEveryMs = 30_000;
 
 export class NfsDriver extends WorkerDriver {
 	readonly #options: NfsDriverOptions;
@@ -55,6 +58,11 @@ export class NfsDriver extends WorkerDriver {
 	/** Whom the worker runs as; null while that is not known. */
 	#user: { user: User | null } | null = null;
 	#version: string | null = null;
+	/** In what way the mount is not as the settings say: it was there, and somebody uses it. Null when it is. */
+	#otherwise: string | null = null;
+	#askedMonotonicMs = Number.NEGATIVE_INFINITY;
+	/** Volumes that VMs may be about to open, as far as this process has been told. */
+	readonly #opened = new Set<string>();
 	readonly #probes = new Set<string>();
 
 	constructor(options: NfsDriverOptions) {
@@ -83,7 +91,7 @@ export class NfsDriver extends WorkerDriver {
 	}
 
 	async #mountWhole(): Promise<void> {
-		this.#version = nfsVersion(await this.#mount.mount());
+		this.#version = nfsVersion(await this.#mountAsSet());
 		try {
 			await this.#prepare();
 		} catch (error) {
@@ -92,9 +100,32 @@ export class NfsDriver extends WorkerDriver {
 		}
 	}
 
+	/**
+	 * A mount that was there is perhaps one of before the settings were changed, while no daemon ran: mounted anew when nobody uses it, else taken as
+	 * it is for now.
+	 */
+	async #mountAsSet(): Promise<MountEntry> {
+		const there = await this.#mount.mount();
+		this.#otherwise = this.#mount.isOurs(there) ? null : otherwise(this.#mount, there);
+		if (this.#otherwise === null) return there;
+		this.#askedMonotonicMs = this.#options.clock.monotonicMs();
+		try {
+			if (this.#opened.size > 0) return there;
+			await this.worker.leave(() => this.#mount.unmount({ busy: "refuse" }));
+		} catch (error) {
+			if (!isAppError(error)) throw error;
+			const still = await this.#mount.find();
+			if (still !== null) return still;
+		}
+		this.#otherwise = null;
+		this.#user = null;
+		return this.#mount.mount();
+	}
+
 	async #mountAnew(): Promise<void> {
 		await this.worker.end("works on a mount that is gone");
 		this.#user = null;
+		this.#otherwise = null;
 		await this.#mount.unmount({ busy: "detach" });
 		this.#version = nfsVersion(await this.#mount.mount());
 		await this.#prepare();
@@ -116,6 +147,7 @@ export class NfsDriver extends WorkerDriver {
 			await this.worker.leave(() => this.#mount.unmount({ busy: "refuse" }));
 			this.#active = false;
 			this.#user = null;
+			this.#otherwise = null;
 		});
 	}
 
@@ -130,7 +162,24 @@ export class NfsDriver extends WorkerDriver {
 		await this.deactivate();
 	}
 
+	override openVolume = (id: string): Promise<void> => {
+		this.#opened.add(id);
+		return this.ask("openVolume", [id], this.worker.limits.lookMs, { look: true });
+	};
+
+	override closeVolume = (id: string): Promise<void> => {
+		this.#opened.delete(id);
+		return this.ask("closeVolume", [id], this.worker.limits.lookMs, { look: true });
+	};
+
 	override async check(): Promise<PoolUsage> {
+		const { clock } = this.#options;
+		if (this.#otherwise !== null && clock.monotonicMs() - this.#askedMonotonicMs >= askEveryMs) await this.#heal(false);
+		const usage = await this.#check();
+		return this.#otherwise === null ? usage : { ...usage, warning: this.#otherwise };
+	}
+
+	async #check(): Promise<PoolUsage> {
 		if ((await this.#mount.find()) === null) {
 			if (!this.#active)
 				throw new AppError("storage", `${mountSource(this.#options.config)} is not mounted.`, unmounted);
@@ -163,7 +212,7 @@ export class NfsDriver extends WorkerDriver {
 
 	/** Mounted aside, so that a pool that works is left alone. */
 	override async probe(): Promise<PoolUsage> {
-		const name = `${probePrefix}${randomHex(this.#options.random, 8)}`;
+		const name = probeMountName(this.#options.random);
 		const mount = mountAt(this.#options, name);
 		const worker = new PoolWorker(workerOptions(this.#options, mount.path, true));
 		this.#probes.add(name);
@@ -193,7 +242,7 @@ export class NfsDriver extends WorkerDriver {
 				throw new AppError("invalid", `The folder ${folder} is reached by a link.`);
 		});
 		for (const name of await readdir(folder))
-			if (name.startsWith(probePrefix) && !this.#probes.has(name))
+			if (isProbeMountName(name) && !this.#probes.has(name))
 				await mountAt(this.#options, name).unmount({ busy: "detach" });
 	}
 
@@ -204,11 +253,21 @@ export class NfsDriver extends WorkerDriver {
 	}
 }
 
-function mountAt({ config, runFolder, poolId, limits }: NfsDriverOptions, name: string): NfsMount {
+function mountAt({ config, runFolder, poolId, limits, host }: NfsDriverOptions, name: string): NfsMount {
 	const source = mountSource(config);
 	return new NfsMount(join(runFolder, poolId, name), {
-		...{ source, options: mountOptions(config), limitMs: limits?.mountMs ?? mountLimitMs },
+		...{ source, options: mountOptions(config), limitMs: limits?.mountMs ?? mountLimitMs, host },
 	});
+}
+
+/** Null when the mount is as it is to be, as far as that can be seen. */
+function otherwise(wanted: NfsMount, there: MountEntry): string | null {
+	const options = otherOptions(wanted.options, there);
+	const [from, source] = [there.source, wanted.source].map((one) => one.replace(/(?<!:)\/+$/, ""));
+	const all = from === source ? options : [{ found: there.source, wanted: wanted.source }, ...options];
+	if (all.length === 0) return null;
+	const list = (of: "found" | "wanted") => all.map((one) => one[of]).join(", ");
+	return `The changed settings take effect here when nothing uses the pool: it is mounted with ${list("found")} still, and not with ${list("wanted")}.`;
 }
 
 const workerOptions = (options: NfsDriverOptions, mountPath: string, mayInitialize: boolean) => ({

@@ -1,6 +1,7 @@
 /** The options that a pool is mounted with (nfs(5)). Pure. */
 import { AppError } from "../../lib/errors.ts";
 import type { NfsPoolConfig } from "../../model/pool-config.ts";
+import { type MountEntry, nfsVersion } from "./mountinfo.ts";
 
 /**
  * Ours, before those of the pool. `hard`: a server that is away makes guests wait, and takes no write from them that it then
@@ -70,3 +71,61 @@ export function mountOptions({
 /** As mount(8) wants it. */
 export const mountSource = ({ server, exportPath }: Pick<NfsPoolConfig, "server" | "exportPath">): string =>
 	`${server.includes(":") ? `[${server}]` : server}:${exportPath}`;
+
+/** How attributes are kept when nothing is said (nfs(5)): seconds. */
+const attributeDefaults = { acregmin: 3, acregmax: 60, acdirmin: 30, acdirmax: 60 };
+/** In tenths of a second; the kernel waits no longer. */
+const maxTimeo = 6000;
+
+/**
+ * In which way a mount is not as `options` (as for mount) say: what it has, and what it should have. Only what the kernel tells of a mount as it
+ * was given. What the server has a say in (a version that nobody chose, sizes), and what all mounts of one server share (nconnect, ports), may
+ * be otherwise although the mount is as it was to be.
+ */
+export function otherOptions(options: string, mount: MountEntry): { found: string; wanted: string }[] {
+	const wanted = named(options.split(","));
+	const found = named(mount.superOptions);
+	const all: [wanted: string | undefined, found: string | undefined][] = [
+		[text("vers", wanted.get("vers")), text("vers", nfsVersion(mount) ?? undefined)],
+		[onError(wanted), onError(found)],
+		[text("timeo", timeo(wanted)), text("timeo", timeo(found))],
+		[text("retrans", wanted.get("retrans")), text("retrans", found.get("retrans"))],
+		[text("sec", wanted.get("sec")), text("sec", found.get("sec"))],
+		[text("proto", family(wanted.get("proto"))), text("proto", family(found.get("proto")))],
+		[attributes(wanted), attributes(found)],
+	];
+	return all.flatMap(([one, other]) =>
+		one === undefined || other === undefined || one === other ? [] : [{ wanted: one, found: other }],
+	);
+}
+
+const named = (options: readonly string[]): Map<string, string> =>
+	new Map(
+		options.map((option) => {
+			const [name = "", value = ""] = option.split(/=(.*)/s);
+			return [name, value];
+		}),
+	);
+const text = (name: string, value: string | undefined) => (value === undefined ? undefined : `${name}=${value}`);
+const onError = (options: Map<string, string>) => ["softerr", "soft", "hard"].find((name) => options.has(name));
+/** "tcp6" is what becomes of "tcp" with such an address. */
+const family = (proto: string | undefined) => proto?.replace(/6$/, "");
+
+/** Zero is the kernel's own. */
+function timeo(options: Map<string, string>): string | undefined {
+	const value = Number(options.get("timeo") ?? "0");
+	return value === 0 ? undefined : `${Math.min(value, maxTimeo)}`;
+}
+
+/** The later one of two that say the same counts. */
+function attributes(options: Map<string, string>): string {
+	if (options.has("noac")) return "noac";
+	const times: Record<string, number> = { ...attributeDefaults };
+	for (const [name, value] of options) {
+		if (name === "actimeo") for (const each of Object.keys(times)) times[each] = Number(value);
+		else if (name in times) times[name] = Number(value);
+	}
+	return Object.entries(times)
+		.map(([name, seconds]) => `${name}=${seconds}`)
+		.join(",");
+}

@@ -1,6 +1,8 @@
 /** /proc/self/mountinfo (proc(5)): what is mounted where, without touching any of it. Pure. */
 
 export type MountEntry = {
+	/** Of this mount, and of no other as long as it is there. */
+	id: string;
 	mountPoint: string;
 	fsType: string;
 	/** As it was given to mount: "server:/export". */
@@ -15,10 +17,10 @@ export function parseMountinfo(text: string): MountEntry[] {
 	for (const line of text.split("\n")) {
 		const fields = line.split(" ");
 		const dash = fields.indexOf("-", 6);
-		const [mountPoint, fsType, source] = [fields[4], fields[dash + 1], fields[dash + 2]];
+		const [id = "", mountPoint, fsType, source] = [fields[0], fields[4], fields[dash + 1], fields[dash + 2]];
 		if (dash < 0 || mountPoint === undefined || fsType === undefined || source === undefined) continue;
 		const superOptions = (fields[dash + 3] ?? "").split(",").filter((option) => option !== "");
-		entries.push({ mountPoint: unescaped(mountPoint), fsType, source: unescaped(source), superOptions });
+		entries.push({ id, mountPoint: unescaped(mountPoint), fsType, source: unescaped(source), superOptions });
 	}
 	return entries;
 }
@@ -26,6 +28,8 @@ export function parseMountinfo(text: string): MountEntry[] {
 /** What is mounted at this very path, the topmost last. */
 export const mountsAt = (entries: readonly MountEntry[], path: string): MountEntry[] =>
 	entries.filter(({ mountPoint }) => mountPoint === path);
+
+export const isNfs = ({ fsType }: MountEntry): boolean => /^nfs4?$/.test(fsType);
 
 /** "3", "4.0", "4.1", "4.2", or null where it does not say. */
 export function nfsVersion({ superOptions }: MountEntry): string | null {

@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { AppError } from "../../lib/errors.ts";
 import { exportsIn, parseExports } from "./exports.ts";
-import { mountOptions, mountSource } from "./mount-options.ts";
-import { mountsAt, nfsVersion, parseMountinfo } from "./mountinfo.ts";
+import { mountOptions, mountSource, otherOptions } from "./mount-options.ts";
+import { type MountEntry, mountsAt, nfsVersion, parseMountinfo } from "./mountinfo.ts";
 import { qemuUserOf } from "./qemu-user.ts";
 
 const mountinfo = `22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,discard
@@ -56,6 +56,49 @@ test("pools set options on top of ours, and only those that do no harm", () => {
 		expect(() => options([bad])).toThrow(AppError);
 	expect(mountSource({ server: "fd00::1", exportPath: "/x" })).toBe("[fd00::1]:/x");
 	expect(mountSource({ server: "nas", exportPath: "/x" })).toBe("nas:/x");
+});
+
+/** As Linux tells of mounts that were made with our options. */
+const kernelTold = {
+	"4.2":
+		"rw,vers=4.2,rsize=1048576,wsize=1048576,namlen=255,acdirmin=0,acdirmax=3,hard,proto=tcp,timeo=100,retrans=2,sec=sys,clientaddr=10.0.0.1,lookupcache=pos,local_lock=none,addr=10.0.0.2",
+	"3": "rw,vers=3,rsize=524288,wsize=524288,namlen=255,acdirmin=0,acdirmax=3,hard,proto=tcp6,timeo=100,retrans=2,sec=sys,mountaddr=fd00::1,mountvers=3,mountport=20048,mountproto=udp6,lookupcache=pos,local_lock=none,addr=fd00::1",
+	soft: "rw,vers=4.1,rsize=262144,wsize=262144,namlen=255,acdirmin=0,acdirmax=3,soft,proto=tcp,nconnect=4,timeo=20,retrans=1,sec=sys,clientaddr=10.0.0.1,lookupcache=pos,local_lock=none,addr=10.0.0.2",
+};
+const told = (superOptions: string): MountEntry => ({
+	...{ id: "1", mountPoint: "/m", fsType: "nfs4", source: "nas:/x", superOptions: superOptions.split(",") },
+});
+
+test("a mount that was made with the settings of now is not taken for another one, whatever the server had a say in", () => {
+	const other = (version: "3" | "4.1" | "4.2" | null, given: string[], superOptions: string) =>
+		otherOptions(mountOptions({ version, mountOptions: given }), told(superOptions));
+	for (const version of [null, "4.2"] as const) expect(other(version, [], kernelTold["4.2"])).toEqual([]);
+	for (const version of [null, "3"] as const) expect(other(version, [], kernelTold["3"])).toEqual([]);
+	const soft = ["soft", "timeo=20", "retrans=1", "rsize=1048576", "nconnect=8", "sec=sys", "proto=tcp"];
+	expect(other("4.1", soft, kernelTold.soft)).toEqual([]);
+	expect(other("3", ["proto=tcp6", "noatime", "port=2049"], kernelTold["3"])).toEqual([]);
+	expect(other("4.2", ["timeo=9999999"], kernelTold["4.2"].replace("timeo=100", "timeo=6000"))).toEqual([]);
+	expect(other("4.2", ["noac"], kernelTold["4.2"].replace("acdirmin=0,acdirmax=3", "noac"))).toEqual([]);
+	const times = "acregmin=5,acregmax=5,acdirmin=5,acdirmax=5";
+	expect(other("4.2", ["actimeo=5"], kernelTold["4.2"].replace("acdirmin=0,acdirmax=3", times))).toEqual([]);
+	expect(other("4.2", [], "rw")).toMatchObject([{ found: expect.stringContaining("acdirmin=30") }]);
+});
+
+test("a mount that was made with other settings says in what", () => {
+	const other = (version: "3" | "4.1" | "4.2" | null, given: string[]) =>
+		otherOptions(mountOptions({ version, mountOptions: given }), told(kernelTold["4.2"])).map(
+			({ found, wanted }) => `${found} -> ${wanted}`,
+		);
+	expect(other("4.1", [])).toEqual(["vers=4.2 -> vers=4.1"]);
+	expect(other(null, ["soft", "timeo=50"])).toEqual(["hard -> soft", "timeo=100 -> timeo=50"]);
+	expect(other(null, ["softerr"])).toEqual(["hard -> softerr"]);
+	expect(other(null, ["retrans=5", "sec=krb5p", "proto=rdma"])).toEqual([
+		"retrans=2 -> retrans=5",
+		"sec=sys -> sec=krb5p",
+		"proto=tcp -> proto=rdma",
+	]);
+	expect(other(null, ["noac"])).toEqual([expect.stringContaining("-> noac")]);
+	expect(other(null, ["acregmax=10"])).toEqual([expect.stringContaining("-> acregmin=3,acregmax=10")]);
 });
 
 test("lists of exports", () => {

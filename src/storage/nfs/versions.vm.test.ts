@@ -61,6 +61,11 @@ for (const { version, root, options } of [
 				const mounted = await mountLine(poolId);
 				expect(mounted).toContain(`vers=${version},`);
 				expect(mounted).toContain(options.length > 0 ? ",soft," : ",hard,");
+				// The next daemon finds it mounted as it wants it, whatever the kernel and the server have made of the options.
+				const again = pool(exports[root], { version, poolId, folder: `day-${version}`, mountOptions: [...options] });
+				await again.activate();
+				expect((await again.check()).warning).toBeUndefined();
+				await again.end();
 				const user = root === "squashed" ? await qemuUser() : null;
 				note(`NFS ${version}, root ${root}: ${await everyday(driver, { user })}`);
 				await discards(driver, version, user);
