@@ -27,6 +27,7 @@ import { writeSeedIso } from "./storage/cloud-init/seed-iso.ts";
 import { discoverStorage } from "./storage/discover.ts";
 import { fetchToUpload } from "./storage/fetch-url.ts";
 import { tidyIscsi } from "./storage/iscsi-lvm/create.ts";
+import { leftTrials, tidyTrials } from "./storage/left-trials.ts";
 import { createStorageDriver } from "./storage/registry.ts";
 import type { Proposer, Store } from "./store/store.ts";
 import { version } from "./version.ts";
@@ -97,19 +98,24 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 	const stopping = new AbortController();
 	const runFolder = join(config.runDir, "pools");
 	const stagingFolder = join(config.dataDir, "staging");
-	const starting: Promise<RunningNode> = chooseAccelerator(config.accelerator, stopping.signal).then((accelerator) => {
+	const start = async (): Promise<RunningNode> => {
+		const accelerator = await chooseAccelerator(config.accelerator, stopping.signal);
 		logger.info("accelerator", accelerator);
+		const left = await leftTrials(runFolder);
 		return startNode({
 			...{ nodeId, version, store, proposer, hypervisor, accelerator, clock, ids, logger },
 			dataDir: config.dataDir,
 			demoImage: config.demoImage,
 			storage: {
 				discover: (query) => discoverStorage(query, { runFolder, stagingFolder, random }),
-				tidy: (pools) =>
-					tidyIscsi(pools, {
-						...{ runFolder, stagingFolder, random, clock, log: logger },
-						isPoolHere: (id) => store.get("pool", id)?.nodeIds.includes(nodeId) ?? false,
-					}),
+				tidy: async (pools) => {
+					const isPoolHere = (id: string) => store.get("pool", id)?.nodeIds.includes(nodeId) ?? false;
+					const host = { runFolder, stagingFolder, random, clock };
+					await Promise.all([
+						tidyTrials(left, { log: logger, isPoolHere }),
+						tidyIscsi(pools, { ...host, log: logger, isPoolHere }),
+					]);
+				},
 				open: (pool) =>
 					createStorageDriver(pool, {
 						...{ nodeId, random, clock, log: logger, protectedPaths: [config.dataDir] },
@@ -134,7 +140,8 @@ function startThisNode(parts: NodeParts): { stop(): Promise<void> } {
 			remote: createRemoteNodes(() => cluster.peers),
 			host: procHost(),
 		});
-	});
+	};
+	const starting = start();
 	starting.then(
 		(node) => {
 			service.started(node.service);

@@ -1,7 +1,6 @@
 /** NFS and iSCSI at ports where something else listens: a clear error in time, nothing left, and other work goes on meanwhile. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdir, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { systemClock } from "../lib/clock.ts";
 import { isAppError } from "../lib/errors.ts";
 import { silentLogger } from "../lib/log.ts";
@@ -63,15 +62,14 @@ for (const kind of ["garbage", "silent", "closes"] as const)
 		// The port mapper, the server, and mountd where the mapper is not asked for it.
 		const servers = [111, 2049].map((port) => badServer(kind, { hostname, port }));
 		try {
-			await refusal(`NFS exports, ${kind}`, () => discoverNfsExports(hostname));
+			await refusal(`NFS exports, ${kind}`, () => discoverNfsExports(hostname, { runFolder, random: systemRandom }));
 			await refusal(`NFS probe, ${kind}`, () => nfsDriver("/exports", { server: hostname }).probe());
 		} finally {
 			for (const server of servers) server[Symbol.dispose]();
 		}
 		expect(await nfsMounts()).toEqual([]);
 		const left = await readdir(runFolder, { recursive: true }).catch(() => []);
-		expect(left.filter((name) => /mount$|probe-/.test(name))).toEqual([]);
-		expect((await readdir(tmpdir())).filter((name) => name.startsWith("limiquantix-exports-"))).toEqual([]);
+		expect(left.filter((name) => /mount$|probe-|discover-/.test(name))).toEqual([]);
 	});
 
 for (const kind of badServerKinds.filter((one) => one !== "flood"))

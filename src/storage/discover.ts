@@ -17,7 +17,7 @@ export async function discoverStorage(query: PoolDiscover, context: DiscoverCont
 			return { ...nothing, cephPools: await discoverCephPools(query, query.credentials ?? {}, context) };
 		}
 		case "nfs":
-			return { ...nothing, exports: await discoverNfsExports(query.server) };
+			return { ...nothing, exports: await discoverNfsExports(query.server, context) };
 		case "iscsi-lvm":
 			return { ...nothing, ...(await iscsi(query, context)) };
 	}

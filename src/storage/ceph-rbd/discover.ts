@@ -1,10 +1,9 @@
 /** What a cluster offers to the form of a new pool: its pools for RBD, their namespaces, and erasure-coded pools for the data. */
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
-import { randomHex } from "../../lib/random.ts";
 import type { CephRbdPoolConfig, PoolCredentials } from "../../model/pool-config.ts";
 import type { StorageContext } from "../registry.ts";
+import { discoveryFolder } from "../trial-names.ts";
 import { NamespacesAnswer, PoolsAnswer, readAnswer } from "./answers.ts";
 import { errno, errnoOfCeph } from "./ceph-error.ts";
 import { clientFiles, removeClientFiles, writeClientFiles } from "./client-files.ts";
@@ -27,7 +26,7 @@ export async function discoverCephPools(
 	context: Pick<StorageContext, "runFolder" | "random">,
 ): Promise<FoundCephPool[]> {
 	if (!cephKey) throw new AppError("invalid", "The key of the Ceph user is needed to look at the cluster.");
-	const files = clientFiles(join(context.runFolder, `discover-${randomHex(context.random, 8)}`), user);
+	const files = clientFiles(discoveryFolder(context.runFolder, context.random), user);
 	const runner = new CephRunner(files, { cephPool: "", namespace: null, dataPool: null });
 	try {
 		mkdirSync(context.runFolder, { recursive: true });

@@ -6,7 +6,6 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
-import { randomHex } from "../../lib/random.ts";
 import type { run } from "../../lib/run.ts";
 import type { HostSecret, RbdSource } from "../../model/disk-source.ts";
 import type { CephRbdPoolConfig } from "../../model/pool-config.ts";
@@ -30,6 +29,7 @@ import { requireId } from "../names.ts";
 import { OperationLocks } from "../operation-locks.ts";
 import { requireProvisioning, requireReceivable } from "../provisioning.ts";
 import type { StorageContext } from "../registry.ts";
+import { probeFolder } from "../trial-names.ts";
 import { cephRbdCapabilities } from "./capabilities.ts";
 import { type ClientFiles, clientFiles, removeClientFiles, writeClientFiles } from "./client-files.ts";
 import { listContent } from "./content.ts";
@@ -196,7 +196,7 @@ export class CephRbdDriver implements StorageDriver {
 		this.#requireOpenable();
 		// Files of its own: a pool that is in use goes on with its.
 		const { poolId, nodeId, config, runFolder, clock, random } = this.#options;
-		const files = clientFiles(join(runFolder, `${poolId}-probe-${randomHex(random, 8)}`), config.user);
+		const files = clientFiles(probeFolder(runFolder, poolId, random), config.user);
 		const runner = new CephRunner(files, config, undefined, this.#options.run);
 		try {
 			this.#writeFiles(files);

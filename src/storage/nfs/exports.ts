@@ -2,14 +2,16 @@
  * What an NFS server exports. Servers that still speak the mount protocol of NFS 3 are asked by showmount(8). Others are mounted aside at
  * the root of their NFS 4 tree, and looked through: where another file system begins is an export.
  */
-import { mkdtemp, rmdir } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { run } from "../../lib/run.ts";
+import type { StorageContext } from "../registry.ts";
+import { discoveryMount } from "../trial-names.ts";
 import { mountOptions, mountSource } from "./mount-options.ts";
 import { NfsMount } from "./nfs-mount.ts";
 
+type DiscoverContext = Pick<StorageContext, "runFolder" | "random">;
 export type NfsExport = { path: string; clients: string[] };
 
 const askLimitMs = 8000;
@@ -20,7 +22,7 @@ const maxExports = 1000;
 const maxDepth = 5;
 
 /** `timeout`, `unavailable` (a program is missing) or `storage` when the server does not say. */
-export async function discoverNfsExports(server: string): Promise<NfsExport[]> {
+export async function discoverNfsExports(server: string, context: DiscoverContext): Promise<NfsExport[]> {
 	try {
 		const options = { timeoutMs: askLimitMs, maxOutputBytes: 1024 * 1024 };
 		const { stdout } = await run("showmount", ["-e", "--no-headers", "--", server], options);
@@ -34,7 +36,7 @@ export async function discoverNfsExports(server: string): Promise<NfsExport[]> {
 		const words = String(error.context.stderr);
 		// A server of NFS 4 alone has nobody who speaks the older protocol.
 		if (/Program not registered|Port mapper failure|Connection refused|Unable to receive/.test(words))
-			return lookThrough(server).catch((found: unknown) => {
+			return lookThrough(server, context).catch((found: unknown) => {
 				throw isAppError(found, "internal") ? refused(server, found) : found;
 			});
 		throw refused(server, error);
@@ -55,9 +57,8 @@ export function parseExports(text: string): NfsExport[] {
 	return exports;
 }
 
-async function lookThrough(server: string): Promise<NfsExport[]> {
-	const folder = await mkdtemp(join(tmpdir(), "limiquantix-exports-"));
-	const mount = new NfsMount(join(folder, "root"), {
+async function lookThrough(server: string, { runFolder, random }: DiscoverContext): Promise<NfsExport[]> {
+	const mount = new NfsMount(discoveryMount(runFolder, random), {
 		...{ source: mountSource({ server, exportPath: "/" }), limitMs: mountLimitMs },
 		options: `${mountOptions({ version: null, mountOptions: [] })},ro,vers=4`,
 	});
@@ -71,7 +72,7 @@ async function lookThrough(server: string): Promise<NfsExport[]> {
 		);
 		return exportsIn(stdout);
 	} finally {
-		await mount.unmount({ busy: "detach" }).finally(() => rmdir(folder).catch(() => {}));
+		await mount.unmount({ busy: "detach" }).finally(() => rmdir(dirname(mount.path)).catch(() => {}));
 	}
 }
 

@@ -1,8 +1,11 @@
 /** NFS pools on a real server and a real client: both kernels of the storage lab VM. */
 import { afterEach, expect, test } from "bun:test";
-import { readdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { isAppError } from "../../lib/errors.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { systemRandom } from "../../lib/random.ts";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { sourceName } from "../../model/disk-source.ts";
@@ -18,6 +21,7 @@ import {
 } from "../../testing/lab/nfs/nfs-pool.ts";
 import { waitUntil } from "../../testing/lab/wait-until.ts";
 import { diskContent, expectSame, fails, makeImage, newId, pattern } from "../conformance.ts";
+import { leftTrials, tidyTrials } from "../left-trials.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
 import type { NfsDriver } from "./driver.ts";
 import { discoverNfsExports } from "./exports.ts";
@@ -110,6 +114,7 @@ for (const { version, squash } of [
 			const again = nfsDriver(path, { version, nodeId, poolId, folder: "one/pool", mayInitialize: false });
 			await again.activate();
 			expect(await nfsMounts()).toHaveLength(1);
+			expect((await again.check()).warning).toBeUndefined();
 			expectSame(await diskContent(again, id), pattern(MiB));
 			await again.deleteVolume(id);
 			await again.deleteImage(image);
@@ -268,11 +273,81 @@ test(
 );
 
 test(
+	"a mount of before the settings were changed, which a VM keeps: it goes on, and is mounted anew when nothing uses it",
+	async () => {
+		const { path } = await exported(false);
+		const poolId = newId();
+		const before = pool(path, { poolId, version: "4.1", mountOptions: ["soft", "timeo=50"] });
+		await before.activate();
+		const id = await make(before, "raw");
+		await using held = await holdOpen(sourceName((await before.attachInfo(id)).source), "raw", null);
+		await before.end();
+		const driver = pool(path, { poolId, version: "4.2", mayInitialize: false });
+		await driver.activate();
+		const { warning } = await driver.check();
+		expect(warning).toContain("with vers=4.1, soft, timeo=50 still, and not with vers=4.2, hard, timeo=100.");
+		expect((await driver.getVolume(id))?.id).toBe(id);
+		await held[Symbol.asyncDispose]();
+		await driver.activate();
+		expect((await driver.check()).warning).toBeUndefined();
+		expect(driver.capabilities.reasons.discard).toBeUndefined();
+		expect((await driver.getVolume(id))?.id).toBe(id);
+		expect(await nfsMounts()).toHaveLength(1);
+	},
+	limitMs,
+);
+
+test(
+	"a server that is gone does not make a pool be taken from under a VM",
+	async () => {
+		const { path } = await exported(false);
+		const driver = pool(path, { limits: { lookMs: 6000, checkMs: 3000 } });
+		await driver.activate();
+		const id = await make(driver, "raw");
+		await using held = await holdOpen(sourceName((await driver.attachInfo(id)).source), "raw", null);
+		await stopThreads();
+		cleanUp.push(startThreads);
+		const { error, ms } = await timed(driver.deactivate());
+		process.stdout.write(`not let go of while the server is away: after ${Math.round(ms)} ms\n`);
+		expect(isAppError(error, "in-use")).toBe(true);
+		expect(await nfsMounts()).toHaveLength(1);
+		await startThreads();
+		await waitUntil("the pool to be back", 60_000, async () => (await timed(driver.check())).error === null);
+		await held[Symbol.asyncDispose]();
+		await driver.deactivate();
+		expect(await nfsMounts()).toEqual([]);
+	},
+	limitMs,
+);
+
+test(
+	"what a trial that was killed has left mounted goes with the next start, though something is open there",
+	async () => {
+		const { path } = await exported(false);
+		const driver = pool(path);
+		await driver.activate();
+		const at = join(runFolder, newId(), "probe-0123456789abcdef");
+		await run("mkdir", ["-p", "--", at], { timeoutMs: 5000 });
+		await run("mount.nfs", [`127.0.0.1:${path}`, at, "-o", "hard,vers=4.2"], { timeoutMs: 20_000 });
+		await using _held = await open(join(at, "limiquantix-pool.json"), "r");
+		expect(await nfsMounts()).toHaveLength(2);
+		await tidyTrials(await leftTrials(runFolder), { log: silentLogger, isPoolHere: () => false });
+		expect(await nfsMounts()).toHaveLength(1);
+		expect(existsSync(dirname(at))).toBe(false);
+		await driver.check();
+	},
+	limitMs,
+);
+
+test(
 	"exports are found",
 	async () => {
 		const { path } = await exported(true);
-		expect(await discoverNfsExports("127.0.0.1")).toContainEqual({ path, clients: ["127.0.0.1"] });
-		const { ms, error } = await timed(discoverNfsExports("192.0.2.1"));
+		expect(await discoverNfsExports("127.0.0.1", { runFolder, random: systemRandom })).toContainEqual({
+			path,
+			clients: ["127.0.0.1"],
+		});
+		const { ms, error } = await timed(discoverNfsExports("192.0.2.1", { runFolder, random: systemRandom }));
 		expect(error).not.toBeNull();
 		expect(ms).toBeLessThan(40_000);
 	},
