@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import type { Pool } from "./storage.ts";
 import {
+	isInOneTree,
 	isSamePlace,
 	losesByDiscard,
 	poolPlace,
@@ -76,6 +77,28 @@ test("a pool is where people say it is", () => {
 	const target = "iqn.2026-01.net.example:disks";
 	const iscsi = { portals: ["10.0.0.5"], target, wwid: "naa.6001405a", chapUser: null, mutualChapUser: null };
 	expect(poolPlace({ ...iscsi, layout: "thick", wipeOnDelete: false, hostIds: {} })).toBe(target);
+});
+
+test("of NFS pools on one server none lies in another, however their folders are written", () => {
+	const pool = (exportPath: string, folder: string | null, server = "nas") => ({
+		...{ server, exportPath, folder, version: null, mountOptions: [] },
+	});
+	const inOneTree: [ReturnType<typeof pool>, ReturnType<typeof pool>][] = [
+		[pool("/export", "a"), pool("/export", "a/volumes")],
+		[pool("/export", null), pool("/export", "a")],
+		[pool("/export", "a"), pool("/export/a", null)],
+		[pool("/export/a/b", null), pool("/export/", "a")],
+		[pool("/", null), pool("/srv//vms", "x")],
+	];
+	for (const [one, other] of inOneTree)
+		expect([isInOneTree(one, other), isInOneTree(other, one)]).toEqual([true, true]);
+	for (const [one, other] of [
+		[pool("/export", "a"), pool("/export", "ab")],
+		[pool("/export", "a"), pool("/export", "b/a")],
+		[pool("/export", "a"), pool("/export", "a/b", "other")],
+		[pool("/export", "a"), { path: "/export/a/b" }],
+	] as const)
+		expect([isInOneTree(one, other), isInOneTree(other, one)]).toEqual([false, false]);
 });
 
 test("a LUN holds one pool, however its name is written and whatever the layout is", () => {

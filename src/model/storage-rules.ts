@@ -1,5 +1,6 @@
 /** Rules of pools, volumes and images that need nothing but the object. */
-import type { PoolConfig } from "./pool-config.ts";
+import { isInside } from "./host-paths.ts";
+import type { NfsPoolConfig, PoolConfig } from "./pool-config.ts";
 import { isWorking } from "./pool-parts.ts";
 import type { Image, Pool, PoolCapabilities, Provisioning, Volume, VolumeFormat } from "./storage.ts";
 
@@ -89,6 +90,17 @@ export function isSamePlace(one: PoolConfig, other: PoolConfig): boolean {
 	if ("exportPath" in one && "exportPath" in other) return one.server === other.server;
 	if ("cephPool" in one && "cephPool" in other) return one.monitors.some((monitor) => other.monitors.includes(monitor));
 	return true;
+}
+
+/**
+ * Whether one of two NFS pools of a server would lie in the other, or where it is: each would take what is the other's for leftovers. As they are
+ * written; of servers with several names, and of other clusters, the mark of the outer one says it where the inner one is made. Where pools of type local
+ * are, each node says for itself.
+ */
+export function isInOneTree(one: PoolConfig, other: PoolConfig): boolean {
+	if (!("exportPath" in one && "exportPath" in other) || one.server !== other.server) return false;
+	const folderOf = ({ exportPath, folder }: NfsPoolConfig) => `/${normalPath(`${exportPath}/${folder ?? ""}`)}`;
+	return isInside(folderOf(one), folderOf(other)) || isInside(folderOf(other), folderOf(one));
 }
 
 /** What of its configuration says which data a pool holds. The rest says how they are reached, and may be changed. */

@@ -4,7 +4,7 @@ import { poolPlace } from "../model/storage-rules.ts";
 import { markerObject } from "./ceph-rbd/names.ts";
 import { groupName } from "./iscsi-lvm/names.ts";
 import { memberOf } from "./iscsi-lvm/signatures.ts";
-import { markerName } from "./local/pool-folder.ts";
+import { markerName } from "./local/pool-place.ts";
 
 /** A sentence. Paths of a local pool are its node's. */
 export function markOfPool(poolId: string, config: PoolConfig): string {

@@ -3,6 +3,7 @@ import { AppError } from "../../lib/errors.ts";
 import { credentialsObstacle, foreignPlaces } from "../../model/kept-credentials.ts";
 import { type PoolConfig, type PoolCredentials, poolConfigs } from "../../model/pool-config.ts";
 import type { Pool, PoolCreate, PoolType, Provisioning } from "../../model/storage.ts";
+import { isInOneTree, poolPlace } from "../../model/storage-rules.ts";
 import type { Feature } from "../../store/command-features.ts";
 import type { RequestContext } from "../context.ts";
 import { checkHostPath } from "../host-path.ts";
@@ -21,6 +22,14 @@ export function checkedConfig(context: RequestContext, type: PoolType, config: P
 	errors.check("The storage pool cannot be made");
 	if (!("path" in config)) return config;
 	return { path: checkHostPath(config.path, "/config/path", { dataDir: context.services.dataDir, use: "pool" }) };
+}
+
+/** Two pools in one folder, or one inside the other, would each take what is the other's for leftovers. */
+export function checkFolders(pools: readonly Pool[], { id, config }: Pick<Pool, "id" | "config">): void {
+	const other = pools.find((pool) => pool.id !== id && isInOneTree(pool.config, config));
+	if (!other) return;
+	const message = `The storage pool ${other.name} is in ${poolPlace(other.config)}: none can be in, or around, the folder of another one.`;
+	throw new AppError("already-exists", message, { fields: [{ path: "/config", message }] });
 }
 
 /** The nodes of a new pool: as asked, else all that run VMs for one that nodes share, this one for a local one. */

@@ -1,6 +1,7 @@
 /** Pools of all types through the API: tried first, credentials taken and never given, changes of how one is reached. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { AppError } from "../../lib/errors.ts";
+import type { NfsPoolConfig } from "../../model/pool-config.ts";
 import { type ApiHarness, createApiHarness } from "../../testing/api/api-harness.ts";
 import { clusterIds, fixtureNfs } from "../../testing/fixtures.ts";
 
@@ -47,6 +48,28 @@ test("one that does not work somewhere is not made, and the answer says where", 
 	const probed = await admin().call("poolProbe", { query: {}, body: { type: "nfs", config: fixtureNfs } });
 	expect(probed.body).toMatchObject({ nodes: [{ nodeId: clusterIds.node, ok: false, error: { code: "timeout" } }] });
 	expect(harness.store.all("pool")).toHaveLength(1);
+});
+
+test("no NFS pool is made inside of another one, or around it, nor gets there by a change", async () => {
+	const nfs = (folder: string | null, server = fixtureNfs.server): NfsPoolConfig => ({ ...fixtureNfs, server, folder });
+	const body = (name: string, config: NfsPoolConfig) => ({ name, type: "nfs" as const, config });
+	await make({ body: body("outer", nfs("a")) });
+	const tries = harness.node.probed.length;
+	for (const folder of ["a", "a/volumes", null])
+		expect(await problem(make({ body: body("other", nfs(folder)) }))).toMatchObject({
+			...{ code: "already-exists", fields: [{ path: "/config" }] },
+		});
+	expect(harness.node.probed).toHaveLength(tries);
+	await make({ body: body("beside", nfs("ab")) });
+	const elsewhere = (await make({ body: body("elsewhere", nfs("a/volumes", "10.9.9.9")) })).body as { id: string };
+	const change = { path: { id: elsewhere.id }, body: { config: nfs("a/volumes") } };
+	expect(await problem(admin().call("poolUpdate", change as never))).toMatchObject({ code: "already-exists" });
+	// One that is made while this one is being tried.
+	harness.node.onProbe = async () => {
+		harness.node.onProbe = async () => {};
+		await make({ body: body("faster", nfs("b")) });
+	};
+	expect(await problem(make({ body: body("slower", nfs("b/c")) }))).toMatchObject({ code: "already-exists" });
 });
 
 test("configuration and credentials are those of the type", async () => {

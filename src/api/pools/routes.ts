@@ -41,6 +41,7 @@ import {
 	checkEverybodyHas,
 	checkEverybodyKnows,
 	checkedConfig,
+	checkFolders,
 	checkNodes,
 	checkOverwrite,
 	checkSamePlaces,
@@ -170,6 +171,7 @@ export const poolRoutes: Route[] = [
 					phase: "pending",
 					nodes: [],
 				};
+				checkFolders(store.all("pool"), tried);
 				const credentials = body.credentials ?? null;
 				const named = (body.overwrite ?? []).length > 0 ? { overwrite: body.overwrite } : {};
 				const heard = heardOf(store, nodeIds);
@@ -178,6 +180,7 @@ export const poolRoutes: Route[] = [
 				// It may have taken a minute, and others may have got the numbers.
 				const config = numbered();
 				const pool = { ...tried, config };
+				checkFolders(store.all("pool"), pool);
 				const maker = makerOf(config);
 				if (named.overwrite) requireAnswered(context, maker, heard, probed);
 				// Made by another one, it would only be waited for.
@@ -233,6 +236,7 @@ export const poolRoutes: Route[] = [
 				const probed = { ...pool, config: numbered(), credentials: credentials ?? null };
 				requireWorks(context, used, await probeOn(context, poolProbe, probed, heardOf(store, tried)));
 				const config = numbered();
+				if (given !== undefined) checkFolders(store.all("pool"), { id: pool.id, config });
 				const isOther = JSON.stringify(config) !== JSON.stringify(pool.config);
 				return {
 					...change,

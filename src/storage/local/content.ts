@@ -16,7 +16,8 @@ import { readOwnHeader, volumeFile, volumeInfo } from "./chain.ts";
 import type { LocalContext } from "./context.ts";
 import { halfDoneVolume } from "./half-done.ts";
 import { ownFiles } from "./layer-tree.ts";
-import { isWorkInProgress, markerName, type PoolFolder, poolParts } from "./pool-folder.ts";
+import { isWorkInProgress, type PoolFolder, poolParts } from "./pool-folder.ts";
+import { markerName } from "./pool-place.ts";
 import { openFolder, readFolder } from "./read-folder.ts";
 import type { VolumeRecord } from "./records.ts";
 

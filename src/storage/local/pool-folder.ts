@@ -28,14 +28,15 @@ import {
 	type ForbiddenPlaces,
 	isOwnFile,
 	makeFolders,
+	markerName,
 	requireAllowedPlace,
 	requireEmpty,
+	requireNoPoolAbove,
 	requireOwnFolder,
 } from "./pool-place.ts";
 import { ImageRecord, PoolRecord, parseRecord, readRecord, recordText, UploadRecord, VolumeRecord } from "./records.ts";
 import { removeTree } from "./remove-tree.ts";
 
-export const markerName = "limiquantix-pool.json";
 const notOurs = { isOurs: false };
 /** Whether the folder was looked at, and is another pool's or nobody's: nothing of this one is in it. */
 export const isNotOurs = (error: unknown): boolean => isAppError(error) && error.context.isOurs === false;
@@ -177,7 +178,10 @@ export class PoolFolder {
 	async prepareShared(poolId: string, mayInitialize: boolean): Promise<void> {
 		const marker = await this.readMarker();
 		this.#requireOurs(marker, poolId, mayInitialize);
-		if (marker === null) await makeFolders(this.root);
+		if (marker === null) {
+			await requireNoPoolAbove(this.root);
+			await makeFolders(this.root);
+		}
 		if ((await realpath(this.root)) !== this.root)
 			throw new AppError("invalid", `The folder ${this.root} is a link. A pool's folder must be one.`);
 		if (marker === null) {

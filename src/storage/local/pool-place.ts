@@ -105,6 +105,22 @@ export async function requireEmpty(root: string, ours: readonly string[], byUs =
 	}
 }
 
+/** Name of the file that says whose pool a folder is. */
+export const markerName = "limiquantix-pool.json";
+
+/**
+ * `in-use` when a folder above, up to the root of the host, is a pool: it would take what is here for leftovers. Of a new pool that nodes of several
+ * clusters may reach: where all pools are, none of them knows. A folder that is not shown says nothing.
+ */
+export async function requireNoPoolAbove(root: string): Promise<void> {
+	for (let folder = dirname(root); folder !== dirname(folder); folder = dirname(folder))
+		if (await isThere(join(folder, markerName)))
+			throw new AppError(
+				"in-use",
+				`The folder ${root} is inside of ${folder}, which is a storage pool. Choose one outside of it.`,
+			);
+}
+
 const isOurs = ({ uid }: { uid: number }): boolean => uid === 0 || uid === process.geteuid?.();
 const isOpenToOthers = ({ mode }: { mode: number }): boolean => (mode & 0o022) !== 0;
 

@@ -4,7 +4,14 @@ import { dirname, join } from "node:path";
 import { AppError } from "../../lib/errors.ts";
 import type { PoolUsage } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
-import { type ForbiddenPlaces, requireAllowedPlace, requireEmpty, requireOwnFolder } from "./pool-place.ts";
+import {
+	type ForbiddenPlaces,
+	markerName,
+	requireAllowedPlace,
+	requireEmpty,
+	requireNoPoolAbove,
+	requireOwnFolder,
+} from "./pool-place.ts";
 import { PoolRecord, readRecord } from "./records.ts";
 
 /**
@@ -12,15 +19,16 @@ import { PoolRecord, readRecord } from "./records.ts";
  * tried instead.
  */
 export async function probeFolder(root: string, poolId: string, places: ForbiddenPlaces | null): Promise<PoolUsage> {
-	const marker = await readRecord(PoolRecord, join(root, "limiquantix-pool.json"));
+	const marker = await readRecord(PoolRecord, join(root, markerName));
 	if (marker !== null && marker.poolId !== poolId)
 		throw new AppError("in-use", `The folder ${root} belongs to another storage pool (${marker.poolId}).`);
 	const real = marker === null && places !== null ? await requireAllowedPlace(root, places) : root;
+	if (marker === null && places === null) await requireNoPoolAbove(root);
 	const folder = await nearest(real);
 	if (folder === real) {
 		if (places !== null) await requireOwnFolder(real, true);
 		if (marker === null)
-			await requireEmpty(real, ["volumes", "images", "uploads", "limiquantix-pool.json.new"], places !== null);
+			await requireEmpty(real, ["volumes", "images", "uploads", `${markerName}.new`], places !== null);
 	}
 	const trial = await mkdtemp(join(folder, ".limiquantix-probe-"));
 	try {

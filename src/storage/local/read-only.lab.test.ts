@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { fails, pattern } from "../conformance.ts";
-import { markerName } from "./pool-folder.ts";
+import { markerName } from "./pool-place.ts";
 import { openLocal, temporaryFolder } from "./testing/local-pool.ts";
 
 const asRoot = process.getuid?.() === 0;

@@ -7,7 +7,8 @@ import { silentLogger } from "../../lib/log.ts";
 import { systemRandom } from "../../lib/random.ts";
 import { MiB } from "../../lib/units.ts";
 import { makeImage, newId, pattern, upload } from "../conformance.ts";
-import { isNotOurs, markerName } from "./pool-folder.ts";
+import { isNotOurs } from "./pool-folder.ts";
+import { markerName } from "./pool-place.ts";
 import { releasePool } from "./release-pool.ts";
 import { openLocal, poolId, temporaryFolder } from "./testing/local-pool.ts";
 

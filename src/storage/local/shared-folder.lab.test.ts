@@ -1,9 +1,9 @@
 /** Two nodes at work in one pool at the same time: each has a driver on the same folder. */
 import { expect, test } from "bun:test";
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MiB } from "../../lib/units.ts";
-import { diskContent, expectSame, newId, pattern } from "../conformance.ts";
+import { diskContent, expectSame, fails, newId, pattern } from "../conformance.ts";
 import type { LocalDriverOptions } from "./driver.ts";
 import { localDriver, openLocal, temporaryFolder, writeDisk } from "./testing/local-pool.ts";
 
@@ -46,6 +46,26 @@ test("nodes that begin a pool at the same moment all have it", async () => {
 		await drivers[0]?.createVolume(id, qcow2);
 		expect((await drivers[3]?.getVolume(id))?.id).toBe(id);
 	}
+});
+
+test("no pool begins inside of another one, also of one that is empty; those that are there go on", async () => {
+	await using folder = await temporaryFolder();
+	const outer = await openLocal(join(folder.path, "outer"), { sharedBy: here });
+	for (const inside of ["volumes", "volumes/deeper", "beside"]) {
+		const inner = localDriver(join(folder.path, "outer", inside), { sharedBy: here, poolId: newId() });
+		expect(await fails("in-use", inner.probe())).toContain("which is a storage pool");
+		await fails("in-use", inner.activate());
+	}
+	expect((await readdir(join(folder.path, "outer"))).includes("beside")).toBe(false);
+	expect(await outer.listVolumes()).toEqual([]);
+	await outer.remove();
+	const poolId = newId();
+	const inner = await openLocal(join(folder.path, "outer/volumes"), { sharedBy: here, poolId });
+	await fails("wrong-state", localDriver(join(folder.path, "outer"), { sharedBy: here }).activate());
+	// As one that was made before this was refused.
+	await writeFile(join(folder.path, "outer/limiquantix-pool.json"), "{}");
+	await openLocal(join(folder.path, "outer/volumes"), { sharedBy: there, poolId, mayInitialize: false });
+	await inner.check();
 });
 
 test("a node that starts takes nothing from one that works", async () => {
