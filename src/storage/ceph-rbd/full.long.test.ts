@@ -3,6 +3,8 @@
  * room again. Full by its quota: the monitors say that some seconds after the OSDs have counted, so nothing is written meanwhile.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { startProgram } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { useCeph } from "../../testing/lab/ceph-pool.ts";
@@ -20,7 +22,17 @@ const raw = { format: "raw", sizeBytes } as const;
 /** What a person waits for at most. */
 const patienceMs = 120_000;
 
-type Setting = { driver: CephRbdDriver; cephPool: string; volume: string; fresh: string; ends: AsyncDisposableStack };
+type Setting = {
+	driver: CephRbdDriver;
+	cephPool: string;
+	/** Of the node. */
+	folder: string;
+	/** Holds `pattern(sizeBytes)`, in the end as well. */
+	volume: string;
+	fresh: string;
+	write(bytes: Uint8Array): Promise<void>;
+	ends: AsyncDisposableStack;
+};
 let pools = 0;
 
 async function isFull(cephPool: string): Promise<boolean> {
@@ -86,11 +98,14 @@ function fullIn(
 		await session.ceph.makePool(cephPool);
 		await session.ceph.rbd("pool", "init", cephPool);
 		const pool = await session.pool({ cephPool, namespace: null });
-		const driver = await pool.open();
+		// What the pool finishes by itself when it has room again may be waited for.
+		const driver = await pool.open({ lockWaitMs: 60_000 });
 		await using ends = new AsyncDisposableStack();
-		const setting = { driver, cephPool, volume: newId(), fresh: newId(), ends };
-		await driver.createVolume(setting.volume, { ...raw, source: { kind: "empty" } });
-		await pool.writeDisk(driver, setting.volume, 0, pattern(sizeBytes));
+		const [volume, fresh, { folder }] = [newId(), newId(), pool];
+		const write = (bytes: Uint8Array) => pool.writeDisk(driver, volume, 0, bytes);
+		const setting = { driver, cephPool, folder, volume, fresh, write, ends };
+		await driver.createVolume(volume, { ...raw, source: { kind: "empty" } });
+		await write(pattern(sizeBytes));
 		await prepare(setting);
 		const images = async () => (await pool.contents()).filter((one) => !one.startsWith("object:"));
 		const before = await images();
@@ -110,7 +125,7 @@ function fullIn(
 		await driver.check();
 		await waitUntil("all that was half done to be gone", 60_000, async () => (await left()).length === 0);
 		await act(setting, {});
-		expectSame(await diskContent(driver, setting.volume), pattern(sizeBytes));
+		expectSame(await diskContent(driver, volume), pattern(sizeBytes));
 		await pool.close();
 	});
 }
@@ -119,6 +134,40 @@ fullIn(
 	"writing an image",
 	({ driver, fresh }) => upload(driver, fresh, pattern(sizeBytes, 2)),
 	({ driver, fresh }, options) => driver.finishImage(fresh, { format: "raw", sha256: null, ...options }),
+);
+
+fullIn(
+	"writing an image of a file that was named",
+	async ({ driver, fresh, folder }) => {
+		const path = join(folder, "named.raw");
+		await writeFile(path, pattern(sizeBytes, 2));
+		await driver.importFile(fresh, path, {});
+	},
+	({ driver, fresh }, options) => driver.finishImage(fresh, { format: "raw", sha256: null, ...options }),
+);
+
+fullIn(
+	"writing an image of a volume",
+	async () => {},
+	async ({ driver, volume, fresh }, options) => {
+		// Into the folder of the node: that only reads.
+		await driver.imageFromVolume(fresh, volume, {});
+		return driver.finishImage(fresh, { format: "qcow2", sha256: null, ...options });
+	},
+);
+
+fullIn(
+	"setting a volume back",
+	async ({ driver, volume, fresh, write }) => {
+		await driver.snapshots.take(volume, fresh, { running: false });
+		await write(pattern(sizeBytes, 3));
+	},
+	({ driver, volume, fresh }, options) =>
+		driver.snapshots.revert(volume, fresh, options).catch(async (error) => {
+			// Neither what it was nor what it will be.
+			expect(await fails("wrong-state", driver.openVolume(volume))).toContain("set back");
+			throw error;
+		}),
 );
 
 fullIn(
