@@ -116,6 +116,39 @@ test("what the driver tidies up by itself is no use of the pool: whoever opens i
 	expect(ceph.images.has(left)).toBe(false);
 });
 
+test("a cluster that does not answer keeps nobody from leaving it, and what is asked of it comes to nothing", async () => {
+	await using lab = await fakePool(new ManualClock());
+	const { ceph, clock } = lab;
+	const asked = ceph.hold("rbd ls");
+	const driver = lab.driver();
+	const activating = driver.activate();
+	activating.catch(() => {});
+	await asked.begun;
+	await driver.deactivate();
+	asked.release();
+	await fails("unavailable", activating);
+	expect(lab.files()).toBe(false);
+	expect([...ceph.objects.keys()]).toEqual([]);
+
+	const second = await lab.open();
+	const entries = ceph.hold("rados listomapkeys");
+	const again = second.activate();
+	again.catch(() => {});
+	await entries.begun;
+	let isLeft = false;
+	const leaving = second.deactivate().then(() => {
+		isLeft = true;
+	});
+	for (let turn = 0; turn < 100 && !isLeft; turn++) {
+		clock.advance(1000);
+		await Promise.resolve();
+	}
+	await leaving;
+	entries.release();
+	await again.catch(() => {});
+	expect(clock.waiting).toBe(0);
+});
+
 test("setting back that is finished for a driver of before is work like any other", async () => {
 	await using lab = await fakePool(new ManualClock());
 	const { ceph } = lab;

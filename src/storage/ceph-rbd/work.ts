@@ -3,7 +3,7 @@
  * are made or deleted have a name with the node's id meanwhile. What happens inside of a volume is listed in an object: a snapshot that
  * an operation needs for a while, and a revert, which is not one change but many. A node tidies its own things only.
  */
-import type { Clock, Timer } from "../../lib/clock.ts";
+import { type Clock, delay, type Timer } from "../../lib/clock.ts";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { type Random, randomHex } from "../../lib/random.ts";
@@ -17,6 +17,8 @@ import { type CephRunner, orMissing, requireNotCanceled } from "./runner.ts";
 const firstRetryMs = 15_000;
 /** An hour in all: each waits twice as long as the one before. */
 const maxRetries = 8;
+/** Longer than a program that is ended takes. */
+const stopWaitMs = 5000;
 /** For the retries: nothing of it answers. No image is called that. */
 const wholePool = "the pool";
 
@@ -146,12 +148,15 @@ export class RbdWork {
 		if (this.#stopping.signal.aborted) this.#stopping = new AbortController();
 	}
 
-	/** Nothing is tidied up any more until `begin`; resolves when nothing is. */
+	/** Nothing is tidied up any more until `begin`; resolves when nothing is, or after a while when only questions to the cluster are open. */
 	async stop(): Promise<void> {
 		this.#stopping.abort();
 		this.#retry?.timer.cancel();
 		this.#retry = null;
-		await Promise.allSettled(this.#tidying);
+		const done = new AbortController();
+		const late = delay(this.#options.clock, stopWaitMs, done.signal).catch(() => {});
+		await Promise.race([Promise.allSettled(this.#tidying), late]);
+		done.abort();
 	}
 
 	async #tidy(isTime: (what: string) => boolean, names?: readonly string[]): Promise<void> {
