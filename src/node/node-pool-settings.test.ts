@@ -147,12 +147,10 @@ test("what of the new way cannot be had leaves the old one as it is, and a drive
 	expect(opened).toBe(2);
 });
 
-test("while a VM is about to open a disk of it the pool is not let go of", async () => {
-	await using world = await NodeWorld.open();
-	await sharedPool(world);
+/** A VM is being started, and has not its disk of the pool open yet; resolves with what lets it go on. */
+async function starting(world: NodeWorld): Promise<() => void> {
 	const { id } = await world.createVm({ name: "web", volumes: [{ poolId, nodeId: null }], start: false });
 	await world.settle();
-	const before = driver(world);
 	const startVm = world.hypervisor.start.bind(world.hypervisor);
 	const mayStart = Promise.withResolvers<void>();
 	world.hypervisor.start = async (...args) => {
@@ -160,14 +158,41 @@ test("while a VM is about to open a disk of it the pool is not let go of", async
 		return startVm(...args);
 	};
 	await world.act("vm.start", id);
-	await world.until(() => before.calls.includes("openVolume"));
+	await world.until(() => driver(world).calls.includes("openVolume"));
+	return mayStart.resolve;
+}
+
+test("while a VM is about to open a disk of it the pool is not let go of", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const before = driver(world);
+	const goOn = await starting(world);
 	await change(world, "10.0.0.2");
 	await world.until(() => part(world)?.health === "degraded", ticks);
 	expect(part(world)?.reason).toContain('VM "web" is about to use it.');
 	expect(before.calls).not.toContain("deactivate");
-	mayStart.resolve();
+	goOn();
 	await world.settle(ticks);
 	// By then its driver says whether a process has something of it open: this one has no such thing.
+	await world.until(() => driver(world) !== before, ticks);
+});
+
+test("nor is it in a moment in which the pool does not work", async () => {
+	await using world = await NodeWorld.open();
+	await sharedPool(world);
+	const before = driver(world);
+	const goOn = await starting(world);
+	const away = () => new AppError("storage", "The target does not answer.", { context: { health: "unmounted" } });
+	for (let round = 0; round < 20; round++) {
+		before.failNext("check", away());
+		before.failNext("activate", away());
+	}
+	await world.until(() => part(world)?.health === "unmounted", ticks);
+	await change(world, "10.0.0.2");
+	await pass(world, 40_000);
+	expect([driver(world) === before, before.calls.includes("deactivate")]).toEqual([true, false]);
+	goOn();
+	await world.settle(ticks);
 	await world.until(() => driver(world) !== before, ticks);
 });
 

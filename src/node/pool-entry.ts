@@ -138,8 +138,8 @@ export class PoolEntries {
 	/** Why the pool cannot be let go of; null when it was, or cannot be reached anyhow. */
 	async #letGo(pool: Pool, { active, driver }: PoolEntry): Promise<string | null> {
 		const works = active !== null && (await isSettledWell(active));
-		// The driver knows of what QEMU has open, and not of what it is about to.
-		const user = works ? this.#parts.userOf(pool.id) : null;
+		// The driver knows of what QEMU has open, and not of what it is about to; whether the pool works at this moment makes no difference.
+		const user = this.#parts.userOf(pool.id);
 		if (user !== null) return `VM "${user}" is about to use it.`;
 		try {
 			await limited(this.#context, `Letting go of pool "${pool.name}"`, settleLimitOf(driver), () =>

@@ -47,11 +47,14 @@ export class Activation {
 		this.#entries.clear();
 	}
 
-	/** By what is open here, or is to be, and by operations; `but`: what it is used for by whoever asks, who has it once. */
-	isUsed(but: string | null): "open" | "operation" | null {
+	/**
+	 * By what is open here, or is to be, and by operations; `but`: what it is used for by whoever asks, who has it once. `isAway`: the LUN is,
+	 * so that nothing can be closed; what is open in truth, only the kernel knows.
+	 */
+	isUsed(but: string | null, { isAway = false } = {}): "open" | "operation" | null {
 		let used: "operation" | null = null;
 		for (const [lv, { uses, pins }] of this.#entries) {
-			if (pins.size > 0) return "open";
+			if (pins.size > 0 && !isAway) return "open";
 			if (uses.exclusive + uses.shared > (lv === but ? 1 : 0)) used = "operation";
 		}
 		return used;

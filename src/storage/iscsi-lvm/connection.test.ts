@@ -257,3 +257,17 @@ test("a LUN that somebody else has by now keeps its map, and its sessions, while
 	await pool.disconnect({ isOthers: true });
 	expect([sessions, hasMap, removed, flushed]).toEqual([[], false, 0, 1]);
 });
+
+test("what is stacked on the LUN keeps the sessions: the pool has not left then", async () => {
+	const pool = connection();
+	await pool.connect();
+	isUsed = true;
+	await expect(pool.disconnect()).rejects.toMatchObject({ code: "in-use" });
+	// Another pool that leaves does not take them along.
+	const other = connection();
+	await (await other.connect({ trial: true })).undo();
+	expect(sessions).toEqual(portals);
+	isUsed = false;
+	await pool.disconnect();
+	expect(sessions).toEqual([]);
+});

@@ -5,6 +5,7 @@ import { type Iscsi, type IscsiTarget, isAt, requireLetIn } from "./iscsi.ts";
 import type { Lun, Luns } from "./lun.ts";
 import type { Multipath } from "./multipath.ts";
 import type { Portal } from "./names.ts";
+import { sameWwid } from "./sysfs.ts";
 import { TargetSessions } from "./target-sessions.ts";
 
 export type ConnectedLun = { device: string; sizeBytes: number };
@@ -22,10 +23,10 @@ export interface Connection {
 	/** The look of each minute: logs in where it is not, at portals that answer again, and asks for new sizes of the LUN. */
 	rescan(): Promise<ConnectedLun>;
 	/**
-	 * Ends the sessions, unless other pools of this node need them. `isOthers`: somebody else has the LUN by now, so that the sessions, and its
-	 * map, stay while it is used.
+	 * Ends the sessions, unless other pools of this node need them; `in-use` while anything is stacked on the LUN, but for `leases`, a
+	 * device of device-mapper. `isOthers`: somebody else has the LUN by now, so that the sessions, and its map, stay while it is used.
 	 */
-	disconnect(options?: { isOthers?: boolean }): Promise<void>;
+	disconnect(options?: { isOthers?: boolean; leases?: string }): Promise<void>;
 }
 
 export type ConnectionParts = {
@@ -177,7 +178,7 @@ export class IscsiConnection implements Connection {
 		return (await luns.find(this.#search)) ?? lun;
 	}
 
-	async disconnect({ isOthers = false } = {}): Promise<void> {
+	async disconnect({ isOthers = false, leases = "" } = {}): Promise<void> {
 		const { luns, multipath, log } = this.#parts;
 		const { target } = this.#target;
 		const lun = await luns.find(this.#search);
@@ -185,11 +186,13 @@ export class IscsiConnection implements Connection {
 		await this.#removeMap(multipath, isOthers ? null : (lun?.map ?? null));
 		await this.#sessions.leave(this.#poolId, async () => {
 			// Disks of the target that others on this node use: a group of somebody else, a file system.
-			for (const disk of await luns.disks(target))
-				if ((await luns.isUsed(disk)) && (isOthers || disk.wwid !== this.#wwid)) {
-					log.warn("The sessions with a target stay: another disk of it is in use", { target, wwid: disk.wwid });
-					return false;
-				}
+			for (const disk of await luns.disks(target)) {
+				if (!(await luns.isUsed(disk, leases))) continue;
+				// What is stacked on it would never get it back.
+				if (!isOthers && disk.wwid === sameWwid(this.#wwid)) throw lunInUse();
+				log.warn("The sessions with a target stay: another disk of it is in use", { target, wwid: disk.wwid });
+				return false;
+			}
 			// Nobody needs it, and it would stay without paths.
 			if (isOthers && lun?.map) await multipath.flush(lun.map);
 			return true;
@@ -201,7 +204,10 @@ export class IscsiConnection implements Connection {
 			await multipath.remove(this.#poolId, map);
 		} catch (error) {
 			if (!isAppError(error)) throw error;
-			throw new AppError("in-use", "The LUN is in use on this node.", { cause: error });
+			throw lunInUse(error);
 		}
 	}
 }
+
+const lunInUse = (cause?: unknown) =>
+	new AppError("in-use", "The LUN is in use on this node.", cause === undefined ? {} : { cause });

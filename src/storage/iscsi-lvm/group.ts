@@ -20,7 +20,8 @@ import {
 	pvFields,
 	vgFields,
 } from "./lvm-report.ts";
-import { groupName, lvName, mapperName, thinPoolName } from "./names.ts";
+import { removeLeases, removeMapped } from "./mapped-devices.ts";
+import { groupName, lvName, thinPoolName } from "./names.ts";
 import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
 import { otherHosts } from "./sanlock.ts";
@@ -166,11 +167,11 @@ export class VolumeGroup {
 
 	/** Of a shared group that was not finished: the device that LVM keeps its leases on, which would hold the LUN. */
 	async dropLeases(): Promise<void> {
-		if (!this.#options.shared) return;
-		const name = mapperName(this.name, "lvmlock");
-		// Not there is what is usual; in use is told by what follows.
-		await boundedRun("dmsetup", ["remove", "--retry", "--", name], { timeoutMs: 20_000 }).catch(() => {});
+		if (this.#options.shared) await removeLeases(this.name);
 	}
+
+	/** What is active of it, of a group whose LUN is away; `in-use` when anything is open. Asks neither LVM nor the LUN. */
+	dropDevices = (): Promise<void> => removeMapped(this.name);
 
 	/** Shared groups: this node takes part in the locks. Done already is done. */
 	async startLocks(): Promise<void> {

@@ -32,12 +32,16 @@ let refusal: AppError | null;
 let isThere: boolean;
 /** The group that the LUN is in, when it is another pool's. */
 let otherGroup: string | null;
+/** Why the LUN is away, and whether a process has a disk of it open then. */
+let dead: string | null;
+let isOpen: boolean;
 /** The overwriting began; it goes on with `go`, in the turn of the test. */
 let [began, go]: PromiseWithResolvers<void>[] = [];
 
 beforeEach(async () => {
 	folder = await mkdtemp(join(tmpdir(), "lqx-let-go-"));
 	[calls, refusal, isThere, otherGroup] = [[], null, true, null];
+	[dead, isOpen] = [null, false];
 	next();
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -64,6 +68,10 @@ function pool() {
 		deactivate: async () => {},
 		record: async () => {},
 		otherGroup: async () => otherGroup,
+		async dropDevices() {
+			if (isOpen) throw new AppError("in-use", "A process on this node has disks of the pool open.");
+			calls.push("drop devices");
+		},
 		removeLv: async () => {
 			isThere = false;
 		},
@@ -75,7 +83,7 @@ function pool() {
 	const connection: Connection = {
 		connect: async () => ({ device: "/dev/null", sizeBytes: 0, undo: async () => {} }),
 		current: async () => ({ device: "/dev/null", sizeBytes: 0 }),
-		trouble: async () => ({ dead: null, weak: null }),
+		trouble: async () => ({ dead, weak: null }),
 		rescan: async () => ({ device: "/dev/null", sizeBytes: 0 }),
 		disconnect: async ({ isOthers } = {}) => void calls.push(isOthers ? "disconnect from others'" : "disconnect"),
 	};
@@ -167,6 +175,58 @@ test("disks that are open, to be opened by QEMU in a while, keep the pool", asyn
 	await context.activation.unpin(other);
 	await lifecycle.deactivate();
 	expect(calls.slice(1)).toEqual(["deactivate all", "disconnect"]);
+});
+
+test("a LUN that is away for a moment is not taken from under a VM, which goes on afterwards", async () => {
+	isThere = false;
+	const { lifecycle, context } = pool();
+	await lifecycle.activate({});
+	await context.activation.pin(other, [otherLv]);
+	[dead, isOpen] = ["The target does not answer.", true];
+	expect(await fails("in-use", lifecycle.deactivate())).toContain("A process on this node");
+	expect([context.activation.isPinned(other), context.group.device]).toEqual([true, "/dev/null"]);
+	expect(calls).toEqual([`activate ${otherLv.lv}`]);
+	dead = null;
+	expect(await fails("in-use", lifecycle.deactivate())).toContain("A VM of this node");
+});
+
+test("a LUN that is away is let go of once nobody has anything open, also what could not be closed for that", async () => {
+	isThere = false;
+	const { lifecycle, context } = pool();
+	await lifecycle.activate({});
+	await context.activation.pin(other, [otherLv]);
+	dead = "The target does not answer.";
+	await lifecycle.deactivate();
+	expect(calls).toEqual([`activate ${otherLv.lv}`, "drop devices", "disconnect"]);
+	expect([context.activation.isPinned(other), context.group.device]).toEqual([false, null]);
+});
+
+test("an operation that waits for a LUN that is away keeps it", async () => {
+	isThere = false;
+	const { lifecycle, context } = pool();
+	await lifecycle.activate({});
+	const done = Promise.withResolvers<void>();
+	const operation = context.activation.use([otherLv], () => done.promise);
+	dead = "The target does not answer.";
+	expect(await fails("in-use", lifecycle.deactivate())).toContain("Something is being done");
+	done.resolve();
+	await operation;
+	await lifecycle.deactivate();
+	expect(calls.slice(-2)).toEqual(["drop devices", "disconnect"]);
+});
+
+test("what is left to be overwritten on a LUN that is away has it open, and goes on when it is back", async () => {
+	const { lifecycle } = await withLeft();
+	[dead, isOpen] = ["The target does not answer.", true];
+	await fails("in-use", lifecycle.deactivate());
+	const before = go;
+	next();
+	before?.resolve();
+	await began?.promise;
+	expect(calls.filter((call) => !call.startsWith("activate"))).toEqual(["overwrite a disk", "overwrite a disk"]);
+	const left = lifecycle.end();
+	go?.resolve();
+	await left;
 });
 
 test("an operation between two of its steps keeps the pool; what is left to be overwritten does not", async () => {

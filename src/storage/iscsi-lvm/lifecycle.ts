@@ -12,6 +12,7 @@ import { settleGrowth } from "./grow-raw.ts";
 import { LeftDisks } from "./left-disks.ts";
 import { removeGroup } from "./lifecycle-remove.ts";
 import type { Group } from "./lvm-report.ts";
+import { leasesName } from "./mapped-devices.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
 import { type PoolIndex, tidyPlan } from "./pool-index.ts";
 import { keepSnapshot, settleRebase } from "./settle.ts";
@@ -222,15 +223,16 @@ export class PoolLifecycle {
 	async deactivate(): Promise<void> {
 		using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
 		const { dead } = await this.#options.connection.trouble();
-		// A LUN that is dead is of no use to anybody, and may be so by the settings that are to be changed.
-		if (dead !== null) return this.#letGo(dead);
-		await this.#releaseIdleImages();
-		this.#closeUnused()[Symbol.dispose]();
+		// It may be so by the settings that are to be changed, or for a moment, under VMs that go on afterwards.
+		const isAway = dead !== null;
+		if (!isAway) await this.#releaseIdleImages();
+		this.#closeUnused(isAway)[Symbol.dispose]();
 		try {
-			// Long, perhaps: meanwhile the pool is used.
-			await this.#left.pause();
-			using _unused = this.#closeUnused();
-			await this.#letGo(dead);
+			// Long, perhaps: meanwhile the pool is used. What waits for a LUN that is away has the disk open, which is seen.
+			const paused = this.#left.pause();
+			if (!isAway) await paused;
+			using _unused = this.#closeUnused(isAway);
+			await this.#letGo(isAway);
 		} catch (error) {
 			this.#left.resume();
 			throw error;
@@ -248,19 +250,20 @@ export class PoolLifecycle {
 	 * Until disposed, nobody begins anything with the pool. `in-use` when somebody uses it: what a VM is about to start with is not open to any
 	 * process yet, and neither is, between two steps, what is overwritten. What is left to be overwritten keeps nobody: it goes on later.
 	 */
-	#closeUnused(): Disposable {
+	#closeUnused(isAway: boolean): Disposable {
 		const { activation, locks } = this.#context;
-		const used = activation.isUsed(this.#left.current);
+		const used = activation.isUsed(this.#left.current, { isAway });
 		if (used === "open") throw new AppError("in-use", "A VM of this node uses disks or images of the pool.");
 		const closed = used === null ? locks.close(["pool", ...this.#left.lockKeys]) : null;
 		if (closed === null) throw new AppError("in-use", "Something is being done in the pool on this node.");
 		return closed;
 	}
 
-	async #letGo(dead: string | null): Promise<void> {
+	async #letGo(isAway: boolean): Promise<void> {
 		const { group, activation } = this.#context;
 		if (group.device === null) group.device = (await this.#options.connection.current())?.device ?? null;
-		if (group.device !== null && dead === null && !this.#isOthers) {
+		if (isAway) await group.dropDevices();
+		else if (group.device !== null && !this.#isOthers) {
 			try {
 				await group.deactivateAll();
 				await group.stopLocks();
@@ -275,7 +278,7 @@ export class PoolLifecycle {
 		activation.forget();
 		group.device = null;
 		this.#isTidy = false;
-		await this.#options.connection.disconnect({ isOthers: this.#isOthers });
+		await this.#options.connection.disconnect({ isOthers: this.#isOthers, leases: leasesName(group.name) });
 	}
 
 	async remove({ ifIdle = false, ...options }: RemovalOptions = {}): Promise<void> {
@@ -293,7 +296,7 @@ export class PoolLifecycle {
 		if ((await this.#begun()) !== null) await this.#clearUnfinished(lun.device, lun.sizeBytes);
 		const removed = await removeGroup(this.#context, lun, { ...options, poolId, othersLeaveMs });
 		this.#isOthers = removed === "others";
-		await this.#letGo(null);
+		await this.#letGo(false);
 		await staging.remove();
 	}
 

@@ -34,7 +34,7 @@ async function mount(process: number, number: string): Promise<void> {
 	const line = `36 35 ${number} / /mnt/data rw,noatime master:1 - ext4 /dev/data rw,errors=continue`;
 	await writeFile(join(folder, "proc", `${process}`, "mountinfo"), `25 30 0:23 / /sys rw - sysfs sysfs rw\n${line}\n`);
 }
-function isUsed(): Promise<boolean> {
+function isUsed(but?: string): Promise<boolean> {
 	const sysfs = new Sysfs(join(folder, "sys"));
 	const iscsi = { sessions: async () => [] } as unknown as ConstructorParameters<typeof Luns>[1];
 	const taken = () => devicesInUse(join(folder, "proc"));
@@ -45,7 +45,7 @@ function isUsed(): Promise<boolean> {
 		systemClock,
 		taken,
 	);
-	return luns.isUsed({ device: "sdb" } as IscsiDisk);
+	return luns.isUsed({ device: "sdb" } as IscsiDisk, but);
 }
 
 test("nothing uses a disk, and a multipath map that nothing uses is no use", async () => {
@@ -70,6 +70,15 @@ test("something is stacked on a partition", async () => {
 	await device("dm-4", "254:4", { "dm/uuid": "LVM-x" });
 	await hold("sdb/sdb1", "dm-4");
 	expect(await isUsed()).toBe(true);
+});
+
+test("leases do not count where they are named, and what is beside them does", async () => {
+	await device("dm-5", "254:5", { "dm/uuid": "LVM-y", "dm/name": "lqx-lvmlock" });
+	await hold("sdb", "dm-5");
+	expect([await isUsed(), await isUsed("lqx-lvmlock"), await isUsed("other")]).toEqual([true, false, true]);
+	await device("dm-4", "254:4", { "dm/uuid": "LVM-x", "dm/name": "lqx-v--1" });
+	await hold("sdb", "dm-4");
+	expect(await isUsed("lqx-lvmlock")).toBe(true);
 });
 
 test("what the host swaps to, by its number; a swap file is where it is mounted", async () => {

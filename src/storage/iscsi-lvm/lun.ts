@@ -63,13 +63,14 @@ export class Luns {
 
 	/**
 	 * Something is stacked on it or on one of its partitions, other than a multipath map that nothing uses; or it is mounted, or swapped to. A
-	 * file system on a bare disk has no holder.
+	 * file system on a bare disk has no holder. `but`: name of a device of device-mapper that does not count.
 	 */
-	async isUsed(disk: IscsiDisk): Promise<boolean> {
+	async isUsed(disk: IscsiDisk, but = ""): Promise<boolean> {
 		const devices = [disk.device, ...(await this.#sysfs.partitions(disk.device))];
 		const seen = [...devices];
 		for (const path of devices)
 			for (const device of await this.#sysfs.holders(path)) {
+				if (but !== "" && (await this.#sysfs.mapperName(device)) === but) continue;
 				if (!(await this.#sysfs.mapperUuid(device))?.startsWith("mpath-")) return true;
 				if ((await this.#sysfs.holders(device)).length > 0) return true;
 				seen.push(device);

@@ -81,11 +81,17 @@ export class TargetSessions {
 		return answer;
 	}
 
-	/** Ends all sessions that are ours when nobody here uses them any more, and `mayEnd` says so. */
+	/** Ends all sessions that are ours when nobody here uses them any more, and `mayEnd` says so; where that fails, `user` has not left. */
 	leave(user: object | string, mayEnd: () => Promise<boolean>): Promise<void> {
 		return this.#inTurn(async () => {
-			this.#users().delete(user);
-			if (this.#users().size > 0 || !(await mayEnd())) return;
+			const all = this.#users();
+			if ([...all].some((one) => one !== user)) {
+				all.delete(user);
+				return;
+			}
+			const isFree = await mayEnd();
+			all.delete(user);
+			if (!isFree) return;
 			await this.#iscsi.logout(this.#target.target, await this.#kept());
 			await this.#keep([]);
 		});
