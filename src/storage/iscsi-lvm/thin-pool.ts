@@ -10,6 +10,10 @@ import { type Group, parseThinUsage, type ThinUsage, thinUsageFields } from "./l
 import { thinPoolName } from "./names.ts";
 import { requireThinPoolWorks, thinHealthField } from "./thin-health.ts";
 
+/** Of the group it keeps so much back, for its metadata to grow and to be mended. */
+const reservePercent = 5;
+/** What exceeds that by less is not worth a change. */
+const worthGrowingBytes = 16 * MiB;
 /** Metadata grows by a quarter once so much of it is taken. */
 const usualGrowAbovePercent = 70;
 const growthOf = (metadataBytes: number): number => Math.max(4 * MiB, Math.ceil(metadataBytes / 4 / MiB) * MiB);
@@ -32,18 +36,20 @@ export class ThinPool {
 	}
 
 	/**
-	 * Makes the pool, of all of the group but for room to grow and to mend its metadata, or gives it what the group has grown by. A write
+	 * Makes the pool, of all of the group but for what is kept back, or gives it what the group has grown by. A write
 	 * that finds no space fails at once (`error_when_full` in lvm.ts): QEMU stops the guest then, which loses nothing. LVM's own way is to keep it waiting for a
 	 * minute, and what copies with it, and to fail it as a broken disk afterwards.
 	 */
-	async ensure({ freeBytes, sizeBytes }: Group, call: LvmCall): Promise<void> {
+	async ensure(group: Group, call: LvmCall): Promise<void> {
 		const there = await this.#lvm.report("lvs", "lv_name", [this.#group], call);
 		if (!new RegExp(`"${thinPoolName}"`).test(there)) {
 			// No --setautoactivation: LVM does not take it for what is thin. It is off in the group.
-			const args = ["--yes", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y"];
+			const args = ["--yes", "--type", "thin-pool", "--extents", `${100 - reservePercent}%FREE`, "--zero", "y"];
 			await this.#lvm.change(["lvcreate", ...args, "--name", thinPoolName, "--", this.#group], call);
-		} else if (freeBytes > sizeBytes / 10)
-			await this.#lvm.change(["lvextend", "--extents", "+90%FREE", "--", this.#path], call);
+			return;
+		}
+		const more = beyondReserve(group);
+		if (more > 0) await this.#lvm.change(["lvextend", "--size", `+${more}b`, "--", this.#path], call);
 	}
 
 	/** Whether its metadata was made larger. Fails with `no-space` when the group has no room for that. */
@@ -66,6 +72,16 @@ export class ThinPool {
 		requireThinPoolWorks(report);
 		return parseThinUsage(report);
 	}
+}
+
+/** What the group has beyond what it keeps back, in whole extents; 0 when that is not worth it. Pure. */
+export function beyondReserve({
+	freeBytes,
+	sizeBytes,
+	extentBytes,
+}: Pick<Group, "freeBytes" | "sizeBytes" | "extentBytes">): number {
+	const bytes = freeBytes - (sizeBytes * reservePercent) / 100;
+	return bytes < worthGrowingBytes ? 0 : Math.floor(bytes / extentBytes) * extentBytes;
 }
 
 /** Pure. */
