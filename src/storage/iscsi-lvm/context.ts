@@ -1,6 +1,7 @@
 /** What the parts of the driver share. */
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { Random } from "../../lib/random.ts";
 import type { Step } from "../durable.ts";
 import type { OperationLocks } from "../operation-locks.ts";
 import type { Activation } from "./activation.ts";
@@ -21,6 +22,7 @@ export type IscsiContext = {
 	staging: Staging;
 	log: Logger;
 	clock: Clock;
+	random: Random;
 	/** Writes that a device has done since it was activated; null when that is not known. */
 	writes: (path: string) => Promise<number | null>;
 	/** Called before each change; tests end the process there. */

@@ -97,7 +97,7 @@ export class IscsiLvmDriver implements StorageDriver {
 		this.capabilities = capabilitiesOf(layout, shared);
 		this.settleLimitMs = shared ? sharedSettleMs : privateSettleMs;
 		this.#context = {
-			...{ nodeId, layout, wipeOnDelete, group, locks, log, clock, writes, removals: new Map() },
+			...{ nodeId, layout, wipeOnDelete, group, locks, log, clock, random, writes, removals: new Map() },
 			activation: new Activation(group, log),
 			staging: new Staging({ folder, poolId, random, log, clock, protectedPaths, lockWaitMs: options.lockWaitMs }),
 			step: options.onStep ?? (() => {}),

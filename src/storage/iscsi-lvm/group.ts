@@ -18,6 +18,7 @@ import {
 	parseLvs,
 	parsePhysicalVolumes,
 	pvFields,
+	unknownGroup,
 	vgFields,
 } from "./lvm-report.ts";
 import { removeLeases, removeMapped } from "./mapped-devices.ts";
@@ -25,7 +26,7 @@ import { groupName, lvName, thinPoolName } from "./names.ts";
 import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
 import { otherHosts } from "./sanlock.ts";
-import { memberOf, requireConfirmed, unknownData, whatIsOn } from "./signatures.ts";
+import { memberOf, requireConfirmed, whatIsOn } from "./signatures.ts";
 import { reviveThinPool } from "./thin-health.ts";
 import { ThinPool } from "./thin-pool.ts";
 
@@ -78,11 +79,21 @@ export class VolumeGroup {
 		return reported.find(({ device }) => device === this.device) ?? reported[0] ?? null;
 	}
 
-	/** LVM's, and no more than what this node began to make: no group, or ours before it was finished. Nobody uses one before. */
-	async isUnfinished(): Promise<boolean> {
+	/**
+	 * LVM's, and no more than what this node began to make: the device that it gave this id, in no group, or our group before it was finished.
+	 * Nobody uses one before.
+	 */
+	async isUnfinished(uuid: string | null): Promise<boolean> {
 		const pv = await this.#physicalVolume();
 		if (pv === null) return false;
-		return pv.group === "" || (pv.group === this.name && pv.tags.includes(makingTag(this.#options.nodeId)));
+		if (pv.group === this.name) return pv.tags.includes(makingTag(this.#options.nodeId));
+		// Cleared half-way, it still says that it was in a group.
+		return pv.uuid === uuid && ["", unknownGroup].includes(pv.group);
+	}
+
+	/** LVM's id of the device; null for what is not LVM's. */
+	async deviceUuid(): Promise<string | null> {
+		return (await this.#physicalVolume())?.uuid || null;
 	}
 
 	/** The name of the group that the LUN is in, when it is not this pool's; else null. */
@@ -143,13 +154,15 @@ export class VolumeGroup {
 
 	/**
 	 * Makes the group, unfinished: until `finishInitializing` no node uses it. The caller has found the device by its WWID, and has taken
-	 * away what was on it: no signature is overwritten here.
+	 * away what was on it: nothing is overwritten here. `uuid`: for LVM to know the device by.
 	 */
-	async initialize(device: string, sizeBytes: number): Promise<void> {
+	async initialize(device: string, sizeBytes: number, uuid: string): Promise<void> {
 		const { nodeId, shared, lvm } = this.#options;
-		requireConfirmed(await whatIsOn(device, sizeBytes), [unknownData]);
+		requireConfirmed(await whatIsOn(device, sizeBytes), []);
 		const metadataMiB = sizeBytes >= 64 * GiB ? 64 : sizeBytes >= 4 * GiB ? 8 : 1;
-		const args = ["--yes", "--physicalextentsize", `${extentBytes}b`, "--metadatasize", `${metadataMiB}m`];
+		const known = ["--uuid", uuid, "--norestorefile", "--metadatasize", `${metadataMiB}m`];
+		await lvm.change(["pvcreate", "--yes", ...known, "--", device], { devices: [device] });
+		const args = ["--yes", "--physicalextentsize", `${extentBytes}b`];
 		const tags = ["--addtag", makingTag(nodeId), "--setautoactivation", "n"];
 		const lock = shared ? ["--shared", "--locktype", "sanlock"] : [];
 		await lvm.change(["vgcreate", ...args, ...tags, ...lock, "--", this.name, device], {
@@ -220,20 +233,17 @@ export class VolumeGroup {
 	}
 
 	async usage(limits: Pick<LvmCall, "timeoutMs" | "graceMs"> = {}): Promise<PoolUsage> {
-		const { lvm } = this.#options;
 		const call = { ...this.#devices, ...limits };
-		const thin = await this.#thin?.usage(call);
-		if (thin) return thin;
-		const [group] = parseGroups(await lvm.report("vgs", vgFields, [this.name], call));
-		if (!group) throw new AppError("storage", "The volume group is not on the LUN.");
-		const { sizeBytes, freeBytes } = group;
-		return { totalBytes: sizeBytes, usedBytes: sizeBytes - freeBytes, availableBytes: freeBytes };
+		return (await this.#thin?.usage(call)) ?? this.#usage([], call);
 	}
 
 	/** Of a group whose locks this node may not take part in yet. */
 	async usageWithoutLocks(): Promise<PoolUsage> {
-		const operands = ["--foreign", "--shared", this.name];
-		const [group] = parseGroups(await this.#options.lvm.report("vgs", vgFields, operands, this.#devices));
+		return this.#usage(["--foreign", "--shared"], this.#devices);
+	}
+
+	async #usage(operands: string[], call: LvmCall): Promise<PoolUsage> {
+		const [group] = parseGroups(await this.#options.lvm.report("vgs", vgFields, [...operands, this.name], call));
 		if (!group) throw new AppError("storage", "The volume group is not on the LUN.");
 		const { sizeBytes, freeBytes } = group;
 		return { totalBytes: sizeBytes, usedBytes: sizeBytes - freeBytes, availableBytes: freeBytes };
@@ -378,12 +388,6 @@ export class VolumeGroup {
 			...this.#devices,
 			timeoutMs: lockStartMs,
 		});
-	}
-
-	/** One that is in no group any more. */
-	async removeDevice(): Promise<void> {
-		if (this.device === null) return;
-		await this.#options.lvm.change(["pvremove", "--yes", "--", this.device], this.#devices);
 	}
 }
 

@@ -3,13 +3,14 @@
  * have put on the LUN meanwhile: a pool that they use already, or something that is not ours.
  */
 import { expect, test } from "bun:test";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../lib/run.ts";
 import { MiB } from "../../lib/units.ts";
 import { diskContent, expectSame, newId, pattern } from "../conformance.ts";
 import { writeDisk } from "../local/testing/local-pool.ts";
-import { type LoopPool, loopPool } from "./testing/loop-pool.ts";
+import { lvmConfig } from "./lvm.ts";
+import { type LoopPool, loopPool, nodeId } from "./testing/loop-pool.ts";
 
 const steps = ["make the volume group", "finish the volume group", "forget that the volume group was begun"] as const;
 /** Only where something is on the LUN that may go. */
@@ -87,6 +88,74 @@ test("what somebody else has put on the LUN meanwhile stays", async () => {
 	await run("mke2fs", ["-q", "-t", "ext4", pool.device], { timeoutMs: 30_000 });
 	await expect(pool.driver().activate()).rejects.toMatchObject({ code: "wrong-state" });
 	expect(await signatures(pool)).toEqual(["ext4"]);
+}, 120_000);
+
+const lvmCommand = (device: string, ...args: string[]) =>
+	run("lvm", [args[0] ?? "", "--devices", device, "--driverloaded", "n", ...args.slice(1)], {
+		...{ timeoutMs: 30_000, environment: { LVM_SUPPRESS_FD_WARNINGS: "1" } },
+	});
+const anyDevice = ["--config", 'devices/global_filter=["a|.*|"]'];
+/** The first MiB, and the last. */
+const ends = async ({ folder }: LoopPool): Promise<Buffer[]> => {
+	const bytes = await readFile(join(folder, "lun"));
+	return [bytes.subarray(0, MiB), bytes.subarray(-MiB)];
+};
+
+for (const step of ["make the volume group", "finish the volume group"] as const)
+	for (const [what, at] of [
+		["over all of the beginning", 0],
+		["at the end only", 599],
+	] as const)
+		test(`bytes that nobody knows, put on the LUN after it was ended at "${step}", stay: ${what}`, async () => {
+			await using pool = await loopPool();
+			await endedAt(pool, step);
+			await run("wipefs", ["--all", "--quiet", pool.device], { timeoutMs: 10_000 });
+			const write = ["if=/dev/urandom", `of=${pool.device}`, "bs=1M", "count=1", `seek=${at}`, "status=none"];
+			await run("dd", write, { timeoutMs: 30_000 });
+			const before = await ends(pool);
+			const refusal = { code: "wrong-state", context: { found: ["data"] } };
+			await expect(pool.driver().activate()).rejects.toMatchObject(refusal);
+			await expect(pool.driver().activate({ overwrite: ["ext4"] })).rejects.toMatchObject(refusal);
+			expect(await ends(pool)).toEqual(before);
+			await pool.driver().activate({ overwrite: ["data"] });
+			await other(pool).activate();
+		}, 120_000);
+
+test("a bare device of LVM that somebody has made on the LUN meanwhile stays, and so does a group on it", async () => {
+	await using pool = await loopPool();
+	await endedAt(pool, "make the volume group");
+	await lvmCommand(pool.device, "pvcreate", ...anyDevice, "--yes", pool.device);
+	const before = await ends(pool);
+	const refusal = { code: "wrong-state", context: { found: ["LVM2_member"] } };
+	await expect(pool.driver().activate()).rejects.toMatchObject(refusal);
+	expect(await ends(pool)).toEqual(before);
+	await lvmCommand(pool.device, "vgcreate", ...anyDevice, "--yes", "data", pool.device);
+	await expect(pool.driver().activate()).rejects.toMatchObject({
+		context: { found: ["LVM2_member of group data"] },
+	});
+	await pool.driver().remove();
+	expect(await signatures(pool)).toEqual(["LVM2_member"]);
+}, 120_000);
+
+test("a group that could not be made leaves a device of our own, which is begun anew", async () => {
+	await using pool = await loopPool();
+	await endedAt(pool, "finish the volume group");
+	const { stdout } = await lvmCommand(pool.device, "pvs", ...anyDevice, "--foreign", "--noheadings", "-o", "vg_name");
+	const config = ["--config", lvmConfig({ nodeId, hostId: null })];
+	// As LVM does it itself when sanlock refuses.
+	await lvmCommand(pool.device, "vgremove", ...config, "--yes", stdout.trim());
+	expect(await signatures(pool)).toEqual(["LVM2_member"]);
+	await pool.driver().activate();
+	await other(pool).activate();
+}, 120_000);
+
+test("what was cut short while it was being cleared is known by its label", async () => {
+	await using pool = await loopPool();
+	await endedAt(pool, "finish the volume group");
+	const zero = ["--zeroout", "--force", "--offset", "4096", "--length", `${2 * MiB - 4096}`, pool.device];
+	await run("blkdiscard", zero, { timeoutMs: 10_000 });
+	await pool.driver().activate();
+	await other(pool).activate();
 }, 120_000);
 
 test("a pool that is deleted before it was finished leaves nothing", async () => {

@@ -12,7 +12,7 @@ import { writeDisk } from "../local/testing/local-pool.ts";
 import type { IscsiLvmDriver } from "./driver.ts";
 import { type LoopPool, loopPool } from "./testing/loop-pool.ts";
 
-const steps = ["take the volume group away", "take the device from LVM", "overwrite what LVM has left"] as const;
+const steps = ["take the volume group away", "overwrite what LVM has left", "take the device from LVM"] as const;
 
 /** A pool with a volume that has been deleted, as a pool is that may go. */
 async function made(pool: LoopPool): Promise<void> {
@@ -148,11 +148,47 @@ test("volumes that nobody has deleted stay, in a group that is nobody's", async 
 	expect(await pool.lvNames()).toContain(`v-${id}-1`);
 }, 60_000);
 
+const bareDevice = (device: string) => {
+	const config = ["--devices", device, "--config", 'devices/global_filter=["a|.*|"]', "--driverloaded", "n"];
+	const environment = { LVM_SUPPRESS_FD_WARNINGS: "1" };
+	return run("lvm", ["pvcreate", ...config, "--yes", "-ff", device], { timeoutMs: 30_000, environment });
+};
+
 test("a device of LVM that this node did not leave there stays", async () => {
 	await using pool = await loopPool();
-	const config = ["--devices", pool.device, "--config", 'devices/global_filter=["a|.*|"]', "--driverloaded", "n"];
-	const environment = { LVM_SUPPRESS_FD_WARNINGS: "1" };
-	await run("lvm", ["pvcreate", ...config, "--yes", pool.device], { timeoutMs: 30_000, environment });
+	await bareDevice(pool.device);
 	await pool.driver().remove();
 	expect(await signatures(pool)).toEqual(["LVM2_member"]);
+}, 60_000);
+
+for (const step of steps.slice(1))
+	test(`ended at "${step}": a bare device of LVM that somebody has made there since stays`, async () => {
+		await using pool = await loopPool();
+		await endedAt(pool, step);
+		await bareDevice(pool.device);
+		await pool.driver().remove();
+		expect(await signatures(pool)).toEqual(["LVM2_member"]);
+	}, 60_000);
+
+test("a device that has become another LUN meanwhile is not overwritten", async () => {
+	await using pool = await loopPool();
+	await using another = await loopPool();
+	await made(pool);
+	await bareDevice(another.device);
+	let { device } = pool;
+	const lun = async () => ({ device, sizeBytes: 600 * MiB });
+	const driver = pool.driver({
+		connection: {
+			connect: async () => ({ ...(await lun()), undo: async () => {} }),
+			current: lun,
+			trouble: async () => ({ dead: null, weak: null }),
+			rescan: lun,
+			disconnect: async () => {},
+		},
+		onStep: (step) => {
+			if (step === "overwrite what LVM has left") device = another.device;
+		},
+	});
+	await expect(driver.remove()).rejects.toMatchObject({ code: "storage" });
+	expect([await signatures(another), await signatures(pool)]).toEqual([["LVM2_member"], ["LVM2_member"]]);
 }, 60_000);

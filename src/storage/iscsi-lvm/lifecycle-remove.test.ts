@@ -60,6 +60,7 @@ async function remove(othersLeaveMs?: number, signal = new AbortController().sig
 		anyLvs: async () => [...(left > 0 ? ["v-1-1"] : []), "lvmlock", ...foreign].map((lv) => ({ lv })) as never,
 		deactivateAll: async () => {},
 		disown: async () => void calls.push("disown"),
+		deviceUuid: async () => "0000-1",
 		remove: async () => void calls.push("remove"),
 		async requireAlone() {
 			if (others(passedMs) > 0) throw new AppError("in-use", "Other nodes still take part.");
@@ -71,11 +72,11 @@ async function remove(othersLeaveMs?: number, signal = new AbortController().sig
 		staging: { context: { folder: { root: join(folder, "staging") } } } as IscsiContext["staging"],
 		// What comes after is on a device (lifecycle-remove.lab.test.ts).
 		step: (name) => {
-			if (name === "take the device from LVM") throw ended;
+			if (name === "overwrite what LVM has left") throw ended;
 		},
 	};
-	const lun = { device: join(folder, "lun"), sizeBytes: 4 * MiB };
-	return removeGroup(context as IscsiContext, lun, { poolId: "pool", othersLeaveMs, signal });
+	const connection = { current: async () => ({ device: join(folder, "lun"), sizeBytes: 4 * MiB }) };
+	return removeGroup(context as IscsiContext, connection, { poolId: "pool", othersLeaveMs, signal });
 }
 
 test("alone, a node takes the group away at once", async () => {

@@ -7,24 +7,21 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { delay } from "../../lib/clock.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
-import { MiB } from "../../lib/units.ts";
 import type { LongOptions } from "../driver.ts";
 import { errnoOf } from "../file-errors.ts";
-import type { ConnectedLun } from "./connection.ts";
+import type { ConnectedLun, Connection } from "./connection.ts";
 import { holdsOthers } from "./content.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
-import { holdsText, zeroDevice } from "./device-io.ts";
+import { holdsText } from "./device-io.ts";
 import type { Group } from "./lvm-report.ts";
 import type { PoolIndex } from "./pool-index.ts";
 import type { Lv } from "./records.ts";
 import { removeDisks } from "./remove-disk.ts";
-import { lvmMember, unknownData, whatIsOn } from "./signatures.ts";
+import { clearOwnLvm, lvmMember, lvmTextBytes, requireUnused, unknownData, whatIsOn } from "./signatures.ts";
 
 /** Who leaves needs seconds; sanlock takes a node for gone that has not renewed its lease for 140 s, if it was watched for so long. */
 const othersLeaveMs = 180_000;
 const askEveryMs = 1000;
-/** Where LVM keeps its texts, or begins to. */
-const textBytes = 2 * MiB;
 
 type GroupRemoval = { poolId: string; othersLeaveMs?: number | undefined } & LongOptions;
 
@@ -34,7 +31,7 @@ type GroupRemoval = { poolId: string; othersLeaveMs?: number | undefined } & Lon
  */
 export async function removeGroup(
 	context: IscsiContext,
-	lun: ConnectedLun,
+	connection: Pick<Connection, "current">,
 	options: GroupRemoval,
 ): Promise<"removed" | "others"> {
 	const { group, step } = context;
@@ -43,7 +40,9 @@ export async function removeGroup(
 		throw error;
 	});
 	if (found === null) {
-		if ((await isNoted(context, options)) && (await isWhatWeLeft(context, lun))) await clear(context, lun);
+		const lun = await lunOf(context, connection);
+		const noted = await noteOf(context, options);
+		if (noted !== null && (await isWhatWeLeft(context, lun, noted))) await clear(context, connection, noted);
 		else if ((await whatIsOn(lun.device, lun.sizeBytes)).length > 0) return "others";
 		return "removed";
 	}
@@ -60,12 +59,20 @@ export async function removeGroup(
 	// The group takes them along; only what is to be overwritten has to be before that, and goes on where it was when it is cut short.
 	if (context.wipeOnDelete) await removeDisks(context, left, options);
 	options.signal?.throwIfAborted();
-	await note(context, options);
+	const noted = { uuid: await group.deviceUuid() };
+	await note(context, options, noted);
 	await step("take the volume group away");
 	await group.remove(found);
-	await step("take the device from LVM");
-	await clear(context, lun);
+	await clear(context, connection, noted);
 	return "removed";
+}
+
+/** By its WWID, and anew: names of devices change hands, and the locks of others, or what was to be overwritten, may have taken hours. */
+async function lunOf({ group }: IscsiContext, connection: Pick<Connection, "current">): Promise<ConnectedLun> {
+	const lun = await connection.current();
+	if (lun === null) throw new AppError("storage", "The LUN is not there any more.");
+	group.device = lun.device;
+	return lun;
 }
 
 /**
@@ -102,31 +109,44 @@ async function waitUntilAlone(
 }
 
 /** LVM's texts stay where they were when it lets go of the device, and would pass for data of somebody. */
-async function clear({ group, step }: IscsiContext, { device, sizeBytes }: ConnectedLun): Promise<void> {
-	if ((await whatIsOn(device, sizeBytes)).includes(lvmMember)) await group.removeDevice();
+async function clear(context: IscsiContext, connection: Pick<Connection, "current">, noted: Noted): Promise<void> {
+	const { step } = context;
 	await step("overwrite what LVM has left");
-	await zeroDevice(device, 0, textBytes);
+	const lun = await lunOf(context, connection);
+	if (!(await isWhatWeLeft(context, lun, noted)))
+		throw new AppError("storage", "The LUN is not what it was when its volume group was taken away.");
+	await requireUnused(lun.device);
+	await clearOwnLvm(lun.device, () => step("take the device from LVM"));
 }
 
-/** A device of LVM in no group, or the texts of one that this pool's group is in. */
-async function isWhatWeLeft({ group }: IscsiContext, { device, sizeBytes }: ConnectedLun): Promise<boolean> {
+/** The device of LVM that was noted, in no group; from a version before this one, which noted none, texts of this pool's group. */
+async function isWhatWeLeft(
+	{ group }: IscsiContext,
+	{ device, sizeBytes }: ConnectedLun,
+	{ uuid }: Noted,
+): Promise<boolean> {
 	const found = (await whatIsOn(device, sizeBytes)).join();
-	if (found === lvmMember) return group.isUnfinished();
-	return found === unknownData && holdsText(device, textBytes, group.name);
+	if (found === lvmMember) return group.isUnfinished(uuid);
+	return uuid === null && found === unknownData && holdsText(device, lvmTextBytes, group.name);
 }
 
 const notePath = ({ staging }: IscsiContext): string => join(staging.context.folder.root, "removing");
 
-async function note(context: IscsiContext, { poolId }: GroupRemoval): Promise<void> {
+/** `uuid`: LVM's id of the device that the group is on. */
+type Noted = { uuid: string | null };
+
+async function note(context: IscsiContext, { poolId }: GroupRemoval, { uuid }: Noted): Promise<void> {
 	await mkdir(context.staging.context.folder.root, { recursive: true, mode: 0o700 });
-	await writeFile(notePath(context), poolId, { mode: 0o600, flush: true });
+	await writeFile(notePath(context), uuid === null ? poolId : `${poolId} ${uuid}`, { mode: 0o600, flush: true });
 }
 
-async function isNoted(context: IscsiContext, { poolId }: GroupRemoval): Promise<boolean> {
+/** Null when this node was not at it. */
+async function noteOf(context: IscsiContext, { poolId }: GroupRemoval): Promise<Noted | null> {
 	try {
-		return (await readFile(notePath(context), "utf8")) === poolId;
+		const [of, uuid = null] = (await readFile(notePath(context), "utf8")).split(" ");
+		return of === poolId ? { uuid } : null;
 	} catch (error) {
-		if (errnoOf(error) === "ENOENT") return false;
+		if (errnoOf(error) === "ENOENT") return null;
 		throw new AppError("storage", "Whether the pool was being removed is not known.", { cause: error });
 	}
 }

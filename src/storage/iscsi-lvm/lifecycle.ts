@@ -1,34 +1,22 @@
 /** A pool on this node from connecting to the LUN to leaving it: making the group, taking part in its locks, tidying up. */
-import { readFile, rm, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { GiB, MiB } from "../../lib/units.ts";
 import type { OverwriteOptions, PoolUsage, RemovalOptions } from "../driver.ts";
-import { errnoOf } from "../file-errors.ts";
 import type { Connection } from "./connection.ts";
 import { type IscsiContext, readIndex } from "./context.ts";
 import { isReadable, zeroDevice } from "./device-io.ts";
 import { settleGrowth } from "./grow-raw.ts";
+import { Initializing } from "./initializing.ts";
 import { LeftDisks } from "./left-disks.ts";
 import { removeGroup } from "./lifecycle-remove.ts";
-import type { Group } from "./lvm-report.ts";
 import { leasesName } from "./mapped-devices.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
 import { type PoolIndex, tidyPlan } from "./pool-index.ts";
 import { keepSnapshot, settleRebase } from "./settle.ts";
-import {
-	lvmMember,
-	memberOf,
-	requireConfirmed,
-	requireUnused,
-	unknownData,
-	whatIsOn,
-	wipeSignatures,
-} from "./signatures.ts";
+import { requireConfirmed, requireUnused } from "./signatures.ts";
 import { Sysfs } from "./sysfs.ts";
 
-/** "cleared": what was on the LUN before is gone. */
-type Begun = "begun" | "cleared";
 type LifecycleOptions = {
 	poolId: string;
 	mayInitialize: boolean;
@@ -58,6 +46,7 @@ export class PoolLifecycle {
 	readonly #open: OpenVolumes;
 	readonly #options: LifecycleOptions;
 	readonly #left: LeftDisks;
+	readonly #initializing: Initializing;
 	#isTidy = false;
 	/** Another pool, or whoever, has the LUN by now. */
 	#isOthers = false;
@@ -70,6 +59,7 @@ export class PoolLifecycle {
 		this.#open = open;
 		this.#options = options;
 		this.#left = new LeftDisks(context);
+		this.#initializing = new Initializing(context, options);
 	}
 
 	async activate({ overwrite = [] }: OverwriteOptions): Promise<void> {
@@ -85,7 +75,7 @@ export class PoolLifecycle {
 			const { dead } = await this.#options.connection.trouble();
 			isDead = dead !== null;
 			if (dead !== null) throw new AppError("storage", dead, { context: { health: "unmounted" } });
-			const found = await this.#groupOn(lun.device, lun.sizeBytes, overwrite);
+			const found = await this.#initializing.groupOn(lun, overwrite);
 			await group.startLocks();
 			await this.#growTo(lun.sizeBytes);
 			await group.ensureThinPool(found);
@@ -108,84 +98,6 @@ export class PoolLifecycle {
 	async #isAnyUsed(): Promise<boolean> {
 		const { group, activation } = this.#context;
 		return (await group.lvs()).lvs.some(({ lv, open }) => open || activation.inUse(lv));
-	}
-
-	async #groupOn(device: string, sizeBytes: number, overwrite: readonly string[]): Promise<Group> {
-		const { group } = this.#context;
-		const begun = await this.#begun();
-		if (begun !== null) await this.#clearUnfinished(device, sizeBytes);
-		// Leave to overwrite is used up once the LUN was cleared by it: what is there since then is somebody else's.
-		const confirmed = begun === "cleared" ? [] : overwrite;
-		const found = await group.find(this.#options.mayInitialize ? confirmed : []);
-		if (found !== null) {
-			if (begun !== null) await rm(this.#initializingFile(), { force: true });
-			return found;
-		}
-		if (!this.#options.mayInitialize)
-			throw new AppError("storage", "The LUN holds no volume group of this pool.", {
-				context: { health: "unmounted" },
-			});
-		// LVM's texts outlast its signatures.
-		await this.#initialize(device, sizeBytes, begun === null ? confirmed : [...confirmed, unknownData]);
-		const made = await group.find();
-		if (made === null) throw new AppError("storage", "The volume group that was just made is not found.");
-		return made;
-	}
-
-	/** What this node had begun to make and nobody uses. Anything else stays: somebody may have taken the LUN meanwhile. */
-	async #clearUnfinished(device: string, sizeBytes: number): Promise<void> {
-		const { group } = this.#context;
-		const isLvm = (await whatIsOn(device, sizeBytes)).join() === lvmMember;
-		if (!isLvm || !(await group.isUnfinished())) return;
-		await group.dropLeases();
-		await wipeSignatures(device);
-	}
-
-	/** As people are told it, and name it to confirm that it goes. */
-	async #contents(device: string, sizeBytes: number): Promise<string[]> {
-		const found = await whatIsOn(device, sizeBytes);
-		const other = found.includes(lvmMember) ? await this.#context.group.otherGroup() : null;
-		return other === null ? found : found.map((name) => (name === lvmMember ? memberOf(other) : name));
-	}
-
-	/** From before the first change of the LUN to after the last, a file says that what is there is ours. */
-	async #initialize(device: string, sizeBytes: number, confirmed: readonly string[]): Promise<void> {
-		const { group, step } = this.#context;
-		group.requireRoom(sizeBytes);
-		// Asked before the file is there: what is foreign must not become ours by it.
-		const found = await this.#contents(device, sizeBytes);
-		requireConfirmed(found, confirmed);
-		if (found.length > 0) await requireUnused(device);
-		await this.#note("begun");
-		if (found.length > 0) {
-			await step("clear the LUN");
-			await wipeSignatures(device);
-			await this.#note("cleared");
-		}
-		await step("make the volume group");
-		// What fails half-way leaves a device that LVM knows, and is begun anew the next time.
-		await group.initialize(device, sizeBytes);
-		await step("finish the volume group");
-		await group.finishInitializing();
-		await step("forget that the volume group was begun");
-		await rm(this.#initializingFile(), { force: true });
-	}
-
-	#initializingFile = (): string => join(this.#context.staging.context.folder.root, "initializing");
-
-	#note = (begun: Begun): Promise<void> =>
-		writeFile(this.#initializingFile(), `${this.#options.poolId} ${begun}`, { mode: 0o600, flush: true });
-
-	/** How far this node had come with making the group; null when it had not begun, or was done. */
-	async #begun(): Promise<Begun | null> {
-		try {
-			const [poolId, begun] = (await readFile(this.#initializingFile(), "utf8")).split(" ");
-			if (poolId !== this.#options.poolId) return null;
-			return begun === "cleared" ? "cleared" : "begun";
-		} catch (error) {
-			if (errnoOf(error) === "ENOENT") return null;
-			throw error;
-		}
 	}
 
 	async #tidy(index: PoolIndex): Promise<void> {
@@ -293,8 +205,9 @@ export class PoolLifecycle {
 		const { dead } = await connection.trouble();
 		const lun = await connection.current();
 		if (dead !== null || lun === null) throw new AppError("storage", dead ?? "The LUN is not there any more.");
-		if ((await this.#begun()) !== null) await this.#clearUnfinished(lun.device, lun.sizeBytes);
-		const removed = await removeGroup(this.#context, lun, { ...options, poolId, othersLeaveMs });
+		group.device = lun.device;
+		await this.#initializing.clear(lun);
+		const removed = await removeGroup(this.#context, connection, { ...options, poolId, othersLeaveMs });
 		this.#isOthers = removed === "others";
 		await this.#letGo(false);
 		await staging.remove();
@@ -328,9 +241,10 @@ export class PoolLifecycle {
 		if (this.#growth !== null || clock.monotonicMs() - this.#lookedMs < growthEveryMs) return;
 		this.#lookedMs = clock.monotonicMs();
 		this.#growth = (async () => {
-			const { sizeBytes } = await this.#options.connection.rescan();
+			const { device, sizeBytes } = await this.#options.connection.rescan();
 			using _pool = await this.#context.locks.exclusive("pool", "The pool is busy.");
-			if (group.device === null) return;
+			// Let go of meanwhile, or reached by another path: that is the next activation's.
+			if (group.device !== device) return;
 			if (await this.#growTo(sizeBytes)) {
 				log.info("The LUN of a pool was enlarged, and so was its volume group", { sizeBytes });
 				const found = await group.find();
@@ -348,7 +262,9 @@ export class PoolLifecycle {
 
 	async #growTo(sizeBytes: number): Promise<boolean> {
 		const { group } = this.#context;
-		if (sizeBytes - (await group.coveredBytes()) <= worthGrowingBytes) return false;
+		const covered = await group.coveredBytes();
+		// Not ours, it is nobody's to enlarge.
+		if (covered === 0 || sizeBytes - covered <= worthGrowingBytes) return false;
 		await group.grow();
 		return true;
 	}
@@ -360,7 +276,7 @@ export class PoolLifecycle {
 		group.device = lun.device;
 		try {
 			if ((await group.find(overwrite)) !== null) return await group.usageWithoutLocks();
-			const found = await this.#contents(lun.device, lun.sizeBytes);
+			const found = await this.#initializing.contents(lun);
 			requireConfirmed(found, overwrite);
 			if (found.length > 0) await requireUnused(lun.device);
 			// It is zero there: writing zeroes shows that writing works, and changes nothing.

@@ -11,7 +11,7 @@ const Report = Type.Object({ report: Type.Array(Type.Record(Type.String(), Type.
 export const lvFields = "lv_name,lv_uuid,lv_size,lv_tags,lv_active_locally,lv_device_open,data_percent";
 export const thinUsageFields = "lv_size,data_percent,lv_metadata_size,metadata_percent";
 export const vgFields = "vg_name,vg_uuid,vg_size,vg_free,vg_tags,vg_lock_type,vg_systemid,vg_extent_size";
-export const pvFields = "pv_name,vg_name,vg_tags,dev_size,pv_size";
+export const pvFields = "pv_name,pv_uuid,vg_name,vg_tags,dev_size,pv_size";
 
 const notUnderstood = (cause?: unknown) =>
 	new AppError("storage", "What LVM reports is not understood.", cause === undefined ? {} : { cause });
@@ -122,11 +122,22 @@ export const parseGroups = (json: string): Group[] =>
 		extentBytes: bytes(row, "vg_extent_size"),
 	}));
 
-export type PhysicalVolume = { device: string; group: string; tags: string[]; deviceBytes: number; pvBytes: number };
+export type PhysicalVolume = {
+	device: string;
+	/** "" for what is not LVM's. */
+	uuid: string;
+	group: string;
+	tags: string[];
+	deviceBytes: number;
+	pvBytes: number;
+};
+/** LVM's word where a device says that it is in a group, and not in which. */
+export const unknownGroup = "[unknown]";
 
 export const parsePhysicalVolumes = (json: string): PhysicalVolume[] =>
 	rows(json, "pv").map((row) => ({
 		device: text(row, "pv_name"),
+		uuid: text(row, "pv_uuid"),
 		group: text(row, "vg_name"),
 		tags: list(text(row, "vg_tags")),
 		deviceBytes: bytes(row, "dev_size"),

@@ -8,6 +8,7 @@
  */
 import { AppError } from "../../lib/errors.ts";
 import { isUuid } from "../../lib/ids.ts";
+import { type Random, randomHex } from "../../lib/random.ts";
 import { requireId } from "../names.ts";
 
 export const thinPoolName = "thin";
@@ -35,6 +36,12 @@ export function parseLvName(text: string): LvName | null {
 
 /** Under this name on every node, so that it may stand in a qcow2 header. */
 export const devicePath = (group: string, lv: string): string => `/dev/${group}/${lv}`;
+
+/** A new id for a device of LVM, as LVM writes it. */
+export function newDeviceUuid(random: Random): string {
+	const digits = randomHex(random, 16);
+	return [0, 6, 10, 14, 18, 22, 26].map((at, index) => digits.slice(at, at + (index % 6 === 0 ? 6 : 4))).join("-");
+}
 
 /** How LVM names it in device-mapper: dashes of both names are doubled. */
 export const mapperName = (group: string, lv: string): string =>

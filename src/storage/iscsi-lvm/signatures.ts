@@ -1,16 +1,20 @@
 /**
- * What is on a LUN before it becomes a pool: signatures that libblkid knows, and whether its first and last MiB are zero. The device
- * is read by children with a limit, never by the daemon.
+ * What is on a LUN before it becomes a pool: signatures that libblkid knows, and whether its first and last MiB are zero; and how that is
+ * taken away. The device is read by children with a limit, never by the daemon.
  */
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { AppError } from "../../lib/errors.ts";
 import { MiB } from "../../lib/units.ts";
 import { boundedRun, stderrOf } from "./bounded-run.ts";
+import { zeroDevice } from "./device-io.ts";
 
 const limitMs = 15_000;
 /** For data that nobody knows: what people write to confirm that it goes. */
 export const unknownData = "data";
+/** Where LVM keeps its texts, or begins to: after its label, which is in one of the first four sectors. */
+export const lvmTextBytes = 2 * MiB;
+const labelBytes = 4096;
 /** What wipefs calls a device of LVM, be it in a group or in none. */
 export const lvmMember = "LVM2_member";
 /** The name of a device that another group has: which one is a part of it, since that group goes. */
@@ -68,8 +72,19 @@ export function requireConfirmed(found: readonly string[], confirmed: readonly s
 	});
 }
 
-/** Takes the signatures away, so that LVM asks nothing. `in-use` while something on this node has the device. */
-export const wipeSignatures = (device: string): Promise<void> => wipefsAll(device, []);
+/** Takes away what is there: afterwards the LUN counts as empty (whatIsOn). `in-use` while something on this node has the device. */
+export async function clearLun(device: string, sizeBytes: number): Promise<void> {
+	await wipefsAll(device, []);
+	await zeroDevice(device, 0, MiB, { alone: true });
+	await zeroDevice(device, Math.max(0, sizeBytes - MiB), sizeBytes, { alone: true });
+}
+
+/** Of a device of LVM that is our own. The label goes last: by its id, what is cut short is known. `step`: called before that. */
+export async function clearOwnLvm(device: string, step: () => void | Promise<void> = () => {}): Promise<void> {
+	await zeroDevice(device, labelBytes, lvmTextBytes, { alone: true });
+	await step();
+	await zeroDevice(device, 0, labelBytes, { alone: true });
+}
 
 /** `in-use` for a device whose signatures cannot be taken away now: mounted, or a volume group that is active. Changes nothing. */
 export const requireUnused = (device: string): Promise<void> => wipefsAll(device, ["--no-act"]);
