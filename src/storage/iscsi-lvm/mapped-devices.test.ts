@@ -27,7 +27,10 @@ function removing(lines: string[], more: Record<string, string[]> = {}, busy?: s
 		removed.push(name.replace(`${own}-`, ""));
 		return { stdout: "" };
 	}) as unknown as typeof boundedRun;
-	const sysfs = { holders: async (device: string) => more[device] ?? holders[device] ?? [] };
+	const sysfs = {
+		holders: async (device: string) => more[device] ?? holders[device] ?? [],
+		mapperNames: async () => lines.map((line) => line.split(" ")[0] ?? ""),
+	};
 	return { removed, done: removeMapped(group, { sysfs, run }) };
 }
 
@@ -59,4 +62,9 @@ test("leases, which sanlock has open, neither keep the rest nor go", async () =>
 	const { removed, done } = removing([`${leasesName(group)} dm-5 1`, `${own}-v--1--1 dm-4 0`]);
 	await done;
 	expect(removed).toEqual(["v--1--1"]);
+});
+
+test("where nothing of the group is active, dmsetup is not asked", async () => {
+	const run = (() => Promise.reject(new Error("asked"))) as unknown as typeof boundedRun;
+	await removeMapped(group, { sysfs: { holders: async () => [], mapperNames: async () => ["other-thin"] }, run });
 });

@@ -17,7 +17,7 @@ export type MappedDevice = {
 	opens: number;
 };
 
-type Parts = { sysfs: Pick<Sysfs, "holders">; run: typeof boundedRun };
+type Parts = { sysfs: Pick<Sysfs, "holders" | "mapperNames">; run: typeof boundedRun };
 const hostParts = (): Parts => ({ sysfs: new Sysfs(), run: boundedRun });
 
 /** The leases of a shared group, which sanlock has open as long as the node takes part in its locks. */
@@ -37,6 +37,8 @@ export function parseMapped(text: string, group: string): MappedDevice[] {
  * nothing is changed then.
  */
 export async function removeMapped(group: string, { sysfs, run }: Parts = hostParts()): Promise<void> {
+	// Where the kernel has no device-mapper, there is nobody to ask.
+	if (!(await sysfs.mapperNames()).some((name) => name.startsWith(mapperName(group, "")))) return;
 	const columns = ["--noheadings", "--separator", " ", "-o", "name,blkdevname,open"];
 	const { stdout } = await run("dmsetup", ["info", "-c", ...columns], { timeoutMs: limitMs });
 	const left = new Map<string, MappedDevice & { holders: string[] }>();

@@ -84,6 +84,12 @@ export class Sysfs {
 
 	mapperName = (device: string): Promise<string | null> => text(join(this.#root, "block", device, "dm/name"));
 
+	/** Names of all device-mapper devices, as mapperName tells them. */
+	async mapperNames(): Promise<string[]> {
+		const devices = (await list(join(this.#root, "block"))).filter((name) => name.startsWith("dm-"));
+		return (await Promise.all(devices.map(this.mapperName))).filter((name) => name !== null);
+	}
+
 	/** "8:16", as the kernel's list of mounts names it; `path`: "sdb", or "sdb/sdb1" for a partition. */
 	number = (path: string): Promise<string | null> => text(join(this.#root, "block", path, "dev"));
 
