@@ -33,6 +33,8 @@ let removed: number;
 let flushed: number;
 /** Something is stacked on the LUN. */
 let isUsed: boolean;
+/** Hosts whose sessions have lost their connections. */
+let dead: string[];
 let number = 0;
 
 beforeEach(async () => {
@@ -42,13 +44,14 @@ beforeEach(async () => {
 	tried = [];
 	silent = [];
 	[hasMap, joined, removed, flushed, isUsed] = [false, 0, 0, 0, false];
+	dead = [];
 	number += 1;
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-function connection(more: Partial<ConnectionParts> = {}): IscsiConnection {
+function connection(more: Partial<ConnectionParts> = {}, at = portals): IscsiConnection {
 	const map = { device: "dm-2", name: "mpatha", uuid: "mpath-36" };
-	const lun = () => ({ device: "/dev/sdx", sizeBytes: 1024, paths: [], map: hasMap ? map : null });
+	const lun = () => ({ device: "/dev/sdx", sizeBytes: 1024, paths: [], good: [], map: hasMap ? map : null });
 	const iscsi: ConnectionParts["iscsi"] = {
 		async login({ portals: asked }, begin = async () => {}) {
 			const missing = asked.filter((portal) => !sessions.includes(portal));
@@ -62,7 +65,10 @@ function connection(more: Partial<ConnectionParts> = {}): IscsiConnection {
 			sessions = sessions.filter(({ host }) => !ended.some((one) => one.host === host));
 		},
 		sessions: async () =>
-			sessions.map(({ host, port }) => ({ name: host, target: "", host, port, state: "LOGGED_IN" })),
+			sessions.map(({ host, port }) => ({
+				...{ name: host, target: "", host, port },
+				state: dead.includes(host) ? "FAILED" : "LOGGED_IN",
+			})),
 		rescan: async () => {},
 		async tryLogin(_target, portal) {
 			tried.push(portal);
@@ -74,7 +80,7 @@ function connection(more: Partial<ConnectionParts> = {}): IscsiConnection {
 		...{
 			find: async () => lun(),
 			seenBy: async () => {},
-			disks: async () => [{ wwid: "naa.6" } as IscsiDisk],
+			disks: async () => sessions.map(({ host }) => ({ wwid: "naa.6", session: host }) as IscsiDisk),
 			isUsed: async () => isUsed,
 		},
 		trouble: async () => ({ dead: null, weak: null }),
@@ -85,7 +91,7 @@ function connection(more: Partial<ConnectionParts> = {}): IscsiConnection {
 		},
 	};
 	const chap = { user: "node", password: "initiator-secret", mutual: null };
-	const target: IscsiTarget = { target: `iqn.2026-11.test.limiquantix:c${number}`, portals, chap };
+	const target: IscsiTarget = { target: `iqn.2026-11.test.limiquantix:c${number}`, portals: at, chap };
 	const multipath = {
 		resize: async () => {},
 		async remove(_poolId: string, map: object | null) {
@@ -268,6 +274,27 @@ test("what is stacked on the LUN keeps the sessions: the pool has not left then"
 	await (await other.connect({ trial: true })).undo();
 	expect(sessions).toEqual(portals);
 	isUsed = false;
+	await pool.disconnect();
+	expect(sessions).toEqual([]);
+});
+
+test("where a target has left a place, its dead session is ended, unless something is stacked on its disk", async () => {
+	const [before, now] = portals as [Portal, Portal];
+	await connection({}, [before]).connect();
+	// It is where it was, and does not answer for a moment.
+	dead = [before.host];
+	await connection({}, [before]).connect();
+	expect(sessions).toEqual([before]);
+	isUsed = true;
+	await connection({}, [now]).connect();
+	expect(sessions).toEqual([before, now]);
+	isUsed = false;
+	// A try ends nothing that is the pool's.
+	await (await connection({}, [now]).connect({ trial: true })).undo();
+	expect(sessions).toEqual([before, now]);
+	const pool = connection({}, [now]);
+	await pool.connect();
+	expect(sessions).toEqual([now]);
 	await pool.disconnect();
 	expect(sessions).toEqual([]);
 });

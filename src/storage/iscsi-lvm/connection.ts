@@ -88,6 +88,7 @@ export class IscsiConnection implements Connection {
 				// The session that is there does its work: this is told, and holds nothing up.
 				void this.#lookForRefusal();
 			}
+			if (!trial) await this.#endLeft();
 			// What was there before may show another disk or another size by now: the kernel asks for the WWID again.
 			const sessions = await iscsi.sessions(target);
 			if (made.length < sessions.length) await iscsi.rescan(sessions);
@@ -98,6 +99,24 @@ export class IscsiConnection implements Connection {
 		} catch (error) {
 			await undo().catch((failure) => log.warn("A session of a pool was not ended", { target, failure }));
 			throw error;
+		}
+	}
+
+	/** Never fails. Sessions of ours that are dead, and at no portal of the pool, for the target has moved: unless something is stacked on their disks. */
+	async #endLeft(): Promise<void> {
+		const { iscsi, luns, log } = this.#parts;
+		const { target, portals } = this.#target;
+		try {
+			const left: Portal[] = [];
+			for (const { name, state, host, port } of await iscsi.sessions(target)) {
+				if (state === "LOGGED_IN" || portals.some((portal) => isAt({ host, port }, portal))) continue;
+				const disks = (await luns.disks(target)).filter(({ session }) => session === name);
+				const used = await Promise.all(disks.map((disk) => luns.isUsed(disk)));
+				if (!used.includes(true)) left.push({ host, port });
+			}
+			if (left.length > 0) await this.#sessions.end(this.#poolId, left);
+		} catch (error) {
+			log.warn("A session with a place that a target has left stays", { target, error });
 		}
 	}
 
@@ -172,7 +191,7 @@ export class IscsiConnection implements Connection {
 	/** A map does not follow its paths by itself. */
 	async #withMapGrown(lun: Lun): Promise<Lun> {
 		const { luns, multipath } = this.#parts;
-		const [path] = lun.paths;
+		const path = lun.good[0] ?? lun.paths[0];
 		if (!lun.map || !path || path.sizeBytes === lun.sizeBytes) return lun;
 		await multipath.resize(lun.map);
 		return (await luns.find(this.#search)) ?? lun;

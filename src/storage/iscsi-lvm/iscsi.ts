@@ -205,8 +205,11 @@ export class Iscsi {
 	}
 }
 
-/** The host name of a portal may be an alias: then the port alone decides, which is less, but never logs in twice at one place. */
-export const isAt = (session: IscsiSession, portal: Portal): boolean =>
+/**
+ * The kernel keeps the name of the host by which it was logged in, so names are compared, and no addresses: a place that has two names is two
+ * portals, and gets two sessions, which are two paths of one map.
+ */
+export const isAt = (session: Pick<IscsiSession, "host" | "port">, portal: Portal): boolean =>
 	session.port === portal.port && session.host.toLowerCase() === portal.host.toLowerCase();
 
 /** A session that is there (`reused`) proves nothing about these credentials: the target is asked whether it takes them. */

@@ -12,18 +12,22 @@ let devices: (string | null)[];
 /** What is stacked on each device, and what dm-3 consists of; null: there is no map. */
 let holders: Record<string, string[]>;
 let parts: string[] | null;
+/** Sessions that have lost their connection, and disks that do not answer. */
+let [failed, offline]: string[][] = [];
 /** What multipathd was told to join. */
 let ensured: string[][];
 
 beforeEach(() => {
 	[devices, holders, parts, ensured] = [["sdb", "sdc"], {}, null, []];
+	[failed, offline] = [[], []];
 });
 
 function luns(): Luns {
 	const disk = (session: string): IscsiDisk[] => {
 		const device = devices[Number(session.replace("session", ""))] ?? null;
-		if (device === null) return [];
-		return [{ session, device, lun: 1, wwid: "naa.6", vendor: "", model: "", sizeBytes: 1024, state: "running" }];
+		if (!device) return [];
+		const state = offline?.includes(device) ? "transport-offline" : "running";
+		return [{ session, device, lun: 1, wwid: "naa.6", vendor: "", model: "", sizeBytes: 1024, state }];
 	};
 	const sysfs = {
 		disks: async (session: string) => disk(session),
@@ -36,9 +40,11 @@ function luns(): Luns {
 	} as Partial<Sysfs> as Sysfs;
 	const iscsi = {
 		sessions: async () =>
-			portals.flatMap(({ host, port }, at) =>
-				devices[at] === null ? [] : [{ name: `session${at}`, target: search.target, host, port, state: "LOGGED_IN" }],
-			),
+			portals.flatMap(({ host, port }, at) => {
+				const name = `session${at}`;
+				const state = failed?.includes(name) ? "FAILED" : "LOGGED_IN";
+				return devices[at] === null ? [] : [{ name, target: search.target, host, port, state }];
+			}),
 	};
 	const multipath = {
 		mapOf: async (disks: IscsiDisk[]) => (disks.some(({ device }) => parts?.includes(device)) ? map : null),
@@ -99,4 +105,49 @@ test("that a LUN is seen through a session is waited for, and not beyond what is
 	devices = ["sdb", "sdc"];
 	await seen;
 	expect((await luns().find(search))?.paths).toHaveLength(2);
+});
+
+for (const [what, lose] of [
+	["session has lost its connection", () => (failed = ["session0"])],
+	["disk does not answer", () => (offline = ["sdb"])],
+] as const) {
+	test(`a target that has moved is used where it is now, when at the place before its ${what}`, async () => {
+		lose();
+		for (const used of [false, true]) {
+			if (used) holders = { sdb: ["dm-7"] };
+			const lun = await luns().joined("pool", search, 1);
+			expect([lun.device, lun.map, lun.paths.length, ensured]).toEqual(["/dev/sdc", null, 2, []]);
+		}
+		// Two portals lead to it now: the map is begun without the path of before.
+		holders = {};
+		expect((await luns().joined("pool", search, 2)).device).toBe("/dev/dm-3");
+		expect(ensured).toEqual([["sdc"]]);
+	});
+
+	test(`a path of a map whose ${what} stays one, and what LVM works on is the map`, async () => {
+		parts = ["sdb", "sdc"];
+		lose();
+		const lun = await luns().joined("pool", search, 2);
+		expect([lun.device, lun.good.map(({ device }) => device), ensured]).toEqual([
+			"/dev/dm-3",
+			["sdc"],
+			[["sdb", "sdc"]],
+		]);
+		// Nothing works: it is the map still.
+		[failed, offline] = [
+			["session0", "session1"],
+			["sdb", "sdc"],
+		];
+		expect((await luns().find(search))?.device).toBe("/dev/dm-3");
+		expect((await luns().trouble(search, portals)).dead).not.toBeNull();
+	});
+}
+
+test("a LUN that only a dead session shows is found, and one that a login shows in a moment is waited for", async () => {
+	[devices, failed] = [["sdb", null], ["session0"]];
+	expect((await luns().require(search)).device).toBe("/dev/sdb");
+	devices = ["sdb", ""];
+	const found = luns().require(search);
+	devices = ["sdb", "sdc"];
+	expect((await found).device).toBe("/dev/sdc");
 });

@@ -21,7 +21,9 @@ export type Lun = {
 	device: string;
 	sizeBytes: number;
 	paths: IscsiDisk[];
-	/** Null: `device` is one of the paths. */
+	/** Those that work, as the kernel knows it: of a target that has moved, the ways to where it was stay for a while. */
+	good: IscsiDisk[];
+	/** Null: `device` is one of the paths, a good one if there is any. */
 	map: MultipathMap | null;
 };
 
@@ -85,12 +87,18 @@ export class Luns {
 
 	/** As it is now, without waiting; null when it is not there. */
 	async find({ target, wwid }: LunSearch): Promise<Lun | null> {
-		const paths = (await this.disks(target)).filter((disk) => disk.wwid === sameWwid(wwid));
-		const [first] = paths;
+		const sessions = await this.#iscsi.sessions(target);
+		const all = await Promise.all(sessions.map(({ name }) => this.#sysfs.disks(name)));
+		const paths = all.flat().filter((disk) => disk.wwid === sameWwid(wwid));
+		const live = new Set(sessions.filter(({ state }) => state === "LOGGED_IN").map(({ name }) => name));
+		const good = paths.filter(({ session, state }) => state === "running" && live.has(session));
+		const candidates = good.length > 0 ? good : paths;
+		const [first] = candidates;
 		if (!first) return null;
+		// Of all paths: those of a map are looked after by multipathd.
 		const map = await this.#multipath.mapOf(paths);
-		const device = map?.device ?? (await this.#pathInUse(paths))?.device ?? first.device;
-		return { device: `/dev/${device}`, sizeBytes: await this.#sysfs.sizeBytes(device), paths, map };
+		const device = map?.device ?? (await this.#pathInUse(candidates))?.device ?? first.device;
+		return { device: `/dev/${device}`, sizeBytes: await this.#sysfs.sizeBytes(device), paths, good, map };
 	}
 
 	/** Without a map: the one on which something is stacked, which cannot go over to another. */
@@ -102,15 +110,21 @@ export class Luns {
 
 	/** Waits for it after a login. Says which LUNs are there when it is not one of them. */
 	async require(search: LunSearch): Promise<Lun> {
-		const deadline = this.#clock.monotonicMs() + appearMs;
+		const sinceMs = this.#clock.monotonicMs();
 		for (;;) {
 			const lun = await this.find(search);
-			if (lun !== null && lun.sizeBytes > 0) return lun;
+			const waitedMs = this.#clock.monotonicMs() - sinceMs;
+			// Where it is seen by dead sessions only, another one that is there may show it in a moment.
+			if (lun !== null && lun.sizeBytes > 0)
+				if (lun.good.length > 0 || waitedMs > settleMs || !(await this.#isLoggedIn(search.target))) return lun;
 			const others = await this.disks(search.target);
-			if (this.#clock.monotonicMs() > deadline) throw noSuchLun(search, others);
+			if (waitedMs > appearMs) throw noSuchLun(search, others);
 			await delay(this.#clock, pollMs);
 		}
 	}
+
+	#isLoggedIn = async (target: string): Promise<boolean> =>
+		(await this.#iscsi.sessions(target)).some(({ state }) => state === "LOGGED_IN");
 
 	/**
 	 * As one device. Where several portals lead to it that is a multipath map from the beginning, be it of the one path that there is now: what
@@ -118,12 +132,14 @@ export class Luns {
 	 */
 	async joined(poolId: string, search: LunSearch, portals: number): Promise<Lun> {
 		const lun = await this.require(search);
+		// A map has dead paths, too, which are its own. None is begun with them: they may be of a place that the target has left.
+		const paths = lun.map === null && lun.good.length > 0 ? lun.good : lun.paths;
 		if (lun.map === null) {
-			if (portals < 2 && lun.paths.length < 2) return lun;
+			if (portals < 2 && paths.length < 2) return lun;
 			// Begun when there was one portal. It works, and `trouble` says what it lacks.
 			for (const path of lun.paths) if (await this.isUsed(path)) return lun;
 		}
-		await this.#multipath.ensure(poolId, lun.paths);
+		await this.#multipath.ensure(poolId, paths);
 		return this.require(search);
 	}
 
@@ -149,21 +165,18 @@ export class Luns {
 		if (sessions.length === 0) return { dead: "This node is not logged in at the target.", weak: null };
 		const lun = await this.find({ target, wwid });
 		if (lun === null) return { dead: `The LUN ${wwid} is not there any more.`, weak: null };
-		const good = lun.paths.filter(
-			(path) =>
-				path.state === "running" && sessions.some(({ name, state }) => name === path.session && state === "LOGGED_IN"),
-		);
+		const { good } = lun;
 		if (good.length === 0) return { dead: "The target does not answer.", weak: null };
 		const lost = portals.filter(
 			(portal) =>
 				!sessions.some((session) => isAt(session, portal) && good.some((path) => path.session === session.name)),
 		);
 		const weak = lost.length === 0 ? null : `${lost.length} of ${portals.length} portals do not answer.`;
-		return { dead: null, weak: weak ?? (await this.#unjoined(lun, good, portals.length)) };
+		return { dead: null, weak: weak ?? (await this.#unjoined(lun, portals.length)) };
 	}
 
 	/** That paths are there is of no use as long as what LVM works on does not go over to them. */
-	async #unjoined({ map }: Lun, good: readonly IscsiDisk[], portals: number): Promise<string | null> {
+	async #unjoined({ map, good }: Lun, portals: number): Promise<string | null> {
 		if (map === null) return portals < 2 ? null : singlePath;
 		const parts = await this.#sysfs.parts(map.device);
 		const missing = good.filter((path) => !parts.includes(path.device)).length;

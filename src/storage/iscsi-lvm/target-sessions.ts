@@ -97,6 +97,17 @@ export class TargetSessions {
 		});
 	}
 
+	/** Ends those of ours at these portals, unless anybody but `user` uses the target here. */
+	end(user: object | string, portals: readonly Portal[]): Promise<void> {
+		return this.#inTurn(async () => {
+			const kept = await this.#kept();
+			const ended = kept.filter((one) => portals.some((portal) => same(one, portal)));
+			if (ended.length === 0 || [...this.#users()].some((one) => one !== user)) return;
+			await this.#iscsi.logout(this.#target.target, ended);
+			await this.#keep(without(kept, ended));
+		});
+	}
+
 	#undo(user: object | string, isNew: boolean, made: readonly Portal[]): Promise<void> {
 		return this.#inTurn(async () => {
 			if (isNew) this.#users().delete(user);
