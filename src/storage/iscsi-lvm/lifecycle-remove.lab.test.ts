@@ -148,10 +148,11 @@ test("volumes that nobody has deleted stay, in a group that is nobody's", async 
 	expect(await pool.lvNames()).toContain(`v-${id}-1`);
 }, 60_000);
 
-const bareDevice = (device: string) => {
+const bareDevice = async (device: string) => {
+	await run("wipefs", ["--all", "--quiet", device], { timeoutMs: 10_000 });
 	const config = ["--devices", device, "--config", 'devices/global_filter=["a|.*|"]', "--driverloaded", "n"];
 	const environment = { LVM_SUPPRESS_FD_WARNINGS: "1" };
-	return run("lvm", ["pvcreate", ...config, "--yes", "-ff", device], { timeoutMs: 30_000, environment });
+	await run("lvm", ["pvcreate", ...config, "--yes", device], { timeoutMs: 30_000, environment });
 };
 
 test("a device of LVM that this node did not leave there stays", async () => {
