@@ -2,7 +2,7 @@
  * One task being carried out: its signal, its progress (coalesced: at most one report a second and one in flight) and
  * its end. The state is the truth: a task that somebody else has finished meanwhile is not finished again.
  */
-import { toRfc3339 } from "../lib/clock.ts";
+import { type Timer, toRfc3339 } from "../lib/clock.ts";
 import { AppError, isAppError, toErrorInfo } from "../lib/errors.ts";
 import { isFinished, type Task } from "../model/task.ts";
 import type { Progress } from "../storage/driver.ts";
@@ -22,6 +22,7 @@ export class TaskRun {
 	#wanted: Report | null = null;
 	#lastReportMs = Number.NEGATIVE_INFINITY;
 	#reporting: Promise<void> | null = null;
+	#timer: Timer | null = null;
 	#ended = false;
 
 	private constructor(context: NodeContext, task: Task, signal: AbortSignal, cancelable: boolean) {
@@ -82,11 +83,25 @@ export class TaskRun {
 		if (this.#ended || (report.progress === this.#last.progress && report.message === this.#last.message)) return;
 		this.#last = report;
 		this.#wanted = report;
-		const now = this.#context.clock.monotonicMs();
-		if (this.#reporting || now - this.#lastReportMs < intervals.progressMs) return;
-		this.#lastReportMs = now;
+		this.#flush();
+	}
+
+	/** Now, or when the time for it has come: what it says last may be true for hours. */
+	#flush(): void {
+		const { clock, stopping } = this.#context;
+		if (this.#wanted === null || this.#reporting || this.#timer || stopping.aborted) return;
+		const waitMs = this.#lastReportMs + intervals.progressMs - clock.monotonicMs();
+		if (waitMs > 0) {
+			this.#timer = clock.schedule(waitMs, () => {
+				this.#timer = null;
+				this.#flush();
+			});
+			return;
+		}
+		this.#lastReportMs = clock.monotonicMs();
 		this.#reporting = this.#send().finally(() => {
 			this.#reporting = null;
+			this.#flush();
 		});
 	}
 
@@ -132,6 +147,7 @@ export class TaskRun {
 	}): Promise<void> {
 		this.#ended = true;
 		this.#wanted = null;
+		this.#timer?.cancel();
 		await this.#reporting;
 		try {
 			await this.#context.propose({ kind: "taskUpdate", id: this.task.id, cancelable: false, ...end });
