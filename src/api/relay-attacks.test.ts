@@ -66,7 +66,6 @@ describe("the other node, asked by a member that may be anybody's", () => {
 			"poolContentList",
 			"poolDiscover",
 			"poolOrphanAdopt",
-			"poolOrphanDelete",
 			"poolOrphanList",
 			"poolProbe",
 			"vmDomainXmlGet",

@@ -90,7 +90,7 @@ export const operations = {
 	poolDelete: { method: "DELETE", path: "/v1/pools/{id}", body: null, answer: "json", idempotent: false, ifMatch: true },
 	poolContentList: { method: "GET", path: "/v1/pools/{id}/content", body: null, answer: "json", idempotent: false, ifMatch: false },
 	poolOrphanList: { method: "GET", path: "/v1/pools/{id}/orphans", body: null, answer: "json", idempotent: false, ifMatch: false },
-	poolOrphanDelete: { method: "POST", path: "/v1/pools/{id}/orphans/actions/delete", body: "application/json", answer: "json", idempotent: false, ifMatch: false },
+	poolOrphanDelete: { method: "POST", path: "/v1/pools/{id}/orphans/actions/delete", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	poolOrphanAdopt: { method: "POST", path: "/v1/pools/{id}/orphans/actions/adopt", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
 	volumeList: { method: "GET", path: "/v1/volumes", body: null, answer: "json", idempotent: false, ifMatch: false },
 	volumeCreate: { method: "POST", path: "/v1/volumes", body: "application/json", answer: "json", idempotent: true, ifMatch: false },
@@ -282,7 +282,6 @@ export type VmMetricsHistory = Static<typeof node.VmMetricsHistory>;
 export type PoolContent = Static<typeof poolContent.PoolContent>;
 export type PoolOrphanAdopt = Static<typeof poolOrphan.PoolOrphanAdopt>;
 export type PoolOrphanDelete = Static<typeof poolOrphan.PoolOrphanDelete>;
-export type PoolOrphansDeleted = Static<typeof poolOrphan.PoolOrphansDeleted>;
 export type Snapshot = Static<typeof snapshot.Snapshot>;
 export type SnapshotCreate = Static<typeof snapshot.SnapshotCreate>;
 export type SnapshotPage = Static<typeof snapshot.SnapshotPage>;
@@ -864,7 +863,7 @@ export type OperationTypes = {
 		query: { nodeId?: string };
 		headers: undefined;
 		body: PoolOrphanDelete;
-		response: PoolOrphansDeleted;
+		response: Task;
 	};
 	poolOrphanAdopt: {
 		path: { id: string };

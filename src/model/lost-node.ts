@@ -4,6 +4,7 @@
  */
 import type { Network } from "./network.ts";
 import type { Node } from "./node.ts";
+import { snapshotsToGo } from "./orphan-tasks.ts";
 import type { Pool } from "./storage.ts";
 import { poolPhase } from "./storage-rules.ts";
 import { isFinished, type Task } from "./task.ts";
@@ -16,10 +17,14 @@ export const isLost = ({ status }: Pick<Node, "status">): boolean =>
 /**
  * Whether a task of a node that is lost can be ended without it. Should the node be at work all the same, it gives up when it hears of
  * that, and cleans up as after any cancel. Not so an adoption, which is undone with its task, nor what a move left there:
- * that has to go; nor a volume that goes over to another pool just now, since only the node knows in which one it is.
+ * that has to go; nor a volume that goes over to another pool just now, since only the node knows in which one it is; nor what is at
+ * content without a record in a pool that others may see: they would make a volume of it under its hands.
  */
-export const endsWithoutNode = ({ kind, cancelable }: Pick<Task, "kind" | "cancelable">): boolean =>
-	kind !== "vm.adopt" && kind !== "volume.discard" && (kind !== "volume.move" || cancelable);
+export function endsWithoutNode(task: Pick<Task, "kind" | "cancelable" | "input">): boolean {
+	const { kind, cancelable } = task;
+	if (kind === "vm.adopt" || kind === "volume.discard" || kind === "pool.deleteOrphans") return false;
+	return kind === "volume.move" ? cancelable : snapshotsToGo(task).length === 0;
+}
 
 /** What its VMs may have changed to meanwhile. What is off stays off: nobody but the node could have started it. */
 export const unknownWithNode: readonly PowerState[] = ["starting", "running", "paused", "stopping", "migrating"];

@@ -28,10 +28,7 @@ export const PoolOrphan = Strict(
 export type PoolOrphan = Static<typeof PoolOrphan>;
 const OrphanIds = Type.Array(Id, { maxItems: 1000, uniqueItems: true });
 export const PoolOrphanDelete = Strict({ volumeIds: OrphanIds, imageIds: OrphanIds }, { $id: "PoolOrphanDelete" });
-export const PoolOrphansDeleted = Strict(
-	{ deleted: Type.Array(Id), kept: Type.Array(Strict({ id: Id, reason: Type.String() })) },
-	{ $id: "PoolOrphansDeleted" },
-);
+export type PoolOrphanDelete = Static<typeof PoolOrphanDelete>;
 export const PoolOrphanAdopt = Strict(
 	{
 		volumeId: Id,
@@ -45,3 +42,6 @@ export const PoolOrphanAdopt = Strict(
 	},
 	{ $id: "PoolOrphanAdopt" },
 );
+
+/** Of a volume that is adopted. */
+export const SnapshotsToGo = Type.Array(Id, { minItems: 1, maxItems: 1000, uniqueItems: true });

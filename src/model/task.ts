@@ -40,6 +40,7 @@ export const taskKinds = [
 	"network.delete",
 	"pool.create",
 	"pool.delete",
+	"pool.deleteOrphans",
 ] as const;
 export const TaskKind = StringEnum(taskKinds, { $id: "TaskKind" });
 export type TaskKind = (typeof taskKinds)[number];

@@ -1,16 +1,15 @@
-/** What a pool has that nobody owns, and what is owned and not there: found, deleted and adopted by choice, nothing else. */
+/** What a pool has that nobody owns, and what is owned and not there: found, and what a volume of it would be. */
 
 import { expect, test } from "bun:test";
 import { present } from "../lib/assert.ts";
 import { AppError } from "../lib/errors.ts";
 import { MiB } from "../lib/units.ts";
-import { SparseBytes } from "../storage/fake-content.ts";
-import { noSnapshots } from "../storage/fake-pool.ts";
 import { clusterIds, fixtureId } from "../testing/fixtures.ts";
 import { NodeWorld } from "../testing/node/node-world.ts";
+import { askToDeleteOrphans, putStrays, strays } from "../testing/node/orphans.ts";
 import { askToMoveVolume, otherPool, otherPoolId, worldWithTwoPools } from "../testing/node/volume-moving.ts";
 
-const [stray, clone, image] = [fixtureId(0x901), fixtureId(0x902), fixtureId(0x903)];
+const { volume: stray, clone, image } = strays;
 
 async function booted(): Promise<NodeWorld> {
 	const world = await NodeWorld.open();
@@ -19,23 +18,11 @@ async function booted(): Promise<NodeWorld> {
 	return world;
 }
 
-function putStrays({ pool }: NodeWorld): void {
-	const volume = (id: string, backing: { kind: "volume" | "image"; id: string }[]) =>
-		pool.volumes.set(id, {
-			...{ format: "qcow2", content: new SparseBytes(2 * MiB), path: `/fake/volumes/${id}.qcow2`, adopted: false },
-			backing: backing.map((one) => ({ ...one, format: "qcow2" })),
-			...noSnapshots(),
-		});
-	volume(stray, [{ kind: "image", id: image }]);
-	volume(clone, [{ kind: "volume", id: stray }]);
-	const sizes = { fileSizeBytes: MiB, virtualSizeBytes: 2 * MiB };
-	pool.images.set(image, { id: image, format: "raw", ...sizes, sha256: "", content: new SparseBytes(MiB) });
-}
 const find = (world: NodeWorld, poolId = clusterIds.pool) => world.service.poolOrphans(poolId);
 
 test("content that no record names, with its size; what has a record is not among it", async () => {
 	await using world = await booted();
-	const { volumeIds } = await world.createVm({ volumes: [{}] });
+	await world.createVm({ volumes: [{}] });
 	await world.createVolume();
 	await world.createImage();
 	await world.settle();
@@ -48,11 +35,6 @@ test("content that no record names, with its size; what has a record is not amon
 		[image, "image", "no-record"],
 	]);
 	expect(found[0]).toMatchObject({ format: "qcow2", sizeBytes: 2 * MiB, nodeId: clusterIds.node });
-	expect(await world.service.deleteOrphans(clusterIds.pool, { volumeIds, imageIds: [] })).toMatchObject({
-		deleted: [],
-		kept: [{ id: volumeIds[0], reason: expect.stringContaining("there is a record") }],
-	});
-	expect(world.pool.volumes.has(volumeIds[0] ?? "")).toBe(true);
 });
 
 test("what is being made, and what came or went while it looked, is no orphan", async () => {
@@ -88,20 +70,12 @@ test("a volume that moves is an orphan in neither pool; what its discard left is
 	release?.();
 	await world.settle({ stepMs: 1000, limitMs: 60_000 });
 	expect((await find(world)).map((one) => one.id)).toEqual([id]);
-	const deleted = await world.service.deleteOrphans(clusterIds.pool, { volumeIds: [id], imageIds: [] });
-	expect(deleted).toEqual({ deleted: [id], kept: [] });
+	const taskId = await askToDeleteOrphans(world, { volumeIds: [id] });
+	await world.settle();
+	expect(world.taskOf(taskId)).toMatchObject({ state: "succeeded", message: null });
+	expect(world.pool.volumes.has(id)).toBe(false);
 	expect(otherPool(world).volumes.has(id)).toBe(true);
 	expect(await world.problems()).toEqual([]);
-});
-
-test("what others rest on is deleted after them, in whatever order they are named", async () => {
-	await using world = await booted();
-	putStrays(world);
-	const chosen = { volumeIds: [stray, clone, fixtureId(0x904)], imageIds: [image] };
-	const { deleted, kept } = await world.service.deleteOrphans(clusterIds.pool, chosen);
-	expect(deleted.sort()).toEqual([stray, clone, image, fixtureId(0x904)].sort());
-	expect(kept).toEqual([]);
-	expect([...world.pool.volumes.keys(), ...world.pool.images.keys()]).toEqual([]);
 });
 
 test("a volume is adopted with what it rests on; not while that has no record", async () => {
@@ -135,7 +109,7 @@ test("a thick volume is adopted as one", async () => {
 	expect(world.volume(stray)).toMatchObject({ phase: "ready", provisioning: "thick" });
 });
 
-test("snapshots that are in no record are counted, and go before the volume is adopted, or stay, as is said", async () => {
+test("snapshots that are in no record are counted, and it has to be said what becomes of them", async () => {
 	await using world = await booted();
 	putStrays(world);
 	const volume = present(world.pool.volumes.get(stray), "the volume");
@@ -157,19 +131,6 @@ test("snapshots that are in no record are counted, and go before the volume is a
 			...{ volume: { sizeBytes: 2 * MiB }, snapshotIds: [fixtureId(0x911), fixtureId(0x912)] },
 		});
 	expect(await snapshots.list(stray)).toHaveLength(2);
-	await world.service.deleteOrphanSnapshots(clusterIds.pool, stray);
-	expect(await snapshots.list(stray)).toEqual([]);
-	expect(await world.service.orphanVolume(clusterIds.pool, stray)).toMatchObject({ snapshotIds: [] });
-});
-
-test("snapshots of what has a record are nobody's to delete here", async () => {
-	await using world = await booted();
-	const { id } = await world.createVolume();
-	await world.settle();
-	const snapshots = present(world.driver.snapshots, "the snapshots of the pool");
-	await snapshots.take(id, fixtureId(0x911), { running: false });
-	await expect(world.service.deleteOrphanSnapshots(clusterIds.pool, id)).rejects.toMatchObject({ code: "wrong-state" });
-	expect(await snapshots.list(id)).toHaveLength(1);
 });
 
 test("what cannot be adopted keeps its snapshots", async () => {

@@ -15,7 +15,7 @@ import { limited, type NodeContext } from "./context.ts";
 import { keptCredentials } from "./kept-credentials.ts";
 import { limits } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
-import { deleteOrphanSnapshots, deleteOrphans, findOrphans, orphanVolume } from "./orphans.ts";
+import { findOrphans, orphanVolume } from "./orphans.ts";
 import { poolContent } from "./pool-content.ts";
 import type { Pools } from "./pools.ts";
 import type { Screenshots } from "./screenshots.ts";
@@ -169,12 +169,7 @@ export class LocalNodeService implements NodeService {
 
 	poolOrphans: NodeService["poolOrphans"] = (poolId) => findOrphans(this.#parts, poolId);
 
-	deleteOrphans: NodeService["deleteOrphans"] = (poolId, chosen) => deleteOrphans(this.#parts, poolId, chosen);
-
 	orphanVolume: NodeService["orphanVolume"] = (...asked) => orphanVolume(this.#parts, ...asked);
-
-	deleteOrphanSnapshots: NodeService["deleteOrphanSnapshots"] = (poolId, volumeId) =>
-		deleteOrphanSnapshots(this.#parts, poolId, volumeId);
 
 	demoImagePath(): string | null {
 		const path = this.#context.demoImage;

@@ -11,6 +11,7 @@ import type { DomainEvent } from "../hypervisor/driver.ts";
 import type { Timer } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Event } from "../model/event.ts";
+import { snapshotsToGo } from "../model/orphan-tasks.ts";
 import { AddressPoller } from "./addresses.ts";
 import { Adoption } from "./adoption.ts";
 import { Autostart } from "./autostart.ts";
@@ -26,6 +27,8 @@ import { Networks } from "./networks.ts";
 import { LocalNodeService } from "./node-service.ts";
 import { NodeStatusReporter } from "./node-status.ts";
 import { Openings } from "./openings.ts";
+import { adoptVolume } from "./orphan-adoption.ts";
+import { deleteOrphans } from "./orphan-deletion.ts";
 import { overwriteOf } from "./overwrite.ts";
 import { type Looked, PoolChecks } from "./pool-checks.ts";
 import { Pools } from "./pools.ts";
@@ -126,15 +129,16 @@ class LocalNode {
 
 	#handlers(images: Images): TaskHandlers {
 		const { volumes } = this.#queues;
+		const storage = { context: this.#context, pools: this.#pools };
 		return {
-			"volume.create": (id, run) => volumes.create(id, run),
+			"volume.create": (id, run) =>
+				snapshotsToGo(run.task).length > 0 ? adoptVolume(storage, id, run) : volumes.create(id, run),
 			"volume.resize": (id, run) => volumes.resize(id, run),
 			"volume.delete": (id, run) => volumes.delete(id, run),
 			"volume.move": (id, run) => moveVolume(this.#volumeMoveParts(), id, run),
 			"volume.check": (id, run) => volumes.check(id, run),
-			"volume.flatten": (id, run) =>
-				flattenVolume({ context: this.#context, pools: this.#pools, users: this.#queues }, id, run),
-			"volume.discard": (_id, run) => discardVolume({ context: this.#context, pools: this.#pools }, run),
+			"volume.flatten": (id, run) => flattenVolume({ ...storage, users: this.#queues }, id, run),
+			"volume.discard": (_id, run) => discardVolume(storage, run),
 			"snapshot.delete": (id, run) => deleteSnapshot(this.#snapshotParts(), id, run),
 			"image.import": (id, run) => images.import(id, run),
 			"image.delete": (id, run) => images.delete(id, run),
@@ -142,6 +146,7 @@ class LocalNode {
 			"network.delete": (id, run) => this.#networks.delete(id, run, this.#queues),
 			"pool.create": (id, run) => this.#pools.create(id, overwriteOf(this.#context, run.task)),
 			"pool.delete": (id) => this.#pools.delete(id),
+			"pool.deleteOrphans": (id, run) => deleteOrphans(storage, id, run),
 		};
 	}
 

@@ -3,22 +3,22 @@
  * it, so an orphan is what the pool had before the state was read and still has afterwards. Left out is what work that is not finished
  * is about, and what this node's own records name (moves, copies of images): that is being put in order without anybody's help.
  */
-import { AppError, isAppError, toAppError } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
+import { deletedOrphans } from "../model/orphan-tasks.ts";
 import type { PoolOrphan } from "../model/pool-orphan.ts";
 import type { Volume, VolumeSource } from "../model/storage.ts";
+import { isShared } from "../model/storage-rules.ts";
+import type { Task } from "../model/task.ts";
 import type { ListedVolume, StorageDriver, VolumeInfo } from "../storage/driver.ts";
 import { limited, type NodeContext } from "./context.ts";
 import { copyRecords } from "./image-copies.ts";
 import { bounds, limits } from "./limits.ts";
-import { longStep } from "./long-step.ts";
 import { moveRecords } from "./moves.ts";
 import { isHere, type Pools } from "./pools.ts";
 import { readRecords } from "./record-file.ts";
 import { volumeMoveRecords } from "./volume-moves.ts";
 
 export type OrphanParts = { context: NodeContext; pools: Pick<Pools, "driver"> };
-type Chosen = { volumeIds: readonly string[]; imageIds: readonly string[] };
-export type OrphansDeleted = { deleted: string[]; kept: { id: string; reason: string }[] };
 
 export async function findOrphans(parts: OrphanParts, poolId: string): Promise<PoolOrphan[]> {
 	const { context } = parts;
@@ -29,7 +29,7 @@ export async function findOrphans(parts: OrphanParts, poolId: string): Promise<P
 	const before = await contentOf(context, driver);
 	await store.readIndex();
 	const named = await namedIds(context, poolId);
-	const busy = await busyIds(context);
+	const busy = await busyIds(context, poolId);
 	const after = await contentOf(context, driver);
 	const isOrphan = (id: string) => !named.has(id) && !busy.has(id);
 	const found: PoolOrphan[] = [];
@@ -72,20 +72,31 @@ async function namedIds(context: NodeContext, poolId: string): Promise<Set<strin
 	return new Set([...records.map(({ id }) => id), ...copies]);
 }
 
-/** What unfinished work of any node, or a record of this one, is about. */
-async function busyIds(context: NodeContext): Promise<Set<string>> {
+/** What unfinished work of any node but that of one task, or a record of this one, is about. */
+async function busyIds(context: NodeContext, poolId: string, exceptTaskId?: string): Promise<Set<string>> {
 	const { store } = context;
 	const busy = new Set<string>();
-	for (const { targets, input } of store.all("task", { state: ["pending", "running"] })) {
-		for (const { kind, id } of targets) {
+	for (const task of store.all("task", { state: ["pending", "running"] })) {
+		for (const { kind, id } of task.targets) {
 			busy.add(id);
 			if (kind === "vm") for (const volume of store.all("volume", { vmId: id })) busy.add(volume.id);
 		}
-		if (typeof input.volumeId === "string") busy.add(input.volumeId);
+		if (typeof task.input.volumeId === "string") busy.add(task.input.volumeId);
+		if (task.id !== exceptTaskId && isDeletionIn(context, task, poolId)) {
+			const { volumeIds, imageIds } = deletedOrphans(task);
+			for (const id of [...volumeIds, ...imageIds]) busy.add(id);
+		}
 	}
 	for (const [, { volumes }] of await readRecords(context, moveRecords)) for (const { id } of volumes) busy.add(id);
 	for (const [id] of await readRecords(context, volumeMoveRecords)) busy.add(id);
 	return busy;
+}
+
+/** Each node has its own part of a pool that is not shared. */
+function isDeletionIn({ store, nodeId }: NodeContext, task: Task, poolId: string): boolean {
+	if (task.kind !== "pool.deleteOrphans" || !task.targets.some(({ id }) => id === poolId)) return false;
+	const pool = store.get("pool", poolId);
+	return task.nodeId === nodeId || (pool !== null && isShared(pool));
 }
 
 async function withoutContent(
@@ -122,55 +133,18 @@ async function withoutContent(
 	return found;
 }
 
-/** Fails, as a sentence, for what a record or unfinished work names. */
-async function requireOrphan({ context }: OrphanParts, poolId: string, id: string): Promise<void> {
+/** Fails, as a sentence, for what a record or unfinished work names, but for that of the task that asks. */
+export async function requireOrphan(
+	{ context }: OrphanParts,
+	poolId: string,
+	id: string,
+	taskId?: string,
+): Promise<void> {
 	await context.store.readIndex();
 	if ((await namedIds(context, poolId)).has(id))
 		throw new AppError("wrong-state", "It is no orphan: there is a record of it.");
-	if ((await busyIds(context)).has(id)) throw new AppError("wrong-state", "It is no orphan: work on it is under way.");
-}
-
-/** What others among them rest on goes after those. */
-export async function deleteOrphans(parts: OrphanParts, poolId: string, chosen: Chosen): Promise<OrphansDeleted> {
-	const driver = await parts.pools.driver(poolId);
-	const deleted: string[] = [];
-	let left = [
-		...chosen.volumeIds.map((id) => ({ kind: "volume" as const, id })),
-		...chosen.imageIds.map((id) => ({ kind: "image" as const, id })),
-	];
-	for (;;) {
-		const kept: { kind: "volume" | "image"; id: string; reason: string; again: boolean }[] = [];
-		for (const one of left) {
-			try {
-				await deleteOne(parts, poolId, driver, one);
-				deleted.push(one.id);
-			} catch (error) {
-				parts.context.stopping.throwIfAborted();
-				kept.push({ ...one, reason: toAppError(error).message, again: isAppError(error, "in-use") });
-			}
-		}
-		const isDone = kept.length === left.length || !kept.some(({ again }) => again);
-		if (isDone) return { deleted, kept: kept.map(({ id, reason }) => ({ id, reason })) };
-		left = kept;
-	}
-}
-
-function deleteOne(
-	parts: OrphanParts,
-	poolId: string,
-	driver: StorageDriver,
-	{ kind, id }: { kind: "volume" | "image"; id: string },
-): Promise<void> {
-	const { context } = parts;
-	return context.locks.run(`${kind}:${id}`, async () => {
-		await requireOrphan(parts, poolId, id);
-		context.logger.info("what no record names is deleted from a pool", { poolId, kind, id });
-		await longStep(context, "Deleting what nobody owns", {}, async (options) => {
-			if (kind === "image") return driver.deleteImage(id, options);
-			await driver.closeVolume(id);
-			await driver.deleteVolume(id, options);
-		});
-	});
+	if ((await busyIds(context, poolId, taskId)).has(id))
+		throw new AppError("wrong-state", "It is no orphan: work on it is under way.");
 }
 
 export type OrphanVolume = Pick<Volume, "format" | "sizeBytes" | "allocatedBytes" | "source" | "provisioning">;
@@ -213,26 +187,6 @@ async function unrecorded(context: NodeContext, { snapshots }: StorageDriver, vo
 	const list = () => snapshots.list(volumeId);
 	const found = await limited(context, "Looking for snapshots", limits.quickStorageMs, list);
 	return found.map(({ id }) => id).filter((id) => context.store.get("snapshot", id) === null);
-}
-
-/** Those that no record names: nobody could go back to them, delete them, or move the volume as long as it has them. */
-export async function deleteOrphanSnapshots(parts: OrphanParts, poolId: string, volumeId: string): Promise<void> {
-	const { context, pools } = parts;
-	const driver = await pools.driver(poolId);
-	await context.locks.run(`volume:${volumeId}`, async () => {
-		await requireOrphan(parts, poolId, volumeId);
-		const found = await unrecorded(context, driver, volumeId);
-		context.logger.info("snapshots that no record names are deleted from a pool", { poolId, volumeId, found });
-		for (const id of found)
-			await longStep(
-				context,
-				"Deleting a snapshot that nobody owns",
-				{ idleMs: limits.revertIdleMs },
-				async (options) => {
-					await driver.snapshots?.delete(volumeId, id, options);
-				},
-			);
-	});
 }
 
 /** What it rests on needs a record, or nobody would know that it is needed. */

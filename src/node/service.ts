@@ -12,7 +12,7 @@ import type { PoolOrphan } from "../model/pool-orphan.ts";
 import type { PoolDiscover, PoolDiscovered, Volume } from "../model/storage.ts";
 import type { ForeignVm, Vm } from "../model/vm.ts";
 import type { PoolUsage } from "../storage/driver.ts";
-import type { FoundOrphan, OrphanSnapshots, OrphansDeleted } from "./orphans.ts";
+import type { FoundOrphan, OrphanSnapshots } from "./orphans.ts";
 import type { PoolToProbe } from "./pools.ts";
 
 export interface NodeService {
@@ -62,14 +62,7 @@ export interface NodeService {
 	poolContent(poolId: string, folder: string): Promise<PoolContent>;
 	/** Of this node's part of the pool; empty when it has none. */
 	poolOrphans(poolId: string): Promise<PoolOrphan[]>;
-	/** Only what is still an orphan when it is deleted. */
-	deleteOrphans(
-		poolId: string,
-		chosen: { volumeIds: readonly string[]; imageIds: readonly string[] },
-	): Promise<OrphansDeleted>;
 	/** What the record of a volume would say that has none; fails for one that has, and for one with snapshots of which nothing is said. */
 	orphanVolume(poolId: string, volumeId: string, snapshots?: OrphanSnapshots): Promise<FoundOrphan>;
-	/** Of such a volume: those that no record names. */
-	deleteOrphanSnapshots(poolId: string, volumeId: string): Promise<void>;
 	hypervisorState(): "connected" | "connecting" | "disconnected";
 }

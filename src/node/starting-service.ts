@@ -59,9 +59,7 @@ export function startingService(nodeId: string, demoImage: string | null, clock:
 		probePool: async (pool) => (await whenStarted()).probePool(pool),
 		poolContent: async (poolId, folder) => (await whenStarted()).poolContent(poolId, folder),
 		poolOrphans: async (poolId) => (await whenStarted()).poolOrphans(poolId),
-		deleteOrphans: async (poolId, chosen) => (await whenStarted()).deleteOrphans(poolId, chosen),
 		orphanVolume: async (...asked) => (await whenStarted()).orphanVolume(...asked),
-		deleteOrphanSnapshots: async (...asked) => (await whenStarted()).deleteOrphanSnapshots(...asked),
 		exportVolume: async (volumeId, format, signal) => (await whenStarted()).exportVolume(volumeId, format, signal),
 	};
 }

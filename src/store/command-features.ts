@@ -22,6 +22,7 @@ const everyFeature = [
 	"free-sources-1",
 	"revert-rest-1",
 	"volume-usage-1",
+	"orphan-tasks-1",
 ] as const;
 export type Feature = (typeof everyFeature)[number];
 
@@ -72,6 +73,7 @@ export const featureOf: Readonly<Record<CommandKind, Feature | null>> = {
 	poolDelete: null,
 	poolNodeStatus: null,
 	poolGone: null,
+	poolOrphanDelete: "orphan-tasks-1",
 	secretsKeySet: "storage-1",
 	volumeCreate: null,
 	volumeUpdate: null,
@@ -79,6 +81,7 @@ export const featureOf: Readonly<Record<CommandKind, Feature | null>> = {
 	volumeDelete: null,
 	volumeStatus: null,
 	volumeGone: null,
+	volumeUnadopt: "orphan-tasks-1",
 	snapshotCreate: "storage-1",
 	snapshotUpdate: "storage-1",
 	snapshotStatus: "storage-1",

@@ -171,7 +171,13 @@ export type CommandBody =
 	| { kind: "poolDelete"; id: string; task: Task }
 	| { kind: "poolNodeStatus"; id: string; status: PoolNodeStatus }
 	| { kind: "poolGone"; id: string }
-	| ({ kind: "volumeCreate"; volume: Volume; task: Task } & FreeSources)
+	/** Content of the pool, on the node of the task, that no record names. */
+	| { kind: "poolOrphanDelete"; id: string; volumeIds: string[]; imageIds: string[]; task: Task }
+	/**
+	 * `snapshotIds`: of content that no record names and that is adopted: its snapshots, which go before the volume is ready. Only with
+	 * "orphan-tasks-1".
+	 */
+	| ({ kind: "volumeCreate"; volume: Volume; task: Task; snapshotIds?: string[] } & FreeSources)
 	| ({ kind: "volumeUpdate"; name: string } & Expected)
 	| ({ kind: "volumeResize"; id: string; sizeBytes: number; task: Task } & FreeSources)
 	| { kind: "volumeDelete"; id: string; task: Task }
@@ -181,9 +187,13 @@ export type CommandBody =
 			phase: Volume["phase"];
 			sizeBytes?: number;
 			allocatedBytes?: number | null;
+			/** Of content that was adopted, once its snapshots are gone. Only with "orphan-tasks-1". */
+			format?: Volume["format"];
 			error?: ErrorInfo | null;
 	  }
 	| { kind: "volumeGone"; id: string }
+	/** From the node: its snapshots could not go, so it is no volume. Ends its task with `error`; the content stays. */
+	| { kind: "volumeUnadopt"; id: string; taskId: string; error: ErrorInfo }
 	/** Parent, disks and phase are as the state has them where it applies. */
 	| { kind: "snapshotCreate"; snapshot: Snapshot; task: Task }
 	| ({ kind: "snapshotUpdate"; name?: string; description?: string } & Expected)

@@ -22,10 +22,12 @@ import {
 	nodeStatus,
 	peerAddresses,
 	poolId,
+	rarely,
 	record,
 	secondNodeId,
 	secretHash,
 	sessionId,
+	snapshotId,
 	spec,
 	tags,
 	task,
@@ -213,6 +215,7 @@ export const bodyArbitraries: Arbitraries = {
 		volume,
 		task: task(["volume.create"], volumeId, "volume"),
 		freeSources,
+		snapshotIds: rarely(fc.uniqueArray(snapshotId, { maxLength: 2 })),
 	}),
 	volumeUpdate: record({ kind: fc.constant("volumeUpdate"), id: volumeId, expectedGeneration: expected, name }),
 	volumeResize: record({
@@ -233,6 +236,7 @@ export const bodyArbitraries: Arbitraries = {
 		phase: fc.constantFrom("pending", "creating", "ready", "resizing", "deleting", "error"),
 		sizeBytes: maybe(bytes),
 		allocatedBytes: maybe(fc.option(bytes)),
+		format: rarely(fc.constantFrom("qcow2", "raw")),
 		error: maybe(errorInfo),
 	}),
 	volumeUsage: record({

@@ -22,6 +22,7 @@ export const idFrom = (base: number) => small.map((number) => fixtureId(base + n
 export const vmId = idFrom(0x100);
 export const volumeId = idFrom(0x200);
 export const imageId = idFrom(0x300);
+export const snapshotId = idFrom(0x280);
 /** Mostly the first, so that things work together; the others often enough to go wrong. */
 export const mostly = <T>(usual: T, ...others: T[]): fc.Arbitrary<T> =>
 	fc.oneof({ weight: 8, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: fc.constantFrom(...others) });
@@ -61,6 +62,9 @@ export const record = <T extends object>(model: { [K in keyof T]: fc.Arbitrary<T
 		const kept = Object.entries(made).filter(([, value]) => value !== undefined);
 		return Object.fromEntries(kept) as T;
 	});
+/** For what most commands have not got. */
+export const rarely = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+	fc.oneof({ weight: 8, arbitrary: fc.constant(undefined) }, arbitrary);
 export const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 
 export const task = (

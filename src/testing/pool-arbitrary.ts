@@ -3,7 +3,21 @@ import fc from "fast-check";
 import { GiB } from "../lib/units.ts";
 import type { Pool } from "../model/storage.ts";
 import type { CommandBody, CommandKind } from "../store/command.ts";
-import { bytes, expected, maybe, name, nodeId, poolId, record, task, taskId, text, volumeId } from "./command-parts.ts";
+import {
+	bytes,
+	errorInfo,
+	expected,
+	imageId,
+	maybe,
+	name,
+	nodeId,
+	poolId,
+	record,
+	task,
+	taskId,
+	text,
+	volumeId,
+} from "./command-parts.ts";
 import { clusterIds, fixtureNfs, fixturePool, fixtureTime } from "./fixtures.ts";
 
 type Arbitraries<K extends CommandKind> = { [Kind in K]: fc.Arbitrary<Extract<CommandBody, { kind: Kind }>> };
@@ -15,7 +29,7 @@ const iscsi = {
 };
 
 export const poolArbitraries: Arbitraries<
-	"poolCreate" | "poolUpdate" | "poolDelete" | "poolNodeStatus" | "poolGone" | "secretsKeySet"
+	"poolCreate" | "poolUpdate" | "poolDelete" | "poolNodeStatus" | "poolGone" | "poolOrphanDelete" | "secretsKeySet"
 > = {
 	poolCreate: fc
 		.record({
@@ -72,10 +86,17 @@ export const poolArbitraries: Arbitraries<
 			},
 		})),
 	poolGone: record({ kind: fc.constant("poolGone"), id: poolId }),
+	poolOrphanDelete: record({
+		kind: fc.constant("poolOrphanDelete"),
+		id: poolId,
+		volumeIds: fc.array(volumeId, { maxLength: 2 }),
+		imageIds: fc.array(imageId, { maxLength: 1 }),
+		task: task(["pool.deleteOrphans"], poolId, "pool"),
+	}),
 };
 
 export const volumeWorkArbitraries: Arbitraries<
-	"volumeMove" | "volumeMoved" | "volumeCheck" | "volumeFlatten" | "volumeFlattened"
+	"volumeMove" | "volumeMoved" | "volumeCheck" | "volumeFlatten" | "volumeFlattened" | "volumeUnadopt"
 > = {
 	volumeMove: record({
 		kind: fc.constant("volumeMove"),
@@ -103,6 +124,12 @@ export const volumeWorkArbitraries: Arbitraries<
 		kind: fc.constant("volumeFlatten"),
 		id: volumeId,
 		task: task(["volume.flatten"], volumeId, "volume"),
+	}),
+	volumeUnadopt: record({
+		kind: fc.constant("volumeUnadopt"),
+		id: volumeId,
+		taskId,
+		error: errorInfo.map((error) => error ?? { code: "canceled", message: "not to be taken" }),
 	}),
 	volumeFlattened: record({ kind: fc.constant("volumeFlattened"), id: volumeId, taskId, allocatedBytes: bytes }),
 };

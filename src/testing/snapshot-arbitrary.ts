@@ -6,10 +6,10 @@ import {
 	bytes,
 	errorInfo,
 	expected,
-	idFrom,
 	maybe,
 	name,
 	record,
+	snapshotId,
 	task,
 	text,
 	vmId,
@@ -17,7 +17,6 @@ import {
 } from "./command-parts.ts";
 import { fixtureSnapshot } from "./fixtures.ts";
 
-const snapshotId = idFrom(0x280);
 const kind = <const K extends CommandKind>(value: K) => fc.constant(value);
 
 type SnapshotKind = Extract<CommandKind, `snapshot${string}`>;

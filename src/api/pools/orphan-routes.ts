@@ -1,19 +1,20 @@
 /** What is in a pool and in no record, and the other way round; and what can be done about it. */
 import type { Static } from "@sinclair/typebox";
 import { PoolOrphanList } from "../../model/api.ts";
-import { PoolOrphanAdopt, PoolOrphanDelete, PoolOrphansDeleted } from "../../model/pool-orphan.ts";
+import { PoolOrphanAdopt, PoolOrphanDelete } from "../../model/pool-orphan.ts";
 import { Volume } from "../../model/storage.ts";
 import { isShared } from "../../model/storage-rules.ts";
+import { Task } from "../../model/task.ts";
 import { ofAllNodes } from "../all-nodes.ts";
+import { checkHeard } from "../as-known.ts";
 import { freeingSources } from "../freeing-sources.ts";
 import { idParams, nodeQuery } from "../parameters.ts";
-import { recorded } from "../recorded.ts";
 import { refTo } from "../refs.ts";
 import { ok } from "../reply.ts";
-import { created, find, newMetadata, newTask } from "../resources.ts";
+import { accepted, created, find, newMetadata, newTask } from "../resources.ts";
 import { type Route, route } from "../route.ts";
-import { at, atOne, checkOneNode } from "./part.ts";
-import { checkAdoptable } from "./plan-adopt.ts";
+import { at, atOne, checkOneNode, workerOf } from "./part.ts";
+import { checkEverybodyHas, checkEverybodyProvisions } from "./plan-pool.ts";
 
 const tag = "pools" as const;
 
@@ -46,25 +47,24 @@ export const poolOrphanRoutes: Route[] = [
 		method: "POST",
 		path: "/v1/pools/{id}/orphans/actions/delete",
 		summary: "Delete content of a storage pool that is in no record",
-		description: "Only what is in no record when it is deleted; the answer names what was kept, and why.",
+		description:
+			"By a task, one after the other: only what is in no record when its turn comes. What was kept, and why, is the message of the task, or its error when that was all of it. To call it off, cancel the task; what it was at is gone then, or is as it was.",
 		tag,
 		params: idParams,
 		query: nodeQuery("Whose part of the pool, when each node has its own"),
 		body: PoolOrphanDelete,
-		responses: { 200: PoolOrphansDeleted },
-		longLived: true,
-		direct: true,
-		at: atOne,
-		async handler({ context, params, query, body }) {
-			const pool = find(context, "pool", params.id);
-			checkOneNode(context, pool, query.nodeId);
-			const targets = [
-				refTo("pool", pool),
-				...body.volumeIds.map((id) => ({ kind: "volume" as const, id, name: null })),
-				...body.imageIds.map((id) => ({ kind: "image" as const, id, name: null })),
-			];
-			return ok(await recorded(context, targets, () => context.services.node.deleteOrphans(pool.id, body)));
-		},
+		responses: { 202: Task },
+		idempotent: true,
+		handler: ({ context, params, query, body }) =>
+			accepted(context, () => {
+				checkEverybodyHas(context, "orphan-tasks-1");
+				const pool = find(context, "pool", params.id);
+				const nodeId = workerOf(context, pool, query.nodeId);
+				checkHeard(context, nodeId);
+				const options = { nodeId, cancelable: true, input: { ...body } };
+				const task = newTask(context, "pool.deleteOrphans", refTo("pool", pool), options);
+				return { kind: "poolOrphanDelete", id: pool.id, ...body, task };
+			}),
 	}),
 	route({
 		operationId: "poolOrphanAdopt",
@@ -72,7 +72,7 @@ export const poolOrphanRoutes: Route[] = [
 		path: "/v1/pools/{id}/orphans/actions/adopt",
 		summary: "Make a volume of content that is in no record",
 		description:
-			"Thick where it was made so. Snapshots of it that are in no record are deleted, or kept, as is said: deleted when nothing else is in the way of the volume.",
+			"Thick where it was made so. Snapshots of it that are in no record are deleted, or kept, as is said: deleted by the task that makes it a volume, once nothing else is in its way. It is ready when they are gone. When one of them cannot be deleted, or the task is canceled, the record goes, and what lies in the pool stays.",
 		tag,
 		params: idParams,
 		query: nodeQuery("Whose part of the pool, when each node has its own"),
@@ -86,23 +86,20 @@ export const poolOrphanRoutes: Route[] = [
 			checkOneNode(context, pool, query.nodeId);
 			const { node } = context.services;
 			return created(context, "volume", async () => {
-				const look = () => node.orphanVolume(pool.id, volumeId, snapshots);
-				let { volume: found, snapshotIds } = await look();
-				checkAdoptable(context, pool, name, found);
-				if (snapshots === "delete" && snapshotIds.length > 0) {
-					const gone = snapshotIds.map((id) => ({ kind: "snapshot" as const, id, name: null }));
-					const targets = [refTo("pool", pool), { kind: "volume" as const, id: volumeId, name }, ...gone];
-					await recorded(context, targets, () => node.deleteOrphanSnapshots(pool.id, volumeId));
-					found = (await look()).volume;
-				}
+				const { volume: found, snapshotIds } = await node.orphanVolume(pool.id, volumeId, snapshots);
+				const deletes = snapshots === "delete" && snapshotIds.length > 0;
+				checkEverybodyProvisions(context, [found]);
+				if (deletes) checkEverybodyHas(context, "orphan-tasks-1");
 				const volume: Volume = {
 					...newMetadata(context),
 					...found,
 					...{ id: volumeId, name, poolId: pool.id, nodeId: isShared(pool) ? null : node.nodeId },
 					...{ phase: "pending", vmId: null, error: null },
 				};
-				const task = newTask(context, "volume.create", refTo("volume", volume), { nodeId: node.nodeId });
-				return { kind: "volumeCreate", volume, task, ...freeingSources(context) };
+				const options = { nodeId: node.nodeId, cancelable: deletes };
+				const task = newTask(context, "volume.create", refTo("volume", volume), options);
+				const going = deletes ? { snapshotIds } : {};
+				return { kind: "volumeCreate", volume, task, ...going, ...freeingSources(context) };
 			});
 		},
 	}),

@@ -23,8 +23,20 @@ export function atOne(place: Place): string | null {
 	return at(place);
 }
 
-export function checkOneNode({ services: { node } }: RequestContext, pool: Pool, nodeId: string | undefined): void {
-	if (!pool.nodeIds.includes(node.nodeId))
+/** As `atOne`, for work on what is there: its node, which has a part of the pool. */
+export function workerOf(context: RequestContext, pool: Pool, nodeId: string | undefined): string {
+	const { services } = context;
+	const place = { services, params: { id: pool.id }, query: nodeId === undefined ? {} : { nodeId } };
+	const worker = atOne(place) ?? services.node.nodeId;
+	checkPart(pool, nodeId, worker);
+	return worker;
+}
+
+export const checkOneNode = ({ services: { node } }: RequestContext, pool: Pool, nodeId: string | undefined): void =>
+	checkPart(pool, nodeId, node.nodeId);
+
+function checkPart(pool: Pool, nodeId: string | undefined, worker: string): void {
+	if (!pool.nodeIds.includes(worker))
 		throw new AppError("invalid", `The storage pool ${pool.name} is not on that node.`, {
 			fields: [{ path: "/nodeId", message: "has no part of the pool" }],
 		});

@@ -30,6 +30,7 @@ import { nodeImportHandlers } from "./node-import.ts";
 import { nodeLeaveHandlers } from "./node-leave.ts";
 import { authorize } from "./permission.ts";
 import { poolHandlers } from "./pool.ts";
+import { poolOrphanHandlers } from "./pool-orphans.ts";
 import { pruneHandlers, trim } from "./prune.ts";
 import { sessionHandlers } from "./sessions.ts";
 import { snapshotHandlers } from "./snapshot.ts";
@@ -53,6 +54,7 @@ const handlers: Handlers<CommandKind> = {
 	...vmStatusHandlers,
 	...vmMoveHandlers,
 	...poolHandlers,
+	...poolOrphanHandlers,
 	...volumeHandlers,
 	...snapshotHandlers,
 	...volumeWorkHandlers,

@@ -64,6 +64,7 @@ export const poolHandlers: Handlers<
 			throw new AppError("wrong-state", "The storage pool is being deleted already.");
 		checkEmpty(context, pool);
 		context.update("pool", pool, { ...pool, phase: "deleting" });
+		cancelOrphanDeletions(context, pool);
 		return createTask(context, body.task, ["pool.delete"]);
 	},
 
@@ -140,6 +141,12 @@ function checkNodesChange(context: ApplyContext, pool: Pool, after: Pool): void 
 			.map((id) => context.get("volume", id))
 			.find((volume) => volume?.poolId === pool.id);
 		if (flattened) refuse(`it makes the volume ${flattened.name} stand alone`);
+		if (
+			context.state
+				.unfinishedTasksOf(pool.id)
+				.some((task) => task.kind === "pool.deleteOrphans" && task.nodeId === nodeId)
+		)
+			refuse("what no record names is being deleted there");
 		// Only these: an older member would let imports of other sources pass.
 		const copied = targetsOf(context, "image.import", nodeId)
 			.map((id) => context.get("image", id))
@@ -234,6 +241,13 @@ function checkNotDeleting(pool: Pool): void {
 /** Unfinished moves of volumes to the pool. */
 export const volumeMovesInto = (context: ApplyContext, poolId: string): Task[] =>
 	context.state.unfinishedTasksOfKind("volume.move").filter(({ input }) => input.poolId === poolId);
+
+/** They would keep other nodes from leaving the pool. */
+function cancelOrphanDeletions(context: ApplyContext, { id }: Pool): void {
+	for (const task of context.state.unfinishedTasksOf(id))
+		if (task.kind === "pool.deleteOrphans" && task.cancelable)
+			context.update("task", task, { ...task, cancelRequested: true });
+}
 
 function checkEmpty(context: ApplyContext, pool: Pool): void {
 	const { state } = context;

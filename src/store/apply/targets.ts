@@ -14,6 +14,7 @@ export function targetsOf(state: StateDatabase, body: CommandBody): ResourceRef[
 	if (body.kind === "prune" || body.kind === "auditAppend") return [];
 	if (body.kind === "nodeAdmit") return [admittedNode(state, body)];
 	if (body.kind === "nodeImport") return [stored(state, "node", body.nodeId)];
+	if (body.kind === "poolOrphanDelete") return [stored(state, "pool", body.id), ...deletedOf(body)];
 	const created = createdObjects(body);
 	if (created !== null) {
 		return Object.entries(created).flatMap(([kind, objects]) =>
@@ -36,6 +37,11 @@ function admittedNode(state: StateDatabase, body: BodyOf<"nodeAdmit">): Resource
 	const known = token === null ? null : admittedBefore(state, token, body.keyFingerprint);
 	return reference("node", known ?? body.node);
 }
+
+const deletedOf = ({ volumeIds, imageIds }: BodyOf<"poolOrphanDelete">): ResourceRef[] => [
+	...volumeIds.map((id) => reference("volume", { id })),
+	...imageIds.map((id) => reference("image", { id })),
+];
 
 function reference(kind: ResourceKind, object: { id: unknown; name?: unknown }): ResourceRef {
 	const name = kind === "token" || kind === "session" ? null : object.name;
@@ -60,7 +66,7 @@ function createdObjects(body: CommandBody): Objects | null {
 		case "poolCreate":
 			return { pool: body.pool };
 		case "volumeCreate":
-			return { volume: body.volume };
+			return { volume: body.volume, snapshot: (body.snapshotIds ?? []).map((id) => ({ id })) };
 		case "snapshotCreate":
 			return { snapshot: body.snapshot };
 		case "imageCreate":

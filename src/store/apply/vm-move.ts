@@ -12,6 +12,7 @@ import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { memberOf } from "./node.ts";
 import { checkPoolUsable } from "./pool.ts";
+import { checkStays } from "./pool-orphans.ts";
 import { interruptSnapshotsOf, snapshotsHolding } from "./snapshot.ts";
 import { ownedBy } from "./vm-status.ts";
 import { checkNoDependents, checkNoWork, checkVolumeName } from "./volume.ts";
@@ -89,6 +90,7 @@ function checkMovable(context: ApplyContext, vm: Vm, from: Node, to: Node): void
 			throw new AppError("wrong-state", `The volume ${volume.name} is ${volume.phase}.`);
 		checkNoWork(context, volume);
 		if (volume.nodeId === null) continue;
+		checkStays(context, volume.id, { pool: null, nodeId: to.id });
 		checkNoDependents(context, volume);
 		const [held] = snapshotsHolding(context, volume.id);
 		if (held)

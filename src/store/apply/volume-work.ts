@@ -22,6 +22,7 @@ import { checkNotFlattening, createTask, unfinishedTasks } from "./checks.ts";
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { checkPoolUsable } from "./pool.ts";
+import { checkStays } from "./pool-orphans.ts";
 import { snapshotsHolding } from "./snapshot.ts";
 import { checkNoDependents, checkNotMoving, checkVolumeName, hasCopyOnWriteClones } from "./volume.ts";
 
@@ -170,6 +171,7 @@ function checkTarget(context: ApplyContext, volume: Volume, body: BodyOf<"volume
 	if (!pool.nodeIds.includes(worker) || context.get("pool", volume.poolId)?.nodeIds.includes(worker) === false)
 		refuse("/poolId", `No node of the volume has both storage pools: ${pool.name} is not where the volume is.`);
 	checkVolumeName(context, pool.id, volume.name, volume.id);
+	checkStays(context, volume.id, { pool, nodeId: body.nodeId });
 	if (unfinishedTasks(context, volume.id).some((task) => leavesIn(task, pool)))
 		throw new AppError(
 			"wrong-state",

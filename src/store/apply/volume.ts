@@ -1,5 +1,6 @@
 /** Volumes. */
 import { AppError } from "../../lib/errors.ts";
+import { SnapshotsToGo } from "../../model/pool-orphan.ts";
 import { Volume, VolumeResize, VolumeUpdate } from "../../model/storage.ts";
 import { copiesStandAlone, needsSource, provisioningObstacle, volumePhaseObstacle } from "../../model/storage-rules.ts";
 import { validated } from "../../model/validate.ts";
@@ -23,6 +24,7 @@ import {
 import type { ApplyContext } from "./context.ts";
 import type { Handlers } from "./handler.ts";
 import { checkPoolUsable, volumeMovesInto } from "./pool.ts";
+import { checkNotAdopting, checkStays } from "./pool-orphans.ts";
 import { holdersOf } from "./snapshot.ts";
 
 export const volumeHandlers: Handlers<
@@ -31,7 +33,10 @@ export const volumeHandlers: Handlers<
 	volumeCreate(context, body) {
 		checkOneCopies(context, body.volume, body.task.nodeId);
 		insertVolume(context, body.volume, { vmId: null, phase: "pending" });
-		return createTask(context, body.task, ["volume.create"]);
+		const { task, snapshotIds } = body;
+		if (snapshotIds === undefined) return createTask(context, task, ["volume.create"]);
+		const input = { ...task.input, snapshotIds: validated(SnapshotsToGo, snapshotIds, "The list of snapshots") };
+		return createTask(context, { ...task, input }, ["volume.create"]);
 	},
 
 	volumeUpdate(context, body) {
@@ -91,6 +96,7 @@ export const volumeHandlers: Handlers<
 			phase: body.phase,
 			...(body.sizeBytes === undefined ? {} : { sizeBytes: body.sizeBytes }),
 			...(body.allocatedBytes === undefined ? {} : { allocatedBytes: body.allocatedBytes }),
+			...(body.format === undefined ? {} : { format: body.format }),
 			...(body.error === undefined ? {} : { error: body.error }),
 		};
 		context.update("volume", volume, validated(Volume, after, "The volume"));
@@ -133,7 +139,8 @@ function checkOneCopies(context: ApplyContext, { nodeId, source }: Volume, worke
 /** Checks a new volume and adds it. */
 export function insertVolume(context: ApplyContext, given: unknown, fixed: Pick<Volume, "vmId" | "phase">): Volume {
 	const volume: Volume = { ...validated(Volume, given, "The volume"), ...fixed };
-	checkPoolUsable(context, volume.poolId, volume.nodeId);
+	const pool = checkPoolUsable(context, volume.poolId, volume.nodeId);
+	checkStays(context, volume.id, { pool, nodeId: volume.nodeId });
 	if (volume.nodeId !== null) context.needReferenced("node", volume.nodeId, "/nodeId");
 	checkVolumeName(context, volume.poolId, volume.name, null);
 	checkSource(context, volume);
@@ -241,6 +248,7 @@ export function checkNotMoving(context: ApplyContext, volume: Volume): void {
 export function checkNoWork(context: ApplyContext, volume: Volume): void {
 	const obstacle = volumeWorkObstacle(volume, context.state.unfinishedTasksOf(volume.id));
 	if (obstacle !== null) throw new AppError("wrong-state", obstacle);
+	checkNotAdopting(context, volume);
 }
 
 /** Of the volume as it is now: what was made of a snapshot does not mind what is written to it. */

@@ -51,6 +51,7 @@ export const storageCodecs: BodyCodecs<
 	| "poolDelete"
 	| "poolNodeStatus"
 	| "poolGone"
+	| "poolOrphanDelete"
 	| "secretsKeySet"
 	| "volumeCreate"
 	| "volumeUpdate"
@@ -58,6 +59,7 @@ export const storageCodecs: BodyCodecs<
 	| "volumeDelete"
 	| "volumeStatus"
 	| "volumeGone"
+	| "volumeUnadopt"
 	| "volumeMove"
 	| "volumeMoved"
 	| "volumeCheck"
@@ -113,14 +115,20 @@ export const storageCodecs: BodyCodecs<
 		decode: (message) => ({ id: message.id, status: fromJson<PoolNodeStatus>(message.statusJson) }),
 	},
 	poolGone: onlyId,
+	poolOrphanDelete: {
+		encode: ({ volumeIds, imageIds, ...body }) => ({ ...idAndTask.encode(body), volumeIds, imageIds }),
+		decode: ({ volumeIds, imageIds, ...message }) => ({ ...idAndTask.decode(message), volumeIds, imageIds }),
+	},
 	volumeCreate: {
 		encode: (body) => ({
 			...{ volumeJson: toJson(body.volume), taskJson: toJson(body.task) },
 			...optional("freeSources", body.freeSources),
+			snapshotIdsJson: toOptionalJson(body.snapshotIds),
 		}),
 		decode: (message) => ({
 			...{ volume: fromJson<Volume>(message.volumeJson), task: fromJson<Task>(message.taskJson) },
 			...onlyTrue("freeSources", message.freeSources),
+			...optional("snapshotIds", fromOptionalJson<string[]>(message.snapshotIdsJson)),
 		}),
 	},
 	volumeUpdate: {
@@ -144,6 +152,7 @@ export const storageCodecs: BodyCodecs<
 			phase: body.phase,
 			sizeBytes: toOptionalUint64(body.sizeBytes),
 			allocatedBytes: toNullable(body.allocatedBytes === null ? null : toOptionalUint64(body.allocatedBytes)),
+			...optional("format", body.format),
 			errorJson: toOptionalJson(body.error),
 		}),
 		decode: (message) => {
@@ -153,11 +162,16 @@ export const storageCodecs: BodyCodecs<
 				phase: message.phase as Volume["phase"],
 				...optional("sizeBytes", fromOptionalUint64(message.sizeBytes)),
 				...optional("allocatedBytes", allocated === null ? null : fromOptionalUint64(allocated)),
+				...optional("format", message.format as Volume["format"] | undefined),
 				...optional("error", fromOptionalJson<ErrorInfo | null>(message.errorJson)),
 			};
 		},
 	},
 	volumeGone: onlyId,
+	volumeUnadopt: {
+		encode: ({ id, taskId, error }) => ({ id, taskId, errorJson: toJson(error) }),
+		decode: ({ id, taskId, errorJson }) => ({ id, taskId, error: fromJson<ErrorInfo>(errorJson) }),
+	},
 	volumeMove: {
 		encode: ({ poolId, nodeId, format, ...body }) => ({
 			...{ ...idAndTask.encode(body), poolId, format },

@@ -103,17 +103,10 @@ export class FakeNode implements NodeService {
 		folderParts(folder);
 		return { nodeId: this.nodeId, folder, items: this.contentItems, truncated: false };
 	};
-	/** Of poolOrphans; deleteOrphans takes them out of it. */
+	/** Of poolOrphans. */
 	orphans: PoolOrphan[] = [];
 	poolOrphans = async () => this.orphans;
-	async deleteOrphans(_poolId: string, chosen: { volumeIds: readonly string[]; imageIds: readonly string[] }) {
-		const ids = [...chosen.volumeIds, ...chosen.imageIds];
-		const deleted = ids.filter((id) => this.orphans.some((one) => one.id === id));
-		this.orphans = this.orphans.filter(({ id }) => !deleted.includes(id));
-		const reason = "It is no orphan: there is a record of it.";
-		return { deleted, kept: ids.filter((id) => !deleted.includes(id)).map((id) => ({ id, reason })) };
-	}
-	/** Of orphanVolume; deleteOrphanSnapshots empties it. */
+	/** Of orphanVolume. */
 	orphanSnapshotIds: string[] = [];
 	/** What orphanVolume says beside the usual. */
 	orphanAs: Partial<OrphanVolume> = {};
@@ -121,9 +114,6 @@ export class FakeNode implements NodeService {
 		if (!this.orphans.some(({ id }) => id === volumeId)) throw new AppError("wrong-state", "It is no orphan.");
 		const usual = { format: "raw", sizeBytes: 64 * MiB, allocatedBytes: 4096, source: { kind: "empty" } } as const;
 		return { volume: { ...usual, ...this.orphanAs }, snapshotIds: this.orphanSnapshotIds };
-	}
-	async deleteOrphanSnapshots(_poolId: string, _volumeId: string) {
-		this.orphanSnapshotIds = [];
 	}
 	demoImagePath = () => this.demoImage;
 	hypervisorState = () => this.hypervisor;

@@ -76,7 +76,7 @@ export async function whatNobodyOwns({ node, root, json, rootCode }: Commands): 
 	const found = await json("pool orphans list local");
 	expect(found.map(({ id }: { id: string }) => id).sort()).toEqual([first, second]);
 	expect(await rootCode(`pool orphans delete local ${fixtureId(0x903)} --yes`)).toBe(2);
-	expect(await root(`pool orphans delete local ${first} --yes`)).toContain("Deleted: 1.");
+	expect(await root(`pool orphans delete local ${first} --yes`)).toContain("pool.deleteOrphans local: done");
 	expect(await root(`pool orphans adopt local ${second} rescued`)).toContain("ready");
 	expect(await json("volume show rescued")).toMatchObject({ id: second, sizeBytes: 24 * MiB, format: "raw" });
 	expect(await json("pool orphans list local")).toEqual([]);

@@ -6,7 +6,7 @@ import { namesById, resolveId } from "../../names.ts";
 import { choice, text } from "../../options.ts";
 import { given } from "../../pages.ts";
 import { confirm } from "../../prompt.ts";
-import { finishObject, waitOptions } from "../../tasks.ts";
+import { finishObject, finishTask, waitOptions } from "../../tasks.ts";
 import { warnOfUnanswered } from "../../unanswered.ts";
 import { type Verb, verb } from "../../verb.ts";
 import { yes } from "../common-options.ts";
@@ -60,11 +60,12 @@ export const poolOrphanVerbs: readonly Verb[] = [
 	verb({
 		name: "orphans delete",
 		summary: "Delete content of a storage pool that is in no record",
-		description: "Only what is in no record when it is deleted. What was kept is said, with the reason.",
+		description:
+			"One after the other, only what is in no record when its turn comes. What was kept is said, with the reason. To call it off, cancel the task.",
 		examples: ["limiquantix pool orphans delete local 0198c0de-0000-7000-8000-000000000001 --yes"],
 		arguments: { ...poolArgument, "<id...>": "ids of volumes and images, as `pool orphans list` has them" },
-		options: { node, yes },
-		async run(cli, { pool, id: ids }, { node: nodeName, yes: sure }) {
+		options: { node, yes, ...waitOptions },
+		async run(cli, { pool, id: ids }, { node: nodeName, yes: sure, ...wait }) {
 			const place = await placeOf(cli, pool, nodeName);
 			const { items } = (await cli.call("poolOrphanList", place)).body;
 			const known = items.filter(({ found }) => found === "no-record");
@@ -74,16 +75,16 @@ export const poolOrphanVerbs: readonly Verb[] = [
 			const chosen = (kind: "volume" | "image") =>
 				known.filter((one) => one.kind === kind && ids.includes(one.id)).map(({ id }) => id);
 			const body = { volumeIds: chosen("volume"), imageIds: chosen("image") };
-			const { deleted, kept } = (await cli.call("poolOrphanDelete", { ...place, body })).body;
-			for (const { id, reason } of kept) await cli.note(`Kept ${id}: ${reason}`);
-			await cli.output.say(`Deleted: ${deleted.length}.`);
+			const task = (await cli.call("poolOrphanDelete", { ...place, body })).body;
+			const { message } = await finishTask(cli, task, wait);
+			if (wait.wait && cli.output.forPeople && message !== null) await cli.output.say(message);
 		},
 	}),
 	verb({
 		name: "orphans adopt",
 		summary: "Make a volume of content that is in no record",
 		description:
-			"Snapshots of it that are in no record have to be deleted or kept. Kept, nobody can go back to them or delete them, and the volume does not move to another pool.",
+			"Snapshots of it that are in no record have to be deleted or kept. Kept, nobody can go back to them or delete them, and the volume does not move to another pool. The volume is ready when they are gone; if one cannot be deleted, or the task is canceled, the volume's record goes and what lies in the pool stays.",
 		examples: ["limiquantix pool orphans adopt local 0198c0de-0000-7000-8000-000000000001 rescued"],
 		arguments: {
 			...poolArgument,
