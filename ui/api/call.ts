@@ -118,7 +118,7 @@ export async function call<Operation extends OperationName>(
 /** Those take their time on a cluster that is well, too. */
 const slowByNature: readonly OperationName[] = [
 	...(["nodeLeave", "vmCreateDemo", "foreignVmAdopt", "clusterLeaderTransfer"] as const),
-	...(["poolCreate", "poolUpdate", "poolProbe", "poolDiscover", "poolOrphanDelete", "poolOrphanAdopt"] as const),
+	...(["poolCreate", "poolUpdate", "poolProbe", "poolDiscover", "poolOrphanAdopt"] as const),
 ];
 
 const isQuickWrite = (operation: OperationName): boolean =>

@@ -60,6 +60,8 @@ export const failedTasks = computed<number>(() => drawerTasks.value.filter(({ st
 /** What could not be done at once ("Waits for the next start: …"), or was not there to be set back. */
 const saysMore: readonly Task["kind"][] = ["vm.update", "vm.revert"];
 
+const saysWhatStays: readonly Task["kind"][] = ["pool.delete", "pool.deleteOrphans"];
+
 /** Follows a task started here: its failure is shown until read. Resolves with the finished task, or null if lost. */
 export async function followTask(id: string): Promise<Task | null> {
 	await ensureTask(id).catch(() => {});
@@ -80,7 +82,7 @@ export async function followTask(id: string): Promise<Task | null> {
 		toastFailureText(title, finished.error?.message ?? "", taskDetails(finished));
 	}
 	// What stays has to be read.
-	if (finished?.state === "succeeded" && finished.kind === "pool.delete" && finished.message)
+	if (finished?.state === "succeeded" && saysWhatStays.includes(finished.kind) && finished.message)
 		toastFailureText(taskTarget(finished)?.name ?? taskTitle(finished), finished.message, taskDetails(finished));
 	if (finished?.state === "succeeded" && saysMore.includes(finished.kind) && finished.message) {
 		toastSuccess(`${taskTarget(finished)?.name ?? ""}: ${finished.message}`);

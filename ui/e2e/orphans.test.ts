@@ -73,11 +73,42 @@ test("what is chosen is deleted after its pool was named, content and records; w
 		poolId,
 		orphansOf(opened, poolId).filter((one) => one !== kept),
 	);
+	server.state.hold();
 	await send.click();
-	await page.getByText("3 orphans were deleted").waitFor();
-	await page.getByText(`${kept?.id}: It is no orphan: there is a record of it.`).waitFor();
+	// The task shows at once, and what it deletes is no orphan any more.
+	await page.getByRole("button", { name: "Show tasks (2 running)" }).waitFor();
+	await page.getByRole("heading", { name: "No orphans" }).waitFor();
+	server.state.release();
+	await page.getByText("1 orphan was deleted").waitFor();
+	await page.getByText(`Deleted: 2. Kept ${kept?.id}: It is no orphan: there is a record of it.`).waitFor();
 	await page.getByRole("heading", { name: "No orphans" }).waitFor();
 	expect([...server.state.tables.volume.values()].some(({ name }) => name === "old-mail-data")).toBe(false);
+	expect(problems).toEqual([]);
+	await opened.close();
+});
+
+test("a deletion is called off: what is left is there again", async () => {
+	const opened = await openOrphans();
+	const { page, poolId, server, problems } = opened;
+	const ids = orphansOf(opened, poolId)
+		.filter(({ found }) => found === "no-record")
+		.map(({ id }) => id);
+	for (const id of ids) await page.getByRole("row", { name: id }).getByRole("checkbox").check();
+	await page.getByRole("toolbar").getByRole("button", { name: "Delete" }).click();
+	const dialog = page.getByRole("dialog", { name: "Delete 3 orphans" });
+	await dialog.getByLabel("Type local to confirm").fill("local");
+	server.state.hold();
+	await dialog.getByRole("button", { name: "Delete" }).click();
+	await page.getByRole("button", { name: "Show tasks (1 running)" }).click();
+	await page.getByRole("button", { name: "Cancel: Delete orphans local" }).click();
+	await page.getByText(ids[0] ?? "").waitFor({ state: "detached" });
+	server.state.release();
+	await page
+		.getByRole("main")
+		.getByText(ids[0] ?? "")
+		.first()
+		.waitFor();
+	expect(orphansOf(opened, poolId)).toHaveLength(4);
 	expect(problems).toEqual([]);
 	await opened.close();
 });

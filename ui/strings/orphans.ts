@@ -37,5 +37,4 @@ export const orphans = {
 	deleteFailed: "Orphans were not deleted",
 	recordFailed: (name: string) => `Delete ${name}`,
 	deleted: (count: number) => (count === 1 ? "1 orphan was deleted" : `${count} orphans were deleted`),
-	kept: (count: number) => (count === 1 ? "1 was kept" : `${count} were kept`),
 } as const;

@@ -29,6 +29,7 @@ const kinds: Record<TaskKind, string> = {
 	"network.delete": "Delete network",
 	"pool.create": "Create pool",
 	"pool.delete": "Delete pool",
+	"pool.deleteOrphans": "Delete orphans",
 };
 
 export const tasks = {

@@ -1,7 +1,9 @@
 /** What the mock's pools have and no record names, and the other way round. A node that is away does not answer for its part. */
 import { GiB, MiB } from "../../../src/lib/units.ts";
+import { deletedOrphans } from "../../../src/model/orphan-tasks.ts";
 import type { PoolOrphan } from "../../../src/model/pool-orphan.ts";
 import { isShared } from "../../../src/model/storage-rules.ts";
+import { isFinished } from "../../../src/model/task.ts";
 import type { Pool, Volume } from "../../api/types.ts";
 import { checkName, find, type HandlerTable, MockProblem } from "./request.ts";
 import type { MockState } from "./state.ts";
@@ -41,6 +43,12 @@ export function orphans(state: MockState): HandlerTable {
 		(state.orphans.get(poolId) ?? []).filter(
 			({ found, kind, id }) => found === "no-record" || state.tables[kind].get(id) !== undefined,
 		);
+	/** What is being deleted. */
+	const goingOf = (poolId: string): string[] =>
+		[...state.tables.task.values()]
+			.filter(({ state: now, targets }) => !isFinished(now) && targets.some(({ id }) => id === poolId))
+			.map(deletedOrphans)
+			.flatMap(({ volumeIds, imageIds }) => [...volumeIds, ...imageIds]);
 	const take = (poolId: string, id: string): PoolOrphan => {
 		const known = all(poolId);
 		const one = known.find((orphan) => orphan.id === id);
@@ -59,35 +67,60 @@ export function orphans(state: MockState): HandlerTable {
 				...{ nodeId, nodeName: state.tables.node.get(nodeId)?.name ?? nodeId },
 				message: "The node does not answer.",
 			}));
-			const items = all(id).filter(({ nodeId }) => !away.includes(nodeId));
+			const going = goingOf(id);
+			const items = all(id).filter((one) => !away.includes(one.nodeId) && !going.includes(one.id));
 			return { body: { items, ...(unanswered.length > 0 ? { unanswered } : {}) } };
 		},
 		poolOrphanDelete: ({ id, body }) => {
+			const pool = find(state, "pool", id) as Pool;
 			const { volumeIds, imageIds } = body as { volumeIds: string[]; imageIds: string[] };
-			const deleted: string[] = [];
-			const kept: { id: string; reason: string }[] = [];
-			for (const orphanId of [...volumeIds, ...imageIds])
+			const chosen = [...volumeIds, ...imageIds];
+			let left = [...chosen];
+			const kept: string[] = [];
+			const deleteNext = () => {
+				const [next, ...others] = left;
+				left = others;
+				if (next === undefined) return;
 				try {
-					take(id, orphanId);
-					deleted.push(orphanId);
+					take(id, next);
 				} catch (error) {
-					kept.push({ id: orphanId, reason: error instanceof Error ? error.message : "" });
+					kept.push(`Kept ${next}: ${error instanceof Error ? error.message : ""}`);
 				}
-			return { body: { deleted, kept } };
+			};
+			const task = state.startTask("pool.deleteOrphans", [state.refOf("pool", pool.id)], {
+				...{ steps: chosen.length, cancelable: true, input: { volumeIds, imageIds } },
+				messages: chosen.map((_, at) => `Deleting what no record names: ${at + 1} of ${chosen.length}`),
+				onStep: deleteNext,
+				onDone() {
+					if (kept.length === chosen.length) throw new Error(`Nothing was deleted. ${kept.join(" ")}`);
+				},
+				found: () => (kept.length === 0 ? null : `Deleted: ${chosen.length - kept.length}. ${kept.join(" ")}`),
+			});
+			return { status: 202, body: task, task };
 		},
 		poolOrphanAdopt: ({ id, body }) => {
 			const pool = find(state, "pool", id) as Pool;
 			checkName(state, "volume", body.name);
-			const { format, sizeBytes, allocatedBytes, nodeId, id: volumeId } = take(id, String(body.volumeId));
+			const orphan = take(id, String(body.volumeId));
+			const { format, sizeBytes, allocatedBytes, nodeId, id: volumeId, snapshots = 0 } = orphan;
 			const volume = state.put("volume", {
 				...{ ...state.metadata(), id: volumeId, name: String(body.name), poolId: id },
 				...{ format: format === "raw" ? "raw" : "qcow2", sizeBytes: sizeBytes ?? 0, allocatedBytes },
 				...{ nodeId: isShared(pool) ? null : nodeId, source: { kind: "empty" }, phase: "pending" },
 				...{ vmId: null, error: null },
 			});
+			const going = body.snapshots === "delete" ? snapshots : 0;
 			const task = state.startTask("volume.create", [state.refOf("volume", volumeId)], {
-				steps: 1,
+				...{ steps: Math.max(1, going), cancelable: going > 0 },
+				messages: Array.from(
+					{ length: going },
+					(_, at) => `Deleting a snapshot that no record names: ${at + 1} of ${going}`,
+				),
 				onDone: () => state.change("volume", volumeId, { phase: "ready" }),
+				onFailed() {
+					state.remove("volume", volumeId);
+					state.orphans.set(id, [...(state.orphans.get(id) ?? []), orphan]);
+				},
 			});
 			return { status: 201, body: volume, task };
 		},

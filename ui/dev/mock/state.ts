@@ -15,7 +15,7 @@ export type TaskSteps = {
 	messages?: readonly string[];
 	input?: Task["input"];
 	/** Its message when it has succeeded. */
-	found?: () => string;
+	found?: () => string | null;
 	cancelable?: boolean;
 	onStep?: (step: number) => void;
 	/** A thrown error fails the task. */

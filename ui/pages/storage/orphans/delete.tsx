@@ -1,7 +1,7 @@
-/** Deleting what is chosen, content and records: asked first, with what goes; afterwards what stayed is said, and why. */
+/** Deleting what is chosen, content and records, by tasks: asked first, with what goes; afterwards what stayed is said, and why. */
 import { isShared } from "../../../../src/model/storage-rules.ts";
 import { call } from "../../../api/call.ts";
-import { toastFailure, toastFailureText, toastSuccess } from "../../../api/notify.ts";
+import { toastFailure, toastSuccess } from "../../../api/notify.ts";
 import { followTask } from "../../../api/tasks.ts";
 import type { Pool } from "../../../api/types.ts";
 import { confirm } from "../../../components/confirm.tsx";
@@ -11,48 +11,55 @@ import { storage } from "../../../strings/storage.ts";
 import { bytesOf, type Deletion, deletionOf, type OrphanRow } from "./orphans.ts";
 
 const mostNamed = 20;
-/** Large files on a slow disk; as long as the node takes for one. */
-const deleteTimeoutMs = 600_000;
 
-/** False when it was not confirmed. */
-export async function deleteOrphans(pool: Pool, rows: readonly OrphanRow[]): Promise<boolean> {
+/**
+ * Null when it was not confirmed. Resolves when the tasks have begun; `ended` when all of them have ended, which may take hours. Failures,
+ * and what was kept, are told as they come.
+ */
+export async function deleteOrphans(pool: Pool, rows: readonly OrphanRow[]): Promise<{ ended: Promise<void> } | null> {
 	const title = t.deleteTitle(rows.length);
 	const body = <WhatGoes rows={rows} pool={pool} />;
-	if (!(await confirm({ title, body, confirmLabel: t.delete, danger: true, typedName: pool.name }))) return false;
+	if (!(await confirm({ title, body, confirmLabel: t.delete, danger: true, typedName: pool.name }))) return null;
 	const { content, records } = deletionOf(rows, isShared(pool));
-	const answers = await Promise.all([
-		...content.map((part) => deleteContent(pool, part)),
-		...records.map(deleteRecord),
-	]);
-	const deleted = answers.reduce((sum, answer) => sum + answer.deleted, 0);
-	const kept = answers.flatMap((answer) => answer.kept);
-	if (deleted > 0) toastSuccess(t.deleted(deleted));
-	if (kept.length > 0) toastFailureText(t.kept(kept.length), kept.slice(0, 5).join("\n"), kept.join("\n"));
-	return true;
+	const begun = await Promise.all([...content.map((part) => deleteContent(pool, part)), ...records.map(deleteRecord)]);
+	return { ended: tellEnd(begun) };
 }
 
-type Outcome = { deleted: number; kept: string[] };
+/** How many it is about, and its task; null when it was refused. */
+type Begun = { count: number; taskId: string } | null;
 
-async function deleteContent(pool: Pool, { nodeId, ...body }: Deletion["content"][number]): Promise<Outcome> {
+async function tellEnd(begun: readonly Begun[]): Promise<void> {
+	const ended = await Promise.all(
+		begun.map(async (one) => {
+			const task = one && (await followTask(one.taskId));
+			// Who follows it tells of a failure, and of what was kept.
+			const isDone = task?.state === "succeeded" && (task.kind !== "pool.deleteOrphans" || task.message === null);
+			return isDone ? (one?.count ?? 0) : 0;
+		}),
+	);
+	const deleted = ended.reduce((sum, count) => sum + count, 0);
+	if (deleted > 0) toastSuccess(t.deleted(deleted));
+}
+
+async function deleteContent(pool: Pool, { nodeId, ...body }: Deletion["content"][number]): Promise<Begun> {
 	const query = nodeId === undefined ? {} : { nodeId };
+	const count = body.volumeIds.length + body.imageIds.length;
 	try {
-		const { data } = await call("poolOrphanDelete", { id: pool.id, query, body, timeoutMs: deleteTimeoutMs });
-		return { deleted: data.deleted.length, kept: data.kept.map(({ id, reason }) => `${id}: ${reason}`) };
+		const { taskId } = await call("poolOrphanDelete", { id: pool.id, query, body });
+		return taskId === null ? null : { count, taskId };
 	} catch (error) {
 		toastFailure(t.deleteFailed, error);
-		return { deleted: 0, kept: [] };
+		return null;
 	}
 }
 
-async function deleteRecord({ kind, orphanId: id, name }: OrphanRow): Promise<Outcome> {
+async function deleteRecord({ kind, orphanId: id, name }: OrphanRow): Promise<Begun> {
 	try {
 		const { taskId } = await call(kind === "volume" ? "volumeDelete" : "imageDelete", { id });
-		// A failed task is told by who follows it.
-		const task = taskId === null ? null : await followTask(taskId);
-		return { deleted: task?.state === "succeeded" ? 1 : 0, kept: [] };
+		return taskId === null ? null : { count: 1, taskId };
 	} catch (error) {
 		toastFailure(t.recordFailed(name ?? id), error);
-		return { deleted: 0, kept: [] };
+		return null;
 	}
 }
 

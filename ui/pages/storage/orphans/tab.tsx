@@ -88,8 +88,12 @@ export function OrphansTab({ pool }: { pool: Pool }) {
 	if (obstacle) return <EmptyState icon={PackageSearch} title={storage.tabs.orphans} text={obstacle} />;
 	const { data, error, loading, reload } = query;
 	const remove = async (rows: readonly OrphanRow[], clear?: () => void) => {
-		if (!(await deleteOrphans(pool, rows))) return;
+		const begun = await deleteOrphans(pool, rows);
+		if (begun === null) return;
 		clear?.();
+		// What is being deleted is left out; what was kept is there again afterwards.
+		reload();
+		await begun.ended;
 		reload();
 	};
 	const perNode = !isShared(pool) && nodes.length > 1;
