@@ -17,8 +17,8 @@ export const isLost = ({ status }: Pick<Node, "status">): boolean =>
 /**
  * Whether a task of a node that is lost can be ended without it. Should the node be at work all the same, it gives up when it hears of
  * that, and cleans up as after any cancel. Not so an adoption, which is undone with its task, nor what a move left there:
- * that has to go; nor a volume that goes over to another pool just now, since only the node knows in which one it is; nor what is at
- * content without a record in a pool that others may see: they would make a volume of it under its hands.
+ * that has to go; nor a volume that goes over to another pool just now, since only the node knows in which one it is; nor what
+ * deletes or adopts content that no record names: others may see that pool, and would make a volume of it meanwhile.
  */
 export function endsWithoutNode(task: Pick<Task, "kind" | "cancelable" | "input">): boolean {
 	const { kind, cancelable } = task;

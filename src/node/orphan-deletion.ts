@@ -34,6 +34,7 @@ export async function deleteOrphans(parts: OrphanParts, poolId: string, run: Tas
 				await deleteOne(parts, { poolId, driver, one, run, done, all });
 			} catch (error) {
 				kept.push({ ...one, error: keptFor(error, run, { done, all }) });
+				parts.context.logger.info("what no record names is kept", { poolId, ...one, error });
 			}
 		}
 		// What others among them rest on goes after those.

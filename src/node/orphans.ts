@@ -72,6 +72,14 @@ async function namedIds(context: NodeContext, poolId: string): Promise<Set<strin
 	return new Set([...records.map(({ id }) => id), ...copies]);
 }
 
+/** The same for one of them: a pool may have ten thousand. */
+async function isNamed(context: NodeContext, poolId: string, id: string): Promise<boolean> {
+	const { store, nodeId } = context;
+	const records = [store.get("volume", id), store.get("image", id)].filter((one) => one !== null);
+	if (records.some((one) => one.poolId === poolId && isOf(nodeId)(one))) return true;
+	return (await readRecords(context, copyRecords)).has(id);
+}
+
 /** What unfinished work of any node but that of one task, or a record of this one, is about. */
 async function busyIds(context: NodeContext, poolId: string, exceptTaskId?: string): Promise<Set<string>> {
 	const { store } = context;
@@ -141,7 +149,7 @@ export async function requireOrphan(
 	taskId?: string,
 ): Promise<void> {
 	await context.store.readIndex();
-	if ((await namedIds(context, poolId)).has(id))
+	if (await isNamed(context, poolId, id))
 		throw new AppError("wrong-state", "It is no orphan: there is a record of it.");
 	if ((await busyIds(context, poolId, taskId)).has(id))
 		throw new AppError("wrong-state", "It is no orphan: work on it is under way.");
