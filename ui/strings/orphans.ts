@@ -26,7 +26,8 @@ export const orphans = {
 	keepSnapshots: "Keep",
 	snapshotsHint:
 		"Recorded nowhere. Kept, nobody can go back to them or delete them, and the volume does not move to another pool.",
-	snapshotsDeletedHint: "Lost for good, with what only they have. The disk itself stays as it is now.",
+	snapshotsDeletedHint:
+		"Lost for good, with what only they have. The disk itself stays as it is now; the volume can be used when they are gone.",
 	adoptRecord: "It is a volume or an image already; its content is missing.",
 	adoptImage: "Only volumes are adopted.",
 	delete: "Delete",
