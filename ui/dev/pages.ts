@@ -78,7 +78,11 @@ export function pagesToShow(server: MockServer): ShownPage[] {
 		},
 		{
 			name: "volume-moving",
-			path: href("volume", { volumeId: first(tables.volume.keys()) }),
+			path: href("volume", {
+				volumeId: first(
+					[...tables.volume.values()].filter(({ vmId }) => vmId !== null && !taken.has(vmId) && !isOff(server, vmId)),
+				).id,
+			}),
 			prepare: async (page: Page) => {
 				if (await page.getByText("To the pool").isVisible()) return;
 				await chosen(page, "Move to another pool");

@@ -211,12 +211,19 @@ const overlays: Record<string, (opened: Opened) => Promise<void>> = {
 	},
 	async "moving a volume"(opened) {
 		const { page, server } = opened;
-		await page.goto(`${server.url}/storage/volumes/${vmOf(opened, "running").spec.disks[0]?.volumeId}`);
+		await page.goto(`${server.url}/storage/volumes/${vmOf(opened, "paused").spec.disks[0]?.volumeId}`);
 		await ready(page);
 		await page.getByRole("button", { name: "More actions" }).click();
 		await page.getByRole("menuitem", { name: "Move to another pool" }).click();
 		await page.locator("dialog input[type=radio]:not([aria-disabled])").first().check();
 		await page.getByText("Then the old copy is deleted.").waitFor();
+	},
+	async "a volume that snapshots hold"(opened) {
+		const { page, server } = opened;
+		await page.goto(`${server.url}/storage/volumes/${vmOf(opened, "running").spec.disks[0]?.volumeId}`);
+		await ready(page);
+		await page.getByRole("button", { name: "More actions" }).click();
+		await page.getByRole("menuitem", { name: "Move to another pool" }).getByText("snapshots hold it").waitFor();
 	},
 	async "copying a volume"(opened) {
 		const { page, server } = opened;
