@@ -43,12 +43,14 @@ export function orphans(state: MockState): HandlerTable {
 		(state.orphans.get(poolId) ?? []).filter(
 			({ found, kind, id }) => found === "no-record" || state.tables[kind].get(id) !== undefined,
 		);
-	/** What is being deleted. */
-	const goingOf = (poolId: string): string[] =>
+	/** What unfinished work is about. */
+	const busy = (): string[] =>
 		[...state.tables.task.values()]
-			.filter(({ state: now, targets }) => !isFinished(now) && targets.some(({ id }) => id === poolId))
-			.map(deletedOrphans)
-			.flatMap(({ volumeIds, imageIds }) => [...volumeIds, ...imageIds]);
+			.filter((task) => !isFinished(task.state))
+			.flatMap((task) => {
+				const { volumeIds, imageIds } = deletedOrphans(task);
+				return [...task.targets.map(({ id }) => id), ...volumeIds, ...imageIds];
+			});
 	const take = (poolId: string, id: string): PoolOrphan => {
 		const known = all(poolId);
 		const one = known.find((orphan) => orphan.id === id);
@@ -67,7 +69,7 @@ export function orphans(state: MockState): HandlerTable {
 				...{ nodeId, nodeName: state.tables.node.get(nodeId)?.name ?? nodeId },
 				message: "The node does not answer.",
 			}));
-			const going = goingOf(id);
+			const going = busy();
 			const items = all(id).filter((one) => !away.includes(one.nodeId) && !going.includes(one.id));
 			return { body: { items, ...(unanswered.length > 0 ? { unanswered } : {}) } };
 		},
