@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { present } from "../lib/assert.ts";
 import { systemClock } from "../lib/clock.ts";
-import { type ErrorCode, isAppError } from "../lib/errors.ts";
+import { type ErrorCode, isAppError, toAppError } from "../lib/errors.ts";
 import { idSource } from "../lib/ids.ts";
 import { systemRandom } from "../lib/random.ts";
 import { MiB } from "../lib/units.ts";
@@ -177,22 +177,28 @@ function poolConformance({ pool, driver, check, under, format }: Suite): void {
 		expect((await driver().getVolume(id))?.sizeBytes).toBe(MiB);
 	});
 
-	test("it is not let go of while a volume is being read, which goes on and ends well", async () => {
+	test("a volume that is being read when the pool is to be let go of is read to its end", async () => {
 		const [id, bytes] = [newId(), pattern(300_000)];
 		await driver().createVolume(id, { format: "raw", sizeBytes: 4 * MiB, source: { kind: "empty" } });
 		await pool().writeDisk(driver(), id, 0, bytes);
 		const { stream, sizeBytes } = await driver().readVolume(id, {});
-		await fails("in-use", driver().deactivate());
-		expect((await driver().check()).totalBytes).toBeGreaterThan(0);
+		// Where it was copied out of the pool before, that is not used any more.
+		const refusal = await driver()
+			.deactivate()
+			.then(() => null, toAppError);
+		if (refusal !== null) {
+			expect(refusal.code).toBe("in-use");
+			expect((await driver().check()).totalBytes).toBeGreaterThan(0);
+		}
 		const read = await readAll(stream);
 		expect(read.length).toBe(sizeBytes);
 		expectSame(read.subarray(0, bytes.length), bytes);
-		await driver().deactivate();
+		if (refusal !== null) await driver().deactivate();
 		await driver().activate();
 		expect((await driver().getVolume(id))?.sizeBytes).toBe(4 * MiB);
 	});
 
-	check("nor while one comes in", under.keepsUploads ?? true, async () => {
+	check("it is not let go of while a volume comes in", under.keepsUploads ?? true, async () => {
 		const [id, bytes] = [newId(), pattern(MiB)];
 		const [begun, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
 		const stream = new ReadableStream<Uint8Array>(
