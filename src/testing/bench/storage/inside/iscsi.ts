@@ -17,8 +17,6 @@ import { type BareTool, driverRounds } from "../driver-rounds.ts";
 
 const lunBytes = 1024 * GiB;
 const group = "bare";
-/** Each takes its time where all is emulated. */
-const atOnce = 20;
 const { newId } = idSource(systemClock, systemRandom);
 const limit = { timeoutMs: 120_000 };
 
@@ -31,7 +29,7 @@ export async function iscsiRounds(layout: "thick" | "thin", rounds: number): Pro
 	const device = present((await lunDevices(wwidOf(2)))[0], "the second LUN");
 	const bare = isShared ? await thickOn(device) : await thinOn(device);
 	const prefix = layout === "thick" ? "storageIscsiThick" : "storageIscsiThin";
-	return await driverRounds({ prefix, driver, bare, newId, rounds, atOnce });
+	return await driverRounds({ prefix, driver, bare, newId, rounds });
 }
 
 const pathOf = (name: string): string => `/dev/${group}/${name}`;
