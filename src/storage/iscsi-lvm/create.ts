@@ -101,7 +101,7 @@ export function createIscsiLvmDriver(pool: IscsiLvmPool): IscsiLvmDriver {
 			runFolder: pool.runFolder,
 			isFormer,
 		}),
-		group: new VolumeGroup({ poolId, nodeId, shared, layout: config.layout, lvm }),
+		group: new VolumeGroup({ poolId, nodeId, shared, layout: config.layout, lvm, step: pool.onStep }),
 		// Two nodes that find the LUN empty at the same time must not both make the group: the one with the lowest number does.
 		mayInitialize: !pool.wasReady && (!shared || first),
 		...{ stagingFolder: pool.stagingFolder, protectedPaths: pool.protectedPaths, random: pool.random, clock, log },

@@ -8,7 +8,7 @@ import { requireHeadersMatch, wantedFor } from "./chain.ts";
 import { type IscsiContext, pathOf, readIndex } from "./context.ts";
 import { holdsNoData, readQcow2Header } from "./device-io.ts";
 import { makeOverlay, qcow2Bytes } from "./disk-copy.ts";
-import { volumeLv } from "./group.ts";
+import { volumeLv } from "./names.ts";
 import { type Disk, maxChainDisks, sizeOf, volumeFormat } from "./pool-index.ts";
 import type { Lv } from "./records.ts";
 import { removeDisk } from "./remove-disk.ts";

@@ -6,6 +6,7 @@
 import { AppError, isAppError } from "../../lib/errors.ts";
 import { formatBytes, GiB, MiB } from "../../lib/units.ts";
 import type { PoolUsage } from "../driver.ts";
+import type { Step } from "../durable.ts";
 import { boundedRun, stderrOf } from "./bounded-run.ts";
 import { type Lvm, type LvmCall, systemId } from "./lvm.ts";
 import {
@@ -22,7 +23,7 @@ import {
 	vgFields,
 } from "./lvm-report.ts";
 import { removeLeases, removeMapped } from "./mapped-devices.ts";
-import { groupName, lvName, thinPoolName } from "./names.ts";
+import { groupName, makingTag, poolTag, thinPoolName } from "./names.ts";
 import type { Lv, LvRecord } from "./records.ts";
 import { tagChanges, tagsOf } from "./records.ts";
 import { otherHosts } from "./sanlock.ts";
@@ -46,6 +47,8 @@ export type GroupOptions = {
 	shared: boolean;
 	layout: "thick" | "thin";
 	lvm: Lvm;
+	/** Called before each change of what is active. */
+	step?: Step | undefined;
 };
 
 export class VolumeGroup {
@@ -345,6 +348,7 @@ export class VolumeGroup {
 
 	/** `shared`: for reading, by several nodes. `in-use` when another node's way of using it rules that out. What is active changes its lock. */
 	async activate(lv: string, mode: "exclusive" | "shared"): Promise<void> {
+		await this.#options.step?.("activate a logical volume");
 		const flag = !this.#options.shared ? "y" : mode === "exclusive" ? "ey" : "sy";
 		await this.#options.lvm.change(
 			["lvchange", "--activate", flag, "--ignoreactivationskip", "--", `${this.name}/${lv}`],
@@ -353,6 +357,7 @@ export class VolumeGroup {
 	}
 
 	async deactivate(lv: string): Promise<void> {
+		await this.#options.step?.("deactivate a logical volume");
 		await this.#options.lvm.change(["lvchange", "--activate", "n", "--", `${this.name}/${lv}`], this.#devices);
 	}
 
@@ -392,9 +397,3 @@ export class VolumeGroup {
 }
 
 export const roundUp = (bytes: number): number => Math.max(1, Math.ceil(bytes / extentBytes)) * extentBytes;
-
-const poolTag = (poolId: string): string => `lqx.pool=${poolId}`;
-const makingTag = (nodeId: string): string => `lqx.making=${nodeId}`;
-
-export const volumeLv = (id: string, number: number): string => lvName({ kind: "volume", id, number });
-export const imageLv = (id: string): string => lvName({ kind: "image", id });

@@ -15,7 +15,8 @@ import { type IscsiContext, pathOf, readIndex } from "./context.ts";
 import { canceledOr, zeroDevice } from "./device-io.ts";
 import { copyInto } from "./disk-copy.ts";
 import { finish } from "./freeze.ts";
-import { imageLv, roundUp } from "./group.ts";
+import { roundUp } from "./group.ts";
+import { imageLv } from "./names.ts";
 import type { Image } from "./pool-index.ts";
 import { leftUnfinished, removeDisk } from "./remove-disk.ts";
 

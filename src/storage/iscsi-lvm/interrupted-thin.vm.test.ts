@@ -1,69 +1,62 @@
-/** Snapshots of a thin volume ended at each of their steps: either all of one is there afterwards or nothing, and the tree is right. */
+/** Operations in a thin pool on a real target that were cut short, in the storage lab VM. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { run } from "../../lib/run.ts";
 import { GiB, MiB } from "../../lib/units.ts";
-import { type LabLuns, labLuns, nodeId } from "../../testing/lab/storage-vm/inside/iscsi-pool.ts";
+import { type LabLuns, labLuns, limit, nodeId } from "../../testing/lab/storage-vm/inside/iscsi-pool.ts";
 import { newId } from "../conformance.ts";
-import type { IscsiLvmDriver } from "./driver.ts";
+import { type CutPool, endedAt } from "./testing/interrupted.ts";
+import { interruptedOperations } from "./testing/interrupted-operations.ts";
 
-const poolId = newId();
+const limitMs = 900_000;
+const mostSteps = 20;
 let lab: LabLuns;
 beforeAll(async () => {
 	lab = await labLuns({ portals: ["10.88.0.2"], sizes: [GiB] });
 }, 60_000);
 afterAll(() => lab.close(), 60_000);
 
-const open = async (onStep: (name: string) => void | Promise<void> = () => {}): Promise<IscsiLvmDriver> => {
-	const driver = lab.driver(poolId, { layout: "thin", hostIds: { [nodeId]: 1 } }, { onStep });
-	await driver.activate();
-	return driver;
-};
-
-/** True when `work` was done before it came to step `at`, at which it never goes on. */
-async function endedAt(at: number, work: (driver: IscsiLvmDriver) => Promise<unknown>): Promise<boolean> {
-	const ended = Promise.withResolvers<false>();
-	let steps = Number.NEGATIVE_INFINITY;
-	const driver = await open(() => {
-		steps += 1;
-		if (steps !== at) return;
-		ended.resolve(false);
-		return new Promise<void>(() => {});
-	});
-	steps = 0;
-	return Promise.race([work(driver).then(() => true as const), ended.promise]);
+async function open(): Promise<CutPool> {
+	const poolId = newId();
+	const config = { layout: "thin", hostIds: { [nodeId]: 1 } } as const;
+	return {
+		driver: ({ onStep, ...more } = {}) => lab.driver(poolId, { ...config, ...more }, onStep ? { onStep } : {}),
+		lvNames: () => lab.lvNames(poolId),
+		[Symbol.asyncDispose]: () => lab.clear(poolId),
+	};
 }
 
-test("taken, and taken again: the next one comes after it", async () => {
-	const id = newId();
-	const first = await open();
-	await first.createVolume(id, { format: "raw", sizeBytes: 4 * MiB, source: { kind: "empty" } });
-	for (let at = 1; at < 10; at++) {
-		const [s1, s2] = [newId(), newId()];
-		const done = await endedAt(at, (driver) => driver.snapshots.take(id, s1, { running: false }));
-		const driver = await open();
-		await driver.snapshots.take(id, s1, { running: false });
-		await driver.snapshots.take(id, s2, { running: false });
-		const tree = (await driver.snapshots.list(id)).map((one) => [one.id, one.parentId]);
-		expect(tree).toEqual([
-			[s1, null],
-			[s2, s1],
-		]);
-		// Gone back to the first, the next one comes after that; a deleted one is left out.
-		await driver.snapshots.revert(id, s1);
-		const s3 = newId();
-		await driver.snapshots.take(id, s3, { running: false });
-		expect((await driver.snapshots.list(id)).find((one) => one.id === s3)?.parentId).toBe(s1);
-		await driver.snapshots.delete(id, s1, {});
-		const left = (await driver.snapshots.list(id)).map((one) => [one.id, one.parentId]);
-		expect(left).toEqual([
-			[s2, null],
-			[s3, null],
-		]);
-		for (const snapshot of [s2, s3]) await driver.snapshots.delete(id, snapshot, {});
-		if (done) {
+interruptedOperations({ layout: "thin", open, limitMs });
+
+test(
+	"the pool is made and removed",
+	async () => {
+		await using pool = await open();
+		/** What is in it keeps a pool's group. */
+		const used = async () => {
+			const [driver, id] = [pool.driver(), newId()];
+			await driver.activate();
+			await driver.createVolume(id, { format: "raw", sizeBytes: 4 * MiB, source: { kind: "empty" } });
+			expect((await driver.listVolumes()).map((volume) => volume.id)).toEqual([id]);
 			await driver.deleteVolume(id);
-			await driver.remove();
-			return;
+			return driver;
+		};
+		const isEmpty = async () => {
+			const args = ["--no-act", "--noheadings", "--output", "TYPE", "--", lab.disks[0]?.device ?? ""];
+			return (await run("wipefs", args, limit)).stdout.trim() === "";
+		};
+		for (let at = 1, done = false; !done; at++) {
+			expect(at).toBeLessThan(mostSteps);
+			done = await endedAt(pool, at, (driver) => driver.activate(), { whole: true });
+			await (await used()).remove();
+			expect(await isEmpty()).toBe(true);
 		}
-	}
-	throw new Error("more than 10 steps");
-}, 300_000);
+		for (let at = 1, done = false; !done; at++) {
+			expect(at).toBeLessThan(mostSteps);
+			await (await used()).deactivate();
+			done = await endedAt(pool, at, (driver) => driver.remove(), { whole: true });
+			await pool.driver().remove();
+			expect(await isEmpty()).toBe(true);
+		}
+	},
+	limitMs,
+);

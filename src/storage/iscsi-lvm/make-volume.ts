@@ -141,5 +141,7 @@ async function makeThinCopy({ group, nodeId, step }: IscsiContext, from: Lv, pla
 	if (from.open) throw new AppError("in-use", "A running VM has this disk open.");
 	await step("make a logical volume");
 	await group.snapshot(from.lv, plan.lv, { half: nodeId, format: "raw", sizeBytes: plan.sizeBytes });
-	if (roundUp(plan.sizeBytes) > from.lvBytes) await group.extend(plan.lv, plan.sizeBytes);
+	if (roundUp(plan.sizeBytes) <= from.lvBytes) return;
+	await step("extend a disk");
+	await group.extend(plan.lv, plan.sizeBytes);
 }

@@ -63,3 +63,10 @@ export function parsePortal(text: string): Portal {
 /** As iscsiadm takes and writes it. */
 export const portalText = ({ host, port }: Portal): string =>
 	host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+
+export const volumeLv = (id: string, number: number): string => lvName({ kind: "volume", id, number });
+export const imageLv = (id: string): string => lvName({ kind: "image", id });
+
+/** Tags of a group: of which pool it is, and which node has begun to make it. */
+export const poolTag = (poolId: string): string => `lqx.pool=${poolId}`;
+export const makingTag = (nodeId: string): string => `lqx.making=${nodeId}`;

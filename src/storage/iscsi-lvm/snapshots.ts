@@ -12,7 +12,7 @@ import { type IscsiContext, pathOf, readIndex } from "./context.ts";
 import { holdsNoData, readQcow2Header } from "./device-io.ts";
 import { makeOverlay, qcow2Bytes, rebaseDisk } from "./disk-copy.ts";
 import { finish, overlayOn } from "./freeze.ts";
-import { volumeLv } from "./group.ts";
+import { volumeLv } from "./names.ts";
 import type { OpenVolumes } from "./open-volumes.ts";
 import {
 	type Disk,
@@ -203,8 +203,11 @@ export class IscsiSnapshots implements VolumeSnapshots {
 	}
 
 	async #deleteThin(volume: Volume, disk: Disk, snapshotId: string): Promise<void> {
-		for (const other of volume.disks)
-			if (other.record.parent === snapshotId) await this.#context.group.record(other, { parent: disk.record.parent });
+		for (const other of volume.disks) {
+			if (other.record.parent !== snapshotId) continue;
+			await this.#context.step("leave a snapshot out");
+			await this.#context.group.record(other, { parent: disk.record.parent });
+		}
 		await removeDisk(this.#context, disk);
 	}
 

@@ -63,7 +63,7 @@ test("a full pool: a write fails at once, everything ends with no-space and leav
 	await writeFile(big, pattern(16 * MiB));
 	const state = async () => ({
 		volumes: (await driver.listVolumes()).map(({ id }) => id).sort(),
-		lvs: await lvNames(),
+		lvs: await lab.lvNames(poolId),
 	});
 	const before = await state();
 	const copy = (source: Parameters<IscsiLvmDriver["createVolume"]>[1]["source"]) =>
@@ -115,10 +115,3 @@ test("metadata that fills up is made larger, out of what the group has left", as
 	await fails("no-space", eager.growMetadata(call));
 	expect((await driver.check()).warning).toBeUndefined();
 }, 120_000);
-
-async function lvNames(): Promise<string[]> {
-	const json = await new Lvm({ nodeId, hostId: null, folder: null }).report("lvs", "lv_name", [groupName(poolId)], {
-		devices: await lunDevices(wwidOf(1)),
-	});
-	return [...json.matchAll(/"lv_name":"([^"]+)"/g)].map(([, name]) => name ?? "").sort();
-}

@@ -11,9 +11,10 @@ import { type IscsiContext, pathOf, readIndex } from "./context.ts";
 import { canceledOr, zeroDevice } from "./device-io.ts";
 import { copyInto } from "./disk-copy.ts";
 import { finish } from "./freeze.ts";
-import { roundUp, volumeLv } from "./group.ts";
+import { roundUp } from "./group.ts";
 import { growRaw } from "./grow-raw.ts";
 import { bytesFor, openSource } from "./make-volume.ts";
+import { volumeLv } from "./names.ts";
 import { type Disk, type PoolIndex, sizeOf, type Volume, volumeFormat } from "./pool-index.ts";
 import { leftUnfinished, removeDisks } from "./remove-disk.ts";
 
@@ -76,7 +77,7 @@ export class IscsiVolumes {
 
 	/** A volume from a disk of this node that stands alone; for what comes from elsewhere. */
 	async fromFile(id: string, file: { path: string; format: VolumeFormat; sizeBytes: number }, options: LongOptions) {
-		const { layout, group, nodeId, activation } = this.#context;
+		const { layout, group, nodeId, activation, step } = this.#context;
 		const format = layout === "thin" ? "raw" : file.format;
 		const sizeBytes = format === "raw" ? roundUp(file.sizeBytes) : diskSize(file.sizeBytes);
 		const lv = volumeLv(id, 1);
@@ -84,8 +85,10 @@ export class IscsiVolumes {
 		using _own = await this.#lock(id);
 		await this.#removeRest(id, await readIndex(this.#context), options);
 		await this.#make(lv, async () => {
+			await step("make a logical volume");
 			await group.create(lv, await bytesFor(format, sizeBytes), { half: nodeId, format, sizeBytes });
 			await activation.use([{ lv, mode: "exclusive" }], async () => {
+				await step("fill a disk");
 				if (format === "qcow2") await createDisk(path, "qcow2", sizeBytes);
 				const isZero = format === "qcow2" || layout === "thin";
 				await copyInto({ ...file, device: false }, { path, format, device: true, isZero }, options);

@@ -14,6 +14,7 @@ import { systemRandom } from "../../../lib/random.ts";
 import { run } from "../../../lib/run.ts";
 import { MiB } from "../../../lib/units.ts";
 import { newId } from "../../conformance.ts";
+import type { Step } from "../../durable.ts";
 import type { Connection } from "../connection.ts";
 import { IscsiLvmDriver, type IscsiLvmDriverOptions } from "../driver.ts";
 import { VolumeGroup } from "../group.ts";
@@ -36,11 +37,13 @@ const quiet = { ...limit, environment: { LVM_SUPPRESS_FD_WARNINGS: "1" } };
 class LoopGroup extends VolumeGroup {
 	readonly #lvm: Lvm;
 	readonly #file: string;
+	readonly #step: Step;
 
-	constructor(poolId: string, file: string, lvm: Lvm) {
+	constructor(poolId: string, file: string, lvm: Lvm, step: Step = () => {}) {
 		super({ poolId, nodeId, shared: false, layout: "thick", lvm });
 		this.#lvm = lvm;
 		this.#file = file;
+		this.#step = step;
 	}
 
 	/** LVM changes nothing any more, as when its device fails. */
@@ -53,6 +56,7 @@ class LoopGroup extends VolumeGroup {
 
 	override async activate(lv: string): Promise<void> {
 		const path = devicePath(this.name, lv);
+		await this.#step("activate a logical volume");
 		if ((await target(path)) !== null || this.device === null) return;
 		const [first, ...others] = await this.#pieces(lv);
 		if (!first) throw new Error(`${lv} has no extents`);
@@ -88,6 +92,7 @@ class LoopGroup extends VolumeGroup {
 
 	override async deactivate(lv: string): Promise<void> {
 		const path = devicePath(this.name, lv);
+		await this.#step("deactivate a logical volume");
 		const device = await target(path);
 		if (device === null) return;
 		// LVM refuses that, too; a loop device would go with its last user.
@@ -203,7 +208,7 @@ export async function loopPool(sizeBytes = 600 * MiB): Promise<LoopPool> {
 		folder,
 		device,
 		driver(more = {}) {
-			const group = new LoopGroup(poolId, file, lvm);
+			const group = new LoopGroup(poolId, file, lvm, more.onStep);
 			group.failsChanges = () => failsChanges;
 			return new IscsiLvmDriver({
 				...{ poolId, nodeId, layout: "thick", shared: false, wipeOnDelete: false, connection, group },

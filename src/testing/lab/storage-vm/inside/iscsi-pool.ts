@@ -9,7 +9,7 @@ import type { IscsiLvmPoolConfig, PoolCredentials } from "../../../../model/pool
 import { createIscsiLvmDriver, type IscsiLvmPool } from "../../../../storage/iscsi-lvm/create.ts";
 import type { IscsiLvmDriver } from "../../../../storage/iscsi-lvm/driver.ts";
 import { lvmConfig } from "../../../../storage/iscsi-lvm/lvm.ts";
-import { groupName } from "../../../../storage/iscsi-lvm/names.ts";
+import { groupName, thinPoolName } from "../../../../storage/iscsi-lvm/names.ts";
 import { Sysfs } from "../../../../storage/iscsi-lvm/sysfs.ts";
 import { type BackingDisk, makeBackingDisk } from "./backing-disk.ts";
 import { startIscsiInitiator } from "./iscsi-initiator.ts";
@@ -35,6 +35,8 @@ export type LabLuns = {
 	driver(poolId: string, more?: Partial<IscsiLvmPoolConfig>, pool?: Partial<IscsiLvmPool>): IscsiLvmDriver;
 	/** A logical volume that somebody else has made. */
 	placeForeign(poolId: string, name: string): Promise<void>;
+	/** Logical volumes of a pool's group as LVM lists them, but for what holds the thin ones. */
+	lvNames(poolId: string): Promise<string[]>;
 	/** Takes a pool's group away, whatever is in it, and makes the LUN empty. */
 	clear(poolId: string): Promise<void>;
 	close(): Promise<void>;
@@ -93,6 +95,11 @@ export async function labLuns(options: LabLunsOptions): Promise<LabLuns> {
 			const size = ["--size", "1m", "--activate", "n", "--zero", "n", "--wipesignatures", "n"];
 			const common = await lvmOptions();
 			await run("lvm", ["lvcreate", ...common, "--yes", ...size, "--name", name, "--", groupName(poolId)], limit);
+		},
+		async lvNames(poolId) {
+			const args = ["lvs", ...(await lvmOptions()), "--noheadings", "--options", "lv_name", "--", groupName(poolId)];
+			const names = (await run("lvm", args, limit)).stdout.split("\n").map((name) => name.trim());
+			return names.filter((name) => name !== "" && name !== thinPoolName).sort();
 		},
 		async clear(poolId) {
 			const common = await lvmOptions();
