@@ -35,13 +35,15 @@ let otherGroup: string | null;
 /** Why the LUN is away, and whether a process has a disk of it open then. */
 let dead: string | null;
 let isOpen: boolean;
+/** By which the LUN is found now. */
+let device: string;
 /** The overwriting began; it goes on with `go`, in the turn of the test. */
 let [began, go]: PromiseWithResolvers<void>[] = [];
 
 beforeEach(async () => {
 	folder = await mkdtemp(join(tmpdir(), "lqx-let-go-"));
 	[calls, refusal, isThere, otherGroup] = [[], null, true, null];
-	[dead, isOpen] = [null, false];
+	[dead, isOpen, device] = [null, false, "/dev/null"];
 	next();
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -75,14 +77,14 @@ function pool() {
 		removeLv: async () => {
 			isThere = false;
 		},
-		async deactivateAll() {
-			calls.push("deactivate all");
+		async deactivateAll(this: VolumeGroup) {
+			calls.push(device === "/dev/null" ? "deactivate all" : `deactivate all by ${this.device}`);
 			if (refusal !== null) throw refusal;
 		},
 	} as unknown as VolumeGroup;
 	const connection: Connection = {
 		connect: async () => ({ device: "/dev/null", sizeBytes: 0, undo: async () => {} }),
-		current: async () => ({ device: "/dev/null", sizeBytes: 0 }),
+		current: async () => ({ device, sizeBytes: 0 }),
 		trouble: async () => ({ dead, weak: null }),
 		rescan: async () => ({ device: "/dev/null", sizeBytes: 0 }),
 		disconnect: async ({ isOthers } = {}) => void calls.push(isOthers ? "disconnect from others'" : "disconnect"),
@@ -199,6 +201,15 @@ test("a LUN that is away is let go of once nobody has anything open, also what c
 	await lifecycle.deactivate();
 	expect(calls).toEqual([`activate ${otherLv.lv}`, "drop devices", "disconnect"]);
 	expect([context.activation.isPinned(other), context.group.device]).toEqual([false, null]);
+});
+
+test("where the way that it was activated by is dead, it is let go of by the one that works", async () => {
+	isThere = false;
+	const { lifecycle } = pool();
+	await lifecycle.activate({});
+	device = "/dev/zero";
+	await lifecycle.deactivate();
+	expect(calls).toEqual(["deactivate all by /dev/zero", "disconnect"]);
 });
 
 test("an operation that waits for a LUN that is away keeps it", async () => {

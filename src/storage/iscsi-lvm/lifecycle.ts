@@ -137,6 +137,9 @@ export class PoolLifecycle {
 		const { dead } = await this.#options.connection.trouble();
 		// It may be so by the settings that are to be changed, or for a moment, under VMs that go on afterwards.
 		const isAway = dead !== null;
+		const { group } = this.#context;
+		// A try may have found another way to it, while the one that it was activated by is dead.
+		if (group.device !== null) group.device = (await this.#options.connection.current())?.device ?? group.device;
 		if (!isAway) await this.#releaseIdleImages();
 		this.#closeUnused(isAway)[Symbol.dispose]();
 		try {
