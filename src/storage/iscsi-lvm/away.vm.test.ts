@@ -50,16 +50,17 @@ const refusesToLetGo = (driver: IscsiLvmDriver) =>
 		expect(error).toMatchObject({ code: "in-use" });
 		return error.message as string;
 	});
-/** Once what has its disks open for a moment has let go of them as well: udev looks at a disk that was open for writing. */
-const letGo = (driver: IscsiLvmDriver) =>
-	waitUntil("the pool to be let go of", 90_000, () =>
-		driver.deactivate().then(
+/** What has a disk open for a moment is waited for: udev looks at one that was open for writing, and at a dead one for 20 s. */
+const onceUnused = (what: string, work: () => Promise<void>) =>
+	waitUntil(what, 90_000, () =>
+		work().then(
 			() => true,
 			(error) => {
 				if (!isAppError(error, "in-use")) throw error;
 			},
 		),
 	);
+const letGo = (driver: IscsiLvmDriver) => onceUnused("the pool to be let go of", () => driver.deactivate());
 const works = (driver: IscsiLvmDriver) =>
 	waitUntil("the pool to work", 120_000, () =>
 		driver
@@ -177,7 +178,7 @@ for (const inUse of [false, true])
 			await disk.close();
 			// By the way that the try has found.
 			await works(before);
-			await before.closeVolume(id);
+			await onceUnused("the volume to be closed", () => before.closeVolume(id));
 		}
 		await letGo(before);
 		await now.activate();
